@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+// PlayNodes registers n Ready nodes of 64 CPUs and reports every pod that is bound to
+// one of them as Running, until ctx ends.
+func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
+	for i := range n {
+		if err := playNode(ctx, client, i); err != nil {
+			return fmt.Errorf("registering a simulated node: %w", err)
+		}
+	}
+	w, err := client.CoreV1().Pods("").Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	bound := make(chan *corev1.Pod, 100_000)
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for p := range bound {
+				reportRunning(ctx, client, p)
+			}
+		})
+	}
+	go func() {
+		defer workers.Wait()
+		defer close(bound)
+		for ev := range w.ResultChan() {
+			if p, ok := ev.Object.(*corev1.Pod); ok && p.Spec.NodeName != "" && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
+				bound <- p
+			}
+		}
+	}()
+	return nil
+}
+
+func playNode(ctx context.Context, client kubernetes.Interface, i int) error {
+	name := fmt.Sprintf("simulated-%04d", i)
+	node, err := client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	size := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("256Gi"), corev1.ResourcePods: resource.MustParse("1000")}
+	node.Status = corev1.NodeStatus{
+		Capacity: size, Allocatable: size,
+		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Simulated", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}},
+		Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("10.98.%d.%d", i/250, i%250+1)}},
+	}
+	_, err = client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	return err
+}
+
+func reportRunning(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
+	now := metav1.Now().UTC().Format(time.RFC3339)
+	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.97.1.1","startTime":%q,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`, now, now)
+	// A pod that is deleted meanwhile cannot be reported; the measures see what counts.
+	_, _ = client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+}
