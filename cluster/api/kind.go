@@ -70,6 +70,15 @@ type Kind struct {
 	// Fields are the field selectors of the kind beyond metadata.name and
 	// metadata.namespace, with the object's values.
 	Fields func(obj Object) fields.Set
+
+	// Stored makes the kind a second name (another group, version or shape) of a
+	// stored kind, nil for all others. Such a kind is listed in Aliases, not in
+	// Kinds; the server reads and writes Stored's objects, and translates with
+	// ToStored what a client sends and with FromStored what it gets. Defaults,
+	// validation and update rules are those of Stored; Fields are the alias's own.
+	Stored     *Kind
+	ToStored   func(obj Object) Object
+	FromStored func(obj Object) Object
 }
 
 // Subresource is a named part of an object with its own verbs.

@@ -1,0 +1,15 @@
+// Package api is the table of kinds: for every kind of object its Go type (those of
+// k8s.io/api), what is filled in when a client leaves it out, what may be in it, what
+// an update may change, and the columns that kubectl prints.
+//
+// It is pure: no I/O, no goroutines, and nothing is kept between calls. The functions
+// of a Kind may change only the object they are given, which must therefore be the
+// caller's own copy and never one out of a cache. Default is idempotent.
+//
+// What belongs to all objects alike (generated names, uid, creationTimestamp,
+// resourceVersion, deletion) is the API server's. Messages, field paths and error
+// types are those that Kubernetes documents, since clients compare them.
+//
+// One file holds one kind, or a few that share their rules (rbac.go). A new kind is a
+// new file and one line in kinds.go.
+package api

@@ -1,0 +1,116 @@
+package api
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+)
+
+// Kinds is every kind that the cluster serves under its own name.
+var Kinds = []*Kind{
+	Bindings,
+	ComponentStatuses,
+	ConfigMaps,
+	Endpoints,
+	Events,
+	LimitRanges,
+	Namespaces,
+	Nodes,
+	PersistentVolumeClaims,
+	PersistentVolumes,
+	Pods,
+	PodTemplates,
+	ReplicationControllers,
+	ResourceQuotas,
+	Secrets,
+	ServiceAccounts,
+	Services,
+
+	TokenReviews,
+	SelfSubjectReviews,
+	LocalSubjectAccessReviews,
+	SelfSubjectAccessReviews,
+	SelfSubjectRulesReviews,
+	SubjectAccessReviews,
+	CertificateSigningRequests,
+	Leases,
+	EndpointSlices,
+	ClusterRoleBindings,
+	ClusterRoles,
+	RoleBindings,
+	Roles,
+	PriorityClasses,
+	StorageClasses,
+}
+
+// Aliases are further names of kinds in Kinds; see Kind.Stored.
+var Aliases = []*Kind{
+	EventsV1,
+}
+
+// Scheme knows the Go types of all groups that the cluster serves, and the types
+// that travel with them (options, Status, Table, Scale).
+var Scheme = newScheme()
+
+// Codecs encodes and decodes the types of Scheme.
+var Codecs = serializer.NewCodecFactory(Scheme)
+
+// ParameterCodec reads options out of query parameters.
+var ParameterCodec = runtime.NewParameterCodec(Scheme)
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme,
+		autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
+		coordinationv1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, policyv1.AddToScheme,
+		rbacv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme, metav1.AddMetaToScheme,
+	} {
+		utilruntime.Must(add(s))
+	}
+	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
+	return s
+}
+
+var (
+	byPath = map[schema.GroupVersionResource]*Kind{}
+	byGVK  = map[schema.GroupVersionKind]*Kind{}
+)
+
+// The maps are filled here because a kind's own functions may look up others, which
+// would make a composite literal an initialisation cycle.
+func init() {
+	for _, list := range [][]*Kind{Kinds, Aliases} {
+		for _, k := range list {
+			byPath[k.GroupVersion().WithResource(k.Plural)] = k
+			byGVK[k.GroupVersionKind] = k
+		}
+	}
+}
+
+// Lookup finds the kind behind a path such as /apis/<group>/<version>/<plural>, nil if
+// there is none. It finds aliases too: their Stored says whose objects they show.
+func Lookup(group, version, plural string) *Kind {
+	return byPath[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
+}
+
+// ByGVK finds the kind (or alias) that objects with this apiVersion and kind are of,
+// nil if there is none.
+func ByGVK(gvk schema.GroupVersionKind) *Kind { return byGVK[gvk] }
