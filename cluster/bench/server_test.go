@@ -250,8 +250,10 @@ func replicate(b *testing.B, s *Server) {
 	defer seen.stop()
 	rc := &corev1.ReplicationController{
 		ObjectMeta: metav1.ObjectMeta{Name: "replicated"},
-		Spec: corev1.ReplicationControllerSpec{Replicas: ptr.To[int32](pods), Selector: map[string]string{"app": "replicated"},
-			Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "replicated"}}, Spec: podNamed("", "").Spec}},
+		Spec: corev1.ReplicationControllerSpec{
+			Replicas: ptr.To[int32](pods), Selector: map[string]string{"app": "replicated"},
+			Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "replicated"}}, Spec: podNamed("", "").Spec},
+		},
 	}
 	began := time.Now()
 	if _, err := s.Client.CoreV1().ReplicationControllers(space).Create(b.Context(), rc, metav1.CreateOptions{}); err != nil {
@@ -371,7 +373,9 @@ func millis(d []time.Duration, percentile int) float64 {
 func podNamed(name, app string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "wheelhouse/pause:1",
-			Ports: []corev1.ContainerPort{{ContainerPort: 80}}, Env: []corev1.EnvVar{{Name: "ROLE", Value: "bench"}}}}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "main", Image: "wheelhouse/pause:1",
+			Ports: []corev1.ContainerPort{{ContainerPort: 80}}, Env: []corev1.EnvVar{{Name: "ROLE", Value: "bench"}},
+		}}},
 	}
 }

@@ -1,0 +1,66 @@
+// Package cluster_test holds what is true of the cluster's packages as a whole.
+package cluster_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What a package may never come to depend on, directly or through others. The parts
+// of a cluster meet only at the API server's door, so none of them may reach behind it.
+var forbidden = []struct {
+	packages []string
+	never    []string
+	because  string
+}{
+	{
+		packages: []string{"cluster/api"},
+		never:    []string{"wheelhouse/cluster/store", "wheelhouse/cluster/apiserver", "wheelhouse/cluster/client", "go.etcd.io", "net/http/httputil"},
+		because:  "the table of kinds does no I/O",
+	},
+	{
+		packages: []string{"cluster/store"},
+		never:    []string{"wheelhouse/cluster/apiserver", "wheelhouse/cluster/client", "k8s.io/client-go/kubernetes/typed"},
+		because:  "the store knows nothing of its callers",
+	},
+	{
+		packages: []string{"cluster/client", "cluster/scheduler", "cluster/controller/...", "cluster/kubelet/...", "cluster/proxy", "cluster/dns", "lab-runner/..."},
+		never:    []string{"wheelhouse/cluster/store", "wheelhouse/cluster/apiserver", "go.etcd.io"},
+		because:  "components meet only at the API server",
+	},
+	{
+		packages: []string{"lab-runner/..."},
+		never:    []string{"wheelhouse/cluster/", "github.com/docker/docker"},
+		because:  "labs run on any cluster and any system",
+	},
+	{
+		packages: []string{"cluster/...", "lab-runner/..."},
+		never:    []string{"k8s.io/kubernetes", "k8s.io/apiserver"},
+		because:  "they are what this project is instead of",
+	},
+}
+
+func TestDependenciesPointOneWay(t *testing.T) {
+	for _, rule := range forbidden {
+		for _, p := range rule.packages {
+			out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}}: {{join .Deps " "}}`, "wheelhouse/"+p).Output()
+			if err != nil {
+				t.Fatalf("go list %s: %v", p, err)
+			}
+			if len(out) == 0 {
+				t.Errorf("%s: no such package, so the rule guards nothing", p)
+			}
+			for line := range strings.Lines(string(out)) {
+				from, deps, _ := strings.Cut(strings.TrimSpace(line), ": ")
+				for _, dep := range strings.Fields(deps) {
+					for _, never := range rule.never {
+						if strings.HasPrefix(dep, never) {
+							t.Errorf("%s depends on %s, but %s", from, dep, rule.because)
+						}
+					}
+				}
+			}
+		}
+	}
+}
