@@ -1,0 +1,198 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// pipeLimit is how much a handler may be ahead of its reader, in bytes. It is
+// also what an answer may hold before it is handed over as a stream.
+const pipeLimit = 1 << 20
+
+// exchange is one request under way: the handler's http.ResponseWriter on one
+// side, the client's body on the other, one buffer between them.
+type exchange struct {
+	ctx      context.Context
+	cancel   context.CancelFunc
+	stop     func() bool // of the wake-up on ctx's end
+	answered chan struct{}
+	header   http.Header
+
+	mu        sync.Mutex
+	wake      sync.Cond // the other side has something to do
+	buf       []byte    // written and not yet read: buf[off:]
+	off       int
+	sent      http.Header // header as it was at WriteHeader
+	status    int
+	streaming bool  // the client got its response before the handler ended
+	done      bool  // the handler has ended, or the exchange was given up
+	err       error // what the reader sees after the data, nil is EOF
+	closed    bool  // the reader is gone
+}
+
+func newExchange(ctx context.Context, cancel context.CancelFunc) *exchange {
+	x := &exchange{ctx: ctx, cancel: cancel, answered: make(chan struct{}), header: http.Header{}}
+	x.wake.L = &x.mu
+	return x
+}
+
+func (x *exchange) Header() http.Header { return x.header }
+
+func (x *exchange) WriteHeader(status int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeHeader(status)
+}
+
+func (x *exchange) writeHeader(status int) {
+	if x.status != 0 || status < 200 { // informational answers have no reader here
+		return
+	}
+	x.status = status
+	x.sent = x.header.Clone()
+	if n := declared(x.sent); n > 0 && n <= pipeLimit && x.buf == nil {
+		x.buf = make([]byte, 0, n)
+	}
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeHeader(http.StatusOK)
+	if x.status == http.StatusNoContent || x.status == http.StatusNotModified {
+		return 0, http.ErrBodyNotAllowed
+	}
+	for len(x.buf)-x.off >= pipeLimit && !x.closed && !x.done {
+		x.stream()
+		x.wake.Wait()
+	}
+	if x.closed {
+		return 0, errBodyClosed
+	}
+	if x.done {
+		return 0, x.err
+	}
+	if x.off > 0 && len(x.buf)+len(p) > cap(x.buf) {
+		x.buf = append(x.buf[:0], x.buf[x.off:]...)
+		x.off = 0
+	}
+	x.buf = append(x.buf, p...)
+	if x.streaming {
+		x.wake.Broadcast()
+	}
+	return len(p), nil
+}
+
+// WriteString spares io.WriteString its copy.
+func (x *exchange) WriteString(s string) (int, error) { return x.Write([]byte(s)) }
+
+// Flush hands the answer over: from here on the client reads while the handler
+// writes.
+func (x *exchange) Flush() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeHeader(http.StatusOK)
+	x.stream()
+}
+
+// SetReadDeadline and SetWriteDeadline serve http.ResponseController. There is no
+// connection to time out here; the contexts do it.
+func (x *exchange) SetReadDeadline(time.Time) error  { return nil }
+func (x *exchange) SetWriteDeadline(time.Time) error { return nil }
+
+func (x *exchange) stream() {
+	if x.streaming || x.done {
+		return
+	}
+	x.streaming = true
+	// A reader that waits for the next event must learn that its context ended.
+	x.stop = context.AfterFunc(x.ctx, func() { x.abort(context.Cause(x.ctx)) })
+	close(x.answered)
+}
+
+// finish is called when the handler has returned.
+func (x *exchange) finish(err error) {
+	if err == nil && x.ctx.Err() != nil {
+		err = context.Cause(x.ctx) // it ended because the client went, not because it was done
+	}
+	x.mu.Lock()
+	x.writeHeader(http.StatusOK)
+	if !x.done {
+		x.done, x.err = true, err
+		if !x.streaming {
+			close(x.answered)
+		}
+	}
+	stop := x.stop
+	x.wake.Broadcast()
+	x.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	x.cancel()
+}
+
+// abort ends the exchange for both sides; what was written and not read is lost,
+// as on a broken connection.
+func (x *exchange) abort(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.done {
+		x.done, x.err = true, err
+		x.buf, x.off = nil, 0
+	}
+	x.wake.Broadcast()
+}
+
+// body is the client's end of an exchange.
+type body exchange
+
+func (b *body) Read(p []byte) (int, error) {
+	x := (*exchange)(b)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for {
+		switch {
+		case x.closed:
+			return 0, errBodyClosed
+		case x.off < len(x.buf):
+			n := copy(p, x.buf[x.off:])
+			x.off += n
+			if x.off == len(x.buf) {
+				x.drained()
+			}
+			x.wake.Broadcast()
+			return n, nil
+		case x.done && x.err != nil:
+			return 0, x.err
+		case x.done:
+			return 0, io.EOF
+		}
+		x.wake.Wait()
+	}
+}
+
+// drained makes the buffer ready for the next write; a watch that had a burst
+// does not keep its memory.
+func (x *exchange) drained() {
+	x.off = 0
+	if cap(x.buf) > pipeLimit/16 {
+		x.buf = nil
+	} else {
+		x.buf = x.buf[:0]
+	}
+}
+
+func (b *body) Close() error {
+	x := (*exchange)(b)
+	x.mu.Lock()
+	x.closed = true
+	x.buf, x.off = nil, 0
+	x.wake.Broadcast()
+	x.mu.Unlock()
+	x.cancel()
+	return nil
+}

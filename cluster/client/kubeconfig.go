@@ -1,0 +1,80 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// FromKubeconfig is the configuration of path's current context, with protobuf
+// and without a limit on the client's side.
+func FromKubeconfig(path string) (*rest.Config, error) {
+	c, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		return nil, fmt.Errorf("reading kubeconfig %s: %w", path, err)
+	}
+	tune(c)
+	return c, nil
+}
+
+// Kubeconfig is what WriteKubeconfig writes: one cluster, one user, one context.
+type Kubeconfig struct {
+	Cluster string // name of the cluster and of the context
+	Server  string // "https://10.245.1.2:443"
+	CA      []byte // PEM
+	User    string
+	// The user's proof: a certificate with its key (PEM), or a token.
+	Cert, Key []byte
+	Token     string
+	Namespace string // default namespace, may be empty
+}
+
+// WriteKubeconfig writes k to path with mode 0600, in one step: a reader sees
+// the old file or the new one. A file that says the same already is left alone.
+func WriteKubeconfig(path string, k Kubeconfig) error {
+	c := clientcmdapi.NewConfig()
+	c.Clusters[k.Cluster] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: k.CA}
+	c.AuthInfos[k.User] = &clientcmdapi.AuthInfo{
+		ClientCertificateData: k.Cert, ClientKeyData: k.Key, Token: k.Token,
+	}
+	c.Contexts[k.Cluster] = &clientcmdapi.Context{Cluster: k.Cluster, AuthInfo: k.User, Namespace: k.Namespace}
+	c.CurrentContext = k.Cluster
+	data, err := clientcmd.Write(*c)
+	if err != nil {
+		return fmt.Errorf("encoding kubeconfig %s: %w", path, err)
+	}
+	if err := replaceFile(path, data); err != nil {
+		return fmt.Errorf("writing kubeconfig %s: %w", path, err)
+	}
+	return nil
+}
+
+func replaceFile(path string, data []byte) (err error) {
+	if old, rerr := os.ReadFile(path); rerr == nil && string(old) == string(data) {
+		return os.Chmod(path, 0o600)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

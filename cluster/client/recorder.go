@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	recordutil "k8s.io/client-go/tools/record/util"
+	"k8s.io/client-go/tools/reference"
+)
+
+const (
+	eventQueue   = 10_000 // beyond it events are dropped: they must never hold up work
+	eventTries   = 12
+	eventTimeout = 10 * time.Second
+)
+
+// EventRecorder sends events to the API server, one at a time and in order, so
+// that a burst of them never crowds out the writes it tells of. Like events
+// become one with a count, as client-go's correlator decides. It has a goroutine
+// only while there is something to send.
+type EventRecorder struct {
+	events typedcorev1.EventInterface
+	source corev1.EventSource
+	log    *slog.Logger
+	retry  time.Duration
+
+	mu         sync.Mutex
+	queue      []*corev1.Event
+	dropped    int
+	sending    bool
+	idle       chan struct{} // closed when the queue has run empty
+	correlator *record.EventCorrelator
+}
+
+var _ record.EventRecorder = (*EventRecorder)(nil)
+
+// Recorder records events as component ("scheduler").
+func Recorder(c kubernetes.Interface, component string) *EventRecorder {
+	return NodeRecorder(c, component, "")
+}
+
+// NodeRecorder records events as component on a host ("kubelet", "minion-1").
+func NodeRecorder(c kubernetes.Interface, component, host string) *EventRecorder {
+	return &EventRecorder{
+		events:     c.CoreV1().Events(""),
+		source:     corev1.EventSource{Component: component, Host: host},
+		log:        slog.With("component", component),
+		retry:      500 * time.Millisecond,
+		correlator: record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{}),
+	}
+}
+
+// Event implements record.EventRecorder.
+func (r *EventRecorder) Event(obj runtime.Object, eventType, reason, message string) {
+	r.record(obj, nil, eventType, reason, message)
+}
+
+// Eventf implements record.EventRecorder.
+func (r *EventRecorder) Eventf(obj runtime.Object, eventType, reason, format string, args ...any) {
+	r.record(obj, nil, eventType, reason, fmt.Sprintf(format, args...))
+}
+
+// AnnotatedEventf implements record.EventRecorder.
+func (r *EventRecorder) AnnotatedEventf(obj runtime.Object, annotations map[string]string, eventType, reason, format string, args ...any) {
+	r.record(obj, annotations, eventType, reason, fmt.Sprintf(format, args...))
+}
+
+// Flush waits until everything recorded so far was sent, or ctx ends. A
+// component calls it when it stops.
+func (r *EventRecorder) Flush(ctx context.Context) error {
+	r.mu.Lock()
+	idle, sending := r.idle, r.sending
+	r.mu.Unlock()
+	if !sending {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("sending the last events: %w", ctx.Err())
+	}
+}
+
+func (r *EventRecorder) record(obj runtime.Object, annotations map[string]string, eventType, reason, message string) {
+	ref, err := reference.GetReference(scheme.Scheme, obj)
+	if err != nil {
+		r.log.Error("event about an unknown kind of object", "reason", reason, "err", err)
+		return
+	}
+	now := metav1.Now()
+	e := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        recordutil.GenerateEventName(ref.Name, now.UnixNano()),
+			Namespace:   ref.Namespace,
+			Annotations: annotations,
+		},
+		InvolvedObject: *ref,
+		Reason:         reason, Message: message, Type: eventType,
+		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source:              r.source,
+		ReportingController: r.source.Component, ReportingInstance: r.source.Host,
+	}
+	if e.Namespace == "" {
+		e.Namespace = metav1.NamespaceDefault
+	}
+	r.enqueue(e)
+}
+
+func (r *EventRecorder) enqueue(e *corev1.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) >= eventQueue {
+		r.dropped++
+		return
+	}
+	r.queue = append(r.queue, e)
+	if !r.sending {
+		r.sending, r.idle = true, make(chan struct{})
+		go r.drain()
+	}
+}
+
+// drain sends until the queue is empty, then ends.
+func (r *EventRecorder) drain() {
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.sending, r.queue = false, nil
+			close(r.idle)
+			r.mu.Unlock()
+			return
+		}
+		e, dropped := r.queue[0], r.dropped
+		r.queue, r.dropped = r.queue[1:], 0
+		r.mu.Unlock()
+		if dropped > 0 {
+			r.log.Warn("events dropped, too many at once", "count", dropped)
+		}
+		if err := r.send(e); err != nil {
+			r.log.Error("event lost", "reason", e.Reason, "object", e.InvolvedObject.Name, "err", err)
+		}
+	}
+}
+
+// send writes e, or raises the count of the event it repeats. A server that does
+// not answer is tried again for some seconds; one that refuses is not.
+func (r *EventRecorder) send(e *corev1.Event) error {
+	result, err := r.correlator.EventCorrelate(e)
+	if err != nil {
+		return fmt.Errorf("comparing with earlier events: %w", err)
+	}
+	if result.Skip {
+		return nil
+	}
+	for try := 1; ; try++ {
+		sent, err := r.put(result)
+		if err == nil {
+			r.correlator.UpdateState(sent)
+			return nil
+		}
+		if apierrors.IsAlreadyExists(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+			return nil
+		}
+		if apierrors.ReasonForError(err) != metav1.StatusReasonUnknown || try == eventTries {
+			return err
+		}
+		time.Sleep(r.retry)
+	}
+}
+
+func (r *EventRecorder) put(result *record.EventCorrelateResult) (*corev1.Event, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	if result.Event.Count > 1 {
+		sent, err := r.events.PatchWithEventNamespaceWithContext(ctx, result.Event, result.Patch)
+		if !apierrors.IsNotFound(err) {
+			return sent, err
+		}
+	}
+	result.Event.ResourceVersion = ""
+	return r.events.CreateWithEventNamespaceWithContext(ctx, result.Event)
+}
