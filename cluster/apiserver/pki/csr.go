@@ -1,0 +1,108 @@
+package pki
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/cluster/client"
+)
+
+// Bootstrappers is the group of those who hold a join token.
+const Bootstrappers = "system:bootstrappers"
+
+// Signer signs what nodes ask for.
+type Signer struct {
+	Authority *Authority
+	// Reserved addresses are the API server's: a node that served under one could
+	// pass for it.
+	Reserved []net.IP
+}
+
+// Sign answers the creation of a certificates.k8s.io/v1
+// CertificateSigningRequest at once: nodes get certificates for themselves, and
+// nobody gets another. It is how a machine with a join token becomes a node.
+func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (runtime.Object, error) {
+	in, ok := obj.(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a CertificateSigningRequest: %T", obj))
+	}
+	req, err := parseRequest(in.Spec.Request)
+	if err != nil {
+		return nil, apierrors.NewBadRequest("spec.request: " + err.Error())
+	}
+	r, err := s.permitted(u, in.Spec.SignerName, req)
+	if err != nil {
+		return nil, apierrors.NewForbidden(certificatesv1.Resource("certificatesigningrequests"), in.Name, err)
+	}
+	cert, err := s.Authority.sign(r, req.PublicKey)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	out := in.DeepCopy()
+	out.Spec.Username, out.Spec.UID, out.Spec.Groups = u.Name, u.UID, u.Groups
+	now := metav1.NewTime(s.Authority.now())
+	out.CreationTimestamp = now
+	out.Status = certificatesv1.CertificateSigningRequestStatus{
+		Certificate: cert,
+		Conditions: []certificatesv1.CertificateSigningRequestCondition{{
+			Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "AutoApproved",
+			Message: "A node may have certificates for itself.", LastUpdateTime: now, LastTransitionTime: now,
+		}},
+	}
+	return out, nil
+}
+
+func parseRequest(data []byte) (*x509.CertificateRequest, error) {
+	b, _ := pem.Decode(data)
+	if b == nil || b.Type != "CERTIFICATE REQUEST" {
+		return nil, fmt.Errorf("PEM block type must be CERTIFICATE REQUEST")
+	}
+	req, err := x509.ParseCertificateRequest(b.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return req, req.CheckSignature()
+}
+
+// permitted is the certificate that u may have for req.
+func (s *Signer) permitted(u *client.User, signer string, req *x509.CertificateRequest) (Request, error) {
+	node, isNode := strings.CutPrefix(req.Subject.CommonName, NodePrefix)
+	if !isNode || node == "" || !slices.Equal(req.Subject.Organization, []string{Nodes}) {
+		return Request{}, fmt.Errorf("subject must be %sNAME in %s", NodePrefix, Nodes)
+	}
+	self := u != nil && u.Name == req.Subject.CommonName && u.InGroup(Nodes)
+	switch signer {
+	case certificatesv1.KubeAPIServerClientKubeletSignerName:
+		if !self && !u.InGroup(Bootstrappers) && !u.InGroup(Admins) {
+			return Request{}, fmt.Errorf("only the node itself or the holder of a join token may ask")
+		}
+		return NodeRequest(node), nil
+	case certificatesv1.KubeletServingSignerName:
+		if !self && !u.InGroup(Admins) {
+			return Request{}, fmt.Errorf("only the node itself may ask")
+		}
+		for _, n := range req.DNSNames {
+			if n != node {
+				return Request{}, fmt.Errorf("DNS name %q is not the node's", n)
+			}
+		}
+		for _, ip := range req.IPAddresses {
+			if ip.IsLoopback() || slices.ContainsFunc(s.Reserved, ip.Equal) {
+				return Request{}, fmt.Errorf("address %s is not the node's", ip)
+			}
+		}
+		return NodeServingRequest(node, req.IPAddresses...), nil
+	}
+	return Request{}, fmt.Errorf("unknown signer %q", signer)
+}

@@ -1,0 +1,272 @@
+// Package pki makes and keeps the cluster's keys: its certificate authority, the
+// certificates that the authority gives out, and the key that signs
+// service-account tokens.
+//
+// A directory holds them (0700; files 0600). Open makes what is missing and
+// leaves the rest; Pair re-issues a certificate that is damaged, not of this
+// authority, about to expire, or not for the names asked for. A crash at any
+// moment leaves a directory that the next Open completes. Removing the directory
+// is the way to new keys for everything. Two processes may open it at once.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	authorityLife = 10 * 365 * 24 * time.Hour
+	leafLife      = 365 * 24 * time.Hour
+	// renewBefore is how long before its end a certificate is made anew at start.
+	renewBefore = 60 * 24 * time.Hour
+	// backdate allows for clocks that are behind ours: a room of Pis without one.
+	backdate = 24 * time.Hour
+)
+
+// Authority is the cluster's certificate authority with its directory.
+type Authority struct {
+	dir    string
+	now    func() time.Time
+	cert   *x509.Certificate
+	key    *ecdsa.PrivateKey
+	pem    []byte
+	tokens *ecdsa.PrivateKey
+}
+
+// Open loads the authority of dir, or makes it. The name appears in the
+// authority's certificate.
+func Open(dir, name string) (*Authority, error) { return open(dir, name, time.Now) }
+
+func open(dir, name string, now func() time.Time) (*Authority, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the key directory: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("closing the key directory: %w", err)
+	}
+	a := &Authority{dir: dir, now: now}
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := a.sweep(); err != nil {
+		return nil, err
+	}
+	if a.key, err = a.loadKey("ca.key"); err != nil {
+		return nil, err
+	}
+	if a.tokens, err = a.loadKey("sa.key"); err != nil {
+		return nil, err
+	}
+	return a, a.loadCert(name)
+}
+
+// CertPEM is the authority's certificate: what a client needs to trust the cluster.
+func (a *Authority) CertPEM() []byte { return a.pem }
+
+// Pool holds the authority's certificate.
+func (a *Authority) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+// TokenKey signs service-account tokens.
+func (a *Authority) TokenKey() *ecdsa.PrivateKey { return a.tokens }
+
+// Request says what a certificate is for.
+type Request struct {
+	CommonName   string   // user name of a client certificate
+	Organization []string // groups of a client certificate
+	DNSNames     []string
+	IPs          []net.IP
+	Server       bool // may serve
+	Client       bool // may identify a client
+}
+
+// Pair is a certificate and its key, PEM.
+type Pair struct{ Cert, Key []byte }
+
+// TLS is the pair as crypto/tls wants it.
+func (p *Pair) TLS() (tls.Certificate, error) { return tls.X509KeyPair(p.Cert, p.Key) }
+
+// Pair is the certificate kept as name.crt and name.key, made when there is none
+// that serves r.
+func (a *Authority) Pair(name string, r Request) (*Pair, error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if p := a.load(name, r); p != nil {
+		return p, nil
+	}
+	p, err := a.Issue(r)
+	if err != nil {
+		return nil, err
+	}
+	// A half-written pair is made anew, so these need no fsync: a server's first
+	// start writes many.
+	if err := errors.Join(a.write(name+".key", p.Key, false), a.write(name+".crt", p.Cert, false)); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// load is the pair on disk if it serves r, else nil.
+func (a *Authority) load(name string, r Request) *Pair {
+	cert, err1 := os.ReadFile(filepath.Join(a.dir, name+".crt"))
+	key, err2 := os.ReadFile(filepath.Join(a.dir, name+".key"))
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	p := &Pair{Cert: cert, Key: key}
+	t, err := p.TLS()
+	if err != nil || !a.serves(t.Leaf, r) {
+		return nil
+	}
+	return p
+}
+
+func (a *Authority) serves(c *x509.Certificate, r Request) bool {
+	now := a.now()
+	_, err := c.Verify(x509.VerifyOptions{
+		Roots: a.Pool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	want := r.template(now)
+	return err == nil && now.Add(renewBefore).Before(c.NotAfter) &&
+		c.Subject.CommonName == r.CommonName &&
+		sameSet(c.Subject.Organization, r.Organization) &&
+		sameSet(c.DNSNames, r.DNSNames) &&
+		sameSet(addresses(c.IPAddresses), addresses(r.IPs)) &&
+		slices.Equal(c.ExtKeyUsage, want.ExtKeyUsage)
+}
+
+// Issue makes a certificate with a new key, in memory only.
+func (a *Authority) Issue(r Request) (*Pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key for %s: %w", r.CommonName, err)
+	}
+	cert, err := a.sign(r, &key.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{Cert: cert, Key: keyPEM}, nil
+}
+
+func (a *Authority) sign(r Request, public any) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, r.template(a.now()), a.cert, public, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("signing the certificate of %s: %w", r.CommonName, err)
+	}
+	return encodeCert(der), nil
+}
+
+func (r Request) template(now time.Time) *x509.Certificate {
+	t := &x509.Certificate{
+		SerialNumber: serial(),
+		Subject:      pkix.Name{CommonName: r.CommonName, Organization: r.Organization},
+		NotBefore:    now.Add(-backdate),
+		NotAfter:     now.Add(leafLife),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		DNSNames:     r.DNSNames,
+		IPAddresses:  r.IPs,
+	}
+	if r.Server {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	if r.Client {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	return t
+}
+
+// loadCert keeps the authority's certificate if it belongs to the key. The key
+// alone makes a new one, which the old leaf certificates also verify against.
+func (a *Authority) loadCert(name string) error {
+	data, err := os.ReadFile(filepath.Join(a.dir, "ca.crt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the authority's certificate: %w", err)
+	}
+	if c, err := decodeCert(data); err == nil && c.IsCA && a.key.PublicKey.Equal(c.PublicKey) &&
+		a.now().Add(leafLife).Before(c.NotAfter) {
+		a.cert, a.pem = c, data
+		return nil
+	}
+	subject := pkix.Name{CommonName: name}
+	t := &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               subject,
+		NotBefore:             a.now().Add(-backdate),
+		NotAfter:              a.now().Add(authorityLife),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &a.key.PublicKey, a.key)
+	if err != nil {
+		return fmt.Errorf("making the authority's certificate: %w", err)
+	}
+	a.pem = encodeCert(der)
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		return fmt.Errorf("reading back the authority's certificate: %w", err)
+	}
+	return a.write("ca.crt", a.pem, true)
+}
+
+func serial() *big.Int {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return big.NewInt(time.Now().UnixNano()) // rand.Reader does not fail; uniqueness is all that counts
+	}
+	return n
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+func addresses(ips []net.IP) []string {
+	var out []string
+	for _, ip := range ips {
+		out = append(out, ip.String())
+	}
+	return out
+}
+
+// lock keeps other processes from making the same files.
+func (a *Authority) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(a.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the key directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking the key directory: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
