@@ -1,0 +1,209 @@
+package network
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// containerLink is what the pod sees.
+const containerLink = "eth0"
+
+// Attach connects the network namespace of process pid to the bridge as eth0, with
+// address ip or, if ip is zero, one that it picks. pod is any name that is unique
+// for the sandbox (the pod's uid). Attaching what is attached already only records
+// the address, which is how a restarted kubelet adopts its pods.
+func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error) {
+	if err := ctx.Err(); err != nil {
+		return netip.Addr{}, err
+	}
+	n.mu.Lock()
+	bridge, mtu := n.bridge, n.mtu
+	n.mu.Unlock()
+	if bridge == 0 {
+		return netip.Addr{}, errors.New("the pod network is not set up yet")
+	}
+	ns, err := netns.GetFromPid(pid)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("network namespace of pid %d: %w", pid, err)
+	}
+	defer ns.Close()
+	ip, fresh, err := n.pool.take(pod, ip)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	err = n.connect(ns, pod, ip, bridge, mtu)
+	if err != nil {
+		if fresh {
+			n.pool.release(pod)
+		}
+		return netip.Addr{}, fmt.Errorf("connecting pod %s as %s: %w", pod, ip, err)
+	}
+	return ip, nil
+}
+
+// Detach removes the pod's interface, if it still exists, and frees its address.
+func (n *Network) Detach(_ context.Context, pod string) error {
+	l, err := netlink.LinkByName(linkName(pod))
+	if err == nil {
+		err = netlink.LinkDel(l)
+	}
+	if err = ignoreGone(err); err != nil {
+		return fmt.Errorf("removing interface of pod %s: %w", pod, err)
+	}
+	n.pool.release(pod)
+	return nil
+}
+
+func (n *Network) connect(ns netns.NsHandle, pod string, ip netip.Addr, bridge, mtu int) error {
+	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	alias := pod + " " + ip.String()
+	if l, err := netlink.LinkByName(linkName(pod)); err == nil {
+		a := l.Attrs()
+		if a.Alias == alias && a.MasterIndex == bridge && hasAddress(inside, ip) {
+			return nil
+		}
+		if err := ignoreGone(netlink.LinkDel(l)); err != nil {
+			return err
+		}
+	} else if !isGone(err) {
+		return err
+	}
+	// Hairpin mode sends a pod's own duplicate address probe back to it, so that
+	// IPv6 on the interface would come up as a duplicate. Pods have IPv4 only.
+	_ = Do(ns, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644) })
+
+	veth := &netlink.Veth{
+		LinkAttrs:     netlink.LinkAttrs{Name: linkName(pod), MTU: mtu, MasterIndex: bridge},
+		PeerName:      containerLink,
+		PeerMTU:       uint32(mtu),
+		PeerNamespace: netlink.NsFd(ns),
+
+		PeerHardwareAddr: macOf(ip),
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("adding veth: %w", err)
+	}
+	if err := n.configure(inside, veth, ip); err != nil {
+		return errors.Join(err, ignoreGone(netlink.LinkDel(veth)))
+	}
+	// Last, since the alias says that all is in place.
+	return netlink.LinkSetAlias(veth, alias)
+}
+
+func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip.Addr) error {
+	// A pod that reaches itself through its service comes back on its own port.
+	if err := netlink.LinkSetHairpin(outer, true); err != nil {
+		return fmt.Errorf("hairpin: %w", err)
+	}
+	if err := netlink.LinkSetUp(outer); err != nil {
+		return err
+	}
+	lo, err := inside.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := inside.LinkSetUp(lo); err != nil {
+		return err
+	}
+	l, err := inside.LinkByName(containerLink)
+	if err != nil {
+		return err
+	}
+	mask := net.CIDRMask(n.cfg.PodCIDR.Bits(), 32)
+	if err := inside.AddrReplace(l, &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: mask}}); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	if err := inside.LinkSetUp(l); err != nil {
+		return err
+	}
+	route := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: n.Gateway().AsSlice(), Dst: defaultRoute}
+	if err := inside.RouteReplace(route); err != nil {
+		return fmt.Errorf("default route: %w", err)
+	}
+	return nil
+}
+
+var defaultRoute = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+
+func hasAddress(h *netlink.Handle, ip netip.Addr) bool {
+	l, err := h.LinkByName(containerLink)
+	if err != nil {
+		return false
+	}
+	addrs, err := h.AddrList(l, netlink.FAMILY_V4)
+	if err != nil {
+		return false
+	}
+	for _, a := range addrs {
+		if got, ok := netip.AddrFromSlice(a.IP.To4()); ok && got == ip {
+			return true
+		}
+	}
+	return false
+}
+
+// learn takes the addresses of all interfaces on the bridge out of the pool.
+func (n *Network) learn() error {
+	ports, err := n.ports()
+	if err != nil {
+		return err
+	}
+	for _, l := range ports {
+		pod, addr, _ := strings.Cut(l.Attrs().Alias, " ")
+		ip, err := netip.ParseAddr(addr)
+		if err != nil {
+			continue
+		}
+		if _, _, err := n.pool.take(pod, ip); err != nil {
+			n.cfg.Log.Warn("interface on the pod bridge", "link", l.Attrs().Name, "pod", pod, "error", err)
+		}
+	}
+	return nil
+}
+
+func (n *Network) ports() ([]netlink.Link, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	var ports []netlink.Link
+	for _, l := range links {
+		if _, isVeth := l.(*netlink.Veth); isVeth && l.Attrs().MasterIndex == n.bridge && n.bridge != 0 {
+			ports = append(ports, l)
+		}
+	}
+	return ports, nil
+}
+
+// linkName is the node's end of the pod's veth pair: interface names have 15 characters.
+func linkName(pod string) string {
+	sum := sha256.Sum256([]byte(pod))
+	return "veth" + hex.EncodeToString(sum[:5])
+}
+
+func isGone(err error) bool {
+	var missing netlink.LinkNotFoundError
+	return errors.As(err, &missing) || errors.Is(err, unix.ENODEV)
+}
+
+func ignoreGone(err error) error {
+	if isGone(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+)
+
+// Chains that this package fills. The proxy's are named KUBE-*.
+const (
+	masqueradeChain = "WHEELHOUSE-MASQ"
+	forwardChain    = "WHEELHOUSE-FORWARD"
+)
+
+// setupKernel sets the namespace's parameters that pod traffic depends on.
+func (n *Network) setupKernel(ctx context.Context) error {
+	if err := sysctl("net/ipv4/ip_forward", "1"); err != nil {
+		return err
+	}
+	// A pod that reaches another on the same bridge through a service gets its
+	// answer back through the bridge: the address translation must see that too.
+	const bridged = "net/bridge/bridge-nf-call-iptables"
+	err := sysctl(bridged, "1")
+	if errors.Is(err, fs.ErrNotExist) {
+		// The module may just not be loaded; what modprobe says is less clear than the second attempt.
+		_ = exec.CommandContext(ctx, "modprobe", "br_netfilter").Run()
+		err = sysctl(bridged, "1")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: load the kernel module br_netfilter", err)
+	}
+	return nil
+}
+
+// sysctl writes a parameter below /proc/sys if it has another value: in a
+// container the file can be read-only and right.
+func sysctl(name, value string) error {
+	path := "/proc/sys/" + name
+	have, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(have)) == value {
+		return nil
+	}
+	return os.WriteFile(path, []byte(value), 0o644)
+}
+
+type anchored struct {
+	table, chain string
+	anchor       string // built-in chain that jumps to chain
+	rules        [][]string
+}
+
+// rules: pod traffic that leaves the pod networks takes the node's address, since
+// nobody outside has a route back; and forwarding for pods is allowed even where
+// Docker has set the policy to DROP.
+func (n *Network) rules() []anchored {
+	all := n.cfg.ClusterCIDR.String()
+	return []anchored{
+		{"nat", masqueradeChain, "POSTROUTING", [][]string{
+			{"-s", n.cfg.PodCIDR.String(), "!", "-d", all, "!", "-o", Bridge, "-m", "addrtype", "!", "--dst-type", "LOCAL", "-j", "MASQUERADE"},
+		}},
+		{"filter", forwardChain, "FORWARD", [][]string{
+			{"-s", all, "-j", "ACCEPT"},
+			{"-d", all, "-j", "ACCEPT"},
+		}},
+	}
+}
+
+func (n *Network) setupRules(first bool) error {
+	ipt, err := iptables.New()
+	if err != nil {
+		return err
+	}
+	for _, a := range n.rules() {
+		if first { // rules of an earlier configuration go
+			if err := ipt.ClearChain(a.table, a.chain); err != nil {
+				return err
+			}
+		} else if ok, err := ipt.ChainExists(a.table, a.chain); err != nil {
+			return err
+		} else if !ok {
+			if err := ipt.NewChain(a.table, a.chain); err != nil {
+				return err
+			}
+		}
+		for _, r := range a.rules {
+			if err := ipt.AppendUnique(a.table, a.chain, r...); err != nil {
+				return err
+			}
+		}
+		if err := ipt.AppendUnique(a.table, a.anchor, "-j", a.chain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Network) removeRules() error {
+	ipt, err := iptables.New()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range n.rules() {
+		if ok, err := ipt.ChainExists(a.table, a.chain); err != nil || !ok {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, ipt.DeleteIfExists(a.table, a.anchor, "-j", a.chain), ipt.ClearAndDeleteChain(a.table, a.chain))
+	}
+	return errors.Join(errs...)
+}

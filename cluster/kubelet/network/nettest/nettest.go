@@ -1,0 +1,244 @@
+// Package nettest runs a test binary in network and mount namespaces of its own and
+// makes further namespaces that stand for pods and other machines. All of it is gone
+// when the test process is, however it ended.
+package nettest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/kubelet/network"
+)
+
+const isolated = "WHEELHOUSE_NETTEST_ISOLATED"
+
+// Main is for TestMain: it runs the tests in fresh namespaces, where lo is up and
+// /run/netns is empty.
+func Main(m *testing.M) int {
+	if os.Getenv(isolated) != "" {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, "nettest:", err)
+			return 1
+		}
+		return m.Run()
+	}
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "SKIP: these tests make network namespaces and need root")
+		return 0
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), isolated+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, "nettest:", err)
+		return 1
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func prepare() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("own /run/netns: %w", err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
+}
+
+// Own is the namespace of the test process.
+func Own(t *testing.T) netns.NsHandle {
+	t.Helper()
+	h, err := netns.GetFromPid(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// Process starts a process in a new network namespace, as a sandbox is, and gives
+// its pid and namespace; stop ends it (the test's end does too).
+func Process(t *testing.T) (pid int, ns netns.NsHandle, stop func()) {
+	t.Helper()
+	cmd := exec.Command("sleep", "300")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	t.Cleanup(stop)
+	ns, err := netns.GetFromPid(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ns.Close() })
+	return cmd.Process.Pid, ns, stop
+}
+
+// Machine makes a namespace that is joined to the test's own by a veth pair and has
+// address ip there, with the test's own side at ip's network's .1 and as default route.
+func Machine(t *testing.T, name string, ip netip.Prefix) netns.NsHandle {
+	t.Helper()
+	_, ns, _ := Process(t)
+	gw := ip.Masked().Addr().Next()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("machine %s: %v", name, err)
+		}
+	}
+	must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}))
+	l, err := netlink.LinkByName(name)
+	must(err)
+	t.Cleanup(func() { _ = netlink.LinkDel(l) })
+	mask := net.CIDRMask(ip.Bits(), 32)
+	must(netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: gw.AsSlice(), Mask: mask}}))
+	must(netlink.LinkSetUp(l))
+	h, err := netlink.NewHandleAt(ns)
+	must(err)
+	defer h.Close()
+	for _, link := range []string{"lo", "eth0"} {
+		l, err := h.LinkByName(link)
+		must(err)
+		if link == "eth0" {
+			must(h.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: ip.Addr().AsSlice(), Mask: mask}}))
+		}
+		must(h.LinkSetUp(l))
+	}
+	must(h.RouteAdd(&netlink.Route{Gw: gw.AsSlice(), Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}}))
+	return ns
+}
+
+// ServeHTTP answers every request to addr in ns with "name remote-address".
+func ServeHTTP(t *testing.T, ns netns.NsHandle, addr, name string) {
+	t.Helper()
+	var l net.Listener
+	err := network.Do(ns, func() (err error) {
+		l, err = net.Listen("tcp4", addr)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Fprintf(w, "%s %s", name, host)
+	})}
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+}
+
+// ServeUDP answers every datagram to addr in ns with name.
+func ServeUDP(t *testing.T, ns netns.NsHandle, addr, name string) {
+	t.Helper()
+	var c net.PacketConn
+	err := network.Do(ns, func() (err error) {
+		c, err = net.ListenPacket("udp4", addr)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		buf := make([]byte, 1500)
+		for {
+			_, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteTo([]byte(name), from)
+		}
+	}()
+}
+
+// Get fetches http://addr/ from within ns, on a new connection.
+func Get(ns netns.NsHandle, addr string, timeout time.Duration) (string, error) {
+	client := &http.Client{Timeout: timeout, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, addr string) (c net.Conn, err error) {
+			err = network.Do(ns, func() error {
+				c, err = (&net.Dialer{Timeout: timeout}).DialContext(ctx, "tcp4", addr)
+				return err
+			})
+			return c, err
+		},
+	}}
+	resp, err := client.Get("http://" + addr + "/")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// DialUDP opens a UDP socket in ns that is connected to addr.
+func DialUDP(t *testing.T, ns netns.NsHandle, addr string) net.Conn {
+	t.Helper()
+	var c net.Conn
+	err := network.Do(ns, func() (err error) {
+		c, err = net.Dial("udp4", addr)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Ask sends a datagram and returns the answer.
+func Ask(c net.Conn, timeout time.Duration) (string, error) {
+	if _, err := c.Write([]byte("?")); err != nil {
+		return "", err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return "", err
+	}
+	buf := make([]byte, 1500)
+	n, err := c.Read(buf)
+	return string(buf[:n]), err
+}
+
+// Eventually polls f until it returns nil, and fails with its last error otherwise.
+func Eventually(t *testing.T, within time.Duration, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s; last seen: %v", within, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,181 @@
+// Package network gives pods their addresses on one node: a bridge that holds the
+// first address of the node's pod CIDR, a veth pair per pod, routes to the other
+// nodes' pod CIDRs and the packet rules that let pods reach the world outside.
+//
+// It owns the bridge cbr0, every interface on it, the routes of protocol
+// RouteProtocol and the WHEELHOUSE-* chains, all in the network namespace that the
+// process runs in. It never touches a container except through the network
+// namespace that the caller names by pid.
+//
+// The kernel is the only record of who has which address: each pod's interface
+// carries pod and address as its alias, so that a restarted process knows all
+// addresses in use before it gives out a new one.
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Bridge is the interface that all pods of a node hang on.
+const Bridge = "cbr0"
+
+// resetup is how often Run puts back what somebody else may have taken away.
+const resetup = time.Minute
+
+// Config says where the node is in the cluster.
+type Config struct {
+	PodCIDR     netip.Prefix // the node's own pods
+	ClusterCIDR netip.Prefix // all nodes' pods: traffic inside keeps its source address
+	NodeIP      netip.Addr   // names the interface whose MTU the pods get; may be zero
+	Log         *slog.Logger
+}
+
+// Network attaches pods to the node's network. Its methods can be called at the
+// same time, but one pod's calls must follow each other.
+type Network struct {
+	cfg    Config
+	pool   *pool
+	mu     sync.Mutex // guards what setup finds
+	bridge int        // link index
+	mtu    int
+	ready  bool
+}
+
+// New returns a Network; nothing is changed on the machine before Setup.
+func New(cfg Config) (*Network, error) {
+	if !cfg.PodCIDR.IsValid() || !cfg.PodCIDR.Addr().Is4() || cfg.PodCIDR.Bits() > 29 {
+		return nil, fmt.Errorf("pod CIDR %v: want an IPv4 network of at least 8 addresses", cfg.PodCIDR)
+	}
+	cfg.PodCIDR = cfg.PodCIDR.Masked()
+	if !cfg.ClusterCIDR.IsValid() {
+		cfg.ClusterCIDR = cfg.PodCIDR
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Network{cfg: cfg, pool: newPool(cfg.PodCIDR)}, nil
+}
+
+// Gateway is the bridge's address and the pods' default route.
+func (n *Network) Gateway() netip.Addr { return n.pool.gateway() }
+
+// Setup makes the bridge, sets the namespace's kernel parameters and rules, and
+// learns the addresses in use. It must have succeeded once before Attach; calling
+// it again repairs whatever is missing.
+func (n *Network) Setup(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.setupKernel(ctx); err != nil {
+		return err
+	}
+	if err := n.setupBridge(); err != nil {
+		return fmt.Errorf("bridge %s: %w", Bridge, err)
+	}
+	if !n.ready { // later, an interface that is just being removed would be taken for a new one
+		if err := n.learn(); err != nil {
+			return fmt.Errorf("reading the interfaces on %s: %w", Bridge, err)
+		}
+	}
+	if err := n.setupRules(!n.ready); err != nil {
+		return fmt.Errorf("packet rules: %w", err)
+	}
+	n.ready = true
+	return nil
+}
+
+// Run repeats Setup until ctx ends, so that a flushed table or a deleted bridge heals.
+func (n *Network) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(resetup):
+		}
+		if err := n.Setup(ctx); err != nil {
+			n.cfg.Log.Error("network setup", "error", err)
+		}
+	}
+}
+
+// Cleanup removes all that Setup and Attach made, for a machine that stops being a node.
+func (n *Network) Cleanup() error {
+	errs := []error{n.removeRules()}
+	ports, err := n.ports()
+	errs = append(errs, err)
+	for _, l := range ports {
+		errs = append(errs, ignoreGone(netlink.LinkDel(l)))
+	}
+	if l, err := netlink.LinkByName(Bridge); err == nil {
+		errs = append(errs, ignoreGone(netlink.LinkDel(l)))
+	}
+	return errors.Join(append(errs, replaceRoutes(nil))...)
+}
+
+func (n *Network) setupBridge() error {
+	n.mtu = mtuOf(n.cfg.NodeIP)
+	gw := n.Gateway()
+	l, err := netlink.LinkByName(Bridge)
+	if isGone(err) {
+		// A fixed address: by default a bridge changes its own with its ports.
+		b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: Bridge, MTU: n.mtu, HardwareAddr: macOf(gw)}}
+		if err := netlink.LinkAdd(b); err != nil {
+			return err
+		}
+		l, err = netlink.LinkByName(Bridge)
+	}
+	if err != nil {
+		return err
+	}
+	want := &net.IPNet{IP: gw.AsSlice(), Mask: net.CIDRMask(n.cfg.PodCIDR.Bits(), 32)}
+	have, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	for _, a := range have {
+		if a.IPNet.String() != want.String() {
+			if err := netlink.AddrDel(l, &a); err != nil {
+				return err
+			}
+		}
+	}
+	if err := netlink.AddrReplace(l, &netlink.Addr{IPNet: want}); err != nil {
+		return err
+	}
+	n.bridge = l.Attrs().Index
+	return netlink.LinkSetUp(l)
+}
+
+// mtuOf is the MTU of the interface that has the address, 1500 if there is none.
+func mtuOf(ip netip.Addr) int {
+	const usual = 1500
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil || !ip.IsValid() {
+		return usual
+	}
+	for _, a := range addrs {
+		if got, ok := netip.AddrFromSlice(a.IP.To4()); !ok || got != ip {
+			continue
+		}
+		l, err := netlink.LinkByIndex(a.LinkIndex)
+		if err == nil && l.Attrs().Flags&net.FlagLoopback == 0 {
+			return l.Attrs().MTU
+		}
+	}
+	return usual
+}
+
+// macOf derives the hardware address from the IP address, so that an address that
+// is used again has the same neighbour entry everywhere.
+func macOf(ip netip.Addr) net.HardwareAddr {
+	b := ip.As4()
+	return net.HardwareAddr{0x02, 0x42, b[0], b[1], b[2], b[3]}
+}
