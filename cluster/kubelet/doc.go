@@ -1,0 +1,20 @@
+// Package kubelet runs the pods that the API server has bound to one node.
+//
+// It owns: the node's Node object and Lease, the status of the node's pods, all
+// containers that carry the labels of this cluster and node, the directory
+// Config.RootDir with everything mounted below it, and the node's HTTPS server
+// (logs, exec, attach, port-forward, statistics). It never touches a container
+// without its labels, never writes iptables rules and never makes addresses:
+// those come from the Network it is given.
+//
+// A pod is looked after by one worker, a goroutine with its own state
+// (worker.go). The worker compares what the pod's spec wants with what the
+// runtime shows and does the next step (sync.go, terminate.go); it is woken by
+// a change of the pod, an event of the runtime, the result of a probe or a
+// timer. What it sees becomes the pod's status by a pure function (podstatus.go)
+// and is sent by the worker's reporter (report.go) when it differs.
+//
+// The process must run in the network namespace that is to be the node: probes
+// and port-forwards start there. New starts nothing; Run blocks until its
+// context ends and leaves all containers running: the next kubelet adopts them.
+package kubelet

@@ -1,0 +1,28 @@
+package docker
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// cgroupRoots are where control groups are mounted: version 1 has a folder for
+// each controller, version 2 is the root itself.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// removeCgroup removes an empty control group in every hierarchy. The daemon
+// makes the parents of a container's group but never removes them. What is still
+// in use stays: the kernel refuses, and the next removal takes it. systemd
+// removes its slices itself.
+func removeCgroup(path string) {
+	if path == "" || !strings.HasPrefix(path, "/") {
+		return
+	}
+	_ = os.Remove(filepath.Join(cgroupRoot, path))
+	controllers, _ := os.ReadDir(cgroupRoot)
+	for _, c := range controllers {
+		if c.IsDir() {
+			_ = os.Remove(filepath.Join(cgroupRoot, c.Name(), path))
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// List inspects the containers that the labels select.
+func (r *Runtime) List(ctx context.Context, uid string) ([]kubelet.Container, error) {
+	args := r.mine()
+	if uid != "" {
+		args = filters.NewArgs(filters.Arg("label", labelUID+"="+uid))
+		for _, v := range r.mine().Get("label") {
+			args.Add("label", v)
+		}
+	}
+	summaries, err := r.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: args})
+	if err != nil {
+		return nil, explain("list containers", err)
+	}
+	out := make([]kubelet.Container, 0, len(summaries))
+	for _, s := range summaries {
+		c, err := r.Inspect(ctx, s.ID)
+		if kubelet.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].CreatedAt.Before(out[j].CreatedAt) })
+	return out, nil
+}
+
+// Inspect shows one container.
+func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, error) {
+	c, err := r.docker.ContainerInspect(ctx, id)
+	if err != nil {
+		return kubelet.Container{}, explain("inspect container", err)
+	}
+	if c.Config == nil || c.State == nil || c.ContainerJSONBase == nil {
+		return kubelet.Container{}, fmt.Errorf("inspect container %s: the daemon's answer is incomplete", id)
+	}
+	return convert(c), nil
+}
+
+func convert(c container.InspectResponse) kubelet.Container {
+	labels := c.Config.Labels
+	out := kubelet.Container{
+		ID:      c.ID,
+		Name:    labels[labelContainer],
+		Pod:     kubelet.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
+		Labels:  labels,
+		Image:   c.Config.Image,
+		ImageID: c.Image,
+		TTY:     c.Config.Tty, OpenStdin: c.Config.OpenStdin,
+		CreatedAt: parseTime(c.Created),
+		StartedAt: parseTime(c.State.StartedAt),
+		Finished:  parseTime(c.State.FinishedAt),
+		ExitCode:  c.State.ExitCode,
+		OOMKilled: c.State.OOMKilled,
+		Error:     c.State.Error,
+	}
+	out.Attempt, _ = strconv.Atoi(labels[labelAttempt])
+	switch {
+	case c.State.Running:
+		out.State, out.Pid = kubelet.Running, c.State.Pid
+	case c.State.Status == "created" && c.State.Error == "":
+		out.State = kubelet.Created
+	default:
+		out.State = kubelet.Exited
+		if out.Finished.IsZero() { // it never ran
+			out.Finished = out.CreatedAt
+		}
+	}
+	return out
+}
+
+// parseTime reads the daemon's times; its zero is the year 1.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
+}
+
+// Create makes a container and the control group above it, but starts nothing.
+func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error) {
+	info, err := r.daemonInfo(ctx)
+	if err != nil {
+		return "", err
+	}
+	config, host := r.translate(spec, info)
+	name := containerName(spec)
+	for try := 0; ; try++ {
+		res, err := r.docker.ContainerCreate(ctx, config, host, nil, nil, name)
+		if err == nil {
+			return res.ID, nil
+		}
+		// What has the name is left over from a kubelet that died between create
+		// and start: the pod's uid is part of the name, and its worker asks.
+		if !errdefs.IsConflict(err) || try > 0 {
+			return "", explain("create container "+spec.Name, err)
+		}
+		if err := r.Remove(ctx, name); err != nil {
+			return "", err
+		}
+	}
+}
+
+func containerName(s *kubelet.Spec) string {
+	return strings.Join([]string{"k8s", s.Name, s.Pod.Name, s.Pod.Namespace, s.Pod.UID, strconv.Itoa(s.Attempt)}, "_")
+}
+
+// Start runs a created container.
+func (r *Runtime) Start(ctx context.Context, id string) error {
+	if err := r.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return explain("start container", err)
+	}
+	return nil
+}
+
+// Stop ends a container; after the grace, at the latest, by SIGKILL.
+func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) error {
+	// The daemon counts whole seconds; less than one would be "at once".
+	seconds := int((grace + time.Second - 1) / time.Second)
+	err := r.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsNotModified(err) {
+		return explain("stop container", err)
+	}
+	return nil
+}
+
+// Remove removes a container, killing it if it runs. With a sandbox the pod's
+// control group goes as well.
+func (r *Runtime) Remove(ctx context.Context, id string) error {
+	c, err := r.docker.ContainerInspect(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return explain("inspect container", err)
+	}
+	err = r.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		// Somebody else is removing it: the event will tell when it is gone.
+		if errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
+			return nil
+		}
+		return explain("remove container", err)
+	}
+	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == kubelet.SandboxName {
+		removeCgroup(c.HostConfig.CgroupParent)
+	}
+	return nil
+}

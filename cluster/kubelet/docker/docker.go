@@ -1,0 +1,148 @@
+// Package docker is kubelet.Runtime on the Docker Engine API (1.41 and later).
+//
+// It owns the containers that carry the labels of its cluster and node and the
+// control groups above them, and makes the sandbox image if that is missing. It
+// changes no other container, image, network or setting of the daemon. Docker's
+// own restart policies are never used: when to start again is the kubelet's.
+package docker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// The labels of every container.
+const (
+	labelCluster   = "wheelhouse.cluster"
+	labelNode      = "wheelhouse.node"
+	labelAttempt   = "wheelhouse.attempt"
+	labelPod       = "io.kubernetes.pod.name"
+	labelNamespace = "io.kubernetes.pod.namespace"
+	labelUID       = "io.kubernetes.pod.uid"
+	labelContainer = "io.kubernetes.container.name"
+)
+
+// Config says where the daemon is and whose containers are meant.
+type Config struct {
+	Cluster, Node string
+	// Host is the daemon's address; empty means the environment's DOCKER_HOST or
+	// unix:///var/run/docker.sock.
+	Host string
+	Log  *slog.Logger
+}
+
+// Runtime implements kubelet.Runtime. Its methods may be called concurrently.
+type Runtime struct {
+	config Config
+	docker *client.Client
+
+	mu   sync.Mutex
+	info *daemon
+}
+
+// daemon is what does not change while the daemon runs.
+type daemon struct {
+	systemd bool // cgroup driver
+}
+
+var _ kubelet.Runtime = (*Runtime)(nil)
+
+// New makes a runtime; it does not talk to the daemon yet.
+func New(config Config) (*Runtime, error) {
+	if config.Cluster == "" || config.Node == "" {
+		return nil, fmt.Errorf("docker: cluster and node must be named")
+	}
+	opts := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	if config.Host != "" {
+		opts = append(opts, client.WithHost(config.Host))
+	}
+	c, err := client.NewClientWithOpts(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	return &Runtime{config: config, docker: c}, nil
+}
+
+// Close releases the connections to the daemon.
+func (r *Runtime) Close() error { return r.docker.Close() }
+
+// Version is "docker://" and the engine's version.
+func (r *Runtime) Version(ctx context.Context) (string, error) {
+	v, err := r.docker.ServerVersion(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask for the version of docker: %w", err)
+	}
+	return "docker://" + v.Version, nil
+}
+
+// daemonInfo asks once and remembers.
+func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.info != nil {
+		return r.info, nil
+	}
+	info, err := r.docker.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask docker for its settings: %w", err)
+	}
+	r.info = &daemon{systemd: info.CgroupDriver == "systemd"}
+	return r.info, nil
+}
+
+// Watch follows the daemon's event stream.
+func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	args := r.mine()
+	args.Add("type", string(events.ContainerEventType))
+	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionDestroy} {
+		args.Add("event", string(action))
+	}
+	messages, errs := r.docker.Events(ctx, events.ListOptions{Filters: args})
+	// The daemon answers the request when it has subscribed to its events; asking
+	// for the version after that makes sure it is there before f(Event{}) relists.
+	if _, err := r.docker.Ping(ctx); err != nil {
+		return fmt.Errorf("watch docker: %w", err)
+	}
+	f(kubelet.Event{})
+	for {
+		select {
+		case m := <-messages:
+			f(kubelet.Event{PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID})
+		case err := <-errs:
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("watch docker: %w", err)
+		}
+	}
+}
+
+// mine selects the containers of this cluster and node.
+func (r *Runtime) mine() filters.Args {
+	return filters.NewArgs(
+		filters.Arg("label", labelCluster+"="+r.config.Cluster),
+		filters.Arg("label", labelNode+"="+r.config.Node))
+}
+
+// explain wraps a daemon's error so that kubelet.IsNotFound works.
+func explain(doing string, err error) error {
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: %w", doing, kubelet.ErrNotFound, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,114 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/docker/docker/api/types/image"
+
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/docker/pause"
+)
+
+// PauseImage is what sandboxes run.
+const PauseImage = "wheelhouse/pause:1"
+
+// EnsurePause makes the sandbox image if the machine does not have it.
+func (r *Runtime) EnsurePause(ctx context.Context) error {
+	_, err := r.Image(ctx, PauseImage)
+	if err == nil || !kubelet.IsNotFound(err) {
+		return err
+	}
+	var layer bytes.Buffer
+	program := pause.Program()
+	w := tar.NewWriter(&layer)
+	err = w.WriteHeader(&tar.Header{Name: pause.Path[1:], Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg})
+	if err == nil {
+		_, err = w.Write(program)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("pack the sandbox program: %w", err)
+	}
+	out, err := r.docker.ImageImport(ctx,
+		image.ImportSource{Source: &layer, SourceName: "-"}, PauseImage,
+		image.ImportOptions{Changes: []string{`ENTRYPOINT ["` + pause.Path + `"]`}, Message: "the sandbox of a pod"})
+	if err != nil {
+		return explain("import "+PauseImage, err)
+	}
+	defer out.Close()
+	return finish("import "+PauseImage, out)
+}
+
+// Image shows one image of the machine.
+func (r *Runtime) Image(ctx context.Context, ref string) (kubelet.Image, error) {
+	i, err := r.docker.ImageInspect(ctx, ref)
+	if err != nil {
+		return kubelet.Image{}, explain("inspect image "+ref, err)
+	}
+	out := kubelet.Image{ID: i.ID, Names: append(i.RepoDigests, i.RepoTags...), Digests: i.RepoDigests, Size: i.Size}
+	if i.Config != nil {
+		out.User, out.Entrypoint, out.Cmd = i.Config.User, i.Config.Entrypoint, i.Config.Cmd
+	}
+	return out, nil
+}
+
+// Images lists the images of the machine that have a name.
+func (r *Runtime) Images(ctx context.Context) ([]kubelet.Image, error) {
+	all, err := r.docker.ImageList(ctx, image.ListOptions{})
+	if err != nil {
+		return nil, explain("list images", err)
+	}
+	var out []kubelet.Image
+	for _, i := range all {
+		if names := append(i.RepoDigests, i.RepoTags...); len(names) > 0 {
+			out = append(out, kubelet.Image{ID: i.ID, Names: names, Digests: i.RepoDigests, Size: i.Size})
+		}
+	}
+	return out, nil
+}
+
+// Reach asks the image's registry for its manifest.
+func (r *Runtime) Reach(ctx context.Context, ref, auth string) error {
+	if _, err := r.docker.DistributionInspect(ctx, ref, auth); err != nil {
+		return explain("ask the registry for "+ref, err)
+	}
+	return nil
+}
+
+// Pull fetches an image and waits for it.
+func (r *Runtime) Pull(ctx context.Context, ref, auth string) error {
+	out, err := r.docker.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	if err != nil {
+		return explain("pull "+ref, err)
+	}
+	defer out.Close()
+	return finish("pull "+ref, out)
+}
+
+// finish reads a progress stream to its end; an error in it is the outcome.
+func finish(doing string, stream io.Reader) error {
+	d := json.NewDecoder(stream)
+	for {
+		var m struct {
+			Error string `json:"error"`
+		}
+		err := d.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		if m.Error != "" {
+			return fmt.Errorf("%s: %s", doing, m.Error)
+		}
+	}
+}

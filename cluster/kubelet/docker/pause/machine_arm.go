@@ -1,0 +1,3 @@
+package pause
+
+const machine = 40 // EM_ARM

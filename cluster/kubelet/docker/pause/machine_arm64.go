@@ -1,0 +1,3 @@
+package pause
+
+const machine = 183 // EM_AARCH64

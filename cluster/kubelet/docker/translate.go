@@ -1,0 +1,131 @@
+package docker
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// translate says a spec in the daemon's words.
+func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *container.HostConfig) {
+	labels := map[string]string{}
+	maps.Copy(labels, s.Labels)
+	maps.Copy(labels, map[string]string{
+		labelCluster: r.config.Cluster, labelNode: r.config.Node,
+		labelPod: s.Pod.Name, labelNamespace: s.Pod.Namespace, labelUID: s.Pod.UID,
+		labelContainer: s.Name, labelAttempt: strconv.Itoa(s.Attempt),
+	})
+	config := &container.Config{
+		Image: s.Image, Entrypoint: s.Entrypoint, Cmd: s.Cmd, Env: s.Env,
+		WorkingDir: s.WorkingDir, User: s.User, Hostname: s.Hostname, Labels: labels,
+		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce,
+		// A pod's own probes say whether it is healthy, not the image's.
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+	}
+	host := &container.HostConfig{
+		LogConfig: container.LogConfig{
+			Type:   "json-file",
+			Config: map[string]string{"max-size": "10m", "max-file": "3"},
+		},
+		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		CapAdd:         s.CapAdd,
+		CapDrop:        s.CapDrop,
+		GroupAdd:       s.Groups,
+		OomScoreAdj:    s.OOMScoreAdj,
+		Privileged:     s.Privileged,
+		ReadonlyRootfs: s.ReadOnlyRoot,
+		SecurityOpt:    securityOptions(s),
+		Sysctls:        s.Sysctls,
+		Mounts:         mounts(s.Mounts),
+		Resources:      resources(s.Resources),
+	}
+	if s.UnmaskedProc {
+		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
+	}
+	host.CgroupParent = cgroupParent(s.CgroupParent, info.systemd)
+	namespaces(s, host)
+	return config, host
+}
+
+// namespaces: the sandbox has its own, the others join the sandbox's.
+func namespaces(s *kubelet.Spec, host *container.HostConfig) {
+	if s.Sandbox == "" {
+		host.NetworkMode, host.IpcMode = "none", "shareable"
+	} else {
+		joined := "container:" + s.Sandbox
+		host.NetworkMode, host.IpcMode = container.NetworkMode(joined), container.IpcMode(joined)
+		if s.SharePID {
+			host.PidMode = container.PidMode(joined)
+		}
+	}
+	if s.HostNetwork && s.Sandbox == "" {
+		host.NetworkMode = "host"
+	}
+	if s.HostNetwork {
+		host.UTSMode = "host"
+	}
+	if s.HostIPC {
+		host.IpcMode = "host"
+	}
+	if s.HostPID {
+		host.PidMode = "host"
+	}
+}
+
+func securityOptions(s *kubelet.Spec) []string {
+	var out []string
+	if s.Seccomp != "" {
+		out = append(out, "seccomp="+s.Seccomp)
+	}
+	if s.AppArmor != "" {
+		out = append(out, "apparmor="+s.AppArmor)
+	}
+	if s.NoNewPrivileges {
+		out = append(out, "no-new-privileges")
+	}
+	return out
+}
+
+func mounts(in []kubelet.Mount) []mount.Mount {
+	out := make([]mount.Mount, 0, len(in))
+	for _, m := range in {
+		dm := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Propagation != "" {
+			dm.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
+		}
+		out = append(out, dm)
+	}
+	return out
+}
+
+func resources(in kubelet.Resources) container.Resources {
+	out := container.Resources{
+		CPUShares: in.CPUShares, CPUQuota: in.CPUQuota, CPUPeriod: in.CPUPeriod,
+		Memory: in.Memory,
+		// Without swap of its own a container that exceeds its memory is killed
+		// rather than made slow.
+		MemorySwap: in.Memory,
+	}
+	if in.Pids > 0 {
+		out.PidsLimit = &in.Pids
+	}
+	return out
+}
+
+// cgroupParent is the path itself for cgroupfs. systemd wants a slice, whose
+// name spells its path with dashes, so dashes inside a part are underscores.
+func cgroupParent(path string, systemd bool) string {
+	if !systemd || path == "" {
+		return path
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(p, "-", "_")
+	}
+	return strings.Join(parts, "-") + ".slice"
+}

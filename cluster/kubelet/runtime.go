@@ -1,0 +1,204 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// PodRef names one incarnation of a pod.
+type PodRef struct {
+	Namespace, Name, UID string
+}
+
+func (p PodRef) String() string { return p.Namespace + "/" + p.Name }
+
+// SandboxName is the container name of a pod's sandbox, as the field knows it.
+const SandboxName = "POD"
+
+// Runtime runs containers. It sees only containers that carry the labels of its
+// cluster and node. A missing container or image is an error for which
+// IsNotFound is true; removing or stopping what is gone is no error.
+type Runtime interface {
+	Containers
+	Images
+	Streams
+	// Version is what a node reports, such as "docker://20.10.24". It fails when
+	// the runtime cannot be reached.
+	Version(ctx context.Context) (string, error)
+	// Watch calls f for every container that starts, dies or is removed, and once
+	// with a zero Event when the stream is up, as anything may have happened
+	// before. It returns when the stream breaks.
+	Watch(ctx context.Context, f func(Event)) error
+}
+
+// Containers is a runtime's life cycle of containers.
+type Containers interface {
+	// List shows the containers of one pod, or of all pods if uid is empty,
+	// running or not, in order of creation.
+	List(ctx context.Context, uid string) ([]Container, error)
+	Inspect(ctx context.Context, id string) (Container, error)
+	Create(ctx context.Context, spec *Spec) (id string, err error)
+	Start(ctx context.Context, id string) error
+	// Stop sends SIGTERM, and SIGKILL after grace; it returns once the container
+	// has ended.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	Remove(ctx context.Context, id string) error
+	Stats(ctx context.Context, id string) (Stats, error)
+}
+
+// Images is a runtime's store of images.
+type Images interface {
+	Image(ctx context.Context, ref string) (Image, error)
+	Images(ctx context.Context) ([]Image, error)
+	// Reach asks the registry for ref without fetching anything.
+	Reach(ctx context.Context, ref, auth string) error
+	// Pull fetches ref. auth is empty, or base64url JSON as registries take it.
+	Pull(ctx context.Context, ref, auth string) error
+}
+
+// Streams connects callers with containers.
+type Streams interface {
+	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
+	// Exec runs a command in the container and returns its exit code.
+	Exec(ctx context.Context, id string, cmd []string, s IO) (int, error)
+	Attach(ctx context.Context, id string, s IO) error
+}
+
+// IO is one end of a stream; nil parts are not connected. With TTY all output
+// goes to Stdout. Resize may be nil.
+type IO struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	TTY            bool
+	Resize         <-chan Size
+}
+
+// Size is a terminal's, in characters.
+type Size struct{ Width, Height uint16 }
+
+// LogOptions are those of the pods/log subresource that the runtime answers.
+type LogOptions struct {
+	Follow, Timestamps bool
+	Since              time.Time
+	Tail               int64 // lines from the end; negative means all
+}
+
+// Event says that something happened to a container of a pod.
+type Event struct {
+	PodUID, ContainerID string
+}
+
+// State of a container.
+type State string
+
+// The states of a container.
+const (
+	Created State = "created"
+	Running State = "running"
+	Exited  State = "exited"
+)
+
+// Container is what the runtime shows of one container.
+type Container struct {
+	ID      string
+	Name    string // of the container in the pod; SandboxName for the sandbox
+	Pod     PodRef
+	Attempt int // restarts before this one
+	Labels  map[string]string
+
+	State               State
+	Pid                 int
+	CreatedAt           time.Time
+	StartedAt, Finished time.Time
+	ExitCode            int
+	OOMKilled           bool
+	Error               string // why it could not be started
+	Image, ImageID      string
+	TTY, OpenStdin      bool
+}
+
+// Spec is all that a runtime needs to create a container or, with an empty
+// Sandbox, a pod's sandbox.
+type Spec struct {
+	Pod     PodRef
+	Name    string
+	Attempt int
+	Labels  map[string]string
+	Image   string
+
+	Entrypoint, Cmd  []string // nil: the image's
+	Env              []string
+	WorkingDir       string
+	User             string // "uid[:gid]", empty: the image's
+	Groups           []string
+	TTY, Stdin       bool
+	StdinOnce        bool
+	Hostname         string // sandboxes only
+	Mounts           []Mount
+	CgroupParent     string
+	Resources        Resources
+	OOMScoreAdj      int
+	Privileged       bool
+	ReadOnlyRoot     bool
+	NoNewPrivileges  bool
+	CapAdd, CapDrop  []string
+	Seccomp          string // "", "unconfined" or a profile's JSON
+	AppArmor         string // "", "unconfined" or a profile's name
+	UnmaskedProc     bool
+	Sysctls          map[string]string
+	Sandbox          string // id of the sandbox whose namespaces are joined
+	SharePID         bool   // join the sandbox's process namespace
+	HostNetwork      bool
+	HostPID, HostIPC bool
+}
+
+// Resources limits a container; zero is no limit.
+type Resources struct {
+	CPUShares, CPUQuota, CPUPeriod int64 // microseconds, as in CFS
+	Memory, Pids                   int64 // bytes, processes
+}
+
+// Mount puts a path of the machine into a container.
+type Mount struct {
+	Source, Target string
+	ReadOnly       bool
+	Propagation    string // "", rprivate, rslave, rshared
+}
+
+// Image is one image of the machine.
+type Image struct {
+	ID      string
+	Names   []string // tags and digests
+	Digests []string
+	Size    int64
+	User    string
+	// Entrypoint and Cmd of the image's config.
+	Entrypoint, Cmd []string
+}
+
+// Stats is what a container uses at one moment.
+type Stats struct {
+	Time           time.Time
+	CPUNanoseconds uint64
+	Memory         uint64 // bytes in use
+	WorkingSet     uint64
+}
+
+// Network gives pods their addresses.
+type Network interface {
+	// Attach connects the network namespace of process pid. A zero ip asks for a
+	// free address; an ip is taken as it is, for a sandbox that is adopted.
+	// Attaching what is attached changes nothing.
+	Attach(ctx context.Context, pod PodRef, pid int, ip netip.Addr) (netip.Addr, error)
+	// Detach gives the pod's address back; a pod that is not known is no error.
+	Detach(ctx context.Context, pod PodRef) error
+}
+
+// ErrNotFound is wrapped by a runtime's errors about what does not exist.
+var ErrNotFound = errors.New("not found")
+
+// IsNotFound tells whether a runtime's error says that something does not exist.
+func IsNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
