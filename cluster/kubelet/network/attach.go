@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -110,9 +111,6 @@ func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip
 	if err := netlink.LinkSetHairpin(outer, true); err != nil {
 		return fmt.Errorf("hairpin: %w", err)
 	}
-	if err := netlink.LinkSetUp(outer); err != nil {
-		return err
-	}
 	lo, err := inside.LinkByName("lo")
 	if err != nil {
 		return err
@@ -135,7 +133,27 @@ func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip
 	if err := inside.RouteReplace(route); err != nil {
 		return fmt.Errorf("default route: %w", err)
 	}
-	return nil
+	if err := netlink.LinkSetUp(outer); err != nil {
+		return err
+	}
+	return errors.Join(waitUp(inside.LinkByName, containerLink), waitUp(netlink.LinkByName, outer.Attrs().Name), waitUp(netlink.LinkByName, Bridge))
+}
+
+// waitUp waits until the kernel has noticed, in its own time, that the link is
+// connected. Before that it drops the pod's first packets, and a lost first packet
+// is repeated only after a second.
+func waitUp(byName func(string) (netlink.Link, error), name string) error {
+	deadline := time.Now().Add(2 * time.Second)
+	for {
+		l, err := byName(name)
+		if err != nil || l.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("link %s stays %s", name, l.Attrs().OperState)
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
 }
 
 var defaultRoute = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
