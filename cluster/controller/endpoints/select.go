@@ -1,0 +1,121 @@
+package endpoints
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Selects says whether a service's selector matches labels. An empty selector
+// selects nothing: such a service's endpoints are somebody else's.
+func Selects(svc *v1.Service, labels map[string]string) bool {
+	if len(svc.Spec.Selector) == 0 || svc.Spec.Type == v1.ServiceTypeExternalName {
+		return false
+	}
+	for k, v := range svc.Spec.Selector {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// Counts says whether a pod is an endpoint at all, ready or not. Terminating pods
+// count where their state is told apart from others.
+func Counts(p *v1.Pod, terminating bool) bool {
+	if p.Status.PodIP == "" || p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed {
+		return false
+	}
+	return terminating || p.DeletionTimestamp == nil
+}
+
+// Ready is the pod's Ready condition.
+func Ready(p *v1.Pod) bool {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == v1.PodReady {
+			return p.Status.Conditions[i].Status == v1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// Concerns says whether endpoints can differ between two states of a pod.
+func Concerns(old, now *v1.Pod) bool {
+	return (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
+		old.Status.PodIP != now.Status.PodIP || !slices.Equal(old.Status.PodIPs, now.Status.PodIPs) ||
+		old.Spec.NodeName != now.Spec.NodeName || Ready(old) != Ready(now) ||
+		Counts(old, true) != Counts(now, true) || !equality.Semantic.DeepEqual(old.Labels, now.Labels)
+}
+
+// TargetPort resolves the port of a service on one pod: a number as it is, a name
+// by the containers' ports of the same protocol.
+func TargetPort(p *v1.Pod, sp *v1.ServicePort) (int32, bool) {
+	if sp.TargetPort.Type == intstr.Int {
+		if n := sp.TargetPort.IntVal; n != 0 {
+			return n, true
+		}
+		return sp.Port, true
+	}
+	find := func(cs []v1.Container, all bool) (int32, bool) {
+		for i := range cs {
+			if !all && (cs[i].RestartPolicy == nil || *cs[i].RestartPolicy != v1.ContainerRestartPolicyAlways) {
+				continue
+			}
+			for _, port := range cs[i].Ports {
+				if port.Name == sp.TargetPort.StrVal && protocol(port.Protocol) == protocol(sp.Protocol) {
+					return port.ContainerPort, true
+				}
+			}
+		}
+		return 0, false
+	}
+	if n, ok := find(p.Spec.Containers, true); ok {
+		return n, true
+	}
+	return find(p.Spec.InitContainers, false)
+}
+
+// Hostname is the name under which DNS knows the pod within the service, or "".
+func Hostname(p *v1.Pod, svc *v1.Service) string {
+	if p.Spec.Subdomain == svc.Name {
+		return p.Spec.Hostname
+	}
+	return ""
+}
+
+// Address is the pod's address of the wanted family, or "".
+func Address(p *v1.Pod, v6 bool) string {
+	for _, ip := range p.Status.PodIPs {
+		if isV6(ip.IP) == v6 {
+			return ip.IP
+		}
+	}
+	if isV6(p.Status.PodIP) == v6 {
+		return p.Status.PodIP
+	}
+	return ""
+}
+
+// V6 says whether the service's first family is IPv6.
+func V6(svc *v1.Service) bool {
+	if len(svc.Spec.IPFamilies) > 0 {
+		return svc.Spec.IPFamilies[0] == v1.IPv6Protocol
+	}
+	return isV6(svc.Spec.ClusterIP)
+}
+
+// TargetRef names the pod behind an address.
+func TargetRef(p *v1.Pod) *v1.ObjectReference {
+	return &v1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID}
+}
+
+func isV6(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && a.Is6() && !a.Is4In6()
+}
+
+func protocol(p v1.Protocol) v1.Protocol { return cmp.Or(p, v1.ProtocolTCP) }

@@ -1,0 +1,165 @@
+// Package replication keeps as many pods as a ReplicationController (or, through
+// Kind, a ReplicaSet) asks for.
+//
+// It owns the pods' ownerReferences to the set and the set's status. A pod without
+// a controller whose labels match is adopted; a pod whose labels no longer match
+// is released and replaced. It never changes a pod otherwise, and leaves the end
+// of the pods of a deleted set to the garbage collector.
+package replication
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/controller/loop"
+)
+
+// settle is how long pod changes of one set are gathered into one reconcile.
+const settle = 50 * time.Millisecond
+
+// Config is what the controller works with.
+type Config struct {
+	Name      string // as events and health name it
+	Kind      Kind
+	Client    kubernetes.Interface
+	Informers informers.SharedInformerFactory
+	Recorder  record.EventRecorder
+	Log       *slog.Logger
+}
+
+// Controller is the replication controller for one kind of set.
+type Controller struct {
+	*loop.Loop[string]
+	Config
+	sets   cache.Indexer
+	pods   listers.PodLister
+	expect *expectations
+	now    func() time.Time
+}
+
+// New makes the controller; nothing runs before Run.
+func New(c Config) (*Controller, error) {
+	pods := c.Informers.Core().V1().Pods()
+	r := &Controller{
+		Config: c,
+		sets:   c.Kind.Informer().GetIndexer(),
+		pods:   pods.Lister(),
+		expect: newExpectations(time.Now),
+		now:    time.Now,
+	}
+	r.Loop = loop.New(loop.Config[string]{
+		Name: c.Name, Workers: 5, Reconcile: r.reconcile, Log: c.Log, Period: settle,
+	})
+	if err := r.On(c.Kind.Informer(), loop.Each(func(o Object) { r.Add(loop.Key(o)) })); err != nil {
+		return nil, err
+	}
+	if err := r.On(pods.Informer(), loop.Changes(r.podChanged)); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Name is the controller's name in logs and health.
+func (r *Controller) Name() string { return r.Config.Name }
+
+// podChanged finds the sets that a change concerns.
+func (r *Controller) podChanged(old, now **v1.Pod) {
+	switch {
+	case now == nil:
+		r.podGone(*old)
+	case old == nil && (*now).DeletionTimestamp != nil:
+		r.podGone(*now)
+	case old == nil:
+		if key, ok := r.ownerKey(*now); ok {
+			r.expect.created(key, 1)
+			r.AddSoon(key)
+			return
+		}
+		r.orphan(*now)
+	default:
+		r.podUpdated(*old, *now)
+	}
+}
+
+func (r *Controller) podGone(p *v1.Pod) {
+	if key, ok := r.ownerKey(p); ok {
+		r.expect.deleted(key, p.UID)
+		r.AddSoon(key)
+	}
+}
+
+func (r *Controller) podUpdated(old, now *v1.Pod) {
+	if old.ResourceVersion == now.ResourceVersion {
+		return
+	}
+	was, hadOwner := r.ownerKey(old)
+	key, hasOwner := r.ownerKey(now)
+	if hadOwner && was != key {
+		r.AddSoon(was)
+	}
+	if hasOwner {
+		if now.DeletionTimestamp != nil {
+			r.expect.deleted(key, now.UID)
+		}
+		r.AddSoon(key)
+		return
+	}
+	if hadOwner || !equality.Semantic.DeepEqual(old.Labels, now.Labels) {
+		r.orphan(now)
+	}
+}
+
+// orphan wakes the sets that could adopt p.
+func (r *Controller) orphan(p *v1.Pod) {
+	if metav1.GetControllerOfNoCopy(p) != nil {
+		return
+	}
+	objs, err := r.sets.ByIndex(cache.NamespaceIndex, p.Namespace)
+	if err != nil {
+		return
+	}
+	for _, o := range objs {
+		if s, err := r.Kind.View(o); err == nil && s.Selector.Matches(labels.Set(p.Labels)) {
+			r.AddSoon(loop.Key(s.Object))
+		}
+	}
+}
+
+// ownerKey is the key of the set of our kind that controls p. The set may be gone.
+func (r *Controller) ownerKey(p *v1.Pod) (string, bool) {
+	ref := metav1.GetControllerOfNoCopy(p)
+	gvk := r.Kind.GroupVersionKind()
+	if ref == nil || ref.Kind != gvk.Kind || ref.APIVersion != gvk.GroupVersion().String() {
+		return "", false
+	}
+	return p.Namespace + "/" + ref.Name, true
+}
+
+func (r *Controller) get(key string) (*Set, error) {
+	o, ok, err := r.sets.GetByKey(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return r.Kind.View(o)
+}
+
+func (r *Controller) owner(s *Set) metav1.OwnerReference {
+	return *metav1.NewControllerRef(s.Object, r.Kind.GroupVersionKind())
+}
+
+func (r *Controller) event(ctx context.Context, s *Set, kind, reason, format string, args ...any) {
+	if ctx.Err() == nil {
+		r.Recorder.Eventf(s.Object, kind, reason, format, args...)
+	}
+}

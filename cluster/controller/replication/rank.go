@@ -1,0 +1,137 @@
+package replication
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Active says whether a pod counts as a replica: it has not ended and is not on its way out.
+func Active(p *v1.Pod) bool {
+	return p.Status.Phase != v1.PodSucceeded && p.Status.Phase != v1.PodFailed && p.DeletionTimestamp == nil
+}
+
+// Ready gives the pod's Ready condition if it is true.
+func Ready(p *v1.Pod) (since metav1.Time, ready bool) {
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == v1.PodReady {
+			return c.LastTransitionTime, c.Status == v1.ConditionTrue
+		}
+	}
+	return metav1.Time{}, false
+}
+
+// Available says whether the pod has been ready for at least minReady seconds.
+func Available(p *v1.Pod, minReady int32, now time.Time) bool {
+	since, ready := Ready(p)
+	if !ready {
+		return false
+	}
+	wait := time.Duration(minReady) * time.Second
+	return wait == 0 || !since.IsZero() && !since.Add(wait).After(now)
+}
+
+// Cost is the pod's controller.kubernetes.io/pod-deletion-cost, 0 if it has none.
+func Cost(p *v1.Pod) int32 {
+	n, err := strconv.ParseInt(p.Annotations["controller.kubernetes.io/pod-deletion-cost"], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int32(n)
+}
+
+// Doomed picks the n pods whose loss hurts least, as upstream: without a node,
+// pending, not ready, cheap by annotation, many of a kind on one node (related are the pods that
+// count for that), ready for a shorter time (in powers of two), restarted more, younger.
+func Doomed(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
+	if n >= len(pods) {
+		return pods
+	}
+	onNode := map[string]int{}
+	for _, p := range related {
+		if p.Spec.NodeName != "" && Active(p) {
+			onNode[p.Spec.NodeName]++
+		}
+	}
+	out := slices.Clone(pods)
+	slices.SortStableFunc(out, func(a, b *v1.Pod) int {
+		_, readyA := Ready(a)
+		_, readyB := Ready(b)
+		return cmp.Or(
+			lower(a.Spec.NodeName == "", b.Spec.NodeName == ""),
+			cmp.Compare(phaseRank(a), phaseRank(b)),
+			lower(!readyA, !readyB),
+			cmp.Compare(Cost(a), Cost(b)),
+			-cmp.Compare(onNode[a.Spec.NodeName], onNode[b.Spec.NodeName]),
+			compareReadyTime(a, b, now),
+			-cmp.Compare(restarts(a), restarts(b)),
+			compareAge(a.CreationTimestamp, b.CreationTimestamp, now),
+			cmp.Compare(string(a.UID), string(b.UID)),
+		)
+	})
+	return out[:n]
+}
+
+// lower puts those for which the statement is true first.
+func lower(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+func phaseRank(p *v1.Pod) int {
+	switch p.Status.Phase {
+	case v1.PodRunning:
+		return 2
+	case v1.PodUnknown:
+		return 1
+	}
+	return 0
+}
+
+func compareReadyTime(a, b *v1.Pod, now time.Time) int {
+	sinceA, readyA := Ready(a)
+	sinceB, readyB := Ready(b)
+	if !readyA || !readyB {
+		return 0
+	}
+	return compareAge(sinceA, sinceB, now)
+}
+
+// compareAge puts the younger first, and takes ages of the same power of two as
+// equal: otherwise scaling down would always hit the newest node first.
+func compareAge(a, b metav1.Time, now time.Time) int {
+	switch {
+	case a.Equal(&b):
+		return 0
+	case a.IsZero():
+		return -1
+	case b.IsZero():
+		return 1
+	}
+	return cmp.Compare(magnitude(now.Sub(a.Time)), magnitude(now.Sub(b.Time)))
+}
+
+func magnitude(d time.Duration) int {
+	n := 0
+	for s := int64(d / time.Second); s > 0; s /= 2 {
+		n++
+	}
+	return n
+}
+
+func restarts(p *v1.Pod) int32 {
+	var n int32
+	for i := range p.Status.ContainerStatuses {
+		n = max(n, p.Status.ContainerStatuses[i].RestartCount)
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// bind writes the decision. If that fails the pod is taken off the node again.
+func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, node string) {
+	err := s.Client.CoreV1().Pods(p.Namespace).Bind(ctx, &v1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
+		Target:     v1.ObjectReference{Kind: "Node", Name: node},
+	}, metav1.CreateOptions{})
+	if err == nil {
+		s.queue.forget(p.UID)
+		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
+		return
+	}
+	s.mu.Lock()
+	if at := s.cluster.pods[p.UID]; at != nil && at.assumed {
+		s.cluster.removePod(p.UID)
+	}
+	s.mu.Unlock()
+	s.queue.changed(causeResource | causePods)
+	s.refuse(ctx, p, fmt.Errorf("bind to %s: %w", node, err))
+}
+
+// refuse puts the pod back into the queue and tells its owner why it has no node.
+func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if apierrors.IsNotFound(err) {
+		s.queue.forget(p.UID) // deleted meanwhile
+		return
+	}
+	why, reason, message := explain(p, err)
+	s.queue.failed(p.UID, why)
+	if apierrors.IsConflict(err) {
+		return // somebody else wrote; the watch will show what
+	}
+	if why == 0 {
+		s.Log.Warn("could not schedule, trying again", "pod", p.Namespace+"/"+p.Name, "error", err)
+	}
+	s.Recorder.Event(p, v1.EventTypeWarning, "FailedScheduling", message)
+	if err := s.writeCondition(ctx, p, reason, message); err != nil && !apierrors.IsNotFound(err) {
+		s.Log.Warn("could not write condition", "pod", p.Namespace+"/"+p.Name, "error", err)
+	}
+}
+
+func explain(p *v1.Pod, err error) (why cause, reason, message string) {
+	var m *misfit
+	switch {
+	case errors.As(err, &m):
+		return m.cause, v1.PodReasonUnschedulable, m.message(p)
+	case errors.Is(err, errNoNodes):
+		return causeNode, v1.PodReasonUnschedulable, err.Error()
+	}
+	return 0, v1.PodReasonSchedulerError, err.Error()
+}
+
+// writeCondition says in the pod's status that it has no node, if the status does
+// not say just that already.
+func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, message string) error {
+	since := metav1.NewTime(time.Now())
+	for i := range p.Status.Conditions {
+		c := &p.Status.Conditions[i]
+		if c.Type != v1.PodScheduled || c.Status != v1.ConditionFalse {
+			continue
+		}
+		if c.Reason == reason && c.Message == message {
+			return nil
+		}
+		since = c.LastTransitionTime
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": p.UID},
+		"status": map[string]any{"conditions": []v1.PodCondition{{
+			Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: since,
+		}}},
+	})
+	if err != nil {
+		return fmt.Errorf("encode condition: %w", err)
+	}
+	_, err = s.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	return err
+}

@@ -1,0 +1,136 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+)
+
+// watch subscribes to what decisions depend on.
+func (s *Scheduler) watch() error {
+	core := s.Informers.Core().V1()
+	s.synced = append(s.synced, core.Services().Informer().HasSynced, core.ReplicationControllers().Informer().HasSynced)
+	handlers := []struct {
+		informer cache.SharedIndexInformer
+		handler  cache.ResourceEventHandler
+	}{
+		{core.Nodes().Informer(), handle(s.nodeSet, s.nodeGone)},
+		{core.Namespaces().Informer(), handle(s.namespaceSet, func(*v1.Namespace) {})},
+		{core.Pods().Informer(), handle(s.podSet, s.podGone)},
+		{core.PersistentVolumeClaims().Informer(), handle(
+			func(_, _ *v1.PersistentVolumeClaim) { s.queue.changed(causeVolume) }, func(*v1.PersistentVolumeClaim) {})},
+		{core.PersistentVolumes().Informer(), handle(
+			func(_, _ *v1.PersistentVolume) { s.queue.changed(causeVolume) }, func(*v1.PersistentVolume) {})},
+	}
+	for _, h := range handlers {
+		reg, err := h.informer.AddEventHandler(h.handler)
+		if err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+		s.synced = append(s.synced, reg.HasSynced)
+	}
+	return nil
+}
+
+// handle makes an event handler; old is nil for an object that is new.
+func handle[T any](set func(old, now *T), gone func(*T)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) {
+			if t, ok := o.(*T); ok {
+				set(nil, t)
+			}
+		},
+		UpdateFunc: func(o, n any) {
+			old, _ := o.(*T)
+			if t, ok := n.(*T); ok {
+				set(old, t)
+			}
+		},
+		DeleteFunc: func(o any) {
+			if d, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = d.Obj
+			}
+			if t, ok := o.(*T); ok {
+				gone(t)
+			}
+		},
+	}
+}
+
+func (s *Scheduler) nodeSet(old, now *v1.Node) {
+	if old != nil && !nodeMatters(old, now) {
+		return
+	}
+	s.mu.Lock()
+	s.cluster.setNode(now)
+	s.mu.Unlock()
+	s.queue.changed(causeNode | causeResource | causePods)
+}
+
+// nodeMatters leaves out heartbeats.
+func nodeMatters(old, now *v1.Node) bool {
+	return old.Spec.Unschedulable != now.Spec.Unschedulable || !labels.Equals(old.Labels, now.Labels) ||
+		!slices.EqualFunc(old.Spec.Taints, now.Spec.Taints, func(a, b v1.Taint) bool { return a.MatchTaint(&b) && a.Value == b.Value }) ||
+		!equality.Semantic.DeepEqual(old.Status.Allocatable, now.Status.Allocatable) ||
+		!equality.Semantic.DeepEqual(old.Status.Images, now.Status.Images)
+}
+
+func (s *Scheduler) nodeGone(n *v1.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cluster.removeNode(n.Name)
+}
+
+func (s *Scheduler) namespaceSet(_, ns *v1.Namespace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cluster.namespaces[ns.Name] = ns.Labels
+}
+
+func (s *Scheduler) podSet(old, now *v1.Pod) {
+	switch {
+	case now.Status.Phase == v1.PodSucceeded || now.Status.Phase == v1.PodFailed:
+		s.podGone(now)
+	case now.Spec.NodeName != "":
+		s.queue.forget(now.UID)
+		s.mu.Lock()
+		s.cluster.setPod(now)
+		s.mu.Unlock()
+		if old == nil || old.Spec.NodeName == "" || !labels.Equals(old.Labels, now.Labels) {
+			s.queue.changed(causePods)
+		}
+	case now.Spec.SchedulerName != s.Name || now.DeletionTimestamp != nil || len(now.Spec.SchedulingGates) > 0:
+		s.queue.forget(now.UID)
+	default:
+		if !s.placed(now) {
+			s.queue.set(now, old != nil && mayFitNow(old, now))
+		}
+	}
+}
+
+// placed says whether we gave the pod a node that the API does not show yet.
+func (s *Scheduler) placed(p *v1.Pod) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cluster.pods[p.UID] != nil
+}
+
+// mayFitNow leaves out updates of status, such as our own condition.
+func mayFitNow(old, now *v1.Pod) bool {
+	return !labels.Equals(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.Spec, now.Spec)
+}
+
+// podGone frees what the pod held.
+func (s *Scheduler) podGone(p *v1.Pod) {
+	s.queue.forget(p.UID)
+	s.mu.Lock()
+	freed := s.cluster.removePod(p.UID)
+	s.mu.Unlock()
+	if freed {
+		s.queue.changed(causeResource | causePods)
+	}
+}
