@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// compactEvery is how long etcd remembers at least, as upstream.
+	compactEvery = 5 * time.Minute
+	// compactKey is where API servers agree on who compacts, as upstream: its version
+	// counts the rounds, its value is the revision that the next round may drop.
+	compactKey = "compact_rev_key"
+)
+
+// compact lets etcd forget what is older than one to two rounds.
+func (s *Store) compact(ctx context.Context) error {
+	tick := time.NewTicker(compactEvery)
+	defer tick.Stop()
+	var round, rev int64
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var err error
+		if round, rev, err = s.compactRound(ctx, round, rev); err != nil && ctx.Err() == nil {
+			s.Log.Warn("compacting etcd", "error", err)
+		}
+	}
+}
+
+// compactRound drops everything before rev, if no other server has begun a round since
+// ours. It returns the round and the revision for the next time.
+func (s *Store) compactRound(ctx context.Context, round, rev int64) (int64, int64, error) {
+	now, err := s.askRevision(ctx)
+	if err != nil {
+		return round, rev, err
+	}
+	resp, err := s.Client.Txn(ctx).
+		If(clientv3.Compare(clientv3.Version(compactKey), "=", round)).
+		Then(clientv3.OpPut(compactKey, strconv.FormatInt(now, 10))).
+		Else(clientv3.OpGet(compactKey)).Commit()
+	if err != nil {
+		return round, rev, err
+	}
+	if !resp.Succeeded {
+		if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+			return kvs[0].Version, now, nil
+		}
+		return 0, now, nil
+	}
+	if rev > 0 {
+		if _, err := s.Client.Compact(ctx, rev); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+			return round + 1, now, err
+		}
+	}
+	return round + 1, now, nil
+}

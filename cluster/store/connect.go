@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// TLS names the files for the connection to an external cluster; zero means no TLS.
+type TLS = transport.TLSInfo
+
+// Connect makes a client of an external etcd cluster, and returns when a member has
+// answered or ctx has ended. The cluster should serve nothing else: the store watches
+// all its keys.
+func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger) (*clientv3.Client, error) {
+	cfg := clientv3.Config{
+		Endpoints:            endpoints,
+		DialTimeout:          5 * time.Second,
+		DialKeepAliveTime:    30 * time.Second,
+		DialKeepAliveTimeout: 10 * time.Second,
+		Logger:               zapTo(log),
+	}
+	if !tls.Empty() {
+		var err error
+		if cfg.TLS, err = tls.ClientConfig(); err != nil {
+			return nil, fmt.Errorf("store: the TLS files for etcd: %w", err)
+		}
+	}
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("store: a client for etcd at %s: %w", strings.Join(endpoints, ","), err)
+	}
+	if _, err := client.Get(ctx, registry, clientv3.WithCountOnly(), clientv3.WithLimit(1)); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("store: etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)
+	}
+	return client, nil
+}

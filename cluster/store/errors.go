@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// fromEtcd makes what went wrong at etcd into an API error.
+func fromEtcd(err error, doing string) error {
+	switch {
+	case errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("%s: %v", doing, err))
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, rpctypes.ErrTimeout), errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail),
+		errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost), errors.Is(err, rpctypes.ErrNoLeader),
+		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrStopped):
+		return timeout(fmt.Errorf("%s: %w", doing, err))
+	case errors.Is(err, rpctypes.ErrTooManyRequests):
+		return apierrors.NewTooManyRequests(fmt.Sprintf("%s: %v", doing, err), 1)
+	}
+	return apierrors.NewInternalError(fmt.Errorf("%s: %w", doing, err))
+}
+
+func timeout(err error) error { return apierrors.NewTimeoutError(err.Error(), 1) }
+
+// tooLarge is the answer to a read at a revision that did not come in time.
+func tooLarge(want, have int64) error {
+	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", want, have), 1)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{
+		Type: metav1.CauseTypeResourceVersionTooLarge, Message: "Too large resource version",
+	}}
+	return err
+}
+
+func tooOld(want, oldest int64) error {
+	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", want, oldest))
+}
+
+func (c *Collection) notFound(name string) error {
+	return apierrors.NewNotFound(c.resource, name)
+}
+
+// unreadable is the answer for a key whose value in etcd is not an object of the kind.
+func unreadable(key string, err error) error {
+	return apierrors.NewInternalError(fmt.Errorf("the value of %s in etcd cannot be read: %w", key, err))
+}
+
+// parseVersion reads a resourceVersion; "" and "0" are 0.
+func parseVersion(rv string) (int64, error) {
+	if rv == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(rv, 10, 64)
+	if err != nil || n < 0 {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("resourceVersion: Invalid value: %q: must be a number that the server gave out", rv))
+	}
+	return n, nil
+}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// rewind is how many revisions before the newest the cache begins at a start, so
+	// that watches which were open when the server went down can go on where they were.
+	rewind = 1000
+	// pageSize is how many keys are read from etcd at once.
+	pageSize = 1000
+	// bookmarkEvery is how often watchers are told the revision though nothing happens.
+	bookmarkEvery = time.Minute
+)
+
+// follow keeps the caches equal to etcd. One watch on all keys feeds all kinds: it sees
+// every revision, so that the caches always know how far they are.
+func (s *Store) follow(ctx context.Context) error {
+	defer s.endWatches()
+	for first := true; ctx.Err() == nil; {
+		target, err := s.load(ctx, first)
+		if err != nil {
+			s.retry(ctx, "reading the objects from etcd", err)
+			continue
+		}
+		first = false
+		for {
+			err = s.stream(ctx, target)
+			if ctx.Err() != nil || errors.Is(err, rpctypes.ErrCompacted) {
+				break
+			}
+			s.retry(ctx, "the watch on etcd broke off", err)
+		}
+	}
+	return nil
+}
+
+// retry logs and waits a little.
+func (s *Store) retry(ctx context.Context, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.Log.Warn(what+", trying again", "error", err)
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+// load reads everything into the caches. It returns the newest revision there was: at
+// the first start the caches begin a little before it.
+func (s *Store) load(ctx context.Context, first bool) (newest int64, err error) {
+	newest, err = s.askRevision(ctx)
+	if err != nil {
+		return 0, err
+	}
+	at := newest
+	if first && newest > rewind {
+		at = newest - rewind
+	}
+	kvs, err := s.readAll(ctx, at)
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		at = newest
+		kvs, err = s.readAll(ctx, at)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range s.collections {
+		c.replace(at, kvs[c], first)
+	}
+	s.progress.advance(at)
+	return newest, nil
+}
+
+func (s *Store) readAll(ctx context.Context, rev int64) (map[*Collection][]*mvccpb.KeyValue, error) {
+	all := map[*Collection][]*mvccpb.KeyValue{}
+	end := clientv3.GetPrefixRangeEnd(registry)
+	for start := registry; ; {
+		resp, err := s.Client.Get(ctx, start, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(rev))
+		if err != nil {
+			return nil, fmt.Errorf("from %s at revision %d: %w", start, rev, err)
+		}
+		for _, kv := range resp.Kvs {
+			if c := s.collectionOf(string(kv.Key)); c != nil {
+				all[c] = append(all[c], kv)
+			}
+		}
+		if !resp.More {
+			return all, nil
+		}
+		start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// stream applies what happens from now on, until the watch breaks. target is the
+// revision at which the store is ready.
+func (s *Store) stream(ctx context.Context, target int64) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	changes := s.Client.Watch(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithRev(s.progress.revision()+1))
+	s.readyAt(target)
+	tick := time.NewTicker(bookmarkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case resp, ok := <-changes:
+			if !ok {
+				return errors.New("it was closed")
+			}
+			if err := resp.Err(); err != nil {
+				return err
+			}
+			s.applyAll(resp.Events)
+			s.readyAt(target)
+		case <-tick.C:
+			for _, c := range s.collections {
+				c.tick()
+			}
+		}
+	}
+}
+
+func (s *Store) readyAt(target int64) {
+	select {
+	case <-s.ready:
+	default:
+		if s.progress.revision() >= target {
+			close(s.ready)
+		}
+	}
+}
+
+// applyAll takes the events of one answer, which are ordered by revision and hold each
+// of its revisions as a whole.
+func (s *Store) applyAll(events []*clientv3.Event) {
+	for len(events) > 0 {
+		rev := events[0].Kv.ModRevision
+		n := 1
+		for n < len(events) && events[n].Kv.ModRevision == rev {
+			n++
+		}
+		if rev > s.progress.revision() { // a watch that was opened again may repeat
+			s.applyOne(rev, events[:n])
+			s.progress.advance(rev)
+		}
+		events = events[n:]
+	}
+}
+
+// applyOne takes all events of one revision; nearly always it is a single one.
+func (s *Store) applyOne(rev int64, events []*clientv3.Event) {
+	if len(events) == 1 {
+		if c := s.collectionOf(string(events[0].Kv.Key)); c != nil {
+			c.apply(rev, events)
+		}
+		return
+	}
+	parts := map[*Collection][]*mvccpb.Event{}
+	for _, e := range events {
+		if c := s.collectionOf(string(e.Kv.Key)); c != nil {
+			parts[c] = append(parts[c], e)
+		}
+	}
+	for c, part := range parts {
+		c.apply(rev, part)
+	}
+}
+
+func sortByRevision(events []*Event) {
+	sort.SliceStable(events, func(a, b int) bool { return events[a].Revision < events[b].Revision })
+}

@@ -1,0 +1,55 @@
+package store
+
+import (
+	"slices"
+	"sort"
+)
+
+const (
+	// remembered is how many events of a kind a watch can go back at least, once there
+	// were so many. Twice as many are held before the older half is dropped.
+	remembered = 2048
+	// fresh is how many of them keep their encodings and superseded objects.
+	fresh = 512
+)
+
+// history is the last events of one kind, in the order of their revisions.
+type history struct {
+	// from is the revision after which every event is there.
+	from   int64
+	events []*Event
+	cool   int // events before this index were shed
+}
+
+func (h *history) add(e *Event) {
+	h.events = append(h.events, e)
+	for ; h.cool < len(h.events)-fresh; h.cool++ {
+		h.events[h.cool].shed()
+	}
+	if len(h.events) >= 2*remembered {
+		drop := len(h.events) - remembered
+		h.from = h.events[drop-1].Revision
+		h.events = slices.Clone(h.events[drop:])
+		h.cool -= drop
+	}
+}
+
+// after is every event with a revision above rev, ok is false if some are forgotten.
+func (h *history) after(rev int64) (events []*Event, ok bool) {
+	if rev < h.from {
+		return nil, false
+	}
+	i := sort.Search(len(h.events), func(i int) bool { return h.events[i].Revision > rev })
+	return h.events[i:], true
+}
+
+// at finds the event of a key at a revision, nil if it is not there.
+func (h *history) at(rev int64, key string) *Event {
+	i := sort.Search(len(h.events), func(i int) bool { return h.events[i].Revision >= rev })
+	for ; i < len(h.events) && h.events[i].Revision == rev; i++ {
+		if h.events[i].Item.key == key {
+			return h.events[i]
+		}
+	}
+	return nil
+}

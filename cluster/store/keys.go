@@ -1,0 +1,72 @@
+package store
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// registry is the root of all keys.
+const registry = "/registry/"
+
+// folders are the kinds whose keys are not named like their resource, as Kubernetes
+// has them (so that its etcd can be read, and etcdctl finds what people know).
+var folders = map[schema.GroupResource]string{
+	{Resource: "services"}:                              "services/specs",
+	{Resource: "endpoints"}:                             "services/endpoints",
+	{Resource: "nodes"}:                                 "minions",
+	{Resource: "replicationcontrollers"}:                "controllers",
+	{Group: "networking.k8s.io", Resource: "ingresses"}: "ingress",
+}
+
+// keyPrefix is where the objects of a kind are: "/registry/pods/".
+func keyPrefix(k *api.Kind) string {
+	folder, ok := folders[schema.GroupResource{Group: k.Group, Resource: k.Plural}]
+	if !ok {
+		folder = k.Plural
+	}
+	return registry + folder + "/"
+}
+
+// collectionOf finds whose key it is, nil for a key of no kind that is served.
+func (s *Store) collectionOf(key string) *Collection {
+	if !strings.HasPrefix(key, registry) {
+		return nil
+	}
+	end := len(registry)
+	for range 2 { // a folder, or a folder within a folder
+		i := strings.IndexByte(key[end:], '/')
+		if i < 0 {
+			return nil
+		}
+		end += i + 1
+		if c := s.byPrefix[key[:end]]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// key names one object, ok is false for names that no object can have.
+func (c *Collection) key(namespace, name string) (key string, ok bool) {
+	if name == "" || strings.Contains(name, "/") {
+		return "", false
+	}
+	if !c.kind.Namespaced {
+		return c.prefix + name, true
+	}
+	if namespace == "" || strings.Contains(namespace, "/") {
+		return "", false
+	}
+	return c.prefix + namespace + "/" + name, true
+}
+
+// within is the prefix of all keys in a namespace, "" being all namespaces.
+func (c *Collection) within(namespace string) string {
+	if namespace == "" || !c.kind.Namespaced {
+		return c.prefix
+	}
+	return c.prefix + namespace + "/"
+}

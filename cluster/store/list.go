@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/api"
+)
+
+// ListOptions are those of the API.
+type ListOptions struct {
+	ResourceVersion string
+	Match           metav1.ResourceVersionMatch
+	Limit           int64 // 0 is all
+	Continue        string
+	Keep            func(api.Object) bool // nil keeps all
+}
+
+// Page is a list, or a part of one.
+type Page struct {
+	Items []*Item
+	// Revision is the resourceVersion of the list: a watch from there misses nothing.
+	Revision int64
+	// Continue is for the next page, "" on the last.
+	Continue string
+	// Remaining is how many follow, nil if not known (with Keep).
+	Remaining *int64
+}
+
+// List reads the objects of a namespace ("" is all), in the order of their keys. All
+// pages of a list show the state at the revision of the first.
+func (c *Collection) List(ctx context.Context, namespace string, o ListOptions) (*Page, error) {
+	l := lister{c: c, within: c.within(namespace), ListOptions: o}
+	l.start = l.within
+	if o.Continue != "" {
+		return l.next(ctx)
+	}
+	rev, err := parseVersion(o.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	// As upstream: a limit and a version without match mean exactly that version.
+	exact := o.Match == metav1.ResourceVersionMatchExact || o.Match == "" && o.Limit > 0 && rev > 0
+	if o.ResourceVersion == "" {
+		err = c.store.latest(ctx)
+	} else {
+		err = c.store.atLeast(ctx, rev)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if exact && rev > 0 {
+		return l.at(ctx, rev)
+	}
+	return l.page(0)
+}
+
+// collect is all items with keys from start on within a prefix.
+func (c *Collection) collect(within, start string) []*Item {
+	var items []*Item
+	if start == c.prefix {
+		items = make([]*Item, 0, c.items.Len())
+	}
+	c.items.AscendGreaterOrEqual(&Item{key: start}, func(i *Item) bool {
+		if !strings.HasPrefix(i.key, within) {
+			return false
+		}
+		items = append(items, i)
+		return true
+	})
+	return items
+}
+
+type lister struct {
+	c *Collection
+	ListOptions
+	within string // the prefix of the list's keys
+	start  string // the first key of this page
+}
+
+// next is a page that continues another.
+func (l *lister) next(ctx context.Context) (*Page, error) {
+	start, rev, err := decodeContinue(l.Continue)
+	if err != nil {
+		return nil, err
+	}
+	l.start = l.within + start
+	if rev < 0 {
+		if err := l.c.store.latest(ctx); err != nil {
+			return nil, err
+		}
+		return l.page(0)
+	}
+	if err := l.c.store.atLeast(ctx, rev); err != nil {
+		return nil, err
+	}
+	return l.at(ctx, rev)
+}
+
+// at is a page of the state at a revision: from the cache if nothing has changed since,
+// else out of etcd, which remembers until it is compacted.
+func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
+	if p, err := l.page(rev); p != nil || err != nil {
+		return p, err
+	}
+	p, err := l.past(ctx, rev)
+	if !errors.Is(err, rpctypes.ErrCompacted) {
+		return p, err
+	}
+	if l.Continue == "" {
+		return nil, apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
+	}
+	gone := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
+		"Start a new list without it, or use the continue token of this answer to get the rest: objects that were " +
+		"created, changed or deleted since the first page may or may not be in it.")
+	gone.ErrStatus.Continue = encodeContinue(strings.TrimPrefix(l.start, l.within), -1)
+	return nil, gone
+}
+
+// page is out of the cache. Where a revision is asked for and the collection has
+// changed since, it is nil.
+func (l *lister) page(rev int64) (*Page, error) {
+	c := l.c
+	c.mu.RLock()
+	if rev != 0 && c.rev > rev {
+		c.mu.RUnlock()
+		return nil, nil
+	}
+	p := &Page{Revision: rev, Items: c.collect(l.within, l.start)}
+	if rev == 0 {
+		p.Revision = max(c.rev, c.store.progress.revision())
+	}
+	c.mu.RUnlock()
+
+	if l.Keep != nil {
+		kept := p.Items[:0]
+		for _, i := range p.Items {
+			if l.Keep(i.Object()) {
+				kept = append(kept, i)
+			}
+		}
+		p.Items = kept
+	}
+	if n := int64(len(p.Items)); l.Limit > 0 && n > l.Limit {
+		p.Items = p.Items[:l.Limit]
+		l.more(p, n-l.Limit)
+	}
+	return p, nil
+}
+
+// more says that the page is not the last.
+func (l *lister) more(p *Page, remaining int64) {
+	last := p.Items[len(p.Items)-1].key
+	p.Continue = encodeContinue(strings.TrimPrefix(last, l.within)+"\x00", p.Revision)
+	if l.Keep == nil {
+		p.Remaining = &remaining
+	}
+}
+
+// past is a page out of etcd's history.
+func (l *lister) past(ctx context.Context, rev int64) (*Page, error) {
+	p := &Page{Revision: rev}
+	end := clientv3.GetPrefixRangeEnd(l.within)
+	for start := l.start; ; {
+		ask := int64(pageSize)
+		if l.Limit > 0 && l.Keep == nil {
+			ask = l.Limit
+		}
+		resp, err := l.c.store.Client.Get(ctx, start, clientv3.WithRange(end), clientv3.WithRev(rev), clientv3.WithLimit(ask))
+		if errors.Is(err, rpctypes.ErrCompacted) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, fromEtcd(err, "reading "+l.within)
+		}
+		for n, kv := range resp.Kvs {
+			item, err := l.c.decode(string(kv.Key), kv)
+			if err != nil {
+				continue // reported when it was written; the cache passes it over too
+			}
+			if l.Keep == nil || l.Keep(item.Object()) {
+				p.Items = append(p.Items, item)
+			}
+			if l.Limit > 0 && int64(len(p.Items)) == l.Limit {
+				if n+1 < len(resp.Kvs) || resp.More {
+					l.more(p, resp.Count-int64(n+1))
+				}
+				return p, nil
+			}
+		}
+		if !resp.More {
+			return p, nil
+		}
+		start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	}
+}

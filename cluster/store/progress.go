@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// progress is a revision that only grows, and that can be waited for.
+type progress struct {
+	rev     atomic.Int64
+	mu      sync.Mutex
+	waiting []*waiter
+}
+
+type waiter struct {
+	rev  int64
+	done chan struct{}
+}
+
+func (p *progress) revision() int64 { return p.rev.Load() }
+
+func (p *progress) advance(rev int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if rev <= p.rev.Load() {
+		return
+	}
+	p.rev.Store(rev)
+	still := p.waiting[:0]
+	for _, w := range p.waiting {
+		if w.rev <= rev {
+			close(w.done)
+		} else {
+			still = append(still, w)
+		}
+	}
+	clear(p.waiting[len(still):])
+	p.waiting = still
+}
+
+// wait says whether rev was reached before the limit and before ctx ended.
+func (p *progress) wait(ctx context.Context, rev int64, limit time.Duration) bool {
+	if p.rev.Load() >= rev {
+		return true
+	}
+	p.mu.Lock()
+	if p.rev.Load() >= rev {
+		p.mu.Unlock()
+		return true
+	}
+	w := &waiter{rev: rev, done: make(chan struct{})}
+	p.waiting = append(p.waiting, w)
+	p.mu.Unlock()
+
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.waiting {
+		if other == w {
+			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+			return false
+		}
+	}
+	return true // reached just now
+}
+
+// newest answers which revision etcd has now. Callers that come while a question is on
+// its way share the next one, since the answer to the first may be older than they are.
+type newest struct {
+	ask     func(context.Context) (int64, error)
+	mu      sync.Mutex
+	running bool
+	next    *question
+}
+
+type question struct {
+	done chan struct{}
+	rev  int64
+	err  error
+}
+
+func (n *newest) revision(ctx context.Context) (int64, error) {
+	n.mu.Lock()
+	if n.next == nil {
+		n.next = &question{done: make(chan struct{})}
+	}
+	q := n.next
+	if !n.running {
+		n.running = true
+		go n.run()
+	}
+	n.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.rev, q.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// run asks until nobody waits for an answer.
+func (n *newest) run() {
+	for {
+		n.mu.Lock()
+		q := n.next
+		n.next = nil
+		if q == nil {
+			n.running = false
+			n.mu.Unlock()
+			return
+		}
+		n.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		q.rev, q.err = n.ask(ctx)
+		cancel()
+		close(q.done)
+	}
+}

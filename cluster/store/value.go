@@ -1,0 +1,146 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// A value in etcd is, as Kubernetes has it, four bytes of magic and then the message
+// runtime.Unknown, which names the kind and holds the object's own message (its body)
+// without resourceVersion: that is the key's mod_revision. What a client gets in
+// protobuf is the same with the resourceVersion appended to the body as a second
+// metadata field, which every protobuf reader merges into the first.
+
+var magic = []byte("k8s\x00")
+
+const (
+	unknownTypeMeta = 1 // fields of runtime.Unknown
+	unknownRaw      = 2
+	metadataField   = 1 // of every kind
+	versionField    = 6 // of ObjectMeta
+	watchType       = 1 // fields of metav1.WatchEvent
+	watchObject     = 2
+	rawExtensionRaw = 1
+)
+
+// unknownTail is an empty contentEncoding and an empty contentType, which the
+// generated code of runtime.Unknown always writes.
+var unknownTail = []byte{0x1a, 0x00, 0x22, 0x00}
+
+type message interface {
+	Marshal() ([]byte, error)
+	Unmarshal([]byte) error
+}
+
+// encodeBody is the message that is stored for an object.
+func encodeBody(obj api.Object) ([]byte, error) {
+	m, ok := obj.(message)
+	if !ok {
+		return nil, fmt.Errorf("%T has no protobuf encoding", obj)
+	}
+	version := obj.GetResourceVersion()
+	obj.SetResourceVersion("")
+	body, err := m.Marshal()
+	obj.SetResourceVersion(version)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %T: %w", obj, err)
+	}
+	return body, nil
+}
+
+// decodeBody makes the object out of its stored message.
+func decodeBody(k *api.Kind, body []byte, rev int64) (api.Object, error) {
+	obj := k.New()
+	m, ok := obj.(message)
+	if !ok {
+		return nil, fmt.Errorf("%T has no protobuf encoding", obj)
+	}
+	if err := m.Unmarshal(body); err != nil {
+		return nil, err
+	}
+	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
+	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
+	return obj, nil
+}
+
+// head is what precedes the length of the body in every value of the kind.
+func head(gvk schema.GroupVersionKind) ([]byte, error) {
+	version, kind := gvk.ToAPIVersionAndKind()
+	typeMeta, err := (&runtime.TypeMeta{APIVersion: version, Kind: kind}).Marshal()
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.Clone(magic)
+	b = protowire.AppendTag(b, unknownTypeMeta, protowire.BytesType)
+	b = protowire.AppendBytes(b, typeMeta)
+	return protowire.AppendTag(b, unknownRaw, protowire.BytesType), nil
+}
+
+// envelope puts a body, and more that belongs to it, after head. It returns where the
+// body begins.
+func envelope(head, body, more []byte) (value []byte, at int) {
+	n := len(body) + len(more)
+	value = make([]byte, 0, len(head)+protowire.SizeVarint(uint64(n))+n+len(unknownTail))
+	value = append(value, head...)
+	value = protowire.AppendVarint(value, uint64(n))
+	at = len(value)
+	value = append(value, body...)
+	value = append(value, more...)
+	return append(value, unknownTail...), at
+}
+
+// versionPatch is the fragment that sets metadata.resourceVersion.
+func versionPatch(rev int64) []byte {
+	var number [20]byte
+	digits := strconv.AppendInt(number[:0], rev, 10)
+	b := make([]byte, 0, 4+len(digits))
+	b = protowire.AppendTag(b, metadataField, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(2+len(digits)))
+	b = protowire.AppendTag(b, versionField, protowire.BytesType)
+	return protowire.AppendBytes(b, digits)
+}
+
+// openValue finds the body in a value of etcd, and refuses what is not of the kind.
+func openValue(k *api.Kind, value []byte) (body []byte, err error) {
+	rest, ok := bytes.CutPrefix(value, magic)
+	if !ok {
+		return nil, errors.New("it does not begin with the mark of an encoded object")
+	}
+	var typeMeta runtime.TypeMeta
+	for len(rest) > 0 {
+		field, wire, n := protowire.ConsumeTag(rest)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		rest = rest[n:]
+		if wire != protowire.BytesType {
+			return nil, fmt.Errorf("field %d of the envelope has wire type %d", field, wire)
+		}
+		content, n := protowire.ConsumeBytes(rest)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		rest = rest[n:]
+		switch field {
+		case unknownTypeMeta:
+			if err := typeMeta.Unmarshal(content); err != nil {
+				return nil, fmt.Errorf("the kind's name: %w", err)
+			}
+		case unknownRaw:
+			body = content
+		}
+	}
+	version, kind := k.ToAPIVersionAndKind()
+	if typeMeta.APIVersion != version || typeMeta.Kind != kind {
+		return nil, fmt.Errorf("it holds %s %s, and %s %s belongs there", typeMeta.APIVersion, typeMeta.Kind, version, kind)
+	}
+	return body, nil
+}
