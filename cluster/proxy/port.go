@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+)
+
+const rejectVerdict = "-j REJECT --reject-with icmp-port-unreachable"
+
+// port is one port of one service with the endpoints that this node sends it to.
+type port struct {
+	svc           *v1.Service
+	spec          *v1.ServicePort
+	name          string // namespace/name:port, as in comments and hashes
+	proto         string // "tcp" or "udp"
+	affinity      int    // seconds, 0 for none
+	internalLocal bool
+	externalLocal bool
+	all, local    []endpoint // those that get traffic
+}
+
+type endpoint struct {
+	addr  netip.AddrPort
+	local bool
+}
+
+// newPort returns nil for a port that we do not serve.
+func newPort(node string, svc *v1.Service, spec *v1.ServicePort, of []*discovery.EndpointSlice) *port {
+	p := &port{svc: svc, spec: spec, name: svc.Namespace + "/" + svc.Name}
+	switch spec.Protocol {
+	case v1.ProtocolTCP, "":
+		p.proto = "tcp"
+	case v1.ProtocolUDP:
+		p.proto = "udp"
+	default:
+		return nil
+	}
+	if spec.Name != "" {
+		p.name += ":" + spec.Name
+	}
+	if svc.Spec.SessionAffinity == v1.ServiceAffinityClientIP {
+		p.affinity = int(v1.DefaultClientIPServiceAffinitySeconds)
+		if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+			p.affinity = int(*c.ClientIP.TimeoutSeconds)
+		}
+	}
+	p.internalLocal = svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == v1.ServiceInternalTrafficPolicyLocal
+	p.externalLocal = svc.Spec.ExternalTrafficPolicy == v1.ServiceExternalTrafficPolicyLocal
+	p.all, p.local = endpointsOf(node, spec, of)
+	return p
+}
+
+// endpointsOf picks the endpoints for a port: the ready ones, or, where there is
+// none, those that still serve while they terminate.
+func endpointsOf(node string, spec *v1.ServicePort, of []*discovery.EndpointSlice) (all, local []endpoint) {
+	var leaving []endpoint
+	for _, s := range of {
+		if s.AddressType != discovery.AddressTypeIPv4 {
+			continue
+		}
+		for _, sp := range s.Ports {
+			if deref(sp.Name) != spec.Name || sp.Port == nil || !sameProtocol(sp.Protocol, spec.Protocol) {
+				continue
+			}
+			for _, e := range s.Endpoints {
+				if len(e.Addresses) == 0 {
+					continue
+				}
+				ip, err := netip.ParseAddr(e.Addresses[0])
+				if err != nil || !ip.Is4() {
+					continue
+				}
+				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node}
+				switch {
+				case e.Conditions.Ready == nil || *e.Conditions.Ready:
+					all = append(all, ep)
+				case deref(e.Conditions.Serving) && deref(e.Conditions.Terminating):
+					leaving = append(leaving, ep)
+				}
+			}
+		}
+	}
+	local = onlyLocal(all)
+	if len(local) == 0 {
+		local = onlyLocal(leaving)
+	}
+	if len(all) == 0 {
+		all = leaving
+	}
+	return sorted(all), sorted(local)
+}
+
+func onlyLocal(eps []endpoint) (local []endpoint) {
+	for _, e := range eps {
+		if e.local {
+			local = append(local, e)
+		}
+	}
+	return local
+}
+
+// sorted orders endpoints and drops those that two slices name.
+func sorted(eps []endpoint) []endpoint {
+	slices.SortFunc(eps, func(a, b endpoint) int { return a.addr.Compare(b.addr) })
+	return slices.CompactFunc(eps, func(a, b endpoint) bool { return a.addr == b.addr })
+}
+
+func union(a, b []endpoint) []endpoint { return sorted(append(slices.Clone(a), b...)) }
+
+func sameProtocol(p *v1.Protocol, q v1.Protocol) bool {
+	or := func(p v1.Protocol) v1.Protocol {
+		if p == "" {
+			return v1.ProtocolTCP
+		}
+		return p
+	}
+	return or(deref(p)) == or(q)
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func (p *port) svcChain() string { return "KUBE-SVC-" + hash(p.name, p.proto) }
+func (p *port) svlChain() string { return "KUBE-SVL-" + hash(p.name, p.proto) }
+func (p *port) extChain() string { return "KUBE-EXT-" + hash(p.name, p.proto) }
+func (p *port) sepChain(e endpoint) string {
+	return "KUBE-SEP-" + hash(p.name, p.proto, e.addr.String())
+}
+
+// hash shortens a name to what fits into a chain's 28 characters.
+func hash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, " ")))
+	return base32.StdEncoding.EncodeToString(sum[:])[:16]
+}
+
+// match selects packets to the port at address ip.
+func (p *port) match(ip netip.Addr) string {
+	return "-d " + ip.String() + "/32 -p " + p.proto + " -m " + p.proto + " --dport " + strconv.Itoa(int(p.spec.Port))
+}
+
+// fromOutside selects what does not come from a pod; such a client has no route
+// that an endpoint's answer would come back on through here.
+func (p *port) fromOutside(clusterCIDR string) string {
+	if clusterCIDR == "" {
+		return ""
+	}
+	return "! -s " + clusterCIDR
+}
+
+// comment labels a rule. Names and ports have no character that needs quoting.
+func (p *port) comment(what string) string {
+	text := p.name
+	if what != "" {
+		text += " " + what
+	}
+	return `-m comment --comment "` + text + `"`
+}
+
+func clusterIPs(svc *v1.Service) []netip.Addr {
+	if len(svc.Spec.ClusterIPs) > 0 {
+		return ipv4s(svc.Spec.ClusterIPs...)
+	}
+	return ipv4s(svc.Spec.ClusterIP)
+}
+
+func externalIPs(svc *v1.Service) []netip.Addr { return ipv4s(svc.Spec.ExternalIPs...) }
+
+func balancerIPs(svc *v1.Service) (ips []netip.Addr) {
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		if in.IPMode == nil || *in.IPMode == v1.LoadBalancerIPModeVIP {
+			ips = append(ips, ipv4s(in.IP)...)
+		}
+	}
+	return ips
+}
+
+func ipv4s(texts ...string) (ips []netip.Addr) {
+	for _, t := range texts {
+		if ip, err := netip.ParseAddr(t); err == nil && ip.Is4() {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}

@@ -1,0 +1,199 @@
+// Package proxy makes services reachable on one node: it turns services and
+// endpoint slices into iptables rules, in the network namespace that the process
+// runs in.
+//
+// It owns the KUBE-* chains of the tables nat and filter and the jumps to them, and
+// nothing else. rules.go computes what they should hold, apply.go makes it so. The
+// rules stay when the process ends, so that traffic flows while it is restarted;
+// Cleanup removes them.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	gather   = 3 * time.Millisecond // one change rarely comes alone
+	maxPause = time.Second
+	retry    = time.Second
+	check    = 5 * time.Second // how long a flushed table stays unnoticed
+	resync   = 5 * time.Minute
+)
+
+// ProxyName is the label of a service that some other proxy serves.
+const ProxyName = "service.kubernetes.io/service-proxy-name"
+
+// Config says what to follow. The caller starts the informers after New.
+type Config struct {
+	Informers   informers.SharedInformerFactory
+	NodeName    string
+	ClusterCIDR string // all pods, such as 10.246.0.0/16
+	Log         *slog.Logger
+}
+
+// Proxy keeps one node's rules.
+type Proxy struct {
+	cfg      Config
+	services corelisters.ServiceLister
+	slices   discoverylisters.EndpointSliceLister
+	synced   []cache.InformerSynced
+	changed  chan struct{}
+	ready    chan struct{}
+}
+
+// New registers with the informers; nothing is changed on the machine before Run.
+func New(cfg Config) (*Proxy, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	services, slices := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices()
+	p := &Proxy{
+		cfg: cfg, services: services.Lister(), slices: slices.Lister(),
+		changed: make(chan struct{}, 1), ready: make(chan struct{}),
+	}
+	for _, informer := range []cache.SharedIndexInformer{services.Informer(), slices.Informer()} {
+		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: p.poke, UpdateFunc: func(_, obj any) { p.poke(obj) }, DeleteFunc: p.poke,
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.synced = append(p.synced, reg.HasSynced)
+	}
+	return p, nil
+}
+
+// Ready is closed when the rules are in place for the first time.
+func (p *Proxy) Ready() <-chan struct{} { return p.ready }
+
+func (p *Proxy) poke(any) {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps the rules until ctx ends, and leaves them.
+func (p *Proxy) Run(ctx context.Context) error {
+	apply, err := newApplier()
+	if err != nil {
+		return err
+	}
+	// For NodePorts on 127.0.0.1; KUBE-FIREWALL keeps others out.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/route_localnet", []byte("1"), 0o644); err != nil {
+		p.cfg.Log.Warn("node ports will not answer on localhost", "error", err)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
+		return ctx.Err()
+	}
+	node := Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, RandomFully: apply.ipt.HasRandomFully()}
+	var udp flusher
+	checks, resyncs := time.NewTicker(check), time.NewTicker(resync)
+	defer checks.Stop()
+	defer resyncs.Stop()
+	first := true
+	for {
+		wait := time.Duration(-1) // for the next event
+		began := time.Now()
+		if err := p.sync(ctx, node, apply, &udp); err != nil {
+			p.cfg.Log.Error("service rules", "error", err)
+			wait = retry
+		} else if first {
+			close(p.ready)
+			first = false
+		}
+		// Half of the time at most goes into rules, however fast changes come.
+		if !sleep(ctx, min(time.Since(began), maxPause)) || !p.await(ctx, wait, apply, checks.C, resyncs.C) {
+			return ctx.Err()
+		}
+	}
+}
+
+// await returns when there is something to do, false when ctx ended.
+func (p *Proxy) await(ctx context.Context, wait time.Duration, apply *applier, checks, resyncs <-chan time.Time) bool {
+	var again <-chan time.Time
+	if wait >= 0 {
+		again = time.After(wait)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-again:
+			return true
+		case <-p.changed:
+			return sleep(ctx, gather)
+		case <-resyncs:
+			apply.forget()
+			return true
+		case <-checks:
+			if !apply.intact() {
+				p.cfg.Log.Warn("somebody removed the service rules; writing them again")
+				apply.forget()
+				return true
+			}
+		}
+	}
+}
+
+func (p *Proxy) sync(ctx context.Context, node Node, apply *applier, udp *flusher) error {
+	select { // what has come until here is in the snapshot
+	case <-p.changed:
+	default:
+	}
+	snapshot, err := p.snapshot()
+	if err != nil {
+		return err
+	}
+	want := Rules(node, snapshot)
+	if err := apply.apply(ctx, want); err != nil {
+		return err
+	}
+	return udp.flush(want.UDP)
+}
+
+func (p *Proxy) snapshot() (Snapshot, error) {
+	var s Snapshot
+	services, err := p.services.List(labels.Everything())
+	if err != nil {
+		return s, fmt.Errorf("listing services: %w", err)
+	}
+	for _, svc := range services {
+		if _, others := svc.Labels[ProxyName]; !others {
+			s.Services = append(s.Services, svc)
+		}
+	}
+	list, err := p.slices.List(labels.Everything())
+	if err != nil {
+		return s, fmt.Errorf("listing endpoint slices: %w", err)
+	}
+	s.Slices = make(map[types.NamespacedName][]*discovery.EndpointSlice, len(list))
+	for _, slice := range list {
+		if svc := slice.Labels[discovery.LabelServiceName]; svc != "" {
+			key := types.NamespacedName{Namespace: slice.Namespace, Name: svc}
+			s.Slices[key] = append(s.Slices[key], slice)
+		}
+	}
+	return s, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

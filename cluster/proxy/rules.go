@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Chains that always exist. Names are those of kube-proxy, so that its
+// documentation and people's habits apply.
+const (
+	servicesChain    = "KUBE-SERVICES"
+	nodePortsChain   = "KUBE-NODEPORTS"
+	postroutingChain = "KUBE-POSTROUTING"
+	markMasqChain    = "KUBE-MARK-MASQ"
+	forwardChain     = "KUBE-FORWARD"
+	firewallChain    = "KUBE-FIREWALL"
+	canaryChain      = "KUBE-PROXY-CANARY"
+)
+
+const (
+	mark        = "0x4000/0x4000"
+	canaryRules = "-A " + canaryChain + " -m comment --comment \"gone when somebody flushes the table\" -j RETURN\n"
+)
+
+// Node is what the rules of a node depend on besides services and endpoints.
+type Node struct {
+	Name        string
+	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
+	RandomFully bool   // iptables knows --random-fully
+}
+
+// Snapshot is the part of the cluster's state that the rules follow from.
+type Snapshot struct {
+	Services []*v1.Service
+	Slices   map[types.NamespacedName][]*discovery.EndpointSlice // by service
+}
+
+// Ruleset is the desired content of our chains.
+type Ruleset struct {
+	NAT, Filter map[string]string // chain to its rules, each a line "-A CHAIN ...\n"
+	UDP         map[Frontend][]netip.AddrPort
+}
+
+// Frontend is a UDP address that services answer at. The zero Addr stands for all of
+// the node's own addresses (a NodePort).
+type Frontend struct {
+	Addr netip.Addr
+	Port uint16
+}
+
+// Rules computes a node's rules. It does no I/O and does not change its arguments;
+// the same snapshot gives the same rules.
+func Rules(node Node, s Snapshot) *Ruleset {
+	b := &builder{node: node, out: &Ruleset{NAT: map[string]string{}, Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}}}
+	services := slices.Clone(s.Services)
+	slices.SortFunc(services, func(x, y *v1.Service) int {
+		if c := strings.Compare(x.Namespace, y.Namespace); c != 0 {
+			return c
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	for _, svc := range services {
+		if svc.Spec.Type == v1.ServiceTypeExternalName || svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == v1.ClusterIPNone {
+			continue
+		}
+		of := s.Slices[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}]
+		for i := range svc.Spec.Ports {
+			if p := newPort(node.Name, svc, &svc.Spec.Ports[i], of); p != nil {
+				b.port(p)
+			}
+		}
+	}
+	b.fixed()
+	return b.out
+}
+
+type builder struct {
+	node                         Node
+	out                          *Ruleset
+	services, nodePorts, rejects strings.Builder
+}
+
+// rule appends "-A chain args..." to w.
+func rule(w *strings.Builder, chain string, args ...string) {
+	w.WriteString("-A ")
+	w.WriteString(chain)
+	for _, a := range args {
+		if a != "" {
+			w.WriteByte(' ')
+			w.WriteString(a)
+		}
+	}
+	w.WriteByte('\n')
+}
+
+func (b *builder) port(p *port) {
+	b.clusterIP(p)
+	if p.svc.Spec.Type != v1.ServiceTypeClusterIP || len(p.svc.Spec.ExternalIPs) > 0 {
+		b.external(p)
+	}
+	b.balancer(p.svcChain(), p, p.all, p.fromOutside(b.node.ClusterCIDR))
+	if p.internalLocal || p.externalLocal {
+		b.balancer(p.svlChain(), p, p.local, "")
+	}
+	used := p.all
+	if len(p.local) > 0 && (p.internalLocal || p.externalLocal) {
+		used = union(p.all, p.local)
+	}
+	for _, e := range used {
+		b.endpoint(p, e)
+	}
+}
+
+// clusterIP leads the service's own address to its endpoints, or refuses.
+func (b *builder) clusterIP(p *port) {
+	target, eps, verdict := p.svcChain(), p.all, rejectVerdict
+	if p.internalLocal {
+		target, eps = p.svlChain(), p.local
+		if len(p.all) > 0 {
+			verdict = "-j DROP" // others have endpoints, this node has none
+		}
+	}
+	for _, ip := range clusterIPs(p.svc) {
+		match := p.match(ip)
+		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
+		if len(eps) > 0 {
+			rule(&b.services, servicesChain, match, p.comment("cluster IP"), "-j "+target)
+		} else {
+			rule(&b.rejects, servicesChain, match, p.comment("has no endpoints"), verdict)
+		}
+	}
+}
+
+// external leads NodePort, external IPs and load balancer addresses to the
+// endpoints by way of one chain that decides about masquerading.
+func (b *builder) external(p *port) {
+	verdict := rejectVerdict
+	if p.externalLocal && len(p.all) > 0 {
+		verdict = "-j DROP"
+	}
+	refuse := len(p.all) == 0 || (p.externalLocal && len(p.local) == 0)
+	eps := p.all
+	if p.externalLocal {
+		eps = union(p.all, p.local) // pods and the node itself still reach all
+	}
+	lead := func(w *strings.Builder, chain, match, what, source string) {
+		if len(p.all) > 0 {
+			rule(w, chain, match, source, p.comment(what), "-j "+p.extChain())
+		}
+	}
+	for _, ip := range externalIPs(p.svc) {
+		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
+		lead(&b.services, servicesChain, p.match(ip), "external IP", "")
+		if refuse {
+			rule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+		}
+	}
+	for _, ip := range balancerIPs(p.svc) {
+		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
+		ranges := p.svc.Spec.LoadBalancerSourceRanges
+		if len(ranges) == 0 {
+			lead(&b.services, servicesChain, p.match(ip), "loadbalancer IP", "")
+		}
+		for _, r := range ranges {
+			lead(&b.services, servicesChain, p.match(ip), "loadbalancer IP", "-s "+strings.TrimSpace(r))
+		}
+		switch {
+		case refuse:
+			rule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+		case len(ranges) > 0: // what was not led to an endpoint above still has this destination
+			rule(&b.rejects, servicesChain, p.match(ip), p.comment("source not in loadBalancerSourceRanges"), "-j DROP")
+		}
+	}
+	if n := p.spec.NodePort; n != 0 {
+		match := "-p " + p.proto + " -m " + p.proto + " --dport " + strconv.Itoa(int(n))
+		b.udp(p, Frontend{Port: uint16(n)}, eps)
+		lead(&b.nodePorts, nodePortsChain, match, "node port", "")
+		if refuse {
+			rule(&b.rejects, servicesChain, "-m addrtype --dst-type LOCAL", match, p.comment("has no endpoints"), verdict)
+		}
+	}
+	if len(p.all) > 0 {
+		b.externalChain(p)
+	}
+}
+
+func (b *builder) externalChain(p *port) {
+	chain := p.extChain()
+	var w strings.Builder
+	if p.externalLocal {
+		if b.node.ClusterCIDR != "" {
+			rule(&w, chain, "-s "+b.node.ClusterCIDR, p.comment("pod traffic"), "-j "+p.svcChain())
+		}
+		rule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+markMasqChain)
+		rule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+p.svcChain())
+		if len(p.local) > 0 {
+			rule(&w, chain, p.comment(""), "-j "+p.svlChain())
+		}
+	} else {
+		// The endpoint may be on another node: the answer must come back through this one.
+		rule(&w, chain, p.comment(""), "-j "+markMasqChain)
+		rule(&w, chain, p.comment(""), "-j "+p.svcChain())
+	}
+	b.out.NAT[chain] = w.String()
+}
+
+// balancer spreads connections evenly: the k-th of n remaining endpoints is taken
+// with probability 1/(n-k). With session affinity, an endpoint that has seen the
+// client within the time-out comes first.
+func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade string) {
+	if len(eps) == 0 {
+		return
+	}
+	var w strings.Builder
+	if masquerade != "" {
+		for _, ip := range clusterIPs(p.svc) {
+			rule(&w, chain, masquerade, p.match(ip), p.comment("cluster IP"), "-j "+markMasqChain)
+		}
+	}
+	if p.affinity > 0 {
+		for _, e := range eps {
+			sep := p.sepChain(e)
+			rule(&w, chain, p.comment("affinity"), "-m recent --name "+sep+" --rcheck --seconds "+strconv.Itoa(p.affinity)+" --reap", "-j "+sep)
+		}
+	}
+	for i, e := range eps {
+		var chance string
+		if left := len(eps) - i; left > 1 {
+			chance = "-m statistic --mode random --probability " + strconv.FormatFloat(1/float64(left), 'f', 10, 64)
+		}
+		rule(&w, chain, p.comment("-> "+e.addr.String()), chance, "-j "+p.sepChain(e))
+	}
+	b.out.NAT[chain] = w.String()
+}
+
+func (b *builder) endpoint(p *port, e endpoint) {
+	chain := p.sepChain(e)
+	var w strings.Builder
+	// A pod that reaches itself must get the answer from somebody else than itself.
+	rule(&w, chain, "-s "+e.addr.Addr().String(), p.comment(""), "-j "+markMasqChain)
+	var remember string
+	if p.affinity > 0 {
+		remember = "-m recent --name " + chain + " --set"
+	}
+	rule(&w, chain, "-p "+p.proto, p.comment(""), remember, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
+	b.out.NAT[chain] = w.String()
+}
+
+func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
+	if p.proto != "udp" {
+		return
+	}
+	backends := make([]netip.AddrPort, 0, len(eps))
+	for _, e := range eps {
+		backends = append(backends, e.addr)
+	}
+	b.out.UDP[f] = backends
+}
+
+// fixed fills the chains that every node has.
+func (b *builder) fixed() {
+	// Last, since what is not a service's address may still be a node port.
+	rule(&b.services, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
+	random := ""
+	if b.node.RandomFully {
+		random = " --random-fully"
+	}
+	nat, filter := b.out.NAT, b.out.Filter
+	nat[servicesChain] = b.services.String()
+	nat[nodePortsChain] = b.nodePorts.String()
+	nat[markMasqChain] = "-A " + markMasqChain + " -j MARK --set-xmark " + mark + "\n"
+	nat[postroutingChain] = "-A " + postroutingChain + " -m mark ! --mark " + mark + " -j RETURN\n" +
+		// A packet that meets these rules again (in a tunnel) must not be marked still.
+		"-A " + postroutingChain + " -j MARK --set-xmark 0x4000/0x0\n" +
+		"-A " + postroutingChain + " -j MASQUERADE" + random + "\n"
+	nat[canaryChain], filter[canaryChain] = canaryRules, canaryRules
+	filter[servicesChain] = b.rejects.String()
+	filter[forwardChain] = "-A " + forwardChain + " -m conntrack --ctstate INVALID -j DROP\n" +
+		"-A " + forwardChain + " -m mark --mark " + mark + " -j ACCEPT\n" +
+		"-A " + forwardChain + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+	// NodePorts on 127.0.0.1 need route_localnet; nobody from outside may use it.
+	filter[firewallChain] = "-A " + firewallChain + " ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
+}
