@@ -1,0 +1,177 @@
+// Package controller runs all controllers of the cluster.
+//
+// Each has a folder of its own and knows only client-go: it reads shared informers
+// and writes through a typed client. This package lists them, runs them together,
+// says how each is, and, when asked, only while it holds the leader's Lease.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/controller/endpoints"
+	"wheelhouse/cluster/controller/endpointslice"
+	"wheelhouse/cluster/controller/garbage"
+	"wheelhouse/cluster/controller/namespace"
+	"wheelhouse/cluster/controller/node"
+	"wheelhouse/cluster/controller/persistentvolume"
+	"wheelhouse/cluster/controller/podgc"
+	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/serviceaccount"
+)
+
+// Config is what the controllers work with. Client, Metadata and Informers speak
+// to the same server; Informers may be shared, and Run starts them.
+type Config struct {
+	Client    kubernetes.Interface
+	Metadata  metadata.Interface
+	Informers informers.SharedInformerFactory
+	Recorder  record.EventRecorder
+	Log       *slog.Logger
+
+	RootCA         []byte        // PEM, published in every namespace; none if empty
+	NodeGrace      time.Duration // see node.Config
+	EvictAfter     time.Duration
+	ClusterCIDR    string
+	NodeMask       int
+	TerminatedPods int // ended pods that are kept, 0 is podgc.Keep
+
+	// Leader, if set, makes Run wait for the Lease and stop with an error when it is lost.
+	Leader *Leader
+}
+
+// controller is what each of them offers.
+type controller interface {
+	Name() string
+	Run(ctx context.Context) error
+	Healthy() error
+}
+
+// Controllers is made with New.
+type Controllers struct {
+	Config
+	all     []controller
+	leading atomic.Bool
+}
+
+// New makes all controllers; nothing runs before Run.
+func New(c Config) (*Controllers, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	m := &Controllers{Config: c}
+	for _, build := range list {
+		one, err := build(c)
+		if err != nil {
+			return nil, fmt.Errorf("controllers: %w", err)
+		}
+		m.all = append(m.all, one)
+	}
+	return m, nil
+}
+
+// list is every controller there is.
+var list = []func(Config) (controller, error){
+	func(c Config) (controller, error) {
+		return replication.New(replication.Config{
+			Name: "replicationcontroller", Kind: replication.Controllers(c.Client, c.Informers),
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder, Log: c.log("replicationcontroller"),
+		})
+	},
+	func(c Config) (controller, error) {
+		return endpoints.New(c.Client, c.Informers, c.log("endpoint"))
+	},
+	func(c Config) (controller, error) {
+		return endpointslice.New(c.Client, c.Informers, c.log("endpointslice"))
+	},
+	func(c Config) (controller, error) {
+		return node.New(node.Config{
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder, Log: c.log("node"),
+			Grace: c.NodeGrace, EvictAfter: c.EvictAfter, ClusterCIDR: c.ClusterCIDR, MaskSize: c.NodeMask,
+		})
+	},
+	func(c Config) (controller, error) {
+		return namespace.New(c.Client, c.Metadata, c.Informers, c.log("namespace"))
+	},
+	func(c Config) (controller, error) {
+		return persistentvolume.New(c.Client, c.Informers, c.Recorder, c.log("persistentvolume"))
+	},
+	func(c Config) (controller, error) {
+		return serviceaccount.New(c.Client, c.Informers, c.RootCA, c.log("serviceaccount"))
+	},
+	func(c Config) (controller, error) {
+		return garbage.New(garbage.Config{
+			Discovery: c.Client.Discovery(), Metadata: c.Metadata, Informers: c.Informers, Log: c.log("garbagecollector"),
+		}), nil
+	},
+	func(c Config) (controller, error) {
+		return podgc.New(podgc.Config{
+			Client: c.Client, Informers: c.Informers, Keep: c.TerminatedPods, NodeGone: c.NodeGrace, Log: c.log("podgc"),
+		})
+	},
+}
+
+func (c Config) log(name string) *slog.Logger { return c.Log.With("controller", name) }
+
+// Run runs all controllers until ctx ends, or, with a Leader, until the Lease is
+// lost: the caller should then end its process, as others lead now.
+func (m *Controllers) Run(ctx context.Context) error {
+	if m.Leader != nil {
+		return m.Leader.Run(ctx, m.Client, m.work)
+	}
+	return m.work(ctx)
+}
+
+func (m *Controllers) work(ctx context.Context) error {
+	m.leading.Store(true)
+	defer m.leading.Store(false)
+	m.Informers.Start(ctx.Done())
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range m.all {
+		group.Go(func() error {
+			if err := c.Run(ctx); err != nil {
+				return fmt.Errorf("controller %s: %w", c.Name(), err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Healthy says which controllers do not work, or nil. One that waits for the Lease is healthy.
+func (m *Controllers) Healthy() error {
+	var errs []error
+	for _, s := range m.Status() {
+		errs = append(errs, s.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// Status is how one controller is.
+type Status struct {
+	Name string
+	Err  error // nil: it works
+}
+
+// Status gives the state of each controller, in the order of the list.
+func (m *Controllers) Status() []Status {
+	waits := m.Leader != nil && !m.leading.Load()
+	out := make([]Status, len(m.all))
+	for i, c := range m.all {
+		out[i].Name = c.Name()
+		if !waits {
+			out[i].Err = c.Healthy()
+		}
+	}
+	return out
+}

@@ -1,0 +1,216 @@
+package garbage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+)
+
+func (c *Controller) reconcile(ctx context.Context, t task) error {
+	v := c.graph.get(t.uid)
+	if v == nil {
+		return nil
+	}
+	if t.orphan {
+		return c.orphan(ctx, v)
+	}
+	if v.dying && !v.foreground {
+		return nil // it is on its way, and waits for nothing of ours
+	}
+	return c.collect(ctx, v)
+}
+
+func (c *Controller) api(o object) metadata.ResourceInterface {
+	if o.namespace == "" {
+		return c.Metadata.Resource(o.GroupVersionResource)
+	}
+	return c.Metadata.Resource(o.GroupVersionResource).Namespace(o.namespace)
+}
+
+// collect deletes an object when all its owners are gone, and lets an object go
+// that waited for its dependents. It looks past the caches: a wrong guess here
+// deletes somebody's data.
+func (c *Controller) collect(ctx context.Context, v *vertex) error {
+	if v.Resource == "" {
+		return nil // an owner of a kind that this cluster does not have
+	}
+	live, err := c.api(v.object).Get(ctx, v.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && live.UID != v.uid {
+		c.do(c.graph.remove(v.uid))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %s: %w", v.Resource, v.name, err)
+	}
+	if v.virtual {
+		return nil // it exists; its informer will tell the rest
+	}
+	if v.foreground {
+		return c.foreground(ctx, v)
+	}
+	if len(live.OwnerReferences) == 0 || live.DeletionTimestamp != nil {
+		return nil
+	}
+	s, err := c.owners(ctx, v, live.OwnerReferences)
+	if err != nil {
+		return err
+	}
+	return c.decide(ctx, v, live, s)
+}
+
+// standing is how an object's owners are.
+type standing struct {
+	solid   int
+	gone    []types.UID
+	waiting []types.UID // being deleted in the foreground: they wait for us
+}
+
+func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerReference) (s standing, err error) {
+	for _, ref := range refs {
+		where := c.where(ref, v.namespace)
+		if where.Resource == "" || where.namespace != "" && v.namespace == "" {
+			// An unknown kind, or a namespaced owner of a cluster-wide object: we
+			// cannot tell, so we keep the object.
+			s.solid++
+			continue
+		}
+		owner := c.graph.get(ref.UID)
+		if owner == nil || owner.virtual || owner.namespace != where.namespace || owner.name != ref.Name {
+			live, err := c.api(where).Get(ctx, ref.Name, metav1.GetOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return s, fmt.Errorf("read owner %s %s: %w", ref.Kind, ref.Name, err)
+			}
+			if err != nil || live.UID != ref.UID {
+				s.gone = append(s.gone, ref.UID)
+				continue
+			}
+			owner = &vertex{foreground: live.DeletionTimestamp != nil && slices.Contains(live.Finalizers, metav1.FinalizerDeleteDependents)}
+		}
+		if owner.foreground {
+			s.waiting = append(s.waiting, ref.UID)
+		} else {
+			s.solid++
+		}
+	}
+	return s, nil
+}
+
+func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.PartialObjectMetadata, s standing) error {
+	leave := append(slices.Clone(s.gone), s.waiting...)
+	if s.solid > 0 {
+		if len(leave) == 0 {
+			return nil
+		}
+		return c.dropOwners(ctx, v.object, leave)
+	}
+	policy := metav1.DeletePropagationBackground
+	switch {
+	case slices.Contains(live.Finalizers, metav1.FinalizerOrphanDependents):
+		policy = metav1.DeletePropagationOrphan
+	case slices.Contains(live.Finalizers, metav1.FinalizerDeleteDependents):
+		policy = metav1.DeletePropagationForeground
+	case len(s.waiting) > 0 && len(v.dependents) > 0:
+		// The whole tree goes bottom up. In a ring that would wait for ever, so a
+		// dependent that is going already must not hold us.
+		policy = metav1.DeletePropagationForeground
+		for d := range v.dependents {
+			if d.foreground {
+				policy = metav1.DeletePropagationBackground
+			}
+		}
+	}
+	err := c.api(v.object).Delete(ctx, v.name, metav1.DeleteOptions{
+		PropagationPolicy: &policy,
+		Preconditions:     &metav1.Preconditions{UID: &v.uid},
+	})
+	if apierrors.IsNotFound(err) {
+		c.do(c.graph.remove(v.uid))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete %s %s/%s: %w", v.Resource, v.namespace, v.name, err)
+	}
+	c.Log.Debug("deleted: its owners are gone", "resource", v.Resource, "namespace", v.namespace, "name", v.name, "policy", policy)
+	return nil
+}
+
+// foreground lets an owner go when no dependent blocks it any more.
+func (c *Controller) foreground(ctx context.Context, v *vertex) error {
+	blocking := v.blocking()
+	if len(blocking) == 0 {
+		return c.dropFinalizer(ctx, v.object, metav1.FinalizerDeleteDependents)
+	}
+	for _, d := range blocking {
+		if !d.dying {
+			c.Add(task{uid: d.uid})
+		}
+	}
+	return nil
+}
+
+// orphan takes the owner out of its dependents, and then lets it go.
+func (c *Controller) orphan(ctx context.Context, v *vertex) error {
+	var errs []error
+	for d := range v.dependents {
+		if err := c.dropOwners(ctx, d.object, []types.UID{v.uid}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return c.dropFinalizer(ctx, v.object, metav1.FinalizerOrphanDependents)
+}
+
+// dropOwners removes owner references. It sends the list that remains, guarded by
+// uid and resourceVersion, which works for every kind.
+func (c *Controller) dropOwners(ctx context.Context, o object, uids []types.UID) error {
+	return c.edit(ctx, o, func(m *metav1.PartialObjectMetadata) (map[string]any, bool) {
+		refs := slices.DeleteFunc(slices.Clone(m.OwnerReferences), func(r metav1.OwnerReference) bool {
+			return slices.Contains(uids, r.UID)
+		})
+		return map[string]any{"ownerReferences": refs}, len(refs) != len(m.OwnerReferences)
+	})
+}
+
+func (c *Controller) dropFinalizer(ctx context.Context, o object, name string) error {
+	return c.edit(ctx, o, func(m *metav1.PartialObjectMetadata) (map[string]any, bool) {
+		left := slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == name })
+		return map[string]any{"finalizers": left}, len(left) != len(m.Finalizers)
+	})
+}
+
+// edit patches an object's metadata from its present state.
+func (c *Controller) edit(ctx context.Context, o object, change func(*metav1.PartialObjectMetadata) (map[string]any, bool)) error {
+	live, err := c.api(o).Get(ctx, o.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && live.UID != o.uid {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %s: %w", o.Resource, o.name, err)
+	}
+	meta, changed := change(live)
+	if !changed {
+		return nil
+	}
+	meta["uid"], meta["resourceVersion"] = live.UID, live.ResourceVersion
+	patch, err := json.Marshal(map[string]any{"metadata": meta})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	_, err = c.api(o).Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("patch %s %s: %w", o.Resource, o.name, err)
+	}
+	return nil
+}

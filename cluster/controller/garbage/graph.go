@@ -1,0 +1,190 @@
+package garbage
+
+import (
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// object says where one object is found.
+type object struct {
+	schema.GroupVersionResource
+	namespace, name string
+	uid             types.UID
+}
+
+// vertex is an object in the graph of owners.
+type vertex struct {
+	object
+	// virtual: only known as somebody's owner; nobody has seen it yet.
+	virtual    bool
+	owners     []metav1.OwnerReference
+	dependents map[*vertex]bool
+	dying      bool // has a deletionTimestamp
+	foreground bool // dying, and stays until its dependents are gone
+	orphan     bool // dying, and its dependents are to lose their owner first
+}
+
+// graph is who owns whom, by uid. It is safe for concurrent use; the vertices that
+// it hands out are copies.
+type graph struct {
+	mu  sync.Mutex
+	all map[types.UID]*vertex
+}
+
+func newGraph() *graph { return &graph{all: map[types.UID]*vertex{}} }
+
+// task is what a change makes necessary.
+type task struct {
+	uid    types.UID
+	orphan bool // free the dependents; else look whether the object must go
+}
+
+// resolve names the object behind an owner reference, as far as that is known.
+type resolve func(ref metav1.OwnerReference, dependentNamespace string) object
+
+// set takes over the present state of an object.
+func (g *graph) set(o object, m metav1.Object, where resolve) []task {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := g.all[o.uid]
+	if v == nil {
+		v = &vertex{dependents: map[*vertex]bool{}}
+		g.all[o.uid] = v
+	}
+	wasForeground, wasOrphan := v.foreground, v.orphan
+	old := v.owners
+	v.object, v.virtual = o, false
+	v.dying = m.GetDeletionTimestamp() != nil
+	v.foreground = v.dying && slices.Contains(m.GetFinalizers(), metav1.FinalizerDeleteDependents)
+	v.orphan = v.dying && slices.Contains(m.GetFinalizers(), metav1.FinalizerOrphanDependents)
+	v.owners = m.GetOwnerReferences()
+	tasks := g.relink(v, old, where)
+	if v.orphan && !wasOrphan {
+		tasks = append(tasks, task{uid: o.uid, orphan: true})
+	}
+	if v.foreground && !wasForeground {
+		tasks = append(append(tasks, task{uid: o.uid}), v.wakeDependents()...)
+	}
+	return tasks
+}
+
+// relink moves the edges of v from its old owners to its present ones.
+func (g *graph) relink(v *vertex, old []metav1.OwnerReference, where resolve) []task {
+	var tasks []task
+	for i := range old {
+		ref, still := find(v.owners, old[i].UID)
+		unblocked := still && blocks(&old[i]) && !blocks(ref)
+		if owner := g.all[old[i].UID]; owner != nil && (!still || unblocked) {
+			if !still {
+				delete(owner.dependents, v)
+			}
+			if owner.foreground {
+				tasks = append(tasks, task{uid: owner.uid})
+			}
+		}
+	}
+	for i := range v.owners {
+		ref := v.owners[i]
+		owner := g.all[ref.UID]
+		if owner == nil {
+			owner = &vertex{object: where(ref, v.namespace), virtual: true, dependents: map[*vertex]bool{}}
+			g.all[ref.UID] = owner
+			tasks = append(tasks, task{uid: ref.UID})
+		}
+		owner.dependents[v] = true
+		// An owner elsewhere is none, and one that waits for its dependents takes
+		// new ones along.
+		if !owner.virtual && (owner.foreground || owner.namespace != where(ref, v.namespace).namespace) {
+			tasks = append(tasks, task{uid: v.uid})
+		}
+	}
+	return tasks
+}
+
+// remove forgets an object that is gone. Its dependents have to be looked at, and
+// owners that wait for it.
+func (g *graph) remove(uid types.UID) []task {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := g.all[uid]
+	if v == nil {
+		return nil
+	}
+	delete(g.all, uid)
+	tasks := v.wakeDependents()
+	for i := range v.owners {
+		owner := g.all[v.owners[i].UID]
+		if owner == nil {
+			continue
+		}
+		delete(owner.dependents, v)
+		if owner.foreground {
+			tasks = append(tasks, task{uid: owner.uid})
+		}
+		if owner.virtual && len(owner.dependents) == 0 {
+			delete(g.all, owner.uid)
+		}
+	}
+	return tasks
+}
+
+func (v *vertex) wakeDependents() []task {
+	var tasks []task
+	for d := range v.dependents {
+		tasks = append(tasks, task{uid: d.uid})
+	}
+	return tasks
+}
+
+// get copies a vertex; its dependents are copies too, without theirs.
+func (g *graph) get(uid types.UID) *vertex {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := g.all[uid]
+	if v == nil {
+		return nil
+	}
+	out := *v
+	out.dependents = make(map[*vertex]bool, len(v.dependents))
+	for d := range v.dependents {
+		c := *d
+		c.dependents = nil
+		if len(d.dependents) > 0 {
+			c.dependents = map[*vertex]bool{} // only whether there are any is asked
+			for dd := range d.dependents {
+				c.dependents[dd] = true
+				break
+			}
+		}
+		out.dependents[&c] = true
+	}
+	return &out
+}
+
+// blocking are the dependents that keep a foreground deletion of uid waiting.
+func (v *vertex) blocking() []*vertex {
+	var out []*vertex
+	for d := range v.dependents {
+		if ref, ok := find(d.owners, v.uid); ok && blocks(ref) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func find(refs []metav1.OwnerReference, uid types.UID) (*metav1.OwnerReference, bool) {
+	for i := range refs {
+		if refs[i].UID == uid {
+			return &refs[i], true
+		}
+	}
+	return nil, false
+}
+
+func blocks(ref *metav1.OwnerReference) bool {
+	return ref != nil && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
+}

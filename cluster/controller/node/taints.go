@@ -1,0 +1,115 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+)
+
+// pressures are conditions that keep new pods away while they are true.
+var pressures = []struct {
+	condition v1.NodeConditionType
+	key       string
+}{
+	{v1.NodeMemoryPressure, v1.TaintNodeMemoryPressure},
+	{v1.NodeDiskPressure, v1.TaintNodeDiskPressure},
+	{v1.NodePIDPressure, v1.TaintNodePIDPressure},
+	{v1.NodeNetworkUnavailable, v1.TaintNodeNetworkUnavailable},
+}
+
+// wantedTaints gives a node's taints as its conditions and its cordon ask for.
+// Taints of others stay as they are; a taint that stays keeps its time.
+func wantedTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bool) {
+	want := map[v1.Taint]bool{}
+	put := func(key string, effect v1.TaintEffect, on bool) { want[v1.Taint{Key: key, Effect: effect}] = on }
+	status := ready(node)
+	for _, effect := range []v1.TaintEffect{v1.TaintEffectNoSchedule, v1.TaintEffectNoExecute} {
+		put(v1.TaintNodeNotReady, effect, status == v1.ConditionFalse)
+		put(v1.TaintNodeUnreachable, effect, status == v1.ConditionUnknown)
+	}
+	put(v1.TaintNodeUnschedulable, v1.TaintEffectNoSchedule, node.Spec.Unschedulable)
+	for _, p := range pressures {
+		c := condition(node, p.condition)
+		put(p.key, v1.TaintEffectNoSchedule, c != nil && c.Status == v1.ConditionTrue)
+	}
+	for _, t := range node.Spec.Taints {
+		on, ours := want[v1.Taint{Key: t.Key, Effect: t.Effect}]
+		if ours && !on {
+			changed = true
+			continue
+		}
+		delete(want, v1.Taint{Key: t.Key, Effect: t.Effect})
+		taints = append(taints, t)
+	}
+	for t, on := range want {
+		if on {
+			t.TimeAdded = &now
+			taints = append(taints, t)
+			changed = true
+		}
+	}
+	slices.SortStableFunc(taints, func(a, b v1.Taint) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Effect, b.Effect))
+	})
+	return taints, changed
+}
+
+// stay says how a pod stands on a node with NoExecute taints: it may stay for
+// ever, or until a time.
+type stay struct {
+	forever bool
+	until   time.Time
+}
+
+// mayStay computes how long the pod tolerates the node's NoExecute taints. limit,
+// if not zero, caps what the pod says about dead nodes: a class does not want to
+// wait the five minutes that every pod gets by default.
+func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, now time.Time) stay {
+	out := stay{forever: true}
+	for i := range node.Spec.Taints {
+		t := &node.Spec.Taints[i]
+		if t.Effect != v1.TaintEffectNoExecute {
+			continue
+		}
+		d, forever, tolerated := toleration(p.Spec.Tolerations, t)
+		if !tolerated {
+			return stay{until: now}
+		}
+		if forever {
+			continue
+		}
+		if dead := t.Key == v1.TaintNodeUnreachable || t.Key == v1.TaintNodeNotReady; dead && limit > 0 {
+			d = min(d, limit)
+		}
+		since := now
+		if t.TimeAdded != nil {
+			since = t.TimeAdded.Time
+		}
+		if until := since.Add(d); out.forever || until.Before(out.until) {
+			out = stay{until: until}
+		}
+	}
+	return out
+}
+
+// toleration gives the shortest time of all tolerations that match the taint.
+func toleration(tolerations []v1.Toleration, t *v1.Taint) (d time.Duration, forever, ok bool) {
+	forever = true
+	for i := range tolerations {
+		if !tolerations[i].ToleratesTaint(klog.Background(), t, false) {
+			continue
+		}
+		ok = true
+		if s := tolerations[i].TolerationSeconds; s != nil {
+			one := time.Duration(max(*s, 0)) * time.Second
+			if forever || one < d {
+				d, forever = one, false
+			}
+		}
+	}
+	return d, forever, ok
+}

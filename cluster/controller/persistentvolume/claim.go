@@ -1,0 +1,151 @@
+package persistentvolume
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-helpers/storage/volume"
+)
+
+// claim brings one claim a step further.
+func (c *Controller) claim(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
+	if done, err := c.protectClaim(ctx, claim); done || err != nil {
+		return err
+	}
+	switch {
+	case bound(claim):
+		return c.checkBound(ctx, claim)
+	case claim.Spec.VolumeName != "":
+		return c.bindNamed(ctx, claim)
+	}
+	volumes, err := c.volumes.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list volumes: %w", err)
+	}
+	pv, err := match(claim, volumes)
+	if err != nil {
+		return fmt.Errorf("match: %w", err)
+	}
+	if pv == nil {
+		if class := volume.GetPersistentVolumeClaimClass(claim); class != "" {
+			c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
+				"no persistent volume of class %q is available for this claim, and volumes are not provisioned here", class)
+		} else {
+			c.recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
+				"no persistent volumes available for this claim and no storage class is set")
+		}
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	return c.bind(ctx, pv, claim)
+}
+
+// bindNamed serves a claim that names its volume.
+func (c *Controller) bindNamed(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
+	pv, err := c.volumes.Get(claim.Spec.VolumeName)
+	if apierrors.IsNotFound(err) {
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	if err != nil {
+		return err
+	}
+	if pv.Spec.ClaimRef != nil && !volume.IsVolumeBoundToClaim(pv, claim) {
+		c.recorder.Eventf(claim, v1.EventTypeWarning, "FailedBinding", "volume %q already bound to a different claim.", pv.Name)
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	if err := unfit(claim, pv); err != nil {
+		c.recorder.Eventf(claim, v1.EventTypeWarning, "VolumeMismatch", "Cannot bind to requested volume %q: %v", pv.Name, err)
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	return c.bind(ctx, pv, claim)
+}
+
+// checkBound finds out whether a bound claim still has its volume.
+func (c *Controller) checkBound(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
+	if claim.Spec.VolumeName == "" {
+		return c.lost(ctx, claim, "ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!")
+	}
+	pv, err := c.volumes.Get(claim.Spec.VolumeName)
+	switch {
+	case apierrors.IsNotFound(err):
+		return c.lost(ctx, claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
+	case err != nil:
+		return err
+	case pv.Spec.ClaimRef == nil || volume.IsVolumeBoundToClaim(pv, claim):
+		return c.bind(ctx, pv, claim)
+	}
+	return c.lost(ctx, claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly")
+}
+
+func (c *Controller) lost(ctx context.Context, claim *v1.PersistentVolumeClaim, reason, message string) error {
+	if claim.Status.Phase == v1.ClaimLost {
+		return nil
+	}
+	c.recorder.Event(claim, v1.EventTypeWarning, reason, message)
+	return c.claimPhase(ctx, claim, v1.ClaimLost, nil)
+}
+
+// bind makes both references and both phases true; it writes only what is not yet.
+func (c *Controller) bind(ctx context.Context, pv *v1.PersistentVolume, claim *v1.PersistentVolumeClaim) error {
+	next, dirty, err := volume.GetBindVolumeToClaim(pv, claim)
+	if err != nil {
+		return fmt.Errorf("bind volume %s: %w", pv.Name, err)
+	}
+	if dirty {
+		if pv, err = c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+			return fmt.Errorf("bind volume: %w", err)
+		}
+	}
+	if err := c.volumePhase(ctx, pv, v1.VolumeBound, ""); err != nil {
+		return err
+	}
+	if claim, err = c.bindClaim(ctx, claim, pv.Name); err != nil {
+		return err
+	}
+	return c.claimPhase(ctx, claim, v1.ClaimBound, pv)
+}
+
+func (c *Controller) bindClaim(ctx context.Context, claim *v1.PersistentVolumeClaim, pv string) (*v1.PersistentVolumeClaim, error) {
+	if bound(claim) && claim.Spec.VolumeName == pv {
+		return claim, nil
+	}
+	next := claim.DeepCopy()
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
+	if next.Spec.VolumeName == "" {
+		next.Annotations[volume.AnnBoundByController] = "yes"
+	}
+	next.Spec.VolumeName = pv
+	next.Annotations[volume.AnnBindCompleted] = "yes"
+	out, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("bind claim: %w", err)
+	}
+	return out, nil
+}
+
+// claimPhase writes the claim's status; pv is its volume if it is bound.
+func (c *Controller) claimPhase(ctx context.Context, claim *v1.PersistentVolumeClaim, phase v1.PersistentVolumeClaimPhase, pv *v1.PersistentVolume) error {
+	next := claim.DeepCopy()
+	next.Status.Phase = phase
+	switch {
+	case pv != nil:
+		next.Status.AccessModes = pv.Spec.AccessModes
+		next.Status.Capacity = pv.Spec.Capacity
+	case phase == v1.ClaimPending:
+		next.Status.AccessModes, next.Status.Capacity = nil, nil
+	}
+	if equality.Semantic.DeepEqual(claim.Status, next.Status) {
+		return nil
+	}
+	_, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return fmt.Errorf("claim status: %w", err)
+	}
+	return nil
+}

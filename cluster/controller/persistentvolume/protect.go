@@ -1,0 +1,113 @@
+package persistentvolume
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+const (
+	claimFinalizer  = "kubernetes.io/pvc-protection"
+	volumeFinalizer = "kubernetes.io/pv-protection"
+)
+
+// protectClaim keeps a claim while a pod uses it. done says that there is nothing
+// more to do in this round.
+func (c *Controller) protectClaim(ctx context.Context, claim *v1.PersistentVolumeClaim) (done bool, err error) {
+	has := slices.Contains(claim.Finalizers, claimFinalizer)
+	dying := claim.DeletionTimestamp != nil
+	if has != dying {
+		return dying, nil
+	}
+	if dying {
+		used, err := c.used(ctx, claim)
+		if used || err != nil {
+			return true, err
+		}
+	}
+	next := claim.DeepCopy()
+	next.Finalizers = toggle(next.Finalizers, claimFinalizer)
+	_, err = c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	return true, written("claim", err)
+}
+
+// protectVolume keeps a volume while a claim is bound to it.
+func (c *Controller) protectVolume(ctx context.Context, pv *v1.PersistentVolume) (done bool, err error) {
+	has := slices.Contains(pv.Finalizers, volumeFinalizer)
+	dying := pv.DeletionTimestamp != nil
+	if has != dying {
+		return false, nil
+	}
+	if dying && pv.Status.Phase == v1.VolumeBound && pv.Spec.ClaimRef != nil {
+		if claim, err := c.claimBehind(ctx, pv.Spec.ClaimRef); claim != nil || err != nil {
+			return true, err
+		}
+	}
+	next := pv.DeepCopy()
+	next.Finalizers = toggle(next.Finalizers, volumeFinalizer)
+	_, err = c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	return true, written("volume", err)
+}
+
+func toggle(list []string, one string) []string {
+	if slices.Contains(list, one) {
+		return slices.DeleteFunc(list, func(s string) bool { return s == one })
+	}
+	return append(list, one)
+}
+
+// used asks the API server, not only the cache: a pod may just have been made.
+func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) (bool, error) {
+	pods, err := c.pods.Pods(claim.Namespace).List(labels.Everything())
+	if err != nil {
+		return false, fmt.Errorf("list pods: %w", err)
+	}
+	for _, p := range pods {
+		if uses(p, claim) {
+			return true, nil
+		}
+	}
+	live, err := c.client.CoreV1().Pods(claim.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, fmt.Errorf("list pods: %w", err)
+	}
+	for i := range live.Items {
+		if uses(&live.Items[i], claim) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// uses says whether a pod on a node holds the claim.
+func uses(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
+	if p.Spec.NodeName == "" || ended(p) {
+		return false
+	}
+	for i := range p.Spec.Volumes {
+		v := &p.Spec.Volumes[i]
+		if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim.Name {
+			return true
+		}
+		if v.Ephemeral != nil && p.Name+"-"+v.Name == claim.Name && metav1.IsControlledBy(claim, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func ended(p *v1.Pod) bool {
+	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
+}
+
+func written(what string, err error) error {
+	if err == nil || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("protect %s: %w", what, err)
+}

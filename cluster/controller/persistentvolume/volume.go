@@ -1,0 +1,105 @@
+package persistentvolume
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/storage/volume"
+)
+
+// volume brings one volume a step further.
+func (c *Controller) volume(ctx context.Context, pv *v1.PersistentVolume) error {
+	if done, err := c.protectVolume(ctx, pv); done || err != nil {
+		return err
+	}
+	ref := pv.Spec.ClaimRef
+	if ref == nil || ref.UID == "" {
+		return c.volumePhase(ctx, pv, v1.VolumeAvailable, "")
+	}
+	claim, err := c.claimBehind(ctx, ref)
+	switch {
+	case err != nil:
+		return err
+	case claim == nil:
+		return c.release(ctx, pv)
+	case claim.Spec.VolumeName == pv.Name:
+		return c.volumePhase(ctx, pv, v1.VolumeBound, "")
+	case claim.Spec.VolumeName == "":
+		c.Add(item{claim.Namespace, claim.Name})
+		return nil
+	}
+	// The claim went to another volume: give up our side.
+	return c.unbind(ctx, pv)
+}
+
+// claimBehind gives the very claim that a volume refers to, nil if it is gone. The
+// cache may be behind, and a volume released by mistake is data lost: so it asks.
+func (c *Controller) claimBehind(ctx context.Context, ref *v1.ObjectReference) (*v1.PersistentVolumeClaim, error) {
+	claim, err := c.claims.PersistentVolumeClaims(ref.Namespace).Get(ref.Name)
+	if err == nil && claim.UID == ref.UID {
+		return claim, nil
+	}
+	claim, err = c.client.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read claim: %w", err)
+	}
+	return claim, nil
+}
+
+// release applies the reclaim policy to a volume whose claim is gone.
+func (c *Controller) release(ctx context.Context, pv *v1.PersistentVolume) error {
+	var reason, message string
+	switch pv.Spec.PersistentVolumeReclaimPolicy {
+	case v1.PersistentVolumeReclaimDelete:
+		reason = "VolumeFailedDelete"
+		message = "the data of this volume cannot be deleted from here: delete it where it is, then delete the volume"
+	case v1.PersistentVolumeReclaimRecycle:
+		reason = "VolumeFailedRecycle"
+		message = "the reclaim policy Recycle is deprecated and not supported: empty the volume, then delete it and create it again"
+	default:
+		return c.volumePhase(ctx, pv, v1.VolumeReleased, "")
+	}
+	if pv.Status.Phase != v1.VolumeFailed {
+		c.recorder.Event(pv, v1.EventTypeWarning, reason, message)
+	}
+	return c.volumePhase(ctx, pv, v1.VolumeFailed, message)
+}
+
+// unbind takes back our reference to a claim; one that a person wrote stays, but
+// is open for the next claim of that name.
+func (c *Controller) unbind(ctx context.Context, pv *v1.PersistentVolume) error {
+	next := pv.DeepCopy()
+	if _, ours := next.Annotations[volume.AnnBoundByController]; ours {
+		next.Spec.ClaimRef = nil
+		delete(next.Annotations, volume.AnnBoundByController)
+	} else {
+		next.Spec.ClaimRef.UID = ""
+	}
+	next, err := c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return fmt.Errorf("unbind volume: %w", err)
+	}
+	return c.volumePhase(ctx, next, v1.VolumeAvailable, "")
+}
+
+func (c *Controller) volumePhase(ctx context.Context, pv *v1.PersistentVolume, phase v1.PersistentVolumePhase, message string) error {
+	if pv.Status.Phase == phase && pv.Status.Message == message {
+		return nil
+	}
+	next := pv.DeepCopy()
+	if pv.Status.Phase != phase {
+		now := metav1.Now()
+		next.Status.LastPhaseTransitionTime = &now
+	}
+	next.Status.Phase, next.Status.Message = phase, message
+	if _, err := c.client.CoreV1().PersistentVolumes().UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("volume status: %w", err)
+	}
+	return nil
+}
