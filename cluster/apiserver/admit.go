@@ -1,0 +1,56 @@
+package apiserver
+
+import (
+	"context"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
+)
+
+// write under admission: begin lets the plugins change the object, finish lets them
+// look at it when it is valid, end tells them how the write went. The zero value has
+// no plugins to ask.
+type admitting struct {
+	s   *Server
+	req *admission.Request
+}
+
+// begin asks the plugins. When it refuses, the write has ended for them.
+func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old api.Object, dryRun bool) error {
+	if r.s.Admission == nil {
+		return nil
+	}
+	a.s = r.s
+	a.req = &admission.Request{
+		User: r.user, Verb: verb, Kind: r.res.life,
+		Namespace: r.Namespace, Name: r.Name, Subresource: r.Subresource, DryRun: dryRun,
+	}
+	// A nil api.Object in a runtime.Object would not be nil.
+	if obj != nil {
+		a.req.Object, a.req.Name = obj, obj.GetName()
+	}
+	if old != nil {
+		a.req.Old = old
+	}
+	err := a.s.Admission.Admit(ctx, a.req)
+	if err != nil {
+		a.end(ctx, err)
+	}
+	return err
+}
+
+func (a *admitting) finish(ctx context.Context) error {
+	if a.req == nil {
+		return nil
+	}
+	return a.s.Admission.Validate(ctx, a.req)
+}
+
+// end may be called again; only the first counts.
+func (a *admitting) end(ctx context.Context, err error) {
+	if a.req != nil {
+		// What is done for a client that went away is done all the same.
+		a.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
+		a.req = nil
+	}
+}

@@ -1,0 +1,187 @@
+package apiserver
+
+import (
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
+)
+
+// apply is server-side apply: the body is what its manager wants of the object, which
+// is created if it does not exist.
+func (r *request) apply(c change, body []byte) error {
+	wanted, err := r.decodeApplied(body)
+	if err != nil {
+		return err
+	}
+	manager, err := r.s.fields.of(r.res, r.Subresource)
+	if err != nil {
+		return err
+	}
+	merge := func(live api.Object) (api.Object, error) {
+		live.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
+		merged, err := manager.Apply(live, wanted.DeepCopy(), c.manager, c.force)
+		if err != nil {
+			return nil, applyError(err)
+		}
+		return r.res.toStored(merged.(api.Object)), nil
+	}
+	c.applied = true
+	c.next = func(cur *store.Item) (api.Object, error) {
+		return merge(r.res.view(cur.Object()).DeepCopyObject().(api.Object))
+	}
+	for {
+		item, obj, err := r.write(r.Context(), c)
+		if err == nil {
+			return r.writeResult(item, obj)
+		}
+		if !apierrors.IsNotFound(err) || r.Subresource != "" || !r.isMissing() {
+			return err
+		}
+		err = r.applyNew(merge, wanted, c)
+		if !apierrors.IsAlreadyExists(err) || c.dryRun {
+			return err
+		}
+	}
+}
+
+// isMissing tells whether it is the object that is not there, and not, say, its namespace.
+func (r *request) isMissing() bool {
+	_, err := r.res.collection.Get(r.Context(), r.Namespace, r.Name, "")
+	return apierrors.IsNotFound(err)
+}
+
+// applyNew creates the object that is applied, if the user may create.
+func (r *request) applyNew(merge func(api.Object) (api.Object, error), wanted *unstructured.Unstructured, c change) error {
+	if err := r.s.authorize(r, "create"); err != nil {
+		return err
+	}
+	if uid := wanted.GetUID(); uid != "" {
+		return apierrors.NewConflict(r.res.groupResource(), r.Name,
+			fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
+	}
+	empty := r.res.New()
+	empty.SetName(r.Name)
+	empty.SetNamespace(r.Namespace)
+	obj, err := merge(empty)
+	if err != nil {
+		return err
+	}
+	return r.insert(obj, c.writeOptions)
+}
+
+func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
+	wanted := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict(body, &wanted.Object); err != nil {
+		return nil, badRequest("error decoding YAML: %v", err)
+	}
+	if wanted.Object == nil {
+		return nil, badRequest("error decoding YAML: the body is empty")
+	}
+	if got := wanted.GroupVersionKind(); got != r.res.GroupVersionKind {
+		return nil, badRequest("invalid object kind %q: the applied object must be a %s", got.String(), r.res.GroupVersionKind.String())
+	}
+	if len(wanted.GetManagedFields()) > 0 {
+		return nil, badRequest("metadata.managedFields must be nil")
+	}
+	if wanted.GetName() == "" {
+		wanted.SetName(r.Name)
+	}
+	if name := wanted.GetName(); name != r.Name {
+		return nil, badRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
+	}
+	if ns := wanted.GetNamespace(); ns != "" && ns != r.Namespace {
+		return nil, badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
+	}
+	return wanted, nil
+}
+
+// applyError: what is not a Status yet is a configuration that does not fit the kind.
+func applyError(err error) error {
+	if _, ok := err.(apierrors.APIStatus); ok {
+		return err
+	}
+	return badRequest("%v", err)
+}
+
+// track keeps managedFields up to date on objects that have been applied once; see the
+// package comment.
+func (r *request) track(obj, old api.Object, c change) api.Object {
+	if c.applied || len(old.GetManagedFields()) == 0 || r.res.FromStored != nil {
+		return obj
+	}
+	manager, err := r.s.fields.of(r.res, r.Subresource)
+	if err != nil {
+		return obj
+	}
+	obj.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
+	live := old.DeepCopyObject().(api.Object)
+	live.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
+	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object)
+}
+
+// fieldManagers merge applied configurations. They are made when they are first needed:
+// the schema of all types takes some 100 ms and 30 MB.
+type fieldManagers struct {
+	mu    sync.Mutex
+	types managedfields.TypeConverter
+	byKey map[string]*managedfields.FieldManager
+}
+
+func newFieldManagers() *fieldManagers {
+	return &fieldManagers{byKey: map[string]*managedfields.FieldManager{}}
+}
+
+func (m *fieldManagers) of(r *resource, subresource string) (*managedfields.FieldManager, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if subresource != "status" {
+		subresource = ""
+	}
+	key := r.groupVersion + "/" + r.Plural + "/" + subresource
+	if fm := m.byKey[key]; fm != nil {
+		return fm, nil
+	}
+	if m.types == nil {
+		m.types = applyconfigurations.NewTypeConverter(api.Scheme)
+	}
+	gv := r.GroupVersion()
+	fm, err := managedfields.NewDefaultFieldManager(m.types, api.Scheme, defaulter{r}, api.Scheme, r.GroupVersionKind, gv, subresource, notOwned(r, subresource))
+	if err == nil {
+		m.byKey[key] = fm
+	}
+	return fm, err
+}
+
+// notOwned are the fields which a write to this part does not change, and so cannot own.
+func notOwned(r *resource, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
+	if !r.HasStatus {
+		return nil
+	}
+	other := "status"
+	if subresource == "status" {
+		other = "spec"
+	}
+	set := fieldpath.NewSet(fieldpath.MakePathOrDie(other))
+	return map[fieldpath.APIVersion]fieldpath.Filter{
+		fieldpath.APIVersion(r.groupVersion): fieldpath.NewExcludeSetFilter(set),
+	}
+}
+
+// defaulter gives the kind's defaults to the merge.
+type defaulter struct{ r *resource }
+
+func (d defaulter) Default(in runtime.Object) {
+	if obj, ok := in.(api.Object); ok && d.r.FromStored == nil {
+		call(d.r.life.Default, obj)
+	}
+}

@@ -1,0 +1,271 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/proxy"
+
+	"wheelhouse/cluster/apiserver/admission"
+)
+
+// newTransports are the ways to kubelets (with our certificate) and to proxied pods and
+// services (which are not ours, and need prove nothing). Both speak HTTP/1.1 only: an
+// upgraded connection cannot be anything else.
+func newTransports(kubelet *tls.Config) (kubelets, others *http.Transport) {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	make := func(conf *tls.Config) *http.Transport {
+		return &http.Transport{
+			DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
+			MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+			DisableCompression: true, // bodies pass as they are
+		}
+	}
+	if kubelet == nil {
+		kubelet = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	kubelet = kubelet.Clone()
+	kubelet.NextProtos = []string{"http/1.1"}
+	return make(kubelet), make(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // see above
+}
+
+// pod is the pod of the path.
+func (r *request) pod() (*corev1.Pod, error) {
+	item, err := r.res.collection.Get(r.Context(), r.Namespace, r.Name, "")
+	if err != nil {
+		return nil, err
+	}
+	return item.Object().(*corev1.Pod), nil
+}
+
+// kubeletURL is where the kubelet of a node answers.
+func (r *request) kubeletURL(node string) (*url.URL, error) {
+	item, err := r.s.core("nodes").collection.Get(r.Context(), "", node, "0")
+	if err != nil {
+		return nil, err
+	}
+	n := item.Object().(*corev1.Node)
+	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP, corev1.NodeHostName} {
+		for _, a := range n.Status.Addresses {
+			if a.Type == kind && a.Address != "" {
+				port := n.Status.DaemonEndpoints.KubeletEndpoint.Port
+				if port == 0 {
+					port = 10250
+				}
+				return &url.URL{Scheme: "https", Host: net.JoinHostPort(a.Address, strconv.Itoa(int(port)))}, nil
+			}
+		}
+	}
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has not said its address yet", node))
+}
+
+// kubelet passes the request on to the kubelet of a pod's node.
+func (r *request) kubelet(pod *corev1.Pod, path string, query url.Values, upgrade bool) error {
+	if pod.Spec.NodeName == "" {
+		return badRequest("pod %s does not have a host assigned", pod.Name)
+	}
+	to, err := r.kubeletURL(pod.Spec.NodeName)
+	if err != nil {
+		return err
+	}
+	to.Path, to.RawQuery = path, query.Encode()
+	what := fmt.Sprintf("the kubelet of node %q at %s", pod.Spec.NodeName, to.Host)
+	return r.pass(to, r.s.kubelets, what, passOptions{upgradeRequired: upgrade, kubelet: true})
+}
+
+type passOptions struct {
+	upgradeRequired bool
+	rewrite         bool // links in HTML, so that they lead through the proxy again
+	kubelet         bool
+}
+
+// pass forwards the request, and its upgraded connection in both directions if it asks
+// for one, until one side ends or the server stops.
+func (r *request) pass(to *url.URL, transport *http.Transport, what string, o passOptions) error {
+	if o.kubelet && r.s.KubeletTLS == nil {
+		return apierrors.NewServiceUnavailable("this server has no certificate for kubelets; it cannot reach them")
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {})
+	defer stop()
+	go func() {
+		select {
+		case <-r.s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	h := proxy.NewUpgradeAwareHandler(to, transport, o.rewrite, o.upgradeRequired, responder{r, what})
+	h.UseLocationHost = true
+	h.RejectForwardingRedirects = o.kubelet
+	h.FlushInterval = -1 // logs are shown as they come
+	req := r.Request.Clone(ctx)
+	if to.RawQuery != "" || o.kubelet {
+		req.URL.RawQuery = to.RawQuery
+	}
+	h.ServeHTTP(r.w, req)
+	return nil
+}
+
+// responder answers when the other side cannot be reached.
+type responder struct {
+	r    *request
+	what string
+}
+
+func (e responder) Error(_ http.ResponseWriter, req *http.Request, err error) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		err = apierrors.NewServiceUnavailable(fmt.Sprintf("cannot reach %s: %v", e.what, err))
+	}
+	if e.r.w.code == 0 {
+		e.r.s.fail(e.r.w, req, err)
+	}
+}
+
+// log answers GET pods/NAME/log.
+func (r *request) log() error {
+	pod, err := r.pod()
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	container, err := chooseContainer(pod, query.Get("container"))
+	if err != nil {
+		return err
+	}
+	if err := checkLogOptions(query); err != nil {
+		return err
+	}
+	if pod.Spec.NodeName == "" {
+		return nil // nothing has run: an empty log, as upstream
+	}
+	query.Del("container")
+	query.Del("insecureSkipTLSVerifyBackend")
+	return r.kubelet(pod, "/containerLogs/"+pod.Namespace+"/"+pod.Name+"/"+container, query, false)
+}
+
+func checkLogOptions(query url.Values) error {
+	for _, name := range []string{"tailLines", "sinceSeconds", "limitBytes"} {
+		text := query.Get(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return badRequest("%s: %v", name, err)
+		}
+		if n < 0 || (n == 0 && name != "tailLines") {
+			return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), "", nil)
+		}
+	}
+	if query.Get("sinceSeconds") != "" && query.Get("sinceTime") != "" {
+		return badRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
+	}
+	return nil
+}
+
+// chooseContainer finds the container that is meant: the one of that name, or the only
+// one there is.
+func chooseContainer(pod *corev1.Pod, name string) (string, error) {
+	var main, all []string
+	for _, c := range pod.Spec.Containers {
+		main = append(main, c.Name)
+	}
+	all = append(all, main...)
+	var init []string
+	for _, c := range pod.Spec.InitContainers {
+		init = append(init, c.Name)
+	}
+	all = append(all, init...)
+	for _, c := range pod.Spec.EphemeralContainers {
+		all = append(all, c.Name)
+	}
+	switch {
+	case name == "" && len(main) == 1:
+		return main[0], nil
+	case name == "":
+		message := fmt.Sprintf("a container name must be specified for pod %s, choose one of: [%s]", pod.Name, strings.Join(main, " "))
+		if len(init) > 0 {
+			message += fmt.Sprintf(" or one of the init containers: [%s]", strings.Join(init, " "))
+		}
+		return "", badRequest("%s", message)
+	case !slices.Contains(all, name):
+		return "", badRequest("container %s is not valid for pod %s", name, pod.Name)
+	}
+	return name, nil
+}
+
+// toContainer answers pods/NAME/exec and pods/NAME/attach. The kubelet calls the
+// streams by other names than the API.
+func (r *request) toContainer() error {
+	pod, err := r.pod()
+	if err != nil {
+		return err
+	}
+	from := r.URL.Query()
+	container, err := chooseContainer(pod, from.Get("container"))
+	if err != nil {
+		return err
+	}
+	if err := r.admitConnect(pod); err != nil {
+		return err
+	}
+	query := url.Values{}
+	streams := 0
+	for api, kubelet := range map[string]string{"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"} {
+		if on, _ := strconv.ParseBool(from.Get(api)); on {
+			query.Set(kubelet, "1")
+			if api != "tty" {
+				streams++
+			}
+		}
+	}
+	if streams == 0 {
+		return badRequest("you must specify at least 1 of stdin, stdout, stderr")
+	}
+	if r.Subresource == "exec" {
+		query["command"] = from["command"]
+		if len(query["command"]) == 0 {
+			return badRequest("you must specify at least one command for the container")
+		}
+	}
+	return r.kubelet(pod, "/"+r.Subresource+"/"+pod.Namespace+"/"+pod.Name+"/"+container, query, true)
+}
+
+func (r *request) portForward() error {
+	pod, err := r.pod()
+	if err != nil {
+		return err
+	}
+	if err := r.admitConnect(pod); err != nil {
+		return err
+	}
+	query := url.Values{}
+	if ports := r.URL.Query()["ports"]; len(ports) > 0 { // named for WebSockets, in the streams' headers for SPDY
+		query.Set("port", strings.Join(ports, ","))
+	}
+	return r.kubelet(pod, "/portForward/"+pod.Namespace+"/"+pod.Name, query, true)
+}
+
+func (r *request) admitConnect(pod *corev1.Pod) error {
+	var a admitting
+	if err := a.begin(r.Context(), r, admission.Connect, pod, nil, false); err != nil {
+		return err
+	}
+	err := a.finish(r.Context())
+	a.end(r.Context(), err)
+	return err
+}

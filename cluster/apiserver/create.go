@@ -1,0 +1,181 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/store"
+)
+
+// nameTries is how often a generated name is replaced by another when it is taken.
+const nameTries = 8
+
+func (r *request) create() error {
+	o, err := createOptions(r.Request)
+	if err != nil {
+		return err
+	}
+	obj, err := r.decodeObject(o.validation)
+	if err != nil {
+		return err
+	}
+	return r.insert(obj, o)
+}
+
+// decodeObject reads the body as an object of the resource, in its stored shape.
+func (r *request) decodeObject(validation string) (api.Object, error) {
+	obj := r.res.New()
+	if err := r.decode(obj, r.res.GroupVersionKind, validation); err != nil {
+		return nil, err
+	}
+	return r.res.toStored(obj), nil
+}
+
+// insert takes a new object through its lifecycle and answers with what was stored.
+func (r *request) insert(obj api.Object, o writeOptions) error {
+	item, err := r.createObject(r.Context(), obj, o)
+	if err != nil {
+		return err
+	}
+	if item == nil { // a dry run
+		return r.writeObject(http.StatusCreated, r.res.view(obj), r.res.GroupVersionKind)
+	}
+	return r.writeItem(http.StatusCreated, item)
+}
+
+// createObject defaults, admits, validates and stores a new object. In a dry run it
+// leaves out the last, and returns nil; obj is what would have been stored.
+func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptions) (item *store.Item, err error) {
+	if err := r.checkNamespace(obj); err != nil {
+		return nil, err
+	}
+	if obj.GetResourceVersion() != "" {
+		return nil, badRequest("resourceVersion should not be set on objects to be created")
+	}
+	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
+	if generated {
+		obj.SetName(generateName(obj.GetGenerateName()))
+	}
+	stamp(obj)
+	k := r.res.life
+	call(k.PrepareCreate, obj)
+	call(k.Default, obj)
+	var a admitting
+	if err := a.begin(ctx, r, admission.Create, obj, nil, o.dryRun); err != nil {
+		return nil, err
+	}
+	defer func() { a.end(ctx, err) }()
+	if err := invalid(k, obj.GetName(), check(k.Validate, obj)); err != nil {
+		return nil, err
+	}
+	if err := a.finish(ctx); err != nil {
+		return nil, err
+	}
+	if o.dryRun {
+		return nil, r.wouldExist(ctx, obj)
+	}
+	return r.store(ctx, obj, generated)
+}
+
+// store writes a new object, under other names if its generated one is taken.
+func (r *request) store(ctx context.Context, obj api.Object, generated bool) (*store.Item, error) {
+	for try := 1; ; try++ {
+		item, err := r.res.collection.Create(ctx, obj)
+		if err == nil || !generated || !apierrors.IsAlreadyExists(err) {
+			return item, err
+		}
+		if try == nameTries {
+			return nil, apierrors.NewGenerateNameConflict(r.res.groupResource(), obj.GetName(), 1)
+		}
+		obj.SetName(generateName(obj.GetGenerateName()))
+	}
+}
+
+// stamp sets what only the server may set on a new object.
+func stamp(obj api.Object) {
+	obj.SetUID(types.UID(uuid.NewString()))
+	obj.SetCreationTimestamp(metav1.Now().Rfc3339Copy())
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
+	obj.SetSelfLink("")
+}
+
+// generateName adds five letters, as upstream: of those that make no words.
+func generateName(base string) string {
+	const letters, longest = 5, 63
+	return base[:min(len(base), longest-letters)] + rand.String(letters)
+}
+
+// checkNamespace puts an object into the namespace of the path, or refuses one that
+// names another.
+func (r *request) checkNamespace(obj api.Object) error {
+	switch ns := obj.GetNamespace(); {
+	case !r.res.Namespaced:
+		obj.SetNamespace("")
+	case r.Namespace == "":
+		return badRequest("an empty namespace may not be set during creation")
+	case ns == "":
+		obj.SetNamespace(r.Namespace)
+	case ns != r.Namespace:
+		return badRequest("the namespace of the provided object does not match the namespace sent on the request")
+	}
+	return nil
+}
+
+// wouldExist is what the store would say to a dry run.
+func (r *request) wouldExist(ctx context.Context, obj api.Object) error {
+	_, err := r.res.collection.Get(ctx, obj.GetNamespace(), obj.GetName(), "")
+	switch {
+	case err == nil:
+		return apierrors.NewAlreadyExists(r.res.groupResource(), obj.GetName())
+	case apierrors.IsNotFound(err):
+		return nil
+	}
+	return err
+}
+
+func call(f func(api.Object), obj api.Object) {
+	if f != nil {
+		f(obj)
+	}
+}
+
+func call2(f func(obj, old api.Object), obj, old api.Object) {
+	if f != nil {
+		f(obj, old)
+	}
+}
+
+func check(f func(api.Object) field.ErrorList, obj api.Object) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	return f(obj)
+}
+
+func check2(f func(obj, old api.Object) field.ErrorList, obj, old api.Object) field.ErrorList {
+	if f == nil {
+		return nil
+	}
+	return f(obj, old)
+}
+
+// invalid is the 422 that names every field that is wrong.
+func invalid(k *api.Kind, name string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(k.GroupKind(), name, errs)
+}
+
+var errEmptyName = errors.New("name must be provided")

@@ -1,0 +1,297 @@
+package apiserver
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/store"
+)
+
+// deletesWithObject are the kinds whose DELETE answers with the object, as upstream;
+// the others answer with a Status.
+var deletesWithObject = map[schema.GroupKind]bool{
+	{Kind: "Pod"}: true, {Kind: "PodTemplate"}: true, {Kind: "ResourceQuota"}: true,
+	{Kind: "Service"}: true, {Kind: "ServiceAccount"}: true,
+	{Kind: "PersistentVolume"}: true, {Kind: "PersistentVolumeClaim"}: true,
+}
+
+func (r *request) delete() error {
+	o, err := r.deleteOptions()
+	if err != nil {
+		return err
+	}
+	return r.deleteNamed(o)
+}
+
+// deleteNamed deletes the object of the path and answers.
+func (r *request) deleteNamed(o *metav1.DeleteOptions) error {
+	item, gone, err := r.deleteOne(r.Context(), r.Namespace, r.Name, o)
+	if err != nil {
+		return err
+	}
+	if gone && !r.res.returnsGone {
+		return r.writeSuccess(http.StatusOK, r.details(item.Object()))
+	}
+	code := http.StatusOK
+	if !gone && o.PropagationPolicy != nil && *o.PropagationPolicy == metav1.DeletePropagationForeground {
+		code = http.StatusAccepted
+	}
+	return r.writeItem(code, item)
+}
+
+func (r *request) details(obj api.Object) *metav1.StatusDetails {
+	return &metav1.StatusDetails{Name: obj.GetName(), Group: r.Group, Kind: r.Plural, UID: obj.GetUID()}
+}
+
+// deleteOptions reads the options out of the body or, if there is none, the query.
+func (r *request) deleteOptions() (*metav1.DeleteOptions, error) {
+	o := &metav1.DeleteOptions{}
+	body, err := readBody(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > 0 {
+		err = decodeDeleteOptions(body, bodyMedia(r.Request), o)
+	} else if r.URL.RawQuery != "" {
+		query := r.URL.Query()
+		err = metav1.Convert_url_Values_To_v1_DeleteOptions(&query, o, nil)
+	}
+	if err != nil {
+		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+			err = badRequest("%v", err)
+		}
+		return nil, err
+	}
+	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
+		return nil, invalidOptions("DeleteOptions", errs)
+	}
+	return o, nil
+}
+
+// decodeDeleteOptions takes them under any group's name: clients send that of the
+// resource, of meta.k8s.io, or none.
+func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions) error {
+	switch mediaType {
+	case "", "application/json":
+		return kjson.UnmarshalCaseSensitivePreserveInts(body, o)
+	case "application/yaml":
+		return yaml.Unmarshal(body, o)
+	case runtime.ContentTypeProtobuf:
+		if !bytes.HasPrefix(body, protobufMagic) {
+			return o.Unmarshal(body)
+		}
+		raw, err := unwrapUnknown(body)
+		if err != nil {
+			return badRequest("the options are not in the protobuf encoding that they claim to be in")
+		}
+		return o.Unmarshal(raw)
+	}
+	return errMediaType(acceptedMedia)
+}
+
+// deleteOne deletes one object, or begins to. gone says whether it is; item is its last
+// state. While another write comes between, it begins again.
+func (r *request) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+	one, line := *r, *r.info
+	line.Namespace, line.Name = namespace, name
+	one.info = &line
+	for {
+		item, gone, err = one.tryDelete(ctx, o)
+		if !errors.Is(err, errChanged) {
+			return item, gone, err
+		}
+	}
+}
+
+func (r *request) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+	c := r.res.collection
+	cur, err := c.Get(ctx, r.Namespace, r.Name, "")
+	if err != nil {
+		return nil, false, err
+	}
+	if err := r.checkPreconditions(cur.Object(), o); err != nil {
+		return nil, false, err
+	}
+	dryRun := len(o.DryRun) > 0
+	var a admitting
+	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), dryRun); err != nil {
+		return nil, false, err
+	}
+	next, gone := plan(r.res, cur.Object(), o, time.Now())
+	defer func() {
+		// An object that stays for now keeps what it has.
+		if ended := err; ended != nil || !gone {
+			a.end(ctx, cmp.Or(ended, errStays))
+		} else {
+			a.end(ctx, nil)
+		}
+	}()
+	if err := a.finish(ctx); err != nil {
+		return nil, false, err
+	}
+	switch {
+	case dryRun || (next == nil && !gone):
+		return cur, gone, nil
+	case gone:
+		return cur, true, r.remove(ctx, cur.Revision())
+	}
+	item, err = c.Update(ctx, r.Namespace, r.Name, func(fresh *store.Item) (api.Object, error) {
+		if fresh.Revision() != cur.Revision() {
+			return nil, errChanged
+		}
+		return next, nil
+	})
+	return item, false, err
+}
+
+// errStays tells admission that the object was not deleted yet.
+var errStays = errors.New("the object stays until its finalizers are gone")
+
+func (r *request) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
+	if p := o.Preconditions; p != nil {
+		if p.UID != nil && *p.UID != obj.GetUID() {
+			return errPrecondition(r.res, r.Name, "UID", string(*p.UID), string(obj.GetUID()))
+		}
+		if v := p.ResourceVersion; v != nil && *v != obj.GetResourceVersion() {
+			return errPrecondition(r.res, r.Name, "ResourceVersion", *v, obj.GetResourceVersion())
+		}
+	}
+	return nil
+}
+
+// plan is what a DELETE does to an object: let it go now, or store `next` in its place,
+// or, when neither, nothing (its deletion is under way already).
+//
+// An object stays as long as it has finalizers. A pod on a node stays until its grace
+// period is over, when the kubelet deletes it with a period of 0; later requests can
+// only shorten the period.
+func plan(r *resource, cur api.Object, o *metav1.DeleteOptions, now time.Time) (next api.Object, gone bool) {
+	finalizers := deletionFinalizers(r, cur, o)
+	grace, graceful := gracePeriod(cur, o)
+	held := len(finalizers) > 0
+	if ns, ok := cur.(*corev1.Namespace); ok {
+		held = held || len(ns.Spec.Finalizers) > 0
+	}
+	if !held && (!graceful || grace == 0) {
+		return nil, true
+	}
+	next = cur.DeepCopyObject().(api.Object)
+	next.SetFinalizers(finalizers)
+	changed := len(finalizers) != len(cur.GetFinalizers())
+	if began := cur.GetDeletionTimestamp(); began == nil {
+		until := metav1.NewTime(now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
+		next.SetDeletionTimestamp(&until)
+		next.SetDeletionGracePeriodSeconds(&grace)
+		if g := cur.GetGeneration(); g > 0 {
+			next.SetGeneration(g + 1)
+		}
+		changed = true
+	} else if left := cur.GetDeletionGracePeriodSeconds(); left != nil && grace < *left {
+		until := metav1.NewTime(began.Add(time.Duration(grace-*left) * time.Second))
+		next.SetDeletionTimestamp(&until)
+		next.SetDeletionGracePeriodSeconds(&grace)
+		changed = true
+	}
+	if ns, ok := next.(*corev1.Namespace); ok && ns.Status.Phase != corev1.NamespaceTerminating {
+		ns.Status.Phase = corev1.NamespaceTerminating
+		changed = true
+	}
+	if !changed {
+		return nil, false
+	}
+	return next, false
+}
+
+// gracePeriod is the time in seconds that an object has left, for kinds that have any.
+func gracePeriod(obj api.Object, o *metav1.DeleteOptions) (seconds int64, graceful bool) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return 0, false
+	}
+	switch {
+	case o.GracePeriodSeconds != nil:
+		seconds = *o.GracePeriodSeconds
+	case pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil:
+		return *pod.DeletionGracePeriodSeconds, true
+	case pod.Spec.TerminationGracePeriodSeconds != nil:
+		seconds = *pod.Spec.TerminationGracePeriodSeconds
+	}
+	if pod.Spec.NodeName == "" || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+		return 0, true // there is nothing to wait for
+	}
+	if seconds < 0 {
+		seconds = 1
+	}
+	if left := pod.DeletionGracePeriodSeconds; pod.DeletionTimestamp != nil && left != nil {
+		seconds = min(seconds, *left)
+	}
+	return seconds, true
+}
+
+// orphanByDefault are the kinds whose dependents stay when the request says nothing,
+// for the clients of 2015.
+var orphanByDefault = map[schema.GroupKind]bool{{Kind: "ReplicationController"}: true}
+
+// deletionFinalizers are an object's finalizers, with the one for its dependents that
+// the request asks for: the garbage collector does the rest.
+func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []string {
+	orphan, foreground := false, false
+	for _, f := range obj.GetFinalizers() {
+		orphan = orphan || f == metav1.FinalizerOrphanDependents
+		foreground = foreground || f == metav1.FinalizerDeleteDependents
+	}
+	switch {
+	case o.OrphanDependents != nil: //nolint:staticcheck // old clients send it
+		orphan, foreground = *o.OrphanDependents, false //nolint:staticcheck // as above
+	case o.PropagationPolicy != nil:
+		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
+		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground
+	case !orphan && !foreground:
+		orphan = orphanByDefault[r.life.GroupKind()]
+	}
+	var keep []string
+	for _, f := range obj.GetFinalizers() {
+		if f != metav1.FinalizerOrphanDependents && f != metav1.FinalizerDeleteDependents {
+			keep = append(keep, f)
+		}
+	}
+	if orphan {
+		keep = append(keep, metav1.FinalizerOrphanDependents)
+	}
+	if foreground {
+		keep = append(keep, metav1.FinalizerDeleteDependents)
+	}
+	return keep
+}
+
+// emptied tells whether obj, an update of old, lacks nothing any more to go for good.
+func emptied(obj, old api.Object) bool {
+	if old.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 {
+		return false
+	}
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		return len(ns.Spec.Finalizers) == 0
+	}
+	if _, ok := obj.(*corev1.Pod); ok {
+		// A pod in its grace period waits for the kubelet.
+		if grace := obj.GetDeletionGracePeriodSeconds(); grace != nil && *grace > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,252 @@
+package apiserver
+
+import (
+	"cmp"
+	"crypto/sha512"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	discoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// discovery holds the answers to /api, /apis and what is below them, encoded: they do
+// not change while the server runs.
+type discovery struct {
+	documents map[string]*document // by path; the aggregated ones by path, "|" and version
+	paths     []string
+}
+
+type document struct {
+	body []byte
+	etag string
+}
+
+const (
+	discoveryGroup = "apidiscovery.k8s.io"
+	discoveryList  = "APIGroupDiscoveryList"
+)
+
+func newDiscovery(kinds []*api.Kind) (*discovery, error) {
+	d := &discovery{documents: map[string]*document{}}
+	groups := groupKinds(kinds)
+	var list metav1.APIGroupList
+	aggregated := map[string]*discoveryv2.APIGroupDiscoveryList{"/api": {}, "/apis": {}}
+	for _, g := range groups {
+		for _, v := range g.versions {
+			path := "/apis/" + v.gv.String()
+			if g.name == "" {
+				path = "/api/" + v.gv.Version
+			}
+			if err := d.add(path, legacyResources(v)); err != nil {
+				return nil, err
+			}
+			d.paths = append(d.paths, path)
+		}
+		root := "/apis"
+		if g.name == "" {
+			root = "/api"
+		} else {
+			group := g.legacy()
+			list.Groups = append(list.Groups, group)
+			group.Kind, group.APIVersion = "APIGroup", "v1"
+			if err := d.add("/apis/"+g.name, &group); err != nil {
+				return nil, err
+			}
+		}
+		aggregated[root].Items = append(aggregated[root].Items, g.aggregated())
+	}
+	list.Kind, list.APIVersion = "APIGroupList", "v1"
+	versions := &metav1.APIVersions{Versions: []string{"v1"}, ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{}}
+	versions.Kind, versions.APIVersion = "APIVersions", ""
+	if err := cmp.Or(d.add("/apis", &list), d.add("/api", versions)); err != nil {
+		return nil, err
+	}
+	for root, l := range aggregated {
+		for _, version := range []string{"v2", "v2beta1"} {
+			l.Kind, l.APIVersion = discoveryList, discoveryGroup+"/"+version
+			if err := d.add(root+"|"+version, l); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d, nil
+}
+
+func (d *discovery) add(key string, doc any) error {
+	body, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", key, err)
+	}
+	d.documents[key] = &document{body: append(body, '\n'), etag: fmt.Sprintf(`"%X"`, sha512.Sum512(body))}
+	return nil
+}
+
+// serveDiscovery answers /api, /apis, /api/V, /apis/G and /apis/G/V.
+func (r *request) serveDiscovery() error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return errMethod(r.info)
+	}
+	path := strings.TrimSuffix(r.Path, "/")
+	doc := r.s.discovery.documents[path]
+	if doc == nil {
+		return errNoSuchPath()
+	}
+	if path != "/api" && path != "/apis" {
+		return r.writeDocument(doc, "application/json")
+	}
+	r.w.Header().Set("Vary", "Accept")
+	for _, c := range parseAccept(r.Header.Get("Accept")) {
+		if c.params["as"] == discoveryList && c.params["g"] == discoveryGroup {
+			if d := r.s.discovery.documents[path+"|"+c.params["v"]]; d != nil && c.mediaType == "application/json" {
+				return r.writeDocument(d, fmt.Sprintf("application/json;g=%s;v=%s;as=%s", discoveryGroup, c.params["v"], discoveryList))
+			}
+			continue
+		}
+		break
+	}
+	return r.writeDocument(doc, "application/json")
+}
+
+func (r *request) writeDocument(d *document, contentType string) error {
+	h := r.w.Header()
+	h.Set("ETag", d.etag)
+	h.Set("Cache-Control", "public")
+	if r.Header.Get("If-None-Match") == d.etag {
+		r.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if contentType != "application/json" {
+		return r.writeBody(http.StatusOK, contentType, d.body)
+	}
+	body, media := d.body, mediaJSON
+	if a, err := negotiate(r.Request, formsNone); err == nil && a.media == mediaYAML {
+		media = mediaYAML
+	}
+	body, err := dress(body, media, isPretty(r.Request))
+	if err != nil {
+		return err
+	}
+	return r.writeBody(http.StatusOK, media.contentType, body)
+}
+
+type groupInfo struct {
+	name     string
+	versions []*versionInfo
+}
+
+type versionInfo struct {
+	gv    schema.GroupVersion
+	kinds []*api.Kind
+}
+
+// groupKinds sorts kinds into groups and versions, in the order of the table of kinds,
+// the core group first. Versions of kinds of their own come before those of aliases.
+func groupKinds(kinds []*api.Kind) []*groupInfo {
+	var groups []*groupInfo
+	for _, k := range kinds {
+		i := slices.IndexFunc(groups, func(g *groupInfo) bool { return g.name == k.Group })
+		if i < 0 {
+			groups = append(groups, &groupInfo{name: k.Group})
+			i = len(groups) - 1
+		}
+		g := groups[i]
+		j := slices.IndexFunc(g.versions, func(v *versionInfo) bool { return v.gv == k.GroupVersion() })
+		if j < 0 {
+			g.versions = append(g.versions, &versionInfo{gv: k.GroupVersion()})
+			j = len(g.versions) - 1
+		}
+		g.versions[j].kinds = append(g.versions[j].kinds, k)
+	}
+	slices.SortStableFunc(groups, func(a, b *groupInfo) int {
+		return cmp.Compare(min(len(a.name), 1), min(len(b.name), 1))
+	})
+	return groups
+}
+
+func (g *groupInfo) legacy() metav1.APIGroup {
+	group := metav1.APIGroup{Name: g.name}
+	for _, v := range g.versions {
+		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: v.gv.String(), Version: v.gv.Version})
+	}
+	group.PreferredVersion = group.Versions[0]
+	return group
+}
+
+func (g *groupInfo) aggregated() discoveryv2.APIGroupDiscovery {
+	d := discoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.name}}
+	for _, v := range g.versions {
+		version := discoveryv2.APIVersionDiscovery{Version: v.gv.Version, Freshness: discoveryv2.DiscoveryFreshnessCurrent}
+		for _, k := range v.kinds {
+			version.Resources = append(version.Resources, aggregatedResource(k))
+		}
+		d.Versions = append(d.Versions, version)
+	}
+	return d
+}
+
+func aggregatedResource(k *api.Kind) discoveryv2.APIResourceDiscovery {
+	scope := discoveryv2.ScopeCluster
+	if k.Namespaced {
+		scope = discoveryv2.ScopeNamespace
+	}
+	d := discoveryv2.APIResourceDiscovery{
+		Resource: k.Plural, SingularResource: k.Singular, Scope: scope, Verbs: verbsOf(k),
+		ShortNames: k.Short, Categories: k.Categories, ResponseKind: responseKind(k.GroupVersionKind),
+	}
+	for _, sub := range partsOf(k) {
+		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
+			Subresource: sub.Name, Verbs: sub.Verbs, ResponseKind: responseKind(sub.Kind),
+		})
+	}
+	return d
+}
+
+func responseKind(gvk schema.GroupVersionKind) *metav1.GroupVersionKind {
+	return &metav1.GroupVersionKind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind}
+}
+
+func verbsOf(k *api.Kind) []string {
+	if k.Verbs == nil {
+		return api.AllVerbs
+	}
+	return k.Verbs
+}
+
+// partsOf are all subresources of a kind: its own, and those that the server gives.
+func partsOf(k *api.Kind) []api.Subresource {
+	parts := slices.Clone(k.Connect)
+	if k.HasStatus {
+		parts = append(parts, api.Subresource{Name: "status", Kind: k.GroupVersionKind, Verbs: []string{"get", "patch", "update"}})
+	}
+	if k.Scale != nil {
+		parts = append(parts, api.Subresource{Name: "scale", Kind: scaleGVK, Verbs: []string{"get", "patch", "update"}})
+	}
+	slices.SortFunc(parts, func(a, b api.Subresource) int { return cmp.Compare(a.Name, b.Name) })
+	return parts
+}
+
+func legacyResources(v *versionInfo) *metav1.APIResourceList {
+	list := &metav1.APIResourceList{GroupVersion: v.gv.String()}
+	list.Kind, list.APIVersion = "APIResourceList", "v1"
+	for _, k := range v.kinds {
+		list.APIResources = append(list.APIResources, metav1.APIResource{
+			Name: k.Plural, SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Kind,
+			Verbs: verbsOf(k), ShortNames: k.Short, Categories: k.Categories,
+		})
+		for _, sub := range partsOf(k) {
+			r := metav1.APIResource{Name: k.Plural + "/" + sub.Name, Namespaced: k.Namespaced, Kind: sub.Kind.Kind, Verbs: sub.Verbs}
+			if sub.Kind.GroupVersion() != v.gv {
+				r.Group, r.Version = sub.Kind.Group, sub.Kind.Version
+			}
+			list.APIResources = append(list.APIResources, r)
+		}
+	}
+	return list
+}

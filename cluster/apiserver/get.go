@@ -1,0 +1,24 @@
+package apiserver
+
+import (
+	"net/http"
+
+	"wheelhouse/cluster/store"
+)
+
+func (r *request) get() error {
+	item, err := r.stored()
+	if err != nil {
+		return err
+	}
+	return r.writeItem(http.StatusOK, item)
+}
+
+// stored is the object that the path names, at the version that the query asks for.
+func (r *request) stored() (*store.Item, error) {
+	version := ""
+	if r.URL.RawQuery != "" {
+		version = r.URL.Query().Get("resourceVersion")
+	}
+	return r.res.collection.Get(r.Context(), r.Namespace, r.Name, version)
+}

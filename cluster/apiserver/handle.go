@@ -1,0 +1,237 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/client"
+)
+
+// request is one API request on its way through the pipeline.
+type request struct {
+	*http.Request
+	*info
+	s    *Server
+	w    *recorder
+	user *client.User
+	res  *resource // of the path, nil when it names none
+}
+
+// handle is the pipeline: count, authenticate, bound, authorize, answer.
+func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
+	start := time.Now()
+	rec := &recorder{ResponseWriter: w}
+	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}
+	if r.IsResource {
+		r.res = s.resource(r.Group, r.Version, r.Plural)
+	}
+	done := s.stats.begin(r.info, r.res != nil)
+	defer func() {
+		if p := recover(); p != nil {
+			s.recovered(r, p)
+		}
+		done(rec.code)
+		s.Log.Debug("request", "method", req.Method, "path", req.URL.Path, "verb", r.Verb,
+			"user", userName(r.user), "code", rec.code, "took", time.Since(start))
+	}()
+	if err := s.admitRequest(r); err != nil {
+		s.fail(rec, r.Request, err)
+	}
+}
+
+// recovered answers for a handler that panicked. http.ErrAbortHandler is no accident:
+// it breaks the connection off, and goes on.
+func (s *Server) recovered(r *request, p any) {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.Log.Error("panic in a handler", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+	if r.w.code == 0 {
+		s.fail(r.w, r.Request, errors.New("this request caused the server to panic; the log has the details"))
+	} else {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// admitRequest lets a request through the gates and has it answered.
+func (s *Server) admitRequest(r *request) error {
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	if !r.longRunning() {
+		release, err := s.enter(r)
+		if err != nil {
+			return err
+		}
+		defer release()
+		ctx, cancel := context.WithTimeout(r.Context(), s.RequestTimeout)
+		defer cancel()
+		r.Request = r.Request.WithContext(ctx)
+	}
+	if err := s.authorize(r, r.Verb); err != nil {
+		return err
+	}
+	if r.IsResource {
+		return r.serveResource()
+	}
+	return s.servePath(r)
+}
+
+// authenticate puts the user into the request and its context. In-process callers
+// bring theirs; a request from the network has none in its context.
+func (s *Server) authenticate(r *request) error {
+	r.user = client.UserFrom(r.Context())
+	if r.user == nil {
+		if s.Authenticator == nil {
+			return errUnauthorized()
+		}
+		user, err := s.Authenticator.Authenticate(r.Request)
+		if err != nil || user == nil {
+			s.Log.Debug("not authenticated", "path", r.Path, "remote", r.RemoteAddr, "err", err)
+			return unauthenticated(err)
+		}
+		r.user = user
+		r.Request = r.Request.WithContext(client.WithUser(r.Context(), user))
+	}
+	// It has served; a proxied service must not get it.
+	r.Header.Del("Authorization")
+	return nil
+}
+
+// unauthenticated keeps an authenticator's own Status (a refused impersonation, say).
+func unauthenticated(err error) error {
+	if err != nil && statusOf(err).Code != http.StatusInternalServerError {
+		return err
+	}
+	return errUnauthorized()
+}
+
+// enter takes one of the places for requests that run at once. Administrators get in
+// always: somebody must be able to put things right.
+func (s *Server) enter(r *request) (release func(), err error) {
+	places := s.reading
+	if r.mutates() {
+		places = s.mutating
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	default:
+	}
+	if r.user.InGroup("system:masters") {
+		return func() {}, nil
+	}
+	return nil, errTooMany()
+}
+
+func (s *Server) authorize(r *request, verb string) error {
+	a := authz.Attributes{
+		User: r.user, Verb: verb, Namespace: r.Namespace, Group: r.Group, Version: r.Version,
+		Resource: r.Plural, Subresource: r.Subresource, Name: r.Name, Path: r.Path, ResourceRequest: r.IsResource,
+	}
+	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
+	if err != nil {
+		return fmt.Errorf("authorizing: %w", err)
+	}
+	if !allowed {
+		return errForbidden(&a, reason)
+	}
+	return nil
+}
+
+// serveResource hands a request to its verb.
+func (r *request) serveResource() error {
+	if r.res == nil {
+		return errNoSuchPath()
+	}
+	if r.res.Namespaced && r.Namespace == "" && r.Name != "" && r.Verb != "list" && r.Verb != "watch" && r.Verb != "deletecollection" {
+		return errNoSuchPath()
+	}
+	if !r.res.Namespaced && r.Plural != "namespaces" && r.Namespace != "" {
+		return errNoSuchPath()
+	}
+	if !r.res.Namespaced {
+		r.Namespace = ""
+	}
+	if r.Subresource != "" {
+		return r.serveSubresource()
+	}
+	if r.res.Virtual {
+		return r.serveVirtual()
+	}
+	if !r.res.answers(r.Verb) {
+		return errMethod(r.info)
+	}
+	switch r.Verb {
+	case "get":
+		return r.get()
+	case "list":
+		return r.list()
+	case "watch":
+		return r.watch()
+	case "create":
+		if r.Name != "" {
+			return errMethod(r.info)
+		}
+		return r.create()
+	case "update":
+		return r.update()
+	case "patch":
+		return r.patch()
+	case "delete":
+		return r.delete()
+	case "deletecollection":
+		return r.deleteCollection()
+	}
+	return errMethod(r.info)
+}
+
+func (r *resource) answers(verb string) bool {
+	return r.Verbs == nil || slices.Contains(r.Verbs, verb)
+}
+
+// servePath answers the paths that are not resources.
+func (s *Server) servePath(r *request) error {
+	path := r.URL.Path
+	switch {
+	case path == "/":
+		return r.writePaths()
+	case path == "/version" || path == "/version/":
+		return r.writeVersion()
+	case path == "/metrics":
+		s.stats.handler.ServeHTTP(r.w, r.Request)
+		return nil
+	case strings.HasPrefix(path, "/openapi/"):
+		if s.OpenAPI == nil {
+			return errNoSuchPath()
+		}
+		s.OpenAPI.ServeHTTP(r.w, r.Request)
+		return nil
+	case path == "/api" || path == "/apis" || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/apis/"):
+		return r.serveDiscovery()
+	}
+	for prefix, h := range s.Paths {
+		if strings.HasPrefix(path, prefix) {
+			h.ServeHTTP(r.w, r.Request)
+			return nil
+		}
+	}
+	if name, check, ok := healthPath(path); ok {
+		return r.serveHealth(name, check)
+	}
+	return errNoSuchPath()
+}
+
+func userName(u *client.User) string {
+	if u == nil {
+		return ""
+	}
+	return u.Name
+}

@@ -1,0 +1,109 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/version"
+)
+
+// defaultVersion is what the server says it is: the API level that clients may expect
+// of it, by the release of k8s.io/api it is built with.
+func defaultVersion() version.Info {
+	return version.Info{
+		Major: "1", Minor: "36", GitVersion: "v1.36.3+wheelhouse", GitTreeState: "clean",
+		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+func (r *request) writeVersion() error {
+	body, err := json.MarshalIndent(r.s.Version, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.writeBody(http.StatusOK, "application/json", body)
+}
+
+// healthPath splits /readyz/etcd into "readyz" and "etcd".
+func healthPath(path string) (name, check string, ok bool) {
+	name, check, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return name, strings.TrimSuffix(check, "/"), name == "healthz" || name == "livez" || name == "readyz"
+}
+
+// checks of a health path. The server lives as long as it answers; it is well when it
+// reaches its store, and ready when all else that it needs is there too.
+func (s *Server) checks(name string) []Check {
+	checks := []Check{{Name: "ping", Check: func(context.Context) error { return nil }}}
+	if name == "livez" {
+		return checks
+	}
+	checks = append(checks, Check{Name: "etcd", Check: s.checkStore})
+	if name == "readyz" {
+		checks = append(checks, s.Ready...)
+		checks = append(checks, Check{Name: "shutdown", Check: func(context.Context) error {
+			if s.closing() {
+				return fmt.Errorf("the server is shutting down")
+			}
+			return nil
+		}})
+	}
+	return checks
+}
+
+func (s *Server) checkStore(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return s.Store.WaitReady(ctx)
+}
+
+func (r *request) serveHealth(name, only string) error {
+	excluded := r.URL.Query()["exclude"]
+	checks := r.s.checks(name)
+	if only != "" {
+		i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == only })
+		if i < 0 {
+			return errNoSuchPath()
+		}
+		checks = checks[i : i+1]
+	}
+	var lines strings.Builder
+	failed := 0
+	for _, c := range checks {
+		if slices.Contains(excluded, c.Name) {
+			fmt.Fprintf(&lines, "[+]%s excluded: ok\n", c.Name)
+			continue
+		}
+		if err := c.Check(r.Context()); err != nil {
+			failed++
+			r.s.Log.Warn("health check failed", "path", r.Path, "check", c.Name, "err", err)
+			fmt.Fprintf(&lines, "[-]%s failed: reason withheld\n", c.Name)
+			continue
+		}
+		fmt.Fprintf(&lines, "[+]%s ok\n", c.Name)
+	}
+	r.w.Header().Set("X-Content-Type-Options", "nosniff")
+	if failed > 0 {
+		return r.writeBody(http.StatusInternalServerError, "text/plain; charset=utf-8", []byte(lines.String()+name+" check failed\n"))
+	}
+	if _, verbose := r.URL.Query()["verbose"]; verbose {
+		return r.writeBody(http.StatusOK, "text/plain; charset=utf-8", []byte(lines.String()+name+" check passed\n"))
+	}
+	return r.writeBody(http.StatusOK, "text/plain; charset=utf-8", []byte("ok"))
+}
+
+// writePaths is the answer to "/".
+func (r *request) writePaths() error {
+	paths := append([]string{"/api", "/api/v1", "/apis"}, r.s.discovery.paths...)
+	paths = append(paths, "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+	body, err := json.MarshalIndent(map[string][]string{"paths": paths}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.writeBody(http.StatusOK, "application/json", body)
+}

@@ -1,0 +1,73 @@
+package apiserver
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// stats are the server's metrics, under the names that dashboards for Kubernetes know.
+type stats struct {
+	handler  http.Handler
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inflight *prometheus.GaugeVec
+	watches  *prometheus.GaugeVec
+}
+
+func newStats() *stats {
+	s := &stats{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiserver_request_total", Help: "Requests answered, by verb, resource and status code.",
+		}, []string{"verb", "group", "version", "resource", "subresource", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "apiserver_request_duration_seconds", Help: "Time to answer, without streams.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 10, 60},
+		}, []string{"verb", "resource"}),
+		inflight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "apiserver_current_inflight_requests", Help: "Requests under way, without streams.",
+		}, []string{"request_kind"}),
+		watches: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "apiserver_longrunning_requests", Help: "Watches and other streams that are open.",
+		}, []string{"verb", "resource"}),
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s.requests, s.duration, s.inflight, s.watches,
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	s.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return s
+}
+
+// begin counts a request; the function it returns ends it, with its status code.
+func (s *stats) begin(i *info, known bool) (done func(code int)) {
+	start := time.Now()
+	verb, group, version, resource, subresource := "other", "", "", "", ""
+	if known { // else anything may be in the path, and must not become a label
+		verb, group, version, resource, subresource = i.Verb, i.Group, i.Version, i.Plural, i.Subresource
+	}
+	var open prometheus.Gauge
+	long := i.longRunning()
+	switch {
+	case long:
+		open = s.watches.WithLabelValues(verb, resource)
+	case i.mutates():
+		open = s.inflight.WithLabelValues("mutating")
+	default:
+		open = s.inflight.WithLabelValues("readOnly")
+	}
+	open.Inc()
+	return func(code int) {
+		open.Dec()
+		if code == http.StatusNotFound {
+			subresource = "" // nobody may have checked it
+		}
+		s.requests.WithLabelValues(verb, group, version, resource, subresource, strconv.Itoa(code)).Inc()
+		if !long {
+			s.duration.WithLabelValues(verb, resource).Observe(time.Since(start).Seconds())
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package apiserver
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+)
+
+// writeOptions are what all writes have in common.
+type writeOptions struct {
+	dryRun     bool
+	manager    string
+	force      bool
+	validation string // of fields: Strict, Warn (the default) or Ignore
+}
+
+func newWriteOptions(req *http.Request, dryRun []string, manager, fieldValidation string) writeOptions {
+	if manager == "" {
+		// as upstream: the program's name is the start of its user agent
+		manager, _, _ = strings.Cut(req.UserAgent(), "/")
+		manager = strings.Map(func(c rune) rune {
+			if c < ' ' || c > '~' {
+				return -1
+			}
+			return c
+		}, manager)
+		manager = manager[:min(len(manager), validation.FieldManagerMaxLength)]
+	}
+	if fieldValidation == "" {
+		fieldValidation = metav1.FieldValidationWarn
+	}
+	return writeOptions{dryRun: len(dryRun) > 0, manager: manager, validation: fieldValidation}
+}
+
+func createOptions(req *http.Request) (writeOptions, error) {
+	var o metav1.CreateOptions
+	if req.URL.RawQuery != "" {
+		query := req.URL.Query()
+		if err := metav1.Convert_url_Values_To_v1_CreateOptions(&query, &o, nil); err != nil {
+			return writeOptions{}, badRequest("%v", err)
+		}
+		if errs := validation.ValidateCreateOptions(&o); len(errs) > 0 {
+			return writeOptions{}, invalidOptions("CreateOptions", errs)
+		}
+	}
+	return newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation), nil
+}
+
+func updateOptions(req *http.Request) (writeOptions, error) {
+	var o metav1.UpdateOptions
+	if req.URL.RawQuery != "" {
+		query := req.URL.Query()
+		if err := metav1.Convert_url_Values_To_v1_UpdateOptions(&query, &o, nil); err != nil {
+			return writeOptions{}, badRequest("%v", err)
+		}
+		if errs := validation.ValidateUpdateOptions(&o); len(errs) > 0 {
+			return writeOptions{}, invalidOptions("UpdateOptions", errs)
+		}
+	}
+	return newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation), nil
+}
+
+func patchOptions(req *http.Request, patchType types.PatchType) (writeOptions, error) {
+	var o metav1.PatchOptions
+	query := req.URL.Query()
+	if err := metav1.Convert_url_Values_To_v1_PatchOptions(&query, &o, nil); err != nil {
+		return writeOptions{}, badRequest("%v", err)
+	}
+	if errs := validation.ValidatePatchOptions(&o, patchType); len(errs) > 0 {
+		return writeOptions{}, invalidOptions("PatchOptions", errs)
+	}
+	w := newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation)
+	w.force = o.Force != nil && *o.Force
+	return w, nil
+}
+
+func invalidOptions(kind string, errs field.ErrorList) error {
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
+}
+
+// listOptions reads and checks the query of a list or watch.
+func listOptions(u *url.URL, watching bool) (*metav1.ListOptions, error) {
+	o := &metav1.ListOptions{}
+	if u.RawQuery == "" {
+		return o, nil
+	}
+	query := u.Query()
+	if err := metav1.Convert_url_Values_To_v1_ListOptions(&query, o, nil); err != nil {
+		return nil, badRequest("%v", err)
+	}
+	if errs := checkListOptions(o, watching); len(errs) > 0 {
+		return nil, invalidOptions("ListOptions", errs)
+	}
+	return o, nil
+}
+
+func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
+	var errs field.ErrorList
+	match := field.NewPath("resourceVersionMatch")
+	initial := field.NewPath("sendInitialEvents")
+	switch {
+	case watching && o.SendInitialEvents != nil:
+		if o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
+			errs = append(errs, field.Forbidden(match, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+		}
+		return errs
+	case watching && o.ResourceVersionMatch != "":
+		return append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+	case o.SendInitialEvents != nil:
+		errs = append(errs, field.Forbidden(initial, "sendInitialEvents is forbidden for list"))
+	}
+	if o.ResourceVersionMatch == "" {
+		return errs
+	}
+	if o.ResourceVersion == "" {
+		errs = append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+	}
+	if o.Continue != "" {
+		errs = append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden when continue is provided"))
+	}
+	if o.ResourceVersionMatch != metav1.ResourceVersionMatchExact && o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
+		errs = append(errs, field.NotSupported(match, o.ResourceVersionMatch,
+			[]metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan}))
+	}
+	if o.ResourceVersionMatch == metav1.ResourceVersionMatchExact && o.ResourceVersion == "0" {
+		errs = append(errs, field.Forbidden(match, `resourceVersionMatch "exact" is forbidden for resourceVersion "0"`))
+	}
+	return errs
+}
+
+// keep is the test that the selectors make of an object; nil keeps all.
+func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bool, error) {
+	label, err := labels.Parse(o.LabelSelector)
+	if err != nil {
+		return nil, badRequest("%v", err)
+	}
+	selector, err := fields.ParseSelector(o.FieldSelector)
+	if err != nil {
+		return nil, badRequest("%v", err)
+	}
+	if name != "" {
+		selector = fields.AndSelectors(fields.OneTermEqualSelector("metadata.name", name), selector)
+	}
+	own := false // the selector needs the kind's own fields
+	for _, q := range selector.Requirements() {
+		if !r.fieldLabels[q.Field] {
+			return nil, badRequest("field label not supported: %s", q.Field)
+		}
+		own = own || (q.Field != "metadata.name" && q.Field != "metadata.namespace")
+	}
+	if label.Empty() && selector.Empty() {
+		return nil, nil
+	}
+	byLabel, byField := !label.Empty(), !selector.Empty()
+	return func(obj api.Object) bool {
+		if byLabel && !label.Matches(labels.Set(obj.GetLabels())) {
+			return false
+		}
+		return !byField || selector.Matches(r.fieldSet(obj, own))
+	}, nil
+}
+
+// fieldSet is what field selectors see of an object.
+func (r *resource) fieldSet(obj api.Object, own bool) fields.Set {
+	set := fields.Set{}
+	if own {
+		set = r.Fields(r.view(obj))
+	}
+	set["metadata.name"] = obj.GetName()
+	set["metadata.namespace"] = obj.GetNamespace()
+	return set
+}

@@ -1,0 +1,194 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/mergepatch"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
+)
+
+// maxPatchOperations is the longest JSON patch; each operation costs a walk through
+// the object.
+const maxPatchOperations = 10000
+
+func (r *request) patch() error { return r.patchPart(change{}) }
+
+// patchPart patches the resource, or the part of it that the change's rules leave open.
+func (r *request) patchPart(c change) error {
+	patchType := types.PatchType(bodyMedia(r.Request))
+	o, err := patchOptions(r.Request, patchType)
+	if err != nil {
+		return err
+	}
+	body, err := readBody(r.Request)
+	if err != nil {
+		return err
+	}
+	c.writeOptions = o
+	if patchType == types.ApplyPatchType {
+		return r.apply(c, body)
+	}
+	p, err := r.newPatch(patchType, body, o.validation)
+	if err != nil {
+		return err
+	}
+	c.next = func(cur *store.Item) (api.Object, error) {
+		obj, err := p.on(cur)
+		if err != nil {
+			return nil, err
+		}
+		return r.res.toStored(obj), r.checkName(obj)
+	}
+	return r.change(c)
+}
+
+// patcher makes the object that a patch asks for.
+type patcher struct {
+	r          *request
+	validation string
+	// status: only metadata and status of the result count.
+	status   bool
+	onJSON   func(doc []byte) ([]byte, error) // JSON and merge patches
+	original []byte
+	patch    map[string]any // strategic merge
+}
+
+func (r *request) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
+	p := &patcher{r: r, validation: validation, original: body, status: r.Subresource == "status"}
+	switch patchType {
+	case types.JSONPatchType:
+		patch, err := jsonpatch.DecodePatch(body)
+		if err != nil {
+			return nil, badRequest("error decoding patch: %v", err)
+		}
+		if len(patch) > maxPatchOperations {
+			return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+				"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(patch)))
+		}
+		p.onJSON = func(doc []byte) ([]byte, error) {
+			out, err := patch.Apply(doc)
+			if err != nil {
+				return nil, unprocessable(err)
+			}
+			return out, nil
+		}
+	case types.MergePatchType:
+		if err := json.Unmarshal(body, &map[string]any{}); err != nil {
+			return nil, badRequest("error decoding patch: %v", err)
+		}
+		p.onJSON = func(doc []byte) ([]byte, error) {
+			out, err := jsonpatch.MergePatch(doc, body)
+			if err != nil {
+				return nil, badRequest("%v", err)
+			}
+			return out, nil
+		}
+	case types.StrategicMergePatchType:
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
+			return nil, badRequest("error decoding patch: %v", err)
+		}
+	default:
+		return nil, errMediaType(acceptedPatches)
+	}
+	return p, nil
+}
+
+// unprocessable is upstream's answer to a patch that does not fit the object.
+func unprocessable(err error) error {
+	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+}
+
+func (p *patcher) on(cur *store.Item) (api.Object, error) {
+	if p.onJSON != nil {
+		return p.applyJSON(cur)
+	}
+	return p.applyStrategic(cur)
+}
+
+func (p *patcher) applyJSON(cur *store.Item) (api.Object, error) {
+	res := p.r.res
+	doc, err := res.encoded(cur, mediaJSON)
+	if err != nil {
+		return nil, err
+	}
+	patched, err := p.onJSON(doc)
+	if err != nil {
+		return nil, err
+	}
+	if len(patched) > maxBody {
+		return nil, errTooLarge()
+	}
+	obj := res.New()
+	if err := p.r.decodeBytes(patched, "application/json", obj, res.GroupVersionKind, p.validation); err != nil {
+		return nil, p.refuse(err)
+	}
+	return obj, nil
+}
+
+// refuse says that what a patch makes is not an object of the kind.
+func (p *patcher) refuse(err error) error {
+	return apierrors.NewInvalid(p.r.res.GroupKind(), p.r.Name, field.ErrorList{
+		field.Invalid(field.NewPath("patch"), summaryOfPatch(p.original), err.Error()),
+	})
+}
+
+func summaryOfPatch(patch []byte) string {
+	const most = 1024
+	if len(patch) > most {
+		return string(patch[:most]) + "..."
+	}
+	return string(patch)
+}
+
+func (p *patcher) applyStrategic(cur *store.Item) (api.Object, error) {
+	res := p.r.res
+	view := res.view(cur.Object())
+	if p.status {
+		view = withoutSpec(view)
+	}
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(view)
+	if err != nil {
+		return nil, fmt.Errorf("preparing a patch: %w", err)
+	}
+	// The merge changes its arguments, and this may run again.
+	patch := runtime.DeepCopyJSON(p.patch)
+	patched, err := strategicpatch.StrategicMergeMapPatch(doc, patch, res.New())
+	if err != nil {
+		return nil, strategicError(err)
+	}
+	obj := res.New()
+	strict := p.validation != metav1.FieldValidationIgnore
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(patched, obj, strict)
+	if unknown, ok := runtime.AsStrictDecodingError(err); ok && p.validation != metav1.FieldValidationStrict {
+		for _, e := range unknown.Errors() {
+			p.r.warn(e.Error())
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, p.refuse(err)
+	}
+	return obj, nil
+}
+
+func strategicError(err error) error {
+	switch err {
+	case mergepatch.ErrBadJSONDoc, mergepatch.ErrBadPatchFormatForPrimitiveList, mergepatch.ErrBadPatchFormatForRetainKeys,
+		mergepatch.ErrBadPatchFormatForSetElementOrderList, mergepatch.ErrUnsupportedStrategicMergePatchFormat:
+		return badRequest("%v", err)
+	}
+	return unprocessable(err)
+}

@@ -1,0 +1,168 @@
+package apiserver
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
+// request on to the pod, to one of the service's endpoints, or to the kubelet.
+func (r *request) proxy() error {
+	scheme, name, port, err := splitTarget(r.Name)
+	if err != nil {
+		return err
+	}
+	var to *url.URL
+	transport := r.s.proxied
+	o := passOptions{rewrite: true}
+	switch r.Plural {
+	case "nodes":
+		if to, err = r.kubeletURL(name); err != nil {
+			return err
+		}
+		transport, o.kubelet = r.s.kubelets, true
+		if port != "" && port != to.Port() {
+			return badRequest("a node's proxy leads to its kubelet, on port %s", to.Port())
+		}
+	case "pods":
+		to, err = r.podTarget(scheme, name, port)
+	default:
+		to, err = r.serviceTarget(scheme, name, port)
+	}
+	if err != nil {
+		return err
+	}
+	to.Path = r.Rest
+	to.RawQuery = r.URL.RawQuery
+	if r.Rest == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		// relative links need the slash
+		http.Redirect(r.w, r.Request, r.Path+"/"+querySuffix(r.URL), http.StatusMovedPermanently)
+		return nil
+	}
+	return r.pass(to, transport, fmt.Sprintf("%s %q at %s", strings.TrimSuffix(r.Plural, "s"), name, to.Host), o)
+}
+
+func querySuffix(u *url.URL) string {
+	if u.RawQuery == "" {
+		return ""
+	}
+	return "?" + u.RawQuery
+}
+
+// splitTarget cuts [SCHEME:]NAME[:PORT].
+func splitTarget(target string) (scheme, name, port string, err error) {
+	switch parts := strings.Split(target, ":"); len(parts) {
+	case 1:
+		name = parts[0]
+	case 2:
+		name, port = parts[0], parts[1]
+	case 3:
+		scheme, name, port = parts[0], parts[1], parts[2]
+	}
+	if name == "" || (scheme != "" && scheme != "http" && scheme != "https") {
+		return "", "", "", badRequest("invalid proxy target %q: want NAME, NAME:PORT or SCHEME:NAME:PORT", target)
+	}
+	if scheme == "" {
+		scheme = "http"
+	}
+	return scheme, name, port, nil
+}
+
+func (r *request) podTarget(scheme, name, port string) (*url.URL, error) {
+	item, err := r.res.collection.Get(r.Context(), r.Namespace, name, "")
+	if err != nil {
+		return nil, err
+	}
+	pod := item.Object().(*corev1.Pod)
+	if pod.Status.PodIP == "" {
+		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("pod %q has no address yet", name))
+	}
+	if port == "" {
+		port = firstPort(pod)
+	}
+	host := pod.Status.PodIP
+	if port != "" {
+		host = net.JoinHostPort(host, port)
+	}
+	return &url.URL{Scheme: scheme, Host: host}, nil
+}
+
+func firstPort(pod *corev1.Pod) string {
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			return strconv.Itoa(int(p.ContainerPort))
+		}
+	}
+	return ""
+}
+
+// serviceTarget picks one ready endpoint of a service's port, which is meant by its
+// name or number.
+func (r *request) serviceTarget(scheme, name, port string) (*url.URL, error) {
+	item, err := r.res.collection.Get(r.Context(), r.Namespace, name, "")
+	if err != nil {
+		return nil, err
+	}
+	svc := item.Object().(*corev1.Service)
+	portName, err := servicePort(svc, port)
+	if err != nil {
+		return nil, err
+	}
+	item, err = r.s.core("endpoints").collection.Get(r.Context(), r.Namespace, name, "")
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	var endpoints *corev1.Endpoints //nolint:staticcheck // old, and all that is needed
+	if item != nil {
+		endpoints, _ = item.Object().(*corev1.Endpoints) //nolint:staticcheck // as above
+	}
+	host := pickEndpoint(endpoints, portName)
+	if host == "" {
+		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
+	}
+	return &url.URL{Scheme: scheme, Host: host}, nil
+}
+
+// servicePort is the name of the port that is meant.
+func servicePort(svc *corev1.Service, port string) (string, error) {
+	for _, p := range svc.Spec.Ports {
+		if port == "" && len(svc.Spec.Ports) == 1 {
+			return p.Name, nil
+		}
+		if p.Name == port || strconv.Itoa(int(p.Port)) == port {
+			return p.Name, nil
+		}
+	}
+	if len(svc.Spec.Ports) == 0 && port == "" {
+		return "", nil
+	}
+	return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %q found for service %q", port, svc.Name))
+}
+
+func pickEndpoint(e *corev1.Endpoints, port string) string { //nolint:staticcheck // as above
+	var hosts []string
+	if e != nil {
+		for _, set := range e.Subsets {
+			for _, p := range set.Ports {
+				if p.Name != port {
+					continue
+				}
+				for _, a := range set.Addresses {
+					hosts = append(hosts, net.JoinHostPort(a.IP, strconv.Itoa(int(p.Port))))
+				}
+			}
+		}
+	}
+	if len(hosts) == 0 {
+		return ""
+	}
+	return hosts[rand.IntN(len(hosts))]
+}

@@ -1,0 +1,168 @@
+package apiserver
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
+)
+
+// compressFrom is the size from which an answer is worth compressing, as upstream.
+const compressFrom = 128 << 10
+
+var gzipWriters = sync.Pool{New: func() any {
+	// Level 1: the others cost several times as much for a tenth more.
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	return w
+}}
+
+// writeBody answers with a body that is complete.
+func (r *request) writeBody(code int, contentType string, body []byte) error {
+	return r.writeParts(code, contentType, len(body), func(w io.Writer) error {
+		_, err := w.Write(body)
+		return err
+	})
+}
+
+// writeParts answers with a body of known size that `write` writes in pieces.
+func (r *request) writeParts(code int, contentType string, size int, write func(io.Writer) error) error {
+	h := r.w.Header()
+	h.Set("Content-Type", contentType)
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-cache, private")
+	}
+	if size < compressFrom || !r.wantsGzip() {
+		h.Set("Content-Length", strconv.Itoa(size))
+		r.w.WriteHeader(code)
+		if r.Method == http.MethodHead {
+			return nil
+		}
+		return quiet(write(r.w))
+	}
+	h.Set("Content-Encoding", "gzip")
+	h.Add("Vary", "Accept-Encoding")
+	r.w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	zip := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(zip)
+	zip.Reset(r.w)
+	if err := write(zip); err != nil {
+		return quiet(err)
+	}
+	return quiet(zip.Close())
+}
+
+// quiet drops the error of a write: the client went away, and nobody is left to tell.
+func quiet(error) error { return nil }
+
+// wantsGzip: the client takes it, and the way to it is slower than compressing.
+func (r *request) wantsGzip() bool {
+	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false // a caller in the same process has no address
+	}
+	addr := peer.Addr().Unmap()
+	if addr.IsLoopback() {
+		return false
+	}
+	for _, prefix := range r.s.Uncompressed {
+		if prefix.Contains(addr) {
+			return false
+		}
+	}
+	return true
+}
+
+// writeItem answers with a stored object: with the bytes that the store keeps, if the
+// client wants the object itself in a format that is stored.
+func (r *request) writeItem(code int, item *store.Item) error {
+	a, err := negotiate(r.Request, formsOne)
+	if err != nil {
+		return err
+	}
+	if a.form != formObject {
+		return r.writeForm(code, a, item.Object())
+	}
+	m := a.media
+	if !m.stored {
+		m = mediaJSON
+	}
+	data, err := r.res.encoded(item, m)
+	if err != nil {
+		return err
+	}
+	if a.media == mediaYAML || (a.media == mediaJSON && isPretty(r.Request)) {
+		if data, err = dress(data, a.media, true); err != nil {
+			return err
+		}
+	}
+	return r.writeBody(code, a.media.contentType, data)
+}
+
+// writeObject answers with an object that is not stored as it is (dry runs, scales,
+// tokens). It may be changed here.
+func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
+	a, err := negotiate(r.Request, formsOne)
+	if err != nil {
+		return err
+	}
+	if own, ok := obj.(api.Object); ok && a.form != formObject {
+		return r.writeForm(code, a, own)
+	}
+	body, err := encodeObject(obj, gvk, a.media, isPretty(r.Request))
+	if err != nil {
+		return err
+	}
+	return r.writeBody(code, a.media.contentType, body)
+}
+
+// writeForm answers with an object as a table of one row, or as its metadata.
+func (r *request) writeForm(code int, a answer, obj api.Object) error {
+	gv := schema.GroupVersion{Group: metav1.GroupName, Version: a.version}
+	if a.form == formPartial {
+		return r.writeEncoded(code, a, partial(obj), gv.WithKind("PartialObjectMetadata"))
+	}
+	include, err := includeObject(r.Request)
+	if err != nil {
+		return err
+	}
+	table := r.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, true)
+	row, err := r.res.row(obj, include, a.version)
+	if err != nil {
+		return err
+	}
+	table.Rows = append(table.Rows, row)
+	return r.writeEncoded(code, a, table, gv.WithKind("Table"))
+}
+
+func (r *request) writeEncoded(code int, a answer, obj runtime.Object, gvk schema.GroupVersionKind) error {
+	body, err := encodeObject(obj, gvk, a.media, isPretty(r.Request))
+	if err != nil {
+		return err
+	}
+	return r.writeBody(code, a.media.contentType, body)
+}
+
+// writeSuccess answers with a Status that says what was done to which object.
+func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
+	status := &metav1.Status{Status: metav1.StatusSuccess, Details: details}
+	if code == http.StatusCreated {
+		status.Code = http.StatusCreated
+	}
+	return r.writeObject(code, status, statusGVK)
+}

@@ -1,0 +1,135 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"net/http"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
+)
+
+var scaleGVK = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+
+func (r *request) getScale() error {
+	item, err := r.stored()
+	if err != nil {
+		return err
+	}
+	return r.writeObject(http.StatusOK, r.scaleOf(item.Object()), scaleGVK)
+}
+
+// scaleOf is an object as an autoscaling/v1 Scale.
+func (r *request) scaleOf(obj api.Object) *autoscalingv1.Scale {
+	v := r.res.life.Scale.Get(obj)
+	return &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
+			ResourceVersion: obj.GetResourceVersion(), CreationTimestamp: obj.GetCreationTimestamp(),
+		},
+		Spec:   autoscalingv1.ScaleSpec{Replicas: v.Spec},
+		Status: autoscalingv1.ScaleStatus{Replicas: v.Status, Selector: v.Selector},
+	}
+}
+
+func (r *request) updateScale() error {
+	o, err := updateOptions(r.Request)
+	if err != nil {
+		return err
+	}
+	wanted := &autoscalingv1.Scale{}
+	if err := r.decode(wanted, scaleGVK, o.validation); err != nil {
+		return err
+	}
+	return r.changeScale(o, func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return wanted, nil })
+}
+
+func (r *request) patchScale() error {
+	patchType := types.PatchType(bodyMedia(r.Request))
+	o, err := patchOptions(r.Request, patchType)
+	if err != nil {
+		return err
+	}
+	body, err := readBody(r.Request)
+	if err != nil {
+		return err
+	}
+	return r.changeScale(o, func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+		return r.patchedScale(patchType, body, cur, o.validation)
+	})
+}
+
+func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *autoscalingv1.Scale, validation string) (*autoscalingv1.Scale, error) {
+	doc, err := encodeObject(cur, scaleGVK, mediaJSON, false)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	switch patchType {
+	case types.JSONPatchType:
+		var operations jsonpatch.Patch
+		if operations, err = jsonpatch.DecodePatch(patch); err != nil {
+			return nil, badRequest("error decoding patch: %v", err)
+		}
+		if out, err = operations.Apply(doc); err != nil {
+			return nil, unprocessable(err)
+		}
+	case types.MergePatchType:
+		out, err = jsonpatch.MergePatch(doc, patch)
+	case types.ApplyPatchType:
+		// A Scale has one field to own: to apply it is to merge it.
+		var text []byte
+		if text, err = yaml.YAMLToJSON(patch); err == nil {
+			out, err = jsonpatch.MergePatch(doc, text)
+		}
+	case types.StrategicMergePatchType:
+		out, err = strategicpatch.StrategicMergePatch(doc, patch, autoscalingv1.Scale{})
+	default:
+		return nil, errMediaType(acceptedPatches)
+	}
+	if err != nil {
+		return nil, badRequest("error decoding patch: %v", err)
+	}
+	scale := &autoscalingv1.Scale{}
+	if !json.Valid(out) {
+		return nil, badRequest("error decoding patch: the result is not JSON")
+	}
+	return scale, r.decodeBytes(out, "application/json", scale, scaleGVK, validation)
+}
+
+// changeScale sets the replicas that the Scale asks for, by the kind's own rules.
+func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
+	item, obj, err := r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
+		scale, err := next(r.scaleOf(cur.Object()))
+		if err != nil {
+			return nil, err
+		}
+		if scale.Name != r.Name {
+			return nil, badRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
+		}
+		path := field.NewPath("spec", "replicas")
+		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {
+			return nil, invalid(&api.Kind{GroupVersionKind: scaleGVK}, r.Name, errs)
+		}
+		obj := cur.Object().DeepCopyObject().(api.Object)
+		r.res.life.Scale.Set(obj, scale.Spec.Replicas)
+		obj.SetResourceVersion(scale.ResourceVersion)
+		obj.SetUID(scale.UID)
+		return obj, nil
+	}})
+	if err != nil {
+		return err
+	}
+	if item != nil {
+		obj = item.Object()
+	}
+	return r.writeObject(http.StatusOK, r.scaleOf(obj), scaleGVK)
+}

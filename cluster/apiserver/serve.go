@@ -1,0 +1,63 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// drainTime is how long requests may go on when the server has been told to stop.
+const drainTime = 5 * time.Second
+
+// Serve answers requests on ln, over TLS if conf is not nil (HTTP/2 and HTTP/1.1), until
+// ctx ends; then it ends the streams and waits a moment for the other requests.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) error {
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       3 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		// One client-go process multiplexes all its watches and requests over one
+		// connection: enough streams for many informers, and windows that hold a
+		// large list without a round trip.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          1000,
+			MaxReadFrameSize:              256 << 10,
+			MaxReceiveBufferPerConnection: 8 << 20,
+			MaxReceiveBufferPerStream:     4 << 20,
+		},
+	}
+	if conf != nil {
+		conf = conf.Clone()
+		conf.NextProtos = []string{"h2", "http/1.1"}
+		srv.TLSConfig = conf
+	}
+	done := make(chan error, 1)
+	go func() {
+		if conf != nil {
+			done <- srv.ServeTLS(ln, "", "")
+		} else {
+			done <- srv.Serve(ln)
+		}
+	}()
+	select {
+	case err := <-done:
+		s.Close()
+		return err
+	case <-ctx.Done():
+	}
+	s.Close()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil {
+		_ = srv.Close()
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

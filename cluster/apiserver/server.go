@@ -1,0 +1,234 @@
+// Package apiserver is the HTTP layer of the cluster: it turns requests of the
+// Kubernetes API into calls of the store, and the store's answers into bytes.
+//
+// It owns paths, verbs, media types, status codes, and the lifecycle of a write
+// (decode, default, admit, validate, store, answer). It keeps no state: all of it
+// is in etcd, behind the store. What a kind means is in cluster/api, who may do
+// what is in authn and authz, and policy is in admission. Nothing here starts
+// before Serve; Handler may be called by in-process clients at once, with the user
+// in the request's context.
+//
+// README.md draws the way of a request. Every failure is a metav1.Status.
+//
+// Recorded decision, managedFields: to track the owner of every field on every
+// write costs about as much as the write. An object gets managedFields when it is
+// first applied server-side; what was there before then belongs to the manager
+// "before-first-apply", and from then on every write keeps them up to date. That is
+// upstream's own rule for objects which are older than server-side apply. Refused:
+// tracking from create on (upstream's default), as it halves the rate of creates.
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/store"
+)
+
+// Authenticator finds out who sent a request; an error is answered with 401.
+type Authenticator interface {
+	Authenticate(*http.Request) (*client.User, error)
+}
+
+// Authorizer decides whether a request may pass; the reason goes into the 403.
+type Authorizer interface {
+	Authorize(context.Context, authz.Attributes) (allowed bool, reason string, err error)
+}
+
+// Admission changes (Admit) and refuses (Validate) writes that are allowed as such. Done
+// is called once for each Admit, with the outcome.
+type Admission interface {
+	Admit(context.Context, *admission.Request) error
+	Validate(context.Context, *admission.Request) error
+	Done(context.Context, *admission.Request, error)
+}
+
+// CreateFunc answers a POST of a kind that is not stored.
+type CreateFunc = func(ctx context.Context, user *client.User, obj runtime.Object) (runtime.Object, error)
+
+// TokenFunc makes a token for a service account that exists.
+type TokenFunc = func(ctx context.Context, user *client.User, account *corev1.ServiceAccount, request *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error)
+
+// Check is one line of /readyz?verbose; nil means well.
+type Check struct {
+	Name  string
+	Check func(context.Context) error
+}
+
+// Component is one object of `kubectl get componentstatuses`. Probe returns what to
+// print when it is well.
+type Component struct {
+	Name  string
+	Probe func(context.Context) (string, error)
+}
+
+// Config is what a Server needs. Store and Authorizer are required; everything else
+// has the default that is named.
+type Config struct {
+	Store         *store.Store
+	Kinds         []*api.Kind   // api.Kinds and api.Aliases
+	Authenticator Authenticator // nil: only in-process callers get in
+	Authorizer    Authorizer
+	Admission     Admission    // nil: admits everything
+	OpenAPI       http.Handler // answers /openapi/; nil: 404
+	// Paths answers further paths that are not resources, by their beginning.
+	Paths map[string]http.Handler
+
+	// Virtual answers the kinds which are not stored, such as the access reviews.
+	Virtual             map[schema.GroupVersionResource]CreateFunc
+	ServiceAccountToken TokenFunc
+	// KubeletTLS is the client side of connections to kubelets; nil: log, exec and
+	// the like answer 503.
+	KubeletTLS *tls.Config
+
+	Ready      []Check     // beyond the server's own, for /readyz
+	Components []Component // for componentstatuses
+	Version    version.Info
+	// Uncompressed are the peers to which bandwidth costs less than the processor
+	// time of gzip; loopback is always one.
+	Uncompressed []netip.Prefix
+	// MaxInFlight and MaxMutating bound the requests that run at once, apart from
+	// streams; 400 and 200. More are answered with 429.
+	MaxInFlight, MaxMutating int
+	RequestTimeout           time.Duration // of everything but streams; 60 s
+	Log                      *slog.Logger
+}
+
+// Server answers the Kubernetes API.
+type Server struct {
+	Config
+	resources map[string]*resource // by group/version/plural
+	discovery *discovery
+	fields    *fieldManagers
+	kubelets  *http.Transport
+	proxied   *http.Transport
+	reading   chan struct{}
+	mutating  chan struct{}
+	stats     *stats
+
+	stopOnce sync.Once
+	stopping chan struct{} // closed when streams shall end
+}
+
+// resource is a kind as it is served: with its collection, nil if it is not stored,
+// and what can be computed once.
+type resource struct {
+	*api.Kind              // as it is served
+	life         *api.Kind // whose rules hold: the same, or the kind that an alias stands for
+	collection   *store.Collection
+	fieldLabels  map[string]bool
+	jsonPrefix   []byte // how every encoded object begins; lists leave it out
+	returnsGone  bool   // a DELETE answers with the object, not with a Status
+	columns      tableColumns
+	groupVersion string
+}
+
+// New makes a Server. It starts nothing.
+func New(c Config) (*Server, error) {
+	if c.Store == nil || c.Authorizer == nil {
+		return nil, errors.New("apiserver: Store and Authorizer are required")
+	}
+	if c.Kinds == nil {
+		c.Kinds = slices.Concat(api.Kinds, api.Aliases)
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 60 * time.Second
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 400
+	}
+	if c.MaxMutating == 0 {
+		c.MaxMutating = 200
+	}
+	if c.Version.GitVersion == "" {
+		c.Version = defaultVersion()
+	}
+	s := &Server{
+		Config:    c,
+		resources: map[string]*resource{},
+		reading:   make(chan struct{}, c.MaxInFlight),
+		mutating:  make(chan struct{}, c.MaxMutating),
+		stats:     newStats(),
+		stopping:  make(chan struct{}),
+	}
+	for _, k := range c.Kinds {
+		s.resources[resourceKey(k.Group, k.Version, k.Plural)] = s.serve(k)
+	}
+	var err error
+	if s.discovery, err = newDiscovery(c.Kinds); err != nil {
+		return nil, fmt.Errorf("building discovery: %w", err)
+	}
+	s.fields = newFieldManagers()
+	s.kubelets, s.proxied = newTransports(c.KubeletTLS)
+	return s, nil
+}
+
+func (s *Server) serve(k *api.Kind) *resource {
+	r := &resource{Kind: k, life: k, groupVersion: k.GroupVersion().String()}
+	if k.Stored != nil {
+		r.life = k.Stored
+	}
+	r.columns = newTableColumns(r.tabled())
+	r.returnsGone = deletesWithObject[r.life.GroupKind()]
+	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
+	if k.Virtual {
+		return r
+	}
+	r.collection = s.Store.Of(k)
+	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
+	if k.Fields != nil {
+		for label := range k.Fields(k.New()) {
+			r.fieldLabels[label] = true
+		}
+	}
+	return r
+}
+
+func resourceKey(group, version, plural string) string {
+	return strings.Join([]string{group, version, plural}, "/")
+}
+
+func (s *Server) resource(group, version, plural string) *resource {
+	return s.resources[resourceKey(group, version, plural)]
+}
+
+// core is the resource of a kind in the core group, which the server itself needs.
+func (s *Server) core(plural string) *resource { return s.resource("", "v1", plural) }
+
+// Handler answers every path of the API. It can be used before and without Serve.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.handle) }
+
+// Close ends all streams, so that the HTTP server in front can shut down: watchers
+// see the end of their answer and begin again elsewhere.
+func (s *Server) Close() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+func (s *Server) closing() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}

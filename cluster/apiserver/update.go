@@ -1,0 +1,212 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/store"
+)
+
+func (r *request) update() error {
+	o, err := updateOptions(r.Request)
+	if err != nil {
+		return err
+	}
+	obj, err := r.decodeObject(o.validation)
+	if err != nil {
+		return err
+	}
+	if err := r.checkName(obj); err != nil {
+		return err
+	}
+	if obj.GetResourceVersion() == "" && conditionalOnly[r.res.life.GroupKind()] {
+		return invalid(r.res.life, r.Name, field.ErrorList{field.Invalid(
+			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
+	}
+	version := obj.GetResourceVersion()
+	return r.change(change{writeOptions: o, next: func(*store.Item) (api.Object, error) {
+		// What the last try has carried over is replaced by the next one's.
+		obj.SetResourceVersion(version)
+		return obj, nil
+	}})
+}
+
+// conditionalOnly are the kinds whose updates must say which version they replace.
+var conditionalOnly = map[schema.GroupKind]bool{
+	{Group: "coordination.k8s.io", Kind: "Lease"}: true,
+}
+
+// checkName compares the object's name and namespace with the path's.
+func (r *request) checkName(obj api.Object) error {
+	switch name := obj.GetName(); {
+	case name == "":
+		return badRequest("the name of the object (%s based on URL) was undeterminable: %v", r.Name, errEmptyName)
+	case name != r.Name:
+		return badRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
+	}
+	if !r.res.Namespaced {
+		obj.SetNamespace("")
+		return nil
+	}
+	if ns := obj.GetNamespace(); ns != "" && ns != r.Namespace {
+		return badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
+	}
+	obj.SetNamespace(r.Namespace)
+	return nil
+}
+
+// change is one write to an object that exists.
+type change struct {
+	writeOptions
+	// next is the object that the client wants, given the present one, in its stored
+	// shape. Its resourceVersion says which version it is to replace, "" is any.
+	next func(cur *store.Item) (api.Object, error)
+	// prepare and validate replace the kind's, for subresources; nil leaves them.
+	prepare  func(obj, old api.Object)
+	validate func(obj, old api.Object) field.ErrorList
+	// applied: next has seen to managedFields.
+	applied  bool
+	admitted *admitting
+}
+
+// errEmptied ends an update which takes the last finalizer from an object that is
+// being deleted: instead of being written, the object goes.
+var errEmptied = errors.New("the last finalizer is gone")
+
+// change takes an update through its lifecycle, as often as other writes come between,
+// and answers with the result.
+func (r *request) change(c change) error {
+	item, obj, err := r.write(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	return r.writeResult(item, obj)
+}
+
+func (r *request) writeResult(item *store.Item, obj api.Object) error {
+	if item == nil {
+		return r.writeObject(http.StatusOK, r.res.view(obj), r.res.GroupVersionKind)
+	}
+	return r.writeItem(http.StatusOK, item)
+}
+
+// write does the update. The item is nil if nothing was stored (a dry run, or an object
+// that went with its last finalizer); then obj is the last state.
+func (r *request) write(ctx context.Context, c change) (*store.Item, api.Object, error) {
+	c.admitted = &admitting{}
+	item, last, err := r.tryWrite(ctx, c)
+	c.admitted.end(ctx, err)
+	return item, last, err
+}
+
+func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Object, error) {
+	var last api.Object
+	var revision int64
+	step := func(cur *store.Item) (api.Object, error) {
+		c.admitted.end(ctx, errChanged) // of the try before, if there was one
+		obj, err := r.successor(ctx, c, cur)
+		if err != nil {
+			return nil, err
+		}
+		last, revision = obj, cur.Revision()
+		if emptied(obj, cur.Object()) {
+			return nil, errEmptied
+		}
+		return obj, nil
+	}
+	for {
+		if c.dryRun {
+			cur, err := r.res.collection.Get(ctx, r.Namespace, r.Name, "")
+			if err != nil {
+				return nil, nil, err
+			}
+			if _, err := step(cur); err != nil && !errors.Is(err, errEmptied) {
+				return nil, nil, err
+			}
+			return nil, last, nil
+		}
+		item, err := r.res.collection.Update(ctx, r.Namespace, r.Name, step)
+		if !errors.Is(err, errEmptied) {
+			return item, last, err
+		}
+		err = r.remove(ctx, revision)
+		if !errors.Is(err, errChanged) {
+			return nil, last, err
+		}
+	}
+}
+
+// successor is the object to store in the place of cur.
+func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api.Object, error) {
+	old := cur.Object()
+	obj, err := c.next(cur)
+	if err != nil {
+		return nil, err
+	}
+	if v := obj.GetResourceVersion(); v != "" && v != old.GetResourceVersion() {
+		return nil, errConflict(r.res, r.Name)
+	}
+	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
+		return nil, errPrecondition(r.res, r.Name, "UID", string(uid), string(old.GetUID()))
+	}
+	carryOver(obj, old)
+	k := r.res.life
+	prepare, validate := k.PrepareUpdate, k.ValidateUpdate
+	if c.prepare != nil {
+		prepare, validate = c.prepare, c.validate
+	}
+	call(k.Default, obj)
+	call2(prepare, obj, old)
+	if err := c.admitted.begin(ctx, r, admission.Update, obj, old, c.dryRun); err != nil {
+		return nil, err
+	}
+	if err := invalid(k, r.Name, check2(validate, obj, old)); err != nil {
+		return nil, err
+	}
+	if err := c.admitted.finish(ctx); err != nil {
+		return nil, err
+	}
+	return r.track(obj, old, c), nil
+}
+
+// carryOver keeps what no client may change.
+func carryOver(obj, old api.Object) {
+	obj.SetResourceVersion(old.GetResourceVersion())
+	obj.SetUID(old.GetUID())
+	obj.SetCreationTimestamp(old.GetCreationTimestamp())
+	obj.SetDeletionTimestamp(old.GetDeletionTimestamp())
+	obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
+	obj.SetGeneration(old.GetGeneration())
+	obj.SetSelfLink("")
+	if obj.GetGenerateName() == "" {
+		obj.SetGenerateName(old.GetGenerateName())
+	}
+}
+
+// errChanged: the object is no longer at the revision at which it was judged.
+var errChanged = errors.New("the object has changed")
+
+// remove deletes the request's object if it is still at that revision.
+func (r *request) remove(ctx context.Context, revision int64) error {
+	_, err := r.res.collection.Delete(ctx, r.Namespace, r.Name, func(cur *store.Item) error {
+		if cur.Revision() != revision {
+			return errChanged
+		}
+		return nil
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, errChanged) {
+		return fmt.Errorf("removing %s %s: %w", r.Plural, r.Name, err)
+	}
+	return err
+}

@@ -1,0 +1,253 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/websocket"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+
+	"wheelhouse/cluster/store"
+)
+
+// batchBytes is how much a watch gathers, when several events wait, before it writes.
+const batchBytes = 64 << 10
+
+func (r *request) watch() error {
+	o, err := listOptions(r.URL, true)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if parts := splitPath(r.Path); parts[len(parts)-1] == r.Name {
+		name = r.Name
+	}
+	keep, err := r.res.keep(o, name)
+	if err != nil {
+		return err
+	}
+	f, err := r.newFramer()
+	if err != nil {
+		return err
+	}
+	limit := watchLimit(o.TimeoutSeconds)
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
+	defer cancel()
+	w, err := r.res.collection.Watch(ctx, r.Namespace, store.WatchOptions{
+		ResourceVersion: o.ResourceVersion, Keep: keep,
+		Bookmarks: o.AllowWatchBookmarks, SendInitialEvents: o.SendInitialEvents,
+	})
+	var first []byte
+	switch {
+	case err != nil && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
+		// As upstream: the watch begins, and its first event says that it cannot.
+		if first, err = f.failure(err); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		defer w.Stop()
+	}
+	var out sink = &httpSink{w: r.w}
+	if websocket.IsWebSocketUpgrade(r.Request) {
+		if out, err = r.upgradeWatch(f.answer.media); err != nil {
+			return nil // the upgrader has answered
+		}
+	} else {
+		r.beginStream(f.answer.media.streamType)
+	}
+	defer out.close()
+	if first != nil {
+		_ = out.send(first)
+		return nil
+	}
+	r.stream(ctx, w, f, out)
+	return nil
+}
+
+func (r *request) beginStream(contentType string) {
+	h := r.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-cache, private")
+	r.w.WriteHeader(http.StatusOK)
+	r.w.Flush()
+}
+
+// watchLimit is how long a watch may go on: as asked, else half an hour to an hour, so
+// that clients come back at different times.
+func watchLimit(seconds *int64) time.Duration {
+	if seconds != nil && *seconds > 0 {
+		return time.Duration(*seconds) * time.Second
+	}
+	return 30*time.Minute + rand.N(30*time.Minute)
+}
+
+// sink takes the frames of a watch.
+type sink interface {
+	send(frames []byte) error
+	// batches tells whether several frames may go in one send.
+	batches() bool
+	close()
+}
+
+type httpSink struct{ w *recorder }
+
+func (s *httpSink) batches() bool { return true }
+func (s *httpSink) close()        {}
+func (s *httpSink) send(frames []byte) error {
+	if _, err := s.w.Write(frames); err != nil {
+		return err
+	}
+	s.w.Flush()
+	return nil
+}
+
+// stream writes events until either side has had enough. One event is written and
+// flushed at once; when more wait, they go together.
+func (r *request) stream(ctx context.Context, w *store.Watcher, f *framer, out sink) {
+	var batch []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.s.stopping:
+			return
+		case e, ok := <-w.Events():
+			if !ok {
+				return // too slow, or the store ends: the client resumes
+			}
+			frame, err := f.frame(e)
+			if err != nil {
+				r.s.Log.Error("encoding a watch event", "path", r.Path, "err", err)
+				return
+			}
+			if out.batches() && len(w.Events()) > 0 {
+				if batch, err = gather(append(batch[:0], frame...), w, f); err != nil {
+					r.s.Log.Error("encoding a watch event", "path", r.Path, "err", err)
+					return
+				}
+				frame = batch
+			}
+			if out.send(frame) != nil {
+				return
+			}
+			if cap(batch) > 4*batchBytes {
+				batch = nil
+			}
+		}
+	}
+}
+
+// gather adds the events that wait already.
+func gather(batch []byte, w *store.Watcher, f *framer) ([]byte, error) {
+	for len(batch) < batchBytes {
+		select {
+		case e, ok := <-w.Events():
+			if !ok {
+				return batch, nil // the next receive sees it too
+			}
+			frame, err := f.frame(e)
+			if err != nil {
+				return nil, err
+			}
+			batch = append(batch, frame...)
+		default:
+			return batch, nil
+		}
+	}
+	return batch, nil
+}
+
+// framer turns events into frames: the store's own, which all watchers share, or ones
+// made here for tables and metadata.
+type framer struct {
+	res     *resource
+	answer  answer
+	include metav1.IncludeObjectPolicy
+	headed  bool // a table's columns were sent
+}
+
+func (r *request) newFramer() (*framer, error) {
+	a, err := negotiate(r.Request, formsOne)
+	if err != nil {
+		return nil, err
+	}
+	if a.media.streamType == "" {
+		return nil, errNotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
+	}
+	include, err := includeObject(r.Request)
+	return &framer{res: r.res, answer: a, include: include}, err
+}
+
+func (f *framer) frame(e *store.Event) ([]byte, error) {
+	if f.answer.form == formObject {
+		if f.res.FromStored == nil {
+			return e.Frame(f.answer.media.store)
+		}
+		data, err := encodeObject(f.res.view(e.Item.Object()), f.res.GroupVersionKind, f.answer.media, false)
+		if err != nil {
+			return nil, err
+		}
+		return wrapEvent(f.answer.media, string(e.Type), data)
+	}
+	obj := e.Item.Object()
+	if f.answer.form == formPartial {
+		return f.wrap(string(e.Type), partial(obj), "PartialObjectMetadata")
+	}
+	table := f.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, !f.headed)
+	f.headed = true
+	if e.Type != apiwatch.Bookmark {
+		row, err := f.res.row(obj, f.include, f.answer.version)
+		if err != nil {
+			return nil, err
+		}
+		table.Rows = append(table.Rows, row)
+	}
+	return f.wrap(string(e.Type), table, "Table")
+}
+
+func (f *framer) wrap(event string, obj runtime.Object, kind string) ([]byte, error) {
+	data, err := encodeObject(obj, metaGVK(f.answer.version, kind), f.answer.media, false)
+	if err != nil {
+		return nil, err
+	}
+	return wrapEvent(f.answer.media, event, data)
+}
+
+func (f *framer) failure(err error) ([]byte, error) {
+	data, err := encodeObject(statusOf(err), statusGVK, f.answer.media, false)
+	if err != nil {
+		return nil, err
+	}
+	return wrapEvent(f.answer.media, string(apiwatch.Error), data)
+}
+
+// wrapEvent makes a frame: a line of JSON, or a metav1.WatchEvent in protobuf with its
+// length in four bytes before it.
+func wrapEvent(m *media, event string, data []byte) ([]byte, error) {
+	if m == mediaProtobuf {
+		e := metav1.WatchEvent{Type: event, Object: runtime.RawExtension{Raw: data}}
+		body, err := e.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("encoding a watch event: %w", err)
+		}
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...), nil
+	}
+	var buf bytes.Buffer
+	fmt.Fprintf(&buf, `{"type":%q,"object":`, event)
+	if err := json.Compact(&buf, data); err != nil {
+		return nil, fmt.Errorf("encoding a watch event: %w", err)
+	}
+	buf.WriteString("}\n")
+	return buf.Bytes(), nil
+}
