@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	discovery "k8s.io/api/discovery/v1"
@@ -58,12 +60,12 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	services, slices := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices()
+	services, endpoints := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices()
 	p := &Proxy{
-		cfg: cfg, services: services.Lister(), slices: slices.Lister(),
+		cfg: cfg, services: services.Lister(), slices: endpoints.Lister(),
 		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	for _, informer := range []cache.SharedIndexInformer{services.Informer(), slices.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()} {
 		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: p.poke, UpdateFunc: func(_, obj any) { p.poke(obj) }, DeleteFunc: p.poke,
 		})
@@ -98,7 +100,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return ctx.Err()
 	}
-	node := Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, RandomFully: apply.ipt.HasRandomFully()}
+	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, RandomFully: apply.ipt.HasRandomFully()}}
 	var udp flusher
 	checks, resyncs := time.NewTicker(check), time.NewTicker(resync)
 	defer checks.Stop()
@@ -107,15 +109,18 @@ func (p *Proxy) Run(ctx context.Context) error {
 	for {
 		wait := time.Duration(-1) // for the next event
 		began := time.Now()
-		if err := p.sync(ctx, node, apply, &udp); err != nil {
+		if err := p.sync(ctx, rules, apply, &udp); err != nil {
 			p.cfg.Log.Error("service rules", "error", err)
 			wait = retry
 		} else if first {
 			close(p.ready)
 			first = false
 		}
-		// Half of the time at most goes into rules, however fast changes come.
-		if !sleep(ctx, min(time.Since(began), maxPause)) || !p.await(ctx, wait, apply, checks.C, resyncs.C) {
+		if len(p.changed) > 0 {
+			// While changes keep coming, half of the time at most goes into rules.
+			sleep(ctx, min(time.Since(began), maxPause))
+		}
+		if !p.await(ctx, wait, apply, checks.C, resyncs.C) {
 			return ctx.Err()
 		}
 	}
@@ -148,7 +153,7 @@ func (p *Proxy) await(ctx context.Context, wait time.Duration, apply *applier, c
 	}
 }
 
-func (p *Proxy) sync(ctx context.Context, node Node, apply *applier, udp *flusher) error {
+func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *flusher) error {
 	select { // what has come until here is in the snapshot
 	case <-p.changed:
 	default:
@@ -157,7 +162,7 @@ func (p *Proxy) sync(ctx context.Context, node Node, apply *applier, udp *flushe
 	if err != nil {
 		return err
 	}
-	want := Rules(node, snapshot)
+	want := rules.rules(snapshot)
 	if err := apply.apply(ctx, want); err != nil {
 		return err
 	}
@@ -185,6 +190,9 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 			key := types.NamespacedName{Namespace: slice.Namespace, Name: svc}
 			s.Slices[key] = append(s.Slices[key], slice)
 		}
+	}
+	for _, of := range s.Slices { // in the same order each time, for the compiler
+		slices.SortFunc(of, func(a, b *discovery.EndpointSlice) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -57,7 +58,27 @@ type Frontend struct {
 // Rules computes a node's rules. It does no I/O and does not change its arguments;
 // the same snapshot gives the same rules.
 func Rules(node Node, s Snapshot) *Ruleset {
-	b := &builder{node: node, out: &Ruleset{NAT: map[string]string{}, Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}}}
+	return (&compiler{node: node}).rules(s)
+}
+
+// compiler computes rules again and again. The objects of a snapshot must not change
+// once it has seen them, as those of an informer do not: it remembers what followed
+// from each, so that a change among a thousand services costs little.
+type compiler struct {
+	node  Node
+	parts map[types.NamespacedName]*part
+}
+
+// part is what one service adds to the rules.
+type part struct {
+	svc                          *v1.Service
+	slices                       []*discovery.EndpointSlice
+	chains                       map[string]string
+	udp                          map[Frontend][]netip.AddrPort
+	services, nodePorts, rejects string
+}
+
+func (c *compiler) rules(s Snapshot) *Ruleset {
 	services := slices.Clone(s.Services)
 	slices.SortFunc(services, func(x, y *v1.Service) int {
 		if c := strings.Compare(x.Namespace, y.Namespace); c != 0 {
@@ -65,24 +86,48 @@ func Rules(node Node, s Snapshot) *Ruleset {
 		}
 		return strings.Compare(x.Name, y.Name)
 	})
+	out := &Ruleset{NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}}
+	parts := make(map[types.NamespacedName]*part, len(services))
+	var portals, nodePorts, rejects strings.Builder
 	for _, svc := range services {
-		if svc.Spec.Type == v1.ServiceTypeExternalName || svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == v1.ClusterIPNone {
-			continue
+		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+		p := c.parts[key]
+		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) {
+			p = newPart(c.node, svc, s.Slices[key])
 		}
-		of := s.Slices[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}]
-		for i := range svc.Spec.Ports {
-			if p := newPort(node.Name, svc, &svc.Spec.Ports[i], of); p != nil {
-				b.port(p)
-			}
+		parts[key] = p
+		maps.Copy(out.NAT, p.chains)
+		maps.Copy(out.UDP, p.udp)
+		portals.WriteString(p.services)
+		nodePorts.WriteString(p.nodePorts)
+		rejects.WriteString(p.rejects)
+	}
+	c.parts = parts
+	fixed(c.node, out, &portals)
+	out.NAT[servicesChain] = portals.String()
+	out.NAT[nodePortsChain] = nodePorts.String()
+	out.Filter[servicesChain] = rejects.String()
+	return out
+}
+
+func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice) *part {
+	p := &part{svc: svc, slices: slices.Clone(of), chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
+	if svc.Spec.Type == v1.ServiceTypeExternalName || svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == v1.ClusterIPNone {
+		return p
+	}
+	b := &builder{node: node, out: p}
+	for i := range svc.Spec.Ports {
+		if port := newPort(node.Name, svc, &svc.Spec.Ports[i], of); port != nil {
+			b.port(port)
 		}
 	}
-	b.fixed()
-	return b.out
+	p.services, p.nodePorts, p.rejects = b.services.String(), b.nodePorts.String(), b.rejects.String()
+	return p
 }
 
 type builder struct {
 	node                         Node
-	out                          *Ruleset
+	out                          *part
 	services, nodePorts, rejects strings.Builder
 }
 
@@ -207,7 +252,7 @@ func (b *builder) externalChain(p *port) {
 		rule(&w, chain, p.comment(""), "-j "+markMasqChain)
 		rule(&w, chain, p.comment(""), "-j "+p.svcChain())
 	}
-	b.out.NAT[chain] = w.String()
+	b.out.chains[chain] = w.String()
 }
 
 // balancer spreads connections evenly: the k-th of n remaining endpoints is taken
@@ -236,7 +281,7 @@ func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade str
 		}
 		rule(&w, chain, p.comment("-> "+e.addr.String()), chance, "-j "+p.sepChain(e))
 	}
-	b.out.NAT[chain] = w.String()
+	b.out.chains[chain] = w.String()
 }
 
 func (b *builder) endpoint(p *port, e endpoint) {
@@ -249,7 +294,7 @@ func (b *builder) endpoint(p *port, e endpoint) {
 		remember = "-m recent --name " + chain + " --set"
 	}
 	rule(&w, chain, "-p "+p.proto, p.comment(""), remember, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
-	b.out.NAT[chain] = w.String()
+	b.out.chains[chain] = w.String()
 }
 
 func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
@@ -260,27 +305,24 @@ func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
 	for _, e := range eps {
 		backends = append(backends, e.addr)
 	}
-	b.out.UDP[f] = backends
+	b.out.udp[f] = backends
 }
 
 // fixed fills the chains that every node has.
-func (b *builder) fixed() {
+func fixed(node Node, out *Ruleset, portals *strings.Builder) {
 	// Last, since what is not a service's address may still be a node port.
-	rule(&b.services, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
+	rule(portals, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
 	random := ""
-	if b.node.RandomFully {
+	if node.RandomFully {
 		random = " --random-fully"
 	}
-	nat, filter := b.out.NAT, b.out.Filter
-	nat[servicesChain] = b.services.String()
-	nat[nodePortsChain] = b.nodePorts.String()
+	nat, filter := out.NAT, out.Filter
 	nat[markMasqChain] = "-A " + markMasqChain + " -j MARK --set-xmark " + mark + "\n"
 	nat[postroutingChain] = "-A " + postroutingChain + " -m mark ! --mark " + mark + " -j RETURN\n" +
 		// A packet that meets these rules again (in a tunnel) must not be marked still.
 		"-A " + postroutingChain + " -j MARK --set-xmark 0x4000/0x0\n" +
 		"-A " + postroutingChain + " -j MASQUERADE" + random + "\n"
 	nat[canaryChain], filter[canaryChain] = canaryRules, canaryRules
-	filter[servicesChain] = b.rejects.String()
 	filter[forwardChain] = "-A " + forwardChain + " -m conntrack --ctstate INVALID -j DROP\n" +
 		"-A " + forwardChain + " -m mark --mark " + mark + " -j ACCEPT\n" +
 		"-A " + forwardChain + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"

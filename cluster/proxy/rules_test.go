@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	v1 "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestRules(t *testing.T) {
+	local := v1.ServiceInternalTrafficPolicyLocal
+	yes, no := true, false
+	here, there, name := "here", "there", "http"
+	tcp, port := v1.ProtocolTCP, int32(8080)
+	type ep struct {
+		ip               string
+		node             *string
+		ready            *bool
+		serving, leaving bool
+	}
+	for _, test := range []struct {
+		what       string
+		change     func(*v1.Service)
+		eps        []ep
+		nat        []string // parts of lines that must be there
+		filter     []string
+		never      []string // parts that must not be
+		perService int      // chains of the service
+	}{
+		{
+			what: "one endpoint", eps: []ep{{"10.246.1.2", &here, &yes, false, false}}, perService: 2,
+			nat: []string{
+				"-A KUBE-SERVICES -d 10.247.0.9/32 -p tcp -m tcp --dport 80", "! -s 10.246.0.0/16 -d 10.247.0.9/32",
+				"-j DNAT --to-destination 10.246.1.2:8080",
+			}, never: []string{"statistic", "REJECT", "recent"},
+		},
+		{
+			what: "three endpoints, one of them named twice", perService: 4,
+			eps: []ep{{"10.246.1.2", &here, &yes, false, false}, {"10.246.2.2", &there, nil, false, false}, {"10.246.2.3", &there, &yes, false, false}, {"10.246.1.2", &here, &yes, false, false}},
+			nat: []string{"--probability 0.3333333333", "--probability 0.5000000000"},
+		},
+		{what: "none", filter: []string{"-d 10.247.0.9/32 -p tcp -m tcp --dport 80", "REJECT"}, never: []string{"DNAT"}},
+		{what: "none ready", eps: []ep{{"10.246.1.2", &here, &no, false, false}}, filter: []string{"REJECT"}, never: []string{"DNAT"}},
+		{
+			what: "only a terminating one", eps: []ep{{"10.246.1.2", &here, &no, true, true}}, perService: 2,
+			nat: []string{"10.246.1.2:8080"}, never: []string{"REJECT"},
+		},
+		{
+			what: "terminating beside a ready one", perService: 2,
+			eps: []ep{{"10.246.1.2", &here, &no, true, true}, {"10.246.1.3", &here, &yes, true, false}},
+			nat: []string{"10.246.1.3:8080"}, never: []string{"10.246.1.2"},
+		},
+		{
+			what: "internal Local, nothing here", change: func(s *v1.Service) { s.Spec.InternalTrafficPolicy = &local },
+			eps: []ep{{"10.246.2.2", &there, &yes, false, false}}, filter: []string{"-j DROP"}, never: []string{"REJECT"}, perService: 2,
+		},
+		{
+			what: "headless", change: func(s *v1.Service) { s.Spec.ClusterIP, s.Spec.ClusterIPs = "None", []string{"None"} },
+			eps: []ep{{"10.246.1.2", &here, &yes, false, false}}, never: []string{"10.246.1.2"},
+		},
+		{
+			what: "external name", change: func(s *v1.Service) { s.Spec.Type = v1.ServiceTypeExternalName },
+			eps: []ep{{"10.246.1.2", &here, &yes, false, false}}, never: []string{"10.246.1.2"},
+		},
+		{
+			what: "load balancer with source ranges", perService: 3,
+			change: func(s *v1.Service) {
+				s.Spec.Type = v1.ServiceTypeLoadBalancer
+				s.Spec.LoadBalancerSourceRanges = []string{"198.51.100.0/24"}
+				s.Status.LoadBalancer.Ingress = []v1.LoadBalancerIngress{{IP: "203.0.113.5"}}
+			},
+			eps:    []ep{{"10.246.1.2", &here, &yes, false, false}},
+			nat:    []string{"-d 203.0.113.5/32 -p tcp -m tcp --dport 80 -s 198.51.100.0/24"},
+			filter: []string{"-d 203.0.113.5/32 -p tcp -m tcp --dport 80", "-j DROP"},
+		},
+		{what: "SCTP is not served", change: func(s *v1.Service) { s.Spec.Ports[0].Protocol = v1.ProtocolSCTP }, never: []string{"10.247.0.9"}},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			svc := &v1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web"},
+				Spec:       v1.ServiceSpec{Type: v1.ServiceTypeClusterIP, ClusterIP: "10.247.0.9", Ports: []v1.ServicePort{{Name: name, Port: 80}}},
+			}
+			if test.change != nil {
+				test.change(svc)
+			}
+			slice := &discovery.EndpointSlice{AddressType: discovery.AddressTypeIPv4, Ports: []discovery.EndpointPort{{Name: &name, Protocol: &tcp, Port: &port}}}
+			for _, e := range test.eps {
+				slice.Endpoints = append(slice.Endpoints, discovery.Endpoint{
+					Addresses: []string{e.ip}, NodeName: e.node,
+					Conditions: discovery.EndpointConditions{Ready: e.ready, Serving: &e.serving, Terminating: &e.leaving},
+				})
+			}
+			got := Rules(Node{Name: here, ClusterCIDR: "10.246.0.0/16"}, Snapshot{
+				Services: []*v1.Service{svc},
+				Slices:   map[types.NamespacedName][]*discovery.EndpointSlice{{Namespace: "ns", Name: "web"}: {slice}},
+			})
+			nat, filter, chains := "", got.Filter[servicesChain], 0
+			for chain, text := range got.NAT {
+				nat += text
+				if strings.HasPrefix(chain, "KUBE-S") && chain != servicesChain || strings.HasPrefix(chain, "KUBE-EXT") {
+					chains++
+				}
+				if len(chain) > 28 {
+					t.Errorf("chain name %s is too long", chain)
+				}
+			}
+			for _, want := range test.nat {
+				if !strings.Contains(nat, want) {
+					t.Errorf("nat lacks %q:\n%s", want, nat)
+				}
+			}
+			for _, want := range test.filter {
+				if !strings.Contains(filter, want) {
+					t.Errorf("filter lacks %q:\n%s", want, filter)
+				}
+			}
+			for _, never := range test.never {
+				if strings.Contains(nat+filter, never) {
+					t.Errorf("%q should not be there:\n%s%s", never, nat, filter)
+				}
+			}
+			if chains != test.perService {
+				t.Errorf("%d chains for the service, want %d:\n%s", chains, test.perService, nat)
+			}
+		})
+	}
+}
+
+func TestStaleFlows(t *testing.T) {
+	ap := netip.MustParseAddrPort
+	s := stale{
+		frontends: map[Frontend][]netip.AddrPort{
+			{netip.MustParseAddr("10.247.0.10"), 53}: {ap("10.246.1.2:53")},
+			{netip.Addr{}, 30053}:                    nil,
+		},
+		own: map[netip.Addr]bool{netip.MustParseAddr("10.245.1.3"): true},
+	}
+	for _, test := range []struct {
+		proto      uint8
+		dst, reply string
+		want       bool
+	}{
+		{17, "10.247.0.10:53", "10.246.1.2:53", false},
+		{17, "10.247.0.10:53", "10.246.1.9:53", true},
+		{17, "10.247.0.10:53", "10.247.0.10:53", true}, // from before there were rules
+		{6, "10.247.0.10:53", "10.246.1.9:53", false},
+		{17, "10.247.0.11:53", "10.246.1.9:53", false},
+		{17, "10.245.1.3:30053", "10.246.1.9:53", true},
+		{17, "10.245.1.4:30053", "10.246.1.9:53", false}, // another node's
+	} {
+		dst, reply := ap(test.dst), ap(test.reply)
+		flow := &netlink.ConntrackFlow{
+			Forward: netlink.IPTuple{Protocol: test.proto, DstIP: dst.Addr().AsSlice(), DstPort: dst.Port()},
+			Reverse: netlink.IPTuple{Protocol: test.proto, SrcIP: reply.Addr().AsSlice(), SrcPort: reply.Port()},
+		}
+		if got := s.MatchConntrackFlow(flow); got != test.want {
+			t.Errorf("%d %s answered by %s: stale %v, want %v", test.proto, test.dst, test.reply, got, test.want)
+		}
+	}
+}
