@@ -1,11 +1,11 @@
 package api
 
 import (
-	"strings"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -40,24 +40,10 @@ var (
 	dnsSubdomain = apivalidation.NameIsDNSSubdomain
 	dnsLabel     = apivalidation.NameIsDNSLabel
 	dns1035Label = apivalidation.NameIsDNS1035Label
+	// pathSegment is the rule for names that only ever stand in a path (RBAC, whose
+	// names have colons in them).
+	pathSegment = path.ValidatePathSegmentName
 )
-
-// pathSegment is the rule for names that are only ever used in a path (RBAC, whose
-// names have colons in them).
-func pathSegment(name string, prefix bool) []string {
-	var out []string
-	if name == "." || name == ".." {
-		if !prefix {
-			return []string{"may not be '" + name + "'"}
-		}
-	}
-	for _, c := range []string{"/", "%"} {
-		if strings.Contains(name, c) {
-			out = append(out, "may not contain '"+c+"'")
-		}
-	}
-	return out
-}
 
 func checkMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
 	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, metadataPath)

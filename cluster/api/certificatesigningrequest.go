@@ -1,0 +1,206 @@
+package api
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// CertificateSigningRequests asks for a certificate, as a node does that joins. Who
+// asks (spec.username, uid, groups, extra) is filled in by the server.
+var CertificateSigningRequests = &Kind{
+	GroupVersionKind: gvk(certificatesv1.GroupName, "v1", "CertificateSigningRequest"),
+	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
+	HasStatus: true,
+	Connect: []Subresource{
+		{Name: "approval", Kind: gvk(certificatesv1.GroupName, "v1", "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"}},
+	},
+	New:     func() Object { return &certificatesv1.CertificateSigningRequest{} },
+	NewList: func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
+
+	Default: do(func(c *certificatesv1.CertificateSigningRequest) {
+		for i := range c.Status.Conditions {
+			setDefault(&c.Status.Conditions[i].Status, corev1.ConditionTrue)
+		}
+	}),
+	PrepareCreate: do(func(c *certificatesv1.CertificateSigningRequest) {
+		c.Status = certificatesv1.CertificateSigningRequestStatus{}
+	}),
+	// The request itself never changes: somebody may have approved what it says.
+	PrepareUpdate: do2(func(c, old *certificatesv1.CertificateSigningRequest) {
+		c.Spec = old.Spec
+		c.Status = old.Status
+	}),
+	PrepareStatus: do2(func(c, old *certificatesv1.CertificateSigningRequest) {
+		c.Spec = old.Spec
+		c.Status.Conditions = keepApproval(c.Status.Conditions, old.Status.Conditions)
+	}),
+
+	Validate: as(checkSigningRequest),
+	ValidateUpdate: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+		return checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+	}),
+	ValidateStatus: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+		errs := checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		p := statusPath.Child("certificate")
+		if len(old.Status.Certificate) > 0 && !same(c.Status.Certificate, old.Status.Certificate) {
+			return append(errs, field.Forbidden(p, "updates may not set a different certificate value"))
+		}
+		if b := c.Status.Certificate; len(b) > 0 {
+			if block, _ := pem.Decode(b); block == nil || block.Type != "CERTIFICATE" {
+				errs = append(errs, field.Invalid(p, "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
+			}
+		}
+		return errs
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		nameColumn,
+		ageColumn,
+		col("SignerName", "string", 0, "Who is to sign."),
+		col("Requestor", "string", 0, "Who asked."),
+		col("RequestedDuration", "string", 0, "How long it is to be valid."),
+		col("Condition", "string", 0, "Pending, Approved, Denied, Failed; Issued when there is a certificate."),
+	},
+	Row: as(func(c *certificatesv1.CertificateSigningRequest) []any {
+		length := "<none>"
+		if s := c.Spec.ExpirationSeconds; s != nil {
+			length = duration.HumanDuration(time.Duration(*s) * time.Second)
+		}
+		return []any{c.Name, age(c.CreationTimestamp), or(c.Spec.SignerName, "<none>"), c.Spec.Username, length, requestState(c)}
+	}),
+	Fields: as(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
+		return fields.Set{"spec.signerName": c.Spec.SignerName}
+	}),
+}
+
+// keepApproval: approval is given through its own subresource, so a status writer
+// neither adds nor takes it.
+func keepApproval(conditions, old []certificatesv1.CertificateSigningRequestCondition) []certificatesv1.CertificateSigningRequestCondition {
+	var out []certificatesv1.CertificateSigningRequestCondition
+	for _, c := range old {
+		if isApproval(c.Type) {
+			out = append(out, c)
+		}
+	}
+	for _, c := range conditions {
+		if !isApproval(c.Type) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func isApproval(t certificatesv1.RequestConditionType) bool {
+	return t == certificatesv1.CertificateApproved || t == certificatesv1.CertificateDenied
+}
+
+func requestState(c *certificatesv1.CertificateSigningRequest) string {
+	approved, denied, failed := false, false, false
+	for _, cond := range c.Status.Conditions {
+		switch cond.Type {
+		case certificatesv1.CertificateApproved:
+			approved = true
+		case certificatesv1.CertificateDenied:
+			denied = true
+		case certificatesv1.CertificateFailed:
+			failed = true
+		}
+	}
+	state := "Pending"
+	switch {
+	case denied:
+		state = "Denied"
+	case approved:
+		state = "Approved"
+	}
+	if failed {
+		state += ",Failed"
+	}
+	if len(c.Status.Certificate) > 0 {
+		state += ",Issued"
+	}
+	return state
+}
+
+func checkSigningRequest(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
+	errs := checkMeta(&c.ObjectMeta, false, pathSegment)
+	if err := checkRequestPEM(c.Spec.Request); err != nil {
+		errs = append(errs, field.Invalid(specPath.Child("request"), c.Spec.Request, err.Error()))
+	}
+	usages := specPath.Child("usages")
+	if len(c.Spec.Usages) == 0 {
+		errs = append(errs, field.Required(usages, ""))
+	}
+	seen := map[certificatesv1.KeyUsage]bool{}
+	for i, u := range c.Spec.Usages {
+		if !knownUsages[u] {
+			errs = append(errs, field.NotSupported(usages.Index(i), u, sortedUsages))
+		}
+		if seen[u] {
+			errs = append(errs, field.Duplicate(usages.Index(i), u))
+		}
+		seen[u] = true
+	}
+	errs = append(errs, checkSignerName(c.Spec.SignerName)...)
+	if s := c.Spec.ExpirationSeconds; s != nil && *s < 600 {
+		errs = append(errs, field.Invalid(specPath.Child("expirationSeconds"), *s, "may not specify a duration less than 600 seconds (10 minutes)"))
+	}
+	return errs
+}
+
+func checkRequestPEM(data []byte) error {
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" {
+		return fmt.Errorf("PEM block type must be CERTIFICATE REQUEST")
+	}
+	if len(strings.TrimSpace(string(rest))) > 0 {
+		return fmt.Errorf("must contain only one PEM block")
+	}
+	_, err := x509.ParseCertificateRequest(block.Bytes)
+	return err
+}
+
+func checkSignerName(name string) field.ErrorList {
+	p := specPath.Child("signerName")
+	if name == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	domain, path, ok := strings.Cut(name, "/")
+	if !ok || strings.Contains(path, "/") {
+		return field.ErrorList{field.Invalid(p, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")}
+	}
+	errs := invalid(p, domain, dnsSubdomain(domain, false))
+	if !strings.Contains(domain, ".") {
+		errs = append(errs, field.Invalid(p, domain, "should be a domain with at least two segments separated by dots"))
+	}
+	return append(errs, invalid(p, path, dnsSubdomain(path, false))...)
+}
+
+var sortedUsages = []certificatesv1.KeyUsage{
+	certificatesv1.UsageAny, certificatesv1.UsageCRLSign, certificatesv1.UsageCertSign, certificatesv1.UsageClientAuth,
+	certificatesv1.UsageCodeSigning, certificatesv1.UsageContentCommitment, certificatesv1.UsageDataEncipherment,
+	certificatesv1.UsageDecipherOnly, certificatesv1.UsageDigitalSignature, certificatesv1.UsageEmailProtection,
+	certificatesv1.UsageEncipherOnly, certificatesv1.UsageIPsecEndSystem, certificatesv1.UsageIPsecTunnel,
+	certificatesv1.UsageIPsecUser, certificatesv1.UsageKeyAgreement, certificatesv1.UsageKeyEncipherment,
+	certificatesv1.UsageMicrosoftSGC, certificatesv1.UsageNetscapeSGC, certificatesv1.UsageOCSPSigning,
+	certificatesv1.UsageSMIME, certificatesv1.UsageServerAuth, certificatesv1.UsageSigning, certificatesv1.UsageTimestamping,
+}
+
+var knownUsages = func() map[certificatesv1.KeyUsage]bool {
+	m := make(map[certificatesv1.KeyUsage]bool, len(sortedUsages))
+	for _, u := range sortedUsages {
+		m[u] = true
+	}
+	return m
+}()

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Namespaces is the scope of names. Its spec.finalizers change through the finalize
+// subresource only (FinalizeNamespace).
+var Namespaces = &Kind{
+	GroupVersionKind: gvk("", "v1", "Namespace"),
+	Plural:           "namespaces", Singular: "namespace", Short: []string{"ns"},
+	Verbs:     []string{"create", "delete", "get", "list", "patch", "update", "watch"},
+	HasStatus: true,
+	Connect: []Subresource{
+		{Name: "finalize", Kind: gvk("", "v1", "Namespace"), Verbs: []string{"update"}},
+	},
+	New:     func() Object { return &corev1.Namespace{} },
+	NewList: func() runtime.Object { return &corev1.NamespaceList{} },
+
+	Default: do(defaultNamespace),
+	PrepareCreate: do(func(n *corev1.Namespace) {
+		n.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
+		if !slices.Contains(n.Spec.Finalizers, corev1.FinalizerKubernetes) {
+			n.Spec.Finalizers = append(n.Spec.Finalizers, corev1.FinalizerKubernetes)
+		}
+	}),
+	PrepareUpdate: do2(func(n, old *corev1.Namespace) {
+		n.Spec.Finalizers = old.Spec.Finalizers
+		n.Status = old.Status
+	}),
+	PrepareStatus: do2(func(n, old *corev1.Namespace) { n.Spec = old.Spec }),
+
+	Validate: as(func(n *corev1.Namespace) field.ErrorList {
+		return append(checkMeta(&n.ObjectMeta, false, dnsLabel), checkFinalizers(n.Spec.Finalizers)...)
+	}),
+	ValidateUpdate: as2(func(n, old *corev1.Namespace) field.ErrorList {
+		return checkMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+	}),
+	ValidateStatus: as2(func(n, old *corev1.Namespace) field.ErrorList {
+		errs := checkMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+		if n.DeletionTimestamp == nil && n.Status.Phase != corev1.NamespaceActive {
+			errs = append(errs, field.Invalid(statusPath.Child("Phase"), n.Status.Phase, "may only be 'Active' if `deletionTimestamp` is empty"))
+		}
+		if n.DeletionTimestamp != nil && n.Status.Phase != corev1.NamespaceTerminating {
+			errs = append(errs, field.Invalid(statusPath.Child("Phase"), n.Status.Phase, "may only be 'Terminating' if `deletionTimestamp` is not empty"))
+		}
+		return errs
+	}),
+
+	Columns: []metav1.TableColumnDefinition{nameColumn, col("Status", "string", 0, "Phase of the namespace."), ageColumn},
+	Row: as(func(n *corev1.Namespace) []any {
+		return []any{n.Name, string(n.Status.Phase), age(n.CreationTimestamp)}
+	}),
+	Fields: as(func(n *corev1.Namespace) fields.Set {
+		return fields.Set{"status.phase": string(n.Status.Phase), "name": n.Name}
+	}),
+}
+
+// FinalizeNamespace makes obj what the finalize subresource stores: the namespace as it
+// is, with obj's finalizers.
+func FinalizeNamespace(obj, old *corev1.Namespace) field.ErrorList {
+	finalizers := obj.Spec.Finalizers
+	obj.Status = old.Status
+	errs := checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta)
+	return append(errs, checkFinalizers(finalizers)...)
+}
+
+func defaultNamespace(n *corev1.Namespace) {
+	setDefault(&n.Status.Phase, corev1.NamespaceActive)
+	// The label lets a namespace be selected by its name.
+	if n.Name != "" {
+		if n.Labels == nil {
+			n.Labels = map[string]string{}
+		}
+		n.Labels[corev1.LabelMetadataName] = n.Name
+	}
+}
+
+func checkFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
+	var errs field.ErrorList
+	p := specPath.Child("finalizers")
+	for i, f := range finalizers {
+		errs = append(errs, invalid(p.Index(i), string(f), validation.IsQualifiedName(string(f)))...)
+		if f == corev1.FinalizerKubernetes {
+			continue
+		}
+		if len(validation.IsQualifiedName(string(f))) == 0 && !hasSlash(string(f)) {
+			errs = append(errs, field.Invalid(p.Index(i), string(f), "name is neither a standard finalizer name nor is it fully qualified"))
+		}
+	}
+	return errs
+}
