@@ -1,0 +1,149 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
+)
+
+const (
+	defaultAccount = "default"
+	// tokenPath is where a container finds its account's token.
+	tokenPath     = "/var/run/secrets/kubernetes.io/serviceaccount"
+	tokenVolume   = "kube-api-access-"
+	tokenSeconds  = 3607 // upstream's mark of a token that it put in itself
+	rootCAMap     = "kube-root-ca.crt"
+	accountWait   = 2 * time.Second
+	accountPeriod = 50 * time.Millisecond
+)
+
+var serviceAccounts = schema.GroupResource{Resource: "serviceaccounts"}
+
+// serviceAccount gives a new pod an account, and its containers the account's
+// token, the cluster's certificate and the namespace's name as files.
+func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
+	pod, ok := r.Object.(*corev1.Pod)
+	if !ok || r.Verb != Create || !r.is("", "pods", "") {
+		return nil
+	}
+	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
+		if pod.Spec.ServiceAccountName != "" {
+			return r.forbidden("a mirror pod may not reference service accounts")
+		}
+		return nil
+	}
+	if pod.Spec.ServiceAccountName == "" {
+		pod.Spec.ServiceAccountName = defaultAccount
+	}
+	pod.Spec.DeprecatedServiceAccount = pod.Spec.ServiceAccountName
+	sa, err := c.account(ctx, r.Namespace, pod.Spec.ServiceAccountName)
+	if err != nil {
+		return r.forbidden("error looking up service account %s/%s: %w", r.Namespace, pod.Spec.ServiceAccountName, err)
+	}
+	if automount(pod, sa) {
+		mountToken(&pod.Spec)
+	}
+	if len(pod.Spec.ImagePullSecrets) == 0 {
+		pod.Spec.ImagePullSecrets = slices.Clone(sa.ImagePullSecrets)
+	}
+	return nil
+}
+
+// account reads an account. The default one of a new namespace is made by a
+// controller, which gets a moment for it.
+func (c *Chain) account(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+	end := time.Now()
+	if name == defaultAccount {
+		end = end.Add(accountWait)
+	}
+	for fresh := false; ; fresh = true {
+		o, err := c.objects.Get(ctx, serviceAccounts, namespace, name, fresh)
+		if err == nil {
+			sa, ok := o.(*corev1.ServiceAccount)
+			if !ok {
+				return nil, fmt.Errorf("unexpected object %T", o)
+			}
+			return sa, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+		if !fresh {
+			continue
+		}
+		if time.Now().After(end) {
+			return nil, fmt.Errorf("serviceaccount %q not found", name)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(accountPeriod):
+		}
+	}
+}
+
+func automount(pod *corev1.Pod, sa *corev1.ServiceAccount) bool {
+	if v := pod.Spec.AutomountServiceAccountToken; v != nil {
+		return *v
+	}
+	if v := sa.AutomountServiceAccountToken; v != nil {
+		return *v
+	}
+	return true
+}
+
+// mountToken mounts the token volume into every container that has nothing of
+// its own at that path; a volume that an earlier pass made is used again.
+func mountToken(spec *corev1.PodSpec) {
+	name, have := "", false
+	for _, v := range spec.Volumes {
+		if strings.HasPrefix(v.Name, tokenVolume) && v.Projected != nil {
+			name, have = v.Name, true
+			break
+		}
+	}
+	if !have {
+		name = tokenVolume + utilrand.String(5)
+	}
+	needed := false
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			if c := &containers[i]; !mountsAt(c, tokenPath) {
+				c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: tokenPath})
+				needed = true
+			}
+		}
+	}
+	if needed && !have {
+		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: tokenFiles()}})
+	}
+}
+
+func mountsAt(c *corev1.Container, path string) bool {
+	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
+}
+
+func tokenFiles() *corev1.ProjectedVolumeSource {
+	mode, seconds := int32(corev1.ProjectedVolumeSourceDefaultMode), int64(tokenSeconds)
+	return &corev1.ProjectedVolumeSource{
+		DefaultMode: &mode,
+		Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: &seconds}},
+			{ConfigMap: &corev1.ConfigMapProjection{
+				LocalObjectReference: corev1.LocalObjectReference{Name: rootCAMap},
+				Items:                []corev1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}},
+			}},
+			{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{
+				Path:     "namespace",
+				FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"},
+			}}}},
+		},
+	}
+}

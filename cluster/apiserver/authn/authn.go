@@ -1,0 +1,161 @@
+// Package authn finds out who sends a request: by client certificate, by
+// service-account token, by a static or bootstrap token, or as anonymous; and
+// whom the sender asks to act as. It also makes service-account tokens and
+// answers the reviews of authentication.k8s.io.
+//
+// It decides nothing but identity; what anonymous may see is a matter of RBAC.
+// Every error that Authenticate returns is a Status: 401 for a bad credential,
+// 403 for an impersonation that is not allowed.
+package authn
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/client"
+)
+
+// User is who makes a request.
+type User = client.User
+
+// WithUser and UserFrom carry the user in a request's context.
+var (
+	WithUser = client.WithUser
+	UserFrom = client.UserFrom
+)
+
+// Names that authentication gives.
+const (
+	Anonymous            = "system:anonymous"
+	AllAuthenticated     = "system:authenticated"
+	AllUnauthenticated   = "system:unauthenticated"
+	ServiceAccountPrefix = "system:serviceaccount:"
+	AllServiceAccounts   = "system:serviceaccounts"
+)
+
+// Getter reads one object; authz.FromStore gives one.
+type Getter interface {
+	Get(ctx context.Context, r schema.GroupResource, namespace, name string, fresh bool) (api.Object, error)
+}
+
+// Authorizer is asked whether a user may impersonate.
+type Authorizer interface {
+	Authorize(context.Context, authz.Attributes) (allowed bool, reason string, err error)
+}
+
+// Config is what an Authenticator needs; each part may be left out.
+type Config struct {
+	// ClientCAs verifies client certificates that the TLS layer asked for and did
+	// not verify itself.
+	ClientCAs *x509.CertPool
+	Tokens    *Tokens          // service-account tokens
+	Static    map[string]*User // by token
+	// Secrets reads the bootstrap tokens, which are secrets of kube-system.
+	Secrets    Getter
+	Authorizer Authorizer // without it nobody may impersonate
+	Log        *slog.Logger
+}
+
+// Authenticator is the API server's.
+type Authenticator struct {
+	Config
+	static map[[sha256.Size]byte]*User
+	now    func() time.Time
+}
+
+// New makes an Authenticator.
+func New(c Config) *Authenticator {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now}
+	for token, u := range c.Static {
+		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing tells nothing
+	}
+	return a
+}
+
+// Authenticate finds the user of r. It removes the headers that only concern it.
+func (a *Authenticator) Authenticate(r *http.Request) (*User, error) {
+	u, err := a.sender(r)
+	if err != nil {
+		a.Log.Debug("credential refused", "path", r.URL.Path, "remote", r.RemoteAddr, "err", err)
+		return nil, apierrors.NewUnauthorized("Unauthorized")
+	}
+	if u == nil {
+		u = &User{Name: Anonymous, Groups: []string{AllUnauthenticated}}
+	} else {
+		u = withGroup(u, AllAuthenticated)
+	}
+	return a.impersonate(r, u)
+}
+
+// sender is who the credentials of r belong to, nil if there are none.
+func (a *Authenticator) sender(r *http.Request) (*User, error) {
+	token := bearer(r)
+	if u, err := a.certificate(r); u != nil || (err != nil && token == "") {
+		return u, err
+	}
+	if token == "" {
+		return nil, nil
+	}
+	return a.token(r.Context(), token)
+}
+
+// token finds the user of a bearer token of any sort.
+func (a *Authenticator) token(ctx context.Context, token string) (*User, error) {
+	if u := a.static[sha256.Sum256([]byte(token))]; u != nil {
+		return u, nil
+	}
+	if isBootstrap(token) && a.Secrets != nil {
+		return a.bootstrap(ctx, token)
+	}
+	if a.Tokens == nil {
+		return nil, errUnknownToken
+	}
+	u, _, err := a.Tokens.Verify(ctx, token, nil)
+	return u, err
+}
+
+// bearer is the token of r: in the Authorization header, or, for browsers, which
+// cannot set it on a WebSocket, among the sub-protocols.
+func bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	if ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	const prefix = "base64url.bearer.authorization.k8s.io."
+	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			encoded, ok := strings.CutPrefix(strings.TrimSpace(p), prefix)
+			if !ok {
+				continue
+			}
+			if token, err := base64.RawURLEncoding.DecodeString(encoded); err == nil && utf8.Valid(token) {
+				return string(token)
+			}
+		}
+	}
+	return ""
+}
+
+func withGroup(u *User, group string) *User {
+	if u.InGroup(group) {
+		return u
+	}
+	with := *u
+	with.Groups = append(append([]string(nil), u.Groups...), group)
+	return &with
+}

@@ -1,0 +1,62 @@
+package authn
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	errUnknownToken = errors.New("unknown token")
+
+	bootstrapToken = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
+	extraGroup     = regexp.MustCompile(`^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$`)
+)
+
+// bootstrappers is the group of all bootstrap tokens, and the secret's type.
+const (
+	bootstrappers       = "system:bootstrappers"
+	bootstrapSecretType = corev1.SecretType("bootstrap.kubernetes.io/token")
+)
+
+func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
+
+// bootstrap takes tokens "id.secret" that kube-system's secret
+// bootstrap-token-<id> describes, as kubeadm makes them.
+func (a *Authenticator) bootstrap(ctx context.Context, token string) (*User, error) {
+	m := bootstrapToken.FindStringSubmatch(token)
+	if m == nil {
+		return nil, errUnknownToken
+	}
+	o, err := a.Secrets.Get(ctx, schema.GroupResource{Resource: "secrets"}, metav1.NamespaceSystem, "bootstrap-token-"+m[1], true)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap token %s: %w", m[1], err)
+	}
+	s, ok := o.(*corev1.Secret)
+	if !ok || s.Type != bootstrapSecretType || s.DeletionTimestamp != nil ||
+		string(s.Data["token-id"]) != m[1] || subtle.ConstantTimeCompare(s.Data["token-secret"], []byte(m[2])) != 1 ||
+		string(s.Data["usage-bootstrap-authentication"]) != "true" {
+		return nil, errUnknownToken
+	}
+	if at := string(s.Data["expiration"]); at != "" {
+		end, err := time.Parse(time.RFC3339, at)
+		if err != nil || a.now().After(end) {
+			return nil, fmt.Errorf("bootstrap token %s has expired", m[1])
+		}
+	}
+	u := &User{Name: "system:bootstrap:" + m[1], Groups: []string{bootstrappers}}
+	for g := range strings.SplitSeq(string(s.Data["auth-extra-groups"]), ",") {
+		if g = strings.TrimSpace(g); extraGroup.MatchString(g) {
+			u.Groups = append(u.Groups, g)
+		}
+	}
+	return u, nil
+}

@@ -1,0 +1,227 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	pods    = schema.GroupResource{Resource: "pods"}
+	volumes = schema.GroupResource{Resource: "persistentvolumes"}
+)
+
+// nodeRules is what every kubelet may do without regard to which objects, beyond
+// what authorizeNode decides object by object; as upstream's system:node role.
+// NodeRestriction narrows the writes to the node's own.
+var nodeRules = ruleSet(
+	verbs("create").on("authentication.k8s.io", "tokenreviews"),
+	verbs("create").on("authorization.k8s.io", "subjectaccessreviews", "localsubjectaccessreviews"),
+	verbs("get", "list", "watch").on("", "services"),
+	verbs("create", "get", "list", "watch").on("", "nodes"),
+	verbs("update", "patch").on("", "nodes", "nodes/status"),
+	verbs("get", "list", "watch", "create", "delete").on("", "pods"),
+	verbs("update", "patch").on("", "pods/status"),
+	verbs("create").on("", "pods/eviction"),
+	verbs("create", "update", "patch").on("", "events"),
+	verbs("create", "update", "patch").on("events.k8s.io", "events"),
+	verbs("get").on("", "endpoints"),
+	verbs("create", "get", "list", "watch").on("certificates.k8s.io", "certificatesigningrequests"),
+	verbs("get", "list", "watch").on("storage.k8s.io", "csidrivers"),
+	verbs("get", "list", "watch").on("node.k8s.io", "runtimeclasses"),
+)
+
+type verbList []string
+
+func verbs(v ...string) verbList { return v }
+
+func (v verbList) on(group string, resources ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: v, APIGroups: []string{group}, Resources: resources}
+}
+
+func ruleSet(rules ...rbacv1.PolicyRule) []rule { return newRole(rules).rules }
+
+// NodeRules is what the system:node role says of kubelets.
+func NodeRules() []rbacv1.PolicyRule { return (&role{rules: nodeRules}).plain() }
+
+// authorizeNode is upstream's node authorizer: a kubelet reads the secrets,
+// configmaps, claims and volumes that pods bound to it name, asks for tokens of
+// their accounts, and keeps its own lease. The reason is given only for those.
+func (a *Authorizer) authorizeNode(ctx context.Context, node string, at *Attributes) (bool, string, error) {
+	if !at.ResourceRequest {
+		return false, "", nil
+	}
+	switch at.Group + "/" + at.Resource {
+	case "/secrets", "/configmaps":
+		if at.Subresource != "" || !slices.Contains([]string{"get", "list", "watch"}, at.Verb) {
+			return false, "can only read resources of this type", nil
+		}
+		return a.related(ctx, node, at)
+	case "/persistentvolumeclaims", "/persistentvolumes":
+		if at.Verb != "get" || at.Subresource != "" {
+			return false, "can only get individual resources of this type", nil
+		}
+		return a.related(ctx, node, at)
+	case "/serviceaccounts":
+		if at.Verb != "create" || at.Subresource != "token" {
+			return false, "can only create tokens for individual service accounts", nil
+		}
+		return a.related(ctx, node, at)
+	case "coordination.k8s.io/leases":
+		return ownLease(node, at)
+	}
+	for i := range nodeRules {
+		if nodeRules[i].allows(at) {
+			return true, "", nil
+		}
+	}
+	return false, "", nil
+}
+
+func ownLease(node string, at *Attributes) (bool, string, error) {
+	switch {
+	case !slices.Contains([]string{"get", "create", "update", "patch", "delete"}, at.Verb) || at.Subresource != "":
+		return false, "can only get, create, update, patch, or delete a node lease", nil
+	case at.Namespace != corev1.NamespaceNodeLease:
+		return false, fmt.Sprintf("can only access leases in the %q system namespace", corev1.NamespaceNodeLease), nil
+	case at.Verb != "create" && at.Name != node: // a create has its name in the body: NodeRestriction
+		return false, "can only access node lease with the same name as the requesting node", nil
+	}
+	return true, "", nil
+}
+
+// related looks for a pod on node that has to do with the object at names. The
+// cache answers nearly always; only before a refusal is the present state asked,
+// for a kubelet that heard of its pod from another API server.
+func (a *Authorizer) related(ctx context.Context, node string, at *Attributes) (bool, string, error) {
+	if at.Name == "" {
+		return false, "No Object name found", nil
+	}
+	for _, fresh := range []bool{false, true} {
+		ok, err := a.relation(ctx, node, at, fresh)
+		if err != nil || ok {
+			return ok, "", err
+		}
+	}
+	return false, fmt.Sprintf("no relationship found between node '%s' and this object", node), nil
+}
+
+func (a *Authorizer) relation(ctx context.Context, node string, at *Attributes, fresh bool) (bool, error) {
+	namespace, name := at.Namespace, at.Name
+	if at.Resource == "persistentvolumes" {
+		claim, err := a.claimOf(ctx, name, fresh)
+		if err != nil || claim == nil {
+			return false, err
+		}
+		namespace, name = claim.Namespace, claim.Name
+	}
+	list, _, err := a.objects.List(ctx, pods, namespace, fresh)
+	if err != nil {
+		return false, fmt.Errorf("listing the pods of %s: %w", namespace, err)
+	}
+	for _, o := range list {
+		if p, ok := o.(*corev1.Pod); ok && p.Spec.NodeName == node && names(p, at.Resource, name) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (a *Authorizer) claimOf(ctx context.Context, volume string, fresh bool) (*corev1.ObjectReference, error) {
+	o, err := a.objects.Get(ctx, volumes, "", volume, fresh)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading volume %s: %w", volume, err)
+	}
+	pv, ok := o.(*corev1.PersistentVolume)
+	if !ok || pv.Spec.ClaimRef == nil {
+		return nil, nil
+	}
+	return pv.Spec.ClaimRef, nil
+}
+
+// names tells whether p refers to the object name of resource, in its namespace.
+func names(p *corev1.Pod, resource, name string) bool {
+	switch resource {
+	case "serviceaccounts":
+		return p.Spec.ServiceAccountName == name
+	case "persistentvolumeclaims", "persistentvolumes":
+		return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
+			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == name ||
+				v.Ephemeral != nil && p.Name+"-"+v.Name == name
+		})
+	case "secrets":
+		return namesSecret(p, name)
+	case "configmaps":
+		return namesConfigMap(p, name)
+	}
+	return false
+}
+
+func namesSecret(p *corev1.Pod, name string) bool {
+	for _, s := range p.Spec.ImagePullSecrets {
+		if s.Name == name {
+			return true
+		}
+	}
+	for _, v := range p.Spec.Volumes {
+		if v.Secret != nil && v.Secret.SecretName == name {
+			return true
+		}
+		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
+			return s.Secret != nil && s.Secret.Name == name
+		}) {
+			return true
+		}
+	}
+	return anyContainer(p, func(c *corev1.Container) bool {
+		return slices.ContainsFunc(c.EnvFrom, func(e corev1.EnvFromSource) bool {
+			return e.SecretRef != nil && e.SecretRef.Name == name
+		}) || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+			return e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && e.ValueFrom.SecretKeyRef.Name == name
+		})
+	})
+}
+
+func namesConfigMap(p *corev1.Pod, name string) bool {
+	for _, v := range p.Spec.Volumes {
+		if v.ConfigMap != nil && v.ConfigMap.Name == name {
+			return true
+		}
+		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
+			return s.ConfigMap != nil && s.ConfigMap.Name == name
+		}) {
+			return true
+		}
+	}
+	return anyContainer(p, func(c *corev1.Container) bool {
+		return slices.ContainsFunc(c.EnvFrom, func(e corev1.EnvFromSource) bool {
+			return e.ConfigMapRef != nil && e.ConfigMapRef.Name == name
+		}) || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+			return e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil && e.ValueFrom.ConfigMapKeyRef.Name == name
+		})
+	})
+}
+
+func anyContainer(p *corev1.Pod, f func(*corev1.Container) bool) bool {
+	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range list {
+			if f(&list[i]) {
+				return true
+			}
+		}
+	}
+	for i := range p.Spec.EphemeralContainers {
+		if c := corev1.Container(p.Spec.EphemeralContainers[i].EphemeralContainerCommon); f(&c) {
+			return true
+		}
+	}
+	return false
+}

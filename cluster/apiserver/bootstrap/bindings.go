@@ -1,0 +1,90 @@
+package bootstrap
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func user(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}
+}
+
+func group(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
+}
+
+func account(namespace, name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
+}
+
+func bind(role string, to ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		ObjectMeta: defaults(role),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   to,
+	}
+}
+
+const controllerManager = "system:kube-controller-manager"
+
+// clusterRoleBindings give the default roles to those who need them. A node's
+// process is kubelet and proxy under one identity, so nodes are proxiers too. The
+// controllers run under the controller manager's own name as well as under the
+// accounts that upstream gives them.
+func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
+	all := []*rbacv1.ClusterRoleBinding{
+		bind("cluster-admin", group("system:masters")),
+		bind("system:basic-user", group("system:authenticated")),
+		bind("system:discovery", group("system:authenticated")),
+		bind("system:public-info-viewer", group("system:authenticated"), group("system:unauthenticated")),
+		bind("system:monitoring", group("system:monitoring")),
+		bind("system:service-account-issuer-discovery", group("system:serviceaccounts")),
+		bind("system:node-proxier", user("system:kube-proxy"), group("system:nodes")),
+		bind("system:node-bootstrapper", group("system:bootstrappers")),
+		bind("system:kube-scheduler", user("system:kube-scheduler")),
+		bind("system:volume-scheduler", user("system:kube-scheduler")),
+		bind("system:kube-controller-manager", user(controllerManager)),
+		bind("system:kube-dns", account(metav1.NamespaceSystem, "kube-dns"), user("system:kube-dns")),
+		bind("system:node"), // without subjects: kubelets have the node authorizer
+	}
+	for _, c := range controllers() {
+		all = append(all, bind(controllerPrefix+c.name, account(metav1.NamespaceSystem, c.name), user(controllerManager)))
+	}
+	return all
+}
+
+func role(namespace, name string, rules ...rbacv1.PolicyRule) *rbacv1.Role {
+	r := &rbacv1.Role{ObjectMeta: defaults(name), Rules: rules}
+	r.Namespace = namespace
+	return r
+}
+
+func bindIn(namespace, name string, to ...rbacv1.Subject) *rbacv1.RoleBinding {
+	b := &rbacv1.RoleBinding{
+		ObjectMeta: defaults(name),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects:   to,
+	}
+	b.Namespace = namespace
+	return b
+}
+
+// namespacedRoles are what the default roles give in kube-system only.
+func namespacedRoles() []*rbacv1.Role {
+	const ns = metav1.NamespaceSystem
+	return []*rbacv1.Role{
+		role(ns, "extension-apiserver-authentication-reader", allow(read, "core", "configmaps", "extension-apiserver-authentication")),
+		role(ns, "system::leader-locking-kube-controller-manager",
+			allow("watch", "core", "configmaps"), allow("get update", "core", "configmaps", "kube-controller-manager")),
+		role(ns, "system::leader-locking-kube-scheduler",
+			allow("watch", "core", "configmaps"), allow("get update", "core", "configmaps", "kube-scheduler")),
+	}
+}
+
+func namespacedRoleBindings() []*rbacv1.RoleBinding {
+	const ns = metav1.NamespaceSystem
+	return []*rbacv1.RoleBinding{
+		bindIn(ns, "system::leader-locking-kube-controller-manager", user(controllerManager), account(ns, "kube-controller-manager")),
+		bindIn(ns, "system::leader-locking-kube-scheduler", user("system:kube-scheduler"), account(ns, "kube-scheduler")),
+	}
+}

@@ -1,0 +1,147 @@
+// Package bootstrap makes the objects that every cluster has: its namespaces, the
+// default roles and bindings, the priority classes of the system, and the
+// Services through which pods find the API server and the DNS.
+//
+// It is a client like any other (with rights of system:masters), and may run in
+// several API servers at once. Objects that exist keep what people added to
+// them; what is missing is put back. Nothing waits for it but readiness, and that
+// only for the first pass.
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+)
+
+// Config is what a Bootstrap needs.
+type Config struct {
+	Client kubernetes.Interface
+	// ServiceIP is that of the kubernetes Service (10.247.0.1), Address and Port
+	// where this API server listens. Without them there is no such Service.
+	ServiceIP netip.Addr
+	Address   netip.Addr
+	Port      int32
+	// DNSIP is that of the kube-dns Service (10.247.0.10), DNSAddresses where the
+	// DNS listens. Without them there is no such Service.
+	DNSIP        netip.Addr
+	DNSAddresses []netip.Addr
+	DNSPort      int32         // 53 when zero
+	Every        time.Duration // between passes; 10 s when zero
+	Log          *slog.Logger
+}
+
+// Bootstrap is a reconciler.
+type Bootstrap struct {
+	Config
+	once  sync.Once
+	ready chan struct{}
+}
+
+// New makes a Bootstrap.
+func New(c Config) (*Bootstrap, error) {
+	if c.Client == nil {
+		return nil, errors.New("bootstrap: Client is required")
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Every == 0 {
+		c.Every = 10 * time.Second
+	}
+	if c.DNSPort == 0 {
+		c.DNSPort = 53
+	}
+	return &Bootstrap{Config: c, ready: make(chan struct{})}, nil
+}
+
+// concurrent is how many writes the first pass has under way: etcd answers many
+// in the time of one fsync.
+const concurrent = 64
+
+// Run makes the objects, then looks after them until ctx ends.
+func (b *Bootstrap) Run(ctx context.Context) error {
+	go b.aggregate(ctx)
+	retry := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		pause := b.Every
+		if err := b.Pass(ctx); err == nil {
+			b.once.Do(func() { close(b.ready) })
+		} else if ctx.Err() == nil {
+			b.Log.Warn("making the cluster's own objects", "err", err)
+			pause, retry = retry, min(2*retry, b.Every)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// Ready is nil once the first pass is done; for readyz.
+func (b *Bootstrap) Ready(context.Context) error {
+	select {
+	case <-b.ready:
+		return nil
+	default:
+		return errors.New("the cluster's own objects are still being made")
+	}
+}
+
+// WaitReady waits for the first pass.
+func (b *Bootstrap) WaitReady(ctx context.Context) error {
+	select {
+	case <-b.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("making the cluster's own objects: %w", ctx.Err())
+	}
+}
+
+// Pass makes what is missing, once. What hangs on nothing goes at once; what
+// lives in a namespace follows when the namespaces are there.
+func (b *Bootstrap) Pass(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	w := &writer{slots: make(chan struct{}, concurrent)}
+	g.Go(func() error { return b.clusterRoles(ctx, w) })
+	g.Go(func() error { return b.clusterRoleBindings(ctx, w) })
+	g.Go(func() error { return b.priorityClasses(ctx, w) })
+	g.Go(func() error {
+		if err := b.namespaces(ctx, w); err != nil {
+			return err
+		}
+		inner, ctx := errgroup.WithContext(ctx)
+		inner.Go(func() error { return b.roles(ctx, w) })
+		inner.Go(func() error { return b.roleBindings(ctx, w) })
+		inner.Go(func() error { return b.kubernetes(ctx) })
+		inner.Go(func() error { return b.dns(ctx) })
+		return inner.Wait()
+	})
+	return g.Wait()
+}
+
+// writer bounds the writes of one pass.
+type writer struct{ slots chan struct{} }
+
+// each runs f for all n, some at a time, and joins their errors.
+func (w *writer) each(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		w.slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-w.slots }()
+			errs[i] = f(i)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

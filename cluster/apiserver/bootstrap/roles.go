@@ -1,0 +1,251 @@
+package bootstrap
+
+import (
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/apiserver/authz"
+)
+
+const (
+	read      = "get list watch"
+	write     = "create update patch delete deletecollection"
+	readWrite = read + " " + write
+)
+
+// allow is a rule; each argument is a list of words, "core" the group without a name.
+func allow(verbs, groups, resources string, names ...string) rbacv1.PolicyRule {
+	r := rbacv1.PolicyRule{
+		Verbs: strings.Fields(verbs), APIGroups: strings.Fields(groups), Resources: strings.Fields(resources), ResourceNames: names,
+	}
+	for i, g := range r.APIGroups {
+		if g == "core" {
+			r.APIGroups[i] = ""
+		}
+	}
+	return r
+}
+
+func allowPaths(verbs, paths string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: strings.Fields(verbs), NonResourceURLs: strings.Fields(paths)}
+}
+
+var (
+	events  = allow("create update patch", "core events.k8s.io", "events")
+	reviews = []rbacv1.PolicyRule{
+		allow("create", "authentication.k8s.io", "tokenreviews"),
+		allow("create", "authorization.k8s.io", "subjectaccessreviews"),
+	}
+)
+
+// defaults marks an object as ours, which the reconciler may complete.
+func defaults(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name:        name,
+		Labels:      map[string]string{"kubernetes.io/bootstrapping": "rbac-defaults"},
+		Annotations: map[string]string{rbacv1.AutoUpdateAnnotationKey: "true"},
+	}
+}
+
+func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{ObjectMeta: defaults(name), Rules: rules}
+}
+
+const aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
+
+// part is a role that is a part of another.
+func part(of, name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
+	r := clusterRole(name, rules...)
+	r.Labels[aggregateTo+of] = "true"
+	return r
+}
+
+// sum is a role that consists of parts, and is a part of another itself.
+func sum(name, of string) *rbacv1.ClusterRole {
+	r := clusterRole(name)
+	if of != "" {
+		r.Labels[aggregateTo+of] = "true"
+	}
+	r.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{
+		MatchLabels: map[string]string{aggregateTo + name: "true"},
+	}}}
+	return r
+}
+
+// clusterRoles are the default ones, with upstream's names and rights.
+func clusterRoles() []*rbacv1.ClusterRole {
+	roles := []*rbacv1.ClusterRole{
+		clusterRole("cluster-admin", allow("*", "*", "*"), allowPaths("*", "*")),
+		sum("admin", ""),
+		sum("edit", "admin"),
+		sum("view", "edit"),
+		part("admin", "system:aggregate-to-admin",
+			allow("create", "authorization.k8s.io", "localsubjectaccessreviews"),
+			allow(readWrite, "rbac.authorization.k8s.io", "roles rolebindings")),
+		part("edit", "system:aggregate-to-edit",
+			allow(read, "core", "pods/attach pods/proxy pods/exec pods/portforward secrets services/proxy"),
+			allow("impersonate", "core", "serviceaccounts"),
+			allow(write, "core", "pods pods/attach pods/proxy pods/exec pods/portforward"),
+			allow("create", "core", "pods/eviction"),
+			allow(write, "core", "replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy "+
+				"persistentvolumeclaims configmaps secrets events"),
+			allow("create", "core", "serviceaccounts/token"),
+			allow(write, "apps", "statefulsets statefulsets/scale daemonsets deployments deployments/scale deployments/rollback replicasets replicasets/scale"),
+			allow(write, "autoscaling", "horizontalpodautoscalers"),
+			allow(write, "batch", "jobs cronjobs"),
+			allow(write, "extensions", "daemonsets deployments deployments/scale deployments/rollback ingresses replicasets "+
+				"replicasets/scale replicationcontrollers/scale networkpolicies"),
+			allow(write, "policy", "poddisruptionbudgets"),
+			allow(write, "networking.k8s.io", "networkpolicies ingresses"),
+			allow(readWrite, "coordination.k8s.io", "leases")),
+		part("view", "system:aggregate-to-view",
+			allow(read, "core", "pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status "+
+				"endpoints persistentvolumeclaims persistentvolumeclaims/status configmaps"),
+			allow(read, "core", "limitranges resourcequotas bindings events pods/status resourcequotas/status namespaces/status "+
+				"replicationcontrollers/status pods/log namespaces"),
+			allow(read, "discovery.k8s.io", "endpointslices"),
+			allow(read, "apps", "controllerrevisions statefulsets statefulsets/status statefulsets/scale daemonsets daemonsets/status "+
+				"deployments deployments/status deployments/scale replicasets replicasets/status replicasets/scale"),
+			allow(read, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
+			allow(read, "batch", "jobs cronjobs cronjobs/status jobs/status"),
+			allow(read, "extensions", "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status "+
+				"replicasets replicasets/scale replicasets/status replicationcontrollers/scale networkpolicies"),
+			allow(read, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
+			allow(read, "networking.k8s.io", "networkpolicies ingresses ingresses/status")),
+
+		clusterRole("system:basic-user",
+			allow("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
+			allow("create", "authentication.k8s.io", "selfsubjectreviews")),
+		clusterRole("system:discovery",
+			allowPaths("get", "/livez /readyz /healthz /version /version/ /openapi /openapi/* /api /api/* /apis /apis/*")),
+		clusterRole("system:public-info-viewer", allowPaths("get", "/livez /readyz /healthz /version /version/")),
+		clusterRole("system:monitoring",
+			allowPaths("get", "/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*")),
+		clusterRole("system:service-account-issuer-discovery", allowPaths("get", "/.well-known/openid-configuration /openid/v1/jwks")),
+		clusterRole("system:auth-delegator", reviews...),
+		clusterRole("system:kubelet-api-admin",
+			allow(read, "core", "nodes"), allow("proxy", "core", "nodes"),
+			allow("*", "core", "nodes/proxy nodes/metrics nodes/stats nodes/log")),
+		clusterRole("system:heapster",
+			allow(read, "core", "events pods nodes namespaces"), allow(read, "extensions", "deployments")),
+
+		clusterRole("system:node", append(authz.NodeRules(),
+			allow(read, "core", "secrets configmaps"),
+			allow("get", "core", "persistentvolumeclaims persistentvolumes"),
+			allow("create", "core", "serviceaccounts/token"),
+			allow("get create update patch delete", "coordination.k8s.io", "leases"))...),
+		clusterRole("system:node-proxier",
+			allow("list watch", "core", "services endpoints"), allow(read, "core", "nodes"),
+			allow("list watch", "discovery.k8s.io", "endpointslices"), events),
+		clusterRole("system:node-bootstrapper", allow("create get list watch", "certificates.k8s.io", "certificatesigningrequests")),
+		clusterRole("system:node-problem-detector",
+			allow("get", "core", "nodes"), allow("patch", "core", "nodes/status"), events),
+		clusterRole("system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+			allow("create", "certificates.k8s.io", "certificatesigningrequests/nodeclient")),
+		clusterRole("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+			allow("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient")),
+
+		clusterRole("system:kube-scheduler", append([]rbacv1.PolicyRule{
+			events,
+			allow("create list watch", "coordination.k8s.io", "leases"),
+			allow("get update patch", "coordination.k8s.io", "leases", "kube-scheduler"),
+			allow(read, "core", "nodes namespaces services replicationcontrollers persistentvolumeclaims persistentvolumes"),
+			allow(read+" delete", "core", "pods"),
+			allow("create", "core", "pods/binding bindings"),
+			allow("patch update", "core", "pods/status"),
+			allow(read, "apps extensions", "replicasets"), allow(read, "apps", "statefulsets"),
+			allow(read, "policy", "poddisruptionbudgets"),
+			allow(read, "scheduling.k8s.io", "priorityclasses"),
+			allow(read, "storage.k8s.io", "csinodes csidrivers csistoragecapacities storageclasses"),
+		}, reviews...)...),
+		clusterRole("system:volume-scheduler",
+			allow(read+" update patch", "core", "persistentvolumes persistentvolumeclaims"),
+			allow(read, "storage.k8s.io", "storageclasses")),
+		clusterRole("system:kube-controller-manager", append([]rbacv1.PolicyRule{
+			events,
+			allow("create", "coordination.k8s.io", "leases"),
+			allow("get update", "coordination.k8s.io", "leases", "kube-controller-manager"),
+			allow("create update", "core", "secrets serviceaccounts"), allow("delete", "core", "secrets"),
+			allow("get", "core", "configmaps namespaces secrets serviceaccounts"),
+			allow("list watch", "*", "*"),
+			allow("create", "core", "serviceaccounts/token"),
+		}, reviews...)...),
+		clusterRole("system:kube-dns",
+			allow("list watch", "core", "services endpoints namespaces pods"), allow("list watch", "discovery.k8s.io", "endpointslices")),
+		clusterRole("system:persistent-volume-provisioner",
+			allow(read+" create delete", "core", "persistentvolumes"), allow(read+" update", "core", "persistentvolumeclaims"),
+			allow(read, "storage.k8s.io", "storageclasses"), allow("watch", "core", "events"), events),
+	}
+	for _, c := range controllers() {
+		roles = append(roles, clusterRole(controllerPrefix+c.name, append(c.rules, events)...))
+	}
+	return roles
+}
+
+const controllerPrefix = "system:controller:"
+
+type controllerRole struct {
+	name  string
+	rules []rbacv1.PolicyRule
+}
+
+// controllers are what each of our controllers may do.
+func controllers() []controllerRole {
+	return []controllerRole{
+		{"replication-controller", []rbacv1.PolicyRule{
+			allow(read+" update patch", "core", "replicationcontrollers"),
+			allow("update patch", "core", "replicationcontrollers/status replicationcontrollers/finalizers"),
+			allow(read+" create patch delete", "core", "pods"),
+		}},
+		{"endpoint-controller", []rbacv1.PolicyRule{
+			allow(read, "core", "services pods"),
+			allow(read+" create update patch delete", "core", "endpoints"),
+			allow("create", "core", "endpoints/restricted"),
+		}},
+		{"endpointslice-controller", []rbacv1.PolicyRule{
+			allow(read, "core", "services pods nodes"),
+			allow("update", "core", "services/finalizers"),
+			allow(read+" create update patch delete", "discovery.k8s.io", "endpointslices"),
+		}},
+		{"endpointslicemirroring-controller", []rbacv1.PolicyRule{
+			allow(read, "core", "services endpoints"),
+			allow("update", "core", "services/finalizers endpoints/finalizers"),
+			allow(read+" create update patch delete", "discovery.k8s.io", "endpointslices"),
+		}},
+		{"node-controller", []rbacv1.PolicyRule{
+			allow(read+" update delete patch", "core", "nodes"),
+			allow("patch update", "core", "nodes/status"),
+			allow("patch update", "core", "pods/status"),
+			allow(read+" delete", "core", "pods"),
+			allow(read, "coordination.k8s.io", "leases"),
+		}},
+		{"namespace-controller", []rbacv1.PolicyRule{
+			allow(read+" delete", "core", "namespaces"),
+			allow("update patch", "core", "namespaces/finalize namespaces/status"),
+			allow(read+" delete deletecollection", "*", "*"),
+		}},
+		{"persistent-volume-binder", []rbacv1.PolicyRule{
+			allow(read+" update patch create delete", "core", "persistentvolumes"),
+			allow("update patch", "core", "persistentvolumes/status persistentvolumeclaims/status"),
+			allow(read+" update patch", "core", "persistentvolumeclaims"),
+			allow(read+" create delete", "core", "pods"),
+			allow(read, "storage.k8s.io", "storageclasses"),
+			allow(read, "core", "nodes"),
+		}},
+		{"pv-protection-controller", []rbacv1.PolicyRule{allow(read+" update", "core", "persistentvolumes")}},
+		{"pvc-protection-controller", []rbacv1.PolicyRule{
+			allow(read+" update", "core", "persistentvolumeclaims"), allow(read, "core", "pods"),
+		}},
+		{"service-account-controller", []rbacv1.PolicyRule{allow(read+" create", "core", "serviceaccounts"), allow(read, "core", "namespaces")}},
+		{"root-ca-cert-publisher", []rbacv1.PolicyRule{allow(read+" create update patch", "core", "configmaps"), allow(read, "core", "namespaces")}},
+		{"generic-garbage-collector", []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*")}},
+		{"pod-garbage-collector", []rbacv1.PolicyRule{
+			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
+		}},
+		{"clusterrole-aggregation-controller", []rbacv1.PolicyRule{
+			allow("escalate get list watch update patch", "rbac.authorization.k8s.io", "clusterroles"),
+		}},
+	}
+}

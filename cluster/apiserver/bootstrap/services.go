@@ -1,0 +1,159 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// fixed is a Service without selector, whose endpoints we keep ourselves.
+type fixed struct {
+	namespace, name string
+	labels          map[string]string
+	ip              netip.Addr
+	ports           []corev1.ServicePort
+	targets         []corev1.EndpointPort
+	addresses       []netip.Addr
+}
+
+// kubernetes is the Service through which pods reach the API server.
+func (b *Bootstrap) kubernetes(ctx context.Context) error {
+	if !b.ServiceIP.IsValid() || !b.Address.IsValid() {
+		return nil
+	}
+	return b.fixed(ctx, &fixed{
+		namespace: metav1.NamespaceDefault, name: "kubernetes",
+		labels:    map[string]string{"component": "apiserver", "provider": "kubernetes"},
+		ip:        b.ServiceIP,
+		ports:     []corev1.ServicePort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: 443}},
+		targets:   []corev1.EndpointPort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: b.Port}},
+		addresses: []netip.Addr{b.Address},
+	})
+}
+
+// dns is the Service that pods have as their name server. kubectl cluster-info
+// finds it by its labels.
+func (b *Bootstrap) dns(ctx context.Context) error {
+	if !b.DNSIP.IsValid() || len(b.DNSAddresses) == 0 {
+		return nil
+	}
+	return b.fixed(ctx, &fixed{
+		namespace: metav1.NamespaceSystem, name: "kube-dns",
+		labels: map[string]string{
+			"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS",
+		},
+		ip: b.DNSIP,
+		ports: []corev1.ServicePort{
+			{Name: "dns", Protocol: corev1.ProtocolUDP, Port: 53},
+			{Name: "dns-tcp", Protocol: corev1.ProtocolTCP, Port: 53},
+		},
+		targets: []corev1.EndpointPort{
+			{Name: "dns", Protocol: corev1.ProtocolUDP, Port: b.DNSPort},
+			{Name: "dns-tcp", Protocol: corev1.ProtocolTCP, Port: b.DNSPort},
+		},
+		addresses: b.DNSAddresses,
+	})
+}
+
+func (b *Bootstrap) fixed(ctx context.Context, f *fixed) error {
+	if err := b.service(ctx, f); err != nil {
+		return done(err, "service", f.name)
+	}
+	if err := b.endpoints(ctx, f); err != nil {
+		return done(err, "endpoints", f.name)
+	}
+	return done(b.slice(ctx, f), "endpoint slice", f.name)
+}
+
+func (b *Bootstrap) service(ctx context.Context, f *fixed) error {
+	c := b.Client.CoreV1().Services(f.namespace)
+	_, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	_, err = c.Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: f.name, Labels: f.labels},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: f.ip.String(), Ports: f.ports},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// endpoints are kept as we want them. With several API servers each adds its own
+// address; one that is gone is removed by hand.
+func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
+	c := b.Client.CoreV1().Endpoints(f.namespace)
+	have, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	subset := corev1.EndpointSubset{Ports: f.targets}
+	if err == nil && len(have.Subsets) == 1 && equality.Semantic.DeepEqual(have.Subsets[0].Ports, f.targets) {
+		subset.Addresses = slices.Clone(have.Subsets[0].Addresses)
+	}
+	for _, a := range f.addresses {
+		if !slices.ContainsFunc(subset.Addresses, func(e corev1.EndpointAddress) bool { return e.IP == a.String() }) {
+			subset.Addresses = append(subset.Addresses, corev1.EndpointAddress{IP: a.String()})
+		}
+	}
+	meta := metav1.ObjectMeta{Name: f.name, Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"}}
+	if err != nil {
+		_, err = c.Create(ctx, &corev1.Endpoints{ObjectMeta: meta, Subsets: []corev1.EndpointSubset{subset}}, metav1.CreateOptions{})
+		return err
+	}
+	if len(have.Subsets) == 1 && equality.Semantic.DeepEqual(have.Subsets[0], subset) {
+		return nil
+	}
+	next := have.DeepCopy()
+	mergeMeta(&next.ObjectMeta, &meta)
+	next.Subsets = []corev1.EndpointSubset{subset}
+	_, err = c.Update(ctx, next, metav1.UpdateOptions{})
+	return err
+}
+
+func (b *Bootstrap) slice(ctx context.Context, f *fixed) error {
+	c := b.Client.DiscoveryV1().EndpointSlices(f.namespace)
+	have, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	ready := true
+	want := &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: f.name, Labels: map[string]string{discoveryv1.LabelServiceName: f.name}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	for _, t := range f.targets {
+		want.Ports = append(want.Ports, discoveryv1.EndpointPort{Name: &t.Name, Protocol: &t.Protocol, Port: &t.Port})
+	}
+	if err == nil && equality.Semantic.DeepEqual(have.Ports, want.Ports) {
+		want.Endpoints = slices.Clone(have.Endpoints)
+	}
+	for _, a := range f.addresses {
+		known := func(e discoveryv1.Endpoint) bool { return slices.Contains(e.Addresses, a.String()) }
+		if !slices.ContainsFunc(want.Endpoints, known) {
+			want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{
+				Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+			})
+		}
+	}
+	if err != nil {
+		_, err = c.Create(ctx, want, metav1.CreateOptions{})
+		return err
+	}
+	if equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) && equality.Semantic.DeepEqual(have.Ports, want.Ports) {
+		return nil
+	}
+	next := have.DeepCopy()
+	mergeMeta(&next.ObjectMeta, &want.ObjectMeta)
+	next.Endpoints, next.Ports = want.Endpoints, want.Ports
+	if _, err = c.Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("updating: %w", err)
+	}
+	return nil
+}
