@@ -1,0 +1,142 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var now = time.Unix(1_000_000, 0)
+
+func node(status v1.ConditionStatus, edit ...func(*v1.Node)) *v1.Node {
+	n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+	n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: status, LastHeartbeatTime: metav1.NewTime(now)}}
+	for _, e := range edit {
+		e(n)
+	}
+	return n
+}
+
+func TestWantedTaints(t *testing.T) {
+	own := v1.Taint{Key: "own", Effect: v1.TaintEffectNoSchedule}
+	tests := []struct {
+		name    string
+		node    *v1.Node
+		want    []string
+		changed bool
+	}{
+		{"ready", node(v1.ConditionTrue), nil, false},
+		{"not ready", node(v1.ConditionFalse), []string{"node.kubernetes.io/not-ready:NoExecute", "node.kubernetes.io/not-ready:NoSchedule"}, true},
+		{"unknown", node(v1.ConditionUnknown), []string{"node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule"}, true},
+		{"cordoned, keeps its own", node(v1.ConditionTrue, func(n *v1.Node) { n.Spec.Unschedulable, n.Spec.Taints = true, []v1.Taint{own} }),
+			[]string{"node.kubernetes.io/unschedulable:NoSchedule", "own:NoSchedule"}, true},
+		{"ready again", node(v1.ConditionTrue, func(n *v1.Node) {
+			n.Spec.Taints = []v1.Taint{own, {Key: v1.TaintNodeUnreachable, Effect: v1.TaintEffectNoExecute}}
+		}), []string{"own:NoSchedule"}, true},
+		{"no memory", node(v1.ConditionTrue, func(n *v1.Node) {
+			n.Status.Conditions = append(n.Status.Conditions, v1.NodeCondition{Type: v1.NodeMemoryPressure, Status: v1.ConditionTrue})
+		}), []string{"node.kubernetes.io/memory-pressure:NoSchedule"}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			taints, changed := wantedTaints(tt.node, metav1.NewTime(now))
+			var got []string
+			for _, x := range taints {
+				got = append(got, x.Key+":"+string(x.Effect))
+			}
+			if !slices.Equal(got, tt.want) || changed != tt.changed {
+				t.Errorf("got %v %v, want %v %v", got, changed, tt.want, tt.changed)
+			}
+			again := tt.node.DeepCopy()
+			again.Spec.Taints = taints
+			if _, changed := wantedTaints(again, metav1.NewTime(now)); changed {
+				t.Error("not stable")
+			}
+		})
+	}
+}
+
+func TestMayStay(t *testing.T) {
+	added := metav1.NewTime(now)
+	dead := node(v1.ConditionUnknown, func(n *v1.Node) {
+		n.Spec.Taints = []v1.Taint{{Key: v1.TaintNodeUnreachable, Effect: v1.TaintEffectNoExecute, TimeAdded: &added}}
+	})
+	tolerate := func(seconds *int64) []v1.Toleration {
+		return []v1.Toleration{{Key: v1.TaintNodeUnreachable, Operator: v1.TolerationOpExists, TolerationSeconds: seconds}}
+	}
+	five := int64(300)
+	tests := []struct {
+		name        string
+		node        *v1.Node
+		tolerations []v1.Toleration
+		limit       time.Duration
+		want        stay
+	}{
+		{"healthy node", node(v1.ConditionTrue), nil, 0, stay{forever: true}},
+		{"no toleration", dead, nil, 0, stay{until: now}},
+		{"for ever", dead, tolerate(nil), time.Second, stay{forever: true}},
+		{"five minutes", dead, tolerate(&five), 0, stay{until: now.Add(5 * time.Minute)}},
+		{"five minutes, capped", dead, tolerate(&five), 10 * time.Second, stay{until: now.Add(10 * time.Second)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &v1.Pod{Spec: v1.PodSpec{Tolerations: tt.tolerations}}
+			got := mayStay(p, tt.node, tt.limit, now)
+			if got.forever != tt.want.forever || !got.until.Equal(tt.want.until) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPulse(t *testing.T) {
+	var p pulse
+	n := node(v1.ConditionTrue)
+	p.beat(n, metav1.Time{}, now)
+	p.beat(n, metav1.Time{}, now.Add(time.Minute))
+	if !p.seen.Equal(now) {
+		t.Error("no new sign of life, but it was taken for one")
+	}
+	p.beat(n, metav1.NewTime(now.Add(-time.Hour)), now.Add(time.Minute))
+	if !p.seen.Equal(now.Add(time.Minute)) {
+		t.Error("a first lease is a sign of life, whatever the node's clock says")
+	}
+	conds, changed := silence(n, metav1.NewTime(now))
+	if !changed || len(conds) != 4 || conds[0].Status != v1.ConditionUnknown {
+		t.Errorf("got %+v", conds)
+	}
+	n.Status.Conditions = conds
+	if _, changed := silence(n, metav1.NewTime(now)); changed {
+		t.Error("not stable")
+	}
+}
+
+func TestSubnets(t *testing.T) {
+	s, err := newSubnets("10.246.0.0/22", 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.take("master", "10.246.0.0/24")
+	var got []string
+	for i := range 3 {
+		c, err := s.give(fmt.Sprint("n", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, c)
+	}
+	if want := []string{"10.246.1.0/24", "10.246.2.0/24", "10.246.3.0/24"}; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := s.give("n9"); err == nil {
+		t.Error("all are given, but one more was found")
+	}
+	s.free("n1")
+	if c, err := s.give("n9"); err != nil || c != "10.246.2.0/24" {
+		t.Errorf("got %s, %v", c, err)
+	}
+}

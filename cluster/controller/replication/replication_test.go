@@ -1,0 +1,159 @@
+package replication
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+var now = time.Unix(1_000_000, 0)
+
+func pod(name string, edit ...func(*v1.Pod)) *v1.Pod {
+	p := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "ns", Name: name, UID: types.UID(name), Labels: map[string]string{"app": "web"},
+			CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
+		},
+		Spec:   v1.PodSpec{NodeName: "n-" + name},
+		Status: v1.PodStatus{Phase: v1.PodRunning},
+	}
+	readyFor(time.Minute)(p)
+	for _, e := range edit {
+		e(p)
+	}
+	return p
+}
+
+func readyFor(d time.Duration) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Status.Conditions = []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-d))}}
+	}
+}
+
+func notReady(p *v1.Pod)              { p.Status.Conditions = nil }
+func on(n string) func(*v1.Pod)       { return func(p *v1.Pod) { p.Spec.NodeName = n } }
+func labelled(v string) func(*v1.Pod) { return func(p *v1.Pod) { p.Labels["app"] = v } }
+func ownedBy(uid types.UID) func(*v1.Pod) {
+	yes := true
+	return func(p *v1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ReplicationController", Name: "rc", UID: uid, Controller: &yes}}
+	}
+}
+
+func TestDoomed(t *testing.T) {
+	tests := []struct {
+		name string
+		a, b *v1.Pod // a goes first
+	}{
+		{"without a node", pod("a", on("")), pod("b")},
+		{"pending", pod("a", func(p *v1.Pod) { p.Status.Phase = v1.PodPending }), pod("b", notReady)},
+		{"not ready", pod("a", notReady), pod("b")},
+		{"cheap", pod("a", func(p *v1.Pod) {
+			p.Annotations = map[string]string{"controller.kubernetes.io/pod-deletion-cost": "-5"}
+		}), pod("b")},
+		{"ready for a shorter time", pod("a", readyFor(time.Second)), pod("b", readyFor(time.Hour))},
+		{"restarted more", pod("a", func(p *v1.Pod) { p.Status.ContainerStatuses = []v1.ContainerStatus{{RestartCount: 3}} }), pod("b")},
+		{"younger", pod("a", func(p *v1.Pod) { p.CreationTimestamp = metav1.NewTime(now.Add(-time.Minute)) }), pod("b")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, in := range [][]*v1.Pod{{tt.a, tt.b}, {tt.b, tt.a}} {
+				if got := Doomed(in, in, 1, now); got[0].Name != "a" {
+					t.Errorf("got %s", got[0].Name)
+				}
+			}
+		})
+	}
+	t.Run("doubled up on a node", func(t *testing.T) {
+		in := []*v1.Pod{pod("x", on("n1")), pod("y", on("n2")), pod("z", on("n2"))}
+		if got := Doomed(in, in, 1, now); got[0].Spec.NodeName != "n2" {
+			t.Errorf("got %s", got[0].Name)
+		}
+	})
+}
+
+func TestClaims(t *testing.T) {
+	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "rc", UID: "rc"}}
+	set := &Set{Object: rc, Selector: labels.SelectorFromSet(labels.Set{"app": "web"})}
+	pods := []*v1.Pod{
+		pod("owned", ownedBy("rc")), pod("left", ownedBy("rc"), labelled("other")), pod("orphan"),
+		pod("foreign", ownedBy("other")), pod("stranger", labelled("other")),
+		pod("ended", func(p *v1.Pod) { p.Status.Phase = v1.PodFailed }),
+	}
+	c := sortClaims(set, pods)
+	names := func(in []*v1.Pod) (out []string) {
+		for _, p := range in {
+			out = append(out, p.Name)
+		}
+		return out
+	}
+	for _, x := range []struct {
+		what string
+		got  []*v1.Pod
+		want string
+	}{{"owned", c.owned, "owned"}, {"adopt", c.adopt, "orphan"}, {"release", c.release, "left"}} {
+		if !slices.Equal(names(x.got), []string{x.want}) {
+			t.Errorf("%s: got %v, want %s", x.what, names(x.got), x.want)
+		}
+	}
+	rc.DeletionTimestamp = &metav1.Time{Time: now}
+	if c := sortClaims(set, pods); len(c.adopt)+len(c.release) != 0 {
+		t.Errorf("a set that is going must claim nothing: %+v", c)
+	}
+}
+
+func TestNextStatus(t *testing.T) {
+	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Generation: 3}}
+	set := &Set{Object: rc, MinReady: 30, Template: &v1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", "v": "2"}}}}
+	pods := []*v1.Pod{pod("a"), pod("b", readyFor(time.Second)), pod("c", notReady, func(p *v1.Pod) { p.Labels["v"] = "2" })}
+	got := nextStatus(set, pods, 0, nil, now)
+	if want := (Status{Replicas: 3, FullyLabeled: 1, Ready: 2, Available: 1, ObservedGeneration: 3}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	failed := nextStatus(set, pods, 2, errors.New("quota"), now)
+	if failed.Failure == nil || failed.Failure.Reason != "FailedCreate" || failed.Failure.Message != "quota" {
+		t.Errorf("got %+v", failed.Failure)
+	}
+}
+
+func TestExpectations(t *testing.T) {
+	at := now
+	e := newExpectations(func() time.Time { return at })
+	e.creates("k", 2)
+	e.created("k", 1)
+	if e.met("k") {
+		t.Error("one create is not seen yet")
+	}
+	e.created("k", 1)
+	if !e.met("k") {
+		t.Error("both creates were seen")
+	}
+	e.deletes("k", []types.UID{"a"})
+	e.deleted("k", "b")
+	if e.met("k") {
+		t.Error("the delete of a is not seen yet")
+	}
+	at = at.Add(expectTimeout + time.Second)
+	if !e.met("k") {
+		t.Error("expectations must not hold for ever")
+	}
+}
+
+func TestSlowStart(t *testing.T) {
+	var calls atomic.Int32
+	if n, err := SlowStart(100, func() error { calls.Add(1); return nil }); n != 100 || err != nil || calls.Load() != 100 {
+		t.Errorf("got %d, %v after %d calls", n, err, calls.Load())
+	}
+	calls.Store(0)
+	n, err := SlowStart(1000, func() error { calls.Add(1); return errors.New("no") })
+	if n != 0 || err == nil || calls.Load() != 1 {
+		t.Errorf("all fail: got %d, %v after %d calls, want one", n, err, calls.Load())
+	}
+}
