@@ -25,7 +25,7 @@ func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger)
 		DialKeepAliveTimeout: 10 * time.Second,
 		Logger:               zapTo(log),
 	}
-	if !tls.Empty() {
+	if !tls.Empty() || tls.TrustedCAFile != "" {
 		var err error
 		if cfg.TLS, err = tls.ClientConfig(); err != nil {
 			return nil, fmt.Errorf("store: the TLS files for etcd: %w", err)

@@ -101,12 +101,11 @@ func serverConfig(cfg EmbedConfig) config.ServerConfig {
 		WarningApplyDuration:        500 * time.Millisecond,
 		WarningUnaryRequestDuration: time.Second,
 		StrictReconfigCheck:         true,
-		AuthToken:                   "simple",
-		TokenTTL:                    300,
-		BcryptCost:                  10,
+		AuthToken:                   "", // no users
 		CompactHashCheckTime:        time.Minute,
 		V2Deprecation:               config.V2DeprDefault,
 		ServerFeatureGate:           features.NewDefaultServerFeatureGate(memberName, log),
+		BcryptCost:                  10, // unused, and missed aloud if not set
 		Metrics:                     "basic",
 		Logger:                      log,
 	}
@@ -116,6 +115,9 @@ func serverConfig(cfg EmbedConfig) config.ServerConfig {
 // one's end without a word.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

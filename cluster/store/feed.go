@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -63,14 +64,16 @@ func (s *Store) load(ctx context.Context, first bool) (newest int64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	at := newest
-	if first && newest > rewind {
-		at = newest - rewind
+	try := []int64{newest}
+	if first {
+		try = []int64{max(1, newest-rewind), s.lastRound(ctx, newest), newest}
 	}
-	kvs, err := s.readAll(ctx, at)
-	if errors.Is(err, rpctypes.ErrCompacted) {
-		at = newest
-		kvs, err = s.readAll(ctx, at)
+	var at int64
+	var kvs map[*Collection][]*mvccpb.KeyValue
+	for _, at = range try {
+		if kvs, err = s.readAll(ctx, at); !errors.Is(err, rpctypes.ErrCompacted) {
+			break
+		}
 	}
 	if err != nil {
 		return 0, err
@@ -80,6 +83,20 @@ func (s *Store) load(ctx context.Context, first bool) (newest int64, err error) 
 	}
 	s.progress.advance(at)
 	return newest, nil
+}
+
+// lastRound is the revision at the last compaction round, which etcd still remembers,
+// or the newest if there was none.
+func (s *Store) lastRound(ctx context.Context, newest int64) int64 {
+	resp, err := s.Client.Get(ctx, compactKey)
+	if err != nil || len(resp.Kvs) == 0 {
+		return newest
+	}
+	rev, err := strconv.ParseInt(string(resp.Kvs[0].Value), 10, 64)
+	if err != nil || rev < 1 || rev > newest {
+		return newest
+	}
+	return rev
 }
 
 func (s *Store) readAll(ctx context.Context, rev int64) (map[*Collection][]*mvccpb.KeyValue, error) {

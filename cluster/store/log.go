@@ -27,8 +27,15 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 	return &bridge{handler: b.handler.WithAttrs(attrs(fields))}
 }
 
+// early are complaints of a member that has not yet committed its first batch, for a
+// second after its very first start. It tries again by itself.
+var early = map[string]bool{
+	"Failed to detect schema version":  true,
+	"failed to update storage version": true,
+}
+
 func (b *bridge) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if b.Enabled(e.Level) {
+	if b.Enabled(e.Level) && !early[e.Message] {
 		return checked.AddCore(e, b)
 	}
 	return checked
