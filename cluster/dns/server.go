@@ -1,0 +1,203 @@
+// Package dns answers for the names of services and pods, and passes other
+// questions on to the machine's own name servers.
+//
+// It owns the listening sockets and nothing else: every answer is computed from the
+// informers' caches at the time of the question (records.go, pure), so there is no
+// zone to rebuild and no stale record.
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+)
+
+// maxUDP is the largest answer over UDP that no network on the way splits.
+const maxUDP = 1232
+
+// Config says what to answer and where. The caller starts the informers after New.
+type Config struct {
+	Informers  informers.SharedInformerFactory
+	Addr       netip.AddrPort // UDP and TCP; port 0 chooses one
+	Domain     string         // "cluster.local"
+	ResolvConf string         // names the servers for other names; default /etc/resolv.conf
+	Log        *slog.Logger
+}
+
+// Server is the cluster's name server.
+type Server struct {
+	cfg   Config
+	view  *live
+	zone  *Zone
+	ready chan struct{}
+	addr  netip.AddrPort // valid once ready
+}
+
+// New registers with the informers and starts nothing.
+func New(cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Domain == "" {
+		cfg.Domain = "cluster.local"
+	}
+	if cfg.ResolvConf == "" {
+		cfg.ResolvConf = "/etc/resolv.conf"
+	}
+	view, err := newLive(cfg.Informers)
+	if err != nil {
+		return nil, fmt.Errorf("indexing services and endpoint slices: %w", err)
+	}
+	zone := &Zone{Domain: dns.Fqdn(strings.ToLower(cfg.Domain)), Addr: cfg.Addr.Addr(), View: view}
+	return &Server{cfg: cfg, view: view, zone: zone, ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when questions are answered.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addr is where the server listens; call it after Ready.
+func (s *Server) Addr() netip.AddrPort { return s.addr }
+
+// Run answers until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), s.view.synced()...) {
+		return ctx.Err()
+	}
+	udp, err := net.ListenPacket("udp", s.cfg.Addr.String())
+	if err != nil {
+		return fmt.Errorf("listening for DNS: %w", err)
+	}
+	defer udp.Close()
+	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	tcp, err := net.Listen("tcp", s.addr.String())
+	if err != nil {
+		return fmt.Errorf("listening for DNS: %w", err)
+	}
+	defer tcp.Close()
+	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: tcp, Handler: s}}
+	var started sync.WaitGroup
+	ended := make(chan error, len(servers))
+	for _, srv := range servers {
+		started.Add(1)
+		srv.NotifyStartedFunc = started.Done
+		go func() { ended <- srv.ActivateAndServe() }()
+	}
+	go func() {
+		started.Wait()
+		close(s.ready)
+	}()
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case err = <-ended:
+		err = fmt.Errorf("serving DNS: %w", errors.Join(err, errors.New("a listener ended")))
+	}
+	stop, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, srv := range servers {
+		_ = srv.ShutdownContext(stop) // what is still being answered after a second is given up
+	}
+	return err
+}
+
+// ServeDNS implements dns.Handler.
+func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
+	network := w.LocalAddr().Network()
+	resp := s.answer(req, network)
+	if opt := req.IsEdns0(); opt != nil && resp.IsEdns0() == nil {
+		resp.SetEdns0(maxUDP, opt.Do())
+	}
+	if network == "udp" {
+		size := dns.MinMsgSize
+		if opt := req.IsEdns0(); opt != nil {
+			size = min(max(int(opt.UDPSize()), dns.MinMsgSize), maxUDP)
+		}
+		resp.Truncate(size)
+	}
+	if err := w.WriteMsg(resp); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.cfg.Log.Debug("answer not sent", "to", w.RemoteAddr(), "error", err)
+	}
+}
+
+func (s *Server) answer(req *dns.Msg, network string) *dns.Msg {
+	resp := new(dns.Msg)
+	switch {
+	case len(req.Question) != 1:
+		return resp.SetRcode(req, dns.RcodeFormatError)
+	case req.Opcode != dns.OpcodeQuery:
+		return resp.SetRcode(req, dns.RcodeNotImplemented)
+	case req.Question[0].Qclass != dns.ClassINET && req.Question[0].Qclass != dns.ClassANY:
+		return resp.SetRcode(req, dns.RcodeRefused)
+	}
+	q := req.Question[0]
+	name := strings.ToLower(q.Name)
+	var a Answer
+	if s.zone.Owns(name) {
+		a = s.zone.Resolve(name, q.Qtype)
+	} else {
+		ours := false
+		if isReverse(name) {
+			a, ours = s.zone.Reverse(name, q.Qtype)
+		}
+		if !ours {
+			return s.forward(req, network)
+		}
+	}
+	resp.SetRcode(req, a.Rcode)
+	resp.Authoritative, resp.RecursionAvailable, resp.Compress = true, true, true
+	resp.Answer, resp.Extra = a.Records, a.Extra
+	if a.Outside == "" {
+		// Clients tend to take the first.
+		if len(a.Records) > 0 && a.Records[0].Header().Rrtype != dns.TypeCNAME {
+			rand.Shuffle(len(resp.Answer), func(i, j int) { resp.Answer[i], resp.Answer[j] = resp.Answer[j], resp.Answer[i] })
+		}
+	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), network); out.Rcode == dns.RcodeSuccess {
+		resp.Answer = append(resp.Answer, out.Answer...)
+	}
+	for _, rr := range resp.Answer { // as the client spelt it
+		if strings.EqualFold(rr.Header().Name, q.Name) {
+			rr.Header().Name = q.Name
+		}
+	}
+	if len(resp.Answer) == 0 {
+		resp.Ns = []dns.RR{s.zone.SOA()}
+	}
+	return resp
+}
+
+// forward asks the machine's name servers in turn, in the protocol that the client
+// uses. Where there is none that answers, the client is told at once.
+func (s *Server) forward(req *dns.Msg, network string) *dns.Msg {
+	failed := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
+	failed.RecursionAvailable = true
+	// Read each time: a laptop changes its network.
+	conf, err := dns.ClientConfigFromFile(s.cfg.ResolvConf)
+	if err != nil {
+		return failed
+	}
+	client := &dns.Client{Net: network, Timeout: 2 * time.Second, UDPSize: 4096}
+	for _, server := range conf.Servers {
+		at := net.JoinHostPort(server, conf.Port)
+		if at == s.addr.String() {
+			continue
+		}
+		resp, _, err := client.Exchange(req, at)
+		if err == nil {
+			resp.Id = req.Id
+			return resp
+		}
+		s.cfg.Log.Debug("name server did not answer", "server", at, "question", req.Question[0].Name, "error", err)
+	}
+	return failed
+}
