@@ -127,7 +127,7 @@ type Spec struct {
 	Name    string
 	Attempt int
 	Labels  map[string]string
-	Image   string
+	Image   string // empty for the runtime's own sandbox image, made if missing
 
 	Entrypoint, Cmd  []string // nil: the image's
 	Env              []string
@@ -187,14 +187,15 @@ type Stats struct {
 	WorkingSet     uint64
 }
 
-// Network gives pods their addresses.
+// Network gives pods their addresses. pod is the pod's uid. It must be set up
+// before the kubelet runs.
 type Network interface {
 	// Attach connects the network namespace of process pid. A zero ip asks for a
 	// free address; an ip is taken as it is, for a sandbox that is adopted.
 	// Attaching what is attached changes nothing.
-	Attach(ctx context.Context, pod PodRef, pid int, ip netip.Addr) (netip.Addr, error)
+	Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error)
 	// Detach gives the pod's address back; a pod that is not known is no error.
-	Detach(ctx context.Context, pod PodRef) error
+	Detach(ctx context.Context, pod string) error
 }
 
 // ErrNotFound is wrapped by a runtime's errors about what does not exist.

@@ -106,15 +106,21 @@ func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error
 	name := containerName(spec)
 	for try := 0; ; try++ {
 		res, err := r.docker.ContainerCreate(ctx, config, host, nil, nil, name)
-		if err == nil {
+		switch {
+		case err == nil:
 			return res.ID, nil
-		}
-		// What has the name is left over from a kubelet that died between create
-		// and start: the pod's uid is part of the name, and its worker asks.
-		if !errdefs.IsConflict(err) || try > 0 {
+		case try > 0:
+			return "", explain("create container "+spec.Name, err)
+		case errdefs.IsConflict(err):
+			// What has the name is left over from a kubelet that died between create
+			// and start: the pod's uid is part of the name, and its worker asks.
+			err = r.Remove(ctx, name)
+		case errdefs.IsNotFound(err) && spec.Image == "":
+			err = r.EnsurePause(ctx)
+		default:
 			return "", explain("create container "+spec.Name, err)
 		}
-		if err := r.Remove(ctx, name); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}

@@ -27,6 +27,9 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 		// A pod's own probes say whether it is healthy, not the image's.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
+	if config.Image == "" {
+		config.Image = PauseImage
+	}
 	host := &container.HostConfig{
 		LogConfig: container.LogConfig{
 			Type:   "json-file",

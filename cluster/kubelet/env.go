@@ -1,0 +1,226 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sort"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// lookups are the objects that a container's environment and volumes refer to.
+type lookups interface {
+	ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
+	Secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
+}
+
+// envContext is what a container's environment is computed from.
+type envContext struct {
+	pod           *v1.Pod
+	container     *v1.Container
+	services      []*v1.Service // those serviceVariables shall describe
+	hostIP, podIP string
+	capacity      v1.ResourceList
+	objects       lookups
+}
+
+// environment gives the container's variables in the order of upstream: services
+// first, then envFrom, then env, where the later wins and $(NAME) refers to the
+// earlier. It returns the list for the runtime and a lookup for the expansion of
+// command and arguments.
+func environment(ctx context.Context, e *envContext) ([]string, func(string) (string, bool), error) {
+	values := map[string]string{}
+	var order []string
+	set := func(name, value string) {
+		if _, ok := values[name]; !ok {
+			order = append(order, name)
+		}
+		values[name] = value
+	}
+	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+
+	for _, v := range serviceVariables(e.services) {
+		set(v.Name, v.Value)
+	}
+	for _, from := range e.container.EnvFrom {
+		pairs, err := envFrom(ctx, e, from)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, k := range sortedKeys(pairs) {
+			set(from.Prefix+k, pairs[k])
+		}
+	}
+	for _, v := range e.container.Env {
+		value, ok, err := envValue(ctx, e, v, lookup)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			set(v.Name, value)
+		}
+	}
+	out := make([]string, 0, len(order))
+	for _, name := range order {
+		out = append(out, name+"="+values[name])
+	}
+	return out, lookup, nil
+}
+
+func envFrom(ctx context.Context, e *envContext, from v1.EnvFromSource) (map[string]string, error) {
+	out := map[string]string{}
+	switch {
+	case from.ConfigMapRef != nil:
+		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, from.ConfigMapRef.Name)
+		if apierrors.IsNotFound(err) && isTrue(from.ConfigMapRef.Optional) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, missing("configmap", from.ConfigMapRef.Name, err)
+		}
+		for k, v := range m.Data {
+			out[k] = v
+		}
+	case from.SecretRef != nil:
+		s, err := e.objects.Secret(ctx, e.pod.Namespace, from.SecretRef.Name)
+		if apierrors.IsNotFound(err) && isTrue(from.SecretRef.Optional) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, missing("secret", from.SecretRef.Name, err)
+		}
+		for k, v := range s.Data {
+			out[k] = string(v)
+		}
+	}
+	return out, nil
+}
+
+// envValue is one variable's value; false leaves it out (an optional reference
+// that leads nowhere).
+func envValue(ctx context.Context, e *envContext, v v1.EnvVar, lookup func(string) (string, bool)) (string, bool, error) {
+	from := v.ValueFrom
+	switch {
+	case from == nil:
+		return expand(v.Value, lookup), true, nil
+	case from.FieldRef != nil:
+		s, err := fieldValue(e.pod, from.FieldRef.FieldPath, e.hostIP, e.podIP)
+		return s, true, err
+	case from.ResourceFieldRef != nil:
+		s, err := resourceValue(e.pod, from.ResourceFieldRef, e.container, e.capacity)
+		return s, true, err
+	case from.ConfigMapKeyRef != nil:
+		ref := from.ConfigMapKeyRef
+		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, ref.Name)
+		if err != nil {
+			return optional(isTrue(ref.Optional) && apierrors.IsNotFound(err), missing("configmap", ref.Name, err))
+		}
+		if s, ok := m.Data[ref.Key]; ok {
+			return s, true, nil
+		}
+		return optional(isTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+	case from.SecretKeyRef != nil:
+		ref := from.SecretKeyRef
+		s, err := e.objects.Secret(ctx, e.pod.Namespace, ref.Name)
+		if err != nil {
+			return optional(isTrue(ref.Optional) && apierrors.IsNotFound(err), missing("secret", ref.Name, err))
+		}
+		if b, ok := s.Data[ref.Key]; ok {
+			return string(b), true, nil
+		}
+		return optional(isTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+	}
+	return "", false, fmt.Errorf("variable %s: its source is not supported", v.Name)
+}
+
+func optional(ok bool, err error) (string, bool, error) {
+	if ok {
+		return "", false, nil
+	}
+	return "", false, err
+}
+
+// missing words an error of a referenced object as users know it.
+func missing(kind, name string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s %q not found", kind, name)
+	}
+	return fmt.Errorf("get %s %q: %w", kind, name, err)
+}
+
+// visibleServices are those whose variables a pod of the namespace gets: the
+// namespace's own, and the API server's unless hidden by one of that name.
+func visibleServices(all []*v1.Service, namespace string, links bool) []*v1.Service {
+	byName := map[string]*v1.Service{}
+	for _, s := range all {
+		if s.Spec.ClusterIP == "" || s.Spec.ClusterIP == v1.ClusterIPNone {
+			continue
+		}
+		own := s.Namespace == namespace && links
+		master := s.Namespace == v1.NamespaceDefault && s.Name == "kubernetes"
+		if own || master && byName[s.Name] == nil {
+			byName[s.Name] = s
+		}
+	}
+	out := make([]*v1.Service, 0, len(byName))
+	for _, name := range sortedKeys(byName) {
+		out = append(out, byName[name])
+	}
+	return out
+}
+
+// serviceVariables are the variables that Docker's links once made: seven for a
+// service of one unnamed port.
+func serviceVariables(services []*v1.Service) []v1.EnvVar {
+	var out []v1.EnvVar
+	for _, s := range services {
+		if len(s.Spec.Ports) == 0 {
+			continue
+		}
+		add := func(suffix, value string) {
+			out = append(out, v1.EnvVar{Name: variableName(s.Name) + suffix, Value: value})
+		}
+		ip, first := s.Spec.ClusterIP, s.Spec.Ports[0]
+		add("_SERVICE_HOST", ip)
+		add("_SERVICE_PORT", strconv.Itoa(int(first.Port)))
+		for _, p := range s.Spec.Ports {
+			if p.Name != "" {
+				add("_SERVICE_PORT_"+variableName(p.Name), strconv.Itoa(int(p.Port)))
+			}
+		}
+		for i, p := range s.Spec.Ports {
+			protocol := string(p.Protocol)
+			if protocol == "" {
+				protocol = string(v1.ProtocolTCP)
+			}
+			port := strconv.Itoa(int(p.Port))
+			url := strings.ToLower(protocol) + "://" + net.JoinHostPort(ip, port)
+			if i == 0 {
+				add("_PORT", url)
+			}
+			prefix := "_PORT_" + port + "_" + strings.ToUpper(protocol)
+			add(prefix, url)
+			add(prefix+"_PROTO", strings.ToLower(protocol))
+			add(prefix+"_PORT", port)
+			add(prefix+"_ADDR", ip)
+		}
+	}
+	return out
+}
+
+func variableName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,272 @@
+package kubelet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+)
+
+// streamWant says which streams a client asks for.
+type streamWant struct {
+	stdin, stdout, stderr, tty bool
+}
+
+// parseStreams reads them under the kubelet's names and the API server's.
+func parseStreams(r *http.Request) (streamWant, error) {
+	q := r.URL.Query()
+	get := func(names ...string) bool {
+		for _, n := range names {
+			if v, err := strconv.ParseBool(q.Get(n)); err == nil && v {
+				return true
+			}
+		}
+		return false
+	}
+	w := streamWant{get("input", "stdin"), get("output", "stdout"), get("error", "stderr"), get("tty")}
+	w.stderr = w.stderr && !w.tty // a terminal has one output
+	if !w.stdin && !w.stdout && !w.stderr {
+		return w, badRequest("you must specify at least 1 of stdin, stdout, stderr")
+	}
+	return w, nil
+}
+
+// remote is a client's end of an exec or attach.
+type remote struct {
+	io     IO
+	status io.Writer // takes the outcome
+	exact  bool      // the outcome is a Status object, as from version 4 on
+	resize io.Reader
+	close  func()
+}
+
+func (k *Kubelet) serveExec(w http.ResponseWriter, r *http.Request) {
+	cmd := r.URL.Query()["command"]
+	if len(cmd) == 0 {
+		failRequest(w, badRequest("you must specify the command to run"))
+		return
+	}
+	k.serveStreams(w, r, func(ctx context.Context, c Container, s IO) (int, error) {
+		return k.runtime.Exec(ctx, c.ID, cmd, s)
+	})
+}
+
+func (k *Kubelet) serveAttach(w http.ResponseWriter, r *http.Request) {
+	k.serveStreams(w, r, func(ctx context.Context, c Container, s IO) (int, error) {
+		s.TTY = c.TTY
+		return 0, k.runtime.Attach(ctx, c.ID, s)
+	})
+}
+
+// serveStreams connects the client and runs f on the request's container.
+func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(context.Context, Container, IO) (int, error)) {
+	want, err := parseStreams(r)
+	if err != nil {
+		failRequest(w, err)
+		return
+	}
+	c, err := k.running(r)
+	if err != nil {
+		failRequest(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(k.ctx) // the request's ends with the hijack
+	defer cancel()
+	open := openSPDY
+	if wsstream.IsWebSocketRequest(r) {
+		open = openWebSocket
+	}
+	client, err := open(w, r, want, cancel)
+	if err != nil {
+		k.log.Debug("open streams", "error", err)
+		return
+	}
+	defer client.close()
+	client.io.TTY = want.tty
+	if client.resize != nil {
+		sizes := make(chan Size, 1)
+		client.io.Resize = sizes
+		go decodeSizes(ctx, client.resize, sizes)
+	}
+	code, err := f(ctx, c, client.io)
+	writeOutcome(client, code, err)
+}
+
+// decodeSizes reads the terminal sizes that the client sends.
+func decodeSizes(ctx context.Context, from io.Reader, to chan<- Size) {
+	d := json.NewDecoder(from)
+	for {
+		var s Size
+		if d.Decode(&s) != nil {
+			return
+		}
+		select {
+		case to <- s:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// writeOutcome tells how the command has ended.
+func writeOutcome(client *remote, code int, err error) {
+	status := metav1.Status{Status: metav1.StatusSuccess}
+	switch {
+	case err != nil:
+		status = metav1.Status{
+			Status: metav1.StatusFailure, Reason: metav1.StatusReasonInternalError,
+			Message: "error executing command in container: " + err.Error(), Code: http.StatusInternalServerError,
+		}
+	case code != 0:
+		status = metav1.Status{
+			Status: metav1.StatusFailure, Reason: remotecommand.NonZeroExitCodeReason,
+			Message: fmt.Sprintf("command terminated with non-zero exit code: exit status %d", code),
+			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{
+				Type: remotecommand.ExitCodeCauseType, Message: strconv.Itoa(code),
+			}}},
+		}
+	}
+	var text []byte
+	if client.exact {
+		text, _ = json.Marshal(status) // of plain fields: it cannot fail
+	} else if status.Status != metav1.StatusSuccess {
+		text = []byte(status.Message)
+	}
+	if len(text) > 0 {
+		_, _ = client.status.Write(text) // a client that is gone needs no outcome
+	}
+}
+
+// openSPDY answers with SPDY and waits for the client's streams.
+func openSPDY(w http.ResponseWriter, r *http.Request, want streamWant, gone func()) (*remote, error) {
+	if !httpstream.IsUpgradeRequest(r) {
+		http.Error(w, "Upgrade request required", http.StatusBadRequest)
+		return nil, errors.New("not an upgrade")
+	}
+	protocol, err := httpstream.Handshake(r, w, remotecommand.SupportedStreamingProtocols)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return nil, err
+	}
+	arrived := make(chan httpstream.Stream)
+	quit := make(chan struct{})
+	var once sync.Once
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+		go func() {
+			<-replied
+			select {
+			case arrived <- s:
+			case <-quit:
+			}
+		}()
+		return nil
+	})
+	if conn == nil {
+		return nil, errors.New("the upgrade has failed")
+	}
+	stop := func() { once.Do(func() { close(quit); conn.Close() }) }
+	out := &remote{exact: protocol == remotecommand.StreamProtocolV4Name, close: stop}
+	go func() {
+		<-conn.CloseChan()
+		gone()
+	}()
+	missing := map[string]bool{v1.StreamTypeError: true}
+	for name, wanted := range map[string]bool{v1.StreamTypeStdin: want.stdin, v1.StreamTypeStdout: want.stdout, v1.StreamTypeStderr: want.stderr} {
+		if wanted {
+			missing[name] = true
+		}
+	}
+	// Since version 3 the client opens one for the sizes of its terminal.
+	if want.tty && protocol != remotecommand.StreamProtocolV1Name && protocol != remotecommand.StreamProtocolV2Name {
+		missing[v1.StreamTypeResize] = true
+	}
+	timeout := time.After(remotecommand.DefaultStreamCreationTimeout)
+	for len(missing) > 0 {
+		select {
+		case s := <-arrived:
+			name := s.Headers().Get(v1.StreamType)
+			delete(missing, name)
+			out.take(name, s)
+		case <-conn.CloseChan():
+			stop()
+			return nil, errors.New("the client is gone")
+		case <-timeout:
+			stop()
+			return nil, errors.New("the client has not opened its streams")
+		}
+	}
+	return out, nil
+}
+
+// take connects one of the client's streams.
+func (c *remote) take(name string, s httpstream.Stream) {
+	switch name {
+	case v1.StreamTypeStdin:
+		c.io.Stdin = s
+	case v1.StreamTypeStdout:
+		c.io.Stdout = s
+	case v1.StreamTypeStderr:
+		c.io.Stderr = s
+	case v1.StreamTypeError:
+		c.status = s
+	case v1.StreamTypeResize:
+		c.resize = s
+	}
+}
+
+// openWebSocket answers with the channel protocols over one web socket.
+func openWebSocket(w http.ResponseWriter, r *http.Request, want streamWant, gone func()) (*remote, error) {
+	channels := []wsstream.ChannelType{
+		channel(want.stdin, wsstream.ReadChannel), channel(want.stdout, wsstream.WriteChannel), channel(want.stderr, wsstream.WriteChannel),
+		wsstream.WriteChannel, wsstream.ReadChannel,
+	}
+	protocols := wsstream.NewDefaultChannelProtocols(channels)
+	for _, exact := range []string{remotecommand.StreamProtocolV4Name, remotecommand.StreamProtocolV5Name} {
+		protocols[exact] = wsstream.ChannelProtocolConfig{Binary: true, Channels: channels}
+	}
+	protocols["v4.base64.channel.k8s.io"] = wsstream.ChannelProtocolConfig{Channels: channels}
+	conn := wsstream.NewConn(protocols)
+	ended := make(chan struct{})
+	protocol, streams, err := conn.Open(watchEnd(w, ended), r)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-ended
+		gone()
+	}()
+	out := &remote{
+		status: streams[remotecommand.StreamErr], resize: streams[remotecommand.StreamResize],
+		exact: protocol != "" && protocol != wsstream.ChannelWebSocketProtocol && protocol != wsstream.Base64ChannelWebSocketProtocol,
+		close: func() { conn.Close() },
+	}
+	if want.stdin {
+		out.io.Stdin = streams[remotecommand.StreamStdIn]
+	}
+	if want.stdout {
+		out.io.Stdout = streams[remotecommand.StreamStdOut]
+	}
+	if want.stderr {
+		out.io.Stderr = streams[remotecommand.StreamStdErr]
+	}
+	return out, nil
+}
+
+func channel(wanted bool, kind wsstream.ChannelType) wsstream.ChannelType {
+	if wanted {
+		return kind
+	}
+	return wsstream.IgnoreChannel
+}

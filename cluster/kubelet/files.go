@@ -1,0 +1,134 @@
+package kubelet
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// hostnameOf is what the pod's containers see as their host's name; it is at most
+// 63 characters and does not end with a dash or a dot.
+func hostnameOf(pod *v1.Pod) string {
+	if pod.Spec.Hostname != "" {
+		return pod.Spec.Hostname
+	}
+	name := pod.Name
+	if len(name) > 63 {
+		name = strings.TrimRight(name[:63], "-.")
+	}
+	return name
+}
+
+// hostsFile is the pod's /etc/hosts.
+func hostsFile(pod *v1.Pod, ip, domain string) string {
+	var b strings.Builder
+	b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	if ip != "" {
+		names := hostnameOf(pod)
+		if pod.Spec.Subdomain != "" {
+			names = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", names, pod.Spec.Subdomain, pod.Namespace, domain, names)
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", ip, names)
+	}
+	for _, a := range pod.Spec.HostAliases {
+		fmt.Fprintf(&b, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))
+	}
+	return b.String()
+}
+
+// resolvConf is what a resolver needs to know.
+type resolvConf struct {
+	servers, searches, options []string
+}
+
+// dnsFor is the pod's resolver configuration; node is the machine's own.
+func dnsFor(pod *v1.Pod, node resolvConf, server, domain string) resolvConf {
+	var r resolvConf
+	policy := pod.Spec.DNSPolicy
+	if policy == v1.DNSClusterFirst && pod.Spec.HostNetwork || server == "" && policy != v1.DNSNone {
+		policy = v1.DNSDefault
+	}
+	switch policy {
+	case v1.DNSNone:
+	case v1.DNSDefault:
+		r = resolvConf{slices.Clone(node.servers), slices.Clone(node.searches), slices.Clone(node.options)}
+	default:
+		svc := "svc." + domain
+		r = resolvConf{
+			servers:  []string{server},
+			searches: append([]string{pod.Namespace + "." + svc, svc, domain}, node.searches...),
+			options:  []string{"ndots:5"},
+		}
+	}
+	if c := pod.Spec.DNSConfig; c != nil {
+		r.servers = unique(append(r.servers, c.Nameservers...))
+		r.searches = unique(append(r.searches, c.Searches...))
+		r.options = mergeOptions(r.options, c.Options)
+	}
+	return r
+}
+
+// mergeOptions lets the pod's options replace those of the same name.
+func mergeOptions(have []string, more []v1.PodDNSConfigOption) []string {
+	for _, o := range more {
+		have = slices.DeleteFunc(have, func(s string) bool {
+			name, _, _ := strings.Cut(s, ":")
+			return name == o.Name
+		})
+		s := o.Name
+		if o.Value != nil && *o.Value != "" {
+			s += ":" + *o.Value
+		}
+		have = append(have, s)
+	}
+	return have
+}
+
+func unique(in []string) []string {
+	var out []string
+	for _, s := range in {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (r resolvConf) String() string {
+	var b strings.Builder
+	if len(r.searches) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(r.searches, " "))
+	}
+	for _, s := range r.servers {
+		fmt.Fprintf(&b, "nameserver %s\n", s)
+	}
+	if len(r.options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(r.options, " "))
+	}
+	return b.String()
+}
+
+// readResolvConf reads the machine's configuration; a machine without one has no
+// name servers, which is no error.
+func readResolvConf(path string) resolvConf {
+	data, _ := os.ReadFile(path)
+	var r resolvConf
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		switch fields[0] {
+		case "nameserver":
+			r.servers = append(r.servers, fields[1])
+		case "search":
+			r.searches = fields[1:]
+		case "options":
+			r.options = append(r.options, fields[1:]...)
+		}
+	}
+	return r
+}

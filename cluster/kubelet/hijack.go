@@ -1,0 +1,67 @@
+package kubelet
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// watchEnd closes ended when the connection that is taken over from w is closed
+// or can no longer be read: the web socket library keeps that to itself.
+func watchEnd(w http.ResponseWriter, ended chan struct{}) http.ResponseWriter {
+	return &endWatcher{ResponseWriter: w, ended: ended}
+}
+
+type endWatcher struct {
+	http.ResponseWriter
+	ended chan struct{}
+}
+
+// Hijack implements http.Hijacker.
+func (e *endWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h, ok := e.ResponseWriter.(http.Hijacker)
+	if !ok {
+		return nil, nil, fmt.Errorf("the connection cannot be taken over")
+	}
+	conn, rw, err := h.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	watched := &endConn{Conn: conn, ended: e.ended}
+	// What the server has read already must not be lost.
+	head, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		return nil, nil, err
+	}
+	watched.head = append([]byte(nil), head...)
+	return watched, bufio.NewReadWriter(bufio.NewReader(watched), bufio.NewWriter(watched)), nil
+}
+
+type endConn struct {
+	net.Conn
+	head  []byte
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (c *endConn) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.end()
+	}
+	return n, err
+}
+
+func (c *endConn) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+func (c *endConn) end() { c.once.Do(func() { close(c.ended) }) }

@@ -1,0 +1,175 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// How registries are treated. A pod whose image lies on the machine is never
+// held up by a registry that does not answer.
+const (
+	registryPatience = 500 * time.Millisecond // a start waits so long for a first answer
+	registryTimeout  = 20 * time.Second       // and the answer is still taken so long
+	registryMemory   = 5 * time.Minute        // for so long an answer is believed
+	pullTimeout      = 30 * time.Minute
+)
+
+// waitingError is an error that is shown as a container's waiting state.
+type waitingError struct {
+	reason string
+	err    error
+}
+
+func (e *waitingError) Error() string { return e.err.Error() }
+func (e *waitingError) Unwrap() error { return e.err }
+
+// registries remembers which registries answer.
+type registries struct {
+	runtime Images
+	mu      sync.Mutex
+	known   map[string]*registry
+}
+
+type registry struct {
+	reachable bool
+	at        time.Time
+	asking    chan struct{} // closed with the answer; nil when nobody asks
+}
+
+// reachable tells whether the image's registry answers. It waits a short moment
+// for a first answer; later ones are asked for behind the caller's back.
+func (r *registries) reachable(ctx context.Context, ref, auth string) bool {
+	host := registryOf(ref)
+	r.mu.Lock()
+	e := r.known[host]
+	if e == nil {
+		e = &registry{}
+		r.known[host] = e
+	}
+	fresh, first := time.Since(e.at) < registryMemory, e.at.IsZero()
+	if !fresh && e.asking == nil {
+		e.asking = make(chan struct{})
+		go r.ask(e, e.asking, ref, auth)
+	}
+	asking, answer := e.asking, e.reachable
+	r.mu.Unlock()
+	if !first {
+		return answer
+	}
+	select {
+	case <-asking:
+	case <-time.After(registryPatience):
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.at.IsZero() { // others need not wait again for the same silence
+		e.at = time.Now()
+	}
+	return e.reachable
+}
+
+func (r *registries) ask(e *registry, done chan struct{}, ref, auth string) {
+	ctx, cancel := context.WithTimeout(context.Background(), registryTimeout)
+	defer cancel()
+	err := r.runtime.Reach(ctx, ref, auth)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.reachable, e.at, e.asking = err == nil || !isUnreachable(err), time.Now(), nil
+	close(done)
+}
+
+// silent notes that a registry did not answer a pull.
+func (r *registries) silent(ref string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.known[registryOf(ref)]; e != nil {
+		e.reachable, e.at = false, time.Now()
+	}
+}
+
+// registryOf is the host in an image's name, or the daemon's default.
+func registryOf(ref string) string {
+	host, _, ok := strings.Cut(ref, "/")
+	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return host
+	}
+	return "docker.io"
+}
+
+// isUnreachable tells a registry that did not answer from one that said no. The
+// engine passes both on as text.
+func isUnreachable(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	text := err.Error()
+	for _, sign := range []string{
+		"dial tcp", "no such host", "i/o timeout", "connection refused", "connection reset", "unreachable", "TLS handshake timeout",
+		"Client.Timeout", "request canceled", "deadline exceeded", "server misbehaving", "proxyconnect",
+	} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// puller gets images onto the machine.
+type puller struct {
+	runtime    Images
+	registries *registries
+}
+
+func newPuller(rt Images) *puller {
+	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}}
+}
+
+// ensure has the container's image on the machine by its pull policy, and tells
+// about it by events. Its error is a *waitingError.
+func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (Image, error) {
+	local, err := p.runtime.Image(ctx, c.Image)
+	present := err == nil
+	if err != nil && !IsNotFound(err) {
+		return Image{}, &waitingError{"ImageInspectError", fmt.Errorf("inspect image %q: %w", c.Image, err)}
+	}
+	switch {
+	case present && c.ImagePullPolicy != v1.PullAlways:
+		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine", c.Image))
+		return local, nil
+	case c.ImagePullPolicy == v1.PullNever:
+		err := fmt.Errorf("container image %q is not present with pull policy of Never", c.Image)
+		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
+		return Image{}, &waitingError{"ErrImageNeverPull", err}
+	case present && !p.registries.reachable(ctx, c.Image, auth):
+		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
+		return local, nil
+	}
+	event(v1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image))
+	begun := time.Now()
+	pullCtx, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	if err := p.runtime.Pull(pullCtx, c.Image, auth); err != nil {
+		if present && ctx.Err() == nil && isUnreachable(err) {
+			p.registries.silent(c.Image)
+			event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
+			return local, nil
+		}
+		event(v1.EventTypeWarning, "Failed", fmt.Sprintf("Failed to pull image %q: %v", c.Image, err))
+		event(v1.EventTypeWarning, "Failed", "Error: ErrImagePull")
+		return Image{}, &waitingError{"ErrImagePull", err}
+	}
+	image, err := p.runtime.Image(ctx, c.Image)
+	if err != nil {
+		return Image{}, &waitingError{"ErrImagePull", err}
+	}
+	event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %s. Image size: %d bytes.",
+		c.Image, time.Since(begun).Truncate(time.Millisecond), image.Size))
+	return image, nil
+}

@@ -1,0 +1,230 @@
+package kubelet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
+)
+
+// Config is what a kubelet is made of. The fields of the first part are needed.
+type Config struct {
+	Cluster  string // the cluster's name, for labels and control groups
+	NodeName string
+	NodeIP   netip.Addr
+	RootDir  string // the kubelet's own folder
+	Client   kubernetes.Interface
+	Runtime  Runtime
+	Network  Network
+	Recorder record.EventRecorder
+
+	// HostRoot is the folder that holds the node's disk, below which host paths
+	// lie; empty for the machine itself.
+	HostRoot string
+	// PodCIDR is written into the Node; empty leaves it to the node controller.
+	PodCIDR       string
+	ClusterDNS    string // address of the cluster's name server; empty: the node's own
+	ClusterDomain string // default cluster.local
+	Labels        map[string]string
+	Taints        []v1.Taint
+	Unschedulable bool
+	Capacity      v1.ResourceList // replaces what the machine has
+	MaxPods       int             // default 110
+	PodPids       int64           // processes in a container, default 4096
+
+	// Listen is the address of the node's HTTPS server, default NodeIP:10250. Its
+	// certificate and the authorities of its clients are needed to serve at all.
+	Listen    string
+	Serving   *tls.Certificate
+	ClientCAs *x509.CertPool
+	// AllowedUsers may use the server, by the common name of their certificate, as
+	// may the group system:masters.
+	AllowedUsers []string
+
+	Log *slog.Logger
+}
+
+// Kubelet runs one node's pods.
+type Kubelet struct {
+	config    Config
+	runtime   Runtime
+	puller    *puller
+	objects   lookups
+	log       *slog.Logger
+	resolv    resolvConf
+	capacity  v1.ResourceList
+	source    *source
+	started   time.Time
+	hostNetns bool
+	ctx       context.Context // of Run; for what outlives a worker's step
+
+	mu      sync.Mutex
+	workers map[types.UID]*worker
+	watched bool  // the runtime's events are coming in
+	health  error // why the node is not ready
+	wg      sync.WaitGroup
+}
+
+// New checks the configuration; Run starts the work.
+func New(config Config) (*Kubelet, error) {
+	switch {
+	case config.NodeName == "" || config.Cluster == "" || config.RootDir == "":
+		return nil, errors.New("kubelet: cluster, node name and root folder are needed")
+	case !config.NodeIP.IsValid():
+		return nil, errors.New("kubelet: the node's address is needed")
+	case config.Client == nil || config.Runtime == nil || config.Network == nil || config.Recorder == nil:
+		return nil, errors.New("kubelet: client, runtime, network and recorder are needed")
+	}
+	if !filepath.IsAbs(config.RootDir) {
+		return nil, fmt.Errorf("kubelet: the root folder %q is not an absolute path", config.RootDir)
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	config.ClusterDomain = orElse(config.ClusterDomain, "cluster.local")
+	config.Listen = orElse(config.Listen, net.JoinHostPort(config.NodeIP.String(), "10250"))
+	if config.MaxPods == 0 {
+		config.MaxPods = 110
+	}
+	if config.PodPids == 0 {
+		config.PodPids = 4096
+	}
+	k := &Kubelet{
+		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
+		puller: newPuller(config.Runtime), objects: apiObjects{config.Client}, ctx: context.Background(),
+	}
+	k.source = newSource(config.Client, config.NodeName, k)
+	return k, nil
+}
+
+// Run blocks until ctx is done. The containers are left running.
+func (k *Kubelet) Run(ctx context.Context) error {
+	if err := os.MkdirAll(k.podsDir(), 0o750); err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	var err error
+	if k.capacity, err = machineCapacity(k.config); err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	k.resolv = readResolvConf("/etc/resolv.conf")
+	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
+	ctx, cancel := context.WithCancel(ctx)
+	k.ctx, k.started = ctx, time.Now()
+	defer k.wg.Wait()
+	defer cancel()
+
+	server, err := k.listen()
+	if err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	failed := make(chan error, 1)
+	if server != nil {
+		k.wg.Go(func() { failed <- server.serve(ctx) })
+	}
+	k.wg.Go(func() { k.watchRuntime(ctx) })
+	k.wg.Go(func() { k.keepNode(ctx) })
+	k.wg.Go(func() { k.source.run(ctx) })
+	k.wg.Go(func() { k.housekeeping(ctx) })
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("kubelet: serve: %w", err)
+	}
+}
+
+func (k *Kubelet) podsDir() string { return filepath.Join(k.config.RootDir, "pods") }
+
+// ownNetwork tells whether the node's network is the machine's.
+func (k *Kubelet) ownNetwork() bool { return k.hostNetns }
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+func (k *Kubelet) dnsServer() string { return k.config.ClusterDNS }
+
+func (k *Kubelet) services() []*v1.Service { return k.source.allServices() }
+
+// podChanged is called by the source for each pod of the node, new or changed.
+func (k *Kubelet) podChanged(pod *v1.Pod) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if w := k.workers[pod.UID]; w != nil {
+		w.update(pod)
+		return
+	}
+	k.startWorker(pod, false)
+}
+
+// podRemoved is called by the source when the API server has dropped a pod.
+func (k *Kubelet) podRemoved(pod *v1.Pod) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if w := k.workers[pod.UID]; w != nil {
+		w.remove()
+	}
+}
+
+// startWorker is called with mu held.
+func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
+	if k.ctx.Err() != nil {
+		return
+	}
+	w := newWorker(k, pod)
+	w.removed = removed
+	k.workers[pod.UID] = w
+	k.wg.Go(func() {
+		w.run(k.ctx)
+		w.probes.keep(nil)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.workers[pod.UID] == w {
+			delete(k.workers, pod.UID)
+		}
+	})
+}
+
+// deletePod removes a pod's object once nothing of it is left on the node.
+func (k *Kubelet) deletePod(ctx context.Context, ref PodRef) error {
+	zero, uid := int64(0), types.UID(ref.UID)
+	err := k.config.Client.CoreV1().Pods(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &uid},
+	})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("delete the pod: %w", err)
+	}
+	return nil
+}
+
+// workerOf finds a pod by name for the node's server.
+func (k *Kubelet) workerOf(namespace, name, uid string) *worker {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, w := range k.workers {
+		if w.ref.Namespace == namespace && w.ref.Name == name && (uid == "" || w.ref.UID == uid) {
+			return w
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package kubelet
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountTmpfs mounts a memory file system of at most size bytes (0: the kernel's
+// default) unless something is mounted there.
+func mountTmpfs(dir string, size int64) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	mounted, err := isMountPoint(dir)
+	if err != nil || mounted {
+		return err
+	}
+	options := ""
+	if size > 0 {
+		options = fmt.Sprintf("size=%d", size)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		return fmt.Errorf("mount a tmpfs at %s: %w", dir, err)
+	}
+	return nil
+}
+
+// isMountPoint compares the folder's file system with its parent's.
+func isMountPoint(dir string) (bool, error) {
+	var own, parent unix.Stat_t
+	if err := unix.Lstat(dir, &own); err != nil {
+		return false, err
+	}
+	if err := unix.Lstat(filepath.Dir(dir), &parent); err != nil {
+		return false, err
+	}
+	return own.Dev != parent.Dev, nil
+}
+
+// unmountBelow unmounts all that is mounted at dir or below, deepest first.
+func unmountBelow(dir string) error {
+	points, err := mountsBelow(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range points {
+		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", p, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func mountsBelow(dir string) ([]string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		point := unescapeMount.Replace(fields[4])
+		if point == dir || strings.HasPrefix(point, dir+"/") {
+			out = append(out, point)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
+	return out, nil
+}
+
+var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// removeTree unmounts and removes a folder. It removes nothing while something
+// stays mounted below, as that could be somebody's data.
+func removeTree(dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := unmountBelow(dir); err != nil {
+		return err
+	}
+	if left, err := mountsBelow(dir); err != nil || len(left) > 0 {
+		return errors.Join(err, fmt.Errorf("still mounted: %s", strings.Join(left, ", ")))
+	}
+	return os.RemoveAll(dir)
+}

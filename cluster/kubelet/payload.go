@@ -1,0 +1,197 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// file is one file of a volume that the kubelet writes.
+type file struct {
+	data []byte
+	mode int32
+}
+
+// payload is such a volume's content by relative path.
+type payload map[string]file
+
+// payloadContext is what payloads are made from.
+type payloadContext struct {
+	pod           *v1.Pod
+	objects       lookups
+	hostIP, podIP string
+	capacity      v1.ResourceList
+	// token gives a service account token for the pod.
+	token func(ctx context.Context, p *v1.ServiceAccountTokenProjection) (string, error)
+}
+
+const defaultMode int32 = 0o644
+
+// volumePayload gives the content of a volume; ok is false for a volume of
+// another kind.
+func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (out payload, ok bool, err error) {
+	out = payload{}
+	switch {
+	case v.Secret != nil:
+		s := v.Secret
+		err = p.secret(ctx, out, s.SecretName, s.Items, modeOf(s.DefaultMode), isTrue(s.Optional))
+	case v.ConfigMap != nil:
+		c := v.ConfigMap
+		err = p.configMap(ctx, out, c.Name, c.Items, modeOf(c.DefaultMode), isTrue(c.Optional))
+	case v.DownwardAPI != nil:
+		err = p.downward(out, v.DownwardAPI.Items, modeOf(v.DownwardAPI.DefaultMode))
+	case v.Projected != nil:
+		for i := range v.Projected.Sources {
+			if err = p.projected(ctx, out, &v.Projected.Sources[i], modeOf(v.Projected.DefaultMode)); err != nil {
+				break
+			}
+		}
+	default:
+		return nil, false, nil
+	}
+	return out, true, err
+}
+
+func modeOf(m *int32) int32 {
+	if m == nil {
+		return defaultMode
+	}
+	return *m
+}
+
+func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.VolumeProjection, mode int32) error {
+	switch {
+	case s.Secret != nil:
+		return p.secret(ctx, out, s.Secret.Name, s.Secret.Items, mode, isTrue(s.Secret.Optional))
+	case s.ConfigMap != nil:
+		return p.configMap(ctx, out, s.ConfigMap.Name, s.ConfigMap.Items, mode, isTrue(s.ConfigMap.Optional))
+	case s.DownwardAPI != nil:
+		return p.downward(out, s.DownwardAPI.Items, mode)
+	case s.ServiceAccountToken != nil:
+		token, err := p.token(ctx, s.ServiceAccountToken)
+		if err != nil {
+			return fmt.Errorf("failed to fetch token: %w", err)
+		}
+		return out.add(s.ServiceAccountToken.Path, file{[]byte(token), tokenMode(p.pod, mode)})
+	}
+	return fmt.Errorf("a source of the projected volume is of a kind that is not supported; secret, configMap, downwardAPI and serviceAccountToken are")
+}
+
+// tokenMode keeps tokens from other users where the pod says who its users are,
+// as upstream.
+func tokenMode(pod *v1.Pod, mode int32) int32 {
+	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		return 0o600
+	}
+	return mode
+}
+
+func (p *payloadContext) secret(ctx context.Context, out payload, name string, items []v1.KeyToPath, mode int32, optional bool) error {
+	s, err := p.objects.Secret(ctx, p.pod.Namespace, name)
+	if apierrors.IsNotFound(err) && optional {
+		return nil
+	}
+	if err != nil {
+		return missing("secret", name, err)
+	}
+	return out.keys(s.Data, items, mode, optional, "secret "+name)
+}
+
+func (p *payloadContext) configMap(ctx context.Context, out payload, name string, items []v1.KeyToPath, mode int32, optional bool) error {
+	c, err := p.objects.ConfigMap(ctx, p.pod.Namespace, name)
+	if apierrors.IsNotFound(err) && optional {
+		return nil
+	}
+	if err != nil {
+		return missing("configmap", name, err)
+	}
+	data := make(map[string][]byte, len(c.Data)+len(c.BinaryData))
+	for k, v := range c.Data {
+		data[k] = []byte(v)
+	}
+	for k, v := range c.BinaryData {
+		data[k] = v
+	}
+	return out.keys(data, items, mode, optional, "configmap "+name)
+}
+
+// keys adds all keys, or those that items name.
+func (out payload) keys(data map[string][]byte, items []v1.KeyToPath, mode int32, optional bool, of string) error {
+	if len(items) == 0 {
+		for k, v := range data {
+			if err := out.add(k, file{v, mode}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, item := range items {
+		v, ok := data[item.Key]
+		if !ok {
+			if optional {
+				continue
+			}
+			return fmt.Errorf("%s references non-existent key: %s", of, item.Key)
+		}
+		m := mode
+		if item.Mode != nil {
+			m = *item.Mode
+		}
+		if err := out.add(item.Path, file{v, m}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *payloadContext) downward(out payload, items []v1.DownwardAPIVolumeFile, mode int32) error {
+	for _, item := range items {
+		var value string
+		var err error
+		switch {
+		case item.FieldRef != nil:
+			value, err = fieldValue(p.pod, item.FieldRef.FieldPath, p.hostIP, p.podIP)
+		case item.ResourceFieldRef != nil:
+			value, err = resourceValue(p.pod, item.ResourceFieldRef, nil, p.capacity)
+		}
+		if err != nil {
+			return err
+		}
+		m := mode
+		if item.Mode != nil {
+			m = *item.Mode
+		}
+		if err := out.add(item.Path, file{[]byte(value), m}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes only paths that stay inside the volume and do not look like the
+// writer's own files.
+func (out payload) add(name string, f file) error {
+	clean := path.Clean(name)
+	if name == "" || path.IsAbs(name) || clean == ".." || strings.HasPrefix(clean, "../") || strings.HasPrefix(clean, "..") {
+		return fmt.Errorf("invalid path %q in the volume", name)
+	}
+	out[clean] = f
+	return nil
+}
+
+// tokenRequest asks for a token that is bound to the pod.
+func tokenRequest(pod *v1.Pod, p *v1.ServiceAccountTokenProjection) *authenticationv1.TokenRequest {
+	r := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: p.ExpirationSeconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+	}}
+	if p.Audience != "" {
+		r.Spec.Audiences = []string{p.Audience}
+	}
+	return r
+}

@@ -1,0 +1,295 @@
+package kubelet
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Labels of containers beyond those of the runtime.
+const (
+	labelSandbox = "wheelhouse.sandbox" // the sandbox that the container lives in
+	labelHash    = "wheelhouse.hash"    // of what cannot change while it runs
+	labelGrace   = "io.kubernetes.pod.terminationGracePeriod"
+)
+
+// sight is all that a worker sees of its pod at one moment.
+type sight struct {
+	pod        *v1.Pod
+	sandbox    *Container             // the newest one
+	containers map[string][]Container // by name, in order of attempts
+	health     func(id string) health // of a running container
+	backoff    map[string]*backoff    // by container name
+	waiting    map[string]v1.ContainerStateWaiting
+	message    func(Container) string // what a container said as its last word
+	podIP      string
+	hostIP     string
+	final      bool // nothing of the pod will run again
+}
+
+// health is what the probes say about a container.
+type health struct {
+	started bool // no startup probe, or it has succeeded
+	ready   bool
+	failing string // why it must be restarted, if it must
+}
+
+// step is what to do next for a pod.
+type step struct {
+	finished bool // nothing of the pod will run again
+	sandbox  bool // it needs a new sandbox
+	kill     []killing
+	start    []starting
+	waiting  map[string]v1.ContainerStateWaiting // back-offs
+	again    time.Duration                       // look again after this time, if not 0
+}
+
+type killing struct {
+	container Container
+	message   string
+}
+
+type starting struct {
+	container *v1.Container
+	init      bool
+	attempt   int
+}
+
+// seen sorts the runtime's containers by their names.
+func (s *sight) see(all []Container) {
+	s.sandbox, s.containers = nil, map[string][]Container{}
+	for i := range all {
+		if c := all[i]; c.Name != SandboxName {
+			s.containers[c.Name] = append(s.containers[c.Name], c)
+		} else if s.sandbox == nil || c.State == Running || s.sandbox.State != Running {
+			s.sandbox = &all[i]
+		}
+	}
+}
+
+// latest is the newest container of a name.
+func (s *sight) latest(name string) *Container {
+	list := s.containers[name]
+	if len(list) == 0 {
+		return nil
+	}
+	last := &list[len(list)-1]
+	for i := range list {
+		if list[i].Attempt > last.Attempt {
+			last = &list[i]
+		}
+	}
+	return last
+}
+
+// current is the newest container of a name if it lives in the present sandbox.
+func (s *sight) current(name string) *Container {
+	c := s.latest(name)
+	if c == nil || s.sandbox == nil || s.sandbox.State != Running || c.Labels[labelSandbox] != s.sandbox.ID {
+		return nil
+	}
+	return c
+}
+
+// attempt numbers the next container of a name. Where the containers are gone the
+// status still knows the count.
+func (s *sight) attempt(name string) int {
+	if c := s.latest(name); c != nil {
+		if c.State == Created {
+			return c.Attempt
+		}
+		return c.Attempt + 1
+	}
+	if old := statusNamed(&s.pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
+		return int(old.RestartCount) + 1
+	}
+	return 0
+}
+
+// plan decides the next step of a pod that shall run. Killing comes alone: what
+// it leaves behind is looked at again.
+func plan(s *sight, now time.Time) *step {
+	st := &step{waiting: map[string]v1.ContainerStateWaiting{}}
+	st.kill = s.strays()
+	if s.sandbox == nil || s.sandbox.State != Running {
+		if s.over() {
+			st.finished = true
+			return st
+		}
+		st.sandbox = true
+	}
+	if len(st.kill) > 0 {
+		st.sandbox = false
+		return st
+	}
+	initialised, failed := s.planInit(st, now)
+	if failed || initialised && s.planApps(st, now) {
+		st.finished = true
+		for _, list := range s.containers {
+			for _, c := range list {
+				if c.State == Running {
+					st.kill = append(st.kill, killing{container: c})
+				}
+			}
+		}
+	}
+	return st
+}
+
+// strays are running containers whose sandbox is dead or replaced.
+func (s *sight) strays() []killing {
+	var out []killing
+	for _, list := range s.containers {
+		for _, c := range list {
+			dead := s.sandbox == nil || s.sandbox.State != Running || c.Labels[labelSandbox] != s.sandbox.ID
+			if c.State == Running && dead {
+				out = append(out, killing{c, "Pod sandbox changed, it will be killed and re-created."})
+			}
+		}
+	}
+	return out
+}
+
+// over tells of a pod without a sandbox whether it may not be started again:
+// everything has ended for good, or it lost its sandbox and is never restarted.
+func (s *sight) over() bool {
+	if len(s.containers) == 0 {
+		return phaseIsFinal(s.pod.Status.Phase)
+	}
+	if s.pod.Spec.RestartPolicy == v1.RestartPolicyNever {
+		for _, list := range s.containers {
+			for _, c := range list {
+				if c.State == Exited {
+					return true
+				}
+			}
+		}
+	}
+	for i := range s.pod.Spec.Containers {
+		c := s.latest(s.pod.Spec.Containers[i].Name)
+		if c == nil || c.State != Exited || restarts(s.pod, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// planInit brings the init containers forward, one after the other. It tells
+// whether the others may run, and whether the pod has failed for good.
+func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
+	first := 0 // what comes before a container that was started has succeeded
+	for i := range s.pod.Spec.InitContainers {
+		if c := s.current(s.pod.Spec.InitContainers[i].Name); c != nil && c.State != Created {
+			first = i
+		}
+	}
+	appsRun := false
+	for i := range s.pod.Spec.Containers {
+		appsRun = appsRun || s.current(s.pod.Spec.Containers[i].Name) != nil
+	}
+	for i := range s.pod.Spec.InitContainers {
+		spec := &s.pod.Spec.InitContainers[i]
+		c := s.current(spec.Name)
+		if isSidecar(spec) {
+			if !s.planOne(st, spec, true, true, now) && !appsRun {
+				return false, false
+			}
+			continue
+		}
+		if appsRun || i < first {
+			continue
+		}
+		switch {
+		case c == nil || c.State == Created:
+			st.start = append(st.start, starting{spec, true, s.attempt(spec.Name)})
+			return false, false
+		case c.State == Running:
+			return false, false
+		case c.ExitCode == 0:
+		case s.pod.Spec.RestartPolicy == v1.RestartPolicyNever:
+			return false, true
+		default:
+			s.planOne(st, spec, true, true, now)
+			return false, false
+		}
+	}
+	return true, false
+}
+
+// planApps plans the pod's containers; true means all of them have ended for good.
+func (s *sight) planApps(st *step, now time.Time) bool {
+	over := true
+	for i := range s.pod.Spec.Containers {
+		spec := &s.pod.Spec.Containers[i]
+		if c := s.latest(spec.Name); c != nil && c.State == Exited && !restarts(s.pod, c) {
+			continue
+		}
+		over = false
+		s.planOne(st, spec, false, s.pod.Spec.RestartPolicy != v1.RestartPolicyNever, now)
+	}
+	return over
+}
+
+// planOne plans a container that shall run; true means it runs and has started.
+func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time.Time) bool {
+	c := s.latest(spec.Name)
+	switch {
+	case c == nil || c.State == Created:
+		st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
+	case c.State == Running:
+		h := s.health(c.ID)
+		switch hash := containerHash(spec); {
+		case c.Labels[labelHash] != hash && again:
+			st.kill = append(st.kill, killing{*c, fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
+		case h.failing != "":
+			st.kill = append(st.kill, killing{*c, fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing)})
+		}
+		return h.started
+	default:
+		b := s.backoff[spec.Name]
+		if b == nil {
+			b = &backoff{}
+		}
+		wait := b.remaining(c.Finished, now)
+		if wait == 0 {
+			st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
+			break
+		}
+		st.waiting[spec.Name] = v1.ContainerStateWaiting{
+			Reason: "CrashLoopBackOff",
+			Message: fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
+				b.wait, spec.Name, s.pod.Name, s.pod.Namespace, s.pod.UID),
+		}
+		if st.again == 0 || wait < st.again {
+			st.again = wait
+		}
+	}
+	return false
+}
+
+// restarts tells whether the pod's policy has an ended container run again.
+func restarts(pod *v1.Pod, c *Container) bool {
+	switch pod.Spec.RestartPolicy {
+	case v1.RestartPolicyNever:
+		return false
+	case v1.RestartPolicyOnFailure:
+		return c.ExitCode != 0
+	}
+	return true
+}
+
+func isSidecar(c *v1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
+}
+
+// containerHash stands for what may be edited in a pod and takes a new container.
+func containerHash(c *v1.Container) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s\x00%s", c.Name, c.Image)
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
+func phaseIsFinal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }

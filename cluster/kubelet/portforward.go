@@ -1,0 +1,237 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	gwebsocket "github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/portforward"
+	tunnel "k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+)
+
+const (
+	forwardDial = 10 * time.Second
+	forwardIdle = 4 * time.Hour // as upstream's streaming server
+	forwardPair = 30 * time.Second
+)
+
+// servePortForward speaks SPDY, by itself or inside a web socket.
+func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
+	_, pid, err := k.sandboxOf(r)
+	if err != nil {
+		failRequest(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(k.ctx)
+	defer cancel()
+	f := &forwarder{k: k, ctx: ctx, pid: pid, pairs: map[string]*pair{}}
+	conn, err := f.upgrade(w, r)
+	if err != nil {
+		k.log.Debug("port-forward", "error", err)
+		return
+	}
+	defer conn.Close()
+	conn.SetIdleTimeout(forwardIdle)
+	select {
+	case <-conn.CloseChan():
+	case <-ctx.Done():
+	}
+}
+
+// sandboxOf finds the request's pod and the process that holds its network.
+func (k *Kubelet) sandboxOf(r *http.Request) (*worker, int, error) {
+	w := k.workerOf(r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("uid"))
+	if w == nil {
+		return nil, 0, notFound("pod %q not found", r.PathValue("namespace")+"/"+r.PathValue("pod"))
+	}
+	all, err := k.runtime.List(r.Context(), w.ref.UID)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, c := range all {
+		if c.Name == SandboxName && c.State == Running {
+			return w, c.Pid, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("pod %s is not running", w.ref)
+}
+
+// forwarder serves one client, whose connections each are a pair of streams.
+type forwarder struct {
+	k   *Kubelet
+	ctx context.Context
+	pid int
+
+	mu    sync.Mutex
+	pairs map[string]*pair
+}
+
+type pair struct{ data, status httpstream.Stream }
+
+func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.Connection, error) {
+	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		u := gwebsocket.Upgrader{
+			Subprotocols: []string{portforward.WebsocketsSPDYTunnelingPortForwardV1},
+			CheckOrigin:  func(*http.Request) bool { return true }, // callers have shown a certificate
+		}
+		ws, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			return nil, err
+		}
+		if ws.Subprotocol() == "" {
+			ws.Close()
+			return nil, errors.New("no protocol in common")
+		}
+		return spdy.NewServerConnection(tunnel.NewTunnelingConnection("server", ws), f.arrived)
+	}
+	if !httpstream.IsUpgradeRequest(r) || strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		http.Error(w, "port-forward needs SPDY, or SPDY in a web socket ("+portforward.WebsocketsSPDYTunnelingPortForwardV1+")", http.StatusBadRequest)
+		return nil, errors.New("not an upgrade to a known protocol")
+	}
+	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardV1Name}); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return nil, err
+	}
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, f.arrived)
+	if conn == nil {
+		return nil, errors.New("the upgrade has failed")
+	}
+	return conn, nil
+}
+
+// arrived takes a new stream, and forwards once its partner is there too.
+func (f *forwarder) arrived(s httpstream.Stream, replied <-chan struct{}) error {
+	h := s.Headers()
+	port, err := strconv.ParseUint(h.Get(v1.PortHeader), 10, 16)
+	if err != nil || port == 0 {
+		return fmt.Errorf("invalid port %q", h.Get(v1.PortHeader))
+	}
+	kind := h.Get(v1.StreamType)
+	if kind != v1.StreamTypeData && kind != v1.StreamTypeError {
+		return fmt.Errorf("invalid stream type %q", kind)
+	}
+	id := h.Get(v1.PortForwardRequestIDHeader)
+	if id == "" { // old clients: the error stream comes right before its data stream
+		n := int(s.Identifier())
+		if kind == v1.StreamTypeData {
+			n -= 2
+		}
+		id = strconv.Itoa(n)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.pairs[id]
+	if p == nil {
+		p = &pair{}
+		f.pairs[id] = p
+		time.AfterFunc(forwardPair, func() { f.giveUp(id, p) })
+	}
+	if kind == v1.StreamTypeData {
+		p.data = s
+	} else {
+		p.status = s
+	}
+	if p.data != nil && p.status != nil {
+		delete(f.pairs, id)
+		go func() {
+			<-replied
+			f.forward(p, int(port))
+		}()
+	}
+	return nil
+}
+
+// giveUp drops a stream whose partner has not come.
+func (f *forwarder) giveUp(id string, p *pair) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pairs[id] != p {
+		return
+	}
+	delete(f.pairs, id)
+	for _, s := range []httpstream.Stream{p.data, p.status} {
+		if s != nil {
+			_ = s.Reset()
+		}
+	}
+}
+
+// forward copies between a client's stream and a port of the pod.
+func (f *forwarder) forward(p *pair, port int) {
+	defer p.data.Close()
+	defer p.status.Close()
+	conn, err := dialInside(f.pid, port)
+	if err != nil {
+		fmt.Fprintf(p.status, "error forwarding port %d to pod: %v", port, err)
+		return
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(f.ctx, func() { conn.Close() })
+	defer stop()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		_, _ = io.Copy(conn, p.data)
+		if c, ok := conn.(*net.TCPConn); ok {
+			_ = c.CloseWrite()
+		}
+	}()
+	_, _ = io.Copy(p.data, conn) // either side may hang up at any time
+	_ = p.data.Close()
+	conn.Close()
+	<-up
+}
+
+// dialInside connects to a port on the loopback device of a process's network,
+// so that applications bound to localhost are reached as well.
+func dialInside(pid, port int) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	out := make(chan result, 1)
+	go func() {
+		// The thread is never given back: its goroutine ends with it locked, and the
+		// thread with the foreign namespace ends too.
+		runtime.LockOSThread()
+		conn, err := dialFrom(pid, port)
+		out <- result{conn, err}
+	}()
+	r := <-out
+	return r.conn, r.err
+}
+
+func dialFrom(pid, port int) (net.Conn, error) {
+	ns, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the pod's network: %w", err)
+	}
+	defer unix.Close(ns)
+	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter the pod's network: %w", err)
+	}
+	// One literal address: the socket is made by this goroutine, on this thread.
+	d := net.Dialer{Timeout: forwardDial}
+	conn, err := d.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		if conn6, err6 := d.Dial("tcp6", net.JoinHostPort("::1", strconv.Itoa(port))); err6 == nil {
+			return conn6, nil
+		}
+		return nil, err
+	}
+	return conn, nil
+}

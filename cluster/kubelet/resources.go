@@ -1,0 +1,68 @@
+package kubelet
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+const (
+	cfsPeriod = 100_000 // microseconds
+	minQuota  = 1_000
+	minShares = 2
+)
+
+// containerResources are the limits of a container's control group.
+func containerResources(c *v1.Container, pids int64) Resources {
+	r := Resources{Memory: c.Resources.Limits.Memory().Value(), Pids: pids}
+	request := c.Resources.Requests.Cpu()
+	if _, ok := c.Resources.Requests[v1.ResourceCPU]; !ok {
+		request = c.Resources.Limits.Cpu()
+	}
+	r.CPUShares = max(minShares, request.MilliValue()*1024/1000)
+	if limit := c.Resources.Limits.Cpu().MilliValue(); limit > 0 {
+		r.CPUPeriod, r.CPUQuota = cfsPeriod, max(minQuota, limit*cfsPeriod/1000)
+	}
+	return r
+}
+
+// qosClass tells how well a pod said what it needs: Guaranteed where each
+// container's requests equal its limits, BestEffort where nothing is said.
+func qosClass(pod *v1.Pod) v1.PodQOSClass {
+	if pod.Status.QOSClass != "" {
+		return pod.Status.QOSClass
+	}
+	any, guaranteed := false, true
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+				request, limit := list[i].Resources.Requests[name], list[i].Resources.Limits[name]
+				any = any || !request.IsZero() || !limit.IsZero()
+				if limit.IsZero() || !request.IsZero() && request.Cmp(limit) != 0 {
+					guaranteed = false
+				}
+			}
+		}
+	}
+	switch {
+	case !any:
+		return v1.PodQOSBestEffort
+	case guaranteed:
+		return v1.PodQOSGuaranteed
+	}
+	return v1.PodQOSBurstable
+}
+
+// oomScoreAdj makes the kernel kill first what asked for least.
+func oomScoreAdj(pod *v1.Pod, c *v1.Container, memory *resource.Quantity) int {
+	switch qosClass(pod) {
+	case v1.PodQOSGuaranteed:
+		return -997
+	case v1.PodQOSBestEffort:
+		return 1000
+	}
+	if memory.IsZero() {
+		return 999
+	}
+	adj := 1000 - 1000*c.Resources.Requests.Memory().Value()/memory.Value()
+	return int(min(max(adj, 3), 999))
+}

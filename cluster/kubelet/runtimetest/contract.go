@@ -1,0 +1,126 @@
+package runtimetest
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// Contract checks what a kubelet relies on. The runtime must have the image,
+// whose commands echo, cat, false and sleep work, and nothing of the pod.
+func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	must := func(doing string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", doing, err)
+		}
+	}
+
+	events := make(chan kubelet.Event, 100)
+	watchCtx, stopWatch := context.WithCancel(ctx)
+	watchDone := make(chan error, 1)
+	go func() { watchDone <- rt.Watch(watchCtx, func(e kubelet.Event) { events <- e }) }()
+	if e := <-events; e != (kubelet.Event{}) {
+		t.Errorf("first event %+v, want the empty one", e)
+	}
+	heard := func(id string) {
+		t.Helper()
+		for {
+			select {
+			case e := <-events:
+				if e.ContainerID == id && e.PodUID == pod.UID {
+					return
+				}
+			case <-ctx.Done():
+				t.Fatalf("no event about container %s", id)
+			}
+		}
+	}
+
+	sandbox, err := rt.Create(ctx, &kubelet.Spec{Pod: pod, Name: kubelet.SandboxName, Hostname: "contract"})
+	must("create the sandbox", err)
+	defer rt.Remove(context.Background(), sandbox)
+	must("start the sandbox", rt.Start(ctx, sandbox))
+	heard(sandbox)
+
+	spec := &kubelet.Spec{
+		Pod: pod, Name: "main", Attempt: 3, Image: image, Sandbox: sandbox, Labels: map[string]string{"x": "y"},
+		Entrypoint: []string{"sleep"}, Cmd: []string{"300"},
+	}
+	main, err := rt.Create(ctx, spec)
+	must("create", err)
+	if c, err := rt.Inspect(ctx, main); err != nil || c.State != kubelet.Created {
+		t.Errorf("after create: %+v, %v", c, err)
+	}
+	again, err := rt.Create(ctx, spec)
+	must("create over what an earlier kubelet left", err)
+	main = again
+	defer rt.Remove(context.Background(), main)
+	must("start", rt.Start(ctx, main))
+	heard(main)
+	c, err := rt.Inspect(ctx, main)
+	must("inspect", err)
+	if c.State != kubelet.Running || c.Pid == 0 || c.StartedAt.IsZero() || c.Name != "main" || c.Attempt != 3 || c.Pod != pod || c.Labels["x"] != "y" {
+		t.Errorf("running container: %+v", c)
+	}
+	list, err := rt.List(ctx, pod.UID)
+	must("list", err)
+	if len(list) != 2 || list[0].ID != sandbox || list[1].ID != main {
+		t.Errorf("list: %+v, want the sandbox and the container", list)
+	}
+	if _, err := rt.Stats(ctx, main); err != nil {
+		t.Errorf("stats: %v", err)
+	}
+
+	var out bytes.Buffer
+	code, err := rt.Exec(ctx, main, []string{"echo", "a", "b"}, kubelet.IO{Stdout: &out})
+	if err != nil || code != 0 || out.String() != "a b\n" {
+		t.Errorf("exec echo: %d %q %v", code, out.String(), err)
+	}
+	out.Reset()
+	code, err = rt.Exec(ctx, main, []string{"cat"}, kubelet.IO{Stdin: strings.NewReader("hello"), Stdout: &out})
+	if err != nil || code != 0 || out.String() != "hello" {
+		t.Errorf("exec cat: %d %q %v", code, out.String(), err)
+	}
+	if code, err = rt.Exec(ctx, main, []string{"false"}, kubelet.IO{Stdout: &out}); err != nil || code != 1 {
+		t.Errorf("exec false: %d %v, want 1", code, err)
+	}
+
+	must("stop", rt.Stop(ctx, main, 0))
+	must("stop what has ended", rt.Stop(ctx, main, 0))
+	heard(main)
+	if c, err = rt.Inspect(ctx, main); err != nil || c.State != kubelet.Exited || c.ExitCode == 0 || c.Finished.Before(c.StartedAt) {
+		t.Errorf("stopped container: %+v, %v", c, err)
+	}
+	printer, err := rt.Create(ctx, &kubelet.Spec{Pod: pod, Name: "print", Image: image, Sandbox: sandbox, Entrypoint: []string{"echo", "last", "words"}})
+	must("create", err)
+	defer rt.Remove(context.Background(), printer)
+	must("start", rt.Start(ctx, printer))
+	must("stop", rt.Stop(ctx, printer, time.Second))
+	out.Reset()
+	if err := rt.Logs(ctx, printer, kubelet.LogOptions{Tail: -1, Follow: true}, &out, &out); err != nil || out.String() != "last words\n" {
+		t.Errorf("logs: %q %v", out.String(), err)
+	}
+
+	for range 2 {
+		must("remove", rt.Remove(ctx, main))
+	}
+	if _, err := rt.Inspect(ctx, main); !kubelet.IsNotFound(err) {
+		t.Errorf("inspect what is removed: %v, want not found", err)
+	}
+	must("stop what is removed", rt.Stop(ctx, main, 0))
+	if _, err := rt.Image(ctx, image); err != nil {
+		t.Errorf("image: %v", err)
+	}
+	if _, err := rt.Image(ctx, "wheelhouse/no-such-image:1"); !kubelet.IsNotFound(err) {
+		t.Errorf("image that is not there: %v, want not found", err)
+	}
+	stopWatch()
+	<-watchDone
+}

@@ -1,0 +1,12 @@
+package runtimetest_test
+
+import (
+	"testing"
+
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/runtimetest"
+)
+
+func TestFakeContract(t *testing.T) {
+	runtimetest.Contract(t, runtimetest.New("img:1"), "img:1", kubelet.PodRef{Namespace: "default", Name: "contract", UID: "u1"})
+}

@@ -1,0 +1,165 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// arriving is a sandbox that has been created and is being started.
+type arriving struct {
+	done chan struct{} // closed when it is up or has failed
+	err  error
+}
+
+func (a *arriving) wait() error {
+	<-a.done
+	return a.err
+}
+
+// createSandbox makes a new sandbox and starts it in the background: meanwhile
+// volumes, images and the first container are prepared. The old sandboxes and
+// the address are given up first.
+func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, error) {
+	if pod.Spec.HostNetwork && !w.k.ownNetwork() {
+		return nil, errors.New("hostNetwork is not possible on this node: it is a network namespace of its own, " +
+			"and Docker starts containers only in the machine's; run the pod without hostNetwork, or on a node that is a machine")
+	}
+	attempt := 0
+	if w.sight.sandbox != nil {
+		attempt = w.sight.sandbox.Attempt + 1
+		if err := w.dropSandboxes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	spec := &Spec{
+		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostnameOf(pod),
+		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
+		CgroupParent: w.cgroup(), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
+		HostNetwork: pod.Spec.HostNetwork, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+	}
+	if pod.Spec.HostNetwork {
+		spec.Hostname = ""
+	}
+	if sc := pod.Spec.SecurityContext; sc != nil {
+		spec.Sysctls = map[string]string{}
+		for _, s := range sc.Sysctls {
+			spec.Sysctls[s.Name] = s.Value
+		}
+	}
+	id, err := w.k.runtime.Create(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	// It counts as running from here: whoever needs it waits for the arrival.
+	w.sight.sandbox = &Container{ID: id, Name: SandboxName, Pod: w.ref, Attempt: attempt, State: Running}
+	a := &arriving{done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.err = w.startSandbox(ctx, pod, id)
+	}()
+	return a, nil
+}
+
+func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error {
+	if err := w.k.runtime.Start(ctx, id); err != nil {
+		return err
+	}
+	c, err := w.k.runtime.Inspect(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.State != Running {
+		return fmt.Errorf("the sandbox ended with exit code %d", c.ExitCode)
+	}
+	return w.attach(ctx, pod, c.Pid, netip.Addr{})
+}
+
+// attach gives the sandbox its address and writes the files that name it.
+func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr) error {
+	var err error
+	if pod.Spec.HostNetwork {
+		ip = w.k.config.NodeIP
+	} else if ip, err = w.k.config.Network.Attach(ctx, w.ref.UID, pid, ip); err != nil {
+		return fmt.Errorf("set up the network: %w", err)
+	}
+	w.setIP(ip)
+	if err := os.MkdirAll(filepath.Join(w.dir, "etc"), 0o755); err != nil {
+		return err
+	}
+	dns := dnsFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
+	for name, content := range map[string]string{
+		"ip": ip.String(), "hosts": hostsFile(pod, ip.String(), w.k.config.ClusterDomain), "resolv.conf": dns.String(),
+	} {
+		if err := writeShared(w.file(name), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeShared writes a file in place, so that containers that have it mounted see
+// the new content.
+func writeShared(path, content string) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == content {
+		return nil
+	}
+	return os.WriteFile(path, []byte(content), 0o644)
+}
+
+// adoptSandbox takes over a sandbox that an earlier kubelet has started.
+func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
+	text, _ := os.ReadFile(w.file("ip"))
+	ip, err := netip.ParseAddr(strings.TrimSpace(string(text)))
+	if err != nil {
+		ip, _ = netip.ParseAddr(pod.Status.PodIP) // the zero address if there is none
+	}
+	if err := w.attach(ctx, pod, w.sight.sandbox.Pid, ip); err != nil {
+		return fmt.Errorf("adopt the sandbox: %w", err)
+	}
+	return nil
+}
+
+// dropSandboxes removes all of the pod's sandboxes and gives the address back.
+func (w *worker) dropSandboxes(ctx context.Context) error {
+	all, err := w.k.runtime.List(ctx, w.ref.UID)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Name != SandboxName {
+			continue
+		}
+		if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	return w.detach(ctx)
+}
+
+func (w *worker) detach(ctx context.Context) error {
+	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
+		return fmt.Errorf("give the pod's address back: %w", err)
+	}
+	w.setIP(netip.Addr{})
+	return nil
+}
+
+// cgroup is the parent of the control groups of the pod's containers.
+func (w *worker) cgroup() string {
+	return filepath.Join("/wheelhouse", w.k.config.Cluster, w.k.config.NodeName, "pod"+w.ref.UID)
+}
+
+// file is one of the pod's files in /etc, or beside them.
+func (w *worker) file(name string) string { return filepath.Join(w.dir, "etc", name) }
+
+func (w *worker) messagePath(container string, attempt int) string {
+	return filepath.Join(w.dir, "containers", container, strconv.Itoa(attempt))
+}

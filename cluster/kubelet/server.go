@@ -1,0 +1,197 @@
+package kubelet
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// mastersGroup may do everything everywhere.
+const mastersGroup = "system:masters"
+
+// server is the node's HTTPS server, which the API server calls.
+type server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// listen opens the port; nil without a certificate.
+func (k *Kubelet) listen() (*server, error) {
+	if k.config.Serving == nil || k.config.ClientCAs == nil {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", k.config.Listen)
+	if err != nil {
+		return nil, err
+	}
+	return &server{
+		listener: tls.NewListener(l, &tls.Config{
+			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*k.config.Serving},
+			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: k.config.ClientCAs,
+			NextProtos: []string{"http/1.1"}, // streams take over the connection
+		}),
+		http: &http.Server{
+			Handler: k.handler(), ReadHeaderTimeout: 30 * time.Second,
+			ErrorLog: slog.NewLogLogger(k.log.Handler(), slog.LevelDebug),
+		},
+	}, nil
+}
+
+// port is the one that the node reports.
+func (k *Kubelet) port() int32 {
+	_, port, err := net.SplitHostPort(k.config.Listen)
+	n, errPort := strconv.Atoi(port)
+	if err != nil || errPort != nil {
+		return 10250
+	}
+	return int32(n)
+}
+
+func (s *server) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.http.Close() })
+	defer stop()
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// handler routes the server's paths. Only the health check is for everybody.
+func (k *Kubelet) handler() http.Handler {
+	private := http.NewServeMux()
+	private.HandleFunc("GET /pods", k.servePods)
+	private.HandleFunc("GET /stats/summary", k.serveSummary)
+	private.HandleFunc("GET /metrics/resource", k.serveResourceMetrics)
+	private.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", k.serveLogs)
+	for _, pod := range []string{"{namespace}/{pod}", "{namespace}/{pod}/{uid}"} {
+		private.HandleFunc("/exec/"+pod+"/{container}", k.serveExec)
+		private.HandleFunc("/attach/"+pod+"/{container}", k.serveAttach)
+		private.HandleFunc("/portForward/"+pod, k.servePortForward)
+	}
+	public := http.NewServeMux()
+	public.HandleFunc("GET /healthz", k.serveHealth)
+	public.Handle("/", k.authenticated(private))
+	return public
+}
+
+// authenticated lets pass who has a certificate of the cluster that names the API
+// server or a master.
+func (k *Kubelet) authenticated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		who := r.TLS.VerifiedChains[0][0].Subject
+		if !slices.Contains(who.Organization, mastersGroup) && !slices.Contains(k.config.AllowedUsers, who.CommonName) {
+			http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, resource=nodes, subresource=proxy)", who.CommonName, r.Method), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (k *Kubelet) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	k.mu.Lock()
+	err := k.health
+	k.mu.Unlock()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprint(w, "ok")
+}
+
+func (k *Kubelet) servePods(w http.ResponseWriter, _ *http.Request) {
+	list := v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
+	k.mu.Lock()
+	for _, worker := range k.workers {
+		worker.mu.Lock()
+		list.Items = append(list.Items, *worker.pod)
+		worker.mu.Unlock()
+	}
+	k.mu.Unlock()
+	writeJSON(w, list)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // fails only if the caller is gone
+}
+
+// httpError is an error with the status that it is answered by.
+type httpError struct {
+	code int
+	error
+}
+
+func failRequest(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
+	var known *httpError
+	switch {
+	case errors.As(err, &known):
+		code = known.code
+	case IsNotFound(err):
+		code = http.StatusNotFound
+	}
+	http.Error(w, err.Error(), code)
+}
+
+func notFound(format string, args ...any) error {
+	return &httpError{http.StatusNotFound, fmt.Errorf(format, args...)}
+}
+
+func badRequest(format string, args ...any) error {
+	return &httpError{http.StatusBadRequest, fmt.Errorf(format, args...)}
+}
+
+// containers finds the containers of a name in the request's pod, newest first.
+func (k *Kubelet) containers(r *http.Request) (*worker, []Container, error) {
+	w := k.workerOf(r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("uid"))
+	if w == nil {
+		return nil, nil, notFound("pod %q not found", r.PathValue("namespace")+"/"+r.PathValue("pod"))
+	}
+	all, err := k.runtime.List(r.Context(), w.ref.UID)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := r.PathValue("container")
+	var out []Container
+	for _, c := range all {
+		if c.Name == name && c.State != Created {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b Container) int { return b.Attempt - a.Attempt })
+	return w, out, nil
+}
+
+// running finds the request's container, which must be running.
+func (k *Kubelet) running(r *http.Request) (Container, error) {
+	w, list, err := k.containers(r)
+	if err != nil {
+		return Container{}, err
+	}
+	w.mu.Lock()
+	known := containerNamed(w.pod, r.PathValue("container")) != nil
+	w.mu.Unlock()
+	switch {
+	case !known:
+		return Container{}, notFound("container %s is not valid for pod %s", r.PathValue("container"), w.ref.Name)
+	case len(list) == 0 || list[0].State != Running:
+		return Container{}, &httpError{http.StatusInternalServerError, fmt.Errorf("container not found (%q)", r.PathValue("container"))}
+	}
+	return list[0], nil
+}

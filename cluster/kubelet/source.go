@@ -1,0 +1,99 @@
+package kubelet
+
+import (
+	"context"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// source follows the API server: the node's pods, and all services for the
+// variables that describe them.
+type source struct {
+	k        *Kubelet
+	pods     cache.SharedIndexInformer
+	services informers.SharedInformerFactory
+	lister   listers.ServiceLister
+}
+
+func newSource(client kubernetes.Interface, node string, k *Kubelet) *source {
+	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
+	}))
+	all := informers.NewSharedInformerFactory(client, 0)
+	return &source{
+		k: k, pods: pods.Core().V1().Pods().Informer(),
+		services: all, lister: all.Core().V1().Services().Lister(),
+	}
+}
+
+// run feeds the kubelet. Pods are started only once the services are known, or
+// their environment would lack them.
+func (s *source) run(ctx context.Context) {
+	s.services.Core().V1().Services().Informer()
+	s.services.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), s.services.Core().V1().Services().Informer().HasSynced) {
+		return
+	}
+	_, err := s.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.k.podChanged(o.(*v1.Pod)) },
+		UpdateFunc: func(_, o any) { s.k.podChanged(o.(*v1.Pod)) },
+		DeleteFunc: func(o any) {
+			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = gone.Obj
+			}
+			if pod, ok := o.(*v1.Pod); ok {
+				s.k.podRemoved(pod)
+			}
+		},
+	})
+	if err != nil {
+		s.k.log.Error("follow the node's pods", "error", err)
+		return
+	}
+	s.pods.RunWithContext(ctx)
+}
+
+func (s *source) synced() bool { return s.pods.HasSynced() }
+
+// has tells whether the API server has a pod of that uid on this node.
+func (s *source) has(uid string) bool {
+	for _, o := range s.pods.GetStore().List() {
+		if pod, ok := o.(*v1.Pod); ok && string(pod.UID) == uid {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *source) allServices() []*v1.Service {
+	all, err := s.lister.List(labels.Everything())
+	if err != nil { // a cache's lister does not fail
+		return nil
+	}
+	return all
+}
+
+// apiObjects are the lookups at the API server.
+type apiObjects struct{ client kubernetes.Interface }
+
+const lookupTimeout = 10 * time.Second
+
+func (a apiObjects) ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+func (a apiObjects) Secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+}

@@ -1,0 +1,221 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// containerSpec says a container of the pod in the runtime's words.
+func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, image Image) (*Spec, error) {
+	c := st.container
+	env, lookup, err := environment(ctx, &envContext{
+		pod: pod, container: c, objects: w.k.objects,
+		services: visibleServices(w.k.services(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
+		hostIP:   w.k.config.NodeIP.String(), podIP: w.podIP(), capacity: w.k.capacity,
+	})
+	if err != nil {
+		return nil, &waitingError{"CreateContainerConfigError", err}
+	}
+	mounts, err := w.mounts(pod, c, st.attempt, lookup)
+	if err != nil {
+		return nil, &waitingError{"CreateContainerConfigError", err}
+	}
+	s := &Spec{
+		Pod: w.ref, Name: c.Name, Attempt: st.attempt, Image: c.Image,
+		Labels: map[string]string{
+			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(graceOf(pod), 10),
+		},
+		Entrypoint: expandAll(c.Command, lookup), Cmd: expandAll(c.Args, lookup), Env: env,
+		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
+		Mounts: mounts, CgroupParent: w.cgroup(), Resources: containerResources(c, w.k.config.PodPids),
+		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),
+		Sandbox:     w.sight.sandbox.ID, SharePID: isTrue(pod.Spec.ShareProcessNamespace),
+		HostNetwork: pod.Spec.HostNetwork, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+	}
+	// As Docker: a command of the pod's own hides the image's arguments too.
+	if s.Entrypoint != nil && s.Cmd == nil {
+		s.Cmd = []string{}
+	}
+	if err := secure(s, pod, c, image, w.k.config.RootDir); err != nil {
+		return nil, &waitingError{"CreateContainerConfigError", err}
+	}
+	return s, nil
+}
+
+func graceOf(pod *v1.Pod) int64 {
+	if pod.DeletionGracePeriodSeconds != nil {
+		return *pod.DeletionGracePeriodSeconds
+	}
+	if pod.Spec.TerminationGracePeriodSeconds != nil {
+		return *pod.Spec.TerminationGracePeriodSeconds
+	}
+	return 30
+}
+
+// secure applies the security contexts, the container's before the pod's.
+func secure(s *Spec, pod *v1.Pod, c *v1.Container, image Image, root string) error {
+	psc, sc := pod.Spec.SecurityContext, c.SecurityContext
+	if psc == nil {
+		psc = &v1.PodSecurityContext{}
+	}
+	if sc == nil {
+		sc = &v1.SecurityContext{}
+	}
+	if err := secureUser(s, psc, sc, image); err != nil {
+		return err
+	}
+	for _, g := range psc.SupplementalGroups {
+		s.Groups = append(s.Groups, strconv.FormatInt(g, 10))
+	}
+	if psc.FSGroup != nil {
+		s.Groups = append(s.Groups, strconv.FormatInt(*psc.FSGroup, 10))
+	}
+	if sc.Capabilities != nil {
+		for _, a := range sc.Capabilities.Add {
+			s.CapAdd = append(s.CapAdd, string(a))
+		}
+		for _, d := range sc.Capabilities.Drop {
+			s.CapDrop = append(s.CapDrop, string(d))
+		}
+	}
+	s.Privileged, s.ReadOnlyRoot = isTrue(sc.Privileged), isTrue(sc.ReadOnlyRootFilesystem)
+	s.NoNewPrivileges = sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation
+	s.UnmaskedProc = sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount
+	profile := sc.SeccompProfile
+	if profile == nil {
+		profile = psc.SeccompProfile
+	}
+	return seccomp(s, profile, root)
+}
+
+func seccomp(s *Spec, profile *v1.SeccompProfile, root string) error {
+	if profile == nil {
+		return nil
+	}
+	switch profile.Type {
+	case v1.SeccompProfileTypeUnconfined:
+		s.Seccomp = "unconfined"
+	case v1.SeccompProfileTypeLocalhost:
+		if profile.LocalhostProfile == nil {
+			return errors.New("seccomp: localhostProfile must be set if the type is Localhost")
+		}
+		data, err := fs.ReadFile(os.DirFS(filepath.Join(root, "seccomp")), *profile.LocalhostProfile)
+		if err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
+		s.Seccomp = string(data)
+	}
+	return nil
+}
+
+func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, image Image) error {
+	user, group, nonRoot := sc.RunAsUser, sc.RunAsGroup, sc.RunAsNonRoot
+	if user == nil {
+		user = psc.RunAsUser
+	}
+	if group == nil {
+		group = psc.RunAsGroup
+	}
+	if nonRoot == nil {
+		nonRoot = psc.RunAsNonRoot
+	}
+	imageUser, _, _ := strings.Cut(image.User, ":")
+	if isTrue(nonRoot) {
+		id, err := strconv.ParseInt(orElse(imageUser, "0"), 10, 64)
+		switch {
+		case user != nil && *user == 0:
+			return errors.New("container's runAsUser breaks non-root policy")
+		case user == nil && err != nil:
+			return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root", imageUser)
+		case user == nil && id == 0:
+			return errors.New("container has runAsNonRoot and image will run as root")
+		}
+	}
+	if user != nil {
+		s.User = strconv.FormatInt(*user, 10)
+	}
+	if group != nil {
+		s.User = orElse(s.User, orElse(imageUser, "0")) + ":" + strconv.FormatInt(*group, 10)
+	}
+	return nil
+}
+
+// mounts are the container's volumes and the files that the kubelet gives it.
+func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]Mount, error) {
+	var out []Mount
+	taken := map[string]bool{}
+	for _, m := range c.VolumeMounts {
+		v, ok := w.volumes.paths[m.Name]
+		if !ok {
+			return nil, fmt.Errorf("volume %q is not ready", m.Name)
+		}
+		source := v.path
+		sub := m.SubPath
+		if m.SubPathExpr != "" {
+			sub = expand(m.SubPathExpr, lookup)
+		}
+		if sub != "" {
+			var err error
+			if source, err = subPath(v.path, sub, v.readOnly); err != nil {
+				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
+			}
+		}
+		mount := Mount{Source: source, Target: m.MountPath, ReadOnly: m.ReadOnly || v.readOnly}
+		if p := m.MountPropagation; p != nil {
+			mount.Propagation = map[v1.MountPropagationMode]string{
+				v1.MountPropagationHostToContainer: "rslave", v1.MountPropagationBidirectional: "rshared",
+			}[*p]
+		}
+		taken[filepath.Clean(m.MountPath)] = true
+		out = append(out, mount)
+	}
+	if !taken["/etc/hosts"] && !pod.Spec.HostNetwork {
+		out = append(out, Mount{Source: w.file("hosts"), Target: "/etc/hosts"})
+	}
+	if !taken["/etc/resolv.conf"] {
+		out = append(out, Mount{Source: w.file("resolv.conf"), Target: "/etc/resolv.conf"})
+	}
+	if c.TerminationMessagePath != "" {
+		path := w.messagePath(c.Name, attempt)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			return nil, err
+		}
+		if err := os.Chmod(path, 0o666); err != nil { // any user may write its last word
+			return nil, err
+		}
+		out = append(out, Mount{Source: path, Target: c.TerminationMessagePath})
+	}
+	return out, nil
+}
+
+// subPath is a path in a volume, made if it is missing. os.Root keeps links from
+// leading out of the volume.
+func subPath(dir, sub string, readOnly bool) (string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
+		if err := root.MkdirAll(sub, 0o755); err != nil {
+			return "", err
+		}
+	}
+	f, err := root.Open(sub)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+}

@@ -1,0 +1,198 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// pullBackoff keeps a container's failed pulls apart.
+type pullBackoff struct {
+	wait  time.Duration
+	until time.Time
+	err   error
+}
+
+// startContainers starts containers in order. One that cannot be started holds
+// up only itself; an init container is alone in the list.
+func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starting, coming *arriving) error {
+	var errs []error
+	for _, st := range list {
+		err := w.startContainer(ctx, pod, st, coming)
+		if err == nil {
+			delete(w.sight.waiting, st.container.Name)
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, err)
+		var waiting *waitingError
+		if !errors.As(err, &waiting) {
+			continue
+		}
+		w.sight.waiting[st.container.Name] = v1.ContainerStateWaiting{Reason: waiting.reason, Message: waiting.Error()}
+		if waiting.reason == "CreateContainerConfigError" || waiting.reason == "CreateContainerError" {
+			w.containerEvent(st.container, v1.EventTypeWarning, "Failed", "Error: "+waiting.Error())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// startContainer takes one container from its image to its postStart hook.
+func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, coming *arriving) error {
+	c := st.container
+	image, err := w.image(ctx, pod, c)
+	if err != nil {
+		return err
+	}
+	last := w.sight.latest(c.Name)
+	spec, err := w.containerSpec(ctx, pod, st, image)
+	if err != nil {
+		return err
+	}
+	id, err := w.k.runtime.Create(ctx, spec)
+	if err != nil {
+		return &waitingError{"CreateContainerError", err}
+	}
+	w.containerEvent(c, v1.EventTypeNormal, "Created", "Created container: "+c.Name)
+	if coming != nil {
+		if err := coming.wait(); err != nil {
+			return err
+		}
+	}
+	if last != nil && last.State == Exited {
+		b := w.sight.backoff[c.Name]
+		if b == nil {
+			b = &backoff{}
+			w.sight.backoff[c.Name] = b
+		}
+		b.restarted(last.Finished, time.Now())
+	}
+	startErr := w.k.runtime.Start(ctx, id)
+	if startErr != nil {
+		w.containerEvent(c, v1.EventTypeWarning, "Failed", "Error: failed to start container "+c.Name+": "+startErr.Error())
+	}
+	seen, err := w.k.runtime.Inspect(ctx, id)
+	if err != nil {
+		return errors.Join(startErr, err)
+	}
+	if seen.State == Created { // the start did not even leave a trace
+		return errors.Join(startErr, w.k.runtime.Remove(ctx, id))
+	}
+	w.prune(ctx, c.Name, st.attempt)
+	w.sight.containers[c.Name] = append(w.sight.containers[c.Name], seen)
+	if startErr != nil {
+		w.messages[id] = startErr.Error()
+		w.touch()
+		return nil // it has ended at once: the plan backs off
+	}
+	w.containerEvent(c, v1.EventTypeNormal, "Started", "Started container "+c.Name)
+	return w.postStart(ctx, pod, c, seen)
+}
+
+// image has the container's image on the machine. Failed pulls back off.
+func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image, error) {
+	event := func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) }
+	p := w.pulls[c.Name]
+	if p != nil && time.Now().Before(p.until) {
+		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
+		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
+		return Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: %w", c.Image, p.err)}
+	}
+	auth, err := w.registryAuth(ctx, pod, c.Image)
+	if err != nil {
+		return Image{}, err
+	}
+	image, err := w.k.puller.ensure(ctx, c, auth, event)
+	if err == nil {
+		delete(w.pulls, c.Name)
+		return image, nil
+	}
+	if p == nil {
+		p = &pullBackoff{}
+		w.pulls[c.Name] = p
+	}
+	p.wait = min(max(2*p.wait, backoffFirst), backoffMax)
+	p.until, p.err = time.Now().Add(p.wait), err
+	return Image{}, err
+}
+
+// prune removes the containers before the last dead one, which keeps the log for
+// `logs --previous`.
+func (w *worker) prune(ctx context.Context, name string, attempt int) {
+	var keep []Container
+	for _, c := range w.sight.containers[name] {
+		if c.Attempt >= attempt-1 && c.Attempt != attempt {
+			keep = append(keep, c)
+			continue
+		}
+		if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
+			w.log.Warn("remove a dead container", "container", c.ID, "error", err)
+		}
+		delete(w.messages, c.ID)
+		_ = os.Remove(w.messagePath(name, c.Attempt))
+	}
+	w.sight.containers[name] = keep
+}
+
+// postStart runs the container's hook; where it fails the container is killed.
+func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, seen Container) error {
+	if c.Lifecycle == nil || c.Lifecycle.PostStart == nil {
+		return nil
+	}
+	w.hooked[seen.ID] = true
+	w.watchHealth(pod)
+	w.report(pod)
+	err := runHook(ctx, w.k.runtime, c.Lifecycle.PostStart, target{seen.ID, c, w.podIP()})
+	delete(w.hooked, seen.ID)
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.containerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
+	err = w.kill(ctx, pod, killing{seen, "FailedPostStartHook"}, graceOf(pod))
+	w.touch()
+	return err
+}
+
+// runHook runs a lifecycle handler to its end.
+func runHook(ctx context.Context, rt Streams, h *v1.LifecycleHandler, t target) error {
+	switch {
+	case h.Exec != nil:
+		out := &limitedBuffer{limit: probeOutputLimit}
+		code, err := rt.Exec(ctx, t.id, h.Exec.Command, IO{Stdout: out, Stderr: out})
+		if err == nil && code != 0 {
+			err = fmt.Errorf("command %q exited with %d: %s", h.Exec.Command, code, out.String())
+		}
+		return err
+	case h.HTTPGet != nil:
+		r, err := httpRequest(ctx, h.HTTPGet, t, "kube-lifecycle/1.36")
+		if err != nil {
+			return err
+		}
+		res, err := probeClient(r.Host).Do(r)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, probeOutputLimit))
+		if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusBadRequest {
+			return fmt.Errorf("GET %s: status code %d", r.URL, res.StatusCode)
+		}
+		return nil
+	case h.Sleep != nil:
+		select {
+		case <-time.After(time.Duration(h.Sleep.Seconds) * time.Second):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return errors.New("the hook names no action that is supported: exec, httpGet or sleep")
+}

@@ -1,0 +1,210 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// sync brings a pod that shall run one step nearer to its spec.
+func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
+	if s := w.sight.sandbox; s != nil && s.State == Running && w.adopted != s.ID {
+		if err := w.adoptSandbox(ctx, pod); err != nil {
+			return 0, err
+		}
+		w.adopted = s.ID
+	}
+	w.watchHealth(pod)
+	next := plan(&w.sight, time.Now())
+	w.keepWaiting(next)
+	w.report(pod)
+
+	if len(next.kill) > 0 {
+		err := w.killAll(ctx, pod, next.kill)
+		w.touch()
+		return 0, err
+	}
+	if next.finished {
+		w.finished = true
+		w.report(pod)
+		w.poke()
+		return 0, nil
+	}
+	refresh, err := w.start(ctx, pod, next)
+	w.watchHealth(pod)
+	w.report(pod)
+	return soonest(next.again, refresh), err
+}
+
+// soonest is the smaller of the times that are not zero.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// keepWaiting takes over the plan's back-offs, and keeps what an attempt to start
+// has left until the container runs.
+func (w *worker) keepWaiting(next *step) {
+	for name, state := range w.sight.waiting {
+		if c := w.sight.latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == Running {
+			delete(w.sight.waiting, name)
+		}
+	}
+	for name, state := range next.waiting {
+		if c := w.sight.latest(name); c != nil {
+			w.containerEvent(containerNamed(w.sight.pod, name), v1.EventTypeWarning, "BackOff",
+				fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", name, w.ref.Name, w.ref.Namespace, w.ref.UID))
+		}
+		w.sight.waiting[name] = state
+	}
+}
+
+// watchHealth has the probes follow the containers that run.
+func (w *worker) watchHealth(pod *v1.Pod) {
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if c := w.sight.current(list[i].Name); c != nil && c.State == Running {
+				w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, statusNamed(&pod.Status, c.Name))
+			}
+		}
+	}
+}
+
+// start prepares volumes and sandbox side by side, and starts what the plan says.
+// It tells when the volumes are to be looked at again.
+func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Duration, error) {
+	if len(next.start) == 0 && !next.sandbox {
+		return w.refreshVolumes(ctx, pod)
+	}
+	if err := os.MkdirAll(w.dir, 0o750); err != nil {
+		return 0, err
+	}
+	var wg sync.WaitGroup
+	var volumeErr error
+	w.podSeen, w.refreshed = pod, time.Now()
+	needsIP := usesPodIP(pod)
+	prepare := func() { volumeErr = w.volumes.ensure(ctx, pod, w.podIP()) }
+	if !needsIP {
+		wg.Go(prepare)
+	}
+	var coming *arriving
+	var err error
+	if next.sandbox {
+		coming, err = w.createSandbox(ctx, pod)
+	}
+	if err == nil && coming != nil && needsIP {
+		err = coming.wait()
+	}
+	if needsIP && err == nil {
+		prepare()
+	}
+	wg.Wait()
+	if err == nil && volumeErr == nil {
+		err = w.startContainers(ctx, pod, next.start, coming)
+	}
+	if coming != nil {
+		if failed := coming.wait(); failed != nil {
+			err = errors.Join(&sandboxError{failed}, err)
+		} else {
+			w.adopted = w.sight.sandbox.ID
+		}
+	} else if next.sandbox && err != nil {
+		err = &sandboxError{err}
+	}
+	return w.startErrors(ctx, pod, volumeErr, err)
+}
+
+// sandboxError is an error of the sandbox rather than of one container.
+type sandboxError struct{ error }
+
+func (e *sandboxError) Unwrap() error { return e.error }
+
+// startErrors tells about what went wrong by events, and says when to go on.
+func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err error) (time.Duration, error) {
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	if volumeErr != nil {
+		w.podEvent(v1.EventTypeWarning, "FailedMount", volumeErr.Error())
+	}
+	var sandbox *sandboxError
+	if errors.As(err, &sandbox) {
+		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
+		// What has not fully come up is made anew.
+		if w.sight.sandbox != nil {
+			w.sight.sandbox.State = Exited
+		}
+		if dropErr := w.dropSandboxes(ctx); dropErr != nil {
+			err = errors.Join(err, dropErr)
+		}
+		return 0, errors.Join(volumeErr, err)
+	}
+	var waiting *waitingError
+	if errors.As(err, &waiting) && volumeErr == nil {
+		return w.waitingRetry(), nil
+	}
+	if err := errors.Join(volumeErr, err); err != nil {
+		return 0, err
+	}
+	return refreshAfter(pod), nil
+}
+
+// waitingRetry is when a container whose start has failed is tried again.
+func (w *worker) waitingRetry() time.Duration {
+	var next time.Duration
+	for _, p := range w.pulls {
+		next = soonest(next, max(time.Until(p.until), time.Millisecond))
+	}
+	return soonest(next, 10*time.Second)
+}
+
+func refreshAfter(pod *v1.Pod) time.Duration {
+	if changes(pod) {
+		return volumeRefresh
+	}
+	return 0
+}
+
+// refreshVolumes brings the content of mounted volumes up to date: after a change
+// of the pod, which the downward API shows, and from time to time.
+func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
+	if !changes(pod) {
+		return 0, nil
+	}
+	wait := volumeRefresh - time.Since(w.refreshed)
+	if wait > 0 && w.podSeen != nil && w.podSeen.Generation == pod.Generation &&
+		formatMap(w.podSeen.Labels) == formatMap(pod.Labels) && formatMap(w.podSeen.Annotations) == formatMap(pod.Annotations) {
+		return wait, nil
+	}
+	w.podSeen, w.refreshed = pod, time.Now()
+	if err := w.volumes.ensure(ctx, pod, w.podIP()); err != nil {
+		w.podEvent(v1.EventTypeWarning, "FailedMount", err.Error())
+		return volumeRefresh, nil
+	}
+	return volumeRefresh, nil
+}
+
+// usesPodIP tells whether anything of the pod names its address, so that it must
+// be known before containers are created.
+func usesPodIP(pod *v1.Pod) bool {
+	names := func(f *v1.ObjectFieldSelector) bool {
+		return f != nil && (f.FieldPath == "status.podIP" || f.FieldPath == "status.podIPs")
+	}
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			for _, e := range list[i].Env {
+				if e.ValueFrom != nil && names(e.ValueFrom.FieldRef) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package kubelet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+const (
+	minimumGrace    = 2 * time.Second // after a preStop hook that took all the time
+	removedGrace    = 1               // seconds, for a pod that the API server has dropped already
+	lastWordLimit   = 4096            // bytes
+	lastLogLimit    = 2048
+	lastLogMaxLines = 80
+)
+
+// terminate ends a pod: containers with their grace, then network, volumes and
+// all traces, and at last the object, so that nobody takes the name while
+// anything of the pod is left. true means that all is done.
+func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
+	w.probes.pause()
+	grace := graceOf(pod)
+	if removed && pod.DeletionTimestamp == nil {
+		grace = removedGrace
+	}
+	if err := w.stopContainers(ctx, pod, grace); err != nil {
+		return false, err
+	}
+	if err := w.observe(ctx); err != nil {
+		return false, err
+	}
+	w.finished = true
+	if !removed {
+		w.report(pod)
+	}
+	if err := w.dropSandboxes(ctx); err != nil {
+		return false, err
+	}
+	for _, list := range w.sight.containers {
+		for _, c := range list {
+			if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := removeTree(w.dir); err != nil {
+		return false, fmt.Errorf("remove the pod's folder: %w", err)
+	}
+	if removed {
+		return true, nil
+	}
+	if err := w.reporter.flush(ctx); err != nil {
+		return false, err
+	}
+	return true, w.k.deletePod(ctx, w.ref)
+}
+
+// retire takes down what a finished pod does not need: its sandbox and volumes.
+// Its dead containers stay for their logs until the pod is deleted.
+func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
+	w.finished = true
+	w.probes.pause()
+	if err := w.stopContainers(ctx, pod, graceOf(pod)); err != nil {
+		return err
+	}
+	if err := w.observe(ctx); err != nil {
+		return err
+	}
+	w.report(pod)
+	if s := w.sight.sandbox; s != nil && s.State == Running {
+		if err := w.k.runtime.Stop(ctx, s.ID, 0); err != nil {
+			return err
+		}
+		s.State = Exited
+	}
+	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
+		return err
+	}
+	if err := unmountBelow(w.dir); err != nil {
+		return err
+	}
+	w.report(pod)
+	return nil
+}
+
+// stopContainers ends all running containers: side by side, sidecars last.
+func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) error {
+	var apps, sidecars []killing
+	for name, list := range w.sight.containers {
+		spec := containerNamed(pod, name)
+		for _, c := range list {
+			switch {
+			case c.State != Running:
+			case spec != nil && isSidecar(spec):
+				sidecars = append(sidecars, killing{container: c})
+			default:
+				apps = append(apps, killing{container: c})
+			}
+		}
+	}
+	return errors.Join(w.killEach(ctx, pod, apps, grace), w.killEach(ctx, pod, sidecars, grace))
+}
+
+func (w *worker) killAll(ctx context.Context, pod *v1.Pod, list []killing) error {
+	return w.killEach(ctx, pod, list, graceOf(pod))
+}
+
+func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grace int64) error {
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, k := range list {
+		wg.Go(func() { errs[i] = w.kill(ctx, pod, k, grace) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// kill ends one container: its preStop hook, SIGTERM, and what is left of the
+// grace until SIGKILL.
+func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
+	spec := containerNamed(pod, k.container.Name)
+	if spec == nil { // a pod that is known by its labels only
+		spec = &v1.Container{Name: k.container.Name}
+	}
+	message := orElse(k.message, "Stopping container "+spec.Name)
+	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
+	left := time.Duration(grace) * time.Second
+	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
+		begun := time.Now()
+		hookCtx, cancel := context.WithTimeout(ctx, left)
+		err := runHook(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, target{k.container.ID, spec, w.podIP()})
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			w.containerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())
+		}
+		left = max(left-time.Since(begun), minimumGrace)
+	}
+	return w.k.runtime.Stop(ctx, k.container.ID, left)
+}
+
+// hearLastWord keeps the termination message of an ended container.
+func (w *worker) hearLastWord(ctx context.Context, c Container) {
+	if _, ok := w.messages[c.ID]; ok {
+		return
+	}
+	text := ""
+	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), lastWordLimit); err == nil {
+		text = data
+	}
+	spec := containerNamed(w.sight.pod, c.Name)
+	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
+		var out bytes.Buffer
+		if err := w.k.runtime.Logs(ctx, c.ID, LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {
+			text = out.String()[max(0, out.Len()-lastLogLimit):]
+		}
+	}
+	w.messages[c.ID] = orElse(text, c.Error)
+}
+
+// readEnd reads the last bytes of a file.
+func readEnd(path string, limit int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-limit), limit))
+	return string(data), err
+}

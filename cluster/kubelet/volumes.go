@@ -1,0 +1,319 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// volumes prepares the volumes of one pod below its folder.
+type volumes struct {
+	k      *Kubelet
+	dir    string // of the pod
+	tokens map[string]token
+	paths  map[string]volume // what is prepared, by the volume's name
+}
+
+type volume struct {
+	path     string
+	readOnly bool
+	file     bool // the path is a file or device rather than a folder
+}
+
+type token struct {
+	value  string
+	renew  time.Time
+	expire time.Time
+}
+
+// ensure prepares all volumes; what is prepared is brought up to date.
+func (v *volumes) ensure(ctx context.Context, pod *v1.Pod, podIP string) error {
+	var errs []error
+	for i := range pod.Spec.Volumes {
+		spec := &pod.Spec.Volumes[i]
+		got, err := v.one(ctx, pod, spec, podIP)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", spec.Name, err))
+			continue
+		}
+		v.paths[spec.Name] = got
+	}
+	return errors.Join(errs...)
+}
+
+// changes tells whether the content of a pod's volumes can change while it runs.
+func changes(pod *v1.Pod) bool {
+	for _, v := range pod.Spec.Volumes {
+		if v.Secret != nil || v.ConfigMap != nil || v.Projected != nil || v.DownwardAPI != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *volumes) path(kind, name string) string {
+	return filepath.Join(v.dir, "volumes", "kubernetes.io~"+kind, name)
+}
+
+func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP string) (volume, error) {
+	switch {
+	case spec.EmptyDir != nil:
+		return v.emptyDir(pod, spec)
+	case spec.HostPath != nil:
+		kind := v1.HostPathUnset
+		if spec.HostPath.Type != nil {
+			kind = *spec.HostPath.Type
+		}
+		return hostPath(v.k.config.HostRoot, spec.HostPath.Path, kind)
+	case spec.PersistentVolumeClaim != nil:
+		return v.claim(ctx, pod, spec.PersistentVolumeClaim)
+	}
+	p := &payloadContext{
+		pod: pod, objects: v.k.objects, hostIP: v.k.config.NodeIP.String(), podIP: podIP, capacity: v.k.capacity,
+		token: func(ctx context.Context, p *v1.ServiceAccountTokenProjection) (string, error) {
+			return v.token(ctx, pod, p)
+		},
+	}
+	files, ok, err := volumePayload(ctx, p, spec)
+	if err != nil {
+		return volume{}, err
+	}
+	if !ok {
+		return volume{}, unsupported(spec)
+	}
+	return v.write(pod, spec, files)
+}
+
+// write puts a payload into memory, as it may be secret.
+func (v *volumes) write(pod *v1.Pod, spec *v1.Volume, files payload) (volume, error) {
+	kind := "configmap"
+	switch {
+	case spec.Secret != nil:
+		kind = "secret"
+	case spec.Projected != nil:
+		kind = "projected"
+	case spec.DownwardAPI != nil:
+		kind = "downward-api"
+	}
+	dir := v.path(kind, spec.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return volume{}, err
+	}
+	if kind == "secret" || kind == "projected" {
+		if err := mountTmpfs(dir, 0); err != nil {
+			return volume{}, err
+		}
+	}
+	// The root of a tmpfs is writable for all.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return volume{}, err
+	}
+	_, err := writeVolume(dir, files, fsGroup(pod), time.Now().UTC().Format("2006_01_02_15_04_05"))
+	return volume{path: dir, readOnly: true}, err
+}
+
+// fsGroup is the group that owns the pod's volumes, or -1.
+func fsGroup(pod *v1.Pod) int {
+	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		return int(*sc.FSGroup)
+	}
+	return -1
+}
+
+func (v *volumes) emptyDir(pod *v1.Pod, spec *v1.Volume) (volume, error) {
+	dir := v.path("empty-dir", spec.Name)
+	_, known := v.paths[spec.Name]
+	if known {
+		return volume{path: dir}, nil
+	}
+	_, err := os.Lstat(dir)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return volume{}, err
+	}
+	switch spec.EmptyDir.Medium {
+	case v1.StorageMediumDefault:
+	case v1.StorageMediumMemory:
+		size := int64(0)
+		if spec.EmptyDir.SizeLimit != nil {
+			size = spec.EmptyDir.SizeLimit.Value()
+		}
+		if err := mountTmpfs(dir, size); err != nil {
+			return volume{}, err
+		}
+	default:
+		return volume{}, fmt.Errorf("emptyDir medium %q is not supported; leave it out, or use Memory", spec.EmptyDir.Medium)
+	}
+	if fresh {
+		mode := fs.FileMode(0o777)
+		if group := fsGroup(pod); group >= 0 {
+			if err := os.Chown(dir, -1, group); err != nil {
+				return volume{}, err
+			}
+			mode |= fs.ModeSetgid
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			return volume{}, err
+		}
+	}
+	return volume{path: dir}, nil
+}
+
+// claim follows a claim to its volume.
+func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
+	core := v.k.config.Client.CoreV1()
+	pvc, err := core.PersistentVolumeClaims(pod.Namespace).Get(ctx, ref.ClaimName, metav1.GetOptions{})
+	if err != nil {
+		return volume{}, missing("persistentvolumeclaim", ref.ClaimName, err)
+	}
+	if pvc.Spec.VolumeName == "" || pvc.Status.Phase != v1.ClaimBound {
+		return volume{}, fmt.Errorf("persistentvolumeclaim %q is not bound to a volume yet", ref.ClaimName)
+	}
+	pv, err := core.PersistentVolumes().Get(ctx, pvc.Spec.VolumeName, metav1.GetOptions{})
+	if err != nil {
+		return volume{}, missing("persistentvolume", pvc.Spec.VolumeName, err)
+	}
+	if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.UID != pvc.UID {
+		return volume{}, fmt.Errorf("persistentvolume %q is bound to another claim than %q", pv.Name, ref.ClaimName)
+	}
+	var out volume
+	switch {
+	case pv.Spec.HostPath != nil:
+		kind := v1.HostPathUnset
+		if pv.Spec.HostPath.Type != nil {
+			kind = *pv.Spec.HostPath.Type
+		}
+		out, err = hostPath(v.k.config.HostRoot, pv.Spec.HostPath.Path, kind)
+	case pv.Spec.Local != nil:
+		out, err = hostPath(v.k.config.HostRoot, pv.Spec.Local.Path, v1.HostPathDirectoryOrCreate)
+	default:
+		return volume{}, fmt.Errorf("persistentvolume %q is of a kind that this node cannot mount; use hostPath or local", pv.Name)
+	}
+	out.readOnly = ref.ReadOnly
+	return out, err
+}
+
+// unsupported names the kind of a volume that cannot be mounted, and the way out.
+func unsupported(spec *v1.Volume) error {
+	kind := "unknown"
+	source := reflect.ValueOf(spec.VolumeSource)
+	for i := range source.NumField() {
+		if !source.Field(i).IsNil() {
+			kind, _, _ = strings.Cut(source.Type().Field(i).Tag.Get("json"), ",")
+		}
+	}
+	return fmt.Errorf("volumes of kind %s are not supported on this node; use emptyDir, hostPath, persistentVolumeClaim (of a hostPath volume), configMap, secret, projected or downwardAPI", kind)
+}
+
+// disk is where a node's host paths lie.
+type disk interface {
+	Stat(name string) (fs.FileInfo, error)
+	MkdirAll(name string, mode fs.FileMode) error
+	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
+}
+
+// machine is the disk of a node that is the machine itself.
+type machine struct{}
+
+func (machine) Stat(name string) (fs.FileInfo, error)        { return os.Stat("/" + name) }
+func (machine) MkdirAll(name string, mode fs.FileMode) error { return os.MkdirAll("/"+name, mode) }
+func (machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile("/"+name, flag, mode)
+}
+
+// hostPath resolves a path of the node, whose disk lies below root. There a link
+// must not lead to another node's disk or the machine's: os.Root refuses it.
+func hostPath(root, path string, kind v1.HostPathType) (volume, error) {
+	clean := strings.TrimPrefix(filepath.Clean("/"+path), "/")
+	if clean == "" {
+		clean = "."
+	}
+	var d disk = machine{}
+	if root != "" {
+		if err := os.MkdirAll(root, 0o755); err != nil {
+			return volume{}, err
+		}
+		r, err := os.OpenRoot(root)
+		if err != nil {
+			return volume{}, err
+		}
+		defer r.Close()
+		d = r
+	}
+	mode, err := checkHostPath(d, clean, kind)
+	if err != nil {
+		return volume{}, fmt.Errorf("hostPath type check failed: %w", err)
+	}
+	return volume{path: filepath.Join("/", root, clean), file: !mode.IsDir()}, nil
+}
+
+// checkHostPath makes what the type asks to be made, and checks what is there. As
+// with Docker's own binds, a path of no type is made a folder.
+func checkHostPath(d disk, path string, kind v1.HostPathType) (fs.FileMode, error) {
+	info, err := d.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		switch kind {
+		case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
+			err = d.MkdirAll(path, 0o755)
+		case v1.HostPathFileOrCreate:
+			var f *os.File
+			if f, err = d.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644); err == nil {
+				err = f.Close()
+			}
+		}
+		if err == nil {
+			info, err = d.Stat(path)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	mode := info.Mode()
+	ok := true
+	switch kind {
+	case v1.HostPathDirectory, v1.HostPathDirectoryOrCreate:
+		ok = mode.IsDir()
+	case v1.HostPathFile, v1.HostPathFileOrCreate:
+		ok = mode.IsRegular()
+	case v1.HostPathSocket:
+		ok = mode&fs.ModeSocket != 0
+	case v1.HostPathCharDev:
+		ok = mode&fs.ModeCharDevice != 0
+	case v1.HostPathBlockDev:
+		ok = mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0
+	}
+	if !ok {
+		return 0, fmt.Errorf("/%s is not a %s", path, strings.ToLower(strings.TrimSuffix(string(kind), "OrCreate")))
+	}
+	return mode, nil
+}
+
+// token is the pod's token, renewed when four fifths of its time are over.
+func (v *volumes) token(ctx context.Context, pod *v1.Pod, p *v1.ServiceAccountTokenProjection) (string, error) {
+	key := p.Audience + "\x00" + p.Path
+	now := time.Now()
+	have, ok := v.tokens[key]
+	if ok && now.Before(have.renew) {
+		return have.value, nil
+	}
+	account := orElse(pod.Spec.ServiceAccountName, "default")
+	res, err := v.k.config.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, tokenRequest(pod, p), metav1.CreateOptions{})
+	if err != nil {
+		if ok && now.Before(have.expire) { // the old one serves until the server is back
+			return have.value, nil
+		}
+		return "", err
+	}
+	expire := res.Status.ExpirationTimestamp.Time
+	v.tokens[key] = token{res.Status.Token, now.Add(expire.Sub(now) * 4 / 5), expire}
+	return res.Status.Token, nil
+}
