@@ -1,0 +1,109 @@
+// Package openapi describes the API in OpenAPI 2 and 3: a schema for every type, by
+// reflection over the Go types of the table of kinds, and a path for every verb. kubectl
+// reads it for explain, for validation, and to learn which parameters a verb takes.
+//
+// V3 and V2 are pure functions of the kinds. Handler serves what they return, and makes
+// it when somebody first asks, since most servers of a lab are never asked for V2.
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+
+	openapi_v2 "github.com/google/gnostic-models/openapiv2"
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// doc is a JSON object; encoding/json writes its keys sorted, so that the same kinds
+// always give the same bytes.
+type doc = map[string]any
+
+// V3 gives one document for each group and version, by its path ("api/v1",
+// "apis/apps/v1").
+func V3(kinds []*api.Kind) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for gv, list := range byVersion(kinds) {
+		s := newSchemas("#/components/schemas/", true)
+		paths := doc{}
+		for _, k := range list {
+			addPaths(paths, k, s, v3Writer{s})
+		}
+		b, err := json.Marshal(doc{
+			"openapi": "3.0.0",
+			"info":    info,
+			"paths":   paths,
+			"components": doc{
+				"schemas":         s.definitions,
+				"securitySchemes": doc{"BearerToken": bearerToken},
+			},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("encode OpenAPI v3 of %s: %w", gv, err)
+		}
+		out[prefix(gv)[1:]] = b
+	}
+	return out, nil
+}
+
+// V2 gives the one document of older clients, as JSON and as gnostic's protobuf.
+func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
+	s := newSchemas("#/definitions/", false)
+	paths := doc{}
+	for _, k := range kinds {
+		addPaths(paths, k, s, v2Writer{s})
+	}
+	jsonDoc, err = json.Marshal(doc{
+		"swagger":             "2.0",
+		"info":                info,
+		"paths":               paths,
+		"definitions":         s.definitions,
+		"securityDefinitions": doc{"BearerToken": bearerToken},
+		"security":            []any{doc{"BearerToken": []any{}}},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode OpenAPI v2: %w", err)
+	}
+	parsed, err := openapi_v2.ParseDocument(jsonDoc)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read back OpenAPI v2: %w", err)
+	}
+	protobufDoc, err = proto.Marshal(parsed)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode OpenAPI v2 as protobuf: %w", err)
+	}
+	return jsonDoc, protobufDoc, nil
+}
+
+var (
+	info        = doc{"title": "Kubernetes", "version": "unversioned"}
+	bearerToken = doc{"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"}
+)
+
+func byVersion(kinds []*api.Kind) map[schema.GroupVersion][]*api.Kind {
+	out := map[schema.GroupVersion][]*api.Kind{}
+	for _, k := range kinds {
+		out[k.GroupVersion()] = append(out[k.GroupVersion()], k)
+	}
+	return out
+}
+
+// prefix is where a group and version begins: /api/v1, /apis/apps/v1.
+func prefix(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "/api/" + gv.Version
+	}
+	return "/apis/" + gv.String()
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

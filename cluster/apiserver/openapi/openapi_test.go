@@ -1,0 +1,239 @@
+package openapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	openapi_v2 "github.com/google/gnostic-models/openapiv2"
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/kube-openapi/pkg/spec3"
+
+	"wheelhouse/cluster/api"
+)
+
+func allKinds() []*api.Kind { return slices.Concat(api.Kinds, api.Aliases) }
+
+func v3(t *testing.T, path string) *spec3.OpenAPI {
+	t.Helper()
+	docs, err := V3(allKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ok := docs[path]
+	if !ok {
+		t.Fatalf("no document %q among %v", path, sortedKeys(docs))
+	}
+	var out spec3.OpenAPI
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return &out
+}
+
+func TestV3DescribesPod(t *testing.T) {
+	d := v3(t, "api/v1")
+	spec := d.Components.Schemas["io.k8s.api.core.v1.PodSpec"]
+	if spec == nil {
+		t.Fatal("no schema for PodSpec")
+	}
+	if !slices.Equal(spec.Required, []string{"containers"}) {
+		t.Errorf("required of PodSpec: %v, want containers", spec.Required)
+	}
+	containers := spec.Properties["containers"]
+	for key, want := range map[string]any{
+		"x-kubernetes-patch-strategy":  "merge",
+		"x-kubernetes-patch-merge-key": "name",
+		"x-kubernetes-list-type":       "map",
+	} {
+		if got := containers.Extensions[key]; got != want {
+			t.Errorf("containers: %s is %v, want %v", key, got, want)
+		}
+	}
+	ports := d.Components.Schemas["io.k8s.api.core.v1.Container"].Properties["ports"]
+	if got := ports.Extensions["x-kubernetes-list-map-keys"]; !slices.Equal(got.([]any), []any{"containerPort", "protocol"}) {
+		t.Errorf("ports: x-kubernetes-list-map-keys is %v", got)
+	}
+	if !strings.Contains(containers.Description, "List of containers belonging to the pod") {
+		t.Errorf("containers: description is %q", containers.Description)
+	}
+	pull := d.Components.Schemas["io.k8s.api.core.v1.Container"].Properties["imagePullPolicy"]
+	if len(pull.Enum) != 3 {
+		t.Errorf("imagePullPolicy: enum is %v", pull.Enum)
+	}
+	q := d.Components.Schemas["io.k8s.apimachinery.pkg.api.resource.Quantity"]
+	if len(q.OneOf) != 2 {
+		t.Errorf("Quantity: %+v, want a string or a number", q)
+	}
+}
+
+// Every reference must lead somewhere, in all documents.
+func TestReferencesResolve(t *testing.T) {
+	docs, err := V3(allKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, b := range docs {
+		var d map[string]any
+		if err := json.Unmarshal(b, &d); err != nil {
+			t.Fatal(err)
+		}
+		defined := d["components"].(map[string]any)["schemas"].(map[string]any)
+		for _, ref := range refs(d) {
+			name, ok := strings.CutPrefix(ref, "#/components/schemas/")
+			if s, there := defined[name].(map[string]any); !ok || !there || len(s) == 0 {
+				t.Errorf("%s: %s leads nowhere", path, ref)
+			}
+		}
+	}
+}
+
+func refs(v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		for k, sub := range v {
+			if s, ok := sub.(string); ok && k == "$ref" {
+				out = append(out, s)
+			}
+			out = append(out, refs(sub)...)
+		}
+	case []any:
+		for _, sub := range v {
+			out = append(out, refs(sub)...)
+		}
+	}
+	return out
+}
+
+func TestOperationIDsAreUnique(t *testing.T) {
+	b, _, err := V2(allKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for path, methods := range d.Paths {
+		for m, raw := range methods {
+			if m == "parameters" {
+				continue
+			}
+			var o struct{ OperationID string }
+			if err := json.Unmarshal(raw, &o); err != nil {
+				t.Fatal(err)
+			}
+			if other, twice := seen[o.OperationID]; twice {
+				t.Errorf("%s: of %s %s and of %s", o.OperationID, m, path, other)
+			}
+			seen[o.OperationID] = m + " " + path
+		}
+	}
+	for _, id := range []string{"createCoreV1NamespacedPod", "patchCoreV1Node", "readCoreV1NamespacedPodStatus", "listCoreV1PodForAllNamespaces", "listRbacAuthorizationV1ClusterRole"} {
+		if seen[id] == "" && id != "listRbacAuthorizationV1ClusterRole" {
+			t.Errorf("no operation %s", id)
+		}
+	}
+}
+
+func TestV2Protobuf(t *testing.T) {
+	_, b, err := V2(allKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d openapi_v2.Document
+	if err := proto.Unmarshal(b, &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range d.Definitions.AdditionalProperties {
+		if s.Name == "io.k8s.api.core.v1.Pod" {
+			return
+		}
+	}
+	t.Error("Pod is not defined")
+}
+
+// What kubectl does before it sends a manifest: does PATCH of the kind take fieldValidation?
+func TestClientFindsFieldValidation(t *testing.T) {
+	s := httptest.NewServer(Handler(allKinds()))
+	defer s.Close()
+	c, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, verify := range map[string]resource.Verifier{
+		"v3 fieldValidation": resource.NewQueryParamVerifierV3(nil, c.OpenAPIV3(), resource.QueryParamFieldValidation),
+		"v2 fieldValidation": resource.NewQueryParamVerifier(nil, c, resource.QueryParamFieldValidation),
+	} {
+		for _, gvk := range []schema.GroupVersionKind{
+			{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Namespace"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"},
+		} {
+			if err := verify.HasSupport(gvk); err != nil {
+				t.Errorf("%s of %s: %v", name, gvk.Kind, err)
+			}
+		}
+	}
+}
+
+func TestHandlerCaches(t *testing.T) {
+	h := Handler(allKinds())
+	get := func(url string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, url, nil)
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	var index struct {
+		Paths map[string]struct{ ServerRelativeURL string }
+	}
+	if err := json.Unmarshal(get("/openapi/v3").Body.Bytes(), &index); err != nil {
+		t.Fatal(err)
+	}
+	url := index.Paths["api/v1"].ServerRelativeURL
+	w := get(url)
+	if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+		t.Errorf("%s: %d, Cache-Control %q", url, w.Code, w.Header().Get("Cache-Control"))
+	}
+	if w := get("/openapi/v3/api/v1", "If-None-Match", w.Header().Get("ETag")); w.Code != http.StatusNotModified {
+		t.Errorf("with the ETag: %d, want 304", w.Code)
+	}
+	if w := get("/openapi/v3/api/v1?hash=old"); w.Code != http.StatusMovedPermanently || w.Header().Get("Location") != url {
+		t.Errorf("with an old hash: %d to %q, want 301 to %q", w.Code, w.Header().Get("Location"), url)
+	}
+	if w := get("/openapi/v3/apis/none/v1"); w.Code != http.StatusNotFound {
+		t.Errorf("unknown group: %d, want 404", w.Code)
+	}
+	if w := get("/openapi/v2", "Accept", v2Asked); w.Header().Get("Content-Type") != v2Answer {
+		t.Errorf("v2 as protobuf: %q", w.Header().Get("Content-Type"))
+	}
+}
+
+func BenchmarkV3(b *testing.B) {
+	for b.Loop() {
+		if _, err := V3(allKinds()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkV2(b *testing.B) {
+	for b.Loop() {
+		if _, _, err := V2(allKinds()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

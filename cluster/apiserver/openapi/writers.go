@@ -1,0 +1,125 @@
+package openapi
+
+var (
+	bodyTypes   = []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
+	patchTypes  = []any{"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"}
+	answerTypes = []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+		"application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"}
+)
+
+func common(o operation) doc {
+	return doc{
+		"description":                     o.description,
+		"operationId":                     o.id,
+		"tags":                            []any{o.tag},
+		"x-kubernetes-action":             o.action,
+		"x-kubernetes-group-version-kind": gvkDoc(o.gvk),
+	}
+}
+
+// codes are the answers of an operation that went well.
+func codes(o operation) []string {
+	switch o.action {
+	case "post":
+		return []string{"200", "201", "202"}
+	case "put", "patch":
+		return []string{"200", "201"}
+	case "delete":
+		return []string{"200", "202"}
+	}
+	return []string{"200"}
+}
+
+var meaning = map[string]string{"200": "OK", "201": "Created", "202": "Accepted"}
+
+type v3Writer struct{ s *schemas }
+
+func (w v3Writer) parameter(p parameter) doc {
+	d := doc{"name": p.name, "in": p.in, "description": p.description, "schema": doc{"type": p.typ, "uniqueItems": true}}
+	if p.in == "path" {
+		d["required"] = true
+	}
+	return d
+}
+
+func (w v3Writer) operation(o operation) doc {
+	d := common(o)
+	var params []any
+	for _, p := range o.query {
+		params = append(params, w.parameter(p))
+	}
+	if params != nil {
+		d["parameters"] = params
+	}
+	if o.body != nil {
+		types, content := []any{"*/*"}, doc{}
+		if o.patch {
+			types = patchTypes
+		}
+		for _, t := range types {
+			content[t.(string)] = doc{"schema": o.body}
+		}
+		d["requestBody"] = doc{"content": content, "required": o.action == "post" || o.action == "put" || o.patch}
+	}
+	answers := doc{"401": doc{"description": "Unauthorized"}}
+	for _, code := range codes(o) {
+		content := doc{"*/*": doc{"schema": doc{"type": "string"}}}
+		if o.answer != nil {
+			content = doc{}
+			for _, t := range answerTypes[:answerTypesOf(o)] {
+				content[t.(string)] = doc{"schema": o.answer}
+			}
+		}
+		answers[code] = doc{"description": meaning[code], "content": content}
+	}
+	d["responses"] = answers
+	return d
+}
+
+// answerTypesOf: only lists are also streams.
+func answerTypesOf(o operation) int {
+	if o.action == "list" {
+		return len(answerTypes)
+	}
+	return len(bodyTypes)
+}
+
+type v2Writer struct{ s *schemas }
+
+func (w v2Writer) parameter(p parameter) doc {
+	d := doc{"name": p.name, "in": p.in, "description": p.description, "type": p.typ, "uniqueItems": true}
+	if p.in == "path" {
+		d["required"] = true
+	}
+	return d
+}
+
+func (w v2Writer) operation(o operation) doc {
+	d := common(o)
+	d["schemes"] = []any{"https"}
+	d["produces"] = answerTypes[:answerTypesOf(o)]
+	d["consumes"] = []any{"*/*"}
+	if o.patch {
+		d["consumes"] = patchTypes
+	}
+	var params []any
+	for _, p := range o.query {
+		params = append(params, w.parameter(p))
+	}
+	if o.body != nil {
+		params = append(params, doc{"name": "body", "in": "body", "schema": o.body, "required": o.action == "post" || o.action == "put" || o.patch})
+	}
+	if params != nil {
+		d["parameters"] = params
+	}
+	answers := doc{"401": doc{"description": "Unauthorized"}}
+	for _, code := range codes(o) {
+		answer := doc{"type": "string"}
+		if o.answer != nil {
+			answer = o.answer
+		}
+		answers[code] = doc{"description": meaning[code], "schema": answer}
+	}
+	d["responses"] = answers
+	return d
+}
