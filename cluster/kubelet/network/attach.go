@@ -21,8 +21,7 @@ import (
 const containerLink = "eth0"
 
 // Attach connects the network namespace of process pid to the bridge as eth0, with
-// address ip or, if ip is zero, one that it picks. pod is any name that is unique
-// for the sandbox (the pod's uid). Attaching what is attached already only records
+// address ip or, if ip is zero, one that it picks. pod is the pod's uid. Attaching what is attached already only records
 // the address, which is how a restarted kubelet adopts its pods.
 func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error) {
 	if err := ctx.Err(); err != nil {
