@@ -30,7 +30,7 @@ import (
 )
 
 // binders is how many bindings are written at once.
-const binders = 64
+const binders = 128
 
 // stuckAfter is when a decision that does not end makes the scheduler unhealthy.
 const stuckAfter = time.Minute

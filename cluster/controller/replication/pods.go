@@ -10,7 +10,7 @@ import (
 
 // parallel bounds how many writes of one set are under way at once. The API
 // server commits what comes together in one go, so many are not more work.
-const parallel = 100
+const parallel = 250
 
 // PodFromTemplate makes the pod that a controller creates; the server completes its name.
 func PodFromTemplate(t *v1.PodTemplateSpec, owner metav1.Object, gvk schema.GroupVersionKind) *v1.Pod {
@@ -28,11 +28,11 @@ func PodFromTemplate(t *v1.PodTemplateSpec, owner metav1.Object, gvk schema.Grou
 	}
 }
 
-// SlowStart calls f n times in batches of 1, 2, 4, ... and stops after the first
+// SlowStart calls f n times in batches of 1, 4, 16, ... and stops after the first
 // batch with an error: when every create fails (a quota, a bad template), the
 // server sees a few requests and not n. It says how many calls succeeded.
 func SlowStart(n int, f func() error) (done int, err error) {
-	for batch := 1; n > 0; batch *= 2 {
+	for batch := 1; n > 0; batch *= 4 {
 		batch = min(batch, n)
 		good, err := together(batch, func(int) error { return f() })
 		done += good

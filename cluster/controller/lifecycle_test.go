@@ -1,0 +1,182 @@
+package controller_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/controller"
+)
+
+func TestNamespace(t *testing.T) {
+	c := startCluster(t)
+	ctx := t.Context()
+	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lab"}}
+	_, err := c.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+	c.must(err)
+	c.eventually("account and certificate", func() string {
+		_, a := c.CoreV1().ServiceAccounts("lab").Get(ctx, "default", metav1.GetOptions{})
+		m, b := c.CoreV1().ConfigMaps("lab").Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		if a != nil || b != nil || m.Data["ca.crt"] != "PEM" {
+			return fmt.Sprint(a, b)
+		}
+		return ""
+	})
+	// The account comes back when it is deleted.
+	c.must(c.CoreV1().ServiceAccounts("lab").Delete(ctx, "default", metav1.DeleteOptions{}))
+	c.eventually("account again", func() string {
+		if _, err := c.CoreV1().ServiceAccounts("lab").Get(ctx, "default", metav1.GetOptions{}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	held, err := c.CoreV1().ConfigMaps("lab").Create(ctx, &v1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/hold"}},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	_, err = c.CoreV1().Secrets("lab").Create(ctx, &v1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}}, metav1.CreateOptions{})
+	c.must(err)
+	c.must(c.CoreV1().Namespaces().Delete(ctx, "lab", metav1.DeleteOptions{}))
+	c.eventually("a condition that says what holds it", func() string {
+		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
+		c.must(err)
+		for _, cond := range ns.Status.Conditions {
+			if cond.Type == v1.NamespaceFinalizersRemaining && strings.Contains(cond.Message, "example.com/hold in 1 resource instances") {
+				return ""
+			}
+		}
+		return fmt.Sprint(ns.Status.Conditions)
+	})
+	held, err = c.CoreV1().ConfigMaps("lab").Get(ctx, held.Name, metav1.GetOptions{})
+	c.must(err)
+	held.Finalizers = nil
+	_, err = c.CoreV1().ConfigMaps("lab").Update(ctx, held, metav1.UpdateOptions{})
+	c.must(err)
+	c.eventually("namespace gone", func() string {
+		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprint(err, ns.Status)
+	})
+	if _, err := c.CoreV1().Secrets("lab").Get(ctx, "s", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the secret is still there: %v", err)
+	}
+}
+
+func TestSilentNode(t *testing.T) {
+	c := startCluster(t, func(cfg *controller.Config) {
+		cfg.NodeGrace, cfg.EvictAfter, cfg.ClusterCIDR = time.Second, 500*time.Millisecond, "10.246.0.0/16"
+	})
+	ctx := t.Context()
+	c.node("silent")
+	c.service("web", map[string]string{"app": "web"})
+	c.rc("web", 2, "web")
+	c.expectAddresses("web", 2)
+	c.node("alive")
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+			n, err := c.CoreV1().Nodes().Get(ctx, "alive", metav1.GetOptions{})
+			if err != nil {
+				return
+			}
+			n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, LastHeartbeatTime: metav1.Now()}}
+			_, _ = c.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
+		}
+	}()
+	c.eventually("not ready, tainted, with a network", func() string {
+		n, err := c.CoreV1().Nodes().Get(ctx, "silent", metav1.GetOptions{})
+		c.must(err)
+		if len(n.Spec.Taints) != 2 || n.Status.Conditions[0].Status != v1.ConditionUnknown || n.Spec.PodCIDR != "10.246.0.0/24" {
+			return fmt.Sprint(n.Spec, n.Status.Conditions)
+		}
+		return ""
+	})
+	c.eventually("replaced elsewhere", func() string {
+		pods := c.pods("web")
+		for _, p := range pods {
+			if p.Spec.NodeName != "alive" {
+				return p.Name + " on " + p.Spec.NodeName
+			}
+		}
+		if len(pods) != 2 {
+			return fmt.Sprint(len(pods))
+		}
+		return ""
+	})
+	c.expectAddresses("web", 2)
+	if err := c.controls.Healthy(); err != nil {
+		t.Errorf("healthy: %v", err)
+	}
+}
+
+func TestCordonBecomesTaint(t *testing.T) {
+	c := startCluster(t)
+	ctx := t.Context()
+	n := c.node("n1")
+	for _, want := range []int{1, 0} {
+		c.eventually("cordon", func() string {
+			n, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			c.must(err)
+			n.Spec.Unschedulable = want == 1
+			if _, err := c.CoreV1().Nodes().Update(ctx, n, metav1.UpdateOptions{}); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+		c.eventually(fmt.Sprintf("%d taints", want), func() string {
+			n, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			c.must(err)
+			if len(n.Spec.Taints) != want {
+				return fmt.Sprint(n.Spec.Taints)
+			}
+			return ""
+		})
+	}
+}
+
+func TestPodsOfAMissingNodeGo(t *testing.T) {
+	c := startCluster(t, func(cfg *controller.Config) { cfg.NodeGrace = 200 * time.Millisecond })
+	ctx := t.Context()
+	_, err := c.CoreV1().Pods("default").Create(ctx, &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1.PodSpec{NodeName: "dead", Containers: container()},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.within(40*time.Second, "gone", func() string {
+		if _, err := c.CoreV1().Pods("default").Get(ctx, "lost", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprint("still there ", err)
+		}
+		return ""
+	})
+}
+
+func TestLeaderElection(t *testing.T) {
+	c := startCluster(t, func(cfg *controller.Config) {
+		cfg.Leader = &controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
+	})
+	c.eventually("works as leader", func() string {
+		l, err := c.CoordinationV1().Leases("default").Get(t.Context(), "kube-controller-manager", metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
+			return "no holder"
+		}
+		if _, err := c.CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
