@@ -45,10 +45,10 @@ type allocator struct {
 	ready   chan struct{}
 
 	mu      sync.Mutex
-	held    map[string][]string // by namespace/name of the Service: its keys
-	holders map[string]int      // by key: Services that have it
-	flight  map[string]int      // by key: writes under way that took it
-	suspect map[string]int64    // claims without a Service at the last comparison
+	held    map[string][]string       // by namespace/name of the Service: its keys
+	holders map[string]int            // by key: Services that have it
+	flight  map[string]map[string]int // by key and owner: writes under way that want it
+	suspect map[string]int64          // claims without a Service at the last comparison
 }
 
 func newAllocator(c ServicesConfig, objects authz.Objects, log *slog.Logger) (*allocator, error) {
@@ -67,7 +67,7 @@ func newAllocator(c ServicesConfig, objects authz.Objects, log *slog.Logger) (*a
 	return &allocator{
 		cidr: c.CIDR.Masked(), ports: c.NodePorts, claims: c.Claims, objects: objects, log: log,
 		repair: repairEvery, ready: make(chan struct{}),
-		held: map[string][]string{}, holders: map[string]int{}, flight: map[string]int{}, suspect: map[string]int64{},
+		held: map[string][]string{}, holders: map[string]int{}, flight: map[string]map[string]int{}, suspect: map[string]int64{},
 	}, nil
 }
 
@@ -168,7 +168,7 @@ func (a *allocator) dropOrphans(ctx context.Context, orphans map[string]int64) e
 	var drop []string
 	for k, revision := range orphans {
 		switch before, seen := was[k]; {
-		case a.holders[k] > 0 || a.flight[k] > 0:
+		case a.used(k):
 		case seen && before == revision:
 			drop = append(drop, k)
 		default:
@@ -228,7 +228,7 @@ func (a *allocator) reallyFree(ctx context.Context, s *corev1.Service, keys []st
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.DeleteFunc(keys, func(k string) bool { return slices.Contains(has, k) || a.flight[k] > 0 }), nil
+	return slices.DeleteFunc(keys, func(k string) bool { return slices.Contains(has, k) || a.flight[k][ownerOf(s)] > 0 }), nil
 }
 
 func (a *allocator) hold(s *corev1.Service) {
@@ -285,7 +285,7 @@ func (a *allocator) keysOf(s *corev1.Service) []string {
 // used tells whether a key is known to be taken. Another server may know better:
 // the claim decides.
 func (a *allocator) used(key string) bool {
-	return a.holders[key] > 0 || a.flight[key] > 0
+	return a.holders[key] > 0 || len(a.flight[key]) > 0
 }
 
 var errTaken = errors.New("taken")
@@ -310,15 +310,13 @@ func (a *allocator) take(ctx context.Context, r *Request, key string) error {
 		r.reservation.keys = append(r.reservation.keys, key)
 		return nil
 	}
-	a.mu.Lock()
-	a.flight[key]++
-	a.mu.Unlock()
+	a.takeOff(key, r.reservation.owner)
 	taken, err := a.claims.Take(ctx, r.reservation.owner, []string{key})
 	if err == nil && taken == "" {
 		r.reservation.keys = append(r.reservation.keys, key)
 		return nil
 	}
-	a.land([]string{key})
+	a.land([]string{key}, r.reservation.owner)
 	if err != nil {
 		return err
 	}
@@ -346,11 +344,24 @@ func (a *allocator) pick(ctx context.Context, r *Request, s span) (string, error
 	}
 }
 
-func (a *allocator) land(keys []string) {
+func (a *allocator) takeOff(key, owner string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.flight[key] == nil {
+		a.flight[key] = map[string]int{}
+	}
+	a.flight[key][owner]++
+}
+
+func (a *allocator) land(keys []string, owner string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, k := range keys {
-		if a.flight[k]--; a.flight[k] <= 0 {
+		by := a.flight[k]
+		if by[owner]--; by[owner] <= 0 {
+			delete(by, owner)
+		}
+		if len(by) == 0 {
 			delete(a.flight, k)
 		}
 	}
@@ -369,10 +380,10 @@ func (a *allocator) done(ctx context.Context, r *Request, failure error) {
 	ctx = context.WithoutCancel(ctx) // the client may be gone; the address must not be
 	if failure == nil {
 		a.settle(r, res)
-		a.land(res.keys)
+		a.land(res.keys, res.owner)
 		return
 	}
-	a.land(res.keys)
+	a.land(res.keys, res.owner)
 	if free := a.unneeded(ctx, r, res); len(free) > 0 {
 		if err := a.claims.Give(ctx, res.owner, free); err != nil {
 			a.log.Warn("an address stays claimed for a while", "keys", free, "err", err)
@@ -413,7 +424,7 @@ func (a *allocator) unneeded(ctx context.Context, r *Request, res *reservation) 
 	defer a.mu.Unlock()
 	var free []string
 	for _, k := range res.keys {
-		if !slices.Contains(have, k) && a.flight[k] == 0 {
+		if !slices.Contains(have, k) && a.flight[k][res.owner] == 0 {
 			free = append(free, k)
 		}
 	}

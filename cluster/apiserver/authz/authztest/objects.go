@@ -45,6 +45,10 @@ func (o *Objects) kind(r schema.GroupResource) *kind {
 
 func key(namespace, name string) string { return namespace + "/" + name }
 
+// StartAt makes revisions begin above those of something else, such as an etcd
+// that a test uses beside it.
+func (o *Objects) StartAt(revision int64) { o.revision = revision }
+
 // Put writes objects of one resource of a group.
 func (o *Objects) Put(group, resource string, objects ...api.Object) {
 	for _, obj := range objects {
