@@ -22,6 +22,7 @@ var PriorityClasses = &Kind{
 		setDefaultPtr(&p.PreemptionPolicy, corev1.PreemptLowerPriority)
 	}),
 	PrepareCreate: do(func(p *schedulingv1.PriorityClass) { p.Generation = 1 }),
+	PrepareUpdate: do2(func(p, old *schedulingv1.PriorityClass) { p.Generation = old.Generation }),
 	Validate:      as(checkPriorityClass),
 	ValidateUpdate: as2(func(p, old *schedulingv1.PriorityClass) field.ErrorList {
 		errs := checkMetaUpdate(&p.ObjectMeta, &old.ObjectMeta)

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// bases are the smallest valid objects; a case says in YAML what it changes (null takes
+// a field away).
+var bases = map[*Kind]string{
+	Pods: `{metadata: {name: p, namespace: ns}, spec: {containers: [{name: c, image: "busybox:1"}]}}`,
+	ReplicationControllers: `{metadata: {name: rc, namespace: ns}, spec: {selector: {a: b},
+	  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: "busybox:1"}]}}}}`,
+	Services:                   `{metadata: {name: s, namespace: ns}, spec: {ports: [{port: 80}], clusterIP: 10.247.0.5}}`,
+	Endpoints:                  `{metadata: {name: s, namespace: ns}, subsets: [{addresses: [{ip: 10.1.2.3}], ports: [{port: 80}]}]}`,
+	EndpointSlices:             `{metadata: {name: s, namespace: ns}, addressType: IPv4, endpoints: [{addresses: [10.1.2.3]}], ports: [{port: 80}]}`,
+	Nodes:                      `{metadata: {name: n}}`,
+	Namespaces:                 `{metadata: {name: n}}`,
+	Secrets:                    `{metadata: {name: s, namespace: ns}}`,
+	ConfigMaps:                 `{metadata: {name: c, namespace: ns}}`,
+	ServiceAccounts:            `{metadata: {name: a, namespace: ns}}`,
+	Events:                     `{metadata: {name: e, namespace: ns}, involvedObject: {kind: Pod, name: p, namespace: ns}, reason: R, message: m}`,
+	PersistentVolumes:          `{metadata: {name: v}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /data}}}`,
+	PersistentVolumeClaims:     `{metadata: {name: c, namespace: ns}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
+	Leases:                     `{metadata: {name: l, namespace: ns}, spec: {holderIdentity: me, leaseDurationSeconds: 40}}`,
+	Roles:                      `{metadata: {name: r, namespace: ns}, rules: [{verbs: [get], apiGroups: [""], resources: [pods]}]}`,
+	ClusterRoles:               `{metadata: {name: "system:r"}, rules: [{verbs: [get], nonResourceURLs: [/healthz]}]}`,
+	RoleBindings:               `{metadata: {name: b, namespace: ns}, roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}]}`,
+	ClusterRoleBindings:        `{metadata: {name: b}, roleRef: {kind: ClusterRole, name: r}, subjects: [{kind: ServiceAccount, name: a, namespace: ns}]}`,
+	PriorityClasses:            `{metadata: {name: high}, value: 1000}`,
+	StorageClasses:             `{metadata: {name: fast}, provisioner: example.com/disk}`,
+	PodTemplates:               `{metadata: {name: t, namespace: ns}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}`,
+	ResourceQuotas:             `{metadata: {name: q, namespace: ns}, spec: {hard: {pods: "10", cpu: "4"}}}`,
+	LimitRanges:                `{metadata: {name: l, namespace: ns}, spec: {limits: [{type: Container, max: {cpu: "2"}, min: {cpu: 100m}}]}}`,
+	Bindings:                   `{metadata: {name: p, namespace: ns}, target: {kind: Node, name: n}}`,
+	SubjectAccessReviews:       `{spec: {user: u, resourceAttributes: {verb: get, resource: pods}}}`,
+	SelfSubjectAccessReviews:   `{spec: {resourceAttributes: {verb: get, resource: pods}}}`,
+	LocalSubjectAccessReviews:  `{metadata: {namespace: ns}, spec: {user: u, resourceAttributes: {verb: get, resource: pods, namespace: ns}}}`,
+	CertificateSigningRequests: `{metadata: {name: r}, spec: {signerName: kubernetes.io/kube-apiserver-client, usages: [client auth], request: ` + testRequest + `}}`,
+}
+
+// read makes an object of k's base with the changes laid over it.
+func read(t testing.TB, k *Kind, changes string) Object {
+	t.Helper()
+	base, ok := bases[k]
+	if !ok {
+		t.Fatalf("no base for %s", k.Kind)
+	}
+	var to, from map[string]any
+	for s, into := range map[string]*map[string]any{base: &to, changes: &from} {
+		if err := yaml.Unmarshal([]byte(s), into); err != nil {
+			t.Fatalf("%s\n%v", s, err)
+		}
+	}
+	b, err := json.Marshal(overlay(to, from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj := k.New()
+	if err := yaml.UnmarshalStrict(b, obj); err != nil {
+		t.Fatalf("%s\n%v", b, err)
+	}
+	return obj
+}
+
+func overlay(to, from map[string]any) map[string]any {
+	if to == nil {
+		to = map[string]any{}
+	}
+	for k, v := range from {
+		sub, isMap := v.(map[string]any)
+		switch {
+		case v == nil:
+			delete(to, k)
+		case isMap:
+			was, _ := to[k].(map[string]any)
+			to[k] = overlay(was, sub)
+		default:
+			to[k] = v
+		}
+	}
+	return to
+}
+
+// create is what the server does with a new object.
+func create(k *Kind, obj Object) field.ErrorList {
+	if k.Default != nil {
+		k.Default(obj)
+	}
+	if k.PrepareCreate != nil {
+		k.PrepareCreate(obj)
+	}
+	if k.Validate == nil {
+		return nil
+	}
+	return k.Validate(obj)
+}
+
+// update is what it does with a successor of old.
+func update(k *Kind, obj, old Object) field.ErrorList {
+	if k.Default != nil {
+		k.Default(obj)
+	}
+	if k.PrepareUpdate != nil {
+		k.PrepareUpdate(obj, old)
+	}
+	if k.ValidateUpdate == nil {
+		return nil
+	}
+	return k.ValidateUpdate(obj, old)
+}
+
+func lines(errs field.ErrorList) []string {
+	var out []string
+	for _, e := range errs {
+		out = append(out, e.Error())
+	}
+	return out
+}
+
+// matches compares the errors with what is wanted, a line each; a line that ends in
+// "..." is the beginning of one.
+func matches(t *testing.T, errs field.ErrorList, want string) {
+	t.Helper()
+	got, wanted := lines(errs), strings.Split(want, "\n")
+	if want == "" {
+		wanted = nil
+	}
+	ok := len(got) == len(wanted)
+	for i := 0; ok && i < len(got); i++ {
+		if prefix, cut := strings.CutSuffix(wanted[i], "..."); cut {
+			ok = strings.HasPrefix(got[i], prefix)
+		} else {
+			ok = got[i] == wanted[i]
+		}
+	}
+	if !ok {
+		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(wanted, "\n  "))
+	}
+}
