@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -73,6 +74,9 @@ type Authenticator struct {
 	Config
 	static map[[sha256.Size]byte]*User
 	now    func() time.Time
+
+	mu   sync.Mutex
+	good map[[sha256.Size]byte]bool // client certificates verified before
 }
 
 // New makes an Authenticator.
@@ -80,7 +84,7 @@ func New(c Config) *Authenticator {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now}
+	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, good: map[[sha256.Size]byte]bool{}}
 	for token, u := range c.Static {
 		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing tells nothing
 	}

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 		return nil, fmt.Errorf("the certificate of %s expired at %s", leaf.Subject, leaf.NotAfter)
 	}
 	if len(r.TLS.VerifiedChains) == 0 {
-		if err := a.verify(r.TLS.PeerCertificates); err != nil {
+		if err := a.verified(r.TLS.PeerCertificates); err != nil {
 			return nil, err
 		}
 	}
@@ -27,6 +28,32 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 	}
 	return &User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, nil
 }
+
+// verified remembers the certificates that were good: each request of a
+// connection shows the same one, and a signature costs more than all the rest.
+// Their end is checked every time.
+func (a *Authenticator) verified(chain []*x509.Certificate) error {
+	sum := sha256.Sum256(chain[0].Raw)
+	a.mu.Lock()
+	known := a.good[sum]
+	a.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := a.verify(chain); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.good) >= knownCertificates {
+		clear(a.good)
+	}
+	a.good[sum] = true
+	return nil
+}
+
+// knownCertificates bounds that memory.
+const knownCertificates = 4096
 
 func (a *Authenticator) verify(chain []*x509.Certificate) error {
 	if a.ClientCAs == nil {
