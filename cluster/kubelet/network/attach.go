@@ -135,13 +135,13 @@ func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip
 	if err := netlink.LinkSetUp(outer); err != nil {
 		return err
 	}
-	return errors.Join(waitUp(inside.LinkByName, containerLink), waitUp(netlink.LinkByName, outer.Attrs().Name), waitUp(netlink.LinkByName, Bridge))
+	return errors.Join(WaitUp(inside.LinkByName, containerLink), WaitUp(netlink.LinkByName, outer.Attrs().Name), WaitUp(netlink.LinkByName, Bridge))
 }
 
-// waitUp waits until the kernel has noticed, in its own time, that the link is
+// WaitUp waits until the kernel has noticed, in its own time, that the link is
 // connected. Before that it drops the pod's first packets, and a lost first packet
 // is repeated only after a second.
-func waitUp(byName func(string) (netlink.Link, error), name string) error {
+func WaitUp(byName func(string) (netlink.Link, error), name string) error {
 	deadline := time.Now().Add(2 * time.Second)
 	for {
 		l, err := byName(name)

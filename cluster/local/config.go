@@ -1,0 +1,132 @@
+// Package local runs a whole cluster on one machine: each node is a network
+// namespace with its own addresses, routes and iptables, in which the same node
+// process runs as on a machine of its own.
+//
+// It owns the network namespaces wh-<cluster>-*, the interface into them, the
+// routes over that interface, the cluster's folder below the state directory and
+// the processes it has started; Down removes all of these, and the Docker containers
+// that carry the cluster's label. Everything is found again by name or label, so
+// that a crash at any point leaves nothing that Up cannot mend or Down cannot remove.
+//
+// The namespaces hang on a bridge in one more namespace, so that neither Docker's
+// forwarding policy nor bridge filtering of the machine matters and the machine needs
+// no packet rules.
+package local
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// Where things are unless somebody says otherwise.
+const (
+	DefaultName     = "wheelhouse"
+	DefaultStateDir = "/var/lib/wheelhouse"
+	apiPort         = 443
+	maxNodes        = 200
+)
+
+// Config says which cluster is meant. The zero value is the default cluster.
+type Config struct {
+	Name     string        // default DefaultName
+	StateDir string        // holds a folder per cluster; default DefaultStateDir
+	Nodes    int           // minions; 0 is the control plane alone. Up only
+	Binary   string        // the wheelhouse program; default the running one. Up only
+	Subnets  *Subnets      // default: the first block that is free. Up of a new cluster only
+	Timeout  time.Duration // for each step of Up; default 60 s
+	KeepData bool          // Down leaves keys, etcd, logs and the nodes' disks
+}
+
+var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
+
+func (c Config) complete() (Config, error) {
+	c.Name = cmp.Or(c.Name, DefaultName)
+	c.StateDir = cmp.Or(c.StateDir, DefaultStateDir)
+	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	if !nameSyntax.MatchString(c.Name) {
+		return c, fmt.Errorf("cluster name %q: want at most 30 lower case letters, digits and dashes", c.Name)
+	}
+	if c.Nodes < 0 || c.Nodes > maxNodes {
+		return c, fmt.Errorf("%d nodes: want 0 to %d", c.Nodes, maxNodes)
+	}
+	var err error
+	if c.StateDir, err = filepath.Abs(c.StateDir); err != nil {
+		return c, err
+	}
+	if c.Binary == "" {
+		if c.Binary, err = os.Executable(); err != nil {
+			return c, fmt.Errorf("own program: %w", err)
+		}
+	}
+	c.Binary, err = filepath.Abs(c.Binary)
+	return c, err
+}
+
+func (c Config) dir() string { return filepath.Join(c.StateDir, c.Name) }
+
+// KubeconfigPath is where the administrator's kubeconfig of a cluster is. Empty
+// arguments stand for the defaults.
+func KubeconfigPath(name, stateDir string) string {
+	return filepath.Join(cmp.Or(stateDir, DefaultStateDir), cmp.Or(name, DefaultName), "admin.kubeconfig")
+}
+
+func requireRoot(what string) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s makes network namespaces and needs root: run it with sudo", what)
+	}
+	return nil
+}
+
+// Subnets are the address blocks of a cluster.
+type Subnets struct {
+	LAN      netip.Prefix `json:"lan"`      // the machine itself is .1, the master .2, minion-N .2+N
+	Pods     netip.Prefix `json:"pods"`     // a /16 of which node N has the N-th /24
+	Services netip.Prefix `json:"services"` // `kubernetes` is .1, DNS .10
+}
+
+func (s Subnets) host() netip.Addr       { return nth(s.LAN, 1) }
+func (s Subnets) dns() netip.Addr        { return nth(s.Services, 10) }
+func (s Subnets) kubernetes() netip.Addr { return nth(s.Services, 1) }
+func (s Subnets) all() []netip.Prefix    { return []netip.Prefix{s.LAN, s.Pods, s.Services} }
+
+func (s Subnets) validate() error {
+	if !s.LAN.IsValid() || s.LAN.Bits() > 24 || !s.Pods.IsValid() || s.Pods.Bits() != 16 || !s.Services.IsValid() || s.Services.Bits() > 24 {
+		return fmt.Errorf("networks %v: want a LAN of /24 or more, pods of /16, services of /24 or more", s.all())
+	}
+	if s.LAN.Overlaps(s.Pods) || s.LAN.Overlaps(s.Services) || s.Pods.Overlaps(s.Services) {
+		return errors.New("the networks of nodes, pods and services overlap")
+	}
+	return nil
+}
+
+// nth is the n-th address of a network; n stays below 256.
+func nth(p netip.Prefix, n int) netip.Addr {
+	b := p.Masked().Addr().As4()
+	b[3] += byte(n)
+	return netip.AddrFrom4(b)
+}
+
+// Node is one node's place in the cluster.
+type Node struct {
+	Name    string
+	IP      netip.Addr
+	PodCIDR netip.Prefix
+	Master  bool
+}
+
+// node is the master for 0, and minion-N.
+func (s Subnets) node(n int) Node {
+	pods := s.Pods.Masked().Addr().As4()
+	pods[2] = byte(n)
+	node := Node{Name: "master", IP: nth(s.LAN, 2+n), PodCIDR: netip.PrefixFrom(netip.AddrFrom4(pods), 24), Master: n == 0}
+	if n > 0 {
+		node.Name = fmt.Sprintf("minion-%d", n)
+	}
+	return node
+}

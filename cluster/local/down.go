@@ -1,0 +1,127 @@
+package local
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Down removes the cluster, whatever there is of it: also what a crash has left, and
+// without its record. What cannot be removed (containers while Docker is down) does
+// not keep the rest; the error names it, and Down can be called again.
+func Down(ctx context.Context, cfg Config, out io.Writer) error {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return err
+	}
+	if err := requireRoot("down"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(cfg.dir()); errors.Is(err, fs.ErrNotExist) {
+		defer os.Remove(cfg.StateDir) // made by the lock below, if it is empty
+	}
+	unlock, err := lock(cfg.dir())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Processes go first, since they would bring back the rest.
+	var failed []error
+	for _, s := range []struct {
+		name string
+		do   func() error
+	}{
+		{"processes", func() error { return stopAll(cfg) }},
+		{"containers", func() error { return removeContainers(ctx, cfg.Name, "") }},
+		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
+		{"network", func() error { return removeNetwork(cfg.Name) }},
+		{"state", func() error { return removeState(cfg) }},
+	} {
+		if err := s.do(); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
+			fmt.Fprintf(out, "  %-10s not all removed: %v\n", s.name, err)
+			continue
+		}
+		fmt.Fprintf(out, "  %-10s %s\n", s.name, map[bool]string{true: "kept in " + cfg.dir(), false: "gone"}[s.name == "state" && cfg.KeepData])
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("cluster %s is not all gone; mend this and run down again: %w", cfg.Name, errors.Join(failed...))
+	}
+	return nil
+}
+
+func stopAll(cfg Config) error {
+	// An unreadable record is no reason to leave the process: it is in our namespaces.
+	list, _ := allRunning(cfg.dir())
+	names, err := clusterNS(cfg.Name)
+	if err != nil {
+		return err
+	}
+	others, err := strays(names)
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if !slices.ContainsFunc(list, func(r running) bool { return r.PID == o.PID && r.Start == o.Start }) {
+			list = append(list, o)
+		}
+	}
+	return stop(list)
+}
+
+// unmountBelow unmounts what is mounted below dir, the deepest first.
+func unmountBelow(dir string) error {
+	points, err := mountsBelow(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range slices.Backward(points) {
+		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			errs = append(errs, fmt.Errorf("unmounting %s: %w", p, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func mountsBelow(dir string) (points []string, err error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) > 4 {
+			if p := unescape.Replace(fields[4]); strings.HasPrefix(p, dir+"/") {
+				points = append(points, p)
+			}
+		}
+	}
+	return points, lines.Err()
+}
+
+func removeState(cfg Config) error {
+	if cfg.KeepData {
+		return os.RemoveAll(filepath.Join(cfg.dir(), "run"))
+	}
+	// Never through a mount that could not be undone: it may be somebody's data.
+	if points, err := mountsBelow(cfg.dir()); err != nil || len(points) > 0 {
+		return errors.Join(err, fmt.Errorf("%s is kept, since something is mounted below: %s", cfg.dir(), strings.Join(points, ", ")))
+	}
+	if err := os.RemoveAll(cfg.dir()); err != nil {
+		return err
+	}
+	_ = os.Remove(cfg.StateDir) // if it is empty
+	return nil
+}

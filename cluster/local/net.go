@@ -1,0 +1,237 @@
+package local
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/kubelet/network"
+)
+
+const (
+	bridge   = "br0"
+	nodeLink = "eth0"
+)
+
+// hostLink is the machine's interface into the cluster's LAN; such a name has at
+// most 15 characters.
+func hostLink(cluster string) string {
+	if name := "wh-" + cluster; len(name) <= 15 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(cluster))
+	return "wh-" + hex.EncodeToString(sum[:6])
+}
+
+// lan is the open namespace of a cluster's bridge.
+type lan struct {
+	record
+	ns     netns.NsHandle
+	h      *netlink.Handle
+	bridge netlink.Link
+}
+
+func (l *lan) close() {
+	l.h.Close()
+	_ = l.ns.Close()
+}
+
+// buildNetwork makes what is missing of the namespaces, links, addresses and routes.
+func buildNetwork(r record) error {
+	l, err := openLAN(r)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	var all errgroup.Group
+	all.Go(l.connectHost)
+	for _, n := range r.nodes() {
+		all.Go(func() error {
+			if err := l.connectNode(n); err != nil {
+				return fmt.Errorf("node %s: %w", n.Name, err)
+			}
+			return nil
+		})
+	}
+	return all.Wait()
+}
+
+func openLAN(r record) (*lan, error) {
+	ns, err := openNS(r.lanNS())
+	if err != nil {
+		return nil, err
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	l := &lan{record: r, ns: ns, h: h}
+	if l.bridge, err = ensureBridge(h); err != nil {
+		l.close()
+		return nil, fmt.Errorf("bridge in %s: %w", r.lanNS(), err)
+	}
+	// Nothing is filtered here; the detour would only cost.
+	_ = network.Do(ns, func() error {
+		return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0o644)
+	})
+	return l, nil
+}
+
+func ensureBridge(h *netlink.Handle) (netlink.Link, error) {
+	l, err := h.LinkByName(bridge)
+	if err != nil {
+		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}); err != nil {
+			return nil, err
+		}
+		if l, err = h.LinkByName(bridge); err != nil {
+			return nil, err
+		}
+	}
+	return l, h.LinkSetUp(l)
+}
+
+// connectHost joins the machine's own namespace, with routes to pods and services.
+func (l *lan) connectHost() error {
+	own, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := l.join("host", hostLink(l.Name), own, h, netip.PrefixFrom(l.Subnets.host(), l.Subnets.LAN.Bits()))
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", hostLink(l.Name), err)
+	}
+	for _, n := range l.nodes() {
+		if err := replaceRoute(h, link, n.PodCIDR, n.IP); err != nil {
+			return err
+		}
+	}
+	return replaceRoute(h, link, l.Subnets.Services, l.Subnets.node(0).IP)
+}
+
+func (l *lan) connectNode(n Node) error {
+	ns, err := openNS(l.nodeNS(n))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := l.join(n.Name, nodeLink, ns, h, netip.PrefixFrom(n.IP, l.Subnets.LAN.Bits()))
+	if err != nil {
+		return err
+	}
+	// A connection to a service needs some route before the proxy's rules see it.
+	// There is no default route: what is not in the cluster fails at once.
+	return replaceRoute(h, link, l.Subnets.Services, netip.Addr{})
+}
+
+// join connects a namespace to the bridge: port is the name there, name that in the
+// namespace, which h works in.
+func (l *lan) join(port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
+	link, err := h.LinkByName(name)
+	_, portErr := l.h.LinkByName(port)
+	if err != nil || portErr != nil {
+		if err == nil {
+			if err := h.LinkDel(link); err != nil { // its other end is in a LAN that is gone
+				return nil, err
+			}
+		}
+		veth := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: l.bridge.Attrs().Index},
+			PeerName:  name, PeerNamespace: netlink.NsFd(ns),
+		}
+		if err := l.h.LinkAdd(veth); err != nil {
+			return nil, err
+		}
+		if link, err = h.LinkByName(name); err != nil {
+			return nil, err
+		}
+	}
+	want := &netlink.Addr{IPNet: ipNet(ip)}
+	if err := h.AddrReplace(link, want); err != nil {
+		return nil, err
+	}
+	outer, err := l.h.LinkByName(port)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return nil, err
+	}
+	if err := l.h.LinkSetUp(outer); err != nil {
+		return nil, err
+	}
+	return link, errors.Join(network.WaitUp(h.LinkByName, name), network.WaitUp(l.h.LinkByName, port), network.WaitUp(l.h.LinkByName, bridge))
+}
+
+// replaceRoute routes over the link, by way of gw if that is given.
+func replaceRoute(h *netlink.Handle, link netlink.Link, dst netip.Prefix, gw netip.Addr) error {
+	route := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(dst)}
+	if gw.IsValid() {
+		route.Gw = gw.AsSlice()
+	} else {
+		route.Scope = netlink.SCOPE_LINK
+	}
+	if err := h.RouteReplace(route); err != nil {
+		return fmt.Errorf("route to %s: %w", dst, err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+}
+
+// dropNode removes one node's namespace, link and route.
+func dropNode(r record, n Node) error {
+	l, err := openLAN(r)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	var errs []error
+	if port, err := l.h.LinkByName(n.Name); err == nil {
+		errs = append(errs, l.h.LinkDel(port))
+	}
+	err = netlink.RouteDel(&netlink.Route{Dst: ipNet(n.PodCIDR), Gw: n.IP.AsSlice()})
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		errs = append(errs, fmt.Errorf("route to %s: %w", n.PodCIDR, err))
+	}
+	return errors.Join(append(errs, removeNS(r.nodeNS(n)))...)
+}
+
+// removeNetwork removes all namespaces and the machine's interface of a cluster,
+// with or without a record of it. The routes go with the interface.
+func removeNetwork(cluster string) error {
+	var errs []error
+	if l, err := netlink.LinkByName(hostLink(cluster)); err == nil {
+		if err := netlink.LinkDel(l); err != nil {
+			errs = append(errs, fmt.Errorf("interface %s: %w", hostLink(cluster), err))
+		}
+	}
+	names, err := clusterNS(cluster)
+	errs = append(errs, err)
+	for _, name := range names {
+		errs = append(errs, removeNS(name))
+	}
+	_ = os.Remove(netnsDir) // if it is empty
+	return errors.Join(errs...)
+}

@@ -1,0 +1,107 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// netnsDir is where iproute2 looks for names, so that `ip netns exec` works.
+const netnsDir = "/run/netns"
+
+// openNS opens the named namespace, making it if there is none of that name.
+func openNS(name string) (netns.NsHandle, error) {
+	path := filepath.Join(netnsDir, name)
+	if ns, err := netns.GetFromPath(path); err == nil {
+		if isNetNS(path) {
+			return ns, nil
+		}
+		_ = ns.Close() // a file without its mount: from before a reboot or half a creation
+	}
+	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+		return -1, err
+	}
+	if err := os.WriteFile(path, nil, 0o444); err != nil {
+		return -1, err
+	}
+	made := make(chan error)
+	go func() {
+		// The thread has left its namespace for good; it ends with this goroutine.
+		runtime.LockOSThread()
+		made <- makeNS(path)
+	}()
+	if err := <-made; err != nil {
+		return -1, fmt.Errorf("network namespace %s: %w", name, err)
+	}
+	return netns.GetFromPath(path)
+}
+
+func makeNS(path string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	own := fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())
+	if err := unix.Mount(own, path, "none", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
+}
+
+func isNetNS(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
+}
+
+// nsInode identifies a namespace, as /proc/PID/ns/net does.
+func nsInode(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, err
+	}
+	return st.Ino, nil
+}
+
+// removeNS takes the name away; the namespace goes with its last process.
+func removeNS(name string) error {
+	path := filepath.Join(netnsDir, name)
+	for {
+		err := unix.Unmount(path, unix.MNT_DETACH)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			break // no longer a mount
+		}
+		if err != nil {
+			return fmt.Errorf("network namespace %s: %w", name, err)
+		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// clusterNS lists the names of a cluster's namespaces, recorded or not. Another
+// cluster's name may begin with this one's, so only what we name nodes counts.
+func clusterNS(cluster string) (names []string, err error) {
+	ours := regexp.MustCompile(`^wh-` + regexp.QuoteMeta(cluster) + `-(lan|master|minion-[0-9]+)$`)
+	entries, err := os.ReadDir(netnsDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if ours.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}

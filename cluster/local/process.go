@@ -1,0 +1,274 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/kubelet/network"
+)
+
+const (
+	termGrace = 5 * time.Second // between SIGTERM and SIGKILL
+	logLimit  = 16 << 20        // a longer log is put aside when its process starts
+)
+
+// daemon is a process that should run.
+type daemon struct {
+	ID      string // "server", or the node's name with "node/" before it
+	Role    string // "server" or "node"
+	Node    string // in whose namespace it runs
+	Address string
+	Args    []string
+	ns      string
+}
+
+// running is what the file run/<id>.json tells of a started process. A pid alone is
+// not enough: after a crash or a reboot it may be somebody else's.
+type running struct {
+	ID      string   `json:"id"`
+	Role    string   `json:"role"`
+	Node    string   `json:"node"`
+	Address string   `json:"address"`
+	PID     int      `json:"pid"`
+	Start   uint64   `json:"startTicks"` // since boot, as in /proc/PID/stat
+	Boot    string   `json:"boot"`
+	Args    []string `json:"args"`
+	Program string   `json:"program"` // path, size and time of change
+	Log     string   `json:"log"`
+}
+
+func (d daemon) file() string { return strings.ReplaceAll(d.ID, "/", "-") }
+
+func pidFile(dir string, d daemon) string { return filepath.Join(dir, "run", d.file()+".json") }
+
+// ensure starts the daemon, unless it runs already from the same program with the
+// same arguments in the present namespace. The channel is closed when a process
+// that was started here ends.
+func ensure(cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
+	program, err := stamp(cfg.Binary)
+	if err != nil {
+		return r, nil, err
+	}
+	if r, err := readRunning(pidFile(cfg.dir(), d)); err == nil && r.state() != stateDead {
+		if r.Program == program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
+			return r, nil, nil
+		}
+		if err := stop([]running{r}); err != nil {
+			return r, nil, err
+		}
+	}
+	return launch(cfg, d, program)
+}
+
+// launch starts the program detached from our terminal and session, inside the
+// namespace, with its output going to its log.
+func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{}, err error) {
+	for _, sub := range []string{"run", "log"} {
+		if err := os.MkdirAll(filepath.Join(cfg.dir(), sub), 0o755); err != nil {
+			return r, nil, err
+		}
+	}
+	logPath := filepath.Join(cfg.dir(), "log", d.file()+".log")
+	if st, err := os.Stat(logPath); err == nil && st.Size() > logLimit {
+		if err := os.Rename(logPath, logPath+".1"); err != nil {
+			return r, nil, err
+		}
+	}
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return r, nil, err
+	}
+	defer log.Close()
+	ns, err := netns.GetFromPath(filepath.Join(netnsDir, d.ns))
+	if err != nil {
+		return r, nil, fmt.Errorf("network namespace %s: %w", d.ns, err)
+	}
+	defer ns.Close()
+	cmd := exec.Command(cfg.Binary, d.Args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := network.Do(ns, cmd.Start); err != nil { // a new process is where its parent's thread is
+		return r, nil, fmt.Errorf("starting %s: %w", d.ID, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in its log
+		close(ended)
+	}()
+	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: program, Log: logPath, Boot: bootID()}
+	if _, r.Start, err = procStat(r.PID); err == nil {
+		err = writeJSON(pidFile(cfg.dir(), d), r)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill() // without its record nobody would find it
+		return r, nil, fmt.Errorf("recording %s: %w", d.ID, err)
+	}
+	return r, ended, nil
+}
+
+func stamp(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("the program to start: %w", err)
+	}
+	return fmt.Sprintf("%s %d %d", path, st.Size(), st.ModTime().UnixNano()), nil
+}
+
+func readRunning(path string) (r running, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(data, &r)
+}
+
+// allRunning reads what is recorded of a cluster's processes.
+func allRunning(dir string) (list []running, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "run", "*.json"))
+	var errs []error
+	for _, f := range files {
+		r, err := readRunning(f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f, err))
+			continue
+		}
+		list = append(list, r)
+	}
+	return list, errors.Join(append(errs, err)...)
+}
+
+// States of a recorded process.
+const (
+	stateRunning = "running"
+	stateStopped = "stopped" // held by SIGSTOP, or not started
+	stateDead    = "dead"
+)
+
+func (r running) state() string {
+	state, start, err := procStat(r.PID)
+	switch {
+	case err != nil, start != r.Start, r.Boot != bootID(), state == 'Z', state == 'X':
+		return stateDead
+	case state == 'T':
+		return stateStopped
+	}
+	return stateRunning
+}
+
+func (r running) inNS(name string) bool {
+	own, err1 := nsInode(fmt.Sprintf("/proc/%d/ns/net", r.PID))
+	want, err2 := nsInode(filepath.Join(netnsDir, name))
+	return err1 == nil && err2 == nil && own == want
+}
+
+// procStat reads a process's state and start time (in ticks since boot).
+func procStat(pid int) (state byte, start uint64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	// The second field is the name in parentheses and may hold anything.
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return fields[0][0], start, err
+}
+
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// stop ends processes: all are asked at once, those that stay are killed.
+func stop(list []running) error {
+	alive := slices.DeleteFunc(slices.Clone(list), func(r running) bool { return r.state() == stateDead })
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+		for _, r := range alive {
+			if err := unix.Kill(r.PID, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("stopping %s (pid %d): %w", r.ID, r.PID, err)
+			}
+			_ = unix.Kill(r.PID, unix.SIGCONT) // one that is held would never see SIGTERM
+		}
+		deadline := time.Now().Add(termGrace)
+		for len(alive) > 0 && time.Now().Before(deadline) {
+			time.Sleep(5 * time.Millisecond)
+			alive = slices.DeleteFunc(alive, func(r running) bool { return r.state() == stateDead })
+		}
+		if len(alive) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s (pid %d) does not end, even by SIGKILL", alive[0].ID, alive[0].PID)
+}
+
+// strays are processes inside the named namespaces that nobody recorded: shells of
+// `ssh`, or a daemon whose starter crashed. This process and its parents, in whose
+// shell down may have been typed, are not among them.
+func strays(names []string) (list []running, err error) {
+	inodes := map[uint64]string{}
+	for _, name := range names {
+		if path := filepath.Join(netnsDir, name); isNetNS(path) {
+			ino, err := nsInode(path)
+			if err != nil {
+				return nil, err
+			}
+			inodes[ino] = name
+		}
+	}
+	spare := map[int]bool{}
+	for pid := os.Getpid(); pid > 0; pid = parent(pid) {
+		spare[pid] = true
+	}
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		ino, err := nsInode(p + "/ns/net")
+		if err != nil {
+			continue // it has ended
+		}
+		pid, _ := strconv.Atoi(filepath.Base(p))
+		if name, ok := inodes[ino]; ok && !spare[pid] {
+			if _, start, err := procStat(pid); err == nil {
+				list = append(list, running{ID: "process in " + name, PID: pid, Start: start, Boot: bootID()})
+			}
+		}
+	}
+	return list, err
+}
+
+func parent(pid int) int {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	ppid, _ := strconv.Atoi(fields[1])
+	return ppid
+}
+
+// tail is the end of a log, for an error message.
+func tail(path string, lines int) string {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || len(data) == 0 {
+		return "(nothing logged)"
+	}
+	all := strings.Split(strings.TrimSpace(string(data[max(0, len(data)-1<<16):])), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

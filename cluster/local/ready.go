@@ -1,0 +1,209 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/vishvananda/netns"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/kubelet/network"
+)
+
+const pollEvery = 20 * time.Millisecond
+
+// poll calls f until it returns nil; at the end of ctx it returns f's last error.
+func poll(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		var final finalError
+		if err == nil || errors.As(err, &final) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gave up waiting: %w", err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// finalError says that waiting longer is of no use.
+type finalError struct{ error }
+
+// watched is a process whose work is waited for.
+type watched struct {
+	running
+	ended <-chan struct{} // nil if it was running before
+}
+
+func (w watched) check() error {
+	dead := w.state() == stateDead
+	select {
+	case <-w.ended:
+		dead = true
+	default:
+	}
+	if dead {
+		return finalError{fmt.Errorf("%s ended. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
+	}
+	return nil
+}
+
+// waitServer waits until the API server is ready. Its kubeconfigs are there by then.
+func waitServer(ctx context.Context, cfg Config, p running, ended <-chan struct{}) error {
+	w := watched{p, ended}
+	err := poll(ctx, func() error {
+		if err := w.check(); err != nil {
+			return err
+		}
+		return ready(ctx, KubeconfigPath(cfg.Name, cfg.StateDir))
+	})
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w (log: %s)", err, p.Log)
+	}
+	return err
+}
+
+func ready(ctx context.Context, kubeconfig string) error {
+	rc, err := client.FromKubeconfig(kubeconfig)
+	if err != nil {
+		return err
+	}
+	rc.Timeout = 2 * time.Second
+	c, err := rest.HTTPClientFor(rc)
+	if err != nil {
+		return err
+	}
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(rc.Host, "/")+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)); resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz: %s: %s", resp.Status, body)
+	}
+	return nil
+}
+
+func clientset(cfg Config) (*kubernetes.Clientset, error) {
+	rc, err := client.FromKubeconfig(filepath.Join(cfg.dir(), "admin.kubeconfig"))
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(rc)
+}
+
+// waitNodes waits until every node is Ready.
+func waitNodes(ctx context.Context, cfg Config, watch []watched) (names []string, err error) {
+	cs, err := clientset(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range watch {
+		names = append(names, w.Node)
+	}
+	return names, poll(ctx, func() error {
+		list, err := cs.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, w := range watch {
+			if err := w.check(); err != nil {
+				return err
+			}
+			if err := nodeReady(list.Items, w.Node); err != nil {
+				return fmt.Errorf("%w (log: %s)", err, w.Log)
+			}
+		}
+		return nil
+	})
+}
+
+func nodeReady(nodes []v1.Node, name string) error {
+	for _, n := range nodes {
+		if n.Name != name {
+			continue
+		}
+		for _, c := range n.Status.Conditions {
+			if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue {
+				return nil
+			} else if c.Type == v1.NodeReady {
+				return fmt.Errorf("node %s is not Ready: %s: %s", name, c.Reason, c.Message)
+			}
+		}
+		return fmt.Errorf("node %s has not said whether it is Ready", name)
+	}
+	return fmt.Errorf("node %s has not registered", name)
+}
+
+func deleteNode(ctx context.Context, cfg Config, name string) error {
+	cs, err := clientset(cfg)
+	if err != nil {
+		return err
+	}
+	err = cs.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// waitDNS asks for the name of the API's service over UDP, from within a namespace
+// if one is given.
+func waitDNS(ctx context.Context, server netip.Addr, from string, want netip.Addr) error {
+	return poll(ctx, func() error {
+		conn, err := dialUDP(from, netip.AddrPortFrom(server, 53).String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		c := &dns.Client{Timeout: 300 * time.Millisecond}
+		question := new(dns.Msg).SetQuestion("kubernetes.default.svc.cluster.local.", dns.TypeA)
+		resp, _, err := c.ExchangeWithConn(question, &dns.Conn{Conn: conn})
+		if err != nil {
+			return fmt.Errorf("asking %s: %w", server, err)
+		}
+		for _, rr := range resp.Answer {
+			if a, ok := rr.(*dns.A); ok && a.A.Equal(want.AsSlice()) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s answers %s, not %s", server, dns.RcodeToString[resp.Rcode], want)
+	})
+}
+
+func dialUDP(from, to string) (conn net.Conn, err error) {
+	if from == "" {
+		return net.Dial("udp4", to)
+	}
+	ns, err := netns.GetFromPath(filepath.Join(netnsDir, from))
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	err = network.Do(ns, func() (err error) {
+		conn, err = net.Dial("udp4", to)
+		return err
+	})
+	return conn, err
+}

@@ -1,0 +1,203 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// record is what stays the same over the life of a cluster, in cluster.json.
+type record struct {
+	Name    string  `json:"name"`
+	Nodes   int     `json:"nodes"` // minions
+	Subnets Subnets `json:"subnets"`
+}
+
+// nodes lists the nodes that have a namespace: the master always has.
+func (r record) nodes() []Node {
+	var list []Node
+	for n := range r.Nodes + 1 {
+		list = append(list, r.Subnets.node(n))
+	}
+	return list
+}
+
+func (r record) lanNS() string         { return "wh-" + r.Name + "-lan" }
+func (r record) nodeNS(n Node) string  { return "wh-" + r.Name + "-" + n.Name }
+func recordPath(dir string) string     { return filepath.Join(dir, "cluster.json") }
+func (r record) api() string           { return fmt.Sprintf("https://%s:%d", r.Subnets.node(0).IP, apiPort) }
+func (r record) save(dir string) error { return writeJSON(recordPath(dir), r) }
+func (r record) find(name string) (Node, bool) {
+	for _, n := range r.nodes() {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// load returns fs.ErrNotExist for a cluster that is not there.
+func load(dir string) (r record, err error) {
+	data, err := os.ReadFile(recordPath(dir))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", recordPath(dir), err)
+	}
+	return r, r.Subnets.validate()
+}
+
+// claim loads the cluster's record, or makes one with address blocks that nobody
+// else has, and settles the number of nodes.
+func claim(cfg Config) (r record, before int, err error) {
+	unlock, err := lock(cfg.StateDir) // two new clusters must not choose the same block
+	if err != nil {
+		return r, 0, err
+	}
+	defer unlock()
+	r, err = load(cfg.dir())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r = record{Name: cfg.Name}
+		if r.Subnets, err = choose(cfg); err != nil {
+			return r, 0, err
+		}
+	case err != nil:
+		return r, 0, err
+	}
+	before, r.Nodes = r.Nodes, cfg.Nodes
+	return r, before, r.save(cfg.dir())
+}
+
+// block is the k-th triple of networks: 10.245, 10.246, 10.247 for the first
+// cluster, as in the workshop, then 10.242, 10.243, 10.244 and so on.
+func block(k int) Subnets {
+	base := byte(245 - 3*k)
+	net := func(second, third byte, bits int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, third, 0}), bits)
+	}
+	return Subnets{LAN: net(base, 1, 24), Pods: net(base+1, 0, 16), Services: net(base+2, 0, 16)}
+}
+
+const blocks = 81 // down to 10.5
+
+func choose(cfg Config) (Subnets, error) {
+	taken, err := others(cfg)
+	if err != nil {
+		return Subnets{}, err
+	}
+	routes, err := routed("")
+	if err != nil {
+		return Subnets{}, err
+	}
+	taken = append(taken, routes...)
+	if cfg.Subnets != nil {
+		if p, other := clash(*cfg.Subnets, taken); other.IsValid() {
+			return Subnets{}, fmt.Errorf("network %s is in use here: there is a route or cluster for %s", p, other)
+		}
+		return *cfg.Subnets, cfg.Subnets.validate()
+	}
+	for k := range blocks {
+		s := block(k)
+		if _, other := clash(s, taken); !other.IsValid() {
+			return s, nil
+		}
+	}
+	return Subnets{}, errors.New("no free block of addresses below 10.0.0.0/8: remove a cluster (wheelhouse down --name ...)")
+}
+
+// clash finds a network in use that is within one of ours, or the same. A wider one
+// (a VPN's 10.0.0.0/8) gives way to our more specific routes.
+func clash(s Subnets, taken []netip.Prefix) (ours, other netip.Prefix) {
+	for _, p := range s.all() {
+		for _, t := range taken {
+			if t.Overlaps(p) && t.Bits() >= min(p.Bits(), 16) {
+				return p, t
+			}
+		}
+	}
+	return ours, other
+}
+
+// others are the networks of the other clusters below the state directory.
+func others(cfg Config) (taken []netip.Prefix, err error) {
+	found, err := filepath.Glob(filepath.Join(cfg.StateDir, "*", "cluster.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range found {
+		if filepath.Dir(path) == cfg.dir() {
+			continue
+		}
+		// A record that cannot be read belongs to nobody that could be asked.
+		if r, err := load(filepath.Dir(path)); err == nil {
+			taken = append(taken, r.Subnets.all()...)
+		}
+	}
+	return taken, nil
+}
+
+// routed are the destinations of the machine's routes, except those over the
+// interface given.
+func routed(except string) (dsts []netip.Prefix, err error) {
+	skip := -1
+	if l, err := netlink.LinkByName(except); err == nil {
+		skip = l.Attrs().Index
+	}
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil || r.LinkIndex == skip {
+			continue
+		}
+		if p, err := netip.ParsePrefix(r.Dst.String()); err == nil && p.Bits() > 0 {
+			dsts = append(dsts, p)
+		}
+	}
+	return dsts, nil
+}
+
+// lock makes the folder and waits until no other wheelhouse process holds it.
+func lock(dir string) (unlock func(), err error) {
+	for {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		f, err := os.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("locking %s: %w", dir, err)
+		}
+		held, err1 := f.Stat()
+		now, err2 := os.Stat(dir)
+		if err1 == nil && err2 == nil && os.SameFile(held, now) {
+			return func() { f.Close() }, nil
+		}
+		f.Close() // removed while we waited
+	}
+}
+
+// writeJSON replaces the file in one step: after a crash it is the old or the new one.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".tmp", append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}

@@ -1,0 +1,103 @@
+package local
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Streams are what a command on a node is connected to. Files, such as a terminal,
+// are handed over as they are.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// SSH runs a command in a node's network namespace, or a login shell if command is
+// empty, and returns its exit status; err is set only if it could not be run. One
+// argument is a line for the shell, as with ssh; several are run as they stand. The
+// command sees the node's name as the host name, in WHEELHOUSE_NODE and, in most
+// shells, in the prompt.
+func SSH(cfg Config, node string, command []string, s Streams) (status int, err error) {
+	cfg, rec, err := existing(cfg)
+	if err != nil {
+		return 0, err
+	}
+	if err := requireRoot("ssh"); err != nil {
+		return 0, err
+	}
+	n, ok := rec.find(node)
+	if !ok {
+		var names []string
+		for _, n := range rec.nodes() {
+			names = append(names, n.Name)
+		}
+		return 0, fmt.Errorf("cluster %s has no node %q; there are %s", rec.Name, node, strings.Join(names, ", "))
+	}
+	ns, err := netns.GetFromPath(filepath.Join(netnsDir, rec.nodeNS(n)))
+	if err != nil {
+		return 0, fmt.Errorf("node %s has no network namespace; mend it with wheelhouse up: %w", node, err)
+	}
+	defer ns.Close()
+	cmd := shellCommand(command)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
+	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+rec.Name, "WHEELHOUSE_NODE="+n.Name, "WHEELHOUSE_NODE_IP="+n.IP.String(),
+		"KUBECONFIG="+KubeconfigPath(cfg.Name, cfg.StateDir))
+	// The command gets the terminal's signals itself; we only wait for its end.
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, os.Interrupt, syscall.SIGQUIT)
+	defer signal.Stop(ignored)
+	started := make(chan error)
+	go func() {
+		// The thread changes its host name with its namespaces and is not used again.
+		runtime.LockOSThread()
+		started <- startOn(cmd, ns, n.Name)
+	}()
+	if err := <-started; err != nil {
+		return 0, fmt.Errorf("node %s: %w", node, err)
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return 128 + int(ws.Signal()), nil
+		}
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+func startOn(cmd *exec.Cmd, ns netns.NsHandle, hostname string) error {
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("own host name: %w", err)
+	}
+	if err := unix.Sethostname([]byte(hostname)); err != nil {
+		return fmt.Errorf("own host name: %w", err)
+	}
+	if err := netns.Set(ns); err != nil {
+		return fmt.Errorf("entering the network namespace: %w", err)
+	}
+	return cmd.Start()
+}
+
+func shellCommand(command []string) *exec.Cmd {
+	shell := cmp.Or(os.Getenv("SHELL"), "/bin/sh")
+	switch len(command) {
+	case 0:
+		return exec.Command(shell, "-l")
+	case 1:
+		return exec.Command("/bin/sh", "-c", command[0])
+	}
+	return exec.Command(command[0], command[1:]...)
+}

@@ -1,0 +1,103 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"text/tabwriter"
+)
+
+// State is what Status finds.
+type State struct {
+	Cluster    string    `json:"cluster"`
+	API        string    `json:"api"`
+	Kubeconfig string    `json:"kubeconfig"`
+	Subnets    Subnets   `json:"subnets"`
+	DNS        string    `json:"dns"`
+	Processes  []Process `json:"processes"`
+}
+
+// Process is one that the cluster is made of.
+type Process struct {
+	ID      string `json:"id"` // "server" or "node/<name>"
+	PID     int    `json:"pid,omitempty"`
+	Role    string `json:"role"`
+	Node    string `json:"node"`
+	Address string `json:"address"`
+	State   string `json:"state"` // running, stopped (held, or never started) or dead
+	Log     string `json:"log,omitempty"`
+}
+
+// ErrNoCluster is what Status and SSH say of a cluster that has not been started.
+var ErrNoCluster = errors.New("there is no such cluster; start it with wheelhouse up")
+
+// Status tells what should run and what does. It needs no rights beyond reading.
+func Status(cfg Config) (*State, error) {
+	cfg, rec, err := existing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{
+		Cluster: rec.Name, API: rec.api(), Kubeconfig: KubeconfigPath(cfg.Name, cfg.StateDir),
+		Subnets: rec.Subnets, DNS: rec.Subnets.dns().String(),
+	}
+	u := &up{cfg: cfg, rec: rec}
+	daemons := []daemon{u.serverDaemon()}
+	if rec.Nodes > 0 {
+		for _, n := range rec.nodes() {
+			daemons = append(daemons, u.nodeDaemon(n))
+		}
+	}
+	for _, d := range daemons {
+		p := Process{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, State: stateStopped}
+		r, err := readRunning(pidFile(cfg.dir(), d))
+		switch {
+		case err == nil:
+			p.PID, p.Log, p.State = r.PID, r.Log, r.state()
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("reading the record of %s: %w", d.ID, err)
+		}
+		s.Processes = append(s.Processes, p)
+	}
+	return s, nil
+}
+
+func existing(cfg Config) (Config, record, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return cfg, record{}, err
+	}
+	rec, err := load(cfg.dir())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrPermission) && os.Geteuid() == 0 {
+		err = fmt.Errorf("cluster %s: %w", cfg.Name, ErrNoCluster)
+	}
+	return cfg, rec, err
+}
+
+// Healthy tells whether all processes run.
+func (s *State) Healthy() bool {
+	for _, p := range s.Processes {
+		if p.State != stateRunning {
+			return false
+		}
+	}
+	return true
+}
+
+// Print writes the state for people.
+func (s *State) Print(out io.Writer) error {
+	fmt.Fprintf(out, "Cluster %s at %s\nnodes %s, pods %s, services %s, DNS %s\nkubeconfig %s\n\n",
+		s.Cluster, s.API, s.Subnets.LAN, s.Subnets.Pods, s.Subnets.Services, s.DNS, s.Kubeconfig)
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "ID\tPID\tADDRESS\tSTATE\tLOG")
+	for _, p := range s.Processes {
+		pid := "-"
+		if p.PID != 0 {
+			pid = fmt.Sprint(p.PID)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, pid, p.Address, p.State, p.Log)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,201 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Up makes the cluster be there: it starts only what is missing, replaces processes
+// whose program or arguments have changed, and adds or removes nodes. Pods keep
+// running. It returns when all nodes are Ready and DNS answers, telling each step
+// and its time on out.
+func Up(ctx context.Context, cfg Config, out io.Writer) error {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return err
+	}
+	if err := requireRoot("up"); err != nil {
+		return err
+	}
+	unlock, err := lock(cfg.dir())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	u := &up{cfg: cfg, out: out}
+	began := time.Now()
+	if err := u.run(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Cluster %s is up, in %.1f s. Next:\n%s", cfg.Name, time.Since(began).Seconds(), u.next())
+	return nil
+}
+
+type up struct {
+	cfg    Config
+	out    io.Writer
+	rec    record
+	before int // minions there were
+}
+
+func (u *up) run(ctx context.Context) error {
+	steps := []struct {
+		name string
+		do   func(context.Context) (string, error)
+	}{
+		{"machine", u.machine},
+		{"network", u.network},
+		{"server", u.server},
+		{"nodes", u.nodes},
+		{"dns", u.dns},
+	}
+	for _, s := range steps {
+		began := time.Now()
+		stepCtx, cancel := context.WithTimeout(ctx, u.cfg.Timeout)
+		done, err := s.do(stepCtx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Fprintf(u.out, "  %-8s %-66s %6.2f s\n", s.name, done, time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// machine finds out what would only fail later and less clearly.
+func (u *up) machine(ctx context.Context) (string, error) {
+	if u.cfg.Nodes == 0 {
+		return "control plane alone, Docker is not needed", nil
+	}
+	version, err := dockerVersion(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "Docker " + version, nil
+}
+
+func (u *up) network(context.Context) (string, error) {
+	var err error
+	if u.rec, u.before, err = claim(u.cfg); err != nil {
+		return "", err
+	}
+	if err := buildNetwork(u.rec); err != nil {
+		return "", err
+	}
+	s := u.rec.Subnets
+	return fmt.Sprintf("nodes %s, pods %s, services %s", s.LAN, s.Pods, s.Services), nil
+}
+
+func (u *up) server(ctx context.Context) (string, error) {
+	p, ended, err := ensure(u.cfg, u.serverDaemon())
+	if err != nil {
+		return "", err
+	}
+	if err := waitServer(ctx, u.cfg, p, ended); err != nil {
+		return "", err
+	}
+	return u.rec.api() + " is ready", nil
+}
+
+func (u *up) nodes(ctx context.Context) (string, error) {
+	if err := u.dropSurplus(ctx); err != nil {
+		return "", err
+	}
+	if u.rec.Nodes == 0 {
+		return "none", nil
+	}
+	var starts errgroup.Group
+	watch := make([]watched, len(u.rec.nodes()))
+	for i, n := range u.rec.nodes() {
+		starts.Go(func() error {
+			p, ended, err := ensure(u.cfg, u.nodeDaemon(n))
+			watch[i] = watched{p, ended}
+			return err
+		})
+	}
+	if err := starts.Wait(); err != nil {
+		return "", err
+	}
+	names, err := waitNodes(ctx, u.cfg, watch)
+	return strings.Join(names, ", ") + " are Ready", err
+}
+
+func (u *up) dns(ctx context.Context) (string, error) {
+	at, from := u.rec.Subnets.dns(), ""
+	if u.rec.Nodes == 0 { // nobody leads to the service's address
+		at = u.rec.Subnets.node(0).IP
+	} else {
+		from = u.rec.nodeNS(u.rec.Subnets.node(u.rec.Nodes))
+	}
+	if err := waitDNS(ctx, at, from, u.rec.Subnets.kubernetes()); err != nil {
+		return "", err
+	}
+	return "kubernetes.default.svc.cluster.local is answered by " + at.String(), nil
+}
+
+func (u *up) serverDaemon() daemon {
+	s := u.rec.Subnets
+	master := s.node(0)
+	args := []string{"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
+		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String()}
+	for _, n := range u.rec.nodes() {
+		args = append(args, "--node", n.Name+"="+n.IP.String())
+	}
+	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master)}
+}
+
+func (u *up) nodeDaemon(n Node) daemon {
+	s := u.rec.Subnets
+	args := []string{"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
+		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
+		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String()}
+	if n.Master {
+		args = append(args, "--unschedulable")
+	}
+	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n)}
+}
+
+// dropSurplus removes the nodes that this Up has no place for.
+func (u *up) dropSurplus(ctx context.Context) error {
+	first := u.rec.Nodes + 1
+	if u.rec.Nodes == 0 {
+		first = 0 // without minions the master is no node either
+	}
+	for n := first; u.before > u.rec.Nodes && n <= u.before; n++ {
+		node := u.rec.Subnets.node(n)
+		file := pidFile(u.cfg.dir(), u.nodeDaemon(node))
+		if p, err := readRunning(file); err == nil {
+			if err := stop([]running{p}); err != nil {
+				return err
+			}
+		}
+		errs := []error{deleteNode(ctx, u.cfg, node.Name), removeContainers(ctx, u.cfg.Name, node.Name), os.RemoveAll(file)}
+		if !node.Master {
+			errs = append(errs, dropNode(u.rec, node))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return fmt.Errorf("removing node %s: %w", node.Name, err)
+		}
+	}
+	return nil
+}
+
+func (u *up) next() string {
+	name := ""
+	if u.cfg.Name != DefaultName {
+		name = " --name " + u.cfg.Name
+	}
+	where := "wheelhouse ssh" + name + " minion-1"
+	if u.rec.Nodes == 0 {
+		where = "wheelhouse ssh" + name + " master"
+	}
+	return fmt.Sprintf("  export KUBECONFIG=%s\n  wheelhouse kubectl get nodes\n  %s\n", KubeconfigPath(u.cfg.Name, u.cfg.StateDir), where)
+}
