@@ -198,9 +198,9 @@ func ValidateEphemeralContainers(obj, old *corev1.Pod) field.ErrorList {
 		o := &old.Spec.EphemeralContainers[i]
 		k := slices.IndexFunc(obj.Spec.EphemeralContainers, func(e corev1.EphemeralContainer) bool { return e.Name == o.Name })
 		if k < 0 {
-			errs = append(errs, field.Forbidden(p, fmt.Sprintf("existing ephemeral containers %q may not be removed\n", o.Name)))
+			errs = append(errs, field.Forbidden(p, fmt.Sprintf("existing ephemeral containers %q may not be removed", o.Name)))
 		} else if !same(obj.Spec.EphemeralContainers[k], *o) {
-			errs = append(errs, field.Forbidden(p, fmt.Sprintf("existing ephemeral containers %q may not be changed\n", o.Name)))
+			errs = append(errs, field.Forbidden(p, fmt.Sprintf("existing ephemeral containers %q may not be changed", o.Name)))
 		}
 	}
 	return errs

@@ -112,7 +112,7 @@ func TestInvalidPods(t *testing.T) {
 		{"node selector", `{spec: {nodeSelector: {"a b": c}}}`, `spec.nodeSelector: Invalid value: "a b": name part must consist of...`},
 		{"pull secret", `{spec: {imagePullSecrets: [{}]}}`, "spec.imagePullSecrets[0].name: Required value"},
 		{"host alias", `{spec: {hostAliases: [{ip: x, hostnames: [a]}]}}`, `spec.hostAliases[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`},
-		{"gate and node", `{spec: {nodeName: n, schedulingGates: [{name: a.b/c}]}}`, "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"},
+		{"gate and node", `{spec: {nodeName: n1, schedulingGates: [{name: a.b/c}]}}`, "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"},
 		{"gate twice", `{spec: {schedulingGates: [{name: a.b/c}, {name: a.b/c}]}}`, `spec.schedulingGates[1]: Duplicate value: "a.b/c"`},
 		{"ephemeral on create", `{spec: {ephemeralContainers: [{name: e, image: i}]}}`, "spec.ephemeralContainers: Forbidden: cannot be set on create"},
 		{"toleration without key", `{spec: {tolerations: [{operator: Equal}]}}`, "spec.tolerations[0].operator: Invalid value: \"Equal\": operator must be Exists when `key` is empty, which means \"match all values and all keys\""},

@@ -227,7 +227,7 @@ func TestInvalidUpdates(t *testing.T) {
 		{Pods, "labels", `{}`, `{metadata: {labels: {a: b}}}`, ""},
 		{Pods, "name", `{}`, `{metadata: {name: q}}`, `metadata.name: Invalid value: "q": field is immutable`},
 		{Pods, "env", `{}`, `{spec: {containers: [{name: c, image: "busybox:1", env: [{name: a, value: b}]}]}}`, podImmutable},
-		{Pods, "node", `{}`, `{spec: {nodeName: n}}`, podImmutable},
+		{Pods, "node", `{}`, `{spec: {nodeName: n1}}`, podImmutable},
 		{Pods, "one more container", `{}`, `{spec: {containers: [{name: c, image: "busybox:1"}, {name: d, image: "busybox:1"}]}}`, "spec.containers: Forbidden: pod updates may not add or remove containers"},
 		{Pods, "shorter deadline", `{spec: {activeDeadlineSeconds: 10}}`, `{spec: {activeDeadlineSeconds: 5}}`, ""},
 		{Pods, "longer deadline", `{spec: {activeDeadlineSeconds: 10}}`, `{spec: {activeDeadlineSeconds: 50}}`, "spec.activeDeadlineSeconds: Invalid value: 50: must be less than or equal to previous value"},

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"encoding/json"
+	"math/rand"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
+	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// exercise calls all that a kind has on one object and a successor of it.
+func exercise(k *Kind, obj, next Object) {
+	create(k, obj)
+	update(k, next, obj)
+	if k.HasStatus {
+		k.PrepareStatus(next, obj)
+		k.ValidateStatus(next, obj)
+	}
+	if k.Row != nil {
+		k.Row(obj)
+	}
+	if k.Fields != nil {
+		k.Fields(obj)
+	}
+	if k.Scale != nil {
+		k.Scale.Get(obj)
+		k.Scale.Set(obj, 1)
+	}
+}
+
+// TestNothingPanics gives every kind objects full of nonsense.
+func TestNothingPanics(t *testing.T) {
+	f := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(1), Codecs)
+	f = f.NilChance(0.3).NumElements(0, 3)
+	rounds := 60
+	if testing.Short() {
+		rounds = 10
+	}
+	for _, k := range slices.Concat(Kinds, Aliases) {
+		for range rounds {
+			obj, next := k.New(), k.New()
+			f.Fill(obj)
+			f.Fill(next)
+			if k.Stored != nil {
+				exercise(k.Stored, k.ToStored(obj), k.ToStored(next))
+				k.Row(obj)
+				k.Fields(obj)
+				continue
+			}
+			exercise(k, obj, next)
+		}
+	}
+}
+
+// FuzzPod lets the fuzzer write the JSON, beginning with the pods of the other tests.
+func FuzzPod(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":1}]}]}}`,
+		`{"spec":{"volumes":[{"name":"v","projected":{"sources":[{}]}}],"affinity":{"nodeAffinity":{}}}}`,
+		`{"status":{"initContainerStatuses":[{"state":{"terminated":{}}}],"conditions":[{"type":"Initialized"}]}}`,
+	} {
+		f.Add([]byte(s), []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var obj, next corev1.Pod
+		if json.Unmarshal(a, &obj) != nil || json.Unmarshal(b, &next) != nil {
+			return
+		}
+		exercise(Pods, &obj, &next)
+	})
+}
+
+func benchPod(b *testing.B) *corev1.Pod {
+	return read(b, Pods, `{metadata: {labels: {app: inspector, track: stable}}, spec: {containers: [{name: c, image: "busybox:1",
+	  ports: [{containerPort: 80, name: http}], env: [{name: A, value: b}, {name: N, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
+	  resources: {limits: {cpu: 500m, memory: 128Mi}}, volumeMounts: [{name: data, mountPath: /data}, {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount}],
+	  readinessProbe: {httpGet: {port: 80}}, livenessProbe: {tcpSocket: {port: 80}}}],
+	  volumes: [{name: data, emptyDir: {}}, {name: token, projected: {sources: [{serviceAccountToken: {path: token}}, {configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}}]}}],
+	  tolerations: [{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 300}]}}`).(*corev1.Pod)
+}
+
+func BenchmarkPodDefault(b *testing.B) {
+	pod := benchPod(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		defaultPod(pod.DeepCopy())
+	}
+}
+
+func BenchmarkPodValidate(b *testing.B) {
+	pod := benchPod(b)
+	Pods.Default(pod)
+	b.ReportAllocs()
+	var errs field.ErrorList
+	for b.Loop() {
+		errs = Pods.Validate(pod)
+	}
+	if len(errs) > 0 {
+		b.Fatal(errs)
+	}
+}
+
+func BenchmarkPodRow(b *testing.B) {
+	pod := benchPod(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		podRow(pod)
+	}
+}
