@@ -18,8 +18,9 @@ import (
 var Endpoints = &Kind{
 	GroupVersionKind: gvk("", "v1", "Endpoints"),
 	Plural:           "endpoints", Singular: "endpoints", Short: []string{"ep"}, Namespaced: true,
-	New:     func() Object { return &corev1.Endpoints{} },
-	NewList: func() runtime.Object { return &corev1.EndpointsList{} },
+	New:         func() Object { return &corev1.Endpoints{} },
+	NewList:     func() runtime.Object { return &corev1.EndpointsList{} },
+	OldSpelling: map[string]string{"IP": "ip"},
 
 	Default: do(func(e *corev1.Endpoints) {
 		for i := range e.Subsets {

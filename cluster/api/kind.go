@@ -44,6 +44,9 @@ type Kind struct {
 
 	New     func() Object
 	NewList func() runtime.Object
+	// OldSpelling is how manifests of the first years write some fields, with today's
+	// name for each: a server of then read JSON whatever its case. See Respell.
+	OldSpelling map[string]string
 
 	// Default fills in what the API documents as default.
 	Default func(obj Object)

@@ -245,3 +245,17 @@ subsets:
 		})
 	}
 }
+
+func TestRespell(t *testing.T) {
+	in := `{"kind":"Endpoints","metadata":{"annotations":{"IP":"x"}},"subsets":[{"addresses":[{"IP":"1.2.3.4"}]}]}`
+	want := `{"kind":"Endpoints","metadata":{"annotations":{"IP":"x"}},"subsets":[{"addresses":[{"ip":"1.2.3.4"}]}]}`
+	if out, changed := Endpoints.Respell([]byte(in)); !changed || string(out) != want {
+		t.Errorf("%v\n%s\nwant\n%s", changed, out, want)
+	}
+	if out, changed := Endpoints.Respell([]byte(want)); changed || string(out) != want {
+		t.Errorf("respelt what needs none: %s", out)
+	}
+	if _, changed := Pods.Respell([]byte(`{"IP":"x"}`)); changed {
+		t.Error("a pod has no old spelling")
+	}
+}

@@ -53,7 +53,7 @@ var Pods = &Kind{
 	Validate: as(func(p *corev1.Pod) field.ErrorList {
 		errs := checkMeta(&p.ObjectMeta, true, dnsSubdomain)
 		var c podChecker
-		errs = append(errs, c.podSpec(&p.Spec, &p.ObjectMeta, specPath)...)
+		errs = append(errs, c.podSpec(&p.Spec, specPath)...)
 		if len(p.Spec.EphemeralContainers) > 0 {
 			errs = append(errs, field.Forbidden(specPath.Child("ephemeralContainers"), "cannot be set on create"))
 		}

@@ -164,7 +164,7 @@ func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Pat
 }
 
 // splitSubscript takes metadata.labels['key'] apart.
-func splitSubscript(path string) (field, key string, ok bool) {
+func splitSubscript(path string) (name, key string, ok bool) {
 	rest, ok := strings.CutSuffix(path, "']")
 	if !ok {
 		return "", "", false

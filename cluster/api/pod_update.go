@@ -18,8 +18,8 @@ const podUpdatable = "pod updates may not change fields other than `spec.contain
 // can follow or that only matter before it is scheduled.
 func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	errs := checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta)
-	c := podChecker{old: &old.Spec}
-	errs = append(errs, c.podSpec(&pod.Spec, &pod.ObjectMeta, specPath)...)
+	var c podChecker
+	errs = append(errs, c.podSpec(&pod.Spec, specPath)...)
 	if same(pod.Spec, old.Spec) {
 		return errs
 	}
@@ -191,8 +191,8 @@ func PrepareEphemeralContainers(obj, old *corev1.Pod) {
 // ValidateEphemeralContainers: they can be added, and never changed or removed.
 func ValidateEphemeralContainers(obj, old *corev1.Pod) field.ErrorList {
 	errs := checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta)
-	c := podChecker{old: &old.Spec}
-	errs = append(errs, c.podSpec(&obj.Spec, &obj.ObjectMeta, specPath)...)
+	var c podChecker
+	errs = append(errs, c.podSpec(&obj.Spec, specPath)...)
 	p := specPath.Child("ephemeralContainers")
 	for i := range old.Spec.EphemeralContainers {
 		o := &old.Spec.EphemeralContainers[i]

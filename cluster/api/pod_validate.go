@@ -5,19 +5,16 @@ import (
 	"math"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// podChecker checks one pod spec; its fields say what the spec stands in.
+// podChecker checks one pod spec.
 type podChecker struct {
-	template bool            // the spec is a template's: more may be left open
-	old      *corev1.PodSpec // what it replaces, nil on create
+	template bool // the spec is a template's: more may be left open
 
 	spec    *corev1.PodSpec
-	meta    *metav1.ObjectMeta
 	volumes map[string]*corev1.VolumeSource
 	names   map[string]bool // of all containers
 }
@@ -28,8 +25,8 @@ var (
 	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone}
 )
 
-func (c *podChecker) podSpec(s *corev1.PodSpec, meta *metav1.ObjectMeta, p *field.Path) field.ErrorList {
-	c.spec, c.meta = s, meta
+func (c *podChecker) podSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	c.spec = s
 	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
 
 	errs := c.checkVolumes(s.Volumes, p.Child("volumes"))

@@ -26,10 +26,10 @@ var PodTemplates = &Kind{
 		}
 	}),
 	Validate: as(func(t *corev1.PodTemplate) field.ErrorList {
-		return append(checkMeta(&t.ObjectMeta, true, dnsSubdomain), checkPodTemplate(&t.Template, nil, templatePath)...)
+		return append(checkMeta(&t.ObjectMeta, true, dnsSubdomain), checkPodTemplate(&t.Template, templatePath)...)
 	}),
 	ValidateUpdate: as2(func(t, old *corev1.PodTemplate) field.ErrorList {
-		return append(checkMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), checkPodTemplate(&t.Template, &old.Template, templatePath)...)
+		return append(checkMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), checkPodTemplate(&t.Template, templatePath)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{

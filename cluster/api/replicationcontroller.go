@@ -50,11 +50,11 @@ var ReplicationControllers = &Kind{
 	}),
 
 	Validate: as(func(rc *corev1.ReplicationController) field.ErrorList {
-		return append(checkMeta(&rc.ObjectMeta, true, dnsSubdomain), checkReplicationController(&rc.Spec, nil)...)
+		return append(checkMeta(&rc.ObjectMeta, true, dnsSubdomain), checkReplicationController(&rc.Spec)...)
 	}),
 	ValidateUpdate: as2(func(rc, old *corev1.ReplicationController) field.ErrorList {
 		errs := checkMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta)
-		return append(errs, checkReplicationController(&rc.Spec, &old.Spec)...)
+		return append(errs, checkReplicationController(&rc.Spec)...)
 	}),
 	ValidateStatus: as2(func(rc, old *corev1.ReplicationController) field.ErrorList {
 		return append(checkMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), checkReplicaStatus(&rc.Status)...)
@@ -121,7 +121,7 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 	defaultPodSpec(&t.Spec)
 }
 
-func checkReplicationController(s, old *corev1.ReplicationControllerSpec) field.ErrorList {
+func checkReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, nonnegative(int64(s.MinReadySeconds), specPath.Child("minReadySeconds"))...)
 	if len(s.Selector) == 0 {
@@ -139,17 +139,13 @@ func checkReplicationController(s, old *corev1.ReplicationControllerSpec) field.
 	if len(s.Selector) > 0 && !labels.SelectorFromSet(s.Selector).Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
 	}
-	var before *corev1.PodTemplateSpec
-	if old != nil {
-		before = old.Template
-	}
-	return append(errs, checkPodsTemplate(s.Template, before, p)...)
+	return append(errs, checkPodsTemplate(s.Template, p)...)
 }
 
 // checkPodsTemplate is what a controller that replaces its pods asks of their template.
-func checkPodsTemplate(t, old *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+func checkPodsTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, checkPodTemplate(t, old, p)...)
+	errs = append(errs, checkPodTemplate(t, p)...)
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 		errs = append(errs, field.NotSupported(p.Child("spec", "restartPolicy"), t.Spec.RestartPolicy,
 			[]corev1.RestartPolicy{corev1.RestartPolicyAlways}))
@@ -160,16 +156,12 @@ func checkPodsTemplate(t, old *corev1.PodTemplateSpec, p *field.Path) field.Erro
 	return errs
 }
 
-func checkPodTemplate(t, old *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+func checkPodTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
 	errs = append(errs, checkAnnotations(t.Annotations, p.Child("annotations"))...)
-	var before *corev1.PodSpec
-	if old != nil {
-		before = &old.Spec
-	}
-	c := podChecker{template: true, old: before}
-	return append(errs, c.podSpec(&t.Spec, &t.ObjectMeta, p.Child("spec"))...)
+	c := podChecker{template: true}
+	return append(errs, c.podSpec(&t.Spec, p.Child("spec"))...)
 }
 
 func checkReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {

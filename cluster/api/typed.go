@@ -70,8 +70,6 @@ func immutable(obj, old any, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateImmutableField(obj, old, p)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // setDefault fills in a value that was left at its zero.
 func setDefault[T comparable](p *T, v T) {
 	var zero T

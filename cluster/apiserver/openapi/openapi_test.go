@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/kube-openapi/pkg/spec3"
+	explain "k8s.io/kubectl/pkg/explain/v2"
 
 	"wheelhouse/cluster/api"
 )
@@ -181,6 +182,44 @@ func TestClientFindsFieldValidation(t *testing.T) {
 		} {
 			if err := verify.HasSupport(gvk); err != nil {
 				t.Errorf("%s of %s: %v", name, gvk.Kind, err)
+			}
+		}
+	}
+}
+
+// What `kubectl explain` prints, by kubectl's own code.
+func TestExplain(t *testing.T) {
+	s := httptest.NewServer(Handler(allKinds()))
+	defer s.Close()
+	c, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []struct {
+		group, resource, path string
+		recursive             bool
+		want                  []string
+	}{
+		{"", "pods", "spec.containers", true, []string{"KIND:       Pod", "FIELD: containers <[]Container>", "name\t<string> -required-", "containerPort\t<integer> -required-", "enum: Always, IfNotPresent, Never"}},
+		{"", "services", "spec.type", false, []string{"ENUM:", "NodePort"}},
+		{"", "pods", "spec.containers.resources.limits", false, []string{"FIELD: limits <map[string]Quantity>"}},
+		{"", "replicationcontrollers", "", false, []string{"KIND:       ReplicationController", "spec\t<ReplicationControllerSpec>"}},
+		{"rbac.authorization.k8s.io", "clusterroles", "rules", false, []string{"GROUP:      rbac.authorization.k8s.io", "verbs\t<[]string> -required-"}},
+		{"events.k8s.io", "events", "", false, []string{"regarding\t<ObjectReference>", "eventTime\t<string> -required-"}},
+	} {
+		var out strings.Builder
+		var path []string
+		if e.path != "" {
+			path = strings.Split(e.path, ".")
+		}
+		gvr := schema.GroupVersionResource{Group: e.group, Version: "v1", Resource: e.resource}
+		if err := explain.PrintModelDescription(path, &out, c.OpenAPIV3(), gvr, e.recursive, "plaintext"); err != nil {
+			t.Errorf("explain %s.%s: %v", e.resource, e.path, err)
+			continue
+		}
+		for _, want := range e.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("explain %s.%s does not say %q:\n%s", e.resource, e.path, want, out.String())
 			}
 		}
 	}
