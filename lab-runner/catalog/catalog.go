@@ -1,0 +1,247 @@
+// Package catalog finds the labs on disk and holds them to their form: labs/TRACK/NN-NAME
+// with lab.yaml and text.md, and features/TRACK/NAME.feature with a scenario for each
+// check that the text names, and none besides. It runs nothing.
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	gherkin "github.com/cucumber/gherkin/go/v26"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/lab-runner/script"
+)
+
+// Lab is one lab, read and found whole.
+type Lab struct {
+	Name      string // as people type it: the folder's name without its number
+	Track     string
+	Title     string
+	About     string
+	Manifests Manifests
+	Dir       string // of lab.yaml
+	TextFile  string
+	Text      []script.Item
+	Feature   string // file
+	Scenarios []Scenario
+}
+
+// Manifests says where the lab's manifests come from, as package fetch takes it.
+type Manifests struct {
+	Source   string `json:"source"`
+	Checksum string `json:"checksum,omitempty"`
+}
+
+// Scenario is one check.
+type Scenario struct {
+	Name string
+	Line int
+	Tags []string // without @
+}
+
+// file is lab.yaml.
+type file struct {
+	Title     string    `json:"title"`
+	About     string    `json:"about"`
+	Manifests Manifests `json:"manifests"`
+}
+
+// Root finds the folder that holds labs/ and features/: given if it is not empty, else the
+// current folder or one above it, else one above the running program.
+func Root(given string) (string, error) {
+	isRoot := func(dir string) bool {
+		for _, sub := range []string{"labs", "features"} {
+			if info, err := os.Stat(filepath.Join(dir, sub)); err != nil || !info.IsDir() {
+				return false
+			}
+		}
+		return true
+	}
+	if given != "" {
+		if !isRoot(given) {
+			return "", fmt.Errorf("%s holds no labs: name the folder that has labs/ and features/ in it", given)
+		}
+		return filepath.Abs(given)
+	}
+	var starts []string
+	if cwd, err := os.Getwd(); err == nil {
+		starts = append(starts, cwd)
+	}
+	if exe, err := os.Executable(); err == nil {
+		if exe, err = filepath.EvalSymlinks(exe); err == nil {
+			starts = append(starts, filepath.Dir(exe))
+		}
+	}
+	for _, start := range starts {
+		for dir := start; ; dir = filepath.Dir(dir) {
+			if isRoot(dir) {
+				return dir, nil
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return "", errors.New("no labs found here or beside the program: name the folder that has labs/ and features/ in it with --labs")
+}
+
+// Load reads all labs under root, in the order of their tracks and numbers.
+func Load(root string) ([]*Lab, error) {
+	found, err := filepath.Glob(filepath.Join(root, "labs", "*", "*", "lab.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(found)
+	var labs []*Lab
+	seen := map[string]string{}
+	for _, path := range found {
+		lab, err := read(root, filepath.Dir(path))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if other := seen[lab.Name]; other != "" {
+			return nil, fmt.Errorf("%s: a lab %s is in %s already", path, lab.Name, other)
+		}
+		seen[lab.Name] = path
+		labs = append(labs, lab)
+	}
+	if len(labs) == 0 {
+		return nil, fmt.Errorf("no lab under %s", filepath.Join(root, "labs"))
+	}
+	return labs, nil
+}
+
+// Pick returns the named labs, or all of them when no name is given.
+func Pick(labs []*Lab, names []string) ([]*Lab, error) {
+	if len(names) == 0 {
+		return labs, nil
+	}
+	var out []*Lab
+	for _, name := range names {
+		i := 0
+		for i < len(labs) && labs[i].Name != name {
+			i++
+		}
+		if i == len(labs) {
+			var known []string
+			for _, l := range labs {
+				known = append(known, l.Name)
+			}
+			return nil, fmt.Errorf("no lab %s; there are %s", name, strings.Join(known, ", "))
+		}
+		out = append(out, labs[i])
+	}
+	return out, nil
+}
+
+var folder = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
+
+func read(root, dir string) (*Lab, error) {
+	m := folder.FindStringSubmatch(filepath.Base(dir))
+	if m == nil {
+		return nil, fmt.Errorf("the folder %s is not named like 01-name", filepath.Base(dir))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "lab.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var f file
+	if err := yaml.UnmarshalStrict(text, &f); err != nil {
+		return nil, err
+	}
+	if f.Title == "" {
+		return nil, errors.New("title is missing")
+	}
+	if f.Manifests.Source == "" {
+		return nil, errors.New("manifests.source is missing: './manifests', or an address")
+	}
+	lab := &Lab{
+		Name: m[1], Track: filepath.Base(filepath.Dir(dir)), Title: f.Title, About: f.About, Manifests: f.Manifests,
+		Dir: dir, TextFile: filepath.Join(dir, "text.md"),
+	}
+	lab.Feature = filepath.Join(root, "features", lab.Track, lab.Name+".feature")
+	prose, err := os.ReadFile(lab.TextFile)
+	if err != nil {
+		return nil, err
+	}
+	if lab.Text, err = script.Parse(string(prose)); err != nil {
+		return nil, fmt.Errorf("text.md: %w", err)
+	}
+	if lab.Scenarios, err = Scenarios(lab.Feature); err != nil {
+		return nil, err
+	}
+	return lab, lab.match()
+}
+
+// match holds the text's checks and the feature's scenarios against each other: a check
+// that names nothing would pass unseen, and a scenario that nothing names never runs.
+func (l *Lab) match() error {
+	named := map[string]bool{}
+	for _, item := range l.Text {
+		if item.Kind == script.Check {
+			named[item.Text] = true
+			if _, ok := l.Scenario(item.Text); !ok {
+				return fmt.Errorf("text.md line %d: %s has no scenario %q", item.Line, l.Feature, item.Text)
+			}
+		}
+	}
+	for _, s := range l.Scenarios {
+		if !named[s.Name] {
+			return fmt.Errorf("%s line %d: text.md never checks %q", l.Feature, s.Line, s.Name)
+		}
+	}
+	return nil
+}
+
+// Scenario is the scenario of that name.
+func (l *Lab) Scenario(name string) (Scenario, bool) {
+	for _, s := range l.Scenarios {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Scenario{}, false
+}
+
+// Scenarios reads a feature file. None in it is an error: nothing would be checked.
+func Scenarios(path string) ([]Scenario, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	id := 0
+	doc, err := gherkin.ParseGherkinDocument(f, func() string { id++; return strconv.Itoa(id) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var out []Scenario
+	seen := map[string]bool{}
+	if doc.Feature != nil {
+		for _, child := range doc.Feature.Children {
+			if child.Scenario == nil {
+				continue
+			}
+			s := Scenario{Name: child.Scenario.Name, Line: int(child.Scenario.Location.Line)}
+			for _, tag := range append(doc.Feature.Tags, child.Scenario.Tags...) {
+				s.Tags = append(s.Tags, strings.TrimPrefix(tag.Name, "@"))
+			}
+			if seen[s.Name] || len(child.Scenario.Steps) == 0 {
+				return nil, fmt.Errorf("%s line %d: scenario %q has no steps, or its name is there twice", path, s.Line, s.Name)
+			}
+			seen[s.Name] = true
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: no scenario in it, so nothing would be checked", path)
+	}
+	return out, nil
+}

@@ -1,0 +1,270 @@
+// Package report says what a run of labs does and found: to people as it happens, and as a
+// JUnit file. It decides nothing.
+package report
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Outcome of a Result.
+type Outcome int
+
+// The outcomes: a check or command was as wanted, was not, or never had its turn.
+const (
+	Passed Outcome = iota
+	Failed
+	NotReached
+)
+
+// Result is one check, or a command that went wrong.
+type Result struct {
+	Lab     string
+	Name    string
+	Tags    []string
+	Outcome Outcome
+	Detail  string // of a failure, lines
+	Took    time.Duration
+}
+
+func (r Result) title() string {
+	if len(r.Tags) == 0 {
+		return r.Name
+	}
+	return strings.Join(r.Tags, " ") + "  " + r.Name
+}
+
+// Report prints progress and keeps the results. Its methods may be called by several
+// goroutines.
+type Report struct {
+	out     io.Writer
+	color   bool
+	mu      sync.Mutex
+	results []Result
+	labs    []string
+	begun   time.Time
+	waiting bool      // a line of progress stands open
+	nagged  time.Time // when a plain output last said what is waited for
+	column0 bool
+}
+
+// New reports to out: with colours and moving lines if it is a terminal, plain if not.
+func New(out io.Writer) *Report {
+	r := &Report{out: out, begun: time.Now(), column0: true}
+	if f, ok := out.(*os.File); ok {
+		r.color = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
+	}
+	return r
+}
+
+func (r *Report) paint(code, text string) string {
+	if !r.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// print writes on a line of its own, over a line of progress.
+func (r *Report) print(format string, args ...any) {
+	if r.waiting {
+		fmt.Fprint(r.out, "\r\x1b[K")
+		r.waiting = false
+	}
+	if !r.column0 {
+		fmt.Fprintln(r.out)
+		r.column0 = true
+	}
+	fmt.Fprintf(r.out, format, args...)
+}
+
+// Lab begins a lab.
+func (r *Report) Lab(name, title string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.labs = append(r.labs, name)
+	r.print("\n%s\n", r.paint("1", "== "+name+": "+title))
+}
+
+// Say prints a line of the runner's own.
+func (r *Report) Say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.print("%s\n", r.paint("2", fmt.Sprintf(format, args...)))
+}
+
+// Heading begins a step of the text.
+func (r *Report) Heading(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.print("\n%s\n", r.paint("1", "-- "+text))
+}
+
+// Command shows a command that now runs.
+func (r *Report) Command(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.print("%s\n", r.paint("36", "$ "+strings.ReplaceAll(text, "\n", "\n> ")))
+}
+
+// Write shows what a command prints, as it comes.
+func (r *Report) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(b) > 0 {
+		fmt.Fprintf(r.out, "%s", b)
+		r.column0 = b[len(b)-1] == '\n'
+	}
+	return len(b), nil
+}
+
+// Waiting shows what a check waits for: on a terminal in one line that changes, else now
+// and then.
+func (r *Report) Waiting(wanted, seen string, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first, _, _ := strings.Cut(strings.TrimSpace(seen), "\n")
+	line := fmt.Sprintf("  ... %s; now: %s (%.0f s)", strings.ReplaceAll(wanted, "\n", " "), first, time.Since(since).Seconds())
+	if !r.color {
+		if time.Since(r.nagged) > 10*time.Second {
+			if !r.nagged.IsZero() {
+				r.print("%s\n", line)
+			}
+			r.nagged = time.Now()
+		}
+		return
+	}
+	if width := 110; len(line) > width {
+		line = line[:width]
+	}
+	if !r.column0 {
+		fmt.Fprintln(r.out)
+		r.column0 = true
+	}
+	fmt.Fprintf(r.out, "\r\x1b[K%s", line)
+	r.waiting = true
+}
+
+// Add keeps a result and prints it.
+func (r *Report) Add(res Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results = append(r.results, res)
+	r.nagged = time.Time{}
+	switch res.Outcome {
+	case Passed:
+		r.print("%s %s (%.1f s)\n", r.paint("32", "  PASS"), res.title(), res.Took.Seconds())
+	case Failed:
+		r.print("%s %s (%.1f s)\n%s\n", r.paint("31", "  FAIL"), res.title(), res.Took.Seconds(), indented(res.Detail))
+	case NotReached:
+		r.print("%s %s\n", r.paint("33", "  ----"), res.title()+": not reached")
+	}
+}
+
+func indented(text string) string {
+	return "         " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n         ")
+}
+
+// Summary prints the closing lines and returns an error unless every check passed. No
+// check at all is an error too.
+func (r *Report) Summary() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.print("\n%s\n", r.paint("1", "== Summary"))
+	var total [3]int
+	for _, lab := range r.labs {
+		var n [3]int
+		for _, res := range r.results {
+			if res.Lab == lab {
+				n[res.Outcome]++
+				total[res.Outcome]++
+			}
+		}
+		r.print("  %-14s %2d passed, %d failed, %d not reached\n", lab, n[Passed], n[Failed], n[NotReached])
+	}
+	for _, res := range r.results {
+		if res.Outcome == Failed {
+			r.print("  %s %s: %s\n", r.paint("31", "failed:"), res.Lab, res.title())
+		}
+	}
+	r.print("  %d labs, %d checks passed, %d failed, %d not reached, in %.0f s\n", len(r.labs), total[Passed], total[Failed], total[NotReached], time.Since(r.begun).Seconds())
+	switch {
+	case total[Failed] > 0 || total[NotReached] > 0:
+		return fmt.Errorf("%d of %d checks did not pass", total[Failed]+total[NotReached], total[Passed]+total[Failed]+total[NotReached])
+	case total[Passed] == 0:
+		return errors.New("nothing was checked")
+	}
+	return nil
+}
+
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Time     string      `xml:"time,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Time    string        `xml:"time,attr"`
+	Failure *junitMessage `xml:"failure"`
+	Skipped *junitMessage `xml:"skipped"`
+}
+
+type junitMessage struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// JUnit writes the results in the form that CI systems read, a suite a lab.
+func (r *Report) JUnit(path string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suites  []junitSuite
+	}{}
+	for _, lab := range r.labs {
+		s := junitSuite{Name: lab}
+		var took time.Duration
+		for _, res := range r.results {
+			if res.Lab != lab {
+				continue
+			}
+			c := junitCase{Class: lab, Name: res.title(), Time: fmt.Sprintf("%.3f", res.Took.Seconds())}
+			first, _, _ := strings.Cut(res.Detail, "\n")
+			switch res.Outcome {
+			case Failed:
+				c.Failure = &junitMessage{Message: first, Text: res.Detail}
+				s.Failures++
+			case NotReached:
+				c.Skipped = &junitMessage{Message: "not reached"}
+				s.Skipped++
+			}
+			took += res.Took
+			s.Tests++
+			s.Cases = append(s.Cases, c)
+		}
+		s.Time = fmt.Sprintf("%.3f", took.Seconds())
+		all.Suites = append(all.Suites, s)
+	}
+	text, err := xml.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append([]byte(xml.Header), append(text, '\n')...), 0o644); err != nil {
+		return fmt.Errorf("writing the JUnit file: %w", err)
+	}
+	return nil
+}

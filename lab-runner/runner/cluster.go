@@ -1,0 +1,179 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"wheelhouse/lab-runner/report"
+	"wheelhouse/lab-runner/steps"
+)
+
+// cluster is where the labs run.
+type cluster struct {
+	client kubernetes.Interface
+	files  *clientcmd.ClientConfigLoadingRules
+}
+
+// open reads the kubeconfig; an empty path means kubectl's own default.
+func open(path string) (*cluster, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if path != "" {
+		if first, _, _ := strings.Cut(path, string(filepath.ListSeparator)); first == path {
+			if _, err := os.Stat(path); err != nil {
+				return nil, fmt.Errorf("the kubeconfig: %w; is the cluster up? 'wheelhouse up' brings one up, --kubeconfig names another", err)
+			}
+			rules.ExplicitPath = path
+		}
+	}
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to run labs on: %w; 'wheelhouse up' brings one up, --kubeconfig names another", err)
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig: %w", err)
+	}
+	return &cluster{client: client, files: rules}, nil
+}
+
+// namespace is a lab's own, so that labs do not meet.
+func namespace(lab string) string { return "lab-" + lab }
+
+// prepare makes the lab's namespace and a kubeconfig in dir whose context lies in it, and
+// returns the environment of the lab's commands.
+func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error) {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(lab)}}
+	if _, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("making namespace %s: %w; is the cluster up? try 'kubectl get nodes'", ns.Name, err)
+	}
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("looking at the nodes: %w", err)
+	}
+	address := nodeAddress(nodes.Items)
+	if address == "" {
+		return nil, errors.New("no node is ready to run pods: see 'kubectl get nodes'")
+	}
+	kubeconfig, err := c.kubeconfig(lab, dir)
+	if err != nil {
+		return nil, err
+	}
+	path, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + ns.Name, "NODE_IP=" + address}
+	for _, v := range os.Environ() {
+		switch name, _, _ := strings.Cut(v, "="); name {
+		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR":
+			env = append(env, v)
+		}
+	}
+	return env, nil
+}
+
+// nodeAddress is the address of a node that is ready and takes pods.
+func nodeAddress(nodes []corev1.Node) string {
+	for _, n := range nodes {
+		ready := false
+		for _, cond := range n.Status.Conditions {
+			ready = ready || cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue
+		}
+		if !ready || n.Spec.Unschedulable {
+			continue
+		}
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				return a.Address
+			}
+		}
+	}
+	return ""
+}
+
+func (c *cluster) kubeconfig(lab, dir string) (string, error) {
+	raw, err := c.files.Load()
+	if err != nil {
+		return "", fmt.Errorf("the kubeconfig: %w", err)
+	}
+	current := raw.Contexts[raw.CurrentContext]
+	if current == nil {
+		return "", errors.New("the kubeconfig has no current context: choose one with 'kubectl config use-context'")
+	}
+	if err := clientcmd.ResolveLocalPaths(raw); err != nil {
+		return "", fmt.Errorf("the kubeconfig: %w", err)
+	}
+	current.Namespace = namespace(lab)
+	path := filepath.Join(dir, ".kubeconfig")
+	if err := clientcmd.WriteToFile(*raw, path); err != nil {
+		return "", fmt.Errorf("writing the lab's kubeconfig: %w", err)
+	}
+	return path, nil
+}
+
+// programs is PATH, with this program's own folder first: kubectl is beside it.
+func programs() (string, error) {
+	path := os.Getenv("PATH")
+	if exe, err := os.Executable(); err == nil {
+		if exe, err = filepath.EvalSymlinks(exe); err == nil {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(exe), "kubectl")); err == nil {
+				return filepath.Dir(exe) + string(filepath.ListSeparator) + path, nil
+			}
+		}
+	}
+	if _, err := exec.LookPath("kubectl"); err != nil {
+		return "", errors.New("no kubectl on the PATH nor beside this program: 'make build' makes bin/kubectl")
+	}
+	return path, nil
+}
+
+// clean removes what a lab left: the objects of its manifests, those outside of any
+// namespace among them, and its namespace. It waits until the namespace is gone.
+func (c *cluster) clean(ctx context.Context, lab, manifests string, env []string, rep *report.Report) error {
+	name := namespace(lab)
+	_, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking at namespace %s: %w", name, err)
+	}
+	rep.Say("cleaning up namespace %s", name)
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, fmt.Errorf("namespace %s is not gone after 2 minutes", name))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", "kubectl delete --ignore-not-found --wait=false -f . >/dev/null")
+	cmd.Dir, cmd.Env = manifests, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("deleting what the lab made: %w: %s", err, out)
+	}
+	err = c.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+	for err == nil {
+		_, err = c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c *cluster) world(lab, dir string, env []string, patience time.Duration, rep *report.Report) *steps.World {
+	return &steps.World{Client: c.client, Namespace: namespace(lab), Dir: dir, Env: env, Patience: patience, OnWait: rep.Waiting}
+}

@@ -1,0 +1,236 @@
+// Package runner is the lab commands: it fetches a lab's manifests, runs the commands of
+// its text and its checks, each check at the moment that the text names. It needs a
+// kubeconfig and kubectl, and nothing of the cluster's own.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/fetch"
+	"wheelhouse/lab-runner/report"
+)
+
+// Option changes what Command starts from.
+type Option func(*settings)
+
+// WithKubeconfig is used when neither --kubeconfig nor $KUBECONFIG names one.
+func WithKubeconfig(path func() string) Option {
+	return func(s *settings) { s.fallback = path }
+}
+
+type settings struct {
+	root       string
+	kubeconfig string
+	fallback   func() string
+	patience   time.Duration
+	keep       bool
+	output     string
+	dir        string
+}
+
+// Command is `lab` with its subcommands.
+func Command(options ...Option) *cobra.Command {
+	s := &settings{}
+	for _, o := range options {
+		o(s)
+	}
+	lab := &cobra.Command{
+		Use:   "lab",
+		Short: "the labs: list, start, check, run, fetch",
+		Long: "Labs are texts with commands, and checks of what the commands achieve. They run on any cluster:\n" +
+			"--kubeconfig, else $KUBECONFIG, says which.",
+	}
+	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the folder that has labs/ and features/ in it (default: found from here or beside the program)")
+	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
+	lab.AddCommand(s.list(), s.run(), s.start(), s.check(), s.fetch())
+	return lab
+}
+
+// pick loads all labs, for one that is broken may be the one that is wanted.
+func (s *settings) pick(names []string) ([]*catalog.Lab, error) {
+	root, err := catalog.Root(s.root)
+	if err != nil {
+		return nil, err
+	}
+	labs, err := catalog.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Pick(labs, names)
+}
+
+func (s *settings) list() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "the labs there are", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			labs, err := s.pick(nil)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 3, ' ', 0)
+			fmt.Fprintln(w, "NAME\tTRACK\tCHECKS\tTITLE")
+			for _, l := range labs {
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", l.Name, l.Track, len(l.Scenarios), l.Title)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func (s *settings) run() *cobra.Command {
+	c := &cobra.Command{
+		Use: "run [LAB...]", Short: "run labs from beginning to end, and check them (all, if none is named)",
+		RunE: func(c *cobra.Command, names []string) error {
+			junit, ok := strings.CutPrefix(s.output, "junit=")
+			if s.output != "" && (!ok || junit == "") {
+				return fmt.Errorf("--output %s is not known: use --output junit=FILE", s.output)
+			}
+			labs, err := s.pick(names)
+			if err != nil {
+				return err
+			}
+			cl, err := s.connect()
+			if err != nil {
+				return err
+			}
+			rep := report.New(c.OutOrStdout())
+			for _, lab := range labs {
+				if err := runLab(c.Context(), cl, lab, rep, s.patience, s.keep); err != nil {
+					return fmt.Errorf("lab %s: %w", lab.Name, err)
+				}
+			}
+			failed := rep.Summary()
+			if junit != "" {
+				if err := rep.JUnit(junit); err != nil {
+					return errors.Join(failed, err)
+				}
+			}
+			return failed
+		},
+	}
+	c.Flags().StringVar(&s.output, "output", "", "junit=FILE: write the results there too")
+	c.Flags().BoolVar(&s.keep, "keep", false, "leave what the labs made in the cluster")
+	c.Flags().DurationVar(&s.patience, "patience", time.Minute, "how long a check waits for its condition")
+	return c
+}
+
+func (s *settings) start() *cobra.Command {
+	c := &cobra.Command{
+		Use: "start LAB", Short: "set a lab up and show its text, to do by hand", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			labs, err := s.pick(names)
+			if err != nil {
+				return err
+			}
+			cl, err := s.connect()
+			if err != nil {
+				return err
+			}
+			dir, err := s.place(labs[0])
+			if err != nil {
+				return err
+			}
+			return startLab(c.Context(), cl, labs[0], dir, c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&s.dir, "dir", "", "where to put the lab's files (default: ~/wheelhouse-labs/LAB)")
+	return c
+}
+
+func (s *settings) check() *cobra.Command {
+	c := &cobra.Command{
+		Use: "check LAB", Short: "look at what you have done of a lab by hand", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			labs, err := s.pick(names)
+			if err != nil {
+				return err
+			}
+			cl, err := s.connect()
+			if err != nil {
+				return err
+			}
+			dir, err := s.place(labs[0])
+			if err != nil {
+				return err
+			}
+			return checkLab(c.Context(), cl, labs[0], dir, report.New(c.OutOrStdout()), s.patience)
+		},
+	}
+	c.Flags().StringVar(&s.dir, "dir", "", "where 'lab start' put the lab's files")
+	c.Flags().DurationVar(&s.patience, "patience", 2*time.Second, "how long a check waits for its condition")
+	return c
+}
+
+func (s *settings) fetch() *cobra.Command {
+	var checksum string
+	c := &cobra.Command{
+		Use: "fetch LAB|SOURCE [FOLDER]", Short: "fetch a lab's manifests, or any source's files",
+		Long: "Fetch puts the files into FOLDER. Without FOLDER it prints the checksum to write into lab.yaml.\n" +
+			"SOURCE is a folder, https://... (an archive or one file), or git::https://...?ref=TAG.",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg := fetch.Config{Source: args[0], Base: ".", Checksum: checksum}
+			if !strings.ContainsAny(args[0], "/:.") {
+				labs, err := s.pick(args[:1])
+				if err != nil {
+					return err
+				}
+				cfg = source(labs[0])
+			}
+			if len(args) == 1 {
+				sum, err := fetch.Pin(c.Context(), cfg)
+				if err == nil {
+					fmt.Fprintln(c.OutOrStdout(), sum)
+				}
+				return err
+			}
+			cfg.Dst = args[1]
+			return fetch.Fetch(c.Context(), cfg)
+		},
+	}
+	c.Flags().StringVar(&checksum, "checksum", "", "what SOURCE must have, as printed without FOLDER")
+	return c
+}
+
+func source(lab *catalog.Lab) fetch.Config {
+	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
+}
+
+// place is where a lab that is done by hand has its files.
+func (s *settings) place(lab *catalog.Lab) (string, error) {
+	if s.dir != "" {
+		return filepath.Abs(s.dir)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no home folder to put the lab in: use --dir (%w)", err)
+	}
+	return filepath.Join(home, "wheelhouse-labs", lab.Name), nil
+}
+
+func (s *settings) connect() (*cluster, error) {
+	path := s.kubeconfig
+	if path == "" {
+		path = os.Getenv("KUBECONFIG")
+	}
+	if path == "" && s.fallback != nil {
+		path = s.fallback()
+	}
+	return open(path)
+}
+
+// patiently bounds one command of a text.
+func patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	const limit = 3 * time.Minute
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
+}

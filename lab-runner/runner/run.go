@@ -1,0 +1,146 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cucumber/godog"
+
+	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/fetch"
+	"wheelhouse/lab-runner/report"
+	"wheelhouse/lab-runner/script"
+	"wheelhouse/lab-runner/steps"
+)
+
+// runLab does one lab in a folder and a namespace of its own. What went wrong with the lab
+// is in the report; the error is of what kept it from being run at all.
+func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Report, patience time.Duration, keep bool) (err error) {
+	rep.Lab(lab.Name, lab.Title)
+	dir, err := os.MkdirTemp("", "lab-"+lab.Name+"-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	files := filepath.Join(dir, lab.Name)
+	cfg := source(lab)
+	cfg.Dst = files
+	if err := fetch.Fetch(ctx, cfg); err != nil {
+		return err
+	}
+	env, err := c.prepare(ctx, lab.Name, dir)
+	if err != nil {
+		return err
+	}
+	// What an earlier run left is not this run's.
+	if err := c.clean(ctx, lab.Name, files, env, rep); err != nil {
+		return err
+	}
+	if env, err = c.prepare(ctx, lab.Name, dir); err != nil {
+		return err
+	}
+	if !keep {
+		defer func() {
+			err = errors.Join(err, c.clean(context.WithoutCancel(ctx), lab.Name, files, env, rep))
+		}()
+	}
+	shell, err := script.Start(ctx, files, env)
+	if err != nil {
+		return err
+	}
+	defer shell.Close()
+	return follow(ctx, lab, shell, c.world(lab.Name, files, env, patience, rep), rep)
+}
+
+// follow goes through the text. After a command that did not end as it should, what comes
+// next has nothing to stand on: its checks are not reached.
+func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps.World, rep *report.Report) error {
+	broken := false
+	for _, item := range lab.Text {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		scenario, _ := lab.Scenario(item.Text)
+		switch {
+		case item.Kind == script.Check && broken:
+			rep.Add(report.Result{Lab: lab.Name, Name: scenario.Name, Tags: scenario.Tags, Outcome: report.NotReached})
+		case item.Kind == script.Check:
+			rep.Add(check(ctx, lab, scenario, w))
+		case broken:
+		case item.Kind == script.Heading:
+			rep.Heading(item.Text)
+		case item.Kind == script.Command:
+			if failure := command(ctx, shell, item, rep); failure != "" {
+				broken = true
+				rep.Add(report.Result{Lab: lab.Name, Name: fmt.Sprintf("text.md line %d", item.Line), Outcome: report.Failed, Detail: failure})
+			}
+		}
+	}
+	return nil
+}
+
+// command runs one command and returns what was wrong, or nothing.
+func command(ctx context.Context, shell *script.Shell, item script.Item, rep *report.Report) string {
+	rep.Command(item.Text)
+	ctx, cancel := patiently(ctx)
+	defer cancel()
+	var out bytes.Buffer
+	status, err := shell.Run(ctx, item, io.MultiWriter(rep, &out))
+	wanted := "success"
+	if item.Fails {
+		wanted = "an error"
+	}
+	switch {
+	case err != nil:
+		return fmt.Sprintf("wanted: `%s` to end with %s\nseen:   %v", item.Text, wanted, err)
+	case (status != 0) != item.Fails:
+		return fmt.Sprintf("wanted: `%s` to end with %s\nseen:   exit status %d: %s\ntry:    run it yourself; 'lab start' sets the lab up for that", item.Text, wanted, status, strings.TrimSpace(out.String()))
+	}
+	return ""
+}
+
+// check runs one scenario.
+func check(ctx context.Context, lab *catalog.Lab, s catalog.Scenario, w *steps.World) report.Result {
+	res := report.Result{Lab: lab.Name, Name: s.Name, Tags: s.Tags}
+	begun := time.Now()
+	ran := 0
+	var failure error
+	suite := godog.TestSuite{
+		Name: lab.Name,
+		ScenarioInitializer: func(sc *godog.ScenarioContext) {
+			steps.Register(sc, w)
+			sc.StepContext().After(func(ctx context.Context, st *godog.Step, status godog.StepResultStatus, err error) (context.Context, error) {
+				ran++
+				if status != godog.StepPassed && failure == nil {
+					if err == nil {
+						err = fmt.Errorf("the step is %s", status)
+					}
+					failure = fmt.Errorf("step:   %s\n%w", st.Text, err)
+				}
+				return ctx, nil
+			})
+		},
+		Options: &godog.Options{
+			Format: "progress", Output: io.Discard, NoColors: true, Strict: true,
+			Paths: []string{fmt.Sprintf("%s:%d", lab.Feature, s.Line)}, DefaultContext: ctx,
+		},
+	}
+	status := suite.Run()
+	res.Took = time.Since(begun)
+	switch {
+	case failure != nil:
+		res.Outcome, res.Detail = report.Failed, failure.Error()
+	case status != 0:
+		res.Outcome, res.Detail = report.Failed, fmt.Sprintf("godog ends with status %d", status)
+	case ran == 0:
+		res.Outcome, res.Detail = report.Failed, "no step was run, so nothing was checked"
+	}
+	return res
+}

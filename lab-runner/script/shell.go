@@ -1,0 +1,149 @@
+package script
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Quiet is how long a command that is to be interrupted prints nothing before it is.
+const Quiet = time.Second
+
+// Shell is one bash that runs a lab's commands one after the other, as a learner's does:
+// a variable or a folder set by one is there for the next.
+type Shell struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   chan []byte
+	token string // marks the end of a command's output
+	rest  []byte
+}
+
+// Start starts bash in dir with exactly env. It ends with ctx, or by Close.
+func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
+	random := make([]byte, 12)
+	if _, err := rand.Read(random); err != nil {
+		return nil, err
+	}
+	s := &Shell{out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
+	s.cmd = exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "-s")
+	s.cmd.Dir, s.cmd.Env = dir, env
+	// A group of its own, so that Ctrl-C and Close reach what bash starts, and only that.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.Cancel = func() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+	r, w := io.Pipe()
+	s.cmd.Stdout, s.cmd.Stderr = w, w
+	// What a command left running in the background may hold the output open.
+	s.cmd.WaitDelay = time.Second
+	in, err := s.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.in = in
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting bash: %w", err)
+	}
+	go func() { w.CloseWithError(errors.Join(io.EOF, s.cmd.Wait())) }()
+	go s.read(r)
+	// bash must outlive what interrupts a command.
+	if _, err := io.WriteString(s.in, "trap : INT TERM\n"); err != nil {
+		return nil, fmt.Errorf("starting bash: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Shell) read(r io.Reader) {
+	defer close(s.out)
+	for {
+		b := make([]byte, 4096)
+		n, err := r.Read(b)
+		if n > 0 {
+			s.out <- b[:n]
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Run runs one command, copies what it prints to w as it comes, and returns the exit
+// status. A command that is to be interrupted counts as ended with 0. At ctx's end the
+// command is killed, and the shell with it.
+func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, err error) {
+	// A command reads no input: a question at a prompt would swallow the next command.
+	text := fmt.Sprintf("{ %s\n} </dev/null\nprintf '\\000%s%%s\\n' $?\n", item.Text, s.token[1:])
+	if _, err := io.WriteString(s.in, text); err != nil {
+		return 0, fmt.Errorf("the lab's shell has ended: %w", err)
+	}
+	quiet := time.NewTimer(time.Hour)
+	defer quiet.Stop()
+	interrupted := false
+	for {
+		if before, after, ok := bytes.Cut(s.rest, []byte(s.token)); ok {
+			if number, more, ok := bytes.Cut(after, []byte("\n")); ok {
+				s.rest = append([]byte(nil), more...)
+				if _, err := w.Write(before); err != nil {
+					return 0, err
+				}
+				status, err := strconv.Atoi(string(number))
+				if interrupted {
+					status = 0
+				}
+				return status, err
+			}
+		} else if err := s.flush(w); err != nil {
+			return 0, err
+		}
+		select {
+		case b, ok := <-s.out:
+			if !ok {
+				return 0, errors.New("the lab's shell has ended: does a command exit?")
+			}
+			s.rest = append(s.rest, b...)
+			if item.Interrupt {
+				quiet.Reset(Quiet)
+			}
+		case <-quiet.C:
+			// What runs below a background job may have to ignore SIGINT.
+			signal := syscall.SIGINT
+			if interrupted {
+				signal = syscall.SIGTERM
+			}
+			interrupted = true
+			if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
+				return 0, fmt.Errorf("interrupting the command: %w", err)
+			}
+			quiet.Reset(Quiet)
+		case <-ctx.Done():
+			s.Close()
+			return 0, fmt.Errorf("the command did not end: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// flush writes what cannot be the beginning of the end mark.
+func (s *Shell) flush(w io.Writer) error {
+	n := bytes.IndexByte(s.rest, 0)
+	if n < 0 {
+		n = len(s.rest)
+	}
+	_, err := w.Write(s.rest[:n])
+	s.rest = s.rest[n:]
+	return err
+}
+
+// Close ends the shell and whatever its commands left running.
+func (s *Shell) Close() {
+	_ = s.in.Close()
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // gone already is as good
+	for range s.out {
+	}
+}

@@ -1,0 +1,107 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/cucumber/godog"
+)
+
+// output waits until the command's output is as wanted. failing says which end is wanted.
+func (w *World) output(ctx context.Context, line, text string, failing bool, ok func(out string) bool) error {
+	end := "prints"
+	if failing {
+		end = "fails with"
+	}
+	return w.eventually(ctx, want{
+		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command yourself: " + line,
+		probe: func(ctx context.Context) (string, bool, error) {
+			out, status, err := w.command(ctx, line)
+			if err != nil {
+				return "", false, err
+			}
+			seen := out
+			if strings.TrimSpace(out) == "" {
+				seen = "nothing printed"
+			}
+			return fmt.Sprintf("%s\n(exit status %d)", strings.TrimSpace(seen), status), (status != 0) == failing && ok(out), nil
+		},
+	})
+}
+
+func (w *World) prints(ctx context.Context, line, text string) error {
+	return w.output(ctx, line, fmt.Sprintf("%q", text), false, func(out string) bool { return strings.Contains(out, text) })
+}
+
+// printsAll wants each line of the text in the output, in that order, spaces apart.
+func (w *World) printsAll(ctx context.Context, line string, text *godog.DocString) error {
+	return w.output(ctx, line, "\n"+text.Content, false, func(out string) bool { return inOrder(out, text.Content) })
+}
+
+func inOrder(out, lines string) bool {
+	got := strings.Split(out, "\n")
+	for line := range strings.Lines(lines) {
+		wanted := squeeze(line)
+		if wanted == "" {
+			continue
+		}
+		i := 0
+		for i < len(got) && !strings.Contains(squeeze(got[i]), wanted) {
+			i++
+		}
+		if i == len(got) {
+			return false
+		}
+		got = got[i+1:]
+	}
+	return true
+}
+
+func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func (w *World) printsLine(ctx context.Context, line, pattern string) error {
+	re, err := regexp.Compile("(?m)" + pattern)
+	if err != nil {
+		return err
+	}
+	return w.output(ctx, line, "a line like "+pattern, false, re.MatchString)
+}
+
+func (w *World) printsColumns(ctx context.Context, line, columns string) error {
+	return w.output(ctx, line, "the columns "+columns, false, func(out string) bool {
+		header, _, _ := strings.Cut(out, "\n")
+		return squeeze(header) == squeeze(columns)
+	})
+}
+
+func (w *World) printsNothing(ctx context.Context, line string) error {
+	return w.output(ctx, line, "nothing", false, func(out string) bool { return strings.TrimSpace(out) == "" })
+}
+
+func (w *World) failsWith(ctx context.Context, line, text string) error {
+	return w.output(ctx, line, fmt.Sprintf("%q", text), true, func(out string) bool { return strings.Contains(out, text) })
+}
+
+func (w *World) podPrints(ctx context.Context, pod, line, text string) error {
+	return w.prints(ctx, fmt.Sprintf("kubectl exec %s -- sh -c %s", pod, quote(line)), text)
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// succeeds runs the command once: it is for commands that change something.
+func (w *World) succeeds(ctx context.Context, line string) error {
+	out, status, err := w.command(ctx, line)
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return fmt.Errorf("`%s` ends with exit status %d:\n%s", line, status, out)
+	}
+	return nil
+}
+
+func (w *World) apply(ctx context.Context, text *godog.DocString) error {
+	return w.succeeds(ctx, "kubectl create -f - <<'OBJECTS'\n"+text.Content+"\nOBJECTS")
+}
