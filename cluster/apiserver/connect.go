@@ -98,8 +98,6 @@ func (r *request) pass(to *url.URL, transport *http.Transport, what string, o pa
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {})
-	defer stop()
 	go func() {
 		select {
 		case <-r.s.stopping:

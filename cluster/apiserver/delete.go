@@ -196,7 +196,9 @@ func plan(r *resource, cur api.Object, o *metav1.DeleteOptions, now time.Time) (
 	if began := cur.GetDeletionTimestamp(); began == nil {
 		until := metav1.NewTime(now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
 		next.SetDeletionTimestamp(&until)
-		next.SetDeletionGracePeriodSeconds(&grace)
+		if _, ok := next.(*corev1.Namespace); !ok { // as upstream
+			next.SetDeletionGracePeriodSeconds(&grace)
+		}
 		if g := cur.GetGeneration(); g > 0 {
 			next.SetGeneration(g + 1)
 		}

@@ -32,6 +32,8 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	if r.IsResource {
 		r.res = s.resource(r.Group, r.Version, r.Plural)
 	}
+	s.active.Add(1)
+	defer s.active.Add(-1)
 	done := s.stats.begin(r.info, r.res != nil)
 	defer func() {
 		if p := recover(); p != nil {

@@ -178,6 +178,7 @@ func dress(data []byte, m *media, pretty bool) ([]byte, error) {
 		if err := json.Indent(&buf, data, "", "  "); err != nil {
 			return nil, fmt.Errorf("indenting an answer: %w", err)
 		}
+		buf.WriteByte('\n')
 		return buf.Bytes(), nil
 	}
 	return data, nil

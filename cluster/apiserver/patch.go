@@ -124,6 +124,11 @@ func (p *patcher) applyJSON(cur *store.Item) (api.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.patchedJSON(doc)
+}
+
+func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
+	res := p.r.res
 	patched, err := p.onJSON(doc)
 	if err != nil {
 		return nil, err
@@ -154,11 +159,15 @@ func summaryOfPatch(patch []byte) string {
 }
 
 func (p *patcher) applyStrategic(cur *store.Item) (api.Object, error) {
-	res := p.r.res
-	view := res.view(cur.Object())
+	view := p.r.res.view(cur.Object())
 	if p.status {
 		view = withoutSpec(view)
 	}
+	return p.merged(view)
+}
+
+func (p *patcher) merged(view api.Object) (api.Object, error) {
+	res := p.r.res
 	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(view)
 	if err != nil {
 		return nil, fmt.Errorf("preparing a patch: %w", err)

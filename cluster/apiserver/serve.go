@@ -51,13 +51,28 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 	case <-ctx.Done():
 	}
 	s.Close()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := srv.Shutdown(drain); err != nil {
-		_ = srv.Close()
-	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+	_ = ln.Close()
+	s.drain()
+	_ = srv.Close()
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
+}
+
+// drain waits for the requests that are under way, and for what they wrote to leave.
+// http.Server.Shutdown would wait a second more for every idle HTTP/2 connection.
+func (s *Server) drain() {
+	const step = 5 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	quiet := 0
+	for waited := time.Duration(0); waited < drainTime && quiet < 4; waited += step {
+		<-tick.C
+		if s.active.Load() == 0 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+	}
 }

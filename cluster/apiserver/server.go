@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -124,6 +125,7 @@ type Server struct {
 	reading   chan struct{}
 	mutating  chan struct{}
 	stats     *stats
+	active    atomic.Int64 // requests under way, of all sorts
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed when streams shall end

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
@@ -43,7 +44,7 @@ func (r *request) watch() error {
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	w, err := r.res.collection.Watch(ctx, r.Namespace, store.WatchOptions{
-		ResourceVersion: o.ResourceVersion, Keep: keep,
+		ResourceVersion: o.ResourceVersion, Match: o.ResourceVersionMatch, Keep: keep, Bucket: r.bucket(o.FieldSelector),
 		Bookmarks: o.AllowWatchBookmarks, SendInitialEvents: o.SendInitialEvents,
 	})
 	var first []byte
@@ -73,6 +74,20 @@ func (r *request) watch() error {
 	}
 	r.stream(ctx, w, f, out)
 	return nil
+}
+
+// bucket is the division of watchers that a selector falls into: kubelets each watch the
+// pods of their node, and an event of one need not be shown to all.
+func (r *request) bucket(selector string) string {
+	if r.s.Store.Buckets[r.res.life] == nil || r.res.FromStored != nil {
+		return ""
+	}
+	parsed, err := fields.ParseSelector(selector)
+	if err != nil {
+		return ""
+	}
+	node, _ := parsed.RequiresExactMatch("spec.nodeName")
+	return node
 }
 
 func (r *request) beginStream(contentType string) {

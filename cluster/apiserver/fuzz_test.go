@@ -1,0 +1,198 @@
+package apiserver
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/api"
+)
+
+// fuzzTime bounds the random part of each fuzz test in an ordinary run.
+const fuzzTime = 700 * time.Millisecond
+
+// podRequest is a request as a handler for pods would see it, without a server.
+func podRequest(method, target, contentType, body string) *request {
+	req := httptest.NewRequest(method, "/api/v1/namespaces/default/pods/p", strings.NewReader(body))
+	req.URL.RawQuery = target
+	req.Header.Set("Content-Type", contentType)
+	k := api.Pods
+	res := &resource{Kind: k, life: k, groupVersion: "v1", fieldLabels: map[string]bool{"metadata.name": true, "metadata.namespace": true}}
+	for label := range k.Fields(k.New()) {
+		res.fieldLabels[label] = true
+	}
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}}
+	return &request{Request: req, info: parseInfo(req), s: s, w: &recorder{ResponseWriter: httptest.NewRecorder()}, res: res}
+}
+
+var bodies = []string{
+	`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}}`,
+	"kind: Pod\napiVersion: v1\nmetadata: {name: p, labels: {a: b}}\nspec:\n  containers:\n  - {name: c, image: i, ports: [{containerPort: 80}]}\n",
+	`{"metadata":{"labels":{"a":null}},"spec":{"containers":[{"$patch":"delete","name":"c"}],"$setElementOrder/containers":[{"name":"c"}]}}`,
+	`[{"op":"add","path":"/metadata/labels","value":{}},{"op":"copy","from":"/spec","path":"/metadata/x"},{"op":"remove","path":"/spec/containers/0"}]`,
+	`{"spec":{"tolerations":[{"$patch":"replace"}],"$retainKeys":["a"],"$deleteFromPrimitiveList/x":[1]}}`,
+	"k8s\x00\n\t\n\x02v1\x12\x03Pod\x12\x05\n\x03\n\x01p",
+	`{"a":` + strings.Repeat("[", 1000),
+}
+
+var selectors = []string{"a=b", "a!=b,c", "!a", "a in (b,c),d notin ()", "a>1", "metadata.name=x,spec.nodeName!=y", `a=\,b`, "((", "a==b=c"}
+
+// decodeAll must not panic, whatever the body is.
+func decodeAll(t *testing.T, body string) {
+	for _, media := range []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"} {
+		for _, validation := range []string{"Strict", "Warn", "Ignore"} {
+			obj := &corev1.Pod{}
+			err := podRequest(http.MethodPost, "", media, body).decode(obj, api.Pods.GroupVersionKind, validation)
+			if err == nil && media == "application/json" {
+				call(api.Pods.PrepareCreate, obj)
+				call(api.Pods.Default, obj)
+				check(api.Pods.Validate, obj)
+			}
+			if err != nil && statusOf(err).Code >= 500 {
+				t.Errorf("%s: the client's mistake is answered with %v", media, err)
+			}
+		}
+		_ = decodeDeleteOptions([]byte(body), media, &metav1.DeleteOptions{})
+	}
+}
+
+func patchAll(t *testing.T, body string) {
+	for _, kind := range []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType} {
+		r := podRequest(http.MethodPatch, "", string(kind), body)
+		p, err := r.newPatch(kind, []byte(body), "Strict")
+		if err == nil {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+			var obj api.Object
+			if p.onJSON != nil {
+				doc, encodeErr := encodeObject(pod, api.Pods.GroupVersionKind, mediaJSON, false)
+				if encodeErr != nil {
+					t.Fatal(encodeErr)
+				}
+				obj, err = p.patchedJSON(doc)
+			} else {
+				obj, err = p.merged(pod)
+			}
+			if err == nil && obj == nil {
+				t.Errorf("%s: neither object nor error", kind)
+			}
+		}
+		if err != nil && statusOf(err).Code >= 500 {
+			t.Errorf("%s: the client's mistake is answered with %v", kind, err)
+		}
+	}
+	r := podRequest(http.MethodPatch, "", string(types.ApplyPatchType), body)
+	if _, err := r.decodeApplied([]byte(body)); err != nil && statusOf(err).Code >= 500 {
+		t.Errorf("apply: %v", err)
+	}
+}
+
+func selectAll(t *testing.T, text string) {
+	r := podRequest(http.MethodGet, "", "", "")
+	for _, o := range []*metav1.ListOptions{{LabelSelector: text}, {FieldSelector: text}} {
+		keep, err := r.res.keep(o, "")
+		if err != nil && statusOf(err).Code != http.StatusBadRequest {
+			t.Errorf("%q: %v", text, err)
+		}
+		if keep != nil {
+			keep(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{"a": "2"}}})
+		}
+	}
+	req := httptest.NewRequest(http.MethodGet, "/api/v1/pods", nil)
+	req.URL.RawQuery, req.URL.Path = text, "/api/v1/"+text
+	parseInfo(req)
+	_, _ = listOptions(req.URL, true)
+	req.Header.Set("Accept", text)
+	_, _ = negotiate(req, formsOne)
+}
+
+func FuzzDecode(f *testing.F)    { fuzz(f, bodies, decodeAll) }
+func FuzzPatch(f *testing.F)     { fuzz(f, bodies, patchAll) }
+func FuzzSelectors(f *testing.F) { fuzz(f, selectors, selectAll) }
+
+func fuzz(f *testing.F, seeds []string, try func(*testing.T, string)) {
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(try)
+}
+
+// TestRandomInput is the fuzz tests in an ordinary run: damaged seeds, for a bounded time.
+func TestRandomInput(t *testing.T) {
+	for name, c := range map[string]struct {
+		seeds []string
+		try   func(*testing.T, string)
+	}{"decode": {bodies, decodeAll}, "patch": {bodies, patchAll}, "selectors": {selectors, selectAll}} {
+		t.Run(name, func(t *testing.T) {
+			seed := rand.Uint64()
+			random := rand.New(rand.NewPCG(seed, 0))
+			var input string
+			defer func() {
+				if t.Failed() {
+					t.Logf("seed %d, input %q", seed, input)
+				}
+			}()
+			for end := time.Now().Add(fuzzTime); time.Now().Before(end) && !t.Failed(); {
+				input = damaged(random, c.seeds)
+				func() {
+					defer func() {
+						if p := recover(); p != nil {
+							t.Errorf("panic: %v", p)
+						}
+					}()
+					c.try(t, input)
+				}()
+			}
+		})
+	}
+}
+
+// damaged is a seed with a few bytes changed, cut out, repeated, or from another seed.
+func damaged(random *rand.Rand, seeds []string) string {
+	b := []byte(seeds[random.IntN(len(seeds))])
+	for range 1 + random.IntN(4) {
+		if len(b) == 0 {
+			break
+		}
+		i, j := random.IntN(len(b)), random.IntN(len(b))
+		i, j = min(i, j), max(i, j)
+		switch random.IntN(5) {
+		case 0:
+			b[i] = byte(random.IntN(256))
+		case 1:
+			b = append(b[:i:i], b[j:]...)
+		case 2:
+			b = append(b[:j:j], b[i:]...)
+		case 3:
+			other := seeds[random.IntN(len(seeds))]
+			k := random.IntN(len(other))
+			b = append(append(b[:i:i], other[k:]...), b[j:]...)
+		default:
+			b[i] = `{}[]",:/0-`[random.IntN(10)]
+		}
+	}
+	return string(b)
+}
+
+func TestPanicsAreAnswered(t *testing.T) {
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: time.Second}, stats: newStats()}
+	s.Authenticator = nil
+	w := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodGet, "/readyz", nil)
+	r := &request{Request: req, info: parseInfo(req), s: s, w: &recorder{ResponseWriter: w}}
+	func() {
+		defer func() { s.recovered(r, recover()) }()
+		panic("boom")
+	}()
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "caused the server to panic") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

@@ -1,0 +1,250 @@
+package apiserver_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/apiserver/apitest"
+)
+
+// raw is an HTTP client that shows what the server said, and nothing else.
+type raw struct {
+	t    *testing.T
+	host string
+	http *http.Client
+}
+
+func newRaw(t *testing.T, cfg *rest.Config) *raw {
+	t.Helper()
+	c, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &raw{t, cfg.Host, c}
+}
+
+func (r *raw) do(method, path, contentType, body string, header ...string) (*http.Response, string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(within(r.t), method, r.host+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp, string(answer)
+}
+
+const (
+	asJSON   = "application/json"
+	asYAML   = "application/yaml"
+	maps     = "/api/v1/namespaces/default/configmaps"
+	somePods = "/api/v1/namespaces/default/pods"
+	podJSON  = `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+)
+
+func TestBadInput(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	if resp, body := r.do("POST", maps, asJSON, `{"metadata":{"name":"there"},"data":{"a":"b"}}`); resp.StatusCode != 201 {
+		t.Fatal(body)
+	}
+	if resp, body := r.do("POST", somePods, asJSON, podJSON); resp.StatusCode != 201 {
+		t.Fatal(body)
+	}
+	operations := strings.Repeat(`{"op":"test","path":"/data/a","value":"b"},`, 10001)
+	for _, c := range []struct {
+		name, method, path, contentType, body string
+		code                                  int
+		message                               string
+	}{
+		{"unknown path", "GET", "/nope", "", "", 404, "the server could not find the requested resource"},
+		{"unknown group", "GET", "/apis/nope/v1/things", "", "", 404, "the server could not find the requested resource"},
+		{"unknown part", "GET", maps + "/there/nope", "", "", 404, "could not find the requested resource"},
+		{"not found", "GET", maps + "/nope", "", "", 404, `configmaps "nope" not found`},
+		{"method", "POST", maps + "/there", asJSON, "{}", 405, `create is not supported on resources of kind "configmaps"`},
+		{"exists", "POST", maps, asJSON, `{"metadata":{"name":"there"}}`, 409, `configmaps "there" already exists`},
+		{"malformed JSON", "POST", maps, asJSON, `{"metadata":`, 400, "json parse error: unexpected end of JSON input"},
+		{"malformed YAML", "POST", maps, asYAML, "a: [", 400, "did not find expected node content"},
+		{"empty body", "POST", maps, asJSON, "", 400, "the object provided is unrecognized"},
+		{"media type", "POST", maps, "text/plain", "{}", 415, "the body of the request was in an unknown format"},
+		{"wrong kind", "POST", maps, asJSON, podJSON, 400, `Pod in version "v1" cannot be handled as a ConfigMap`},
+		{"unknown kind", "POST", maps, asJSON, `{"kind":"Nope","apiVersion":"v1"}`, 400, `no kind "Nope" is registered for version "v1"`},
+		{"wrong version", "POST", maps, asJSON, `{"kind":"ConfigMap","apiVersion":"v2"}`, 400, `no kind "ConfigMap" is registered for version "v2"`},
+		{"unknown field", "POST", maps + "?fieldValidation=Strict", asJSON, `{"metadata":{"name":"x"},"spec":{"foo":1}}`, 400, `strict decoding error: unknown field "spec"`},
+		{"duplicate field", "POST", maps + "?fieldValidation=Strict", asJSON, `{"metadata":{"name":"x","name":"y"}}`, 400, `strict decoding error: duplicate field "metadata.name"`},
+		{"field validation", "POST", maps + "?fieldValidation=Nope", asJSON, `{}`, 422, "fieldValidation"},
+		{"dry run", "POST", maps + "?dryRun=Some", asJSON, `{}`, 422, `dryRun: Unsupported value: ["Some"]`},
+		{"wrong namespace", "POST", maps, asJSON, `{"metadata":{"name":"x","namespace":"other"}}`, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		{"no name", "POST", maps, asJSON, `{}`, 422, "name or generateName is required"},
+		{"bad name", "POST", maps, asJSON, `{"metadata":{"name":"A_b"}}`, 422, "a lowercase RFC 1123 subdomain must consist of"},
+		{"too large", "POST", maps, asJSON, `{"data":{"a":"` + strings.Repeat("x", 3<<20) + `"}}`, 413, "limit is 3145728"},
+		{"name differs", "PUT", maps + "/there", asJSON, `{"metadata":{"name":"x"}}`, 400, "the name of the object (x) does not match the name on the URL (there)"},
+		{"old version", "PUT", maps + "/there", asJSON, `{"metadata":{"name":"there","resourceVersion":"1"}}`, 409, `Operation cannot be fulfilled on configmaps "there": the object has been modified; please apply your changes to the latest version and try again`},
+		{"other uid", "PUT", maps + "/there", asJSON, `{"metadata":{"name":"there","uid":"u"}}`, 409, "Precondition failed: UID in precondition: u"},
+		{"label selector", "GET", maps + "?labelSelector=a%3D%3D%3Db", "", "", 400, "unable to parse requirement"},
+		{"field selector", "GET", maps + "?fieldSelector=spec.a%3Db", "", "", 400, "field label not supported: spec.a"},
+		{"version of a list", "GET", maps + "?resourceVersionMatch=Exact", "", "", 422, "resourceVersionMatch is forbidden unless resourceVersion is provided"},
+		{"version of a watch", "GET", maps + "?watch=1&sendInitialEvents=true", "", "", 422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
+		{"limit", "GET", maps + "?limit=x", "", "", 400, "invalid syntax"},
+		{"patch type", "PATCH", maps + "/there", asJSON, "{}", 415, "application/strategic-merge-patch+json"},
+		{"malformed patch", "PATCH", maps + "/there", "application/merge-patch+json", "{", 400, "unexpected end of JSON input"},
+		{"patch that does not fit", "PATCH", maps + "/there", "application/json-patch+json", `[{"op":"remove","path":"/data/nope"}]`, 422, "the server rejected our request due to an error in our request"},
+		{"patch of the wrong type", "PATCH", maps + "/there", "application/merge-patch+json", `{"data":[]}`, 422, "cannot unmarshal array"},
+		{"unknown field in a patch", "PATCH", somePods + "/p?fieldValidation=Strict", "application/strategic-merge-patch+json", `{"spec":{"foo":1}}`, 422, `unknown field "spec.foo"`},
+		{"long patch", "PATCH", maps + "/there", "application/json-patch+json", "[" + strings.TrimSuffix(operations, ",") + "]", 413, "The allowed maximum operations in a JSON patch is 10000, got 10001"},
+		{"apply without a manager", "PATCH", maps + "/there", "application/apply-patch+yaml", "{}", 422, "fieldManager: Required value"},
+		{"apply of nothing", "PATCH", maps + "/there?fieldManager=m", "application/apply-patch+yaml", "", 400, "error decoding YAML"},
+		{"grace period", "DELETE", somePods + "/p?gracePeriodSeconds=x", "", "", 400, "invalid syntax"},
+		{"delete options", "DELETE", somePods + "/p", asJSON, "{", 400, "unexpected end of JSON input"},
+		{"two policies", "DELETE", somePods + "/p", asJSON, `{"orphanDependents":true,"propagationPolicy":"Orphan"}`, 422, "cannot be both set"},
+		{"precondition", "DELETE", somePods + "/p", asJSON, `{"preconditions":{"uid":"u"}}`, 409, "Precondition failed: UID in precondition: u"},
+		{"include", "GET", maps + "/there?includeObject=Some", "", "", 200, ""},
+		{"exec of nothing", "POST", somePods + "/p/exec", "", "", 400, "you must specify at least 1 of stdin, stdout, stderr"},
+		{"log of no container", "GET", somePods + "/p/log?container=x", "", "", 400, "container x is not valid for pod p"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, body := r.do(c.method, c.path, c.contentType, c.body)
+			if resp.StatusCode != c.code || !strings.Contains(unquoted(body), c.message) {
+				t.Errorf("got %d %.600s\nwant %d and %q", resp.StatusCode, body, c.code, c.message)
+			}
+			var status metav1.Status
+			if err := json.Unmarshal([]byte(body), &status); c.code >= 400 && (err != nil || status.Kind != "Status" || int(status.Code) != c.code || status.Reason == "") {
+				t.Errorf("not a Status: %v %.300s", err, body)
+			}
+		})
+	}
+}
+
+// unquoted undoes JSON's quoting of quotes, so that messages can be compared.
+func unquoted(s string) string { return strings.ReplaceAll(s, `\"`, `"`) }
+
+func TestWarnings(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	resp, body := r.do("POST", maps, asJSON, `{"metadata":{"name":"w"},"foo":1}`)
+	if w := resp.Header.Get("Warning"); resp.StatusCode != 201 || w != `299 - "unknown field \"foo\""` {
+		t.Errorf("warn: %d %q %s", resp.StatusCode, w, body)
+	}
+	resp, _ = r.do("POST", maps+"?fieldValidation=Ignore", asJSON, `{"metadata":{"name":"i"},"foo":1}`)
+	if w := resp.Header.Get("Warning"); resp.StatusCode != 201 || w != "" {
+		t.Errorf("ignore: %d %q", resp.StatusCode, w)
+	}
+}
+
+func TestFormsOfAnswers(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for i := range 3 {
+		if resp, body := r.do("POST", somePods, asJSON, strings.Replace(podJSON, `"p"`, fmt.Sprintf(`"p%d"`, i), 1)); resp.StatusCode != 201 {
+			t.Fatal(body)
+		}
+	}
+	get := func(path, accept string) (string, string) {
+		resp, body := r.do("GET", path, "", "", "Accept", accept)
+		if resp.StatusCode != 200 {
+			t.Fatalf("GET %s as %s: %d %s", path, accept, resp.StatusCode, body)
+		}
+		return resp.Header.Get("Content-Type"), body
+	}
+	for _, version := range []string{"v1", "v1beta1"} {
+		accept := "application/json;as=Table;v=" + version + ";g=meta.k8s.io,application/json"
+		_, body := get(somePods, accept)
+		var table metav1.Table
+		if err := json.Unmarshal([]byte(body), &table); err != nil {
+			t.Fatal(err)
+		}
+		if table.Kind != "Table" || table.APIVersion != "meta.k8s.io/"+version || len(table.Rows) != 3 || table.ColumnDefinitions[0].Name != "Name" ||
+			table.Rows[0].Cells[0] != "p0" || !strings.Contains(string(table.Rows[0].Object.Raw), `"kind":"PartialObjectMetadata"`) {
+			t.Errorf("table %s: %.500s", version, body)
+		}
+	}
+	_, body := get(somePods+"/p1?includeObject=Object", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	if !strings.Contains(body, `"kind":"Pod"`) || !strings.Contains(body, `"spec"`) {
+		t.Errorf("a row with its object: %.500s", body)
+	}
+	_, body = get(somePods, "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")
+	if !strings.Contains(body, `"kind":"PartialObjectMetadataList"`) || strings.Contains(body, `"spec"`) {
+		t.Errorf("metadata: %.500s", body)
+	}
+	if kind, body := get(somePods+"/p1", "application/yaml"); kind != "application/yaml" || !strings.HasPrefix(body, "apiVersion: v1\nkind: Pod\n") {
+		t.Errorf("yaml: %s %.200s", kind, body)
+	}
+	if kind, body := get(somePods, "application/vnd.kubernetes.protobuf"); kind != "application/vnd.kubernetes.protobuf" || !strings.HasPrefix(body, "k8s\x00") {
+		t.Errorf("protobuf: %s %.20q", kind, body)
+	}
+	if _, body := get(somePods+"?pretty=true", "*/*"); !strings.Contains(body, "\n  \"items\": [") {
+		t.Errorf("pretty: %.200s", body)
+	}
+	resp, body := r.do("GET", somePods, "", "", "Accept", "application/cbor")
+	if resp.StatusCode != 406 || !strings.Contains(body, "only the following media types are accepted") {
+		t.Errorf("cbor: %d %s", resp.StatusCode, body)
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for path, want := range map[string]string{
+		"/api":                               `"versions":["v1"]`,
+		"/apis":                              `"preferredVersion"`,
+		"/api/v1":                            `"name":"pods/log"`,
+		"/apis/apps":                         "",
+		"/apis/rbac.authorization.k8s.io/v1": `"name":"clusterroles"`,
+		"/version":                           `"gitVersion"`,
+		"/":                                  "/api/v1",
+		"/readyz?verbose":                    "[+]etcd ok",
+		"/readyz/etcd":                       "ok",
+		"/livez":                             "ok",
+		"/metrics":                           "apiserver_request_total",
+	} {
+		resp, body := r.do("GET", path, "", "")
+		if want != "" && (resp.StatusCode != 200 || !strings.Contains(body, want)) {
+			t.Errorf("%s: %d %.300s", path, resp.StatusCode, body)
+		}
+	}
+	for _, version := range []string{"v2", "v2beta1"} {
+		accept := "application/json;g=apidiscovery.k8s.io;v=" + version + ";as=APIGroupDiscoveryList,application/json"
+		resp, body := r.do("GET", "/apis", "", "", "Accept", accept)
+		tag := resp.Header.Get("ETag")
+		if !strings.Contains(body, `"apiVersion":"apidiscovery.k8s.io/`+version+`"`) || tag == "" ||
+			!strings.Contains(resp.Header.Get("Content-Type"), "as=APIGroupDiscoveryList") {
+			t.Errorf("aggregated %s: %v %.200s", version, resp.Header, body)
+		}
+		if resp, _ := r.do("GET", "/apis", "", "", "Accept", accept, "If-None-Match", tag); resp.StatusCode != 304 {
+			t.Errorf("the same again: %d", resp.StatusCode)
+		}
+	}
+}
+
+func TestCompressionIsForFarClients(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	big := strings.Repeat("0123456789", 20000)
+	if resp, body := r.do("POST", maps, asJSON, `{"metadata":{"name":"big"},"data":{"a":"`+big+`"}}`); resp.StatusCode != 201 {
+		t.Fatal(body)
+	}
+	resp, body := r.do("GET", maps+"/big", "", "", "Accept-Encoding", "gzip")
+	if resp.Header.Get("Content-Encoding") != "" || !strings.Contains(body, big) {
+		t.Errorf("loopback: %v", resp.Header)
+	}
+	if _, err := gzip.NewReader(bytes.NewReader([]byte(body))); err == nil {
+		t.Error("loopback: the body is compressed")
+	}
+}
