@@ -86,6 +86,7 @@ type Config struct {
 	Objects    authz.Objects
 	Authorizer Authorizer
 	Services   ServicesConfig
+	Signer     Signer // nil: nobody signs certificate requests
 	Log        *slog.Logger
 }
 
@@ -94,6 +95,7 @@ type Chain struct {
 	objects    authz.Objects
 	authorizer Authorizer
 	services   *allocator
+	signer     Signer
 	log        *slog.Logger
 }
 
@@ -109,7 +111,7 @@ func New(c Config) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Chain{objects: c.Objects, authorizer: c.Authorizer, services: s, log: c.Log}, nil
+	return &Chain{objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, log: c.Log}, nil
 }
 
 // Run keeps the account of service addresses until ctx ends. Services can be
@@ -125,6 +127,7 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 		c.tolerations,
 		c.priority,
 		c.escalation,
+		c.certificate,
 		c.services.admit, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -28,6 +29,31 @@ const (
 )
 
 func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
+
+// NewBootstrapToken makes a join token that ends after life, and the secret that,
+// once written to kube-system, makes it good.
+func NewBootstrapToken(life time.Duration) (token string, secret *corev1.Secret) {
+	id, hidden := randomWord(6), randomWord(16)
+	return id + "." + hidden, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "bootstrap-token-" + id},
+		Type:       bootstrapSecretType,
+		Data: map[string][]byte{
+			"token-id": []byte(id), "token-secret": []byte(hidden), "usage-bootstrap-authentication": []byte("true"),
+			"expiration": []byte(time.Now().Add(life).UTC().Format(time.RFC3339)),
+		},
+	}
+}
+
+// randomWord is n characters that nobody can guess.
+func randomWord(n int) string {
+	const letters = "abcdefghijklmnopqrstuvwxyz234567" // 32, so that no byte is favoured
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
+	for i := range b {
+		b[i] = letters[b[i]&31]
+	}
+	return string(b)
+}
 
 // bootstrap takes tokens "id.secret" that kube-system's secret
 // bootstrap-token-<id> describes, as kubeadm makes them.

@@ -2,6 +2,8 @@ package bootstrap_test
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -16,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver"
@@ -35,6 +38,8 @@ type secured struct {
 	server *apiserver.Server
 	host   func(token string) kubernetes.Interface // over TLS
 	tokens *authn.Tokens
+	keys   *pki.Authority
+	config *rest.Config
 }
 
 func start(t testing.TB) *secured {
@@ -43,7 +48,7 @@ func start(t testing.TB) *secured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &secured{}
+	s := &secured{keys: keys}
 	ctx, cancel := context.WithCancel(bg)
 	t.Cleanup(cancel)
 	server, cfg := apitest.StartServer(t, func(c *apiserver.Config) {
@@ -52,7 +57,7 @@ func start(t testing.TB) *secured {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Log: c.Log,
+		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Log: c.Log, Signer: &pki.Signer{Authority: keys},
 			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")}})
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +82,7 @@ func start(t testing.TB) *secured {
 		go a.Run(ctx)
 		go chain.Run(ctx)
 	})
-	s.server = server
+	s.server, s.config = server, cfg
 	s.host = func(token string) kubernetes.Interface {
 		c := *cfg
 		c.BearerToken = token
@@ -312,6 +317,38 @@ func TestTokenOfAPod(t *testing.T) {
 	}
 	if _, err := asPod.CoreV1().Pods("default").List(bg, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 		t.Errorf("after the pod: %v", err)
+	}
+}
+
+// A machine with a join token gets the identity of its node, and no other; the
+// token is good for nothing else and not for long.
+func TestJoin(t *testing.T) {
+	s := start(t)
+	pass(t, s.bootstrap(t))
+	token, secret := authn.NewBootstrapToken(time.Hour)
+	late, expired := authn.NewBootstrapToken(-time.Minute)
+	for _, x := range []*corev1.Secret{secret, expired} {
+		if _, err := s.host("root").CoreV1().Secrets("kube-system").Create(bg, x, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := client.Join(bg, s.config.Host, s.config.CAData, token, "n7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := &pki.Pair{Cert: k.Cert, Key: k.Key}
+	cert, err := pair.TLS()
+	if err != nil || cert.Leaf.Subject.String() != "CN=system:node:n7,O=system:nodes" {
+		t.Fatalf("%v, %v", cert.Leaf.Subject, err)
+	}
+	if _, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: s.keys.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.host(token).CoreV1().Secrets("kube-system").List(bg, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("a join token lists secrets: %v", err)
+	}
+	if _, err := client.Join(bg, s.config.Host, s.config.CAData, late, "n7"); !apierrors.IsUnauthorized(errors.Unwrap(err)) {
+		t.Errorf("an expired token: %v", err)
 	}
 }
 

@@ -29,9 +29,9 @@ type Signer struct {
 	Reserved []net.IP
 }
 
-// Sign answers the creation of a certificates.k8s.io/v1
-// CertificateSigningRequest at once: nodes get certificates for themselves, and
-// nobody gets another. It is how a machine with a join token becomes a node.
+// Sign gives a certificates.k8s.io/v1 CertificateSigningRequest its certificate at
+// once: nodes get certificates for themselves, and nobody gets another. It is how
+// a machine with a join token becomes a node. obj is not changed.
 func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (runtime.Object, error) {
 	in, ok := obj.(*certificatesv1.CertificateSigningRequest)
 	if !ok {
@@ -50,9 +50,7 @@ func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (ru
 		return nil, apierrors.NewInternalError(err)
 	}
 	out := in.DeepCopy()
-	out.Spec.Username, out.Spec.UID, out.Spec.Groups = u.Name, u.UID, u.Groups
 	now := metav1.NewTime(s.Authority.now())
-	out.CreationTimestamp = now
 	out.Status = certificatesv1.CertificateSigningRequestStatus{
 		Certificate: cert,
 		Conditions: []certificatesv1.CertificateSigningRequestCondition{{
