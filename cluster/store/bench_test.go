@@ -114,11 +114,12 @@ func BenchmarkList1000(b *testing.B) {
 	}
 	began := time.Now()
 	size := list()
-	b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "first-ms")
-	b.ReportMetric(float64(size)/1e6, "MB")
+	first := time.Since(began)
 	for b.Loop() {
 		list()
 	}
+	b.ReportMetric(float64(first.Microseconds())/1000, "first-ms")
+	b.ReportMetric(float64(size)/1e6, "MB")
 }
 
 // BenchmarkFanout100 is the time from the begin of a create until each of 100 watchers
@@ -162,7 +163,6 @@ func BenchmarkFanout100(b *testing.B) {
 	mu.Lock()
 	report(b, slices.Clone(took))
 	mu.Unlock()
-	b.ReportMetric(0, "ns/op")
 }
 
 func BenchmarkStart(b *testing.B) {

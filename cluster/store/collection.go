@@ -144,7 +144,10 @@ func (c *Collection) take(e *Event) {
 	if c.bucket == nil || len(c.watchers) == 0 {
 		return
 	}
-	now, before := c.bucket(e.Item.Object()), ""
+	var now, before string
+	if e.Type != watch.Deleted {
+		now = c.bucket(e.Item.Object())
+	}
 	if e.Prev != nil {
 		before = c.bucket(e.Prev.Object())
 	}

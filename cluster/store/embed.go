@@ -76,7 +76,7 @@ func serverConfig(cfg EmbedConfig) config.ServerConfig {
 		NewCluster:          true, // if there is no log yet
 
 		// A single member elects itself two to three ticks after it starts.
-		TickMs:                     20,
+		TickMs:                     50,
 		ElectionTicks:              2,
 		InitialElectionTickAdvance: true,
 		PreVote:                    true,

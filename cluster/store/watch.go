@@ -19,7 +19,9 @@ type WatchOptions struct {
 	// (unless SendInitialEvents is false); N continues after revision N.
 	ResourceVersion string
 	Match           metav1.ResourceVersionMatch
-	Keep            func(api.Object) bool // nil keeps all
+	// Keep selects objects, nil keeps all. It is called while the collection is locked,
+	// for every change: it must be quick, and must not use the store.
+	Keep func(api.Object) bool
 	// Bucket keeps only objects for which Config.Buckets gives this value; "" is all.
 	// It is much cheaper than Keep where thousands watch, each its own few objects.
 	Bucket    string
