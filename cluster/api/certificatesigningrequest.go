@@ -23,7 +23,17 @@ var CertificateSigningRequests = &Kind{
 	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
 	HasStatus: true,
 	Connect: []Subresource{
-		{Name: "approval", Kind: gvk(certificatesv1.GroupName, "v1", "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"}},
+		{
+			Name: "approval", Kind: gvk(certificatesv1.GroupName, "v1", "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"},
+			Prepare: do2(func(c, old *certificatesv1.CertificateSigningRequest) {
+				c.Spec = old.Spec
+				c.Status.Certificate = old.Status.Certificate
+				c.Status.Conditions = onlyApproval(c.Status.Conditions, old.Status.Conditions)
+			}),
+			Validate: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+				return append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
+			}),
+		},
 	},
 	New:     func() Object { return &certificatesv1.CertificateSigningRequest{} },
 	NewList: func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
@@ -43,7 +53,6 @@ var CertificateSigningRequests = &Kind{
 	}),
 	PrepareStatus: do2(func(c, old *certificatesv1.CertificateSigningRequest) {
 		c.Spec = old.Spec
-		c.Status.Conditions = keepApproval(c.Status.Conditions, old.Status.Conditions)
 	}),
 
 	Validate: as(checkSigningRequest),
@@ -84,21 +93,38 @@ var CertificateSigningRequests = &Kind{
 	}),
 }
 
-// keepApproval: approval is given through its own subresource, so a status writer
-// neither adds nor takes it.
-func keepApproval(conditions, old []certificatesv1.CertificateSigningRequestCondition) []certificatesv1.CertificateSigningRequestCondition {
+// onlyApproval takes whether the request is approved from conditions, and all else from
+// old.
+func onlyApproval(conditions, old []certificatesv1.CertificateSigningRequestCondition) []certificatesv1.CertificateSigningRequestCondition {
 	var out []certificatesv1.CertificateSigningRequestCondition
 	for _, c := range old {
-		if isApproval(c.Type) {
-			out = append(out, c)
-		}
-	}
-	for _, c := range conditions {
 		if !isApproval(c.Type) {
 			out = append(out, c)
 		}
 	}
+	for _, c := range conditions {
+		if isApproval(c.Type) {
+			out = append(out, c)
+		}
+	}
 	return out
+}
+
+func checkApproval(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
+	var errs field.ErrorList
+	approved, denied := false, false
+	for i, c := range conditions {
+		p := statusPath.Child("conditions").Index(i)
+		if c.Status != corev1.ConditionTrue {
+			errs = append(errs, field.NotSupported(p.Child("status"), c.Status, []corev1.ConditionStatus{corev1.ConditionTrue}))
+		}
+		approved = approved || c.Type == certificatesv1.CertificateApproved
+		denied = denied || c.Type == certificatesv1.CertificateDenied
+		if approved && denied && isApproval(c.Type) {
+			errs = append(errs, field.Invalid(p.Child("type"), c.Type, "Approved and Denied conditions are mutually exclusive"))
+		}
+	}
+	return errs
 }
 
 func isApproval(t certificatesv1.RequestConditionType) bool {

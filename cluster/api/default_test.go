@@ -201,12 +201,12 @@ func TestEphemeralContainers(t *testing.T) {
 	obj.Labels = map[string]string{"not": "this way"}
 	obj.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "e", Image: "i"}}}
 	Pods.Default(obj)
-	PrepareEphemeralContainers(obj, old)
-	matches(t, ValidateEphemeralContainers(obj, old), "")
+	Pods.Sub("ephemeralcontainers").Prepare(obj, old)
+	matches(t, Pods.Sub("ephemeralcontainers").Validate(obj, old), "")
 	if len(obj.Labels) != 0 || obj.Generation != 2 {
 		t.Errorf("labels %v, generation %d", obj.Labels, obj.Generation)
 	}
 	gone := obj.DeepCopy()
 	gone.Spec.EphemeralContainers = nil
-	matches(t, ValidateEphemeralContainers(gone, obj), "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed")
+	matches(t, Pods.Sub("ephemeralcontainers").Validate(gone, obj), "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed")
 }

@@ -89,6 +89,21 @@ type Subresource struct {
 	Name  string // "log"
 	Kind  schema.GroupVersionKind
 	Verbs []string
+	// Prepare and Validate are there if the subresource is another way to write the
+	// object itself, such as a namespace's finalize: they are its PrepareUpdate and
+	// ValidateUpdate. Without them the server implements the subresource.
+	Prepare  func(obj, old Object)
+	Validate func(obj, old Object) field.ErrorList
+}
+
+// Sub finds one of Connect by its name, nil if the kind does not have it.
+func (k *Kind) Sub(name string) *Subresource {
+	for i := range k.Connect {
+		if k.Connect[i].Name == name {
+			return &k.Connect[i]
+		}
+	}
+	return nil
 }
 
 // Scale reads and sets the replicas of a kind that can be scaled.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -258,4 +259,21 @@ func TestRespell(t *testing.T) {
 	if _, changed := Pods.Respell([]byte(`{"IP":"x"}`)); changed {
 		t.Error("a pod has no old spelling")
 	}
+}
+
+func TestApproval(t *testing.T) {
+	old := read(t, CertificateSigningRequests, `{}`).(*certificatesv1.CertificateSigningRequest)
+	create(CertificateSigningRequests, old)
+	old.ResourceVersion = "1"
+	old.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: "Failed", Status: "True"}}
+	approve := CertificateSigningRequests.Sub("approval")
+	obj := read(t, CertificateSigningRequests, `{metadata: {resourceVersion: "1"}, spec: {username: mallory}, status: {certificate: eA==, conditions: [{type: Approved, status: "True"}]}}`).(*certificatesv1.CertificateSigningRequest)
+	approve.Prepare(obj, old)
+	matches(t, approve.Validate(obj, old), "")
+	if got := requestState(obj); got != "Approved,Failed" || obj.Spec.Username != "" {
+		t.Errorf("%s, asked by %q", got, obj.Spec.Username)
+	}
+	obj = read(t, CertificateSigningRequests, `{metadata: {resourceVersion: "1"}, status: {conditions: [{type: Approved, status: "True"}, {type: Denied, status: "True"}]}}`).(*certificatesv1.CertificateSigningRequest)
+	approve.Prepare(obj, old)
+	matches(t, approve.Validate(obj, old), `status.conditions[2].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`)
 }

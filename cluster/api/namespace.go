@@ -12,14 +12,20 @@ import (
 )
 
 // Namespaces is the scope of names. Its spec.finalizers change through the finalize
-// subresource only (FinalizeNamespace).
+// subresource only.
 var Namespaces = &Kind{
 	GroupVersionKind: gvk("", "v1", "Namespace"),
 	Plural:           "namespaces", Singular: "namespace", Short: []string{"ns"},
 	Verbs:     []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 	HasStatus: true,
 	Connect: []Subresource{
-		{Name: "finalize", Kind: gvk("", "v1", "Namespace"), Verbs: []string{"update"}},
+		{
+			Name: "finalize", Kind: gvk("", "v1", "Namespace"), Verbs: []string{"update"},
+			Prepare: do2(func(n, old *corev1.Namespace) { n.Status = old.Status }),
+			Validate: as2(func(n, old *corev1.Namespace) field.ErrorList {
+				return append(checkMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), checkFinalizers(n.Spec.Finalizers)...)
+			}),
+		},
 	},
 	New:     func() Object { return &corev1.Namespace{} },
 	NewList: func() runtime.Object { return &corev1.NamespaceList{} },
@@ -61,15 +67,6 @@ var Namespaces = &Kind{
 	Fields: as(func(n *corev1.Namespace) fields.Set {
 		return fields.Set{"status.phase": string(n.Status.Phase), "name": n.Name}
 	}),
-}
-
-// FinalizeNamespace makes obj what the finalize subresource stores: the namespace as it
-// is, with obj's finalizers.
-func FinalizeNamespace(obj, old *corev1.Namespace) field.ErrorList {
-	finalizers := obj.Spec.Finalizers
-	obj.Status = old.Status
-	errs := checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta)
-	return append(errs, checkFinalizers(finalizers)...)
 }
 
 func defaultNamespace(n *corev1.Namespace) {

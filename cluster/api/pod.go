@@ -20,7 +20,10 @@ var Pods = &Kind{
 	Connect: []Subresource{
 		{Name: "attach", Kind: gvk("", "v1", "PodAttachOptions"), Verbs: []string{"create", "get"}},
 		{Name: "binding", Kind: gvk("", "v1", "Binding"), Verbs: []string{"create"}},
-		{Name: "ephemeralcontainers", Kind: gvk("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"}},
+		{
+			Name: "ephemeralcontainers", Kind: gvk("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
+			Prepare: do2(prepareEphemeral), Validate: as2(checkEphemeralUpdate),
+		},
 		{Name: "eviction", Kind: gvk(policyv1.GroupName, "v1", "Eviction"), Verbs: []string{"create"}},
 		{Name: "exec", Kind: gvk("", "v1", "PodExecOptions"), Verbs: []string{"create", "get"}},
 		{Name: "log", Kind: gvk("", "v1", "Pod"), Verbs: []string{"get"}},

@@ -175,9 +175,8 @@ func restartsItself(spec *corev1.PodSpec, name string) bool {
 	return false
 }
 
-// PrepareEphemeralContainers makes obj what the ephemeralcontainers subresource stores:
-// the pod as it is, with obj's ephemeral containers.
-func PrepareEphemeralContainers(obj, old *corev1.Pod) {
+// prepareEphemeral: the pod stays as it is, with obj's ephemeral containers.
+func prepareEphemeral(obj, old *corev1.Pod) {
 	added := obj.Spec.EphemeralContainers
 	meta := obj.ObjectMeta
 	old.DeepCopyInto(obj)
@@ -188,8 +187,8 @@ func PrepareEphemeralContainers(obj, old *corev1.Pod) {
 	}
 }
 
-// ValidateEphemeralContainers: they can be added, and never changed or removed.
-func ValidateEphemeralContainers(obj, old *corev1.Pod) field.ErrorList {
+// checkEphemeralUpdate: they can be added, and never changed or removed.
+func checkEphemeralUpdate(obj, old *corev1.Pod) field.ErrorList {
 	errs := checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta)
 	var c podChecker
 	errs = append(errs, c.podSpec(&obj.Spec, specPath)...)
