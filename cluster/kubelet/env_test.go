@@ -1,0 +1,231 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestExpand(t *testing.T) {
+	vars := map[string]string{"A": "1", "B": "", "LONG_NAME": "x y"}
+	for in, want := range map[string]string{
+		"": "", "plain": "plain", "$(A)": "1", "-$(A)-$(B)-": "-1--", "$$(A)": "$(A)", "$$$(A)": "$1", "$(NONE)": "$(NONE)",
+		"$(A": "$(A", "$": "$", "$A": "$A", "$$": "$", "$(LONG_NAME)$(A)": "x y1", "a$": "a$", "$()": "$()",
+	} {
+		if got := expand(in, func(n string) (string, bool) { v, ok := vars[n]; return v, ok }); got != want {
+			t.Errorf("%q gives %q, want %q", in, got, want)
+		}
+	}
+}
+
+// The seven variables of the workshop's redis-master.
+func TestServiceVariables(t *testing.T) {
+	service := func(ns, name, ip string, ports ...v1.ServicePort) *v1.Service {
+		return &v1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: v1.ServiceSpec{ClusterIP: ip, Ports: ports}}
+	}
+	all := []*v1.Service{
+		service("ns", "redis-master", "10.0.0.11", v1.ServicePort{Port: 6379, Protocol: v1.ProtocolTCP}),
+		service("other", "hidden", "10.0.0.12", v1.ServicePort{Port: 1}),
+		service("ns", "headless", v1.ClusterIPNone, v1.ServicePort{Port: 1}),
+		service("default", "kubernetes", "10.0.0.1", v1.ServicePort{Port: 443, Name: "https"}),
+	}
+	got := map[string]string{}
+	for _, v := range serviceVariables(visibleServices(all, "ns", true)) {
+		got[v.Name] = v.Value
+	}
+	want := map[string]string{
+		"REDIS_MASTER_SERVICE_HOST": "10.0.0.11", "REDIS_MASTER_SERVICE_PORT": "6379",
+		"REDIS_MASTER_PORT": "tcp://10.0.0.11:6379", "REDIS_MASTER_PORT_6379_TCP": "tcp://10.0.0.11:6379",
+		"REDIS_MASTER_PORT_6379_TCP_PROTO": "tcp", "REDIS_MASTER_PORT_6379_TCP_PORT": "6379", "REDIS_MASTER_PORT_6379_TCP_ADDR": "10.0.0.11",
+		"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443", "KUBERNETES_SERVICE_PORT_HTTPS": "443",
+		"KUBERNETES_PORT": "tcp://10.0.0.1:443", "KUBERNETES_PORT_443_TCP": "tcp://10.0.0.1:443",
+		"KUBERNETES_PORT_443_TCP_PROTO": "tcp", "KUBERNETES_PORT_443_TCP_PORT": "443", "KUBERNETES_PORT_443_TCP_ADDR": "10.0.0.1",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	if few := visibleServices(all, "ns", false); len(few) != 1 || few[0].Name != "kubernetes" {
+		t.Errorf("without links: %v", few)
+	}
+}
+
+// objects are lookups in memory.
+type objects struct {
+	configMaps map[string]*v1.ConfigMap
+	secrets    map[string]*v1.Secret
+}
+
+func (o objects) ConfigMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
+	if c := o.configMaps[name]; c != nil {
+		return c, nil
+	}
+	return nil, apierrors.NewNotFound(v1.Resource("configmaps"), name)
+}
+
+func (o objects) Secret(_ context.Context, _, name string) (*v1.Secret, error) {
+	if s := o.secrets[name]; s != nil {
+		return s, nil
+	}
+	return nil, apierrors.NewNotFound(v1.Resource("secrets"), name)
+}
+
+var someObjects = objects{
+	map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": "v", "log": "info"}}},
+	map[string]*v1.Secret{"sec": {Data: map[string][]byte{"pw": []byte("secret")}}},
+}
+
+func TestEnvironment(t *testing.T) {
+	yes := true
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns", Labels: map[string]string{"app": "x"}}}
+	ref := v1.LocalObjectReference{Name: "cm"}
+	c := &v1.Container{
+		Resources: v1.ResourceRequirements{Requests: v1.ResourceList{v1.ResourceMemory: resource.MustParse("10Mi"), v1.ResourceCPU: resource.MustParse("250m")}},
+		EnvFrom:   []v1.EnvFromSource{{Prefix: "C_", ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: ref}}, {SecretRef: &v1.SecretEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Optional: &yes}}},
+		Env: []v1.EnvVar{
+			{Name: "A", Value: "$(C_k)-$(LATER)"}, {Name: "LATER", Value: "$(A)"}, {Name: "C_log", Value: "debug"},
+			{Name: "APP", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels['app']"}}},
+			{Name: "IP", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			{Name: "MEM", ValueFrom: &v1.EnvVarSource{ResourceFieldRef: &v1.ResourceFieldSelector{Resource: "requests.memory", Divisor: resource.MustParse("1Mi")}}},
+			{Name: "MILLI", ValueFrom: &v1.EnvVarSource{ResourceFieldRef: &v1.ResourceFieldSelector{Resource: "requests.cpu", Divisor: resource.MustParse("1m")}}},
+			{Name: "ALL", ValueFrom: &v1.EnvVarSource{ResourceFieldRef: &v1.ResourceFieldSelector{Resource: "limits.cpu"}}},
+			{Name: "PW", ValueFrom: &v1.EnvVarSource{SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "sec"}, Key: "pw"}}},
+			{Name: "OPT", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "none", Optional: &yes}}},
+		},
+	}
+	e := &envContext{pod: pod, container: c, podIP: "10.0.0.7", objects: someObjects, capacity: v1.ResourceList{v1.ResourceCPU: resource.MustParse("2")}}
+	got, _, err := environment(context.Background(), e)
+	want := []string{"C_k=v", "C_log=debug", "A=v-$(LATER)", "LATER=v-$(LATER)", "APP=x", "IP=10.0.0.7", "MEM=10", "MILLI=250", "ALL=2", "PW=secret"}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, %v\nwant %q", got, err, want)
+	}
+	for want, from := range map[string]*v1.EnvVarSource{
+		`secret "none" not found`:                    {SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "none"}}},
+		"couldn't find key none in ConfigMap ns/cm":  {ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "none"}},
+		`field path "spec.nothing" is not supported`: {FieldRef: &v1.ObjectFieldSelector{FieldPath: "spec.nothing"}},
+		`container "none" not found in the pod`:      {ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "none", Resource: "limits.cpu"}},
+	} {
+		e.container = &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: from}}}
+		if _, _, err := environment(context.Background(), e); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestPayloads(t *testing.T) {
+	mode, yes := int32(0o400), true
+	p := &payloadContext{
+		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"b": "2", "a": "1"}}},
+		objects: someObjects,
+		token:   func(context.Context, *v1.ServiceAccountTokenProjection) (string, error) { return "jwt", nil },
+	}
+	for name, c := range map[string]struct {
+		source v1.VolumeSource
+		want   string // paths and contents, or an error
+	}{
+		"config map": {v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}}}, "k=v/644 log=info/644"},
+		"items":      {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "pw", Path: "a/b", Mode: &mode}}}}, "a/b=secret/400"},
+		"no key":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "x", Path: "x"}}}}, "secret sec references non-existent key: x"},
+		"absent":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "none"}}, `secret "none" not found`},
+		"optional":   {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "none", Optional: &yes}}, ""},
+		"escape":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "pw", Path: "../x"}}}}, `invalid path "../x" in the volume`},
+		"downward":   {v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{{Path: "l", FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels"}}}}}, "l=a=\"1\"\nb=\"2\"/644"},
+		"projected": {v1.VolumeSource{Projected: &v1.ProjectedVolumeSource{Sources: []v1.VolumeProjection{
+			{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "token"}},
+			{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Items: []v1.KeyToPath{{Key: "k", Path: "ca.crt"}}}},
+		}}}, "ca.crt=v/644 token=jwt/644"},
+	} {
+		files, ok, err := volumePayload(context.Background(), p, &v1.Volume{Name: "v", VolumeSource: c.source})
+		var got []string
+		for _, k := range sortedKeys(files) {
+			got = append(got, k+"="+string(files[k].data)+"/"+octal(files[k].mode))
+		}
+		text := strings.Join(got, " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if !ok || text != c.want {
+			t.Errorf("%s: %q, want %q", name, text, c.want)
+		}
+	}
+	if _, ok, _ := volumePayload(context.Background(), p, &v1.Volume{VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}}); ok {
+		t.Error("nfs is taken for a payload")
+	}
+	if err := unsupported(&v1.Volume{VolumeSource: v1.VolumeSource{Glusterfs: &v1.GlusterfsVolumeSource{}}}); !strings.Contains(err.Error(), "kind glusterfs are not supported") {
+		t.Error(err)
+	}
+}
+
+func octal(m int32) string {
+	return string([]byte{'0' + byte(m>>6&7), '0' + byte(m>>3&7), '0' + byte(m&7)})
+}
+
+// A reader sees the old content or the new one, never a mixture, and the names
+// that have gone are gone.
+func TestWriteVolume(t *testing.T) {
+	dir := t.TempDir()
+	write := func(files payload) bool {
+		t.Helper()
+		changed, err := writeVolume(dir, files, -1, "now")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
+	}
+	first := payload{"a": {[]byte("1"), 0o644}, "d/e": {[]byte("2"), 0o600}}
+	if !write(first) || read("a") != "1" || read("d/e") != "2" {
+		t.Errorf("first: %q %q", read("a"), read("d/e"))
+	}
+	if write(first) {
+		t.Error("the same content is written again")
+	}
+	before, _ := os.Readlink(filepath.Join(dir, "..data"))
+	if !write(payload{"a": {[]byte("3"), 0o644}, "f": {nil, 0o644}}) || read("a") != "3" || read("f") != "" {
+		t.Errorf("second: %q %q", read("a"), read("f"))
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "d")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a name that has gone: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, before)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old content: %v", err)
+	}
+}
+
+func TestResolverFiles(t *testing.T) {
+	node := resolvConf{servers: []string{"192.0.2.1"}, searches: []string{"lan"}, options: []string{"timeout:1"}}
+	two := "2"
+	for _, c := range []struct {
+		spec v1.PodSpec
+		want string
+	}{
+		{v1.PodSpec{DNSPolicy: v1.DNSClusterFirst}, "search ns.svc.cluster.local svc.cluster.local cluster.local lan\nnameserver 10.0.0.10\noptions ndots:5\n"},
+		{v1.PodSpec{DNSPolicy: v1.DNSDefault}, "search lan\nnameserver 192.0.2.1\noptions timeout:1\n"},
+		{v1.PodSpec{DNSPolicy: v1.DNSClusterFirst, HostNetwork: true}, "search lan\nnameserver 192.0.2.1\noptions timeout:1\n"},
+		{v1.PodSpec{DNSPolicy: v1.DNSNone, DNSConfig: &v1.PodDNSConfig{Nameservers: []string{"1.2.3.4"}, Searches: []string{"x"}, Options: []v1.PodDNSConfigOption{{Name: "ndots", Value: &two}}}}, "search x\nnameserver 1.2.3.4\noptions ndots:2\n"},
+	} {
+		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: c.spec}
+		if got := dnsFor(pod, node, "10.0.0.10", "cluster.local").String(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.spec.DNSPolicy, got, c.want)
+		}
+	}
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: v1.PodSpec{Hostname: "h", Subdomain: "sub", HostAliases: []v1.HostAlias{{IP: "1.1.1.1", Hostnames: []string{"x", "y"}}}}}
+	if got := hostsFile(pod, "10.0.0.7", "cluster.local"); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n1.1.1.1\tx\ty\n") {
+		t.Errorf("hosts: %q", got)
+	}
+}

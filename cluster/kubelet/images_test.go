@@ -1,0 +1,101 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// shelf is a store of images whose registry does what a test says.
+type shelf struct {
+	local map[string]bool
+	reach func(ctx context.Context) error
+	pull  error
+	pulls int
+}
+
+func (s *shelf) Image(_ context.Context, ref string) (Image, error) {
+	if !s.local[ref] {
+		return Image{}, fmt.Errorf("%s: %w", ref, ErrNotFound)
+	}
+	return Image{ID: ref}, nil
+}
+func (s *shelf) Images(context.Context) ([]Image, error)      { return nil, nil }
+func (s *shelf) Reach(ctx context.Context, _, _ string) error { return s.reach(ctx) }
+func (s *shelf) Pull(_ context.Context, ref, _ string) error {
+	s.pulls++
+	if s.pull == nil {
+		s.local[ref] = true
+	}
+	return s.pull
+}
+
+var errNoHost = errors.New("Get https://registry/v2/: dial tcp: lookup registry: no such host")
+
+func TestPullPolicies(t *testing.T) {
+	answers := func(context.Context) error { return nil }
+	fails := func(context.Context) error { return errNoHost }
+	denied := errors.New("pull access denied for x, repository does not exist")
+	for _, c := range []struct {
+		name   string
+		policy v1.PullPolicy
+		local  bool
+		reach  func(context.Context) error
+		pull   error
+		pulls  int
+		reason string // of the error
+		event  string // the last one
+	}{
+		{"present", v1.PullIfNotPresent, true, fails, errNoHost, 0, "", `Container image "x:1" already present on machine`},
+		{"absent", v1.PullIfNotPresent, false, answers, nil, 1, "", "Successfully pulled"},
+		{"absent, refused", v1.PullIfNotPresent, false, answers, denied, 1, "ErrImagePull", "Error: ErrImagePull"},
+		{"never", v1.PullNever, false, answers, nil, 0, "ErrImageNeverPull", "not present with pull policy of Never"},
+		{"always", v1.PullAlways, true, answers, nil, 1, "", "Successfully pulled"},
+		{"always, refused", v1.PullAlways, true, answers, denied, 1, "ErrImagePull", "Error: ErrImagePull"},
+		{"always, offline, present", v1.PullAlways, true, fails, errNoHost, 0, "", "is present on the machine; registry not reachable"},
+		{"always, offline, absent", v1.PullAlways, false, fails, errNoHost, 1, "ErrImagePull", "Error: ErrImagePull"},
+		{"always, goes offline", v1.PullAlways, true, answers, errNoHost, 1, "", "is present on the machine; registry not reachable"},
+	} {
+		s := &shelf{local: map[string]bool{"x:1": c.local}, reach: c.reach, pull: c.pull}
+		last := ""
+		_, err := newPuller(s).ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: c.policy}, "", func(_, _, message string) { last = message })
+		var waiting *waitingError
+		reason := ""
+		if errors.As(err, &waiting) {
+			reason = waiting.reason
+		}
+		if reason != c.reason || s.pulls != c.pulls || !strings.Contains(last, c.event) {
+			t.Errorf("%s: %v (%s), %d pulls, event %q", c.name, err, reason, s.pulls, last)
+		}
+	}
+}
+
+// A registry that does not answer at all holds up only the first pod, and that
+// shortly.
+func TestSilentRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{local: map[string]bool{"x:1": true}, pull: errNoHost, reach: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		p := newPuller(s)
+		for i, limit := range []time.Duration{registryPatience, 0, 0} {
+			begun := time.Now()
+			_, err := p.ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: v1.PullAlways}, "", func(_, _, _ string) {})
+			if took := time.Since(begun); err != nil || took > limit {
+				t.Errorf("start %d: %v after %s, want at most %s", i+1, err, took, limit)
+			}
+		}
+		if s.pulls != 0 {
+			t.Errorf("%d pulls", s.pulls)
+		}
+		time.Sleep(registryTimeout) // until nobody asks any more
+		synctest.Wait()
+	})
+}

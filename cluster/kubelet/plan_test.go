@@ -1,0 +1,237 @@
+package kubelet
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// seen makes a sight of a pod with containers a, b, ... of which some have ended.
+func seen(policy v1.RestartPolicy, containers ...Container) *sight {
+	s := &sight{
+		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", UID: "u"}, Spec: v1.PodSpec{RestartPolicy: policy}},
+		health:  func(string) health { return health{started: true, ready: true} },
+		backoff: map[string]*backoff{}, waiting: map[string]v1.ContainerStateWaiting{},
+		message: func(Container) string { return "" }, podIP: "10.0.0.1", hostIP: "10.0.0.2",
+	}
+	all := []Container{{ID: "sandbox", Name: SandboxName, State: Running}}
+	for i, c := range containers {
+		if c.Name == "" {
+			c.Name = string(rune('a' + i))
+		}
+		spec := v1.Container{Name: c.Name, Image: "i"}
+		s.pod.Spec.Containers = append(s.pod.Spec.Containers, spec)
+		c.ID, c.Labels = "id-"+c.Name, map[string]string{labelSandbox: "sandbox", labelHash: containerHash(&spec)}
+		if c.State != "" {
+			all = append(all, c)
+		}
+	}
+	s.see(all)
+	return s
+}
+
+func exited(code int) Container {
+	return Container{State: Exited, ExitCode: code, StartedAt: noon.Add(-time.Minute), Finished: noon.Add(-time.Second)}
+}
+
+// The six cases of one container and the three of two that the workshop lists:
+// what the pod's phase is, and whether the container is started again.
+func TestRestartPolicies(t *testing.T) {
+	running := Container{State: Running, StartedAt: noon.Add(-time.Minute)}
+	for _, c := range []struct {
+		name       string
+		policy     v1.RestartPolicy
+		containers []Container
+		phase      v1.PodPhase
+		start      int
+		finished   bool
+	}{
+		{"success, Always", v1.RestartPolicyAlways, []Container{exited(0)}, v1.PodRunning, 1, false},
+		{"success, OnFailure", v1.RestartPolicyOnFailure, []Container{exited(0)}, v1.PodSucceeded, 0, true},
+		{"success, Never", v1.RestartPolicyNever, []Container{exited(0)}, v1.PodSucceeded, 0, true},
+		{"failure, Always", v1.RestartPolicyAlways, []Container{exited(1)}, v1.PodRunning, 1, false},
+		{"failure, OnFailure", v1.RestartPolicyOnFailure, []Container{exited(1)}, v1.PodRunning, 1, false},
+		{"failure, Never", v1.RestartPolicyNever, []Container{exited(1)}, v1.PodFailed, 0, true},
+		{"one of two fails, Always", v1.RestartPolicyAlways, []Container{running, exited(1)}, v1.PodRunning, 1, false},
+		{"one of two fails, OnFailure", v1.RestartPolicyOnFailure, []Container{running, exited(1)}, v1.PodRunning, 1, false},
+		{"one of two fails, Never", v1.RestartPolicyNever, []Container{running, exited(1)}, v1.PodRunning, 0, false},
+		{"both end, one failed, Never", v1.RestartPolicyNever, []Container{exited(0), exited(1)}, v1.PodFailed, 0, true},
+		{"nothing started yet", v1.RestartPolicyAlways, []Container{{}}, v1.PodPending, 1, false},
+	} {
+		s := seen(c.policy, c.containers...)
+		next := plan(s, noon)
+		if len(next.start) != c.start || next.finished != c.finished || len(next.kill) != 0 {
+			t.Errorf("%s: starts %d, finished %v, kills %v", c.name, len(next.start), next.finished, next.kill)
+		}
+		if got := podStatus(s, noon); got.Phase != c.phase {
+			t.Errorf("%s: phase %s, want %s", c.name, got.Phase, c.phase)
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	t.Run("a dead sandbox", func(t *testing.T) {
+		s := seen(v1.RestartPolicyAlways, Container{State: Running})
+		s.sandbox.State = Exited
+		if next := plan(s, noon); len(next.kill) != 1 || next.sandbox {
+			t.Errorf("first %+v, want the stray container killed", next)
+		}
+		s.containers["a"][0].State = Exited
+		if next := plan(s, noon); !next.sandbox || len(next.start) != 1 || next.start[0].attempt != 1 {
+			t.Errorf("then %+v, want a sandbox and a start", next)
+		}
+		s.pod.Spec.RestartPolicy = v1.RestartPolicyNever
+		if next := plan(s, noon); next.sandbox || !next.finished {
+			t.Errorf("restart policy Never: %+v, want the end", next)
+		}
+	})
+	t.Run("a failed liveness probe", func(t *testing.T) {
+		s := seen(v1.RestartPolicyAlways, Container{State: Running})
+		s.health = func(string) health { return health{started: true, failing: "liveness"} }
+		next := plan(s, noon)
+		if len(next.kill) != 1 || next.kill[0].message != "Container a failed liveness probe, will be restarted" {
+			t.Errorf("%+v", next)
+		}
+	})
+	t.Run("another image", func(t *testing.T) {
+		s := seen(v1.RestartPolicyAlways, Container{State: Running})
+		s.pod.Spec.Containers[0].Image = "new"
+		if next := plan(s, noon); len(next.kill) != 1 || !strings.Contains(next.kill[0].message, "definition changed") {
+			t.Errorf("%+v", next)
+		}
+	})
+	t.Run("back-off", func(t *testing.T) {
+		s := seen(v1.RestartPolicyAlways, exited(1))
+		s.backoff["a"] = &backoff{wait: backoffFirst, last: noon.Add(-2 * time.Second)}
+		next := plan(s, noon)
+		if len(next.start) != 0 || next.again != 9*time.Second || next.waiting["a"].Reason != "CrashLoopBackOff" ||
+			next.waiting["a"].Message != "back-off 10s restarting failed container=a pod=p_ns(u)" {
+			t.Errorf("%+v", next)
+		}
+	})
+	t.Run("a removed container", func(t *testing.T) {
+		s := seen(v1.RestartPolicyAlways, Container{})
+		s.pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "a", ContainerID: "docker://x", RestartCount: 4}}
+		if next := plan(s, noon); len(next.start) != 1 || next.start[0].attempt != 5 {
+			t.Errorf("%+v", next)
+		}
+	})
+}
+
+// Init containers run one after the other, before the others.
+func TestInitContainers(t *testing.T) {
+	s := seen(v1.RestartPolicyOnFailure, Container{})
+	s.pod.Spec.InitContainers = []v1.Container{{Name: "i1"}, {Name: "i2"}}
+	starts := func() string {
+		next := plan(s, noon)
+		var out []string
+		for _, st := range next.start {
+			out = append(out, st.container.Name)
+		}
+		if next.finished {
+			out = append(out, "finished")
+		}
+		return strings.Join(out, " ")
+	}
+	put := func(name string, c Container) {
+		c.Name, c.ID, c.Labels = name, name, map[string]string{labelSandbox: "sandbox"}
+		s.containers[name] = []Container{c}
+	}
+	if got := starts(); got != "i1" {
+		t.Errorf("first %q", got)
+	}
+	put("i1", Container{State: Running})
+	if got := starts(); got != "" {
+		t.Errorf("while the first runs: %q", got)
+	}
+	put("i1", exited(1))
+	if got := starts(); got != "i1" {
+		t.Errorf("after a failure: %q", got)
+	}
+	s.pod.Spec.RestartPolicy = v1.RestartPolicyNever
+	if got := starts(); got != "finished" {
+		t.Errorf("after a failure, never restarted: %q", got)
+	}
+	if got := podStatus(s, noon); got.Phase != v1.PodFailed {
+		t.Errorf("phase %s, want Failed", got.Phase)
+	}
+	put("i1", exited(0))
+	if got := starts(); got != "i2" {
+		t.Errorf("after the first: %q", got)
+	}
+	put("i2", exited(0))
+	if got := starts(); got != "a" {
+		t.Errorf("after the last: %q", got)
+	}
+	put("a", Container{State: Running})
+	delete(s.containers, "i1") // somebody has cleared it away
+	if got := starts(); got != "" {
+		t.Errorf("while all is well: %q", got)
+	}
+	if got := podStatus(s, noon); got.Phase != v1.PodRunning && got.Phase != v1.PodPending {
+		t.Errorf("phase %s", got.Phase)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	s := seen(v1.RestartPolicyAlways, Container{State: Running})
+	s.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
+	s.pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue}}
+	get := func(kind v1.PodConditionType) v1.PodCondition {
+		for _, c := range podStatus(s, noon).Conditions {
+			if c.Type == kind {
+				return c
+			}
+		}
+		return v1.PodCondition{}
+	}
+	if c := get(v1.PodReady); c.Status != v1.ConditionFalse || c.Reason != "ReadinessGatesNotReady" {
+		t.Errorf("closed gate: %+v", c)
+	}
+	s.pod.Status.Conditions = append(s.pod.Status.Conditions, v1.PodCondition{Type: "example.com/gate", Status: v1.ConditionTrue})
+	if c := get(v1.PodReady); c.Status != v1.ConditionTrue {
+		t.Errorf("open gate: %+v", c)
+	}
+	if c := get(v1.PodScheduled); c.Status != v1.ConditionTrue {
+		t.Errorf("the scheduler's condition: %+v", c)
+	}
+	s.health = func(string) health { return health{started: true} }
+	if c := get(v1.ContainersReady); c.Status != v1.ConditionFalse || c.Message != "containers with unready status: [a]" {
+		t.Errorf("unready: %+v", c)
+	}
+}
+
+// The first restart is immediate; then 10 s, doubled up to 5 min; ten good minutes
+// make it forget.
+func TestBackoff(t *testing.T) {
+	var b backoff
+	now := noon
+	for i, want := range []time.Duration{0, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 300 * time.Second, 300 * time.Second} {
+		if got := b.remaining(now, now); got != want {
+			t.Errorf("restart %d: waits %s, want %s", i+1, got, want)
+		}
+		b.restarted(now, now.Add(want))
+		now = now.Add(want + time.Second)
+	}
+	if got := b.remaining(now.Add(11*time.Minute), now.Add(11*time.Minute)); got != 0 {
+		t.Errorf("after a long good run: waits %s", got)
+	}
+}
+
+func TestProbeCounting(t *testing.T) {
+	c := counter{successes: 2, failures: 3}
+	for i, step := range []struct{ in, want verdict }{
+		{success, unknown}, {success, success}, {success, success},
+		{failure, unknown}, {failure, unknown}, {success, unknown}, {failure, unknown}, {failure, unknown},
+		{unknown, unknown}, {failure, failure}, {failure, failure}, {success, unknown}, {success, success},
+	} {
+		if got := c.add(step.in); got != step.want {
+			t.Errorf("step %d: %v gives %v, want %v", i, step.in, got, step.want)
+		}
+	}
+}
