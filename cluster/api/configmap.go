@@ -15,11 +15,6 @@ var ConfigMaps = &Kind{
 	New:     func() Object { return &corev1.ConfigMap{} },
 	NewList: func() runtime.Object { return &corev1.ConfigMapList{} },
 
-	Default: do(func(c *corev1.ConfigMap) {
-		if c.Data == nil && c.BinaryData == nil {
-			c.Data = map[string]string{}
-		}
-	}),
 	Validate: as(checkConfigMap),
 	ValidateUpdate: as2(func(c, old *corev1.ConfigMap) field.ErrorList {
 		errs := checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
