@@ -36,7 +36,7 @@ func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger)
 		return nil, fmt.Errorf("store: a client for etcd at %s: %w", strings.Join(endpoints, ","), err)
 	}
 	if _, err := client.Get(ctx, registry, clientv3.WithCountOnly(), clientv3.WithLimit(1)); err != nil {
-		client.Close()
+		_ = client.Close() // it never worked
 		return nil, fmt.Errorf("store: etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)
 	}
 	return client, nil

@@ -47,7 +47,7 @@ func StartEmbedded(ctx context.Context, cfg EmbedConfig) (client *clientv3.Clien
 	server.Start()
 	client = v3client.New(server)
 	stop = func() {
-		client.Close()
+		_ = client.Close() // nothing is on its way
 		server.Stop()
 		unlock()
 	}

@@ -80,7 +80,7 @@ func TestExternalCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { client.Close() })
+		t.Cleanup(func() { _ = client.Close() })
 		s, _ := open(t, client, false)
 		stores = append(stores, s)
 	}

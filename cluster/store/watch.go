@@ -83,10 +83,9 @@ func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions
 	if o.SendInitialEvents != nil {
 		initial = *o.SendInitialEvents
 	}
-	switch {
-	case o.ResourceVersion == "":
+	if o.ResourceVersion == "" {
 		err = c.store.latest(ctx)
-	default:
+	} else {
 		err = c.store.atLeast(ctx, rev)
 	}
 	if err != nil {
