@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"wheelhouse/cluster/local"
+)
+
+// clusterFlags say which of the clusters on this machine is meant.
+type clusterFlags struct {
+	name, stateDir string
+}
+
+func (f *clusterFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.name, "name", defaultCluster(), "the cluster's name; also $WHEELHOUSE_CLUSTER")
+	c.Flags().StringVar(&f.stateDir, "state-dir", local.DefaultStateDir, "holds a folder per cluster")
+}
+
+func (f *clusterFlags) config() local.Config {
+	return local.Config{Name: f.name, StateDir: f.stateDir}
+}
+
+func defaultCluster() string {
+	if name := os.Getenv("WHEELHOUSE_CLUSTER"); name != "" {
+		return name
+	}
+	return local.DefaultName
+}
+
+func upCommand() *cobra.Command {
+	var f clusterFlags
+	nodes := 2
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start a cluster on this machine, or what is missing of it",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg := f.config()
+			cfg.Nodes = nodes
+			return local.Up(c.Context(), cfg, c.OutOrStdout())
+		},
+	}
+	f.register(c)
+	c.Flags().IntVar(&nodes, "nodes", nodes, "how many minions; 0 is the control plane alone")
+	return c
+}
+
+func downCommand() *cobra.Command {
+	var f clusterFlags
+	keep := false
+	c := &cobra.Command{
+		Use:   "down",
+		Short: "Stop a cluster and remove all that it made on this machine",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg := f.config()
+			cfg.KeepData = keep
+			return local.Down(c.Context(), cfg, c.OutOrStdout())
+		},
+	}
+	f.register(c)
+	c.Flags().BoolVar(&keep, "keep-data", false, "leave keys, etcd's data, logs and the nodes' disks for the next up")
+	return c
+}
+
+func statusCommand() *cobra.Command {
+	var f clusterFlags
+	var output string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Every process of a cluster, with its id, address and state",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			state, err := local.Status(f.config())
+			if err != nil {
+				return err
+			}
+			if err := show(c.OutOrStdout(), output, state, state.Print); err != nil {
+				return err
+			}
+			if !state.Healthy() {
+				return errors.New("not every process runs; `wheelhouse up` starts what is missing")
+			}
+			return nil
+		},
+	}
+	f.register(c)
+	outputFlag(c, &output)
+	return c
+}
+
+func doctorCommand() *cobra.Command {
+	var f clusterFlags
+	var output string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "What a cluster needs of this machine, with a line of remedy for what it lacks",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			checks, err := local.Doctor(c.Context(), f.config())
+			if err != nil {
+				return err
+			}
+			print := func(w io.Writer) error { local.PrintChecks(w, checks); return nil }
+			if err := show(c.OutOrStdout(), output, checks, print); err != nil {
+				return err
+			}
+			if !local.Healthy(checks) {
+				return errors.New("this machine cannot run a cluster yet; the remedies stand above")
+			}
+			return nil
+		},
+	}
+	f.register(c)
+	outputFlag(c, &output)
+	return c
+}
+
+func outputFlag(c *cobra.Command, output *string) {
+	c.Flags().StringVarP(output, "output", "o", "text", "text or json")
+}
+
+func show(w io.Writer, output string, value any, print func(io.Writer) error) error {
+	switch output {
+	case "text":
+		return print(w)
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(value)
+	}
+	return fmt.Errorf("--output %q: want text or json", output)
+}
+
+func sshCommand() *cobra.Command {
+	var f clusterFlags
+	c := &cobra.Command{
+		Use:     "ssh NODE [-- COMMAND [ARG...]]",
+		Short:   "Log in to a node, or run a command there",
+		Example: "  wheelhouse ssh minion-1\n  wheelhouse ssh minion-1 -- ping -c 1 10.246.1.2",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			status, err := local.SSH(f.config(), args[0], args[1:], local.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+			if err != nil {
+				return err
+			}
+			if status != 0 {
+				return exitError{status}
+			}
+			return nil
+		},
+	}
+	f.register(c)
+	return c
+}
+
+func kubeconfigCommand() *cobra.Command {
+	var f clusterFlags
+	c := &cobra.Command{
+		Use:   "kubeconfig",
+		Short: "Print the path of a cluster's kubeconfig",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			path := local.KubeconfigPath(f.name, f.stateDir)
+			if _, err := os.Stat(path); err != nil {
+				return local.ErrNoCluster
+			}
+			_, err := fmt.Fprintln(c.OutOrStdout(), path)
+			return err
+		},
+	}
+	f.register(c)
+	return c
+}
+
+func kubectlCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "kubectl ...",
+		Short:              "The real kubectl, speaking to the cluster of this machine ($WHEELHOUSE_CLUSTER)",
+		DisableFlagParsing: true,
+		Run:                func(_ *cobra.Command, args []string) { runKubectl(args, defaultCluster()) },
+	}
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/dns"
+	"wheelhouse/cluster/scheduler"
+	"wheelhouse/cluster/store"
+)
+
+// components are the parts of the control plane that run in the server's process;
+// componentstatuses asks them how they are.
+type components struct {
+	scheduler, controllers atomic.Pointer[func() error]
+}
+
+func (p *components) statuses(s *store.Store) []apiserver.Component {
+	ask := func(part *atomic.Pointer[func() error]) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) {
+			healthy := part.Load()
+			if healthy == nil {
+				return "", errors.New("does not run in this server; if it runs alone, its Lease in kube-system tells")
+			}
+			return "ok", (*healthy)()
+		}
+	}
+	etcd := func(ctx context.Context) (string, error) { return `{"health": "true"}`, s.WaitReady(ctx) }
+	return []apiserver.Component{
+		{Name: "scheduler", Probe: ask(&p.scheduler)},
+		{Name: "controller-manager", Probe: ask(&p.controllers)},
+		{Name: "etcd-0", Probe: etcd},
+	}
+}
+
+// runComponents runs controllers, scheduler and DNS over the in-memory transport. They
+// share one informer factory: each object is kept once. With an external etcd there may
+// be other servers, so that a Lease decides who acts.
+func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
+	if err := cp.store.WaitReady(ctx); err != nil {
+		return ended(ctx, "store", err)
+	}
+	handler := cp.server.Handler()
+	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
+	if err != nil {
+		return err
+	}
+	factory := informers.NewSharedInformerFactory(shared, 0)
+	as := func(user string) *rest.Config {
+		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
+	}
+	elect := len(o.etcdServers) > 0
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllerConfig(cp.keys.CertPEM()), &cp.parts.controllers, elect, log)
+	})
+	all.Go(func() error {
+		return runScheduler(ctx, as(pki.Scheduler), factory, "", &cp.parts.scheduler, elect, log)
+	})
+	if o.dnsPort != 0 {
+		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
+		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
+	}
+	return all.Wait()
+}
+
+func (o *serverOptions) controllerConfig(ca []byte) controller.Config {
+	return controller.Config{RootCA: ca, ClusterCIDR: o.podCIDR.String()}
+}
+
+func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err
+	}
+	if cfg.Metadata, err = metadata.NewForConfig(rc); err != nil {
+		return err
+	}
+	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, client.Recorder(cs, "controller-manager")
+	cfg.Log = log.With("component", "controller-manager")
+	controllers, err := controller.New(cfg)
+	if err != nil {
+		return err
+	}
+	publish(health, controllers.Healthy)
+	factory.Start(ctx.Done())
+	return ended(ctx, "controllers", lead(ctx, cs, "kube-controller-manager", elect, controllers.Run))
+}
+
+func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err
+	}
+	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: client.Recorder(cs, "default-scheduler"), Name: name, Log: log.With("component", "scheduler")})
+	if err != nil {
+		return err
+	}
+	publish(health, s.Healthy)
+	factory.Start(ctx.Done())
+	return ended(ctx, "scheduler", lead(ctx, cs, "kube-scheduler", elect, s.Run))
+}
+
+func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at netip.AddrPort, domain string, log *slog.Logger) error {
+	server, err := dns.New(dns.Config{Informers: factory, Addr: at, Domain: domain, Log: log.With("component", "dns")})
+	if err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	return ended(ctx, "DNS", server.Run(ctx))
+}
+
+func publish(health *atomic.Pointer[func() error], f func() error) {
+	if health != nil {
+		health.Store(&f)
+	}
+}
+
+// lead runs f at once, or, if there may be others of the kind, while this process
+// holds the Lease. Who loses the Lease ends, so that two never act together.
+func lead(ctx context.Context, cs kubernetes.Interface, name string, elect bool, f func(context.Context) error) error {
+	if !elect {
+		return f(ctx)
+	}
+	leader := controller.Leader{Name: name}
+	return leader.Run(ctx, cs, f)
+}
+
+// alone wires one component to a kubeconfig instead of the server's own process.
+func alone(use, short string, run func(context.Context, *rest.Config, informers.SharedInformerFactory, *slog.Logger) error) *cobra.Command {
+	var kubeconfig string
+	c := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if kubeconfig == "" {
+				return errNoKubeconfig
+			}
+			rc, err := client.FromKubeconfig(kubeconfig)
+			if err != nil {
+				return err
+			}
+			cs, err := kubernetes.NewForConfig(rc)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), rc, informers.NewSharedInformerFactory(cs, 0), logger(use))
+		},
+	}
+	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
+	return c
+}
+
+func schedulerCommand() *cobra.Command {
+	var name string
+	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+		// Schedulers of different names work side by side; only equals elect a leader.
+		return runScheduler(ctx, rc, f, name, nil, name == "", log)
+	})
+	c.Flags().StringVar(&name, "scheduler-name", "", "schedule the pods that name this scheduler (default: default-scheduler)")
+	return c
+}
+
+func controllerManagerCommand() *cobra.Command {
+	var network networkFlags
+	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+		cfg := controller.Config{RootCA: rc.CAData, ClusterCIDR: network.podCIDR.String()}
+		return runControllers(ctx, rc, f, cfg, nil, true, log)
+	})
+	network.register(c.Flags())
+	return c
+}
+
+func dnsCommand() *cobra.Command {
+	var network networkFlags
+	listen := "127.0.0.1:53"
+	c := alone("dns", "The cluster's DNS alone", func(ctx context.Context, _ *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+		at, err := netip.ParseAddrPort(listen)
+		if err != nil {
+			return fmt.Errorf("--listen %q: want IP:PORT: %w", listen, err)
+		}
+		return runDNS(ctx, f, at, network.domain, log)
+	})
+	network.register(c.Flags())
+	c.Flags().StringVar(&listen, "listen", listen, "address and port to answer on")
+	return c
+}

@@ -1,0 +1,92 @@
+// Command wheelhouse is the whole orchestrator in one binary: the control plane,
+// the node, a local cluster of several nodes, the labs, and kubectl.
+//
+// This package reads flags, wires packages and exits; nothing else lives here.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd/util"
+
+	"wheelhouse/cluster/kubectl"
+	"wheelhouse/cluster/local"
+	"wheelhouse/lab-runner/runner"
+)
+
+func main() {
+	if filepath.Base(os.Args[0]) == "kubectl" {
+		runKubectl(os.Args[1:], defaultCluster())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	os.Exit(exitCode(err))
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "wheelhouse",
+		Short:         "A small orchestrator that speaks the Kubernetes API, and the workshop that teaches it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	c.AddGroup(&cobra.Group{ID: "cluster", Title: "A cluster on this machine:"},
+		&cobra.Group{ID: "learn", Title: "The workshop:"},
+		&cobra.Group{ID: "parts", Title: "The parts, for several machines or to look at one alone:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, sub := range commands {
+			sub.GroupID = group
+			c.AddCommand(sub)
+		}
+	}
+	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand())
+	add("learn", runner.Command())
+	add("parts", serverCommand(), nodeCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
+	return c
+}
+
+// exitError carries the exit status of a program that ran on behalf of ours.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+func exitCode(err error) int {
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.code
+	}
+	fmt.Fprintln(os.Stderr, "wheelhouse:", err)
+	return 1
+}
+
+// runKubectl does not return: kubectl prints its own errors and chooses its exit status.
+func runKubectl(args []string, cluster string) {
+	c, err := kubectl.Command(args, existing(local.KubeconfigPath(cluster, "")))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "wheelhouse:", err)
+		os.Exit(1)
+	}
+	if err := cli.RunNoErrOutput(c); err != nil {
+		util.CheckErr(err)
+	}
+	os.Exit(0)
+}
+
+func existing(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}

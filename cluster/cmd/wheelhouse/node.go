@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/docker"
+	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/proxy"
+)
+
+// nodeOptions are the flags of a node: who it is, where its state and its disk are.
+type nodeOptions struct {
+	kubeconfig    string
+	cluster       string
+	name          string
+	address       addrFlag
+	podCIDR       prefixFlag
+	clusterCIDR   prefixFlag
+	dns           addrFlag
+	domain        string
+	stateDir      string
+	hostRoot      string
+	unschedulable bool
+	labels        map[string]string
+}
+
+func (o *nodeOptions) register(c *cobra.Command) {
+	f := c.Flags()
+	o.clusterCIDR.Prefix = netip.MustParsePrefix("10.246.0.0/16")
+	o.dns.Addr = netip.MustParseAddr("10.247.0.10")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
+	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, which labels all that the node makes in Docker")
+	f.StringVar(&o.name, "name", "", "the node's name")
+	f.Var(&o.address, "address", "the node's address")
+	f.Var(&o.podCIDR, "pod-cidr", "the addresses of this node's pods")
+	f.Var(&o.clusterCIDR, "cluster-cidr", "the addresses of all nodes' pods")
+	f.Var(&o.dns, "cluster-dns", "the service address of the cluster's DNS")
+	f.StringVar(&o.domain, "cluster-domain", "cluster.local", "the DNS domain of the cluster")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/node", "the kubelet's folder")
+	f.StringVar(&o.hostRoot, "host-root", "", "the folder that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
+	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
+	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
+	for _, required := range []string{"kubeconfig", "name", "address", "pod-cidr"} {
+		if err := c.MarkFlagRequired(required); err != nil {
+			panic(err) // a misspelt flag of our own
+		}
+	}
+}
+
+func nodeCommand() *cobra.Command {
+	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
+		all, ctx := errgroup.WithContext(ctx)
+		all.Go(func() error { return o.runKubelet(ctx, rc, log) })
+		all.Go(func() error { return o.runProxy(ctx, rc, log) })
+		return all.Wait()
+	})
+}
+
+func kubeletCommand() *cobra.Command {
+	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
+		return o.runKubelet(ctx, rc, log)
+	})
+}
+
+func proxyCommand() *cobra.Command {
+	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
+		return o.runProxy(ctx, rc, log)
+	})
+}
+
+func nodePart(use, short string, run func(context.Context, *nodeOptions, *rest.Config, *slog.Logger) error) *cobra.Command {
+	var o nodeOptions
+	c := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			rc, err := client.FromKubeconfig(o.kubeconfig)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), &o, rc, logger(use))
+		},
+	}
+	o.register(c)
+	return c
+}
+
+func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err
+	}
+	runtime, err := docker.New(docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")})
+	if err != nil {
+		return err
+	}
+	defer runtime.Close()
+	pods, err := network.New(network.Config{PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Log: log.With("component", "network")})
+	if err != nil {
+		return err
+	}
+	if err := pods.Setup(ctx); err != nil {
+		return err
+	}
+	factory := informers.NewSharedInformerFactory(cs, 0)
+	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: factory.Core().V1().Nodes(), NodeName: o.name, Log: log.With("component", "routes")})
+	if err != nil {
+		return err
+	}
+	node, err := o.kubelet(ctx, cs, rc, runtime, pods, log)
+	if err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return ended(ctx, "network", pods.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "routes", routes.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "kubelet", node.Run(ctx)) })
+	return all.Wait()
+}
+
+func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, runtime *docker.Runtime, pods *network.Network, log *slog.Logger) (*kubelet.Kubelet, error) {
+	serving, err := client.NodeServingCertificate(ctx, cs, o.name, o.address.AsSlice())
+	if err != nil {
+		return nil, err
+	}
+	callers, err := clientCAs(rc.CAData)
+	if err != nil {
+		return nil, err
+	}
+	disk := o.hostRoot
+	switch disk {
+	case "":
+		disk = filepath.Join(o.stateDir, "disk")
+	case "/":
+		disk = ""
+	}
+	return kubelet.New(kubelet.Config{
+		Cluster: o.cluster, NodeName: o.name, NodeIP: o.address.Addr, RootDir: filepath.Join(o.stateDir, "kubelet"), HostRoot: disk,
+		Client: cs, Runtime: runtime, Network: pods, Recorder: client.NodeRecorder(cs, "kubelet", o.name),
+		PodCIDR: o.podCIDR.String(), ClusterDNS: o.dns.String(), ClusterDomain: o.domain, Labels: o.labels, Unschedulable: o.unschedulable,
+		Serving: serving, ClientCAs: callers, AllowedUsers: []string{"kube-apiserver-kubelet-client"},
+		Log: log.With("component", "kubelet"),
+	})
+}
+
+func (o *nodeOptions) runProxy(ctx context.Context, rc *rest.Config, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return err
+	}
+	factory := informers.NewSharedInformerFactory(cs, 0)
+	p, err := proxy.New(proxy.Config{Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), Log: log.With("component", "proxy")})
+	if err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	return ended(ctx, "proxy", p.Run(ctx))
+}

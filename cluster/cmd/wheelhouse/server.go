@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/authn"
+	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/bootstrap"
+	"wheelhouse/cluster/apiserver/openapi"
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/store"
+)
+
+// serverOptions are the flags of the server: where it listens, where its state is,
+// and for which nodes it writes kubeconfigs.
+type serverOptions struct {
+	networkFlags
+	stateDir    string
+	address     addrFlag
+	port        int
+	dnsPort     int
+	etcdServers []string
+	etcdTLS     store.TLS
+	nodes       []string
+	nodePorts   string
+}
+
+func (o *serverOptions) register(c *cobra.Command) {
+	f := c.Flags()
+	o.networkFlags.register(f)
+	o.address.Addr = netip.MustParseAddr("127.0.0.1")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/server", "keys, kubeconfigs and etcd's data")
+	f.Var(&o.address, "address", "the address to listen on and to be known by")
+	f.IntVar(&o.port, "port", 6443, "the port of the API")
+	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
+	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
+	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
+	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the certificate to show to etcd")
+	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
+	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; repeat")
+	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
+}
+
+func serverCommand() *cobra.Command {
+	var o serverOptions
+	c := &cobra.Command{
+		Use:   "server",
+		Short: "The control plane in one process: etcd, API server, controllers, scheduler, DNS",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return o.run(c.Context(), logger("server"), o.runComponents)
+		},
+	}
+	o.register(c)
+	return c
+}
+
+func apiserverCommand() *cobra.Command {
+	var o serverOptions
+	c := &cobra.Command{
+		Use:   "apiserver",
+		Short: "The API server alone, with the embedded etcd or --etcd-servers",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return o.run(c.Context(), logger("apiserver"), nil)
+		},
+	}
+	o.register(c)
+	return c
+}
+
+// controlPlane is what the server process is made of, before the components.
+type controlPlane struct {
+	keys   *pki.Authority
+	store  *store.Store
+	authz  *authz.Authorizer
+	server *apiserver.Server
+	parts  *components
+
+	admission *admission.Chain
+	bootstrap *bootstrap.Bootstrap
+}
+
+// run brings up etcd, the store and the API server, then, over the in-memory
+// transport, what more is given. It returns when ctx ends or one of them fails.
+func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(context.Context, *controlPlane, *slog.Logger) error) error {
+	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
+	if err != nil {
+		return err
+	}
+	// A port that is taken is found out before anything is started.
+	listener, err := net.Listen("tcp", net.JoinHostPort(o.address.String(), strconv.Itoa(o.port)))
+	if err != nil {
+		return fmt.Errorf("listening for the API (choose another with --address and --port): %w", err)
+	}
+	defer listener.Close()
+	etcd, stop, err := o.etcd(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	cp, err := o.assemble(etcd, keys, log)
+	if err != nil {
+		return err
+	}
+	serving, err := o.servingTLS(keys)
+	if err != nil {
+		return err
+	}
+	if err := o.writeKubeconfigs(keys); err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return ended(ctx, "store", cp.store.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "authorizer", cp.authz.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "API server", cp.server.Serve(ctx, listener, serving)) })
+	all.Go(func() error { return ended(ctx, "admission", cp.admission.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "bootstrap", cp.bootstrap.Run(ctx)) })
+	if more != nil {
+		all.Go(func() error { return more(ctx, cp, log) })
+	}
+	return all.Wait()
+}
+
+// ended tells a failure from the end that was asked for.
+func ended(ctx context.Context, part string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s ended by itself", part)
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.Client, func(), error) {
+	log = log.With("component", "etcd")
+	if len(o.etcdServers) == 0 {
+		return store.StartEmbedded(ctx, store.EmbedConfig{Dir: filepath.Join(o.stateDir, "etcd"), Log: log})
+	}
+	c, err := store.Connect(ctx, o.etcdServers, o.etcdTLS, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, func() { _ = c.Close() }, nil
+}
+
+// assemble makes the store, who may do what, and the server; it starts nothing.
+func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log *slog.Logger) (*controlPlane, error) {
+	cp := &controlPlane{keys: keys, parts: &components{}}
+	var err error
+	cp.store, err = store.New(store.Config{
+		Client: etcd, Kinds: api.Kinds, OnlyWriter: len(o.etcdServers) == 0,
+		Buckets: podsByNode(), Log: log.With("component", "store"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	objects := authz.FromStore(cp.store, api.Kinds)
+	if cp.authz, err = authz.New(authz.Config{Objects: objects, Log: log.With("component", "authz")}); err != nil {
+		return nil, err
+	}
+	tokens, err := authn.NewTokens(authn.TokensConfig{Key: keys.TokenKey(), Issuer: "https://kubernetes.default.svc." + o.domain, Objects: objects})
+	if err != nil {
+		return nil, err
+	}
+	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Log: log.With("component", "authn")})
+	cp.admission, err = o.admission(objects, cp.authz, etcd, log)
+	if err != nil {
+		return nil, err
+	}
+	kubelets, err := o.kubeletTLS(keys)
+	if err != nil {
+		return nil, err
+	}
+	cp.server, err = apiserver.New(apiserver.Config{
+		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission,
+		OpenAPI: openapi.Handler(api.Kinds),
+		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews(), o.signing(keys)), ServiceAccountToken: tokens.Issue,
+		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
+		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
+		Log:   log.With("component", "apiserver"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	cp.bootstrap, err = o.bootstrap(cp.server.Handler(), log)
+	return cp, err
+}
+
+func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.bootstrap.Ready(ctx) }
+
+// admission is the policy; with an external etcd other servers may give out service
+// addresses too, so that claims on them are kept in etcd.
+func (o *serverOptions) admission(objects authz.Objects, authorizer *authz.Authorizer, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
+	ports, err := parsePortRange(o.nodePorts)
+	if err != nil {
+		return nil, err
+	}
+	claims := admission.NewMemoryClaims()
+	if len(o.etcdServers) > 0 {
+		claims = admission.NewEtcdClaims(etcd)
+	}
+	return admission.New(admission.Config{
+		Objects: objects, Authorizer: authorizer, Log: log.With("component", "admission"),
+		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
+	})
+}
+
+func (o *serverOptions) bootstrap(handler http.Handler, log *slog.Logger) (*bootstrap.Bootstrap, error) {
+	cs, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
+	if err != nil {
+		return nil, err
+	}
+	cfg := bootstrap.Config{Client: cs, Log: log.With("component", "bootstrap")}
+	// A server on loopback is for this machine's own clients: no pod could reach it.
+	if !o.address.IsLoopback() {
+		cfg.ServiceIP, cfg.Address, cfg.Port = o.firstService(), o.address.Addr, int32(o.port)
+	}
+	if o.dnsPort != 0 && !o.address.IsLoopback() {
+		cfg.DNSIP, cfg.DNSAddresses, cfg.DNSPort = o.dns.Addr, []netip.Addr{o.address.Addr}, int32(o.dnsPort)
+	}
+	return bootstrap.New(cfg)
+}
+
+// owner is who the server's own process is when it writes what every cluster has.
+var owner = &client.User{Name: "system:apiserver", Groups: []string{pki.Admins}}
+
+// firstService is the address of the kubernetes Service.
+func (o *serverOptions) firstService() netip.Addr { return o.serviceCIDR.Masked().Addr().Next() }
+
+// virtual are the kinds that are answered and not stored.
+func virtual(sources ...map[schema.GroupVersionResource]authz.Review) map[schema.GroupVersionResource]apiserver.CreateFunc {
+	all := map[schema.GroupVersionResource]apiserver.CreateFunc{}
+	for _, source := range sources {
+		for resource, answer := range source {
+			all[resource] = answer
+		}
+	}
+	return all
+}
+
+// podsByNode lets each kubelet's watch see its own pods only, at no cost to others.
+func podsByNode() map[*api.Kind]func(api.Object) string {
+	return map[*api.Kind]func(api.Object) string{
+		api.Lookup("", "v1", "pods"): func(o api.Object) string { return o.(*corev1.Pod).Spec.NodeName },
+	}
+}
+
+func (o *serverOptions) servingTLS(keys *pki.Authority) (*tls.Config, error) {
+	pair, err := keys.Pair("apiserver", pki.ServerRequest(o.domain, o.firstService().AsSlice(), []net.IP{o.address.AsSlice()}, "master"))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := pair.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
+		// The authenticator verifies: a request may come with a token instead.
+		ClientAuth: tls.RequestClientCert, ClientCAs: keys.Pool(),
+	}, nil
+}
+
+func (o *serverOptions) kubeletTLS(keys *pki.Authority) (*tls.Config, error) {
+	pair, err := keys.Pair("apiserver-kubelet-client", pki.KubeletClientRequest())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := pair.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, RootCAs: keys.Pool()}, nil
+}
+
+// signing answers certificate requests of nodes at once.
+func (o *serverOptions) signing(keys *pki.Authority) map[schema.GroupVersionResource]authz.Review {
+	signer := &pki.Signer{Authority: keys, Reserved: []net.IP{o.firstService().AsSlice()}}
+	return map[schema.GroupVersionResource]authz.Review{
+		{Group: "certificates.k8s.io", Version: "v1", Resource: "certificatesigningrequests"}: signer.Sign,
+	}
+}
+
+func (o *serverOptions) url() string {
+	if o.port == 443 {
+		return "https://" + o.address.String()
+	}
+	return "https://" + net.JoinHostPort(o.address.String(), strconv.Itoa(o.port))
+}
+
+// writeKubeconfigs gives the owner and each --node a way in.
+func (o *serverOptions) writeKubeconfigs(keys *pki.Authority) error {
+	nodes, err := parseNodes(o.nodes)
+	if err != nil {
+		return err
+	}
+	requests := map[string]pki.Request{"admin": pki.AdminRequest()}
+	for name := range nodes {
+		requests[name] = pki.NodeRequest(name)
+	}
+	for name, request := range requests {
+		pair, err := keys.Pair(name, request)
+		if err != nil {
+			return err
+		}
+		if err := o.writeKubeconfig(name, keys, pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *serverOptions) writeKubeconfig(name string, keys *pki.Authority, pair *pki.Pair) error {
+	return client.WriteKubeconfig(filepath.Join(o.stateDir, name+".kubeconfig"), client.Kubeconfig{
+		Cluster: "wheelhouse", Server: o.url(), CA: keys.CertPEM(), User: name, Cert: pair.Cert, Key: pair.Key,
+	})
+}
+
+var errNoKubeconfig = errors.New("--kubeconfig is needed: the file that says where the API server is and who we are")
+
+// clientCAs verifies those who come to a kubelet.
+func clientCAs(pem []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the kubeconfig holds no certificate authority")
+	}
+	return pool, nil
+}
