@@ -29,8 +29,13 @@ import (
 
 const workers = 20
 
-// discoveryRetry is how soon a failed discovery is repeated.
-const discoveryRetry = time.Second
+const (
+	// discoveryRetry is how soon a failed discovery is repeated.
+	discoveryRetry = 200 * time.Millisecond
+	// quietTries are not logged: a server that starts for the first time has to
+	// write its own roles before it lets us read.
+	quietTries = 10
+)
 
 // Config is what the controller works with.
 type Config struct {
@@ -87,12 +92,14 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) discover(ctx context.Context) ([]namespace.Resource, error) {
-	for {
+	for try := 1; ; try++ {
 		kinds, err := namespace.Discover(c.Discovery)
 		if err == nil {
 			return kinds, nil
 		}
-		c.Config.Log.Warn("discovery failed, trying again", "error", err)
+		if try%quietTries == 0 {
+			c.Config.Log.Warn("discovery failed, trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

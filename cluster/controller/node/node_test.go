@@ -32,6 +32,7 @@ func TestWantedTaints(t *testing.T) {
 		{"ready", node(v1.ConditionTrue), nil, false},
 		{"not ready", node(v1.ConditionFalse), []string{"node.kubernetes.io/not-ready:NoExecute", "node.kubernetes.io/not-ready:NoSchedule"}, true},
 		{"unknown", node(v1.ConditionUnknown), []string{"node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule"}, true},
+		{"never reported", node(v1.ConditionTrue, func(n *v1.Node) { n.Status.Conditions = nil }), []string{"node.kubernetes.io/not-ready:NoSchedule"}, true},
 		{"cordoned, keeps its own", node(v1.ConditionTrue, func(n *v1.Node) { n.Spec.Unschedulable, n.Spec.Taints = true, []v1.Taint{own} }),
 			[]string{"node.kubernetes.io/unschedulable:NoSchedule", "own:NoSchedule"}, true},
 		{"ready again", node(v1.ConditionTrue, func(n *v1.Node) {

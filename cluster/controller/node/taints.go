@@ -27,9 +27,11 @@ func wantedTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bo
 	want := map[v1.Taint]bool{}
 	put := func(key string, effect v1.TaintEffect, on bool) { want[v1.Taint{Key: key, Effect: effect}] = on }
 	status := ready(node)
+	// A node that has never reported has just come: pods wait for it, nothing more.
+	fresh := condition(node, v1.NodeReady) == nil
 	for _, effect := range []v1.TaintEffect{v1.TaintEffectNoSchedule, v1.TaintEffectNoExecute} {
-		put(v1.TaintNodeNotReady, effect, status == v1.ConditionFalse)
-		put(v1.TaintNodeUnreachable, effect, status == v1.ConditionUnknown)
+		put(v1.TaintNodeNotReady, effect, status == v1.ConditionFalse || fresh && effect == v1.TaintEffectNoSchedule)
+		put(v1.TaintNodeUnreachable, effect, status == v1.ConditionUnknown && !fresh)
 	}
 	put(v1.TaintNodeUnschedulable, v1.TaintEffectNoSchedule, node.Spec.Unschedulable)
 	for _, p := range pressures {
