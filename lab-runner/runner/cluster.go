@@ -63,7 +63,7 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 	if err != nil {
 		return nil, fmt.Errorf("looking at the nodes: %w", err)
 	}
-	address := nodeAddress(nodes.Items)
+	node, address := readyNode(nodes.Items)
 	if address == "" {
 		return nil, errors.New("no node is ready to run pods: see 'kubectl get nodes'")
 	}
@@ -75,7 +75,7 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + ns.Name, "NODE_IP=" + address}
+	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + ns.Name, "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {
 		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR":
@@ -85,8 +85,8 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 	return env, nil
 }
 
-// nodeAddress is the address of a node that is ready and takes pods.
-func nodeAddress(nodes []corev1.Node) string {
+// readyNode is the first node that is ready and takes pods, and its address.
+func readyNode(nodes []corev1.Node) (name, address string) {
 	for _, n := range nodes {
 		ready := false
 		for _, cond := range n.Status.Conditions {
@@ -97,11 +97,11 @@ func nodeAddress(nodes []corev1.Node) string {
 		}
 		for _, a := range n.Status.Addresses {
 			if a.Type == corev1.NodeInternalIP {
-				return a.Address
+				return n.Name, a.Address
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func (c *cluster) kubeconfig(lab, dir string) (string, error) {

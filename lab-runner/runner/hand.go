@@ -38,7 +38,7 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	fmt.Fprintf(out, "%s\n", text)
 	fmt.Fprintf(out, "----\nThe lab's files are in %s, its objects go to namespace %s. In a shell of your own:\n\n", dir, namespace(lab.Name))
 	fmt.Fprintf(out, "  cd %s\n", dir)
-	for _, v := range env[:4] {
+	for _, v := range env[:5] {
 		fmt.Fprintf(out, "  export %s\n", v)
 	}
 	fmt.Fprintf(out, "\nGo on with the first command above; 'lab check %s' looks at how far you are.\n", lab.Name)

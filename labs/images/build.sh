@@ -72,6 +72,7 @@ unpack() {
   }
   # This machine's apt settings are no business of an image.
   rm -rf "$root"/etc/apt "$root"/var/cache/apt "$root"/var/lib/apt "$root"/var/lib/dpkg
+  [ -e "$root/bin/sh" ] || [ ! -e "$root/bin/bash" ] || ln -s bash "$root/bin/sh"
   [ ! -x "$here/$name/prepare.sh" ] || "$here/$name/prepare.sh" "$root"
   tar -c -C "$root" --numeric-owner -f "$work/context/root.tar" .
 }
