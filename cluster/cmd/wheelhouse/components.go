@@ -52,8 +52,8 @@ func (p *components) statuses(s *store.Store) []apiserver.Component {
 // share one informer factory: each object is kept once. With an external etcd there may
 // be other servers, so that a Lease decides who acts.
 func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
-	if err := cp.store.WaitReady(ctx); err != nil {
-		return ended(ctx, "store", err)
+	if err := cp.bootstrap.WaitReady(ctx); err != nil {
+		return ended(ctx, "bootstrap", err)
 	}
 	handler := cp.server.Handler()
 	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))

@@ -186,7 +186,11 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log
 		return nil, err
 	}
 	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Log: log.With("component", "authn")})
-	cp.admission, err = o.admission(objects, cp.authz, etcd, log)
+	cp.admission, err = o.admission(objects, cp, etcd, log)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := tokens.Discovery(o.url())
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +201,8 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission,
 		OpenAPI: openapi.Handler(api.Kinds),
-		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews(), o.signing(keys)), ServiceAccountToken: tokens.Issue,
+		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
+		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),
@@ -213,7 +218,7 @@ func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.boot
 
 // admission is the policy; with an external etcd other servers may give out service
 // addresses too, so that claims on them are kept in etcd.
-func (o *serverOptions) admission(objects authz.Objects, authorizer *authz.Authorizer, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
+func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
 	ports, err := parsePortRange(o.nodePorts)
 	if err != nil {
 		return nil, err
@@ -223,7 +228,9 @@ func (o *serverOptions) admission(objects authz.Objects, authorizer *authz.Autho
 		claims = admission.NewEtcdClaims(etcd)
 	}
 	return admission.New(admission.Config{
-		Objects: objects, Authorizer: authorizer, Log: log.With("component", "admission"),
+		Objects: objects, Authorizer: cp.authz, Log: log.With("component", "admission"),
+		// Nodes get their certificates at once; none may stand for the kubernetes Service.
+		Signer:   &pki.Signer{Authority: cp.keys, Reserved: []net.IP{o.firstService().AsSlice()}},
 		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
 	})
 }
@@ -294,14 +301,6 @@ func (o *serverOptions) kubeletTLS(keys *pki.Authority) (*tls.Config, error) {
 		return nil, err
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, RootCAs: keys.Pool()}, nil
-}
-
-// signing answers certificate requests of nodes at once.
-func (o *serverOptions) signing(keys *pki.Authority) map[schema.GroupVersionResource]authz.Review {
-	signer := &pki.Signer{Authority: keys, Reserved: []net.IP{o.firstService().AsSlice()}}
-	return map[schema.GroupVersionResource]authz.Review{
-		{Group: "certificates.k8s.io", Version: "v1", Resource: "certificatesigningrequests"}: signer.Sign,
-	}
 }
 
 func (o *serverOptions) url() string {
