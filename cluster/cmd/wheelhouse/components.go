@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -19,6 +21,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/store"
@@ -67,7 +70,7 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 	elect := len(o.etcdServers) > 0
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllerConfig(cp.keys.CertPEM()), &cp.parts.controllers, elect, log)
+		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllers.config(cp.keys.CertPEM(), &o.networkFlags), &cp.parts.controllers, elect, log)
 	})
 	all.Go(func() error {
 		return runScheduler(ctx, as(pki.Scheduler), factory, "", &cp.parts.scheduler, elect, log)
@@ -79,8 +82,18 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 	return all.Wait()
 }
 
-func (o *serverOptions) controllerConfig(ca []byte) controller.Config {
-	return controller.Config{RootCA: ca, ClusterCIDR: o.podCIDR.String()}
+// controllerFlags are how soon a silent node's pods are replaced.
+type controllerFlags struct {
+	nodeGrace, evictAfter time.Duration
+}
+
+func (c *controllerFlags) register(f *pflag.FlagSet) {
+	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node that is silent for so long is not ready")
+	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are replaced so long after; 0: as each pod's tolerations say, five minutes for most")
+}
+
+func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Config {
+	return controller.Config{RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter}
 }
 
 func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
@@ -91,15 +104,20 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 	if cfg.Metadata, err = metadata.NewForConfig(rc); err != nil {
 		return err
 	}
-	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, client.Recorder(cs, "controller-manager")
+	recorder := client.Recorder(cs, "controller-manager")
+	defer flush(recorder)
+	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder
 	cfg.Log = log.With("component", "controller-manager")
+	if elect {
+		cfg.Leader = &controller.Leader{Name: "kube-controller-manager"}
+	}
 	controllers, err := controller.New(cfg)
 	if err != nil {
 		return err
 	}
 	publish(health, controllers.Healthy)
 	factory.Start(ctx.Done())
-	return ended(ctx, "controllers", lead(ctx, cs, "kube-controller-manager", elect, controllers.Run))
+	return ended(ctx, "controllers", controllers.Run(ctx))
 }
 
 func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
@@ -107,13 +125,20 @@ func runScheduler(ctx context.Context, rc *rest.Config, factory informers.Shared
 	if err != nil {
 		return err
 	}
-	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: client.Recorder(cs, "default-scheduler"), Name: name, Log: log.With("component", "scheduler")})
+	recorder := client.Recorder(cs, "default-scheduler")
+	defer flush(recorder)
+	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: recorder, Name: name, Log: log.With("component", "scheduler")})
 	if err != nil {
 		return err
 	}
 	publish(health, s.Healthy)
 	factory.Start(ctx.Done())
-	return ended(ctx, "scheduler", lead(ctx, cs, "kube-scheduler", elect, s.Run))
+	run := s.Run
+	if elect {
+		leader := controller.Leader{Name: "kube-scheduler"}
+		run = func(ctx context.Context) error { return leader.Run(ctx, cs, s.Run) }
+	}
+	return ended(ctx, "scheduler", run(ctx))
 }
 
 func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at netip.AddrPort, domain string, log *slog.Logger) error {
@@ -125,20 +150,17 @@ func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at net
 	return ended(ctx, "DNS", server.Run(ctx))
 }
 
+// flush lets a component that stops still tell what it did.
+func flush(r *client.EventRecorder) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = r.Flush(ctx) // what the server no longer takes is lost with the process
+}
+
 func publish(health *atomic.Pointer[func() error], f func() error) {
 	if health != nil {
 		health.Store(&f)
 	}
-}
-
-// lead runs f at once, or, if there may be others of the kind, while this process
-// holds the Lease. Who loses the Lease ends, so that two never act together.
-func lead(ctx context.Context, cs kubernetes.Interface, name string, elect bool, f func(context.Context) error) error {
-	if !elect {
-		return f(ctx)
-	}
-	leader := controller.Leader{Name: name}
-	return leader.Run(ctx, cs, f)
 }
 
 // alone wires one component to a kubeconfig instead of the server's own process.
@@ -177,11 +199,12 @@ func schedulerCommand() *cobra.Command {
 
 func controllerManagerCommand() *cobra.Command {
 	var network networkFlags
+	var flags controllerFlags
 	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
-		cfg := controller.Config{RootCA: rc.CAData, ClusterCIDR: network.podCIDR.String()}
-		return runControllers(ctx, rc, f, cfg, nil, true, log)
+		return runControllers(ctx, rc, f, flags.config(rc.CAData, &network), nil, true, log)
 	})
 	network.register(c.Flags())
+	flags.register(c.Flags())
 	return c
 }
 

@@ -117,7 +117,9 @@ func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog
 	if err != nil {
 		return err
 	}
-	node, err := o.kubelet(ctx, cs, rc, runtime, pods, log)
+	recorder := client.NodeRecorder(cs, "kubelet", o.name)
+	defer flush(recorder)
+	node, err := o.kubelet(ctx, cs, rc, kubelet.Config{Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog
 	return all.Wait()
 }
 
-func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, runtime *docker.Runtime, pods *network.Network, log *slog.Logger) (*kubelet.Kubelet, error) {
+func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, cfg kubelet.Config) (*kubelet.Kubelet, error) {
 	serving, err := client.NodeServingCertificate(ctx, cs, o.name, o.address.AsSlice())
 	if err != nil {
 		return nil, err
@@ -145,13 +147,12 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 	case "/":
 		disk = ""
 	}
-	return kubelet.New(kubelet.Config{
-		Cluster: o.cluster, NodeName: o.name, NodeIP: o.address.Addr, RootDir: filepath.Join(o.stateDir, "kubelet"), HostRoot: disk,
-		Client: cs, Runtime: runtime, Network: pods, Recorder: client.NodeRecorder(cs, "kubelet", o.name),
-		PodCIDR: o.podCIDR.String(), ClusterDNS: o.dns.String(), ClusterDomain: o.domain, Labels: o.labels, Unschedulable: o.unschedulable,
-		Serving: serving, ClientCAs: callers, AllowedUsers: []string{"kube-apiserver-kubelet-client"},
-		Log: log.With("component", "kubelet"),
-	})
+	cfg.Cluster, cfg.NodeName, cfg.NodeIP, cfg.Client = o.cluster, o.name, o.address.Addr, cs
+	cfg.RootDir, cfg.HostRoot = filepath.Join(o.stateDir, "kubelet"), disk
+	cfg.PodCIDR, cfg.ClusterDNS, cfg.ClusterDomain = o.podCIDR.String(), o.dns.String(), o.domain
+	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
+	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving, callers, []string{"kube-apiserver-kubelet-client"}
+	return kubelet.New(cfg)
 }
 
 func (o *nodeOptions) runProxy(ctx context.Context, rc *rest.Config, log *slog.Logger) error {

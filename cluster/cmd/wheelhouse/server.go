@@ -44,6 +44,7 @@ type serverOptions struct {
 	etcdTLS     store.TLS
 	nodes       []string
 	nodePorts   string
+	controllers controllerFlags
 }
 
 func (o *serverOptions) register(c *cobra.Command) {
@@ -59,6 +60,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the certificate to show to etcd")
 	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; repeat")
+	o.controllers.register(f)
 	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
 }
 
