@@ -123,7 +123,11 @@ func checkCgroups() Check {
 		}
 	}
 	missing := slices.DeleteFunc(need, func(c string) bool { return slices.Contains(have, c) })
-	return verdict("cgroups", len(missing) == 0, Fail, fmt.Sprintf("version %s, missing controllers: %v", version, missing), remedy)
+	found := "version " + version + ", with cpu, memory and pids"
+	if len(missing) > 0 {
+		found = fmt.Sprintf("version %s, without %s", version, strings.Join(missing, ", "))
+	}
+	return verdict("cgroups", len(missing) == 0, Fail, found, remedy)
 }
 
 func checkIPTables() Check {
@@ -293,7 +297,7 @@ func checkAddresses(cfg Config) Check {
 		if err != nil {
 			return Check{"addresses", Fail, err.Error(), "remove the route, or choose other networks"}
 		}
-		return Check{"addresses", OK, fmt.Sprintf("a new cluster would get %v", rec.Subnets.all()), ""}
+		return Check{"addresses", OK, fmt.Sprintf("free: nodes %s, pods %s, services %s", rec.Subnets.LAN, rec.Subnets.Pods, rec.Subnets.Services), ""}
 	}
 	routes, err := routed(hostLink(cfg.Name))
 	if err != nil {
@@ -302,5 +306,5 @@ func checkAddresses(cfg Config) Check {
 	if ours, other := clash(rec.Subnets, routes); other.IsValid() {
 		return Check{"addresses", Fail, fmt.Sprintf("%s of the cluster clashes with a route to %s", ours, other), "remove the route, or: wheelhouse down, then up, which chooses other networks"}
 	}
-	return Check{"addresses", OK, fmt.Sprintf("%v, no clash", rec.Subnets.all()), ""}
+	return Check{"addresses", OK, fmt.Sprintf("no clash: nodes %s, pods %s, services %s", rec.Subnets.LAN, rec.Subnets.Pods, rec.Subnets.Services), ""}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,6 +101,11 @@ func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{},
 	cmd := exec.Command(cfg.Binary, d.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// What our caller left open (the lock or pipe of a script) must not be held for
+	// as long as the daemon lives. Our own files are marked so anyway.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
+		return r, nil, fmt.Errorf("marking inherited files: %w", err)
+	}
 	if err := network.Do(ns, cmd.Start); err != nil { // a new process is where its parent's thread is
 		return r, nil, fmt.Errorf("starting %s: %w", d.ID, err)
 	}
