@@ -164,7 +164,7 @@ func TestLifeOfACluster(t *testing.T) {
 		}{
 			{[]string{"hostname; echo $WHEELHOUSE_NODE"}, "minion-2\nminion-2", 0},
 			{[]string{"ip -o -4 addr show eth0 | tr -s ' ' | cut -d' ' -f4"}, "10.245.1.4/24", 0},
-			{[]string{"sh", "-c", "echo $0; exit 7", "a  b"}, "a  b", 7},
+			{[]string{"sh", "-c", `echo "$0"; exit 7`, "a  b"}, "a  b", 7},
 			{[]string{"cat"}, "typed", 0},
 			{[]string{"kill -9 $$"}, "", 137},
 		} {
