@@ -63,6 +63,8 @@ start_docker() {
     [ $SECONDS -lt $deadline ] || die "the Docker Engine does not answer after 60 s: see /var/log/dockerd.log or 'journalctl -u docker'"
     sleep 0.2
   done
+  # Tests may restart the engine that was started here, and no other.
+  [ -d /run/systemd/system ] || cp /var/run/docker.pid /run/wheelhouse-dockerd.pid
 }
 
 [ "$(id -u)" = 0 ] || die "run this as root: it installs packages and starts the Docker Engine"

@@ -59,6 +59,9 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 	if _, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("making namespace %s: %w; is the cluster up? try 'kubectl get nodes'", ns.Name, err)
 	}
+	if err := c.awaitServiceAccount(ctx, ns.Name); err != nil {
+		return nil, err
+	}
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("looking at the nodes: %w", err)
@@ -83,6 +86,24 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 		}
 	}
 	return env, nil
+}
+
+// awaitServiceAccount waits for what a pod cannot be made without, and what the cluster
+// makes a moment after the namespace.
+func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		_, err := c.client.CoreV1().ServiceAccounts(ns).Get(ctx, "default", metav1.GetOptions{})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("namespace %s has no service account after 15 s: %w; does the controller manager run?", ns, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // readyNode is the first node that is ready and takes pods, and its address.

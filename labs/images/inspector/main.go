@@ -30,12 +30,35 @@ var page = template.Must(template.ParseFS(pages, "page.html"))
 
 func main() {
 	addr := flag.String("http", ":80", "address to listen on")
+	udp := flag.String("udp", "", "address to answer datagrams on, each with \"echo \" before it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if *udp != "" {
+		conn, err := net.ListenPacket("udp", *udp)
+		if err != nil {
+			slog.Error("inspector ends", "error", err)
+			os.Exit(1)
+		}
+		go echo(conn)
+	}
 	if err := serve(ctx, *addr); err != nil {
 		slog.Error("inspector ends", "error", err)
 		os.Exit(1)
+	}
+}
+
+// echo answers datagrams until conn is closed.
+func echo(conn net.PacketConn) {
+	buffer := make([]byte, 1500)
+	for {
+		n, from, err := conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if _, err := conn.WriteTo(append([]byte("echo "), buffer[:n]...), from); err != nil {
+			slog.Warn("datagram not answered", "from", from, "error", err)
+		}
 	}
 }
 

@@ -1,0 +1,220 @@
+// Package features_test runs all features on clusters of its own: the labs through the lab
+// runner as people run it, and what the platform promises with its own steps beside the
+// labs'. It needs root, Docker, the images (`make images`) and bin/wheelhouse
+// (`make build`), and leaves nothing behind.
+package features_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cucumber/godog"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/steps"
+)
+
+// testCluster is one that wheelhouse up made for these tests.
+type testCluster struct {
+	name       string
+	program    string // bin/wheelhouse
+	kubeconfig string
+	client     kubernetes.Interface
+}
+
+func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, c.program, append(args, "--name", c.name)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("wheelhouse %s: %w\n%s", strings.Join(args, " "), err, out.String())
+	}
+	return out.String(), nil
+}
+
+// bringUp makes a cluster that is gone when the test ends.
+func bringUp(t *testing.T, nodes int) *testCluster {
+	t.Helper()
+	program, err := filepath.Abs("../bin/wheelhouse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("%v: 'make build' makes it", err)
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("a local cluster needs root")
+	}
+	c := &testCluster{name: fmt.Sprintf("test%d", os.Getpid()%100000), program: program}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if t.Failed() && os.Getenv("WHEELHOUSE_TEST_KEEP") != "" {
+			t.Logf("the cluster %s is kept", c.name)
+			return
+		}
+		if _, err := c.run(ctx, "down"); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := c.run(t.Context(), "up", "--nodes", fmt.Sprint(nodes)); err != nil {
+		t.Fatal(err)
+	}
+	path, err := c.run(t.Context(), "kubeconfig")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.kubeconfig = strings.TrimSpace(path)
+	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	if c.client, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// status is what `wheelhouse status --output json` tells.
+type status struct {
+	Processes []struct {
+		ID    string `json:"id"`
+		PID   int    `json:"pid"`
+		State string `json:"state"`
+	} `json:"processes"`
+}
+
+func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
+	// What is down makes status end with an error, and is what some callers look for.
+	out, err := exec.CommandContext(ctx, c.program, "status", "--output", "json", "--name", c.name).Output()
+	var s status
+	if jsonErr := json.Unmarshal(out, &s); jsonErr != nil {
+		return 0, fmt.Errorf("wheelhouse status: %w, %w: %s", err, jsonErr, out)
+	}
+	for _, p := range s.Processes {
+		if p.ID == id {
+			return p.PID, nil
+		}
+	}
+	return 0, fmt.Errorf("wheelhouse status names no process %s: %s", id, out)
+}
+
+// TestLabs runs each lab as people do.
+func TestLabs(t *testing.T) {
+	root, err := catalog.Root("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labs, err := catalog.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := bringUp(t, 2)
+	for _, lab := range labs {
+		t.Run(lab.Name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), c.program, "lab", "run", "--labs", root, "--kubeconfig", c.kubeconfig, lab.Name)
+			out, err := cmd.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPlatform runs the scenarios of platform/, the file with what disturbs everything
+// last.
+func TestPlatform(t *testing.T) {
+	paths, err := filepath.Glob("platform/*.feature")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Fatal("no feature in platform/")
+	}
+	for _, path := range paths {
+		if _, err := catalog.Scenarios(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tags := os.Getenv("WHEELHOUSE_TEST_TAGS")
+	if !mayRestartDocker() {
+		t.Log("scenarios tagged @dockerd are left out: the Docker Engine here was not started by cluster/local/setup.sh")
+		tags = strings.TrimPrefix(tags+" && ~@dockerd", " && ")
+	}
+	c := bringUp(t, 2)
+	var number, ran atomic.Int32
+	suite := godog.TestSuite{
+		Name: "platform",
+		ScenarioInitializer: func(sc *godog.ScenarioContext) {
+			ran.Add(1)
+			p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: fmt.Sprintf("f%d", number.Add(1)), Patience: 90 * time.Second}}
+			sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) { return ctx, p.begin(ctx, t) })
+			sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
+				return ctx, p.end(ctx, err)
+			})
+			steps.Register(sc, p.World)
+			p.register(sc)
+		},
+		Options: &godog.Options{Format: "pretty", NoColors: true, Strict: true, Paths: paths, Tags: tags, TestingT: t, DefaultContext: t.Context()},
+	}
+	if code := suite.Run(); code != 0 {
+		t.Errorf("godog ends with status %d", code)
+	}
+	if ran.Load() == 0 {
+		t.Error("no scenario was run")
+	}
+}
+
+// begin gives the scenario a namespace and a kubeconfig that lies in it.
+func (p *platform) begin(ctx context.Context, t *testing.T) error {
+	if _, err := p.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	err := until(ctx, 15*time.Second, "a service account in namespace "+p.Namespace, func() (string, bool, error) {
+		_, err := p.Client.CoreV1().ServiceAccounts(p.Namespace).Get(ctx, "default", metav1.GetOptions{})
+		return "", err == nil, err
+	})
+	if err != nil {
+		return err
+	}
+	p.Dir = t.TempDir()
+	raw, err := clientcmd.LoadFromFile(p.cluster.kubeconfig)
+	if err != nil {
+		return err
+	}
+	if err := clientcmd.ResolveLocalPaths(raw); err != nil {
+		return err
+	}
+	raw.Contexts[raw.CurrentContext].Namespace = p.Namespace
+	path := filepath.Join(p.Dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*raw, path); err != nil {
+		return err
+	}
+	p.Env = append(os.Environ(), "KUBECONFIG="+path, "NAMESPACE="+p.Namespace, "WHEELHOUSE_CLUSTER="+p.cluster.name,
+		"PATH="+filepath.Dir(p.cluster.program)+":"+os.Getenv("PATH"))
+	return nil
+}
+
+// end removes the scenario's objects without waiting for them.
+func (p *platform) end(ctx context.Context, err error) error {
+	ctx = context.WithoutCancel(ctx)
+	if deleteErr := p.Client.CoreV1().Namespaces().Delete(ctx, p.Namespace, metav1.DeleteOptions{}); deleteErr != nil && err == nil {
+		return deleteErr
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+Feature: The client that others wrote
+  kubectl finds what it knows: its verbs, their columns and their messages.
+
+  Background:
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: ReplicationController
+      metadata:
+        name: web
+      spec:
+        replicas: 1
+        selector: {app: web}
+        template:
+          metadata:
+            labels: {app: web}
+          spec:
+            terminationGracePeriodSeconds: 1
+            containers:
+            - name: nginx
+              image: nginx
+      """
+    And 1 pod with label "app=web" is running and ready
+
+  Scenario: the columns that people know
+    Then `kubectl get pods` prints the columns "NAME READY STATUS RESTARTS AGE"
+    And `kubectl get pods -o wide` prints the columns "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES"
+    And `kubectl get rc` prints the columns "NAME DESIRED CURRENT READY AGE"
+    And `kubectl get rc -o wide` prints the columns "NAME DESIRED CURRENT READY AGE CONTAINERS IMAGES SELECTOR"
+    And `kubectl get svc -n default` prints the columns "NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE"
+    And `kubectl get nodes` prints the columns "NAME STATUS ROLES AGE VERSION"
+    And `kubectl get namespaces` prints the columns "NAME STATUS AGE"
+    And `kubectl get events` prints the columns "LAST SEEN TYPE REASON OBJECT MESSAGE"
+    And `kubectl get endpoints -n default 2>/dev/null` prints the columns "NAME ENDPOINTS AGE"
+    And `kubectl get configmaps` prints the columns "NAME DATA AGE"
+
+  @W1 @W2
+  Scenario: the cluster tells about itself
+    Then `kubectl cluster-info` prints "is running at https://"
+    And `kubectl cluster-info` prints a line like "KubeDNS.* is running at"
+    And `kubectl get componentstatuses 2>/dev/null` prints a line like "^controller-manager +Healthy +ok"
+    And `kubectl get componentstatuses 2>/dev/null` prints a line like "^scheduler +Healthy +ok"
+    And `kubectl get componentstatuses 2>/dev/null` prints a line like "^etcd-0 +Healthy"
+    And `kubectl version` prints "Server Version"
+    And `kubectl api-resources` prints a line like "^replicationcontrollers +rc +v1 +true +ReplicationController"
+    And `kubectl explain pod.spec.containers` prints "List of containers belonging to the pod"
+    And `kubectl auth can-i create pods` prints "yes"
+
+  Scenario: what a container prints, and what is run in it
+    Then `kubectl logs rc/web; kubectl exec rc/web -- curl -s -o /dev/null localhost; kubectl logs rc/web` prints "GET / HTTP/1.1"
+    And `echo hello | kubectl exec -i rc/web -- cat` prints "hello"
+    And `kubectl exec rc/web -- sh -c "exit 7"; echo status $?` prints "status 7"
+    When `echo copied > a.txt && kubectl cp a.txt $(kubectl get pod -l app=web -o jsonpath={.items[0].metadata.name}):/tmp/a.txt` succeeds
+    Then `kubectl exec rc/web -- cat /tmp/a.txt` prints "copied"
+    And `kubectl port-forward rc/web 18391:80 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18391 && break; sleep 0.1; done; kill $p` prints "Welcome to nginx!"
+
+  Scenario: change in all its ways
+    When `kubectl create configmap c --from-literal=a=1 -o yaml --dry-run=client > c.yaml && kubectl apply -f c.yaml` succeeds
+    Then `sed -i 's/"1"/"2"/' c.yaml; kubectl diff -f c.yaml` fails with "+  a: "
+    When `kubectl apply --server-side --force-conflicts -f c.yaml` succeeds
+    Then `kubectl get configmap c -o jsonpath={.data.a}` prints "2"
+    When `kubectl patch configmap c --type=json -p '[{"op":"add","path":"/data/b","value":"3"}]'` succeeds
+    And `kubectl label configmap c tier=back && kubectl annotate configmap c note=seen` succeeds
+    Then `kubectl get configmap -l 'tier in (back, front)' -o name` prints "configmap/c"
+    And `kubectl get configmap -l 'tier notin (back)' -o name | grep configmap/c || echo none` prints "none"
+    When `EDITOR="sed -i s/seen/edited/" kubectl edit configmap c` succeeds
+    Then `kubectl get configmap c -o go-template={{.metadata.annotations.note}}` prints "edited"
+    And `kubectl wait --for=jsonpath={.data.b}=3 configmap/c --timeout=5s` prints "condition met"
+    When `kubectl delete configmap c` succeeds
+    Then `kubectl get configmap c` fails with "NotFound"
+
+  Scenario: what is wrong is said field by field
+    Then `printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\nspec: {containers: [{name: a, image: x, ports: [{containerPort: 99999}]}]}' | kubectl create -f -` fails with "metadata.name: Invalid value"
+    And `printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: a, image: x, ports: [{containerPort: 99999}]}]}' | kubectl create -f -` fails with "spec.containers[0].ports[0].containerPort: Invalid value: 99999"
+    And `printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: a, image: x, nosuch: 1}]}' | kubectl create -f -` fails with "spec.containers[0].nosuch"
+    And `printf 'apiVersion: v1\nkind: Nosuch\nmetadata: {name: bad}' | kubectl create -f -` fails with "no matches for kind"
+
+  @T1
+  Scenario: a node is emptied and opened again
+    When `kubectl drain minion-1 --force --ignore-daemonsets --delete-emptydir-data --timeout=60s` succeeds
+    Then `kubectl get node minion-1` prints "Ready,SchedulingDisabled"
+    And 1 pod with label "app=web" is running and ready
+    And `kubectl get pod -l app=web -o wide` prints "minion-2"
+    When `kubectl uncordon minion-1` succeeds
+    Then `kubectl get node minion-1` prints a line like "^minion-1 +Ready "
+
+  @N6
+  Scenario: a namespace goes with all that is in it
+    When `kubectl create namespace doomed-$NAMESPACE && kubectl run -n doomed-$NAMESPACE p --image=nginx && kubectl create configmap -n doomed-$NAMESPACE c` succeeds
+    And `kubectl delete namespace doomed-$NAMESPACE --timeout=80s` succeeds
+    Then `kubectl get namespace doomed-$NAMESPACE` fails with "NotFound"
+    And `kubectl get pods -n doomed-$NAMESPACE -o name` prints nothing
