@@ -52,19 +52,21 @@ func open(path string) (*cluster, error) {
 // namespace is a lab's own, so that labs do not meet.
 func namespace(lab string) string { return "lab-" + lab }
 
-// prepare makes the lab's namespace and a kubeconfig in dir whose context lies in it, and
-// returns the environment of the lab's commands.
-func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error) {
+// makeNamespace makes the lab's namespace, and waits until pods can be made in it.
+func (c *cluster) makeNamespace(ctx context.Context, lab string) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(lab)}}
 	if _, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("making namespace %s: %w; is the cluster up? try 'kubectl get nodes'", ns.Name, err)
+		return fmt.Errorf("making namespace %s: %w", ns.Name, err)
 	}
-	if err := c.awaitServiceAccount(ctx, ns.Name); err != nil {
-		return nil, err
-	}
+	return c.awaitServiceAccount(ctx, ns.Name)
+}
+
+// environment is that of the lab's commands. It writes a kubeconfig into dir whose context
+// lies in the lab's namespace.
+func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("looking at the nodes: %w", err)
+		return nil, fmt.Errorf("looking at the nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
 	node, address := readyNode(nodes.Items)
 	if address == "" {
@@ -78,7 +80,7 @@ func (c *cluster) prepare(ctx context.Context, lab, dir string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + ns.Name, "NODE_IP=" + address, "NODE=" + node}
+	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + namespace(lab), "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {
 		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR":

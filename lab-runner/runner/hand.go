@@ -27,8 +27,11 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	} else if err != nil {
 		return err
 	}
-	env, err := c.prepare(ctx, lab.Name, dir)
+	env, err := c.environment(ctx, lab.Name, dir)
 	if err != nil {
+		return err
+	}
+	if err := c.makeNamespace(ctx, lab.Name); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(lab.TextFile)
@@ -51,7 +54,7 @@ func checkLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, rep
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("the lab is not started: 'lab start %s' does it (%w)", lab.Name, err)
 	}
-	env, err := c.prepare(ctx, lab.Name, dir)
+	env, err := c.environment(ctx, lab.Name, dir)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err := fetch.Fetch(ctx, cfg); err != nil {
 		return err
 	}
-	env, err := c.prepare(ctx, lab.Name, dir)
+	env, err := c.environment(ctx, lab.Name, dir)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err := c.clean(ctx, lab.Name, files, env, rep); err != nil {
 		return err
 	}
-	if env, err = c.prepare(ctx, lab.Name, dir); err != nil {
+	if err := c.makeNamespace(ctx, lab.Name); err != nil {
 		return err
 	}
 	if !keep {
