@@ -33,6 +33,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) {
 			k.watched = true
 			for _, w := range k.workers {
 				w.touch()
+				w.hurry()
 			}
 		})
 		k.mu.Lock()

@@ -177,7 +177,7 @@ test "$CPU" = 1
 test "$(cat /cm/renamed)" = value
 test "$(cat /sec/password)" = pw
 grep -q "tmpfs /sec" /proc/mounts
-test "$(stat -c %a /sec/..data/password)" = 400
+test "$(stat -c %a /sec/..data/password)" = 440
 test "$(cat /shared/from-init)" = done
 test "$(cat /sub/file)" = "from init"
 grep -q "$MY_IP.*inside" /etc/hosts

@@ -97,16 +97,27 @@ func (s *sight) current(name string) *Container {
 // attempt numbers the next container of a name. Where the containers are gone the
 // status still knows the count.
 func (s *sight) attempt(name string) int {
+	next := 0
 	if c := s.latest(name); c != nil {
 		if c.State == Created {
 			return c.Attempt
 		}
-		return c.Attempt + 1
+		next = c.Attempt + 1
 	}
 	if old := statusNamed(&s.pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
-		return int(old.RestartCount) + 1
+		next = max(next, int(old.RestartCount)+1)
 	}
-	return 0
+	return next
+}
+
+// backsOff tells whether an ended container counts for the back-off. It does not
+// if it went down with its sandbox, or if somebody has removed its successor.
+func (s *sight) backsOff(c *Container) bool {
+	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID {
+		return false
+	}
+	old := statusNamed(&s.pod.Status, c.Name)
+	return old == nil || int(old.RestartCount) <= c.Attempt
 }
 
 // plan decides the next step of a pod that shall run. Killing comes alone: what
@@ -254,7 +265,7 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 			b = &backoff{}
 		}
 		wait := b.remaining(c.Finished, now)
-		if wait == 0 {
+		if wait == 0 || !s.backsOff(c) {
 			st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
 			break
 		}

@@ -63,9 +63,8 @@ func newer(a, b *v1.Pod) bool {
 	return errX != nil || errY != nil || x > y
 }
 
-// report has a status sent soon.
-func (r *reporter) report(pod *v1.Pod, status v1.PodStatus) {
-	r.saw(pod)
+// report has a status sent soon. The pod must have been seen before.
+func (r *reporter) report(status v1.PodStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.want = &status

@@ -91,12 +91,18 @@ func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr
 		return fmt.Errorf("set up the network: %w", err)
 	}
 	w.setIP(ip)
+	return w.writeFiles(pod, ip.String())
+}
+
+// writeFiles writes what names the pod and its resolver. Before the address is
+// known they are written without it: Docker binds only files that exist.
+func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	if err := os.MkdirAll(filepath.Join(w.dir, "etc"), 0o755); err != nil {
 		return err
 	}
 	dns := dnsFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
 	for name, content := range map[string]string{
-		"ip": ip.String(), "hosts": hostsFile(pod, ip.String(), w.k.config.ClusterDomain), "resolv.conf": dns.String(),
+		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain), "resolv.conf": dns.String(),
 	} {
 		if err := writeShared(w.file(name), content); err != nil {
 			return err

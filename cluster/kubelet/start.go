@@ -67,7 +67,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 			return err
 		}
 	}
-	if last != nil && last.State == Exited {
+	if last != nil && last.State == Exited && w.sight.backsOff(last) {
 		b := w.sight.backoff[c.Name]
 		if b == nil {
 			b = &backoff{}
@@ -87,6 +87,9 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 		return errors.Join(startErr, w.k.runtime.Remove(ctx, id))
 	}
 	w.prune(ctx, c.Name, st.attempt)
+	if seen.State == Exited && startErr == nil { // a short life
+		w.hearLastWord(ctx, seen)
+	}
 	w.sight.containers[c.Name] = append(w.sight.containers[c.Name], seen)
 	if startErr != nil {
 		w.messages[id] = startErr.Error()
@@ -137,7 +140,9 @@ func (w *worker) prune(ctx context.Context, name string, attempt int) {
 			w.log.Warn("remove a dead container", "container", c.ID, "error", err)
 		}
 		delete(w.messages, c.ID)
-		_ = os.Remove(w.messagePath(name, c.Attempt))
+		if c.Attempt != attempt { // a container that was never started has left its number
+			_ = os.Remove(w.messagePath(name, c.Attempt))
+		}
 	}
 	w.sight.containers[name] = keep
 }
@@ -149,7 +154,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	}
 	w.hooked[seen.ID] = true
 	w.watchHealth(pod)
-	w.report(pod)
+	w.report()
 	err := runHook(ctx, w.k.runtime, c.Lifecycle.PostStart, target{seen.ID, c, w.podIP()})
 	delete(w.hooked, seen.ID)
 	if err == nil || ctx.Err() != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -72,7 +71,7 @@ func (n *testNode) get(path string) (int, string) {
 // What kubectl logs, exec and port-forward do works at the node's server.
 func TestStreams(t *testing.T) {
 	n := newNode(t)
-	p := pod("streams", "echo one; echo two >&2; echo three; trap exit TERM; nc -lk -p 8080 -s 127.0.0.1 -e cat & sleep 1000 & wait")
+	p := pod("streams", "echo one; echo two >&2; echo three; trap exit TERM; mkdir /www; echo there and back > /www/f; httpd -p 127.0.0.1:8080 -h /www; sleep 1000 & wait")
 	p.Spec.Containers[0].Stdin = true
 	n.create(p)
 	p = n.wait("streams", "Ready", isReady)
@@ -81,7 +80,7 @@ func TestStreams(t *testing.T) {
 		return strings.Count(log, "\n") == 3, log
 	})
 	for query, want := range map[string]string{
-		"?tailLines=1": "three\n", "?limitBytes=2": "on", "?tailLines=0": "",
+		"?tailLines=1&stream=Stdout": "three\n", "?limitBytes=2&stream=Stdout": "on", "?stream=Stderr": "two\n", "?tailLines=0": "",
 		"?sinceTime=2099-01-01T00:00:00Z": "",
 	} {
 		if code, log := n.get("/containerLogs/default/streams/main" + query); code != 200 || log != want {
@@ -209,22 +208,26 @@ func testForward(t *testing.T, n *testNode, webSocket bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echoOver(t, fmt.Sprintf("127.0.0.1:%d", ports[0].Local))
+	fetch(t, fmt.Sprintf("127.0.0.1:%d", ports[0].Local))
 }
 
-// echoOver expects what it sends to come back.
-func echoOver(t *testing.T, addr string) {
+// fetch expects the pod's web server, which listens on its localhost only.
+func fetch(t *testing.T, addr string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "there and back\n"); err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, len("there and back\n"))
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "there and back\n" {
-		t.Errorf("echo: %q %v", got, err)
+	for range 3 {
+		res, err := http.Get("http://" + addr + "/f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || string(body) != "there and back\n" {
+			t.Errorf("fetched %q %v", body, err)
+		}
 	}
 }
+
+var getOptions = metav1.GetOptions{}
+
+// discard takes no output.
+var discard = kubelet.IO{Stdout: io.Discard}

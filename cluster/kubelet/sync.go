@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	w.watchHealth(pod)
 	next := plan(&w.sight, time.Now())
 	w.keepWaiting(next)
-	w.report(pod)
+	w.report()
 
 	if len(next.kill) > 0 {
 		err := w.killAll(ctx, pod, next.kill)
@@ -31,13 +30,13 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	}
 	if next.finished {
 		w.finished = true
-		w.report(pod)
+		w.report()
 		w.poke()
 		return 0, nil
 	}
 	refresh, err := w.start(ctx, pod, next)
 	w.watchHealth(pod)
-	w.report(pod)
+	w.report()
 	return soonest(next.again, refresh), err
 }
 
@@ -83,8 +82,10 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	if len(next.start) == 0 && !next.sandbox {
 		return w.refreshVolumes(ctx, pod)
 	}
-	if err := os.MkdirAll(w.dir, 0o750); err != nil {
-		return 0, err
+	if next.sandbox {
+		if err := w.writeFiles(pod, ""); err != nil {
+			return 0, err
+		}
 	}
 	var wg sync.WaitGroup
 	var volumeErr error

@@ -38,7 +38,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	}
 	w.finished = true
 	if !removed {
-		w.report(pod)
+		w.report()
 	}
 	if err := w.dropSandboxes(ctx); err != nil {
 		return false, err
@@ -73,7 +73,7 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	if err := w.observe(ctx); err != nil {
 		return err
 	}
-	w.report(pod)
+	w.report()
 	if s := w.sight.sandbox; s != nil && s.State == Running {
 		if err := w.k.runtime.Stop(ctx, s.ID, 0); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	if err := unmountBelow(w.dir); err != nil {
 		return err
 	}
-	w.report(pod)
+	w.report()
 	return nil
 }
 

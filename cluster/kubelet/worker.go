@@ -29,6 +29,7 @@ type worker struct {
 	probes   *probes
 	reporter *reporter
 	wake     chan struct{}
+	urgent   chan struct{} // wakes also while a failed step waits for its retry
 
 	mu      sync.Mutex
 	pod     *v1.Pod
@@ -58,6 +59,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 		dir:      filepath.Join(k.podsDir(), string(pod.UID)),
 		log:      k.log.With("pod", pod.Namespace+"/"+pod.Name),
 		wake:     make(chan struct{}, 1),
+		urgent:   make(chan struct{}, 1),
 		pulls:    map[string]*pullBackoff{},
 		messages: map[string]string{}, hooked: map[string]bool{},
 	}
@@ -92,6 +94,9 @@ func (w *worker) update(pod *v1.Pod) {
 	}
 	w.mu.Unlock()
 	w.reporter.saw(pod)
+	if ending || pod.Generation != old.Generation {
+		w.hurry()
+	}
 	w.poke()
 }
 
@@ -104,7 +109,7 @@ func (w *worker) remove() {
 		w.cancel()
 	}
 	w.mu.Unlock()
-	w.poke()
+	w.hurry()
 }
 
 // touch tells that the runtime has something new about the pod.
@@ -115,9 +120,15 @@ func (w *worker) touch() {
 	w.poke()
 }
 
-func (w *worker) poke() {
+func (w *worker) poke() { signal(w.wake) }
+
+// hurry wakes the worker even if it waits for the retry of what has failed: what
+// it failed at may be another matter now.
+func (w *worker) hurry() { signal(w.urgent) }
+
+func signal(c chan struct{}) {
 	select {
-	case w.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -170,12 +181,16 @@ func (w *worker) run(ctx context.Context) {
 			w.stale = true
 			w.mu.Unlock()
 		}
-		w.sleep(ctx, again)
+		if err == nil || broken {
+			w.sleep(ctx, again, w.wake)
+		} else {
+			w.sleep(ctx, again, nil)
+		}
 	}
 }
 
 // sleep waits for a reason to look again.
-func (w *worker) sleep(ctx context.Context, again time.Duration) {
+func (w *worker) sleep(ctx context.Context, again time.Duration, wake <-chan struct{}) {
 	var timer <-chan time.Time
 	if again > 0 {
 		t := time.NewTimer(again)
@@ -184,7 +199,8 @@ func (w *worker) sleep(ctx context.Context, again time.Duration) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-w.wake:
+	case <-w.urgent:
+	case <-wake:
 	case <-timer:
 	}
 }
@@ -230,12 +246,12 @@ func (w *worker) observe(ctx context.Context) error {
 }
 
 // report sends what is seen as the pod's status.
-func (w *worker) report(pod *v1.Pod) {
+func (w *worker) report() {
 	w.sight.podIP = w.podIP()
 	w.sight.final = w.finished
 	status := podStatus(&w.sight, time.Now())
 	w.reported = &status
-	w.reporter.report(pod, status)
+	w.reporter.report(status)
 }
 
 // withStatus is the pod with the newest status: the server's, except for what

@@ -52,7 +52,8 @@ type Runtime struct {
 
 // daemon is what does not change while the daemon runs.
 type daemon struct {
-	systemd bool // cgroup driver
+	systemd  bool // cgroup driver
+	oomFloor int  // the least oom_score_adj that root may set here
 }
 
 var _ kubelet.Runtime = (*Runtime)(nil)
@@ -99,7 +100,7 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask docker for its settings: %w", err)
 	}
-	r.info = &daemon{systemd: info.CgroupDriver == "systemd"}
+	r.info = &daemon{systemd: info.CgroupDriver == "systemd", oomFloor: oomFloor()}
 	return r.info, nil
 }
 

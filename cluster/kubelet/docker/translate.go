@@ -39,7 +39,7 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 		CapAdd:         s.CapAdd,
 		CapDrop:        s.CapDrop,
 		GroupAdd:       s.Groups,
-		OomScoreAdj:    s.OOMScoreAdj,
+		OomScoreAdj:    max(s.OOMScoreAdj, info.oomFloor),
 		Privileged:     s.Privileged,
 		ReadonlyRootfs: s.ReadOnlyRoot,
 		SecurityOpt:    securityOptions(s),

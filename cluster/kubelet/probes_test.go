@@ -1,0 +1,91 @@
+package kubelet_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Readiness follows the application; a failed liveness probe restarts it; a slow
+// start is left alone by both.
+func TestProbes(t *testing.T) {
+	n := newNode(t)
+	p := pod("probed", "mkdir /www; trap exit TERM; httpd -p 8080 -h /www & sleep 1000 & wait")
+	c := &p.Spec.Containers[0]
+	c.Ports = []v1.ContainerPort{{Name: "web", ContainerPort: 8080}}
+	c.StartupProbe = &v1.Probe{
+		ProbeHandler:  v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(8080)}},
+		PeriodSeconds: 1, FailureThreshold: 30,
+	}
+	c.ReadinessProbe = &v1.Probe{
+		ProbeHandler:  v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/ready", Port: intstr.FromString("web")}},
+		PeriodSeconds: 1, FailureThreshold: 1,
+	}
+	c.LivenessProbe = &v1.Probe{
+		ProbeHandler:  v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "!", "-e", "/www/ill"}}},
+		PeriodSeconds: 1, FailureThreshold: 2, TimeoutSeconds: 5,
+	}
+	n.create(p)
+	running := n.wait("probed", "started but not ready", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) > 0 && s[0].Started != nil && *s[0].Started && !s[0].Ready && s[0].State.Running != nil
+	})
+	do := func(cmd ...string) {
+		t.Helper()
+		q, err := n.client.CoreV1().Pods("default").Get(context.Background(), "probed", getOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, err := n.runtime.Exec(context.Background(), containerID(q), cmd, discard); err != nil || code != 0 {
+			t.Fatalf("%v: %d %v", cmd, code, err)
+		}
+	}
+	eventually(t, "an Unhealthy event", func() (bool, any) {
+		return strings.Contains(n.events.String(), "Warning Unhealthy Readiness probe failed: HTTP probe failed with statuscode: 404"), n.events
+	})
+	do("touch", "/www/ready")
+	n.wait("probed", "Ready", isReady)
+	do("rm", "/www/ready")
+	n.wait("probed", "not Ready", func(p *v1.Pod) bool { return !isReady(p) })
+	do("touch", "/www/ill")
+	n.wait("probed", "a restart", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) > 0 && s[0].RestartCount == 1 && s[0].State.Running != nil && containerID(p) != containerID(running)
+	})
+	for _, want := range []string{"Warning Unhealthy Liveness probe failed: ", "Normal Killing Container main failed liveness probe, will be restarted"} {
+		if !strings.Contains(n.events.String(), want) {
+			t.Errorf("no event %q in:\n%s", want, n.events)
+		}
+	}
+	n.delete("probed")
+}
+
+// What cannot be done is told by an event that names the way out.
+func TestRefusals(t *testing.T) {
+	n := newNode(t)
+	nfs := pod("nfs", "sleep 1000")
+	nfs.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "s", Path: "/p"}}}}
+	n.create(nfs)
+	absent := pod("absent", "")
+	absent.Spec.Containers[0].ImagePullPolicy, absent.Spec.Containers[0].Image = v1.PullNever, "wheelhouse/absent:1"
+	n.create(absent)
+	root := pod("root", "sleep 1000")
+	root.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: new(true)}
+	n.create(root)
+	for _, want := range []string{
+		`Warning FailedMount MountVolume.SetUp failed for volume "v" : volumes of kind nfs are not supported on this node; use`,
+		`Warning ErrImageNeverPull container image "wheelhouse/absent:1" is not present with pull policy of Never`,
+		"Warning Failed Error: container has runAsNonRoot and image will run as root",
+	} {
+		eventually(t, want, func() (bool, any) { return strings.Contains(n.events.String(), want), n.events })
+	}
+	n.wait("absent", "ErrImageNeverPull", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return p.Status.Phase == v1.PodPending && len(s) > 0 && s[0].State.Waiting != nil &&
+			(s[0].State.Waiting.Reason == "ErrImageNeverPull" || s[0].State.Waiting.Reason == "ImagePullBackOff")
+	})
+	n.delete2("nfs", "absent", "root")
+}
