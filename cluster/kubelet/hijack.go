@@ -2,7 +2,9 @@ package kubelet
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -55,6 +57,9 @@ func (c *endConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
 		c.end()
+	}
+	if errors.Is(err, net.ErrClosed) { // our own end, which is nobody's error
+		err = io.EOF
 	}
 	return n, err
 }

@@ -108,14 +108,19 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// The client settles its version with the first request; Events reads it
+	// without the client's lock, so it must be settled by then.
+	if _, err := r.Version(ctx); err != nil {
+		return err
+	}
 	args := r.mine()
 	args.Add("type", string(events.ContainerEventType))
 	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionDestroy} {
 		args.Add("event", string(action))
 	}
 	messages, errs := r.docker.Events(ctx, events.ListOptions{Filters: args})
-	// The daemon answers the request when it has subscribed to its events; asking
-	// for the version after that makes sure it is there before f(Event{}) relists.
+	// Another round trip gives the daemon time to subscribe before f(Event{}) has
+	// everything listed; what slips through is found by the next relist.
 	if _, err := r.docker.Ping(ctx); err != nil {
 		return fmt.Errorf("watch docker: %w", err)
 	}
