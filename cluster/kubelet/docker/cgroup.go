@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// cgroupRoots are where control groups are mounted: version 1 has a folder for
+// cgroupRoot is where control groups are mounted: version 1 has a folder for
 // each controller, version 2 is the root itself.
 const cgroupRoot = "/sys/fs/cgroup"
 
