@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -202,10 +203,11 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log
 	}
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission,
-		OpenAPI: openapi.Handler(api.Kinds),
+		OpenAPI: openapi.Handler(slices.Concat(api.Kinds, api.Aliases)),
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
+		Uncompressed: o.near(),
+		KubeletTLS:   kubelets, Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),
 	})
@@ -251,6 +253,22 @@ func (o *serverOptions) bootstrap(handler http.Handler, log *slog.Logger) (*boot
 		cfg.DNSIP, cfg.DNSAddresses, cfg.DNSPort = o.dns.Addr, []netip.Addr{o.address.Addr}, int32(o.dnsPort)
 	}
 	return bootstrap.New(cfg)
+}
+
+// near are the peers on this machine's own network segments: sending them more bytes
+// costs less than packing them.
+func (o *serverOptions) near() []netip.Prefix {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var near []netip.Prefix
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			near = append(near, p.Masked())
+		}
+	}
+	return near
 }
 
 // owner is who the server's own process is when it writes what every cluster has.
