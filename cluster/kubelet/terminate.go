@@ -40,15 +40,16 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if !removed {
 		w.report()
 	}
-	if err := w.dropSandboxes(ctx); err != nil {
-		return false, err
-	}
+	// The sandbox comes last: with it the pod's control group goes.
 	for _, list := range w.sight.containers {
 		for _, c := range list {
 			if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
 				return false, err
 			}
 		}
+	}
+	if err := w.dropSandboxes(ctx); err != nil {
+		return false, err
 	}
 	if err := removeTree(w.dir); err != nil {
 		return false, fmt.Errorf("remove the pod's folder: %w", err)

@@ -1,9 +1,17 @@
 package docker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	busyTries = 10
+	busyWait  = 10 * time.Millisecond
 )
 
 // cgroupRoot is where control groups are mounted: version 1 has a folder for
@@ -18,11 +26,17 @@ func removeCgroup(path string) {
 	if path == "" || !strings.HasPrefix(path, "/") {
 		return
 	}
-	_ = os.Remove(filepath.Join(cgroupRoot, path))
+	groups := []string{filepath.Join(cgroupRoot, path)}
 	controllers, _ := os.ReadDir(cgroupRoot)
 	for _, c := range controllers {
 		if c.IsDir() {
-			_ = os.Remove(filepath.Join(cgroupRoot, c.Name(), path))
+			groups = append(groups, filepath.Join(cgroupRoot, c.Name(), path))
+		}
+	}
+	for _, g := range groups {
+		// A process that has just ended may still be counted for a moment.
+		for try := 0; try < busyTries && errors.Is(os.Remove(g), syscall.EBUSY); try++ {
+			time.Sleep(busyWait)
 		}
 	}
 }
