@@ -160,13 +160,17 @@ func TestPlatform(t *testing.T) {
 		t.Log("scenarios tagged @dockerd are left out: the Docker Engine here was not started by cluster/local/setup.sh")
 		tags = strings.TrimPrefix(tags+" && ~@dockerd", " && ")
 	}
+	patience := 90 * time.Second
+	if given, err := time.ParseDuration(os.Getenv("WHEELHOUSE_TEST_PATIENCE")); err == nil {
+		patience = given
+	}
 	c := bringUp(t, 2)
 	var number, ran atomic.Int32
 	suite := godog.TestSuite{
 		Name: "platform",
 		ScenarioInitializer: func(sc *godog.ScenarioContext) {
 			ran.Add(1)
-			p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: fmt.Sprintf("f%d", number.Add(1)), Patience: 90 * time.Second}}
+			p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: fmt.Sprintf("f%d", number.Add(1)), Patience: patience}}
 			sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) { return ctx, p.begin(ctx, t) })
 			sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
 				return ctx, p.end(ctx, err)

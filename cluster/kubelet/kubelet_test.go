@@ -135,9 +135,12 @@ func TestEndings(t *testing.T) {
 	if e := ended("logged", v1.PodFailed); e.Message != "from the log\n" {
 		t.Errorf("logged: %+v", e)
 	}
-	if e := ended("greedy", v1.PodFailed); e.Reason != "OOMKilled" || e.ExitCode != 137 {
-		t.Errorf("greedy: %+v", e)
-	}
+	// Docker may tell the reason later than the end.
+	n.wait("greedy", "OOMKilled", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return p.Status.Phase == v1.PodFailed && s[0].State.Terminated != nil &&
+			s[0].State.Terminated.Reason == "OOMKilled" && s[0].State.Terminated.ExitCode == 137
+	})
 	if e := ended("fine", v1.PodSucceeded); e.Reason != "Completed" {
 		t.Errorf("fine: %+v", e)
 	}

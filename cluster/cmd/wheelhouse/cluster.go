@@ -184,6 +184,6 @@ func kubectlCommand() *cobra.Command {
 		Use:                "kubectl ...",
 		Short:              "The real kubectl, speaking to the cluster of this machine ($WHEELHOUSE_CLUSTER)",
 		DisableFlagParsing: true,
-		Run:                func(_ *cobra.Command, args []string) { runKubectl(args, defaultCluster()) },
+		Run:                func(_ *cobra.Command, args []string) { runKubectl(args) },
 	}
 }

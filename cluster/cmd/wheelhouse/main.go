@@ -24,7 +24,7 @@ import (
 
 func main() {
 	if filepath.Base(os.Args[0]) == "kubectl" {
-		runKubectl(os.Args[1:], defaultCluster())
+		runKubectl(os.Args[1:])
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)
@@ -49,7 +49,7 @@ func root() *cobra.Command {
 		}
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand())
-	add("learn", runner.Command())
+	add("learn", runner.Command(runner.WithKubeconfig(kubeconfig)))
 	add("parts", serverCommand(), nodeCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
 	return c
 }
@@ -72,8 +72,8 @@ func exitCode(err error) int {
 }
 
 // runKubectl does not return: kubectl prints its own errors and chooses its exit status.
-func runKubectl(args []string, cluster string) {
-	c, err := kubectl.Command(args, existing(local.KubeconfigPath(cluster, "")))
+func runKubectl(args []string) {
+	c, err := kubectl.Command(args, kubeconfig())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "wheelhouse:", err)
 		os.Exit(1)
@@ -83,6 +83,9 @@ func runKubectl(args []string, cluster string) {
 	}
 	os.Exit(0)
 }
+
+// kubeconfig is the default cluster's, "" if there is none.
+func kubeconfig() string { return existing(local.KubeconfigPath(defaultCluster(), "")) }
 
 func existing(path string) string {
 	if _, err := os.Stat(path); err != nil {

@@ -52,8 +52,14 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, er
 	if c.Config == nil || c.State == nil || c.ContainerJSONBase == nil {
 		return kubelet.Container{}, fmt.Errorf("inspect container %s: the daemon's answer is incomplete", id)
 	}
-	return convert(c), nil
+	out := convert(c)
+	// A child that was killed for memory is not the end of the container itself.
+	out.OOMKilled = out.OOMKilled || out.State == kubelet.Exited && out.ExitCode == killed && r.ranOutOfMemory(c.ID)
+	return out, nil
 }
+
+// killed is the exit code of a process that was ended by SIGKILL.
+const killed = 137
 
 func convert(c container.InspectResponse) kubelet.Container {
 	labels := c.Config.Labels

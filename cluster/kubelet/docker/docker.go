@@ -48,6 +48,9 @@ type Runtime struct {
 
 	mu   sync.Mutex
 	info *daemon
+	// ooms are the containers of which the daemon has told that they ran out of
+	// memory. That may come after their end, and then their state misses it.
+	ooms map[string]bool
 }
 
 // daemon is what does not change while the daemon runs.
@@ -74,7 +77,7 @@ func New(config Config) (*Runtime, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	return &Runtime{config: config, docker: c}, nil
+	return &Runtime{config: config, docker: c, ooms: map[string]bool{}}, nil
 }
 
 // Close releases the connections to the daemon.
@@ -115,7 +118,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 	}
 	args := r.mine()
 	args.Add("type", string(events.ContainerEventType))
-	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionDestroy} {
+	for _, action := range []events.Action{events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionOOM} {
 		args.Add("event", string(action))
 	}
 	messages, errs := r.docker.Events(ctx, events.ListOptions{Filters: args})
@@ -128,6 +131,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 	for {
 		select {
 		case m := <-messages:
+			r.noteOOM(m)
 			f(kubelet.Event{PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID})
 		case err := <-errs:
 			if err == nil || err == io.EOF {
@@ -136,6 +140,23 @@ func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 			return fmt.Errorf("watch docker: %w", err)
 		}
 	}
+}
+
+func (r *Runtime) noteOOM(m events.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch m.Action {
+	case events.ActionOOM:
+		r.ooms[m.Actor.ID] = true
+	case events.ActionDestroy:
+		delete(r.ooms, m.Actor.ID)
+	}
+}
+
+func (r *Runtime) ranOutOfMemory(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ooms[id]
 }
 
 // mine selects the containers of this cluster and node.
