@@ -32,7 +32,6 @@ type settings struct {
 	root       string
 	kubeconfig string
 	fallback   func() string
-	patience   time.Duration
 	keep       bool
 	output     string
 	dir        string
@@ -88,6 +87,7 @@ func (s *settings) list() *cobra.Command {
 }
 
 func (s *settings) run() *cobra.Command {
+	var patience time.Duration
 	c := &cobra.Command{
 		Use: "run [LAB...]", Short: "run labs from beginning to end, and check them (all, if none is named)",
 		RunE: func(c *cobra.Command, names []string) error {
@@ -105,7 +105,7 @@ func (s *settings) run() *cobra.Command {
 			}
 			rep := report.New(c.OutOrStdout())
 			for _, lab := range labs {
-				if err := runLab(c.Context(), cl, lab, rep, s.patience, s.keep); err != nil {
+				if err := runLab(c.Context(), cl, lab, rep, patience, s.keep); err != nil {
 					return fmt.Errorf("lab %s: %w", lab.Name, err)
 				}
 			}
@@ -120,7 +120,7 @@ func (s *settings) run() *cobra.Command {
 	}
 	c.Flags().StringVar(&s.output, "output", "", "junit=FILE: write the results there too")
 	c.Flags().BoolVar(&s.keep, "keep", false, "leave what the labs made in the cluster")
-	c.Flags().DurationVar(&s.patience, "patience", time.Minute, "how long a check waits for its condition")
+	c.Flags().DurationVar(&patience, "patience", time.Minute, "how long a check waits for its condition")
 	return c
 }
 
@@ -148,6 +148,7 @@ func (s *settings) start() *cobra.Command {
 }
 
 func (s *settings) check() *cobra.Command {
+	var patience time.Duration
 	c := &cobra.Command{
 		Use: "check LAB", Short: "look at what you have done of a lab by hand", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
@@ -163,11 +164,11 @@ func (s *settings) check() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return checkLab(c.Context(), cl, labs[0], dir, report.New(c.OutOrStdout()), s.patience)
+			return checkLab(c.Context(), cl, labs[0], dir, report.New(c.OutOrStdout()), patience)
 		},
 	}
 	c.Flags().StringVar(&s.dir, "dir", "", "where 'lab start' put the lab's files")
-	c.Flags().DurationVar(&s.patience, "patience", 2*time.Second, "how long a check waits for its condition")
+	c.Flags().DurationVar(&patience, "patience", 2*time.Second, "how long a check waits for its condition")
 	return c
 }
 
