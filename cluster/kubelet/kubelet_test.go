@@ -107,9 +107,9 @@ func TestEndings(t *testing.T) {
 	logged.Spec.RestartPolicy = v1.RestartPolicyNever
 	logged.Spec.Containers[0].TerminationMessagePolicy = v1.TerminationMessageFallbackToLogsOnError
 	n.create(logged)
-	greedy := pod("greedy", "dd if=/dev/zero of=/dev/null bs=200M count=1")
+	// Docker misses the reason of a container that ends in its first moments.
+	greedy := pod("greedy", "sleep 1; exec dd if=/dev/zero of=/dev/null bs=200M count=1")
 	greedy.Spec.RestartPolicy = v1.RestartPolicyNever
-	greedy.Spec.Containers[0].Command = []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"}
 	greedy.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("16Mi")}
 	n.create(greedy)
 	fine := pod("fine", "true")
