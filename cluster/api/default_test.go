@@ -21,10 +21,13 @@ func TestDefaults(t *testing.T) {
 		kind     *Kind
 		in, want string
 	}{
-		{"pod", Pods, `{spec: {containers: [{name: c, image: "busybox:1"}]}}`,
+		{
+			"pod", Pods, `{spec: {containers: [{name: c, image: "busybox:1"}]}}`,
 			`{spec: {` + defaultedPodSpec + `, enableServiceLinks: true,
-			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`},
-		{"pod with all that has defaults", Pods, `{spec: {serviceAccount: sa, hostNetwork: true, containers: [{name: c, image: busybox,
+			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
+		},
+		{
+			"pod with all that has defaults", Pods, `{spec: {serviceAccount: sa, hostNetwork: true, containers: [{name: c, image: busybox,
 			  ports: [{containerPort: 80}],
 			  env: [{name: a, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
 			  resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}},
@@ -40,37 +43,56 @@ func TestDefaults(t *testing.T) {
 			  readinessProbe: {httpGet: {port: 80, path: /, scheme: HTTP}, timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3},
 			  lifecycle: {preStop: {httpGet: {port: 80, path: /x, scheme: HTTP}}}}],
 			  volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s, defaultMode: 420}}, {name: c, hostPath: {path: /x, type: ""}},
-			    {name: d, projected: {defaultMode: 420, sources: [{serviceAccountToken: {path: t, expirationSeconds: 3600}}]}}]}}`},
-		{"controller", ReplicationControllers, `{spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}}`,
+			    {name: d, projected: {defaultMode: 420, sources: [{serviceAccountToken: {path: t, expirationSeconds: 3600}}]}}]}}`,
+		},
+		{
+			"controller", ReplicationControllers, `{spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {a: b}, template: {metadata: {labels: {a: b}},
-			  spec: {` + defaultedPodSpec + `, containers: [{name: c, image: i, imagePullPolicy: Always, ` + defaultedContainer + `}]}}}}`},
-		{"service", Services, `{spec: {ports: [{port: 80}]}}`,
+			  spec: {` + defaultedPodSpec + `, containers: [{name: c, image: i, imagePullPolicy: Always, ` + defaultedContainer + `}]}}}}`,
+		},
+		{
+			"service", Services, `{spec: {ports: [{port: 80}]}}`,
 			`{spec: {type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack,
-			  ports: [{port: 80, targetPort: 80, protocol: TCP}]}}`},
-		{"node port service that sticks", Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
+			  ports: [{port: 80, targetPort: 80, protocol: TCP}]}}`,
+		},
+		{
+			"node port service that sticks", Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
 			`{spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}, externalTrafficPolicy: Cluster,
-			  internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`},
-		{"headless service", Services, `{spec: {clusterIP: None}}`,
-			`{spec: {clusterIP: None, clusterIPs: [None], type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`},
+			  internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`,
+		},
+		{
+			"headless service", Services, `{spec: {clusterIP: None}}`,
+			`{spec: {clusterIP: None, clusterIPs: [None], type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`,
+		},
 		{"external name", Services, `{spec: {type: ExternalName, externalName: a.b}}`, `{spec: {type: ExternalName, externalName: a.b, sessionAffinity: None}}`},
-		{"load balancer", Services, `{spec: {type: LoadBalancer}}`,
+		{
+			"load balancer", Services, `{spec: {type: LoadBalancer}}`,
 			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
-			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true}}`},
+			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true}}`,
+		},
 		{"endpoints", Endpoints, `{subsets: [{ports: [{port: 80}]}]}`, `{subsets: [{ports: [{port: 80, protocol: TCP}]}]}`},
 		{"slice", EndpointSlices, `{ports: [{port: 80}]}`, `{ports: [{port: 80, protocol: TCP, name: ""}]}`},
 		{"secret", Secrets, `{data: {a: eA==, b: eA==}, stringData: {a: "y"}}`, `{type: Opaque, data: {a: eQ==, b: eA==}}`},
 		{"namespace", Namespaces, `{metadata: {name: n1}}`, `{metadata: {name: n1, labels: {kubernetes.io/metadata.name: n1}}, status: {phase: Active}}`},
-		{"node", Nodes, `{spec: {podCIDR: 10.246.1.0/24}, status: {capacity: {cpu: 2}}}`,
-			`{spec: {podCIDR: 10.246.1.0/24, podCIDRs: [10.246.1.0/24]}, status: {capacity: {cpu: 2}, allocatable: {cpu: 2}}}`},
-		{"volume", PersistentVolumes, `{spec: {hostPath: {path: /x}}}`,
-			`{spec: {hostPath: {path: /x, type: ""}, persistentVolumeReclaimPolicy: Retain, volumeMode: Filesystem}, status: {phase: Pending}}`},
+		{
+			"node", Nodes, `{spec: {podCIDR: 10.246.1.0/24}, status: {capacity: {cpu: 2}}}`,
+			`{spec: {podCIDR: 10.246.1.0/24, podCIDRs: [10.246.1.0/24]}, status: {capacity: {cpu: 2}, allocatable: {cpu: 2}}}`,
+		},
+		{
+			"volume", PersistentVolumes, `{spec: {hostPath: {path: /x}}}`,
+			`{spec: {hostPath: {path: /x, type: ""}, persistentVolumeReclaimPolicy: Retain, volumeMode: Filesystem}, status: {phase: Pending}}`,
+		},
 		{"claim", PersistentVolumeClaims, `{}`, `{spec: {volumeMode: Filesystem}, status: {phase: Pending}}`},
-		{"role binding", RoleBindings, `{roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}, {kind: ServiceAccount, name: a}]}`,
-			`{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: u}, {kind: ServiceAccount, name: a}]}`},
+		{
+			"role binding", RoleBindings, `{roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}, {kind: ServiceAccount, name: a}]}`,
+			`{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: u}, {kind: ServiceAccount, name: a}]}`,
+		},
 		{"priority class", PriorityClasses, `{value: 1}`, `{value: 1, preemptionPolicy: PreemptLowerPriority}`},
 		{"storage class", StorageClasses, `{provisioner: a}`, `{provisioner: a, reclaimPolicy: Delete, volumeBindingMode: Immediate}`},
-		{"limit range", LimitRanges, `{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}}]}}`,
-			`{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}, default: {cpu: 2}, defaultRequest: {cpu: 2, memory: 1Mi}}]}}`},
+		{
+			"limit range", LimitRanges, `{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}}]}}`,
+			`{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}, default: {cpu: 2}, defaultRequest: {cpu: 2, memory: 1Mi}}]}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, want := c.kind.New(), c.kind.New()

@@ -126,8 +126,10 @@ func checkEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList {
 }
 
 var (
-	envFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
+	envFields = []string{
+		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+	}
 	volumeFields = []string{"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
 	podFields    = append([]string{"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}, envFields...)
 )
@@ -172,8 +174,10 @@ func splitSubscript(path string) (name, key string, ok bool) {
 	return strings.Cut(rest, "['")
 }
 
-var containerFields = []string{"limits.cpu", "limits.ephemeral-storage", "limits.memory",
-	"requests.cpu", "requests.ephemeral-storage", "requests.memory"}
+var containerFields = []string{
+	"limits.cpu", "limits.ephemeral-storage", "limits.memory",
+	"requests.cpu", "requests.ephemeral-storage", "requests.memory",
+}
 
 func checkResourceFieldRef(r *corev1.ResourceFieldSelector, volume bool, p *field.Path) field.ErrorList {
 	if volume && r.ContainerName == "" {

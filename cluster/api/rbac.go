@@ -206,6 +206,8 @@ func bindingRow(m *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subj
 			accounts = append(accounts, s.Namespace+"/"+s.Name)
 		}
 	}
-	return []any{m.Name, fmt.Sprintf("%s/%s", ref.Kind, ref.Name), age(m.CreationTimestamp),
-		strings.Join(users, ", "), strings.Join(groups, ", "), strings.Join(accounts, ", ")}
+	return []any{
+		m.Name, fmt.Sprintf("%s/%s", ref.Kind, ref.Name), age(m.CreationTimestamp),
+		strings.Join(users, ", "), strings.Join(groups, ", "), strings.Join(accounts, ", "),
+	}
 }

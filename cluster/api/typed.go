@@ -148,7 +148,9 @@ var (
 )
 
 // createdAtColumn is the column of the kinds whose age says little.
-var createdAtColumn = metav1.TableColumnDefinition{Name: "Created At", Type: "date",
-	Description: "Time at which the object was created."}
+var createdAtColumn = metav1.TableColumnDefinition{
+	Name: "Created At", Type: "date",
+	Description: "Time at which the object was created.",
+}
 
 func createdAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().Format(time.RFC3339) }

@@ -69,8 +69,10 @@ func patchAll(t *testing.T, body string) {
 		r := podRequest(http.MethodPatch, "", string(kind), body)
 		p, err := r.newPatch(kind, []byte(body), "Strict")
 		if err == nil {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"a": "b"}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+			}
 			var obj api.Object
 			if p.onJSON != nil {
 				doc, encodeErr := encodeObject(pod, api.Pods.GroupVersionKind, mediaJSON, false)

@@ -42,8 +42,10 @@ func TestWatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			yes := true
-			w, err := pods.Watch(ctx, metav1.ListOptions{LabelSelector: "test=" + name, AllowWatchBookmarks: true,
-				SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan})
+			w, err := pods.Watch(ctx, metav1.ListOptions{
+				LabelSelector: "test=" + name, AllowWatchBookmarks: true,
+				SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -173,7 +173,8 @@ func TestGenerateName(t *testing.T) {
 
 func bindTo(ctx context.Context, t *testing.T, pods interface {
 	Bind(context.Context, *corev1.Binding, metav1.CreateOptions) error
-}, name, node string) error {
+}, name, node string,
+) error {
 	t.Helper()
 	return pods.Bind(ctx, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"by": "test"}},
@@ -278,7 +279,8 @@ func TestScaleEvictAndDeleteCollection(t *testing.T) {
 	if _, err := core.ReplicationControllers("default").Create(ctx, &corev1.ReplicationController{
 		ObjectMeta: metav1.ObjectMeta{Name: "rc"},
 		Spec: corev1.ReplicationControllerSpec{Replicas: &one, Selector: labels, Template: &corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: testPod("").Spec}},
+			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: testPod("").Spec,
+		}},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,8 @@ func TestClientsetSpeaksProtobuf(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := cs.CoreV1().Pods("a").Create(context.Background(), &corev1.Pod{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p"}}, metav1.CreateOptions{})
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p"},
+	}, metav1.CreateOptions{})
 	if err != nil || got.Name != "p" {
 		t.Errorf("%v, %v", got, err)
 	}

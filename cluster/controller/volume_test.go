@@ -106,7 +106,8 @@ func TestVolumes(t *testing.T) {
 	_, err := c.CoreV1().Pods("default").Create(ctx, &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "user"},
 		Spec: v1.PodSpec{Containers: container(), Volumes: []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{
-			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "named"}}}}},
+			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "named"},
+		}}}},
 	}, metav1.CreateOptions{})
 	c.must(err)
 	c.eventually("running", func() string {

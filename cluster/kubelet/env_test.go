@@ -92,7 +92,9 @@ func TestEnvironment(t *testing.T) {
 		Resources: v1.ResourceRequirements{Requests: v1.ResourceList{v1.ResourceMemory: resource.MustParse("10Mi"), v1.ResourceCPU: resource.MustParse("250m")}},
 		EnvFrom:   []v1.EnvFromSource{{Prefix: "C_", ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: ref}}, {SecretRef: &v1.SecretEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "none"}, Optional: &yes}}},
 		Env: []v1.EnvVar{
-			{Name: "A", Value: "$(C_k)-$(LATER)"}, {Name: "LATER", Value: "$(A)"}, {Name: "C_log", Value: "debug"},
+			{Name: "A", Value: "$(C_k)-$(LATER)"},
+			{Name: "LATER", Value: "$(A)"},
+			{Name: "C_log", Value: "debug"},
 			{Name: "APP", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels['app']"}}},
 			{Name: "IP", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
 			{Name: "MEM", ValueFrom: &v1.EnvVarSource{ResourceFieldRef: &v1.ResourceFieldSelector{Resource: "requests.memory", Divisor: resource.MustParse("1Mi")}}},

@@ -144,8 +144,10 @@ func (u *up) dns(ctx context.Context) (string, error) {
 func (u *up) serverDaemon() daemon {
 	s := u.rec.Subnets
 	master := s.node(0)
-	args := []string{"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
-		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String()}
+	args := []string{
+		"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
+		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String(),
+	}
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}
@@ -154,9 +156,11 @@ func (u *up) serverDaemon() daemon {
 
 func (u *up) nodeDaemon(n Node) daemon {
 	s := u.rec.Subnets
-	args := []string{"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
+	args := []string{
+		"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
 		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
-		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String()}
+		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String(),
+	}
 	if n.Master {
 		args = append(args, "--unschedulable")
 	}

@@ -150,8 +150,10 @@ func writeTable(w *bytes.Buffer, table string, have, want map[string]string) {
 	fmt.Fprintf(w, "*%s\n%s%s%sCOMMIT\n", table, heads.Bytes(), rules.Bytes(), drops.Bytes())
 }
 
-var ownChains = []string{"KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-", "KUBE-FW-",
-	servicesChain, nodePortsChain, postroutingChain, markMasqChain, forwardChain, firewallChain, canaryChain}
+var ownChains = []string{
+	"KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-", "KUBE-FW-",
+	servicesChain, nodePortsChain, postroutingChain, markMasqChain, forwardChain, firewallChain, canaryChain,
+}
 
 // ours picks our chains; their content is unknown, which no wanted text equals.
 func ours(chains []string) map[string]string {

@@ -234,11 +234,13 @@ func (h *podHeap) Swap(i, j int) {
 	h.items[i], h.items[j] = h.items[j], h.items[i]
 	h.items[i].index, h.items[j].index = i, j
 }
+
 func (h *podHeap) Push(x any) {
 	item := x.(*queued)
 	item.index = len(h.items)
 	h.items = append(h.items, item)
 }
+
 func (h *podHeap) Pop() any {
 	last := h.items[len(h.items)-1]
 	h.items = h.items[:len(h.items)-1]

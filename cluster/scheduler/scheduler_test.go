@@ -211,7 +211,8 @@ func TestClaimComesFirst(t *testing.T) {
 	w.node("n", "4")
 	w.pod("p", func(p *v1.Pod) {
 		p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{
-			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
+		}}}
 	})
 	w.expectRefused("p", `0/1 nodes are available: persistentvolumeclaim "data" not found. preemption:`)
 	claim := &v1.PersistentVolumeClaim{

@@ -32,8 +32,10 @@ func TestScorePrefers(t *testing.T) {
 		{
 			name:  "the node with fewer of its kind, though it is fuller",
 			nodes: []*v1.Node{makeNode("a"), makeNode("b")},
-			pods: []*v1.Pod{makePod("x", on("a"), podLabel("app", "web")),
-				makePod("y", on("b"), requests("cpu", "1"), requests("memory", "2Gi"))},
+			pods: []*v1.Pod{
+				makePod("x", on("a"), podLabel("app", "web")),
+				makePod("y", on("b"), requests("cpu", "1"), requests("memory", "2Gi")),
+			},
 			pod:   makePod("p", podLabel("app", "web")),
 			peers: []labels.Selector{labels.SelectorFromSet(labels.Set{"app": "web"})},
 			want:  "b",
@@ -45,7 +47,8 @@ func TestScorePrefers(t *testing.T) {
 				p.Spec.Affinity = &v1.Affinity{NodeAffinity: &v1.NodeAffinity{
 					PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{
 						Weight: 1, Preference: v1.NodeSelectorTerm{MatchExpressions: []v1.NodeSelectorRequirement{{
-							Key: "disk", Operator: v1.NodeSelectorOpIn, Values: []string{"ssd"}}}},
+							Key: "disk", Operator: v1.NodeSelectorOpIn, Values: []string{"ssd"},
+						}}},
 					}},
 				}}
 			}),

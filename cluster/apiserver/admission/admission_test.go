@@ -122,7 +122,8 @@ func TestServiceAccount(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: meta("a", "p"), Spec: corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: "i"}},
 		Containers: []corev1.Container{{Name: "c"}, {Name: "own", VolumeMounts: []corev1.VolumeMount{
-			{Name: "mine", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}}}},
+			{Name: "mine", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"},
+		}}},
 	}}
 	want(t, c.Admit(bg, podRequest(pod)), "")
 	if pod.Spec.ServiceAccountName != "default" || pod.Spec.DeprecatedServiceAccount != "default" {
@@ -241,8 +242,10 @@ func TestPriority(t *testing.T) {
 	if *p.Spec.Priority != 7 || p.Spec.PriorityClassName != "usual" {
 		t.Errorf("default class: %v %v", *p.Spec.Priority, p.Spec.PriorityClassName)
 	}
-	want(t, c.Validate(bg, &admission.Request{Verb: admission.Create, Kind: kind(schedulingv1.GroupName, "priorityclasses"), Name: "other",
-		Object: &schedulingv1.PriorityClass{ObjectMeta: meta("", "other"), GlobalDefault: true}}),
+	want(t, c.Validate(bg, &admission.Request{
+		Verb: admission.Create, Kind: kind(schedulingv1.GroupName, "priorityclasses"), Name: "other",
+		Object: &schedulingv1.PriorityClass{ObjectMeta: meta("", "other"), GlobalDefault: true},
+	}),
 		`priorityclasses.scheduling.k8s.io "other" is forbidden: PriorityClass usual is already marked as default. Only one default can exist`)
 }
 
@@ -310,8 +313,10 @@ func TestNodeRestriction(t *testing.T) {
 			} else if x.plural == "nodes" {
 				ns = ""
 			}
-			r := &admission.Request{User: &client.User{Name: "system:node:n1", Groups: []string{"system:nodes"}}, Verb: x.verb,
-				Kind: kind(x.group, x.plural), Namespace: ns, Name: x.object, Subresource: x.sub, Object: x.obj, Old: x.old}
+			r := &admission.Request{
+				User: &client.User{Name: "system:node:n1", Groups: []string{"system:nodes"}}, Verb: x.verb,
+				Kind: kind(x.group, x.plural), Namespace: ns, Name: x.object, Subresource: x.sub, Object: x.obj, Old: x.old,
+			}
 			want(t, c.Admit(bg, r), x.want)
 			if x.sub == "" && x.plural == "pods" && x.verb == "create" {
 				return // as somebody else it would need an account
@@ -335,16 +340,20 @@ func TestEscalation(t *testing.T) {
 		&rbacv1.ClusterRole{ObjectMeta: meta("", "mine"), Rules: []rbacv1.PolicyRule{rule("get", "pods"), on("bind", "clusterroles", "lent"), on("escalate", "clusterroles", "free")}},
 		&rbacv1.ClusterRole{ObjectMeta: meta("", "lent"), Rules: []rbacv1.PolicyRule{rule("*", "*")}},
 		&rbacv1.ClusterRole{ObjectMeta: meta("", "big"), Rules: []rbacv1.PolicyRule{rule("get", "secrets"), rule("list", "secrets")}})
-	o.Put(group, "clusterrolebindings", &rbacv1.ClusterRoleBinding{ObjectMeta: meta("", "b"),
-		RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "mine"}, Subjects: []rbacv1.Subject{{Kind: "User", Name: "bob"}}})
+	o.Put(group, "clusterrolebindings", &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta("", "b"),
+		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", Name: "mine"}, Subjects: []rbacv1.Subject{{Kind: "User", Name: "bob"}},
+	})
 	c := newChain(t, o, admission.ServicesConfig{})
 	bob := &client.User{Name: "bob", Groups: []string{"system:authenticated"}}
 	role := func(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 		return &rbacv1.ClusterRole{ObjectMeta: meta("", name), Rules: rules}
 	}
 	binding := func(kind, name string) *rbacv1.RoleBinding {
-		return &rbacv1.RoleBinding{ObjectMeta: meta("a", "new"), RoleRef: rbacv1.RoleRef{APIGroup: group, Kind: kind, Name: name},
-			Subjects: []rbacv1.Subject{{Kind: "User", Name: "bob"}}}
+		return &rbacv1.RoleBinding{
+			ObjectMeta: meta("a", "new"), RoleRef: rbacv1.RoleRef{APIGroup: group, Kind: kind, Name: name},
+			Subjects: []rbacv1.Subject{{Kind: "User", Name: "bob"}},
+		}
 	}
 	cases := []struct {
 		name string
@@ -353,17 +362,23 @@ func TestEscalation(t *testing.T) {
 		want string
 	}{
 		{"what bob has", role("new", rule("get", "pods")), nil, ""},
-		{"more", role("new", rule("get", "pods"), rule("delete", "pods"), rule("create", "pods")), nil,
+		{
+			"more", role("new", rule("get", "pods"), rule("delete", "pods"), rule("create", "pods")), nil,
 			`clusterroles.rbac.authorization.k8s.io "new" is forbidden: user "bob" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:` +
-				"\n" + `{APIGroups:[""], Resources:["pods"], Verbs:["delete" "create"]}`},
+				"\n" + `{APIGroups:[""], Resources:["pods"], Verbs:["delete" "create"]}`,
+		},
 		{"by escalate", role("free", rule("delete", "pods")), nil, ""},
 		{"rules untouched", role("big", rule("get", "secrets")), role("big", rule("get", "secrets")), ""},
-		{"aggregating", &rbacv1.ClusterRole{ObjectMeta: meta("", "new"), AggregationRule: &rbacv1.AggregationRule{}}, nil,
+		{
+			"aggregating", &rbacv1.ClusterRole{ObjectMeta: meta("", "new"), AggregationRule: &rbacv1.AggregationRule{}}, nil,
 			`clusterroles.rbac.authorization.k8s.io "new" is forbidden: user "bob" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:` +
-				"\n" + `{APIGroups:["*"], Resources:["*"], Verbs:["*"]}` + "\n" + `{NonResourceURLs:["*"], Verbs:["*"]}`},
-		{"binding what bob has not", binding("ClusterRole", "big"), nil,
+				"\n" + `{APIGroups:["*"], Resources:["*"], Verbs:["*"]}` + "\n" + `{NonResourceURLs:["*"], Verbs:["*"]}`,
+		},
+		{
+			"binding what bob has not", binding("ClusterRole", "big"), nil,
 			`rolebindings.rbac.authorization.k8s.io "new" is forbidden: user "bob" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:` +
-				"\n" + `{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list"]}`},
+				"\n" + `{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list"]}`,
+		},
 		{"binding by bind", binding("ClusterRole", "lent"), nil, ""},
 		{"binding nothing", binding("Role", "gone"), nil, `roles.rbac.authorization.k8s.io "gone" not found`},
 		{"binding untouched", binding("ClusterRole", "big"), binding("ClusterRole", "big"), ""},
@@ -374,8 +389,10 @@ func TestEscalation(t *testing.T) {
 			if _, ok := x.obj.(*rbacv1.RoleBinding); ok {
 				plural = "rolebindings"
 			}
-			r := &admission.Request{User: bob, Verb: admission.Create, Kind: kind(group, plural), Namespace: x.obj.GetNamespace(),
-				Name: x.obj.GetName(), Object: x.obj, Old: x.old}
+			r := &admission.Request{
+				User: bob, Verb: admission.Create, Kind: kind(group, plural), Namespace: x.obj.GetNamespace(),
+				Name: x.obj.GetName(), Object: x.obj, Old: x.old,
+			}
 			if x.old != nil {
 				r.Verb = admission.Update
 			}

@@ -19,7 +19,8 @@ import (
 
 func service(name string, change func(*corev1.ServiceSpec)) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: meta("a", name), Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeClusterIP, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}}
+		Type: corev1.ServiceTypeClusterIP, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}},
+	}}
 	if change != nil {
 		change(&s.Spec)
 	}

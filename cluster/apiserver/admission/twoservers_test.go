@@ -55,7 +55,8 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Services: admission.ServicesConfig{
-			CIDR: netip.MustParsePrefix("10.247.0.0/27"), Claims: admission.NewEtcdClaims(client)}})
+			CIDR: netip.MustParsePrefix("10.247.0.0/27"), Claims: admission.NewEtcdClaims(client),
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

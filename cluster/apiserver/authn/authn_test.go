@@ -35,8 +35,10 @@ const issuer = "https://kubernetes.default.svc.cluster.local"
 
 var (
 	account = &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "bot", UID: "sa-1"}}
-	pod     = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p", UID: "pod-1"},
-		Spec: corev1.PodSpec{ServiceAccountName: "bot", NodeName: "n1"}}
+	pod     = &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p", UID: "pod-1"},
+		Spec:       corev1.PodSpec{ServiceAccountName: "bot", NodeName: "n1"},
+	}
 	secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "s", UID: "secret-1"}}
 	node   = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "node-1"}}
 )
@@ -76,7 +78,8 @@ func TestTokenRoundTrip(t *testing.T) {
 	tokens, _ := newTokens(t)
 	life := int64(3607)
 	r, err := tokens.Issue(context.Background(), nil, account, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &life, BoundObjectRef: bound("Pod", "p")}})
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &life, BoundObjectRef: bound("Pod", "p")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,8 +324,10 @@ func TestImpersonation(t *testing.T) {
 	if err != nil || u.Name != "bob" || u.UID != "7" || !reflect.DeepEqual(u.Groups, []string{"devs", "system:authenticated"}) || u.Extra["scopes"][0] != "x" {
 		t.Errorf("%+v, %v", u, err)
 	}
-	want := []string{"impersonate /users/  bob", "impersonate /groups/  devs",
-		"impersonate authentication.k8s.io/userextras/scopes  x", "impersonate authentication.k8s.io/uids/  7"}
+	want := []string{
+		"impersonate /users/  bob", "impersonate /groups/  devs",
+		"impersonate authentication.k8s.io/userextras/scopes  x", "impersonate authentication.k8s.io/uids/  7",
+	}
 	if !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %q", asked)
 	}

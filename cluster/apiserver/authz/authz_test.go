@@ -71,10 +71,14 @@ func fixture() *authztest.Objects {
 		clusterRole("one", nil, rule("get", "", "configmaps", "settings")),
 		clusterRole("paths", nil, rbacv1.PolicyRule{Verbs: []string{"get"}, NonResourceURLs: []string{"/healthz", "/logs/*"}}),
 		clusterRole("part", map[string]string{"to": "sum"}, rule("get", "", "secrets")),
-		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "sum", Labels: map[string]string{"to": "total"}},
-			AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": "sum"}}}}},
-		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "total"},
-			AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": "total"}}}}},
+		&rbacv1.ClusterRole{
+			ObjectMeta:      metav1.ObjectMeta{Name: "sum", Labels: map[string]string{"to": "total"}},
+			AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": "sum"}}}},
+		},
+		&rbacv1.ClusterRole{
+			ObjectMeta:      metav1.ObjectMeta{Name: "total"},
+			AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": "total"}}}},
+		},
 	)
 	o.Put(group, "roles", &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "writer"}, Rules: []rbacv1.PolicyRule{rule("create", "", "pods")}})
 	o.Put(group, "clusterrolebindings",
@@ -252,7 +256,8 @@ func nodePod() *corev1.Pod {
 				{Name: "s", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "vol"}}},
 				{Name: "c", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}},
 				{Name: "p", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
-					{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: ref("kube-root-ca.crt")}}}}}},
+					{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: ref("kube-root-ca.crt")}},
+				}}}},
 			},
 			InitContainers: []corev1.Container{{Env: []corev1.EnvVar{env(corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ref("env")}})}}},
 			Containers:     []corev1.Container{{EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref("from")}}}}},
@@ -263,8 +268,10 @@ func nodePod() *corev1.Pod {
 func TestNode(t *testing.T) {
 	o := authztest.New()
 	o.Put("", "pods", nodePod())
-	o.Put("", "persistentvolumes", &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "disk"},
-		Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "a", Name: "data"}}})
+	o.Put("", "persistentvolumes", &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "disk"},
+		Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "a", Name: "data"}},
+	})
 	a := start(t, o)
 	const unrelated = "no relationship found between node 'n1' and this object"
 	cases := []struct {
@@ -335,18 +342,21 @@ func TestReviews(t *testing.T) {
 	dev := &client.User{Name: "dan", Groups: []string{"devs"}}
 
 	out, err := ask[gv.WithResource("selfsubjectaccessreviews")](context.Background(), dev, &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods"}}})
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods"}},
+	})
 	if err != nil || !out.(*authorizationv1.SelfSubjectAccessReview).Status.Allowed {
 		t.Errorf("self: %+v, %v", out, err)
 	}
 	out, err = ask[gv.WithResource("subjectaccessreviews")](context.Background(), dev, &authorizationv1.SubjectAccessReview{
-		Spec: authorizationv1.SubjectAccessReviewSpec{User: "eve", ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods"}}})
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: "eve", ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods"}},
+	})
 	if err != nil || out.(*authorizationv1.SubjectAccessReview).Status.Allowed {
 		t.Errorf("subject: %+v, %v", out, err)
 	}
 	out, err = ask[gv.WithResource("localsubjectaccessreviews")](context.Background(), dev, &authorizationv1.LocalSubjectAccessReview{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "a"},
-		Spec:       authorizationv1.SubjectAccessReviewSpec{User: "ann", ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Namespace: "a"}}})
+		Spec:       authorizationv1.SubjectAccessReviewSpec{User: "ann", ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Namespace: "a"}},
+	})
 	if err != nil || !out.(*authorizationv1.LocalSubjectAccessReview).Status.Allowed {
 		t.Errorf("local: %+v, %v", out, err)
 	}

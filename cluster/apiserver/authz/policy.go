@@ -55,7 +55,8 @@ func (r *role) plain() []rbacv1.PolicyRule {
 
 // compile makes a policy of the objects given.
 func compile(roles []*rbacv1.Role, clusterRoles []*rbacv1.ClusterRole,
-	bindings []*rbacv1.RoleBinding, clusterBindings []*rbacv1.ClusterRoleBinding) *policy {
+	bindings []*rbacv1.RoleBinding, clusterBindings []*rbacv1.ClusterRoleBinding,
+) *policy {
 	p := &policy{
 		cluster:      map[subject][]grant{},
 		namespaced:   map[string]map[subject][]grant{},

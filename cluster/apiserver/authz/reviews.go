@@ -70,7 +70,8 @@ func subjectOf(s *authorizationv1.SubjectAccessReviewSpec) *client.User {
 }
 
 func (a *Authorizer) review(ctx context.Context, u *client.User,
-	res *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) authorizationv1.SubjectAccessReviewStatus {
+	res *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes,
+) authorizationv1.SubjectAccessReviewStatus {
 	at := Attributes{User: u}
 	switch {
 	case res != nil:

@@ -57,8 +57,10 @@ func start(t testing.TB) *secured {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Log: c.Log, Signer: &pki.Signer{Authority: keys},
-			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")}})
+		chain, err := admission.New(admission.Config{
+			Objects: objects, Authorizer: a, Log: c.Log, Signer: &pki.Signer{Authority: keys},
+			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +229,9 @@ func may(t *testing.T, c kubernetes.Interface, verb, group, resource, namespace 
 	t.Helper()
 	r, err := c.AuthorizationV1().SelfSubjectAccessReviews().Create(bg, &authorizationv1.SelfSubjectAccessReview{
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: verb, Group: group, Resource: resource, Namespace: namespace}}}, metav1.CreateOptions{})
+			Verb: verb, Group: group, Resource: resource, Namespace: namespace,
+		}},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +267,8 @@ func TestRightsOverHTTP(t *testing.T) {
 	}
 	// kubectl auth can-i --list
 	rules, err := ann.AuthorizationV1().SelfSubjectRulesReviews().Create(bg, &authorizationv1.SelfSubjectRulesReview{
-		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: "default"}}, metav1.CreateOptions{})
+		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: "default"},
+	}, metav1.CreateOptions{})
 	if err != nil || len(rules.Status.ResourceRules) == 0 || len(rules.Status.NonResourceRules) == 0 {
 		t.Errorf("rules %+v, %v", rules, err)
 	}

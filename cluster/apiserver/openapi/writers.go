@@ -3,8 +3,10 @@ package openapi
 var (
 	bodyTypes   = []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
 	patchTypes  = []any{"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"}
-	answerTypes = []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
-		"application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"}
+	answerTypes = []any{
+		"application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+		"application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch",
+	}
 )
 
 func common(o operation) doc {

@@ -14,8 +14,10 @@ func pod(i int, edit ...func(*v1.Pod)) *v1.Pod {
 	p := &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", i), UID: types.UID(fmt.Sprint("u", i))},
 		Spec:       v1.PodSpec{Containers: []v1.Container{{Ports: []v1.ContainerPort{{Name: "www", ContainerPort: 8080}}}}},
-		Status: v1.PodStatus{PodIP: fmt.Sprintf("10.1.%d.%d", i/200, i%200+1), Phase: v1.PodRunning,
-			Conditions: []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionTrue}}},
+		Status: v1.PodStatus{
+			PodIP: fmt.Sprintf("10.1.%d.%d", i/200, i%200+1), Phase: v1.PodRunning,
+			Conditions: []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionTrue}},
+		},
 	}
 	for _, e := range edit {
 		e(p)
@@ -43,8 +45,11 @@ func TestSubsets(t *testing.T) {
 		{"ended", svc(false, www), []*v1.Pod{pod(1, func(p *v1.Pod) { p.Status.Phase = v1.PodFailed })}, ""},
 		{"the port has no such name", svc(false, v1.ServicePort{TargetPort: intstr.FromString("x")}), []*v1.Pod{pod(1)}, ""},
 		{"headless without ports", svc(false), []*v1.Pod{pod(1)}, "[10.1.0.2] [];"},
-		{"two groups of ports", svc(false, www), []*v1.Pod{pod(1), pod(2, func(p *v1.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort = 9 })},
-			"[10.1.0.2] [] 8080;[10.1.0.3] [] 9;"},
+		{
+			"two groups of ports", svc(false, www),
+			[]*v1.Pod{pod(1), pod(2, func(p *v1.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort = 9 })},
+			"[10.1.0.2] [] 8080;[10.1.0.3] [] 9;",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

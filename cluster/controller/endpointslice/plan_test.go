@@ -115,8 +115,10 @@ func TestConditions(t *testing.T) {
 		{"ready", service(), pod(1), true, true, false},
 		{"not ready", service(), pod(1, func(p *v1.Pod) { p.Status.Conditions = nil }), false, false, false},
 		{"terminating", service(), pod(1, func(p *v1.Pod) { p.DeletionTimestamp = &now }), false, true, true},
-		{"published though not ready", service(func(s *v1.Service) { s.Spec.PublishNotReadyAddresses = true }),
-			pod(1, func(p *v1.Pod) { p.Status.Conditions = nil }), true, false, false},
+		{
+			"published though not ready", service(func(s *v1.Service) { s.Spec.PublishNotReadyAddresses = true }),
+			pod(1, func(p *v1.Pod) { p.Status.Conditions = nil }), true, false, false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,7 +52,8 @@ func Gone[T any](o any) (T, bool) {
 func Key(o interface {
 	GetNamespace() string
 	GetName() string
-}) string {
+},
+) string {
 	if ns := o.GetNamespace(); ns != "" {
 		return ns + "/" + o.GetName()
 	}

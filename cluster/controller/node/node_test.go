@@ -33,8 +33,11 @@ func TestWantedTaints(t *testing.T) {
 		{"not ready", node(v1.ConditionFalse), []string{"node.kubernetes.io/not-ready:NoExecute", "node.kubernetes.io/not-ready:NoSchedule"}, true},
 		{"unknown", node(v1.ConditionUnknown), []string{"node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule"}, true},
 		{"never reported", node(v1.ConditionTrue, func(n *v1.Node) { n.Status.Conditions = nil }), []string{"node.kubernetes.io/not-ready:NoSchedule"}, true},
-		{"cordoned, keeps its own", node(v1.ConditionTrue, func(n *v1.Node) { n.Spec.Unschedulable, n.Spec.Taints = true, []v1.Taint{own} }),
-			[]string{"node.kubernetes.io/unschedulable:NoSchedule", "own:NoSchedule"}, true},
+		{
+			"cordoned, keeps its own", node(v1.ConditionTrue, func(n *v1.Node) { n.Spec.Unschedulable, n.Spec.Taints = true, []v1.Taint{own} }),
+			[]string{"node.kubernetes.io/unschedulable:NoSchedule", "own:NoSchedule"},
+			true,
+		},
 		{"ready again", node(v1.ConditionTrue, func(n *v1.Node) {
 			n.Spec.Taints = []v1.Taint{own, {Key: v1.TaintNodeUnreachable, Effect: v1.TaintEffectNoExecute}}
 		}), []string{"own:NoSchedule"}, true},
