@@ -21,6 +21,8 @@ install_missing() {
   done
   if ! docker_answers; then
     command -v dockerd >/dev/null && command -v docker >/dev/null || missing+=(docker.io)
+    # What a learner wants on a node; not worth an installation where Docker is present.
+    command -v ping >/dev/null || missing+=(iputils-ping)
   fi
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || die "missing: ${missing[*]}. Install them; only Debian's apt is known here."

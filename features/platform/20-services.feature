@@ -43,13 +43,19 @@ Feature: Services and names
     And all 3 pods with label "app=web" answer "/net" through the node port of service "web"
     And the pods with label "app=web" run on 2 nodes
     And `wheelhouse ssh minion-1 -- curl -s http://$(kubectl get svc web -o jsonpath={.spec.clusterIP}):8000/` prints "Inspector 1.0.0"
-    And `for i in 1 2 3 4 5 6 7 8 9; do kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- wget -T 3 -q -O - http://web:8000/ || exit 1; done` prints "Inspector 1.0.0"
+    And `for i in 1 2 3 4 5 6 7 8 9; do kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- timeout 5 wget -q -O - http://web:8000/ || exit 1; done` prints "Inspector 1.0.0"
+    And `for pod in $(kubectl get pod -l app=web -o name); do for ip in $(kubectl get pod -l app=web -o jsonpath={.items[*].status.podIP}); do kubectl exec $pod -c shell -- ping -c 1 -W 2 $ip || exit 1; done; done` prints "0% packet loss"
+
+  @W3 @ping
+  Scenario: a node pings pods of the others
+    Then `wheelhouse ssh minion-1 -- ping -c 1 -W 2 $(kubectl get pod -l app=web -o jsonpath={.items[0].status.podIP})` prints "1 received"
     And `wheelhouse ssh minion-2 -- ping -c 1 -W 2 $(kubectl get pod -l app=web -o jsonpath={.items[0].status.podIP})` prints "1 received"
+    And `wheelhouse ssh master -- ping -c 1 -W 2 $(kubectl get pod -l app=web -o jsonpath={.items[0].status.podIP})` prints "1 received"
 
   @W20 @N6
   Scenario: names of services and pods lead to addresses
     Then `kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- nslookup web.$NAMESPACE.svc.cluster.local` prints "Address"
-    And `kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- wget -T 3 -q -O - http://web.$NAMESPACE:8000/` prints "Inspector 1.0.0"
+    And `kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- timeout 5 wget -q -O - http://web.$NAMESPACE:8000/` prints "Inspector 1.0.0"
     And `kubectl exec $(kubectl get pod -l app=web -o name | head -1) -c shell -- nslookup kubernetes.default.svc.cluster.local` prints "Address"
 
   @W20

@@ -134,7 +134,7 @@ func scanZip(path string, _ Limits, see func(string, fs.FileMode) error) error {
 	if err != nil {
 		return err
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	for _, f := range z.File {
 		if err := see(f.Name, f.Mode()); err != nil {
 			return err
@@ -162,7 +162,7 @@ func scanTarGz(path string, l Limits, see func(string, fs.FileMode) error) error
 	if err != nil {
 		return err
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	return scanTarStream(z, l, see)
 }
 

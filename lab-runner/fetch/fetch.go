@@ -80,7 +80,7 @@ func fetch(ctx context.Context, c *Config, keep func(dir, sum string) error) (st
 	if err != nil {
 		return "", fmt.Errorf("making room for %s: %w", src, err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 
 	dir := filepath.Join(tmp, "files")
 	if err := get(ctx, c, src, dir); err != nil {

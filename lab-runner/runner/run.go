@@ -28,7 +28,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	files := filepath.Join(dir, lab.Name)
 	cfg := source(lab)
 	cfg.Dst = files

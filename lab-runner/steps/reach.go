@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -187,8 +188,12 @@ func (w *World) nodePortRange(ctx context.Context, name string, low, high int) e
 	})
 }
 
+// endpointAddresses are none, too, for a service whose endpoints nobody has made.
 func (w *World) endpointAddresses(ctx context.Context, name string) ([]string, error) {
 	e, err := w.Client.CoreV1().Endpoints(w.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +237,9 @@ func (w *World) noEndpoints(ctx context.Context, name string) error {
 	return w.eventually(ctx, want{
 		text: "service " + name + " without endpoints", about: name, try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
+			if _, err := w.service(ctx, name); err != nil {
+				return "", false, err
+			}
 			got, err := w.endpointAddresses(ctx, name)
 			return fmt.Sprintf("endpoints %v", got), err == nil && len(got) == 0, err
 		},

@@ -3,6 +3,6 @@
 set -euo pipefail
 root=$1
 rm -rf "$root/usr/share"
-for name in $("$root/bin/busybox" --list); do
+for name in $(chroot "$root" /bin/busybox --list); do
   [ -e "$root/bin/$name" ] || ln -s busybox "$root/bin/$name"
 done

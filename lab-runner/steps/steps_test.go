@@ -1,0 +1,163 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	gherkin "github.com/cucumber/gherkin/go/v26"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+// Each sentence of the labs' features is known, and known once.
+func TestEverySentenceMatchesOneStep(t *testing.T) {
+	paths, err := filepath.Glob("../../features/workshop/*.feature")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := 0
+		newID := func() string { id++; return strconv.Itoa(id) }
+		doc, err := gherkin.ParseGherkinDocument(f, newID)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pickle := range gherkin.Pickles(*doc, path, newID) {
+			for _, step := range pickle.Steps {
+				var found []string
+				for _, s := range table(&World{}) {
+					if regexp.MustCompile(s.Pattern).MatchString(step.Text) {
+						found = append(found, s.Pattern)
+					}
+				}
+				if len(found) != 1 {
+					t.Errorf("%s: %q matches %d steps: %q", path, step.Text, len(found), found)
+				}
+			}
+		}
+	}
+}
+
+func world(t *testing.T, patience time.Duration) *World {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ns", Labels: map[string]string{"app": "web"}},
+		Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "c", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImageNeverPull"}},
+		}}},
+	}
+	event := func(name, kind, reason string, at time.Time) *corev1.Event {
+		return &corev1.Event{
+			ObjectMeta:     metav1.ObjectMeta{Name: name, Namespace: "ns"},
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "web"},
+			Type:           kind, Reason: reason, Message: "about " + reason, LastTimestamp: metav1.NewTime(at),
+		}
+	}
+	now := time.Now()
+	return &World{
+		Client: fake.NewClientset(pod, event("a", "Warning", "Failed", now.Add(-time.Minute)), event("b", "Normal", "Scheduled", now)),
+		Dir:    t.TempDir(), Env: os.Environ(), Namespace: "ns", Patience: patience,
+	}
+}
+
+func TestAFailureTellsWhatToKnow(t *testing.T) {
+	err := world(t, 300*time.Millisecond).podReady(t.Context(), "web")
+	var f *Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("%v", err)
+	}
+	for _, want := range []string{"wanted: pod web Running and ready", "seen:   web Pending, not ready, c ErrImageNeverPull", "since:  ", "event:  Warning Failed pod/web: about Failed", "try:    kubectl describe pod/web"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%s", want, err)
+		}
+	}
+	if time.Since(f.Since) < 200*time.Millisecond {
+		t.Errorf("seen so since %v, which is when it was last looked at", f.Since)
+	}
+}
+
+func TestAStepWaitsForItsCondition(t *testing.T) {
+	w := world(t, 10*time.Second)
+	waited := 0
+	w.OnWait = func(_, seen string, _ time.Time) {
+		if waited++; waited == 3 {
+			if err := w.Client.CoreV1().Pods("ns").Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := w.podGone(t.Context(), "web"); err != nil || waited < 3 {
+		t.Errorf("%v after %d looks", err, waited)
+	}
+	if err := w.noPods(t.Context(), "app=web"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	w := world(t, 200*time.Millisecond)
+	held := []struct {
+		name string
+		err  error
+	}{
+		{"prints", w.prints(t.Context(), "echo hello world", "lo wor")},
+		{"late", func() error {
+			w.Patience = 5 * time.Second
+			return w.prints(t.Context(), "echo x >>n; wc -l <n", "4")
+		}()},
+		{"nothing", w.printsNothing(t.Context(), "true")},
+		{"columns", w.printsColumns(t.Context(), "echo 'A   B  C'", "A B C")},
+		{"line", w.printsLine(t.Context(), "printf 'x\\nab 1\\n'", "^ab +[0-9]$")},
+		{"fails", w.failsWith(t.Context(), "echo no such thing >&2; exit 3", "no such")},
+	}
+	for _, c := range held {
+		if c.err != nil {
+			t.Errorf("%s: %v", c.name, c.err)
+		}
+	}
+	w.Patience = 200 * time.Millisecond
+	broken := []struct {
+		name string
+		err  error
+	}{
+		{"other text", w.prints(t.Context(), "echo hello", "world")},
+		{"right text, wrong end", w.prints(t.Context(), "echo hello; false", "hello")},
+		{"fails but does not", w.failsWith(t.Context(), "echo hello", "hello")},
+		{"missing column", w.printsColumns(t.Context(), "echo 'A B'", "A B C")},
+		{"something", w.printsNothing(t.Context(), "echo x")},
+	}
+	for _, c := range broken {
+		if c.err == nil {
+			t.Errorf("%s: no error", c.name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	w.Patience = time.Minute
+	if err := w.prints(ctx, "sleep 60", "x"); err == nil || ctx.Err() == nil {
+		t.Errorf("a command that hangs: %v", err)
+	}
+}
+
+func TestInOrder(t *testing.T) {
+	out := "Name:   web\nStatus:     Running\nEvents:\n  Scheduled\n"
+	if !inOrder(out, "Name: web\nEvents:\nScheduled") {
+		t.Error("lines in order are not found")
+	}
+	if inOrder(out, "Events:\nName: web") {
+		t.Error("lines out of order are found")
+	}
+}
