@@ -31,7 +31,8 @@ var CertificateSigningRequests = &Kind{
 				c.Status.Conditions = onlyApproval(c.Status.Conditions, old.Status.Conditions)
 			}),
 			Validate: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-				return append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
+				errs := append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
+				return append(errs, checkVerdict(c, old, true)...)
 			}),
 		},
 	},
@@ -60,7 +61,7 @@ var CertificateSigningRequests = &Kind{
 		return checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 	}),
 	ValidateStatus: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-		errs := checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		errs := append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkVerdict(c, old, false)...)
 		p := statusPath.Child("certificate")
 		if len(old.Status.Certificate) > 0 && !same(c.Status.Certificate, old.Status.Certificate) {
 			return append(errs, field.Forbidden(p, "updates may not set a different certificate value"))
@@ -125,6 +126,39 @@ func checkApproval(conditions []certificatesv1.CertificateSigningRequestConditio
 		}
 	}
 	return errs
+}
+
+// checkVerdict keeps the verdict on a request: it is final, and only who may write to
+// approval gives one. A signer writes the rest of the status.
+func checkVerdict(c, old *certificatesv1.CertificateSigningRequest, mayGive bool) field.ErrorList {
+	var errs field.ErrorList
+	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {
+		was, is := ofType(old.Status.Conditions, t), ofType(c.Status.Conditions, t)
+		verb := ""
+		switch {
+		case len(is) < len(was):
+			verb = "remove"
+		case mayGive:
+		case len(is) > len(was):
+			verb = "add"
+		case !same(is, was):
+			verb = "modify"
+		}
+		if verb != "" {
+			errs = append(errs, field.Forbidden(statusPath.Child("conditions"), fmt.Sprintf("updates may not %s a condition of type %q", verb, t)))
+		}
+	}
+	return errs
+}
+
+func ofType(conditions []certificatesv1.CertificateSigningRequestCondition, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {
+	var out []certificatesv1.CertificateSigningRequestCondition
+	for _, c := range conditions {
+		if c.Type == t {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func isApproval(t certificatesv1.RequestConditionType) bool {

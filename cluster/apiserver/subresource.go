@@ -2,17 +2,17 @@ package apiserver
 
 import (
 	"net/http"
+	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/store"
 )
 
 // serveSubresource hands a request to the part of an object that its path names. The
-// core parts are known by resource; what any kind may have (status, scale) comes last.
+// core parts are known by resource; what any kind may have (status, scale, another way
+// to write the object) comes last.
 func (r *request) serveSubresource() error {
 	if r.Name == "" || r.res.collection == nil {
 		return errNoSuchPath()
@@ -21,10 +21,6 @@ func (r *request) serveSubresource() error {
 	case schema.GroupKind{Kind: "Pod"}:
 		if handled, err := r.servePodPart(); handled {
 			return err
-		}
-	case schema.GroupKind{Kind: "Namespace"}:
-		if r.Subresource == "finalize" {
-			return r.on(verbs{"update": r.finalize})
 		}
 	case schema.GroupKind{Kind: "ServiceAccount"}:
 		if r.Subresource == "token" && r.s.ServiceAccountToken != nil {
@@ -40,8 +36,9 @@ func (r *request) serveSubresource() error {
 		return r.on(verbs{"get": r.get, "update": r.updateStatus, "patch": r.patchStatus})
 	case r.Subresource == "scale" && r.res.life.Scale != nil:
 		return r.on(verbs{"get": r.getScale, "update": r.updateScale, "patch": r.patchScale})
-	case r.Subresource == "approval" && r.res.life.Kind == "CertificateSigningRequest":
-		return r.on(verbs{"get": r.get, "update": r.updateStatus, "patch": r.patchStatus})
+	}
+	if sub := r.res.life.Sub(r.Subresource); sub != nil && sub.Prepare != nil {
+		return r.writeSubresource(sub)
 	}
 	return errNoSuchPath()
 }
@@ -52,8 +49,6 @@ func (r *request) servePodPart() (handled bool, err error) {
 		return true, r.on(verbs{"create": r.bindPod})
 	case "eviction":
 		return true, r.on(verbs{"create": r.evict})
-	case "ephemeralcontainers":
-		return true, r.on(verbs{"get": r.get, "update": r.updateEphemeral, "patch": r.patchEphemeral})
 	case "log":
 		return true, r.on(verbs{"get": r.log})
 	case "exec", "attach":
@@ -85,6 +80,20 @@ func (r *request) statusRules() change {
 func (r *request) updateStatus() error { return r.updatePart(r.statusRules()) }
 func (r *request) patchStatus() error  { return r.patchPart(r.statusRules()) }
 
+// writeSubresource answers for one that is another way to write the object, by the
+// kind's rules for it.
+func (r *request) writeSubresource(sub *api.Subresource) error {
+	if !slices.Contains(sub.Verbs, r.Verb) {
+		return errMethod(r.info)
+	}
+	rules := change{prepare: sub.Prepare, validate: sub.Validate}
+	return r.on(verbs{
+		"get":    r.get,
+		"update": func() error { return r.updatePart(rules) },
+		"patch":  func() error { return r.patchPart(rules) },
+	})
+}
+
 // updatePart replaces the part of an object that the change's rules leave open.
 func (r *request) updatePart(c change) error {
 	o, err := updateOptions(r.Request)
@@ -105,65 +114,6 @@ func (r *request) updatePart(c change) error {
 		return obj, nil
 	}
 	return r.change(c)
-}
-
-// finalize replaces a namespace's spec.finalizers; with the last of them the namespace
-// goes, if it is being deleted.
-func (r *request) finalize() error {
-	return r.updatePart(change{
-		prepare: func(obj, old api.Object) {
-			ns, was := obj.(*corev1.Namespace), old.(*corev1.Namespace)
-			finalizers := ns.Spec.Finalizers
-			*ns = *was.DeepCopy()
-			ns.Spec.Finalizers = finalizers
-		},
-		validate: func(obj, old api.Object) field.ErrorList { return nil },
-	})
-}
-
-// ephemeralRules let a write add containers to a running pod, and nothing else.
-func ephemeralRules() change {
-	return change{
-		prepare: func(obj, old api.Object) {
-			pod, was := obj.(*corev1.Pod), old.(*corev1.Pod)
-			added := pod.Spec.EphemeralContainers
-			*pod = *was.DeepCopy()
-			pod.Spec.EphemeralContainers = added
-		},
-		validate: func(obj, old api.Object) field.ErrorList {
-			return checkEphemeral(obj.(*corev1.Pod), old.(*corev1.Pod))
-		},
-	}
-}
-
-func (r *request) updateEphemeral() error { return r.updatePart(ephemeralRules()) }
-func (r *request) patchEphemeral() error  { return r.patchPart(ephemeralRules()) }
-
-func checkEphemeral(pod, old *corev1.Pod) field.ErrorList {
-	var errs field.ErrorList
-	path := field.NewPath("spec", "ephemeralContainers")
-	names := map[string]bool{}
-	for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
-		names[c.Name] = true
-	}
-	for i, c := range pod.Spec.EphemeralContainers {
-		switch at := path.Index(i).Child("name"); {
-		case c.Name == "":
-			errs = append(errs, field.Required(at, ""))
-		case names[c.Name]:
-			errs = append(errs, field.Duplicate(at, c.Name))
-		}
-		names[c.Name] = true
-		if c.Image == "" {
-			errs = append(errs, field.Required(path.Index(i).Child("image"), ""))
-		}
-	}
-	for _, c := range old.Spec.EphemeralContainers {
-		if !names[c.Name] {
-			errs = append(errs, field.Forbidden(path, "existing ephemeral containers \""+c.Name+"\" may not be removed\n"))
-		}
-	}
-	return errs
 }
 
 // serveVirtual answers kinds of which nothing is stored.
