@@ -72,18 +72,9 @@ const pause = 150 * time.Millisecond
 
 // eventually looks until the condition holds or Patience is over.
 func (w *World) eventually(ctx context.Context, c want) error {
-	return w.look(ctx, c, 0)
-}
-
-// steadily looks until the condition has held without a break for the time.
-func (w *World) steadily(ctx context.Context, c want, d time.Duration) error {
-	return w.look(ctx, c, d)
-}
-
-func (w *World) look(ctx context.Context, c want, hold time.Duration) error {
-	deadline := time.Now().Add(w.Patience + hold)
+	deadline := time.Now().Add(w.Patience)
 	var last string
-	since, held := time.Now(), time.Time{}
+	since := time.Now()
 	for {
 		probe, cancel := context.WithTimeout(ctx, 10*time.Second)
 		seen, ok, err := c.probe(probe)
@@ -94,12 +85,7 @@ func (w *World) look(ctx context.Context, c want, hold time.Duration) error {
 		if seen != last {
 			last, since = seen, time.Now()
 		}
-		if !ok {
-			held = time.Time{}
-		} else if held.IsZero() {
-			held = time.Now()
-		}
-		if ok && time.Since(held) >= hold {
+		if ok {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
