@@ -81,6 +81,7 @@ func (r *request) applyNew(merge func(api.Object) (api.Object, error), wanted *u
 
 func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
 	wanted := &unstructured.Unstructured{}
+	body = r.respell(body, "application/yaml")
 	if err := yaml.UnmarshalStrict(body, &wanted.Object); err != nil {
 		return nil, badRequest("error decoding YAML: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
 )
@@ -100,6 +101,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	if err != nil {
 		return err
 	}
+	body = r.respell(body, mediaType)
 	obj, actual, err := decoder.Decode(body, &gvk, into)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && obj != nil && validation != metav1.FieldValidationStrict {
 		for _, e := range strict.Errors() {
@@ -117,6 +119,25 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 		return badRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
 	}
 	return nil
+}
+
+// respell gives a body today's names for the fields that the kind once had under others;
+// to decode such a body would drop them. A body that it cannot read is the decoder's.
+func (r *request) respell(body []byte, mediaType string) []byte {
+	if len(r.res.OldSpelling) == 0 || mediaType == runtime.ContentTypeProtobuf {
+		return body
+	}
+	doc := body
+	if mediaType == "application/yaml" {
+		var err error
+		if doc, err = yaml.YAMLToJSON(body); err != nil {
+			return body
+		}
+	}
+	if out, changed := r.res.Respell(doc); changed {
+		return out // which is YAML as well
+	}
+	return body
 }
 
 func errUndecodable(err error, want schema.GroupVersionKind, actual *schema.GroupVersionKind, body []byte) error {

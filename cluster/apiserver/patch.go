@@ -97,6 +97,7 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 			return out, nil
 		}
 	case types.StrategicMergePatchType:
+		body = p.r.respell(body, "application/json")
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
 			return nil, badRequest("error decoding patch: %v", err)
 		}
