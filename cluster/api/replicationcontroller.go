@@ -5,7 +5,6 @@ import (
 	"maps"
 	"strings"
 
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -14,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-var scaleKind = gvk(autoscalingv1.GroupName, "v1", "Scale")
 
 // ReplicationControllers keeps a number of like pods.
 var ReplicationControllers = &Kind{

@@ -67,8 +67,8 @@ func checkServicePorts(svc *corev1.Service) field.ErrorList {
 	names, ports, nodePorts := map[string]bool{}, map[once]bool{}, map[once]bool{}
 	for i := range svc.Spec.Ports {
 		port, p := &svc.Spec.Ports[i], specPath.Child("ports").Index(i)
-		switch {
-		case port.Name == "":
+		switch port.Name {
+		case "":
 			if len(svc.Spec.Ports) > 1 {
 				errs = append(errs, field.Required(p.Child("name"), ""))
 			}

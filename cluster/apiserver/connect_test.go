@@ -33,7 +33,7 @@ func fakeKubelet(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.WriteMessage(websocket.TextMessage, []byte(req.URL.Path+"?"+req.URL.RawQuery))
 	for {
 		kind, message, err := conn.ReadMessage()
@@ -104,7 +104,7 @@ func TestStreamsOfAPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, asked, err := conn.ReadMessage()
 	if err != nil || string(asked) != "/exec/default/on-up/c?command=sh&command=-c&input=1&output=1&tty=1" {
 		t.Errorf("exec: %s %v", asked, err)

@@ -137,7 +137,7 @@ func TestWatchOverWebSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	kind, message, err := conn.ReadMessage()
 	var e metav1.WatchEvent

@@ -82,9 +82,9 @@ func (t *inProcess) serve(x *exchange, in *http.Request) {
 	defer in.Body.Close()
 	defer func() {
 		var err error
-		switch p := recover(); {
-		case p == nil:
-		case p == http.ErrAbortHandler:
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
 			err = io.ErrUnexpectedEOF
 		default:
 			err = fmt.Errorf("handler of %s %s panicked: %v\n%s", in.Method, in.URL.Path, p, debug.Stack())

@@ -118,7 +118,7 @@ func TestLargeAnswerIsWholeAndInOrder(t *testing.T) {
 	c := httpClient(t, func(w http.ResponseWriter, r *http.Request) {
 		for p := want; len(p) > 0; {
 			n := min(len(p), 10_000)
-			w.Write(p[:n])
+			_, _ = w.Write(p[:n])
 			p = p[n:]
 		}
 	})
@@ -164,7 +164,7 @@ func TestClientsetSpeaksProtobuf(t *testing.T) {
 		}
 		out, _ := runtime.Encode(info.Serializer, obj)
 		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
-		w.Write(out)
+		_, _ = w.Write(out)
 	}
 	cs, err := kubernetes.NewForConfig(InProcess(http.HandlerFunc(h), nil))
 	if err != nil {
@@ -225,7 +225,7 @@ func wait[T any](t *testing.T, c <-chan T) T {
 
 func BenchmarkGet(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 2048)
-	c := httpClient(b, func(w http.ResponseWriter, _ *http.Request) { w.Write(payload) })
+	c := httpClient(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(payload) })
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -233,7 +233,9 @@ func BenchmarkGet(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			io.Copy(io.Discard, resp.Body)
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				b.Fatal(err)
+			}
 			resp.Body.Close()
 		}
 	})
@@ -241,7 +243,7 @@ func BenchmarkGet(b *testing.B) {
 
 func BenchmarkGetOverLoopback(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 2048)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(payload) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(payload) }))
 	defer s.Close()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -249,7 +251,9 @@ func BenchmarkGetOverLoopback(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		io.Copy(io.Discard, resp.Body)
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			b.Fatal(err)
+		}
 		resp.Body.Close()
 	}
 }
@@ -261,7 +265,7 @@ func BenchmarkWatchEvent(b *testing.B) {
 		f := w.(http.Flusher)
 		f.Flush()
 		for sent.Add(1) <= int64(b.N) {
-			w.Write(frame)
+			_, _ = w.Write(frame)
 			f.Flush()
 		}
 	})

@@ -78,7 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for DNS: %w", err)
 	}
-	defer udp.Close()
+	defer func() { _ = udp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	tcp, err := net.Listen("tcp", s.addr.String())
 	if err != nil {

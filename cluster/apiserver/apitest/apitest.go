@@ -15,6 +15,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
@@ -77,8 +78,11 @@ func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Conf
 	go func() { done <- server.Serve(ctx, ln, &tls.Config{Certificates: []tls.Certificate{certificate}}) }()
 	t.Cleanup(func() {
 		cancel()
-		<-done
-		<-done
+		for range cap(done) {
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("stopping: %v", err)
+			}
+		}
 		stop()
 	})
 	if err := st.WaitReady(ctx); err != nil {

@@ -398,7 +398,7 @@ func serve(t *testing.T, a *Authenticator, ca *pki.Authority, mode tls.ClientAut
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		io.WriteString(w, u.Name+" "+strings.Join(u.Groups, " "))
+		_, _ = io.WriteString(w, u.Name+" "+strings.Join(u.Groups, " "))
 	}))
 	s.Config.ErrorLog = nil
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{serving}, ClientCAs: ca.Pool(), ClientAuth: mode}

@@ -81,8 +81,8 @@ func start(t testing.TB) *secured {
 				c.Virtual[k] = f
 			}
 		}
-		go a.Run(ctx)
-		go chain.Run(ctx)
+		go func() { _ = a.Run(ctx) }()
+		go func() { _ = chain.Run(ctx) }()
 	})
 	s.server, s.config = server, cfg
 	s.host = func(token string) kubernetes.Interface {

@@ -104,7 +104,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog
 	if err != nil {
 		return err
 	}
-	defer runtime.Close()
+	defer func() { _ = runtime.Close() }()
 	pods, err := network.New(network.Config{PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Log: log.With("component", "network")})
 	if err != nil {
 		return err
