@@ -176,7 +176,7 @@ func openSPDY(w http.ResponseWriter, r *http.Request, want streamWant, gone func
 	if conn == nil {
 		return nil, errors.New("the upgrade has failed")
 	}
-	stop := func() { once.Do(func() { close(quit); conn.Close() }) }
+	stop := func() { once.Do(func() { close(quit); _ = conn.Close() }) }
 	out := &remote{exact: protocol == remotecommand.StreamProtocolV4Name, close: stop}
 	go func() {
 		<-conn.CloseChan()
@@ -250,7 +250,7 @@ func openWebSocket(w http.ResponseWriter, r *http.Request, want streamWant, gone
 	out := &remote{
 		status: streams[remotecommand.StreamErr], resize: streams[remotecommand.StreamResize],
 		exact: protocol != "" && protocol != wsstream.ChannelWebSocketProtocol && protocol != wsstream.Base64ChannelWebSocketProtocol,
-		close: func() { conn.Close() },
+		close: func() { _ = conn.Close() },
 	}
 	if want.stdin {
 		out.io.Stdin = streams[remotecommand.StreamStdIn]

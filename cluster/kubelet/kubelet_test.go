@@ -205,8 +205,12 @@ echo all right; sleep 1000 & wait`)
 	c := &p.Spec.Containers[0]
 	c.SecurityContext = &v1.SecurityContext{RunAsUser: &user}
 	c.VolumeMounts = []v1.VolumeMount{
-		{Name: "cm", MountPath: "/cm"}, {Name: "sec", MountPath: "/sec"}, {Name: "shared", MountPath: "/shared"},
-		{Name: "shared", MountPath: "/sub", SubPath: "deep/er"}, {Name: "disk", MountPath: "/disk"}, {Name: "podinfo", MountPath: "/podinfo"},
+		{Name: "cm", MountPath: "/cm"},
+		{Name: "sec", MountPath: "/sec"},
+		{Name: "shared", MountPath: "/shared"},
+		{Name: "shared", MountPath: "/sub", SubPath: "deep/er"},
+		{Name: "disk", MountPath: "/disk"},
+		{Name: "podinfo", MountPath: "/podinfo"},
 	}
 	c.Resources.Limits = v1.ResourceList{v1.ResourceCPU: resource.MustParse("500m"), v1.ResourceMemory: resource.MustParse("128Mi")}
 	c.EnvFrom = []v1.EnvFromSource{{Prefix: "CM_", ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}}}}
@@ -229,7 +233,7 @@ echo all right; sleep 1000 & wait`)
 		t.Fatal(err)
 	}
 	p.Spec.Containers[0].Command[1] = "-xc"
-	p = n.create(p)
+	n.create(p)
 	p = n.wait("inside", "an end or Ready", func(p *v1.Pod) bool { return isReady(p) || p.Status.Phase == v1.PodFailed })
 	eventually(t, "the script to say all right", func() (bool, any) {
 		log := n.logs(p, containerID(p))

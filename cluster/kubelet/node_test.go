@@ -147,7 +147,9 @@ func (n *testNode) clear() {
 	if err := os.RemoveAll(n.root); err != nil {
 		n.t.Error(err)
 	}
-	n.runtime.Close()
+	if err := n.runtime.Close(); err != nil {
+		n.t.Error(err)
+	}
 }
 
 var uids atomic.Int32
@@ -279,16 +281,16 @@ func (w *wires) Attach(_ context.Context, pod string, pid int, ip netip.Addr) (n
 	if err != nil {
 		return ip, err
 	}
-	defer home.Close()
+	defer func() { _ = home.Close() }()
 	away, err := netns.GetFromPid(pid)
 	if err != nil {
 		return ip, err
 	}
-	defer away.Close()
+	defer func() { _ = away.Close() }()
 	if err := netns.Set(away); err != nil {
 		return ip, err
 	}
-	defer netns.Set(home)
+	defer func() { _ = netns.Set(home) }()
 	if err := plug("lo", ""); err != nil {
 		return ip, err
 	}

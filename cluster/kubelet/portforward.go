@@ -44,7 +44,7 @@ func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
 		k.log.Debug("port-forward", "error", err)
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	conn.SetIdleTimeout(forwardIdle)
 	select {
 	case <-conn.CloseChan():
@@ -93,7 +93,7 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 			return nil, err
 		}
 		if ws.Subprotocol() == "" {
-			ws.Close()
+			_ = ws.Close()
 			return nil, errors.New("no protocol in common")
 		}
 		return spdy.NewServerConnection(tunnel.NewTunnelingConnection("server", ws), f.arrived)
@@ -220,7 +220,7 @@ func dialFrom(pid, port int) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the pod's network: %w", err)
 	}
-	defer unix.Close(ns)
+	defer func() { _ = unix.Close(ns) }()
 	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("enter the pod's network: %w", err)
 	}

@@ -163,7 +163,7 @@ func probeGRPC(ctx context.Context, addr, service string, timeout time.Duration)
 	if err != nil {
 		return unknown, "", err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: service}, grpc.WaitForReady(false))
 	switch status.Code(err) {
 	case codes.OK:

@@ -59,7 +59,7 @@ func (k *Kubelet) port() int32 {
 }
 
 func (s *server) serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.http.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -206,7 +206,7 @@ func subPath(dir, sub string, readOnly bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
 		if err := root.MkdirAll(sub, 0o755); err != nil {
 			return "", err

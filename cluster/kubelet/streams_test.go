@@ -74,7 +74,7 @@ func TestStreams(t *testing.T) {
 	p := pod("streams", "echo one; echo two >&2; echo three; trap exit TERM; mkdir /www; echo there and back > /www/f; httpd -p 127.0.0.1:8080 -h /www; sleep 1000 & wait")
 	p.Spec.Containers[0].Stdin = true
 	n.create(p)
-	p = n.wait("streams", "Ready", isReady)
+	n.wait("streams", "Ready", isReady)
 	eventually(t, "the log", func() (bool, any) {
 		_, log := n.get("/containerLogs/default/streams/main")
 		return strings.Count(log, "\n") == 3, log
@@ -200,7 +200,12 @@ func testForward(t *testing.T, n *testNode, webSocket bool) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- f.ForwardPorts() }()
-	defer func() { close(stop); <-done }()
+	defer func() {
+		close(stop)
+		if err := <-done; err != nil {
+			t.Errorf("forwarding: %v", err)
+		}
+	}()
 	select {
 	case <-ready:
 	case err := <-done:

@@ -246,7 +246,7 @@ func hostPath(root, path string, kind v1.HostPathType) (volume, error) {
 		if err != nil {
 			return volume{}, err
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		d = r
 	}
 	mode, err := checkHostPath(d, clean, kind)

@@ -17,6 +17,6 @@ func TestDockerContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rt.Close()
+	defer func() { _ = rt.Close() }()
 	runtimetest.Contract(t, rt, dockertest.BusyBox, kubelet.PodRef{Namespace: "default", Name: "contract", UID: fmt.Sprint("contract-", os.Getpid())})
 }

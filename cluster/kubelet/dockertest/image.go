@@ -34,7 +34,7 @@ func Require(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer docker.Close()
+	defer func() { _ = docker.Close() }()
 	if _, err := docker.Ping(ctx); err != nil {
 		t.Skipf("needs Docker: %v", err)
 	}

@@ -37,7 +37,7 @@ func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("network namespace of pid %d: %w", pid, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	ip, fresh, err := n.pool.take(pod, ip)
 	if err != nil {
 		return netip.Addr{}, err

@@ -20,7 +20,7 @@ func Do(ns netns.NsHandle, f func() error) error {
 			runtime.UnlockOSThread()
 			return
 		}
-		defer home.Close()
+		defer func() { _ = home.Close() }()
 		if err := netns.Set(ns); err != nil {
 			done <- fmt.Errorf("entering network namespace: %w", err)
 			runtime.UnlockOSThread()

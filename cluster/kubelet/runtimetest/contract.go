@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -43,9 +44,11 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 		}
 	}
 
+	discard := func(id string) { _ = rt.Remove(context.Background(), id) } // what a failed step has left
+
 	sandbox, err := rt.Create(ctx, &kubelet.Spec{Pod: pod, Name: kubelet.SandboxName, Hostname: "contract"})
 	must("create the sandbox", err)
-	defer rt.Remove(context.Background(), sandbox)
+	defer discard(sandbox)
 	must("start the sandbox", rt.Start(ctx, sandbox))
 	heard(sandbox)
 
@@ -61,7 +64,7 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 	again, err := rt.Create(ctx, spec)
 	must("create over what an earlier kubelet left", err)
 	main = again
-	defer rt.Remove(context.Background(), main)
+	defer discard(main)
 	must("start", rt.Start(ctx, main))
 	heard(main)
 	c, err := rt.Inspect(ctx, main)
@@ -100,7 +103,7 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 	}
 	printer, err := rt.Create(ctx, &kubelet.Spec{Pod: pod, Name: "print", Image: image, Sandbox: sandbox, Entrypoint: []string{"echo", "last", "words"}})
 	must("create", err)
-	defer rt.Remove(context.Background(), printer)
+	defer discard(printer)
 	must("start", rt.Start(ctx, printer))
 	must("stop", rt.Stop(ctx, printer, time.Second))
 	out.Reset()
@@ -122,5 +125,7 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 		t.Errorf("image that is not there: %v, want not found", err)
 	}
 	stopWatch()
-	<-watchDone
+	if err := <-watchDone; err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("watch: %v", err)
+	}
 }

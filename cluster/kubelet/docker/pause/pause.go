@@ -20,7 +20,7 @@ const Path = "/pause"
 const textSize = 256
 
 // entry is the program. It must not be called: it would stop this process.
-func entry()
+func entry() //nolint:unused // entryPC, in assembly, uses it
 
 // entryPC is the address of entry.
 func entryPC() uintptr
