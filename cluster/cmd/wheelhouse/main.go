@@ -35,6 +35,7 @@ func main() {
 func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "wheelhouse",
+		Version:       version,
 		Short:         "A small orchestrator that speaks the Kubernetes API, and the workshop that teaches it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
