@@ -246,12 +246,13 @@ func checkFsync(dir string) Check {
 	if err != nil {
 		return Check{"fsync", Fail, err.Error(), "run it with sudo, or choose another --state-dir"}
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	defer f.Close()
 	times := make([]time.Duration, 0, 50)
 	for range cap(times) {
 		began := time.Now()
-		if _, err := f.Write(make([]byte, 4096)); err == nil {
+		_, err := f.Write(make([]byte, 4096))
+		if err == nil {
 			err = unix.Fdatasync(int(f.Fd()))
 		}
 		if err != nil {
