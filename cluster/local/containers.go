@@ -26,7 +26,7 @@ func dockerClient(ctx context.Context) (*docker.Client, string, error) {
 	}
 	v, err := c.ServerVersion(ctx)
 	if err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, "", fmt.Errorf("Docker does not answer; start it (systemctl start docker, or dockerd &): %w", err)
 	}
 	return c, v.Version, nil
@@ -49,7 +49,7 @@ func removeContainers(ctx context.Context, cluster, node string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	match := filters.NewArgs(filters.Arg("label", labelCluster+"="+cluster))
 	if node != "" {
 		match.Add("label", labelNode+"="+node)

@@ -27,7 +27,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	if _, err := os.Stat(cfg.dir()); errors.Is(err, fs.ErrNotExist) {
-		defer os.Remove(cfg.StateDir) // made by the lock below, if it is empty
+		defer func() { _ = os.Remove(cfg.StateDir) }() // made by the lock below, if it is empty
 	}
 	unlock, err := lock(cfg.dir())
 	if err != nil {

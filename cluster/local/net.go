@@ -105,7 +105,7 @@ func (l *lan) connectHost() error {
 	if err != nil {
 		return err
 	}
-	defer own.Close()
+	defer func() { _ = own.Close() }()
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (l *lan) connectNode(n Node) error {
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{},
 	if err != nil {
 		return r, nil, fmt.Errorf("network namespace %s: %w", d.ns, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	cmd := exec.Command(cfg.Binary, d.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -200,7 +200,7 @@ func dialUDP(from, to string) (conn net.Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	err = network.Do(ns, func() (err error) {
 		conn, err = net.Dial("udp4", to)
 		return err

@@ -49,7 +49,7 @@ func SSH(cfg Config, node string, command []string, s Streams) (status int, err 
 	if err != nil {
 		return 0, fmt.Errorf("node %s has no network namespace; mend it with wheelhouse up: %w", node, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	cmd := shellCommand(command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+rec.Name, "WHEELHOUSE_NODE="+n.Name, "WHEELHOUSE_NODE_IP="+n.IP.String(),
