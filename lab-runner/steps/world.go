@@ -119,7 +119,7 @@ func (w *World) event(ctx context.Context, about string) string {
 		if !strings.HasPrefix(e.InvolvedObject.Name, about) {
 			continue
 		}
-		if best == nil || rank(e).After(rank(best)) {
+		if best == nil || !rank(e).Before(rank(best)) {
 			best = e
 		}
 	}
