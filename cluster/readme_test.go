@@ -1,0 +1,34 @@
+package cluster_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The life of a pod in README.md names functions of the code; each must exist.
+func TestReadmeNamesFunctionsThatExist(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, life, _ := strings.Cut(string(text), "## The life of a pod")
+	life, _, _ = strings.Cut(life, "\n## ")
+	names := regexp.MustCompile("`(?:[a-z]+\\.)?(?:([a-zA-Z]+)\\.)?([a-zA-Z]+)`").FindAllStringSubmatch(life, -1)
+	if len(names) < 20 {
+		t.Fatalf("found only %d names in the life of a pod", len(names))
+	}
+	notFunctions := map[string]bool{"replicas": true, "apiserver": true, "nodeName": true}
+	for _, n := range names {
+		receiver, name := n[1], n[2]
+		if notFunctions[name] {
+			continue
+		}
+		pattern := `^(func (\([a-zA-Z_]* ?\*?` + receiver + `[A-Za-z]*\) )?|type )` + name + `\b`
+		if err := exec.CommandContext(t.Context(), "grep", "-rqE", "--include=*.go", "--exclude=*_test.go", pattern, ".").Run(); err != nil {
+			t.Errorf("README.md names %s, but no such function or type is in the code", n[0])
+		}
+	}
+}
