@@ -109,14 +109,14 @@ func (r *request) write(ctx context.Context, c change) (*store.Item, api.Object,
 
 func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Object, error) {
 	var last api.Object
-	var revision int64
+	var present *store.Item
 	step := func(cur *store.Item) (api.Object, error) {
 		c.admitted.end(ctx, errChanged) // of the try before, if there was one
 		obj, err := r.successor(ctx, c, cur)
 		if err != nil {
 			return nil, err
 		}
-		last, revision = obj, cur.Revision()
+		last, present = obj, cur
 		if emptied(obj, cur.Object()) {
 			return nil, errEmptied
 		}
@@ -137,11 +137,27 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 		if !errors.Is(err, errEmptied) {
 			return item, last, err
 		}
-		err = r.remove(ctx, revision)
+		c.admitted.end(ctx, errEmptied)
+		err = r.letGo(ctx, present)
 		if !errors.Is(err, errChanged) {
 			return nil, last, err
 		}
 	}
+}
+
+// letGo deletes an object that an update has emptied. To admission that is a deletion,
+// after an update that was not written.
+func (r *request) letGo(ctx context.Context, cur *store.Item) error {
+	var a admitting
+	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), false); err != nil {
+		return err
+	}
+	err := a.finish(ctx)
+	if err == nil {
+		err = r.remove(ctx, cur.Revision())
+	}
+	a.end(ctx, err)
+	return err
 }
 
 // successor is the object to store in the place of cur.

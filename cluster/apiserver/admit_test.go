@@ -1,0 +1,110 @@
+package apiserver_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/apiserver/authz"
+)
+
+// withAddresses gives the server the real admission, with few addresses and ports.
+func withAddresses(t *testing.T) apitest.Option {
+	return func(c *apiserver.Config) {
+		log := slog.New(slog.DiscardHandler)
+		objects := authz.FromStore(c.Store, api.Kinds)
+		grants, err := authz.New(authz.Config{Objects: objects, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: grants, Log: log, Services: admission.ServicesConfig{
+			CIDR: netip.MustParsePrefix("10.9.0.0/28"), NodePorts: admission.PortRange{First: 30000, Last: 30001}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- chain.Run(ctx) }()
+		t.Cleanup(func() { cancel(); <-done })
+		c.Admission = chain
+	}
+}
+
+// TestServiceThatGoesWithItsFinalizerFreesItsAddress: the service goes by an update, of
+// which admission learns like of a DELETE. What the update itself had claimed is freed too.
+func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
+	cfg := apitest.Start(t, withAddresses(t))
+	ctx := within(t)
+	services := clientset(t, cfg).CoreV1().Services("default")
+	service := func(name string, finalizers ...string) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: finalizers}, Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeNodePort, ClusterIP: "10.9.0.5", Ports: []corev1.ServicePort{{Port: 80, NodePort: 30000}}}}
+	}
+	for name, release := range map[string]func(*corev1.Service) error{
+		"update": func(s *corev1.Service) error {
+			s.Finalizers = nil
+			s.Spec.Ports[0].NodePort = 30001
+			_, err := services.Update(ctx, s, metav1.UpdateOptions{})
+			return err
+		},
+		"patch": func(s *corev1.Service) error {
+			_, err := services.Patch(ctx, s.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null},"spec":{"ports":[{"port":80,"nodePort":30001}]}}`), metav1.PatchOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := services.Create(ctx, service("a", "a.io/b"), metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := services.Delete(ctx, "a", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := services.Create(ctx, service("b"), metav1.CreateOptions{}); err == nil {
+				t.Fatal("the address was free while its service was still there")
+			}
+			if s, err = services.Get(ctx, "a", metav1.GetOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := release(s); err != nil {
+				t.Fatal(err)
+			}
+			for _, port := range []int32{30000, 30001} {
+				next := service("b")
+				next.Spec.Ports[0].NodePort = port
+				end := time.Now().Add(5 * time.Second)
+				_, err := services.Create(ctx, next, metav1.CreateOptions{})
+				for err != nil && time.Now().Before(end) {
+					time.Sleep(time.Millisecond)
+					_, err = services.Create(ctx, next, metav1.CreateOptions{})
+				}
+				if err != nil {
+					t.Fatalf("port %d is not free: %v", port, err)
+				}
+				if err := services.Delete(ctx, "b", metav1.DeleteOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The next round wants the address back.
+			end := time.Now().Add(5 * time.Second)
+			for probe := service("c"); ; time.Sleep(time.Millisecond) {
+				if _, err = services.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{"All"}}); err == nil || time.Now().After(end) {
+					break
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
