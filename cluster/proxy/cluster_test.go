@@ -33,7 +33,7 @@ const (
 // cluster is a node (the test's own namespace) with pods a, b and c on it, a machine
 // outside that routes service addresses to the node, and a running proxy.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	client  *fake.Clientset
 	own     netns.NsHandle
 	outside netns.NsHandle
@@ -46,7 +46,7 @@ type pod struct {
 	ip string
 }
 
-func start(t *testing.T) *cluster {
+func start(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{t: t, client: fake.NewClientset(), own: nettest.Own(t), pods: map[string]pod{}}
 	c.outside = nettest.Machine(t, "lan", netip.MustParsePrefix("192.168.77.2/24"))

@@ -69,7 +69,7 @@ func prepare() error {
 }
 
 // Own is the namespace of the test process.
-func Own(t *testing.T) netns.NsHandle {
+func Own(t testing.TB) netns.NsHandle {
 	t.Helper()
 	h, err := netns.GetFromPid(os.Getpid())
 	if err != nil {
@@ -81,7 +81,7 @@ func Own(t *testing.T) netns.NsHandle {
 
 // Process starts a process in a new network namespace, as a sandbox is, and gives
 // its pid and namespace; stop ends it (the test's end does too).
-func Process(t *testing.T) (pid int, ns netns.NsHandle, stop func()) {
+func Process(t testing.TB) (pid int, ns netns.NsHandle, stop func()) {
 	t.Helper()
 	cmd := exec.Command("sleep", "300")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
@@ -103,7 +103,7 @@ func Process(t *testing.T) (pid int, ns netns.NsHandle, stop func()) {
 
 // Machine makes a namespace that is joined to the test's own by a veth pair and has
 // address ip there, with the test's own side at ip's network's .1 and as default route.
-func Machine(t *testing.T, name string, ip netip.Prefix) netns.NsHandle {
+func Machine(t testing.TB, name string, ip netip.Prefix) netns.NsHandle {
 	t.Helper()
 	_, ns, _ := Process(t)
 	gw := ip.Masked().Addr().Next()
@@ -136,7 +136,7 @@ func Machine(t *testing.T, name string, ip netip.Prefix) netns.NsHandle {
 }
 
 // ServeHTTP answers every request to addr in ns with "name remote-address".
-func ServeHTTP(t *testing.T, ns netns.NsHandle, addr, name string) {
+func ServeHTTP(t testing.TB, ns netns.NsHandle, addr, name string) {
 	t.Helper()
 	var l net.Listener
 	err := network.Do(ns, func() (err error) {
@@ -155,7 +155,7 @@ func ServeHTTP(t *testing.T, ns netns.NsHandle, addr, name string) {
 }
 
 // ServeUDP answers every datagram to addr in ns with name.
-func ServeUDP(t *testing.T, ns netns.NsHandle, addr, name string) {
+func ServeUDP(t testing.TB, ns netns.NsHandle, addr, name string) {
 	t.Helper()
 	var c net.PacketConn
 	err := network.Do(ns, func() (err error) {
@@ -200,7 +200,7 @@ func Get(ns netns.NsHandle, addr string, timeout time.Duration) (string, error) 
 }
 
 // DialUDP opens a UDP socket in ns that is connected to addr.
-func DialUDP(t *testing.T, ns netns.NsHandle, addr string) net.Conn {
+func DialUDP(t testing.TB, ns netns.NsHandle, addr string) net.Conn {
 	t.Helper()
 	var c net.Conn
 	err := network.Do(ns, func() (err error) {
@@ -228,7 +228,7 @@ func Ask(c net.Conn, timeout time.Duration) (string, error) {
 }
 
 // Eventually polls f until it returns nil, and fails with its last error otherwise.
-func Eventually(t *testing.T, within time.Duration, f func() error) {
+func Eventually(t testing.TB, within time.Duration, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for {
