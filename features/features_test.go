@@ -62,7 +62,8 @@ func bringUp(t *testing.T, nodes int) *testCluster {
 	if os.Geteuid() != 0 {
 		t.Fatal("a local cluster needs root")
 	}
-	c := &testCluster{name: fmt.Sprintf("test%d", os.Getpid()%100000), program: program}
+	c := &testCluster{name: fmt.Sprintf("test%d", os.Getpid()), program: program}
+	c.removeLeftOvers(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
@@ -91,6 +92,24 @@ func bringUp(t *testing.T, nodes int) *testCluster {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// removeLeftOvers takes down the clusters of test processes that ended without doing so.
+func (c *testCluster) removeLeftOvers(t *testing.T) {
+	t.Helper()
+	states, err := filepath.Glob("/var/lib/wheelhouse/test[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range states {
+		old := testCluster{name: filepath.Base(state), program: c.program}
+		if _, err := os.Stat("/proc/" + strings.TrimPrefix(old.name, "test")); err == nil {
+			continue
+		}
+		if _, err := old.run(t.Context(), "down"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // status is what `wheelhouse status --output json` tells.

@@ -49,7 +49,10 @@ func until(ctx context.Context, limit time.Duration, wanted string, look func() 
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("wanted %s; last seen after %v: %s (error: %w)", wanted, limit, seen, err)
+			if err != nil {
+				return fmt.Errorf("wanted %s; last seen after %v: %s, %w", wanted, limit, seen, err)
+			}
+			return fmt.Errorf("wanted %s; last seen after %v: %s", wanted, limit, seen)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -63,7 +66,6 @@ func (p *platform) shell(ctx context.Context, line string) (string, error) {
 }
 
 func (p *platform) onNode(ctx context.Context, node, line, text string) error {
-	// $(...) stands for values that only the host's kubectl knows, and is expanded here.
 	return until(ctx, p.Patience, fmt.Sprintf("`%s` on %s to print %q", line, node, text), func() (string, bool, error) {
 		out, err := p.shell(ctx, fmt.Sprintf("%s ssh --name %s %s -- %s", p.cluster.program, p.cluster.name, node, line))
 		return out, strings.Contains(out, text), err
