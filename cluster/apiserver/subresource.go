@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/store"
 )
 
 // serveSubresource hands a request to the part of an object that its path names. The
@@ -92,28 +91,6 @@ func (r *request) writeSubresource(sub *api.Subresource) error {
 		"update": func() error { return r.updatePart(rules) },
 		"patch":  func() error { return r.patchPart(rules) },
 	})
-}
-
-// updatePart replaces the part of an object that the change's rules leave open.
-func (r *request) updatePart(c change) error {
-	o, err := updateOptions(r.Request)
-	if err != nil {
-		return err
-	}
-	obj, err := r.decodeObject(o.validation)
-	if err != nil {
-		return err
-	}
-	if err := r.checkName(obj); err != nil {
-		return err
-	}
-	version := obj.GetResourceVersion()
-	c.writeOptions = o
-	c.next = func(*store.Item) (api.Object, error) {
-		obj.SetResourceVersion(version)
-		return obj, nil
-	}
-	return r.change(c)
 }
 
 // serveVirtual answers kinds of which nothing is stored.

@@ -15,7 +15,10 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-func (r *request) update() error {
+func (r *request) update() error { return r.updatePart(change{}) }
+
+// updatePart replaces the resource, or the part of it that the change's rules leave open.
+func (r *request) updatePart(c change) error {
 	o, err := updateOptions(r.Request)
 	if err != nil {
 		return err
@@ -32,11 +35,13 @@ func (r *request) update() error {
 			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
 	}
 	version := obj.GetResourceVersion()
-	return r.change(change{writeOptions: o, next: func(*store.Item) (api.Object, error) {
+	c.writeOptions = o
+	c.next = func(*store.Item) (api.Object, error) {
 		// What the last try has carried over is replaced by the next one's.
 		obj.SetResourceVersion(version)
 		return obj, nil
-	}})
+	}
+	return r.change(c)
 }
 
 // conditionalOnly are the kinds whose updates must say which version they replace.
