@@ -124,23 +124,28 @@ func (s *settings) run() *cobra.Command {
 	return c
 }
 
+// one is the lab to do by hand, with its cluster and the folder of its files.
+func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir string, err error) {
+	labs, err := s.pick(names)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if cl, err = s.connect(); err != nil {
+		return nil, nil, "", err
+	}
+	dir, err = s.place(labs[0])
+	return labs[0], cl, dir, err
+}
+
 func (s *settings) start() *cobra.Command {
 	c := &cobra.Command{
 		Use: "start LAB", Short: "set a lab up and show its text, to do by hand", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			labs, err := s.pick(names)
+			lab, cl, dir, err := s.one(names)
 			if err != nil {
 				return err
 			}
-			cl, err := s.connect()
-			if err != nil {
-				return err
-			}
-			dir, err := s.place(labs[0])
-			if err != nil {
-				return err
-			}
-			return startLab(c.Context(), cl, labs[0], dir, c.OutOrStdout())
+			return startLab(c.Context(), cl, lab, dir, c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVar(&s.dir, "dir", "", "where to put the lab's files (default: ~/wheelhouse-labs/LAB)")
@@ -152,19 +157,11 @@ func (s *settings) check() *cobra.Command {
 	c := &cobra.Command{
 		Use: "check LAB", Short: "look at what you have done of a lab by hand", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			labs, err := s.pick(names)
+			lab, cl, dir, err := s.one(names)
 			if err != nil {
 				return err
 			}
-			cl, err := s.connect()
-			if err != nil {
-				return err
-			}
-			dir, err := s.place(labs[0])
-			if err != nil {
-				return err
-			}
-			return checkLab(c.Context(), cl, labs[0], dir, report.New(c.OutOrStdout()), patience)
+			return checkLab(c.Context(), cl, lab, dir, report.New(c.OutOrStdout()), patience)
 		},
 	}
 	c.Flags().StringVar(&s.dir, "dir", "", "where 'lab start' put the lab's files")
