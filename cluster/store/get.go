@@ -9,16 +9,7 @@ func (c *Collection) Get(ctx context.Context, namespace, name, resourceVersion s
 	if !ok {
 		return nil, c.notFound(name)
 	}
-	rev, err := parseVersion(resourceVersion)
-	if err != nil {
-		return nil, err
-	}
-	if resourceVersion == "" {
-		err = c.store.latest(ctx)
-	} else {
-		err = c.store.atLeast(ctx, rev)
-	}
-	if err != nil {
+	if _, err := c.store.reach(ctx, resourceVersion); err != nil {
 		return nil, err
 	}
 	item, err := c.lookup(key)

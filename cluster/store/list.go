@@ -41,20 +41,12 @@ func (c *Collection) List(ctx context.Context, namespace string, o ListOptions) 
 	if o.Continue != "" {
 		return l.next(ctx)
 	}
-	rev, err := parseVersion(o.ResourceVersion)
+	rev, err := c.store.reach(ctx, o.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
 	// As upstream: a limit and a version without match mean exactly that version.
 	exact := o.Match == metav1.ResourceVersionMatchExact || o.Match == "" && o.Limit > 0 && rev > 0
-	if o.ResourceVersion == "" {
-		err = c.store.latest(ctx)
-	} else {
-		err = c.store.atLeast(ctx, rev)
-	}
-	if err != nil {
-		return nil, err
-	}
 	if exact && rev > 0 {
 		return l.at(ctx, rev)
 	}

@@ -134,6 +134,19 @@ func (s *Store) atLeast(ctx context.Context, rev int64) error {
 	return nil
 }
 
+// reach returns when the caches hold what a request of that resourceVersion must see,
+// and the version as a number.
+func (s *Store) reach(ctx context.Context, version string) (int64, error) {
+	rev, err := parseVersion(version)
+	if err != nil {
+		return 0, err
+	}
+	if version == "" {
+		return 0, s.latest(ctx)
+	}
+	return rev, s.atLeast(ctx, rev)
+}
+
 func (s *Store) noteWritten(rev int64) {
 	for {
 		old := s.written.Load()

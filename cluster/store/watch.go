@@ -75,21 +75,13 @@ func (w *Watcher) close() {
 
 // Watch follows the objects of a namespace ("" is all) until ctx ends or Stop.
 func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions) (*Watcher, error) {
-	rev, err := parseVersion(o.ResourceVersion)
+	rev, err := c.store.reach(ctx, o.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
 	initial := rev == 0
 	if o.SendInitialEvents != nil {
 		initial = *o.SendInitialEvents
-	}
-	if o.ResourceVersion == "" {
-		err = c.store.latest(ctx)
-	} else {
-		err = c.store.atLeast(ctx, rev)
-	}
-	if err != nil {
-		return nil, err
 	}
 	w := &Watcher{c: c, within: c.within(namespace), keep: o.Keep, bookmarks: o.Bookmarks}
 	if c.bucket != nil {
