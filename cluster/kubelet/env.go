@@ -3,8 +3,9 @@ package kubelet
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,7 +52,7 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, k := range sortedKeys(pairs) {
+		for _, k := range slices.Sorted(maps.Keys(pairs)) {
 			set(from.Prefix+k, pairs[k])
 		}
 	}
@@ -167,7 +168,7 @@ func visibleServices(all []*v1.Service, namespace string, links bool) []*v1.Serv
 		}
 	}
 	out := make([]*v1.Service, 0, len(byName))
-	for _, name := range sortedKeys(byName) {
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		out = append(out, byName[name])
 	}
 	return out
@@ -215,12 +216,3 @@ func serviceVariables(services []*v1.Service) []v1.EnvVar {
 func variableName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
 
 func isTrue(b *bool) bool { return b != nil && *b }
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -148,7 +150,7 @@ func TestPayloads(t *testing.T) {
 	} {
 		files, ok, err := volumePayload(context.Background(), p, &v1.Volume{Name: "v", VolumeSource: c.source})
 		var got []string
-		for _, k := range sortedKeys(files) {
+		for _, k := range slices.Sorted(maps.Keys(files)) {
 			got = append(got, k+"="+string(files[k].data)+"/"+octal(files[k].mode))
 		}
 		text := strings.Join(got, " ")

@@ -6,7 +6,9 @@ import (
 	"crypto/sha512"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +79,7 @@ func v3Files(kinds []*api.Kind) (map[string]*file, error) {
 	}
 	files := map[string]*file{}
 	index := map[string]any{}
-	for _, path := range sortedKeys(docs) {
+	for _, path := range slices.Sorted(maps.Keys(docs)) {
 		f, err := newFile("application/json", docs[path])
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -30,7 +31,7 @@ func v3(t *testing.T, path string) *spec3.OpenAPI {
 	}
 	b, ok := docs[path]
 	if !ok {
-		t.Fatalf("no document %q among %v", path, sortedKeys(docs))
+		t.Fatalf("no document %q among %v", path, slices.Sorted(maps.Keys(docs)))
 	}
 	var out spec3.OpenAPI
 	if err := json.Unmarshal(b, &out); err != nil {
