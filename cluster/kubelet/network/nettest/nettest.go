@@ -36,8 +36,8 @@ func Main(m *testing.M) int {
 		return m.Run()
 	}
 	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "SKIP: these tests make network namespaces and need root")
-		return 0
+		fmt.Fprintln(os.Stderr, "nettest: run this as root: the tests make network namespaces")
+		return 1
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
