@@ -39,18 +39,21 @@ var bodies = []string{
 	`{"metadata":{"labels":{"a":null}},"spec":{"containers":[{"$patch":"delete","name":"c"}],"$setElementOrder/containers":[{"name":"c"}]}}`,
 	`[{"op":"add","path":"/metadata/labels","value":{}},{"op":"copy","from":"/spec","path":"/metadata/x"},{"op":"remove","path":"/spec/containers/0"}]`,
 	`{"spec":{"tolerations":[{"$patch":"replace"}],"$retainKeys":["a"],"$deleteFromPrimitiveList/x":[1]}}`,
+	`{"metadata":{"labels":{"a":"c","b":"d"}}}`,
+	`[{"op":"replace","path":"/metadata/labels/a","value":"c"}]`,
 	"k8s\x00\n\t\n\x02v1\x12\x03Pod\x12\x05\n\x03\n\x01p",
 	`{"a":` + strings.Repeat("[", 1000),
 }
 
 var selectors = []string{"a=b", "a!=b,c", "!a", "a in (b,c),d notin ()", "a>1", "metadata.name=x,spec.nodeName!=y", `a=\,b`, "((", "a==b=c"}
 
-// decodeAll must not panic, whatever the body is.
-func decodeAll(t *testing.T, body string) {
+// decodeAll must not panic, whatever the body is. It tells whether anything accepted it.
+func decodeAll(t *testing.T, body string) (accepted bool) {
 	for _, media := range []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"} {
 		for _, validation := range []string{"Strict", "Warn", "Ignore"} {
 			obj := &corev1.Pod{}
 			err := podRequest(http.MethodPost, "", media, body).decode(obj, api.Pods.GroupVersionKind, validation)
+			accepted = accepted || err == nil
 			if err == nil && media == "application/json" {
 				call(api.Pods.PrepareCreate, obj)
 				call(api.Pods.Default, obj)
@@ -62,9 +65,10 @@ func decodeAll(t *testing.T, body string) {
 		}
 		_ = decodeDeleteOptions([]byte(body), media, &metav1.DeleteOptions{})
 	}
+	return accepted
 }
 
-func patchAll(t *testing.T, body string) {
+func patchAll(t *testing.T, body string) (accepted bool) {
 	for _, kind := range []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType} {
 		r := podRequest(http.MethodPatch, "", string(kind), body)
 		p, err := r.newPatch(kind, []byte(body), "Strict")
@@ -83,6 +87,7 @@ func patchAll(t *testing.T, body string) {
 			} else {
 				obj, err = p.merged(pod)
 			}
+			accepted = accepted || err == nil
 			if err == nil && obj == nil {
 				t.Errorf("%s: neither object nor error", kind)
 			}
@@ -95,9 +100,10 @@ func patchAll(t *testing.T, body string) {
 	if _, err := r.decodeApplied([]byte(body)); err != nil && statusOf(err).Code >= 500 {
 		t.Errorf("apply: %v", err)
 	}
+	return accepted
 }
 
-func selectAll(t *testing.T, text string) {
+func selectAll(t *testing.T, text string) (accepted bool) {
 	r := podRequest(http.MethodGet, "", "", "")
 	for _, o := range []*metav1.ListOptions{{LabelSelector: text}, {FieldSelector: text}} {
 		keep, err := r.res.keep(o, "")
@@ -105,6 +111,7 @@ func selectAll(t *testing.T, text string) {
 			t.Errorf("%q: %v", text, err)
 		}
 		if keep != nil {
+			accepted = true
 			keep(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{"a": "2"}}})
 		}
 	}
@@ -114,29 +121,32 @@ func selectAll(t *testing.T, text string) {
 	_, _ = listOptions(req.URL, true)
 	req.Header.Set("Accept", text)
 	_, _ = negotiate(req, formsOne)
+	return accepted
 }
 
 func FuzzDecode(f *testing.F)    { fuzz(f, bodies, decodeAll) }
 func FuzzPatch(f *testing.F)     { fuzz(f, bodies, patchAll) }
 func FuzzSelectors(f *testing.F) { fuzz(f, selectors, selectAll) }
 
-func fuzz(f *testing.F, seeds []string, try func(*testing.T, string)) {
+func fuzz(f *testing.F, seeds []string, try func(*testing.T, string) bool) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
-	f.Fuzz(try)
+	f.Fuzz(func(t *testing.T, s string) { try(t, s) })
 }
 
 // TestRandomInput is the fuzz tests in an ordinary run: damaged seeds, for a bounded time.
+// It counts: input of which all is refused at the door, or none is damaged, shows nothing.
 func TestRandomInput(t *testing.T) {
 	for name, c := range map[string]struct {
 		seeds []string
-		try   func(*testing.T, string)
+		try   func(*testing.T, string) bool
 	}{"decode": {bodies, decodeAll}, "patch": {bodies, patchAll}, "selectors": {selectors, selectAll}} {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
 			random := rand.New(rand.NewPCG(seed, 0))
 			var input string
+			count := map[bool]int{}
 			defer func() {
 				if t.Failed() {
 					t.Logf("seed %d, input %q", seed, input)
@@ -150,9 +160,13 @@ func TestRandomInput(t *testing.T) {
 							t.Errorf("panic: %v", p)
 						}
 					}()
-					c.try(t, input)
+					count[c.try(t, input)]++
 				}()
 			}
+			if count[true] < 10 || count[false] < 10 {
+				t.Errorf("of the inputs %d were accepted and %d refused", count[true], count[false])
+			}
+			t.Logf("%d accepted, %d refused", count[true], count[false])
 		})
 	}
 }
