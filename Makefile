@@ -6,7 +6,9 @@ export PATH := $(CURDIR)/bin:$(PATH)
 GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# kubectl tells its own version by these; it is that of the k8s.io modules in go.mod.
+KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
+LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 
 .PHONY: help build setup images demo test lint unit features bench clean
 
