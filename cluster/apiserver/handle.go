@@ -157,6 +157,9 @@ func (s *Server) authorize(r *request, verb string) error {
 
 // serveResource hands a request to its verb.
 func (r *request) serveResource() error {
+	if r.asksForCustomResources() {
+		return r.noCustomResources()
+	}
 	if r.res == nil {
 		return errNoSuchPath()
 	}
