@@ -28,14 +28,20 @@ func withAddresses(t *testing.T) apitest.Option {
 			t.Fatal(err)
 		}
 		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: grants, Log: log, Services: admission.ServicesConfig{
-			CIDR: netip.MustParsePrefix("10.9.0.0/28"), NodePorts: admission.PortRange{First: 30000, Last: 30001}}})
+			CIDR: netip.MustParsePrefix("10.9.0.0/28"), NodePorts: admission.PortRange{First: 30000, Last: 30001},
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- chain.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-done })
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("stopping admission: %v", err)
+			}
+		})
 		c.Admission = chain
 	}
 }
@@ -48,7 +54,8 @@ func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 	services := clientset(t, cfg).CoreV1().Services("default")
 	service := func(name string, finalizers ...string) *corev1.Service {
 		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: finalizers}, Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeNodePort, ClusterIP: "10.9.0.5", Ports: []corev1.ServicePort{{Port: 80, NodePort: 30000}}}}
+			Type: corev1.ServiceTypeNodePort, ClusterIP: "10.9.0.5", Ports: []corev1.ServicePort{{Port: 80, NodePort: 30000}},
+		}}
 	}
 	for name, release := range map[string]func(*corev1.Service) error{
 		"update": func(s *corev1.Service) error {
@@ -63,8 +70,7 @@ func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := services.Create(ctx, service("a", "a.io/b"), metav1.CreateOptions{})
-			if err != nil {
+			if _, err := services.Create(ctx, service("a", "a.io/b"), metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if err := services.Delete(ctx, "a", metav1.DeleteOptions{}); err != nil {
@@ -73,7 +79,8 @@ func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 			if _, err := services.Create(ctx, service("b"), metav1.CreateOptions{}); err == nil {
 				t.Fatal("the address was free while its service was still there")
 			}
-			if s, err = services.Get(ctx, "a", metav1.GetOptions{}); err != nil {
+			s, err := services.Get(ctx, "a", metav1.GetOptions{})
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := release(s); err != nil {
