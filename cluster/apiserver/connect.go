@@ -37,7 +37,7 @@ func newTransports(kubelet *tls.Config) (kubelets, others *http.Transport) {
 	}
 	kubelet = kubelet.Clone()
 	kubelet.NextProtos = []string{"http/1.1"}
-	return make(kubelet), make(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // see above
+	return make(kubelet), make(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) // see above
 }
 
 // pod is the pod of the path.

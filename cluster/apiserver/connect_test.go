@@ -64,7 +64,7 @@ func TestStreamsOfAPod(t *testing.T) {
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(fakeKubelet))
 	defer kubelet.Close()
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
-		c.KubeletTLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a test's own server
+		c.KubeletTLS = &tls.Config{InsecureSkipVerify: true} // a test's own server
 	})
 	ctx := within(t)
 	cs := clientset(t, cfg)

@@ -258,8 +258,8 @@ func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []
 		foreground = foreground || f == metav1.FinalizerDeleteDependents
 	}
 	switch {
-	case o.OrphanDependents != nil: //nolint:staticcheck // old clients send it
-		orphan, foreground = *o.OrphanDependents, false //nolint:staticcheck // as above
+	case o.OrphanDependents != nil: // old clients send it
+		orphan, foreground = *o.OrphanDependents, false
 	case o.PropagationPolicy != nil:
 		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
 		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground

@@ -120,9 +120,9 @@ func (r *request) serviceTarget(scheme, name, port string) (*url.URL, error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
-	var endpoints *corev1.Endpoints //nolint:staticcheck // old, and all that is needed
+	var endpoints *corev1.Endpoints // old, and all that is needed
 	if item != nil {
-		endpoints, _ = item.Object().(*corev1.Endpoints) //nolint:staticcheck // as above
+		endpoints, _ = item.Object().(*corev1.Endpoints)
 	}
 	host := pickEndpoint(endpoints, portName)
 	if host == "" {
@@ -147,7 +147,7 @@ func servicePort(svc *corev1.Service, port string) (string, error) {
 	return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %q found for service %q", port, svc.Name))
 }
 
-func pickEndpoint(e *corev1.Endpoints, port string) string { //nolint:staticcheck // as above
+func pickEndpoint(e *corev1.Endpoints, port string) string {
 	var hosts []string
 	if e != nil {
 		for _, set := range e.Subsets {
