@@ -82,9 +82,10 @@ func (r *request) serveHealth(name, only string) error {
 			fmt.Fprintf(&lines, "[+]%s excluded: ok\n", c.Name)
 			continue
 		}
-		if err := c.run(r.Context()); err != nil {
+		err := c.run(r.Context())
+		r.s.noteHealth(c.Name, err)
+		if err != nil {
 			failed++
-			r.s.Log.Warn("health check failed", "path", r.Path, "check", c.Name, "err", err)
 			fmt.Fprintf(&lines, "[-]%s failed: reason withheld\n", c.Name)
 			continue
 		}
@@ -98,6 +99,17 @@ func (r *request) serveHealth(name, only string) error {
 		return r.writeBody(http.StatusOK, "text/plain; charset=utf-8", []byte(lines.String()+name+" check passed\n"))
 	}
 	return r.writeBody(http.StatusOK, "text/plain; charset=utf-8", []byte("ok"))
+}
+
+// noteHealth logs what has changed: health is asked for every second.
+func (s *Server) noteHealth(check string, err error) {
+	was, _ := s.failing.Swap(check, err != nil)
+	switch failed, _ := was.(bool); {
+	case err != nil && !failed:
+		s.Log.Warn("health check failed", "check", check, "err", err)
+	case err == nil && failed:
+		s.Log.Info("health check passes again", "check", check)
+	}
 }
 
 // writePaths is the answer to "/".

@@ -125,6 +125,7 @@ type Server struct {
 	reading   chan struct{}
 	mutating  chan struct{}
 	stats     *stats
+	failing   sync.Map     // health checks that fail, by name
 	active    atomic.Int64 // requests under way, of all sorts
 
 	stopOnce sync.Once
