@@ -212,3 +212,20 @@ func TestPanicsAreAnswered(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// BenchmarkStatusPatch is what a kubelet's report costs here, without the store.
+func BenchmarkStatusPatch(b *testing.B) {
+	body := []byte(`{"status":{"phase":"Running","podIP":"10.246.1.2","conditions":[{"type":"Ready","status":"True"},{"type":"PodScheduled","status":"True"}],` +
+		`"containerStatuses":[{"name":"c","ready":true,"image":"i","state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}]}}`)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := podRequest(http.MethodPatch, "", "", "").newPatch(types.StrategicMergePatchType, body, "Warn")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.merged(pod); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

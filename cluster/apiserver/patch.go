@@ -64,6 +64,7 @@ type patcher struct {
 	onJSON   func(doc []byte) ([]byte, error) // JSON and merge patches
 	original []byte
 	patch    map[string]any // strategic merge
+	plain    bool           // it has only fields of the kind, and no directives
 }
 
 func (r *request) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
@@ -101,6 +102,9 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
 			return nil, badRequest("error decoding patch: %v", err)
 		}
+		// Unknown fields can come from the patch alone, and it is smaller than the object.
+		unknown, err := kjson.UnmarshalStrict(body, p.r.res.New())
+		p.plain = err == nil && len(unknown) == 0
 	default:
 		return nil, errMediaType(acceptedPatches)
 	}
@@ -180,7 +184,7 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 		return nil, strategicError(err)
 	}
 	obj := res.New()
-	strict := p.validation != metav1.FieldValidationIgnore
+	strict := p.validation != metav1.FieldValidationIgnore && !p.plain
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(patched, obj, strict)
 	if unknown, ok := runtime.AsStrictDecodingError(err); ok && p.validation != metav1.FieldValidationStrict {
 		for _, e := range unknown.Errors() {
