@@ -250,10 +250,3 @@ func legacyResources(v *versionInfo) *metav1.APIResourceList {
 	}
 	return list
 }
-
-// listCustomKinds says that there are none. kubectl asks when it meets a kind that it
-// does not find, and without an answer complains about that instead of the kind.
-func (r *request) listCustomKinds() error {
-	return r.writeBody(http.StatusOK, "application/json", []byte(
-		`{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{},"items":[]}`))
-}

@@ -161,9 +161,6 @@ func (r *request) serveResource() error {
 		return r.noCustomResources()
 	}
 	if r.res == nil {
-		if r.Group == "apiextensions.k8s.io" && r.Plural == "customresourcedefinitions" && r.Verb == "list" {
-			return r.listCustomKinds()
-		}
 		return errNoSuchPath()
 	}
 	if r.res.Namespaced && r.Namespace == "" && r.Name != "" && r.Verb != "list" && r.Verb != "watch" && r.Verb != "deletecollection" {

@@ -64,16 +64,3 @@ func TestHealthIsLoggedWhenItChanges(t *testing.T) {
 		t.Errorf("%d lines say that it failed twice, %d that it passed again twice", failed, again)
 	}
 }
-
-// TestNoCustomKinds: kubectl asks for the custom kinds to tell one from a mistyped name,
-// and says so only if there is an answer.
-func TestNoCustomKinds(t *testing.T) {
-	r := newRaw(t, apitest.Start(t))
-	const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-	if resp, body := r.do("GET", path, "", ""); resp.StatusCode != 200 || !strings.Contains(body, `"kind":"CustomResourceDefinitionList"`) || !strings.Contains(body, `"items":[]`) {
-		t.Errorf("%d %s", resp.StatusCode, body)
-	}
-	if resp, body := r.do("POST", path, asJSON, "{}"); resp.StatusCode != 404 {
-		t.Errorf("create: %d %s", resp.StatusCode, body)
-	}
-}
