@@ -2,7 +2,7 @@
 //
 // Each has a folder of its own and knows only client-go: it reads shared informers
 // and writes through a typed client. This package lists them, runs them together,
-// says how each is, and, when asked, only while it holds the leader's Lease.
+// and says how each is. Leader lets only one of several processes run them.
 package controller
 
 import (
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,9 +44,6 @@ type Config struct {
 	ClusterCIDR    string
 	NodeMask       int
 	TerminatedPods int // ended pods that are kept, 0 is podgc.Keep
-
-	// Leader, if set, makes Run wait for the Lease and stop with an error when it is lost.
-	Leader *Leader
 }
 
 // controller is what each of them offers.
@@ -60,8 +56,7 @@ type controller interface {
 // Controllers is made with New.
 type Controllers struct {
 	Config
-	all     []controller
-	leading atomic.Bool
+	all []controller
 }
 
 // New makes all controllers; nothing runs before Run.
@@ -123,18 +118,9 @@ var list = []func(Config) (controller, error){
 
 func (c Config) log(name string) *slog.Logger { return c.Log.With("controller", name) }
 
-// Run runs all controllers until ctx ends, or, with a Leader, until the Lease is
-// lost: the caller should then end its process, as others lead now.
+// Run runs all controllers until ctx ends. Where several processes may run them, it
+// is work for Leader.Run.
 func (m *Controllers) Run(ctx context.Context) error {
-	if m.Leader != nil {
-		return m.Leader.Run(ctx, m.Client, m.work)
-	}
-	return m.work(ctx)
-}
-
-func (m *Controllers) work(ctx context.Context) error {
-	m.leading.Store(true)
-	defer m.leading.Store(false)
 	m.Informers.Start(ctx.Done())
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range m.all {
@@ -148,7 +134,7 @@ func (m *Controllers) work(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Healthy says which controllers do not work, or nil. One that waits for the Lease is healthy.
+// Healthy says which controllers do not work, or nil.
 func (m *Controllers) Healthy() error {
 	var errs []error
 	for _, s := range m.Status() {
@@ -165,13 +151,9 @@ type Status struct {
 
 // Status gives the state of each controller, in the order of the list.
 func (m *Controllers) Status() []Status {
-	waits := m.Leader != nil && !m.leading.Load()
 	out := make([]Status, len(m.all))
 	for i, c := range m.all {
-		out[i].Name = c.Name()
-		if !waits {
-			out[i].Err = c.Healthy()
-		}
+		out[i] = Status{Name: c.Name(), Err: c.Healthy()}
 	}
 	return out
 }

@@ -27,7 +27,10 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// Run waits for the Lease, runs work while it is held, and gives an error when it
+// ErrLost says that another process may lead by now.
+var ErrLost = errors.New("lost the lease")
+
+// Run waits for the Lease, runs work while it is held, and gives ErrLost when it
 // is lost before ctx ends. The Lease is released at the end.
 func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func(context.Context) error) error {
 	host, err := os.Hostname()
@@ -72,7 +75,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	default:
 	}
 	if lost {
-		return errors.Join(fmt.Errorf("lost the lease %s/%s", ns, l.Name), err)
+		return errors.Join(fmt.Errorf("%w %s/%s", ErrLost, ns, l.Name), err)
 	}
 	return err
 }

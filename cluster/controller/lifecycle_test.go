@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -163,20 +164,31 @@ func TestPodsOfAMissingNodeGo(t *testing.T) {
 }
 
 func TestLeaderElection(t *testing.T) {
-	c := startCluster(t, func(cfg *controller.Config) {
-		cfg.Leader = &controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
-	})
-	c.eventually("works as leader", func() string {
-		l, err := c.CoordinationV1().Leases("default").Get(t.Context(), "kube-controller-manager", metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
+	c := startCluster(t)
+	leader := controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- leader.Run(ctx, c, func(ctx context.Context) error { <-ctx.Done(); return nil })
+	}()
+	holder := func() string {
+		l, err := c.CoordinationV1().Leases("default").Get(t.Context(), leader.Name, metav1.GetOptions{})
+		if err != nil || l.Spec.HolderIdentity == nil {
+			return ""
 		}
-		if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
+		return *l.Spec.HolderIdentity
+	}
+	c.eventually("holds the lease", func() string {
+		if holder() == "" {
 			return "no holder"
-		}
-		if _, err := c.CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{}); err != nil {
-			return err.Error()
 		}
 		return ""
 	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("a leader that was asked to end: %v", err)
+	}
+	if h := holder(); h != "" {
+		t.Errorf("%s still holds the lease after its end", h)
+	}
 }

@@ -1,63 +1,50 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
-	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
-	"wheelhouse/cluster/store"
 )
-
-// components are the parts of the control plane that run in the server's process;
-// componentstatuses asks them how they are.
-type components struct {
-	scheduler, controllers atomic.Pointer[func() error]
-}
-
-func (p *components) statuses(s *store.Store) []apiserver.Component {
-	ask := func(part *atomic.Pointer[func() error]) func(context.Context) (string, error) {
-		return func(context.Context) (string, error) {
-			healthy := part.Load()
-			if healthy == nil {
-				return "", errors.New("does not run in this server; if it runs alone, its Lease in kube-system tells")
-			}
-			return "ok", (*healthy)()
-		}
-	}
-	etcd := func(ctx context.Context) (string, error) { return `{"health": "true"}`, s.WaitReady(ctx) }
-	return []apiserver.Component{
-		{Name: "scheduler", Probe: ask(&p.scheduler)},
-		{Name: "controller-manager", Probe: ask(&p.controllers)},
-		{Name: "etcd-0", Probe: etcd},
-	}
-}
 
 // runComponents runs controllers, scheduler and DNS over the in-memory transport. They
 // share one informer factory: each object is kept once. With an external etcd there may
-// be other servers, so that a Lease decides who acts.
+// be other servers, so that a Lease decides who acts; a server that lost it stands for
+// it again, as its API is as good as ever.
 func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
 	if err := cp.bootstrap.WaitReady(ctx); err != nil {
 		return ended(ctx, "bootstrap", err)
 	}
+	for {
+		err := o.runTerm(ctx, cp, log)
+		if !errors.Is(err, controller.ErrLost) {
+			return err
+		}
+		log.Warn("the components start anew", "err", err)
+	}
+}
+
+// runTerm runs the components until ctx ends or a Lease is lost.
+func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
 	handler := cp.server.Handler()
 	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
 	if err != nil {
@@ -67,13 +54,16 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 	as := func(user string) *rest.Config {
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}
-	elect := len(o.etcdServers) > 0
+	controllers, scheduler := term{health: &cp.parts.controllers}, term{health: &cp.parts.scheduler}
+	if len(o.etcdServers) > 0 {
+		controllers.lease, scheduler.lease = controllersLease, schedulerLease("")
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllers.config(cp.keys.CertPEM(), &o.networkFlags), &cp.parts.controllers, elect, log)
+		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllers.config(cp.keys.CertPEM(), &o.networkFlags), controllers, log)
 	})
 	all.Go(func() error {
-		return runScheduler(ctx, as(pki.Scheduler), factory, "", &cp.parts.scheduler, elect, log)
+		return runScheduler(ctx, as(pki.Scheduler), factory, "", scheduler, log)
 	})
 	if o.dnsPort != 0 {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
@@ -96,7 +86,7 @@ func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Co
 	return controller.Config{RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter}
 }
 
-func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
+func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, t term, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return err
@@ -108,37 +98,27 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 	defer flush(recorder)
 	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder
 	cfg.Log = log.With("component", "controller-manager")
-	if elect {
-		cfg.Leader = &controller.Leader{Name: "kube-controller-manager"}
-	}
 	controllers, err := controller.New(cfg)
 	if err != nil {
 		return err
 	}
-	publish(health, controllers.Healthy)
 	factory.Start(ctx.Done())
-	return ended(ctx, "controllers", controllers.Run(ctx))
+	return ended(ctx, "controllers", t.run(ctx, cs, controllers))
 }
 
-func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, health *atomic.Pointer[func() error], elect bool, log *slog.Logger) error {
+func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, t term, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return err
 	}
-	recorder := client.Recorder(cs, "default-scheduler")
+	recorder := client.Recorder(cs, cmp.Or(name, corev1.DefaultSchedulerName))
 	defer flush(recorder)
 	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: recorder, Name: name, Log: log.With("component", "scheduler")})
 	if err != nil {
 		return err
 	}
-	publish(health, s.Healthy)
 	factory.Start(ctx.Done())
-	run := s.Run
-	if elect {
-		leader := controller.Leader{Name: "kube-scheduler"}
-		run = func(ctx context.Context) error { return leader.Run(ctx, cs, s.Run) }
-	}
-	return ended(ctx, "scheduler", run(ctx))
+	return ended(ctx, "scheduler", t.run(ctx, cs, s))
 }
 
 func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at netip.AddrPort, domain string, log *slog.Logger) error {
@@ -155,12 +135,6 @@ func flush(r *client.EventRecorder) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = r.Flush(ctx) // what the server no longer takes is lost with the process
-}
-
-func publish(health *atomic.Pointer[func() error], f func() error) {
-	if health != nil {
-		health.Store(&f)
-	}
 }
 
 // alone wires one component to a kubeconfig instead of the server's own process.
@@ -190,8 +164,7 @@ func alone(use, short string, run func(context.Context, *rest.Config, informers.
 func schedulerCommand() *cobra.Command {
 	var name string
 	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
-		// Schedulers of different names work side by side; only equals elect a leader.
-		return runScheduler(ctx, rc, f, name, nil, name == "", log)
+		return runScheduler(ctx, rc, f, name, term{lease: schedulerLease(name)}, log)
 	})
 	c.Flags().StringVar(&name, "scheduler-name", "", "schedule the pods that name this scheduler (default: default-scheduler)")
 	return c
@@ -201,7 +174,7 @@ func controllerManagerCommand() *cobra.Command {
 	var network networkFlags
 	var flags controllerFlags
 	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
-		return runControllers(ctx, rc, f, flags.config(rc.CAData, &network), nil, true, log)
+		return runControllers(ctx, rc, f, flags.config(rc.CAData, &network), term{lease: controllersLease}, log)
 	})
 	network.register(c.Flags())
 	flags.register(c.Flags())

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"wheelhouse/cluster/apiserver/admission"
 )
@@ -21,11 +24,26 @@ type (
 	addrFlag   struct{ netip.Addr }
 )
 
-func (p *prefixFlag) Set(s string) (err error) { p.Prefix, err = netip.ParsePrefix(s); return err }
-func (p *prefixFlag) Type() string             { return "CIDR" }
+func (p *prefixFlag) Set(s string) error {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return errors.New("want a range of addresses such as 10.246.0.0/16")
+	}
+	p.Prefix = prefix
+	return nil
+}
 
-func (a *addrFlag) Set(s string) (err error) { a.Addr, err = netip.ParseAddr(s); return err }
-func (a *addrFlag) Type() string             { return "IP" }
+func (a *addrFlag) Set(s string) error {
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return errors.New("want an address such as 10.245.1.2")
+	}
+	a.Addr = addr
+	return nil
+}
+
+func (p *prefixFlag) Type() string { return "CIDR" }
+func (a *addrFlag) Type() string   { return "IP" }
 
 func (a *addrFlag) String() string {
 	if !a.IsValid() {
@@ -71,6 +89,9 @@ func parseNodes(list []string) (map[string]netip.Addr, error) {
 		if !ok || err != nil || name == "" {
 			return nil, fmt.Errorf("--node %q: want NAME=IP, such as minion-1=10.245.1.3", item)
 		}
+		if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
+			return nil, fmt.Errorf("--node %q: %q cannot name a node: %s", item, name, wrong[0])
+		}
 		nodes[name] = addr
 	}
 	return nodes, nil
@@ -80,7 +101,32 @@ func parseNodes(list []string) (map[string]netip.Addr, error) {
 func parsePortRange(s string) (admission.PortRange, error) {
 	var r admission.PortRange
 	if _, err := fmt.Sscanf(s, "%d-%d", &r.First, &r.Last); err != nil || r.First < 1 || r.Last > 65535 || r.First > r.Last {
-		return r, fmt.Errorf("port range %q: want FIRST-LAST, such as 30000-32767", s)
+		return r, fmt.Errorf("--service-node-port-range %q: want FIRST-LAST, such as 30000-32767", s)
 	}
 	return r, nil
+}
+
+// check refuses what would only be noticed later, or never.
+func (o *serverOptions) check() error {
+	if _, err := parseNodes(o.nodes); err != nil {
+		return err
+	}
+	if _, err := parsePortRange(o.nodePorts); err != nil {
+		return err
+	}
+	if o.dnsPort < 0 || o.dnsPort > 65535 {
+		return fmt.Errorf("--dns-port %d: want a port below 65536, or 0 for no DNS", o.dnsPort)
+	}
+	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
+		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
+	}
+	for _, server := range o.etcdServers {
+		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return fmt.Errorf("--etcd-servers %q: want URLs such as https://10.245.1.2:2379", server)
+		}
+	}
+	if tls := o.etcdTLS; len(o.etcdServers) == 0 && (tls.TrustedCAFile != "" || tls.CertFile != "" || tls.KeyFile != "") {
+		return errors.New("--etcd-cafile, --etcd-certfile and --etcd-keyfile are for an etcd that --etcd-servers names")
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,12 +35,18 @@ func main() {
 
 func root() *cobra.Command {
 	c := &cobra.Command{
-		Use:           "wheelhouse",
-		Version:       version,
-		Short:         "A small orchestrator that speaks the Kubernetes API, and the workshop that teaches it",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:                        "wheelhouse",
+		Version:                    version,
+		Short:                      "A small orchestrator that speaks the Kubernetes API, and the workshop that teaches it",
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       knownCommand,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` lists the flags", err, c.CommandPath())
+	})
 	c.AddGroup(&cobra.Group{ID: "cluster", Title: "A cluster on this machine:"},
 		&cobra.Group{ID: "learn", Title: "The workshop:"},
 		&cobra.Group{ID: "parts", Title: "The parts, for several machines or to look at one alone:"})
@@ -53,6 +60,17 @@ func root() *cobra.Command {
 	add("learn", runner.Command(runner.WithKubeconfig(kubeconfig)))
 	add("parts", serverCommand(), nodeCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
 	return c
+}
+
+// knownCommand refuses what is left when no command was found.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("there is no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("there is no command %q; `%s --help` lists them", args[0], c.CommandPath())
 }
 
 // exitError carries the exit status of a program that ran on behalf of ours.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -54,7 +55,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	o.address.Addr = netip.MustParseAddr("127.0.0.1")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/server", "keys, kubeconfigs and etcd's data")
 	f.Var(&o.address, "address", "the address to listen on and to be known by")
-	f.IntVar(&o.port, "port", 6443, "the port of the API")
+	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 takes a free one")
 	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
 	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
 	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
@@ -108,9 +109,12 @@ type controlPlane struct {
 // run brings up etcd, the store and the API server, then, over the in-memory
 // transport, what more is given. It returns when ctx ends or one of them fails.
 func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(context.Context, *controlPlane, *slog.Logger) error) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
 	if err != nil {
-		return err
+		return fmt.Errorf("the folder %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
 	}
 	// A port that is taken is found out before anything is started.
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.address.String(), strconv.Itoa(o.port)))
@@ -118,6 +122,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return fmt.Errorf("listening for the API (choose another with --address and --port): %w", err)
 	}
 	defer listener.Close()
+	o.port = listener.Addr().(*net.TCPAddr).Port
 	etcd, stop, err := o.etcd(ctx, log)
 	if err != nil {
 		return err
@@ -157,14 +162,19 @@ func ended(ctx context.Context, part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
+// etcdPatience is how long a start waits for an external etcd to answer.
+const etcdPatience = 10 * time.Second
+
 func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.Client, func(), error) {
 	log = log.With("component", "etcd")
 	if len(o.etcdServers) == 0 {
 		return store.StartEmbedded(ctx, store.EmbedConfig{Dir: filepath.Join(o.stateDir, "etcd"), Log: log})
 	}
-	c, err := store.Connect(ctx, o.etcdServers, o.etcdTLS, log)
+	first, cancel := context.WithTimeout(ctx, etcdPatience)
+	defer cancel()
+	c, err := store.Connect(first, o.etcdServers, o.etcdTLS, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (is it running? --etcd-servers and the --etcd-*file flags say where it is)", err)
 	}
 	return c, func() { _ = c.Close() }, nil
 }

@@ -1,0 +1,47 @@
+package main_test
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Each part of the control plane runs as a process of its own; a scheduler that is
+// killed is followed by the next one.
+func TestPartsAlone(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "apiserver", t.TempDir())
+	says := func(name string, want corev1.ConditionStatus, message string) {
+		t.Helper()
+		eventually(t, 25*time.Second, "componentstatuses", func() error { return componentSays(t, s, name, want, message) })
+	}
+	says("etcd-0", corev1.ConditionTrue, "health")
+	says("scheduler", corev1.ConditionFalse, "nobody has taken the lease kube-system/kube-scheduler")
+	says("controller-manager", corev1.ConditionFalse, "nobody has taken the lease kube-system/kube-controller-manager")
+
+	start(t, "controller-manager", "--kubeconfig", s.kubeconfig, "--node-monitor-grace-period", "10m")
+	says("controller-manager", corev1.ConditionTrue, "ok")
+	addNode(t, s, "n1")
+	addPod(t, s, pod("early", ""))
+	always(t, time.Second, "a pod without a scheduler", func() error { return pending(t, s, "early") })
+
+	first := start(t, "scheduler", "--kubeconfig", s.kubeconfig)
+	addPod(t, s, pod("others", "other"))
+	eventually(t, 10*time.Second, "the scheduler binds", func() error { return bound(t, s, "early") })
+	says("scheduler", corev1.ConditionTrue, "ok")
+	always(t, time.Second, "a pod for another scheduler", func() error { return pending(t, s, "others") })
+
+	first.kill()
+	other := start(t, "scheduler", "--kubeconfig", s.kubeconfig, "--scheduler-name", "other")
+	addPod(t, s, pod("late", ""))
+	eventually(t, 10*time.Second, "the other scheduler binds", func() error { return bound(t, s, "others") })
+	always(t, time.Second, "a pod for the killed scheduler", func() error { return pending(t, s, "late") })
+	other.kill()
+
+	start(t, "scheduler", "--kubeconfig", s.kubeconfig)
+	// The lease of the killed one has to run out first.
+	says("scheduler", corev1.ConditionFalse, "has not renewed the lease kube-system/kube-scheduler for")
+	eventually(t, 22*time.Second, "the next scheduler binds", func() error { return bound(t, s, "late") })
+	says("scheduler", corev1.ConditionTrue, "ok")
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/store"
+)
+
+const controllersLease = "kube-controller-manager"
+
+// schedulerLease is where the schedulers of one name elect their leader; those of
+// different names work side by side.
+func schedulerLease(name string) string {
+	if name == "" || name == corev1.DefaultSchedulerName {
+		return "kube-scheduler"
+	}
+	return "kube-scheduler-" + name
+}
+
+// health is how a component says how it is, while it works in this process.
+type health = atomic.Pointer[func() error]
+
+// components are the parts of the control plane that may run in the server's process.
+type components struct{ scheduler, controllers health }
+
+// statuses answer componentstatuses: a component that works here is asked, of one that
+// works elsewhere the Lease tells.
+func (p *components) statuses(s *store.Store) []apiserver.Component {
+	ask := func(part *health, lease string) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			if healthy := part.Load(); healthy != nil {
+				return "ok", (*healthy)()
+			}
+			return "ok", leaseHeld(ctx, s, lease)
+		}
+	}
+	etcd := func(ctx context.Context) (string, error) { return `{"health": "true"}`, s.WaitReady(ctx) }
+	return []apiserver.Component{
+		{Name: "scheduler", Probe: ask(&p.scheduler, schedulerLease(""))},
+		{Name: "controller-manager", Probe: ask(&p.controllers, controllersLease)},
+		{Name: "etcd-0", Probe: etcd},
+	}
+}
+
+// leaseHeld is nil if somebody renewed the lease within its duration.
+func leaseHeld(ctx context.Context, s *store.Store, name string) error {
+	item, err := s.Of(api.Lookup(coordinationv1.GroupName, "v1", "leases")).Get(ctx, metav1.NamespaceSystem, name, "0")
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("does not run: nobody has taken the lease %s/%s yet", metav1.NamespaceSystem, name)
+	}
+	if err != nil {
+		return err
+	}
+	lease := item.Object().(*coordinationv1.Lease).Spec
+	if lease.HolderIdentity == nil || *lease.HolderIdentity == "" || lease.RenewTime == nil || lease.LeaseDurationSeconds == nil {
+		return fmt.Errorf("does not run: nobody holds the lease %s/%s", metav1.NamespaceSystem, name)
+	}
+	silent := time.Since(lease.RenewTime.Time)
+	if silent > time.Duration(*lease.LeaseDurationSeconds)*time.Second {
+		return fmt.Errorf("%s has not renewed the lease %s/%s for %s", *lease.HolderIdentity, metav1.NamespaceSystem, name, silent.Round(time.Second))
+	}
+	return nil
+}
+
+// component is what scheduler and controllers have in common.
+type component interface {
+	Run(ctx context.Context) error
+	Healthy() error
+}
+
+// term is the time that a component works in this process: all of it, or, with a lease,
+// while it is held. health, if not nil, tells meanwhile how the component is.
+type term struct {
+	lease  string
+	health *health
+}
+
+func (t term) run(ctx context.Context, cs kubernetes.Interface, c component) error {
+	work := func(ctx context.Context) error {
+		if t.health != nil {
+			healthy := c.Healthy
+			t.health.Store(&healthy)
+			defer t.health.Store(nil)
+		}
+		return c.Run(ctx)
+	}
+	if t.lease == "" {
+		return work(ctx)
+	}
+	leader := controller.Leader{Name: t.lease}
+	return leader.Run(ctx, cs, work)
+}
