@@ -27,6 +27,8 @@ const (
 	leaseRenew     = 10 * time.Second
 	leaseSeconds   = 40
 	statusCheck    = 2 * time.Second // a change is reported so soon
+	settleCheck    = 50 * time.Millisecond
+	settleTime     = 3 * time.Second // a kubelet that starts says nothing worse than before for so long
 	statusPeriod   = 5 * time.Minute // and without a change so often
 	imagesInNode   = 50
 	leaseTimeout   = 5 * time.Second
@@ -35,6 +37,7 @@ const (
 
 // keepNode registers the node, renews its Lease and reports its status.
 func (k *Kubelet) keepNode(ctx context.Context) {
+	began := time.Now()
 	var renewed, reported time.Time
 	var last v1.NodeStatus
 	timer := time.NewTimer(0)
@@ -47,6 +50,12 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 		}
 		timer.Reset(statusCheck)
 		status := k.nodeStatus(ctx)
+		// Not to be ready yet is no news: a restarted kubelet would only send traffic
+		// away from pods that never stopped.
+		if reported.IsZero() && !ready(&status) && time.Since(began) < settleTime {
+			timer.Reset(settleCheck)
+			continue
+		}
 		if time.Since(reported) >= statusPeriod || !sameStatus(&last, &status) {
 			if err := k.reportNode(ctx, &status); err != nil {
 				k.log.Warn("report the node's status", "error", err)

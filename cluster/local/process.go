@@ -1,9 +1,11 @@
 package local
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -34,6 +36,7 @@ type daemon struct {
 	Address string
 	Args    []string
 	ns      string
+	program string // as stamp tells it
 }
 
 // running is what the file run/<id>.json tells of a started process. A pid alone is
@@ -59,24 +62,20 @@ func pidFile(dir string, d daemon) string { return filepath.Join(dir, "run", d.f
 // same arguments in the present namespace. The channel is closed when a process
 // that was started here ends.
 func ensure(cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
-	program, err := stamp(cfg.Binary)
-	if err != nil {
-		return r, nil, err
-	}
 	if r, err := readRunning(pidFile(cfg.dir(), d)); err == nil && r.state() != stateDead {
-		if r.Program == program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
+		if r.Program == d.program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
 			return r, nil, nil
 		}
 		if err := stop([]running{r}); err != nil {
 			return r, nil, err
 		}
 	}
-	return launch(cfg, d, program)
+	return launch(cfg, d)
 }
 
 // launch starts the program detached from our terminal and session, inside the
 // namespace, with its output going to its log.
-func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{}, err error) {
+func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	for _, sub := range []string{"run", "log"} {
 		if err := os.MkdirAll(filepath.Join(cfg.dir(), sub), 0o755); err != nil {
 			return r, nil, err
@@ -114,7 +113,7 @@ func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{},
 		_ = cmd.Wait() // how it ended is in its log
 		close(ended)
 	}()
-	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: program, Log: logPath, Boot: bootID()}
+	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: d.program, Log: logPath, Boot: bootID()}
 	if _, r.Start, err = procStat(r.PID); err == nil {
 		err = writeJSON(pidFile(cfg.dir(), d), r)
 	}
@@ -125,12 +124,19 @@ func launch(cfg Config, d daemon, program string) (r running, _ <-chan struct{},
 	return r, ended, nil
 }
 
+// stamp tells one program from another: by its content, as building the same again is
+// no reason to restart a cluster.
 func stamp(path string) (string, error) {
-	st, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("the program to start: %w", err)
 	}
-	return fmt.Sprintf("%s %d %d", path, st.Size(), st.ModTime().UnixNano()), nil
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("reading the program to start: %w", err)
+	}
+	return fmt.Sprintf("%s %x", path, sum.Sum(nil)), nil
 }
 
 func readRunning(path string) (r running, err error) {

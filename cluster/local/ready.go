@@ -49,6 +49,7 @@ type finalError struct{ error }
 type watched struct {
 	running
 	ended <-chan struct{} // nil if it was running before
+	since time.Time       // when it was started, if it was not running before
 }
 
 func (w watched) check() error {
@@ -66,7 +67,7 @@ func (w watched) check() error {
 
 // waitServer waits until the API server is ready. Its kubeconfigs are there by then.
 func waitServer(ctx context.Context, cfg Config, p running, ended <-chan struct{}) error {
-	w := watched{p, ended}
+	w := watched{running: p, ended: ended}
 	err := poll(ctx, func() error {
 		if err := w.check(); err != nil {
 			return err
@@ -131,7 +132,7 @@ func waitNodes(ctx context.Context, cfg Config, watch []watched) (names []string
 			if err := w.check(); err != nil {
 				return err
 			}
-			if err := nodeReady(list.Items, w.Node); err != nil {
+			if err := w.nodeReady(list.Items); err != nil {
 				return fmt.Errorf("%w (log: %s)", err, w.Log)
 			}
 		}
@@ -139,12 +140,19 @@ func waitNodes(ctx context.Context, cfg Config, watch []watched) (names []string
 	})
 }
 
-func nodeReady(nodes []v1.Node, name string) error {
+// nodeReady is nil if the process has said that its node is Ready: of one that was just
+// started, what its predecessor said does not count.
+func (w watched) nodeReady(nodes []v1.Node) error {
+	name := w.Node
 	for _, n := range nodes {
 		if n.Name != name {
 			continue
 		}
 		for _, c := range n.Status.Conditions {
+			// The API's times are whole seconds.
+			if w.ended != nil && c.Type == v1.NodeReady && c.LastHeartbeatTime.Time.Before(w.since.Truncate(time.Second)) {
+				return fmt.Errorf("node %s has not reported since it was started", name)
+			}
 			if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue {
 				return nil
 			} else if c.Type == v1.NodeReady {

@@ -97,7 +97,11 @@ func stubServer(arg func(string) string, nodes []string) error {
 		found, _ := filepath.Glob(filepath.Join(arg("state-dir"), "nodes", "*", "ready"))
 		for _, path := range found {
 			n := v1.Node{ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(filepath.Dir(path))}}
-			n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
+			st, err := os.Stat(path)
+			if err != nil {
+				continue
+			}
+			n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, LastHeartbeatTime: metav1.NewTime(st.ModTime())}}
 			nodes.Items = append(nodes.Items, n)
 		}
 		w.Header().Set("Content-Type", "application/json")

@@ -30,7 +30,11 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer unlock()
-	u := &up{cfg: cfg, out: out}
+	program, err := stamp(cfg.Binary)
+	if err != nil {
+		return err
+	}
+	u := &up{cfg: cfg, out: out, program: program}
 	began := time.Now()
 	if err := u.run(ctx); err != nil {
 		return err
@@ -44,6 +48,8 @@ type up struct {
 	out    io.Writer
 	rec    record
 	before int // minions there were
+
+	program string // the stamp of cfg.Binary
 }
 
 func (u *up) run(ctx context.Context) error {
@@ -116,8 +122,9 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 	watch := make([]watched, len(u.rec.nodes()))
 	for i, n := range u.rec.nodes() {
 		starts.Go(func() error {
+			began := time.Now()
 			p, ended, err := ensure(u.cfg, u.nodeDaemon(n))
-			watch[i] = watched{p, ended}
+			watch[i] = watched{running: p, ended: ended, since: began}
 			return err
 		})
 	}
@@ -151,7 +158,7 @@ func (u *up) serverDaemon() daemon {
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}
-	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master)}
+	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master), program: u.program}
 }
 
 func (u *up) nodeDaemon(n Node) daemon {
@@ -164,7 +171,7 @@ func (u *up) nodeDaemon(n Node) daemon {
 	if n.Master {
 		args = append(args, "--unschedulable")
 	}
-	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n)}
+	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program}
 }
 
 // dropSurplus removes the nodes that this Up has no place for.
