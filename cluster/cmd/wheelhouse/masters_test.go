@@ -253,3 +253,30 @@ func running(t *testing.T, s *server, rc string, want int) error {
 	}
 	return nil
 }
+
+// A server that lost its Lease, as after a long pause, serves on and works again when
+// the Lease is free.
+func TestLostLease(t *testing.T) {
+	t.Parallel()
+	_, flags := etcdCluster(t)
+	s := startServer(t, "server", t.TempDir(), flags...)
+	addNode(t, s, "n1")
+	makeRC(t, s, "before", 1)
+	eventually(t, 10*time.Second, "a pod", func() error { return running(t, s, "before", 1) })
+
+	hold := func(identity string) {
+		t.Helper()
+		patch := fmt.Appendf(nil, `{"spec":{"holderIdentity":%q,"leaseDurationSeconds":15,"renewTime":%q}}`, identity, metav1.NowMicro().UTC().Format(metav1.RFC3339Micro))
+		must[*coordinationv1.Lease](t)(s.CoordinationV1().Leases("kube-system").Patch(t.Context(), "kube-controller-manager", types.MergePatchType, patch, metav1.PatchOptions{}))
+	}
+	hold("another")
+	eventually(t, 15*time.Second, "the server works no more", func() error {
+		if strings.Contains(s.log.String(), "lost the lease") {
+			return nil
+		}
+		return fmt.Errorf("%s leads", leader(t, s))
+	})
+	hold("")
+	makeRC(t, s, "after", 1)
+	eventually(t, 20*time.Second, "a pod of the next term", func() error { return running(t, s, "after", 1) })
+}

@@ -22,6 +22,7 @@ import (
 // nodeOptions are the flags of a node: who it is, where its state and its disk are.
 type nodeOptions struct {
 	kubeconfig    string
+	joining       joinOptions
 	cluster       string
 	name          string
 	address       addrFlag
@@ -40,6 +41,9 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	o.clusterCIDR.Prefix = netip.MustParsePrefix("10.246.0.0/16")
 	o.dns.Addr = netip.MustParseAddr("10.247.0.10")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
+	f.StringVar(&o.joining.server, "server", "", "instead of --kubeconfig: the API server to join")
+	f.StringVar(&o.joining.token, "token", "", "the join token that wheelhouse token printed")
+	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, printed with it")
 	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, which labels all that the node makes in Docker")
 	f.StringVar(&o.name, "name", "", "the node's name")
 	f.Var(&o.address, "address", "the node's address")
@@ -51,7 +55,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.hostRoot, "host-root", "", "the folder that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
-	for _, required := range []string{"kubeconfig", "name", "address", "pod-cidr"} {
+	for _, required := range []string{"name", "address", "pod-cidr"} {
 		if err := c.MarkFlagRequired(required); err != nil {
 			panic(err) // a misspelt flag of our own
 		}
@@ -84,6 +88,12 @@ func nodePart(use, short string, run func(context.Context, *nodeOptions, *rest.C
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			var err error
+			if o.kubeconfig == "" {
+				if o.kubeconfig, err = o.joining.join(c.Context(), o.stateDir, o.name); err != nil {
+					return err
+				}
+			}
 			rc, err := client.FromKubeconfig(o.kubeconfig)
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -314,6 +315,9 @@ func (o *serverOptions) servingTLS(keys *pki.Authority) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The authority is shown too, for those who join with nothing but its hash.
+	authority, _ := pem.Decode(keys.CertPEM())
+	cert.Certificate = append(cert.Certificate, authority.Bytes)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
 		// The authenticator verifies: a request may come with a token instead.

@@ -1,0 +1,64 @@
+package main_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// A machine with nothing but what `wheelhouse token` printed becomes a node. The pods'
+// network is too small to run any, so that the kubelet ends once it has joined.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "apiserver", t.TempDir())
+	out := must[[]byte](t)(exec.Command(binary, "token", "--kubeconfig", s.kubeconfig).Output())
+	words := strings.Fields(string(out))
+	if len(words) < 8 || !slices.Equal(words[:2], []string{"wheelhouse", "node"}) {
+		t.Fatalf("token printed %q", out)
+	}
+	dir := t.TempDir()
+	join := func(name string, change ...string) string {
+		t.Helper()
+		line := append([]string{"kubelet"}, words[2:8]...)
+		line = append(line, "--name", name, "--address", "127.0.0.1", "--pod-cidr", "10.0.0.0/30", "--state-dir", dir)
+		status, stderr := call(t, binary, append(line, change...)...)
+		if status != 1 {
+			t.Fatalf("exit status %d: %s", status, stderr)
+		}
+		return stderr
+	}
+	if said := join("n1", "--ca-pin", "sha256:00"); !strings.Contains(said, "--ca-pin") {
+		t.Errorf("with another cluster's pin: %s", said)
+	}
+	if said := join("n1", "--token", "abcdef.0123456789abcdef"); !strings.Contains(said, "wheelhouse token") {
+		t.Errorf("with an unknown token: %s", said)
+	}
+	file := filepath.Join(dir, "n1.kubeconfig")
+	for range 2 { // the second time it is a node already
+		if said := join("n1"); !strings.Contains(said, "pod CIDR") {
+			t.Fatalf("joining: %s", said)
+		}
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := must[*kubernetes.Clientset](t)(kubernetes.NewForConfig(cfg))
+	register := func(name string) error {
+		_, err := node.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		return err
+	}
+	if err := register("n1"); err != nil {
+		t.Errorf("registering as the node that joined: %v", err)
+	}
+	if register("n2") == nil {
+		t.Error("a node registered another one")
+	}
+}
