@@ -179,8 +179,8 @@ func TestPlatform(t *testing.T) {
 		}
 	}
 	tags := os.Getenv("WHEELHOUSE_TEST_TAGS")
-	if !mayRestartDocker() {
-		t.Log("scenarios tagged @dockerd are left out: the Docker Engine here was not started by cluster/local/setup.sh")
+	if why := mayNotRestartDocker(t); why != "" {
+		t.Log("scenarios tagged @dockerd are left out: " + why)
 		tags = strings.TrimPrefix(tags+" && ~@dockerd", " && ")
 	}
 	if _, err := exec.LookPath("ping"); err != nil {

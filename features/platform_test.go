@@ -1,6 +1,7 @@
 package features_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/cucumber/godog"
@@ -220,14 +222,25 @@ func (p *platform) namespaceGone(ctx context.Context, name string) error {
 // dockerPIDFile is written by cluster/local/setup.sh when it starts the Docker Engine.
 const dockerPIDFile = "/run/wheelhouse-dockerd.pid"
 
-// mayRestartDocker tells whether the engine that runs is one that the set-up started here.
-func mayRestartDocker() bool {
+// mayNotRestartDocker says why the engine that runs must be left alone: it is not one
+// that the set-up started here, or somebody else's containers run on it.
+func mayNotRestartDocker(t *testing.T) string {
 	ours, err := os.ReadFile(dockerPIDFile)
 	if err != nil {
-		return false
+		return "the Docker Engine here was not started by cluster/local/setup.sh"
 	}
 	running, err := os.ReadFile("/var/run/docker.pid")
-	return err == nil && strings.TrimSpace(string(ours)) == strings.TrimSpace(string(running))
+	if err != nil || strings.TrimSpace(string(ours)) != strings.TrimSpace(string(running)) {
+		return "another Docker Engine than the one that cluster/local/setup.sh started runs here"
+	}
+	others, err := exec.CommandContext(t.Context(), "docker", "ps", "--quiet").Output()
+	if err != nil {
+		t.Fatalf("asking Docker what runs on it: %v", err)
+	}
+	if len(bytes.TrimSpace(others)) > 0 {
+		return "containers run here (of a demo cluster, say) that a restart would end"
+	}
+	return ""
 }
 
 func (p *platform) restartDocker(ctx context.Context) error {
