@@ -48,6 +48,12 @@ func Command(options ...Option) *cobra.Command {
 		Short: "the labs: list, start, check, run, fetch",
 		Long: "Labs are texts with commands, and checks of what the commands achieve. They run on any cluster:\n" +
 			"--kubeconfig, else $KUBECONFIG, says which.",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("lab has no command %q: use list, start, check, run or fetch", args[0])
+			}
+			return c.Help()
+		},
 	}
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the folder that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")

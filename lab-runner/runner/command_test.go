@@ -1,6 +1,9 @@
 package runner
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Each command has its own patience: a learner who checks wants an answer now, a run
 // without anybody waits.
@@ -13,5 +16,14 @@ func TestPatienceIsEachCommandsOwn(t *testing.T) {
 		if got := c.Flags().Lookup("patience").Value.String(); got != want {
 			t.Errorf("lab %s waits %s, want %s", name, got, want)
 		}
+	}
+}
+
+func TestUnknownCommandIsAnError(t *testing.T) {
+	c := Command()
+	c.SetArgs([]string{"frob"})
+	c.SilenceUsage, c.SilenceErrors = true, true
+	if err := c.Execute(); err == nil || !strings.Contains(err.Error(), "frob") {
+		t.Errorf("got %v, want an error that names frob", err)
 	}
 }
