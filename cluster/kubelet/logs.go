@@ -122,9 +122,29 @@ func (k *Kubelet) logged(r *http.Request, previous bool) (Container, error) {
 		}
 		return Container{}, badRequest("previous terminated container %q in pod %q not found", name, w.ref.Name)
 	case len(list) == 0:
-		return Container{}, badRequest("container %q in pod %q is waiting to start: ContainerCreating", name, w.ref.Name)
+		return Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, w.ref.Name, w.waitsFor(name))
 	}
 	return list[0], nil
+}
+
+// waitsFor says why a container has not been started, in upstream's words.
+func (w *worker) waitsFor(name string) string {
+	w.mu.Lock()
+	pod := w.pod
+	w.mu.Unlock()
+	status := w.reporter.status(pod)
+	seen := statusNamed(&status, name)
+	if seen == nil || seen.State.Waiting == nil {
+		return "ContainerCreating"
+	}
+	switch reason := seen.State.Waiting.Reason; reason {
+	case "ErrImagePull":
+		return "image can't be pulled"
+	case "ImagePullBackOff":
+		return "trying and failing to pull image"
+	default:
+		return reason
+	}
 }
 
 // errLimit ends a copy that has reached its limit.

@@ -118,6 +118,10 @@ func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image
 		delete(w.pulls, c.Name)
 		return image, nil
 	}
+	var waiting *waitingError
+	if errors.As(err, &waiting) && waiting.reason == "ErrImageNeverPull" {
+		return Image{}, err // nothing was pulled that could back off
+	}
 	if p == nil {
 		p = &pullBackoff{}
 		w.pulls[c.Name] = p
