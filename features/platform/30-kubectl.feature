@@ -54,6 +54,61 @@ Feature: The client that others wrote
     Then `kubectl exec rc/web -- cat /tmp/a.txt` prints "copied"
     And `kubectl port-forward rc/web 18391:80 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18391 && break; sleep 0.1; done; kill $p` prints "Welcome to nginx!"
 
+  Scenario Outline: streams and logs, through our kubectl and the machine's own (<which>)
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: List
+      items:
+      - apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec:
+          selector: {app: web}
+          ports:
+          - {port: 8000, targetPort: 80}
+      - apiVersion: v1
+        kind: Pod
+        metadata: {name: talker}
+        spec:
+          terminationGracePeriodSeconds: 1
+          containers:
+          - name: a
+            image: busybox:1.35
+            stdin: true
+            command: ["sh", "-c", "[ -e /state/ran ] || { touch /state/ran; echo first life; exit 1; }; echo second life; seq 5; while read line; do echo heard $line; done; exec sleep 3600"]
+            volumeMounts:
+            - {name: state, mountPath: /state}
+          volumes:
+          - name: state
+            emptyDir: {}
+      """
+    Then pod "talker" has restarted 1 times
+    And pod "talker" is running and ready
+    And `$(type -ap kubectl | <which>) logs talker --previous` prints "first life"
+    And `$(type -ap kubectl | <which>) logs talker --tail=2 | tr '\n' ' '` prints a line like "^4 5 $"
+    And `$(type -ap kubectl | <which>) logs talker --timestamps --tail=1` prints a line like "^20[0-9-]+T[0-9:.]+Z 5$"
+    And `$(type -ap kubectl | <which>) logs talker --since=1h` prints "second life"
+    And `sleep 1; $(type -ap kubectl | <which>) logs talker --since=1s` prints nothing
+    And `(sleep 0.3; echo a word) | timeout 5 $(type -ap kubectl | <which>) attach -i talker` prints "heard a word"
+    And `timeout 3 $(type -ap kubectl | <which>) logs -f talker --tail=1; [ $? = 124 ]` prints "heard a word"
+    And `timeout 10 script -qec "$(type -ap kubectl | <which>) exec -it talker -- sh -c 'tty; stty size; exit 5'" /dev/null </dev/null; echo status $?` prints a line like "^/dev/pts/0"
+    And `timeout 10 script -qec "stty rows 33 cols 99; $(type -ap kubectl | <which>) exec -it talker -- sh -c 'sleep 1; stty size; exit 5'" /dev/null </dev/null; echo status $?` prints:
+      """
+      33 99
+      status 5
+      """
+    When `rm -rf there back; mkdir there && head -c 300000 /dev/urandom > there/a && echo b > there/b` succeeds
+    And `$(type -ap kubectl | <which>) cp there talker:/tmp/there && $(type -ap kubectl | <which>) cp talker:/tmp/there back` succeeds
+    Then `diff -r there back && echo same` prints "same"
+    And `$(type -ap kubectl | <which>) port-forward $(kubectl get pod -l app=web -o name) 18392:80 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18392 && break; sleep 0.1; done; kill $p` prints "Welcome to nginx!"
+    And `$(type -ap kubectl | <which>) port-forward svc/web 18393:8000 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18393 && break; sleep 0.1; done; kill $p` prints "Welcome to nginx!"
+
+    Examples:
+      | which   |
+      | head -1 |
+      | tail -1 |
+
   Scenario: change in all its ways
     When `kubectl create configmap c --from-literal=a=1 -o yaml --dry-run=client > c.yaml && kubectl apply -f c.yaml` succeeds
     Then `sed -i 's/"1"/"2"/' c.yaml; kubectl diff -f c.yaml` fails with "+  a: "
