@@ -137,8 +137,10 @@ type httpError struct {
 	error
 }
 
+// failRequest answers with a Status object, which the API server passes on: it is what
+// clients know to show.
 func failRequest(w http.ResponseWriter, err error) {
-	code := http.StatusInternalServerError
+	code, reason := http.StatusInternalServerError, metav1.StatusReasonInternalError
 	var known *httpError
 	switch {
 	case errors.As(err, &known):
@@ -146,7 +148,19 @@ func failRequest(w http.ResponseWriter, err error) {
 	case IsNotFound(err):
 		code = http.StatusNotFound
 	}
-	http.Error(w, err.Error(), code)
+	switch code {
+	case http.StatusBadRequest:
+		reason = metav1.StatusReasonBadRequest
+	case http.StatusNotFound:
+		reason = metav1.StatusReasonNotFound
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	status := metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+		Status:   metav1.StatusFailure, Message: err.Error(), Reason: reason, Code: int32(code),
+	}
+	_ = json.NewEncoder(w).Encode(status) // a client that is gone needs no answer
 }
 
 func notFound(format string, args ...any) error {
