@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		{"processes", func() error { return stopAll(cfg) }},
 		{"containers", func() error { return removeContainers(ctx, cfg.Name, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
+		{"cgroups", func() error { return removeCgroups(cfg.Name) }},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
 		{"state", func() error { return removeState(cfg) }},
 	} {
@@ -76,6 +78,50 @@ func stopAll(cfg Config) error {
 		}
 	}
 	return stop(list)
+}
+
+// cgroupRoot is where control groups are mounted: version 1 has a folder for each
+// controller, version 2 is the root itself.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// removeCgroups removes the control groups above the cluster's containers, which the
+// Docker Engine makes and leaves. Version 1 lists a group's files beside its children,
+// so that folders only are removed, the deepest first.
+func removeCgroups(cluster string) error {
+	var errs []error
+	deadline := time.Now().Add(time.Second)
+	for _, pattern := range []string{cgroupRoot + "/wheelhouse", cgroupRoot + "/*/wheelhouse"} {
+		parents, err := filepath.Glob(pattern)
+		errs = append(errs, err)
+		for _, parent := range parents {
+			errs = append(errs, removeGroup(filepath.Join(parent, cluster), deadline))
+			_ = os.Remove(parent) // if no other cluster has groups in it
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func removeGroup(dir string, deadline time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if e.IsDir() {
+			errs = append(errs, removeGroup(filepath.Join(dir, e.Name()), deadline))
+		}
+	}
+	// What has just ended may still be counted for a moment.
+	for ; ; time.Sleep(pollEvery) {
+		err := unix.Rmdir(dir)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("control group %s: %w", dir, err))
+			}
+			return errors.Join(errs...)
+		}
+	}
 }
 
 // unmountBelow unmounts what is mounted below dir, the deepest first.

@@ -93,7 +93,7 @@ func run(t *testing.T, cfg local.Config, node string, command ...string) (string
 func traces(t *testing.T, cfg local.Config) string {
 	t.Helper()
 	left := sh(t, `ip -o link | grep -v ' lo:' || true; ip route; iptables-save; ls /run/netns 2>/dev/null || true; ls -d `+cfg.StateDir+` 2>/dev/null || true
-		grep -F `+cfg.StateDir+` /proc/self/mountinfo || true; env -u DOCKER_HOST docker ps -aq --filter label=wheelhouse.cluster=`+cfg.Name)
+		grep -F `+cfg.StateDir+` /proc/self/mountinfo || true; env -u DOCKER_HOST docker ps -aq --filter label=wheelhouse.cluster=`+cfg.Name+`; ls -d /sys/fs/cgroup/wheelhouse/`+cfg.Name+` /sys/fs/cgroup/*/wheelhouse/`+cfg.Name+` 2>/dev/null || true`)
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
