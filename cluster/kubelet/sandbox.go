@@ -32,6 +32,10 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 		return nil, errors.New("hostNetwork is not possible on this node: it is a network namespace of its own, " +
 			"and Docker starts containers only in the machine's; run the pod without hostNetwork, or on a node that is a machine")
 	}
+	if name, port := firstHostPort(pod); port != 0 && !pod.Spec.HostNetwork {
+		w.event("", v1.EventTypeWarning, "HostPortNotSupported", fmt.Sprintf("Port %d of container %s is not opened on the node: "+
+			"host ports are not supported; a Service of type NodePort does that", port, name))
+	}
 	attempt := 0
 	if w.sight.sandbox != nil {
 		attempt = w.sight.sandbox.Attempt + 1
@@ -66,6 +70,18 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 		a.err = w.startSandbox(ctx, pod, id)
 	}()
 	return a, nil
+}
+
+// firstHostPort is one that the pod asks for, with its container; 0 if there is none.
+func firstHostPort(pod *v1.Pod) (container string, port int32) {
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.HostPort != 0 {
+				return c.Name, p.HostPort
+			}
+		}
+	}
+	return "", 0
 }
 
 func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error {
