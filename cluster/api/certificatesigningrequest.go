@@ -28,7 +28,6 @@ var CertificateSigningRequests = &Kind{
 			Prepare: do2(func(c, old *certificatesv1.CertificateSigningRequest) {
 				c.Spec = old.Spec
 				c.Status.Certificate = old.Status.Certificate
-				c.Status.Conditions = onlyApproval(c.Status.Conditions, old.Status.Conditions)
 			}),
 			Validate: as2(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
 				errs := append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
@@ -94,30 +93,20 @@ var CertificateSigningRequests = &Kind{
 	}),
 }
 
-// onlyApproval takes whether the request is approved from conditions, and all else from
-// old.
-func onlyApproval(conditions, old []certificatesv1.CertificateSigningRequestCondition) []certificatesv1.CertificateSigningRequestCondition {
-	var out []certificatesv1.CertificateSigningRequestCondition
-	for _, c := range old {
-		if !isApproval(c.Type) {
-			out = append(out, c)
-		}
-	}
-	for _, c := range conditions {
-		if isApproval(c.Type) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
+// checkApproval is about what an approver writes: the verdict, and conditions of the
+// approver's own.
 func checkApproval(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
 	var errs field.ErrorList
 	approved, denied := false, false
 	for i, c := range conditions {
 		p := statusPath.Child("conditions").Index(i)
-		if c.Status != corev1.ConditionTrue {
-			errs = append(errs, field.NotSupported(p.Child("status"), c.Status, []corev1.ConditionStatus{corev1.ConditionTrue}))
+		switch {
+		case c.Type == "":
+			errs = append(errs, field.Required(p.Child("type"), ""))
+		case isApproval(c.Type) || c.Type == certificatesv1.CertificateFailed:
+			errs = append(errs, requiredOneOf(c.Status, p.Child("status"), corev1.ConditionTrue)...)
+		default:
+			errs = append(errs, requiredOneOf(c.Status, p.Child("status"), corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown)...)
 		}
 		approved = approved || c.Type == certificatesv1.CertificateApproved
 		denied = denied || c.Type == certificatesv1.CertificateDenied

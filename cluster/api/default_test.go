@@ -70,6 +70,12 @@ func TestDefaults(t *testing.T) {
 			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
 			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true}}`,
 		},
+		{
+			"load balancer with addresses", Services, `{spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 1.2.3.4}, {hostname: a.b}]}}}`,
+			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
+			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true},
+			  status: {loadBalancer: {ingress: [{ip: 1.2.3.4, ipMode: VIP}, {hostname: a.b}]}}}`,
+		},
 		{"endpoints", Endpoints, `{subsets: [{ports: [{port: 80}]}]}`, `{subsets: [{ports: [{port: 80, protocol: TCP}]}]}`},
 		{"slice", EndpointSlices, `{ports: [{port: 80}]}`, `{ports: [{port: 80, protocol: TCP, name: ""}]}`},
 		{"secret", Secrets, `{data: {a: eA==, b: eA==}, stringData: {a: "y"}}`, `{type: Opaque, data: {a: eQ==, b: eA==}}`},

@@ -262,18 +262,37 @@ func TestRespell(t *testing.T) {
 }
 
 func TestApproval(t *testing.T) {
-	old := read(t, CertificateSigningRequests, `{}`).(*certificatesv1.CertificateSigningRequest)
-	create(CertificateSigningRequests, old)
-	old.ResourceVersion = "1"
-	old.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: "Failed", Status: "True"}}
-	approve := CertificateSigningRequests.Sub("approval")
-	obj := read(t, CertificateSigningRequests, `{metadata: {resourceVersion: "1"}, spec: {username: mallory}, status: {certificate: eA==, conditions: [{type: Approved, status: "True"}]}}`).(*certificatesv1.CertificateSigningRequest)
-	approve.Prepare(obj, old)
-	matches(t, approve.Validate(obj, old), "")
-	if got := requestState(obj); got != "Approved,Failed" || obj.Spec.Username != "" {
-		t.Errorf("%s, asked by %q", got, obj.Spec.Username)
+	for _, c := range []struct {
+		name, conditions string
+		state, want      string
+	}{
+		{"approved", `[{type: Failed, status: "True"}, {type: Approved, status: "True"}]`, "Approved,Failed", ""},
+		{"a word of the approver's own", `[{type: Failed, status: "True"}, {type: example.com/seen, status: "False"}]`, "Pending,Failed", ""},
+		{"nothing else left", `[{type: example.com/seen, status: "True"}]`, "Pending", ""},
+		{
+			"approved and denied", `[{type: Approved, status: "True"}, {type: Denied, status: "True"}]`, "Denied",
+			`status.conditions[1].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`,
+		},
+		{"not approved", `[{type: Approved, status: "False"}]`, "Approved", `status.conditions[0].status: Unsupported value: "False": supported values: "True"`},
+		{
+			"perhaps", `[{type: x, status: Perhaps}]`, "Pending",
+			`status.conditions[0].status: Unsupported value: "Perhaps": supported values: "False", "True", "Unknown"`,
+		},
+		{"no type", `[{status: "True"}]`, "Pending", "status.conditions[0].type: Required value"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old := read(t, CertificateSigningRequests, `{}`).(*certificatesv1.CertificateSigningRequest)
+			create(CertificateSigningRequests, old)
+			old.ResourceVersion = "1"
+			old.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: "Failed", Status: "True"}}
+			obj := read(t, CertificateSigningRequests, `{metadata: {resourceVersion: "1"}, spec: {username: mallory},
+			  status: {certificate: eA==, conditions: `+c.conditions+`}}`).(*certificatesv1.CertificateSigningRequest)
+			approve := CertificateSigningRequests.Sub("approval")
+			approve.Prepare(obj, old)
+			matches(t, approve.Validate(obj, old), c.want)
+			if got := requestState(obj); got != c.state || obj.Spec.Username != "" {
+				t.Errorf("%s, asked by %q; want %s", got, obj.Spec.Username, c.state)
+			}
+		})
 	}
-	obj = read(t, CertificateSigningRequests, `{metadata: {resourceVersion: "1"}, status: {conditions: [{type: Approved, status: "True"}, {type: Denied, status: "True"}]}}`).(*certificatesv1.CertificateSigningRequest)
-	approve.Prepare(obj, old)
-	matches(t, approve.Validate(obj, old), `status.conditions[2].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`)
 }

@@ -147,6 +147,11 @@ func defaultService(svc *corev1.Service) {
 	}
 	if s.Type == corev1.ServiceTypeLoadBalancer {
 		setDefaultPtr(&s.AllocateLoadBalancerNodePorts, true)
+		for i := range svc.Status.LoadBalancer.Ingress {
+			if in := &svc.Status.LoadBalancer.Ingress[i]; in.IP != "" {
+				setDefaultPtr(&in.IPMode, corev1.LoadBalancerIPModeVIP)
+			}
+		}
 	}
 }
 

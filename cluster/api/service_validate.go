@@ -266,9 +266,23 @@ func checkLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 		if in.IP != "" {
 			errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), in.IP, false, nil)...)
 		}
+		errs = append(errs, checkIPMode(&in, p.Index(i).Child("ipMode"))...)
 		if in.Hostname != "" {
 			errs = append(errs, invalid(p.Index(i).Child("hostname"), in.Hostname, validation.IsDNS1123Subdomain(in.Hostname))...)
 		}
 	}
 	return errs
+}
+
+// checkIPMode: an address says how nodes treat traffic for it, a name cannot.
+func checkIPMode(in *corev1.LoadBalancerIngress, p *field.Path) field.ErrorList {
+	switch {
+	case in.IPMode == nil && in.IP != "":
+		return field.ErrorList{field.Required(p, "must be specified when `ip` is set")}
+	case in.IPMode == nil:
+		return nil
+	case in.IP == "":
+		return field.ErrorList{field.Forbidden(p, "may not be specified when `ip` is not set")}
+	}
+	return oneOf(*in.IPMode, p, corev1.LoadBalancerIPModeProxy, corev1.LoadBalancerIPModeVIP)
 }

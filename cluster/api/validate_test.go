@@ -273,3 +273,28 @@ func TestInvalidUpdates(t *testing.T) {
 		})
 	}
 }
+
+func TestInvalidLoadBalancerStatus(t *testing.T) {
+	for _, c := range []struct{ name, ingress, want string }{
+		{"address", `[{ip: 203.0.113.1}]`, ""},
+		{"by the proxy", `[{ip: 203.0.113.1, ipMode: Proxy}]`, ""},
+		{"mode", `[{ip: 203.0.113.1, ipMode: Maybe}]`, `status.loadBalancer.ingress[0].ipMode: Unsupported value: "Maybe": supported values: "Proxy", "VIP"`},
+		{"mode of no address", `[{hostname: a.b, ipMode: VIP}]`, "status.loadBalancer.ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set"},
+		{
+			"address and name", `[{ip: x, hostname: "-"}]`,
+			`status.loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address...
+status.loadBalancer.ingress[0].hostname: Invalid value: "-"...`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old := read(t, Services, `{spec: {type: LoadBalancer}}`)
+			create(Services, old)
+			obj := read(t, Services, `{spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: `+c.ingress+`}}}`)
+			old.SetResourceVersion("1")
+			obj.SetResourceVersion("1")
+			Services.Default(obj)
+			Services.PrepareStatus(obj, old)
+			matches(t, Services.ValidateStatus(obj, old), c.want)
+		})
+	}
+}
