@@ -166,6 +166,9 @@ func (r *request) serveResource() error {
 	if r.res.Namespaced && r.Namespace == "" && r.Name != "" && r.Verb != "list" && r.Verb != "watch" && r.Verb != "deletecollection" {
 		return errNoSuchPath()
 	}
+	if r.res.Namespaced && r.Namespace == "" && r.Verb == "deletecollection" {
+		return errMethod(r.info) // what a whole cluster would lose is asked for a namespace at a time
+	}
 	if !r.res.Namespaced && r.Plural != "namespaces" && r.Namespace != "" {
 		return errNoSuchPath()
 	}

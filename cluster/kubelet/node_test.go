@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -74,9 +75,21 @@ func newNode(t *testing.T, objects ...apiruntime.Object) *testNode {
 		t: t, client: fake.NewClientset(objects...), runtime: rt, network: &wires{}, root: root, host: host,
 		keys: newKeys(t), events: &events{},
 	}
+	t.Cleanup(removeGroups)
 	t.Cleanup(n.clear)
 	n.start()
 	return n
+}
+
+// removeGroups removes the control groups above those of the pods, which outside of tests
+// is for `wheelhouse down` to do. What another test still uses stays.
+func removeGroups() {
+	for _, group := range []string{"wheelhouse/kubelet-test/node-1", "wheelhouse/kubelet-test", "wheelhouse"} {
+		dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + group)
+		for _, dir := range append(dirs, "/sys/fs/cgroup/"+group) {
+			_ = os.Remove(dir)
+		}
+	}
 }
 
 // start runs a kubelet until stop; a second start is a restarted kubelet.

@@ -168,7 +168,7 @@ Feature: What a node does for its containers
           containers:
           - name: a
             image: busybox:1.35
-            command: ["sh", "-c", "exec tail /dev/zero"]
+            command: ["sh", "-c", "sleep 2; exec tail /dev/zero"]
             resources: {limits: {memory: 16Mi}}
       - apiVersion: v1
         kind: Pod
