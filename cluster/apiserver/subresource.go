@@ -112,6 +112,10 @@ func (r *request) serveVirtual() error {
 }
 
 func (r *request) createVirtual(answer CreateFunc) error {
+	a, err := negotiate(r.Request, formsNone) // what is not stored has no rows
+	if err != nil {
+		return err
+	}
 	o, err := createOptions(r.Request)
 	if err != nil {
 		return err
@@ -133,5 +137,9 @@ func (r *request) createVirtual(answer CreateFunc) error {
 	if err != nil {
 		return err
 	}
-	return r.writeObject(http.StatusCreated, result, r.res.GroupVersionKind)
+	body, err := encodeObject(result, r.res.GroupVersionKind, a.media, isPretty(r.Request))
+	if err != nil {
+		return err
+	}
+	return r.writeBody(http.StatusCreated, a.media.contentType, body)
 }

@@ -1,0 +1,51 @@
+package apiserver_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/client"
+)
+
+// A review is answered, not stored: it has no rows, so a Table of it is refused (406),
+// as the conformance suite asks.
+func TestReviewsHaveNoTable(t *testing.T) {
+	echo := func(_ context.Context, _ *client.User, obj runtime.Object) (runtime.Object, error) { return obj, nil }
+	reviews := schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
+	cfg := apitest.Start(t, func(c *apiserver.Config) {
+		c.Virtual = map[schema.GroupVersionResource]apiserver.CreateFunc{reviews: echo}
+	})
+	hc, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`
+	for accept, want := range map[string]int{
+		"application/json;as=Table;v=v1;g=meta.k8s.io":                  http.StatusNotAcceptable,
+		"application/json;as=Table;v=v1;g=meta.k8s.io,application/json": http.StatusCreated,
+		"application/json": http.StatusCreated,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, cfg.Host+"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := hc.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("Accept: %s answers %d, want %d", accept, resp.StatusCode, want)
+		}
+	}
+}
