@@ -44,7 +44,7 @@ type Controller struct {
 	Config
 	sets   cache.Indexer
 	pods   listers.PodLister
-	expect *expectations
+	expect *Expectations
 	now    func() time.Time
 }
 
@@ -55,7 +55,7 @@ func New(c Config) (*Controller, error) {
 		Config: c,
 		sets:   c.Kind.Informer().GetIndexer(),
 		pods:   pods.Lister(),
-		expect: newExpectations(time.Now),
+		expect: NewExpectations(time.Now),
 		now:    time.Now,
 	}
 	r.Loop = loop.New(loop.Config[string]{
@@ -82,7 +82,7 @@ func (r *Controller) podChanged(old, now **v1.Pod) {
 		r.podGone(*now)
 	case old == nil:
 		if key, ok := r.ownerKey(*now); ok {
-			r.expect.created(key, 1)
+			r.expect.Created(key, 1)
 			r.AddSoon(key)
 			return
 		}
@@ -94,7 +94,7 @@ func (r *Controller) podChanged(old, now **v1.Pod) {
 
 func (r *Controller) podGone(p *v1.Pod) {
 	if key, ok := r.ownerKey(p); ok {
-		r.expect.deleted(key, p.UID)
+		r.expect.Deleted(key, p.UID)
 		r.AddSoon(key)
 	}
 }
@@ -110,7 +110,7 @@ func (r *Controller) podUpdated(old, now *v1.Pod) {
 	}
 	if hasOwner {
 		if now.DeletionTimestamp != nil {
-			r.expect.deleted(key, now.UID)
+			r.expect.Deleted(key, now.UID)
 		}
 		r.AddSoon(key)
 		return
@@ -152,10 +152,6 @@ func (r *Controller) get(key string) (*Set, error) {
 		return nil, err
 	}
 	return r.Kind.View(o)
-}
-
-func (r *Controller) owner(s *Set) metav1.OwnerReference {
-	return *metav1.NewControllerRef(s.Object, r.Kind.GroupVersionKind())
 }
 
 func (r *Controller) event(ctx context.Context, s *Set, kind, reason, format string, args ...any) {

@@ -11,10 +11,10 @@ import (
 // then trusts the cache again.
 const expectTimeout = 5 * time.Minute
 
-// expectations remember, per set, which of our own writes the cache has not shown
+// Expectations remember, per set, which of our own writes the cache has not shown
 // yet. While there are some, the count of pods in the cache is wrong and the set
 // must not create or delete any.
-type expectations struct {
+type Expectations struct {
 	mu  sync.Mutex
 	now func() time.Time
 	of  map[string]*expected
@@ -26,29 +26,25 @@ type expected struct {
 	since   time.Time
 }
 
-func newExpectations(now func() time.Time) *expectations {
-	return &expectations{now: now, of: map[string]*expected{}}
+// NewExpectations has none yet; now is the clock.
+func NewExpectations(now func() time.Time) *Expectations {
+	return &Expectations{now: now, of: map[string]*expected{}}
 }
 
-// creates must be called before the pods are created: events may be quicker than answers.
-func (e *expectations) creates(key string, n int) {
+// Expect must be called before the writes it tells of: creates pods are to come, and
+// those of deletes to go. Events may be quicker than answers.
+func (e *Expectations) Expect(key string, creates int, deletes []types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.of[key] = &expected{creates: n, since: e.now()}
-}
-
-func (e *expectations) deletes(key string, uids []types.UID) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	x := &expected{deletes: map[types.UID]bool{}, since: e.now()}
-	for _, u := range uids {
+	x := &expected{creates: creates, deletes: map[types.UID]bool{}, since: e.now()}
+	for _, u := range deletes {
 		x.deletes[u] = true
 	}
 	e.of[key] = x
 }
 
-// created is told of each pod that came, and of each create that failed.
-func (e *expectations) created(key string, n int) {
+// Created is told of each pod that came, and of each create that failed.
+func (e *Expectations) Created(key string, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if x := e.of[key]; x != nil {
@@ -56,8 +52,8 @@ func (e *expectations) created(key string, n int) {
 	}
 }
 
-// deleted is told of each pod that went or is on its way, and of each delete that failed.
-func (e *expectations) deleted(key string, uid types.UID) {
+// Deleted is told of each pod that went or is on its way, and of each delete that failed.
+func (e *Expectations) Deleted(key string, uid types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if x := e.of[key]; x != nil {
@@ -65,14 +61,16 @@ func (e *expectations) deleted(key string, uid types.UID) {
 	}
 }
 
-func (e *expectations) met(key string) bool {
+// Met says whether the cache shows all that was expected.
+func (e *Expectations) Met(key string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	x := e.of[key]
 	return x == nil || x.creates <= 0 && len(x.deletes) == 0 || e.now().Sub(x.since) > expectTimeout
 }
 
-func (e *expectations) forget(key string) {
+// Forget drops what was expected of a set that is gone.
+func (e *Expectations) Forget(key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.of, key)

@@ -34,7 +34,7 @@ func PodFromTemplate(t *v1.PodTemplateSpec, owner metav1.Object, gvk schema.Grou
 func SlowStart(n int, f func() error) (done int, err error) {
 	for batch := 1; n > 0; batch *= 4 {
 		batch = min(batch, n)
-		good, err := together(batch, func(int) error { return f() })
+		good, err := Together(batch, func(int) error { return f() })
 		done += good
 		n -= batch
 		if err != nil {
@@ -44,8 +44,8 @@ func SlowStart(n int, f func() error) (done int, err error) {
 	return done, nil
 }
 
-// together calls f(0) .. f(n-1) concurrently, and gives the first error.
-func together(n int, f func(i int) error) (good int, err error) {
+// Together calls f(0) .. f(n-1) concurrently, and gives the first error.
+func Together(n int, f func(i int) error) (good int, err error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	slots := make(chan struct{}, parallel)

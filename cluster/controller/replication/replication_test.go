@@ -81,7 +81,7 @@ func TestDoomed(t *testing.T) {
 
 func TestClaims(t *testing.T) {
 	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "rc", UID: "rc"}}
-	set := &Set{Object: rc, Selector: labels.SelectorFromSet(labels.Set{"app": "web"})}
+	set := &Owner{Object: rc, Selector: labels.SelectorFromSet(labels.Set{"app": "web"}), May: activePod}
 	pods := []*v1.Pod{
 		pod("owned", ownedBy("rc")), pod("left", ownedBy("rc"), labelled("other")), pod("orphan"),
 		pod("foreign", ownedBy("other")), pod("stranger", labelled("other")),
@@ -113,11 +113,11 @@ func TestNextStatus(t *testing.T) {
 	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Generation: 3}}
 	set := &Set{Object: rc, MinReady: 30, Template: &v1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", "v": "2"}}}}
 	pods := []*v1.Pod{pod("a"), pod("b", readyFor(time.Second)), pod("c", notReady, func(p *v1.Pod) { p.Labels["v"] = "2" })}
-	got := nextStatus(set, pods, 0, nil, now)
+	got := nextStatus(set, pods, 1, 0, nil, now)
 	if want := (Status{Replicas: 3, FullyLabeled: 1, Ready: 2, Available: 1, ObservedGeneration: 3}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	failed := nextStatus(set, pods, 2, errors.New("quota"), now)
+	failed := nextStatus(set, pods, 0, 2, errors.New("quota"), now)
 	if failed.Failure == nil || failed.Failure.Reason != "FailedCreate" || failed.Failure.Message != "quota" {
 		t.Errorf("got %+v", failed.Failure)
 	}
@@ -125,23 +125,23 @@ func TestNextStatus(t *testing.T) {
 
 func TestExpectations(t *testing.T) {
 	at := now
-	e := newExpectations(func() time.Time { return at })
-	e.creates("k", 2)
-	e.created("k", 1)
-	if e.met("k") {
+	e := NewExpectations(func() time.Time { return at })
+	e.Expect("k", 2, nil)
+	e.Created("k", 1)
+	if e.Met("k") {
 		t.Error("one create is not seen yet")
 	}
-	e.created("k", 1)
-	if !e.met("k") {
+	e.Created("k", 1)
+	if !e.Met("k") {
 		t.Error("both creates were seen")
 	}
-	e.deletes("k", []types.UID{"a"})
-	e.deleted("k", "b")
-	if e.met("k") {
+	e.Expect("k", 0, []types.UID{"a"})
+	e.Deleted("k", "b")
+	if e.Met("k") {
 		t.Error("the delete of a is not seen yet")
 	}
 	at = at.Add(expectTimeout + time.Second)
-	if !e.met("k") {
+	if !e.Met("k") {
 		t.Error("expectations must not hold for ever")
 	}
 }
