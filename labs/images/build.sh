@@ -11,7 +11,10 @@
 #   packages      Debian packages that become root.tar in the build's context,
 #                 with what they depend on; a line "-name" leaves a dependency out
 #   prepare.sh    changes that root before it is packed: prepare.sh ROOT
-#   main.go       a static program, built as ./NAME in the context
+#   main.go       a static program, built as ./NAME in the context. Its variable main.version
+#                 is what stands behind the colon of a tag: a tag of another version is
+#                 another program
+# internal/ holds Go packages that several programs share.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 label=wheelhouse.image.source
@@ -22,10 +25,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 source_hash() { # of the folder's files and of this script
-  (cd "$here" && find "$1" build.sh -type f ! -name '*_test.go' ! -name '*.md' | LC_ALL=C sort | xargs sha256sum; uname -m) | sha256sum | cut -d' ' -f1
+  local from=("$1" build.sh)
+  [ ! -e "$here/$1/main.go" ] || from+=(internal)
+  (cd "$here" && find "${from[@]}" -type f ! -name '*_test.go' ! -name '*.md' | LC_ALL=C sort | xargs sha256sum; uname -m) | sha256sum | cut -d' ' -f1
 }
 
 tags() { sed -n 's/^# tag: //p' "$here/$1/Dockerfile"; }
+
+# versions NAME: those that its program is built in, or one word for an image without one.
+versions() {
+  if [ -e "$here/$1/main.go" ]; then tags "$1" | sed 's/.*://' | sort -u; else echo any; fi
+}
 
 # present NAME HASH: every tag of it stands for an image of that hash.
 present() {
@@ -78,19 +88,27 @@ unpack() {
 }
 
 build() {
-  local name=$1 hash=$2 tag args=() start=$SECONDS
+  local name=$1 hash=$2 version start=$SECONDS
   rm -rf "$work/context" "$work/root" "$work/debs"
   mkdir "$work/context"
   cp -r "$here/$name/." "$work/context/"
   [ ! -e "$here/$name/packages" ] || unpack "$name"
+  [ -n "$(tags "$name")" ] || die "$name/Dockerfile names no tag"
+  for version in $(versions "$name"); do build_version "$name" "$hash" "$version"; done
+  echo "images: built $(tags "$name" | tr '\n' ' ')in $((SECONDS - start)) s"
+}
+
+# build_version NAME HASH VERSION: the image of one version, from the context.
+build_version() {
+  local name=$1 hash=$2 version=$3 tag args=()
   if [ -e "$here/$name/main.go" ]; then
-    (cd "$here/$name" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$work/context/$name" .)
+    (cd "$here/$name" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$work/context/$name" .)
   fi
-  for tag in $(tags "$name"); do args+=(-t "$tag"); done
-  [ ${#args[@]} -gt 0 ] || die "$name/Dockerfile names no tag"
+  for tag in $(tags "$name"); do
+    if [ "$version" = any ] || [ "${tag##*:}" = "$version" ]; then args+=(-t "$tag"); fi
+  done
   DOCKER_BUILDKIT=0 docker build -q --network none --label "$label=$hash" "${args[@]}" "$work/context" >"$work/build.log" 2>&1 ||
     { cat "$work/build.log" >&2; die "docker build of $name failed"; }
-  echo "images: built $(tags "$name" | tr '\n' ' ')in $((SECONDS - start)) s"
 }
 
 docker images -q --filter "label=$label" | sort -u | xargs -r docker image inspect \
@@ -98,10 +116,10 @@ docker images -q --filter "label=$label" | sort -u | xargs -r docker image inspe
   sed -E 's#^([0-9a-f]+ )docker\.io/#\1#' >"$work/built"
 
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=($(cd "$here" && ls -d */ | tr -d /))
+[ ${#names[@]} -gt 0 ] || names=($(cd "$here" && ls -d */Dockerfile | xargs dirname))
 made=0
 for name in "${names[@]}"; do
-  [ -e "$here/$name/Dockerfile" ] || die "no image $name: there are $(cd "$here" && ls -d */ | tr -d / | tr '\n' ' ')"
+  [ -e "$here/$name/Dockerfile" ] || die "no image $name: there are $(cd "$here" && ls -d */Dockerfile | xargs dirname | tr '\n' ' ')"
   hash=$(source_hash "$name")
   if ! present "$name" "$hash"; then
     build "$name" "$hash"

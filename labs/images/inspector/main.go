@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-const version = "1.0.0"
+var version = "1.0.0" // the image's tag; build.sh sets it
 
 //go:embed page.html
 var pages embed.FS
