@@ -30,10 +30,16 @@ func TestHealthCanBeSwitched(t *testing.T) {
 		path   string
 		status int
 	}{
-		{"/healthz", 200}, {"/readiness", 200},
-		{"/readiness/status", 200}, {"/readiness", 503}, {"/healthz", 200},
-		{"/readiness/status", 200}, {"/readiness", 200},
-		{"/healthz/status", 200}, {"/healthz", 503}, {"/readiness", 200},
+		{"/healthz", 200},
+		{"/readiness", 200},
+		{"/readiness/status", 200},
+		{"/readiness", 503},
+		{"/healthz", 200},
+		{"/readiness/status", 200},
+		{"/readiness", 200},
+		{"/healthz/status", 200},
+		{"/healthz", 503},
+		{"/readiness", 200},
 		{"/nothing", 404},
 	} {
 		if status, body := get(t, h, c.path); status != c.status {
