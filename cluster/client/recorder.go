@@ -30,8 +30,13 @@ const (
 // become one with a count, as client-go's correlator decides. It has a goroutine
 // only while there is something to send.
 type EventRecorder struct {
-	events typedcorev1.EventInterface
+	*sender
 	source corev1.EventSource
+}
+
+// sender is what the recorders of one process share.
+type sender struct {
+	events typedcorev1.EventInterface
 	log    *slog.Logger
 	retry  time.Duration
 
@@ -53,12 +58,20 @@ func Recorder(c kubernetes.Interface, component string) *EventRecorder {
 // NodeRecorder records events as component on a host ("kubelet", "minion-1").
 func NodeRecorder(c kubernetes.Interface, component, host string) *EventRecorder {
 	return &EventRecorder{
-		events:     c.CoreV1().Events(""),
-		source:     corev1.EventSource{Component: component, Host: host},
-		log:        slog.With("component", component),
-		retry:      500 * time.Millisecond,
-		correlator: record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{}),
+		source: corev1.EventSource{Component: component, Host: host},
+		sender: &sender{
+			events:     c.CoreV1().Events(""),
+			log:        slog.With("component", component),
+			retry:      500 * time.Millisecond,
+			correlator: record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{}),
+		},
 	}
+}
+
+// As records events of another component of the same process, in one order with
+// those of r.
+func (r *EventRecorder) As(component string) record.EventRecorder {
+	return &EventRecorder{source: corev1.EventSource{Component: component, Host: r.source.Host}, sender: r.sender}
 }
 
 // Event implements record.EventRecorder.
@@ -78,10 +91,10 @@ func (r *EventRecorder) AnnotatedEventf(obj runtime.Object, annotations map[stri
 
 // Flush waits until everything recorded so far was sent, or ctx ends. A
 // component calls it when it stops.
-func (r *EventRecorder) Flush(ctx context.Context) error {
-	r.mu.Lock()
-	idle, sending := r.idle, r.sending
-	r.mu.Unlock()
+func (s *sender) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	idle, sending := s.idle, s.sending
+	s.mu.Unlock()
 	if !sending {
 		return nil
 	}
@@ -118,46 +131,46 @@ func (r *EventRecorder) record(obj runtime.Object, annotations map[string]string
 	r.enqueue(e)
 }
 
-func (r *EventRecorder) enqueue(e *corev1.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) >= eventQueue {
-		r.dropped++
+func (s *sender) enqueue(e *corev1.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) >= eventQueue {
+		s.dropped++
 		return
 	}
-	r.queue = append(r.queue, e)
-	if !r.sending {
-		r.sending, r.idle = true, make(chan struct{})
-		go r.drain()
+	s.queue = append(s.queue, e)
+	if !s.sending {
+		s.sending, s.idle = true, make(chan struct{})
+		go s.drain()
 	}
 }
 
 // drain sends until the queue is empty, then ends.
-func (r *EventRecorder) drain() {
+func (s *sender) drain() {
 	for {
-		r.mu.Lock()
-		if len(r.queue) == 0 {
-			r.sending, r.queue = false, nil
-			close(r.idle)
-			r.mu.Unlock()
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.sending, s.queue = false, nil
+			close(s.idle)
+			s.mu.Unlock()
 			return
 		}
-		e, dropped := r.queue[0], r.dropped
-		r.queue, r.dropped = r.queue[1:], 0
-		r.mu.Unlock()
+		e, dropped := s.queue[0], s.dropped
+		s.queue, s.dropped = s.queue[1:], 0
+		s.mu.Unlock()
 		if dropped > 0 {
-			r.log.Warn("events dropped, too many at once", "count", dropped)
+			s.log.Warn("events dropped, too many at once", "count", dropped)
 		}
-		if err := r.send(e); err != nil {
-			r.log.Error("event lost", "reason", e.Reason, "object", e.InvolvedObject.Name, "err", err)
+		if err := s.send(e); err != nil {
+			s.log.Error("event lost", "reason", e.Reason, "object", e.InvolvedObject.Name, "err", err)
 		}
 	}
 }
 
 // send writes e, or raises the count of the event it repeats. A server that does
 // not answer is tried again for some seconds; one that refuses is not.
-func (r *EventRecorder) send(e *corev1.Event) error {
-	result, err := r.correlator.EventCorrelate(e)
+func (s *sender) send(e *corev1.Event) error {
+	result, err := s.correlator.EventCorrelate(e)
 	if err != nil {
 		return fmt.Errorf("comparing with earlier events: %w", err)
 	}
@@ -165,9 +178,9 @@ func (r *EventRecorder) send(e *corev1.Event) error {
 		return nil
 	}
 	for try := 1; ; try++ {
-		sent, err := r.put(result)
+		sent, err := s.put(result)
 		if err == nil {
-			r.correlator.UpdateState(sent)
+			s.correlator.UpdateState(sent)
 			return nil
 		}
 		if apierrors.IsAlreadyExists(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
@@ -176,19 +189,19 @@ func (r *EventRecorder) send(e *corev1.Event) error {
 		if apierrors.ReasonForError(err) != metav1.StatusReasonUnknown || try == eventTries {
 			return err
 		}
-		time.Sleep(r.retry)
+		time.Sleep(s.retry)
 	}
 }
 
-func (r *EventRecorder) put(result *record.EventCorrelateResult) (*corev1.Event, error) {
+func (s *sender) put(result *record.EventCorrelateResult) (*corev1.Event, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
 	if result.Event.Count > 1 {
-		sent, err := r.events.PatchWithEventNamespaceWithContext(ctx, result.Event, result.Patch)
+		sent, err := s.events.PatchWithEventNamespaceWithContext(ctx, result.Event, result.Patch)
 		if !apierrors.IsNotFound(err) {
 			return sent, err
 		}
 	}
 	result.Event.ResourceVersion = ""
-	return r.events.CreateWithEventNamespaceWithContext(ctx, result.Event)
+	return s.events.CreateWithEventNamespaceWithContext(ctx, result.Event)
 }

@@ -70,7 +70,7 @@ func TestRecorderCountsRepeats(t *testing.T) {
 	for range 3 {
 		r.Event(pod, corev1.EventTypeWarning, "BackOff", "again")
 	}
-	r.Eventf(pod, corev1.EventTypeNormal, "Pulled", "image %s", "x")
+	r.As("proxy").Eventf(pod, corev1.EventTypeWarning, "BackOff", "again")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := r.Flush(ctx); err != nil {
@@ -82,6 +82,9 @@ func TestRecorderCountsRepeats(t *testing.T) {
 	e := s.created[0]
 	if e.Namespace != "n" || e.InvolvedObject.UID != "u" || e.Source.Component != "kubelet" || e.Source.Host != "minion-1" {
 		t.Errorf("event %+v", e)
+	}
+	if e := s.created[1]; e.Source.Component != "proxy" || e.ReportingController != "proxy" || e.Source.Host != "minion-1" || e.Count != 1 {
+		t.Errorf("another component's event of the same words %+v", e)
 	}
 	if err := r.Flush(ctx); err != nil {
 		t.Errorf("flush of an idle recorder: %v", err)

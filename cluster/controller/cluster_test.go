@@ -41,7 +41,7 @@ func startCluster(t testing.TB, edit ...func(*controller.Config)) *testCluster {
 	shared := informers.NewSharedInformerFactory(set, 0)
 	config := controller.Config{
 		Client: set, Metadata: metadata.NewForConfigOrDie(cfg), Informers: shared,
-		Recorder: client.Recorder(set, "controller-manager"), Log: log, RootCA: []byte("PEM"),
+		Recorder: client.Recorder(set, "controller-manager").As, Log: log, RootCA: []byte("PEM"),
 	}
 	for _, e := range edit {
 		e(&config)

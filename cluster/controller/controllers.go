@@ -30,12 +30,13 @@ import (
 )
 
 // Config is what the controllers work with. Client, Metadata and Informers speak
-// to the same server; Informers may be shared, and Run starts them.
+// to the same server; Informers may be shared, and Run starts them. Recorder gives
+// what each controller tells events with, under its own name.
 type Config struct {
 	Client    kubernetes.Interface
 	Metadata  metadata.Interface
 	Informers informers.SharedInformerFactory
-	Recorder  record.EventRecorder
+	Recorder  func(component string) record.EventRecorder
 	Log       *slog.Logger
 
 	RootCA         []byte        // PEM, published in every namespace; none if empty
@@ -80,7 +81,7 @@ var list = []func(Config) (controller, error){
 	func(c Config) (controller, error) {
 		return replication.New(replication.Config{
 			Name: "replicationcontroller", Kind: replication.Controllers(c.Client, c.Informers),
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder, Log: c.log("replicationcontroller"),
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("replication-controller"), Log: c.log("replicationcontroller"),
 		})
 	},
 	func(c Config) (controller, error) {
@@ -91,7 +92,7 @@ var list = []func(Config) (controller, error){
 	},
 	func(c Config) (controller, error) {
 		return node.New(node.Config{
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder, Log: c.log("node"),
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("node-controller"), Log: c.log("node"),
 			Grace: c.NodeGrace, EvictAfter: c.EvictAfter, ClusterCIDR: c.ClusterCIDR, MaskSize: c.NodeMask,
 		})
 	},
@@ -99,7 +100,7 @@ var list = []func(Config) (controller, error){
 		return namespace.New(c.Client, c.Metadata, c.Informers, c.log("namespace"))
 	},
 	func(c Config) (controller, error) {
-		return persistentvolume.New(c.Client, c.Informers, c.Recorder, c.log("persistentvolume"))
+		return persistentvolume.New(c.Client, c.Informers, c.Recorder("persistentvolume-controller"), c.log("persistentvolume"))
 	},
 	func(c Config) (controller, error) {
 		return serviceaccount.New(c.Client, c.Informers, c.RootCA, c.log("serviceaccount"))

@@ -96,7 +96,7 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 	}
 	recorder := client.Recorder(cs, "controller-manager")
 	defer flush(recorder)
-	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder
+	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder.As
 	cfg.Log = log.With("component", "controller-manager")
 	controllers, err := controller.New(cfg)
 	if err != nil {
