@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -50,6 +51,19 @@ var Kinds = []*Kind{
 	SelfSubjectRulesReviews,
 	SubjectAccessReviews,
 	CertificateSigningRequests,
+
+	ControllerRevisions,
+	DaemonSets,
+	Deployments,
+	ReplicaSets,
+	StatefulSets,
+	HorizontalPodAutoscalers,
+	CronJobs,
+	Jobs,
+	IngressClasses,
+	Ingresses,
+	PodDisruptionBudgets,
+
 	Leases,
 	EndpointSlices,
 	ClusterRoleBindings,
@@ -80,7 +94,7 @@ func newScheme() *runtime.Scheme {
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme,
 		autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
-		coordinationv1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, policyv1.AddToScheme,
+		coordinationv1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
 		rbacv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme, metav1.AddMetaToScheme,
 	} {
 		utilruntime.Must(add(s))

@@ -40,8 +40,25 @@ var bases = map[*Kind]string{
 	SubjectAccessReviews:       `{spec: {user: u, resourceAttributes: {verb: get, resource: pods}}}`,
 	SelfSubjectAccessReviews:   `{spec: {resourceAttributes: {verb: get, resource: pods}}}`,
 	LocalSubjectAccessReviews:  `{metadata: {namespace: ns}, spec: {user: u, resourceAttributes: {verb: get, resource: pods, namespace: ns}}}`,
+	ReplicaSets:                `{metadata: {name: rs, namespace: ns}, spec: {selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
+	Deployments:                `{metadata: {name: d, namespace: ns}, spec: {selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
+	DaemonSets:                 `{metadata: {name: ds, namespace: ns}, spec: {selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
+	StatefulSets:               `{metadata: {name: s, namespace: ns}, spec: {serviceName: s, selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
+	ControllerRevisions:        `{metadata: {name: r, namespace: ns}, revision: 1, data: {spec: {}}}`,
+	Jobs:                       `{metadata: {name: j, namespace: ns}, spec: ` + testJob + `}`,
+	CronJobs:                   `{metadata: {name: c, namespace: ns}, spec: {schedule: "* * * * *", jobTemplate: {spec: ` + testJob + `}}}`,
+	PodDisruptionBudgets:       `{metadata: {name: b, namespace: ns}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}`,
+	HorizontalPodAutoscalers:   `{metadata: {name: h, namespace: ns}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 5}}`,
+	Ingresses:                  `{metadata: {name: i, namespace: ns}, spec: {rules: [{host: a.b, http: {paths: [{path: /, pathType: Prefix, backend: ` + testBackend + `}]}}]}}`,
+	IngressClasses:             `{metadata: {name: nginx}, spec: {controller: example.com/nginx}}`,
 	CertificateSigningRequests: `{metadata: {name: r}, spec: {signerName: kubernetes.io/kube-apiserver-client, usages: [client auth], request: ` + testRequest + `}}`,
 }
+
+const (
+	testTemplate = `template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: "busybox:1"}]}}`
+	testJob      = `{template: {spec: {restartPolicy: Never, containers: [{name: c, image: "busybox:1"}]}}}`
+	testBackend  = `{service: {name: s, port: {number: 80}}}`
+)
 
 // read makes an object of k's base with the changes laid over it.
 func read(t testing.TB, k *Kind, changes string) Object {

@@ -1,0 +1,87 @@
+package api
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// DaemonSets keeps a pod on every node that fits.
+var DaemonSets = &Kind{
+	GroupVersionKind: gvk(appsv1.GroupName, "v1", "DaemonSet"),
+	Plural:           "daemonsets", Singular: "daemonset",
+	Short: []string{"ds"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() Object { return &appsv1.DaemonSet{} },
+	NewList:   func() runtime.Object { return &appsv1.DaemonSetList{} },
+
+	Default: do(defaultDaemonSet),
+	PrepareCreate: do(func(d *appsv1.DaemonSet) {
+		d.Status = appsv1.DaemonSetStatus{}
+		d.Generation = 1
+	}),
+	PrepareUpdate: do2(func(d, old *appsv1.DaemonSet) {
+		d.Status = old.Status
+		d.Generation = nextGeneration(old, d.Spec, old.Spec)
+	}),
+	PrepareStatus: do2(func(d, old *appsv1.DaemonSet) {
+		d.Spec = old.Spec
+		d.Generation = old.Generation
+	}),
+
+	Validate: as(func(d *appsv1.DaemonSet) field.ErrorList {
+		return append(checkMeta(&d.ObjectMeta, true, dnsSubdomain), checkDaemonSet(&d.Spec)...)
+	}),
+	ValidateUpdate: as2(func(d, old *appsv1.DaemonSet) field.ErrorList {
+		errs := append(checkMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), checkDaemonSet(&d.Spec)...)
+		return append(errs, immutable(d.Spec.Selector, old.Spec.Selector, specPath.Child("selector"))...)
+	}),
+	ValidateStatus: as2(checkDaemonSetStatus),
+
+	Columns: []metav1.TableColumnDefinition{
+		nameColumn,
+		col("Desired", "integer", 0, "Nodes that shall run the pod."),
+		col("Current", "integer", 0, "Nodes that run a pod and shall."),
+		col("Ready", "integer", 0, "Nodes with a pod that is ready."),
+		col("Up-to-date", "integer", 0, "Nodes with a pod of the newest template."),
+		col("Available", "integer", 0, "Nodes with a pod that has been ready for long enough."),
+		col("Node Selector", "string", 0, "Which nodes shall run the pod."),
+		ageColumn,
+		containersColumn,
+		imagesColumn,
+		selectorColumn,
+	},
+	Row: as(func(d *appsv1.DaemonSet) []any {
+		names, images := containerNames(d.Spec.Template.Spec.Containers)
+		return []any{
+			d.Name, int64(d.Status.DesiredNumberScheduled), int64(d.Status.CurrentNumberScheduled), int64(d.Status.NumberReady),
+			int64(d.Status.UpdatedNumberScheduled), int64(d.Status.NumberAvailable), labels.FormatLabels(d.Spec.Template.Spec.NodeSelector),
+			age(d.CreationTimestamp), names, images, metav1.FormatLabelSelector(d.Spec.Selector),
+		}
+	}),
+}
+
+func defaultDaemonSet(d *appsv1.DaemonSet) {
+	defaultPodSpec(&d.Spec.Template.Spec)
+	s := &d.Spec.UpdateStrategy
+	setDefault(&s.Type, appsv1.RollingUpdateDaemonSetStrategyType)
+	if s.Type == appsv1.RollingUpdateDaemonSetStrategyType {
+		if s.RollingUpdate == nil {
+			s.RollingUpdate = &appsv1.RollingUpdateDaemonSet{}
+		}
+		setDefaultPtr(&s.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+		setDefaultPtr(&s.RollingUpdate.MaxSurge, intstr.FromInt32(0))
+	}
+	setDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
+}
+
+func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
+	return checkPodsTemplate(&s.Template, specPath.Child("template"))
+}
+
+func checkDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
+	return checkMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+}

@@ -1,0 +1,204 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"strconv"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Jobs runs pods until enough of them have succeeded.
+var Jobs = &Kind{
+	GroupVersionKind: gvk(batchv1.GroupName, "v1", "Job"),
+	Plural:           "jobs", Singular: "job", Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() Object { return &batchv1.Job{} },
+	NewList:   func() runtime.Object { return &batchv1.JobList{} },
+
+	Default: do(defaultJob),
+	PrepareCreate: do(func(j *batchv1.Job) {
+		defaultJob(j) // the job's own labels come from what the client sent, not from the next line
+		chooseOwnPods(j)
+		j.Status = batchv1.JobStatus{}
+		j.Generation = 1
+	}),
+	PrepareUpdate: do2(func(j, old *batchv1.Job) {
+		j.Status = old.Status
+		j.Generation = nextGeneration(old, j.Spec, old.Spec)
+	}),
+	PrepareStatus: do2(func(j, old *batchv1.Job) {
+		j.Spec = old.Spec
+		j.Generation = old.Generation
+	}),
+
+	Validate:       as(checkJob),
+	ValidateUpdate: as2(checkJobUpdate),
+	ValidateStatus: as2(checkJobStatus),
+
+	Columns: []metav1.TableColumnDefinition{
+		nameColumn,
+		col("Status", "string", 0, "How far it is."),
+		col("Completions", "string", 0, "Pods that have succeeded, of those wanted."),
+		col("Duration", "string", 0, "Time it has taken."),
+		ageColumn,
+		containersColumn,
+		imagesColumn,
+		selectorColumn,
+	},
+	Row: as(jobRow),
+	Fields: as(func(j *batchv1.Job) fields.Set {
+		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
+	}),
+}
+
+func defaultJob(j *batchv1.Job) {
+	s := &j.Spec
+	defaultPodSpec(&s.Template.Spec)
+	// Who names neither wants one pod to succeed; who names parallelism alone has a queue
+	// of work, whose end the pods find out.
+	if s.Completions == nil && s.Parallelism == nil {
+		setDefaultPtr(&s.Completions, 1)
+	}
+	setDefaultPtr(&s.Parallelism, 1)
+	limit := int32(6)
+	if s.BackoffLimitPerIndex != nil {
+		limit = math.MaxInt32
+	}
+	setDefaultPtr(&s.BackoffLimit, limit)
+	if len(j.Labels) == 0 && len(s.Template.Labels) > 0 {
+		j.Labels = maps.Clone(s.Template.Labels)
+	}
+	setDefaultPtr(&s.CompletionMode, batchv1.NonIndexedCompletion)
+	setDefaultPtr(&s.Suspend, false)
+	setDefaultPtr(&s.ManualSelector, false)
+	replacement := batchv1.TerminatingOrFailed
+	if s.PodFailurePolicy != nil {
+		replacement = batchv1.Failed
+	}
+	setDefaultPtr(&s.PodReplacementPolicy, replacement)
+	defaultPodFailurePolicy(s.PodFailurePolicy)
+}
+
+func defaultPodFailurePolicy(p *batchv1.PodFailurePolicy) {
+	if p == nil {
+		return
+	}
+	for i := range p.Rules {
+		for k := range p.Rules[i].OnPodConditions {
+			setDefault(&p.Rules[i].OnPodConditions[k].Status, corev1.ConditionTrue)
+		}
+	}
+}
+
+// The labels by which a job knows its pods; those without a prefix are of before 1.27.
+const (
+	oldJobName       = "job-name"
+	oldControllerUID = "controller-uid"
+)
+
+// chooseOwnPods gives a new job a selector that no other job can have, and its template
+// the labels for that, unless the client has chosen itself.
+func chooseOwnPods(j *batchv1.Job) {
+	if isTrue(j.Spec.ManualSelector) {
+		return
+	}
+	t := &j.Spec.Template
+	if t.Labels == nil {
+		t.Labels = map[string]string{}
+	}
+	// What is there already, and wrong, validation refuses.
+	for label, v := range map[string]string{
+		batchv1.JobNameLabel: j.Name, oldJobName: j.Name,
+		batchv1.ControllerUidLabel: string(j.UID), oldControllerUID: string(j.UID),
+	} {
+		if _, has := t.Labels[label]; !has {
+			t.Labels[label] = v
+		}
+	}
+	if j.Spec.Selector == nil {
+		j.Spec.Selector = &metav1.LabelSelector{}
+	}
+	if j.Spec.Selector.MatchLabels == nil {
+		j.Spec.Selector.MatchLabels = map[string]string{}
+	}
+	if _, has := j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel]; !has {
+		j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = string(j.UID)
+	}
+}
+
+func jobRow(j *batchv1.Job) []any {
+	names, images := containerNames(j.Spec.Template.Spec.Containers)
+	return []any{
+		j.Name, jobState(j), jobCompletions(j), jobDuration(j), age(j.CreationTimestamp),
+		names, images, metav1.FormatLabelSelector(j.Spec.Selector),
+	}
+}
+
+func jobState(j *batchv1.Job) string {
+	switch {
+	case jobIs(j, batchv1.JobComplete):
+		return "Complete"
+	case jobIs(j, batchv1.JobFailed):
+		return "Failed"
+	case j.DeletionTimestamp != nil:
+		return "Terminating"
+	case jobIs(j, batchv1.JobSuspended):
+		return "Suspended"
+	case jobIs(j, batchv1.JobFailureTarget):
+		return "FailureTarget"
+	case jobIs(j, batchv1.JobSuccessCriteriaMet):
+		return "SuccessCriteriaMet"
+	}
+	return "Running"
+}
+
+func jobIs(j *batchv1.Job, t batchv1.JobConditionType) bool {
+	for _, c := range j.Status.Conditions {
+		if c.Type == t && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+func jobCompletions(j *batchv1.Job) string {
+	done := j.Status.Succeeded
+	if n := j.Spec.Completions; n != nil {
+		return fmt.Sprintf("%d/%d", done, *n)
+	}
+	if n := j.Spec.Parallelism; n != nil && *n > 1 {
+		return fmt.Sprintf("%d/1 of %d", done, *n)
+	}
+	return fmt.Sprintf("%d/1", done)
+}
+
+func jobDuration(j *batchv1.Job) string {
+	switch s := j.Status; {
+	case s.StartTime == nil:
+		return ""
+	case s.CompletionTime == nil:
+		return duration.HumanDuration(now().Sub(s.StartTime.Time))
+	default:
+		return duration.HumanDuration(s.CompletionTime.Sub(s.StartTime.Time))
+	}
+}
+
+func checkJob(j *batchv1.Job) field.ErrorList {
+	return append(checkMeta(&j.ObjectMeta, true, dnsSubdomain), checkPodTemplate(&j.Spec.Template, specPath.Child("template"))...)
+}
+
+func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
+	return append(checkMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), checkPodTemplate(&j.Spec.Template, specPath.Child("template"))...)
+}
+
+func checkJobStatus(j, old *batchv1.Job) field.ErrorList {
+	return checkMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)
+}
