@@ -13,8 +13,6 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -64,7 +62,8 @@ func New(c Config) (*Controller, error) {
 	if err := r.On(c.Kind.Informer(), loop.Each(func(o Object) { r.Add(loop.Key(o)) })); err != nil {
 		return nil, err
 	}
-	if err := r.On(pods.Informer(), loop.Changes(r.podChanged)); err != nil {
+	router := &Router{Kind: c.Kind.GroupVersionKind(), Expect: r.expect, Wake: r.AddSoon, Orphan: r.orphan}
+	if err := r.On(pods.Informer(), loop.Changes(router.Changed)); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -73,58 +72,8 @@ func New(c Config) (*Controller, error) {
 // Name is the controller's name in logs and health.
 func (r *Controller) Name() string { return r.Config.Name }
 
-// podChanged finds the sets that a change concerns.
-func (r *Controller) podChanged(old, now **v1.Pod) {
-	switch {
-	case now == nil:
-		r.podGone(*old)
-	case old == nil && (*now).DeletionTimestamp != nil:
-		r.podGone(*now)
-	case old == nil:
-		if key, ok := r.ownerKey(*now); ok {
-			r.expect.Created(key, 1)
-			r.AddSoon(key)
-			return
-		}
-		r.orphan(*now)
-	default:
-		r.podUpdated(*old, *now)
-	}
-}
-
-func (r *Controller) podGone(p *v1.Pod) {
-	if key, ok := r.ownerKey(p); ok {
-		r.expect.Deleted(key, p.UID)
-		r.AddSoon(key)
-	}
-}
-
-func (r *Controller) podUpdated(old, now *v1.Pod) {
-	if old.ResourceVersion == now.ResourceVersion {
-		return
-	}
-	was, hadOwner := r.ownerKey(old)
-	key, hasOwner := r.ownerKey(now)
-	if hadOwner && was != key {
-		r.AddSoon(was)
-	}
-	if hasOwner {
-		if now.DeletionTimestamp != nil {
-			r.expect.Deleted(key, now.UID)
-		}
-		r.AddSoon(key)
-		return
-	}
-	if hadOwner || !equality.Semantic.DeepEqual(old.Labels, now.Labels) {
-		r.orphan(now)
-	}
-}
-
 // orphan wakes the sets that could adopt p.
 func (r *Controller) orphan(p *v1.Pod) {
-	if metav1.GetControllerOfNoCopy(p) != nil {
-		return
-	}
 	objs, err := r.sets.ByIndex(cache.NamespaceIndex, p.Namespace)
 	if err != nil {
 		return
@@ -134,16 +83,6 @@ func (r *Controller) orphan(p *v1.Pod) {
 			r.AddSoon(loop.Key(s.Object))
 		}
 	}
-}
-
-// ownerKey is the key of the set of our kind that controls p. The set may be gone.
-func (r *Controller) ownerKey(p *v1.Pod) (string, bool) {
-	ref := metav1.GetControllerOfNoCopy(p)
-	gvk := r.Kind.GroupVersionKind()
-	if ref == nil || ref.Kind != gvk.Kind || ref.APIVersion != gvk.GroupVersion().String() {
-		return "", false
-	}
-	return p.Namespace + "/" + ref.Name, true
 }
 
 func (r *Controller) get(key string) (*Set, error) {
