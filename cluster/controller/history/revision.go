@@ -1,0 +1,131 @@
+// Package history keeps the templates that a set of pods has had, as
+// ControllerRevisions: what `kubectl rollout history` lists and `rollout undo` goes
+// back to.
+//
+// A revision is never changed but for its number: the template in use has the
+// highest one. It belongs to its set, and goes with it. The package decides
+// nothing about pods; a DaemonSet and a StatefulSet use it alike.
+package history
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/rand"
+)
+
+// longestPrefix leaves room in a revision's name for the hash.
+const longestPrefix = 223
+
+// Set is what history needs to know of the object whose templates it keeps.
+type Set struct {
+	Object     metav1.Object
+	Kind       schema.GroupVersionKind
+	Selector   labels.Selector
+	Template   *v1.PodTemplateSpec
+	HashLabel  string // the label of a revision that holds its hash
+	Collisions int32  // of names, as the set's status remembers them
+}
+
+// Patch is what a revision holds: a strategic merge patch that puts the template
+// back. kubectl compares it byte by byte, so that the keys are in order.
+func Patch(template *v1.PodTemplateSpec) ([]byte, error) {
+	text, err := json.Marshal(template)
+	if err != nil {
+		return nil, fmt.Errorf("encode template: %w", err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, fmt.Errorf("encode template: %w", err)
+	}
+	fields["$patch"] = "replace"
+	return json.Marshal(map[string]any{"spec": map[string]any{"template": fields}})
+}
+
+// Template is the template that a revision holds.
+func Template(r *apps.ControllerRevision) (*v1.PodTemplateSpec, error) {
+	var patch struct {
+		Spec struct {
+			Template v1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(r.Data.Raw, &patch); err != nil {
+		return nil, fmt.Errorf("revision %s: %w", r.Name, err)
+	}
+	return &patch.Spec.Template, nil
+}
+
+// build makes a revision of the set's present template. Its name follows from the
+// template and from the collisions there were, so that two that do the same at once meet.
+func build(s *Set, number int64, collisions int32) (*apps.ControllerRevision, error) {
+	data, err := Patch(s.Template)
+	if err != nil {
+		return nil, err
+	}
+	hash := hashOf(data, collisions)
+	prefix := s.Object.GetName()
+	if len(prefix) > longestPrefix {
+		prefix = prefix[:longestPrefix]
+	}
+	set := labels.Merge(s.Template.Labels, labels.Set{s.HashLabel: hash})
+	r := &apps.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       s.Object.GetNamespace(),
+			Name:            prefix + "-" + hash,
+			Labels:          set,
+			Annotations:     map[string]string{},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.Object, s.Kind)},
+		},
+		Data:     runtime.RawExtension{Raw: data},
+		Revision: number,
+	}
+	for k, v := range s.Object.GetAnnotations() {
+		r.Annotations[k] = v
+	}
+	return r, nil
+}
+
+func hashOf(data []byte, collisions int32) string {
+	h := fnv.New32()
+	_, _ = h.Write(data)
+	if collisions > 0 {
+		_, _ = h.Write([]byte(strconv.Itoa(int(collisions))))
+	}
+	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
+}
+
+func same(a, b *apps.ControllerRevision) bool { return bytes.Equal(a.Data.Raw, b.Data.Raw) }
+
+// order sorts revisions, the oldest first.
+func order(all []*apps.ControllerRevision) {
+	slices.SortStableFunc(all, func(a, b *apps.ControllerRevision) int {
+		return cmp.Or(
+			cmp.Compare(a.Revision, b.Revision),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+}
+
+// surplus are the oldest revisions beyond limit that nothing uses.
+func surplus(old []*apps.ControllerRevision, limit int, used func(*apps.ControllerRevision) bool) []*apps.ControllerRevision {
+	n := len(old) - limit
+	var out []*apps.ControllerRevision
+	for _, r := range old {
+		if len(out) < n && !used(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
