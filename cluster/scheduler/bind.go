@@ -14,26 +14,33 @@ import (
 )
 
 // bind writes the decision. If that fails the pod is taken off the node again.
-func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, node string) {
+func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to decision) {
 	err := s.Client.CoreV1().Pods(p.Namespace).Bind(ctx, &v1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
-		Target:     v1.ObjectReference{Kind: "Node", Name: node},
+		Target:     v1.ObjectReference{Kind: "Node", Name: to.node},
 	}, metav1.CreateOptions{})
 	if err == nil {
 		s.queue.forget(p.UID)
-		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
+		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, to.node)
 		return
 	}
+	s.takeBack(ctx, p, to, fmt.Errorf("bind to %s: %w", to.node, err))
+}
+
+// takeBack undoes a decision that could not be written.
+func (s *Scheduler) takeBack(ctx context.Context, p *v1.Pod, to decision, err error) {
 	s.mu.Lock()
+	s.promise(to.volumes, false)
 	if at := s.cluster.pods[p.UID]; at != nil && at.assumed {
 		s.cluster.removePod(p.UID)
 	}
 	s.mu.Unlock()
 	s.queue.changed(causeResource | causePods)
-	s.refuse(ctx, p, fmt.Errorf("bind to %s: %w", node, err))
+	s.refuse(ctx, p, err)
 }
 
 // refuse puts the pod back into the queue and tells its owner why it has no node.
+// Where room can be made, it is.
 func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 	if ctx.Err() != nil {
 		return
@@ -42,7 +49,7 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 		s.queue.forget(p.UID) // deleted meanwhile
 		return
 	}
-	why, reason, message := explain(p, err)
+	why, reason, message := explain(err)
 	s.queue.failed(p.UID, why)
 	if apierrors.IsConflict(err) {
 		return // somebody else wrote; the watch will show what
@@ -51,44 +58,59 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 		s.Log.Warn("could not schedule, trying again", "pod", p.Namespace+"/"+p.Name, "error", err)
 	}
 	s.Recorder.Event(p, v1.EventTypeWarning, "FailedScheduling", message)
-	if err := s.writeCondition(ctx, p, reason, message); err != nil && !apierrors.IsNotFound(err) {
+	s.mu.Lock()
+	nominated := ""
+	if n := s.cluster.nominated[p.UID]; n != nil {
+		nominated = n.name
+	}
+	s.mu.Unlock()
+	if err := s.writeCondition(ctx, p, reason, message, nominated); err != nil && !apierrors.IsNotFound(err) {
 		s.Log.Warn("could not write condition", "pod", p.Namespace+"/"+p.Name, "error", err)
+	}
+	var m *misfit
+	if errors.As(err, &m) && m.plan != nil {
+		s.carryOut(ctx, p, m.plan)
 	}
 }
 
-func explain(p *v1.Pod, err error) (why cause, reason, message string) {
+func explain(err error) (why cause, reason, message string) {
 	var m *misfit
 	switch {
 	case errors.As(err, &m):
-		return m.cause, v1.PodReasonUnschedulable, m.message(p)
+		return m.cause, v1.PodReasonUnschedulable, m.message()
 	case errors.Is(err, errNoNodes):
 		return causeNode, v1.PodReasonUnschedulable, err.Error()
 	}
 	return 0, v1.PodReasonSchedulerError, err.Error()
 }
 
-// writeCondition says in the pod's status that it has no node, if the status does
-// not say just that already.
-func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, message string) error {
+// writeCondition says in the pod's status that it has no node, and where room is made
+// for it, if the status does not say just that already.
+func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, message, nominated string) error {
 	since := metav1.NewTime(time.Now())
 	for i := range p.Status.Conditions {
 		c := &p.Status.Conditions[i]
 		if c.Type != v1.PodScheduled || c.Status != v1.ConditionFalse {
 			continue
 		}
-		if c.Reason == reason && c.Message == message {
+		if c.Reason == reason && c.Message == message && p.Status.NominatedNodeName == nominated {
 			return nil
 		}
 		since = c.LastTransitionTime
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": p.UID},
-		"status": map[string]any{"conditions": []v1.PodCondition{{
-			Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: since,
-		}}},
-	})
+	status := map[string]any{"conditions": []v1.PodCondition{{
+		Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: since,
+	}}}
+	if p.Status.NominatedNodeName != nominated {
+		status["nominatedNodeName"] = nominated
+	}
+	return s.patchStatus(ctx, p, status)
+}
+
+func (s *Scheduler) patchStatus(ctx context.Context, p *v1.Pod, status map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.UID}, "status": status})
 	if err != nil {
-		return fmt.Errorf("encode condition: %w", err)
+		return fmt.Errorf("encode status: %w", err)
 	}
 	_, err = s.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err

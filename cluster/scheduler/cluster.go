@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/scheduling/corev1"
 )
 
 // nodeInfo is a node with the sums over its pods, kept up to date by cluster.
@@ -18,10 +20,10 @@ type nodeInfo struct {
 	used       resources
 	nonzeroCPU int64
 	nonzeroMem int64
+	podCount   int64
 	pods       map[types.UID]*podInfo
 	ports      map[hostPort]int
-	groups     map[*group]int
-	affine     map[types.UID]*podInfo // pods with terms on other pods
+	nominated  map[types.UID]*podInfo // pods that wait for room that is made for them here
 }
 
 // cluster is the scheduler's picture of all nodes and the pods on them, assumed
@@ -30,11 +32,17 @@ type cluster struct {
 	nodes      map[string]*nodeInfo
 	list       []*nodeInfo // those that exist, in order of arrival
 	groups     map[string]*group
+	selections map[string]*selection
+	domains    map[string]map[string]int // nodes by topology key and value
+	terms      map[string]*placedTerm
 	pods       map[types.UID]*placed
+	nominated  map[types.UID]*nodeInfo
 	namespaces map[string]labels.Set
 	imageNodes map[string]int // on how many nodes an image is
-	affine     int            // pods with terms on other pods
+	claims     map[string]int // pods that use a claim, by namespace/name
+	priorities map[int32]int  // placed pods by priority
 	next       int            // where the next search for nodes begins
+	clock      uint64
 }
 
 type placed struct {
@@ -47,9 +55,15 @@ func newCluster() *cluster {
 	return &cluster{
 		nodes:      map[string]*nodeInfo{},
 		groups:     map[string]*group{},
+		selections: map[string]*selection{},
+		domains:    map[string]map[string]int{},
+		terms:      map[string]*placedTerm{},
 		pods:       map[types.UID]*placed{},
+		nominated:  map[types.UID]*nodeInfo{},
 		namespaces: map[string]labels.Set{},
 		imageNodes: map[string]int{},
+		claims:     map[string]int{},
+		priorities: map[int32]int{},
 	}
 }
 
@@ -57,8 +71,7 @@ func (c *cluster) nodeFor(name string) *nodeInfo {
 	n := c.nodes[name]
 	if n == nil {
 		n = &nodeInfo{
-			name: name, pods: map[types.UID]*podInfo{}, ports: map[hostPort]int{},
-			groups: map[*group]int{}, affine: map[types.UID]*podInfo{},
+			name: name, pods: map[types.UID]*podInfo{}, ports: map[hostPort]int{}, nominated: map[types.UID]*podInfo{},
 		}
 		c.nodes[name] = n
 	}
@@ -71,7 +84,11 @@ func (c *cluster) setNode(node *v1.Node) {
 	if n.node == nil {
 		c.list = append(c.list, n)
 	}
-	n.node = node
+	if n.node != nil && maps.Equal(n.node.Labels, node.Labels) {
+		n.node = node
+	} else {
+		c.recount(n, func() { n.node = node })
+	}
 	n.can = resourcesOf(node.Status.Allocatable)
 	n.maxPods = node.Status.Allocatable.Pods().Value()
 	c.countImages(n, -1)
@@ -86,9 +103,7 @@ func (c *cluster) setNode(node *v1.Node) {
 
 func (c *cluster) countImages(n *nodeInfo, sign int) {
 	for name := range n.images {
-		if c.imageNodes[name] += sign; c.imageNodes[name] <= 0 {
-			delete(c.imageNodes, name)
-		}
+		add(c.imageNodes, name, sign)
 	}
 }
 
@@ -98,13 +113,14 @@ func (c *cluster) removeNode(name string) {
 		return
 	}
 	c.countImages(n, -1)
-	n.images, n.node = nil, nil
+	n.images = nil
+	c.recount(n, func() { n.node = nil })
 	c.list = slices.DeleteFunc(c.list, func(o *nodeInfo) bool { return o == n })
 	c.dropIfEmpty(n)
 }
 
 func (c *cluster) dropIfEmpty(n *nodeInfo) {
-	if n.node == nil && len(n.pods) == 0 {
+	if n.node == nil && len(n.pods)+len(n.nominated) == 0 {
 		delete(c.nodes, n.name)
 	}
 }
@@ -138,24 +154,23 @@ func sameForScheduling(a, b *v1.Pod) bool {
 }
 
 func (c *cluster) place(i *podInfo, node string, assumed bool) {
-	n := c.nodeFor(node)
 	uid := i.pod.UID
+	c.unnominate(uid)
+	n := c.nodeFor(node)
 	c.pods[uid] = &placed{i, node, assumed}
 	n.pods[uid] = i
-	key := groupKey(i.pod)
-	g := c.groups[key]
-	if g == nil {
-		g = &group{key: key, namespace: i.pod.Namespace, labels: i.pod.Labels, terminating: i.pod.DeletionTimestamp != nil}
-		c.groups[key] = g
-	}
-	i.group = g
-	g.pods++
-	n.groups[g]++
+	i.group = c.groupOf(i.pod)
+	i.group.pods++
+	i.group.nodes[n]++
 	n.count(i, 1)
-	if i.hasTerms() {
-		n.affine[uid] = i
-		c.affine++
+	c.priorities[i.priority]++
+	for _, name := range i.claims {
+		add(c.claims, name, 1)
 	}
+	if i.hasTerms() {
+		c.enterTerms(i)
+	}
+	c.count(i, n, 1)
 }
 
 // removePod forgets a pod, whether assumed or confirmed.
@@ -166,20 +181,38 @@ func (c *cluster) removePod(uid types.UID) bool {
 	}
 	delete(c.pods, uid)
 	n, i := c.nodes[p.on], p.info
+	c.count(i, n, -1)
 	delete(n.pods, uid)
-	if n.groups[i.group]--; n.groups[i.group] == 0 {
-		delete(n.groups, i.group)
-	}
-	if i.group.pods--; i.group.pods == 0 {
-		delete(c.groups, i.group.key)
-	}
+	c.leaveGroup(i, n)
+	c.leaveTerms(i)
 	n.count(i, -1)
-	if i.hasTerms() {
-		delete(n.affine, uid)
-		c.affine--
+	if c.priorities[i.priority]--; c.priorities[i.priority] == 0 {
+		delete(c.priorities, i.priority)
+	}
+	for _, name := range i.claims {
+		add(c.claims, name, -1)
 	}
 	c.dropIfEmpty(n)
 	return true
+}
+
+// nominate notes that room is made for a pod on a node: pods of no higher priority
+// must not take it.
+func (c *cluster) nominate(i *podInfo, node string) {
+	c.unnominate(i.pod.UID)
+	n := c.nodeFor(node)
+	n.nominated[i.pod.UID] = i
+	c.nominated[i.pod.UID] = n
+}
+
+func (c *cluster) unnominate(uid types.UID) {
+	n := c.nominated[uid]
+	if n == nil {
+		return
+	}
+	delete(c.nominated, uid)
+	delete(n.nominated, uid)
+	c.dropIfEmpty(n)
 }
 
 func (i *podInfo) hasTerms() bool {
@@ -190,6 +223,7 @@ func (n *nodeInfo) count(i *podInfo, sign int64) {
 	n.used.add(&i.requests, sign)
 	n.nonzeroCPU += sign * i.nonzeroCPU
 	n.nonzeroMem += sign * i.nonzeroMem
+	n.podCount += sign
 	for _, p := range i.ports {
 		if n.ports[p] += int(sign); n.ports[p] == 0 {
 			delete(n.ports, p)
@@ -197,22 +231,41 @@ func (n *nodeInfo) count(i *podInfo, sign int64) {
 	}
 }
 
-// countGroups is how many of the node's pods are in one of the groups.
-func (n *nodeInfo) countGroups(groups []*group) int {
-	sum := 0
-	for _, g := range groups {
-		sum += n.groups[g]
+// but is a copy of the node's sums with some pods more and some less. What does not
+// depend on pods is shared.
+func (n *nodeInfo) but(d *difference) *nodeInfo {
+	out := *n
+	out.used.extended = maps.Clone(n.used.extended)
+	out.ports = maps.Clone(n.ports)
+	for _, i := range d.without {
+		out.count(i, -1)
 	}
-	return sum
+	for _, i := range d.with {
+		out.count(i, 1)
+	}
+	return &out
 }
 
-// groupsWhere are the groups for which keep is true.
-func (c *cluster) groupsWhere(keep func(*group) bool) []*group {
-	var out []*group
-	for _, g := range c.groups {
-		if keep(g) {
-			out = append(out, g)
+// difference is what is other on one node in a thought experiment; nil is nothing.
+type difference struct{ without, with []*podInfo }
+
+// count is how many pods more there would be for which keep is true.
+func (d *difference) count(keep func(*podInfo) bool) int {
+	n := 0
+	if d == nil {
+		return n
+	}
+	for _, i := range d.with {
+		if keep(i) {
+			n++
 		}
 	}
-	return out
+	for _, i := range d.without {
+		if keep(i) {
+			n--
+		}
+	}
+	return n
 }
+
+func priorityOf(p *v1.Pod) int32 { return corev1.PodPriority(p) }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
-	volumehelpers "k8s.io/component-helpers/storage/volume"
 	"k8s.io/klog/v2"
 )
 
@@ -18,16 +17,44 @@ type verdict struct {
 }
 
 var (
-	unschedulable   = &verdict{[]string{"node(s) were unschedulable"}, true, causeNode}
-	otherName       = &verdict{[]string{"node(s) didn't match the requested node name"}, true, causeNode}
-	otherLabels     = &verdict{[]string{"node(s) didn't match Pod's node affinity/selector"}, true, causeNode}
-	portTaken       = &verdict{[]string{"node(s) didn't have free ports for the requested pod ports"}, false, causeResource}
-	volumeElsewhere = &verdict{[]string{"node(s) didn't match PersistentVolume's node affinity"}, true, causeNode | causeVolume}
+	unschedulable = &verdict{[]string{"node(s) were unschedulable"}, true, causeNode}
+	otherName     = &verdict{[]string{"node(s) didn't match the requested node name"}, true, causeNode}
+	otherLabels   = &verdict{[]string{"node(s) didn't match Pod's node affinity/selector"}, true, causeNode}
+	portTaken     = &verdict{[]string{"node(s) didn't have free ports for the requested pod ports"}, false, causeResource}
+	notNamed      = &verdict{[]string{"node(s) didn't satisfy plugin(s) [NodeAffinity]"}, true, causeNode}
 )
 
-// filter gives nil if the node can take the pod, else the first reason why not.
-// It changes nothing.
+// filter gives nil if the node can take the pod, else the first reason why not. It
+// changes nothing. Where room is made for pods that are as important, the pod must
+// fit both beside them and, as they may never come, without them.
 func (r *request) filter(n *nodeInfo) *verdict {
+	if len(n.nominated) > 0 {
+		if d := r.nominatedOn(n); d != nil {
+			if v := r.filterWith(n.but(d), d); v != nil {
+				return v
+			}
+		}
+	}
+	return r.filterWith(n, nil)
+}
+
+// nominatedOn gives the pods that room is made for on the node and that are no less
+// important than this one.
+func (r *request) nominatedOn(n *nodeInfo) *difference {
+	var d difference
+	for uid, i := range n.nominated {
+		if uid != r.pod.UID && i.priority >= r.priority {
+			d.with = append(d.with, i)
+		}
+	}
+	if d.with == nil {
+		return nil
+	}
+	return &d
+}
+
+// filterWith is filter for a node as it is, or as it would be with a difference.
+func (r *request) filterWith(n *nodeInfo, d *difference) *verdict {
 	if v := r.filterNode(n.node); v != nil {
 		return v
 	}
@@ -37,16 +64,18 @@ func (r *request) filter(n *nodeInfo) *verdict {
 	if v := r.filterResources(n); v != nil {
 		return v
 	}
-	if v := r.filterVolumes(n.node); v != nil {
-		return v
+	if r.claims != nil {
+		if v := r.claims.filter(r, n, d); v != nil {
+			return v
+		}
 	}
 	for i := range r.spread {
-		if v := r.spread[i].filter(n); v != nil {
+		if v := r.spread[i].filter(n, d); v != nil {
 			return v
 		}
 	}
 	if r.pods != nil {
-		return r.pods.filter(n)
+		return r.pods.filter(n, d)
 	}
 	return nil
 }
@@ -56,6 +85,9 @@ var cordoned = v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNo
 // filterNode checks what is the node's own: cordon, name, taints, labels.
 func (r *request) filterNode(node *v1.Node) *verdict {
 	spec := &r.pod.Spec
+	if r.only != nil && !r.only[node.Name] {
+		return notNamed
+	}
 	if node.Spec.Unschedulable && !tolerates(spec.Tolerations, &cordoned) {
 		return unschedulable
 	}
@@ -115,7 +147,7 @@ func (r *request) filterResources(n *nodeInfo) *verdict {
 		v.reasons = append(v.reasons, reason)
 		v.final = v.final || ask > can
 	}
-	if int64(len(n.pods))+1 > n.maxPods {
+	if n.podCount+1 > n.maxPods {
 		short("Too many pods", 1, max(n.maxPods, 1))
 	}
 	want, can, used := &r.requests, &n.can, &n.used
@@ -134,13 +166,4 @@ func (r *request) filterResources(n *nodeInfo) *verdict {
 		}
 	}
 	return v
-}
-
-func (r *request) filterVolumes(node *v1.Node) *verdict {
-	for _, pv := range r.volumes {
-		if volumehelpers.CheckNodeAffinity(pv, node.Labels) != nil {
-			return volumeElsewhere
-		}
-	}
-	return nil
 }

@@ -139,9 +139,20 @@ func TestPickFilters(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := makeCluster(tt.nodes, tt.pods...)
-			n, err := newRequest(c, newPodInfo(tt.pod), tt.pvs, nil).pick()
+			var claims *podClaims
+			if tt.pvs != nil {
+				claims = &podClaims{bound: tt.pvs}
+			}
+			r := newRequest(c, newPodInfo(tt.pod), claims, nil)
+			n, err := r.pick()
 			if err != nil {
-				_, _, message := explain(tt.pod, err)
+				var m *misfit
+				if errors.As(err, &m) {
+					if p := r.preempt(m, nil); p != nil {
+						t.Fatalf("would preempt on %s", p.node.name)
+					}
+				}
+				_, _, message := explain(err)
 				if message != tt.err {
 					t.Fatalf("got  %s\nwant %s", message, tt.err)
 				}
@@ -173,7 +184,7 @@ func TestClusterSumsReturnToZero(t *testing.T) {
 	p := makePod("p", on("node-0"), requests("cpu", "1"), port(80), podLabel("a", "b"), podAffinity(true, v1.LabelHostname, nil))
 	c.setPod(p)
 	n := c.nodes["node-0"]
-	if n.used.milliCPU != 1000 || len(n.ports) != 1 || len(n.groups) != 1 || c.affine != 1 {
+	if n.used.milliCPU != 1000 || len(n.ports) != 1 || len(c.groups) != 1 || len(c.terms) != 1 {
 		t.Fatalf("after setPod: %+v", n)
 	}
 	terminating := p.DeepCopy()
@@ -183,7 +194,7 @@ func TestClusterSumsReturnToZero(t *testing.T) {
 		t.Fatalf("after the pod began to end: %+v, %d groups", n, len(c.groups))
 	}
 	c.removePod(p.UID)
-	if n.used.milliCPU != 0 || n.nonzeroMem != 0 || len(n.ports)+len(n.groups)+len(n.affine)+len(c.groups)+c.affine != 0 {
+	if n.used.milliCPU != 0 || n.nonzeroMem != 0 || n.podCount != 0 || len(n.ports)+len(c.terms)+len(c.groups)+len(c.priorities) != 0 {
 		t.Fatalf("after removePod: %+v", n)
 	}
 }
@@ -192,7 +203,8 @@ func TestUpfrontReason(t *testing.T) {
 	m := &misfit{nodes: 2, upfront: "pod has unbound immediate PersistentVolumeClaims"}
 	want := "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. " +
 		"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
-	if got := m.message(makePod("p")); got != want {
+	(&request{podInfo: newPodInfo(makePod("p")), cluster: makeCluster(manyNodes(2))}).preempt(m, nil)
+	if got := m.message(); got != want {
 		t.Errorf("got %s", got)
 	}
 	if !errors.As(error(m), new(*misfit)) {

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-
-	v1 "k8s.io/api/core/v1"
 )
 
 // enoughNodes is how many fitting nodes are scored: all of up to 100, else a share
@@ -29,24 +27,55 @@ func (r *request) pick() (*nodeInfo, error) {
 	if len(all) == 0 {
 		return nil, errNoNodes
 	}
+	if n := r.cluster.nominated[r.pod.UID]; n != nil && n.node != nil && r.filter(n) == nil {
+		return n, nil // room was made there for this very pod
+	}
+	if r.only != nil {
+		return r.pickNamed()
+	}
 	enough := enoughNodes(len(all))
 	fit := make([]*nodeInfo, 0, enough)
-	var bad misfit
+	bad := misfit{nodes: len(all)}
 	start := r.cluster.next % len(all)
 	seen := 0
 	for ; seen < len(all) && len(fit) < enough; seen++ {
 		n := all[(start+seen)%len(all)]
 		if v := r.filter(n); v != nil {
-			bad.add(v)
+			bad.add(n, v)
 		} else {
 			fit = append(fit, n)
 		}
 	}
 	r.cluster.next = (start + seen) % len(all)
+	return r.bestOf(fit, &bad)
+}
+
+// pickNamed looks only at the nodes that the pod names: a daemon in a large cluster
+// names one.
+func (r *request) pickNamed() (*nodeInfo, error) {
+	var fit []*nodeInfo
+	bad := misfit{nodes: len(r.cluster.list)}
+	others := len(r.cluster.list)
+	for name := range r.only {
+		n := r.cluster.nodes[name]
+		if n == nil || n.node == nil {
+			continue
+		}
+		others--
+		if v := r.filter(n); v != nil {
+			bad.add(n, v)
+		} else {
+			fit = append(fit, n)
+		}
+	}
+	bad.addMany(notNamed, others)
+	return r.bestOf(fit, &bad)
+}
+
+func (r *request) bestOf(fit []*nodeInfo, bad *misfit) (*nodeInfo, error) {
 	switch len(fit) {
 	case 0:
-		bad.nodes = len(all)
-		return nil, &bad
+		return nil, bad
 	case 1:
 		return fit[0], nil
 	}
@@ -76,19 +105,34 @@ type misfit struct {
 	nodes   int
 	upfront string // a reason that has nothing to do with single nodes
 	counts  map[string]int
-	final   int // nodes where removing pods would not help
+	final   int         // nodes where removing pods would not help
+	maybe   []*nodeInfo // nodes where it might
 	cause   cause
+	// preemption is what became of the thought of it, empty when it is under way.
+	preemption string
+	plan       *plan
+	keeps      bool // the place that is kept for the pod is still its best hope
 }
 
-func (m *misfit) add(v *verdict) {
+func (m *misfit) add(n *nodeInfo, v *verdict) {
+	if !v.final {
+		m.maybe = append(m.maybe, n)
+	}
+	m.addMany(v, 1)
+}
+
+func (m *misfit) addMany(v *verdict, nodes int) {
+	if nodes == 0 {
+		return
+	}
 	if m.counts == nil {
 		m.counts = map[string]int{}
 	}
 	for _, r := range v.reasons {
-		m.counts[r]++
+		m.counts[r] += nodes
 	}
 	if v.final {
-		m.final++
+		m.final += nodes
 	}
 	m.cause |= v.cause
 }
@@ -103,22 +147,11 @@ func (m *misfit) Error() string {
 }
 
 // message is Error with what became of the thought of preemption.
-func (m *misfit) message(p *v1.Pod) string {
-	if p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == v1.PreemptNever {
-		return m.Error() + " preemption: not eligible due to preemptionPolicy=Never."
+func (m *misfit) message() string {
+	if m.preemption == "" {
+		return m.Error()
 	}
-	counts := map[string]int{}
-	final := m.final
-	if m.upfront != "" {
-		final = m.nodes
-	}
-	if final > 0 {
-		counts["Preemption is not helpful for scheduling"] = final
-	}
-	if n := m.nodes - final; n > 0 {
-		counts["No preemption victims found for incoming pod"] = n
-	}
-	return fmt.Sprintf("%s preemption: 0/%d nodes are available: %s.", m.Error(), m.nodes, countList(counts))
+	return m.Error() + " preemption: " + m.preemption
 }
 
 func countList(counts map[string]int) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -82,11 +83,16 @@ type podInfo struct {
 	affinity, antiAffinity []term         // required
 	preferred              []weightedTerm // anti-affinity has a negative weight
 
-	group *group // set while the pod is on a node
+	priority int32
+	claims   []string // namespace/name
+
+	group       *group // these two are set while the pod is on a node
+	placedTerms []*placedTerm
 }
 
 // term is one (anti-)affinity term of a pod, compiled.
 type term struct {
+	key         string // equal for equal terms
 	namespaces  []string
 	nsSelector  labels.Selector // nil: only namespaces
 	selector    labels.Selector
@@ -116,6 +122,8 @@ func newPodInfo(p *v1.Pod) *podInfo {
 			}
 		}
 	}
+	i.priority = priorityOf(p)
+	i.claims = claimNames(p)
 	i.compileAffinity()
 	return i
 }
@@ -145,7 +153,9 @@ func (i *podInfo) terms(in []v1.PodAffinityTerm) []term {
 
 func (i *podInfo) prefer(in []v1.WeightedPodAffinityTerm, sign int64) {
 	for n := range in {
-		i.preferred = append(i.preferred, weightedTerm{i.term(&in[n].PodAffinityTerm), sign * int64(in[n].Weight)})
+		w := weightedTerm{i.term(&in[n].PodAffinityTerm), sign * int64(in[n].Weight)}
+		w.key = strconv.FormatInt(w.weight, 10) + " " + w.key
+		i.preferred = append(i.preferred, w)
 	}
 }
 
@@ -157,7 +167,20 @@ func (i *podInfo) term(t *v1.PodAffinityTerm) term {
 	} else if len(t.Namespaces) == 0 {
 		out.namespaces = []string{i.pod.Namespace}
 	}
+	out.key = out.topologyKey + " in " + strings.Join(out.namespaces, ",") + " "
+	if out.nsSelector != nil {
+		out.key += "(" + out.nsSelector.String() + ")"
+	}
+	out.key += ": " + selectorKey(out.selector)
 	return out
+}
+
+// selectorKey is equal for selectors that select the same. All and none have no text.
+func selectorKey(s labels.Selector) string {
+	if _, selectable := s.Requirements(); !selectable {
+		return "none"
+	}
+	return s.String()
 }
 
 // selector compiles a label selector with the keys whose values come from the pod itself.
@@ -201,16 +224,6 @@ func (t *term) matches(g *group, namespaces map[string]labels.Set) bool {
 func (t *term) matchesPod(ns string, set labels.Set, namespaces map[string]labels.Set) bool {
 	in := slices.Contains(t.namespaces, ns) || t.nsSelector != nil && t.nsSelector.Matches(namespaces[ns])
 	return in && t.selector.Matches(set)
-}
-
-// group stands for all placed pods with the same namespace and labels. Most pods
-// come in large groups, so selectors are matched against groups and not pods.
-type group struct {
-	key         string
-	namespace   string
-	labels      labels.Set
-	terminating bool
-	pods        int
 }
 
 func groupKey(p *v1.Pod) string {

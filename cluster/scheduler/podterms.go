@@ -1,7 +1,5 @@
 package scheduler
 
-import v1 "k8s.io/api/core/v1"
-
 var (
 	affinityUnmet = &verdict{[]string{"node(s) didn't match pod affinity rules"}, true, causePods | causeNode}
 	antiUnmet     = &verdict{[]string{"node(s) didn't match pod anti-affinity rules"}, false, causePods | causeNode}
@@ -13,147 +11,161 @@ var (
 const requiredWeight = 1
 
 // podTerms is what affinity between pods says about each topology domain (such as
-// one host or one zone).
+// one host or one zone). The counts it holds are the cluster's own.
 type podTerms struct {
-	want    []domains                  // by the pod's required affinity terms: how many pods attract
-	first   bool                       // nothing attracts anywhere, but the pod would attract itself
-	avoid   []domains                  // by its required anti-affinity terms: how many pods repel
-	refused map[string]map[string]bool // by node label and its value
-	scores  map[string]map[string]int64
+	r     *request
+	want  []domains // by the pod's required affinity terms: how many pods attract
+	self  bool      // the pod matches its own affinity terms, so it may be the first
+	avoid []domains // by its required anti-affinity terms: how many pods repel
+	// repelled are the placed pods' anti-affinity terms that select the pod.
+	repelled []*placedTerm
+	scores   []scoredDomains
 }
 
 type domains struct {
-	key   string
-	count map[string]int
+	key    string
+	count  map[string]int
+	counts func(*podInfo) bool // whether a placed pod is counted
 }
 
+type scoredDomains struct {
+	key    string
+	count  map[string]int
+	weight int64
+}
+
+// newPodTerms gives nil when no term matters.
 func newPodTerms(r *request) *podTerms {
-	t := &podTerms{refused: map[string]map[string]bool{}, scores: map[string]map[string]int64{}}
-	t.wanted(r)
+	c := r.cluster
+	if !r.hasTerms() && len(c.terms) == 0 {
+		return nil
+	}
+	t := &podTerms{r: r}
+	if len(r.affinity) > 0 {
+		s := c.selectedBy(r.affinity...) // one pod must match all terms together, as upstream
+		all := func(i *podInfo) bool {
+			for k := range r.affinity {
+				if !r.affinity[k].matchesPod(i.pod.Namespace, i.pod.Labels, c.namespaces) {
+					return false
+				}
+			}
+			return true
+		}
+		for i := range r.affinity {
+			key := r.affinity[i].topologyKey
+			t.want = append(t.want, domains{key, s.by(key), all})
+		}
+		t.self = all(r.podInfo)
+	}
 	for i := range r.antiAffinity {
 		own := &r.antiAffinity[i]
-		t.avoid = append(t.avoid, r.countDomains(own.topologyKey, func(g *group) bool {
-			return own.matches(g, r.cluster.namespaces)
-		}))
+		t.avoid = append(t.avoid, domains{own.topologyKey, c.selectedBy(*own).by(own.topologyKey), func(i *podInfo) bool {
+			return own.matchesPod(i.pod.Namespace, i.pod.Labels, c.namespaces)
+		}})
 	}
 	for i := range r.preferred {
 		w := &r.preferred[i]
-		d := r.countDomains(w.topologyKey, func(g *group) bool { return w.matches(g, r.cluster.namespaces) })
-		for value, n := range d.count {
-			t.addScore(w.topologyKey, value, w.weight*int64(n))
+		if count := c.selectedBy(w.term).by(w.topologyKey); len(count) > 0 {
+			t.scores = append(t.scores, scoredDomains{w.topologyKey, count, w.weight})
 		}
 	}
-	if r.cluster.affine > 0 {
-		t.others(r)
+	t.others()
+	if len(t.want)+len(t.avoid)+len(t.repelled)+len(t.scores) == 0 {
+		return nil
 	}
 	return t
 }
 
-// wanted counts, per term, the pods that match all terms together, as upstream.
-func (t *podTerms) wanted(r *request) {
-	if len(r.affinity) == 0 {
-		return
-	}
-	all := func(g *group) bool {
-		for i := range r.affinity {
-			if !r.affinity[i].matches(g, r.cluster.namespaces) {
-				return false
-			}
-		}
-		return true
-	}
-	t.first = true
-	for i := range r.affinity {
-		d := r.countDomains(r.affinity[i].topologyKey, all)
-		t.first = t.first && len(d.count) == 0
-		t.want = append(t.want, d)
-	}
-	t.first = t.first && all(&group{namespace: r.pod.Namespace, labels: r.pod.Labels})
-}
-
-// countDomains counts pods of the kept groups per value of a node label.
-func (r *request) countDomains(key string, keep func(*group) bool) domains {
-	d := domains{key, map[string]int{}}
-	groups := r.cluster.groupsWhere(keep)
-	if len(groups) == 0 {
-		return d
-	}
-	for _, n := range r.cluster.list {
-		if value, ok := n.node.Labels[key]; ok {
-			if k := n.countGroups(groups); k > 0 {
-				d.count[value] += k
-			}
-		}
-	}
-	return d
-}
-
 // others reads the terms that placed pods have on the new one.
-func (t *podTerms) others(r *request) {
-	for _, n := range r.cluster.list {
-		for _, i := range n.affine {
-			for k := range i.antiAffinity {
-				own := &i.antiAffinity[k]
-				if value, ok := own.appliesTo(r, n.node); ok {
-					if t.refused[own.topologyKey] == nil {
-						t.refused[own.topologyKey] = map[string]bool{}
-					}
-					t.refused[own.topologyKey][value] = true
-				}
-			}
-			for k := range i.affinity {
-				if value, ok := i.affinity[k].appliesTo(r, n.node); ok {
-					t.addScore(i.affinity[k].topologyKey, value, requiredWeight)
-				}
-			}
-			for k := range i.preferred {
-				if value, ok := i.preferred[k].appliesTo(r, n.node); ok {
-					t.addScore(i.preferred[k].topologyKey, value, i.preferred[k].weight)
-				}
-			}
+func (t *podTerms) others() {
+	for _, p := range t.r.cluster.terms {
+		if !p.matchesPod(t.r.pod.Namespace, t.r.pod.Labels, t.r.cluster.namespaces) {
+			continue
+		}
+		if p.kind == repels {
+			t.repelled = append(t.repelled, p)
+		} else {
+			t.scores = append(t.scores, scoredDomains{p.topologyKey, p.counts, p.weight})
 		}
 	}
 }
 
-// appliesTo says whether a placed pod's term selects the new pod, and in which
-// domain: that of the node where the placed pod is.
-func (t *term) appliesTo(r *request, node *v1.Node) (value string, ok bool) {
-	value, ok = node.Labels[t.topologyKey]
-	return value, ok && t.matchesPod(r.pod.Namespace, r.pod.Labels, r.cluster.namespaces)
-}
-
-func (t *podTerms) addScore(key, value string, n int64) {
-	if t.scores[key] == nil {
-		t.scores[key] = map[string]int64{}
-	}
-	t.scores[key][value] += n
-}
-
-func (t *podTerms) filter(n *nodeInfo) *verdict {
-	for i := range t.want {
-		value, ok := n.node.Labels[t.want[i].key]
-		if !ok || !t.first && t.want[i].count[value] == 0 {
-			return affinityUnmet
-		}
+func (t *podTerms) filter(n *nodeInfo, d *difference) *verdict {
+	if !t.attracted(n, d) {
+		return affinityUnmet
 	}
 	for i := range t.avoid {
-		if value, ok := n.node.Labels[t.avoid[i].key]; ok && t.avoid[i].count[value] > 0 {
+		a := &t.avoid[i]
+		if value, ok := n.domain(a.key); ok && a.count[value]+d.count(a.counts) > 0 {
 			return antiUnmet
 		}
 	}
-	for key, values := range t.refused {
-		if value, ok := n.node.Labels[key]; ok && values[value] {
+	for _, p := range t.repelled {
+		value, ok := n.domain(p.topologyKey)
+		if ok && p.counts[value]+d.count(func(i *podInfo) bool { return i.hasTerm(p) }) > 0 {
 			return othersAnti
+		}
+	}
+	// A nominated pod's terms are not among the placed ones.
+	if d != nil {
+		for _, i := range d.with {
+			if t.repelledBy(i, n) {
+				return othersAnti
+			}
 		}
 	}
 	return nil
 }
 
+func (t *podTerms) repelledBy(i *podInfo, n *nodeInfo) bool {
+	for k := range i.antiAffinity {
+		own := &i.antiAffinity[k]
+		if _, ok := n.domain(own.topologyKey); ok && own.matchesPod(t.r.pod.Namespace, t.r.pod.Labels, t.r.cluster.namespaces) {
+			return true
+		}
+	}
+	return false
+}
+
+// attracted says whether each required affinity term finds a pod in the node's
+// domain. The first of pods that want each other finds none anywhere, and may go
+// wherever there is a domain.
+func (t *podTerms) attracted(n *nodeInfo, d *difference) bool {
+	met, none := true, true
+	for i := range t.want {
+		w := &t.want[i]
+		value, ok := n.domain(w.key)
+		if !ok {
+			return false
+		}
+		here := w.count[value] + d.count(w.counts)
+		met = met && here > 0
+		_, counted := w.count[value]
+		elsewhere := len(w.count)
+		if counted {
+			elsewhere--
+		}
+		none = none && here <= 0 && elsewhere == 0
+	}
+	return met || none && t.self
+}
+
+// hasTerm says whether a placed pod has a term.
+func (i *podInfo) hasTerm(p *placedTerm) bool {
+	for _, own := range i.placedTerms {
+		if own == p {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *podTerms) score(n *nodeInfo) int64 {
 	var sum int64
-	for key, values := range t.scores {
-		if value, ok := n.node.Labels[key]; ok {
-			sum += values[value]
+	for i := range t.scores {
+		s := &t.scores[i]
+		if value, ok := n.domain(s.key); ok {
+			sum += int64(s.count[value]) * s.weight
 		}
 	}
 	return sum

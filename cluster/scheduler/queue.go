@@ -29,6 +29,7 @@ type queued struct {
 	ready    time.Time // when the backoff ends
 	parked   time.Time // when it became unschedulable
 	cause    cause     // why the last attempt failed; 0 is an error, which any change may mend
+	hurry    bool      // retryNow was called while it was in flight
 	in       place
 	index    int // in the heap
 }
@@ -51,6 +52,7 @@ type queue struct {
 	now    func() time.Time
 	wake   chan struct{}
 	all    map[types.UID]*queued
+	parked map[*queued]bool
 	active podHeap
 	wait   podHeap
 	// moved is the union of changes while each pod in flight was being tried:
@@ -60,7 +62,7 @@ type queue struct {
 
 func newQueue(now func() time.Time) *queue {
 	return &queue{
-		now: now, wake: make(chan struct{}, 1), all: map[types.UID]*queued{}, moved: map[types.UID]cause{},
+		now: now, wake: make(chan struct{}, 1), all: map[types.UID]*queued{}, parked: map[*queued]bool{}, moved: map[types.UID]cause{},
 		active: podHeap{less: byPriority}, wait: podHeap{less: byReady},
 	}
 }
@@ -157,11 +159,15 @@ func (q *queue) failed(uid types.UID, why cause) {
 	item.ready = now.Add(min(firstBackoff<<min(item.attempts-1, 10), lastBackoff))
 	changed := q.moved[uid]
 	delete(q.moved, uid)
-	if why == 0 || changed&why != 0 {
+	switch hurry := item.hurry; {
+	case hurry:
+		item.hurry = false
+		q.put(item, active)
+	case why == 0 || changed&why != 0:
 		q.put(item, waiting)
-		return
+	default:
+		q.put(item, parked)
 	}
-	q.put(item, parked)
 }
 
 // changed tells of a change of the cluster that may help pods which failed for
@@ -172,10 +178,25 @@ func (q *queue) changed(what cause) {
 	for uid := range q.moved {
 		q.moved[uid] |= what
 	}
-	for _, item := range q.all {
-		if item.in == parked && item.cause&what != 0 {
+	for item := range q.parked {
+		if item.cause&what != 0 {
 			q.retry(item)
 		}
+	}
+}
+
+// retryNow tells that what a pod waits for is likely there: it need not wait for the
+// end of its backoff.
+func (q *queue) retryNow(uid types.UID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	item := q.all[uid]
+	switch {
+	case item == nil || item.in == active:
+	case item.in == inFlight:
+		item.hurry = true
+	default:
+		q.put(item, active)
 	}
 }
 
@@ -187,8 +208,8 @@ func (q *queue) due() {
 	for q.wait.Len() > 0 && !q.wait.items[0].ready.After(now) {
 		q.put(q.wait.items[0], active)
 	}
-	for _, item := range q.all {
-		if item.in == parked && now.Sub(item.parked) > flushAfter {
+	for item := range q.parked {
+		if now.Sub(item.parked) > flushAfter {
 			q.retry(item)
 		}
 	}
@@ -209,9 +230,13 @@ func (q *queue) put(item *queued, to place) {
 		heap.Remove(&q.active, item.index)
 	case waiting:
 		heap.Remove(&q.wait, item.index)
+	case parked:
+		delete(q.parked, item)
 	}
 	item.in = to
 	switch to {
+	case parked:
+		q.parked[item] = true
 	case active:
 		heap.Push(&q.active, item)
 		select {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
@@ -23,20 +24,21 @@ type request struct {
 	*podInfo
 	cluster      *cluster
 	nodeAffinity nodeaffinity.RequiredNodeAffinity
-	anyNode      bool // no node selector and no required node affinity
-	volumes      []*v1.PersistentVolume
+	anyNode      bool      // no node selector and no required node affinity
 	pods         *podTerms // nil when no pod has terms that matter
 	spread       []spreadRule
-	peers        []*group // what the pod should spread from: pods of its services and controller
+	peers        map[string]int  // by node: the pods of the pod's services and controller
+	only         map[string]bool // the names of the only nodes that come into question; nil is any
+	claims       *podClaims
 
 	preferredNodes *nodeaffinity.PreferredSchedulingTerms
 }
 
 // newRequest works out what all nodes share. peers selects the pods to spread
 // from; nil when there are none.
-func newRequest(c *cluster, i *podInfo, volumes []*v1.PersistentVolume, peers []labels.Selector) *request {
+func newRequest(c *cluster, i *podInfo, claims *podClaims, peers []labels.Selector) *request {
 	spec := &i.pod.Spec
-	r := &request{podInfo: i, cluster: c, volumes: volumes}
+	r := &request{podInfo: i, cluster: c, claims: claims}
 	a := spec.Affinity
 	r.nodeAffinity = nodeaffinity.GetRequiredNodeAffinity(i.pod)
 	hasNodes := a != nil && a.NodeAffinity != nil
@@ -46,22 +48,36 @@ func newRequest(c *cluster, i *podInfo, volumes []*v1.PersistentVolume, peers []
 		// Terms that do not parse are skipped; the API server refuses them anyway.
 		r.preferredNodes, _ = nodeaffinity.NewPreferredSchedulingTerms(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
-	if i.hasTerms() || c.affine > 0 {
-		r.pods = newPodTerms(r)
-	}
+	r.only = namedNodes(i.pod)
+	r.pods = newPodTerms(r)
 	r.spread = newSpreadRules(r)
-	if len(peers) > 0 {
-		r.peers = c.groupsWhere(func(g *group) bool {
-			if g.namespace != i.pod.Namespace || g.terminating {
-				return false
-			}
-			for _, s := range peers {
-				if !s.Matches(g.labels) {
-					return false
-				}
-			}
-			return true
-		})
+	if len(peers) > 0 && len(r.spread) == 0 {
+		r.peers = c.livePods(i.pod.Namespace, peers...).by(byNode)
 	}
 	return r
+}
+
+// namedNodes gives the nodes that the pod's required node affinity names, as a
+// daemon's does; nil if it could be any.
+func namedNodes(p *v1.Pod) map[string]bool {
+	a := p.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, t := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		var of []string
+		for _, f := range t.MatchFields {
+			if f.Key == metav1.ObjectNameField && f.Operator == v1.NodeSelectorOpIn {
+				of = append(of, f.Values...)
+			}
+		}
+		if len(of) == 0 {
+			return nil
+		}
+		for _, name := range of {
+			names[name] = true
+		}
+	}
+	return names
 }

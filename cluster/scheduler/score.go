@@ -22,8 +22,8 @@ type scorer struct {
 var scorers = []scorer{
 	{1, (*request).scoreLeastAllocated, nil},
 	{1, (*request).scoreBalanced, nil},
-	{2, (*request).scorePeers, func(r *request) bool { return len(r.peers) == 0 }},
-	{2, (*request).scoreSoftSpread, func(r *request) bool { return len(r.spread) == 0 }},
+	{2, (*request).scorePeers, func(r *request) bool { return r.peers == nil }},
+	{2, (*request).scoreSoftSpread, func(r *request) bool { return !r.softSpread() }},
 	{2, (*request).scorePreferredNodes, func(r *request) bool { return r.preferredNodes == nil }},
 	{1, (*request).scoreImages, func(r *request) bool { return len(r.cluster.imageNodes) == 0 }},
 	{3, (*request).scoreTaints, nil},
@@ -83,7 +83,7 @@ func (r *request) scorePeers(nodes []*nodeInfo, out []int64) {
 	zones := map[string]int64{}
 	var most, mostZone int64
 	for i, n := range nodes {
-		out[i] = int64(n.countGroups(r.peers))
+		out[i] = int64(r.peers[n.name])
 		most = max(most, out[i])
 		if z := n.node.Labels[v1.LabelTopologyZone]; z != "" {
 			zones[z] += out[i]
@@ -103,16 +103,6 @@ func (r *request) scorePeers(nodes []*nodeInfo, out []int64) {
 		}
 		out[i] = int64(s)
 	}
-}
-
-// scoreSoftSpread prefers domains with fewer pods, by all spread constraints together.
-func (r *request) scoreSoftSpread(nodes []*nodeInfo, out []int64) {
-	for i, n := range nodes {
-		for k := range r.spread {
-			out[i] += int64(r.spread[k].count[n.node.Labels[r.spread[k].key]])
-		}
-	}
-	reverse(out)
 }
 
 func (r *request) scorePreferredNodes(nodes []*nodeInfo, out []int64) {

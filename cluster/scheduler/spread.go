@@ -18,9 +18,13 @@ type spreadRule struct {
 	key     string
 	maxSkew int
 	count   map[string]int
+	sizes   map[string]int // the domains that count: how many nodes each has
 	least   int
 	self    int  // 1 if the pod itself counts once it is there
 	hard    bool // DoNotSchedule; else only a score
+	counts  func(*podInfo) bool
+	// spansNode says whether a node belongs to the domains; nil is every node.
+	spansNode func(*v1.Node) bool
 }
 
 func newSpreadRules(r *request) []spreadRule {
@@ -37,30 +41,79 @@ func newSpreadRules(r *request) []spreadRule {
 
 func newSpreadRule(r *request, all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) spreadRule {
 	sel := r.selector(c.LabelSelector, c.MatchLabelKeys, nil)
-	rule := spreadRule{
-		key: c.TopologyKey, maxSkew: int(c.MaxSkew), count: map[string]int{},
-		hard: c.WhenUnsatisfiable == v1.DoNotSchedule,
-	}
+	rule := spreadRule{key: c.TopologyKey, maxSkew: int(c.MaxSkew), hard: c.WhenUnsatisfiable == v1.DoNotSchedule}
 	if sel.Matches(labels.Set(r.pod.Labels)) {
 		rule.self = 1
 	}
-	groups := r.cluster.groupsWhere(func(g *group) bool {
-		return g.namespace == r.pod.Namespace && !g.terminating && sel.Matches(g.labels)
-	})
-	for _, n := range r.cluster.list {
-		if value, ok := n.node.Labels[c.TopologyKey]; ok && r.spreadsOver(n.node, all, c) {
-			rule.count[value] += n.countGroups(groups)
-		}
+	rule.counts = func(i *podInfo) bool {
+		return i.pod.Namespace == r.pod.Namespace && i.pod.DeletionTimestamp == nil && sel.Matches(labels.Set(i.pod.Labels))
 	}
-	rule.least = math.MaxInt
-	for _, n := range rule.count {
-		rule.least = min(rule.least, n)
+	pods := r.cluster.livePods(r.pod.Namespace, sel)
+	if r.spreadsOverAll(all, c) {
+		rule.count, rule.sizes = pods.by(c.TopologyKey), r.cluster.nodesBy(c.TopologyKey)
+	} else {
+		rule.spansNode = func(n *v1.Node) bool { return r.spreadsOver(n, all, c) }
+		rule.countNodes(r.cluster, pods.by(byNode))
 	}
-	// Too few domains: the missing ones count as empty.
-	if len(rule.count) == 0 || c.MinDomains != nil && len(rule.count) < int(*c.MinDomains) {
-		rule.least = 0
+	if rule.hard {
+		rule.findLeast(c.MinDomains)
 	}
 	return rule
+}
+
+// countNodes sums over the nodes that belong to the constraint's domains.
+func (s *spreadRule) countNodes(c *cluster, pods map[string]int) {
+	s.count, s.sizes = map[string]int{}, map[string]int{}
+	for _, n := range c.list {
+		if !s.spansNode(n.node) {
+			continue
+		}
+		value := n.node.Labels[s.key]
+		s.sizes[value]++
+		if here := pods[n.name]; here > 0 {
+			s.count[value] += here
+		}
+	}
+}
+
+// findLeast finds how many pods the emptiest domain has. Where there are fewer
+// domains than wanted, the missing ones count as empty.
+func (s *spreadRule) findLeast(minDomains *int32) {
+	if len(s.count) < len(s.sizes) || len(s.sizes) == 0 || minDomains != nil && len(s.sizes) < int(*minDomains) {
+		return
+	}
+	s.least = math.MaxInt
+	for value := range s.sizes {
+		s.least = min(s.least, s.count[value])
+	}
+}
+
+// spreadsOverAll says whether every node of the cluster belongs to the domains of a
+// constraint, so that the cluster's own counts are the answer.
+func (r *request) spreadsOverAll(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) bool {
+	if !r.anyNode && honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) || honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
+		return false
+	}
+	for i := range all {
+		if all[i].TopologyKey == c.TopologyKey || all[i].WhenUnsatisfiable != c.WhenUnsatisfiable {
+			continue
+		}
+		sum := 0
+		for _, nodes := range r.cluster.nodesBy(all[i].TopologyKey) {
+			sum += nodes
+		}
+		if sum < len(r.cluster.list) {
+			return false
+		}
+	}
+	return true
+}
+
+func honoured(p *v1.NodeInclusionPolicy, unsaid v1.NodeInclusionPolicy) bool {
+	if p == nil {
+		p = &unsaid
+	}
+	return *p == v1.NodeInclusionPolicyHonor
 }
 
 // spreadsOver says whether a node belongs to the domains of a constraint: it has
@@ -71,18 +124,18 @@ func (r *request) spreadsOver(node *v1.Node, all []v1.TopologySpreadConstraint, 
 			return false
 		}
 	}
-	if p := c.NodeAffinityPolicy; (p == nil || *p == v1.NodeInclusionPolicyHonor) && !r.anyNode {
+	if honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) && !r.anyNode {
 		if ok, err := r.nodeAffinity.Match(node); err != nil || !ok {
 			return false
 		}
 	}
-	if p := c.NodeTaintsPolicy; p != nil && *p == v1.NodeInclusionPolicyHonor {
+	if honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
 		return untolerated(node, r.pod.Spec.Tolerations) == nil
 	}
 	return true
 }
 
-func (s *spreadRule) filter(n *nodeInfo) *verdict {
+func (s *spreadRule) filter(n *nodeInfo, d *difference) *verdict {
 	if !s.hard {
 		return nil
 	}
@@ -90,8 +143,61 @@ func (s *spreadRule) filter(n *nodeInfo) *verdict {
 	if !ok {
 		return noDomain
 	}
-	if s.count[value]+s.self-s.least > s.maxSkew {
+	here, least := s.count[value], s.least
+	if d != nil && (s.spansNode == nil || s.spansNode(n.node)) {
+		here += d.count(s.counts)
+		least = min(least, here)
+	}
+	if here+s.self-least > s.maxSkew {
 		return skewed
 	}
 	return nil
+}
+
+// weight makes up for the size of the topology: a pod more in one of three zones
+// says more than on one of a thousand hosts.
+func (s *spreadRule) weight() float64 { return math.Log(float64(len(s.sizes) + 2)) }
+
+// scoreSoftSpread prefers domains with fewer pods, by all soft constraints together.
+// A node without one of the labels comes last.
+func (r *request) scoreSoftSpread(nodes []*nodeInfo, out []int64) {
+	const outside = -1
+	lo, hi := int64(math.MaxInt64), int64(0)
+	for i, n := range nodes {
+		var sum float64
+		for k := range r.spread {
+			s := &r.spread[k]
+			if s.hard {
+				continue
+			}
+			value, ok := n.node.Labels[s.key]
+			if !ok {
+				sum = outside
+				break
+			}
+			sum += float64(s.count[value])*s.weight() + float64(s.maxSkew-1)
+		}
+		if out[i] = int64(math.Round(sum)); out[i] >= 0 {
+			lo, hi = min(lo, out[i]), max(hi, out[i])
+		}
+	}
+	for i := range out {
+		switch {
+		case out[i] < 0:
+			out[i] = 0
+		case hi == 0:
+			out[i] = maxScore
+		default:
+			out[i] = maxScore * (hi + lo - out[i]) / hi
+		}
+	}
+}
+
+func (r *request) softSpread() bool {
+	for i := range r.spread {
+		if !r.spread[i].hard {
+			return true
+		}
+	}
+	return false
 }

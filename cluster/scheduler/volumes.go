@@ -2,61 +2,241 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// claimReader reads claims and volumes; listers satisfy it through lookups.
+var (
+	volumeElsewhere = &verdict{[]string{"node(s) didn't match PersistentVolume's node affinity"}, true, causeNode | causeVolume}
+	otherZone       = &verdict{[]string{"node(s) had no available volume zone"}, true, causeNode | causeVolume}
+	noVolume        = &verdict{[]string{"node(s) didn't find available persistent volumes to bind"}, true, causeNode | causeVolume}
+	usedElsewhere   = &verdict{[]string{"node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"}, false, causePods}
+)
+
+// claimReader reads claims, volumes and classes; listers satisfy it through lookups.
 type claimReader struct {
-	claim  func(namespace, name string) (*v1.PersistentVolumeClaim, error)
-	volume func(name string) (*v1.PersistentVolume, error)
+	claim   func(namespace, name string) (*v1.PersistentVolumeClaim, error)
+	volume  func(name string) (*v1.PersistentVolume, error)
+	volumes func(labels.Selector) ([]*v1.PersistentVolume, error)
+	class   func(name string) (*storagev1.StorageClass, error)
 }
 
-// volumesOf gives the volumes behind the pod's claims. reason says why the pod
-// cannot be placed anywhere yet; it is empty when all claims are bound.
-func (c claimReader) volumesOf(p *v1.Pod) (pvs []*v1.PersistentVolume, reason string, err error) {
+// podClaims is what the pod's claims say about where it can go; nil says nothing.
+type podClaims struct {
+	bound   []*v1.PersistentVolume
+	alone   []string       // claims of ReadWriteOncePod, namespace/name
+	delayed []delayedClaim // those that wait for the pod to choose a node
+}
+
+// delayedClaim is bound or provisioned for the node that its first pod gets.
+type delayedClaim struct {
+	claim *v1.PersistentVolumeClaim
+	class *storagev1.StorageClass
+	can   []*v1.PersistentVolume // volumes of the class that nobody has
+}
+
+// choice is what is to happen to a delayed claim: it gets a volume, or, without one,
+// is provisioned on the node.
+type choice struct {
+	claim *v1.PersistentVolumeClaim
+	pv    *v1.PersistentVolume
+}
+
+// claimName is the claim behind a pod's volume, "" if there is none.
+func claimName(p *v1.Pod, v *v1.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName
+	case v.Ephemeral != nil:
+		return ephemeral.VolumeClaimName(p, v)
+	}
+	return ""
+}
+
+// claimNames are a pod's claims as namespace/name.
+func claimNames(p *v1.Pod) []string {
+	var out []string
 	for i := range p.Spec.Volumes {
-		v := &p.Spec.Volumes[i]
-		var name string
-		switch {
-		case v.PersistentVolumeClaim != nil:
-			name = v.PersistentVolumeClaim.ClaimName
-		case v.Ephemeral != nil:
-			name = p.Name + "-" + v.Name
-		default:
+		if name := claimName(p, &p.Spec.Volumes[i]); name != "" {
+			out = append(out, p.Namespace+"/"+name)
+		}
+	}
+	return out
+}
+
+// of reads the pod's claims. reason says why the pod cannot be placed anywhere yet;
+// taken are volumes that were promised to others.
+func (c claimReader) of(p *v1.Pod, taken map[string]bool) (out *podClaims, reason string, err error) {
+	for i := range p.Spec.Volumes {
+		name := claimName(p, &p.Spec.Volumes[i])
+		if name == "" {
 			continue
 		}
-		pv, reason, err := c.volumeOf(p.Namespace, name)
-		if reason != "" || err != nil {
+		if out == nil {
+			out = &podClaims{}
+		}
+		if reason, err = c.add(out, p.Namespace, name, taken); reason != "" || err != nil {
 			return nil, reason, err
 		}
-		pvs = append(pvs, pv)
 	}
-	return pvs, "", nil
+	if out != nil {
+		// The small ones first: they leave the large volumes to the large ones.
+		slices.SortStableFunc(out.delayed, func(a, b delayedClaim) int {
+			x, y := a.claim.Spec.Resources.Requests[v1.ResourceStorage], b.claim.Spec.Resources.Requests[v1.ResourceStorage]
+			return x.Cmp(y)
+		})
+	}
+	return out, "", nil
 }
 
-func (c claimReader) volumeOf(ns, name string) (pv *v1.PersistentVolume, reason string, err error) {
+func (c claimReader) add(out *podClaims, ns, name string, taken map[string]bool) (reason string, err error) {
 	claim, err := c.claim(ns, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Sprintf("persistentvolumeclaim %q not found", name), nil
+		return fmt.Sprintf("persistentvolumeclaim %q not found", name), nil
 	case err != nil:
-		return nil, "", fmt.Errorf("read claim %s: %w", name, err)
+		return "", fmt.Errorf("read claim %s: %w", name, err)
 	case claim.DeletionTimestamp != nil:
-		return nil, fmt.Sprintf("persistentvolumeclaim %q is being deleted", name), nil
+		return fmt.Sprintf("persistentvolumeclaim %q is being deleted", name), nil
 	case claim.Status.Phase == v1.ClaimLost:
-		return nil, fmt.Sprintf("persistentvolumeclaim %q bound to non-existent persistentvolume %q", name, claim.Spec.VolumeName), nil
-	case claim.Spec.VolumeName == "" || claim.Annotations[volume.AnnBindCompleted] == "":
-		return nil, "pod has unbound immediate PersistentVolumeClaims", nil
+		return nonexistent(name, claim.Spec.VolumeName), nil
 	}
-	pv, err = c.volume(claim.Spec.VolumeName)
+	if slices.Contains(claim.Spec.AccessModes, v1.ReadWriteOncePod) {
+		out.alone = append(out.alone, ns+"/"+name)
+	}
+	if claim.Spec.VolumeName == "" || claim.Annotations[volume.AnnBindCompleted] == "" {
+		return c.addUnbound(out, claim, taken)
+	}
+	pv, err := c.volume(claim.Spec.VolumeName)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Sprintf("persistentvolumeclaim %q bound to non-existent persistentvolume %q", name, claim.Spec.VolumeName), nil
+		return nonexistent(name, claim.Spec.VolumeName), nil
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read volume %s: %w", claim.Spec.VolumeName, err)
+		return "", fmt.Errorf("read volume %s: %w", claim.Spec.VolumeName, err)
 	}
-	return pv, "", nil
+	out.bound = append(out.bound, pv)
+	return "", nil
+}
+
+func nonexistent(claim, pv string) string {
+	return fmt.Sprintf("persistentvolumeclaim %q bound to non-existent persistentvolume %q", claim, pv)
+}
+
+// addUnbound adds a claim that is bound where the pod goes, if its class says so;
+// other claims the volume controller binds first.
+func (c claimReader) addUnbound(out *podClaims, claim *v1.PersistentVolumeClaim, taken map[string]bool) (reason string, err error) {
+	const unbound = "pod has unbound immediate PersistentVolumeClaims"
+	name := volume.GetPersistentVolumeClaimClass(claim)
+	if name == "" || claim.Spec.VolumeName != "" {
+		return unbound, nil
+	}
+	class, err := c.class(name)
+	if apierrors.IsNotFound(err) {
+		return unbound, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read storage class %s: %w", name, err)
+	}
+	if class.VolumeBindingMode == nil || *class.VolumeBindingMode != storagev1.VolumeBindingWaitForFirstConsumer {
+		return unbound, nil
+	}
+	all, err := c.volumes(labels.Everything())
+	if err != nil {
+		return "", fmt.Errorf("list volumes: %w", err)
+	}
+	d := delayedClaim{claim: claim, class: class}
+	for _, pv := range all {
+		if volume.GetPersistentVolumeClass(pv) == name && !taken[pv.Name] {
+			d.can = append(d.can, pv)
+		}
+	}
+	out.delayed = append(out.delayed, d)
+	return "", nil
+}
+
+// filter says why the pod's volumes cannot be on the node.
+func (c *podClaims) filter(r *request, n *nodeInfo, d *difference) *verdict {
+	for _, name := range c.alone {
+		if r.cluster.claims[name]+d.count(func(i *podInfo) bool { return slices.Contains(i.claims, name) }) > 0 {
+			return usedElsewhere
+		}
+	}
+	for _, pv := range c.bound {
+		if volume.CheckNodeAffinity(pv, n.node.Labels) != nil {
+			return volumeElsewhere
+		}
+		if !inZone(pv, n.node) {
+			return otherZone
+		}
+	}
+	if len(c.delayed) == 0 {
+		return nil
+	}
+	_, v := c.choose(n.node)
+	return v
+}
+
+// choose decides for each delayed claim what it would get on a node.
+func (c *podClaims) choose(node *v1.Node) ([]choice, *verdict) {
+	var out []choice
+	excluded := map[string]*v1.PersistentVolume{}
+	for i := range c.delayed {
+		d := &c.delayed[i]
+		if selected, ok := d.claim.Annotations[volume.AnnSelectedNode]; ok {
+			if selected != node.Name {
+				return nil, noVolume
+			}
+			out = append(out, choice{claim: d.claim})
+			continue
+		}
+		pv, err := volume.FindMatchingVolume(d.claim, d.can, node, excluded, true, true)
+		switch {
+		case err != nil:
+			return nil, noVolume
+		case pv != nil:
+			excluded[pv.Name] = pv
+			out = append(out, choice{d.claim, pv})
+		case d.class.Provisioner == volume.NotSupportedProvisioner || d.claim.Spec.Selector != nil || !topologyAllows(d.class, node):
+			return nil, noVolume
+		default:
+			out = append(out, choice{claim: d.claim})
+		}
+	}
+	return out, nil
+}
+
+func topologyAllows(class *storagev1.StorageClass, node *v1.Node) bool {
+	if len(class.AllowedTopologies) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(class.AllowedTopologies, func(t v1.TopologySelectorTerm) bool {
+		for _, e := range t.MatchLabelExpressions {
+			if !slices.Contains(e.Values, node.Labels[e.Key]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// inZone compares the zone and region labels of a volume, which may name several.
+func inZone(pv *v1.PersistentVolume, node *v1.Node) bool {
+	for _, key := range []string{v1.LabelTopologyZone, v1.LabelTopologyRegion, v1.LabelFailureDomainBetaZone, v1.LabelFailureDomainBetaRegion} {
+		want, ok := pv.Labels[key]
+		if !ok {
+			continue
+		}
+		have, labelled := node.Labels[key]
+		if labelled && !slices.Contains(strings.Split(want, "__"), have) {
+			return false
+		}
+	}
+	return true
 }

@@ -2,29 +2,35 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
 // watch subscribes to what decisions depend on.
 func (s *Scheduler) watch() error {
 	core := s.Informers.Core().V1()
-	s.synced = append(s.synced, core.Services().Informer().HasSynced, core.ReplicationControllers().Informer().HasSynced)
+	s.synced = append(s.synced, core.Services().Informer().HasSynced, core.ReplicationControllers().Informer().HasSynced,
+		s.Informers.Policy().V1().PodDisruptionBudgets().Informer().HasSynced)
 	handlers := []struct {
 		informer cache.SharedIndexInformer
 		handler  cache.ResourceEventHandler
 	}{
 		{core.Nodes().Informer(), handle(s.nodeSet, s.nodeGone)},
-		{core.Namespaces().Informer(), handle(s.namespaceSet, func(*v1.Namespace) {})},
+		{core.Namespaces().Informer(), handle(s.namespaceSet, s.namespaceGone)},
 		{core.Pods().Informer(), handle(s.podSet, s.podGone)},
 		{core.PersistentVolumeClaims().Informer(), handle(
 			func(_, _ *v1.PersistentVolumeClaim) { s.queue.changed(causeVolume) }, func(*v1.PersistentVolumeClaim) {})},
 		{core.PersistentVolumes().Informer(), handle(
 			func(_, _ *v1.PersistentVolume) { s.queue.changed(causeVolume) }, func(*v1.PersistentVolume) {})},
+		{s.Informers.Storage().V1().StorageClasses().Informer(), handle(
+			func(_, _ *storagev1.StorageClass) { s.queue.changed(causeVolume) }, func(*storagev1.StorageClass) {})},
 	}
 	for _, h := range handlers {
 		reg, err := h.informer.AddEventHandler(h.handler)
@@ -87,8 +93,21 @@ func (s *Scheduler) nodeGone(n *v1.Node) {
 
 func (s *Scheduler) namespaceSet(_, ns *v1.Namespace) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	same := labels.Equals(s.cluster.namespaces[ns.Name], ns.Labels)
 	s.cluster.namespaces[ns.Name] = ns.Labels
+	if !same {
+		s.cluster.dropSelections()
+	}
+	s.mu.Unlock()
+	if !same {
+		s.queue.changed(causePods)
+	}
+}
+
+func (s *Scheduler) namespaceGone(ns *v1.Namespace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cluster.namespaces, ns.Name)
 }
 
 func (s *Scheduler) podSet(old, now *v1.Pod) {
@@ -105,18 +124,28 @@ func (s *Scheduler) podSet(old, now *v1.Pod) {
 		}
 	case now.Spec.SchedulerName != s.Name || now.DeletionTimestamp != nil || len(now.Spec.SchedulingGates) > 0:
 		s.queue.forget(now.UID)
+		s.mu.Lock()
+		s.cluster.unnominate(now.UID)
+		s.mu.Unlock()
 	default:
-		if !s.placed(now) {
+		if !s.placed(now, old == nil) {
 			s.queue.set(now, old != nil && mayFitNow(old, now))
 		}
 	}
 }
 
-// placed says whether we gave the pod a node that the API does not show yet.
-func (s *Scheduler) placed(p *v1.Pod) bool {
+// placed says whether we gave the pod a node that the API does not show yet. A place
+// that was kept before this scheduler started is kept on.
+func (s *Scheduler) placed(p *v1.Pod, first bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cluster.pods[p.UID] != nil
+	if s.cluster.pods[p.UID] != nil {
+		return true
+	}
+	if name := p.Status.NominatedNodeName; first && name != "" {
+		s.cluster.nominate(newPodInfo(p), name)
+	}
+	return false
 }
 
 // mayFitNow leaves out updates of status, such as our own condition.
@@ -124,13 +153,23 @@ func mayFitNow(old, now *v1.Pod) bool {
 	return !labels.Equals(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.Spec, now.Spec)
 }
 
-// podGone frees what the pod held.
+// podGone frees what the pod held. Those for whom room is made on its node are tried
+// again at once.
 func (s *Scheduler) podGone(p *v1.Pod) {
 	s.queue.forget(p.UID)
+	var waiting []types.UID
 	s.mu.Lock()
-	freed := s.cluster.removePod(p.UID)
-	s.mu.Unlock()
-	if freed {
-		s.queue.changed(causeResource | causePods)
+	if n := s.cluster.nodes[p.Spec.NodeName]; n != nil {
+		waiting = slices.Collect(maps.Keys(n.nominated))
 	}
+	freed := s.cluster.removePod(p.UID)
+	s.cluster.unnominate(p.UID)
+	s.mu.Unlock()
+	if !freed {
+		return
+	}
+	for _, uid := range waiting {
+		s.queue.retryNow(uid)
+	}
+	s.queue.changed(causeResource | causePods)
 }

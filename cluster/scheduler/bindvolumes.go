@@ -1,0 +1,100 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/component-helpers/storage/volume"
+)
+
+const (
+	// volumesWithin is how long volumes may take before the pod is decided on anew.
+	volumesWithin = 10 * time.Minute
+	// volumesEvery is how often the caches are asked whether they are there.
+	volumesEvery = 50 * time.Millisecond
+)
+
+// promise keeps chosen volumes from being chosen again before the cache shows whose
+// they are. The caller holds the lock.
+func (s *Scheduler) promise(choices []choice, keep bool) {
+	for _, c := range choices {
+		switch {
+		case c.pv == nil:
+		case keep:
+			s.promised[c.pv.Name] = true
+		default:
+			delete(s.promised, c.pv.Name)
+		}
+	}
+}
+
+// bindVolumes gives the pod's waiting claims their volumes, or has them provisioned on
+// the node, and waits until they are bound.
+func (s *Scheduler) bindVolumes(ctx context.Context, p *v1.Pod, to decision) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, volumesWithin, fmt.Errorf("binding volumes: not done within %v", volumesWithin))
+	defer cancel()
+	for _, c := range to.volumes {
+		if err := s.startVolume(ctx, c, to.node); err != nil {
+			return fmt.Errorf("binding volumes: %w", err)
+		}
+	}
+	err := wait.PollUntilContextCancel(ctx, volumesEvery, true, func(context.Context) (bool, error) {
+		if live, err := s.pods.Pods(p.Namespace).Get(p.Name); apierrors.IsNotFound(err) || err == nil && (live.UID != p.UID || live.DeletionTimestamp != nil) {
+			return false, apierrors.NewNotFound(v1.Resource("pods"), p.Name)
+		}
+		return s.volumesBound(to)
+	})
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.promise(to.volumes, false)
+	return nil
+}
+
+// startVolume writes the choice: the volume controller, or a provisioner, does the rest.
+func (s *Scheduler) startVolume(ctx context.Context, c choice, node string) error {
+	if c.pv != nil {
+		pv, dirty, err := volume.GetBindVolumeToClaim(c.pv, c.claim)
+		if err != nil || !dirty {
+			return err
+		}
+		_, err = s.Client.CoreV1().PersistentVolumes().Update(ctx, pv, metav1.UpdateOptions{})
+		return err
+	}
+	if c.claim.Annotations[volume.AnnSelectedNode] == node {
+		return nil
+	}
+	claim := c.claim.DeepCopy()
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnSelectedNode, node)
+	_, err := s.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, claim, metav1.UpdateOptions{})
+	return err
+}
+
+// volumesBound says whether all claims have their volumes. An error means that they
+// will not get them here: a provisioner that gives up takes the node's name away.
+func (s *Scheduler) volumesBound(to decision) (bool, error) {
+	all := true
+	for _, c := range to.volumes {
+		claim, err := s.claims.claim(c.claim.Namespace, c.claim.Name)
+		switch {
+		case err != nil:
+			return false, err
+		case claim.UID != c.claim.UID:
+			return false, fmt.Errorf("claim %q was made anew", claim.Name)
+		case claim.Spec.VolumeName != "" && claim.Annotations[volume.AnnBindCompleted] != "":
+			continue
+		case c.pv == nil && claim.ResourceVersion != c.claim.ResourceVersion && claim.Annotations[volume.AnnSelectedNode] != to.node:
+			return false, fmt.Errorf("provisioning failed for PVC %q", claim.Name)
+		}
+		all = false
+	}
+	return all, nil
+}
