@@ -8,7 +8,6 @@
 package replication
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -91,10 +90,4 @@ func (r *Controller) get(key string) (*Set, error) {
 		return nil, err
 	}
 	return r.Kind.View(o)
-}
-
-func (r *Controller) event(ctx context.Context, s *Set, kind, reason, format string, args ...any) {
-	if ctx.Err() == nil {
-		r.Recorder.Eventf(s.Object, kind, reason, format, args...)
-	}
 }

@@ -28,15 +28,15 @@ func PodFromTemplate(t *v1.PodTemplateSpec, owner metav1.Object, gvk schema.Grou
 	}
 }
 
-// SlowStart calls f n times in batches of 1, 4, 16, ... and stops after the first
+// SlowStart calls f(0) .. f(n-1) in batches of 1, 4, 16, ... and stops after the first
 // batch with an error: when every create fails (a quota, a bad template), the
 // server sees a few requests and not n. It says how many calls succeeded.
-func SlowStart(n int, f func() error) (done int, err error) {
-	for batch := 1; n > 0; batch *= 4 {
-		batch = min(batch, n)
-		good, err := Together(batch, func(int) error { return f() })
+func SlowStart(n int, f func(i int) error) (done int, err error) {
+	for begun, batch := 0, 1; begun < n; batch *= 4 {
+		batch = min(batch, n-begun)
+		good, err := Together(batch, func(i int) error { return f(begun + i) })
 		done += good
-		n -= batch
+		begun += batch
 		if err != nil {
 			return done, err
 		}

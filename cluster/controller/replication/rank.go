@@ -12,7 +12,11 @@ import (
 
 // Active says whether a pod counts as a replica: it has not ended and is not on its way out.
 func Active(p *v1.Pod) bool {
-	return p.Status.Phase != v1.PodSucceeded && p.Status.Phase != v1.PodFailed && p.DeletionTimestamp == nil
+	return !ended(p) && p.DeletionTimestamp == nil
+}
+
+func ended(p *v1.Pod) bool {
+	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
 }
 
 // Ready gives the pod's Ready condition if it is true.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/controller/loop"
 )
@@ -25,19 +25,23 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 		return err
 	}
 	if set == nil {
-		r.expect.forget(key)
+		r.expect.Forget(key)
 		return nil
 	}
-	settled := r.expect.met(key)
+	settled := r.expect.Met(key)
 	all, err := r.pods.Pods(set.Object.GetNamespace()).List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	pods, claimErr := r.claim(ctx, set, all)
 	active := make([]*v1.Pod, 0, len(pods))
+	terminating := 0
 	for _, p := range pods {
-		if Active(p) {
+		switch {
+		case Active(p):
 			active = append(active, p)
+		case !ended(p):
+			terminating++
 		}
 	}
 	wanted := int(set.Replicas) - len(active)
@@ -45,7 +49,7 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 	if settled && claimErr == nil && set.Object.GetDeletionTimestamp() == nil {
 		manageErr = r.manage(ctx, key, set, active, wanted)
 	}
-	if err := r.writeStatus(ctx, set, active, wanted, manageErr); err != nil {
+	if err := r.writeStatus(ctx, set, active, terminating, wanted, manageErr); err != nil {
 		return errors.Join(claimErr, manageErr, err)
 	}
 	return errors.Join(claimErr, manageErr)
@@ -53,57 +57,13 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 
 // claim adopts and releases, and gives the pods that are the set's now.
 func (r *Controller) claim(ctx context.Context, s *Set, all []*v1.Pod) ([]*v1.Pod, error) {
-	c := sortClaims(s, all)
-	var errs []error
-	for _, p := range c.release {
-		patch, err := releasePatch(p, s)
-		if err == nil {
-			err = r.patch(ctx, p, patch)
-		}
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
-			errs = append(errs, fmt.Errorf("release pod %s: %w", p.Name, err))
-		}
-	}
-	if len(c.adopt) == 0 {
-		return c.owned, errors.Join(errs...)
-	}
-	if err := r.mayAdopt(ctx, s); err != nil {
-		return c.owned, errors.Join(append(errs, err)...)
-	}
-	for _, p := range c.adopt {
-		patch, err := adoptPatch(p, r.owner(s))
-		if err == nil {
-			err = r.patch(ctx, p, patch)
-		}
-		switch {
-		case err == nil:
-			c.owned = append(c.owned, p)
-		case apierrors.IsNotFound(err):
-		default:
-			errs = append(errs, fmt.Errorf("adopt pod %s: %w", p.Name, err))
-		}
-	}
-	return c.owned, errors.Join(errs...)
-}
-
-func (r *Controller) patch(ctx context.Context, p *v1.Pod, patch []byte) error {
-	_, err := r.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	return err
-}
-
-// mayAdopt looks past the cache: a set that is being deleted, or was replaced by
-// another of its name, must not gain pods.
-func (r *Controller) mayAdopt(ctx context.Context, s *Set) error {
-	live, err := r.Kind.Live(ctx, s.Object.GetNamespace(), s.Object.GetName())
-	switch {
-	case err != nil:
-		return fmt.Errorf("read before adopting: %w", err)
-	case live.GetUID() != s.Object.GetUID():
-		return fmt.Errorf("%s was replaced: uid is %s now, not %s", s.Object.GetName(), live.GetUID(), s.Object.GetUID())
-	case live.GetDeletionTimestamp() != nil:
-		return fmt.Errorf("%s is being deleted since %v", s.Object.GetName(), live.GetDeletionTimestamp())
-	}
-	return nil
+	return Claim(ctx, &Owner{
+		Object: s.Object, Kind: r.Kind.GroupVersionKind(), Selector: s.Selector, May: activePod,
+		Live: func(ctx context.Context) (metav1.Object, error) {
+			return r.Kind.Live(ctx, s.Object.GetNamespace(), s.Object.GetName())
+		},
+		Patch: PatchPods(r.Client),
+	}, all)
 }
 
 func (r *Controller) manage(ctx context.Context, key string, s *Set, active []*v1.Pod, wanted int) error {
@@ -117,9 +77,9 @@ func (r *Controller) manage(ctx context.Context, key string, s *Set, active []*v
 }
 
 func (r *Controller) create(ctx context.Context, key string, s *Set, n int) error {
-	r.expect.creates(key, n)
-	done, err := SlowStart(n, func() error { return r.createPod(ctx, s) })
-	r.expect.created(key, n-done)
+	r.expect.Expect(key, n, nil)
+	done, err := SlowStart(n, func(int) error { return r.createPod(ctx, s) })
+	r.expect.Created(key, n-done)
 	if err != nil && apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
 		return nil
 	}
@@ -127,29 +87,18 @@ func (r *Controller) create(ctx context.Context, key string, s *Set, n int) erro
 }
 
 func (r *Controller) createPod(ctx context.Context, s *Set) error {
-	pod := PodFromTemplate(s.Template, s.Object, r.Kind.GroupVersionKind())
-	made, err := r.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
-	if err != nil {
-		if !apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
-			r.event(ctx, s, v1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
-		}
-		return fmt.Errorf("create pod: %w", err)
-	}
-	r.event(ctx, s, v1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", made.Name)
-	return nil
+	return r.writer().Create(ctx, s.Object, PodFromTemplate(s.Template, s.Object, r.Kind.GroupVersionKind()))
 }
 
+func (r *Controller) writer() Pods { return Pods{Client: r.Client, Recorder: r.Recorder} }
+
 func (r *Controller) remove(ctx context.Context, key string, s *Set, active []*v1.Pod, n int) error {
-	doomed := Doomed(active, active, n, r.now())
-	uids := make([]types.UID, len(doomed))
-	for i, p := range doomed {
-		uids[i] = p.UID
-	}
-	r.expect.deletes(key, uids)
-	_, err := together(len(doomed), func(i int) error {
-		err := r.deletePod(ctx, s, doomed[i])
+	doomed := Doomed(active, r.related(s, active), n, r.now())
+	r.expect.Expect(key, 0, UIDs(doomed))
+	_, err := Together(len(doomed), func(i int) error {
+		err := r.writer().Delete(ctx, s.Object, doomed[i])
 		if err != nil {
-			r.expect.deleted(key, doomed[i].UID)
+			r.expect.Deleted(key, doomed[i].UID)
 		}
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -159,26 +108,45 @@ func (r *Controller) remove(ctx context.Context, key string, s *Set, active []*v
 	return err
 }
 
-func (r *Controller) deletePod(ctx context.Context, s *Set, p *v1.Pod) error {
-	err := r.Client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &p.UID},
-	})
-	switch {
-	case err == nil:
-		r.event(ctx, s, v1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", p.Name)
-	case !apierrors.IsNotFound(err):
-		r.event(ctx, s, v1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
-		return fmt.Errorf("delete pod %s: %w", p.Name, err)
+// related are the pods that count as neighbours on a node: the set's own, and those of
+// the sets under the same controller, such as the older ReplicaSets of one Deployment.
+func (r *Controller) related(s *Set, own []*v1.Pod) []*v1.Pod {
+	ref := metav1.GetControllerOfNoCopy(s.Object)
+	if ref == nil {
+		return own
 	}
-	return err
+	sets, err := r.sets.ByIndex(cache.NamespaceIndex, s.Object.GetNamespace())
+	if err != nil {
+		return own
+	}
+	siblings := map[types.UID]bool{}
+	for _, o := range sets {
+		if m, ok := o.(metav1.Object); ok {
+			if other := metav1.GetControllerOfNoCopy(m); other != nil && other.UID == ref.UID {
+				siblings[m.GetUID()] = true
+			}
+		}
+	}
+	all, err := r.pods.Pods(s.Object.GetNamespace()).List(labels.Everything())
+	if err != nil || len(siblings) < 2 {
+		return own
+	}
+	var out []*v1.Pod
+	for _, p := range all {
+		if owner := metav1.GetControllerOfNoCopy(p); owner != nil && siblings[owner.UID] {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // writeStatus writes the status if it changed, and comes back for pods that
 // become available by the mere passing of time.
-func (r *Controller) writeStatus(ctx context.Context, s *Set, active []*v1.Pod, wanted int, failed error) error {
-	next := nextStatus(s, active, wanted, failed, r.now())
-	if next.Available < next.Ready && s.MinReady > 0 {
-		r.AddAfter(loop.Key(s.Object), time.Duration(s.MinReady)*time.Second)
+func (r *Controller) writeStatus(ctx context.Context, s *Set, active []*v1.Pod, terminating, wanted int, failed error) error {
+	now := r.now()
+	next := nextStatus(s, active, terminating, wanted, failed, now)
+	if wait := nextAvailable(active, s.MinReady, now); wait > 0 {
+		r.AddAfter(loop.Key(s.Object), wait)
 	}
 	if next.equal(s.Status) {
 		return nil

@@ -148,11 +148,11 @@ func TestExpectations(t *testing.T) {
 
 func TestSlowStart(t *testing.T) {
 	var calls atomic.Int32
-	if n, err := SlowStart(100, func() error { calls.Add(1); return nil }); n != 100 || err != nil || calls.Load() != 100 {
+	if n, err := SlowStart(100, func(int) error { calls.Add(1); return nil }); n != 100 || err != nil || calls.Load() != 100 {
 		t.Errorf("got %d, %v after %d calls", n, err, calls.Load())
 	}
 	calls.Store(0)
-	n, err := SlowStart(1000, func() error { calls.Add(1); return errors.New("no") })
+	n, err := SlowStart(1000, func(int) error { calls.Add(1); return errors.New("no") })
 	if n != 0 || err == nil || calls.Load() != 1 {
 		t.Errorf("all fail: got %d, %v after %d calls, want one", n, err, calls.Load())
 	}

@@ -1,0 +1,29 @@
+package deployment
+
+import (
+	"cmp"
+	"slices"
+
+	apps "k8s.io/api/apps/v1"
+)
+
+// forgetOld has the oldest revisions removed that are beyond the limit. A set that still
+// has, or may still have, pods stays.
+func (r *round) forgetOld() {
+	if !set(r.d.Spec.RevisionHistoryLimit) {
+		return
+	}
+	var kept []*apps.ReplicaSet
+	for _, rs := range r.old {
+		if rs.DeletionTimestamp == nil {
+			kept = append(kept, rs)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b *apps.ReplicaSet) int { return cmp.Compare(revision(a), revision(b)) })
+	for i := range len(kept) - int(*r.d.Spec.RevisionHistoryLimit) {
+		rs := kept[i]
+		if size(rs) == 0 && rs.Status.Replicas == 0 && rs.Generation <= rs.Status.ObservedGeneration {
+			r.remove = append(r.remove, rs)
+		}
+	}
+}

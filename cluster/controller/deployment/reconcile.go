@@ -1,0 +1,186 @@
+package deployment
+
+import (
+	"context"
+	"fmt"
+
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/controller/loop"
+	"wheelhouse/cluster/controller/replication"
+)
+
+// reconcile reads one Deployment with its sets, and does the next step.
+func (c *Controller) reconcile(ctx context.Context, key string) error {
+	ns, name := loop.Split(key)
+	d, err := c.deployments.Deployments(ns).Get(name)
+	if err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return fmt.Errorf("selector: %w", err)
+	}
+	if selector.Empty() {
+		c.recorder.Event(d, v1.EventTypeWarning, "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.")
+		return nil
+	}
+	all, err := c.sets.ReplicaSets(ns).List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list ReplicaSets: %w", err)
+	}
+	sets, err := replication.Claim(ctx, c.owner(d, selector), all)
+	if err != nil {
+		return err
+	}
+	v := view{d: d, sets: sets, now: c.now()}
+	if d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
+		if v.running, err = c.running(ns, selector); err != nil {
+			return err
+		}
+	}
+	return c.apply(ctx, d, decide(v))
+}
+
+func (c *Controller) owner(d *apps.Deployment, selector labels.Selector) *replication.Owner {
+	return &replication.Owner{
+		Object: d, Kind: kind, Selector: selector,
+		Live: func(ctx context.Context) (metav1.Object, error) {
+			return c.client.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, metav1.GetOptions{})
+		},
+		Patch: func(ctx context.Context, namespace, name string, patch []byte) error {
+			_, err := c.client.AppsV1().ReplicaSets(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+			return err
+		},
+	}
+}
+
+// running counts the pods of each set that have not ended, those on their way out included.
+func (c *Controller) running(ns string, selector labels.Selector) (map[types.UID]int, error) {
+	pods, err := c.pods.Pods(ns).List(selector)
+	if err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	out := map[types.UID]int{}
+	for _, p := range pods {
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && !ended(p) {
+			out[ref.UID]++
+		}
+	}
+	return out, nil
+}
+
+// apply writes what was decided: sets first, then the status that counts them.
+func (c *Controller) apply(ctx context.Context, d *apps.Deployment, s step) error {
+	if s.create != nil {
+		if done, err := c.create(ctx, d, s); !done {
+			return err
+		}
+	}
+	for _, change := range s.changes {
+		if err := c.update(ctx, d, change); err != nil {
+			return err
+		}
+	}
+	if err := c.writeStatus(ctx, d, s.deployment); err != nil {
+		return err
+	}
+	for _, rs := range s.remove {
+		err := c.client.AppsV1().ReplicaSets(rs.Namespace).Delete(ctx, rs.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &rs.UID}})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete ReplicaSet %s: %w", rs.Name, err)
+		}
+	}
+	if s.after > 0 {
+		c.AddAfter(loop.Key(d), s.after)
+	}
+	return nil
+}
+
+// update writes a set that was changed. A conflict means that the cache was behind.
+func (c *Controller) update(ctx context.Context, d *apps.Deployment, ch change) error {
+	if _, err := c.client.AppsV1().ReplicaSets(ch.set.Namespace).Update(ctx, ch.set, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("update ReplicaSet %s: %w", ch.set.Name, err)
+	}
+	if to := size(ch.set); to != ch.from {
+		c.scaled(ctx, d, ch.set.Name, ch.from, to)
+	}
+	return nil
+}
+
+func (c *Controller) scaled(ctx context.Context, d *apps.Deployment, set string, from, to int32) {
+	direction := "up"
+	if to < from {
+		direction = "down"
+	}
+	if ctx.Err() == nil {
+		c.recorder.Eventf(d, v1.EventTypeNormal, "ScalingReplicaSet", "Scaled %s replica set %s from %d to %d", direction, set, from, to)
+	}
+}
+
+// create makes the set of a new template. It says whether the rest of the step is to be done.
+func (c *Controller) create(ctx context.Context, d *apps.Deployment, s step) (bool, error) {
+	_, err := c.client.AppsV1().ReplicaSets(d.Namespace).Create(ctx, s.create, metav1.CreateOptions{})
+	switch {
+	case err == nil:
+		if n := size(s.create); n > 0 {
+			c.scaled(ctx, d, s.create.Name, 0, n)
+		}
+		return true, nil
+	case apierrors.IsAlreadyExists(err):
+		return false, c.exists(ctx, d, s.create)
+	case apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause):
+		return false, nil
+	}
+	message := fmt.Sprintf("Failed to create new replica set %q: %v", s.create.Name, err)
+	next := d.DeepCopy()
+	createFailed(next, message, c.now())
+	c.recorder.Event(d, v1.EventTypeWarning, "ReplicaSetCreateError", message)
+	if statusErr := c.writeStatus(ctx, d, next); statusErr != nil {
+		return false, statusErr
+	}
+	return false, fmt.Errorf("create ReplicaSet %s: %w", s.create.Name, err)
+}
+
+// exists is for a set whose name is taken: by our own that the cache does not show yet,
+// or by another with the same hash, in which case the next name is tried.
+func (c *Controller) exists(ctx context.Context, d *apps.Deployment, wanted *apps.ReplicaSet) error {
+	rs, err := c.client.AppsV1().ReplicaSets(d.Namespace).Get(ctx, wanted.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read ReplicaSet %s, which exists: %w", wanted.Name, err)
+	}
+	if metav1.IsControlledBy(rs, d) && sameTemplate(&rs.Spec.Template, &d.Spec.Template) {
+		c.AddAfter(loop.Key(d), settle)
+		return nil
+	}
+	next := d.DeepCopy()
+	var n int32
+	if d.Status.CollisionCount != nil {
+		n = *d.Status.CollisionCount
+	}
+	n++
+	next.Status.CollisionCount = &n
+	return c.writeStatus(ctx, d, next)
+}
+
+// writeStatus writes status and revision, which the status subresource of a Deployment
+// takes along, if they differ.
+func (c *Controller) writeStatus(ctx context.Context, old, next *apps.Deployment) error {
+	if equality.Semantic.DeepEqual(old.Status, next.Status) && old.Annotations[revisionKey] == next.Annotations[revisionKey] {
+		return nil
+	}
+	_, err := c.client.AppsV1().Deployments(next.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
