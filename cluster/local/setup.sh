@@ -9,7 +9,7 @@ say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
 
 # command=package. A command that is there is never replaced by the package.
-needs=(iptables=iptables ip=iproute2 curl=curl git=git make=make tar=tar nsenter=util-linux)
+needs=(iptables=iptables ip=iproute2 curl=curl openssl=openssl git=git make=make tar=tar nsenter=util-linux)
 
 # docker: the engine alone counts, for a client without an engine is no Docker.
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }

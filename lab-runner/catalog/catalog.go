@@ -26,7 +26,9 @@ type Lab struct {
 	Title     string
 	About     string
 	Manifests Manifests
-	Dir       string // of lab.yaml
+	Needs     []string // programs that the commands use beside kubectl, curl and the shell's own
+	Cleanup   string   // commands that remove what is not in the cluster; may be empty
+	Dir       string   // of lab.yaml
 	TextFile  string
 	Text      []script.Item
 	Feature   string // file
@@ -51,6 +53,8 @@ type file struct {
 	Title     string    `json:"title"`
 	About     string    `json:"about"`
 	Manifests Manifests `json:"manifests"`
+	Needs     []string  `json:"needs"`
+	Cleanup   string    `json:"cleanup"`
 }
 
 // Root finds the folder that holds labs/ and features/: given if it is not empty, else the
@@ -141,7 +145,10 @@ func Pick(labs []*Lab, names []string) ([]*Lab, error) {
 	return out, nil
 }
 
-var folder = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
+var (
+	folder  = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
+	program = regexp.MustCompile(`^[a-z][a-z0-9.-]*$`)
+)
 
 func read(root, dir string) (*Lab, error) {
 	m := folder.FindStringSubmatch(filepath.Base(dir))
@@ -162,8 +169,13 @@ func read(root, dir string) (*Lab, error) {
 	if f.Manifests.Source == "" {
 		return nil, errors.New("manifests.source is missing: './manifests', or an address")
 	}
+	for _, need := range f.Needs {
+		if !program.MatchString(need) {
+			return nil, fmt.Errorf("needs: %q is not the name of a program", need)
+		}
+	}
 	lab := &Lab{
-		Name: m[1], Track: filepath.Base(filepath.Dir(dir)), Title: f.Title, About: f.About, Manifests: f.Manifests,
+		Name: m[1], Track: filepath.Base(filepath.Dir(dir)), Title: f.Title, About: f.About, Manifests: f.Manifests, Needs: f.Needs, Cleanup: f.Cleanup,
 		Dir: dir, TextFile: filepath.Join(dir, "text.md"),
 	}
 	lab.Feature = filepath.Join(root, "features", lab.Track, lab.Name+".feature")

@@ -65,6 +65,7 @@ func TestLoad(t *testing.T) {
 func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 	cases := []struct{ name, file, text, want string }{
 		{"unknown field", "labs/track/01-first/lab.yaml", goodYAML + "colour: red\n", "colour"},
+		{"a need that is no program", "labs/track/01-first/lab.yaml", goodYAML + "needs: [\"docker; rm\"]\n", "not the name of a program"},
 		{"no title", "labs/track/01-first/lab.yaml", "manifests: {source: ./manifests}\n", "title is missing"},
 		{"no source", "labs/track/01-first/lab.yaml", "title: x\n", "manifests.source"},
 		{"no text", "labs/track/01-first/text.md", "", "text.md"},

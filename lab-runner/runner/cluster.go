@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/steps"
 )
@@ -83,7 +84,7 @@ func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, e
 	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + namespace(lab), "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {
-		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR":
+		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
 			env = append(env, v)
 		}
 	}
@@ -163,10 +164,14 @@ func programs() (string, error) {
 	return path, nil
 }
 
-// clean removes what a lab left: the objects of its manifests, those outside of any
-// namespace among them, and its namespace. It waits until the namespace is gone.
-func (c *cluster) clean(ctx context.Context, lab, manifests string, env []string, rep *report.Report) error {
-	name := namespace(lab)
+// deletion deletes what the manifests describe. Without a manifest kubectl would fail.
+const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.json')" ] || kubectl delete --ignore-not-found --wait=false -R -f . >/dev/null`
+
+// clean removes what a lab left: what its own cleanup names, the objects of its manifests,
+// those outside of any namespace among them, and its namespace. It waits until the
+// namespace is gone.
+func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, rep *report.Report) error {
+	name := namespace(lab.Name)
 	_, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -177,10 +182,12 @@ func (c *cluster) clean(ctx context.Context, lab, manifests string, env []string
 	rep.Say("cleaning up namespace %s", name)
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, fmt.Errorf("namespace %s is not gone after 2 minutes", name))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", "kubectl delete --ignore-not-found --wait=false -f . >/dev/null")
-	cmd.Dir, cmd.Env = manifests, env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("deleting what the lab made: %w: %s", err, out)
+	for _, line := range []string{lab.Cleanup, deletion} {
+		cmd := exec.CommandContext(ctx, "bash", "-c", line)
+		cmd.Dir, cmd.Env = manifests, env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("deleting what the lab made: %w: %s", err, out)
+		}
 	}
 	err = c.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
 	for err == nil {

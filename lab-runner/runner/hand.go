@@ -31,6 +31,9 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	if err != nil {
 		return err
 	}
+	if err := lacking(ctx, lab, env); err != nil {
+		return err
+	}
 	if err := c.makeNamespace(ctx, lab.Name); err != nil {
 		return err
 	}

@@ -39,8 +39,12 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err != nil {
 		return err
 	}
+	if err := lacking(ctx, lab, env); err != nil {
+		notReached(lab, err, rep)
+		return nil
+	}
 	// What an earlier run left is not this run's.
-	if err := c.clean(ctx, lab.Name, files, env, rep); err != nil {
+	if err := c.clean(ctx, lab, files, env, rep); err != nil {
 		return err
 	}
 	if err := c.makeNamespace(ctx, lab.Name); err != nil {
@@ -48,7 +52,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	}
 	if !keep {
 		defer func() {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx), lab.Name, files, env, rep))
+			err = errors.Join(err, c.clean(context.WithoutCancel(ctx), lab, files, env, rep))
 		}()
 	}
 	shell, err := script.Start(ctx, files, env)

@@ -107,10 +107,10 @@ func (w *World) podRestarted(ctx context.Context, name string, times int) error 
 	})
 }
 
-func (w *World) podOwned(ctx context.Context, name, rc string) error {
-	return w.podWant(ctx, name, "owned by ReplicationController "+rc, func(p *corev1.Pod) bool {
+func (w *World) podOwned(ctx context.Context, name, kind, controller string) error {
+	return w.podWant(ctx, name, "owned by "+kind+" "+controller, func(p *corev1.Pod) bool {
 		owner := metav1.GetControllerOf(p)
-		return owner != nil && owner.Kind == "ReplicationController" && owner.Name == rc
+		return owner != nil && owner.Kind == kind && owner.Name == controller
 	})
 }
 

@@ -30,7 +30,8 @@ type World struct {
 	// OnWait is told what a step waits for and what it last saw; may be nil.
 	OnWait func(wanted, seen string, since time.Time)
 
-	http *http.Client
+	http  *http.Client
+	after time.Duration // for steady; zero: steadyAfter
 }
 
 // Failure is a sentence that did not come true.
