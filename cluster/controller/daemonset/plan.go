@@ -1,0 +1,166 @@
+package daemonset
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/controller/replication"
+)
+
+// state is what one decision is made from.
+type state struct {
+	ds    *apps.DaemonSet
+	hash  string // of the present template
+	nodes []*v1.Node
+	pods  map[string][]*v1.Pod // by the node they are on or meant for
+	now   time.Time
+}
+
+// byNode groups pods by node. A pod that has ended and is on its way out is as good as gone.
+func byNode(pods []*v1.Pod) map[string][]*v1.Pod {
+	out := map[string][]*v1.Pod{}
+	for _, p := range pods {
+		if ended(p) && p.DeletionTimestamp != nil {
+			continue
+		}
+		out[nodeOf(p)] = append(out[nodeOf(p)], p)
+	}
+	return out
+}
+
+func ended(p *v1.Pod) bool {
+	return p.Status.Phase == v1.PodFailed || p.Status.Phase == v1.PodSucceeded
+}
+
+// plan is what to do next.
+type plan struct {
+	create []string // names of nodes
+	delete []*v1.Pod
+	ended  []*v1.Pod // of delete, those that failed or succeeded, which an event tells
+}
+
+// place says where pods are missing, and which are too many or have ended.
+func (s *state) place() plan {
+	var p plan
+	known := map[string]bool{}
+	for _, n := range s.nodes {
+		known[n.Name] = true
+		run, stay := eligible(s.ds, n)
+		here := s.pods[n.Name]
+		switch {
+		case run && len(here) == 0:
+			p.create = append(p.create, n.Name)
+		case stay:
+			s.keep(here, &p)
+		default:
+			p.delete = append(p.delete, alive(here)...)
+		}
+	}
+	for node, pods := range s.pods {
+		for _, pod := range pods {
+			if !known[node] && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil {
+				p.delete = append(p.delete, pod) // meant for a node that is gone: it would wait for ever
+			}
+		}
+	}
+	return p
+}
+
+// keep looks at the pods of a node that may have one.
+func (s *state) keep(here []*v1.Pod, p *plan) {
+	var running []*v1.Pod
+	for _, pod := range alive(here) {
+		if ended(pod) {
+			p.ended = append(p.ended, pod)
+			continue
+		}
+		running = append(running, pod)
+	}
+	if len(running) < 2 {
+		return
+	}
+	slices.SortStableFunc(running, older)
+	if _, surge := budgets(s.ds, 1); surge == 0 {
+		p.delete = append(p.delete, running[1:]...)
+		return
+	}
+	// While an update surges there are two pods: the oldest of each template. The old
+	// one goes when it is of no use any more, or the new one can take over.
+	var fresh, old *v1.Pod
+	for _, pod := range running {
+		switch {
+		case s.current(pod) && fresh == nil:
+			fresh = pod
+		case !s.current(pod) && old == nil:
+			old = pod
+		default:
+			p.delete = append(p.delete, pod)
+		}
+	}
+	if fresh == nil || old == nil {
+		return
+	}
+	if _, ready := replication.Ready(old); !ready || s.available(fresh) {
+		p.delete = append(p.delete, old)
+	}
+}
+
+func alive(pods []*v1.Pod) []*v1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(p *v1.Pod) bool { return p.DeletionTimestamp != nil })
+}
+
+// older puts pods with a node first, then those that were made first.
+func older(a, b *v1.Pod) int {
+	if placed := (a.Spec.NodeName != ""); placed != (b.Spec.NodeName != "") {
+		if placed {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+}
+
+func (s *state) current(p *v1.Pod) bool {
+	return s.hash != "" && p.Labels[apps.DefaultDaemonSetUniqueLabelKey] == s.hash
+}
+
+func (s *state) available(p *v1.Pod) bool {
+	return replication.Available(p, s.ds.Spec.MinReadySeconds, s.now)
+}
+
+// budgets are how many of n nodes may be without an available pod, and how many
+// may have a second one, while an update goes on.
+func budgets(ds *apps.DaemonSet, n int) (unavailable, surge int) {
+	r := ds.Spec.UpdateStrategy.RollingUpdate
+	if ds.Spec.UpdateStrategy.Type != apps.RollingUpdateDaemonSetStrategyType {
+		return 0, 0
+	}
+	unavailable = 1
+	if r == nil {
+		return unavailable, 0
+	}
+	if r.MaxUnavailable != nil {
+		unavailable = share(r.MaxUnavailable, n)
+	}
+	if r.MaxSurge != nil {
+		surge = share(r.MaxSurge, n)
+	}
+	if unavailable == 0 && surge == 0 {
+		unavailable = 1
+	}
+	return unavailable, surge
+}
+
+// share is a number, or a part of n, rounded up.
+func share(v *intstr.IntOrString, n int) int {
+	out, err := intstr.GetScaledValueFromIntOrPercent(v, n, true)
+	if err != nil {
+		return 0
+	}
+	return out
+}
