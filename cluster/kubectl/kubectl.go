@@ -5,7 +5,11 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/plugin"
+	"k8s.io/kubectl/pkg/cmd/util"
 )
 
 // Command is the real kubectl for args, the command line without the program's
@@ -17,13 +21,39 @@ func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 			return nil, fmt.Errorf("naming the kubeconfig %s: %w", kubeconfig, err)
 		}
 	}
-	today, notes := Modernize(args)
+	day, err := eraOf(os.Getenv(eraVariable))
+	if err != nil {
+		return nil, err
+	}
+	today, notes := Modernize(args, day)
 	for _, n := range notes {
 		fmt.Fprintln(os.Stderr, n)
 	}
 	// kubectl looks for plugins, and for itself, in os.Args.
 	os.Args = append([]string{"kubectl"}, today...)
-	c := cmd.NewDefaultKubectlCommand()
+	c := build(today, day, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	c.SetArgs(today)
 	return c, nil
+}
+
+// build is kubectl's own tree of commands with those beside it that it has dropped.
+func build(args []string, day era, streams genericiooptions.IOStreams) *cobra.Command {
+	streams.Out = day.answers(args, streams.Out)
+	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().WithDiscoveryBurst(300).WithDiscoveryQPS(50).
+		WithWarningPrinter(streams)
+	root := cmd.NewDefaultKubectlCommandWithArgs(cmd.KubectlOptions{
+		PluginHandler: cmd.NewDefaultPluginHandler(plugin.ValidPluginFilenamePrefixes),
+		Arguments:     os.Args, ConfigFlags: flags, IOStreams: streams,
+	})
+	f := util.NewFactory(flags)
+	root.AddCommand(rollingUpdateCommand(f, streams))
+	if verb := verbAt(args); verb >= 0 && args[verb] == "run" && oldRun(args[verb+1:], day) {
+		for _, c := range root.Commands() {
+			if c.Name() == "run" {
+				root.RemoveCommand(c)
+			}
+		}
+		root.AddCommand(runCommand(f, streams, day))
+	}
+	return root
 }

@@ -1,54 +1,137 @@
 // Package kubectl is the real kubectl, from k8s.io/kubectl, plus what tutorials of
-// 2015 and 2016 type and kubectl has since dropped. It owns the translation of old
-// command lines to today's and never talks to a cluster itself: every translated
-// command is one that kubectl itself runs.
+// 2015 and 2016 type and kubectl has since dropped.
+//
+// Where kubectl has another spelling today, the old one is translated (old.go). Where
+// it has none, the command is here: `run` with the flags that made controllers
+// (run.go) and `rolling-update` (rolling.go). What today's kubectl understands is
+// never touched, unless a person asks for the behaviour of then (era.go). Each old
+// spelling tells in one line on standard error what one writes today.
 package kubectl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
+// renamed are verbs that go by another name today.
+var renamed = map[string]string{
+	"stop":          "delete", // until 1.2; delete has its grace today
+	"resize":        "scale",
+	"update":        "replace",
+	"log":           "logs",
+	"clusterinfo":   "cluster-info",
+	"run-container": "run",
+	"rollingupdate": "rolling-update",
+}
+
+// dropped are flags that a verb no longer has, with what stands for them today: ""
+// where today's kubectl does so anyway. The verb "" means all.
+var dropped = map[string]map[string]string{
+	"":        {"--api-version": "", "--output-version": ""},
+	"get":     {"-a": "", "--show-all": "", "--export": "", "-t": "--template"},
+	"drain":   {"--delete-local-data": "--delete-emptydir-data"},
+	"expose":  {"--container-port": "--target-port", "--create-external-load-balancer": "--type=LoadBalancer", "--generator": ""},
+	"version": {"--short": "", "-c": "--client"},
+	"top":     {"--heapster-namespace": "", "--heapster-port": "", "--heapster-scheme": "", "--heapster-service": ""},
+}
+
+// droppedWithValue are those of dropped whose value may be the next argument.
+var droppedWithValue = map[string]bool{
+	"--api-version": true, "--output-version": true, "--generator": true,
+	"--heapster-namespace": true, "--heapster-port": true, "--heapster-scheme": true, "--heapster-service": true,
+}
+
 // Modernize turns a command line of old (without the program's name) into one that
-// today's kubectl understands. The notes, one line each, tell the person what one
-// writes today; there are none if nothing was changed.
-func Modernize(args []string) (today, notes []string) {
+// today's kubectl, or a command of this package, understands. The notes, one line
+// each, tell the person what one writes today; there are none if nothing was changed.
+func Modernize(args []string, day era) (today, notes []string) {
 	verb := verbAt(args)
 	if verb < 0 {
 		return args, nil
 	}
-	switch args[verb] {
-	case "stop":
-		return stop(args, verb)
-	case "get":
-		return template(args, verb)
+	today = slices.Clone(args)
+	var old []string // what was changed, as it was written
+	if name, ok := renamed[today[verb]]; ok {
+		old = append(old, today[verb])
+		today[verb] = name
 	}
-	return args, nil
+	rest, flags := replaceFlags(today[verb], today[verb+1:])
+	if len(flags) > 0 {
+		old = append(append(old, args[verb]), flags...)
+	}
+	today = append(today[:verb+1], rest...)
+	if today[verb] == "exec" {
+		if rest, ok := separate(rest); ok {
+			old = append(old, "exec POD COMMAND")
+			today = append(today[:verb+1], rest...)
+		}
+	}
+	if len(old) > 0 {
+		notes = []string{note("kubectl "+strings.Join(slices.Compact(old), " "), today[verb:])}
+	}
+	return day.behaviour(today, verb), notes
 }
 
-// stop was delete with the grace that delete itself has today (kubectl 1.2 and before).
-func stop(args []string, verb int) (today, notes []string) {
-	today = append([]string{}, args...)
-	today[verb] = "delete"
-	return today, []string{note("kubectl stop", today[verb:])}
-}
-
-// template handles `get -o template -t TEXT`: -t was short for --template until
-// kubectl 1.3. Only what follows get is looked at, and nothing behind "--".
-func template(args []string, verb int) (today, notes []string) {
-	today = append([]string{}, args...)
-	for i := verb + 1; i < len(today) && today[i] != "--"; i++ {
-		switch {
-		case today[i] == "-t" && i+1 < len(today):
-			today[i] = "--template"
-		case strings.HasPrefix(today[i], "-t="):
-			today[i] = "--template=" + strings.TrimPrefix(today[i], "-t=")
-		default:
+// replaceFlags writes the flags of today for those that verb has lost, and tells
+// which those were. What stands behind "--" is not looked at.
+func replaceFlags(verb string, args []string) (today, old []string) {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			return append(today, args[i:]...), old
+		}
+		name, value, hasValue := strings.Cut(a, "=")
+		next, ok := dropped[verb][name]
+		if !ok {
+			next, ok = dropped[""][name]
+		}
+		if !ok || name == "-t" && i+1 == len(args) && !hasValue {
+			today = append(today, a)
 			continue
 		}
-		return today, []string{note("kubectl get -t", today[verb:])}
+		old = append(old, name)
+		if droppedWithValue[name] && !hasValue && i+1 < len(args) {
+			i++
+		}
+		switch {
+		case next == "":
+		case hasValue && !strings.Contains(next, "="):
+			today = append(today, next+"="+value)
+		default:
+			today = append(today, next)
+		}
 	}
-	return args, nil
+	return today, old
+}
+
+// execFlagsWithValue take the next argument of `kubectl exec` as their value.
+var execFlagsWithValue = map[string]bool{
+	"-c": true, "--container": true, "-f": true, "--filename": true, "--pod-running-timeout": true,
+}
+
+// separate writes `exec POD COMMAND` with the "--" that it needs today, and `exec -p
+// POD COMMAND` likewise; false if there is one already or no command.
+func separate(args []string) ([]string, bool) {
+	pod := -1
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "--":
+			return nil, false
+		case a == "-p" && pod < 0 && i+1 < len(args):
+			args = slices.Delete(slices.Clone(args), i, i+1)
+			pod = i
+		case execFlagsWithValue[a] || globalWithValue[a]:
+			i++
+		case strings.HasPrefix(a, "-"):
+		case pod < 0:
+			pod = i
+		default:
+			return slices.Insert(slices.Clone(args), i, "--"), true
+		}
+	}
+	return nil, false
 }
 
 func note(old string, today []string) string {

@@ -1,0 +1,104 @@
+package kubectl
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// eraVariable asks for the kubectl of another year where it differs from today's in
+// what it does or answers, for those who follow a text of that year to the letter:
+//
+//   - `run` makes a ReplicationController (2015) or a Deployment (2016), not a pod,
+//   - `delete` of a controller returns when its pods are gone,
+//   - answers read `pod "nginx" created`, and in 2015 `scaled` alone after scale.
+const eraVariable = "KUBECTL_YEAR"
+
+// era is a year, 0 for today.
+type era int
+
+const (
+	today     era = 0
+	era2015   era = 2015 // kubectl 1.0 and 1.1
+	era2016   era = 2016 // kubectl 1.2 to 1.5
+	firstYear     = era2015
+	lastYear      = era2016
+)
+
+func eraOf(value string) (era, error) {
+	if value == "" {
+		return today, nil
+	}
+	year, err := strconv.Atoi(value)
+	if err != nil || era(year) < firstYear || era(year) > lastYear {
+		return today, fmt.Errorf("%s is %q: it can be %d or %d; unset it for today's kubectl", eraVariable, value, firstYear, lastYear)
+	}
+	return era(year), nil
+}
+
+// behaviour gives a verb the flags that make it act as it did then. Deleting a
+// controller was the client's work until 1.10: it scaled to none, waited for the
+// pods and only then deleted.
+func (e era) behaviour(args []string, verb int) []string {
+	if e == today || args[verb] != "delete" || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--cascade") }) {
+		return args
+	}
+	return slices.Insert(slices.Clone(args), verb+1, "--cascade=foreground")
+}
+
+// answering are the verbs whose answers are rewritten; what other verbs print is data.
+var answering = []string{"annotate", "apply", "create", "delete", "expose", "label", "replace", "run", "scale", "rolling-update"}
+
+// answers gives the writer that a command line's answers go to.
+func (e era) answers(args []string, out io.Writer) io.Writer {
+	verb := verbAt(args)
+	if e == today || verb < 0 || !slices.Contains(answering, args[verb]) {
+		return out
+	}
+	return &answers{era: e, out: out}
+}
+
+// answers rewrites each line that is an answer and passes on all others.
+type answers struct {
+	era  era
+	out  io.Writer
+	line []byte
+}
+
+var (
+	answerLine  = regexp.MustCompile(`^([a-z]+)(?:\.[a-z0-9.-]+)?/(\S+) ([a-z ]+)$`) // deployment.apps/nginx created
+	deletedLine = regexp.MustCompile(`^([a-z]+)(?:\.[a-z0-9.-]+)? "(\S+)" (?:force )?deleted(?: from .* namespace)?$`)
+)
+
+func (a *answers) Write(p []byte) (int, error) {
+	a.line = append(a.line, p...)
+	for {
+		end := bytes.IndexByte(a.line, '\n')
+		if end < 0 {
+			return len(p), nil
+		}
+		if _, err := fmt.Fprintln(a.out, a.era.answer(string(a.line[:end]))); err != nil {
+			return 0, err
+		}
+		a.line = a.line[end+1:]
+	}
+}
+
+// answer is what kubectl of then said for today's line.
+func (e era) answer(line string) string {
+	if m := deletedLine.FindStringSubmatch(line); m != nil {
+		return fmt.Sprintf("%s %q deleted", m[1], m[2])
+	}
+	m := answerLine.FindStringSubmatch(line)
+	switch {
+	case m == nil:
+		return line
+	case e == era2015 && m[3] == "scaled":
+		return "scaled"
+	}
+	return fmt.Sprintf("%s %q %s", m[1], m[2], m[3])
+}
