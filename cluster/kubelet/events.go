@@ -24,6 +24,9 @@ func (w *worker) containerEvent(c *v1.Container, kind, reason, message string) {
 				field = "spec.initContainers{" + c.Name + "}"
 			}
 		}
+		if ephemeralNamed(w.pod, c.Name) != nil {
+			field = "spec.ephemeralContainers{" + c.Name + "}"
+		}
 		w.mu.Unlock()
 	}
 	w.event(field, kind, reason, message)

@@ -100,7 +100,7 @@ func resourceValue(pod *v1.Pod, sel *v1.ResourceFieldSelector, own *v1.Container
 	return strconv.FormatInt(int64(math.Ceil(float64(q.Value())/float64(max(divisor.Value(), 1)))), 10), nil
 }
 
-// containerNamed finds a container of the spec, init containers included.
+// containerNamed finds a container of the spec, init and ephemeral ones included.
 func containerNamed(pod *v1.Pod, name string) *v1.Container {
 	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range list {
@@ -108,6 +108,9 @@ func containerNamed(pod *v1.Pod, name string) *v1.Container {
 				return &list[i]
 			}
 		}
+	}
+	if e := ephemeralNamed(pod, name); e != nil {
+		return ephemeralSpec(e)
 	}
 	return nil
 }

@@ -22,16 +22,24 @@ func hostnameOf(pod *v1.Pod) string {
 	return name
 }
 
-// hostsFile is the pod's /etc/hosts.
+// hostsFile is the pod's /etc/hosts; one in the node's network has the node's own.
 func hostsFile(pod *v1.Pod, ip, domain string) string {
 	var b strings.Builder
-	b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-	if ip != "" {
+	if pod.Spec.HostNetwork {
+		node, _ := os.ReadFile("/etc/hosts") // a machine without one knows no names
+		fmt.Fprintf(&b, "# Kubernetes-managed hosts file (host network).\n%s", node)
+	} else {
+		b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	}
+	if ip != "" && !pod.Spec.HostNetwork {
 		names := hostnameOf(pod)
 		if pod.Spec.Subdomain != "" {
 			names = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", names, pod.Spec.Subdomain, pod.Namespace, domain, names)
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", ip, names)
+	}
+	if len(pod.Spec.HostAliases) > 0 {
+		b.WriteString("\n# Entries added by HostAliases.\n")
 	}
 	for _, a := range pod.Spec.HostAliases {
 		fmt.Fprintf(&b, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))

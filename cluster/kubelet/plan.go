@@ -27,7 +27,8 @@ type sight struct {
 	message    func(Container) string // what a container said as its last word
 	podIP      string
 	hostIP     string
-	final      bool // nothing of the pod will run again
+	final      bool   // nothing of the pod will run again
+	failed     *ended // why the node has ended it, if it has
 }
 
 // health is what the probes say about a container.
@@ -50,6 +51,8 @@ type step struct {
 type killing struct {
 	container Container
 	message   string
+	after     []<-chan struct{} // closed when those have ended that it outlives
+	done      chan<- struct{}   // closed when it has ended, if not nil
 }
 
 type starting struct {
@@ -136,9 +139,11 @@ func plan(s *sight, now time.Time) *step {
 		st.sandbox = false
 		return st
 	}
+	s.planEphemeral(st)
 	initialised, failed := s.planInit(st, now)
 	if failed || initialised && s.planApps(st, now) {
 		st.finished = true
+		st.start, st.waiting = nil, nil // a sidecar that has ended with the others
 		for _, list := range s.containers {
 			for _, c := range list {
 				if c.State == Running {
@@ -157,7 +162,7 @@ func (s *sight) strays() []killing {
 		for _, c := range list {
 			dead := s.sandbox == nil || s.sandbox.State != Running || c.Labels[labelSandbox] != s.sandbox.ID
 			if c.State == Running && dead {
-				out = append(out, killing{c, "Pod sandbox changed, it will be killed and re-created."})
+				out = append(out, killing{container: c, message: "Pod sandbox changed, it will be killed and re-created."})
 			}
 		}
 	}
@@ -254,9 +259,9 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 		h := s.health(c.ID)
 		switch hash := containerHash(spec); {
 		case c.Labels[labelHash] != hash && again:
-			st.kill = append(st.kill, killing{*c, fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
+			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
 		case h.failing != "":
-			st.kill = append(st.kill, killing{*c, fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing)})
+			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing)})
 		}
 		return h.started
 	default:

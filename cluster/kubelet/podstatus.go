@@ -27,9 +27,11 @@ func podStatus(s *sight, now time.Time) v1.PodStatus {
 	status.QOSClass = qosClass(pod)
 	status.InitContainerStatuses = s.statuses(pod.Spec.InitContainers, true)
 	status.ContainerStatuses = s.statuses(pod.Spec.Containers, false)
+	status.EphemeralContainerStatuses = s.ephemeralStatuses()
 	if !phaseIsFinal(pod.Status.Phase) {
 		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.final)
 	}
+	s.fail(&status)
 	s.conditions(&status, now)
 	return status
 }
@@ -60,7 +62,7 @@ func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatu
 	if c == nil || c.State == Created {
 		if !waits {
 			waiting = v1.ContainerStateWaiting{Reason: "ContainerCreating"}
-			if len(s.pod.Spec.InitContainers) > 0 && s.sandbox != nil && !init {
+			if len(s.pod.Spec.InitContainers) > 0 { // of which kubectl makes Init:0/2
 				waiting.Reason = "PodInitializing"
 			}
 		}
@@ -157,7 +159,7 @@ func seconds(t time.Time) metav1.Time {
 }
 
 func statusNamed(status *v1.PodStatus, name string) *v1.ContainerStatus {
-	for _, list := range [][]v1.ContainerStatus{status.ContainerStatuses, status.InitContainerStatuses} {
+	for _, list := range [][]v1.ContainerStatus{status.ContainerStatuses, status.InitContainerStatuses, status.EphemeralContainerStatuses} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]
@@ -171,12 +173,15 @@ func statusNamed(status *v1.PodStatus, name string) *v1.ContainerStatus {
 // restart counts as ended. final decides a pod that will not go on whatever its
 // policy, as its node has stopped it.
 func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.PodPhase {
-	pendingInit := false
+	pendingInit, sidecars := false, 0
 	for i, st := range inits {
 		sidecar := i < len(spec.InitContainers) && isSidecar(&spec.InitContainers[i])
 		switch t := st.State.Terminated; {
 		case sidecar:
 			pendingInit = pendingInit || st.Started == nil || !*st.Started && t == nil
+			if st.State.Running != nil {
+				sidecars++
+			}
 		case t == nil:
 			pendingInit = true
 		case t.ExitCode != 0:
@@ -204,6 +209,8 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 	}
 	started := running > 0 || stopped > 0
 	switch {
+	case sidecars > 0 && started && waiting == 0: // which end after the others
+		return v1.PodRunning
 	case final && running == 0 && started:
 		if succeeded == len(apps) {
 			return v1.PodSucceeded

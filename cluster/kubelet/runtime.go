@@ -151,8 +151,10 @@ type Spec struct {
 	Sysctls          map[string]string
 	Sandbox          string // id of the sandbox whose namespaces are joined
 	SharePID         bool   // join the sandbox's process namespace
-	HostNetwork      bool
+	HostNetwork      bool   // the machine's
+	NetNS            string // sandboxes only: a file that stands for the network namespace to join
 	HostPID, HostIPC bool
+	PIDOf            string // id of a container whose process namespace is joined
 }
 
 // Resources limits a container; zero is no limit.

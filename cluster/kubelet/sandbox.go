@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -28,14 +27,6 @@ func (a *arriving) wait() error {
 // volumes, images and the first container are prepared. The old sandboxes and
 // the address are given up first.
 func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, error) {
-	if pod.Spec.HostNetwork && !w.k.ownNetwork() {
-		return nil, errors.New("hostNetwork is not possible on this node: it is a network namespace of its own, " +
-			"and Docker starts containers only in the machine's; run the pod without hostNetwork, or on a node that is a machine")
-	}
-	if name, port := firstHostPort(pod); port != 0 && !pod.Spec.HostNetwork {
-		w.event("", v1.EventTypeWarning, "HostPortNotSupported", fmt.Sprintf("Port %d of container %s is not opened on the node: "+
-			"host ports are not supported; a Service of type NodePort does that", port, name))
-	}
 	attempt := 0
 	if w.sight.sandbox != nil {
 		attempt = w.sight.sandbox.Attempt + 1
@@ -47,10 +38,13 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostnameOf(pod),
 		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
 		CgroupParent: w.cgroup(), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
-		HostNetwork: pod.Spec.HostNetwork, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
-	if pod.Spec.HostNetwork {
-		spec.Hostname = ""
+	switch {
+	case pod.Spec.HostNetwork && w.k.ownNetwork():
+		spec.HostNetwork, spec.Hostname = true, ""
+	case pod.Spec.HostNetwork:
+		spec.NetNS, spec.Hostname = ownNetNS(), w.k.config.NodeName
 	}
 	if sc := pod.Spec.SecurityContext; sc != nil {
 		spec.Sysctls = map[string]string{}
@@ -72,18 +66,6 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	return a, nil
 }
 
-// firstHostPort is one that the pod asks for, with its container; 0 if there is none.
-func firstHostPort(pod *v1.Pod) (container string, port int32) {
-	for _, c := range pod.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.HostPort != 0 {
-				return c.Name, p.HostPort
-			}
-		}
-	}
-	return "", 0
-}
-
 func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error {
 	if err := w.k.runtime.Start(ctx, id); err != nil {
 		return err
@@ -102,8 +84,14 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr) error {
 	var err error
 	if pod.Spec.HostNetwork {
-		ip = w.k.config.NodeIP
-	} else if ip, err = w.k.config.Network.Attach(ctx, w.ref.UID, pid, ip); err != nil {
+		ip, err = w.k.config.NodeIP, joined(ctx, pid)
+	} else {
+		ip, err = w.k.config.Network.Attach(ctx, w.ref.UID, pid, ip)
+	}
+	if err == nil {
+		err = w.openHostPorts(ctx, pod, ip)
+	}
+	if err != nil {
 		return fmt.Errorf("set up the network: %w", err)
 	}
 	w.setIP(ip)
@@ -167,6 +155,9 @@ func (w *worker) dropSandboxes(ctx context.Context) error {
 }
 
 func (w *worker) detach(ctx context.Context) error {
+	if err := w.closeHostPorts(ctx); err != nil {
+		return err
+	}
 	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
 		return fmt.Errorf("give the pod's address back: %w", err)
 	}

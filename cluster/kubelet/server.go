@@ -74,6 +74,7 @@ func (k *Kubelet) handler() http.Handler {
 	private.HandleFunc("GET /pods", k.servePods)
 	private.HandleFunc("GET /stats/summary", k.serveSummary)
 	private.HandleFunc("GET /metrics/resource", k.serveResourceMetrics)
+	private.HandleFunc("DELETE /provisionedVolumes/{name}", k.serveRemoveProvisioned)
 	private.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", k.serveLogs)
 	for _, pod := range []string{"{namespace}/{pod}", "{namespace}/{pod}/{uid}"} {
 		private.HandleFunc("/exec/"+pod+"/{container}", k.serveExec)

@@ -38,7 +38,10 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 		Mounts: mounts, CgroupParent: w.cgroup(), Resources: containerResources(c, w.k.config.PodPids),
 		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),
 		Sandbox:     w.sight.sandbox.ID, SharePID: isTrue(pod.Spec.ShareProcessNamespace),
-		HostNetwork: pod.Spec.HostNetwork, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+	}
+	if s.PIDOf, err = w.sight.processesOf(c.Name); err != nil {
+		return nil, &waitingError{"CreateContainerError", err}
 	}
 	// As Docker: a command of the pod's own hides the image's arguments too.
 	if s.Entrypoint != nil && s.Cmd == nil {
@@ -177,7 +180,7 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 		taken[filepath.Clean(m.MountPath)] = true
 		out = append(out, mount)
 	}
-	if !taken["/etc/hosts"] && !pod.Spec.HostNetwork {
+	if !taken["/etc/hosts"] {
 		out = append(out, Mount{Source: w.file("hosts"), Target: "/etc/hosts"})
 	}
 	if !taken["/etc/resolv.conf"] {

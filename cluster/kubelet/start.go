@@ -165,7 +165,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 		return ctx.Err()
 	}
 	w.containerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
-	err = w.kill(ctx, pod, killing{seen, "FailedPostStartHook"}, graceOf(pod))
+	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, graceOf(pod))
 	w.touch()
 	return err
 }

@@ -23,7 +23,12 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	w.keepWaiting(next)
 	w.report()
 
-	if len(next.kill) > 0 {
+	switch {
+	case len(next.kill) > 0 && next.finished: // all of them, in their order
+		err := w.stopContainers(ctx, pod, graceOf(pod))
+		w.touch()
+		return 0, err
+	case len(next.kill) > 0:
 		err := w.killAll(ctx, pod, next.kill)
 		w.touch()
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +82,9 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 		}
 		s.State = Exited
 	}
+	if err := w.closeHostPorts(ctx); err != nil {
+		return err
+	}
 	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
 		return err
 	}
@@ -91,22 +95,35 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// stopContainers ends all running containers: side by side, sidecars last.
+// stopContainers ends all running containers: side by side, but the sidecars after the
+// others, and of these each after those that were started after it.
 func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) error {
-	var apps, sidecars []killing
-	for name, list := range w.sight.containers {
-		spec := containerNamed(pod, name)
-		for _, c := range list {
-			switch {
-			case c.State != Running:
-			case spec != nil && isSidecar(spec):
-				sidecars = append(sidecars, killing{container: c})
-			default:
-				apps = append(apps, killing{container: c})
-			}
+	var list []killing
+	var ended []<-chan struct{} // by those that are in the list
+	for name, have := range w.sight.containers {
+		if spec := containerNamed(pod, name); spec != nil && isSidecar(spec) {
+			continue
+		}
+		list, ended = stopping(have, nil, list, ended)
+	}
+	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
+		if spec := &pod.Spec.InitContainers[i]; isSidecar(spec) {
+			list, ended = stopping(w.sight.containers[spec.Name], ended, list, ended)
 		}
 	}
-	return errors.Join(w.killEach(ctx, pod, apps, grace), w.killEach(ctx, pod, sidecars, grace))
+	return w.killEach(ctx, pod, list, grace)
+}
+
+// stopping adds the running ones of have, which end after those given.
+func stopping(have []Container, after []<-chan struct{}, list []killing, ended []<-chan struct{}) ([]killing, []<-chan struct{}) {
+	for _, c := range have {
+		if c.State == Running {
+			done := make(chan struct{})
+			list = append(list, killing{container: c, after: after, done: done})
+			ended = append(slices.Clip(ended), done)
+		}
+	}
+	return list, ended
 }
 
 func (w *worker) killAll(ctx context.Context, pod *v1.Pod, list []killing) error {
@@ -117,13 +134,18 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	for i, k := range list {
-		wg.Go(func() { errs[i] = w.kill(ctx, pod, k, grace) })
+		wg.Go(func() {
+			errs[i] = w.kill(ctx, pod, k, grace)
+			if k.done != nil {
+				close(k.done)
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-// kill ends one container: its preStop hook, SIGTERM, and what is left of the
+// kill ends one container: its preStop hook, its turn, SIGTERM, and what is left of the
 // grace until SIGKILL.
 func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
 	spec := containerNamed(pod, k.container.Name)
@@ -143,7 +165,27 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 		}
 		left = max(left-time.Since(begun), minimumGrace)
 	}
+	if len(k.after) > 0 && left > 0 {
+		begun := time.Now()
+		awaitTurn(ctx, k.after, left)
+		left = max(left-time.Since(begun), minimumGrace)
+	}
 	return w.k.runtime.Stop(ctx, k.container.ID, left)
+}
+
+// awaitTurn waits until the others have ended, at most so long.
+func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for _, o := range others {
+		select {
+		case <-o:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // hearLastWord keeps the termination message of an ended container.

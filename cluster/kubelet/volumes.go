@@ -188,6 +188,11 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolu
 	var out volume
 	switch {
 	case pv.Spec.HostPath != nil:
+		if provisioned(pv) {
+			if err := v.k.makeProvisioned(pv); err != nil {
+				return volume{}, err
+			}
+		}
 		kind := v1.HostPathUnset
 		if pv.Spec.HostPath.Type != nil {
 			kind = *pv.Spec.HostPath.Type

@@ -219,11 +219,12 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 		gone, err := w.terminate(ctx, pod, removed)
 		return 0, gone, err
 	}
+	left := w.deadline(pod, time.Now())
 	if w.finished || phaseIsFinal(pod.Status.Phase) {
 		return 0, false, w.retire(ctx, pod)
 	}
 	again, err = w.sync(ctx, pod)
-	return again, false, err
+	return soonest(again, left), false, err
 }
 
 // observe asks the runtime for the pod's containers.

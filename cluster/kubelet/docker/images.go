@@ -16,7 +16,7 @@ import (
 )
 
 // PauseImage is what sandboxes run.
-const PauseImage = "wheelhouse/pause:1"
+const PauseImage = "wheelhouse/pause:2"
 
 // EnsurePause makes the sandbox image if the machine does not have it.
 func (r *Runtime) EnsurePause(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/docker/docker/api/types/mount"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
 // translate says a spec in the daemon's words.
@@ -69,6 +70,10 @@ func namespaces(s *kubelet.Spec, host *container.HostConfig) {
 	if s.HostNetwork && s.Sandbox == "" {
 		host.NetworkMode = "host"
 	}
+	if s.NetNS != "" && s.Sandbox == "" { // the sandbox's program goes there itself
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: s.NetNS, Target: pause.NetNS})
+		host.CapAdd = append(host.CapAdd, "SYS_ADMIN")
+	}
 	if s.HostNetwork {
 		host.UTSMode = "host"
 	}
@@ -77,6 +82,9 @@ func namespaces(s *kubelet.Spec, host *container.HostConfig) {
 	}
 	if s.HostPID {
 		host.PidMode = "host"
+	}
+	if s.PIDOf != "" {
+		host.PidMode = container.PidMode("container:" + s.PIDOf)
 	}
 }
 

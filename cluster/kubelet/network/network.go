@@ -2,6 +2,8 @@
 // first address of the node's pod CIDR, a veth pair per pod, routes to the other
 // nodes' pod CIDRs and the packet rules that let pods reach the world outside.
 //
+// Ports of the node can be made to lead to a pod (OpenPorts).
+//
 // It owns the bridge cbr0, every interface on it, the routes of protocol
 // RouteProtocol and the WHEELHOUSE-* chains, all in the network namespace that the
 // process runs in. It never touches a container except through the network
@@ -48,6 +50,7 @@ type Network struct {
 	bridge int        // link index
 	mtu    int
 	ready  bool
+	open   map[string]openPorts // by the pod's uid
 }
 
 // New returns a Network; nothing is changed on the machine before Setup.
@@ -88,6 +91,9 @@ func (n *Network) Setup(ctx context.Context) error {
 	if err := n.setupRules(!n.ready); err != nil {
 		return fmt.Errorf("packet rules: %w", err)
 	}
+	if err := n.repairPorts(ctx); err != nil {
+		return fmt.Errorf("host ports: %w", err)
+	}
 	n.ready = true
 	return nil
 }
@@ -108,7 +114,7 @@ func (n *Network) Run(ctx context.Context) error {
 
 // Cleanup removes all that Setup and Attach made, for a machine that stops being a node.
 func (n *Network) Cleanup() error {
-	errs := []error{n.removeRules()}
+	errs := []error{n.removeRules(), removeHostPorts()}
 	ports, err := n.ports()
 	errs = append(errs, err)
 	for _, l := range ports {

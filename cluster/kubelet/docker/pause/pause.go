@@ -1,5 +1,7 @@
 // Package pause is the program that a pod's sandbox runs: it holds the pod's
-// namespaces, reaps orphaned processes, and exits on SIGTERM or SIGINT.
+// namespaces, reaps orphaned processes, and exits on SIGTERM or SIGINT. A sandbox that
+// shall live in a network namespace that exists already, such as a local node's, has it
+// mounted at NetNS: the program goes there before it waits, and ends if it cannot.
 //
 // It is a few dozen instructions in assembly (pause_*.s), a part of this very
 // binary. Program wraps them in an ELF file, so a node makes the sandbox image
@@ -15,9 +17,12 @@ import (
 // Path is where the program lies in the image.
 const Path = "/pause"
 
+// NetNS is where it looks for a network namespace to join.
+const NetNS = "/netns"
+
 // textSize covers the longest of the programs; the bytes after the program's
 // last jump are never run.
-const textSize = 256
+const textSize = 512
 
 // entry is the program. It must not be called: it would stop this process.
 func entry() //nolint:unused // entryPC, in assembly, uses it

@@ -16,6 +16,26 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $8, R10
 	SYSCALL
 
+	// Where /netns stands for a network namespace, that is the sandbox's.
+	MOVQ $0x736e74656e2f, AX // "/netns"
+	MOVQ AX, 8(SP)
+	MOVQ $2, AX              // open("/netns", O_RDONLY)
+	LEAQ 8(SP), DI
+	MOVQ $0, SI
+	MOVQ $0, DX
+	SYSCALL
+	CMPQ AX, $0
+	JLT  wait
+	MOVQ AX, DI
+	MOVQ $308, AX            // setns(fd, CLONE_NEWNET)
+	MOVQ $0x40000000, SI
+	SYSCALL
+	CMPQ AX, $0
+	JEQ  wait
+	MOVQ $231, AX            // exit_group(1)
+	MOVQ $1, DI
+	SYSCALL
+
 wait:
 	MOVQ $128, AX // rt_sigtimedwait(&set, nil, nil, 8)
 	MOVQ SP, DI

@@ -14,6 +14,31 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVD $8, R3
 	SVC
 
+	// Where /netns stands for a network namespace, that is the sandbox's.
+	MOVD $0x6e2f, R9     // "/n"
+	MOVH R9, 8(RSP)
+	MOVD $0x7465, R9     // "et"
+	MOVH R9, 10(RSP)
+	MOVD $0x736e, R9     // "ns"
+	MOVH R9, 12(RSP)
+	MOVH ZR, 14(RSP)
+	MOVD $56, R8         // openat(AT_FDCWD, "/netns", O_RDONLY, 0)
+	MOVD $-100, R0
+	ADD  $8, RSP, R1
+	MOVD $0, R2
+	MOVD $0, R3
+	SVC
+	CMP  $0, R0
+	BLT  wait
+	MOVD $268, R8        // setns(fd, CLONE_NEWNET)
+	MOVD $0x40000000, R1
+	SVC
+	CMP  $0, R0
+	BEQ  wait
+	MOVD $94, R8         // exit_group(1)
+	MOVD $1, R0
+	SVC
+
 wait:
 	MOVD $137, R8 // rt_sigtimedwait(&set, nil, nil, 8)
 	MOVD RSP, R0

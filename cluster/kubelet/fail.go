@@ -1,0 +1,51 @@
+package kubelet
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// ended is why the node ends a pod before its time, whatever its restart policy.
+type ended struct{ reason, message string }
+
+const (
+	deadlineReason  = "DeadlineExceeded"
+	deadlineMessage = "Pod was active on the node longer than the specified deadline"
+)
+
+// fail has the pod end: its containers are stopped and its phase becomes Failed, with
+// the reason. Only the worker's own goroutine calls it.
+func (w *worker) fail(f ended) {
+	if w.sight.failed == nil {
+		w.sight.failed, w.finished = &f, true
+	}
+}
+
+// fail shows it in the status, once nothing runs any more.
+func (s *sight) fail(status *v1.PodStatus) {
+	if s.failed == nil {
+		return
+	}
+	for _, c := range status.ContainerStatuses {
+		if c.State.Running != nil {
+			return
+		}
+	}
+	status.Phase, status.Reason, status.Message = v1.PodFailed, s.failed.reason, s.failed.message
+}
+
+// deadline is the time that the pod may still be active, 0 if there is no end to it. A
+// pod whose time is over fails.
+func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
+	if pod.Spec.ActiveDeadlineSeconds == nil || pod.Status.StartTime == nil || w.finished {
+		return 0
+	}
+	end := pod.Status.StartTime.Add(time.Duration(*pod.Spec.ActiveDeadlineSeconds) * time.Second)
+	if left := end.Sub(now); left > 0 {
+		return left
+	}
+	w.podEvent(v1.EventTypeNormal, deadlineReason, deadlineMessage)
+	w.fail(ended{deadlineReason, deadlineMessage})
+	return 0
+}

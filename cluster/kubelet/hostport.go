@@ -1,0 +1,95 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// HostPorts makes ports of the node lead to pods. A Network that implements it is used
+// for that; with one that does not, a host port stays closed and an event says so.
+type HostPorts interface {
+	// OpenPorts makes the pod's host ports, and no others, lead to its address.
+	// Opening what is open changes nothing.
+	OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) error
+	// ClosePorts undoes it; a pod without open ports is no error.
+	ClosePorts(ctx context.Context, pod string) error
+}
+
+// hostPorts are the ports of the node that the pod asks for. In the node's own network
+// there is nothing to lead anywhere: the containers listen there themselves.
+func hostPorts(pod *v1.Pod) []v1.ContainerPort {
+	if pod.Spec.HostNetwork {
+		return nil
+	}
+	var out []v1.ContainerPort
+	take := func(c *v1.Container) {
+		for _, p := range c.Ports {
+			if p.HostPort != 0 {
+				out = append(out, p)
+			}
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if isSidecar(&pod.Spec.InitContainers[i]) {
+			take(&pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		take(&pod.Spec.Containers[i])
+	}
+	return out
+}
+
+func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) error {
+	ports := hostPorts(pod)
+	if len(ports) == 0 {
+		return nil
+	}
+	opener, ok := w.k.config.Network.(HostPorts)
+	if !ok {
+		w.podEvent(v1.EventTypeWarning, "HostPortNotSupported",
+			fmt.Sprintf("Port %d is not opened on the node: its network has no host ports; a Service of type NodePort does that", ports[0].HostPort))
+		return nil
+	}
+	return opener.OpenPorts(ctx, w.ref.UID, ip, ports)
+}
+
+// closeHostPorts undoes it. Of a pod that is known by its labels only nobody knows what
+// it had open.
+func (w *worker) closeHostPorts(ctx context.Context) error {
+	if pod := w.sight.pod; pod != nil && len(pod.Spec.Containers) > 0 && len(hostPorts(pod)) == 0 {
+		return nil
+	}
+	if opener, ok := w.k.config.Network.(HostPorts); ok {
+		return opener.ClosePorts(ctx, w.ref.UID)
+	}
+	return nil
+}
+
+// A node on one machine with others is a network namespace, which Docker does not know.
+// The sandbox of a pod that shall live in the node's network goes there by itself; what
+// joins the sandbox then joins the node.
+const joinPatience = 5 * time.Second
+
+// ownNetNS is a file that stands for the network namespace of this process.
+func ownNetNS() string { return fmt.Sprintf("/proc/%d/ns/net", os.Getpid()) }
+
+// joined waits until the sandbox is in the node's network.
+func joined(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, joinPatience)
+	defer cancel()
+	for !sameFile(ownNetNS(), fmt.Sprintf("/proc/%d/ns/net", pid)) {
+		select {
+		case <-ctx.Done():
+			return errors.New("the sandbox does not join the node's network")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
