@@ -1,0 +1,45 @@
+package statefulset
+
+import (
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+)
+
+// status counts pods. When all pods are of the new revision and ready, the new
+// revision becomes the current one.
+func (s *state) status(collisions int32) apps.StatefulSetStatus {
+	st := apps.StatefulSetStatus{
+		ObservedGeneration: s.set.Generation,
+		CurrentRevision:    s.current.name,
+		UpdateRevision:     s.update.name,
+		CollisionCount:     &collisions,
+		Conditions:         s.set.Status.Conditions,
+	}
+	for _, p := range s.pods {
+		if ordinalOf(s.set, p) < 0 {
+			continue
+		}
+		st.Replicas++
+		if s.ready(p) {
+			st.ReadyReplicas++
+		}
+		if s.available(p) {
+			st.AvailableReplicas++
+		}
+		if p.DeletionTimestamp != nil || p.Status.Phase == v1.PodFailed || p.Status.Phase == v1.PodSucceeded {
+			continue
+		}
+		if revisionOf(p) == s.current.name {
+			st.CurrentReplicas++
+		}
+		if revisionOf(p) == s.update.name {
+			st.UpdatedReplicas++
+		}
+	}
+	n := int32(replicas(s.set))
+	if s.set.Spec.UpdateStrategy.Type == apps.RollingUpdateStatefulSetStrategyType &&
+		st.UpdatedReplicas == n && st.Replicas == n && st.ReadyReplicas == n {
+		st.CurrentReplicas, st.CurrentRevision = st.UpdatedReplicas, st.UpdateRevision
+	}
+	return st
+}
