@@ -79,11 +79,3 @@ var CronJobs = &Kind{
 	}),
 }
 
-func checkCronJob(c *batchv1.CronJob) field.ErrorList {
-	errs := checkMeta(&c.ObjectMeta, true, dnsSubdomain)
-	return append(errs, checkPodTemplate(&c.Spec.JobTemplate.Spec.Template, specPath.Child("jobTemplate", "spec", "template"))...)
-}
-
-func checkCronJobUpdate(c, old *batchv1.CronJob) field.ErrorList {
-	return append(checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkPodTemplate(&c.Spec.JobTemplate.Spec.Template, specPath.Child("jobTemplate", "spec", "template"))...)
-}

@@ -79,9 +79,64 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 }
 
 func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
-	return checkPodsTemplate(&s.Template, specPath.Child("template"))
+	at, p := specPath.Child("selector"), specPath.Child("template")
+	errs := checkSelector(s.Selector, at)
+	// None at all chooses no pods, and so not the template's.
+	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
+		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
+	}
+	if s.Selector != nil && len(s.Selector.MatchLabels)+len(s.Selector.MatchExpressions) == 0 {
+		errs = append(errs, field.Invalid(at, s.Selector, "empty selector is invalid for daemonset"))
+	}
+	errs = append(errs, checkPodTemplate(&s.Template, p)...)
+	errs = append(errs, checkRestartsAlways(&s.Template, "DaemonSet", p)...)
+	errs = append(errs, nonnegative(int64(s.MinReadySeconds), specPath.Child("minReadySeconds"))...)
+	errs = append(errs, checkDaemonStrategy(&s.UpdateStrategy, specPath.Child("updateStrategy"))...)
+	return append(errs, nonnegativePtr(s.RevisionHistoryLimit, specPath.Child("revisionHistoryLimit"))...)
+}
+
+func checkDaemonStrategy(s *appsv1.DaemonSetUpdateStrategy, p *field.Path) field.ErrorList {
+	switch s.Type {
+	case appsv1.OnDeleteDaemonSetStrategyType:
+		return nil
+	case appsv1.RollingUpdateDaemonSetStrategyType:
+		if s.RollingUpdate == nil || s.RollingUpdate.MaxUnavailable == nil || s.RollingUpdate.MaxSurge == nil {
+			return field.ErrorList{field.Required(p.Child("rollingUpdate"), "")}
+		}
+	default:
+		return field.ErrorList{field.NotSupported(p, s,
+			[]appsv1.DaemonSetUpdateStrategyType{appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType})}
+	}
+	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
+	atUnavailable, atSurge := p.Child("rollingUpdate", "maxUnavailable"), p.Child("rollingUpdate", "maxSurge")
+	errs := checkCountOrPercent(unavailable, atUnavailable)
+	errs = append(errs, checkCountOrPercent(surge, atSurge)...)
+	errs = append(errs, checkWithin100Percent(unavailable, atUnavailable)...)
+	errs = append(errs, checkWithin100Percent(surge, atSurge)...)
+	switch {
+	case !isZeroCount(unavailable) && !isZeroCount(surge):
+		errs = append(errs, field.Invalid(atSurge, surge, "may not be set when maxUnavailable is non-zero"))
+	case isZeroCount(unavailable) && isZeroCount(surge):
+		errs = append(errs, field.Required(atUnavailable, "cannot be 0 when maxSurge is 0"))
+	}
+	return errs
 }
 
 func checkDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
-	return checkMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+	errs := checkMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+	s := &d.Status
+	for _, n := range []count{
+		{"currentNumberScheduled", int64(s.CurrentNumberScheduled)},
+		{"numberMisscheduled", int64(s.NumberMisscheduled)},
+		{"desiredNumberScheduled", int64(s.DesiredNumberScheduled)},
+		{"numberReady", int64(s.NumberReady)},
+		{"observedGeneration", s.ObservedGeneration},
+		{"updatedNumberScheduled", int64(s.UpdatedNumberScheduled)},
+		{"numberAvailable", int64(s.NumberAvailable)},
+		{"numberUnavailable", int64(s.NumberUnavailable)},
+	} {
+		errs = append(errs, nonnegative(n.value, statusPath.Child(n.name))...)
+	}
+	errs = append(errs, nonnegativePtr(s.CollisionCount, statusPath.Child("collisionCount"))...)
+	return append(errs, checkCollisions(s.CollisionCount, old.Status.CollisionCount)...)
 }

@@ -89,10 +89,3 @@ func defaultDeployment(d *appsv1.Deployment) {
 	setDefaultPtr(&d.Spec.ProgressDeadlineSeconds, 600)
 }
 
-func checkDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
-	return checkPodsTemplate(&s.Template, specPath.Child("template"))
-}
-
-func checkDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
-	return checkMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
-}

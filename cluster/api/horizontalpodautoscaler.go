@@ -25,10 +25,14 @@ var HorizontalPodAutoscalers = &Kind{
 	PrepareStatus: do2(func(h, old *autoscalingv2.HorizontalPodAutoscaler) { h.Spec = old.Spec }),
 
 	Validate: as(func(h *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		return append(checkMeta(&h.ObjectMeta, true, dnsSubdomain), checkAutoscaler(&h.Spec)...)
+		return append(checkMeta(&h.ObjectMeta, true, dnsSubdomain), checkAutoscaler(&h.Spec, 1)...)
 	}),
 	ValidateUpdate: as2(func(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		return append(checkMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), checkAutoscaler(&h.Spec)...)
+		fewest := int32(1)
+		if n := old.Spec.MinReplicas; n != nil && *n == 0 {
+			fewest = 0 // it may stay what it was
+		}
+		return append(checkMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), checkAutoscaler(&h.Spec, fewest)...)
 	}),
 	ValidateStatus: as2(checkAutoscalerStatus),
 
@@ -79,8 +83,3 @@ func defaultScalingRules(r *autoscalingv2.HPAScalingRules, policies ...autoscali
 	}
 }
 
-func checkAutoscaler(*autoscalingv2.HorizontalPodAutoscalerSpec) field.ErrorList { return nil }
-
-func checkAutoscalerStatus(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-	return checkMetaUpdate(&h.ObjectMeta, &old.ObjectMeta)
-}

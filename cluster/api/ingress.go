@@ -7,7 +7,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Ingresses leads requests from outside to services, by host and path. The API keeps
@@ -91,14 +90,3 @@ func ingressAddresses(s *networkingv1.IngressStatus) string {
 	return strings.Join(out, ",")
 }
 
-func checkIngress(i *networkingv1.Ingress) field.ErrorList {
-	return checkMeta(&i.ObjectMeta, true, dnsSubdomain)
-}
-
-func checkIngressUpdate(i, old *networkingv1.Ingress) field.ErrorList {
-	return checkMetaUpdate(&i.ObjectMeta, &old.ObjectMeta)
-}
-
-func checkIngressStatus(i, old *networkingv1.Ingress) field.ErrorList {
-	return checkMetaUpdate(&i.ObjectMeta, &old.ObjectMeta)
-}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"strconv"
@@ -11,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Jobs runs pods until enough of them have succeeded.
@@ -132,73 +129,4 @@ func chooseOwnPods(j *batchv1.Job) {
 	if _, has := j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel]; !has {
 		j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = string(j.UID)
 	}
-}
-
-func jobRow(j *batchv1.Job) []any {
-	names, images := containerNames(j.Spec.Template.Spec.Containers)
-	return []any{
-		j.Name, jobState(j), jobCompletions(j), jobDuration(j), age(j.CreationTimestamp),
-		names, images, metav1.FormatLabelSelector(j.Spec.Selector),
-	}
-}
-
-func jobState(j *batchv1.Job) string {
-	switch {
-	case jobIs(j, batchv1.JobComplete):
-		return "Complete"
-	case jobIs(j, batchv1.JobFailed):
-		return "Failed"
-	case j.DeletionTimestamp != nil:
-		return "Terminating"
-	case jobIs(j, batchv1.JobSuspended):
-		return "Suspended"
-	case jobIs(j, batchv1.JobFailureTarget):
-		return "FailureTarget"
-	case jobIs(j, batchv1.JobSuccessCriteriaMet):
-		return "SuccessCriteriaMet"
-	}
-	return "Running"
-}
-
-func jobIs(j *batchv1.Job, t batchv1.JobConditionType) bool {
-	for _, c := range j.Status.Conditions {
-		if c.Type == t && c.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
-}
-
-func jobCompletions(j *batchv1.Job) string {
-	done := j.Status.Succeeded
-	if n := j.Spec.Completions; n != nil {
-		return fmt.Sprintf("%d/%d", done, *n)
-	}
-	if n := j.Spec.Parallelism; n != nil && *n > 1 {
-		return fmt.Sprintf("%d/1 of %d", done, *n)
-	}
-	return fmt.Sprintf("%d/1", done)
-}
-
-func jobDuration(j *batchv1.Job) string {
-	switch s := j.Status; {
-	case s.StartTime == nil:
-		return ""
-	case s.CompletionTime == nil:
-		return duration.HumanDuration(now().Sub(s.StartTime.Time))
-	default:
-		return duration.HumanDuration(s.CompletionTime.Sub(s.StartTime.Time))
-	}
-}
-
-func checkJob(j *batchv1.Job) field.ErrorList {
-	return append(checkMeta(&j.ObjectMeta, true, dnsSubdomain), checkPodTemplate(&j.Spec.Template, specPath.Child("template"))...)
-}
-
-func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
-	return append(checkMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), checkPodTemplate(&j.Spec.Template, specPath.Child("template"))...)
-}
-
-func checkJobStatus(j, old *batchv1.Job) field.ErrorList {
-	return checkMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -59,8 +60,35 @@ func orNA(v *intstr.IntOrString) string {
 	return v.String()
 }
 
-func checkBudget(*policyv1.PodDisruptionBudgetSpec) field.ErrorList { return nil }
+func checkBudget(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
+	var errs field.ErrorList
+	if s.MinAvailable != nil && s.MaxUnavailable != nil {
+		errs = append(errs, field.Invalid(specPath, *s, "minAvailable and maxUnavailable cannot be both set"))
+	}
+	for i, v := range []*intstr.IntOrString{s.MinAvailable, s.MaxUnavailable} {
+		if v != nil {
+			p := specPath.Child([]string{"minAvailable", "maxUnavailable"}[i])
+			errs = append(errs, checkCountOrPercent(*v, p)...)
+			errs = append(errs, checkWithin100Percent(*v, p)...)
+		}
+	}
+	errs = append(errs, checkSelector(s.Selector, specPath.Child("selector"))...)
+	if e := s.UnhealthyPodEvictionPolicy; e != nil {
+		errs = append(errs, oneOf(*e, specPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
+	}
+	return errs
+}
 
 func checkBudgetStatus(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
-	return checkMetaUpdate(&b.ObjectMeta, &old.ObjectMeta)
+	errs := append(checkMetaUpdate(&b.ObjectMeta, &old.ObjectMeta),
+		metav1validation.ValidateConditions(b.Status.Conditions, statusPath.Child("conditions"))...)
+	for _, n := range []count{
+		{"disruptionsAllowed", int64(b.Status.DisruptionsAllowed)},
+		{"currentHealthy", int64(b.Status.CurrentHealthy)},
+		{"desiredHealthy", int64(b.Status.DesiredHealthy)},
+		{"expectedPods", int64(b.Status.ExpectedPods)},
+	} {
+		errs = append(errs, nonnegative(n.value, statusPath.Child(n.name))...)
+	}
+	return errs
 }

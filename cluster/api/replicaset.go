@@ -2,6 +2,7 @@ package api
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -95,10 +96,55 @@ func selectorString(s *metav1.LabelSelector) string {
 	return selector.String()
 }
 
+// setSelector is where the rules of a set's selector meet: it must be there, must not be
+// empty (which would mean all pods), and must choose the pods of the set's own template.
+func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
+	p := specPath.Child("selector")
+	var errs field.ErrorList
+	if s == nil {
+		errs = append(errs, field.Required(p, ""))
+	} else {
+		errs = append(errs, checkSelector(s, p)...)
+		if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+			errs = append(errs, field.Invalid(p, s, empty))
+		}
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return nil, errs
+	}
+	return selector, errs
+}
+
+// checkSelects: a selector must match the labels of the template.
+func checkSelects(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	if selector.Empty() || selector.Matches(labels.Set(t.Labels)) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p.Child("metadata", "labels"), t.Labels, "`selector` does not match template `labels`")}
+}
+
 func checkReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
-	return checkPodsTemplate(&s.Template, specPath.Child("template"))
+	errs := nonnegative(int64(replicas(s.Replicas)), specPath.Child("replicas"))
+	errs = append(errs, nonnegative(int64(s.MinReadySeconds), specPath.Child("minReadySeconds"))...)
+	return append(errs, checkReplacedPods(s.Selector, &s.Template)...)
+}
+
+// checkReplacedPods is what ReplicaSets and Deployments ask of selector and template; the
+// words are a Deployment's for both.
+func checkReplacedPods(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
+	selector, errs := setSelector(s, "empty selector is invalid for deployment")
+	if selector == nil {
+		return append(errs, field.Invalid(specPath.Child("selector"), s, "invalid label selector"))
+	}
+	p := specPath.Child("template")
+	errs = append(errs, checkSelects(selector, t, p)...)
+	return append(errs, checkPodsTemplate(t, p)...)
 }
 
 func checkReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {
-	return nonnegative(int64(s.Replicas), statusPath.Child("replicas"))
+	return checkReplicaStatus(&corev1.ReplicationControllerStatus{
+		Replicas: s.Replicas, FullyLabeledReplicas: s.FullyLabeledReplicas, ReadyReplicas: s.ReadyReplicas,
+		AvailableReplicas: s.AvailableReplicas, ObservedGeneration: s.ObservedGeneration,
+	})
 }

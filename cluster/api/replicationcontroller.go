@@ -141,14 +141,18 @@ func checkReplicationController(s *corev1.ReplicationControllerSpec) field.Error
 
 // checkPodsTemplate is what a controller that replaces its pods asks of their template.
 func checkPodsTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	return append(checkPodTemplate(t, p), checkRestartsAlways(t, "ReplicaSet", p)...)
+}
+
+// checkRestartsAlways: the pods of what keeps pods running do not end by themselves.
+func checkRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, checkPodTemplate(t, p)...)
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 		errs = append(errs, field.NotSupported(p.Child("spec", "restartPolicy"), t.Spec.RestartPolicy,
 			[]corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}
 	if t.Spec.ActiveDeadlineSeconds != nil {
-		errs = append(errs, field.Forbidden(p.Child("spec", "activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"))
+		errs = append(errs, field.Forbidden(p.Child("spec", "activeDeadlineSeconds"), "activeDeadlineSeconds in "+kind+" is not Supported"))
 	}
 	return errs
 }

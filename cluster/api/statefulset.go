@@ -40,7 +40,7 @@ var StatefulSets = &Kind{
 	}),
 
 	Validate: as(func(s *appsv1.StatefulSet) field.ErrorList {
-		return append(checkMeta(&s.ObjectMeta, true, dnsSubdomain), checkStatefulSet(&s.Spec)...)
+		return append(checkMeta(&s.ObjectMeta, true, dnsLabel), checkStatefulSet(&s.Spec)...)
 	}),
 	ValidateUpdate: as2(checkStatefulSetUpdate),
 	ValidateStatus: as2(checkStatefulSetStatus),
@@ -87,14 +87,3 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	}
 }
 
-func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
-	return checkPodsTemplate(&s.Template, specPath.Child("template"))
-}
-
-func checkStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
-	return append(checkMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkStatefulSet(&s.Spec)...)
-}
-
-func checkStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
-	return checkMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
-}
