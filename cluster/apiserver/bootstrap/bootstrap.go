@@ -33,9 +33,11 @@ type Config struct {
 	// DNS listens. Without them there is no such Service.
 	DNSIP        netip.Addr
 	DNSAddresses []netip.Addr
-	DNSPort      int32         // 53 when zero
-	Every        time.Duration // between passes; 10 s when zero
-	Log          *slog.Logger
+	DNSPort      int32 // 53 when zero
+	// UI is where the web page listens; without it there is no kube-ui Service.
+	UI    netip.AddrPort
+	Every time.Duration // between passes; 10 s when zero
+	Log   *slog.Logger
 }
 
 // Bootstrap is a reconciler.
@@ -114,6 +116,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 	g.Go(func() error { return b.clusterRoles(ctx, w) })
 	g.Go(func() error { return b.clusterRoleBindings(ctx, w) })
 	g.Go(func() error { return b.priorityClasses(ctx, w) })
+	g.Go(func() error { return b.storageClasses(ctx, w) })
 	g.Go(func() error {
 		if err := b.namespaces(ctx, w); err != nil {
 			return err
@@ -123,6 +126,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 		inner.Go(func() error { return b.roleBindings(ctx, w) })
 		inner.Go(func() error { return b.kubernetes(ctx) })
 		inner.Go(func() error { return b.dns(ctx) })
+		inner.Go(func() error { return b.ui(ctx) })
 		return inner.Wait()
 	})
 	return g.Wait()

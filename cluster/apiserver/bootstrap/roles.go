@@ -199,6 +199,47 @@ func controllers() []controllerRole {
 			allow("update patch", "core", "replicationcontrollers/status replicationcontrollers/finalizers"),
 			allow(read+" create patch delete", "core", "pods"),
 		}},
+		{"replicaset-controller", []rbacv1.PolicyRule{
+			allow(read+" update patch", "apps extensions", "replicasets"),
+			allow("update patch", "apps extensions", "replicasets/status replicasets/finalizers"),
+			allow(read+" create patch delete", "core", "pods"),
+		}},
+		{"deployment-controller", []rbacv1.PolicyRule{
+			allow(read+" update", "apps extensions", "deployments"),
+			allow("update patch", "apps extensions", "deployments/status deployments/finalizers"),
+			allow(read+" create update patch delete", "apps extensions", "replicasets"),
+			allow(read+" update patch", "core", "pods"),
+		}},
+		{"disruption-controller", []rbacv1.PolicyRule{
+			allow(read, "apps extensions", "deployments replicasets"),
+			allow(read, "apps", "statefulsets"), allow(read, "core", "replicationcontrollers pods"),
+			allow(read, "policy", "poddisruptionbudgets"), allow("update", "policy", "poddisruptionbudgets/status"),
+			allow("get", "*", "*/scale"),
+		}},
+		{"daemon-set-controller", []rbacv1.PolicyRule{
+			allow(read, "apps extensions", "daemonsets"),
+			allow("update", "apps extensions", "daemonsets/status daemonsets/finalizers"),
+			allow(read, "core", "nodes"), allow(read+" create patch delete", "core", "pods"),
+			allow(read+" create update patch delete", "apps", "controllerrevisions"),
+		}},
+		{"statefulset-controller", []rbacv1.PolicyRule{
+			allow(read, "apps", "statefulsets"),
+			allow("update", "apps", "statefulsets/status statefulsets/finalizers"),
+			allow(read+" create update patch delete", "core", "pods"),
+			allow(read+" create update", "core", "persistentvolumeclaims"),
+			allow(read+" create update patch delete", "apps", "controllerrevisions"),
+		}},
+		{"job-controller", []rbacv1.PolicyRule{
+			allow(read+" update patch", "batch", "jobs"),
+			allow("update", "batch", "jobs/status jobs/finalizers"),
+			allow(read+" create patch delete", "core", "pods"),
+		}},
+		{"cronjob-controller", []rbacv1.PolicyRule{
+			allow(read+" update", "batch", "cronjobs"),
+			allow("update", "batch", "cronjobs/status cronjobs/finalizers"),
+			allow(read+" create update patch delete", "batch", "jobs"),
+		}},
+		{"ttl-after-finished-controller", []rbacv1.PolicyRule{allow(read+" delete", "batch", "jobs")}},
 		{"endpoint-controller", []rbacv1.PolicyRule{
 			allow(read, "core", "services pods"),
 			allow(read+" create update patch delete", "core", "endpoints"),
@@ -233,6 +274,7 @@ func controllers() []controllerRole {
 			allow(read+" create delete", "core", "pods"),
 			allow(read, "storage.k8s.io", "storageclasses"),
 			allow(read, "core", "nodes"),
+			allow("delete", "core", "nodes/proxy"), // the kubelet removes a volume's data
 		}},
 		{"pv-protection-controller", []rbacv1.PolicyRule{allow(read+" update", "core", "persistentvolumes")}},
 		{"pvc-protection-controller", []rbacv1.PolicyRule{

@@ -27,21 +27,20 @@ func (c *Controller) claim(ctx context.Context, claim *v1.PersistentVolumeClaim)
 	if err != nil {
 		return fmt.Errorf("list volumes: %w", err)
 	}
-	pv, err := match(claim, volumes)
+	pv, err := match(claim, volumes, c.waits(claim))
 	if err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
 	if pv == nil {
-		if class := volume.GetPersistentVolumeClaimClass(claim); class != "" {
-			c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
-				"no persistent volume of class %q is available for this claim, and volumes are not provisioned here", class)
-		} else {
-			c.recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
-				"no persistent volumes available for this claim and no storage class is set")
-		}
-		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+		return c.unmatched(ctx, claim, volumes)
 	}
 	return c.bind(ctx, pv, claim)
+}
+
+// waits says whether the scheduler chooses the claim's volume, with its pod's node.
+func (c *Controller) waits(claim *v1.PersistentVolumeClaim) bool {
+	yes, err := volume.IsDelayBindingMode(claim, c.classes)
+	return yes && err == nil
 }
 
 // bindNamed serves a claim that names its volume.
@@ -76,9 +75,29 @@ func (c *Controller) checkBound(ctx context.Context, claim *v1.PersistentVolumeC
 	case err != nil:
 		return err
 	case pv.Spec.ClaimRef == nil || volume.IsVolumeBoundToClaim(pv, claim):
+		if pv, err = c.grow(ctx, pv, claim); err != nil {
+			return err
+		}
 		return c.bind(ctx, pv, claim)
 	}
 	return c.lost(ctx, claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly")
+}
+
+// grow gives a bound claim that asks for more what it asks for, where we made the
+// volume: a folder has no size of its own.
+func (c *Controller) grow(ctx context.Context, pv *v1.PersistentVolume, claim *v1.PersistentVolumeClaim) (*v1.PersistentVolume, error) {
+	want, have := claim.Spec.Resources.Requests[v1.ResourceStorage], pv.Spec.Capacity[v1.ResourceStorage]
+	if !ours(pv) || want.Cmp(have) <= 0 {
+		return pv, nil
+	}
+	next := pv.DeepCopy()
+	next.Spec.Capacity[v1.ResourceStorage] = want
+	next, err := c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("resize volume: %w", err)
+	}
+	c.recorder.Event(claim, v1.EventTypeNormal, "VolumeResizeSuccessful", "Resize volume succeeded")
+	return next, nil
 }
 
 func (c *Controller) lost(ctx context.Context, claim *v1.PersistentVolumeClaim, reason, message string) error {

@@ -2,23 +2,30 @@
 // them, and keeps either from going while it is in use.
 //
 // A binding is two references, volume to claim and claim to volume, written in
-// that order; the volume's is the lock. Phases only report. Reclaim policies:
-// Retain leaves a released volume as it is; Delete and Recycle need somebody who
-// can reach the data, which this controller cannot, and says so in an event and in
-// the volume's status. Volumes are not provisioned.
+// that order; the volume's is the lock. Phases only report.
+//
+// Classes of the provisioner wheelhouse.dev/host-path get volumes made here
+// (provision.go): a folder on one node's disk, which the volume's node affinity
+// names. Their data goes with the claim if the reclaim policy is Delete (reclaim.go),
+// removed by that node's kubelet. Volumes of others are left to their provisioners;
+// one made by hand with the policy Delete or Recycle needs a person, which its status
+// says.
 package persistentvolume
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
+	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/controller/loop"
@@ -37,6 +44,10 @@ type Controller struct {
 	claims   listers.PersistentVolumeClaimLister
 	volumes  listers.PersistentVolumeLister
 	pods     listers.PodLister
+	nodes    listers.NodeLister
+	classes  storagelisters.StorageClassLister
+	remove   func(ctx context.Context, node, volume string) error
+	reclaims *loop.Loop[string]
 }
 
 // New makes the controller; nothing runs before Run.
@@ -47,9 +58,16 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, rec rec
 		claims:  core.PersistentVolumeClaims().Lister(),
 		volumes: core.PersistentVolumes().Lister(),
 		pods:    core.Pods().Lister(),
+		nodes:   core.Nodes().Lister(),
+		classes: f.Storage().V1().StorageClasses().Lister(),
+		remove:  RemoveByKubelet(client),
 	}
 	// One worker: two claims must not choose the same volume at the same time.
 	c.Loop = loop.New(loop.Config[item]{Name: "persistentvolume-binder", Workers: 1, Reconcile: c.reconcile, Log: log})
+	c.reclaims = loop.New(loop.Config[string]{Name: "persistentvolume-reclaim", Workers: 4, Reconcile: c.reclaim, Log: log})
+	c.reclaims.Need(core.PersistentVolumes().Informer())
+	c.reclaims.Need(core.Nodes().Informer())
+	c.Need(core.Nodes().Informer())
 	return c, errors.Join(
 		c.On(core.PersistentVolumeClaims().Informer(), loop.Each(func(claim *v1.PersistentVolumeClaim) {
 			c.Add(item{claim.Namespace, claim.Name})
@@ -59,11 +77,25 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, rec rec
 		})),
 		c.On(core.PersistentVolumes().Informer(), loop.Each(c.volumeChanged)),
 		c.On(core.Pods().Informer(), loop.Changes(c.podChanged)),
+		c.On(f.Storage().V1().StorageClasses().Informer(), loop.Each(func(*storagev1.StorageClass) { c.wakeUnbound() })),
 	)
 }
 
 // Name is the controller's name in logs and health.
 func (c *Controller) Name() string { return c.Loop.Name }
+
+// Run binds and reclaims until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var reclaimErr error
+	wg.Go(func() { reclaimErr = c.reclaims.Run(ctx) })
+	err := c.Loop.Run(ctx)
+	wg.Wait()
+	return errors.Join(err, reclaimErr)
+}
+
+// Healthy says why the controller does not work, or nil.
+func (c *Controller) Healthy() error { return errors.Join(c.Loop.Healthy(), c.reclaims.Healthy()) }
 
 // volumeChanged wakes the volume, its claim, and all claims that look for one.
 func (c *Controller) volumeChanged(pv *v1.PersistentVolume) {
@@ -74,6 +106,10 @@ func (c *Controller) volumeChanged(pv *v1.PersistentVolume) {
 			return
 		}
 	}
+	c.wakeUnbound()
+}
+
+func (c *Controller) wakeUnbound() {
 	claims, err := c.claims.List(labels.Everything())
 	if err != nil {
 		return
@@ -85,9 +121,13 @@ func (c *Controller) volumeChanged(pv *v1.PersistentVolume) {
 	}
 }
 
-// podChanged wakes claims that wait for their last user to end.
-func (c *Controller) podChanged(_, now **v1.Pod) {
+// podChanged wakes claims that wait for their first user to come, or for their last
+// to end.
+func (c *Controller) podChanged(old, now **v1.Pod) {
 	if now != nil && !ended(*now) {
+		if old == nil {
+			c.wakeClaims(*now)
+		}
 		return
 	}
 	claims, err := c.claims.List(labels.Everything())
@@ -97,6 +137,14 @@ func (c *Controller) podChanged(_, now **v1.Pod) {
 	for _, claim := range claims {
 		if claim.DeletionTimestamp != nil {
 			c.Add(item{claim.Namespace, claim.Name})
+		}
+	}
+}
+
+func (c *Controller) wakeClaims(p *v1.Pod) {
+	for i := range p.Spec.Volumes {
+		if name := claimName(p, &p.Spec.Volumes[i]); name != "" {
+			c.Add(item{p.Namespace, name})
 		}
 	}
 }

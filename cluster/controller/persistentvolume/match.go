@@ -9,15 +9,16 @@ import (
 
 // match finds the volume for an unbound claim that names none: one that names the
 // claim, else the smallest that fits by class, size, access modes, mode and
-// selector. It is nil when there is none.
-func match(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) (*v1.PersistentVolume, error) {
+// selector. It is nil when there is none. For a claim that waits for its pod only a
+// volume that names it counts.
+func match(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume, waits bool) (*v1.PersistentVolume, error) {
 	var can []*v1.PersistentVolume
 	for _, pv := range volumes {
 		if volume.CheckAccessModes(claim, pv) {
 			can = append(can, pv)
 		}
 	}
-	return volume.FindMatchingVolume(claim, can, nil, nil, false, true)
+	return volume.FindMatchingVolume(claim, can, nil, nil, waits, true)
 }
 
 // unfit says why a volume that the claim names cannot serve it, nil if it can.

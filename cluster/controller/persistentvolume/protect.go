@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-helpers/storage/ephemeral"
 )
 
 const (
@@ -86,19 +87,29 @@ func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) 
 
 // uses says whether a pod on a node holds the claim.
 func uses(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
-	if p.Spec.NodeName == "" || ended(p) {
-		return false
-	}
+	return p.Spec.NodeName != "" && !ended(p) && names(p, claim)
+}
+
+// names says whether the claim is among the pod's volumes.
+func names(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
-		if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim.Name {
-			return true
-		}
-		if v.Ephemeral != nil && p.Name+"-"+v.Name == claim.Name && metav1.IsControlledBy(claim, p) {
+		if claimName(p, v) == claim.Name && (v.Ephemeral == nil || metav1.IsControlledBy(claim, p)) {
 			return true
 		}
 	}
 	return false
+}
+
+// claimName is the claim behind a pod's volume, "" if there is none.
+func claimName(p *v1.Pod, v *v1.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName
+	case v.Ephemeral != nil:
+		return ephemeral.VolumeClaimName(p, v)
+	}
+	return ""
 }
 
 func ended(p *v1.Pod) bool {

@@ -16,6 +16,9 @@ func (c *Controller) volume(ctx context.Context, pv *v1.PersistentVolume) error 
 		return err
 	}
 	ref := pv.Spec.ClaimRef
+	if ref == nil && pv.DeletionTimestamp != nil {
+		return c.dropFinalizer(ctx, pv)
+	}
 	if ref == nil || ref.UID == "" {
 		return c.volumePhase(ctx, pv, v1.VolumeAvailable, "")
 	}
@@ -55,6 +58,18 @@ func (c *Controller) claimBehind(ctx context.Context, ref *v1.ObjectReference) (
 // release applies the reclaim policy to a volume whose claim is gone.
 func (c *Controller) release(ctx context.Context, pv *v1.PersistentVolume) error {
 	var reason, message string
+	if ours(pv) && pv.Spec.PersistentVolumeReclaimPolicy == v1.PersistentVolumeReclaimDelete {
+		c.reclaims.Add(pv.Name)
+		if pv.Status.Phase == v1.VolumeFailed {
+			return nil // being tried again
+		}
+		return c.volumePhase(ctx, pv, v1.VolumeReleased, "")
+	}
+	if pv.DeletionTimestamp != nil {
+		if err := c.dropFinalizer(ctx, pv); err != nil {
+			return err
+		}
+	}
 	switch pv.Spec.PersistentVolumeReclaimPolicy {
 	case v1.PersistentVolumeReclaimDelete:
 		reason = "VolumeFailedDelete"

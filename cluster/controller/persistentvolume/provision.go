@@ -1,0 +1,232 @@
+package persistentvolume
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/reference"
+	"k8s.io/component-helpers/storage/volume"
+)
+
+const (
+	// Provisioner is the name by which storage classes ask for volumes made here:
+	// folders on the disk of the node where the first pod of the claim goes.
+	Provisioner = "wheelhouse.dev/host-path"
+	// Folder is where they lie. The kubelet removes them there (cluster/kubelet).
+	Folder = "/srv/volumes"
+)
+
+// dataFinalizer keeps a provisioned volume until its data is gone.
+const dataFinalizer = volume.PVDeletionProtectionFinalizer
+
+// unmatched serves a claim that no existing volume fits: it waits for its pod, has a
+// volume made, or says what is missing.
+func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) error {
+	if !volume.PersistentVolumeClaimHasClass(claim) {
+		class, err := c.defaultClass()
+		if err != nil {
+			return err
+		}
+		if class != nil {
+			return c.giveClass(ctx, claim, class)
+		}
+	}
+	name := volume.GetPersistentVolumeClaimClass(claim)
+	if name == "" {
+		c.recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
+			"no persistent volumes available for this claim and no storage class is set"+misfits(claim, volumes))
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	class, err := c.classes.Get(name)
+	if apierrors.IsNotFound(err) {
+		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "storageclass.storage.k8s.io %q not found%s", name, misfits(claim, volumes))
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	if err != nil {
+		return err
+	}
+	if delayed(class) && !volume.IsDelayBindingProvisioning(claim) {
+		c.tellWaiting(claim)
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	switch class.Provisioner {
+	case Provisioner:
+		return c.provision(ctx, claim, class)
+	case volume.NotSupportedProvisioner:
+		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
+			"storage class %q makes no volumes, and no persistent volume of it is available for this claim%s", name, misfits(claim, volumes))
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	return c.awaitExternal(ctx, claim, class)
+}
+
+func delayed(class *storagev1.StorageClass) bool {
+	return class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
+}
+
+// defaultClass is the class for claims that name none: of several the newest.
+func (c *Controller) defaultClass() (*storagev1.StorageClass, error) {
+	all, err := c.classes.List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list storage classes: %w", err)
+	}
+	var newest *storagev1.StorageClass
+	for _, class := range all {
+		marked := class.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" ||
+			class.Annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true"
+		if marked && (newest == nil || newest.CreationTimestamp.Before(&class.CreationTimestamp)) {
+			newest = class
+		}
+	}
+	return newest, nil
+}
+
+// giveClass writes the default class into a claim that names none, as late as can be:
+// a volume without a class, made by hand as in 2015, is to be found first. So a class
+// that waits for the first pod is not given before there is that pod.
+func (c *Controller) giveClass(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
+	if delayed(class) && len(c.users(claim)) == 0 {
+		c.tellWaiting(claim)
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	next := claim.DeepCopy()
+	next.Spec.StorageClassName = &class.Name
+	if _, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("give the default storage class: %w", err)
+	}
+	return nil
+}
+
+// tellWaiting says what a claim waits for.
+func (c *Controller) tellWaiting(claim *v1.PersistentVolumeClaim) {
+	users := c.users(claim)
+	if len(users) == 0 {
+		c.recorder.Event(claim, v1.EventTypeNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+		return
+	}
+	c.recorder.Eventf(claim, v1.EventTypeNormal, "WaitForPodScheduled", "waiting for pod %s to be scheduled", strings.Join(users, ","))
+}
+
+// users are the names of the pods that have the claim among their volumes.
+func (c *Controller) users(claim *v1.PersistentVolumeClaim) []string {
+	pods, err := c.pods.Pods(claim.Namespace).List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, p := range pods {
+		if !ended(p) && p.DeletionTimestamp == nil && names(p, claim) {
+			out = append(out, p.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// awaitExternal leaves the claim to a provisioner that runs elsewhere.
+func (c *Controller) awaitExternal(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
+	if claim.Annotations[volume.AnnStorageProvisioner] != class.Provisioner {
+		next := claim.DeepCopy()
+		metav1.SetMetaDataAnnotation(&next.ObjectMeta, volume.AnnStorageProvisioner, class.Provisioner)
+		metav1.SetMetaDataAnnotation(&next.ObjectMeta, volume.AnnBetaStorageProvisioner, class.Provisioner)
+		_, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+		if err != nil {
+			return fmt.Errorf("name the provisioner: %w", err)
+		}
+		return nil // the change brings the claim back here
+	}
+	c.recorder.Eventf(claim, v1.EventTypeNormal, "ExternalProvisioning",
+		"Waiting for a volume to be created either by the external provisioner '%s' or manually by the system administrator. "+
+			"If volume creation is delayed, please verify that the provisioner is running and correctly registered.", class.Provisioner)
+	return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+}
+
+// provision makes the volume of a claim: an object only, for the kubelet makes the
+// folder when the first pod mounts it.
+func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
+	fail := func(format string, args ...any) error {
+		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "failed to provision volume with StorageClass %q: %s", class.Name, fmt.Sprintf(format, args...))
+		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	}
+	switch {
+	case claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == v1.PersistentVolumeBlock:
+		return fail("a folder of the node cannot be a block device: ask for volumeMode Filesystem")
+	case claim.Spec.Selector != nil:
+		return fail("claim Selector is not supported")
+	}
+	node, err := c.nodeFor(claim, class)
+	if err != nil {
+		return err
+	}
+	if node == nil && volume.IsDelayBindingProvisioning(claim) {
+		gone := claim.Annotations[volume.AnnSelectedNode]
+		if err := c.unselect(ctx, claim); err != nil {
+			return err
+		}
+		return fail("node %q not found", gone)
+	}
+	if node == nil {
+		return fail("no node is ready for it")
+	}
+	pv, err := c.create(ctx, claim, class, node)
+	if err != nil {
+		return err
+	}
+	c.recorder.Eventf(claim, v1.EventTypeNormal, "ProvisioningSucceeded", "Successfully provisioned volume %s on node %s", pv.Name, node.Name)
+	return c.bind(ctx, pv, claim)
+}
+
+func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass, node *v1.Node) (*v1.PersistentVolume, error) {
+	ref, err := reference.GetReference(scheme.Scheme, claim)
+	if err != nil {
+		return nil, fmt.Errorf("provision: %w", err)
+	}
+	kind := v1.HostPathDirectoryOrCreate
+	name := "pvc-" + string(claim.UID)
+	pv := &v1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Finalizers: []string{dataFinalizer},
+			Annotations: map[string]string{volume.AnnDynamicallyProvisioned: Provisioner},
+		},
+		Spec: v1.PersistentVolumeSpec{
+			Capacity:         v1.ResourceList{v1.ResourceStorage: claim.Spec.Resources.Requests[v1.ResourceStorage]},
+			AccessModes:      claim.Spec.AccessModes,
+			ClaimRef:         ref,
+			StorageClassName: class.Name,
+			MountOptions:     class.MountOptions,
+			NodeAffinity:     onlyOn(node),
+			PersistentVolumeSource: v1.PersistentVolumeSource{
+				HostPath: &v1.HostPathVolumeSource{Path: Folder + "/" + name, Type: &kind},
+			},
+		},
+	}
+	if class.ReclaimPolicy != nil {
+		pv.Spec.PersistentVolumeReclaimPolicy = *class.ReclaimPolicy
+	}
+	made, err := c.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return c.client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("provision: %w", err)
+	}
+	return made, nil
+}
+
+// unselect tells the scheduler to choose another node.
+func (c *Controller) unselect(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
+	next := claim.DeepCopy()
+	delete(next.Annotations, volume.AnnSelectedNode)
+	if _, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("take back the node: %w", err)
+	}
+	return nil
+}

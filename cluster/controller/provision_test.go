@@ -1,0 +1,183 @@
+package controller_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/controller/persistentvolume"
+)
+
+func (c *testCluster) class(name, provisioner string, mode storagev1.VolumeBindingMode, isDefault bool) {
+	c.t.Helper()
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: provisioner, VolumeBindingMode: &mode}
+	if isDefault {
+		class.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
+	}
+	_, err := c.StorageV1().StorageClasses().Create(c.t.Context(), class, metav1.CreateOptions{})
+	c.must(err)
+}
+
+func (c *testCluster) claimOf(name string, class *string) {
+	c.t.Helper()
+	_, err := c.CoreV1().PersistentVolumeClaims("default").Create(c.t.Context(), &v1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1.PersistentVolumeClaimSpec{
+			StorageClassName: class, AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce},
+			Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse("1Gi")}},
+		},
+	}, metav1.CreateOptions{})
+	c.must(err)
+}
+
+func (c *testCluster) podWithClaim(name, claim string) {
+	c.t.Helper()
+	_, err := c.CoreV1().Pods("default").Create(c.t.Context(), &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1.PodSpec{Containers: container(), Volumes: []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{
+			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+		}}}},
+	}, metav1.CreateOptions{})
+	c.must(err)
+}
+
+func (c *testCluster) boundClaim(name string) *v1.PersistentVolumeClaim {
+	c.t.Helper()
+	var got *v1.PersistentVolumeClaim
+	c.eventually("claim "+name+" bound", func() string {
+		var err error
+		got, err = c.CoreV1().PersistentVolumeClaims("default").Get(c.t.Context(), name, metav1.GetOptions{})
+		c.must(err)
+		if got.Status.Phase != v1.ClaimBound {
+			return fmt.Sprint(got.Spec, got.Status, got.Annotations)
+		}
+		return ""
+	})
+	return got
+}
+
+func (c *testCluster) nodeOfPod(name string) string {
+	c.t.Helper()
+	var node string
+	c.eventually(name+" on a node", func() string {
+		p, err := c.CoreV1().Pods("default").Get(c.t.Context(), name, metav1.GetOptions{})
+		c.must(err)
+		node = p.Spec.NodeName
+		if node == "" {
+			return fmt.Sprint(p.Status.Conditions)
+		}
+		return ""
+	})
+	return node
+}
+
+func (c *testCluster) expectEvent(object, reason, text string) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("event %s of %s with %q", reason, object, text), func() string {
+		list, err := c.CoreV1().Events("").List(c.t.Context(), metav1.ListOptions{})
+		c.must(err)
+		var seen []string
+		for i := range list.Items {
+			e := &list.Items[i]
+			if e.InvolvedObject.Name != object {
+				continue
+			}
+			if e.Reason == reason && strings.Contains(e.Message, text) {
+				return ""
+			}
+			seen = append(seen, e.Reason+": "+e.Message)
+		}
+		return strings.Join(seen, "\n")
+	})
+}
+
+func TestProvisionedWhereThePodGoes(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.node("n2")
+	c.class("standard", persistentvolume.Provisioner, storagev1.VolumeBindingWaitForFirstConsumer, true)
+	c.claimOf("data", nil)
+	c.expectEvent("data", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+	waiting, err := c.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "data", metav1.GetOptions{})
+	c.must(err)
+	if waiting.Spec.StorageClassName != nil {
+		t.Errorf("the claim has class %q before a pod needs it", *waiting.Spec.StorageClassName)
+	}
+	c.podWithClaim("first", "data")
+	claim, node := c.boundClaim("data"), c.nodeOfPod("first")
+	if claim.Spec.StorageClassName == nil || *claim.Spec.StorageClassName != "standard" {
+		t.Errorf("class of the claim: %v", claim.Spec.StorageClassName)
+	}
+	pv, err := c.CoreV1().PersistentVolumes().Get(t.Context(), claim.Spec.VolumeName, metav1.GetOptions{})
+	c.must(err)
+	only := pv.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0]
+	if only.Key != v1.LabelHostname || len(only.Values) != 1 || only.Values[0] != node {
+		t.Errorf("the volume is for %v, the pod on %s", only, node)
+	}
+	c.expectEvent("data", "ProvisioningSucceeded", "Successfully provisioned volume "+pv.Name)
+	c.podWithClaim("second", "data")
+	if other := c.nodeOfPod("second"); other != node {
+		t.Errorf("the second pod is on %s, its data on %s", other, node)
+	}
+}
+
+func TestVolumesByHandComeBeforeTheDefaultClass(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.class("standard", persistentvolume.Provisioner, storagev1.VolumeBindingWaitForFirstConsumer, true)
+	c.volume("by-hand", "1Gi", v1.PersistentVolumeReclaimRetain)
+	c.expectVolume("by-hand", v1.VolumeAvailable)
+	c.claimOf("old", nil)
+	c.expectClaim("old", v1.ClaimBound, "by-hand")
+	none := ""
+	c.claimOf("none", &none)
+	c.expectEvent("none", "FailedBinding", "no persistent volumes available for this claim and no storage class is set: of 1 persistent volumes 1 bound to another claim")
+}
+
+func TestOtherClasses(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.class("now", persistentvolume.Provisioner, storagev1.VolumeBindingImmediate, false)
+	c.class("foreign", "example.com/disk", storagev1.VolumeBindingImmediate, false)
+	c.class("by-hand", "kubernetes.io/no-provisioner", storagev1.VolumeBindingWaitForFirstConsumer, false)
+	now, foreign, unknown, byHand := "now", "foreign", "unknown", "by-hand"
+	c.claimOf("at-once", &now)
+	claim := c.boundClaim("at-once")
+	c.claimOf("elsewhere", &foreign)
+	c.expectEvent("elsewhere", "ExternalProvisioning", "created either by the external provisioner 'example.com/disk' or manually")
+	c.claimOf("nowhere", &unknown)
+	c.expectEvent("nowhere", "ProvisioningFailed", `storageclass.storage.k8s.io "unknown" not found`)
+
+	// A volume of a class that waits is chosen with the node of the pod.
+	c.claimOf("local", &byHand)
+	c.podWithClaim("local", "local")
+	c.expectEvent("local", "FailedScheduling", "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.")
+	c.volume("of-n1", "2Gi", v1.PersistentVolumeReclaimRetain, func(pv *v1.PersistentVolume) {
+		pv.Spec.StorageClassName = byHand
+		pv.Spec.NodeAffinity = &v1.VolumeNodeAffinity{Required: &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
+			MatchExpressions: []v1.NodeSelectorRequirement{{Key: v1.LabelHostname, Operator: v1.NodeSelectorOpIn, Values: []string{"n1"}}},
+		}}}}
+	})
+	c.nodeOfPod("local")
+	c.expectClaim("local", v1.ClaimBound, "of-n1")
+
+	// Its node does not answer, so the data cannot be removed; when the node goes, it
+	// takes the data along.
+	c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "at-once", metav1.DeleteOptions{}))
+	c.expectEvent(claim.Spec.VolumeName, "VolumeFailedDelete", "the data of this volume lies on node n1 and cannot be removed now")
+	c.expectVolume(claim.Spec.VolumeName, v1.VolumeFailed)
+	c.must(c.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
+	c.eventually("the volume gone", func() string {
+		pv, err := c.CoreV1().PersistentVolumes().Get(t.Context(), claim.Spec.VolumeName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprint(pv, err)
+	})
+}

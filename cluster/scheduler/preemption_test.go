@@ -1,0 +1,77 @@
+package scheduler_test
+
+import (
+	"fmt"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func withPriority(n int32) func(*v1.Pod) { return func(p *v1.Pod) { p.Spec.Priority = &n } }
+
+// TestVictimsEndInTheirOwnTime: a victim that needs its grace is told why it ends, the
+// pod's place is kept meanwhile, nobody else is ended for it, and it comes when the
+// victim is gone.
+func TestVictimsEndInTheirOwnTime(t *testing.T) {
+	w := start(t, "")
+	w.node("n", "2")
+	w.pod("low", cpu("1500m"), func(p *v1.Pod) { p.Finalizers = []string{"example.com/slow"} })
+	w.pod("small", cpu("400m"))
+	w.expectOn("low", "n")
+	w.expectOn("small", "n")
+	w.pod("high", cpu("1600m"), withPriority(1000))
+	w.expectRefused("high", "0/1 nodes are available: 1 Insufficient cpu.")
+	w.eventually("low told why it ends", func() string {
+		p := w.get("low")
+		if p.DeletionTimestamp != nil {
+			for _, c := range p.Status.Conditions {
+				if c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == "PreemptionByScheduler" &&
+					c.Message == "default-scheduler: preempting to accommodate a higher priority pod" {
+					return ""
+				}
+			}
+		}
+		return fmt.Sprint(p.DeletionTimestamp, p.Status.Conditions)
+	})
+	high := w.get("high")
+	w.expectEvent("low", "Preempted", fmt.Sprintf("Preempted by pod %s on node n", high.UID))
+	w.eventually("a place for high", func() string {
+		if got := w.get("high").Status.NominatedNodeName; got != "n" {
+			return "nominated: " + got
+		}
+		return ""
+	})
+	// It fits beside what is there, but not beside high.
+	w.pod("late", cpu("50m"))
+	w.expectRefused("late", "0/1 nodes are available: 1 Insufficient cpu.")
+	if p := w.get("small"); p.DeletionTimestamp != nil {
+		t.Error("small was ended too")
+	}
+	low := w.get("low")
+	low.Finalizers = nil
+	if _, err := w.CoreV1().Pods("default").Update(t.Context(), low, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now := int64(0)
+	if err := w.CoreV1().Pods("default").Delete(t.Context(), "low", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	w.expectOn("high", "n")
+}
+
+func TestNeverPreempts(t *testing.T) {
+	w := start(t, "")
+	w.node("n", "1")
+	w.pod("low", cpu("800m"))
+	w.expectOn("low", "n")
+	w.pod("polite", cpu("800m"), withPriority(1000), func(p *v1.Pod) {
+		never := v1.PreemptNever
+		p.Spec.PreemptionPolicy = &never
+	})
+	w.expectRefused("polite", "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.")
+	if p := w.get("low"); p.DeletionTimestamp != nil {
+		t.Error("low was ended")
+	}
+}
