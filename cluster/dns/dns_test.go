@@ -3,7 +3,9 @@ package dns_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -239,5 +241,22 @@ func TestForward(t *testing.T) {
 	}
 	if resp := ask(t, "udp", at, "outside.default.svc.cluster.local.", mdns.TypeA); values(resp.Answer) != "203.0.113.1, www.example.org." {
 		t.Errorf("external name: %v", resp)
+	}
+}
+
+// The address that kubectl cluster-info names is one of the web.
+func TestPage(t *testing.T) {
+	at := start(t, "", world()...)
+	resp, err := http.Get("http://" + at.String() + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "svc.cluster.local") {
+		t.Errorf("%s: %v: %s", resp.Status, err, body)
+	}
+	if r := ask(t, "tcp", at, "kubernetes.default.svc.cluster.local.", mdns.TypeA); len(r.Answer) == 0 && r.Rcode != mdns.RcodeNameError {
+		t.Errorf("DNS on the same port answers %v", r)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -85,7 +86,12 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("listening for DNS: %w", err)
 	}
 	defer tcp.Close()
-	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: tcp, Handler: s}}
+	sorted := newSplit(tcp)
+	go sorted.run()
+	web := &http.Server{Handler: http.HandlerFunc(s.page), ReadHeaderTimeout: firstBytes}
+	defer web.Close()
+	go func() { _ = web.Serve(side{sorted, sorted.http}) }() // ends with the listener
+	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: side{sorted, sorted.dns}, Handler: s}}
 	var started sync.WaitGroup
 	ended := make(chan error, len(servers))
 	for _, srv := range servers {

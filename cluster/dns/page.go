@@ -1,0 +1,88 @@
+package dns
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// firstBytes is how long a TCP client may take to show whether it speaks DNS.
+const firstBytes = 10 * time.Second
+
+// split tells HTTP from DNS on one TCP listener: `kubectl cluster-info` names the
+// port "dns" of the service kube-dns as a web address, and who follows it shall find
+// something. A DNS message begins with its length; read as one, "GE" and "HE" would
+// be 18 KB and more, which no question is.
+type split struct {
+	net.Listener
+	dns, http chan net.Conn
+	done      chan struct{}
+}
+
+func newSplit(l net.Listener) *split {
+	return &split{Listener: l, dns: make(chan net.Conn), http: make(chan net.Conn), done: make(chan struct{})}
+}
+
+// run sorts connections until the listener is closed.
+func (s *split) run() {
+	defer close(s.done)
+	for {
+		c, err := s.Listener.Accept()
+		if err != nil {
+			return
+		}
+		go s.sort(c)
+	}
+}
+
+func (s *split) sort(c net.Conn) {
+	p := &peeked{Conn: c, r: bufio.NewReaderSize(c, 512)}
+	_ = c.SetReadDeadline(time.Now().Add(firstBytes)) // fails only if c is closed, as Peek then says
+	start, err := p.r.Peek(2)
+	_ = c.SetReadDeadline(time.Time{})
+	to := s.dns
+	if string(start) == "GE" || string(start) == "HE" {
+		to = s.http
+	}
+	if err == nil {
+		select {
+		case to <- p:
+			return
+		case <-s.done:
+		}
+	}
+	_ = c.Close()
+}
+
+// peeked is a connection some of whose bytes are read already.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
+
+// side is one of the two listeners of a split.
+type side struct {
+	*split
+	conns chan net.Conn
+}
+
+func (s side) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.conns:
+		return c, nil
+	case <-s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// page says what this server is, to a browser.
+func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "KubeDNS: names of the domain %s\n\n"+
+		"A service: SERVICE.NAMESPACE.svc.%[1]s\nA named pod of a headless service: POD.SERVICE.NAMESPACE.svc.%[1]s\n\n"+
+		"In a pod: nslookup kubernetes.default\n", s.cfg.Domain)
+}

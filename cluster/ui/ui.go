@@ -1,0 +1,49 @@
+// Package ui is a page that shows what is in the cluster, for the browser.
+//
+// It serves one file and knows nothing of the cluster: the page reads the API with
+// the rights of whoever looks at it, through the API server's proxy to the service
+// kube-ui (`kubectl proxy`, then the address that `kubectl cluster-info` names). The
+// port itself gives nothing away.
+package ui
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+//go:embed page.html
+var page []byte
+
+// Handler serves the page at every path that ends in "/".
+func Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'")
+		h.Set("Cache-Control", "no-cache")
+		_, _ = w.Write(page) // a reader who left needs no page
+	})
+	return mux
+}
+
+// Run serves the page on addr until ctx ends.
+func Run(ctx context.Context, addr netip.AddrPort) error {
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return fmt.Errorf("listening for the web page: %w", err)
+	}
+	server := &http.Server{Handler: Handler(), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the web page: %w", err)
+	}
+	return ctx.Err()
+}
