@@ -18,6 +18,9 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/controller/daemonset"
+	"wheelhouse/cluster/controller/deployment"
+	"wheelhouse/cluster/controller/disruption"
 	"wheelhouse/cluster/controller/endpoints"
 	"wheelhouse/cluster/controller/endpointslice"
 	"wheelhouse/cluster/controller/garbage"
@@ -27,6 +30,7 @@ import (
 	"wheelhouse/cluster/controller/podgc"
 	"wheelhouse/cluster/controller/replication"
 	"wheelhouse/cluster/controller/serviceaccount"
+	"wheelhouse/cluster/controller/statefulset"
 )
 
 // Config is what the controllers work with. Client, Metadata and Informers speak
@@ -85,6 +89,24 @@ var list = []func(Config) (controller, error){
 		})
 	},
 	func(c Config) (controller, error) {
+		return replication.New(replication.Config{
+			Name: "replicaset", Kind: replication.ReplicaSets(c.Client, c.Informers),
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("replicaset-controller"), Log: c.log("replicaset"),
+		})
+	},
+	func(c Config) (controller, error) {
+		return deployment.New(c.Client, c.Informers, c.Recorder("deployment-controller"), c.log("deployment"))
+	},
+	func(c Config) (controller, error) {
+		return disruption.New(c.Client, c.Informers, c.Recorder("controllermanager"), c.log("disruption"))
+	},
+	func(c Config) (controller, error) {
+		return daemonset.New(c.Client, c.Informers, c.Recorder("daemonset-controller"), c.log("daemonset"))
+	},
+	func(c Config) (controller, error) {
+		return statefulset.New(c.Client, c.Informers, c.Recorder("statefulset-controller"), c.log("statefulset"))
+	},
+	func(c Config) (controller, error) {
 		return endpoints.New(c.Client, c.Informers, c.log("endpoint"))
 	},
 	func(c Config) (controller, error) {
@@ -92,7 +114,7 @@ var list = []func(Config) (controller, error){
 	},
 	func(c Config) (controller, error) {
 		return node.New(node.Config{
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("node-controller"), Log: c.log("node"),
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("node-controller"), Evictions: c.Recorder("taint-eviction-controller"), Log: c.log("node"),
 			Grace: c.NodeGrace, EvictAfter: c.EvictAfter, ClusterCIDR: c.ClusterCIDR, MaskSize: c.NodeMask,
 		})
 	},

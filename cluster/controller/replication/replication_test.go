@@ -2,14 +2,17 @@ package replication
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -120,6 +123,24 @@ func TestNextStatus(t *testing.T) {
 	failed := nextStatus(set, pods, 0, 2, errors.New("quota"), now)
 	if failed.Failure == nil || failed.Failure.Reason != "FailedCreate" || failed.Failure.Message != "quota" {
 		t.Errorf("got %+v", failed.Failure)
+	}
+	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-", errors.New("exceeded quota: small"))
+	failed = nextStatus(set, pods, 0, -1, fmt.Errorf("delete pod: %w", refusal), now)
+	if f := failed.Failure; f == nil || f.Reason != "FailedDelete" || f.Message != `pods "web-" is forbidden: exceeded quota: small` {
+		t.Errorf("got %+v", f)
+	}
+	set.Terminating = true
+	if st := nextStatus(set, pods, 2, 0, nil, now); st.Terminating != 2 || st.Failure != nil {
+		t.Errorf("got %+v", st)
+	}
+}
+
+func TestNextAvailable(t *testing.T) {
+	pods := []*v1.Pod{pod("a"), pod("b", readyFor(10*time.Second)), pod("c", readyFor(2*time.Second)), pod("d", notReady)}
+	for minReady, want := range map[int32]time.Duration{0: 0, 5: 3 * time.Second, 30: 20 * time.Second, 1000: 940 * time.Second} {
+		if got := nextAvailable(pods, minReady, now); got != want {
+			t.Errorf("minReady %d: got %v, want %v", minReady, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,220 @@
+package controller_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func makeDeployment(name string, replicas int32) *apps.Deployment {
+	set := map[string]string{"app": name}
+	return &apps.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		Spec: apps.DeploymentSpec{
+			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: set},
+			Template: v1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: set}, Spec: v1.PodSpec{Containers: container()}},
+		},
+	}
+}
+
+func (c *testCluster) deploy(d *apps.Deployment) *apps.Deployment {
+	c.t.Helper()
+	d, err := c.AppsV1().Deployments("default").Create(c.t.Context(), d, metav1.CreateOptions{})
+	c.must(err)
+	return d
+}
+
+func (c *testCluster) deployment(name string) *apps.Deployment {
+	c.t.Helper()
+	d, err := c.AppsV1().Deployments("default").Get(c.t.Context(), name, metav1.GetOptions{})
+	c.must(err)
+	return d
+}
+
+func (c *testCluster) patch(name, patch string) {
+	c.t.Helper()
+	_, err := c.AppsV1().Deployments("default").Patch(c.t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	c.must(err)
+}
+
+func (c *testCluster) image(name, image string) {
+	c.t.Helper()
+	c.patch(name, fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"c","image":%q}]}}}}`, image))
+}
+
+// rolled waits until the roll-out of name is over, as `kubectl rollout status` does.
+func (c *testCluster) rolled(name string, n int32) {
+	c.t.Helper()
+	c.eventually(name+" is rolled out", func() string {
+		d := c.deployment(name)
+		if s := d.Status; s.ObservedGeneration < d.Generation || s.UpdatedReplicas != n || s.Replicas != n || s.AvailableReplicas != n || s.ReadyReplicas != n || s.UnavailableReplicas != 0 {
+			text, _ := json.Marshal(s)
+			return string(text)
+		}
+		return ""
+	})
+}
+
+func (c *testCluster) setsOf(app string) map[string]apps.ReplicaSet {
+	c.t.Helper()
+	list, err := c.AppsV1().ReplicaSets("default").List(c.t.Context(), metav1.ListOptions{LabelSelector: "app=" + app})
+	c.must(err)
+	out := map[string]apps.ReplicaSet{}
+	for _, rs := range list.Items {
+		out[rs.Spec.Template.Spec.Containers[0].Image] = rs
+	}
+	return out
+}
+
+// told waits for an event about an object of that name.
+func (c *testCluster) told(name, component, reason, message string) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%s says %s of %s: %s", component, reason, name, message), func() string {
+		list, err := c.CoreV1().Events("default").List(c.t.Context(), metav1.ListOptions{})
+		c.must(err)
+		var seen []string
+		for _, e := range list.Items {
+			if e.InvolvedObject.Name != name {
+				continue
+			}
+			if e.Source.Component == component && e.Reason == reason && strings.Contains(e.Message, message) {
+				return ""
+			}
+			seen = append(seen, fmt.Sprintf("%s %s: %s", e.Source.Component, e.Reason, e.Message))
+		}
+		return strings.Join(seen, "\n")
+	})
+}
+
+func TestDeployment(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.node("n2")
+	d := makeDeployment("web", 4)
+	d.Annotations = map[string]string{"kubernetes.io/change-cause": "the first"}
+	c.deploy(d)
+	c.rolled("web", 4)
+	first := c.setsOf("web")["nginx"]
+	c.told("web", "deployment-controller", "ScalingReplicaSet", fmt.Sprintf("Scaled up replica set %s from 0 to 4", first.Name))
+	c.told(first.Name, "replicaset-controller", "SuccessfulCreate", "Created pod: "+first.Name+"-")
+	if n := first.Annotations["deployment.kubernetes.io/revision"]; n != "1" || first.Annotations["kubernetes.io/change-cause"] != "the first" ||
+		first.Annotations["deployment.kubernetes.io/desired-replicas"] != "4" || first.Annotations["deployment.kubernetes.io/max-replicas"] != "5" {
+		t.Errorf("annotations %v", first.Annotations)
+	}
+
+	c.image("web", "nginx:2")
+	c.rolled("web", 4)
+	sets := c.setsOf("web")
+	second := sets["nginx:2"]
+	c.told("web", "deployment-controller", "ScalingReplicaSet", fmt.Sprintf("Scaled up replica set %s from 0 to 1", second.Name))
+	c.told("web", "deployment-controller", "ScalingReplicaSet", fmt.Sprintf("Scaled down replica set %s from", first.Name))
+	c.told(first.Name, "replicaset-controller", "SuccessfulDelete", "Deleted pod: "+first.Name+"-")
+	for _, p := range c.pods("web") {
+		if p.Spec.Containers[0].Image != "nginx:2" || p.Labels[apps.DefaultDeploymentUniqueLabelKey] != second.Labels[apps.DefaultDeploymentUniqueLabelKey] {
+			t.Errorf("pod %s: %s, %v", p.Name, p.Spec.Containers[0].Image, p.Labels)
+		}
+	}
+
+	// Back to the first: the same set, as revision 3.
+	c.image("web", "nginx")
+	c.rolled("web", 4)
+	c.eventually("revision 3", func() string {
+		if rs := c.setsOf("web")["nginx"]; rs.UID != first.UID || rs.Annotations["deployment.kubernetes.io/revision"] != "3" || c.deployment("web").Annotations["deployment.kubernetes.io/revision"] != "3" {
+			return fmt.Sprintf("set %v, deployment %v", rs.Annotations, c.deployment("web").Annotations)
+		}
+		return ""
+	})
+
+	c.patch("web", `{"spec":{"replicas":1}}`)
+	c.rolled("web", 1)
+	c.eventually("progress is told", func() string {
+		for _, x := range c.deployment("web").Status.Conditions {
+			if x.Type == apps.DeploymentProgressing && x.Status == v1.ConditionTrue && x.Reason == "NewReplicaSetAvailable" {
+				return ""
+			}
+		}
+		return fmt.Sprint(c.deployment("web").Status.Conditions)
+	})
+
+	background := metav1.DeletePropagationBackground
+	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}))
+	c.eventually("sets and pods are gone", func() string {
+		if n, m := len(c.setsOf("web")), len(c.pods("web")); n+m > 0 {
+			return fmt.Sprintf("%d sets, %d pods", n, m)
+		}
+		return ""
+	})
+}
+
+// TestDeploymentAdopts: sets that lost their Deployment are found again by another of the
+// same selector, and the pods stay.
+func TestDeploymentAdopts(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.deploy(makeDeployment("web", 2))
+	c.rolled("web", 2)
+	set, pods := c.setsOf("web")["nginx"], c.pods("web")
+	orphan := metav1.DeletePropagationOrphan
+	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &orphan}))
+	c.eventually("gone", func() string {
+		_, err := c.AppsV1().Deployments("default").Get(t.Context(), "web", metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return fmt.Sprint(err)
+		}
+		return ""
+	})
+	again := makeDeployment("web", 2)
+	again.Name = "again"
+	c.deploy(again)
+	c.rolled("again", 2)
+	c.eventually("adopted", func() string {
+		got := c.setsOf("web")["nginx"]
+		if ref := metav1.GetControllerOf(&got); got.UID != set.UID || ref == nil || ref.Name != "again" {
+			return fmt.Sprint(got.Name, got.OwnerReferences)
+		}
+		return ""
+	})
+	for _, p := range c.pods("web") {
+		if p.Name != pods[0].Name && p.Name != pods[1].Name {
+			t.Errorf("pod %s is new", p.Name)
+		}
+	}
+}
+
+// TestDeploymentNameIsTaken: another's set of the very name that the template leads to.
+func TestDeploymentNameIsTaken(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.deploy(makeDeployment("web", 1))
+	c.rolled("web", 1)
+	name := c.setsOf("web")["nginx"].Name
+	background := metav1.DeletePropagationForeground
+	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}))
+	c.eventually("gone", func() string {
+		if n := len(c.setsOf("web")); n > 0 {
+			return fmt.Sprint(n, " sets")
+		}
+		return ""
+	})
+	other := makeDeployment("other", 0)
+	_, err := c.AppsV1().ReplicaSets("default").Create(t.Context(), &apps.ReplicaSet{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       apps.ReplicaSetSpec{Replicas: other.Spec.Replicas, Selector: other.Spec.Selector, Template: other.Spec.Template},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.deploy(makeDeployment("web", 1))
+	c.rolled("web", 1)
+	if n := c.deployment("web").Status.CollisionCount; n == nil || *n != 1 {
+		t.Errorf("collisionCount is %v", n)
+	}
+	if got := c.setsOf("web")["nginx"].Name; got == name {
+		t.Errorf("the set is called %s", got)
+	}
+}

@@ -1,0 +1,179 @@
+package disruption
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	autoscaling "k8s.io/api/autoscaling/v1"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	appslisters "k8s.io/client-go/listers/apps/v1"
+	listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// owners finds out how many pods a controller wants: the kinds that are watched anyhow
+// from their caches, any other by its scale subresource.
+type owners struct {
+	discovery   discovery.DiscoveryInterface
+	controllers listers.ReplicationControllerLister
+	sets        appslisters.ReplicaSetLister
+	deployments appslisters.DeploymentLister
+	stateful    appslisters.StatefulSetLister
+}
+
+// wish is how many pods an owner wants. The owner of a ReplicaSet stands for it.
+type wish struct {
+	uid types.UID
+	n   int32
+}
+
+func newOwners(client kubernetes.Interface, f informers.SharedInformerFactory) *owners {
+	apps := f.Apps().V1()
+	return &owners{
+		discovery:   client.Discovery(),
+		controllers: f.Core().V1().ReplicationControllers().Lister(),
+		sets:        apps.ReplicaSets().Lister(),
+		deployments: apps.Deployments().Lister(),
+		stateful:    apps.StatefulSets().Lister(),
+	}
+}
+
+func (*owners) informers(f informers.SharedInformerFactory) []cache.SharedIndexInformer {
+	apps := f.Apps().V1()
+	return []cache.SharedIndexInformer{
+		f.Core().V1().ReplicationControllers().Informer(), apps.ReplicaSets().Informer(),
+		apps.Deployments().Informer(), apps.StatefulSets().Informer(),
+	}
+}
+
+// scale adds up what the owners of the pods want, each once.
+func (o *owners) scale(ctx context.Context, pods []*v1.Pod) (n int32, unmanaged int, err error) {
+	if len(pods) == 0 {
+		return 0, 0, nil
+	}
+	refs, unmanaged := byOwner(pods)
+	wishes := map[types.UID]int32{}
+	for _, ref := range refs {
+		w, err := o.wish(ctx, pods[0].Namespace, ref)
+		if err != nil {
+			return 0, unmanaged, err
+		}
+		if w == nil {
+			return 0, unmanaged, fmt.Errorf("found no controllers for pod %q", podOf(pods, ref.UID))
+		}
+		wishes[w.uid] = w.n
+	}
+	for _, w := range wishes {
+		n += w
+	}
+	return n, unmanaged, nil
+}
+
+func podOf(pods []*v1.Pod, owner types.UID) string {
+	for _, p := range pods {
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && ref.UID == owner {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// wish is nil for an owner that is gone.
+func (o *owners) wish(ctx context.Context, ns string, ref metav1.OwnerReference) (*wish, error) {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil {
+		return nil, fmt.Errorf("owner %s: %w", ref.Name, err)
+	}
+	var is metav1.Object
+	var n *int32
+	switch (schema.GroupKind{Group: gv.Group, Kind: ref.Kind}) {
+	case schema.GroupKind{Kind: "ReplicationController"}:
+		rc, e := o.controllers.ReplicationControllers(ns).Get(ref.Name)
+		if err = e; err == nil {
+			is, n = rc, rc.Spec.Replicas
+		}
+	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		s, e := o.stateful.StatefulSets(ns).Get(ref.Name)
+		if err = e; err == nil {
+			is, n = s, s.Spec.Replicas
+		}
+	case schema.GroupKind{Group: "apps", Kind: "Deployment"}:
+		d, e := o.deployments.Deployments(ns).Get(ref.Name)
+		if err = e; err == nil {
+			is, n = d, d.Spec.Replicas
+		}
+	case schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}:
+		rs, e := o.sets.ReplicaSets(ns).Get(ref.Name)
+		if err = e; err == nil {
+			if over := metav1.GetControllerOfNoCopy(rs); over != nil && rs.UID == ref.UID && over.Kind == "Deployment" {
+				return o.wish(ctx, ns, *over)
+			}
+			is, n = rs, rs.Spec.Replicas
+		}
+	default:
+		return o.scaled(ctx, ns, gv, ref)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case is.GetUID() != ref.UID:
+		return nil, nil
+	case n == nil:
+		return &wish{ref.UID, 1}, nil
+	}
+	return &wish{ref.UID, *n}, nil
+}
+
+// scaled asks the server for the scale of an owner of any other kind.
+func (o *owners) scaled(ctx context.Context, ns string, gv schema.GroupVersion, ref metav1.OwnerReference) (*wish, error) {
+	list, err := o.discovery.ServerResourcesForGroupVersion(gv.String())
+	if err != nil {
+		return nil, fmt.Errorf("resources of %s: %w", gv, err)
+	}
+	plural, scales := "", map[string]bool{}
+	for i := range list.APIResources {
+		r := &list.APIResources[i]
+		if r.Kind == ref.Kind && !strings.Contains(r.Name, "/") {
+			plural = r.Name
+		}
+		scales[r.Name] = true
+	}
+	resource := schema.GroupResource{Group: gv.Group, Resource: plural}
+	if plural == "" {
+		return nil, fmt.Errorf("the server has no kind %s in %s", ref.Kind, gv)
+	}
+	if !scales[plural+"/scale"] {
+		return nil, fmt.Errorf("%s does not implement the scale subresource", resource)
+	}
+	root := "/apis/"
+	if gv.Group == "" {
+		root = "/api/"
+	}
+	text, err := o.discovery.RESTClient().Get().AbsPath(root+gv.String(), "namespaces", ns, plural, ref.Name, "scale").
+		SetHeader("Accept", "application/json").Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("scale of %s %s: %w", resource, ref.Name, err)
+	}
+	var s autoscaling.Scale
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("scale of %s %s: %w", resource, ref.Name, err)
+	}
+	if s.UID != ref.UID {
+		return nil, nil
+	}
+	return &wish{ref.UID, s.Spec.Replicas}, nil
+}
