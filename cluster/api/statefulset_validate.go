@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -119,6 +120,13 @@ func checkStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	rest.RevisionHistoryLimit = old.Spec.RevisionHistoryLimit
 	rest.PersistentVolumeClaimRetentionPolicy = old.Spec.PersistentVolumeClaimRetentionPolicy
 	rest.MinReadySeconds = old.Spec.MinReadySeconds
+	// What is read from the store does not say again that a claim is a claim.
+	rest.VolumeClaimTemplates = slices.Clone(rest.VolumeClaimTemplates)
+	for i := range rest.VolumeClaimTemplates {
+		if i < len(old.Spec.VolumeClaimTemplates) {
+			rest.VolumeClaimTemplates[i].TypeMeta = old.Spec.VolumeClaimTemplates[i].TypeMeta
+		}
+	}
 	if !same(rest, old.Spec) {
 		errs = append(errs, field.Forbidden(specPath, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "+
 			"'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"))

@@ -29,6 +29,7 @@ import (
 	"wheelhouse/cluster/controller/persistentvolume"
 	"wheelhouse/cluster/controller/podgc"
 	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/resourcequota"
 	"wheelhouse/cluster/controller/serviceaccount"
 	"wheelhouse/cluster/controller/statefulset"
 )
@@ -131,6 +132,9 @@ var list = []func(Config) (controller, error){
 		return garbage.New(garbage.Config{
 			Discovery: c.Client.Discovery(), Metadata: c.Metadata, Informers: c.Informers, Log: c.log("garbagecollector"),
 		}), nil
+	},
+	func(c Config) (controller, error) {
+		return resourcequota.New(resourcequota.Config{Client: c.Client, Metadata: c.Metadata, Informers: c.Informers, Log: c.log("resourcequota")})
 	},
 	func(c Config) (controller, error) {
 		return podgc.New(podgc.Config{

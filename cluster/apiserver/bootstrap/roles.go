@@ -286,6 +286,7 @@ func controllers() []controllerRole {
 		{"pod-garbage-collector", []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
 		}},
+		{"resourcequota-controller", []rbacv1.PolicyRule{allow("list watch", "*", "*"), allow("update", "core", "resourcequotas/status")}},
 		{"clusterrole-aggregation-controller", []rbacv1.PolicyRule{
 			allow("escalate get list watch update patch", "rbac.authorization.k8s.io", "clusterroles"),
 		}},
