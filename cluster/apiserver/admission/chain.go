@@ -7,7 +7,8 @@
 // For each write the server calls Admit, which may change the object; then the
 // kind's own validation and Validate, which may not; and, when the write has
 // ended, Done, exactly once for each Admit. Errors are Status errors with
-// upstream's messages. The package writes nothing but claims on service addresses.
+// upstream's messages. The package writes nothing but claims on service addresses and
+// places in quotas.
 package admission
 
 import (
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -48,6 +50,7 @@ type Request struct {
 	DryRun      bool
 
 	reservation *reservation // of service addresses
+	place       *place       // in quotas
 }
 
 func (r *Request) resource() schema.GroupResource {
@@ -87,6 +90,7 @@ type Config struct {
 	Authorizer Authorizer
 	Services   ServicesConfig
 	Signer     Signer // nil: nobody signs certificate requests
+	Quotas     Quotas // nil: quotas limit nothing
 	Log        *slog.Logger
 }
 
@@ -96,6 +100,7 @@ type Chain struct {
 	authorizer Authorizer
 	services   *allocator
 	signer     Signer
+	quotas     *places // nil: quotas limit nothing
 	log        *slog.Logger
 }
 
@@ -111,23 +116,38 @@ func New(c Config) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Chain{objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, log: c.Log}, nil
+	return &Chain{
+		objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, log: c.Log,
+		quotas: newPlaces(c.Quotas, c.Log),
+	}, nil
 }
 
-// Run keeps the account of service addresses until ctx ends. Services can be
-// written once it has read those that exist.
-func (c *Chain) Run(ctx context.Context) error { return c.services.run(ctx) }
+// Run keeps the account of service addresses and of places in quotas until ctx ends.
+// Services can be written once it has read those that exist.
+func (c *Chain) Run(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return c.services.run(ctx) })
+	if c.quotas != nil {
+		all.Go(func() error { return c.quotas.run(ctx) })
+	}
+	return all.Wait()
+}
 
 // Admit changes r.Object as the cluster's policy wants it, or refuses r.
 func (c *Chain) Admit(ctx context.Context, r *Request) error {
 	for _, step := range []func(context.Context, *Request) error{
 		c.namespaceLifecycle,
 		c.nodeRestriction,
+		c.limitDefaults,
 		c.serviceAccount,
-		c.tolerations,
+		c.taintNewNode,
 		c.priority,
+		c.tolerations,
+		c.storageInUse,
+		c.defaultStorageClass,
 		c.escalation,
 		c.certificate,
+		c.keepReservations,
 		c.services.admit, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {
@@ -137,9 +157,19 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 	return nil
 }
 
-// Validate refuses what Admit's changes, or the kind's defaults, made wrong.
+// Validate refuses what Admit's changes, or the kind's defaults, made wrong, and what
+// is more than its namespace may hold.
 func (c *Chain) Validate(ctx context.Context, r *Request) error {
-	return c.defaultPriorityClass(ctx, r)
+	for _, step := range []func(context.Context, *Request) error{
+		c.defaultPriorityClass,
+		c.limitChecks,
+		c.quota, // last: what it takes is given back only by Done
+	} {
+		if err := step(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Done is told how the write ended; err is nil when it is acknowledged. What the
@@ -147,6 +177,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 // returns.
 func (c *Chain) Done(ctx context.Context, r *Request, err error) {
 	c.services.done(ctx, r, err)
+	c.quotas.settle(r.place)
 	if err != nil || r.DryRun || r.Kind.Group != rbacv1.GroupName {
 		return
 	}

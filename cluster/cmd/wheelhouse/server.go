@@ -43,6 +43,7 @@ type serverOptions struct {
 	address     addrFlag
 	port        int
 	dnsPort     int
+	uiPort      int
 	etcdServers []string
 	etcdTLS     store.TLS
 	nodes       []string
@@ -58,6 +59,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.Var(&o.address, "address", "the address to listen on and to be known by")
 	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 takes a free one")
 	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
+	f.IntVar(&o.uiPort, "ui-port", 8090, "the port of the web page kube-ui on the address, unless that is loopback; 0 serves none")
 	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
 	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
 	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the certificate to show to etcd")
@@ -247,6 +249,7 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 		// Nodes get their certificates at once; none may stand for the kubernetes Service.
 		Signer:   &pki.Signer{Authority: cp.keys, Reserved: []net.IP{o.firstService().AsSlice()}},
 		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
+		Quotas:   admission.StoreQuotas(cp.store),
 	})
 }
 
@@ -263,7 +266,18 @@ func (o *serverOptions) bootstrap(handler http.Handler, log *slog.Logger) (*boot
 	if o.dnsPort != 0 && !o.address.IsLoopback() {
 		cfg.DNSIP, cfg.DNSAddresses, cfg.DNSPort = o.dns.Addr, []netip.Addr{o.address.Addr}, int32(o.dnsPort)
 	}
+	if o.servesUI() {
+		cfg.UI = o.uiAddress()
+	}
 	return bootstrap.New(cfg)
+}
+
+// servesUI: the page is reached through the API server's proxy to a service, which
+// has no endpoints on loopback.
+func (o *serverOptions) servesUI() bool { return o.uiPort != 0 && !o.address.IsLoopback() }
+
+func (o *serverOptions) uiAddress() netip.AddrPort {
+	return netip.AddrPortFrom(o.address.Addr, uint16(o.uiPort))
 }
 
 // near are the peers on this machine's own network segments: sending them more bytes

@@ -1,0 +1,45 @@
+package apitest
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/authz"
+)
+
+// WithAdmission gives the server the policy of a real one, with service addresses in
+// 10.247.0.0/16. Pods then need their namespace's service account: make one named
+// default, or run the controller that does.
+func WithAdmission(t testing.TB) Option {
+	return func(c *apiserver.Config) {
+		t.Helper()
+		log := slog.New(slog.DiscardHandler)
+		objects := authz.FromStore(c.Store, api.Kinds)
+		grants, err := authz.New(authz.Config{Objects: objects, Log: log})
+		if err != nil {
+			t.Fatalf("making the authorizer: %v", err)
+		}
+		chain, err := admission.New(admission.Config{
+			Objects: objects, Authorizer: grants, Log: log, Quotas: admission.StoreQuotas(c.Store),
+			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
+		})
+		if err != nil {
+			t.Fatalf("making admission: %v", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- chain.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("stopping admission: %v", err)
+			}
+		})
+		c.Admission = chain
+	}
+}

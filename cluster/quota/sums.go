@@ -1,0 +1,92 @@
+package quota
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Add puts more on top of sum.
+func Add(sum, more corev1.ResourceList) {
+	for n, q := range more {
+		have := sum[n].DeepCopy()
+		have.Add(q)
+		sum[n] = have
+	}
+}
+
+// Growth is what now uses more than before, nothing where it uses less.
+func Growth(now, before corev1.ResourceList) corev1.ResourceList {
+	grown := corev1.ResourceList{}
+	for n, q := range now {
+		more := q.DeepCopy()
+		more.Sub(before[n])
+		if more.Sign() > 0 {
+			grown[n] = more
+		}
+	}
+	return grown
+}
+
+// Within is that part of used that hard limits.
+func Within(used, hard corev1.ResourceList) corev1.ResourceList {
+	part := corev1.ResourceList{}
+	for n := range hard {
+		if q, ok := used[n]; ok {
+			part[n] = q
+		}
+	}
+	return part
+}
+
+// Zero is a usage of nothing of what hard limits.
+func Zero(hard corev1.ResourceList) corev1.ResourceList {
+	zero := corev1.ResourceList{}
+	for n, q := range hard {
+		zero[n] = *resource.NewQuantity(0, q.Format)
+	}
+	return zero
+}
+
+// Unknown are the resources, of those that are asked for, that a quota limits and
+// nobody has counted yet.
+func Unknown(q *corev1.ResourceQuota, asked corev1.ResourceList) []string {
+	var unknown []string
+	for n := range Within(asked, q.Status.Hard) {
+		if _, counted := q.Status.Used[n]; !counted {
+			unknown = append(unknown, string(n))
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// Exceeded says that what is asked for does not fit beside what is used, nil if it does.
+func Exceeded(q *corev1.ResourceQuota, asked corev1.ResourceList) error {
+	over := corev1.ResourceList{}
+	for n, more := range Within(asked, q.Status.Hard) {
+		sum := q.Status.Used[n].DeepCopy()
+		sum.Add(more)
+		if sum.Cmp(q.Status.Hard[n]) > 0 {
+			over[n] = more
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	return fmt.Errorf("exceeded quota: %s, requested: %s, used: %s, limited: %s",
+		q.Name, text(over), text(Within(q.Status.Used, over)), text(Within(q.Status.Hard, over)))
+}
+
+func text(l corev1.ResourceList) string {
+	var parts []string
+	for _, n := range slices.Sorted(maps.Keys(l)) {
+		q := l[n]
+		parts = append(parts, string(n)+"="+q.String())
+	}
+	return strings.Join(parts, ",")
+}
