@@ -23,6 +23,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	leases "k8s.io/client-go/listers/coordination/v1"
@@ -43,6 +44,7 @@ type Config struct {
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
 	Recorder  record.EventRecorder
+	Evictions record.EventRecorder // of pods that do not tolerate their node; nil is Recorder
 	Log       *slog.Logger
 	// Grace is how long a node may be silent; 0 is DefaultGrace.
 	Grace time.Duration
@@ -69,7 +71,9 @@ type Controller struct {
 
 	mu      sync.Mutex // guards the rest
 	pulses  map[string]*pulse
-	subnets *subnets // nil: none are given out
+	seen    map[types.UID]time.Time // pods on tainted nodes, and since when that is known
+	counted map[types.UID]bool      // those of them whose time is running out
+	subnets *subnets                // nil: none are given out
 }
 
 // New makes the controller; nothing runs before Run.
@@ -80,9 +84,12 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.MaskSize == 0 {
 		cfg.MaskSize = DefaultMask
 	}
+	if cfg.Evictions == nil {
+		cfg.Evictions = cfg.Recorder
+	}
 	core, coord := cfg.Informers.Core().V1(), cfg.Informers.Coordination().V1()
 	c := &Controller{
-		Config: cfg, now: time.Now, pulses: map[string]*pulse{},
+		Config: cfg, now: time.Now, pulses: map[string]*pulse{}, seen: map[types.UID]time.Time{}, counted: map[types.UID]bool{},
 		nodeLister: core.Nodes().Lister(), podLister: core.Pods().Lister(), leaseLister: coord.Leases().Lister(),
 	}
 	if cfg.ClusterCIDR != "" {
@@ -102,7 +109,10 @@ func New(cfg Config) (*Controller, error) {
 				c.sign(l.Name)
 			}
 		})),
-		c.evict.On(core.Pods().Informer(), loop.Changes(func(_, now **v1.Pod) {
+		c.evict.On(core.Pods().Informer(), loop.Changes(func(old, now **v1.Pod) {
+			if now == nil {
+				c.ended((*old).UID)
+			}
 			if now != nil && (*now).Spec.NodeName != "" && (*now).DeletionTimestamp == nil && c.tainted((*now).Spec.NodeName) {
 				c.evict.Add(loop.Key(*now))
 			}

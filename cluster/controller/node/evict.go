@@ -39,11 +39,15 @@ func (c *Controller) evictPod(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	s := mayStay(p, node, c.EvictAfter, c.now())
+	s := mayStay(p, node, c.EvictAfter, c.firstSeen(p))
 	if s.forever {
+		c.spare(p)
 		return nil
 	}
 	if left := s.until.Sub(c.now()); left > 0 {
+		c.mu.Lock()
+		c.counted[p.UID] = true
+		c.mu.Unlock()
 		c.evict.AddAfter(key, left)
 		return nil
 	}
@@ -52,6 +56,38 @@ func (c *Controller) evictPod(ctx context.Context, key string) error {
 		return nil
 	}
 	return c.remove(ctx, p)
+}
+
+// firstSeen is since when the pod is known to stand on a node with a taint.
+func (c *Controller) firstSeen(p *v1.Pod) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.seen[p.UID]
+	if !ok {
+		t = c.now()
+		c.seen[p.UID] = t
+	}
+	return t
+}
+
+// spare tells that a pod which was to go may stay: the taint is gone.
+func (c *Controller) spare(p *v1.Pod) {
+	c.mu.Lock()
+	delete(c.seen, p.UID)
+	counted := c.counted[p.UID]
+	delete(c.counted, p.UID)
+	c.mu.Unlock()
+	if counted {
+		c.Evictions.Eventf(p, v1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s/%s", p.Namespace, p.Name)
+	}
+}
+
+// ended forgets a pod's times.
+func (c *Controller) ended(uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.seen, uid)
+	delete(c.counted, uid)
 }
 
 func (c *Controller) anyReady() bool {
@@ -68,7 +104,7 @@ func (c *Controller) anyReady() bool {
 }
 
 func (c *Controller) remove(ctx context.Context, p *v1.Pod) error {
-	c.Recorder.Eventf(p, v1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s/%s", p.Namespace, p.Name)
+	c.Evictions.Eventf(p, v1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s/%s", p.Namespace, p.Name)
 	err := c.patchCondition(ctx, p, v1.PodCondition{
 		Type: v1.DisruptionTarget, Status: v1.ConditionTrue, Reason: "DeletionByTaintManager",
 		Message: "Taint manager: deleting due to NoExecute taint", LastTransitionTime: metav1.NewTime(c.now()),

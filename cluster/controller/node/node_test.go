@@ -72,6 +72,11 @@ func TestMayStay(t *testing.T) {
 	tolerate := func(seconds *int64) []v1.Toleration {
 		return []v1.Toleration{{Key: v1.TaintNodeUnreachable, Operator: v1.TolerationOpExists, TolerationSeconds: seconds}}
 	}
+	byHand := dead.DeepCopy()
+	byHand.Spec.Taints[0].TimeAdded = nil
+	minuteAgo := metav1.NewTime(now.Add(-time.Minute))
+	both := dead.DeepCopy()
+	both.Spec.Taints = append(both.Spec.Taints, v1.Taint{Key: v1.TaintNodeUnreachable, Value: "x", Effect: v1.TaintEffectNoExecute, TimeAdded: &minuteAgo})
 	five := int64(300)
 	tests := []struct {
 		name        string
@@ -84,6 +89,8 @@ func TestMayStay(t *testing.T) {
 		{"no toleration", dead, nil, 0, stay{until: now}},
 		{"for ever", dead, tolerate(nil), time.Second, stay{forever: true}},
 		{"five minutes", dead, tolerate(&five), 0, stay{until: now.Add(5 * time.Minute)}},
+		{"a person's taint does not say when it came", byHand, tolerate(&five), 0, stay{until: now.Add(5 * time.Minute)}},
+		{"of several taints the first that ends", both, tolerate(&five), 0, stay{until: now.Add(4 * time.Minute)}},
 		{"five minutes, capped", dead, tolerate(&five), 10 * time.Second, stay{until: now.Add(10 * time.Second)}},
 	}
 	for _, tt := range tests {
@@ -94,6 +101,21 @@ func TestMayStay(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestPodThatCameAfterTheTaint(t *testing.T) {
+	hourAgo, minuteAgo := metav1.NewTime(now.Add(-time.Hour)), metav1.NewTime(now.Add(-time.Minute))
+	n := node(v1.ConditionTrue, func(n *v1.Node) {
+		n.Spec.Taints = []v1.Taint{{Key: "k", Effect: v1.TaintEffectNoExecute, TimeAdded: &hourAgo}}
+	})
+	five := int64(300)
+	p := &v1.Pod{
+		Spec:   v1.PodSpec{Tolerations: []v1.Toleration{{Key: "k", Operator: v1.TolerationOpExists, TolerationSeconds: &five}}},
+		Status: v1.PodStatus{Conditions: []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: minuteAgo}}},
+	}
+	if got := mayStay(p, n, 0, now); !got.until.Equal(now.Add(5 * time.Minute)) {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -67,10 +67,11 @@ type stay struct {
 	until   time.Time
 }
 
-// mayStay computes how long the pod tolerates the node's NoExecute taints. limit,
-// if not zero, caps what the pod says about dead nodes: a class does not want to
-// wait the five minutes that every pod gets by default.
-func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, now time.Time) stay {
+// mayStay computes how long the pod tolerates the node's NoExecute taints, where seen
+// is when it was first found on the node with one. limit, if not zero, caps what the
+// pod says about dead nodes: a class does not want to wait the five minutes that
+// every pod gets by default.
+func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, seen time.Time) stay {
 	out := stay{forever: true}
 	for i := range node.Spec.Taints {
 		t := &node.Spec.Taints[i]
@@ -79,7 +80,7 @@ func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, now time.Time) stay 
 		}
 		d, forever, tolerated := toleration(p.Spec.Tolerations, t)
 		if !tolerated {
-			return stay{until: now}
+			return stay{until: seen}
 		}
 		if forever {
 			continue
@@ -87,15 +88,25 @@ func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, now time.Time) stay 
 		if dead := t.Key == v1.TaintNodeUnreachable || t.Key == v1.TaintNodeNotReady; dead && limit > 0 {
 			d = min(d, limit)
 		}
-		since := now
-		if t.TimeAdded != nil {
-			since = t.TimeAdded.Time
-		}
-		if until := since.Add(d); out.forever || until.Before(out.until) {
+		if until := began(p, t, seen).Add(d); out.forever || until.Before(out.until) {
 			out = stay{until: until}
 		}
 	}
 	return out
+}
+
+// began is when a pod's time with a taint began: when the taint came, if it says so and
+// the pod was there. A person's taint does not say so.
+func began(p *v1.Pod, t *v1.Taint, seen time.Time) time.Time {
+	if t.TimeAdded == nil {
+		return seen
+	}
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == v1.PodScheduled && c.LastTransitionTime.After(t.TimeAdded.Time) {
+			return seen
+		}
+	}
+	return t.TimeAdded.Time
 }
 
 // toleration gives the shortest time of all tolerations that match the taint.

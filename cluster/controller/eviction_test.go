@@ -1,0 +1,66 @@
+package controller_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func (c *testCluster) taint(node string, taints ...v1.Taint) {
+	c.t.Helper()
+	c.eventually("taints of "+node, func() string {
+		n, err := c.CoreV1().Nodes().Get(c.t.Context(), node, metav1.GetOptions{})
+		c.must(err)
+		n.Spec.Taints = taints
+		if _, err = c.CoreV1().Nodes().Update(c.t.Context(), n, metav1.UpdateOptions{}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+// TestNoExecute taints a node as kubectl does, without a time: who tolerates it stays,
+// who tolerates it for a while goes then, who does not goes at once.
+func TestNoExecute(t *testing.T) {
+	c := startCluster(t)
+	c.node("n")
+	hour, second := int64(3600), int64(1)
+	tolerate := func(seconds *int64) []v1.Toleration {
+		return []v1.Toleration{{Key: "broken", Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute, TolerationSeconds: seconds}}
+	}
+	for name, tolerations := range map[string][]v1.Toleration{"none": nil, "forever": tolerate(nil), "hour": tolerate(&hour), "second": tolerate(&second)} {
+		_, err := c.CoreV1().Pods("default").Create(t.Context(), &v1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PodSpec{Containers: container(), Tolerations: tolerations},
+		}, metav1.CreateOptions{})
+		c.must(err)
+		c.nodeOfPod(name)
+	}
+	began := time.Now()
+	c.taint("n", v1.Taint{Key: "broken", Effect: v1.TaintEffectNoExecute})
+	gone := func(name string) {
+		c.eventually(name+" gone", func() string {
+			p, err := c.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return ""
+			}
+			return fmt.Sprint(p.Status.Conditions, err)
+		})
+	}
+	gone("none")
+	c.expectEvent("none", "TaintManagerEviction", "Marking for deletion Pod default/none")
+	gone("second")
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("gone after %v of a second", took)
+	}
+	c.taint("n")
+	c.expectEvent("hour", "TaintManagerEviction", "Cancelling deletion of Pod default/hour")
+	for _, name := range []string{"forever", "hour"} {
+		if p, err := c.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{}); err != nil || p.DeletionTimestamp != nil {
+			t.Errorf("%s did not stay: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package kubelet
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestProvisionedVolume(t *testing.T) {
+	disk := t.TempDir()
+	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{HostRoot: disk}}
+	pv := &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1"}}
+	for range 2 {
+		if err := k.makeProvisioned(pv); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := filepath.Join(disk, provisionedFolder, "pvc-1")
+	info, err := os.Stat(folder)
+	if err != nil || info.Mode().Perm() != 0o777 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	outside := filepath.Join(disk, "precious")
+	for _, err := range []error{os.WriteFile(outside, nil, 0o600), os.Symlink(outside, filepath.Join(folder, "link"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(name string) int {
+		r := httptest.NewRequest(http.MethodDelete, "/provisionedVolumes/x", nil)
+		r.SetPathValue("name", name)
+		w := httptest.NewRecorder()
+		k.serveRemoveProvisioned(w, r)
+		return w.Code
+	}
+	for _, bad := range []string{"..", "../../precious", "a/b", ""} {
+		if code := remove(bad); code != http.StatusBadRequest {
+			t.Errorf("%q: status %d", bad, code)
+		}
+	}
+	for range 2 { // what is not there is removed already
+		if code := remove("pvc-1"); code != http.StatusOK {
+			t.Errorf("status %d", code)
+		}
+	}
+	if _, err := os.Stat(folder); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Errorf("what a link led to: %v", err)
+	}
+}
