@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strconv"
+
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,10 +24,16 @@ var DaemonSets = &Kind{
 	PrepareCreate: do(func(d *appsv1.DaemonSet) {
 		d.Status = appsv1.DaemonSetStatus{}
 		d.Generation = 1
+		countTemplate(d, max(1, generationOfTemplate(d)))
 	}),
 	PrepareUpdate: do2(func(d, old *appsv1.DaemonSet) {
 		d.Status = old.Status
 		d.Generation = nextGeneration(old, d.Spec, old.Spec)
+		n := generationOfTemplate(old)
+		if !same(d.Spec.Template, old.Spec.Template) {
+			n++
+		}
+		countTemplate(d, n)
 	}),
 	PrepareStatus: do2(func(d, old *appsv1.DaemonSet) {
 		d.Spec = old.Spec
@@ -62,6 +70,19 @@ var DaemonSets = &Kind{
 			age(d.CreationTimestamp), names, images, metav1.FormatLabelSelector(d.Spec.Selector),
 		}
 	}),
+}
+
+// templateGeneration is the annotation with the number of a DaemonSet's template, which
+// its first version had in a field; its pods carry it as a label.
+const templateGeneration = "deprecated.daemonset.template.generation"
+
+func generationOfTemplate(d *appsv1.DaemonSet) int64 {
+	n, _ := strconv.ParseInt(d.Annotations[templateGeneration], 10, 64)
+	return n
+}
+
+func countTemplate(d *appsv1.DaemonSet, n int64) {
+	annotate(&d.ObjectMeta, templateGeneration, strconv.FormatInt(n, 10))
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {

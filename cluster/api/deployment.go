@@ -88,4 +88,3 @@ func defaultDeployment(d *appsv1.Deployment) {
 	setDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
 	setDefaultPtr(&d.Spec.ProgressDeadlineSeconds, 600)
 }
-

@@ -32,6 +32,23 @@ func exercise(k *Kind, obj, next Object) {
 	}
 }
 
+// exerciseAlias does the same through another version of a kind.
+func exerciseAlias(k *Kind, obj, next Object) {
+	for _, o := range []Object{obj, next} {
+		if k.Default != nil {
+			k.Default(o)
+		}
+		k.FromStored(k.ToStored(o))
+	}
+	exercise(k.Stored, k.ToStored(obj), k.ToStored(next))
+	if k.Row != nil {
+		k.Row(obj)
+	}
+	if k.Fields != nil {
+		k.Fields(obj)
+	}
+}
+
 // TestNothingPanics gives every kind objects full of nonsense.
 func TestNothingPanics(t *testing.T) {
 	f := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(1), Codecs)
@@ -46,9 +63,7 @@ func TestNothingPanics(t *testing.T) {
 			f.Fill(obj)
 			f.Fill(next)
 			if k.Stored != nil {
-				exercise(k.Stored, k.ToStored(obj), k.ToStored(next))
-				k.Row(obj)
-				k.Fields(obj)
+				exerciseAlias(k, obj, next)
 				continue
 			}
 			exercise(k, obj, next)

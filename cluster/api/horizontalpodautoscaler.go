@@ -82,4 +82,3 @@ func defaultScalingRules(r *autoscalingv2.HPAScalingRules, policies ...autoscali
 		r.Policies = policies
 	}
 }
-

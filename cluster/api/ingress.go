@@ -89,4 +89,3 @@ func ingressAddresses(s *networkingv1.IngressStatus) string {
 	}
 	return strings.Join(out, ",")
 }
-

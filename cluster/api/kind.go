@@ -77,8 +77,9 @@ type Kind struct {
 	// Stored makes the kind a second name (another group, version or shape) of a
 	// stored kind, nil for all others. Such a kind is listed in Aliases, not in
 	// Kinds; the server reads and writes Stored's objects, and translates with
-	// ToStored what a client sends and with FromStored what it gets. Defaults,
-	// validation and update rules are those of Stored; Fields are the alias's own.
+	// ToStored what a client sends and with FromStored what it gets. Validation and
+	// update rules are those of Stored, and so are the defaults, after the alias's own
+	// Default has put in what that version had instead; Fields are the alias's own.
 	Stored     *Kind
 	ToStored   func(obj Object) Object
 	FromStored func(obj Object) Object
@@ -110,6 +111,17 @@ func (k *Kind) Sub(name string) *Subresource {
 type Scale struct {
 	Get func(obj Object) ScaleValues
 	Set func(obj Object, replicas int32)
+	// Former is the group and version of the Scale that is shown, for the versions that
+	// had one of their own; else it is autoscaling/v1. See ScaleToFormer.
+	Former schema.GroupVersion
+}
+
+// Kind is what the scale subresource shows.
+func (s *Scale) Kind() schema.GroupVersionKind {
+	if s.Former.Empty() {
+		return gvk("autoscaling", "v1", "Scale")
+	}
+	return s.Former.WithKind("Scale")
 }
 
 // ScaleValues are the numbers of autoscaling/v1 Scale.

@@ -2,18 +2,24 @@ package api
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	appsv1beta1 "k8s.io/api/apps/v1beta1"
+	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
+	batchv1beta1 "k8s.io/api/batch/v1beta1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	networkingv1 "k8s.io/api/networking/v1"
+	networkingv1beta1 "k8s.io/api/networking/v1beta1"
 	policyv1 "k8s.io/api/policy/v1"
+	policyv1beta1 "k8s.io/api/policy/v1beta1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -77,6 +83,25 @@ var Kinds = []*Kind{
 // Aliases are further names of kinds in Kinds; see Kind.Stored.
 var Aliases = []*Kind{
 	EventsV1,
+	HorizontalPodAutoscalersV1,
+
+	// retired versions, the newer of a group first
+	ControllerRevisionsV1beta2,
+	DaemonSetsV1beta2,
+	DeploymentsV1beta2,
+	ReplicaSetsV1beta2,
+	StatefulSetsV1beta2,
+	ControllerRevisionsV1beta1,
+	DeploymentsV1beta1,
+	StatefulSetsV1beta1,
+	CronJobsV1beta1,
+	IngressClassesV1beta1,
+	IngressesV1beta1,
+	PodDisruptionBudgetsV1beta1,
+	DaemonSetsExtensions,
+	DeploymentsExtensions,
+	IngressesExtensions,
+	ReplicaSetsExtensions,
 }
 
 // Scheme knows the Go types of all groups that the cluster serves, and the types
@@ -96,6 +121,8 @@ func newScheme() *runtime.Scheme {
 		autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
 		coordinationv1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
 		rbacv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme, metav1.AddMetaToScheme,
+		appsv1beta1.AddToScheme, appsv1beta2.AddToScheme, batchv1beta1.AddToScheme, extensionsv1beta1.AddToScheme,
+		networkingv1beta1.AddToScheme, policyv1beta1.AddToScheme,
 	} {
 		utilruntime.Must(add(s))
 	}

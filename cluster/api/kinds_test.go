@@ -39,7 +39,11 @@ func TestTheTableFitsTogether(t *testing.T) {
 		if k.Row != nil && len(k.Row(k.New())) != len(k.Columns) {
 			t.Errorf("%s: a row has %d cells for %d columns", gvr, len(k.Row(k.New())), len(k.Columns))
 		}
-		if k.HasStatus != (k.PrepareStatus != nil) || k.HasStatus != (k.ValidateStatus != nil) {
+		if k.Stored != nil {
+			if k.HasStatus != k.Stored.HasStatus || (k.Scale != nil) != (k.Stored.Scale != nil) || k.Namespaced != k.Stored.Namespaced || k.Plural != k.Stored.Plural {
+				t.Errorf("%s: not served as what it stands for", gvr)
+			}
+		} else if k.HasStatus != (k.PrepareStatus != nil) || k.HasStatus != (k.ValidateStatus != nil) {
 			t.Errorf("%s: HasStatus is %v, but not its functions", gvr, k.HasStatus)
 		}
 		if k.Fields != nil {

@@ -86,4 +86,3 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 		setDefault(&c.Kind, "PersistentVolumeClaim")
 	}
 }
-

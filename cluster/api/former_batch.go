@@ -1,0 +1,52 @@
+package api
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	batchv1beta1 "k8s.io/api/batch/v1beta1"
+	policyv1 "k8s.io/api/policy/v1"
+	policyv1beta1 "k8s.io/api/policy/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CronJobsV1beta1 differs in its name alone.
+var CronJobsV1beta1 = former[*batchv1beta1.CronJob, *batchv1.CronJob]{
+	gv: batchv1beta1.SchemeGroupVersion, of: CronJobs,
+	obj: &batchv1beta1.CronJob{}, list: &batchv1beta1.CronJobList{},
+}.kind()
+
+// PodDisruptionBudgetsV1beta1: there an empty selector was for no pods, today it is for
+// all of the namespace. Each is shown in the other version as a requirement on a label
+// that no pod has.
+var PodDisruptionBudgetsV1beta1 = former[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
+	gv: policyv1beta1.SchemeGroupVersion, of: PodDisruptionBudgets,
+	obj: &policyv1beta1.PodDisruptionBudget{}, list: &policyv1beta1.PodDisruptionBudgetList{},
+	up: func(from *policyv1beta1.PodDisruptionBudget, to *policyv1.PodDisruptionBudget) {
+		switch s := from.Spec.Selector; {
+		case isEmptySelector(s):
+			to.Spec.Selector = noPods()
+		case same(s, allPods()):
+			to.Spec.Selector = &metav1.LabelSelector{}
+		}
+	},
+	down: func(from *policyv1.PodDisruptionBudget, to *policyv1beta1.PodDisruptionBudget) {
+		switch s := from.Spec.Selector; {
+		case isEmptySelector(s):
+			to.Spec.Selector = allPods()
+		case same(s, noPods()):
+			to.Spec.Selector = &metav1.LabelSelector{}
+		}
+	},
+}.kind()
+
+func isEmptySelector(s *metav1.LabelSelector) bool {
+	return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0
+}
+
+func noPods() *metav1.LabelSelector  { return byAbsentLabel(metav1.LabelSelectorOpExists) }
+func allPods() *metav1.LabelSelector { return byAbsentLabel(metav1.LabelSelectorOpDoesNotExist) }
+
+func byAbsentLabel(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", Operator: op,
+	}}}
+}
