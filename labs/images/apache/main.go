@@ -63,7 +63,9 @@ func gracefully() {
 
 func pages() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<html><body><h1>It works!</h1></body></html>") })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "<html><body><h1>It works!</h1></body></html>")
+	})
 	mux.HandleFunc("GET /register/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "registered") })
 	return mux
 }
