@@ -1,14 +1,28 @@
 package apiserver
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
 )
 
-// evict answers POST pods/NAME/eviction: a polite delete, which drain uses. There are
-// no disruption budgets among the kinds, so nothing stands against it.
+// mostDisrupted is how many evictions the disruption controller may be behind.
+const mostDisrupted = 2000
+
+// evict answers POST pods/NAME/eviction: a polite delete, which drain uses. It asks the
+// pod's disruption budget first.
 func (r *request) evict() error {
 	o, err := createOptions(r.Request)
 	if err != nil {
@@ -31,8 +45,175 @@ func (r *request) evict() error {
 	if o.dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	if _, _, err := r.deleteOne(r.Context(), r.Namespace, r.Name, options); err != nil {
+	if err := r.evictPod(r.Context(), options); err != nil {
 		return err
 	}
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, statusGVK)
+}
+
+// evictPod deletes the pod when its budget lets it go. While the pod changes under way,
+// it begins again.
+func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) error {
+	for {
+		pod, err := r.pod()
+		if err != nil {
+			return err
+		}
+		o := asked.DeepCopy()
+		onlyThis := &o.Preconditions // not another pod that has its name by now
+		if *onlyThis == nil {
+			*onlyThis = &metav1.Preconditions{}
+		}
+		if (*onlyThis).UID == nil {
+			(*onlyThis).UID = &pod.UID
+		}
+		unasked, err := r.askBudget(ctx, pod, len(o.DryRun) > 0)
+		if err != nil {
+			return err
+		}
+		judged := unasked && (*onlyThis).ResourceVersion == nil
+		if judged {
+			(*onlyThis).ResourceVersion = &pod.ResourceVersion
+		}
+		_, _, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
+		if judged && apierrors.IsConflict(err) {
+			continue
+		}
+		return err
+	}
+}
+
+// askBudget takes one disruption from the budget that counts the pod, and marks the pod.
+// unasked: the pod may go as it is now, without anybody's leave.
+func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (unasked bool, err error) {
+	if mayGoUnasked(pod) {
+		return true, nil
+	}
+	budgets, err := r.budgetsOf(ctx, pod)
+	if err != nil {
+		return false, err
+	}
+	switch len(budgets) {
+	case 0:
+		return false, nil
+	case 1:
+	default:
+		return false, newStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+			"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+	}
+	if mayGoUnhealthy(pod, budgets[0]) {
+		return true, nil
+	}
+	take := func(cur *store.Item) (api.Object, error) {
+		return taken(cur.Object().(*policyv1.PodDisruptionBudget), pod.Name)
+	}
+	if dryRun {
+		_, err := taken(budgets[0], pod.Name)
+		return false, err
+	}
+	if _, err := r.budgets().Update(ctx, r.Namespace, budgets[0].Name, take); err != nil && !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	_, err = r.res.collection.Update(ctx, r.Namespace, r.Name, func(cur *store.Item) (api.Object, error) {
+		return evicted(cur.Object().(*corev1.Pod)), nil
+	})
+	return false, err
+}
+
+func (r *request) budgets() *store.Collection {
+	return r.s.resource(policyv1.GroupName, "v1", "poddisruptionbudgets").collection
+}
+
+// budgetsOf are the budgets that count a pod.
+func (r *request) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.PodDisruptionBudget, error) {
+	page, err := r.budgets().List(ctx, pod.Namespace, store.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var found []*policyv1.PodDisruptionBudget
+	for _, item := range page.Items {
+		b := item.Object().(*policyv1.PodDisruptionBudget)
+		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
+			found = append(found, b)
+		}
+	}
+	return found, nil
+}
+
+// mayGoUnasked: the pod serves nobody, or goes already.
+func mayGoUnasked(p *corev1.Pod) bool {
+	switch p.Status.Phase {
+	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
+		return true
+	}
+	return p.DeletionTimestamp != nil
+}
+
+// mayGoUnhealthy: the pod is not ready, and its budget does not protect such pods.
+func mayGoUnhealthy(p *corev1.Pod, b *policyv1.PodDisruptionBudget) bool {
+	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+	if ready {
+		return false
+	}
+	if policy := b.Spec.UnhealthyPodEvictionPolicy; policy != nil && *policy == policyv1.AlwaysAllow {
+		return true
+	}
+	return b.Status.CurrentHealthy >= b.Status.DesiredHealthy && b.Status.DesiredHealthy > 0
+}
+
+// taken is a budget with one disruption less, for that pod.
+func taken(old *policyv1.PodDisruptionBudget, pod string) (*policyv1.PodDisruptionBudget, error) {
+	forbidden := func(text string) error {
+		return apierrors.NewForbidden(policyv1.Resource("poddisruptionbudget"), old.Name, errors.New(text))
+	}
+	s := &old.Status
+	switch {
+	case s.ObservedGeneration < old.Generation:
+		return nil, tooManyDisruptions(10, "The disruption budget %s is still being processed by the server.", old.Name)
+	case s.DisruptionsAllowed < 0:
+		return nil, forbidden("pdb disruptions allowed is negative")
+	case len(s.DisruptedPods) > mostDisrupted:
+		return nil, forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+	case s.DisruptionsAllowed == 0:
+		if c := meta.FindStatusCondition(s.Conditions, policyv1.DisruptionAllowedCondition); c != nil && c.Status == metav1.ConditionFalse && c.Reason == policyv1.SyncFailedReason {
+			return nil, tooManyDisruptions(0, "The disruption budget %s does not allow evicting pods currently because it failed sync: %v", old.Name, c.Message)
+		}
+		return nil, tooManyDisruptions(0, "The disruption budget %s needs %d healthy pods and has %d currently", old.Name, s.DesiredHealthy, s.CurrentHealthy)
+	}
+	b := old.DeepCopy()
+	b.Status.DisruptionsAllowed--
+	if b.Status.DisruptionsAllowed == 0 {
+		meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{
+			Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionFalse,
+			Reason: policyv1.InsufficientPodsReason, ObservedGeneration: b.Status.ObservedGeneration,
+		})
+	}
+	if b.Status.DisruptedPods == nil {
+		b.Status.DisruptedPods = map[string]metav1.Time{}
+	}
+	b.Status.DisruptedPods[pod] = metav1.Now()
+	return b, nil
+}
+
+// tooManyDisruptions is the refusal after which kubectl drain tries again.
+func tooManyDisruptions(retry int, format string, args ...any) error {
+	err := apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", retry)
+	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
+		Type: policyv1.DisruptionBudgetCause, Message: fmt.Sprintf(format, args...),
+	})
+	return err
+}
+
+// evicted is the pod with the reason of its end among its conditions.
+func evicted(old *corev1.Pod) *corev1.Pod {
+	p := *old
+	p.Status.Conditions = slices.DeleteFunc(slices.Clone(old.Status.Conditions), func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget })
+	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now().Rfc3339Copy(),
+		Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting",
+	})
+	return &p
 }
