@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,7 @@ import (
 // Bootstrappers is the group of those who hold a join token.
 const Bootstrappers = "system:bootstrappers"
 
-// Signer signs what nodes ask for.
+// Signer signs what nodes ask for, and what somebody has approved for a client.
 type Signer struct {
 	Authority *Authority
 	// Reserved addresses are the API server's: a node that served under one could
@@ -103,4 +104,67 @@ func (s *Signer) permitted(u *client.User, signer string, req *x509.CertificateR
 		return NodeServingRequest(node, req.IPAddresses...), nil
 	}
 	return Request{}, fmt.Errorf("unknown signer %q", signer)
+}
+
+// clientUsages are all that a client's certificate may be for.
+var clientUsages = []certificatesv1.KeyUsage{
+	certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment, certificatesv1.UsageClientAuth,
+}
+
+// Issue gives an approved request for kubernetes.io/kube-apiserver-client its
+// certificate; one that asks for more than such a certificate is good for gets the
+// condition Failed. Other requests, and those that have an answer, stay as they are.
+func (s *Signer) Issue(csr *certificatesv1.CertificateSigningRequest) error {
+	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName || len(csr.Status.Certificate) > 0 ||
+		!has(csr, certificatesv1.CertificateApproved) || has(csr, certificatesv1.CertificateFailed) {
+		return nil
+	}
+	req, err := parseRequest(csr.Spec.Request)
+	if err == nil {
+		err = forClient(csr.Spec.Usages)
+	}
+	if err != nil {
+		now := metav1.NewTime(s.Authority.now())
+		csr.Status.Conditions = append(csr.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure",
+			Message: err.Error(), LastUpdateTime: now, LastTransitionTime: now,
+		})
+		return nil
+	}
+	r := Request{CommonName: req.Subject.CommonName, Organization: req.Subject.Organization, Client: true}
+	if wanted := csr.Spec.ExpirationSeconds; wanted != nil {
+		r.Life = min(time.Duration(*wanted)*time.Second, leafLife)
+	}
+	csr.Status.Certificate, err = s.Authority.sign(r, req.PublicKey)
+	return err
+}
+
+func has(csr *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) bool {
+	return slices.ContainsFunc(csr.Status.Conditions, func(c certificatesv1.CertificateSigningRequestCondition) bool { return c.Type == t })
+}
+
+func forClient(usages []certificatesv1.KeyUsage) error {
+	for _, u := range usages {
+		if !slices.Contains(clientUsages, u) {
+			return fmt.Errorf("usage %q is not for a client's certificate: it can be for %v", u, clientUsages)
+		}
+	}
+	if !slices.Contains(usages, certificatesv1.UsageClientAuth) {
+		return fmt.Errorf("usages must name %q", certificatesv1.UsageClientAuth)
+	}
+	return nil
+}
+
+// Restricted says why nobody may ask for such a certificate from
+// kubernetes.io/kube-apiserver-client, or nil: the group of those who may do
+// everything is not given away, as upstream's CertificateSubjectRestriction.
+func Restricted(csr *certificatesv1.CertificateSigningRequest) error {
+	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
+		return nil
+	}
+	req, err := parseRequest(csr.Spec.Request)
+	if err == nil && slices.Contains(req.Subject.Organization, Admins) {
+		return fmt.Errorf("use of %s signer with %s group is not allowed", csr.Spec.SignerName, Admins)
+	}
+	return nil
 }

@@ -96,8 +96,9 @@ type Request struct {
 	Organization []string // groups of a client certificate
 	DNSNames     []string
 	IPs          []net.IP
-	Server       bool // may serve
-	Client       bool // may identify a client
+	Server       bool          // may serve
+	Client       bool          // may identify a client
+	Life         time.Duration // of the certificate; 0 is a leaf's usual year
 }
 
 // Pair is a certificate and its key, PEM.
@@ -192,6 +193,9 @@ func (r Request) template(now time.Time) *x509.Certificate {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		DNSNames:     r.DNSNames,
 		IPAddresses:  r.IPs,
+	}
+	if r.Life > 0 {
+		t.NotAfter = now.Add(r.Life)
 	}
 	if r.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
