@@ -38,6 +38,9 @@ Feature: The client that others wrote
   Scenario: the cluster tells about itself
     Then `kubectl cluster-info` prints "is running at https://"
     And `kubectl cluster-info` prints a line like "KubeDNS.* is running at"
+    And `kubectl cluster-info` prints a line like "KubeUI.* is running at"
+    And `for path in $(kubectl cluster-info | grep -o 'https://[^ ]*' | sed -E 's#https://[^/]+##; s#^$#/#'); do kubectl get --raw $path >/dev/null && echo $path answers; done | grep -c answers` prints a line like "^3$"
+    And `kubectl get --raw /api/v1/namespaces/kube-system/services/kube-ui/proxy/` prints "<title>Wheelhouse</title>"
     And `kubectl get componentstatuses 2>/dev/null` prints a line like "^controller-manager +Healthy +ok"
     And `kubectl get componentstatuses 2>/dev/null` prints a line like "^scheduler +Healthy +ok"
     And `kubectl get componentstatuses 2>/dev/null` prints a line like "^etcd-0 +Healthy"

@@ -17,7 +17,7 @@ import (
 type fixed struct {
 	namespace, name string
 	labels          map[string]string
-	ip              netip.Addr
+	ip              netip.Addr // the cluster's choice where it is not valid
 	ports           []corev1.ServicePort
 	targets         []corev1.EndpointPort
 	addresses       []netip.Addr
@@ -62,6 +62,22 @@ func (b *Bootstrap) dns(ctx context.Context) error {
 	})
 }
 
+// ui is the Service of the web page, which kubectl cluster-info finds likewise.
+func (b *Bootstrap) ui(ctx context.Context) error {
+	if !b.UI.IsValid() {
+		return nil
+	}
+	return b.fixed(ctx, &fixed{
+		namespace: metav1.NamespaceSystem, name: "kube-ui",
+		labels: map[string]string{
+			"k8s-app": "kube-ui", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeUI",
+		},
+		ports:     []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}},
+		targets:   []corev1.EndpointPort{{Protocol: corev1.ProtocolTCP, Port: int32(b.UI.Port())}},
+		addresses: []netip.Addr{b.UI.Addr()},
+	})
+}
+
 func (b *Bootstrap) fixed(ctx context.Context, f *fixed) error {
 	if err := b.service(ctx, f); err != nil {
 		return done(err, "service", f.name)
@@ -78,10 +94,14 @@ func (b *Bootstrap) service(ctx context.Context, f *fixed) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	_, err = c.Create(ctx, &corev1.Service{
+	svc := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: f.name, Labels: f.labels},
-		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: f.ip.String(), Ports: f.ports},
-	}, metav1.CreateOptions{})
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, Ports: f.ports},
+	}
+	if f.ip.IsValid() {
+		svc.Spec.ClusterIP = f.ip.String()
+	}
+	_, err = c.Create(ctx, svc, metav1.CreateOptions{})
 	return err
 }
 

@@ -24,6 +24,7 @@ import (
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
+	"wheelhouse/cluster/ui"
 )
 
 // runComponents runs controllers, scheduler and DNS over the in-memory transport. They
@@ -68,6 +69,9 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	if o.dnsPort != 0 {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
 		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
+	}
+	if o.servesUI() {
+		all.Go(func() error { return ended(ctx, "the web page", ui.Run(ctx, o.uiAddress())) })
 	}
 	return all.Wait()
 }

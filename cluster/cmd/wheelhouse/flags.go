@@ -117,6 +117,9 @@ func (o *serverOptions) check() error {
 	if o.dnsPort < 0 || o.dnsPort > 65535 {
 		return fmt.Errorf("--dns-port %d: want a port below 65536, or 0 for no DNS", o.dnsPort)
 	}
+	if o.uiPort < 0 || o.uiPort > 65535 {
+		return fmt.Errorf("--ui-port %d: want a port below 65536, or 0 for no web page", o.uiPort)
+	}
 	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
 		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
 	}
