@@ -1,0 +1,113 @@
+Feature: Field notes
+  What labs/workshop/08-notes promises, each scenario at the moment that its text names.
+
+  @N1
+  Scenario: the file server is missing, and the pod says so
+    Then `kubectl describe pod kuard` prints a line like "Warning +FailedMount .*kuard-remote-data"
+    And `kubectl get pod kuard` prints a line like "^kuard +0/1 +ContainerCreating +0 "
+
+  @N1
+  Scenario: kuard runs with its folder and its limits, and is not asked yet
+    Then pod "kuard-local" is Running
+    And `kubectl get pod kuard-local` prints a line like "^kuard-local +0/1 +Running +0 "
+    And `kubectl describe pod kuard-local` prints:
+      """
+      Port: 8080/TCP
+      Limits:
+      cpu: 1
+      memory: 256Mi
+      Requests:
+      cpu: 500m
+      memory: 128Mi
+      Liveness: http-get http://:8080/healthy delay=5s timeout=1s period=10s #success=1 #failure=3
+      Readiness: http-get http://:8080/ready delay=30s timeout=1s period=10s #success=1 #failure=3
+      /data from kuard-data (rw)
+      Path: /var/lib/kuard
+      QoS Class: Burstable
+      """
+
+  @N2
+  Scenario: each pod was asked to register
+    Then 3 pods with label "name=apache-hook" are running and ready
+    And `for pod in $(kubectl get pod -l name=apache-hook -o name); do kubectl logs $pod | grep -q '"GET /register/" 200' || exit 1; done; echo all` prints "all"
+
+  @N2
+  Scenario: the pod was stopped gracefully
+    Then `cat last-words.txt` prints "caught SIGWINCH, shutting down gracefully"
+    And 3 pods with label "name=apache-hook" are running and ready
+
+  @N2
+  Scenario: a hook that fails ends the container
+    Then `kubectl describe pod hook-fails` prints a line like "Warning +FailedPostStartHook "
+    And `kubectl describe pod hook-fails` prints "the registry does not answer"
+    And `kubectl get pod hook-fails` prints a line like "^hook-fails +0/1 .*CrashLoopBackOff|^hook-fails +0/1 .*PostStartHookError"
+
+  @N4
+  Scenario: three pods match the question
+    Then 3 pods with label "app=node-js-express,deployment=test,name=node-js-rs" are running and ready
+    And `kubectl get rs node-js-rs` prints the columns "NAME DESIRED CURRENT READY AGE"
+    And `kubectl get rs node-js-rs -o wide` prints a line like "^node-js-rs +3 +3 +3 .*app=node-js-express,deployment=test,name in \(node-js-rs\)"
+    And `kubectl get rs.v1.apps node-js-rs -o jsonpath={.apiVersion}` prints "apps/v1"
+    And `curl -s http://$(kubectl get pod -l app=node-js-express -o jsonpath={.items[0].status.podIP})/` prints "Host: node-js-rs-"
+
+  @N4
+  Scenario: what went was replaced, twice
+    Then 3 pods with label "app=node-js-express,deployment=test" are running and ready
+    And 1 pod with label "app=node-js-express,deployment=debug" is running and ready
+    And `kubectl describe rs node-js-rs | grep -c SuccessfulCreate` prints a line like "^5$"
+
+  @N4
+  Scenario: one too many is ended
+    Then 3 pods with label "app=node-js-express,deployment=test" are running and ready
+    And no pod with label "deployment=debug" is left
+    And `kubectl describe rs node-js-rs` prints "SuccessfulDelete"
+
+  @N5
+  Scenario: the three are spread
+    Then the pods with label "app=node-js-express" run on 2 nodes
+
+  @N5
+  Scenario: what does not fit waits, and says why
+    Then `kubectl get pods -l name=node-js-constraints -o jsonpath={.items[0].spec.containers[0].resources.requests}` prints a line like "cpu.:.(1500m|1.5).*512Mi"
+    And `kubectl get pods -l name=node-js-giant --field-selector status.phase=Pending -o name | wc -l` prints a line like "^3$"
+    And `kubectl describe pods -l name=node-js-giant` prints a line like "Warning +FailedScheduling .*0/[0-9]+ nodes are available: .*Insufficient cpu"
+
+  @N6
+  Scenario: one name, two addresses
+    Then `kubectl get namespaces` prints:
+      """
+      default Active
+      kube-system Active
+      """
+    And `kubectl exec client -n lab-notes-test -- nslookup my-database | grep -w $(kubectl get service my-database -n lab-notes-test -o jsonpath={.spec.clusterIP})` prints "Address"
+    And `kubectl exec client -n lab-notes-prod -- nslookup my-database | grep -w $(kubectl get service my-database -n lab-notes-prod -o jsonpath={.spec.clusterIP})` prints "Address"
+    And `kubectl get pod client` fails with "NotFound"
+
+  @N6
+  Scenario: quota and roles hold where they were made
+    Then `kubectl describe quota small -n lab-notes-test` prints:
+      """
+      pods 1 1
+      services 1 2
+      """
+    And `sed 's/name: client/name: second/' client.yaml | kubectl create -n lab-notes-test -f -` fails with "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"
+    And `kubectl auth can-i list pods --as=dana -n lab-notes-test` prints "yes"
+    And `kubectl auth can-i list pods --as=dana -n lab-notes-prod` fails with "no"
+
+  @N1
+  Scenario: kuard is ready, and shows itself
+    Then pod "kuard-local" is running and ready
+    And port 8080 of pod "kuard-local" answers "/" with "Version: kuard blue"
+    And port 8080 of pod "kuard-local" answers "/healthy" with "ok"
+    And port 8080 of pod "kuard-local" answers "/env/api" with "KUBERNETES_SERVICE_HOST"
+    And port 8080 of pod "kuard-local" answers "/fs/data/" with status 200
+
+  @N1
+  Scenario: who takes more than the limit is ended
+    Then pod "kuard-local" has restarted 1 times
+    And `kubectl describe pod kuard-local` prints:
+      """
+      Last State: Terminated
+      Reason: OOMKilled
+      Exit Code: 137
+      """
