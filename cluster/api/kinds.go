@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
 // Kinds is every kind that the cluster serves under its own name.
@@ -78,6 +79,8 @@ var Kinds = []*Kind{
 	Roles,
 	PriorityClasses,
 	StorageClasses,
+	NodeMetrics,
+	PodMetrics,
 }
 
 // Aliases are further names of kinds in Kinds; see Kind.Stored.
@@ -120,7 +123,7 @@ func newScheme() *runtime.Scheme {
 		corev1.AddToScheme, appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme,
 		autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
 		coordinationv1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
-		rbacv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme, metav1.AddMetaToScheme,
+		rbacv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme, metricsv1beta1.AddToScheme, metav1.AddMetaToScheme,
 		appsv1beta1.AddToScheme, appsv1beta2.AddToScheme, batchv1beta1.AddToScheme, extensionsv1beta1.AddToScheme,
 		networkingv1beta1.AddToScheme, policyv1beta1.AddToScheme,
 	} {

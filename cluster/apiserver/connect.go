@@ -55,7 +55,10 @@ func (r *request) kubeletURL(node string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := item.Object().(*corev1.Node)
+	return kubeletURL(item.Object().(*corev1.Node))
+}
+
+func kubeletURL(n *corev1.Node) (*url.URL, error) {
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP, corev1.NodeHostName} {
 		for _, a := range n.Status.Addresses {
 			if a.Type == kind && a.Address != "" {
@@ -67,7 +70,7 @@ func (r *request) kubeletURL(node string) (*url.URL, error) {
 			}
 		}
 	}
-	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has not said its address yet", node))
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has not said its address yet", n.Name))
 }
 
 // kubelet passes the request on to the kubelet of a pod's node.

@@ -68,10 +68,11 @@ func (e *evictions) budget(name string, status policyv1.PodDisruptionBudgetStatu
 	e.must(err)
 }
 
+// evict asks once: client-go would wait and ask again where it is told how long to wait.
 func (e *evictions) evict(name string, dryRun ...string) error {
-	return e.PolicyV1().Evictions("default").Evict(e.ctx, &policyv1.Eviction{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
-	})
+	return e.PolicyV1().RESTClient().Post().AbsPath("/api/v1/namespaces/default/pods/" + name + "/eviction").MaxRetries(0).Body(&policyv1.Eviction{
+		ObjectMeta: metav1.ObjectMeta{Name: name}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
+	}).Do(e.ctx).Error()
 }
 
 func (e *evictions) going(name string) bool {

@@ -41,6 +41,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
 )
@@ -100,6 +101,8 @@ type Config struct {
 	// KubeletTLS is the client side of connections to kubelets; nil: log, exec and
 	// the like answer 503.
 	KubeletTLS *tls.Config
+	// MetricsFresh is how old an answer about what pods use may be; 10 s.
+	MetricsFresh time.Duration
 
 	Ready      []Check     // beyond the server's own, for /readyz
 	Components []Component // for componentstatuses
@@ -122,6 +125,7 @@ type Server struct {
 	fields    *fieldManagers
 	kubelets  *http.Transport
 	proxied   *http.Transport
+	usage     *usage.Collector
 	reading   chan struct{}
 	mutating  chan struct{}
 	stats     *stats
@@ -143,6 +147,7 @@ type resource struct {
 	returnsGone  bool   // a DELETE answers with the object, not with a Status
 	columns      tableColumns
 	groupVersion string
+	retirement   string // the warning about a version that has had its time
 }
 
 // New makes a Server. It starts nothing.
@@ -185,22 +190,23 @@ func New(c Config) (*Server, error) {
 	}
 	s.fields = newFieldManagers()
 	s.kubelets, s.proxied = newTransports(c.KubeletTLS)
+	s.usage = s.newUsage()
 	return s, nil
 }
 
 func (s *Server) serve(k *api.Kind) *resource {
-	r := &resource{Kind: k, life: k, groupVersion: k.GroupVersion().String()}
+	r := &resource{Kind: k, life: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
 	if k.Stored != nil {
 		r.life = k.Stored
 	}
 	r.columns = newTableColumns(r.tabled())
 	r.returnsGone = deletesWithObject[r.life.GroupKind()]
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
+	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
 	if k.Virtual {
 		return r
 	}
 	r.collection = s.Store.Of(k)
-	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
 	if k.Fields != nil {
 		for label := range k.Fields(k.New()) {
 			r.fieldLabels[label] = true

@@ -36,6 +36,9 @@ func (r *request) serveSubresource() error {
 	case r.Subresource == "scale" && r.res.life.Scale != nil:
 		return r.on(verbs{"get": r.getScale, "update": r.updateScale, "patch": r.patchScale})
 	}
+	if r.Subresource == "rollback" && r.res.Sub(r.Subresource) != nil {
+		return r.on(verbs{"create": r.rollback})
+	}
 	if sub := r.res.life.Sub(r.Subresource); sub != nil && sub.Prepare != nil {
 		return r.writeSubresource(sub)
 	}
@@ -101,6 +104,10 @@ func (r *request) serveVirtual() error {
 	switch r.res.GroupKind() {
 	case schema.GroupKind{Kind: "ComponentStatus"}:
 		return r.on(verbs{"get": r.getComponent, "list": r.listComponents})
+	case api.NodeMetrics.GroupKind():
+		return r.readComputed(r.nodeMetrics)
+	case api.PodMetrics.GroupKind():
+		return r.readComputed(r.podMetrics)
 	case schema.GroupKind{Kind: "Binding"}:
 		return r.on(verbs{"create": r.bind})
 	}

@@ -83,6 +83,10 @@ func (k *Kubelet) serveResourceMetrics(w http.ResponseWriter, r *http.Request) {
 	for _, u := range all {
 		fmt.Fprintf(w, "container_cpu_usage_seconds_total{%s} %f %d\n", metricLabels(u.container), float64(u.stats.CPUNanoseconds)/1e9, u.stats.Time.UnixMilli())
 	}
+	fmt.Fprint(w, "# TYPE container_start_time_seconds gauge\n")
+	for _, u := range all {
+		fmt.Fprintf(w, "container_start_time_seconds{%s} %f\n", metricLabels(u.container), float64(u.container.StartedAt.UnixNano())/1e9)
+	}
 	fmt.Fprint(w, "# TYPE container_memory_working_set_bytes gauge\n")
 	for _, u := range all {
 		fmt.Fprintf(w, "container_memory_working_set_bytes{%s} %d %d\n", metricLabels(u.container), u.stats.WorkingSet, u.stats.Time.UnixMilli())

@@ -114,6 +114,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 				"replicasets replicasets/scale replicasets/status replicationcontrollers/scale networkpolicies"),
 			allow(read, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
 			allow(read, "networking.k8s.io", "networkpolicies ingresses ingresses/status")),
+		metricsReader(),
 
 		clusterRole("system:basic-user",
 			allow("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
@@ -182,6 +183,13 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		roles = append(roles, clusterRole(controllerPrefix+c.name, append(c.rules, events)...))
 	}
 	return roles
+}
+
+// metricsReader lets everybody who may see pods see what they use.
+func metricsReader() *rbacv1.ClusterRole {
+	r := part("view", "system:aggregated-metrics-reader", allow(read, "metrics.k8s.io", "pods nodes"))
+	r.Labels[aggregateTo+"edit"], r.Labels[aggregateTo+"admin"] = "true", "true"
+	return r
 }
 
 const controllerPrefix = "system:controller:"
@@ -287,6 +295,10 @@ func controllers() []controllerRole {
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
 		}},
 		{"resourcequota-controller", []rbacv1.PolicyRule{allow("list watch", "*", "*"), allow("update", "core", "resourcequotas/status")}},
+		{"horizontal-pod-autoscaler", []rbacv1.PolicyRule{
+			allow(read, "autoscaling", "horizontalpodautoscalers"), allow("update patch", "autoscaling", "horizontalpodautoscalers/status"),
+			allow("get update", "*", "*/scale"), allow("list", "core", "pods"), allow("list", "metrics.k8s.io", "pods"),
+		}},
 		{"clusterrole-aggregation-controller", []rbacv1.PolicyRule{
 			allow("escalate get list watch update patch", "rbac.authorization.k8s.io", "clusterroles"),
 		}},

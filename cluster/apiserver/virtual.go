@@ -1,0 +1,83 @@
+package apiserver
+
+import (
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/cluster/api"
+)
+
+// computed are the objects of a kind that is made when it is read; name "" is all.
+type computed func(name string) ([]api.Object, error)
+
+func (r *request) readComputed(all computed) error {
+	return r.on(verbs{
+		"get":  func() error { return r.getComputed(all) },
+		"list": func() error { return r.listComputed(all) },
+	})
+}
+
+func (r *request) getComputed(all computed) error {
+	objects, err := all(r.Name)
+	if err != nil {
+		return err
+	}
+	for _, obj := range objects {
+		if obj.GetName() == r.Name {
+			return r.writeObject(http.StatusOK, obj, r.res.GroupVersionKind)
+		}
+	}
+	return apierrors.NewNotFound(r.res.groupResource(), r.Name)
+}
+
+func (r *request) listComputed(all computed) error {
+	o, err := listOptions(r.URL, false)
+	if err != nil {
+		return err
+	}
+	keep, err := r.res.keep(o, r.Name)
+	if err != nil {
+		return err
+	}
+	a, err := negotiate(r.Request, formsOne)
+	if err != nil {
+		return err
+	}
+	include, err := includeObject(r.Request)
+	if err != nil {
+		return err
+	}
+	objects, err := all("")
+	if err != nil {
+		return err
+	}
+	table := r.res.columns.table(metav1.ListMeta{}, true)
+	kept := []runtime.Object{}
+	for _, obj := range objects {
+		if keep != nil && !keep(obj) {
+			continue
+		}
+		kept = append(kept, obj)
+		if a.form == formTable {
+			row, err := r.res.row(obj, include, a.version)
+			if err != nil {
+				return err
+			}
+			table.Rows = append(table.Rows, row)
+		}
+	}
+	if a.form == formTable {
+		return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
+	}
+	list := r.res.NewList()
+	if err := meta.SetList(list, kept); err != nil {
+		return err
+	}
+	gvk := r.res.GroupVersionKind
+	gvk.Kind += "List"
+	return r.writeEncoded(http.StatusOK, a, list, gvk)
+}
