@@ -17,9 +17,10 @@ type former[F, T Object] struct {
 	obj  F
 	list runtime.Object
 	// fill puts in what that version filled in where today's fills in something else.
-	fill func(F)
-	up   func(from F, to T)
-	down func(from T, to F)
+	fill    func(F)
+	up      func(from F, to T)
+	down    func(from T, to F)
+	connect []Subresource
 	// scale is the group and version of the Scale that the version had, if it is not
 	// autoscaling/v1.
 	scale schema.GroupVersion
@@ -33,6 +34,7 @@ func (f former[F, T]) kind() *Kind {
 		Plural:           f.of.Plural, Singular: f.of.Singular, Namespaced: f.of.Namespaced, HasStatus: f.of.HasStatus,
 		New:     func() Object { return newOf(f.obj).(Object) },
 		NewList: func() runtime.Object { return newOf(f.list) },
+		Connect: f.connect,
 		Stored:  f.of,
 		ToStored: func(o Object) Object {
 			to := f.of.New()

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -24,6 +25,7 @@ var (
 	DeploymentsExtensions = former[*extensionsv1beta1.Deployment, *appsv1.Deployment]{
 		gv: extensionsv1beta1.SchemeGroupVersion, of: Deployments, scale: extensionsv1beta1.SchemeGroupVersion,
 		obj: &extensionsv1beta1.Deployment{}, list: &extensionsv1beta1.DeploymentList{},
+		connect: rollback(extensionsv1beta1.SchemeGroupVersion),
 		fill: func(d *extensionsv1beta1.Deployment) {
 			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			s := &d.Spec.Strategy
@@ -79,10 +81,14 @@ var (
 	}.kind()
 )
 
+// The versions of apps that stood between: in v1beta1 the template's labels still said
+// what was left out.
 var (
+	// DeploymentsV1beta1 kept two old ReplicaSets.
 	DeploymentsV1beta1 = former[*appsv1beta1.Deployment, *appsv1.Deployment]{
 		gv: appsv1beta1.SchemeGroupVersion, of: Deployments, scale: appsv1beta1.SchemeGroupVersion,
 		obj: &appsv1beta1.Deployment{}, list: &appsv1beta1.DeploymentList{},
+		connect: rollback(appsv1beta1.SchemeGroupVersion),
 		fill: func(d *appsv1beta1.Deployment) {
 			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			setDefaultPtr(&d.Spec.RevisionHistoryLimit, 2)
@@ -100,6 +106,7 @@ var (
 		},
 	}.kind()
 
+	// StatefulSetsV1beta1 replaced no pods by itself.
 	StatefulSetsV1beta1 = former[*appsv1beta1.StatefulSet, *appsv1.StatefulSet]{
 		gv: appsv1beta1.SchemeGroupVersion, of: StatefulSets, scale: appsv1beta1.SchemeGroupVersion,
 		obj: &appsv1beta1.StatefulSet{}, list: &appsv1beta1.StatefulSetList{},
@@ -109,6 +116,7 @@ var (
 		},
 	}.kind()
 
+	// ControllerRevisionsV1beta1 is no different.
 	ControllerRevisionsV1beta1 = former[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{
 		gv: appsv1beta1.SchemeGroupVersion, of: ControllerRevisions,
 		obj: &appsv1beta1.ControllerRevision{}, list: &appsv1beta1.ControllerRevisionList{},
@@ -154,6 +162,11 @@ func fromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, t *core
 	if len(m.Labels) == 0 {
 		m.Labels = maps.Clone(t.Labels)
 	}
+}
+
+// rollback is the subresource by which the server was told to go back.
+func rollback(gv schema.GroupVersion) []Subresource {
+	return []Subresource{{Name: "rollback", Kind: gv.WithKind("DeploymentRollback"), Verbs: []string{"create"}}}
 }
 
 func rollbackTo(m *metav1.ObjectMeta) (revision int64, ok bool) {

@@ -14,8 +14,8 @@ var CronJobsV1beta1 = former[*batchv1beta1.CronJob, *batchv1.CronJob]{
 	obj: &batchv1beta1.CronJob{}, list: &batchv1beta1.CronJobList{},
 }.kind()
 
-// PodDisruptionBudgetsV1beta1: there an empty selector was for no pods, today it is for
-// all of the namespace. Each is shown in the other version as a requirement on a label
+// PodDisruptionBudgetsV1beta1 is of when an empty selector was for no pods; today it is
+// for all of the namespace. Each is shown in the other version as a requirement on a label
 // that no pod has.
 var PodDisruptionBudgetsV1beta1 = former[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
 	gv: policyv1beta1.SchemeGroupVersion, of: PodDisruptionBudgets,

@@ -45,7 +45,7 @@ var bases = map[*Kind]string{
 	DaemonSets:                 `{metadata: {name: ds, namespace: ns}, spec: {selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
 	StatefulSets:               `{metadata: {name: s, namespace: ns}, spec: {serviceName: s, selector: {matchLabels: {a: b}}, ` + testTemplate + `}}`,
 	ControllerRevisions:        `{metadata: {name: r, namespace: ns}, revision: 1, data: {spec: {}}}`,
-	Jobs:                       `{metadata: {name: j, namespace: ns}, spec: ` + testJob + `}`,
+	Jobs:                       `{metadata: {name: j, namespace: ns, uid: u}, spec: ` + testJob + `}`,
 	CronJobs:                   `{metadata: {name: c, namespace: ns}, spec: {schedule: "* * * * *", jobTemplate: {spec: ` + testJob + `}}}`,
 	PodDisruptionBudgets:       `{metadata: {name: b, namespace: ns}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}`,
 	HorizontalPodAutoscalers:   `{metadata: {name: h, namespace: ns}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 5}}`,

@@ -117,16 +117,18 @@ func applyError(err error) error {
 // track keeps managedFields up to date on objects that have been applied once; see the
 // package comment.
 func (r *request) track(obj, old api.Object, c change) api.Object {
-	if c.applied || len(old.GetManagedFields()) == 0 || r.res.FromStored != nil {
+	if c.applied || len(old.GetManagedFields()) == 0 {
 		return obj
 	}
-	manager, err := r.s.fields.of(r.res, r.Subresource)
+	// The objects are in their stored shape, and so are the fields that they name.
+	life := r.res.life
+	manager, err := r.s.fields.of(r.s.resource(life.Group, life.Version, life.Plural), r.Subresource)
 	if err != nil {
 		return obj
 	}
-	obj.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
+	obj.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
 	live := old.DeepCopyObject().(api.Object)
-	live.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
+	live.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
 	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object)
 }
 
@@ -156,7 +158,7 @@ func (m *fieldManagers) of(r *resource, subresource string) (*managedfields.Fiel
 		m.types = applyconfigurations.NewTypeConverter(api.Scheme)
 	}
 	gv := r.GroupVersion()
-	fm, err := managedfields.NewDefaultFieldManager(m.types, api.Scheme, defaulter{r}, api.Scheme, r.GroupVersionKind, gv, subresource, notOwned(r, subresource))
+	fm, err := managedfields.NewDefaultFieldManager(m.types, versions{api.Scheme}, defaulter{r}, api.Scheme, r.GroupVersionKind, gv, subresource, notOwned(r, subresource))
 	if err == nil {
 		m.byKey[key] = fm
 	}

@@ -226,7 +226,7 @@ func partsOf(k *api.Kind) []api.Subresource {
 		parts = append(parts, api.Subresource{Name: "status", Kind: k.GroupVersionKind, Verbs: []string{"get", "patch", "update"}})
 	}
 	if k.Scale != nil {
-		parts = append(parts, api.Subresource{Name: "scale", Kind: scaleGVK, Verbs: []string{"get", "patch", "update"}})
+		parts = append(parts, api.Subresource{Name: "scale", Kind: k.Scale.Kind(), Verbs: []string{"get", "patch", "update"}})
 	}
 	slices.SortFunc(parts, func(a, b api.Subresource) int { return cmp.Compare(a.Name, b.Name) })
 	return parts

@@ -163,6 +163,9 @@ func (r *request) serveResource() error {
 	if r.res == nil {
 		return errNoSuchPath()
 	}
+	if r.res.retirement != "" {
+		r.warn(r.res.retirement)
+	}
 	if r.res.Namespaced && r.Namespace == "" && r.Name != "" && r.Verb != "list" && r.Verb != "watch" && r.Verb != "deletecollection" {
 		return errNoSuchPath()
 	}

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -17,14 +18,48 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-var scaleGVK = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
-
 func (r *request) getScale() error {
 	item, err := r.stored()
 	if err != nil {
 		return err
 	}
-	return r.writeObject(http.StatusOK, r.scaleOf(item.Object()), scaleGVK)
+	return r.writeScale(r.scaleOf(item.Object()))
+}
+
+func (r *request) writeScale(scale *autoscalingv1.Scale) error {
+	shown, err := r.shownScale(scale)
+	if err != nil {
+		return err
+	}
+	return r.writeObject(http.StatusOK, shown, r.res.Scale.Kind())
+}
+
+// shownScale is a Scale in the shape that it has in the version that was asked for.
+func (r *request) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
+	former := r.res.Scale.Former
+	if former.Empty() {
+		return scale, nil
+	}
+	shown, err := api.ScaleToFormer(scale, former)
+	if err != nil {
+		return nil, fmt.Errorf("a Scale of %s: %w", former, err)
+	}
+	return shown, nil
+}
+
+// decodeScale reads what shownScale shows.
+func (r *request) decodeScale(body []byte, mediaType, validation string) (*autoscalingv1.Scale, error) {
+	shown, err := r.shownScale(&autoscalingv1.Scale{})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.decodeBytes(body, mediaType, shown, r.res.Scale.Kind(), validation); err != nil {
+		return nil, err
+	}
+	if scale, ok := shown.(*autoscalingv1.Scale); ok {
+		return scale, nil
+	}
+	return api.ScaleFromFormer(shown), nil
 }
 
 // scaleOf is an object as an autoscaling/v1 Scale.
@@ -45,8 +80,12 @@ func (r *request) updateScale() error {
 	if err != nil {
 		return err
 	}
-	wanted := &autoscalingv1.Scale{}
-	if err := r.decode(wanted, scaleGVK, o.validation); err != nil {
+	body, err := readBody(r.Request)
+	if err != nil {
+		return err
+	}
+	wanted, err := r.decodeScale(body, bodyMedia(r.Request), o.validation)
+	if err != nil {
 		return err
 	}
 	return r.changeScale(o, func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return wanted, nil })
@@ -68,7 +107,11 @@ func (r *request) patchScale() error {
 }
 
 func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *autoscalingv1.Scale, validation string) (*autoscalingv1.Scale, error) {
-	doc, err := encodeObject(cur, scaleGVK, mediaJSON, false)
+	shown, err := r.shownScale(cur)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := encodeObject(shown, r.res.Scale.Kind(), mediaJSON, false)
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +134,17 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 			out, err = jsonpatch.MergePatch(doc, text)
 		}
 	case types.StrategicMergePatchType:
-		out, err = strategicpatch.StrategicMergePatch(doc, patch, autoscalingv1.Scale{})
+		out, err = strategicpatch.StrategicMergePatch(doc, patch, shown)
 	default:
 		return nil, errMediaType(acceptedPatches)
 	}
 	if err != nil {
 		return nil, badRequest("error decoding patch: %v", err)
 	}
-	scale := &autoscalingv1.Scale{}
 	if !json.Valid(out) {
 		return nil, badRequest("error decoding patch: the result is not JSON")
 	}
-	return scale, r.decodeBytes(out, "application/json", scale, scaleGVK, validation)
+	return r.decodeScale(out, "application/json", validation)
 }
 
 // changeScale sets the replicas that the Scale asks for, by the kind's own rules.
@@ -117,7 +159,7 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 		}
 		path := field.NewPath("spec", "replicas")
 		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {
-			return nil, invalid(&api.Kind{GroupVersionKind: scaleGVK}, r.Name, errs)
+			return nil, invalid(&api.Kind{GroupVersionKind: r.res.Scale.Kind()}, r.Name, errs)
 		}
 		obj := cur.Object().DeepCopyObject().(api.Object)
 		r.res.life.Scale.Set(obj, scale.Spec.Replicas)
@@ -131,5 +173,5 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 	if item != nil {
 		obj = item.Object()
 	}
-	return r.writeObject(http.StatusOK, r.scaleOf(obj), scaleGVK)
+	return r.writeScale(r.scaleOf(obj))
 }

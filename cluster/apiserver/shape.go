@@ -10,11 +10,13 @@ import (
 )
 
 // toStored is what a client sent, in the shape in which it is kept; it differs only for
-// a kind that is another name of a stored one.
+// a kind that is another name of a stored one. What that version filled in where today's
+// fills in something else is put in here, while it still has its own shape.
 func (r *resource) toStored(obj api.Object) api.Object {
 	if r.ToStored == nil {
 		return obj
 	}
+	call(r.Default, obj)
 	return r.ToStored(obj)
 }
 

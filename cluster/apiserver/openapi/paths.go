@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -77,7 +76,6 @@ var (
 	statusType        = reflect.TypeFor[metav1.Status]()
 	deleteOptionsType = reflect.TypeFor[metav1.DeleteOptions]()
 	patchType         = reflect.TypeFor[metav1.Patch]()
-	scaleType         = reflect.TypeFor[autoscalingv1.Scale]()
 )
 
 // addPaths writes all paths of one kind.
@@ -113,8 +111,8 @@ func addPaths(paths doc, k *api.Kind, s *schemas, w writer) {
 		b.addItem(item+"/status", "Status", b.object, k.GroupVersionKind, itemVerbs(status))
 	}
 	if k.Scale != nil {
-		gvk := autoscalingv1.SchemeGroupVersion.WithKind("Scale")
-		b.addItem(item+"/scale", "Scale", s.refKind(scaleType, gvk), gvk, itemVerbs(status))
+		gvk := k.Scale.Kind()
+		b.addItem(item+"/scale", "Scale", s.refKind(api.Scheme.AllKnownTypes()[gvk], gvk), gvk, itemVerbs(status))
 	}
 	for _, sub := range k.Connect {
 		b.addSubresource(item, sub)

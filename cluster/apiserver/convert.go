@@ -1,0 +1,88 @@
+package apiserver
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// versions takes objects from one version of a kind to another, by way of the stored
+// one: the owners of fields that were applied in one version are asked for in another.
+type versions struct{ runtime.ObjectConvertor }
+
+// ConvertToVersion gives an object of a Go type. It leaves the version as it is when the
+// kind does not have the one that is asked for: the merge asks for one in between first.
+func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
+	gvk, err := kindOf(in)
+	if err != nil {
+		return nil, err
+	}
+	kind := api.ByGVK(gvk)
+	if kind == nil {
+		return v.ObjectConvertor.ConvertToVersion(in, to)
+	}
+	obj, err := typed(in, kind)
+	if err != nil {
+		return nil, err
+	}
+	target := versionOf(kind, to)
+	if target == nil || target == kind {
+		obj.GetObjectKind().SetGroupVersionKind(gvk)
+		return obj, nil
+	}
+	if kind.ToStored != nil {
+		obj = kind.ToStored(obj)
+	}
+	if target.FromStored != nil {
+		obj = target.FromStored(obj)
+	}
+	obj.GetObjectKind().SetGroupVersionKind(target.GroupVersionKind)
+	return obj, nil
+}
+
+// kindOf is what an object says it is, or what its Go type is.
+func kindOf(in runtime.Object) (schema.GroupVersionKind, error) {
+	if gvk := in.GetObjectKind().GroupVersionKind(); !gvk.Empty() {
+		return gvk, nil
+	}
+	list, _, err := api.Scheme.ObjectKinds(in)
+	if err != nil {
+		return schema.GroupVersionKind{}, fmt.Errorf("the kind of %T: %w", in, err)
+	}
+	return list[0], nil
+}
+
+// versionOf is the same kind in another version, nil if it does not have that.
+func versionOf(k *api.Kind, to runtime.GroupVersioner) *api.Kind {
+	stored := k
+	if k.Stored != nil {
+		stored = k.Stored
+	}
+	gv, ok := to.(schema.GroupVersion)
+	if !ok {
+		return nil
+	}
+	if stored.GroupVersion() == gv {
+		return stored
+	}
+	if other := api.ByGVK(gv.WithKind(k.Kind)); other != nil && other.Stored == stored {
+		return other
+	}
+	return nil
+}
+
+func typed(in runtime.Object, k *api.Kind) (api.Object, error) {
+	u, ok := in.(*unstructured.Unstructured)
+	if !ok {
+		return in.(api.Object), nil
+	}
+	obj := k.New()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, obj); err != nil {
+		return nil, fmt.Errorf("reading a %s: %w", k.Kind, err)
+	}
+	return obj, nil
+}
