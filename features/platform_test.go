@@ -26,6 +26,7 @@ type platform struct {
 	*steps.World
 	cluster *testCluster
 	noted   map[string]string // pod -> its containers' ids and starts
+	load    *load             // clients that ask without rest
 }
 
 func (p *platform) register(sc *godog.ScenarioContext) {
@@ -40,6 +41,8 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	sc.Step(`^node "([^"]+)" becomes not ready$`, p.nodeNotReady)
 	sc.Step(`^the Docker Engine is restarted$`, p.restartDocker)
 	sc.Step(`^namespace "([^"]+)" is gone$`, p.namespaceGone)
+	p.registerLoad(sc)
+	p.registerScheduling(sc)
 }
 
 // until polls, and says what was last seen when it does not come.
