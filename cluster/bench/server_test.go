@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -31,7 +32,11 @@ const (
 
 func binary(b *testing.B) string {
 	b.Helper()
-	path, err := filepath.Abs("../../bin/wheelhouse")
+	path := os.Getenv("WHEELHOUSE_TEST_PROGRAM")
+	if path == "" {
+		path = "../../bin/wheelhouse"
+	}
+	path, err := filepath.Abs(path)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) {
 			defer k.mu.Unlock()
 			if e.PodUID != "" {
 				if w := k.workers[types.UID(e.PodUID)]; w != nil {
-					w.touch()
+					w.heard(e)
 				}
 				return
 			}

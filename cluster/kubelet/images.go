@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distribution/reference"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -125,15 +126,22 @@ func isUnreachable(err error) bool {
 type puller struct {
 	runtime    Images
 	registries *registries
+	pulled     func() // is called after each pull
 }
 
 func newPuller(rt Images) *puller {
-	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}}
+	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func() {}}
 }
 
 // ensure has the container's image on the machine by its pull policy, and tells
 // about it by events. Its error is a *waitingError.
 func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (Image, error) {
+	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
+		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive // upstream's words
+		event(v1.EventTypeWarning, "InspectFailed", err.Error())
+		event(v1.EventTypeWarning, "Failed", "Error: InvalidImageName")
+		return Image{}, &waitingError{"InvalidImageName", err}
+	}
 	local, err := p.runtime.Image(ctx, c.Image)
 	present := err == nil
 	if err != nil && !IsNotFound(err) {
@@ -144,8 +152,9 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine", c.Image))
 		return local, nil
 	case c.ImagePullPolicy == v1.PullNever:
-		err := fmt.Errorf("container image %q is not present with pull policy of Never", c.Image)
+		err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:revive // upstream's words
 		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
+		event(v1.EventTypeWarning, "Failed", "Error: ErrImageNeverPull")
 		return Image{}, &waitingError{"ErrImageNeverPull", err}
 	case present && !p.registries.reachable(ctx, c.Image, auth):
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
@@ -165,6 +174,7 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImagePull")
 		return Image{}, &waitingError{"ErrImagePull", err}
 	}
+	p.pulled()
 	image, err := p.runtime.Image(ctx, c.Image)
 	if err != nil {
 		return Image{}, &waitingError{"ErrImagePull", err}

@@ -64,6 +64,7 @@ type Kubelet struct {
 	config    Config
 	runtime   Runtime
 	puller    *puller
+	images    nodeImages
 	objects   lookups
 	log       *slog.Logger
 	resolv    resolvConf
@@ -108,6 +109,7 @@ func New(config Config) (*Kubelet, error) {
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
 		puller: newPuller(config.Runtime), objects: apiObjects{config.Client}, ctx: context.Background(),
 	}
+	k.puller.pulled = k.images.changed
 	k.source = newSource(config.Client, config.NodeName, k)
 	return k, nil
 }

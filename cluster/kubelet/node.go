@@ -30,7 +30,6 @@ const (
 	settleCheck    = 50 * time.Millisecond
 	settleTime     = 3 * time.Second // a kubelet that starts says nothing worse than before for so long
 	statusPeriod   = 5 * time.Minute // and without a change so often
-	imagesInNode   = 50
 	leaseTimeout   = 5 * time.Second
 	kubeletVersion = "v1.36.3-wheelhouse"
 )
@@ -204,13 +203,7 @@ func (k *Kubelet) nodeStatus(ctx context.Context) v1.NodeStatus {
 		NodeInfo:        nodeInfo(version),
 		Conditions:      conditionsOf(err),
 	}
-	images, _ := k.runtime.Images(ctx)
-	for i, image := range images {
-		if i == imagesInNode {
-			break
-		}
-		status.Images = append(status.Images, v1.ContainerImage{Names: image.Names, SizeBytes: image.Size})
-	}
+	status.Images = k.imagesNow(ctx)
 	return status
 }
 

@@ -89,6 +89,7 @@ type LogOptions struct {
 // Event says that something happened to a container of a pod.
 type Event struct {
 	PodUID, ContainerID string
+	Started             bool // rather than died or was removed
 }
 
 // State of a container.

@@ -34,8 +34,12 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 			return nil, err
 		}
 	}
+	hostname, err := kernelHostname(pod, w.k.config.ClusterDomain)
+	if err != nil {
+		return nil, err
+	}
 	spec := &Spec{
-		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostnameOf(pod),
+		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostname,
 		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
 		CgroupParent: w.cgroup(), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
@@ -46,16 +50,12 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	case pod.Spec.HostNetwork:
 		spec.NetNS, spec.Hostname = ownNetNS(), w.k.config.NodeName
 	}
-	if sc := pod.Spec.SecurityContext; sc != nil {
-		spec.Sysctls = map[string]string{}
-		for _, s := range sc.Sysctls {
-			spec.Sysctls[s.Name] = s.Value
-		}
-	}
+	spec.Sysctls = sysctls(pod)
 	id, err := w.k.runtime.Create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
+	w.begun.note(id)
 	// It counts as running from here: whoever needs it waits for the arrival.
 	w.sight.sandbox = &Container{ID: id, Name: SandboxName, Pod: w.ref, Attempt: attempt, State: Running}
 	a := &arriving{done: make(chan struct{})}

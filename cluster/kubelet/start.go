@@ -61,6 +61,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	if err != nil {
 		return &waitingError{"CreateContainerError", err}
 	}
+	w.begun.note(id)
 	w.containerEvent(c, v1.EventTypeNormal, "Created", "Created container: "+c.Name)
 	if coming != nil {
 		if err := coming.wait(); err != nil {
@@ -119,7 +120,7 @@ func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image
 		return image, nil
 	}
 	var waiting *waitingError
-	if errors.As(err, &waiting) && waiting.reason == "ErrImageNeverPull" {
+	if errors.As(err, &waiting) && (waiting.reason == "ErrImageNeverPull" || waiting.reason == "InvalidImageName") {
 		return Image{}, err // nothing was pulled that could back off
 	}
 	if p == nil {

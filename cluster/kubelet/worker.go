@@ -30,6 +30,7 @@ type worker struct {
 	reporter *reporter
 	wake     chan struct{}
 	urgent   chan struct{} // wakes also while a failed step waits for its retry
+	begun    begun
 
 	mu      sync.Mutex
 	pod     *v1.Pod
@@ -105,7 +106,7 @@ func (w *worker) remove() {
 	w.mu.Lock()
 	first := !w.removed
 	w.removed = true
-	if first && w.cancel != nil && w.pod.DeletionTimestamp == nil {
+	if first && w.cancel != nil { // even if it is ending: nobody waits for its grace any more
 		w.cancel()
 	}
 	w.mu.Unlock()
@@ -219,6 +220,7 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 		gone, err := w.terminate(ctx, pod, removed)
 		return 0, gone, err
 	}
+	w.refuse(pod)
 	left := w.deadline(pod, time.Now())
 	if w.finished || phaseIsFinal(pod.Status.Phase) {
 		return 0, false, w.retire(ctx, pod)

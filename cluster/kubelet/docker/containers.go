@@ -108,6 +108,15 @@ func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error
 	if err != nil {
 		return "", err
 	}
+	stage := turnCreate
+	if spec.Sandbox == "" {
+		stage = turnSandbox
+	}
+	done, err := r.turns.take(ctx, stage)
+	if err != nil {
+		return "", err
+	}
+	defer done()
 	config, host := r.translate(spec, info)
 	name := containerName(spec)
 	for try := 0; ; try++ {
@@ -138,6 +147,11 @@ func containerName(s *kubelet.Spec) string {
 
 // Start runs a created container.
 func (r *Runtime) Start(ctx context.Context, id string) error {
+	done, err := r.turns.take(ctx, turnStart)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := r.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return explain("start container", err)
 	}

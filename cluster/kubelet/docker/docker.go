@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
@@ -45,9 +46,11 @@ type Config struct {
 type Runtime struct {
 	config Config
 	docker *client.Client
+	turns  *turns
 
-	mu   sync.Mutex
-	info *daemon
+	mu      sync.Mutex
+	info    *daemon
+	version string
 	// ooms are the containers of which the daemon has told that they ran out of
 	// memory. That may come after their end, and then their state misses it.
 	ooms map[string]bool
@@ -55,8 +58,9 @@ type Runtime struct {
 
 // daemon is what does not change while the daemon runs.
 type daemon struct {
-	systemd  bool // cgroup driver
-	oomFloor int  // the least oom_score_adj that root may set here
+	systemd  bool     // cgroup driver
+	oomFloor int      // the least oom_score_adj that root may set here
+	caps     []string // those that containers can have, nil: all
 }
 
 var _ kubelet.Runtime = (*Runtime)(nil)
@@ -77,19 +81,33 @@ func New(config Config) (*Runtime, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	return &Runtime{config: config, docker: c, ooms: map[string]bool{}}, nil
+	return &Runtime{config: config, docker: c, turns: newTurns(), ooms: map[string]bool{}}, nil
 }
 
 // Close releases the connections to the daemon.
 func (r *Runtime) Close() error { return r.docker.Close() }
 
-// Version is "docker://" and the engine's version.
+// Version is "docker://" and the engine's version. While that is known a ping tells that
+// the engine is there, which costs it less.
 func (r *Runtime) Version(ctx context.Context) (string, error) {
-	v, err := r.docker.ServerVersion(ctx)
-	if err != nil {
-		return "", fmt.Errorf("ask for the version of docker: %w", err)
+	r.mu.Lock()
+	known := r.version
+	r.mu.Unlock()
+	var err error
+	if known != "" {
+		_, err = r.docker.Ping(ctx)
+	} else {
+		var v types.Version
+		v, err = r.docker.ServerVersion(ctx)
+		known = "docker://" + v.Version
 	}
-	return "docker://" + v.Version, nil
+	if err != nil {
+		known, err = "", fmt.Errorf("ask for the version of docker: %w", err)
+	}
+	r.mu.Lock()
+	r.version = known // it may be another one when the engine is back
+	r.mu.Unlock()
+	return known, err
 }
 
 // daemonInfo asks once and remembers.
@@ -103,7 +121,7 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask docker for its settings: %w", err)
 	}
-	r.info = &daemon{systemd: info.CgroupDriver == "systemd", oomFloor: oomFloor()}
+	r.info = &daemon{systemd: info.CgroupDriver == "systemd", oomFloor: oomFloor(), caps: reducedCapabilities()}
 	return r.info, nil
 }
 
@@ -132,7 +150,9 @@ func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 		select {
 		case m := <-messages:
 			r.noteOOM(m)
-			f(kubelet.Event{PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID})
+			f(kubelet.Event{
+				PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID, Started: m.Action == events.ActionStart,
+			})
 		case err := <-errs:
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF

@@ -52,14 +52,19 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	}
 	host.CgroupParent = cgroupParent(s.CgroupParent, info.systemd)
-	namespaces(s, host)
+	namespaces(s, config, host)
+	reduce(host, info.caps)
 	return config, host
 }
 
 // namespaces: the sandbox has its own, the others join the sandbox's.
-func namespaces(s *kubelet.Spec, host *container.HostConfig) {
+func namespaces(s *kubelet.Spec, config *container.Config, host *container.HostConfig) {
 	if s.Sandbox == "" {
 		host.NetworkMode, host.IpcMode = "none", "shareable"
+		// The network namespace comes from the kernel and the kubelet fills it. Of a
+		// network the daemon would be told by running itself once more in each start,
+		// even for none: that takes longer than all the rest.
+		config.NetworkDisabled = !s.HostNetwork
 	} else {
 		joined := "container:" + s.Sandbox
 		host.NetworkMode, host.IpcMode = container.NetworkMode(joined), container.IpcMode(joined)

@@ -69,10 +69,10 @@ func (f *Fake) Watch(ctx context.Context, deliver func(kubelet.Event)) error {
 }
 
 // tell is called with mu held.
-func (f *Fake) tell(c *fakeContainer) {
+func (f *Fake) tell(c *fakeContainer, started bool) {
 	for w := range f.watchers {
 		select {
-		case w <- kubelet.Event{PodUID: c.Pod.UID, ContainerID: c.ID}:
+		case w <- kubelet.Event{PodUID: c.Pod.UID, ContainerID: c.ID, Started: started}:
 		default:
 		}
 	}
@@ -141,7 +141,7 @@ func (f *Fake) Start(_ context.Context, id string) error {
 		return err
 	}
 	c.State, c.StartedAt, c.Pid = kubelet.Running, time.Now(), 1
-	f.tell(c)
+	f.tell(c, true)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (f *Fake) Exit(id string, code int) {
 	}
 	c.State, c.ExitCode, c.Finished, c.Pid = kubelet.Exited, code, time.Now(), 0
 	close(c.ended)
-	f.tell(c)
+	f.tell(c, false)
 }
 
 // Remove implements kubelet.Containers.
@@ -170,7 +170,7 @@ func (f *Fake) Remove(_ context.Context, id string) error {
 	defer f.mu.Unlock()
 	if c, err := f.find(id); err == nil {
 		f.containers = slices.DeleteFunc(f.containers, func(o *fakeContainer) bool { return o == c })
-		f.tell(c)
+		f.tell(c, false)
 	}
 	return nil
 }
