@@ -11,11 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 )
 
-// PlayNodes registers n Ready nodes of 64 CPUs and reports every pod that is bound to
-// one of them as Running, until ctx ends.
+// PlayNodes registers n Ready nodes of 64 CPUs, reports every pod that is bound to one
+// of them as Running, and lets go of those that are deleted, until ctx ends.
 func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 	for i := range n {
 		if err := playNode(ctx, client, i); err != nil {
@@ -31,7 +32,11 @@ func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 	for range 8 {
 		workers.Go(func() {
 			for p := range bound {
-				reportRunning(ctx, client, p)
+				if p.DeletionTimestamp != nil {
+					letGo(ctx, client, p)
+				} else {
+					reportRunning(ctx, client, p)
+				}
 			}
 		})
 	}
@@ -39,7 +44,8 @@ func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 		defer workers.Wait()
 		defer close(bound)
 		for ev := range w.ResultChan() {
-			if p, ok := ev.Object.(*corev1.Pod); ok && p.Spec.NodeName != "" && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
+			p, ok := ev.Object.(*corev1.Pod)
+			if ok && ev.Type != watch.Deleted && p.Spec.NodeName != "" && (p.Status.Phase == corev1.PodPending || p.DeletionTimestamp != nil) {
 				bound <- p
 			}
 		}
@@ -65,6 +71,13 @@ func playNode(ctx context.Context, client kubernetes.Interface, i int) error {
 	// As a kubelet does: a patch, since the node controller writes to the object too.
 	_, err = client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
+}
+
+// letGo deletes a pod for good, as a kubelet does when its containers have ended.
+func letGo(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
+	now := int64(0)
+	// Somebody else may have done it.
+	_ = client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &p.UID}})
 }
 
 func reportRunning(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
