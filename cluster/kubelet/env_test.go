@@ -164,7 +164,7 @@ func TestPayloads(t *testing.T) {
 	if _, ok, _ := volumePayload(context.Background(), p, &v1.Volume{VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}}); ok {
 		t.Error("nfs is taken for a payload")
 	}
-	if err := unsupported(&v1.Volume{VolumeSource: v1.VolumeSource{Glusterfs: &v1.GlusterfsVolumeSource{}}}); !strings.Contains(err.Error(), "kind glusterfs are not supported") {
+	if err := unsupported(v1.VolumeSource{Glusterfs: &v1.GlusterfsVolumeSource{}}); !strings.Contains(err.Error(), "kind glusterfs are not supported") {
 		t.Error(err)
 	}
 }

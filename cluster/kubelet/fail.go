@@ -49,3 +49,14 @@ func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
 	w.fail(ended{deadlineReason, deadlineMessage})
 	return 0
 }
+
+// refuse ends a pod that the node must not run, before anything of it is started.
+func (w *worker) refuse(pod *v1.Pod) {
+	if w.finished || w.sight.sandbox != nil || phaseIsFinal(pod.Status.Phase) {
+		return
+	}
+	if message := refusedSysctl(pod); message != "" {
+		w.podEvent(v1.EventTypeWarning, "SysctlForbidden", message)
+		w.fail(ended{"SysctlForbidden", "Pod was rejected: " + message})
+	}
+}

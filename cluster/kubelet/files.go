@@ -22,6 +22,23 @@ func hostnameOf(pod *v1.Pod) string {
 	return name
 }
 
+// kernelHostname is what the kernel of the pod's containers tells as the name: the short
+// one, or with its domain where the pod asks for that. The kernel takes 64 characters.
+func kernelHostname(pod *v1.Pod, domain string) (string, error) {
+	name := hostnameOf(pod)
+	if !isTrue(pod.Spec.SetHostnameAsFQDN) || pod.Spec.Subdomain == "" {
+		return name, nil
+	}
+	full := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)
+	if len(full) > maxHostname {
+		return "", fmt.Errorf("failed to construct FQDN from Pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)",
+			full, maxHostname, len(full))
+	}
+	return full, nil
+}
+
+const maxHostname = 64
+
 // hostsFile is the pod's /etc/hosts; one in the node's network has the node's own.
 func hostsFile(pod *v1.Pod, ip, domain string) string {
 	var b strings.Builder

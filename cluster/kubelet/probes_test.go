@@ -66,9 +66,9 @@ func TestProbes(t *testing.T) {
 // What cannot be done is told by an event that names the way out.
 func TestRefusals(t *testing.T) {
 	n := newNode(t)
-	nfs := pod("nfs", "sleep 1000")
-	nfs.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "s", Path: "/p"}}}}
-	n.create(nfs)
+	flocker := pod("flocker", "sleep 1000")
+	flocker.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{Flocker: &v1.FlockerVolumeSource{DatasetName: "s"}}}}
+	n.create(flocker)
 	absent := pod("absent", "")
 	absent.Spec.Containers[0].ImagePullPolicy, absent.Spec.Containers[0].Image = v1.PullNever, "wheelhouse/absent:1"
 	n.create(absent)
@@ -76,8 +76,8 @@ func TestRefusals(t *testing.T) {
 	root.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: new(true)}
 	n.create(root)
 	for _, want := range []string{
-		`Warning FailedMount MountVolume.SetUp failed for volume "v" : volumes of kind nfs are not supported on this node; use`,
-		`Warning ErrImageNeverPull container image "wheelhouse/absent:1" is not present with pull policy of Never`,
+		`Warning FailedMount MountVolume.SetUp failed for volume "v" : volumes of kind flocker are not supported on this node: `,
+		`Warning ErrImageNeverPull Container image "wheelhouse/absent:1" is not present with pull policy of Never`,
 		"Warning Failed Error: container has runAsNonRoot and image will run as root",
 	} {
 		eventually(t, want, func() (bool, any) { return strings.Contains(n.events.String(), want), n.events })
@@ -87,5 +87,5 @@ func TestRefusals(t *testing.T) {
 		return p.Status.Phase == v1.PodPending && len(s) > 0 && s[0].State.Waiting != nil &&
 			(s[0].State.Waiting.Reason == "ErrImageNeverPull" || s[0].State.Waiting.Reason == "ImagePullBackOff")
 	})
-	n.delete2("nfs", "absent", "root")
+	n.delete2("flocker", "absent", "root")
 }

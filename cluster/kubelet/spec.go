@@ -73,7 +73,7 @@ func secure(s *Spec, pod *v1.Pod, c *v1.Container, image Image, root string) err
 		sc = &v1.SecurityContext{}
 	}
 	if err := secureUser(s, psc, sc, image); err != nil {
-		return err
+		return fmt.Errorf("%w (pod: %q, container: %s)", err, fmt.Sprintf("%s_%s(%s)", pod.Name, pod.Namespace, pod.UID), c.Name)
 	}
 	for _, g := range psc.SupplementalGroups {
 		s.Groups = append(s.Groups, strconv.FormatInt(g, 10))
@@ -96,7 +96,7 @@ func secure(s *Spec, pod *v1.Pod, c *v1.Container, image Image, root string) err
 	if profile == nil {
 		profile = psc.SeccompProfile
 	}
-	return seccomp(s, profile, root)
+	return errors.Join(seccomp(s, profile, root), appArmor(s, pod, psc, sc, c.Name))
 }
 
 func seccomp(s *Spec, profile *v1.SeccompProfile, root string) error {
@@ -155,19 +155,18 @@ func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, ima
 func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]Mount, error) {
 	var out []Mount
 	taken := map[string]bool{}
-	for _, m := range c.VolumeMounts {
+	for i, m := range c.VolumeMounts {
 		v, ok := w.volumes.paths[m.Name]
 		if !ok {
 			return nil, fmt.Errorf("volume %q is not ready", m.Name)
 		}
 		source := v.path
-		sub := m.SubPath
-		if m.SubPathExpr != "" {
-			sub = expand(m.SubPathExpr, lookup)
+		sub, err := expandStrictly(m.SubPathExpr, lookup)
+		if err != nil {
+			return nil, err
 		}
-		if sub != "" {
-			var err error
-			if source, err = subPath(v.path, sub, v.readOnly); err != nil {
+		if sub = orElse(sub, m.SubPath); sub != "" {
+			if source, err = w.subPathMount(v, sub, m.Name, c.Name, i); err != nil {
 				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 			}
 		}
@@ -200,25 +199,4 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 		out = append(out, Mount{Source: path, Target: c.TerminationMessagePath})
 	}
 	return out, nil
-}
-
-// subPath is a path in a volume, made if it is missing. os.Root keeps links from
-// leading out of the volume.
-func subPath(dir, sub string, readOnly bool) (string, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = root.Close() }()
-	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
-		if err := root.MkdirAll(sub, 0o755); err != nil {
-			return "", err
-		}
-	}
-	f, err := root.Open(sub)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }

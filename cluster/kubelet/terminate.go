@@ -28,8 +28,8 @@ const (
 func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
 	w.probes.pause()
 	grace := graceOf(pod)
-	if removed && pod.DeletionTimestamp == nil {
-		grace = removedGrace
+	if removed {
+		grace = min(grace, removedGrace)
 	}
 	if err := w.stopContainers(ctx, pod, grace); err != nil {
 		return false, err

@@ -76,6 +76,12 @@ func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP s
 		return hostPath(v.k.config.HostRoot, spec.HostPath.Path, kind)
 	case spec.PersistentVolumeClaim != nil:
 		return v.claim(ctx, pod, spec.PersistentVolumeClaim)
+	case spec.Ephemeral != nil:
+		return v.ephemeral(ctx, pod, spec.Name)
+	case spec.NFS != nil:
+		return v.nfs(ctx, spec.Name, spec.NFS, nil)
+	case spec.GitRepo != nil:
+		return v.gitRepo(ctx, pod, spec.Name, spec.GitRepo)
 	}
 	p := &payloadContext{
 		pod: pod, objects: v.k.objects, hostIP: v.k.config.NodeIP.String(), podIP: podIP, capacity: v.k.capacity,
@@ -88,7 +94,7 @@ func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP s
 		return volume{}, err
 	}
 	if !ok {
-		return volume{}, unsupported(spec)
+		return volume{}, unsupported(spec.VolumeSource)
 	}
 	return v.write(pod, spec, files)
 }
@@ -200,23 +206,40 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolu
 		out, err = hostPath(v.k.config.HostRoot, pv.Spec.HostPath.Path, kind)
 	case pv.Spec.Local != nil:
 		out, err = hostPath(v.k.config.HostRoot, pv.Spec.Local.Path, v1.HostPathDirectoryOrCreate)
+	case pv.Spec.NFS != nil:
+		out, err = v.nfs(ctx, pv.Name, pv.Spec.NFS, pv.Spec.MountOptions)
 	default:
-		return volume{}, fmt.Errorf("persistentvolume %q is of a kind that this node cannot mount; use hostPath or local", pv.Name)
+		err = fmt.Errorf("persistentvolume %q: %w", pv.Name, unsupported(pv.Spec.PersistentVolumeSource))
 	}
-	out.readOnly = ref.ReadOnly
+	out.readOnly = out.readOnly || ref.ReadOnly
 	return out, err
 }
 
+// ephemeral is a volume whose claim is made with the pod, and for it alone.
+func (v *volumes) ephemeral(ctx context.Context, pod *v1.Pod, name string) (volume, error) {
+	claim := pod.Name + "-" + name
+	pvc, err := v.k.config.Client.CoreV1().PersistentVolumeClaims(pod.Namespace).Get(ctx, claim, metav1.GetOptions{})
+	if err != nil {
+		return volume{}, missing("persistentvolumeclaim", claim, err)
+	}
+	if !metav1.IsControlledBy(pvc, pod) {
+		return volume{}, fmt.Errorf("PVC %s/%s was not created for pod %s/%s (pod is not owner)", pod.Namespace, claim, pod.Namespace, pod.Name)
+	}
+	return v.claim(ctx, pod, &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim})
+}
+
 // unsupported names the kind of a volume that cannot be mounted, and the way out.
-func unsupported(spec *v1.Volume) error {
+func unsupported(source any) error {
 	kind := "unknown"
-	source := reflect.ValueOf(spec.VolumeSource)
-	for i := range source.NumField() {
-		if !source.Field(i).IsNil() {
-			kind, _, _ = strings.Cut(source.Type().Field(i).Tag.Get("json"), ",")
+	fields := reflect.ValueOf(source)
+	for i := range fields.NumField() {
+		if !fields.Field(i).IsNil() {
+			kind, _, _ = strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
 		}
 	}
-	return fmt.Errorf("volumes of kind %s are not supported on this node; use emptyDir, hostPath, persistentVolumeClaim (of a hostPath volume), configMap, secret, projected or downwardAPI", kind)
+	const files = "emptyDir, configMap, secret, projected or downwardAPI for files"
+	return fmt.Errorf("volumes of kind %s are not supported on this node: it has no disks of a cloud or a storage system; "+
+		"use persistentVolumeClaim, hostPath or nfs for data that is kept, %s", kind, files)
 }
 
 // disk is where a node's host paths lie.
@@ -279,6 +302,9 @@ func checkHostPath(d disk, path string, kind v1.HostPathType) (fs.FileMode, erro
 			info, err = d.Stat(path)
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("/%s is not a %s", path, hostPathKinds[kind])
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -297,9 +323,15 @@ func checkHostPath(d disk, path string, kind v1.HostPathType) (fs.FileMode, erro
 		ok = mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0
 	}
 	if !ok {
-		return 0, fmt.Errorf("/%s is not a %s", path, strings.ToLower(strings.TrimSuffix(string(kind), "OrCreate")))
+		return 0, fmt.Errorf("/%s is not a %s", path, hostPathKinds[kind])
 	}
 	return mode, nil
+}
+
+var hostPathKinds = map[v1.HostPathType]string{
+	v1.HostPathDirectory: "directory", v1.HostPathDirectoryOrCreate: "directory",
+	v1.HostPathFile: "file", v1.HostPathFileOrCreate: "file",
+	v1.HostPathSocket: "socket", v1.HostPathCharDev: "character device", v1.HostPathBlockDev: "block device",
 }
 
 // token is the pod's token, renewed when four fifths of its time are over.

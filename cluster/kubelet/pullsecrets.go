@@ -1,0 +1,91 @@
+package kubelet
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"path"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// login is what a pull secret holds for one registry or a part of it.
+type login struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	Auth          string `json:"auth,omitempty"` // both, as base64 of "name:password"
+	IdentityToken string `json:"identitytoken,omitempty"`
+	RegistryToken string `json:"registrytoken,omitempty"`
+	Server        string `json:"serveraddress,omitempty"`
+}
+
+// registryAuth is what the pod's pull secrets hold for the image, in the form that the
+// runtime passes on. Of several the one that names most of the image's name wins.
+func (w *worker) registryAuth(ctx context.Context, pod *v1.Pod, image string) (string, error) {
+	var best *login
+	most := -1
+	for _, ref := range pod.Spec.ImagePullSecrets {
+		s, err := w.k.objects.Secret(ctx, pod.Namespace, ref.Name)
+		if err != nil { // as upstream: the image may be had without it
+			w.podEvent(v1.EventTypeWarning, "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets ("+ref.Name+"); attempting to pull the image may not succeed.")
+			continue
+		}
+		for server, l := range logins(s) {
+			if n := loginMatch(server, image); n > most {
+				l.Server = server
+				best, most = &l, n
+			}
+		}
+	}
+	if best == nil {
+		return "", nil
+	}
+	if best.Username == "" && best.Auth != "" {
+		if text, err := base64.StdEncoding.DecodeString(best.Auth); err == nil {
+			best.Username, best.Password, _ = strings.Cut(strings.TrimSpace(string(text)), ":")
+		}
+	}
+	best.Auth = ""
+	out, err := json.Marshal(best)
+	return base64.URLEncoding.EncodeToString(out), err
+}
+
+// logins reads a pull secret, in today's form or that of the first Docker.
+func logins(s *v1.Secret) map[string]login {
+	var today struct {
+		Auths map[string]login `json:"auths"`
+	}
+	if json.Unmarshal(s.Data[v1.DockerConfigJsonKey], &today) == nil && len(today.Auths) > 0 {
+		return today.Auths
+	}
+	var first map[string]login
+	if json.Unmarshal(s.Data[v1.DockerConfigKey], &first) != nil {
+		return nil
+	}
+	return first
+}
+
+// loginMatch tells how much of an image's name an entry of a pull secret names, and -1
+// if it is for another one. Its host may have stars; a path is a beginning of the image's.
+func loginMatch(server, image string) int {
+	if _, rest, ok := strings.Cut(server, "://"); ok {
+		server = rest
+	}
+	host, prefix, _ := strings.Cut(strings.TrimSuffix(server, "/"), "/")
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	if prefix == "v1" || prefix == "v2" { // the path of the protocol, as docker login writes it
+		prefix = ""
+	}
+	registry := registryOf(image)
+	if ok, err := path.Match(host, registry); err != nil || !ok || strings.Count(host, ".") != strings.Count(registry, ".") {
+		return -1
+	}
+	name := strings.TrimPrefix(image, registry+"/")
+	if prefix != "" && name != prefix && !strings.HasPrefix(name, prefix+"/") && !strings.HasPrefix(name, prefix+":") && !strings.HasPrefix(name, prefix+"@") {
+		return -1
+	}
+	return len(prefix) + len(strings.ReplaceAll(host, "*", ""))
+}

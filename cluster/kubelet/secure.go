@@ -1,0 +1,89 @@
+package kubelet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// appArmor names the profile that the runtime shall load: the container's before the
+// pod's, and before the annotation that was there first.
+func appArmor(s *Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) error {
+	profile := sc.AppArmorProfile
+	if profile == nil {
+		profile = psc.AppArmorProfile
+	}
+	if profile == nil {
+		profile = annotatedAppArmor(pod, container)
+	}
+	if profile == nil {
+		return nil
+	}
+	switch profile.Type {
+	case v1.AppArmorProfileTypeUnconfined:
+		s.AppArmor = "unconfined"
+	case v1.AppArmorProfileTypeLocalhost:
+		if on, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled"); strings.TrimSpace(string(on)) != "Y" {
+			return errors.New("cannot enforce AppArmor: AppArmor is not enabled on the host")
+		}
+		if profile.LocalhostProfile != nil {
+			s.AppArmor = *profile.LocalhostProfile
+		}
+	}
+	return nil
+}
+
+func annotatedAppArmor(pod *v1.Pod, container string) *v1.AppArmorProfile {
+	value := pod.Annotations[v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix+container]
+	if name, ok := strings.CutPrefix(value, v1.DeprecatedAppArmorBetaProfileNamePrefix); ok {
+		return &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost, LocalhostProfile: &name}
+	}
+	if value == v1.DeprecatedAppArmorBetaProfileNameUnconfined {
+		return &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeUnconfined}
+	}
+	return nil
+}
+
+// safeSysctls are the kernel's parameters that have a value of their own in each pod and
+// can do no harm to others.
+var safeSysctls = []string{
+	"kernel.shm_rmid_forced",
+	"net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
+	"net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+	"net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
+}
+
+// refusedSysctl is why the node does not take the pod for its kernel parameters, if so.
+func refusedSysctl(pod *v1.Pod) string {
+	sc := pod.Spec.SecurityContext
+	if sc == nil {
+		return ""
+	}
+	for _, s := range sc.Sysctls {
+		name := strings.ReplaceAll(s.Name, "/", ".")
+		switch {
+		case !slices.Contains(safeSysctls, name):
+			return fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)
+		case pod.Spec.HostNetwork && strings.HasPrefix(name, "net."):
+			return fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)
+		case pod.Spec.HostIPC && strings.HasPrefix(name, "kernel.shm"):
+			return fmt.Sprintf("forbidden sysctl: %q not allowed with host ipc enabled", s.Name)
+		}
+	}
+	return ""
+}
+
+// sysctls are the pod's, as the runtime takes them.
+func sysctls(pod *v1.Pod) map[string]string {
+	out := map[string]string{}
+	if sc := pod.Spec.SecurityContext; sc != nil {
+		for _, s := range sc.Sysctls {
+			out[strings.ReplaceAll(s.Name, "/", ".")] = s.Value
+		}
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package kubelet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// subPathMount is a path in a volume as a mount of its own, made if it is missing.
+// Docker gets a place that containers cannot reach: a path inside the volume could be
+// made a link to elsewhere between our look at it and the mount.
+func (w *worker) subPathMount(v volume, sub, volumeName, container string, index int) (string, error) {
+	if filepath.IsAbs(sub) {
+		return "", fmt.Errorf("error SubPath `%s` must not be an absolute path", sub)
+	}
+	if slices.Contains(strings.Split(sub, "/"), "..") {
+		return "", fmt.Errorf("unable to provision SubPath `%s`: must not contain '..'", sub)
+	}
+	f, err := openSubPath(v.path, sub, v.readOnly)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(w.dir, "volume-subpaths", volumeName, container, strconv.Itoa(index))
+	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return "", fmt.Errorf("unmount %s: %w", target, err) // the one of the container before
+	}
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(target, 0o750)
+	} else if err = os.MkdirAll(filepath.Dir(target), 0o750); err == nil {
+		err = os.WriteFile(target, nil, 0o640)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND, ""); err != nil {
+		return "", fmt.Errorf("bind %s: %w", target, err)
+	}
+	return target, nil
+}
+
+// openSubPath opens a path in a volume. os.Root keeps links from leading out of it.
+func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
+		if err := root.MkdirAll(sub, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return root.OpenFile(sub, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+// expandStrictly is expand for what must not keep a reference to nothing.
+func expandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
+	missing := ""
+	out := expand(s, func(name string) (string, bool) {
+		value, ok := lookup(name)
+		if !ok && missing == "" {
+			missing = name
+		}
+		return value, ok
+	})
+	if missing != "" {
+		return "", fmt.Errorf("missing value for %q", missing)
+	}
+	return out, nil
+}
