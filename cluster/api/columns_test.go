@@ -124,7 +124,19 @@ func TestColumnHeads(t *testing.T) {
 		ComponentStatuses:      "NAME STATUS MESSAGE ERROR / ",
 		Secrets:                "NAME TYPE DATA AGE / ",
 		ServiceAccounts:        "NAME SECRETS AGE / ",
+		ReplicaSets:            "NAME DESIRED CURRENT READY AGE / CONTAINERS,IMAGES,SELECTOR",
+		Deployments:            "NAME READY UP-TO-DATE AVAILABLE AGE / CONTAINERS,IMAGES,SELECTOR",
+		DaemonSets:             "NAME DESIRED CURRENT READY UP-TO-DATE AVAILABLE NODE SELECTOR AGE / CONTAINERS,IMAGES,SELECTOR",
+		StatefulSets:           "NAME READY AGE / CONTAINERS,IMAGES",
+		ControllerRevisions:    "NAME CONTROLLER REVISION AGE / ",
+		Jobs:                   "NAME STATUS COMPLETIONS DURATION AGE / CONTAINERS,IMAGES,SELECTOR",
+		CronJobs:               "NAME SCHEDULE TIMEZONE SUSPEND ACTIVE LAST SCHEDULE AGE / CONTAINERS,IMAGES,SELECTOR",
+		PodDisruptionBudgets:   "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE / ",
+		Ingresses:              "NAME CLASS HOSTS ADDRESS PORTS AGE / ",
+		IngressClasses:         "NAME CONTROLLER PARAMETERS AGE / ",
 		RoleBindings:           "NAME ROLE AGE / USERS,GROUPS,SERVICEACCOUNTS",
+
+		HorizontalPodAutoscalers: "NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE / ",
 	} {
 		var always, wide []string
 		for _, c := range k.Columns {

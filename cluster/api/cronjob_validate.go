@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones are known on machines without a database of them
 
 	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"

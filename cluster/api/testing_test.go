@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -158,4 +159,20 @@ func matches(t *testing.T, errs field.ErrorList, want string) {
 	if !ok {
 		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(wanted, "\n  "))
 	}
+}
+
+// statusUpdate is what the server finds wrong with a write to the status alone; the
+// statuses are given, the rest is the same in both.
+func statusUpdate(t *testing.T, k *Kind, changes, before, after string) field.ErrorList {
+	t.Helper()
+	old, obj := read(t, k, changes), read(t, k, `{status: `+after+`}`)
+	if errs := create(k, old); len(errs) > 0 {
+		t.Fatalf("the old one: %v", lines(errs))
+	}
+	status := read(t, k, `{status: `+before+`}`)
+	reflect.ValueOf(old).Elem().FieldByName("Status").Set(reflect.ValueOf(status).Elem().FieldByName("Status"))
+	old.SetResourceVersion("1")
+	obj.SetResourceVersion("1")
+	k.PrepareStatus(obj, old)
+	return k.ValidateStatus(obj, old)
 }

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+// updateCase is a change of an object that exists: the old one and the new one, each as
+// changes of the base.
+type updateCase struct {
+	kind                 *Kind
+	name, old, new, want string
+}
+
+func runUpdates(t *testing.T, cases []updateCase) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(c.kind.Kind+"/"+c.name, func(t *testing.T) {
+			old, obj := read(t, c.kind, c.old), read(t, c.kind, c.new)
+			if errs := create(c.kind, old); len(errs) > 0 {
+				t.Fatalf("the old one: %v", lines(errs))
+			}
+			if j, ok := obj.(*batchv1.Job); ok && j.Spec.Selector == nil {
+				chooseOwnPods(j) // as a client has it from the server
+			}
+			old.SetResourceVersion("1")
+			obj.SetResourceVersion("1")
+			matches(t, update(c.kind, obj, old), c.want)
+		})
+	}
+}
+
+func TestInvalidUpdatesOfSets(t *testing.T) {
+	const (
+		identity = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', " +
+			"'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+		other = `{spec: {selector: {matchLabels: {a: null, x: z}}, template: {metadata: {labels: {a: null, x: z}}}}}`
+	)
+	var cases []updateCase
+	for _, k := range []*Kind{ReplicaSets, Deployments, DaemonSets} {
+		cases = append(cases,
+			updateCase{k, "image", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, ""},
+			updateCase{k, "selector", `{}`, other, `spec.selector: Invalid value: {"matchLabels":{"x":"z"}}: field is immutable`},
+			updateCase{k, "name", `{}`, `{metadata: {name: other}}`, `metadata.name: Invalid value: "other": field is immutable`})
+	}
+	runUpdates(t, append(cases, []updateCase{
+		{Deployments, "pause", `{}`, `{spec: {paused: true, replicas: 9}}`, ""},
+		{StatefulSets, "what may change", `{}`, `{spec: {replicas: 3, ordinals: {start: 2}, minReadySeconds: 1, revisionHistoryLimit: 3,
+		  updateStrategy: {type: OnDelete}, persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}}}`, ""},
+		{StatefulSets, "selector", `{}`, other, identity},
+		{StatefulSets, "service", `{}`, `{spec: {serviceName: other}}`, identity},
+		{StatefulSets, "management", `{}`, `{spec: {podManagementPolicy: Parallel}}`, identity},
+		{
+			StatefulSets, "claims", `{}`,
+			`{spec: {volumeClaimTemplates: [{metadata: {name: www}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`, identity,
+		},
+		{ControllerRevisions, "data", `{}`, `{data: {spec: {x: 1}}}`, `data: Invalid value: {"spec":{"x":1}}: field is immutable`},
+		{ControllerRevisions, "number", `{}`, `{revision: 2}`, ""},
+		{PodDisruptionBudgets, "selector", `{}`, `{spec: {selector: {matchLabels: {x: y}}}}`, ""},
+		{PodDisruptionBudgets, "both", `{}`, `{spec: {maxUnavailable: 1}}`, "spec: Invalid value..."},
+		{HorizontalPodAutoscalers, "target", `{}`, `{spec: {scaleTargetRef: {name: other}}}`, ""},
+		{HorizontalPodAutoscalers, "most", `{}`, `{spec: {minReplicas: 9}}`, "spec.maxReplicas: Invalid value: 5: must be greater than or equal to `minReplicas`"},
+		{IngressClasses, "controller", `{}`, `{spec: {controller: a.b/c}}`, `spec.controller: Invalid value: "a.b/c": field is immutable`},
+		{Ingresses, "class beside its annotation", `{}`, `{metadata: {annotations: {kubernetes.io/ingress.class: a}}, spec: {ingressClassName: a}}`, ""},
+		{Ingresses, "rules", `{}`, `{spec: {rules: null}}`, "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"},
+	}...))
+}
+
+func TestInvalidUpdatesOfJobs(t *testing.T) {
+	const template = "spec.template: Invalid value..."
+	runUpdates(t, []updateCase{
+		{Jobs, "parallelism", `{}`, `{spec: {parallelism: 3}}`, "spec.completions: Invalid value: null: field is immutable"},
+		{Jobs, "what may change", `{}`, `{spec: {completions: 1, parallelism: 3, suspend: true, backoffLimit: 1, activeDeadlineSeconds: 9, ttlSecondsAfterFinished: 1}}`, ""},
+		{Jobs, "completions", `{spec: {completions: 2}}`, `{spec: {completions: 3}}`, "spec.completions: Invalid value: 3: field is immutable"},
+		{Jobs, "indexes", `{spec: {completionMode: Indexed, completions: 2, parallelism: 2}}`, `{spec: {completionMode: Indexed, completions: 3, parallelism: 3}}`, ""},
+		{
+			Jobs, "indexes alone", `{spec: {completionMode: Indexed, completions: 2, parallelism: 2}}`, `{spec: {completionMode: Indexed, completions: 3, parallelism: 2}}`,
+			"spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism",
+		},
+		{Jobs, "mode", `{spec: {completions: 1}}`, `{spec: {completions: 1, completionMode: Indexed}}`, `spec.completionMode: Invalid value: "Indexed": field is immutable`},
+		{Jobs, "image", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
+		{Jobs, "node of a job that runs", `{}`, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`, template},
+		{Jobs, "node of a job that waits", `{spec: {suspend: true}}`, `{spec: {suspend: true, template: {metadata: {annotations: {x: y}}, spec: {nodeSelector: {a: b}, tolerations: [{operator: Exists}],
+		  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}}}}}`, ""},
+		{Jobs, "image of a job that waits", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
+		{Jobs, "policy", `{}`, `{spec: {podReplacementPolicy: Failed, podFailurePolicy: {rules: []}}}`, `spec.podFailurePolicy: Invalid value: {"rules":[]}: field is immutable`},
+		{Jobs, "manager", `{}`, `{spec: {managedBy: a.b/c}}`, `spec.managedBy: Invalid value: "a.b/c": field is immutable`},
+		{
+			Jobs, "backoff per index", `{spec: {completionMode: Indexed, completions: 2, backoffLimitPerIndex: 1}}`,
+			`{spec: {completionMode: Indexed, completions: 2, backoffLimitPerIndex: 2}}`, "spec.backoffLimitPerIndex: Invalid value: 2: field is immutable",
+		},
+		{CronJobs, "schedule", `{}`, `{spec: {schedule: "0 0 * * *", suspend: true}}`, ""},
+		{CronJobs, "zone", `{}`, `{spec: {timeZone: Nowhere}}`, `spec.timeZone: Invalid value: "Nowhere": unknown time zone Nowhere`},
+	})
+	old := read(t, CronJobs, `{}`).(*batchv1.CronJob)
+	create(CronJobs, old)
+	old.ResourceVersion, old.Spec.Schedule = "1", "TZ=UTC * * * * *" // from before that was refused
+	obj := read(t, CronJobs, `{metadata: {resourceVersion: "1"}, spec: {schedule: "TZ=UTC 0 * * * *", timeZone: Europe/Berlin}}`)
+	matches(t, update(CronJobs, obj, old), `spec.schedule: Invalid value: "TZ=UTC 0 * * * *": cannot use both timeZone field and TZ or CRON_TZ in schedule`)
+}
+
+func TestInvalidStatus(t *testing.T) {
+	const above = "cannot be greater than status.replicas"
+	const start = `startTime: "2026-01-01T00:00:00Z"`
+	complete := `conditions: [{type: SuccessCriteriaMet, status: "True"}, {type: Complete, status: "True"}]`
+	for _, c := range []updateCase{
+		{ReplicaSets, "ready", `{}`, `{replicas: 1, readyReplicas: 2}`, "status.readyReplicas: Invalid value: 2: " + above},
+		{ReplicaSets, "negative", `{}`, `{replicas: -1}`, "status.replicas: Invalid value: -1: " + notLess + "\nstatus.fullyLabeledReplicas: Invalid value: 0: " + above +
+			"\nstatus.readyReplicas: Invalid value: 0: " + above + "\nstatus.availableReplicas: Invalid value: 0: " + above},
+		{Deployments, "well", `{}`, `{replicas: 3, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 1, unavailableReplicas: 1, collisionCount: 1}`, ""},
+		{Deployments, "updated", `{}`, `{replicas: 1, updatedReplicas: 2}`, "status.updatedReplicas: Invalid value: 2: " + above},
+		{Deployments, "available", `{}`, `{replicas: 2, readyReplicas: 1, availableReplicas: 2}`, "status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"},
+		{Deployments, "collisions", `{collisionCount: 2}`, `{collisionCount: 1}`, "status.collisionCount: Invalid value: 1: cannot be decremented"},
+		{Deployments, "collisions forgotten", `{collisionCount: 2}`, `{}`, "status.collisionCount: Invalid value: 0: cannot be decremented"},
+		{DaemonSets, "scheduled", `{}`, `{currentNumberScheduled: -1}`, "status.currentNumberScheduled: Invalid value: -1: " + notLess},
+		{DaemonSets, "collisions", `{collisionCount: 2}`, `{collisionCount: 1}`, "status.collisionCount: Invalid value: 1: cannot be decremented"},
+		{StatefulSets, "current", `{}`, `{replicas: 1, currentReplicas: 2}`, "status.currentReplicas: Invalid value: 2: " + above},
+		{StatefulSets, "available", `{}`, `{replicas: 2, readyReplicas: 1, availableReplicas: 2}`, "status.availableReplicas: Invalid value: 2: cannot be greater than status.readyReplicas"},
+		{PodDisruptionBudgets, "allowed", `{}`, `{disruptionsAllowed: -1}`, "status.disruptionsAllowed: Invalid value: -1: " + notLess},
+		{PodDisruptionBudgets, "condition", `{}`, `{conditions: [{type: a, status: Perhaps, reason: r, lastTransitionTime: "2026-01-01T00:00:00Z"}]}`, `status.conditions[0].status: Unsupported value: "Perhaps": supported values: "False", "True", "Unknown"`},
+		{HorizontalPodAutoscalers, "current", `{}`, `{currentReplicas: -1}`, "status.currentReplicas: Invalid value: -1: " + notLess},
+		{Ingresses, "address", `{}`, `{loadBalancer: {ingress: [{ip: x}]}}`, `status.loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address...`},
+		{Ingresses, "name", `{}`, `{loadBalancer: {ingress: [{hostname: 10.0.0.1}]}}`, `status.loadBalancer.ingress[0].hostname: Invalid value: "10.0.0.1": must be a DNS name, not an IP address`},
+
+		{Jobs, "runs", `{}`, `{` + start + `, active: 2, ready: 1}`, ""},
+		{Jobs, "done", `{` + start + `, active: 1}`, `{` + start + `, succeeded: 1, completionTime: "2026-01-01T00:01:00Z", ` + complete + `}`, ""},
+		{Jobs, "negative", `{}`, `{active: -1}`, "status.active: Invalid value: -1: " + notLess},
+		{Jobs, "ready", `{}`, `{active: 1, ready: 2}`, "status.ready: Invalid value: 2: cannot set more ready pods than active"},
+		{Jobs, "succeeded less", `{succeeded: 2}`, `{succeeded: 1}`, "status.succeeded: Invalid value: 1: cannot decrease the succeeded counter"},
+		{Jobs, "failed less", `{failed: 2}`, `{failed: 1}`, "status.failed: Invalid value: 1: cannot decrease the failed counter"},
+		{Jobs, "counted twice", `{}`, `{uncountedTerminatedPods: {succeeded: [a, ""], failed: [a]}}`, "status.uncountedTerminatedPods.succeeded[1]: Invalid value: \"\": must not be empty\nstatus.uncountedTerminatedPods.failed[0]: Duplicate value: \"a\""},
+		{
+			Jobs, "complete and failed", `{` + start + `}`,
+			`{` + start + `, conditions: [{type: FailureTarget, status: "True"}, {type: Failed, status: "True"}, {type: Complete, status: "True"}], completionTime: "2026-01-01T00:01:00Z"}`,
+			"status.conditions: Invalid value: cannot set Complete=True and Failed=true conditions\n" +
+				"status.conditions: Invalid value: cannot set Complete=True and FailureTarget=true conditions\n" +
+				"status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+		},
+		{
+			Jobs, "failed at once", `{` + start + `}`, `{` + start + `, conditions: [{type: Failed, status: "True"}]}`,
+			"status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition",
+		},
+		{
+			Jobs, "not failed after all", `{` + start + `, conditions: [{type: FailureTarget, status: "True"}, {type: Failed, status: "True"}]}`, `{` + start + `}`,
+			"status.conditions: Invalid value: cannot disable the terminal Failed=True condition\nstatus.conditions: Invalid value: cannot disable the terminal FailureTarget=True condition",
+		},
+		{Jobs, "complete without a time", `{` + start + `}`, `{` + start + `, ` + complete + `}`, "status.completionTime: Required value: completionTime is required for Complete jobs"},
+		{Jobs, "time without completion", `{` + start + `}`, `{` + start + `, completionTime: "2026-01-01T00:01:00Z"}`, "status.completionTime: Invalid value: \"2026-01-01T00:01:00Z\": cannot set completionTime when there is no Complete=True condition"},
+		{Jobs, "ended before it began", `{` + start + `}`, `{` + start + `, completionTime: "2025-01-01T00:01:00Z", ` + complete + `}`, "status.completionTime: Invalid value: \"2025-01-01T00:01:00Z\": completionTime cannot be set before startTime"},
+		{Jobs, "began again", `{` + start + `}`, `{startTime: "2026-02-01T00:00:00Z"}`, "status.startTime: Required value: startTime cannot be removed for unsuspended job"},
+		{
+			Jobs, "done with pods", `{` + start + `}`, `{` + start + `, active: 1, terminating: 1, uncountedTerminatedPods: {failed: [a]}, completionTime: "2026-01-01T00:01:00Z", ` + complete + `}`,
+			"status.active: Invalid value: 1: active>0 is invalid for finished job\n" +
+				`status.uncountedTerminatedPods: Invalid value: {"failed":["a"]}: uncountedTerminatedPods needs to be empty for finished job` + "\n" +
+				"status.terminating: Invalid value: 1: terminating>0 is invalid for finished job",
+		},
+		{Jobs, "indexes", `{}`, `{completedIndexes: "1"}`, "status.completedIndexes: Invalid value: \"1\": error parsing completedIndexes: too large index: \"1\"\n" +
+			"status.completedIndexes: Invalid value: \"1\": cannot set non-empty completedIndexes when non-indexed completion mode"},
+		{Jobs, "failed indexes", `{}`, `{failedIndexes: ""}`, `status.failedIndexes: Invalid value: "": cannot set non-null failedIndexes when backoffLimitPerIndex is null`},
+	} {
+		t.Run(c.kind.Kind+"/"+c.name, func(t *testing.T) {
+			matches(t, statusUpdate(t, c.kind, `{}`, c.old, c.new), c.want)
+		})
+	}
+	indexed := `{spec: {completionMode: Indexed, completions: 9, backoffLimitPerIndex: 1}}`
+	matches(t, statusUpdate(t, Jobs, indexed, `{succeeded: 5}`, `{completedIndexes: "0-3,5", failedIndexes: "4,5-7"}`),
+		`status.failedIndexes: Invalid value: "4,5-7": failedIndexes and completedIndexes overlap at index: 5`)
+}
+
+func TestGenerationOfWorkloads(t *testing.T) {
+	for _, c := range []struct {
+		kind    *Kind
+		changes string
+		want    int64
+	}{
+		{Deployments, `{metadata: {labels: {x: y}}}`, 1},
+		{Deployments, `{metadata: {annotations: {x: y}}}`, 2},
+		{Deployments, `{spec: {replicas: 3}}`, 2},
+		{ReplicaSets, `{metadata: {annotations: {x: y}}}`, 1},
+		{ReplicaSets, `{spec: {replicas: 3}}`, 2},
+		{DaemonSets, `{spec: {minReadySeconds: 3}}`, 2},
+		{StatefulSets, `{spec: {replicas: 3}}`, 2},
+		{Jobs, `{spec: {parallelism: 3}}`, 2},
+		{CronJobs, `{spec: {suspend: true}}`, 2},
+		{PodDisruptionBudgets, `{spec: {minAvailable: 2}}`, 2},
+		{Ingresses, `{spec: {ingressClassName: a}}`, 2},
+		{IngressClasses, `{spec: {parameters: {kind: k, name: n}}}`, 2},
+	} {
+		old, obj := read(t, c.kind, `{}`), read(t, c.kind, c.changes)
+		create(c.kind, old)
+		if j, ok := obj.(*batchv1.Job); ok {
+			chooseOwnPods(j)
+		}
+		update(c.kind, obj, old)
+		if got := obj.GetGeneration(); got != c.want {
+			t.Errorf("%s %s: generation %d, want %d", c.kind.Kind, c.changes, got, c.want)
+		}
+	}
+}
+
+// A DaemonSet's template has a number of its own, as its first version had it.
+func TestTemplateGeneration(t *testing.T) {
+	old := read(t, DaemonSets, `{}`).(*appsv1.DaemonSet)
+	create(DaemonSets, old)
+	for changes, want := range map[string]int64{`{spec: {minReadySeconds: 1}}`: 1, `{spec: {template: {metadata: {labels: {x: y}}}}}`: 2} {
+		d := read(t, DaemonSets, changes).(*appsv1.DaemonSet)
+		update(DaemonSets, d, old)
+		if got := generationOfTemplate(d); got != want {
+			t.Errorf("%s: %d, want %d", changes, got, want)
+		}
+	}
+}
