@@ -18,12 +18,14 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/controller/cronjob"
 	"wheelhouse/cluster/controller/daemonset"
 	"wheelhouse/cluster/controller/deployment"
 	"wheelhouse/cluster/controller/disruption"
 	"wheelhouse/cluster/controller/endpoints"
 	"wheelhouse/cluster/controller/endpointslice"
 	"wheelhouse/cluster/controller/garbage"
+	"wheelhouse/cluster/controller/job"
 	"wheelhouse/cluster/controller/namespace"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/persistentvolume"
@@ -32,6 +34,7 @@ import (
 	"wheelhouse/cluster/controller/resourcequota"
 	"wheelhouse/cluster/controller/serviceaccount"
 	"wheelhouse/cluster/controller/statefulset"
+	"wheelhouse/cluster/controller/ttlafterfinished"
 )
 
 // Config is what the controllers work with. Client, Metadata and Informers speak
@@ -106,6 +109,15 @@ var list = []func(Config) (controller, error){
 	},
 	func(c Config) (controller, error) {
 		return statefulset.New(c.Client, c.Informers, c.Recorder("statefulset-controller"), c.log("statefulset"))
+	},
+	func(c Config) (controller, error) {
+		return job.New(c.Client, c.Informers, c.Recorder("job-controller"), c.log("job"))
+	},
+	func(c Config) (controller, error) {
+		return cronjob.New(c.Client, c.Informers, c.Recorder("cronjob-controller"), c.log("cronjob"))
+	},
+	func(c Config) (controller, error) {
+		return ttlafterfinished.New(c.Client, c.Informers, c.log("ttlafterfinished"))
 	},
 	func(c Config) (controller, error) {
 		return endpoints.New(c.Client, c.Informers, c.log("endpoint"))

@@ -42,7 +42,7 @@ func (c *testCluster) hasEvent(object, reason, words string) {
 			}
 			seen = append(seen, e.Reason+": "+e.Message)
 		}
-		return strings.Join(seen, "; ")
+		return "of it there are only: " + strings.Join(seen, "; ")
 	})
 }
 

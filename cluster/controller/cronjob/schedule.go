@@ -1,0 +1,103 @@
+package cronjob
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	batch "k8s.io/api/batch/v1"
+)
+
+const (
+	// manyMissed is from how many missed starts on something must be wrong.
+	manyMissed = 100
+	// mostSteps bounds the search for the last start of a schedule with uneven intervals.
+	mostSteps = 10000
+	// late makes sure that a wake-up is not a moment too early.
+	late = 100 * time.Millisecond
+)
+
+// parse reads the schedule, in the zone that the job names.
+func parse(cj *batch.CronJob) (cron.Schedule, error) {
+	text := cj.Spec.Schedule
+	if zone := cj.Spec.TimeZone; zone != nil {
+		text = fmt.Sprintf("TZ=%s %s", *zone, text)
+	}
+	return cron.ParseStandard(text)
+}
+
+// starts is what of a schedule concerns the present.
+type starts struct {
+	due    *time.Time // the last start that should have been by now, and was not yet
+	missed int        // how many there were, the last one included; roughly
+}
+
+// startsBy looks at the starts since the last one, or since the job exists. Those
+// longer ago than the starting deadline are over.
+func startsBy(cj *batch.CronJob, schedule cron.Schedule, now time.Time, withDeadline bool) (since time.Time, s starts, err error) {
+	since = cj.CreationTimestamp.Time
+	if last := cj.Status.LastScheduleTime; last != nil {
+		since = last.Time
+	}
+	if limit := cj.Spec.StartingDeadlineSeconds; withDeadline && limit != nil {
+		if earliest := now.Add(-time.Duration(*limit) * time.Second); earliest.After(since) {
+			since = earliest
+		}
+	}
+	first := schedule.Next(since)
+	if first.IsZero() {
+		return since, s, errors.New("the schedule never comes")
+	}
+	if now.Before(first) {
+		return since, s, nil
+	}
+	second := schedule.Next(first)
+	if now.Before(second) {
+		return since, starts{&first, 1}, nil
+	}
+	every := second.Sub(first).Round(time.Second)
+	if every < time.Second {
+		return since, s, errors.New("time difference between two schedules is less than 1 second")
+	}
+	// Not one by one: a job may have slept for years. Two intervals before now the
+	// schedule itself is asked, for intervals need not be equal.
+	s.missed = int(now.Sub(first)/every) + 1
+	from := first.Add(time.Duration(s.missed-2) * every)
+	if from.Before(first) {
+		from = first
+	}
+	s.due = &first
+	if t := schedule.Next(from); t.IsZero() || t.After(now) {
+		from = first
+	}
+	for t, n := schedule.Next(from), 0; !t.IsZero() && !t.After(now) && n < mostSteps; t, n = schedule.Next(t), n+1 {
+		s.due = &t
+	}
+	return since, s, nil
+}
+
+// untilNext is how long to wait for the next start.
+func untilNext(cj *batch.CronJob, schedule cron.Schedule, now time.Time) time.Duration {
+	from, s, err := startsBy(cj, schedule, now, false)
+	switch {
+	case err != nil:
+		from = now
+	case s.due != nil:
+		from = *s.due
+	}
+	next := schedule.Next(from)
+	if next.IsZero() {
+		return 0
+	}
+	return max(next.Sub(now), 0) + late
+}
+
+// jobName follows from the time, so that one start never becomes two jobs. Upstream
+// names the minute; a schedule of seconds needs the second.
+func jobName(cj *batch.CronJob, at time.Time, schedule cron.Schedule) string {
+	if every, ok := schedule.(cron.ConstantDelaySchedule); ok && every.Delay < time.Minute {
+		return fmt.Sprintf("%s-%d", cj.Name, at.Unix())
+	}
+	return fmt.Sprintf("%s-%d", cj.Name, at.Unix()/60)
+}
