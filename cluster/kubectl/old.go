@@ -83,7 +83,7 @@ func replaceFlags(verb string, args []string) (today, old []string) {
 		}
 		name, value, hasValue := strings.Cut(a, "=")
 		next, ok := dropped[verb][name]
-		if !ok {
+		if !ok && verb != "explain" { // which has --api-version to this day
 			next, ok = dropped[""][name]
 		}
 		if !ok || name == "-t" && i+1 == len(args) && !hasValue {

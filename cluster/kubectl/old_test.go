@@ -22,6 +22,7 @@ func TestModernize(t *testing.T) {
 		{"all pods, ended ones too", "get|pods|-a", "get|pods", "kubectl get pods", today},
 		{"the same, at length", "get|--show-all=true|pods", "get|pods", "kubectl get pods", today},
 		{"a version of the API that is gone", "--v=2|get|--api-version|v1beta3|pods", "--v=2|get|pods", "kubectl get pods", today},
+		{"a version to explain", "explain|hpa|--api-version=autoscaling/v1", "explain|hpa|--api-version=autoscaling/v1", "", today},
 		{"resize", "resize|--replicas=3|rc|nginx", "scale|--replicas=3|rc|nginx", "kubectl scale --replicas=3 rc nginx", today},
 		{"log", "log|nginx", "logs|nginx", "kubectl logs nginx", today},
 		{"update", "update|-f|rc.yaml", "replace|-f|rc.yaml", "kubectl replace -f rc.yaml", today},
