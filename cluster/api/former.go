@@ -26,8 +26,8 @@ type former[F, T Object] struct {
 	scale schema.GroupVersion
 }
 
-// kind is the alias. It has no short names and no categories, so that `kubectl get all`
-// shows every object once, under today's name.
+// kind is the alias. One of another group has no short names and no categories, so that
+// kubectl knows which is meant and shows every object once.
 func (f former[F, T]) kind() *Kind {
 	k := &Kind{
 		GroupVersionKind: f.gv.WithKind(f.of.Kind),
@@ -52,6 +52,9 @@ func (f former[F, T]) kind() *Kind {
 			}
 			return to
 		},
+	}
+	if f.gv.Group == f.of.Group {
+		k.Short, k.Categories = f.of.Short, f.of.Categories
 	}
 	if f.fill != nil {
 		k.Default = do(f.fill)

@@ -48,7 +48,7 @@ func (r *request) insert(obj api.Object, o writeOptions) error {
 		return err
 	}
 	if item == nil { // a dry run
-		return r.writeObject(http.StatusCreated, r.res.view(obj), r.res.GroupVersionKind)
+		return r.writeUnstored(http.StatusCreated, obj)
 	}
 	return r.writeItem(http.StatusCreated, item)
 }

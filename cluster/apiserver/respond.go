@@ -114,14 +114,26 @@ func (r *request) writeItem(code int, item *store.Item) error {
 	return r.writeBody(code, a.media.contentType, data)
 }
 
-// writeObject answers with an object that is not stored as it is (dry runs, scales,
-// tokens). It may be changed here.
+// writeUnstored answers a dry run: with what would have been stored.
+func (r *request) writeUnstored(code int, obj api.Object) error {
+	a, err := negotiate(r.Request, formsOne)
+	if err != nil {
+		return err
+	}
+	if a.form != formObject {
+		return r.writeForm(code, a, obj)
+	}
+	return r.writeEncoded(code, a, r.res.view(obj), r.res.GroupVersionKind)
+}
+
+// writeObject answers with an object that is not stored (tokens, usage, what components
+// say of themselves). It may be changed here.
 func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
 	a, err := negotiate(r.Request, formsOne)
 	if err != nil {
 		return err
 	}
-	if own, ok := obj.(api.Object); ok && a.form != formObject {
+	if own, ok := obj.(api.Object); ok && a.form != formObject && gvk == r.res.GroupVersionKind {
 		return r.writeForm(code, a, own)
 	}
 	body, err := encodeObject(obj, gvk, a.media, isPretty(r.Request))

@@ -94,6 +94,11 @@ func TestDeploymentOf2016(t *testing.T) {
 	if len(table.Rows) != 1 || fmt.Sprint(table.Rows[0].Cells[:2]) != "[nginx 0/2]" {
 		t.Errorf("table: %s", body)
 	}
+	const asTable = "application/json;as=Table;g=meta.k8s.io;v=v1"
+	resp, body = r.do("PATCH", oldDeployments+"/nginx?dryRun=All", string(types.MergePatchType), `{"spec":{"replicas":8}}`, "Accept", asTable)
+	if table = into[metav1.Table](t, resp, body, 200); fmt.Sprint(table.Rows[0].Cells[:2]) != "[nginx 0/8]" {
+		t.Errorf("table of a dry run: %s", body)
+	}
 	if resp, body = r.do("DELETE", oldDeployments+"/nginx", "", ""); resp.StatusCode != 200 || resp.Header.Get("Warning") != retiredWarning {
 		t.Errorf("delete: %d %s", resp.StatusCode, body)
 	}
@@ -160,6 +165,12 @@ func TestFormerScale(t *testing.T) {
 		resp, body = r.do("PATCH", path+"/nginx/scale", string(types.MergePatchType), `{"spec":{"replicas":7}}`)
 		if scale = into[extensionsv1beta1.Scale](t, resp, body, 200); scale.Spec.Replicas != 7 {
 			t.Errorf("%s: patch gives %s", version, body)
+		}
+	}
+	for _, path := range []string{todayDeployments, oldDeployments} {
+		resp, body := r.do("GET", path+"/nginx/scale", "", "", "Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
+		if table := into[metav1.Table](t, resp, body, 200); fmt.Sprint(table.Rows[0].Cells[:3]) != "[nginx 7 0]" {
+			t.Errorf("table of %s: %s", path, body)
 		}
 	}
 	resp, body := r.do("GET", todayDeployments+"/nginx/scale", "", "")

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
@@ -26,12 +28,46 @@ func (r *request) getScale() error {
 	return r.writeScale(r.scaleOf(item.Object()))
 }
 
+// scaleColumns are what `kubectl get --subresource=scale` prints.
+var scaleColumns = tableColumns{
+	{Name: "Name", Type: "string", Format: "name", Description: "What is scaled."},
+	{Name: "Desired", Type: "integer", Description: "Replicas wanted."},
+	{Name: "Available", Type: "integer", Description: "Replicas there are."},
+	{Name: "Age", Type: "string", Description: "Time since it was created."},
+}
+
 func (r *request) writeScale(scale *autoscalingv1.Scale) error {
+	a, err := negotiate(r.Request, forms{table: true})
+	if err != nil {
+		return err
+	}
 	shown, err := r.shownScale(scale)
 	if err != nil {
 		return err
 	}
-	return r.writeObject(http.StatusOK, shown, r.res.Scale.Kind())
+	if a.form != formTable {
+		return r.writeEncoded(http.StatusOK, a, shown, r.res.Scale.Kind())
+	}
+	include, err := includeObject(r.Request)
+	if err != nil {
+		return err
+	}
+	row := metav1.TableRow{Cells: []any{scale.Name, scale.Spec.Replicas, scale.Status.Replicas, duration.HumanDuration(time.Since(scale.CreationTimestamp.Time))}}
+	switch include {
+	case metav1.IncludeNone:
+	case metav1.IncludeObject:
+		row.Object.Raw, err = encodeObject(shown, r.res.Scale.Kind(), mediaJSON, false)
+	default:
+		p := partial(shown)
+		p.APIVersion, p.Kind = metav1.GroupName+"/"+a.version, "PartialObjectMetadata"
+		row.Object.Object = p
+	}
+	if err != nil {
+		return err
+	}
+	table := scaleColumns.table(metav1.ListMeta{ResourceVersion: scale.ResourceVersion}, true)
+	table.Rows = append(table.Rows, row)
+	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
 }
 
 // shownScale is a Scale in the shape that it has in the version that was asked for.

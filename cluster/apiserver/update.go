@@ -98,7 +98,7 @@ func (r *request) change(c change) error {
 
 func (r *request) writeResult(item *store.Item, obj api.Object) error {
 	if item == nil {
-		return r.writeObject(http.StatusOK, r.res.view(obj), r.res.GroupVersionKind)
+		return r.writeUnstored(http.StatusOK, obj)
 	}
 	return r.writeItem(http.StatusOK, item)
 }
