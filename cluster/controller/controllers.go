@@ -29,6 +29,7 @@ import (
 	"wheelhouse/cluster/controller/namespace"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/persistentvolume"
+	"wheelhouse/cluster/controller/podautoscaler"
 	"wheelhouse/cluster/controller/podgc"
 	"wheelhouse/cluster/controller/replication"
 	"wheelhouse/cluster/controller/resourcequota"
@@ -52,7 +53,8 @@ type Config struct {
 	EvictAfter     time.Duration
 	ClusterCIDR    string
 	NodeMask       int
-	TerminatedPods int // ended pods that are kept, 0 is podgc.Keep
+	TerminatedPods int           // ended pods that are kept, 0 is podgc.Keep
+	AutoscalerSync time.Duration // 0 is podautoscaler.DefaultSync
 }
 
 // controller is what each of them offers.
@@ -144,6 +146,12 @@ var list = []func(Config) (controller, error){
 		return garbage.New(garbage.Config{
 			Discovery: c.Client.Discovery(), Metadata: c.Metadata, Informers: c.Informers, Log: c.log("garbagecollector"),
 		}), nil
+	},
+	func(c Config) (controller, error) {
+		return podautoscaler.New(podautoscaler.Config{
+			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("horizontal-pod-autoscaler"),
+			Sync: c.AutoscalerSync, Log: c.log("horizontalpodautoscaler"),
+		})
 	},
 	func(c Config) (controller, error) {
 		return resourcequota.New(resourcequota.Config{Client: c.Client, Metadata: c.Metadata, Informers: c.Informers, Log: c.log("resourcequota")})

@@ -72,17 +72,7 @@ func (p *places) reserve(ctx context.Context, wanted *place) error {
 	if !busy {
 		go p.write(context.WithoutCancel(ctx), wanted.namespace)
 	}
-	select {
-	case err := <-w.done:
-		return err
-	case <-ctx.Done():
-		// Whoever writes for us may still succeed; then nobody would settle it.
-		go func() {
-			<-w.done
-			p.settle(wanted)
-		}()
-		return ctx.Err()
-	}
+	return <-w.done // also for a client that went away: what was written for it is settled by Done
 }
 
 // write serves those that wait in a namespace until there are no more.

@@ -22,6 +22,7 @@ import (
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/controller/node"
+	"wheelhouse/cluster/controller/podautoscaler"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/ui"
@@ -78,16 +79,17 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 
 // controllerFlags are how soon a silent node's pods are replaced.
 type controllerFlags struct {
-	nodeGrace, evictAfter time.Duration
+	nodeGrace, evictAfter, autoscale time.Duration
 }
 
 func (c *controllerFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node that is silent for so long is not ready")
 	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are replaced so long after; 0: as each pod's tolerations say, five minutes for most")
+	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "how often autoscalers are looked at")
 }
 
 func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Config {
-	return controller.Config{RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter}
+	return controller.Config{RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter, AutoscalerSync: c.autoscale}
 }
 
 func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, t term, log *slog.Logger) error {
