@@ -36,6 +36,8 @@ type Config struct {
 	// HostRoot is the folder that holds the node's disk, below which host paths
 	// lie; empty for the machine itself.
 	HostRoot string
+	// StaticPods is a folder of manifests: pods that the node runs by itself; empty: none.
+	StaticPods string
 	// PodCIDR is written into the Node; empty leaves it to the node controller.
 	PodCIDR       string
 	ClusterDNS    string // address of the cluster's name server; empty: the node's own
@@ -70,6 +72,7 @@ type Kubelet struct {
 	resolv    resolvConf
 	capacity  v1.ResourceList
 	source    *source
+	static    *static
 	started   time.Time
 	hostNetns bool
 	ctx       context.Context // of Run; for what outlives a worker's step
@@ -111,6 +114,7 @@ func New(config Config) (*Kubelet, error) {
 	}
 	k.puller.pulled = k.images.changed
 	k.source = newSource(config.Client, config.NodeName, k)
+	k.static = newStatic(k)
 	return k, nil
 }
 
@@ -140,6 +144,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	k.wg.Go(func() { k.watchRuntime(ctx) })
 	k.wg.Go(func() { k.keepNode(ctx) })
+	k.static.look()
+	k.wg.Go(func() { k.static.run(ctx) })
 	k.wg.Go(func() { k.source.run(ctx) })
 	k.wg.Go(func() { k.housekeeping(ctx) })
 	select {
@@ -170,6 +176,10 @@ func (k *Kubelet) services() []*v1.Service { return k.source.allServices() }
 
 // podChanged is called by the source for each pod of the node, new or changed.
 func (k *Kubelet) podChanged(pod *v1.Pod) {
+	if isMirror(pod) {
+		k.static.seen(pod)
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if w := k.workers[pod.UID]; w != nil {
@@ -181,6 +191,10 @@ func (k *Kubelet) podChanged(pod *v1.Pod) {
 
 // podRemoved is called by the source when the API server has dropped a pod.
 func (k *Kubelet) podRemoved(pod *v1.Pod) {
+	if isMirror(pod) {
+		k.static.gone(pod)
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if w := k.workers[pod.UID]; w != nil {

@@ -43,7 +43,7 @@ func newReporter(client kubernetes.Interface, log *slog.Logger) *reporter {
 func (r *reporter) saw(pod *v1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known == nil || newer(pod, r.known) {
+	if r.known == nil || newer(pod, r.known) && !isStatic(pod) {
 		r.known = pod
 	}
 }
@@ -118,7 +118,7 @@ func (r *reporter) send(ctx context.Context) error {
 	for {
 		r.mu.Lock()
 		known, want := r.known, r.want
-		if want == nil || known == nil || equality.Semantic.DeepEqual(known.Status, *want) {
+		if want == nil || known == nil || isStatic(known) || equality.Semantic.DeepEqual(known.Status, *want) {
 			r.settle()
 			r.mu.Unlock()
 			return nil

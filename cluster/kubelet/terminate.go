@@ -55,7 +55,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if err := removeTree(w.dir); err != nil {
 		return false, fmt.Errorf("remove the pod's folder: %w", err)
 	}
-	if removed {
+	if removed || isStatic(pod) { // whose mirror goes when the worker has gone
 		return true, nil
 	}
 	if err := w.reporter.flush(ctx); err != nil {
@@ -145,8 +145,8 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	return errors.Join(errs...)
 }
 
-// kill ends one container: its preStop hook, its turn, SIGTERM, and what is left of the
-// grace until SIGKILL.
+// kill ends one container: its preStop hook, the time until all nodes know, its turn,
+// SIGTERM, and what is left of the grace until SIGKILL.
 func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
 	spec := containerNamed(pod, k.container.Name)
 	if spec == nil { // a pod that is known by its labels only
@@ -155,6 +155,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := orElse(k.message, "Stopping container "+spec.Name)
 	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
+	told := time.Now().Add(farewell(pod, w.k.services(), left))
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		begun := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
@@ -164,6 +165,10 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 			w.containerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())
 		}
 		left = max(left-time.Since(begun), minimumGrace)
+	}
+	if wait := time.Until(told); wait > 0 {
+		pause(ctx, wait)
+		left -= wait
 	}
 	if len(k.after) > 0 && left > 0 {
 		begun := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type nodeOptions struct {
 	domain        string
 	stateDir      string
 	hostRoot      string
+	manifests     string
 	unschedulable bool
 	labels        map[string]string
 }
@@ -53,6 +55,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.domain, "cluster-domain", "cluster.local", "the DNS domain of the cluster")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/node", "the kubelet's folder")
 	f.StringVar(&o.hostRoot, "host-root", "", "the folder that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
+	f.StringVar(&o.manifests, "pod-manifest-path", "", "the folder of manifests of the pods that the node runs by itself (default: manifests below --state-dir)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
 	for _, required := range []string{"name", "address", "pod-cidr"} {
@@ -160,6 +163,12 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 	cfg.Cluster, cfg.NodeName, cfg.NodeIP, cfg.Client = o.cluster, o.name, o.address.Addr, cs
 	cfg.RootDir, cfg.HostRoot = filepath.Join(o.stateDir, "kubelet"), disk
 	cfg.PodCIDR, cfg.ClusterDNS, cfg.ClusterDomain = o.podCIDR.String(), o.dns.String(), o.domain
+	if cfg.StaticPods = o.manifests; cfg.StaticPods == "" {
+		cfg.StaticPods = filepath.Join(o.stateDir, "manifests")
+	}
+	if err := os.MkdirAll(cfg.StaticPods, 0o700); err != nil {
+		return nil, err
+	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
 	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving, callers, []string{"kube-apiserver-kubelet-client"}
 	return kubelet.New(cfg)

@@ -1,0 +1,94 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// mirrors are the pods at the API server that stand for static ones.
+type mirrors struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]*v1.Pod
+}
+
+// seen takes a mirror as the API server has it; its status is to be that of its pod.
+func (s *static) seen(mirror *v1.Pod) {
+	s.mu.Lock()
+	s.known[types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}] = mirror
+	s.mu.Unlock()
+	signal(s.wake)
+	if w := s.k.workerOf(mirror.Namespace, mirror.Name, mirror.Annotations[v1.MirrorPodAnnotationKey]); w != nil {
+		w.reporter.saw(mirror)
+		w.poke()
+	}
+}
+
+func (s *static) gone(mirror *v1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}
+	if have := s.known[name]; have != nil && have.UID == mirror.UID {
+		delete(s.known, name)
+	}
+	signal(s.wake)
+}
+
+// reconcile has each static pod have a mirror, and each mirror a pod. To delete a mirror
+// ends nothing: it comes again.
+func (s *static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) error {
+	s.mu.Lock()
+	known := maps.Clone(s.known)
+	s.mu.Unlock()
+	var errs []error
+	for _, pod := range pods {
+		if known[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] == nil {
+			errs = append(errs, s.create(ctx, pod))
+		}
+	}
+	for _, m := range known {
+		uid := types.UID(m.Annotations[v1.MirrorPodAnnotationKey])
+		s.k.mu.Lock()
+		runs := s.k.workers[uid] != nil
+		s.k.mu.Unlock()
+		if m.DeletionTimestamp != nil || pods[uid] == nil && !runs {
+			errs = append(errs, s.k.deletePod(ctx, PodRef{m.Namespace, m.Name, string(m.UID)}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *static) create(ctx context.Context, pod *v1.Pod) error {
+	mirror := pod.DeepCopy()
+	mirror.UID, mirror.ResourceVersion = "", ""
+	mirror.Annotations[v1.MirrorPodAnnotationKey] = string(pod.UID)
+	if node, err := s.k.config.Client.CoreV1().Nodes().Get(ctx, s.k.config.NodeName, metav1.GetOptions{}); err == nil {
+		yes := true
+		mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: &yes}}
+	}
+	made, err := s.k.config.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
+	switch {
+	case apierrors.IsAlreadyExists(err): // its news is on the way, or somebody else has the name
+		return nil
+	case err != nil:
+		return fmt.Errorf("create the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
+	}
+	s.seen(made)
+	return nil
+}
+
+// ending is a static pod whose file has gone, with the grace that it asks for.
+func ending(pod *v1.Pod, now time.Time) *v1.Pod {
+	out := pod.DeepCopy()
+	grace, at := graceOf(pod), metav1.NewTime(now)
+	out.DeletionTimestamp, out.DeletionGracePeriodSeconds = &at, &grace
+	return out
+}

@@ -1,0 +1,218 @@
+package kubelet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/cluster/api"
+)
+
+// The annotations of static pods and of their mirrors.
+const (
+	annotationSource = "kubernetes.io/config.source"
+	annotationHash   = "kubernetes.io/config.hash"
+	annotationSeen   = "kubernetes.io/config.seen"
+	staticPeriod     = 2 * time.Second // between two looks at the folder
+)
+
+// isStatic tells a pod that this node has from a file of its own.
+func isStatic(pod *v1.Pod) bool { return pod.Annotations[annotationSource] == "file" && !isMirror(pod) }
+
+// isMirror tells what stands at the API server for a static pod.
+func isMirror(pod *v1.Pod) bool {
+	_, ok := pod.Annotations[v1.MirrorPodAnnotationKey]
+	return ok
+}
+
+// static runs the pods that are described by files of a folder of the node, whether
+// there is an API server or not. There each has a mirror, by which it is seen. The
+// maps belong to the goroutine of run; mirrors come in by the kubelet's source.
+type static struct {
+	k     *Kubelet
+	dir   string
+	files map[string]manifest // by path, as last seen
+	wake  chan struct{}
+	mirrors
+}
+
+// manifest is one file.
+type manifest struct {
+	changed time.Time
+	size    int64
+	pod     *v1.Pod // nil: it describes none
+}
+
+func newStatic(k *Kubelet) *static {
+	return &static{k: k, dir: k.config.StaticPods, files: map[string]manifest{}, wake: make(chan struct{}, 1), mirrors: mirrors{known: map[types.NamespacedName]*v1.Pod{}}}
+}
+
+// run looks at the folder from time to time and keeps pods and mirrors as it says. The
+// first look is before it: what runs must not be taken for left over.
+func (s *static) run(ctx context.Context) {
+	timer := time.NewTicker(staticPeriod)
+	defer timer.Stop()
+	for {
+		if s.k.source.synced() {
+			if err := s.reconcile(ctx, s.pods()); err != nil && ctx.Err() == nil {
+				s.k.log.Warn("static pods: mirrors", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-timer.C:
+		}
+		s.look()
+	}
+}
+
+// look reads what has changed in the folder, starts new pods and ends those that are gone.
+func (s *static) look() {
+	if s.dir == "" {
+		return
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // then nothing is known, and nothing changes
+		s.k.log.Warn("static pods: read the folder", "error", err)
+		return
+	}
+	have := map[string]manifest{}
+	for _, e := range entries {
+		path := filepath.Join(s.dir, e.Name())
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		old, known := s.files[path]
+		if known && old.changed.Equal(info.ModTime()) && old.size == info.Size() {
+			have[path] = old
+			continue
+		}
+		pod, err := readManifest(path, s.k.config.NodeName)
+		if err != nil {
+			s.k.log.Warn("static pods: a file that is not taken", "file", path, "error", err)
+		}
+		have[path] = manifest{info.ModTime(), info.Size(), pod}
+	}
+	s.files = have
+	s.k.keepStatic(s.pods())
+}
+
+func (s *static) pods() map[types.UID]*v1.Pod {
+	out := map[types.UID]*v1.Pod{}
+	for _, m := range s.files {
+		if m.pod != nil {
+			out[m.pod.UID] = m.pod
+		}
+	}
+	return out
+}
+
+// keepStatic starts and ends static pods. One whose file has changed is another pod: it
+// begins when the one before it is gone.
+func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	running := map[string]bool{}
+	for uid, w := range k.workers {
+		w.mu.Lock()
+		pod := w.pod
+		w.mu.Unlock()
+		if !isStatic(pod) {
+			continue
+		}
+		running[w.ref.String()] = true
+		if want[uid] == nil && pod.DeletionTimestamp == nil {
+			w.update(ending(pod, time.Now()))
+		}
+	}
+	for _, pod := range want {
+		if !running[pod.Namespace+"/"+pod.Name] {
+			k.startWorker(pod, false)
+		}
+	}
+}
+
+// readManifest reads a pod from a file, as one that runs on the node. Its uid stands for
+// its content, so that a restarted kubelet knows it again.
+func readManifest(path, node string) (*v1.Pod, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pod := &v1.Pod{}
+	if err := yaml.Unmarshal(data, pod); err != nil {
+		return nil, err
+	}
+	if pod.Kind != "Pod" || pod.APIVersion != "v1" {
+		return nil, fmt.Errorf("it describes a %s %q, want a Pod of v1", pod.APIVersion, pod.Kind)
+	}
+	if pod.Name == "" {
+		return nil, errors.New("the pod has no name")
+	}
+	sum := sha256.Sum256([]byte(node + "\x00" + path + "\x00" + string(data)))
+	hash := hex.EncodeToString(sum[:16])
+	pod.UID, pod.Name = types.UID(hash), pod.Name+"-"+node
+	pod.Namespace = orElse(pod.Namespace, v1.NamespaceDefault)
+	pod.Spec.NodeName, pod.Status = node, v1.PodStatus{Phase: v1.PodPending}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[annotationSource], pod.Annotations[annotationHash] = "file", hash
+	pod.Annotations[annotationSeen] = time.Now().Format(time.RFC3339Nano)
+	pod.Spec.Tolerations = append(pod.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
+	pod.Spec.EnableServiceLinks = orDefault(pod.Spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
+	if what := apiReference(pod); what != "" {
+		return nil, fmt.Errorf("the pod has %s, and static pods may not refer to objects of the API", what)
+	}
+	api.Pods.Default(pod)
+	if errs := api.Pods.Validate(pod); len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	return pod, nil
+}
+
+func orDefault(b *bool, value bool) *bool {
+	if b == nil {
+		return &value
+	}
+	return b
+}
+
+// apiReference names what of a pod would need an API server.
+func apiReference(pod *v1.Pod) string {
+	if pod.Spec.ServiceAccountName != "" {
+		return "a service account"
+	}
+	for _, v := range pod.Spec.Volumes {
+		switch {
+		case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.PersistentVolumeClaim != nil, v.Ephemeral != nil:
+			return "the volume " + v.Name
+		}
+	}
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, c := range list {
+			for _, e := range c.Env {
+				if e.ValueFrom != nil && (e.ValueFrom.SecretKeyRef != nil || e.ValueFrom.ConfigMapKeyRef != nil) {
+					return "the variable " + e.Name
+				}
+			}
+			if len(c.EnvFrom) > 0 {
+				return "envFrom"
+			}
+		}
+	}
+	return ""
+}
