@@ -1,0 +1,53 @@
+package features_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wheelhouse/lab-runner/catalog"
+)
+
+// rows are those of the source documents that are promised to work. What a row asks for
+// stands in the scenarios that carry its id as a tag.
+const rows = `
+	W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 W13 W14 W15 W16 W17 W18 W19 W20
+	T1 T2 T3 T4 T5
+	P3 P4
+	M1 M2 M3 M4 M5 M6 M7
+	N1 N2 N3 N4 N5 N6 N8
+`
+
+// Each row has a scenario, and no scenario names a row that the documents do not have.
+func TestEveryRowHasAScenario(t *testing.T) {
+	paths, err := filepath.Glob("*/*.feature")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven := map[string][]string{}
+	for _, path := range paths {
+		scenarios, err := catalog.Scenarios(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range scenarios {
+			for _, tag := range s.Tags {
+				proven[tag] = append(proven[tag], path+": "+s.Name)
+			}
+		}
+	}
+	// Rows that are not promised yet, though a scenario may prove a part; and what
+	// platform_test.go leaves out where the machine cannot do it.
+	known := map[string]bool{"P1": true, "P2": true, "P5": true, "M8": true, "N7": true, "ping": true, "dockerd": true}
+	for _, row := range strings.Fields(rows) {
+		known[row] = true
+		if len(proven[row]) == 0 {
+			t.Errorf("no scenario is tagged @%s", row)
+		}
+	}
+	for tag, where := range proven {
+		if !known[tag] {
+			t.Errorf("@%s is no row of the documents: %s", tag, where[0])
+		}
+	}
+}
