@@ -90,7 +90,7 @@ func setCPU(c *Counters, v float64, at time.Time) { c.CPU, c.At, c.hasCPU = v, a
 
 func setMemory(c *Counters, v float64, _ time.Time) { c.Memory, c.hasMemory = uint64(max(v, 0)), true }
 
+// setStart rounds to what the other times have: a float of seconds is less precise.
 func setStart(c *Counters, v float64, _ time.Time) {
-	whole, part := math.Modf(v)
-	c.Start = time.Unix(int64(whole), int64(part*1e9))
+	c.Start = time.UnixMilli(int64(math.Round(v * 1000)))
 }
