@@ -1,0 +1,52 @@
+Feature: But wait, there is more
+  What labs/workshop/09-more promises, each scenario at the moment that its text names.
+
+  @M7 @W12 @W13
+  Scenario: a claim made its own disk, and the disk stays
+    Then `kubectl get pvc notebook` prints a line like "^notebook +Bound +pvc-[0-9a-f-]+ +100Mi +RWO "
+    And pod "writer" is Succeeded
+    And `kubectl logs writer` prints a line like "^ *2$"
+
+  @M7
+  Scenario: the jobs are done
+    Then `kubectl get job sum` prints a line like "^sum +Complete +3/3 "
+    And `kubectl logs -l job-name=sum` prints:
+      """
+      5050
+      5050
+      5050
+      """
+    And `kubectl get cronjob report` prints a line like "^report +0 6 \* \* 1-5 +<none> +False +0 "
+    And `kubectl logs job/today` prints "all is well"
+
+  @M7
+  Scenario: a watchman on every node
+    Then `kubectl get daemonset watchman -o jsonpath='{.status.desiredNumberScheduled} {.status.numberReady}' | awk '$1 == $2 && $1 >= 2 { print "one each" }'` prints "one each"
+    And `kubectl logs -l app=watchman` prints "watching over"
+
+  @M7
+  Scenario: the pets have names, homes and addresses
+    Then pod "pet-0" is running and ready
+    And pod "pet-1" is running and ready
+    And `kubectl get statefulset pet` prints a line like "^pet +2/2 "
+    And `kubectl get pvc home-pet-0 home-pet-1 -o jsonpath='{.items[*].status.phase}'` prints "Bound Bound"
+    And `kubectl exec pet-0 -- nslookup pet-1.pets.$NAMESPACE.svc.cluster.local | grep -w $(kubectl get pod pet-1 -o jsonpath={.status.podIP})` prints "Address"
+
+  @M7
+  Scenario: one door leads to two services
+    Then `kubectl get ingress front` prints a line like "^front +[^ ]+ +hello.example "
+    And `curl -s -H 'Host: hello.example' http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "Hello"
+    And `curl -s -H 'Host: hello.example' -u user:password http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/login` prints "token"
+    And `curl -s -o /dev/null -w %{http_code} http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "404"
+
+  @M7
+  Scenario: the figures are there
+    Then `kubectl top pods` prints the columns "NAME CPU(cores) MEMORY(bytes)"
+    And `kubectl top pods -l app=burner` prints a line like "^burner-[^ ]+ +[1-9][0-9]*m +[0-9]+Mi"
+    And `kubectl top nodes` prints a line like "^minion-1 +[0-9]+m +[0-9]+% +[0-9]+Mi +[0-9]+%|^[^ ]+ +[0-9]+m +[0-9]+% "
+
+  @M7
+  Scenario: the burner was given company
+    Then `kubectl get hpa burner` prints a line like "^burner +Deployment/burner +cpu: [0-9]+%/50% +1 +3 +3 "
+    And 3 pods with label "app=burner" are running and ready
+    And `kubectl describe hpa burner` prints a line like "SuccessfulRescale .*New size: [23]; reason: cpu resource utilization .* above target"
