@@ -218,3 +218,17 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 		t.Errorf("the set is called %s", got)
 	}
 }
+
+// BenchmarkRollout is a Deployment of 1,000 that gets another image, in one process.
+func BenchmarkRollout(b *testing.B) {
+	c := startCluster(b)
+	for i := range 20 {
+		c.node(fmt.Sprint("n", i))
+	}
+	c.deploy(makeDeployment("many", 1000))
+	c.rolled("many", 1000)
+	for i := 0; b.Loop(); i++ {
+		c.image("many", fmt.Sprint("nginx:", i))
+		c.rolled("many", 1000)
+	}
+}
