@@ -126,11 +126,11 @@ func isUnreachable(err error) bool {
 type puller struct {
 	runtime    Images
 	registries *registries
-	pulled     func() // is called after each pull
+	pulled     func(ref string) // is called after each pull
 }
 
 func newPuller(rt Images) *puller {
-	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func() {}}
+	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
 }
 
 // ensure has the container's image on the machine by its pull policy, and tells
@@ -174,7 +174,7 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImagePull")
 		return Image{}, &waitingError{"ErrImagePull", err}
 	}
-	p.pulled()
+	p.pulled(c.Image)
 	image, err := p.runtime.Image(ctx, c.Image)
 	if err != nil {
 		return Image{}, &waitingError{"ErrImagePull", err}

@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
@@ -47,7 +49,13 @@ type Config struct {
 	Unschedulable bool
 	Capacity      v1.ResourceList // replaces what the machine has
 	MaxPods       int             // default 110
-	PodPids       int64           // processes in a container, default 4096
+	PodPids       int64           // processes in a pod, default 4096
+
+	Reserved v1.ResourceList // of the capacity: not for pods
+	Eviction Eviction        // the zero value never evicts for the node's sake
+	GC       GC              // default: images at 85 and 80 percent, any number of dead containers
+	// Signals replaces what the node sees of itself.
+	Signals func(context.Context) map[Signal]Observation
 
 	// Listen is the address of the node's HTTPS server, default NodeIP:10250. Its
 	// certificate and the authorities of its clients are needed to serve at all.
@@ -67,6 +75,10 @@ type Kubelet struct {
 	runtime   Runtime
 	puller    *puller
 	images    nodeImages
+	pulled    *pulled
+	groups    cgroup.Groups
+	measures  measures
+	rates     rates
 	objects   lookups
 	log       *slog.Logger
 	resolv    resolvConf
@@ -81,7 +93,10 @@ type Kubelet struct {
 	workers map[types.UID]*worker
 	watched bool  // the runtime's events are coming in
 	health  error // why the node is not ready
-	wg      sync.WaitGroup
+
+	podsGroup string // the control group above those of all pods, once there is one
+	pressure  *pressure
+	wg        sync.WaitGroup
 }
 
 // New checks the configuration; Run starts the work.
@@ -105,6 +120,9 @@ func New(config Config) (*Kubelet, error) {
 	if config.MaxPods == 0 {
 		config.MaxPods = 110
 	}
+	if config.GC == (GC{}) {
+		config.GC = GC{ImagesHigh: 85, ImagesLow: 80, DeadContainers: -1}
+	}
 	if config.PodPids == 0 {
 		config.PodPids = 4096
 	}
@@ -112,7 +130,8 @@ func New(config Config) (*Kubelet, error) {
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
 		puller: newPuller(config.Runtime), objects: apiObjects{config.Client}, ctx: context.Background(),
 	}
-	k.puller.pulled = k.images.changed
+	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
+	k.puller.pulled = k.imagePulled
 	k.source = newSource(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
 	return k, nil
@@ -126,6 +145,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	var err error
 	if k.capacity, err = machineCapacity(k.config); err != nil {
 		return fmt.Errorf("kubelet: %w", err)
+	}
+	if err := k.pulled.load(); err != nil { // then the images stay
+		k.log.Warn("read which images were pulled", "error", err)
 	}
 	k.resolv = readResolvConf("/etc/resolv.conf")
 	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
@@ -148,6 +170,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.wg.Go(func() { k.static.run(ctx) })
 	k.wg.Go(func() { k.source.run(ctx) })
 	k.wg.Go(func() { k.housekeeping(ctx) })
+	k.wg.Go(func() { k.keepFree(ctx) })
+	k.wg.Go(func() { k.keepImages(ctx) })
 	select {
 	case <-ctx.Done():
 		return nil

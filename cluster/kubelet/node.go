@@ -1,13 +1,11 @@
 package kubelet
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"maps"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,12 +84,16 @@ func ready(s *v1.NodeStatus) bool {
 }
 
 func (k *Kubelet) nodeReadyEvent(ready bool) {
-	kind, reason := v1.EventTypeNormal, "NodeReady"
+	reason := "NodeReady"
 	if !ready {
 		reason = "NodeNotReady"
 	}
+	k.nodeEvent(v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", k.config.NodeName, reason))
+}
+
+func (k *Kubelet) nodeEvent(kind, reason, message string) {
 	k.config.Recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: k.config.NodeName, UID: types.UID(k.config.NodeName)},
-		kind, reason, fmt.Sprintf("Node %s status is now: %s", k.config.NodeName, reason))
+		kind, reason, message)
 }
 
 // sameStatus compares without the times of heartbeats.
@@ -194,28 +196,39 @@ func (k *Kubelet) nodeStatus(ctx context.Context) v1.NodeStatus {
 	k.health = err
 	k.mu.Unlock()
 	status := v1.NodeStatus{
-		Capacity: k.capacity, Allocatable: k.capacity,
+		Capacity: k.capacity, Allocatable: k.allocatable(),
 		Addresses: []v1.NodeAddress{
 			{Type: v1.NodeInternalIP, Address: k.config.NodeIP.String()},
 			{Type: v1.NodeHostName, Address: k.config.NodeName},
 		},
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: k.port()}},
 		NodeInfo:        nodeInfo(version),
-		Conditions:      conditionsOf(err),
+		Conditions:      conditionsOf(err, k.conditionsOfPressure()),
 	}
 	status.Images = k.imagesNow(ctx)
 	return status
 }
 
-func conditionsOf(err error) []v1.NodeCondition {
+func conditionsOf(err error, pressed map[v1.NodeConditionType]bool) []v1.NodeCondition {
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
 	condition := func(kind v1.NodeConditionType, status v1.ConditionStatus, reason, message string) v1.NodeCondition {
 		return v1.NodeCondition{Type: kind, Status: status, Reason: reason, Message: message, LastHeartbeatTime: now, LastTransitionTime: now}
 	}
-	out := []v1.NodeCondition{
-		condition(v1.NodeMemoryPressure, v1.ConditionFalse, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-		condition(v1.NodeDiskPressure, v1.ConditionFalse, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-		condition(v1.NodePIDPressure, v1.ConditionFalse, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+	var out []v1.NodeCondition
+	for _, p := range []struct {
+		kind                     v1.NodeConditionType
+		reason, message          string
+		pressReason, pressureSay string
+	}{
+		{v1.NodeMemoryPressure, "KubeletHasSufficientMemory", "kubelet has sufficient memory available", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"},
+		{v1.NodeDiskPressure, "KubeletHasNoDiskPressure", "kubelet has no disk pressure", "KubeletHasDiskPressure", "kubelet has disk pressure"},
+		{v1.NodePIDPressure, "KubeletHasSufficientPID", "kubelet has sufficient PID available", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"},
+	} {
+		if pressed[p.kind] {
+			out = append(out, condition(p.kind, v1.ConditionTrue, p.pressReason, p.pressureSay))
+		} else {
+			out = append(out, condition(p.kind, v1.ConditionFalse, p.reason, p.message))
+		}
 	}
 	if err != nil {
 		return append(out, condition(v1.NodeReady, v1.ConditionFalse, "KubeletNotReady", "container runtime is down: "+err.Error()))
@@ -267,22 +280,6 @@ func machineCapacity(config Config) (v1.ResourceList, error) {
 	}
 	maps.Copy(out, config.Capacity)
 	return out, nil
-}
-
-func machineMemory() (int64, error) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) > 1 && fields[0] == "MemTotal:" {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/meminfo does not tell the memory")
 }
 
 // renewLease shows that the node lives.

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -30,6 +29,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/dockertest"
 )
@@ -83,14 +83,7 @@ func newNode(t *testing.T, objects ...apiruntime.Object) *testNode {
 
 // removeGroups removes the control groups above those of the pods, which outside of tests
 // is for `wheelhouse down` to do. What another test still uses stays.
-func removeGroups() {
-	for _, group := range []string{"wheelhouse/kubelet-test/node-1", "wheelhouse/kubelet-test", "wheelhouse"} {
-		dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + group)
-		for _, dir := range append(dirs, "/sys/fs/cgroup/"+group) {
-			_ = os.Remove(dir)
-		}
-	}
-}
+func removeGroups() { _ = cgroup.At("/sys/fs/cgroup").Remove("/wheelhouse/kubelet-test") }
 
 // start runs a kubelet until stop; a second start is a restarted kubelet.
 func (n *testNode) start() {

@@ -48,3 +48,11 @@ func (n *nodeImages) changed() {
 	defer n.mu.Unlock()
 	n.asked = time.Time{}
 }
+
+// imagePulled notes an image that was pulled.
+func (k *Kubelet) imagePulled(ref string) {
+	k.images.changed()
+	if err := k.pulled.note(ref, time.Now()); err != nil {
+		k.log.Warn("note that an image was pulled", "image", ref, "error", err)
+	}
+}

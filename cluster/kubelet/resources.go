@@ -18,12 +18,16 @@ func containerResources(c *v1.Container, pids int64) Resources {
 	if _, ok := c.Resources.Requests[v1.ResourceCPU]; !ok {
 		request = c.Resources.Limits.Cpu()
 	}
-	r.CPUShares = max(minShares, request.MilliValue()*1024/1000)
-	if limit := c.Resources.Limits.Cpu().MilliValue(); limit > 0 {
-		r.CPUPeriod, r.CPUQuota = cfsPeriod, max(minQuota, limit*cfsPeriod/1000)
+	r.CPUShares = shares(request)
+	if limit := c.Resources.Limits.Cpu(); limit.MilliValue() > 0 {
+		r.CPUPeriod, r.CPUQuota = cfsPeriod, quota(limit)
 	}
 	return r
 }
+
+func shares(cpu *resource.Quantity) int64 { return max(minShares, cpu.MilliValue()*1024/1000) }
+
+func quota(cpu *resource.Quantity) int64 { return max(minQuota, cpu.MilliValue()*cfsPeriod/1000) }
 
 // qosClass tells how well a pod said what it needs: Guaranteed where each
 // container's requests equal its limits, BestEffort where nothing is said.

@@ -39,6 +39,9 @@ type Containers interface {
 	// List shows the containers of one pod, or of all pods if uid is empty,
 	// running or not, in order of creation.
 	List(ctx context.Context, uid string) ([]Container, error)
+	// Glance shows all containers, in no order, and of each only its id, names, labels,
+	// state and when it was made: it costs the runtime little.
+	Glance(ctx context.Context) ([]Container, error)
 	Inspect(ctx context.Context, id string) (Container, error)
 	Create(ctx context.Context, spec *Spec) (id string, err error)
 	Start(ctx context.Context, id string) error
@@ -46,13 +49,17 @@ type Containers interface {
 	// has ended.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	Remove(ctx context.Context, id string) error
-	Stats(ctx context.Context, id string) (Stats, error)
 }
 
 // Images is a runtime's store of images.
 type Images interface {
 	Image(ctx context.Context, ref string) (Image, error)
 	Images(ctx context.Context) ([]Image, error)
+	// RemoveImage removes a name, and the image if that was its last. One that is gone
+	// is no error, one that a container is made of is ErrInUse.
+	RemoveImage(ctx context.Context, ref string) error
+	// ImageDir is the folder that images and containers lie in.
+	ImageDir(ctx context.Context) (string, error)
 	// Reach asks the registry for ref without fetching anything.
 	Reach(ctx context.Context, ref, auth string) error
 	// Pull fetches ref. auth is empty, or base64url JSON as registries take it.
@@ -117,6 +124,7 @@ type Container struct {
 	ExitCode            int
 	OOMKilled           bool
 	Error               string // why it could not be started
+	LogPath, Layer      string // the file of its log, and the folder that it writes into
 	Image, ImageID      string
 	TTY, OpenStdin      bool
 }
@@ -182,14 +190,6 @@ type Image struct {
 	Entrypoint, Cmd []string
 }
 
-// Stats is what a container uses at one moment.
-type Stats struct {
-	Time           time.Time
-	CPUNanoseconds uint64
-	Memory         uint64 // bytes in use
-	WorkingSet     uint64
-}
-
 // Network gives pods their addresses. pod is the pod's uid. It must be set up
 // before the kubelet runs.
 type Network interface {
@@ -203,6 +203,9 @@ type Network interface {
 
 // ErrNotFound is wrapped by a runtime's errors about what does not exist.
 var ErrNotFound = errors.New("not found")
+
+// ErrInUse is wrapped by a runtime's error about an image that a container is made of.
+var ErrInUse = errors.New("in use")
 
 // IsNotFound tells whether a runtime's error says that something does not exist.
 func IsNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -41,7 +41,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	spec := &Spec{
 		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostname,
 		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
-		CgroupParent: w.cgroup(), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
+		CgroupParent: w.cgroup(pod), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	switch {
@@ -82,7 +82,10 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 
 // attach gives the sandbox its address and writes the files that name it.
 func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr) error {
-	var err error
+	err := w.limitGroups(pod, pid)
+	if err != nil {
+		return fmt.Errorf("limit the pod's control group: %w", err)
+	}
 	if pod.Spec.HostNetwork {
 		ip, err = w.k.config.NodeIP, joined(ctx, pid)
 	} else {
@@ -163,11 +166,6 @@ func (w *worker) detach(ctx context.Context) error {
 	}
 	w.setIP(netip.Addr{})
 	return nil
-}
-
-// cgroup is the parent of the control groups of the pod's containers.
-func (w *worker) cgroup() string {
-	return filepath.Join("/wheelhouse", w.k.config.Cluster, w.k.config.NodeName, "pod"+w.ref.UID)
 }
 
 // file is one of the pod's files in /etc, or beside them.

@@ -35,7 +35,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 		},
 		Entrypoint: expandAll(c.Command, lookup), Cmd: expandAll(c.Args, lookup), Env: env,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
-		Mounts: mounts, CgroupParent: w.cgroup(), Resources: containerResources(c, w.k.config.PodPids),
+		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerResources(c, w.k.config.PodPids),
 		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),
 		Sandbox:     w.sight.sandbox.ID, SharePID: isTrue(pod.Spec.ShareProcessNamespace),
 		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,

@@ -1,98 +1,143 @@
 package kubelet
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"sort"
-	"sync"
+	"slices"
+	"strings"
+	"time"
 
+	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+
+	"wheelhouse/cluster/kubelet/cgroup"
 )
 
-// usage is what a running container uses.
-type usage struct {
-	container Container
-	stats     Stats
+func (r *rates) cpu(key string, u cgroup.Usage) *stats.CPUStats {
+	return &stats.CPUStats{Time: metav1.NewTime(u.Time), UsageCoreNanoSeconds: &u.CPUNanoseconds, UsageNanoCores: r.cores(key, u)}
 }
 
-// allUsage reads the counters of all running containers, sandboxes left out.
-func (k *Kubelet) allUsage(ctx context.Context) ([]usage, error) {
-	all, err := k.runtime.List(ctx, "")
-	if err != nil {
-		return nil, err
+// memory of a group; limit is 0 if it has none.
+func memory(u cgroup.Usage, limit uint64) *stats.MemoryStats {
+	m := &stats.MemoryStats{
+		Time: metav1.NewTime(u.Time), UsageBytes: &u.Memory, WorkingSetBytes: &u.WorkingSet, RSSBytes: &u.RSS,
+		PageFaults: &u.PageFaults, MajorPageFaults: &u.MajorFaults,
 	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var out []usage
-	for _, c := range all {
-		if c.State != Running || c.Name == SandboxName {
-			continue
-		}
-		wg.Go(func() {
-			s, err := k.runtime.Stats(ctx, c.ID)
-			if err != nil { // it has ended meanwhile
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			out = append(out, usage{c, s})
-		})
+	if limit > 0 {
+		free := limit - min(u.WorkingSet, limit)
+		m.AvailableBytes = &free
 	}
-	wg.Wait()
-	sort.Slice(out, func(i, j int) bool {
-		a, b := out[i].container, out[j].container
-		return a.Pod.String()+"/"+a.Name < b.Pod.String()+"/"+b.Name
-	})
-	return out, nil
+	return m
 }
 
+// serveSummary tells what the node, its pods and their containers use.
 func (k *Kubelet) serveSummary(w http.ResponseWriter, r *http.Request) {
-	all, err := k.allUsage(r.Context())
-	if err != nil {
-		failRequest(w, err)
-		return
+	now := time.Now()
+	node, own := k.nodeUsage(), ownUsage()
+	summary := stats.Summary{Node: stats.NodeStats{
+		NodeName: k.config.NodeName, StartTime: metav1.NewTime(k.started),
+		CPU: k.rates.cpu("node", node), Memory: memory(node, uint64(k.capacity.Memory().Value())),
+		SystemContainers: []stats.ContainerStats{{
+			Name: stats.SystemContainerKubelet, StartTime: metav1.NewTime(k.started),
+			CPU: k.rates.cpu("kubelet", own), Memory: memory(own, 0),
+		}},
+	}, Pods: []stats.PodStats{}}
+	if fs, err := k.nodeFS(now); err == nil {
+		summary.Node.Fs = fsStats(fs, now)
 	}
-	summary := stats.Summary{Node: stats.NodeStats{NodeName: k.config.NodeName, StartTime: metav1.NewTime(k.started)}}
-	for _, u := range all {
-		ref := stats.PodReference{Name: u.container.Pod.Name, Namespace: u.container.Pod.Namespace, UID: u.container.Pod.UID}
-		if n := len(summary.Pods); n == 0 || summary.Pods[n-1].PodRef != ref {
-			summary.Pods = append(summary.Pods, stats.PodStats{PodRef: ref, StartTime: metav1.NewTime(u.container.CreatedAt)})
+	if fs, err := k.imageFS(r.Context()); err == nil {
+		summary.Node.Runtime = &stats.RuntimeStats{ImageFs: fsStats(fs, now), ContainerFs: fsStats(fs, now)}
+	}
+	if most, running, err := machineProcesses(); err == nil {
+		summary.Node.Rlimit = &stats.RlimitStats{Time: metav1.NewTime(now), MaxPID: &most, NumOfRunningProcesses: &running}
+	}
+	for _, worker := range k.sortedWorkers() {
+		if pod, ok := worker.stats(now, summary.Node.Fs); ok {
+			summary.Pods = append(summary.Pods, pod)
 		}
-		pod := &summary.Pods[len(summary.Pods)-1]
-		at := metav1.NewTime(u.stats.Time)
-		pod.Containers = append(pod.Containers, stats.ContainerStats{
-			Name: u.container.Name, StartTime: metav1.NewTime(u.container.StartedAt),
-			CPU:    &stats.CPUStats{Time: at, UsageCoreNanoSeconds: &u.stats.CPUNanoseconds},
-			Memory: &stats.MemoryStats{Time: at, UsageBytes: &u.stats.Memory, WorkingSetBytes: &u.stats.WorkingSet},
-		})
 	}
 	writeJSON(w, summary)
 }
 
-// serveResourceMetrics answers in the text format of Prometheus.
-func (k *Kubelet) serveResourceMetrics(w http.ResponseWriter, r *http.Request) {
-	all, err := k.allUsage(r.Context())
-	if err != nil {
-		failRequest(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	fmt.Fprint(w, "# TYPE container_cpu_usage_seconds_total counter\n")
-	for _, u := range all {
-		fmt.Fprintf(w, "container_cpu_usage_seconds_total{%s} %f %d\n", metricLabels(u.container), float64(u.stats.CPUNanoseconds)/1e9, u.stats.Time.UnixMilli())
-	}
-	fmt.Fprint(w, "# TYPE container_start_time_seconds gauge\n")
-	for _, u := range all {
-		fmt.Fprintf(w, "container_start_time_seconds{%s} %f\n", metricLabels(u.container), float64(u.container.StartedAt.UnixNano())/1e9)
-	}
-	fmt.Fprint(w, "# TYPE container_memory_working_set_bytes gauge\n")
-	for _, u := range all {
-		fmt.Fprintf(w, "container_memory_working_set_bytes{%s} %d %d\n", metricLabels(u.container), u.stats.WorkingSet, u.stats.Time.UnixMilli())
+func fsStats(fs filesystem, now time.Time) *stats.FsStats {
+	number := func(n int64) *uint64 { u := uint64(max(0, n)); return &u }
+	return &stats.FsStats{
+		Time: metav1.NewTime(now), AvailableBytes: number(fs.available), CapacityBytes: number(fs.capacity), UsedBytes: number(fs.capacity - fs.available),
+		InodesFree: number(fs.inodesFree), Inodes: number(fs.inodesHave), InodesUsed: number(fs.inodesHave - fs.inodesFree),
 	}
 }
 
-func metricLabels(c Container) string {
-	return fmt.Sprintf("container=%q,namespace=%q,pod=%q", c.Name, c.Pod.Namespace, c.Pod.Name)
+// used is a part of a file system.
+func used(d diskUsage, of *stats.FsStats, now time.Time) *stats.FsStats {
+	out := &stats.FsStats{}
+	if of != nil {
+		*out = *of
+	}
+	bytes, inodes := uint64(d.bytes), uint64(d.inodes)
+	out.Time, out.UsedBytes, out.InodesUsed = metav1.NewTime(now), &bytes, &inodes
+	return out
+}
+
+// sortedWorkers are those of pods that the API server knows, by name.
+func (k *Kubelet) sortedWorkers() []*worker {
+	all := slices.DeleteFunc(k.allWorkers(), func(w *worker) bool { return w.ref.Namespace == "" })
+	slices.SortFunc(all, func(a, b *worker) int { return strings.Compare(a.ref.String(), b.ref.String()) })
+	return all
+}
+
+// stats is what the pod uses; false if nothing of it runs.
+func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) {
+	list, group := w.shown.get()
+	if len(list) == 0 {
+		return stats.PodStats{}, false
+	}
+	w.mu.Lock()
+	pod := w.pod
+	w.mu.Unlock()
+	out := stats.PodStats{PodRef: stats.PodReference{Name: w.ref.Name, Namespace: w.ref.Namespace, UID: w.ref.UID}}
+	if pod.Status.StartTime != nil {
+		out.StartTime = *pod.Status.StartTime
+	}
+	rates := &w.k.rates
+	if u, err := w.k.groups.Usage(group); group != "" && err == nil {
+		out.CPU, out.Memory = rates.cpu(group, u), memory(u, 0)
+		out.ProcessStats = &stats.ProcessStats{ProcessCount: &u.Processes}
+	}
+	var disk diskUsage
+	for _, c := range list {
+		u, err := w.k.groups.Usage(c.group)
+		if err != nil { // it has ended meanwhile
+			continue
+		}
+		layer, logs := w.k.measures.of(c.Layer, now), w.k.measures.logUsage(c.LogPath, now)
+		disk.add(layer)
+		disk.add(logs)
+		out.Containers = append(out.Containers, stats.ContainerStats{
+			Name: c.Name, StartTime: metav1.NewTime(c.StartedAt), CPU: rates.cpu(c.group, u), Memory: memory(u, memoryLimit(pod, c.Name)),
+			Rootfs: used(layer, fs, now), Logs: used(logs, fs, now),
+		})
+	}
+	for name, u := range w.volumeUsage(pod, now) {
+		disk.add(u)
+		out.VolumeStats = append(out.VolumeStats, stats.VolumeStats{Name: name, FsStats: *used(u, fs, now)})
+	}
+	slices.SortFunc(out.Containers, func(a, b stats.ContainerStats) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.VolumeStats, func(a, b stats.VolumeStats) int { return strings.Compare(a.Name, b.Name) })
+	out.EphemeralStorage = used(disk, fs, now)
+	return out, true
+}
+
+func memoryLimit(pod *v1.Pod, container string) uint64 {
+	if c := containerNamed(pod, container); c != nil {
+		return uint64(max(0, c.Resources.Limits.Memory().Value()))
+	}
+	return 0
+}
+
+// serveResourceMetrics answers in the text format of Prometheus, with the metrics that
+// upstream has at this path.
+func (k *Kubelet) serveResourceMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	fmt.Fprint(w, k.resourceMetrics())
 }

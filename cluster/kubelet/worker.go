@@ -31,6 +31,7 @@ type worker struct {
 	wake     chan struct{}
 	urgent   chan struct{} // wakes also while a failed step waits for its retry
 	begun    begun
+	shown    shown
 
 	mu      sync.Mutex
 	pod     *v1.Pod
@@ -38,6 +39,7 @@ type worker struct {
 	stale   bool // the runtime must be asked again
 	cancel  context.CancelFunc
 	ip      netip.Addr
+	evicted *eviction // the node wants the pod to end
 
 	// ----
 	sight     sight
@@ -221,6 +223,8 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 		return 0, gone, err
 	}
 	w.refuse(pod)
+	w.refusePressed(pod)
+	w.obeyEviction(pod)
 	left := w.deadline(pod, time.Now())
 	if w.finished || phaseIsFinal(pod.Status.Phase) {
 		return 0, false, w.retire(ctx, pod)
@@ -255,6 +259,7 @@ func (w *worker) report() {
 	status := podStatus(&w.sight, time.Now())
 	w.reported = &status
 	w.reporter.report(status)
+	w.show()
 }
 
 // withStatus is the pod with the newest status: the server's, except for what

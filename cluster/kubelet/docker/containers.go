@@ -43,6 +43,38 @@ func (r *Runtime) List(ctx context.Context, uid string) ([]kubelet.Container, er
 	return out, nil
 }
 
+// Glance shows the containers by what the daemon lists of them.
+func (r *Runtime) Glance(ctx context.Context) ([]kubelet.Container, error) {
+	summaries, err := r.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: r.mine()})
+	if err != nil {
+		return nil, explain("list containers", err)
+	}
+	out := make([]kubelet.Container, 0, len(summaries))
+	for _, s := range summaries {
+		c := named(s.Labels)
+		c.ID, c.CreatedAt, c.State = s.ID, time.Unix(s.Created, 0), kubelet.Exited
+		switch s.State {
+		case container.StateRunning, container.StatePaused:
+			c.State = kubelet.Running
+		case container.StateCreated:
+			c.State = kubelet.Created
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// named is what a container's labels tell.
+func named(labels map[string]string) kubelet.Container {
+	c := kubelet.Container{
+		Name:   labels[labelContainer],
+		Pod:    kubelet.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
+		Labels: labels,
+	}
+	c.Attempt, _ = strconv.Atoi(labels[labelAttempt])
+	return c
+}
+
 // Inspect shows one container.
 func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, error) {
 	c, err := r.docker.ContainerInspect(ctx, id)
@@ -62,23 +94,15 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, er
 const killed = 137
 
 func convert(c container.InspectResponse) kubelet.Container {
-	labels := c.Config.Labels
-	out := kubelet.Container{
-		ID:      c.ID,
-		Name:    labels[labelContainer],
-		Pod:     kubelet.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
-		Labels:  labels,
-		Image:   c.Config.Image,
-		ImageID: c.Image,
-		TTY:     c.Config.Tty, OpenStdin: c.Config.OpenStdin,
-		CreatedAt: parseTime(c.Created),
-		StartedAt: parseTime(c.State.StartedAt),
-		Finished:  parseTime(c.State.FinishedAt),
-		ExitCode:  c.State.ExitCode,
-		OOMKilled: c.State.OOMKilled,
-		Error:     c.State.Error,
+	out := named(c.Config.Labels)
+	out.ID, out.Image, out.ImageID = c.ID, c.Config.Image, c.Image
+	out.TTY, out.OpenStdin = c.Config.Tty, c.Config.OpenStdin
+	out.CreatedAt, out.StartedAt, out.Finished = parseTime(c.Created), parseTime(c.State.StartedAt), parseTime(c.State.FinishedAt)
+	out.ExitCode, out.OOMKilled, out.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
+	out.LogPath = c.LogPath
+	if c.GraphDriver.Data != nil {
+		out.Layer = c.GraphDriver.Data["UpperDir"]
 	}
-	out.Attempt, _ = strconv.Atoi(labels[labelAttempt])
 	switch {
 	case c.State.Running:
 		out.State, out.Pid = kubelet.Running, c.State.Pid

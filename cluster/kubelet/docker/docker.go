@@ -59,6 +59,7 @@ type Runtime struct {
 // daemon is what does not change while the daemon runs.
 type daemon struct {
 	systemd  bool     // cgroup driver
+	dir      string   // of images and containers
 	oomFloor int      // the least oom_score_adj that root may set here
 	caps     []string // those that containers can have, nil: all
 }
@@ -121,7 +122,7 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask docker for its settings: %w", err)
 	}
-	r.info = &daemon{systemd: info.CgroupDriver == "systemd", oomFloor: oomFloor(), caps: reducedCapabilities()}
+	r.info = &daemon{systemd: info.CgroupDriver == "systemd", dir: info.DockerRootDir, oomFloor: oomFloor(), caps: reducedCapabilities()}
 	return r.info, nil
 }
 

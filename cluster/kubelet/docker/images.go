@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 
 	"wheelhouse/cluster/kubelet"
@@ -111,4 +112,25 @@ func finish(doing string, stream io.Reader) error {
 			return fmt.Errorf("%s: %s", doing, m.Error)
 		}
 	}
+}
+
+// RemoveImage removes an image's name.
+func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
+	_, err := r.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+		return nil
+	case errdefs.IsConflict(err):
+		return fmt.Errorf("remove image %s: %w: %w", ref, kubelet.ErrInUse, err)
+	}
+	return explain("remove image "+ref, err)
+}
+
+// ImageDir is the daemon's folder.
+func (r *Runtime) ImageDir(ctx context.Context) (string, error) {
+	info, err := r.daemonInfo(ctx)
+	if err != nil {
+		return "", err
+	}
+	return info.dir, nil
 }

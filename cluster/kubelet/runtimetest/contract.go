@@ -77,8 +77,21 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 	if len(list) != 2 || list[0].ID != sandbox || list[1].ID != main {
 		t.Errorf("list: %+v, want the sandbox and the container", list)
 	}
-	if _, err := rt.Stats(ctx, main); err != nil {
-		t.Errorf("stats: %v", err)
+	glance, err := rt.Glance(ctx)
+	must("glance", err)
+	seen := map[string]bool{}
+	for _, c := range glance {
+		seen[c.ID] = c.State == kubelet.Running && c.Pod == pod && (c.Name == "main" || c.Name == kubelet.SandboxName)
+	}
+	if !seen[sandbox] || !seen[main] {
+		t.Errorf("glance: %+v, want the sandbox and the container, running", glance)
+	}
+	if err := rt.RemoveImage(ctx, image); !errors.Is(err, kubelet.ErrInUse) {
+		t.Errorf("remove an image that is in use: %v", err)
+	}
+	must("remove an image that is not there", rt.RemoveImage(ctx, "wheelhouse/no-such-image:1"))
+	if dir, err := rt.ImageDir(ctx); err != nil || dir == "" {
+		t.Errorf("folder of images: %q, %v", dir, err)
 	}
 
 	var out bytes.Buffer

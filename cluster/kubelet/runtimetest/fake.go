@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -175,15 +176,24 @@ func (f *Fake) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-// Stats implements kubelet.Containers.
-func (f *Fake) Stats(_ context.Context, id string) (kubelet.Stats, error) {
+// Glance implements kubelet.Containers.
+func (f *Fake) Glance(ctx context.Context) ([]kubelet.Container, error) { return f.List(ctx, "") }
+
+// RemoveImage implements kubelet.Images.
+func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, err := f.find(id); err != nil {
-		return kubelet.Stats{}, err
+	for _, c := range f.containers {
+		if c.Image == ref {
+			return fmt.Errorf("image %s: %w", ref, kubelet.ErrInUse)
+		}
 	}
-	return kubelet.Stats{Time: time.Now(), CPUNanoseconds: 1, Memory: 1, WorkingSet: 1}, nil
+	delete(f.images, ref)
+	return nil
 }
+
+// ImageDir implements kubelet.Images.
+func (f *Fake) ImageDir(context.Context) (string, error) { return os.TempDir(), nil }
 
 // Image implements kubelet.Images.
 func (f *Fake) Image(_ context.Context, ref string) (kubelet.Image, error) {

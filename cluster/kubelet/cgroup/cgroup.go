@@ -1,0 +1,154 @@
+// Package cgroup reads and writes control groups, of version 1 and of version 2: the
+// groups above a pod's containers, and what any group uses. It never moves a process,
+// and knows nothing of pods.
+//
+// A group is named by its path below the mount point, as /proc/PID/cgroup has it. In
+// version 1 it is the same path in each controller's hierarchy.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Groups are the control groups mounted at a place.
+type Groups struct {
+	root    string
+	unified bool // version 2: one hierarchy
+}
+
+// At are the groups mounted at root, which is /sys/fs/cgroup but for tests.
+func At(root string) Groups {
+	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
+	return Groups{root, err == nil}
+}
+
+// Limits of a group; zero is no limit, and of CPUShares the least.
+type Limits struct {
+	CPUShares, CPUQuota, CPUPeriod int64 // microseconds, as in CFS
+	Memory, Pids                   int64 // bytes, processes
+}
+
+// Of is the group that a process is in: in version 1 the one that counts its memory.
+func Of(pid int) (string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	return parseOf(string(data))
+}
+
+func parseOf(text string) (string, error) {
+	unified := ""
+	for line := range strings.Lines(text) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(rest, ":")
+		if controllers == "" {
+			unified = path
+		}
+		for name := range strings.SplitSeq(controllers, ",") {
+			if name == "memory" {
+				return path, nil
+			}
+		}
+	}
+	if unified == "" {
+		return "", errors.New("the process is in no control group")
+	}
+	return unified, nil
+}
+
+// Limit sets a group's limits. The group must exist.
+func (g Groups) Limit(path string, l Limits) error {
+	set := func(controller, file, value string) error {
+		name := g.file(controller, path, file)
+		old, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(string(old)) == value {
+			return nil
+		}
+		return os.WriteFile(name, []byte(value), 0o644)
+	}
+	number := func(n int64, none string) string {
+		if n <= 0 {
+			return none
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	if g.unified {
+		period := max(l.CPUPeriod, 100_000)
+		return errors.Join(
+			set("", "cpu.weight", strconv.FormatInt(weight(l.CPUShares), 10)),
+			set("", "cpu.max", number(l.CPUQuota, "max")+" "+strconv.FormatInt(period, 10)),
+			set("", "memory.max", number(l.Memory, "max")),
+			set("", "pids.max", number(l.Pids, "max")))
+	}
+	errs := []error{set("cpu", "cpu.shares", strconv.FormatInt(max(l.CPUShares, 2), 10))}
+	if l.CPUPeriod > 0 {
+		errs = append(errs, set("cpu", "cpu.cfs_period_us", strconv.FormatInt(l.CPUPeriod, 10)))
+	}
+	return errors.Join(append(errs,
+		set("cpu", "cpu.cfs_quota_us", number(l.CPUQuota, "-1")),
+		set("memory", "memory.limit_in_bytes", number(l.Memory, "-1")),
+		set("pids", "pids.max", number(l.Pids, "max")))...)
+}
+
+// weight is version 2's measure for version 1's shares, as the container runtimes
+// convert it.
+func weight(shares int64) int64 {
+	return 1 + (max(shares, 2)-2)*9999/262142
+}
+
+// Remove removes a group and those below it in every hierarchy. What a process is still
+// in stays, and is an error for which errors.Is(err, syscall.EBUSY) is true.
+func (g Groups) Remove(path string) error {
+	if path == "" || path == "/" || !strings.HasPrefix(path, "/") {
+		return nil
+	}
+	roots := []string{filepath.Join(g.root, path)}
+	if !g.unified {
+		controllers, _ := os.ReadDir(g.root)
+		for _, c := range controllers {
+			if c.IsDir() {
+				roots = append(roots, filepath.Join(g.root, c.Name(), path))
+			}
+		}
+	}
+	var errs []error
+	for _, dir := range roots {
+		errs = append(errs, removeTree(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// removeTree removes folders only: the files beside them are the kernel's.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if e.IsDir() {
+			errs = append(errs, removeTree(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (g Groups) file(controller, path, name string) string {
+	if g.unified {
+		controller = ""
+	}
+	return filepath.Join(g.root, controller, path, name)
+}

@@ -1,0 +1,85 @@
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Usage is what the processes of a group and of those below it use.
+type Usage struct {
+	Time           time.Time
+	CPUNanoseconds uint64 // since the group was made
+	Memory         uint64 // bytes, with the page cache
+	WorkingSet     uint64 // without the part of the cache that can be dropped at once
+	RSS            uint64
+	PageFaults     uint64
+	MajorFaults    uint64
+	Processes      uint64
+}
+
+// Usage reads what a group uses now. It fails when the group is gone.
+func (g Groups) Usage(path string) (Usage, error) {
+	if g.unified {
+		return g.usage2(path)
+	}
+	u := Usage{Time: time.Now()}
+	var errs [4]error
+	u.CPUNanoseconds, errs[0] = readNumber(g.file("cpuacct", path, "cpuacct.usage"))
+	u.Memory, errs[1] = readNumber(g.file("memory", path, "memory.usage_in_bytes"))
+	stat, err := readTable(g.file("memory", path, "memory.stat"))
+	errs[2] = err
+	u.Processes, errs[3] = readNumber(g.file("pids", path, "pids.current"))
+	u.RSS, u.PageFaults, u.MajorFaults = stat["total_rss"], stat["total_pgfault"], stat["total_pgmajfault"]
+	u.WorkingSet = u.Memory - min(stat["total_inactive_file"], u.Memory)
+	return u, errors.Join(errs[:]...)
+}
+
+func (g Groups) usage2(path string) (Usage, error) {
+	u := Usage{Time: time.Now()}
+	cpu, err1 := readTable(g.file("", path, "cpu.stat"))
+	memory, err2 := readNumber(g.file("", path, "memory.current"))
+	stat, err3 := readTable(g.file("", path, "memory.stat"))
+	processes, err4 := readNumber(g.file("", path, "pids.current"))
+	u.CPUNanoseconds, u.Memory, u.Processes = cpu["usage_usec"]*1000, memory, processes
+	u.RSS, u.PageFaults, u.MajorFaults = stat["anon"], stat["pgfault"], stat["pgmajfault"]
+	u.WorkingSet = memory - min(stat["inactive_file"], memory)
+	return u, errors.Join(err1, err2, err3, err4)
+}
+
+// Kills is how often the kernel has killed a process of the group for want of memory;
+// in version 2 those of the groups below count too.
+func (g Groups) Kills(path string) (uint64, error) {
+	name := g.file("memory", path, "memory.oom_control")
+	if g.unified {
+		name = g.file("", path, "memory.events")
+	}
+	table, err := readTable(name)
+	return table["oom_kill"], err
+}
+
+func readNumber(name string) (uint64, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+}
+
+// readTable reads lines of a name and a number.
+func readTable(name string) (map[string]uint64, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]uint64{}
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+			out[key] = n
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,150 @@
+package kubelet
+
+import (
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// diskPeriod is how long a measure of a folder is believed: it is a walk through it.
+const diskPeriod = 10 * time.Second
+
+// diskUsage is what files take.
+type diskUsage struct{ bytes, inodes int64 }
+
+func (d *diskUsage) add(o diskUsage) {
+	d.bytes += o.bytes
+	d.inodes += o.inodes
+}
+
+// measures remember what folders use for a while.
+type measures struct {
+	mu    sync.Mutex
+	known map[string]measure
+}
+
+type measure struct {
+	diskUsage
+	at time.Time
+}
+
+// of measures what lies at a path. What has vanished uses nothing.
+func (m *measures) of(path string, now time.Time) diskUsage {
+	if path == "" {
+		return diskUsage{}
+	}
+	m.mu.Lock()
+	known, ok := m.known[path]
+	m.mu.Unlock()
+	if ok && now.Sub(known.at) < diskPeriod {
+		return known.diskUsage
+	}
+	known = measure{walk(path), now}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[string]measure{}
+	}
+	m.known[path] = known
+	for other, o := range m.known { // of pods that are gone
+		if now.Sub(o.at) > 10*time.Minute {
+			delete(m.known, other)
+		}
+	}
+	return known.diskUsage
+}
+
+// walk adds up the blocks of all files below path on its file system. A file with
+// several names counts once.
+func walk(path string) diskUsage {
+	var sum diskUsage
+	var device uint64
+	seen := map[uint64]bool{}
+	_ = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it was removed meanwhile
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return nil
+		}
+		switch {
+		case device == 0:
+			device = uint64(st.Dev)
+		case device != uint64(st.Dev):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if st.Nlink > 1 && !d.IsDir() {
+			if seen[st.Ino] {
+				return nil
+			}
+			seen[st.Ino] = true
+		}
+		sum.add(diskUsage{st.Blocks * 512, 1})
+		return nil
+	})
+	return sum
+}
+
+// logUsage is what a container's log takes, with what was rotated away.
+func (m *measures) logUsage(path string, now time.Time) diskUsage {
+	var sum diskUsage
+	if path == "" {
+		return sum
+	}
+	files, _ := filepath.Glob(path + "*") // a path of the runtime's has no special characters
+	for _, f := range files {
+		sum.add(m.of(f, now))
+	}
+	return sum
+}
+
+// volumeUsage is what each of the pod's volumes takes that are on the node's disk.
+func (w *worker) volumeUsage(pod *v1.Pod, now time.Time) map[string]diskUsage {
+	out := map[string]diskUsage{}
+	for _, v := range pod.Spec.Volumes {
+		if v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault {
+			out[v.Name] = w.k.measures.of(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir", v.Name), now)
+		}
+	}
+	return out
+}
+
+// containerUsage is what each container has written into its layer and its log.
+func (w *worker) containerUsage(now time.Time) map[string]diskUsage {
+	out := map[string]diskUsage{}
+	list, _ := w.shown.get()
+	for _, c := range list {
+		sum := w.k.measures.of(c.Layer, now)
+		sum.add(w.k.measures.logUsage(c.LogPath, now))
+		out[c.Name] = sum
+	}
+	return out
+}
+
+// filesystem is how full one is.
+type filesystem struct {
+	available, capacity    int64
+	inodesFree, inodesHave int64
+}
+
+func filesystemOf(path string) (filesystem, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return filesystem{}, err
+	}
+	size := int64(st.Bsize)
+	return filesystem{int64(st.Bavail) * size, int64(st.Blocks) * size, int64(st.Ffree), int64(st.Files)}, nil
+}

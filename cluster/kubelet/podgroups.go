@@ -1,0 +1,181 @@
+package kubelet
+
+import (
+	"path"
+	"path/filepath"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+)
+
+// cgroupRoot is where control groups are mounted.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// nodeGroup is the parent of all that the node runs.
+func nodeGroup(cluster, node string) string {
+	return filepath.Join("/wheelhouse", cluster, node, "kubepods")
+}
+
+// cgroup is the parent of the control groups of the pod's containers: as upstream those
+// of a lower class lie in a group of that class.
+func (w *worker) cgroup(pod *v1.Pod) string {
+	class := ""
+	if c := qosClass(pod); c != v1.PodQOSGuaranteed {
+		class = strings.ToLower(string(c))
+	}
+	return filepath.Join(nodeGroup(w.k.config.Cluster, w.k.config.NodeName), class, "pod"+w.ref.UID)
+}
+
+// limitGroups sets the limits of the groups above a sandbox, which the runtime has made:
+// the pod's, its class's and the node's. The runtime may spell their names in its own
+// way, so the process tells where it is.
+func (w *worker) limitGroups(pod *v1.Pod, pid int) error {
+	own, err := cgroup.Of(pid)
+	if err != nil {
+		return err
+	}
+	group := path.Dir(own)
+	if err := w.k.groups.Limit(group, podLimits(pod, w.k.config.PodPids)); err != nil {
+		return err
+	}
+	w.shown.setGroup(group)
+	class := path.Dir(group)
+	all := class
+	if qosClass(pod) != v1.PodQOSGuaranteed {
+		all = path.Dir(class)
+	}
+	if !strings.Contains(path.Base(all), "kubepods") { // made by a kubelet that had no classes
+		return nil
+	}
+	return w.k.limitClass(qosClass(pod), class, all)
+}
+
+// limitClass sets what the pods of a class get together, and what all pods may use.
+func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
+	k.mu.Lock()
+	k.podsGroup = all
+	k.mu.Unlock()
+	allocatable := k.allocatable()
+	limits := cgroup.Limits{CPUShares: shares(allocatable.Cpu()), Memory: k.podsMemory().Value()}
+	if err := k.groups.Limit(all, limits); err != nil {
+		return err
+	}
+	switch class {
+	case v1.PodQOSBestEffort:
+		return k.groups.Limit(group, cgroup.Limits{CPUShares: minShares})
+	case v1.PodQOSBurstable:
+		return k.groups.Limit(group, cgroup.Limits{CPUShares: k.burstableShares()})
+	}
+	return nil
+}
+
+// burstableShares are the requests of all burstable pods together.
+func (k *Kubelet) burstableShares() int64 {
+	sum := resource.Quantity{}
+	for _, w := range k.allWorkers() {
+		w.mu.Lock()
+		pod := w.pod
+		w.mu.Unlock()
+		if qosClass(pod) == v1.PodQOSBurstable && !phaseIsFinal(pod.Status.Phase) {
+			requests, _ := podResources(pod)
+			sum.Add(*requests.Cpu())
+		}
+	}
+	return shares(&sum)
+}
+
+func (k *Kubelet) allWorkers() []*worker {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]*worker, 0, len(k.workers))
+	for _, w := range k.workers {
+		out = append(out, w)
+	}
+	return out
+}
+
+// podLimits are those of the pod's group: the sum of its containers' shares, and a limit
+// where each container has one.
+func podLimits(pod *v1.Pod, pids int64) cgroup.Limits {
+	requests, limits := podResources(pod)
+	out := cgroup.Limits{CPUShares: shares(requests.Cpu()), Pids: pids}
+	if cpu, ok := limits[v1.ResourceCPU]; ok {
+		out.CPUPeriod, out.CPUQuota = cfsPeriod, quota(&cpu)
+	}
+	if memory, ok := limits[v1.ResourceMemory]; ok {
+		out.Memory = memory.Value()
+	}
+	return out
+}
+
+// podResources are what a pod asks for and may use at the most. A limit is the pod's
+// only where all of its containers have one.
+func podResources(pod *v1.Pod) (requests, limits v1.ResourceList) {
+	requests, limits = v1.ResourceList{}, v1.ResourceList{}
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage} {
+		request, _ := together(pod, func(r *v1.ResourceRequirements) (resource.Quantity, bool) {
+			q, ok := r.Requests[name]
+			if !ok {
+				q, ok = r.Limits[name]
+			}
+			return q, ok
+		})
+		if !request.IsZero() {
+			requests[name] = request
+		}
+		limit, all := together(pod, func(r *v1.ResourceRequirements) (resource.Quantity, bool) {
+			q, ok := r.Limits[name]
+			return q, ok && !q.IsZero()
+		})
+		if all {
+			limits[name] = limit
+		}
+		if own := pod.Spec.Resources; own != nil {
+			if q, ok := own.Requests[name]; ok {
+				requests[name] = q
+			}
+			if q, ok := own.Limits[name]; ok {
+				limits[name] = q
+			}
+		}
+	}
+	return requests, limits
+}
+
+// together is what the pod needs at one time: its containers and sidecars, or before
+// them each init container with the sidecars that have started by then.
+func together(pod *v1.Pod, of func(*v1.ResourceRequirements) (resource.Quantity, bool)) (sum resource.Quantity, all bool) {
+	all = true
+	var sidecars, first resource.Quantity
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		q, ok := of(&c.Resources)
+		all = all && ok
+		if isSidecar(c) {
+			sidecars.Add(q)
+			q = resource.Quantity{}
+		}
+		q.Add(sidecars)
+		if q.Cmp(first) > 0 {
+			first = q
+		}
+	}
+	for i := range pod.Spec.Containers {
+		q, ok := of(&pod.Spec.Containers[i].Resources)
+		all = all && ok
+		sum.Add(q)
+	}
+	sum.Add(sidecars)
+	if first.Cmp(sum) > 0 {
+		sum = first
+	}
+	for name, q := range pod.Spec.Overhead {
+		if over, ok := of(&v1.ResourceRequirements{Requests: v1.ResourceList{name: q}, Limits: v1.ResourceList{name: q}}); ok {
+			sum.Add(over)
+		}
+	}
+	return sum, all
+}

@@ -1,0 +1,61 @@
+package kubelet
+
+import (
+	"sync"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+)
+
+// shown is what a worker lets others see of its containers, so that whoever measures
+// the node need not ask the runtime about each.
+type shown struct {
+	mu    sync.Mutex
+	list  []running         // without the sandbox
+	paths map[string]string // the control groups, by container id
+	group string            // the pod's control group, empty if it has none
+}
+
+// running is a container that runs, and its control group.
+type running struct {
+	Container
+	group string
+}
+
+// show publishes the worker's containers as they are now.
+func (w *worker) show() {
+	s := &w.shown
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []running
+	paths := map[string]string{}
+	for _, all := range w.sight.containers {
+		for _, c := range all {
+			if c.State != Running || c.Pid == 0 {
+				continue
+			}
+			path, ok := s.paths[c.ID]
+			if !ok {
+				var err error
+				if path, err = cgroup.Of(c.Pid); err != nil {
+					continue // it has just ended
+				}
+			}
+			paths[c.ID] = path
+			list = append(list, running{c, path})
+		}
+	}
+	s.list, s.paths = list, paths
+}
+
+func (s *shown) setGroup(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.group = path
+}
+
+// get is what was shown last.
+func (s *shown) get() (list []running, group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list, s.group
+}
