@@ -52,9 +52,11 @@ func sortClaims[T metav1.Object](o *Owner, all []T) claims[T] {
 	dying := o.Object.GetDeletionTimestamp() != nil
 	for _, p := range all {
 		ref := metav1.GetControllerOfNoCopy(p)
+		if ref != nil && ref.UID != uid {
+			continue // most of a large namespace
+		}
 		matches := o.Selector.Matches(labels.Set(p.GetLabels()))
 		switch {
-		case ref != nil && ref.UID != uid:
 		case ref != nil && matches:
 			c.owned = append(c.owned, p)
 		case ref != nil && !dying:
