@@ -74,7 +74,7 @@ var DaemonSets = &Kind{
 
 // templateGeneration is the annotation with the number of a DaemonSet's template, which
 // its first version had in a field; its pods carry it as a label.
-const templateGeneration = "deprecated.daemonset.template.generation"
+const templateGeneration = appsv1.DeprecatedTemplateGeneration
 
 func generationOfTemplate(d *appsv1.DaemonSet) int64 {
 	n, _ := strconv.ParseInt(d.Annotations[templateGeneration], 10, 64)

@@ -17,7 +17,7 @@ import (
 
 // RollbackTo is the annotation in which a Deployment keeps the revision that it is to go
 // back to, which the first versions had in a field.
-const RollbackTo = "deprecated.deployment.rollback.to"
+const RollbackTo = appsv1.DeprecatedRollbackTo
 
 // The versions of extensions: the first, of 2015 and 2016. What is left out of a selector
 // or of an object's labels is what the template's labels say.

@@ -202,6 +202,7 @@ func TestWorkloadCommands(t *testing.T) {
 		{"describe hpa web", "resource cpu on pods  (as a percentage of request):  <unknown> / 50%"},
 		{"describe ing simple", "my-cert terminates foo.com"},
 		{"explain hpa.spec --api-version=autoscaling/v1", "targetCPUUtilizationPercentage"},
+		{"explain deployment.spec.strategy.type", "ENUM:\n    Recreate\n    RollingUpdate"},
 		{"get replicasets.v1beta1.extensions", "No resources found"},
 		{"get deploy --field-selector=status.phase=x", "field label not supported: status.phase"},
 		{"get jobs --field-selector=status.successful=0 -o name", "job.batch/by-hand"},
