@@ -27,7 +27,7 @@ func TestSecurityContext(t *testing.T) {
 		"plain":      {script: `mkdir /m && ! mount -t tmpfs none /m 2>/dev/null && ` + grep("NoNewPrivs", "0") + ` && ` + grep("Seccomp", "2")},
 		"nonew":      {script: grep("NoNewPrivs", "1"), sc: v1.SecurityContext{AllowPrivilegeEscalation: new(false)}},
 		"unconfined": {script: grep("Seccomp", "0"), sc: v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeUnconfined}}},
-		"unmasked": {script: `grep -q . /proc/kcore </dev/null || ! grep -q ' /proc/kcore ' /proc/mounts`, sc: v1.SecurityContext{ProcMount: new(v1.UnmaskedProcMount)}},
+		"unmasked":   {script: `grep -q . /proc/kcore </dev/null || ! grep -q ' /proc/kcore ' /proc/mounts`, sc: v1.SecurityContext{ProcMount: new(v1.UnmaskedProcMount)}},
 		"sysctl": {script: `test "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" = 80`, pod: func(s *v1.PodSpec) {
 			s.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "80"}}}
 		}},

@@ -177,21 +177,6 @@ Feature: What a node does for its containers
           terminationGracePeriodSeconds: 1
           containers:
           - {name: a, image: "busybox:1.35", command: ["sh", "-c", "echo bye; exit 4"]}
-      - apiVersion: v1
-        kind: Pod
-        metadata: {name: onhost}
-        spec:
-          hostNetwork: true
-          terminationGracePeriodSeconds: 1
-          containers:
-          - {name: a, image: "busybox:1.35", command: ["sleep", "3600"]}
-      - apiVersion: v1
-        kind: Pod
-        metadata: {name: ported}
-        spec:
-          terminationGracePeriodSeconds: 1
-          containers:
-          - {name: a, image: "busybox:1.35", command: ["sleep", "3600"], ports: [{containerPort: 80, hostPort: 8123}]}
       """
     Then `kubectl get pod never` prints "ErrImageNeverPull"
     And `kubectl describe pod never` prints "is not present with pull policy of Never"
@@ -202,9 +187,6 @@ Feature: What a node does for its containers
     And `kubectl get pod loop` prints a line like "^loop +0/1 +CrashLoopBackOff +[1-9]"
     And `kubectl describe pod loop` prints "Back-off restarting failed container a in pod loop_"
     And `kubectl logs loop --previous` prints "bye"
-    And `kubectl describe pod onhost` prints "hostNetwork is not possible on this node"
-    And pod "ported" is running and ready
-    And `kubectl describe pod ported` prints "Port 8123 of container a is not opened on the node"
     And `kubectl get pod loop -o jsonpath={.status.containerStatuses[0].state.waiting.message}` prints "back-off 20s"
 
   @M2
