@@ -42,6 +42,9 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	if to, asked := rollbackTo(d); asked && !d.Spec.Paused && d.DeletionTimestamp == nil {
+		return c.rollBack(ctx, d, sets, to)
+	}
 	v := view{d: d, sets: sets, now: c.now()}
 	if d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
 		if v.running, err = c.running(ns, selector); err != nil {
