@@ -47,6 +47,19 @@ func TestDisruptionBudgets(t *testing.T) {
 		Spec: v1.PodSpec{Containers: container()},
 	}, metav1.CreateOptions{})
 	c.must(err)
+	for name, owner := range map[string]*metav1.OwnerReference{
+		"bare": nil,
+		// Its scale is asked of the server: another name of the kind than the one that is watched.
+		"by-scale": {APIVersion: "extensions/v1beta1", Kind: "Deployment", Name: "web", UID: c.deployment("web").UID, Controller: &yes},
+	} {
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}}, Spec: v1.PodSpec{Containers: container()}}
+		if owner != nil {
+			p.OwnerReferences = []metav1.OwnerReference{*owner}
+		}
+		_, err := c.CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{})
+		c.must(err)
+		budget(name, name, func(s *policy.PodDisruptionBudgetSpec) { s.MaxUnavailable = &one })
+	}
 	budget("half", "web", func(s *policy.PodDisruptionBudgetSpec) { s.MinAvailable = &half })
 	budget("missing", "web", func(s *policy.PodDisruptionBudgetSpec) { s.MaxUnavailable = &one })
 	budget("number", "old", func(s *policy.PodDisruptionBudgetSpec) { s.MinAvailable = &two })
@@ -57,6 +70,9 @@ func TestDisruptionBudgets(t *testing.T) {
 	wanted("number", 3, 3, 2, 1, "SufficientPods")
 	wanted("nothing", 0, 0, 0, 0, "InsufficientPods")
 	wanted("odd", 0, 0, 0, 0, "SyncFailed")
+	wanted("bare", 0, 1, 0, 0, "InsufficientPods")
+	wanted("by-scale", 4, 1, 3, 0, "InsufficientPods")
+	c.told("bare", "controllermanager", "UnmanagedPods", "Pods selected by this PodDisruptionBudget (selector: app=bare) were found to be unmanaged.")
 	c.told("nothing", "controllermanager", "NoPods", "No matching pods found")
 	c.told("odd", "controllermanager", "CalculateExpectedPodCountFailed", "nodes does not implement the scale subresource")
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	autoscaling "k8s.io/api/autoscaling/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -168,11 +167,16 @@ func (o *owners) scaled(ctx context.Context, ns string, gv schema.GroupVersion, 
 	if err != nil {
 		return nil, fmt.Errorf("scale of %s %s: %w", resource, ref.Name, err)
 	}
-	var s autoscaling.Scale
+	var s struct { // what all versions of Scale have
+		Metadata metav1.ObjectMeta `json:"metadata"`
+		Spec     struct {
+			Replicas int32 `json:"replicas"`
+		} `json:"spec"`
+	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("scale of %s %s: %w", resource, ref.Name, err)
 	}
-	if s.UID != ref.UID {
+	if s.Metadata.UID != ref.UID {
 		return nil, nil
 	}
 	return &wish{ref.UID, s.Spec.Replicas}, nil
