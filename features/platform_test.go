@@ -41,6 +41,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	sc.Step(`^node "([^"]+)" becomes not ready$`, p.nodeNotReady)
 	sc.Step(`^the Docker Engine is restarted$`, p.restartDocker)
 	sc.Step(`^namespace "([^"]+)" is gone$`, p.namespaceGone)
+	p.sets(sc)
 	p.registerLoad(sc)
 	p.registerScheduling(sc)
 }
