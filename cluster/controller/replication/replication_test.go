@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 var now = time.Unix(1_000_000, 0)
@@ -176,5 +180,52 @@ func TestSlowStart(t *testing.T) {
 	n, err := SlowStart(1000, func(int) error { calls.Add(1); return errors.New("no") })
 	if n != 0 || err == nil || calls.Load() != 1 {
 		t.Errorf("all fail: got %d, %v after %d calls, want one", n, err, calls.Load())
+	}
+}
+
+// TestRelated: the pods of the older sets of a Deployment count as neighbours.
+func TestRelated(t *testing.T) {
+	yes := true
+	set := func(name, owner string) *apps.ReplicaSet {
+		rs := &apps.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}}
+		if owner != "" {
+			rs.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: owner, UID: types.UID(owner), Controller: &yes}}
+		}
+		return rs
+	}
+	of := func(name string) func(*v1.Pod) {
+		return func(p *v1.Pod) {
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: &yes}}
+		}
+	}
+	f := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
+	r, err := New(Config{Name: "replicaset", Kind: ReplicaSets(nil, f), Informers: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rs := range []*apps.ReplicaSet{set("new", "web"), set("old", "web"), set("other", "mail"), set("alone", "")} {
+		if err := r.sets.Add(rs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := pod("a", of("new"))
+	for _, p := range []*v1.Pod{own, pod("b", of("old")), pod("c", of("other")), pod("d", of("alone")), pod("e")} {
+		if err := f.Core().V1().Pods().Informer().GetIndexer().Add(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func(s *Set) string {
+		var out []string
+		for _, p := range r.related(s, []*v1.Pod{own}) {
+			out = append(out, p.Name)
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	if got := names(&Set{Object: set("new", "web")}); got != "a b" {
+		t.Errorf("pods of web: got %s", got)
+	}
+	if got := names(&Set{Object: set("alone", "")}); got != "a" {
+		t.Errorf("a set of its own: got %s", got)
 	}
 }
