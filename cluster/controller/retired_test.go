@@ -1,10 +1,12 @@
 package controller_test
 
 import (
+	"fmt"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	extensions "k8s.io/api/extensions/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -39,4 +41,18 @@ func TestDeploymentOf2016(t *testing.T) {
 	})
 	c.rolled("web", 2)
 	c.told("web", "deployment-controller", "DeploymentRollback", `Rolled back deployment "web" to revision 1`)
+
+	// What names its owner in the version of then goes with it all the same.
+	m := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "extensions/v1beta1", Kind: "Deployment", Name: d.Name, UID: d.UID},
+	}}}
+	_, err = c.CoreV1().ConfigMaps("default").Create(t.Context(), m, metav1.CreateOptions{})
+	c.must(err)
+	c.must(old.Delete(t.Context(), "web", metav1.DeleteOptions{}))
+	c.eventually("what it owned is gone", func() string {
+		if _, err := c.CoreV1().ConfigMaps("default").Get(t.Context(), "owned", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprint("reading it: ", err)
+		}
+		return ""
+	})
 }

@@ -154,6 +154,10 @@ func (c *Controller) do(tasks []task) {
 	}
 }
 
+// movedTo are the groups in which the kinds of a group of 2016 are today; the objects are
+// the same.
+var movedTo = map[string][]string{"extensions": {"apps", "networking.k8s.io"}}
+
 // where finds the object that an owner reference of a dependent names. Its
 // Resource is empty if the kind is unknown.
 func (c *Controller) where(ref metav1.OwnerReference, namespace string) object {
@@ -163,6 +167,11 @@ func (c *Controller) where(ref metav1.OwnerReference, namespace string) object {
 		return o
 	}
 	k, ok := c.kinds[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
+	for _, g := range movedTo[gv.Group] {
+		if !ok {
+			k, ok = c.kinds[schema.GroupKind{Group: g, Kind: ref.Kind}]
+		}
+	}
 	if !ok {
 		return o
 	}
