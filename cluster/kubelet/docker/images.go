@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 
 	"wheelhouse/cluster/kubelet"
@@ -114,9 +116,17 @@ func finish(doing string, stream io.Reader) error {
 	}
 }
 
-// RemoveImage removes an image's name.
+// RemoveImage removes an image's name. The daemon itself would take a name from an image
+// in use, as long as it has another one.
 func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
-	_, err := r.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+	users, err := r.docker.ContainerList(ctx, container.ListOptions{All: true, Limit: 1, Filters: filters.NewArgs(filters.Arg("ancestor", ref))})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return explain("list the containers of image "+ref, err)
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("remove image %s: %w", ref, kubelet.ErrInUse)
+	}
+	_, err = r.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 		return nil
