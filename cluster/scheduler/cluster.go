@@ -34,6 +34,7 @@ type cluster struct {
 	groups     map[string]*group
 	selections map[string]*selection
 	domains    map[string]map[string]int // nodes by topology key and value
+	spans      map[string]*span          // valid until a node changes
 	terms      map[string]*placedTerm
 	pods       map[types.UID]*placed
 	nominated  map[types.UID]*nodeInfo
@@ -57,6 +58,7 @@ func newCluster() *cluster {
 		groups:     map[string]*group{},
 		selections: map[string]*selection{},
 		domains:    map[string]map[string]int{},
+		spans:      map[string]*span{},
 		terms:      map[string]*placedTerm{},
 		pods:       map[types.UID]*placed{},
 		nominated:  map[types.UID]*nodeInfo{},
@@ -80,6 +82,7 @@ func (c *cluster) nodeFor(name string) *nodeInfo {
 
 // setNode adds or updates a node.
 func (c *cluster) setNode(node *v1.Node) {
+	clear(c.spans)
 	n := c.nodeFor(node.Name)
 	if n.node == nil {
 		c.list = append(c.list, n)
@@ -112,6 +115,7 @@ func (c *cluster) removeNode(name string) {
 	if n == nil || n.node == nil {
 		return
 	}
+	clear(c.spans)
 	c.countImages(n, -1)
 	n.images = nil
 	c.recount(n, func() { n.node = nil })

@@ -98,10 +98,8 @@ func (r *request) filterNode(node *v1.Node) *verdict {
 		reason := fmt.Sprintf("node(s) had untolerated taint {%s: %s}", t.Key, t.Value)
 		return &verdict{[]string{reason}, true, causeNode}
 	}
-	if !r.anyNode {
-		if ok, err := r.nodeAffinity.Match(node); err != nil || !ok {
-			return otherLabels
-		}
+	if !r.nodes.matches(node) {
+		return otherLabels
 	}
 	return nil
 }

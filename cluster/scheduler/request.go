@@ -4,7 +4,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
 // cause is why a pod did not fit, as a set of bits; the queue uses it to tell
@@ -22,31 +21,23 @@ const (
 // and what is worked out once for all nodes.
 type request struct {
 	*podInfo
-	cluster      *cluster
-	nodeAffinity nodeaffinity.RequiredNodeAffinity
-	anyNode      bool      // no node selector and no required node affinity
-	pods         *podTerms // nil when no pod has terms that matter
-	spread       []spreadRule
-	peers        map[string]int  // by node: the pods of the pod's services and controller
-	only         map[string]bool // the names of the only nodes that come into question; nil is any
-	claims       *podClaims
+	cluster *cluster
+	nodes   *nodeMatch // nil: any
+	pods    *podTerms  // nil when no pod has terms that matter
+	spread  []spreadRule
+	peers   map[string]int  // by node: the pods of the pod's services and controller
+	only    map[string]bool // the names of the only nodes that come into question; nil is any
+	claims  *podClaims
 
-	preferredNodes *nodeaffinity.PreferredSchedulingTerms
+	preferredNodes []v1.PreferredSchedulingTerm
 }
 
 // newRequest works out what all nodes share. peers selects the pods to spread
 // from; nil when there are none.
 func newRequest(c *cluster, i *podInfo, claims *podClaims, peers []labels.Selector) *request {
-	spec := &i.pod.Spec
-	r := &request{podInfo: i, cluster: c, claims: claims}
-	a := spec.Affinity
-	r.nodeAffinity = nodeaffinity.GetRequiredNodeAffinity(i.pod)
-	hasNodes := a != nil && a.NodeAffinity != nil
-	r.anyNode = len(spec.NodeSelector) == 0 &&
-		!(hasNodes && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil)
-	if hasNodes && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
-		// Terms that do not parse are skipped; the API server refuses them anyway.
-		r.preferredNodes, _ = nodeaffinity.NewPreferredSchedulingTerms(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	r := &request{podInfo: i, cluster: c, claims: claims, nodes: newNodeMatch(i.pod)}
+	if a := i.pod.Spec.Affinity; a != nil && a.NodeAffinity != nil {
+		r.preferredNodes = a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
 	}
 	r.only = namedNodes(i.pod)
 	r.pods = newPodTerms(r)

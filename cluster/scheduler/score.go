@@ -24,7 +24,7 @@ var scorers = []scorer{
 	{1, (*request).scoreBalanced, nil},
 	{2, (*request).scorePeers, func(r *request) bool { return r.peers == nil }},
 	{2, (*request).scoreSoftSpread, func(r *request) bool { return !r.softSpread() }},
-	{2, (*request).scorePreferredNodes, func(r *request) bool { return r.preferredNodes == nil }},
+	{2, (*request).scorePreferredNodes, func(r *request) bool { return len(r.preferredNodes) == 0 }},
 	{1, (*request).scoreImages, func(r *request) bool { return len(r.cluster.imageNodes) == 0 }},
 	{3, (*request).scoreTaints, nil},
 	{2, (*request).scorePods, func(r *request) bool { return r.pods == nil || len(r.pods.scores) == 0 }},
@@ -107,7 +107,7 @@ func (r *request) scorePeers(nodes []*nodeInfo, out []int64) {
 
 func (r *request) scorePreferredNodes(nodes []*nodeInfo, out []int64) {
 	for i, n := range nodes {
-		out[i] = r.preferredNodes.Score(n.node)
+		out[i] = preferredNodes(r.preferredNodes, n.node)
 	}
 	stretch(out)
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"math"
 
 	v1 "k8s.io/api/core/v1"
@@ -49,11 +50,14 @@ func newSpreadRule(r *request, all []v1.TopologySpreadConstraint, c *v1.Topology
 		return i.pod.Namespace == r.pod.Namespace && i.pod.DeletionTimestamp == nil && sel.Matches(labels.Set(i.pod.Labels))
 	}
 	pods := r.cluster.livePods(r.pod.Namespace, sel)
-	if r.spreadsOverAll(all, c) {
-		rule.count, rule.sizes = pods.by(c.TopologyKey), r.cluster.nodesBy(c.TopologyKey)
-	} else {
+	rule.count, rule.sizes = pods.by(c.TopologyKey), r.cluster.nodesBy(c.TopologyKey)
+	if !r.spreadsOverAll(all, c) {
 		rule.spansNode = func(n *v1.Node) bool { return r.spreadsOver(n, all, c) }
-		rule.countNodes(r.cluster, pods.by(byNode))
+		over := r.spanOf(all, c, rule.spansNode)
+		rule.sizes = over.sizes
+		if !over.whole {
+			rule.count = over.count(pods.by(byNode))
+		}
 	}
 	if rule.hard {
 		rule.findLeast(c.MinDomains)
@@ -61,19 +65,72 @@ func newSpreadRule(r *request, all []v1.TopologySpreadConstraint, c *v1.Topology
 	return rule
 }
 
-// countNodes sums over the nodes that belong to the constraint's domains.
-func (s *spreadRule) countNodes(c *cluster, pods map[string]int) {
-	s.count, s.sizes = map[string]int{}, map[string]int{}
-	for _, n := range c.list {
-		if !s.spansNode(n.node) {
-			continue
-		}
-		value := n.node.Labels[s.key]
-		s.sizes[value]++
-		if here := pods[n.name]; here > 0 {
-			s.count[value] += here
+// span is the part of the cluster that a constraint spreads over.
+type span struct {
+	nodes  []*nodeInfo
+	values []string       // of the topology key, for each of the nodes
+	sizes  map[string]int // nodes by value
+	whole  bool           // of each domain it has all nodes or none
+}
+
+// mostSpans bounds the memory that spans take.
+const mostSpans = 128
+
+// spanOf gives the span of a constraint. Pods of one controller have the same, and it
+// stays until a node changes.
+func (r *request) spanOf(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint, belongs func(*v1.Node) bool) *span {
+	key := r.spanKey(all, c)
+	if s := r.cluster.spans[key]; s != nil {
+		return s
+	}
+	s := &span{sizes: map[string]int{}, whole: true}
+	for _, n := range r.cluster.list {
+		if belongs(n.node) {
+			value := n.node.Labels[c.TopologyKey]
+			s.nodes, s.values = append(s.nodes, n), append(s.values, value)
+			s.sizes[value]++
 		}
 	}
+	domains := r.cluster.nodesBy(c.TopologyKey)
+	for value, nodes := range s.sizes {
+		s.whole = s.whole && domains[value] == nodes
+	}
+	if len(r.cluster.spans) >= mostSpans {
+		clear(r.cluster.spans)
+	}
+	r.cluster.spans[key] = s
+	return s
+}
+
+// spanKey is equal for constraints that spread over the same nodes.
+func (r *request) spanKey(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) string {
+	key := c.TopologyKey
+	for i := range all {
+		if all[i].WhenUnsatisfiable == c.WhenUnsatisfiable {
+			key += "," + all[i].TopologyKey
+		}
+	}
+	if r.nodes != nil && honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) {
+		key += fmt.Sprint(" affinity ", r.nodes.equal, r.nodes.any, r.nodes.terms)
+	}
+	if honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
+		key += " tolerates"
+		for i := range r.pod.Spec.Tolerations {
+			key += " " + r.pod.Spec.Tolerations[i].String()
+		}
+	}
+	return key
+}
+
+// count sums the pods of the span's nodes per domain.
+func (s *span) count(pods map[string]int) map[string]int {
+	out := map[string]int{}
+	for i, n := range s.nodes {
+		if here := pods[n.name]; here > 0 {
+			out[s.values[i]] += here
+		}
+	}
+	return out
 }
 
 // findLeast finds how many pods the emptiest domain has. Where there are fewer
@@ -91,7 +148,7 @@ func (s *spreadRule) findLeast(minDomains *int32) {
 // spreadsOverAll says whether every node of the cluster belongs to the domains of a
 // constraint, so that the cluster's own counts are the answer.
 func (r *request) spreadsOverAll(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) bool {
-	if !r.anyNode && honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) || honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
+	if r.nodes != nil && honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) || honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
 		return false
 	}
 	for i := range all {
@@ -124,10 +181,8 @@ func (r *request) spreadsOver(node *v1.Node, all []v1.TopologySpreadConstraint, 
 			return false
 		}
 	}
-	if honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) && !r.anyNode {
-		if ok, err := r.nodeAffinity.Match(node); err != nil || !ok {
-			return false
-		}
+	if honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) && !r.nodes.matches(node) {
+		return false
 	}
 	if honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
 		return untolerated(node, r.pod.Spec.Tolerations) == nil
