@@ -25,20 +25,21 @@ Feature: Deployments
                 httpGet: {path: /readiness, port: 81}
                 periodSeconds: 1
       """
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
-
-  @M6
-  Scenario: a rolling update, the way back, and another size lose no request
-    Given the objects:
+    And the objects:
       """
       apiVersion: v1
       kind: Pod
       metadata: {name: client}
       spec:
+        nodeName: minion-1
         terminationGracePeriodSeconds: 1
         containers:
         - {name: shell, image: "busybox:1.35", command: ["sleep", "3600"]}
       """
+    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+
+  @M6
+  Scenario: a rolling update, the way back, and another size lose no request
     And `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello` succeeds
     And pod "client" is running and ready
     And port 80 of service "hello" answers "/version" with "1.0.0"
@@ -60,17 +61,35 @@ Feature: Deployments
     Then no request was lost
 
   @M6
+  Scenario: a program that closes its port at the first signal loses no request
+    When `kubectl patch deployment hello -p '{"spec":{"template":{"spec":{"containers":[{"name":"hello","args":["-drain","0s"]}]}}}}'` succeeds
+    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello` succeeds
+    And port 80 of service "hello" answers "/version" with "1.0.0"
+    And clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
+    And each client has been answered 20 times more
+    And `kubectl set image deployment/hello hello=askcarter/hello:2.0.0` succeeds
+    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    Then from now on all answers are "2.0.0"
+    When `kubectl scale deployment/hello --replicas=1` succeeds
+    And 1 pod with label "app=hello" is running and ready
+    And each client has been answered 20 times more
+    Then no request was lost
+
+  @M5 @T1
+  Scenario: a node is drained while its pods serve
+    When `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello` succeeds
+    And `kubectl create poddisruptionbudget hello --selector=app=hello --max-unavailable=1` succeeds
+    And port 80 of service "hello" answers "/version" with "1.0.0"
+    And clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
+    And `kubectl drain minion-2 --ignore-daemonsets --delete-emptydir-data --force --pod-selector=app=hello --timeout=60s` succeeds
+    Then `kubectl get pods -l app=hello --field-selector spec.nodeName=minion-1,status.phase=Running -o name | wc -l` prints "3"
+    And `kubectl uncordon minion-2` succeeds
+    And each client has been answered 20 times more
+    And no request was lost
+
+  @M6
   Scenario: a canary gets its share, and leaves
-    Given the objects:
-      """
-      apiVersion: v1
-      kind: Pod
-      metadata: {name: client}
-      spec:
-        terminationGracePeriodSeconds: 1
-        containers:
-        - {name: shell, image: "busybox:1.35", command: ["sleep", "3600"]}
-      """
     And `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello` succeeds
     And pod "client" is running and ready
     And port 80 of service "hello" answers "/version" with "1.0.0"
@@ -85,16 +104,6 @@ Feature: Deployments
 
   @M6
   Scenario: blue gives way to green at once
-    Given the objects:
-      """
-      apiVersion: v1
-      kind: Pod
-      metadata: {name: client}
-      spec:
-        terminationGracePeriodSeconds: 1
-        containers:
-        - {name: shell, image: "busybox:1.35", command: ["sleep", "3600"]}
-      """
     And `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello,track=stable` succeeds
     And pod "client" is running and ready
     And port 80 of service "hello" answers "/version" with "1.0.0"

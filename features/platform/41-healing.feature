@@ -118,11 +118,19 @@ Feature: What heals itself, and what it says when it cannot
     And `kubectl rollout status deployment/hello --timeout=90s` succeeds
     Then `kubectl get deployment hello -o jsonpath={.status.conditions[*].type}` prints "Available"
     And `kubectl describe deployment hello | grep -c ReplicaFailure; true` prints a line like "^0$"
+    When `kubectl create quota sets --hard=count/replicasets.apps=1` succeeds
+    And `kubectl get quota sets -o jsonpath={.status.used}` prints "1"
+    And `kubectl set image deployment/hello hello=askcarter/hello:2.0.0` succeeds
+    Then `kubectl describe deployment hello` prints a line like "Progressing +False +ReplicaSetCreateError"
+    And `kubectl describe deployment hello` prints a line like "Warning +ReplicaSetCreateError .* deployment-controller +Failed to create new replica set .hello-.* is forbidden: exceeded quota: sets"
+    When `kubectl delete quota sets` succeeds
+    And `kubectl rollout status deployment/hello --timeout=90s` succeeds
+    Then `kubectl describe deployment hello` prints a line like "Progressing +True +NewReplicaSetAvailable"
 
   @M6
   Scenario: the old go before the new come, where two must not meet
     When `kubectl patch deployment hello --type=json -p '[{"op":"replace","path":"/spec/strategy","value":{"type":"Recreate"}},{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"askcarter/hello:2.0.0"}]'` succeeds
-    And `while sleep 0.2; do kubectl get pods -l app=hello -o jsonpath='{.items[*].spec.containers[0].image}' | tr ' ' '\n' | sort -u | wc -l; kubectl rollout status deployment/hello --timeout=1s >/dev/null 2>&1 && break; done > images` succeeds
+    And `while sleep 0.2; do kubectl get pods -l app=hello --field-selector status.phase!=Succeeded,status.phase!=Failed -o jsonpath='{.items[*].spec.containers[0].image}' | tr ' ' '\n' | sort -u | wc -l; kubectl rollout status deployment/hello --timeout=1s >/dev/null 2>&1 && break; done > images` succeeds
     Then `sort -n images | tail -1` prints a line like "^1$"
     And `kubectl describe deployment hello` prints a line like "StrategyType: +Recreate"
 
