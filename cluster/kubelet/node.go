@@ -141,7 +141,7 @@ func (k *Kubelet) reportNode(ctx context.Context, status *v1.NodeStatus) error {
 	return err
 }
 
-// mergeNodeStatus keeps what is not the kubelet's: conditions of others, and the
+// mergeNodeStatus keeps what is not the kubelet's: conditions and resources of others, and the
 // time since which a condition has its value.
 func mergeNodeStatus(into, status *v1.NodeStatus) {
 	var conditions []v1.NodeCondition
@@ -160,9 +160,25 @@ func mergeNodeStatus(into, status *v1.NodeStatus) {
 		}
 	}
 	attached, used := into.VolumesAttached, into.VolumesInUse
+	capacity, allocatable := into.Capacity, into.Allocatable
 	*into = *status.DeepCopy()
+	into.Capacity, into.Allocatable = keepExtended(into.Capacity, capacity), keepExtended(into.Allocatable, allocatable)
 	into.VolumesAttached, into.VolumesInUse = attached, used
 	into.Conditions = append(conditions, into.Conditions...)
+}
+
+// keepExtended keeps resources of others' domains, such as example.com/dongle, that
+// somebody gave the node; the kubelet only counts on them.
+func keepExtended(list, before v1.ResourceList) v1.ResourceList {
+	for name, q := range before {
+		if _, ours := list[name]; !ours && strings.Contains(string(name), "/") {
+			if list == nil {
+				list = v1.ResourceList{}
+			}
+			list[name] = q
+		}
+	}
+	return list
 }
 
 func (k *Kubelet) newNode() *v1.Node {
