@@ -179,7 +179,8 @@ func (k *Kubelet) keepImages(ctx context.Context) {
 
 // clearUnused removes all that nobody uses, for a node whose disk is nearly full.
 func (k *Kubelet) clearUnused(ctx context.Context) {
-	err := errors.Join(k.removeDead(ctx, 0), k.removeImages(ctx, time.Now(), func() bool { return false }))
+	all, err := k.runtime.Glance(ctx)
+	err = errors.Join(err, k.removeDead(ctx, all, 0), k.removeImages(ctx, time.Now(), func() bool { return false }))
 	if err != nil && ctx.Err() == nil {
 		k.log.Warn("clear away what is not used", "error", err)
 	}
@@ -188,7 +189,7 @@ func (k *Kubelet) clearUnused(ctx context.Context) {
 // removeDead removes the dead containers of pods that have ended, the oldest first,
 // until so many are left. Those of pods that go on are their workers' to keep: a
 // restart counts from them.
-func (k *Kubelet) removeDead(ctx context.Context, keep int) error {
+func (k *Kubelet) removeDead(ctx context.Context, all []Container, keep int) error {
 	if keep < 0 {
 		return nil
 	}
@@ -198,11 +199,7 @@ func (k *Kubelet) removeDead(ctx context.Context, keep int) error {
 		ended[w.ref.UID] = phaseIsFinal(w.pod.Status.Phase)
 		w.mu.Unlock()
 	}
-	all, err := k.runtime.Glance(ctx)
-	if err != nil {
-		return err
-	}
-	all = slices.DeleteFunc(all, func(c Container) bool { return c.State != Exited || !ended[c.Pod.UID] })
+	all = slices.DeleteFunc(slices.Clone(all), func(c Container) bool { return c.State != Exited || !ended[c.Pod.UID] })
 	slices.SortStableFunc(all, func(a, b Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	var errs []error
 	for _, c := range all[:max(0, len(all)-keep)] {

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -64,25 +65,41 @@ func (k *Kubelet) housekeeping(ctx context.Context) {
 			continue
 		}
 		wait = relistPeriod
-		if err := k.clearOrphans(ctx); err != nil && ctx.Err() == nil {
-			k.log.Warn("clear away pods that are gone", "error", err)
+		if err := k.relist(ctx); err != nil && ctx.Err() == nil {
+			k.log.Warn("look for what the runtime's events did not tell", "error", err)
 			wait = watchRetry
 		}
-		k.mu.Lock()
-		for _, w := range k.workers {
+	}
+}
+
+// relist compares what the runtime has with what the workers know, and wakes those that
+// know something else.
+func (k *Kubelet) relist(ctx context.Context) error {
+	all, err := k.runtime.Glance(ctx)
+	if err != nil {
+		return err
+	}
+	states := map[types.UID]map[string]State{}
+	for _, c := range all {
+		uid := types.UID(c.Pod.UID)
+		if states[uid] == nil {
+			states[uid] = map[string]State{}
+		}
+		states[uid][c.ID] = c.State
+	}
+	k.mu.Lock()
+	for uid, w := range k.workers {
+		if w.shown.differs(states[uid]) {
 			w.touch()
 		}
-		k.mu.Unlock()
 	}
+	k.mu.Unlock()
+	return errors.Join(k.clearOrphans(all), k.removeDead(ctx, all, k.config.GC.DeadContainers))
 }
 
 // clearOrphans starts a worker for each pod that has containers or a folder here
 // but no object at the API server; it ends what is left.
-func (k *Kubelet) clearOrphans(ctx context.Context) error {
-	all, err := k.runtime.List(ctx, "")
-	if err != nil {
-		return err
-	}
+func (k *Kubelet) clearOrphans(all []Container) error {
 	orphans := map[types.UID]*v1.Pod{}
 	for _, c := range all {
 		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Pod.Namespace, Name: c.Pod.Name, UID: types.UID(c.Pod.UID)}}

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"maps"
 	"sync"
 
 	"wheelhouse/cluster/kubelet/cgroup"
@@ -11,6 +12,7 @@ import (
 type shown struct {
 	mu    sync.Mutex
 	list  []running         // without the sandbox
+	all   map[string]State  // every container and sandbox, by id
 	paths map[string]string // the control groups, by container id
 	group string            // the pod's control group, empty if it has none
 }
@@ -27,9 +29,13 @@ func (w *worker) show() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []running
-	paths := map[string]string{}
+	paths, states := map[string]string{}, map[string]State{}
+	if w.sight.sandbox != nil {
+		states[w.sight.sandbox.ID] = w.sight.sandbox.State
+	}
 	for _, all := range w.sight.containers {
 		for _, c := range all {
+			states[c.ID] = c.State
 			if c.State != Running || c.Pid == 0 {
 				continue
 			}
@@ -44,13 +50,21 @@ func (w *worker) show() {
 			list = append(list, running{c, path})
 		}
 	}
-	s.list, s.paths = list, paths
+	s.list, s.paths, s.all = list, paths, states
 }
 
 func (s *shown) setGroup(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.group = path
+}
+
+// differs tells whether the runtime has other containers of the pod than were shown last,
+// or the same ones in other states.
+func (s *shown) differs(seen map[string]State) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !maps.Equal(s.all, seen)
 }
 
 // get is what was shown last.

@@ -37,6 +37,7 @@ type Config struct {
 	Name     string        // default DefaultName
 	StateDir string        // holds a folder per cluster; default DefaultStateDir
 	Nodes    int           // minions; 0 is the control plane alone. Up only
+	NodeArgs []string      // further flags of the minions' node processes. Up only
 	Binary   string        // the wheelhouse program; default the running one. Up only
 	Subnets  *Subnets      // default: the first block that is free. Up of a new cluster only
 	Timeout  time.Duration // for each step of Up; default 60 s

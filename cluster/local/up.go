@@ -43,6 +43,10 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	return nil
 }
 
+// evictionHard of the nodes: the disk is the machine's, and a laptop's is often nearly
+// full. That is no reason to evict a learner's pods, until really nothing is left.
+const evictionHard = "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%,imagefs.inodesFree<1%"
+
 type up struct {
 	cfg    Config
 	out    io.Writer
@@ -166,10 +170,12 @@ func (u *up) nodeDaemon(n Node) daemon {
 	args := []string{
 		"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
 		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
-		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String(),
+		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String(), "--eviction-hard", evictionHard,
 	}
 	if n.Master {
 		args = append(args, "--unschedulable")
+	} else {
+		args = append(args, u.cfg.NodeArgs...)
 	}
 	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program}
 }

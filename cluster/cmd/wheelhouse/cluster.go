@@ -36,18 +36,20 @@ func defaultCluster() string {
 func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
+	var nodeArgs []string
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or what is missing of it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
-			cfg.Nodes = nodes
+			cfg.Nodes, cfg.NodeArgs = nodes, nodeArgs
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 	f.register(c)
 	c.Flags().IntVar(&nodes, "nodes", nodes, "how many minions; 0 is the control plane alone")
+	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
 	return c
 }
 

@@ -36,6 +36,7 @@ type nodeOptions struct {
 	manifests     string
 	unschedulable bool
 	labels        map[string]string
+	resources     nodeResources
 }
 
 func (o *nodeOptions) register(c *cobra.Command) {
@@ -58,6 +59,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.manifests, "pod-manifest-path", "", "the folder of manifests of the pods that the node runs by itself (default: manifests below --state-dir)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
+	o.resources.register(f)
 	for _, required := range []string{"name", "address", "pod-cidr"} {
 		if err := c.MarkFlagRequired(required); err != nil {
 			panic(err) // a misspelt flag of our own
@@ -171,6 +173,9 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
 	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving, callers, []string{"kube-apiserver-kubelet-client"}
+	if err := o.resources.apply(&cfg); err != nil {
+		return nil, err
+	}
 	return kubelet.New(cfg)
 }
 

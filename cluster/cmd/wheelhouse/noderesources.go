@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// nodeResources are the flags about what a node has, keeps for itself and clears away.
+// Those that the upstream kubelet has are named as there, and have its defaults.
+type nodeResources struct {
+	capacity, kubeReserved, systemReserved map[string]string
+	maxPods                                int
+	podMaxPids                             int64
+
+	hard, soft           string
+	softGrace, reclaim   map[string]string
+	maxPodGrace          int
+	transition           time.Duration
+	imagesHigh, imageLow int
+	deadContainers       int
+}
+
+func (r *nodeResources) register(f *pflag.FlagSet) {
+	f.StringToStringVar(&r.capacity, "capacity", nil, "what the node has, where that is less than the machine (memory=1Gi,cpu=2,ephemeral-storage=10Gi)")
+	f.StringToStringVar(&r.kubeReserved, "kube-reserved", nil, "what is kept from pods for the cluster's own processes (memory=100Mi,cpu=100m)")
+	f.StringToStringVar(&r.systemReserved, "system-reserved", nil, "what is kept from pods for the rest of the machine")
+	f.IntVar(&r.maxPods, "max-pods", 110, "how many pods the node takes")
+	f.Int64Var(&r.podMaxPids, "pod-max-pids", 4096, "how many processes a pod may have")
+	f.StringVar(&r.hard, "eviction-hard", kubelet.DefaultEvictionHard, "at which thresholds pods are evicted at once")
+	f.StringVar(&r.soft, "eviction-soft", "", "at which thresholds pods are evicted after a grace period")
+	f.StringToStringVar(&r.softGrace, "eviction-soft-grace-period", nil, "the grace period of each soft threshold (memory.available=1m30s)")
+	f.StringToStringVar(&r.reclaim, "eviction-minimum-reclaim", nil, "how much more than the threshold an eviction is to free (imagefs.available=2Gi)")
+	f.IntVar(&r.maxPodGrace, "eviction-max-pod-grace-period", 0, "the most seconds that a pod evicted at a soft threshold gets to end")
+	f.DurationVar(&r.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long the node stays under pressure after its cause is over")
+	f.IntVar(&r.imagesHigh, "image-gc-high-threshold", 85, "percentage of the disk at which images are removed that this node has pulled and no pod uses; 100 never removes any")
+	f.IntVar(&r.imageLow, "image-gc-low-threshold", 80, "percentage of the disk at which that ends")
+	f.IntVar(&r.deadContainers, "maximum-dead-containers", -1, "how many dead containers of ended pods are kept; -1 is any number")
+}
+
+func (r *nodeResources) apply(c *kubelet.Config) error {
+	var err error
+	if c.Capacity, err = quantities("--capacity", r.capacity); err != nil {
+		return err
+	}
+	if c.Reserved, err = quantities("--kube-reserved", r.kubeReserved); err != nil {
+		return err
+	}
+	system, err := quantities("--system-reserved", r.systemReserved)
+	if err != nil {
+		return err
+	}
+	for name, q := range system {
+		sum := c.Reserved[name]
+		sum.Add(q)
+		c.Reserved[name] = sum
+	}
+	if c.Eviction, err = kubelet.ParseEviction(r.hard, r.soft, r.softGrace, r.reclaim); err != nil {
+		return err
+	}
+	c.Eviction.MaxPodGrace = time.Duration(r.maxPodGrace) * time.Second
+	c.Eviction.Transition = r.transition
+	if r.imageLow < 0 || r.imagesHigh > 100 || r.imageLow >= r.imagesHigh {
+		return fmt.Errorf("images are removed from %d%% of the disk down to %d%%: want 0 <= --image-gc-low-threshold < --image-gc-high-threshold <= 100", r.imagesHigh, r.imageLow)
+	}
+	c.GC = kubelet.GC{ImagesHigh: r.imagesHigh, ImagesLow: r.imageLow, DeadContainers: r.deadContainers}
+	c.MaxPods, c.PodPids = r.maxPods, r.podMaxPids
+	return nil
+}
+
+func quantities(flag string, in map[string]string) (v1.ResourceList, error) {
+	out := v1.ResourceList{}
+	for name, text := range in {
+		q, err := resource.ParseQuantity(text)
+		if err != nil || q.Sign() < 0 {
+			return nil, fmt.Errorf("%s %s=%s: want a quantity such as 500m or 1Gi", flag, name, text)
+		}
+		out[v1.ResourceName(name)] = q
+	}
+	return out, nil
+}
