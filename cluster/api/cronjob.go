@@ -44,6 +44,8 @@ var CronJobs = &Kind{
 		return checkMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 	}),
 
+	Warn: as(warnOfCronJob),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Schedule", "string", 0, "When it runs, as cron writes it."),

@@ -49,6 +49,8 @@ var DaemonSets = &Kind{
 	}),
 	ValidateStatus: as2(checkDaemonSetStatus),
 
+	Warn: as(func(d *appsv1.DaemonSet) []string { return warnOfTemplate(&d.Spec.Template) }),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Desired", "integer", 0, "Nodes that shall run the pod."),

@@ -53,6 +53,8 @@ var Deployments = &Kind{
 	}),
 	ValidateStatus: as2(checkDeploymentStatus),
 
+	Warn: as(func(d *appsv1.Deployment) []string { return warnOfSet(d.Name, &d.Spec.Template) }),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Ready", "string", 0, "Pods that are ready, of those wanted."),

@@ -20,6 +20,9 @@ func exercise(k *Kind, obj, next Object) {
 		k.PrepareStatus(next, obj)
 		k.ValidateStatus(next, obj)
 	}
+	if k.Warn != nil {
+		k.Warn(obj)
+	}
 	if k.Row != nil {
 		k.Row(obj)
 	}
@@ -86,6 +89,40 @@ func FuzzPod(f *testing.F) {
 			return
 		}
 		exercise(Pods, &obj, &next)
+	})
+}
+
+// FuzzWorkloads does the same with the kinds that make pods, and their former versions.
+func FuzzWorkloads(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`,
+		`{"spec":{"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":"1%","maxUnavailable":0}},"rollbackTo":{"revision":1}}}`,
+		`{"spec":{"schedule":"TZ=UTC * * * * *","timeZone":"Europe/Berlin","jobTemplate":{"spec":{"completionMode":"Indexed","successPolicy":{"rules":[{"succeededIndexes":"1-2"}]}}}}}`,
+		`{"spec":{"completionMode":"Indexed","completions":5,"podFailurePolicy":{"rules":[{"onExitCodes":{"values":[1]}}]}},"status":{"completedIndexes":"0-2,4","failedIndexes":"3"}}`,
+		`{"spec":{"metrics":[{"type":"Resource","resource":{"target":{}}}],"behavior":{"scaleUp":{}}},"metadata":{"annotations":{"autoscaling.alpha.kubernetes.io/metrics":"[{}]"}}}`,
+		`{"spec":{"backend":{"serviceName":"s","servicePort":80},"rules":[{"http":{"paths":[{}]}}],"minAvailable":"50%"}}`,
+	} {
+		f.Add([]byte(s), []byte(s))
+	}
+	f.Fuzz(func(_ *testing.T, a, b []byte) {
+		for _, k := range slices.Concat(Kinds, Aliases) {
+			stored := k
+			if k.Stored != nil {
+				stored = k.Stored
+			}
+			if !slices.Contains([]string{"apps", "batch", "autoscaling", "policy", "networking.k8s.io"}, stored.Group) {
+				continue
+			}
+			obj, next := k.New(), k.New()
+			if json.Unmarshal(a, obj) != nil || json.Unmarshal(b, next) != nil {
+				continue
+			}
+			if k.Stored != nil {
+				exerciseAlias(k, obj, next)
+			} else {
+				exercise(k, obj, next)
+			}
+		}
 	})
 }
 

@@ -35,6 +35,8 @@ var Ingresses = &Kind{
 	ValidateUpdate: as2(checkIngressUpdate),
 	ValidateStatus: as2(checkIngressStatus),
 
+	Warn: as(warnOfIngress),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Class", "string", 0, "Which controller acts on it."),

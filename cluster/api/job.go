@@ -40,6 +40,8 @@ var Jobs = &Kind{
 	ValidateUpdate: as2(checkJobUpdate),
 	ValidateStatus: as2(checkJobStatus),
 
+	Warn: as(warnOfJob),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Status", "string", 0, "How far it is."),

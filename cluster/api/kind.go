@@ -67,6 +67,11 @@ type Kind struct {
 	// ValidateStatus is ValidateUpdate for the status subresource.
 	ValidateStatus func(obj, old Object) field.ErrorList
 
+	// Warn names what is allowed in an object and yet unwise, in the words of which a
+	// client is warned. The server calls it for objects that are new or were asked to be
+	// otherwise than before.
+	Warn func(obj Object) []string
+
 	// Columns and Row are the table that kubectl prints; Row's cells match Columns.
 	Columns []metav1.TableColumnDefinition
 	Row     func(obj Object) []any

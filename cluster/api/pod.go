@@ -68,6 +68,8 @@ var Pods = &Kind{
 	ValidateUpdate: as2(checkPodUpdate),
 	ValidateStatus: as2(checkPodStatus),
 
+	Warn: as(warnOfPod),
+
 	Columns: podColumns,
 	Row:     as(podRow),
 	Fields: as(func(p *corev1.Pod) fields.Set {

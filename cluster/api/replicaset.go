@@ -53,6 +53,8 @@ var ReplicaSets = &Kind{
 		return append(checkMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSetStatus(&rs.Status)...)
 	}),
 
+	Warn: as(func(rs *appsv1.ReplicaSet) []string { return warnOfSet(rs.Name, &rs.Spec.Template) }),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Desired", "integer", 0, "Pods wanted."),

@@ -57,6 +57,13 @@ var ReplicationControllers = &Kind{
 		return append(checkMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), checkReplicaStatus(&rc.Status)...)
 	}),
 
+	Warn: as(func(rc *corev1.ReplicationController) []string {
+		if rc.Spec.Template == nil {
+			return nil
+		}
+		return warnOfSet(rc.Name, rc.Spec.Template)
+	}),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Desired", "integer", 0, "Pods wanted."),
@@ -162,7 +169,11 @@ func checkPodTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList 
 	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
 	errs = append(errs, checkAnnotations(t.Annotations, p.Child("annotations"))...)
 	c := podChecker{template: true}
-	return append(errs, c.podSpec(&t.Spec, p.Child("spec"))...)
+	errs = append(errs, c.podSpec(&t.Spec, p.Child("spec"))...)
+	if len(t.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(p.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+	}
+	return errs
 }
 
 func checkReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {

@@ -45,6 +45,8 @@ var StatefulSets = &Kind{
 	ValidateUpdate: as2(checkStatefulSetUpdate),
 	ValidateStatus: as2(checkStatefulSetStatus),
 
+	Warn: as(warnOfStatefulSet),
+
 	Columns: []metav1.TableColumnDefinition{
 		nameColumn,
 		col("Ready", "string", 0, "Pods that are ready, of those wanted."),

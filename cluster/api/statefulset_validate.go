@@ -35,8 +35,7 @@ func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 	if s.ServiceName != "" {
 		errs = append(errs, invalid(specPath.Child("serviceName"), s.ServiceName, dnsLabel(s.ServiceName, false))...)
 	}
-	errs = append(errs, checkStatefulPods(s)...)
-	return append(errs, nonnegativePtr(s.RevisionHistoryLimit, specPath.Child("revisionHistoryLimit"))...)
+	return append(errs, checkStatefulPods(s)...)
 }
 
 func checkStatefulStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) field.ErrorList {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -209,6 +210,57 @@ func TestTemplateGeneration(t *testing.T) {
 		update(DaemonSets, d, old)
 		if got := generationOfTemplate(d); got != want {
 			t.Errorf("%s: %d, want %d", changes, got, want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const at = "spec.template.spec."
+	template := func(spec string) string {
+		return `{spec: {template: {spec: {containers: [{name: c, image: i}], ` + spec + `}}}}`
+	}
+	container := func(fields string) string {
+		return `{spec: {template: {spec: {containers: [{name: c, image: i, ` + fields + `}]}}}}`
+	}
+	for _, c := range []struct {
+		kind          *Kind
+		changes, want string
+	}{
+		{Deployments, `{}`, ""},
+		{
+			Deployments, `{metadata: {name: a.b}}`,
+			"metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
+		},
+		{Pods, `{metadata: {name: a.b}}`, "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]"},
+		{Pods, `{spec: {nodeSelector: {beta.kubernetes.io/os: linux}}}`, `spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead`},
+		{DaemonSets, template(`nodeSelector: {beta.kubernetes.io/arch: arm}`), at + `nodeSelector[beta.kubernetes.io/arch]: deprecated since v1.14; use "kubernetes.io/arch" instead`},
+		{ReplicaSets, template(`volumes: [{name: v, gitRepo: {repository: r}}]`), at + "volumes[0].gitRepo: deprecated in v1.11"},
+		{ReplicationControllers, template(`terminationGracePeriodSeconds: -1`), at + "terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"},
+		{Deployments, template(`imagePullSecrets: [{name: a}, {name: a}]`), at + `imagePullSecrets[1].name: duplicate name "a"`},
+		{Deployments, template(`hostAliases: [{ip: 1.2.3.4}, {ip: 1.2.3.4}]`), at + `hostAliases[1].ip: duplicate ip "1.2.3.4"`},
+		{Deployments, container(`env: [{name: A, value: a}, {name: A, value: b}]`), at + `containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply`},
+		{Deployments, container(`env: [{name: A, value: a}, {name: A, value: "$(A)b"}]`), ""},
+		{Deployments, container(`ports: [{containerPort: 80}, {containerPort: 80, name: b}]`), at + "containers[0].ports[1]: duplicate port definition with " + at + "containers[0].ports[0]"},
+		{Deployments, container(`ports: [{containerPort: 80}, {containerPort: 80, hostPort: 8080}]`), at + "containers[0].ports[1]: overlapping port definition with " + at + "containers[0].ports[0]"},
+		{Deployments, container(`resources: {limits: {memory: 128m}}`), at + `containers[0].resources.limits[memory]: fractional byte value "128m" is invalid, must be an integer`},
+		{
+			Deployments, `{spec: {template: {metadata: {annotations: {scheduler.alpha.kubernetes.io/critical-pod: ""}}}}}`,
+			`spec.template.metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "priorityClassName" field instead`,
+		},
+		{StatefulSets, `{spec: {revisionHistoryLimit: -1}}`, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"},
+		{
+			Jobs, `{spec: {completionMode: Indexed, completions: 100001, parallelism: 10001}}`,
+			"spec.completions: In big Indexed Jobs with a number of completions higher than 100000 and a parallelism higher than 10000, Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
+		},
+		{CronJobs, `{spec: {jobTemplate: {spec: {template: {spec: {nodeSelector: {beta.kubernetes.io/os: linux}}}}}}}`, `spec.jobTemplate.spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead`},
+		{Ingresses, `{metadata: {annotations: {kubernetes.io/ingress.class: nginx}}}`, `annotation "kubernetes.io/ingress.class" is deprecated, please use 'spec.ingressClassName' instead`},
+	} {
+		o := read(t, c.kind, c.changes)
+		if c.kind.Default != nil {
+			c.kind.Default(o)
+		}
+		if got := strings.Join(c.kind.Warn(o), "\n"); got != c.want {
+			t.Errorf("%s %s\ngot  %s\nwant %s", c.kind.Kind, c.changes, got, c.want)
 		}
 	}
 }

@@ -81,6 +81,7 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 	if err := a.finish(ctx); err != nil {
 		return nil, err
 	}
+	r.advise(obj)
 	if o.dryRun {
 		return nil, r.wouldExist(ctx, obj)
 	}

@@ -165,6 +165,17 @@ func summary(body []byte) string {
 	return fmt.Sprintf("%x", body)
 }
 
+// advise warns of what is unwise in an object that is taken as it is. Our own components
+// do what they are told, and have nobody to tell it to.
+func (r *request) advise(obj api.Object) {
+	if r.res.life.Warn == nil || r.inProcess {
+		return
+	}
+	for _, text := range r.res.life.Warn(obj) {
+		r.warn(text)
+	}
+}
+
 // warn adds a warning to the answer; kubectl prints them.
 func (r *request) warn(text string) {
 	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil {

@@ -127,6 +127,11 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 		}
 		return obj, nil
 	}
+	advise := func() {
+		if c.prepare == nil && last.GetGeneration() != present.Object().GetGeneration() {
+			r.advise(last)
+		}
+	}
 	for {
 		if c.dryRun {
 			cur, err := r.res.collection.Get(ctx, r.Namespace, r.Name, "")
@@ -136,10 +141,14 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 			if _, err := step(cur); err != nil && !errors.Is(err, errEmptied) {
 				return nil, nil, err
 			}
+			advise()
 			return nil, last, nil
 		}
 		item, err := r.res.collection.Update(ctx, r.Namespace, r.Name, step)
 		if !errors.Is(err, errEmptied) {
+			if err == nil {
+				advise()
+			}
 			return item, last, err
 		}
 		c.admitted.end(ctx, errEmptied)

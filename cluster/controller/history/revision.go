@@ -118,8 +118,12 @@ func order(all []*apps.ControllerRevision) {
 	})
 }
 
-// surplus are the oldest revisions beyond limit that nothing uses.
+// surplus are the oldest revisions beyond limit that nothing uses. A negative limit, which
+// a StatefulSet may have, is none.
 func surplus(old []*apps.ControllerRevision, limit int, used func(*apps.ControllerRevision) bool) []*apps.ControllerRevision {
+	if limit < 0 {
+		return nil
+	}
 	n := len(old) - limit
 	var out []*apps.ControllerRevision
 	for _, r := range old {

@@ -1,0 +1,236 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// warnings gathers them, each with the field that it is about.
+type warnings []string
+
+func (w *warnings) add(p *field.Path, format string, args ...any) {
+	*w = append(*w, p.String()+": "+fmt.Sprintf(format, args...))
+}
+
+// name is about names that become hostnames of pods.
+func (w *warnings) name(name, where string) {
+	if bad := validation.IsDNS1123Label(name); len(bad) > 0 {
+		w.add(metadataPath.Child("name"), "this is used in %s, which can result in surprising behavior; a DNS label is recommended: %v", where, bad)
+	}
+}
+
+const podNames = "Pod names and hostnames"
+
+func warnOfPod(p *corev1.Pod) []string {
+	var w warnings
+	w.name(p.Name, "the Pod's hostname")
+	w.pods(p.Annotations, &p.Spec, nil)
+	return w
+}
+
+func warnOfSet(name string, t *corev1.PodTemplateSpec) []string {
+	var w warnings
+	w.name(name, podNames)
+	w.template(t, specPath.Child("template"))
+	return w
+}
+
+func warnOfTemplate(t *corev1.PodTemplateSpec) []string {
+	var w warnings
+	w.template(t, specPath.Child("template"))
+	return w
+}
+
+func (w *warnings) template(t *corev1.PodTemplateSpec, p *field.Path) {
+	w.pods(t.Annotations, &t.Spec, p)
+}
+
+func warnOfStatefulSet(s *appsv1.StatefulSet) []string {
+	var w warnings
+	w.template(&s.Spec.Template, specPath.Child("template"))
+	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
+		w.add(specPath.Child("revisionHistoryLimit"), "a negative value retains all historical revisions; a value >= 0 is recommended")
+	}
+	return w
+}
+
+func warnOfJob(j *batchv1.Job) []string {
+	var w warnings
+	w.name(j.Name, podNames)
+	w.job(&j.Spec, specPath)
+	return w
+}
+
+func (w *warnings) job(s *batchv1.JobSpec, p *field.Path) {
+	if s.Completions != nil && *s.Completions > maxIndexes && s.Parallelism != nil && *s.Parallelism > maxIndexesManyRuns && isIndexed(s) {
+		w.add(p.Child("completions"), "In big Indexed Jobs with a number of completions higher than %d and a parallelism higher than %d, "+
+			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", maxIndexes, maxIndexesManyRuns)
+	}
+	w.template(&s.Template, p.Child("template"))
+}
+
+func warnOfCronJob(c *batchv1.CronJob) []string {
+	var w warnings
+	w.name(c.Name, podNames)
+	w.job(&c.Spec.JobTemplate.Spec, specPath.Child("jobTemplate", "spec"))
+	if strings.Contains(c.Spec.Schedule, "TZ") {
+		w = append(w, fmt.Sprintf("CRON_TZ or TZ used in %s is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details",
+			specPath.Child("schedule")))
+	}
+	return w
+}
+
+func warnOfIngress(i *networkingv1.Ingress) []string {
+	if _, has := i.Annotations[oldIngressClass]; !has {
+		return nil
+	}
+	return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", oldIngressClass)}
+}
+
+// Labels of nodes and annotations of pods that have had their time.
+var (
+	oldNodeLabels = map[string]string{
+		"beta.kubernetes.io/arch":                  `deprecated since v1.14; use "kubernetes.io/arch" instead`,
+		"beta.kubernetes.io/os":                    `deprecated since v1.14; use "kubernetes.io/os" instead`,
+		"failure-domain.beta.kubernetes.io/region": `deprecated since v1.17; use "topology.kubernetes.io/region" instead`,
+		"failure-domain.beta.kubernetes.io/zone":   `deprecated since v1.17; use "topology.kubernetes.io/zone" instead`,
+		"beta.kubernetes.io/instance-type":         `deprecated since v1.17; use "node.kubernetes.io/instance-type" instead`,
+	}
+	oldPodAnnotations = map[string]string{
+		"scheduler.alpha.kubernetes.io/critical-pod":  `non-functional in v1.16+; use the "priorityClassName" field instead`,
+		"security.alpha.kubernetes.io/sysctls":        `non-functional in v1.11+; use the "sysctls" field instead`,
+		"security.alpha.kubernetes.io/unsafe-sysctls": `non-functional in v1.11+; use the "sysctls" field instead`,
+		"seccomp.security.alpha.kubernetes.io/pod":    `non-functional in v1.27+; use the "seccompProfile" field instead`,
+	}
+)
+
+// pods warns of what stands in a pod, or in the template at p; a pod's own p is nil.
+func (w *warnings) pods(annotations map[string]string, s *corev1.PodSpec, p *field.Path) {
+	at := p.Child("spec")
+	for _, label := range slices.Sorted(maps.Keys(s.NodeSelector)) {
+		if message := oldNodeLabels[label]; message != "" {
+			w.add(at.Child("nodeSelector").Key(label), "%s", message)
+		}
+	}
+	for i, c := range s.TopologySpreadConstraints {
+		if message := oldNodeLabels[c.TopologyKey]; message != "" {
+			w.add(at.Child("topologySpreadConstraints").Index(i).Child("topologyKey"), "%s is %s", c.TopologyKey, message)
+		}
+		if c.LabelSelector == nil {
+			w.add(at.Child("topologySpreadConstraints").Index(i).Child("labelSelector"), "a null labelSelector results in matching no pod")
+		}
+	}
+	for _, a := range slices.Sorted(maps.Keys(oldPodAnnotations)) {
+		if _, has := annotations[a]; has {
+			w.add(p.Child("metadata", "annotations").Key(a), "%s", oldPodAnnotations[a])
+		}
+	}
+	w.volumes(s.Volumes, at.Child("volumes"))
+	w.duplicates(s, at)
+	ports := map[string][]placedPort{}
+	for i := range s.InitContainers {
+		w.container(&s.InitContainers[i], at.Child("initContainers").Index(i), ports)
+	}
+	for i := range s.Containers {
+		w.container(&s.Containers[i], at.Child("containers").Index(i), ports)
+	}
+	if g := s.TerminationGracePeriodSeconds; g != nil && *g < 0 {
+		w.add(at.Child("terminationGracePeriodSeconds"), "must be >= 0; negative values are invalid and will be treated as 1")
+	}
+}
+
+func (w *warnings) volumes(volumes []corev1.Volume, p *field.Path) {
+	const gone22, gone31 = "deprecated in v1.22, non-functional in v1.25+", "deprecated in v1.28, non-functional in v1.31+"
+	for i, v := range volumes {
+		for _, old := range []struct {
+			name  string
+			there bool
+			text  string
+		}{
+			{"photonPersistentDisk", v.PhotonPersistentDisk != nil, "deprecated in v1.11, non-functional in v1.16+"},
+			{"gitRepo", v.GitRepo != nil, "deprecated in v1.11"},
+			{"scaleIO", v.ScaleIO != nil, "deprecated in v1.16, non-functional in v1.22+"},
+			{"flocker", v.Flocker != nil, gone22},
+			{"storageOS", v.StorageOS != nil, gone22},
+			{"quobyte", v.Quobyte != nil, gone22},
+			{"glusterfs", v.Glusterfs != nil, "deprecated in v1.25, non-functional in v1.26+"},
+			{"cephfs", v.CephFS != nil, gone31},
+			{"rbd", v.RBD != nil, gone31},
+		} {
+			if old.there {
+				w.add(p.Index(i).Child(old.name), "%s", old.text)
+			}
+		}
+	}
+}
+
+// duplicates: what is named twice, of which clients merge only one.
+func (w *warnings) duplicates(s *corev1.PodSpec, p *field.Path) {
+	seen := map[string]bool{}
+	for i, a := range s.HostAliases {
+		if seen[a.IP] {
+			w.add(p.Child("hostAliases").Index(i).Child("ip"), "duplicate ip %q", a.IP)
+		}
+		seen[a.IP] = true
+	}
+	clear(seen)
+	for i, r := range s.ImagePullSecrets {
+		if seen[r.Name] {
+			w.add(p.Child("imagePullSecrets").Index(i).Child("name"), "duplicate name %q", r.Name)
+		}
+		seen[r.Name] = true
+	}
+}
+
+// placedPort is a port and the field that it stands in.
+type placedPort struct {
+	corev1.ContainerPort
+	at *field.Path
+}
+
+func (w *warnings) container(c *corev1.Container, p *field.Path, ports map[string][]placedPort) {
+	for _, list := range []struct {
+		name string
+		of   corev1.ResourceList
+	}{{"limits", c.Resources.Limits}, {"requests", c.Resources.Requests}} {
+		for _, n := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+			if q, has := list.of[n]; has && q.MilliValue()%1000 != 0 {
+				w.add(p.Child("resources", list.name).Key(string(n)), "fractional byte value %q is invalid, must be an integer", q.String())
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for i, e := range c.Env {
+		// X: "$(X) and more" goes on from what was before, and is meant so.
+		self := "$(" + e.Name + ")"
+		goesOn := e.ValueFrom == nil && e.Value != self && strings.Contains(e.Value, self)
+		if seen[e.Name] && !goesOn {
+			w.add(p.Child("env").Index(i), "hides previous definition of %q, which may be dropped when using apply", e.Name)
+		}
+		seen[e.Name] = true
+	}
+	for i, port := range c.Ports {
+		at := p.Child("ports").Index(i)
+		key := fmt.Sprintf("%d/%s", port.ContainerPort, port.Protocol)
+		for _, other := range ports[key] {
+			switch {
+			case port.HostIP == other.HostIP && port.HostPort == other.HostPort:
+				w.add(at, "duplicate port definition with %s", other.at)
+			case port.HostPort == 0 || other.HostPort == 0:
+				w.add(at, "overlapping port definition with %s", other.at)
+			case port.HostPort == other.HostPort && (port.HostIP == "") != (other.HostIP == ""):
+				w.add(at, "dangerously ambiguous port definition with %s", other.at)
+			}
+		}
+		ports[key] = append(ports[key], placedPort{port, at})
+	}
+}
