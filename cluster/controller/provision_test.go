@@ -181,3 +181,38 @@ func TestOtherClasses(t *testing.T) {
 		return fmt.Sprint(pv, err)
 	})
 }
+
+func TestProvisionedVolumeGrowsAndIsRetained(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	retain, now := v1.PersistentVolumeReclaimRetain, storagev1.VolumeBindingImmediate
+	_, err := c.StorageV1().StorageClasses().Create(t.Context(), &storagev1.StorageClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "kept"}, Provisioner: persistentvolume.Provisioner, ReclaimPolicy: &retain, VolumeBindingMode: &now,
+	}, metav1.CreateOptions{})
+	c.must(err)
+	kept := "kept"
+	c.claimOf("data", &kept)
+	claim := c.boundClaim("data")
+	claim.Spec.Resources.Requests[v1.ResourceStorage] = resource.MustParse("2Gi")
+	_, err = c.CoreV1().PersistentVolumeClaims("default").Update(t.Context(), claim, metav1.UpdateOptions{})
+	c.must(err)
+	c.eventually("2Gi", func() string {
+		got, err := c.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "data", metav1.GetOptions{})
+		c.must(err)
+		if has := got.Status.Capacity[v1.ResourceStorage]; has.String() != "2Gi" {
+			return has.String()
+		}
+		return ""
+	})
+	pv := claim.Spec.VolumeName
+	c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "data", metav1.DeleteOptions{}))
+	c.expectVolume(pv, v1.VolumeReleased)
+	c.must(c.CoreV1().PersistentVolumes().Delete(t.Context(), pv, metav1.DeleteOptions{}))
+	c.eventually("the volume gone", func() string {
+		got, err := c.CoreV1().PersistentVolumes().Get(t.Context(), pv, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprint(got, err)
+	})
+}
