@@ -10,6 +10,7 @@
 // resourceVersion, deletion) is the API server's. Messages, field paths and error
 // types are those that Kubernetes documents, since clients compare them.
 //
-// One file holds one kind, or a few that share their rules (rbac.go). A new kind is a
-// new file and one line in kinds.go.
+// One file holds one kind, or a few that share their rules (rbac.go); the rules of a
+// large one stand beside it (deployment_validate.go). A new kind is a new file and one
+// line in kinds.go. The versions that kinds had before are in former_*.go.
 package api
