@@ -101,7 +101,7 @@ Feature: Jobs and cron jobs
     And `kubectl describe job late` prints "Job was active longer than specified deadline"
     And no pod with label "job-name=late" is left
     And `kubectl get job hopeless` prints a line like "^hopeless +Failed +0/1 "
-    And `kubectl describe job hopeless` prints "Warning BackoffLimitExceeded"
+    And `kubectl describe job hopeless` prints "Job has reached the specified backoff limit"
     And `kubectl get job hopeless -o jsonpath={.status.failed}` prints "2"
     And `kubectl logs job/hopeless` prints "no such data"
 
@@ -187,6 +187,30 @@ Feature: Jobs and cron jobs
     And `kubectl get events --field-selector=involvedObject.name=later` prints "Job resumed"
     And `kubectl get job --ignore-not-found later` prints nothing
     And no pod with label "job-name=later" is left
+
+  @M7
+  Scenario: a pod that somebody deletes has failed when it has ended, and is replaced
+    Given the objects:
+      """
+      apiVersion: batch/v1
+      kind: Job
+      metadata:
+        name: robbed
+      spec:
+        podReplacementPolicy: Failed
+        template:
+          spec:
+            restartPolicy: Never
+            terminationGracePeriodSeconds: 1
+            containers:
+            - name: c
+              image: busybox:1.35
+              command: ["sleep", "3600"]
+      """
+    Then 1 pod with label "job-name=robbed" is running and ready
+    When `kubectl delete pod -l job-name=robbed` succeeds
+    Then `kubectl get job robbed -o jsonpath={.status.failed}` prints "1"
+    And 1 pod with label "job-name=robbed" is running and ready
 
   @M7
   Scenario: a job counts each pod once, though the server is killed meanwhile

@@ -87,6 +87,8 @@ func pods(j *batch.Job, words string) (out []*v1.Pod) {
 				p.Status.ContainerStatuses = []v1.ContainerStatus{ended}
 			case "going":
 				p.DeletionTimestamp = ptr(metav1.NewTime(now))
+			case "now":
+				p.DeletionGracePeriodSeconds = ptr(int64(0))
 			case "unbound":
 				p.Status.Phase, p.Spec.NodeName = v1.PodPending, ""
 			case "free":
@@ -164,6 +166,8 @@ func TestDecide(t *testing.T) {
 		{"somebody deletes it", newJob(1, 1), "a:run:going:ago=20", "wait 10s"},
 		{"only failed are replaced", newJob(1, 1, replaceOnlyFailed), "a:run:going", ""},
 		{"only failed are replaced; it never had a node", newJob(1, 1, replaceOnlyFailed), "a:unbound:going", "wait 10s"},
+
+		{"only failed are replaced; its kubelet says it is gone", newJob(1, 1, replaceOnlyFailed), "a:run:going:now", "wait 10s"},
 
 		{"in time", newJob(1, 1, deadline(4000)), "a:run", "wait 6m40s"},
 		{"late", newJob(1, 1, deadline(3600)), "a:run", "-a FailureTarget DeadlineExceeded"},

@@ -112,8 +112,7 @@ func number(p *v1.Pod, annotation string) int {
 func tracked(p *v1.Pod) bool { return slices.Contains(p.Finalizers, batch.JobTrackingFinalizer) }
 
 // failed says whether a pod counts as one that did not succeed: it has failed, or
-// somebody deletes it. Where only failed pods are replaced, the latter is awaited,
-// but for a pod that never came to a node, and so has nothing that could fail.
+// somebody deletes it. Where only failed pods are replaced, the latter is not enough.
 func failed(j *batch.Job, p *v1.Pod) bool {
 	switch {
 	case p.Status.Phase == v1.PodFailed:
@@ -121,12 +120,19 @@ func failed(j *batch.Job, p *v1.Pod) bool {
 	case p.Status.Phase == v1.PodSucceeded || p.DeletionTimestamp == nil:
 		return false
 	}
-	return !onlyFailed(j) || p.Spec.NodeName == ""
+	return !onlyFailed(j) || gone(p)
+}
+
+// gone is a deleted pod of which nothing runs, whatever its phase says: it never
+// came to a node, or the node's kubelet has confirmed the deletion, without delay.
+func gone(p *v1.Pod) bool {
+	return p.DeletionTimestamp != nil &&
+		(p.Spec.NodeName == "" || p.DeletionGracePeriodSeconds != nil && *p.DeletionGracePeriodSeconds == 0)
 }
 
 // terminating says whether a pod is on its way out and may still run.
 func terminating(p *v1.Pod) bool {
-	return p.DeletionTimestamp != nil && p.Status.Phase != v1.PodFailed && p.Status.Phase != v1.PodSucceeded && p.Spec.NodeName != ""
+	return p.DeletionTimestamp != nil && p.Status.Phase != v1.PodFailed && p.Status.Phase != v1.PodSucceeded && !gone(p)
 }
 
 // ended is when a pod that has ended did so, as well as one can tell.
