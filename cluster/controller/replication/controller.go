@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
@@ -40,7 +39,7 @@ type Controller struct {
 	*loop.Loop[string]
 	Config
 	sets   cache.Indexer
-	pods   listers.PodLister
+	pods   cache.Indexer
 	expect *Expectations
 	now    func() time.Time
 }
@@ -48,10 +47,14 @@ type Controller struct {
 // New makes the controller; nothing runs before Run.
 func New(c Config) (*Controller, error) {
 	pods := c.Informers.Core().V1().Pods()
+	byOwner, err := indexed(pods.Informer())
+	if err != nil {
+		return nil, err
+	}
 	r := &Controller{
 		Config: c,
 		sets:   c.Kind.Informer().GetIndexer(),
-		pods:   pods.Lister(),
+		pods:   byOwner,
 		expect: NewExpectations(time.Now),
 		now:    time.Now,
 	}

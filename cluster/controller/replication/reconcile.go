@@ -3,13 +3,10 @@ package replication
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/controller/loop"
@@ -29,9 +26,9 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 		return nil
 	}
 	settled := r.expect.Met(key)
-	all, err := r.pods.Pods(set.Object.GetNamespace()).List(labels.Everything())
+	all, err := r.claimable(set)
 	if err != nil {
-		return fmt.Errorf("list pods: %w", err)
+		return err
 	}
 	pods, claimErr := r.claim(ctx, set, all)
 	active := make([]*v1.Pod, 0, len(pods))
@@ -119,23 +116,20 @@ func (r *Controller) related(s *Set, own []*v1.Pod) []*v1.Pod {
 	if err != nil {
 		return own
 	}
-	siblings := map[types.UID]bool{}
-	for _, o := range sets {
-		if m, ok := o.(metav1.Object); ok {
-			if other := metav1.GetControllerOfNoCopy(m); other != nil && other.UID == ref.UID {
-				siblings[m.GetUID()] = true
-			}
-		}
-	}
-	all, err := r.pods.Pods(s.Object.GetNamespace()).List(labels.Everything())
-	if err != nil || len(siblings) < 2 {
-		return own
-	}
 	var out []*v1.Pod
-	for _, p := range all {
-		if owner := metav1.GetControllerOfNoCopy(p); owner != nil && siblings[owner.UID] {
-			out = append(out, p)
+	for _, o := range sets {
+		m, ok := o.(metav1.Object)
+		if !ok {
+			continue
 		}
+		if other := metav1.GetControllerOfNoCopy(m); other == nil || other.UID != ref.UID {
+			continue
+		}
+		pods, err := r.controlledBy(m.GetUID())
+		if err != nil {
+			return own
+		}
+		out = append(out, pods...)
 	}
 	return out
 }
