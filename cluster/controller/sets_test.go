@@ -133,6 +133,20 @@ func TestDaemonSet(t *testing.T) {
 			t.Errorf("after %s: %d revisions, the highest %d", image, len(list.Items), highest)
 		}
 	}
+	// A revision that somebody deletes comes back, and no pod is touched.
+	before := fmt.Sprint(c.pods("agent")[0].UID)
+	c.must(c.AppsV1().ControllerRevisions("default").DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
+	c.eventually("a revision of the present template", func() string {
+		list, err := c.AppsV1().ControllerRevisions("default").List(ctx, metav1.ListOptions{})
+		if err != nil || len(list.Items) != 1 {
+			return fmt.Sprint(err, len(list.Items))
+		}
+		return ""
+	})
+	settled("n1", "n2", "n3")
+	if after := fmt.Sprint(c.pods("agent")[0].UID); after != before {
+		t.Error("the pods were made anew")
+	}
 	background := metav1.DeletePropagationBackground
 	c.must(api.Delete(ctx, "agent", metav1.DeleteOptions{PropagationPolicy: &background}))
 	c.eventually("pods and revisions gone", func() string {

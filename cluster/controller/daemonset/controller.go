@@ -74,8 +74,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorde
 	if err := c.On(nodes.Informer(), loop.Changes(c.nodeChanged)); err != nil {
 		return nil, err
 	}
-	c.Need(c.history.Informer())
-	return c, nil
+	return c, c.On(c.history.Informer(), history.Handler(kind, c.AddSoon))
 }
 
 // Name is the controller's name in logs and health.

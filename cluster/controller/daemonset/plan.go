@@ -14,8 +14,10 @@ import (
 
 // state is what one decision is made from.
 type state struct {
-	ds    *apps.DaemonSet
-	hash  string // of the present template
+	ds   *apps.DaemonSet
+	hash string // of the present template
+	// equal are the hashes of other revisions that hold the present template, too.
+	equal map[string]bool
 	nodes []*v1.Node
 	pods  map[string][]*v1.Pod // by the node they are on or meant for
 	now   time.Time
@@ -126,7 +128,8 @@ func older(a, b *v1.Pod) int {
 }
 
 func (s *state) current(p *v1.Pod) bool {
-	return s.hash != "" && p.Labels[apps.DefaultDaemonSetUniqueLabelKey] == s.hash
+	hash := p.Labels[apps.DefaultDaemonSetUniqueLabelKey]
+	return hash != "" && (hash == s.hash || s.equal[hash])
 }
 
 func (s *state) available(p *v1.Pod) bool {

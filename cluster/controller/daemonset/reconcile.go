@@ -51,6 +51,11 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	for _, r := range all {
+		if history.Same(r, present) {
+			s.equal[r.Labels[apps.DefaultDaemonSetUniqueLabelKey]] = true
+		}
+	}
 	observed := ds.Status.ObservedGeneration
 	var failed error
 	if settled && ds.DeletionTimestamp == nil {
@@ -97,7 +102,7 @@ func (c *Controller) observe(ctx context.Context, ds *apps.DaemonSet, selector l
 	}
 	return &state{
 		ds: ds, nodes: nodes, pods: byNode(mine), now: c.now(),
-		hash: present.Labels[apps.DefaultDaemonSetUniqueLabelKey],
+		hash: present.Labels[apps.DefaultDaemonSetUniqueLabelKey], equal: map[string]bool{},
 	}, nil
 }
 

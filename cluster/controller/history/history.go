@@ -9,12 +9,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/apps/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/replication"
 )
 
@@ -25,7 +27,7 @@ type History struct {
 	lister   listers.ControllerRevisionLister
 }
 
-// New makes a History; a controller that uses it must wait for Informer.
+// New makes a History; a controller that uses it must hand Handler to Informer.
 func New(client kubernetes.Interface, f informers.SharedInformerFactory) *History {
 	i := f.Apps().V1().ControllerRevisions()
 	return &History{client: client, informer: i.Informer(), lister: i.Lister()}
@@ -33,6 +35,16 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory) *Histor
 
 // Informer is that of all revisions.
 func (h *History) Informer() cache.SharedIndexInformer { return h.informer }
+
+// Handler wakes the sets of a kind whose revisions somebody changes or deletes.
+func Handler(kind schema.GroupVersionKind, wake func(key string)) cache.ResourceEventHandler {
+	return loop.Each(func(r *apps.ControllerRevision) {
+		ref := metav1.GetControllerOfNoCopy(r)
+		if ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
+			wake(r.Namespace + "/" + ref.Name)
+		}
+	})
+}
 
 // Of gives the revisions of a set, the oldest first, and adopts those without an
 // owner whose labels match.
@@ -69,7 +81,7 @@ func (h *History) Present(ctx context.Context, s *Set, all []*apps.ControllerRev
 	}
 	at := -1
 	for i, r := range all {
-		if same(r, want) {
+		if Same(r, want) {
 			at = i
 		}
 	}
@@ -113,7 +125,7 @@ func (h *History) create(ctx context.Context, s *Set, r *apps.ControllerRevision
 		if err != nil {
 			return nil, collisions, fmt.Errorf("read revision: %w", err)
 		}
-		if same(is, next) && metav1.IsControlledBy(is, s.Object) {
+		if Same(is, next) && metav1.IsControlledBy(is, s.Object) {
 			return is, collisions, nil
 		}
 	}

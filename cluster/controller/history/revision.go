@@ -105,7 +105,8 @@ func hashOf(data []byte, collisions int32) string {
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
 
-func same(a, b *apps.ControllerRevision) bool { return bytes.Equal(a.Data.Raw, b.Data.Raw) }
+// Same says whether two revisions hold the same template.
+func Same(a, b *apps.ControllerRevision) bool { return bytes.Equal(a.Data.Raw, b.Data.Raw) }
 
 // order sorts revisions, the oldest first.
 func order(all []*apps.ControllerRevision) {

@@ -62,8 +62,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorde
 	if err := c.On(claims.Informer(), loop.Changes(c.claimChanged)); err != nil {
 		return nil, err
 	}
-	c.Need(c.history.Informer())
-	return c, nil
+	return c, c.On(c.history.Informer(), history.Handler(kind, c.AddSoon))
 }
 
 // Name is the controller's name in logs and health.
