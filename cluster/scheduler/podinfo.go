@@ -116,16 +116,25 @@ func newPodInfo(p *v1.Pod) *podInfo {
 		if _, ok := c.Resources.Requests[v1.ResourceMemory]; !ok {
 			i.nonzeroMem += defaultMemory
 		}
-		for _, port := range c.Ports {
-			if port.HostPort > 0 {
-				i.ports = append(i.ports, hostPort{cmp.Or(port.HostIP, anyIP), cmp.Or(port.Protocol, v1.ProtocolTCP), port.HostPort})
-			}
+		i.addPorts(c)
+	}
+	for n := range p.Spec.InitContainers {
+		if c := &p.Spec.InitContainers[n]; c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+			i.addPorts(c) // a sidecar runs as long as the pod
 		}
 	}
 	i.priority = priorityOf(p)
 	i.claims = claimNames(p)
 	i.compileAffinity()
 	return i
+}
+
+func (i *podInfo) addPorts(c *v1.Container) {
+	for _, port := range c.Ports {
+		if port.HostPort > 0 {
+			i.ports = append(i.ports, hostPort{cmp.Or(port.HostIP, anyIP), cmp.Or(port.Protocol, v1.ProtocolTCP), port.HostPort})
+		}
+	}
 }
 
 func (i *podInfo) compileAffinity() {

@@ -119,8 +119,8 @@ func (s *Scheduler) podSet(old, now *v1.Pod) {
 		s.mu.Lock()
 		s.cluster.setPod(now)
 		s.mu.Unlock()
-		if old == nil || old.Spec.NodeName == "" || !labels.Equals(old.Labels, now.Labels) {
-			s.queue.changed(causePods)
+		if what := freedBy(old, now); what != 0 {
+			s.queue.changed(what)
 		}
 	case now.Spec.SchedulerName != s.Name || now.DeletionTimestamp != nil || len(now.Spec.SchedulingGates) > 0:
 		s.queue.forget(now.UID)
@@ -132,6 +132,17 @@ func (s *Scheduler) podSet(old, now *v1.Pod) {
 			s.queue.set(now, old != nil && mayFitNow(old, now))
 		}
 	}
+}
+
+// freedBy is what a change of a placed pod may have made possible for others.
+func freedBy(old, now *v1.Pod) (what cause) {
+	if old == nil || old.Spec.NodeName == "" || !labels.Equals(old.Labels, now.Labels) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) {
+		what |= causePods
+	}
+	if old != nil && old.Generation != now.Generation {
+		what |= causeResource // it may have been made smaller
+	}
+	return what
 }
 
 // placed says whether we gave the pod a node that the API does not show yet. A place

@@ -68,6 +68,11 @@ func TestWishes(t *testing.T) {
 		{"the same port of another protocol", nil, []*v1.Pod{
 			makePod("x", on("a"), port(53)), makePod("y", on("b"), port(53), edit(func(p *v1.Pod) { p.Spec.Containers[0].Ports[0].Protocol = v1.ProtocolUDP })),
 		}, makePod("p", port(53)), "b"},
+		{"a port of a sidecar", nil, []*v1.Pod{makePod("x", on("a"), edit(func(p *v1.Pod) {
+			p.Spec.InitContainers = []v1.Container{{
+				RestartPolicy: ptr.To(v1.ContainerRestartPolicyAlways), Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: 80}},
+			}}
+		}))}, makePod("p", port(80)), "b"},
 		{"a toleration of one value", taint("k", "v", v1.TaintEffectNoSchedule), nil, makePod("p", edit(func(p *v1.Pod) {
 			p.Spec.Tolerations = []v1.Toleration{{Key: "k", Operator: v1.TolerationOpEqual, Value: "other"}}
 		})), "b"},
