@@ -30,7 +30,7 @@ Feature: But wait, there is more
     And pod "pet-1" is running and ready
     And `kubectl get statefulset pet` prints a line like "^pet +2/2 "
     And `kubectl get pvc home-pet-0 home-pet-1 -o jsonpath='{.items[*].status.phase}'` prints "Bound Bound"
-    And `kubectl exec pet-0 -- nslookup pet-1.pets.$NAMESPACE.svc.cluster.local | grep -w $(kubectl get pod pet-1 -o jsonpath={.status.podIP})` prints "Address"
+    And `kubectl exec pet-0 -- ping -c 1 pet-1.pets | grep -F "($(kubectl get pod pet-1 -o jsonpath={.status.podIP}))"` prints "PING pet-1.pets"
 
   @M7
   Scenario: one door leads to two services

@@ -70,7 +70,7 @@ Feature: Field notes
   Scenario: what does not fit waits, and says why
     Then `kubectl get pods -l name=node-js-constraints -o jsonpath={.items[0].spec.containers[0].resources.requests}` prints a line like "cpu.:.(1500m|1.5).*512Mi"
     And `kubectl get pods -l name=node-js-giant --field-selector status.phase=Pending -o name | wc -l` prints a line like "^3$"
-    And `kubectl describe pods -l name=node-js-giant` prints a line like "Warning +FailedScheduling .*0/[0-9]+ nodes are available: .*Insufficient cpu"
+    And `kubectl describe pods -l name=node-js-giant --show-events` prints a line like "Warning +FailedScheduling .*0/[0-9]+ nodes are available: .*Insufficient cpu"
 
   @N6
   Scenario: one name, two addresses
@@ -79,8 +79,8 @@ Feature: Field notes
       default Active
       kube-system Active
       """
-    And `kubectl exec client -n lab-notes-test -- nslookup my-database | grep -w $(kubectl get service my-database -n lab-notes-test -o jsonpath={.spec.clusterIP})` prints "Address"
-    And `kubectl exec client -n lab-notes-prod -- nslookup my-database | grep -w $(kubectl get service my-database -n lab-notes-prod -o jsonpath={.spec.clusterIP})` prints "Address"
+    And `kubectl exec client -n lab-notes-test -- ping -c 1 -W 1 my-database | grep -F "($(kubectl get service my-database -n lab-notes-test -o jsonpath={.spec.clusterIP}))"` prints "PING my-database"
+    And `kubectl exec client -n lab-notes-prod -- ping -c 1 -W 1 my-database | grep -F "($(kubectl get service my-database -n lab-notes-prod -o jsonpath={.spec.clusterIP}))"` prints "PING my-database"
     And `kubectl get pod client` fails with "NotFound"
 
   @N6
