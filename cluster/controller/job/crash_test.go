@@ -21,6 +21,7 @@ type world struct {
 	random *rand.Rand
 	good   map[types.UID]bool // pods that ended well
 	bad    map[types.UID]bool
+	spare  map[types.UID]bool // pods that the job wants no more, and does not count
 	made   int
 }
 
@@ -43,6 +44,13 @@ func (w *world) reconcile() {
 		active++
 	}
 	for _, p := range d.delete {
+		if d.end == nil {
+			if lives--; lives < 0 {
+				return
+			}
+			w.change(p.UID, func(p *v1.Pod) { p.Finalizers = nil })
+			w.spare[p.UID] = true
+		}
 		if lives--; lives < 0 {
 			return
 		}
@@ -112,7 +120,7 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 			for seed := range uint64(50) {
 				w := &world{
 					job: make(), now: now, random: rand.New(rand.NewPCG(seed, 1)),
-					good: map[types.UID]bool{}, bad: map[types.UID]bool{},
+					good: map[types.UID]bool{}, bad: map[types.UID]bool{}, spare: map[types.UID]bool{},
 				}
 				w.run(t, seed)
 			}
@@ -127,12 +135,21 @@ func (w *world) run(t *testing.T, seed uint64) {
 			break
 		}
 		w.now = w.now.Add(5 * time.Minute)
+		if !indexed(w.job) && w.random.IntN(10) == 0 { // somebody changes their mind
+			w.job = w.job.DeepCopy()
+			wide := w.random.Int32N(6) + 1
+			w.job.Spec.Parallelism = &wide
+		}
 		w.reconcile()
 		w.live()
 	}
 	st := w.job.Status
 	if !finished(w.job) {
 		t.Fatalf("seed %d: it does not end: %+v", seed, st)
+	}
+	for uid := range w.spare {
+		delete(w.good, uid)
+		delete(w.bad, uid)
 	}
 	good, bad := len(w.good), len(w.bad)
 	if indexed(w.job) {

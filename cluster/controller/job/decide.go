@@ -157,7 +157,7 @@ func (s *state) deadline() time.Duration {
 // manage makes the number of running pods right.
 func (s *state) manage(d *decision) {
 	if suspended(s.job) {
-		d.delete = s.active[:min(len(s.active), burst)]
+		d.delete = bound(s.active)
 		return
 	}
 	want := s.wanted()
@@ -227,28 +227,31 @@ func (s *state) wanted() int {
 	return max(0, min(parallel, completions(s.job)-s.succeeded))
 }
 
-// superfluous picks at least n pods to delete: the second one of an index, one
-// whose index is done or not the job's, then those whose loss hurts least.
+// superfluous picks at least n pods to delete: one whose deletion a crash cut in two,
+// the second one of an index, one whose index is done or not the job's, then those
+// whose loss hurts least.
 func (s *state) superfluous(n int) []*v1.Pod {
 	var out, left []*v1.Pod
-	if indexed(s.job) {
-		held := map[int]bool{}
-		for _, p := range byAge(s.active) {
-			if i := indexOf(s.job, p); i == noIndex || held[i] || s.done.has(i) {
-				out = append(out, p)
-			} else {
-				held[i] = true
-				left = append(left, p)
-			}
+	held := map[int]bool{}
+	for _, p := range byAge(s.active) {
+		i := indexOf(s.job, p)
+		switch {
+		case !tracked(p) && metav1.IsControlledBy(p, s.job):
+			out = append(out, p)
+		case indexed(s.job) && (i == noIndex || held[i] || s.done.has(i)):
+			out = append(out, p)
+		default:
+			held[i] = true
+			left = append(left, p)
 		}
-	} else {
-		left = s.active
 	}
 	if more := n - len(out); more > 0 {
 		out = append(out, replication.Doomed(left, left, more, s.now)...)
 	}
-	return out[:min(len(out), burst)]
+	return bound(out)
 }
+
+func bound(pods []*v1.Pod) []*v1.Pod { return pods[:min(len(pods), burst)] }
 
 func byAge(pods []*v1.Pod) []*v1.Pod {
 	out := slices.Clone(pods)

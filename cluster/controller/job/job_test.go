@@ -151,6 +151,7 @@ func TestDecide(t *testing.T) {
 		{"as many as may", newJob(5, 2), "a:run", "new"},
 		{"no more than needed", newJob(5, 4), "a:ok b:ok c:ok d:run", "new"},
 		{"too many for what is left", newJob(2, 2), "a:ok b:run c:run:ready", "-b"},
+		{"half deleted", newJob(5, 2), "a:run:free b:run", "-a"},
 		{"fewer are wanted", newJob(5, 1), "a:run b:run:ready", "-a"},
 		{"a queue", newJob(-1, 3), "", "new new new"},
 		{"a queue, one found it empty", newJob(-1, 3), "a:ok b:run", ""},

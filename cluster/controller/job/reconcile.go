@@ -80,7 +80,9 @@ func (c *Controller) claim(ctx context.Context, j *batch.Job) ([]*v1.Pod, error)
 	}, all)
 }
 
-// apply creates and deletes pods, and says how many are active and ready then.
+// apply creates and deletes pods, and says how many are active and ready then. Pods
+// of a job that ends count as failed, and keep their finalizer for that. Those that
+// are merely too many do not count: they lose it before they are deleted.
 func (c *Controller) apply(ctx context.Context, key string, s *state, d *decision) (active, ready int, err error) {
 	active, ready = len(s.active), s.ready
 	if len(d.create) == 0 && len(d.delete) == 0 {
@@ -96,7 +98,13 @@ func (c *Controller) apply(ctx context.Context, key string, s *state, d *decisio
 		failed = nil
 	}
 	deleted, gone := replication.Together(len(d.delete), func(i int) error {
-		err := pods.Delete(ctx, s.job, d.delete[i])
+		var err error
+		if d.end == nil && tracked(d.delete[i]) {
+			err = c.free(ctx, d.delete[i:i+1])
+		}
+		if err == nil {
+			err = pods.Delete(ctx, s.job, d.delete[i])
+		}
 		if err != nil {
 			c.expect.Deleted(key, d.delete[i].UID)
 		}
