@@ -135,9 +135,15 @@ func TestVolumesByHandComeBeforeTheDefaultClass(t *testing.T) {
 	c.expectVolume("by-hand", v1.VolumeAvailable)
 	c.claimOf("old", nil)
 	c.expectClaim("old", v1.ClaimBound, "by-hand")
+	// A claim and its pod that are created just before the volume, as by a folder of files.
+	c.claimOf("claim", nil)
+	c.podWithClaim("pod", "claim")
+	c.volume("volume", "1Gi", v1.PersistentVolumeReclaimRetain)
+	c.expectClaim("claim", v1.ClaimBound, "volume")
+	c.nodeOfPod("pod")
 	none := ""
 	c.claimOf("none", &none)
-	c.expectEvent("none", "FailedBinding", "no persistent volumes available for this claim and no storage class is set: of 1 persistent volumes 1 bound to another claim")
+	c.expectEvent("none", "FailedBinding", "no persistent volumes available for this claim and no storage class is set: of 2 persistent volumes 2 bound to another claim")
 }
 
 func TestOtherClasses(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -36,7 +37,7 @@ func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeCl
 			return err
 		}
 		if class != nil {
-			return c.giveClass(ctx, claim, class)
+			return c.giveClass(ctx, claim, class, volumes)
 		}
 	}
 	name := volume.GetPersistentVolumeClaimClass(claim)
@@ -89,13 +90,25 @@ func (c *Controller) defaultClass() (*storagev1.StorageClass, error) {
 	return newest, nil
 }
 
+// lateComers is how long a claim of no class is kept for a volume made by hand that
+// comes after it, even with its pod there already: the files of a folder are created in
+// the order of their names. Times of creation are whole seconds.
+const lateComers = 2 * time.Second
+
 // giveClass writes the default class into a claim that names none, as late as can be:
 // a volume without a class, made by hand as in 2015, is to be found first. So a class
 // that waits for the first pod is not given before there is that pod.
-func (c *Controller) giveClass(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
-	if delayed(class) && len(c.users(claim)) == 0 {
+func (c *Controller) giveClass(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass, volumes []*v1.PersistentVolume) error {
+	wait := time.Until(claim.CreationTimestamp.Add(lateComers))
+	switch {
+	case delayed(class) && len(c.users(claim)) == 0:
 		c.tellWaiting(claim)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
+	case comes(claim, volumes):
+		return nil // the volume brings the claim back here
+	case wait > 0:
+		c.AddAfter(item{claim.Namespace, claim.Name}, wait)
+		return nil
 	}
 	next := claim.DeepCopy()
 	next.Spec.StorageClassName = &class.Name
@@ -103,6 +116,14 @@ func (c *Controller) giveClass(ctx context.Context, claim *v1.PersistentVolumeCl
 		return fmt.Errorf("give the default storage class: %w", err)
 	}
 	return nil
+}
+
+// comes says whether a volume would fit that has just been made and is not available yet.
+func comes(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) bool {
+	return slices.ContainsFunc(volumes, func(pv *v1.PersistentVolume) bool {
+		fresh := pv.Status.Phase == "" || pv.Status.Phase == v1.VolumePending
+		return fresh && pv.Spec.ClaimRef == nil && pv.DeletionTimestamp == nil && unfit(claim, pv) == nil
+	})
 }
 
 // tellWaiting says what a claim waits for.
