@@ -271,6 +271,57 @@ Feature: Scheduling
     And `kubectl get events --field-selector involvedObject.name=low` prints a line like "Normal +Preempted +pod/low +Preempted by pod [0-9a-f-]{36} on node minion-1"
     And `kubectl delete priorityclass important polite` succeeds
 
+  @N5
+  Scenario: room is made where no disruption budget is broken
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: List
+      items:
+      - apiVersion: scheduling.k8s.io/v1
+        kind: PriorityClass
+        metadata: {name: urgent}
+        value: 1000
+      - apiVersion: policy/v1
+        kind: PodDisruptionBudget
+        metadata: {name: guarded}
+        spec:
+          minAvailable: 1
+          selector: {matchLabels: {app: guarded}}
+      - apiVersion: v1
+        kind: Pod
+        metadata: {name: guarded, labels: {app: guarded}}
+        spec:
+          terminationGracePeriodSeconds: 1
+          containers:
+          - {name: a, image: "busybox:1.35", command: ["sleep", "3600"], ports: [{containerPort: 80, hostPort: 8197}]}
+      - apiVersion: v1
+        kind: Pod
+        metadata: {name: free}
+        spec:
+          terminationGracePeriodSeconds: 1
+          containers:
+          - {name: a, image: "busybox:1.35", command: ["sleep", "3600"], ports: [{containerPort: 80, hostPort: 8197}]}
+      """
+    And pod "guarded" is running and ready
+    And pod "free" is running and ready
+    And `kubectl get pdb guarded` prints a line like "^guarded +1 +N/A +0 "
+    When the objects:
+      """
+      apiVersion: v1
+      kind: Pod
+      metadata: {name: urgent}
+      spec:
+        terminationGracePeriodSeconds: 1
+        priorityClassName: urgent
+        containers:
+        - {name: a, image: "busybox:1.35", command: ["sleep", "3600"], ports: [{containerPort: 80, hostPort: 8197}]}
+      """
+    Then pod "free" is gone
+    And pod "urgent" is running and ready
+    And pod "guarded" is running and ready
+    And `kubectl delete priorityclass urgent` succeeds
+
   @W12 @W13
   Scenario: a claim gets a folder on the node of its pod, keeps the data, and takes it along
     Given the objects:
