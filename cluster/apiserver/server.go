@@ -101,7 +101,7 @@ type Config struct {
 	// KubeletTLS is the client side of connections to kubelets; nil: log, exec and
 	// the like answer 503.
 	KubeletTLS *tls.Config
-	// MetricsFresh is how old an answer about what pods use may be; 10 s.
+	// MetricsFresh is how old an answer about what pods use may be; 5 s.
 	MetricsFresh time.Duration
 
 	Ready      []Check     // beyond the server's own, for /readyz

@@ -19,7 +19,7 @@ import (
 
 const (
 	// DefaultFresh is how long an answer of the kubelets is good enough.
-	DefaultFresh = 10 * time.Second
+	DefaultFresh = 5 * time.Second
 	// stale is when an answer is too old to be the beginning of a rate: what was used
 	// since then says little about now.
 	stale = time.Minute
