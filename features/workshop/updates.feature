@@ -75,3 +75,4 @@ Feature: A new version, and nobody notices
     Then service "hello-bg" has as endpoints the 2 ready pods with label "app=hello-bg,colour=green"
     And the node port of service "hello-bg" answers "/version" on every node with "2.0.0"
     And `cat bluegreen.txt` prints a line like "^[1-9][0-9]+ answered, 0 lost$"
+    And a steady client of service "hello-bg" loses no request for "/version" while `kubectl set selector service hello-bg app=hello-bg,colour=blue && sleep 1 && kubectl set selector service hello-bg app=hello-bg,colour=green` runs

@@ -83,9 +83,9 @@ func (s *settings) list() *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 3, ' ', 0)
-			fmt.Fprintln(w, "NAME\tTRACK\tCHECKS\tTITLE")
+			fmt.Fprintln(w, "NAME\tTRACK\tCHECKS\tNEEDS\tTITLE")
 			for _, l := range labs {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", l.Name, l.Track, len(l.Scenarios), l.Title)
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", l.Name, l.Track, len(l.Scenarios), strings.Join(l.Needs, ","), l.Title)
 			}
 			return w.Flush()
 		},

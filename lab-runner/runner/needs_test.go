@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,5 +47,38 @@ func TestALabSaysWhatItLacks(t *testing.T) {
 	program("docker", "echo 20.10", 0o755)
 	if err := lacking(t.Context(), l, env); err != nil {
 		t.Errorf("docker with its engine: %v", err)
+	}
+}
+
+// What a lab leaves is deleted by its manifests; a kind that the cluster has never heard of
+// has left nothing.
+func TestDeletionForgivesOnlyUnknownKinds(t *testing.T) {
+	const unknown = `echo 'error: resource mapping not found for name: "a" namespace: "" from "a.yaml": no matches for kind "A" in version "b"
+ensure CRDs are installed first' >&2; exit 1`
+	for _, c := range []struct {
+		name, manifest, kubectl string
+		fails                   bool
+	}{
+		{"all is deleted", "a.yaml", "exit 0", false},
+		{"nothing to delete", "Dockerfile", "exit 1", false},
+		{"an unknown kind", "a.yml", unknown, false},
+		{"a refusal", "sub/a.json", "echo 'Error from server (Forbidden): no' >&2; exit 1", true},
+		{"an unknown kind and a refusal", "a.yaml", "echo 'Error from server (Forbidden): no' >&2; " + unknown, true},
+	} {
+		dir := t.TempDir()
+		for path, body := range map[string]string{filepath.Join("lab", c.manifest): "x", "bin/kubectl": "#!/bin/sh\n" + c.kubectl + "\n"} {
+			path = filepath.Join(dir, path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(body), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", deletion)
+		cmd.Dir, cmd.Env = filepath.Join(dir, "lab"), []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")}
+		if out, err := cmd.CombinedOutput(); (err != nil) != c.fails {
+			t.Errorf("%s: %v: %s", c.name, err, out)
+		}
 	}
 }
