@@ -24,6 +24,7 @@ import (
 	"wheelhouse/cluster/controller/disruption"
 	"wheelhouse/cluster/controller/endpoints"
 	"wheelhouse/cluster/controller/endpointslice"
+	"wheelhouse/cluster/controller/ephemeral"
 	"wheelhouse/cluster/controller/garbage"
 	"wheelhouse/cluster/controller/job"
 	"wheelhouse/cluster/controller/namespace"
@@ -138,6 +139,9 @@ var list = []func(Config) (controller, error){
 	},
 	func(c Config) (controller, error) {
 		return persistentvolume.New(c.Client, c.Informers, c.Recorder("persistentvolume-controller"), c.log("persistentvolume"))
+	},
+	func(c Config) (controller, error) {
+		return ephemeral.New(c.Client, c.Informers, c.Recorder("ephemeral_volume"), c.log("ephemeralvolume"))
 	},
 	func(c Config) (controller, error) {
 		return serviceaccount.New(c.Client, c.Informers, c.RootCA, c.log("serviceaccount"))

@@ -108,7 +108,7 @@ func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image
 	if p != nil && time.Now().Before(p.until) {
 		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
 		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
-		return Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: %w", c.Image, p.err)}
+		return Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)}
 	}
 	auth, err := w.registryAuth(ctx, pod, c.Image)
 	if err != nil {

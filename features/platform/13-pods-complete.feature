@@ -191,6 +191,31 @@ Feature: Pods, all that they can ask for
       | configMap            | {name: none}                   | configmap .none. not found                                    |
       | secret               | {secretName: none}             | secret .none. not found                                       |
 
+  @W12 @W13
+  Scenario: a volume that is made with its pod and goes with it
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: Pod
+      metadata: {name: scratch}
+      spec:
+        terminationGracePeriodSeconds: 1
+        containers:
+        - {name: c, image: "busybox:1.35", command: ["sh", "-c", "echo kept > /data/f; exec sleep 3600"], volumeMounts: [{name: data, mountPath: /data}]}
+        volumes:
+        - name: data
+          ephemeral:
+            volumeClaimTemplate:
+              spec:
+                accessModes: [ReadWriteOnce]
+                resources: {requests: {storage: 1Mi}}
+      """
+    Then pod "scratch" is running and ready
+    And in pod "scratch" `cat /data/f` prints "kept"
+    And `kubectl get pvc scratch-data` prints a line like "^scratch-data +Bound "
+    When `kubectl delete pod scratch` succeeds
+    Then `kubectl get pvc` prints "No resources found"
+
   @W8
   Scenario: init containers come first, one after the other, and say so while they do
     Given the objects:

@@ -248,6 +248,10 @@ func controllers() []controllerRole {
 			allow(read+" create update patch delete", "batch", "jobs"),
 		}},
 		{"ttl-after-finished-controller", []rbacv1.PolicyRule{allow(read+" delete", "batch", "jobs")}},
+		{"ephemeral-volume-controller", []rbacv1.PolicyRule{
+			allow(read, "core", "pods"), allow("update", "core", "pods/finalizers"),
+			allow(read+" create", "core", "persistentvolumeclaims"),
+		}},
 		{"endpoint-controller", []rbacv1.PolicyRule{
 			allow(read, "core", "services pods"),
 			allow(read+" create update patch delete", "core", "endpoints"),
