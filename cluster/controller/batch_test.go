@@ -124,6 +124,23 @@ func TestJob(t *testing.T) {
 	})
 }
 
+func TestJobLeavesItsPods(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.job("left", nil)
+	c.jobIs("left", "1 active, 0 succeeded, 0 failed")
+	orphan := metav1.DeletePropagationOrphan
+	c.must(c.BatchV1().Jobs("default").Delete(t.Context(), "left", metav1.DeleteOptions{PropagationPolicy: &orphan}))
+	c.eventually("its pod stays, and nothing holds it", func() string {
+		pods := c.pods("left")
+		_, err := c.BatchV1().Jobs("default").Get(t.Context(), "left", metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) || len(pods) != 1 || len(pods[0].Finalizers)+len(pods[0].OwnerReferences) > 0 {
+			return fmt.Sprint(err, len(pods), " pods ", pods[0].Finalizers, pods[0].OwnerReferences)
+		}
+		return ""
+	})
+}
+
 func TestSuspendedJob(t *testing.T) {
 	c := startCluster(t)
 	c.node("n1")

@@ -94,6 +94,9 @@ func (c *Controller) orphan(p *v1.Pod) {
 		return
 	}
 	for _, j := range all {
+		if j.DeletionTimestamp != nil || finished(j) {
+			continue
+		}
 		if s, err := metav1.LabelSelectorAsSelector(j.Spec.Selector); err == nil && s.Matches(labels.Set(p.Labels)) {
 			wanted = true
 			c.AddSoon(loop.Key(j))

@@ -85,6 +85,9 @@ func (s *state) end() *batch.JobCondition {
 	if c := conditionOf(s.job, batch.JobFailureTarget); c != nil {
 		return c
 	}
+	if s.job.DeletionTimestamp != nil {
+		return nil // its pods go with it, which is no failure
+	}
 	if reason, message := s.failure(); reason != "" {
 		return condition(batch.JobFailureTarget, reason, message, s.now)
 	}

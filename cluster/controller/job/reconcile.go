@@ -199,6 +199,11 @@ func (c *Controller) gone(ctx context.Context, key string) error {
 	if err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
+	for _, p := range all {
+		if metav1.GetControllerOfNoCopy(p) == nil && tracked(p) {
+			c.orphan(p) // it was the job's, perhaps
+		}
+	}
 	mine := heldFor(name, all, func(types.UID) bool { return true })
 	if len(mine) == 0 {
 		return nil
