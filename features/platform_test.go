@@ -41,8 +41,9 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	sc.Step(`^node "([^"]+)" becomes not ready$`, p.nodeNotReady)
 	sc.Step(`^the Docker Engine is restarted$`, p.restartDocker)
 	sc.Step(`^namespace "([^"]+)" is gone$`, p.namespaceGone)
-	p.sets(sc)
+	p.registerSets(sc)
 	p.registerLoad(sc)
+	p.registerResources(sc)
 	p.registerScheduling(sc)
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/cucumber/godog"
 )
 
-// sets are the sentences about nodes that come and go.
-func (p *platform) sets(sc *godog.ScenarioContext) {
+// registerSets gives the sentences about nodes that come and go.
+func (p *platform) registerSets(sc *godog.ScenarioContext) {
 	sc.Step(`^a third minion joins$`, func(ctx context.Context) error { return p.minions(ctx, "3") })
 	sc.Step(`^the third minion leaves$`, func(ctx context.Context) error { return p.minions(ctx, "2") })
 }
