@@ -1,0 +1,71 @@
+package job_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	batch "k8s.io/api/batch/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/controller/job"
+)
+
+// BenchmarkJob is a job of 1,000 pods that succeed as soon as they are made, 100 at
+// a time, until all are counted.
+func BenchmarkJob(b *testing.B) {
+	server, _ := apitest.StartServer(b)
+	set := kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}}))
+	ctx := b.Context()
+	shared := informers.NewSharedInformerFactory(set, 0)
+	c, err := job.New(set, shared, client.Recorder(set, "job-controller"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	work := make(chan *v1.Pod, 2000)
+	_, err = shared.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
+		if p, ok := o.(*v1.Pod); ok {
+			work <- p
+		}
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 16 {
+		go func() {
+			for p := range work {
+				p = p.DeepCopy()
+				p.Status.Phase = v1.PodSucceeded
+				_, _ = set.CoreV1().Pods("default").UpdateStatus(ctx, p, metav1.UpdateOptions{})
+			}
+		}()
+	}
+	shared.Start(ctx.Done())
+	go func() { _ = c.Run(ctx) }()
+	n, wide := int32(1000), int32(100)
+	for i := 0; b.Loop(); i++ {
+		j := &batch.Job{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("many-", i)}, Spec: batch.JobSpec{Completions: &n, Parallelism: &wide}}
+		j.Spec.Template.Spec = v1.PodSpec{RestartPolicy: v1.RestartPolicyNever, Containers: []v1.Container{{Name: "c", Image: "busybox"}}}
+		if _, err := set.BatchV1().Jobs("default").Create(ctx, j, metav1.CreateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			is, err := set.BatchV1().Jobs("default").Get(ctx, j.Name, metav1.GetOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if is.Status.CompletionTime != nil && is.Status.Succeeded == n {
+				break
+			}
+			if time.Now().After(deadline) {
+				b.Fatalf("%+v", is.Status)
+			}
+		}
+	}
+}
