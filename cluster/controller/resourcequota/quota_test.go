@@ -159,6 +159,30 @@ func TestCountsAndRefuses(t *testing.T) {
 	c.used("pods=0", "requests.cpu=0", "limits.memory=0")
 }
 
+// What one quota refuses does not stay counted in another.
+func TestTwoQuotas(t *testing.T) {
+	c := start(t)
+	_, err := c.CoreV1().ResourceQuotas("default").Create(t.Context(), &v1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "small"}, Spec: v1.ResourceQuotaSpec{Hard: list("requests.cpu=1")},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.quota(v1.ResourceQuotaSpec{Hard: list("pods=1000")})
+	big := asks(list("cpu=2"), nil)
+	// Until the other quota has been counted it limits nothing.
+	deadline := time.Now().Add(20 * time.Second)
+	for i := 0; ; i++ {
+		err := c.pod(fmt.Sprint("big-", i), big)
+		if err != nil {
+			c.refused(err, fmt.Sprintf(`pods "big-%d" is forbidden: exceeded quota: small, requested: requests.cpu=2, used: requests.cpu=%d, limited: requests.cpu=1`, i, 2*i))
+			c.used(fmt.Sprint("pods=", i))
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the second quota limits nothing")
+		}
+	}
+}
+
 func TestDryRunTakesNothing(t *testing.T) {
 	c := start(t)
 	c.quota(v1.ResourceQuotaSpec{Hard: list("pods=1")})
@@ -279,7 +303,7 @@ func TestScopes(t *testing.T) {
 // Fifty at once, while others go: at no moment are there more than the quota allows,
 // and in the end all places are taken.
 func TestNeverExceeds(t *testing.T) {
-	const hard, creators, enough = 10, 50, 100
+	const hard, creators, enough = 10, 50, 60
 	c := start(t)
 	c.quota(v1.ResourceQuotaSpec{Hard: list(fmt.Sprint("pods=", hard))})
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
