@@ -86,7 +86,7 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, er
 	}
 	out := convert(c)
 	// A child that was killed for memory is not the end of the container itself.
-	out.OOMKilled = out.OOMKilled || out.State == kubelet.Exited && out.ExitCode == killed && r.ranOutOfMemory(c.ID)
+	out.OOMKilled = out.OOMKilled && out.ExitCode != 0 || out.State == kubelet.Exited && out.ExitCode == killed && r.ranOutOfMemory(c.ID)
 	return out, nil
 }
 
@@ -147,6 +147,9 @@ func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error
 		res, err := r.docker.ContainerCreate(ctx, config, host, nil, nil, name)
 		switch {
 		case err == nil:
+			if spec.Resources.Memory > 0 && !info.systemd {
+				r.limitedTo(res.ID, host.CgroupParent)
+			}
 			return res.ID, nil
 		case try > 0:
 			return "", explain("create container "+spec.Name, err)
@@ -176,6 +179,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return err
 	}
 	defer done()
+	r.beforeStart(id)
 	if err := r.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return explain("start container", err)
 	}
@@ -211,6 +215,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		}
 		return explain("remove container", err)
 	}
+	r.forget(c.ID)
 	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == kubelet.SandboxName {
 		removeCgroup(c.HostConfig.CgroupParent)
 	}

@@ -53,7 +53,9 @@ type Runtime struct {
 	version string
 	// ooms are the containers of which the daemon has told that they ran out of
 	// memory. That may come after their end, and then their state misses it.
-	ooms map[string]bool
+	ooms    map[string]bool
+	limited map[string]string // containers with a limit of memory that were not started yet, and their groups' parents
+	watches map[string]*oomWatch
 }
 
 // daemon is what does not change while the daemon runs.
@@ -82,7 +84,7 @@ func New(config Config) (*Runtime, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	return &Runtime{config: config, docker: c, turns: newTurns(), ooms: map[string]bool{}}, nil
+	return &Runtime{config: config, docker: c, turns: newTurns(), ooms: map[string]bool{}, limited: map[string]string{}, watches: map[string]*oomWatch{}}, nil
 }
 
 // Close releases the connections to the daemon.
@@ -172,12 +174,6 @@ func (r *Runtime) noteOOM(m events.Message) {
 	case events.ActionDestroy:
 		delete(r.ooms, m.Actor.ID)
 	}
-}
-
-func (r *Runtime) ranOutOfMemory(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ooms[id]
 }
 
 // mine selects the containers of this cluster and node.

@@ -1,0 +1,70 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/dockertest"
+)
+
+// A container that runs out of memory in its first moments is known to have done so,
+// and one that is killed is not taken for such.
+func TestOutOfMemory(t *testing.T) {
+	dockertest.Require(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	rt, err := New(Config{Cluster: "oom-test", Node: fmt.Sprint("n", os.Getpid())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rt.Close() }()
+	pod := kubelet.PodRef{Namespace: "default", Name: "oom", UID: fmt.Sprint("oom-", os.Getpid())}
+	defer func() { _ = groups.Remove("/wheelhouse/oom-test") }()
+	ended := func(name string, kill bool, cmd ...string) kubelet.Container {
+		t.Helper()
+		id, err := rt.Create(ctx, &kubelet.Spec{
+			Pod: pod, Name: name, Image: dockertest.BusyBox, Entrypoint: cmd, CgroupParent: "/wheelhouse/oom-test/pod",
+			Resources: kubelet.Resources{Memory: 16 << 20},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := rt.Remove(context.Background(), id); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := rt.Start(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if kill {
+			if err := rt.Stop(ctx, id, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for {
+			c, err := rt.Inspect(ctx, id)
+			if err != nil {
+				t.Fatalf("%s does not end: %v", name, err)
+			}
+			if c.State == kubelet.Exited {
+				return c
+			}
+		}
+	}
+	for i := range 5 { // at once, which the daemon misses at times
+		if c := ended(fmt.Sprint("greedy", i), false, "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"); !c.OOMKilled || c.ExitCode != 137 {
+			t.Errorf("out of memory: %+v", c)
+		}
+	}
+	if c := ended("killed", true, "sh", "-c", "sleep 1000"); c.OOMKilled || c.ExitCode != 137 {
+		t.Errorf("killed: %+v", c)
+	}
+	if c := ended("fine", false, "true"); c.OOMKilled || c.ExitCode != 0 {
+		t.Errorf("fine: %+v", c)
+	}
+}
