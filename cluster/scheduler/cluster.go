@@ -33,8 +33,9 @@ type cluster struct {
 	list       []*nodeInfo // those that exist, in order of arrival
 	groups     map[string]*group
 	selections map[string]*selection
-	domains    map[string]map[string]int // nodes by topology key and value
-	spans      map[string]*span          // valid until a node changes
+	domains    map[string]map[string]int         // nodes by topology key and value
+	spans      map[string]*span                  // valid until a node changes
+	members    map[string]map[string][]*nodeInfo // by label and value; valid until a node changes
 	terms      map[string]*placedTerm
 	pods       map[types.UID]*placed
 	nominated  map[types.UID]*nodeInfo
@@ -59,6 +60,7 @@ func newCluster() *cluster {
 		selections: map[string]*selection{},
 		domains:    map[string]map[string]int{},
 		spans:      map[string]*span{},
+		members:    map[string]map[string][]*nodeInfo{},
 		terms:      map[string]*placedTerm{},
 		pods:       map[types.UID]*placed{},
 		nominated:  map[types.UID]*nodeInfo{},
@@ -82,7 +84,7 @@ func (c *cluster) nodeFor(name string) *nodeInfo {
 
 // setNode adds or updates a node.
 func (c *cluster) setNode(node *v1.Node) {
-	clear(c.spans)
+	c.forgetNodes()
 	n := c.nodeFor(node.Name)
 	if n.node == nil {
 		c.list = append(c.list, n)
@@ -104,6 +106,12 @@ func (c *cluster) setNode(node *v1.Node) {
 	c.countImages(n, 1)
 }
 
+// forgetNodes drops what was worked out from the nodes' labels and taints.
+func (c *cluster) forgetNodes() {
+	clear(c.spans)
+	clear(c.members)
+}
+
 func (c *cluster) countImages(n *nodeInfo, sign int) {
 	for name := range n.images {
 		add(c.imageNodes, name, sign)
@@ -115,7 +123,7 @@ func (c *cluster) removeNode(name string) {
 	if n == nil || n.node == nil {
 		return
 	}
-	clear(c.spans)
+	c.forgetNodes()
 	c.countImages(n, -1)
 	n.images = nil
 	c.recount(n, func() { n.node = nil })

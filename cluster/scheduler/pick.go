@@ -33,21 +33,34 @@ func (r *request) pick() (*nodeInfo, error) {
 	if r.only != nil {
 		return r.pickNamed()
 	}
-	enough := enoughNodes(len(all))
-	fit := make([]*nodeInfo, 0, enough)
 	bad := misfit{nodes: len(all)}
-	start := r.cluster.next % len(all)
-	seen := 0
-	for ; seen < len(all) && len(fit) < enough; seen++ {
-		n := all[(start+seen)%len(all)]
-		if v := r.filter(n); v != nil {
-			bad.add(n, v)
-		} else {
-			fit = append(fit, n)
+	if few := r.narrow(); len(few) < len(all) {
+		if fit := r.search(few, enoughNodes(len(all)), nil); len(fit) > 0 {
+			return r.bestOf(fit, nil)
 		}
 	}
-	r.cluster.next = (start + seen) % len(all)
-	return r.bestOf(fit, &bad)
+	return r.bestOf(r.search(all, enoughNodes(len(all)), &bad), &bad)
+}
+
+// search finds nodes that fit, as many as are enough, and counts why others do not,
+// unless bad is nil.
+func (r *request) search(among []*nodeInfo, enough int, bad *misfit) []*nodeInfo {
+	if len(among) == 0 {
+		return nil
+	}
+	fit := make([]*nodeInfo, 0, min(enough, len(among)))
+	start := r.cluster.next % len(among)
+	seen := 0
+	for ; seen < len(among) && len(fit) < enough; seen++ {
+		n := among[(start+seen)%len(among)]
+		if v := r.filter(n); v == nil {
+			fit = append(fit, n)
+		} else if bad != nil {
+			bad.add(n, v)
+		}
+	}
+	r.cluster.next += seen
+	return fit
 }
 
 // pickNamed looks only at the nodes that the pod names: a daemon in a large cluster
@@ -72,6 +85,7 @@ func (r *request) pickNamed() (*nodeInfo, error) {
 	return r.bestOf(fit, &bad)
 }
 
+// bestOf is the best of the nodes that fit; without any, bad is the error.
 func (r *request) bestOf(fit []*nodeInfo, bad *misfit) (*nodeInfo, error) {
 	switch len(fit) {
 	case 0:
