@@ -219,6 +219,28 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 	}
 }
 
+// TestMinReadySeconds: pods become available by the mere passing of time, and the old
+// ones wait for that.
+func TestMinReadySeconds(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	d := makeDeployment("slow", 2)
+	d.Spec.MinReadySeconds = 2
+	c.deploy(d)
+	c.eventually("ready, and not available yet", func() string {
+		if s := c.deployment("slow").Status; s.ReadyReplicas != 2 || s.AvailableReplicas != 0 {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	c.rolled("slow", 2)
+	c.image("slow", "nginx:2")
+	c.rolled("slow", 2)
+	if n := *c.setsOf("slow")["nginx"].Spec.Replicas; n != 0 {
+		t.Errorf("%d old pods are left", n)
+	}
+}
+
 // BenchmarkRollout is a Deployment of 1,000 that gets another image, in one process.
 func BenchmarkRollout(b *testing.B) {
 	c := startCluster(b)
