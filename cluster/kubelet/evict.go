@@ -111,18 +111,18 @@ func (k *Kubelet) keepFree(ctx context.Context) {
 			continue
 		}
 		k.evictOverLimits(time.Now())
+		act := k.lookAround(ctx)
 		if victim != nil {
 			if list, _ := victim.shown.get(); len(list) > 0 && time.Since(since) < evictionWait {
 				continue
 			}
 		}
-		victim, since = k.relieve(ctx), time.Now()
+		victim, since = k.relieve(ctx, act), time.Now()
 	}
 }
 
 // relieve does what the thresholds call for, and tells whom it has evicted.
-func (k *Kubelet) relieve(ctx context.Context) *worker {
-	act := k.lookAround(ctx)
+func (k *Kubelet) relieve(ctx context.Context, act []crossing) *worker {
 	if len(act) == 0 {
 		return nil
 	}

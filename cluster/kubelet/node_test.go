@@ -46,6 +46,7 @@ type testNode struct {
 	host    string // the kubelet's server
 	keys    keys
 	events  *events
+	adjust  func(*kubelet.Config)
 
 	kubelet *kubelet.Kubelet
 	stop    func()
@@ -54,6 +55,12 @@ type testNode struct {
 var nodes atomic.Int32
 
 func newNode(t *testing.T, objects ...apiruntime.Object) *testNode {
+	t.Helper()
+	return newNodeWith(t, func(*kubelet.Config) {}, objects...)
+}
+
+// newNodeWith is a node whose kubelet is configured otherwise.
+func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiruntime.Object) *testNode {
 	t.Helper()
 	dockertest.Require(t)
 	name := fmt.Sprintf("kt-%d-%d", os.Getpid(), nodes.Add(1))
@@ -73,7 +80,7 @@ func newNode(t *testing.T, objects ...apiruntime.Object) *testNode {
 	}
 	n := &testNode{
 		t: t, client: fake.NewClientset(objects...), runtime: rt, network: &wires{}, root: root, host: host,
-		keys: newKeys(t), events: &events{},
+		keys: newKeys(t), events: &events{}, adjust: configure,
 	}
 	t.Cleanup(removeGroups)
 	t.Cleanup(n.clear)
@@ -96,14 +103,15 @@ func (n *testNode) start() {
 		return true, w, err
 	})
 	var err error
-	n.kubelet, err = kubelet.New(kubelet.Config{
+	config := kubelet.Config{
 		Cluster: "kubelet-test", NodeName: "node-1", NodeIP: netip.MustParseAddr("127.0.0.1"), RootDir: n.root,
 		HostRoot: n.root + "/disk", StaticPods: n.root + "/manifests", Client: n.client, Runtime: n.runtime, Network: n.network, Recorder: n.events,
 		PodCIDR: "10.251.0.0/16", ClusterDNS: "10.247.0.10", Listen: n.host,
 		Serving: &n.keys.server, ClientCAs: n.keys.pool, AllowedUsers: []string{"apiserver"},
 		Log: slog.New(slog.NewTextHandler(testWriter{n.t}, nil)),
-	})
-	if err != nil {
+	}
+	n.adjust(&config)
+	if n.kubelet, err = kubelet.New(config); err != nil {
 		n.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

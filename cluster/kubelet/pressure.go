@@ -27,6 +27,7 @@ type pressure struct {
 	since      map[Signal]time.Time               // soft thresholds
 	hard       map[Signal]bool                    // crossed at the last look, and not yet reclaimed
 	conditions map[v1.NodeConditionType]time.Time // when they last had a cause
+	looked     time.Time                          // the last time
 }
 
 func newPressure() *pressure {
@@ -39,6 +40,7 @@ func newPressure() *pressure {
 // crossed until the minimum reclaim is free on top of it.
 func (p *pressure) look(e *Eviction, seen map[Signal]Observation, now time.Time) []crossing {
 	var act []crossing
+	p.looked = now
 	for _, t := range e.Hard {
 		if c, ok := p.crossed(e, t, seen, p.hard[t.Signal]); ok {
 			c.hard, p.hard[t.Signal] = true, true
@@ -96,7 +98,7 @@ func (p *pressure) crossed(e *Eviction, t Threshold, seen map[Signal]Observation
 // transition period after, so that it does not come and go.
 func (p *pressure) has(e *Eviction, c v1.NodeConditionType, now time.Time) bool {
 	last, ok := p.conditions[c]
-	return ok && now.Sub(last) < max(e.Transition, 1)
+	return ok && (last.Equal(p.looked) || now.Sub(last) < e.Transition)
 }
 
 // quantity writes an amount of a signal as messages have it.

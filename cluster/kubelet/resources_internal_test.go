@@ -35,11 +35,13 @@ func TestPodLimits(t *testing.T) {
 		{"nothing said", v1.PodSpec{Containers: []v1.Container{{}}}, cgroup.Limits{CPUShares: 2}},
 		{"requests only", v1.PodSpec{Containers: []v1.Container{sized(m{"cpu": "500m"}, nil), sized(m{"cpu": "250m"}, nil)}}, cgroup.Limits{CPUShares: 768}},
 		{
-			"all limited", v1.PodSpec{Containers: []v1.Container{sized(nil, m{"cpu": "500m", "memory": "64Mi"}), sized(nil, m{"cpu": "1", "memory": "64Mi"})}},
+			"all limited",
+			v1.PodSpec{Containers: []v1.Container{sized(nil, m{"cpu": "500m", "memory": "64Mi"}), sized(nil, m{"cpu": "1", "memory": "64Mi"})}},
 			cgroup.Limits{CPUShares: 1536, CPUQuota: 150_000, CPUPeriod: 100_000, Memory: 128 << 20},
 		},
 		{
-			"one without", v1.PodSpec{Containers: []v1.Container{sized(nil, m{"cpu": "500m", "memory": "64Mi"}), {}}},
+			"one without",
+			v1.PodSpec{Containers: []v1.Container{sized(nil, m{"cpu": "500m", "memory": "64Mi"}), {}}},
 			cgroup.Limits{CPUShares: 512},
 		},
 		{
@@ -49,7 +51,8 @@ func TestPodLimits(t *testing.T) {
 			}, cgroup.Limits{CPUShares: 2048, CPUQuota: 200_000, CPUPeriod: 100_000, Memory: 1 << 30},
 		},
 		{
-			"a sidecar", v1.PodSpec{InitContainers: []v1.Container{sidecar}, Containers: []v1.Container{sized(nil, m{"cpu": "1", "memory": "64Mi"})}},
+			"a sidecar",
+			v1.PodSpec{InitContainers: []v1.Container{sidecar}, Containers: []v1.Container{sized(nil, m{"cpu": "1", "memory": "64Mi"})}},
 			cgroup.Limits{CPUShares: 1126, CPUQuota: 120_000, CPUPeriod: 100_000, Memory: 84 << 20},
 		},
 		{

@@ -1,0 +1,116 @@
+package kubelet_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+
+	"wheelhouse/cluster/kubelet"
+)
+
+// A node that is short of memory evicts the pod that asked for nothing, says so, is
+// under pressure, refuses the next of its kind, and recovers.
+func TestEviction(t *testing.T) {
+	var short atomic.Bool
+	eviction, err := kubelet.ParseEviction("memory.available<100Mi", "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eviction.Transition = 500 * time.Millisecond
+	n := newNodeWith(t, func(c *kubelet.Config) {
+		c.Eviction = eviction
+		c.Signals = func(context.Context) map[kubelet.Signal]kubelet.Observation {
+			o := kubelet.Observation{Available: 1 << 30, Capacity: 2 << 30}
+			if short.Load() {
+				o.Available = 50 << 20
+			}
+			return map[kubelet.Signal]kubelet.Observation{kubelet.SignalMemory: o}
+		}
+	})
+	modest := pod("modest", "trap exit TERM; sleep 1000 & wait")
+	modest.Spec.Containers[0].Resources.Requests = v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi")}
+	n.create(modest)
+	n.create(pod("hog", "trap exit TERM; sleep 1000 & wait"))
+	n.wait("modest", "Ready", isReady)
+	n.wait("hog", "Ready", isReady)
+	short.Store(true)
+	p := n.wait("hog", "Failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
+	if p.Status.Reason != "Evicted" || !strings.HasPrefix(p.Status.Message, "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. Container main was using ") {
+		t.Errorf("%s: %s", p.Status.Reason, p.Status.Message)
+	}
+	disrupted := false
+	for _, c := range p.Status.Conditions {
+		disrupted = disrupted || c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == "TerminationByKubelet"
+	}
+	if !disrupted {
+		t.Errorf("conditions: %+v", p.Status.Conditions)
+	}
+	pressed := func(want v1.ConditionStatus) {
+		t.Helper()
+		eventually(t, "MemoryPressure to be "+string(want), func() (bool, any) {
+			node, err := n.client.CoreV1().Nodes().Get(context.Background(), "node-1", metav1.GetOptions{})
+			if err != nil {
+				return false, err
+			}
+			for _, c := range node.Status.Conditions {
+				if c.Type == v1.NodeMemoryPressure {
+					return c.Status == want, c
+				}
+			}
+			return false, node.Status.Conditions
+		})
+	}
+	pressed(v1.ConditionTrue)
+	n.create(pod("late", "sleep 1000"))
+	p = n.wait("late", "Failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
+	if p.Status.Reason != "Evicted" || p.Status.Message != "The node had condition: [MemoryPressure]. " {
+		t.Errorf("%s: %s", p.Status.Reason, p.Status.Message)
+	}
+	short.Store(false)
+	pressed(v1.ConditionFalse)
+	for _, want := range []string{"Warning EvictionThresholdMet Attempting to reclaim memory", "Warning Evicted The node was low on resource: memory."} {
+		if !strings.Contains(n.events.String(), want) {
+			t.Errorf("no event %q in:\n%s", want, n.events)
+		}
+	}
+}
+
+// The node tells what its containers use, from their control groups.
+func TestSummary(t *testing.T) {
+	n := newNode(t)
+	p := pod("busy", "dd if=/dev/zero of=/file bs=1M count=3; while true; do :; done")
+	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi"), v1.ResourceCPU: resource.MustParse("100m")}
+	n.create(p)
+	n.wait("busy", "Ready", isReady)
+	eventually(t, "figures of a busy container", func() (bool, any) {
+		var s stats.Summary
+		code, body := n.get("/stats/summary")
+		if err := json.Unmarshal([]byte(body), &s); err != nil || code != 200 || len(s.Pods) != 1 || len(s.Pods[0].Containers) != 1 {
+			return false, body
+		}
+		c := s.Pods[0].Containers[0]
+		ok := c.Name == "main" && s.Pods[0].PodRef.Name == "busy" && s.Node.NodeName == "node-1" && s.Node.Fs != nil && s.Node.Runtime != nil &&
+			c.CPU != nil && c.CPU.UsageNanoCores != nil && *c.CPU.UsageNanoCores > 10_000_000 && *c.CPU.UsageCoreNanoSeconds > 0 &&
+			c.Memory != nil && *c.Memory.WorkingSetBytes > 0 && *c.Memory.AvailableBytes < 64<<20 &&
+			c.Rootfs != nil && *c.Rootfs.UsedBytes >= 3<<20 && c.Logs != nil && !c.StartTime.IsZero() &&
+			s.Pods[0].CPU != nil && s.Node.CPU != nil && *s.Node.Memory.WorkingSetBytes >= *c.Memory.WorkingSetBytes
+		return ok, body
+	})
+	_, body := n.get("/metrics/resource")
+	for _, want := range []string{
+		`container_cpu_usage_seconds_total{container="main",namespace="default",pod="busy"} `, `pod_memory_working_set_bytes{namespace="default",pod="busy"} `,
+		"# TYPE container_start_time_seconds gauge", "node_cpu_usage_seconds_total ", "node_memory_working_set_bytes ", "resource_scrape_error 0",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in:\n%s", want, body)
+		}
+	}
+}
