@@ -2,6 +2,13 @@ Feature: Services and deployments
   What labs/workshop/06-deployments promises, each scenario at the moment that its text names.
 
   @M5
+  Scenario: seven monoliths behind one service
+    Then 7 pods with label "app=monolith" are running and ready
+    And service "monolith" has as endpoints the 7 ready pods with label "app=monolith"
+    And `kubectl get service monolith` prints a line like "^monolith +LoadBalancer +10\.[0-9.]+ +[^ ]+ +80:3[0-2][0-9]+/TCP "
+    And the node port of service "monolith" answers "/" on every node with "Hello"
+
+  @M5
   Scenario: a deployment has made a replica set and a pod
     Then `kubectl get deployment auth` prints a line like "^auth +1/1 +1 +1 "
     And `kubectl get replicasets -l app=auth` prints a line like "^auth-[a-z0-9]+ +1 +1 +1 "
