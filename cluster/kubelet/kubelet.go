@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,6 +81,7 @@ type Kubelet struct {
 	measures  measures
 	rates     rates
 	objects   lookups
+	shared    *shared
 	log       *slog.Logger
 	resolv    resolvConf
 	capacity  v1.ResourceList
@@ -91,8 +93,9 @@ type Kubelet struct {
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
-	watched bool  // the runtime's events are coming in
-	health  error // why the node is not ready
+	watched bool                  // the runtime's events are coming in
+	health  error                 // why the node is not ready
+	lease   *coordinationv1.Lease // as last written; of keepNode alone
 
 	podsGroup string // the control group above those of all pods, once there is one
 	pressure  *pressure
@@ -132,6 +135,7 @@ func New(config Config) (*Kubelet, error) {
 	}
 	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
 	k.puller.pulled = k.imagePulled
+	k.shared = newShared(k.objects)
 	k.source = newSource(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
 	return k, nil

@@ -65,7 +65,11 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 			last, reported = status, time.Now()
 		}
 		if time.Since(renewed) >= leaseRenew {
-			if err := k.renewLease(ctx); err != nil {
+			err := k.renewLease(ctx)
+			if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // somebody else wrote or removed it
+				err = k.renewLease(ctx)
+			}
+			if err != nil {
 				k.log.Warn("renew the node's lease", "error", err)
 				continue
 			}
@@ -298,13 +302,18 @@ func machineCapacity(config Config) (v1.ResourceList, error) {
 	return out, nil
 }
 
-// renewLease shows that the node lives.
+// renewLease shows that the node lives. The lease that was last written is enough to write
+// the next, as long as nobody else writes it.
 func (k *Kubelet) renewLease(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	leases := k.config.Client.CoordinationV1().Leases(v1.NamespaceNodeLease)
 	now, seconds, name := metav1.NowMicro(), int32(leaseSeconds), k.config.NodeName
-	lease, err := leases.Get(ctx, name, metav1.GetOptions{})
+	lease, err := k.lease, error(nil)
+	k.lease = nil
+	if lease == nil {
+		lease, err = leases.Get(ctx, name, metav1.GetOptions{})
+	}
 	if apierrors.IsNotFound(err) {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1.NamespaceNodeLease}}
 		if node, err := k.config.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{}); err == nil {
@@ -319,6 +328,9 @@ func (k *Kubelet) renewLease(ctx context.Context) error {
 	}
 	lease = lease.DeepCopy()
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.RenewTime = &name, &seconds, &now
-	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
+	renewed, err := leases.Update(ctx, lease, metav1.UpdateOptions{})
+	if err == nil {
+		k.lease = renewed
+	}
 	return err
 }

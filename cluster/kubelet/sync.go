@@ -95,6 +95,7 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	var wg sync.WaitGroup
 	var volumeErr error
 	w.podSeen, w.refreshed = pod, time.Now()
+	w.volumes.objects = w.k.objects
 	needsIP := usesPodIP(pod)
 	prepare := func() { volumeErr = w.volumes.ensure(ctx, pod, w.podIP()) }
 	if !needsIP {
@@ -137,9 +138,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	if volumeErr != nil {
-		w.podEvent(v1.EventTypeWarning, "FailedMount", volumeErr.Error())
-	}
+	w.mountEvents(volumeErr)
 	var sandbox *sandboxError
 	if errors.As(err, &sandbox) {
 		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
@@ -162,6 +161,20 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	return refreshAfter(pod), nil
 }
 
+// mountEvents tells of each volume that could not be mounted.
+func (w *worker) mountEvents(err error) {
+	if err == nil {
+		return
+	}
+	each := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as volumes.ensure makes it
+		each = joined.Unwrap()
+	}
+	for _, one := range each {
+		w.podEvent(v1.EventTypeWarning, "FailedMount", one.Error())
+	}
+}
+
 // waitingRetry is when a container whose start has failed is tried again.
 func (w *worker) waitingRetry() time.Duration {
 	var next time.Duration
@@ -173,7 +186,7 @@ func (w *worker) waitingRetry() time.Duration {
 
 func refreshAfter(pod *v1.Pod) time.Duration {
 	if changes(pod) {
-		return volumeRefresh
+		return untilRefresh(time.Now())
 	}
 	return 0
 }
@@ -184,17 +197,17 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	if !changes(pod) {
 		return 0, nil
 	}
-	wait := volumeRefresh - time.Since(w.refreshed)
+	wait := untilRefresh(w.refreshed)
 	if wait > 0 && w.podSeen != nil && w.podSeen.Generation == pod.Generation &&
 		formatMap(w.podSeen.Labels) == formatMap(pod.Labels) && formatMap(w.podSeen.Annotations) == formatMap(pod.Annotations) {
 		return wait, nil
 	}
 	w.podSeen, w.refreshed = pod, time.Now()
+	w.volumes.objects = w.k.shared
 	if err := w.volumes.ensure(ctx, pod, w.podIP()); err != nil {
-		w.podEvent(v1.EventTypeWarning, "FailedMount", err.Error())
-		return volumeRefresh, nil
+		w.mountEvents(err)
 	}
-	return volumeRefresh, nil
+	return untilRefresh(w.refreshed), nil
 }
 
 // usesPodIP tells whether anything of the pod names its address, so that it must

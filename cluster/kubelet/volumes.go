@@ -17,10 +17,11 @@ import (
 
 // volumes prepares the volumes of one pod below its folder.
 type volumes struct {
-	k      *Kubelet
-	dir    string // of the pod
-	tokens map[string]token
-	paths  map[string]volume // what is prepared, by the volume's name
+	k       *Kubelet
+	objects lookups // how the present task looks things up
+	dir     string  // of the pod
+	tokens  map[string]token
+	paths   map[string]volume // what is prepared, by the volume's name
 }
 
 type volume struct {
@@ -84,7 +85,7 @@ func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP s
 		return v.gitRepo(ctx, pod, spec.Name, spec.GitRepo)
 	}
 	p := &payloadContext{
-		pod: pod, objects: v.k.objects, hostIP: v.k.config.NodeIP.String(), podIP: podIP, capacity: v.k.capacity,
+		pod: pod, objects: v.objects, hostIP: v.k.config.NodeIP.String(), podIP: podIP, capacity: v.k.capacity,
 		token: func(ctx context.Context, p *v1.ServiceAccountTokenProjection) (string, error) {
 			return v.token(ctx, pod, p)
 		},
