@@ -77,17 +77,18 @@ func (c *testCluster) nodeOfPod(name string) string {
 	return node
 }
 
+func (c *testCluster) eventsOf(object string) []v1.Event {
+	c.t.Helper()
+	list, err := c.CoreV1().Events("").List(c.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + object})
+	c.must(err)
+	return list.Items
+}
+
 func (c *testCluster) expectEvent(object, reason, text string) {
 	c.t.Helper()
 	c.eventually(fmt.Sprintf("event %s of %s with %q", reason, object, text), func() string {
-		list, err := c.CoreV1().Events("").List(c.t.Context(), metav1.ListOptions{})
-		c.must(err)
 		var seen []string
-		for i := range list.Items {
-			e := &list.Items[i]
-			if e.InvolvedObject.Name != object {
-				continue
-			}
+		for _, e := range c.eventsOf(object) {
 			if e.Reason == reason && strings.Contains(e.Message, text) {
 				return ""
 			}
@@ -121,6 +122,12 @@ func TestProvisionedWhereThePodGoes(t *testing.T) {
 		t.Errorf("the volume is for %v, the pod on %s", only, node)
 	}
 	c.expectEvent("data", "ProvisioningSucceeded", "Successfully provisioned volume "+pv.Name)
+	c.expectEvent("first", "Scheduled", "to "+node)
+	for _, e := range c.eventsOf("first") {
+		if e.Type == v1.EventTypeWarning {
+			t.Errorf("a warning on the way: %s", e.Message)
+		}
+	}
 	c.podWithClaim("second", "data")
 	if other := c.nodeOfPod("second"); other != node {
 		t.Errorf("the second pod is on %s, its data on %s", other, node)

@@ -51,8 +51,9 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 	}
 	why, reason, message := explain(err)
 	s.queue.failed(p.UID, why)
-	if apierrors.IsConflict(err) {
-		return // somebody else wrote; the watch will show what
+	var m *misfit
+	if apierrors.IsConflict(err) || errors.As(err, &m) && m.upfront == unclassed {
+		return // somebody else wrote, or will; the watch will show what
 	}
 	if why == 0 {
 		s.Log.Warn("could not schedule, trying again", "pod", p.Namespace+"/"+p.Name, "error", err)
@@ -67,8 +68,7 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 	if err := s.writeCondition(ctx, p, reason, message, nominated); err != nil && !apierrors.IsNotFound(err) {
 		s.Log.Warn("could not write condition", "pod", p.Namespace+"/"+p.Name, "error", err)
 	}
-	var m *misfit
-	if errors.As(err, &m) && m.plan != nil {
+	if m != nil && m.plan != nil {
 		s.carryOut(ctx, p, m.plan)
 	}
 }

@@ -80,6 +80,7 @@ func New(c Config) (*Scheduler, error) {
 	}
 	core := c.Informers.Core().V1()
 	claims, volumes := core.PersistentVolumeClaims().Lister(), core.PersistentVolumes().Lister()
+	classes := c.Informers.Storage().V1().StorageClasses().Lister()
 	s := &Scheduler{
 		Config: c,
 		queue:  newQueue(time.Now),
@@ -88,7 +89,7 @@ func New(c Config) (*Scheduler, error) {
 				return claims.PersistentVolumeClaims(ns).Get(name)
 			},
 			volume: volumes.Get, volumes: volumes.List,
-			class: c.Informers.Storage().V1().StorageClasses().Lister().Get,
+			class: classes.Get, classes: classes.List,
 		},
 		services: core.Services().Lister(),
 		rcs:      core.ReplicationControllers().Lister(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -26,7 +27,16 @@ type claimReader struct {
 	volume  func(name string) (*v1.PersistentVolume, error)
 	volumes func(labels.Selector) ([]*v1.PersistentVolume, error)
 	class   func(name string) (*storagev1.StorageClass, error)
+	classes func(labels.Selector) ([]*storagev1.StorageClass, error)
 }
+
+const (
+	unbound = "pod has unbound immediate PersistentVolumeClaims"
+	// unclassed is of a young claim that the volume controller is about to give the
+	// default class: that is not worth a warning.
+	unclassed = "pod has PersistentVolumeClaims that wait for the default storage class"
+	young     = 5 * time.Second
+)
 
 // podClaims is what the pod's claims say about where it can go; nil says nothing.
 type podClaims struct {
@@ -132,7 +142,9 @@ func nonexistent(claim, pv string) string {
 // addUnbound adds a claim that is bound where the pod goes, if its class says so;
 // other claims the volume controller binds first.
 func (c claimReader) addUnbound(out *podClaims, claim *v1.PersistentVolumeClaim, taken map[string]bool) (reason string, err error) {
-	const unbound = "pod has unbound immediate PersistentVolumeClaims"
+	if !volume.PersistentVolumeClaimHasClass(claim) && time.Since(claim.CreationTimestamp.Time) < young && c.hasDefault() {
+		return unclassed, nil
+	}
 	name := volume.GetPersistentVolumeClaimClass(claim)
 	if name == "" || claim.Spec.VolumeName != "" {
 		return unbound, nil
@@ -159,6 +171,13 @@ func (c claimReader) addUnbound(out *podClaims, claim *v1.PersistentVolumeClaim,
 	}
 	out.delayed = append(out.delayed, d)
 	return "", nil
+}
+
+func (c claimReader) hasDefault() bool {
+	all, err := c.classes(labels.Everything())
+	return err == nil && slices.ContainsFunc(all, func(s *storagev1.StorageClass) bool {
+		return s.Annotations["storageclass.kubernetes.io/is-default-class"] == "true"
+	})
 }
 
 // filter says why the pod's volumes cannot be on the node.
