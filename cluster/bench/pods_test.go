@@ -18,6 +18,8 @@ import (
 const (
 	aloneStarts = 10
 	crowd       = 50
+
+	readyPatience = 2 * time.Minute
 )
 
 // BenchmarkPodStart is the time from creating a pod whose image is present until a
@@ -161,7 +163,7 @@ func startCluster(b *testing.B, name string, nodes int) kubernetes.Interface {
 }
 
 func readyAfter(b *testing.B, client kubernetes.Interface, name string) time.Duration {
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.Context(), readyPatience)
 	defer cancel()
 	w, err := client.CoreV1().Pods(space).Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
 	if err != nil {
@@ -185,6 +187,6 @@ func readyAfter(b *testing.B, client kubernetes.Interface, name string) time.Dur
 			}
 		}
 	}
-	b.Errorf("pod %s is not Ready after a minute; last seen: %s", name, last)
+	b.Errorf("pod %s is not Ready after %v; last seen: %s", name, readyPatience, last)
 	return 0
 }
