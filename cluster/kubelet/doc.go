@@ -1,5 +1,8 @@
 // Package kubelet runs the pods that the API server has bound to one node.
 //
+// It also runs, with or without the API server, the pods of manifests in a folder
+// of the node (static.go), and keeps a mirror of each at the API server (mirror.go).
+//
 // It owns: the node's Node object and Lease, the status of the node's pods, all
 // containers that carry the labels of this cluster and node, the directory
 // Config.RootDir with everything mounted below it, and the node's HTTPS server

@@ -99,8 +99,8 @@ func TestGitRepo(t *testing.T) {
 	n.create(bad)
 	n.saysAll(
 		`FailedMount MountVolume.SetUp failed for volume "local" : failed to exec 'git clone -- file:///etc': `, "transport 'file' not allowed",
-		`MountVolume.SetUp failed for volume "gone" : failed to exec 'git clone -- `+url+`x': `,
-		`MountVolume.SetUp failed for volume "out" : the directory "../../x" of a git repository must lie in the volume`)
+		`Warning FailedMount MountVolume.SetUp failed for volume "gone" : failed to exec 'git clone -- `+url+`x': `,
+		`Warning FailedMount MountVolume.SetUp failed for volume "out" : the directory "../../x" of a git repository must lie in the volume`)
 	n.delete2("git", "nogit")
 }
 

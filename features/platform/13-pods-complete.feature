@@ -99,6 +99,7 @@ Feature: Pods, all that they can ask for
       Started container looker
       """
     And `(sleep 2; echo 'echo out of $((6*7))'; sleep 1; echo exit) | kubectl debug watched -i --quiet --image=busybox:1.35 -c asked` prints "out of 42"
+    And `echo all of it | kubectl run once -i --rm --quiet --restart=Never --image=busybox:1.35 -- cat` prints "all of it"
     And `kubectl get pod watched` prints a line like "^watched +1/1 +Running +0 "
     And `kubectl debug watched --copy-to=copied --share-processes --image=busybox:1.35 -c helper -- sh -c 'sleep 1; ps; sleep 3600'` succeeds
     And pod "copied" is running and ready

@@ -14,7 +14,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-type health struct{ healthpb.UnimplementedHealthServer }
+type health struct {
+	healthpb.UnimplementedHealthServer
+}
 
 func (health) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	serving := &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}
