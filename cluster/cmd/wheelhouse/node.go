@@ -115,7 +115,11 @@ func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog
 	if err != nil {
 		return err
 	}
-	runtime, err := docker.New(docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")})
+	engine := docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")}
+	if err := o.resources.logs(&engine); err != nil {
+		return err
+	}
+	runtime, err := docker.New(engine)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/docker"
 )
 
 // nodeResources are the flags about what a node has, keeps for itself and clears away.
@@ -24,6 +25,8 @@ type nodeResources struct {
 	transition           time.Duration
 	imagesHigh, imageLow int
 	deadContainers       int
+	logSize              string
+	logFiles             int
 }
 
 func (r *nodeResources) register(f *pflag.FlagSet) {
@@ -40,6 +43,8 @@ func (r *nodeResources) register(f *pflag.FlagSet) {
 	f.DurationVar(&r.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long the node stays under pressure after its cause is over")
 	f.IntVar(&r.imagesHigh, "image-gc-high-threshold", 85, "percentage of the disk at which images are removed that this node has pulled and no pod uses; 100 never removes any")
 	f.IntVar(&r.imageLow, "image-gc-low-threshold", 80, "percentage of the disk at which that ends")
+	f.StringVar(&r.logSize, "container-log-max-size", "10Mi", "how large a container's log gets before it is rotated")
+	f.IntVar(&r.logFiles, "container-log-max-files", 5, "how many files of a container's log are kept")
 	f.IntVar(&r.deadContainers, "maximum-dead-containers", -1, "how many dead containers of ended pods are kept; -1 is any number")
 }
 
@@ -70,6 +75,19 @@ func (r *nodeResources) apply(c *kubelet.Config) error {
 	}
 	c.GC = kubelet.GC{ImagesHigh: r.imagesHigh, ImagesLow: r.imageLow, DeadContainers: r.deadContainers}
 	c.MaxPods, c.PodPids = r.maxPods, r.podMaxPids
+	return nil
+}
+
+// logs are the bounds of a container's log.
+func (r *nodeResources) logs(c *docker.Config) error {
+	q, err := resource.ParseQuantity(r.logSize)
+	if err != nil || q.Value() < 1 {
+		return fmt.Errorf("--container-log-max-size %s: want a quantity such as 10Mi", r.logSize)
+	}
+	if r.logFiles < 2 {
+		return fmt.Errorf("--container-log-max-files %d: want at least 2", r.logFiles)
+	}
+	c.LogMaxBytes, c.LogMaxFiles = q.Value(), r.logFiles
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/docker"
 )
 
 func TestNodeResourceFlags(t *testing.T) {
@@ -20,7 +22,7 @@ func TestNodeResourceFlags(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c kubelet.Config
-		return c, r.apply(&c)
+		return c, errors.Join(r.apply(&c), r.logs(&docker.Config{}))
 	}
 	c, err := parse("--capacity=memory=1Gi", "--kube-reserved=memory=100Mi,cpu=100m", "--system-reserved=memory=28Mi", "--eviction-hard=memory.available<10%")
 	if err != nil {
@@ -38,6 +40,8 @@ func TestNodeResourceFlags(t *testing.T) {
 		{"--eviction-soft=memory.available<1Gi", "needs a grace period"},
 		{"--eviction-soft-grace-period=memory.available=1m", "no threshold"},
 		{"--eviction-minimum-reclaim=disk=1Gi", "is not known"},
+		{"--container-log-max-size=big", "want a quantity"},
+		{"--container-log-max-files=1", "at least 2"},
 		{"--image-gc-low-threshold=90", "--image-gc-low-threshold < --image-gc-high-threshold"},
 	} {
 		if _, err := parse(bad.arg); err == nil || !strings.Contains(err.Error(), bad.says) {

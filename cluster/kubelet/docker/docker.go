@@ -39,7 +39,11 @@ type Config struct {
 	// Host is the daemon's address; empty means the environment's DOCKER_HOST or
 	// unix:///var/run/docker.sock.
 	Host string
-	Log  *slog.Logger
+	// LogMaxBytes and LogMaxFiles bound a container's log: so large is a file before it
+	// is rotated, and so many are kept. Default 10 MiB and 5.
+	LogMaxBytes int64
+	LogMaxFiles int
+	Log         *slog.Logger
 }
 
 // Runtime implements kubelet.Runtime. Its methods may be called concurrently.
@@ -80,6 +84,12 @@ func New(config Config) (*Runtime, error) {
 	c, err := client.NewClientWithOpts(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
+	}
+	if config.LogMaxBytes == 0 {
+		config.LogMaxBytes = 10 << 20
+	}
+	if config.LogMaxFiles == 0 {
+		config.LogMaxFiles = 5
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()

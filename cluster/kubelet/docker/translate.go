@@ -34,7 +34,7 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 	host := &container.HostConfig{
 		LogConfig: container.LogConfig{
 			Type:   "json-file",
-			Config: map[string]string{"max-size": "10m", "max-file": "3"},
+			Config: map[string]string{"max-size": strconv.FormatInt(r.config.LogMaxBytes, 10), "max-file": strconv.Itoa(r.config.LogMaxFiles)},
 		},
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		CapAdd:         s.CapAdd,
