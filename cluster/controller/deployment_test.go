@@ -8,6 +8,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
+	extensions "k8s.io/api/extensions/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -216,6 +217,23 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 	}
 	if got := c.setsOf("web")["nginx"].Name; got == name {
 		t.Errorf("the set is called %s", got)
+	}
+}
+
+// TestRollbackOfThen: the clients of 2016 asked the server to go back.
+func TestRollbackOfThen(t *testing.T) {
+	c := startCluster(t)
+	c.node("n1")
+	c.deploy(makeDeployment("web", 1))
+	c.rolled("web", 1)
+	c.image("web", "nginx:2")
+	c.rolled("web", 1)
+	err := c.ExtensionsV1beta1().Deployments("default").Rollback(t.Context(), &extensions.DeploymentRollback{Name: "web"}, metav1.CreateOptions{})
+	c.must(err)
+	c.told("web", "deployment-controller", "DeploymentRollback", `Rolled back deployment "web" to revision 1`)
+	c.rolled("web", 1)
+	if d := c.deployment("web"); d.Spec.Template.Spec.Containers[0].Image != "nginx" || d.Annotations["deployment.kubernetes.io/revision"] != "3" {
+		t.Errorf("image %s, annotations %v", d.Spec.Template.Spec.Containers[0].Image, d.Annotations)
 	}
 }
 
