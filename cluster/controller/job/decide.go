@@ -147,7 +147,7 @@ func (s *state) overdue() bool {
 // deadline is how long the job may still run; 0 is for ever.
 func (s *state) deadline() time.Duration {
 	limit := s.job.Spec.ActiveDeadlineSeconds
-	if limit == nil || suspended(s.job) {
+	if limit == nil || suspended(s.job) || s.job.DeletionTimestamp != nil {
 		return 0
 	}
 	start := s.now

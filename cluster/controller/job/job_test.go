@@ -174,6 +174,7 @@ func TestDecide(t *testing.T) {
 		{"late", newJob(1, 1, deadline(3600)), "a:run", "-a FailureTarget DeadlineExceeded"},
 		{"late, but suspended", newJob(1, 1, deadline(3600), suspend), "a:run", "-a"},
 		{"suspended", newJob(3, 3, suspend), "", ""},
+		{"late, but deleted", newJob(1, 1, deadline(3600), func(j *batch.Job) { j.DeletionTimestamp = &metav1.Time{Time: now} }), "a:run", ""},
 
 		{"indexes", newJob(3, 2, asIndexed), "", "new0 new1"},
 		{"the index that failed", newJob(3, 2, asIndexed), "a:bad:i=1:ago=10 b:run:i=0", "new1"},
