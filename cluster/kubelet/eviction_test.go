@@ -3,11 +3,17 @@ package kubelet_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,6 +117,75 @@ func TestSummary(t *testing.T) {
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in:\n%s", want, body)
+		}
+	}
+}
+
+// A node that is short of disk removes dead containers and the images that it has pulled
+// itself and that no pod uses; other images are not its own to remove.
+func TestClearUnused(t *testing.T) {
+	var short atomic.Bool
+	eviction, err := kubelet.ParseEviction("nodefs.available<10%", "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	ctx := context.Background()
+	// Images of their own: one that only its name tells from BusyBox is in use with it.
+	name := func(part string) string { return fmt.Sprintf("wheelhouse/clear-test-%d:%s", os.Getpid(), part) }
+	for _, part := range []string{"pulled", "built", "used"} {
+		out, err := engine.ImageImport(ctx, image.ImportSource{Source: strings.NewReader(strings.Repeat("\x00", 1024)), SourceName: "-"}, name(part),
+			image.ImportOptions{Message: part})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, out)
+		if err := errors.Join(err, out.Close()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _, _ = engine.ImageRemove(ctx, name(part), image.RemoveOptions{}) })
+	}
+	n := newNodeWith(t, func(c *kubelet.Config) {
+		c.Eviction = eviction
+		c.Signals = func(context.Context) map[kubelet.Signal]kubelet.Observation {
+			o := kubelet.Observation{Available: 50, Capacity: 100}
+			if short.Load() {
+				o.Available = 5
+			}
+			return map[kubelet.Signal]kubelet.Observation{kubelet.SignalNodeFS: o}
+		}
+	})
+	n.stop()
+	old := time.Now().Add(-time.Hour)
+	noted, err := json.Marshal(map[string]time.Time{name("pulled"): old, name("used"): old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(n.root+"/pulled.json", noted, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	waits := pod("waits", "")
+	waits.Spec.Containers[0].Image, waits.Spec.Containers[0].Command = name("used"), []string{"/none"}
+	waits.Spec.Priority = new(int32(2_000_000_000))
+	n.create(waits)
+	once := pod("once", "true")
+	once.Spec.RestartPolicy = v1.RestartPolicyNever
+	once = n.create(once)
+	n.wait("once", "its end", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
+	short.Store(true)
+	eventually(t, "the pulled image and the dead container to go", func() (bool, any) {
+		_, err := n.runtime.Image(ctx, name("pulled"))
+		left, listErr := n.runtime.List(ctx, string(once.UID))
+		return kubelet.IsNotFound(err) && listErr == nil && len(left) == 0, left
+	})
+	for _, part := range []string{"built", "used"} {
+		if _, err := n.runtime.Image(ctx, name(part)); err != nil {
+			t.Errorf("%s: %v", part, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -89,6 +90,10 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 		return err
 	}
 	if err := unmountBelow(w.dir); err != nil {
+		return err
+	}
+	// What an ended pod has written into its own volumes nobody reads any more.
+	if err := removeTree(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir")); err != nil {
 		return err
 	}
 	w.report()

@@ -162,7 +162,7 @@ Feature: What a node gives its pods, and what it takes back
     Then the minions are started as before
 
   Scenario: a node that is short of disk is under pressure, and takes no more pods
-    Given the minions are started with "--capacity=ephemeral-storage=1Gi --eviction-hard=nodefs.available<900Mi --eviction-pressure-transition-period=4s"
+    Given the minions are started with "--capacity=ephemeral-storage=1Gi --eviction-hard=nodefs.available<900Mi --eviction-pressure-transition-period=20s"
     And the objects:
       """
       apiVersion: v1
@@ -181,6 +181,10 @@ Feature: What a node gives its pods, and what it takes back
     Then pod "writer" is Failed
     And `kubectl get pod writer -o jsonpath='{.status.message}'` prints "The node was low on resource: ephemeral-storage. Threshold quantity: 900Mi, available: "
     And `kubectl get events -A --field-selector reason=EvictionThresholdMet` prints a line like "minion-1.*Attempting to reclaim ephemeral-storage"
+    And `kubectl get node minion-1 -o jsonpath='{.status.conditions[?(@.type=="DiskPressure")].message} {.spec.taints[*].key}'` prints "kubelet has disk pressure node.kubernetes.io/disk-pressure"
+    When `kubectl run late --image=busybox:1.35 --restart=Never --overrides='{"spec":{"nodeName":"minion-1"}}' -- sleep 3600` succeeds
+    Then pod "late" is Failed
+    And `kubectl get pod late -o jsonpath='{.status.reason}: {.status.message}'` prints "Evicted: The node had condition: [DiskPressure]."
     When `kubectl delete pods --all` succeeds
     Then `kubectl get node minion-1 -o jsonpath='{.status.conditions[?(@.type=="DiskPressure")].status}'` prints "False"
     And the minions are started as before
