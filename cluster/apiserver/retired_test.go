@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/apiserver/apitest"
@@ -381,5 +385,56 @@ func TestDiscoveryOfRetiredVersions(t *testing.T) {
 	}
 	if doc := string(docs["apis/extensions/v1beta1"]); !strings.Contains(doc, "deployments/{name}/rollback") || !strings.Contains(doc, "io.k8s.api.extensions.v1beta1.Scale") {
 		t.Error("OpenAPI of extensions/v1beta1 lacks rollback or Scale")
+	}
+}
+
+// client-go's informers follow a retired version as any other: list by watch, bookmarks
+// and all.
+func TestInformerOfARetiredVersion(t *testing.T) {
+	ctx, cfg := within(t), apitest.Start(t)
+	for name, c := range map[string]*rest.Config{"json": cfg, "protobuf": inProtobuf(cfg)} {
+		t.Run(name, func(t *testing.T) {
+			cs := clientset(t, c)
+			factory := informers.NewSharedInformerFactory(cs, 0)
+			informer := factory.Extensions().V1beta1().Deployments()
+			seen := make(chan string, 10)
+			_, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+				AddFunc:    func(o any) { seen <- "added " + o.(*extensionsv1beta1.Deployment).Name },
+				UpdateFunc: func(_, o any) { seen <- fmt.Sprint("replicas ", *o.(*extensionsv1beta1.Deployment).Spec.Replicas) },
+				DeleteFunc: func(any) { seen <- "deleted" },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			factory.Start(ctx.Done())
+			for _, ok := range factory.WaitForCacheSync(ctx.Done()) {
+				if !ok {
+					t.Fatal("the informer did not sync")
+				}
+			}
+			d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}}
+			d.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}, Spec: testPod("p").Spec}
+			d.Spec.Selector = &metav1.LabelSelector{MatchLabels: d.Spec.Template.Labels}
+			deployments := cs.AppsV1().Deployments("default")
+			if _, err := deployments.Create(ctx, d, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := deployments.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"replicas":4}}`), metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := deployments.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"added " + name, "replicas 4", "deleted"} {
+				select {
+				case got := <-seen:
+					if got != want {
+						t.Errorf("saw %q, want %q", got, want)
+					}
+				case <-ctx.Done():
+					t.Fatalf("%q was not seen", want)
+				}
+			}
+		})
 	}
 }
