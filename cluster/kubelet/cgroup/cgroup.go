@@ -28,6 +28,9 @@ func At(root string) Groups {
 	return Groups{root, err == nil}
 }
 
+// Unified tells whether they are of version 2.
+func (g Groups) Unified() bool { return g.unified }
+
 // Limits of a group; zero is no limit, and of CPUShares the least.
 type Limits struct {
 	CPUShares, CPUQuota, CPUPeriod int64 // microseconds, as in CFS

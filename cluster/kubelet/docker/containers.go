@@ -147,7 +147,7 @@ func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error
 		res, err := r.docker.ContainerCreate(ctx, config, host, nil, nil, name)
 		switch {
 		case err == nil:
-			if spec.Resources.Memory > 0 && !info.systemd {
+			if spec.Resources.Memory > 0 {
 				r.limitedTo(res.ID, host.CgroupParent)
 			}
 			return res.ID, nil

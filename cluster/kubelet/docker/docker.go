@@ -59,7 +59,7 @@ type Runtime struct {
 	// memory. That may come after their end, and then their state misses it.
 	ooms    map[string]bool
 	limited map[string]string // containers with a limit of memory that were not started yet, and their groups' parents
-	watches map[string]*oomWatch
+	watches map[string]lackOfMemory
 }
 
 // daemon is what does not change while the daemon runs.
@@ -94,7 +94,7 @@ func New(config Config) (*Runtime, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	return &Runtime{config: config, docker: c, turns: newTurns(), ooms: map[string]bool{}, limited: map[string]string{}, watches: map[string]*oomWatch{}}, nil
+	return &Runtime{config: config, docker: c, turns: newTurns(), ooms: map[string]bool{}, limited: map[string]string{}, watches: map[string]lackOfMemory{}}, nil
 }
 
 // Close releases the connections to the daemon.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/dockertest"
 )
 
@@ -66,5 +68,37 @@ func TestOutOfMemory(t *testing.T) {
 	}
 	if c := ended("fine", false, "true"); c.OOMKilled || c.ExitCode != 0 {
 		t.Errorf("fine: %+v", c)
+	}
+}
+
+// With version 2 the pod's group counts.
+func TestKillCount(t *testing.T) {
+	root := t.TempDir()
+	pod := filepath.Join(root, "a.slice", "a-b.slice")
+	if err := os.MkdirAll(pod, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(root, "cgroup.controllers"), "memory\n")
+	write(filepath.Join(pod, "memory.events"), "oom 3\noom_kill 3\n")
+	w, err := watchFor(cgroup.At(root), "a-b.slice", "id")
+	if err != nil || w.happened() {
+		t.Errorf("at the start: %v, %v", w, err)
+	}
+	write(filepath.Join(pod, "memory.events"), "oom 4\noom_kill 4\n")
+	if !w.happened() {
+		t.Error("a kill was not seen")
+	}
+	w.close()
+	if w, err := watchFor(cgroup.At(root), "/plain/pod", "id"); err != nil || w.happened() {
+		t.Errorf("a group that is still to be made: %v, %v", w, err)
+	}
+	if w, err := watchFor(cgroup.At(t.TempDir()), "a-b.slice", "id"); err != nil || w != nil {
+		t.Errorf("version 1 with systemd: %v, %v", w, err)
 	}
 }

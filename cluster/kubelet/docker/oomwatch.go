@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 const (
@@ -103,7 +106,7 @@ func (r *Runtime) beforeStart(id string) {
 	if !ok {
 		return
 	}
-	w, err := watchOOM(parent, id)
+	w, err := watchFor(groups, parent, id)
 	if err != nil {
 		r.config.Log.Warn("listen for a lack of memory", "container", id, "error", err)
 	}
@@ -113,6 +116,62 @@ func (r *Runtime) beforeStart(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.watches[id] = w
+}
+
+func watchFor(g cgroup.Groups, parent, id string) (lackOfMemory, error) {
+	if g.Unified() {
+		return watchKills(g, parent), nil
+	}
+	if strings.HasSuffix(parent, ".slice") { // systemd names the container's group itself
+		return nil, nil
+	}
+	w, err := watchOOM(parent, id)
+	if w == nil {
+		return nil, err
+	}
+	return w, err
+}
+
+// lackOfMemory tells of a container that was killed whether that was why.
+type lackOfMemory interface {
+	happened() bool
+	close()
+}
+
+// killCount is that with version 2, where the pod's group counts for those below it,
+// also for those that are gone.
+type killCount struct {
+	groups cgroup.Groups
+	group  string
+	before uint64
+}
+
+func watchKills(g cgroup.Groups, parent string) *killCount {
+	group := slicePath(parent)
+	before, _ := g.Kills(group) // none yet if the group is still to be made
+	return &killCount{g, group, before}
+}
+
+func (k *killCount) happened() bool {
+	now, err := k.groups.Kills(k.group)
+	return err == nil && now > k.before
+}
+
+func (k *killCount) close() {}
+
+// slicePath is where a slice of systemd's lies: a-b.slice in a.slice.
+func slicePath(parent string) string {
+	name, ok := strings.CutSuffix(parent, ".slice")
+	if !ok {
+		return parent
+	}
+	path, prefix := "", ""
+	for part := range strings.SplitSeq(name, "-") {
+		prefix += part
+		path += "/" + prefix + ".slice"
+		prefix += "-"
+	}
+	return path
 }
 
 // ranOutOfMemory tells of a container that was killed whether that was why.
