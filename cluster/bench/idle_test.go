@@ -147,7 +147,8 @@ func look(b *testing.B, pid int) process {
 		b.Fatal(err)
 	}
 	// The fields after the name, which is in brackets: the 12th and 13th are the ticks in
-	// user and kernel mode, the 22nd is the resident pages.
+	// user and kernel mode, the next two those of the programs it has run (iptables), the
+	// 22nd is the resident pages.
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	const ticksPerSecond = 100
 	number := func(i int) float64 {
@@ -158,7 +159,7 @@ func look(b *testing.B, pid int) process {
 		return n
 	}
 	return process{
-		cpu:        time.Duration((number(11) + number(12)) / ticksPerSecond * float64(time.Second)),
+		cpu:        time.Duration((number(11) + number(12) + number(13) + number(14)) / ticksPerSecond * float64(time.Second)),
 		residentMB: number(21) * float64(os.Getpagesize()) / 1e6,
 	}
 }
