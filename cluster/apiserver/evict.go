@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	policyv1beta1 "k8s.io/api/policy/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,8 +29,8 @@ func (r *request) evict() error {
 	if err != nil {
 		return err
 	}
-	e := &policyv1.Eviction{}
-	if err := r.decode(e, policyv1.SchemeGroupVersion.WithKind("Eviction"), o.validation); err != nil {
+	e, err := r.decodeEviction(o.validation)
+	if err != nil {
 		return err
 	}
 	if e.Name != "" && e.Name != r.Name {
@@ -49,6 +50,23 @@ func (r *request) evict() error {
 		return err
 	}
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, statusGVK)
+}
+
+// decodeEviction takes an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
+func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) {
+	body, err := readBody(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	e, old, media := &policyv1.Eviction{}, &policyv1beta1.Eviction{}, bodyMedia(r.Request)
+	err = r.decodeBytes(body, media, e, policyv1.SchemeGroupVersion.WithKind("Eviction"), validation)
+	if err == nil {
+		return e, nil
+	}
+	if r.decodeBytes(body, media, old, policyv1beta1.SchemeGroupVersion.WithKind("Eviction"), validation) == nil {
+		return &policyv1.Eviction{ObjectMeta: old.ObjectMeta, DeleteOptions: old.DeleteOptions}, nil
+	}
+	return nil, err
 }
 
 // evictPod deletes the pod when its budget lets it go. While the pod changes under way,

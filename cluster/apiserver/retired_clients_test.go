@@ -199,3 +199,25 @@ func TestInformerOfARetiredVersion(t *testing.T) {
 		})
 	}
 }
+
+// Clients up to 1.21 evict in the former version of policy.
+func TestFormerEviction(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for _, c := range []struct {
+		version string
+		code    int
+	}{{"policy/v1beta1", 201}, {"policy/v1", 201}, {"policy/v2", 400}} {
+		name := "p" + strings.ReplaceAll(c.version, "/", "-")
+		if resp, body := r.do("POST", somePods, asJSON, strings.Replace(podJSON, `"name":"p"`, fmt.Sprintf(`"name":%q`, name), 1)); resp.StatusCode != 201 {
+			t.Fatal(body)
+		}
+		eviction := fmt.Sprintf(`{"apiVersion":%q,"kind":"Eviction","metadata":{"name":%q},"deleteOptions":{"gracePeriodSeconds":0}}`, c.version, name)
+		if resp, body := r.do("POST", somePods+"/"+name+"/eviction", asJSON, eviction); resp.StatusCode != c.code {
+			t.Errorf("%s: %d %s", c.version, resp.StatusCode, body)
+		}
+		gone := c.code == 201
+		if resp, _ := r.do("GET", somePods+"/"+name, "", ""); gone != (resp.StatusCode == 404) {
+			t.Errorf("%s: afterwards reading the pod is answered with %d", c.version, resp.StatusCode)
+		}
+	}
+}
