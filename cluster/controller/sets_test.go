@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 func template(app string) v1.PodTemplateSpec {
@@ -147,8 +150,49 @@ func TestDaemonSet(t *testing.T) {
 	if after := fmt.Sprint(c.pods("agent")[0].UID); after != before {
 		t.Error("the pods were made anew")
 	}
-	background := metav1.DeletePropagationBackground
-	c.must(api.Delete(ctx, "agent", metav1.DeleteOptions{PropagationPolicy: &background}))
+	// Its pods and revisions go before it, and it does not make them anew while one lingers.
+	slow := c.pods("agent")[0].Name
+	hold := func(finalizers string) {
+		t.Helper()
+		_, err := c.CoreV1().Pods("default").Patch(ctx, slow, types.MergePatchType, []byte(`{"metadata":{"finalizers":`+finalizers+`}}`), metav1.PatchOptions{})
+		c.must(err)
+	}
+	hold(`["example.com/hold"]`)
+	foreground := metav1.DeletePropagationForeground
+	seen, err := c.AppsV1().ControllerRevisions("default").Watch(ctx, metav1.ListOptions{})
+	c.must(err)
+	defer seen.Stop()
+	var made atomic.Int32
+	go func() {
+		for e := range seen.ResultChan() {
+			if e.Type == watch.Added {
+				made.Add(1)
+			}
+		}
+	}()
+	c.must(api.Delete(ctx, "agent", metav1.DeleteOptions{PropagationPolicy: &foreground}))
+	c.eventually("only the pod that lingers", func() string {
+		list, err := c.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "app=agent"})
+		if err != nil || len(list.Items) != 1 || list.Items[0].DeletionTimestamp == nil {
+			return fmt.Sprint(err, len(list.Items))
+		}
+		return ""
+	})
+	for i := range 3 { // whatever wakes the controller now
+		_, err := api.Patch(ctx, "agent", types.MergePatchType, []byte(fmt.Sprintf(`{"metadata":{"annotations":{"n":"%d"}}}`, i)), metav1.PatchOptions{})
+		c.must(err)
+	}
+	hold(`[]`)
+	c.eventually("the set gone", func() string {
+		ds, err := api.Get(ctx, "agent", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprint(err, ds.Finalizers)
+	})
+	if n := made.Load(); n > 1 { // the one there was
+		t.Errorf("%d revisions were made for a set that is going", n-1)
+	}
 	c.eventually("pods and revisions gone", func() string {
 		list, err := c.AppsV1().ControllerRevisions("default").List(ctx, metav1.ListOptions{})
 		if n := len(c.pods("agent")); err != nil || n+len(list.Items) > 0 {

@@ -44,7 +44,7 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 		return err
 	}
 	present, all, collisions, err := c.history.Present(ctx, past, all)
-	if err != nil {
+	if err != nil || present == nil {
 		return err
 	}
 	s, err := c.observe(ctx, ds, selector, present)

@@ -70,7 +70,16 @@ func (h *History) Of(ctx context.Context, s *Set, live func(context.Context) (me
 // Present gives the revision of the set's present template, which it creates, or
 // moves to the top when the template is one of before. all is what Of gave; the
 // answer has the present one last. collisions is what the set's status should say.
+//
+// A set that is being deleted makes no history: it would be waited for. present is
+// nil then, if there is none.
 func (h *History) Present(ctx context.Context, s *Set, all []*apps.ControllerRevision) (present *apps.ControllerRevision, after []*apps.ControllerRevision, collisions int32, err error) {
+	if s.Object.GetDeletionTimestamp() != nil {
+		if len(all) > 0 {
+			present = all[len(all)-1]
+		}
+		return present, all, s.Collisions, nil
+	}
 	next := int64(1)
 	if len(all) > 0 {
 		next = all[len(all)-1].Revision + 1
