@@ -36,6 +36,7 @@ type cluster struct {
 	domains    map[string]map[string]int         // nodes by topology key and value
 	spans      map[string]*span                  // valid until a node changes
 	members    map[string]map[string][]*nodeInfo // by label and value; valid until a node changes
+	labelled   map[string]int                    // nodes by label; valid until a node changes
 	terms      map[string]*placedTerm
 	pods       map[types.UID]*placed
 	nominated  map[types.UID]*nodeInfo
@@ -61,6 +62,7 @@ func newCluster() *cluster {
 		domains:    map[string]map[string]int{},
 		spans:      map[string]*span{},
 		members:    map[string]map[string][]*nodeInfo{},
+		labelled:   map[string]int{},
 		terms:      map[string]*placedTerm{},
 		pods:       map[types.UID]*placed{},
 		nominated:  map[types.UID]*nodeInfo{},
@@ -110,6 +112,7 @@ func (c *cluster) setNode(node *v1.Node) {
 func (c *cluster) forgetNodes() {
 	clear(c.spans)
 	clear(c.members)
+	clear(c.labelled)
 }
 
 func (c *cluster) countImages(n *nodeInfo, sign int) {

@@ -194,6 +194,18 @@ func (c *cluster) nodesBy(key string) map[string]int {
 	return m
 }
 
+// nodesWith is how many nodes have a label.
+func (c *cluster) nodesWith(key string) int {
+	n, known := c.labelled[key]
+	if !known {
+		for _, nodes := range c.nodesBy(key) {
+			n += nodes
+		}
+		c.labelled[key] = n
+	}
+	return n
+}
+
 // enterTerms notes the terms that a placed pod has.
 func (c *cluster) enterTerms(i *podInfo) {
 	enter := func(kind termKind, t *term, weight int64) {

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -49,7 +51,7 @@ func (r *request) narrow() []*nodeInfo {
 			less(s.key, s.open())
 		}
 	}
-	if r.pods != nil && !r.pods.self {
+	if r.pods != nil && r.pods.some() {
 		for i := range r.pods.want {
 			if w := &r.pods.want[i]; len(w.count) <= fewDomains {
 				less(w.key, keysOf(w.count))
@@ -78,6 +80,11 @@ func (m *nodeMatch) oneOf() *v1.NodeSelectorRequirement {
 		}
 	}
 	return nil
+}
+
+// some says whether any pod attracts this one: then it cannot be the first.
+func (t *podTerms) some() bool {
+	return !t.self || slices.ContainsFunc(t.want, func(w domains) bool { return len(w.count) > 0 })
 }
 
 // open are the domains that may have one pod more.

@@ -155,11 +155,7 @@ func (r *request) spreadsOverAll(all []v1.TopologySpreadConstraint, c *v1.Topolo
 		if all[i].TopologyKey == c.TopologyKey || all[i].WhenUnsatisfiable != c.WhenUnsatisfiable {
 			continue
 		}
-		sum := 0
-		for _, nodes := range r.cluster.nodesBy(all[i].TopologyKey) {
-			sum += nodes
-		}
-		if sum < len(r.cluster.list) {
+		if r.cluster.nodesWith(all[i].TopologyKey) < len(r.cluster.list) {
 			return false
 		}
 	}
