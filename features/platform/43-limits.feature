@@ -172,7 +172,7 @@ Feature: Limits
         containers:
         - name: load
           image: busybox:1.35
-          command: ["sh", "-c", "while :; do wget -q -T 10 -O /dev/null http://web/cgi-bin/work; done"]
+          command: ["sh", "-c", "while :; do wget -q -O - http://web/cgi-bin/work || sleep 1; done"]
       """
     Then 2 pods with label "app=web" are running and ready
     And `kubectl describe hpa web` prints a line like "SuccessfulRescale .*New size: 2; reason: cpu resource utilization .percentage of request. above target"
