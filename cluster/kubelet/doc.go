@@ -17,6 +17,14 @@
 // timer. What it sees becomes the pod's status by a pure function (podstatus.go)
 // and is sent by the worker's reporter (report.go) when it differs.
 //
+// What pods use is read from control groups (cgroup, stats.go) and folders
+// (diskusage.go), never asked of the runtime. Limits stand in the groups of the
+// containers, of the pod and of its QoS class (podgroups.go). When the node
+// runs short of something (observe.go, thresholds.go, pressure.go) it clears
+// away what nobody uses (gc.go), then evicts pods in the order of ranking.go
+// (evict.go). It removes only images that it has pulled itself: the engine is
+// not its own, and what was built or loaded here may not be had again.
+//
 // The process must run in the network namespace that is to be the node: probes
 // and port-forwards start there. New starts nothing; Run blocks until its
 // context ends and leaves all containers running: the next kubelet adopts them.
