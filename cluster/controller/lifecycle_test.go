@@ -167,9 +167,9 @@ func TestLeaderElection(t *testing.T) {
 	c := startCluster(t)
 	leader := controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	ended, leads := make(chan error, 1), make(chan struct{})
 	go func() {
-		ended <- leader.Run(ctx, c, func(ctx context.Context) error { <-ctx.Done(); return nil })
+		ended <- leader.Run(ctx, c, func(ctx context.Context) error { close(leads); <-ctx.Done(); return nil })
 	}()
 	holder := func() string {
 		l, err := c.CoordinationV1().Leases("default").Get(t.Context(), leader.Name, metav1.GetOptions{})
@@ -184,6 +184,7 @@ func TestLeaderElection(t *testing.T) {
 		}
 		return ""
 	})
+	<-leads // the lease is written a moment before its holder knows
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("a leader that was asked to end: %v", err)
