@@ -146,6 +146,8 @@ Feature: Daemon sets and stateful sets
     And `kubectl describe sts db` prints "create Pod db-2 in StatefulSet db successful"
     When `kubectl exec db-1 -- sh -c 'echo kept-by-db-1 > /usr/share/nginx/html/data'` succeeds
     Then in pod "client" `wget -q -O - http://db-1.db/data` prints "kept-by-db-1"
+    And `kubectl exec client -- wget -q -O - http://db-1.db.$NAMESPACE.svc.cluster.local/data` prints "kept-by-db-1"
+    And `kubectl exec db-1 -- cat /etc/hosts` prints "db-1.db."
     When `kubectl delete pod db-1` succeeds
     Then pod "db-1" is running and ready
     And in pod "client" `wget -q -O - http://db-1.db/data` prints "kept-by-db-1"
