@@ -52,11 +52,15 @@ func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
 
 // refuse ends a pod that the node must not run, before anything of it is started.
 func (w *worker) refuse(pod *v1.Pod) {
-	if w.finished || w.sight.sandbox != nil || phaseIsFinal(pod.Status.Phase) {
+	if w.finished || pod.Status.StartTime != nil || phaseIsFinal(pod.Status.Phase) {
 		return
 	}
-	if message := refusedSysctl(pod); message != "" {
-		w.podEvent(v1.EventTypeWarning, "SysctlForbidden", message)
-		w.fail(ended{"SysctlForbidden", "Pod was rejected: " + message})
+	reason, message := "SysctlForbidden", refusedSysctl(pod)
+	if message == "" && w.k.portsTaken(pod) {
+		reason, message = "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+	}
+	if message != "" {
+		w.podEvent(v1.EventTypeWarning, reason, message)
+		w.fail(ended{reason, "Pod was rejected: " + message})
 	}
 }

@@ -34,3 +34,25 @@ func TestHostNetwork(t *testing.T) {
 	}
 	n.delete("onhost")
 }
+
+// A port of the node belongs to one pod, also where nobody asked the scheduler.
+func TestHostPortTaken(t *testing.T) {
+	n := newNode(t)
+	with := func(name string, port v1.ContainerPort) {
+		p := pod(name, "trap exit TERM; sleep 1000 & wait")
+		p.Spec.HostNetwork = true
+		p.Spec.Containers[0].Ports = []v1.ContainerPort{port}
+		n.create(p)
+	}
+	with("first", v1.ContainerPort{ContainerPort: 18080, HostPort: 18080, Protocol: v1.ProtocolTCP})
+	n.wait("first", "Ready", isReady)
+	with("second", v1.ContainerPort{ContainerPort: 18080, HostPort: 18080, HostIP: "127.0.0.1"})
+	p := n.wait("second", "Failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
+	if p.Status.Reason != "NodePorts" || p.Status.Message != "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" {
+		t.Errorf("%+v", p.Status)
+	}
+	n.saysAll("Warning NodePorts Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+	with("udp", v1.ContainerPort{ContainerPort: 18080, HostPort: 18080, Protocol: v1.ProtocolUDP})
+	n.wait("udp", "Ready", isReady)
+	n.delete2("first", "second", "udp")
+}

@@ -21,12 +21,17 @@ type HostPorts interface {
 	ClosePorts(ctx context.Context, pod string) error
 }
 
-// hostPorts are the ports of the node that the pod asks for. In the node's own network
-// there is nothing to lead anywhere: the containers listen there themselves.
+// hostPorts are the ports of the node that must lead to the pod. In the node's own
+// network there is nothing to lead anywhere: the containers listen there themselves.
 func hostPorts(pod *v1.Pod) []v1.ContainerPort {
 	if pod.Spec.HostNetwork {
 		return nil
 	}
+	return nodePorts(pod)
+}
+
+// nodePorts are all ports of the node that the pod asks for.
+func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 	var out []v1.ContainerPort
 	take := func(c *v1.Container) {
 		for _, p := range c.Ports {
@@ -44,6 +49,40 @@ func hostPorts(pod *v1.Pod) []v1.ContainerPort {
 		take(&pod.Spec.Containers[i])
 	}
 	return out
+}
+
+// portsTaken tells whether another pod of the node has a port that this one asks for. The
+// scheduler sees to that; but a pod may come with the node's name in it. What ends has
+// closed its ports before anybody hears of its end.
+func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
+	want := nodePorts(pod)
+	if len(want) == 0 {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for uid, w := range k.workers {
+		w.mu.Lock()
+		other := w.pod
+		w.mu.Unlock()
+		if uid == pod.UID || other.DeletionTimestamp != nil || phaseIsFinal(other.Status.Phase) || other.Status.StartTime == nil && !isStatic(other) {
+			continue
+		}
+		for _, a := range want {
+			for _, b := range nodePorts(other) {
+				if samePort(a, b) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func samePort(a, b v1.ContainerPort) bool {
+	every := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+	tcp := func(p v1.Protocol) v1.Protocol { return v1.Protocol(orElse(string(p), string(v1.ProtocolTCP))) }
+	return a.HostPort == b.HostPort && tcp(a.Protocol) == tcp(b.Protocol) && (every(a.HostIP) || every(b.HostIP) || a.HostIP == b.HostIP)
 }
 
 func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) error {

@@ -57,7 +57,7 @@ func TestPullPolicies(t *testing.T) {
 		{"present", v1.PullIfNotPresent, true, fails, errNoHost, 0, "", `Container image "x:1" already present on machine`},
 		{"absent", v1.PullIfNotPresent, false, answers, nil, 1, "", "Successfully pulled"},
 		{"absent, refused", v1.PullIfNotPresent, false, answers, denied, 1, "ErrImagePull", "Error: ErrImagePull"},
-		{"never", v1.PullNever, false, answers, nil, 0, "ErrImageNeverPull", "not present with pull policy of Never"},
+		{"never", v1.PullNever, false, answers, nil, 0, "ErrImageNeverPull", "Error: ErrImageNeverPull"},
 		{"always", v1.PullAlways, true, answers, nil, 1, "", "Successfully pulled"},
 		{"always, refused", v1.PullAlways, true, answers, denied, 1, "ErrImagePull", "Error: ErrImagePull"},
 		{"always, offline, present", v1.PullAlways, true, fails, errNoHost, 0, "", "is present on the machine; registry not reachable"},

@@ -49,16 +49,31 @@ func (s *shared) Secret(ctx context.Context, namespace, name string) (*v1.Secret
 }
 
 func (s *shared) get(key string, ask func() (any, error)) (any, error) {
+	if have, ok := s.fresh(key); ok {
+		return have, nil
+	}
+	o, err, _ := s.flight.Do(key, func() (any, error) {
+		// An answer may have come between the look at it and here.
+		if have, ok := s.fresh(key); ok {
+			return have, nil
+		}
+		o, err := ask()
+		if err == nil {
+			s.keep(key, o)
+		}
+		return o, err
+	})
+	return o, err
+}
+
+func (s *shared) fresh(key string) (any, bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	have, ok := s.got[key]
-	s.mu.Unlock()
-	if ok && time.Since(have.at) < sharedAge {
-		return have.object, nil
-	}
-	o, err, _ := s.flight.Do(key, ask)
-	if err != nil {
-		return nil, err
-	}
+	return have.object, ok && time.Since(have.at) < sharedAge
+}
+
+func (s *shared) keep(key string, o any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -68,7 +83,6 @@ func (s *shared) get(key string, ask func() (any, error)) (any, error) {
 		}
 	}
 	s.got[key] = answer{o, now}
-	return o, nil
 }
 
 // untilRefresh is when volumes that were brought up to date at a time are next: all pods
