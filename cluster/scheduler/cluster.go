@@ -14,6 +14,7 @@ import (
 type nodeInfo struct {
 	name       string
 	node       *v1.Node // nil: pods name it, but it does not exist
+	host, zone label    // the labels that are asked for most, close at hand
 	can        resources
 	maxPods    int64
 	images     map[string]int64 // size by name
@@ -24,6 +25,16 @@ type nodeInfo struct {
 	pods       map[types.UID]*podInfo
 	ports      map[hostPort]int
 	nominated  map[types.UID]*podInfo // pods that wait for room that is made for them here
+}
+
+type label struct {
+	value string
+	ok    bool
+}
+
+func labelOf(n *v1.Node, key string) label {
+	value, ok := n.Labels[key]
+	return label{value, ok}
 }
 
 // cluster is the scheduler's picture of all nodes and the pods on them, assumed
@@ -94,7 +105,10 @@ func (c *cluster) setNode(node *v1.Node) {
 	if n.node != nil && maps.Equal(n.node.Labels, node.Labels) {
 		n.node = node
 	} else {
-		c.recount(n, func() { n.node = node })
+		c.recount(n, func() {
+			n.node = node
+			n.host, n.zone = labelOf(node, v1.LabelHostname), labelOf(node, v1.LabelTopologyZone)
+		})
 	}
 	n.can = resourcesOf(node.Status.Allocatable)
 	n.maxPods = node.Status.Allocatable.Pods().Value()

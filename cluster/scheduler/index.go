@@ -110,8 +110,13 @@ func (n *nodeInfo) domain(key string) (string, bool) {
 	if n.node == nil {
 		return "", false
 	}
-	if key == byNode {
+	switch key {
+	case byNode:
 		return n.name, true
+	case v1.LabelHostname:
+		return n.host.value, n.host.ok
+	case v1.LabelTopologyZone:
+		return n.zone.value, n.zone.ok
 	}
 	value, ok := n.node.Labels[key]
 	return value, ok

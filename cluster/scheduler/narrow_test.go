@@ -33,8 +33,10 @@ func TestNarrow(t *testing.T) {
 		{"no such zone", makePod("p", zone("zone-9")), []string{}},
 		{"the zone that is not full", makePod("p", podLabel("app", "web"), spreadBy(v1.LabelTopologyZone, 1, web)), []string{"node-2", "node-5", "node-8"}},
 		{"where others are", makePod("p", podAffinity(false, v1.LabelHostname, web)), []string{"node-0", "node-1"}},
-		{"where others of its kind are", makePod("p", podLabel("app", "web"), podAffinity(false, v1.LabelTopologyZone, map[string]string{"app": "web"})),
-			[]string{"node-0", "node-1", "node-3", "node-4", "node-6", "node-7"}},
+		{
+			"where others of its kind are", makePod("p", podLabel("app", "web"), podAffinity(false, v1.LabelTopologyZone, map[string]string{"app": "web"})),
+			[]string{"node-0", "node-1", "node-3", "node-4", "node-6", "node-7"},
+		},
 		{"the first of its kind", makePod("p", podLabel("app", "new"), podAffinity(false, v1.LabelHostname, map[string]string{"app": "new"})), nil},
 		{"where others are not", makePod("p", podAffinity(true, v1.LabelHostname, web)), nil},
 	} {

@@ -85,7 +85,7 @@ func (r *request) scorePeers(nodes []*nodeInfo, out []int64) {
 	for i, n := range nodes {
 		out[i] = int64(r.peers[n.name])
 		most = max(most, out[i])
-		if z := n.node.Labels[v1.LabelTopologyZone]; z != "" {
+		if z := n.zone.value; z != "" {
 			zones[z] += out[i]
 			mostZone = max(mostZone, zones[z])
 		}
@@ -98,7 +98,7 @@ func (r *request) scorePeers(nodes []*nodeInfo, out []int64) {
 	}
 	for i, n := range nodes {
 		s := part(out[i], most)
-		if z := n.node.Labels[v1.LabelTopologyZone]; z != "" {
+		if z := n.zone.value; z != "" {
 			s = s*(1-zoneWeight) + zoneWeight*part(zones[z], mostZone)
 		}
 		out[i] = int64(s)

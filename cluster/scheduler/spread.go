@@ -190,7 +190,7 @@ func (s *spreadRule) filter(n *nodeInfo, d *difference) *verdict {
 	if !s.hard {
 		return nil
 	}
-	value, ok := n.node.Labels[s.key]
+	value, ok := n.domain(s.key)
 	if !ok {
 		return noDomain
 	}
@@ -221,7 +221,7 @@ func (r *request) scoreSoftSpread(nodes []*nodeInfo, out []int64) {
 			if s.hard {
 				continue
 			}
-			value, ok := n.node.Labels[s.key]
+			value, ok := n.domain(s.key)
 			if !ok {
 				sum = outside
 				break
