@@ -89,7 +89,7 @@ func (s *Server) Run(ctx context.Context) error {
 	sorted := newSplit(tcp)
 	go sorted.run()
 	web := &http.Server{Handler: http.HandlerFunc(s.page), ReadHeaderTimeout: firstBytes}
-	defer web.Close()
+	defer func() { _ = web.Close() }()
 	go func() { _ = web.Serve(side{sorted, sorted.http}) }() // ends with the listener
 	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: side{sorted, sorted.dns}, Handler: s}}
 	var started sync.WaitGroup
