@@ -10,8 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/retry"
 )
 
 // Leader names the Lease that decides which of several processes works. The times
@@ -41,6 +43,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	if ns == "" {
 		ns = metav1.NamespaceSystem
 	}
+	identity := host + "_" + string(uuid.NewUUID())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	result := make(chan error, 1)
@@ -49,7 +52,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: ns, Name: l.Name},
 			Client:     client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
+			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
@@ -69,6 +72,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	elector.Run(ctx)
 	lost := ctx.Err() == nil
 	stop()
+	release(client.CoordinationV1().Leases(ns), l.Name, identity)
 	select {
 	case <-started:
 		err = <-result
@@ -78,4 +82,22 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 		return errors.Join(fmt.Errorf("%w %s/%s", ErrLost, ns, l.Name), err)
 	}
 	return err
+}
+
+// release gives up a Lease that the elector still left in our name: it tries once, and
+// a renewal that was cancelled under way can be written after it read the Lease.
+func release(leases coordination.LeaseInterface, name, identity string) {
+	ctx, cancel := context.WithTimeout(context.Background(), retryPeriod)
+	defer cancel()
+	// Where it cannot be written, the Lease runs out by itself.
+	_ = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
+		if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != identity {
+			return err
+		}
+		nobody, second := "", int32(1)
+		lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = &nobody, &second
+		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
+		return err
+	})
 }
