@@ -83,7 +83,10 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.Config.Log.Debug("a kind that client-go does not know is not collected", "resource", k.GroupVersionResource.String())
 			continue
 		}
-		if err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); err != nil {
+		switch err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); {
+		case ctx.Err() != nil:
+			return nil // the informers end with it, and take no handler any more
+		case err != nil:
 			return err
 		}
 	}
