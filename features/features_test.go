@@ -20,6 +20,7 @@ import (
 	"github.com/cucumber/godog"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -245,11 +246,24 @@ func (p *platform) begin(ctx context.Context, t *testing.T) error {
 	return nil
 }
 
-// end removes the scenario's objects without waiting for them.
+// end removes the scenario's objects without waiting for them, and opens the nodes that
+// it left closed: what failed here shall not fail the next.
 func (p *platform) end(ctx context.Context, err error) error {
 	ctx = context.WithoutCancel(ctx)
+	if err != nil {
+		p.openNodes(ctx)
+	}
 	if deleteErr := p.Client.CoreV1().Namespaces().Delete(ctx, p.Namespace, metav1.DeleteOptions{}); deleteErr != nil && err == nil {
 		return deleteErr
 	}
 	return nil
+}
+
+// openNodes lets all minions take pods again, whatever a scenario did to them.
+func (p *platform) openNodes(ctx context.Context) {
+	for _, name := range []string{"minion-1", "minion-2"} {
+		patch := []byte(`{"spec":{"unschedulable":null,"taints":null}}`)
+		// What cannot be mended shows in the next scenario.
+		_, _ = p.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	}
 }
