@@ -148,6 +148,31 @@ func TestCordonBecomesTaint(t *testing.T) {
 	}
 }
 
+// Whoever registers a node writes its status next, on what the create answered.
+func TestNodeSpeaksFirst(t *testing.T) {
+	c := startCluster(t, func(cfg *controller.Config) { cfg.ClusterCIDR, cfg.NodeMask = "10.246.0.0/16", 24 })
+	ctx, nodes := t.Context(), c.CoreV1().Nodes()
+	fresh, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "fresh"}}, metav1.CreateOptions{})
+	c.must(err)
+	c.node("later")
+	welcome := func(name string) {
+		c.eventually("a network for "+name, func() string {
+			n, err := nodes.Get(ctx, name, metav1.GetOptions{})
+			c.must(err)
+			if n.Spec.PodCIDR == "" || len(n.Spec.Taints) > 0 {
+				return fmt.Sprint(n.Spec)
+			}
+			return ""
+		})
+	}
+	welcome("later") // and so the controller has seen the other, too
+	fresh.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
+	if _, err := nodes.UpdateStatus(ctx, fresh, metav1.UpdateOptions{}); err != nil {
+		t.Errorf("the first status of a node: %v", err)
+	}
+	welcome("fresh")
+}
+
 func TestPodsOfAMissingNodeGo(t *testing.T) {
 	c := startCluster(t, func(cfg *controller.Config) { cfg.NodeGrace = 200 * time.Millisecond })
 	ctx := t.Context()

@@ -37,6 +37,8 @@ import (
 const (
 	DefaultGrace = 40 * time.Second
 	DefaultMask  = 24
+	// firstWords is within which a new node says how it is; creation times are whole seconds.
+	firstWords = 2 * time.Second
 )
 
 // Config is what the controller works with.
@@ -229,6 +231,10 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if wait := c.unspoken(node); wait > 0 {
+		c.nodes.AddAfter(name, wait)
+		return nil
+	}
 	if node, err = c.giveNetwork(ctx, node); err != nil {
 		return err
 	}
@@ -249,6 +255,17 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 		return c.markPods(ctx, node)
 	}
 	return nil
+}
+
+// unspoken is how long a node that was just made is still left alone: whoever registers
+// it writes its status next, on the version that the create answered with, and a write
+// of ours in between would be in the way.
+func (c *Controller) unspoken(node *v1.Node) time.Duration {
+	if len(node.Status.Conditions) > 0 {
+		return 0
+	}
+	age := c.now().Sub(node.CreationTimestamp.Time)
+	return max(0, firstWords-max(0, age))
 }
 
 func (c *Controller) giveNetwork(ctx context.Context, node *v1.Node) (*v1.Node, error) {
