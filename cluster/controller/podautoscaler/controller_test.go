@@ -18,6 +18,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
@@ -33,6 +34,7 @@ type world struct {
 	kubernetes.Interface
 	t     *testing.T
 	load  atomic.Int64
+	busy  atomic.Bool // the target changes whenever its pods are measured
 	began time.Time
 }
 
@@ -43,6 +45,13 @@ func (w *world) ServeHTTP(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	now := time.Now()
+	if w.busy.Load() {
+		note := fmt.Sprintf(`{"metadata":{"annotations":{"at":"%d"}}}`, now.UnixNano())
+		if _, err := w.CoreV1().ReplicationControllers("default").Patch(req.Context(), "web", types.MergePatchType, []byte(note), metav1.PatchOptions{}); err != nil {
+			http.Error(out, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
 	for _, p := range pods.Items {
 		labels := fmt.Sprintf(`{container="c",namespace="default",pod=%q}`, p.Name)
 		// Counters since a start that the answer moves along: the rate is the load at any time.
@@ -254,6 +263,24 @@ func TestScalesUpAndDown(t *testing.T) {
 	w.eventually("down", replicas(1))
 	w.eventually("told", func() string { return w.event("SuccessfulRescale", "New size: 1; reason: All metrics below target") })
 	w.eventually("active", func() string { return w.says(autoscaling.ScalingActive, v1.ConditionTrue, "ValidMetricFound") })
+}
+
+func TestScalesWhatChangesMeanwhile(t *testing.T) {
+	w := start(t)
+	w.web(1)
+	w.load.Store(190)
+	w.busy.Store(true)
+	w.follow()
+	w.autoscaler("web", 5)
+	w.eventually("up", func() string {
+		if got := w.follow(); got != 5 {
+			return fmt.Sprintf("%d replicas, conditions %+v", got, w.get().Status.Conditions)
+		}
+		return ""
+	})
+	if missing := w.event("FailedRescale", "New size"); missing == "" {
+		t.Error("a change of the target's annotations was told as a failure")
+	}
 }
 
 func TestSaysWhatIsMissing(t *testing.T) {

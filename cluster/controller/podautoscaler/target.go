@@ -7,9 +7,11 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscaling "k8s.io/api/autoscaling/v2"
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/retry"
 )
 
 // condition is what one of an autoscaler's conditions says.
@@ -61,9 +63,19 @@ func (c *Controller) target(ctx context.Context, h *autoscaling.HorizontalPodAut
 		resource := m.Resource.GroupResource()
 		found, err := scales.Get(ctx, resource, ref.Name, metav1.GetOptions{})
 		if err == nil {
+			was := found.Spec.Replicas
 			return found, func(s *autoscalingv1.Scale) error {
-				_, err := scales.Update(ctx, resource, s, metav1.UpdateOptions{})
-				return err
+				return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+					_, err := scales.Update(ctx, resource, s, metav1.UpdateOptions{})
+					if apierrors.IsConflict(err) {
+						// Measuring takes a while, in which the target's status may have changed: no
+						// reason to wait for the next turn. Another size is one.
+						if now, getErr := scales.Get(ctx, resource, ref.Name, metav1.GetOptions{}); getErr == nil && now.Spec.Replicas == was {
+							s.ResourceVersion = now.ResourceVersion
+						}
+					}
+					return err
+				})
 			}, nil
 		}
 		if first == nil {
