@@ -36,6 +36,9 @@ func (c counts) down() int32 {
 	return max(0, c.old-max(0, spare)-unready)
 }
 
+// stuck: neither side can move before new pods that were ready are so again.
+func (c counts) stuck() bool { return c.up() == c.next && c.down() == c.old && c.nextReady < c.next }
+
 func (c counts) done() bool { return c.old == 0 && c.next == c.desired }
 
 // exchange lets the new controller take over, a pod at a time.
@@ -100,6 +103,12 @@ func (r *roll) steps(ctx context.Context, old, next *corev1.ReplicationControlle
 			if err := pause(ctx, r.period); err != nil {
 				return err
 			}
+		}
+		if c.stuck() {
+			if err := r.ready(ctx, next, c.next); err != nil {
+				return err
+			}
+			continue
 		}
 		if to := c.up(); to > c.next {
 			fmt.Fprintf(r.streams.Out, "Scaling %s up to %d\n", next.Name, to)

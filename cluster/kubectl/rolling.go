@@ -158,7 +158,10 @@ func (o *rollingOptions) withImage(old *corev1.ReplicationController) (*corev1.R
 		return nil, fmt.Errorf("the pods of %q have no container %q", old.Name, o.container)
 	}
 	containers[at].Image = o.image
-	hash := podHash(&next.Spec.Template.Spec)
+	hash, err := podHash(&next.Spec.Template.Spec)
+	if err != nil {
+		return nil, err
+	}
 	if next.Name == "" {
 		next.Name = old.Name + "-" + hash
 	}
@@ -166,16 +169,14 @@ func (o *rollingOptions) withImage(old *corev1.ReplicationController) (*corev1.R
 	return next, nil
 }
 
-func podHash(spec *corev1.PodSpec) string {
-	sum := fnv.New32a()
+func podHash(spec *corev1.PodSpec) (string, error) {
 	data, err := spec.Marshal()
-	if err == nil {
-		_, err = sum.Write(data)
-	}
 	if err != nil {
-		return rand.String(8) // cannot be: the spec came off the wire
+		return "", fmt.Errorf("telling the pods' templates apart: %w", err)
 	}
-	return rand.SafeEncodeString(fmt.Sprint(sum.Sum32()))
+	sum := fnv.New32a()
+	_, _ = sum.Write(data) // a hash takes everything
+	return rand.SafeEncodeString(fmt.Sprint(sum.Sum32())), nil
 }
 
 // mark puts the label key=value into a controller's selector and onto its future pods.
@@ -193,14 +194,16 @@ func (r *roll) distinguish(ctx context.Context, old *corev1.ReplicationControlle
 	if old.Spec.Selector[r.key] != "" {
 		return old, nil
 	}
-	hash := podHash(&old.Spec.Template.Spec)
+	hash, err := podHash(&old.Spec.Template.Spec)
+	if err != nil {
+		return nil, err
+	}
 	before := labels.SelectorFromSet(old.Spec.Selector)
 	marked := old.DeepCopy()
 	mark(marked, r.key, hash)
 	selector := marked.Spec.Selector
 	marked.Spec.Selector = old.Spec.Selector
-	marked, err := r.controllers.Update(ctx, marked, metav1.UpdateOptions{})
-	if err != nil {
+	if marked, err = r.controllers.Update(ctx, marked, metav1.UpdateOptions{}); err != nil {
 		return nil, err
 	}
 	pods, err := r.pods.List(ctx, metav1.ListOptions{LabelSelector: before.String()})

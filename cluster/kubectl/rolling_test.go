@@ -43,6 +43,22 @@ func TestExchangeWaitsForReady(t *testing.T) {
 	}
 }
 
+func TestExchangeStuck(t *testing.T) {
+	for _, tc := range []struct {
+		counts
+		want bool
+	}{
+		{counts{old: 2, oldReady: 2, next: 2, nextReady: 1, desired: 3}, true},
+		{counts{old: 2, oldReady: 2, next: 2, nextReady: 2, desired: 3}, false},
+		{counts{old: 2, oldReady: 1, next: 2, nextReady: 1, desired: 3}, false}, // the unready old pod can go
+		{counts{old: 2, oldReady: 2, next: 1, nextReady: 0, desired: 3}, false}, // one more new pod can come
+	} {
+		if got := tc.stuck(); got != tc.want {
+			t.Errorf("%+v: stuck is %v", tc.counts, got)
+		}
+	}
+}
+
 func controllerOf(name string, labels map[string]string, images ...string) *corev1.ReplicationController {
 	rc := &corev1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	rc.Spec.Selector = labels
