@@ -79,11 +79,13 @@ func start(t *testing.T, upstream string, objects ...runtime.Object) netip.AddrP
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	factory.Start(ctx.Done())
-	done := make(chan struct{})
-	go func() { _ = s.Run(ctx); close(done) }()
+	done, ended := make(chan struct{}), error(nil)
+	go func() { ended = s.Run(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
 	select {
 	case <-s.Ready():
+	case <-done:
+		t.Fatal("the server ended: ", ended)
 	case <-time.After(10 * time.Second):
 		t.Fatal("the server does not get ready")
 	}

@@ -75,17 +75,12 @@ func (s *Server) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.view.synced()...) {
 		return ctx.Err()
 	}
-	udp, err := net.ListenPacket("udp", s.cfg.Addr.String())
+	udp, tcp, err := listen(s.cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("listening for DNS: %w", err)
 	}
-	defer func() { _ = udp.Close() }()
+	defer func() { _, _ = udp.Close(), tcp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	tcp, err := net.Listen("tcp", s.addr.String())
-	if err != nil {
-		return fmt.Errorf("listening for DNS: %w", err)
-	}
-	defer tcp.Close()
 	sorted := newSplit(tcp)
 	go sorted.run()
 	web := &http.Server{Handler: http.HandlerFunc(s.page), ReadHeaderTimeout: firstBytes}
@@ -115,6 +110,30 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = srv.ShutdownContext(stop) // what is still being answered after a second is given up
 	}
 	return err
+}
+
+// pairTries bounds how many ports that are free for UDP only are passed over.
+const pairTries = 100
+
+// listen opens the same port for UDP and TCP. Where the port is 0 it is one that is
+// free for both: the kernel looks for one protocol at a time, and a number that it
+// chose for UDP may belong to somebody's TCP connection.
+func listen(addr netip.AddrPort) (net.PacketConn, net.Listener, error) {
+	for try := 1; ; try++ {
+		udp, err := net.ListenPacket("udp", addr.String())
+		if err != nil {
+			return nil, nil, err
+		}
+		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp, nil
+		}
+		if addr.Port() != 0 || try == pairTries {
+			_ = udp.Close()
+			return nil, nil, err
+		}
+		defer func() { _ = udp.Close() }() // kept until then, so that it is not chosen again
+	}
 }
 
 // ServeDNS implements dns.Handler.
