@@ -57,7 +57,8 @@ func (p *platform) registerLoad(sc *godog.ScenarioContext) {
 
 // startLoad has one client each: on the host with a new connection for each request and
 // with one that it keeps, by service address and by each node's port; on a node and in a
-// pod by service address.
+// pod by service address. They begin when every node knows the service: nodes learn of a
+// new pod one by one.
 func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) error {
 	s, err := p.Client.CoreV1().Services(p.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -67,23 +68,35 @@ func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) 
 	address := func(host string, port int32) string {
 		return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
-	l := &load{stop: cancel, asked: map[string]int{}, fresh: map[string]int{}, kept: map[string]int{}}
-	p.load = l
-	service := address(s.Spec.ClusterIP, port.Port)
-	l.client(ctx, "host", service, false)
-	l.client(ctx, "host"+keeping, service, true)
 	nodes, err := p.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
+	service := address(s.Spec.ClusterIP, port.Port)
+	clients := map[string]string{"host": service}
 	for i := range nodes.Items {
 		for _, a := range nodes.Items[i].Status.Addresses {
 			if a.Type == corev1.NodeInternalIP {
-				l.client(ctx, "node port of "+nodes.Items[i].Name, address(a.Address, port.NodePort), false)
-				l.client(ctx, "node port of "+nodes.Items[i].Name+keeping, address(a.Address, port.NodePort), true)
+				clients["node port of "+nodes.Items[i].Name] = address(a.Address, port.NodePort)
 			}
 		}
+	}
+	first := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: loadSlow}
+	for who, address := range clients {
+		err := until(ctx, p.Patience, who+" to be answered by "+address, func() (string, bool, error) {
+			text, err := ask(ctx, first, address)
+			return text, err == nil, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+	l := &load{stop: cancel, asked: map[string]int{}, fresh: map[string]int{}, kept: map[string]int{}}
+	p.load = l
+	for who, address := range clients {
+		l.client(ctx, who, address, false)
+		l.client(ctx, who+keeping, address, true)
 	}
 	loop := fmt.Sprintf("for i in $(seq 2000); do %%s %s || echo FAILED with status $?; echo; sleep %.2f; done", service, loadPause.Seconds())
 	line := fmt.Sprintf(loop, "timeout 5 curl -s -S -f")

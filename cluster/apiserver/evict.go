@@ -93,7 +93,12 @@ func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 		if judged {
 			(*onlyThis).ResourceVersion = &pod.ResourceVersion
 		}
-		_, _, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
+		if len(o.DryRun) == 0 {
+			err = r.markEvicted(ctx, o)
+		}
+		if err == nil {
+			_, _, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
+		}
 		if judged && apierrors.IsConflict(err) {
 			continue
 		}
@@ -101,7 +106,25 @@ func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 	}
 }
 
-// askBudget takes one disruption from the budget that counts the pod, and marks the pod.
+// markEvicted writes into the pod why it ends, for those who see it fail: a Job whose
+// policy forgives disruptions, for one. The pod that it has written is the one that the
+// preconditions then ask for.
+func (r *request) markEvicted(ctx context.Context, o *metav1.DeleteOptions) error {
+	marked, err := r.res.collection.Update(ctx, r.Namespace, r.Name, func(cur *store.Item) (api.Object, error) {
+		pod := cur.Object().(*corev1.Pod)
+		if err := r.checkPreconditions(pod, o); err != nil {
+			return nil, err
+		}
+		return evicted(pod), nil
+	})
+	if err == nil && o.Preconditions.ResourceVersion != nil {
+		version := marked.Object().GetResourceVersion()
+		o.Preconditions.ResourceVersion = &version
+	}
+	return err
+}
+
+// askBudget takes one disruption from the budget that counts the pod.
 // unasked: the pod may go as it is now, without anybody's leave.
 func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (unasked bool, err error) {
 	if mayGoUnasked(pod) {
@@ -132,10 +155,7 @@ func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (
 	if _, err := r.budgets().Update(ctx, r.Namespace, budgets[0].Name, take); err != nil && !apierrors.IsNotFound(err) {
 		return false, err
 	}
-	_, err = r.res.collection.Update(ctx, r.Namespace, r.Name, func(cur *store.Item) (api.Object, error) {
-		return evicted(cur.Object().(*corev1.Pod)), nil
-	})
-	return false, err
+	return false, nil
 }
 
 func (r *request) budgets() *store.Collection {
@@ -227,11 +247,17 @@ func tooManyDisruptions(retry int, format string, args ...any) error {
 
 // evicted is the pod with the reason of its end among its conditions.
 func evicted(old *corev1.Pod) *corev1.Pod {
+	const reason = "EvictionByEvictionAPI"
+	if slices.ContainsFunc(old.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == reason
+	}) {
+		return old
+	}
 	p := *old
 	p.Status.Conditions = slices.DeleteFunc(slices.Clone(old.Status.Conditions), func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget })
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
 		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now().Rfc3339Copy(),
-		Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting",
+		Reason: reason, Message: "Eviction API: evicting",
 	})
 	return &p
 }

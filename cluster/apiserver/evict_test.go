@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,9 +115,8 @@ func TestEvictionKeepsTheBudget(t *testing.T) {
 	}
 	p, err := e.CoreV1().Pods("default").Get(e.ctx, "web-0", metav1.GetOptions{})
 	e.must(err)
-	last := p.Status.Conditions[len(p.Status.Conditions)-1]
-	if last.Type != corev1.DisruptionTarget || last.Status != corev1.ConditionTrue || last.Reason != "EvictionByEvictionAPI" || last.Message != "Eviction API: evicting" {
-		t.Errorf("condition %+v", last)
+	if !marked(p) {
+		t.Errorf("conditions %+v", p.Status.Conditions)
 	}
 	b, err := e.PolicyV1().PodDisruptionBudgets("default").Get(e.ctx, "web", metav1.GetOptions{})
 	e.must(err)
@@ -131,6 +131,31 @@ func TestEvictionKeepsTheBudget(t *testing.T) {
 	}
 	if err := e.evict("nobody"); !apierrors.IsNotFound(err) {
 		t.Errorf("a pod that is not there: %v", err)
+	}
+}
+
+// marked says whether the pod tells why it ends.
+func marked(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == "EvictionByEvictionAPI" && c.Message == "Eviction API: evicting"
+	})
+}
+
+// A Job that forgives disruptions must see that one was, budget or no budget.
+func TestEvictionWithoutABudgetSaysSoInThePod(t *testing.T) {
+	e := newEvictions(t)
+	e.pod("p", corev1.PodRunning, corev1.ConditionTrue)
+	e.must(e.evict("p", metav1.DryRunAll))
+	p, err := e.CoreV1().Pods("default").Get(e.ctx, "p", metav1.GetOptions{})
+	e.must(err)
+	if marked(p) || p.DeletionTimestamp != nil {
+		t.Errorf("after a dry run: deleted %v, conditions %+v", p.DeletionTimestamp, p.Status.Conditions)
+	}
+	e.must(e.evict("p"))
+	p, err = e.CoreV1().Pods("default").Get(e.ctx, "p", metav1.GetOptions{})
+	e.must(err)
+	if !marked(p) || p.DeletionTimestamp == nil {
+		t.Errorf("deleted %v, conditions %+v", p.DeletionTimestamp, p.Status.Conditions)
 	}
 }
 

@@ -25,10 +25,14 @@ const (
 
 // steady sends requests to all of a service's addresses while a command runs: to the
 // address inside of the cluster by a caller who keeps the connection and by one who makes
-// a new one each time, and to the node port of each node. Every one must be answered 200.
+// a new one each time, and to the node port of each node. Every one must be answered 200,
+// from the moment on when all have answered once: nodes learn of a new pod one by one.
 func (w *World) steady(ctx context.Context, name, path, line string) error {
 	addresses, err := w.steadyAddresses(ctx, name)
 	if err != nil {
+		return err
+	}
+	if err := w.steadyBegin(ctx, name, path, addresses); err != nil {
 		return err
 	}
 	calling, stop := context.WithCancel(ctx)
@@ -68,6 +72,24 @@ func (w *World) steady(ctx context.Context, name, path, line string) error {
 		return fmt.Errorf("`%s` ends with exit status %d:\n%s", line, status, out)
 	}
 	return log.verdict(fmt.Sprintf("every request for %s to service %s answered while `%s` runs", path, name, line), w.event(ctx, name))
+}
+
+func (w *World) steadyBegin(ctx context.Context, name, path string, addresses []string) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, address := range addresses {
+		err := w.eventually(ctx, want{
+			text: fmt.Sprintf("service %s answers %s on %s, before anything is done to it", name, path, address), about: name,
+			try: "kubectl describe service " + name,
+			probe: func(ctx context.Context) (string, bool, error) {
+				body, err := callOnce(ctx, client, "http://"+address+path)
+				return body, err == nil, err
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // steadyAddresses are the service's own first, then its node port on each node if it has

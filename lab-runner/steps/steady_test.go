@@ -58,6 +58,18 @@ func TestASteadyClientCountsWhatIsLost(t *testing.T) {
 	if err := w.steady(t.Context(), "web", "/", "echo no; exit 4"); err == nil || !strings.Contains(err.Error(), "exit status 4:\nno") {
 		t.Errorf("a command that fails: %v", err)
 	}
+	unready := &atomic.Int32{}
+	unready.Store(3)
+	late := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if unready.Add(-1) >= 0 {
+			http.Error(rw, "not yet", http.StatusServiceUnavailable)
+		}
+	}))
+	defer late.Close()
+	lateWorld, _ := serviceOn(t, late)
+	if err := lateWorld.steady(t.Context(), "web", "/", "true"); err != nil {
+		t.Errorf("a server that answers after a moment, and then always: %v", err)
+	}
 	lossy.Store(true)
 	var f *Failure
 	if err := w.steady(t.Context(), "web", "/", "true"); !errors.As(err, &f) {
