@@ -118,3 +118,40 @@ func TestServiceWithoutSelector(t *testing.T) {
 	c.must(c.CoreV1().Endpoints("default").Delete(ctx, "db", metav1.DeleteOptions{}))
 	c.expectAddresses("db", 0)
 }
+
+// Endpoints that somebody writes under a name that no service has stay, however
+// often they change; a service that comes for them takes them along when it goes.
+func TestEndpointsWithoutService(t *testing.T) {
+	c := startCluster(t)
+	ctx := t.Context()
+	api := c.CoreV1().Endpoints("default")
+	_, err := api.Create(ctx, &v1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}, metav1.CreateOptions{})
+	c.must(err)
+	c.service("other", map[string]string{"app": "other"})
+	for i := range 3 {
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{"change":"%d"}}}`, i)
+		_, err := api.Patch(ctx, "mine", types.MergePatchType, patch, metav1.PatchOptions{})
+		c.must(err)
+		// What the controller answers to a later change comes after its answer to this one.
+		_, err = c.CoreV1().Services("default").Patch(ctx, "other", types.MergePatchType, patch, metav1.PatchOptions{})
+		c.must(err)
+		c.eventually("the other service's endpoints follow", func() string {
+			ep, err := api.Get(ctx, "other", metav1.GetOptions{})
+			if err != nil || ep.Labels["change"] != fmt.Sprint(i) {
+				return fmt.Sprint(err, ep.Labels)
+			}
+			return ""
+		})
+	}
+	if _, err := api.Get(ctx, "mine", metav1.GetOptions{}); err != nil {
+		t.Errorf("endpoints that belong to no service went: %v", err)
+	}
+	c.service("mine", nil)
+	c.must(c.CoreV1().Services("default").Delete(ctx, "mine", metav1.DeleteOptions{}))
+	c.eventually("endpoints gone with their service", func() string {
+		if _, err := api.Get(ctx, "mine", metav1.GetOptions{}); err == nil {
+			return "still there"
+		}
+		return ""
+	})
+}

@@ -70,7 +70,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *sl
 			}
 		},
 		UpdateFunc: func(_, o any) {
-			if ep, ok := o.(*v1.Endpoints); ok {
+			if ep, ok := o.(*v1.Endpoints); ok && c.served(ep) {
 				c.AddSoon(loop.Key(ep))
 			}
 		},
@@ -80,6 +80,13 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *sl
 			}
 		},
 	})
+}
+
+// served says whether a service of the object's name is there. Without one an
+// object that somebody writes is theirs to keep.
+func (c *Controller) served(ep *v1.Endpoints) bool {
+	_, err := c.services.Services(ep.Namespace).Get(ep.Name)
+	return err == nil
 }
 
 // Name is the controller's name in logs and health.
