@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ const (
 	maxSliceEndpoints = 1000
 	maxSliceAddresses = 100
 	maxSlicePorts     = 20000
-	maxZoneHints      = 8
+	maxHints          = 8 // of zones, and of nodes
 )
 
 // EndpointSlices is a part of a service's endpoints, small enough to change often.
@@ -124,8 +125,36 @@ func checkSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *f
 	if e.Hostname != nil {
 		errs = append(errs, invalid(p.Child("hostname"), *e.Hostname, validation.IsDNS1123Label(*e.Hostname))...)
 	}
-	if e.Hints != nil && len(e.Hints.ForZones) > maxZoneHints {
-		errs = append(errs, field.TooMany(p.Child("hints", "forZones"), len(e.Hints.ForZones), maxZoneHints))
+	if e.Hints != nil {
+		errs = append(errs, checkHints(e.Hints, p.Child("hints"))...)
+	}
+	return errs
+}
+
+func checkHints(h *discoveryv1.EndpointHints, p *field.Path) field.ErrorList {
+	zones := make([]string, len(h.ForZones))
+	for i := range h.ForZones {
+		zones[i] = h.ForZones[i].Name
+	}
+	nodes := make([]string, len(h.ForNodes))
+	for i := range h.ForNodes {
+		nodes[i] = h.ForNodes[i].Name
+	}
+	errs := checkHintNames(zones, validation.IsValidLabelValue, p.Child("forZones"))
+	return append(errs, checkHintNames(nodes, func(n string) []string { return dnsSubdomain(n, false) }, p.Child("forNodes"))...)
+}
+
+func checkHintNames(names []string, check func(string) []string, p *field.Path) field.ErrorList {
+	if len(names) > maxHints {
+		return field.ErrorList{field.TooMany(p, len(names), maxHints)}
+	}
+	var errs field.ErrorList
+	for i, n := range names {
+		at := p.Index(i).Child("name")
+		if slices.Contains(names[:i], n) {
+			errs = append(errs, field.Duplicate(at, n))
+		}
+		errs = append(errs, invalid(at, n, check(n))...)
 	}
 	return errs
 }

@@ -32,6 +32,10 @@ func checkService(svc *corev1.Service) field.ErrorList {
 		}
 	}
 	errs = append(errs, checkTrafficPolicies(svc)...)
+	if d := s.TrafficDistribution; d != nil {
+		errs = append(errs, oneOf(*d, specPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
+			corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
+	}
 	return append(errs, checkLoadBalancer(svc)...)
 }
 

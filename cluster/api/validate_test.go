@@ -28,6 +28,8 @@ func TestInvalidServices(t *testing.T) {
 		{"external ip", `{spec: {externalIPs: [127.0.0.1]}}`, `spec.externalIPs[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)`},
 		{"external policy", `{spec: {externalTrafficPolicy: Local}}`, `spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services`},
 		{"internal policy", `{spec: {internalTrafficPolicy: x}}`, `spec.internalTrafficPolicy: Unsupported value: "x": supported values: "Cluster", "Local"`},
+		{"distribution", `{spec: {trafficDistribution: PreferFar}}`, `spec.trafficDistribution: Unsupported value: "PreferFar": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"`},
+		{"known distribution", `{spec: {trafficDistribution: PreferSameNode}}`, ""},
 		{"source ranges", `{spec: {loadBalancerSourceRanges: [10.0.0.0/8]}}`, "spec.loadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'"},
 		{"ipv6", `{spec: {ipFamilies: [IPv6]}}`, `spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`},
 		{"dual stack", `{spec: {ipFamilyPolicy: RequireDualStack}}`, `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services`},
@@ -95,6 +97,9 @@ func TestInvalidEndpoints(t *testing.T) {
 		{"no type", `{addressType: null}`, "addressType: Required value"},
 		{"no address", `{endpoints: [{addresses: []}]}`, "endpoints[0].addresses: Required value: must contain at least 1 address"},
 		{"family", `{endpoints: [{addresses: ["fd00::1"]}]}`, `endpoints[0].addresses[0]: Invalid value: "fd00::1": must be an IPv4 address`},
+		{"zone hints", `{endpoints: [{addresses: [10.1.2.3], hints: {forZones: [{name: a}, {name: a}, {name: "b c"}]}}]}`, `endpoints[0].hints.forZones[1].name: Duplicate value: "a"` + "\n" + `endpoints[0].hints.forZones[2].name: Invalid value: "b c": a valid label must be...`},
+		{"node hints", `{endpoints: [{addresses: [10.1.2.3], hints: {forNodes: [{name: a}, {name: a}, {name: "b c"}]}}]}`, `endpoints[0].hints.forNodes[1].name: Duplicate value: "a"` + "\n" + `endpoints[0].hints.forNodes[2].name: Invalid value: "b c": a lowercase RFC 1123 subdomain must consist of...`},
+		{"many hints", `{endpoints: [{addresses: [10.1.2.3], hints: {forNodes: [{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}, {name: g}, {name: h}, {name: i}]}}]}`, "endpoints[0].hints.forNodes: Too many: 9: must have at most 8 items"},
 		{"ports twice", `{ports: [{name: a, port: 1}, {name: a, port: 2}]}`, `ports[1].name: Duplicate value: "a"`},
 	})
 }

@@ -87,7 +87,32 @@ func endpointOf(svc *v1.Service, p *v1.Pod, ip string, zone func(string) string)
 	if h := endpoints.Hostname(p, svc); h != "" {
 		e.Hostname = &h
 	}
+	e.Hints = hints(svc, &e)
 	return e
+}
+
+// hints tell the proxies who should use an endpoint before others, where the service
+// prefers what is near: those of its zone, and with PreferSameNode those of its node.
+func hints(svc *v1.Service, e *discovery.Endpoint) *discovery.EndpointHints {
+	if !*e.Conditions.Ready {
+		return nil
+	}
+	var h discovery.EndpointHints
+	switch deref(svc.Spec.TrafficDistribution) {
+	case v1.ServiceTrafficDistributionPreferSameNode:
+		if e.NodeName != nil {
+			h.ForNodes = []discovery.ForNode{{Name: *e.NodeName}}
+		}
+		fallthrough
+	case v1.ServiceTrafficDistributionPreferClose, v1.ServiceTrafficDistributionPreferSameZone:
+		if e.Zone != nil {
+			h.ForZones = []discovery.ForZone{{Name: *e.Zone}}
+		}
+	}
+	if h.ForNodes == nil && h.ForZones == nil {
+		return nil
+	}
+	return &h
 }
 
 func portsOf(svc *v1.Service, p *v1.Pod) (ports []discovery.EndpointPort, ok bool) {

@@ -161,3 +161,40 @@ func TestMirror(t *testing.T) {
 		t.Error("a mirror without its original must go")
 	}
 }
+
+func TestHints(t *testing.T) {
+	zone := func(string) string { return "z" }
+	for _, tt := range []struct {
+		distribution, zones, nodes string
+		zone                       func(string) string
+		edit                       func(*v1.Pod)
+	}{
+		{distribution: "", zone: zone},
+		{distribution: v1.ServiceTrafficDistributionPreferClose, zone: zone, zones: "z"},
+		{distribution: v1.ServiceTrafficDistributionPreferSameZone, zone: zone, zones: "z"},
+		{distribution: v1.ServiceTrafficDistributionPreferSameZone, zone: noZone},
+		{distribution: v1.ServiceTrafficDistributionPreferSameNode, zone: zone, zones: "z", nodes: "n1"},
+		{distribution: v1.ServiceTrafficDistributionPreferSameNode, zone: noZone, nodes: "n1"},
+		{distribution: v1.ServiceTrafficDistributionPreferSameNode, zone: zone, edit: func(p *v1.Pod) { p.Status.Conditions = nil }}, // not ready
+	} {
+		svc := service()
+		if tt.distribution != "" {
+			svc.Spec.TrafficDistribution = &tt.distribution
+		}
+		if tt.edit == nil {
+			tt.edit = func(*v1.Pod) {}
+		}
+		var zones, nodes string
+		if h := groupsOfPods(svc, []*v1.Pod{pod(1, tt.edit)}, tt.zone)[0].endpoints[0].Hints; h != nil {
+			for _, z := range h.ForZones {
+				zones += z.Name
+			}
+			for _, n := range h.ForNodes {
+				nodes += n.Name
+			}
+		}
+		if zones != tt.zones || nodes != tt.nodes {
+			t.Errorf("%q: hints for zones %q and nodes %q, want %q and %q", tt.distribution, zones, nodes, tt.zones, tt.nodes)
+		}
+	}
+}
