@@ -98,6 +98,7 @@ func TestColumns(t *testing.T) {
 		{"role binding", RoleBindings, `{subjects: [{kind: User, name: u}, {kind: Group, name: g}, {kind: ServiceAccount, namespace: ns, name: a}]}`, "b | Role/r | <unknown> | u | g | ns/a"},
 		{"quota", ResourceQuotas, `{status: {hard: {pods: 10, limits.cpu: 4}, used: {pods: 1, limits.cpu: 500m}}}`, "q | <unknown> | pods: 1/10 | limits.cpu: 500m/4"},
 		{"priority", PriorityClasses, `{}`, "high | 1000 | false | <unknown> | PreemptLowerPriority"},
+		{"runtime class", RuntimeClasses, `{metadata: {` + born + `}}`, "boxed | runc | 5m"},
 		{"default class", StorageClasses, `{metadata: {annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, reclaimPolicy: Delete, volumeBindingMode: Immediate}`, "fast (default) | example.com/disk | Delete | Immediate | false | <unknown>"},
 		{"template", PodTemplates, `{}`, "t | c | i | a=b"},
 		{"signing request", CertificateSigningRequests, `{spec: {username: u, expirationSeconds: 86400}, status: {conditions: [{type: Approved}], certificate: eA==}}`, "r | <unknown> | kubernetes.io/kube-apiserver-client | u | 24h | Approved,Issued"},

@@ -33,6 +33,7 @@ var bases = map[*Kind]string{
 	RoleBindings:               `{metadata: {name: b, namespace: ns}, roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}]}`,
 	ClusterRoleBindings:        `{metadata: {name: b}, roleRef: {kind: ClusterRole, name: r}, subjects: [{kind: ServiceAccount, name: a, namespace: ns}]}`,
 	PriorityClasses:            `{metadata: {name: high}, value: 1000}`,
+	RuntimeClasses:             `{metadata: {name: boxed}, handler: runc}`,
 	StorageClasses:             `{metadata: {name: fast}, provisioner: example.com/disk}`,
 	PodTemplates:               `{metadata: {name: t, namespace: ns}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}`,
 	ResourceQuotas:             `{metadata: {name: q, namespace: ns}, spec: {hard: {pods: "10", cpu: "4"}}}`,

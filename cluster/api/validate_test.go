@@ -137,6 +137,16 @@ func TestInvalidSettings(t *testing.T) {
 		{"min above max", `{spec: {limits: [{type: Pod, min: {cpu: "3"}, max: {cpu: "2"}}]}}`, `spec.limits[0].min[cpu]: Invalid value: "3": min value 3 is greater than max value 2`},
 		{"default of a pod", `{spec: {limits: [{type: Pod, default: {cpu: "1"}}]}}`, "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'"},
 	})
+	runInvalid(t, RuntimeClasses, []invalidCase{
+		{"valid", `{overhead: {podFixed: {cpu: 10m, memory: 1Mi}}, scheduling: {nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists}, {key: b, operator: Exists}]}}`, ""},
+		{"no handler", `{handler: null}`, "handler: Required value"},
+		{"handler", `{handler: Run_C}`, `handler: Invalid value: "Run_C": a lowercase RFC 1123 label...`},
+		{"less than nothing", `{overhead: {podFixed: {cpu: -10m}}}`, `overhead.limits[cpu]: Invalid value: "-10m": must be greater than or equal to 0`},
+		{"no resource", `{overhead: {podFixed: {nope: 1}}}`, `overhead.limits: Invalid value: "nope": must be a standard resource type or fully qualified`},
+		{"selector", `{scheduling: {nodeSelector: {"-": b}}}`, `scheduling.nodeSelector: Invalid value: "-"...`},
+		{"toleration", `{scheduling: {tolerations: [{key: a, operator: Maybe}]}}`, `scheduling.tolerations[0].operator: Unsupported value: "Maybe": supported values: "Equal", "Exists"`},
+		{"toleration twice", `{scheduling: {tolerations: [{key: a, operator: Exists, effect: NoExecute}, {key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]}}`, `scheduling.tolerations[1]: Duplicate value: {"key":"a","operator":"Exists","effect":"NoExecute","tolerationSeconds":5}`},
+	})
 	runInvalid(t, PriorityClasses, []invalidCase{
 		{"valid", `{}`, ""},
 		{"too high", `{value: 1000000001}`, "value: Forbidden: maximum allowed value of a user defined priority is 1000000000"},
@@ -265,6 +275,7 @@ func TestInvalidUpdates(t *testing.T) {
 		{RoleBindings, "role", `{}`, `{roleRef: {name: other}}`, `roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"other"}: cannot change roleRef`},
 		{EndpointSlices, "type", `{}`, `{addressType: FQDN, endpoints: [{addresses: [a.example.com]}]}`, `addressType: Invalid value: "FQDN": field is immutable`},
 		{PriorityClasses, "value", `{}`, `{value: 5}`, "value: Forbidden: may not be changed in an update."},
+		{RuntimeClasses, "handler", `{}`, `{handler: kata}`, `handler: Invalid value: "kata": field is immutable`},
 		{StorageClasses, "provisioner", `{}`, `{provisioner: a.b/c}`, "provisioner: Forbidden: updates to provisioner are forbidden."},
 	} {
 		t.Run(c.kind.Kind+"/"+c.name, func(t *testing.T) {
