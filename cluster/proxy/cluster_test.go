@@ -86,7 +86,10 @@ func (c *cluster) startProxy() {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := informers.NewSharedInformerFactory(c.client, 0)
-	p, err := proxy.New(proxy.Config{Informers: factory, NodeName: "minion-1", ClusterCIDR: clusterCIDR, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil))})
+	p, err := proxy.New(proxy.Config{
+		Informers: factory, NodeName: "minion-1", Node: factory.Core().V1().Nodes().Informer(),
+		ClusterCIDR: clusterCIDR, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type endpoint struct {
 }
 
 // newPort returns nil for a port that we do not serve.
-func newPort(node string, svc *v1.Service, spec *v1.ServicePort, of []*discovery.EndpointSlice) *port {
+func newPort(node Node, svc *v1.Service, spec *v1.ServicePort, of []*discovery.EndpointSlice) *port {
 	p := &port{svc: svc, spec: spec, name: svc.Namespace + "/" + svc.Name}
 	switch spec.Protocol {
 	case v1.ProtocolTCP, "":
@@ -57,10 +57,12 @@ func newPort(node string, svc *v1.Service, spec *v1.ServicePort, of []*discovery
 	return p
 }
 
-// endpointsOf picks the endpoints for a port: the ready ones, or, where there is
-// none, those that still serve while they terminate.
-func endpointsOf(node string, spec *v1.ServicePort, of []*discovery.EndpointSlice) (all, local []endpoint) {
-	var leaving []endpoint
+// endpointsOf picks the endpoints for a port: the ready ones that are meant for this
+// node, or, where there is none, those that still serve while they terminate. The
+// local ones are those on this node, whomever they are meant for.
+func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice) (all, local []endpoint) {
+	var ready, leaving []endpoint
+	var near nearby
 	for _, s := range of {
 		if s.AddressType != discovery.AddressTypeIPv4 {
 			continue
@@ -69,7 +71,8 @@ func endpointsOf(node string, spec *v1.ServicePort, of []*discovery.EndpointSlic
 			if deref(sp.Name) != spec.Name || sp.Port == nil || !sameProtocol(sp.Protocol, spec.Protocol) {
 				continue
 			}
-			for _, e := range s.Endpoints {
+			for i := range s.Endpoints {
+				e := &s.Endpoints[i]
 				if len(e.Addresses) == 0 {
 					continue
 				}
@@ -77,25 +80,31 @@ func endpointsOf(node string, spec *v1.ServicePort, of []*discovery.EndpointSlic
 				if err != nil || !ip.Is4() {
 					continue
 				}
-				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node}
+				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node.Name}
 				switch {
-				case e.Conditions.Ready == nil || *e.Conditions.Ready:
-					all = append(all, ep)
+				case isReady(e):
+					ready = append(ready, ep)
+					near.add(node, e.Hints, ep)
 				case deref(e.Conditions.Serving) && deref(e.Conditions.Terminating):
 					leaving = append(leaving, ep)
 				}
 			}
 		}
 	}
-	local = onlyLocal(all)
+	local = onlyLocal(ready)
 	if len(local) == 0 {
 		local = onlyLocal(leaving)
 	}
-	if len(all) == 0 {
+	switch {
+	case len(ready) == 0:
 		all = leaving
+	default:
+		all = near.among(ready)
 	}
 	return sorted(all), sorted(local)
 }
+
+func isReady(e *discovery.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
 func onlyLocal(eps []endpoint) (local []endpoint) {
 	for _, e := range eps {

@@ -3,7 +3,8 @@
 // runs in.
 //
 // It owns the KUBE-* chains of the tables nat and filter and the jumps to them, and
-// nothing else. rules.go computes what they should hold, apply.go makes it so. The
+// nothing else. rules.go computes what they should hold, apply.go makes it so. It answers
+// the health checks of load balancers at the services' health check node ports. The
 // rules stay when the process ends, so that traffic flows while it is restarted;
 // Cleanup removes them.
 package proxy
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,7 +43,8 @@ const ProxyName = "service.kubernetes.io/service-proxy-name"
 type Config struct {
 	Informers   informers.SharedInformerFactory
 	NodeName    string
-	ClusterCIDR string // all pods, such as 10.246.0.0/16
+	Node        cache.SharedIndexInformer // of this node's object, for its zone; may be nil
+	ClusterCIDR string                    // all pods, such as 10.246.0.0/16
 	Log         *slog.Logger
 }
 
@@ -65,9 +68,13 @@ func New(cfg Config) (*Proxy, error) {
 		cfg: cfg, services: services.Lister(), slices: endpoints.Lister(),
 		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()} {
+	follow := []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()}
+	if cfg.Node != nil {
+		follow = append(follow, cfg.Node)
+	}
+	for _, informer := range follow {
 		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: p.poke, UpdateFunc: func(_, obj any) { p.poke(obj) }, DeleteFunc: p.poke,
+			AddFunc: p.poke, UpdateFunc: p.changedFrom, DeleteFunc: p.poke,
 		})
 		if err != nil {
 			return nil, err
@@ -87,6 +94,27 @@ func (p *Proxy) poke(any) {
 	}
 }
 
+// changedFrom passes over a node's heartbeats, of which only the zone matters here.
+func (p *Proxy) changedFrom(old, now any) {
+	before, isNode := old.(*v1.Node)
+	if after, ok := now.(*v1.Node); isNode && ok && before.Labels[v1.LabelTopologyZone] == after.Labels[v1.LabelTopologyZone] {
+		return
+	}
+	p.poke(now)
+}
+
+// zone is the node's zone, "" while it is not known.
+func (p *Proxy) zone() string {
+	if p.cfg.Node == nil {
+		return ""
+	}
+	obj, ok, err := p.cfg.Node.GetStore().GetByKey(p.cfg.NodeName)
+	if node, isNode := obj.(*v1.Node); err == nil && ok && isNode {
+		return node.Labels[v1.LabelTopologyZone]
+	}
+	return ""
+}
+
 // Run keeps the rules until ctx ends, and leaves them.
 func (p *Proxy) Run(ctx context.Context) error {
 	apply, err := newApplier()
@@ -102,6 +130,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, RandomFully: apply.ipt.HasRandomFully()}}
 	var udp flusher
+	health := newHealth(p.cfg.Log)
+	defer health.close()
 	checks, resyncs := time.NewTicker(check), time.NewTicker(resync)
 	defer checks.Stop()
 	defer resyncs.Stop()
@@ -109,7 +139,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	for {
 		wait := time.Duration(-1) // for the next event
 		began := time.Now()
-		if err := p.sync(ctx, rules, apply, &udp); err != nil {
+		if err := p.sync(ctx, rules, apply, &udp, health); err != nil {
+			health.failed()
 			p.cfg.Log.Error("service rules", "error", err)
 			wait = retry
 		} else if first {
@@ -153,7 +184,7 @@ func (p *Proxy) await(ctx context.Context, wait time.Duration, apply *applier, c
 	}
 }
 
-func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *flusher) error {
+func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *flusher, health *health) error {
 	select { // what has come until here is in the snapshot
 	case <-p.changed:
 	default:
@@ -162,10 +193,12 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *
 	if err != nil {
 		return err
 	}
+	rules.inZone(p.zone())
 	want := rules.rules(snapshot)
 	if err := apply.apply(ctx, want); err != nil {
 		return err
 	}
+	health.update(want.Health)
 	return udp.flush(want.UDP)
 }
 

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netns"
 	v1 "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/network/nettest"
@@ -192,6 +194,108 @@ func TestTrafficPolicyLocal(t *testing.T) {
 	nettest.Eventually(t, 5*second, func() error {
 		if got, err := nettest.Get(c.outside, nodeIP+":30080", 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "exceeded") && !strings.Contains(err.Error(), "timeout") {
 			return fmt.Errorf("%q, %v; want silence", got, err)
+		}
+		return nil
+	})
+}
+
+// A load balancer sends its traffic to the nodes that have ready endpoints: each node
+// says by itself whether it has.
+func TestHealthCheckNodePort(t *testing.T) {
+	c := start(t)
+	balanced := func(s *v1.Service) {
+		nodePorts(s)
+		s.Spec.Type, s.Spec.ExternalTrafficPolicy = v1.ServiceTypeLoadBalancer, v1.ServiceExternalTrafficPolicyLocal
+		s.Spec.HealthCheckNodePort = 30099
+	}
+	expect := func(code int, weight string) {
+		t.Helper()
+		nettest.Eventually(t, 5*second, func() error {
+			resp, err := nettest.Client(c.outside, second).Get("http://" + nodeIP + ":30099/healthz")
+			if err != nil {
+				return err
+			}
+			_ = resp.Body.Close()
+			if got := resp.Header.Get("X-Load-Balancing-Endpoint-Weight"); resp.StatusCode != code || got != weight {
+				return fmt.Errorf("%s with %s endpoints, want %d with %s", resp.Status, got, code, weight)
+			}
+			return nil
+		})
+	}
+	c.put(service("web", "10.247.0.20", balanced), slice("web", c.pods["a"].ip, c.pods["b"].ip, "10.246.9.9@minion-2"))
+	expect(200, "2")
+	leaving := slice("web", c.pods["a"].ip, "10.246.9.9@minion-2")
+	yes, no := true, false
+	leaving.Endpoints[0].Conditions = discovery.EndpointConditions{Ready: &no, Serving: &yes, Terminating: &yes}
+	c.put(nil, leaving)
+	expect(503, "0")
+	c.answers(c.outside, nodeIP+":30080", "a 192.168.77.2") // until the balancers have heard, it serves
+	if err := c.client.CoreV1().Services("default").Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.refused(c.outside, nodeIP+":30099")
+}
+
+func TestProxyTellsHowItDoes(t *testing.T) {
+	c := start(t)
+	for address, want := range map[string]string{
+		nodeIP + ":10256/healthz":   "lastUpdated",
+		"127.0.0.1:10249/proxyMode": "iptables",
+	} {
+		resp, err := nettest.Client(c.own, second).Get("http://" + address)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %q, %v; want %q", address, resp.Status, body, err, want)
+		}
+	}
+}
+
+// A service that prefers its clients' node is served there, as long as the node has an endpoint.
+func TestPreferSameNode(t *testing.T) {
+	c := start(t)
+	a, b := c.pods["a"], c.pods["b"]
+	hinted := func(s *discovery.EndpointSlice) *discovery.EndpointSlice {
+		for i := range s.Endpoints {
+			s.Endpoints[i].Hints = &discovery.EndpointHints{ForNodes: []discovery.ForNode{{Name: *s.Endpoints[i].NodeName}}}
+		}
+		return s
+	}
+	c.put(service("web", "10.247.0.20"), hinted(slice("web", a.ip, b.ip+"@minion-2"))) // b only claims to be elsewhere
+	c.answers(c.own, "10.247.0.20:80", "a 10.246.1.1")
+	for range 15 {
+		c.answers(c.own, "10.247.0.20:80", "a 10.246.1.1")
+	}
+	c.put(nil, hinted(slice("web", b.ip+"@minion-2")))
+	c.answers(c.own, "10.247.0.20:80", "b 10.246.1.1")
+}
+
+// The zone is the one that the node's label says, also when it is told later.
+func TestPreferSameZone(t *testing.T) {
+	c := start(t)
+	a, b := c.pods["a"], c.pods["b"]
+	hinted := slice("web", a.ip+"@minion-3", b.ip+"@minion-2")
+	for i, zone := range []string{"east", "west"} {
+		hinted.Endpoints[i].Hints = &discovery.EndpointHints{ForZones: []discovery.ForZone{{Name: zone}}}
+	}
+	c.put(service("web", "10.247.0.20"), hinted)
+	c.answersOneOf(c.own, "10.247.0.20:80", "b")
+	c.answersOneOf(c.own, "10.247.0.20:80", "a")
+	nodes := c.client.CoreV1().Nodes()
+	_, err := nodes.Create(t.Context(), &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "minion-1", Labels: map[string]string{v1.LabelTopologyZone: "west"}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By chance b answers without the zone too; not twenty times, though.
+	nettest.Eventually(t, 5*second, func() error {
+		for range 20 {
+			if got, err := nettest.Get(c.own, "10.247.0.20:80", second); err != nil || got[:1] != "b" {
+				return fmt.Errorf("another zone gets traffic: %q, %v", got, err)
+			}
 		}
 		return nil
 	})

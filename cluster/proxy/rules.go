@@ -32,6 +32,7 @@ const (
 // Node is what the rules of a node depend on besides services and endpoints.
 type Node struct {
 	Name        string
+	Zone        string // may be empty: endpoints meant for zones are then not preferred
 	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
 	RandomFully bool   // iptables knows --random-fully
 }
@@ -46,6 +47,13 @@ type Snapshot struct {
 type Ruleset struct {
 	NAT, Filter map[string]string // chain to its rules, each a line "-A CHAIN ...\n"
 	UDP         map[Frontend][]netip.AddrPort
+	Health      map[types.NamespacedName]HealthCheck
+}
+
+// HealthCheck is what a node tells load balancers about a service of theirs.
+type HealthCheck struct {
+	Port  uint16 // where they ask
+	Local int    // ready endpoints on this node
 }
 
 // Frontend is a UDP address that services answer at. The zero Addr stands for all of
@@ -75,7 +83,15 @@ type part struct {
 	slices                       []*discovery.EndpointSlice
 	chains                       map[string]string
 	udp                          map[Frontend][]netip.AddrPort
+	health                       HealthCheck
 	services, nodePorts, rejects string
+}
+
+// inZone says where the node is; all that is remembered followed from that.
+func (c *compiler) inZone(zone string) {
+	if zone != c.node.Zone {
+		c.node.Zone, c.parts = zone, nil
+	}
 }
 
 func (c *compiler) rules(s Snapshot) *Ruleset {
@@ -86,7 +102,7 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		}
 		return strings.Compare(x.Name, y.Name)
 	})
-	out := &Ruleset{NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}}
+	out := &Ruleset{NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
 	parts := make(map[types.NamespacedName]*part, len(services))
 	var portals, nodePorts, rejects strings.Builder
 	for _, svc := range services {
@@ -98,6 +114,9 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		parts[key] = p
 		maps.Copy(out.NAT, p.chains)
 		maps.Copy(out.UDP, p.udp)
+		if p.health.Port != 0 {
+			out.Health[key] = p.health
+		}
 		portals.WriteString(p.services)
 		nodePorts.WriteString(p.nodePorts)
 		rejects.WriteString(p.rejects)
@@ -117,9 +136,12 @@ func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice) *part {
 	}
 	b := &builder{node: node, out: p}
 	for i := range svc.Spec.Ports {
-		if port := newPort(node.Name, svc, &svc.Spec.Ports[i], of); port != nil {
+		if port := newPort(node, svc, &svc.Spec.Ports[i], of); port != nil {
 			b.port(port)
 		}
+	}
+	if n := svc.Spec.HealthCheckNodePort; n != 0 {
+		p.health = HealthCheck{Port: uint16(n), Local: localReady(node.Name, of)}
 	}
 	p.services, p.nodePorts, p.rejects = b.services.String(), b.nodePorts.String(), b.rejects.String()
 	return p

@@ -131,6 +131,44 @@ func TestRules(t *testing.T) {
 	}
 }
 
+func TestEndpointsNearby(t *testing.T) {
+	name, tcp, port := "http", v1.ProtocolTCP, int32(8080)
+	type ep struct{ ip, node, forNode, forZone string }
+	for _, test := range []struct {
+		what string
+		eps  []ep
+		want string
+	}{
+		{"no hints", []ep{{"1", "here", "", ""}, {"2", "there", "", ""}}, "1 2"},
+		{"of the node", []ep{{"1", "here", "here", "z"}, {"2", "there", "there", "z"}}, "1"},
+		{"of the zone", []ep{{"1", "b", "b", "z"}, {"2", "c", "c", "y"}, {"3", "d", "d", "z"}}, "1 3"},
+		{"of the zone, without hints for nodes", []ep{{"1", "here", "", "z"}, {"2", "there", "", "y"}}, "1"},
+		{"of neither", []ep{{"1", "b", "b", "y"}, {"2", "c", "c", "x"}}, "1 2"},
+		{"one without a hint", []ep{{"1", "here", "here", "z"}, {"2", "there", "", ""}}, "1 2"},
+		{"one without a hint for a node", []ep{{"1", "here", "here", "z"}, {"2", "there", "", "y"}, {"3", "b", "b", "z"}}, "1 3"},
+	} {
+		slice := &discovery.EndpointSlice{AddressType: discovery.AddressTypeIPv4, Ports: []discovery.EndpointPort{{Name: &name, Protocol: &tcp, Port: &port}}}
+		for _, e := range test.eps {
+			h := &discovery.EndpointHints{}
+			if e.forNode != "" {
+				h.ForNodes = []discovery.ForNode{{Name: e.forNode}}
+			}
+			if e.forZone != "" {
+				h.ForZones = []discovery.ForZone{{Name: e.forZone}}
+			}
+			slice.Endpoints = append(slice.Endpoints, discovery.Endpoint{Addresses: []string{"10.0.0." + e.ip}, NodeName: &e.node, Hints: h})
+		}
+		all, _ := endpointsOf(Node{Name: "here", Zone: "z"}, &v1.ServicePort{Name: name}, []*discovery.EndpointSlice{slice})
+		var got []string
+		for _, e := range all {
+			got = append(got, strings.TrimPrefix(e.addr.Addr().String(), "10.0.0."))
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %v, want %s", test.what, got, test.want)
+		}
+	}
+}
+
 func TestStaleFlows(t *testing.T) {
 	ap := netip.MustParseAddrPort
 	s := stale{

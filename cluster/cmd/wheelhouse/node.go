@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -189,10 +191,17 @@ func (o *nodeOptions) runProxy(ctx context.Context, rc *rest.Config, log *slog.L
 		return err
 	}
 	factory := informers.NewSharedInformerFactory(cs, 0)
-	p, err := proxy.New(proxy.Config{Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), Log: log.With("component", "proxy")})
+	own := informers.NewSharedInformerFactoryWithOptions(cs, 0, informers.WithTweakListOptions(func(l *metav1.ListOptions) {
+		l.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, o.name).String()
+	}))
+	p, err := proxy.New(proxy.Config{
+		Informers: factory, NodeName: o.name, Node: own.Core().V1().Nodes().Informer(),
+		ClusterCIDR: o.clusterCIDR.String(), Log: log.With("component", "proxy"),
+	})
 	if err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
+	own.Start(ctx.Done())
 	return ended(ctx, "proxy", p.Run(ctx))
 }

@@ -178,9 +178,9 @@ func ServeUDP(t testing.TB, ns netns.NsHandle, addr, name string) {
 	}()
 }
 
-// Get fetches http://addr/ from within ns, on a new connection.
-func Get(ns netns.NsHandle, addr string, timeout time.Duration) (string, error) {
-	client := &http.Client{Timeout: timeout, Transport: &http.Transport{
+// Client sends its requests from within ns, each on a new connection.
+func Client(ns netns.NsHandle, timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, addr string) (c net.Conn, err error) {
 			err = network.Do(ns, func() error {
@@ -190,7 +190,11 @@ func Get(ns netns.NsHandle, addr string, timeout time.Duration) (string, error) 
 			return c, err
 		},
 	}}
-	resp, err := client.Get("http://" + addr + "/")
+}
+
+// Get fetches http://addr/ from within ns, on a new connection.
+func Get(ns netns.NsHandle, addr string, timeout time.Duration) (string, error) {
+	resp, err := Client(ns, timeout).Get("http://" + addr + "/")
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Where people and tools ask a node's proxy how it does, as kube-proxy.
+const (
+	healthzAddress = ":10256"
+	statusAddress  = "127.0.0.1:10249"
+)
+
+// health answers over HTTP: to load balancers, at the health check node port of each
+// service of theirs, whether this node has ready endpoints; to everybody, whether
+// the rules are up to date. A port that cannot be had is told once and tried again
+// with the next update.
+type health struct {
+	log     *slog.Logger
+	mu      sync.Mutex
+	ok      bool // the last update succeeded
+	updated time.Time
+	checks  map[types.NamespacedName]HealthCheck
+	open    map[string]*http.Server // by address
+	refused map[string]bool
+}
+
+func newHealth(log *slog.Logger) *health {
+	h := &health{log: log, open: map[string]*http.Server{}, refused: map[string]bool{}}
+	h.update(nil)
+	h.ok = false // until the first rules are in place
+	return h
+}
+
+// failed is called when an update did not reach the kernel.
+func (h *health) failed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ok = false
+}
+
+// update is called when rules are in place, with what to answer from now on.
+func (h *health) update(checks map[types.NamespacedName]HealthCheck) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ok, h.updated, h.checks = true, time.Now(), checks
+	want := map[string]http.Handler{healthzAddress: h.own(), statusAddress: h.own()}
+	for _, c := range checks {
+		want[":"+strconv.Itoa(int(c.Port))] = h.service(c.Port)
+	}
+	for address, server := range h.open {
+		if _, ok := want[address]; !ok {
+			_ = server.Close()
+			delete(h.open, address)
+		}
+	}
+	for address, handler := range want {
+		if h.open[address] == nil {
+			h.listen(address, handler)
+		}
+	}
+}
+
+func (h *health) listen(address string, handler http.Handler) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		if !h.refused[address] {
+			h.log.Warn("health checks will not be answered", "address", address, "error", err)
+		}
+		h.refused[address] = true
+		return
+	}
+	delete(h.refused, address)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	h.open[address] = server
+	go func() { _ = server.Serve(l) }()
+}
+
+func (h *health) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, server := range h.open {
+		_ = server.Close()
+	}
+}
+
+// service answers for the service whose port it is, on any path: 200 when traffic may come.
+func (h *health) service(port uint16) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		ok, name, local := h.ok, types.NamespacedName{}, 0
+		for n, c := range h.checks {
+			if c.Port == port {
+				name, local = n, c.Local
+			}
+		}
+		h.mu.Unlock()
+		w.Header().Set("X-Load-Balancing-Endpoint-Weight", strconv.Itoa(local))
+		answer(w, ok && local > 0, fmt.Sprintf(`{"service":{"namespace":%q,"name":%q},"localEndpoints":%d,"serviceProxyHealthy":%t}`,
+			name.Namespace, name.Name, local, ok))
+	})
+}
+
+// own answers for the proxy itself.
+func (h *health) own() http.Handler {
+	mux := http.NewServeMux()
+	check := func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		ok, updated := h.ok, h.updated
+		h.mu.Unlock()
+		now := time.Now()
+		if ok {
+			updated = now // nothing is waiting
+		}
+		answer(w, ok, fmt.Sprintf(`{"lastUpdated":%q,"currentTime":%q,"nodeEligible":true}`, updated, now))
+	}
+	mux.HandleFunc("/healthz", check)
+	mux.HandleFunc("/livez", check)
+	mux.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("iptables")) })
+	return mux
+}
+
+func answer(w http.ResponseWriter, ok bool, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = w.Write([]byte(text))
+}

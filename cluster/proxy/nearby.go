@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	discovery "k8s.io/api/discovery/v1"
+)
+
+// nearby gathers the ready endpoints whose hints name this node or its zone. Hints
+// count only when every ready endpoint has one: otherwise their writer has not come
+// to the others yet, or does not know enough.
+type nearby struct {
+	node, zone               []endpoint
+	withoutNode, withoutZone bool // some endpoint has no hint for nodes, for zones
+}
+
+func (n *nearby) add(here Node, h *discovery.EndpointHints, ep endpoint) {
+	if h == nil {
+		h = &discovery.EndpointHints{}
+	}
+	if len(h.ForNodes) == 0 {
+		n.withoutNode = true
+	}
+	for _, to := range h.ForNodes {
+		if to.Name == here.Name {
+			n.node = append(n.node, ep)
+		}
+	}
+	if len(h.ForZones) == 0 {
+		n.withoutZone = true
+	}
+	for _, to := range h.ForZones {
+		if to.Name == here.Zone {
+			n.zone = append(n.zone, ep)
+		}
+	}
+}
+
+// among gives those of this node, else those of its zone, else all.
+func (n *nearby) among(ready []endpoint) []endpoint {
+	switch {
+	case !n.withoutNode && len(n.node) > 0:
+		return n.node
+	case !n.withoutZone && len(n.zone) > 0:
+		return n.zone
+	}
+	return ready
+}
+
+// localReady counts the ready addresses that a service has on a node.
+func localReady(node string, of []*discovery.EndpointSlice) int {
+	seen := map[string]bool{}
+	for _, s := range of {
+		for i := range s.Endpoints {
+			if e := &s.Endpoints[i]; len(e.Addresses) > 0 && isReady(e) && deref(e.NodeName) == node {
+				seen[e.Addresses[0]] = true
+			}
+		}
+	}
+	return len(seen)
+}
