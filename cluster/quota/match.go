@@ -31,9 +31,9 @@ func Matches(q *corev1.ResourceQuota, obj runtime.Object) bool {
 func inScope(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
 	switch s.ScopeName {
 	case corev1.ResourceQuotaScopeTerminating:
-		return p.Spec.ActiveDeadlineSeconds != nil && *p.Spec.ActiveDeadlineSeconds >= 0
+		return Terminating(p)
 	case corev1.ResourceQuotaScopeNotTerminating:
-		return p.Spec.ActiveDeadlineSeconds == nil || *p.Spec.ActiveDeadlineSeconds < 0
+		return !Terminating(p)
 	case corev1.ResourceQuotaScopeBestEffort:
 		return bestEffort(&p.Spec)
 	case corev1.ResourceQuotaScopeNotBestEffort:
@@ -44,6 +44,12 @@ func inScope(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
 		return looksAcross(p.Spec.Affinity)
 	}
 	return false
+}
+
+// Terminating: the pod has a deadline, by which the scopes Terminating and NotTerminating
+// tell pods apart.
+func Terminating(p *corev1.Pod) bool {
+	return p.Spec.ActiveDeadlineSeconds != nil && *p.Spec.ActiveDeadlineSeconds >= 0
 }
 
 func bestEffort(s *corev1.PodSpec) bool {

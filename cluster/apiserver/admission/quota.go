@@ -89,24 +89,35 @@ func (c *Chain) quota(ctx context.Context, r *Request) error {
 }
 
 // countable: the write may use more than there was. Of what exists, only services,
-// claims and the resources of pods can grow.
+// claims and the resources of pods can grow; and a pod that is given a deadline, or loses
+// it, moves to the quotas of the other scope.
 func countable(r *Request) bool {
 	switch r.Verb {
 	case Create:
 		return r.Subresource == ""
 	case Update:
 		resource := r.resource()
-		return (resource == quota.Services || resource == quota.Claims) && r.Subresource == "" || r.is("", "pods", "resize")
+		return (resource == quota.Services || resource == quota.Claims) && r.Subresource == "" || r.is("", "pods", "resize") || moves(r)
 	}
 	return false
+}
+
+func moves(r *Request) bool {
+	if !r.is("", "pods", "") {
+		return false
+	}
+	now, ok := r.Object.(*corev1.Pod)
+	before, was := r.Old.(*corev1.Pod)
+	return ok && was && quota.Terminating(now) != quota.Terminating(before)
 }
 
 // askedOf is what the write asks of each quota that counts it, by its name.
 func (c *Chain) askedOf(r *Request, quotas []api.Object) (map[string]corev1.ResourceList, error) {
 	now := time.Now()
-	grown := quota.Of(r.resource(), r.Object, now)
+	whole := quota.Of(r.resource(), r.Object, now)
+	grown := whole
 	if r.Old != nil {
-		grown = quota.Growth(grown, quota.Of(r.resource(), r.Old, now))
+		grown = quota.Growth(whole, quota.Of(r.resource(), r.Old, now))
 	}
 	asked := map[string]corev1.ResourceList{}
 	for _, o := range quotas {
@@ -120,6 +131,9 @@ func (c *Chain) askedOf(r *Request, quotas []api.Object) (map[string]corev1.Reso
 			}
 		}
 		part := quota.Within(grown, q.Status.Hard)
+		if r.Old != nil && !quota.Matches(q, r.Old) {
+			part = quota.Within(whole, q.Status.Hard)
+		}
 		if unknown := quota.Unknown(q, part); len(unknown) > 0 {
 			return nil, r.forbidden("status unknown for quota: %s, resources: %s", q.Name, strings.Join(unknown, ","))
 		}

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -302,6 +303,24 @@ func TestScopes(t *testing.T) {
 
 // Fifty at once, while others go: at no moment are there more than the quota allows,
 // and in the end all places are taken.
+// TestMovesBetweenScopes: a pod that is given a deadline counts in the other quota at
+// once, and may not come where there is no place.
+func TestMovesBetweenScopes(t *testing.T) {
+	c := start(t)
+	c.quota(v1.ResourceQuotaSpec{Hard: list("pods=1"), Scopes: []v1.ResourceQuotaScope{v1.ResourceQuotaScopeTerminating}})
+	c.must(c.pod("moves"))
+	c.must(c.pod("stays"))
+	deadline := func(name string) error {
+		_, err := c.CoreV1().Pods("default").Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"activeDeadlineSeconds":3600}}`), metav1.PatchOptions{})
+		return err
+	}
+	c.must(deadline("moves"))
+	limited := func(s *v1.PodSpec) { s.ActiveDeadlineSeconds = new(int64(60)) }
+	c.refused(c.pod("new", limited), `pods "new" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1`)
+	c.refused(deadline("stays"), `pods "stays" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1`)
+	c.used("pods=1")
+}
+
 func TestNeverExceeds(t *testing.T) {
 	const hard, creators, enough = 10, 50, 60
 	c := start(t)
