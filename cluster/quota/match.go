@@ -46,7 +46,7 @@ func inScope(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
 	return false
 }
 
-// Terminating: the pod has a deadline, by which the scopes Terminating and NotTerminating
+// Terminating says whether the pod has a deadline, by which the scopes Terminating and NotTerminating
 // tell pods apart.
 func Terminating(p *corev1.Pod) bool {
 	return p.Spec.ActiveDeadlineSeconds != nil && *p.Spec.ActiveDeadlineSeconds >= 0
