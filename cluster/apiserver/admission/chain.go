@@ -142,6 +142,7 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 		c.serviceAccount,
 		c.taintNewNode,
 		c.priority,
+		c.runtimeClass,
 		c.tolerations,
 		c.storageInUse,
 		c.defaultStorageClass,
@@ -162,6 +163,7 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 func (c *Chain) Validate(ctx context.Context, r *Request) error {
 	for _, step := range []func(context.Context, *Request) error{
 		c.defaultPriorityClass,
+		c.overheadFits,
 		c.limitChecks,
 		c.quota, // last: what it takes is given back only by Done
 	} {
