@@ -1,13 +1,15 @@
 // Package namespace empties and then ends namespaces that are being deleted.
 //
-// It deletes every object of every namespaced kind that discovery names, waits
-// until all are gone (pods take their grace period, finalizers theirs), tells in
-// the namespace's conditions what is left, and then takes the finalizer
+// It deletes every object of every namespaced kind that discovery names, pods first:
+// what they use while they end stays until they have ended. It waits until all are
+// gone (pods take their grace period, finalizers theirs), tells in the namespace's
+// conditions what is left, and then takes the finalizer
 // "kubernetes" away, on which the API server removes the namespace. It never
 // touches a namespace that has no deletionTimestamp.
 package namespace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +97,8 @@ type remains struct {
 	holders   map[string]int // objects by finalizer
 }
 
-// empty asks for the end of all content, and counts what is still there.
+// empty asks for the end of all content, and counts what is still there. While there
+// are pods nothing else is touched.
 func (c *Controller) empty(ctx context.Context, ns string) remains {
 	r := remains{left: map[string]int{}, holders: map[string]int{}}
 	kinds, err := c.kinds()
@@ -103,15 +106,26 @@ func (c *Controller) empty(ctx context.Context, ns string) remains {
 		r.discovery = err
 		r.errs = append(r.errs, fmt.Errorf("discover kinds: %w", err))
 	}
-	for _, k := range kinds {
-		if !k.Namespaced {
-			continue
+	kinds = slices.DeleteFunc(kinds, func(k Resource) bool { return !k.Namespaced })
+	slices.SortStableFunc(kinds, func(a, b Resource) int { return cmp.Compare(turn(a), turn(b)) })
+	known := len(r.errs)
+	for i, k := range kinds {
+		if i > 0 && turn(k) > turn(kinds[i-1]) && (len(r.left) > 0 || len(r.errs) > known) {
+			break
 		}
 		if err := c.emptyKind(ctx, ns, k, &r); err != nil {
 			r.errs = append(r.errs, fmt.Errorf("delete %s: %w", k.Resource, err))
 		}
 	}
 	return r
+}
+
+// turn is when a kind's objects go: none before all of the turn before have gone.
+func turn(k Resource) int {
+	if k.GroupResource() == v1.Resource("pods") {
+		return 0
+	}
+	return 1
 }
 
 func (c *Controller) emptyKind(ctx context.Context, ns string, k Resource, r *remains) error {
