@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -28,12 +29,15 @@ var ResourceQuotas = &Kind{
 	}),
 	ValidateUpdate: as2(func(q, old *corev1.ResourceQuota) field.ErrorList {
 		errs := append(checkMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), checkQuotaSpec(&q.Spec)...)
-		return append(errs, immutable(q.Spec.Scopes, old.Spec.Scopes, specPath.Child("scopes"))...)
+		if !slices.Equal(sorted(q.Spec.Scopes), sorted(old.Spec.Scopes)) {
+			errs = append(errs, field.Invalid(specPath.Child("scopes"), q.Spec.Scopes, "field is immutable"))
+		}
+		return errs
 	}),
 	ValidateStatus: as2(func(q, old *corev1.ResourceQuota) field.ErrorList {
 		errs := checkMetaUpdate(&q.ObjectMeta, &old.ObjectMeta)
-		errs = append(errs, checkResourceList(q.Status.Hard, statusPath.Child("hard"))...)
-		return append(errs, checkResourceList(q.Status.Used, statusPath.Child("used"))...)
+		errs = append(errs, checkQuotaList(q.Status.Hard, statusPath.Child("hard"))...)
+		return append(errs, checkQuotaList(q.Status.Used, statusPath.Child("used"))...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -60,18 +64,4 @@ var ResourceQuotas = &Kind{
 		}
 		return []any{q.Name, age(q.CreationTimestamp), strings.Join(requests, ", "), strings.Join(limits, ", ")}
 	}),
-}
-
-func checkQuotaSpec(s *corev1.ResourceQuotaSpec) field.ErrorList {
-	errs := checkResourceList(s.Hard, specPath.Child("hard"))
-	p := specPath.Child("scopes")
-	for _, scope := range s.Scopes {
-		switch scope {
-		case corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating, corev1.ResourceQuotaScopeBestEffort,
-			corev1.ResourceQuotaScopeNotBestEffort, corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
-		default:
-			errs = append(errs, field.Invalid(p, s.Scopes, "unsupported scope"))
-		}
-	}
-	return errs
 }

@@ -128,7 +128,6 @@ func TestInvalidSettings(t *testing.T) {
 	})
 	runInvalid(t, ResourceQuotas, []invalidCase{
 		{"valid", `{}`, ""},
-		{"name", `{spec: {hard: {nope: "1"}}}`, `spec.hard: Invalid value: "nope": must be a standard resource type or fully qualified`},
 		{"half a pod", `{spec: {hard: {pods: 500m}}}`, `spec.hard[pods]: Invalid value: "500m": must be an integer`},
 		{"scope", `{spec: {scopes: [x]}}`, `spec.scopes: Invalid value: ["x"]: unsupported scope`},
 	})
