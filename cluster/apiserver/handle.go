@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
 )
@@ -75,7 +77,11 @@ func (s *Server) admitRequest(r *request) error {
 			return err
 		}
 		defer release()
-		ctx, cancel := context.WithTimeout(r.Context(), s.RequestTimeout)
+		patience, err := s.patience(r)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		r.Request = r.Request.WithContext(ctx)
 	}
@@ -86,6 +92,26 @@ func (s *Server) admitRequest(r *request) error {
 		return r.serveResource()
 	}
 	return s.servePath(r)
+}
+
+// patience is how long a request may take: as long as it says itself, if that is less
+// than it may.
+func (s *Server) patience(r *request) (time.Duration, error) {
+	if !strings.Contains(r.URL.RawQuery, "timeout=") {
+		return s.RequestTimeout, nil
+	}
+	text := r.URL.Query().Get("timeout")
+	if text == "" {
+		return s.RequestTimeout, nil
+	}
+	asked, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL - %v", err))
+	}
+	if asked <= 0 {
+		return s.RequestTimeout, nil
+	}
+	return min(asked, s.RequestTimeout), nil
 }
 
 // authenticate puts the user into the request and its context. In-process callers

@@ -79,6 +79,7 @@ func TestBadInput(t *testing.T) {
 		message                               string
 	}{
 		{"unknown path", "GET", "/nope", "", "", 404, "the server could not find the requested resource"},
+		{"timeout", "GET", "/version?timeout=soon", "", "", 400, `invalid timeout specified in the request URL - time: invalid duration "soon"`},
 		{"unknown group", "GET", "/apis/nope/v1/things", "", "", 404, "the server could not find the requested resource"},
 		{"unknown part", "GET", maps + "/there/nope", "", "", 404, "could not find the requested resource"},
 		{"not found", "GET", maps + "/nope", "", "", 404, `configmaps "nope" not found`},

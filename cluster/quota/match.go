@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Matches says whether an object is in all scopes of a quota. Only pods have scopes;
-// a quota with any does not count other objects.
+// Matches says whether an object is in all scopes of a quota. Only pods and claims have
+// scopes; a quota with any does not count other objects.
 func Matches(q *corev1.ResourceQuota, obj runtime.Object) bool {
 	var wanted []corev1.ScopedResourceSelectorRequirement
 	for _, s := range q.Spec.Scopes {
@@ -24,8 +24,16 @@ func Matches(q *corev1.ResourceQuota, obj runtime.Object) bool {
 	if len(wanted) == 0 {
 		return true
 	}
-	pod, ok := obj.(*corev1.Pod)
-	return ok && !slices.ContainsFunc(wanted, func(s corev1.ScopedResourceSelectorRequirement) bool { return !inScope(pod, s) })
+	var in func(corev1.ScopedResourceSelectorRequirement) bool
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		in = func(s corev1.ScopedResourceSelectorRequirement) bool { return inScope(o, s) }
+	case *corev1.PersistentVolumeClaim:
+		in = func(s corev1.ScopedResourceSelectorRequirement) bool { return claimInScope(o, s) }
+	default:
+		return false
+	}
+	return !slices.ContainsFunc(wanted, func(s corev1.ScopedResourceSelectorRequirement) bool { return !in(s) })
 }
 
 func inScope(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
@@ -76,9 +84,35 @@ func bestEffort(s *corev1.PodSpec) bool {
 }
 
 func hasClass(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
+	return chosen(p.Spec.PriorityClassName, s)
+}
+
+// claimInScope: a claim counts by the attributes that it asks for, that it has, and
+// that its volume is being given.
+func claimInScope(c *corev1.PersistentVolumeClaim, s corev1.ScopedResourceSelectorRequirement) bool {
+	if s.ScopeName != corev1.ResourceQuotaScopeVolumeAttributesClass {
+		return false
+	}
+	var classes []string
+	for _, name := range []*string{c.Spec.VolumeAttributesClassName, c.Status.CurrentVolumeAttributesClassName} {
+		if name != nil && *name != "" {
+			classes = append(classes, *name)
+		}
+	}
+	if m := c.Status.ModifyVolumeStatus; m != nil && m.TargetVolumeAttributesClassName != "" {
+		classes = append(classes, m.TargetVolumeAttributesClassName)
+	}
+	if len(classes) == 0 {
+		return chosen("", s)
+	}
+	return slices.ContainsFunc(classes, func(name string) bool { return chosen(name, s) })
+}
+
+// chosen says whether a scope's selector selects the name of a class; "" is no class.
+func chosen(name string, s corev1.ScopedResourceSelectorRequirement) bool {
 	has := labels.Set{}
-	if p.Spec.PriorityClassName != "" {
-		has["class"] = p.Spec.PriorityClassName
+	if name != "" {
+		has["class"] = name
 	}
 	operators := map[corev1.ScopeSelectorOperator]selection.Operator{
 		corev1.ScopeSelectorOpIn: selection.In, corev1.ScopeSelectorOpNotIn: selection.NotIn,

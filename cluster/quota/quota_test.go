@@ -110,6 +110,17 @@ func TestMatches(t *testing.T) {
 			{ScopeName: corev1.ResourceQuotaScopePriorityClass, Operator: op, Values: values},
 		}}}
 	}
+	attributes := func(op corev1.ScopeSelectorOperator, values ...string) corev1.ResourceQuotaSpec {
+		s := class(op, values...)
+		s.ScopeSelector.MatchExpressions[0].ScopeName = corev1.ResourceQuotaScopeVolumeAttributesClass
+		return s
+	}
+	claimOf := func(asked, has, gets string) *corev1.PersistentVolumeClaim {
+		c := &corev1.PersistentVolumeClaim{}
+		c.Spec.VolumeAttributesClassName, c.Status.CurrentVolumeAttributesClassName = &asked, &has
+		c.Status.ModifyVolumeStatus = &corev1.ModifyVolumeStatus{TargetVolumeAttributesClassName: gets}
+		return c
+	}
 	high := func(p *corev1.Pod) { p.Spec.PriorityClassName = "high" }
 	ends := func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = &deadline }
 	across := func(p *corev1.Pod) {
@@ -139,6 +150,13 @@ func TestMatches(t *testing.T) {
 		{"does not exist", class(corev1.ScopeSelectorOpDoesNotExist), pod(), true},
 		{"affinity across namespaces", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), pod(across), true},
 		{"no affinity", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), pod(), false},
+		{"claim of attributes", attributes(corev1.ScopeSelectorOpIn, "gold"), claimOf("gold", "", ""), true},
+		{"claim that had them", attributes(corev1.ScopeSelectorOpIn, "gold"), claimOf("silver", "gold", ""), true},
+		{"claim that may get them", attributes(corev1.ScopeSelectorOpIn, "gold"), claimOf("silver", "", "gold"), true},
+		{"claim of others", attributes(corev1.ScopeSelectorOpIn, "gold"), claimOf("silver", "", ""), false},
+		{"claim of none", attributes(corev1.ScopeSelectorOpDoesNotExist), claimOf("", "", ""), true},
+		{"claim in a scope of pods", scope(corev1.ResourceQuotaScopeNotTerminating), claimOf("", "", ""), false},
+		{"pod in a scope of claims", attributes(corev1.ScopeSelectorOpDoesNotExist), pod(), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := quota.Matches(&corev1.ResourceQuota{Spec: tt.spec}, tt.object); got != tt.want {
