@@ -97,17 +97,10 @@ type passOptions struct {
 // for one, until one side ends or the server stops.
 func (r *request) pass(to *url.URL, transport *http.Transport, what string, o passOptions) error {
 	if o.kubelet && r.s.KubeletTLS == nil {
-		return apierrors.NewServiceUnavailable("this server has no certificate for kubelets; it cannot reach them")
+		return errNoKubeletTLS()
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := r.untilStopped()
 	defer cancel()
-	go func() {
-		select {
-		case <-r.s.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	h := proxy.NewUpgradeAwareHandler(to, transport, o.rewrite, o.upgradeRequired, responder{r, what})
 	h.UseLocationHost = true
 	h.RejectForwardingRedirects = o.kubelet
@@ -118,6 +111,23 @@ func (r *request) pass(to *url.URL, transport *http.Transport, what string, o pa
 	}
 	h.ServeHTTP(r.w, req)
 	return nil
+}
+
+func errNoKubeletTLS() error {
+	return apierrors.NewServiceUnavailable("this server has no certificate for kubelets; it cannot reach them")
+}
+
+// untilStopped is the request's context, which also ends with the server.
+func (r *request) untilStopped() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(r.Context())
+	go func() {
+		select {
+		case <-r.s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // responder answers when the other side cannot be reached.
@@ -134,48 +144,6 @@ func (e responder) Error(_ http.ResponseWriter, req *http.Request, err error) {
 	if e.r.w.code == 0 {
 		e.r.s.fail(e.r.w, req, err)
 	}
-}
-
-// log answers GET pods/NAME/log.
-func (r *request) log() error {
-	pod, err := r.pod()
-	if err != nil {
-		return err
-	}
-	query := r.URL.Query()
-	container, err := chooseContainer(pod, query.Get("container"))
-	if err != nil {
-		return err
-	}
-	if err := checkLogOptions(query); err != nil {
-		return err
-	}
-	if pod.Spec.NodeName == "" {
-		return nil // nothing has run: an empty log, as upstream
-	}
-	query.Del("container")
-	query.Del("insecureSkipTLSVerifyBackend")
-	return r.kubelet(pod, "/containerLogs/"+pod.Namespace+"/"+pod.Name+"/"+container, query, false)
-}
-
-func checkLogOptions(query url.Values) error {
-	for _, name := range []string{"tailLines", "sinceSeconds", "limitBytes"} {
-		text := query.Get(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return badRequest("%s: %v", name, err)
-		}
-		if n < 0 || (n == 0 && name != "tailLines") {
-			return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), "", nil)
-		}
-	}
-	if query.Get("sinceSeconds") != "" && query.Get("sinceTime") != "" {
-		return badRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
-	}
-	return nil
 }
 
 // chooseContainer finds the container that is meant: the one of that name, or the only

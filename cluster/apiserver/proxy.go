@@ -14,7 +14,8 @@ import (
 )
 
 // proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
-// request on to the pod, to one of the service's endpoints, or to the kubelet.
+// request on to the pod, to one of the service's endpoints, or to the node: its kubelet,
+// or what else has the port.
 func (r *request) proxy() error {
 	scheme, name, port, err := splitTarget(r.Name)
 	if err != nil {
@@ -28,9 +29,10 @@ func (r *request) proxy() error {
 		if to, err = r.kubeletURL(name); err != nil {
 			return err
 		}
-		transport, o.kubelet = r.s.kubelets, true
-		if port != "" && port != to.Port() {
-			return badRequest("a node's proxy leads to its kubelet, on port %s", to.Port())
+		if port == "" || port == to.Port() {
+			transport, o.kubelet = r.s.kubelets, true
+		} else { // another server of the node
+			to = &url.URL{Scheme: scheme, Host: net.JoinHostPort(to.Hostname(), port)}
 		}
 	case "pods":
 		to, err = r.podTarget(scheme, name, port)
