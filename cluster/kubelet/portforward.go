@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +28,8 @@ const (
 	forwardPair = 30 * time.Second
 )
 
-// servePortForward speaks SPDY, by itself or inside a web socket.
+// servePortForward speaks SPDY, by itself or inside a web socket, or the channels of
+// a web socket.
 func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
 	_, pid, err := k.sandboxOf(r)
 	if err != nil {
@@ -39,6 +39,10 @@ func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	f := &forwarder{k: k, ctx: ctx, pid: pid, pairs: map[string]*pair{}}
+	if wsstream.IsWebSocketRequest(r) && !wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		k.serveForwardChannels(w, r, f)
+		return
+	}
 	conn, err := f.upgrade(w, r)
 	if err != nil {
 		k.log.Debug("port-forward", "error", err)
@@ -98,8 +102,8 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 		}
 		return spdy.NewServerConnection(tunnel.NewTunnelingConnection("server", ws), f.arrived)
 	}
-	if !httpstream.IsUpgradeRequest(r) || strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		http.Error(w, "port-forward needs SPDY, or SPDY in a web socket ("+portforward.WebsocketsSPDYTunnelingPortForwardV1+")", http.StatusBadRequest)
+	if !httpstream.IsUpgradeRequest(r) {
+		http.Error(w, "port-forward needs an upgrade to SPDY or to a web socket", http.StatusBadRequest)
 		return nil, errors.New("not an upgrade to a known protocol")
 	}
 	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardV1Name}); err != nil {
@@ -172,11 +176,16 @@ func (f *forwarder) giveUp(id string, p *pair) {
 
 // forward copies between a client's stream and a port of the pod.
 func (f *forwarder) forward(p *pair, port int) {
-	defer p.data.Close()
 	defer p.status.Close()
+	f.copy(p.data, p.status, port)
+}
+
+// copy returns when either side has hung up, and closes data.
+func (f *forwarder) copy(data io.ReadWriteCloser, status io.Writer, port int) {
+	defer data.Close()
 	conn, err := dialInside(f.pid, port)
 	if err != nil {
-		fmt.Fprintf(p.status, "error forwarding port %d to pod: %v", port, err)
+		fmt.Fprintf(status, "error forwarding port %d to pod: %v", port, err)
 		return
 	}
 	defer conn.Close()
@@ -185,13 +194,13 @@ func (f *forwarder) forward(p *pair, port int) {
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		_, _ = io.Copy(conn, p.data)
+		_, _ = io.Copy(conn, data)
 		if c, ok := conn.(*net.TCPConn); ok {
 			_ = c.CloseWrite()
 		}
 	}()
-	_, _ = io.Copy(p.data, conn) // either side may hang up at any time
-	_ = p.data.Close()
+	_, _ = io.Copy(data, conn) // either side may hang up at any time
+	_ = data.Close()
 	conn.Close()
 	<-up
 }

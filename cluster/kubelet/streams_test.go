@@ -112,6 +112,7 @@ func TestStreams(t *testing.T) {
 	}
 	t.Run("port-forward", func(t *testing.T) { testForward(t, n, false) })
 	t.Run("port-forward in a web socket", func(t *testing.T) { testForward(t, n, true) })
+	t.Run("port-forward over channels of a web socket", func(t *testing.T) { testForwardChannels(t, n) })
 	t.Run("strangers", func(t *testing.T) {
 		c := n.rest()
 		c.CertData, c.KeyData = n.keys.strangeCert, n.keys.strangeKey
