@@ -121,10 +121,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// For NodePorts on 127.0.0.1; KUBE-FIREWALL keeps others out.
-	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/route_localnet", []byte("1"), 0o644); err != nil {
-		p.cfg.Log.Warn("node ports will not answer on localhost", "error", err)
-	}
+	p.tune()
 	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return ctx.Err()
 	}
@@ -153,6 +150,22 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 		if !p.await(ctx, wait, apply, checks.C, resyncs.C) {
 			return ctx.Err()
+		}
+	}
+}
+
+// tune sets what the rules ask of the kernel, each for the network namespace.
+func (p *Proxy) tune() {
+	for _, s := range []struct{ name, value, otherwise string }{
+		// KUBE-FIREWALL keeps others out.
+		{"ipv4/conf/all/route_localnet", "1", "node ports will not answer on localhost"},
+		// A translated connection must not be forgotten while one side has only half
+		// closed it; one that nobody closed need not be kept for five days.
+		{"netfilter/nf_conntrack_tcp_timeout_close_wait", "3600", "half-closed connections may break after a minute"},
+		{"netfilter/nf_conntrack_tcp_timeout_established", "86400", "dead connections are remembered for long"},
+	} {
+		if err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0o644); err != nil {
+			p.cfg.Log.Warn(s.otherwise, "error", err)
 		}
 	}
 }

@@ -255,6 +255,15 @@ func TestProxyTellsHowItDoes(t *testing.T) {
 	}
 }
 
+// The kernel keeps a connection whose one side is closed for an hour, not a minute.
+func TestHalfClosedConnectionsAreKept(t *testing.T) {
+	start(t)
+	got, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait")
+	if err != nil || strings.TrimSpace(string(got)) != "3600" {
+		t.Errorf("%q, %v; want 3600 seconds", got, err)
+	}
+}
+
 // A service that prefers its clients' node is served there, as long as the node has an endpoint.
 func TestPreferSameNode(t *testing.T) {
 	c := start(t)
