@@ -94,6 +94,17 @@ func TestVolumes(t *testing.T) {
 	c.claim("later", "1Mi", "")
 	c.expectClaim("later", v1.ClaimBound, "kept")
 
+	// A volume that does not fit is bound when it and the claim name each other only.
+	ofAClass := func(pv *v1.PersistentVolume) { pv.Spec.StorageClassName = "fast" }
+	c.volume("fast", "1Gi", v1.PersistentVolumeReclaimRetain, ofAClass)
+	c.claim("slow", "1Gi", "fast")
+	c.expectEvent("slow", "VolumeMismatch", `Cannot bind to requested volume "fast": storageClassName does not match`)
+	c.volume("chosen", "1Gi", v1.PersistentVolumeReclaimRetain, ofAClass, func(pv *v1.PersistentVolume) {
+		pv.Spec.ClaimRef = &v1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: "default", Name: "chosen"}
+	})
+	c.claim("chosen", "1Gi", "chosen")
+	c.expectClaim("chosen", v1.ClaimBound, "chosen")
+
 	// What becomes of volumes whose claims go.
 	for _, name := range []string{"data", "huge"} {
 		c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(ctx, name, metav1.DeleteOptions{}))

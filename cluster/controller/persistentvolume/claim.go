@@ -43,7 +43,8 @@ func (c *Controller) waits(claim *v1.PersistentVolumeClaim) bool {
 	return yes && err == nil
 }
 
-// bindNamed serves a claim that names its volume.
+// bindNamed serves a claim that names its volume. Where the volume names the claim too,
+// somebody has decided, and whether it fits is not asked.
 func (c *Controller) bindNamed(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
 	pv, err := c.volumes.Get(claim.Spec.VolumeName)
 	if apierrors.IsNotFound(err) {
@@ -56,7 +57,7 @@ func (c *Controller) bindNamed(ctx context.Context, claim *v1.PersistentVolumeCl
 		c.recorder.Eventf(claim, v1.EventTypeWarning, "FailedBinding", "volume %q already bound to a different claim.", pv.Name)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
-	if err := unfit(claim, pv); err != nil {
+	if err := unfit(claim, pv); pv.Spec.ClaimRef == nil && err != nil {
 		c.recorder.Eventf(claim, v1.EventTypeWarning, "VolumeMismatch", "Cannot bind to requested volume %q: %v", pv.Name, err)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
