@@ -59,9 +59,10 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 	if err := r.checkNamespace(obj); err != nil {
 		return nil, err
 	}
-	if obj.GetResourceVersion() != "" {
+	if !anyVersion(obj) {
 		return nil, badRequest("resourceVersion should not be set on objects to be created")
 	}
+	obj.SetResourceVersion("")
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	if generated {
 		obj.SetName(generateName(obj.GetGenerateName()))

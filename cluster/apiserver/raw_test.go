@@ -64,6 +64,23 @@ const (
 	podJSON  = `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 )
 
+// TestVersionZero: it is the version of no object, so that it stands for any.
+func TestVersionZero(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	body := `{"metadata":{"name":"m","resourceVersion":"0"},"data":{"a":"b"}}`
+	for _, c := range []struct {
+		method, path string
+		code         int
+	}{{"POST", maps, 201}, {"PUT", maps + "/m", 200}} {
+		if resp, answer := r.do(c.method, c.path, asJSON, body); resp.StatusCode != c.code {
+			t.Errorf("%s: got %d %s", c.method, resp.StatusCode, answer)
+		}
+	}
+	if resp, answer := r.do("PATCH", maps+"/m", "application/merge-patch+json", `{"metadata":{"resourceVersion":"0"},"data":{"a":"c"}}`); resp.StatusCode != 200 {
+		t.Errorf("PATCH: got %d %s", resp.StatusCode, answer)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	r := newRaw(t, apitest.Start(t))
 	if resp, body := r.do("POST", maps, asJSON, `{"metadata":{"name":"there"},"data":{"a":"b"}}`); resp.StatusCode != 201 {

@@ -30,7 +30,7 @@ func (r *request) updatePart(c change) error {
 	if err := r.checkName(obj); err != nil {
 		return err
 	}
-	if obj.GetResourceVersion() == "" && conditionalOnly[r.res.life.GroupKind()] {
+	if anyVersion(obj) && conditionalOnly[r.res.life.GroupKind()] {
 		return invalid(r.res.life, r.Name, field.ErrorList{field.Invalid(
 			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
 	}
@@ -42,6 +42,12 @@ func (r *request) updatePart(c change) error {
 		return obj, nil
 	}
 	return r.change(c)
+}
+
+// anyVersion: whatever is there may be replaced.
+func anyVersion(obj api.Object) bool {
+	v := obj.GetResourceVersion()
+	return v == "" || v == "0"
 }
 
 // conditionalOnly are the kinds whose updates must say which version they replace.
@@ -72,7 +78,7 @@ func (r *request) checkName(obj api.Object) error {
 type change struct {
 	writeOptions
 	// next is the object that the client wants, given the present one, in its stored
-	// shape. Its resourceVersion says which version it is to replace, "" is any.
+	// shape. Its resourceVersion says which version it is to replace.
 	next func(cur *store.Item) (api.Object, error)
 	// prepare and validate replace the kind's, for subresources; nil leaves them.
 	prepare  func(obj, old api.Object)
@@ -181,7 +187,7 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 	if err != nil {
 		return nil, err
 	}
-	if v := obj.GetResourceVersion(); v != "" && v != old.GetResourceVersion() {
+	if !anyVersion(obj) && obj.GetResourceVersion() != old.GetResourceVersion() {
 		return nil, errConflict(r.res, r.Name)
 	}
 	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
