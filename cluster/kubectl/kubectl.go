@@ -29,10 +29,10 @@ func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 	for _, n := range notes {
 		fmt.Fprintln(os.Stderr, n)
 	}
-	// kubectl looks for plugins, and for itself, in os.Args.
+	// kubectl looks for plugins, for itself and for its arguments in os.Args; those of a
+	// person's alias it has set already when the tree is built.
 	os.Args = append([]string{"kubectl"}, today...)
 	c := build(today, day, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	c.SetArgs(today)
 	return c, nil
 }
 

@@ -52,10 +52,9 @@ func (k *terminal) run(t *testing.T, manifest, line string) (out string) {
 	}
 	line = strings.ReplaceAll(line, "FILE", k.manifest)
 	var buf bytes.Buffer
-	args := append([]string{"--kubeconfig", k.kubeconfig}, strings.Fields(line)...)
+	args := append([]string{"--kubeconfig=" + k.kubeconfig}, strings.Fields(line)...)
 	os.Args = append([]string{"kubectl"}, args...)
 	c := build(args, today, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &buf, ErrOut: &buf})
-	c.SetArgs(args)
 	util.BehaviorOnFatal(func(message string, _ int) { panic(errors.New(message)) })
 	defer util.DefaultBehaviorOnFatal()
 	defer func() {
