@@ -16,6 +16,9 @@ func (c *podChecker) checkVolumes(volumes []corev1.Volume, p *field.Path) field.
 	for i := range volumes {
 		v, at := &volumes[i], p.Index(i)
 		errs = append(errs, checkVolumeSource(&v.VolumeSource, at)...)
+		if v.Image != nil && v.Image.Reference == "" && !c.template { // what makes pods of a template may fill it in
+			errs = append(errs, field.Required(at.Child("image", "reference"), ""))
+		}
 		var bad field.ErrorList
 		if v.Name == "" {
 			bad = field.ErrorList{field.Required(at.Child("name"), "")}
@@ -158,8 +161,7 @@ func checkForeignSource(v *corev1.VolumeSource, s *sources) {
 		s.need(v.CSI.Driver, "csi", "driver")
 	}
 	if s.has("image", v.Image != nil) {
-		s.need(v.Image.Reference, "image", "reference")
-		s.add(oneOf(v.Image.PullPolicy, s.p.Child("image", "pullPolicy"), pullPolicies...))
+		s.add(requiredOneOf(v.Image.PullPolicy, s.p.Child("image", "pullPolicy"), pullPolicies...))
 	}
 	s.has("fc", v.FC != nil)
 	s.has("flocker", v.Flocker != nil)

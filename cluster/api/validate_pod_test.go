@@ -151,5 +151,12 @@ func TestInvalidVolumes(t *testing.T) {
 		{"empty dir size", v(`{name: a, emptyDir: {sizeLimit: -1}}`), at + "emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity"},
 		{"gce", v(`{name: a, gcePersistentDisk: {pdName: ""}}`), at + "gcePersistentDisk.pdName: Required value"},
 		{"glusterfs", v(`{name: a, glusterfs: {endpoints: "", path: x}}`), at + "glusterfs.endpoints: Required value"},
+		{"image", v(`{name: a, image: {reference: "busybox:1"}}`), ""},
+		{"no image", v(`{name: a, image: {}}`), at + "image.reference: Required value"},
+		{"image and more", v(`{name: a, emptyDir: {}, image: {reference: "busybox:1"}}`), at + "image: Forbidden: may not specify more than 1 volume type"},
+		{"image pulled at times", v(`{name: a, image: {reference: "busybox:1", pullPolicy: Sometimes}}`), at + `image.pullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"`},
+	})
+	runInvalid(t, ReplicaSets, []invalidCase{
+		{"an image that is still to be named", `{spec: {template: {spec: {volumes: [{name: a, image: {}}]}}}}`, ""},
 	})
 }

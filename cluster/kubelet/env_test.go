@@ -229,7 +229,7 @@ func TestResolverFiles(t *testing.T) {
 		}
 	}
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: v1.PodSpec{Hostname: "h", Subdomain: "sub", HostAliases: []v1.HostAlias{{IP: "1.1.1.1", Hostnames: []string{"x", "y"}}}}}
-	if got := hostsFile(pod, "10.0.0.7", "cluster.local"); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
+	if got := hostsFile(pod, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
 		t.Errorf("hosts: %q", got)
 	}
 }

@@ -40,11 +40,10 @@ func kernelHostname(pod *v1.Pod, domain string) (string, error) {
 const maxHostname = 64
 
 // hostsFile is the pod's /etc/hosts; one in the node's network has the node's own.
-func hostsFile(pod *v1.Pod, ip, domain string) string {
+func hostsFile(pod *v1.Pod, ip, domain string, node func() string) string {
 	var b strings.Builder
 	if pod.Spec.HostNetwork {
-		node, _ := os.ReadFile("/etc/hosts") // a machine without one knows no names
-		fmt.Fprintf(&b, "# Kubernetes-managed hosts file (host network).\n%s", node)
+		b.WriteString("# Kubernetes-managed hosts file (host network).\n" + node())
 	} else {
 		b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	}

@@ -119,6 +119,11 @@ func (k *Kubelet) imagesInUse() map[string]bool {
 		for i := range pod.Spec.Containers {
 			out[pod.Spec.Containers[i].Image] = true
 		}
+		for i := range pod.Spec.Volumes {
+			if v := pod.Spec.Volumes[i].Image; v != nil {
+				out[v.Reference] = true
+			}
+		}
 		for i := range pod.Spec.EphemeralContainers {
 			out[pod.Spec.EphemeralContainers[i].Image] = true
 		}

@@ -223,6 +223,7 @@ func (k *Kubelet) nodeStatus(ctx context.Context) v1.NodeStatus {
 		},
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: k.port()}},
 		NodeInfo:        nodeInfo(version),
+		RuntimeHandlers: runtimeHandlers(),
 		Conditions:      conditionsOf(err, k.conditionsOfPressure()),
 	}
 	status.Images = k.imagesNow(ctx)

@@ -12,6 +12,7 @@ import (
 
 const (
 	imagesInNode = 50 // the largest ones, as upstream
+	namesOfImage = 5  // and so many names of each
 	imagesPeriod = 30 * time.Second
 )
 
@@ -37,7 +38,7 @@ func (k *Kubelet) imagesNow(ctx context.Context) []v1.ContainerImage {
 	slices.SortStableFunc(all, func(a, b Image) int { return cmp.Compare(b.Size, a.Size) })
 	n.asked, n.list = time.Now(), nil
 	for _, image := range all[:min(len(all), imagesInNode)] {
-		n.list = append(n.list, v1.ContainerImage{Names: image.Names, SizeBytes: image.Size})
+		n.list = append(n.list, v1.ContainerImage{Names: image.Names[:min(len(image.Names), namesOfImage)], SizeBytes: image.Size})
 	}
 	return n.list
 }

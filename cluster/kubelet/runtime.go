@@ -62,6 +62,9 @@ type Images interface {
 	ImageDir(ctx context.Context) (string, error)
 	// Reach asks the registry for ref without fetching anything.
 	Reach(ctx context.Context, ref, auth string) error
+	// MountImage shows the files of an image, which is on the machine, at dir, where nobody
+	// can write or run them. To unmount and remove dir is the caller's.
+	MountImage(ctx context.Context, ref, dir string) error
 	// Pull fetches ref. auth is empty, or base64url JSON as registries take it.
 	Pull(ctx context.Context, ref, auth string) error
 }

@@ -27,6 +27,9 @@ func (a *arriving) wait() error {
 // volumes, images and the first container are prepared. The old sandboxes and
 // the address are given up first.
 func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, error) {
+	if err := w.checkHandler(ctx, pod); err != nil {
+		return nil, err
+	}
 	attempt := 0
 	if w.sight.sandbox != nil {
 		attempt = w.sight.sandbox.Attempt + 1
@@ -109,7 +112,7 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	}
 	dns := dnsFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
 	for name, content := range map[string]string{
-		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain), "resolv.conf": dns.String(),
+		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain, w.k.hosts), "resolv.conf": dns.String(),
 	} {
 		if err := writeShared(w.file(name), content); err != nil {
 			return err

@@ -170,7 +170,7 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 			}
 		}
-		mount := Mount{Source: source, Target: m.MountPath, ReadOnly: m.ReadOnly || v.readOnly}
+		mount := Mount{Source: source, Target: m.MountPath, ReadOnly: (m.ReadOnly || v.readOnly) && !v.sealed}
 		if p := m.MountPropagation; p != nil {
 			mount.Propagation = map[v1.MountPropagationMode]string{
 				v1.MountPropagationHostToContainer: "rslave", v1.MountPropagationBidirectional: "rshared",

@@ -48,6 +48,9 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starti
 // startContainer takes one container from its image to its postStart hook.
 func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, coming *arriving) error {
 	c := st.container
+	if err := w.imageVolumes(ctx, pod, c); err != nil {
+		return err
+	}
 	image, err := w.image(ctx, pod, c)
 	if err != nil {
 		return err
@@ -101,10 +104,15 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	return w.postStart(ctx, pod, c, seen)
 }
 
-// image has the container's image on the machine. Failed pulls back off.
+// image has the container's image on the machine.
 func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image, error) {
-	event := func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) }
-	p := w.pulls[c.Name]
+	return w.fetch(ctx, pod, c.Name, c, func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) })
+}
+
+// fetch has an image that the pod needs on the machine, as c says. Failed pulls back off,
+// those of each user of an image apart.
+func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Container, event func(kind, reason, message string)) (Image, error) {
+	p := w.pulls[user]
 	if p != nil && time.Now().Before(p.until) {
 		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
 		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
@@ -116,7 +124,7 @@ func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image
 	}
 	image, err := w.k.puller.ensure(ctx, c, auth, event)
 	if err == nil {
-		delete(w.pulls, c.Name)
+		delete(w.pulls, user)
 		return image, nil
 	}
 	var waiting *waitingError
@@ -125,7 +133,7 @@ func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image
 	}
 	if p == nil {
 		p = &pullBackoff{}
-		w.pulls[c.Name] = p
+		w.pulls[user] = p
 	}
 	p.wait = min(max(2*p.wait, backoffFirst), backoffMax)
 	p.until, p.err = time.Now().Add(p.wait), err

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -56,7 +58,7 @@ func (r *Runtime) Image(ctx context.Context, ref string) (kubelet.Image, error) 
 	if err != nil {
 		return kubelet.Image{}, explain("inspect image "+ref, err)
 	}
-	out := kubelet.Image{ID: i.ID, Names: append(i.RepoDigests, i.RepoTags...), Digests: i.RepoDigests, Size: i.Size}
+	out := kubelet.Image{ID: i.ID, Names: slices.Concat(i.RepoDigests, i.RepoTags), Digests: i.RepoDigests, Size: i.Size}
 	if i.Config != nil {
 		out.User, out.Entrypoint, out.Cmd = i.Config.User, i.Config.Entrypoint, i.Config.Cmd
 	}
@@ -71,11 +73,17 @@ func (r *Runtime) Images(ctx context.Context) ([]kubelet.Image, error) {
 	}
 	var out []kubelet.Image
 	for _, i := range all {
-		if names := append(i.RepoDigests, i.RepoTags...); len(names) > 0 {
-			out = append(out, kubelet.Image{ID: i.ID, Names: names, Digests: i.RepoDigests, Size: i.Size})
+		digests := onlyNames(i.RepoDigests)
+		if names := append(digests, onlyNames(i.RepoTags)...); len(names) > 0 {
+			out = append(out, kubelet.Image{ID: i.ID, Names: names, Digests: digests, Size: i.Size})
 		}
 	}
 	return out, nil
+}
+
+// onlyNames leaves out what an engine of before version 24 says where there is no name.
+func onlyNames(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return strings.HasPrefix(name, "<none>") })
 }
 
 // Reach asks the image's registry for its manifest.

@@ -217,6 +217,9 @@ func (f *Fake) Images(context.Context) ([]kubelet.Image, error) {
 	return out, nil
 }
 
+// MountImage implements kubelet.Images: its images have no files.
+func (f *Fake) MountImage(_ context.Context, _, dir string) error { return os.MkdirAll(dir, 0o755) }
+
 // Reach implements kubelet.Images: no registry answers.
 func (f *Fake) Reach(_ context.Context, ref, _ string) error {
 	return fmt.Errorf("ask for %s: dial tcp: no such host", ref)

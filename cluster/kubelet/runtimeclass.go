@@ -1,0 +1,44 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// handlers are the ways in which the node can run a pod, as runtime classes name them.
+// The empty one is that of pods without a class.
+var handlers = []string{"", "runc"}
+
+func runtimeHandlers() []v1.NodeRuntimeHandler {
+	out := make([]v1.NodeRuntimeHandler, 0, len(handlers))
+	for _, name := range handlers {
+		out = append(out, v1.NodeRuntimeHandler{Name: name})
+	}
+	return out
+}
+
+// checkHandler refuses a pod whose runtime class names a handler that the node has not.
+func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
+	if pod.Spec.RuntimeClassName == nil || *pod.Spec.RuntimeClassName == "" {
+		return nil
+	}
+	name := *pod.Spec.RuntimeClassName
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	class, err := w.k.config.Client.NodeV1().RuntimeClasses().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("failed to lookup RuntimeClass %s: %w", name, err)
+	}
+	if !slices.Contains(handlers, class.Handler) {
+		return fmt.Errorf("failed to get sandbox runtime: no runtime for %q is configured", class.Handler)
+	}
+	return nil
+}
