@@ -194,8 +194,8 @@ func checkJobRestarts(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	return nil
 }
 
-// checkJobUpdate: what a job is to do stays. Only while it is suspended and has never
-// run, a queue may say where its pods shall go.
+// checkJobUpdate: what a job is to do stays. Only while it is suspended and none of its
+// pods runs, a queue may say where they shall go and what they get.
 func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	errs := append(checkMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), checkJobSpec(&j.Spec, specPath)...)
 	errs = append(errs, checkJobSelector(&j.Spec)...)
@@ -204,8 +204,10 @@ func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	errs = append(errs, immutable(s.Selector, o.Selector, specPath.Child("selector"))...)
 
 	before := &o.Template
-	if isTrue(o.Suspend) && old.Status.StartTime == nil {
+	if isTrue(o.Suspend) && old.Status.Active == 0 && (old.Status.StartTime == nil || jobIs(old, batchv1.JobSuspended)) {
 		before = withSchedulingOf(before, &s.Template)
+		giveResources(before.Spec.Containers, s.Template.Spec.Containers)
+		giveResources(before.Spec.InitContainers, s.Template.Spec.InitContainers)
 	}
 	errs = append(errs, immutable(&s.Template, before, specPath.Child("template"))...)
 	errs = append(errs, immutable(s.CompletionMode, o.CompletionMode, specPath.Child("completionMode"))...)
@@ -250,4 +252,13 @@ func withSchedulingOf(t, other *corev1.PodTemplateSpec) *corev1.PodTemplateSpec 
 	t.Annotations = other.Annotations
 	t.Labels = other.Labels
 	return t
+}
+
+// giveResources gives containers the resources of those of the same names.
+func giveResources(to, from []corev1.Container) {
+	for i := range to {
+		if len(to) == len(from) && to[i].Name == from[i].Name {
+			to[i].Resources = from[i].Resources
+		}
+	}
 }

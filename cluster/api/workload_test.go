@@ -86,6 +86,8 @@ func TestInvalidUpdatesOfJobs(t *testing.T) {
 		{Jobs, "node of a job that waits", `{spec: {suspend: true}}`, `{spec: {suspend: true, template: {metadata: {annotations: {x: y}}, spec: {nodeSelector: {a: b}, tolerations: [{operator: Exists}],
 		  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}}}}}`, ""},
 		{Jobs, "image of a job that waits", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
+		{Jobs, "resources of a job that waits", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, ""},
+		{Jobs, "resources of a job that runs", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, template},
 		{Jobs, "policy", `{}`, `{spec: {podReplacementPolicy: Failed, podFailurePolicy: {rules: []}}}`, `spec.podFailurePolicy: Invalid value: {"rules":[]}: field is immutable`},
 		{Jobs, "manager", `{}`, `{spec: {managedBy: a.b/c}}`, `spec.managedBy: Invalid value: "a.b/c": field is immutable`},
 		{
@@ -262,5 +264,26 @@ func TestWarnings(t *testing.T) {
 		if got := strings.Join(c.kind.Warn(o), "\n"); got != c.want {
 			t.Errorf("%s %s\ngot  %s\nwant %s", c.kind.Kind, c.changes, got, c.want)
 		}
+	}
+}
+
+// TestSuspendedJobsMayChange: again when the pods of a job that ran are gone.
+func TestSuspendedJobsMayChange(t *testing.T) {
+	for _, c := range []struct{ name, status, want string }{
+		{"ran", `{startTime: "2026-01-02T03:00:00Z", conditions: [{type: Suspended, status: "True"}]}`, ""},
+		{"is about to", `{startTime: "2026-01-02T03:00:00Z"}`, "spec.template: Invalid value..."},
+		{"has pods", `{startTime: "2026-01-02T03:00:00Z", active: 1, conditions: [{type: Suspended, status: "True"}]}`, "spec.template: Invalid value..."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old, obj := read(t, Jobs, `{spec: {suspend: true}}`).(*batchv1.Job), read(t, Jobs, `{spec: {suspend: true, template: {spec: {nodeSelector: {a: b}, containers: [{name: c, image: "busybox:1", resources: {limits: {memory: 1Gi}}}]}}}}`).(*batchv1.Job)
+			if errs := create(Jobs, old); len(errs) > 0 {
+				t.Fatal(lines(errs))
+			}
+			old.Status = read(t, Jobs, `{status: `+c.status+`}`).(*batchv1.Job).Status
+			chooseOwnPods(obj)
+			old.SetResourceVersion("1")
+			obj.SetResourceVersion("1")
+			matches(t, update(Jobs, obj, old), c.want)
+		})
 	}
 }
