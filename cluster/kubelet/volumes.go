@@ -247,6 +247,98 @@ func unsupported(source any) error {
 		"use persistentVolumeClaim, hostPath or nfs for data that is kept, %s", kind, files)
 }
 
+// disk is where a node's host paths lie.
+type disk interface {
+	Stat(name string) (fs.FileInfo, error)
+	MkdirAll(name string, mode fs.FileMode) error
+	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
+}
+
+// machine is the disk of a node that is the machine itself.
+type machine struct{}
+
+func (machine) Stat(name string) (fs.FileInfo, error)        { return os.Stat("/" + name) }
+func (machine) MkdirAll(name string, mode fs.FileMode) error { return os.MkdirAll("/"+name, mode) }
+func (machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile("/"+name, flag, mode)
+}
+
+// hostPath resolves a path of the node, whose disk lies below root. There a link
+// must not lead to another node's disk or the machine's: os.Root refuses it.
+func hostPath(root, path string, kind v1.HostPathType) (volume, error) {
+	clean := strings.TrimPrefix(filepath.Clean("/"+path), "/")
+	if clean == "" {
+		clean = "."
+	}
+	var d disk = machine{}
+	if root != "" {
+		if err := os.MkdirAll(root, 0o755); err != nil {
+			return volume{}, err
+		}
+		r, err := os.OpenRoot(root)
+		if err != nil {
+			return volume{}, err
+		}
+		defer func() { _ = r.Close() }()
+		d = r
+	}
+	mode, err := checkHostPath(d, clean, kind)
+	if err != nil {
+		return volume{}, fmt.Errorf("hostPath type check failed: %w", err)
+	}
+	return volume{path: filepath.Join("/", root, clean), file: !mode.IsDir()}, nil
+}
+
+// checkHostPath makes what the type asks to be made, and checks what is there. As
+// with Docker's own binds, a path of no type is made a folder.
+func checkHostPath(d disk, path string, kind v1.HostPathType) (fs.FileMode, error) {
+	info, err := d.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		switch kind {
+		case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
+			err = d.MkdirAll(path, 0o755)
+		case v1.HostPathFileOrCreate:
+			var f *os.File
+			if f, err = d.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644); err == nil {
+				err = f.Close()
+			}
+		}
+		if err == nil {
+			info, err = d.Stat(path)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("/%s is not a %s", path, hostPathKinds[kind])
+	}
+	if err != nil {
+		return 0, err
+	}
+	mode := info.Mode()
+	ok := true
+	switch kind {
+	case v1.HostPathDirectory, v1.HostPathDirectoryOrCreate:
+		ok = mode.IsDir()
+	case v1.HostPathFile, v1.HostPathFileOrCreate:
+		ok = mode.IsRegular()
+	case v1.HostPathSocket:
+		ok = mode&fs.ModeSocket != 0
+	case v1.HostPathCharDev:
+		ok = mode&fs.ModeCharDevice != 0
+	case v1.HostPathBlockDev:
+		ok = mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0
+	}
+	if !ok {
+		return 0, fmt.Errorf("/%s is not a %s", path, hostPathKinds[kind])
+	}
+	return mode, nil
+}
+
+var hostPathKinds = map[v1.HostPathType]string{
+	v1.HostPathDirectory: "directory", v1.HostPathDirectoryOrCreate: "directory",
+	v1.HostPathFile: "file", v1.HostPathFileOrCreate: "file",
+	v1.HostPathSocket: "socket", v1.HostPathCharDev: "character device", v1.HostPathBlockDev: "block device",
+}
+
 // token is the pod's token, renewed when four fifths of its time are over.
 func (v *volumes) token(ctx context.Context, pod *v1.Pod, p *v1.ServiceAccountTokenProjection) (string, error) {
 	key := p.Audience + "\x00" + p.Path
