@@ -1,0 +1,52 @@
+package kubelet
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// On a node's own disk links mean what they mean on a machine's, and lead nowhere else.
+func TestHostPathLinks(t *testing.T) {
+	top := t.TempDir()
+	root := filepath.Join(top, "disk")
+	for _, dir := range []string{"disk/tmp/data/sub", "outside"} {
+		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"tmp/absolute": "/tmp/data", "tmp/relative": "data", "tmp/above": "../../../../tmp/data", "tmp/twice": "/tmp/absolute/sub",
+		"tmp/machine": filepath.Join(top, "outside"), "tmp/up": "../../outside", "tmp/self": "self",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		"/": "", "/tmp/data": "tmp/data", "/tmp/absolute": "tmp/data", "/tmp/relative/sub": "tmp/data/sub", "/tmp/above": "tmp/data",
+		"/tmp/twice": "tmp/data/sub", "/tmp/relative/../data": "tmp/data", "/tmp/relative/new/er": "tmp/data/new/er", "/../../tmp": "tmp",
+	} {
+		v, err := hostPath(root, path, v1.HostPathDirectoryOrCreate)
+		if err != nil || v.path != filepath.Join(root, want) || v.file {
+			t.Errorf("%s: %+v, %v", path, v, err)
+		}
+	}
+	for path, want := range map[string]string{
+		"/tmp/machine":    "hostPath type check failed: /tmp/machine is not a directory",
+		"/tmp/up":         "hostPath type check failed: /tmp/up is not a directory",
+		"/tmp/self":       "too many levels of symbolic links",
+		"/tmp/data/sub/x": "hostPath type check failed: /tmp/data/sub/x is not a directory",
+	} {
+		if v, err := hostPath(root, path, v1.HostPathDirectory); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v", path, v, err)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(top, "outside"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("outside: %v, %v", left, err)
+	}
+}
