@@ -23,8 +23,10 @@ func newTableColumns(k *api.Kind) tableColumns {
 	}
 }
 
+// table is without rows. A watch names the columns in its first event; in the others
+// they are null.
 func (c tableColumns) table(list metav1.ListMeta, withColumns bool) *metav1.Table {
-	t := &metav1.Table{ListMeta: list, Rows: []metav1.TableRow{}, ColumnDefinitions: []metav1.TableColumnDefinition{}}
+	t := &metav1.Table{ListMeta: list, Rows: []metav1.TableRow{}}
 	if withColumns {
 		t.ColumnDefinitions = c
 	}
