@@ -155,3 +155,41 @@ func TestEndpointsWithoutService(t *testing.T) {
 		return ""
 	})
 }
+
+// A service that asks for it has its endpoints shared out among the zones as soon as
+// the nodes tell enough about theirs.
+func TestZonesOfEndpoints(t *testing.T) {
+	c := startCluster(t)
+	ctx := t.Context()
+	for _, name := range []string{"n1", "n2"} {
+		c.node(name)
+	}
+	_, err := c.CoreV1().Services("default").Create(ctx, &v1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Annotations: map[string]string{v1.AnnotationTopologyMode: "Auto"}},
+		Spec:       v1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []v1.ServicePort{{Port: 80}}},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.rc("web", 4, "web")
+	c.expectAddresses("web", 4)
+	for name, zone := range map[string]string{"n1": "east", "n2": "west"} {
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, v1.LabelTopologyZone, zone)
+		_, err := c.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		c.must(err)
+	}
+	c.eventually("two endpoints for each zone", func() string {
+		list, err := c.DiscoveryV1().EndpointSlices("default").List(ctx, metav1.ListOptions{LabelSelector: discovery.LabelServiceName + "=web"})
+		c.must(err)
+		count := map[string]int{}
+		for _, s := range list.Items {
+			for _, e := range s.Endpoints {
+				if e.Hints != nil {
+					count[e.Hints.ForZones[0].Name]++
+				}
+			}
+		}
+		if count["east"] != 2 || count["west"] != 2 {
+			return fmt.Sprint(count)
+		}
+		return ""
+	})
+}

@@ -59,10 +59,10 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *sl
 	c.Loop = loop.New(loop.Config[string]{
 		Name: "endpointslice", Workers: 4, Reconcile: c.reconcile, Log: log, Period: endpoints.Settle,
 	})
-	c.Need(core.Nodes().Informer())
 	return c, errors.Join(
 		c.On(core.Services().Informer(), loop.Each(func(s *v1.Service) { c.AddSoon(loop.Key(s)) })),
 		c.On(core.Endpoints().Informer(), loop.Each(func(e *v1.Endpoints) { c.AddSoon(loop.Key(e)) })),
+		c.On(core.Nodes().Informer(), loop.Changes(c.nodeChanged)),
 		c.On(core.Pods().Informer(), endpoints.PodChanges(c.services, c.AddSoon)),
 		c.On(disc.EndpointSlices().Informer(), loop.Each(func(s *discovery.EndpointSlice) {
 			if name := s.Labels[discovery.LabelServiceName]; name != "" && ours(s) {
@@ -139,7 +139,31 @@ func (c *Controller) fromPods(svc *v1.Service, src *source) ([]group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return groupsOfPods(svc, pods, c.zone), nil
+	groups := groupsOfPods(svc, pods, c.zone)
+	if automatic(svc) {
+		nodes, err := c.nodes.List(labels.Everything())
+		if err != nil {
+			return nil, fmt.Errorf("list nodes: %w", err)
+		}
+		spread(groups, shares(nodes))
+	}
+	return groups, nil
+}
+
+// nodeChanged looks again at the services whose hints follow from the nodes.
+func (c *Controller) nodeChanged(old, now **v1.Node) {
+	if old != nil && now != nil && !weighs(*old, *now) {
+		return
+	}
+	services, err := c.services.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	for _, svc := range services {
+		if automatic(svc) || svc.Spec.TrafficDistribution != nil {
+			c.AddSoon(loop.Key(svc))
+		}
+	}
 }
 
 func (c *Controller) zone(node string) string {

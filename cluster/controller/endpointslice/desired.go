@@ -94,7 +94,7 @@ func endpointOf(svc *v1.Service, p *v1.Pod, ip string, zone func(string) string)
 // hints tell the proxies who should use an endpoint before others, where the service
 // prefers what is near: those of its zone, and with PreferSameNode those of its node.
 func hints(svc *v1.Service, e *discovery.Endpoint) *discovery.EndpointHints {
-	if !*e.Conditions.Ready {
+	if !*e.Conditions.Ready || automatic(svc) {
 		return nil
 	}
 	var h discovery.EndpointHints
