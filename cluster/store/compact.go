@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -17,6 +18,23 @@ const (
 	// counts the rounds, its value is the revision that the next round may drop.
 	compactKey = "compact_rev_key"
 )
+
+// rounds is what compaction has come to, as the watch tells of it: so all servers know,
+// whichever of them compacts.
+type rounds struct {
+	marked int64        // what the next round drops, for follow alone
+	kept   atomic.Int64 // etcd remembers no revision before this one, or soon will not
+}
+
+// note takes in the value of compactKey that a round has written.
+func (r *rounds) note(value []byte) {
+	rev, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || rev <= r.marked {
+		return
+	}
+	r.kept.Store(r.marked)
+	r.marked = rev
+}
 
 // compact lets etcd forget what is older than one to two rounds.
 func (s *Store) compact(ctx context.Context) error {

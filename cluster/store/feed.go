@@ -177,8 +177,11 @@ func (s *Store) applyAll(events []*clientv3.Event) {
 // applyOne takes all events of one revision; nearly always it is a single one.
 func (s *Store) applyOne(rev int64, events []*clientv3.Event) {
 	if len(events) == 1 {
-		if c := s.collectionOf(string(events[0].Kv.Key)); c != nil {
+		key := string(events[0].Kv.Key)
+		if c := s.collectionOf(key); c != nil {
 			c.apply(rev, events)
+		} else if key == compactKey {
+			s.rounds.note(events[0].Kv.Value)
 		}
 		return
 	}

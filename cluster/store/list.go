@@ -96,8 +96,12 @@ func (l *lister) next(ctx context.Context) (*Page, error) {
 }
 
 // at is a page of the state at a revision: from the cache if nothing has changed since,
-// else out of etcd, which remembers until it is compacted.
+// else out of etcd, which remembers until it is compacted. The first page's revision
+// ends with that for all further pages, so that it does not hang on what others write.
 func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
+	if l.Continue != "" && rev < l.c.store.rounds.kept.Load() {
+		return nil, l.expired()
+	}
 	if p, err := l.page(rev); p != nil || err != nil {
 		return p, err
 	}
@@ -108,11 +112,16 @@ func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 	if l.Continue == "" {
 		return nil, apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
 	}
+	return nil, l.expired()
+}
+
+// expired refuses a page of a revision that is forgotten, with a way to go on.
+func (l *lister) expired() error {
 	gone := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
 		"Start a new list without it, or use the continue token of this answer to get the rest: objects that were " +
 		"created, changed or deleted since the first page may or may not be in it.")
 	gone.ErrStatus.Continue = encodeContinue(strings.TrimPrefix(l.start, l.within), -1)
-	return nil, gone
+	return gone
 }
 
 // page is out of the cache. Where a revision is asked for and the collection has

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -156,4 +157,44 @@ func TestCompactRounds(t *testing.T) {
 	if _, err := c.List(ctx, "", o); !apierrors.IsResourceExpired(err) {
 		t.Errorf("after the second round: %v", err)
 	}
+}
+
+// A list of pages ends to be consistent when etcd forgets its revision, also where
+// nothing has changed since: whoever pages can rely on learning of it.
+func TestContinueExpires(t *testing.T) {
+	s := newStore(t)
+	c, ctx := s.Of(pods), t.Context()
+	for _, name := range []string{"a", "b", "c"} {
+		must(t)(c.Create(ctx, pod("default", name)))
+	}
+	_, first := list(t, c, "default", ListOptions{Limit: 1})
+	must(t)(s.Of(nodes).Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}))
+	var round, rev int64
+	for n := range 2 {
+		names, _ := list(t, c, "default", ListOptions{Continue: first.Continue})
+		same(t, fmt.Sprint("after rounds: ", n), names, []string{"default/b", "default/c"})
+		var err error
+		if round, rev, err = s.compactRound(ctx, round, rev); err != nil {
+			t.Fatal(err)
+		}
+		now, err := s.askRevision(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.atLeast(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.List(ctx, "default", ListOptions{Limit: 1, Continue: first.Continue})
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsResourceExpired(err) {
+		t.Fatalf("continue after compaction: %v", err)
+	}
+	names, next := list(t, c, "default", ListOptions{Limit: 1, Continue: status.Status().Continue})
+	same(t, "the second page, inconsistent", names, []string{"default/b"})
+	if next.Revision == first.Revision {
+		t.Errorf("the page is of revision %d, as the first", next.Revision)
+	}
+	names, _ = list(t, c, "default", ListOptions{Limit: 1, Continue: next.Continue})
+	same(t, "the last page", names, []string{"default/c"})
 }

@@ -40,6 +40,7 @@ type Store struct {
 	written  atomic.Int64  // the newest revision that a write of ours made
 	newest   newest
 	leases   leases
+	rounds   rounds
 }
 
 // New makes a store; Run starts it.
