@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
 )
@@ -68,16 +69,28 @@ func (r *resource) row(obj api.Object, include metav1.IncludeObjectPolicy, versi
 		row.Cells = []any{obj.GetName(), obj.GetCreationTimestamp().UTC().Format(time.RFC3339)}
 	}
 	var err error
+	row.Object, err = r.included(obj, include, version)
+	return row, err
+}
+
+// bookmarkRow has nothing to show; its object says how far the watch has come.
+func (r *resource) bookmarkRow(obj api.Object, include metav1.IncludeObjectPolicy, version string) (metav1.TableRow, error) {
+	object, err := r.included(obj, include, version)
+	return metav1.TableRow{Cells: make([]any, len(r.columns)), Object: object}, err
+}
+
+// included is what goes with an object's row.
+func (r *resource) included(obj api.Object, include metav1.IncludeObjectPolicy, version string) (out runtime.RawExtension, err error) {
 	switch include {
 	case metav1.IncludeNone:
 	case metav1.IncludeObject:
-		row.Object.Raw, err = r.raw(r.view(obj))
+		out.Raw, err = r.raw(r.view(obj))
 	default:
 		p := partial(obj)
 		p.APIVersion, p.Kind = metav1.GroupName+"/"+version, "PartialObjectMetadata"
-		row.Object.Object = p
+		out.Object = p
 	}
-	return row, err
+	return out, err
 }
 
 func partial(obj api.Object) *metav1.PartialObjectMetadata {

@@ -221,13 +221,15 @@ func (f *framer) frame(e *store.Event) ([]byte, error) {
 	}
 	table := f.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, !f.headed)
 	f.headed = true
-	if e.Type != apiwatch.Bookmark {
-		row, err := f.res.row(obj, f.include, f.answer.version)
-		if err != nil {
-			return nil, err
-		}
-		table.Rows = append(table.Rows, row)
+	rowOf := f.res.row
+	if e.Type == apiwatch.Bookmark {
+		rowOf = f.res.bookmarkRow
 	}
+	row, err := rowOf(obj, f.include, f.answer.version)
+	if err != nil {
+		return nil, err
+	}
+	table.Rows = append(table.Rows, row)
 	return f.wrap(string(e.Type), table, "Table")
 }
 

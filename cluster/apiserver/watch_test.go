@@ -121,6 +121,11 @@ func TestWatchOfTables(t *testing.T) {
 	if len(lines) != 2 || !strings.Contains(lines[0], `"name":"Name"`) || !strings.Contains(lines[1], `"columnDefinitions":null`) || !strings.Contains(lines[1], `"cells":["b"`) {
 		t.Errorf("%s", body)
 	}
+	_, body = r.do("GET", maps+"?watch=1&timeoutSeconds=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan", "", "", "Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	lines = strings.Split(strings.TrimSpace(body), "\n")
+	if len(lines) < 3 || !strings.Contains(lines[2], `"BOOKMARK"`) || !strings.Contains(lines[2], `"rows":[{"cells":[null,null,null]`) || !strings.Contains(lines[2], `"k8s.io/initial-events-end":"true"`) {
+		t.Errorf("with a bookmark: %s", body)
+	}
 }
 
 func TestWatchOverWebSocket(t *testing.T) {
