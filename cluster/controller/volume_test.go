@@ -105,6 +105,25 @@ func TestVolumes(t *testing.T) {
 	c.claim("chosen", "1Gi", "chosen")
 	c.expectClaim("chosen", v1.ClaimBound, "chosen")
 
+	// Its volume's attributes are the claim's.
+	c.volume("gold", "1Gi", v1.PersistentVolumeReclaimRetain, func(pv *v1.PersistentVolume) { pv.Spec.VolumeAttributesClassName = new("gold") })
+	c.claim("iron", "1Gi", "gold")
+	c.expectEvent("iron", "VolumeMismatch", `Cannot bind to requested volume "gold": volumeAttributesClassName does not match`)
+	claim, err := c.CoreV1().PersistentVolumeClaims("default").Create(ctx, &v1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: "golden"},
+		Spec: v1.PersistentVolumeClaimSpec{
+			StorageClassName: new(""), VolumeAttributesClassName: new("gold"), AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce},
+			Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse("1Gi")}},
+		},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.expectClaim(claim.Name, v1.ClaimBound, "gold")
+	claim, err = c.CoreV1().PersistentVolumeClaims("default").Get(ctx, claim.Name, metav1.GetOptions{})
+	c.must(err)
+	if current := claim.Status.CurrentVolumeAttributesClassName; current == nil || *current != "gold" {
+		t.Errorf("the claim's attributes: %v", current)
+	}
+
 	// What becomes of volumes whose claims go.
 	for _, name := range []string{"data", "huge"} {
 		c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(ctx, name, metav1.DeleteOptions{}))
@@ -114,7 +133,7 @@ func TestVolumes(t *testing.T) {
 
 	// A bound volume waits for its claim; the claim for its pod.
 	c.node("n1")
-	_, err := c.CoreV1().Pods("default").Create(ctx, &v1.Pod{
+	_, err = c.CoreV1().Pods("default").Create(ctx, &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "user"},
 		Spec: v1.PodSpec{Containers: container(), Volumes: []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{
 			PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "named"},

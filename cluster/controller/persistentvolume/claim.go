@@ -157,8 +157,9 @@ func (c *Controller) claimPhase(ctx context.Context, claim *v1.PersistentVolumeC
 	case pv != nil:
 		next.Status.AccessModes = pv.Spec.AccessModes
 		next.Status.Capacity = pv.Spec.Capacity
+		next.Status.CurrentVolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
 	case phase == v1.ClaimPending:
-		next.Status.AccessModes, next.Status.Capacity = nil, nil
+		next.Status.AccessModes, next.Status.Capacity, next.Status.CurrentVolumeAttributesClassName = nil, nil, nil
 	}
 	if equality.Semantic.DeepEqual(claim.Status, next.Status) {
 		return nil

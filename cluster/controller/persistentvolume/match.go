@@ -5,6 +5,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
 )
 
 // match finds the volume for an unbound claim that names none: one that names the
@@ -29,6 +30,8 @@ func unfit(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) error {
 		return fmt.Errorf("requested PV is too small")
 	case volume.GetPersistentVolumeClass(pv) != volume.GetPersistentVolumeClaimClass(claim):
 		return fmt.Errorf("storageClassName does not match")
+	case ptr.Deref(pv.Spec.VolumeAttributesClassName, "") != ptr.Deref(claim.Spec.VolumeAttributesClassName, ""):
+		return fmt.Errorf("volumeAttributesClassName does not match")
 	case volume.CheckVolumeModeMismatches(&claim.Spec, &pv.Spec):
 		return fmt.Errorf("incompatible volumeMode")
 	case !volume.CheckAccessModes(claim, pv):
