@@ -2,6 +2,7 @@ package kubelet_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -39,9 +40,14 @@ func TestStaticPod(t *testing.T) {
 		p.Annotations["kubernetes.io/config.source"] != "file" || p.Labels["app"] != "own" || p.Spec.NodeName != "node-1" {
 		t.Errorf("the mirror: %+v", p.ObjectMeta)
 	}
-	if code, log := n.get("/containerLogs/default/own-node-1/main"); code != 200 || log != "one\n" {
-		t.Errorf("log: %d %q", code, log)
+	logged := func(want string) { // a container that runs need not have come to its first line
+		t.Helper()
+		eventually(t, "the log "+want, func() (bool, any) {
+			code, log := n.get("/containerLogs/default/own-node-1/main")
+			return code == 200 && log == want, fmt.Sprint(code, " ", log)
+		})
 	}
+	logged("one\n")
 
 	// Deleted, it comes again, with the container that it had.
 	pods := n.client.CoreV1().Pods("default")
@@ -69,9 +75,7 @@ func TestStaticPod(t *testing.T) {
 	n.wait("own-node-1", "the pod of the new file", func(p *v1.Pod) bool {
 		return isReady(p) && p.Annotations["kubernetes.io/config.hash"] != restarted.Annotations["kubernetes.io/config.hash"] && containerID(p) != containerID(restarted)
 	})
-	if _, log := n.get("/containerLogs/default/own-node-1/main"); log != "another\n" {
-		t.Errorf("log: %q", log)
-	}
+	logged("another\n")
 
 	if err := os.Remove(n.root + "/manifests/own.yaml"); err != nil {
 		t.Fatal(err)
