@@ -252,6 +252,9 @@ func (s *Server) servePath(r *request) error {
 	case path == "/metrics":
 		s.stats.handler.ServeHTTP(r.w, r.Request)
 		return nil
+	case path == "/metrics/slis":
+		s.stats.slis.ServeHTTP(r.w, r.Request)
+		return nil
 	case strings.HasPrefix(path, "/openapi/"):
 		if s.OpenAPI == nil {
 			return errNoSuchPath()

@@ -84,6 +84,7 @@ func (r *request) serveHealth(name, only string) error {
 		}
 		err := c.run(r.Context())
 		r.s.noteHealth(c.Name, err)
+		r.s.stats.checked(c.Name, name, err)
 		if err != nil {
 			failed++
 			fmt.Fprintf(&lines, "[-]%s failed: reason withheld\n", c.Name)
@@ -115,7 +116,7 @@ func (s *Server) noteHealth(check string, err error) {
 // writePaths is the answer to "/".
 func (r *request) writePaths() error {
 	paths := append([]string{"/api", "/api/v1", "/apis"}, r.s.discovery.paths...)
-	paths = append(paths, "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+	paths = append(paths, "/healthz", "/livez", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 	body, err := json.MarshalIndent(map[string][]string{"paths": paths}, "", "  ")
 	if err != nil {
 		return err

@@ -64,3 +64,25 @@ func TestHealthIsLoggedWhenItChanges(t *testing.T) {
 		t.Errorf("%d lines say that it failed twice, %d that it passed again twice", failed, again)
 	}
 }
+
+// TestHealthIsCounted: what monitors compute the server's objectives from.
+func TestHealthIsCounted(t *testing.T) {
+	cfg := apitest.Start(t, func(c *apiserver.Config) {
+		c.Ready = []apiserver.Check{{Name: "part", Check: func(context.Context) error { return errors.New("not yet") }}}
+	})
+	r := newRaw(t, cfg)
+	for _, path := range []string{"/livez", "/readyz", "/readyz"} {
+		r.do("GET", path, "", "")
+	}
+	resp, body := r.do("GET", "/metrics/slis", "", "")
+	for _, want := range []string{
+		`kubernetes_healthcheck{name="ping",type="livez"} 1`,
+		`kubernetes_healthcheck{name="part",type="readyz"} 0`,
+		`kubernetes_healthchecks_total{name="part",status="error",type="readyz"} 2`,
+		`kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 1`,
+	} {
+		if resp.StatusCode != 200 || !strings.Contains(body, want+"\n") {
+			t.Errorf("%d %s; want %s", resp.StatusCode, body, want)
+		}
+	}
+}

@@ -17,6 +17,10 @@ type stats struct {
 	duration *prometheus.HistogramVec
 	inflight *prometheus.GaugeVec
 	watches  *prometheus.GaugeVec
+
+	slis    http.Handler // how the server's parts do, and have done
+	healthy *prometheus.GaugeVec
+	checks  *prometheus.CounterVec
 }
 
 func newStats() *stats {
@@ -39,7 +43,27 @@ func newStats() *stats {
 	registry.MustRegister(s.requests, s.duration, s.inflight, s.watches,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	s.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+
+	s.healthy = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kubernetes_healthcheck", Help: "The result of the last health check: 1 when it passed.",
+	}, []string{"name", "type"})
+	s.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kubernetes_healthchecks_total", Help: "The results of all health checks.",
+	}, []string{"name", "status", "type"})
+	indicators := prometheus.NewRegistry()
+	indicators.MustRegister(s.healthy, s.checks)
+	s.slis = promhttp.HandlerFor(indicators, promhttp.HandlerOpts{})
 	return s
+}
+
+// checked counts the result of a health check at a path such as readyz.
+func (s *stats) checked(check, path string, err error) {
+	value, status := 1.0, "success"
+	if err != nil {
+		value, status = 0, "error"
+	}
+	s.healthy.WithLabelValues(check, path).Set(value)
+	s.checks.WithLabelValues(check, status, path).Inc()
 }
 
 // begin counts a request; the function it returns ends it, with its status code.

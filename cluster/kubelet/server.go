@@ -73,6 +73,7 @@ func (k *Kubelet) handler() http.Handler {
 	private := http.NewServeMux()
 	private.HandleFunc("GET /pods", k.servePods)
 	private.HandleFunc("GET /stats/summary", k.serveSummary)
+	private.Handle("GET /metrics", k.ownMetrics())
 	private.HandleFunc("GET /metrics/resource", k.serveResourceMetrics)
 	private.HandleFunc("DELETE /provisionedVolumes/{name}", k.serveRemoveProvisioned)
 	private.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", k.serveLogs)

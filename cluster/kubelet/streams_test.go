@@ -101,6 +101,9 @@ func TestStreams(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
+	if code, body := n.get("/metrics"); code != 200 || !strings.Contains(body, "kubelet_node_name{node=") || !strings.Contains(body, "\nkubelet_running_pods 1\n") {
+		t.Errorf("the kubelet's own metrics: %d %s", code, body)
+	}
 
 	for name, dial := range map[string]func(*rest.Config, string, *url.URL) (remotecommand.Executor, error){
 		"SPDY": remotecommand.NewSPDYExecutor,

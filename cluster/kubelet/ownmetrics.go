@@ -1,0 +1,29 @@
+package kubelet
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// ownMetrics are the kubelet's about itself, under the names that dashboards know; what
+// its pods use is told at other paths.
+func (k *Kubelet) ownMetrics() http.Handler {
+	name := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "kubelet_node_name", Help: "The node's name. The count is always 1.",
+		ConstLabels: prometheus.Labels{"node": k.config.NodeName},
+	})
+	name.Set(1)
+	pods := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kubelet_running_pods", Help: "Number of pods that the node takes care of.",
+	}, func() float64 {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return float64(len(k.workers))
+	})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(name, pods, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
