@@ -29,6 +29,10 @@ var Pods = &Kind{
 		{Name: "log", Kind: gvk("", "v1", "Pod"), Verbs: []string{"get"}},
 		{Name: "portforward", Kind: gvk("", "v1", "PodPortForwardOptions"), Verbs: []string{"create", "get"}},
 		{Name: "proxy", Kind: gvk("", "v1", "PodProxyOptions"), Verbs: proxyVerbs},
+		{
+			Name: "resize", Kind: gvk("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
+			Prepare: do2(prepareResize), Validate: as2(checkResize),
+		},
 	},
 	New:     func() Object { return &corev1.Pod{} },
 	NewList: func() runtime.Object { return &corev1.PodList{} },

@@ -36,6 +36,7 @@ func (c *podChecker) checkContainers(p *field.Path) field.ErrorList {
 			errs = append(errs, checkHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 		} else {
 			errs = append(errs, checkShortRunning(ctr, path)...)
+			errs = append(errs, checkInitResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
 			// Init containers run one after the other, so each has the host's ports to itself.
 			errs = append(errs, checkHostPorts(ctr.Ports, map[string]bool{}, s.HostNetwork, path.Child("ports"))...)
 		}
@@ -86,11 +87,7 @@ func (c *podChecker) checkContainer(ctr *corev1.Container, p *field.Path) field.
 	if len(ctr.Resources.Limits)+len(ctr.Resources.Requests)+len(ctr.Resources.Claims) > 0 {
 		errs = append(errs, checkContainerResources(&ctr.Resources, c.spec.ResourceClaims, p.Child("resources"))...)
 	}
-	for i, r := range ctr.ResizePolicy {
-		at := p.Child("resizePolicy").Index(i)
-		errs = append(errs, requiredOneOf(r.ResourceName, at.Child("resourceName"), corev1.ResourceCPU, corev1.ResourceMemory)...)
-		errs = append(errs, requiredOneOf(r.RestartPolicy, at.Child("restartPolicy"), corev1.NotRequired, corev1.RestartContainer)...)
-	}
+	errs = append(errs, checkResizePolicy(ctr.ResizePolicy, c.spec, p.Child("resizePolicy"))...)
 	return append(errs, checkContainerSecurity(ctr.SecurityContext, p.Child("securityContext"))...)
 }
 

@@ -72,24 +72,25 @@ type Config struct {
 
 // Kubelet runs one node's pods.
 type Kubelet struct {
-	config    Config
-	runtime   Runtime
-	puller    *puller
-	images    nodeImages
-	pulled    *pulled
-	groups    cgroup.Groups
-	measures  measures
-	rates     rates
-	objects   lookups
-	shared    *shared
-	log       *slog.Logger
-	resolv    resolvConf
-	capacity  v1.ResourceList
-	source    *source
-	static    *static
-	started   time.Time
-	hostNetns bool
-	ctx       context.Context // of Run; for what outlives a worker's step
+	config     Config
+	runtime    Runtime
+	puller     *puller
+	images     nodeImages
+	pulled     *pulled
+	groups     cgroup.Groups
+	measures   measures
+	rates      rates
+	objects    lookups
+	shared     *shared
+	log        *slog.Logger
+	resolv     resolvConf
+	capacity   v1.ResourceList
+	source     *source
+	static     *static
+	allotments *allotments
+	started    time.Time
+	hostNetns  bool
+	ctx        context.Context // of Run; for what outlives a worker's step
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
@@ -138,6 +139,7 @@ func New(config Config) (*Kubelet, error) {
 	k.shared = newShared(k.objects)
 	k.source = newSource(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
+	k.allotments = newAllotments(k)
 	return k, nil
 }
 
@@ -241,9 +243,11 @@ func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 	w := newWorker(k, pod)
 	w.removed = removed
 	k.workers[pod.UID] = w
+	k.allotments.add(w, pod)
 	k.wg.Go(func() {
 		w.run(k.ctx)
 		w.probes.keep(nil)
+		k.allotments.remove(w)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.workers[pod.UID] == w {

@@ -29,6 +29,10 @@ type sight struct {
 	hostIP     string
 	final      bool   // nothing of the pod will run again
 	failed     *ended // why the node has ended it, if it has
+
+	pending, progress *v1.PodCondition // of a resize
+	actual            map[string]actualSize
+	began             int64 // the generation whose size the containers are getting
 }
 
 // health is what the probes say about a container.
@@ -114,9 +118,9 @@ func (s *sight) attempt(name string) int {
 }
 
 // backsOff tells whether an ended container counts for the back-off. It does not
-// if it went down with its sandbox, or if somebody has removed its successor.
+// if it went down with its sandbox or for its size, or if somebody has removed its successor.
 func (s *sight) backsOff(c *Container) bool {
-	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID {
+	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID || s.outgrown(c) {
 		return false
 	}
 	old := statusNamed(&s.pod.Status, c.Name)
@@ -240,7 +244,7 @@ func (s *sight) planApps(st *step, now time.Time) bool {
 	over := true
 	for i := range s.pod.Spec.Containers {
 		spec := &s.pod.Spec.Containers[i]
-		if c := s.latest(spec.Name); c != nil && c.State == Exited && !restarts(s.pod, c) {
+		if c := s.latest(spec.Name); c != nil && c.State == Exited && !restarts(s.pod, c) && !s.outgrown(c) {
 			continue
 		}
 		over = false
@@ -260,6 +264,8 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 		switch hash := containerHash(spec); {
 		case c.Labels[labelHash] != hash && again:
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
+		case s.outgrown(c):
+			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s resize requires restart", spec.Name)})
 		case h.failing != "":
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing)})
 		}

@@ -38,10 +38,18 @@ func (w *worker) limitGroups(pod *v1.Pod, pid int) error {
 		return err
 	}
 	group := path.Dir(own)
-	if err := w.k.groups.Limit(group, podLimits(pod, w.k.config.PodPids)); err != nil {
+	if err := w.limitGroup(pod, group); err != nil {
 		return err
 	}
 	w.shown.setGroup(group)
+	return nil
+}
+
+// limitGroup sets the limits of the pod's group and of those above it.
+func (w *worker) limitGroup(pod *v1.Pod, group string) error {
+	if err := w.k.groups.Limit(group, w.podLimits(pod)); err != nil {
+		return err
+	}
 	class := path.Dir(group)
 	all := class
 	if qosClass(pod) != v1.PodQOSGuaranteed {
@@ -80,7 +88,7 @@ func (k *Kubelet) burstableShares() int64 {
 		pod := w.pod
 		w.mu.Unlock()
 		if qosClass(pod) == v1.PodQOSBurstable && !phaseIsFinal(pod.Status.Phase) {
-			requests, _ := podResources(pod)
+			requests, _ := podResources(k.allotments.given(pod))
 			sum.Add(*requests.Cpu())
 		}
 	}

@@ -33,13 +33,16 @@ func podStatus(s *sight, now time.Time) v1.PodStatus {
 	}
 	s.fail(&status)
 	s.conditions(&status, now)
+	s.showResize(&status, now)
 	return status
 }
 
 func (s *sight) statuses(specs []v1.Container, init bool) []v1.ContainerStatus {
 	var out []v1.ContainerStatus
 	for i := range specs {
-		out = append(out, s.containerStatus(&specs[i], init))
+		status := s.containerStatus(&specs[i], init)
+		s.showSize(&status, &specs[i])
+		out = append(out, status)
 	}
 	return out
 }

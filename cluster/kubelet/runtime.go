@@ -49,6 +49,9 @@ type Containers interface {
 	// has ended.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	Remove(ctx context.Context, id string) error
+	// Update gives a running container other resources, all but the number of processes.
+	// A limit can change or be added, but not be taken away.
+	Update(ctx context.Context, id string, r Resources) error
 }
 
 // Images is a runtime's store of images.
@@ -130,6 +133,7 @@ type Container struct {
 	LogPath, Layer      string // the file of its log, and the folder that it writes into
 	Image, ImageID      string
 	TTY, OpenStdin      bool
+	Resources           Resources // as it has them now; of the processes nothing is known
 }
 
 // Spec is all that a runtime needs to create a container or, with an empty

@@ -73,6 +73,17 @@ func (s *source) has(uid string) bool {
 	return false
 }
 
+// known are the pods that the API server has for this node.
+func (s *source) known() []*v1.Pod {
+	var out []*v1.Pod
+	for _, o := range s.pods.GetStore().List() {
+		if pod, ok := o.(*v1.Pod); ok {
+			out = append(out, pod)
+		}
+	}
+	return out
+}
+
 func (s *source) allServices() []*v1.Service {
 	all, err := s.lister.List(labels.Everything())
 	if err != nil { // a cache's lister does not fail

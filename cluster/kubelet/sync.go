@@ -39,10 +39,14 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 		w.poke()
 		return 0, nil
 	}
+	unsized := w.resize(ctx, pod, len(next.start) > 0)
 	refresh, err := w.start(ctx, pod, next)
+	if len(next.start) > 0 && err == nil {
+		unsized = w.resize(ctx, pod, false)
+	}
 	w.watchHealth(pod)
 	w.report()
-	return soonest(next.again, refresh), err
+	return soonest(soonest(next.again, refresh), unsized), err
 }
 
 // soonest is the smaller of the times that are not zero.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // How soon a worker looks again.
@@ -54,6 +55,8 @@ type worker struct {
 	finished  bool // nothing of the pod will run again
 	reported  *v1.PodStatus
 }
+
+func (w *worker) podUID() types.UID { return types.UID(w.ref.UID) }
 
 func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w := &worker{
@@ -219,9 +222,11 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 		}
 	}
 	if removed || pod.DeletionTimestamp != nil {
+		w.k.allotments.settle(w.podUID())
 		gone, err := w.terminate(ctx, pod, removed)
 		return 0, gone, err
 	}
+	pod, undecided := w.decideSize(pod)
 	w.refuse(pod)
 	w.refusePressed(pod)
 	w.obeyEviction(pod)
@@ -230,7 +235,7 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 		return 0, false, w.retire(ctx, pod)
 	}
 	again, err = w.sync(ctx, pod)
-	return soonest(again, left), false, err
+	return soonest(soonest(again, left), undecided), false, err
 }
 
 // observe asks the runtime for the pod's containers.
@@ -258,6 +263,7 @@ func (w *worker) report() {
 	w.sight.final = w.finished
 	status := podStatus(&w.sight, time.Now())
 	w.reported = &status
+	w.k.allotments.seen(w.podUID(), &status)
 	w.reporter.report(status)
 	w.show()
 }
@@ -285,4 +291,4 @@ func (w *worker) withStatus(pod *v1.Pod) *v1.Pod {
 }
 
 // ownConditions are those that the kubelet sets.
-var ownConditions = []v1.PodConditionType{v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady}
+var ownConditions = []v1.PodConditionType{v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady, v1.PodResizePending, v1.PodResizeInProgress}

@@ -71,9 +71,12 @@ func alive(p *corev1.Pod, now time.Time) bool {
 	return true
 }
 
+// podUsage: a pod that is being resized counts with what it asks for, or with what its
+// node still holds for it if that is more.
 func podUsage(used corev1.ResourceList, p *corev1.Pod) {
 	used[corev1.ResourcePods] = *resource.NewQuantity(1, resource.DecimalSI)
-	containerUsage(used, helper.PodRequests(p, helper.PodResourcesOptions{}), helper.PodLimits(p, helper.PodResourcesOptions{}))
+	o := helper.PodResourcesOptions{UseStatusResources: true}
+	containerUsage(used, helper.PodRequests(p, o), helper.PodLimits(p, o))
 }
 
 // containerUsage gives requests and limits the names that quotas know them by: a

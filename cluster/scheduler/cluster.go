@@ -179,7 +179,7 @@ func sameForScheduling(a, b *v1.Pod) bool {
 		return false
 	}
 	// Requests of a placed pod change only by an in-place resize.
-	return a.Generation == b.Generation || a.Spec.NodeName == ""
+	return a.Spec.NodeName == "" || a.Generation == b.Generation && sameSize(a, b)
 }
 
 func (c *cluster) place(i *podInfo, node string, assumed bool) {

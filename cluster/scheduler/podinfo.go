@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	podresource "k8s.io/component-helpers/resource"
 )
 
 // What a container without requests counts as when nodes are compared (never when
@@ -106,7 +105,7 @@ type weightedTerm struct {
 
 func newPodInfo(p *v1.Pod) *podInfo {
 	i := &podInfo{pod: p}
-	i.requests = resourcesOf(podresource.PodRequests(p, podresource.PodResourcesOptions{UseStatusResources: true}))
+	i.requests = resourcesOf(effectiveRequests(p))
 	i.nonzeroCPU, i.nonzeroMem = i.requests.milliCPU, i.requests.memory
 	for n := range p.Spec.Containers {
 		c := &p.Spec.Containers[n]

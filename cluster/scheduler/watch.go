@@ -139,8 +139,8 @@ func freedBy(old, now *v1.Pod) (what cause) {
 	if old == nil || old.Spec.NodeName == "" || !labels.Equals(old.Labels, now.Labels) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) {
 		what |= causePods
 	}
-	if old != nil && old.Generation != now.Generation {
-		what |= causeResource // it may have been made smaller
+	if old != nil && old.Spec.NodeName != "" && shrank(old, now) {
+		what |= causeResource
 	}
 	return what
 }

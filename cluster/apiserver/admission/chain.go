@@ -165,6 +165,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.defaultPriorityClass,
 		c.overheadFits,
 		c.limitChecks,
+		c.resizeFits,
 		c.quota, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {

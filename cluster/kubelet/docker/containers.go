@@ -100,6 +100,9 @@ func convert(c container.InspectResponse) kubelet.Container {
 	out.CreatedAt, out.StartedAt, out.Finished = parseTime(c.Created), parseTime(c.State.StartedAt), parseTime(c.State.FinishedAt)
 	out.ExitCode, out.OOMKilled, out.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	out.LogPath = c.LogPath
+	if h := c.HostConfig; h != nil {
+		out.Resources = kubelet.Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
+	}
 	if c.GraphDriver.Data != nil {
 		out.Layer = c.GraphDriver.Data["UpperDir"]
 	}
@@ -193,6 +196,16 @@ func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) erro
 	err := r.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsNotModified(err) {
 		return explain("stop container", err)
+	}
+	return nil
+}
+
+// Update changes a running container's control group.
+func (r *Runtime) Update(ctx context.Context, id string, to kubelet.Resources) error {
+	change := resources(to)
+	change.PidsLimit = nil
+	if _, err := r.docker.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: change}); err != nil {
+		return explain("update container", err)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func (f *Fake) Create(_ context.Context, s *kubelet.Spec) (string, error) {
 	c := &fakeContainer{spec: s, ended: make(chan struct{}), Container: kubelet.Container{
 		ID: fmt.Sprintf("%064d", f.next), Name: s.Name, Pod: s.Pod, Attempt: s.Attempt, Labels: s.Labels,
 		State: kubelet.Created, CreatedAt: time.Now(), Image: s.Image, ImageID: f.images[s.Image].ID,
-		TTY: s.TTY, OpenStdin: s.Stdin,
+		TTY: s.TTY, OpenStdin: s.Stdin, Resources: withoutPids(s.Resources),
 	}}
 	f.containers = append(f.containers, c)
 	return c.ID, nil
@@ -163,6 +163,23 @@ func (f *Fake) Exit(id string, code int) {
 	c.State, c.ExitCode, c.Finished, c.Pid = kubelet.Exited, code, time.Now(), 0
 	close(c.ended)
 	f.tell(c, false)
+}
+
+// Update implements kubelet.Containers.
+func (f *Fake) Update(_ context.Context, id string, r kubelet.Resources) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	c.Resources = withoutPids(r)
+	return nil
+}
+
+func withoutPids(r kubelet.Resources) kubelet.Resources {
+	r.Pids = 0
+	return r
 }
 
 // Remove implements kubelet.Containers.
