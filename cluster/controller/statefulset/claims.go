@@ -30,7 +30,7 @@ func wantedOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod,
 		return r.UID == set.UID || r.Kind == "Pod" && r.APIVersion == "v1" && r.Name == p.Name
 	}
 	next := slices.DeleteFunc(slices.Clone(c.OwnerReferences), own)
-	if slices.ContainsFunc(next, func(r metav1.OwnerReference) bool { return r.Controller != nil && *r.Controller }) {
+	if slices.ContainsFunc(next, controls) {
 		return c.OwnerReferences, false // another controller looks after it
 	}
 	if bySet {
@@ -44,9 +44,11 @@ func wantedOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod,
 
 func sameOwners(a, b []metav1.OwnerReference) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(r metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(b, func(o metav1.OwnerReference) bool { return o.UID == r.UID })
+		return !slices.ContainsFunc(b, func(o metav1.OwnerReference) bool { return o.UID == r.UID && controls(o) == controls(r) })
 	})
 }
+
+func controls(r metav1.OwnerReference) bool { return r.Controller != nil && *r.Controller }
 
 // stale is a claim that is about to go, so that a new pod must not use it.
 func stale(c *v1.PersistentVolumeClaim, name string) bool {

@@ -226,6 +226,18 @@ func TestClaimsAreKeptOrGo(t *testing.T) {
 	}
 }
 
+// TestClaimsHaveOneController: an owner that is none becomes the controller again.
+func TestClaimsHaveOneController(t *testing.T) {
+	s := set(1, claimed(apps.DeletePersistentVolumeClaimRetentionPolicyType, apps.RetainPersistentVolumeClaimRetentionPolicyType))
+	claim := claimsFor(s, 0)[0]
+	claim.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s, kind)}
+	claim.OwnerReferences[0].Controller = new(false)
+	refs, change := wantedOwners(claim, s, pods(s, "0")[0], true)
+	if !change || len(refs) != 1 || !*refs[0].Controller {
+		t.Errorf("owners %+v, change %v", refs, change)
+	}
+}
+
 func TestPlanWithClaims(t *testing.T) {
 	const keep, remove = apps.RetainPersistentVolumeClaimRetentionPolicyType, apps.DeletePersistentVolumeClaimRetentionPolicyType
 	s := set(1, claimed(keep, remove))
