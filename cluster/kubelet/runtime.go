@@ -154,6 +154,7 @@ type Spec struct {
 	StdinOnce        bool
 	Hostname         string // sandboxes only
 	Mounts           []Mount
+	Devices          []Device
 	CgroupParent     string
 	Resources        Resources
 	OOMScoreAdj      int
@@ -184,6 +185,12 @@ type Mount struct {
 	Source, Target string
 	ReadOnly       bool
 	Propagation    string // "", rprivate, rslave, rshared
+}
+
+// Device puts a device of the machine into a container.
+type Device struct {
+	Source, Target string
+	ReadOnly       bool
 }
 
 // Image is one image of the machine.

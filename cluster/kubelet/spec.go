@@ -40,6 +40,9 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 		Sandbox:     w.sight.sandbox.ID, SharePID: isTrue(pod.Spec.ShareProcessNamespace),
 		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
+	if s.Devices, err = w.devices(c); err != nil {
+		return nil, &waitingError{"CreateContainerConfigError", err}
+	}
 	if s.PIDOf, err = w.sight.processesOf(c.Name); err != nil {
 		return nil, &waitingError{"CreateContainerError", err}
 	}
@@ -149,6 +152,19 @@ func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, ima
 		s.User = orElse(s.User, orElse(imageUser, "0")) + ":" + strconv.FormatInt(*group, 10)
 	}
 	return nil
+}
+
+// devices are the container's volumes that it gets as devices.
+func (w *worker) devices(c *v1.Container) ([]Device, error) {
+	var out []Device
+	for _, d := range c.VolumeDevices {
+		v, ok := w.volumes.paths[d.Name]
+		if !ok || !v.device {
+			return nil, fmt.Errorf("volume %q is not ready", d.Name)
+		}
+		out = append(out, Device{Source: v.path, Target: d.DevicePath, ReadOnly: v.readOnly})
+	}
+	return out, nil
 }
 
 // mounts are the container's volumes and the files that the kubelet gives it.

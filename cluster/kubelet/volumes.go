@@ -28,6 +28,7 @@ type volume struct {
 	path     string
 	readOnly bool
 	file     bool // the path is a file or device rather than a folder
+	device   bool // the path is a device that containers get as one
 	sealed   bool // the file system itself is read-only, and must not be mounted with other flags
 }
 
@@ -80,7 +81,7 @@ func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP s
 		}
 		return hostPath(v.k.config.HostRoot, spec.HostPath.Path, kind)
 	case spec.PersistentVolumeClaim != nil:
-		return v.claim(ctx, pod, spec.PersistentVolumeClaim)
+		return v.claim(ctx, pod, spec.Name, spec.PersistentVolumeClaim)
 	case spec.Ephemeral != nil:
 		return v.ephemeral(ctx, pod, spec.Name)
 	case spec.NFS != nil:
@@ -180,7 +181,7 @@ func (v *volumes) emptyDir(pod *v1.Pod, spec *v1.Volume) (volume, error) {
 }
 
 // claim follows a claim to its volume.
-func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
+func (v *volumes) claim(ctx context.Context, pod *v1.Pod, name string, ref *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
 	core := v.k.config.Client.CoreV1()
 	pvc, err := core.PersistentVolumeClaims(pod.Namespace).Get(ctx, ref.ClaimName, metav1.GetOptions{})
 	if err != nil {
@@ -196,8 +197,25 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolu
 	if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.UID != pvc.UID {
 		return volume{}, fmt.Errorf("persistentvolume %q is bound to another claim than %q", pv.Name, ref.ClaimName)
 	}
-	var out volume
+	if err := modeFits(pod, name, inBlocks(pv)); err != nil {
+		return volume{}, err
+	}
+	out, err := v.persistent(ctx, pv)
+	out.readOnly = out.readOnly || ref.ReadOnly
+	_, known := v.paths[name]
+	if err == nil && !known && !out.readOnly && !out.file && (pv.Spec.Local != nil || provisioned(pv)) {
+		err = v.own(pod, pv.Name, out.path)
+	}
+	return out, err
+}
+
+// persistent prepares what a persistent volume stands for.
+func (v *volumes) persistent(ctx context.Context, pv *v1.PersistentVolume) (volume, error) {
 	switch {
+	case pv.Spec.Local != nil:
+		return v.local(ctx, pv)
+	case inBlocks(pv):
+		return volume{}, fmt.Errorf("persistentvolume %q has volumeMode Block, which on this node only volumes of kind local have", pv.Name)
 	case pv.Spec.HostPath != nil:
 		if provisioned(pv) {
 			if err := v.k.makeProvisioned(pv); err != nil {
@@ -208,16 +226,11 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, ref *v1.PersistentVolu
 		if pv.Spec.HostPath.Type != nil {
 			kind = *pv.Spec.HostPath.Type
 		}
-		out, err = hostPath(v.k.config.HostRoot, pv.Spec.HostPath.Path, kind)
-	case pv.Spec.Local != nil:
-		out, err = hostPath(v.k.config.HostRoot, pv.Spec.Local.Path, v1.HostPathDirectoryOrCreate)
+		return hostPath(v.k.config.HostRoot, pv.Spec.HostPath.Path, kind)
 	case pv.Spec.NFS != nil:
-		out, err = v.nfs(ctx, pv.Name, pv.Spec.NFS, pv.Spec.MountOptions)
-	default:
-		err = fmt.Errorf("persistentvolume %q: %w", pv.Name, unsupported(pv.Spec.PersistentVolumeSource))
+		return v.nfs(ctx, pv.Name, pv.Spec.NFS, pv.Spec.MountOptions)
 	}
-	out.readOnly = out.readOnly || ref.ReadOnly
-	return out, err
+	return volume{}, fmt.Errorf("persistentvolume %q: %w", pv.Name, unsupported(pv.Spec.PersistentVolumeSource))
 }
 
 // ephemeral is a volume whose claim is made with the pod, and for it alone.
@@ -230,7 +243,7 @@ func (v *volumes) ephemeral(ctx context.Context, pod *v1.Pod, name string) (volu
 	if !metav1.IsControlledBy(pvc, pod) {
 		return volume{}, fmt.Errorf("PVC %s/%s was not created for pod %s/%s (pod is not owner)", pod.Namespace, claim, pod.Namespace, pod.Name)
 	}
-	return v.claim(ctx, pod, &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim})
+	return v.claim(ctx, pod, name, &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim})
 }
 
 // unsupported names the kind of a volume that cannot be mounted, and the way out.

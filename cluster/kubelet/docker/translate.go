@@ -48,6 +48,7 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 		Mounts:         mounts(s.Mounts),
 		Resources:      resources(s.Resources),
 	}
+	host.Devices = devices(s.Devices)
 	if s.UnmaskedProc {
 		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	}
@@ -115,6 +116,18 @@ func mounts(in []kubelet.Mount) []mount.Mount {
 			dm.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
 		}
 		out = append(out, dm)
+	}
+	return out
+}
+
+func devices(in []kubelet.Device) []container.DeviceMapping {
+	var out []container.DeviceMapping
+	for _, d := range in {
+		may := "mrw"
+		if d.ReadOnly {
+			may = "mr"
+		}
+		out = append(out, container.DeviceMapping{PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: may})
 	}
 	return out
 }

@@ -1,0 +1,147 @@
+package kubelet
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/record"
+
+	"golang.org/x/sys/unix"
+)
+
+func localPV(path string, mode v1.PersistentVolumeMode) *v1.PersistentVolume {
+	return &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv"}, Spec: v1.PersistentVolumeSpec{
+		VolumeMode: &mode, PersistentVolumeSource: v1.PersistentVolumeSource{Local: &v1.LocalVolumeSource{Path: path}},
+	}}
+}
+
+// A local volume is there, and is what its mode says, or the pod waits with a reason.
+func TestLocalVolume(t *testing.T) {
+	disk := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(disk, "folder"), 0o755), os.WriteFile(filepath.Join(disk, "file"), nil, 0o600),
+		unix.Mknod(filepath.Join(disk, "device"), unix.S_IFBLK|0o600, int(unix.Mkdev(7, 255))), os.Symlink("/device", filepath.Join(disk, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := &volumes{k: &Kubelet{config: Config{HostRoot: disk}}, dir: t.TempDir()}
+	for _, c := range []struct {
+		path string
+		mode v1.PersistentVolumeMode
+		want string // what is mounted, or why nothing is
+	}{
+		{"/folder", v1.PersistentVolumeFilesystem, "folder"},
+		{"/device", v1.PersistentVolumeBlock, "device"},
+		{"/link", v1.PersistentVolumeBlock, "device"},
+		{"/none", v1.PersistentVolumeFilesystem, `path "/none" does not exist`},
+		{"/file", v1.PersistentVolumeFilesystem, `path "/file" is neither a directory nor a block device`},
+		{"/folder", v1.PersistentVolumeBlock, `path "/folder" is not a block device, as volumeMode Block asks for`},
+	} {
+		got, err := v.persistent(t.Context(), localPV(c.path, c.mode))
+		said := strings.TrimPrefix(got.path, disk+"/")
+		if err != nil {
+			said = err.Error()
+		}
+		if said != c.want || got.device != (c.want == "device") {
+			t.Errorf("%s as %s: %+v, %v", c.path, c.mode, got, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(disk, "none")); err == nil {
+		t.Error("a local volume was made")
+	}
+}
+
+func TestVolumeModes(t *testing.T) {
+	p := &v1.Pod{Spec: v1.PodSpec{
+		InitContainers: []v1.Container{{VolumeDevices: []v1.VolumeDevice{{Name: "raw"}}}},
+		Containers:     []v1.Container{{VolumeMounts: []v1.VolumeMount{{Name: "files"}}}},
+	}}
+	for _, c := range []struct {
+		name  string
+		block bool
+		want  string
+	}{
+		{"raw", true, "<nil>"},
+		{"files", false, "<nil>"},
+		{"unused", true, "<nil>"},
+		{"raw", false, "volume raw has volumeMode Filesystem, but is specified in volumeDevices"},
+		{"files", true, "volume files has volumeMode Block, but is specified in volumeMounts"},
+	} {
+		if got := fmt.Sprint(modeFits(p, c.name, c.block)); got != c.want {
+			t.Errorf("%s, block %v: %s", c.name, c.block, got)
+		}
+	}
+}
+
+// A volume belongs to the group of the pod that comes first; when that is over, to the
+// next one's.
+func TestVolumeGroup(t *testing.T) {
+	pods, disk := t.TempDir(), t.TempDir()
+	outside := filepath.Join(pods, "outside")
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(disk, "sub"), 0o700), os.WriteFile(filepath.Join(disk, "sub/file"), nil, 0o600),
+		os.WriteFile(outside, nil, 0o600), os.Symlink(outside, filepath.Join(disk, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	events := record.NewFakeRecorder(10)
+	k := &Kubelet{config: Config{Recorder: events}}
+	use := func(name string, group int64, policy v1.PodFSGroupChangePolicy) *volumes {
+		t.Helper()
+		v := &volumes{k: k, dir: filepath.Join(pods, name)}
+		p := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{FSGroup: &group, FSGroupChangePolicy: &policy}}}
+		if err := v.own(p, "pv", disk); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	check := func(name string, group int, mode fs.FileMode) {
+		t.Helper()
+		info, err := os.Lstat(filepath.Join(disk, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gid := int(info.Sys().(*syscall.Stat_t).Gid); gid != group || info.Mode() != mode {
+			t.Errorf("%s: group %d, %s", name, gid, info.Mode())
+		}
+	}
+	first := use("first", 1234, v1.FSGroupChangeAlways)
+	check("sub", 1234, fs.ModeDir|fs.ModeSetgid|0o770)
+	check("sub/file", 1234, 0o660)
+	if info, err := os.Stat(outside); err != nil || info.Mode() != 0o600 || groupOf(outside) != 0 {
+		t.Errorf("what a link leads to: %v, group %d, %v", info, groupOf(outside), err)
+	}
+	second := use("second", 77, v1.FSGroupChangeAlways)
+	check("sub/file", 1234, 0o660)
+	want := "Warning AlreadyMountedVolume The requested fsGroup is 77, but the volume pv has GID 1234. The volume may not be shareable."
+	if got := <-events.Events; got != want {
+		t.Errorf("the event: %s", got)
+	}
+	for _, v := range []*volumes{first, second} {
+		if err := os.RemoveAll(v.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(disk, "new"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	third := use("third", 1234, v1.FSGroupChangeOnRootMismatch)
+	check("new", 1234, 0o600) // the folder was the group's already
+	if err := os.RemoveAll(third.dir); err != nil {
+		t.Fatal(err)
+	}
+	use("fourth", 77, v1.FSGroupChangeOnRootMismatch)
+	check("new", 77, 0o660)
+	check("sub/file", 77, 0o660)
+}

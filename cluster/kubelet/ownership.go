@@ -1,0 +1,94 @@
+package kubelet
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// own gives a claim's volume to the pod's group, unless other pods of this node have
+// the volume already: then it is theirs, and the pod is told.
+func (v *volumes) own(pod *v1.Pod, name, path string) error {
+	group := fsGroup(pod)
+	mark := v.path("claimed", name)
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(v.dir), "*", "volumes", "kubernetes.io~claimed", name))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(mark, 0o750); err != nil {
+		return err
+	}
+	for _, other := range others {
+		if other == mark {
+			continue
+		}
+		if have := groupOf(path); group >= 0 && have != group {
+			v.k.config.Recorder.Event(pod, v1.EventTypeWarning, "AlreadyMountedVolume",
+				fmt.Sprintf("The requested fsGroup is %d, but the volume %s has GID %d. The volume may not be shareable.", group, name, have))
+		}
+		return nil
+	}
+	if group < 0 {
+		return nil
+	}
+	policy := pod.Spec.SecurityContext.FSGroupChangePolicy
+	if policy != nil && *policy == v1.FSGroupChangeOnRootMismatch && owned(path, group) {
+		return nil
+	}
+	return giveTo(path, group)
+}
+
+func groupOf(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return -1
+	}
+	return int(info.Sys().(*syscall.Stat_t).Gid)
+}
+
+// What the group may do with a file, and with a folder besides.
+const (
+	groupFile   = fs.FileMode(0o660)
+	groupFolder = fs.FileMode(0o110) | fs.ModeSetgid
+)
+
+// owned says whether a folder is the group's already.
+func owned(path string, group int) bool {
+	info, err := os.Stat(path)
+	want := groupFile | groupFolder
+	return err == nil && info.Mode()&want == want && groupOf(path) == group
+}
+
+// giveTo lets a group own a folder and all that is in it. Nothing outside is touched,
+// whatever links there are.
+func giveTo(path string, group int) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if err := root.Lchown(name, -1, group); err != nil {
+			return err
+		}
+		mode := info.Mode() | groupFile
+		switch {
+		case e.Type()&fs.ModeSymlink != 0:
+			return nil
+		case e.IsDir():
+			mode |= groupFolder
+		}
+		return root.Chmod(name, mode)
+	})
+}
