@@ -1,7 +1,10 @@
 package api
 
 import (
+	"slices"
+
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -100,15 +103,22 @@ func checkJobTimes(j, old *batchv1.Job) field.ErrorList {
 		errs = append(errs, field.Required(at, "completionTime is required for Complete jobs"))
 	}
 	if start != nil && end != nil && end.Before(start) {
-		errs = append(errs, field.Invalid(at, end, "completionTime cannot be set before startTime"))
+		errs = append(errs, field.Invalid(at, end, "must be equal to or after `startTime`"))
 	}
 	if was := old.Status.CompletionTime; end != nil && was != nil && !end.Equal(was) {
-		errs = append(errs, field.Invalid(at, end, "completionTime cannot be mutated"))
+		errs = append(errs, field.Invalid(at, end, "field is immutable"))
 	}
-	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !isTrue(j.Spec.Suspend) {
-		errs = append(errs, field.Required(statusPath.Child("startTime"), "startTime cannot be removed for unsuspended job"))
+	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !isTrue(j.Spec.Suspend) && !resumes(j, old) {
+		errs = append(errs, field.Invalid(statusPath.Child("startTime"), start, "field is immutable for unsuspended job once set"))
 	}
 	return errs
+}
+
+// resumes says whether the write tells that a suspended job goes on, which begins anew.
+func resumes(j, old *batchv1.Job) bool {
+	return jobIs(old, batchv1.JobSuspended) && slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionFalse
+	})
 }
 
 func equalTimes(a, b *metav1.Time) bool {

@@ -151,8 +151,13 @@ func TestInvalidStatus(t *testing.T) {
 		},
 		{Jobs, "complete without a time", `{` + start + `}`, `{` + start + `, ` + complete + `}`, "status.completionTime: Required value: completionTime is required for Complete jobs"},
 		{Jobs, "time without completion", `{` + start + `}`, `{` + start + `, completionTime: "2026-01-01T00:01:00Z"}`, "status.completionTime: Invalid value: \"2026-01-01T00:01:00Z\": cannot set completionTime when there is no Complete=True condition"},
-		{Jobs, "ended before it began", `{` + start + `}`, `{` + start + `, completionTime: "2025-01-01T00:01:00Z", ` + complete + `}`, "status.completionTime: Invalid value: \"2025-01-01T00:01:00Z\": completionTime cannot be set before startTime"},
-		{Jobs, "began again", `{` + start + `}`, `{startTime: "2026-02-01T00:00:00Z"}`, "status.startTime: Required value: startTime cannot be removed for unsuspended job"},
+		{Jobs, "ended before it began", `{` + start + `}`, `{` + start + `, completionTime: "2025-01-01T00:01:00Z", ` + complete + `}`, "status.completionTime: Invalid value: \"2025-01-01T00:01:00Z\": must be equal to or after `startTime`"},
+		{Jobs, "began again", `{` + start + `}`, `{startTime: "2026-02-01T00:00:00Z"}`, "status.startTime: Invalid value: \"2026-02-01T00:00:00Z\": field is immutable for unsuspended job once set"},
+		{Jobs, "began never", `{` + start + `}`, `{}`, "status.startTime: Invalid value: null: field is immutable for unsuspended job once set"},
+		{
+			Jobs, "resumed", `{` + start + `, conditions: [{type: Suspended, status: "True"}]}`,
+			`{startTime: "2026-02-01T00:00:00Z", conditions: [{type: Suspended, status: "False"}]}`, "",
+		},
 		{
 			Jobs, "done with pods", `{` + start + `}`, `{` + start + `, active: 1, terminating: 1, uncountedTerminatedPods: {failed: [a]}, completionTime: "2026-01-01T00:01:00Z", ` + complete + `}`,
 			"status.active: Invalid value: 1: active>0 is invalid for finished job\n" +

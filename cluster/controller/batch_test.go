@@ -165,8 +165,18 @@ func TestSuspendedJob(t *testing.T) {
 		}
 		return ""
 	})
+	began := c.getJob("later").Status.StartTime
+	c.eventually("another second begins", func() string {
+		if time.Since(began.Time) > time.Second {
+			return ""
+		}
+		return began.String()
+	})
 	set("false")
 	c.jobIs("later", "1 active, 0 succeeded, 0 failed") // what was suspended has not failed
+	if again := c.getJob("later").Status.StartTime; !again.After(began.Time) {
+		t.Errorf("it began at %v, and after it was suspended at %v", began, again)
+	}
 }
 
 func TestIndexedJob(t *testing.T) {
