@@ -108,6 +108,15 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod kubelet.PodRef
 		t.Errorf("exec false: %d %v, want 1", code, err)
 	}
 
+	more := kubelet.Resources{CPUShares: 153, CPUQuota: 30_000, CPUPeriod: 100_000, Memory: 64 << 20}
+	must("give it other resources", rt.Update(ctx, main, more))
+	if c, err = rt.Inspect(ctx, main); err != nil || c.Resources != more || c.State != kubelet.Running {
+		t.Errorf("resources: %+v, %v, want %+v", c.Resources, err, more)
+	}
+	if err := rt.Update(ctx, "no-such-container", more); !kubelet.IsNotFound(err) {
+		t.Errorf("give what is not there resources: %v, want not found", err)
+	}
+
 	must("stop", rt.Stop(ctx, main, 0))
 	must("stop what has ended", rt.Stop(ctx, main, 0))
 	heard(main)
