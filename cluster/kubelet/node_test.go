@@ -82,6 +82,10 @@ func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiru
 		t: t, client: fake.NewClientset(objects...), runtime: rt, network: &wires{}, root: root, host: host,
 		keys: newKeys(t), events: &events{}, adjust: configure,
 	}
+	// This API server lets nobody use a node's server.
+	n.client.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, apiruntime.Object, error) {
+		return true, a.(clienttesting.CreateAction).GetObject(), nil
+	})
 	t.Cleanup(removeGroups)
 	t.Cleanup(n.clear)
 	n.start()

@@ -17,9 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// mastersGroup may do everything everywhere.
-const mastersGroup = "system:masters"
-
 // server is the node's HTTPS server, which the API server calls.
 type server struct {
 	listener net.Listener
@@ -68,7 +65,7 @@ func (s *server) serve(ctx context.Context) error {
 	return nil
 }
 
-// handler routes the server's paths. Only the health check is for everybody.
+// handler routes the server's paths.
 func (k *Kubelet) handler() http.Handler {
 	private := http.NewServeMux()
 	private.HandleFunc("GET /pods", k.servePods)
@@ -82,27 +79,8 @@ func (k *Kubelet) handler() http.Handler {
 		private.HandleFunc("/attach/"+pod+"/{container}", k.serveAttach)
 		private.HandleFunc("/portForward/"+pod, k.servePortForward)
 	}
-	public := http.NewServeMux()
-	public.HandleFunc("GET /healthz", k.serveHealth)
-	public.Handle("/", k.authenticated(private))
-	return public
-}
-
-// authenticated lets pass who has a certificate of the cluster that names the API
-// server or a master.
-func (k *Kubelet) authenticated(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-			http.Error(w, "Unauthorized", http.StatusUnauthorized)
-			return
-		}
-		who := r.TLS.VerifiedChains[0][0].Subject
-		if !slices.Contains(who.Organization, mastersGroup) && !slices.Contains(k.config.AllowedUsers, who.CommonName) {
-			http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, resource=nodes, subresource=proxy)", who.CommonName, r.Method), http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	k.aboutNode(private)
+	return k.guarded(private)
 }
 
 func (k *Kubelet) serveHealth(w http.ResponseWriter, _ *http.Request) {

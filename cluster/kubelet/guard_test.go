@@ -1,0 +1,152 @@
+package kubelet
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	config "k8s.io/kubelet/config/v1beta1"
+)
+
+// Who has neither the API server's certificate nor a master's may do what the API server
+// says, which is asked about the part of the node that the path is.
+func TestWhoMayUseTheServer(t *testing.T) {
+	client := fake.NewClientset()
+	client.PrependReactor("create", "tokenreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		review := a.(clienttesting.CreateAction).GetObject().(*authenticationv1.TokenReview).DeepCopy()
+		name, ok := strings.CutPrefix(review.Spec.Token, "token-of-")
+		review.Status.Authenticated, review.Status.User.Username = ok, name
+		return true, review, nil
+	})
+	client.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		review := a.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+		at := review.Spec.ResourceAttributes
+		if review.Spec.User == "unlucky" {
+			return true, nil, errors.New("no answer")
+		}
+		review.Status.Allowed = at.Resource == "nodes" && at.Name == "n" && review.Spec.User == at.Verb+"-"+at.Subresource
+		return true, review, nil
+	})
+	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}}}
+	h := k.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	certified := func(name string, groups ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			cert := &x509.Certificate{Subject: pkix.Name{CommonName: name, Organization: groups}}
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}
+		}
+	}
+	token := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text) }
+	}
+	for _, c := range []struct {
+		method, path string
+		as           func(*http.Request)
+		want         int
+	}{
+		{"GET", "/pods", func(*http.Request) {}, 401},
+		{"GET", "/healthz", func(*http.Request) {}, 401},
+		{"GET", "/pods", token("forged"), 401},
+		{"GET", "/pods", token(""), 401},
+		{"POST", "/exec/ns/p/c", certified("apiserver"), 200},
+		{"POST", "/exec/ns/p/c", certified("somebody", "system:masters"), 200},
+		{"GET", "/pods", certified("somebody"), 403},
+		{"GET", "/metrics/resource", certified("get-metrics"), 200},
+		{"GET", "/metrics", token("token-of-get-metrics"), 200},
+		{"GET", "/stats/summary", token("token-of-get-metrics"), 403},
+		{"GET", "/stats/summary", token("token-of-get-stats"), 200},
+		{"GET", "/logs/x", token("token-of-get-log"), 200},
+		{"GET", "/pods", token("token-of-get-pods"), 200},
+		{"GET", "/runningpods/", token("token-of-get-proxy"), 200},
+		{"GET", "/healthz", token("token-of-get-healthz"), 200},
+		{"GET", "/healthz", token("token-of-get-proxy"), 200},
+		{"GET", "/healthz", token("token-of-get-configz"), 403},
+		{"GET", "/configz", token("token-of-get-configz"), 200},
+		{"POST", "/exec/ns/p/c", token("token-of-get-proxy"), 403},
+		{"GET", "/exec/ns/p/c", token("token-of-get-proxy"), 403},
+		{"GET", "/exec/ns/p/c", token("token-of-create-proxy"), 200},
+		{"GET", "/pods", token("token-of-unlucky"), 500},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		c.as(r)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, w.Code, w.Body, c.want)
+		}
+	}
+}
+
+// The kubelet shows its settings, and the logs on its own disk but nothing that a link
+// there leads to.
+func TestAboutNode(t *testing.T) {
+	disk := t.TempDir()
+	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{
+		HostRoot: disk, NodeName: "n", NodeIP: netip.MustParseAddr("192.0.2.1"), MaxPods: 42, ClusterDNS: "10.247.0.10",
+		Eviction: Eviction{Hard: []Threshold{{Signal: SignalNodeFS, Share: 0.1}}},
+	}}
+	for range 2 {
+		if err := k.furnish(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hosts, err := os.ReadFile(filepath.Join(disk, "etc/hosts"))
+	if err != nil || !strings.HasSuffix(string(hosts), "\n192.0.2.1\tn\n") || strings.Count(string(hosts), "192.0.2.1") != 1 || k.hosts() != string(hosts) {
+		t.Errorf("hosts %q %v", hosts, err)
+	}
+	log := filepath.Join(disk, "var/log")
+	secret := filepath.Join(t.TempDir(), "secret")
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(log, "syslog"), []byte("a line\n"), 0o600),
+		os.WriteFile(secret, []byte("secret"), 0o600),
+		os.Symlink(secret, filepath.Join(log, "link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mux := http.NewServeMux()
+	k.aboutNode(mux)
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := get("/logs/"); code != 200 || !strings.Contains(body, `<a href="syslog">`) {
+		t.Errorf("the list of logs: %d %s", code, body)
+	}
+	if code, body := get("/logs/syslog"); code != 200 || body != "a line\n" {
+		t.Errorf("a log: %d %s", code, body)
+	}
+	if code, body := get("/logs/link"); code == 200 || strings.Contains(body, "secret") {
+		t.Errorf("a link to elsewhere: %d %s", code, body)
+	}
+	var answer struct {
+		Config config.KubeletConfiguration `json:"kubeletconfig"`
+	}
+	code, body := get("/configz")
+	if err := json.Unmarshal([]byte(body), &answer); code != 200 || err != nil {
+		t.Fatalf("%d %s %v", code, body, err)
+	}
+	if c := answer.Config; c.MaxPods != 42 || !slices.Equal(c.ClusterDNS, []string{"10.247.0.10"}) || c.EvictionHard["nodefs.available"] != "10%" || c.Port != 10250 {
+		t.Errorf("%+v", c)
+	}
+	if code, body := get("/healthz"); code != 200 || body != "ok" {
+		t.Errorf("health: %d %s", code, body)
+	}
+}
