@@ -145,7 +145,6 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 		c.runtimeClass,
 		c.tolerations,
 		c.storageInUse,
-		c.defaultStorageClass,
 		c.escalation,
 		c.certificate,
 		c.keepReservations,
@@ -165,6 +164,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.defaultPriorityClass,
 		c.overheadFits,
 		c.limitChecks,
+		c.claimCanGrow,
 		c.resizeFits,
 		c.quota, // last: what it takes is given back only by Done
 	} {

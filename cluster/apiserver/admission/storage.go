@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -18,11 +19,6 @@ const (
 	claimProtection  = "kubernetes.io/pvc-protection"
 	volumeProtection = "kubernetes.io/pv-protection"
 )
-
-// Annotations that make a class the default, of today and of before.
-var defaultClassAnnotations = []string{
-	"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class",
-}
 
 // storageInUse keeps new claims and volumes from going while something uses them. The
 // controller that takes the finalizer away again would add it too, but later.
@@ -45,35 +41,51 @@ func protect(m *metav1.ObjectMeta, finalizer string) {
 	}
 }
 
-// defaultStorageClass gives a new claim that names no class the cluster's default. An
-// empty name is a choice too: it asks for a volume without a class.
-func (c *Chain) defaultStorageClass(ctx context.Context, r *Request) error {
+// claimCanGrow refuses to let a claim ask for more when nothing can give it that.
+func (c *Chain) claimCanGrow(ctx context.Context, r *Request) error {
 	claim, ok := r.Object.(*corev1.PersistentVolumeClaim)
-	if !ok || r.Verb != Create || r.Subresource != "" || claim.Spec.StorageClassName != nil {
+	if !ok || r.Verb != Update || r.Subresource != "" {
 		return nil
 	}
-	if _, ok := claim.Annotations[corev1.BetaStorageClassAnnotation]; ok {
+	old, ok := r.Old.(*corev1.PersistentVolumeClaim)
+	if !ok {
 		return nil
 	}
-	list, _, err := c.objects.List(ctx, storageClassesResource, "", false)
+	was, is := old.Spec.Resources.Requests[corev1.ResourceStorage], claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	if is.Cmp(was) <= 0 {
+		return nil
+	}
+	if old.Status.Phase != corev1.ClaimBound {
+		return r.forbidden("Only bound persistent volume claims can be expanded")
+	}
+	grows, err := c.growing(ctx, old)
 	if err != nil {
-		return fmt.Errorf("looking for the default storage class: %w", err)
+		return err
 	}
-	var newest *storagev1.StorageClass
-	for _, o := range list {
-		if s, ok := o.(*storagev1.StorageClass); ok && isDefault(s) && (newest == nil || newest.CreationTimestamp.Before(&s.CreationTimestamp)) {
-			newest = s // of two that are as old, the first by name
-		}
-	}
-	if newest != nil {
-		name := newest.Name
-		claim.Spec.StorageClassName = &name
+	if !grows {
+		return r.forbidden("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize")
 	}
 	return nil
 }
 
-func isDefault(s *storagev1.StorageClass) bool {
-	return slices.ContainsFunc(defaultClassAnnotations, func(a string) bool { return s.Annotations[a] == "true" })
+// growing says whether the volumes of the claim's class can grow.
+func (c *Chain) growing(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
+	name := claim.Annotations[corev1.BetaStorageClassAnnotation]
+	if name == "" && claim.Spec.StorageClassName != nil {
+		name = *claim.Spec.StorageClassName
+	}
+	if name == "" {
+		return false, nil
+	}
+	o, err := c.objects.Get(ctx, storageClassesResource, "", name, false)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for the storage class %s: %w", name, err)
+	}
+	class, ok := o.(*storagev1.StorageClass)
+	return ok && class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion, nil
 }
 
 // taintNewNode keeps pods from a node until it has said that it is ready.

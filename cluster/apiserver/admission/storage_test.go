@@ -2,62 +2,76 @@ package admission_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/apiserver/admission"
 )
 
-func TestDefaultStorageClass(t *testing.T) {
+// A claim that names no class keeps none here: volumes made by hand come first, and the
+// controller that looks for them gives the default class.
+func TestClaimsKeepTheirClass(t *testing.T) {
 	o := cluster()
+	o.Put("storage.k8s.io", "storageclasses", &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{
+		Name: "standard", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"},
+	}})
 	c := newChain(t, o, admission.ServicesConfig{})
-	claimed := func(edit ...func(*corev1.PersistentVolumeClaim)) string {
-		t.Helper()
+	for _, finalizers := range [][]string{nil, {"kubernetes.io/pvc-protection"}} {
 		claim := &corev1.PersistentVolumeClaim{ObjectMeta: meta("a", "c")}
-		for _, e := range edit {
-			e(claim)
-		}
+		claim.Finalizers = finalizers
 		want(t, c.Admit(bg, &admission.Request{Verb: admission.Create, Kind: kind("", "persistentvolumeclaims"), Namespace: "a", Name: "c", Object: claim}), "")
 		if !slices.Equal(claim.Finalizers, []string{"kubernetes.io/pvc-protection"}) {
 			t.Errorf("finalizers %v", claim.Finalizers)
 		}
-		if claim.Spec.StorageClassName == nil {
-			return "<nil>"
-		}
-		return *claim.Spec.StorageClassName
-	}
-	is := func(got, want string) {
-		t.Helper()
-		if got != want {
-			t.Errorf("class %q, want %q", got, want)
+		if claim.Spec.StorageClassName != nil {
+			t.Errorf("class %q", *claim.Spec.StorageClassName)
 		}
 	}
-	class := func(name string, annotation string, age time.Duration) {
-		s := &storagev1.StorageClass{ObjectMeta: meta("", name)}
-		s.CreationTimestamp = metav1.NewTime(time.Unix(1_000_000, 0).Add(-age))
-		if annotation != "" {
-			s.Annotations = map[string]string{annotation: "true"}
-		}
-		o.Put("storage.k8s.io", "storageclasses", s)
+}
+
+func TestClaimsGrowWhereTheirClassLetsThem(t *testing.T) {
+	o := cluster()
+	yes, no := true, false
+	for name, grows := range map[string]*bool{"grows": &yes, "stays": &no, "silent": nil} {
+		o.Put("storage.k8s.io", "storageclasses", &storagev1.StorageClass{ObjectMeta: meta("", name), AllowVolumeExpansion: grows})
 	}
-	is(claimed(), "<nil>")
-	class("plain", "", 0)
-	is(claimed(), "<nil>")
-	class("old", "storageclass.beta.kubernetes.io/is-default-class", time.Hour)
-	is(claimed(), "old")
-	class("new", "storageclass.kubernetes.io/is-default-class", time.Minute)
-	is(claimed(), "new")
-	none, own := "", "plain"
-	is(claimed(func(p *corev1.PersistentVolumeClaim) { p.Spec.StorageClassName = &none }), "")
-	is(claimed(func(p *corev1.PersistentVolumeClaim) { p.Spec.StorageClassName = &own }), "plain")
-	is(claimed(func(p *corev1.PersistentVolumeClaim) {
-		p.Annotations = map[string]string{corev1.BetaStorageClassAnnotation: "plain"}
-		p.Finalizers = []string{"kubernetes.io/pvc-protection"}
-	}), "<nil>")
+	c := newChain(t, o, admission.ServicesConfig{})
+	refused := func(why string) string { return `persistentvolumeclaims "c" is forbidden: ` + why }
+	const unable = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
+	for _, x := range []struct {
+		name, class, size string
+		phase             corev1.PersistentVolumeClaimPhase
+		want              string
+	}{
+		{"that grows", "grows", "2Gi", corev1.ClaimBound, ""},
+		{"that does not", "stays", "2Gi", corev1.ClaimBound, refused(unable)},
+		{"that says nothing", "silent", "2Gi", corev1.ClaimBound, refused(unable)},
+		{"that is gone", "gone", "2Gi", corev1.ClaimBound, refused(unable)},
+		{"none", "", "2Gi", corev1.ClaimBound, refused(unable)},
+		{"not bound", "grows", "2Gi", corev1.ClaimPending, refused("Only bound persistent volume claims can be expanded")},
+		{"the same size", "stays", "1024Mi", corev1.ClaimBound, ""},
+		{"the annotation of before", "beta:grows", "2Gi", corev1.ClaimBound, ""},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			old := &corev1.PersistentVolumeClaim{ObjectMeta: meta("a", "c"), Status: corev1.PersistentVolumeClaimStatus{Phase: x.phase}}
+			if beta, ok := strings.CutPrefix(x.class, "beta:"); ok {
+				old.Annotations = map[string]string{corev1.BetaStorageClassAnnotation: beta}
+			} else if x.class != "" {
+				old.Spec.StorageClassName = &x.class
+			}
+			old.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+			claim := old.DeepCopy()
+			claim.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse(x.size)
+			want(t, c.Validate(bg, &admission.Request{
+				Verb: admission.Update, Kind: kind("", "persistentvolumeclaims"), Namespace: "a", Name: "c", Object: claim, Old: old,
+			}), x.want)
+		})
+	}
 }
 
 func TestVolumesAreProtectedAndNodesTainted(t *testing.T) {
