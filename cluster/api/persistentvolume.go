@@ -29,10 +29,18 @@ var PersistentVolumes = &Kind{
 		}
 	}),
 	PrepareCreate: do(func(v *corev1.PersistentVolume) {
-		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending}
+		now := metav1.Now()
+		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending, LastPhaseTransitionTime: &now}
 	}),
 	PrepareUpdate: do2(func(v, old *corev1.PersistentVolume) { v.Status = old.Status }),
-	PrepareStatus: do2(func(v, old *corev1.PersistentVolume) { v.Spec = old.Spec }),
+	PrepareStatus: do2(func(v, old *corev1.PersistentVolume) {
+		v.Spec = old.Spec
+		// A writer may tell the time of the phase by itself.
+		if v.Status.Phase != old.Status.Phase && same(v.Status.LastPhaseTransitionTime, old.Status.LastPhaseTransitionTime) {
+			now := metav1.Now()
+			v.Status.LastPhaseTransitionTime = &now
+		}
+	}),
 
 	Validate: as(checkPersistentVolume),
 	ValidateUpdate: as2(func(v, old *corev1.PersistentVolume) field.ErrorList {
