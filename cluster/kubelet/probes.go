@@ -23,6 +23,7 @@ type probes struct {
 type watched struct {
 	health
 	stop context.CancelFunc
+	live context.CancelFunc // ends the probes whose failure ends the container
 }
 
 func newProbes(rt Streams, event func(c *v1.Container, kind, reason, message string), changed func()) *probes {
@@ -49,7 +50,8 @@ func (p *probes) follow(ctx context.Context, t target, startedAt time.Time, befo
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watched{stop: cancel}
+	live, stopLive := context.WithCancel(ctx)
+	w := &watched{stop: cancel, live: stopLive}
 	w.started, w.ready = t.container.StartupProbe == nil, t.container.ReadinessProbe == nil
 	if before != nil && before.ContainerID == "docker://"+t.id {
 		w.started = w.started || isTrue(before.Started)
@@ -57,7 +59,7 @@ func (p *probes) follow(ctx context.Context, t target, startedAt time.Time, befo
 	}
 	p.watched[t.id] = w
 	if t.container.StartupProbe != nil || t.container.ReadinessProbe != nil || t.container.LivenessProbe != nil {
-		go p.run(ctx, w, t, startedAt)
+		go p.run(ctx, live, w, t, startedAt)
 	}
 }
 
@@ -73,7 +75,26 @@ func (p *probes) keep(ids map[string]bool) {
 	}
 }
 
-// pause ends all probing but keeps what is known, for a pod that is being ended.
+// ending leaves only the probes for readiness, for a pod that is being ended: who still
+// sends to it must hear when it no longer serves.
+func (p *probes) ending() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.watched {
+		w.live()
+	}
+}
+
+// ended stops the probing of one container.
+func (p *probes) ended(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.watched[id]; w != nil {
+		w.stop()
+	}
+}
+
+// pause ends all probing but keeps what is known, for a pod that has finished.
 func (p *probes) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,9 +104,9 @@ func (p *probes) pause() {
 }
 
 // run probes for startup first, and then for readiness and liveness side by side.
-func (p *probes) run(ctx context.Context, w *watched, t target, startedAt time.Time) {
+func (p *probes) run(ctx, live context.Context, w *watched, t target, startedAt time.Time) {
 	if sp := t.container.StartupProbe; sp != nil && !p.of(t.id).started {
-		done := p.loop(ctx, "Startup", sp, t, startedAt, func(v verdict) bool {
+		done := p.loop(live, "Startup", sp, t, startedAt, func(v verdict) bool {
 			p.set(w, func(h *health) {
 				if v == success {
 					h.started = true
@@ -106,7 +127,7 @@ func (p *probes) run(ctx context.Context, w *watched, t target, startedAt time.T
 		})
 	}
 	if lp := t.container.LivenessProbe; lp != nil {
-		p.loop(ctx, "Liveness", lp, t, startedAt, func(v verdict) bool {
+		p.loop(live, "Liveness", lp, t, startedAt, func(v verdict) bool {
 			if v == failure {
 				p.set(w, func(h *health) { h.failing = "liveness" })
 			}

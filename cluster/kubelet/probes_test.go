@@ -63,6 +63,36 @@ func TestProbes(t *testing.T) {
 	n.delete("probed")
 }
 
+// A pod that is being ended is probed for readiness until its container is gone, so that
+// nobody sends to it when it has stopped to serve; a failed liveness probe means nothing any more.
+func TestReadinessWhileEnding(t *testing.T) {
+	n := newNode(t)
+	p := pod("leaving", "touch /ready; trap 'rm /ready; while [ ! -e /go ]; do sleep 0.1; done; exit 0' TERM; while true; do sleep 0.1; done")
+	grace := int64(60)
+	p.Spec.TerminationGracePeriodSeconds = &grace
+	c := &p.Spec.Containers[0]
+	there := v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/ready"}}}
+	c.ReadinessProbe = &v1.Probe{ProbeHandler: there, PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 5}
+	c.LivenessProbe = &v1.Probe{ProbeHandler: there, PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 5, InitialDelaySeconds: 2}
+	n.create(p)
+	ready := n.wait("leaving", "Ready", isReady)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		n.delete("leaving")
+	}()
+	n.wait("leaving", "ending and no longer Ready", func(p *v1.Pod) bool {
+		return p.DeletionTimestamp != nil && !isReady(p) && p.Status.ContainerStatuses[0].State.Running != nil
+	})
+	if code, err := n.runtime.Exec(context.Background(), containerID(ready), []string{"touch", "/go"}, discard); err != nil || code != 0 {
+		t.Fatalf("let it go: %d %v", code, err)
+	}
+	<-gone
+	if strings.Contains(n.events.String(), "Liveness probe failed") {
+		t.Errorf("probed for liveness while ending:\n%s", n.events)
+	}
+}
+
 // What cannot be done is told by an event that names the way out.
 func TestRefusals(t *testing.T) {
 	n := newNode(t)

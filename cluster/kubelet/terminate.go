@@ -27,7 +27,7 @@ const (
 // all traces, and at last the object, so that nobody takes the name while
 // anything of the pod is left. true means that all is done.
 func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
-	w.probes.pause()
+	w.probes.ending()
 	grace := graceOf(pod)
 	if removed {
 		grace = min(grace, removedGrace)
@@ -141,13 +141,28 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	for i, k := range list {
 		wg.Go(func() {
 			errs[i] = w.kill(ctx, pod, k, grace)
+			w.probes.ended(k.container.ID)
 			if k.done != nil {
 				close(k.done)
 			}
 		})
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	killed := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(killed)
+	}()
+	for woken := false; ; woken = true {
+		select {
+		case <-killed:
+			if woken { // there may be more to it
+				w.poke()
+			}
+			return errors.Join(errs...)
+		case <-w.wake:
+			w.report() // one of them may have become unready
+		}
+	}
 }
 
 // kill ends one container: its preStop hook, the time until all nodes know, its turn,
