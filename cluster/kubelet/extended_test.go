@@ -5,18 +5,20 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 func TestExtendedResourcesAreKept(t *testing.T) {
 	one, two := resource.MustParse("1"), resource.MustParse("2")
 	node := v1.NodeStatus{
 		Capacity:    v1.ResourceList{v1.ResourceCPU: one, "example.com/dongle": two},
-		Allocatable: v1.ResourceList{v1.ResourceCPU: one, "example.com/dongle": one, "hugepages-2Mi": one},
+		Allocatable: v1.ResourceList{v1.ResourceCPU: one, "example.com/dongle": one, "example.com/gone": one, "hugepages-2Mi": one},
 	}
 	mergeNodeStatus(&node, &v1.NodeStatus{Capacity: v1.ResourceList{v1.ResourceCPU: two}, Allocatable: v1.ResourceList{v1.ResourceCPU: two}})
 	want := v1.NodeStatus{
 		Capacity:    v1.ResourceList{v1.ResourceCPU: two, "example.com/dongle": two},
-		Allocatable: v1.ResourceList{v1.ResourceCPU: two, "example.com/dongle": one},
+		Allocatable: v1.ResourceList{v1.ResourceCPU: two, "example.com/dongle": two},
 	}
 	for _, x := range []struct{ got, want v1.ResourceList }{{node.Capacity, want.Capacity}, {node.Allocatable, want.Allocatable}} {
 		if len(x.got) != len(x.want) {
@@ -27,5 +29,27 @@ func TestExtendedResourcesAreKept(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", name, got.String(), q.String())
 			}
 		}
+	}
+}
+
+// TestGivenResourcesBecomeAllocatable: whoever gives a node a resource writes its
+// capacity only.
+func TestGivenResourcesBecomeAllocatable(t *testing.T) {
+	list := v1.ResourceList{"example.com/dongle": resource.MustParse("4")}
+	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{Capacity: list}})
+	k := &Kubelet{config: Config{NodeName: "n1", Client: client}}
+	if !k.wasGiven(t.Context()) {
+		t.Error("a resource without an allocatable amount is not noticed")
+	}
+	node, err := client.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Status.Allocatable = list
+	if _, err := client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if k.wasGiven(t.Context()) {
+		t.Error("what is allocatable already is reported for ever")
 	}
 }

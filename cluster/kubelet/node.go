@@ -37,6 +37,7 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 	began := time.Now()
 	var renewed, reported time.Time
 	var last v1.NodeStatus
+	var given bool // somebody gave the node resources that are not allocatable yet
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -53,7 +54,7 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 			timer.Reset(settleCheck)
 			continue
 		}
-		if time.Since(reported) >= statusPeriod || !sameStatus(&last, &status) {
+		if given || time.Since(reported) >= statusPeriod || !sameStatus(&last, &status) {
 			if err := k.reportNode(ctx, &status); err != nil {
 				k.log.Warn("report the node's status", "error", err)
 				timer.Reset(500 * time.Millisecond)
@@ -62,7 +63,7 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 			if ready(&last) != ready(&status) {
 				k.nodeReadyEvent(ready(&status))
 			}
-			last, reported = status, time.Now()
+			last, reported, given = status, time.Now(), false
 		}
 		if time.Since(renewed) >= leaseRenew {
 			err := k.renewLease(ctx)
@@ -74,8 +75,20 @@ func (k *Kubelet) keepNode(ctx context.Context) {
 				continue
 			}
 			renewed = time.Now()
+			given = k.wasGiven(ctx)
 		}
 	}
+}
+
+// wasGiven says whether somebody gave or took away resources that the kubelet does not
+// count, so that what is allocatable has to follow.
+func (k *Kubelet) wasGiven(ctx context.Context) bool {
+	node, err := k.config.Client.CoreV1().Nodes().Get(ctx, k.config.NodeName, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return false // the next report finds out
+	}
+	s := &node.Status
+	return !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
 }
 
 func ready(s *v1.NodeStatus) bool {
@@ -164,15 +177,16 @@ func mergeNodeStatus(into, status *v1.NodeStatus) {
 		}
 	}
 	attached, used := into.VolumesAttached, into.VolumesInUse
-	capacity, allocatable := into.Capacity, into.Allocatable
+	capacity := into.Capacity
 	*into = *status.DeepCopy()
-	into.Capacity, into.Allocatable = keepExtended(into.Capacity, capacity), keepExtended(into.Allocatable, allocatable)
+	into.Capacity = keepExtended(into.Capacity, capacity)
+	into.Allocatable = keepExtended(into.Allocatable, into.Capacity)
 	into.VolumesAttached, into.VolumesInUse = attached, used
 	into.Conditions = append(conditions, into.Conditions...)
 }
 
 // keepExtended keeps resources of others' domains, such as example.com/dongle, that
-// somebody gave the node; the kubelet only counts on them.
+// somebody gave the node as its capacity; all of it is allocatable.
 func keepExtended(list, before v1.ResourceList) v1.ResourceList {
 	for name, q := range before {
 		if _, ours := list[name]; !ours && strings.Contains(string(name), "/") {
