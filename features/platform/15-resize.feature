@@ -89,3 +89,39 @@ Feature: Resizing a pod
     And in pod "second" `cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max` prints "67108864"
     When `kubectl delete pod second` succeeds
     Then `kubectl get pod first -o jsonpath='pending: {.status.conditions[?(@.type=="PodResizePending")].reason}, restarts: {.status.containerStatuses[0].restartCount}'` prints "pending: , restarts: 0"
+
+  Scenario: a node that starts again knows what its pods were given, and gives what was asked meanwhile
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: List
+      items:
+      - apiVersion: v1
+        kind: Pod
+        metadata: {name: kept}
+        spec:
+          nodeName: minion-1
+          terminationGracePeriodSeconds: 0
+          containers: [{name: a, image: "busybox:1.35", command: ["sleep", "3600"], resources: {requests: {cpu: 100m}, limits: {cpu: 100m}}}]
+      - apiVersion: v1
+        kind: Pod
+        metadata: {name: waiting}
+        spec:
+          nodeName: minion-1
+          terminationGracePeriodSeconds: 0
+          containers: [{name: a, image: "busybox:1.35", command: ["sleep", "3600"], resources: {requests: {cpu: 100m}}}]
+      """
+    Then pod "kept" is running and ready
+    And pod "waiting" is running and ready
+    Given the containers of pod "kept" are noted
+    When `kubectl patch pod kept --subresource resize -p '{"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"200m"},"limits":{"cpu":"200m"}}}]}}'` succeeds
+    And `cpu=$(kubectl get node minion-1 -o jsonpath={.status.allocatable.cpu}); kubectl patch pod waiting --subresource resize -p '{"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"'$cpu'"}}}]}}'` succeeds
+    Then in pod "kept" `cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us || cat /sys/fs/cgroup/cpu.max` prints "20000"
+    And `kubectl get pod waiting -o jsonpath='{.status.conditions[?(@.type=="PodResizePending")].reason}'` prints "Deferred"
+    When the node process of "minion-1" is killed
+    And `kubectl patch pod kept --subresource resize -p '{"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"300m"},"limits":{"cpu":"300m"}}}]}}'` succeeds
+    And the cluster is brought up again
+    Then in pod "kept" `cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us || cat /sys/fs/cgroup/cpu.max` prints "30000"
+    And `kubectl get pod kept -o jsonpath='{.status.containerStatuses[0].allocatedResources.cpu} {.status.observedGeneration}'` prints "300m 3"
+    And pod "kept" has the same containers, none of them started anew
+    And `kubectl get pod waiting -o jsonpath='{.status.conditions[?(@.type=="PodResizePending")].reason} {.status.containerStatuses[0].allocatedResources.cpu}'` prints "Deferred 100m"
