@@ -215,6 +215,14 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *
 	return udp.flush(want.UDP)
 }
 
+// ourLabels leave out services and slices of another proxy, and those that somebody
+// calls headless: nobody is led to them.
+func ourLabels(labels map[string]string) bool {
+	_, others := labels[ProxyName]
+	_, headless := labels[v1.IsHeadlessService]
+	return !others && !headless
+}
+
 func (p *Proxy) snapshot() (Snapshot, error) {
 	var s Snapshot
 	services, err := p.services.List(labels.Everything())
@@ -222,7 +230,7 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 		return s, fmt.Errorf("listing services: %w", err)
 	}
 	for _, svc := range services {
-		if _, others := svc.Labels[ProxyName]; !others {
+		if ourLabels(svc.Labels) {
 			s.Services = append(s.Services, svc)
 		}
 	}
@@ -232,7 +240,7 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 	}
 	s.Slices = make(map[types.NamespacedName][]*discovery.EndpointSlice, len(list))
 	for _, slice := range list {
-		if svc := slice.Labels[discovery.LabelServiceName]; svc != "" {
+		if svc := slice.Labels[discovery.LabelServiceName]; svc != "" && ourLabels(slice.Labels) {
 			key := types.NamespacedName{Namespace: slice.Namespace, Name: svc}
 			s.Slices[key] = append(s.Slices[key], slice)
 		}

@@ -199,6 +199,30 @@ func TestTrafficPolicyLocal(t *testing.T) {
 	})
 }
 
+// Slices and services that bear the label of headless ones lead nobody anywhere.
+func TestHeadlessLabel(t *testing.T) {
+	c := start(t)
+	a, b := c.pods["a"], c.pods["b"]
+	c.put(service("web", "10.247.0.20"), slice("web", a.ip))
+	c.answers(b.ns, "10.247.0.20:80", "a "+b.ip)
+	labelled := slice("web", a.ip)
+	labelled.Labels[v1.IsHeadlessService] = ""
+	c.put(nil, labelled)
+	c.refused(b.ns, "10.247.0.20:80")
+	c.put(nil, slice("web", a.ip))
+	c.answers(b.ns, "10.247.0.20:80", "a "+b.ip)
+	svc := service("web", "10.247.0.20", func(s *v1.Service) { s.Labels = map[string]string{v1.IsHeadlessService: ""} })
+	if _, err := c.client.CoreV1().Services("default").Update(t.Context(), svc, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	nettest.Eventually(t, 5*second, func() error {
+		if got, err := nettest.Get(b.ns, "10.247.0.20:80", 100*time.Millisecond); err == nil {
+			return fmt.Errorf("still answered by %q", got)
+		}
+		return nil
+	})
+}
+
 // A load balancer sends its traffic to the nodes that have ready endpoints: each node
 // says by itself whether it has.
 func TestHealthCheckNodePort(t *testing.T) {
