@@ -36,6 +36,8 @@ const (
 	renewBefore = 60 * 24 * time.Hour
 	// backdate allows for clocks that are behind ours: a room of Pis without one.
 	backdate = 24 * time.Hour
+	// briefly is for certificates whose life somebody has asked for: that is what they get.
+	briefly = 5 * time.Minute
 )
 
 // Authority is the cluster's certificate authority with its directory.
@@ -195,7 +197,7 @@ func (r Request) template(now time.Time) *x509.Certificate {
 		IPAddresses:  r.IPs,
 	}
 	if r.Life > 0 {
-		t.NotAfter = now.Add(r.Life)
+		t.NotBefore, t.NotAfter = now.Add(-briefly), now.Add(r.Life)
 	}
 	if r.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
