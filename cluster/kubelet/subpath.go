@@ -61,11 +61,37 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 	}
 	defer func() { _ = root.Close() }()
 	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
-		if err := root.MkdirAll(sub, 0o755); err != nil {
+		if err := makeSubPath(root, sub); err != nil {
 			return nil, err
 		}
 	}
 	return root.OpenFile(sub, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+// makeSubPath makes a path in a volume, with the volume's own rights: who may write into
+// the volume may write there. The group follows the folder above where that is its mode.
+func makeSubPath(root *os.Root, sub string) error {
+	top, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	path := "."
+	for _, part := range strings.Split(filepath.Clean(sub), "/") {
+		path = filepath.Join(path, part)
+		if err := root.Mkdir(path, 0o700); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		info, err := root.Stat(path)
+		if err != nil {
+			return err
+		}
+		if err := root.Chmod(path, top.Mode().Perm()|info.Mode()&fs.ModeSetgid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // expandStrictly is expand for what must not keep a reference to nothing.
