@@ -27,6 +27,11 @@ func TestDefaults(t *testing.T) {
 			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
 		},
 		{
+			"pod with less than no grace", Pods, `{spec: {terminationGracePeriodSeconds: -1, containers: [{name: c, image: "busybox:1"}]}}`,
+			`{spec: {restartPolicy: Always, dnsPolicy: ClusterFirst, schedulerName: default-scheduler, securityContext: {}, terminationGracePeriodSeconds: 1, enableServiceLinks: true,
+			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
+		},
+		{
 			"pod with all that has defaults", Pods, `{spec: {serviceAccount: sa, hostNetwork: true, containers: [{name: c, image: busybox,
 			  ports: [{containerPort: 80}],
 			  env: [{name: a, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
@@ -146,6 +151,9 @@ func TestCreateResets(t *testing.T) {
 	create(Pods, pod)
 	if pod.Status.Phase != corev1.PodPending || pod.Status.PodIP != "" || pod.Status.QOSClass != corev1.PodQOSBestEffort || pod.Generation != 1 {
 		t.Errorf("pod: generation %d, status %+v", pod.Generation, pod.Status)
+	}
+	if c := podCondition(&pod.Status, corev1.PodScheduled); c == nil || c.ObservedGeneration != 1 {
+		t.Errorf("conditions of a gated pod: %+v", pod.Status.Conditions)
 	}
 	if got := podRow(pod)[2]; got != "SchedulingGated" {
 		t.Errorf("STATUS of a gated pod: %v", got)

@@ -101,6 +101,8 @@ func preparePodCreate(p *corev1.Pod) {
 			Status:  corev1.ConditionFalse,
 			Reason:  corev1.PodReasonSchedulingGated,
 			Message: "Scheduling is blocked due to non-empty scheduling gates",
+
+			ObservedGeneration: p.Generation,
 		}}
 	}
 }

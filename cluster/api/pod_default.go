@@ -18,6 +18,9 @@ const (
 func defaultPod(p *corev1.Pod) {
 	s := &p.Spec
 	defaultPodSpec(s)
+	if *s.TerminationGracePeriodSeconds < 0 {
+		*s.TerminationGracePeriodSeconds = 1 // "at once" is not said so; pods of old had such
+	}
 	setDefaultPtr(&s.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
 	for i := range s.Containers {
 		requestsFromLimits(&s.Containers[i].Resources)

@@ -99,7 +99,7 @@ func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 	pod.Spec.NodeName = b.Target.Name
 	pod.Annotations = merged(old.Annotations, b.Annotations)
 	pod.Labels = merged(old.Labels, b.Labels)
-	pod.Status.Conditions = scheduled(old.Status.Conditions)
+	pod.Status.Conditions = scheduled(old)
 	return &pod, nil
 }
 
@@ -115,10 +115,12 @@ func merged(old, added map[string]string) map[string]string {
 	return all
 }
 
-// scheduled are the conditions with PodScheduled true.
-func scheduled(old []corev1.PodCondition) []corev1.PodCondition {
+// scheduled are the pod's conditions with PodScheduled true.
+func scheduled(pod *corev1.Pod) []corev1.PodCondition {
+	old := pod.Status.Conditions
 	condition := corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now().Rfc3339Copy(),
+		ObservedGeneration: pod.Generation,
 	}
 	i := slices.IndexFunc(old, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })
 	if i < 0 {

@@ -196,7 +196,7 @@ func TestBindingAndGracefulDeletion(t *testing.T) {
 		t.Errorf("bound again: %v", err)
 	}
 	p, err := pods.Get(ctx, "p", metav1.GetOptions{})
-	if err != nil || p.Spec.NodeName != "n1" || p.Annotations["by"] != "test" || p.Status.Conditions[0].Type != corev1.PodScheduled {
+	if err != nil || p.Spec.NodeName != "n1" || p.Annotations["by"] != "test" || p.Status.Conditions[0].Type != corev1.PodScheduled || p.Status.Conditions[0].ObservedGeneration != p.Generation {
 		t.Fatalf("bound: %+v %v", p, err)
 	}
 	if err := pods.Delete(ctx, "p", metav1.DeleteOptions{}); err != nil {

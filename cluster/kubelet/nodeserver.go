@@ -21,7 +21,9 @@ func (k *Kubelet) aboutNode(to *http.ServeMux) {
 		to.HandleFunc("GET "+path, k.serveHealth)
 	}
 	to.HandleFunc("GET /configz", k.serveConfig)
-	to.HandleFunc("GET /runningpods/", k.serveRunning)
+	for _, path := range []string{"/runningpods", "/runningpods/{$}"} { // the API server follows no redirection
+		to.HandleFunc("GET "+path, k.serveRunning)
+	}
 	to.HandleFunc("GET /logs/", k.serveNodeLogs)
 }
 

@@ -181,7 +181,8 @@ func TestInitContainers(t *testing.T) {
 func TestConditions(t *testing.T) {
 	s := seen(v1.RestartPolicyAlways, Container{State: Running})
 	s.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
-	s.pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue}}
+	s.pod.Generation = 3
+	s.pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, ObservedGeneration: 1}}
 	get := func(kind v1.PodConditionType) v1.PodCondition {
 		for _, c := range podStatus(s, noon).Conditions {
 			if c.Type == kind {
@@ -197,7 +198,7 @@ func TestConditions(t *testing.T) {
 	if c := get(v1.PodReady); c.Status != v1.ConditionTrue {
 		t.Errorf("open gate: %+v", c)
 	}
-	if c := get(v1.PodScheduled); c.Status != v1.ConditionTrue {
+	if c := get(v1.PodScheduled); c.Status != v1.ConditionTrue || c.ObservedGeneration != 3 || !c.LastTransitionTime.IsZero() {
 		t.Errorf("the scheduler's condition: %+v", c)
 	}
 	s.health = func(string) health { return health{started: true} }

@@ -245,6 +245,7 @@ func (s *sight) conditions(status *v1.PodStatus, now time.Time) {
 			Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: s.pod.Generation,
 		}, now)
 	}
+	set(v1.PodScheduled, "", "") // it is here
 	if s.sandbox != nil && s.sandbox.State == Running && s.podIP != "" {
 		set(v1.PodReadyToStartContainers, "", "")
 	} else {

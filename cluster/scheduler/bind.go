@@ -93,13 +93,14 @@ func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, messa
 		if c.Type != v1.PodScheduled || c.Status != v1.ConditionFalse {
 			continue
 		}
-		if c.Reason == reason && c.Message == message && p.Status.NominatedNodeName == nominated {
+		if c.Reason == reason && c.Message == message && c.ObservedGeneration == p.Generation && p.Status.NominatedNodeName == nominated {
 			return nil
 		}
 		since = c.LastTransitionTime
 	}
 	status := map[string]any{"conditions": []v1.PodCondition{{
 		Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: since,
+		ObservedGeneration: p.Generation,
 	}}}
 	if p.Status.NominatedNodeName != nominated {
 		status["nominatedNodeName"] = nominated

@@ -129,7 +129,7 @@ func (w *world) expectRefused(pod, message string) {
 	w.t.Helper()
 	w.eventually("condition of "+pod, func() string {
 		for _, c := range w.get(pod).Status.Conditions {
-			if c.Type == v1.PodScheduled && c.Status == v1.ConditionFalse && c.Reason == "Unschedulable" && strings.Contains(c.Message, message) {
+			if c.Type == v1.PodScheduled && c.Status == v1.ConditionFalse && c.Reason == "Unschedulable" && c.ObservedGeneration == 1 && strings.Contains(c.Message, message) {
 				return ""
 			}
 		}
