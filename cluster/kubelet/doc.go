@@ -25,6 +25,10 @@
 // (evict.go). It removes only images that it has pulled itself: the engine is
 // not its own, and what was built or loaded here may not be had again.
 //
+// A pod that asks for another size while it runs is given it when it fits beside the
+// others (resize_allot.go); its worker then changes the containers as they run, or starts
+// anew those whose resizePolicy says so (resize.go, resize_sizes.go).
+//
 // The process must run in the network namespace that is to be the node: probes
 // and port-forwards start there. New starts nothing; Run blocks until its
 // context ends and leaves all containers running: the next kubelet adopts them.
