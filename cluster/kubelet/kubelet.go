@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,6 +81,7 @@ type Kubelet struct {
 	groups     cgroup.Groups
 	measures   measures
 	rates      rates
+	ends       *prometheus.CounterVec // of containers
 	objects    lookups
 	shared     *shared
 	log        *slog.Logger
@@ -135,7 +137,7 @@ func New(config Config) (*Kubelet, error) {
 		puller: newPuller(config.Runtime), objects: apiObjects{config.Client}, ctx: context.Background(),
 	}
 	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
-	k.puller.pulled = k.imagePulled
+	k.puller.pulled, k.ends = k.imagePulled, newEnds()
 	k.shared = newShared(k.objects)
 	k.source = newSource(config.Client, config.NodeName, k)
 	k.static = newStatic(k)

@@ -24,6 +24,6 @@ func (k *Kubelet) ownMetrics() http.Handler {
 		return float64(len(k.workers))
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(name, pods, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	registry.MustRegister(name, pods, k.ends, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }

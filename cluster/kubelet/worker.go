@@ -262,6 +262,11 @@ func (w *worker) report() {
 	w.sight.podIP = w.podIP()
 	w.sight.final = w.finished
 	status := podStatus(&w.sight, time.Now())
+	before := &w.sight.pod.Status
+	if w.reported != nil {
+		before = w.reported
+	}
+	countEnds(w.k.ends, before, &status)
 	w.reported = &status
 	w.k.allotments.seen(w.podUID(), &status)
 	w.reporter.report(status)
