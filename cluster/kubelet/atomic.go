@@ -67,10 +67,14 @@ func fillVolume(dir string, files payload, group int) error {
 			return err
 		}
 		mode := fs.FileMode(f.mode) & fs.ModePerm
+		owner := -1
+		if f.owner != nil {
+			owner = int(*f.owner)
+		}
+		if err := os.Chown(path, owner, group); err != nil {
+			return err
+		}
 		if group >= 0 {
-			if err := os.Chown(path, -1, group); err != nil {
-				return err
-			}
 			mode |= 0o440
 		}
 		if err := os.Chmod(path, mode); err != nil {

@@ -192,7 +192,7 @@ func TestWriteVolume(t *testing.T) {
 		}
 		return string(data)
 	}
-	first := payload{"a": {[]byte("1"), 0o644}, "d/e": {[]byte("2"), 0o600}}
+	first := payload{"a": {data: []byte("1"), mode: 0o644}, "d/e": {data: []byte("2"), mode: 0o600}}
 	if !write(first) || read("a") != "1" || read("d/e") != "2" {
 		t.Errorf("first: %q %q", read("a"), read("d/e"))
 	}
@@ -200,7 +200,7 @@ func TestWriteVolume(t *testing.T) {
 		t.Error("the same content is written again")
 	}
 	before, _ := os.Readlink(filepath.Join(dir, "..data"))
-	if !write(payload{"a": {[]byte("3"), 0o644}, "f": {nil, 0o644}}) || read("a") != "3" || read("f") != "" {
+	if !write(payload{"a": {data: []byte("3"), mode: 0o644}, "f": {mode: 0o644}}) || read("a") != "3" || read("f") != "" {
 		t.Errorf("second: %q %q", read("a"), read("f"))
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "d")); !errors.Is(err, fs.ErrNotExist) {

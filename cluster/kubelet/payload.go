@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -13,8 +14,9 @@ import (
 
 // file is one file of a volume that the kubelet writes.
 type file struct {
-	data []byte
-	mode int32
+	data  []byte
+	mode  int32
+	owner *int64 // nil is root
 }
 
 // payload is such a volume's content by relative path.
@@ -77,7 +79,7 @@ func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.Volum
 		if err != nil {
 			return fmt.Errorf("failed to fetch token: %w", err)
 		}
-		return out.add(s.ServiceAccountToken.Path, file{[]byte(token), tokenMode(p.pod, mode)})
+		return out.add(s.ServiceAccountToken.Path, file{[]byte(token), tokenMode(p.pod, mode), userOf(p.pod)})
 	}
 	return fmt.Errorf("a source of the projected volume is of a kind that is not supported; secret, configMap, downwardAPI and serviceAccountToken are")
 }
@@ -85,10 +87,30 @@ func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.Volum
 // tokenMode keeps tokens from other users where the pod says who its users are,
 // as upstream.
 func tokenMode(pod *v1.Pod, mode int32) int32 {
-	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil || userOf(pod) != nil {
 		return 0o600
 	}
 	return mode
+}
+
+// userOf is the one user of all of a pod's containers, whose the tokens are; nil if
+// there are several, or an image decides.
+func userOf(pod *v1.Pod) *int64 {
+	var all *int64
+	for i, list := 0, slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers); i < len(list); i++ {
+		var user *int64
+		if sc := pod.Spec.SecurityContext; sc != nil {
+			user = sc.RunAsUser
+		}
+		if sc := list[i].SecurityContext; sc != nil && sc.RunAsUser != nil {
+			user = sc.RunAsUser
+		}
+		if user == nil || all != nil && *all != *user {
+			return nil
+		}
+		all = user
+	}
+	return all
 }
 
 func (p *payloadContext) secret(ctx context.Context, out payload, name string, items []v1.KeyToPath, mode int32, optional bool) error {
@@ -124,7 +146,7 @@ func (p *payloadContext) configMap(ctx context.Context, out payload, name string
 func (out payload) keys(data map[string][]byte, items []v1.KeyToPath, mode int32, optional bool, of string) error {
 	if len(items) == 0 {
 		for k, v := range data {
-			if err := out.add(k, file{v, mode}); err != nil {
+			if err := out.add(k, file{data: v, mode: mode}); err != nil {
 				return err
 			}
 		}
@@ -142,7 +164,7 @@ func (out payload) keys(data map[string][]byte, items []v1.KeyToPath, mode int32
 		if item.Mode != nil {
 			m = *item.Mode
 		}
-		if err := out.add(item.Path, file{v, m}); err != nil {
+		if err := out.add(item.Path, file{data: v, mode: m}); err != nil {
 			return err
 		}
 	}
@@ -166,7 +188,7 @@ func (p *payloadContext) downward(out payload, items []v1.DownwardAPIVolumeFile,
 		if item.Mode != nil {
 			m = *item.Mode
 		}
-		if err := out.add(item.Path, file{[]byte(value), m}); err != nil {
+		if err := out.add(item.Path, file{data: []byte(value), mode: m}); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,49 @@
+package kubelet
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// TestTokensBelongToTheirReader: whose containers run as one user, or whose pod has a
+// group, gets tokens that nobody else can read.
+func TestTokensBelongToTheirReader(t *testing.T) {
+	user, other, group := int64(1000), int64(1001), int64(10000)
+	as := func(u *int64) v1.Container { return v1.Container{SecurityContext: &v1.SecurityContext{RunAsUser: u}} }
+	for _, c := range []struct {
+		name       string
+		pod        v1.PodSecurityContext
+		containers []v1.Container
+		mode       os.FileMode
+		uid, gid   uint32
+	}{
+		{"nobody said", v1.PodSecurityContext{}, []v1.Container{{}}, 0o644, 0, 0},
+		{"user", v1.PodSecurityContext{RunAsUser: &user}, []v1.Container{{}}, 0o600, 1000, 0},
+		{"group", v1.PodSecurityContext{FSGroup: &group}, []v1.Container{{}}, 0o640, 0, 10000},
+		{"both", v1.PodSecurityContext{RunAsUser: &user, FSGroup: &group}, []v1.Container{{}}, 0o640, 1000, 10000},
+		{"containers' user", v1.PodSecurityContext{RunAsUser: &other}, []v1.Container{as(&user), as(&user)}, 0o600, 1000, 0},
+		{"several users", v1.PodSecurityContext{RunAsUser: &other}, []v1.Container{as(&user), {}}, 0o644, 0, 0},
+		{"an image's user", v1.PodSecurityContext{}, []v1.Container{as(&user), {}}, 0o644, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pod := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &c.pod, Containers: c.containers}}
+			dir := t.TempDir()
+			token := file{data: []byte("t"), mode: tokenMode(pod, defaultMode), owner: userOf(pod)}
+			if _, err := writeVolume(dir, payload{"token": token}, fsGroup(pod), "now"); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(dir, "token"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			is := info.Sys().(*syscall.Stat_t)
+			if info.Mode().Perm() != c.mode || is.Uid != c.uid || is.Gid != c.gid {
+				t.Errorf("got %v of %d:%d, want %v of %d:%d", info.Mode(), is.Uid, is.Gid, c.mode, c.uid, c.gid)
+			}
+		})
+	}
+}
