@@ -87,7 +87,7 @@ func makeSubPath(root *os.Root, sub string) error {
 		if err != nil {
 			return err
 		}
-		if err := root.Chmod(path, top.Mode().Perm()|info.Mode()&fs.ModeSetgid); err != nil {
+		if err := root.Chmod(path, top.Mode()&(fs.ModePerm|fs.ModeSticky)|info.Mode()&fs.ModeSetgid); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // there keeps its rights.
 func TestSubPathRights(t *testing.T) {
 	dir := t.TempDir()
-	for name, mode := range map[string]fs.FileMode{".": 0o777 | fs.ModeSetgid, "there": 0o750} {
+	for name, mode := range map[string]fs.FileMode{".": 0o777 | fs.ModeSetgid | fs.ModeSticky, "there": 0o750} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			t.Fatal(err)
@@ -27,8 +27,8 @@ func TestSubPathRights(t *testing.T) {
 		sub  string
 		mode map[string]fs.FileMode
 	}{
-		{"new/er", map[string]fs.FileMode{"new": 0o777 | fs.ModeSetgid, "new/er": 0o777 | fs.ModeSetgid}},
-		{"there/new", map[string]fs.FileMode{"there": 0o750, "there/new": 0o777}},
+		{"new/er", map[string]fs.FileMode{"new": 0o777 | fs.ModeSetgid | fs.ModeSticky, "new/er": 0o777 | fs.ModeSetgid | fs.ModeSticky}},
+		{"there/new", map[string]fs.FileMode{"there": 0o750, "there/new": 0o777 | fs.ModeSticky}},
 	} {
 		f, err := openSubPath(dir, c.sub, false)
 		if err != nil {

@@ -167,6 +167,9 @@ func (v *volumes) emptyDir(pod *v1.Pod, spec *v1.Volume) (volume, error) {
 	}
 	if fresh {
 		mode := fs.FileMode(0o777)
+		if spec.EmptyDir.Medium == v1.StorageMediumMemory {
+			mode |= fs.ModeSticky // as the kernel makes a tmpfs
+		}
 		if group := fsGroup(pod); group >= 0 {
 			if err := os.Chown(dir, -1, group); err != nil {
 				return volume{}, err

@@ -219,7 +219,7 @@ func TestMemoryAndProjected(t *testing.T) {
 test "$(cat /all/cm/a)" = "from cm"; test "$(cat /all/s)" = "from sec"; test "$(cat /all/cpu)" = 250; test "$(cat /all/name)" = parts
 test "$(stat -Lc %a /all/cm/a)" = 640; test "$(stat -Lc %a /all/s)" = 440; test "$(stat -Lc %g /all/s)" = 2000
 test ! -e /all/absent; test -z "$(ls /opt-none)"
-test "$(stat -c %g:%a /data)" = 2000:2777
+test "$(stat -c %g:%a /data)" = 2000:2777; test "$(stat -c %g:%a /memory)" = 2000:3777
 df -k /memory | grep -q " 1024 "; ! dd if=/dev/zero of=/memory/f bs=1M count=2 2>/dev/null; id -G | grep -qw 2000; id -G | grep -qw 3000`)
 	p.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: new(int64(2000)), SupplementalGroups: []int64{3000}}
 	p.Spec.Containers[0].Resources.Requests = v1.ResourceList{v1.ResourceCPU: resource.MustParse("250m")}
