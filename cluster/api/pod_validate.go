@@ -81,6 +81,7 @@ func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	name("hostname", s.Hostname, dnsLabel)
 	name("subdomain", s.Subdomain, dnsLabel)
 	name("priorityClassName", s.PriorityClassName, dnsSubdomain)
+	errs = append(errs, checkHostnameOverride(s, p)...)
 	if s.RuntimeClassName != nil {
 		errs = append(errs, invalid(p.Child("runtimeClassName"), *s.RuntimeClassName, dnsSubdomain(*s.RuntimeClassName, false))...)
 	}
@@ -93,6 +94,26 @@ func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// checkHostnameOverride: the name that a pod has for itself alone is at most what a kernel
+// takes, and is not another rule's to make.
+func checkHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	if s.HostnameOverride == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	at, name := p.Child("hostnameOverride"), *s.HostnameOverride
+	if isTrue(s.SetHostnameAsFQDN) {
+		errs = append(errs, field.Forbidden(at, "may not be specified when setHostnameAsFQDN is true"))
+	}
+	if s.HostNetwork {
+		errs = append(errs, field.Forbidden(at, "may not be specified when hostNetwork is true"))
+	}
+	if len(name) > 64 {
+		errs = append(errs, field.TooLong(at, "", 64))
+	}
+	return append(errs, invalid(at, name, validation.IsDNS1123Subdomain(name))...)
 }
 
 func (c *podChecker) checkGates(p *field.Path) field.ErrorList {

@@ -1,6 +1,9 @@
 package api
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 type invalidCase struct {
 	name, changes, want string
@@ -124,6 +127,17 @@ func TestInvalidPods(t *testing.T) {
 		{"affinity weight", `{spec: {affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 0, podAffinityTerm: {topologyKey: a}}]}}}}`, "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 0: must be in the range 1-100"},
 		{"topology key", `{spec: {affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{}]}}}}`, "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty"},
 		{"spread", `{spec: {topologySpreadConstraints: [{maxSkew: 0, topologyKey: a, whenUnsatisfiable: x}]}}`, `spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero` + "\n" + `spec.topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: "x": supported values: "DoNotSchedule", "ScheduleAnyway"`},
+	})
+}
+
+func TestInvalidHostnameOverride(t *testing.T) {
+	const at = "spec.hostnameOverride: "
+	runInvalid(t, Pods, []invalidCase{
+		{"valid", `{spec: {hostname: h, subdomain: s, hostnameOverride: a.example}}`, ""},
+		{"name", `{spec: {hostnameOverride: Not-RFC1123}}`, at + `Invalid value: "Not-RFC1123": a lowercase RFC 1123 subdomain...`},
+		{"long", `{spec: {hostnameOverride: ` + strings.Repeat("a", 65) + `}}`, at + "Too long: may not be more than 64 bytes"},
+		{"and the full name", `{spec: {setHostnameAsFQDN: true, hostnameOverride: a}}`, at + "Forbidden: may not be specified when setHostnameAsFQDN is true"},
+		{"and the node's", `{spec: {hostNetwork: true, hostnameOverride: a}}`, at + "Forbidden: may not be specified when hostNetwork is true"},
 	})
 }
 

@@ -229,6 +229,14 @@ func TestResolverFiles(t *testing.T) {
 		}
 	}
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: v1.PodSpec{Hostname: "h", Subdomain: "sub", HostAliases: []v1.HostAlias{{IP: "1.1.1.1", Hostnames: []string{"x", "y"}}}}}
+	override := pod.DeepCopy()
+	override.Spec.HostnameOverride = new("other.example")
+	if got := hostsFile(override, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "\n10.0.0.7\tother.example\n") {
+		t.Errorf("hosts of a pod under another name:\n%s", got)
+	}
+	if got, err := kernelHostname(override, "cluster.local"); err != nil || got != "other.example" {
+		t.Errorf("another name: %q %v", got, err)
+	}
 	if got := hostsFile(pod, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
 		t.Errorf("hosts: %q", got)
 	}

@@ -12,10 +12,13 @@ import (
 // hostnameOf is what the pod's containers see as their host's name; it is at most
 // 63 characters and does not end with a dash or a dot.
 func hostnameOf(pod *v1.Pod) string {
-	if pod.Spec.Hostname != "" {
+	name := pod.Name
+	switch {
+	case pod.Spec.HostnameOverride != nil:
+		name = *pod.Spec.HostnameOverride
+	case pod.Spec.Hostname != "":
 		return pod.Spec.Hostname
 	}
-	name := pod.Name
 	if len(name) > 63 {
 		name = strings.TrimRight(name[:63], "-.")
 	}
@@ -49,7 +52,7 @@ func hostsFile(pod *v1.Pod, ip, domain string, node func() string) string {
 	}
 	if ip != "" && !pod.Spec.HostNetwork {
 		names := hostnameOf(pod)
-		if pod.Spec.Subdomain != "" {
+		if pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil {
 			names = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", names, pod.Spec.Subdomain, pod.Namespace, domain, names)
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", ip, names)
