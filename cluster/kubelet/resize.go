@@ -30,20 +30,20 @@ func (w *worker) decideSize(pod *v1.Pod) (*v1.Pod, time.Duration) {
 		for i := range list {
 			// What an earlier kubelet has started has what that one gave it.
 			if c := s.current(list[i].Name); c != nil && c.State == Running && s.actual[c.Name].ID != c.ID {
-				w.noteSize(&list[i], c.ID)
+				w.noteSize(c.Name, c.ID, madeWith(&list[i], c.Resources))
 			}
 		}
 	}
 	return d.pod, d.again
 }
 
-// noteSize notes that a container has what its spec says.
-func (w *worker) noteSize(spec *v1.Container, id string) {
-	w.k.allotments.started(w.podUID(), spec.Name, id, &spec.Resources)
+// noteSize notes what a container was made with.
+func (w *worker) noteSize(name, id string, size v1.ResourceRequirements) {
+	w.k.allotments.started(w.podUID(), name, id, &size)
 	if w.sight.actual == nil {
 		w.sight.actual = map[string]actualSize{}
 	}
-	w.sight.actual[spec.Name] = actualSize{id, spec.Resources}
+	w.sight.actual[name] = actualSize{id, size}
 }
 
 // podLimits are those of the pod's group: until its containers have what it was given,
@@ -99,7 +99,7 @@ func (w *worker) applySizes(ctx context.Context, pod *v1.Pod, list []growth) err
 		if err := w.k.runtime.Update(ctx, g.container.ID, containerResources(g.spec, w.k.config.PodPids)); err != nil {
 			return fmt.Errorf("resize container %q: %w", g.spec.Name, err)
 		}
-		w.noteSize(g.spec, g.container.ID)
+		w.noteSize(g.spec.Name, g.container.ID, g.spec.Resources)
 		if err := w.lookAgain(ctx, &g.container); err != nil {
 			return err
 		}

@@ -156,6 +156,24 @@ func TestShownSize(t *testing.T) {
 	}
 }
 
+func TestMadeWith(t *testing.T) {
+	given := size(amounts("cpu=1m", "memory=35Mi", "ephemeral-storage=1Gi"), amounts("cpu=30m"))
+	for _, c := range []struct {
+		name string
+		has  v1.ResourceRequirements
+		want v1.ResourceRequirements
+	}{
+		{"as given", given, given},
+		{"more", size(amounts("cpu=2"), amounts("cpu=3", "memory=45Mi")), size(amounts("cpu=2", "memory=35Mi", "ephemeral-storage=1Gi"), amounts("cpu=3", "memory=45Mi"))},
+		{"nothing", size(nil, nil), size(amounts("memory=35Mi", "ephemeral-storage=1Gi"), nil)},
+	} {
+		got := madeWith(&v1.Container{Resources: given}, containerResources(&v1.Container{Resources: c.has}, 9))
+		if !sameSize(&got, &c.want) || len(got.Requests) != len(c.want.Requests) || len(got.Limits) != len(c.want.Limits) {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
 // A policy ends a container, at once and without a back-off; else it is changed as it runs.
 func TestResizePolicy(t *testing.T) {
 	policy := func(name v1.ResourceName) v1.ContainerResizePolicy {

@@ -94,6 +94,34 @@ type actualSize struct {
 	Size v1.ResourceRequirements `json:"size"`
 }
 
+// madeWith is the size of a container of which nothing was noted: its spec's if the
+// runtime agrees, else what the runtime shows. Requests of memory it cannot show.
+func madeWith(spec *v1.Container, has Resources) v1.ResourceRequirements {
+	want := containerResources(spec, 0)
+	out := *spec.Resources.DeepCopy()
+	if want.CPUShares == has.CPUShares && want.CPUQuota == has.CPUQuota && want.Memory == has.Memory {
+		return out
+	}
+	requests, limits := v1.ResourceList{}, v1.ResourceList{}
+	if q, ok := out.Requests[v1.ResourceMemory]; ok {
+		requests[v1.ResourceMemory] = q
+	}
+	if has.CPUShares > minShares {
+		requests[v1.ResourceCPU] = *resource.NewMilliQuantity(milliOf(has.CPUShares), resource.DecimalSI)
+	}
+	if has.CPUQuota > 0 && has.CPUPeriod > 0 {
+		limits[v1.ResourceCPU] = *resource.NewMilliQuantity(has.CPUQuota*1000/has.CPUPeriod, resource.DecimalSI)
+	}
+	if has.Memory > 0 {
+		limits[v1.ResourceMemory] = *resource.NewQuantity(has.Memory, resource.BinarySI)
+	}
+	out.Requests, out.Limits = resized(out.Requests, requests), resized(out.Limits, limits)
+	return out
+}
+
+// milliOf is the request of cpu that shares stand for.
+func milliOf(shares int64) int64 { return (shares*1000 + 1023) / 1024 }
+
 // outgrown tells of a container whose size is to change in a way that takes a new one.
 func (s *sight) outgrown(c *Container) bool {
 	spec := containerNamed(s.pod, c.Name)
@@ -195,7 +223,7 @@ func (s *sight) showSize(status *v1.ContainerStatus, spec *v1.Container) {
 		show(given.Limits, v1.ResourceMemory, resource.NewQuantity(has.Memory, resource.BinarySI))
 	}
 	if given.Requests != nil {
-		request := (has.CPUShares*1000 + 1023) / 1024
+		request := milliOf(has.CPUShares)
 		if asked := given.Requests.Cpu().MilliValue(); asked > minShares || request > minShares {
 			show(given.Requests, v1.ResourceCPU, resource.NewMilliQuantity(request, resource.DecimalSI))
 		}

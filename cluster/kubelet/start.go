@@ -95,7 +95,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 		w.hearLastWord(ctx, seen)
 	}
 	w.sight.containers[c.Name] = append(w.sight.containers[c.Name], seen)
-	w.noteSize(c, id)
+	w.noteSize(c.Name, id, c.Resources)
 	if startErr != nil {
 		w.messages[id] = startErr.Error()
 		w.touch()
