@@ -59,6 +59,9 @@ func (w *worker) refuse(pod *v1.Pod) {
 	if message == "" && w.k.portsTaken(pod) {
 		reason, message = "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
 	}
+	if message == "" {
+		reason, message = w.k.misfit(pod)
+	}
 	if message != "" {
 		w.podEvent(v1.EventTypeWarning, reason, message)
 		w.fail(ended{reason, "Pod was rejected: " + message})
