@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ func (p *platform) registerResources(sc *godog.ScenarioContext) {
 		return p.inGroup(ctx, pod, place, "")
 	})
 	sc.Step(`^the control group of pod "([^"]+)" lies in "([^"]+)" and holds (\d+) bytes$`, p.inGroup)
+	sc.Step(`^all groups above that of guaranteed pod "([^"]+)" weigh as much as the machine's processors$`, p.weighed)
 	sc.Step(`^no control group of pod "([^"]+)" is left$`, p.noGroup)
 	sc.Step(`^the minions are started with "([^"]+)"$`, func(ctx context.Context, args string) error { return p.upWith(ctx, strings.Fields(args)) })
 	sc.Step(`^the minions are started as before$`, func(ctx context.Context) error { return p.upWith(ctx, nil) })
@@ -68,6 +70,31 @@ func (p *platform) inGroup(ctx context.Context, pod, place, limit string) error 
 			return dirs[0], limit == "", nil
 		}
 		return dirs[0] + " holds " + holds, holds == limit, nil
+	})
+}
+
+// weighed looks at the cpu.shares, or cpu.weight, of all groups between a pod's and the
+// root of the hierarchy.
+func (p *platform) weighed(ctx context.Context, pod string) error {
+	shares := 1024 * runtime.NumCPU()
+	least := map[string]int{"cpu.shares": shares, "cpu.weight": 1 + (shares-2)*9999/262142} // as container runtimes convert it
+	return until(ctx, p.Patience, fmt.Sprintf("every group above pod %s to have %v", pod, least), func() (string, bool, error) {
+		dirs, err := p.groupsOf(ctx, pod)
+		seen, ok := []string{}, err == nil
+		for _, dir := range dirs {
+			for above := filepath.Dir(dir); strings.Contains(above, "/wheelhouse"); above = filepath.Dir(above) {
+				for file, want := range least {
+					text, err := os.ReadFile(filepath.Join(above, file))
+					if err != nil {
+						continue // of another version, or another controller's hierarchy
+					}
+					have, err := strconv.Atoi(strings.TrimSpace(string(text)))
+					seen = append(seen, fmt.Sprintf("%s/%s %d", above, file, have))
+					ok = ok && err == nil && have >= want
+				}
+			}
+		}
+		return strings.Join(seen, ", "), ok && len(seen) >= 4, err
 	})
 }
 

@@ -71,11 +71,29 @@ func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
 	if err := k.groups.Limit(all, limits); err != nil {
 		return err
 	}
+	if err := k.weighAbove(all); err != nil {
+		return err
+	}
 	switch class {
 	case v1.PodQOSBestEffort:
 		return k.groups.Limit(group, cgroup.Limits{CPUShares: minShares})
 	case v1.PodQOSBurstable:
 		return k.groups.Limit(group, cgroup.Limits{CPUShares: k.burstableShares()})
+	}
+	return nil
+}
+
+// weighAbove gives the groups above all pods the weight of the machine's processors:
+// with the weight that a group is born with, all pods together would get no more of a
+// busy machine than one process beside them.
+func (k *Kubelet) weighAbove(all string) error {
+	machine := cgroup.Limits{CPUShares: shares(k.capacity.Cpu())}
+	group := all
+	for range strings.Count(nodeGroup("cluster", "node"), "/") - 1 {
+		group = path.Dir(group)
+		if err := k.groups.Limit(group, machine); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ Feature: What a node gives its pods, and what it takes back
     And in pod "guaranteed" `cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max` prints "134217728"
     And in pod "guaranteed" `cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us || cat /sys/fs/cgroup/cpu.max` prints "50000"
     And the control group of pod "guaranteed" lies in "kubepods" and holds 134217728 bytes
+    And all groups above that of guaranteed pod "guaranteed" weigh as much as the machine's processors
     And the control group of pod "burstable" lies in "kubepods/burstable"
     And the control group of pod "besteffort" lies in "kubepods/besteffort"
     And in pod "besteffort" `cat /proc/1/oom_score_adj` prints "1000"
