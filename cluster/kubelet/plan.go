@@ -55,6 +55,7 @@ type step struct {
 type killing struct {
 	container Container
 	message   string
+	grace     *int64            // in seconds, where it is not the pod's
 	after     []<-chan struct{} // closed when those have ended that it outlives
 	done      chan<- struct{}   // closed when it has ended, if not nil
 }
@@ -267,7 +268,10 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 		case s.outgrown(c):
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s resize requires restart", spec.Name)})
 		case h.failing != "":
-			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing)})
+			st.kill = append(st.kill, killing{
+				container: *c, grace: probeGrace(spec, h.failing),
+				message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing),
+			})
 		}
 		return h.started
 	default:
@@ -290,6 +294,19 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 		}
 	}
 	return false
+}
+
+// probeGrace is how long a container has to end that a probe has failed, where the probe
+// says so itself.
+func probeGrace(spec *v1.Container, failing string) *int64 {
+	probe := spec.LivenessProbe
+	if failing == "startup" {
+		probe = spec.StartupProbe
+	}
+	if probe == nil {
+		return nil
+	}
+	return probe.TerminationGracePeriodSeconds
 }
 
 // restarts tells whether the pod's policy has an ended container run again.

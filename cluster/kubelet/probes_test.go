@@ -2,6 +2,7 @@ package kubelet_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -91,6 +92,45 @@ func TestReadinessWhileEnding(t *testing.T) {
 	if strings.Contains(n.events.String(), "Liveness probe failed") {
 		t.Errorf("probed for liveness while ending:\n%s", n.events)
 	}
+}
+
+// A probe may say itself how long the container that it has failed may take to end: less
+// than the pod's grace, which these would need whole.
+func TestGraceOfAProbe(t *testing.T) {
+	n := newNode(t)
+	p := pod("stubborn", "trap '[ -e /v/go ] && exit 0' TERM; while true; do sleep 0.1; done")
+	long, short, dir := int64(600), int64(1), v1.HostPathDirectoryOrCreate
+	p.Spec.TerminationGracePeriodSeconds = &long
+	p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/var/v", Type: &dir}}}}
+	main := &p.Spec.Containers[0]
+	main.VolumeMounts = []v1.VolumeMount{{Name: "v", MountPath: "/v"}}
+	fails := &v1.Probe{
+		ProbeHandler:  v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/v/well"}}},
+		PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 5, TerminationGracePeriodSeconds: &short,
+	}
+	sidecar, always := *main.DeepCopy(), v1.ContainerRestartPolicyAlways
+	sidecar.Name, sidecar.RestartPolicy = "sidecar", &always
+	main.LivenessProbe, sidecar.StartupProbe = fails, fails
+	restarted := func(list []v1.ContainerStatus) bool { return len(list) == 1 && list[0].RestartCount > 0 }
+
+	// The second's sidecar holds the rest of its pod up.
+	heldUp := pod("held-up", "true")
+	heldUp.Spec, heldUp.Spec.InitContainers = *p.Spec.DeepCopy(), []v1.Container{sidecar}
+	n.create(p)
+	n.wait("stubborn", "a restart for its liveness probe", func(p *v1.Pod) bool { return restarted(p.Status.ContainerStatuses) })
+	end := func(name string) {
+		if err := os.WriteFile(n.root+"/disk/var/v/go", nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		n.delete(name)
+	}
+	end("stubborn")
+	if err := os.Remove(n.root + "/disk/var/v/go"); err != nil {
+		t.Fatal(err)
+	}
+	n.create(heldUp)
+	n.wait("held-up", "a restart of the sidecar for its startup probe", func(p *v1.Pod) bool { return restarted(p.Status.InitContainerStatuses) })
+	end("held-up")
 }
 
 // What cannot be done is told by an event that names the way out.

@@ -139,8 +139,12 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	for i, k := range list {
+		own := grace
+		if k.grace != nil {
+			own = *k.grace
+		}
 		wg.Go(func() {
-			errs[i] = w.kill(ctx, pod, k, grace)
+			errs[i] = w.kill(ctx, pod, k, own)
 			w.probes.ended(k.container.ID)
 			if k.done != nil {
 				close(k.done)
