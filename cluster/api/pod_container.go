@@ -24,6 +24,7 @@ func (c *podChecker) checkContainers(p *field.Path) field.ErrorList {
 		errs = append(errs, c.checkContainerName(ctr.Name, path.Child("name"))...)
 		errs = append(errs, c.checkContainer(ctr, path)...)
 		errs = append(errs, checkLongRunning(ctr, s, path)...)
+		errs = append(errs, checkRestartPolicy(ctr, path)...)
 		errs = append(errs, checkHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 	}
 	at = p.Child("initContainers")
@@ -31,7 +32,11 @@ func (c *podChecker) checkContainers(p *field.Path) field.ErrorList {
 		ctr, path := &s.InitContainers[i], at.Index(i)
 		errs = append(errs, c.checkContainerName(ctr.Name, path.Child("name"))...)
 		errs = append(errs, c.checkContainer(ctr, path)...)
+		errs = append(errs, checkRestartPolicy(ctr, path)...)
 		if isSidecar(ctr) {
+			if len(ctr.RestartPolicyRules) > 0 {
+				errs = append(errs, field.Forbidden(path.Child("restartPolicyRules"), "restartPolicyRules are not allowed for init containers with restart policy Always"))
+			}
 			errs = append(errs, checkLongRunning(ctr, s, path)...)
 			errs = append(errs, checkHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 		} else {

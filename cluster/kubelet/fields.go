@@ -103,14 +103,21 @@ func resourceValue(pod *v1.Pod, sel *v1.ResourceFieldSelector, own *v1.Container
 // containerNamed finds a container of the spec, init and ephemeral ones included.
 func containerNamed(pod *v1.Pod, name string) *v1.Container {
 	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
+		if c := specNamed(list, name); c != nil {
+			return c
 		}
 	}
 	if e := ephemeralNamed(pod, name); e != nil {
 		return ephemeralSpec(e)
+	}
+	return nil
+}
+
+func specNamed(list []v1.Container, name string) *v1.Container {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
 	}
 	return nil
 }

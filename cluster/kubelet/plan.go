@@ -230,7 +230,7 @@ func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 		case c.State == Running:
 			return false, false
 		case c.ExitCode == 0:
-		case s.pod.Spec.RestartPolicy == v1.RestartPolicyNever:
+		case !restarts(s.pod, c):
 			return false, true
 		default:
 			s.planOne(st, spec, true, true, now)
@@ -307,17 +307,6 @@ func probeGrace(spec *v1.Container, failing string) *int64 {
 		return nil
 	}
 	return probe.TerminationGracePeriodSeconds
-}
-
-// restarts tells whether the pod's policy has an ended container run again.
-func restarts(pod *v1.Pod, c *Container) bool {
-	switch pod.Spec.RestartPolicy {
-	case v1.RestartPolicyNever:
-		return false
-	case v1.RestartPolicyOnFailure:
-		return c.ExitCode != 0
-	}
-	return true
 }
 
 func isSidecar(c *v1.Container) bool {

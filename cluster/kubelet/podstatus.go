@@ -188,13 +188,13 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 		case t == nil:
 			pendingInit = true
 		case t.ExitCode != 0:
-			if spec.RestartPolicy == v1.RestartPolicyNever || final {
+			if final || i < len(spec.InitContainers) && !restartsAfter(spec, &spec.InitContainers[i], t.ExitCode) {
 				return v1.PodFailed
 			}
 			pendingInit = true
 		}
 	}
-	running, waiting, stopped, succeeded := 0, 0, 0, 0
+	running, waiting, stopped, succeeded, again := 0, 0, 0, 0, false
 	for _, st := range apps {
 		switch {
 		case st.State.Running != nil:
@@ -204,8 +204,11 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 			if st.State.Terminated.ExitCode == 0 {
 				succeeded++
 			}
+			again = again || restartsAfter(spec, specNamed(spec.Containers, st.Name), st.State.Terminated.ExitCode)
 		case st.LastTerminationState.Terminated != nil:
 			stopped++
+			again = again || spec.RestartPolicy != v1.RestartPolicyNever ||
+				restartsAfter(spec, specNamed(spec.Containers, st.Name), st.LastTerminationState.Terminated.ExitCode)
 		default:
 			waiting++
 		}
@@ -221,14 +224,12 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 		return v1.PodFailed
 	case pendingInit && !started, waiting > 0:
 		return v1.PodPending
-	case running > 0, spec.RestartPolicy == v1.RestartPolicyAlways:
+	case running > 0, again:
 		return v1.PodRunning
 	case succeeded == stopped:
 		return v1.PodSucceeded
-	case spec.RestartPolicy == v1.RestartPolicyNever:
-		return v1.PodFailed
 	}
-	return v1.PodRunning
+	return v1.PodFailed
 }
 
 // conditions sets the kubelet's conditions.

@@ -63,6 +63,37 @@ Feature: Pods
       | 3    | OnFailure | Running   | 1        |
       | 3    | Never     | Failed    | 0        |
 
+  Scenario: a container has a restart policy of its own, and a rule that names an exit code
+    Given the objects:
+      """
+      apiVersion: v1
+      kind: Pod
+      metadata:
+        name: own
+      spec:
+        terminationGracePeriodSeconds: 1
+        restartPolicy: Never
+        containers:
+        - name: again
+          image: busybox:1.35
+          command: ["sh", "-c", "[ -e /state/ran ] && exec sleep 3600; touch /state/ran; exit 42"]
+          restartPolicy: Never
+          restartPolicyRules:
+          - action: Restart
+            exitCodes: {operator: In, values: [42]}
+          volumeMounts:
+          - {name: state, mountPath: /state}
+        - name: once
+          image: busybox:1.35
+          command: ["sh", "-c", "exit 42"]
+        volumes:
+        - name: state
+          emptyDir: {}
+      """
+    Then `kubectl get pod own -o jsonpath='{range .status.containerStatuses[*]}{.name}={.restartCount},{.state.running.startedAt}{.state.terminated.exitCode}{"\n"}{end}'` prints a line like "^again=1,20"
+    And `kubectl get pod own -o jsonpath='{range .status.containerStatuses[*]}{.name}={.restartCount},{.state.running.startedAt}{.state.terminated.exitCode}{"\n"}{end}'` prints a line like "^once=0,42$"
+    And pod "own" is Running
+
   @W8
   Scenario Outline: one of two containers fails under <policy>
     Given the objects:
