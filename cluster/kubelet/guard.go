@@ -52,7 +52,7 @@ func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		subject := r.TLS.VerifiedChains[0][0].Subject
 		return &caller{
-			UserInfo: authenticationv1.UserInfo{Username: subject.CommonName, Groups: append(subject.Organization, "system:authenticated")},
+			UserInfo: authenticationv1.UserInfo{Username: subject.CommonName, Groups: append(slices.Clip(subject.Organization), "system:authenticated")},
 			trusted:  slices.Contains(subject.Organization, mastersGroup) || slices.Contains(k.config.AllowedUsers, subject.CommonName),
 		}, nil
 	}

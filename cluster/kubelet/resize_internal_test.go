@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/cgroup"
@@ -222,10 +224,10 @@ func allotted(t *testing.T, capacity v1.ResourceList, pods ...*v1.Pod) (*Kubelet
 	k.source = newSource(k.config.Client, "n", k)
 	k.allotments = newAllotments(k)
 	go k.source.pods.RunWithContext(t.Context())
-	for end := time.Now().Add(10 * time.Second); !k.source.synced(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the informer does not sync")
-		}
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if !cache.WaitForCacheSync(within.Done(), k.source.synced) {
+		t.Fatal("the informer does not sync")
 	}
 	for _, pod := range pods {
 		k.allotments.add(newWorker(k, pod), pod)
