@@ -17,6 +17,17 @@ import (
 
 var proxyVerbs = []string{"create", "delete", "get", "patch", "update"}
 
+// KubeletRuns reports whether a request for a path of a kubelet's server runs something in
+// a container or connects to one. That takes the right to create, whichever method the
+// stream begins with.
+func KubeletRuns(path string) bool {
+	switch first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/"); first {
+	case "exec", "attach", "portForward", "run", "cri":
+		return true
+	}
+	return false
+}
+
 // Nodes is where pods run.
 var Nodes = &Kind{
 	GroupVersionKind: gvk("", "v1", "Node"),

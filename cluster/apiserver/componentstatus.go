@@ -30,7 +30,7 @@ func (r *request) listComponents() error {
 	if err != nil {
 		return err
 	}
-	keep, err := r.res.keep(o, "")
+	keep, err := r.res.keep(o, r.Name)
 	if err != nil {
 		return err
 	}

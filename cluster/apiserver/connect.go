@@ -177,9 +177,29 @@ func chooseContainer(pod *corev1.Pod, name string) (string, error) {
 	return name, nil
 }
 
+// mayConnect refuses a connection into a pod to who may not create one: the GET that a
+// WebSocket begins with is authorized as a read, and yet runs something. The words are
+// upstream's (AuthorizePodWebsocketUpgradeCreatePermission).
+func (r *request) mayConnect() error {
+	if r.Verb == "create" {
+		return nil
+	}
+	allowed, reason, err := r.s.Authorizer.Authorize(r.Context(), r.attributes(r.user, "create"))
+	if err != nil {
+		return fmt.Errorf("authorizing: %w", err)
+	}
+	if !allowed {
+		return apierrors.NewForbidden(r.res.groupResource(), r.Name, errors.New(reason))
+	}
+	return nil
+}
+
 // toContainer answers pods/NAME/exec and pods/NAME/attach. The kubelet calls the
 // streams by other names than the API.
 func (r *request) toContainer() error {
+	if err := r.mayConnect(); err != nil {
+		return err
+	}
 	pod, err := r.pod()
 	if err != nil {
 		return err
@@ -215,6 +235,9 @@ func (r *request) toContainer() error {
 }
 
 func (r *request) portForward() error {
+	if err := r.mayConnect(); err != nil {
+		return err
+	}
 	pod, err := r.pod()
 	if err != nil {
 		return err

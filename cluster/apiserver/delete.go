@@ -107,9 +107,8 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 // deleteOne deletes one object, or begins to. gone says whether it is; item is its last
 // state. While another write comes between, it begins again.
 func (r *request) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
-	one, line := *r, *r.info
-	line.Namespace, line.Name = namespace, name
-	one.info = &line
+	one := *r
+	one.info = r.of(namespace, name)
 	for {
 		item, gone, err = one.tryDelete(ctx, o)
 		if !errors.Is(err, errChanged) {

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
 )
 
@@ -24,6 +22,9 @@ type request struct {
 	w    *recorder
 	user *client.User
 	res  *resource // of the path, nil when it names none
+	// serve answers the request once it is allowed; refusal is why there is no such handler.
+	serve   handler
+	refusal error
 
 	inProcess bool // the caller is a component of this very process
 }
@@ -35,10 +36,11 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}
 	if r.IsResource {
 		r.res = s.resource(r.Group, r.Version, r.Plural)
+		r.serve, r.refusal = s.resolve(r)
 	}
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	done := s.stats.begin(r.info, r.res != nil)
+	done := s.stats.begin(r)
 	defer func() {
 		if p := recover(); p != nil {
 			s.recovered(r, p)
@@ -166,11 +168,10 @@ func (s *Server) enter(r *request) (release func(), err error) {
 	return nil, errTooMany()
 }
 
+// authorize asks whether the user may do to the request's object what the verb stands for:
+// the request's own verb, or another that it takes as well.
 func (s *Server) authorize(r *request, verb string) error {
-	a := authz.Attributes{
-		User: r.user, Verb: verb, Namespace: r.Namespace, Group: r.Group, Version: r.Version,
-		Resource: r.Plural, Subresource: r.Subresource, Name: r.Name, Path: r.Path, ResourceRequest: r.IsResource,
-	}
+	a := r.attributes(r.user, verb)
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
 	if err != nil {
 		return fmt.Errorf("authorizing: %w", err)
@@ -181,64 +182,18 @@ func (s *Server) authorize(r *request, verb string) error {
 	return nil
 }
 
-// serveResource hands a request to its verb.
+// longRunning requests have no timeout and are not counted as in flight.
+func (r *request) longRunning() bool { return r.serve != nil && r.info.longRunning() }
+
+// serveResource hands a request to its route.
 func (r *request) serveResource() error {
-	if r.asksForCustomResources() {
-		return r.noCustomResources()
-	}
-	if r.res == nil {
-		return errNoSuchPath()
-	}
-	if r.res.retirement != "" {
+	if r.res != nil && r.res.retirement != "" {
 		r.warn(r.res.retirement)
 	}
-	if r.res.Namespaced && r.Namespace == "" && r.Name != "" && r.Verb != "list" && r.Verb != "watch" && r.Verb != "deletecollection" {
-		return errNoSuchPath()
+	if r.refusal != nil {
+		return r.refusal
 	}
-	if r.res.Namespaced && r.Namespace == "" && r.Verb == "deletecollection" {
-		return errMethod(r.info) // what a whole cluster would lose is asked for a namespace at a time
-	}
-	if !r.res.Namespaced && r.Plural != "namespaces" && r.Namespace != "" {
-		return errNoSuchPath()
-	}
-	if !r.res.Namespaced {
-		r.Namespace = ""
-	}
-	if r.Subresource != "" {
-		return r.serveSubresource()
-	}
-	if r.res.Virtual {
-		return r.serveVirtual()
-	}
-	if !r.res.answers(r.Verb) {
-		return errMethod(r.info)
-	}
-	switch r.Verb {
-	case "get":
-		return r.get()
-	case "list":
-		return r.list()
-	case "watch":
-		return r.watch()
-	case "create":
-		if r.Name != "" {
-			return errMethod(r.info)
-		}
-		return r.create()
-	case "update":
-		return r.update()
-	case "patch":
-		return r.patch()
-	case "delete":
-		return r.delete()
-	case "deletecollection":
-		return r.deleteCollection()
-	}
-	return errMethod(r.info)
-}
-
-func (r *resource) answers(verb string) bool {
-	return r.Verbs == nil || slices.Contains(r.Verbs, verb)
+	return r.serve(r)
 }
 
 // servePath answers the paths that are not resources.

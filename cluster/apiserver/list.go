@@ -24,7 +24,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	keep, err := r.res.keep(o, "")
+	keep, err := r.res.keep(o, r.Name)
 	if err != nil {
 		return err
 	}

@@ -67,18 +67,18 @@ func (s *stats) checked(check, path string, err error) {
 }
 
 // begin counts a request; the function it returns ends it, with its status code.
-func (s *stats) begin(i *info, known bool) (done func(code int)) {
+func (s *stats) begin(r *request) (done func(code int)) {
 	start := time.Now()
 	verb, group, version, resource, subresource := "other", "", "", "", ""
-	if known { // else anything may be in the path, and must not become a label
-		verb, group, version, resource, subresource = i.Verb, i.Group, i.Version, i.Plural, i.Subresource
+	if r.serve != nil { // else anything may be in the path, and must not become a label
+		verb, group, version, resource, subresource = r.Verb, r.Group, r.Version, r.Plural, r.Subresource
 	}
 	var open prometheus.Gauge
-	long := i.longRunning()
+	long := r.longRunning()
 	switch {
 	case long:
 		open = s.watches.WithLabelValues(verb, resource)
-	case i.mutates():
+	case r.mutates():
 		open = s.inflight.WithLabelValues("mutating")
 	default:
 		open = s.inflight.WithLabelValues("readOnly")
@@ -86,9 +86,6 @@ func (s *stats) begin(i *info, known bool) (done func(code int)) {
 	open.Inc()
 	return func(code int) {
 		open.Dec()
-		if code == http.StatusNotFound {
-			subresource = "" // nobody may have checked it
-		}
 		s.requests.WithLabelValues(verb, group, version, resource, subresource, strconv.Itoa(code)).Inc()
 		if !long {
 			s.duration.WithLabelValues(verb, resource).Observe(time.Since(start).Seconds())

@@ -6,11 +6,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"wheelhouse/cluster/api"
 )
 
 // proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
@@ -42,14 +45,32 @@ func (r *request) proxy() error {
 	if err != nil {
 		return err
 	}
-	to.Path = r.Rest
+	to.Path = cleanRest(r.Rest)
 	to.RawQuery = r.URL.RawQuery
+	if o.kubelet && r.Verb != "create" && api.KubeletRuns(to.Path) {
+		if err := r.s.authorize(r, "create"); err != nil {
+			return err
+		}
+	}
 	if r.Rest == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		// relative links need the slash
 		http.Redirect(r.w, r.Request, r.Path+"/"+querySuffix(r.URL), http.StatusMovedPermanently)
 		return nil
 	}
 	return r.pass(to, transport, fmt.Sprintf("%s %q at %s", strings.TrimSuffix(r.Plural, "s"), name, to.Host), o)
+}
+
+// cleanRest is the path as the other side reads it, with a slash at its end as it was
+// asked for; as upstream.
+func cleanRest(rest string) string {
+	if rest == "" {
+		return ""
+	}
+	clean := path.Clean("/" + rest)
+	if strings.HasSuffix(rest, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }
 
 func querySuffix(u *url.URL) string {

@@ -193,6 +193,9 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 		if scale.Name != r.Name {
 			return nil, badRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
 		}
+		if scale.Namespace != "" && scale.Namespace != r.Namespace {
+			return nil, badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", scale.Namespace, r.Namespace)
+		}
 		path := field.NewPath("spec", "replicas")
 		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {
 			return nil, invalid(&api.Kind{GroupVersionKind: r.res.Scale.Kind()}, r.Name, errs)

@@ -27,7 +27,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,7 +119,7 @@ type Config struct {
 // Server answers the Kubernetes API.
 type Server struct {
 	Config
-	resources map[string]*resource // by group/version/plural
+	resources map[schema.GroupVersionResource]*resource
 	discovery *discovery
 	fields    *fieldManagers
 	kubelets  *http.Transport
@@ -142,6 +141,7 @@ type resource struct {
 	*api.Kind              // as it is served
 	life         *api.Kind // whose rules hold: the same, or the kind that an alias stands for
 	collection   *store.Collection
+	routes       map[route]verbs
 	fieldLabels  map[string]bool
 	jsonPrefix   []byte // how every encoded object begins; lists leave it out
 	returnsGone  bool   // a DELETE answers with the object, not with a Status
@@ -175,14 +175,14 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		Config:    c,
-		resources: map[string]*resource{},
+		resources: map[schema.GroupVersionResource]*resource{},
 		reading:   make(chan struct{}, c.MaxInFlight),
 		mutating:  make(chan struct{}, c.MaxMutating),
 		stats:     newStats(),
 		stopping:  make(chan struct{}),
 	}
 	for _, k := range c.Kinds {
-		s.resources[resourceKey(k.Group, k.Version, k.Plural)] = s.serve(k)
+		s.resources[k.GroupVersion().WithResource(k.Plural)] = s.serve(k)
 	}
 	var err error
 	if s.discovery, err = newDiscovery(c.Kinds); err != nil {
@@ -203,6 +203,7 @@ func (s *Server) serve(k *api.Kind) *resource {
 	r.returnsGone = deletesWithObject[r.life.GroupKind()]
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
 	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
+	r.routes = s.routesOf(r)
 	if k.Virtual {
 		return r
 	}
@@ -215,12 +216,8 @@ func (s *Server) serve(k *api.Kind) *resource {
 	return r
 }
 
-func resourceKey(group, version, plural string) string {
-	return strings.Join([]string{group, version, plural}, "/")
-}
-
 func (s *Server) resource(group, version, plural string) *resource {
-	return s.resources[resourceKey(group, version, plural)]
+	return s.resources[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
 }
 
 // core is the resource of a kind in the core group, which the server itself needs.

@@ -5,7 +5,9 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
 )
 
@@ -18,6 +20,9 @@ func (r *request) createToken() (err error) {
 	wanted := &authenticationv1.TokenRequest{}
 	gvk := authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")
 	if err := r.decode(wanted, gvk, o.validation); err != nil {
+		return err
+	}
+	if err := r.checkTokenRequest(wanted); err != nil {
 		return err
 	}
 	item, err := r.res.collection.Get(r.Context(), r.Namespace, r.Name, "")
@@ -34,4 +39,18 @@ func (r *request) createToken() (err error) {
 		return err
 	}
 	return r.writeObject(http.StatusCreated, token, gvk)
+}
+
+// checkTokenRequest refuses a request for the token of another account than the path's.
+func (r *request) checkTokenRequest(t *authenticationv1.TokenRequest) error {
+	var errs field.ErrorList
+	meta := field.NewPath("metadata")
+	switch {
+	case t.Name != "" && t.Name != r.Name:
+		errs = append(errs, field.Invalid(meta.Child("name"), t.Name, "must match the service account name if specified"))
+	case t.Namespace != "" && t.Namespace != r.Namespace:
+		errs = append(errs, field.Invalid(meta.Child("namespace"), t.Namespace, "must match the service account namespace if specified"))
+	}
+	t.Name, t.Namespace = r.Name, r.Namespace
+	return invalid(&api.Kind{GroupVersionKind: authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")}, r.Name, errs)
 }

@@ -12,17 +12,17 @@ import (
 )
 
 // computed are the objects of a kind that is made when it is read; name "" is all.
-type computed func(name string) ([]api.Object, error)
+type computed func(r *request, name string) ([]api.Object, error)
 
-func (r *request) readComputed(all computed) error {
-	return r.on(verbs{
-		"get":  func() error { return r.getComputed(all) },
-		"list": func() error { return r.listComputed(all) },
-	})
+func computedRoutes(all computed) map[route]verbs {
+	return map[route]verbs{
+		{}:            {"list": func(r *request) error { return r.listComputed(all) }},
+		{named: true}: {"get": func(r *request) error { return r.getComputed(all) }},
+	}
 }
 
 func (r *request) getComputed(all computed) error {
-	objects, err := all(r.Name)
+	objects, err := all(r, r.Name)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (r *request) listComputed(all computed) error {
 	if err != nil {
 		return err
 	}
-	objects, err := all("")
+	objects, err := all(r, "")
 	if err != nil {
 		return err
 	}
@@ -80,4 +80,38 @@ func (r *request) listComputed(all computed) error {
 	gvk := r.res.GroupVersionKind
 	gvk.Kind += "List"
 	return r.writeEncoded(http.StatusOK, a, list, gvk)
+}
+
+// createVirtual answers the POST of a kind of which nothing is stored.
+func (r *request) createVirtual(answer CreateFunc) error {
+	a, err := negotiate(r.Request, formsNone) // what is not stored has no rows
+	if err != nil {
+		return err
+	}
+	o, err := createOptions(r.Request)
+	if err != nil {
+		return err
+	}
+	obj, err := r.decodeObject(o.validation)
+	if err != nil {
+		return err
+	}
+	if r.res.Namespaced {
+		if err := r.checkNamespace(obj); err != nil {
+			return err
+		}
+	}
+	call(r.res.Default, obj)
+	if err := invalid(r.res.Kind, obj.GetName(), check(r.res.Validate, obj)); err != nil {
+		return err
+	}
+	result, err := answer(r.Context(), r.user, obj)
+	if err != nil {
+		return err
+	}
+	body, err := encodeObject(result, r.res.GroupVersionKind, a.media, isPretty(r.Request))
+	if err != nil {
+		return err
+	}
+	return r.writeBody(http.StatusCreated, a.media.contentType, body)
 }

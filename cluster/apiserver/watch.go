@@ -28,11 +28,7 @@ func (r *request) watch() error {
 	if err != nil {
 		return err
 	}
-	name := ""
-	if parts := splitPath(r.Path); parts[len(parts)-1] == r.Name {
-		name = r.Name
-	}
-	keep, err := r.res.keep(o, name)
+	keep, err := r.res.keep(o, r.Name)
 	if err != nil {
 		return err
 	}

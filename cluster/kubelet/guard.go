@@ -11,6 +11,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/api"
 )
 
 // mastersGroup may do everything everywhere.
@@ -102,11 +104,9 @@ func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []
 	return false, errors.Join(errs...)
 }
 
-// verbOf is what a request does to the node. To run a command in a container is no reading
-// of it, whichever method its web socket begins with.
+// verbOf is what a request does to the node.
 func verbOf(r *http.Request) string {
-	switch first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); first {
-	case "exec", "attach", "portForward":
+	if api.KubeletRuns(r.URL.Path) {
 		return "create"
 	}
 	return map[string]string{
