@@ -20,6 +20,9 @@ var Bindings = &Kind{
 
 func checkBinding(b *corev1.Binding) field.ErrorList {
 	var errs field.ErrorList
+	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the pod gets the annotations
+		errs = append(errs, field.Forbidden(mirrorPath, "may not add mirror pod annotation"))
+	}
 	target := field.NewPath("target")
 	if b.Target.Kind != "" && b.Target.Kind != "Node" {
 		errs = append(errs, field.NotSupported(target.Child("kind"), b.Target.Kind, []string{"Node", "<empty>"}))

@@ -61,6 +61,9 @@ var Pods = &Kind{
 		errs := checkMeta(&p.ObjectMeta, true, dnsSubdomain)
 		var c podChecker
 		errs = append(errs, c.podSpec(&p.Spec, specPath)...)
+		if IsMirrorPod(p) && p.Spec.NodeName == "" {
+			errs = append(errs, field.Invalid(mirrorPath, p.Annotations[corev1.MirrorPodAnnotationKey], "must set spec.nodeName if mirror pod annotation is set"))
+		}
 		if len(p.Spec.EphemeralContainers) > 0 {
 			errs = append(errs, field.Forbidden(specPath.Child("ephemeralContainers"), "cannot be set on create"))
 		}

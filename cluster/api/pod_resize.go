@@ -42,13 +42,13 @@ func takeSizes(to, from []corev1.Container) {
 // checkResize: cpu and memory of containers can change, and nothing else of the pod; its
 // class of service stays.
 func checkResize(pod, old *corev1.Pod) field.ErrorList {
-	if _, ok := old.Annotations[corev1.MirrorPodAnnotationKey]; ok {
+	if IsMirrorPod(old) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods cannot be resized")}
 	}
 	if old.Spec.OS != nil && old.Spec.OS.Name == corev1.Windows {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
-	errs := checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta)
+	errs := append(checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
 	var c podChecker
 	errs = append(errs, c.podSpec(&pod.Spec, specPath)...)
 	if class := qosClass(&pod.Spec); class != classOf(old) {

@@ -17,7 +17,7 @@ const podUpdatable = "pod updates may not change fields other than `spec.contain
 // checkPodUpdate: a pod stays what it was made as, but for a few fields that its node
 // can follow or that only matter before it is scheduled.
 func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
-	errs := checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta)
+	errs := append(checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
 	var c podChecker
 	errs = append(errs, c.podSpec(&pod.Spec, specPath)...)
 	if same(pod.Spec, old.Spec) {
@@ -123,8 +123,22 @@ func checkGatedUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 	return errs
 }
 
+var mirrorPath = metadataPath.Child("annotations").Key(corev1.MirrorPodAnnotationKey)
+
+// checkMirrorUpdate: a pod is a mirror from its creation to its end, or never.
+func checkMirrorUpdate(pod, old *corev1.Pod) field.ErrorList {
+	was, is := old.Annotations[corev1.MirrorPodAnnotationKey], pod.Annotations[corev1.MirrorPodAnnotationKey]
+	switch {
+	case IsMirrorPod(old) && (!IsMirrorPod(pod) || was != is):
+		return field.ErrorList{field.Forbidden(mirrorPath, "may not remove or update mirror pod annotation")}
+	case IsMirrorPod(pod) && !IsMirrorPod(old):
+		return field.ErrorList{field.Forbidden(mirrorPath, "may not add mirror pod annotation")}
+	}
+	return nil
+}
+
 func checkPodStatus(pod, old *corev1.Pod) field.ErrorList {
-	errs := checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta)
+	errs := append(checkMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
 	s, o := &pod.Status, &old.Status
 	if s.NominatedNodeName != "" {
 		errs = append(errs, invalid(statusPath.Child("nominatedNodeName"), s.NominatedNodeName, dnsSubdomain(s.NominatedNodeName, false))...)
@@ -189,7 +203,10 @@ func prepareEphemeral(obj, old *corev1.Pod) {
 
 // checkEphemeralUpdate: they can be added, and never changed or removed.
 func checkEphemeralUpdate(obj, old *corev1.Pod) field.ErrorList {
-	errs := checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta)
+	if IsMirrorPod(old) {
+		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods do not support ephemeral containers")}
+	}
+	errs := append(checkMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(obj, old)...)
 	var c podChecker
 	errs = append(errs, c.podSpec(&obj.Spec, specPath)...)
 	p := specPath.Child("ephemeralContainers")

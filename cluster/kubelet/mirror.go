@@ -70,10 +70,12 @@ func (s *static) create(ctx context.Context, pod *v1.Pod) error {
 	mirror := pod.DeepCopy()
 	mirror.UID, mirror.ResourceVersion = "", ""
 	mirror.Annotations[v1.MirrorPodAnnotationKey] = string(pod.UID)
-	if node, err := s.k.config.Client.CoreV1().Nodes().Get(ctx, s.k.config.NodeName, metav1.GetOptions{}); err == nil {
-		yes := true
-		mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: &yes}}
+	node, err := s.k.config.Client.CoreV1().Nodes().Get(ctx, s.k.config.NodeName, metav1.GetOptions{})
+	if err != nil { // the API server takes no mirror without its node
+		return fmt.Errorf("get the node that owns the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
 	}
+	yes := true
+	mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: &yes}}
 	made, err := s.k.config.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
 	switch {
 	case apierrors.IsAlreadyExists(err): // its news is on the way, or somebody else has the name

@@ -174,8 +174,10 @@ func readManifest(path, node string) (*v1.Pod, error) {
 	pod.Annotations[annotationSeen] = time.Now().Format(time.RFC3339Nano)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
 	pod.Spec.EnableServiceLinks = orDefault(pod.Spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
-	if what := apiReference(pod); what != "" {
-		return nil, fmt.Errorf("the pod has %s, and static pods may not refer to objects of the API", what)
+	if what, err := api.ObjectReference(pod); err != nil {
+		return nil, err
+	} else if what != "" {
+		return nil, fmt.Errorf("static pods can not reference %s", what)
 	}
 	api.Pods.Default(pod)
 	if errs := api.Pods.Validate(pod); len(errs) > 0 {
@@ -189,30 +191,4 @@ func orDefault(b *bool, value bool) *bool {
 		return &value
 	}
 	return b
-}
-
-// apiReference names what of a pod would need an API server.
-func apiReference(pod *v1.Pod) string {
-	if pod.Spec.ServiceAccountName != "" {
-		return "a service account"
-	}
-	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.PersistentVolumeClaim != nil, v.Ephemeral != nil:
-			return "the volume " + v.Name
-		}
-	}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			for _, e := range c.Env {
-				if e.ValueFrom != nil && (e.ValueFrom.SecretKeyRef != nil || e.ValueFrom.ConfigMapKeyRef != nil) {
-					return "the variable " + e.Name
-				}
-			}
-			if len(c.EnvFrom) > 0 {
-				return "envFrom"
-			}
-		}
-	}
-	return ""
 }

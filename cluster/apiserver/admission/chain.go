@@ -137,9 +137,9 @@ func (c *Chain) Run(ctx context.Context) error {
 func (c *Chain) Admit(ctx context.Context, r *Request) error {
 	for _, step := range []func(context.Context, *Request) error{
 		c.namespaceLifecycle,
-		c.nodeRestriction,
 		c.limitDefaults,
 		c.serviceAccount,
+		c.nodeRestriction,
 		c.taintNewNode,
 		c.priority,
 		c.runtimeClass,

@@ -2,103 +2,58 @@ package admission
 
 import (
 	"context"
-	"fmt"
-	"maps"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"slices"
 	"strings"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/client"
 )
 
-var podsResource = schema.GroupResource{Resource: "pods"}
+// nodeOf returns the node that u is the kubelet of. Of a user of the group system:nodes
+// with another name the node is "".
+func nodeOf(u *client.User) (node string, ok bool) {
+	if u == nil || !u.InGroup("system:nodes") {
+		return "", false
+	}
+	node, _ = strings.CutPrefix(u.Name, nodeUser)
+	if node == u.Name {
+		node = ""
+	}
+	return node, true
+}
+
+const nodeUser = "system:node:"
 
 // nodeRestriction keeps a kubelet to its own node, the pods bound to it, and
 // tokens for them; as upstream's plugin of that name.
 func (c *Chain) nodeRestriction(ctx context.Context, r *Request) error {
-	if r.User == nil || !r.User.InGroup("system:nodes") {
+	node, ok := nodeOf(r.User)
+	if !ok || r.Verb == Connect {
 		return nil
 	}
-	node, ok := strings.CutPrefix(r.User.Name, "system:node:")
-	if !ok || node == "" {
+	if node == "" {
 		return r.forbidden("could not determine node from user %q", r.User.Name)
 	}
-	switch {
-	case r.is("", "pods", ""), r.is("", "pods", "status"), r.is("", "pods", "eviction"):
+	switch r.resource().String() {
+	case "pods":
 		return c.nodesPod(ctx, node, r)
-	case r.is("", "nodes", ""), r.is("", "nodes", "status"):
+	case "nodes":
 		return nodesNode(node, r)
-	case r.is("", "serviceaccounts", "token"):
+	case "persistentvolumeclaims":
+		return r.forbidden("may only update PVC status") // and this cluster's kubelets do not
+	case "serviceaccounts":
 		return c.nodesToken(ctx, node, r)
-	case r.is(coordinationv1.GroupName, "leases", ""):
+	case "leases.coordination.k8s.io":
 		return nodesLease(node, r)
-	}
-	return nil
-}
-
-func (c *Chain) nodesPod(ctx context.Context, node string, r *Request) error {
-	switch {
-	case r.Subresource == "eviction":
-		name := r.Name
-		if e, ok := r.Object.(*policyv1.Eviction); ok && name == "" {
-			name = e.Name
-		}
-		return c.ownPod(ctx, node, r, name, "evict pods")
-	case r.Subresource == "status":
-		old, ok1 := r.Old.(*corev1.Pod)
-		pod, ok2 := r.Object.(*corev1.Pod)
-		if ok1 && ok2 && !maps.Equal(old.Labels, pod.Labels) {
-			return r.forbidden("node %q cannot update labels through pod status", node)
-		}
-		return c.ownPod(ctx, node, r, r.Name, "update pod status for pods")
-	case r.Verb == Delete:
-		return c.ownPod(ctx, node, r, r.Name, "delete pods")
-	case r.Verb == Create:
-		pod, ok := r.Object.(*corev1.Pod)
-		if !ok {
-			return r.forbidden("unexpected type %T", r.Object)
-		}
-		return mirrorPod(node, r, pod)
-	}
-	return r.forbidden("unexpected operation %q, node %q can only create and delete mirror pods", r.Verb, node)
-}
-
-func mirrorPod(node string, r *Request, pod *corev1.Pod) error {
-	if _, ok := pod.Annotations[corev1.MirrorPodAnnotationKey]; !ok {
-		return r.forbidden("pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
-	}
-	if pod.Spec.NodeName != node {
-		return r.forbidden("node %q can only create pods with spec.nodeName set to itself", node)
-	}
-	if pod.Spec.ServiceAccountName != "" {
-		return r.forbidden("node %q can not create pods that reference a service account", node)
-	}
-	for _, v := range pod.Spec.Volumes {
-		if v.Secret != nil || v.ConfigMap != nil || v.PersistentVolumeClaim != nil || v.Projected != nil {
-			return r.forbidden("node %q can not create pods that reference API objects", node)
-		}
-	}
-	return nil
-}
-
-// ownPod refuses what a node wants with a pod that is not bound to it.
-func (c *Chain) ownPod(ctx context.Context, node string, r *Request, name, what string) error {
-	pod, ok := r.Old.(*corev1.Pod)
-	if !ok {
-		o, err := c.objects.Get(ctx, podsResource, r.Namespace, name, true)
-		if err != nil {
-			return err
-		}
-		if pod, ok = o.(*corev1.Pod); !ok {
-			return r.forbidden("unexpected type %T", o)
-		}
-	}
-	if pod.Spec.NodeName != node {
-		return r.forbidden("node %q can only %s with spec.nodeName set to itself", node, what)
+	case "certificatesigningrequests.certificates.k8s.io":
+		return nodesRequest(node, r)
 	}
 	return nil
 }
@@ -115,8 +70,10 @@ func nodesNode(node string, r *Request) error {
 	if obj == nil {
 		return nil
 	}
-	old, _ := r.Old.(*corev1.Node)
 	if r.Verb == Create {
+		if obj.Spec.ConfigSource != nil {
+			return r.forbidden("node %q is not allowed to create pods with a non-nil configSource", node)
+		}
 		if bad := reservedLabels(nil, obj.Labels); len(bad) > 0 {
 			return r.forbidden("node %q is not allowed to set the following labels: %s", node, strings.Join(bad, ", "))
 		}
@@ -125,17 +82,21 @@ func nodesNode(node string, r *Request) error {
 		}
 		return nil
 	}
-	if old == nil {
-		return nil
+	old, ok := r.Old.(*corev1.Node)
+	if !ok {
+		return r.forbidden("unexpected type %T", r.Old)
 	}
-	if bad := reservedLabels(old.Labels, obj.Labels); len(bad) > 0 {
-		return r.forbidden("is not allowed to modify labels: %s", strings.Join(bad, ", "))
+	if obj.Spec.ConfigSource != nil && !equality.Semantic.DeepEqual(old.Spec.ConfigSource, obj.Spec.ConfigSource) {
+		return r.forbidden("node %q is not allowed to update configSource to a new non-nil configSource", node)
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.Taints, obj.Spec.Taints) {
 		return r.forbidden("node %q is not allowed to modify taints", node)
 	}
 	if !equality.Semantic.DeepEqual(old.OwnerReferences, obj.OwnerReferences) {
 		return r.forbidden("node %q is not allowed to modify ownerReferences", node)
+	}
+	if bad := reservedLabels(old.Labels, obj.Labels); len(bad) > 0 {
+		return r.forbidden("is not allowed to modify labels: %s", strings.Join(bad, ", "))
 	}
 	return nil
 }
@@ -181,36 +142,6 @@ func within(domain, parent string) bool {
 	return domain == parent || strings.HasSuffix(domain, "."+parent)
 }
 
-func (c *Chain) nodesToken(ctx context.Context, node string, r *Request) error {
-	t, ok := r.Object.(*authenticationv1.TokenRequest)
-	if !ok {
-		return r.forbidden("unexpected type %T", r.Object)
-	}
-	b := t.Spec.BoundObjectRef
-	if b == nil || b.APIVersion != "v1" || b.Kind != "Pod" || b.Name == "" {
-		return r.forbidden("node requested token not bound to a pod")
-	}
-	if b.UID == "" {
-		return r.forbidden("node requested token with a pod binding without a uid")
-	}
-	o, err := c.objects.Get(ctx, podsResource, r.Namespace, b.Name, true)
-	if err != nil {
-		return err
-	}
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return fmt.Errorf("pod %s/%s is a %T", r.Namespace, b.Name, o)
-	}
-	if pod.UID != b.UID {
-		return r.forbidden("the UID in the bound object reference (%s) does not match the UID in record (%s). "+
-			"The object might have been deleted and then recreated", b.UID, pod.UID)
-	}
-	if pod.Spec.NodeName != node {
-		return r.forbidden("node requested token bound to a pod scheduled on a different node")
-	}
-	return nil
-}
-
 func nodesLease(node string, r *Request) error {
 	if r.Namespace != corev1.NamespaceNodeLease {
 		return r.forbidden("can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
@@ -223,4 +154,33 @@ func nodesLease(node string, r *Request) error {
 		return r.forbidden("can only access node lease with the same name as the requesting node")
 	}
 	return nil
+}
+
+// nodesRequest lets a node ask for certificates of nodes only for itself.
+func nodesRequest(node string, r *Request) error {
+	csr, ok := r.Object.(*certificatesv1.CertificateSigningRequest)
+	if !ok || r.Verb != Create {
+		return nil
+	}
+	switch csr.Spec.SignerName {
+	case certificatesv1.KubeletServingSignerName, certificatesv1.KubeAPIServerClientKubeletSignerName:
+	default:
+		return nil
+	}
+	request, err := parsePEM(csr.Spec.Request)
+	if err != nil {
+		return r.forbidden("unable to parse csr: %w", err)
+	}
+	if request.Subject.CommonName != nodeUser+node {
+		return r.forbidden("can only create a node CSR with CN=%s%s", nodeUser, node)
+	}
+	return nil
+}
+
+func parsePEM(data []byte) (*x509.CertificateRequest, error) {
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" {
+		return nil, errors.New("PEM block type must be CERTIFICATE REQUEST")
+	}
+	return x509.ParseCertificateRequest(block.Bytes)
 }

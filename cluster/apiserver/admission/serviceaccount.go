@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
+
+	"wheelhouse/cluster/api"
 )
 
 const (
@@ -33,11 +35,8 @@ func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
 	if !ok || r.Verb != Create || !r.is("", "pods", "") {
 		return nil
 	}
-	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
-		if pod.Spec.ServiceAccountName != "" {
-			return r.forbidden("a mirror pod may not reference service accounts")
-		}
-		return nil
+	if api.IsMirrorPod(pod) {
+		return mirrorWithoutAccount(r, pod)
 	}
 	if pod.Spec.ServiceAccountName == "" {
 		pod.Spec.ServiceAccountName = defaultAccount
@@ -52,6 +51,22 @@ func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
 	}
 	if len(pod.Spec.ImagePullSecrets) == 0 {
 		pod.Spec.ImagePullSecrets = slices.Clone(sa.ImagePullSecrets)
+	}
+	return nil
+}
+
+// mirrorWithoutAccount: whoever makes a mirror pod, nothing in it may ask for a secret.
+func mirrorWithoutAccount(r *Request, pod *corev1.Pod) error {
+	if pod.Spec.ServiceAccountName != "" {
+		return r.forbidden("a mirror pod may not reference service accounts")
+	}
+	if !api.VisitSecretNames(pod, func(string) bool { return false }) {
+		return r.forbidden("a mirror pod may not reference secrets")
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool { return s.ServiceAccountToken != nil }) {
+			return r.forbidden("a mirror pod may not use ServiceAccountToken volume projections")
+		}
 	}
 	return nil
 }

@@ -321,6 +321,26 @@ func TestNode(t *testing.T) {
 	}
 }
 
+// What a kubelet writes into a mirror pod gives it nothing to read.
+func TestMirrorPodsGiveNoRelation(t *testing.T) {
+	o := authztest.New()
+	mirror := nodePod()
+	mirror.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
+	o.Put("", "pods", mirror)
+	a := start(t, o)
+	for _, what := range []string{
+		"get /secrets a vol", "get /secrets a env", "get /secrets a pull", "get /configmaps a from",
+		"get /persistentvolumeclaims a data", "create /serviceaccounts/token a bot",
+	} {
+		at := attributes(what)
+		at.User = &client.User{Name: "system:node:n1", Groups: []string{"system:nodes", "system:authenticated"}}
+		allowed, reason, err := a.Authorize(context.Background(), at)
+		if err != nil || allowed || reason != "no relationship found between node 'n1' and this object" {
+			t.Errorf("%s: %v, %q, %v", what, allowed, reason, err)
+		}
+	}
+}
+
 // A kubelet that heard of its pod from elsewhere is not sent away because this
 // server's cache is behind.
 func TestNodeAsksAgainBeforeItRefuses(t *testing.T) {

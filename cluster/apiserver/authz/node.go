@@ -9,6 +9,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
 )
 
 var (
@@ -147,8 +149,12 @@ func (a *Authorizer) claimOf(ctx context.Context, volume string, fresh bool) (*c
 	return pv.Spec.ClaimRef, nil
 }
 
-// names tells whether p refers to the object name of resource, in its namespace.
+// names reports whether p refers to the object name of resource, in its namespace. A
+// mirror pod refers to nothing: its kubelet wrote it, and runs it without the API.
 func names(p *corev1.Pod, resource, name string) bool {
+	if api.IsMirrorPod(p) {
+		return false
+	}
 	switch resource {
 	case "serviceaccounts":
 		return p.Spec.ServiceAccountName == name

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// A pod is a mirror from its creation on or never, by whatever way it is written.
+func TestMirrorAnnotationStays(t *testing.T) {
+	mirror := read(t, Pods, `{metadata: {annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: n1}}`).(*corev1.Pod)
+	create(Pods, mirror)
+	plain := read(t, Pods, `{spec: {nodeName: n1}}`).(*corev1.Pod)
+	create(Pods, plain)
+	other := mirror.DeepCopy()
+	other.Annotations[corev1.MirrorPodAnnotationKey] = "y"
+	const field = "metadata.annotations[kubernetes.io/config.mirror]: Forbidden: may not "
+	ways := map[string]func(obj, old Object) []string{
+		"update": func(obj, old Object) []string { return lines(Pods.ValidateUpdate(obj, old)) },
+		"status": func(obj, old Object) []string { return lines(Pods.ValidateStatus(obj, old)) },
+	}
+	for name, way := range ways {
+		for _, x := range []struct {
+			obj, old *corev1.Pod
+			want     string
+		}{
+			{mirror, plain, "add mirror pod annotation"},
+			{plain, mirror, "remove or update mirror pod annotation"},
+			{other, mirror, "remove or update mirror pod annotation"},
+			{mirror, mirror, ""},
+		} {
+			old := x.old.DeepCopy()
+			obj := old.DeepCopy()
+			obj.Annotations = x.obj.Annotations
+			got := way(obj, old)
+			if x.want == "" && len(got) == 0 || len(got) == 1 && got[0] == field+x.want {
+				continue
+			}
+			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+	matches(t, Pods.Sub("ephemeralcontainers").Validate(mirror, mirror), "[]: Forbidden: static pods do not support ephemeral containers")
+	matches(t, Bindings.Validate(&corev1.Binding{ObjectMeta: mirror.ObjectMeta, Target: corev1.ObjectReference{Name: "n1"}}), field+"add mirror pod annotation")
+	mirror.Spec.NodeName = ""
+	matches(t, Pods.Validate(mirror), `metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if mirror pod annotation is set`)
+}
