@@ -9,8 +9,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/authz"
 )
 
@@ -21,44 +23,42 @@ var everything = []rbacv1.PolicyRule{
 }
 
 // escalation lets nobody grant more than they have themselves, unless a role
-// gives them the verb escalate (for roles) or bind (for bindings).
+// gives them the verb escalate (for roles) or bind (for bindings). Any change counts,
+// because labels grant too: a role of which others consist is found by them.
 func (c *Chain) escalation(ctx context.Context, r *Request) error {
 	if r.Kind.Group != rbacv1.GroupName || r.Subresource != "" || (r.Verb != Create && r.Verb != Update) ||
 		r.User == nil || r.User.InGroup("system:masters") {
 		return nil
 	}
+	if r.Verb == Update && onlyGarbageCollection(r.Object, r.Old) {
+		return nil
+	}
 	switch o := r.Object.(type) {
 	case *rbacv1.Role:
-		if old, ok := r.Old.(*rbacv1.Role); ok && equality.Semantic.DeepEqual(old.Rules, o.Rules) {
-			return nil
-		}
 		return c.role(ctx, r, o.Name, o.Rules)
 	case *rbacv1.ClusterRole:
-		old, ok := r.Old.(*rbacv1.ClusterRole)
-		if ok && equality.Semantic.DeepEqual(old.Rules, o.Rules) && equality.Semantic.DeepEqual(old.AggregationRule, o.AggregationRule) {
-			return nil
-		}
-		rules := o.Rules
-		if o.AggregationRule != nil {
-			rules = everything
-		}
-		return c.role(ctx, r, o.Name, rules)
+		return c.clusterRole(ctx, r, o)
 	case *rbacv1.RoleBinding:
-		if old, ok := r.Old.(*rbacv1.RoleBinding); ok && sameBinding(old.Subjects, o.Subjects, old.RoleRef, o.RoleRef) {
-			return nil
-		}
 		return c.binding(ctx, r, o.RoleRef)
 	case *rbacv1.ClusterRoleBinding:
-		if old, ok := r.Old.(*rbacv1.ClusterRoleBinding); ok && sameBinding(old.Subjects, o.Subjects, old.RoleRef, o.RoleRef) {
-			return nil
-		}
 		return c.binding(ctx, r, o.RoleRef)
 	}
 	return nil
 }
 
-func sameBinding(oldSubjects, subjects []rbacv1.Subject, oldRef, ref rbacv1.RoleRef) bool {
-	return equality.Semantic.DeepEqual(oldSubjects, subjects) && oldRef == ref
+// onlyGarbageCollection reports whether an update changes nothing but what the garbage
+// collector writes to let an object go, and notes of who owns which field; as upstream's
+// IsOnlyMutatingGCFields.
+func onlyGarbageCollection(obj, old runtime.Object) bool {
+	next, ok := obj.DeepCopyObject().(api.Object)
+	was, ok2 := old.(api.Object)
+	if !ok || !ok2 {
+		return false
+	}
+	next.SetOwnerReferences(was.GetOwnerReferences())
+	next.SetFinalizers(was.GetFinalizers())
+	next.SetManagedFields(was.GetManagedFields())
+	return equality.Semantic.DeepEqual(next, was)
 }
 
 func (c *Chain) role(ctx context.Context, r *Request, name string, rules []rbacv1.PolicyRule) error {
@@ -67,6 +67,26 @@ func (c *Chain) role(ctx context.Context, r *Request, name string, rules []rbacv
 		return err
 	}
 	return c.confirm(r, rules)
+}
+
+// clusterRole: what an aggregated role will have is not known, so that only who has
+// everything may write, or have written, the rule for it.
+func (c *Chain) clusterRole(ctx context.Context, r *Request, role *rbacv1.ClusterRole) error {
+	may, err := c.may(ctx, r, "escalate", r.Kind.Plural, role.Name)
+	if may || err != nil {
+		return err
+	}
+	if err := c.confirm(r, role.Rules); err != nil {
+		return err
+	}
+	old, _ := r.Old.(*rbacv1.ClusterRole)
+	if role.AggregationRule == nil && (old == nil || old.AggregationRule == nil) {
+		return nil
+	}
+	if err := c.confirm(r, everything); err != nil {
+		return r.forbidden("must have cluster-admin privileges to use the aggregationRule")
+	}
+	return nil
 }
 
 func (c *Chain) binding(ctx context.Context, r *Request, ref rbacv1.RoleRef) error {
