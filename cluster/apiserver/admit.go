@@ -27,7 +27,10 @@ func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old
 	}
 	// A nil api.Object in a runtime.Object would not be nil.
 	if obj != nil {
-		a.req.Object, a.req.Name = obj, obj.GetName()
+		a.req.Object = obj
+		if name := obj.GetName(); name != "" { // a part of an object, such as a binding, may have none
+			a.req.Name = name
+		}
 	}
 	if old != nil {
 		a.req.Old = old

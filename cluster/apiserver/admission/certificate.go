@@ -1,11 +1,13 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/apiserver/authz"
@@ -65,20 +67,53 @@ func (c *Chain) certificate(ctx context.Context, r *Request) error {
 
 // approval asks whether the user may approve for this signer, and signs.
 func (c *Chain) approval(ctx context.Context, r *Request, csr *certificatesv1.CertificateSigningRequest) error {
-	domain, _, _ := strings.Cut(csr.Spec.SignerName, "/")
-	for _, name := range []string{csr.Spec.SignerName, domain + "/*"} {
+	may, err := c.maySign(ctx, r, "approve", csr.Spec.SignerName)
+	switch {
+	case err != nil:
+		return err
+	case !may:
+		return r.forbidden("user not permitted to approve requests with signerName %q", csr.Spec.SignerName)
+	case c.signer == nil:
+		return nil
+	}
+	return c.signer.Issue(csr)
+}
+
+// signing: a certificate, and what a signer says of a request, is the signer's to write,
+// whoever may write to the status; as upstream's plugin CertificateSigning.
+func (c *Chain) signing(ctx context.Context, r *Request) error {
+	csr, ok := r.Object.(*certificatesv1.CertificateSigningRequest)
+	if !ok || r.Verb != Update || r.Subresource != "status" {
+		return nil
+	}
+	old, ok := r.Old.(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return r.forbidden("expected type CertificateSigningRequest, got: %T", r.Old)
+	}
+	if bytes.Equal(old.Status.Certificate, csr.Status.Certificate) && equality.Semantic.DeepEqual(old.Status.Conditions, csr.Status.Conditions) {
+		return nil
+	}
+	may, err := c.maySign(ctx, r, "sign", old.Spec.SignerName)
+	if err == nil && !may {
+		err = r.forbidden("user not permitted to sign requests with signerName %q", old.Spec.SignerName)
+	}
+	return err
+}
+
+// maySign reports whether r's user has a verb (approve, sign) on a signer, by its name or
+// as one of its domain's.
+func (c *Chain) maySign(ctx context.Context, r *Request, verb, signer string) (bool, error) {
+	domain, _, _ := strings.Cut(signer, "/")
+	for _, name := range []string{signer, domain + "/*"} {
 		allowed, _, err := c.authorizer.Authorize(ctx, authz.Attributes{
-			User: r.User, Verb: "approve", Group: certificatesv1.GroupName, Version: "*", Resource: "signers", Name: name, ResourceRequest: true,
+			User: r.User, Verb: verb, Group: certificatesv1.GroupName, Version: "*", Resource: "signers", Name: name, ResourceRequest: true,
 		})
 		if err != nil {
-			return err
+			return false, fmt.Errorf("authorizing %s on signer %s: %w", verb, name, err)
 		}
 		if allowed {
-			if c.signer == nil {
-				return nil
-			}
-			return c.signer.Issue(csr)
+			return true, nil
 		}
 	}
-	return r.forbidden("user not permitted to approve requests with signerName %q", csr.Spec.SignerName)
+	return false, nil
 }

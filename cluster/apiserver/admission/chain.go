@@ -166,6 +166,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.limitChecks,
 		c.claimCanGrow,
 		c.resizeFits,
+		c.signing,
 		c.quota, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {
