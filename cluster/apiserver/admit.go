@@ -11,7 +11,7 @@ import (
 // look at it when it is valid, end tells them how the write went. The zero value has
 // no plugins to ask.
 type admitting struct {
-	s   *Server
+	r   *request
 	req *admission.Request
 }
 
@@ -20,7 +20,7 @@ func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old
 	if r.s.Admission == nil {
 		return nil
 	}
-	a.s = r.s
+	a.r = r
 	a.req = &admission.Request{
 		User: r.user, Verb: verb, Kind: r.res.life,
 		Namespace: r.Namespace, Name: r.Name, Subresource: r.Subresource, DryRun: dryRun,
@@ -35,7 +35,7 @@ func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old
 	if old != nil {
 		a.req.Old = old
 	}
-	err := a.s.Admission.Admit(ctx, a.req)
+	err := r.s.Admission.Admit(ctx, a.req)
 	if err != nil {
 		a.end(ctx, err)
 	}
@@ -46,14 +46,20 @@ func (a *admitting) finish(ctx context.Context) error {
 	if a.req == nil {
 		return nil
 	}
-	return a.s.Admission.Validate(ctx, a.req)
+	err := a.r.s.Admission.Validate(ctx, a.req)
+	if !a.r.inProcess { // our own components have nobody to show them to
+		for _, text := range a.req.Warnings {
+			a.r.warn(text)
+		}
+	}
+	return err
 }
 
 // end may be called again; only the first counts.
 func (a *admitting) end(ctx context.Context, err error) {
 	if a.req != nil {
 		// What is done for a client that went away is done all the same.
-		a.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
+		a.r.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
 		a.req = nil
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -176,9 +177,11 @@ func (r *request) advise(obj api.Object) {
 	}
 }
 
-// warn adds a warning to the answer; kubectl prints them.
+// warn adds a warning to the answer, once; kubectl prints them. A write that another one
+// came between is judged again.
 func (r *request) warn(text string) {
-	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil {
+	header, err := utilnet.NewWarningHeader(299, "-", text)
+	if err == nil && !slices.Contains(r.w.Header().Values("Warning"), header) {
 		r.w.Header().Add("Warning", header)
 	}
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Binary   string        // the wheelhouse program; default the running one. Up only
 	Subnets  *Subnets      // default: the first block that is free. Up of a new cluster only
 	Timeout  time.Duration // for each step of Up; default 60 s
+	Class    *bool         // the cluster serves a class; nil: as it was, at first not. Up only
 	KeepData bool          // Down leaves keys, etcd, logs and the nodes' disks
 }
 

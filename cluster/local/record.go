@@ -18,6 +18,7 @@ type record struct {
 	Name    string  `json:"name"`
 	Nodes   int     `json:"nodes"` // minions
 	Subnets Subnets `json:"subnets"`
+	Class   bool    `json:"class,omitempty"` // its users are not trusted with its nodes
 }
 
 // nodes lists the nodes that have a namespace: the master always has.
@@ -56,7 +57,7 @@ func load(dir string) (r record, err error) {
 }
 
 // claim loads the cluster's record, or makes one with address blocks that nobody
-// else has, and settles the number of nodes.
+// else has, and settles the number of nodes and whom the cluster serves.
 func claim(cfg Config) (r record, before int, err error) {
 	unlock, err := lock(cfg.StateDir) // two new clusters must not choose the same block
 	if err != nil {
@@ -74,6 +75,9 @@ func claim(cfg Config) (r record, before int, err error) {
 		return r, 0, err
 	}
 	before, r.Nodes = r.Nodes, cfg.Nodes
+	if cfg.Class != nil {
+		r.Class = *cfg.Class
+	}
 	return r, before, r.save(cfg.dir())
 }
 

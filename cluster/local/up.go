@@ -159,6 +159,9 @@ func (u *up) serverDaemon() daemon {
 		"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
 		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String(),
 	}
+	if u.rec.Class {
+		args = append(args, "--class")
+	}
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}

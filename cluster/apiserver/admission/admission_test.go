@@ -27,14 +27,20 @@ var bg = context.Background()
 
 func newChain(t testing.TB, o *authztest.Objects, services admission.ServicesConfig) *admission.Chain {
 	t.Helper()
+	return chainWith(t, o, admission.Config{Services: services})
+}
+
+func chainWith(t testing.TB, o *authztest.Objects, config admission.Config) *admission.Chain {
+	t.Helper()
 	a, err := authz.New(authz.Config{Objects: o})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !services.CIDR.IsValid() {
-		services.CIDR = netip.MustParsePrefix("10.247.0.0/16")
+	if !config.Services.CIDR.IsValid() {
+		config.Services.CIDR = netip.MustParsePrefix("10.247.0.0/16")
 	}
-	c, err := admission.New(admission.Config{Objects: o, Authorizer: a, Services: services})
+	config.Objects, config.Authorizer = o, a
+	c, err := admission.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

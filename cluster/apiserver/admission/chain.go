@@ -49,6 +49,11 @@ type Request struct {
 	Old         runtime.Object // what is there; nil for create
 	DryRun      bool
 
+	// Warnings are for the user, of a request that is admitted. AuditAnnotations are for
+	// the audit log, of one that is refused too; by upstream's keys.
+	Warnings         []string
+	AuditAnnotations map[string]string
+
 	reservation *reservation // of service addresses
 	place       *place       // in quotas
 }
@@ -57,7 +62,14 @@ func (r *Request) resource() schema.GroupResource {
 	return schema.GroupResource{Group: r.Kind.Group, Resource: r.Kind.Plural}
 }
 
-// is tells whether r is for the resource itself (sub "") or one of its parts.
+func (r *Request) annotate(key, value string) {
+	if r.AuditAnnotations == nil {
+		r.AuditAnnotations = map[string]string{}
+	}
+	r.AuditAnnotations[key] = value
+}
+
+// is reports whether r is for the resource itself (sub "") or one of its parts.
 func (r *Request) is(group, plural, sub string) bool {
 	return r.Kind.Group == group && r.Kind.Plural == plural && r.Subresource == sub
 }
@@ -91,7 +103,11 @@ type Config struct {
 	Services   ServicesConfig
 	Signer     Signer // nil: nobody signs certificate requests
 	Quotas     Quotas // nil: quotas limit nothing
-	Log        *slog.Logger
+	// PodSecurity is for namespaces without labels; nil is upstream's default.
+	PodSecurity *PodSecurityConfig
+	// GitRepoByRight leaves gitRepo volumes to those who have the right to them.
+	GitRepoByRight bool
+	Log            *slog.Logger
 }
 
 // Chain is all of admission.
@@ -102,6 +118,9 @@ type Chain struct {
 	signer     Signer
 	quotas     *places // nil: quotas limit nothing
 	log        *slog.Logger
+
+	podsecurity    *podSecurityPlugin
+	gitRepoByRight bool
 }
 
 // New makes a Chain.
@@ -116,7 +135,12 @@ func New(c Config) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
+	security, err := newPodSecurity(c.PodSecurity, c.Objects)
+	if err != nil {
+		return nil, err
+	}
 	return &Chain{
+		podsecurity: security, gitRepoByRight: c.GitRepoByRight,
 		objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, log: c.Log,
 		quotas: newPlaces(c.Quotas, c.Log),
 	}, nil
@@ -147,6 +171,8 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 		c.storageInUse,
 		c.escalation,
 		c.certificate,
+		c.controlPlaneLabel,
+		c.keepOffControlPlane,
 		c.keepReservations,
 		c.services.admit, // last: what it takes is given back only by Done
 	} {
@@ -167,6 +193,9 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.claimCanGrow,
 		c.resizeFits,
 		c.signing,
+		c.podSecurity,
+		c.gitRepo,
+		c.externalAddresses,
 		c.quota, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {

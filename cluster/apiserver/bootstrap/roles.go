@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -33,6 +34,11 @@ func allowPaths(verbs, paths string) rbacv1.PolicyRule {
 }
 
 var (
+	// useControlPlane and useGitRepo are for those who place or make pods for others: it
+	// was asked of who wrote the pod or its template. See the README of admission.
+	useControlPlane = allow("use", "core", "nodes/controlplane")
+	useGitRepo      = allow("use", "core", "pods/gitrepo")
+
 	events  = allow("create update patch", "core events.k8s.io", "events")
 	reviews = []rbacv1.PolicyRule{
 		allow("create", "authentication.k8s.io", "tokenreviews"),
@@ -155,6 +161,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow(read, "core", "nodes namespaces services replicationcontrollers persistentvolumeclaims persistentvolumes"),
 			allow(read+" delete", "core", "pods"),
 			allow("create", "core", "pods/binding bindings"),
+			useControlPlane,
 			allow("patch update", "core", "pods/status"),
 			allow(read, "apps extensions", "replicasets"), allow(read, "apps", "statefulsets"),
 			allow(read, "policy", "poddisruptionbudgets"),
@@ -180,9 +187,20 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow(read, "storage.k8s.io", "storageclasses"), allow("watch", "core", "events"), events),
 	}
 	for _, c := range controllers() {
-		roles = append(roles, clusterRole(controllerPrefix+c.name, append(c.rules, events)...))
+		rules := append(c.rules, events)
+		if slices.ContainsFunc(c.rules, makesPods) {
+			rules = append(rules, useControlPlane, useGitRepo)
+		}
+		roles = append(roles, clusterRole(controllerPrefix+c.name, rules...))
 	}
 	return roles
+}
+
+// makesPods reports whether a controller makes pods, or what others make pods of.
+func makesPods(r rbacv1.PolicyRule) bool {
+	return slices.Contains(r.Verbs, "create") && slices.ContainsFunc(r.Resources, func(resource string) bool {
+		return slices.Contains([]string{"pods", "replicasets", "jobs", "controllerrevisions"}, resource)
+	})
 }
 
 // metricsReader lets everybody who may see pods see what they use.

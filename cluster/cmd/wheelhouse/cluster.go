@@ -37,6 +37,7 @@ func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
 	var nodeArgs []string
+	var class bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or what is missing of it",
@@ -44,11 +45,15 @@ func upCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
 			cfg.Nodes, cfg.NodeArgs = nodes, nodeArgs
+			if c.Flags().Changed("class") {
+				cfg.Class = &class
+			}
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 	f.register(c)
 	c.Flags().IntVar(&nodes, "nodes", nodes, "how many minions; 0 is the control plane alone")
+	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; later ups keep what was said last")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
 	return c
 }

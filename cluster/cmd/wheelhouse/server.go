@@ -49,6 +49,9 @@ type serverOptions struct {
 	nodes       []string
 	nodePorts   string
 	controllers controllerFlags
+
+	class       bool
+	podSecurity string
 }
 
 func (o *serverOptions) register(c *cobra.Command) {
@@ -66,6 +69,8 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; repeat")
 	o.controllers.register(f)
+	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
+	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and who is exempt; it comes before --class")
 	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
 }
 
@@ -240,6 +245,10 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	if err != nil {
 		return nil, err
 	}
+	security, err := o.podSecurityConfig()
+	if err != nil {
+		return nil, err
+	}
 	claims := admission.NewMemoryClaims()
 	if len(o.etcdServers) > 0 {
 		claims = admission.NewEtcdClaims(etcd)
@@ -250,7 +259,16 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 		Signer:   &pki.Signer{Authority: cp.keys, Reserved: []net.IP{o.firstService().AsSlice()}},
 		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
 		Quotas:   admission.StoreQuotas(cp.store),
+
+		PodSecurity: security, GitRepoByRight: o.class,
 	})
+}
+
+func (o *serverOptions) podSecurityConfig() (*admission.PodSecurityConfig, error) {
+	if o.class && o.podSecurity == "" {
+		return admission.ClassPodSecurity(), nil
+	}
+	return admission.LoadPodSecurity(o.podSecurity)
 }
 
 func (o *serverOptions) bootstrap(handler http.Handler, log *slog.Logger) (*bootstrap.Bootstrap, error) {

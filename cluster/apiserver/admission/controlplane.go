@@ -1,0 +1,203 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+)
+
+// roleControlPlane is the label of nodes on which the API server runs. NodeRestriction
+// keeps kubelets from it.
+const roleControlPlane = "node-role.kubernetes.io/control-plane"
+
+var endpointsResource = schema.GroupResource{Resource: "endpoints"}
+
+// controlPlaneLabel marks a node that has an address of the API server: those of the
+// Service kubernetes.
+func (c *Chain) controlPlaneLabel(ctx context.Context, r *Request) error {
+	node, ok := r.Object.(*corev1.Node)
+	if !ok || (r.Verb != Create && r.Verb != Update) {
+		return nil
+	}
+	if _, ok := node.Labels[roleControlPlane]; ok || len(node.Status.Addresses) == 0 {
+		return nil
+	}
+	o, err := c.objects.Get(ctx, endpointsResource, metav1.NamespaceDefault, "kubernetes", false)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the addresses of the API server: %w", err)
+	}
+	servers, ok := o.(*corev1.Endpoints)
+	if ok && serves(servers, node) {
+		metav1.SetMetaDataLabel(&node.ObjectMeta, roleControlPlane, "")
+	}
+	return nil
+}
+
+func serves(servers *corev1.Endpoints, node *corev1.Node) bool {
+	for _, subset := range servers.Subsets {
+		for _, a := range subset.Addresses {
+			if slices.ContainsFunc(node.Status.Addresses, func(n corev1.NodeAddress) bool { return n.Address == a.IP }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepOffControlPlane leaves the nodes of the API server to those who have the right:
+// others place no pod there by name, and pods that reach the node itself (its network,
+// ports, processes or files) get a required node affinity with which neither the
+// scheduler nor the DaemonSet controller chooses such a node. It is who writes a template
+// that counts, as the controllers have the right.
+func (c *Chain) keepOffControlPlane(ctx context.Context, r *Request) error {
+	if b, ok := r.Object.(*corev1.Binding); ok && r.Verb == Create {
+		return c.placeable(ctx, r, b.Target.Name)
+	}
+	if (r.Verb != Create && r.Verb != Update) || r.Subresource == "status" {
+		return nil
+	}
+	spec := podSpecOf(r.Object)
+	if spec == nil || (spec.NodeName == "" && !reachesNode(spec)) {
+		return nil
+	}
+	if _, node := nodeOf(r.User); node {
+		return nil // NodeRestriction: it makes pods on itself only
+	}
+	old := podSpecOf(r.Old)
+	if _, ok := r.Object.(*corev1.Pod); ok && r.Verb == Update {
+		return c.reachesFurther(ctx, r, spec, old)
+	}
+	if old != nil && equality.Semantic.DeepEqual(old, spec) {
+		return nil
+	}
+	if spec.NodeName != "" && (old == nil || old.NodeName != spec.NodeName) {
+		if err := c.placeable(ctx, r, spec.NodeName); err != nil {
+			return err
+		}
+	}
+	if !reachesNode(spec) || avoidsControlPlane(spec) {
+		return nil
+	}
+	return c.sendElsewhere(ctx, r, spec)
+}
+
+// placeable refuses to place a pod on a node of the API server.
+func (c *Chain) placeable(ctx context.Context, r *Request, name string) error {
+	control, err := c.controlPlaneNode(ctx, name)
+	if err != nil || !control {
+		return err
+	}
+	return c.demand(ctx, r, controlPlaneRight, "node %q is part of the control plane: placing pods there needs the verb use on nodes/controlplane", name)
+}
+
+func (c *Chain) controlPlaneNode(ctx context.Context, name string) (bool, error) {
+	o, err := c.objects.Get(ctx, nodesResource, "", name, false)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading node %s: %w", name, err)
+	}
+	_, control := o.GetLabels()[roleControlPlane]
+	return control, nil
+}
+
+// reachesFurther is about a pod that exists, where only containers for debugging are
+// added: its affinity stays as it is.
+func (c *Chain) reachesFurther(ctx context.Context, r *Request, spec, old *corev1.PodSpec) error {
+	if old == nil || !reachesNode(spec) || reachesNode(old) || avoidsControlPlane(spec) {
+		return nil
+	}
+	if spec.NodeName != "" {
+		return c.placeable(ctx, r, spec.NodeName)
+	}
+	return c.demand(ctx, r, controlPlaneRight, "the pod may come to a node of the control plane: reaching the node needs the verb use on nodes/controlplane")
+}
+
+func (c *Chain) sendElsewhere(ctx context.Context, r *Request, spec *corev1.PodSpec) error {
+	may, err := c.holds(ctx, r, controlPlaneRight)
+	if may || err != nil {
+		return err
+	}
+	if r.Kind.Plural == "controllerrevisions" {
+		return r.forbidden("pods of the revision may come to a node of the control plane: that needs the verb use on nodes/controlplane")
+	}
+	if spec.Affinity == nil {
+		spec.Affinity = &corev1.Affinity{}
+	}
+	if spec.Affinity.NodeAffinity == nil {
+		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	required := &spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	if *required == nil {
+		*required = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{elsewhere}}}}
+		return nil
+	}
+	for i := range (*required).NodeSelectorTerms {
+		// A pod fits a node of any term; an empty term has no node, and stays empty.
+		if t := &(*required).NodeSelectorTerms[i]; !empty(t) && !avoids(t) {
+			t.MatchExpressions = append(t.MatchExpressions, elsewhere)
+		}
+	}
+	return nil
+}
+
+var elsewhere = corev1.NodeSelectorRequirement{Key: roleControlPlane, Operator: corev1.NodeSelectorOpDoesNotExist}
+
+func empty(t *corev1.NodeSelectorTerm) bool { return len(t.MatchExpressions)+len(t.MatchFields) == 0 }
+
+func avoids(t *corev1.NodeSelectorTerm) bool {
+	return slices.ContainsFunc(t.MatchExpressions, func(q corev1.NodeSelectorRequirement) bool {
+		return q.Key == elsewhere.Key && q.Operator == elsewhere.Operator
+	})
+}
+
+func avoidsControlPlane(spec *corev1.PodSpec) bool {
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return false
+	}
+	return !slices.ContainsFunc(spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms,
+		func(t corev1.NodeSelectorTerm) bool { return !empty(&t) && !avoids(&t) })
+}
+
+// wideCapabilities are those with which a container leaves its own namespaces.
+var wideCapabilities = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "BPF", "DAC_READ_SEARCH"}
+
+// reachesNode reports whether a pod has a part of its node: the network or a port of it,
+// its processes, its files, or the means to get them.
+func reachesNode(spec *corev1.PodSpec) bool {
+	if spec.HostNetwork || spec.HostPID || spec.HostIPC {
+		return true
+	}
+	for i := range spec.Volumes {
+		if spec.Volumes[i].HostPath != nil {
+			return true
+		}
+	}
+	return !api.VisitContainers(spec, func(c *corev1.Container) bool {
+		for i := range c.Ports {
+			if c.Ports[i].HostPort != 0 {
+				return false
+			}
+		}
+		s := c.SecurityContext
+		if s == nil {
+			return true
+		}
+		if s.Privileged != nil && *s.Privileged {
+			return false
+		}
+		return s.Capabilities == nil || !slices.ContainsFunc(s.Capabilities.Add, func(a corev1.Capability) bool { return slices.Contains(wideCapabilities, a) })
+	})
+}

@@ -1,0 +1,204 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	podsecurityadmission "k8s.io/pod-security-admission/admission"
+	podsecurityconfig "k8s.io/pod-security-admission/admission/api"
+	"k8s.io/pod-security-admission/admission/api/load"
+	podsecurity "k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/metrics"
+	"k8s.io/pod-security-admission/policy"
+
+	"wheelhouse/cluster/apiserver/authz"
+)
+
+// PodSecurityConfig is upstream's PodSecurityConfiguration: the levels of namespaces
+// without labels, and who is exempt.
+type PodSecurityConfig = podsecurityconfig.PodSecurityConfiguration
+
+// LoadPodSecurity reads a PodSecurityConfiguration from a file. Without a file it is
+// upstream's default: privileged, and nobody is exempt.
+func LoadPodSecurity(file string) (*PodSecurityConfig, error) {
+	c, err := load.LoadFromFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration of PodSecurity: %w", err)
+	}
+	return c, nil
+}
+
+// ClassPodSecurity is for clusters whose users are not trusted with its nodes: baseline
+// everywhere but in the cluster's own namespaces.
+func ClassPodSecurity() *PodSecurityConfig {
+	const level, version = string(podsecurity.LevelBaseline), podsecurity.VersionLatest
+	return &PodSecurityConfig{
+		Defaults: podsecurityconfig.PodSecurityDefaults{
+			Enforce: level, EnforceVersion: version, Audit: level, AuditVersion: version, Warn: level, WarnVersion: version,
+		},
+		Exemptions: podsecurityconfig.PodSecurityExemptions{
+			Namespaces: []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease},
+		},
+	}
+}
+
+// podSecurityPlugin decides as upstream's plugin of that name, by upstream's library.
+type podSecurityPlugin struct {
+	delegate *podsecurityadmission.Admission
+	defaults podsecurity.Policy
+}
+
+func newPodSecurity(c *PodSecurityConfig, objects authz.Objects) (*podSecurityPlugin, error) {
+	if c == nil {
+		var err error
+		if c, err = LoadPodSecurity(""); err != nil {
+			return nil, err
+		}
+	}
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("making the checks of PodSecurity: %w", err)
+	}
+	p := &podSecurityPlugin{delegate: &podsecurityadmission.Admission{
+		Configuration: c, Evaluator: evaluator, Metrics: uncounted{}, PodSpecExtractor: podsecurityadmission.DefaultPodSpecExtractor{},
+		NamespaceGetter: clusterState{objects}, PodLister: clusterState{objects},
+	}}
+	if err := p.delegate.CompleteConfiguration(); err != nil {
+		return nil, fmt.Errorf("configuration of PodSecurity: %w", err)
+	}
+	if err := p.delegate.ValidateConfiguration(); err != nil {
+		return nil, fmt.Errorf("configuration of PodSecurity: %w", err)
+	}
+	p.defaults, err = podsecurityconfig.ToPolicy(c.Defaults)
+	return p, err
+}
+
+// podSecurity refuses pods that are more than their namespace's labels allow, and labels
+// that mean nothing. Of what makes pods it only warns.
+func (c *Chain) podSecurity(ctx context.Context, r *Request) error {
+	if r.Verb != Create && r.Verb != Update {
+		return nil
+	}
+	namespace, isNamespace := r.Namespace, r.Kind.Group == "" && r.Kind.Plural == "namespaces"
+	if isNamespace {
+		namespace = r.Name // as upstream's requests for namespaces have it
+	} else if r.Subresource == "status" || !c.podsecurity.delegate.PodSpecExtractor.HasPodSpec(r.resource()) {
+		return nil
+	}
+	operation := admissionv1.Create
+	if r.Verb == Update {
+		operation = admissionv1.Update
+	}
+	result := c.podsecurity.delegate.Validate(ctx, &podsecurity.AttributesRecord{
+		Name: r.Name, Namespace: namespace, Kind: r.Kind.GroupVersionKind, Resource: r.resource().WithVersion(r.Kind.Version),
+		Subresource: r.Subresource, Operation: operation, Object: r.Object, OldObject: r.Old, Username: userName(r),
+	})
+	r.Warnings = append(r.Warnings, result.Warnings...)
+	for k, v := range result.AuditAnnotations {
+		r.annotate(podsecurity.AuditAnnotationPrefix+k, v)
+	}
+	if !result.Allowed {
+		err := r.forbidden("Not allowed by PodSecurity")
+		overlay(&err.ErrStatus, result.Result)
+		return err
+	}
+	if isNamespace {
+		return c.podSecurityLevel(ctx, r)
+	}
+	return nil
+}
+
+func userName(r *Request) string {
+	if r.User == nil {
+		return ""
+	}
+	return r.User.Name
+}
+
+// overlay puts what the library says of a refusal into the answer.
+func overlay(status *metav1.Status, by *metav1.Status) {
+	if by == nil {
+		return
+	}
+	if by.Message != "" {
+		status.Message = by.Message
+	}
+	if by.Reason != "" {
+		status.Reason = by.Reason
+	}
+	if by.Details != nil {
+		status.Details = by.Details
+	}
+	if by.Code != 0 {
+		status.Code = by.Code
+	}
+}
+
+// podSecurityLevel keeps the cluster's default level where it is not privileged: only who
+// may say so puts a namespace below it. The rights to make or label namespaces of one's
+// own are no such right.
+func (c *Chain) podSecurityLevel(ctx context.Context, r *Request) error {
+	ns, ok := r.Object.(*corev1.Namespace)
+	if !ok || c.podsecurity.defaults.Enforce.Level == podsecurity.LevelPrivileged {
+		return nil
+	}
+	level := func(n *corev1.Namespace) podsecurity.LevelVersion {
+		p, _ := c.podsecurity.delegate.PolicyToEvaluate(n.Labels) // what is wrong with labels was said already
+		return p.Enforce
+	}
+	now, before := level(ns), c.podsecurity.defaults.Enforce
+	if old, ok := r.Old.(*corev1.Namespace); ok {
+		before = level(old)
+	}
+	if now == before || now == c.podsecurity.defaults.Enforce {
+		return nil
+	}
+	if now.Version == c.podsecurity.defaults.Enforce.Version && podsecurity.CompareLevels(now.Level, c.podsecurity.defaults.Enforce.Level) >= 0 {
+		return nil
+	}
+	return c.demand(ctx, r, podSecurityRight, "namespaces of this cluster enforce PodSecurity %q or more", c.podsecurity.defaults.Enforce.String())
+}
+
+// clusterState shows the library what it asks for.
+type clusterState struct{ objects authz.Objects }
+
+func (s clusterState) GetNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {
+	o, err := s.objects.Get(ctx, namespaces, "", name, false)
+	if apierrors.IsNotFound(err) {
+		o, err = s.objects.Get(ctx, namespaces, "", name, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ns, ok := o.(*corev1.Namespace)
+	if !ok {
+		return nil, fmt.Errorf("namespace %s is a %T", name, o)
+	}
+	return ns, nil
+}
+
+func (s clusterState) ListPods(ctx context.Context, namespace string) ([]*corev1.Pod, error) {
+	list, _, err := s.objects.List(ctx, podsResource, namespace, false)
+	if err != nil {
+		return nil, err
+	}
+	pods := make([]*corev1.Pod, 0, len(list))
+	for _, o := range list {
+		if pod, ok := o.(*corev1.Pod); ok {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, nil
+}
+
+// uncounted keeps no metrics.
+type uncounted struct{}
+
+func (uncounted) RecordEvaluation(metrics.Decision, podsecurity.LevelVersion, metrics.Mode, podsecurity.Attributes) {
+}
+func (uncounted) RecordExemption(podsecurity.Attributes)           {}
+func (uncounted) RecordError(fatal bool, _ podsecurity.Attributes) {}
