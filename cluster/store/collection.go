@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -20,6 +21,8 @@ type Collection struct {
 	head     []byte // of the values
 	bucket   func(api.Object) string
 
+	transformer atomic.Pointer[transforming] // nil: values are stored as they are
+
 	// Only follow changes what is below, with the lock held; so it alone may read
 	// without the lock.
 	mu       sync.RWMutex
@@ -35,13 +38,15 @@ func newCollection(s *Store, k *api.Kind) (*Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Collection{
+	c := &Collection{
 		store: s, kind: k, bucket: s.Buckets[k], prefix: keyPrefix(k), head: h,
 		resource: schema.GroupResource{Group: k.Group, Resource: k.Plural},
 		items:    btree.NewG(32, func(a, b *Item) bool { return a.key < b.key }),
 		broken:   map[string]error{},
 		watchers: map[string]map[*Watcher]struct{}{},
-	}, nil
+	}
+	c.transformer.Store(transformerOf(s.Transformers, c.resource))
+	return c, nil
 }
 
 // Kind is the kind of the objects.
@@ -83,7 +88,9 @@ func (c *Collection) apply(rev int64, changes []*mvccpb.Event) {
 				bad = map[string]error{}
 			}
 			bad[key] = err
-			events = c.removed(events, key, rev)
+			if !isTransformError(err) {
+				events = c.removed(events, key, rev)
+			}
 			continue
 		}
 		events = c.stored(events, item)
@@ -123,7 +130,11 @@ func (c *Collection) removed(events []*Event, key string, rev int64) []*Event {
 }
 
 func (c *Collection) decode(key string, kv *mvccpb.KeyValue) (*Item, error) {
-	body, err := openValue(c.kind, kv.Value)
+	value, err := c.plain(key, kv.Value)
+	if err != nil {
+		return nil, err
+	}
+	body, err := openValue(c.kind, value)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +191,7 @@ func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 		if err != nil {
 			c.store.Log.Error("an object in etcd cannot be read and is not served", "key", key, "error", err)
 			bad[key] = err
+			present[key] = isTransformError(err)
 			continue
 		}
 		present[key] = true

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/api"
@@ -25,31 +24,14 @@ func (c *Collection) Create(ctx context.Context, obj api.Object) (*Item, error) 
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	put, err := c.put(ctx, key, body)
+	resp, err := c.commit(ctx, key, 0, body)
 	if err != nil {
 		return nil, err
-	}
-	resp, err := c.store.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).Then(put).Commit()
-	if err != nil {
-		return nil, fromEtcd(err, "creating "+key)
 	}
 	if !resp.Succeeded {
 		return nil, apierrors.NewAlreadyExists(c.resource, obj.GetName())
 	}
 	return c.written(ctx, key, resp.Header.Revision, body)
-}
-
-// put is the write of an object's new state. Events end with a lease.
-func (c *Collection) put(ctx context.Context, key string, body []byte) (clientv3.Op, error) {
-	value, _ := envelope(c.head, body, nil)
-	if c.kind.Kind != "Event" {
-		return clientv3.OpPut(key, string(value)), nil
-	}
-	lease, err := c.store.leases.get(ctx)
-	if err != nil {
-		return clientv3.Op{}, fromEtcd(err, "a lease for "+key)
-	}
-	return clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), nil
 }
 
 // settle is how long a write waits for its own event before it answers without.

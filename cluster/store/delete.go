@@ -1,22 +1,17 @@
 package store
 
-import (
-	"context"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-)
+import "context"
 
 // Delete removes an object if check (which may be nil) agrees to its present state. The
 // item returned is the last state with the revision of the deletion.
 func (c *Collection) Delete(ctx context.Context, namespace, name string, check func(cur *Item) error) (*Item, error) {
-	last, rev, err := c.change(ctx, namespace, name, func(cur *Item) (*clientv3.Op, error) {
+	last, rev, err := c.change(ctx, namespace, name, func(cur *Item) (*write, error) {
 		if check != nil {
 			if err := check(cur); err != nil {
 				return nil, err
 			}
 		}
-		op := clientv3.OpDelete(cur.key)
-		return &op, nil
+		return &write{}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -48,6 +48,9 @@ func (c *Collection) notFound(name string) error {
 
 // unreadable is the answer for a key whose value in etcd is not an object of the kind.
 func unreadable(key string, err error) error {
+	if isTransformError(err) {
+		return untransformable(key, err)
+	}
 	return apierrors.NewInternalError(fmt.Errorf("the value of %s in etcd cannot be read: %w", key, err))
 }
 

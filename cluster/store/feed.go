@@ -139,7 +139,10 @@ func (s *Store) stream(ctx context.Context, target int64) error {
 			}
 			s.applyAll(resp.Events)
 			s.readyAt(target)
+		case <-s.transformed:
+			s.mend(ctx)
 		case <-tick.C:
+			s.mend(ctx)
 			for _, c := range s.collections {
 				c.tick()
 			}

@@ -133,6 +133,10 @@ func (l *lister) page(rev int64) (*Page, error) {
 		c.mu.RUnlock()
 		return nil, nil
 	}
+	if err := c.missing(l.within, l.start); err != nil {
+		c.mu.RUnlock()
+		return nil, err
+	}
 	p := &Page{Revision: rev, Items: c.collect(l.within, l.start)}
 	if rev == 0 {
 		p.Revision = max(c.rev, c.store.progress.revision())
@@ -182,6 +186,9 @@ func (l *lister) past(ctx context.Context, rev int64) (*Page, error) {
 		}
 		for n, kv := range resp.Kvs {
 			item, err := l.c.decode(string(kv.Key), kv)
+			if isTransformError(err) {
+				return nil, untransformable(string(kv.Key), err)
+			}
 			if err != nil {
 				continue // reported when it was written; the cache passes it over too
 			}

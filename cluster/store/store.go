@@ -25,6 +25,9 @@ type Config struct {
 	// Buckets divide the watchers of a kind by a value of its objects (the pods'
 	// spec.nodeName), see WatchOptions.Bucket.
 	Buckets map[*api.Kind]func(api.Object) string
+	// Transformers encrypt the values of some resources; nil: none. SetTransformers
+	// replaces them.
+	Transformers Transformers
 	Log     *slog.Logger
 }
 
@@ -40,6 +43,8 @@ type Store struct {
 	written  atomic.Int64  // the newest revision that a write of ours made
 	newest   newest
 	leases   leases
+
+	transformed chan struct{} // there are other transformers
 	rounds   rounds
 }
 
@@ -48,7 +53,10 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Client == nil || cfg.Log == nil {
 		return nil, fmt.Errorf("store: a client and a log are needed")
 	}
-	s := &Store{Config: cfg, byKind: map[*api.Kind]*Collection{}, byPrefix: map[string]*Collection{}, ready: make(chan struct{})}
+	s := &Store{
+		Config: cfg, byKind: map[*api.Kind]*Collection{}, byPrefix: map[string]*Collection{},
+		ready: make(chan struct{}), transformed: make(chan struct{}, 1),
+	}
 	s.newest.ask = s.askRevision
 	s.leases.client = cfg.Client
 	for _, k := range cfg.Kinds {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/api"
@@ -13,10 +12,11 @@ import (
 // Update replaces an object with what f makes of its present state; f is called again
 // with newer state when another write came between. f's error ends the update and is
 // returned as it is. What f returns must be its own copy; it is read and not kept. If
-// it equals the present state nothing is written, and that state is returned.
+// it equals the present state nothing is written, unless the value in etcd is stale (see
+// Transformer), and that state is returned.
 func (c *Collection) Update(ctx context.Context, namespace, name string, f func(cur *Item) (api.Object, error)) (*Item, error) {
 	var body []byte
-	cur, rev, err := c.change(ctx, namespace, name, func(cur *Item) (*clientv3.Op, error) {
+	cur, rev, err := c.change(ctx, namespace, name, func(cur *Item) (*write, error) {
 		obj, err := f(cur)
 		if err != nil {
 			return nil, err
@@ -25,10 +25,11 @@ func (c *Collection) Update(ctx context.Context, namespace, name string, f func(
 			return nil, apierrors.NewInternalError(err)
 		}
 		if bytes.Equal(body, cur.body()) {
-			return nil, nil
+			if stale, err := c.stale(ctx, cur); err != nil || !stale {
+				return nil, err
+			}
 		}
-		put, err := c.put(ctx, cur.key, body)
-		return &put, err
+		return &write{body}, nil
 	})
 	if err != nil || rev == 0 {
 		return cur, err
@@ -36,10 +37,13 @@ func (c *Collection) Update(ctx context.Context, namespace, name string, f func(
 	return c.written(ctx, cur.key, rev, body)
 }
 
-// change is the loop of compare and swap. decide makes the operation out of the present
+// write is what shall be done to an object: another body, or nil to delete it.
+type write struct{ body []byte }
+
+// change is the loop of compare and swap. decide makes the write out of the present
 // state, nil for none. The state and the revision of the write are returned, 0 if
 // nothing was written.
-func (c *Collection) change(ctx context.Context, namespace, name string, decide func(cur *Item) (*clientv3.Op, error)) (*Item, int64, error) {
+func (c *Collection) change(ctx context.Context, namespace, name string, decide func(cur *Item) (*write, error)) (*Item, int64, error) {
 	key, ok := c.key(namespace, name)
 	if !ok {
 		return nil, 0, c.notFound(name)
@@ -54,15 +58,15 @@ func (c *Collection) change(ctx context.Context, namespace, name string, decide 
 	}
 	for {
 		cur, err := c.lookup(key)
-		var op *clientv3.Op
+		var next *write
 		switch {
 		case err != nil:
 		case cur == nil:
 			err = c.notFound(name)
 		default:
-			op, err = decide(cur)
+			next, err = decide(cur)
 		}
-		if op == nil || err != nil {
+		if next == nil || err != nil {
 			if !sure {
 				if err := c.store.latest(ctx); err != nil {
 					return nil, 0, err
@@ -77,9 +81,9 @@ func (c *Collection) change(ctx context.Context, namespace, name string, decide 
 			}
 			return cur, 0, nil
 		}
-		resp, err := c.store.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", cur.rev)).Then(*op).Commit()
+		resp, err := c.commit(ctx, key, cur.rev, next.body)
 		if err != nil {
-			return nil, 0, fromEtcd(err, "writing "+key)
+			return nil, 0, err
 		}
 		if resp.Succeeded {
 			return cur, resp.Header.Revision, nil

@@ -112,6 +112,9 @@ func (w *Watcher) backlog(rev int64, initial bool, o WatchOptions) (first []*Eve
 	now := max(c.rev, c.store.progress.revision())
 	switch {
 	case initial:
+		if err := c.missing(w.within, w.within); err != nil {
+			return nil, err
+		}
 		for _, item := range c.collect(w.within, w.within) {
 			if w.wants(item) {
 				first = append(first, &Event{Type: watch.Added, Item: item, Revision: item.rev})
