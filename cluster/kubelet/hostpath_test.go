@@ -30,10 +30,15 @@ func TestHostPathLinks(t *testing.T) {
 		"/": "", "/tmp/data": "tmp/data", "/tmp/absolute": "tmp/data", "/tmp/relative/sub": "tmp/data/sub", "/tmp/above": "tmp/data",
 		"/tmp/twice": "tmp/data/sub", "/tmp/relative/../data": "tmp/data", "/tmp/relative/new/er": "tmp/data/new/er", "/../../tmp": "tmp",
 	} {
-		v, err := hostPath(root, path, v1.HostPathDirectoryOrCreate)
-		if err != nil || v.path != filepath.Join(root, want) || v.file {
-			t.Errorf("%s: %+v, %v", path, v, err)
+		f, mode, err := openHostPath(root, hostPathSpec(path, v1.HostPathDirectoryOrCreate).HostPath)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
 		}
+		if same, err := sameAs(f, filepath.Join(root, want)); err != nil || !same || !mode.IsDir() {
+			t.Errorf("%s: it is not %s: %v", path, want, err)
+		}
+		f.Close()
 	}
 	for path, want := range map[string]string{
 		"/tmp/machine":    "hostPath type check failed: /tmp/machine is not a directory",
@@ -41,8 +46,8 @@ func TestHostPathLinks(t *testing.T) {
 		"/tmp/self":       "too many levels of symbolic links",
 		"/tmp/data/sub/x": "hostPath type check failed: /tmp/data/sub/x is not a directory",
 	} {
-		if v, err := hostPath(root, path, v1.HostPathDirectory); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %+v, %v", path, v, err)
+		if _, _, err := openHostPath(root, hostPathSpec(path, v1.HostPathDirectory).HostPath); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 	left, err := os.ReadDir(filepath.Join(top, "outside"))

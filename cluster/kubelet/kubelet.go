@@ -118,6 +118,9 @@ func New(config Config) (*Kubelet, error) {
 	if !filepath.IsAbs(config.RootDir) {
 		return nil, fmt.Errorf("kubelet: the root folder %q is not an absolute path", config.RootDir)
 	}
+	if below, err := filepath.Rel(config.HostRoot, config.RootDir); config.HostRoot != "" && err == nil && filepath.IsLocal(below) {
+		return nil, fmt.Errorf("kubelet: its folder %s lies on the disk that pods may use, %s, with the secrets of all pods: choose another folder, or / as the disk", config.RootDir, config.HostRoot)
+	}
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}

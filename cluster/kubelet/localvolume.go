@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,38 +37,39 @@ func modeFits(pod *v1.Pod, name string, block bool) error {
 
 // local is a place of the node that is a volume: a folder, or a device. It is there
 // before the first pod comes, and never made here.
-func (v *volumes) local(ctx context.Context, pv *v1.PersistentVolume) (volume, error) {
+func (v *volumes) local(ctx context.Context, name string, pv *v1.PersistentVolume) (volume, error) {
 	path := pv.Spec.Local.Path
 	d, at, done, err := onDisk(v.k.config.HostRoot, path)
 	if err != nil {
 		return volume{}, err
 	}
 	defer done()
-	info, err := d.Stat(at)
+	f, mode, err := hold(d, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return volume{}, fmt.Errorf("path %q does not exist", path)
 	}
 	if err != nil {
-		return volume{}, err
+		return volume{}, fmt.Errorf("path %q: %w", path, err)
 	}
-	place := filepath.Join("/", v.k.config.HostRoot, at)
-	switch device := isBlockDevice(info.Mode()); {
-	case inBlocks(pv) && device:
-		return volume{path: place, file: true, device: true}, nil
-	case inBlocks(pv):
+	defer f.Close()
+	device := isBlockDevice(mode)
+	switch {
+	case inBlocks(pv) && !device:
 		return volume{}, fmt.Errorf("path %q is not a block device, as volumeMode Block asks for", path)
-	case device:
-		return v.mountDevice(ctx, pv, place)
-	case info.IsDir():
-		return volume{path: place}, nil
+	case !device && !mode.IsDir():
+		return volume{}, fmt.Errorf("path %q is neither a directory nor a block device", path)
 	}
-	return volume{}, fmt.Errorf("path %q is neither a directory nor a block device", path)
+	place, err := v.pinned(name, path, f)
+	if err == nil && device && !inBlocks(pv) {
+		return v.mountDevice(ctx, name, pv, place)
+	}
+	return volume{path: place, file: device, device: device}, err
 }
 
 // mountDevice mounts a device with the file system that it has; an empty one gets the
 // file system that the volume asks for, ext4 by default.
-func (v *volumes) mountDevice(ctx context.Context, pv *v1.PersistentVolume, device string) (volume, error) {
-	dir := v.path("local-volume", pv.Name)
+func (v *volumes) mountDevice(ctx context.Context, name string, pv *v1.PersistentVolume, device string) (volume, error) {
+	dir := v.path("local-volume", name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return volume{}, err
 	}

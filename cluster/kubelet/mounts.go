@@ -32,6 +32,34 @@ func mountTmpfs(dir string, size int64) error {
 	return nil
 }
 
+// pin mounts an open file at a path below the pod's folder, where no container can put
+// anything else, in place of what is mounted there. With unix.MS_REC in flags the mounts
+// below the file come along. removeTree takes it away.
+func pin(f *os.File, target string, flags uintptr) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount %s: %w", target, err)
+	}
+	if err := os.Remove(target); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(target, 0o750)
+	} else if err = os.MkdirAll(filepath.Dir(target), 0o750); err == nil {
+		err = os.WriteFile(target, nil, 0o640)
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND|flags, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", target, err)
+	}
+	return nil
+}
+
 // isMountPoint compares the folder's file system with its parent's.
 func isMountPoint(dir string) (bool, error) {
 	var own, parent unix.Stat_t
@@ -59,8 +87,10 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
+// mountsBelow lists the mounts at dir and below, deepest first. The kernel lists them by
+// their real path, so links are followed: what is overlooked here would be removed.
 func mountsBelow(dir string) ([]string, error) {
-	dir, err := filepath.Abs(dir)
+	dir, err := realPath(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +112,20 @@ func mountsBelow(dir string) ([]string, error) {
 	}
 	sort.Slice(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
 	return out, nil
+}
+
+// realPath follows the links in a path, the end of which need not exist.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, os.ErrNotExist) && path != "/" {
+		real, err = realPath(filepath.Dir(path))
+		return filepath.Join(real, filepath.Base(path)), err
+	}
+	return real, err
 }
 
 var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

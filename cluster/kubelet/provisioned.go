@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -26,13 +25,18 @@ func provisioned(pv *v1.PersistentVolume) bool {
 	return pv.Annotations["pv.kubernetes.io/provisioned-by"] == provisioner && pv.Spec.HostPath != nil
 }
 
-// provisionedRoot opens the folder of all such volumes; nothing leads out of it.
+// provisionedRoot opens the folder of all such volumes; nothing leads out of it, and it is
+// on the node's disk, whatever links pods have made there.
 func (k *Kubelet) provisionedRoot() (*os.Root, error) {
-	dir := filepath.Join("/", k.config.HostRoot, provisionedFolder)
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	d, at, done, err := onDisk(k.config.HostRoot, provisionedFolder)
+	if err != nil {
 		return nil, err
 	}
-	return os.OpenRoot(dir)
+	defer done()
+	if err := d.MkdirAll(at, 0o711); err != nil {
+		return nil, err
+	}
+	return d.OpenRoot(at)
 }
 
 // makeProvisioned makes the folder of a volume, if it is not there: writable for the

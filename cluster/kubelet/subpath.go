@@ -9,8 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // subPathMount is a path in a volume as a mount of its own, made if it is missing.
@@ -28,29 +27,8 @@ func (w *worker) subPathMount(v volume, sub, volumeName, container string, index
 		return "", err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
 	target := filepath.Join(w.dir, "volume-subpaths", volumeName, container, strconv.Itoa(index))
-	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return "", fmt.Errorf("unmount %s: %w", target, err) // the one of the container before
-	}
-	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if info.IsDir() {
-		err = os.MkdirAll(target, 0o750)
-	} else if err = os.MkdirAll(filepath.Dir(target), 0o750); err == nil {
-		err = os.WriteFile(target, nil, 0o640)
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND, ""); err != nil {
-		return "", fmt.Errorf("bind %s: %w", target, err)
-	}
-	return target, nil
+	return target, pin(f, target, 0)
 }
 
 // openSubPath opens a path in a volume. os.Root keeps links from leading out of it.
@@ -65,7 +43,22 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return root.OpenFile(sub, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	at := sub
+	for range maxLinks {
+		f, _, err := hold(root, at)
+		if !errors.Is(err, errLink) {
+			return f, err
+		}
+		target, err := root.Readlink(at)
+		if err != nil {
+			return nil, err
+		}
+		if filepath.IsAbs(target) {
+			return nil, fmt.Errorf("%s is a link to %s, outside of the volume", at, target)
+		}
+		at = filepath.Dir(at) + "/" + target
+	}
+	return nil, syscall.ELOOP
 }
 
 // makeSubPath makes a path in a volume, with the volume's own rights: who may write into

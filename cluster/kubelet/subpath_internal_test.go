@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A path that is made in a volume may be used by whom the volume may be; one that is
@@ -51,5 +53,39 @@ func TestSubPathRights(t *testing.T) {
 	if f, err := openSubPath(dir, "never", true); err == nil {
 		f.Close()
 		t.Error("a path was made in a volume that is read-only")
+	}
+}
+
+// What a pod has put into a volume is mounted without being opened: to open a device can
+// do something to the machine, and a socket cannot be opened at all. Links may lead within
+// the volume.
+func TestSubPathOfSpecialFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		unix.Mknod(filepath.Join(dir, "device"), unix.S_IFCHR|0o600, int(unix.Mkdev(250, 250))), // which no driver has
+		unix.Mknod(filepath.Join(dir, "socket"), unix.S_IFSOCK|0o600, 0),
+		os.Mkdir(filepath.Join(dir, "sub"), 0o755), os.Symlink("../socket", filepath.Join(dir, "sub/link")), os.Symlink("sub/link", filepath.Join(dir, "twice")),
+		os.Symlink("../outside", filepath.Join(dir, "out")), os.Symlink("/etc", filepath.Join(dir, "etc")), os.Symlink("self", filepath.Join(dir, "self")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for sub, want := range map[string]string{"device": "device", "socket": "socket", "sub/link": "socket", "twice": "socket"} {
+		f, err := openSubPath(dir, sub, false)
+		if err != nil {
+			t.Errorf("%s: %v", sub, err)
+			continue
+		}
+		if same, err := sameAs(f, filepath.Join(dir, want)); err != nil || !same {
+			t.Errorf("%s: it is not %s: %v", sub, want, err)
+		}
+		f.Close()
+	}
+	for _, sub := range []string{"out", "etc", "etc/passwd", "self"} {
+		if f, err := openSubPath(dir, sub, false); err == nil {
+			f.Close()
+			t.Errorf("%s was opened", sub)
+		}
 	}
 }

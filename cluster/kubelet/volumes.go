@@ -75,11 +75,7 @@ func (v *volumes) one(ctx context.Context, pod *v1.Pod, spec *v1.Volume, podIP s
 	case spec.EmptyDir != nil:
 		return v.emptyDir(pod, spec)
 	case spec.HostPath != nil:
-		kind := v1.HostPathUnset
-		if spec.HostPath.Type != nil {
-			kind = *spec.HostPath.Type
-		}
-		return hostPath(v.k.config.HostRoot, spec.HostPath.Path, kind)
+		return v.hostPath(spec.Name, spec.HostPath)
 	case spec.PersistentVolumeClaim != nil:
 		return v.claim(ctx, pod, spec.Name, spec.PersistentVolumeClaim)
 	case spec.Ephemeral != nil:
@@ -203,7 +199,7 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, name string, ref *v1.P
 	if err := modeFits(pod, name, inBlocks(pv)); err != nil {
 		return volume{}, err
 	}
-	out, err := v.persistent(ctx, pv)
+	out, err := v.persistent(ctx, name, pv)
 	out.readOnly = out.readOnly || ref.ReadOnly
 	_, known := v.paths[name]
 	if err == nil && !known && !out.readOnly && !out.file && (pv.Spec.Local != nil || provisioned(pv)) {
@@ -212,11 +208,12 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, name string, ref *v1.P
 	return out, err
 }
 
-// persistent prepares what a persistent volume stands for.
-func (v *volumes) persistent(ctx context.Context, pv *v1.PersistentVolume) (volume, error) {
+// persistent prepares what a persistent volume stands for, under the name that the pod has
+// for it: another volume of the pod may have the name of the persistent volume.
+func (v *volumes) persistent(ctx context.Context, name string, pv *v1.PersistentVolume) (volume, error) {
 	switch {
 	case pv.Spec.Local != nil:
-		return v.local(ctx, pv)
+		return v.local(ctx, name, pv)
 	case inBlocks(pv):
 		return volume{}, fmt.Errorf("persistentvolume %q has volumeMode Block, which on this node only volumes of kind local have", pv.Name)
 	case pv.Spec.HostPath != nil:
@@ -225,13 +222,9 @@ func (v *volumes) persistent(ctx context.Context, pv *v1.PersistentVolume) (volu
 				return volume{}, err
 			}
 		}
-		kind := v1.HostPathUnset
-		if pv.Spec.HostPath.Type != nil {
-			kind = *pv.Spec.HostPath.Type
-		}
-		return hostPath(v.k.config.HostRoot, pv.Spec.HostPath.Path, kind)
+		return v.hostPath(name, pv.Spec.HostPath)
 	case pv.Spec.NFS != nil:
-		return v.nfs(ctx, pv.Name, pv.Spec.NFS, pv.Spec.MountOptions)
+		return v.nfs(ctx, name, pv.Spec.NFS, pv.Spec.MountOptions)
 	}
 	return volume{}, fmt.Errorf("persistentvolume %q: %w", pv.Name, unsupported(pv.Spec.PersistentVolumeSource))
 }

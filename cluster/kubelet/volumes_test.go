@@ -239,3 +239,29 @@ df -k /memory | grep -q " 1024 "; ! dd if=/dev/zero of=/memory/f bs=1M count=2 2
 	n.succeeds(p)
 	n.delete("parts")
 }
+
+// A pod renames a folder and a link that leads out of the node's disk in a loop; others
+// that have the folder as a volume get it, or wait.
+func TestHostPathRaceOfPods(t *testing.T) {
+	n := newNode(t)
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "secret"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	folder := func(path string, kind v1.HostPathType) v1.VolumeSource {
+		return v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: path, Type: &kind}}
+	}
+	racer := pod("racer", fmt.Sprintf(`cd /all; mkdir data; touch data/inside; ln -s %s link
+while :; do mv data folder; mv link data; mv data link; mv folder data; sleep 0.01; done`, outside))
+	mounted(racer, "all", folder("/race", v1.HostPathDirectoryOrCreate), v1.VolumeMount{MountPath: "/all"})
+	n.create(racer)
+	n.wait("racer", "it to run", isReady)
+	var names []string
+	for i := range 8 {
+		p := pod(fmt.Sprint("victim", i), "test -e /v/inside && test ! -e /v/secret")
+		mounted(p, "v", folder("/race/data", v1.HostPathDirectory), v1.VolumeMount{MountPath: "/v"})
+		names = append(names, p.Name)
+		n.succeeds(p)
+	}
+	n.delete2(append(names, "racer")...)
+}

@@ -1,0 +1,35 @@
+package kubelet
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A folder that is removed takes nothing along that is mounted below it, though its path
+// leads over a link and the kernel lists mounts by another one.
+func TestRemoveTreeBehindALink(t *testing.T) {
+	top := t.TempDir()
+	precious, dir := filepath.Join(top, "precious"), filepath.Join(top, "link/pods/uid")
+	for _, err := range []error{
+		os.Mkdir(precious, 0o755), os.WriteFile(filepath.Join(precious, "file"), nil, 0o600),
+		os.Mkdir(filepath.Join(top, "real"), 0o755), os.Symlink("real", filepath.Join(top, "link")),
+		os.MkdirAll(filepath.Join(dir, "mounted"), 0o755), unix.Mount(precious, filepath.Join(dir, "mounted"), "", unix.MS_BIND, ""),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(filepath.Join(dir, "mounted"), unix.MNT_DETACH) })
+	if err := removeTree(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(precious, "file")); err != nil {
+		t.Errorf("what was mounted is gone: %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+}
