@@ -35,6 +35,9 @@ func open(path string) (*cluster, error) {
 			if _, err := os.Stat(path); err != nil {
 				return nil, fmt.Errorf("the kubeconfig: %w; is the cluster up? 'wheelhouse up' brings one up, --kubeconfig names another", err)
 			}
+			if err := currentCaller().checkPath(path); err != nil { // it may name a program to run
+				return nil, fmt.Errorf("the kubeconfig: %w", err)
+			}
 			rules.ExplicitPath = path
 		}
 	}

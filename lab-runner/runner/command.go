@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,7 @@ type settings struct {
 	keep       bool
 	output     string
 	dir        string
+	warnings   func() io.Writer
 }
 
 // Command is `lab` with its subcommands.
@@ -55,6 +57,7 @@ func Command(options ...Option) *cobra.Command {
 			return c.Help()
 		},
 	}
+	s.warnings = lab.ErrOrStderr
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the folder that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.AddCommand(s.list(), s.run(), s.start(), s.check(), s.fetch())
@@ -105,7 +108,7 @@ func (s *settings) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cl, err := s.connect()
+			cl, err := s.connect(labs...)
 			if err != nil {
 				return err
 			}
@@ -136,11 +139,13 @@ func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir strin
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if cl, err = s.connect(); err != nil {
+	if cl, err = s.connect(labs[0]); err != nil {
 		return nil, nil, "", err
 	}
-	dir, err = s.place(labs[0])
-	return labs[0], cl, dir, err
+	if dir, err = s.place(labs[0]); err != nil {
+		return nil, nil, "", err
+	}
+	return labs[0], cl, dir, currentCaller().checkTree(dir)
 }
 
 func (s *settings) start() *cobra.Command {
@@ -222,13 +227,22 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 	return filepath.Join(home, "wheelhouse-labs", lab.Name), nil
 }
 
-func (s *settings) connect() (*cluster, error) {
+// connect opens the cluster that labs are to be run on, if nobody else can change them.
+func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
+	for _, lab := range labs {
+		if err := currentCaller().checkLab(lab); err != nil {
+			return nil, err
+		}
+	}
 	path := s.kubeconfig
 	if path == "" {
 		path = os.Getenv("KUBECONFIG")
 	}
 	if path == "" && s.fallback != nil {
 		path = s.fallback()
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o044 != 0 {
+		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then may do all that you may: chmod go-r %s\n", path, path)
 	}
 	return open(path)
 }

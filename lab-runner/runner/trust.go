@@ -1,0 +1,162 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"wheelhouse/lab-runner/catalog"
+)
+
+// A lab's commands run with the rights of whoever runs the lab, often root. So nobody else
+// may be able to change what they are, as with sshd's StrictModes and git's safe.directory.
+
+// caller is who runs the labs.
+type caller struct {
+	uid  uint32
+	sudo uint32 // who has become root by sudo, else uid
+}
+
+func currentCaller() caller {
+	c := caller{uid: uint32(os.Geteuid())}
+	c.sudo = c.uid
+	if sudo, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil && c.uid == 0 {
+		c.sudo = uint32(sudo)
+	}
+	return c
+}
+
+func (c caller) trusts(uid uint32) bool { return uid == 0 || uid == c.uid || uid == c.sudo }
+
+// writableError is a file or folder that somebody else can change.
+type writableError struct {
+	path, why string
+	caller    caller
+}
+
+func (e *writableError) Error() string {
+	return fmt.Sprintf("%s %s, so others choose what runs here as user %d; take that away ('chmod go-w', 'chown'), or copy the files to a folder of your own and name it",
+		e.path, e.why, e.caller.uid)
+}
+
+// checkLab refuses a lab of which somebody else can change a file that is run or read.
+func (c caller) checkLab(lab *catalog.Lab) error {
+	trees := []string{lab.Dir}
+	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // as fetch tells a folder from an address
+		if !filepath.IsAbs(from) {
+			from = filepath.Join(lab.Dir, from)
+		}
+		trees = append(trees, from)
+	}
+	err := c.checkPath(lab.Feature)
+	for _, tree := range trees {
+		err = errors.Join(err, c.checkTree(tree))
+	}
+	if err != nil {
+		return fmt.Errorf("lab %s is not run: %w", lab.Name, first(err))
+	}
+	return nil
+}
+
+// first is one of the errors: one file that is open to all is seldom alone.
+func first(err error) error {
+	var found *writableError
+	if errors.As(err, &found) {
+		return found
+	}
+	return err
+}
+
+// checkTree checks a folder with all that is in it, and the way to it. What is not there
+// is for those to report who need it.
+func (c caller) checkTree(dir string) error {
+	if err := c.checkPath(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			return c.checkPath(path)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return c.check(path, info, false)
+	})
+}
+
+const maxLinks = 40 // as the kernel's
+
+// checkPath checks each part of a path, and of the links on it. A folder above that all
+// may write to is no danger if its sticky bit keeps them from renaming what is not theirs.
+func (c caller) checkPath(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	at, links := "/", 0
+	for ahead := strings.Split(path[1:], "/"); len(ahead) > 0; {
+		next := filepath.Join(at, ahead[0])
+		ahead = ahead[1:]
+		info, err := os.Lstat(next)
+		if err != nil {
+			return err
+		}
+		if err := c.check(next, info, len(ahead) > 0); err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return &fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return err
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		ahead = slices.Concat(strings.FieldsFunc(target, func(r rune) bool { return r == '/' }), ahead)
+	}
+	return nil
+}
+
+// check checks one file or folder. A group that is its owner's alone may write.
+func (c caller) check(path string, info fs.FileInfo, above bool) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("%s: its owner is not known", path)
+	}
+	if !c.trusts(st.Uid) {
+		return &writableError{path, fmt.Sprintf("belongs to user %d", st.Uid), c}
+	}
+	mode := info.Mode()
+	open := mode.Perm()&0o002 != 0 || mode.Perm()&0o020 != 0 && (st.Gid != st.Uid || hasACL(path))
+	sticky := above && mode.IsDir() && mode&fs.ModeSticky != 0
+	if open && !sticky && mode&fs.ModeSymlink == 0 {
+		return &writableError{path, fmt.Sprintf("can be written by others (%s)", mode), c}
+	}
+	return nil
+}
+
+// hasACL reports whether the mode's bits for the group are the mask of an access list.
+func hasACL(path string) bool {
+	n, err := unix.Lgetxattr(path, "system.posix_acl_access", nil)
+	return err == nil && n > 0
+}
