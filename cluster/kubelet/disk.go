@@ -53,17 +53,28 @@ func (k *Kubelet) furnish() error {
 
 // hosts is the node's own file of hosts.
 func (k *Kubelet) hosts() string {
-	if k.config.HostRoot != "" {
-		root, err := os.OpenRoot(k.config.HostRoot) // pods write to that disk: a link must not lead elsewhere
-		if err == nil {
-			defer func() { _ = root.Close() }()
-			if data, err := root.ReadFile("etc/hosts"); err == nil {
-				return withNewline(data)
-			}
-		}
+	if data, err := k.diskHosts(); k.config.HostRoot != "" && err == nil {
+		return withNewline(data)
 	}
 	data, _ := os.ReadFile("/etc/hosts") // a machine without one knows no names
 	return withNewline(data)
+}
+
+// maxHosts is how many bytes the file of a node's own disk may have, to which pods can write.
+const maxHosts = 1 << 20
+
+func (k *Kubelet) diskHosts() ([]byte, error) {
+	d, at, done, err := onDisk(k.config.HostRoot, "/etc/hosts")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	f, mode, err := hold(d, at)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readRegular(f, mode, maxHosts)
 }
 
 func withNewline(text []byte) string {

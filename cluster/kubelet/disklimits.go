@@ -32,8 +32,8 @@ func podDiskLimit(pod *v1.Pod) (resource.Quantity, bool) {
 
 // overDiskLimit says, as upstream does, which limit a pod exceeds; empty if none. A
 // volume in memory keeps its limit by itself.
-func overDiskLimit(pod *v1.Pod, volumes, containers map[string]diskUsage) string {
-	total := int64(0)
+func overDiskLimit(pod *v1.Pod, volumes, containers map[string]diskUsage, files diskUsage) string {
+	total := files.bytes
 	for _, v := range pod.Spec.Volumes {
 		used := volumes[v.Name].bytes
 		total += used

@@ -1,10 +1,8 @@
 package kubelet
 
 import (
-	"io/fs"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,45 +57,6 @@ func (m *measures) of(path string, now time.Time) diskUsage {
 	return known.diskUsage
 }
 
-// walk adds up the blocks of all files below path on its file system. A file with
-// several names counts once.
-func walk(path string) diskUsage {
-	var sum diskUsage
-	var device uint64
-	seen := map[uint64]bool{}
-	_ = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it was removed meanwhile
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return nil
-		}
-		switch {
-		case device == 0:
-			device = uint64(st.Dev)
-		case device != uint64(st.Dev):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if st.Nlink > 1 && !d.IsDir() {
-			if seen[st.Ino] {
-				return nil
-			}
-			seen[st.Ino] = true
-		}
-		sum.add(diskUsage{st.Blocks * 512, 1})
-		return nil
-	})
-	return sum
-}
-
 // logUsage is what a container's log takes, with what was rotated away.
 func (m *measures) logUsage(path string, now time.Time) diskUsage {
 	var sum diskUsage
@@ -115,8 +74,11 @@ func (m *measures) logUsage(path string, now time.Time) diskUsage {
 func (w *worker) volumeUsage(pod *v1.Pod, now time.Time) map[string]diskUsage {
 	out := map[string]diskUsage{}
 	for _, v := range pod.Spec.Volumes {
-		if v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault {
-			out[v.Name] = w.k.measures.of(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir", v.Name), now)
+		switch {
+		case v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault:
+			out[v.Name] = w.k.measures.of(w.volumes.path("empty-dir", v.Name), now)
+		case v.GitRepo != nil:
+			out[v.Name] = w.k.measures.of(w.volumes.path("git-repo", v.Name), now)
 		}
 	}
 	return out
@@ -132,6 +94,14 @@ func (w *worker) containerUsage(now time.Time) map[string]diskUsage {
 		out[c.Name] = sum
 	}
 	return out
+}
+
+// fileUsage is what the files take that the kubelet gives to the pod's containers, and that
+// they can write to (CVE-2020-8557).
+func (w *worker) fileUsage(now time.Time) diskUsage {
+	sum := w.k.measures.of(filepath.Join(w.dir, "etc"), now)
+	sum.add(w.k.measures.of(filepath.Join(w.dir, "containers"), now))
+	return sum
 }
 
 // filesystem is how full one is.

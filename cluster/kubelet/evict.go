@@ -200,7 +200,7 @@ func (w *worker) candidate(pod *v1.Pod, name v1.ResourceName, now time.Time) *ca
 	if name != v1.ResourceEphemeralStorage && name != "inodes" {
 		return c
 	}
-	var sum diskUsage
+	sum := w.fileUsage(now)
 	for container, u := range w.containerUsage(now) {
 		sum.add(u)
 		if name == v1.ResourceEphemeralStorage {
@@ -223,7 +223,7 @@ func (k *Kubelet) evictOverLimits(now time.Time) {
 		if phaseIsFinal(pod.Status.Phase) || !limitsDisk(pod) {
 			continue
 		}
-		if message := overDiskLimit(pod, w.volumeUsage(pod, now), w.containerUsage(now)); message != "" {
+		if message := overDiskLimit(pod, w.volumeUsage(pod, now), w.containerUsage(now), w.fileUsage(now)); message != "" {
 			w.evict(eviction{message, evictionGrace})
 		}
 	}

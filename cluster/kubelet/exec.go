@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -104,11 +105,18 @@ func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(co
 	writeOutcome(client, code, err)
 }
 
+const (
+	maxSizeMessage = 4 << 10 // bytes, of the size of a terminal
+	maxStreams     = 16      // of a client that needs five
+)
+
 // decodeSizes reads the terminal sizes that the client sends.
 func decodeSizes(ctx context.Context, from io.Reader, to chan<- Size) {
-	d := json.NewDecoder(from)
+	limited := &io.LimitedReader{R: from}
+	d := json.NewDecoder(limited)
 	for {
 		var s Size
+		limited.N = maxSizeMessage
 		if d.Decode(&s) != nil {
 			return
 		}
@@ -163,7 +171,11 @@ func openSPDY(w http.ResponseWriter, r *http.Request, want streamWant, gone func
 	arrived := make(chan httpstream.Stream)
 	quit := make(chan struct{})
 	var once sync.Once
+	var streams atomic.Int32
 	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+		if streams.Add(1) > maxStreams {
+			return errors.New("too many streams")
+		}
 		go func() {
 			<-replied
 			select {

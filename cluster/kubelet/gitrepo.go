@@ -9,17 +9,26 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
-const gitPatience = 5 * time.Minute
+const (
+	gitPatience = 5 * time.Minute
+	gitOutput   = 10 << 10 // bytes of it that an error repeats
+	nobody      = 65534    // user and group
+)
 
 // gitRepo is a folder with the content of a git repository, fetched once. The kind is
-// deprecated, and for good reason: git runs on the node, for whoever may create pods. It
-// is held to the transports of a network, and runs nothing that a repository brings.
+// deprecated, and for good reason: git runs on the node, in its network, for whoever may
+// create such pods. It has no rights there and no keys, is held to the transports of a
+// network that need none, and runs nothing that a repository brings.
 func (v *volumes) gitRepo(ctx context.Context, pod *v1.Pod, name string, spec *v1.GitRepoVolumeSource) (volume, error) {
 	dir := v.path("git-repo", name)
 	if _, err := os.Lstat(dir); err == nil {
@@ -29,10 +38,13 @@ func (v *volumes) gitRepo(ctx context.Context, pod *v1.Pod, name string, spec *v
 		return volume{}, errors.New("this node has no git, which a gitRepo volume needs; use an init container that clones into an emptyDir")
 	}
 	fresh := dir + ".new" // what is only half there has another name
-	if err := os.RemoveAll(fresh); err != nil {
+	if err := removeAll(fresh); err != nil {
 		return volume{}, err
 	}
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
+		return volume{}, err
+	}
+	if err := os.Chown(fresh, nobody, nobody); err != nil {
 		return volume{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, gitPatience)
@@ -48,75 +60,109 @@ func (v *volumes) gitRepo(ctx context.Context, pod *v1.Pod, name string, spec *v
 
 func cloneInto(ctx context.Context, dir string, spec *v1.GitRepoVolumeSource) error {
 	target := filepath.Clean(spec.Directory)
-	if target != "." && !filepath.IsLocal(target) || strings.HasPrefix(target, "-") {
+	ofGit := func(part string) bool { return strings.EqualFold(part, ".git") }
+	if target != "." && !filepath.IsLocal(target) || strings.HasPrefix(target, "-") || slices.ContainsFunc(strings.Split(target, "/"), ofGit) {
 		return fmt.Errorf("the directory %q of a git repository must lie in the volume", spec.Directory)
+	}
+	if strings.HasPrefix(spec.Revision, "-") {
+		return fmt.Errorf("%q is not a revision", spec.Revision)
 	}
 	args := []string{"clone", "--", spec.Repository}
 	if spec.Directory != "" {
 		args = append(args, target)
 	}
-	if err := git(ctx, dir, args...); err != nil {
+	if err := git(ctx, dir, ".", args...); err != nil || spec.Revision == "" {
 		return err
 	}
-	if spec.Revision == "" {
-		return nil
-	}
-	if strings.HasPrefix(spec.Revision, "-") {
-		return fmt.Errorf("%q is not a revision", spec.Revision)
-	}
-	work := filepath.Join(dir, target)
 	if spec.Directory == "" { // git has chosen a name, and nothing else is there
 		have, err := os.ReadDir(dir)
 		if err != nil || len(have) != 1 {
 			return errors.Join(err, fmt.Errorf("unexpected directory contents: %d entries", len(have)))
 		}
-		work = filepath.Join(dir, have[0].Name())
+		target = have[0].Name()
 	}
-	if err := git(ctx, work, "checkout", spec.Revision); err != nil {
+	if err := git(ctx, dir, target, "checkout", spec.Revision, "--"); err != nil {
 		return err
 	}
-	return git(ctx, work, "reset", "--hard")
+	return git(ctx, dir, target, "reset", "--hard")
 }
 
-// git runs without the machine's settings, hooks and questions.
-func git(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=true"}, args...)...)
-	cmd.Dir, cmd.WaitDelay = dir, time.Second
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"GIT_ALLOW_PROTOCOL=http:https:git:ssh",
+// gitSettings take the place of the machine's. The last makes git use no repository that
+// lies within the files of another one, with hooks and settings of its own.
+var gitSettings = []string{
+	"core.hooksPath=/dev/null", "core.fsmonitor=false", "core.symlinks=true", "credential.helper=", "init.templateDir=",
+	"submodule.recurse=false", "gc.auto=0", "maintenance.auto=false", "safe.bareRepository=explicit",
+}
+
+// git runs in a folder of dir, which is /tmp to it, as nobody and without the machine's
+// settings, hooks and questions.
+func git(ctx context.Context, dir, below string, args ...string) error {
+	var all []string
+	for _, s := range gitSettings {
+		all = append(all, "-c", s)
 	}
-	out, err := cmd.CombinedOutput()
+	cmd := exec.CommandContext(ctx, "git", append(all, args...)...)
+	cmd.Dir, cmd.WaitDelay = filepath.Join("/tmp", below), time.Second
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
+		"GIT_ALLOW_PROTOCOL=http:https:git",
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // what git has started, too
+	out := &limitedBuffer{limit: gitOutput}
+	cmd.Stdout, cmd.Stderr = out, out
+	err := startApart(dir, cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if err != nil {
-		return fmt.Errorf("failed to exec 'git %s': %s: %w", strings.Join(args, " "), bytes.TrimSpace(out), err)
+		return fmt.Errorf("failed to exec 'git %s': %s: %w", strings.Join(args, " "), bytes.TrimSpace(out.Bytes()), err)
 	}
 	return nil
 }
 
-// openToPod lets any user of the pod write into a volume, or its group where there is one.
+// startApart starts a program that has dir as its /tmp, so that a user who may not enter
+// the folders above can work there, and that cannot gain rights.
+func startApart(dir string, cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() { // whose mounts are those of the process, as /proc/self shows them
+			started <- startApart(dir, cmd) // on another thread, as this one is taken
+			runtime.UnlockOSThread()
+			return
+		}
+		// Locked for good: the thread is of no other use, and ends with the goroutine.
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount(dir, "/tmp", "", unix.MS_BIND, "")
+		}
+		if err == nil {
+			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
+}
+
+// openToPod gives root what git has written, and lets any user of the pod write into the
+// volume, or its group where there is one.
 func openToPod(dir string, pod *v1.Pod) error {
-	mode, group := fs.FileMode(0o777), fsGroup(pod)
-	if group < 0 {
-		return os.Chmod(dir, mode)
+	if err := eachBelow(dir, func(root *os.Root, name string, _ fs.FileInfo) error { return root.Lchown(name, 0, 0) }); err != nil {
+		return err
 	}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+	mode := fs.FileMode(0o777)
+	if group := fsGroup(pod); group >= 0 {
+		mode |= fs.ModeSetgid
+		if err := giveTo(dir, group); err != nil {
 			return err
 		}
-		if err := os.Lchown(path, -1, group); err != nil || d.Type()&fs.ModeSymlink != 0 {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		have := info.Mode().Perm() | 0o660
-		if d.IsDir() {
-			have |= fs.ModeSetgid | 0o110
-		}
-		if path == dir {
-			have |= mode
-		}
-		return os.Chmod(path, have)
-	})
+	}
+	return os.Chmod(dir, mode)
 }

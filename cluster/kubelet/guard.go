@@ -32,6 +32,7 @@ func (k *Kubelet) guarded(next http.Handler) http.Handler {
 		who, err := k.authenticate(r)
 		if err != nil {
 			k.log.Debug("authenticate", "error", err)
+			w.Header().Set("Connection", "close") // a place for somebody else
 			http.Error(w, "Unauthorized", http.StatusUnauthorized)
 			return
 		}

@@ -3,7 +3,6 @@ package kubelet
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -205,5 +204,3 @@ func TestHostPathRace(t *testing.T) {
 		}
 	}
 }
-
-var discard = slog.New(slog.DiscardHandler)

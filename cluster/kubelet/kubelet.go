@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -240,9 +241,37 @@ func (k *Kubelet) podRemoved(pod *v1.Pod) {
 	}
 }
 
+// unfitForPath returns the first of those names of a pod that cannot be part of a path of
+// the node: its uid, its volumes', its containers'. Pods do not only come from the API
+// server: they also come from the labels of containers.
+func unfitForPath(pod *v1.Pod) (string, bool) {
+	names := []string{string(pod.UID)}
+	for _, v := range pod.Spec.Volumes {
+		names = append(names, v.Name)
+	}
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, c := range list {
+			names = append(names, c.Name)
+		}
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		names = append(names, c.Name)
+	}
+	for _, name := range names {
+		if name == "" || name == "." || name == ".." || len(name) > 253 || strings.ContainsAny(name, "/\x00") {
+			return name, true
+		}
+	}
+	return "", false
+}
+
 // startWorker is called with mu held.
 func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 	if k.ctx.Err() != nil {
+		return
+	}
+	if name, ok := unfitForPath(pod); ok { // the API server lets none such in
+		k.log.Error("a pod that is not run: a name of it cannot be part of a path", "pod", pod.Namespace+"/"+pod.Name, "name", name)
 		return
 	}
 	w := newWorker(k, pod)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -66,6 +67,8 @@ func (v *volumes) local(ctx context.Context, name string, pv *v1.PersistentVolum
 	return volume{path: place, file: device, device: device}, err
 }
 
+var fileSystem = regexp.MustCompile(`^[a-z0-9]+$`)
+
 // mountDevice mounts a device with the file system that it has; an empty one gets the
 // file system that the volume asks for, ext4 by default.
 func (v *volumes) mountDevice(ctx context.Context, name string, pv *v1.PersistentVolume, device string) (volume, error) {
@@ -79,6 +82,9 @@ func (v *volumes) mountDevice(ctx context.Context, name string, pv *v1.Persisten
 	kind := "ext4"
 	if t := pv.Spec.Local.FSType; t != nil && *t != "" {
 		kind = *t
+	}
+	if !fileSystem.MatchString(kind) { // it names a program
+		return volume{}, fmt.Errorf("%q is not a file system", kind)
 	}
 	if err := format(ctx, device, kind); err != nil {
 		return volume{}, err

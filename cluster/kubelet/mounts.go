@@ -142,5 +142,5 @@ func removeTree(dir string) error {
 	if left, err := mountsBelow(dir); err != nil || len(left) > 0 {
 		return errors.Join(err, fmt.Errorf("still mounted: %s", strings.Join(left, ", ")))
 	}
-	return os.RemoveAll(dir)
+	return removeAll(dir)
 }

@@ -58,6 +58,9 @@ func runMount(ctx context.Context, args []string) (string, error) {
 // nfsMount are the arguments of mount: with the machine's mount.nfs, or else in the
 // kernel's own words for NFS 4, which need the server's address.
 func nfsMount(ctx context.Context, spec *v1.NFSVolumeSource, options []string, dir string) ([]string, error) {
+	if strings.HasPrefix(spec.Server, "-") { // which mount and its helpers take for an option
+		return nil, fmt.Errorf("%q is not the name of an NFS server", spec.Server)
+	}
 	source := spec.Server + ":" + spec.Path
 	if strings.Contains(spec.Server, ":") && !strings.HasPrefix(spec.Server, "[") {
 		source = "[" + spec.Server + "]:" + spec.Path
@@ -67,9 +70,9 @@ func nfsMount(ctx context.Context, spec *v1.NFSVolumeSource, options []string, d
 	}
 	if _, err := exec.LookPath("mount.nfs"); err == nil {
 		if len(options) == 0 {
-			return []string{"-t", "nfs", source, dir}, nil
+			return []string{"-t", "nfs", "--", source, dir}, nil
 		}
-		return []string{"-t", "nfs", "-o", strings.Join(options, ","), source, dir}, nil
+		return []string{"-t", "nfs", "-o", strings.Join(options, ","), "--", source, dir}, nil
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", spec.Server)
 	if err != nil {
@@ -79,7 +82,7 @@ func nfsMount(ctx context.Context, spec *v1.NFSVolumeSource, options []string, d
 		return nil, fmt.Errorf("the NFS server %s has no address", spec.Server)
 	}
 	options = append([]string{"vers=4.2", "addr=" + addrs[0].Unmap().String()}, options...)
-	return []string{"-i", "-t", "nfs4", "-o", strings.Join(options, ","), source, dir}, nil
+	return []string{"-i", "-t", "nfs4", "-o", strings.Join(options, ","), "--", source, dir}, nil
 }
 
 // nfsKernel says so where the kernel has no NFS: what mount says then is not clear.

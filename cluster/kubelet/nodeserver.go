@@ -61,22 +61,38 @@ func (k *Kubelet) serveRunning(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, list)
 }
 
-// serveNodeLogs shows the node's /var/log.
+// serveNodeLogs shows the node's /var/log. Pods may have put something there: no link leads
+// out of the folder.
 func (k *Kubelet) serveNodeLogs(w http.ResponseWriter, r *http.Request) {
-	logs := os.DirFS("/var/log")
-	if k.config.HostRoot != "" {
-		root, err := os.OpenRoot(k.config.HostRoot) // no link leads to the machine's
-		if err != nil {
-			failRequest(w, err)
-			return
-		}
-		defer func() { _ = root.Close() }()
-		if logs, err = fs.Sub(root.FS(), "var/log"); err != nil {
-			failRequest(w, err)
-			return
-		}
+	d, at, done, err := onDisk(k.config.HostRoot, "/var/log")
+	if err != nil {
+		failRequest(w, err)
+		return
 	}
-	http.StripPrefix("/logs/", http.FileServerFS(logs)).ServeHTTP(w, r)
+	defer done()
+	root, err := d.OpenRoot(at)
+	if err != nil {
+		failRequest(w, err)
+		return
+	}
+	defer func() { _ = root.Close() }()
+	http.StripPrefix("/logs/", http.FileServerFS(logFolder{root})).ServeHTTP(w, r)
+}
+
+// logFolder is a folder of which only folders and regular files are opened.
+type logFolder struct{ root *os.Root }
+
+// Open implements fs.FS.
+func (l logFolder) Open(name string) (fs.File, error) {
+	held, mode, err := holdIn(l.root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	if !mode.IsDir() && !mode.IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return reopen(held)
 }
 
 // serveConfig answers with how the kubelet is configured, in upstream's words.

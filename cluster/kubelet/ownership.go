@@ -63,9 +63,26 @@ func owned(path string, group int) bool {
 	return err == nil && info.Mode()&want == want && groupOf(path) == group
 }
 
-// giveTo lets a group own a folder and all that is in it. Nothing outside is touched,
-// whatever links there are.
+// giveTo lets a group own a folder and all that is in it.
 func giveTo(path string, group int) error {
+	return eachBelow(path, func(root *os.Root, name string, info fs.FileInfo) error {
+		if err := root.Lchown(name, -1, group); err != nil {
+			return err
+		}
+		mode := info.Mode() | groupFile
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			return nil
+		case info.IsDir():
+			mode |= groupFolder
+		}
+		return root.Chmod(name, mode)
+	})
+}
+
+// eachBelow calls f for a folder and all that is in it. Nothing outside is touched, whatever
+// links there are.
+func eachBelow(path string, f func(root *os.Root, name string, info fs.FileInfo) error) error {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return err
@@ -79,16 +96,6 @@ func giveTo(path string, group int) error {
 		if err != nil {
 			return err
 		}
-		if err := root.Lchown(name, -1, group); err != nil {
-			return err
-		}
-		mode := info.Mode() | groupFile
-		switch {
-		case e.Type()&fs.ModeSymlink != 0:
-			return nil
-		case e.IsDir():
-			mode |= groupFolder
-		}
-		return root.Chmod(name, mode)
+		return f(root, name, info)
 	})
 }

@@ -70,7 +70,12 @@ func (k *Kubelet) serveRemoveProvisioned(w http.ResponseWriter, r *http.Request)
 		return
 	}
 	defer func() { _ = root.Close() }()
-	if err := root.RemoveAll(name); err != nil {
+	dir, err := root.Open(".")
+	if err == nil {
+		defer dir.Close()
+		err = removeAt(dir, name)
+	}
+	if err != nil {
 		failRequest(w, fmt.Errorf("removing the data of volume %s: %w", name, err))
 		return
 	}

@@ -183,7 +183,7 @@ func TestOverDiskLimit(t *testing.T) {
 		{0, 0, 21, 0, `Container a exceeded its local ephemeral storage limit "20Mi". `},
 		{0, 0, 20, 41, "Pod ephemeral local storage usage exceeds the total limit of containers 60Mi. "},
 	} {
-		got := overDiskLimit(pod, map[string]diskUsage{"small": mi(c.small), "large": mi(c.large)}, map[string]diskUsage{"a": mi(c.a), "b": mi(c.b)})
+		got := overDiskLimit(pod, map[string]diskUsage{"small": mi(c.small), "large": mi(c.large)}, map[string]diskUsage{"a": mi(c.a), "b": mi(c.b)}, diskUsage{})
 		if got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}

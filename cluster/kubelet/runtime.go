@@ -200,8 +200,9 @@ type Image struct {
 	Digests []string
 	Size    int64
 	User    string
-	// Entrypoint and Cmd of the image's config.
+	// Entrypoint, Cmd and WorkingDir of the image's config.
 	Entrypoint, Cmd []string
+	WorkingDir      string
 }
 
 // Network gives pods their addresses. pod is the pod's uid. It must be set up

@@ -122,10 +122,12 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 }
 
 // writeShared writes a file in place, so that containers that have it mounted see
-// the new content.
+// the new content. They can write to it, too: it may be of any size.
 func writeShared(path, content string) error {
-	if old, err := os.ReadFile(path); err == nil && string(old) == content {
-		return nil
+	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
+		if old, err := os.ReadFile(path); err == nil && string(old) == content {
+			return nil
+		}
 	}
 	return os.WriteFile(path, []byte(content), 0o644)
 }

@@ -33,13 +33,13 @@ func (k *Kubelet) listen() (*server, error) {
 		return nil, err
 	}
 	return &server{
-		listener: tls.NewListener(l, &tls.Config{
+		listener: tls.NewListener(&perClient{Listener: l, most: connectionsPerClient, open: map[string]int{}}, &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*k.config.Serving},
 			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: k.config.ClientCAs,
 			NextProtos: []string{"http/1.1"}, // streams take over the connection
 		}),
 		http: &http.Server{
-			Handler: k.handler(), ReadHeaderTimeout: 30 * time.Second,
+			Handler: k.handler(), ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 			ErrorLog: slog.NewLogLogger(k.log.Handler(), slog.LevelDebug),
 		},
 	}, nil

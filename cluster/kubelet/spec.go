@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,10 +51,49 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	if s.Entrypoint != nil && s.Cmd == nil {
 		s.Cmd = []string{}
 	}
-	if err := secure(s, pod, c, image, w.k.config.RootDir); err != nil {
+	if err := errors.Join(secure(s, pod, c, image, w.k.config.RootDir), checkWorkingDir(orElse(c.WorkingDir, image.WorkingDir))); err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
+	if w.k.config.HostRoot != "" && reachesDisk(pod) && !s.Privileged && !adds(s.CapAdd, "MKNOD") {
+		s.CapDrop = append(s.CapDrop, "MKNOD")
+	}
 	return s, nil
+}
+
+// checkWorkingDir refuses what the runtime has open: a program that begins there may reach
+// the machine's files (CVE-2024-21626).
+func checkWorkingDir(dir string) error {
+	var at []string // where the path leads, as far as it names no links
+	for _, part := range strings.Split(dir, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			at = at[:max(0, len(at)-1)]
+		default:
+			at = append(at, part)
+		}
+		if n := len(at); n > 1 && at[n-1] == "fd" && (at[0] == "proc" && n > 2 || at[0] == "dev" && n == 2) {
+			return fmt.Errorf("the working directory %q is an open file of a process, not a directory of the container", dir)
+		}
+	}
+	return nil
+}
+
+// reachesDisk reports whether a pod may have volumes on the node's disk. On a disk of the
+// node's own it makes no devices there: a local volume may be one, and would be mounted by
+// the kubelet, which may use all of the machine's.
+func reachesDisk(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
+		return v.HostPath != nil || v.PersistentVolumeClaim != nil || v.Ephemeral != nil
+	})
+}
+
+// adds reports whether a capability, or all of them, are among those that are added.
+func adds(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(c string) bool {
+		c = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
+		return c == name || c == "ALL"
+	})
 }
 
 func graceOf(pod *v1.Pod) int64 {

@@ -148,7 +148,7 @@ func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
 // readManifest reads a pod from a file, as one that runs on the node. Its uid stands for
 // its content, so that a restarted kubelet knows it again.
 func readManifest(path, node string) (*v1.Pod, error) {
-	data, err := os.ReadFile(path)
+	data, err := readManifestFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +184,18 @@ func readManifest(path, node string) (*v1.Pod, error) {
 		return nil, errs.ToAggregate()
 	}
 	return pod, nil
+}
+
+// maxManifest is how many bytes a manifest may have, as upstream.
+const maxManifest = 10 << 20
+
+func readManifestFile(path string) ([]byte, error) {
+	f, mode, err := hold(machine{}, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readRegular(f, mode, maxManifest)
 }
 
 func orDefault(b *bool, value bool) *bool {

@@ -104,7 +104,7 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 		out.CPU, out.Memory = rates.cpu(group, u), memory(u, 0)
 		out.ProcessStats = &stats.ProcessStats{ProcessCount: &u.Processes}
 	}
-	var disk diskUsage
+	disk := w.fileUsage(now)
 	for _, c := range list {
 		u, err := w.k.groups.Usage(c.group)
 		if err != nil { // it has ended meanwhile

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // subPathMount is a path in a volume as a mount of its own, made if it is missing.
@@ -43,22 +42,8 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 			return nil, err
 		}
 	}
-	at := sub
-	for range maxLinks {
-		f, _, err := hold(root, at)
-		if !errors.Is(err, errLink) {
-			return f, err
-		}
-		target, err := root.Readlink(at)
-		if err != nil {
-			return nil, err
-		}
-		if filepath.IsAbs(target) {
-			return nil, fmt.Errorf("%s is a link to %s, outside of the volume", at, target)
-		}
-		at = filepath.Dir(at) + "/" + target
-	}
-	return nil, syscall.ELOOP
+	f, _, err := holdIn(root, sub)
+	return f, err
 }
 
 // makeSubPath makes a path in a volume, with the volume's own rights: who may write into

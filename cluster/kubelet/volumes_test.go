@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -67,10 +68,11 @@ func serveGit(t *testing.T) (url, first string) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	daemon := exec.Command("git", "daemon", "--reuseaddr", "--listen=127.0.0.1", "--port="+port, "--export-all", "--base-path="+root, root)
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // git starts the daemon proper
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	t.Cleanup(func() { _ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL); _ = daemon.Wait() })
 	eventually(t, "git's daemon", func() (bool, any) {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
@@ -151,6 +153,31 @@ func TestRefusedVolumes(t *testing.T) {
 		}
 	}
 	n.delete2(names...)
+}
+
+// On a disk of the node's own a pod makes no devices, which a local volume could have the
+// kubelet mount, unless it asks for the right. No container begins in what the runtime has
+// open.
+func TestWhatContainersMayNot(t *testing.T) {
+	n := newNode(t)
+	kind := v1.HostPathDirectoryOrCreate
+	disk := v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/devices", Type: &kind}}
+	p := pod("plain", "! mknod /v/plain b 7 0 && touch /v/file && mknod /v/pipe p")
+	mounted(p, "v", disk, v1.VolumeMount{MountPath: "/v"})
+	n.succeeds(p)
+	asked := pod("asked", "mknod /v/asked b 7 0")
+	mounted(asked, "v", disk, v1.VolumeMount{MountPath: "/v"})
+	asked.Spec.Containers[0].SecurityContext = &v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"MKNOD"}}}
+	n.succeeds(asked)
+	n.succeeds(pod("nodisk", "mknod /dev/mine b 7 0"))
+	out := pod("out", "pwd; ls /proc/self/cwd/")
+	out.Spec.Containers[0].WorkingDir = "/proc/self/fd/8/../../.."
+	n.create(out)
+	n.wait("out", "a refusal", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == "CreateContainerConfigError" && strings.Contains(s[0].State.Waiting.Message, "is an open file of a process")
+	})
+	n.delete2("plain", "asked", "nodisk", "out")
 }
 
 // An NFS folder that cannot be mounted is said; where the kernel has NFS at all, the

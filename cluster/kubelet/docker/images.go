@@ -60,7 +60,7 @@ func (r *Runtime) Image(ctx context.Context, ref string) (kubelet.Image, error) 
 	}
 	out := kubelet.Image{ID: i.ID, Names: slices.Concat(i.RepoDigests, i.RepoTags), Digests: i.RepoDigests, Size: i.Size}
 	if i.Config != nil {
-		out.User, out.Entrypoint, out.Cmd = i.Config.User, i.Config.Entrypoint, i.Config.Cmd
+		out.User, out.Entrypoint, out.Cmd, out.WorkingDir = i.Config.User, i.Config.Entrypoint, i.Config.Cmd, i.Config.WorkingDir
 	}
 	return out, nil
 }

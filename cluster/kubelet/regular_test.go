@@ -1,0 +1,321 @@
+package kubelet
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipe makes a named pipe that gives who opens it a line.
+func pipe(t *testing.T, path string) {
+	t.Helper()
+	if err := unix.Mkfifo(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0) // waits for a reader
+		if err == nil {
+			_, _ = io.WriteString(f, "from a pipe\n")
+			f.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
+			defer f.Close()
+		}
+		<-done
+	})
+}
+
+// The node's file of hosts lies on a disk that pods can write to.
+func TestHostsThatAPodHasReplaced(t *testing.T) {
+	for name, put := range map[string]func(string) error{
+		"a pipe":     func(p string) error { pipe(t, p); return nil },
+		"a large":    func(p string) error { return errorsOf(os.WriteFile(p, nil, 0o644), os.Truncate(p, 1<<30)) },
+		"a device":   func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) }, // zero
+		"a link":     func(p string) error { return os.Symlink("/outside", p) },
+		"a folder":   func(p string) error { return os.Mkdir(p, 0o755) },
+		"none there": func(string) error { return nil },
+	} {
+		disk := t.TempDir()
+		if err := errorsOf(os.Mkdir(filepath.Join(disk, "etc"), 0o755), put(filepath.Join(disk, "etc/hosts"))); err != nil {
+			t.Fatal(err)
+		}
+		machine, err := os.ReadFile("/etc/hosts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := &Kubelet{config: Config{HostRoot: disk}}
+		var got string
+		if grown := memoryFor(func() { got = k.hosts() }); got != withNewline(machine) || grown > 64<<20 {
+			t.Errorf("%s: %.100q, read with %d bytes of memory", name, got, grown)
+		}
+	}
+}
+
+func errorsOf(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memoryFor is how many bytes f allocates.
+func memoryFor(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// Containers can make the files that they share with the kubelet as large as they like.
+func TestSharedFileThatAContainerHasFilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	if err := errorsOf(os.WriteFile(path, nil, 0o644), os.Truncate(path, 256<<20)); err != nil {
+		t.Fatal(err)
+	}
+	grown := memoryFor(func() {
+		if err := writeShared(path, "127.0.0.1\tlocalhost\n"); err != nil {
+			t.Error(err)
+		}
+	})
+	if data, err := os.ReadFile(path); err != nil || string(data) != "127.0.0.1\tlocalhost\n" || grown > 1<<20 {
+		t.Errorf("%.100q, %v, with %d bytes of memory", data, err, grown)
+	}
+}
+
+// What containers write into these files counts as theirs.
+func TestSharedFilesCount(t *testing.T) {
+	dir := t.TempDir()
+	w := &worker{k: &Kubelet{}, dir: dir}
+	for _, name := range []string{"etc/hosts", "etc/resolv.conf", "containers/main/0"} {
+		path := filepath.Join(dir, name)
+		if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, make([]byte, 1<<20), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "main", Resources: v1.ResourceRequirements{
+		Limits: v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("2Mi")},
+	}}}}}
+	if got := w.candidate(pod, v1.ResourceEphemeralStorage, time.Now()).disk; got < 3<<20 {
+		t.Errorf("%d bytes, want 3 MiB", got)
+	}
+	if got := overDiskLimit(pod, nil, nil, w.fileUsage(time.Now())); got != "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. " {
+		t.Errorf("%q", got)
+	}
+}
+
+// The node's logs are those in the folder, whatever a pod has put there.
+func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
+	disk := t.TempDir()
+	logs := filepath.Join(disk, "var/log")
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(logs, "sub"), 0o755), os.WriteFile(filepath.Join(logs, "sub/a.log"), []byte("a line"), 0o644),
+		os.Symlink("sub/a.log", filepath.Join(logs, "current")), os.Symlink("../../secret", filepath.Join(logs, "out")),
+		os.Symlink("/secret", filepath.Join(logs, "absolute")), os.Symlink("/etc/hostname", filepath.Join(logs, "machine")),
+		os.WriteFile(filepath.Join(disk, "secret"), []byte("of another pod"), 0o600),
+		unix.Mknod(filepath.Join(logs, "zero"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))), // null: an end to read
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pipe(t, filepath.Join(logs, "pipe"))
+	k := &Kubelet{config: Config{HostRoot: disk}}
+	for path, want := range map[string]string{
+		"sub/a.log": "200 a line", "current": "200 a line", "sub/": "200 <!doctype html>", "": "200 <!doctype html>",
+		"out": "", "absolute": "", "machine": "", "zero": "", "pipe": "", "../../secret": "", "sub/../../../secret": "",
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/logs/x", nil)
+		r.URL.Path = "/logs/" + path
+		k.serveNodeLogs(w, r)
+		got := fmt.Sprintf("%d %s", w.Code, w.Body)
+		if want == "" && (w.Code == http.StatusOK || strings.Contains(got, "another pod")) || !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %.200s", path, got)
+		}
+	}
+}
+
+// A manifest is a regular file of bounded size.
+func TestManifestsOfOtherKinds(t *testing.T) {
+	dir := t.TempDir()
+	large, fifo := filepath.Join(dir, "large.yaml"), filepath.Join(dir, "pipe.yaml")
+	if err := errorsOf(os.WriteFile(large, []byte("a: b\n#"), 0o644), os.Truncate(large, 256<<20)); err != nil {
+		t.Fatal(err)
+	}
+	pipe(t, fifo)
+	for path, want := range map[string]string{large: "more than 10485760 bytes", fifo: "not a regular file"} {
+		grown := memoryFor(func() {
+			if _, err := readManifest(path, "n"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+		if grown > 64<<20 {
+			t.Errorf("%s: read with %d bytes of memory", path, grown)
+		}
+	}
+}
+
+// Names that would lead out of the pod's folder are no pod's.
+func TestNamesThatAreNoPartOfAPath(t *testing.T) {
+	named := func(uid, volume, container, ephemeral string) *v1.Pod {
+		return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "d", UID: types.UID(uid)}, Spec: v1.PodSpec{
+			Volumes: []v1.Volume{{Name: volume}}, Containers: []v1.Container{{Name: container}},
+			EphemeralContainers: []v1.EphemeralContainer{{EphemeralContainerCommon: v1.EphemeralContainerCommon{Name: ephemeral}}},
+		}}
+	}
+	for _, pod := range []*v1.Pod{
+		named("../../../etc", "v", "c", "e"), named("..", "v", "c", "e"), named("", "v", "c", "e"), named("a/b", "v", "c", "e"),
+		named("u", "../../x", "c", "e"), named("u", "v", "../x", "e"), named("u", "v", "c", "."), named("u\x00", "v", "c", "e"),
+	} {
+		k := &Kubelet{config: Config{RootDir: t.TempDir()}, ctx: t.Context(), log: discard, workers: map[types.UID]*worker{}}
+		k.runtime, k.allotments = nil, newAllotments(k)
+		k.podChanged(pod)
+		if len(k.workers) != 0 {
+			t.Errorf("a pod %q with volume %q, containers %q and %q is run", pod.UID, pod.Spec.Volumes[0].Name, pod.Spec.Containers[0].Name, pod.Spec.EphemeralContainers[0].Name)
+		}
+	}
+	if name, ok := unfitForPath(named("0b9d-1", "data", "main", "debugger-x7k2p")); ok {
+		t.Errorf("%q is taken for no part of a path", name)
+	}
+}
+
+func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
+	for dir, ok := range map[string]bool{
+		"": true, "/": true, "/app": true, "/proc": true, "/proc/self": true, "/dev": true, "/data/proc/self/fd/7": true, "/proc/sys/fs": true,
+		"/proc/self/fd/8": false, "/proc/self/fd": false, "//proc//self/./fd/8/../..": false, "/a/../proc/1/fd/7/../../..": false, "/proc/../dev": true,
+		"/proc/1/task/1/fd/3": false, "proc/thread-self/fd/9": false, "/dev/fd/8": false, "/x/../dev/fd/8": false,
+	} {
+		if err := checkWorkingDir(dir); (err == nil) != ok {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}
+
+// One address cannot have all connections to the node's server.
+func TestConnectionsOfOneClient(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &perClient{Listener: l, most: 2, open: map[string]int{}}
+	defer p.Close()
+	accepted := make(chan net.Conn, 10)
+	go func() {
+		for {
+			c, err := p.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func(from string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	dial("127.0.0.2")
+	first := <-accepted
+	dial("127.0.0.2")
+	<-accepted
+	if _, err := dial("127.0.0.2").Read(make([]byte, 1)); err == nil { // an end, or a reset
+		t.Error("a third connection of one address is open")
+	}
+	dial("127.0.0.3")
+	if c := <-accepted; !strings.HasPrefix(c.RemoteAddr().String(), "127.0.0.3:") {
+		t.Errorf("a connection of %s", c.RemoteAddr())
+	}
+	first.Close()
+	first.Close()
+	dial("127.0.0.2")
+	<-accepted
+	if _, err := dial("127.0.0.2").Read(make([]byte, 1)); err == nil {
+		t.Error("a connection that was closed twice counts twice")
+	}
+}
+
+// The size of a terminal is a small message.
+func TestTerminalSizeWithoutEnd(t *testing.T) {
+	endless := &counted{from: io.MultiReader(strings.NewReader(`{"Width":80,"Height":24}{"Width":`), &digits{64 << 20})}
+	sizes := make(chan Size, 1)
+	decodeSizes(t.Context(), endless, sizes)
+	if s := <-sizes; s.Width != 80 || s.Height != 24 {
+		t.Errorf("%+v", s)
+	}
+	if endless.n > 16<<10 {
+		t.Errorf("%d bytes of one size were read", endless.n)
+	}
+}
+
+type digits struct{ left int }
+
+func (d *digits) Read(p []byte) (int, error) {
+	if d.left <= 0 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = '1'
+	}
+	d.left -= len(p)
+	return len(p), nil
+}
+
+type counted struct {
+	from io.Reader
+	n    int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.n += n
+	return n, err
+}
+
+// A server's name is no option of mount, nor a file system's the path of a program.
+func TestMountArguments(t *testing.T) {
+	if args, err := nfsMount(t.Context(), &v1.NFSVolumeSource{Server: "-T/srv/fstab", Path: "/x"}, nil, "/dir"); err == nil {
+		t.Errorf("%q", args)
+	}
+	args, err := nfsMount(t.Context(), &v1.NFSVolumeSource{Server: "127.0.0.1", Path: "/x"}, []string{"soft"}, "/dir")
+	if said := strings.Join(args, " "); err != nil || !strings.HasSuffix(said, " -- 127.0.0.1:/x /dir") {
+		t.Errorf("%s, %v", said, err)
+	}
+	_, _, v := localDisk(t)
+	pv := localPV("/x", v1.PersistentVolumeFilesystem)
+	for _, kind := range []string{"../../tmp/x", "ext4 -o x", "-x"} {
+		pv.Spec.Local.FSType = &kind
+		if _, err := v.mountDevice(t.Context(), "v", pv, "/dev/null"); err == nil || !strings.Contains(err.Error(), "is not a file system") {
+			t.Errorf("%q: %v", kind, err)
+		}
+	}
+}
+
+var discard = slog.New(slog.DiscardHandler)
