@@ -1,0 +1,309 @@
+package flowcontrol
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Resource is what a flow holds apart from seats.
+type Resource int
+
+const (
+	Requests Resource = iota // under way, until the client has their whole answer
+	Watches
+	Streams  // log, exec, attach, portforward, proxy
+	Bytes    // of bodies and answers that are kept in memory for a slow client
+	Refusals // answers to requests that were not let in, until the client has them
+	resources
+)
+
+// Limit bounds a resource. When all flows of a level together have Total, a flow still
+// gets its least share, an eighth of PerFlow.
+type Limit struct{ PerFlow, Total int }
+
+func (l Limit) allows(flow, total int) bool {
+	return flow <= l.PerFlow && (total <= l.Total || flow <= max(1, l.PerFlow/8))
+}
+
+// LevelConfig describes a priority level.
+type LevelConfig struct {
+	Name        string
+	Seats       int           // how many are occupied at once
+	FlowSeats   int           // how many of them by one flow
+	QueueLength int           // how many requests of one flow wait for seats
+	QueueWait   time.Duration // and for how long
+	Limits      [resources]Limit
+}
+
+// Level is a priority level. All of its methods are safe for concurrent use.
+type Level struct {
+	LevelConfig
+
+	mu      sync.Mutex
+	flows   map[string]*flow // those that hold anything
+	queued  []*flow          // those with requests that wait
+	seats   int              // occupied
+	holds   [resources]int
+	served  uint64 // counts dispatched requests
+	stats   Stats
+	retired *flow // the last flow that ended, to be used again
+}
+
+// flow is what one user has of a level.
+type flow struct {
+	name    string
+	seats   int
+	holds   [resources]int
+	tickets int
+	queue   []*waiter
+	served  uint64 // Level.served when it was last given a seat
+}
+
+type waiter struct {
+	seats   int
+	granted chan struct{} // closed, with the level's lock held, when it has its seats
+}
+
+// NewLevel makes a level.
+func NewLevel(c LevelConfig) *Level {
+	c.Seats = max(1, c.Seats)
+	c.FlowSeats = min(max(1, c.FlowSeats), c.Seats)
+	return &Level{LevelConfig: c, flows: map[string]*flow{}}
+}
+
+// Ticket is one request's part in a level. The zero Ticket is that of an exempt request:
+// it holds nothing and is refused nothing.
+type Ticket struct {
+	level *Level
+	flow  *flow
+	seats int
+	holds [resources]int
+}
+
+// Enter begins a request of a flow, which holds one of what until Leave.
+func (l *Level) Enter(t *Ticket, name string, what Resource) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.flows[name]
+	if f == nil {
+		if f = l.retired; f == nil {
+			f = &flow{}
+		}
+		l.retired = nil
+		f.name = name
+		l.flows[name] = f
+	}
+	f.tickets++
+	t.level, t.flow = l, f
+	if !t.take(what, 1) {
+		t.leave()
+		return l.reject(ConcurrencyLimit)
+	}
+	return nil
+}
+
+// Leave gives back all that the request holds. It may be called more than once.
+func (t *Ticket) Leave() {
+	if l := t.level; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		t.leave()
+	}
+}
+
+func (t *Ticket) leave() {
+	l, f := t.level, t.flow
+	if f == nil {
+		return
+	}
+	t.release()
+	for r, n := range t.holds {
+		f.holds[r] -= n
+		l.holds[r] -= n
+	}
+	t.flow, t.holds = nil, [resources]int{}
+	if f.tickets--; f.tickets == 0 {
+		delete(l.flows, f.name)
+		f.name, f.served = "", 0
+		l.retired = f
+	}
+}
+
+// Take reports whether the request may hold n more of what; if so, it holds them.
+func (t *Ticket) Take(what Resource, n int) bool {
+	l := t.level
+	if l == nil {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return t.flow != nil && t.take(what, n)
+}
+
+func (t *Ticket) take(what Resource, n int) bool {
+	l, f := t.level, t.flow
+	if !l.Limits[what].allows(f.holds[what]+n, l.holds[what]+n) {
+		return false
+	}
+	f.holds[what] += n
+	l.holds[what] += n
+	t.holds[what] += n
+	return true
+}
+
+// Acquire occupies seats (at most as many as a flow may have) until Release. It waits for
+// them in the flow's queue: an error is a *Rejected, or that of ctx.
+func (t *Ticket) Acquire(ctx context.Context, seats int) error {
+	l := t.level
+	if l == nil {
+		return nil
+	}
+	seats = min(max(1, seats), l.FlowSeats)
+	l.mu.Lock()
+	if len(l.queued) == 0 && l.seats+seats <= l.Seats && t.flow.seats+seats <= l.FlowSeats {
+		t.occupy(seats)
+		l.mu.Unlock()
+		return nil
+	}
+	w, err := t.enqueue(seats)
+	l.mu.Unlock()
+	if err != nil || w == nil {
+		return err
+	}
+	timer := time.NewTimer(l.QueueWait)
+	defer timer.Stop()
+	select {
+	case <-w.granted:
+		return nil
+	case <-timer.C:
+		return t.giveUp(w, TimeOut, nil)
+	case <-ctx.Done():
+		return t.giveUp(w, Cancelled, ctx.Err())
+	}
+}
+
+// Release gives the seats back. It may be called more than once.
+func (t *Ticket) Release() {
+	if l := t.level; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		t.release()
+	}
+}
+
+func (t *Ticket) release() {
+	if t.seats == 0 {
+		return
+	}
+	t.flow.seats -= t.seats
+	t.level.seats -= t.seats
+	t.level.stats.Executing--
+	t.seats = 0
+	t.level.dispatch()
+}
+
+// occupy gives the request free seats.
+func (t *Ticket) occupy(seats int) {
+	t.seats = seats
+	t.level.give(t.flow, seats)
+}
+
+func (l *Level) give(f *flow, seats int) {
+	l.served++
+	f.served = l.served
+	f.seats += seats
+	l.seats += seats
+	l.stats.Executing++
+	l.stats.Dispatched++
+}
+
+// enqueue makes the request wait; without a waiter it has got its seats after all: those
+// who wait are kept waiting by their own flow's bound.
+func (t *Ticket) enqueue(seats int) (*waiter, error) {
+	l, f := t.level, t.flow
+	if l.QueueLength == 0 {
+		return nil, l.reject(ConcurrencyLimit)
+	}
+	if len(f.queue) >= l.QueueLength {
+		return nil, l.reject(QueueFull)
+	}
+	w := &waiter{seats: seats, granted: make(chan struct{})}
+	if len(f.queue) == 0 {
+		l.queued = append(l.queued, f)
+	}
+	f.queue = append(f.queue, w)
+	l.stats.Queued++
+	t.seats = seats // they are the request's as soon as the waiter is granted
+	l.dispatch()
+	select {
+	case <-w.granted:
+		return nil, nil
+	default:
+		return w, nil
+	}
+}
+
+// giveUp ends a wait, unless it was successful at that very moment.
+func (t *Ticket) giveUp(w *waiter, why Reason, cause error) error {
+	l, f := t.level, t.flow
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(f.queue, w)
+	if i < 0 {
+		return nil
+	}
+	t.seats = 0
+	f.queue = slices.Delete(f.queue, i, i+1)
+	l.stats.Queued--
+	if len(f.queue) == 0 {
+		l.drop(f)
+	}
+	l.dispatch() // a large request may have kept back those behind it
+	if err := l.reject(why); cause == nil {
+		return err
+	}
+	return cause
+}
+
+func (l *Level) drop(f *flow) {
+	i := slices.Index(l.queued, f)
+	l.queued = slices.Delete(l.queued, i, i+1)
+}
+
+// dispatch gives free seats to those who wait. The next one's turn is kept though it needs
+// more seats than are free: else small requests would keep out large ones for good.
+func (l *Level) dispatch() {
+	for {
+		f := l.next()
+		if f == nil || l.seats+f.queue[0].seats > l.Seats {
+			return
+		}
+		w := f.queue[0]
+		f.queue[0] = nil
+		f.queue = f.queue[1:]
+		if len(f.queue) == 0 {
+			f.queue = nil
+			l.drop(f)
+		}
+		l.stats.Queued--
+		l.give(f, w.seats)
+		close(w.granted)
+	}
+}
+
+// next is the flow whose turn it is: of those that may have more seats, the one that has
+// the fewest, and of several the one that was served longest ago.
+func (l *Level) next() *flow {
+	var best *flow
+	for _, f := range l.queued {
+		if f.seats+f.queue[0].seats > l.FlowSeats {
+			continue
+		}
+		if best == nil || f.seats < best.seats || (f.seats == best.seats && f.served < best.served) {
+			best = f
+		}
+	}
+	return best
+}
