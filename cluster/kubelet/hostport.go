@@ -14,9 +14,10 @@ import (
 // HostPorts makes ports of the node lead to pods. A Network that implements it is used
 // for that; with one that does not, a host port stays closed and an event says so.
 type HostPorts interface {
-	// OpenPorts makes the pod's host ports, and no others, lead to its address.
-	// Opening what is open changes nothing.
-	OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) error
+	// OpenPorts makes the pod's host ports, and no others, lead to its address, and
+	// returns those that stay closed since the node itself has them. Opening what is
+	// open changes nothing.
+	OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) (refused []v1.ContainerPort, err error)
 	// ClosePorts undoes it; a pod without open ports is no error.
 	ClosePorts(ctx context.Context, pod string) error
 }
@@ -96,7 +97,12 @@ func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) 
 			fmt.Sprintf("Port %d is not opened on the node: its network has no host ports; a Service of type NodePort does that", ports[0].HostPort))
 		return nil
 	}
-	return opener.OpenPorts(ctx, w.ref.UID, ip, ports)
+	refused, err := opener.OpenPorts(ctx, w.ref.UID, ip, ports)
+	for _, p := range refused {
+		w.podEvent(v1.EventTypeWarning, "HostPortRefused",
+			fmt.Sprintf("Port %d/%s of the node does not lead to the pod: a process of the node itself has it", p.HostPort, orElse(string(p.Protocol), string(v1.ProtocolTCP))))
+	}
+	return err
 }
 
 // closeHostPorts undoes it. Of a pod that is known by its labels only nobody knows what

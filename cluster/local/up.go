@@ -158,6 +158,7 @@ func (u *up) serverDaemon() daemon {
 	args := []string{
 		"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
 		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String(),
+		"--node-cidr", s.LAN.String(),
 	}
 	if u.rec.Class {
 		args = append(args, "--class")
@@ -172,7 +173,7 @@ func (u *up) nodeDaemon(n Node) daemon {
 	s := u.rec.Subnets
 	args := []string{
 		"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
-		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
+		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--service-cidr", s.Services.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
 		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String(), "--eviction-hard", evictionHard,
 	}
 	if n.Master {

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -84,6 +87,28 @@ func (a *applier) apply(ctx context.Context, want *Ruleset) error {
 		}
 	}
 	a.applied = map[string]map[string]string{"nat": want.NAT, "filter": want.Filter}
+	return nil
+}
+
+// KeepReachable lets packets to the API server pass before all rules of services that are
+// there already, as those of an earlier process may lead them to a pod: who cannot ask
+// the API server for today's services would keep them for ever. The next rules that a
+// Proxy writes replace these.
+func KeepReachable(server netip.AddrPort) error {
+	ipt, err := iptables.New()
+	if err != nil {
+		return fmt.Errorf("iptables: %w", err)
+	}
+	match := []string{"-d", server.Addr().String(), "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(server.Port()))}
+	for table, verdict := range map[string]string{"nat": "ACCEPT", "filter": "RETURN"} {
+		ok, err := ipt.ChainExists(table, servicesChain)
+		if err == nil && ok {
+			err = ipt.InsertUnique(table, servicesChain, 1, slices.Concat(match, []string{"-j", verdict})...)
+		}
+		if err != nil {
+			return fmt.Errorf("the way to the API server in table %s: %w", table, err)
+		}
+	}
 	return nil
 }
 

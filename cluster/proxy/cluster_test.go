@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
@@ -35,6 +36,7 @@ const (
 type cluster struct {
 	t       testing.TB
 	client  *fake.Clientset
+	events  *record.FakeRecorder
 	own     netns.NsHandle
 	outside netns.NsHandle
 	pods    map[string]pod
@@ -48,7 +50,7 @@ type pod struct {
 
 func start(t testing.TB) *cluster {
 	t.Helper()
-	c := &cluster{t: t, client: fake.NewClientset(), own: nettest.Own(t), pods: map[string]pod{}}
+	c := &cluster{t: t, client: fake.NewClientset(), events: record.NewFakeRecorder(100), own: nettest.Own(t), pods: map[string]pod{}}
 	c.outside = nettest.Machine(t, "lan", netip.MustParsePrefix("192.168.77.2/24"))
 	lan, err := netlink.LinkByName("lan")
 	if err != nil {
@@ -85,24 +87,30 @@ func start(t testing.TB) *cluster {
 func (c *cluster) startProxy() {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	factory := informers.NewSharedInformerFactory(c.client, 0)
-	p, err := proxy.New(proxy.Config{
-		Informers: factory, NodeName: "minion-1", Node: factory.Core().V1().Nodes().Informer(),
-		ClusterCIDR: clusterCIDR, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	factory.Start(ctx.Done())
+	p := c.newProxy(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = p.Run(ctx) })
-	c.stop = func() { cancel(); wg.Wait(); factory.Shutdown() }
+	c.stop = func() { cancel(); wg.Wait() }
 	c.t.Cleanup(c.stop)
 	select {
 	case <-p.Ready():
 	case <-time.After(20 * second):
 		c.t.Fatal("the proxy does not get ready")
 	}
+}
+
+func (c *cluster) newProxy(ctx context.Context) *proxy.Proxy {
+	c.t.Helper()
+	factory := informers.NewSharedInformerFactory(c.client, 0)
+	p, err := proxy.New(proxy.Config{
+		Informers: factory, NodeName: "minion-1", ClusterCIDR: clusterCIDR, ServiceCIDR: "10.247.0.0/16",
+		APIServer: netip.MustParseAddrPort(nodeIP + ":443"), Recorder: c.events, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	factory.Start(ctx.Done())
+	return p
 }
 
 func service(name, ip string, change ...func(*v1.Service)) *v1.Service {

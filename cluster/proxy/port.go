@@ -33,13 +33,8 @@ type endpoint struct {
 
 // newPort returns nil for a port that we do not serve.
 func newPort(node Node, svc *v1.Service, spec *v1.ServicePort, of []*discovery.EndpointSlice) *port {
-	p := &port{svc: svc, spec: spec, name: svc.Namespace + "/" + svc.Name}
-	switch spec.Protocol {
-	case v1.ProtocolTCP, "":
-		p.proto = "tcp"
-	case v1.ProtocolUDP:
-		p.proto = "udp"
-	default:
+	p := &port{svc: svc, spec: spec, name: svc.Namespace + "/" + svc.Name, proto: protocol(spec)}
+	if p.proto == "" {
 		return nil
 	}
 	if spec.Name != "" {
@@ -55,6 +50,22 @@ func newPort(node Node, svc *v1.Service, spec *v1.ServicePort, of []*discovery.E
 	p.externalLocal = svc.Spec.ExternalTrafficPolicy == v1.ServiceExternalTrafficPolicyLocal
 	p.all, p.local = endpointsOf(node, spec, of)
 	return p
+}
+
+// protocol returns "tcp", "udp" or, for a protocol that we do not serve, "".
+func protocol(p *v1.ServicePort) string {
+	switch p.Protocol {
+	case v1.ProtocolTCP, "":
+		return "tcp"
+	case v1.ProtocolUDP:
+		return "udp"
+	}
+	return ""
+}
+
+// hasClusterIP reports whether anybody is led anywhere by the service.
+func hasClusterIP(svc *v1.Service) bool {
+	return svc.Spec.Type != v1.ServiceTypeExternalName && svc.Spec.ClusterIP != "" && svc.Spec.ClusterIP != v1.ClusterIPNone
 }
 
 // endpointsOf picks the endpoints for a port: the ready ones that are meant for this
@@ -77,8 +88,8 @@ func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice)
 					continue
 				}
 				ip, err := netip.ParseAddr(e.Addresses[0])
-				if err != nil || !ip.Is4() {
-					continue
+				if err != nil || !ip.Is4() || !ip.IsGlobalUnicast() {
+					continue // loopback, say: each node's own, which nobody may be led to
 				}
 				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node.Name}
 				switch {

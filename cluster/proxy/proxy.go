@@ -13,6 +13,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -26,6 +28,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 )
 
 const (
@@ -43,8 +46,10 @@ const ProxyName = "service.kubernetes.io/service-proxy-name"
 type Config struct {
 	Informers   informers.SharedInformerFactory
 	NodeName    string
-	Node        cache.SharedIndexInformer // of this node's object, for its zone; may be nil
-	ClusterCIDR string                    // all pods, such as 10.246.0.0/16
+	ClusterCIDR string               // all pods, such as 10.246.0.0/16
+	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty
+	APIServer   netip.AddrPort       // where the informers' objects come from; may be zero
+	Recorder    record.EventRecorder // of what a service asks for and does not get; may be nil
 	Log         *slog.Logger
 }
 
@@ -53,7 +58,9 @@ type Proxy struct {
 	cfg      Config
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
+	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
+	reported map[types.UID]string // by service, what it was refused
 	changed  chan struct{}
 	ready    chan struct{}
 }
@@ -63,16 +70,12 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	services, endpoints := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices()
+	services, endpoints, nodes := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices(), cfg.Informers.Core().V1().Nodes()
 	p := &Proxy{
-		cfg: cfg, services: services.Lister(), slices: endpoints.Lister(),
+		cfg: cfg, services: services.Lister(), slices: endpoints.Lister(), nodes: nodes.Lister(),
 		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	follow := []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()}
-	if cfg.Node != nil {
-		follow = append(follow, cfg.Node)
-	}
-	for _, informer := range follow {
+	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer(), nodes.Informer()} {
 		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: p.poke, UpdateFunc: p.changedFrom, DeleteFunc: p.poke,
 		})
@@ -94,10 +97,12 @@ func (p *Proxy) poke(any) {
 	}
 }
 
-// changedFrom passes over a node's heartbeats, of which only the zone matters here.
+// changedFrom passes over nodes' heartbeats: only zones, addresses and ports matter here.
 func (p *Proxy) changedFrom(old, now any) {
 	before, isNode := old.(*v1.Node)
-	if after, ok := now.(*v1.Node); isNode && ok && before.Labels[v1.LabelTopologyZone] == after.Labels[v1.LabelTopologyZone] {
+	after, ok := now.(*v1.Node)
+	if isNode && ok && before.Labels[v1.LabelTopologyZone] == after.Labels[v1.LabelTopologyZone] &&
+		slices.Equal(before.Status.Addresses, after.Status.Addresses) && before.Status.DaemonEndpoints == after.Status.DaemonEndpoints {
 		return
 	}
 	p.poke(now)
@@ -105,11 +110,7 @@ func (p *Proxy) changedFrom(old, now any) {
 
 // zone is the node's zone, "" while it is not known.
 func (p *Proxy) zone() string {
-	if p.cfg.Node == nil {
-		return ""
-	}
-	obj, ok, err := p.cfg.Node.GetStore().GetByKey(p.cfg.NodeName)
-	if node, isNode := obj.(*v1.Node); err == nil && ok && isNode {
+	if node, err := p.nodes.Get(p.cfg.NodeName); err == nil {
 		return node.Labels[v1.LabelTopologyZone]
 	}
 	return ""
@@ -122,10 +123,15 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return err
 	}
 	p.tune()
+	if p.cfg.APIServer.IsValid() {
+		if err := KeepReachable(p.cfg.APIServer); err != nil {
+			return err
+		}
+	}
 	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return ctx.Err()
 	}
-	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, RandomFully: apply.ipt.HasRandomFully()}}
+	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, ServiceCIDR: p.cfg.ServiceCIDR, RandomFully: apply.ipt.HasRandomFully()}}
 	var udp flusher
 	health := newHealth(p.cfg.Log)
 	defer health.close()
@@ -212,7 +218,28 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *
 		return err
 	}
 	health.update(want.Health)
+	p.report(want.Refused)
 	return udp.flush(want.UDP)
+}
+
+// report records an event about each service that does not get all it asks for, once for
+// each reason.
+func (p *Proxy) report(refused []Refusal) {
+	text := map[types.UID]string{}
+	for _, r := range refused {
+		text[r.Service.UID] += "Nodes do not serve " + r.At + ": " + r.Why + ". "
+	}
+	for _, r := range refused {
+		if uid := r.Service.UID; p.cfg.Recorder != nil && p.reported[uid] != text[uid] {
+			p.cfg.Recorder.Event(r.Service, v1.EventTypeWarning, "AddressRefused", strings.TrimSpace(text[uid]))
+			p.cfg.Log.Warn("a service asks for what is not its own", "service", r.Service.Namespace+"/"+r.Service.Name, "reason", text[uid])
+		}
+		if p.reported == nil {
+			p.reported = map[types.UID]string{}
+		}
+		p.reported[r.Service.UID] = text[r.Service.UID]
+	}
+	maps.DeleteFunc(p.reported, func(uid types.UID, _ string) bool { return text[uid] == "" })
 }
 
 // ourLabels leave out services and slices of another proxy, and those that somebody
@@ -233,6 +260,9 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 		if ourLabels(svc.Labels) {
 			s.Services = append(s.Services, svc)
 		}
+	}
+	if s.Nodes, err = p.nodes.List(labels.Everything()); err != nil {
+		return s, fmt.Errorf("listing nodes: %w", err)
 	}
 	list, err := p.slices.List(labels.Everything())
 	if err != nil {

@@ -34,6 +34,7 @@ type Node struct {
 	Name        string
 	Zone        string // may be empty: endpoints meant for zones are then not preferred
 	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
+	ServiceCIDR string // all cluster IPs; no other address of a service may be in it. May be empty
 	RandomFully bool   // iptables knows --random-fully
 }
 
@@ -41,6 +42,7 @@ type Node struct {
 type Snapshot struct {
 	Services []*v1.Service
 	Slices   map[types.NamespacedName][]*discovery.EndpointSlice // by service
+	Nodes    []*v1.Node                                          // all, this one included
 }
 
 // Ruleset is the desired content of our chains.
@@ -48,6 +50,7 @@ type Ruleset struct {
 	NAT, Filter map[string]string // chain to its rules, each a line "-A CHAIN ...\n"
 	UDP         map[Frontend][]netip.AddrPort
 	Health      map[types.NamespacedName]HealthCheck
+	Refused     []Refusal
 }
 
 // HealthCheck is what a node tells load balancers about a service of theirs.
@@ -79,12 +82,14 @@ type compiler struct {
 
 // part is what one service adds to the rules.
 type part struct {
-	svc                          *v1.Service
-	slices                       []*discovery.EndpointSlice
-	chains                       map[string]string
-	udp                          map[Frontend][]netip.AddrPort
-	health                       HealthCheck
-	services, nodePorts, rejects string
+	svc     *v1.Service
+	slices  []*discovery.EndpointSlice
+	refused map[frontend]string // what it may not answer at, and why
+	chains  map[string]string
+	udp     map[Frontend][]netip.AddrPort
+	health  HealthCheck
+
+	services, externals, nodePorts, rejects string
 }
 
 // inZone says where the node is; all that is remembered followed from that.
@@ -104,13 +109,16 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	})
 	out := &Ruleset{NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
 	parts := make(map[types.NamespacedName]*part, len(services))
-	var portals, nodePorts, rejects strings.Builder
+	reserved := newReserved(c.node, s)
+	refused := refusals(services, reserved)
+	var portals, externals, nodePorts, rejects strings.Builder
 	for _, svc := range services {
 		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
 		p := c.parts[key]
-		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) {
-			p = newPart(c.node, svc, s.Slices[key])
+		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) || !maps.Equal(p.refused, refused[key]) {
+			p = newPart(c.node, svc, s.Slices[key], refused[key])
 		}
+		out.Refused = append(out.Refused, p.refusals()...)
 		parts[key] = p
 		maps.Copy(out.NAT, p.chains)
 		maps.Copy(out.UDP, p.udp)
@@ -118,10 +126,15 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 			out.Health[key] = p.health
 		}
 		portals.WriteString(p.services)
+		externals.WriteString(p.externals)
 		nodePorts.WriteString(p.nodePorts)
 		rejects.WriteString(p.rejects)
 	}
 	c.parts = parts
+	// No other address of a service comes before a cluster IP, and none at all before
+	// what a node itself answers at.
+	reserved.accept(c.node, &portals)
+	portals.WriteString(externals.String())
 	fixed(c.node, out, &portals)
 	out.NAT[servicesChain] = portals.String()
 	out.NAT[nodePortsChain] = nodePorts.String()
@@ -129,9 +142,9 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	return out
 }
 
-func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice) *part {
-	p := &part{svc: svc, slices: slices.Clone(of), chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
-	if svc.Spec.Type == v1.ServiceTypeExternalName || svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == v1.ClusterIPNone {
+func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *part {
+	p := &part{svc: svc, slices: slices.Clone(of), refused: refused, chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
+	if !hasClusterIP(svc) {
 		return p
 	}
 	b := &builder{node: node, out: p}
@@ -140,17 +153,23 @@ func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice) *part {
 			b.port(port)
 		}
 	}
-	if n := svc.Spec.HealthCheckNodePort; n != 0 {
+	if n := svc.Spec.HealthCheckNodePort; n != 0 && !b.refuses(netip.Addr{}, "tcp", n) {
 		p.health = HealthCheck{Port: uint16(n), Local: localReady(node.Name, of)}
 	}
-	p.services, p.nodePorts, p.rejects = b.services.String(), b.nodePorts.String(), b.rejects.String()
+	p.services, p.externals, p.nodePorts, p.rejects = b.services.String(), b.externals.String(), b.nodePorts.String(), b.rejects.String()
 	return p
 }
 
 type builder struct {
-	node                         Node
-	out                          *part
-	services, nodePorts, rejects strings.Builder
+	node Node
+	out  *part
+
+	services, externals, nodePorts, rejects strings.Builder
+}
+
+func (b *builder) refuses(addr netip.Addr, proto string, port int32) bool {
+	_, refused := b.out.refused[frontend{addr, proto, uint16(port)}]
+	return refused
 }
 
 // rule appends "-A chain args..." to w.
@@ -222,20 +241,26 @@ func (b *builder) external(p *port) {
 		}
 	}
 	for _, ip := range externalIPs(p.svc) {
+		if b.refuses(ip, p.proto, p.spec.Port) {
+			continue
+		}
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
-		lead(&b.services, servicesChain, p.match(ip), "external IP", "")
+		lead(&b.externals, servicesChain, p.match(ip), "external IP", "")
 		if refuse {
 			rule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
 		}
 	}
 	for _, ip := range balancerIPs(p.svc) {
+		if b.refuses(ip, p.proto, p.spec.Port) {
+			continue
+		}
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
 		ranges := p.svc.Spec.LoadBalancerSourceRanges
 		if len(ranges) == 0 {
-			lead(&b.services, servicesChain, p.match(ip), "loadbalancer IP", "")
+			lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "")
 		}
 		for _, r := range ranges {
-			lead(&b.services, servicesChain, p.match(ip), "loadbalancer IP", "-s "+strings.TrimSpace(r))
+			lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "-s "+strings.TrimSpace(r))
 		}
 		switch {
 		case refuse:
@@ -244,7 +269,7 @@ func (b *builder) external(p *port) {
 			rule(&b.rejects, servicesChain, p.match(ip), p.comment("source not in loadBalancerSourceRanges"), "-j DROP")
 		}
 	}
-	if n := p.spec.NodePort; n != 0 {
+	if n := p.spec.NodePort; n != 0 && !b.refuses(netip.Addr{}, p.proto, n) {
 		match := "-p " + p.proto + " -m " + p.proto + " --dport " + strconv.Itoa(int(n))
 		b.udp(p, Frontend{Port: uint16(n)}, eps)
 		lead(&b.nodePorts, nodePortsChain, match, "node port", "")
@@ -348,6 +373,7 @@ func fixed(node Node, out *Ruleset, portals *strings.Builder) {
 	filter[forwardChain] = "-A " + forwardChain + " -m conntrack --ctstate INVALID -j DROP\n" +
 		"-A " + forwardChain + " -m mark --mark " + mark + " -j ACCEPT\n" +
 		"-A " + forwardChain + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
-	// NodePorts on 127.0.0.1 need route_localnet; nobody from outside may use it.
-	filter[firewallChain] = "-A " + firewallChain + " ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
+	// NodePorts on 127.0.0.1 need route_localnet; nobody from outside may use it, not
+	// even with a source that looks like the node's own (CVE-2020-8558).
+	filter[firewallChain] = "-A " + firewallChain + " ! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
 }

@@ -1,16 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -31,6 +32,7 @@ type nodeOptions struct {
 	address       addrFlag
 	podCIDR       prefixFlag
 	clusterCIDR   prefixFlag
+	serviceCIDR   prefixFlag
 	dns           addrFlag
 	domain        string
 	stateDir      string
@@ -44,6 +46,7 @@ type nodeOptions struct {
 func (o *nodeOptions) register(c *cobra.Command) {
 	f := c.Flags()
 	o.clusterCIDR.Prefix = netip.MustParsePrefix("10.246.0.0/16")
+	o.serviceCIDR.Prefix = netip.MustParsePrefix("10.247.0.0/16")
 	o.dns.Addr = netip.MustParseAddr("10.247.0.10")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
 	f.StringVar(&o.joining.server, "server", "", "instead of --kubeconfig: the API server to join")
@@ -54,6 +57,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.Var(&o.address, "address", "the node's address")
 	f.Var(&o.podCIDR, "pod-cidr", "the addresses of this node's pods")
 	f.Var(&o.clusterCIDR, "cluster-cidr", "the addresses of all nodes' pods")
+	f.Var(&o.serviceCIDR, "service-cidr", "the addresses of services")
 	f.Var(&o.dns, "cluster-dns", "the service address of the cluster's DNS")
 	f.StringVar(&o.domain, "cluster-domain", "cluster.local", "the DNS domain of the cluster")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/node", "the kubelet's folder")
@@ -70,27 +74,28 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
+	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
+		factory := informers.NewSharedInformerFactory(cs, 0) // both follow the nodes
 		all, ctx := errgroup.WithContext(ctx)
-		all.Go(func() error { return o.runKubelet(ctx, rc, log) })
-		all.Go(func() error { return o.runProxy(ctx, rc, log) })
+		all.Go(func() error { return o.runKubelet(ctx, cs, rc, factory, log) })
+		all.Go(func() error { return o.runProxy(ctx, cs, rc, factory, log) })
 		return all.Wait()
 	})
 }
 
 func kubeletCommand() *cobra.Command {
-	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
-		return o.runKubelet(ctx, rc, log)
+	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
+		return o.runKubelet(ctx, cs, rc, informers.NewSharedInformerFactory(cs, 0), log)
 	})
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, rc *rest.Config, log *slog.Logger) error {
-		return o.runProxy(ctx, rc, log)
+	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
+		return o.runProxy(ctx, cs, rc, informers.NewSharedInformerFactory(cs, 0), log)
 	})
 }
 
-func nodePart(use, short string, run func(context.Context, *nodeOptions, *rest.Config, *slog.Logger) error) *cobra.Command {
+func nodePart(use, short string, run func(context.Context, *nodeOptions, kubernetes.Interface, *rest.Config, *slog.Logger) error) *cobra.Command {
 	var o nodeOptions
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
@@ -105,18 +110,18 @@ func nodePart(use, short string, run func(context.Context, *nodeOptions, *rest.C
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), &o, rc, logger(use))
+			cs, err := kubernetes.NewForConfig(rc)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), &o, cs, rc, logger(use))
 		},
 	}
 	o.register(c)
 	return c
 }
 
-func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog.Logger) error {
-	cs, err := kubernetes.NewForConfig(rc)
-	if err != nil {
-		return err
-	}
+func (o *nodeOptions) runKubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, factory informers.SharedInformerFactory, log *slog.Logger) error {
 	engine := docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")}
 	if err := o.resources.logs(&engine); err != nil {
 		return err
@@ -133,7 +138,6 @@ func (o *nodeOptions) runKubelet(ctx context.Context, rc *rest.Config, log *slog
 	if err := pods.Setup(ctx); err != nil {
 		return err
 	}
-	factory := informers.NewSharedInformerFactory(cs, 0)
 	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: factory.Core().V1().Nodes(), NodeName: o.name, Log: log.With("component", "routes")})
 	if err != nil {
 		return err
@@ -185,23 +189,26 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 	return kubelet.New(cfg)
 }
 
-func (o *nodeOptions) runProxy(ctx context.Context, rc *rest.Config, log *slog.Logger) error {
-	cs, err := kubernetes.NewForConfig(rc)
-	if err != nil {
-		return err
-	}
-	factory := informers.NewSharedInformerFactory(cs, 0)
-	own := informers.NewSharedInformerFactoryWithOptions(cs, 0, informers.WithTweakListOptions(func(l *metav1.ListOptions) {
-		l.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, o.name).String()
-	}))
+func (o *nodeOptions) runProxy(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, factory informers.SharedInformerFactory, log *slog.Logger) error {
+	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
+	defer flush(recorder)
 	p, err := proxy.New(proxy.Config{
-		Informers: factory, NodeName: o.name, Node: own.Core().V1().Nodes().Informer(),
-		ClusterCIDR: o.clusterCIDR.String(), Log: log.With("component", "proxy"),
+		Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
+		APIServer: addressOf(rc.Host), Recorder: recorder, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
-	own.Start(ctx.Done())
 	return ended(ctx, "proxy", p.Run(ctx))
+}
+
+// addressOf is where a server of this URL listens; zero for one that has a name.
+func addressOf(server string) netip.AddrPort {
+	u, err := url.Parse(server)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	at, _ := netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
+	return at
 }

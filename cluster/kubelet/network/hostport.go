@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,25 +28,30 @@ const (
 
 // openPorts is what one pod has open.
 type openPorts struct {
-	ip    netip.Addr
-	ports []v1.ContainerPort
+	ip      netip.Addr
+	ports   []v1.ContainerPort
+	refused int // how many of them stay closed
 }
 
 // OpenPorts makes the pod's host ports, and no others, lead to its address: from
 // anywhere, the node's own loopback included. pod is the pod's uid. Opening what is
 // open changes nothing, so that a restarted kubelet opens them again. Who may have
 // which port is for the scheduler; of two pods with the same one the first keeps it.
-func (n *Network) OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) error {
+//
+// A port at which a process of the node receives (the API server, the kubelet, DNS, an
+// SSH server) stays closed and is returned: it would be taken away from that process. It
+// is tried again by Run.
+func (n *Network) OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) (refused []v1.ContainerPort, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.open == nil {
 		n.open = map[string]openPorts{}
 	}
-	n.open[pod] = openPorts{ip, ports}
-	if err := n.applyPorts(ctx, pod); err != nil {
-		return fmt.Errorf("opening the host ports of pod %s: %w", pod, err)
+	n.open[pod] = openPorts{ip: ip, ports: ports}
+	if refused, err = n.applyPorts(ctx, pod); err != nil {
+		return nil, fmt.Errorf("opening the host ports of pod %s: %w", pod, err)
 	}
-	return forgetFlows(ports)
+	return refused, forgetFlows(ports)
 }
 
 // ClosePorts undoes OpenPorts; a pod without open ports is no error.
@@ -81,7 +87,7 @@ func (n *Network) repairPorts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for pod := range n.open {
+	for pod, have := range n.open {
 		ok := false
 		if exists, err := ipt.ChainExists("nat", podChain(pod)); err != nil {
 			return err
@@ -90,8 +96,8 @@ func (n *Network) repairPorts(ctx context.Context) error {
 				return err
 			}
 		}
-		if !ok {
-			if err := n.applyPorts(ctx, pod); err != nil {
+		if !ok || have.refused > 0 {
+			if _, err := n.applyPorts(ctx, pod); err != nil {
 				return err
 			}
 		}
@@ -99,47 +105,54 @@ func (n *Network) repairPorts(ctx context.Context) error {
 	return nil
 }
 
-func (n *Network) applyPorts(ctx context.Context, pod string) error {
+func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.ContainerPort, err error) {
 	ipt, err := iptables.New()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := hostPortAnchors(ipt); err != nil {
-		return err
+		return nil, err
+	}
+	taken, err := readListeners()
+	if err != nil {
+		return nil, fmt.Errorf("the ports that the node itself has: %w", err)
 	}
 	// A packet for 127.0.0.1 is let out of the loopback only where this is set.
 	if err := sysctl("net/ipv4/conf/"+Bridge+"/route_localnet", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
 	have := n.open[pod]
 	chain := podChain(pod)
 	var input bytes.Buffer
 	fmt.Fprintf(&input, "*nat\n:%s - [0:0]\n", chain) // makes or empties it
 	for _, p := range have.ports {
+		protocol := cmp.Or(strings.ToLower(string(p.Protocol)), "tcp")
+		if taken.has(protocol, p) {
+			refused = append(refused, p)
+			continue
+		}
 		to := ""
 		if ip, err := netip.ParseAddr(p.HostIP); err == nil && !ip.IsUnspecified() {
 			to = " -d " + ip.String()
-		}
-		protocol := strings.ToLower(string(p.Protocol))
-		if protocol == "" {
-			protocol = "tcp"
 		}
 		fmt.Fprintf(&input, "-A %s%s -p %s -m %s --dport %d -j DNAT --to-destination %s\n",
 			chain, to, protocol, protocol, p.HostPort, netip.AddrPortFrom(have.ip, uint16(p.ContainerPort)))
 	}
 	input.WriteString("COMMIT\n")
+	have.refused = len(refused)
+	n.open[pod] = have
 	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait=5")
 	cmd.Stdin = &input
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("iptables-restore: %w: %s", err, bytes.TrimSpace(out))
+		return nil, fmt.Errorf("iptables-restore: %w: %s", err, bytes.TrimSpace(out))
 	}
 	if err := ipt.AppendUnique("nat", hostPortChain, jumpTo(pod)...); err != nil {
-		return err
+		return nil, err
 	}
 	if err := dropMasquerade(ipt, pod); err != nil {
-		return err
+		return nil, err
 	}
-	return ipt.Append("nat", hostMasqChain, masquerade(pod, have.ip)...)
+	return refused, ipt.Append("nat", hostMasqChain, masquerade(pod, have.ip)...)
 }
 
 // hostPortAnchors: packets for an address of the node itself are looked at when they

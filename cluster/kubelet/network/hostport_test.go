@@ -36,8 +36,8 @@ func TestHostPorts(t *testing.T) {
 		{ContainerPort: 53, HostPort: 5353, Protocol: v1.ProtocolUDP},
 	}
 	for range 2 { // opening again is what a restarted kubelet does
-		if err := n.OpenPorts(t.Context(), "uid-web", ip, ports); err != nil {
-			t.Fatal(err)
+		if refused, err := n.OpenPorts(t.Context(), "uid-web", ip, ports); err != nil || len(refused) > 0 {
+			t.Fatal(refused, err)
 		}
 	}
 	own := nettest.Own(t)
@@ -89,5 +89,54 @@ func TestHostPorts(t *testing.T) {
 	out, err := exec.Command("iptables-save", "-t", "nat").CombinedOutput()
 	if err != nil || strings.Contains(string(out), "uid-web") || strings.Contains(string(out), "WHEELHOUSE-HP") {
 		t.Errorf("left behind: %v\n%s", err, out)
+	}
+}
+
+// A port that the node itself has stays the node's; the pod's other ports are opened, and
+// that one as soon as the node lets go of it.
+func TestHostPortOfTheNode(t *testing.T) {
+	n := setup(t)
+	t.Cleanup(func() { _ = n.Cleanup() })
+	outside := nettest.Machine(t, "outside", netip.MustParsePrefix("192.168.77.2/24"))
+	pid, ns, _ := nettest.Process(t)
+	ip, err := n.Attach(t.Context(), "uid-web", pid, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nettest.ServeHTTP(t, ns, ":80", "web")
+	nettest.ServeUDP(t, ns, ":53", "web")
+	own := nettest.Own(t)
+	api, private := nettest.Serve(t, own, "192.168.77.1:443", "api"), nettest.Serve(t, own, "127.0.0.1:2379", "etcd")
+	t.Cleanup(func() { private() })
+	nettest.ServeUDP(t, own, "0.0.0.0:53", "dns")
+	ports := []v1.ContainerPort{
+		{ContainerPort: 80, HostPort: 443}, {ContainerPort: 80, HostPort: 2379}, {ContainerPort: 80, HostPort: 8080},
+		{ContainerPort: 53, HostPort: 53, Protocol: v1.ProtocolUDP},
+		{ContainerPort: 80, HostPort: 443, HostIP: "127.0.0.1"}, // free there
+	}
+	refused, err := n.OpenPorts(t.Context(), "uid-web", ip, ports)
+	if err != nil || len(refused) != 3 {
+		t.Errorf("refused %v, %v; want 443, 2379 and 53", refused, err)
+	}
+	for _, c := range []struct {
+		from     netns.NsHandle
+		to, want string
+	}{
+		{outside, "192.168.77.1:443", "api "}, {own, "192.168.77.1:443", "api "}, {ns, "192.168.77.1:443", "api "},
+		{own, "127.0.0.1:2379", "etcd "}, {own, "127.0.0.1:443", "web "}, {outside, "192.168.77.1:8080", "web "},
+	} {
+		if got, err := nettest.Get(c.from, c.to, time.Second); err != nil || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s answers %q, %v; want %s", c.to, got, err, c.want)
+		}
+	}
+	if got, err := nettest.Ask(nettest.DialUDP(t, outside, "192.168.77.1:53"), time.Second); got != "dns" {
+		t.Errorf("UDP: %q, %v", got, err)
+	}
+	api()
+	if err := n.Setup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := nettest.Get(outside, "192.168.77.1:443", time.Second); err != nil || !strings.HasPrefix(got, "web ") {
+		t.Errorf("a port that the node no longer has answers %q, %v", got, err)
 	}
 }

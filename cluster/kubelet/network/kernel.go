@@ -16,6 +16,7 @@ import (
 const (
 	masqueradeChain = "WHEELHOUSE-MASQ"
 	forwardChain    = "WHEELHOUSE-FORWARD"
+	firewallChain   = "WHEELHOUSE-FIREWALL"
 )
 
 // setupKernel sets the namespace's parameters that pod traffic depends on.
@@ -34,6 +35,21 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w: load the kernel module br_netfilter", err)
+	}
+	return nil
+}
+
+// tuneBridge keeps pods from sending as somebody who is not on this node, and from telling
+// the node about IPv6 routers (CVE-2020-10749): pods have IPv4 only. A kernel without
+// IPv6 needs no telling.
+func tuneBridge() error {
+	if err := sysctl("net/ipv4/conf/"+Bridge+"/rp_filter", "1"); err != nil {
+		return err
+	}
+	for _, p := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
+		if err := sysctl("net/ipv6/conf/"+Bridge+"/"+p.name, p.value); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
@@ -60,7 +76,8 @@ type anchored struct {
 
 // rules: pod traffic that leaves the pod networks takes the node's address, since
 // nobody outside has a route back; and forwarding for pods is allowed even where
-// Docker has set the policy to DROP.
+// Docker has set the policy to DROP. What is on the node's loopback is for the node alone,
+// although host ports there need route_localnet (CVE-2020-8558).
 func (n *Network) rules() []anchored {
 	all := n.cfg.ClusterCIDR.String()
 	return []anchored{
@@ -70,6 +87,9 @@ func (n *Network) rules() []anchored {
 		{"filter", forwardChain, "FORWARD", [][]string{
 			{"-s", all, "-j", "ACCEPT"},
 			{"-d", all, "-j", "ACCEPT"},
+		}},
+		{"filter", firewallChain, "INPUT", [][]string{
+			{"!", "-i", "lo", "-d", "127.0.0.0/8", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED,DNAT", "-j", "DROP"},
 		}},
 	}
 }

@@ -157,6 +157,9 @@ func (n *Network) setupBridge() error {
 		return err
 	}
 	n.bridge = l.Attrs().Index
+	if err := tuneBridge(); err != nil {
+		return err
+	}
 	return netlink.LinkSetUp(l)
 }
 

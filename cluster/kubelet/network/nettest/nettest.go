@@ -135,8 +135,15 @@ func Machine(t testing.TB, name string, ip netip.Prefix) netns.NsHandle {
 	return ns
 }
 
-// ServeHTTP answers every request to addr in ns with "name remote-address".
+// ServeHTTP is Serve until the test ends.
 func ServeHTTP(t testing.TB, ns netns.NsHandle, addr, name string) {
+	t.Helper()
+	t.Cleanup(Serve(t, ns, addr, name))
+}
+
+// Serve answers every request to addr in ns with "name remote-address" until stop is
+// called.
+func Serve(t testing.TB, ns netns.NsHandle, addr, name string) (stop func()) {
 	t.Helper()
 	var l net.Listener
 	err := network.Do(ns, func() (err error) {
@@ -151,7 +158,7 @@ func ServeHTTP(t testing.TB, ns netns.NsHandle, addr, name string) {
 		fmt.Fprintf(w, "%s %s", name, host)
 	})}
 	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close() })
+	return func() { _ = srv.Close() }
 }
 
 // ServeUDP answers every datagram to addr in ns with name.
