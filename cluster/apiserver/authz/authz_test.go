@@ -286,6 +286,8 @@ func TestNode(t *testing.T) {
 		{"get /secrets a other", false, unrelated},
 		{"get /secrets b vol", false, unrelated},
 		{"list /secrets a -", false, "No Object name found"},
+		{"list /secrets - vol", false, "can only read namespaced object of this type"},
+		{"watch /configmaps - from", false, "can only read namespaced object of this type"},
 		{"delete /secrets a vol", false, "can only read resources of this type"},
 		{"get /configmaps a kube-root-ca.crt", true, ""},
 		{"list /configmaps a from", true, ""},

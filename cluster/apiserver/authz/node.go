@@ -101,8 +101,12 @@ func ownLease(node string, at *Attributes) (bool, string, error) {
 // cache answers nearly always; only before a refusal is the present state asked,
 // for a kubelet that heard of its pod from another API server.
 func (a *Authorizer) related(ctx context.Context, node string, at *Attributes) (bool, string, error) {
-	if at.Name == "" {
+	switch {
+	case at.Name == "":
 		return false, "No Object name found", nil
+	case at.Namespace == "" && at.Resource != "persistentvolumes":
+		// A list of this name would have the objects of all namespaces in it.
+		return false, "can only read namespaced object of this type", nil
 	}
 	for _, fresh := range []bool{false, true} {
 		ok, err := a.relation(ctx, node, at, fresh)

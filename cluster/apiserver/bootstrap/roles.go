@@ -134,7 +134,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		clusterRole("system:auth-delegator", reviews...),
 		clusterRole("system:kubelet-api-admin",
 			allow(read, "core", "nodes"), allow("proxy", "core", "nodes"),
-			allow("*", "core", "nodes/proxy nodes/metrics nodes/stats nodes/log")),
+			allow("*", "core", "nodes/proxy nodes/metrics nodes/stats nodes/log nodes/pods nodes/healthz nodes/configz")),
 		clusterRole("system:heapster",
 			allow(read, "core", "events pods nodes namespaces"), allow(read, "extensions", "deployments")),
 
@@ -295,15 +295,14 @@ func controllers() []controllerRole {
 		{"namespace-controller", []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "namespaces"),
 			allow("update patch", "core", "namespaces/finalize namespaces/status"),
-			allow(read+" delete deletecollection", "*", "*"),
+			allow("get list delete deletecollection", "*", "*"),
 		}},
 		{"persistent-volume-binder", []rbacv1.PolicyRule{
 			allow(read+" update patch create delete", "core", "persistentvolumes"),
 			allow("update patch", "core", "persistentvolumes/status persistentvolumeclaims/status"),
 			allow(read+" update patch", "core", "persistentvolumeclaims"),
-			allow(read+" create delete", "core", "pods"),
+			allow(read, "core", "pods nodes"),
 			allow(read, "storage.k8s.io", "storageclasses"),
-			allow(read, "core", "nodes"),
 			allow("delete", "core", "nodes/proxy"), // the kubelet removes a volume's data
 		}},
 		{"pv-protection-controller", []rbacv1.PolicyRule{allow(read+" update", "core", "persistentvolumes")}},
@@ -311,7 +310,7 @@ func controllers() []controllerRole {
 			allow(read+" update", "core", "persistentvolumeclaims"), allow(read, "core", "pods"),
 		}},
 		{"service-account-controller", []rbacv1.PolicyRule{allow(read+" create", "core", "serviceaccounts"), allow(read, "core", "namespaces")}},
-		{"root-ca-cert-publisher", []rbacv1.PolicyRule{allow(read+" create update patch", "core", "configmaps"), allow(read, "core", "namespaces")}},
+		{"root-ca-cert-publisher", []rbacv1.PolicyRule{allow("create update", "core", "configmaps"), allow(read, "core", "namespaces")}},
 		{"generic-garbage-collector", []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*")}},
 		{"pod-garbage-collector", []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
