@@ -300,6 +300,31 @@ func TestAddressesInUse(t *testing.T) {
 	}
 }
 
+// A cluster that serves a class does so until somebody says otherwise.
+func TestClassIsKept(t *testing.T) {
+	cfg := config(t, "class")
+	cfg.Nodes = 0
+	class := func() bool {
+		line, err := os.ReadFile(filepath.Join("/proc", pids(t, cfg)["server"], "cmdline"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(line), "\x00--class\x00")
+	}
+	yes, no := true, false
+	for _, x := range []struct {
+		name  string
+		class *bool
+		want  bool
+	}{{"at first", nil, false}, {"said", &yes, true}, {"not said again", nil, true}, {"taken back", &no, false}} {
+		cfg.Class = x.class
+		up(t, cfg)
+		if got := class(); got != x.want {
+			t.Errorf("%s: %v, want %v", x.name, got, x.want)
+		}
+	}
+}
+
 func sh(t *testing.T, line string) string {
 	t.Helper()
 	out, err := exec.Command("sh", "-ec", line).CombinedOutput()

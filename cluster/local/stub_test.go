@@ -37,6 +37,7 @@ func stub(args []string) int {
 	}
 	f.Var(&nodes, "node", "")
 	f.Bool("unschedulable", false, "")
+	f.Bool("class", false, "")
 	_ = f.Parse(args[1:])
 	run := stubServer
 	if args[0] == "node" {

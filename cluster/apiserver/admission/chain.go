@@ -193,6 +193,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.claimCanGrow,
 		c.resizeFits,
 		c.signing,
+		c.debugSecrets,
 		c.podSecurity,
 		c.gitRepo,
 		c.externalAddresses,

@@ -147,7 +147,8 @@ var references = []struct {
 }
 
 func local(name string) corev1.LocalObjectReference { return corev1.LocalObjectReference{Name: name} }
-func ref(name string) *corev1.LocalObjectReference  { return &corev1.LocalObjectReference{Name: name} }
+
+func ref(name string) *corev1.LocalObjectReference { return &corev1.LocalObjectReference{Name: name} }
 
 func env(from corev1.EnvVarSource) func(*corev1.PodSpec) {
 	return func(s *corev1.PodSpec) { s.Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &from}} }

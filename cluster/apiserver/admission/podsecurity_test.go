@@ -60,20 +60,26 @@ func TestPodSecurityLevels(t *testing.T) {
 	}{
 		{"without labels", nil, privileged("a"), "", nil, map[string]string{psa + "enforce-policy": "privileged:latest"}},
 		{
-			"baseline", map[string]string{"enforce": "baseline"}, privileged("a"),
+			"baseline",
+			map[string]string{"enforce": "baseline"},
+			privileged("a"),
 			enforced + `"baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`, nil,
 			map[string]string{psa + "enforce-policy": "baseline:latest"},
 		},
 		{"baseline, plain", map[string]string{"enforce": "baseline"}, plain, "", nil, map[string]string{psa + "enforce-policy": "baseline:latest"}},
 		{"restricted", map[string]string{"enforce": "restricted"}, plain, enforced + restricted, nil, map[string]string{psa + "enforce-policy": "restricted:latest"}},
 		{
-			"a version", map[string]string{"enforce": "restricted", "enforce-version": "v1.0"}, plain,
+			"a version",
+			map[string]string{"enforce": "restricted", "enforce-version": "v1.0"},
+			plain,
 			enforced + `"restricted:v1.0": runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true)`, nil, // it had fewer checks
 			map[string]string{psa + "enforce-policy": "restricted:v1.0"},
 		},
 		{"warn", map[string]string{"warn": "baseline"}, privileged("a"), "", []string{"would " + violates}, map[string]string{psa + "enforce-policy": "privileged:latest"}},
 		{
-			"audit", map[string]string{"audit": "baseline"}, privileged("a"), "", nil,
+			"audit",
+			map[string]string{"audit": "baseline"},
+			privileged("a"), "", nil,
 			map[string]string{psa + "enforce-policy": "privileged:latest", psa + "audit-violations": "would " + violates},
 		},
 	}
@@ -92,6 +98,7 @@ func TestPodSecurityLevels(t *testing.T) {
 func TestPodSecurityOfTemplatesAndUpdates(t *testing.T) {
 	c := newChain(t, secured(map[string]string{"enforce": "baseline"}), admission.ServicesConfig{})
 	pod := privileged("a")
+	pod.Spec.ServiceAccountName = "default"
 	set := &appsv1.Deployment{ObjectMeta: meta("a", "d"), Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pod.Spec}}}
 	r := as("bob", request("apps", "deployments", set, nil))
 	want(t, c.Validate(bg, r), "")

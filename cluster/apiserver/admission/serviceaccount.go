@@ -52,6 +52,11 @@ func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
 	if len(pod.Spec.ImagePullSecrets) == 0 {
 		pod.Spec.ImagePullSecrets = slices.Clone(sa.ImagePullSecrets)
 	}
+	if enforces(sa) {
+		if err := mountable(pod, sa); err != nil {
+			return r.forbidden("%w", err)
+		}
+	}
 	return nil
 }
 
