@@ -23,7 +23,8 @@ type stats struct {
 	checks  *prometheus.CounterVec
 }
 
-func newStats() *stats {
+// newStats makes the metrics, and serves more beside them.
+func newStats(more ...prometheus.Collector) *stats {
 	s := &stats{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "apiserver_request_total", Help: "Requests answered, by verb, resource and status code.",
@@ -42,6 +43,7 @@ func newStats() *stats {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s.requests, s.duration, s.inflight, s.watches,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	registry.MustRegister(more...)
 	s.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 
 	s.healthy = prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -106,6 +107,7 @@ type Config struct {
 	Ready      []Check     // beyond the server's own, for /readyz
 	Components []Component // for componentstatuses
 	Version    version.Info
+	Metrics    []prometheus.Collector // beyond the server's own, for /metrics
 	// Uncompressed are the peers to which bandwidth costs less than the processor
 	// time of gzip; loopback is always one.
 	Uncompressed []netip.Prefix
@@ -178,7 +180,7 @@ func New(c Config) (*Server, error) {
 		resources: map[schema.GroupVersionResource]*resource{},
 		reading:   make(chan struct{}, c.MaxInFlight),
 		mutating:  make(chan struct{}, c.MaxMutating),
-		stats:     newStats(),
+		stats:     newStats(c.Metrics...),
 		stopping:  make(chan struct{}),
 	}
 	for _, k := range c.Kinds {

@@ -28,7 +28,7 @@ type Config struct {
 	// Transformers encrypt the values of some resources; nil: none. SetTransformers
 	// replaces them.
 	Transformers Transformers
-	Log     *slog.Logger
+	Log          *slog.Logger
 }
 
 // Store is all collections over one etcd.
@@ -45,7 +45,7 @@ type Store struct {
 	leases   leases
 
 	transformed chan struct{} // there are other transformers
-	rounds   rounds
+	rounds      rounds
 }
 
 // New makes a store; Run starts it.

@@ -33,6 +33,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/store/encryption"
 )
 
 // serverOptions are the flags of the server: where it listens, where its state is,
@@ -52,6 +53,7 @@ type serverOptions struct {
 
 	class       bool
 	podSecurity string
+	encryption  encryptionFlags
 }
 
 func (o *serverOptions) register(c *cobra.Command) {
@@ -71,6 +73,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	o.controllers.register(f)
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and who is exempt; it comes before --class")
+	o.encryption.register(f)
 	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
 }
 
@@ -109,6 +112,8 @@ type controlPlane struct {
 	authz  *authz.Authorizer
 	server *apiserver.Server
 	parts  *components
+
+	encryption *encryption.File // nil: etcd holds everything as it is
 
 	admission *admission.Chain
 	bootstrap *bootstrap.Bootstrap
@@ -149,6 +154,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return ended(ctx, "store", cp.store.Run(ctx)) })
+	all.Go(func() error { return o.encryption.run(ctx, cp) })
 	all.Go(func() error { return ended(ctx, "authorizer", cp.authz.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "API server", cp.server.Serve(ctx, listener, serving)) })
 	all.Go(func() error { return ended(ctx, "admission", cp.admission.Run(ctx)) })
@@ -191,9 +197,12 @@ func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.C
 func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}}
 	var err error
+	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), len(o.etcdServers) == 0, log); err != nil {
+		return nil, err
+	}
 	cp.store, err = store.New(store.Config{
 		Client: etcd, Kinds: api.Kinds, OnlyWriter: len(o.etcdServers) == 0,
-		Buckets: podsByNode(), Log: log.With("component", "store"),
+		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
 	})
 	if err != nil {
 		return nil, err
@@ -224,8 +233,8 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log
 		OpenAPI: openapi.Handler(slices.Concat(api.Kinds, api.Aliases)),
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		Uncompressed: o.near(),
-		KubeletTLS:   kubelets, Components: cp.parts.statuses(cp.store),
+		Uncompressed: o.near(), Metrics: metrics(cp.encryption),
+		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),
 	})

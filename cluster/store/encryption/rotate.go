@@ -43,18 +43,6 @@ func (c *Configuration) writing() (all []*Keys, err error) {
 	return all, nil
 }
 
-// Rotating reports whether a rotation has begun and has not ended: a provider that
-// writes has more keys than the one it writes with.
-func (c *Configuration) Rotating() bool {
-	all, _ := c.writing()
-	for _, keys := range all {
-		if len(keys.Keys) > 1 {
-			return true
-		}
-	}
-	return false
-}
-
 // AddKey gives each provider that writes a new key, the second of its keys: it is read
 // and not yet written with.
 func (c *Configuration) AddKey(now time.Time) error {

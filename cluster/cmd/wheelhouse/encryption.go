@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/store/encryption"
+)
+
+// encryptionFile is the configuration that a server makes for itself. It is with the
+// keys that further masters get a copy of: they must read the same Secrets.
+const encryptionFile = "encryption.yaml"
+
+// encryptionFlags say what is encrypted in etcd.
+type encryptionFlags struct {
+	path    string
+	reload  bool
+	secrets bool
+}
+
+func (e *encryptionFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&e.path, "encryption-provider-config", "", "the EncryptionConfiguration of what is encrypted in etcd (default: "+encryptionFile+" in the pki folder of --state-dir, if there is one)")
+	f.BoolVar(&e.reload, "encryption-provider-config-automatic-reload", false, "take changes of that file into use while the server runs; always so for the default one")
+	f.BoolVar(&e.secrets, "encrypt-secrets", true, "make the default file, with a key for Secrets, if there is none and the etcd is embedded")
+}
+
+// open is the configuration in use, nil for none. An external etcd may have other
+// servers, which would not have a key that is made here.
+func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*encryption.File, error) {
+	log = log.With("component", "encryption")
+	if e.path != "" {
+		return encryption.Open(e.path, 0, log)
+	}
+	own := filepath.Join(pki, encryptionFile)
+	e.reload = true
+	_, err := os.Stat(own)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !embedded || !e.secrets {
+			return nil, nil
+		}
+		if err := encryption.Write(own, encryption.Default(time.Now())); err != nil {
+			return nil, err
+		}
+	}
+	return encryption.Open(own, 0, log)
+}
+
+// run takes changes of the configuration into use.
+func (e *encryptionFlags) run(ctx context.Context, cp *controlPlane) error {
+	if cp.encryption == nil || !e.reload {
+		return nil
+	}
+	return ended(ctx, "encryption", cp.encryption.Run(ctx, cp.store.SetTransformers))
+}
+
+func transformers(f *encryption.File) store.Transformers {
+	if f == nil {
+		return nil
+	}
+	return f.Transformers()
+}
+
+func metrics(f *encryption.File) []prometheus.Collector {
+	if f == nil {
+		return nil
+	}
+	return f.Collectors()
+}
