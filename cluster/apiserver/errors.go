@@ -123,6 +123,7 @@ func (s *Server) fail(w *recorder, req *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	status := statusOf(err)
+	w.status = status
 	if status.Code >= 500 {
 		s.Log.Warn("request failed", "method", req.Method, "path", req.URL.Path, "err", err)
 	}

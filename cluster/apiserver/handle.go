@@ -26,6 +26,7 @@ type request struct {
 	serve   handler
 	refusal error
 
+	audit     *auditing
 	inProcess bool // the caller is a component of this very process
 }
 
@@ -38,6 +39,8 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 		r.res = s.resource(r.Group, r.Version, r.Plural)
 		r.serve, r.refusal = s.resolve(r)
 	}
+	r.audit = s.startAudit(r, start)
+	defer func() { r.audit.complete() }()
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	done := s.stats.begin(r)
@@ -57,6 +60,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 // recovered answers for a handler that panicked. http.ErrAbortHandler is no accident:
 // it breaks the connection off, and goes on.
 func (s *Server) recovered(r *request, p any) {
+	r.audit.panics(p)
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
@@ -127,6 +131,7 @@ func (s *Server) authenticate(r *request) error {
 		}
 		user, err := s.Authenticator.Authenticate(r.Request)
 		if err != nil || user == nil {
+			r.audit.refused(user)
 			s.Log.Debug("not authenticated", "path", r.Path, "remote", r.RemoteAddr, "err", err)
 			return unauthenticated(err)
 		}
@@ -135,6 +140,7 @@ func (s *Server) authenticate(r *request) error {
 	}
 	// It has served; a proxied service must not get it.
 	r.Header.Del("Authorization")
+	r.audit.authenticated()
 	return nil
 }
 
@@ -173,6 +179,7 @@ func (s *Server) enter(r *request) (release func(), err error) {
 func (s *Server) authorize(r *request, verb string) error {
 	a := r.attributes(r.user, verb)
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
+	r.audit.authorized(allowed, reason, err)
 	if err != nil {
 		return fmt.Errorf("authorizing: %w", err)
 	}

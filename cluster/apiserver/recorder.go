@@ -5,34 +5,50 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // recorder is the http.ResponseWriter of every request. It remembers the status code,
 // and passes flushes and hijacks on.
 type recorder struct {
 	http.ResponseWriter
-	code int // 0: nothing was written yet
+	code   int            // 0: nothing was written yet
+	status *metav1.Status // the answer, if it is one
+
+	started func(code int) // nil, or is called when the answer begins
+	copyTo  *capture       // nil, or gets what is written
+}
+
+// begin notes the code of the answer, which stays.
+func (w *recorder) begin(code int) {
+	if w.code != 0 {
+		return
+	}
+	w.code = code
+	if w.started != nil {
+		w.started(code)
+	}
 }
 
 func (w *recorder) WriteHeader(code int) {
-	if w.code == 0 && code >= 200 {
-		w.code = code
+	if code >= 200 {
+		w.begin(code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
-	if w.code == 0 {
-		w.code = http.StatusOK
+	w.begin(http.StatusOK)
+	if w.copyTo != nil {
+		_, _ = w.copyTo.Write(p) // never fails
 	}
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *recorder) Flush() {
 	if f, ok := w.ResponseWriter.(http.Flusher); ok {
-		if w.code == 0 {
-			w.code = http.StatusOK
-		}
+		w.begin(http.StatusOK)
 		f.Flush()
 	}
 }
@@ -44,7 +60,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	conn, buf, err := h.Hijack()
 	if err == nil {
-		w.code = http.StatusSwitchingProtocols
+		w.begin(http.StatusSwitchingProtocols)
 	}
 	return conn, buf, err
 }

@@ -176,5 +176,6 @@ func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
 	if code == http.StatusCreated {
 		status.Code = http.StatusCreated
 	}
+	r.w.status = status
 	return r.writeObject(code, status, statusGVK)
 }

@@ -40,6 +40,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
@@ -91,6 +92,7 @@ type Config struct {
 	Authenticator Authenticator // nil: only in-process callers get in
 	Authorizer    Authorizer
 	Admission     Admission    // nil: admits everything
+	Audit         *audit.Log   // nil: nothing is audited
 	OpenAPI       http.Handler // answers /openapi/; nil: 404
 	// Paths answers further paths that are not resources, by their beginning.
 	Paths map[string]http.Handler

@@ -19,6 +19,8 @@ type User struct {
 	UID    string
 	Groups []string
 	Extra  map[string][]string
+	// Impersonator is who acts as this user, nil if that is the user itself.
+	Impersonator *User
 }
 
 // InGroup tells whether u is a member of group; a nil User is in none.

@@ -34,15 +34,16 @@ const (
 
 // Config says which cluster is meant. The zero value is the default cluster.
 type Config struct {
-	Name     string        // default DefaultName
-	StateDir string        // holds a folder per cluster; default DefaultStateDir
-	Nodes    int           // minions; 0 is the control plane alone. Up only
-	NodeArgs []string      // further flags of the minions' node processes. Up only
-	Binary   string        // the wheelhouse program; default the running one. Up only
-	Subnets  *Subnets      // default: the first block that is free. Up of a new cluster only
-	Timeout  time.Duration // for each step of Up; default 60 s
-	Class    *bool         // the cluster serves a class; nil: as it was, at first not. Up only
-	KeepData bool          // Down leaves keys, etcd, logs and the nodes' disks
+	Name       string        // default DefaultName
+	StateDir   string        // holds a folder per cluster; default DefaultStateDir
+	Nodes      int           // minions; 0 is the control plane alone. Up only
+	ServerArgs []string      // further flags of the server process. Up only
+	NodeArgs   []string      // further flags of the minions' node processes. Up only
+	Binary     string        // the wheelhouse program; default the running one. Up only
+	Subnets    *Subnets      // default: the first block that is free. Up of a new cluster only
+	Timeout    time.Duration // for each step of Up; default 60 s
+	Class      *bool         // the cluster serves a class; nil: as it was, at first not. Up only
+	KeepData   bool          // Down leaves keys, etcd, logs and the nodes' disks
 }
 
 var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)

@@ -166,6 +166,7 @@ func (u *up) serverDaemon() daemon {
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}
+	args = append(args, u.cfg.ServerArgs...)
 	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master), program: u.program}
 }
 

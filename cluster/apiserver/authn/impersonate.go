@@ -16,21 +16,22 @@ import (
 )
 
 // impersonate is whom u wants to act as by the headers of r, if u may; u itself
-// without such headers.
+// without such headers. With an error it is u, who is known all the same.
 func (a *Authenticator) impersonate(r *http.Request, u *User) (*User, error) {
 	as := wanted(r.Header)
 	if as == nil {
 		return u, nil
 	}
 	if as.Name == "" {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("requested %v without impersonating a user", headersOf(as)))
+		return u, apierrors.NewBadRequest(fmt.Sprintf("requested %v without impersonating a user", headersOf(as)))
 	}
 	for _, at := range impersonations(as) {
 		at.User = u
 		if err := a.mayImpersonate(r, at); err != nil {
-			return nil, err
+			return u, err
 		}
 	}
+	as.Impersonator = u
 	for h := range r.Header {
 		if strings.HasPrefix(h, "Impersonate-") {
 			r.Header.Del(h)

@@ -36,15 +36,15 @@ func defaultCluster() string {
 func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
-	var nodeArgs []string
 	var class bool
+	var serverArgs, nodeArgs []string
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or what is missing of it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
-			cfg.Nodes, cfg.NodeArgs = nodes, nodeArgs
+			cfg.Nodes, cfg.ServerArgs, cfg.NodeArgs = nodes, serverArgs, nodeArgs
 			if c.Flags().Changed("class") {
 				cfg.Class = &class
 			}
@@ -54,6 +54,7 @@ func upCommand() *cobra.Command {
 	f.register(c)
 	c.Flags().IntVar(&nodes, "nodes", nodes, "how many minions; 0 is the control plane alone")
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; later ups keep what was said last")
+	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
 	return c
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"wheelhouse/cluster/store"
@@ -67,11 +66,4 @@ func transformers(f *encryption.File) store.Transformers {
 		return nil
 	}
 	return f.Transformers()
-}
-
-func metrics(f *encryption.File) []prometheus.Collector {
-	if f == nil {
-		return nil
-	}
-	return f.Collectors()
 }

@@ -26,6 +26,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/bootstrap"
@@ -54,6 +55,7 @@ type serverOptions struct {
 	class       bool
 	podSecurity string
 	encryption  encryptionFlags
+	audit       auditFlags
 }
 
 func (o *serverOptions) register(c *cobra.Command) {
@@ -74,6 +76,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and who is exempt; it comes before --class")
 	o.encryption.register(f)
+	o.audit.register(f)
 	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
 }
 
@@ -114,6 +117,7 @@ type controlPlane struct {
 	parts  *components
 
 	encryption *encryption.File // nil: etcd holds everything as it is
+	audit      *audit.Log       // nil: nothing is audited
 
 	admission *admission.Chain
 	bootstrap *bootstrap.Bootstrap
@@ -136,12 +140,17 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	}
 	defer listener.Close()
 	o.port = listener.Addr().(*net.TCPAddr).Port
+	auditLog, stopAudit, err := o.audit.start(log)
+	if err != nil {
+		return err
+	}
+	defer stopAudit() // when the server has answered its last request
 	etcd, stop, err := o.etcd(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	cp, err := o.assemble(etcd, keys, log)
+	cp, err := o.assemble(etcd, keys, auditLog, log)
 	if err != nil {
 		return err
 	}
@@ -194,8 +203,8 @@ func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.C
 }
 
 // assemble makes the store, who may do what, and the server; it starts nothing.
-func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log *slog.Logger) (*controlPlane, error) {
-	cp := &controlPlane{keys: keys, parts: &components{}}
+func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
+	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
 	var err error
 	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), len(o.etcdServers) == 0, log); err != nil {
 		return nil, err
@@ -229,11 +238,11 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, log
 		return nil, err
 	}
 	cp.server, err = apiserver.New(apiserver.Config{
-		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission,
+		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
 		OpenAPI: openapi.Handler(slices.Concat(api.Kinds, api.Aliases)),
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		Uncompressed: o.near(), Metrics: metrics(cp.encryption),
+		Uncompressed: o.near(), Metrics: cp.metrics(),
 		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),

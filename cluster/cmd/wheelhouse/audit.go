@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"wheelhouse/cluster/apiserver/audit"
+)
+
+// auditFlags say what is written of requests, and where.
+type auditFlags struct {
+	policy string
+	output audit.OutputConfig
+}
+
+func (a *auditFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&a.output.Path, "audit-log-path", "", "the file of the audit log, - for standard output; without it nothing is audited")
+	f.StringVar(&a.policy, "audit-policy-file", "", "the audit Policy: what is written (default: changes, credentials and people's reads, without the content of Secrets, ConfigMaps and tokens)")
+	f.IntVar(&a.output.MaxSize, "audit-log-maxsize", 100, "put the audit log aside at so many megabytes")
+	f.IntVar(&a.output.MaxBackups, "audit-log-maxbackup", 10, "keep so many of the files that were put aside; 0 keeps all")
+	f.IntVar(&a.output.MaxAge, "audit-log-maxage", 0, "keep them for so many days; 0 keeps them")
+}
+
+// start opens the log and writes it until stop, which returns when it is written. The
+// log is nil if there is none.
+func (a *auditFlags) start(log *slog.Logger) (l *audit.Log, stop func(), err error) {
+	if a.output.Path == "" {
+		if a.policy != "" {
+			return nil, nil, errors.New("--audit-policy-file needs --audit-log-path, which says where the audit log is written")
+		}
+		return nil, func() {}, nil
+	}
+	log = log.With("component", "audit")
+	policy, err := audit.LoadPolicy(a.policy)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := a.output.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	l = audit.NewLog(policy, out, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.Run(ctx)
+	}()
+	return l, func() {
+		cancel()
+		<-done
+		if err := out.Close(); err != nil {
+			log.Error("closing the audit log", "err", err)
+		}
+	}, nil
+}
+
+// metrics are those of the parts beside the server.
+func (cp *controlPlane) metrics() (all []prometheus.Collector) {
+	if cp.encryption != nil {
+		all = append(all, cp.encryption.Collectors()...)
+	}
+	if cp.audit != nil {
+		all = append(all, cp.audit.Collectors()...)
+	}
+	return all
+}
