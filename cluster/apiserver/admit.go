@@ -58,6 +58,7 @@ func (a *admitting) finish(ctx context.Context) error {
 // end may be called again; only the first counts.
 func (a *admitting) end(ctx context.Context, err error) {
 	if a.req != nil {
+		a.r.audit.admitted(a.req.AuditAnnotations)
 		// What is done for a client that went away is done all the same.
 		a.r.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
 		a.req = nil

@@ -2,9 +2,9 @@ package apiserver
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +15,6 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/audit"
-	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
 )
 
@@ -35,7 +34,7 @@ type auditing struct {
 	log      *audit.Log
 	decision audit.Decision
 	event    audit.Event
-	notes    audit.Annotations
+	mu       sync.Mutex // guards the annotations
 
 	sent, answered *capture // the bodies, where the level has them
 	panicked       any
@@ -69,7 +68,6 @@ func (a *auditing) authenticated() {
 		a.event.ImpersonatedUser = &as
 	}
 	a.stage(audit.StageRequestReceived)
-	a.r.Request = a.r.Request.WithContext(audit.WithAnnotations(a.r.Context(), &a.notes))
 	if a.r.longRunning() {
 		a.r.w.started = a.started
 		return
@@ -103,10 +101,8 @@ func sender(u *client.User) *client.User {
 // the request is audited.
 func (a *auditing) begin(user *client.User) bool {
 	r, e := a.r, &a.event
-	a.decision = a.log.Decide(&authz.Attributes{
-		User: user, Verb: r.Verb, Namespace: r.Namespace, Group: r.Group, Version: r.Version, Resource: r.Plural,
-		Subresource: r.Subresource, Name: r.Name, Path: r.Path, ResourceRequest: r.IsResource,
-	})
+	at := r.attributes(user, r.Verb)
+	a.decision = a.log.Decide(&at)
 	if a.decision.Level == audit.LevelNone {
 		return false
 	}
@@ -122,7 +118,7 @@ func (a *auditing) begin(user *client.User) bool {
 	}
 	if r.IsResource {
 		e.ObjectRef = &audit.ObjectReference{
-			Resource: r.Plural, Namespace: r.Namespace, Name: r.Name, APIGroup: r.Group, APIVersion: r.Version, Subresource: r.Subresource,
+			Resource: at.Resource, Namespace: at.Namespace, Name: at.Name, APIGroup: at.Group, APIVersion: at.Version, Subresource: at.Subresource,
 		}
 	}
 	return true
@@ -169,8 +165,31 @@ func (a *auditing) authorized(allowed bool, reason string, err error) {
 	case allowed:
 		decision = "allow"
 	}
-	a.notes.Set("authorization.k8s.io/decision", decision)
-	a.notes.Set("authorization.k8s.io/reason", reason)
+	a.note("authorization.k8s.io/decision", decision)
+	a.note("authorization.k8s.io/reason", reason)
+}
+
+// admitted notes what plugins of admission have found.
+func (a *auditing) admitted(annotations map[string]string) {
+	if a == nil || a.off() {
+		return
+	}
+	for k, v := range annotations {
+		a.note(k, v)
+	}
+}
+
+// note annotates the events that follow. The first value of a key stays, as upstream. A
+// request that deletes many objects has several of them under way.
+func (a *auditing) note(key, value string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.event.Annotations == nil {
+		a.event.Annotations = map[string]string{}
+	}
+	if _, there := a.event.Annotations[key]; !there {
+		a.event.Annotations[key] = value
+	}
 }
 
 // object notes which object a client sent: the path of a create does not name it.
@@ -240,7 +259,8 @@ func (a *auditing) stage(s audit.Stage) {
 	if a.decision.Omits(s) {
 		return
 	}
-	e := a.event
-	e.Stage, e.Annotations = s, maps.Clone(a.notes.All())
-	a.log.Put(&e)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.event.Stage = s
+	a.log.Put(&a.event)
 }

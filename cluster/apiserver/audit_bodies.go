@@ -60,7 +60,7 @@ func (a *auditing) bodyOf(c *capture, contentType string) json.RawMessage {
 		return nil
 	}
 	if c.tooLarge {
-		a.notes.Set("audit.k8s.io/truncated", "true")
+		a.note("audit.k8s.io/truncated", "true")
 		return nil
 	}
 	out, err := asJSON(c.Bytes(), contentType)

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authn"
@@ -317,6 +318,35 @@ func TestAuditOfAPanic(t *testing.T) {
 	e := a.events(t, 2, about("p"))
 	if stages(e) != "RequestReceived Panic" || e[1].ResponseStatus.Message != "APIServer panic'd: oh" || e[1].ResponseStatus.Code != 500 {
 		t.Errorf("%s %+v", stages(e), e[1].ResponseStatus)
+	}
+}
+
+// noting is an admission that finds something.
+type noting struct{ apiserver.Admission }
+
+func (noting) Admit(_ context.Context, r *admission.Request) error {
+	r.AuditAnnotations = map[string]string{"pod-security.kubernetes.io/audit-violations": "would violate " + r.Verb}
+	if r.Name == "refused" {
+		return errors.New("refused")
+	}
+	return nil
+}
+func (noting) Validate(context.Context, *admission.Request) error { return nil }
+func (noting) Done(context.Context, *admission.Request, error)    {}
+
+func TestAuditOfAdmission(t *testing.T) {
+	a := startAudited(t, "rules: [{level: Metadata}]", func(c *apiserver.Config) { c.Admission = noting{} })
+	for _, name := range []string{"admitted", "refused"} {
+		body := fmt.Sprintf(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":%q}}`, name)
+		a.do(t, "POST", "/api/v1/namespaces/default/configmaps", "jane", body, "Content-Type", "application/json", "Audit-Id", name)
+		e := a.events(t, 2, about(name))
+		if e[0].Annotations != nil || e[1].Annotations["pod-security.kubernetes.io/audit-violations"] != "would violate "+string(admission.Create) {
+			t.Errorf("%s: %v, %v", name, e[0].Annotations, e[1].Annotations)
+		}
+	}
+	a.do(t, "GET", "/api/v1/namespaces/default", "jane", "", "Audit-Id", "ns")
+	if ref := a.events(t, 2, about("ns"))[1].ObjectRef; ref.Namespace != "default" || ref.Name != "default" {
+		t.Errorf("a namespace is in itself, as upstream: %+v", ref)
 	}
 }
 

@@ -291,14 +291,3 @@ func TestOutput(t *testing.T) {
 		t.Error("a log that cannot be written is opened")
 	}
 }
-
-func TestAnnotations(t *testing.T) {
-	Annotate(t.Context(), "k", "v") // not audited
-	a := &Annotations{}
-	ctx := WithAnnotations(t.Context(), a)
-	Annotate(ctx, "k", "first")
-	Annotate(ctx, "k", "second")
-	if all := a.All(); len(all) != 1 || all["k"] != "first" {
-		t.Errorf("annotations %v", all)
-	}
-}
