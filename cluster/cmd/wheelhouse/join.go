@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +54,7 @@ func tokenCommand() *cobra.Command {
 }
 
 // joinOptions are how a machine without a kubeconfig becomes a node.
-type joinOptions struct{ server, token, pin string }
+type joinOptions struct{ server, token, tokenFile, pin string }
 
 // join makes the node's kubeconfig below dir and gives its path. A node that joined
 // before is itself again: its token may have ended.
@@ -61,8 +63,11 @@ func (j *joinOptions) join(ctx context.Context, dir, node string) (string, error
 	if existing(path) != "" {
 		return path, nil
 	}
+	if err := j.readToken(); err != nil {
+		return "", err
+	}
 	if j.server == "" || j.token == "" || j.pin == "" {
-		return "", errors.New("--kubeconfig is needed, or --server, --token and --ca-pin as `wheelhouse token` prints them")
+		return "", errors.New("--kubeconfig is needed, or --server, --token (or --token-file) and --ca-pin as `wheelhouse token` prints them")
 	}
 	ca, err := client.PinnedCA(ctx, j.server, j.pin)
 	if err != nil {
@@ -73,4 +78,17 @@ func (j *joinOptions) join(ctx context.Context, dir, node string) (string, error
 		return "", fmt.Errorf("joining %s (`wheelhouse token` makes a new token): %w", j.server, err)
 	}
 	return path, client.WriteKubeconfig(path, *k)
+}
+
+// readToken takes the token from its file, if there is one.
+func (j *joinOptions) readToken() error {
+	if j.tokenFile == "" {
+		return nil
+	}
+	data, err := os.ReadFile(j.tokenFile)
+	if err != nil {
+		return fmt.Errorf("reading the join token: %w", err)
+	}
+	j.token = strings.TrimSpace(string(data))
+	return nil
 }

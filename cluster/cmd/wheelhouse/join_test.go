@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -40,9 +41,18 @@ func TestJoin(t *testing.T) {
 	if said := join("n1", "--token", "abcdef.0123456789abcdef"); !strings.Contains(said, "wheelhouse token") {
 		t.Errorf("with an unknown token: %s", said)
 	}
+	missing := filepath.Join(t.TempDir(), "token")
+	if said := join("n1", "--token-file", missing); !strings.Contains(said, missing) {
+		t.Errorf("with a file of the token that is not there: %s", said)
+	}
+	held := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(held, []byte(words[slices.Index(words, "--token")+1]+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(dir, "n1.kubeconfig")
-	for range 2 { // the second time it is a node already
-		if said := join("n1"); !strings.Contains(said, "pod CIDR") {
+	// The token may be in a file; the second time it is a node already.
+	for _, with := range [][]string{{"--token", "", "--token-file", held}, nil} {
+		if said := join("n1", with...); !strings.Contains(said, "pod CIDR") {
 			t.Fatalf("joining: %s", said)
 		}
 	}

@@ -51,6 +51,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
 	f.StringVar(&o.joining.server, "server", "", "instead of --kubeconfig: the API server to join")
 	f.StringVar(&o.joining.token, "token", "", "the join token that wheelhouse token printed")
+	f.StringVar(&o.joining.tokenFile, "token-file", "", "instead of --token, which everybody on the machine sees in the list of processes: a file that holds it, or /dev/stdin")
 	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, printed with it")
 	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, which labels all that the node makes in Docker")
 	f.StringVar(&o.name, "name", "", "the node's name")
