@@ -50,7 +50,7 @@ func TestHostsThatAPodHasReplaced(t *testing.T) {
 	for name, put := range map[string]func(string) error{
 		"a pipe":     func(p string) error { pipe(t, p); return nil },
 		"a large":    func(p string) error { return errorsOf(os.WriteFile(p, nil, 0o644), os.Truncate(p, 1<<30)) },
-		"a device":   func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) }, // zero
+		"a device":   func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) }, // null
 		"a link":     func(p string) error { return os.Symlink("/outside", p) },
 		"a folder":   func(p string) error { return os.Mkdir(p, 0o755) },
 		"none there": func(string) error { return nil },
