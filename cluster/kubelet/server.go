@@ -15,6 +15,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/connlimit"
 )
 
 // server is the node's HTTPS server, which the API server calls.
@@ -22,6 +24,11 @@ type server struct {
 	listener net.Listener
 	http     *http.Server
 }
+
+// connections bounds those to the node's server: the node's own pods reach it, and each
+// takes a file descriptor of the process that runs them. The API server, one source, has as
+// many streams at most. People who follow a log stop reading for a while.
+var connections = connlimit.Config{PerSource: 1000, Total: 4000, WriteStall: 10 * time.Minute}
 
 // listen opens the port; nil without a certificate.
 func (k *Kubelet) listen() (*server, error) {
@@ -32,14 +39,15 @@ func (k *Kubelet) listen() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	bounded := connlimit.New(l, connections)
 	return &server{
-		listener: tls.NewListener(&perClient{Listener: l, most: connectionsPerClient, open: map[string]int{}}, &tls.Config{
+		listener: tls.NewListener(bounded, &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*k.config.Serving},
 			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: k.config.ClientCAs,
 			NextProtos: []string{"http/1.1"}, // streams take over the connection
 		}),
 		http: &http.Server{
-			Handler: k.handler(), ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			Handler: k.handler(), ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, ConnState: bounded.ConnState,
 			ErrorLog: slog.NewLogLogger(k.log.Handler(), slog.LevelDebug),
 		},
 	}, nil
