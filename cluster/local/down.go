@@ -139,7 +139,12 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
+// mountsBelow lists them as the kernel does, by their real path: through a link none would
+// be found, and their content be removed.
 func mountsBelow(dir string) (points []string, err error) {
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err

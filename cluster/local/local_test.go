@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/local"
 )
@@ -357,6 +359,39 @@ func TestKeepDataAndFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	up(t, cfg)
+}
+
+// Nobody but root gets at a cluster's keys and disks; nor is anything removed that is
+// mounted there, though the folder lies behind a link.
+func TestStateIsRoots(t *testing.T) {
+	cfg := config(t, "priv")
+	cfg.Nodes = 0
+	real, precious := filepath.Join(t.TempDir(), "real"), t.TempDir()
+	for _, err := range []error{os.Mkdir(real, 0o755), os.Symlink(real, cfg.StateDir), os.WriteFile(filepath.Join(precious, "file"), nil, 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(cfg.StateDir, cfg.Name)
+	if err := os.Mkdir(dir, 0o755); err != nil { // as it was made before
+		t.Fatal(err)
+	}
+	up(t, cfg)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	at := filepath.Join(dir, "nodes/x/kubelet/pods/uid/v")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(precious, at, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err := local.Down(t.Context(), cfg, &out)
+	if _, lost := os.Stat(filepath.Join(precious, "file")); err != nil || lost != nil {
+		t.Errorf("down: %v\n%s\nwhat was mounted: %v", err, out.String(), lost)
+	}
 }
 
 func TestDoctor(t *testing.T) {

@@ -30,6 +30,10 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer unlock()
+	// Keys are in it, and disks on which pods may put programs with the rights of root.
+	if err := os.Chmod(cfg.dir(), 0o700); err != nil {
+		return err
+	}
 	program, err := stamp(cfg.Binary)
 	if err != nil {
 		return err
