@@ -194,6 +194,9 @@ func TestKubeconfigRoundTrip(t *testing.T) {
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
+	if st, err = os.Stat(filepath.Dir(path)); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("the folder's mode %v, %v", st.Mode(), err)
+	}
 	if left, _ := filepath.Glob(filepath.Dir(path) + "/.*"); len(left) != 0 {
 		t.Errorf("left over: %v", left)
 	}

@@ -58,7 +58,7 @@ func replaceFile(path string, data []byte) (err error) {
 	if old, rerr := os.ReadFile(path); rerr == nil && string(old) == string(data) {
 		return os.Chmod(path, 0o600)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
