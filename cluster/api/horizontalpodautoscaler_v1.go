@@ -112,7 +112,9 @@ func takeAnnotation(m *metav1.ObjectMeta, name string, into any) {
 	if !has {
 		return
 	}
-	_ = json.Unmarshal([]byte(text), into)
+	if CheckQuantities([]byte(text), true, into) == nil {
+		_ = json.Unmarshal([]byte(text), into)
+	}
 	annotate(m, name, "")
 }
 

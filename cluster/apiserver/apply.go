@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
 
@@ -81,9 +83,23 @@ func (r *request) applyNew(merge func(api.Object) (api.Object, error), wanted *u
 
 func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
 	wanted := &unstructured.Unstructured{}
-	body = r.respell(body, "application/yaml")
-	if err := yaml.UnmarshalStrict(body, &wanted.Object); err != nil {
+	text := body
+	if !isJSON(body) {
+		var err error
+		if text, err = yaml.YAMLToJSONStrict(body); err != nil {
+			return nil, badRequest("error decoding YAML: error converting YAML to JSON: %v", err)
+		}
+	}
+	text = r.respell(text)
+	if err := api.CheckQuantities(text, true, r.res.New()); err != nil {
 		return nil, badRequest("error decoding YAML: %v", err)
+	}
+	duplicates, err := kjson.UnmarshalStrict(text, &wanted.Object)
+	if err != nil {
+		return nil, badRequest("error decoding YAML: error unmarshaling JSON: while decoding JSON: %v", err)
+	}
+	if len(duplicates) > 0 {
+		return nil, badRequest("error decoding YAML: %v", errors.Join(duplicates...))
 	}
 	if wanted.Object == nil {
 		return nil, badRequest("error decoding YAML: the body is empty")

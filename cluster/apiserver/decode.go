@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"bytes"
+	stdjson "encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -8,15 +10,18 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/budget"
 )
 
 // maxBody is the largest body of a request, in bytes; etcd takes no more anyway.
@@ -26,12 +31,41 @@ var (
 	protobufs   = protobuf.NewSerializer(api.Scheme, api.Scheme)
 	jsonStrict  = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Strict: true})
 	jsonLenient = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{})
-	yamlStrict  = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
-	yamlLenient = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Yaml: true})
 )
 
-// readBody reads a whole body, if it is not too large.
+// readBody reads a whole body, if it is not too large and does not cost too much to decode.
 func readBody(req *http.Request) ([]byte, error) {
+	body, err := readBytes(req)
+	if err != nil {
+		return nil, err
+	}
+	switch mediaType := bodyMedia(req); {
+	case mediaType == runtime.ContentTypeProtobuf: // it needs the type; see decodeBytes
+	case mediaType == string(types.JSONPatchType):
+		err = budget.JSONPatch(body)
+	case isYAML(mediaType) && !isJSON(body):
+		err = budget.YAML(body, maxBody)
+	default:
+		err = budget.JSON(body)
+	}
+	if err != nil {
+		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+	}
+	return body, nil
+}
+
+func isYAML(mediaType string) bool {
+	return mediaType == "application/yaml" || mediaType == string(types.ApplyPatchType)
+}
+
+// isJSON is whether a body that is called YAML is JSON, as kubectl's is. To read it as
+// YAML would cost ten times as much.
+func isJSON(body []byte) bool {
+	start := bytes.TrimLeft(body, " \t\r\n")
+	return len(start) > 0 && start[0] == '{' && stdjson.Valid(body)
+}
+
+func readBytes(req *http.Request) ([]byte, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, nil
 	}
@@ -69,18 +103,12 @@ func bodyMedia(req *http.Request) string {
 }
 
 func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
-	strict := validation != metav1.FieldValidationIgnore
 	switch mediaType {
-	case "", "application/json":
-		if strict {
+	case "", "application/json", "application/yaml":
+		if validation != metav1.FieldValidationIgnore {
 			return jsonStrict, nil
 		}
 		return jsonLenient, nil
-	case "application/yaml":
-		if strict {
-			return yamlStrict, nil
-		}
-		return yamlLenient, nil
 	case runtime.ContentTypeProtobuf:
 		return protobufs, nil
 	}
@@ -102,8 +130,20 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	if err != nil {
 		return err
 	}
-	body = r.respell(body, mediaType)
-	obj, actual, err := decoder.Decode(body, &gvk, into)
+	text, duplicates, err := r.decodable(body, mediaType, validation)
+	if err != nil {
+		return errUndecodable(err, gvk, nil, body)
+	}
+	if mediaType == runtime.ContentTypeProtobuf {
+		if err := budget.Protobuf(body, into); err != nil {
+			return apierrors.NewRequestEntityTooLargeError(err.Error())
+		}
+	}
+	if err := api.CheckQuantities(text, mediaType != runtime.ContentTypeProtobuf, into); err != nil {
+		return errUndecodable(err, gvk, &gvk, body)
+	}
+	obj, actual, err := decoder.Decode(text, &gvk, into)
+	err = withDuplicates(duplicates, err)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && obj != nil && validation != metav1.FieldValidationStrict {
 		for _, e := range strict.Errors() {
 			r.warn(e.Error())
@@ -122,21 +162,51 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	return nil
 }
 
-// respell gives a body today's names for the fields that the kind once had under others;
-// to decode such a body would drop them. A body that it cannot read is the decoder's.
-func (r *request) respell(body []byte, mediaType string) []byte {
-	if len(r.res.OldSpelling) == 0 || mediaType == runtime.ContentTypeProtobuf {
-		return body
-	}
-	doc := body
-	if mediaType == "application/yaml" {
-		var err error
-		if doc, err = yaml.YAMLToJSON(body); err != nil {
-			return body
+// decodable is a body in the form that its decoder takes: YAML becomes JSON, once. The
+// fields that it has twice, of which JSON has the last, are named unless validation is not
+// wanted.
+func (r *request) decodable(body []byte, mediaType, validation string) (text []byte, duplicates, err error) {
+	text = body
+	if mediaType == "application/yaml" && !isJSON(body) {
+		strict := validation != metav1.FieldValidationIgnore
+		if strict {
+			text, duplicates = yaml.YAMLToJSONStrict(body)
+		}
+		if !strict || duplicates != nil {
+			if text, err = yaml.YAMLToJSON(body); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
-	if out, changed := r.res.Respell(doc); changed {
-		return out // which is YAML as well
+	if mediaType == runtime.ContentTypeProtobuf {
+		return text, nil, nil
+	}
+	return r.respell(text), duplicates, nil
+}
+
+// withDuplicates adds them to what strict decoding has found.
+func withDuplicates(duplicates, err error) error {
+	if duplicates == nil {
+		return err
+	}
+	found := []error{duplicates}
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		found = append(found, strict.Errors()...)
+	} else if err != nil {
+		return err
+	}
+	return runtime.NewStrictDecodingError(found)
+}
+
+// respell gives a body of JSON today's names for the fields that the kind once had under
+// others; to decode such a body would drop them. A body that it cannot read is the
+// decoder's.
+func (r *request) respell(body []byte) []byte {
+	if len(r.res.OldSpelling) == 0 {
+		return body
+	}
+	if out, changed := r.res.Respell(body); changed {
+		return out
 	}
 	return body
 }

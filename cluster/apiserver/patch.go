@@ -1,22 +1,24 @@
 package apiserver
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/mergepatch"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/budget"
+	"wheelhouse/cluster/apiserver/jsonpatch"
 	"wheelhouse/cluster/store"
 )
 
@@ -71,44 +73,71 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 	p := &patcher{r: r, validation: validation, original: body, status: r.Subresource == "status"}
 	switch patchType {
 	case types.JSONPatchType:
-		patch, err := jsonpatch.DecodePatch(body)
-		if err != nil {
-			return nil, badRequest("error decoding patch: %v", err)
-		}
-		if len(patch) > maxPatchOperations {
-			return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-				"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(patch)))
-		}
-		p.onJSON = func(doc []byte) ([]byte, error) {
-			out, err := patch.Apply(doc)
-			if err != nil {
-				return nil, unprocessable(err)
-			}
-			return out, nil
+		var err error
+		if p.onJSON, err = jsonPatch(r.Context(), body); err != nil {
+			return nil, err
 		}
 	case types.MergePatchType:
-		if err := json.Unmarshal(body, &map[string]any{}); err != nil {
-			return nil, badRequest("error decoding patch: %v", err)
-		}
-		p.onJSON = func(doc []byte) ([]byte, error) {
-			out, err := jsonpatch.MergePatch(doc, body)
-			if err != nil {
-				return nil, badRequest("%v", err)
-			}
-			return out, nil
+		var err error
+		if p.onJSON, err = mergePatch(r.Context(), body); err != nil {
+			return nil, err
 		}
 	case types.StrategicMergePatchType:
-		body = p.r.respell(body, "application/json")
+		body = p.r.respell(body)
+		alone := p.r.res.New()
+		if err := api.CheckQuantities(body, true, alone); err != nil {
+			return nil, badRequest("error decoding patch: %v", err)
+		}
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
 			return nil, badRequest("error decoding patch: %v", err)
 		}
 		// Unknown fields can come from the patch alone, and it is smaller than the object.
-		unknown, err := kjson.UnmarshalStrict(body, p.r.res.New())
+		unknown, err := kjson.UnmarshalStrict(body, alone)
 		p.plain = err == nil && len(unknown) == 0
 	default:
 		return nil, errMediaType(acceptedPatches)
 	}
 	return p, nil
+}
+
+// jsonPatch and mergePatch are what a patch makes of a document. They end with ctx.
+func jsonPatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
+	patch, err := jsonpatch.Decode(body)
+	if err != nil {
+		return nil, badRequest("error decoding patch: %v", err)
+	}
+	if len(patch) > maxPatchOperations {
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(patch)))
+	}
+	return func(doc []byte) ([]byte, error) {
+		out, err := patch.Apply(ctx, doc)
+		return out, patchError(ctx, err, unprocessable)
+	}, nil
+}
+
+func mergePatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
+	if err := json.Unmarshal(body, &map[string]json.RawMessage{}); err != nil {
+		return nil, badRequest("error decoding patch: %v", err)
+	}
+	return func(doc []byte) ([]byte, error) {
+		out, err := jsonpatch.Merge(ctx, doc, body)
+		return out, patchError(ctx, err, func(err error) error { return badRequest("%v", err) })
+	}, nil
+}
+
+// patchError is the answer to a patch that could not be applied: refused, unless its time
+// or its budget was over.
+func patchError(ctx context.Context, err error, refused func(error) error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, jsonpatch.ErrTooMuchWork):
+		return apierrors.NewRequestEntityTooLargeError(err.Error() + "; split it into several patches")
+	}
+	return refused(err)
 }
 
 // unprocessable is upstream's answer to a patch that does not fit the object.
@@ -140,6 +169,9 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 	}
 	if len(patched) > maxBody {
 		return nil, errTooLarge()
+	}
+	if err := budget.JSON(patched); err != nil {
+		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
 	}
 	obj := res.New()
 	if err := p.r.decodeBytes(patched, "application/json", obj, res.GroupVersionKind, p.validation); err != nil {
@@ -179,7 +211,7 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 	}
 	// The merge changes its arguments, and this may run again.
 	patch := runtime.DeepCopyJSON(p.patch)
-	patched, err := strategicpatch.StrategicMergeMapPatch(doc, patch, res.New())
+	patched, err := mergeStrategic(doc, patch, res.New())
 	if err != nil {
 		return nil, strategicError(err)
 	}
@@ -199,6 +231,9 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 }
 
 func strategicError(err error) error {
+	if _, ok := err.(apierrors.APIStatus); ok {
+		return err
+	}
 	switch err {
 	case mergepatch.ErrBadJSONDoc, mergepatch.ErrBadPatchFormatForPrimitiveList, mergepatch.ErrBadPatchFormatForRetainKeys,
 		mergepatch.ErrBadPatchFormatForSetElementOrderList, mergepatch.ErrUnsupportedStrategicMergePatchFormat:

@@ -6,13 +6,11 @@ import (
 	"net/http"
 	"time"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
@@ -151,31 +149,28 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 	if err != nil {
 		return nil, err
 	}
-	var out []byte
+	var on func(doc []byte) ([]byte, error)
 	switch patchType {
 	case types.JSONPatchType:
-		var operations jsonpatch.Patch
-		if operations, err = jsonpatch.DecodePatch(patch); err != nil {
-			return nil, badRequest("error decoding patch: %v", err)
-		}
-		if out, err = operations.Apply(doc); err != nil {
-			return nil, unprocessable(err)
-		}
+		on, err = jsonPatch(r.Context(), patch)
 	case types.MergePatchType:
-		out, err = jsonpatch.MergePatch(doc, patch)
+		on, err = mergePatch(r.Context(), patch)
 	case types.ApplyPatchType:
 		// A Scale has one field to own: to apply it is to merge it.
-		var text []byte
-		if text, err = yaml.YAMLToJSON(patch); err == nil {
-			out, err = jsonpatch.MergePatch(doc, text)
+		if patch, err = yaml.YAMLToJSON(patch); err == nil {
+			on, err = mergePatch(r.Context(), patch)
 		}
 	case types.StrategicMergePatchType:
-		out, err = strategicpatch.StrategicMergePatch(doc, patch, shown)
+		on, err = strategicPatch(patch, shown)
 	default:
 		return nil, errMediaType(acceptedPatches)
 	}
 	if err != nil {
-		return nil, badRequest("error decoding patch: %v", err)
+		return nil, applyError(err)
+	}
+	out, err := on(doc)
+	if err != nil {
+		return nil, err
 	}
 	if !json.Valid(out) {
 		return nil, badRequest("error decoding patch: the result is not JSON")
