@@ -20,24 +20,16 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 )
 
-// newTransports are the ways to kubelets (with our certificate) and to proxied pods and
-// services (which are not ours, and need prove nothing). Both speak HTTP/1.1 only: an
-// upgraded connection cannot be anything else.
-func newTransports(kubelet *tls.Config) (kubelets, others *http.Transport) {
+// newTransport is a way to kubelets, pods or services. It speaks HTTP/1.1 only: an upgraded
+// connection cannot be anything else.
+func newTransport(conf *tls.Config) *http.Transport {
+	conf.NextProtos = []string{"http/1.1"}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	make := func(conf *tls.Config) *http.Transport {
-		return &http.Transport{
-			DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
-			MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
-			DisableCompression: true, // bodies pass as they are
-		}
+	return &http.Transport{
+		DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+		DisableCompression: true, // bodies pass as they are
 	}
-	if kubelet == nil {
-		kubelet = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	kubelet = kubelet.Clone()
-	kubelet.NextProtos = []string{"http/1.1"}
-	return make(kubelet), make(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) // see above
 }
 
 // pod is the pod of the path.
@@ -84,7 +76,7 @@ func (r *request) kubelet(pod *corev1.Pod, path string, query url.Values, upgrad
 	}
 	to.Path, to.RawQuery = path, query.Encode()
 	what := fmt.Sprintf("the kubelet of node %q at %s", pod.Spec.NodeName, to.Host)
-	return r.pass(to, r.s.kubelets, what, passOptions{upgradeRequired: upgrade, kubelet: true})
+	return r.pass(to, r.s.kubelets.of(pod.Spec.NodeName), what, passOptions{upgradeRequired: upgrade, kubelet: true})
 }
 
 type passOptions struct {

@@ -178,6 +178,7 @@ func (s *Server) enter(r *request) (release func(), err error) {
 // the request's own verb, or another that it takes as well.
 func (s *Server) authorize(r *request, verb string) error {
 	a := r.attributes(r.user, verb)
+	a.FieldSelector = r.selectedFields()
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
 	r.audit.authorized(allowed, reason, err)
 	if err != nil {

@@ -81,7 +81,7 @@ func (r *request) frameKubelet(pod *corev1.Pod, path string, query url.Values) e
 	if err != nil {
 		return err
 	}
-	res, err := r.s.kubelets.RoundTrip(req)
+	res, err := r.s.kubelets.of(pod.Spec.NodeName).RoundTrip(req)
 	if err != nil {
 		return apierrors.NewServiceUnavailable(fmt.Sprintf("cannot reach the kubelet of node %q at %s: %v", pod.Spec.NodeName, to.Host, err))
 	}

@@ -33,7 +33,7 @@ func (r *request) proxy() error {
 			return err
 		}
 		if port == "" || port == to.Port() {
-			transport, o.kubelet = r.s.kubelets, true
+			transport, o.kubelet = r.s.kubelets.of(name), true
 		} else { // another server of the node
 			to = &url.URL{Scheme: scheme, Host: net.JoinHostPort(to.Hostname(), port)}
 		}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"wheelhouse/cluster/client"
 )
 
 // drainTime is how long requests may go on when the server has been told to stop.
@@ -18,6 +20,8 @@ const drainTime = 5 * time.Second
 func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
+		ConnContext:       client.WithPeer,
+		ConnState:         s.conns.track,
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       3 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),

@@ -101,7 +101,8 @@ type Config struct {
 	Virtual             map[schema.GroupVersionResource]CreateFunc
 	ServiceAccountToken TokenFunc
 	// KubeletTLS is the client side of connections to kubelets; nil: log, exec and
-	// the like answer 503.
+	// the like answer 503. The kubelet of a node has to show that node's certificate, of
+	// one of the RootCAs, unless InsecureSkipVerify is set.
 	KubeletTLS *tls.Config
 	// MetricsFresh is how old an answer about what pods use may be; 5 s.
 	MetricsFresh time.Duration
@@ -126,7 +127,7 @@ type Server struct {
 	resources map[schema.GroupVersionResource]*resource
 	discovery *discovery
 	fields    *fieldManagers
-	kubelets  *http.Transport
+	kubelets  *kubelets
 	proxied   *http.Transport
 	usage     *usage.Collector
 	reading   chan struct{}
@@ -134,6 +135,8 @@ type Server struct {
 	stats     *stats
 	failing   sync.Map     // health checks that fail, by name
 	active    atomic.Int64 // requests under way, of all sorts
+
+	conns connections
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed when streams shall end
@@ -193,7 +196,9 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("building discovery: %w", err)
 	}
 	s.fields = newFieldManagers()
-	s.kubelets, s.proxied = newTransports(c.KubeletTLS)
+	s.kubelets = newKubelets(c.KubeletTLS)
+	// Pods and services are not ours, and need prove nothing.
+	s.proxied = newTransport(&tls.Config{InsecureSkipVerify: true})
 	s.usage = s.newUsage()
 	return s, nil
 }

@@ -55,7 +55,7 @@ func (s *Server) askKubelet(ctx context.Context, n *corev1.Node) (*usage.Answer,
 	if err != nil {
 		return nil, err
 	}
-	resp, err := s.kubelets.RoundTrip(req)
+	resp, err := s.kubelets.of(n.Name).RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -18,42 +18,85 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
+// Pair is a certificate with its key, PEM and parsed.
+type Pair struct {
+	Cert, Key []byte
+	TLS       *tls.Certificate
+}
+
+func newPair(cert, key []byte) (*Pair, error) {
+	c, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	return &Pair{Cert: cert, Key: key, TLS: &c}, nil
+}
+
+// certificateRequest is what is asked of a signer that answers at once.
+type certificateRequest struct {
+	name   string // of the request, a prefix
+	signer string
+	user   string
+	group  string
+	usage  certificatesv1.KeyUsage
+	dns    []string
+	ips    []net.IP
+}
+
 // NodeServingCertificate asks the cluster for the certificate of a node's own HTTPS
-// server (signer kubernetes.io/kubelet-serving, answered at once). The key is made
-// here and never leaves the process. c must speak for the node.
-func NodeServingCertificate(ctx context.Context, c kubernetes.Interface, node string, addresses ...net.IP) (*tls.Certificate, error) {
+// server (signer kubernetes.io/kubelet-serving). c must speak for the node.
+func NodeServingCertificate(ctx context.Context, c kubernetes.Interface, node string, addresses ...net.IP) (*Pair, error) {
+	return certify(ctx, c, certificateRequest{
+		name: "kubelet-serving-", signer: certificatesv1.KubeletServingSignerName, user: NodePrefix + node, group: Nodes,
+		usage: certificatesv1.UsageServerAuth, dns: []string{node}, ips: addresses,
+	})
+}
+
+// nodeCertificate asks for a kubelet's identity; c speaks for the node, or has a join token.
+func nodeCertificate(ctx context.Context, c kubernetes.Interface, node string) (*Pair, error) {
+	return certify(ctx, c, certificateRequest{
+		name: "node-csr-", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, user: NodePrefix + node, group: Nodes,
+		usage: certificatesv1.UsageClientAuth,
+	})
+}
+
+// proxierCertificate asks for the identity of the node's proxy and routes; c speaks for the
+// node.
+func proxierCertificate(ctx context.Context, c kubernetes.Interface, node string) (*Pair, error) {
+	return certify(ctx, c, certificateRequest{
+		name: "node-proxier-", signer: certificatesv1.KubeAPIServerClientSignerName, user: ProxierPrefix + node, group: Proxiers,
+		usage: certificatesv1.UsageClientAuth,
+	})
+}
+
+// certify has the cluster sign a certificate for a new key, which never leaves the process.
+func certify(ctx context.Context, c kubernetes.Interface, r certificateRequest) (*Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a key: %w", err)
+	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:  pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}},
-		DNSNames: []string{node}, IPAddresses: addresses,
+		Subject: pkix.Name{CommonName: r.user, Organization: []string{r.group}}, DNSNames: r.dns, IPAddresses: r.ips,
 	}, key)
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate request: %w", err)
 	}
 	answer, err := c.CertificatesV1().CertificateSigningRequests().Create(ctx, &certificatesv1.CertificateSigningRequest{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "kubelet-serving-"},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: r.name},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
 			Request:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
-			SignerName: certificatesv1.KubeletServingSignerName,
-			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth},
+			SignerName: r.signer, Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, r.usage},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("asking for a serving certificate: %w", err)
+		return nil, fmt.Errorf("asking for a certificate of %s: %w", r.user, err)
 	}
-	cert := &tls.Certificate{PrivateKey: key}
-	for rest := answer.Status.Certificate; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		cert.Certificate = append(cert.Certificate, block.Bytes)
+	if len(answer.Status.Certificate) == 0 {
+		return nil, errors.New("the cluster did not sign the certificate of " + r.user)
 	}
-	if len(cert.Certificate) == 0 {
-		return nil, errors.New("the cluster did not sign the node's serving certificate")
-	}
-	return cert, nil
+	return newPair(answer.Status.Certificate, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}))
 }

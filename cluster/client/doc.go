@@ -10,6 +10,8 @@ package client
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"slices"
 )
 
@@ -40,4 +42,23 @@ func WithUser(ctx context.Context, u *User) context.Context {
 func UserFrom(ctx context.Context) *User {
 	u, _ := ctx.Value(userKey{}).(*User)
 	return u
+}
+
+type peerKey struct{}
+
+// WithPeer sets in ctx the address that a connection comes from. The server's listener
+// calls it once for each connection, so that all requests of the connection carry it.
+func WithPeer(ctx context.Context, c net.Conn) context.Context {
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, at.Addr().Unmap().WithZone(""))
+}
+
+// PeerFrom is the address that the request of ctx came from; it is not valid for a request
+// of the process's own components.
+func PeerFrom(ctx context.Context) netip.Addr {
+	a, _ := ctx.Value(peerKey{}).(netip.Addr)
+	return a
 }

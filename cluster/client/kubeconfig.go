@@ -78,3 +78,62 @@ func replaceFile(path string, data []byte) (err error) {
 	}
 	return os.Rename(f.Name(), path)
 }
+
+// kubeconfigFile is the kubeconfig that holds a node's certificate.
+type kubeconfigFile struct {
+	path    string
+	node    string
+	written string // the certificate that is there, as far as it was looked at
+}
+
+// write puts a new certificate into the file, in one step.
+func (f *kubeconfigFile) write(p *Pair) error {
+	c, err := clientcmd.LoadFromFile(f.path)
+	if err != nil {
+		return fmt.Errorf("reading kubeconfig %s: %w", f.path, err)
+	}
+	user, err := currentUser(c)
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s: %w", f.path, err)
+	}
+	if string(user.ClientCertificateData) == string(p.Cert) {
+		return nil
+	}
+	user.ClientCertificateData, user.ClientKeyData = p.Cert, p.Key
+	user.ClientCertificate, user.ClientKey = "", ""
+	data, err := clientcmd.Write(*c)
+	if err != nil {
+		return fmt.Errorf("encoding kubeconfig %s: %w", f.path, err)
+	}
+	if err := replaceFile(f.path, data); err != nil {
+		return fmt.Errorf("writing kubeconfig %s: %w", f.path, err)
+	}
+	f.written = string(p.Cert)
+	return nil
+}
+
+// read is the node's certificate in the file if it has changed since, else nil.
+func (f *kubeconfigFile) read() *Pair {
+	c, err := clientcmd.LoadFromFile(f.path)
+	if err != nil {
+		return nil // the one in use is as good
+	}
+	user, err := currentUser(c)
+	if err != nil || string(user.ClientCertificateData) == f.written {
+		return nil
+	}
+	f.written = string(user.ClientCertificateData)
+	p, err := newPair(user.ClientCertificateData, user.ClientKeyData)
+	if err != nil || nodeOf(p.TLS.Leaf) != f.node {
+		return nil
+	}
+	return p
+}
+
+func currentUser(c *clientcmdapi.Config) (*clientcmdapi.AuthInfo, error) {
+	context := c.Contexts[c.CurrentContext]
+	if context == nil || c.AuthInfos[context.AuthInfo] == nil {
+		return nil, errors.New("its current context has no user")
+	}
+	return c.AuthInfos[context.AuthInfo], nil
+}

@@ -63,7 +63,7 @@ type Config struct {
 	// Listen is the address of the node's HTTPS server, default NodeIP:10250. Its
 	// certificate and the authorities of its clients are needed to serve at all.
 	Listen    string
-	Serving   *tls.Certificate
+	Serving   func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	ClientCAs *x509.CertPool
 	// AllowedUsers may use the server, by the common name of their certificate, as
 	// may the group system:masters.

@@ -2,6 +2,7 @@ package kubelet_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,7 +112,7 @@ func (n *testNode) start() {
 		Cluster: "kubelet-test", NodeName: "node-1", NodeIP: netip.MustParseAddr("127.0.0.1"), RootDir: n.root,
 		HostRoot: n.root + "/disk", StaticPods: n.root + "/manifests", Client: n.client, Runtime: n.runtime, Network: n.network, Recorder: n.events,
 		PodCIDR: "10.251.0.0/16", ClusterDNS: "10.247.0.10", Listen: n.host,
-		Serving: &n.keys.server, ClientCAs: n.keys.pool, AllowedUsers: []string{"apiserver"},
+		Serving: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &n.keys.server, nil }, ClientCAs: n.keys.pool, AllowedUsers: []string{"apiserver"},
 		Log: slog.New(slog.NewTextHandler(testWriter{n.t}, nil)),
 	}
 	n.adjust(&config)

@@ -220,7 +220,7 @@ func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
 // One address cannot have all connections to the node's server: a new one takes the place
 // of one that has asked for nothing.
 func TestConnectionsOfOneClient(t *testing.T) {
-	k := &Kubelet{config: Config{Listen: "127.0.0.1:0", Serving: &tls.Certificate{}, ClientCAs: x509.NewCertPool()}, log: discard, ends: newEnds()}
+	k := &Kubelet{config: Config{Listen: "127.0.0.1:0", Serving: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }, ClientCAs: x509.NewCertPool()}, log: discard, ends: newEnds()}
 	k.source = newSource(nil, "n", k)
 	s, err := k.listen()
 	if err != nil {

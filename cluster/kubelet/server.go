@@ -42,7 +42,7 @@ func (k *Kubelet) listen() (*server, error) {
 	bounded := connlimit.New(l, connections)
 	return &server{
 		listener: tls.NewListener(bounded, &tls.Config{
-			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*k.config.Serving},
+			MinVersion: tls.VersionTLS12, GetCertificate: k.config.Serving,
 			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: k.config.ClientCAs,
 			NextProtos: []string{"http/1.1"}, // streams take over the connection
 		}),

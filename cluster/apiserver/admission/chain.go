@@ -101,8 +101,9 @@ type Config struct {
 	Objects    authz.Objects
 	Authorizer Authorizer
 	Services   ServicesConfig
-	Signer     Signer // nil: nobody signs certificate requests
-	Quotas     Quotas // nil: quotas limit nothing
+	Signer     Signer   // nil: nobody signs certificate requests
+	Reserved   Reserved // nil: nodes may have any name and address
+	Quotas     Quotas   // nil: quotas limit nothing
 	// PodSecurity is for namespaces without labels; nil is upstream's default.
 	PodSecurity *PodSecurityConfig
 	// GitRepoByRight leaves gitRepo volumes to those who have the right to them.
@@ -116,6 +117,7 @@ type Chain struct {
 	authorizer Authorizer
 	services   *allocator
 	signer     Signer
+	reserved   Reserved
 	quotas     *places // nil: quotas limit nothing
 	log        *slog.Logger
 
@@ -141,7 +143,7 @@ func New(c Config) (*Chain, error) {
 	}
 	return &Chain{
 		podsecurity: security, gitRepoByRight: c.GitRepoByRight,
-		objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, log: c.Log,
+		objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, reserved: c.Reserved, log: c.Log,
 		quotas: newPlaces(c.Quotas, c.Log),
 	}, nil
 }
@@ -164,6 +166,8 @@ func (c *Chain) Admit(ctx context.Context, r *Request) error {
 		c.limitDefaults,
 		c.serviceAccount,
 		c.nodeRestriction,
+		c.nodeAddresses,
+		c.tokenAudience,
 		c.taintNewNode,
 		c.priority,
 		c.runtimeClass,

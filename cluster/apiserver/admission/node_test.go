@@ -17,7 +17,7 @@ import (
 
 func TestNodeRestriction(t *testing.T) {
 	o := cluster()
-	own := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "own", UID: "1"}, Spec: corev1.PodSpec{NodeName: "n1"}}
+	own := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "own", UID: "1"}, Spec: corev1.PodSpec{NodeName: "n1", Volumes: tokenVolumes("", "vault")}}
 	other := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "other", UID: "2"}, Spec: corev1.PodSpec{NodeName: "n2"}}
 	o.Put("", "pods", own, other)
 	o.Put("", "namespaces", &corev1.Namespace{ObjectMeta: meta("", "kube-node-lease")})

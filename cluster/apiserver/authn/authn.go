@@ -5,7 +5,7 @@
 //
 // It decides nothing but identity; what anonymous may see is a matter of RBAC.
 // Every error that Authenticate returns is a Status: 401 for a bad credential,
-// 403 for an impersonation that is not allowed.
+// 403 for an impersonation that is not allowed, 429 for too many guesses.
 package authn
 
 import (
@@ -66,14 +66,17 @@ type Config struct {
 	// Secrets reads the bootstrap tokens, which are secrets of kube-system.
 	Secrets    Getter
 	Authorizer Authorizer // without it nobody may impersonate
-	Log        *slog.Logger
+	// Revoked reports whether a client certificate is not good any more; nil: none is revoked.
+	Revoked func(context.Context, *x509.Certificate) bool
+	Log     *slog.Logger
 }
 
 // Authenticator is the API server's.
 type Authenticator struct {
 	Config
-	static map[[sha256.Size]byte]*User
-	now    func() time.Time
+	static  map[[sha256.Size]byte]*User
+	now     func() time.Time
+	guesses *guesses
 
 	mu   sync.Mutex
 	good map[[sha256.Size]byte]bool // client certificates verified before
@@ -85,6 +88,7 @@ func New(c Config) *Authenticator {
 		c.Log = slog.Default()
 	}
 	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, good: map[[sha256.Size]byte]bool{}}
+	a.guesses = newGuesses(func() time.Time { return a.now() })
 	for token, u := range c.Static {
 		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing tells nothing
 	}
@@ -96,6 +100,9 @@ func (a *Authenticator) Authenticate(r *http.Request) (*User, error) {
 	u, err := a.sender(r)
 	if err != nil {
 		a.Log.Debug("credential refused", "path", r.URL.Path, "remote", r.RemoteAddr, "err", err)
+		if apierrors.IsTooManyRequests(err) {
+			return nil, err
+		}
 		return nil, apierrors.NewUnauthorized("Unauthorized")
 	}
 	if u == nil {
@@ -115,16 +122,16 @@ func (a *Authenticator) sender(r *http.Request) (*User, error) {
 	if token == "" {
 		return nil, nil
 	}
-	return a.token(r.Context(), token)
+	return a.token(r.Context(), sourceOf(r.RemoteAddr), token)
 }
 
-// token finds the user of a bearer token of any sort.
-func (a *Authenticator) token(ctx context.Context, token string) (*User, error) {
+// token finds the user of a bearer token of any sort; source is who shows it.
+func (a *Authenticator) token(ctx context.Context, source, token string) (*User, error) {
 	if u := a.static[sha256.Sum256([]byte(token))]; u != nil {
 		return u, nil
 	}
 	if isBootstrap(token) && a.Secrets != nil {
-		return a.bootstrap(ctx, token)
+		return a.bootstrap(ctx, source, token)
 	}
 	if a.Tokens == nil {
 		return nil, errUnknownToken

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -24,8 +25,10 @@ var (
 
 // bootstrappers is the group of all bootstrap tokens, and the secret's type.
 const (
-	bootstrappers       = "system:bootstrappers"
-	bootstrapSecretType = corev1.SecretType("bootstrap.kubernetes.io/token")
+	bootstrappers         = "system:bootstrappers"
+	bootstrapSecretType   = corev1.SecretType("bootstrap.kubernetes.io/token")
+	bootstrapUserPrefix   = "system:bootstrap:"
+	bootstrapSecretPrefix = "bootstrap-token-"
 )
 
 func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
@@ -35,7 +38,7 @@ func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
 func NewBootstrapToken(life time.Duration) (token string, secret *corev1.Secret) {
 	id, hidden := randomWord(6), randomWord(16)
 	return id + "." + hidden, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "bootstrap-token-" + id},
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: bootstrapSecretPrefix + id},
 		Type:       bootstrapSecretType,
 		Data: map[string][]byte{
 			"token-id": []byte(id), "token-secret": []byte(hidden), "usage-bootstrap-authentication": []byte("true"),
@@ -57,12 +60,23 @@ func randomWord(n int) string {
 
 // bootstrap takes tokens "id.secret" that kube-system's secret
 // bootstrap-token-<id> describes, as kubeadm makes them.
-func (a *Authenticator) bootstrap(ctx context.Context, token string) (*User, error) {
+func (a *Authenticator) bootstrap(ctx context.Context, source, token string) (*User, error) {
+	if wait := a.guesses.wait(source); wait > 0 {
+		return nil, apierrors.NewTooManyRequests("too many unknown bootstrap tokens from this source", int(wait.Seconds())+1)
+	}
+	u, err := a.bootstrapUser(ctx, token)
+	if err != nil {
+		a.guesses.failed(source)
+	}
+	return u, err
+}
+
+func (a *Authenticator) bootstrapUser(ctx context.Context, token string) (*User, error) {
 	m := bootstrapToken.FindStringSubmatch(token)
 	if m == nil {
 		return nil, errUnknownToken
 	}
-	o, err := a.Secrets.Get(ctx, schema.GroupResource{Resource: "secrets"}, metav1.NamespaceSystem, "bootstrap-token-"+m[1], true)
+	o, err := a.Secrets.Get(ctx, schema.GroupResource{Resource: "secrets"}, metav1.NamespaceSystem, bootstrapSecretPrefix+m[1], true)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap token %s: %w", m[1], err)
 	}
@@ -78,7 +92,7 @@ func (a *Authenticator) bootstrap(ctx context.Context, token string) (*User, err
 			return nil, fmt.Errorf("bootstrap token %s has expired", m[1])
 		}
 	}
-	u := &User{Name: "system:bootstrap:" + m[1], Groups: []string{bootstrappers}}
+	u := &User{Name: bootstrapUserPrefix + m[1], Groups: []string{bootstrappers}}
 	for g := range strings.SplitSeq(string(s.Data["auth-extra-groups"]), ",") {
 		if g = strings.TrimSpace(g); extraGroup.MatchString(g) {
 			u.Groups = append(u.Groups, g)

@@ -21,7 +21,7 @@ func (a *Authenticator) Reviews() map[schema.GroupVersionResource]authz.Review {
 	}
 }
 
-func (a *Authenticator) tokenReview(ctx context.Context, _ *User, obj runtime.Object) (runtime.Object, error) {
+func (a *Authenticator) tokenReview(ctx context.Context, by *User, obj runtime.Object) (runtime.Object, error) {
 	r, ok := obj.(*authenticationv1.TokenReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("unexpected object %T", obj))
@@ -30,8 +30,11 @@ func (a *Authenticator) tokenReview(ctx context.Context, _ *User, obj runtime.Ob
 		return nil, apierrors.NewBadRequest("token is required for TokenReview in authentication")
 	}
 	out := r.DeepCopy()
-	u, audiences, err := a.reviewed(ctx, r.Spec.Token, r.Spec.Audiences)
+	u, audiences, err := a.reviewed(ctx, by, r.Spec.Token, r.Spec.Audiences)
 	out.Status = authenticationv1.TokenReviewStatus{}
+	if apierrors.IsTooManyRequests(err) {
+		return nil, err
+	}
 	if err != nil {
 		out.Status.Error = err.Error()
 		return out, nil
@@ -40,7 +43,7 @@ func (a *Authenticator) tokenReview(ctx context.Context, _ *User, obj runtime.Ob
 	return out, nil
 }
 
-func (a *Authenticator) reviewed(ctx context.Context, token string, audiences []string) (*User, []string, error) {
+func (a *Authenticator) reviewed(ctx context.Context, by *User, token string, audiences []string) (*User, []string, error) {
 	if a.Tokens != nil && !isBootstrap(token) {
 		u, matching, err := a.Tokens.Verify(ctx, token, audiences)
 		if err == nil {
@@ -53,7 +56,11 @@ func (a *Authenticator) reviewed(ctx context.Context, token string, audiences []
 			return nil, nil, err
 		}
 	}
-	u, err := a.token(ctx, token)
+	source := "review"
+	if by != nil {
+		source += " by " + by.Name
+	}
+	u, err := a.token(ctx, source, token)
 	return u, nil, err
 }
 

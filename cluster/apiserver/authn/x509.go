@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+
+	"wheelhouse/cluster/apiserver/pki"
 )
 
 // certificate is the user that r's client certificate names: the common name,
@@ -23,8 +26,13 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 			return nil, err
 		}
 	}
-	if leaf.Subject.CommonName == "" {
+	switch {
+	case leaf.Subject.CommonName == "":
 		return nil, errors.New("a certificate without a common name")
+	case leaf.Subject.CommonName == pki.KubeletClient || slices.Contains(leaf.Subject.Organization, pki.KubeletClients):
+		return nil, fmt.Errorf("the certificate of %s is for kubelets only", leaf.Subject)
+	case a.Revoked != nil && a.Revoked(r.Context(), leaf): // asked with each request: the connection may be older
+		return nil, fmt.Errorf("the certificate of %s with serial number %x has been revoked", leaf.Subject, leaf.SerialNumber)
 	}
 	return &User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -35,6 +36,8 @@ type Attributes struct {
 	Name            string
 	Path            string // of a request that is not for a resource
 	ResourceRequest bool
+	// FieldSelector is what a list or watch is narrowed to; all of it holds.
+	FieldSelector fields.Requirements
 }
 
 // Objects reads the cluster's state; FromStore gives one.

@@ -302,7 +302,7 @@ func TestNode(t *testing.T) {
 		{"update coordination.k8s.io/leases kube-node-lease n1", true, ""},
 		{"update coordination.k8s.io/leases kube-node-lease n2", false, "can only access node lease with the same name as the requesting node"},
 		{"update coordination.k8s.io/leases default n1", false, `can only access leases in the "kube-node-lease" system namespace`},
-		{"watch /pods - -", true, ""},
+		{"watch /pods - -", false, "can only list/watch pods with spec.nodeName field selector"},
 		{"patch /pods/status a p", true, ""},
 		{"patch /nodes/status - n1", true, ""},
 		{"create /events a -", true, ""},

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 
 	"wheelhouse/cluster/api"
 )
@@ -74,15 +75,54 @@ func (a *Authorizer) authorizeNode(ctx context.Context, node string, at *Attribu
 			return false, "can only create tokens for individual service accounts", nil
 		}
 		return a.related(ctx, node, at)
+	case "/nodes":
+		return ownNode(node, at)
+	case "/pods":
+		return a.nodesPods(ctx, node, at)
 	case "coordination.k8s.io/leases":
 		return ownLease(node, at)
 	}
-	for i := range nodeRules {
-		if nodeRules[i].allows(at) {
+	return nodeAllows(at), "", nil
+}
+
+// ownNode: a kubelet reads its own Node only. NodeRestriction narrows the writes.
+func ownNode(node string, at *Attributes) (bool, string, error) {
+	switch {
+	case !slices.Contains([]string{"get", "list", "watch"}, at.Verb) || at.Subresource != "":
+		return nodeAllows(at), "", nil
+	case at.Name == node:
+		return true, "", nil
+	case at.Name == "":
+		return false, fmt.Sprintf("node '%s' cannot read all nodes, only its own Node object", node), nil
+	}
+	return false, fmt.Sprintf("node '%s' cannot read '%s', only its own Node object", node, at.Name), nil
+}
+
+// nodesPods: a kubelet reads the pods that are bound to it. NodeRestriction narrows the
+// writes.
+func (a *Authorizer) nodesPods(ctx context.Context, node string, at *Attributes) (bool, string, error) {
+	switch {
+	case at.Subresource != "":
+		return nodeAllows(at), "", nil
+	case at.Verb == "get":
+		return a.related(ctx, node, at)
+	case at.Verb != "list" && at.Verb != "watch":
+		return nodeAllows(at), "", nil
+	}
+	for _, f := range at.FieldSelector {
+		if f.Field == "spec.nodeName" && f.Operator == selection.Equals && f.Value == node {
 			return true, "", nil
 		}
 	}
-	return false, "", nil
+	if at.Name != "" {
+		return a.related(ctx, node, at)
+	}
+	return false, "can only list/watch pods with spec.nodeName field selector", nil
+}
+
+// nodeAllows reports whether the rules that hold for all kubelets allow at.
+func nodeAllows(at *Attributes) bool {
+	return slices.ContainsFunc(nodeRules, func(r rule) bool { return r.allows(at) })
 }
 
 func ownLease(node string, at *Attributes) (bool, string, error) {
@@ -126,6 +166,11 @@ func (a *Authorizer) relation(ctx context.Context, node string, at *Attributes, 
 		}
 		namespace, name = claim.Namespace, claim.Name
 	}
+	if at.Resource == "pods" {
+		o, err := a.objects.Get(ctx, pods, namespace, name, fresh)
+		p, ok := o.(*corev1.Pod)
+		return ok && p.Spec.NodeName == node, ignoreNotFound(err)
+	}
 	list, _, err := a.objects.List(ctx, pods, namespace, fresh)
 	if err != nil {
 		return false, fmt.Errorf("listing the pods of %s: %w", namespace, err)
@@ -136,6 +181,13 @@ func (a *Authorizer) relation(ctx context.Context, node string, at *Attributes, 
 		}
 	}
 	return false, nil
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 func (a *Authorizer) claimOf(ctx context.Context, volume string, fresh bool) (*corev1.ObjectReference, error) {

@@ -7,8 +7,11 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 
 	"wheelhouse/cluster/client"
 )
@@ -78,6 +81,7 @@ func (a *Authorizer) review(ctx context.Context, u *client.User,
 		at.ResourceRequest = true
 		at.Verb, at.Namespace, at.Group, at.Version = res.Verb, res.Namespace, res.Group, res.Version
 		at.Resource, at.Subresource, at.Name = res.Resource, res.Subresource, res.Name
+		at.FieldSelector = selected(res.FieldSelector)
 	case path != nil:
 		at.Verb, at.Path = path.Verb, path.Path
 	}
@@ -87,6 +91,32 @@ func (a *Authorizer) review(ctx context.Context, u *client.User,
 		s.EvaluationError = err.Error()
 	}
 	return s
+}
+
+// selected is the field selector of a review. What cannot be read narrows nothing, as
+// upstream: the answer is then about all objects.
+func selected(f *authorizationv1.FieldSelectorAttributes) fields.Requirements {
+	if f == nil {
+		return nil
+	}
+	if f.RawSelector != "" {
+		s, err := fields.ParseSelector(f.RawSelector)
+		if err != nil {
+			return nil
+		}
+		return s.Requirements()
+	}
+	var out fields.Requirements
+	for _, r := range f.Requirements {
+		switch {
+		case len(r.Values) != 1:
+		case r.Operator == metav1.FieldSelectorOpIn:
+			out = append(out, fields.Requirement{Field: r.Key, Operator: selection.Equals, Value: r.Values[0]})
+		case r.Operator == metav1.FieldSelectorOpNotIn:
+			out = append(out, fields.Requirement{Field: r.Key, Operator: selection.NotEquals, Value: r.Values[0]})
+		}
+	}
+	return out
 }
 
 func (a *Authorizer) selfSubjectRules(_ context.Context, u *client.User, obj runtime.Object) (runtime.Object, error) {

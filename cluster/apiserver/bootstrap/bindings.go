@@ -1,6 +1,8 @@
 package bootstrap
 
 import (
+	"slices"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -27,9 +29,8 @@ func bind(role string, to ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
 
 const controllerManager = "system:kube-controller-manager"
 
-// clusterRoleBindings give the default roles to those who need them. A node's
-// process is kubelet and proxy under one identity, so nodes are proxiers too. The
-// controllers run under the controller manager's own name as well as under the
+// clusterRoleBindings give the default roles to those who need them. The proxy of a
+// node's process has an identity of its own beside the kubelet's. The controllers run under the controller manager's own name as well as under the
 // accounts that upstream gives them.
 func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
 	all := []*rbacv1.ClusterRoleBinding{
@@ -39,7 +40,8 @@ func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
 		bind("system:public-info-viewer", group("system:authenticated"), group("system:unauthenticated")),
 		bind("system:monitoring", group("system:monitoring")),
 		bind("system:service-account-issuer-discovery", group("system:serviceaccounts")),
-		bind("system:node-proxier", user("system:kube-proxy"), group("system:nodes")),
+		bind("system:node-proxier", user("system:kube-proxy"), group("system:node-proxiers")),
+		bind("system:kubelet-api-admin", group("system:kubelet-api-clients")),
 		bind("system:node-bootstrapper", group("system:bootstrappers")),
 		bind("system:kube-scheduler", user("system:kube-scheduler")),
 		bind("system:volume-scheduler", user("system:kube-scheduler")),
@@ -87,4 +89,19 @@ func namespacedRoleBindings() []*rbacv1.RoleBinding {
 		bindIn(ns, "system::leader-locking-kube-controller-manager", user(controllerManager), account(ns, "kube-controller-manager")),
 		bindIn(ns, "system::leader-locking-kube-scheduler", user("system:kube-scheduler"), account(ns, "kube-scheduler")),
 	}
+}
+
+// replaced are subjects of former default bindings, with those that have taken their place.
+var replaced = map[string]struct{ was, is rbacv1.Subject }{
+	"system:node-proxier": {was: group("system:nodes"), is: group("system:node-proxiers")},
+}
+
+// withoutReplaced drops a subject that is no default any more, from a binding that has not
+// its successor yet: later a person has put it there.
+func withoutReplaced(binding string, have []rbacv1.Subject) []rbacv1.Subject {
+	r, ok := replaced[binding]
+	if !ok || slices.Contains(have, r.is) {
+		return have
+	}
+	return slices.DeleteFunc(slices.Clone(have), func(s rbacv1.Subject) bool { return s == r.was })
 }

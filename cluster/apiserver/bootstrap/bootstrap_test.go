@@ -58,7 +58,12 @@ func start(t testing.TB) *secured {
 			t.Fatal(err)
 		}
 		chain, err := admission.New(admission.Config{
-			Objects: objects, Authorizer: a, Log: c.Log, Signer: &pki.Signer{Authority: keys},
+			Objects: objects, Authorizer: a, Log: c.Log, Signer: &pki.Signer{
+				Authority: keys, Objects: objects,
+				Join: func(ctx context.Context, u *client.User, node string) error {
+					return authn.Join(ctx, s.inProcess(&client.User{Name: "system:apiserver", Groups: []string{"system:masters"}}), u, node)
+				},
+			},
 			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
 		})
 		if err != nil {
@@ -222,6 +227,39 @@ func TestKeepsWhatPeopleAdded(t *testing.T) {
 	}
 	if _, err := root.RbacV1().ClusterRoles().Get(bg, "system:discovery", metav1.GetOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A subject that is no default any more is dropped from a binding of before, and stays
+// where somebody has put it since.
+func TestReplacedSubject(t *testing.T) {
+	s := start(t)
+	b := s.bootstrap(t)
+	bindings := s.host("root").RbacV1().ClusterRoleBindings()
+	nodes := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:nodes"}
+	former := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "system:node-proxier"}, Subjects: []rbacv1.Subject{nodes},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:node-proxier"},
+	}
+	if _, err := bindings.Create(bg, former, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, put := range []bool{false, true} {
+		if put {
+			now, err := bindings.Get(bg, former.Name, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now.Subjects = append(now.Subjects, nodes)
+			if _, err := bindings.Update(bg, now, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(t, b)
+		now, err := bindings.Get(bg, former.Name, metav1.GetOptions{})
+		if err != nil || slices.Contains(now.Subjects, nodes) != put {
+			t.Errorf("put there %v: subjects %v, %v", put, now.Subjects, err)
+		}
 	}
 }
 

@@ -118,7 +118,7 @@ func (b *Bootstrap) clusterRoleBindings(ctx context.Context, w *writer) error {
 		}
 		next := old.DeepCopy()
 		mergeMeta(&next.ObjectMeta, &binding.ObjectMeta)
-		next.Subjects = mergeSubjects(old.Subjects, binding.Subjects)
+		next.Subjects = mergeSubjects(withoutReplaced(binding.Name, old.Subjects), binding.Subjects)
 		if frozen(old.Annotations) || equality.Semantic.DeepEqual(old, next) {
 			return nil
 		}

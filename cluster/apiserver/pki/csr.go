@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -15,25 +15,49 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/client"
 )
 
 // Bootstrappers is the group of those who hold a join token.
 const Bootstrappers = "system:bootstrappers"
 
+// Objects reads the cluster's state; authz.FromStore gives one.
+type Objects interface {
+	Get(ctx context.Context, r schema.GroupResource, namespace, name string, fresh bool) (api.Object, error)
+	List(ctx context.Context, r schema.GroupResource, namespace string, fresh bool) ([]api.Object, int64, error)
+}
+
 // Signer signs what nodes ask for, and what somebody has approved for a client.
 type Signer struct {
 	Authority *Authority
-	// Reserved addresses are the API server's: a node that served under one could
-	// pass for it.
-	Reserved []net.IP
+	Objects   Objects // of which nodes are looked up
+	// Reserved is what no node may serve under.
+	Reserved *Reserved
+	// Join takes one use off the join token of u for the node, or returns why the token is
+	// not good for it; nil: no token is good for any.
+	Join func(ctx context.Context, u *client.User, node string) error
+}
+
+// Signs reports whether Sign answers such a request of u; others wait for an approval.
+func (s *Signer) Signs(u *client.User, csr *certificatesv1.CertificateSigningRequest) bool {
+	switch csr.Spec.SignerName {
+	case certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName:
+		return true
+	case certificatesv1.KubeAPIServerClientSignerName:
+		req, err := parseRequest(csr.Spec.Request)
+		return err == nil && u.InGroup(Nodes) && slices.Equal(req.Subject.Organization, []string{Proxiers})
+	}
+	return false
 }
 
 // Sign gives a certificates.k8s.io/v1 CertificateSigningRequest its certificate at
 // once: nodes get certificates for themselves, and nobody gets another. It is how
-// a machine with a join token becomes a node. obj is not changed.
-func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (runtime.Object, error) {
+// a machine with a join token becomes a node. A dry run is checked and not signed.
+// obj is not changed.
+func (s *Signer) Sign(ctx context.Context, u *client.User, obj runtime.Object, dryRun bool) (runtime.Object, error) {
 	in, ok := obj.(*certificatesv1.CertificateSigningRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a CertificateSigningRequest: %T", obj))
@@ -42,9 +66,17 @@ func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (ru
 	if err != nil {
 		return nil, apierrors.NewBadRequest("spec.request: " + err.Error())
 	}
-	r, err := s.permitted(u, in.Spec.SignerName, req)
+	r, err := s.permitted(ctx, u, in, req)
 	if err != nil {
-		return nil, apierrors.NewForbidden(certificatesv1.Resource("certificatesigningrequests"), in.Name, err)
+		return nil, refused(in, err)
+	}
+	if dryRun {
+		return in, nil
+	}
+	if in.Spec.SignerName == certificatesv1.KubeAPIServerClientKubeletSignerName && u.InGroup(Bootstrappers) {
+		if err := s.join(ctx, u, strings.TrimPrefix(req.Subject.CommonName, NodePrefix)); err != nil {
+			return nil, refused(in, err)
+		}
 	}
 	cert, err := s.Authority.sign(r, req.PublicKey)
 	if err != nil {
@@ -62,6 +94,21 @@ func (s *Signer) Sign(_ context.Context, u *client.User, obj runtime.Object) (ru
 	return out, nil
 }
 
+func refused(csr *certificatesv1.CertificateSigningRequest, err error) error {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return err
+	}
+	return apierrors.NewForbidden(certificatesv1.Resource("certificatesigningrequests"), csr.Name, err)
+}
+
+func (s *Signer) join(ctx context.Context, u *client.User, node string) error {
+	if s.Join == nil {
+		return errors.New("this server takes no join tokens")
+	}
+	return s.Join(ctx, u, node)
+}
+
 func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	b, _ := pem.Decode(data)
 	if b == nil || b.Type != "CERTIFICATE REQUEST" {
@@ -75,35 +122,50 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 }
 
 // permitted is the certificate that u may have for req.
-func (s *Signer) permitted(u *client.User, signer string, req *x509.CertificateRequest) (Request, error) {
-	node, isNode := strings.CutPrefix(req.Subject.CommonName, NodePrefix)
-	if !isNode || node == "" || !slices.Equal(req.Subject.Organization, []string{Nodes}) {
-		return Request{}, fmt.Errorf("subject must be %sNAME in %s", NodePrefix, Nodes)
+func (s *Signer) permitted(ctx context.Context, u *client.User, csr *certificatesv1.CertificateSigningRequest, req *x509.CertificateRequest) (Request, error) {
+	prefix, group := NodePrefix, Nodes
+	if csr.Spec.SignerName == certificatesv1.KubeAPIServerClientSignerName {
+		prefix, group = ProxierPrefix, Proxiers
 	}
-	self := u != nil && u.Name == req.Subject.CommonName && u.InGroup(Nodes)
-	switch signer {
+	node, isNode := strings.CutPrefix(req.Subject.CommonName, prefix)
+	if !isNode || node == "" || !slices.Equal(req.Subject.Organization, []string{group}) {
+		return Request{}, fmt.Errorf("subject must be %sNAME in %s", prefix, group)
+	}
+	if err := s.Reserved.Name(node); err != nil && !s.Reserved.Named(node) {
+		return Request{}, err
+	}
+	if s.Reserved.Own(node) && u.InGroup(Bootstrappers) {
+		return Request{}, fmt.Errorf("node %q is on the API server's own machine: its kubeconfig is there", node)
+	}
+	var r Request
+	self := u != nil && u.Name == NodePrefix+node && u.InGroup(Nodes)
+	switch csr.Spec.SignerName {
 	case certificatesv1.KubeAPIServerClientKubeletSignerName:
 		if !self && !u.InGroup(Bootstrappers) && !u.InGroup(Admins) {
-			return Request{}, fmt.Errorf("only the node itself or the holder of a join token may ask")
+			return Request{}, errors.New("only the node itself or the holder of a join token may ask")
 		}
-		return NodeRequest(node), nil
+		r = NodeRequest(node)
+	case certificatesv1.KubeAPIServerClientSignerName:
+		if !self {
+			return Request{}, errors.New("only the node itself may ask")
+		}
+		r = ProxierRequest(node)
 	case certificatesv1.KubeletServingSignerName:
 		if !self && !u.InGroup(Admins) {
-			return Request{}, fmt.Errorf("only the node itself may ask")
+			return Request{}, errors.New("only the node itself may ask")
 		}
-		for _, n := range req.DNSNames {
-			if n != node {
-				return Request{}, fmt.Errorf("DNS name %q is not the node's", n)
-			}
+		if err := s.servesAs(ctx, node, req); err != nil {
+			return Request{}, err
 		}
-		for _, ip := range req.IPAddresses {
-			if ip.IsLoopback() || slices.ContainsFunc(s.Reserved, ip.Equal) {
-				return Request{}, fmt.Errorf("address %s is not the node's", ip)
-			}
-		}
-		return NodeServingRequest(node, req.IPAddresses...), nil
+		r = NodeServingRequest(node, req.IPAddresses...)
+		r.DNSNames = append(r.DNSNames, slices.DeleteFunc(req.DNSNames, func(n string) bool { return n == node })...)
+	default:
+		return Request{}, fmt.Errorf("unknown signer %q", csr.Spec.SignerName)
 	}
-	return Request{}, fmt.Errorf("unknown signer %q", signer)
+	if asked := csr.Spec.ExpirationSeconds; asked != nil {
+		r.Life = min(time.Duration(*asked)*time.Second, nodeLife)
+	}
+	return r, nil
 }
 
 // clientUsages are all that a client's certificate may be for.
@@ -116,7 +178,7 @@ var clientUsages = []certificatesv1.KeyUsage{
 // condition Failed. Other requests, and those that have an answer, stay as they are.
 func (s *Signer) Issue(csr *certificatesv1.CertificateSigningRequest) error {
 	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName || len(csr.Status.Certificate) > 0 ||
-		!has(csr, certificatesv1.CertificateApproved) || has(csr, certificatesv1.CertificateFailed) {
+		!hasCondition(csr, certificatesv1.CertificateApproved) || hasCondition(csr, certificatesv1.CertificateFailed) {
 		return nil
 	}
 	req, err := parseRequest(csr.Spec.Request)
@@ -139,7 +201,7 @@ func (s *Signer) Issue(csr *certificatesv1.CertificateSigningRequest) error {
 	return err
 }
 
-func has(csr *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) bool {
+func hasCondition(csr *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) bool {
 	return slices.ContainsFunc(csr.Status.Conditions, func(c certificatesv1.CertificateSigningRequestCondition) bool { return c.Type == t })
 }
 
@@ -155,16 +217,25 @@ func forClient(usages []certificatesv1.KeyUsage) error {
 	return nil
 }
 
-// Restricted says why nobody may ask for such a certificate from
+// Restricted returns why nobody may ask for such a certificate from
 // kubernetes.io/kube-apiserver-client, or nil: the group of those who may do
-// everything is not given away, as upstream's CertificateSubjectRestriction.
+// everything is not given away, as upstream's CertificateSubjectRestriction, nor is
+// what kubelets take for the API server.
 func Restricted(csr *certificatesv1.CertificateSigningRequest) error {
 	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
 		return nil
 	}
 	req, err := parseRequest(csr.Spec.Request)
-	if err == nil && slices.Contains(req.Subject.Organization, Admins) {
-		return fmt.Errorf("use of %s signer with %s group is not allowed", csr.Spec.SignerName, Admins)
+	if err != nil {
+		return nil
+	}
+	for _, group := range []string{Admins, KubeletClients} {
+		if slices.Contains(req.Subject.Organization, group) {
+			return fmt.Errorf("use of %s signer with %s group is not allowed", csr.Spec.SignerName, group)
+		}
+	}
+	if req.Subject.CommonName == KubeletClient {
+		return fmt.Errorf("use of %s signer with user %s is not allowed", csr.Spec.SignerName, KubeletClient)
 	}
 	return nil
 }

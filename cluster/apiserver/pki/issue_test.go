@@ -53,7 +53,7 @@ func TestIssue(t *testing.T) {
 
 	asked := clientRequest(t, certificatesv1.KubeAPIServerClientSignerName)
 	asked.Spec.Usages = append(asked.Spec.Usages, certificatesv1.UsageServerAuth)
-	if err := s.Issue(asked); err != nil || !has(asked, certificatesv1.CertificateFailed) || len(asked.Status.Certificate) > 0 {
+	if err := s.Issue(asked); err != nil || !hasCondition(asked, certificatesv1.CertificateFailed) || len(asked.Status.Certificate) > 0 {
 		t.Errorf("to serve: %v, %+v", err, asked.Status)
 	}
 	waiting := clientRequest(t, certificatesv1.KubeAPIServerClientSignerName)

@@ -1,16 +1,24 @@
 package pki
 
-import "net"
+import (
+	"net"
+
+	"wheelhouse/cluster/client"
+)
 
 // The identities that RBAC's default bindings know.
 const (
 	Admins            = "system:masters"
-	Nodes             = "system:nodes"
-	NodePrefix        = "system:node:"
+	Nodes             = client.Nodes
+	NodePrefix        = client.NodePrefix
+	Proxiers          = client.Proxiers
+	ProxierPrefix     = client.ProxierPrefix
 	Scheduler         = "system:kube-scheduler"
 	ControllerManager = "system:kube-controller-manager"
 	Proxy             = "system:kube-proxy"
 	Monitoring        = "system:monitoring"
+	KubeletClient     = "kube-apiserver-kubelet-client"
+	KubeletClients    = "system:kubelet-api-clients"
 )
 
 // ServerRequest is the API server's own certificate, for the names under which
@@ -23,12 +31,14 @@ func ServerRequest(domain string, serviceIP net.IP, addresses []net.IP, names ..
 	}
 	return Request{
 		CommonName: "kube-apiserver",
-		DNSNames: append([]string{
-			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain, "localhost",
-		}, names...),
-		IPs:    ips,
-		Server: true,
+		DNSNames:   append(serverNames(domain), names...),
+		IPs:        ips,
+		Server:     true,
 	}
+}
+
+func serverNames(domain string) []string {
+	return []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain, "localhost"}
 }
 
 // AdminRequest is for the person who owns the cluster.
@@ -36,23 +46,26 @@ func AdminRequest() Request {
 	return Request{CommonName: "kubernetes-admin", Organization: []string{Admins}, Client: true}
 }
 
-// ComponentRequest is for Scheduler, ControllerManager or Proxy.
-func ComponentRequest(user string) Request { return Request{CommonName: user, Client: true} }
-
-// KubeletClientRequest is what the API server shows to kubelets.
+// KubeletClientRequest is what the API server shows to kubelets. It is good for nothing
+// else: the API server itself refuses it.
 func KubeletClientRequest() Request {
-	return Request{CommonName: "kube-apiserver-kubelet-client", Organization: []string{Admins}, Client: true}
+	return Request{CommonName: KubeletClient, Organization: []string{KubeletClients}, Client: true}
 }
 
 // NodeRequest is for a kubelet: its identity towards the API server.
 func NodeRequest(node string) Request {
-	return Request{CommonName: NodePrefix + node, Organization: []string{Nodes}, Client: true}
+	return Request{CommonName: NodePrefix + node, Organization: []string{Nodes}, Client: true, Life: nodeLife}
+}
+
+// ProxierRequest is for the proxy and the routes of a node.
+func ProxierRequest(node string) Request {
+	return Request{CommonName: ProxierPrefix + node, Organization: []string{Proxiers}, Client: true, Life: nodeLife}
 }
 
 // NodeServingRequest is for a kubelet's own HTTPS server.
 func NodeServingRequest(node string, addresses ...net.IP) Request {
 	return Request{
 		CommonName: NodePrefix + node, Organization: []string{Nodes},
-		DNSNames: []string{node}, IPs: addresses, Server: true,
+		DNSNames: []string{node}, IPs: addresses, Server: true, Life: nodeLife,
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,12 +33,11 @@ import (
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 365 * 24 * time.Hour
-	// renewBefore is how long before its end a certificate is made anew at start.
-	renewBefore = 60 * 24 * time.Hour
-	// backdate allows for clocks that are behind ours: a room of Pis without one.
+	// nodeLife is that of a node's certificates, which nodes renew while they run.
+	nodeLife = 90 * 24 * time.Hour
+	// backdate allows for clocks that are behind ours: a room of Pis without one. It is at
+	// most a twelfth of a certificate's life.
 	backdate = 24 * time.Hour
-	// briefly is for certificates whose life somebody has asked for: that is what they get.
-	briefly = 5 * time.Minute
 )
 
 // Authority is the cluster's certificate authority with its directory.
@@ -101,6 +101,14 @@ type Request struct {
 	Server       bool          // may serve
 	Client       bool          // may identify a client
 	Life         time.Duration // of the certificate; 0 is a leaf's usual year
+	After        time.Time     // a certificate that was issued before is not kept
+}
+
+func (r Request) life() time.Duration {
+	if r.Life > 0 {
+		return r.Life
+	}
+	return leafLife
 }
 
 // Pair is a certificate and its key, PEM.
@@ -153,8 +161,8 @@ func (a *Authority) serves(c *x509.Certificate, r Request) bool {
 		Roots: a.Pool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	want := r.template(now)
-	return err == nil && now.Add(renewBefore).Before(c.NotAfter) &&
-		c.Subject.CommonName == r.CommonName &&
+	return err == nil && now.Add(r.life()/3).Before(c.NotAfter) && !c.NotAfter.After(now.Add(r.life())) &&
+		!Issued(c).Before(r.After) && c.Subject.CommonName == r.CommonName &&
 		sameSet(c.Subject.Organization, r.Organization) &&
 		sameSet(c.DNSNames, r.DNSNames) &&
 		sameSet(addresses(c.IPAddresses), addresses(r.IPs)) &&
@@ -188,16 +196,13 @@ func (a *Authority) sign(r Request, public any) ([]byte, error) {
 
 func (r Request) template(now time.Time) *x509.Certificate {
 	t := &x509.Certificate{
-		SerialNumber: serial(),
+		SerialNumber: serial(now),
 		Subject:      pkix.Name{CommonName: r.CommonName, Organization: r.Organization},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(leafLife),
+		NotBefore:    now.Add(-min(backdate, r.life()/12)),
+		NotAfter:     now.Add(r.life()),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		DNSNames:     r.DNSNames,
 		IPAddresses:  r.IPs,
-	}
-	if r.Life > 0 {
-		t.NotBefore, t.NotAfter = now.Add(-briefly), now.Add(r.Life)
 	}
 	if r.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
@@ -222,7 +227,7 @@ func (a *Authority) loadCert(name string) error {
 	}
 	subject := pkix.Name{CommonName: name}
 	t := &x509.Certificate{
-		SerialNumber:          serial(),
+		SerialNumber:          serial(a.now()),
 		Subject:               subject,
 		NotBefore:             a.now().Add(-backdate),
 		NotAfter:              a.now().Add(authorityLife),
@@ -241,10 +246,27 @@ func (a *Authority) loadCert(name string) error {
 	return a.write("ca.crt", a.pem, true)
 }
 
-func serial() *big.Int {
-	b := make([]byte, 15)
+// A serial number is serialMark, the time of issue (milliseconds of Unix time, 8 bytes)
+// and random bytes: NotBefore is no time of issue, as it is backdated.
+const (
+	serialMark   = 1
+	serialLength = 20
+)
+
+func serial(now time.Time) *big.Int {
+	b := make([]byte, serialLength)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
+	b[0] = serialMark
+	binary.BigEndian.PutUint64(b[1:], uint64(now.UnixMilli()))
 	return new(big.Int).SetBytes(b)
+}
+
+// Issued is when c was issued, to the millisecond.
+func Issued(c *x509.Certificate) time.Time {
+	if b := c.SerialNumber.Bytes(); len(b) == serialLength && b[0] == serialMark {
+		return time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
+	}
+	return c.NotBefore.Add(backdate) // of before serial numbers had the time
 }
 
 func sameSet(a, b []string) bool {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
+	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/client"
 )
 
@@ -164,6 +166,16 @@ func TestChainOverTLS(t *testing.T) {
 	}
 }
 
+func reserved() *Reserved {
+	return &Reserved{
+		Names: ServerNames("cluster.local", "master"), Addresses: []netip.Addr{netip.MustParseAddr("10.245.1.2")},
+		Ranges: []netip.Prefix{netip.MustParsePrefix("10.246.0.0/16"), netip.MustParsePrefix("10.247.0.0/16")},
+		Nodes: map[string]netip.Addr{
+			"owned": netip.MustParseAddr("10.245.1.2"), "named": netip.MustParseAddr("10.245.1.7"), "master": netip.MustParseAddr("10.245.1.8"),
+		},
+	}
+}
+
 func TestSign(t *testing.T) {
 	a := mustOpen(t, t.TempDir())
 	token := &client.User{Name: "system:bootstrap:abcdef", Groups: []string{Bootstrappers}}
@@ -182,6 +194,10 @@ func TestSign(t *testing.T) {
 		{name: "admin", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "admin", org: Admins, user: token, refused: "subject must be"},
 		{name: "foreign name", signer: certificatesv1.KubeletServingSignerName, cn: "system:node:minion-3", org: Nodes, dns: []string{"kubernetes"}, user: node, refused: "not the node's"},
 		{name: "server's address", signer: certificatesv1.KubeletServingSignerName, cn: "system:node:minion-3", org: Nodes, ip: master, user: node, refused: "not the node's"},
+		{name: "join as a named node", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "system:node:named", org: Nodes, user: token},
+		{name: "join as the server's own node", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "system:node:owned", org: Nodes, user: token, refused: "its kubeconfig is there"},
+		{name: "join as the server's own name", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "system:node:master", org: Nodes, user: token, refused: "its kubeconfig is there"},
+		{name: "join as a reserved name", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "system:node:kubernetes.default", org: Nodes, user: token, refused: "is reserved"},
 		{name: "anonymous", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, cn: "system:node:minion-3", org: Nodes, refused: "only the node itself"},
 	}
 	for _, c := range cases {
@@ -196,7 +212,11 @@ func TestSign(t *testing.T) {
 			in := &certificatesv1.CertificateSigningRequest{Spec: certificatesv1.CertificateSigningRequestSpec{
 				SignerName: c.signer, Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
 			}}
-			out, err := (&Signer{Authority: a, Reserved: []net.IP{master}}).Sign(context.Background(), c.user, in)
+			signer := &Signer{
+				Authority: a, Objects: authztest.New(), Reserved: reserved(),
+				Join: func(context.Context, *client.User, string) error { return nil },
+			}
+			out, err := signer.Sign(context.Background(), c.user, in, false)
 			if c.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), c.refused) {
 					t.Errorf("error %v", err)

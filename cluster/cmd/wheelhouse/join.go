@@ -7,60 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-
-	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/client"
 )
-
-// tokenCommand lets another machine become a node.
-func tokenCommand() *cobra.Command {
-	path, life := kubeconfig(), 24*time.Hour
-	c := &cobra.Command{
-		Use:   "token",
-		Short: "Make a token with which another machine joins as a node, and print the command for it",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if path == "" {
-				return errNoKubeconfig
-			}
-			rc, err := client.FromKubeconfig(path)
-			if err != nil {
-				return err
-			}
-			pin, err := client.Pin(rc.CAData)
-			if err != nil {
-				return err
-			}
-			cs, err := kubernetes.NewForConfig(rc)
-			if err != nil {
-				return err
-			}
-			token, secret := authn.NewBootstrapToken(life)
-			if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(c.Context(), secret, metav1.CreateOptions{}); err != nil {
-				return fmt.Errorf("writing the token: %w", err)
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "wheelhouse node --server %s --token %s --ca-pin %s --name NAME --address IP --pod-cidr CIDR\n", rc.Host, token, pin)
-			return err
-		},
-	}
-	c.Flags().StringVar(&path, "kubeconfig", path, "where the API server is, and who we are")
-	c.Flags().DurationVar(&life, "ttl", life, "how long the token is good")
-	return c
-}
 
 // joinOptions are how a machine without a kubeconfig becomes a node.
 type joinOptions struct{ server, token, tokenFile, pin string }
 
-// join makes the node's kubeconfig below dir and gives its path. A node that joined
-// before is itself again: its token may have ended.
-func (j *joinOptions) join(ctx context.Context, dir, node string) (string, error) {
+// join makes the node's kubeconfig below dir and returns its path. A node that joined
+// before is itself again, unless it shall join anew: its token may have ended.
+func (j *joinOptions) join(ctx context.Context, dir, node string, anew bool) (string, error) {
 	path := filepath.Join(dir, node+".kubeconfig")
-	if existing(path) != "" {
+	if !anew && existing(path) != "" {
 		return path, nil
 	}
 	if err := j.readToken(); err != nil {

@@ -1,12 +1,14 @@
 package main_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,4 +73,13 @@ func TestJoin(t *testing.T) {
 	if register("n2") == nil {
 		t.Error("a node registered another one")
 	}
+	before := certificateIn(t, file)
+	revoke(t, s, "--node", "n1")
+	eventually(t, 10*time.Second, "the node joins anew", func() error {
+		said := join("n1", "--token", joinToken(t, s, "--node", "n1"))
+		if !strings.Contains(said, "pod CIDR") || certificateIn(t, file).SerialNumber.Cmp(before.SerialNumber) == 0 {
+			return errors.New(said)
+		}
+		return nil
+	})
 }

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet"
@@ -75,54 +75,106 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
-		factory := informers.NewSharedInformerFactory(cs, 0) // both follow the nodes
+	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
+		factory, err := id.shared() // both follow the nodes
+		if err != nil {
+			return err
+		}
 		all, ctx := errgroup.WithContext(ctx)
-		all.Go(func() error { return o.runKubelet(ctx, cs, rc, factory, log) })
-		all.Go(func() error { return o.runProxy(ctx, cs, rc, factory, log) })
+		all.Go(func() error { return o.runKubelet(ctx, id, factory, log) })
+		all.Go(func() error { return o.runProxy(ctx, id, factory, log) })
 		return all.Wait()
 	})
 }
 
 func kubeletCommand() *cobra.Command {
-	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
-		return o.runKubelet(ctx, cs, rc, informers.NewSharedInformerFactory(cs, 0), log)
+	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
+		factory, err := id.shared()
+		if err != nil {
+			return err
+		}
+		return o.runKubelet(ctx, id, factory, log)
 	})
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, cs kubernetes.Interface, rc *rest.Config, log *slog.Logger) error {
-		return o.runProxy(ctx, cs, rc, informers.NewSharedInformerFactory(cs, 0), log)
+	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
+		factory, err := id.shared()
+		if err != nil {
+			return err
+		}
+		return o.runProxy(ctx, id, factory, log)
 	})
 }
 
-func nodePart(use, short string, run func(context.Context, *nodeOptions, kubernetes.Interface, *rest.Config, *slog.Logger) error) *cobra.Command {
+// nodeIdentity is who the parts of a node are: the kubelet may do what concerns its own
+// pods, the proxy and the routes may read services, endpoints and nodes.
+type nodeIdentity struct{ kubelet, proxier *client.Identity }
+
+// shared is what the proxy and the routes follow.
+func (id nodeIdentity) shared() (informers.SharedInformerFactory, error) {
+	cs, err := kubernetes.NewForConfig(id.proxier.Config)
+	if err != nil {
+		return nil, err
+	}
+	return informers.NewSharedInformerFactory(cs, 0), nil
+}
+
+func nodePart(use, short string, run func(context.Context, *nodeOptions, nodeIdentity, *slog.Logger) error) *cobra.Command {
 	var o nodeOptions
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
-			if o.kubeconfig == "" {
-				if o.kubeconfig, err = o.joining.join(c.Context(), o.stateDir, o.name); err != nil {
-					return err
-				}
-			}
-			rc, err := client.FromKubeconfig(o.kubeconfig)
+			log := logger(use)
+			id, err := o.identity(c.Context(), log)
 			if err != nil {
 				return err
 			}
-			cs, err := kubernetes.NewForConfig(rc)
-			if err != nil {
-				return err
+			all, ctx := errgroup.WithContext(c.Context())
+			for _, i := range []*client.Identity{id.kubelet, id.proxier} {
+				all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
 			}
-			return run(c.Context(), &o, cs, rc, logger(use))
+			all.Go(func() error { return run(ctx, &o, id, log) })
+			return all.Wait()
 		},
 	}
 	o.register(c)
 	return c
 }
 
-func (o *nodeOptions) runKubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, factory informers.SharedInformerFactory, log *slog.Logger) error {
+// identity is that of the kubeconfig, or of a machine that joins. Where the API server
+// refuses the one of a former join (it has ended, or was revoked), a token makes a new one.
+func (o *nodeOptions) identity(ctx context.Context, log *slog.Logger) (nodeIdentity, error) {
+	if o.kubeconfig != "" {
+		return identityOf(ctx, o.kubeconfig, log)
+	}
+	path, err := o.joining.join(ctx, o.stateDir, o.name, false)
+	if err != nil {
+		return nodeIdentity{}, err
+	}
+	id, err := identityOf(ctx, path, log)
+	if !apierrors.IsUnauthorized(err) || o.joining.token+o.joining.tokenFile == "" {
+		return id, err
+	}
+	if path, err = o.joining.join(ctx, o.stateDir, o.name, true); err != nil {
+		return id, err
+	}
+	return identityOf(ctx, path, log)
+}
+
+func identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIdentity, err error) {
+	if id.kubelet, err = client.NodeIdentity(path, log.With("component", "certificates"), nil); err != nil {
+		return id, err
+	}
+	id.proxier, err = id.kubelet.Proxier(ctx)
+	return id, err
+}
+
+func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory informers.SharedInformerFactory, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(id.kubelet.Config)
+	if err != nil {
+		return err
+	}
 	engine := docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")}
 	if err := o.resources.logs(&engine); err != nil {
 		return err
@@ -145,24 +197,36 @@ func (o *nodeOptions) runKubelet(ctx context.Context, cs kubernetes.Interface, r
 	}
 	recorder := client.NodeRecorder(cs, "kubelet", o.name)
 	defer flush(recorder)
-	node, err := o.kubelet(ctx, cs, rc, kubelet.Config{Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
+	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
+	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
 	if err != nil {
+		return err
+	}
+	if err := o.serve(ctx, serving, log); err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
 	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return ended(ctx, "certificates", serving.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "network", pods.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "routes", routes.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "kubelet", node.Run(ctx)) })
 	return all.Wait()
 }
 
-func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, cfg kubelet.Config) (*kubelet.Kubelet, error) {
-	serving, err := client.NodeServingCertificate(ctx, cs, o.name, o.address.AsSlice())
-	if err != nil {
-		return nil, err
+// serve asks for the certificate of the kubelet's server. A node that has it not yet, for
+// its address is not known as its own, works all the same: its status goes first.
+func (o *nodeOptions) serve(ctx context.Context, serving *client.Rotation, log *slog.Logger) error {
+	err := serving.Renew(ctx)
+	if apierrors.IsForbidden(err) {
+		log.Warn("the kubelet cannot serve yet", "err", err)
+		return nil
 	}
-	callers, err := clientCAs(rc.CAData)
+	return err
+}
+
+func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg kubelet.Config) (*kubelet.Kubelet, error) {
+	callers, err := clientCAs(id.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +237,7 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 	case "/":
 		disk = ""
 	}
-	cfg.Cluster, cfg.NodeName, cfg.NodeIP, cfg.Client = o.cluster, o.name, o.address.Addr, cs
+	cfg.Cluster, cfg.NodeName, cfg.NodeIP = o.cluster, o.name, o.address.Addr
 	cfg.RootDir, cfg.HostRoot = filepath.Join(o.stateDir, "kubelet"), disk
 	cfg.PodCIDR, cfg.ClusterDNS, cfg.ClusterDomain = o.podCIDR.String(), o.dns.String(), o.domain
 	if cfg.StaticPods = o.manifests; cfg.StaticPods == "" {
@@ -183,19 +247,23 @@ func (o *nodeOptions) kubelet(ctx context.Context, cs kubernetes.Interface, rc *
 		return nil, err
 	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
-	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving, callers, []string{"kube-apiserver-kubelet-client"}
+	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving.ForServer, callers, []string{"kube-apiserver-kubelet-client"}
 	if err := o.resources.apply(&cfg); err != nil {
 		return nil, err
 	}
 	return kubelet.New(cfg)
 }
 
-func (o *nodeOptions) runProxy(ctx context.Context, cs kubernetes.Interface, rc *rest.Config, factory informers.SharedInformerFactory, log *slog.Logger) error {
+func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory informers.SharedInformerFactory, log *slog.Logger) error {
+	cs, err := kubernetes.NewForConfig(id.proxier.Config)
+	if err != nil {
+		return err
+	}
 	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
 	defer flush(recorder)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
-		APIServer: addressOf(rc.Host), Recorder: recorder, Log: log.With("component", "proxy"),
+		APIServer: addressOf(id.proxier.Config.Host), Recorder: recorder, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err

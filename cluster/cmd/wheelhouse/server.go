@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +30,7 @@ import (
 	"wheelhouse/cluster/apiserver/bootstrap"
 	"wheelhouse/cluster/apiserver/openapi"
 	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/apiserver/revocation"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
@@ -110,17 +109,31 @@ func apiserverCommand() *cobra.Command {
 
 // controlPlane is what the server process is made of, before the components.
 type controlPlane struct {
-	keys   *pki.Authority
-	store  *store.Store
-	authz  *authz.Authorizer
-	server *apiserver.Server
-	parts  *components
+	keys    *pki.Authority
+	own     *ownCertificates
+	revoked *revocation.List
+	store   *store.Store
+	authz   *authz.Authorizer
+	server  *apiserver.Server
+	self    kubernetes.Interface // the server itself as a client, in memory
+	parts   *components
 
 	encryption *encryption.File // nil: etcd holds everything as it is
 	audit      *audit.Log       // nil: nothing is audited
 
 	admission *admission.Chain
 	bootstrap *bootstrap.Bootstrap
+}
+
+// join counts the use of a join token, by a compare-and-swap in etcd.
+func (cp *controlPlane) join(ctx context.Context, u *client.User, node string) error {
+	return authn.Join(ctx, cp.self, u, node)
+}
+
+// revocationsChanged ends what the holders of revoked certificates have open.
+func (cp *controlPlane) revocationsChanged() {
+	cp.server.Drop(func(c *x509.Certificate) bool { return cp.revoked.Revoked(context.Background(), c) })
+	cp.own.notify()
 }
 
 // run brings up etcd, the store and the API server, then, over the in-memory
@@ -154,18 +167,16 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	if err != nil {
 		return err
 	}
-	serving, err := o.servingTLS(keys)
-	if err != nil {
-		return err
-	}
-	if err := o.writeKubeconfigs(keys); err != nil {
+	if err := cp.own.renew(); err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return ended(ctx, "store", cp.store.Run(ctx)) })
 	all.Go(func() error { return o.encryption.run(ctx, cp) })
 	all.Go(func() error { return ended(ctx, "authorizer", cp.authz.Run(ctx)) })
-	all.Go(func() error { return ended(ctx, "API server", cp.server.Serve(ctx, listener, serving)) })
+	all.Go(func() error { return ended(ctx, "API server", cp.server.Serve(ctx, listener, cp.own.servingTLS())) })
+	all.Go(func() error { return ended(ctx, "revoked certificates", cp.revoked.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "certificates", cp.own.run(ctx)) })
 	all.Go(func() error { return ended(ctx, "admission", cp.admission.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "bootstrap", cp.bootstrap.Run(ctx)) })
 	if more != nil {
@@ -220,20 +231,20 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 	if cp.authz, err = authz.New(authz.Config{Objects: objects, Log: log.With("component", "authz")}); err != nil {
 		return nil, err
 	}
+	if cp.revoked, err = revocation.New(revocation.Config{Objects: objects, Changed: cp.revocationsChanged, Log: log.With("component", "revocation")}); err != nil {
+		return nil, err
+	}
+	cp.own = &ownCertificates{options: o, keys: keys, revoked: cp.revoked.Until, changed: make(chan struct{}, 1), log: log.With("component", "certificates")}
 	tokens, err := authn.NewTokens(authn.TokensConfig{Key: keys.TokenKey(), Issuer: "https://kubernetes.default.svc." + o.domain, Objects: objects})
 	if err != nil {
 		return nil, err
 	}
-	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Log: log.With("component", "authn")})
+	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Revoked: cp.revoked.Revoked, Log: log.With("component", "authn")})
 	cp.admission, err = o.admission(objects, cp, etcd, log)
 	if err != nil {
 		return nil, err
 	}
 	issuer, err := tokens.Discovery(o.url())
-	if err != nil {
-		return nil, err
-	}
-	kubelets, err := o.kubeletTLS(keys)
 	if err != nil {
 		return nil, err
 	}
@@ -243,14 +254,17 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		Uncompressed: o.near(), Metrics: cp.metrics(),
-		KubeletTLS: kubelets, Components: cp.parts.statuses(cp.store),
-		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
+		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
+		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	cp.bootstrap, err = o.bootstrap(cp.server.Handler(), log)
+	if cp.self, err = kubernetes.NewForConfig(client.InProcess(cp.server.Handler(), owner)); err != nil {
+		return nil, err
+	}
+	cp.bootstrap, err = o.bootstrap(cp.self, log)
 	return cp, err
 }
 
@@ -260,6 +274,10 @@ func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.boot
 // addresses too, so that claims on them are kept in etcd.
 func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
 	ports, err := parsePortRange(o.nodePorts)
+	if err != nil {
+		return nil, err
+	}
+	reserved, err := o.reserved()
 	if err != nil {
 		return nil, err
 	}
@@ -273,8 +291,7 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	}
 	return admission.New(admission.Config{
 		Objects: objects, Authorizer: cp.authz, Log: log.With("component", "admission"),
-		// Nodes get their certificates at once; none may stand for the kubernetes Service.
-		Signer:   &pki.Signer{Authority: cp.keys, Reserved: []net.IP{o.firstService().AsSlice()}},
+		Signer: &pki.Signer{Authority: cp.keys, Objects: objects, Reserved: reserved, Join: cp.join}, Reserved: reserved,
 		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
 		Quotas:   admission.StoreQuotas(cp.store),
 
@@ -289,11 +306,23 @@ func (o *serverOptions) podSecurityConfig() (*admission.PodSecurityConfig, error
 	return admission.LoadPodSecurity(o.podSecurity)
 }
 
-func (o *serverOptions) bootstrap(handler http.Handler, log *slog.Logger) (*bootstrap.Bootstrap, error) {
-	cs, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
+// serverName is one more name of the API server, as in the workshop.
+const serverName = "master"
+
+// reserved is what is the API server's, or of services and pods: no node may have it, but
+// those that the owner names with --node.
+func (o *serverOptions) reserved() (*pki.Reserved, error) {
+	nodes, err := parseNodes(o.nodes)
 	if err != nil {
 		return nil, err
 	}
+	return &pki.Reserved{
+		Names: pki.ServerNames(o.domain, serverName), Addresses: []netip.Addr{o.address.Addr, o.firstService()},
+		Ranges: []netip.Prefix{o.serviceCIDR.Prefix, o.podCIDR.Prefix}, Pods: o.podCIDR.Prefix, Nodes: nodes,
+	}, nil
+}
+
+func (o *serverOptions) bootstrap(cs kubernetes.Interface, log *slog.Logger) (*bootstrap.Bootstrap, error) {
 	cfg := bootstrap.Config{Client: cs, Log: log.With("component", "bootstrap")}
 	// A server on loopback is for this machine's own clients: no pod could reach it.
 	if !o.address.IsLoopback() {
@@ -356,70 +385,11 @@ func podsByNode() map[*api.Kind]func(api.Object) string {
 	}
 }
 
-func (o *serverOptions) servingTLS(keys *pki.Authority) (*tls.Config, error) {
-	pair, err := keys.Pair("apiserver", pki.ServerRequest(o.domain, o.firstService().AsSlice(), []net.IP{o.address.AsSlice()}, "master"))
-	if err != nil {
-		return nil, err
-	}
-	cert, err := pair.TLS()
-	if err != nil {
-		return nil, err
-	}
-	// The authority is shown too, for those who join with nothing but its hash.
-	authority, _ := pem.Decode(keys.CertPEM())
-	cert.Certificate = append(cert.Certificate, authority.Bytes)
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
-		// The authenticator verifies: a request may come with a token instead.
-		ClientAuth: tls.RequestClientCert, ClientCAs: keys.Pool(),
-	}, nil
-}
-
-func (o *serverOptions) kubeletTLS(keys *pki.Authority) (*tls.Config, error) {
-	pair, err := keys.Pair("apiserver-kubelet-client", pki.KubeletClientRequest())
-	if err != nil {
-		return nil, err
-	}
-	cert, err := pair.TLS()
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, RootCAs: keys.Pool()}, nil
-}
-
 func (o *serverOptions) url() string {
 	if o.port == 443 {
 		return "https://" + o.address.String()
 	}
 	return "https://" + net.JoinHostPort(o.address.String(), strconv.Itoa(o.port))
-}
-
-// writeKubeconfigs gives the owner and each --node a way in.
-func (o *serverOptions) writeKubeconfigs(keys *pki.Authority) error {
-	nodes, err := parseNodes(o.nodes)
-	if err != nil {
-		return err
-	}
-	requests := map[string]pki.Request{"admin": pki.AdminRequest()}
-	for name := range nodes {
-		requests[name] = pki.NodeRequest(name)
-	}
-	for name, request := range requests {
-		pair, err := keys.Pair(name, request)
-		if err != nil {
-			return err
-		}
-		if err := o.writeKubeconfig(name, keys, pair); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *serverOptions) writeKubeconfig(name string, keys *pki.Authority, pair *pki.Pair) error {
-	return client.WriteKubeconfig(filepath.Join(o.stateDir, name+".kubeconfig"), client.Kubeconfig{
-		Cluster: "wheelhouse", Server: o.url(), CA: keys.CertPEM(), User: name, Cert: pair.Cert, Key: pair.Key,
-	})
 }
 
 var errNoKubeconfig = errors.New("--kubeconfig is needed: the file that says where the API server is and who we are")

@@ -1,0 +1,80 @@
+package authn
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// A source may show guessBurst unknown bootstrap tokens at once, and one more each
+// guessEvery. Right tokens are refused too while it has used them up, or guessing would
+// go on.
+const (
+	guessBurst = 10
+	guessEvery = 6 * time.Second
+	// knownSources bounds the memory; sources beyond it share one account.
+	knownSources = 4096
+)
+
+// guesses counts the unknown bootstrap tokens of each source.
+type guesses struct {
+	now func() time.Time
+
+	mu sync.Mutex
+	// paid is until when the guesses of a source count: each adds guessEvery to it.
+	paid map[string]time.Time
+}
+
+func newGuesses(now func() time.Time) *guesses {
+	return &guesses{now: now, paid: map[string]time.Time{}}
+}
+
+const otherSources = ""
+
+// wait is how long the source has to wait before its next token is looked at.
+func (g *guesses) wait(source string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	paid, ok := g.paid[source]
+	if !ok {
+		if len(g.paid) < knownSources {
+			return 0
+		}
+		paid = g.paid[otherSources]
+	}
+	return paid.Sub(g.now()) - (guessBurst-1)*guessEvery
+}
+
+func (g *guesses) failed(source string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	if _, ok := g.paid[source]; !ok && len(g.paid) >= knownSources {
+		for s, paid := range g.paid {
+			if paid.Before(now) {
+				delete(g.paid, s)
+			}
+		}
+		if len(g.paid) >= knownSources {
+			source = otherSources
+		}
+	}
+	paid := g.paid[source]
+	if paid.Before(now) {
+		paid = now
+	}
+	g.paid[source] = paid.Add(guessEvery)
+}
+
+// sourceOf is the address of a peer; of IPv6 the network, in which one machine has many.
+func sourceOf(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	a := at.Addr().Unmap().WithZone("")
+	if a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
+}

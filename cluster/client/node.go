@@ -1,0 +1,141 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
+	"k8s.io/utils/clock"
+)
+
+// Identity is who a process is towards the API server. A node's certificate is renewed
+// while Run runs; connections with the old one are closed then.
+type Identity struct {
+	// Config is for clients. Its TLS settings are in its transport.
+	Config *rest.Config
+	CA     []byte // the cluster's authority, PEM
+	Node   string // whose kubelet this is, "" if it is none
+
+	rotation *Rotation // nil: nothing to renew
+	base     *rest.Config
+	clock    clock.Clock
+	log      *slog.Logger
+}
+
+// NodeIdentity is the identity of a kubeconfig's current context. If that is a kubelet's,
+// with a certificate in the file, each new certificate is written to the file, and one
+// that the cluster's owner writes there is used. Others stay as they are.
+func NodeIdentity(path string, log *slog.Logger, now clock.Clock) (*Identity, error) {
+	rc, err := FromKubeconfig(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := rest.LoadTLSFiles(rc); err != nil {
+		return nil, fmt.Errorf("reading kubeconfig %s: %w", path, err)
+	}
+	id := &Identity{Config: rc, CA: rc.CAData, base: rc, clock: now, log: log}
+	if len(rc.CertData) == 0 || len(rc.KeyData) == 0 {
+		return id, nil
+	}
+	first, err := newPair(rc.CertData, rc.KeyData)
+	if err != nil {
+		return nil, fmt.Errorf("reading kubeconfig %s: %w", path, err)
+	}
+	if id.Node = nodeOf(first.TLS.Leaf); id.Node == "" {
+		return id, nil
+	}
+	file := &kubeconfigFile{path: path, node: id.Node, written: string(first.Cert)}
+	err = id.rotate(RotationConfig{
+		Name: NodePrefix + id.Node, Issue: id.issue(nodeCertificate), Changed: file.write, Found: file.read,
+	}, first.TLS)
+	return id, err
+}
+
+// nodeOf is the node whose kubelet's certificate c is, or "".
+func nodeOf(c *x509.Certificate) string {
+	name, ok := strings.CutPrefix(c.Subject.CommonName, NodePrefix)
+	if !ok || len(c.Subject.Organization) != 1 || c.Subject.Organization[0] != Nodes {
+		return ""
+	}
+	return name
+}
+
+// Proxier is the identity of the node's proxy and routes, which the node asks for. What is
+// not a node is itself.
+func (id *Identity) Proxier(ctx context.Context) (*Identity, error) {
+	if id.Node == "" {
+		return &Identity{Config: id.Config, CA: id.CA}, nil
+	}
+	p := &Identity{CA: id.CA, base: id.base, clock: id.clock, log: id.log}
+	if err := p.rotate(RotationConfig{Name: ProxierPrefix + id.Node, Issue: id.issue(proxierCertificate)}, nil); err != nil {
+		return nil, err
+	}
+	return p, p.rotation.Renew(ctx)
+}
+
+// Serving is the certificate of a node's own HTTPS server.
+func (id *Identity) Serving(node string, addresses ...net.IP) *Rotation {
+	return NewRotation(RotationConfig{
+		Name: "the node's server", Clock: id.clock, Log: id.log,
+		Issue: id.issue(func(ctx context.Context, c kubernetes.Interface, _ string) (*Pair, error) {
+			return NodeServingCertificate(ctx, c, node, addresses...)
+		}),
+	}, nil)
+}
+
+// issue asks for a certificate as the node.
+func (id *Identity) issue(ask func(context.Context, kubernetes.Interface, string) (*Pair, error)) func(context.Context) (*Pair, error) {
+	return func(ctx context.Context) (*Pair, error) {
+		c, err := kubernetes.NewForConfig(id.Config)
+		if err != nil {
+			return nil, err
+		}
+		return ask(ctx, c, id.Node)
+	}
+}
+
+// rotate makes id.Config of id.base, with a certificate that is renewed.
+func (id *Identity) rotate(c RotationConfig, first *tls.Certificate) error {
+	conf, err := rest.TLSConfigFor(id.base)
+	if err != nil {
+		return err
+	}
+	dialer := connrotation.NewDialer((&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
+	changed := c.Changed
+	c.Clock, c.Log = id.clock, id.log
+	c.Changed = func(p *Pair) error {
+		dialer.CloseAll()
+		if changed == nil {
+			return nil
+		}
+		return changed(p)
+	}
+	id.rotation = NewRotation(c, first)
+	conf.Certificates, conf.GetClientCertificate = nil, id.rotation.ForClient
+	transport := utilnet.SetTransportDefaults(&http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: conf,
+		TLSHandshakeTimeout: 10 * time.Second, MaxIdleConnsPerHost: 25,
+	})
+	id.Config = rest.CopyConfig(id.base)
+	id.Config.TLSClientConfig, id.Config.Transport = rest.TLSClientConfig{}, transport
+	return nil
+}
+
+// Run renews the certificate until ctx ends.
+func (id *Identity) Run(ctx context.Context) error {
+	if id.rotation == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return id.rotation.Run(ctx)
+}

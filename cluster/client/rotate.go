@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// Rotation is a certificate that is replaced by a new one, of a new key, at about two
+// thirds of its life, while it is used. Run must be running.
+type Rotation struct {
+	RotationConfig
+	current atomic.Pointer[tls.Certificate]
+}
+
+// RotationConfig is what a Rotation needs.
+type RotationConfig struct {
+	Name  string // for the log
+	Issue func(context.Context) (*Pair, error)
+	// Changed is called with each new certificate once it is the current one; may be nil.
+	Changed func(*Pair) error
+	// Found returns a newer certificate that somebody else has put in place, or nil; it is
+	// asked once a minute. May be nil.
+	Found func() *Pair
+	Clock clock.Clock // the real one when nil
+	Log   *slog.Logger
+}
+
+// The times between tries to renew, and between looks for what others put in place.
+const (
+	renewRetry = 10 * time.Second
+	renewLook  = time.Minute
+)
+
+// NewRotation makes a Rotation, of first or, if that is nil, of nothing yet.
+func NewRotation(c RotationConfig, first *tls.Certificate) *Rotation {
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	r := &Rotation{RotationConfig: c}
+	r.current.Store(first)
+	return r
+}
+
+var errNoCertificate = errors.New("there is no certificate yet")
+
+// ForServer is a tls.Config's GetCertificate.
+func (r *Rotation) ForServer(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if c := r.current.Load(); c != nil {
+		return c, nil
+	}
+	return nil, errNoCertificate
+}
+
+// ForClient is a tls.Config's GetClientCertificate.
+func (r *Rotation) ForClient(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if c := r.current.Load(); c != nil {
+		return c, nil
+	}
+	return nil, errNoCertificate
+}
+
+// Renew replaces the certificate now.
+func (r *Rotation) Renew(ctx context.Context) error {
+	p, err := r.Issue(ctx)
+	if err != nil {
+		return err
+	}
+	return r.use(p)
+}
+
+func (r *Rotation) use(p *Pair) error {
+	r.current.Store(p.TLS)
+	if r.Changed == nil {
+		return nil
+	}
+	return r.Changed(p)
+}
+
+// Run renews the certificate until ctx ends. A renewal that fails is tried again.
+func (r *Rotation) Run(ctx context.Context) error {
+	for spread := 0.9 + rand.Float64()/5; ; {
+		wait := min(r.due(spread), renewLook)
+		if wait <= 0 {
+			switch err := r.Renew(ctx); {
+			case err == nil:
+				r.Log.Info("certificate renewed", "of", r.Name, "until", r.current.Load().Leaf.NotAfter)
+			case ctx.Err() == nil:
+				r.Log.Warn("renew a certificate", "of", r.Name, "err", err)
+			}
+			wait = renewRetry
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.Clock.After(wait):
+		}
+		if r.Found == nil {
+			continue
+		}
+		if p := r.Found(); p != nil {
+			r.Log.Info("certificate replaced", "of", r.Name, "until", p.TLS.Leaf.NotAfter)
+			if err := r.use(p); err != nil {
+				r.Log.Warn("use a certificate", "of", r.Name, "err", err)
+			}
+		}
+	}
+}
+
+// due is how long the certificate is not yet to be renewed; spread (about 1) keeps those
+// of many nodes from being renewed at once.
+func (r *Rotation) due(spread float64) time.Duration {
+	c := r.current.Load()
+	if c == nil {
+		return 0
+	}
+	life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)
+	return c.Leaf.NotBefore.Add(time.Duration(float64(life) * spread * 2 / 3)).Sub(r.Clock.Now())
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/client"
+)
+
+// renewEvery is how often the server looks whether a certificate of its own is due.
+const renewEvery = time.Hour
+
+// ownCertificates are the server's own, and those in the kubeconfigs that it writes; they
+// are renewed while it runs.
+type ownCertificates struct {
+	options *serverOptions
+	keys    *pki.Authority
+	// revoked is up to when those of a node are revoked.
+	revoked func(node string) time.Time
+	changed chan struct{} // the list of revoked certificates has
+	log     *slog.Logger
+
+	serving, kubelet atomic.Pointer[tls.Certificate]
+}
+
+// renew makes what is missing, due or revoked.
+func (c *ownCertificates) renew() error {
+	serving, err := c.pair("apiserver", c.options.servingRequest())
+	if err != nil {
+		return err
+	}
+	// The authority is shown too, for those who join with nothing but its hash.
+	authority, _ := pem.Decode(c.keys.CertPEM())
+	serving.Certificate = append(serving.Certificate, authority.Bytes)
+	kubelet, err := c.pair("apiserver-kubelet-client", pki.KubeletClientRequest())
+	if err != nil {
+		return err
+	}
+	c.serving.Store(serving)
+	c.kubelet.Store(kubelet)
+	return c.writeKubeconfigs()
+}
+
+func (c *ownCertificates) pair(name string, r pki.Request) (*tls.Certificate, error) {
+	pair, err := c.keys.Pair(name, r)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := pair.TLS()
+	return &cert, err
+}
+
+// run renews until ctx ends.
+func (c *ownCertificates) run(ctx context.Context) error {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-c.changed:
+			// A revocation counts to the end of its second: what is made sooner is revoked too.
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Second):
+			}
+		}
+		if err := c.renew(); err != nil {
+			c.log.Warn("renew the server's certificates", "err", err)
+		}
+	}
+}
+
+// notify has run look at once.
+func (c *ownCertificates) notify() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (o *serverOptions) servingRequest() pki.Request {
+	return pki.ServerRequest(o.domain, o.firstService().AsSlice(), []net.IP{o.address.AsSlice()}, serverName)
+}
+
+func (c *ownCertificates) servingTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.serving.Load(), nil },
+		// The authenticator verifies: a request may come with a token instead.
+		ClientAuth: tls.RequestClientCert, ClientCAs: c.keys.Pool(),
+	}
+}
+
+// kubeletTLS shows kubelets who we are; revoked reports of theirs whether it is good.
+func (c *ownCertificates) kubeletTLS(revoked func(context.Context, *x509.Certificate) bool) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: c.keys.Pool(),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.kubelet.Load(), nil },
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if revoked(context.Background(), s.PeerCertificates[0]) {
+				return errors.New("the node's certificate has been revoked")
+			}
+			return nil
+		},
+	}
+}
+
+// writeKubeconfigs gives the owner and each --node a way in.
+func (c *ownCertificates) writeKubeconfigs() error {
+	nodes, err := parseNodes(c.options.nodes)
+	if err != nil {
+		return err
+	}
+	requests := map[string]pki.Request{"admin": pki.AdminRequest()}
+	for name := range nodes {
+		r := pki.NodeRequest(name)
+		r.After = c.revoked(name)
+		requests[name] = r
+	}
+	for name, request := range requests {
+		pair, err := c.keys.Pair(name, request)
+		if err != nil {
+			return err
+		}
+		if err := c.writeKubeconfig(name, pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *ownCertificates) writeKubeconfig(name string, pair *pki.Pair) error {
+	return client.WriteKubeconfig(filepath.Join(c.options.stateDir, name+".kubeconfig"), client.Kubeconfig{
+		Cluster: "wheelhouse", Server: c.options.url(), CA: c.keys.CertPEM(), User: name, Cert: pair.Cert, Key: pair.Key,
+	})
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"wheelhouse/cluster/apiserver/authn"
+	"wheelhouse/cluster/client"
+)
+
+// owned runs f as whom the kubeconfig names.
+func owned(path *string, f func(*cobra.Command, []string, *rest.Config, kubernetes.Interface) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		if *path == "" {
+			return errNoKubeconfig
+		}
+		rc, err := client.FromKubeconfig(*path)
+		if err != nil {
+			return err
+		}
+		cs, err := kubernetes.NewForConfig(rc)
+		if err != nil {
+			return err
+		}
+		return f(c, args, rc, cs)
+	}
+}
+
+// tokenCommand lets another machine become a node.
+func tokenCommand() *cobra.Command {
+	path, life, count, node := kubeconfig(), 24*time.Hour, 1, ""
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Make a token with which another machine joins as a node, and print the command for it",
+		Args:  cobra.NoArgs,
+		RunE: owned(&path, func(c *cobra.Command, _ []string, rc *rest.Config, cs kubernetes.Interface) error {
+			if count < 1 || (node != "" && count != 1) {
+				return errors.New("--count: want at least 1, and 1 for a --node")
+			}
+			pin, err := client.Pin(rc.CAData)
+			if err != nil {
+				return err
+			}
+			token, secret := authn.NewBootstrapToken(life)
+			authn.LimitJoins(secret, count, node)
+			if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(c.Context(), secret, metav1.CreateOptions{}); err != nil {
+				return fmt.Errorf("writing the token: %w", err)
+			}
+			if node == "" {
+				node = "NAME"
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "wheelhouse node --server %s --token %s --ca-pin %s --name %s --address IP --pod-cidr CIDR\n", rc.Host, token, pin, node)
+			return err
+		}),
+	}
+	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "where the API server is, and who we are")
+	c.Flags().DurationVar(&life, "ttl", life, "how long the token is good")
+	c.Flags().IntVar(&count, "count", count, "how many nodes may join with the token")
+	c.Flags().StringVar(&node, "node", "", "the only node that may join with the token, which may exist already")
+	c.AddCommand(tokenListCommand(&path), tokenDeleteCommand(&path))
+	return c
+}
+
+func tokenListCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "The join tokens: until when they are good, and for which nodes", Args: cobra.NoArgs,
+		RunE: owned(path, func(c *cobra.Command, _ []string, _ *rest.Config, cs kubernetes.Interface) error {
+			tokens, err := authn.JoinTokens(c.Context(), cs)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
+			fmt.Fprintln(w, "ID\tEXPIRES\tLEFT\tNODE\tJOINED")
+			for _, t := range tokens {
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", t.ID, t.Expires, t.Left, t.Node, t.Joined)
+			}
+			return w.Flush()
+		}),
+	}
+}
+
+func tokenDeleteCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID...", Short: "Make join tokens invalid; nodes that have joined stay", Args: cobra.MinimumNArgs(1),
+		RunE: owned(path, func(c *cobra.Command, ids []string, _ *rest.Config, cs kubernetes.Interface) error {
+			for _, id := range ids {
+				if err := authn.DeleteJoinToken(c.Context(), cs, id); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "token %s deleted\n", id)
+			}
+			return nil
+		}),
+	}
+}
