@@ -213,4 +213,3 @@ func TestReadersThatDoNotRead(t *testing.T) {
 		})
 	}
 }
-
