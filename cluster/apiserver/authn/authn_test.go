@@ -129,6 +129,10 @@ func TestImpersonation(t *testing.T) {
 	if err != nil || asked[0] != "impersonate /serviceaccounts/ a bot" || !u.InGroup("system:serviceaccounts:a") {
 		t.Errorf("%+v, %v, %v", u, err, asked)
 	}
+	// what is not the name of an account is a user's, wherever it is that one may act as accounts
+	if u, _, err = try("Impersonate-User", "system:serviceaccount:a:b:bot"); err != nil || asked[0] != "impersonate /users/  system:serviceaccount:a:b:bot" || len(u.Groups) != 1 {
+		t.Errorf("%+v, %v, %v", u, err, asked)
+	}
 	_, _, err = try("Impersonate-User", "root")
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `users "root" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope`) {
 		t.Errorf("error %v", err)
