@@ -40,7 +40,7 @@ func pin(f *os.File, target string, flags uintptr) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+	if err := errors.Join(ignoreMissing(unix.Mount("", target, "", unix.MS_REC|unix.MS_PRIVATE, "")), ignoreMissing(unix.Unmount(target, unix.MNT_DETACH))); err != nil {
 		return fmt.Errorf("unmount %s: %w", target, err)
 	}
 	if err := os.Remove(target); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,7 +72,16 @@ func isMountPoint(dir string) (bool, error) {
 	return own.Dev != parent.Dev, nil
 }
 
-// unmountBelow unmounts all that is mounted at dir or below, deepest first.
+// ignoreMissing is err unless that says that nothing is mounted, or nothing there.
+func ignoreMissing(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// unmountBelow unmounts all that is mounted at dir or below, deepest first. What a container
+// has mounted in a volume with propagation stays where the volume comes from.
 func unmountBelow(dir string) error {
 	points, err := mountsBelow(dir)
 	if err != nil {
@@ -80,7 +89,12 @@ func unmountBelow(dir string) error {
 	}
 	var errs []error
 	for _, p := range points {
-		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		if err := ignoreMissing(unix.Mount("", p, "", unix.MS_PRIVATE, "")); err != nil {
+			errs = append(errs, fmt.Errorf("separate %s: %w", p, err))
+		}
+	}
+	for _, p := range points {
+		if err := ignoreMissing(unix.Unmount(p, unix.MNT_DETACH)); err != nil {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", p, err))
 		}
 	}

@@ -33,3 +33,41 @@ func TestRemoveTreeBehindALink(t *testing.T) {
 		t.Errorf("the folder is still there: %v", err)
 	}
 }
+
+// What a container has mounted in a host path, so that the node has it, outlives the pod.
+func TestRemoveTreeKeepsWhatWasPropagated(t *testing.T) {
+	top := t.TempDir()
+	disk, target := filepath.Join(top, "disk"), filepath.Join(top, "pod/v")
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(disk, "sub"), 0o755), unix.Mount(disk, disk, "", unix.MS_BIND, ""), unix.Mount("", disk, "", unix.MS_SHARED, ""),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = unmountBelow(top) })
+	for _, again := range []bool{false, true} {
+		f, err := os.Open(disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pin(f, target, unix.MS_REC); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if !again {
+			if err := unix.Mount("tmpfs", filepath.Join(target, "sub"), "tmpfs", 0, "size=4096"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if there, err := isMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
+			t.Fatalf("pinned again: %v: what was mounted in the volume is not on the disk: %v", again, err)
+		}
+	}
+	if err := removeTree(filepath.Dir(target)); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := isMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
+		t.Errorf("what was mounted in the volume is gone with the pod: %v", err)
+	}
+}

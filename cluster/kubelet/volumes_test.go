@@ -14,6 +14,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet"
 )
 
 // succeeds runs a pod's script to its end and expects success.
@@ -115,6 +117,19 @@ func (n *testNode) saysAll(texts ...string) {
 			return strings.Contains(all, text), all
 		})
 	}
+}
+
+// A node starts whatever its pods have made of its disk.
+func TestDiskThatAPodHasSpoiled(t *testing.T) {
+	n := newNodeWith(t, func(c *kubelet.Config) {
+		for _, err := range []error{os.MkdirAll(c.HostRoot, 0o755), syscall.Mkfifo(c.HostRoot+"/etc", 0o644), os.Symlink("/nowhere", c.HostRoot+"/var")} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	n.succeeds(pod("starts", "true"))
+	n.delete2("starts")
 }
 
 // What a node cannot mount is said, with what to use instead.
