@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/budget"
 	"wheelhouse/cluster/store"
 )
 
@@ -39,6 +40,9 @@ func (r *request) apply(c change, body []byte) error {
 	}
 	c.applied = true
 	c.next = func(cur *store.Item) (api.Object, error) {
+		if err := r.checkFields(cur.Object(), cur); err != nil {
+			return nil, err
+		}
 		return merge(r.res.view(cur.Object()).DeepCopyObject().(api.Object))
 	}
 	for {
@@ -101,6 +105,9 @@ func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error)
 	if len(duplicates) > 0 {
 		return nil, badRequest("error decoding YAML: %v", errors.Join(duplicates...))
 	}
+	if err := budget.Fields(wanted.Object); err != nil {
+		return nil, errOverBudget(err)
+	}
 	if wanted.Object == nil {
 		return nil, badRequest("error decoding YAML: the body is empty")
 	}
@@ -132,20 +139,41 @@ func applyError(err error) error {
 
 // track keeps managedFields up to date on objects that have been applied once; see the
 // package comment.
-func (r *request) track(obj, old api.Object, c change) api.Object {
+func (r *request) track(obj api.Object, cur *store.Item, c change) (api.Object, error) {
+	old := cur.Object()
 	if c.applied || len(old.GetManagedFields()) == 0 {
-		return obj
+		return obj, nil
 	}
 	// The objects are in their stored shape, and so are the fields that they name.
 	life := r.res.life
 	manager, err := r.s.fields.of(r.s.resource(life.Group, life.Version, life.Plural), r.Subresource)
 	if err != nil {
-		return obj
+		return obj, nil
+	}
+	if err := r.checkFields(obj, cur); err != nil {
+		return nil, err
 	}
 	obj.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
 	live := old.DeepCopyObject().(api.Object)
 	live.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
-	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object)
+	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object), nil
+}
+
+// checkFields refuses an object, which follows cur or is it, that has too many fields for
+// their owners to be kept.
+func (r *request) checkFields(obj api.Object, cur *store.Item) error {
+	encoded, err := cur.Encoded(store.Protobuf)
+	if err != nil || len(encoded)+r.bodySize <= budget.MaxFields {
+		return err // a field takes more than a byte
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return fmt.Errorf("counting the fields of an object: %w", err)
+	}
+	if err := budget.Fields(fields); err != nil {
+		return errOverBudget(err)
+	}
+	return nil
 }
 
 // fieldManagers merge applied configurations. They are made when they are first needed:

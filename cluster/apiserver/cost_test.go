@@ -109,6 +109,64 @@ func TestCostOfRequests(t *testing.T) {
 		{"a quantity that is added", "PATCH", somePods + "/p", asPatch, `[{"op":"add","path":"/spec/overhead","value":{"cpu":"1e-10000000"}}]`, 422, "quantity", 8},
 		{"a quantity that is merged strategically", "PATCH", somePods + "/p", asStrategic, `{"spec":{"overhead":{"cpu":"1e-10000000"}}}`, 400, "quantity", 8},
 		{"a quantity that is applied", "PATCH", somePods + "/p?fieldManager=a", asApply, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"overhead":{"cpu":"1e-10000000"}}}`, 400, "quantity", 8},
+		{"many fields to own", "PATCH", maps + "/x?fieldManager=a", asApply, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{` + times(20_000, ",", func(i int) string { return fmt.Sprintf(`"k%d":"v"`, i) }) + `}}`, 413, "more than 16000 fields", 24},
+		{"many fields, owned by one who says so", "POST", maps, asJSON, `{"metadata":{"name":"x","managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{` +
+			times(30_000, ",", func(i int) string { return fmt.Sprintf(`"f:%06d":{}`, 30_000-i) }) + `}}]}}`, 413, "more than 16000 fields", 24},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.check(&raw{t, r.host, r.http}) })
+	}
+}
+
+// TestAnswersAreBounded: what a body has wrong or unwise in it is named as far as a reader
+// goes.
+func TestAnswersAreBounded(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	containers := func(image string) string {
+		return `{"metadata":{"name":"p"},"spec":{"containers":[` + times(8000, ",", func(i int) string { return fmt.Sprintf(`{"name":"c%d","image":"%s"}`, i, image) }) + `]}}`
+	}
+	invalid := cost{"", "POST", somePods, asJSON, containers(" i"), 422, ", and 7000 more", 200}
+	invalid.check(r)
+	aliases := `{"metadata":{"name":"p"},"spec":{"hostAliases":[` + times(5000, ",", func(i int) string { return fmt.Sprintf(`{"ip":"010.0.0.%d"}`, i%200) }) + `],"containers":[{"name":"c","image":"i"}]}}`
+	resp, answer := r.do("POST", somePods, asJSON, aliases)
+	length := 0
+	for _, w := range resp.Header["Warning"] {
+		length += len(w)
+	}
+	if n := len(resp.Header["Warning"]); resp.StatusCode != http.StatusCreated || n < 10 || length > 8<<10 {
+		t.Errorf("%d warnings of %d bytes, with %d %.300s", n, length, resp.StatusCode, answer)
+	}
+	for _, c := range []struct {
+		name     string
+		unknown  []string
+		from, to int // the length of the first warning
+	}{
+		{"long ones are whole", []string{strings.Repeat("a", 1000), "b"}, 1000, 1050},
+		{"unless there are many", []string{strings.Repeat("a", 3000), strings.Repeat("b", 3000)}, 256, 300},
+	} {
+		body := times(len(c.unknown), ",", func(i int) string { return fmt.Sprintf(`"%s":1`, c.unknown[i]) })
+		resp, _ := r.do("POST", maps+"?dryRun=All", asJSON, `{"metadata":{"name":"m"},`+body+`}`)
+		if w := resp.Header["Warning"]; len(w) != 2 || len(w[0]) < c.from || len(w[0]) > c.to {
+			t.Errorf("%s: %d, the first of %d bytes", c.name, len(w), len(w[0]))
+		}
+	}
+}
+
+// TestManyFieldsOfAnObject: who may own a field is not asked of an object that has too
+// many, be they there before or come later.
+func TestManyFieldsOfAnObject(t *testing.T) {
+	cfg := apitest.Start(t)
+	r := newRaw(t, cfg)
+	data := times(20_000, ",", func(i int) string { return fmt.Sprintf(`"k%d":"v"`, i) })
+	object := func(name, data string) string {
+		return `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"` + name + `"},"data":{` + data + `}}`
+	}
+	for _, c := range []cost{
+		{"create with many", "POST", maps, asJSON, object("many", data), 201, "", 100},
+		{"update it", "PUT", maps + "/many", asJSON, object("many", data+`,"a":"b"`), 200, "", 100},
+		{"apply to it", "PATCH", maps + "/many?fieldManager=a", asApply, object("many", `"a":"b"`), 413, "more than 16000 fields", 100},
+		{"apply a few", "PATCH", maps + "/few?fieldManager=a", asApply, object("few", `"a":"b"`), 201, "", 300},
+		{"update to many", "PUT", maps + "/few", asJSON, object("few", data), 413, "more than 16000 fields", 100},
+		{"merge many", "PATCH", maps + "/few", asMerge, `{"data":{` + data + `}}`, 413, "more than 16000 fields", 100},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(&raw{t, r.host, r.http}) })
 	}

@@ -3,11 +3,13 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -173,12 +175,25 @@ func check2(f func(obj, old api.Object) field.ErrorList, obj, old api.Object) fi
 	return f(obj, old)
 }
 
-// invalid is the 422 that names every field that is wrong.
+// maxInvalid is how many fields a 422 names. The message about them is put together by the
+// square of their number.
+const maxInvalid = 1000
+
+// invalid is the 422 that names the fields that are wrong.
 func invalid(k *api.Kind, name string, errs field.ErrorList) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return apierrors.NewInvalid(k.GroupKind(), name, errs)
+	return newInvalid(k.GroupKind(), name, errs)
+}
+
+func newInvalid(kind schema.GroupKind, name string, errs field.ErrorList) error {
+	if len(errs) <= maxInvalid {
+		return apierrors.NewInvalid(kind, name, errs)
+	}
+	err := apierrors.NewInvalid(kind, name, errs[:maxInvalid])
+	err.ErrStatus.Message += fmt.Sprintf(", and %d more", len(errs)-maxInvalid)
+	return err
 }
 
 var errEmptyName = errors.New("name must be provided")

@@ -7,17 +7,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
@@ -34,12 +31,13 @@ var (
 )
 
 // readBody reads a whole body, if it is not too large and does not cost too much to decode.
-func readBody(req *http.Request) ([]byte, error) {
-	body, err := readBytes(req)
+func (r *request) readBody() ([]byte, error) {
+	body, err := readBytes(r.Request)
 	if err != nil {
 		return nil, err
 	}
-	switch mediaType := bodyMedia(req); {
+	r.bodySize = len(body)
+	switch mediaType := bodyMedia(r.Request); {
 	case mediaType == runtime.ContentTypeProtobuf: // it needs the type; see decodeBytes
 	case mediaType == string(types.JSONPatchType):
 		err = budget.JSONPatch(body)
@@ -49,7 +47,7 @@ func readBody(req *http.Request) ([]byte, error) {
 		err = budget.JSON(body)
 	}
 	if err != nil {
-		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+		return nil, errOverBudget(err)
 	}
 	return body, nil
 }
@@ -118,7 +116,7 @@ func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
 // finds is an error, a warning, or nothing, as fieldValidation says.
 func (r *request) decode(into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return err
 	}
@@ -136,7 +134,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	}
 	if mediaType == runtime.ContentTypeProtobuf {
 		if err := budget.Protobuf(body, into); err != nil {
-			return apierrors.NewRequestEntityTooLargeError(err.Error())
+			return errOverBudget(err)
 		}
 	}
 	if err := api.CheckQuantities(text, mediaType != runtime.ContentTypeProtobuf, into); err != nil {
@@ -158,6 +156,16 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	}
 	if obj != into {
 		return badRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
+	}
+	return checkManagedFields(into)
+}
+
+// checkManagedFields looks at what a client says of who owns which field.
+func checkManagedFields(obj runtime.Object) error {
+	if m, ok := obj.(metav1.Object); ok && len(m.GetManagedFields()) > 0 {
+		if err := budget.ManagedFields(m.GetManagedFields()); err != nil {
+			return errOverBudget(err)
+		}
 	}
 	return nil
 }
@@ -244,14 +252,5 @@ func (r *request) advise(obj api.Object) {
 	}
 	for _, text := range r.res.life.Warn(obj) {
 		r.warn(text)
-	}
-}
-
-// warn adds a warning to the answer, once; kubectl prints them. A write that another one
-// came between is judged again.
-func (r *request) warn(text string) {
-	header, err := utilnet.NewWarningHeader(299, "-", text)
-	if err == nil && !slices.Contains(r.w.Header().Values("Warning"), header) {
-		r.w.Header().Add("Warning", header)
 	}
 }

@@ -61,7 +61,7 @@ func (r *request) details(obj api.Object) *metav1.StatusDetails {
 // deleteOptions reads the options out of the body or, if there is none, the query.
 func (r *request) deleteOptions() (*metav1.DeleteOptions, error) {
 	o := &metav1.DeleteOptions{}
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return nil, err
 	}

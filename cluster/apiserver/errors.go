@@ -68,6 +68,11 @@ func errTooLarge() error {
 	return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", maxBody))
 }
 
+// errOverBudget refuses what would cost too much, in the words of what counted it.
+func errOverBudget(err error) error {
+	return apierrors.NewRequestEntityTooLargeError(err.Error())
+}
+
 func errMediaType(accepted string) error {
 	return newStatus(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
 		"the body of the request was in an unknown format - accepted media types include: "+accepted)

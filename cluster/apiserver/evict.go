@@ -54,7 +54,7 @@ func (r *request) evict() error {
 
 // decodeEviction takes an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
 func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) {
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ type request struct {
 
 	audit     *auditing
 	inProcess bool // the caller is a component of this very process
+	warnings  warnings
+	bodySize  int // of what the client sent, or of what its patch made of the object
 }
 
 // handle is the pipeline: count, authenticate, bound, authorize, answer.

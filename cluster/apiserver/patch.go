@@ -35,7 +35,7 @@ func (r *request) patchPart(c change) error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,9 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 		return nil, errTooLarge()
 	}
 	if err := budget.JSON(patched); err != nil {
-		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+		return nil, errOverBudget(err)
 	}
+	p.r.bodySize = max(p.r.bodySize, len(patched))
 	obj := res.New()
 	if err := p.r.decodeBytes(patched, "application/json", obj, res.GroupVersionKind, p.validation); err != nil {
 		return nil, p.refuse(err)
@@ -182,6 +183,9 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 
 // refuse says that what a patch makes is not an object of the kind.
 func (p *patcher) refuse(err error) error {
+	if apierrors.IsRequestEntityTooLargeError(err) {
+		return err
+	}
 	return apierrors.NewInvalid(p.r.res.GroupKind(), p.r.Name, field.ErrorList{
 		field.Invalid(field.NewPath("patch"), summaryOfPatch(p.original), err.Error()),
 	})
@@ -227,7 +231,7 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 	if err != nil {
 		return nil, p.refuse(err)
 	}
-	return obj, nil
+	return obj, checkManagedFields(obj)
 }
 
 func strategicError(err error) error {

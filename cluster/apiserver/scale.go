@@ -114,7 +114,7 @@ func (r *request) updateScale() error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (r *request) patchScale() error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(r.Request)
+	body, err := r.readBody()
 	if err != nil {
 		return err
 	}

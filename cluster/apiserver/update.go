@@ -210,7 +210,7 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 	if err := c.admitted.finish(ctx); err != nil {
 		return nil, err
 	}
-	return r.track(obj, old, c), nil
+	return r.track(obj, cur, c)
 }
 
 // carryOver keeps what no client may change.

@@ -113,3 +113,48 @@ func TestProtobuf(t *testing.T) {
 		}
 	}
 }
+
+func TestFields(t *testing.T) {
+	wide := func(n int) map[string]any {
+		m := map[string]any{}
+		for i := range n {
+			m[fmt.Sprint(i)] = "v"
+		}
+		return m
+	}
+	deep := []any{}
+	for range 100 {
+		deep = append(deep, wide(1000))
+	}
+	for _, c := range []struct {
+		name string
+		v    any
+		want error
+	}{
+		{"many", map[string]any{"data": wide(budget.MaxFields - 1)}, nil},
+		{"too many", map[string]any{"data": wide(budget.MaxFields + 1)}, budget.ErrTooManyFields},
+		{"too many elements", []any{make([]any, budget.MaxFields+1)}, budget.ErrTooManyFields},
+		{"many in many", deep, nil},
+	} {
+		if err := budget.Fields(c.v); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestManagedFields(t *testing.T) {
+	fields := func(name func(i int) string) []metav1.ManagedFieldsEntry {
+		set := `{"f:data":{` + repeat(50_000, ",", func(i int) string { return `"` + name(i) + `":{}` }) + `}}`
+		return []metav1.ManagedFieldsEntry{{Manager: "m", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(set)}}}
+	}
+	if err := budget.ManagedFields(fields(func(i int) string { return fmt.Sprintf("f:%07d", i) })); err != nil {
+		t.Errorf("sorted: %v", err)
+	}
+	if err := budget.ManagedFields(fields(func(i int) string { return fmt.Sprintf("f:%07d", 50_000-i) })); !errors.Is(err, budget.ErrTooManyFields) {
+		t.Errorf("in disorder: %v", err)
+	}
+	damaged := []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(strings.Repeat(`}"\`, 30_000))}}}
+	if err := budget.ManagedFields(damaged); err != nil {
+		t.Errorf("damaged: %v", err)
+	}
+}
