@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,13 +19,12 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 )
 
-// newTransport is a way to kubelets, pods or services. It speaks HTTP/1.1 only: an upgraded
-// connection cannot be anything else.
-func newTransport(conf *tls.Config) *http.Transport {
+// newTransport is a way to kubelets, pods or services, within reach. It speaks HTTP/1.1 only:
+// an upgraded connection cannot be anything else.
+func newTransport(conf *tls.Config, reach *Reach) *http.Transport {
 	conf.NextProtos = []string{"http/1.1"}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		DialContext: dialer.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
+		DialContext: reach.dial, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		DisableCompression: true, // bodies pass as they are
 	}
@@ -47,22 +45,7 @@ func (r *request) kubeletURL(node string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kubeletURL(item.Object().(*corev1.Node))
-}
-
-func kubeletURL(n *corev1.Node) (*url.URL, error) {
-	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP, corev1.NodeHostName} {
-		for _, a := range n.Status.Addresses {
-			if a.Type == kind && a.Address != "" {
-				port := n.Status.DaemonEndpoints.KubeletEndpoint.Port
-				if port == 0 {
-					port = 10250
-				}
-				return &url.URL{Scheme: "https", Host: net.JoinHostPort(a.Address, strconv.Itoa(int(port)))}, nil
-			}
-		}
-	}
-	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has not said its address yet", n.Name))
+	return r.s.kubeletURL(r.Context(), item.Object().(*corev1.Node))
 }
 
 // kubelet passes the request on to the kubelet of a pod's node.

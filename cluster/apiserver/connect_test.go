@@ -126,15 +126,8 @@ func TestProxyToPodsAndServices(t *testing.T) {
 	r := newRaw(t, cfg)
 	ctx := within(t)
 	cs := clientset(t, cfg)
-	pod, err := cs.CoreV1().Pods("default").Create(ctx, testPod("p"), metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pod.Status.PodIP = host
-	pod.Status.PodIPs = []corev1.PodIP{{IP: host}}
-	if _, err := cs.CoreV1().Pods("default").UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	podNode(ctx, t, cs, "n", host+"/32")
+	podAt(ctx, t, cs, "default", "p", host)
 	for _, path := range []string{somePods + "/p:" + port + "/proxy/x/y", "/api/v1/proxy/namespaces/default/pods/p:" + port + "/x/y"} {
 		resp, body := r.do("GET", path, "", "")
 		if resp.StatusCode != 200 || !strings.Contains(body, ">/x/y</a>") || !strings.Contains(body, `/p:`+port) {

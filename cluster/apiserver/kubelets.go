@@ -16,7 +16,8 @@ import (
 // transport for each node, since each has to prove that it is the one that is meant. A
 // connection to an address alone could reach another node, or the API server itself.
 type kubelets struct {
-	conf *tls.Config
+	conf  *tls.Config
+	reach *Reach
 
 	mu     sync.Mutex
 	byNode map[string]*http.Transport
@@ -25,11 +26,11 @@ type kubelets struct {
 // knownKubelets bounds the memory of nodes that are gone.
 const knownKubelets = 1000
 
-func newKubelets(conf *tls.Config) *kubelets {
+func newKubelets(conf *tls.Config, reach *Reach) *kubelets {
 	if conf == nil {
 		conf = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	return &kubelets{conf: conf, byNode: map[string]*http.Transport{}}
+	return &kubelets{conf: conf, reach: reach, byNode: map[string]*http.Transport{}}
 }
 
 // of is the way to the kubelet of a node.
@@ -42,7 +43,7 @@ func (k *kubelets) of(node string) *http.Transport {
 	if len(k.byNode) >= knownKubelets {
 		k.forget()
 	}
-	t := newTransport(k.pinned(node))
+	t := newTransport(k.pinned(node), k.reach)
 	k.byNode[node] = t
 	return t
 }

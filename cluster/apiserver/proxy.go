@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -105,13 +104,14 @@ func (r *request) podTarget(scheme, name, port string) (*url.URL, error) {
 		return nil, err
 	}
 	pod := item.Object().(*corev1.Pod)
-	if pod.Status.PodIP == "" {
-		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("pod %q has no address yet", name))
+	ip, err := r.s.podAddress(r.Context(), pod)
+	if err != nil {
+		return nil, err
 	}
 	if port == "" {
 		port = firstPort(pod)
 	}
-	host := pod.Status.PodIP
+	host := ip.String()
 	if port != "" {
 		host = net.JoinHostPort(host, port)
 	}
@@ -143,11 +143,10 @@ func (r *request) serviceTarget(scheme, name, port string) (*url.URL, error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
-	var endpoints *corev1.Endpoints // old, and all that is needed
-	if item != nil {
-		endpoints, _ = item.Object().(*corev1.Endpoints)
+	host := ""
+	if err == nil { // Endpoints are old, and all that is needed
+		host = r.endpoint(item.Object().(*corev1.Endpoints), portName)
 	}
-	host := pickEndpoint(endpoints, portName)
 	if host == "" {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
 	}
@@ -168,24 +167,4 @@ func servicePort(svc *corev1.Service, port string) (string, error) {
 		return "", nil
 	}
 	return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %q found for service %q", port, svc.Name))
-}
-
-func pickEndpoint(e *corev1.Endpoints, port string) string {
-	var hosts []string
-	if e != nil {
-		for _, set := range e.Subsets {
-			for _, p := range set.Ports {
-				if p.Name != port {
-					continue
-				}
-				for _, a := range set.Addresses {
-					hosts = append(hosts, net.JoinHostPort(a.IP, strconv.Itoa(int(p.Port))))
-				}
-			}
-		}
-	}
-	if len(hosts) == 0 {
-		return ""
-	}
-	return hosts[rand.IntN(len(hosts))]
 }

@@ -104,6 +104,8 @@ type Config struct {
 	// the like answer 503. The kubelet of a node has to show that node's certificate, of
 	// one of the RootCAs, unless InsecureSkipVerify is set.
 	KubeletTLS *tls.Config
+	// Reach is where the server connects to for a request.
+	Reach Reach
 	// MetricsFresh is how old an answer about what pods use may be; 5 s.
 	MetricsFresh time.Duration
 
@@ -196,9 +198,9 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("building discovery: %w", err)
 	}
 	s.fields = newFieldManagers()
-	s.kubelets = newKubelets(c.KubeletTLS)
+	s.kubelets = newKubelets(c.KubeletTLS, &s.Reach)
 	// Pods and services are not ours, and need prove nothing.
-	s.proxied = newTransport(&tls.Config{InsecureSkipVerify: true})
+	s.proxied = newTransport(&tls.Config{InsecureSkipVerify: true}, &s.Reach)
 	s.usage = s.newUsage()
 	return s, nil
 }

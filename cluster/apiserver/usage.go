@@ -46,7 +46,7 @@ func (s *Server) readyNodes(ctx context.Context) ([]*corev1.Node, error) {
 
 // askKubelet gets what a kubelet says that its pods use.
 func (s *Server) askKubelet(ctx context.Context, n *corev1.Node) (*usage.Answer, error) {
-	to, err := kubeletURL(n)
+	to, err := s.kubeletURL(ctx, n)
 	if err != nil {
 		return nil, err
 	}

@@ -201,6 +201,7 @@ func (c *Chain) Validate(ctx context.Context, r *Request) error {
 		c.podSecurity,
 		c.gitRepo,
 		c.externalAddresses,
+		c.podAddresses,
 		c.quota, // last: what it takes is given back only by Done
 	} {
 		if err := step(ctx, r); err != nil {

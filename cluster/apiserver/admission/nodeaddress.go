@@ -95,8 +95,8 @@ func (c *Chain) checkPodCIDR(text string, others []*corev1.Node) error {
 		return err
 	}
 	for _, n := range others {
-		for _, t := range podCIDRs(n) {
-			if q, err := netip.ParsePrefix(t); err == nil && q.Overlaps(p) {
+		for _, q := range podNetworks(n) {
+			if q.Overlaps(p) {
 				return fmt.Errorf("the range %s overlaps with %s of node %q", p, q, n.Name)
 			}
 		}

@@ -60,7 +60,7 @@ func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Conf
 	if err != nil {
 		t.Fatalf("making the store: %v", err)
 	}
-	config := apiserver.Config{Store: st, Authorizer: allowAll{}, Authenticator: admin{}, Log: log}
+	config := apiserver.Config{Store: st, Authorizer: allowAll{}, Authenticator: admin{}, Reach: apiserver.Reach{Loopback: true}, Log: log}
 	for _, o := range options {
 		o(&config)
 	}

@@ -45,6 +45,13 @@ func (a *addrFlag) Set(s string) error {
 func (p *prefixFlag) Type() string { return "CIDR" }
 func (a *addrFlag) Type() string   { return "IP" }
 
+func (p *prefixFlag) String() string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.Prefix.String()
+}
+
 func (a *addrFlag) String() string {
 	if !a.IsValid() {
 		return ""

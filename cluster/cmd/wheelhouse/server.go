@@ -49,6 +49,7 @@ type serverOptions struct {
 	etcdTLS     store.TLS
 	nodes       []string
 	nodePorts   string
+	nodeCIDR    prefixFlag
 	controllers controllerFlags
 
 	class       bool
@@ -70,6 +71,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
 	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the certificate to show to etcd")
 	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
+	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no node elsewhere (default: any that is no pod's or service's)")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; repeat")
 	o.controllers.register(f)
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
@@ -254,6 +256,7 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		Uncompressed: o.near(), Metrics: cp.metrics(),
+		Reach:      apiserver.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),
