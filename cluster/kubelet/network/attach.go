@@ -61,7 +61,12 @@ func (n *Network) Detach(_ context.Context, pod string) error {
 	if err = ignoreGone(err); err != nil {
 		return fmt.Errorf("removing interface of pod %s: %w", pod, err)
 	}
-	n.pool.release(pod)
+	if ip, ok := n.pool.release(pod); ok {
+		n.mu.Lock()
+		bridge := n.bridge
+		n.mu.Unlock()
+		_ = netlink.NeighDel(neighbour(bridge, ip)) // of a pod from before, there is none
+	}
 	return nil
 }
 
@@ -85,7 +90,13 @@ func (n *Network) connect(ns netns.NsHandle, pod string, ip netip.Addr, bridge, 
 	}
 	// Hairpin mode sends a pod's own duplicate address probe back to it, so that
 	// IPv6 on the interface would come up as a duplicate. Pods have IPv4 only.
-	_ = Do(ns, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644) })
+	// Nor is a pod led elsewhere than to the node by somebody's redirect.
+	_ = Do(ns, func() error {
+		return errors.Join(
+			os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644),
+			os.WriteFile("/proc/sys/net/ipv4/conf/all/accept_redirects", []byte("0"), 0o644),
+			os.WriteFile("/proc/sys/net/ipv4/conf/default/accept_redirects", []byte("0"), 0o644))
+	})
 
 	veth := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: linkName(pod), MTU: mtu, MasterIndex: bridge},
@@ -121,21 +132,49 @@ func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip
 	if err != nil {
 		return err
 	}
-	mask := net.CIDRMask(n.cfg.PodCIDR.Bits(), 32)
-	if err := inside.AddrReplace(l, &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: mask}}); err != nil {
+	// No route to the rest of the node's pods: they are reached through the node.
+	own := &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(n.cfg.PodCIDR.Bits(), 32)}, Flags: unix.IFA_F_NOPREFIXROUTE}
+	if err := inside.AddrReplace(l, own); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
 	if err := inside.LinkSetUp(l); err != nil {
 		return err
 	}
-	route := &netlink.Route{LinkIndex: l.Attrs().Index, Gw: n.Gateway().AsSlice(), Dst: defaultRoute}
-	if err := inside.RouteReplace(route); err != nil {
-		return fmt.Errorf("default route: %w", err)
+	gw, index := n.Gateway(), l.Attrs().Index
+	for _, route := range []*netlink.Route{
+		{LinkIndex: index, Dst: host(gw), Scope: netlink.SCOPE_LINK},
+		{LinkIndex: index, Dst: defaultRoute, Gw: gw.AsSlice()},
+	} {
+		if err := inside.RouteReplace(route); err != nil {
+			return fmt.Errorf("route to %s: %w", route.Dst, err)
+		}
 	}
 	if err := netlink.LinkSetUp(outer); err != nil {
 		return err
 	}
+	if err := setNeighbours(inside, index, outer, gw, ip); err != nil {
+		return err
+	}
 	return errors.Join(WaitUp(inside.LinkByName, containerLink), WaitUp(netlink.LinkByName, outer.Attrs().Name), WaitUp(netlink.LinkByName, Bridge))
+}
+
+// setNeighbours lets nobody on the bridge be asked who has an address, nor believed: node
+// and pod know each other's hardware address, and the bridge which pod has which.
+func setNeighbours(inside *netlink.Handle, index int, outer netlink.Link, gw, ip netip.Addr) error {
+	o := outer.Attrs()
+	return errors.Join(
+		netlink.LinkSetLearning(outer, false),
+		netlink.NeighSet(&netlink.Neigh{LinkIndex: o.Index, Family: unix.AF_BRIDGE, State: netlink.NUD_NOARP, Flags: netlink.NTF_MASTER, HardwareAddr: macOf(ip)}),
+		netlink.NeighSet(neighbour(o.MasterIndex, ip)),
+		inside.NeighSet(neighbour(index, gw)))
+}
+
+func neighbour(link int, ip netip.Addr) *netlink.Neigh {
+	return &netlink.Neigh{LinkIndex: link, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: macOf(ip)}
+}
+
+func host(ip netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}
 }
 
 // WaitUp waits until the kernel has noticed, in its own time, that the link is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"wheelhouse/cluster/kubelet/network"
@@ -61,6 +62,55 @@ func TestForgedSource(t *testing.T) {
 	}
 }
 
+// A pod that says that it has the addresses of others gets none of their packets.
+func TestForgedNeighbour(t *testing.T) {
+	n := setup(t)
+	t.Cleanup(func() { _ = n.Cleanup() })
+	outside := nettest.Machine(t, "outside", netip.MustParsePrefix("192.168.77.2/24"))
+	nettest.ServeHTTP(t, outside, ":8080", "outside")
+	namespaces, ips := map[string]netns.NsHandle{}, map[string]netip.Addr{}
+	for _, name := range []string{"thief", "b", "c"} {
+		pid, ns, _ := nettest.Process(t)
+		ip, err := n.Attach(t.Context(), name, pid, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nettest.ServeHTTP(t, ns, ":8080", name)
+		namespaces[name], ips[name] = ns, ip
+	}
+	works := func(when string) {
+		t.Helper()
+		for _, c := range []struct {
+			from     netns.NsHandle
+			to, want string
+		}{
+			{namespaces["b"], "192.168.77.2", "outside 192.168.77.1"}, {namespaces["b"], ips["c"].String(), "c " + ips["b"].String()},
+			{nettest.Own(t), ips["b"].String(), "b 10.246.1.1"}, {namespaces["c"], ips["b"].String(), "b " + ips["c"].String()},
+		} {
+			if got, err := nettest.Get(c.from, c.to+":8080", time.Second); err != nil || got != c.want {
+				t.Errorf("%s: %s answers %q, %v; want %q", when, c.to, got, err, c.want)
+			}
+		}
+	}
+	works("before")
+	mac := func(ip netip.Addr) []byte { b := ip.As4(); return []byte{2, 0x42, b[0], b[1], b[2], b[3]} }
+	err := network.Do(namespaces["thief"], func() error {
+		for _, of := range []netip.Addr{netip.MustParseAddr("10.246.1.1"), ips["b"], ips["c"]} {
+			if err := sendFrame(announcement(mac(of), of)); err != nil { // with their hardware address
+				return err
+			}
+			if err := sendFrame(announcement(mac(ips["thief"]), of)); err != nil { // with its own
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	works("after the thief's announcements")
+}
+
 // A pod does not become the node's IPv6 router (CVE-2020-10749).
 func TestRouterAdvertisement(t *testing.T) {
 	n := setup(t)
@@ -86,6 +136,16 @@ func TestRouterAdvertisement(t *testing.T) {
 			t.Errorf("the node sends to a pod what is for %v", r.Dst)
 		}
 	}
+}
+
+// announcement says to everybody that the hardware address has the address.
+func announcement(mac []byte, ip netip.Addr) []byte {
+	frame := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac...)
+	frame = append(frame, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2)
+	for range 2 { // sender and target
+		frame = append(append(frame, mac...), ip.AsSlice()...)
+	}
+	return frame
 }
 
 // advertisement is that of a router fe80::dead for half an hour, to all nodes.

@@ -39,12 +39,17 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	return nil
 }
 
-// tuneBridge keeps pods from sending as somebody who is not on this node, and from telling
+// tuneBridge lets pods reach each other through the node without being told of a shorter
+// way, keeps pods from sending as somebody who is not on this node, and from telling
 // the node about IPv6 routers (CVE-2020-10749): pods have IPv4 only. A kernel without
 // IPv6 needs no telling.
 func tuneBridge() error {
-	if err := sysctl("net/ipv4/conf/"+Bridge+"/rp_filter", "1"); err != nil {
-		return err
+	for _, p := range []struct{ name, value string }{
+		{Bridge + "/rp_filter", "1"}, {Bridge + "/send_redirects", "0"}, {"all/send_redirects", "0"},
+	} {
+		if err := sysctl("net/ipv4/conf/"+p.name, p.value); err != nil {
+			return err
+		}
 	}
 	for _, p := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
 		if err := sysctl("net/ipv6/conf/"+Bridge+"/"+p.name, p.value); err != nil && !errors.Is(err, fs.ErrNotExist) {

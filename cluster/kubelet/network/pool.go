@@ -72,11 +72,14 @@ func (p *pool) free() (netip.Addr, error) {
 	}
 }
 
-func (p *pool) release(pod string) {
+// release returns the address that the pod had, if it had one.
+func (p *pool) release(pod string) (netip.Addr, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ip, ok := p.addr[pod]; ok {
+	ip, ok := p.addr[pod]
+	if ok {
 		delete(p.owner, ip)
 		delete(p.addr, pod)
 	}
+	return ip, ok
 }

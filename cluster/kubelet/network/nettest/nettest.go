@@ -68,10 +68,11 @@ func prepare() error {
 	return netlink.LinkSetUp(lo)
 }
 
-// Own is the namespace of the test process.
+// Own is the namespace of the test process: of the thread, as the process's first one may
+// have gone to another for good.
 func Own(t testing.TB) netns.NsHandle {
 	t.Helper()
-	h, err := netns.GetFromPid(os.Getpid())
+	h, err := netns.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
