@@ -10,7 +10,8 @@
 //
 // The namespaces hang on a bridge in one more namespace, so that neither Docker's
 // forwarding policy nor bridge filtering of the machine matters and the machine needs
-// no packet rules.
+// no packet rules. There, nodes and pods are kept from this machine's own services
+// (gate.go).
 package local
 
 import (
@@ -44,6 +45,8 @@ type Config struct {
 	Timeout    time.Duration // for each step of Up; default 60 s
 	Class      *bool         // the cluster serves a class; nil: as it was, at first not. Up only
 	KeepData   bool          // Down leaves keys, etcd, logs and the nodes' disks
+
+	AllowHostAccess bool // nodes and pods may open connections to this machine. Up only
 }
 
 var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)

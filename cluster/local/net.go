@@ -20,6 +20,7 @@ import (
 const (
 	bridge   = "br0"
 	nodeLink = "eth0"
+	hostPort = "host" // the end of hostLink on gateBridge
 )
 
 // hostLink is the machine's interface into the cluster's LAN; such a name has at
@@ -38,6 +39,7 @@ type lan struct {
 	ns     netns.NsHandle
 	h      *netlink.Handle
 	bridge netlink.Link
+	gate   netlink.Link // the machine's own bridge; see buildGate
 }
 
 func (l *lan) close() {
@@ -46,12 +48,15 @@ func (l *lan) close() {
 }
 
 // buildNetwork makes what is missing of the namespaces, links, addresses and routes.
-func buildNetwork(r record) error {
+func buildNetwork(r record, allowHostAccess bool) error {
 	l, err := openLAN(r)
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	if err := l.buildGate(allowHostAccess); err != nil {
+		return fmt.Errorf("the way between nodes and the machine in %s: %w", r.lanNS(), err)
+	}
 	var all errgroup.Group
 	all.Go(l.connectHost)
 	for _, n := range r.nodes() {
@@ -75,24 +80,24 @@ func openLAN(r record) (*lan, error) {
 		return nil, errors.Join(err, ns.Close())
 	}
 	l := &lan{record: r, ns: ns, h: h}
-	if l.bridge, err = ensureBridge(h); err != nil {
+	if l.bridge, err = ensureBridge(h, bridge); err != nil {
 		l.close()
 		return nil, fmt.Errorf("bridge in %s: %w", r.lanNS(), err)
 	}
-	// Nothing is filtered here; the detour would only cost.
+	// Nothing is filtered between nodes; the detour would only cost.
 	_ = network.Do(ns, func() error {
 		return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0o644)
 	})
 	return l, nil
 }
 
-func ensureBridge(h *netlink.Handle) (netlink.Link, error) {
-	l, err := h.LinkByName(bridge)
+func ensureBridge(h *netlink.Handle, name string) (netlink.Link, error) {
+	l, err := h.LinkByName(name)
 	if err != nil {
-		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}); err != nil {
+		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
 			return nil, err
 		}
-		if l, err = h.LinkByName(bridge); err != nil {
+		if l, err = h.LinkByName(name); err != nil {
 			return nil, err
 		}
 	}
@@ -111,9 +116,12 @@ func (l *lan) connectHost() error {
 		return err
 	}
 	defer h.Close()
-	link, err := l.join("host", hostLink(l.Name), own, h, netip.PrefixFrom(l.Subnets.host(), l.Subnets.LAN.Bits()))
+	link, err := l.join(l.gate, hostPort, hostLink(l.Name), own, h, netip.PrefixFrom(l.Subnets.host(), l.Subnets.LAN.Bits()))
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", hostLink(l.Name), err)
+	}
+	if err := withoutIPv6(hostLink(l.Name)); err != nil {
+		return fmt.Errorf("IPv6 on interface %s: %w", hostLink(l.Name), err)
 	}
 	for _, n := range l.nodes() {
 		if err := replaceRoute(h, link, n.PodCIDR, n.IP); err != nil {
@@ -134,7 +142,7 @@ func (l *lan) connectNode(n Node) error {
 		return err
 	}
 	defer h.Close()
-	link, err := l.join(n.Name, nodeLink, ns, h, netip.PrefixFrom(n.IP, l.Subnets.LAN.Bits()))
+	link, err := l.join(l.bridge, n.Name, nodeLink, ns, h, netip.PrefixFrom(n.IP, l.Subnets.LAN.Bits()))
 	if err != nil {
 		return err
 	}
@@ -143,9 +151,9 @@ func (l *lan) connectNode(n Node) error {
 	return replaceRoute(h, link, l.Subnets.Services, netip.Addr{})
 }
 
-// join connects a namespace to the bridge: port is the name there, name that in the
+// join connects a namespace to a bridge: port is the name there, name that in the
 // namespace, which h works in.
-func (l *lan) join(port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
+func (l *lan) join(bridge netlink.Link, port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
 	link, err := h.LinkByName(name)
 	_, portErr := l.h.LinkByName(port)
 	if err != nil || portErr != nil {
@@ -155,7 +163,7 @@ func (l *lan) join(port, name string, ns netns.NsHandle, h *netlink.Handle, ip n
 			}
 		}
 		veth := &netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: l.bridge.Attrs().Index},
+			LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: bridge.Attrs().Index},
 			PeerName:  name, PeerNamespace: netlink.NsFd(ns),
 		}
 		if err := l.h.LinkAdd(veth); err != nil {
@@ -173,13 +181,18 @@ func (l *lan) join(port, name string, ns netns.NsHandle, h *netlink.Handle, ip n
 	if err != nil {
 		return nil, err
 	}
+	if outer.Attrs().MasterIndex != bridge.Attrs().Index {
+		if err := l.h.LinkSetMaster(outer, bridge); err != nil {
+			return nil, err
+		}
+	}
 	if err := h.LinkSetUp(link); err != nil {
 		return nil, err
 	}
 	if err := l.h.LinkSetUp(outer); err != nil {
 		return nil, err
 	}
-	return link, errors.Join(network.WaitUp(h.LinkByName, name), network.WaitUp(l.h.LinkByName, port), network.WaitUp(l.h.LinkByName, bridge))
+	return link, errors.Join(network.WaitUp(h.LinkByName, name), network.WaitUp(l.h.LinkByName, port), network.WaitUp(l.h.LinkByName, bridge.Attrs().Name))
 }
 
 // replaceRoute routes over the link, by way of gw if that is given.

@@ -101,7 +101,10 @@ func (u *up) network(context.Context) (string, error) {
 	if u.rec, u.before, err = claim(u.cfg); err != nil {
 		return "", err
 	}
-	if err := buildNetwork(u.rec); err != nil {
+	if err := buildNetwork(u.rec, u.cfg.AllowHostAccess); err != nil {
+		return "", err
+	}
+	if err := keepReachable(u.rec); err != nil {
 		return "", err
 	}
 	s := u.rec.Subnets

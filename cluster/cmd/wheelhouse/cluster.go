@@ -36,7 +36,7 @@ func defaultCluster() string {
 func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
-	var class bool
+	var class, hostAccess bool
 	var serverArgs, nodeArgs []string
 	c := &cobra.Command{
 		Use:   "up",
@@ -44,7 +44,7 @@ func upCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
-			cfg.Nodes, cfg.ServerArgs, cfg.NodeArgs = nodes, serverArgs, nodeArgs
+			cfg.Nodes, cfg.ServerArgs, cfg.NodeArgs, cfg.AllowHostAccess = nodes, serverArgs, nodeArgs, hostAccess
 			if c.Flags().Changed("class") {
 				cfg.Class = &class
 			}
@@ -56,6 +56,7 @@ func upCommand() *cobra.Command {
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; later ups keep what was said last")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
+	c.Flags().BoolVar(&hostAccess, "allow-host-access", false, "let nodes and pods open connections to this machine's own services")
 	return c
 }
 

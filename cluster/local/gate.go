@@ -1,0 +1,102 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/coreos/go-iptables/iptables"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/proxy"
+)
+
+// The machine is not on the bridge of the nodes but on one of its own, which a veth pair
+// joins to that. Only what passes between the two goes through packet rules.
+const (
+	gateBridge = "br1"
+	gateInner  = "gate0" // on the bridge of the nodes
+	gateOuter  = "gate1"
+)
+
+// newToHost drops what begins a connection to the machine, or through it. The machine's
+// own connections to nodes, pods and services are answered.
+var newToHost = []string{
+	"-m", "physdev", "--physdev-is-bridged", "--physdev-out", hostPort,
+	"-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED", "-j", "DROP",
+}
+
+func (l *lan) buildGate(allowHostAccess bool) error {
+	var err error
+	if l.gate, err = ensureBridge(l.h, gateBridge); err != nil {
+		return err
+	}
+	if _, err := l.h.LinkByName(gateInner); err != nil {
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: gateInner}, PeerName: gateOuter}
+		if err := l.h.LinkAdd(pair); err != nil {
+			return err
+		}
+	}
+	for name, on := range map[string]netlink.Link{gateInner: l.bridge, gateOuter: l.gate} {
+		end, err := l.h.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(l.h.LinkSetMaster(end, on), l.h.LinkSetUp(end)); err != nil {
+			return fmt.Errorf("link %s: %w", name, err)
+		}
+	}
+	return errors.Join(
+		network.Do(l.ns, func() error { return setGateRules(allowHostAccess) }),
+		network.WaitUp(l.h.LinkByName, gateInner), network.WaitUp(l.h.LinkByName, gateOuter))
+}
+
+func setGateRules(allowHostAccess bool) error {
+	const loaded = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	if _, err := os.Stat(loaded); errors.Is(err, fs.ErrNotExist) {
+		if out, err := exec.Command("modprobe", "br_netfilter").CombinedOutput(); err != nil {
+			return fmt.Errorf("the kernel module br_netfilter: %w: %s", err, bytes.TrimSpace(out))
+		}
+	}
+	if out, err := exec.Command("ip", "link", "set", gateBridge, "type", "bridge", "nf_call_iptables", "1").CombinedOutput(); err != nil {
+		return fmt.Errorf("filtering on %s: %w: %s", gateBridge, err, bytes.TrimSpace(out))
+	}
+	ipt, err := iptables.New()
+	if err != nil {
+		return err
+	}
+	if allowHostAccess {
+		return ipt.DeleteIfExists("filter", "FORWARD", newToHost...)
+	}
+	return ipt.AppendUnique("filter", "FORWARD", newToHost...)
+}
+
+// withoutIPv6 turns IPv6 off on the machine's interface into a cluster: it would have an
+// address there that nobody gave it, at which the machine's services answer. A kernel
+// without IPv6 needs no telling.
+func withoutIPv6(link string) error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// keepReachable lets the master answer as the API server whatever rules of services an
+// earlier program has left in its namespace: without it nobody could mend them.
+func keepReachable(r record) error {
+	master := r.Subnets.node(0)
+	ns, err := netns.GetFromPath(filepath.Join(netnsDir, r.nodeNS(master)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ns.Close() }()
+	return network.Do(ns, func() error { return proxy.KeepReachable(netip.AddrPortFrom(master.IP, apiPort)) })
+}
