@@ -133,6 +133,40 @@ func values(rrs []mdns.RR) string {
 	return strings.Join(out, ", ")
 }
 
+// What somebody calls a service or a namespace of theirs does not stand in the way of
+// others' names: neither by the full name, nor by the names that a pod of another
+// namespace tries first.
+func TestNamesThatCollide(t *testing.T) {
+	none := []string{v1.ClusterIPNone}
+	objects := []runtime.Object{service("default", "kubernetes", []string{"10.247.0.1"})}
+	for _, ns := range []string{"default", "svc", "pod", "cluster", "victim"} {
+		objects = append(objects, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
+	}
+	for _, ns := range []string{"svc", "pod", "cluster"} {
+		for _, name := range []string{"svc", "default", "kubernetes", "local", "cluster", "pod"} {
+			hosts := slice(name, map[string]string{"10.246.6.6": "kubernetes"}, true)
+			hosts.Namespace = ns
+			objects = append(objects, service(ns, name, none), hosts)
+		}
+	}
+	at := start(t, "", objects...)
+	for _, name := range []string{
+		"kubernetes.default.svc.cluster.local.", "kubernetes.default.svc.cluster.local.victim.svc.cluster.local.",
+		"kubernetes.default.svc.victim.svc.cluster.local.", "kubernetes.default.victim.svc.cluster.local.",
+		"kubernetes.default.svc.cluster.local.svc.cluster.local.", "kubernetes.default.svc.cluster.local.cluster.local.",
+	} {
+		for _, qtype := range []uint16{mdns.TypeA, mdns.TypeSRV, mdns.TypeANY} {
+			got := values(ask(t, "udp", at, name, qtype).Answer)
+			if strings.Contains(got, "10.246.6.6") || strings.Contains(got, ".svc.svc.") {
+				t.Errorf("%s %s leads to another: %s", name, mdns.TypeToString[qtype], got)
+			}
+		}
+	}
+	if got := values(ask(t, "udp", at, "kubernetes.default.svc.cluster.local.", mdns.TypeA).Answer); got != "10.247.0.1" {
+		t.Errorf("the API server's name leads to %q", got)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	at := start(t, "", world()...)
 	const nx, ok, fail = mdns.RcodeNameError, mdns.RcodeSuccess, mdns.RcodeServerFailure
