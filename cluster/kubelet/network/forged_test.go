@@ -84,8 +84,10 @@ func TestForgedNeighbour(t *testing.T) {
 			from     netns.NsHandle
 			to, want string
 		}{
-			{namespaces["b"], "192.168.77.2", "outside 192.168.77.1"}, {namespaces["b"], ips["c"].String(), "c " + ips["b"].String()},
-			{nettest.Own(t), ips["b"].String(), "b 10.246.1.1"}, {namespaces["c"], ips["b"].String(), "b " + ips["c"].String()},
+			{namespaces["b"], "192.168.77.2", "outside 192.168.77.1"},
+			{namespaces["b"], ips["c"].String(), "c " + ips["b"].String()},
+			{nettest.Own(t), ips["b"].String(), "b 10.246.1.1"},
+			{namespaces["c"], ips["b"].String(), "b " + ips["c"].String()},
 		} {
 			if got, err := nettest.Get(c.from, c.to+":8080", time.Second); err != nil || got != c.want {
 				t.Errorf("%s: %s answers %q, %v; want %q", when, c.to, got, err, c.want)

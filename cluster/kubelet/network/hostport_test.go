@@ -110,7 +110,9 @@ func TestHostPortOfTheNode(t *testing.T) {
 	t.Cleanup(func() { private() })
 	nettest.ServeUDP(t, own, "0.0.0.0:53", "dns")
 	ports := []v1.ContainerPort{
-		{ContainerPort: 80, HostPort: 443}, {ContainerPort: 80, HostPort: 2379}, {ContainerPort: 80, HostPort: 8080},
+		{ContainerPort: 80, HostPort: 443},
+		{ContainerPort: 80, HostPort: 2379},
+		{ContainerPort: 80, HostPort: 8080},
 		{ContainerPort: 53, HostPort: 53, Protocol: v1.ProtocolUDP},
 		{ContainerPort: 80, HostPort: 443, HostIP: "127.0.0.1"}, // free there
 	}
@@ -122,8 +124,12 @@ func TestHostPortOfTheNode(t *testing.T) {
 		from     netns.NsHandle
 		to, want string
 	}{
-		{outside, "192.168.77.1:443", "api "}, {own, "192.168.77.1:443", "api "}, {ns, "192.168.77.1:443", "api "},
-		{own, "127.0.0.1:2379", "etcd "}, {own, "127.0.0.1:443", "web "}, {outside, "192.168.77.1:8080", "web "},
+		{outside, "192.168.77.1:443", "api "},
+		{own, "192.168.77.1:443", "api "},
+		{ns, "192.168.77.1:443", "api "},
+		{own, "127.0.0.1:2379", "etcd "},
+		{own, "127.0.0.1:443", "web "},
+		{outside, "192.168.77.1:8080", "web "},
 	} {
 		if got, err := nettest.Get(c.from, c.to, time.Second); err != nil || !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s answers %q, %v; want %s", c.to, got, err, c.want)
