@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,22 @@ func (c *ownCertificates) notify() {
 	case c.changed <- struct{}{}:
 	default:
 	}
+}
+
+// serverName is one more name of the API server, as in the workshop.
+const serverName = "master"
+
+// reserved is what is the API server's, or of services and pods: no node may have it, but
+// those that the owner names with --node.
+func (o *serverOptions) reserved() (*pki.Reserved, error) {
+	nodes, err := parseNodes(o.nodes)
+	if err != nil {
+		return nil, err
+	}
+	return &pki.Reserved{
+		Names: pki.ServerNames(o.domain, serverName), Addresses: []netip.Addr{o.address.Addr, o.firstService()},
+		Ranges: []netip.Prefix{o.serviceCIDR.Prefix, o.podCIDR.Prefix}, Pods: o.podCIDR.Prefix, Nodes: nodes,
+	}, nil
 }
 
 func (o *serverOptions) servingRequest() pki.Request {

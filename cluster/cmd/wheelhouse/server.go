@@ -309,22 +309,6 @@ func (o *serverOptions) podSecurityConfig() (*admission.PodSecurityConfig, error
 	return admission.LoadPodSecurity(o.podSecurity)
 }
 
-// serverName is one more name of the API server, as in the workshop.
-const serverName = "master"
-
-// reserved is what is the API server's, or of services and pods: no node may have it, but
-// those that the owner names with --node.
-func (o *serverOptions) reserved() (*pki.Reserved, error) {
-	nodes, err := parseNodes(o.nodes)
-	if err != nil {
-		return nil, err
-	}
-	return &pki.Reserved{
-		Names: pki.ServerNames(o.domain, serverName), Addresses: []netip.Addr{o.address.Addr, o.firstService()},
-		Ranges: []netip.Prefix{o.serviceCIDR.Prefix, o.podCIDR.Prefix}, Pods: o.podCIDR.Prefix, Nodes: nodes,
-	}, nil
-}
-
 func (o *serverOptions) bootstrap(cs kubernetes.Interface, log *slog.Logger) (*bootstrap.Bootstrap, error) {
 	cfg := bootstrap.Config{Client: cs, Log: log.With("component", "bootstrap")}
 	// A server on loopback is for this machine's own clients: no pod could reach it.
