@@ -74,6 +74,7 @@ func (r *request) pass(to *url.URL, transport *http.Transport, what string, o pa
 	if o.kubelet && r.s.KubeletTLS == nil {
 		return errNoKubeletTLS()
 	}
+	r.beginStream(true)
 	ctx, cancel := r.untilStopped()
 	defer cancel()
 	h := proxy.NewUpgradeAwareHandler(to, transport, o.rewrite, o.upgradeRequired, responder{r, what})

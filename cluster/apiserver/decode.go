@@ -67,6 +67,9 @@ func readBytes(req *http.Request) ([]byte, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, nil
 	}
+	if ahead, ok := req.Body.(*readAhead); ok {
+		return ahead.data, ahead.err
+	}
 	if req.ContentLength > maxBody {
 		return nil, errTooLarge()
 	}

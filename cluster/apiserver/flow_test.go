@@ -1,6 +1,7 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -41,13 +43,14 @@ type hostile struct {
 	t    *testing.T
 	addr string
 	tls  *tls.Config
+	room int // for what it has not read, in bytes
 }
 
 func newHostile(t *testing.T, cfg *rest.Config) *hostile {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(cfg.CAData)
-	return &hostile{t, strings.TrimPrefix(cfg.Host, "https://"), &tls.Config{RootCAs: pool}}
+	return &hostile{t, strings.TrimPrefix(cfg.Host, "https://"), &tls.Config{RootCAs: pool}, 4 << 10}
 }
 
 // dial connects with a receive buffer that holds no large answer.
@@ -58,7 +61,11 @@ func (h *hostile) dial(protocol string) net.Conn {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { _ = c.Close() })
-	if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+	room := h.room
+	if protocol == "h2" {
+		room = 256 << 10 // there it is the window that counts
+	}
+	if err := c.(*net.TCPConn).SetReadBuffer(room); err != nil {
 		h.t.Fatal(err)
 	}
 	conf := h.tls.Clone()
@@ -149,11 +156,14 @@ func startNamed(t *testing.T, options ...apitest.Option) (*raw, *hostile) {
 func (r *raw) served(who string) {
 	r.t.Helper()
 	for i := range 20 {
-		body := fmt.Sprintf(`{"metadata":{"name":"%s-%d"}}`, who, i)
-		if code := r.as(who, "POST", maps, body); code != http.StatusCreated {
+		name := fmt.Sprint("m-", i)
+		if code := r.as(who, "POST", maps, `{"metadata":{"name":"`+name+`"}}`); code != http.StatusCreated {
 			r.t.Errorf("a create of %s: %d", who, code)
 		}
-		if code := r.as(who, "GET", fmt.Sprintf("%s/%s-%d", maps, who, i), ""); code != http.StatusOK {
+		if code := r.as(who, "DELETE", maps+"/"+name, ""); code != http.StatusOK {
+			r.t.Errorf("a delete of %s: %d", who, code)
+		}
+		if code := r.as(who, "GET", maps+"/large-0", ""); code != http.StatusOK {
 			r.t.Errorf("a get of %s: %d", who, code)
 		}
 	}
@@ -163,6 +173,7 @@ func TestSlowBodiesOfOneUser(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
 			r, h := startNamed(t)
+			largeMaps(t, r)
 			if protocol == "HTTP/2" {
 				for range 4 {
 					s := h.noWindow()
@@ -211,5 +222,165 @@ func TestReadersThatDoNotRead(t *testing.T) {
 			exhausted(t, func() int { return r.as("hostile", "GET", maps, "") })
 			r.served("other")
 		})
+	}
+}
+
+// impatient is a server that gives up on slow clients soon.
+func impatient(c *apiserver.Config) {
+	c.Patience = apiserver.Patience{Body: 300 * time.Millisecond, Write: 500 * time.Millisecond, Seat: 10 * time.Millisecond}
+}
+
+func TestSlowBodyIsCutOff(t *testing.T) {
+	_, h := startNamed(t, impatient)
+	for name, c := range map[string]net.Conn{
+		"a length":               h.send("POST", maps, 1000, "{"),
+		"no resource, so unread": h.send("POST", "/version", 1000, "{"),
+	} {
+		answer, err := io.ReadAll(c) // until the server closes the connection
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "a length" && !bytes.HasPrefix(answer, []byte("HTTP/1.1 408 Request Timeout\r\n")) {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+}
+
+// metric waits for one of the server's figures to be in a range.
+func (r *raw) metric(name string, least, most float64) {
+	r.t.Helper()
+	ctx, last := within(r.t), ""
+	for ctx.Err() == nil {
+		_, text := r.do("GET", "/metrics", "", "")
+		for line := range strings.Lines(text) {
+			value, ok := strings.CutPrefix(line, name+" ")
+			if !ok {
+				continue
+			}
+			var n float64
+			if _, err := fmt.Sscan(value, &n); err != nil {
+				r.t.Fatal(err)
+			}
+			if last = value; n >= least && n <= most {
+				return
+			}
+		}
+	}
+	r.t.Fatalf("%s is %s, not %v to %v", name, last, least, most)
+}
+
+func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
+	const gets, watches = `apiserver_current_inflight_requests{request_kind="readOnly"}`, `apiserver_longrunning_requests{resource="configmaps",verb="watch"}`
+	r, h := startNamed(t, impatient)
+	largeMaps(t, r)
+	h.send("GET", maps, 0, "")
+	h.send("GET", maps+"?watch=1", 0, "")
+	s := h.noWindow()
+	s.send(t, "GET", maps, "hostile", true)
+	s.send(t, "GET", maps+"?watch=1", "hostile", true)
+	r.metric(gets, 3, 3) // with the one for the figures
+	r.metric(watches, 2, 2)
+	r.metric(gets, 1, 1)
+	r.metric(watches, 0, 0)
+	// The stream's reset tells the client; the connection is as good as before.
+	for reset := 0; reset < 2; {
+		f, err := s.ReadFrame()
+		if err != nil {
+			t.Fatalf("after %d resets: %v", reset, err)
+		}
+		if _, ok := f.(*http2.RSTStreamFrame); ok {
+			reset++
+		}
+	}
+}
+
+// TestSlowReader: a client that takes longer for its answer than one write may take gets
+// all of it, if it reads on.
+func TestSlowReader(t *testing.T) {
+	r, h := startNamed(t, impatient)
+	largeMaps(t, r)
+	h.room = 256 << 10
+	c := h.send("GET", maps+"?limit=6", 0, "")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	size, began := int64(0), time.Now()
+	for err == nil {
+		<-tick.C
+		var n int64
+		n, err = io.CopyN(io.Discard, resp.Body, 64<<10)
+		size += n
+	}
+	if err != io.EOF || size != resp.ContentLength {
+		t.Errorf("%d bytes of %d: %v", size, resp.ContentLength, err)
+	}
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("it was no slow client: %v", took)
+	}
+}
+
+// TestRefusalsAreNotKeptForever: who does not even take the refusals gets none any more.
+func TestRefusalsAreNotKept(t *testing.T) {
+	r, h := startNamed(t)
+	largeMaps(t, r)
+	for _, who := range []string{"hostile", "bad token", "nobody"} {
+		t.Run(who, func(t *testing.T) {
+			var all []*stream
+			for range 8 {
+				s := h.noWindow()
+				for range 250 {
+					s.send(t, "GET", maps, who, true)
+				}
+				all = append(all, s)
+			}
+			resets := make(chan error)
+			for _, s := range all {
+				go func() {
+					for {
+						f, err := s.ReadFrame()
+						if _, reset := f.(*http2.RSTStreamFrame); reset || err != nil {
+							resets <- err
+							return
+						}
+					}
+				}()
+			}
+			if err := <-resets; err != nil {
+				t.Error(err)
+			}
+			r.served("other")
+		})
+	}
+}
+
+// TestPanicsGiveBackWhatTheyHold: as do requests whose client leaves.
+func TestPanicsGiveBackWhatTheyHold(t *testing.T) {
+	r, h := startNamed(t, func(c *apiserver.Config) {
+		c.Paths = map[string]http.Handler{"/panic": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("for the test") })}
+	})
+	const seats = `apiserver_flowcontrol_current_executing_seats{priority_level="workload-low"}`
+	for range 300 { // more than a user may have under way
+		if code := r.as("hostile", "GET", "/panic", ""); code != http.StatusInternalServerError {
+			t.Fatalf("answered with %d", code)
+		}
+	}
+	for range 3 {
+		s := h.noWindow()
+		for range 100 {
+			s.send(t, "GET", maps, "hostile", true)
+			if err := s.WriteRSTStream(s.next-2, http2.ErrCodeCancel); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.metric(seats, 0, 0)
+	for range 20 {
+		if code := r.as("hostile", "GET", maps, ""); code != http.StatusOK {
+			t.Errorf("afterwards: %d", code)
+		}
 	}
 }

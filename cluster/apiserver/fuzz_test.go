@@ -205,7 +205,7 @@ func damaged(random *rand.Rand, seeds []string) string {
 }
 
 func TestPanicsAreAnswered(t *testing.T) {
-	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: time.Second}, stats: newStats()}
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: time.Second}, stats: newStats(newFlows(1, 0))}
 	s.Authenticator = nil
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, "/readyz", nil)

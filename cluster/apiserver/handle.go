@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/client"
 )
 
@@ -30,13 +31,17 @@ type request struct {
 	inProcess bool // the caller is a component of this very process
 	warnings  warnings
 	bodySize  int // of what the client sent, or of what its patch made of the object
+	ticket    flowcontrol.Ticket
 }
 
-// handle is the pipeline: count, authenticate, bound, authorize, answer.
+// handle is the pipeline: count, authenticate, authorize, bound, answer.
 func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
 	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}
+	if client.UserFrom(req.Context()) == nil {
+		rec.pace = &pace{Patience: s.Patience, client: http.NewResponseController(w), ticket: &r.ticket}
+	}
 	if r.IsResource {
 		r.res = s.resource(r.Group, r.Version, r.Plural)
 		r.serve, r.refusal = s.resolve(r)
@@ -46,6 +51,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	done := s.stats.begin(r)
+	defer r.finish(req.Context())
 	defer func() {
 		if p := recover(); p != nil {
 			s.recovered(r, p)
@@ -77,23 +83,27 @@ func (s *Server) recovered(r *request, p any) {
 // admitRequest lets a request through the gates and has it answered.
 func (s *Server) admitRequest(r *request) error {
 	if err := s.authenticate(r); err != nil {
+		r.closeUnauthenticated()
+		s.refuse(r, s.flows.requests[flowcontrol.CatchAll], flowcontrol.SourceOf(r.RemoteAddr))
+		return err
+	}
+	if err := s.enter(r); err != nil {
 		return err
 	}
 	if !r.longRunning() {
-		release, err := s.enter(r)
+		timeout, err := s.timeout(r)
 		if err != nil {
 			return err
 		}
-		defer release()
-		patience, err := s.patience(r)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		r.Request = r.Request.WithContext(ctx)
 	}
 	if err := s.authorize(r, r.Verb); err != nil {
+		return err
+	}
+	r.readAhead()
+	if err := r.acquire(); err != nil {
 		return err
 	}
 	if r.IsResource {
@@ -102,9 +112,9 @@ func (s *Server) admitRequest(r *request) error {
 	return s.servePath(r)
 }
 
-// patience is how long a request may take: as long as it says itself, if that is less
+// timeout is how long a request may take: as long as it says itself, if that is less
 // than it may.
-func (s *Server) patience(r *request) (time.Duration, error) {
+func (s *Server) timeout(r *request) (time.Duration, error) {
 	if !strings.Contains(r.URL.RawQuery, "timeout=") {
 		return s.RequestTimeout, nil
 	}
@@ -152,28 +162,6 @@ func unauthenticated(err error) error {
 		return err
 	}
 	return errUnauthorized()
-}
-
-// enter takes one of the places for requests that run at once. Administrators get in
-// always: somebody must be able to put things right. So do the process's own
-// components: they bound themselves, and a refusal would only make them sleep.
-func (s *Server) enter(r *request) (release func(), err error) {
-	if r.inProcess {
-		return func() {}, nil
-	}
-	places := s.reading
-	if r.mutates() {
-		places = s.mutating
-	}
-	select {
-	case places <- struct{}{}:
-		return func() { <-places }, nil
-	default:
-	}
-	if r.user.InGroup("system:masters") {
-		return func() {}, nil
-	}
-	return nil, errTooMany()
 }
 
 // authorize asks whether the user may do to the request's object what the verb stands for:

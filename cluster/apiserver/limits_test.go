@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -74,19 +75,16 @@ func TestOldVersionsAreGone(t *testing.T) {
 	}
 }
 
-// gate is an Authorizer at which requests wait.
+// gate answers requests when it is opened for them.
 type gate struct {
 	came chan struct{}
 	open chan struct{}
 }
 
-func (g *gate) Authorize(ctx context.Context, a authz.Attributes) (bool, string, error) {
-	if a.Name != "wait" {
-		return true, "", nil
-	}
+func (g *gate) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	g.came <- struct{}{}
 	<-g.open
-	return true, "", nil
+	w.WriteHeader(http.StatusNotFound)
 }
 
 // someone is nobody special; administrators are exempt from the limits.
@@ -96,14 +94,14 @@ func (someone) Authenticate(req *http.Request) (*client.User, error) {
 	if req.Header.Get("Who") == "admin" {
 		return &client.User{Name: "admin", Groups: []string{"system:masters"}}, nil
 	}
-	return &client.User{Name: "someone"}, nil
+	return &client.User{Name: "someone", Groups: []string{"system:authenticated"}}, nil
 }
 
 func TestMoreRequestsThanPlaces(t *testing.T) {
 	g := &gate{make(chan struct{}), make(chan struct{})}
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
-		c.Authorizer, c.Authenticator = g, someone{}
-		c.MaxInFlight, c.MaxMutating = 1, 1
+		c.Authenticator, c.Paths = someone{}, map[string]http.Handler{"/wait": g}
+		c.MaxInFlight, c.MaxMutating, c.Patience.QueueWait = 1, 1, time.Millisecond
 	})
 	r := newRaw(t, cfg)
 	for _, c := range []struct{ name, method, busy string }{
@@ -113,7 +111,7 @@ func TestMoreRequestsThanPlaces(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			first := make(chan int, 1)
 			go func() {
-				resp, _ := r.do(c.method, maps+"/wait", "", "")
+				resp, _ := r.do(c.method, "/wait", "", "")
 				first <- resp.StatusCode
 			}()
 			<-g.came

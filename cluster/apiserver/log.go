@@ -74,6 +74,7 @@ func (r *request) frameKubelet(pod *corev1.Pod, path string, query url.Values) e
 	if r.s.KubeletTLS == nil {
 		return errNoKubeletTLS()
 	}
+	r.beginStream(true)
 	ctx, cancel := r.untilStopped()
 	defer cancel()
 	to.Path, to.RawQuery = path, query.Encode()

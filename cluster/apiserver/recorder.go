@@ -15,6 +15,7 @@ type recorder struct {
 	http.ResponseWriter
 	code   int            // 0: nothing was written yet
 	status *metav1.Status // the answer, if it is one
+	pace   *pace          // nil when the client is in this process
 
 	started func(code int) // nil, or is called when the answer begins
 	copyTo  *capture       // nil, or gets what is written
@@ -43,12 +44,19 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.copyTo != nil {
 		_, _ = w.copyTo.Write(p) // never fails
 	}
+	if w.pace != nil {
+		return w.pace.write(w.ResponseWriter, p)
+	}
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *recorder) Flush() {
 	if f, ok := w.ResponseWriter.(http.Flusher); ok {
 		w.begin(http.StatusOK)
+		if w.pace != nil {
+			w.pace.begin()
+			defer w.pace.end()
+		}
 		f.Flush()
 	}
 }

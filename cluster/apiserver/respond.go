@@ -14,11 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/store"
 )
 
 // compressFrom is the size from which an answer is worth compressing, as upstream.
 const compressFrom = 128 << 10
+
+// gzipBytes is what a gzip.Writer keeps in memory.
+const gzipBytes = 1 << 20
 
 var gzipWriters = sync.Pool{New: func() any {
 	// Level 1: the others cost several times as much for a tenth more.
@@ -41,7 +45,8 @@ func (r *request) writeParts(code int, contentType string, size int, write func(
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-cache, private")
 	}
-	if size < compressFrom || !r.wantsGzip() {
+	r.hold(size)
+	if size < compressFrom || !r.wantsGzip() || !r.ticket.Take(flowcontrol.Bytes, gzipBytes) {
 		h.Set("Content-Length", strconv.Itoa(size))
 		r.w.WriteHeader(code)
 		if r.Method == http.MethodHead {

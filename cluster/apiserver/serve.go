@@ -10,29 +10,46 @@ import (
 	"time"
 
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/connlimit"
 )
 
 // drainTime is how long requests may go on when the server has been told to stop.
 const drainTime = 5 * time.Second
 
+// The bounds of what clients may do before anything is known of them. A class may share
+// one address.
+const (
+	maxPerSource   = 2000
+	maxConnections = 8000
+	headerTime     = 10 * time.Second // for the TLS handshake, and for the head of a request
+	headerBytes    = 128 << 10
+)
+
 // Serve answers requests on ln, over TLS if conf is not nil (HTTP/2 and HTTP/1.1), until
 // ctx ends; then it ends the streams and waits a moment for the other requests.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) error {
+	bounded := connlimit.New(ln, connlimit.Config{PerSource: maxPerSource, Total: maxConnections, WriteStall: s.Patience.Write, StreamStall: s.Patience.Stream})
 	srv := &http.Server{
-		Handler:           s.Handler(),
-		ConnContext:       client.WithPeer,
-		ConnState:         s.conns.track,
-		ReadHeaderTimeout: 30 * time.Second,
+		Handler:     s.Handler(),
+		ConnContext: client.WithPeer,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			bounded.ConnState(c, state)
+			s.conns.track(c, state)
+		},
+		ReadHeaderTimeout: headerTime,
+		WriteTimeout:      answerTime, // put off while an answer makes progress, see pace
 		IdleTimeout:       3 * time.Minute,
+		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		// One client-go process multiplexes all its watches and requests over one
-		// connection: enough streams for many informers, and windows that hold a
-		// large list without a round trip.
+		// connection, and opens another beyond this many. What clients send is kept for
+		// handlers that do not read it yet: no more than most objects are large.
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          1000,
+			MaxConcurrentStreams:          250,
 			MaxReadFrameSize:              256 << 10,
-			MaxReceiveBufferPerConnection: 8 << 20,
-			MaxReceiveBufferPerStream:     4 << 20,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     256 << 10,
+			WriteByteTimeout:              s.Patience.Write,
 		},
 	}
 	if conf != nil {
@@ -43,9 +60,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 	done := make(chan error, 1)
 	go func() {
 		if conf != nil {
-			done <- srv.ServeTLS(ln, "", "")
+			done <- srv.ServeTLS(bounded, "", "")
 		} else {
-			done <- srv.Serve(ln)
+			done <- srv.Serve(bounded)
 		}
 	}()
 	select {

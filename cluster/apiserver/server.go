@@ -116,10 +116,11 @@ type Config struct {
 	// Uncompressed are the peers to which bandwidth costs less than the processor
 	// time of gzip; loopback is always one.
 	Uncompressed []netip.Prefix
-	// MaxInFlight and MaxMutating bound the requests that run at once, apart from
-	// streams; 400 and 200. More are answered with 429.
+	// MaxInFlight and MaxMutating bound the requests that are executed at once, by their
+	// sum, as upstream; 400 and 200. The priority levels divide it (see flowcontrol).
 	MaxInFlight, MaxMutating int
 	RequestTimeout           time.Duration // of everything but streams; 60 s
+	Patience                 Patience      // with slow clients
 	Log                      *slog.Logger
 }
 
@@ -132,8 +133,7 @@ type Server struct {
 	kubelets  *kubelets
 	proxied   *http.Transport
 	usage     *usage.Collector
-	reading   chan struct{}
-	mutating  chan struct{}
+	flows     flows
 	stats     *stats
 	failing   sync.Map     // health checks that fail, by name
 	active    atomic.Int64 // requests under way, of all sorts
@@ -179,17 +179,17 @@ func New(c Config) (*Server, error) {
 	if c.MaxMutating == 0 {
 		c.MaxMutating = 200
 	}
+	c.Patience = c.Patience.withDefaults(c.RequestTimeout)
 	if c.Version.GitVersion == "" {
 		c.Version = defaultVersion()
 	}
 	s := &Server{
 		Config:    c,
 		resources: map[schema.GroupVersionResource]*resource{},
-		reading:   make(chan struct{}, c.MaxInFlight),
-		mutating:  make(chan struct{}, c.MaxMutating),
-		stats:     newStats(c.Metrics...),
+		flows:     newFlows(c.MaxInFlight+c.MaxMutating, c.Patience.QueueWait),
 		stopping:  make(chan struct{}),
 	}
+	s.stats = newStats(append(c.Metrics, s.flows)...)
 	for _, k := range c.Kinds {
 		s.resources[k.GroupVersion().WithResource(k.Plural)] = s.serve(k)
 	}

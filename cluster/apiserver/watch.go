@@ -55,13 +55,14 @@ func (r *request) watch() error {
 	default:
 		defer w.Stop()
 	}
+	r.beginStream(false)
 	var out sink = &httpSink{w: r.w}
 	if websocket.IsWebSocketUpgrade(r.Request) {
 		if out, err = r.upgradeWatch(f.answer.media); err != nil {
 			return nil // the upgrader has answered
 		}
 	} else {
-		r.beginStream(f.answer.media.streamType)
+		r.beginWatch(f.answer.media.streamType)
 	}
 	defer out.close()
 	if first != nil {
@@ -86,7 +87,7 @@ func (r *request) bucket(selector string) string {
 	return node
 }
 
-func (r *request) beginStream(contentType string) {
+func (r *request) beginWatch(contentType string) {
 	h := r.w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-cache, private")

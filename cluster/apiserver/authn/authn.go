@@ -25,6 +25,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/client"
 )
 
@@ -74,9 +75,10 @@ type Config struct {
 // Authenticator is the API server's.
 type Authenticator struct {
 	Config
-	static  map[[sha256.Size]byte]*User
-	now     func() time.Time
-	guesses *guesses
+	static    map[[sha256.Size]byte]*User
+	now       func() time.Time
+	guesses   *guesses
+	verifying *flowcontrol.Level
 
 	mu   sync.Mutex
 	good map[[sha256.Size]byte]bool // client certificates verified before
@@ -87,7 +89,7 @@ func New(c Config) *Authenticator {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, good: map[[sha256.Size]byte]bool{}}
+	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, verifying: newVerifying(), good: map[[sha256.Size]byte]bool{}}
 	a.guesses = newGuesses(func() time.Time { return a.now() })
 	for token, u := range c.Static {
 		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing tells nothing
@@ -122,7 +124,15 @@ func (a *Authenticator) sender(r *http.Request) (*User, error) {
 	if token == "" {
 		return nil, nil
 	}
-	return a.token(r.Context(), sourceOf(r.RemoteAddr), token)
+	source := flowcontrol.SourceOf(r.RemoteAddr)
+	if a.Tokens == nil || !a.Tokens.seen(token) {
+		done, err := a.mayVerify(r.Context(), source)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
+	return a.token(r.Context(), source, token)
 }
 
 // token finds the user of a bearer token of any sort; source is who shows it.

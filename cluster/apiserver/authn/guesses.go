@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -64,17 +63,4 @@ func (g *guesses) failed(source string) {
 		paid = now
 	}
 	g.paid[source] = paid.Add(guessEvery)
-}
-
-// sourceOf is the address of a peer; of IPv6 the network, in which one machine has many.
-func sourceOf(remote string) string {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return remote
-	}
-	a := at.Addr().Unmap().WithZone("")
-	if a.Is4() {
-		return a.String()
-	}
-	return netip.PrefixFrom(a, 64).Masked().String()
 }

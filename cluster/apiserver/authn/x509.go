@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 
+	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/pki"
 )
 
@@ -22,7 +23,7 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 		return nil, fmt.Errorf("the certificate of %s expired at %s", leaf.Subject, leaf.NotAfter)
 	}
 	if len(r.TLS.VerifiedChains) == 0 {
-		if err := a.verified(r.TLS.PeerCertificates); err != nil {
+		if err := a.verified(r); err != nil {
 			return nil, err
 		}
 	}
@@ -40,7 +41,8 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 // verified remembers the certificates that were good: each request of a
 // connection shows the same one, and a signature costs more than all the rest.
 // Their end is checked every time.
-func (a *Authenticator) verified(chain []*x509.Certificate) error {
+func (a *Authenticator) verified(r *http.Request) error {
+	chain := r.TLS.PeerCertificates
 	sum := sha256.Sum256(chain[0].Raw)
 	a.mu.Lock()
 	known := a.good[sum]
@@ -48,6 +50,11 @@ func (a *Authenticator) verified(chain []*x509.Certificate) error {
 	if known {
 		return nil
 	}
+	done, err := a.mayVerify(r.Context(), flowcontrol.SourceOf(r.RemoteAddr))
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := a.verify(chain); err != nil {
 		return err
 	}

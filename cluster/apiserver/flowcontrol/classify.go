@@ -1,6 +1,7 @@
 package flowcontrol
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 type Request struct {
 	User   string
 	Groups []string
-	Source string // the client's address, without the port
+	Remote string // the client's address and port
 	Path   string
 	// Of requests for resources:
 	Verb, Group, Resource, Namespace string
@@ -31,7 +32,7 @@ func Classify(r *Request) (level, flow string) {
 	case has("system:masters"):
 		return Exempt, ""
 	case r.Path == "/healthz" || r.Path == "/livez" || r.Path == "/readyz":
-		return Probes, r.Source
+		return Probes, SourceOf(r.Remote)
 	case has("system:nodes"):
 		if r.Resource == "nodes" || (r.Resource == "leases" && r.Namespace == "kube-node-lease") {
 			return NodeHigh, r.User
@@ -48,7 +49,20 @@ func Classify(r *Request) (level, flow string) {
 	case has("system:authenticated"):
 		return GlobalDefault, r.User
 	}
-	return CatchAll, r.Source
+	return CatchAll, SourceOf(r.Remote)
+}
+
+// SourceOf is the address of a client; of IPv6 the network, in which one machine has many.
+func SourceOf(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	a := at.Addr().Unmap().WithZone("")
+	if a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
 }
 
 // isComponent reports whether a user is a part of the control plane or an add-on.

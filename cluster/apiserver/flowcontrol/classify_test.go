@@ -21,9 +21,10 @@ func TestClassify(t *testing.T) {
 		{"a pod", Request{User: "system:serviceaccount:team:default", Groups: accounts}, WorkloadLow, "team"},
 		{"its sister", Request{User: "system:serviceaccount:team:another", Groups: accounts, Resource: "leases", Namespace: "kube-system"}, WorkloadLow, "team"},
 		{"no add-on", Request{User: "system:serviceaccount:kube-system-x:dns", Groups: accounts}, WorkloadLow, "kube-system-x"},
-		{"a person", Request{User: "jane", Groups: people, Source: "1.2.3.4"}, GlobalDefault, "jane"},
-		{"nobody", Request{User: "system:anonymous", Groups: nobody, Source: "1.2.3.4", Path: "/api"}, CatchAll, "1.2.3.4"},
-		{"a probe", Request{User: "system:anonymous", Groups: nobody, Source: "1.2.3.4", Path: "/readyz"}, Probes, "1.2.3.4"},
+		{"a person", Request{User: "jane", Groups: people, Remote: "1.2.3.4:5"}, GlobalDefault, "jane"},
+		{"over IPv6", Request{User: "system:anonymous", Groups: nobody, Remote: "[fd00::1:2]:5", Path: "/api"}, CatchAll, "fd00::/64"},
+		{"nobody", Request{User: "system:anonymous", Groups: nobody, Remote: "1.2.3.4:5", Path: "/api"}, CatchAll, "1.2.3.4"},
+		{"a probe", Request{User: "system:anonymous", Groups: nobody, Remote: "1.2.3.4:5", Path: "/readyz"}, Probes, "1.2.3.4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if level, flow := Classify(&c.Request); level != c.level || flow != c.flow {

@@ -104,6 +104,9 @@ func (l *Level) Enter(t *Ticket, name string, what Resource) error {
 	return nil
 }
 
+// Exempt reports whether the ticket is that of a request which is not bounded.
+func (t *Ticket) Exempt() bool { return t.level == nil }
+
 // Leave gives back all that the request holds. It may be called more than once.
 func (t *Ticket) Leave() {
 	if l := t.level; l != nil {
