@@ -1,6 +1,6 @@
-// Package connlimit bounds the connections of a server: how many one client address and
-// all together have, how long a write may be held up by a client that does not read, and
-// how much the kernel keeps for it.
+// Package connlimit bounds what a server does for clients that it does not yet know: how
+// many connections and requests one address and all together have, how long a write may be
+// held up by a client that does not read, and how much the kernel keeps for it.
 //
 // At the bound a new connection takes the place of one on which nothing happens: one that
 // has not sent a request yet, else one that is idle between requests. So an address that
@@ -226,11 +226,11 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 // sourceOf is who a connection counts for.
 func sourceOf(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
+	at, ok := a.(interface{ AddrPort() netip.AddrPort }) // TCP and UDP have it
 	if !ok {
 		return netip.Addr{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	addr := at.AddrPort().Addr().Unmap().WithZone("")
 	if addr.Is6() {
 		if network, err := addr.Prefix(64); err == nil {
 			return network.Addr()

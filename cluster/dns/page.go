@@ -2,6 +2,7 @@ package dns
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,9 @@ import (
 
 // firstBytes is how long a TCP client may take to show whether it speaks DNS.
 const firstBytes = 10 * time.Second
+
+// acceptPause is how long nothing is accepted when that has failed.
+const acceptPause = 50 * time.Millisecond
 
 // split tells HTTP from DNS on one TCP listener: `kubectl cluster-info` names the
 // port "dns" of the service kube-dns as a web address, and who follows it shall find
@@ -30,8 +34,12 @@ func (s *split) run() {
 	defer close(s.done)
 	for {
 		c, err := s.Listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // the process has no file descriptor left, say: others will end
+			time.Sleep(acceptPause)
+			continue
 		}
 		go s.sort(c)
 	}

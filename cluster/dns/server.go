@@ -22,6 +22,16 @@ import (
 	"github.com/miekg/dns"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/connlimit"
+)
+
+// The bounds of TCP connections, where a new one takes the place of the oldest, and of
+// questions that wait for other name servers: each has a socket. Beyond them clients get
+// SERVFAIL, and ask again.
+const (
+	tcpPerSource, tcpTotal         = 100, 1000
+	forwardPerSource, forwardTotal = 50, 200
 )
 
 // maxUDP is the largest answer over UDP that no network on the way splits.
@@ -43,6 +53,8 @@ type Server struct {
 	zone  *Zone
 	ready chan struct{}
 	addr  netip.AddrPort // valid once ready
+
+	forwards connlimit.Share
 }
 
 // New registers with the informers and starts nothing.
@@ -61,7 +73,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("indexing services and endpoint slices: %w", err)
 	}
 	zone := &Zone{Domain: dns.Fqdn(strings.ToLower(cfg.Domain)), Addr: cfg.Addr.Addr(), View: view}
-	return &Server{cfg: cfg, view: view, zone: zone, ready: make(chan struct{})}, nil
+	return &Server{
+		cfg: cfg, view: view, zone: zone, ready: make(chan struct{}),
+		forwards: connlimit.Share{PerSource: forwardPerSource, Total: forwardTotal},
+	}, nil
 }
 
 // Ready is closed when questions are answered.
@@ -81,11 +96,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer func() { _, _ = udp.Close(), tcp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	sorted := newSplit(tcp)
+	sorted := newSplit(connlimit.New(tcp, connlimit.Config{PerSource: tcpPerSource, Total: tcpTotal, WriteStall: firstBytes}))
 	go sorted.run()
-	web := &http.Server{Handler: http.HandlerFunc(s.page), ReadHeaderTimeout: firstBytes}
+	web, pages := connlimit.Small(side{sorted, sorted.http}, http.HandlerFunc(s.page))
 	defer func() { _ = web.Close() }()
-	go func() { _ = web.Serve(side{sorted, sorted.http}) }() // ends with the listener
+	go func() { _ = web.Serve(pages) }() // ends with the listener
 	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: side{sorted, sorted.dns}, Handler: s}}
 	var started sync.WaitGroup
 	ended := make(chan error, len(servers))
@@ -139,7 +154,7 @@ func listen(addr netip.AddrPort) (net.PacketConn, net.Listener, error) {
 // ServeDNS implements dns.Handler.
 func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	network := w.LocalAddr().Network()
-	resp := s.answer(req, network)
+	resp := s.answer(req, network, w.RemoteAddr())
 	if opt := req.IsEdns0(); opt != nil && resp.IsEdns0() == nil {
 		resp.SetEdns0(maxUDP, opt.Do())
 	}
@@ -155,7 +170,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	}
 }
 
-func (s *Server) answer(req *dns.Msg, network string) *dns.Msg {
+func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg {
 	resp := new(dns.Msg)
 	switch {
 	case len(req.Question) != 1:
@@ -176,7 +191,7 @@ func (s *Server) answer(req *dns.Msg, network string) *dns.Msg {
 			a, ours = s.zone.Reverse(name, q.Qtype)
 		}
 		if !ours {
-			return s.forward(req, network)
+			return s.forward(req, network, client)
 		}
 	}
 	resp.SetRcode(req, a.Rcode)
@@ -187,7 +202,7 @@ func (s *Server) answer(req *dns.Msg, network string) *dns.Msg {
 		if len(a.Records) > 0 && a.Records[0].Header().Rrtype != dns.TypeCNAME {
 			rand.Shuffle(len(resp.Answer), func(i, j int) { resp.Answer[i], resp.Answer[j] = resp.Answer[j], resp.Answer[i] })
 		}
-	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), network); out.Rcode == dns.RcodeSuccess {
+	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), network, client); out.Rcode == dns.RcodeSuccess {
 		resp.Answer = append(resp.Answer, out.Answer...)
 	}
 	for _, rr := range resp.Answer { // as the client spelt it
@@ -203,21 +218,26 @@ func (s *Server) answer(req *dns.Msg, network string) *dns.Msg {
 
 // forward asks the machine's name servers in turn, in the protocol that the client
 // uses. Where there is none that answers, the client is told at once.
-func (s *Server) forward(req *dns.Msg, network string) *dns.Msg {
+func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg {
 	failed := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
 	failed.RecursionAvailable = true
+	leave, ok := s.forwards.Enter(client)
+	if !ok {
+		return failed
+	}
+	defer leave()
 	// Read each time: a laptop changes its network.
 	conf, err := dns.ClientConfigFromFile(s.cfg.ResolvConf)
 	if err != nil {
 		return failed
 	}
-	client := &dns.Client{Net: network, Timeout: 2 * time.Second, UDPSize: 4096}
+	asking := &dns.Client{Net: network, Timeout: 2 * time.Second, UDPSize: 4096}
 	for _, server := range conf.Servers {
 		at := net.JoinHostPort(server, conf.Port)
 		if at == s.addr.String() {
 			continue
 		}
-		resp, _, err := client.Exchange(req, at)
+		resp, _, err := asking.Exchange(req, at)
 		if err == nil {
 			resp.Id = req.Id
 			return resp

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/connlimit"
 )
 
 // Where people and tools ask a node's proxy how it does, as kube-proxy.
@@ -78,9 +80,9 @@ func (h *health) listen(address string, handler http.Handler) {
 		return
 	}
 	delete(h.refused, address)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server, bounded := connlimit.Small(l, handler)
 	h.open[address] = server
-	go func() { _ = server.Serve(l) }()
+	go func() { _ = server.Serve(bounded) }()
 }
 
 func (h *health) close() {

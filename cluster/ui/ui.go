@@ -14,7 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"time"
+
+	"wheelhouse/cluster/connlimit"
 )
 
 //go:embed page.html
@@ -39,10 +40,10 @@ func Run(ctx context.Context, addr netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("listening for the web page: %w", err)
 	}
-	server := &http.Server{Handler: Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server, bounded := connlimit.Small(l, Handler())
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving the web page: %w", err)
 	}
 	return ctx.Err()

@@ -1,0 +1,53 @@
+package connlimit
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Share bounds how much a server does at once: for one client address and for all.
+type Share struct {
+	PerSource, Total int
+
+	mu      sync.Mutex
+	sources map[netip.Addr]int
+	total   int
+}
+
+// Enter reports whether more may be done for an address; if so, leave must be called in
+// the end.
+func (s *Share) Enter(client net.Addr) (leave func(), ok bool) {
+	source := sourceOf(client)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sources[source] >= s.PerSource || s.total >= s.Total {
+		return nil, false
+	}
+	if s.sources == nil {
+		s.sources = map[netip.Addr]int{}
+	}
+	s.sources[source]++
+	s.total++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.total--
+		if s.sources[source]--; s.sources[source] == 0 {
+			delete(s.sources, source)
+		}
+	}, true
+}
+
+// Small returns a server for small answers, such as health checks, and the listener that
+// it is to serve.
+func Small(l net.Listener, h http.Handler) (*http.Server, *Listener) {
+	bounded := New(l, Config{PerSource: 100, Total: 1000})
+	const patience = 10 * time.Second
+	return &http.Server{
+		Handler: h, ConnState: bounded.ConnState, MaxHeaderBytes: 16 << 10,
+		ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute,
+	}, bounded
+}
