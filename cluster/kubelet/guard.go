@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/connlimit"
 )
 
 // mastersGroup may do everything everywhere.
@@ -24,41 +27,78 @@ type caller struct {
 	trusted bool // by a certificate: may do all without the API server being asked
 }
 
+// lookupsPerSource and lookupsAtOnce bound the requests that the API server is asked about.
+const (
+	lookupsPerSource = 20
+	lookupsAtOnce    = 100
+)
+
 // guarded lets pass who may: the API server and masters by their certificate, others by a
 // certificate of the cluster or a token as far as the API server says that they may use
 // this part of nodes.
 func (k *Kubelet) guarded(next http.Handler) http.Handler {
+	share := &connlimit.Share{PerSource: lookupsPerSource, Total: lookupsAtOnce}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := k.authenticate(r)
-		if err != nil {
-			k.log.Debug("authenticate", "error", err)
-			w.Header().Set("Connection", "close") // a place for somebody else
-			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		if err := k.mayPass(r, share); err != nil {
+			switch err.code {
+			case http.StatusTooManyRequests:
+				w.Header().Set("Retry-After", "1")
+			case http.StatusUnauthorized:
+				w.Header().Set("Connection", "close") // a place for somebody else
+			}
+			http.Error(w, err.Error(), err.code)
 			return
 		}
-		verb, parts := verbOf(r), partsOf(r.URL.Path)
-		allowed, err := k.allows(r.Context(), who, verb, parts)
-		about := fmt.Sprintf("(user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.Username, verb, parts)
-		switch {
-		case err != nil:
-			k.log.Warn("authorize "+about, "error", err)
-			http.Error(w, "Authorization error "+about, http.StatusInternalServerError)
-		case !allowed:
-			http.Error(w, "Forbidden "+about, http.StatusForbidden)
-		default:
-			next.ServeHTTP(w, r)
-		}
+		next.ServeHTTP(w, r)
 	})
 }
 
-func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		subject := r.TLS.VerifiedChains[0][0].Subject
-		return &caller{
-			UserInfo: authenticationv1.UserInfo{Username: subject.CommonName, Groups: append(slices.Clip(subject.Organization), "system:authenticated")},
-			trusted:  slices.Contains(subject.Organization, mastersGroup) || slices.Contains(k.config.AllowedUsers, subject.CommonName),
-		}, nil
+// mayPass returns nil for a request that may be served. What the API server must be asked
+// about is bounded for each client address: the answers count as this node's requests.
+func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Share) *httpError {
+	who := k.certified(r)
+	if who == nil || !who.trusted {
+		remote, _ := netip.ParseAddrPort(r.RemoteAddr) // without one it counts for no address
+		leave, ok := share.Enter(net.TCPAddrFromAddrPort(remote))
+		if !ok {
+			return &httpError{http.StatusTooManyRequests, errors.New("Too many requests, please try again later.")}
+		}
+		defer leave()
 	}
+	if who == nil {
+		var err error
+		if who, err = k.authenticate(r); err != nil {
+			k.log.Debug("authenticate", "error", err)
+			return &httpError{http.StatusUnauthorized, errors.New("Unauthorized")}
+		}
+	}
+	verb, parts := verbOf(r), partsOf(r.URL.Path)
+	allowed, err := k.allows(r.Context(), who, verb, parts)
+	about := fmt.Sprintf("(user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.Username, verb, parts)
+	switch {
+	case err != nil:
+		k.log.Warn("authorize "+about, "error", err)
+		return &httpError{http.StatusInternalServerError, errors.New("Authorization error " + about)}
+	case !allowed:
+		return &httpError{http.StatusForbidden, errors.New("Forbidden " + about)}
+	}
+	return nil
+}
+
+// certified is who a request's certificate names, nil without one.
+func (k *Kubelet) certified(r *http.Request) *caller {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return nil
+	}
+	subject := r.TLS.VerifiedChains[0][0].Subject
+	return &caller{
+		UserInfo: authenticationv1.UserInfo{Username: subject.CommonName, Groups: append(slices.Clip(subject.Organization), "system:authenticated")},
+		trusted:  slices.Contains(subject.Organization, mastersGroup) || slices.Contains(k.config.AllowedUsers, subject.CommonName),
+	}
+}
+
+// authenticate asks the API server whose token a request has.
+func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
 		return nil, errors.New("neither a certificate nor a token")

@@ -92,6 +92,50 @@ func TestWhoMayUseTheServer(t *testing.T) {
 	}
 }
 
+// TestLookupsAreBounded: one address makes the node ask the API server only so much at
+// once; others, and the API server itself, are served meanwhile.
+func TestLookupsAreBounded(t *testing.T) {
+	client := fake.NewClientset()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	client.PrependReactor("create", "tokenreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+		asked <- struct{}{}
+		<-answer
+		return true, &authenticationv1.TokenReview{}, nil
+	})
+	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}}}
+	h := k.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	try := func(remote string, state *tls.ConnectionState) int {
+		r := httptest.NewRequest(http.MethodGet, "/pods", nil)
+		r.RemoteAddr, r.TLS = remote, state
+		r.Header.Set("Authorization", "Bearer guess")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	codes := make(chan int)
+	send := func(remote string) {
+		go func() { codes <- try(remote, nil) }()
+		<-asked
+	}
+	for range lookupsPerSource {
+		send("192.0.2.1:1")
+	}
+	if code := try("192.0.2.1:2", nil); code != http.StatusTooManyRequests {
+		t.Errorf("one more than may be asked about: %d", code)
+	}
+	cert := &x509.Certificate{Subject: pkix.Name{CommonName: "apiserver"}}
+	if code := try("192.0.2.1:3", &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}); code != http.StatusOK {
+		t.Errorf("the API server: %d", code)
+	}
+	send("192.0.2.2:1")
+	close(answer)
+	for range lookupsPerSource + 1 {
+		if code := <-codes; code != http.StatusUnauthorized {
+			t.Errorf("a guess: %d", code)
+		}
+	}
+}
+
 // The kubelet shows its settings, and the logs on its own disk but nothing that a link
 // there leads to.
 func TestAboutNode(t *testing.T) {
