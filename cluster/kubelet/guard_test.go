@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -19,7 +20,9 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	config "k8s.io/kubelet/config/v1beta1"
 )
@@ -95,13 +98,15 @@ func TestWhoMayUseTheServer(t *testing.T) {
 // TestLookupsAreBounded: one address makes the node ask the API server only so much at
 // once; others, and the API server itself, are served meanwhile.
 func TestLookupsAreBounded(t *testing.T) {
-	client := fake.NewClientset()
 	asked, answer := make(chan struct{}), make(chan struct{})
-	client.PrependReactor("create", "tokenreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
 		<-answer
-		return true, &authenticationv1.TokenReview{}, nil
-	})
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1"}`)
+	}))
+	defer api.Close()
+	client := kubernetes.NewForConfigOrDie(&rest.Config{Host: api.URL, QPS: -1})
 	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}}}
 	h := k.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	try := func(remote string, state *tls.ConnectionState) int {
