@@ -62,6 +62,7 @@ features: images ## what the labs and the platform promise, on clusters of their
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
 	go test -run '^$$' -bench 'EditAmong1000Services' -benchtime 1x ./cluster/proxy
+	go test -run '^$$' -bench Hostile -benchtime 1x -timeout 40m ./features
 
 clean: ## stop the demo cluster, remove what was built here
 	-@[ ! -x bin/wheelhouse ] || bin/wheelhouse down

@@ -47,7 +47,7 @@ func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // bringUp makes a cluster that is gone when the test ends.
-func bringUp(t *testing.T, nodes int) *testCluster {
+func bringUp(t testing.TB, nodes int) *testCluster {
 	t.Helper()
 	path := os.Getenv("WHEELHOUSE_TEST_PROGRAM")
 	if path == "" {
@@ -96,7 +96,7 @@ func bringUp(t *testing.T, nodes int) *testCluster {
 }
 
 // removeLeftOvers takes down the clusters of test processes that ended without doing so.
-func (c *testCluster) removeLeftOvers(t *testing.T) {
+func (c *testCluster) removeLeftOvers(t testing.TB) {
 	t.Helper()
 	states, err := filepath.Glob("/var/lib/wheelhouse/test[0-9]*")
 	if err != nil {

@@ -45,6 +45,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerLoad(sc)
 	p.registerResources(sc)
 	p.registerScheduling(sc)
+	p.registerHostile(sc)
 }
 
 // until polls, and says what was last seen when it does not come.
