@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -66,7 +67,7 @@ func (c *Chain) role(ctx context.Context, r *Request, name string, rules []rbacv
 	if may || err != nil {
 		return err
 	}
-	return c.confirm(r, rules)
+	return c.confirm(ctx, r, rules)
 }
 
 // clusterRole: what an aggregated role will have is not known, so that only who has
@@ -76,14 +77,14 @@ func (c *Chain) clusterRole(ctx context.Context, r *Request, role *rbacv1.Cluste
 	if may || err != nil {
 		return err
 	}
-	if err := c.confirm(r, role.Rules); err != nil {
+	if err := c.confirm(ctx, r, role.Rules); err != nil {
 		return err
 	}
 	old, _ := r.Old.(*rbacv1.ClusterRole)
 	if role.AggregationRule == nil && (old == nil || old.AggregationRule == nil) {
 		return nil
 	}
-	if err := c.confirm(r, everything); err != nil {
+	if err := c.confirm(ctx, r, everything); err != nil {
 		return r.forbidden("must have cluster-admin privileges to use the aggregationRule")
 	}
 	return nil
@@ -102,7 +103,7 @@ func (c *Chain) binding(ctx context.Context, r *Request, ref rbacv1.RoleRef) err
 	if err != nil {
 		return apierrors.NewNotFound(rbacv1.Resource(resource), ref.Name)
 	}
-	return c.confirm(r, rules)
+	return c.confirm(ctx, r, rules)
 }
 
 func (c *Chain) may(ctx context.Context, r *Request, verb, resource, name string) (bool, error) {
@@ -116,11 +117,27 @@ func (c *Chain) may(ctx context.Context, r *Request, verb, resource, name string
 	return allowed, nil
 }
 
+// maxComparisons bounds how many permissions (one verb on one resource) are looked for
+// among how many names in rules: a rule of 2 kB can stand for a million permissions.
+const maxComparisons = 10_000_000
+
 // confirm refuses rules that the user does not have in r's namespace.
-func (c *Chain) confirm(r *Request, rules []rbacv1.PolicyRule) error {
+func (c *Chain) confirm(ctx context.Context, r *Request, rules []rbacv1.PolicyRule) error {
 	have, unresolved := c.authorizer.Rules(r.User, r.Namespace)
-	covered, missing := validation.Covers(have, rules)
-	if covered {
+	have = distinct(have)
+	if n := permissions(rules); n > maxComparisons/(1+names(have)) {
+		return r.forbidden("user %q (groups=%q) is attempting to grant %d RBAC permissions, too many to compare with the %d rules currently held: grant fewer with one role",
+			r.User.Name, r.User.Groups, n, len(have))
+	}
+	var missing []rbacv1.PolicyRule
+	for i := range rules {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, more := validation.Covers(have, rules[i:i+1])
+		missing = append(missing, more...)
+	}
+	if len(missing) == 0 {
 		return nil
 	}
 	message := fmt.Sprintf("user %q (groups=%q) is attempting to grant RBAC permissions not currently held:\n%s",
@@ -131,25 +148,61 @@ func (c *Chain) confirm(r *Request, rules []rbacv1.PolicyRule) error {
 	return r.forbidden("%s", message)
 }
 
+// permissions is how many single permissions rules stand for, or math.MaxInt32 if they
+// are even more.
+func permissions(rules []rbacv1.PolicyRule) int {
+	sum := 0
+	for i := range rules {
+		r := &rules[i]
+		n := 1
+		for _, factor := range []int{len(r.APIGroups), len(r.Resources), max(1, len(r.ResourceNames))} {
+			n = min(n*factor, math.MaxInt32)
+		}
+		n = (n + len(r.NonResourceURLs)) * len(r.Verbs)
+		sum = min(sum+n, math.MaxInt32)
+	}
+	return sum
+}
+
+// names is how many verbs, groups, resources, names and paths rules have.
+func names(rules []rbacv1.PolicyRule) int {
+	n := 0
+	for i := range rules {
+		r := &rules[i]
+		n += len(r.Verbs) + len(r.APIGroups) + len(r.Resources) + len(r.ResourceNames) + len(r.NonResourceURLs)
+	}
+	return n
+}
+
+// distinct leaves out rules that are there twice.
+func distinct(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	known := make(map[string]bool, len(rules))
+	out := rules[:0:0]
+	for _, r := range rules {
+		if key := ruleString(r); !known[key] {
+			known[key] = true
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // compact writes rules of one verb each shorter: those that differ in the verb
 // only become one.
 func compact(rules []rbacv1.PolicyRule) []string {
-	var merged []rbacv1.PolicyRule
+	merged := map[string]*rbacv1.PolicyRule{}
 	for _, r := range rules {
-		i := slices.IndexFunc(merged, func(m rbacv1.PolicyRule) bool {
-			return slices.Equal(m.APIGroups, r.APIGroups) && slices.Equal(m.Resources, r.Resources) &&
-				slices.Equal(m.ResourceNames, r.ResourceNames) && slices.Equal(m.NonResourceURLs, r.NonResourceURLs)
-		})
-		if i < 0 {
-			r.Verbs = slices.Clone(r.Verbs)
-			merged = append(merged, r)
-		} else {
-			merged[i].Verbs = append(merged[i].Verbs, r.Verbs...)
+		verbs := r.Verbs
+		r.Verbs = nil
+		key := ruleString(r)
+		if merged[key] == nil {
+			merged[key] = &r
 		}
+		merged[key].Verbs = append(merged[key].Verbs, verbs...)
 	}
 	var out []string
 	for _, r := range merged {
-		out = append(out, ruleString(r))
+		out = append(out, ruleString(*r))
 	}
 	slices.Sort(out)
 	return out
