@@ -142,11 +142,13 @@ func TestDefaultPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	part := &client.User{Name: "system:node:n1", Groups: []string{"system:nodes"}}
+	proxy := &client.User{Name: client.ProxierPrefix + "n1", Groups: []string{client.Proxiers}}
 	for _, c := range []struct {
 		what string
 		user *client.User
 		want Level
 	}{
+		{"watch services", proxy, LevelNone},
 		{"get /readyz", nil, LevelNone},
 		{"get /apis/apps/v1", nil, LevelNone},
 		{"get secrets ns/a", nil, LevelMetadata},
