@@ -95,7 +95,7 @@ func dialAttacks() []attack {
 	}
 }
 
-// fromHost asks for an address from the machine, over a new connection.
+// answers is an error when the API server does not answer at the address.
 func (s *fixture) answers(ctx context.Context, address string) error {
 	c := *s.admin
 	c.host = "https://" + address
@@ -105,7 +105,7 @@ func (s *fixture) answers(ctx context.Context, address string) error {
 	return nil
 }
 
-// fromPod reports whether a pod of minion-1 reaches the API server and the DNS server.
+// fromPod is an error when a pod of minion-1 does not reach the API server and the DNS server.
 func (s *fixture) fromPod(ctx context.Context) error {
 	script := `nslookup kubernetes.default.svc.cluster.local >/dev/null && wget -q -O - --no-check-certificate https://kubernetes.default/healthz`
 	cmd := s.kubectl(ctx, "exec", "-n", own, "target", "--", "sh", "-c", script)
@@ -173,12 +173,12 @@ func addressAttacks() []attack {
 			return s.stillThere(ctx, "balancer")
 		}},
 		{rules, "a host port on the master", "", func(ctx context.Context, s *fixture) error {
-			pod := `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"host-port"},"spec":{"nodeName":"master","containers":[{"name":"c","image":"busybox","command":["sleep","10000"],"ports":[{"containerPort":80,"hostPort":443}]}]}}`
+			pod := `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"on-the-master"},"spec":{"nodeName":"master","containers":[{"name":"c","image":"busybox","command":["sleep","10000"],"ports":[{"containerPort":80,"hostPort":443}]}]}}`
 			if r := s.admin.post(ctx, inOwn+"/pods", pod); r.code != http.StatusCreated {
 				return fmt.Errorf("preparing: %v", r)
 			}
-			defer s.admin.delete(ctx, inOwn+"/pods/host-port?gracePeriodSeconds=0")
-			if err := s.running(ctx, own, "host-port"); err != nil && !strings.Contains(err.Error(), "Pending") && !strings.Contains(err.Error(), "Failed") {
+			defer s.admin.delete(ctx, inOwn+"/pods/on-the-master?gracePeriodSeconds=0")
+			if err := s.running(ctx, own, "on-the-master"); err != nil && !strings.Contains(err.Error(), "Pending") && !strings.Contains(err.Error(), "Failed") {
 				return err
 			}
 			return each(s.answers(ctx, addressOf(s.master)), s.fromPod(ctx))

@@ -118,7 +118,7 @@ func pathAttacks() []attack {
 		}},
 		{kind, "a review of another namespace", "", func(ctx context.Context, s *fixture) error {
 			body := fmt.Sprintf(`{"kind":"LocalSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{"user":"x","resourceAttributes":{"namespace":%q,"verb":"get","resource":"secrets"}}}`, victim)
-			return refused(s.owner.post(ctx, "/apis/authorization.k8s.io/v1/namespaces/"+own+"/localsubjectaccessreviews", body), 400, 403)
+			return refused(s.owner.post(ctx, "/apis/authorization.k8s.io/v1/namespaces/"+own+"/localsubjectaccessreviews", body), 400, 403, 422)
 		}},
 		{kind, "retired names of the same kinds", "", func(ctx context.Context, s *fixture) error {
 			return each(refused(s.viewer.get(ctx, "/apis/extensions/v1beta1/namespaces/"+victim+"/deployments")),

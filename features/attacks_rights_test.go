@@ -16,7 +16,7 @@ const (
 )
 
 func clusterRole(name, rest string) string {
-	return fmt.Sprintf(`{"kind":"ClusterRole","apiVersion":"rbac.authorization.k8s.io/v1","metadata":{"name":%q%s}`, name, rest)
+	return fmt.Sprintf(`{"kind":"ClusterRole","apiVersion":"rbac.authorization.k8s.io/v1","metadata":{"name":%q%s`, name, rest)
 }
 
 // rightAttacks try to hold more rights than were given.

@@ -379,7 +379,8 @@ func each(errs ...error) error {
 	return nil
 }
 
-// unchanged reports whether an object is as before: its resourceVersion.
+// unchanged is an error when do changes what an attacker could want to change of the
+// object at path.
 func (s *fixture) unchanged(ctx context.Context, path string, do func() error) error {
 	before := s.admin.get(ctx, path)
 	if before.code != http.StatusOK {
@@ -389,16 +390,30 @@ func (s *fixture) unchanged(ctx context.Context, path string, do func() error) e
 		return err
 	}
 	after := s.admin.get(ctx, path)
-	if version(before.body) != version(after.body) {
-		return fmt.Errorf("%s has changed: %v", path, after)
+	if was, is := attacked(before.body), attacked(after.body); was != is {
+		return fmt.Errorf("%s was %s and is %s", path, was, is)
 	}
 	return nil
 }
 
-func version(object string) string {
-	var o metav1.PartialObjectMetadata
+// attacked is an object without what its controllers change meanwhile.
+func attacked(object string) string {
+	var o struct {
+		Metadata struct {
+			UID               string            `json:"uid"`
+			DeletionTimestamp string            `json:"deletionTimestamp"`
+			Labels            map[string]string `json:"labels"`
+		} `json:"metadata"`
+		Spec struct {
+			NodeName string `json:"nodeName"`
+		} `json:"spec"`
+		Status struct {
+			Phase string `json:"phase"`
+			PodIP string `json:"podIP"`
+		} `json:"status"`
+	}
 	if err := json.Unmarshal([]byte(object), &o); err != nil {
 		return "unreadable: " + err.Error()
 	}
-	return string(o.UID) + "/" + o.ResourceVersion
+	return fmt.Sprintf("%+v", o)
 }
