@@ -114,7 +114,7 @@ func pathAttacks() []attack {
 		{kind, "a token for an account of another namespace", "", func(ctx context.Context, s *fixture) error {
 			body := fmt.Sprintf(`{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","metadata":{"name":"default","namespace":%q},"spec":{}}`, victim)
 			return each(refused(s.owner.post(ctx, "/api/v1/namespaces/"+victim+"/serviceaccounts/default/token", body)),
-				refused(s.owner.post(ctx, inOwn+"/serviceaccounts/default/token", body), 400, 403))
+				refused(s.owner.post(ctx, inOwn+"/serviceaccounts/default/token", body), 400, 403, 422))
 		}},
 		{kind, "a review of another namespace", "", func(ctx context.Context, s *fixture) error {
 			body := fmt.Sprintf(`{"kind":"LocalSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{"user":"x","resourceAttributes":{"namespace":%q,"verb":"get","resource":"secrets"}}}`, victim)
