@@ -36,16 +36,23 @@ type envContext struct {
 func environment(ctx context.Context, e *envContext) ([]string, func(string) (string, bool), error) {
 	values := map[string]string{}
 	var order []string
-	set := func(name, value string) {
+	size := 0
+	set := func(name, value string) error {
 		if _, ok := values[name]; !ok {
 			order = append(order, name)
 		}
 		values[name] = value
+		if size += len(name) + len(value) + 2; size > maxArguments {
+			return errArguments("the environment")
+		}
+		return nil
 	}
 	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
 
 	for _, v := range serviceVariables(e.services) {
-		set(v.Name, v.Value)
+		if err := set(v.Name, v.Value); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, from := range e.container.EnvFrom {
 		pairs, err := envFrom(ctx, e, from)
@@ -53,7 +60,9 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 			return nil, nil, err
 		}
 		for _, k := range slices.Sorted(maps.Keys(pairs)) {
-			set(from.Prefix+k, pairs[k])
+			if err := set(from.Prefix+k, pairs[k]); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	for _, v := range e.container.Env {
@@ -62,7 +71,10 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 			return nil, nil, err
 		}
 		if ok {
-			set(v.Name, value)
+			err = set(v.Name, value)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	out := make([]string, 0, len(order))
@@ -107,7 +119,8 @@ func envValue(ctx context.Context, e *envContext, v v1.EnvVar, lookup func(strin
 	from := v.ValueFrom
 	switch {
 	case from == nil:
-		return expand(v.Value, lookup), true, nil
+		s, err := expand(v.Value, lookup)
+		return s, true, err
 	case from.FieldRef != nil:
 		s, err := fieldValue(e.pod, from.FieldRef.FieldPath, e.hostIP, e.podIP)
 		return s, true, err

@@ -3,11 +3,13 @@ package kubelet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +26,8 @@ func TestExpand(t *testing.T) {
 		"": "", "plain": "plain", "$(A)": "1", "-$(A)-$(B)-": "-1--", "$$(A)": "$(A)", "$$$(A)": "$1", "$(NONE)": "$(NONE)",
 		"$(A": "$(A", "$": "$", "$A": "$A", "$$": "$", "$(LONG_NAME)$(A)": "x y1", "a$": "a$", "$()": "$()",
 	} {
-		if got := expand(in, func(n string) (string, bool) { v, ok := vars[n]; return v, ok }); got != want {
-			t.Errorf("%q gives %q, want %q", in, got, want)
+		if got, err := expand(in, func(n string) (string, bool) { v, ok := vars[n]; return v, ok }); got != want || err != nil {
+			t.Errorf("%q gives %q, %v, want %q", in, got, err, want)
 		}
 	}
 }
@@ -121,6 +123,58 @@ func TestEnvironment(t *testing.T) {
 		e.container = &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: from}}}
 		if _, _, err := environment(context.Background(), e); err == nil || err.Error() != want {
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// TestReferencesAreBounded: variables, arguments and files that stand for much more than
+// what the pod says are refused, and not made first.
+func TestReferencesAreBounded(t *testing.T) {
+	const megabyte = 1 << 20
+	large := objects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
+	ref := v1.LocalObjectReference{Name: "cm"}
+	doubling := []v1.EnvVar{{Name: "V0", Value: strings.Repeat("x", 100)}}
+	for i := range 25 {
+		doubling = append(doubling, v1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: fmt.Sprintf("$(V%d)$(V%d)", i, i)})
+	}
+	repeated := &v1.Container{}
+	var items []v1.KeyToPath
+	for i := range 300 {
+		name := fmt.Sprintf("N%d", i)
+		repeated.EnvFrom = append(repeated.EnvFrom, v1.EnvFromSource{Prefix: name, ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: ref}})
+		items = append(items, v1.KeyToPath{Key: "k", Path: name})
+	}
+	long := func(string) (string, bool) { return strings.Repeat("x", megabyte), true }
+	source := &v1.ConfigMapVolumeSource{LocalObjectReference: ref, Items: items}
+	var projected v1.ProjectedVolumeSource
+	for i := range items {
+		projected.Sources = append(projected.Sources, v1.VolumeProjection{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: ref, Items: items[i : i+1]}})
+	}
+	volume := func(s v1.VolumeSource) error {
+		_, _, err := volumePayload(t.Context(), &payloadContext{pod: &v1.Pod{}, objects: large}, &v1.Volume{VolumeSource: s})
+		return err
+	}
+	variables := func(c *v1.Container) error {
+		_, _, err := environment(t.Context(), &envContext{pod: &v1.Pod{}, container: c, objects: large})
+		return err
+	}
+	for name, f := range map[string]func() error{
+		"variables that double":     func() error { return variables(&v1.Container{Env: doubling}) },
+		"a map under many prefixes": func() error { return variables(repeated) },
+		"an argument":               func() error { _, err := expand(strings.Repeat("$(A)", 200), long); return err },
+		"arguments":                 func() error { _, err := expandAll(slices.Repeat([]string{"$(A)"}, 200), long); return err },
+		"a key as many files":       func() error { return volume(v1.VolumeSource{ConfigMap: source}) },
+		"a map in many projections": func() error { return volume(v1.VolumeSource{Projected: &projected}) },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := f()
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if used := (after.TotalAlloc - before.TotalAlloc) / megabyte; used > 160 {
+			t.Errorf("%s: it took %d MB", name, used)
 		}
 	}
 }

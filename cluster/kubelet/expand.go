@@ -1,11 +1,23 @@
 package kubelet
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+// maxArguments is how many bytes a container's variables, or its command and arguments,
+// may have: no more than Linux starts a program with, whatever its limits (execve(2)).
+// References double what they refer to, so that thirty variables can stand for gigabytes.
+const maxArguments = 6 << 20
+
+func errArguments(what string) error {
+	return fmt.Errorf("%s would have more than %d bytes, with which no program starts", what, maxArguments)
+}
 
 // expand replaces $(NAME) by the variable's value, as commands, arguments and
 // environment values may have it. $$ is a dollar sign; a reference to a name that
 // is not known stays as it is.
-func expand(s string, lookup func(name string) (string, bool)) string {
+func expand(s string, lookup func(name string) (string, bool)) (string, error) {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] != '$' || i+1 == len(s) {
@@ -20,9 +32,12 @@ func expand(s string, lookup func(name string) (string, bool)) string {
 			end := strings.IndexByte(s[i:], ')')
 			if end < 0 {
 				out.WriteString(s[i:])
-				return out.String()
+				return out.String(), nil
 			}
 			if value, ok := lookup(s[i+2 : i+end]); ok {
+				if out.Len()+len(value) > maxArguments {
+					return "", errArguments("what references stand for")
+				}
 				out.WriteString(value)
 			} else {
 				out.WriteString(s[i : i+end+1])
@@ -32,16 +47,22 @@ func expand(s string, lookup func(name string) (string, bool)) string {
 			out.WriteByte('$')
 		}
 	}
-	return out.String()
+	return out.String(), nil
 }
 
-func expandAll(in []string, lookup func(string) (string, bool)) []string {
+func expandAll(in []string, lookup func(string) (string, bool)) ([]string, error) {
 	if len(in) == 0 {
-		return nil
+		return nil, nil
 	}
-	out := make([]string, len(in))
+	out, size := make([]string, len(in)), 0
 	for i, s := range in {
-		out[i] = expand(s, lookup)
+		var err error
+		if out[i], err = expand(s, lookup); err != nil {
+			return nil, err
+		}
+		if size += len(out[i]) + 1; size > maxArguments {
+			return nil, errArguments("command and arguments")
+		}
 	}
-	return out
+	return out, nil
 }

@@ -49,14 +49,35 @@ func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (out pa
 		err = p.downward(out, v.DownwardAPI.Items, modeOf(v.DownwardAPI.DefaultMode))
 	case v.Projected != nil:
 		for i := range v.Projected.Sources {
-			if err = p.projected(ctx, out, &v.Projected.Sources[i], modeOf(v.Projected.DefaultMode)); err != nil {
+			if err = p.projected(ctx, out, &v.Projected.Sources[i], modeOf(v.Projected.DefaultMode)); err == nil {
+				err = out.check()
+			}
+			if err != nil {
 				break
 			}
 		}
 	default:
 		return nil, false, nil
 	}
+	if err == nil {
+		err = out.check()
+	}
 	return out, true, err
+}
+
+// maxPayload bounds what is written for one volume: each of a megabyte's many names is a
+// file of its own.
+const maxPayload = 64 << 20
+
+func (out payload) check() error {
+	size := 0
+	for _, f := range out {
+		size += len(f.data)
+	}
+	if size > maxPayload {
+		return fmt.Errorf("the files of the volume would have %d bytes, more than %d", size, maxPayload)
+	}
+	return nil
 }
 
 func modeOf(m *int32) int32 {

@@ -25,6 +25,11 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	if err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
+	command, commandErr := expandAll(c.Command, lookup)
+	arguments, argumentsErr := expandAll(c.Args, lookup)
+	if err := errors.Join(commandErr, argumentsErr); err != nil {
+		return nil, &waitingError{"CreateContainerConfigError", err}
+	}
 	mounts, err := w.mounts(pod, c, st.attempt, lookup)
 	if err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
@@ -34,7 +39,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 		Labels: map[string]string{
 			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(graceOf(pod), 10),
 		},
-		Entrypoint: expandAll(c.Command, lookup), Cmd: expandAll(c.Args, lookup), Env: env,
+		Entrypoint: command, Cmd: arguments, Env: env,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerResources(c, w.k.config.PodPids),
 		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),

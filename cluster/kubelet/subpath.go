@@ -75,7 +75,7 @@ func makeSubPath(root *os.Root, sub string) error {
 // expandStrictly is expand for what must not keep a reference to nothing.
 func expandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
 	missing := ""
-	out := expand(s, func(name string) (string, bool) {
+	out, err := expand(s, func(name string) (string, bool) {
 		value, ok := lookup(name)
 		if !ok && missing == "" {
 			missing = name
@@ -85,5 +85,5 @@ func expandStrictly(s string, lookup func(string) (string, bool)) (string, error
 	if missing != "" {
 		return "", fmt.Errorf("missing value for %q", missing)
 	}
-	return out, nil
+	return out, err
 }
