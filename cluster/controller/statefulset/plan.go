@@ -71,16 +71,21 @@ func (s *state) plan() []step {
 
 func (s *state) ordered() bool { return s.set.Spec.PodManagementPolicy != apps.ParallelPodManagement }
 
+// burst is the most pods that one plan creates.
+const burst = 500
+
 // sort gives the pods by ordinal, nil where one is missing, and those beyond the
-// set's range, the highest first.
+// set's range, the highest first. Of a range that is much longer than there are pods, it
+// gives the beginning: the rest comes later.
 func (s *state) sort() (wanted, extra []*v1.Pod) {
-	wanted = make([]*v1.Pod, replicas(s.set))
+	wanted = make([]*v1.Pod, min(replicas(s.set), len(s.pods)+burst))
 	for _, p := range s.pods {
 		n := ordinalOf(s.set, p)
 		switch at := n - firstOrdinal(s.set); {
 		case n < 0:
 		case at >= 0 && at < len(wanted):
 			wanted[at] = p
+		case at >= 0 && at < replicas(s.set):
 		default:
 			extra = append(extra, p)
 		}

@@ -2,6 +2,8 @@ package statefulset
 
 import (
 	"fmt"
+	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +156,36 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := show(stateOf(tt.set, tt.pods).plan()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPlanOfManyReplicas: what a plan costs follows from the pods that there are, not from
+// the number that a user asks for.
+func TestPlanOfManyReplicas(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  *apps.StatefulSet
+		pods string
+		want int
+	}{
+		"one by one":  {set(math.MaxInt32), "0 1", 1},
+		"at once":     {set(math.MaxInt32, parallel), "0 1", 500},
+		"a high one":  {set(math.MaxInt32, parallel), "0 2000000000", 501},
+		"an old one":  {set(math.MaxInt32, parallel), "0 1-old", 500},
+		"just enough": {set(502, parallel), "0 1", 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stateOf(c.set, c.pods)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			steps := s.plan()
+			runtime.ReadMemStats(&after)
+			if len(steps) != c.want || steps[0].do != create {
+				t.Errorf("%d steps, want to create %d", len(steps), c.want)
+			}
+			if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 16 {
+				t.Errorf("it took %d MB", used)
 			}
 		})
 	}
