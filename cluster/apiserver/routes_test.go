@@ -517,6 +517,8 @@ func linesOf(k *api.Kind, p path) []line {
 	lines = append(lines,
 		line{method: "GET", path: at, query: "fieldSelector=metadata.name%3Dx"},
 		line{method: "GET", path: at, query: "fieldSelector=metadata.name%3D%3Dx,metadata.namespace%3Db"},
+		line{method: "GET", path: at, query: "fieldSelector=metadata.name%3Dx&fieldSelector=metadata.name%3Dz"},
+		line{method: "GET", path: at, query: "FieldSelector=metadata.name%3Dx"},
 		line{method: "DELETE", path: at, query: "fieldSelector=metadata.name%3Dx"},
 		line{method: "POST", path: at, query: stream, contentType: asJSON, upgrade: true, body: plain},
 		line{method: "POST", path: at, query: "fieldSelector=metadata.name%3Dx", contentType: asJSON, body: bodyOf(k, at, "new", "")},
