@@ -92,8 +92,8 @@ func (a *applier) apply(ctx context.Context, want *Ruleset) error {
 
 // KeepReachable lets packets to the API server pass before all rules of services that are
 // there already, as those of an earlier process may lead them to a pod: who cannot ask
-// the API server for today's services would keep them for ever. The next rules that a
-// Proxy writes replace these.
+// the API server for today's services would keep them for ever. A node calls it before it
+// asks the API server for anything; the next rules that a Proxy writes replace these.
 func KeepReachable(server netip.AddrPort) error {
 	ipt, err := iptables.New()
 	if err != nil {

@@ -104,7 +104,7 @@ func (c *cluster) newProxy(ctx context.Context) *proxy.Proxy {
 	factory := informers.NewSharedInformerFactory(c.client, 0)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: "minion-1", ClusterCIDR: clusterCIDR, ServiceCIDR: "10.247.0.0/16",
-		APIServer: netip.MustParseAddrPort(nodeIP + ":443"), Recorder: c.events, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
+		Recorder: c.events, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
 	})
 	if err != nil {
 		c.t.Fatal(err)

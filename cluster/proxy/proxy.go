@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -48,7 +47,6 @@ type Config struct {
 	NodeName    string
 	ClusterCIDR string               // all pods, such as 10.246.0.0/16
 	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty
-	APIServer   netip.AddrPort       // where the informers' objects come from; may be zero
 	Recorder    record.EventRecorder // of what a service asks for and does not get; may be nil
 	Log         *slog.Logger
 }
@@ -123,11 +121,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return err
 	}
 	p.tune()
-	if p.cfg.APIServer.IsValid() {
-		if err := KeepReachable(p.cfg.APIServer); err != nil {
-			return err
-		}
-	}
 	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return ctx.Err()
 	}

@@ -163,6 +163,9 @@ func (o *nodeOptions) identity(ctx context.Context, log *slog.Logger) (nodeIdent
 }
 
 func identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIdentity, err error) {
+	if err := keepReachable(path); err != nil {
+		return id, err
+	}
 	if id.kubelet, err = client.NodeIdentity(path, log.With("component", "certificates"), nil); err != nil {
 		return id, err
 	}
@@ -263,7 +266,7 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory inf
 	defer flush(recorder)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
-		APIServer: addressOf(id.proxier.Config.Host), Recorder: recorder, Log: log.With("component", "proxy"),
+		Recorder: recorder, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err
@@ -272,12 +275,19 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory inf
 	return ended(ctx, "proxy", p.Run(ctx))
 }
 
-// addressOf is where a server of this URL listens; zero for one that has a name.
-func addressOf(server string) netip.AddrPort {
-	u, err := url.Parse(server)
+// keepReachable lets this machine reach the API server whatever rules are left here. One
+// that has a name is not known as an address yet.
+func keepReachable(kubeconfig string) error {
+	rc, err := client.FromKubeconfig(kubeconfig)
 	if err != nil {
-		return netip.AddrPort{}
+		return err
 	}
-	at, _ := netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
-	return at
+	u, err := url.Parse(rc.Host)
+	if err != nil {
+		return err
+	}
+	if at, err := netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))); err == nil {
+		return proxy.KeepReachable(at)
+	}
+	return nil
 }
