@@ -10,6 +10,7 @@ import (
 // Resource is what a flow holds apart from seats.
 type Resource int
 
+// What a flow holds.
 const (
 	Requests Resource = iota // under way, until the client has their whole answer
 	Watches

@@ -3,6 +3,7 @@ package flowcontrol
 // Reason is why a request was not let in, in upstream's words.
 type Reason int
 
+// Why a request was not let in.
 const (
 	ConcurrencyLimit Reason = iota // its flow or level holds as much as it may
 	QueueFull
