@@ -40,6 +40,43 @@ func checkTolerations(tolerations []corev1.Toleration, p *field.Path) field.Erro
 	return errs
 }
 
+// maxPodTerms is how many terms and requirements about other pods a pod may have: each is
+// looked at for every pod of the cluster, in the scheduler that all share.
+const maxPodTerms = 1000
+
+func checkPodTermCount(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	n := 0
+	count := func(selectors ...*metav1.LabelSelector) {
+		n++
+		for _, l := range selectors {
+			if l != nil {
+				n += len(l.MatchLabels) + len(l.MatchExpressions)
+			}
+		}
+	}
+	for i := range s.TopologySpreadConstraints {
+		count(s.TopologySpreadConstraints[i].LabelSelector)
+	}
+	terms := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+		for i := range required {
+			count(required[i].LabelSelector, required[i].NamespaceSelector)
+		}
+		for i := range preferred {
+			count(preferred[i].PodAffinityTerm.LabelSelector, preferred[i].PodAffinityTerm.NamespaceSelector)
+		}
+	}
+	if a := s.Affinity; a != nil && a.PodAffinity != nil {
+		terms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if a := s.Affinity; a != nil && a.PodAntiAffinity != nil {
+		terms(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if n > maxPodTerms {
+		return field.ErrorList{field.TooMany(p, n, maxPodTerms)}
+	}
+	return nil
+}
+
 func checkAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if n := a.NodeAffinity; n != nil {

@@ -8,11 +8,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// maxContainers is how many a pod may have: an object of 100 kB could ask for thousands,
+// which the node's bound on pods does not see.
+const maxContainers = 500
+
 // misfit is why the node can never run a pod that was bound to it past the scheduler: it
 // is for another system, or asks for more than the node has even when it is empty.
 func (k *Kubelet) misfit(pod *v1.Pod) (reason, message string) {
 	if os := pod.Spec.OS; os != nil && string(os.Name) != runtime.GOOS {
 		return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+	}
+	if n := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxContainers {
+		return "TooManyContainers", fmt.Sprintf("The node runs pods of at most %d containers, and this one has %d", maxContainers, n)
 	}
 	requests, _ := podResources(pod)
 	have := k.allocatable()

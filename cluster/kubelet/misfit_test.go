@@ -21,6 +21,8 @@ func TestMisfit(t *testing.T) {
 	k.workers = map[types.UID]*worker{"o": {pod: asking("o", "cpu", "500m")}, "me": {pod: asking("me", "cpu", "3")}}
 	windows := asking("me", "cpu", "1")
 	windows.Spec.OS = &v1.PodOS{Name: v1.Windows}
+	full := &v1.Pod{Spec: v1.PodSpec{InitContainers: make([]v1.Container, 100), Containers: make([]v1.Container, 400)}}
+	crowded := &v1.Pod{Spec: v1.PodSpec{InitContainers: make([]v1.Container, 100), Containers: make([]v1.Container, 401)}}
 	linux := asking("me", "cpu", "2")
 	linux.Spec.OS = &v1.PodOS{Name: v1.Linux}
 	for _, c := range []struct {
@@ -28,6 +30,8 @@ func TestMisfit(t *testing.T) {
 		reason, message string
 	}{
 		{linux, "", ""},
+		{full, "", ""},
+		{crowded, "TooManyContainers", "The node runs pods of at most 500 containers, and this one has 501"},
 		{windows, "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"},
 		{asking("me", "cpu", "3"), "OutOfcpu", "Node didn't have enough resource: cpu, requested: 3000, used: 500, capacity: 2000"},
 		{asking("me", "memory", "2Gi"), "OutOfmemory", "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824"},
