@@ -13,6 +13,9 @@ import (
 // ttl of every record, in seconds: short, since endpoints come and go.
 const ttl = 5
 
+// maxRecords is how many addresses one answer has at most: the longest message holds fewer.
+const maxRecords = 4096
+
 // View is the cluster's state as names depend on it. Nothing found is nil.
 type View interface {
 	Namespace(name string) bool
@@ -131,7 +134,7 @@ func (z *Zone) service(name string, qtype uint16, labels []string, depth int) An
 	case n == 2 && headless && len(eps) == 0:
 		return noName // as the specification has it
 	case n == 2 && headless:
-		return Answer{Records: addresses(name, qtype, addrs(eps))}
+		return Answer{Records: addresses(name, qtype, addrs(eps[:min(len(eps), maxRecords)]))}
 	case n == 2:
 		return Answer{Records: addresses(name, qtype, clusterIPs(svc))}
 	case n == 3 && strings.HasPrefix(labels[0], "_"):
@@ -172,7 +175,7 @@ func (z *Zone) srv(name string, qtype uint16, labels []string, svc *v1.Service, 
 		if svc.Spec.ClusterIP != v1.ClusterIPNone {
 			add(base, p.Port, clusterIPs(svc))
 		}
-		for _, e := range eps {
+		for _, e := range eps[:min(len(eps), maxRecords)] {
 			if port, ok := e.ports[p.Name]; ok {
 				add(e.host+"."+base, port, []netip.Addr{e.ip})
 			}
@@ -238,6 +241,7 @@ type endpoint struct {
 
 // endpoints are those of a headless service that are ready, or all if it says so.
 func endpoints(svc *v1.Service, of []*discovery.EndpointSlice) (eps []endpoint) {
+	known := map[netip.Addr]bool{}
 	for _, s := range of {
 		ports := map[string]int32{}
 		for _, p := range s.Ports {
@@ -252,9 +256,10 @@ func endpoints(svc *v1.Service, of []*discovery.EndpointSlice) (eps []endpoint) 
 			}
 			for _, text := range e.Addresses {
 				ip, err := netip.ParseAddr(text)
-				if err != nil || slices.ContainsFunc(eps, func(o endpoint) bool { return o.ip == ip }) {
+				if err != nil || known[ip] {
 					continue
 				}
+				known[ip] = true
 				host := dashed(ip)
 				if e.Hostname != nil && *e.Hostname != "" {
 					host = *e.Hostname
