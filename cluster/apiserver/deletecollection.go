@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +37,9 @@ func (r *request) deleteCollection() error {
 	group, ctx := errgroup.WithContext(r.Context())
 	group.SetLimit(deleteWorkers)
 	for _, item := range page.Items {
+		if ctx.Err() != nil {
+			break
+		}
 		group.Go(func() error {
 			own := *o // each may change its own
 			obj := item.Object()
@@ -45,7 +50,7 @@ func (r *request) deleteCollection() error {
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), r.Context().Err()); err != nil {
 		return err
 	}
 	a, err := negotiate(r.Request, forms{table: true, partial: true})

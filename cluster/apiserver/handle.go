@@ -80,6 +80,10 @@ func (s *Server) recovered(r *request, p any) {
 	}
 }
 
+// maxParameters is how many parameters of a query net/url reads. Of more it reads none, and
+// a dry run would be none.
+const maxParameters = 10_000
+
 // admitRequest lets a request through the gates and has it answered.
 func (s *Server) admitRequest(r *request) error {
 	if err := s.authenticate(r); err != nil {
@@ -89,6 +93,9 @@ func (s *Server) admitRequest(r *request) error {
 	}
 	if err := s.enter(r); err != nil {
 		return err
+	}
+	if n := strings.Count(r.URL.RawQuery, "&"); n >= maxParameters {
+		return badRequest("the query has %d parameters, and at most %d are read", n+1, maxParameters)
 	}
 	if !r.longRunning() {
 		timeout, err := s.timeout(r)

@@ -230,6 +230,9 @@ func unwrapUnknown(data []byte) ([]byte, error) {
 	return nil, fmt.Errorf("a stored object is damaged: no content in its envelope")
 }
 
+// checkEvery is after how many objects an answer looks whether somebody still waits for it.
+const checkEvery = 256
+
 func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item) error {
 	include, err := includeObject(r.Request)
 	if err != nil {
@@ -238,6 +241,9 @@ func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item
 	table := r.res.columns.table(list, true)
 	table.Rows = make([]metav1.TableRow, len(items))
 	for i, item := range items {
+		if i%checkEvery == 0 && r.Context().Err() != nil {
+			return r.Context().Err()
+		}
 		if include == metav1.IncludeObject {
 			data, err := r.res.encoded(item, mediaJSON)
 			if err != nil {
@@ -259,6 +265,9 @@ func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item
 func (r *request) writePartials(a answer, list metav1.ListMeta, items []*store.Item) error {
 	l := &metav1.PartialObjectMetadataList{ListMeta: list, Items: make([]metav1.PartialObjectMetadata, len(items))}
 	for i, item := range items {
+		if i%checkEvery == 0 && r.Context().Err() != nil {
+			return r.Context().Err()
+		}
 		l.Items[i] = *partial(item.Object())
 		l.Items[i].APIVersion, l.Items[i].Kind = metav1.GroupName+"/"+a.version, "PartialObjectMetadata"
 	}

@@ -50,7 +50,7 @@ func (c *Collection) List(ctx context.Context, namespace string, o ListOptions) 
 	if exact && rev > 0 {
 		return l.at(ctx, rev)
 	}
-	return l.page(0)
+	return l.page(ctx, 0)
 }
 
 // collect is all items with keys from start on within a prefix.
@@ -68,6 +68,9 @@ func (c *Collection) collect(within, start string) []*Item {
 	})
 	return items
 }
+
+// checkEvery is after how many objects a list looks whether it is still wanted.
+const checkEvery = 256
 
 type lister struct {
 	c *Collection
@@ -87,7 +90,7 @@ func (l *lister) next(ctx context.Context) (*Page, error) {
 		if err := l.c.store.latest(ctx); err != nil {
 			return nil, err
 		}
-		return l.page(0)
+		return l.page(ctx, 0)
 	}
 	if err := l.c.store.atLeast(ctx, rev); err != nil {
 		return nil, err
@@ -102,7 +105,7 @@ func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 	if l.Continue != "" && rev < l.c.store.rounds.kept.Load() {
 		return nil, l.expired()
 	}
-	if p, err := l.page(rev); p != nil || err != nil {
+	if p, err := l.page(ctx, rev); p != nil || err != nil {
 		return p, err
 	}
 	p, err := l.past(ctx, rev)
@@ -126,7 +129,7 @@ func (l *lister) expired() error {
 
 // page is out of the cache. Where a revision is asked for and the collection has
 // changed since, it is nil.
-func (l *lister) page(rev int64) (*Page, error) {
+func (l *lister) page(ctx context.Context, rev int64) (*Page, error) {
 	c := l.c
 	c.mu.RLock()
 	if rev != 0 && c.rev > rev {
@@ -145,7 +148,10 @@ func (l *lister) page(rev int64) (*Page, error) {
 
 	if l.Keep != nil {
 		kept := p.Items[:0]
-		for _, i := range p.Items {
+		for n, i := range p.Items {
+			if n%checkEvery == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			if l.Keep(i.Object()) {
 				kept = append(kept, i)
 			}

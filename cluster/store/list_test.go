@@ -1,12 +1,14 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,6 +49,31 @@ func TestListIsOrderedAndScoped(t *testing.T) {
 	same(t, "one namespace", one, []string{"a/10", "a/2"})
 	none, _ := list(t, c, "c", ListOptions{})
 	same(t, "no namespace", none, nil)
+}
+
+// TestListEndsWithItsContext: nobody waits any more for what a selector would find.
+func TestListEndsWithItsContext(t *testing.T) {
+	c := newStore(t).Of(pods)
+	var writers errgroup.Group
+	for i := range 2 * checkEvery {
+		writers.Go(func() error {
+			_, err := c.Create(t.Context(), pod("default", fmt.Sprint(i)))
+			return err
+		})
+	}
+	if err := writers.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	looked := 0
+	_, err := c.List(ctx, "", ListOptions{ResourceVersion: "0", Keep: func(api.Object) bool {
+		cancel()
+		looked++
+		return true
+	}})
+	if !errors.Is(err, context.Canceled) || looked > checkEvery {
+		t.Errorf("it looked at %d objects: %v", looked, err)
+	}
 }
 
 // Later pages show the state of the first, whatever happens in between.
