@@ -2,13 +2,13 @@ package features_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -35,8 +35,7 @@ type arena struct {
 	other  *rest.Config // of the other user
 	where  string       // the other user's namespace
 
-	release context.CancelFunc // of the connections that are held
-	held    sync.WaitGroup
+	release func() error // ends the process that holds the connections
 	notReady
 }
 
@@ -58,14 +57,12 @@ func newArena(ctx context.Context, kubeconfig string, admin kubernetes.Interface
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(cfg.CAData)
 	a := &arena{admin: admin, where: prefix + "-other"}
 	address := at.Host
 	if at.Port() == "" {
 		address += ":443"
 	}
-	a.target = &hostile.Target{Address: address, TLS: &tls.Config{RootCAs: pool}, Namespace: prefix + "-hostile", Pod: "talker"}
+	a.target = &hostile.Target{Address: address, CA: cfg.CAData, Namespace: prefix + "-hostile", Pod: "talker"}
 	if a.target.Token, err = editor(ctx, admin, a.target.Namespace); err != nil {
 		return nil, err
 	}
@@ -173,24 +170,79 @@ func (a *arena) nodesStayedReady() error {
 	return nil
 }
 
-// hold begins n connections of a kind.
-func (a *arena) hold(ctx context.Context, kind hostile.Kind, n int) {
-	ctx, a.release = context.WithCancel(context.WithoutCancel(ctx))
-	a.held.Go(func() { kind.Hold(ctx, a.target, n) })
+// holding is what a process of its own does, so that only the server is shared with it.
+type holding struct {
+	Target *hostile.Target
+	Kind   string
+	Count  int
 }
 
-func (a *arena) end() {
-	if a.release != nil {
-		a.release()
-		a.held.Wait()
-		a.release = nil
+// holdingVariable has a holding; the test binary carries it out instead of tests.
+const holdingVariable = "WHEELHOUSE_TEST_HOSTILE"
+
+func TestMain(m *testing.M) {
+	given, ok := os.LookupEnv(holdingVariable)
+	if !ok {
+		os.Exit(m.Run())
 	}
+	var h holding
+	if err := json.Unmarshal([]byte(given), &h); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // a forgotten one ends by itself
+	defer cancel()
+	i := slices.IndexFunc(hostile.Kinds, func(k hostile.Kind) bool { return k.Name == h.Kind })
+	if i < 0 {
+		fmt.Fprintf(os.Stderr, "no kind is called %q\n", h.Kind)
+		os.Exit(1)
+	}
+	hostile.Kinds[i].Hold(ctx, h.Target, h.Count)
+}
+
+// hold begins n connections of a kind.
+func (a *arena) hold(ctx context.Context, kind string, n int) error {
+	given, err := json.Marshal(holding{a.target, kind, n})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), holdingVariable+"="+string(given))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		cancel()
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	a.release = func() error {
+		defer cancel()
+		select {
+		case err := <-done:
+			return fmt.Errorf("the hostile process has ended: %w", err)
+		default:
+		}
+		cancel()
+		<-done
+		return nil
+	}
+	return nil
+}
+
+// end ends the connections that are held.
+func (a *arena) end() error {
+	if a.release == nil {
+		return nil
+	}
+	release := a.release
+	a.release = nil
+	return release()
 }
 
 func (a *arena) leave(ctx context.Context) error {
-	a.end()
 	a.stop()
-	return errors.Join(
+	return errors.Join(a.end(),
 		a.admin.CoreV1().Namespaces().Delete(ctx, a.target.Namespace, metav1.DeleteOptions{}),
 		a.admin.CoreV1().Namespaces().Delete(ctx, a.where, metav1.DeleteOptions{}))
 }
@@ -249,13 +301,10 @@ func (p *platform) registerHostile(sc *godog.ScenarioContext) {
 		return err
 	})
 	sc.Step(`^one of them holds (\d+) connections of the kind "([^"]*)"$`, func(ctx context.Context, n int, name string) error {
-		i := slices.IndexFunc(hostile.Kinds, func(k hostile.Kind) bool { return k.Name == name })
-		if i < 0 {
-			return fmt.Errorf("no kind is called %q", name)
+		if err := a.end(); err != nil {
+			return err
 		}
-		a.end()
-		a.hold(ctx, hostile.Kinds[i], n)
-		return nil
+		return a.hold(ctx, name, n)
 	})
 	sc.Step(`^the other has all of its work done (\d+) times$`, func(ctx context.Context, n int) error {
 		for i := range n {
@@ -292,10 +341,16 @@ func BenchmarkHostile(b *testing.B) {
 			b.Error(err)
 		}
 	}()
-	run := func(b *testing.B, kind *hostile.Kind) {
-		if kind != nil {
-			a.hold(b.Context(), *kind, 500)
-			defer a.end()
+	run := func(b *testing.B, kind string) {
+		if kind != "" {
+			if err := a.hold(b.Context(), kind, 500); err != nil {
+				b.Fatal(err)
+			}
+			defer func() {
+				if err := a.end(); err != nil {
+					b.Error(err)
+				}
+			}()
 		}
 		var took []time.Duration
 		failed := 0
@@ -319,8 +374,8 @@ func BenchmarkHostile(b *testing.B) {
 		a.seen = nil
 		a.mu.Unlock()
 	}
-	b.Run("nothing", func(b *testing.B) { run(b, nil) })
+	b.Run("nothing", func(b *testing.B) { run(b, "") })
 	for _, kind := range hostile.Kinds {
-		b.Run(strings.ReplaceAll(kind.Name, " ", "-"), func(b *testing.B) { run(b, &kind) })
+		b.Run(strings.ReplaceAll(kind.Name, " ", "-"), func(b *testing.B) { run(b, kind.Name) })
 	}
 }

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,27 @@ func (s *Server) refuse(r *request, level *flowcontrol.Level, flow string) {
 	if level.Enter(&r.ticket, flow, flowcontrol.Refusals) != nil {
 		panic(http.ErrAbortHandler)
 	}
+	r.delayRefusal()
 }
+
+// delayRefusal makes those wait for refusals who go on in spite of many.
+func (r *request) delayRefusal() {
+	others := r.ticket.Held(flowcontrol.Refusals) - 1
+	if others <= 0 {
+		return
+	}
+	timer := time.NewTimer(min(time.Duration(others)*refusalStep, refusalDelay))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+}
+
+const (
+	refusalStep  = 10 * time.Millisecond // for each refusal of the flow that is under way
+	refusalDelay = time.Second           // at most, which is what Retry-After says
+)
 
 // acquire waits for the seats that executing the request takes.
 func (r *request) acquire() error {
@@ -64,20 +85,38 @@ func (r *request) acquire() error {
 	if err == nil || r.Context().Err() != nil {
 		return err
 	}
+	if !r.ticket.Take(flowcontrol.Refusals, 1) {
+		panic(http.ErrAbortHandler)
+	}
+	r.delayRefusal()
 	return errTooMany()
 }
 
+// What keeps a processor, or the disk, busy for long.
 const (
-	objectsPerSeat = 100 // of a list, as upstream
-	maxListSeats   = 10
+	longList = 1000    // objects
+	longBody = 1 << 20 // bytes
 )
 
-// width is how many seats a request takes: a list takes more the more objects there are.
+// width is how many seats a request takes: more the more objects a list may have, as
+// upstream, and the larger a body is.
 func (r *request) width() int {
-	if (r.Verb != "list" && r.Verb != "watch") || r.res == nil || r.res.collection == nil || r.ticket.Exempt() {
+	if r.ticket.Exempt() {
 		return 1
 	}
-	return min(1+r.res.collection.Len()/objectsPerSeat, maxListSeats)
+	if body, ok := r.Body.(*readAhead); ok {
+		return r.ticket.Width(len(body.data), longBody)
+	}
+	if (r.Verb != "list" && r.Verb != "watch") || r.res == nil || r.res.collection == nil {
+		return 1
+	}
+	objects := r.res.collection.Len()
+	if objects > longList/10 && strings.Contains(r.URL.RawQuery, "limit=") {
+		if limit, err := strconv.Atoi(r.URL.Query().Get("limit")); err == nil && limit > 0 {
+			objects = min(objects, limit)
+		}
+	}
+	return r.ticket.Width(objects, longList)
 }
 
 // finish gives back the seats when the request has been executed, and the rest when the

@@ -36,6 +36,9 @@ type request struct {
 
 // handle is the pipeline: count, authenticate, authorize, bound, answer.
 func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
+	if req.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client took it back before its turn came
+	}
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
 	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}

@@ -42,10 +42,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		// One client-go process multiplexes all its watches and requests over one
-		// connection, and opens another beyond this many. What clients send is kept for
+		// connection, and opens another beyond this many, upstream's number. What clients send is kept for
 		// handlers that do not read it yet: no more than most objects are large.
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          250,
+			MaxConcurrentStreams:          100,
 			MaxReadFrameSize:              256 << 10,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			MaxReceiveBufferPerStream:     256 << 10,

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 // Target is where hostile connections lead, and as whom.
 type Target struct {
 	Address string // host:port of the API server
-	TLS     *tls.Config
+	CA      []byte // PEM
 	Token   string // of an account that may edit Namespace
 	// Namespace has config maps, more than a connection's buffers hold, and Pod, which
 	// prints more than that.
@@ -36,6 +37,7 @@ type Kind struct {
 // Kinds are all of them.
 var Kinds = []Kind{
 	{"silent connections", silence},
+	{"handshakes", handshakes},
 	{"slow headers", slowHead},
 	{"slow bodies", slowBody},
 	{"slow bodies over HTTP/2", slowBodies2},
@@ -92,10 +94,10 @@ func (t *Target) dialTLS(ctx context.Context, protocol string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	conf := t.TLS.Clone()
-	conf.NextProtos = []string{protocol}
-	if conf.ServerName == "" {
-		conf.ServerName, _, _ = net.SplitHostPort(t.Address)
+	conf := &tls.Config{RootCAs: x509.NewCertPool(), NextProtos: []string{protocol}}
+	conf.RootCAs.AppendCertsFromPEM(t.CA)
+	if conf.ServerName, _, err = net.SplitHostPort(t.Address); err != nil {
+		return nil, err
 	}
 	secure := tls.Client(c, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -129,6 +131,18 @@ func silence(ctx context.Context, t *Target) error {
 	defer c.Close()
 	_, err = c.Read(make([]byte, 1))
 	return err
+}
+
+// handshakes makes one connection after the other, as fast as it can.
+func handshakes(ctx context.Context, t *Target) error {
+	for ctx.Err() == nil {
+		c, err := t.dialTLS(ctx, "http/1.1")
+		if err != nil {
+			return err
+		}
+		_ = c.Close()
+	}
+	return ctx.Err()
 }
 
 // drip sends a little every second.

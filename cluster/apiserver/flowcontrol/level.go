@@ -2,6 +2,7 @@ package flowcontrol
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -133,6 +134,31 @@ func (t *Ticket) leave() {
 		f.name, f.served = "", 0
 		l.retired = f
 	}
+}
+
+// Width returns how many seats a request takes whose work is so much of what keeps a
+// processor busy for long: a flow may have as many of the latter at once as there are
+// processors, since more would only be in each other's way.
+func (t *Ticket) Width(work, long int) int {
+	if t.level == nil {
+		return 1
+	}
+	most := max(1, t.level.FlowSeats/runtime.GOMAXPROCS(0))
+	return min(1+work*most/long, most)
+}
+
+// Held returns how much of a resource the request's flow holds.
+func (t *Ticket) Held(what Resource) int {
+	l := t.level
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.flow == nil {
+		return 0
+	}
+	return t.flow.holds[what]
 }
 
 // Take reports whether the request may hold n more of what; if so, it holds them.

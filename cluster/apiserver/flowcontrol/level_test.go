@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,23 @@ func TestLimits(t *testing.T) {
 	}
 	if l.Stats().Holds[Bytes] != 0 {
 		t.Errorf("%+v", l.Stats())
+	}
+}
+
+func TestWidth(t *testing.T) {
+	processors := runtime.GOMAXPROCS(0)
+	l := testLevel(20*processors, 10*processors, 1)
+	var ticket Ticket
+	if err := l.Enter(&ticket, "a", Requests); err != nil {
+		t.Fatal(err)
+	}
+	for work, want := range map[int]int{0: 1, 99: 1, 100: 2, 500: 6, 900: 10, 5000: 10} {
+		if got := ticket.Width(work, 1000); got != want {
+			t.Errorf("%d of 1000: %d seats, want %d", work, got, want)
+		}
+	}
+	if got := (&Ticket{}).Width(5000, 1000); got != 1 {
+		t.Errorf("exempt: %d", got)
 	}
 }
 

@@ -39,7 +39,7 @@ var shares = []struct {
 // limits are those of one flow; all flows together have eight times as much.
 func limits(requests, watches, streams, bytes int) [resources]Limit {
 	var out [resources]Limit
-	for r, n := range map[Resource]int{Requests: requests, Watches: watches, Streams: streams, Bytes: bytes, Refusals: 100} {
+	for r, n := range map[Resource]int{Requests: requests, Watches: watches, Streams: streams, Bytes: bytes, Refusals: 1000} {
 		out[r] = Limit{PerFlow: n, Total: 8 * n}
 	}
 	return out
