@@ -49,7 +49,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 			MaxReadFrameSize:              256 << 10,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			MaxReceiveBufferPerStream:     256 << 10,
-			WriteByteTimeout:              s.Patience.Write,
 		},
 	}
 	if conf != nil {
