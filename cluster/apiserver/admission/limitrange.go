@@ -30,6 +30,9 @@ func (c *Chain) limitDefaults(ctx context.Context, r *Request) error {
 	if err != nil || len(ranges) == 0 {
 		return err
 	}
+	if err := limitWork(r, pod, ranges); err != nil {
+		return err
+	}
 	var notes []string
 	for _, l := range ranges {
 		for i := range l.Spec.Limits {
@@ -47,6 +50,23 @@ func (c *Chain) limitDefaults(ctx context.Context, r *Request) error {
 	pod.Annotations[limitRangerNote] = "LimitRanger plugin set: " + strings.Join(notes, "; ")
 	if r.Kind.PrepareCreate != nil {
 		r.Kind.PrepareCreate(pod) // the class of service follows from what was set
+	}
+	return nil
+}
+
+// maxLimitWork bounds how many resources are compared for all containers of a pod.
+const maxLimitWork = 1_000_000
+
+func limitWork(r *Request, pod *corev1.Pod, ranges []*corev1.LimitRange) error {
+	n := 0
+	for _, l := range ranges {
+		for i := range l.Spec.Limits {
+			item := &l.Spec.Limits[i]
+			n += 1 + len(item.Min) + len(item.Max) + len(item.Default) + len(item.DefaultRequest) + len(item.MaxLimitRequestRatio)
+		}
+	}
+	if containers := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxLimitWork/(1+containers) {
+		return r.forbidden("the %d limits of the namespace are too many to compare with those of %d containers", n, containers)
 	}
 	return nil
 }
@@ -90,11 +110,13 @@ func fill(to *corev1.ResourceList, defaults corev1.ResourceList) string {
 // limitChecks refuses a pod or claim that is smaller or bigger than its namespace allows.
 func (c *Chain) limitChecks(ctx context.Context, r *Request) error {
 	var check func(*corev1.LimitRangeItem) []error
+	var pod *corev1.Pod
 	switch o := r.Object.(type) {
 	case *corev1.Pod:
 		if !r.is("", "pods", "resize") && (!r.is("", "pods", "") || r.Verb != Create) {
 			return nil
 		}
+		pod = o
 		check = func(item *corev1.LimitRangeItem) []error { return podLimits(o, item) }
 	case *corev1.PersistentVolumeClaim:
 		if !r.is("", "persistentvolumeclaims", "") {
@@ -107,6 +129,11 @@ func (c *Chain) limitChecks(ctx context.Context, r *Request) error {
 	ranges, err := c.limitRanges(ctx, r.Namespace)
 	if err != nil {
 		return err
+	}
+	if pod != nil {
+		if err := limitWork(r, pod, ranges); err != nil {
+			return err
+		}
 	}
 	for _, l := range ranges {
 		var wrong []error

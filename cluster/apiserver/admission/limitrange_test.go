@@ -1,6 +1,8 @@
 package admission_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +35,22 @@ func asks(name string, requests, limits corev1.ResourceList) corev1.Container {
 
 func podOf(containers ...corev1.Container) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: meta("a", "p"), Spec: corev1.PodSpec{Containers: containers}}
+}
+
+// TestLimitRangeTimesContainers: what a namespace gives to each container, and how many
+// containers a pod has, multiply.
+func TestLimitRangeTimesContainers(t *testing.T) {
+	defaults := corev1.ResourceList{}
+	for i := range 2000 {
+		defaults[corev1.ResourceName(fmt.Sprint("example.com/r", i))] = resource.MustParse("1")
+	}
+	c := newChain(t, limited(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Default: defaults}), admission.ServicesConfig{})
+	pod := podOf(slices.Repeat([]corev1.Container{asks("c", nil, nil)}, 1000)...)
+	r := podRequest(pod)
+	r.Kind = api.Pods
+	const refusal = `pods "p" is forbidden: the 2001 limits of the namespace are too many to compare with those of 1000 containers`
+	want(t, c.Admit(bg, r), refusal)
+	want(t, c.Validate(bg, r), refusal)
 }
 
 func TestLimitRangeDefaults(t *testing.T) {

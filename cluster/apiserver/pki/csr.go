@@ -2,6 +2,7 @@ package pki
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -118,8 +119,15 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if key, ok := req.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+		return nil, fmt.Errorf("the request has an RSA key of %d bits, and at most %d are checked", key.N.BitLen(), maxRSABits)
+	}
 	return req, req.CheckSignature()
 }
+
+// maxRSABits is as long a key as crypto/tls takes. To check a signature by one of 32 KB
+// takes seconds.
+const maxRSABits = 8192
 
 // permitted is the certificate that u may have for req.
 func (s *Signer) permitted(ctx context.Context, u *client.User, csr *certificatesv1.CertificateSigningRequest, req *x509.CertificateRequest) (Request, error) {
