@@ -170,6 +170,7 @@ func (r *request) checkFields(obj api.Object, cur *store.Item) error {
 	if err != nil {
 		return fmt.Errorf("counting the fields of an object: %w", err)
 	}
+	unstructured.RemoveNestedField(fields, "metadata", "managedFields")
 	if err := budget.Fields(fields); err != nil {
 		return errOverBudget(err)
 	}

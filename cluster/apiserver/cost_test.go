@@ -200,6 +200,11 @@ func TestLargeObjects(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(&raw{t, r.host, r.http}) })
 	}
+	many := times(15_000, ",", func(i int) string { return fmt.Sprintf(`"k%d":"v"`, i) })
+	for i, code := range []int{201, 200, 200} { // each time by another manager
+		c := cost{"", "PATCH", fmt.Sprintf("%s/often?fieldManager=m%d", maps, i), asApply, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"often"},"data":{` + many + `}}`, code, "", 200}
+		c.check(r)
+	}
 	endpoints := corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: "e"}, Subsets: []corev1.EndpointSubset{{Ports: []corev1.EndpointPort{{Port: 1}}}}}
 	for i := range 1000 {
 		endpoints.Subsets[0].Addresses = append(endpoints.Subsets[0].Addresses, corev1.EndpointAddress{IP: fmt.Sprintf("10.0.%d.%d", i/250, 1+i%250), TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "p"}})
