@@ -143,31 +143,6 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	return out
 }
 
-// maxRules bounds the rules of one service: its ports multiply with its addresses and with
-// its endpoints, so that an object of 600 kB could ask for two hundred million.
-const maxRules = 100_000
-
-// withinRules leaves out the services that need more than maxRules.
-func withinRules(all []*v1.Service, slices map[types.NamespacedName][]*discovery.EndpointSlice) (kept []*v1.Service, crowded []Refusal) {
-	kept = all[:0]
-	for _, svc := range all {
-		endpoints := 0
-		for _, s := range slices[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}] {
-			endpoints += len(s.Endpoints)
-		}
-		addresses := len(svc.Spec.ExternalIPs) + len(svc.Status.LoadBalancer.Ingress)*(1+len(svc.Spec.LoadBalancerSourceRanges))
-		if n := len(svc.Spec.Ports) * (1 + addresses + endpoints); n > maxRules {
-			crowded = append(crowded, Refusal{
-				Service: svc, At: "any of its addresses",
-				Why: "its ports, addresses and endpoints make " + strconv.Itoa(n) + " rules, and a service may have " + strconv.Itoa(maxRules),
-			})
-			continue
-		}
-		kept = append(kept, svc)
-	}
-	return kept, crowded
-}
-
 func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *part {
 	p := &part{svc: svc, slices: slices.Clone(of), refused: refused, chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
 	if !hasClusterIP(svc) {
