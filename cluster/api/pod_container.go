@@ -93,7 +93,7 @@ func (c *podChecker) checkContainer(ctr *corev1.Container, p *field.Path) field.
 		errs = append(errs, checkContainerResources(&ctr.Resources, c.spec.ResourceClaims, p.Child("resources"))...)
 	}
 	errs = append(errs, checkResizePolicy(ctr.ResizePolicy, c.spec, p.Child("resizePolicy"))...)
-	return append(errs, checkContainerSecurity(ctr.SecurityContext, p.Child("securityContext"))...)
+	return append(errs, c.checkContainerSecurity(ctr.SecurityContext, p.Child("securityContext"))...)
 }
 
 // checkImage: a template may leave the image for later, as tools do that fill it in.
@@ -312,7 +312,7 @@ func (c *podChecker) checkDevices(ctr *corev1.Container, p *field.Path) field.Er
 	return errs
 }
 
-func checkContainerSecurity(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
+func (c *podChecker) checkContainerSecurity(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}
@@ -320,6 +320,9 @@ func checkContainerSecurity(s *corev1.SecurityContext, p *field.Path) field.Erro
 	errs = append(errs, checkID(s.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
 	if s.ProcMount != nil {
 		errs = append(errs, oneOf(*s.ProcMount, p.Child("procMount"), corev1.DefaultProcMount, corev1.UnmaskedProcMount)...)
+		if *s.ProcMount == corev1.UnmaskedProcMount && !ownUsers(c.spec) {
+			errs = append(errs, field.Invalid(p.Child("procMount"), *s.ProcMount, "`hostUsers` must be false to use `Unmasked`"))
+		}
 	}
 	errs = append(errs, checkSeccomp(s.SeccompProfile, p.Child("seccompProfile"))...)
 	errs = append(errs, checkAppArmor(s.AppArmorProfile, p.Child("appArmorProfile"))...)

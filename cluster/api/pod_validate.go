@@ -141,6 +141,7 @@ func checkPodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(p.Child("shareProcessNamespace"), *s.ShareProcessNamespace,
 			"ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
+	errs = append(errs, checkOwnUsers(s, p)...)
 	sc := s.SecurityContext
 	if sc == nil {
 		return errs
@@ -163,6 +164,27 @@ func checkPodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	errs = append(errs, checkSysctls(sc.Sysctls, at.Child("sysctls"))...)
 	errs = append(errs, checkSeccomp(sc.SeccompProfile, at.Child("seccompProfile"))...)
 	return append(errs, checkAppArmor(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
+}
+
+// ownUsers reports whether a pod asks for a user namespace of its own.
+func ownUsers(s *corev1.PodSpec) bool { return s.HostUsers != nil && !*s.HostUsers }
+
+// checkOwnUsers: a user namespace does not go with the node's other namespaces, as
+// upstream's validateHostUsers.
+func checkOwnUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	if !ownUsers(s) {
+		return nil
+	}
+	var errs field.ErrorList
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"hostNetwork", s.HostNetwork}, {"HostPID", s.HostPID}, {"HostIPC", s.HostIPC}} {
+		if f.set {
+			errs = append(errs, field.Forbidden(p.Child(f.name), "when `hostUsers` is false"))
+		}
+	}
+	return errs
 }
 
 func checkID(id *int64, p *field.Path, rule func(int64) []string) field.ErrorList {

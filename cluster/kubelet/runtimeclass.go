@@ -22,8 +22,17 @@ func runtimeHandlers() []v1.NodeRuntimeHandler {
 	return out
 }
 
-// checkHandler refuses a pod whose runtime class names a handler that the node has not.
+// checkHandler refuses a pod whose runtime class names a handler that the node has not,
+// and one that asks for a user namespace, which no handler gives. PodSecurity allows such a
+// pod more, as its root is nobody on the node: run without the namespace, it would be root.
 func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
+	if own := pod.Spec.HostUsers; own != nil && !*own {
+		handler := ""
+		if pod.Spec.RuntimeClassName != nil {
+			handler = *pod.Spec.RuntimeClassName
+		}
+		return fmt.Errorf("RuntimeClass handler %q does not support user namespaces", handler)
+	}
 	if pod.Spec.RuntimeClassName == nil || *pod.Spec.RuntimeClassName == "" {
 		return nil
 	}

@@ -23,10 +23,16 @@ func TestRuntimeClass(t *testing.T) {
 	n.succeeds(with("usual", "usual"))
 	n.create(with("boxed", "boxed"))
 	n.create(with("lost", "gone"))
+	// PodSecurity lets it have all of /proc at every level, since it asks for users of its own.
+	own := pod("own", "true")
+	own.Spec.HostUsers = new(false)
+	own.Spec.Containers[0].SecurityContext = &v1.SecurityContext{ProcMount: new(v1.UnmaskedProcMount)}
+	n.create(own)
 	n.saysAll(
 		`Warning FailedCreatePodSandBox Failed to create pod sandbox: failed to get sandbox runtime: no runtime for "box" is configured`,
-		`Warning FailedCreatePodSandBox Failed to create pod sandbox: runtimeclasses.node.k8s.io "gone" not found`)
-	for _, name := range []string{"boxed", "lost"} {
+		`Warning FailedCreatePodSandBox Failed to create pod sandbox: runtimeclasses.node.k8s.io "gone" not found`,
+		`Warning FailedCreatePodSandBox Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces`)
+	for _, name := range []string{"boxed", "lost", "own"} {
 		p, err := n.client.CoreV1().Pods("default").Get(context.Background(), name, getOptions)
 		if err != nil {
 			t.Fatal(err)
@@ -35,5 +41,5 @@ func TestRuntimeClass(t *testing.T) {
 			t.Errorf("%s: %s", name, p.Status.Phase)
 		}
 	}
-	n.delete2("usual", "boxed", "lost")
+	n.delete2("usual", "boxed", "lost", "own")
 }
