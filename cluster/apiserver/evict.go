@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/store"
 )
 
@@ -46,10 +47,25 @@ func (r *request) evict() error {
 	if o.dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
+	if err := r.admitEviction(e, o.dryRun); err != nil {
+		return err
+	}
 	if err := r.evictPod(r.Context(), options); err != nil {
 		return err
 	}
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, statusGVK)
+}
+
+// admitEviction asks admission before anything is written for the eviction: into the pod,
+// or into its budget.
+func (r *request) admitEviction(e *policyv1.Eviction, dryRun bool) error {
+	var a admitting
+	if err := a.begin(r.Context(), r, admission.Create, e, nil, dryRun); err != nil {
+		return err
+	}
+	err := a.finish(r.Context())
+	a.end(r.Context(), err)
+	return err
 }
 
 // decodeEviction takes an Eviction of policy/v1beta1 too, which clients up to 1.21 send.

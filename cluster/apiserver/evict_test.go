@@ -3,6 +3,8 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/client"
 )
 
 const refusal = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -255,5 +258,35 @@ func TestEvictionOfTwoBudgets(t *testing.T) {
 	e.budget("b", policyv1.PodDisruptionBudgetStatus{ObservedGeneration: 1, DisruptionsAllowed: 1})
 	if err := e.evict("p"); err == nil || !strings.Contains(err.Error(), "This pod has more than one PodDisruptionBudget") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A node may evict its own pods only; of others, neither the pod nor its budget changes.
+func TestEvictionOfAnothersPodChangesNothing(t *testing.T) {
+	server, cfg := apitest.StartServer(t, apitest.WithAdmission(t))
+	e := &evictions{clientset(t, cfg), t, within(t)}
+	_, err := e.CoreV1().ServiceAccounts("default").Create(e.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
+	e.must(err)
+	e.pod("p", corev1.PodRunning, corev1.ConditionTrue)
+	e.budget("b", policyv1.PodDisruptionBudgetStatus{ObservedGeneration: 1, DisruptionsAllowed: 1})
+	state := func() string {
+		p, err := e.CoreV1().Pods("default").Get(e.ctx, "p", metav1.GetOptions{})
+		e.must(err)
+		b, err := e.PolicyV1().PodDisruptionBudgets("default").Get(e.ctx, "b", metav1.GetOptions{})
+		e.must(err)
+		return p.ResourceVersion + " " + b.ResourceVersion
+	}
+	before := state()
+	user := &client.User{Name: "system:node:other", Groups: []string{"system:nodes", "system:authenticated"}}
+	req := httptest.NewRequestWithContext(client.WithUser(e.ctx, user), http.MethodPost, "/api/v1/namespaces/default/pods/p/eviction",
+		strings.NewReader(`{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"p"}}`))
+	req.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	server.Handler().ServeHTTP(rec, req)
+	if want := "node other can only evict pods with spec.nodeName set to itself"; rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), want) {
+		t.Errorf("%d %s, want 403 with %q", rec.Code, rec.Body, want)
+	}
+	if after := state(); after != before {
+		t.Errorf("versions of pod and budget were %s, are %s", before, after)
 	}
 }
