@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -174,6 +175,13 @@ func avoidsControlPlane(spec *corev1.PodSpec) bool {
 // wideCapabilities are those with which a container leaves its own namespaces.
 var wideCapabilities = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "BPF", "DAC_READ_SEARCH"}
 
+// wide reports whether a capability is one of wideCapabilities, in whichever spelling the
+// runtime takes.
+func wide(c corev1.Capability) bool {
+	name := strings.TrimPrefix(strings.ToUpper(string(c)), "CAP_")
+	return slices.Contains(wideCapabilities, corev1.Capability(name))
+}
+
 // reachesNode reports whether a pod has a part of its node: the network or a port of it,
 // its processes, its files, or the means to get them.
 func reachesNode(spec *corev1.PodSpec) bool {
@@ -198,6 +206,6 @@ func reachesNode(spec *corev1.PodSpec) bool {
 		if s.Privileged != nil && *s.Privileged {
 			return false
 		}
-		return s.Capabilities == nil || !slices.ContainsFunc(s.Capabilities.Add, func(a corev1.Capability) bool { return slices.Contains(wideCapabilities, a) })
+		return s.Capabilities == nil || !slices.ContainsFunc(s.Capabilities.Add, wide)
 	})
 }

@@ -181,6 +181,7 @@ func reaching() map[string]corev1.PodSpec {
 		"init hostPort":  {InitContainers: []corev1.Container{{Name: "c", Ports: []corev1.ContainerPort{{ContainerPort: 80, HostPort: 443}}}}},
 		"privileged":     with(&corev1.SecurityContext{Privileged: &yes}),
 		"capability":     with(&corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"SYS_ADMIN"}}}),
+		"other spelling": with(&corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"cap_sys_Admin"}}}),
 		"hostPath":       {Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}},
 		"already placed": {HostNetwork: true, NodeName: "minion"},
 	}
