@@ -13,8 +13,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,7 +119,10 @@ func (a *Authenticator) Authenticate(r *http.Request) (*User, error) {
 
 // sender is who the credentials of r belong to, nil if there are none.
 func (a *Authenticator) sender(r *http.Request) (*User, error) {
-	token := bearer(r)
+	token, err := bearer(r)
+	if err != nil {
+		return nil, err
+	}
 	if u, err := a.certificate(r); u != nil || (err != nil && token == "") {
 		return u, err
 	}
@@ -152,24 +157,50 @@ func (a *Authenticator) token(ctx context.Context, source, token string) (*User,
 
 // bearer is the token of r: in the Authorization header, or, for browsers, which
 // cannot set it on a WebSocket, among the sub-protocols.
-func bearer(r *http.Request) string {
+func bearer(r *http.Request) (string, error) {
+	fromProtocol, err := takeProtocol(r.Header)
+	if err != nil {
+		return "", err
+	}
 	scheme, token, ok := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
-	if ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(token)
+	if token = strings.TrimSpace(token); ok && strings.EqualFold(scheme, "Bearer") && token != "" {
+		return token, nil
 	}
-	const prefix = "base64url.bearer.authorization.k8s.io."
-	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
-		for p := range strings.SplitSeq(line, ",") {
-			encoded, ok := strings.CutPrefix(strings.TrimSpace(p), prefix)
-			if !ok {
-				continue
-			}
-			if token, err := base64.RawURLEncoding.DecodeString(encoded); err == nil && utf8.Valid(token) {
-				return string(token)
-			}
+	return fromProtocol, nil
+}
+
+// takeProtocol takes the sub-protocol that is a token out of the header: whom the request
+// is passed on to must not get it. There must be another, which the answer can name.
+func takeProtocol(h http.Header) (token string, err error) {
+	const name, prefix = "Sec-Websocket-Protocol", "base64url.bearer.authorization.k8s.io."
+	lines := h.Values(name)
+	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, prefix) }) {
+		return "", nil
+	}
+	var others []string
+	found := 0
+	for p := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+		p = strings.TrimSpace(p)
+		encoded, ok := strings.CutPrefix(p, prefix)
+		if !ok {
+			others = append(others, p)
+			continue
 		}
+		found++
+		decoded, err := base64.RawURLEncoding.DecodeString(encoded)
+		if err != nil || !utf8.Valid(decoded) {
+			return "", errors.New("invalid base64.bearer.authorization token encoding")
+		}
+		token = string(decoded)
 	}
-	return ""
+	switch {
+	case found > 1:
+		return "", errors.New("multiple base64.bearer.authorization tokens specified")
+	case found > 0 && len(others) == 0:
+		return "", errors.New("missing additional subprotocol")
+	}
+	h.Set(name, strings.Join(others, ","))
+	return token, nil
 }
 
 func withGroup(u *User, group string) *User {

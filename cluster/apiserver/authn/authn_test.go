@@ -67,6 +67,7 @@ func TestCredentials(t *testing.T) {
 		{"unknown", "Bearer other", "", ""},
 		{"service account", "Bearer " + sa, "", "system:serviceaccount:a:bot [system:serviceaccounts system:serviceaccounts:a system:authenticated]"},
 		{"websocket", "", "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte("static-token")), "joe [g system:authenticated]"},
+		{"websocket, nothing to answer with", "", "base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte("static-token")), ""},
 		{"bootstrap", "Bearer abcdef.0123456789abcdef", "", "system:bootstrap:abcdef [system:bootstrappers system:bootstrappers:labs system:authenticated]"},
 		{"bootstrap, wrong secret", "Bearer abcdef.0123456789abcdee", "", ""},
 		{"bootstrap, expired", "Bearer ghijkl.0123456789abcdef", "", ""},
@@ -87,6 +88,9 @@ func TestCredentials(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if left := r.Header.Get("Sec-Websocket-Protocol"); err == nil && strings.Contains(left, "bearer") {
+				t.Errorf("whom the request is passed on to gets %q", left)
 			}
 		})
 	}
