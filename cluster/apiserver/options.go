@@ -161,6 +161,9 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 	if err != nil {
 		return nil, badRequest("%v", err)
 	}
+	if err := checkSelectors(label, selector); err != nil {
+		return nil, err
+	}
 	if name != "" {
 		selector = fields.AndSelectors(fields.OneTermEqualSelector("metadata.name", name), selector)
 	}
