@@ -31,6 +31,7 @@ type request struct {
 	inProcess bool // the caller is a component of this very process
 	warnings  warnings
 	bodySize  int // of what the client sent, or of what its patch made of the object
+	rendered  int // bytes that are counted for the answer before it is written
 	ticket    flowcontrol.Ticket
 }
 

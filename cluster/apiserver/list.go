@@ -39,6 +39,11 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
+	if r.res.FromStored != nil { // nothing of it is encoded yet
+		if err := r.mayRenderItems(page.Items, wholeSize); err != nil {
+			return err
+		}
+	}
 	return r.writeList(a, page)
 }
 
@@ -61,10 +66,13 @@ func (r *request) writeList(a answer, page *store.Page) error {
 		if err != nil {
 			return err
 		}
+		if err := r.mayRender(l.size); err != nil {
+			return err
+		}
 		if err := l.write(&buf); err != nil {
 			return err
 		}
-		text, err := dress(buf.Bytes(), a.media, true)
+		text, err := r.dress(buf.Bytes(), a.media, true)
 		if err != nil {
 			return err
 		}
@@ -238,6 +246,9 @@ func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item
 	if err != nil {
 		return err
 	}
+	if err := r.mayRenderTable(items, include); err != nil {
+		return err
+	}
 	table := r.res.columns.table(list, true)
 	table.Rows = make([]metav1.TableRow, len(items))
 	for i, item := range items {
@@ -263,6 +274,9 @@ func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item
 }
 
 func (r *request) writePartials(a answer, list metav1.ListMeta, items []*store.Item) error {
+	if err := r.mayRenderItems(items, metadataSize); err != nil {
+		return err
+	}
 	l := &metav1.PartialObjectMetadataList{ListMeta: list, Items: make([]metav1.PartialObjectMetadata, len(items))}
 	for i, item := range items {
 		if i%checkEvery == 0 && r.Context().Err() != nil {

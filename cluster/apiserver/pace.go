@@ -188,6 +188,7 @@ func (p *pace) finish(r *request) {
 // hold counts so much of an answer for the request's user for as long as the client has
 // not taken it. What the user may not keep beside its seats is kept with them.
 func (r *request) hold(bytes int) {
+	bytes -= r.rendered // counted already
 	if p := r.w.pace; p != nil && bytes > freeBytes && !r.ticket.Take(flowcontrol.Bytes, bytes) {
 		p.keepSeats()
 	}

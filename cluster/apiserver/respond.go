@@ -112,7 +112,7 @@ func (r *request) writeItem(code int, item *store.Item) error {
 		return err
 	}
 	if a.media == mediaYAML || (a.media == mediaJSON && isPretty(r.Request)) {
-		if data, err = dress(data, a.media, true); err != nil {
+		if data, err = r.dress(data, a.media, true); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVers
 	if own, ok := obj.(api.Object); ok && a.form != formObject && gvk == r.res.GroupVersionKind {
 		return r.writeForm(code, a, own)
 	}
-	body, err := encodeObject(obj, gvk, a.media, isPretty(r.Request))
+	body, err := r.encode(obj, gvk, a.media)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (r *request) writeForm(code int, a answer, obj api.Object) error {
 }
 
 func (r *request) writeEncoded(code int, a answer, obj runtime.Object, gvk schema.GroupVersionKind) error {
-	body, err := encodeObject(obj, gvk, a.media, isPretty(r.Request))
+	body, err := r.encode(obj, gvk, a.media)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (r *request) createVirtual(answer CreateFunc) error {
 	if err != nil {
 		return err
 	}
-	body, err := encodeObject(result, r.res.GroupVersionKind, a.media, isPretty(r.Request))
+	body, err := r.encode(result, r.res.GroupVersionKind, a.media)
 	if err != nil {
 		return err
 	}

@@ -46,13 +46,48 @@ func squares(v any) int {
 func ManagedFields(entries []metav1.ManagedFieldsEntry) error {
 	left := MaxFields * MaxFields
 	for i := range entries {
-		if f := entries[i].FieldsV1; f != nil && len(f.Raw) > short {
+		f := entries[i].FieldsV1
+		if f == nil {
+			continue
+		}
+		if depth(f.Raw) > maxFieldsDepth {
+			return ErrTooDeep
+		}
+		if len(f.Raw) > short {
 			if left -= disorder(f.Raw); left < 0 {
 				return ErrTooManyFields
 			}
 		}
 	}
 	return nil
+}
+
+// maxFieldsDepth is how deep managed fields may be nested; no kind's fields are a third of
+// that.
+const maxFieldsDepth = 100
+
+// ErrTooDeep is answered with 413.
+var ErrTooDeep = fmt.Errorf("metadata.managedFields are nested more than %d deep", maxFieldsDepth)
+
+// depth is how deep the objects and lists in a text of JSON are nested.
+func depth(text []byte) int {
+	deepest, at := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '{', '[':
+			at++
+			deepest = max(deepest, at)
+		case '}', ']':
+			at--
+		case '"':
+			for i++; i < len(text) && text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return deepest
 }
 
 // disorder sums up, for the objects in a text, their members times those that come before

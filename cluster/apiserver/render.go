@@ -1,0 +1,159 @@
+package apiserver
+
+import (
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/store"
+)
+
+// Answers other than the bytes that the store keeps are made for one client. What that
+// takes is not bounded by the request's size, and so it is here.
+const (
+	// maxRendered is how much of such an answer a user's share of memory allows.
+	maxRendered = 32 << 20
+	// maxYAMLValues is how many values become YAML: 20,000 take about half a second.
+	maxYAMLValues = 20_000
+	// yamlValue is what each of them takes in memory, in bytes.
+	yamlValue = 1 << 10
+	// rowBytes is what the metadata of an object takes, without annotations and the like.
+	rowBytes = 512
+)
+
+// mayRender counts memory for an answer that is made for this client, and refuses what its
+// user may not have. Administrators may have all.
+func (r *request) mayRender(size int) error {
+	if size <= freeBytes || r.w.pace == nil || r.ticket.Exempt() {
+		return nil
+	}
+	if size > maxRendered {
+		return errOverBudget(fmt.Errorf("the answer takes more than %d MiB in this form; use limit and continue, or another form", maxRendered>>20))
+	}
+	if !r.ticket.Take(flowcontrol.Bytes, size) {
+		return errTooMany()
+	}
+	r.rendered += size
+	return nil
+}
+
+// mayRenderItems is the same for the items of a list, by what counts of each.
+func (r *request) mayRenderItems(items []*store.Item, count func(*store.Item) int) error {
+	if r.ticket.Exempt() {
+		return nil
+	}
+	size := 0
+	for _, item := range items {
+		size += count(item)
+	}
+	return r.mayRender(size)
+}
+
+func wholeSize(item *store.Item) int {
+	data, err := item.Encoded(store.Protobuf)
+	if err != nil {
+		return rowBytes
+	}
+	return rowBytes + len(data)
+}
+
+func metadataSize(item *store.Item) int { return sizeOfMetadata(item.Object()) }
+
+func sizeOfMetadata(obj api.Object) int {
+	size := rowBytes
+	for _, set := range []map[string]string{obj.GetLabels(), obj.GetAnnotations()} {
+		for k, v := range set {
+			size += len(k) + len(v)
+		}
+	}
+	fields := obj.GetManagedFields()
+	for i := range fields {
+		if f := fields[i].FieldsV1; f != nil {
+			size += len(f.Raw)
+		}
+	}
+	return size
+}
+
+// dress turns an answer's JSON into the text that was asked for, if that costs no more than
+// a request may.
+func (r *request) dress(data []byte, m *media, pretty bool) ([]byte, error) {
+	if m != mediaYAML && !pretty {
+		return data, nil
+	}
+	values, indented := measure(data)
+	switch {
+	case indented > 8*len(data)+freeBytes: // nested far deeper than any tool makes it
+		if m == mediaYAML {
+			return nil, errOverBudget(errTooDeep)
+		}
+		return append(data[:len(data):len(data)], '\n'), nil
+	case m == mediaYAML && values > maxYAMLValues && !r.ticket.Exempt() && !r.inProcess:
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"the answer has more than %d values, which is too much for YAML; ask for JSON, or use limit and continue", maxYAMLValues))
+	}
+	size := indented
+	if m == mediaYAML {
+		size += values * yamlValue
+	}
+	if err := r.mayRender(size); err != nil {
+		return nil, err
+	}
+	return dress(data, m, pretty)
+}
+
+var errTooDeep = fmt.Errorf("the object is nested too deeply for YAML; ask for JSON")
+
+// measure returns how many values a text of JSON has, and how long it is with each of them
+// in a line of its own.
+func measure(data []byte) (values, indented int) {
+	depth := 0
+	indented = len(data)
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+			values++
+			indented += 1 + 2*depth
+		case '}', ']':
+			depth--
+			indented += 1 + 2*depth
+		case ',':
+			values++
+			indented += 1 + 2*depth
+		}
+	}
+	return values, indented
+}
+
+// encode encodes what is not in the store as it was asked for. It sets obj's kind and
+// version: obj must not be shared.
+func (r *request) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *media) ([]byte, error) {
+	if m == mediaProtobuf {
+		return encodeObject(obj, gvk, m, false)
+	}
+	data, err := encodeObject(obj, gvk, mediaJSON, false)
+	if err != nil {
+		return nil, err
+	}
+	return r.dress(data, m, isPretty(r.Request))
+}
+
+// mayRenderTable counts the rows of a table.
+func (r *request) mayRenderTable(items []*store.Item, include metav1.IncludeObjectPolicy) error {
+	if include == metav1.IncludeObject {
+		return r.mayRenderItems(items, wholeSize)
+	}
+	return r.mayRenderItems(items, metadataSize)
+}

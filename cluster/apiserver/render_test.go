@@ -1,0 +1,71 @@
+package apiserver_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"wheelhouse/cluster/apiserver/apitest"
+)
+
+// TestForms: what an answer costs in another form than the stored one is bounded, for those
+// who are not administrators.
+func TestForms(t *testing.T) {
+	r, _ := startNamed(t)
+	wide := times(60_000, ",", func(i int) string { return fmt.Sprintf(`"k%d":"v"`, i) })
+	large := strings.Repeat("x", 1_000_000)
+	if code := r.as("", "POST", maps, `{"metadata":{"name":"wide"},"data":{`+wide+`}}`); code != http.StatusCreated {
+		t.Fatal(code)
+	}
+	for i := range 40 {
+		if code := r.as("", "POST", "/api/v1/namespaces/default/secrets", fmt.Sprintf(`{"metadata":{"name":"s%d"},"stringData":{"a":%q}}`, i, large)); code != http.StatusCreated {
+			t.Fatal(code)
+		}
+	}
+	const secrets = "/api/v1/namespaces/default/secrets"
+	for _, c := range []struct {
+		name, path, accept string
+		code               int
+		most               uint64 // megabytes
+	}{
+		{"an object as YAML", maps + "/wide", asYAML, 413, 10},
+		{"a list as YAML", maps, asYAML, 413, 20},
+		{"a list for people", secrets + "?pretty=1", asJSON, 413, 200},
+		{"a page for people", secrets + "?pretty=1&limit=2", asJSON, 200, 60},
+		{"a table with the objects", secrets + "?includeObject=Object", asJSON + ";as=Table;v=v1;g=meta.k8s.io", 413, 20},
+		{"a table", secrets, asJSON + ";as=Table;v=v1;g=meta.k8s.io", 200, 20},
+		{"metadata", secrets, asJSON + ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", 200, 20},
+		{"as it is stored", maps + "/wide", asJSON, 200, 20},
+		{"a page as YAML", secrets + "?limit=1", asYAML, 200, 200},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, body := r.do("GET", c.path, "", "", "Accept", c.accept, "Who", "a")
+		runtime.ReadMemStats(&after)
+		used := (after.TotalAlloc-before.TotalAlloc)/megabyte - min(uint64(5*len(body)/megabyte), (after.TotalAlloc-before.TotalAlloc)/megabyte)
+		if resp.StatusCode != c.code || used > c.most {
+			t.Errorf("%s: %d and %d MB, want %d and at most %d: %.300s", c.name, resp.StatusCode, used, c.code, c.most, body)
+		}
+	}
+}
+
+// TestDeepManagedFields: a client that may write an object decides how deep its managed
+// fields are; each level costs spaces when the object is shown to people.
+func TestDeepManagedFields(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	deep := func(depth, n int) string {
+		one := strings.Repeat(`{"f:a":`, depth) + "{}" + strings.Repeat("}", depth)
+		entry := func(i int) string {
+			return fmt.Sprintf(`{"manager":"m%d","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":%s}`, i, one)
+		}
+		return `{"metadata":{"name":"d","managedFields":[` + times(n, ",", entry) + `]}}`
+	}
+	if resp, body := r.do("POST", maps+"?pretty=1", asJSON, deep(30, 3)); resp.StatusCode != http.StatusCreated {
+		t.Errorf("as deep as objects are: %d %.300s", resp.StatusCode, body)
+	}
+	r.do("DELETE", maps+"/d", "", "")
+	c := cost{"", "POST", maps + "?pretty=1", asJSON, deep(2000, 5), http.StatusRequestEntityTooLarge, "deep", 20}
+	c.check(r)
+}
