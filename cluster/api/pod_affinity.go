@@ -11,8 +11,77 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// maxTerms is how many requirements, values, terms or tolerations one selector or list of
+// them may have. The scheduler and the controllers try them on all nodes and pods, for each
+// of their changes. Upstream has no such bound.
+const maxTerms = 1000
+
+func tooMany(n int, p *field.Path) field.ErrorList {
+	if n <= maxTerms {
+		return nil
+	}
+	return field.ErrorList{field.TooMany(p, n, maxTerms)}
+}
+
+// sizeOfSelector is how many requirements and values a selector has.
+func sizeOfSelector(s *metav1.LabelSelector) int {
+	n := len(s.MatchLabels) + len(s.MatchExpressions)
+	for i := range s.MatchExpressions {
+		n += len(s.MatchExpressions[i].Values)
+	}
+	return n
+}
+
+func sizeOfNodeTerm(t *corev1.NodeSelectorTerm) int {
+	n := 1 + len(t.MatchExpressions) + len(t.MatchFields)
+	for i := range t.MatchExpressions {
+		n += len(t.MatchExpressions[i].Values)
+	}
+	return n
+}
+
+func sizeOfPodTerm(t *corev1.PodAffinityTerm) int {
+	n := 1 + len(t.Namespaces)
+	for _, s := range []*metav1.LabelSelector{t.LabelSelector, t.NamespaceSelector} {
+		if s != nil {
+			n += sizeOfSelector(s)
+		}
+	}
+	return n
+}
+
+// sizeOfAffinity is how much all of its terms have together.
+func sizeOfAffinity(a *corev1.Affinity) int {
+	n := 0
+	if of := a.NodeAffinity; of != nil {
+		if s := of.RequiredDuringSchedulingIgnoredDuringExecution; s != nil {
+			for i := range s.NodeSelectorTerms {
+				n += sizeOfNodeTerm(&s.NodeSelectorTerms[i])
+			}
+		}
+		for i := range of.PreferredDuringSchedulingIgnoredDuringExecution {
+			n += sizeOfNodeTerm(&of.PreferredDuringSchedulingIgnoredDuringExecution[i].Preference)
+		}
+	}
+	pods := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+		for i := range required {
+			n += sizeOfPodTerm(&required[i])
+		}
+		for i := range preferred {
+			n += sizeOfPodTerm(&preferred[i].PodAffinityTerm)
+		}
+	}
+	if of := a.PodAffinity; of != nil {
+		pods(of.RequiredDuringSchedulingIgnoredDuringExecution, of.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if of := a.PodAntiAffinity; of != nil {
+		pods(of.RequiredDuringSchedulingIgnoredDuringExecution, of.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	return n
+}
+
 func checkTolerations(tolerations []corev1.Toleration, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
+	errs := tooMany(len(tolerations), p)
 	for i := range tolerations {
 		t, at := &tolerations[i], p.Index(i)
 		if t.Key != "" {
@@ -78,6 +147,9 @@ func checkPodTermCount(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 }
 
 func checkAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
+	if errs := tooMany(sizeOfAffinity(a), p); errs != nil {
+		return errs
+	}
 	var errs field.ErrorList
 	if n := a.NodeAffinity; n != nil {
 		at := p.Child("nodeAffinity")
@@ -199,10 +271,17 @@ func checkSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}
+	if errs := tooMany(sizeOfSelector(s), p); errs != nil {
+		return errs
+	}
 	return metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, p)
 }
 
 func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
+	const most = 100 // each is counted over all nodes
+	if n := len(constraints); n > most {
+		return field.ErrorList{field.TooMany(p, n, most)}
+	}
 	var errs field.ErrorList
 	seen := map[string]bool{}
 	for i := range constraints {
