@@ -1,6 +1,7 @@
 package features_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -177,6 +178,9 @@ type holding struct {
 	Count  int
 }
 
+// held is what such a process prints when it has its connections.
+const held = "held"
+
 // holdingVariable has a holding; the test binary carries it out instead of tests.
 const holdingVariable = "WHEELHOUSE_TEST_HOSTILE"
 
@@ -197,10 +201,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "no kind is called %q\n", h.Kind)
 		os.Exit(1)
 	}
-	hostile.Kinds[i].Hold(ctx, h.Target, h.Count)
+	hostile.Kinds[i].Hold(ctx, h.Target, h.Count, func() { fmt.Println(held) })
 }
 
-// hold begins n connections of a kind.
+// hold makes n connections of a kind, and keeps them until end.
 func (a *arena) hold(ctx context.Context, kind string, n int) error {
 	given, err := json.Marshal(holding{a.target, kind, n})
 	if err != nil {
@@ -210,10 +214,16 @@ func (a *arena) hold(ctx context.Context, kind string, n int) error {
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), holdingVariable+"="+string(given))
 	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		cancel()
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		cancel()
 		return err
 	}
+	line, readErr := bufio.NewReader(out).ReadString('\n')
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	a.release = func() error {
@@ -226,6 +236,9 @@ func (a *arena) hold(ctx context.Context, kind string, n int) error {
 		cancel()
 		<-done
 		return nil
+	}
+	if strings.TrimSpace(line) != held {
+		return fmt.Errorf("the hostile process says %q, %w", line, readErr)
 	}
 	return nil
 }

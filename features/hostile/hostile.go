@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,8 @@ type Target struct {
 	// Namespace has config maps, more than a connection's buffers hold, and Pod, which
 	// prints more than that.
 	Namespace, Pod string
+
+	connected func() // is called for each connection that is made
 }
 
 // Kind is one way not to behave.
@@ -55,9 +58,16 @@ var Kinds = []Kind{
 	{"forbidden requests", forbidden},
 }
 
-// Hold keeps n connections of the kind until ctx ends: where one ends another is made.
-func (k Kind) Hold(ctx context.Context, t *Target, n int) {
+// Hold keeps n connections of the kind until ctx ends: where one ends another is made. It
+// calls ready when it has made so many.
+func (k Kind) Hold(ctx context.Context, t *Target, n int, ready func()) {
 	var all sync.WaitGroup
+	var made atomic.Int64
+	t.connected = func() {
+		if made.Add(1) == int64(n) {
+			ready()
+		}
+	}
 	for range n {
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -104,6 +114,7 @@ func (t *Target) dialTLS(ctx context.Context, protocol string) (net.Conn, error)
 		_ = c.Close()
 		return nil, err
 	}
+	t.connected()
 	return secure, nil
 }
 
@@ -128,6 +139,7 @@ func silence(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
+	t.connected()
 	defer c.Close()
 	_, err = c.Read(make([]byte, 1))
 	return err
