@@ -234,7 +234,7 @@ func (a *arena) hold(ctx context.Context, kind string, n int) error {
 		default:
 		}
 		cancel()
-		<-done
+		_ = <-done // it was killed
 		return nil
 	}
 	if strings.TrimSpace(line) != held {

@@ -297,7 +297,8 @@ func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 // TestSlowReader: a client that takes longer for its answer than one write may take gets
 // all of it, if it reads on.
 func TestSlowReader(t *testing.T) {
-	r, h := startNamed(t, impatient)
+	const write = 2 * time.Second
+	r, h := startNamed(t, func(c *apiserver.Config) { c.Patience.Write = write })
 	largeMaps(t, r)
 	h.room = 256 << 10
 	c := h.send("GET", maps+"?limit=6", 0, "")
@@ -306,7 +307,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(70 * time.Millisecond)
 	defer tick.Stop()
 	size, began := int64(0), time.Now()
 	for err == nil {
@@ -318,12 +319,12 @@ func TestSlowReader(t *testing.T) {
 	if err != io.EOF || size != resp.ContentLength {
 		t.Errorf("%d bytes of %d: %v", size, resp.ContentLength, err)
 	}
-	if took := time.Since(began); took < 2*time.Second {
+	if took := time.Since(began); took < write {
 		t.Errorf("it was no slow client: %v", took)
 	}
 }
 
-// TestRefusalsAreNotKeptForever: who does not even take the refusals gets none any more.
+// TestRefusalsAreNotKept: who does not even take the refusals gets none any more.
 func TestRefusalsAreNotKept(t *testing.T) {
 	r, h := startNamed(t)
 	largeMaps(t, r)

@@ -113,6 +113,7 @@ func (r *request) sendFrames(body io.Reader, gone func()) error {
 	if err != nil { // it has answered
 		return nil
 	}
+	conn.SetReadLimit(longestMessage)
 	sink := &wsSink{conn: conn, kind: websocket.BinaryMessage}
 	defer sink.close()
 	go func() { // what a client says means nothing, but that it is there

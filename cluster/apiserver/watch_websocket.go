@@ -11,9 +11,13 @@ import (
 // wsSink sends each event as one message: text for JSON, binary for protobuf (without
 // the length, which the message has itself).
 type wsSink struct {
-	conn *websocket.Conn
-	kind int
+	conn  *websocket.Conn
+	kind  int
+	write time.Duration // for one message
 }
+
+// longestMessage is the most that a client may send, which is not read.
+const longestMessage = 64 << 10
 
 func (r *request) upgradeWatch(m *media) (sink, error) {
 	upgrader := websocket.Upgrader{
@@ -24,7 +28,8 @@ func (r *request) upgradeWatch(m *media) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &wsSink{conn: conn, kind: websocket.TextMessage}
+	conn.SetReadLimit(longestMessage)
+	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.Patience.Write}
 	if m == mediaProtobuf {
 		s.kind = websocket.BinaryMessage
 	}
@@ -45,6 +50,7 @@ func (s *wsSink) send(frame []byte) error {
 	if s.kind == websocket.BinaryMessage {
 		frame = frame[4:]
 	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.write)) // the write reports a closed connection
 	return s.conn.WriteMessage(s.kind, bytes.TrimSuffix(frame, []byte("\n")))
 }
 
