@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// connections are those of the listener, until they are closed or taken over.
+// connections are those of the listener, until they are closed. One that a handler has
+// taken over is counted until the handler returns: it is a stream of the same client.
 type connections struct {
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -17,24 +18,26 @@ type connections struct {
 // track is an http.Server's ConnState.
 func (c *connections) track(conn net.Conn, state http.ConnState) {
 	switch state {
-	case http.StateNew, http.StateClosed, http.StateHijacked:
-	default:
-		return
+	case http.StateNew:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.open == nil {
+			c.open = map[net.Conn]bool{}
+		}
+		c.open[conn] = true
+	case http.StateClosed:
+		c.forget(conn)
 	}
+}
+
+func (c *connections) forget(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state != http.StateNew {
-		delete(c.open, conn)
-		return
-	}
-	if c.open == nil {
-		c.open = map[net.Conn]bool{}
-	}
-	c.open[conn] = true
+	delete(c.open, conn)
 }
 
 // Drop closes the connections whose client certificate is refused now, with all watches
-// on them, and has those to kubelets verified anew.
+// and other streams on them, and has those to kubelets verified anew.
 func (s *Server) Drop(refused func(*x509.Certificate) bool) {
 	s.kubelets.reset()
 	s.conns.mu.Lock()

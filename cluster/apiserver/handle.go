@@ -57,6 +57,9 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	done := s.stats.begin(r)
 	defer r.finish(req.Context())
 	defer func() {
+		if rec.taken != nil {
+			s.conns.forget(rec.taken)
+		}
 		if p := recover(); p != nil {
 			s.recovered(r, p)
 		}

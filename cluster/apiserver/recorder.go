@@ -17,6 +17,7 @@ type recorder struct {
 	status *metav1.Status // the answer, if it is one
 	pace   *pace          // nil when the client is in this process
 
+	taken   net.Conn       // that the handler has taken over
 	started func(code int) // nil, or is called when the answer begins
 	copyTo  *capture       // nil, or gets what is written
 }
@@ -68,6 +69,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	conn, buf, err := h.Hijack()
 	if err == nil {
+		w.taken = conn
 		w.begin(http.StatusSwitchingProtocols)
 	}
 	return conn, buf, err

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -145,6 +146,22 @@ func TestRevokedSerial(t *testing.T) {
 	pair := must[tls.Certificate](t)(tls.X509KeyPair(cfg.CertData, cfg.KeyData))
 	ann := must[*kubernetes.Clientset](t)(kubernetes.NewForConfig(cfg))
 	must[*corev1.NodeList](t)(ann.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}))
+	dialer := websocket.Dialer{TLSClientConfig: must[*tls.Config](t)(rest.TLSConfigFor(cfg))}
+	address := "wss" + strings.TrimPrefix(cfg.Host, "https") + "/api/v1/services?watch=1"
+	open, response, err := dialer.DialContext(t.Context(), address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	defer open.Close()
+	ended := make(chan error, 1)
+	go func() {
+		for err := error(nil); err == nil; {
+			if _, _, err = open.ReadMessage(); err != nil {
+				ended <- err
+			}
+		}
+	}()
 	revoke(t, s, "--serial", fmt.Sprintf("%x", pair.Leaf.SerialNumber))
 	eventually(t, 10*time.Second, "it is refused", func() error {
 		if _, err := ann.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
@@ -152,6 +169,11 @@ func TestRevokedSerial(t *testing.T) {
 		}
 		return nil
 	})
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a watch over a WebSocket goes on")
+	}
 	must[*corev1.NodeList](t)(s.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}))
 }
 
