@@ -10,6 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
+	netutils "k8s.io/utils/net"
 )
 
 const rejectVerdict = "-j REJECT --reject-with icmp-port-unreachable"
@@ -203,6 +204,16 @@ func balancerIPs(svc *v1.Service) (ips []netip.Addr) {
 		}
 	}
 	return ips
+}
+
+// ipv4Range is a source range as iptables takes it. One of IPv6, which a service may have,
+// would make it refuse the rules of all services.
+func ipv4Range(text string) (string, bool) {
+	_, r, err := netutils.ParseCIDRSloppy(strings.TrimSpace(text)) // leading zeros are decimal
+	if err != nil || r.IP.To4() == nil {
+		return "", false
+	}
+	return r.String(), true
 }
 
 func ipv4s(texts ...string) (ips []netip.Addr) {

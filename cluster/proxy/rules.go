@@ -261,7 +261,9 @@ func (b *builder) external(p *port) {
 			lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "")
 		}
 		for _, r := range ranges {
-			lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "-s "+strings.TrimSpace(r))
+			if source, ok := ipv4Range(r); ok {
+				lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "-s "+source)
+			}
 		}
 		switch {
 		case refuse:

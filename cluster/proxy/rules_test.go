@@ -71,12 +71,13 @@ func TestRules(t *testing.T) {
 			what: "load balancer with source ranges", perService: 3,
 			change: func(s *v1.Service) {
 				s.Spec.Type = v1.ServiceTypeLoadBalancer
-				s.Spec.LoadBalancerSourceRanges = []string{"198.51.100.0/24"}
+				s.Spec.LoadBalancerSourceRanges = []string{"198.51.100.0/24", "2001:db8::/64", " 198.051.101.0/24"}
 				s.Status.LoadBalancer.Ingress = []v1.LoadBalancerIngress{{IP: "203.0.113.5"}}
 			},
 			eps:    []ep{{"10.246.1.2", &here, &yes, false, false}},
 			nat:    []string{"-d 203.0.113.5/32 -p tcp -m tcp --dport 80 -s 198.51.100.0/24"},
 			filter: []string{"-d 203.0.113.5/32 -p tcp -m tcp --dport 80", "-j DROP"},
+			never:  []string{"2001:db8", "198.051"}, // iptables would refuse the rules of all services
 		},
 		{what: "SCTP is not served", change: func(s *v1.Service) { s.Spec.Ports[0].Protocol = v1.ProtocolSCTP }, never: []string{"10.247.0.9"}},
 	} {

@@ -87,6 +87,7 @@ func (n *Network) repairPorts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for pod, have := range n.open {
 		ok := false
 		if exists, err := ipt.ChainExists("nat", podChain(pod)); err != nil {
@@ -98,11 +99,11 @@ func (n *Network) repairPorts(ctx context.Context) error {
 		}
 		if !ok || have.refused > 0 {
 			if _, err := n.applyPorts(ctx, pod); err != nil {
-				return err
+				errs = append(errs, err) // the other pods' ports are opened all the same
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.ContainerPort, err error) {
@@ -132,7 +133,12 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 			continue
 		}
 		to := ""
-		if ip, err := netip.ParseAddr(p.HostIP); err == nil && !ip.IsUnspecified() {
+		ip, err := netip.ParseAddr(p.HostIP)
+		if err == nil && ip.Is6() && !ip.IsUnspecified() {
+			refused = append(refused, p) // pods have no IPv6
+			continue
+		}
+		if err == nil && !ip.IsUnspecified() {
 			to = " -d " + ip.String()
 		}
 		fmt.Fprintf(&input, "-A %s%s -p %s -m %s --dport %d -j DNAT --to-destination %s\n",

@@ -146,3 +146,25 @@ func TestHostPortOfTheNode(t *testing.T) {
 		t.Errorf("a port that the node no longer has answers %q, %v", got, err)
 	}
 }
+
+// TestHostPortOfIPv6: the nodes have no IPv6, so that the port stays closed. The pod's other
+// ports open, and the repair goes on to other pods.
+func TestHostPortOfIPv6(t *testing.T) {
+	n := setup(t)
+	t.Cleanup(func() { _ = n.Cleanup() })
+	pid, ns, _ := nettest.Process(t)
+	ip, err := n.Attach(t.Context(), "uid-web", pid, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nettest.ServeHTTP(t, ns, ":80", "web")
+	refused, err := n.OpenPorts(t.Context(), "uid-web", ip, []v1.ContainerPort{
+		{ContainerPort: 80, HostPort: 8080, HostIP: "fd00::1"}, {ContainerPort: 80, HostPort: 8081},
+	})
+	if err != nil || len(refused) != 1 || refused[0].HostPort != 8080 {
+		t.Fatalf("refused %v, %v", refused, err)
+	}
+	if got, err := nettest.Get(nettest.Own(t), "127.0.0.1:8081", time.Second); err != nil || !strings.HasPrefix(got, "web ") {
+		t.Errorf("the other port: %q, %v", got, err)
+	}
+}
