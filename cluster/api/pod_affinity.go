@@ -109,43 +109,6 @@ func checkTolerations(tolerations []corev1.Toleration, p *field.Path) field.Erro
 	return errs
 }
 
-// maxPodTerms is how many terms and requirements about other pods a pod may have: each is
-// looked at for every pod of the cluster, in the scheduler that all share.
-const maxPodTerms = 1000
-
-func checkPodTermCount(s *corev1.PodSpec, p *field.Path) field.ErrorList {
-	n := 0
-	count := func(selectors ...*metav1.LabelSelector) {
-		n++
-		for _, l := range selectors {
-			if l != nil {
-				n += len(l.MatchLabels) + len(l.MatchExpressions)
-			}
-		}
-	}
-	for i := range s.TopologySpreadConstraints {
-		count(s.TopologySpreadConstraints[i].LabelSelector)
-	}
-	terms := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
-		for i := range required {
-			count(required[i].LabelSelector, required[i].NamespaceSelector)
-		}
-		for i := range preferred {
-			count(preferred[i].PodAffinityTerm.LabelSelector, preferred[i].PodAffinityTerm.NamespaceSelector)
-		}
-	}
-	if a := s.Affinity; a != nil && a.PodAffinity != nil {
-		terms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
-	}
-	if a := s.Affinity; a != nil && a.PodAntiAffinity != nil {
-		terms(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
-	}
-	if n > maxPodTerms {
-		return field.ErrorList{field.TooMany(p, n, maxPodTerms)}
-	}
-	return nil
-}
-
 func checkAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
 	if errs := tooMany(sizeOfAffinity(a), p); errs != nil {
 		return errs
@@ -281,6 +244,15 @@ func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) f
 	const most = 100 // each is counted over all nodes
 	if n := len(constraints); n > most {
 		return field.ErrorList{field.TooMany(p, n, most)}
+	}
+	n := len(constraints)
+	for i := range constraints {
+		if s := constraints[i].LabelSelector; s != nil {
+			n += sizeOfSelector(s)
+		}
+	}
+	if errs := tooMany(n, p); errs != nil {
+		return errs
 	}
 	var errs field.ErrorList
 	seen := map[string]bool{}

@@ -47,7 +47,6 @@ func (c *podChecker) podSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		errs = append(errs, checkTolerations(s.Tolerations, p.Child("tolerations"))...)
 	}
 	errs = append(errs, checkSpread(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
-	errs = append(errs, checkPodTermCount(s, p)...)
 	errs = append(errs, c.checkGates(p)...)
 	if s.ActiveDeadlineSeconds != nil {
 		v := *s.ActiveDeadlineSeconds

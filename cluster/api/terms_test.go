@@ -48,12 +48,21 @@ func TestTermsAreBounded(t *testing.T) {
 		}
 		return out
 	}
+	spread := func(n int) (out []corev1.TopologySpreadConstraint) {
+		for i := range 50 {
+			out = append(out, corev1.TopologySpreadConstraint{
+				MaxSkew: 1, TopologyKey: fmt.Sprint("k", i), WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: selector(n / 50),
+			})
+		}
+		return out
+	}
 	at := field.NewPath("x")
 	for name, check := range map[string]func(n int) field.ErrorList{
 		"requirements": func(n int) field.ErrorList { return checkSelector(selector(n), at) },
 		"values":       func(n int) field.ErrorList { return checkSelector(values(n), at) },
 		"pod terms":    func(n int) field.ErrorList { return checkAffinity(near(n), at) },
 		"node terms":   func(n int) field.ErrorList { return checkAffinity(nodes(n), at) },
+		"spread":       func(n int) field.ErrorList { return checkSpread(spread(n), at) },
 		"tolerations":  func(n int) field.ErrorList { return checkTolerations(tolerations(n), at) },
 	} {
 		if errs := check(400); len(errs) > 0 {

@@ -23,19 +23,6 @@ func inContainer(fields string) string {
 	return `{spec: {volumes: [{name: v, emptyDir: {}}], containers: [{name: c, image: i, ` + fields + `}]}}`
 }
 
-// TestTermsAboutOtherPods: they are looked at for every pod of the cluster.
-func TestTermsAboutOtherPods(t *testing.T) {
-	term := `{topologyKey: zone, namespaceSelector: {}, labelSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: Exists}]}}`
-	pod := func(n int) string {
-		return `{spec: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [` + strings.Repeat(term+",", n) + `]}}, ` +
-			`topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {a: b}}}]}}`
-	}
-	runInvalid(t, Pods, []invalidCase{
-		{"many", pod(332), ""},
-		{"too many", pod(333), "spec: Too many: 1001: must have at most 1000 items"},
-	})
-}
-
 func TestInvalidPods(t *testing.T) {
 	c := "spec.containers[0]."
 	runInvalid(t, Pods, []invalidCase{

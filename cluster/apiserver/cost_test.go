@@ -109,9 +109,9 @@ func TestCostOfRequests(t *testing.T) {
 		{"a quantity that is added", "PATCH", somePods + "/p", asPatch, `[{"op":"add","path":"/spec/overhead","value":{"cpu":"1e-10000000"}}]`, 422, "quantity", 8},
 		{"a quantity that is merged strategically", "PATCH", somePods + "/p", asStrategic, `{"spec":{"overhead":{"cpu":"1e-10000000"}}}`, 400, "quantity", 8},
 		{"a quantity that is applied", "PATCH", somePods + "/p?fieldManager=a", asApply, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"overhead":{"cpu":"1e-10000000"}}}`, 400, "quantity", 8},
-		{"a selector of many requirements", "GET", maps + "?labelSelector=" + times(3000, ",", func(i int) string { return fmt.Sprintf("!a%d", i) }), "", "", 400, "at most 2000", 16},
-		{"a selector of many values", "GET", maps + "?watch=1&labelSelector=a+in+(" + times(3000, ",", func(i int) string { return fmt.Sprintf("a%d", i) }) + ")", "", "", 400, "at most 2000", 16},
-		{"a selector of many fields", "GET", maps + "?fieldSelector=" + times(3000, ",", always("metadata.name!=a")), "", "", 400, "at most 2000", 16},
+		{"a selector of many requirements", "GET", maps + "?labelSelector=" + times(3000, ",", func(i int) string { return fmt.Sprintf("!a%d", i) }), "", "", 400, "too many requirements", 16},
+		{"a selector of many values", "GET", maps + "?watch=1&labelSelector=a+in+(" + times(3000, ",", func(i int) string { return fmt.Sprintf("a%d", i) }) + ")", "", "", 400, "too many requirements", 16},
+		{"a selector of many fields", "GET", maps + "?fieldSelector=" + times(3000, ",", always("metadata.name!=a")), "", "", 400, "too many requirements", 16},
 		{"a query of many parameters", "POST", maps + "?dryRun=All&" + times(10_000, "&", always("a")), asJSON, `{"metadata":{"name":"x"}}`, 400, "at most 10000", 8},
 		{"many fields to own", "PATCH", maps + "/x?fieldManager=a", asApply, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{` + times(20_000, ",", func(i int) string { return fmt.Sprintf(`"k%d":"v"`, i) }) + `}}`, 413, "more than 16000 fields", 24},
 		{"many fields, owned by one who says so", "POST", maps, asJSON, `{"metadata":{"name":"x","managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{` +

@@ -138,19 +138,6 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	return errs
 }
 
-// maxSelector bounds what a selector costs for each object of a list, and for each event
-// of a watch.
-const maxSelector = 2000
-
-func selectorSize(s labels.Selector) int {
-	requirements, _ := s.Requirements()
-	n := len(requirements)
-	for i := range requirements {
-		n += len(requirements[i].ValuesUnsorted())
-	}
-	return n
-}
-
 // keep is the test that the selectors make of an object; nil keeps all.
 func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bool, error) {
 	label, err := labels.Parse(o.LabelSelector)
@@ -166,11 +153,6 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 	}
 	if name != "" {
 		selector = fields.AndSelectors(fields.OneTermEqualSelector("metadata.name", name), selector)
-	}
-	if len(o.LabelSelector)+len(o.FieldSelector) > maxSelector { // else they cannot have as many
-		if n := selectorSize(label) + len(selector.Requirements()); n > maxSelector {
-			return nil, badRequest("the selectors have %d requirements and values, and at most %d are looked for in each object", n, maxSelector)
-		}
 	}
 	own := false // the selector needs the kind's own fields
 	for _, q := range selector.Requirements() {
