@@ -18,6 +18,7 @@ type Patience struct {
 	Body      time.Duration // for a body, beyond what it takes at BodyRate; 10 s
 	BodyRate  int           // bytes a second that a body comes at least; 8 KiB
 	Seat      time.Duration // in which an answer is written with the seats kept; 250 ms
+	Keep      time.Duration // for an answer that keeps its seats until the client has it; RequestTimeout
 	Write     time.Duration // for one write of at most writeSize bytes, also to a watch; 30 s
 	Stream    time.Duration // the same to other streams, which people pause; 10 minutes
 	QueueWait time.Duration // for seats; a quarter of RequestTimeout, as upstream
@@ -27,7 +28,7 @@ type Patience struct {
 func (p Patience) withDefaults(request time.Duration) Patience {
 	for at, d := range map[*time.Duration]time.Duration{
 		&p.Body: 10 * time.Second, &p.Seat: 250 * time.Millisecond, &p.Write: 30 * time.Second,
-		&p.Stream: 10 * time.Minute, &p.QueueWait: request / 4,
+		&p.Stream: 10 * time.Minute, &p.Keep: request, &p.QueueWait: request / 4,
 	} {
 		if *at == 0 {
 			*at = d
@@ -61,7 +62,8 @@ type pace struct {
 	first    time.Time // when the answer began
 	extended time.Time // when the stream's deadline was last put off
 	writing  bool
-	released bool // the seats are given back, or kept for good
+	released bool // the seats are given back, or kept to the end
+	kept     bool
 	stream   bool
 	ended    bool
 }
@@ -112,6 +114,8 @@ func (p *pace) end() {
 // wait is how long the present write may take until something is done.
 func (p *pace) wait() time.Duration {
 	switch {
+	case p.kept: // others wait for them
+		return min(p.Write, max(0, p.Keep-time.Since(p.first)))
 	case !p.released:
 		return p.Seat
 	case p.stream:
@@ -147,7 +151,7 @@ func (p *pace) release() {
 func (p *pace) keepSeats() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.released = true
+	p.released, p.kept = true, true
 }
 
 // beginStream is called when a request has become a stream, which lasts as long as the

@@ -1,12 +1,17 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
 )
 
@@ -68,4 +73,37 @@ func TestDeepManagedFields(t *testing.T) {
 	r.do("DELETE", maps+"/d", "", "")
 	c := cost{"", "POST", maps + "?pretty=1", asJSON, deep(2000, 5), http.StatusRequestEntityTooLarge, "deep", 20}
 	c.check(r)
+}
+
+// TestKeptSeats: an answer that is more than its user may have in memory keeps its seats, but
+// for no longer than other requests do: else a client that reads a little all the time would
+// have them for hours.
+func TestKeptSeats(t *testing.T) {
+	const secrets = "/api/v1/namespaces/default/secrets"
+	for _, c := range []struct {
+		keep  time.Duration
+		whole bool
+	}{{time.Minute, true}, {time.Millisecond, false}} {
+		r, h := startNamed(t, func(conf *apiserver.Config) { conf.Patience.Keep = c.keep })
+		for i := range 40 {
+			body := fmt.Sprintf(`{"metadata":{"name":"s%d"},"stringData":{"a":%q}}`, i, strings.Repeat("x", 1_000_000))
+			if code := r.as("", "POST", secrets, body); code != http.StatusCreated {
+				t.Fatal(code)
+			}
+		}
+		h.room = 4 << 20 // it reads, and is not slow
+		conn := h.send("GET", secrets, 0, "")
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if (err == nil) != c.whole || os.IsTimeout(err) {
+			t.Errorf("seats kept for %v: %d of %d bytes, %v", c.keep, n, resp.ContentLength, err)
+		}
+	}
 }
