@@ -234,7 +234,9 @@ func (a *arena) hold(ctx context.Context, kind string, n int) error {
 		default:
 		}
 		cancel()
-		_ = <-done // it was killed
+		if err := <-done; err == nil {
+			return errors.New("the hostile process ended by itself, and was to be killed")
+		}
 		return nil
 	}
 	if strings.TrimSpace(line) != held {

@@ -153,7 +153,7 @@ func TestRevokedSerial(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	defer open.Close()
+	defer func() { _ = open.Close() }()
 	ended := make(chan error, 1)
 	go func() {
 		for err := error(nil); err == nil; {
@@ -170,7 +170,8 @@ func TestRevokedSerial(t *testing.T) {
 		return nil
 	})
 	select {
-	case <-ended:
+	case err := <-ended:
+		t.Logf("the watch has ended: %v", err)
 	case <-time.After(10 * time.Second):
 		t.Error("a watch over a WebSocket goes on")
 	}
