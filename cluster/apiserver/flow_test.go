@@ -227,7 +227,7 @@ func TestReadersThatDoNotRead(t *testing.T) {
 
 // impatient is a server that gives up on slow clients soon.
 func impatient(c *apiserver.Config) {
-	c.Patience = apiserver.Patience{Body: 300 * time.Millisecond, Write: 500 * time.Millisecond, Seat: 10 * time.Millisecond}
+	c.ClientTimeouts = apiserver.ClientTimeouts{Body: 300 * time.Millisecond, Write: 500 * time.Millisecond, Seat: 10 * time.Millisecond}
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {
@@ -298,7 +298,7 @@ func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 // all of it, if it reads on.
 func TestSlowReader(t *testing.T) {
 	const write = 2 * time.Second
-	r, h := startNamed(t, func(c *apiserver.Config) { c.Patience.Write = write })
+	r, h := startNamed(t, func(c *apiserver.Config) { c.ClientTimeouts.Write = write })
 	largeMaps(t, r)
 	h.room = 256 << 10
 	c := h.send("GET", maps+"?limit=6", 0, "")

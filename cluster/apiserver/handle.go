@@ -44,7 +44,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}
 	if client.UserFrom(req.Context()) == nil {
-		rec.pace = &pace{Patience: s.Patience, client: http.NewResponseController(w), ticket: &r.ticket}
+		rec.pace = &pace{ClientTimeouts: s.ClientTimeouts, client: http.NewResponseController(w), ticket: &r.ticket}
 	}
 	if r.IsResource {
 		r.res = s.resource(r.Group, r.Version, r.Plural)

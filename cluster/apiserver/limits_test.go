@@ -101,7 +101,7 @@ func TestMoreRequestsThanPlaces(t *testing.T) {
 	g := &gate{make(chan struct{}), make(chan struct{})}
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
 		c.Authenticator, c.Paths = someone{}, map[string]http.Handler{"/wait": g}
-		c.MaxInFlight, c.MaxMutating, c.Patience.QueueWait = 1, 1, time.Millisecond
+		c.MaxInFlight, c.MaxMutating, c.ClientTimeouts.QueueWait = 1, 1, time.Millisecond
 	})
 	r := newRaw(t, cfg)
 	for _, c := range []struct{ name, method, busy string }{

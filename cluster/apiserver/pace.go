@@ -13,8 +13,8 @@ import (
 	"wheelhouse/cluster/apiserver/flowcontrol"
 )
 
-// Patience is how long clients may take. Each has the default that is named.
-type Patience struct {
+// ClientTimeouts bound how long clients may take. Each has the default that is named.
+type ClientTimeouts struct {
 	Body      time.Duration // for a body, beyond what it takes at BodyRate; 10 s
 	BodyRate  int           // bytes a second that a body comes at least; 8 KiB
 	Seat      time.Duration // in which an answer is written with the seats kept; 250 ms
@@ -25,7 +25,7 @@ type Patience struct {
 }
 
 // withDefaults fills in what is not set.
-func (p Patience) withDefaults(request time.Duration) Patience {
+func (p ClientTimeouts) withDefaults(request time.Duration) ClientTimeouts {
 	for at, d := range map[*time.Duration]time.Duration{
 		&p.Body: 10 * time.Second, &p.Seat: 250 * time.Millisecond, &p.Write: 30 * time.Second,
 		&p.Stream: 10 * time.Minute, &p.Keep: request, &p.QueueWait: request / 4,
@@ -53,7 +53,7 @@ const (
 // pace keeps a slow client of the network from holding up more than its own request. Its timers do
 // nothing as long as the client keeps up.
 type pace struct {
-	Patience
+	ClientTimeouts
 	client *http.ResponseController
 	ticket *flowcontrol.Ticket
 

@@ -28,7 +28,7 @@ const (
 // Serve answers requests on ln, over TLS if conf is not nil (HTTP/2 and HTTP/1.1), until
 // ctx ends; then it ends the streams and waits a moment for the other requests.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) error {
-	bounded := connlimit.New(ln, connlimit.Config{PerSource: maxPerSource, Total: maxConnections, WriteStall: s.Patience.Write, StreamStall: s.Patience.Stream})
+	bounded := connlimit.New(ln, connlimit.Config{PerSource: maxPerSource, Total: maxConnections, WriteStall: s.ClientTimeouts.Write, StreamStall: s.ClientTimeouts.Stream})
 	srv := &http.Server{
 		Handler:     s.Handler(),
 		ConnContext: client.WithPeer,

@@ -119,8 +119,8 @@ type Config struct {
 	// MaxInFlight and MaxMutating bound the requests that are executed at once, by their
 	// sum, as upstream; 400 and 200. The priority levels divide it (see flowcontrol).
 	MaxInFlight, MaxMutating int
-	RequestTimeout           time.Duration // of everything but streams; 60 s
-	Patience                 Patience      // with slow clients
+	RequestTimeout           time.Duration  // of everything but streams; 60 s
+	ClientTimeouts           ClientTimeouts // of slow clients
 	Log                      *slog.Logger
 }
 
@@ -179,14 +179,14 @@ func New(c Config) (*Server, error) {
 	if c.MaxMutating == 0 {
 		c.MaxMutating = 200
 	}
-	c.Patience = c.Patience.withDefaults(c.RequestTimeout)
+	c.ClientTimeouts = c.ClientTimeouts.withDefaults(c.RequestTimeout)
 	if c.Version.GitVersion == "" {
 		c.Version = defaultVersion()
 	}
 	s := &Server{
 		Config:    c,
 		resources: map[schema.GroupVersionResource]*resource{},
-		flows:     newFlows(c.MaxInFlight+c.MaxMutating, c.Patience.QueueWait),
+		flows:     newFlows(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
 		stopping:  make(chan struct{}),
 	}
 	s.stats = newStats(append(c.Metrics, s.flows)...)

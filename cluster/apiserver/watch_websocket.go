@@ -29,7 +29,7 @@ func (r *request) upgradeWatch(m *media) (sink, error) {
 		return nil, err
 	}
 	conn.SetReadLimit(longestMessage)
-	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.Patience.Write}
+	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.ClientTimeouts.Write}
 	if m == mediaProtobuf {
 		s.kind = websocket.BinaryMessage
 	}

@@ -87,14 +87,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 			_ = accepted.Close()
 			continue
 		}
-		keepLittle(accepted)
+		limitUnsent(accepted)
 		return c, nil
 	}
 }
 
-// keepLittle makes a write wait for a client that does not read, instead of the kernel
+// limitUnsent makes a write wait for a client that does not read, instead of the kernel
 // keeping megabytes for it. Where the option does not exist the kernel's own limit holds.
-func keepLittle(c net.Conn) {
+func limitUnsent(c net.Conn) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return
@@ -112,15 +112,15 @@ func keepLittle(c net.Conn) {
 func (l *Listener) add(c *conn) (replaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	crowd := l.sources[c.source]
-	if len(crowd) < l.PerSource {
-		crowd = nil
+	candidates := l.sources[c.source]
+	if len(candidates) < l.PerSource {
+		candidates = nil
 		if l.total >= l.Total {
-			crowd = l.largest()
+			candidates = l.largest()
 		}
 	}
-	if crowd != nil {
-		if replaced = leastUsed(crowd); replaced == nil {
+	if candidates != nil {
+		if replaced = leastUsed(candidates); replaced == nil {
 			return nil, false
 		}
 		l.remove(replaced)

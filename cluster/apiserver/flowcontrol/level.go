@@ -208,9 +208,9 @@ func (t *Ticket) Acquire(ctx context.Context, seats int) error {
 	case <-w.granted:
 		return nil
 	case <-timer.C:
-		return t.giveUp(w, TimeOut, nil)
+		return t.abandon(w, TimeOut, nil)
 	case <-ctx.Done():
-		return t.giveUp(w, Cancelled, ctx.Err())
+		return t.abandon(w, Cancelled, ctx.Err())
 	}
 }
 
@@ -275,8 +275,8 @@ func (t *Ticket) enqueue(seats int) (*waiter, error) {
 	}
 }
 
-// giveUp ends a wait, unless it was successful at that very moment.
-func (t *Ticket) giveUp(w *waiter, why Reason, cause error) error {
+// abandon ends a wait, unless it was successful at that very moment.
+func (t *Ticket) abandon(w *waiter, why Reason, cause error) error {
 	l, f := t.level, t.flow
 	l.mu.Lock()
 	defer l.mu.Unlock()
