@@ -84,7 +84,7 @@ func TestKeptSeats(t *testing.T) {
 		keep  time.Duration
 		whole bool
 	}{{time.Minute, true}, {time.Millisecond, false}} {
-		r, h := startNamed(t, func(conf *apiserver.Config) { conf.Patience.Keep = c.keep })
+		r, h := startNamed(t, func(conf *apiserver.Config) { conf.ClientTimeouts.Keep = c.keep })
 		for i := range 40 {
 			body := fmt.Sprintf(`{"metadata":{"name":"s%d"},"stringData":{"a":%q}}`, i, strings.Repeat("x", 1_000_000))
 			if code := r.as("", "POST", secrets, body); code != http.StatusCreated {
