@@ -1,6 +1,10 @@
 package kubelet
 
-import "sync"
+import (
+	"sync"
+
+	"wheelhouse/cluster/kubelet/cri"
+)
 
 // begun are the containers that a worker starts itself and then looks at itself: the
 // runtime's news that they have started is none.
@@ -28,7 +32,7 @@ func (b *begun) forget(id string) bool {
 }
 
 // heard takes an event of the runtime about the worker's pod.
-func (w *worker) heard(e Event) {
+func (w *worker) heard(e cri.Event) {
 	if w.begun.forget(e.ContainerID) && e.Started {
 		return
 	}

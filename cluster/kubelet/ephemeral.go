@@ -3,6 +3,8 @@ package kubelet
 import (
 	"fmt"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -28,7 +30,7 @@ func ephemeralNamed(pod *v1.Pod, name string) *v1.EphemeralContainer {
 func (s *sight) planEphemeral(st *step) {
 	for i := range s.pod.Spec.EphemeralContainers {
 		e := &s.pod.Spec.EphemeralContainers[i]
-		if c := s.latest(e.Name); c != nil && c.State != Created {
+		if c := s.latest(e.Name); c != nil && c.State != cri.Created {
 			continue
 		}
 		if old := statusNamed(&s.pod.Status, e.Name); old != nil && old.ContainerID != "" {
@@ -45,7 +47,7 @@ func (s *sight) processesOf(name string) (string, error) {
 		return "", nil
 	}
 	c := s.current(e.TargetContainerName)
-	if c == nil || c.State != Running {
+	if c == nil || c.State != cri.Running {
 		return "", fmt.Errorf("unable to find target container %s: it is not running", e.TargetContainerName)
 	}
 	return c.ID, nil

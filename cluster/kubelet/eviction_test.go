@@ -12,14 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"wheelhouse/cluster/kubelet"
+
+	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
 // A node that is short of memory evicts the pod that asked for nothing, says so, is
@@ -181,7 +186,7 @@ func TestClearUnused(t *testing.T) {
 	eventually(t, "the pulled image and the dead container to go", func() (bool, any) {
 		_, err := n.runtime.Image(ctx, name("pulled"))
 		left, listErr := n.runtime.List(ctx, string(once.UID))
-		return kubelet.IsNotFound(err) && listErr == nil && len(left) == 0, left
+		return cri.IsNotFound(err) && listErr == nil && len(left) == 0, left
 	})
 	for _, part := range []string{"built", "used"} {
 		if _, err := n.runtime.Image(ctx, name(part)); err != nil {

@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
@@ -46,7 +49,7 @@ func parseStreams(r *http.Request) (streamWant, error) {
 
 // remote is a client's end of an exec or attach.
 type remote struct {
-	io     IO
+	io     cri.IO
 	status io.Writer // takes the outcome
 	exact  bool      // the outcome is a Status object, as from version 4 on
 	resize io.Reader
@@ -59,20 +62,20 @@ func (k *Kubelet) serveExec(w http.ResponseWriter, r *http.Request) {
 		failRequest(w, badRequest("you must specify the command to run"))
 		return
 	}
-	k.serveStreams(w, r, func(ctx context.Context, c Container, s IO) (int, error) {
+	k.serveStreams(w, r, func(ctx context.Context, c cri.Container, s cri.IO) (int, error) {
 		return k.runtime.Exec(ctx, c.ID, cmd, s)
 	})
 }
 
 func (k *Kubelet) serveAttach(w http.ResponseWriter, r *http.Request) {
-	k.serveStreams(w, r, func(ctx context.Context, c Container, s IO) (int, error) {
+	k.serveStreams(w, r, func(ctx context.Context, c cri.Container, s cri.IO) (int, error) {
 		s.TTY = c.TTY
 		return 0, k.runtime.Attach(ctx, c.ID, s)
 	})
 }
 
 // serveStreams connects the client and runs f on the request's container.
-func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(context.Context, Container, IO) (int, error)) {
+func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(context.Context, cri.Container, cri.IO) (int, error)) {
 	want, err := parseStreams(r)
 	if err != nil {
 		failRequest(w, err)
@@ -97,7 +100,7 @@ func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(co
 	defer client.close()
 	client.io.TTY = want.tty
 	if client.resize != nil {
-		sizes := make(chan Size, 1)
+		sizes := make(chan cri.Size, 1)
 		client.io.Resize = sizes
 		go decodeSizes(ctx, client.resize, sizes)
 	}
@@ -111,11 +114,11 @@ const (
 )
 
 // decodeSizes reads the terminal sizes that the client sends.
-func decodeSizes(ctx context.Context, from io.Reader, to chan<- Size) {
+func decodeSizes(ctx context.Context, from io.Reader, to chan<- cri.Size) {
 	limited := &io.LimitedReader{R: from}
 	d := json.NewDecoder(limited)
 	for {
-		var s Size
+		var s cri.Size
 		limited.N = maxSizeMessage
 		if d.Decode(&s) != nil {
 			return

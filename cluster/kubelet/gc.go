@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // How dead containers and images are cleared away.
@@ -141,7 +143,7 @@ func (k *Kubelet) removeImages(ctx context.Context, before time.Time, enough fun
 			break
 		}
 		switch err := k.runtime.RemoveImage(ctx, ref); {
-		case errors.Is(err, ErrInUse): // by a container of somebody else
+		case errors.Is(err, cri.ErrInUse): // by a container of somebody else
 			continue
 		case err != nil:
 			errs = append(errs, err)
@@ -194,7 +196,7 @@ func (k *Kubelet) clearUnused(ctx context.Context) {
 // removeDead removes the dead containers of pods that have ended, the oldest first,
 // until so many are left. Those of pods that go on are their workers' to keep: a
 // restart counts from them.
-func (k *Kubelet) removeDead(ctx context.Context, all []Container, keep int) error {
+func (k *Kubelet) removeDead(ctx context.Context, all []cri.Container, keep int) error {
 	if keep < 0 {
 		return nil
 	}
@@ -204,8 +206,8 @@ func (k *Kubelet) removeDead(ctx context.Context, all []Container, keep int) err
 		ended[w.ref.UID] = phaseIsFinal(w.pod.Status.Phase)
 		w.mu.Unlock()
 	}
-	all = slices.DeleteFunc(slices.Clone(all), func(c Container) bool { return c.State != Exited || !ended[c.Pod.UID] })
-	slices.SortStableFunc(all, func(a, b Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	all = slices.DeleteFunc(slices.Clone(all), func(c cri.Container) bool { return c.State != cri.Exited || !ended[c.Pod.UID] })
+	slices.SortStableFunc(all, func(a, b cri.Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	var errs []error
 	for _, c := range all[:max(0, len(all)-keep)] {
 		errs = append(errs, k.runtime.Remove(ctx, c.ID))

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,7 +36,7 @@ func (machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, erro
 // folder, and never lead to another node's disk or the machine's: os.Root refuses a link
 // that is made after the look at it.
 func onDisk(root, path string) (d disk, at string, done func(), err error) {
-	at = orElse(strings.TrimPrefix(filepath.Clean("/"+path), "/"), ".")
+	at = cmp.Or(strings.TrimPrefix(filepath.Clean("/"+path), "/"), ".")
 	if root == "" {
 		return machine{}, at, func() {}, nil
 	}

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
 
 func samePort(a, b v1.ContainerPort) bool {
 	every := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
-	tcp := func(p v1.Protocol) v1.Protocol { return v1.Protocol(orElse(string(p), string(v1.ProtocolTCP))) }
+	tcp := func(p v1.Protocol) v1.Protocol { return v1.Protocol(cmp.Or(string(p), string(v1.ProtocolTCP))) }
 	return a.HostPort == b.HostPort && tcp(a.Protocol) == tcp(b.Protocol) && (every(a.HostIP) || every(b.HostIP) || a.HostIP == b.HostIP)
 }
 
@@ -100,7 +101,7 @@ func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) 
 	refused, err := opener.OpenPorts(ctx, w.ref.UID, ip, ports)
 	for _, p := range refused {
 		w.podEvent(v1.EventTypeWarning, "HostPortRefused",
-			fmt.Sprintf("Port %d/%s of the node does not lead to the pod: a process of the node itself has it", p.HostPort, orElse(string(p.Protocol), string(v1.ProtocolTCP))))
+			fmt.Sprintf("Port %d/%s of the node does not lead to the pod: a process of the node itself has it", p.HostPort, cmp.Or(string(p.Protocol), string(v1.ProtocolTCP))))
 	}
 	return err
 }

@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -22,7 +25,7 @@ const (
 // the stream is new: something may have happened before.
 func (k *Kubelet) watchRuntime(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := k.runtime.Watch(ctx, func(e Event) {
+		err := k.runtime.Watch(ctx, func(e cri.Event) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			if e.PodUID != "" {
@@ -79,11 +82,11 @@ func (k *Kubelet) relist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	states := map[types.UID]map[string]State{}
+	states := map[types.UID]map[string]cri.State{}
 	for _, c := range all {
 		uid := types.UID(c.Pod.UID)
 		if states[uid] == nil {
-			states[uid] = map[string]State{}
+			states[uid] = map[string]cri.State{}
 		}
 		states[uid][c.ID] = c.State
 	}
@@ -99,7 +102,7 @@ func (k *Kubelet) relist(ctx context.Context) error {
 
 // clearOrphans starts a worker for each pod that has containers or a folder here
 // but no object at the API server; it ends what is left.
-func (k *Kubelet) clearOrphans(all []Container) error {
+func (k *Kubelet) clearOrphans(all []cri.Container) error {
 	orphans := map[types.UID]*v1.Pod{}
 	for _, c := range all {
 		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Pod.Namespace, Name: c.Pod.Name, UID: types.UID(c.Pod.UID)}}

@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/distribution/reference"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -135,17 +138,17 @@ func newPuller(rt Images) *puller {
 
 // ensure has the container's image on the machine by its pull policy, and tells
 // about it by events. Its error is a *waitingError.
-func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (Image, error) {
+func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
 		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive // upstream's words
 		event(v1.EventTypeWarning, "InspectFailed", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: InvalidImageName")
-		return Image{}, &waitingError{"InvalidImageName", err}
+		return cri.Image{}, &waitingError{"InvalidImageName", err}
 	}
 	local, err := p.runtime.Image(ctx, c.Image)
 	present := err == nil
-	if err != nil && !IsNotFound(err) {
-		return Image{}, &waitingError{"ImageInspectError", fmt.Errorf("inspect image %q: %w", c.Image, err)}
+	if err != nil && !cri.IsNotFound(err) {
+		return cri.Image{}, &waitingError{"ImageInspectError", fmt.Errorf("inspect image %q: %w", c.Image, err)}
 	}
 	switch {
 	case present && c.ImagePullPolicy != v1.PullAlways:
@@ -155,7 +158,7 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:revive // upstream's words
 		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImageNeverPull")
-		return Image{}, &waitingError{"ErrImageNeverPull", err}
+		return cri.Image{}, &waitingError{"ErrImageNeverPull", err}
 	case present && !p.registries.reachable(ctx, c.Image, auth):
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
 		return local, nil
@@ -172,12 +175,12 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		}
 		event(v1.EventTypeWarning, "Failed", fmt.Sprintf("Failed to pull image %q: %v", c.Image, err))
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImagePull")
-		return Image{}, &waitingError{"ErrImagePull", err}
+		return cri.Image{}, &waitingError{"ErrImagePull", err}
 	}
 	p.pulled(c.Image)
 	image, err := p.runtime.Image(ctx, c.Image)
 	if err != nil {
-		return Image{}, &waitingError{"ErrImagePull", err}
+		return cri.Image{}, &waitingError{"ErrImagePull", err}
 	}
 	event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %s. Image size: %d bytes.",
 		c.Image, time.Since(begun).Truncate(time.Millisecond), image.Size))

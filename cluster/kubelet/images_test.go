@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -20,15 +22,15 @@ type shelf struct {
 	pulls int
 }
 
-func (s *shelf) Image(_ context.Context, ref string) (Image, error) {
+func (s *shelf) Image(_ context.Context, ref string) (cri.Image, error) {
 	if !s.local[ref] {
-		return Image{}, fmt.Errorf("%s: %w", ref, ErrNotFound)
+		return cri.Image{}, fmt.Errorf("%s: %w", ref, cri.ErrNotFound)
 	}
-	return Image{ID: ref}, nil
+	return cri.Image{ID: ref}, nil
 }
-func (s *shelf) Images(context.Context) ([]Image, error)   { return nil, nil }
-func (s *shelf) RemoveImage(context.Context, string) error { return nil }
-func (s *shelf) ImageDir(context.Context) (string, error)  { return "", nil }
+func (s *shelf) Images(context.Context) ([]cri.Image, error) { return nil, nil }
+func (s *shelf) RemoveImage(context.Context, string) error   { return nil }
+func (s *shelf) ImageDir(context.Context) (string, error)    { return "", nil }
 func (s *shelf) MountImage(context.Context, string, string) error {
 	return errors.New("no files here")
 }

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,16 +16,22 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/prometheus/client_golang/prometheus"
+
 	coordinationv1 "k8s.io/api/coordination/v1"
+
 	v1 "k8s.io/api/core/v1"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
-
-	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
@@ -125,8 +132,8 @@ func New(config Config) (*Kubelet, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	config.ClusterDomain = orElse(config.ClusterDomain, "cluster.local")
-	config.Listen = orElse(config.Listen, net.JoinHostPort(config.NodeIP.String(), "10250"))
+	config.ClusterDomain = cmp.Or(config.ClusterDomain, "cluster.local")
+	config.Listen = cmp.Or(config.Listen, net.JoinHostPort(config.NodeIP.String(), "10250"))
 	if config.MaxPods == 0 {
 		config.MaxPods = 110
 	}
@@ -291,7 +298,7 @@ func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 }
 
 // deletePod removes a pod's object once nothing of it is left on the node.
-func (k *Kubelet) deletePod(ctx context.Context, ref PodRef) error {
+func (k *Kubelet) deletePod(ctx context.Context, ref cri.PodRef) error {
 	zero, uid := int64(0), types.UID(ref.UID)
 	err := k.config.Client.CoreV1().Pods(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &uid},

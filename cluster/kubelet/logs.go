@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -8,11 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // logRequest is what the pods/log subresource may ask for.
 type logRequest struct {
-	LogOptions
+	cri.LogOptions
 	previous bool
 	limit    int64 // bytes; negative means no limit
 	stdout   bool
@@ -21,13 +24,13 @@ type logRequest struct {
 
 // parseLogRequest reads the query of a request for logs.
 func parseLogRequest(q url.Values, now time.Time) (logRequest, error) {
-	out := logRequest{LogOptions: LogOptions{Tail: -1}, limit: -1, stdout: true, stderr: true}
+	out := logRequest{LogOptions: cri.LogOptions{Tail: -1}, limit: -1, stdout: true, stderr: true}
 	var errs []error
 	flag := func(name string) bool {
 		if !q.Has(name) {
 			return false
 		}
-		v, err := strconv.ParseBool(orElse(q.Get(name), "true"))
+		v, err := strconv.ParseBool(cmp.Or(q.Get(name), "true"))
 		errs = append(errs, err)
 		return v
 	}
@@ -102,10 +105,10 @@ func (k *Kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
 }
 
 // logged finds the container whose log is asked for.
-func (k *Kubelet) logged(r *http.Request, previous bool) (Container, error) {
+func (k *Kubelet) logged(r *http.Request, previous bool) (cri.Container, error) {
 	w, list, err := k.containers(r)
 	if err != nil {
-		return Container{}, err
+		return cri.Container{}, err
 	}
 	name := r.PathValue("container")
 	w.mu.Lock()
@@ -113,16 +116,16 @@ func (k *Kubelet) logged(r *http.Request, previous bool) (Container, error) {
 	w.mu.Unlock()
 	switch {
 	case !known:
-		return Container{}, notFound("container %q in pod %q is not available", name, w.ref.Name)
+		return cri.Container{}, notFound("container %q in pod %q is not available", name, w.ref.Name)
 	case previous:
 		for i, c := range list {
-			if i > 0 && c.State == Exited {
+			if i > 0 && c.State == cri.Exited {
 				return c, nil
 			}
 		}
-		return Container{}, badRequest("previous terminated container %q in pod %q not found", name, w.ref.Name)
+		return cri.Container{}, badRequest("previous terminated container %q in pod %q not found", name, w.ref.Name)
 	case len(list) == 0:
-		return Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, w.ref.Name, w.waitsFor(name))
+		return cri.Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, w.ref.Name, w.waitsFor(name))
 	}
 	return list[0], nil
 }

@@ -8,8 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -60,7 +64,7 @@ func (s *static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) erro
 		runs := s.k.workers[uid] != nil
 		s.k.mu.Unlock()
 		if m.DeletionTimestamp != nil || pods[uid] == nil && !runs {
-			errs = append(errs, s.k.deletePod(ctx, PodRef{m.Namespace, m.Name, string(m.UID)}))
+			errs = append(errs, s.k.deletePod(ctx, cri.PodRef{Namespace: m.Namespace, Name: m.Name, UID: string(m.UID)}))
 		}
 	}
 	return errors.Join(errs...)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -35,7 +37,7 @@ func (k *Kubelet) imagesNow(ctx context.Context) []v1.ContainerImage {
 	if err != nil { // the node is not ready then, and what it had it still has
 		return n.list
 	}
-	slices.SortStableFunc(all, func(a, b Image) int { return cmp.Compare(b.Size, a.Size) })
+	slices.SortStableFunc(all, func(a, b cri.Image) int { return cmp.Compare(b.Size, a.Size) })
 	n.asked, n.list = time.Now(), nil
 	for _, image := range all[:min(len(all), imagesInNode)] {
 		n.list = append(n.list, v1.ContainerImage{Names: image.Names[:min(len(image.Names), namesOfImage)], SizeBytes: image.Size})

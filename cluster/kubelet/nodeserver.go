@@ -9,9 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
 	config "k8s.io/kubelet/config/v1beta1"
 )
 
@@ -35,9 +39,9 @@ func (k *Kubelet) serveRunning(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	list := v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
-	slices.SortFunc(all, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b cri.Container) int { return strings.Compare(a.Name, b.Name) })
 	for _, c := range all {
-		if c.State != Running || c.Name == SandboxName {
+		if c.State != cri.Running || c.Name == cri.SandboxName {
 			continue
 		}
 		i := slices.IndexFunc(list.Items, func(p v1.Pod) bool { return string(p.UID) == c.Pod.UID })

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -19,12 +21,12 @@ const (
 // sight is all that a worker sees of its pod at one moment.
 type sight struct {
 	pod        *v1.Pod
-	sandbox    *Container             // the newest one
-	containers map[string][]Container // by name, in order of attempts
-	health     func(id string) health // of a running container
-	backoff    map[string]*backoff    // by container name
+	sandbox    *cri.Container             // the newest one
+	containers map[string][]cri.Container // by name, in order of attempts
+	health     func(id string) health     // of a running container
+	backoff    map[string]*backoff        // by container name
 	waiting    map[string]v1.ContainerStateWaiting
-	message    func(Container) string // what a container said as its last word
+	message    func(cri.Container) string // what a container said as its last word
 	podIP      string
 	hostIP     string
 	final      bool   // nothing of the pod will run again
@@ -53,7 +55,7 @@ type step struct {
 }
 
 type killing struct {
-	container Container
+	container cri.Container
 	message   string
 	grace     *int64            // in seconds, where it is not the pod's
 	after     []<-chan struct{} // closed when those have ended that it outlives
@@ -67,19 +69,19 @@ type starting struct {
 }
 
 // seen sorts the runtime's containers by their names.
-func (s *sight) see(all []Container) {
-	s.sandbox, s.containers = nil, map[string][]Container{}
+func (s *sight) see(all []cri.Container) {
+	s.sandbox, s.containers = nil, map[string][]cri.Container{}
 	for i := range all {
-		if c := all[i]; c.Name != SandboxName {
+		if c := all[i]; c.Name != cri.SandboxName {
 			s.containers[c.Name] = append(s.containers[c.Name], c)
-		} else if s.sandbox == nil || c.State == Running || s.sandbox.State != Running {
+		} else if s.sandbox == nil || c.State == cri.Running || s.sandbox.State != cri.Running {
 			s.sandbox = &all[i]
 		}
 	}
 }
 
 // latest is the newest container of a name.
-func (s *sight) latest(name string) *Container {
+func (s *sight) latest(name string) *cri.Container {
 	list := s.containers[name]
 	if len(list) == 0 {
 		return nil
@@ -94,9 +96,9 @@ func (s *sight) latest(name string) *Container {
 }
 
 // current is the newest container of a name if it lives in the present sandbox.
-func (s *sight) current(name string) *Container {
+func (s *sight) current(name string) *cri.Container {
 	c := s.latest(name)
-	if c == nil || s.sandbox == nil || s.sandbox.State != Running || c.Labels[labelSandbox] != s.sandbox.ID {
+	if c == nil || s.sandbox == nil || s.sandbox.State != cri.Running || c.Labels[labelSandbox] != s.sandbox.ID {
 		return nil
 	}
 	return c
@@ -107,7 +109,7 @@ func (s *sight) current(name string) *Container {
 func (s *sight) attempt(name string) int {
 	next := 0
 	if c := s.latest(name); c != nil {
-		if c.State == Created {
+		if c.State == cri.Created {
 			return c.Attempt
 		}
 		next = c.Attempt + 1
@@ -120,7 +122,7 @@ func (s *sight) attempt(name string) int {
 
 // backsOff tells whether an ended container counts for the back-off. It does not
 // if it went down with its sandbox or for its size, or if somebody has removed its successor.
-func (s *sight) backsOff(c *Container) bool {
+func (s *sight) backsOff(c *cri.Container) bool {
 	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID || s.outgrown(c) {
 		return false
 	}
@@ -133,7 +135,7 @@ func (s *sight) backsOff(c *Container) bool {
 func plan(s *sight, now time.Time) *step {
 	st := &step{waiting: map[string]v1.ContainerStateWaiting{}}
 	st.kill = s.strays()
-	if s.sandbox == nil || s.sandbox.State != Running {
+	if s.sandbox == nil || s.sandbox.State != cri.Running {
 		if s.over() {
 			st.finished = true
 			return st
@@ -151,7 +153,7 @@ func plan(s *sight, now time.Time) *step {
 		st.start, st.waiting = nil, nil // a sidecar that has ended with the others
 		for _, list := range s.containers {
 			for _, c := range list {
-				if c.State == Running {
+				if c.State == cri.Running {
 					st.kill = append(st.kill, killing{container: c})
 				}
 			}
@@ -165,8 +167,8 @@ func (s *sight) strays() []killing {
 	var out []killing
 	for _, list := range s.containers {
 		for _, c := range list {
-			dead := s.sandbox == nil || s.sandbox.State != Running || c.Labels[labelSandbox] != s.sandbox.ID
-			if c.State == Running && dead {
+			dead := s.sandbox == nil || s.sandbox.State != cri.Running || c.Labels[labelSandbox] != s.sandbox.ID
+			if c.State == cri.Running && dead {
 				out = append(out, killing{container: c, message: "Pod sandbox changed, it will be killed and re-created."})
 			}
 		}
@@ -183,7 +185,7 @@ func (s *sight) over() bool {
 	if s.pod.Spec.RestartPolicy == v1.RestartPolicyNever {
 		for _, list := range s.containers {
 			for _, c := range list {
-				if c.State == Exited {
+				if c.State == cri.Exited {
 					return true
 				}
 			}
@@ -191,7 +193,7 @@ func (s *sight) over() bool {
 	}
 	for i := range s.pod.Spec.Containers {
 		c := s.latest(s.pod.Spec.Containers[i].Name)
-		if c == nil || c.State != Exited || restarts(s.pod, c) {
+		if c == nil || c.State != cri.Exited || restarts(s.pod, c) {
 			return false
 		}
 	}
@@ -203,7 +205,7 @@ func (s *sight) over() bool {
 func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 	first := 0 // what comes before a container that was started has succeeded
 	for i := range s.pod.Spec.InitContainers {
-		if c := s.current(s.pod.Spec.InitContainers[i].Name); c != nil && c.State != Created {
+		if c := s.current(s.pod.Spec.InitContainers[i].Name); c != nil && c.State != cri.Created {
 			first = i
 		}
 	}
@@ -224,10 +226,10 @@ func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 			continue
 		}
 		switch {
-		case c == nil || c.State == Created:
+		case c == nil || c.State == cri.Created:
 			st.start = append(st.start, starting{spec, true, s.attempt(spec.Name)})
 			return false, false
-		case c.State == Running:
+		case c.State == cri.Running:
 			return false, false
 		case c.ExitCode == 0:
 		case !restarts(s.pod, c):
@@ -245,7 +247,7 @@ func (s *sight) planApps(st *step, now time.Time) bool {
 	over := true
 	for i := range s.pod.Spec.Containers {
 		spec := &s.pod.Spec.Containers[i]
-		if c := s.latest(spec.Name); c != nil && c.State == Exited && !restarts(s.pod, c) && !s.outgrown(c) {
+		if c := s.latest(spec.Name); c != nil && c.State == cri.Exited && !restarts(s.pod, c) && !s.outgrown(c) {
 			continue
 		}
 		over = false
@@ -258,9 +260,9 @@ func (s *sight) planApps(st *step, now time.Time) bool {
 func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time.Time) bool {
 	c := s.latest(spec.Name)
 	switch {
-	case c == nil || c.State == Created:
+	case c == nil || c.State == cri.Created:
 		st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
-	case c.State == Running:
+	case c.State == cri.Running:
 		h := s.health(c.ID)
 		switch hash := containerHash(spec); {
 		case c.Labels[labelHash] != hash && again:

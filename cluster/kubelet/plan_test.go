@@ -5,21 +5,24 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // seen makes a sight of a pod with containers a, b, ... of which some have ended.
-func seen(policy v1.RestartPolicy, containers ...Container) *sight {
+func seen(policy v1.RestartPolicy, containers ...cri.Container) *sight {
 	s := &sight{
 		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", UID: "u"}, Spec: v1.PodSpec{RestartPolicy: policy}},
 		health:  func(string) health { return health{started: true, ready: true} },
 		backoff: map[string]*backoff{}, waiting: map[string]v1.ContainerStateWaiting{},
-		message: func(Container) string { return "" }, podIP: "10.0.0.1", hostIP: "10.0.0.2",
+		message: func(cri.Container) string { return "" }, podIP: "10.0.0.1", hostIP: "10.0.0.2",
 	}
-	all := []Container{{ID: "sandbox", Name: SandboxName, State: Running}}
+	all := []cri.Container{{ID: "sandbox", Name: cri.SandboxName, State: cri.Running}}
 	for i, c := range containers {
 		if c.Name == "" {
 			c.Name = string(rune('a' + i))
@@ -35,33 +38,33 @@ func seen(policy v1.RestartPolicy, containers ...Container) *sight {
 	return s
 }
 
-func exited(code int) Container {
-	return Container{State: Exited, ExitCode: code, StartedAt: noon.Add(-time.Minute), Finished: noon.Add(-time.Second)}
+func exited(code int) cri.Container {
+	return cri.Container{State: cri.Exited, ExitCode: code, StartedAt: noon.Add(-time.Minute), Finished: noon.Add(-time.Second)}
 }
 
 // The six cases of one container and the three of two that the workshop lists:
 // what the pod's phase is, and whether the container is started again.
 func TestRestartPolicies(t *testing.T) {
-	running := Container{State: Running, StartedAt: noon.Add(-time.Minute)}
+	running := cri.Container{State: cri.Running, StartedAt: noon.Add(-time.Minute)}
 	for _, c := range []struct {
 		name       string
 		policy     v1.RestartPolicy
-		containers []Container
+		containers []cri.Container
 		phase      v1.PodPhase
 		start      int
 		finished   bool
 	}{
-		{"success, Always", v1.RestartPolicyAlways, []Container{exited(0)}, v1.PodRunning, 1, false},
-		{"success, OnFailure", v1.RestartPolicyOnFailure, []Container{exited(0)}, v1.PodSucceeded, 0, true},
-		{"success, Never", v1.RestartPolicyNever, []Container{exited(0)}, v1.PodSucceeded, 0, true},
-		{"failure, Always", v1.RestartPolicyAlways, []Container{exited(1)}, v1.PodRunning, 1, false},
-		{"failure, OnFailure", v1.RestartPolicyOnFailure, []Container{exited(1)}, v1.PodRunning, 1, false},
-		{"failure, Never", v1.RestartPolicyNever, []Container{exited(1)}, v1.PodFailed, 0, true},
-		{"one of two fails, Always", v1.RestartPolicyAlways, []Container{running, exited(1)}, v1.PodRunning, 1, false},
-		{"one of two fails, OnFailure", v1.RestartPolicyOnFailure, []Container{running, exited(1)}, v1.PodRunning, 1, false},
-		{"one of two fails, Never", v1.RestartPolicyNever, []Container{running, exited(1)}, v1.PodRunning, 0, false},
-		{"both end, one failed, Never", v1.RestartPolicyNever, []Container{exited(0), exited(1)}, v1.PodFailed, 0, true},
-		{"nothing started yet", v1.RestartPolicyAlways, []Container{{}}, v1.PodPending, 1, false},
+		{"success, Always", v1.RestartPolicyAlways, []cri.Container{exited(0)}, v1.PodRunning, 1, false},
+		{"success, OnFailure", v1.RestartPolicyOnFailure, []cri.Container{exited(0)}, v1.PodSucceeded, 0, true},
+		{"success, Never", v1.RestartPolicyNever, []cri.Container{exited(0)}, v1.PodSucceeded, 0, true},
+		{"failure, Always", v1.RestartPolicyAlways, []cri.Container{exited(1)}, v1.PodRunning, 1, false},
+		{"failure, OnFailure", v1.RestartPolicyOnFailure, []cri.Container{exited(1)}, v1.PodRunning, 1, false},
+		{"failure, Never", v1.RestartPolicyNever, []cri.Container{exited(1)}, v1.PodFailed, 0, true},
+		{"one of two fails, Always", v1.RestartPolicyAlways, []cri.Container{running, exited(1)}, v1.PodRunning, 1, false},
+		{"one of two fails, OnFailure", v1.RestartPolicyOnFailure, []cri.Container{running, exited(1)}, v1.PodRunning, 1, false},
+		{"one of two fails, Never", v1.RestartPolicyNever, []cri.Container{running, exited(1)}, v1.PodRunning, 0, false},
+		{"both end, one failed, Never", v1.RestartPolicyNever, []cri.Container{exited(0), exited(1)}, v1.PodFailed, 0, true},
+		{"nothing started yet", v1.RestartPolicyAlways, []cri.Container{{}}, v1.PodPending, 1, false},
 	} {
 		s := seen(c.policy, c.containers...)
 		next := plan(s, noon)
@@ -76,12 +79,12 @@ func TestRestartPolicies(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	t.Run("a dead sandbox", func(t *testing.T) {
-		s := seen(v1.RestartPolicyAlways, Container{State: Running})
-		s.sandbox.State = Exited
+		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
+		s.sandbox.State = cri.Exited
 		if next := plan(s, noon); len(next.kill) != 1 || next.sandbox {
 			t.Errorf("first %+v, want the stray container killed", next)
 		}
-		s.containers["a"][0].State = Exited
+		s.containers["a"][0].State = cri.Exited
 		if next := plan(s, noon); !next.sandbox || len(next.start) != 1 || next.start[0].attempt != 1 {
 			t.Errorf("then %+v, want a sandbox and a start", next)
 		}
@@ -91,7 +94,7 @@ func TestPlan(t *testing.T) {
 		}
 	})
 	t.Run("a failed liveness probe", func(t *testing.T) {
-		s := seen(v1.RestartPolicyAlways, Container{State: Running})
+		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
 		s.health = func(string) health { return health{started: true, failing: "liveness"} }
 		next := plan(s, noon)
 		if len(next.kill) != 1 || next.kill[0].message != "Container a failed liveness probe, will be restarted" {
@@ -99,7 +102,7 @@ func TestPlan(t *testing.T) {
 		}
 	})
 	t.Run("another image", func(t *testing.T) {
-		s := seen(v1.RestartPolicyAlways, Container{State: Running})
+		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
 		s.pod.Spec.Containers[0].Image = "new"
 		if next := plan(s, noon); len(next.kill) != 1 || !strings.Contains(next.kill[0].message, "definition changed") {
 			t.Errorf("%+v", next)
@@ -115,7 +118,7 @@ func TestPlan(t *testing.T) {
 		}
 	})
 	t.Run("a removed container", func(t *testing.T) {
-		s := seen(v1.RestartPolicyAlways, Container{})
+		s := seen(v1.RestartPolicyAlways, cri.Container{})
 		s.pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "a", ContainerID: "docker://x", RestartCount: 4}}
 		if next := plan(s, noon); len(next.start) != 1 || next.start[0].attempt != 5 {
 			t.Errorf("%+v", next)
@@ -125,7 +128,7 @@ func TestPlan(t *testing.T) {
 
 // Init containers run one after the other, before the others.
 func TestInitContainers(t *testing.T) {
-	s := seen(v1.RestartPolicyOnFailure, Container{})
+	s := seen(v1.RestartPolicyOnFailure, cri.Container{})
 	s.pod.Spec.InitContainers = []v1.Container{{Name: "i1"}, {Name: "i2"}}
 	starts := func() string {
 		next := plan(s, noon)
@@ -138,14 +141,14 @@ func TestInitContainers(t *testing.T) {
 		}
 		return strings.Join(out, " ")
 	}
-	put := func(name string, c Container) {
+	put := func(name string, c cri.Container) {
 		c.Name, c.ID, c.Labels = name, name, map[string]string{labelSandbox: "sandbox"}
-		s.containers[name] = []Container{c}
+		s.containers[name] = []cri.Container{c}
 	}
 	if got := starts(); got != "i1" {
 		t.Errorf("first %q", got)
 	}
-	put("i1", Container{State: Running})
+	put("i1", cri.Container{State: cri.Running})
 	if got := starts(); got != "" {
 		t.Errorf("while the first runs: %q", got)
 	}
@@ -168,7 +171,7 @@ func TestInitContainers(t *testing.T) {
 	if got := starts(); got != "a" {
 		t.Errorf("after the last: %q", got)
 	}
-	put("a", Container{State: Running})
+	put("a", cri.Container{State: cri.Running})
 	delete(s.containers, "i1") // somebody has cleared it away
 	if got := starts(); got != "" {
 		t.Errorf("while all is well: %q", got)
@@ -179,7 +182,7 @@ func TestInitContainers(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	s := seen(v1.RestartPolicyAlways, Container{State: Running})
+	s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
 	s.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
 	s.pod.Generation = 3
 	s.pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, ObservedGeneration: 1}}

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -62,7 +65,7 @@ func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatu
 		}
 		return status
 	}
-	if c == nil || c.State == Created {
+	if c == nil || c.State == cri.Created {
 		if !waits {
 			waiting = v1.ContainerStateWaiting{Reason: "ContainerCreating"}
 			if len(s.pod.Spec.InitContainers) > 0 { // of which kubectl makes Init:0/2
@@ -78,7 +81,7 @@ func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatu
 	status.RestartCount = int32(c.Attempt)
 	status.ContainerID, status.ImageID = "docker://"+c.ID, "docker://"+c.ImageID
 	status.LastTerminationState = s.previous(c, old)
-	if c.State == Running {
+	if c.State == cri.Running {
 		h := s.health(c.ID)
 		status.State.Running = &v1.ContainerStateRunning{StartedAt: seconds(c.StartedAt)}
 		status.Started, status.Ready = &h.started, h.ready && h.started
@@ -100,11 +103,11 @@ func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatu
 }
 
 // previous is how the container before c ended.
-func (s *sight) previous(c *Container, old *v1.ContainerStatus) v1.ContainerState {
-	var before *Container
+func (s *sight) previous(c *cri.Container, old *v1.ContainerStatus) v1.ContainerState {
+	var before *cri.Container
 	list := s.containers[c.Name]
 	for i := range list {
-		if p := &list[i]; p.Attempt < c.Attempt && p.State == Exited && (before == nil || p.Attempt > before.Attempt) {
+		if p := &list[i]; p.Attempt < c.Attempt && p.State == cri.Exited && (before == nil || p.Attempt > before.Attempt) {
 			before = p
 		}
 	}
@@ -135,7 +138,7 @@ func lost(old *v1.ContainerStatus) v1.ContainerState {
 	return old.LastTerminationState
 }
 
-func (s *sight) terminated(c *Container) *v1.ContainerStateTerminated {
+func (s *sight) terminated(c *cri.Container) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
 		ExitCode: int32(c.ExitCode), ContainerID: "docker://" + c.ID, Message: s.message(*c),
 		StartedAt: seconds(c.StartedAt), FinishedAt: seconds(c.Finished),
@@ -247,7 +250,7 @@ func (s *sight) conditions(status *v1.PodStatus, now time.Time) {
 		}, now)
 	}
 	set(v1.PodScheduled, "", "") // it is here
-	if s.sandbox != nil && s.sandbox.State == Running && s.podIP != "" {
+	if s.sandbox != nil && s.sandbox.State == cri.Running && s.podIP != "" {
 		set(v1.PodReadyToStartContainers, "", "")
 	} else {
 		// Upstream gives this condition no reason when it is false.

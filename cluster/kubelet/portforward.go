@@ -12,10 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	gwebsocket "github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/portforward"
+
 	tunnel "k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
@@ -67,7 +71,7 @@ func (k *Kubelet) sandboxOf(r *http.Request) (*worker, int, error) {
 		return nil, 0, err
 	}
 	for _, c := range all {
-		if c.Name == SandboxName && c.State == Running {
+		if c.Name == cri.SandboxName && c.State == cri.Running {
 			return w, c.Pid, nil
 		}
 	}

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,11 +15,15 @@ import (
 	"strings"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -60,7 +65,7 @@ func probe(ctx context.Context, rt Streams, p *v1.Probe, t target) (verdict, str
 		if err != nil {
 			return unknown, "", err
 		}
-		return probeTCP(ctx, net.JoinHostPort(orElse(p.TCPSocket.Host, t.podIP), strconv.Itoa(port)))
+		return probeTCP(ctx, net.JoinHostPort(cmp.Or(p.TCPSocket.Host, t.podIP), strconv.Itoa(port)))
 	case p.GRPC != nil:
 		service := ""
 		if p.GRPC.Service != nil {
@@ -73,7 +78,7 @@ func probe(ctx context.Context, rt Streams, p *v1.Probe, t target) (verdict, str
 
 func probeExec(ctx context.Context, rt Streams, cmd []string, id string, timeout time.Duration) (verdict, string, error) {
 	out := &limitedBuffer{limit: probeOutputLimit}
-	code, err := rt.Exec(ctx, id, cmd, IO{Stdout: out, Stderr: out})
+	code, err := rt.Exec(ctx, id, cmd, cri.IO{Stdout: out, Stderr: out})
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return failure, fmt.Sprintf("command timed out: %q timed out after %s", strings.Join(cmd, " "), timeout), nil
@@ -123,8 +128,8 @@ func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t target, agent strin
 	if err != nil { // such as a path with a lone percent sign: take it literally
 		u = &url.URL{Path: a.Path}
 	}
-	u.Scheme = strings.ToLower(orElse(string(a.Scheme), "http"))
-	u.Host = net.JoinHostPort(orElse(a.Host, t.podIP), strconv.Itoa(port))
+	u.Scheme = strings.ToLower(cmp.Or(string(a.Scheme), "http"))
+	u.Host = net.JoinHostPort(cmp.Or(a.Host, t.podIP), strconv.Itoa(port))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -192,13 +197,6 @@ func portNumber(p intstr.IntOrString, c *v1.Container) (int, error) {
 		return 0, fmt.Errorf("invalid port %q of container %s", p.String(), c.Name)
 	}
 	return n, nil
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // limitedBuffer keeps the beginning of what is written to it.

@@ -17,12 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"golang.org/x/sys/unix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // pipe makes a named pipe that gives who opens it a line.
@@ -253,7 +255,7 @@ func TestConnectionsOfOneClient(t *testing.T) {
 // The size of a terminal is a small message.
 func TestTerminalSizeWithoutEnd(t *testing.T) {
 	endless := &counted{from: io.MultiReader(strings.NewReader(`{"Width":80,"Height":24}{"Width":`), &digits{64 << 20})}
-	sizes := make(chan Size, 1)
+	sizes := make(chan cri.Size, 1)
 	decodeSizes(t.Context(), endless, sizes)
 	if s := <-sizes; s.Width != 80 || s.Height != 24 {
 		t.Errorf("%+v", s)

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 )
 
 // A pod is resized in place: allotments decides when it gets what it asks for, and its
@@ -29,7 +32,7 @@ func (w *worker) decideSize(pod *v1.Pod) (*v1.Pod, time.Duration) {
 	for _, list := range [][]v1.Container{d.pod.Spec.InitContainers, d.pod.Spec.Containers} {
 		for i := range list {
 			// What an earlier kubelet has started has what that one gave it.
-			if c := s.current(list[i].Name); c != nil && c.State == Running && s.actual[c.Name].ID != c.ID {
+			if c := s.current(list[i].Name); c != nil && c.State == cri.Running && s.actual[c.Name].ID != c.ID {
 				w.noteSize(c.Name, c.ID, madeWith(&list[i], c.Resources))
 			}
 		}
@@ -111,13 +114,13 @@ func (w *worker) applySizes(ctx context.Context, pod *v1.Pod, list []growth) err
 }
 
 // lookAgain has the sight show what a container has now.
-func (w *worker) lookAgain(ctx context.Context, c *Container) error {
+func (w *worker) lookAgain(ctx context.Context, c *cri.Container) error {
 	seen, err := w.k.runtime.Inspect(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	list := w.sight.containers[c.Name]
-	if i := slices.IndexFunc(list, func(o Container) bool { return o.ID == c.ID }); i >= 0 {
+	if i := slices.IndexFunc(list, func(o cri.Container) bool { return o.ID == c.ID }); i >= 0 {
 		list[i] = seen
 	}
 	return nil

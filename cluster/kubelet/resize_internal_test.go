@@ -7,15 +7,18 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
-
-	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 func amounts(pairs ...string) v1.ResourceList {
@@ -111,7 +114,7 @@ func TestWidest(t *testing.T) {
 // sizedSight is a sight of a pod with one running container that has an actual size, and is
 // asked to have another.
 func sizedSight(has, asked v1.ResourceRequirements, policies ...v1.ContainerResizePolicy) *sight {
-	s := seen(v1.RestartPolicyOnFailure, Container{State: Running, Resources: containerResources(&v1.Container{Resources: has}, 0)})
+	s := seen(v1.RestartPolicyOnFailure, cri.Container{State: cri.Running, Resources: containerResources(&v1.Container{Resources: has}, 0)})
 	s.pod.Spec.Containers[0].Resources, s.pod.Spec.Containers[0].ResizePolicy = asked, policies
 	s.actual = map[string]actualSize{"a": {"id-a", has}}
 	return s
@@ -208,7 +211,7 @@ func TestResizePolicy(t *testing.T) {
 			t.Errorf("%s: %q", c.name, next.kill[0].message)
 		}
 		ended := &s.containers["a"][0]
-		ended.State, ended.ExitCode, ended.Finished = Exited, 0, noon // which OnFailure would let be
+		ended.State, ended.ExitCode, ended.Finished = cri.Exited, 0, noon // which OnFailure would let be
 		s.backoff["a"] = &backoff{wait: backoffFirst, last: noon.Add(-time.Second)}
 		if next = plan(s, noon); len(next.start) != 1 || next.finished || len(next.waiting) != 0 {
 			t.Errorf("%s: then %+v, want it started", c.name, next)

@@ -1,10 +1,12 @@
 package kubelet
 
 import (
-	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
+	"wheelhouse/cluster/kubelet/cri"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // resizable are the resources that a container can get more or less of while it runs.
@@ -96,7 +98,7 @@ type actualSize struct {
 
 // madeWith is the size of a container of which nothing was noted: its spec's if the
 // runtime agrees, else what the runtime shows. Requests of memory it cannot show.
-func madeWith(spec *v1.Container, has Resources) v1.ResourceRequirements {
+func madeWith(spec *v1.Container, has cri.Resources) v1.ResourceRequirements {
 	want := containerResources(spec, 0)
 	out := *spec.Resources.DeepCopy()
 	if want.CPUShares == has.CPUShares && want.CPUQuota == has.CPUQuota && want.Memory == has.Memory {
@@ -123,7 +125,7 @@ func madeWith(spec *v1.Container, has Resources) v1.ResourceRequirements {
 func milliOf(shares int64) int64 { return (shares*1000 + 1023) / 1024 }
 
 // outgrown tells of a container whose size is to change in a way that takes a new one.
-func (s *sight) outgrown(c *Container) bool {
+func (s *sight) outgrown(c *cri.Container) bool {
 	spec := containerNamed(s.pod, c.Name)
 	actual, ok := s.actual[c.Name]
 	if spec == nil || !ok || actual.ID != c.ID {
@@ -141,7 +143,7 @@ func (s *sight) outgrown(c *Container) bool {
 func (s *sight) running() sizes {
 	out := sizes{}
 	for name, actual := range s.actual {
-		if c := s.current(name); c != nil && c.State == Running && c.ID == actual.ID {
+		if c := s.current(name); c != nil && c.State == cri.Running && c.ID == actual.ID {
 			out[name] = actual.Size
 		}
 	}
@@ -150,7 +152,7 @@ func (s *sight) running() sizes {
 
 // growth is a running container that is to get another size.
 type growth struct {
-	container Container
+	container cri.Container
 	spec      *v1.Container
 	from      v1.ResourceRequirements
 }
@@ -202,12 +204,12 @@ func widest(a, b cgroup.Limits) cgroup.Limits {
 // showSize adds to a container's status what it was given, and what it really has.
 func (s *sight) showSize(status *v1.ContainerStatus, spec *v1.Container) {
 	c := s.latest(spec.Name)
-	if c == nil || c.State == Created {
+	if c == nil || c.State == cri.Created {
 		return
 	}
 	given := spec.Resources.DeepCopy()
 	status.AllocatedResources, status.Resources = spec.Resources.DeepCopy().Requests, given
-	if c.State != Running {
+	if c.State != cri.Running {
 		return
 	}
 	has := c.Resources

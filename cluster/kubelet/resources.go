@@ -1,6 +1,8 @@
 package kubelet
 
 import (
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -12,8 +14,8 @@ const (
 )
 
 // containerResources are the limits of a container's control group.
-func containerResources(c *v1.Container, pids int64) Resources {
-	r := Resources{Memory: c.Resources.Limits.Memory().Value(), Pids: pids}
+func containerResources(c *v1.Container, pids int64) cri.Resources {
+	r := cri.Resources{Memory: c.Resources.Limits.Memory().Value(), Pids: pids}
 	request := c.Resources.Requests.Cpu()
 	if _, ok := c.Resources.Requests[v1.ResourceCPU]; !ok {
 		request = c.Resources.Limits.Cpu()

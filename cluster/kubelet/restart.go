@@ -3,11 +3,13 @@ package kubelet
 import (
 	"slices"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
 // restarts tells whether an ended container runs again.
-func restarts(pod *v1.Pod, c *Container) bool {
+func restarts(pod *v1.Pod, c *cri.Container) bool {
 	return restartsAfter(&pod.Spec, containerNamed(pod, c.Name), int32(c.ExitCode))
 }
 

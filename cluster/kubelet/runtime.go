@@ -2,21 +2,12 @@ package kubelet
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/netip"
 	"time"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
-
-// PodRef names one incarnation of a pod.
-type PodRef struct {
-	Namespace, Name, UID string
-}
-
-func (p PodRef) String() string { return p.Namespace + "/" + p.Name }
-
-// SandboxName is the container name of a pod's sandbox, as the field knows it.
-const SandboxName = "POD"
 
 // Runtime runs containers. It sees only containers that carry the labels of its
 // cluster and node. A missing container or image is an error for which
@@ -31,19 +22,19 @@ type Runtime interface {
 	// Watch calls f for every container that starts, dies or is removed, and once
 	// with a zero Event when the stream is up, as anything may have happened
 	// before. It returns when the stream breaks.
-	Watch(ctx context.Context, f func(Event)) error
+	Watch(ctx context.Context, f func(cri.Event)) error
 }
 
 // Containers is a runtime's life cycle of containers.
 type Containers interface {
 	// List shows the containers of one pod, or of all pods if uid is empty,
 	// running or not, in order of creation.
-	List(ctx context.Context, uid string) ([]Container, error)
+	List(ctx context.Context, uid string) ([]cri.Container, error)
 	// Glance shows all containers, in no order, and of each only its id, names, labels,
 	// state and when it was made: it costs the runtime little.
-	Glance(ctx context.Context) ([]Container, error)
-	Inspect(ctx context.Context, id string) (Container, error)
-	Create(ctx context.Context, spec *Spec) (id string, err error)
+	Glance(ctx context.Context) ([]cri.Container, error)
+	Inspect(ctx context.Context, id string) (cri.Container, error)
+	Create(ctx context.Context, spec *cri.Spec) (id string, err error)
 	Start(ctx context.Context, id string) error
 	// Stop sends SIGTERM, and SIGKILL after grace; it returns once the container
 	// has ended.
@@ -51,13 +42,13 @@ type Containers interface {
 	Remove(ctx context.Context, id string) error
 	// Update gives a running container other resources, all but the number of processes.
 	// A limit can change or be added, but not be taken away.
-	Update(ctx context.Context, id string, r Resources) error
+	Update(ctx context.Context, id string, r cri.Resources) error
 }
 
 // Images is a runtime's store of images.
 type Images interface {
-	Image(ctx context.Context, ref string) (Image, error)
-	Images(ctx context.Context) ([]Image, error)
+	Image(ctx context.Context, ref string) (cri.Image, error)
+	Images(ctx context.Context) ([]cri.Image, error)
 	// RemoveImage removes a name, and the image if that was its last. One that is gone
 	// is no error, one that a container is made of is ErrInUse.
 	RemoveImage(ctx context.Context, ref string) error
@@ -74,135 +65,10 @@ type Images interface {
 
 // Streams connects callers with containers.
 type Streams interface {
-	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
+	Logs(ctx context.Context, id string, o cri.LogOptions, stdout, stderr io.Writer) error
 	// Exec runs a command in the container and returns its exit code.
-	Exec(ctx context.Context, id string, cmd []string, s IO) (int, error)
-	Attach(ctx context.Context, id string, s IO) error
-}
-
-// IO is one end of a stream; nil parts are not connected. With TTY all output
-// goes to Stdout. Resize may be nil.
-type IO struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-	TTY            bool
-	Resize         <-chan Size
-}
-
-// Size is a terminal's, in characters.
-type Size struct{ Width, Height uint16 }
-
-// LogOptions are those of the pods/log subresource that the runtime answers.
-type LogOptions struct {
-	Follow, Timestamps bool
-	Since              time.Time
-	Tail               int64 // lines from the end; negative means all
-}
-
-// Event says that something happened to a container of a pod.
-type Event struct {
-	PodUID, ContainerID string
-	Started             bool // rather than died or was removed
-}
-
-// State of a container.
-type State string
-
-// The states of a container.
-const (
-	Created State = "created"
-	Running State = "running"
-	Exited  State = "exited"
-)
-
-// Container is what the runtime shows of one container.
-type Container struct {
-	ID      string
-	Name    string // of the container in the pod; SandboxName for the sandbox
-	Pod     PodRef
-	Attempt int // restarts before this one
-	Labels  map[string]string
-
-	State               State
-	Pid                 int
-	CreatedAt           time.Time
-	StartedAt, Finished time.Time
-	ExitCode            int
-	OOMKilled           bool
-	Error               string // why it could not be started
-	LogPath, Layer      string // the file of its log, and the folder that it writes into
-	Image, ImageID      string
-	TTY, OpenStdin      bool
-	Resources           Resources // as it has them now; of the processes nothing is known
-}
-
-// Spec is all that a runtime needs to create a container or, with an empty
-// Sandbox, a pod's sandbox.
-type Spec struct {
-	Pod     PodRef
-	Name    string
-	Attempt int
-	Labels  map[string]string
-	Image   string // empty for the runtime's own sandbox image, made if missing
-
-	Entrypoint, Cmd  []string // nil: the image's
-	Env              []string
-	WorkingDir       string
-	User             string // "uid[:gid]", empty: the image's
-	Groups           []string
-	TTY, Stdin       bool
-	StdinOnce        bool
-	Hostname         string // sandboxes only
-	Mounts           []Mount
-	Devices          []Device
-	CgroupParent     string
-	Resources        Resources
-	OOMScoreAdj      int
-	Privileged       bool
-	ReadOnlyRoot     bool
-	NoNewPrivileges  bool
-	CapAdd, CapDrop  []string
-	Seccomp          string // "", "unconfined" or a profile's JSON
-	AppArmor         string // "", "unconfined" or a profile's name
-	UnmaskedProc     bool
-	Sysctls          map[string]string
-	Sandbox          string // id of the sandbox whose namespaces are joined
-	SharePID         bool   // join the sandbox's process namespace
-	HostNetwork      bool   // the machine's
-	NetNS            string // sandboxes only: a file that stands for the network namespace to join
-	HostPID, HostIPC bool
-	PIDOf            string // id of a container whose process namespace is joined
-}
-
-// Resources limits a container; zero is no limit.
-type Resources struct {
-	CPUShares, CPUQuota, CPUPeriod int64 // microseconds, as in CFS
-	Memory, Pids                   int64 // bytes, processes
-}
-
-// Mount puts a path of the machine into a container.
-type Mount struct {
-	Source, Target string
-	ReadOnly       bool
-	Propagation    string // "", rprivate, rslave, rshared
-}
-
-// Device puts a device of the machine into a container.
-type Device struct {
-	Source, Target string
-	ReadOnly       bool
-}
-
-// Image is one image of the machine.
-type Image struct {
-	ID      string
-	Names   []string // tags and digests
-	Digests []string
-	Size    int64
-	User    string
-	// Entrypoint, Cmd and WorkingDir of the image's config.
-	Entrypoint, Cmd []string
-	WorkingDir      string
+	Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error)
+	Attach(ctx context.Context, id string, s cri.IO) error
 }
 
 // Network gives pods their addresses. pod is the pod's uid. It must be set up
@@ -215,12 +81,3 @@ type Network interface {
 	// Detach gives the pod's address back; a pod that is not known is no error.
 	Detach(ctx context.Context, pod string) error
 }
-
-// ErrNotFound is wrapped by a runtime's errors about what does not exist.
-var ErrNotFound = errors.New("not found")
-
-// ErrInUse is wrapped by a runtime's error about an image that a container is made of.
-var ErrInUse = errors.New("in use")
-
-// IsNotFound tells whether a runtime's error says that something does not exist.
-func IsNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

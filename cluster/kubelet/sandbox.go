@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -41,10 +43,10 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	if err != nil {
 		return nil, err
 	}
-	spec := &Spec{
-		Pod: w.ref, Name: SandboxName, Attempt: attempt, Hostname: hostname,
+	spec := &cri.Spec{
+		Pod: w.ref, Name: cri.SandboxName, Attempt: attempt, Hostname: hostname,
 		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
-		CgroupParent: w.cgroup(pod), Resources: Resources{CPUShares: minShares}, OOMScoreAdj: -998,
+		CgroupParent: w.cgroup(pod), Resources: cri.Resources{CPUShares: minShares}, OOMScoreAdj: -998,
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	switch {
@@ -60,7 +62,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	}
 	w.begun.note(id)
 	// It counts as running from here: whoever needs it waits for the arrival.
-	w.sight.sandbox = &Container{ID: id, Name: SandboxName, Pod: w.ref, Attempt: attempt, State: Running}
+	w.sight.sandbox = &cri.Container{ID: id, Name: cri.SandboxName, Pod: w.ref, Attempt: attempt, State: cri.Running}
 	a := &arriving{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
@@ -77,7 +79,7 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 	if err != nil {
 		return err
 	}
-	if c.State != Running {
+	if c.State != cri.Running {
 		return fmt.Errorf("the sandbox ended with exit code %d", c.ExitCode)
 	}
 	return w.attach(ctx, pod, c.Pid, netip.Addr{})
@@ -152,7 +154,7 @@ func (w *worker) dropSandboxes(ctx context.Context) error {
 		return err
 	}
 	for _, c := range all {
-		if c.Name != SandboxName {
+		if c.Name != cri.SandboxName {
 			continue
 		}
 		if err := w.k.runtime.Remove(ctx, c.ID); err != nil {

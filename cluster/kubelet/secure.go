@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
 // appArmor names the profile that the runtime shall load: the container's before the
 // pod's, and before the annotation that was there first.
-func appArmor(s *Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) error {
+func appArmor(s *cri.Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) error {
 	profile := sc.AppArmorProfile
 	if profile == nil {
 		profile = psc.AppArmorProfile

@@ -13,10 +13,13 @@ import (
 	"strconv"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/connlimit"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // server is the node's HTTPS server, which the API server calls.
@@ -133,7 +136,7 @@ func failRequest(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &known):
 		code = known.code
-	case IsNotFound(err):
+	case cri.IsNotFound(err):
 		code = http.StatusNotFound
 	}
 	switch code {
@@ -160,7 +163,7 @@ func badRequest(format string, args ...any) error {
 }
 
 // containers finds the containers of a name in the request's pod, newest first.
-func (k *Kubelet) containers(r *http.Request) (*worker, []Container, error) {
+func (k *Kubelet) containers(r *http.Request) (*worker, []cri.Container, error) {
 	w := k.workerOf(r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("uid"))
 	if w == nil {
 		return nil, nil, notFound("pod %q not found", r.PathValue("namespace")+"/"+r.PathValue("pod"))
@@ -170,30 +173,30 @@ func (k *Kubelet) containers(r *http.Request) (*worker, []Container, error) {
 		return nil, nil, err
 	}
 	name := r.PathValue("container")
-	var out []Container
+	var out []cri.Container
 	for _, c := range all {
-		if c.Name == name && c.State != Created {
+		if c.Name == name && c.State != cri.Created {
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b Container) int { return b.Attempt - a.Attempt })
+	slices.SortFunc(out, func(a, b cri.Container) int { return b.Attempt - a.Attempt })
 	return w, out, nil
 }
 
 // running finds the request's container, which must be running.
-func (k *Kubelet) running(r *http.Request) (Container, error) {
+func (k *Kubelet) running(r *http.Request) (cri.Container, error) {
 	w, list, err := k.containers(r)
 	if err != nil {
-		return Container{}, err
+		return cri.Container{}, err
 	}
 	w.mu.Lock()
 	known := containerNamed(w.pod, r.PathValue("container")) != nil
 	w.mu.Unlock()
 	switch {
 	case !known:
-		return Container{}, notFound("container %s is not valid for pod %s", r.PathValue("container"), w.ref.Name)
-	case len(list) == 0 || list[0].State != Running:
-		return Container{}, &httpError{http.StatusInternalServerError, fmt.Errorf("container not found (%q)", r.PathValue("container"))}
+		return cri.Container{}, notFound("container %s is not valid for pod %s", r.PathValue("container"), w.ref.Name)
+	case len(list) == 0 || list[0].State != cri.Running:
+		return cri.Container{}, &httpError{http.StatusInternalServerError, fmt.Errorf("container not found (%q)", r.PathValue("container"))}
 	}
 	return list[0], nil
 }

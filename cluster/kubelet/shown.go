@@ -5,21 +5,22 @@ import (
 	"sync"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // shown is what a worker lets others see of its containers, so that whoever measures
 // the node need not ask the runtime about each.
 type shown struct {
 	mu    sync.Mutex
-	list  []running         // without the sandbox
-	all   map[string]State  // every container and sandbox, by id
-	paths map[string]string // the control groups, by container id
-	group string            // the pod's control group, empty if it has none
+	list  []running            // without the sandbox
+	all   map[string]cri.State // every container and sandbox, by id
+	paths map[string]string    // the control groups, by container id
+	group string               // the pod's control group, empty if it has none
 }
 
 // running is a container that runs, and its control group.
 type running struct {
-	Container
+	cri.Container
 	group string
 }
 
@@ -29,14 +30,14 @@ func (w *worker) show() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []running
-	paths, states := map[string]string{}, map[string]State{}
+	paths, states := map[string]string{}, map[string]cri.State{}
 	if w.sight.sandbox != nil {
 		states[w.sight.sandbox.ID] = w.sight.sandbox.State
 	}
 	for _, all := range w.sight.containers {
 		for _, c := range all {
 			states[c.ID] = c.State
-			if c.State != Running || c.Pid == 0 {
+			if c.State != cri.Running || c.Pid == 0 {
 				continue
 			}
 			path, ok := s.paths[c.ID]
@@ -61,7 +62,7 @@ func (s *shown) setGroup(path string) {
 
 // differs tells whether the runtime has other containers of the pod than were shown last,
 // or the same ones in other states.
-func (s *shown) differs(seen map[string]State) bool {
+func (s *shown) differs(seen map[string]cri.State) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !maps.Equal(s.all, seen)

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,13 @@ import (
 	"strconv"
 	"strings"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
 // containerSpec says a container of the pod in the runtime's words.
-func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, image Image) (*Spec, error) {
+func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, image cri.Image) (*cri.Spec, error) {
 	c := st.container
 	env, lookup, err := environment(ctx, &envContext{
 		pod: pod, container: c, objects: w.k.objects,
@@ -34,7 +37,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	if err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
-	s := &Spec{
+	s := &cri.Spec{
 		Pod: w.ref, Name: c.Name, Attempt: st.attempt, Image: c.Image,
 		Labels: map[string]string{
 			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(graceOf(pod), 10),
@@ -56,7 +59,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	if s.Entrypoint != nil && s.Cmd == nil {
 		s.Cmd = []string{}
 	}
-	if err := errors.Join(secure(s, pod, c, image, w.k.config.RootDir), checkWorkingDir(orElse(c.WorkingDir, image.WorkingDir))); err != nil {
+	if err := errors.Join(secure(s, pod, c, image, w.k.config.RootDir), checkWorkingDir(cmp.Or(c.WorkingDir, image.WorkingDir))); err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
 	if w.k.config.HostRoot != "" && reachesDisk(pod) && !s.Privileged && !adds(s.CapAdd, "MKNOD") {
@@ -112,7 +115,7 @@ func graceOf(pod *v1.Pod) int64 {
 }
 
 // secure applies the security contexts, the container's before the pod's.
-func secure(s *Spec, pod *v1.Pod, c *v1.Container, image Image, root string) error {
+func secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root string) error {
 	psc, sc := pod.Spec.SecurityContext, c.SecurityContext
 	if psc == nil {
 		psc = &v1.PodSecurityContext{}
@@ -147,7 +150,7 @@ func secure(s *Spec, pod *v1.Pod, c *v1.Container, image Image, root string) err
 	return errors.Join(seccomp(s, profile, root), appArmor(s, pod, psc, sc, c.Name))
 }
 
-func seccomp(s *Spec, profile *v1.SeccompProfile, root string) error {
+func seccomp(s *cri.Spec, profile *v1.SeccompProfile, root string) error {
 	if profile == nil {
 		return nil
 	}
@@ -167,7 +170,7 @@ func seccomp(s *Spec, profile *v1.SeccompProfile, root string) error {
 	return nil
 }
 
-func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, image Image) error {
+func secureUser(s *cri.Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, image cri.Image) error {
 	user, group, nonRoot := sc.RunAsUser, sc.RunAsGroup, sc.RunAsNonRoot
 	if user == nil {
 		user = psc.RunAsUser
@@ -180,7 +183,7 @@ func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, ima
 	}
 	imageUser, _, _ := strings.Cut(image.User, ":")
 	if isTrue(nonRoot) {
-		id, err := strconv.ParseInt(orElse(imageUser, "0"), 10, 64)
+		id, err := strconv.ParseInt(cmp.Or(imageUser, "0"), 10, 64)
 		switch {
 		case user != nil && *user == 0:
 			return errors.New("container's runAsUser breaks non-root policy")
@@ -194,27 +197,27 @@ func secureUser(s *Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext, ima
 		s.User = strconv.FormatInt(*user, 10)
 	}
 	if group != nil {
-		s.User = orElse(s.User, orElse(imageUser, "0")) + ":" + strconv.FormatInt(*group, 10)
+		s.User = cmp.Or(s.User, cmp.Or(imageUser, "0")) + ":" + strconv.FormatInt(*group, 10)
 	}
 	return nil
 }
 
 // devices are the container's volumes that it gets as devices.
-func (w *worker) devices(c *v1.Container) ([]Device, error) {
-	var out []Device
+func (w *worker) devices(c *v1.Container) ([]cri.Device, error) {
+	var out []cri.Device
 	for _, d := range c.VolumeDevices {
 		v, ok := w.volumes.paths[d.Name]
 		if !ok || !v.device {
 			return nil, fmt.Errorf("volume %q is not ready", d.Name)
 		}
-		out = append(out, Device{Source: v.path, Target: d.DevicePath, ReadOnly: v.readOnly})
+		out = append(out, cri.Device{Source: v.path, Target: d.DevicePath, ReadOnly: v.readOnly})
 	}
 	return out, nil
 }
 
 // mounts are the container's volumes and the files that the kubelet gives it.
-func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]Mount, error) {
-	var out []Mount
+func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]cri.Mount, error) {
+	var out []cri.Mount
 	taken := map[string]bool{}
 	for i, m := range c.VolumeMounts {
 		v, ok := w.volumes.paths[m.Name]
@@ -226,12 +229,12 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 		if err != nil {
 			return nil, err
 		}
-		if sub = orElse(sub, m.SubPath); sub != "" {
+		if sub = cmp.Or(sub, m.SubPath); sub != "" {
 			if source, err = w.subPathMount(v, sub, m.Name, c.Name, i); err != nil {
 				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 			}
 		}
-		mount := Mount{Source: source, Target: m.MountPath, ReadOnly: (m.ReadOnly || v.readOnly) && !v.sealed}
+		mount := cri.Mount{Source: source, Target: m.MountPath, ReadOnly: (m.ReadOnly || v.readOnly) && !v.sealed}
 		if p := m.MountPropagation; p != nil {
 			mount.Propagation = map[v1.MountPropagationMode]string{
 				v1.MountPropagationHostToContainer: "rslave", v1.MountPropagationBidirectional: "rshared",
@@ -241,10 +244,10 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 		out = append(out, mount)
 	}
 	if !taken["/etc/hosts"] {
-		out = append(out, Mount{Source: w.file("hosts"), Target: "/etc/hosts"})
+		out = append(out, cri.Mount{Source: w.file("hosts"), Target: "/etc/hosts"})
 	}
 	if !taken["/etc/resolv.conf"] {
-		out = append(out, Mount{Source: w.file("resolv.conf"), Target: "/etc/resolv.conf"})
+		out = append(out, cri.Mount{Source: w.file("resolv.conf"), Target: "/etc/resolv.conf"})
 	}
 	if c.TerminationMessagePath != "" {
 		path := w.messagePath(c.Name, attempt)
@@ -257,7 +260,7 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 		if err := os.Chmod(path, 0o666); err != nil { // any user may write its last word
 			return nil, err
 		}
-		out = append(out, Mount{Source: path, Target: c.TerminationMessagePath})
+		out = append(out, cri.Mount{Source: path, Target: c.TerminationMessagePath})
 	}
 	return out, nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -71,7 +73,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 			return err
 		}
 	}
-	if last != nil && last.State == Exited && w.sight.backsOff(last) {
+	if last != nil && last.State == cri.Exited && w.sight.backsOff(last) {
 		b := w.sight.backoff[c.Name]
 		if b == nil {
 			b = &backoff{}
@@ -87,11 +89,11 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	if err != nil {
 		return errors.Join(startErr, err)
 	}
-	if seen.State == Created { // the start did not even leave a trace
+	if seen.State == cri.Created { // the start did not even leave a trace
 		return errors.Join(startErr, w.k.runtime.Remove(ctx, id))
 	}
 	w.prune(ctx, c.Name, st.attempt)
-	if seen.State == Exited && startErr == nil { // a short life
+	if seen.State == cri.Exited && startErr == nil { // a short life
 		w.hearLastWord(ctx, seen)
 	}
 	w.sight.containers[c.Name] = append(w.sight.containers[c.Name], seen)
@@ -106,22 +108,22 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 }
 
 // image has the container's image on the machine.
-func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (Image, error) {
+func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (cri.Image, error) {
 	return w.fetch(ctx, pod, c.Name, c, func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) })
 }
 
 // fetch has an image that the pod needs on the machine, as c says. Failed pulls back off,
 // those of each user of an image apart.
-func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Container, event func(kind, reason, message string)) (Image, error) {
+func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Container, event func(kind, reason, message string)) (cri.Image, error) {
 	p := w.pulls[user]
 	if p != nil && time.Now().Before(p.until) {
 		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
 		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
-		return Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)}
+		return cri.Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)}
 	}
 	auth, err := w.registryAuth(ctx, pod, c.Image)
 	if err != nil {
-		return Image{}, err
+		return cri.Image{}, err
 	}
 	image, err := w.k.puller.ensure(ctx, c, auth, event)
 	if err == nil {
@@ -130,7 +132,7 @@ func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Cont
 	}
 	var waiting *waitingError
 	if errors.As(err, &waiting) && (waiting.reason == "ErrImageNeverPull" || waiting.reason == "InvalidImageName") {
-		return Image{}, err // nothing was pulled that could back off
+		return cri.Image{}, err // nothing was pulled that could back off
 	}
 	if p == nil {
 		p = &pullBackoff{}
@@ -138,13 +140,13 @@ func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Cont
 	}
 	p.wait = min(max(2*p.wait, backoffFirst), backoffMax)
 	p.until, p.err = time.Now().Add(p.wait), err
-	return Image{}, err
+	return cri.Image{}, err
 }
 
 // prune removes the containers before the last dead one, which keeps the log for
 // `logs --previous`.
 func (w *worker) prune(ctx context.Context, name string, attempt int) {
-	var keep []Container
+	var keep []cri.Container
 	for _, c := range w.sight.containers[name] {
 		if c.Attempt >= attempt-1 && c.Attempt != attempt {
 			keep = append(keep, c)
@@ -162,7 +164,7 @@ func (w *worker) prune(ctx context.Context, name string, attempt int) {
 }
 
 // postStart runs the container's hook; where it fails the container is killed.
-func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, seen Container) error {
+func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, seen cri.Container) error {
 	if c.Lifecycle == nil || c.Lifecycle.PostStart == nil {
 		return nil
 	}
@@ -185,7 +187,7 @@ func runHook(ctx context.Context, rt Streams, h *v1.LifecycleHandler, t target) 
 	switch {
 	case h.Exec != nil:
 		out := &limitedBuffer{limit: probeOutputLimit}
-		code, err := rt.Exec(ctx, t.id, h.Exec.Command, IO{Stdout: out, Stderr: out})
+		code, err := rt.Exec(ctx, t.id, h.Exec.Command, cri.IO{Stdout: out, Stderr: out})
 		if err == nil && code != 0 {
 			err = fmt.Errorf("command %q exited with %d: %s", h.Exec.Command, code, out.String())
 		}

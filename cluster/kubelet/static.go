@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -165,7 +166,7 @@ func readManifest(path, node string) (*v1.Pod, error) {
 	sum := sha256.Sum256([]byte(node + "\x00" + path + "\x00" + string(data)))
 	hash := hex.EncodeToString(sum[:16])
 	pod.UID, pod.Name = types.UID(hash), pod.Name+"-"+node
-	pod.Namespace = orElse(pod.Namespace, v1.NamespaceDefault)
+	pod.Namespace = cmp.Or(pod.Namespace, v1.NamespaceDefault)
 	pod.Spec.NodeName, pod.Status = node, v1.PodStatus{Phase: v1.PodPending}
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}

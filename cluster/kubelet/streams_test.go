@@ -10,21 +10,23 @@ import (
 	"strings"
 	"testing"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
+
 	spdytransport "k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/util/exec"
-
-	"wheelhouse/cluster/kubelet"
 )
 
 // logs reads a container's log from the runtime.
 func (n *testNode) logs(_ *v1.Pod, id string) string {
 	var out bytes.Buffer
-	if err := n.runtime.Logs(context.Background(), id, kubelet.LogOptions{Tail: -1}, &out, &out); err != nil {
+	if err := n.runtime.Logs(context.Background(), id, cri.LogOptions{Tail: -1}, &out, &out); err != nil {
 		return err.Error()
 	}
 	return out.String()
@@ -242,4 +244,4 @@ func fetch(t *testing.T, addr string) {
 var getOptions = metav1.GetOptions{}
 
 // discard takes no output.
-var discard = kubelet.IO{Stdout: io.Discard}
+var discard = cri.IO{Stdout: io.Discard}

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 )
 
 // sync brings a pod that shall run one step nearer to its spec.
 func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
-	if s := w.sight.sandbox; s != nil && s.State == Running && w.adopted != s.ID {
+	if s := w.sight.sandbox; s != nil && s.State == cri.Running && w.adopted != s.ID {
 		if err := w.adoptSandbox(ctx, pod); err != nil {
 			return 0, err
 		}
@@ -61,7 +63,7 @@ func soonest(a, b time.Duration) time.Duration {
 // has left until the container runs.
 func (w *worker) keepWaiting(next *step) {
 	for name, state := range w.sight.waiting {
-		if c := w.sight.latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == Running {
+		if c := w.sight.latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == cri.Running {
 			delete(w.sight.waiting, name)
 		}
 	}
@@ -78,7 +80,7 @@ func (w *worker) keepWaiting(next *step) {
 func (w *worker) watchHealth(pod *v1.Pod) {
 	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
-			if c := w.sight.current(list[i].Name); c != nil && c.State == Running {
+			if c := w.sight.current(list[i].Name); c != nil && c.State == cri.Running {
 				w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, statusNamed(&pod.Status, c.Name))
 			}
 		}
@@ -148,7 +150,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
 		// What has not fully come up is made anew.
 		if w.sight.sandbox != nil {
-			w.sight.sandbox.State = Exited
+			w.sight.sandbox.State = cri.Exited
 		}
 		if dropErr := w.dropSandboxes(ctx); dropErr != nil {
 			err = errors.Join(err, dropErr)

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"wheelhouse/cluster/kubelet/cri"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -77,11 +80,11 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 		return err
 	}
 	w.report()
-	if s := w.sight.sandbox; s != nil && s.State == Running {
+	if s := w.sight.sandbox; s != nil && s.State == cri.Running {
 		if err := w.k.runtime.Stop(ctx, s.ID, 0); err != nil {
 			return err
 		}
-		s.State = Exited
+		s.State = cri.Exited
 	}
 	if err := w.closeHostPorts(ctx); err != nil {
 		return err
@@ -120,9 +123,9 @@ func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) e
 }
 
 // stopping adds the running ones of have, which end after those given.
-func stopping(have []Container, after []<-chan struct{}, list []killing, ended []<-chan struct{}) ([]killing, []<-chan struct{}) {
+func stopping(have []cri.Container, after []<-chan struct{}, list []killing, ended []<-chan struct{}) ([]killing, []<-chan struct{}) {
 	for _, c := range have {
-		if c.State == Running {
+		if c.State == cri.Running {
 			done := make(chan struct{})
 			list = append(list, killing{container: c, after: after, done: done})
 			ended = append(slices.Clip(ended), done)
@@ -176,7 +179,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	if spec == nil { // a pod that is known by its labels only
 		spec = &v1.Container{Name: k.container.Name}
 	}
-	message := orElse(k.message, "Stopping container "+spec.Name)
+	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
 	told := time.Now().Add(farewell(pod, w.k.services(), left))
@@ -218,7 +221,7 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 }
 
 // hearLastWord keeps the termination message of an ended container.
-func (w *worker) hearLastWord(ctx context.Context, c Container) {
+func (w *worker) hearLastWord(ctx context.Context, c cri.Container) {
 	if _, ok := w.messages[c.ID]; ok {
 		return
 	}
@@ -229,11 +232,11 @@ func (w *worker) hearLastWord(ctx context.Context, c Container) {
 	spec := containerNamed(w.sight.pod, c.Name)
 	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
 		var out bytes.Buffer
-		if err := w.k.runtime.Logs(ctx, c.ID, LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {
+		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {
 			text = out.String()[max(0, out.Len()-lastLogLimit):]
 		}
 	}
-	w.messages[c.ID] = orElse(text, c.Error)
+	w.messages[c.ID] = cmp.Or(text, c.Error)
 }
 
 // readEnd reads the last bytes of a file.

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -264,7 +265,7 @@ func (v *volumes) token(ctx context.Context, pod *v1.Pod, p *v1.ServiceAccountTo
 	if ok && now.Before(have.renew) {
 		return have.value, nil
 	}
-	account := orElse(pod.Spec.ServiceAccountName, "default")
+	account := cmp.Or(pod.Spec.ServiceAccountName, "default")
 	res, err := v.k.config.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, account, tokenRequest(pod, p), metav1.CreateOptions{})
 	if err != nil {
 		if ok && now.Before(have.expire) { // the old one serves until the server is back

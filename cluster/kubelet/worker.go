@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -24,7 +26,7 @@ const (
 // trace. Only its own goroutine (run) touches the fields below the line.
 type worker struct {
 	k        *Kubelet
-	ref      PodRef
+	ref      cri.PodRef
 	dir      string
 	log      *slog.Logger
 	probes   *probes
@@ -61,7 +63,7 @@ func (w *worker) podUID() types.UID { return types.UID(w.ref.UID) }
 func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w := &worker{
 		k: k, pod: pod, stale: true,
-		ref:      PodRef{pod.Namespace, pod.Name, string(pod.UID)},
+		ref:      cri.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
 		dir:      filepath.Join(k.podsDir(), string(pod.UID)),
 		log:      k.log.With("pod", pod.Namespace+"/"+pod.Name),
 		wake:     make(chan struct{}, 1),
@@ -74,7 +76,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w.probes = newProbes(k.runtime, w.containerEvent, w.poke)
 	w.sight = sight{
 		health: w.health, backoff: map[string]*backoff{}, waiting: map[string]v1.ContainerStateWaiting{},
-		message: func(c Container) string { return w.messages[c.ID] }, hostIP: k.config.NodeIP.String(),
+		message: func(c cri.Container) string { return w.messages[c.ID] }, hostIP: k.config.NodeIP.String(),
 	}
 	return w
 }
@@ -247,9 +249,9 @@ func (w *worker) observe(ctx context.Context) error {
 	w.sight.see(all)
 	running := map[string]bool{}
 	for _, c := range all {
-		if c.State == Running {
+		if c.State == cri.Running {
 			running[c.ID] = true
-		} else if c.State == Exited && c.Name != SandboxName {
+		} else if c.State == cri.Exited && c.Name != cri.SandboxName {
 			w.hearLastWord(ctx, c)
 		}
 	}

@@ -8,15 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-
-	"wheelhouse/cluster/kubelet"
 )
 
 // List inspects the containers that the labels select.
-func (r *Runtime) List(ctx context.Context, uid string) ([]kubelet.Container, error) {
+func (r *Runtime) List(ctx context.Context, uid string) ([]cri.Container, error) {
 	args := r.mine()
 	if uid != "" {
 		args = filters.NewArgs(filters.Arg("label", labelUID+"="+uid))
@@ -28,10 +28,10 @@ func (r *Runtime) List(ctx context.Context, uid string) ([]kubelet.Container, er
 	if err != nil {
 		return nil, explain("list containers", err)
 	}
-	out := make([]kubelet.Container, 0, len(summaries))
+	out := make([]cri.Container, 0, len(summaries))
 	for _, s := range summaries {
 		c, err := r.Inspect(ctx, s.ID)
-		if kubelet.IsNotFound(err) {
+		if cri.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
@@ -44,20 +44,20 @@ func (r *Runtime) List(ctx context.Context, uid string) ([]kubelet.Container, er
 }
 
 // Glance shows the containers by what the daemon lists of them.
-func (r *Runtime) Glance(ctx context.Context) ([]kubelet.Container, error) {
+func (r *Runtime) Glance(ctx context.Context) ([]cri.Container, error) {
 	summaries, err := r.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: r.mine()})
 	if err != nil {
 		return nil, explain("list containers", err)
 	}
-	out := make([]kubelet.Container, 0, len(summaries))
+	out := make([]cri.Container, 0, len(summaries))
 	for _, s := range summaries {
 		c := named(s.Labels)
-		c.ID, c.CreatedAt, c.State = s.ID, time.Unix(s.Created, 0), kubelet.Exited
+		c.ID, c.CreatedAt, c.State = s.ID, time.Unix(s.Created, 0), cri.Exited
 		switch s.State {
 		case container.StateRunning, container.StatePaused:
-			c.State = kubelet.Running
+			c.State = cri.Running
 		case container.StateCreated:
-			c.State = kubelet.Created
+			c.State = cri.Created
 		}
 		out = append(out, c)
 	}
@@ -65,10 +65,10 @@ func (r *Runtime) Glance(ctx context.Context) ([]kubelet.Container, error) {
 }
 
 // named is what a container's labels tell.
-func named(labels map[string]string) kubelet.Container {
-	c := kubelet.Container{
+func named(labels map[string]string) cri.Container {
+	c := cri.Container{
 		Name:   labels[labelContainer],
-		Pod:    kubelet.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
+		Pod:    cri.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
 		Labels: labels,
 	}
 	c.Attempt, _ = strconv.Atoi(labels[labelAttempt])
@@ -76,24 +76,24 @@ func named(labels map[string]string) kubelet.Container {
 }
 
 // Inspect shows one container.
-func (r *Runtime) Inspect(ctx context.Context, id string) (kubelet.Container, error) {
+func (r *Runtime) Inspect(ctx context.Context, id string) (cri.Container, error) {
 	c, err := r.docker.ContainerInspect(ctx, id)
 	if err != nil {
-		return kubelet.Container{}, explain("inspect container", err)
+		return cri.Container{}, explain("inspect container", err)
 	}
 	if c.Config == nil || c.State == nil || c.ContainerJSONBase == nil {
-		return kubelet.Container{}, fmt.Errorf("inspect container %s: the daemon's answer is incomplete", id)
+		return cri.Container{}, fmt.Errorf("inspect container %s: the daemon's answer is incomplete", id)
 	}
 	out := convert(c)
 	// A child that was killed for memory is not the end of the container itself.
-	out.OOMKilled = out.OOMKilled && out.ExitCode != 0 || out.State == kubelet.Exited && out.ExitCode == killed && r.ranOutOfMemory(c.ID)
+	out.OOMKilled = out.OOMKilled && out.ExitCode != 0 || out.State == cri.Exited && out.ExitCode == killed && r.ranOutOfMemory(c.ID)
 	return out, nil
 }
 
 // killed is the exit code of a process that was ended by SIGKILL.
 const killed = 137
 
-func convert(c container.InspectResponse) kubelet.Container {
+func convert(c container.InspectResponse) cri.Container {
 	out := named(c.Config.Labels)
 	out.ID, out.Image, out.ImageID = c.ID, c.Config.Image, c.Image
 	out.TTY, out.OpenStdin = c.Config.Tty, c.Config.OpenStdin
@@ -101,18 +101,18 @@ func convert(c container.InspectResponse) kubelet.Container {
 	out.ExitCode, out.OOMKilled, out.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	out.LogPath = c.LogPath
 	if h := c.HostConfig; h != nil {
-		out.Resources = kubelet.Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
+		out.Resources = cri.Resources{CPUShares: h.CPUShares, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, Memory: h.Memory}
 	}
 	if c.GraphDriver.Data != nil {
 		out.Layer = c.GraphDriver.Data["UpperDir"]
 	}
 	switch {
 	case c.State.Running:
-		out.State, out.Pid = kubelet.Running, c.State.Pid
+		out.State, out.Pid = cri.Running, c.State.Pid
 	case c.State.Status == "created" && c.State.Error == "":
-		out.State = kubelet.Created
+		out.State = cri.Created
 	default:
-		out.State = kubelet.Exited
+		out.State = cri.Exited
 		if out.Finished.IsZero() { // it never ran
 			out.Finished = out.CreatedAt
 		}
@@ -130,7 +130,7 @@ func parseTime(s string) time.Time {
 }
 
 // Create makes a container and the control group above it, but starts nothing.
-func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error) {
+func (r *Runtime) Create(ctx context.Context, spec *cri.Spec) (string, error) {
 	info, err := r.daemonInfo(ctx)
 	if err != nil {
 		return "", err
@@ -171,7 +171,7 @@ func (r *Runtime) Create(ctx context.Context, spec *kubelet.Spec) (string, error
 	}
 }
 
-func containerName(s *kubelet.Spec) string {
+func containerName(s *cri.Spec) string {
 	return strings.Join([]string{"k8s", s.Name, s.Pod.Name, s.Pod.Namespace, s.Pod.UID, strconv.Itoa(s.Attempt)}, "_")
 }
 
@@ -201,7 +201,7 @@ func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) erro
 }
 
 // Update changes a running container's control group.
-func (r *Runtime) Update(ctx context.Context, id string, to kubelet.Resources) error {
+func (r *Runtime) Update(ctx context.Context, id string, to cri.Resources) error {
 	change := resources(to)
 	change.PidsLimit = nil
 	if _, err := r.docker.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: change}); err != nil {
@@ -229,7 +229,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		return explain("remove container", err)
 	}
 	r.forget(c.ID)
-	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == kubelet.SandboxName {
+	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == cri.SandboxName {
 		removeCgroup(c.HostConfig.CgroupParent)
 	}
 	return nil

@@ -13,13 +13,14 @@ import (
 	"log/slog"
 	"sync"
 
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
-
-	"wheelhouse/cluster/kubelet"
 )
 
 // The labels of every container.
@@ -139,7 +140,7 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 }
 
 // Watch follows the daemon's event stream.
-func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
+func (r *Runtime) Watch(ctx context.Context, f func(cri.Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The client settles its version with the first request; Events reads it
@@ -158,12 +159,12 @@ func (r *Runtime) Watch(ctx context.Context, f func(kubelet.Event)) error {
 	if _, err := r.docker.Ping(ctx); err != nil {
 		return fmt.Errorf("watch docker: %w", err)
 	}
-	f(kubelet.Event{})
+	f(cri.Event{})
 	for {
 		select {
 		case m := <-messages:
 			r.noteOOM(m)
-			f(kubelet.Event{
+			f(cri.Event{
 				PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID, Started: m.Action == events.ActionStart,
 			})
 		case err := <-errs:
@@ -196,7 +197,7 @@ func (r *Runtime) mine() filters.Args {
 // explain wraps a daemon's error so that kubelet.IsNotFound works.
 func explain(doing string, err error) error {
 	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%s: %w: %w", doing, kubelet.ErrNotFound, err)
+		return fmt.Errorf("%s: %w: %w", doing, cri.ErrNotFound, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

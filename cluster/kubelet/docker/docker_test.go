@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/dockertest"
 	"wheelhouse/cluster/kubelet/runtimetest"
@@ -18,5 +18,5 @@ func TestDockerContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rt.Close() }()
-	runtimetest.Contract(t, rt, dockertest.BusyBox, kubelet.PodRef{Namespace: "default", Name: "contract", UID: fmt.Sprint("contract-", os.Getpid())})
+	runtimetest.Contract(t, rt, dockertest.BusyBox, cri.PodRef{Namespace: "default", Name: "contract", UID: fmt.Sprint("contract-", os.Getpid())})
 }

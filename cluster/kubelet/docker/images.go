@@ -11,13 +11,13 @@ import (
 	"slices"
 	"strings"
 
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/docker/pause"
+
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
-
-	"wheelhouse/cluster/kubelet"
-	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
 // PauseImage is what sandboxes run.
@@ -26,7 +26,7 @@ const PauseImage = "wheelhouse/pause:2"
 // EnsurePause makes the sandbox image if the machine does not have it.
 func (r *Runtime) EnsurePause(ctx context.Context) error {
 	_, err := r.Image(ctx, PauseImage)
-	if err == nil || !kubelet.IsNotFound(err) {
+	if err == nil || !cri.IsNotFound(err) {
 		return err
 	}
 	var layer bytes.Buffer
@@ -53,12 +53,12 @@ func (r *Runtime) EnsurePause(ctx context.Context) error {
 }
 
 // Image shows one image of the machine.
-func (r *Runtime) Image(ctx context.Context, ref string) (kubelet.Image, error) {
+func (r *Runtime) Image(ctx context.Context, ref string) (cri.Image, error) {
 	i, err := r.docker.ImageInspect(ctx, ref)
 	if err != nil {
-		return kubelet.Image{}, explain("inspect image "+ref, err)
+		return cri.Image{}, explain("inspect image "+ref, err)
 	}
-	out := kubelet.Image{ID: i.ID, Names: slices.Concat(i.RepoDigests, i.RepoTags), Digests: i.RepoDigests, Size: i.Size}
+	out := cri.Image{ID: i.ID, Names: slices.Concat(i.RepoDigests, i.RepoTags), Digests: i.RepoDigests, Size: i.Size}
 	if i.Config != nil {
 		out.User, out.Entrypoint, out.Cmd, out.WorkingDir = i.Config.User, i.Config.Entrypoint, i.Config.Cmd, i.Config.WorkingDir
 	}
@@ -66,16 +66,16 @@ func (r *Runtime) Image(ctx context.Context, ref string) (kubelet.Image, error) 
 }
 
 // Images lists the images of the machine that have a name.
-func (r *Runtime) Images(ctx context.Context) ([]kubelet.Image, error) {
+func (r *Runtime) Images(ctx context.Context) ([]cri.Image, error) {
 	all, err := r.docker.ImageList(ctx, image.ListOptions{})
 	if err != nil {
 		return nil, explain("list images", err)
 	}
-	var out []kubelet.Image
+	var out []cri.Image
 	for _, i := range all {
 		digests := onlyNames(i.RepoDigests)
 		if names := append(digests, onlyNames(i.RepoTags)...); len(names) > 0 {
-			out = append(out, kubelet.Image{ID: i.ID, Names: names, Digests: digests, Size: i.Size})
+			out = append(out, cri.Image{ID: i.ID, Names: names, Digests: digests, Size: i.Size})
 		}
 	}
 	return out, nil
@@ -132,14 +132,14 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 		return explain("list the containers of image "+ref, err)
 	}
 	if len(users) > 0 {
-		return fmt.Errorf("remove image %s: %w", ref, kubelet.ErrInUse)
+		return fmt.Errorf("remove image %s: %w", ref, cri.ErrInUse)
 	}
 	_, err = r.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 		return nil
 	case errdefs.IsConflict(err):
-		return fmt.Errorf("remove image %s: %w: %w", ref, kubelet.ErrInUse, err)
+		return fmt.Errorf("remove image %s: %w: %w", ref, cri.ErrInUse, err)
 	}
 	return explain("remove image "+ref, err)
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/dockertest"
 )
 
@@ -24,13 +24,13 @@ func TestOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rt.Close() }()
-	pod := kubelet.PodRef{Namespace: "default", Name: "oom", UID: fmt.Sprint("oom-", os.Getpid())}
+	pod := cri.PodRef{Namespace: "default", Name: "oom", UID: fmt.Sprint("oom-", os.Getpid())}
 	defer func() { _ = groups.Remove("/wheelhouse/oom-test") }()
-	ended := func(name string, kill bool, cmd ...string) kubelet.Container {
+	ended := func(name string, kill bool, cmd ...string) cri.Container {
 		t.Helper()
-		id, err := rt.Create(ctx, &kubelet.Spec{
+		id, err := rt.Create(ctx, &cri.Spec{
 			Pod: pod, Name: name, Image: dockertest.BusyBox, Entrypoint: cmd, CgroupParent: "/wheelhouse/oom-test/pod",
-			Resources: kubelet.Resources{Memory: 16 << 20},
+			Resources: cri.Resources{Memory: 16 << 20},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestOutOfMemory(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s does not end: %v", name, err)
 			}
-			if c.State == kubelet.Exited {
+			if c.State == cri.Exited {
 				return c
 			}
 		}

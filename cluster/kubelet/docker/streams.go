@@ -9,16 +9,16 @@ import (
 	"syscall"
 	"time"
 
+	"wheelhouse/cluster/kubelet/cri"
+
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
-
-	"wheelhouse/cluster/kubelet"
 )
 
 // Logs copies a container's output. With Follow it returns when the container
 // has ended or ctx is done.
-func (r *Runtime) Logs(ctx context.Context, id string, o kubelet.LogOptions, stdout, stderr io.Writer) error {
+func (r *Runtime) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, stderr io.Writer) error {
 	c, err := r.docker.ContainerInspect(ctx, id)
 	if err != nil {
 		return explain("inspect container", err)
@@ -60,7 +60,7 @@ func copyOutput(from io.Reader, stdout, stderr io.Writer, tty bool) error {
 
 // Exec runs a command in a running container. When ctx ends first the command is
 // killed.
-func (r *Runtime) Exec(ctx context.Context, id string, cmd []string, s kubelet.IO) (int, error) {
+func (r *Runtime) Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error) {
 	created, err := r.docker.ContainerExecCreate(ctx, id, container.ExecOptions{
 		Cmd: cmd, Tty: s.TTY,
 		AttachStdin: s.Stdin != nil, AttachStdout: s.Stdout != nil, AttachStderr: s.Stderr != nil && !s.TTY,
@@ -72,7 +72,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, cmd []string, s kubelet.I
 	if err != nil {
 		return 0, explain("exec", err)
 	}
-	resize := func(size kubelet.Size) error {
+	resize := func(size cri.Size) error {
 		return r.docker.ContainerExecResize(ctx, created.ID, resizeOptions(size))
 	}
 	if err := stream(ctx, conn, s, s.TTY, resize); err != nil {
@@ -112,7 +112,7 @@ func (r *Runtime) killExec(exec string) {
 }
 
 // Attach connects to a container's main process.
-func (r *Runtime) Attach(ctx context.Context, id string, s kubelet.IO) error {
+func (r *Runtime) Attach(ctx context.Context, id string, s cri.IO) error {
 	c, err := r.docker.ContainerInspect(ctx, id)
 	if err != nil {
 		return explain("inspect container", err)
@@ -123,19 +123,19 @@ func (r *Runtime) Attach(ctx context.Context, id string, s kubelet.IO) error {
 	if err != nil {
 		return explain("attach", err)
 	}
-	resize := func(size kubelet.Size) error { return r.docker.ContainerResize(ctx, id, resizeOptions(size)) }
+	resize := func(size cri.Size) error { return r.docker.ContainerResize(ctx, id, resizeOptions(size)) }
 	if err := stream(ctx, conn, s, c.Config != nil && c.Config.Tty, resize); err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
 	return nil
 }
 
-func resizeOptions(s kubelet.Size) container.ResizeOptions {
+func resizeOptions(s cri.Size) container.ResizeOptions {
 	return container.ResizeOptions{Height: uint(s.Height), Width: uint(s.Width)}
 }
 
 // stream copies both ways until the output ends or ctx is done.
-func stream(ctx context.Context, conn types.HijackedResponse, s kubelet.IO, tty bool, resize func(kubelet.Size) error) error {
+func stream(ctx context.Context, conn types.HijackedResponse, s cri.IO, tty bool, resize func(cri.Size) error) error {
 	var once sync.Once
 	closeConn := func() { once.Do(conn.Close) }
 	defer closeConn()
@@ -165,7 +165,7 @@ func stream(ctx context.Context, conn types.HijackedResponse, s kubelet.IO, tty 
 }
 
 // follow applies sizes. The first one may come before the process is there.
-func follow(ended <-chan struct{}, sizes <-chan kubelet.Size, resize func(kubelet.Size) error) {
+func follow(ended <-chan struct{}, sizes <-chan cri.Size, resize func(cri.Size) error) {
 	for {
 		select {
 		case <-ended:

@@ -5,15 +5,15 @@ import (
 	"strconv"
 	"strings"
 
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/docker/pause"
+
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
-
-	"wheelhouse/cluster/kubelet"
-	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
 // translate says a spec in the daemon's words.
-func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *container.HostConfig) {
+func (r *Runtime) translate(s *cri.Spec, info *daemon) (*container.Config, *container.HostConfig) {
 	labels := map[string]string{}
 	maps.Copy(labels, s.Labels)
 	maps.Copy(labels, map[string]string{
@@ -59,7 +59,7 @@ func (r *Runtime) translate(s *kubelet.Spec, info *daemon) (*container.Config, *
 }
 
 // namespaces: the sandbox has its own, the others join the sandbox's.
-func namespaces(s *kubelet.Spec, config *container.Config, host *container.HostConfig) {
+func namespaces(s *cri.Spec, config *container.Config, host *container.HostConfig) {
 	if s.Sandbox == "" {
 		host.NetworkMode, host.IpcMode = "none", "shareable"
 		// The network namespace comes from the kernel and the kubelet fills it. Of a
@@ -94,7 +94,7 @@ func namespaces(s *kubelet.Spec, config *container.Config, host *container.HostC
 	}
 }
 
-func securityOptions(s *kubelet.Spec) []string {
+func securityOptions(s *cri.Spec) []string {
 	var out []string
 	if s.Seccomp != "" {
 		out = append(out, "seccomp="+s.Seccomp)
@@ -108,7 +108,7 @@ func securityOptions(s *kubelet.Spec) []string {
 	return out
 }
 
-func mounts(in []kubelet.Mount) []mount.Mount {
+func mounts(in []cri.Mount) []mount.Mount {
 	out := make([]mount.Mount, 0, len(in))
 	for _, m := range in {
 		dm := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
@@ -120,7 +120,7 @@ func mounts(in []kubelet.Mount) []mount.Mount {
 	return out
 }
 
-func devices(in []kubelet.Device) []container.DeviceMapping {
+func devices(in []cri.Device) []container.DeviceMapping {
 	var out []container.DeviceMapping
 	for _, d := range in {
 		may := "mrw"
@@ -132,7 +132,7 @@ func devices(in []kubelet.Device) []container.DeviceMapping {
 	return out
 }
 
-func resources(in kubelet.Resources) container.Resources {
+func resources(in cri.Resources) container.Resources {
 	out := container.Resources{
 		CPUShares: in.CPUShares, CPUQuota: in.CPUQuota, CPUPeriod: in.CPUPeriod,
 		Memory: in.Memory,

@@ -3,10 +3,10 @@ package runtimetest_test
 import (
 	"testing"
 
-	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/runtimetest"
 )
 
 func TestFakeContract(t *testing.T) {
-	runtimetest.Contract(t, runtimetest.New("img:1"), "img:1", kubelet.PodRef{Namespace: "default", Name: "contract", UID: "u1"})
+	runtimetest.Contract(t, runtimetest.New("img:1"), "img:1", cri.PodRef{Namespace: "default", Name: "contract", UID: "u1"})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // Fake is a runtime whose containers exist only in memory. A container ends when
@@ -21,15 +22,15 @@ type Fake struct {
 	mu         sync.Mutex
 	next       int
 	containers []*fakeContainer
-	images     map[string]kubelet.Image
-	watchers   map[chan kubelet.Event]bool
+	images     map[string]cri.Image
+	watchers   map[chan cri.Event]bool
 	// PullError is what a pull of an image that is not there gives.
 	PullError error
 }
 
 type fakeContainer struct {
-	kubelet.Container
-	spec  *kubelet.Spec
+	cri.Container
+	spec  *cri.Spec
 	ended chan struct{}
 }
 
@@ -37,9 +38,9 @@ var _ kubelet.Runtime = (*Fake)(nil)
 
 // New is a runtime that has the named images.
 func New(images ...string) *Fake {
-	f := &Fake{images: map[string]kubelet.Image{}, watchers: map[chan kubelet.Event]bool{}}
+	f := &Fake{images: map[string]cri.Image{}, watchers: map[chan cri.Event]bool{}}
 	for _, name := range images {
-		f.images[name] = kubelet.Image{ID: "sha256:" + name, Names: []string{name}, Size: 1}
+		f.images[name] = cri.Image{ID: "sha256:" + name, Names: []string{name}, Size: 1}
 	}
 	return f
 }
@@ -48,8 +49,8 @@ func New(images ...string) *Fake {
 func (f *Fake) Version(context.Context) (string, error) { return "fake://1", nil }
 
 // Watch implements kubelet.Runtime.
-func (f *Fake) Watch(ctx context.Context, deliver func(kubelet.Event)) error {
-	events := make(chan kubelet.Event, 100)
+func (f *Fake) Watch(ctx context.Context, deliver func(cri.Event)) error {
+	events := make(chan cri.Event, 100)
 	f.mu.Lock()
 	f.watchers[events] = true
 	f.mu.Unlock()
@@ -58,7 +59,7 @@ func (f *Fake) Watch(ctx context.Context, deliver func(kubelet.Event)) error {
 		defer f.mu.Unlock()
 		delete(f.watchers, events)
 	}()
-	deliver(kubelet.Event{})
+	deliver(cri.Event{})
 	for {
 		select {
 		case e := <-events:
@@ -73,17 +74,17 @@ func (f *Fake) Watch(ctx context.Context, deliver func(kubelet.Event)) error {
 func (f *Fake) tell(c *fakeContainer, started bool) {
 	for w := range f.watchers {
 		select {
-		case w <- kubelet.Event{PodUID: c.Pod.UID, ContainerID: c.ID, Started: started}:
+		case w <- cri.Event{PodUID: c.Pod.UID, ContainerID: c.ID, Started: started}:
 		default:
 		}
 	}
 }
 
 // List implements kubelet.Containers.
-func (f *Fake) List(_ context.Context, uid string) ([]kubelet.Container, error) {
+func (f *Fake) List(_ context.Context, uid string) ([]cri.Container, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []kubelet.Container
+	var out []cri.Container
 	for _, c := range f.containers {
 		if uid == "" || c.Pod.UID == uid {
 			out = append(out, c.Container)
@@ -99,34 +100,34 @@ func (f *Fake) find(id string) (*fakeContainer, error) {
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("container %s: %w", id, kubelet.ErrNotFound)
+	return nil, fmt.Errorf("container %s: %w", id, cri.ErrNotFound)
 }
 
 // Inspect implements kubelet.Containers.
-func (f *Fake) Inspect(_ context.Context, id string) (kubelet.Container, error) {
+func (f *Fake) Inspect(_ context.Context, id string) (cri.Container, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
 	if err != nil {
-		return kubelet.Container{}, err
+		return cri.Container{}, err
 	}
 	return c.Container, nil
 }
 
 // Create implements kubelet.Containers.
-func (f *Fake) Create(_ context.Context, s *kubelet.Spec) (string, error) {
+func (f *Fake) Create(_ context.Context, s *cri.Spec) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s.Image != "" && f.images[s.Image].ID == "" {
-		return "", fmt.Errorf("image %s: %w", s.Image, kubelet.ErrNotFound)
+		return "", fmt.Errorf("image %s: %w", s.Image, cri.ErrNotFound)
 	}
 	f.containers = slices.DeleteFunc(f.containers, func(c *fakeContainer) bool {
 		return c.Pod == s.Pod && c.Name == s.Name && c.Attempt == s.Attempt
 	})
 	f.next++
-	c := &fakeContainer{spec: s, ended: make(chan struct{}), Container: kubelet.Container{
+	c := &fakeContainer{spec: s, ended: make(chan struct{}), Container: cri.Container{
 		ID: fmt.Sprintf("%064d", f.next), Name: s.Name, Pod: s.Pod, Attempt: s.Attempt, Labels: s.Labels,
-		State: kubelet.Created, CreatedAt: time.Now(), Image: s.Image, ImageID: f.images[s.Image].ID,
+		State: cri.Created, CreatedAt: time.Now(), Image: s.Image, ImageID: f.images[s.Image].ID,
 		TTY: s.TTY, OpenStdin: s.Stdin, Resources: withoutPids(s.Resources),
 	}}
 	f.containers = append(f.containers, c)
@@ -141,7 +142,7 @@ func (f *Fake) Start(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	c.State, c.StartedAt, c.Pid = kubelet.Running, time.Now(), 1
+	c.State, c.StartedAt, c.Pid = cri.Running, time.Now(), 1
 	f.tell(c, true)
 	return nil
 }
@@ -157,16 +158,16 @@ func (f *Fake) Exit(id string, code int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
-	if err != nil || c.State != kubelet.Running {
+	if err != nil || c.State != cri.Running {
 		return
 	}
-	c.State, c.ExitCode, c.Finished, c.Pid = kubelet.Exited, code, time.Now(), 0
+	c.State, c.ExitCode, c.Finished, c.Pid = cri.Exited, code, time.Now(), 0
 	close(c.ended)
 	f.tell(c, false)
 }
 
 // Update implements kubelet.Containers.
-func (f *Fake) Update(_ context.Context, id string, r kubelet.Resources) error {
+func (f *Fake) Update(_ context.Context, id string, r cri.Resources) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, err := f.find(id)
@@ -177,7 +178,7 @@ func (f *Fake) Update(_ context.Context, id string, r kubelet.Resources) error {
 	return nil
 }
 
-func withoutPids(r kubelet.Resources) kubelet.Resources {
+func withoutPids(r cri.Resources) cri.Resources {
 	r.Pids = 0
 	return r
 }
@@ -194,7 +195,7 @@ func (f *Fake) Remove(_ context.Context, id string) error {
 }
 
 // Glance implements kubelet.Containers.
-func (f *Fake) Glance(ctx context.Context) ([]kubelet.Container, error) { return f.List(ctx, "") }
+func (f *Fake) Glance(ctx context.Context) ([]cri.Container, error) { return f.List(ctx, "") }
 
 // RemoveImage implements kubelet.Images.
 func (f *Fake) RemoveImage(_ context.Context, ref string) error {
@@ -202,7 +203,7 @@ func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 	defer f.mu.Unlock()
 	for _, c := range f.containers {
 		if c.Image == ref {
-			return fmt.Errorf("image %s: %w", ref, kubelet.ErrInUse)
+			return fmt.Errorf("image %s: %w", ref, cri.ErrInUse)
 		}
 	}
 	delete(f.images, ref)
@@ -213,21 +214,21 @@ func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 func (f *Fake) ImageDir(context.Context) (string, error) { return os.TempDir(), nil }
 
 // Image implements kubelet.Images.
-func (f *Fake) Image(_ context.Context, ref string) (kubelet.Image, error) {
+func (f *Fake) Image(_ context.Context, ref string) (cri.Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, ok := f.images[ref]
 	if !ok {
-		return i, fmt.Errorf("image %s: %w", ref, kubelet.ErrNotFound)
+		return i, fmt.Errorf("image %s: %w", ref, cri.ErrNotFound)
 	}
 	return i, nil
 }
 
 // Images implements kubelet.Images.
-func (f *Fake) Images(context.Context) ([]kubelet.Image, error) {
+func (f *Fake) Images(context.Context) ([]cri.Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []kubelet.Image
+	var out []cri.Image
 	for _, i := range f.images {
 		out = append(out, i)
 	}
@@ -249,12 +250,12 @@ func (f *Fake) Pull(_ context.Context, ref, _ string) error {
 	if f.PullError != nil {
 		return f.PullError
 	}
-	f.images[ref] = kubelet.Image{ID: "sha256:" + ref, Names: []string{ref}}
+	f.images[ref] = cri.Image{ID: "sha256:" + ref, Names: []string{ref}}
 	return nil
 }
 
 // Logs implements kubelet.Streams: a container prints its command.
-func (f *Fake) Logs(ctx context.Context, id string, o kubelet.LogOptions, stdout, _ io.Writer) error {
+func (f *Fake) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, _ io.Writer) error {
 	f.mu.Lock()
 	c, err := f.find(id)
 	f.mu.Unlock()
@@ -276,12 +277,12 @@ func (f *Fake) Logs(ctx context.Context, id string, o kubelet.LogOptions, stdout
 }
 
 // Exec implements kubelet.Streams.
-func (f *Fake) Exec(ctx context.Context, id string, cmd []string, s kubelet.IO) (int, error) {
+func (f *Fake) Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error) {
 	c, err := f.Inspect(ctx, id)
 	if err != nil {
 		return 0, err
 	}
-	if c.State != kubelet.Running {
+	if c.State != cri.Running {
 		return 0, fmt.Errorf("container %s is not running", id)
 	}
 	switch {
@@ -314,6 +315,6 @@ func echo(cmd []string, out io.Writer) error {
 }
 
 // Attach implements kubelet.Streams.
-func (f *Fake) Attach(ctx context.Context, id string, s kubelet.IO) error {
-	return f.Logs(ctx, id, kubelet.LogOptions{Follow: true, Tail: 0}, s.Stdout, nil)
+func (f *Fake) Attach(ctx context.Context, id string, s cri.IO) error {
+	return f.Logs(ctx, id, cri.LogOptions{Follow: true, Tail: 0}, s.Stdout, nil)
 }
