@@ -39,6 +39,11 @@ var forbidden = []struct {
 		never:    []string{"k8s.io/kubernetes", "k8s.io/apiserver"},
 		because:  "they are what this project is instead of",
 	},
+	{
+		packages: []string{"cluster/cmd/...", "lab-runner/cmd/..."},
+		never:    []string{"wheelhouse/cluster/wait"},
+		because:  "it is for tests alone",
+	},
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {

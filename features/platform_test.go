@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/wait"
 	"wheelhouse/lab-runner/steps"
 )
 
@@ -48,22 +49,15 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerHostile(sc)
 }
 
-// until polls, and says what was last seen when it does not come.
+// until is wait.Until for steps, which see output and errors of commands.
 func until(ctx context.Context, limit time.Duration, wanted string, look func() (seen string, ok bool, err error)) error {
-	deadline := time.Now().Add(limit)
-	for {
+	return wait.Until(ctx, limit, wanted, func() error {
 		seen, ok, err := look()
-		if ok && err == nil {
-			return nil
+		if err != nil {
+			return fmt.Errorf("%s, %w", seen, err)
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			if err != nil {
-				return fmt.Errorf("wanted %s; last seen after %v: %s, %w", wanted, limit, seen, err)
-			}
-			return fmt.Errorf("wanted %s; last seen after %v: %s", wanted, limit, seen)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return wait.Seen(ok, seen)
+	})
 }
 
 func (p *platform) shell(ctx context.Context, line string) (string, error) {

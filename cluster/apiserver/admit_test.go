@@ -2,6 +2,7 @@ package apiserver_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/wait"
 )
 
 // withAddresses gives the server the real admission, with few addresses and ports.
@@ -89,29 +91,19 @@ func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 			for _, port := range []int32{30000, 30001} {
 				next := service("b")
 				next.Spec.Ports[0].NodePort = port
-				end := time.Now().Add(5 * time.Second)
-				_, err := services.Create(ctx, next, metav1.CreateOptions{})
-				for err != nil && time.Now().Before(end) {
-					time.Sleep(time.Millisecond)
-					_, err = services.Create(ctx, next, metav1.CreateOptions{})
-				}
-				if err != nil {
-					t.Fatalf("port %d is not free: %v", port, err)
-				}
+				wait.Within(t, 5*time.Second, fmt.Sprintf("port %d to be free", port), func() error {
+					_, err := services.Create(ctx, next, metav1.CreateOptions{})
+					return err
+				})
 				if err := services.Delete(ctx, "b", metav1.DeleteOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			// The next round wants the address back.
-			end := time.Now().Add(5 * time.Second)
-			for probe := service("c"); ; time.Sleep(time.Millisecond) {
-				if _, err = services.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{"All"}}); err == nil || time.Now().After(end) {
-					break
-				}
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			wait.Within(t, 5*time.Second, "the address to be free", func() error {
+				_, err := services.Create(ctx, service("c"), metav1.CreateOptions{DryRun: []string{"All"}})
+				return err
+			})
 		})
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +26,7 @@ import (
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/wait"
 )
 
 // audited is a server with an audit log.
@@ -114,8 +114,9 @@ func (a *audited) as(token string) *kubernetes.Clientset {
 // events waits until some events fit, and returns them.
 func (a *audited) events(t *testing.T, n int, fits func(*audit.Event) bool) []*audit.Event {
 	t.Helper()
-	for limit := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		var found []*audit.Event
+	var found []*audit.Event
+	wait.For(t, fmt.Sprintf("%d events", n), func() error {
+		found = nil
 		for line := range strings.Lines(a.text()) {
 			e := &audit.Event{}
 			if err := json.Unmarshal([]byte(line), e); err != nil {
@@ -125,13 +126,9 @@ func (a *audited) events(t *testing.T, n int, fits func(*audit.Event) bool) []*a
 				found = append(found, e)
 			}
 		}
-		if len(found) >= n {
-			return found
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("%d events, want %d; the log is\n%s", len(found), n, a.text())
-		}
-	}
+		return wait.Seen(len(found) >= n, len(found), ", the log is\n", a.text())
+	})
+	return found
 }
 
 func about(id string) func(*audit.Event) bool {

@@ -7,9 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"testing"
 	"time"
+
+	"wheelhouse/cluster/wait"
 )
 
 // server answers GET /wait when told to, /endless for as long as it can, other paths at once.
@@ -89,11 +90,8 @@ func (s *server) begin(from, path string) net.Conn {
 // await waits for the server to see a client's connection in a state.
 func (s *server) await(client net.Conn, want http.ConnState) {
 	s.t.Helper()
-	last := http.ConnState(-1)
-	for limit := time.Now().Add(20 * time.Second); last != want; runtime.Gosched() {
-		if time.Now().After(limit) {
-			s.t.Fatalf("the connection is %v, not %v", last, want)
-		}
+	wait.For(s.t, "a connection that is "+want.String(), func() error {
+		last := http.ConnState(-1)
 		s.limit.mu.Lock()
 		for _, conns := range s.limit.sources {
 			for c := range conns {
@@ -103,7 +101,8 @@ func (s *server) await(client net.Conn, want http.ConnState) {
 			}
 		}
 		s.limit.mu.Unlock()
-	}
+		return wait.Seen(last == want, last)
+	})
 }
 
 // finish lets requests to /wait be answered, which no connection at work may miss.

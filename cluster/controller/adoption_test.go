@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"fmt"
 	"testing"
 
 	apps "k8s.io/api/apps/v1"
@@ -9,6 +8,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A pod that somebody takes from its controller comes back as long as the labels
@@ -26,11 +27,11 @@ func TestAdoptionAndRelease(t *testing.T) {
 	_, err = c.AppsV1().StatefulSets("default").Create(ctx, makeStatefulSet("pet", 1), metav1.CreateOptions{})
 	c.must(err)
 	for app, kind := range map[string]string{"job": "Job", "daemon": "DaemonSet", "pet": "StatefulSet"} {
-		c.eventually("a pod of "+app, func() string {
+		wait.For(c.t, "a pod of "+app, func() error {
 			if len(c.pods(app)) == 0 {
-				return "none"
+				return wait.Seen(false, "none")
 			}
-			return ""
+			return nil
 		})
 		name := c.pods(app)[0].Name
 		patch := func(how types.PatchType, text string) {
@@ -44,11 +45,11 @@ func TestAdoptionAndRelease(t *testing.T) {
 			return p
 		}
 		patch(types.MergePatchType, `{"metadata":{"ownerReferences":null}}`)
-		c.eventually(kind+" takes its pod back", func() string {
+		wait.For(c.t, kind+" takes its pod back", func() error {
 			if ref := metav1.GetControllerOf(get()); ref == nil || ref.Kind != kind {
-				return fmt.Sprint(get().OwnerReferences)
+				return wait.Seen(false, get().OwnerReferences)
 			}
-			return ""
+			return nil
 		})
 		if app == "job" && len(get().Finalizers) != 1 {
 			t.Errorf("the job's pod came back with the finalizers %v", get().Finalizers)
@@ -57,18 +58,18 @@ func TestAdoptionAndRelease(t *testing.T) {
 			continue // a stateful set's pod that is let go stands in its successor's way
 		}
 		patch(types.MergePatchType, `{"metadata":{"labels":null}}`)
-		c.eventually(kind+" lets its pod go", func() string {
+		wait.For(c.t, kind+" lets its pod go", func() error {
 			if p := get(); len(p.OwnerReferences)+len(p.Finalizers) > 0 {
-				return fmt.Sprint(p.OwnerReferences, p.Finalizers)
+				return wait.Seen(false, p.OwnerReferences, p.Finalizers)
 			}
-			return ""
+			return nil
 		})
-		c.eventually(kind+" makes another", func() string {
+		wait.For(c.t, kind+" makes another", func() error {
 			want := map[string]int{"job": 2, "daemon": 1}[app]
 			if n := len(c.pods(app)); n != want {
-				return fmt.Sprint(n)
+				return wait.Seen(false, n)
 			}
-			return ""
+			return nil
 		})
 	}
 }

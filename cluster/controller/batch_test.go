@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/wait"
 )
 
 func (c *testCluster) job(name string, edit func(*batch.JobSpec)) *batch.Job {
@@ -37,7 +39,7 @@ func (c *testCluster) getJob(name string) *batch.Job {
 // jobIs waits for a line like "1 active, 2 succeeded, 0 failed, Complete CompletionsReached".
 func (c *testCluster) jobIs(name, want string) {
 	c.t.Helper()
-	c.eventually(name+": "+want, func() string {
+	wait.For(c.t, name+": "+want, func() error {
 		s := c.getJob(name).Status
 		got := fmt.Sprintf("%d active, %d succeeded, %d failed", s.Active, s.Succeeded, s.Failed)
 		for _, cond := range s.Conditions {
@@ -46,9 +48,9 @@ func (c *testCluster) jobIs(name, want string) {
 			}
 		}
 		if got != want {
-			return got
+			return wait.Seen(false, got)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -56,14 +58,14 @@ func (c *testCluster) jobIs(name, want string) {
 func (c *testCluster) endOne(app string, phase v1.PodPhase, which func(*v1.Pod) bool) string {
 	c.t.Helper()
 	var name string
-	c.eventually("a running pod of "+app, func() string {
+	wait.For(c.t, "a running pod of "+app, func() error {
 		for _, p := range c.pods(app) {
 			if p.Status.Phase == v1.PodRunning && (which == nil || which(&p)) {
 				name = p.Name
-				return ""
+				return nil
 			}
 		}
-		return "none"
+		return wait.Seen(false, "none")
 	})
 	c.end(name, phase)
 	return name
@@ -102,12 +104,12 @@ func TestJob(t *testing.T) {
 	limit := int64(1)
 	c.job("late", func(s *batch.JobSpec) { s.ActiveDeadlineSeconds, s.TTLSecondsAfterFinished = &limit, n(0) })
 	c.hasEvent("late", "DeadlineExceeded", "Job was active longer than specified deadline")
-	c.eventually("it is deleted after its end", func() string {
+	wait.For(c.t, "it is deleted after its end", func() error {
 		_, err := c.BatchV1().Jobs("default").Get(t.Context(), "late", metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) || len(c.pods("late")) > 0 {
-			return fmt.Sprint(err, len(c.pods("late")), " pods")
+			return wait.Seen(false, err, len(c.pods("late")), " pods")
 		}
-		return ""
+		return nil
 	})
 
 	// Deleting a job deletes its pods, whose finalizers nobody else removes.
@@ -115,12 +117,12 @@ func TestJob(t *testing.T) {
 	c.jobIs("dropped", "2 active, 0 succeeded, 0 failed")
 	background := metav1.DeletePropagationBackground
 	c.must(c.BatchV1().Jobs("default").Delete(t.Context(), "dropped", metav1.DeleteOptions{PropagationPolicy: &background}))
-	c.eventually("no pods are left", func() string {
+	wait.For(c.t, "no pods are left", func() error {
 		list, err := c.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{LabelSelector: "app=dropped"})
 		if err != nil || len(list.Items) > 0 {
-			return fmt.Sprint(err, len(list.Items))
+			return wait.Seen(false, err, len(list.Items))
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -131,13 +133,13 @@ func TestJobLeavesItsPods(t *testing.T) {
 	c.jobIs("left", "1 active, 0 succeeded, 0 failed")
 	orphan := metav1.DeletePropagationOrphan
 	c.must(c.BatchV1().Jobs("default").Delete(t.Context(), "left", metav1.DeleteOptions{PropagationPolicy: &orphan}))
-	c.eventually("its pod stays, and nothing holds it", func() string {
+	wait.For(c.t, "its pod stays, and nothing holds it", func() error {
 		pods := c.pods("left")
 		_, err := c.BatchV1().Jobs("default").Get(t.Context(), "left", metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) || len(pods) != 1 || len(pods[0].Finalizers)+len(pods[0].OwnerReferences) > 0 {
-			return fmt.Sprint(err, len(pods), " pods ", pods[0].Finalizers, pods[0].OwnerReferences)
+			return wait.Seen(false, err, len(pods), " pods ", pods[0].Finalizers, pods[0].OwnerReferences)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -159,18 +161,18 @@ func TestSuspendedJob(t *testing.T) {
 	c.jobIs("later", "1 active, 0 succeeded, 0 failed")
 	c.hasEvent("later", "Resumed", "Job resumed")
 	set("true")
-	c.eventually("its pod goes", func() string {
+	wait.For(c.t, "its pod goes", func() error {
 		if n := len(c.pods("later")); n > 0 || c.getJob("later").Status.Active > 0 {
-			return fmt.Sprint(n)
+			return wait.Seen(false, n)
 		}
-		return ""
+		return nil
 	})
 	began := c.getJob("later").Status.StartTime
-	c.eventually("another second begins", func() string {
+	wait.For(c.t, "another second begins", func() error {
 		if time.Since(began.Time) > time.Second {
-			return ""
+			return nil
 		}
-		return began.String()
+		return wait.Seen(false, began.String())
 	})
 	set("false")
 	c.jobIs("later", "1 active, 0 succeeded, 0 failed") // what was suspended has not failed
@@ -227,13 +229,13 @@ func TestCronJob(t *testing.T) {
 		}
 		return names
 	}
-	c.eventually("a job", func() string {
+	wait.For(c.t, "a job", func() error {
 		now, err := c.BatchV1().CronJobs("default").Get(ctx, "tick", metav1.GetOptions{})
 		c.must(err)
 		if len(now.Status.Active) != 1 || now.Status.LastScheduleTime == nil || len(jobs()) != 1 {
-			return fmt.Sprintf("%v %+v", jobs(), now.Status)
+			return fmt.Errorf("%v %+v", jobs(), now.Status)
 		}
-		return ""
+		return nil
 	})
 	first := jobs()[0]
 	c.hasEvent("tick", "SuccessfulCreate", "Created job "+first)
@@ -243,18 +245,18 @@ func TestCronJob(t *testing.T) {
 	}
 	c.endOne("tick", v1.PodSucceeded, nil)
 	c.hasEvent("tick", "SawCompletedJob", "Saw completed job: "+first+", condition: Complete")
-	c.eventually("the next job", func() string {
+	wait.For(c.t, "the next job", func() error {
 		if names := jobs(); !slices.ContainsFunc(names, func(n string) bool { return n != first }) {
-			return fmt.Sprint(names)
+			return wait.Seen(false, names)
 		}
-		return ""
+		return nil
 	})
 	c.endOne("tick", v1.PodSucceeded, nil)
-	c.eventually("only one that has ended is kept", func() string {
+	wait.For(c.t, "only one that has ended is kept", func() error {
 		if names := jobs(); slices.Contains(names, first) {
-			return fmt.Sprint(names)
+			return wait.Seen(false, names)
 		}
-		return ""
+		return nil
 	})
 	last, err := c.BatchV1().CronJobs("default").Get(ctx, "tick", metav1.GetOptions{})
 	c.must(err)

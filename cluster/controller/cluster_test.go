@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -174,27 +173,6 @@ func (c *testCluster) pods(app string) []v1.Pod {
 		}
 	}
 	return out
-}
-
-// eventually waits until f gives "", which otherwise says what it saw.
-func (c *testCluster) eventually(what string, f func() string) {
-	c.t.Helper()
-	c.within(20*time.Second, what, f)
-}
-
-func (c *testCluster) within(d time.Duration, what string, f func() string) {
-	c.t.Helper()
-	deadline := time.Now().Add(d)
-	for {
-		seen := f()
-		if seen == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("%s: not within %v; last seen: %s", what, d, seen)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 func (c *testCluster) must(err error) {

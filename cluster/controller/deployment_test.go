@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/wait"
 )
 
 func makeDeployment(name string, replicas int32) *apps.Deployment {
@@ -53,13 +55,13 @@ func (c *testCluster) image(name, image string) {
 // rolled waits until the roll-out of name is over, as `kubectl rollout status` does.
 func (c *testCluster) rolled(name string, n int32) {
 	c.t.Helper()
-	c.eventually(name+" is rolled out", func() string {
+	wait.For(c.t, name+" is rolled out", func() error {
 		d := c.deployment(name)
 		if s := d.Status; s.ObservedGeneration < d.Generation || s.UpdatedReplicas != n || s.Replicas != n || s.AvailableReplicas != n || s.ReadyReplicas != n || s.UnavailableReplicas != 0 {
 			text, _ := json.Marshal(s)
-			return string(text)
+			return wait.Seen(false, string(text))
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -77,7 +79,7 @@ func (c *testCluster) setsOf(app string) map[string]apps.ReplicaSet {
 // told waits for an event about an object of that name.
 func (c *testCluster) told(name, component, reason, message string) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("%s says %s of %s: %s", component, reason, name, message), func() string {
+	wait.For(c.t, fmt.Sprintf("%s says %s of %s: %s", component, reason, name, message), func() error {
 		list, err := c.CoreV1().Events("default").List(c.t.Context(), metav1.ListOptions{})
 		c.must(err)
 		var seen []string
@@ -86,11 +88,11 @@ func (c *testCluster) told(name, component, reason, message string) {
 				continue
 			}
 			if e.Source.Component == component && e.Reason == reason && strings.Contains(e.Message, message) {
-				return ""
+				return nil
 			}
 			seen = append(seen, fmt.Sprintf("%s %s: %s", e.Source.Component, e.Reason, e.Message))
 		}
-		return strings.Join(seen, "\n")
+		return wait.Seen(false, strings.Join(seen, "\n"))
 	})
 }
 
@@ -126,31 +128,31 @@ func TestDeployment(t *testing.T) {
 	// Back to the first: the same set, as revision 3.
 	c.image("web", "nginx")
 	c.rolled("web", 4)
-	c.eventually("revision 3", func() string {
+	wait.For(c.t, "revision 3", func() error {
 		if rs := c.setsOf("web")["nginx"]; rs.UID != first.UID || rs.Annotations["deployment.kubernetes.io/revision"] != "3" || c.deployment("web").Annotations["deployment.kubernetes.io/revision"] != "3" {
-			return fmt.Sprintf("set %v, deployment %v", rs.Annotations, c.deployment("web").Annotations)
+			return fmt.Errorf("set %v, deployment %v", rs.Annotations, c.deployment("web").Annotations)
 		}
-		return ""
+		return nil
 	})
 
 	c.patch("web", `{"spec":{"replicas":1}}`)
 	c.rolled("web", 1)
-	c.eventually("progress is told", func() string {
+	wait.For(c.t, "progress is told", func() error {
 		for _, x := range c.deployment("web").Status.Conditions {
 			if x.Type == apps.DeploymentProgressing && x.Status == v1.ConditionTrue && x.Reason == "NewReplicaSetAvailable" {
-				return ""
+				return nil
 			}
 		}
-		return fmt.Sprint(c.deployment("web").Status.Conditions)
+		return wait.Seen(false, c.deployment("web").Status.Conditions)
 	})
 
 	background := metav1.DeletePropagationBackground
 	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}))
-	c.eventually("sets and pods are gone", func() string {
+	wait.For(c.t, "sets and pods are gone", func() error {
 		if n, m := len(c.setsOf("web")), len(c.pods("web")); n+m > 0 {
-			return fmt.Sprintf("%d sets, %d pods", n, m)
+			return fmt.Errorf("%d sets, %d pods", n, m)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -164,23 +166,23 @@ func TestDeploymentAdopts(t *testing.T) {
 	set, pods := c.setsOf("web")["nginx"], c.pods("web")
 	orphan := metav1.DeletePropagationOrphan
 	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &orphan}))
-	c.eventually("gone", func() string {
+	wait.For(c.t, "gone", func() error {
 		_, err := c.AppsV1().Deployments("default").Get(t.Context(), "web", metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
-			return fmt.Sprint(err)
+			return wait.Seen(false, err)
 		}
-		return ""
+		return nil
 	})
 	again := makeDeployment("web", 2)
 	again.Name = "again"
 	c.deploy(again)
 	c.rolled("again", 2)
-	c.eventually("adopted", func() string {
+	wait.For(c.t, "adopted", func() error {
 		got := c.setsOf("web")["nginx"]
 		if ref := metav1.GetControllerOf(&got); got.UID != set.UID || ref == nil || ref.Name != "again" {
-			return fmt.Sprint(got.Name, got.OwnerReferences)
+			return wait.Seen(false, got.Name, got.OwnerReferences)
 		}
-		return ""
+		return nil
 	})
 	for _, p := range c.pods("web") {
 		if p.Name != pods[0].Name && p.Name != pods[1].Name {
@@ -198,11 +200,11 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 	name := c.setsOf("web")["nginx"].Name
 	background := metav1.DeletePropagationForeground
 	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}))
-	c.eventually("gone", func() string {
+	wait.For(c.t, "gone", func() error {
 		if n := len(c.setsOf("web")); n > 0 {
-			return fmt.Sprint(n, " sets")
+			return wait.Seen(false, n, " sets")
 		}
-		return ""
+		return nil
 	})
 	other := makeDeployment("other", 0)
 	_, err := c.AppsV1().ReplicaSets("default").Create(t.Context(), &apps.ReplicaSet{
@@ -245,11 +247,11 @@ func TestMinReadySeconds(t *testing.T) {
 	d := makeDeployment("slow", 2)
 	d.Spec.MinReadySeconds = 2
 	c.deploy(d)
-	c.eventually("ready, and not available yet", func() string {
+	wait.For(c.t, "ready, and not available yet", func() error {
 		if s := c.deployment("slow").Status; s.ReadyReplicas != 2 || s.AvailableReplicas != 0 {
-			return fmt.Sprintf("%+v", s)
+			return fmt.Errorf("%+v", s)
 		}
-		return ""
+		return nil
 	})
 	c.rolled("slow", 2)
 	c.image("slow", "nginx:2")

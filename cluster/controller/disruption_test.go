@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/wait"
 )
 
 func TestDisruptionBudgets(t *testing.T) {
@@ -24,15 +26,15 @@ func TestDisruptionBudgets(t *testing.T) {
 	}
 	wanted := func(name string, expected, healthy, desired, allowed int32, reason string) {
 		t.Helper()
-		c.eventually(name, func() string {
+		wait.For(c.t, name, func() error {
 			b, err := c.PolicyV1().PodDisruptionBudgets("default").Get(t.Context(), name, metav1.GetOptions{})
 			c.must(err)
 			s := b.Status
 			x := meta.FindStatusCondition(s.Conditions, policy.DisruptionAllowedCondition)
 			if s.ExpectedPods != expected || s.CurrentHealthy != healthy || s.DesiredHealthy != desired || s.DisruptionsAllowed != allowed || x == nil || x.Reason != reason {
-				return fmt.Sprintf("%+v", s)
+				return fmt.Errorf("%+v", s)
 			}
-			return ""
+			return nil
 		})
 	}
 	half, one, two := intstr.FromString("50%"), intstr.FromInt32(1), intstr.FromInt32(2)

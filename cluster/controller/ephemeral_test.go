@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A pod's generic ephemeral volume gets a claim that is the pod's own and goes with it; a
@@ -35,38 +36,38 @@ func TestEphemeralVolume(t *testing.T) {
 		return p
 	}
 	p := create("scratch")
-	c.eventually("the claim", func() string {
+	wait.For(c.t, "the claim", func() error {
 		claim, err := claims.Get(t.Context(), "scratch-data", metav1.GetOptions{})
 		if err != nil {
-			return err.Error()
+			return err
 		}
 		if !metav1.IsControlledBy(claim, p) || claim.Labels["of"] != "scratch" || claim.Spec.Resources.Requests.Storage().String() != "1Mi" {
-			return fmt.Sprint(claim.ObjectMeta, claim.Spec)
+			return wait.Seen(false, claim.ObjectMeta, claim.Spec)
 		}
-		return ""
+		return nil
 	})
 	c.must(c.CoreV1().Pods("default").Delete(t.Context(), "scratch", metav1.DeleteOptions{}))
-	c.eventually("no claim", func() string {
+	wait.For(c.t, "no claim", func() error {
 		claim, err := claims.Get(t.Context(), "scratch-data", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(claim, err)
+		return wait.Seen(false, claim, err)
 	})
 
 	c.claimOf("other-data", new(""))
 	create("other")
-	c.eventually("the event", func() string {
+	wait.For(c.t, "the event", func() error {
 		events, err := c.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=other"})
 		c.must(err)
 		var seen []string
 		for _, e := range events.Items {
 			if strings.Contains(e.Message, "PVC default/other-data was not created for pod default/other (pod is not owner)") {
-				return ""
+				return nil
 			}
 			seen = append(seen, e.Message)
 		}
-		return fmt.Sprint(seen)
+		return wait.Seen(false, seen)
 	})
 	claim, err := claims.Get(t.Context(), "other-data", metav1.GetOptions{})
 	if err != nil || len(claim.OwnerReferences) > 0 {

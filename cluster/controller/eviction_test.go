@@ -1,25 +1,26 @@
 package controller_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 func (c *testCluster) taint(node string, taints ...v1.Taint) {
 	c.t.Helper()
-	c.eventually("taints of "+node, func() string {
+	wait.For(c.t, "taints of "+node, func() error {
 		n, err := c.CoreV1().Nodes().Get(c.t.Context(), node, metav1.GetOptions{})
 		c.must(err)
 		n.Spec.Taints = taints
 		if _, err = c.CoreV1().Nodes().Update(c.t.Context(), n, metav1.UpdateOptions{}); err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -42,12 +43,12 @@ func TestNoExecute(t *testing.T) {
 	began := time.Now()
 	c.taint("n", v1.Taint{Key: "broken", Effect: v1.TaintEffectNoExecute})
 	gone := func(name string) {
-		c.eventually(name+" gone", func() string {
+		wait.For(c.t, name+" gone", func() error {
 			p, err := c.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
-				return ""
+				return nil
 			}
-			return fmt.Sprint(p.Status.Conditions, err)
+			return wait.Seen(false, p.Status.Conditions, err)
 		})
 	}
 	gone("none")

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/wait"
 )
 
 func TestNamespace(t *testing.T) {
@@ -20,21 +21,21 @@ func TestNamespace(t *testing.T) {
 	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lab"}}
 	_, err := c.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 	c.must(err)
-	c.eventually("account and certificate", func() string {
+	wait.For(c.t, "account and certificate", func() error {
 		_, a := c.CoreV1().ServiceAccounts("lab").Get(ctx, "default", metav1.GetOptions{})
 		m, b := c.CoreV1().ConfigMaps("lab").Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
 		if a != nil || b != nil || m.Data["ca.crt"] != "PEM" {
-			return fmt.Sprint(a, b)
+			return wait.Seen(false, a, b)
 		}
-		return ""
+		return nil
 	})
 	// The account comes back when it is deleted.
 	c.must(c.CoreV1().ServiceAccounts("lab").Delete(ctx, "default", metav1.DeleteOptions{}))
-	c.eventually("account again", func() string {
+	wait.For(c.t, "account again", func() error {
 		if _, err := c.CoreV1().ServiceAccounts("lab").Get(ctx, "default", metav1.GetOptions{}); err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 	held, err := c.CoreV1().ConfigMaps("lab").Create(ctx, &v1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/hold"}},
@@ -43,27 +44,27 @@ func TestNamespace(t *testing.T) {
 	_, err = c.CoreV1().Secrets("lab").Create(ctx, &v1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}}, metav1.CreateOptions{})
 	c.must(err)
 	c.must(c.CoreV1().Namespaces().Delete(ctx, "lab", metav1.DeleteOptions{}))
-	c.eventually("a condition that says what holds it", func() string {
+	wait.For(c.t, "a condition that says what holds it", func() error {
 		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
 		c.must(err)
 		for _, cond := range ns.Status.Conditions {
 			if cond.Type == v1.NamespaceFinalizersRemaining && strings.Contains(cond.Message, "example.com/hold in 1 resource instances") {
-				return ""
+				return nil
 			}
 		}
-		return fmt.Sprint(ns.Status.Conditions)
+		return wait.Seen(false, ns.Status.Conditions)
 	})
 	held, err = c.CoreV1().ConfigMaps("lab").Get(ctx, held.Name, metav1.GetOptions{})
 	c.must(err)
 	held.Finalizers = nil
 	_, err = c.CoreV1().ConfigMaps("lab").Update(ctx, held, metav1.UpdateOptions{})
 	c.must(err)
-	c.eventually("namespace gone", func() string {
+	wait.For(c.t, "namespace gone", func() error {
 		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(err, ns.Status)
+		return wait.Seen(false, err, ns.Status)
 	})
 	if _, err := c.CoreV1().Secrets("lab").Get(ctx, "s", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the secret is still there: %v", err)
@@ -97,25 +98,25 @@ func TestSilentNode(t *testing.T) {
 			_, _ = c.CoreV1().Nodes().UpdateStatus(ctx, n, metav1.UpdateOptions{})
 		}
 	}()
-	c.eventually("not ready, tainted, with a network", func() string {
+	wait.For(c.t, "not ready, tainted, with a network", func() error {
 		n, err := c.CoreV1().Nodes().Get(ctx, "silent", metav1.GetOptions{})
 		c.must(err)
 		if len(n.Spec.Taints) != 2 || n.Status.Conditions[0].Status != v1.ConditionUnknown || n.Spec.PodCIDR != "10.246.0.0/24" {
-			return fmt.Sprint(n.Spec, n.Status.Conditions)
+			return wait.Seen(false, n.Spec, n.Status.Conditions)
 		}
-		return ""
+		return nil
 	})
-	c.eventually("replaced elsewhere", func() string {
+	wait.For(c.t, "replaced elsewhere", func() error {
 		pods := c.pods("web")
 		for _, p := range pods {
 			if p.Spec.NodeName != "alive" {
-				return p.Name + " on " + p.Spec.NodeName
+				return wait.Seen(false, p.Name+" on "+p.Spec.NodeName)
 			}
 		}
 		if len(pods) != 2 {
-			return fmt.Sprint(len(pods))
+			return wait.Seen(false, len(pods))
 		}
-		return ""
+		return nil
 	})
 	c.expectAddresses("web", 2)
 	if err := c.controls.Healthy(); err != nil {
@@ -128,22 +129,22 @@ func TestCordonBecomesTaint(t *testing.T) {
 	ctx := t.Context()
 	n := c.node("n1")
 	for _, want := range []int{1, 0} {
-		c.eventually("cordon", func() string {
+		wait.For(c.t, "cordon", func() error {
 			n, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
 			c.must(err)
 			n.Spec.Unschedulable = want == 1
 			if _, err := c.CoreV1().Nodes().Update(ctx, n, metav1.UpdateOptions{}); err != nil {
-				return err.Error()
+				return err
 			}
-			return ""
+			return nil
 		})
-		c.eventually(fmt.Sprintf("%d taints", want), func() string {
+		wait.For(c.t, fmt.Sprintf("%d taints", want), func() error {
 			n, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
 			c.must(err)
 			if len(n.Spec.Taints) != want {
-				return fmt.Sprint(n.Spec.Taints)
+				return wait.Seen(false, n.Spec.Taints)
 			}
-			return ""
+			return nil
 		})
 	}
 }
@@ -156,13 +157,13 @@ func TestNodeSpeaksFirst(t *testing.T) {
 	c.must(err)
 	c.node("later")
 	welcome := func(name string) {
-		c.eventually("a network for "+name, func() string {
+		wait.For(c.t, "a network for "+name, func() error {
 			n, err := nodes.Get(ctx, name, metav1.GetOptions{})
 			c.must(err)
 			if n.Spec.PodCIDR == "" || len(n.Spec.Taints) > 0 {
-				return fmt.Sprint(n.Spec)
+				return wait.Seen(false, n.Spec)
 			}
-			return ""
+			return nil
 		})
 	}
 	welcome("later") // and so the controller has seen the other, too
@@ -180,11 +181,11 @@ func TestPodsOfAMissingNodeGo(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1.PodSpec{NodeName: "dead", Containers: container()},
 	}, metav1.CreateOptions{})
 	c.must(err)
-	c.within(40*time.Second, "gone", func() string {
+	wait.Within(c.t, 40*time.Second, "gone", func() error {
 		if _, err := c.CoreV1().Pods("default").Get(ctx, "lost", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Sprint("still there ", err)
+			return wait.Seen(false, "still there ", err)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -203,11 +204,11 @@ func TestLeaderElection(t *testing.T) {
 		}
 		return *l.Spec.HolderIdentity
 	}
-	c.eventually("holds the lease", func() string {
+	wait.For(c.t, "holds the lease", func() error {
 		if holder() == "" {
-			return "no holder"
+			return wait.Seen(false, "no holder")
 		}
-		return ""
+		return nil
 	})
 	<-leads // the lease is written a moment before its holder knows
 	stop()

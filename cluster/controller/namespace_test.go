@@ -1,12 +1,13 @@
 package controller_test
 
 import (
-	"fmt"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 // What pods use while they end stays until they have ended.
@@ -16,48 +17,48 @@ func TestNamespacePodsFirst(t *testing.T) {
 	_, err := c.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lab"}}, metav1.CreateOptions{})
 	c.must(err)
 	pods, maps := c.CoreV1().Pods("lab"), c.CoreV1().ConfigMaps("lab")
-	c.eventually("a pod that something holds", func() string {
+	wait.For(c.t, "a pod that something holds", func() error {
 		p := &v1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/hold"}},
 			Spec:       v1.PodSpec{Containers: container()},
 		}
 		if _, err := pods.Create(ctx, p, metav1.CreateOptions{}); err != nil { // no account yet
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 	_, err = maps.Create(ctx, &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "config"}}, metav1.CreateOptions{})
 	c.must(err)
 	c.must(c.CoreV1().Namespaces().Delete(ctx, "lab", metav1.DeleteOptions{}))
-	c.eventually("a round of deletion that tells of the pod", func() string {
+	wait.For(c.t, "a round of deletion that tells of the pod", func() error {
 		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
 		c.must(err)
 		p, err := pods.Get(ctx, "held", metav1.GetOptions{})
 		c.must(err)
 		for _, cond := range ns.Status.Conditions {
 			if cond.Type == v1.NamespaceContentRemaining && cond.Message == "Some resources are remaining: pods. has 1 resource instances" && p.DeletionTimestamp != nil {
-				return ""
+				return nil
 			}
 		}
-		return fmt.Sprint(ns.Status.Conditions, p.DeletionTimestamp)
+		return wait.Seen(false, ns.Status.Conditions, p.DeletionTimestamp)
 	})
 	if _, err := maps.Get(ctx, "config", metav1.GetOptions{}); err != nil {
 		t.Errorf("the config map went before the pod: %v", err)
 	}
-	c.eventually("the pod let go", func() string {
+	wait.For(c.t, "the pod let go", func() error {
 		p, err := pods.Get(ctx, "held", metav1.GetOptions{})
 		c.must(err)
 		p.Finalizers = nil
 		if _, err := pods.Update(ctx, p, metav1.UpdateOptions{}); err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
-	c.eventually("namespace gone", func() string {
+	wait.For(c.t, "namespace gone", func() error {
 		ns, err := c.CoreV1().Namespaces().Get(ctx, "lab", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(err, ns.Status)
+		return wait.Seen(false, err, ns.Status)
 	})
 }

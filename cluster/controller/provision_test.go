@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/controller/persistentvolume"
+	"wheelhouse/cluster/wait"
 )
 
 func (c *testCluster) class(name, provisioner string, mode storagev1.VolumeBindingMode, isDefault bool) {
@@ -50,14 +51,14 @@ func (c *testCluster) podWithClaim(name, claim string) {
 func (c *testCluster) boundClaim(name string) *v1.PersistentVolumeClaim {
 	c.t.Helper()
 	var got *v1.PersistentVolumeClaim
-	c.eventually("claim "+name+" bound", func() string {
+	wait.For(c.t, "claim "+name+" bound", func() error {
 		var err error
 		got, err = c.CoreV1().PersistentVolumeClaims("default").Get(c.t.Context(), name, metav1.GetOptions{})
 		c.must(err)
 		if got.Status.Phase != v1.ClaimBound {
-			return fmt.Sprint(got.Spec, got.Status, got.Annotations)
+			return wait.Seen(false, got.Spec, got.Status, got.Annotations)
 		}
-		return ""
+		return nil
 	})
 	return got
 }
@@ -65,14 +66,14 @@ func (c *testCluster) boundClaim(name string) *v1.PersistentVolumeClaim {
 func (c *testCluster) nodeOfPod(name string) string {
 	c.t.Helper()
 	var node string
-	c.eventually(name+" on a node", func() string {
+	wait.For(c.t, name+" on a node", func() error {
 		p, err := c.CoreV1().Pods("default").Get(c.t.Context(), name, metav1.GetOptions{})
 		c.must(err)
 		node = p.Spec.NodeName
 		if node == "" {
-			return fmt.Sprint(p.Status.Conditions)
+			return wait.Seen(false, p.Status.Conditions)
 		}
-		return ""
+		return nil
 	})
 	return node
 }
@@ -86,15 +87,15 @@ func (c *testCluster) eventsOf(object string) []v1.Event {
 
 func (c *testCluster) expectEvent(object, reason, text string) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("event %s of %s with %q", reason, object, text), func() string {
+	wait.For(c.t, fmt.Sprintf("event %s of %s with %q", reason, object, text), func() error {
 		var seen []string
 		for _, e := range c.eventsOf(object) {
 			if e.Reason == reason && strings.Contains(e.Message, text) {
-				return ""
+				return nil
 			}
 			seen = append(seen, e.Reason+": "+e.Message)
 		}
-		return strings.Join(seen, "\n")
+		return wait.Seen(false, strings.Join(seen, "\n"))
 	})
 }
 
@@ -186,12 +187,12 @@ func TestOtherClasses(t *testing.T) {
 	c.expectEvent(claim.Spec.VolumeName, "VolumeFailedDelete", "the data of this volume lies on node n1 and cannot be removed now")
 	c.expectVolume(claim.Spec.VolumeName, v1.VolumeFailed)
 	c.must(c.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
-	c.eventually("the volume gone", func() string {
+	wait.For(c.t, "the volume gone", func() error {
 		pv, err := c.CoreV1().PersistentVolumes().Get(t.Context(), claim.Spec.VolumeName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(pv, err)
+		return wait.Seen(false, pv, err)
 	})
 }
 
@@ -209,23 +210,23 @@ func TestProvisionedVolumeGrowsAndIsRetained(t *testing.T) {
 	claim.Spec.Resources.Requests[v1.ResourceStorage] = resource.MustParse("2Gi")
 	_, err = c.CoreV1().PersistentVolumeClaims("default").Update(t.Context(), claim, metav1.UpdateOptions{})
 	c.must(err)
-	c.eventually("2Gi", func() string {
+	wait.For(c.t, "2Gi", func() error {
 		got, err := c.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "data", metav1.GetOptions{})
 		c.must(err)
 		if has := got.Status.Capacity[v1.ResourceStorage]; has.String() != "2Gi" {
-			return has.String()
+			return wait.Seen(false, has.String())
 		}
-		return ""
+		return nil
 	})
 	pv := claim.Spec.VolumeName
 	c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "data", metav1.DeleteOptions{}))
 	c.expectVolume(pv, v1.VolumeReleased)
 	c.must(c.CoreV1().PersistentVolumes().Delete(t.Context(), pv, metav1.DeleteOptions{}))
-	c.eventually("the volume gone", func() string {
+	wait.For(c.t, "the volume gone", func() error {
 		got, err := c.CoreV1().PersistentVolumes().Get(t.Context(), pv, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(got, err)
+		return wait.Seen(false, got, err)
 	})
 }

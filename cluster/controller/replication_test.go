@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/wait"
 )
 
 func TestReplicationController(t *testing.T) {
@@ -24,19 +26,19 @@ func TestReplicationController(t *testing.T) {
 	}, metav1.CreateOptions{})
 	c.must(err)
 	c.rc("web", 2, "web")
-	status := func(want int32) func() string {
-		return func() string {
+	status := func(want int32) func() error {
+		return func() error {
 			rc, err := c.CoreV1().ReplicationControllers("default").Get(ctx, "web", metav1.GetOptions{})
 			if err != nil {
-				return err.Error()
+				return err
 			}
 			if s := rc.Status; s.Replicas != want || s.ReadyReplicas != want || s.AvailableReplicas != want || s.ObservedGeneration != rc.Generation || len(c.pods("web")) != int(want) {
-				return fmt.Sprintf("%d pods, status %+v", len(c.pods("web")), s)
+				return fmt.Errorf("%d pods, status %+v", len(c.pods("web")), s)
 			}
-			return ""
+			return nil
 		}
 	}
-	c.eventually("two ready", status(2))
+	wait.For(c.t, "two ready", status(2))
 	mine, err := c.CoreV1().Pods("default").Get(ctx, "mine", metav1.GetOptions{})
 	c.must(err)
 	if ref := metav1.GetControllerOf(mine); ref == nil || ref.Name != "web" {
@@ -46,21 +48,21 @@ func TestReplicationController(t *testing.T) {
 	// A relabelled pod leaves and is replaced.
 	_, err = c.CoreV1().Pods("default").Patch(ctx, "mine", types.MergePatchType, []byte(`{"metadata":{"labels":{"app":"debug"}}}`), metav1.PatchOptions{})
 	c.must(err)
-	c.eventually("replaced", status(2))
-	c.eventually("released", func() string {
+	wait.For(c.t, "replaced", status(2))
+	wait.For(c.t, "released", func() error {
 		mine, err := c.CoreV1().Pods("default").Get(ctx, "mine", metav1.GetOptions{})
 		c.must(err)
 		if len(mine.OwnerReferences) > 0 {
-			return fmt.Sprint(mine.OwnerReferences)
+			return wait.Seen(false, mine.OwnerReferences)
 		}
-		return ""
+		return nil
 	})
 
 	for _, n := range []int32{5, 1} {
 		_, err = c.CoreV1().ReplicationControllers("default").Patch(ctx, "web", types.MergePatchType,
 			[]byte(fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)), metav1.PatchOptions{})
 		c.must(err)
-		c.eventually(fmt.Sprintf("scaled to %d", n), status(n))
+		wait.For(c.t, fmt.Sprintf("scaled to %d", n), status(n))
 		if n == 5 {
 			on := map[string]int{}
 			for _, p := range c.pods("web") {
@@ -74,14 +76,14 @@ func TestReplicationController(t *testing.T) {
 
 	// A deleted pod is replaced; a deleted controller takes its pods along.
 	c.must(c.CoreV1().Pods("default").Delete(ctx, c.pods("web")[0].Name, metav1.DeleteOptions{}))
-	c.eventually("healed", status(1))
+	wait.For(c.t, "healed", status(1))
 	background := metav1.DeletePropagationBackground
 	c.must(c.CoreV1().ReplicationControllers("default").Delete(ctx, "web", metav1.DeleteOptions{PropagationPolicy: &background}))
-	c.eventually("pods gone", func() string {
+	wait.For(c.t, "pods gone", func() error {
 		if n := len(c.pods("web")); n > 0 {
-			return fmt.Sprint(n, " pods")
+			return wait.Seen(false, n, " pods")
 		}
-		return ""
+		return nil
 	})
 	if _, err := c.CoreV1().Pods("default").Get(ctx, "mine", metav1.GetOptions{}); err != nil {
 		t.Errorf("the released pod should stay: %v", err)
@@ -94,21 +96,21 @@ func TestDeletionPolicies(t *testing.T) {
 	ctx := t.Context()
 	remove := func(name string, p metav1.DeletionPropagation) {
 		c.must(c.CoreV1().ReplicationControllers("default").Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &p}))
-		c.eventually(name+" gone", func() string {
+		wait.For(c.t, name+" gone", func() error {
 			rc, err := c.CoreV1().ReplicationControllers("default").Get(ctx, name, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
-				return ""
+				return nil
 			}
-			return fmt.Sprintf("%v, finalizers %v, %d pods", err, rc.Finalizers, len(c.pods(name)))
+			return fmt.Errorf("%v, finalizers %v, %d pods", err, rc.Finalizers, len(c.pods(name)))
 		})
 	}
 	for _, name := range []string{"orphan", "foreground"} {
 		c.rc(name, 3, name)
-		c.eventually("three pods", func() string {
+		wait.For(c.t, "three pods", func() error {
 			if n := len(c.pods(name)); n != 3 {
-				return fmt.Sprint(n)
+				return wait.Seen(false, n)
 			}
-			return ""
+			return nil
 		})
 	}
 	remove("foreground", metav1.DeletePropagationForeground)
@@ -131,11 +133,11 @@ func TestDeletionPolicies(t *testing.T) {
 		Name: "lost", OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "never", UID: "0-0"}},
 	}}, metav1.CreateOptions{})
 	c.must(err)
-	c.eventually("collected", func() string {
+	wait.For(c.t, "collected", func() error {
 		if _, err := c.CoreV1().ConfigMaps("default").Get(ctx, "lost", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Sprint("still there, ", err)
+			return wait.Seen(false, "still there, ", err)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -151,7 +153,7 @@ func BenchmarkReplicas(b *testing.B) {
 		began := time.Now()
 		c.rc(name, 1000, name)
 		var exist, bound time.Duration
-		c.within(time.Minute, "bound", func() string {
+		wait.Within(c.t, time.Minute, "bound", func() error {
 			pods := c.pods(name)
 			n := 0
 			for _, p := range pods {
@@ -164,9 +166,9 @@ func BenchmarkReplicas(b *testing.B) {
 			}
 			bound = time.Since(began)
 			if n == 1000 {
-				return ""
+				return nil
 			}
-			return fmt.Sprintf("%d pods, %d bound", len(pods), n)
+			return fmt.Errorf("%d pods, %d bound", len(pods), n)
 		})
 		b.ReportMetric(exist.Seconds(), "s/exist")
 		b.ReportMetric(bound.Seconds(), "s/bound")

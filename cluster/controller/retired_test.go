@@ -1,13 +1,14 @@
 package controller_test
 
 import (
-	"fmt"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	extensions "k8s.io/api/extensions/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A client of 2016 makes a Deployment in its own version, changes it, and has the
@@ -31,13 +32,13 @@ func TestDeploymentOf2016(t *testing.T) {
 	ask := &extensions.DeploymentRollback{Name: "web", RollbackTo: extensions.RollbackConfig{Revision: 1}}
 	c.must(c.ExtensionsV1beta1().RESTClient().Post().Namespace("default").Resource("deployments").Name("web").
 		SubResource("rollback").Body(ask).Do(t.Context()).Error())
-	c.eventually("web is rolled back", func() string {
+	wait.For(c.t, "web is rolled back", func() error {
 		d, err := old.Get(t.Context(), "web", metav1.GetOptions{})
 		c.must(err)
 		if d.Spec.RollbackTo != nil || d.Spec.Template.Spec.Containers[0].Image != first {
-			return d.Spec.Template.Spec.Containers[0].Image
+			return wait.Seen(false, d.Spec.Template.Spec.Containers[0].Image)
 		}
-		return ""
+		return nil
 	})
 	c.rolled("web", 2)
 	c.told("web", "deployment-controller", "DeploymentRollback", `Rolled back deployment "web" to revision 1`)
@@ -49,10 +50,10 @@ func TestDeploymentOf2016(t *testing.T) {
 	_, err = c.CoreV1().ConfigMaps("default").Create(t.Context(), m, metav1.CreateOptions{})
 	c.must(err)
 	c.must(old.Delete(t.Context(), "web", metav1.DeleteOptions{}))
-	c.eventually("what it owned is gone", func() string {
+	wait.For(c.t, "what it owned is gone", func() error {
 		if _, err := c.CoreV1().ConfigMaps("default").Get(t.Context(), "owned", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Sprint("reading it: ", err)
+			return wait.Seen(false, "reading it: ", err)
 		}
-		return ""
+		return nil
 	})
 }

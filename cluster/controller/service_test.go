@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/wait"
 )
 
 func (c *testCluster) service(name string, selector map[string]string) {
@@ -43,12 +45,12 @@ func (c *testCluster) addresses(name string) (eps, slices, writes int) {
 
 func (c *testCluster) expectAddresses(name string, want int) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("%d addresses", want), func() string {
+	wait.For(c.t, fmt.Sprintf("%d addresses", want), func() error {
 		eps, slices, _ := c.addresses(name)
 		if eps != want || slices != want {
-			return fmt.Sprintf("%d in endpoints, %d in slices", eps, slices)
+			return fmt.Errorf("%d in endpoints, %d in slices", eps, slices)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -58,12 +60,12 @@ func TestServiceFollowsPods(t *testing.T) {
 	ctx := t.Context()
 	// The service is there before its pods.
 	c.service("web", map[string]string{"app": "web"})
-	c.eventually("empty endpoints", func() string {
+	wait.For(c.t, "empty endpoints", func() error {
 		_, err := c.CoreV1().Endpoints("default").Get(ctx, "web", metav1.GetOptions{})
 		if err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 	c.rc("web", 205, "web")
 	c.expectAddresses("web", 205)
@@ -86,15 +88,15 @@ func TestServiceFollowsPods(t *testing.T) {
 	c.expectAddresses("web", 0)
 
 	c.must(c.CoreV1().Services("default").Delete(ctx, "web", metav1.DeleteOptions{}))
-	c.eventually("endpoints gone", func() string {
+	wait.For(c.t, "endpoints gone", func() error {
 		eps, err := c.CoreV1().Endpoints("default").List(ctx, metav1.ListOptions{})
 		c.must(err)
 		slices, err := c.DiscoveryV1().EndpointSlices("default").List(ctx, metav1.ListOptions{})
 		c.must(err)
 		if len(eps.Items)+len(slices.Items) > 0 {
-			return fmt.Sprintf("%d endpoints, %d slices", len(eps.Items), len(slices.Items))
+			return fmt.Errorf("%d endpoints, %d slices", len(eps.Items), len(slices.Items))
 		}
-		return ""
+		return nil
 	})
 	if len(c.pods("web")) != 1 {
 		t.Error("the pods should stay when their service goes")
@@ -135,12 +137,12 @@ func TestEndpointsWithoutService(t *testing.T) {
 		// What the controller answers to a later change comes after its answer to this one.
 		_, err = c.CoreV1().Services("default").Patch(ctx, "other", types.MergePatchType, patch, metav1.PatchOptions{})
 		c.must(err)
-		c.eventually("the other service's endpoints follow", func() string {
+		wait.For(c.t, "the other service's endpoints follow", func() error {
 			ep, err := api.Get(ctx, "other", metav1.GetOptions{})
 			if err != nil || ep.Labels["change"] != fmt.Sprint(i) {
-				return fmt.Sprint(err, ep.Labels)
+				return wait.Seen(false, err, ep.Labels)
 			}
-			return ""
+			return nil
 		})
 	}
 	if _, err := api.Get(ctx, "mine", metav1.GetOptions{}); err != nil {
@@ -148,11 +150,11 @@ func TestEndpointsWithoutService(t *testing.T) {
 	}
 	c.service("mine", nil)
 	c.must(c.CoreV1().Services("default").Delete(ctx, "mine", metav1.DeleteOptions{}))
-	c.eventually("endpoints gone with their service", func() string {
+	wait.For(c.t, "endpoints gone with their service", func() error {
 		if _, err := api.Get(ctx, "mine", metav1.GetOptions{}); err == nil {
-			return "still there"
+			return wait.Seen(false, "still there")
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -176,7 +178,7 @@ func TestZonesOfEndpoints(t *testing.T) {
 		_, err := c.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		c.must(err)
 	}
-	c.eventually("two endpoints for each zone", func() string {
+	wait.For(c.t, "two endpoints for each zone", func() error {
 		list, err := c.DiscoveryV1().EndpointSlices("default").List(ctx, metav1.ListOptions{LabelSelector: discovery.LabelServiceName + "=web"})
 		c.must(err)
 		count := map[string]int{}
@@ -188,8 +190,8 @@ func TestZonesOfEndpoints(t *testing.T) {
 			}
 		}
 		if count["east"] != 2 || count["west"] != 2 {
-			return fmt.Sprint(count)
+			return wait.Seen(false, count)
 		}
-		return ""
+		return nil
 	})
 }

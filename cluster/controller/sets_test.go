@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"wheelhouse/cluster/wait"
 )
 
 func template(app string) v1.PodTemplateSpec {
@@ -30,10 +32,10 @@ func selector(app string) *metav1.LabelSelector {
 // hasEvent waits for an event whose reason and message have the words.
 func (c *testCluster) hasEvent(object, reason, words string) {
 	c.t.Helper()
-	c.eventually("event "+reason, func() string {
+	wait.For(c.t, "event "+reason, func() error {
 		list, err := c.CoreV1().Events("default").List(c.t.Context(), metav1.ListOptions{})
 		if err != nil {
-			return err.Error()
+			return err
 		}
 		var seen []string
 		for _, e := range list.Items {
@@ -41,28 +43,28 @@ func (c *testCluster) hasEvent(object, reason, words string) {
 				continue
 			}
 			if e.Reason == reason && strings.Contains(e.Message, words) {
-				return ""
+				return nil
 			}
 			seen = append(seen, e.Reason+": "+e.Message)
 		}
-		return "of it there are only: " + strings.Join(seen, "; ")
+		return wait.Seen(false, "of it there are only: "+strings.Join(seen, "; "))
 	})
 }
 
 // end ends a pod as a kubelet would whose containers ended.
 func (c *testCluster) end(name string, phase v1.PodPhase) {
 	c.t.Helper()
-	c.eventually("end "+name, func() string {
+	wait.For(c.t, "end "+name, func() error {
 		p, err := c.CoreV1().Pods("default").Get(c.t.Context(), name, metav1.GetOptions{})
 		if err != nil {
-			return err.Error()
+			return err
 		}
 		p.Status.Phase = phase
 		p.Status.Conditions = nil
 		if _, err := c.CoreV1().Pods("default").UpdateStatus(c.t.Context(), p, metav1.UpdateOptions{}); err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -79,10 +81,10 @@ func TestDaemonSet(t *testing.T) {
 	c.must(err)
 	settled := func(nodes ...string) {
 		t.Helper()
-		c.eventually(fmt.Sprint("one ready pod on each of ", nodes), func() string {
+		wait.For(c.t, fmt.Sprint("one ready pod on each of ", nodes), func() error {
 			ds, err := api.Get(ctx, "agent", metav1.GetOptions{})
 			if err != nil {
-				return err.Error()
+				return err
 			}
 			var on []string
 			for _, p := range c.pods("agent") {
@@ -92,9 +94,9 @@ func TestDaemonSet(t *testing.T) {
 			n, s := int32(len(nodes)), ds.Status
 			if !slices.Equal(on, nodes) || s.DesiredNumberScheduled != n || s.CurrentNumberScheduled != n || s.NumberReady != n ||
 				s.UpdatedNumberScheduled != n || s.NumberAvailable != n || s.NumberUnavailable != 0 || s.ObservedGeneration != ds.Generation {
-				return fmt.Sprintf("%v, %+v", on, s)
+				return fmt.Errorf("%v, %+v", on, s)
 			}
-			return ""
+			return nil
 		})
 	}
 	settled("n1", "n2")
@@ -115,15 +117,15 @@ func TestDaemonSet(t *testing.T) {
 		_, err = api.Patch(ctx, "agent", types.StrategicMergePatchType,
 			[]byte(fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"c","image":%q}]}}}}`, image)), metav1.PatchOptions{})
 		c.must(err)
-		c.eventually("all of "+image, func() string {
+		wait.For(c.t, "all of "+image, func() error {
 			var images []string
 			for _, p := range c.pods("agent") {
 				images = append(images, p.Spec.Containers[0].Image)
 			}
 			if !slices.Equal(images, []string{image, image, image}) {
-				return fmt.Sprint(images)
+				return wait.Seen(false, images)
 			}
-			return ""
+			return nil
 		})
 		settled("n1", "n2", "n3")
 		list, err := c.AppsV1().ControllerRevisions("default").List(ctx, metav1.ListOptions{LabelSelector: "app=agent"})
@@ -139,12 +141,12 @@ func TestDaemonSet(t *testing.T) {
 	// A revision that somebody deletes comes back, and no pod is touched.
 	before := fmt.Sprint(c.pods("agent")[0].UID)
 	c.must(c.AppsV1().ControllerRevisions("default").DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
-	c.eventually("a revision of the present template", func() string {
+	wait.For(c.t, "a revision of the present template", func() error {
 		list, err := c.AppsV1().ControllerRevisions("default").List(ctx, metav1.ListOptions{})
 		if err != nil || len(list.Items) != 1 {
-			return fmt.Sprint(err, len(list.Items))
+			return wait.Seen(false, err, len(list.Items))
 		}
-		return ""
+		return nil
 	})
 	settled("n1", "n2", "n3")
 	if after := fmt.Sprint(c.pods("agent")[0].UID); after != before {
@@ -171,34 +173,34 @@ func TestDaemonSet(t *testing.T) {
 		}
 	}()
 	c.must(api.Delete(ctx, "agent", metav1.DeleteOptions{PropagationPolicy: &foreground}))
-	c.eventually("only the pod that lingers", func() string {
+	wait.For(c.t, "only the pod that lingers", func() error {
 		list, err := c.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "app=agent"})
 		if err != nil || len(list.Items) != 1 || list.Items[0].DeletionTimestamp == nil {
-			return fmt.Sprint(err, len(list.Items))
+			return wait.Seen(false, err, len(list.Items))
 		}
-		return ""
+		return nil
 	})
 	for i := range 3 { // whatever wakes the controller now
 		_, err := api.Patch(ctx, "agent", types.MergePatchType, []byte(fmt.Sprintf(`{"metadata":{"annotations":{"n":"%d"}}}`, i)), metav1.PatchOptions{})
 		c.must(err)
 	}
 	hold(`[]`)
-	c.eventually("the set gone", func() string {
+	wait.For(c.t, "the set gone", func() error {
 		ds, err := api.Get(ctx, "agent", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return ""
+			return nil
 		}
-		return fmt.Sprint(err, ds.Finalizers)
+		return wait.Seen(false, err, ds.Finalizers)
 	})
 	if n := made.Load(); n > 1 { // the one there was
 		t.Errorf("%d revisions were made for a set that is going", n-1)
 	}
-	c.eventually("pods and revisions gone", func() string {
+	wait.For(c.t, "pods and revisions gone", func() error {
 		list, err := c.AppsV1().ControllerRevisions("default").List(ctx, metav1.ListOptions{})
 		if n := len(c.pods("agent")); err != nil || n+len(list.Items) > 0 {
-			return fmt.Sprint(n, " pods, ", len(list.Items), " revisions, ", err)
+			return wait.Seen(false, n, " pods, ", len(list.Items), " revisions, ", err)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -250,11 +252,11 @@ func TestStatefulSet(t *testing.T) {
 	}
 	reaches := func(want string) {
 		t.Helper()
-		c.eventually(want, func() string {
+		wait.For(c.t, want, func() error {
 			if got := state(); got != want {
-				return got
+				return wait.Seen(false, got)
 			}
-			return ""
+			return nil
 		})
 	}
 	reaches("db-0 nginx Running, db-1 nginx Running, db-2 nginx Running; 3 replicas, 3 ready, 3 available, 3 updated, settled")
@@ -274,15 +276,15 @@ func TestStatefulSet(t *testing.T) {
 	first, err := c.CoreV1().Pods("default").Get(ctx, "db-1", metav1.GetOptions{})
 	c.must(err)
 	c.must(c.CoreV1().Pods("default").Delete(ctx, "db-1", metav1.DeleteOptions{}))
-	c.eventually("another db-1", func() string {
+	wait.For(c.t, "another db-1", func() error {
 		p, err := c.CoreV1().Pods("default").Get(ctx, "db-1", metav1.GetOptions{})
 		if err != nil || p.UID == first.UID {
-			return fmt.Sprint(err)
+			return wait.Seen(false, err)
 		}
 		if got := p.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != "data-db-1" {
 			t.Errorf("claim %s", got)
 		}
-		return ""
+		return nil
 	})
 	reaches("db-0 nginx Running, db-1 nginx Running, db-2 nginx Running; 3 replicas, 3 ready, 3 available, 3 updated, settled")
 	c.end("db-0", v1.PodFailed)
@@ -305,13 +307,13 @@ func TestStatefulSet(t *testing.T) {
 	// Fewer: the last one goes, and its claim with it.
 	patch(`{"spec":{"replicas":1}}`)
 	reaches("db-0 nginx:2 Running; 1 replicas, 1 ready, 1 available, 1 updated, settled")
-	c.eventually("the claims of those that went are gone", func() string {
+	wait.For(c.t, "the claims of those that went are gone", func() error {
 		list, err := c.CoreV1().PersistentVolumeClaims("default").List(ctx, metav1.ListOptions{})
 		c.must(err)
 		if len(list.Items) != 1 || list.Items[0].Name != "data-db-0" {
-			return fmt.Sprint(len(list.Items), " claims")
+			return wait.Seen(false, len(list.Items), " claims")
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -328,15 +330,15 @@ func TestParallelStatefulSet(t *testing.T) {
 	_, err := c.AppsV1().StatefulSets("default").Create(ctx, set, metav1.CreateOptions{})
 	c.must(err)
 	// No node: none of them ever runs, and yet all are there.
-	c.eventually("three pods that wait", func() string {
+	wait.For(c.t, "three pods that wait", func() error {
 		var names []string
 		for _, p := range c.pods("p") {
 			names = append(names, p.Name+"/"+p.Labels[apps.PodIndexLabel])
 		}
 		slices.Sort(names)
 		if fmt.Sprint(names) != "[p-5/5 p-6/6 p-7/7]" {
-			return fmt.Sprint(names)
+			return wait.Seen(false, names)
 		}
-		return ""
+		return nil
 	})
 }

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 func (c *testCluster) volume(name, size string, policy v1.PersistentVolumeReclaimPolicy, edit ...func(*v1.PersistentVolume)) {
@@ -42,25 +44,25 @@ func (c *testCluster) claim(name, size, volume string) {
 
 func (c *testCluster) expectClaim(name string, phase v1.PersistentVolumeClaimPhase, volume string) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("claim %s %s to %q", name, phase, volume), func() string {
+	wait.For(c.t, fmt.Sprintf("claim %s %s to %q", name, phase, volume), func() error {
 		got, err := c.CoreV1().PersistentVolumeClaims("default").Get(c.t.Context(), name, metav1.GetOptions{})
 		c.must(err)
 		if got.Status.Phase != phase || got.Spec.VolumeName != volume {
-			return fmt.Sprintf("%s to %q", got.Status.Phase, got.Spec.VolumeName)
+			return fmt.Errorf("%s to %q", got.Status.Phase, got.Spec.VolumeName)
 		}
-		return ""
+		return nil
 	})
 }
 
 func (c *testCluster) expectVolume(name string, phase v1.PersistentVolumePhase) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("volume %s %s", name, phase), func() string {
+	wait.For(c.t, fmt.Sprintf("volume %s %s", name, phase), func() error {
 		got, err := c.CoreV1().PersistentVolumes().Get(c.t.Context(), name, metav1.GetOptions{})
 		c.must(err)
 		if got.Status.Phase != phase {
-			return fmt.Sprint(got.Status)
+			return wait.Seen(false, got.Status)
 		}
-		return ""
+		return nil
 	})
 }
 
@@ -140,24 +142,24 @@ func TestVolumes(t *testing.T) {
 		}}}},
 	}, metav1.CreateOptions{})
 	c.must(err)
-	c.eventually("running", func() string {
+	wait.For(c.t, "running", func() error {
 		p, err := c.CoreV1().Pods("default").Get(ctx, "user", metav1.GetOptions{})
 		c.must(err)
 		if p.Status.Phase != v1.PodRunning {
-			return fmt.Sprint(p.Status)
+			return wait.Seen(false, p.Status)
 		}
-		return ""
+		return nil
 	})
 	c.must(c.CoreV1().PersistentVolumes().Delete(ctx, "big", metav1.DeleteOptions{}))
 	c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(ctx, "named", metav1.DeleteOptions{}))
 	c.expectClaim("named", v1.ClaimBound, "big")
 	c.must(c.CoreV1().Pods("default").Delete(ctx, "user", metav1.DeleteOptions{}))
-	c.eventually("claim and volume gone", func() string {
+	wait.For(c.t, "claim and volume gone", func() error {
 		_, a := c.CoreV1().PersistentVolumeClaims("default").Get(ctx, "named", metav1.GetOptions{})
 		_, b := c.CoreV1().PersistentVolumes().Get(ctx, "big", metav1.GetOptions{})
 		if !apierrors.IsNotFound(a) || !apierrors.IsNotFound(b) {
-			return fmt.Sprintf("claim: %v, volume: %v", a, b)
+			return fmt.Errorf("claim: %v, volume: %v", a, b)
 		}
-		return ""
+		return nil
 	})
 }

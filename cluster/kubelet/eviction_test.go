@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 
@@ -22,9 +20,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"wheelhouse/cluster/kubelet"
-
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/wait"
 )
 
 // A node that is short of memory evicts the pod that asked for nothing, says so, is
@@ -66,17 +66,17 @@ func TestEviction(t *testing.T) {
 	}
 	pressed := func(want v1.ConditionStatus) {
 		t.Helper()
-		eventually(t, "MemoryPressure to be "+string(want), func() (bool, any) {
+		wait.Within(t, patience, "MemoryPressure to be "+string(want), func() error {
 			node, err := n.client.CoreV1().Nodes().Get(context.Background(), "node-1", metav1.GetOptions{})
 			if err != nil {
-				return false, err
+				return wait.Seen(false, err)
 			}
 			for _, c := range node.Status.Conditions {
 				if c.Type == v1.NodeMemoryPressure {
-					return c.Status == want, c
+					return wait.Seen(c.Status == want, c)
 				}
 			}
-			return false, node.Status.Conditions
+			return wait.Seen(false, node.Status.Conditions)
 		})
 	}
 	pressed(v1.ConditionTrue)
@@ -101,11 +101,11 @@ func TestSummary(t *testing.T) {
 	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi"), v1.ResourceCPU: resource.MustParse("100m")}
 	n.create(p)
 	n.wait("busy", "Ready", isReady)
-	eventually(t, "figures of a busy container", func() (bool, any) {
+	wait.Within(t, patience, "figures of a busy container", func() error {
 		var s stats.Summary
 		code, body := n.get("/stats/summary")
 		if err := json.Unmarshal([]byte(body), &s); err != nil || code != 200 || len(s.Pods) != 1 || len(s.Pods[0].Containers) != 1 {
-			return false, body
+			return wait.Seen(false, body)
 		}
 		c := s.Pods[0].Containers[0]
 		ok := c.Name == "main" && s.Pods[0].PodRef.Name == "busy" && s.Node.NodeName == "node-1" && s.Node.Fs != nil && s.Node.Runtime != nil &&
@@ -113,7 +113,7 @@ func TestSummary(t *testing.T) {
 			c.Memory != nil && *c.Memory.WorkingSetBytes > 0 && *c.Memory.AvailableBytes < 64<<20 &&
 			c.Rootfs != nil && *c.Rootfs.UsedBytes >= 3<<20 && c.Logs != nil && !c.StartTime.IsZero() &&
 			s.Pods[0].CPU != nil && s.Node.CPU != nil && *s.Node.Memory.WorkingSetBytes >= *c.Memory.WorkingSetBytes
-		return ok, body
+		return wait.Seen(ok, body)
 	})
 	_, body := n.get("/metrics/resource")
 	for _, want := range []string{
@@ -183,10 +183,10 @@ func TestClearUnused(t *testing.T) {
 	once = n.create(once)
 	n.wait("once", "its end", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
 	short.Store(true)
-	eventually(t, "the pulled image and the dead container to go", func() (bool, any) {
+	wait.Within(t, patience, "the pulled image and the dead container to go", func() error {
 		_, err := n.runtime.Image(ctx, name("pulled"))
 		left, listErr := n.runtime.List(ctx, string(once.UID))
-		return cri.IsNotFound(err) && listErr == nil && len(left) == 0, left
+		return wait.Seen(cri.IsNotFound(err) && listErr == nil && len(left) == 0, left)
 	})
 	for _, part := range []string{"built", "used"} {
 		if _, err := n.runtime.Image(ctx, name(part)); err != nil {

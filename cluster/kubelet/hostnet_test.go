@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A pod in the node's network is in the network namespace of the kubelet, with the
@@ -25,9 +27,9 @@ func TestHostNetwork(t *testing.T) {
 		}
 		want += " " + ns
 	}
-	eventually(t, "the container to be "+want, func() (bool, any) {
+	wait.Within(t, patience, "the container to be "+want, func() error {
 		log := n.logs(p, containerID(p))
-		return strings.Contains(log, want+"\n") && strings.Contains(log, "(host network)") && strings.Contains(log, "192.0.2.7\talias"), log
+		return wait.Seen(strings.Contains(log, want+"\n") && strings.Contains(log, "(host network)") && strings.Contains(log, "192.0.2.7\talias"), log)
 	})
 	if p.Status.PodIP != p.Status.HostIP || p.Status.PodIP != "127.0.0.1" {
 		t.Errorf("addresses: pod %s, host %s", p.Status.PodIP, p.Status.HostIP)

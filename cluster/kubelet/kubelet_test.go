@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/dockertest"
+	"wheelhouse/cluster/wait"
 )
 
 // A pod comes up within a second, a killed container and a removed one come back,
@@ -81,9 +82,9 @@ func TestAdoption(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.start()
-	eventually(t, "the dropped pod to be cleared away", func() (bool, any) {
+	wait.Within(t, patience, "the dropped pod to be cleared away", func() error {
 		left, err := n.runtime.List(context.Background(), string(gone.UID))
-		return err == nil && len(left) == 0, left
+		return wait.Seen(err == nil && len(left) == 0, left)
 	})
 	after := n.wait("kept", "Ready", isReady)
 	if containerID(after) != containerID(p) || after.Status.ContainerStatuses[0].RestartCount != 0 || after.Status.PodIP != p.Status.PodIP {
@@ -235,13 +236,13 @@ echo all right; sleep 1000 & wait`)
 	p.Spec.Containers[0].Command[1] = "-xc"
 	n.create(p)
 	p = n.wait("inside", "an end or Ready", func(p *v1.Pod) bool { return isReady(p) || p.Status.Phase == v1.PodFailed })
-	eventually(t, "the script to say all right", func() (bool, any) {
+	wait.Within(t, patience, "the script to say all right", func() error {
 		log := n.logs(p, containerID(p))
 		q, err := n.client.CoreV1().Pods("default").Get(context.Background(), "inside", metav1.GetOptions{})
 		if err == nil && q.Status.Phase == v1.PodFailed {
 			t.Fatalf("the script failed:\n%s", log)
 		}
-		return strings.Contains(log, "\nall right\n"), log
+		return wait.Seen(strings.Contains(log, "\nall right\n"), log)
 	})
 	if data, err := os.ReadFile(n.root + "/disk/var/data/data"); err != nil || string(data) != "kept\n" {
 		t.Errorf("host path: %q %v", data, err)

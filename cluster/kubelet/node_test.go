@@ -33,6 +33,7 @@ import (
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/dockertest"
+	"wheelhouse/cluster/wait"
 )
 
 const patience = 30 * time.Second
@@ -194,15 +195,13 @@ func (n *testNode) create(p *v1.Pod) *v1.Pod {
 func (n *testNode) wait(name, what string, ok func(*v1.Pod) bool) *v1.Pod {
 	n.t.Helper()
 	var last *v1.Pod
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		p, err := n.client.CoreV1().Pods("default").Get(context.Background(), name, metav1.GetOptions{})
-		if err == nil && ok(p) {
-			return p
+	wait.Within(n.t, patience, "pod "+name+": "+what, func() (err error) {
+		if last, err = n.client.CoreV1().Pods("default").Get(context.Background(), name, metav1.GetOptions{}); err == nil && !ok(last) {
+			err = fmt.Errorf("%+v\nevents:\n%s", last.Status, n.events)
 		}
-		last = p
-	}
-	n.t.Fatalf("pod %s: wanted %s, last seen %+v\nevents:\n%s", name, what, last.Status, n.events)
-	return nil
+		return err
+	})
+	return last
 }
 
 // delete has a pod end as `kubectl delete` does, and waits until it is gone.
@@ -218,26 +217,14 @@ func (n *testNode) delete(name string) {
 	if _, err := n.client.CoreV1().Pods("default").Update(ctx, p, metav1.UpdateOptions{}); err != nil {
 		n.t.Fatal(err)
 	}
-	eventually(n.t, "pod "+name+" to be gone", func() (bool, any) {
+	wait.Within(n.t, patience, "pod "+name+" to be gone", func() error {
 		_, err := n.client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{})
 		left, _ := n.runtime.List(ctx, string(p.UID))
-		return err != nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, fmt.Sprint(err, left)
+		return wait.Seen(err != nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, err, left)
 	})
 	if _, err := os.Stat(n.root + "/pods/" + string(p.UID)); !os.IsNotExist(err) {
 		n.t.Errorf("the pod's folder is still there: %v", err)
 	}
-}
-
-func eventually(t *testing.T, what string, ok func() (bool, any)) {
-	t.Helper()
-	var last any
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		var done bool
-		if done, last = ok(); done {
-			return
-		}
-	}
-	t.Fatalf("wanted %s, last seen %v", what, last)
 }
 
 func isReady(p *v1.Pod) bool {

@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/wait"
 )
 
 // Readiness follows the application; a failed liveness probe restarts it; a slow
@@ -44,8 +46,8 @@ func TestProbes(t *testing.T) {
 			t.Fatalf("%v: %d %v", cmd, code, err)
 		}
 	}
-	eventually(t, "an Unhealthy event", func() (bool, any) {
-		return strings.Contains(n.events.String(), "Warning Unhealthy Readiness probe failed: HTTP probe failed with statuscode: 404"), n.events
+	wait.Within(t, patience, "an Unhealthy event", func() error {
+		return wait.Seen(strings.Contains(n.events.String(), "Warning Unhealthy Readiness probe failed: HTTP probe failed with statuscode: 404"), n.events)
 	})
 	do("touch", "/www/ready")
 	n.wait("probed", "Ready", isReady)
@@ -150,7 +152,7 @@ func TestRefusals(t *testing.T) {
 		`Warning ErrImageNeverPull Container image "wheelhouse/absent:1" is not present with pull policy of Never`,
 		"Warning Failed Error: container has runAsNonRoot and image will run as root",
 	} {
-		eventually(t, want, func() (bool, any) { return strings.Contains(n.events.String(), want), n.events })
+		wait.Within(t, patience, want, func() error { return wait.Seen(strings.Contains(n.events.String(), want), n.events) })
 	}
 	n.wait("absent", "ErrImageNeverPull", func(p *v1.Pod) bool {
 		s := p.Status.ContainerStatuses

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/dockertest"
+	"wheelhouse/cluster/wait"
 )
 
 // sidecar adds an init container that stays. It logs its start and its end.
@@ -62,15 +63,15 @@ func TestSidecarOrder(t *testing.T) {
 		s := p.Status.InitContainerStatuses
 		return len(s) == 3 && s[0].State.Running != nil && !*s[0].Started && s[1].State.Waiting != nil && s[1].State.Waiting.Reason == "PodInitializing"
 	})
-	eventually(t, "the first sidecar's line", func() (bool, any) {
+	wait.Within(t, patience, "the first sidecar's line", func() error {
 		data, err := os.ReadFile(file)
-		return string(data) == "start one\n", string(data) + " " + errText(err)
+		return wait.Seen(string(data) == "start one\n", string(data)+" "+errText(err))
 	})
 	if err := os.WriteFile(strings.TrimSuffix(file, "all")+"go", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	n.wait("car", "Ready", isReady)
-	eventually(t, "all starts", func() (bool, any) { l := lines(t, file); return len(l) == 4, l })
+	wait.Within(t, patience, "all starts", func() error { l := lines(t, file); return wait.Seen(len(l) == 4, l) })
 	n.delete("car")
 	want := []string{"start-one", "start-init", "start-two", "start-main", "end-main", "end-two", "end-one"}
 	if got := lines(t, file); !slices.Equal(got, want) {
@@ -178,9 +179,9 @@ func TestEphemeralContainer(t *testing.T) {
 	if !isReady(p) || containerID(p) != main || p.Status.EphemeralContainerStatuses[0].RestartCount != 0 {
 		t.Errorf("%+v", p.Status)
 	}
-	eventually(t, "its own processes", func() (bool, any) {
+	wait.Within(t, patience, "its own processes", func() error {
 		log := n.logs(p, strings.TrimPrefix(p.Status.EphemeralContainerStatuses[1].ContainerID, "docker://"))
-		return strings.HasPrefix(log, "sh -c"), log
+		return wait.Seen(strings.HasPrefix(log, "sh -c"), log)
 	})
 	n.delete("watched")
 }

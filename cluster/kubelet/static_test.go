@@ -2,7 +2,6 @@ package kubelet_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/dockertest"
+	"wheelhouse/cluster/wait"
 )
 
 // A pod from a file runs without anybody asking for it and is seen at the API server.
@@ -42,9 +42,9 @@ func TestStaticPod(t *testing.T) {
 	}
 	logged := func(want string) { // a container that runs need not have come to its first line
 		t.Helper()
-		eventually(t, "the log "+want, func() (bool, any) {
+		wait.Within(t, patience, "the log "+want, func() error {
 			code, log := n.get("/containerLogs/default/own-node-1/main")
-			return code == 200 && log == want, fmt.Sprint(code, " ", log)
+			return wait.Seen(code == 200 && log == want, code, " ", log)
 		})
 	}
 	logged("one\n")
@@ -80,10 +80,10 @@ func TestStaticPod(t *testing.T) {
 	if err := os.Remove(n.root + "/manifests/own.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nothing to be left", func() (bool, any) {
+	wait.Within(t, patience, "nothing to be left", func() error {
 		_, err := pods.Get(context.Background(), "own-node-1", metav1.GetOptions{})
 		left, listErr := n.runtime.List(context.Background(), "")
-		return apierrors.IsNotFound(err) && listErr == nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, left
+		return wait.Seen(apierrors.IsNotFound(err) && listErr == nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, left)
 	})
 	if all, err := pods.List(context.Background(), metav1.ListOptions{}); err != nil || len(all.Items) > 0 {
 		t.Errorf("pods: %v %v", all, err)

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +19,9 @@ import (
 
 	spdytransport "k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/util/exec"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/wait"
 )
 
 // logs reads a container's log from the runtime.
@@ -46,9 +47,9 @@ func (n *testNode) delete2(names ...string) {
 			n.t.Fatal(err)
 		}
 	}
-	eventually(n.t, "all pods to be gone", func() (bool, any) {
+	wait.Within(n.t, patience, "all pods to be gone", func() error {
 		left, err := n.runtime.List(context.Background(), "")
-		return err == nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, left
+		return wait.Seen(err == nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, left)
 	})
 }
 
@@ -77,9 +78,9 @@ func TestStreams(t *testing.T) {
 	p.Spec.Containers[0].Stdin = true
 	n.create(p)
 	n.wait("streams", "Ready", isReady)
-	eventually(t, "the log", func() (bool, any) {
+	wait.Within(t, patience, "the log", func() error {
 		_, log := n.get("/containerLogs/default/streams/main")
-		return strings.Count(log, "\n") == 3, log
+		return wait.Seen(strings.Count(log, "\n") == 3, log)
 	})
 	for query, want := range map[string]string{
 		"?limitBytes=2&stream=Stdout": "on", "?stream=Stderr": "two\n", "?tailLines=0": "",

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/wait"
 )
 
 // succeeds runs a pod's script to its end and expects success.
@@ -75,12 +76,12 @@ func serveGit(t *testing.T) (url, first string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL); _ = daemon.Wait() })
-	eventually(t, "git's daemon", func() (bool, any) {
+	wait.Within(t, patience, "git's daemon", func() error {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			c.Close()
 		}
-		return err == nil, err
+		return err
 	})
 	return "git://127.0.0.1:" + port + "/hello", first
 }
@@ -112,9 +113,9 @@ func TestGitRepo(t *testing.T) {
 func (n *testNode) saysAll(texts ...string) {
 	n.t.Helper()
 	for _, text := range texts {
-		eventually(n.t, "an event with "+text, func() (bool, any) {
+		wait.Within(n.t, patience, "an event with "+text, func() error {
 			all := n.events.String()
-			return strings.Contains(all, text), all
+			return wait.Seen(strings.Contains(all, text), all)
 		})
 	}
 }

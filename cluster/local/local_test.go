@@ -18,6 +18,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/local"
+	"wheelhouse/cluster/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -135,7 +136,7 @@ func TestLifeOfACluster(t *testing.T) {
 		}
 		pid := pids(t, cfg)["node/minion-2"]
 		kill(t, pid, syscall.SIGKILL)
-		nettest.Eventually(t, 5*time.Second, func() error {
+		wait.Within(t, 5*time.Second, "the node to be dead", func() error {
 			if s := pids(t, cfg)["node/minion-2"]; s != "dead" {
 				return fmt.Errorf("state %s, want dead", s)
 			}
@@ -187,7 +188,7 @@ func TestLifeOfACluster(t *testing.T) {
 	})
 	t.Run("a dead process is seen and replaced", func(t *testing.T) {
 		kill(t, first["node/minion-1"], syscall.SIGKILL)
-		nettest.Eventually(t, 5*time.Second, func() error {
+		wait.Within(t, 5*time.Second, "the node to be dead", func() error {
 			if s := pids(t, cfg)["node/minion-1"]; s != "dead" {
 				return fmt.Errorf("state %s, want dead", s)
 			}
@@ -206,7 +207,7 @@ func TestLifeOfACluster(t *testing.T) {
 		pid := pids(t, cfg)["node/minion-1"]
 		kill(t, pid, syscall.SIGSTOP)
 		defer kill(t, pid, syscall.SIGCONT)
-		nettest.Eventually(t, 5*time.Second, func() error {
+		wait.Within(t, 5*time.Second, "the node to be stopped", func() error {
 			if s := pids(t, cfg)["node/minion-1"]; s != "stopped" {
 				return fmt.Errorf("state %s, want stopped", s)
 			}

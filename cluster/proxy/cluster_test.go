@@ -23,6 +23,7 @@ import (
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/proxy"
+	"wheelhouse/cluster/wait"
 )
 
 const (
@@ -174,7 +175,7 @@ func (c *cluster) put(svc *v1.Service, s *discovery.EndpointSlice) {
 // answers waits until addr answers from ns with the wanted text.
 func (c *cluster) answers(ns netns.NsHandle, addr, want string) {
 	c.t.Helper()
-	nettest.Eventually(c.t, 5*second, func() error {
+	wait.Within(c.t, 5*second, want+" at "+addr, func() error {
 		got, err := nettest.Get(ns, addr, second)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s answers %q, want %q", addr, got, want)
@@ -185,7 +186,7 @@ func (c *cluster) answers(ns netns.NsHandle, addr, want string) {
 
 func (c *cluster) refused(ns netns.NsHandle, addr string) {
 	c.t.Helper()
-	nettest.Eventually(c.t, 5*second, func() error {
+	wait.Within(c.t, 5*second, "refusal at "+addr, func() error {
 		got, err := nettest.Get(ns, addr, second)
 		if err == nil || !strings.Contains(err.Error(), "connection refused") {
 			return fmt.Errorf("%s: %q, %v; want connection refused", addr, got, err)

@@ -7,6 +7,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 func withPriority(n int32) func(*v1.Pod) { return func(p *v1.Pod) { p.Spec.Priority = &n } }
@@ -23,25 +25,25 @@ func TestVictimsEndInTheirOwnTime(t *testing.T) {
 	w.expectOn("small", "n")
 	w.pod("high", cpu("1600m"), withPriority(1000))
 	w.expectRefused("high", "0/1 nodes are available: 1 Insufficient cpu.")
-	w.eventually("low told why it ends", func() string {
+	wait.For(w.t, "low told why it ends", func() error {
 		p := w.get("low")
 		if p.DeletionTimestamp != nil {
 			for _, c := range p.Status.Conditions {
 				if c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == "PreemptionByScheduler" &&
 					c.Message == "default-scheduler: preempting to accommodate a higher priority pod" {
-					return ""
+					return nil
 				}
 			}
 		}
-		return fmt.Sprint(p.DeletionTimestamp, p.Status.Conditions)
+		return wait.Seen(false, p.DeletionTimestamp, p.Status.Conditions)
 	})
 	high := w.get("high")
 	w.expectEvent("low", "Preempted", fmt.Sprintf("Preempted by pod %s on node n", high.UID))
-	w.eventually("a place for high", func() string {
+	wait.For(w.t, "a place for high", func() error {
 		if got := w.get("high").Status.NominatedNodeName; got != "n" {
-			return "nominated: " + got
+			return wait.Seen(false, "nominated: "+got)
 		}
-		return ""
+		return nil
 	})
 	// It fits beside what is there, but not beside high.
 	w.pod("late", cpu("50m"))

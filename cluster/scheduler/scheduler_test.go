@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -17,6 +16,7 @@ import (
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/scheduler"
+	"wheelhouse/cluster/wait"
 )
 
 type world struct {
@@ -45,28 +45,13 @@ func start(t testing.TB, name string) *world {
 		}
 	})
 	w := &world{set, t}
-	w.eventually("healthy", func() string {
+	wait.For(w.t, "healthy", func() error {
 		if err := s.Healthy(); err != nil {
-			return err.Error()
+			return err
 		}
-		return ""
+		return nil
 	})
 	return w
-}
-
-func (w *world) eventually(what string, f func() string) {
-	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		seen := f()
-		if seen == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: last seen: %s", what, seen)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 func (w *world) node(name, cpu string, edit ...func(*v1.Node)) {
@@ -116,31 +101,31 @@ func (w *world) get(name string) *v1.Pod {
 
 func (w *world) expectOn(pod, node string) {
 	w.t.Helper()
-	w.eventually(pod+" on "+node, func() string {
+	wait.For(w.t, pod+" on "+node, func() error {
 		if p := w.get(pod); p.Spec.NodeName != node {
-			return fmt.Sprintf("on %q, %v", p.Spec.NodeName, p.Status.Conditions)
+			return fmt.Errorf("on %q, %v", p.Spec.NodeName, p.Status.Conditions)
 		}
-		return ""
+		return nil
 	})
 }
 
 // expectRefused waits for the condition and the event with the message.
 func (w *world) expectRefused(pod, message string) {
 	w.t.Helper()
-	w.eventually("condition of "+pod, func() string {
+	wait.For(w.t, "condition of "+pod, func() error {
 		for _, c := range w.get(pod).Status.Conditions {
 			if c.Type == v1.PodScheduled && c.Status == v1.ConditionFalse && c.Reason == "Unschedulable" && c.ObservedGeneration == 1 && strings.Contains(c.Message, message) {
-				return ""
+				return nil
 			}
 		}
-		return fmt.Sprint(w.get(pod).Status.Conditions)
+		return wait.Seen(false, w.get(pod).Status.Conditions)
 	})
 	w.expectEvent(pod, "FailedScheduling", message)
 }
 
 func (w *world) expectEvent(pod, reason, message string) {
 	w.t.Helper()
-	w.eventually(reason+" of "+pod, func() string {
+	wait.For(w.t, reason+" of "+pod, func() error {
 		list, err := w.CoreV1().Events("default").List(w.t.Context(), metav1.ListOptions{})
 		if err != nil {
 			w.t.Fatal(err)
@@ -150,11 +135,11 @@ func (w *world) expectEvent(pod, reason, message string) {
 			if e.InvolvedObject.Name == pod {
 				seen = append(seen, e.Reason+": "+e.Message)
 				if e.Reason == reason && strings.Contains(e.Message, message) {
-					return ""
+					return nil
 				}
 			}
 		}
-		return fmt.Sprint(seen)
+		return wait.Seen(false, seen)
 	})
 }
 
@@ -273,12 +258,12 @@ func BenchmarkBind(b *testing.B) {
 		}
 		b.StartTimer()
 		w.openGates(list.Items)
-		w.eventually("all bound", func() string {
+		wait.For(w.t, "all bound", func() error {
 			list, err := w.CoreV1().Pods("default").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName="})
 			if err != nil || len(list.Items) > 0 {
-				return fmt.Sprint(err, len(list.Items))
+				return wait.Seen(false, err, len(list.Items))
 			}
-			return ""
+			return nil
 		})
 	}
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "pods/s")

@@ -14,6 +14,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 func freeURL(t *testing.T) url.URL {
@@ -87,9 +89,9 @@ func TestExternalCluster(t *testing.T) {
 	w := follow(t, stores[1].Of(pods), "", WatchOptions{ResourceVersion: "0"})
 	check := func(name string) {
 		t.Helper()
-		eventually(t, "a write with a majority of members", func() (bool, string) {
+		wait.For(t, "a write with a majority of members", func() error {
 			_, err := stores[0].Of(pods).Create(t.Context(), pod("default", name))
-			return err == nil, fmt.Sprint(err)
+			return wait.Seen(err == nil, err)
 		})
 		must(t)(stores[1].Of(pods).Get(t.Context(), "default", name, ""))
 		must(t)(stores[1].Of(pods).Update(t.Context(), "default", name, edit(func(p *corev1.Pod) { p.Generation++ })))

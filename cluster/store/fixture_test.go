@@ -181,19 +181,3 @@ func expect(t testing.TB, w *Watcher, want ...string) {
 		t.Fatalf("events:\n got %s\nwant %s", a, b)
 	}
 }
-
-// eventually polls a condition that another goroutine brings about.
-func eventually(t testing.TB, what string, ok func() (bool, string)) {
-	t.Helper()
-	limit := time.Now().Add(15 * time.Second)
-	for {
-		done, seen := ok()
-		if done {
-			return
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("%s did not come about in 15 s; last seen: %s", what, seen)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/wait"
 )
 
 func service(name string, change func(*corev1.ServiceSpec)) *corev1.Service {
@@ -57,21 +58,6 @@ func write(c *admission.Chain, o *authztest.Objects, s, old *corev1.Service) err
 	}
 	c.Done(bg, r, err)
 	return err
-}
-
-func eventually(t *testing.T, what string, ok func() error) {
-	t.Helper()
-	end := time.Now().Add(10 * time.Second)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s; last: %v", what, err)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // Both ways to keep claims must behave the same.
@@ -122,7 +108,7 @@ func TestServiceAddresses(t *testing.T) {
 			}
 			// What a deleted Service had is free again, and not before.
 			o.Delete("", "services", service("dns", clusterIP("10.247.0.10")))
-			eventually(t, "reuse after delete", func() error { return write(c, o, service("two", clusterIP("10.247.0.10")), nil) })
+			wait.Within(t, 10*time.Second, "reuse after delete", func() error { return write(c, o, service("two", clusterIP("10.247.0.10")), nil) })
 		})
 	}
 }
@@ -160,7 +146,7 @@ func TestNodePorts(t *testing.T) {
 			if inside.Spec.Ports[0].NodePort != 0 || inside.Spec.ClusterIP != s.Spec.ClusterIP {
 				t.Errorf("as ClusterIP: %+v", inside.Spec)
 			}
-			eventually(t, "reuse of a port given up", func() error { return write(c, o, service("u", nodePort(30080)), nil) })
+			wait.Within(t, 10*time.Second, "reuse of a port given up", func() error { return write(c, o, service("u", nodePort(30080)), nil) })
 			// To ExternalName and back.
 			out := inside.DeepCopy()
 			out.Spec.Type, out.Spec.ExternalName = corev1.ServiceTypeExternalName, "x.org"
@@ -246,7 +232,7 @@ func TestConcurrentCreates(t *testing.T) {
 			want(t, err, "Internal error occurred: failed to allocate a serviceIP: range is full")
 			// Only one of many gets a certain address that became free.
 			o.Delete("", "services", service("s0", nil))
-			eventually(t, "an address is free", func() error { return write(chains[0], o, service("more", nil), nil) })
+			wait.Within(t, 10*time.Second, "an address is free", func() error { return write(chains[0], o, service("more", nil), nil) })
 			o.Delete("", "services", service("more", nil))
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/wait"
 )
 
 // server is one API server's part in the writing of Services.
@@ -111,7 +112,7 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 	workers.Wait()
 	for i := range 30 {
 		var svc *corev1.Service
-		eventually(t, "every address is free again", func() error {
+		wait.Within(t, 10*time.Second, "every address is free again", func() error {
 			svc = service(fmt.Sprintf("last-%d", i), nil)
 			return servers[i%2].create(svc)
 		})

@@ -13,6 +13,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/wait"
 )
 
 // slowly looks for a bootstrap token until it is told to go on.
@@ -58,9 +59,9 @@ func TestVerifyingTakesTurns(t *testing.T) {
 	}
 	other := make(chan error)
 	go func() { other <- try("2.2.2.2:1", bad) }()
-	for a.verifying.Stats().Queued != 3 { // the condition is what the next lines are about
-		time.Sleep(time.Millisecond)
-	}
+	wait.For(t, "three in the queue", func() error { // which the next lines are about
+		return wait.Seen(a.verifying.Stats().Queued == 3, a.verifying.Stats())
+	})
 	secrets.goOn <- struct{}{}
 	if err := <-results; !apierrors.IsUnauthorized(err) {
 		t.Errorf("a bad token: %v", err)

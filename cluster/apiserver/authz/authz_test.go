@@ -16,6 +16,7 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/wait"
 )
 
 const group = rbacv1.GroupName
@@ -212,16 +213,10 @@ func TestFollowsTheWatch(t *testing.T) {
 	at := attributes("list /pods - -")
 	at.User = &client.User{Name: "eve"}
 	o.Put(group, "clusterrolebindings", clusterBinding("eve", "reader", user("eve")))
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if allowed, _, _ := a.Authorize(context.Background(), at); allowed {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the binding did not count within 10 s")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	wait.Within(t, 10*time.Second, "the binding to count", func() error {
+		allowed, reason, err := a.Authorize(context.Background(), at)
+		return wait.Seen(allowed, reason, err)
+	})
 }
 
 func TestRefreshConcurrently(t *testing.T) {

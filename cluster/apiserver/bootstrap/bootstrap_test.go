@@ -29,6 +29,7 @@ import (
 	"wheelhouse/cluster/apiserver/bootstrap"
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/wait"
 )
 
 var bg = context.Background()
@@ -404,9 +405,9 @@ func TestAggregatedRolesAreWritten(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = b.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	wait, stop := context.WithTimeout(ctx, 20*time.Second)
+	ready, stop := context.WithTimeout(ctx, 20*time.Second)
 	defer stop()
-	if err := b.WaitReady(wait); err != nil {
+	if err := b.WaitReady(ready); err != nil {
 		t.Fatal(err)
 	}
 	root := s.host("root")
@@ -418,20 +419,13 @@ func TestAggregatedRolesAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"view", "edit", "admin"} {
-		var last []rbacv1.PolicyRule
-		for {
+		wait.For(t, name+" with the rules of both", func() error {
 			role, err := root.RbacV1().ClusterRoles().Get(bg, name, metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			last = role.Rules
-			if slices.ContainsFunc(last, func(r rbacv1.PolicyRule) bool { return slices.Equal(r.APIGroups, []string{"example.com"}) }) && len(last) > 5 {
-				break
-			}
-			if wait.Err() != nil {
-				t.Fatalf("%s was not written within 20 s: %v", name, last)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+			custom := func(r rbacv1.PolicyRule) bool { return slices.Equal(r.APIGroups, []string{"example.com"}) }
+			return wait.Seen(slices.ContainsFunc(role.Rules, custom) && len(role.Rules) > 5, role.Rules)
+		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/wait"
 )
 
 // Each part of the control plane runs as a process of its own; a scheduler that is
@@ -14,7 +16,7 @@ func TestPartsAlone(t *testing.T) {
 	s := startServer(t, "apiserver", t.TempDir())
 	says := func(name string, want corev1.ConditionStatus, message string) {
 		t.Helper()
-		eventually(t, 25*time.Second, "componentstatuses", func() error { return componentSays(t, s, name, want, message) })
+		wait.Within(t, 25*time.Second, "componentstatuses", func() error { return componentSays(t, s, name, want, message) })
 	}
 	says("etcd-0", corev1.ConditionTrue, "health")
 	says("scheduler", corev1.ConditionFalse, "nobody has taken the lease kube-system/kube-scheduler")
@@ -28,20 +30,20 @@ func TestPartsAlone(t *testing.T) {
 
 	first := start(t, "scheduler", "--kubeconfig", s.kubeconfig)
 	addPod(t, s, pod("others", "other"))
-	eventually(t, 10*time.Second, "the scheduler binds", func() error { return bound(t, s, "early") })
+	wait.Within(t, 10*time.Second, "the scheduler binds", func() error { return bound(t, s, "early") })
 	says("scheduler", corev1.ConditionTrue, "ok")
 	always(t, time.Second, "a pod for another scheduler", func() error { return pending(t, s, "others") })
 
 	first.kill()
 	other := start(t, "scheduler", "--kubeconfig", s.kubeconfig, "--scheduler-name", "other")
 	addPod(t, s, pod("late", ""))
-	eventually(t, 10*time.Second, "the other scheduler binds", func() error { return bound(t, s, "others") })
+	wait.Within(t, 10*time.Second, "the other scheduler binds", func() error { return bound(t, s, "others") })
 	always(t, time.Second, "a pod for the killed scheduler", func() error { return pending(t, s, "late") })
 	other.kill()
 
 	start(t, "scheduler", "--kubeconfig", s.kubeconfig)
 	// The lease of the killed one has to run out first.
 	says("scheduler", corev1.ConditionFalse, "has not renewed the lease kube-system/kube-scheduler for")
-	eventually(t, 22*time.Second, "the next scheduler binds", func() error { return bound(t, s, "late") })
+	wait.Within(t, 22*time.Second, "the next scheduler binds", func() error { return bound(t, s, "late") })
 	says("scheduler", corev1.ConditionTrue, "ok")
 }

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A server that is killed in the middle of 1,000 creates has them all when it is back,
@@ -44,7 +46,7 @@ func TestKilledServer(t *testing.T) {
 	}
 	made := must[*corev1.ConfigMap](t)(s.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "after"}}, metav1.CreateOptions{}))
 	acknowledged["after"] = string(made.UID)
-	eventually(t, 15*time.Second, "the informer sees every object", func() error {
+	wait.Within(t, 15*time.Second, "the informer sees every object", func() error {
 		for name, uid := range acknowledged {
 			m, err := seen.Lister().ConfigMaps("default").Get(name)
 			if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
+	"wheelhouse/cluster/wait"
 )
 
 const hush = "what nobody may read"
@@ -259,7 +260,7 @@ func eventuallyUses(t *testing.T, s *server, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, "the server uses the file", func() error {
+	wait.Within(t, 15*time.Second, "the server uses the file", func() error {
 		metrics, err := s.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 		if err == nil && !bytes.Contains(metrics, []byte(hash)) {
 			return fmt.Errorf("its metrics do not name %s", hash)

@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"wheelhouse/cluster/wait"
 )
 
 // sockets are the addresses, or paths, on which a process listens.
@@ -60,7 +62,7 @@ func TestNothingIsExposed(t *testing.T) {
 			t.Errorf("%s was patched", name)
 		}
 	}
-	eventually(t, 15*time.Second, "the default account", func() error {
+	wait.Within(t, 15*time.Second, "the default account", func() error {
 		_, err := s.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"wheelhouse/cluster/wait"
 )
 
 // A machine with nothing but what `wheelhouse token` printed becomes a node. The pods'
@@ -75,7 +77,7 @@ func TestJoin(t *testing.T) {
 	}
 	before := certificateIn(t, file)
 	revoke(t, s, "--node", "n1")
-	eventually(t, 10*time.Second, "the node joins anew", func() error {
+	wait.Within(t, 10*time.Second, "the node joins anew", func() error {
 		said := join("n1", "--token", joinToken(t, s, "--node", "n1"))
 		if !strings.Contains(said, "pod CIDR") || certificateIn(t, file).SerialNumber.Cmp(before.SerialNumber) == 0 {
 			return errors.New(said)

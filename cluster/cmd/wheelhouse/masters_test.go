@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/wait"
 )
 
 // member is one of an etcd cluster; stop may be called twice.
@@ -94,7 +95,7 @@ func TestTwoMasters(t *testing.T) {
 	servicesDiffer(t, one, two)
 
 	makeRC(t, two, "rc", 20)
-	eventually(t, 10*time.Second, "20 pods with a node", func() error { return running(t, one, "rc", 20) })
+	wait.Within(t, 10*time.Second, "20 pods with a node", func() error { return running(t, one, "rc", 20) })
 	always(t, time.Second, "20 pods and no more", func() error { return running(t, two, "rc", 20) })
 	for _, s := range []*server{one, two} {
 		for _, name := range []string{"scheduler", "controller-manager"} {
@@ -109,7 +110,7 @@ func TestTwoMasters(t *testing.T) {
 	one.kill()
 	killed := time.Now()
 	makeRC(t, two, "next", 20)
-	eventually(t, 25*time.Second, "the second server takes over", func() error { return running(t, two, "next", 20) })
+	wait.Within(t, 25*time.Second, "the second server takes over", func() error { return running(t, two, "next", 20) })
 	t.Logf("taken over after %v", time.Since(killed).Round(100*time.Millisecond))
 	if after := leader(t, two); before == after {
 		t.Errorf("%s led before and after the other server was killed", before)
@@ -128,7 +129,7 @@ func TestTwoMasters(t *testing.T) {
 	}
 	stopped := time.Now()
 	scale(t, two, "next", 25)
-	eventually(t, 10*time.Second, "a cluster with two members of etcd", func() error { return running(t, two, "next", 25) })
+	wait.Within(t, 10*time.Second, "a cluster with two members of etcd", func() error { return running(t, two, "next", 25) })
 	t.Logf("five more pods %v after etcd's leader stopped", time.Since(stopped).Round(100*time.Millisecond))
 }
 
@@ -224,7 +225,7 @@ func scale(t *testing.T, s *server, name string, replicas int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
-	eventually(t, 10*time.Second, "a write while etcd elects", func() error {
+	wait.Within(t, 10*time.Second, "a write while etcd elects", func() error {
 		_, err := s.CoreV1().ReplicationControllers("default").Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
@@ -262,7 +263,7 @@ func TestLostLease(t *testing.T) {
 	s := startServer(t, "server", t.TempDir(), flags...)
 	addNode(t, s, "n1")
 	makeRC(t, s, "before", 1)
-	eventually(t, 10*time.Second, "a pod", func() error { return running(t, s, "before", 1) })
+	wait.Within(t, 10*time.Second, "a pod", func() error { return running(t, s, "before", 1) })
 
 	hold := func(identity string) {
 		t.Helper()
@@ -270,7 +271,7 @@ func TestLostLease(t *testing.T) {
 		must[*coordinationv1.Lease](t)(s.CoordinationV1().Leases("kube-system").Patch(t.Context(), "kube-controller-manager", types.MergePatchType, patch, metav1.PatchOptions{}))
 	}
 	hold("another")
-	eventually(t, 15*time.Second, "the server works no more", func() error {
+	wait.Within(t, 15*time.Second, "the server works no more", func() error {
 		if strings.Contains(s.log.String(), "lost the lease") {
 			return nil
 		}
@@ -278,5 +279,5 @@ func TestLostLease(t *testing.T) {
 	})
 	hold("")
 	makeRC(t, s, "after", 1)
-	eventually(t, 20*time.Second, "a pod of the next term", func() error { return running(t, s, "after", 1) })
+	wait.Within(t, 20*time.Second, "a pod of the next term", func() error { return running(t, s, "after", 1) })
 }

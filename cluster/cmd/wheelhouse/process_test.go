@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"wheelhouse/cluster/wait"
 )
 
 // binary is the program, built once for all tests.
@@ -111,7 +112,7 @@ func startServer(t *testing.T, command, dir string, more ...string) *server {
 	}
 	args := []string{command, "--state-dir", dir, "--port", "0", "--dns-port", "0", "--node-monitor-grace-period", "10m"}
 	s.process = start(t, append(args, more...)...)
-	eventually(t, 20*time.Second, "the server is ready", func() error {
+	wait.Within(t, 20*time.Second, "the server is ready", func() error {
 		select {
 		case <-s.ended:
 			t.Fatalf("the server ended:\n%s", s.log.String())
@@ -129,24 +130,6 @@ func startServer(t *testing.T, command, dir string, more ...string) *server {
 		return err
 	})
 	return s
-}
-
-// eventually polls until f gives nil, and tells its last error when it never does.
-func eventually(t *testing.T, within time.Duration, what string, f func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %v: %v", what, within, err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // always fails the test when f gives an error within the time: that nothing happens can
@@ -192,7 +175,7 @@ func pod(name, scheduler string) *corev1.Pod {
 // addPod creates a pod as soon as its namespace has a service account.
 func addPod(t *testing.T, s *server, p *corev1.Pod) {
 	t.Helper()
-	eventually(t, 10*time.Second, "creating pod "+p.Name, func() error {
+	wait.Within(t, 10*time.Second, "creating pod "+p.Name, func() error {
 		_, err := s.CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{})
 		return err
 	})

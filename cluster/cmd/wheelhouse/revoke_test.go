@@ -31,6 +31,7 @@ import (
 
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/wait"
 )
 
 // certificateIn is the certificate of a kubeconfig's user.
@@ -84,14 +85,14 @@ func TestRevokedNode(t *testing.T) {
 		return err
 	}
 	for name, c := range map[string]kubernetes.Interface{"kubelet": n1, "proxy": proxier} {
-		eventually(t, 10*time.Second, "the "+name+" is refused", func() error {
+		wait.Within(t, 10*time.Second, "the "+name+" is refused", func() error {
 			if err := get(c); !apierrors.IsUnauthorized(err) {
 				return fmt.Errorf("it gets %v", err)
 			}
 			return nil
 		})
 	}
-	eventually(t, 10*time.Second, "the kubelet is not trusted", func() error {
+	wait.Within(t, 10*time.Second, "the kubelet is not trusted", func() error {
 		if through() == nil {
 			return fmt.Errorf("the API server uses it")
 		}
@@ -113,7 +114,7 @@ func TestRevokedNode(t *testing.T) {
 		t.Errorf("certs list printed %q", list)
 	}
 
-	eventually(t, 10*time.Second, "the node joins again", func() error {
+	wait.Within(t, 10*time.Second, "the node joins again", func() error {
 		k, err := client.Join(t.Context(), adminConfig(t, s).Host, adminConfig(t, s).CAData, joinToken(t, s, "--node", "n1"), "n1")
 		if err != nil {
 			return err
@@ -125,7 +126,7 @@ func TestRevokedNode(t *testing.T) {
 
 	// The server writes a kubeconfig of its own node anew.
 	revoke(t, s, "--node", "owned")
-	eventually(t, 10*time.Second, "a new kubeconfig", func() error {
+	wait.Within(t, 10*time.Second, "a new kubeconfig", func() error {
 		cfg, err := clientcmd.BuildConfigFromFlags("", file)
 		if err != nil {
 			return err
@@ -163,7 +164,7 @@ func TestRevokedSerial(t *testing.T) {
 		}
 	}()
 	revoke(t, s, "--serial", fmt.Sprintf("%x", pair.Leaf.SerialNumber))
-	eventually(t, 10*time.Second, "it is refused", func() error {
+	wait.Within(t, 10*time.Second, "it is refused", func() error {
 		if _, err := ann.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 			return fmt.Errorf("it gets %v", err)
 		}
@@ -209,7 +210,7 @@ func TestNodeRenews(t *testing.T) {
 	served := must[*tls.Certificate](t)(serving.ForServer(nil))
 	days := func(n int) {
 		t.Helper()
-		eventually(t, 10*time.Second, "all three wait", func() error {
+		wait.Within(t, 10*time.Second, "all three wait", func() error {
 			if !now.HasWaiters() {
 				return fmt.Errorf("nobody does")
 			}
@@ -225,7 +226,7 @@ func TestNodeRenews(t *testing.T) {
 		t.Error("renewed after 50 days")
 	}
 	days(20)
-	eventually(t, 10*time.Second, "new certificates", func() error {
+	wait.Within(t, 10*time.Second, "new certificates", func() error {
 		now.Step(time.Minute)
 		if c := certificateIn(t, file); c.SerialNumber.Cmp(first.SerialNumber) == 0 {
 			return fmt.Errorf("the file has the same")
@@ -240,7 +241,7 @@ func TestNodeRenews(t *testing.T) {
 	}
 	// The former certificate is revoked: what still works is the new one.
 	revoke(t, s, "--serial", fmt.Sprintf("%x", first.SerialNumber))
-	eventually(t, 10*time.Second, "the former certificate is refused", func() error {
+	wait.Within(t, 10*time.Second, "the former certificate is refused", func() error {
 		old := must[*pki.Pair](t)(authorityOf(t, s).Pair("n1", pki.NodeRequest("n1")))
 		cfg := must[*rest.Config](t)(clientcmd.BuildConfigFromFlags("", s.kubeconfig))
 		cfg.CertData, cfg.KeyData = old.Cert, old.Key

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/job"
+	"wheelhouse/cluster/wait"
 )
 
 // BenchmarkJob is a job of 1,000 pods that succeed as soon as they are made, 100 at
@@ -55,17 +56,12 @@ func BenchmarkJob(b *testing.B) {
 		if _, err := set.BatchV1().Jobs("default").Create(ctx, j, metav1.CreateOptions{}); err != nil {
 			b.Fatal(err)
 		}
-		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		wait.Within(b, 2*time.Minute, "a complete job", func() error {
 			is, err := set.BatchV1().Jobs("default").Get(ctx, j.Name, metav1.GetOptions{})
 			if err != nil {
 				b.Fatal(err)
 			}
-			if is.Status.CompletionTime != nil && is.Status.Succeeded == n {
-				break
-			}
-			if time.Now().After(deadline) {
-				b.Fatalf("%+v", is.Status)
-			}
-		}
+			return wait.Seen(is.Status.CompletionTime != nil && is.Status.Succeeded == n, is.Status)
+		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/job"
+	"wheelhouse/cluster/wait"
 )
 
 // run starts a job controller that knows nothing; the answer ends it.
@@ -54,23 +55,21 @@ func TestRestartsLoseNothing(t *testing.T) {
 	}
 	stop := run(t, set)
 	restarts, ended := 0, 0
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	wait.Within(t, time.Minute, "a complete job", func() error {
 		is, err := set.BatchV1().Jobs("default").Get(ctx, "many", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if is.Status.CompletionTime != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %d restarts and %d pods: %+v", restarts, ended, is.Status)
+			return nil
 		}
 		if endSome(t, set, &ended) && ended%3 == 0 {
 			stop()
 			stop = run(t, set)
 			restarts++
 		}
-	}
+		return fmt.Errorf("after %d restarts and %d pods: %+v", restarts, ended, is.Status)
+	})
 	stop()
 	is, err := set.BatchV1().Jobs("default").Get(ctx, "many", metav1.GetOptions{})
 	if err != nil {

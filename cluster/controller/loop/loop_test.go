@@ -10,6 +10,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/wait"
 )
 
 func run(t *testing.T, period time.Duration, f func(ctx context.Context, key string) error) (*Loop[string], *records) {
@@ -36,15 +38,6 @@ func (r *records) Handle(context.Context, slog.Record) error { r.n.Add(1); retur
 func (r *records) WithAttrs([]slog.Attr) slog.Handler        { return r }
 func (r *records) WithGroup(string) slog.Handler             { return r }
 
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
-
 func TestErrorsComeBack(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "things"}, "x", errors.New("changed"))
 	tests := []struct {
@@ -66,7 +59,7 @@ func TestErrorsComeBack(t *testing.T) {
 				return nil
 			})
 			l.Add("k")
-			eventually(t, "three calls", func() bool { return calls.Load() == 3 })
+			wait.For(t, "three calls", func() error { return wait.Seen(calls.Load() == 3, calls.Load()) })
 			if n := logged.n.Load(); n != tt.logs {
 				t.Errorf("%d lines logged, want %d", n, tt.logs)
 			}
@@ -82,11 +75,11 @@ func TestStormsBecomeFewCalls(t *testing.T) {
 	l, _ := run(t, 100*time.Millisecond, func(context.Context, string) error { calls.Add(1); return nil })
 	began := time.Now()
 	l.AddSoon("k")
-	eventually(t, "the first call", func() bool { return calls.Load() == 1 })
+	wait.For(t, "the first call", func() error { return wait.Seen(calls.Load() == 1, calls.Load()) })
 	for time.Since(began) < 300*time.Millisecond {
 		l.AddSoon("k")
 	}
-	eventually(t, "the last change is seen", func() bool { return calls.Load() >= 3 })
+	wait.For(t, "a call after the last change", func() error { return wait.Seen(calls.Load() >= 3, calls.Load()) })
 	if n := calls.Load(); n > 10 {
 		t.Errorf("%d calls in 300 ms", n)
 	}

@@ -26,6 +26,7 @@ import (
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/podautoscaler"
+	"wheelhouse/cluster/wait"
 )
 
 // world is an API server whose one kubelet says that every pod uses so many
@@ -186,21 +187,6 @@ func (w *world) autoscaler(target string, most int32) {
 	w.must(err)
 }
 
-func (w *world) eventually(what string, f func() string) {
-	w.t.Helper()
-	deadline := time.Now().Add(25 * time.Second)
-	for {
-		seen := f()
-		if seen == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: last seen: %s", what, seen)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 func (w *world) get() *autoscaling.HorizontalPodAutoscaler {
 	w.t.Helper()
 	h, err := w.AutoscalingV2().HorizontalPodAutoscalers("default").Get(w.t.Context(), "web", metav1.GetOptions{})
@@ -208,27 +194,27 @@ func (w *world) get() *autoscaling.HorizontalPodAutoscaler {
 	return h
 }
 
-func (w *world) says(kind autoscaling.HorizontalPodAutoscalerConditionType, status v1.ConditionStatus, reason string) string {
+func (w *world) says(kind autoscaling.HorizontalPodAutoscalerConditionType, status v1.ConditionStatus, reason string) error {
 	for _, c := range w.get().Status.Conditions {
 		if c.Type == kind && c.Status == status && c.Reason == reason {
-			return ""
+			return nil
 		}
 	}
-	return fmt.Sprintf("%+v", w.get().Status.Conditions)
+	return fmt.Errorf("%+v", w.get().Status.Conditions)
 }
 
-func (w *world) event(reason, message string) string {
+func (w *world) event(reason, message string) error {
 	w.t.Helper()
 	list, err := w.CoreV1().Events("default").List(w.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=web,reason=" + reason})
 	w.must(err)
 	var seen []string
 	for _, e := range list.Items {
 		if strings.Contains(e.Message, message) {
-			return ""
+			return nil
 		}
 		seen = append(seen, e.Message)
 	}
-	return fmt.Sprintf("%s: %q", reason, seen)
+	return fmt.Errorf("%s: %q", reason, seen)
 }
 
 func TestScalesUpAndDown(t *testing.T) {
@@ -237,32 +223,38 @@ func TestScalesUpAndDown(t *testing.T) {
 	w.load.Store(190) // of 100m requested and 50m wanted: nearly four times too much
 	w.follow()
 	w.autoscaler("web", 5)
-	replicas := func(n int32) func() string {
-		return func() string {
+	replicas := func(n int32) func() error {
+		return func() error {
 			if got := w.follow(); got != n {
-				return fmt.Sprintf("%d replicas, conditions %+v", got, w.get().Status.Conditions)
+				return fmt.Errorf("%d replicas, conditions %+v", got, w.get().Status.Conditions)
 			}
-			return ""
+			return nil
 		}
 	}
 	// Each pod has the same load however many there are, so that it goes to the limit.
-	w.eventually("up", replicas(5))
-	w.eventually("told", func() string {
+	wait.For(w.t, "up", replicas(5))
+	wait.For(w.t, "told", func() error {
 		return w.event("SuccessfulRescale", "New size: 4; reason: cpu resource utilization (percentage of request) above target")
 	})
-	w.eventually("measured", func() string {
+	wait.For(w.t, "measured", func() error {
 		h := w.get()
 		if m := h.Status.CurrentMetrics; len(m) == 1 && *m[0].Resource.Current.AverageUtilization == 190 && m[0].Resource.Current.AverageValue.String() == "190m" &&
 			h.Status.CurrentReplicas == 5 && h.Status.LastScaleTime != nil {
-			return ""
+			return nil
 		}
-		return fmt.Sprintf("%+v", h.Status)
+		return fmt.Errorf("%+v", h.Status)
 	})
-	w.eventually("limited", func() string { return w.says(autoscaling.ScalingLimited, v1.ConditionTrue, "TooManyReplicas") })
+	wait.For(w.t, "limited", func() error {
+		return w.says(autoscaling.ScalingLimited, v1.ConditionTrue, "TooManyReplicas")
+	})
 	w.load.Store(10)
-	w.eventually("down", replicas(1))
-	w.eventually("told", func() string { return w.event("SuccessfulRescale", "New size: 1; reason: All metrics below target") })
-	w.eventually("active", func() string { return w.says(autoscaling.ScalingActive, v1.ConditionTrue, "ValidMetricFound") })
+	wait.For(w.t, "down", replicas(1))
+	wait.For(w.t, "told", func() error {
+		return w.event("SuccessfulRescale", "New size: 1; reason: All metrics below target")
+	})
+	wait.For(w.t, "active", func() error {
+		return w.says(autoscaling.ScalingActive, v1.ConditionTrue, "ValidMetricFound")
+	})
 }
 
 func TestScalesWhatChangesMeanwhile(t *testing.T) {
@@ -272,13 +264,13 @@ func TestScalesWhatChangesMeanwhile(t *testing.T) {
 	w.busy.Store(true)
 	w.follow()
 	w.autoscaler("web", 5)
-	w.eventually("up", func() string {
+	wait.For(w.t, "up", func() error {
 		if got := w.follow(); got != 5 {
-			return fmt.Sprintf("%d replicas, conditions %+v", got, w.get().Status.Conditions)
+			return fmt.Errorf("%d replicas, conditions %+v", got, w.get().Status.Conditions)
 		}
-		return ""
+		return nil
 	})
-	if missing := w.event("FailedRescale", "New size"); missing == "" {
+	if missing := w.event("FailedRescale", "New size"); missing == nil {
 		t.Error("a change of the target's annotations was told as a failure")
 	}
 }
@@ -286,14 +278,20 @@ func TestScalesWhatChangesMeanwhile(t *testing.T) {
 func TestSaysWhatIsMissing(t *testing.T) {
 	w := start(t)
 	w.autoscaler("web", 5)
-	w.eventually("no target", func() string { return w.says(autoscaling.AbleToScale, v1.ConditionFalse, "FailedGetScale") })
-	w.eventually("told", func() string { return w.event("FailedGetScale", `replicationcontrollers "web" not found`) })
+	wait.For(w.t, "no target", func() error {
+		return w.says(autoscaling.AbleToScale, v1.ConditionFalse, "FailedGetScale")
+	})
+	wait.For(w.t, "told", func() error {
+		return w.event("FailedGetScale", `replicationcontrollers "web" not found`)
+	})
 	w.web(7)
-	w.eventually("above the most", func() string {
+	wait.For(w.t, "above the most", func() error {
 		return w.event("SuccessfulRescale", "New size: 5; reason: Current number of replicas above Spec.MaxReplicas")
 	})
-	w.eventually("no pods", func() string { return w.says(autoscaling.ScalingActive, v1.ConditionFalse, "FailedGetResourceMetric") })
-	w.eventually("told", func() string {
+	wait.For(w.t, "no pods", func() error {
+		return w.says(autoscaling.ScalingActive, v1.ConditionFalse, "FailedGetResourceMetric")
+	})
+	wait.For(w.t, "told", func() error {
 		return w.event("FailedGetResourceMetric", "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource metrics API")
 	})
 	rc, err := w.CoreV1().ReplicationControllers("default").Get(t.Context(), "web", metav1.GetOptions{})
@@ -302,5 +300,7 @@ func TestSaysWhatIsMissing(t *testing.T) {
 	rc.Spec.Replicas = &none
 	_, err = w.CoreV1().ReplicationControllers("default").Update(t.Context(), rc, metav1.UpdateOptions{})
 	w.must(err)
-	w.eventually("switched off", func() string { return w.says(autoscaling.ScalingActive, v1.ConditionFalse, "ScalingDisabled") })
+	wait.For(w.t, "switched off", func() error {
+		return w.says(autoscaling.ScalingActive, v1.ConditionFalse, "ScalingDisabled")
+	})
 }

@@ -27,6 +27,7 @@ import (
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/resourcequota"
 	"wheelhouse/cluster/quota"
+	"wheelhouse/cluster/wait"
 )
 
 type cluster struct {
@@ -90,18 +91,11 @@ func (c *cluster) quota(spec v1.ResourceQuotaSpec) {
 
 func (c *cluster) eventually(what string, ok func(*v1.ResourceQuota) bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
+	wait.For(c.t, what, func() error {
 		q, err := c.CoreV1().ResourceQuotas("default").Get(c.t.Context(), "q", metav1.GetOptions{})
 		c.must(err)
-		if ok(q) {
-			return
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("%s: last seen: used %v of %v, reserved %q", what, q.Status.Used, q.Status.Hard, q.Annotations[quota.ReservedAnnotation])
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return wait.Seen(ok(q), "used ", q.Status.Used, " of ", q.Status.Hard, ", reserved ", q.Annotations[quota.ReservedAnnotation])
+	})
 }
 
 // used waits for a usage with nothing reserved any more.

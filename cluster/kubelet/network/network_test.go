@@ -18,6 +18,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
+	"wheelhouse/cluster/wait"
 )
 
 func TestMain(m *testing.M) { os.Exit(nettest.Main(m)) }
@@ -134,7 +135,7 @@ func TestLeavingTheClusterTakesTheNodesAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The machine outside is new on its link: its first packet may be lost.
-	nettest.Eventually(t, 5*time.Second, func() error {
+	wait.Within(t, 5*time.Second, "an answer from outside", func() error {
 		if got, err := nettest.Get(ns, "192.168.77.2:80", time.Second); err != nil || got != "outside 192.168.77.1" {
 			return fmt.Errorf("got %q, %v", got, err)
 		}
@@ -191,7 +192,7 @@ func TestRoutesFollowTheNodes(t *testing.T) {
 	defer cancel()
 	expect := func(want string) {
 		t.Helper()
-		nettest.Eventually(t, 5*time.Second, func() error {
+		wait.Within(t, 5*time.Second, "the routes", func() error {
 			list, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: network.RouteProtocol}, netlink.RT_FILTER_PROTOCOL)
 			if err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/wait"
 )
 
 func write(t *testing.T, path string, c *Configuration) string {
@@ -24,19 +25,6 @@ func write(t *testing.T, path string, c *Configuration) string {
 		t.Fatal(err)
 	}
 	return hash
-}
-
-func eventually(t *testing.T, what string, ok func() (bool, any)) {
-	t.Helper()
-	for limit := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		done, seen := ok()
-		if done {
-			return
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("%s: not within 15 s; last seen: %v", what, seen)
-		}
-	}
 }
 
 // metrics are those of f, by name and value of the one label.
@@ -82,9 +70,9 @@ func TestReload(t *testing.T) {
 	if err := os.WriteFile(path, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a configuration that cannot be used is counted", func() (bool, any) {
+	wait.For(t, "a configuration that cannot be used is counted", func() error {
 		n := metrics(t, f)[failed]
-		return n == 1, n
+		return wait.Seen(n == 1, n)
 	})
 	second := Default(time.Now())
 	hash = write(t, path, second)
@@ -94,9 +82,9 @@ func TestReload(t *testing.T) {
 	case <-time.After(15 * time.Second):
 		t.Fatal("the new configuration is not in force after 15 s")
 	}
-	eventually(t, "the metric names it", func() (bool, any) {
+	wait.For(t, "the metric names it", func() error {
 		now := metrics(t, f)
-		return len(now) == 3 && now[LoadedMetric+" "+hash] == 1, now
+		return wait.Seen(len(now) == 3 && now[LoadedMetric+" "+hash] == 1, now)
 	})
 	value, err := of(secrets).TransformToStorage(nil, storage)
 	if name := second.Resources[0].Providers[0].Secretbox.Keys[0].Name; err != nil || !strings.Contains(string(value), name) {

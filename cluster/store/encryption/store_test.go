@@ -19,6 +19,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/wait"
 )
 
 const hush = "what nobody may read"
@@ -273,9 +274,9 @@ func TestWrongKey(t *testing.T) {
 		t.Error("the value in etcd has changed")
 	}
 	s.SetTransformers(transformers(t, provider("aesgcm", "k="+key1, "k="+key2)))
-	eventually(t, "all secrets are read", func() (bool, any) {
+	wait.For(t, "all secrets are read", func() error {
 		page, err := c.List(ctx, "", store.ListOptions{})
-		return err == nil && len(page.Items) == 3, err
+		return wait.Seen(err == nil && len(page.Items) == 3, err)
 	})
 	if err := password(t, s, "a"); err != nil {
 		t.Error(err)
@@ -367,7 +368,7 @@ func TestWritesUnderWayAreWaitedFor(t *testing.T) {
 		replaced <- resp.Count
 	}()
 	// Writes that come meanwhile use the new ones.
-	eventually(t, "another secret is written with the new key", func() (bool, any) {
+	wait.For(t, "another secret is written with the new key", func() error {
 		name := fmt.Sprint("n", time.Now().UnixNano())
 		ok := make(chan error, 1)
 		go func() {
@@ -377,9 +378,9 @@ func TestWritesUnderWayAreWaitedFor(t *testing.T) {
 		select {
 		case proceed := <-slow.entered:
 			close(proceed)
-			return false, <-ok
+			return wait.Seen(false, <-ok)
 		case err := <-ok:
-			return err == nil, err
+			return err
 		}
 	})
 	close(first)

@@ -238,19 +238,3 @@ func Ask(c net.Conn, timeout time.Duration) (string, error) {
 	n, err := c.Read(buf)
 	return string(buf[:n]), err
 }
-
-// Eventually polls f until it returns nil, and fails with its last error otherwise.
-func Eventually(t testing.TB, within time.Duration, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s; last seen: %v", within, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}

@@ -3,14 +3,14 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
+
+	"wheelhouse/cluster/wait"
 )
 
 func get(t *testing.T, h http.Handler, path string, change ...func(*http.Request)) (int, string) {
@@ -108,14 +108,14 @@ func TestNoRequestIsLostAtTheEnd(t *testing.T) {
 		_, err = io.Copy(io.Discard, res.Body)
 		return res.StatusCode, res.Close, err
 	}
-	wait(t, "the program to serve", func() (string, bool) {
+	wait.For(t, "the program to serve", func() error {
 		status, _, err := ask(addr)
-		return fmt.Sprint(status, err), status == http.StatusOK
+		return wait.Seen(status == http.StatusOK, status, err)
 	})
 	stop()
-	wait(t, "the program not to be ready", func() (string, bool) {
+	wait.For(t, "the program not to be ready", func() error {
 		status, _, err := ask(health + "/readiness")
-		return fmt.Sprint(status, err), status == http.StatusServiceUnavailable
+		return wait.Seen(status == http.StatusServiceUnavailable, status, err)
 	})
 	status, closed, err := ask(addr)
 	if err != nil || status != http.StatusOK || !closed {
@@ -126,21 +126,6 @@ func TestNoRequestIsLostAtTheEnd(t *testing.T) {
 	}
 	if _, _, err := ask(addr); err == nil {
 		t.Error("it still serves")
-	}
-}
-
-func wait(t *testing.T, wanted string, look func() (string, bool)) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		seen, ok := look()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("wanted %s; last seen: %s", wanted, seen)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
