@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 func newEnds() *prometheus.CounterVec {
@@ -21,7 +23,7 @@ func countEnds(ends *prometheus.CounterVec, before, now *v1.PodStatus) {
 	} {
 		for i := range list {
 			known := map[string]bool{"": true} // what never ran has no id
-			if old := statusNamed(before, list[i].Name); old != nil {
+			if old := podspec.ContainerStatus(before, list[i].Name); old != nil {
 				for _, end := range endsOf(old) {
 					known[end.ContainerID] = true
 				}

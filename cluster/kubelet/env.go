@@ -11,13 +11,10 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-)
 
-// lookups are the objects that a container's environment and volumes refer to.
-type lookups interface {
-	ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error)
-	Secret(ctx context.Context, namespace, name string) (*v1.Secret, error)
-}
+	"wheelhouse/cluster/kubelet/objects"
+	"wheelhouse/cluster/kubelet/podspec"
+)
 
 // envContext is what a container's environment is computed from.
 type envContext struct {
@@ -26,7 +23,7 @@ type envContext struct {
 	services      []*v1.Service // those serviceVariables shall describe
 	hostIP, podIP string
 	capacity      v1.ResourceList
-	objects       lookups
+	objects       objects.Getter
 }
 
 // environment gives the container's variables in the order of upstream: services
@@ -89,22 +86,22 @@ func envFrom(ctx context.Context, e *envContext, from v1.EnvFromSource) (map[str
 	switch {
 	case from.ConfigMapRef != nil:
 		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, from.ConfigMapRef.Name)
-		if apierrors.IsNotFound(err) && isTrue(from.ConfigMapRef.Optional) {
+		if apierrors.IsNotFound(err) && podspec.IsTrue(from.ConfigMapRef.Optional) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, missing("configmap", from.ConfigMapRef.Name, err)
+			return nil, objects.Missing("configmap", from.ConfigMapRef.Name, err)
 		}
 		for k, v := range m.Data {
 			out[k] = v
 		}
 	case from.SecretRef != nil:
 		s, err := e.objects.Secret(ctx, e.pod.Namespace, from.SecretRef.Name)
-		if apierrors.IsNotFound(err) && isTrue(from.SecretRef.Optional) {
+		if apierrors.IsNotFound(err) && podspec.IsTrue(from.SecretRef.Optional) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, missing("secret", from.SecretRef.Name, err)
+			return nil, objects.Missing("secret", from.SecretRef.Name, err)
 		}
 		for k, v := range s.Data {
 			out[k] = string(v)
@@ -122,31 +119,31 @@ func envValue(ctx context.Context, e *envContext, v v1.EnvVar, lookup func(strin
 		s, err := expand(v.Value, lookup)
 		return s, true, err
 	case from.FieldRef != nil:
-		s, err := fieldValue(e.pod, from.FieldRef.FieldPath, e.hostIP, e.podIP)
+		s, err := podspec.FieldValue(e.pod, from.FieldRef.FieldPath, e.hostIP, e.podIP)
 		return s, true, err
 	case from.ResourceFieldRef != nil:
-		s, err := resourceValue(e.pod, from.ResourceFieldRef, e.container, e.capacity)
+		s, err := podspec.ResourceValue(e.pod, from.ResourceFieldRef, e.container, e.capacity)
 		return s, true, err
 	case from.ConfigMapKeyRef != nil:
 		ref := from.ConfigMapKeyRef
 		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, ref.Name)
 		if err != nil {
-			return optional(isTrue(ref.Optional) && apierrors.IsNotFound(err), missing("configmap", ref.Name, err))
+			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("configmap", ref.Name, err))
 		}
 		if s, ok := m.Data[ref.Key]; ok {
 			return s, true, nil
 		}
-		return optional(isTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.pod.Namespace, ref.Name))
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
 		s, err := e.objects.Secret(ctx, e.pod.Namespace, ref.Name)
 		if err != nil {
-			return optional(isTrue(ref.Optional) && apierrors.IsNotFound(err), missing("secret", ref.Name, err))
+			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("secret", ref.Name, err))
 		}
 		if b, ok := s.Data[ref.Key]; ok {
 			return string(b), true, nil
 		}
-		return optional(isTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.pod.Namespace, ref.Name))
 	}
 	return "", false, fmt.Errorf("variable %s: its source is not supported", v.Name)
 }
@@ -156,14 +153,6 @@ func optional(ok bool, err error) (string, bool, error) {
 		return "", false, nil
 	}
 	return "", false, err
-}
-
-// missing words an error of a referenced object as users know it.
-func missing(kind, name string, err error) error {
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("%s %q not found", kind, name)
-	}
-	return fmt.Errorf("get %s %q: %w", kind, name, err)
 }
 
 // visibleServices are those whose variables a pod of the namespace gets: the
@@ -227,5 +216,3 @@ func serviceVariables(services []*v1.Service) []v1.EnvVar {
 }
 
 func variableName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
-
-func isTrue(b *bool) bool { return b != nil && *b }

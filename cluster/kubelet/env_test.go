@@ -63,27 +63,27 @@ func TestServiceVariables(t *testing.T) {
 	}
 }
 
-// objects are lookups in memory.
-type objects struct {
+// apiObjects are lookups in memory.
+type apiObjects struct {
 	configMaps map[string]*v1.ConfigMap
 	secrets    map[string]*v1.Secret
 }
 
-func (o objects) ConfigMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
+func (o apiObjects) ConfigMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
 	if c := o.configMaps[name]; c != nil {
 		return c, nil
 	}
 	return nil, apierrors.NewNotFound(v1.Resource("configmaps"), name)
 }
 
-func (o objects) Secret(_ context.Context, _, name string) (*v1.Secret, error) {
+func (o apiObjects) Secret(_ context.Context, _, name string) (*v1.Secret, error) {
 	if s := o.secrets[name]; s != nil {
 		return s, nil
 	}
 	return nil, apierrors.NewNotFound(v1.Resource("secrets"), name)
 }
 
-var someObjects = objects{
+var someObjects = apiObjects{
 	map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": "v", "log": "info"}}},
 	map[string]*v1.Secret{"sec": {Data: map[string][]byte{"pw": []byte("secret")}}},
 }
@@ -131,7 +131,7 @@ func TestEnvironment(t *testing.T) {
 // what the pod says are refused, and not made first.
 func TestReferencesAreBounded(t *testing.T) {
 	const megabyte = 1 << 20
-	large := objects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
+	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
 	ref := v1.LocalObjectReference{Name: "cm"}
 	doubling := []v1.EnvVar{{Name: "V0", Value: strings.Repeat("x", 100)}}
 	for i := range 25 {

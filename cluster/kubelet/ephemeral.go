@@ -3,28 +3,14 @@ package kubelet
 import (
 	"fmt"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // Ephemeral containers are added to a running pod to look at it (kubectl debug). They
 // are started once, never again, and nothing of the pod waits for them.
-
-// ephemeralSpec is an ephemeral container as one like the others.
-func ephemeralSpec(e *v1.EphemeralContainer) *v1.Container {
-	c := v1.Container(e.EphemeralContainerCommon)
-	return &c
-}
-
-func ephemeralNamed(pod *v1.Pod, name string) *v1.EphemeralContainer {
-	for i := range pod.Spec.EphemeralContainers {
-		if e := &pod.Spec.EphemeralContainers[i]; e.Name == name {
-			return e
-		}
-	}
-	return nil
-}
 
 // planEphemeral starts those that have never been started.
 func (s *sight) planEphemeral(st *step) {
@@ -33,16 +19,16 @@ func (s *sight) planEphemeral(st *step) {
 		if c := s.latest(e.Name); c != nil && c.State != cri.Created {
 			continue
 		}
-		if old := statusNamed(&s.pod.Status, e.Name); old != nil && old.ContainerID != "" {
+		if old := podspec.ContainerStatus(&s.pod.Status, e.Name); old != nil && old.ContainerID != "" {
 			continue // it has been, and somebody has removed it
 		}
-		st.start = append(st.start, starting{container: ephemeralSpec(e), attempt: s.attempt(e.Name)})
+		st.start = append(st.start, starting{container: podspec.AsContainer(e), attempt: s.attempt(e.Name)})
 	}
 }
 
 // processesOf is the container whose processes an ephemeral one shall see, if any.
 func (s *sight) processesOf(name string) (string, error) {
-	e := ephemeralNamed(s.pod, name)
+	e := podspec.EphemeralContainer(s.pod, name)
 	if e == nil || e.TargetContainerName == "" {
 		return "", nil
 	}
@@ -56,7 +42,7 @@ func (s *sight) processesOf(name string) (string, error) {
 func (s *sight) ephemeralStatuses() []v1.ContainerStatus {
 	var out []v1.ContainerStatus
 	for i := range s.pod.Spec.EphemeralContainers {
-		status := s.containerStatus(ephemeralSpec(&s.pod.Spec.EphemeralContainers[i]), true)
+		status := s.containerStatus(podspec.AsContainer(&s.pod.Spec.EphemeralContainers[i]), true)
 		status.Ready, status.Started = false, nil // which nobody asks of them
 		out = append(out, status)
 	}

@@ -3,6 +3,8 @@ package kubelet
 import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // podEvent tells about the pod.
@@ -19,7 +21,7 @@ func (w *worker) containerEvent(c *v1.Container, kind, reason, message string) {
 				field = "spec.initContainers{" + c.Name + "}"
 			}
 		}
-		if ephemeralNamed(w.pod, c.Name) != nil {
+		if podspec.EphemeralContainer(w.pod, c.Name) != nil {
 			field = "spec.ephemeralContainers{" + c.Name + "}"
 		}
 		w.mu.Unlock()

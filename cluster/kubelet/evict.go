@@ -7,6 +7,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 const (
@@ -40,7 +42,7 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 	w.mu.Lock()
 	e := w.evicted
 	w.mu.Unlock()
-	if e == nil || pod.DeletionTimestamp != nil || phaseIsFinal(pod.Status.Phase) {
+	if e == nil || pod.DeletionTimestamp != nil || podspec.IsTerminal(pod.Status.Phase) {
 		return
 	}
 	if w.sight.failed == nil {
@@ -49,7 +51,7 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 	w.fail(ended{evictedReason, e.message})
 	pod.Spec.TerminationGracePeriodSeconds = &e.grace
 	pod.Status.Conditions = slices.Clone(pod.Status.Conditions)
-	setCondition(&pod.Status, v1.PodCondition{
+	podspec.SetCondition(&pod.Status, v1.PodCondition{
 		Type: v1.DisruptionTarget, Status: v1.ConditionTrue, Reason: evictedTerminating,
 		Message: e.message, ObservedGeneration: pod.Generation,
 	}, time.Now())
@@ -58,12 +60,12 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 // refusePressed fails a pod that has come to a node in distress, before anything of it
 // is started.
 func (w *worker) refusePressed(pod *v1.Pod) {
-	if w.finished || w.sight.sandbox != nil || phaseIsFinal(pod.Status.Phase) || isCritical(pod) || pod.Status.StartTime != nil {
+	if w.finished || w.sight.sandbox != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) || pod.Status.StartTime != nil {
 		return
 	}
 	conditions := w.k.pressures()
 	onlyMemory := len(conditions) == 1 && conditions[0] == v1.NodeMemoryPressure
-	if len(conditions) == 0 || onlyMemory && (qosClass(pod) != v1.PodQOSBestEffort || toleratesMemoryPressure(pod)) {
+	if len(conditions) == 0 || onlyMemory && (podspec.QOSClass(pod) != v1.PodQOSBestEffort || toleratesMemoryPressure(pod)) {
 		return
 	}
 	message := fmt.Sprintf("The node had condition: %v. ", conditions)
@@ -146,7 +148,7 @@ func (k *Kubelet) relieve(ctx context.Context, act []crossing) *worker {
 	first := pods[0]
 	e := eviction{evictionMessage(c, first), evictionGrace}
 	if !c.hard {
-		e.grace = min(graceOf(first.pod), int64(k.config.Eviction.MaxPodGrace/time.Second))
+		e.grace = min(podspec.GracePeriod(first.pod), int64(k.config.Eviction.MaxPodGrace/time.Second))
 	}
 	w := workers[first.pod]
 	w.evict(e)
@@ -173,7 +175,7 @@ func (k *Kubelet) candidates(name v1.ResourceName, now time.Time) ([]*candidate,
 		w.mu.Lock()
 		pod, evicted := w.pod, w.evicted != nil || w.removed
 		w.mu.Unlock()
-		if evicted || pod.DeletionTimestamp != nil || phaseIsFinal(pod.Status.Phase) || isCritical(pod) {
+		if evicted || pod.DeletionTimestamp != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) {
 			continue
 		}
 		out = append(out, w.candidate(pod, name, now))
@@ -220,7 +222,7 @@ func (k *Kubelet) evictOverLimits(now time.Time) {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if phaseIsFinal(pod.Status.Phase) || !limitsDisk(pod) {
+		if podspec.IsTerminal(pod.Status.Phase) || !limitsDisk(pod) {
 			continue
 		}
 		if message := overDiskLimit(pod, w.volumeUsage(pod, now), w.containerUsage(now), w.fileUsage(now)); message != "" {

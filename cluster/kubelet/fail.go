@@ -4,6 +4,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // ended is why the node ends a pod before its time, whatever its restart policy.
@@ -52,7 +54,7 @@ func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
 
 // refuse ends a pod that the node must not run, before anything of it is started.
 func (w *worker) refuse(pod *v1.Pod) {
-	if w.finished || pod.Status.StartTime != nil || phaseIsFinal(pod.Status.Phase) {
+	if w.finished || pod.Status.StartTime != nil || podspec.IsTerminal(pod.Status.Phase) {
 		return
 	}
 	reason, message := "SysctlForbidden", refusedSysctl(pod)

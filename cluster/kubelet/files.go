@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // hostnameOf is what the pod's containers see as their host's name; it is at most
@@ -29,7 +31,7 @@ func hostnameOf(pod *v1.Pod) string {
 // one, or with its domain where the pod asks for that. The kernel takes 64 characters.
 func kernelHostname(pod *v1.Pod, domain string) (string, error) {
 	name := hostnameOf(pod)
-	if !isTrue(pod.Spec.SetHostnameAsFQDN) || pod.Spec.Subdomain == "" {
+	if !podspec.IsTrue(pod.Spec.SetHostnameAsFQDN) || pod.Spec.Subdomain == "" {
 		return name, nil
 	}
 	full := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)

@@ -16,6 +16,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/connlimit"
+	"wheelhouse/cluster/kubelet/objects"
 )
 
 // mastersGroup may do everything everywhere.
@@ -103,7 +104,7 @@ func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
 	if !ok || token == "" {
 		return nil, errors.New("neither a certificate nor a token")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), lookupTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), objects.Timeout)
 	defer cancel()
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
 	review, err := k.config.Client.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -121,7 +122,7 @@ func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []
 	if who.trusted {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, objects.Timeout)
 	defer cancel()
 	extra := map[string]authorizationv1.ExtraValue{}
 	for name, values := range who.Extra {

@@ -11,10 +11,9 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"golang.org/x/sys/unix"
 )
 
 // localDisk is a node's disk with /data/inside on it, and a folder that is not on it.

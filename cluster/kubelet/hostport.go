@@ -10,6 +10,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // HostPorts makes ports of the node lead to pods. A Network that implements it is used
@@ -43,7 +45,7 @@ func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 		}
 	}
 	for i := range pod.Spec.InitContainers {
-		if isSidecar(&pod.Spec.InitContainers[i]) {
+		if podspec.IsSidecar(&pod.Spec.InitContainers[i]) {
 			take(&pod.Spec.InitContainers[i])
 		}
 	}
@@ -67,7 +69,7 @@ func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
 		w.mu.Lock()
 		other := w.pod
 		w.mu.Unlock()
-		if uid == pod.UID || other.DeletionTimestamp != nil || phaseIsFinal(other.Status.Phase) || other.Status.StartTime == nil && !isStatic(other) {
+		if uid == pod.UID || other.DeletionTimestamp != nil || podspec.IsTerminal(other.Status.Phase) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
 			continue
 		}
 		for _, a := range want {

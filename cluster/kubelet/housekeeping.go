@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 const (

@@ -8,11 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/distribution/reference"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // How registries are treated. A pod whose image lies on the machine is never

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // shelf is a store of images whose registry does what a test says.

@@ -16,22 +16,19 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/prometheus/client_golang/prometheus"
-
 	coordinationv1 "k8s.io/api/coordination/v1"
-
 	v1 "k8s.io/api/core/v1"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"wheelhouse/cluster/kubelet/cgroup"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/objects"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
@@ -90,8 +87,8 @@ type Kubelet struct {
 	measures   measures
 	rates      rates
 	ends       *prometheus.CounterVec // of containers
-	objects    lookups
-	shared     *shared
+	objects    objects.Getter
+	shared     *objects.Cache
 	log        *slog.Logger
 	resolv     resolvConf
 	capacity   v1.ResourceList
@@ -145,11 +142,11 @@ func New(config Config) (*Kubelet, error) {
 	}
 	k := &Kubelet{
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
-		puller: newPuller(config.Runtime), objects: apiObjects{config.Client}, ctx: context.Background(),
+		puller: newPuller(config.Runtime), objects: objects.API{Client: config.Client}, ctx: context.Background(),
 	}
 	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
 	k.puller.pulled, k.ends = k.imagePulled, newEnds()
-	k.shared = newShared(k.objects)
+	k.shared = objects.NewCache(k.objects)
 	k.source = newSource(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
 	k.allotments = newAllotments(k)
@@ -222,7 +219,7 @@ func (k *Kubelet) services() []*v1.Service { return k.source.allServices() }
 
 // podChanged is called by the source for each pod of the node, new or changed.
 func (k *Kubelet) podChanged(pod *v1.Pod) {
-	if isMirror(pod) {
+	if podspec.IsMirror(pod) {
 		k.static.seen(pod)
 		return
 	}
@@ -237,7 +234,7 @@ func (k *Kubelet) podChanged(pod *v1.Pod) {
 
 // podRemoved is called by the source when the API server has dropped a pod.
 func (k *Kubelet) podRemoved(pod *v1.Pod) {
-	if isMirror(pod) {
+	if podspec.IsMirror(pod) {
 		k.static.gone(pod)
 		return
 	}

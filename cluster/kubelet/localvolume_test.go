@@ -8,11 +8,10 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/record"
-
-	"golang.org/x/sys/unix"
 )
 
 func localPV(path string, mode v1.PersistentVolumeMode) *v1.PersistentVolume {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // logRequest is what the pods/log subresource may ask for.
@@ -112,7 +113,7 @@ func (k *Kubelet) logged(r *http.Request, previous bool) (cri.Container, error) 
 	}
 	name := r.PathValue("container")
 	w.mu.Lock()
-	known := containerNamed(w.pod, name) != nil
+	known := podspec.Container(w.pod, name) != nil
 	w.mu.Unlock()
 	switch {
 	case !known:
@@ -136,7 +137,7 @@ func (w *worker) waitsFor(name string) string {
 	pod := w.pod
 	w.mu.Unlock()
 	status := w.reporter.status(pod)
-	seen := statusNamed(&status, name)
+	seen := podspec.ContainerStatus(&status, name)
 	if seen == nil || seen.State.Waiting == nil {
 		return "ContainerCreating"
 	}

@@ -8,14 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // mirrors are the pods at the API server that stand for static ones.
@@ -94,7 +93,7 @@ func (s *static) create(ctx context.Context, pod *v1.Pod) error {
 // ending is a static pod whose file has gone, with the grace that it asks for.
 func ending(pod *v1.Pod, now time.Time) *v1.Pod {
 	out := pod.DeepCopy()
-	grace, at := graceOf(pod), metav1.NewTime(now)
+	grace, at := podspec.GracePeriod(pod), metav1.NewTime(now)
 	out.DeletionTimestamp, out.DeletionGracePeriodSeconds = &at, &grace
 	return out
 }

@@ -6,6 +6,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // maxContainers is how many a pod may have: an object of 100 kB could ask for thousands,
@@ -21,7 +23,7 @@ func (k *Kubelet) misfit(pod *v1.Pod) (reason, message string) {
 	if n := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxContainers {
 		return "TooManyContainers", fmt.Sprintf("The node runs pods of at most %d containers, and this one has %d", maxContainers, n)
 	}
-	requests, _ := podResources(pod)
+	requests, _ := podspec.Resources(pod)
 	have := k.allocatable()
 	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage} {
 		asked, room := requests[name], have[name]
@@ -42,8 +44,8 @@ func (k *Kubelet) usedByOthers(pod *v1.Pod, name v1.ResourceName) resource.Quant
 		w.mu.Lock()
 		other := w.pod
 		w.mu.Unlock()
-		if other.UID != pod.UID && !phaseIsFinal(other.Status.Phase) {
-			requests, _ := podResources(other)
+		if other.UID != pod.UID && !podspec.IsTerminal(other.Status.Phase) {
+			requests, _ := podspec.Resources(other)
 			sum.Add(requests[name])
 		}
 	}

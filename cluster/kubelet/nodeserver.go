@@ -9,14 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
 	config "k8s.io/kubelet/config/v1beta1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // aboutNode routes the paths that tell of the node as a whole.
@@ -54,7 +53,7 @@ func (k *Kubelet) serveRunning(w http.ResponseWriter, r *http.Request) {
 		spec := v1.Container{Name: c.Name}
 		if known := k.workerOf(c.Pod.Namespace, c.Pod.Name, c.Pod.UID); known != nil {
 			known.mu.Lock()
-			if own := containerNamed(known.pod, c.Name); own != nil {
+			if own := podspec.Container(known.pod, c.Name); own != nil {
 				spec.Image = own.Image
 			}
 			known.mu.Unlock()

@@ -10,6 +10,9 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"wheelhouse/cluster/kubelet/objects"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // file is one file of a volume that the kubelet writes.
@@ -25,7 +28,7 @@ type payload map[string]file
 // payloadContext is what payloads are made from.
 type payloadContext struct {
 	pod           *v1.Pod
-	objects       lookups
+	objects       objects.Getter
 	hostIP, podIP string
 	capacity      v1.ResourceList
 	// token gives a service account token for the pod.
@@ -41,10 +44,10 @@ func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (out pa
 	switch {
 	case v.Secret != nil:
 		s := v.Secret
-		err = p.secret(ctx, out, s.SecretName, s.Items, modeOf(s.DefaultMode), isTrue(s.Optional))
+		err = p.secret(ctx, out, s.SecretName, s.Items, modeOf(s.DefaultMode), podspec.IsTrue(s.Optional))
 	case v.ConfigMap != nil:
 		c := v.ConfigMap
-		err = p.configMap(ctx, out, c.Name, c.Items, modeOf(c.DefaultMode), isTrue(c.Optional))
+		err = p.configMap(ctx, out, c.Name, c.Items, modeOf(c.DefaultMode), podspec.IsTrue(c.Optional))
 	case v.DownwardAPI != nil:
 		err = p.downward(out, v.DownwardAPI.Items, modeOf(v.DownwardAPI.DefaultMode))
 	case v.Projected != nil:
@@ -90,9 +93,9 @@ func modeOf(m *int32) int32 {
 func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.VolumeProjection, mode int32) error {
 	switch {
 	case s.Secret != nil:
-		return p.secret(ctx, out, s.Secret.Name, s.Secret.Items, mode, isTrue(s.Secret.Optional))
+		return p.secret(ctx, out, s.Secret.Name, s.Secret.Items, mode, podspec.IsTrue(s.Secret.Optional))
 	case s.ConfigMap != nil:
-		return p.configMap(ctx, out, s.ConfigMap.Name, s.ConfigMap.Items, mode, isTrue(s.ConfigMap.Optional))
+		return p.configMap(ctx, out, s.ConfigMap.Name, s.ConfigMap.Items, mode, podspec.IsTrue(s.ConfigMap.Optional))
 	case s.DownwardAPI != nil:
 		return p.downward(out, s.DownwardAPI.Items, mode)
 	case s.ServiceAccountToken != nil:
@@ -140,7 +143,7 @@ func (p *payloadContext) secret(ctx context.Context, out payload, name string, i
 		return nil
 	}
 	if err != nil {
-		return missing("secret", name, err)
+		return objects.Missing("secret", name, err)
 	}
 	return out.keys(s.Data, items, mode, optional, "secret "+name)
 }
@@ -151,7 +154,7 @@ func (p *payloadContext) configMap(ctx context.Context, out payload, name string
 		return nil
 	}
 	if err != nil {
-		return missing("configmap", name, err)
+		return objects.Missing("configmap", name, err)
 	}
 	data := make(map[string][]byte, len(c.Data)+len(c.BinaryData))
 	for k, v := range c.Data {
@@ -198,9 +201,9 @@ func (p *payloadContext) downward(out payload, items []v1.DownwardAPIVolumeFile,
 		var err error
 		switch {
 		case item.FieldRef != nil:
-			value, err = fieldValue(p.pod, item.FieldRef.FieldPath, p.hostIP, p.podIP)
+			value, err = podspec.FieldValue(p.pod, item.FieldRef.FieldPath, p.hostIP, p.podIP)
 		case item.ResourceFieldRef != nil:
-			value, err = resourceValue(p.pod, item.ResourceFieldRef, nil, p.capacity)
+			value, err = podspec.ResourceValue(p.pod, item.ResourceFieldRef, nil, p.capacity)
 		}
 		if err != nil {
 			return err

@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // Labels of containers beyond those of the runtime.
@@ -114,7 +115,7 @@ func (s *sight) attempt(name string) int {
 		}
 		next = c.Attempt + 1
 	}
-	if old := statusNamed(&s.pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
+	if old := podspec.ContainerStatus(&s.pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
 		next = max(next, int(old.RestartCount)+1)
 	}
 	return next
@@ -126,7 +127,7 @@ func (s *sight) backsOff(c *cri.Container) bool {
 	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID || s.outgrown(c) {
 		return false
 	}
-	old := statusNamed(&s.pod.Status, c.Name)
+	old := podspec.ContainerStatus(&s.pod.Status, c.Name)
 	return old == nil || int(old.RestartCount) <= c.Attempt
 }
 
@@ -180,7 +181,7 @@ func (s *sight) strays() []killing {
 // everything has ended for good, or it lost its sandbox and is never restarted.
 func (s *sight) over() bool {
 	if len(s.containers) == 0 {
-		return phaseIsFinal(s.pod.Status.Phase)
+		return podspec.IsTerminal(s.pod.Status.Phase)
 	}
 	if s.pod.Spec.RestartPolicy == v1.RestartPolicyNever {
 		for _, list := range s.containers {
@@ -216,7 +217,7 @@ func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 	for i := range s.pod.Spec.InitContainers {
 		spec := &s.pod.Spec.InitContainers[i]
 		c := s.current(spec.Name)
-		if isSidecar(spec) {
+		if podspec.IsSidecar(spec) {
 			if !s.planOne(st, spec, true, true, now) && !appsRun {
 				return false, false
 			}
@@ -311,15 +312,9 @@ func probeGrace(spec *v1.Container, failing string) *int64 {
 	return probe.TerminationGracePeriodSeconds
 }
 
-func isSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
-}
-
 // containerHash stands for what may be edited in a pod and takes a new container.
 func containerHash(c *v1.Container) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\x00%s", c.Name, c.Image)
 	return strconv.FormatUint(h.Sum64(), 16)
 }
-
-func phaseIsFinal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }

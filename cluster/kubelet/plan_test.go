@@ -5,11 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

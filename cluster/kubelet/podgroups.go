@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // cgroupRoot is where control groups are mounted.
@@ -23,7 +24,7 @@ func nodeGroup(cluster, node string) string {
 // of a lower class lie in a group of that class.
 func (w *worker) cgroup(pod *v1.Pod) string {
 	class := ""
-	if c := qosClass(pod); c != v1.PodQOSGuaranteed {
+	if c := podspec.QOSClass(pod); c != v1.PodQOSGuaranteed {
 		class = strings.ToLower(string(c))
 	}
 	return filepath.Join(nodeGroup(w.k.config.Cluster, w.k.config.NodeName), class, "pod"+w.ref.UID)
@@ -52,13 +53,13 @@ func (w *worker) limitGroup(pod *v1.Pod, group string) error {
 	}
 	class := path.Dir(group)
 	all := class
-	if qosClass(pod) != v1.PodQOSGuaranteed {
+	if podspec.QOSClass(pod) != v1.PodQOSGuaranteed {
 		all = path.Dir(class)
 	}
 	if !strings.Contains(path.Base(all), "kubepods") { // made by a kubelet that had no classes
 		return nil
 	}
-	return w.k.limitClass(qosClass(pod), class, all)
+	return w.k.limitClass(podspec.QOSClass(pod), class, all)
 }
 
 // limitClass sets what the pods of a class get together, and what all pods may use.
@@ -105,8 +106,8 @@ func (k *Kubelet) burstableShares() int64 {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if qosClass(pod) == v1.PodQOSBurstable && !phaseIsFinal(pod.Status.Phase) {
-			requests, _ := podResources(k.allotments.given(pod))
+		if podspec.QOSClass(pod) == v1.PodQOSBurstable && !podspec.IsTerminal(pod.Status.Phase) {
+			requests, _ := podspec.Resources(k.allotments.given(pod))
 			sum.Add(*requests.Cpu())
 		}
 	}
@@ -126,7 +127,7 @@ func (k *Kubelet) allWorkers() []*worker {
 // podLimits are those of the pod's group: the sum of its containers' shares, and a limit
 // where each container has one.
 func podLimits(pod *v1.Pod, pids int64) cgroup.Limits {
-	requests, limits := podResources(pod)
+	requests, limits := podspec.Resources(pod)
 	out := cgroup.Limits{CPUShares: shares(requests.Cpu()), Pids: pids}
 	if cpu, ok := limits[v1.ResourceCPU]; ok {
 		out.CPUPeriod, out.CPUQuota = cfsPeriod, quota(&cpu)
@@ -135,73 +136,4 @@ func podLimits(pod *v1.Pod, pids int64) cgroup.Limits {
 		out.Memory = memory.Value()
 	}
 	return out
-}
-
-// podResources are what a pod asks for and may use at the most. A limit is the pod's
-// only where all of its containers have one.
-func podResources(pod *v1.Pod) (requests, limits v1.ResourceList) {
-	requests, limits = v1.ResourceList{}, v1.ResourceList{}
-	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage} {
-		request, _ := together(pod, func(r *v1.ResourceRequirements) (resource.Quantity, bool) {
-			q, ok := r.Requests[name]
-			if !ok {
-				q, ok = r.Limits[name]
-			}
-			return q, ok
-		})
-		if !request.IsZero() {
-			requests[name] = request
-		}
-		limit, all := together(pod, func(r *v1.ResourceRequirements) (resource.Quantity, bool) {
-			q, ok := r.Limits[name]
-			return q, ok && !q.IsZero()
-		})
-		if all {
-			limits[name] = limit
-		}
-		if own := pod.Spec.Resources; own != nil {
-			if q, ok := own.Requests[name]; ok {
-				requests[name] = q
-			}
-			if q, ok := own.Limits[name]; ok {
-				limits[name] = q
-			}
-		}
-	}
-	return requests, limits
-}
-
-// together is what the pod needs at one time: its containers and sidecars, or before
-// them each init container with the sidecars that have started by then.
-func together(pod *v1.Pod, of func(*v1.ResourceRequirements) (resource.Quantity, bool)) (sum resource.Quantity, all bool) {
-	all = true
-	var sidecars, first resource.Quantity
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		q, ok := of(&c.Resources)
-		all = all && ok
-		if isSidecar(c) {
-			sidecars.Add(q)
-			q = resource.Quantity{}
-		}
-		q.Add(sidecars)
-		if q.Cmp(first) > 0 {
-			first = q
-		}
-	}
-	for i := range pod.Spec.Containers {
-		q, ok := of(&pod.Spec.Containers[i].Resources)
-		all = all && ok
-		sum.Add(q)
-	}
-	sum.Add(sidecars)
-	if first.Cmp(sum) > 0 {
-		sum = first
-	}
-	for name, q := range pod.Spec.Overhead {
-		if over, ok := of(&v1.ResourceRequirements{Requests: v1.ResourceList{name: q}, Limits: v1.ResourceList{name: q}}); ok {
-			sum.Add(over)
-		}
-	}
-	return sum, all
 }

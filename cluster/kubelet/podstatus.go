@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // podStatus says what is seen of a pod as its status. Conditions that are not the
@@ -27,11 +27,11 @@ func podStatus(s *sight, now time.Time) v1.PodStatus {
 		t := metav1.NewTime(now.Truncate(time.Second))
 		status.StartTime = &t
 	}
-	status.QOSClass = qosClass(pod)
+	status.QOSClass = podspec.QOSClass(pod)
 	status.InitContainerStatuses = s.statuses(pod.Spec.InitContainers, true)
 	status.ContainerStatuses = s.statuses(pod.Spec.Containers, false)
 	status.EphemeralContainerStatuses = s.ephemeralStatuses()
-	if !phaseIsFinal(pod.Status.Phase) {
+	if !podspec.IsTerminal(pod.Status.Phase) {
 		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.final)
 	}
 	s.fail(&status)
@@ -55,7 +55,7 @@ func (s *sight) statuses(specs []v1.Container, init bool) []v1.ContainerStatus {
 func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatus {
 	no := false
 	status := v1.ContainerStatus{Name: spec.Name, Image: spec.Image, Started: &no}
-	old := statusNamed(&s.pod.Status, spec.Name)
+	old := podspec.ContainerStatus(&s.pod.Status, spec.Name)
 	waiting, waits := s.waiting[spec.Name]
 	c := s.latest(spec.Name)
 	if c == nil && s.final && old != nil {
@@ -83,15 +83,15 @@ func (s *sight) containerStatus(spec *v1.Container, init bool) v1.ContainerStatu
 	status.LastTerminationState = s.previous(c, old)
 	if c.State == cri.Running {
 		h := s.health(c.ID)
-		status.State.Running = &v1.ContainerStateRunning{StartedAt: seconds(c.StartedAt)}
+		status.State.Running = &v1.ContainerStateRunning{StartedAt: podspec.Seconds(c.StartedAt)}
 		status.Started, status.Ready = &h.started, h.ready && h.started
-		if init && !isSidecar(spec) {
+		if init && !podspec.IsSidecar(spec) {
 			status.Ready = false
 		}
 		return status
 	}
 	ended := s.terminated(c)
-	if init && !isSidecar(spec) {
+	if init && !podspec.IsSidecar(spec) {
 		status.Ready = c.ExitCode == 0
 	}
 	if waits {
@@ -141,7 +141,7 @@ func lost(old *v1.ContainerStatus) v1.ContainerState {
 func (s *sight) terminated(c *cri.Container) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
 		ExitCode: int32(c.ExitCode), ContainerID: "docker://" + c.ID, Message: s.message(*c),
-		StartedAt: seconds(c.StartedAt), FinishedAt: seconds(c.Finished),
+		StartedAt: podspec.Seconds(c.StartedAt), FinishedAt: podspec.Seconds(c.Finished),
 	}
 	switch {
 	case c.OOMKilled:
@@ -156,32 +156,13 @@ func (s *sight) terminated(c *cri.Container) *v1.ContainerStateTerminated {
 	return t
 }
 
-// seconds is a time as the API keeps it.
-func seconds(t time.Time) metav1.Time {
-	if t.IsZero() {
-		return metav1.Time{}
-	}
-	return metav1.NewTime(t.Truncate(time.Second))
-}
-
-func statusNamed(status *v1.PodStatus, name string) *v1.ContainerStatus {
-	for _, list := range [][]v1.ContainerStatus{status.ContainerStatuses, status.InitContainerStatuses, status.EphemeralContainerStatuses} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
-
 // phase sums the containers up, as upstream: a container that waits for its
 // restart counts as ended. final decides a pod that will not go on whatever its
 // policy, as its node has stopped it.
 func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.PodPhase {
 	pendingInit, sidecars := false, 0
 	for i, st := range inits {
-		sidecar := i < len(spec.InitContainers) && isSidecar(&spec.InitContainers[i])
+		sidecar := i < len(spec.InitContainers) && podspec.IsSidecar(&spec.InitContainers[i])
 		switch t := st.State.Terminated; {
 		case sidecar:
 			pendingInit = pendingInit || st.Started == nil || !*st.Started && t == nil
@@ -191,7 +172,7 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 		case t == nil:
 			pendingInit = true
 		case t.ExitCode != 0:
-			if final || i < len(spec.InitContainers) && !restartsAfter(spec, &spec.InitContainers[i], t.ExitCode) {
+			if final || i < len(spec.InitContainers) && !podspec.ShouldRestart(spec, &spec.InitContainers[i], t.ExitCode) {
 				return v1.PodFailed
 			}
 			pendingInit = true
@@ -207,11 +188,11 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 			if st.State.Terminated.ExitCode == 0 {
 				succeeded++
 			}
-			again = again || restartsAfter(spec, specNamed(spec.Containers, st.Name), st.State.Terminated.ExitCode)
+			again = again || podspec.ShouldRestart(spec, podspec.Named(spec.Containers, st.Name), st.State.Terminated.ExitCode)
 		case st.LastTerminationState.Terminated != nil:
 			stopped++
 			again = again || spec.RestartPolicy != v1.RestartPolicyNever ||
-				restartsAfter(spec, specNamed(spec.Containers, st.Name), st.LastTerminationState.Terminated.ExitCode)
+				podspec.ShouldRestart(spec, podspec.Named(spec.Containers, st.Name), st.LastTerminationState.Terminated.ExitCode)
 		default:
 			waiting++
 		}
@@ -245,7 +226,7 @@ func (s *sight) conditions(status *v1.PodStatus, now time.Time) {
 		if reason == "PodCompleted" && kind == v1.PodInitialized {
 			value = v1.ConditionTrue
 		}
-		setCondition(status, v1.PodCondition{
+		podspec.SetCondition(status, v1.PodCondition{
 			Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: s.pod.Generation,
 		}, now)
 	}
@@ -254,13 +235,13 @@ func (s *sight) conditions(status *v1.PodStatus, now time.Time) {
 		set(v1.PodReadyToStartContainers, "", "")
 	} else {
 		// Upstream gives this condition no reason when it is false.
-		setCondition(status, v1.PodCondition{Type: v1.PodReadyToStartContainers, Status: v1.ConditionFalse, ObservedGeneration: s.pod.Generation}, now)
+		podspec.SetCondition(status, v1.PodCondition{Type: v1.PodReadyToStartContainers, Status: v1.ConditionFalse, ObservedGeneration: s.pod.Generation}, now)
 	}
 
 	var pending, unready []string
 	for i, st := range status.InitContainerStatuses {
 		ok := st.Ready
-		if isSidecar(&s.pod.Spec.InitContainers[i]) {
+		if podspec.IsSidecar(&s.pod.Spec.InitContainers[i]) {
 			ok = st.Started != nil && *st.Started
 			if !st.Ready {
 				unready = append(unready, st.Name)
@@ -318,20 +299,4 @@ func closedGates(gates []v1.PodReadinessGate, have []v1.PodCondition) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-// setCondition keeps the time of the last transition where the value is the same.
-func setCondition(status *v1.PodStatus, c v1.PodCondition, now time.Time) {
-	c.LastTransitionTime = seconds(now)
-	for i := range status.Conditions {
-		if old := &status.Conditions[i]; old.Type == c.Type {
-			if old.Status == c.Status {
-				c.LastTransitionTime = old.LastTransitionTime
-			}
-			c.LastProbeTime = old.LastProbeTime
-			*old = c
-			return
-		}
-	}
-	status.Conditions = append(status.Conditions, c)
 }

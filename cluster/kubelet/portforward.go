@@ -12,18 +12,16 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	gwebsocket "github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/portforward"
-
 	tunnel "k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 const (

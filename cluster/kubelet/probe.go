@@ -15,17 +15,15 @@ import (
 	"strings"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // verdict is the result of one probe. An unknown result changes nothing.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // probes watches over the running containers of one pod: a goroutine for each
@@ -54,7 +56,7 @@ func (p *probes) follow(ctx context.Context, t target, startedAt time.Time, befo
 	w := &watched{stop: cancel, live: stopLive}
 	w.started, w.ready = t.container.StartupProbe == nil, t.container.ReadinessProbe == nil
 	if before != nil && before.ContainerID == "docker://"+t.id {
-		w.started = w.started || isTrue(before.Started)
+		w.started = w.started || podspec.IsTrue(before.Started)
 		w.ready = w.ready || before.Ready
 	}
 	p.watched[t.id] = w

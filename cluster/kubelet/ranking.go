@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // Reasons and messages of evictions, as upstream.
@@ -53,7 +55,7 @@ func rank(pods []*candidate, name v1.ResourceName) {
 }
 
 func (c *candidate) excess(name v1.ResourceName) int64 {
-	requests, _ := podResources(c.pod)
+	requests, _ := podspec.Resources(c.pod)
 	q := requests[name]
 	return c.uses(name) - q.Value()
 }

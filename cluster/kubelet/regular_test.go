@@ -17,14 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // pipe makes a named pipe that gives who opens it a line.

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // reporter sends one pod's status to the API server when it differs from what
@@ -43,7 +45,7 @@ func newReporter(client kubernetes.Interface, log *slog.Logger) *reporter {
 func (r *reporter) saw(pod *v1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known == nil || newer(pod, r.known) && !isStatic(pod) {
+	if r.known == nil || newer(pod, r.known) && !podspec.IsStatic(pod) {
 		r.known = pod
 	}
 }
@@ -118,7 +120,7 @@ func (r *reporter) send(ctx context.Context) error {
 	for {
 		r.mu.Lock()
 		known, want := r.known, r.want
-		if want == nil || known == nil || isStatic(known) || equality.Semantic.DeepEqual(known.Status, *want) {
+		if want == nil || known == nil || podspec.IsStatic(known) || equality.Semantic.DeepEqual(known.Status, *want) {
 			r.settle()
 			r.mu.Unlock()
 			return nil

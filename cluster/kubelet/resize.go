@@ -8,14 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"wheelhouse/cluster/kubelet/cgroup"
-
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // A pod is resized in place: allotments decides when it gets what it asks for, and its
@@ -176,8 +175,8 @@ func (w *worker) resizeFailed(pod *v1.Pod, err error) {
 // is over.
 func (s *sight) showResize(status *v1.PodStatus, now time.Time) {
 	for kind, c := range map[v1.PodConditionType]*v1.PodCondition{v1.PodResizePending: s.pending, v1.PodResizeInProgress: s.progress} {
-		if c != nil && !phaseIsFinal(status.Phase) {
-			setCondition(status, *c, now)
+		if c != nil && !podspec.IsTerminal(status.Phase) {
+			podspec.SetCondition(status, *c, now)
 			continue
 		}
 		status.Conditions = slices.DeleteFunc(status.Conditions, func(o v1.PodCondition) bool { return o.Type == kind })

@@ -16,6 +16,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	helper "k8s.io/component-helpers/resource"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // allotments are what the node has given to each of its pods. A pod that asks for another
@@ -209,7 +211,7 @@ func (m *allotment) hold() {
 		pod.Status = *m.status
 	}
 	m.holds = nil
-	if !phaseIsFinal(pod.Status.Phase) {
+	if !podspec.IsTerminal(pod.Status.Phase) {
 		m.holds = helper.PodRequests(&pod, helper.PodResourcesOptions{UseStatusResources: true})
 	}
 }
@@ -243,7 +245,7 @@ func before(a, b *allotment) int {
 	return cmp.Or(
 		cmp.Compare(no(!a.grows()), no(!b.grows())),
 		cmp.Compare(priorityOf(b.pod), priorityOf(a.pod)),
-		cmp.Compare(no(qosClass(a.pod) == v1.PodQOSGuaranteed), no(qosClass(b.pod) == v1.PodQOSGuaranteed)),
+		cmp.Compare(no(podspec.QOSClass(a.pod) == v1.PodQOSGuaranteed), no(podspec.QOSClass(b.pod) == v1.PodQOSGuaranteed)),
 		cmp.Compare(no(a.pending != nil), no(b.pending != nil)),
 		a.since.Compare(b.since),
 		cmp.Compare(a.pod.UID, b.pod.UID),
@@ -307,7 +309,7 @@ func (a *allotments) heldBy(self *allotment) v1.ResourceList {
 		}
 	}
 	for _, pod := range a.k.source.known() { // and those that have no worker yet
-		if a.pods[pod.UID] == nil && !isMirror(pod) && !phaseIsFinal(pod.Status.Phase) {
+		if a.pods[pod.UID] == nil && !podspec.IsMirror(pod) && !podspec.IsTerminal(pod.Status.Phase) {
 			count(helper.PodRequests(pod, helper.PodResourcesOptions{UseStatusResources: true}))
 		}
 	}

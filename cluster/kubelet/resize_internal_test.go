@@ -7,18 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"wheelhouse/cluster/kubelet/cgroup"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 func amounts(pairs ...string) v1.ResourceList {

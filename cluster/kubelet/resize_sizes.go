@@ -1,12 +1,12 @@
 package kubelet
 
 import (
-	"wheelhouse/cluster/kubelet/cri"
-
-	"wheelhouse/cluster/kubelet/cgroup"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // resizable are the resources that a container can get more or less of while it runs.
@@ -126,7 +126,7 @@ func milliOf(shares int64) int64 { return (shares*1000 + 1023) / 1024 }
 
 // outgrown tells of a container whose size is to change in a way that takes a new one.
 func (s *sight) outgrown(c *cri.Container) bool {
-	spec := containerNamed(s.pod, c.Name)
+	spec := podspec.Container(s.pod, c.Name)
 	actual, ok := s.actual[c.Name]
 	if spec == nil || !ok || actual.ID != c.ID {
 		return false

@@ -1,10 +1,11 @@
 package kubelet
 
 import (
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 const (
@@ -31,36 +32,9 @@ func shares(cpu *resource.Quantity) int64 { return max(minShares, cpu.MilliValue
 
 func quota(cpu *resource.Quantity) int64 { return max(minQuota, cpu.MilliValue()*cfsPeriod/1000) }
 
-// qosClass tells how well a pod said what it needs: Guaranteed where each
-// container's requests equal its limits, BestEffort where nothing is said.
-func qosClass(pod *v1.Pod) v1.PodQOSClass {
-	if pod.Status.QOSClass != "" {
-		return pod.Status.QOSClass
-	}
-	any, guaranteed := false, true
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-				request, limit := list[i].Resources.Requests[name], list[i].Resources.Limits[name]
-				any = any || !request.IsZero() || !limit.IsZero()
-				if limit.IsZero() || !request.IsZero() && request.Cmp(limit) != 0 {
-					guaranteed = false
-				}
-			}
-		}
-	}
-	switch {
-	case !any:
-		return v1.PodQOSBestEffort
-	case guaranteed:
-		return v1.PodQOSGuaranteed
-	}
-	return v1.PodQOSBurstable
-}
-
 // oomScoreAdj makes the kernel kill first what asked for least.
 func oomScoreAdj(pod *v1.Pod, c *v1.Container, memory *resource.Quantity) int {
-	switch qosClass(pod) {
+	switch podspec.QOSClass(pod) {
 	case v1.PodQOSGuaranteed:
 		return -997
 	case v1.PodQOSBestEffort:

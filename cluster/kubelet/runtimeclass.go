@@ -8,6 +8,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/objects"
 )
 
 // handlers are the ways in which the node can run a pod, as runtime classes name them.
@@ -37,7 +39,7 @@ func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
 		return nil
 	}
 	name := *pod.Spec.RuntimeClassName
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, objects.Timeout)
 	defer cancel()
 	class, err := w.k.config.Client.NodeV1().RuntimeClasses().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // arriving is a sandbox that has been created and is being started.
@@ -45,7 +46,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	}
 	spec := &cri.Spec{
 		Pod: w.ref, Name: cri.SandboxName, Attempt: attempt, Hostname: hostname,
-		Labels:       map[string]string{labelGrace: strconv.FormatInt(graceOf(pod), 10)},
+		Labels:       map[string]string{labelGrace: strconv.FormatInt(podspec.GracePeriod(pod), 10)},
 		CgroupParent: w.cgroup(pod), Resources: cri.Resources{CPUShares: minShares}, OOMScoreAdj: -998,
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}

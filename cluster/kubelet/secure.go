@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // appArmor names the profile that the runtime shall load: the container's before the

@@ -13,13 +13,12 @@ import (
 	"strconv"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/connlimit"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // server is the node's HTTPS server, which the API server calls.
@@ -190,7 +189,7 @@ func (k *Kubelet) running(r *http.Request) (cri.Container, error) {
 		return cri.Container{}, err
 	}
 	w.mu.Lock()
-	known := containerNamed(w.pod, r.PathValue("container")) != nil
+	known := podspec.Container(w.pod, r.PathValue("container")) != nil
 	w.mu.Unlock()
 	switch {
 	case !known:

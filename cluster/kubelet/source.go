@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,21 +89,4 @@ func (s *source) allServices() []*v1.Service {
 		return nil
 	}
 	return all
-}
-
-// apiObjects are the lookups at the API server.
-type apiObjects struct{ client kubernetes.Interface }
-
-const lookupTimeout = 10 * time.Second
-
-func (a apiObjects) ConfigMap(ctx context.Context, namespace, name string) (*v1.ConfigMap, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	return a.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
-}
-
-func (a apiObjects) Secret(ctx context.Context, namespace, name string) (*v1.Secret, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	return a.client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 }

@@ -12,9 +12,10 @@ import (
 	"strconv"
 	"strings"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // containerSpec says a container of the pod in the runtime's words.
@@ -40,13 +41,13 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	s := &cri.Spec{
 		Pod: w.ref, Name: c.Name, Attempt: st.attempt, Image: c.Image,
 		Labels: map[string]string{
-			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(graceOf(pod), 10),
+			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(podspec.GracePeriod(pod), 10),
 		},
 		Entrypoint: command, Cmd: arguments, Env: env,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerResources(c, w.k.config.PodPids),
 		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),
-		Sandbox:     w.sight.sandbox.ID, SharePID: isTrue(pod.Spec.ShareProcessNamespace),
+		Sandbox:     w.sight.sandbox.ID, SharePID: podspec.IsTrue(pod.Spec.ShareProcessNamespace),
 		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	if s.Devices, err = w.devices(c); err != nil {
@@ -104,16 +105,6 @@ func adds(list []string, name string) bool {
 	})
 }
 
-func graceOf(pod *v1.Pod) int64 {
-	if pod.DeletionGracePeriodSeconds != nil {
-		return *pod.DeletionGracePeriodSeconds
-	}
-	if pod.Spec.TerminationGracePeriodSeconds != nil {
-		return *pod.Spec.TerminationGracePeriodSeconds
-	}
-	return 30
-}
-
 // secure applies the security contexts, the container's before the pod's.
 func secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root string) error {
 	psc, sc := pod.Spec.SecurityContext, c.SecurityContext
@@ -140,7 +131,7 @@ func secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root str
 			s.CapDrop = append(s.CapDrop, string(d))
 		}
 	}
-	s.Privileged, s.ReadOnlyRoot = isTrue(sc.Privileged), isTrue(sc.ReadOnlyRootFilesystem)
+	s.Privileged, s.ReadOnlyRoot = podspec.IsTrue(sc.Privileged), podspec.IsTrue(sc.ReadOnlyRootFilesystem)
 	s.NoNewPrivileges = sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation
 	s.UnmaskedProc = sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount
 	profile := sc.SeccompProfile
@@ -182,7 +173,7 @@ func secureUser(s *cri.Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext,
 		nonRoot = psc.RunAsNonRoot
 	}
 	imageUser, _, _ := strings.Cut(image.User, ":")
-	if isTrue(nonRoot) {
+	if podspec.IsTrue(nonRoot) {
 		id, err := strconv.ParseInt(cmp.Or(imageUser, "0"), 10, 64)
 		switch {
 		case user != nil && *user == 0:

@@ -9,9 +9,10 @@ import (
 	"os"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // pullBackoff keeps a container's failed pulls apart.
@@ -177,7 +178,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 		return ctx.Err()
 	}
 	w.containerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
-	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, graceOf(pod))
+	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, podspec.GracePeriod(pod))
 	w.touch()
 	return err
 }

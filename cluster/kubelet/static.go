@@ -17,24 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// The annotations of static pods and of their mirrors.
-const (
-	annotationSource = "kubernetes.io/config.source"
-	annotationHash   = "kubernetes.io/config.hash"
-	annotationSeen   = "kubernetes.io/config.seen"
-	staticPeriod     = 2 * time.Second // between two looks at the folder
-)
-
-// isStatic tells a pod that this node has from a file of its own.
-func isStatic(pod *v1.Pod) bool { return pod.Annotations[annotationSource] == "file" && !isMirror(pod) }
-
-// isMirror tells what stands at the API server for a static pod.
-func isMirror(pod *v1.Pod) bool {
-	_, ok := pod.Annotations[v1.MirrorPodAnnotationKey]
-	return ok
-}
+const staticPeriod = 2 * time.Second // between two reads of the directory
 
 // static runs the pods that are described by files of a folder of the node, whether
 // there is an API server or not. There each has a mirror, by which it is seen. The
@@ -131,7 +117,7 @@ func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if !isStatic(pod) {
+		if !podspec.IsStatic(pod) {
 			continue
 		}
 		running[w.ref.String()] = true
@@ -171,8 +157,8 @@ func readManifest(path, node string) (*v1.Pod, error) {
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
 	}
-	pod.Annotations[annotationSource], pod.Annotations[annotationHash] = "file", hash
-	pod.Annotations[annotationSeen] = time.Now().Format(time.RFC3339Nano)
+	pod.Annotations[podspec.AnnotationSource], pod.Annotations[podspec.AnnotationHash] = "file", hash
+	pod.Annotations[podspec.AnnotationSeen] = time.Now().Format(time.RFC3339Nano)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
 	pod.Spec.EnableServiceLinks = orDefault(pod.Spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
 	if what, err := api.ObjectReference(pod); err != nil {

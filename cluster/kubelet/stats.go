@@ -12,6 +12,7 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 func (r *rates) cpu(key string, u cgroup.Usage) *stats.CPUStats {
@@ -129,7 +130,7 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 }
 
 func memoryLimit(pod *v1.Pod, container string) uint64 {
-	if c := containerNamed(pod, container); c != nil {
+	if c := podspec.Container(pod, container); c != nil {
 		return uint64(max(0, c.Resources.Limits.Memory().Value()))
 	}
 	return 0

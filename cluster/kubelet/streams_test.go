@@ -11,12 +11,10 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
-
 	spdytransport "k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/util/exec"
 

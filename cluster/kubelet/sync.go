@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // sync brings a pod that shall run one step nearer to its spec.
@@ -27,7 +28,7 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 
 	switch {
 	case len(next.kill) > 0 && next.finished: // all of them, in their order
-		err := w.stopContainers(ctx, pod, graceOf(pod))
+		err := w.stopContainers(ctx, pod, podspec.GracePeriod(pod))
 		w.touch()
 		return 0, err
 	case len(next.kill) > 0:
@@ -69,7 +70,7 @@ func (w *worker) keepWaiting(next *step) {
 	}
 	for name, state := range next.waiting {
 		if c := w.sight.latest(name); c != nil {
-			w.containerEvent(containerNamed(w.sight.pod, name), v1.EventTypeWarning, "BackOff",
+			w.containerEvent(podspec.Container(w.sight.pod, name), v1.EventTypeWarning, "BackOff",
 				fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", name, w.ref.Name, w.ref.Namespace, w.ref.UID))
 		}
 		w.sight.waiting[name] = state
@@ -81,7 +82,7 @@ func (w *worker) watchHealth(pod *v1.Pod) {
 	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
 			if c := w.sight.current(list[i].Name); c != nil && c.State == cri.Running {
-				w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, statusNamed(&pod.Status, c.Name))
+				w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, podspec.ContainerStatus(&pod.Status, c.Name))
 			}
 		}
 	}
@@ -205,7 +206,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	}
 	wait := untilRefresh(w.refreshed)
 	if wait > 0 && w.podSeen != nil && w.podSeen.Generation == pod.Generation &&
-		formatMap(w.podSeen.Labels) == formatMap(pod.Labels) && formatMap(w.podSeen.Annotations) == formatMap(pod.Annotations) {
+		podspec.FormatMap(w.podSeen.Labels) == podspec.FormatMap(pod.Labels) && podspec.FormatMap(w.podSeen.Annotations) == podspec.FormatMap(pod.Annotations) {
 		return wait, nil
 	}
 	w.podSeen, w.refreshed = pod, time.Now()
@@ -214,6 +215,12 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 		w.mountEvents(err)
 	}
 	return untilRefresh(w.refreshed), nil
+}
+
+// untilRefresh is when volumes that were brought up to date at a time are next: all pods
+// at once, so that they share what they look up.
+func untilRefresh(last time.Time) time.Duration {
+	return time.Until(last.Truncate(volumeRefresh).Add(volumeRefresh))
 }
 
 // usesPodIP tells whether anything of the pod names its address, so that it must

@@ -13,9 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 // anything of the pod is left. true means that all is done.
 func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
 	w.probes.ending()
-	grace := graceOf(pod)
+	grace := podspec.GracePeriod(pod)
 	if removed {
 		grace = min(grace, removedGrace)
 	}
@@ -59,7 +60,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if err := removeTree(w.dir); err != nil {
 		return false, fmt.Errorf("remove the pod's folder: %w", err)
 	}
-	if removed || isStatic(pod) { // whose mirror goes when the worker has gone
+	if removed || podspec.IsStatic(pod) { // whose mirror goes when the worker has gone
 		return true, nil
 	}
 	if err := w.reporter.flush(ctx); err != nil {
@@ -73,7 +74,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	w.finished = true
 	w.probes.pause()
-	if err := w.stopContainers(ctx, pod, graceOf(pod)); err != nil {
+	if err := w.stopContainers(ctx, pod, podspec.GracePeriod(pod)); err != nil {
 		return err
 	}
 	if err := w.observe(ctx); err != nil {
@@ -109,13 +110,13 @@ func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) e
 	var list []killing
 	var ended []<-chan struct{} // by those that are in the list
 	for name, have := range w.sight.containers {
-		if spec := containerNamed(pod, name); spec != nil && isSidecar(spec) {
+		if spec := podspec.Container(pod, name); spec != nil && podspec.IsSidecar(spec) {
 			continue
 		}
 		list, ended = stopping(have, nil, list, ended)
 	}
 	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
-		if spec := &pod.Spec.InitContainers[i]; isSidecar(spec) {
+		if spec := &pod.Spec.InitContainers[i]; podspec.IsSidecar(spec) {
 			list, ended = stopping(w.sight.containers[spec.Name], ended, list, ended)
 		}
 	}
@@ -135,7 +136,7 @@ func stopping(have []cri.Container, after []<-chan struct{}, list []killing, end
 }
 
 func (w *worker) killAll(ctx context.Context, pod *v1.Pod, list []killing) error {
-	return w.killEach(ctx, pod, list, graceOf(pod))
+	return w.killEach(ctx, pod, list, podspec.GracePeriod(pod))
 }
 
 func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grace int64) error {
@@ -175,7 +176,7 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 // kill ends one container: its preStop hook, the time until all nodes know, its turn,
 // SIGTERM, and what is left of the grace until SIGKILL.
 func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
-	spec := containerNamed(pod, k.container.Name)
+	spec := podspec.Container(pod, k.container.Name)
 	if spec == nil { // a pod that is known by its labels only
 		spec = &v1.Container{Name: k.container.Name}
 	}
@@ -229,7 +230,7 @@ func (w *worker) hearLastWord(ctx context.Context, c cri.Container) {
 	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), lastWordLimit); err == nil {
 		text = data
 	}
-	spec := containerNamed(w.sight.pod, c.Name)
+	spec := podspec.Container(w.sight.pod, c.Name)
 	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
 		var out bytes.Buffer
 		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {

@@ -14,13 +14,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/objects"
 )
 
 // volumes prepares the volumes of one pod below its folder.
 type volumes struct {
 	k       *Kubelet
-	objects lookups // how the present task looks things up
-	dir     string  // of the pod
+	objects objects.Getter // how the present task looks things up
+	dir     string         // of the pod
 	tokens  map[string]token
 	paths   map[string]volume // what is prepared, by the volume's name
 }
@@ -185,14 +187,14 @@ func (v *volumes) claim(ctx context.Context, pod *v1.Pod, name string, ref *v1.P
 	core := v.k.config.Client.CoreV1()
 	pvc, err := core.PersistentVolumeClaims(pod.Namespace).Get(ctx, ref.ClaimName, metav1.GetOptions{})
 	if err != nil {
-		return volume{}, missing("persistentvolumeclaim", ref.ClaimName, err)
+		return volume{}, objects.Missing("persistentvolumeclaim", ref.ClaimName, err)
 	}
 	if pvc.Spec.VolumeName == "" || pvc.Status.Phase != v1.ClaimBound {
 		return volume{}, fmt.Errorf("persistentvolumeclaim %q is not bound to a volume yet", ref.ClaimName)
 	}
 	pv, err := core.PersistentVolumes().Get(ctx, pvc.Spec.VolumeName, metav1.GetOptions{})
 	if err != nil {
-		return volume{}, missing("persistentvolume", pvc.Spec.VolumeName, err)
+		return volume{}, objects.Missing("persistentvolume", pvc.Spec.VolumeName, err)
 	}
 	if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.UID != pvc.UID {
 		return volume{}, fmt.Errorf("persistentvolume %q is bound to another claim than %q", pv.Name, ref.ClaimName)
@@ -235,7 +237,7 @@ func (v *volumes) ephemeral(ctx context.Context, pod *v1.Pod, name string) (volu
 	claim := pod.Name + "-" + name
 	pvc, err := v.k.config.Client.CoreV1().PersistentVolumeClaims(pod.Namespace).Get(ctx, claim, metav1.GetOptions{})
 	if err != nil {
-		return volume{}, missing("persistentvolumeclaim", claim, err)
+		return volume{}, objects.Missing("persistentvolumeclaim", claim, err)
 	}
 	if !metav1.IsControlledBy(pvc, pod) {
 		return volume{}, fmt.Errorf("PVC %s/%s was not created for pod %s/%s (pod is not owner)", pod.Namespace, claim, pod.Namespace, pod.Name)

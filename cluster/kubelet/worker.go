@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // How soon a worker looks again.
@@ -96,7 +97,7 @@ func (w *worker) update(pod *v1.Pod) {
 	w.mu.Lock()
 	old := w.pod
 	w.pod = pod
-	ending := pod.DeletionTimestamp != nil && (old.DeletionTimestamp == nil || graceOf(pod) < graceOf(old))
+	ending := pod.DeletionTimestamp != nil && (old.DeletionTimestamp == nil || podspec.GracePeriod(pod) < podspec.GracePeriod(old))
 	if ending && w.cancel != nil {
 		w.cancel()
 	}
@@ -233,7 +234,7 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 	w.refusePressed(pod)
 	w.obeyEviction(pod)
 	left := w.deadline(pod, time.Now())
-	if w.finished || phaseIsFinal(pod.Status.Phase) {
+	if w.finished || podspec.IsTerminal(pod.Status.Phase) {
 		return 0, false, w.retire(ctx, pod)
 	}
 	again, err = w.sync(ctx, pod)

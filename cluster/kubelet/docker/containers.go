@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // List inspects the containers that the labels select.

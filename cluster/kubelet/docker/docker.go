@@ -13,14 +13,14 @@ import (
 	"log/slog"
 	"sync"
 
-	"wheelhouse/cluster/kubelet"
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+
+	"wheelhouse/cluster/kubelet"
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // The labels of every container.

@@ -11,13 +11,13 @@ import (
 	"slices"
 	"strings"
 
-	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/docker/pause"
-
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
 // PauseImage is what sandboxes run.

@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"time"
 
-	"wheelhouse/cluster/kubelet/cri"
-
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // Logs copies a container's output. With Follow it returns when the container

@@ -5,11 +5,11 @@ import (
 	"strconv"
 	"strings"
 
-	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/docker/pause"
-
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
 // translate says a spec in the daemon's words.

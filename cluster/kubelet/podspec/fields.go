@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// fieldValue is what the downward API gives for a field of the pod. ips are the
-// pod's addresses so far, which the pod object may not have yet.
-func fieldValue(pod *v1.Pod, path string, hostIP, podIP string) (string, error) {
+// FieldValue is what the downward API gives for a field of the pod. The pod object may not
+// have its addresses yet.
+func FieldValue(pod *v1.Pod, path string, hostIP, podIP string) (string, error) {
 	if name, key, ok := subscript(path); ok {
 		switch name {
 		case "metadata.labels":
@@ -31,9 +31,9 @@ func fieldValue(pod *v1.Pod, path string, hostIP, podIP string) (string, error) 
 	case "metadata.uid":
 		return string(pod.UID), nil
 	case "metadata.labels":
-		return formatMap(pod.Labels), nil
+		return FormatMap(pod.Labels), nil
 	case "metadata.annotations":
-		return formatMap(pod.Annotations), nil
+		return FormatMap(pod.Annotations), nil
 	case "spec.nodeName":
 		return pod.Spec.NodeName, nil
 	case "spec.serviceAccountName":
@@ -46,7 +46,7 @@ func fieldValue(pod *v1.Pod, path string, hostIP, podIP string) (string, error) 
 	return "", fmt.Errorf("field path %q is not supported", path)
 }
 
-// subscript takes metadata.labels['key'] apart.
+// subscript splits metadata.labels['key'].
 func subscript(path string) (name, key string, ok bool) {
 	name, rest, ok := strings.Cut(path, "['")
 	if !ok || !strings.HasSuffix(rest, "']") {
@@ -55,8 +55,8 @@ func subscript(path string) (name, key string, ok bool) {
 	return name, strings.TrimSuffix(rest, "']"), true
 }
 
-// formatMap writes one key="value" a line, sorted.
-func formatMap(m map[string]string) string {
+// FormatMap is one line key="value" for each entry, sorted.
+func FormatMap(m map[string]string) string {
 	lines := make([]string, 0, len(m))
 	for k, v := range m {
 		lines = append(lines, k+"="+strconv.Quote(v))
@@ -65,12 +65,12 @@ func formatMap(m map[string]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// resourceValue is a container's request or limit in units of the divisor,
+// ResourceValue is a container's request or limit in units of the divisor,
 // rounded up. A limit that is not set is the node's capacity.
-func resourceValue(pod *v1.Pod, sel *v1.ResourceFieldSelector, own *v1.Container, capacity v1.ResourceList) (string, error) {
+func ResourceValue(pod *v1.Pod, sel *v1.ResourceFieldSelector, own *v1.Container, capacity v1.ResourceList) (string, error) {
 	c := own
 	if sel.ContainerName != "" {
-		if c = containerNamed(pod, sel.ContainerName); c == nil {
+		if c = Container(pod, sel.ContainerName); c == nil {
 			return "", fmt.Errorf("container %q not found in the pod", sel.ContainerName)
 		}
 	}
@@ -100,20 +100,22 @@ func resourceValue(pod *v1.Pod, sel *v1.ResourceFieldSelector, own *v1.Container
 	return strconv.FormatInt(int64(math.Ceil(float64(q.Value())/float64(max(divisor.Value(), 1)))), 10), nil
 }
 
-// containerNamed finds a container of the spec, init and ephemeral ones included.
-func containerNamed(pod *v1.Pod, name string) *v1.Container {
+// Container returns the container of that name, init and ephemeral ones included, nil if
+// there is none.
+func Container(pod *v1.Pod, name string) *v1.Container {
 	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		if c := specNamed(list, name); c != nil {
+		if c := Named(list, name); c != nil {
 			return c
 		}
 	}
-	if e := ephemeralNamed(pod, name); e != nil {
-		return ephemeralSpec(e)
+	if e := EphemeralContainer(pod, name); e != nil {
+		return AsContainer(e)
 	}
 	return nil
 }
 
-func specNamed(list []v1.Container, name string) *v1.Container {
+// Named returns the container of that name in a list, nil if there is none.
+func Named(list []v1.Container, name string) *v1.Container {
 	for i := range list {
 		if list[i].Name == name {
 			return &list[i]

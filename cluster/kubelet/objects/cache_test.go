@@ -1,4 +1,4 @@
-package kubelet
+package objects
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (c *counting) Secret(context.Context, string, string) (*v1.Secret, error) {
 
 func TestShared(t *testing.T) {
 	c := &counting{answer: make(chan error, 10)}
-	s := newShared(c)
+	s := NewCache(c)
 	ctx := context.Background()
 	c.answer <- errors.New("not now")
 	if _, err := s.ConfigMap(ctx, "ns", "a"); err == nil {

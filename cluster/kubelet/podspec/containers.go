@@ -1,0 +1,45 @@
+// Package podspec answers questions about a pod's spec and status that more than one room
+// of the kubelet asks: which containers it has, how long its grace period is, what it
+// requests, whether a container restarts. Its functions are pure and never change a pod,
+// except SetCondition, which changes the status that it is given.
+package podspec
+
+import v1 "k8s.io/api/core/v1"
+
+// GracePeriod is in seconds: that of the deletion, else that of the spec.
+func GracePeriod(pod *v1.Pod) int64 {
+	if pod.DeletionGracePeriodSeconds != nil {
+		return *pod.DeletionGracePeriodSeconds
+	}
+	if pod.Spec.TerminationGracePeriodSeconds != nil {
+		return *pod.Spec.TerminationGracePeriodSeconds
+	}
+	return 30
+}
+
+// AsContainer is an ephemeral container in the form of the other containers.
+func AsContainer(e *v1.EphemeralContainer) *v1.Container {
+	c := v1.Container(e.EphemeralContainerCommon)
+	return &c
+}
+
+// EphemeralContainer returns the ephemeral container of that name, nil if there is none.
+func EphemeralContainer(pod *v1.Pod, name string) *v1.EphemeralContainer {
+	for i := range pod.Spec.EphemeralContainers {
+		if e := &pod.Spec.EphemeralContainers[i]; e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// IsSidecar reports whether an init container runs beside the others.
+func IsSidecar(c *v1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
+}
+
+// IsTerminal reports whether a phase is final.
+func IsTerminal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }
+
+// IsTrue reports whether an optional value is set and true.
+func IsTrue(b *bool) bool { return b != nil && *b }
