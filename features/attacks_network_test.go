@@ -83,7 +83,7 @@ func dialAttacks() []attack {
 			}
 			return nil
 		}},
-		{kind, "the node's own files through its log folder", "CVE-2020-8559", func(ctx context.Context, s *fixture) error {
+		{kind, "the node's own files through its log directory", "CVE-2020-8559", func(ctx context.Context, s *fixture) error {
 			for _, path := range []string{"..%2f..%2fetc%2fshadow", "../../etc/shadow", "%2fetc%2fshadow"} {
 				r := s.admin.get(ctx, "/api/v1/nodes/minion-1/proxy/logs/"+path)
 				if strings.Contains(r.body, "root:") {

@@ -35,7 +35,7 @@ func isolationAttacks() []attack {
 		{"the machine's processes", `"hostPID":true,`, ""},
 		{"the machine's network", `"hostNetwork":true,`, ""},
 		{"the machine's shared memory", `"hostIPC":true,`, ""},
-		{"a folder of the machine", `"volumes":[{"name":"v","hostPath":{"path":"/"}}],`, ""},
+		{"a directory of the machine", `"volumes":[{"name":"v","hostPath":{"path":"/"}}],`, ""},
 		{"a port of the machine", "", `,"ports":[{"containerPort":80,"hostPort":80}]`},
 		{"more capabilities", "", `,"securityContext":{"capabilities":{"add":["SYS_ADMIN"]}}`},
 		{"an unmasked proc", "", `,"securityContext":{"procMount":"Unmasked"}`},

@@ -37,7 +37,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	sc.Step(`^the node process of "([^"]+)" is killed$`, func(ctx context.Context, node string) error { return p.kill(ctx, "node/"+node) })
 	sc.Step(`^the cluster is brought up again$`, p.up)
 	sc.Step(`^the containers of pod "([^"]+)" are noted$`, p.note)
-	sc.Step(`^pod "([^"]+)" has the same containers, none of them started anew$`, p.same)
+	sc.Step(`^pod "([^"]+)" has the same containers, none of them restarted$`, p.same)
 	sc.Step(`^container "([^"]+)" of pod "([^"]+)" is (killed|removed) behind the kubelet's back$`, p.harm)
 	sc.Step(`^node "([^"]+)" becomes not ready$`, p.nodeNotReady)
 	sc.Step(`^the Docker Engine is restarted$`, p.restartDocker)

@@ -25,7 +25,7 @@ func (p *platform) registerResources(sc *godog.ScenarioContext) {
 	sc.Step(`^the minions are started as before$`, func(ctx context.Context) error { return p.upWith(ctx, nil) })
 }
 
-// groupsOf are the folders of a pod's control group, one in each hierarchy. The pod may
+// groupsOf are the directories of a pod's control group, one in each hierarchy. The pod may
 // be gone: its uid is then the one that was seen last.
 func (p *platform) groupsOf(ctx context.Context, name string) ([]string, error) {
 	if pod, err := p.Client.CoreV1().Pods(p.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {

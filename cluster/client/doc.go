@@ -25,7 +25,7 @@ type User struct {
 	Impersonator *User
 }
 
-// InGroup tells whether u is a member of group; a nil User is in none.
+// InGroup reports whether u is a member of group; a nil User is in none.
 func (u *User) InGroup(group string) bool {
 	return u != nil && slices.Contains(u.Groups, group)
 }

@@ -195,7 +195,7 @@ func TestKubeconfigRoundTrip(t *testing.T) {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 	if st, err = os.Stat(filepath.Dir(path)); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("the folder's mode %v, %v", st.Mode(), err)
+		t.Errorf("the directory's mode %v, %v", st.Mode(), err)
 	}
 	if left, _ := filepath.Glob(filepath.Dir(path) + "/.*"); len(left) != 0 {
 		t.Errorf("left over: %v", left)

@@ -64,7 +64,7 @@ func reversed(name string) (netip.Addr, bool) {
 	return ip, err == nil
 }
 
-// isReverse tells whether a name is one of those that stand for addresses.
+// isReverse reports whether a name is one of those that stand for addresses.
 func isReverse(name string) bool {
 	return dns.IsSubDomain("in-addr.arpa.", name) || dns.IsSubDomain("ip6.arpa.", name)
 }

@@ -43,7 +43,7 @@ type Zone struct {
 	View   View
 }
 
-// Owns tells whether the name, in lower case, is the domain or below it.
+// Owns reports whether the name, in lower case, is the domain or below it.
 func (z *Zone) Owns(name string) bool { return dns.IsSubDomain(z.Domain, name) }
 
 // Resolve answers a question about a name that the zone owns.

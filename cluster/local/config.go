@@ -3,7 +3,7 @@
 // process runs as on a machine of its own.
 //
 // It owns the network namespaces wh-<cluster>-*, the interface into them, the
-// routes over that interface, the cluster's folder below the state directory and
+// routes over that interface, the cluster's directory below the state directory and
 // the processes it has started; Down removes all of these, and the Docker containers
 // that carry the cluster's label. Everything is found again by name or label, so
 // that a crash at any point leaves nothing that Up cannot mend or Down cannot remove.
@@ -36,7 +36,7 @@ const (
 // Config says which cluster is meant. The zero value is the default cluster.
 type Config struct {
 	Name       string        // default DefaultName
-	StateDir   string        // holds a folder per cluster; default DefaultStateDir
+	StateDir   string        // holds a directory per cluster; default DefaultStateDir
 	Nodes      int           // minions; 0 is the control plane alone. Up only
 	ServerArgs []string      // further flags of the server process. Up only
 	NodeArgs   []string      // further flags of the minions' node processes. Up only

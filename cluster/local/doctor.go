@@ -59,7 +59,7 @@ func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 	return list, nil
 }
 
-// Healthy tells whether nothing has failed.
+// Healthy reports whether nothing has failed.
 func Healthy(list []Check) bool {
 	return !slices.ContainsFunc(list, func(c Check) bool { return c.Result == Fail })
 }
@@ -220,7 +220,7 @@ func checkOverlay() Check {
 		"overlay file system in the kernel", "modprobe overlay (Docker would copy whole images instead)")
 }
 
-// standing is the nearest folder that exists.
+// standing is the nearest directory that exists.
 func standing(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == "/" {

@@ -80,13 +80,13 @@ func stopAll(cfg Config) error {
 	return stop(list)
 }
 
-// cgroupRoot is where control groups are mounted: version 1 has a folder for each
+// cgroupRoot is where control groups are mounted: version 1 has a directory for each
 // controller, version 2 is the root itself.
 const cgroupRoot = "/sys/fs/cgroup"
 
 // removeCgroups removes the control groups above the cluster's containers, which the
 // Docker Engine makes and leaves. Version 1 lists a group's files beside its children,
-// so that folders only are removed, the deepest first.
+// so that directories only are removed, the deepest first.
 func removeCgroups(cluster string) error {
 	var errs []error
 	deadline := time.Now().Add(time.Second)

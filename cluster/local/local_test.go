@@ -363,7 +363,7 @@ func TestKeepDataAndFailure(t *testing.T) {
 }
 
 // Nobody but root gets at a cluster's keys and disks; nor is anything removed that is
-// mounted there, though the folder lies behind a link.
+// mounted there, though the directory lies behind a link.
 func TestStateIsRoots(t *testing.T) {
 	cfg := config(t, "priv")
 	cfg.Nodes = 0

@@ -171,7 +171,7 @@ func routed(except string) (dsts []netip.Prefix, err error) {
 	return dsts, nil
 }
 
-// lock makes the folder and waits until no other wheelhouse process holds it.
+// lock makes the directory and waits until no other wheelhouse process holds it.
 func lock(dir string) (unlock func(), err error) {
 	for {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -76,7 +76,7 @@ func existing(cfg Config) (Config, record, error) {
 	return cfg, rec, err
 }
 
-// Healthy tells whether all processes run.
+// Healthy reports whether all processes run.
 func (s *State) Healthy() bool {
 	for _, p := range s.Processes {
 		if p.State != stateRunning {

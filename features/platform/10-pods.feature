@@ -134,7 +134,7 @@ Feature: Pods
       | Never     | 0     | terminated | Failed  | 0    |
 
   @W7 @N8
-  Scenario: a pod takes work while it is ready, and is started anew when it is not alive
+  Scenario: a pod takes work while it is ready, and is restarted when it is not alive
     Given the objects:
       """
       apiVersion: v1

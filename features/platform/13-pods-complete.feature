@@ -124,7 +124,7 @@ Feature: Pods, all that they can ask for
     When the containers of pod "own-minion-1" are noted
     And `kubectl delete pod own-minion-1` succeeds
     Then pod "own-minion-1" is running and ready
-    And pod "own-minion-1" has the same containers, none of them started anew
+    And pod "own-minion-1" has the same containers, none of them restarted
     When `rm /var/lib/wheelhouse/$WHEELHOUSE_CLUSTER/nodes/minion-1/manifests/own.yaml` succeeds
     Then pod "own-minion-1" is gone
 

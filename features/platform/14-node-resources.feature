@@ -210,7 +210,7 @@ Feature: What a node gives its pods, and what it takes back
     When the node process of "minion-2" is killed
     And the cluster is brought up again
     Then pod "kept" is running and ready
-    And pod "kept" has the same containers, none of them started anew
+    And pod "kept" has the same containers, none of them restarted
     And the control group of pod "kept" lies in "kubepods" and holds 67108864 bytes
     And `kubectl get --raw /api/v1/nodes/minion-2/proxy/metrics/resource | grep kept` prints "container_memory_working_set_bytes"
     And `kubectl get --raw /api/v1/nodes/minion-2/proxy/stats/summary` prints "workingSetBytes"

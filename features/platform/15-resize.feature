@@ -30,9 +30,9 @@ Feature: Resizing a pod
     And `kubectl get pod web -o jsonpath='{.status.containerStatuses[0].allocatedResources.cpu} in progress: {.status.conditions[?(@.type=="PodResizeInProgress")].status}.'` prints "50m in progress: ."
     And `kubectl get events --field-selector involvedObject.name=web` prints a line like "ResizeStarted .*Pod resize started: "
     And `kubectl get events --field-selector involvedObject.name=web` prints a line like "ResizeCompleted .*Pod resize completed: "
-    And pod "web" has the same containers, none of them started anew
+    And pod "web" has the same containers, none of them restarted
 
-  Scenario: a container that cannot change as it runs is started anew
+  Scenario: a container that cannot change as it runs is restarted
     Given the objects:
       """
       apiVersion: v1
@@ -123,5 +123,5 @@ Feature: Resizing a pod
     And the cluster is brought up again
     Then in pod "kept" `cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us || cat /sys/fs/cgroup/cpu.max` prints "30000"
     And `kubectl get pod kept -o jsonpath='{.status.containerStatuses[0].allocatedResources.cpu} {.status.observedGeneration}'` prints "300m 3"
-    And pod "kept" has the same containers, none of them started anew
+    And pod "kept" has the same containers, none of them restarted
     And `kubectl get pod waiting -o jsonpath='{.status.conditions[?(@.type=="PodResizePending")].reason} {.status.containerStatuses[0].allocatedResources.cpu}'` prints "Deferred 100m"

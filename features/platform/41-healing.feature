@@ -91,7 +91,7 @@ Feature: What heals itself, and what it says when it cannot
     And `kubectl get $(cat cheap)` fails with "not found"
 
   @M6
-  Scenario: what keeps a roll-out from getting on is said where people look
+  Scenario: what keeps a rollout from getting on is said where people look
     When `kubectl patch deployment hello -p '{"spec":{"progressDeadlineSeconds":5}}'` succeeds
     And `kubectl set image deployment/hello hello=nosuch.invalid/hello:3` succeeds
     Then `kubectl rollout status deployment/hello --timeout=60s` fails with "exceeded its progress deadline"

@@ -323,7 +323,7 @@ Feature: Scheduling
     And `kubectl delete priorityclass urgent` succeeds
 
   @W12 @W13
-  Scenario: a claim gets a folder on the node of its pod, keeps the data, and takes it along
+  Scenario: a claim gets a directory on the node of its pod, keeps the data, and takes it along
     Given the objects:
       """
       apiVersion: v1

@@ -1,5 +1,5 @@
 Feature: Volumes
-  What the documents show of volumes holds also where a node is a folder of this machine.
+  What the documents show of volumes holds also where a node is a directory of this machine.
 
   @W12
   Scenario: a claim of 2015 finds the volume that a person made, though there is a default class

@@ -42,7 +42,7 @@ Feature: Bad days
 
   Scenario: the server is killed in the middle of 1,000 creates
     When the server is killed while 1000 objects are created, and started again
-    Then pod "watched" has the same containers, none of them started anew
+    Then pod "watched" has the same containers, none of them restarted
     And at least 3 nodes are ready
     When `kubectl scale rc web --replicas=3` succeeds
     Then 3 pods with label "app=web" are running and ready
@@ -52,7 +52,7 @@ Feature: Bad days
     Then port 80 of pod "watched" answers "/" with "Welcome to nginx!"
     When the cluster is brought up again
     Then pod "watched" is running and ready
-    And pod "watched" has the same containers, none of them started anew
+    And pod "watched" has the same containers, none of them restarted
     And `kubectl exec watched -- echo back` prints "back"
 
   Scenario: a killed container is back within seconds

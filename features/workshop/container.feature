@@ -1,8 +1,8 @@
 Feature: One program, one container
-  What labs/workshop/04-container promises, each scenario at the moment that its text names.
+  What labs/workshop/04-container: each scenario holds at the point of the text that names it.
 
   @M1
-  Scenario: the program answers, and guards its page
+  Scenario: the program answers, and requires a token for its page
     Then `curl -s http://127.0.0.1:10180/` prints "Hello"
     And `curl -s -w %{http_code} http://127.0.0.1:10180/secure` prints "401"
     And `curl -s -w %{http_code} -u user:wrong http://127.0.0.1:10180/login` prints "401"
@@ -11,7 +11,7 @@ Feature: One program, one container
     And `curl -s http://127.0.0.1:10181/healthz` prints "ok"
 
   @M1
-  Scenario: the image is there, and small
+  Scenario: the image exists, and is small
     Then Docker has an image "learner/monolith:1.0.0"
     And `docker images learner/monolith` prints a line like "^learner/monolith +1\.0\.0 .* [0-9.]+ ?MB"
 
@@ -22,6 +22,6 @@ Feature: One program, one container
     And `curl -s http://$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(docker ps -q --filter ancestor=learner/monolith:1.0.0))/version` prints "1.0.0"
 
   @M1
-  Scenario: nothing of it is left
+  Scenario: container and image are removed
     Then Docker runs no container of image "learner/monolith:1.0.0"
     And Docker has no image "learner/monolith:1.0.0"

@@ -1,5 +1,5 @@
 Feature: Services and deployments
-  What labs/workshop/06-deployments promises, each scenario at the moment that its text names.
+  What labs/workshop/06-deployments: each scenario holds at the point of the text that names it.
 
   @M5
   Scenario: seven monoliths behind one service
@@ -9,7 +9,7 @@ Feature: Services and deployments
     And the node port of service "monolith" answers "/" on every node with "Hello"
 
   @M5
-  Scenario: a deployment has made a replica set and a pod
+  Scenario: a deployment has created a replica set and a pod
     Then `kubectl get deployment auth` prints a line like "^auth +1/1 +1 +1 "
     And `kubectl get replicasets -l app=auth` prints a line like "^auth-[a-z0-9]+ +1 +1 +1 "
     And 1 pod with label "app=auth" is running and ready
@@ -27,7 +27,7 @@ Feature: Services and deployments
       """
 
   @M4 @M5 @M8
-  Scenario: three parts answer as one
+  Scenario: three services answer as one application
     Then port 443 of service "frontend" answers "/" over TLS, trusting "tls/ca.pem" for "frontend", with "Hello"
     And `curl -s --cacert tls/ca.pem -u user:password https://$NODE_IP:$(kubectl get service frontend -o jsonpath={.spec.ports[0].nodePort})/login` prints "token"
     And `curl -s --cacert tls/ca.pem https://$NODE_IP:$(kubectl get service frontend -o jsonpath={.spec.ports[0].nodePort})/secure` prints "authorization failed"
@@ -35,23 +35,23 @@ Feature: Services and deployments
     And service "hello" has as endpoints the 1 ready pods with label "app=hello"
 
   @M5
-  Scenario: three hellos, on more than one node
+  Scenario: three replicas, on more than one node
     Then 3 pods with label "app=hello" are running and ready
     And the pods with label "app=hello" run on 2 nodes
     And service "hello" has as endpoints the 3 ready pods with label "app=hello"
 
   @M5
-  Scenario: the pod that went was replaced
+  Scenario: the deleted pod is replaced
     Then 3 pods with label "app=hello" are running and ready
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +3 +3 "
 
   @M5
-  Scenario: the emptied node has no hello, and three there are
+  Scenario: the drained node has no replica, and there are three
     Then 3 pods with label "app=hello" are running and ready
     And `kubectl get pods -l app=hello -o name --field-selector spec.nodeName=$NODE` prints nothing
     And service "hello" has as endpoints the 3 ready pods with label "app=hello"
 
   @M5
-  Scenario: and one is enough again
+  Scenario: one replica is left, and the node is uncordoned
     Then 1 pod with label "app=hello" is running and ready
     And `kubectl get nodes --no-headers $NODE` prints a line like "^[^ ]+ +Ready +"

@@ -1,8 +1,8 @@
 Feature: A database in a pod
-  What labs/workshop/01-influxdb promises, each scenario at the moment that its text names.
+  What labs/workshop/01-influxdb: each scenario holds at the point of the text that names it.
 
   @W5
-  Scenario: the first pod runs, and describe tells of it
+  Scenario: the first pod runs, and describe shows its state
     Then pod "influxdb" is running and ready
     And `kubectl get pod` prints the columns "NAME READY STATUS RESTARTS AGE"
     And `kubectl get pod influxdb` prints a line like "^influxdb +1/1 +Running +0 "
@@ -29,7 +29,7 @@ Feature: A database in a pod
       """
 
   @W6
-  Scenario: the database has added up what was written
+  Scenario: the database returns the sum of what was written
     Then the InfluxDB of pod "influxdb" answers "SELECT SUM(count) FROM pod" with 10
 
   @W11
@@ -38,7 +38,7 @@ Feature: A database in a pod
     And `kubectl get pod influxdb` fails with "NotFound"
 
   @W7 @W11
-  Scenario: the probes find the database well
+  Scenario: the probes succeed
     Then `kubectl describe pod/influxdb` prints:
       """
       Liveness:       http-get http://:8086/ping delay=15s timeout=1s period=10s #success=1 #failure=3
@@ -56,7 +56,7 @@ Feature: A database in a pod
     And `kubectl get pod influxdb -o jsonpath={.spec.containers[0].resources.requests}` prints "500m"
 
   @W13
-  Scenario: the claim has found the volume
+  Scenario: the claim is bound to the volume
     Then claim "influxdb-claim" is bound to volume "local-volume"
     And `kubectl get pv local-volume` prints a line like "^local-volume +1Gi +RWO +Retain +Bound +lab-influxdb/influxdb-claim"
 

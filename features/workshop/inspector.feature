@@ -1,5 +1,5 @@
-Feature: Many of one kind
-  What labs/workshop/02-inspector promises, each scenario at the moment that its text names.
+Feature: Replicas and a service
+  What labs/workshop/02-inspector: each scenario holds at the point of the text that names it.
 
   @W15
   Scenario: the controller keeps one pod

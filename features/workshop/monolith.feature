@@ -1,5 +1,5 @@
 Feature: A monolith in pods
-  What labs/workshop/05-monolith promises, each scenario at the moment that its text names.
+  What labs/workshop/05-monolith: each scenario holds at the point of the text that names it.
 
   @M2 @M3
   Scenario: the monolith runs as a pod
@@ -21,7 +21,7 @@ Feature: A monolith in pods
       """
 
   @M2
-  Scenario: three containers share an address and a folder
+  Scenario: three containers share an address and a volume
     Then `kubectl get pod together` prints a line like "^together +3/3 +Running +0 "
     And port 8080 of pod "together" answers "/" with "Hello"
     And port 80 of pod "together" answers "/version.json" with "1.0.0"
@@ -41,13 +41,13 @@ Feature: A monolith in pods
     And `kubectl describe pod healthy-monolith` prints "Readiness probe failed: HTTP probe failed with statuscode: 503"
 
   @M3
-  Scenario: ready again, it is back
+  Scenario: a pod that is ready again gets traffic
     Then pod "healthy-monolith" is running and ready
     And pod "healthy-monolith" has restarted 0 times
     And port 80 of service "healthy-monolith" answers "/" with "Hello"
 
   @M3
-  Scenario: after three failures it was started anew
+  Scenario: after three failures the container is restarted
     Then pod "healthy-monolith" has restarted 1 times
     And pod "healthy-monolith" is running and ready
     And `kubectl describe pod healthy-monolith` prints "Liveness probe failed: HTTP probe failed with statuscode: 503"
@@ -55,7 +55,7 @@ Feature: A monolith in pods
     And `kubectl logs healthy-monolith --previous` prints "told to end"
 
   @M4
-  Scenario: the cluster keeps the secrets and the settings
+  Scenario: the cluster has the secrets and the config map
     Then `kubectl describe secret tls-certs` prints:
       """
       Type: Opaque
@@ -69,7 +69,7 @@ Feature: A monolith in pods
     And `kubectl describe configmap nginx-proxy-conf` prints "proxy_pass http://127.0.0.1:80;"
 
   @M4
-  Scenario: the pod speaks TLS
+  Scenario: the pod serves TLS
     Then pod "secure-monolith" is running and ready
     And port 443 of pod "secure-monolith" answers "/" over TLS, trusting "tls/ca.pem" for "monolith", with "Hello"
     And port 443 of pod "secure-monolith" answers "/version" over TLS, trusting "tls/ca.pem" for "127.0.0.1", with "1.0.0"
@@ -91,7 +91,7 @@ Feature: A monolith in pods
     And `kubectl get pods -l app=monolith,secure=enabled -o name` prints nothing
 
   @M4 @M5
-  Scenario: the label brought the pod into the service
+  Scenario: the labelled pod is an endpoint of the service
     Then service "monolith" has as endpoints the 1 ready pods with label "app=monolith,secure=enabled"
     And port 443 of service "monolith" answers "/" over TLS, trusting "tls/ca.pem" for "monolith", with "Hello"
     And `curl -s --cacert tls/ca.pem https://$NODE_IP:$(kubectl get service monolith -o jsonpath={.spec.ports[0].nodePort})/` prints "Hello"

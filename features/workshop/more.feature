@@ -1,14 +1,14 @@
-Feature: But wait, there is more
-  What labs/workshop/09-more promises, each scenario at the moment that its text names.
+Feature: More kinds of workloads
+  What labs/workshop/09-more: each scenario holds at the point of the text that names it.
 
   @M7 @W12 @W13
-  Scenario: a claim made its own disk, and the disk stays
+  Scenario: a volume is provisioned for the claim, and keeps its data
     Then `kubectl get pvc notebook` prints a line like "^notebook +Bound +pvc-[0-9a-f-]+ +100Mi +RWO "
     And pod "writer" is Succeeded
     And `kubectl logs writer` prints a line like "^ *2$"
 
   @M7
-  Scenario: the jobs are done
+  Scenario: the jobs are complete
     Then `kubectl get job sum` prints a line like "^sum +Complete +3/3 "
     And `kubectl logs -l job-name=sum` prints:
       """
@@ -25,7 +25,7 @@ Feature: But wait, there is more
     And `kubectl logs -l app=watchman` prints "watching over"
 
   @M7
-  Scenario: the pets have names, homes and addresses
+  Scenario: the pets have names, volumes and addresses
     Then pod "pet-0" is running and ready
     And pod "pet-1" is running and ready
     And `kubectl get statefulset pet` prints a line like "^pet +2/2 "
@@ -33,20 +33,20 @@ Feature: But wait, there is more
     And `kubectl exec pet-0 -- ping -c 1 pet-1.pets | grep -F "($(kubectl get pod pet-1 -o jsonpath={.status.podIP}))"` prints "PING pet-1.pets"
 
   @M7
-  Scenario: one door leads to two services
+  Scenario: one address leads to two services
     Then `kubectl get ingress front` prints a line like "^front +[^ ]+ +hello.example "
     And `curl -s -H 'Host: hello.example' http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "Hello"
     And `curl -s -H 'Host: hello.example' -u user:password http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/login` prints "token"
     And `curl -s -o /dev/null -w %{http_code} http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "404"
 
   @M7
-  Scenario: the figures are there
+  Scenario: the metrics are available
     Then `kubectl top pods` prints the columns "NAME CPU(cores) MEMORY(bytes)"
     And `kubectl top pods -l app=burner` prints a line like "^burner-[^ ]+ +[1-9][0-9]*m +[0-9]+Mi"
     And `kubectl top nodes` prints a line like "^minion-1 +[0-9]+m +[0-9]+% +[0-9]+Mi +[0-9]+%|^[^ ]+ +[0-9]+m +[0-9]+% "
 
   @M7
-  Scenario: the burner was given company
+  Scenario: the burner was scaled up
     Then `kubectl get hpa burner` prints a line like "^burner +Deployment/burner +cpu: [0-9]+%/50% +1 +3 +[1-3] "
     And 3 pods with label "app=burner" are running and ready
     And `kubectl describe hpa burner` prints a line like "SuccessfulRescale .*New size: [23]; reason: cpu resource utilization .* above target"

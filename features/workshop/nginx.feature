@@ -1,8 +1,8 @@
 Feature: Pods by label
-  What labs/workshop/03-nginx promises, each scenario at the moment that its text names.
+  What labs/workshop/03-nginx: each scenario holds at the point of the text that names it.
 
   @T1
-  Scenario: the nodes are ready, and the master takes no pods
+  Scenario: the nodes are ready, and the master is cordoned
     Then at least 3 nodes are ready
     And `kubectl get nodes` prints the columns "NAME STATUS ROLES AGE VERSION"
     And `kubectl get nodes` prints a line like "^master +Ready,SchedulingDisabled "
@@ -17,12 +17,12 @@ Feature: Pods by label
     And port 80 of pod "nginx" answers "/" with "Welcome to nginx!"
 
   @T2
-  Scenario: a name is there once, and the label finds it
+  Scenario: a name is unique, and the label selects the pod
     Then 1 pod with label "app=nginx" is running and ready
     And `kubectl create -f pod_nginx.yaml` fails with "already exists"
 
   @T3
-  Scenario: the controller took over the pod and made one more
+  Scenario: the controller adopted the pod and created one more
     Then 2 pods with label "app=nginx" are running and ready
     And pod "nginx" is owned by ReplicationController "nginx-controller"
     And pod "nginx" has restarted 0 times
@@ -34,7 +34,7 @@ Feature: Pods by label
     And `kubectl get rc nginx-controller` fails with "NotFound"
 
   @T4
-  Scenario: the service waits for pods
+  Scenario: the service has no endpoints yet
     Then service "nginx-service" has no endpoints
     And `kubectl describe service nginx-service` prints a line like "^Endpoints: *(<none>)?$"
 

@@ -1,13 +1,13 @@
 Feature: Field notes
-  What labs/workshop/08-notes promises, each scenario at the moment that its text names.
+  What labs/workshop/08-notes: each scenario holds at the point of the text that names it.
 
   @N1
-  Scenario: the file server is missing, and the pod says so
+  Scenario: the file server is missing, and the pod's events show it
     Then `kubectl describe pod kuard` prints a line like "Warning +FailedMount .*kuard-remote-data"
     And `kubectl get pod kuard` prints a line like "^kuard +0/1 +ContainerCreating +0 "
 
   @N1
-  Scenario: kuard runs with its folder and its limits, and is not asked yet
+  Scenario: kuard runs with its volume and its limits, and is not ready yet
     Then pod "kuard-local" is Running
     And `kubectl get pod kuard-local` prints a line like "^kuard-local +0/1 +Running +0 "
     And `kubectl describe pod kuard-local` prints:
@@ -27,7 +27,7 @@ Feature: Field notes
       """
 
   @N2
-  Scenario: each pod was asked to register
+  Scenario: the postStart hook of each pod ran
     Then 3 pods with label "name=apache-hook" are running and ready
     And `for pod in $(kubectl get pod -l name=apache-hook -o name); do kubectl logs $pod | grep -q '"GET /register/" 200' || exit 1; done; echo all` prints "all"
 
@@ -37,13 +37,13 @@ Feature: Field notes
     And 3 pods with label "name=apache-hook" are running and ready
 
   @N2
-  Scenario: a hook that fails ends the container
+  Scenario: a container whose hook fails is killed
     Then `kubectl describe pod hook-fails` prints a line like "Warning +FailedPostStartHook "
     And `kubectl describe pod hook-fails` prints "the registry does not answer"
     And `kubectl get pod hook-fails` prints a line like "^hook-fails +0/1 .*CrashLoopBackOff|^hook-fails +0/1 .*PostStartHookError"
 
   @N4
-  Scenario: three pods match the question
+  Scenario: three pods match the selector
     Then 3 pods with label "app=node-js-express,deployment=test,name=node-js-rs" are running and ready
     And `kubectl get rs node-js-rs` prints the columns "NAME DESIRED CURRENT READY AGE"
     And `kubectl get rs node-js-rs -o wide` prints a line like "^node-js-rs +3 +3 +3 .*app=node-js-express,deployment=test,name in \(node-js-rs\)"
@@ -51,23 +51,23 @@ Feature: Field notes
     And `curl -s http://$(kubectl get pod -l app=node-js-express -o jsonpath={.items[0].status.podIP})/` prints "Host: node-js-rs-"
 
   @N4
-  Scenario: what went was replaced, twice
+  Scenario: the deleted and the relabelled pod are replaced
     Then 3 pods with label "app=node-js-express,deployment=test" are running and ready
     And 1 pod with label "app=node-js-express,deployment=debug" is running and ready
     And `kubectl describe rs node-js-rs | grep -c SuccessfulCreate` prints a line like "^5$"
 
   @N4
-  Scenario: one too many is ended
+  Scenario: one pod too many is deleted
     Then 3 pods with label "app=node-js-express,deployment=test" are running and ready
     And no pod with label "deployment=debug" is left
     And `kubectl describe rs node-js-rs` prints "SuccessfulDelete"
 
   @N5
-  Scenario: the three are spread
+  Scenario: the three pods are spread over nodes
     Then the pods with label "app=node-js-express" run on 2 nodes
 
   @N5
-  Scenario: what does not fit waits, and says why
+  Scenario: a pod that fits nowhere is Pending, with the reason
     Then `kubectl get pods -l name=node-js-constraints -o jsonpath={.items[0].spec.containers[0].resources.requests}` prints a line like "cpu.:.(1500m|1.5).*512Mi"
     And `kubectl get pods -l name=node-js-giant --field-selector status.phase=Pending -o name | wc -l` prints a line like "^3$"
     And `kubectl describe pods -l name=node-js-giant --show-events` prints a line like "Warning +FailedScheduling .*0/[0-9]+ nodes are available: .*Insufficient cpu"
@@ -84,7 +84,7 @@ Feature: Field notes
     And `kubectl get pod client` fails with "NotFound"
 
   @N6
-  Scenario: quota and roles hold where they were made
+  Scenario: quota and roles apply in their namespace
     Then `kubectl describe quota small -n lab-notes-test` prints:
       """
       pods 1 1
@@ -95,7 +95,7 @@ Feature: Field notes
     And `kubectl auth can-i list pods --as=dana -n lab-notes-prod` fails with "no"
 
   @N1
-  Scenario: kuard is ready, and shows itself
+  Scenario: kuard is ready, and serves its pages
     Then pod "kuard-local" is running and ready
     And port 8080 of pod "kuard-local" answers "/" with "Version: kuard blue"
     And port 8080 of pod "kuard-local" answers "/healthy" with "ok"
@@ -103,7 +103,7 @@ Feature: Field notes
     And port 8080 of pod "kuard-local" answers "/fs/data/" with status 200
 
   @N1
-  Scenario: who takes more than the limit is ended
+  Scenario: a container that exceeds its memory limit is killed
     Then pod "kuard-local" has restarted 1 times
     And `kubectl describe pod kuard-local` prints:
       """

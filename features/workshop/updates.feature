@@ -1,5 +1,5 @@
-Feature: A new version, and nobody notices
-  What labs/workshop/07-updates promises, each scenario at the moment that its text names.
+Feature: Rolling updates without a lost request
+  What labs/workshop/07-updates: each scenario holds at the point of the text that names it.
 
   @M6
   Scenario: three pods of version 1
@@ -29,27 +29,27 @@ Feature: A new version, and nobody notices
     And `cat steady.txt` prints a line like "^[1-9][0-9]+ answered, 0 lost$"
 
   @M6
-  Scenario: while it is held nothing changes
+  Scenario: while the rollout is paused nothing changes
     Then `kubectl rollout status deployment/hello --watch=false` prints "0 out of 3 new replicas have been updated"
     And 3 pods with label "app=hello" are running and ready
     And the node port of service "hello" answers "/version" on every node with "1.0.0"
 
   @M6
-  Scenario: both changes came in one roll-out, and no request was lost
+  Scenario: both changes came in one rollout, and no request was lost
     Then the node port of service "hello" answers "/version" on every node with "2.0.0"
     And `kubectl get deployment hello -o go-template='{{index .metadata.annotations "deployment.kubernetes.io/revision"}}'` prints a line like "^[45]$"
     And `kubectl get pods -l app=hello -o jsonpath={.items[0].spec.containers[0].env[0].value}` prints "sunny"
     And `cat steady.txt` prints a line like "^[1-9][0-9]+ answered, 0 lost$"
 
   @M6
-  Scenario: a version that nobody has hurts nobody
+  Scenario: a version that does not exist interrupts nothing
     Then `kubectl get pods -l app=hello` prints a line like " 0/1 +(ErrImagePull|ImagePullBackOff) "
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +1 +3 "
     And the node port of service "hello" answers "/version" on every node with "2.0.0"
     And `cat steady.txt` prints a line like "^[1-9][0-9]+ answered, 0 lost$"
 
   @M6
-  Scenario: three stable pods and a canary share the work
+  Scenario: three stable pods and a canary share the requests
     Then 3 pods with label "app=hello,track=stable" are running and ready
     And 1 pod with label "app=hello,track=canary" is running and ready
     And service "hello" has as endpoints the 4 ready pods with label "app=hello"
@@ -60,18 +60,18 @@ Feature: A new version, and nobody notices
       """
 
   @M6
-  Scenario: the client that never rested lost nothing
+  Scenario: the steady client lost no request
     Then no pod with label "track=canary" is left
     And `cat steady.txt` prints a line like "^[1-9][0-9][0-9]+ answered, 0 lost$"
 
   @M6
-  Scenario: the service points to blue
+  Scenario: the service selects blue
     Then service "hello-bg" has as endpoints the 2 ready pods with label "app=hello-bg,colour=blue"
     And 2 pods with label "app=hello-bg,colour=green" are running and ready
     And the node port of service "hello-bg" answers "/version" on every node with "1.0.0"
 
   @M6
-  Scenario: the service points to green, and no request was lost
+  Scenario: the service selects green, and no request was lost
     Then service "hello-bg" has as endpoints the 2 ready pods with label "app=hello-bg,colour=green"
     And the node port of service "hello-bg" answers "/version" on every node with "2.0.0"
     And `cat bluegreen.txt` prints a line like "^[1-9][0-9]+ answered, 0 lost$"

@@ -21,7 +21,7 @@ import (
 
 // Lab is one lab, read and found whole.
 type Lab struct {
-	Name      string // as people type it: the folder's name without its number
+	Name      string // as people type it: the directory's name without its number
 	Track     string
 	Title     string
 	About     string
@@ -57,8 +57,8 @@ type file struct {
 	Cleanup   string    `json:"cleanup"`
 }
 
-// Root finds the folder that holds labs/ and features/: given if it is not empty, else the
-// current folder or one above it, else one above the running program.
+// Root finds the directory that holds labs/ and features/: given if it is not empty, else the
+// current directory or one above it, else one above the running program.
 func Root(given string) (string, error) {
 	isRoot := func(dir string) bool {
 		for _, sub := range []string{"labs", "features"} {
@@ -70,7 +70,7 @@ func Root(given string) (string, error) {
 	}
 	if given != "" {
 		if !isRoot(given) {
-			return "", fmt.Errorf("%s holds no labs: name the folder that has labs/ and features/ in it", given)
+			return "", fmt.Errorf("%s holds no labs: name the directory that has labs/ and features/ in it", given)
 		}
 		return filepath.Abs(given)
 	}
@@ -93,7 +93,7 @@ func Root(given string) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("no labs found here or beside the program: name the folder that has labs/ and features/ in it with --labs")
+	return "", errors.New("no labs found here or beside the program: name the directory that has labs/ and features/ in it with --labs")
 }
 
 // Load reads all labs under root, in the order of their tracks and numbers.
@@ -146,14 +146,14 @@ func Pick(labs []*Lab, names []string) ([]*Lab, error) {
 }
 
 var (
-	folder  = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
+	labDir  = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
 	program = regexp.MustCompile(`^[a-z][a-z0-9.-]*$`)
 )
 
 func read(root, dir string) (*Lab, error) {
-	m := folder.FindStringSubmatch(filepath.Base(dir))
+	m := labDir.FindStringSubmatch(filepath.Base(dir))
 	if m == nil {
-		return nil, fmt.Errorf("the folder %s is not named like 01-name", filepath.Base(dir))
+		return nil, fmt.Errorf("the directory %s is not named like 01-name", filepath.Base(dir))
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "lab.yaml"))
 	if err != nil {

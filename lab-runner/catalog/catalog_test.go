@@ -77,7 +77,7 @@ func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 		{"scenario without steps", "features/track/first.feature", "Feature: f\n\n  Scenario: it holds\n", "has no steps"},
 		{"same name twice", "features/track/first.feature", goodFeature + strings.TrimPrefix(goodFeature, "Feature: f\n"), "is there twice"},
 		{"broken feature", "features/track/first.feature", "Scenario without feature\n", "Parser errors"},
-		{"folder without number", "labs/track/second/lab.yaml", goodYAML, "is not named like"},
+		{"directory without number", "labs/track/second/lab.yaml", goodYAML, "is not named like"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,13 +17,13 @@ import (
 	getter "github.com/hashicorp/go-getter/v2"
 )
 
-// examine walks dir: regular files and folders only, within the limits. It returns the
+// examine walks dir: regular files and directories only, within the limits. It returns the
 // checksum of all of it: of each file's path and contents, in the order of the paths.
 func examine(dir string, l Limits) (string, error) {
 	if info, err := os.Lstat(dir); err != nil {
 		return "", err
 	} else if !info.IsDir() {
-		return "", fmt.Errorf("%s is no folder", dir)
+		return "", fmt.Errorf("%s is not a directory", dir)
 	}
 	var lines []string
 	var bytes int64
@@ -37,7 +37,7 @@ func examine(dir string, l Limits) (string, error) {
 			return err
 		}
 		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s is a %s, and only files and folders are taken", name, describe(d.Type()))
+			return fmt.Errorf("%s is a %s, and only files and directories are taken", name, describe(d.Type()))
 		}
 		if files++; files > l.Files {
 			return fmt.Errorf("more than %d files, the limit", l.Files)
@@ -101,7 +101,7 @@ func archives(l Limits) map[string]getter.Decompressor {
 	}
 }
 
-// guarded refuses an archive with anything but files and folders: go-getter would make a
+// guarded refuses an archive with anything but files and directories: go-getter would make a
 // symbolic link into an empty file without a word.
 type guarded struct {
 	scan func(path string, l Limits, see func(name string, mode fs.FileMode) error) error
@@ -116,10 +116,10 @@ func (g guarded) Decompress(dst, src string, dir bool, umask os.FileMode) error 
 			return fmt.Errorf("more than %d files, the limit", g.l.Files)
 		}
 		if !mode.IsRegular() && !mode.IsDir() {
-			return fmt.Errorf("%s is a %s, and only files and folders are taken", name, describe(mode))
+			return fmt.Errorf("%s is a %s, and only files and directories are taken", name, describe(mode))
 		}
 		if hasDotDot(name) {
-			return fmt.Errorf("%s leads out of the folder", name)
+			return fmt.Errorf("%s leads out of the directory", name)
 		}
 		return nil
 	})

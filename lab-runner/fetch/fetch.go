@@ -1,7 +1,7 @@
-// Package fetch brings a lab's files to this machine: from a local folder, over https
+// Package fetch brings a lab's files to this machine: from a local directory, over https
 // (an archive or one file), or from a git repository. It wraps go-getter and owns what a
 // classroom needs beyond it: nothing but those three ways in, limits on bytes, files and
-// time, regular files and folders only, and contents pinned by a checksum. What does not
+// time, regular files and directories only, and contents pinned by a checksum. What does not
 // pass leaves no file at the destination, and no error repeats a password of an address.
 package fetch
 
@@ -31,9 +31,9 @@ var DefaultLimits = Limits{Bytes: 32 << 20, Files: 1000, Time: 2 * time.Minute}
 
 // Config says what to fetch.
 type Config struct {
-	Source   string // a folder, https://..., git::https://... or git::file://...
-	Base     string // the folder that a relative Source is relative to
-	Checksum string // "sha256:..." as Sum gives it; needed unless Source is a local folder
+	Source   string // a directory, https://..., git::https://... or git::file://...
+	Base     string // the directory that a relative Source is relative to
+	Checksum string // "sha256:..." as Sum gives it; needed unless Source is a local directory
 	Dst      string // made by Fetch; must not exist
 	Limits   Limits
 	Client   *http.Client // for https; nil: a client that goes to https addresses only
@@ -43,7 +43,7 @@ type Config struct {
 // the checksum of what is there now.
 var ErrUnpinned = errors.New("the source is not pinned")
 
-// Fetch puts the files at c.Source into the new folder c.Dst.
+// Fetch puts the files at c.Source into the new directory c.Dst.
 func Fetch(ctx context.Context, c Config) error {
 	_, err := fetch(ctx, &c, func(dir, sum string) error {
 		if err := checkSum(c, sum); err != nil {
@@ -59,7 +59,7 @@ func Pin(ctx context.Context, c Config) (string, error) {
 	return fetch(ctx, &c, func(string, string) error { return nil })
 }
 
-// fetch gets the source into a folder beside c.Dst, examines it, and lets keep decide.
+// fetch gets the source into a directory beside c.Dst, examines it, and lets keep decide.
 func fetch(ctx context.Context, c *Config, keep func(dir, sum string) error) (string, error) {
 	c.Limits = c.Limits.orDefault()
 	src, err := parse(c.Source, c.Base)
@@ -69,7 +69,7 @@ func fetch(ctx context.Context, c *Config, keep func(dir, sum string) error) (st
 	parent := os.TempDir()
 	if c.Dst != "" {
 		if _, err := os.Lstat(c.Dst); err == nil {
-			return "", fmt.Errorf("%s exists already: remove it, or name another folder", c.Dst)
+			return "", fmt.Errorf("%s exists already: remove it, or name another directory", c.Dst)
 		}
 		parent = filepath.Dir(c.Dst)
 		if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -150,7 +150,7 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 		// git knows no limit on what it is sent.
 		go watchSize(ctx, stop, filepath.Dir(dir), c.Limits)
 	}
-	// In place, because go-getter would make a symbolic link to a local folder.
+	// In place, because go-getter would make a symbolic link to a local directory.
 	got, err := client.Get(ctx, &getter.Request{Src: src.address, Dst: dir, Inplace: src.kind == local, GetMode: src.mode(), DisableSymlinks: true})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause

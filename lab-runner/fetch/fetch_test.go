@@ -243,12 +243,12 @@ func TestRefused(t *testing.T) {
 	})
 	cases := []struct{ name, source, want string }{
 		{"no source", "", "no source"},
-		{"no folder", "/nowhere/at/all", "no such file"},
-		{"a link in a folder", linked, "symbolic link"},
-		{"many files in a folder", write(t, t.TempDir(), many), "more than 10 files"},
+		{"not a directory", "/nowhere/at/all", "no such file"},
+		{"a link in a directory", linked, "symbolic link"},
+		{"many files in a directory", write(t, t.TempDir(), many), "more than 10 files"},
 		{"plain http", "http://127.0.0.1/lab.tgz", `"http" is not fetched from`},
 		{"ssh", "git::ssh://git@127.0.0.1/lab.git", `"ssh" is not fetched from`},
-		{"git by ssh's short form", "git@127.0.0.1:lab.git", "give a folder"},
+		{"git by ssh's short form", "git@127.0.0.1:lab.git", "give a directory"},
 		{"mercurial", "hg::https://127.0.0.1/lab", "is not fetched from"},
 		{"file as address", "file:///etc", `"file" is not fetched from`},
 		{"git's own programs", "git::ext::sh -c id", "is not"},

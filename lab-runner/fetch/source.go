@@ -24,7 +24,7 @@ type source struct {
 	kind    kind
 	address string // as go-getter takes it
 	shown   string // as people may see it: without a password
-	path    string // of a local folder
+	path    string // of a local directory
 	secrets []string
 }
 
@@ -54,7 +54,7 @@ var gitRef = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`)
 
 func parse(raw, base string) (source, error) {
 	if raw == "" {
-		return source{}, errors.New("no source: give a folder, an https address or git::https://")
+		return source{}, errors.New("no source: give a directory, an https address or git::https://")
 	}
 	address, isGit := strings.CutPrefix(raw, "git::")
 	if !isGit && !strings.Contains(address, ":") {
@@ -63,7 +63,7 @@ func parse(raw, base string) (source, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		// url.Error repeats the address, password and all.
-		return source{}, errors.New("the source is not an address: give a folder, an https address or git::https://")
+		return source{}, errors.New("the source is not an address: give a directory, an https address or git::https://")
 	}
 	s := source{kind: https, address: raw, shown: u.Redacted()}
 	if password, ok := u.User.Password(); ok {
@@ -76,7 +76,7 @@ func parse(raw, base string) (source, error) {
 	case u.Scheme == "https" && u.Host != "":
 	case u.Scheme == "file" && isGit && u.Host == "" && filepath.IsAbs(u.Path):
 	default:
-		return source{}, fmt.Errorf("%s: %q is not fetched from; give a folder, an https address (an archive: .zip, .tar, .tar.gz, .tgz; or one file), or git::https://", s, strings.TrimSuffix(u.Scheme, ":"))
+		return source{}, fmt.Errorf("%s: %q is not fetched from; give a directory, an https address (an archive: .zip, .tar, .tar.gz, .tgz; or one file), or git::https://", s, strings.TrimSuffix(u.Scheme, ":"))
 	}
 	query := u.Query()
 	for name := range query {
@@ -89,7 +89,7 @@ func parse(raw, base string) (source, error) {
 		return source{}, fmt.Errorf("%s: %q is no branch, tag or commit", s, ref)
 	}
 	if _, sub := getter.SourceDirSubdir(address); strings.ContainsAny(sub, "*?[") || hasDotDot(sub) {
-		return source{}, fmt.Errorf("%s: the folder after // must be a plain path inside", s)
+		return source{}, fmt.Errorf("%s: the directory after // must be a plain path inside", s)
 	}
 	return s, nil
 }

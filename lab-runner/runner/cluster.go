@@ -151,7 +151,7 @@ func (c *cluster) kubeconfig(lab, dir string) (string, error) {
 	return path, nil
 }
 
-// programs is PATH, with this program's own folder first: kubectl is beside it.
+// programs is PATH, with this program's own directory first: kubectl is beside it.
 func programs() (string, error) {
 	path := os.Getenv("PATH")
 	if exe, err := os.Executable(); err == nil {

@@ -58,7 +58,7 @@ func Command(options ...Option) *cobra.Command {
 		},
 	}
 	s.warnings = lab.ErrOrStderr
-	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the folder that has labs/ and features/ in it (default: found from here or beside the program)")
+	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.AddCommand(s.list(), s.run(), s.start(), s.check(), s.fetch())
 	return lab
@@ -133,7 +133,7 @@ func (s *settings) run() *cobra.Command {
 	return c
 }
 
-// one is the lab to do by hand, with its cluster and the folder of its files.
+// one is the lab to do by hand, with its cluster and the directory of its files.
 func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir string, err error) {
 	labs, err := s.pick(names)
 	if err != nil {
@@ -183,9 +183,9 @@ func (s *settings) check() *cobra.Command {
 func (s *settings) fetch() *cobra.Command {
 	var checksum string
 	c := &cobra.Command{
-		Use: "fetch LAB|SOURCE [FOLDER]", Short: "fetch a lab's manifests, or any source's files",
-		Long: "Fetch puts the files into FOLDER. Without FOLDER it prints the checksum to write into lab.yaml.\n" +
-			"SOURCE is a folder, https://... (an archive or one file), or git::https://...?ref=TAG.",
+		Use: "fetch LAB|SOURCE [DIR]", Short: "fetch a lab's manifests, or any source's files",
+		Long: "Fetch puts the files into DIR. Without DIR it prints the checksum to write into lab.yaml.\n" +
+			"SOURCE is a directory, https://... (an archive or one file), or git::https://...?ref=TAG.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg := fetch.Config{Source: args[0], Base: ".", Checksum: checksum}
@@ -207,7 +207,7 @@ func (s *settings) fetch() *cobra.Command {
 			return fetch.Fetch(c.Context(), cfg)
 		},
 	}
-	c.Flags().StringVar(&checksum, "checksum", "", "what SOURCE must have, as printed without FOLDER")
+	c.Flags().StringVar(&checksum, "checksum", "", "what SOURCE must have, as printed without DIR")
 	return c
 }
 
@@ -222,7 +222,7 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no home folder to put the lab in: use --dir (%w)", err)
+		return "", fmt.Errorf("no home directory to put the lab in: use --dir (%w)", err)
 	}
 	return filepath.Join(home, "wheelhouse-labs", lab.Name), nil
 }

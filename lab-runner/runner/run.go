@@ -20,7 +20,7 @@ import (
 	"wheelhouse/lab-runner/steps"
 )
 
-// runLab does one lab in a folder and a namespace of its own. What went wrong with the lab
+// runLab does one lab in a directory and a namespace of its own. What went wrong with the lab
 // is in the report; the error is of what kept it from being run at all.
 func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Report, patience time.Duration, keep bool) (err error) {
 	rep.Lab(lab.Name, lab.Title)

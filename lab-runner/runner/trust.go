@@ -36,21 +36,21 @@ func currentCaller() caller {
 
 func (c caller) trusts(uid uint32) bool { return uid == 0 || uid == c.uid || uid == c.sudo }
 
-// writableError is a file or folder that somebody else can change.
+// writableError is a file or directory that somebody else can change.
 type writableError struct {
 	path, why string
 	caller    caller
 }
 
 func (e *writableError) Error() string {
-	return fmt.Sprintf("%s %s, so others choose what runs here as user %d; take that away ('chmod go-w', 'chown'), or copy the files to a folder of your own and name it",
+	return fmt.Sprintf("%s %s, so others choose what runs here as user %d; take that away ('chmod go-w', 'chown'), or copy the files to a directory of your own and name it",
 		e.path, e.why, e.caller.uid)
 }
 
 // checkLab refuses a lab of which somebody else can change a file that is run or read.
 func (c caller) checkLab(lab *catalog.Lab) error {
 	trees := []string{lab.Dir}
-	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // as fetch tells a folder from an address
+	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // as fetch tells a directory from an address
 		if !filepath.IsAbs(from) {
 			from = filepath.Join(lab.Dir, from)
 		}
@@ -75,7 +75,7 @@ func first(err error) error {
 	return err
 }
 
-// checkTree checks a folder with all that is in it, and the way to it. What is not there
+// checkTree checks a directory with all that is in it, and the way to it. What is not there
 // is for those to report who need it.
 func (c caller) checkTree(dir string) error {
 	if err := c.checkPath(dir); errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,7 @@ func (c caller) checkTree(dir string) error {
 
 const maxLinks = 40 // as the kernel's
 
-// checkPath checks each part of a path, and of the links on it. A folder above that all
+// checkPath checks each part of a path, and of the links on it. A directory above that all
 // may write to is no danger if its sticky bit keeps them from renaming what is not theirs.
 func (c caller) checkPath(path string) error {
 	path, err := filepath.Abs(path)
@@ -137,7 +137,7 @@ func (c caller) checkPath(path string) error {
 	return nil
 }
 
-// check checks one file or folder. A group that is its owner's alone may write.
+// check checks one file or directory. A group that is its owner's alone may write.
 func (c caller) check(path string, info fs.FileInfo, above bool) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -25,21 +25,21 @@ func TestLabsThatOthersCanChange(t *testing.T) {
 		{"as it is", ".", func(string) error { return nil }, "", ""},
 		{"a text for all", "labs/track/01-first/text.md", chmod(0o666), "", "can be written by others"},
 		{"a manifest for all", "labs/track/01-first/manifests/pod.yaml", chmod(0o646), "", "can be written by others"},
-		{"a folder for all", "labs/track/01-first", chmod(0o777), "", "can be written by others"},
-		{"a sticky folder of the lab's own", "labs/track/01-first", chmod(0o777 | os.ModeSticky), "", "can be written by others"},
-		{"a folder above for all", "labs", chmod(0o777), "", "can be written by others"},
-		{"a sticky folder above", "labs", chmod(0o777 | os.ModeSticky), "", ""},
+		{"a directory for all", "labs/track/01-first", chmod(0o777), "", "can be written by others"},
+		{"a sticky directory of the lab's own", "labs/track/01-first", chmod(0o777 | os.ModeSticky), "", "can be written by others"},
+		{"a directory above for all", "labs", chmod(0o777), "", "can be written by others"},
+		{"a sticky directory above", "labs", chmod(0o777 | os.ModeSticky), "", ""},
 		{"a feature for all", "features/track/first.feature", chmod(0o666), "", "can be written by others"},
-		{"a folder of features for all", "features", chmod(0o777), "", "can be written by others"},
+		{"a directory of features for all", "features", chmod(0o777), "", "can be written by others"},
 		{"the caller's own group", "labs/track", chmod(0o775), "", ""},
 		{"a stranger's file", "labs/track/01-first/text.md", give, "", "belongs to user 12345"},
-		{"a stranger's folder above", "labs", give, "", "belongs to user 12345"},
+		{"a stranger's directory above", "labs", give, "", "belongs to user 12345"},
 		{"the file of who has become root", "labs/track/01-first/text.md", give, "12345", ""},
 		{"the file of somebody else than who has become root", "labs/track/01-first/text.md", give, "12346", "belongs to user 12345"},
 		{"a group of others", "labs/track", func(p string) error {
 			return errorsOf(os.Chown(p, 0, stranger), os.Chmod(p, 0o775))
 		}, "", "can be written by others"},
-		{"manifests that are a link into a folder for all", "labs/track/01-first/manifests", func(p string) error {
+		{"manifests that are a link into a directory for all", "labs/track/01-first/manifests", func(p string) error {
 			elsewhere := filepath.Join(filepath.Dir(p), "../../../elsewhere")
 			return errorsOf(os.Rename(p, p+".was"), os.Mkdir(elsewhere, 0o755), os.Mkdir(elsewhere+"/m", 0o755), os.Chmod(elsewhere, 0o777), os.Symlink("../../../elsewhere/m", p))
 		}, "", "can be written by others"},
@@ -122,13 +122,13 @@ func TestCommandsRefuseLabsThatOthersCanChange(t *testing.T) {
 			t.Errorf("%v of a lab that others can change: %s", args, said)
 		}
 	}
-	// A folder that somebody else has put where the lab's files are to be.
+	// A directory that somebody else has put where the lab's files are to be.
 	if err := errorsOf(os.Chmod(filepath.Join(l.Dir, "text.md"), 0o644), os.Chmod(dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"start", "check"} {
 		if said := execute(command, "first", "--dir", dir); !strings.Contains(said, "can be written by others") {
-			t.Errorf("%s in a folder for all: %s", command, said)
+			t.Errorf("%s in a directory for all: %s", command, said)
 		}
 	}
 }

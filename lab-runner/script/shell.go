@@ -18,7 +18,7 @@ import (
 const Quiet = time.Second
 
 // Shell is one bash that runs a lab's commands one after the other, as a learner's does:
-// a variable or a folder set by one is there for the next.
+// a variable or a directory set by one is there for the next.
 type Shell struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser

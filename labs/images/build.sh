@@ -6,7 +6,7 @@
 #
 #   labs/images/build.sh [NAME...]
 #
-# A folder labs/images/NAME holds a Dockerfile (FROM scratch; its first lines name the
+# A directory labs/images/NAME holds a Dockerfile (FROM scratch; its first lines name the
 # tags: "# tag: nginx:latest") and, as needed,
 #   packages      Debian packages that become root.tar in the build's context,
 #                 with what they depend on; a line "-name" leaves a dependency out
@@ -24,7 +24,7 @@ die() { echo "images: $*" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-source_hash() { # of the folder's files and of this script
+source_hash() { # of the directory's files and of this script
   local from=("$1" build.sh)
   [ ! -e "$here/$1/main.go" ] || from+=(internal)
   (cd "$here" && find "${from[@]}" -type f ! -name '*_test.go' ! -name '*.md' | LC_ALL=C sort | xargs sha256sum; uname -m) | sha256sum | cut -d' ' -f1

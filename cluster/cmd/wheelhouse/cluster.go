@@ -19,7 +19,7 @@ type clusterFlags struct {
 
 func (f *clusterFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "name", defaultCluster(), "the cluster's name; also $WHEELHOUSE_CLUSTER")
-	c.Flags().StringVar(&f.stateDir, "state-dir", local.DefaultStateDir, "holds a folder per cluster")
+	c.Flags().StringVar(&f.stateDir, "state-dir", local.DefaultStateDir, "holds a directory per cluster")
 }
 
 func (f *clusterFlags) config() local.Config {

@@ -41,7 +41,7 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 		if !errors.Is(err, controller.ErrLost) {
 			return err
 		}
-		log.Warn("the components start anew", "err", err)
+		log.Warn("the components restart", "err", err)
 	}
 }
 

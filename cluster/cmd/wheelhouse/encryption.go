@@ -27,7 +27,7 @@ type encryptionFlags struct {
 }
 
 func (e *encryptionFlags) register(f *pflag.FlagSet) {
-	f.StringVar(&e.path, "encryption-provider-config", "", "the EncryptionConfiguration of what is encrypted in etcd (default: "+encryptionFile+" in the pki folder of --state-dir, if there is one)")
+	f.StringVar(&e.path, "encryption-provider-config", "", "the EncryptionConfiguration of what is encrypted in etcd (default: "+encryptionFile+" in the pki directory of --state-dir, if there is one)")
 	f.BoolVar(&e.reload, "encryption-provider-config-automatic-reload", false, "take changes of that file into use while the server runs; always so for the default one")
 	f.BoolVar(&e.secrets, "encrypt-secrets", true, "make the default file, with a key for Secrets, if there is none and the etcd is embedded")
 }

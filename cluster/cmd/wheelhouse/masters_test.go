@@ -133,7 +133,7 @@ func TestTwoMasters(t *testing.T) {
 	t.Logf("five more pods %v after etcd's leader stopped", time.Since(stopped).Round(100*time.Millisecond))
 }
 
-// sameKeys is a state folder with the keys of s, as the owner copies them to a further master.
+// sameKeys is a state directory with the keys of s, as the owner copies them to a further master.
 func sameKeys(t *testing.T, s *server) string {
 	t.Helper()
 	dir := t.TempDir()

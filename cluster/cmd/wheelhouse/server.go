@@ -146,7 +146,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	}
 	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
 	if err != nil {
-		return fmt.Errorf("the folder %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
+		return fmt.Errorf("the directory %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
 	}
 	// A port that is taken is found out before anything is started.
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.address.String(), strconv.Itoa(o.port)))
