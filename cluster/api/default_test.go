@@ -138,8 +138,9 @@ func TestPullPolicyByTag(t *testing.T) {
 		"busybox@sha256:0123456789abcdef":   corev1.PullIfNotPresent,
 		"busybox:latest@sha256:0123456789a": corev1.PullAlways,
 	} {
-		c := corev1.Container{Image: image}
-		defaultContainer(&c)
+		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}}
+		Pods.Default(pod)
+		c := pod.Spec.Containers[0]
 		if c.ImagePullPolicy != want {
 			t.Errorf("%s: %s, want %s", image, c.ImagePullPolicy, want)
 		}
@@ -152,10 +153,10 @@ func TestCreateResets(t *testing.T) {
 	if pod.Status.Phase != corev1.PodPending || pod.Status.PodIP != "" || pod.Status.QOSClass != corev1.PodQOSBestEffort || pod.Generation != 1 {
 		t.Errorf("pod: generation %d, status %+v", pod.Generation, pod.Status)
 	}
-	if c := podCondition(&pod.Status, corev1.PodScheduled); c == nil || c.ObservedGeneration != 1 {
+	if c := pod.Status.Conditions; len(c) != 1 || c[0].Type != corev1.PodScheduled || c[0].ObservedGeneration != 1 {
 		t.Errorf("conditions of a gated pod: %+v", pod.Status.Conditions)
 	}
-	if got := podRow(pod)[2]; got != "SchedulingGated" {
+	if got := Pods.Row(pod)[2]; got != "SchedulingGated" {
 		t.Errorf("STATUS of a gated pod: %v", got)
 	}
 	rc := read(t, ReplicationControllers, `{status: {replicas: 1, observedGeneration: 1}}`).(*corev1.ReplicationController)

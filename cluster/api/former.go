@@ -57,7 +57,7 @@ func (f former[F, T]) kind() *Kind {
 		k.Short, k.Categories = f.of.Short, f.of.Categories
 	}
 	if f.fill != nil {
-		k.Default = do(f.fill)
+		k.Default = func(o Object) { f.fill(o.(F)) }
 	}
 	if f.of.Scale != nil {
 		k.Scale = &Scale{Get: f.of.Scale.Get, Set: f.of.Scale.Set, Former: f.scale}

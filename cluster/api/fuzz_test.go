@@ -139,7 +139,7 @@ func BenchmarkPodDefault(b *testing.B) {
 	pod := benchPod(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		defaultPod(pod.DeepCopy())
+		Pods.Default(pod.DeepCopy())
 	}
 }
 
@@ -160,6 +160,6 @@ func BenchmarkPodRow(b *testing.B) {
 	pod := benchPod(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		podRow(pod)
+		Pods.Row(pod)
 	}
 }

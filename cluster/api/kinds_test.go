@@ -294,7 +294,7 @@ func TestApproval(t *testing.T) {
 			approve := CertificateSigningRequests.Sub("approval")
 			approve.Prepare(obj, old)
 			matches(t, approve.Validate(obj, old), c.want)
-			if got := requestState(obj); got != c.state || obj.Spec.Username != "" {
+			if got := CertificateSigningRequests.Row(obj)[5]; got != c.state || obj.Spec.Username != "" {
 				t.Errorf("%s, asked by %q; want %s", got, obj.Spec.Username, c.state)
 			}
 		})

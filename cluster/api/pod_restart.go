@@ -13,7 +13,7 @@ const (
 // checkRestartPolicy checks a container's own restart policy and the rules, by exit code,
 // that come before it. Upstream's third action, RestartAllContainers, is not served.
 func checkRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
-	rules := p.Child("restartPolicyRules")
+	at := p.Child("restartPolicyRules")
 	if ctr.RestartPolicy == nil {
 		if len(ctr.RestartPolicyRules) > 0 {
 			return field.ErrorList{field.Required(p.Child("restartPolicy"), "must specify restartPolicy when restart rules are used")}
@@ -23,10 +23,10 @@ func checkRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	errs := oneOf(*ctr.RestartPolicy, p.Child("restartPolicy"),
 		corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)
 	if len(ctr.RestartPolicyRules) > mostRestartRules {
-		errs = append(errs, field.TooMany(rules, len(ctr.RestartPolicyRules), mostRestartRules))
+		errs = append(errs, field.TooMany(at, len(ctr.RestartPolicyRules), mostRestartRules))
 	}
 	for i := range ctr.RestartPolicyRules {
-		errs = append(errs, checkRestartRule(&ctr.RestartPolicyRules[i], rules.Index(i))...)
+		errs = append(errs, checkRestartRule(&ctr.RestartPolicyRules[i], at.Index(i))...)
 	}
 	return errs
 }

@@ -231,7 +231,7 @@ func TestInvalidReviews(t *testing.T) {
 }
 
 func TestInvalidUpdates(t *testing.T) {
-	const podImmutable = "spec: Forbidden: " + podUpdatable + "..."
+	const podImmutable = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`..."
 	for _, c := range []struct {
 		kind                 *Kind
 		name, old, new, want string

@@ -66,11 +66,11 @@ func warnOfStatefulSet(s *appsv1.StatefulSet) []string {
 func warnOfJob(j *batchv1.Job) []string {
 	var w warnings
 	w.name(j.Name, podNames)
-	w.job(&j.Spec, specPath)
+	warnOfJobSpec(&w, &j.Spec, specPath)
 	return w
 }
 
-func (w *warnings) job(s *batchv1.JobSpec, p *field.Path) {
+func warnOfJobSpec(w *warnings, s *batchv1.JobSpec, p *field.Path) {
 	if s.Completions != nil && *s.Completions > maxIndexes && s.Parallelism != nil && *s.Parallelism > maxIndexesManyRuns && isIndexed(s) {
 		w.add(p.Child("completions"), "In big Indexed Jobs with a number of completions higher than %d and a parallelism higher than %d, "+
 			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", maxIndexes, maxIndexesManyRuns)
@@ -81,7 +81,7 @@ func (w *warnings) job(s *batchv1.JobSpec, p *field.Path) {
 func warnOfCronJob(c *batchv1.CronJob) []string {
 	var w warnings
 	w.name(c.Name, podNames)
-	w.job(&c.Spec.JobTemplate.Spec, specPath.Child("jobTemplate", "spec"))
+	warnOfJobSpec(&w, &c.Spec.JobTemplate.Spec, specPath.Child("jobTemplate", "spec"))
 	if strings.Contains(c.Spec.Schedule, "TZ") {
 		w = append(w, fmt.Sprintf("CRON_TZ or TZ used in %s is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details",
 			specPath.Child("schedule")))

@@ -181,7 +181,7 @@ func TestFormerAutoscaler(t *testing.T) {
 	if back := HorizontalPodAutoscalersV1.ToStored(old); !same(back, h) {
 		t.Errorf("-was +is\n%s", diff.Diff(h, back))
 	}
-	old.SetAnnotations(map[string]string{v1Metrics: "not JSON"})
+	old.SetAnnotations(map[string]string{"autoscaling.alpha.kubernetes.io/metrics": "not JSON"})
 	if back := HorizontalPodAutoscalersV1.ToStored(old); len(back.GetAnnotations()) != 0 {
 		t.Errorf("of an annotation that cannot be read: %v", back.GetAnnotations())
 	}

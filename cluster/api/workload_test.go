@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ func runUpdates(t *testing.T, cases []updateCase) {
 				t.Fatalf("the old one: %v", lines(errs))
 			}
 			if j, ok := obj.(*batchv1.Job); ok && j.Spec.Selector == nil {
-				chooseOwnPods(j) // as a client has it from the server
+				Jobs.PrepareCreate(j) // as a client has it from the server
 			}
 			old.SetResourceVersion("1")
 			obj.SetResourceVersion("1")
@@ -199,7 +200,7 @@ func TestGenerationOfWorkloads(t *testing.T) {
 		old, obj := read(t, c.kind, `{}`), read(t, c.kind, c.changes)
 		create(c.kind, old)
 		if j, ok := obj.(*batchv1.Job); ok {
-			chooseOwnPods(j)
+			Jobs.PrepareCreate(j)
 		}
 		update(c.kind, obj, old)
 		if got := obj.GetGeneration(); got != c.want {
@@ -215,8 +216,8 @@ func TestTemplateGeneration(t *testing.T) {
 	for changes, want := range map[string]int64{`{spec: {minReadySeconds: 1}}`: 1, `{spec: {template: {metadata: {labels: {x: y}}}}}`: 2} {
 		d := read(t, DaemonSets, changes).(*appsv1.DaemonSet)
 		update(DaemonSets, d, old)
-		if got := generationOfTemplate(d); got != want {
-			t.Errorf("%s: %d, want %d", changes, got, want)
+		if got := d.Annotations[appsv1.DeprecatedTemplateGeneration]; got != fmt.Sprint(want) {
+			t.Errorf("%s: %q, want %d", changes, got, want)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func TestSuspendedJobsMayChange(t *testing.T) {
 				t.Fatal(lines(errs))
 			}
 			old.Status = read(t, Jobs, `{status: `+c.status+`}`).(*batchv1.Job).Status
-			chooseOwnPods(obj)
+			Jobs.PrepareCreate(obj)
 			old.SetResourceVersion("1")
 			obj.SetResourceVersion("1")
 			matches(t, update(Jobs, obj, old), c.want)
