@@ -118,15 +118,15 @@ type Scale struct {
 	Set func(obj Object, replicas int32)
 	// Former is the group and version of the Scale that is shown, for the versions that
 	// had one of their own; else it is autoscaling/v1. See ScaleToFormer.
-	Former schema.GroupVersion
+	Retired schema.GroupVersion
 }
 
 // Kind is what the scale subresource shows.
 func (s *Scale) Kind() schema.GroupVersionKind {
-	if s.Former.Empty() {
-		return gvk("autoscaling", "v1", "Scale")
+	if s.Retired.Empty() {
+		return GVK("autoscaling", "v1", "Scale")
 	}
-	return s.Former.WithKind("Scale")
+	return s.Retired.WithKind("Scale")
 }
 
 // ScaleValues are the numbers of autoscaling/v1 Scale.
@@ -137,3 +137,7 @@ type ScaleValues struct {
 
 // AllVerbs are the verbs of a stored resource, as discovery lists them.
 var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+
+func GVK(group, version, kind string) schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: group, Version: version, Kind: kind}
+}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/autoscaling"
 )
 
 // TestHugeQuantities: they are found where they would be parsed, however they are
@@ -79,7 +80,7 @@ func TestHugeQuantityInAnnotation(t *testing.T) {
 	}
 	hpa := &autoscalingv1.HorizontalPodAutoscaler{}
 	hpa.Annotations = map[string]string{"autoscaling.alpha.kubernetes.io/metrics": strings.Replace(string(metrics), "12345678901234", "1e-99999999999", 1)}
-	stored := api.HorizontalPodAutoscalersV1.ToStored(hpa)
+	stored := autoscaling.HorizontalPodAutoscalersV1.ToStored(hpa)
 	if len(stored.GetAnnotations()) > 0 {
 		t.Errorf("kept: %v", stored.GetAnnotations())
 	}

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apitest"
@@ -24,7 +24,7 @@ import (
 func withAddresses(t *testing.T) apitest.Option {
 	return func(c *apiserver.Config) {
 		log := slog.New(slog.DiscardHandler)
-		objects := authz.FromStore(c.Store, api.Kinds)
+		objects := authz.FromStore(c.Store, builtin.Kinds)
 		grants, err := authz.New(authz.Config{Objects: objects, Log: log})
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/store"
 )
@@ -49,7 +50,7 @@ func (r *request) decodeBinding() (*corev1.Binding, writeOptions, error) {
 	if err := r.checkNamespace(b); err != nil {
 		return nil, o, err
 	}
-	err = invalid(api.Bindings, b.Name, check(api.Bindings.Validate, b))
+	err = invalid(core.Bindings, b.Name, check(core.Bindings.Validate, b))
 	return b, o, err
 }
 

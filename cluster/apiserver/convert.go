@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 )
 
 // versions takes objects from one version of a kind to another, by way of the stored
@@ -21,7 +22,7 @@ func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner)
 	if err != nil {
 		return nil, err
 	}
-	kind := api.ByGVK(gvk)
+	kind := builtin.ByGVK(gvk)
 	if kind == nil {
 		return v.ObjectConvertor.ConvertToVersion(in, to)
 	}
@@ -69,7 +70,7 @@ func versionOf(k *api.Kind, to runtime.GroupVersioner) *api.Kind {
 	if stored.GroupVersion() == gv {
 		return stored
 	}
-	if other := api.ByGVK(gv.WithKind(k.Kind)); other != nil && other.Stored == stored {
+	if other := builtin.ByGVK(gv.WithKind(k.Kind)); other != nil && other.Stored == stored {
 		return other
 	}
 	return nil

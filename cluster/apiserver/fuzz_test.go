@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 // fuzzTime and fuzzMost bound the random part of each fuzz test in an ordinary run, by
@@ -28,7 +29,7 @@ func podRequest(method, target, contentType, body string) *request {
 	req := httptest.NewRequest(method, "/api/v1/namespaces/default/pods/p", strings.NewReader(body))
 	req.URL.RawQuery = target
 	req.Header.Set("Content-Type", contentType)
-	k := api.Pods
+	k := core.Pods
 	res := &resource{Kind: k, life: k, groupVersion: "v1", fieldLabels: map[string]bool{"metadata.name": true, "metadata.namespace": true}}
 	for label := range k.Fields(k.New()) {
 		res.fieldLabels[label] = true
@@ -56,12 +57,12 @@ func decodeAll(t *testing.T, body string) (accepted bool) {
 	for _, media := range []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"} {
 		for _, validation := range []string{"Strict", "Warn", "Ignore"} {
 			obj := &corev1.Pod{}
-			err := podRequest(http.MethodPost, "", media, body).decode(obj, api.Pods.GroupVersionKind, validation)
+			err := podRequest(http.MethodPost, "", media, body).decode(obj, core.Pods.GroupVersionKind, validation)
 			accepted = accepted || err == nil
 			if err == nil && media == "application/json" {
-				call(api.Pods.PrepareCreate, obj)
-				call(api.Pods.Default, obj)
-				check(api.Pods.Validate, obj)
+				call(core.Pods.PrepareCreate, obj)
+				call(core.Pods.Default, obj)
+				check(core.Pods.Validate, obj)
 			}
 			if err != nil && statusOf(err).Code >= 500 {
 				t.Errorf("%s: the client's mistake is answered with %v", media, err)
@@ -83,7 +84,7 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 			}
 			var obj api.Object
 			if p.onJSON != nil {
-				doc, encodeErr := encodeObject(pod, api.Pods.GroupVersionKind, mediaJSON, false)
+				doc, encodeErr := encodeObject(pod, core.Pods.GroupVersionKind, mediaJSON, false)
 				if encodeErr != nil {
 					t.Fatal(encodeErr)
 				}

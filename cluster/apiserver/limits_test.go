@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authz"
@@ -43,7 +44,7 @@ func TestOldVersionsAreGone(t *testing.T) {
 		t.Fatal("the informer did not sync")
 	}
 	const updates = 5000
-	stored := st.Of(api.Lookup("", "v1", "configmaps"))
+	stored := st.Of(builtin.Lookup("", "v1", "configmaps"))
 	for i := range updates {
 		if _, err := stored.Update(ctx, "default", "m", func(cur *store.Item) (api.Object, error) {
 			m := cur.Object().DeepCopyObject().(*corev1.ConfigMap)

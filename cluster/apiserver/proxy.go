@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 // proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
@@ -46,7 +46,7 @@ func (r *request) proxy() error {
 	}
 	to.Path = cleanRest(r.Rest)
 	to.RawQuery = r.URL.RawQuery
-	if o.kubelet && r.Verb != "create" && api.KubeletRuns(to.Path) {
+	if o.kubelet && r.Verb != "create" && core.KubeletRuns(to.Path) {
 		if err := r.s.authorize(r, "create"); err != nil {
 			return err
 		}

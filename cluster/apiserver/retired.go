@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/apps"
 	"wheelhouse/cluster/store"
 )
 
@@ -60,10 +61,10 @@ func (r *request) rollback() error {
 	}
 	_, _, err = r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
 		obj := cur.Object().DeepCopyObject().(api.Object)
-		annotations := map[string]string{api.RollbackTo: fmt.Sprint(wanted.RollbackTo.Revision)}
+		annotations := map[string]string{apps.RollbackTo: fmt.Sprint(wanted.RollbackTo.Revision)}
 		for _, from := range []map[string]string{obj.GetAnnotations(), wanted.UpdatedAnnotations} {
 			for k, v := range from {
-				if k != api.RollbackTo {
+				if k != apps.RollbackTo {
 					annotations[k] = v
 				}
 			}

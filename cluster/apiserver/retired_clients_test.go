@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/yaml"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/openapi"
 )
@@ -140,7 +140,7 @@ func TestDiscoveryOfRetiredVersions(t *testing.T) {
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("extensions/v1beta1 has\n%s\nwant\n%s", got, want)
 	}
-	docs, err := openapi.V3(api.Aliases)
+	docs, err := openapi.V3(builtin.Aliases)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/apps"
 	"wheelhouse/cluster/apiserver/apitest"
 )
 
@@ -184,11 +184,11 @@ func TestRollbackInTheServer(t *testing.T) {
 		t.Errorf("answer: %s", body)
 	}
 	resp, body = r.do("GET", todayDeployments+"/nginx", "", "")
-	if d := into[appsv1.Deployment](t, resp, body, 200); d.Annotations[api.RollbackTo] != "3" || d.Annotations["why"] != "broken" {
+	if d := into[appsv1.Deployment](t, resp, body, 200); d.Annotations[apps.RollbackTo] != "3" || d.Annotations["why"] != "broken" {
 		t.Errorf("annotations: %v", d.Annotations)
 	}
 	resp, body = r.do("GET", oldDeployments+"/nginx", "", "")
-	if d := into[extensionsv1beta1.Deployment](t, resp, body, 200); d.Spec.RollbackTo == nil || d.Spec.RollbackTo.Revision != 3 || d.Annotations[api.RollbackTo] != "" {
+	if d := into[extensionsv1beta1.Deployment](t, resp, body, 200); d.Spec.RollbackTo == nil || d.Spec.RollbackTo.Revision != 3 || d.Annotations[apps.RollbackTo] != "" {
 		t.Errorf("then: %s", body)
 	}
 	for want, ask := range map[int]string{

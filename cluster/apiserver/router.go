@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/metrics"
 )
 
 // handler serves a request that is authorized.
@@ -103,9 +104,9 @@ func (s *Server) virtualRoutes(r *resource) map[route]verbs {
 	switch r.GroupKind() {
 	case schema.GroupKind{Kind: "ComponentStatus"}:
 		return map[route]verbs{{}: {"list": (*request).listComponents}, {named: true}: {"get": (*request).getComponent}}
-	case api.NodeMetrics.GroupKind():
+	case metrics.NodeMetrics.GroupKind():
 		return computedRoutes((*request).nodeMetrics)
-	case api.PodMetrics.GroupKind():
+	case metrics.PodMetrics.GroupKind():
 		return computedRoutes((*request).podMetrics)
 	case schema.GroupKind{Kind: "Binding"}:
 		return map[route]verbs{{}: {"create": (*request).bind}}

@@ -21,6 +21,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/metrics"
+	"wheelhouse/cluster/api/policy"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apitest"
@@ -81,7 +85,7 @@ func (w *walk) Admit(_ context.Context, r *admission.Request) error {
 		if m, ok := o.(api.Object); ok {
 			kind := r.Kind
 			if _, ok := o.(*corev1.Binding); ok {
-				kind = api.Pods
+				kind = core.Pods
 			}
 			if _, ok := o.(*authenticationv1.TokenRequest); !ok {
 				w.touch(touch{object{kind, m.GetNamespace(), m.GetName()}, "admitted"})
@@ -103,13 +107,13 @@ func (w *walk) kubelet(rw http.ResponseWriter, req *http.Request) {
 		if parts[1] == "containerLogs" {
 			did = "returned"
 		}
-		w.touch(touch{object{api.Pods, parts[2], parts[3]}, did})
+		w.touch(touch{object{core.Pods, parts[2], parts[3]}, did})
 	}
 	http.Error(rw, "no", http.StatusTeapot)
 }
 
 func (w *walk) issue(_ context.Context, _ *client.User, sa *corev1.ServiceAccount, r *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
-	w.touch(touch{object{api.ServiceAccounts, sa.Namespace, sa.Name}, "connected"})
+	w.touch(touch{object{core.ServiceAccounts, sa.Namespace, sa.Name}, "connected"})
 	return r, nil
 }
 
@@ -131,15 +135,15 @@ func newWalk(t *testing.T) *walk {
 		c.KubeletTLS = &tls.Config{InsecureSkipVerify: true} // a test's own server
 		c.Components = []apiserver.Component{{Name: "x", Probe: func(context.Context) (string, error) { return "ok", nil }}}
 		c.Virtual = map[schema.GroupVersionResource]apiserver.CreateFunc{}
-		for _, k := range api.Kinds {
-			if k.Virtual && slices.Equal(k.Verbs, []string{"create"}) && k != api.Bindings {
+		for _, k := range builtin.Kinds {
+			if k.Virtual && slices.Equal(k.Verbs, []string{"create"}) && k != core.Bindings {
 				c.Virtual[k.GroupVersion().WithResource(k.Plural)] = echo
 			}
 		}
 	})
 	w.handler = server.Handler()
 	nodeAt(within(t), t, clientset(t, cfg), "x", kubelet.Listener.Addr().String())
-	for _, k := range api.Kinds {
+	for _, k := range builtin.Kinds {
 		if !k.Virtual {
 			w.seed(k)
 		}
@@ -156,7 +160,7 @@ func (w *walk) seed(k *api.Kind) {
 	}
 	for _, ns := range namespaces {
 		for _, name := range append(names, map[string][]string{"b": {"only"}}[ns]...) {
-			if k == api.Nodes && name == "x" {
+			if k == core.Nodes && name == "x" {
 				continue
 			}
 			obj := k.New()
@@ -180,7 +184,7 @@ func (w *walk) seed(k *api.Kind) {
 // back.
 func (w *walk) snapshot() {
 	now := map[object]*store.Item{}
-	for _, k := range api.Kinds {
+	for _, k := range builtin.Kinds {
 		if k.Virtual {
 			continue
 		}
@@ -345,13 +349,13 @@ func (w *walk) compare(l line, code int) {
 // misfit says why t is not what the authorizer was asked about.
 func misfit(asked []authz.Attributes, t touch) string {
 	a := asked[0]
-	named := api.Lookup(a.Group, a.Version, a.Resource)
+	named := builtin.Lookup(a.Group, a.Version, a.Resource)
 	switch {
 	case named == nil:
 		return "a resource that is not served"
-	case t.kind == api.PodDisruptionBudgets && a.Subresource == "eviction" && t.namespace == a.Namespace:
+	case t.kind == policy.PodDisruptionBudgets && a.Subresource == "eviction" && t.namespace == a.Namespace:
 		return ""
-	case named == api.Bindings && t.kind == api.Pods && a.Verb == "create" && t.namespace == a.Namespace && a.Name == "":
+	case named == core.Bindings && t.kind == core.Pods && a.Verb == "create" && t.namespace == a.Namespace && a.Name == "":
 		return "" // the name is in the body
 	case named != t.kind && named.Stored != t.kind:
 		return "another kind"
@@ -359,9 +363,9 @@ func misfit(asked []authz.Attributes, t touch) string {
 		return "another name"
 	}
 	switch {
-	case t.kind == api.Namespaces && a.Namespace != "" && a.Namespace != t.name:
+	case t.kind == core.Namespaces && a.Namespace != "" && a.Namespace != t.name:
 		return "another namespace"
-	case !t.kind.Namespaced && t.kind != api.Namespaces && a.Namespace != "":
+	case !t.kind.Namespaced && t.kind != core.Namespaces && a.Namespace != "":
 		return "in no namespace"
 	case t.kind.Namespaced && a.Namespace != t.namespace && (a.Namespace != "" || (a.Verb != "list" && a.Verb != "watch")):
 		return "another namespace"
@@ -396,7 +400,7 @@ func misfit(asked []authz.Attributes, t touch) string {
 // that nobody serves: a request may touch only what the authorizer was asked about.
 func TestAuthorizedIsTouched(t *testing.T) {
 	w := newWalk(t)
-	for _, k := range slices.Concat(api.Kinds, api.Aliases) {
+	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
 		for _, path := range pathsOf(k) {
 			for _, l := range linesOf(k, path) {
 				code := w.send(k, l)
@@ -406,9 +410,9 @@ func TestAuthorizedIsTouched(t *testing.T) {
 			}
 		}
 	}
-	for _, k := range slices.Concat(api.Kinds, api.Aliases) {
+	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
 		for _, verb := range offered(k.Verbs, k.Virtual) {
-			if k == api.NodeMetrics || k == api.PodMetrics {
+			if k == metrics.NodeMetrics || k == metrics.PodMetrics {
 				continue // the kubelet of this test has none
 			}
 			if !w.reached[reach(k.Group, k.Version, k.Plural, "", verb)] {

@@ -70,11 +70,11 @@ func (r *request) writeScale(scale *autoscalingv1.Scale) error {
 
 // shownScale is a Scale in the shape that it has in the version that was asked for.
 func (r *request) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
-	former := r.res.Scale.Former
+	former := r.res.Scale.Retired
 	if former.Empty() {
 		return scale, nil
 	}
-	shown, err := api.ScaleToFormer(scale, former)
+	shown, err := api.ScaleToRetired(scale, former)
 	if err != nil {
 		return nil, fmt.Errorf("a Scale of %s: %w", former, err)
 	}
@@ -93,7 +93,7 @@ func (r *request) decodeScale(body []byte, mediaType, validation string) (*autos
 	if scale, ok := shown.(*autoscalingv1.Scale); ok {
 		return scale, nil
 	}
-	return api.ScaleFromFormer(shown), nil
+	return api.ScaleFromRetired(shown), nil
 }
 
 // scaleOf is an object as an autoscaling/v1 Scale.

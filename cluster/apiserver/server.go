@@ -39,6 +39,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authz"
@@ -165,7 +166,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("apiserver: Store and Authorizer are required")
 	}
 	if c.Kinds == nil {
-		c.Kinds = slices.Concat(api.Kinds, api.Aliases)
+		c.Kinds = slices.Concat(builtin.Kinds, builtin.Aliases)
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

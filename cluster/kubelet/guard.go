@@ -14,7 +14,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/connlimit"
 	"wheelhouse/cluster/kubelet/objects"
 )
@@ -148,7 +148,7 @@ func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []
 
 // verbOf is what a request does to the node.
 func verbOf(r *http.Request) string {
-	if api.KubeletRuns(r.URL.Path) {
+	if core.KubeletRuns(r.URL.Path) {
 		return "create"
 	}
 	return map[string]string{

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -161,13 +161,13 @@ func readManifest(path, node string) (*v1.Pod, error) {
 	pod.Annotations[podspec.AnnotationSeen] = time.Now().Format(time.RFC3339Nano)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
 	pod.Spec.EnableServiceLinks = orDefault(pod.Spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
-	if what, err := api.ObjectReference(pod); err != nil {
+	if what, err := core.ObjectReference(pod); err != nil {
 		return nil, err
 	} else if what != "" {
 		return nil, fmt.Errorf("static pods can not reference %s", what)
 	}
-	api.Pods.Default(pod)
-	if errs := api.Pods.Validate(pod); len(errs) > 0 {
+	core.Pods.Default(pod)
+	if errs := core.Pods.Validate(pod); len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}
 	return pod, nil

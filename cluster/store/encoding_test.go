@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 )
 
 // What is in etcd is byte for byte what Kubernetes' own serializer writes.
@@ -160,11 +160,11 @@ func FuzzOpenValue(f *testing.F) {
 
 // Every kind of the table can be stored, under a prefix of its own.
 func TestAllKinds(t *testing.T) {
-	s, err := New(Config{Client: embedded(t, t.TempDir()), Kinds: append(api.Kinds, api.Aliases...), Log: slog.Default()})
+	s, err := New(Config{Client: embedded(t, t.TempDir()), Kinds: append(builtin.Kinds, builtin.Aliases...), Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range api.Kinds {
+	for _, k := range builtin.Kinds {
 		if k.Virtual {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 // roleControlPlane is the label of nodes on which the API server runs. NodeRestriction
@@ -193,7 +193,7 @@ func reachesNode(spec *corev1.PodSpec) bool {
 			return true
 		}
 	}
-	return !api.VisitContainers(spec, func(c *corev1.Container) bool {
+	return !core.VisitContainers(spec, func(c *corev1.Container) bool {
 		for i := range c.Ports {
 			if c.Ports[i].HostPort != 0 {
 				return false

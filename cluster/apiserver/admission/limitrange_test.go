@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 )
@@ -47,7 +47,7 @@ func TestLimitRangeTimesContainers(t *testing.T) {
 	c := newChain(t, limited(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Default: defaults}), admission.ServicesConfig{})
 	pod := podOf(slices.Repeat([]corev1.Container{asks("c", nil, nil)}, 1000)...)
 	r := podRequest(pod)
-	r.Kind = api.Pods
+	r.Kind = core.Pods
 	const refusal = `pods "p" is forbidden: the 2001 limits of the namespace are too many to compare with those of 1000 containers`
 	want(t, c.Admit(bg, r), refusal)
 	want(t, c.Validate(bg, r), refusal)
@@ -60,7 +60,7 @@ func TestLimitRangeDefaults(t *testing.T) {
 	pod := podOf(asks("bare", nil, nil), asks("own", amounts("cpu=200m"), amounts("cpu=1", "memory=1Gi")))
 	pod.Spec.InitContainers = []corev1.Container{asks("init", amounts("cpu=1", "memory=1Gi"), amounts("cpu=1", "memory=1Gi"))}
 	r := podRequest(pod)
-	r.Kind = api.Pods
+	r.Kind = core.Pods
 	want(t, c.Admit(bg, r), "")
 	for i, resources := range []struct{ requests, limits corev1.ResourceList }{
 		{amounts("cpu=100m", "memory=64Mi"), amounts("cpu=500m", "memory=128Mi")},

@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 var podsResource = schema.GroupResource{Resource: "pods"}
@@ -115,7 +115,7 @@ func podStatus(node string, r *Request) error {
 // mirrorPod takes of a node the mirror of a static pod alone: bound to the node, owned
 // by it, and without a reference by which the node could read what is not its own.
 func (c *Chain) mirrorPod(ctx context.Context, node string, r *Request, pod *corev1.Pod) error {
-	if !api.IsMirrorPod(pod) {
+	if !core.IsMirrorPod(pod) {
 		return r.forbidden("pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
 	}
 	if pod.Spec.NodeName != node {
@@ -124,7 +124,7 @@ func (c *Chain) mirrorPod(ctx context.Context, node string, r *Request, pod *cor
 	if err := c.ownedByNode(ctx, node, r, pod); err != nil {
 		return err
 	}
-	what, err := api.ObjectReference(pod)
+	what, err := core.ObjectReference(pod)
 	if err != nil {
 		return r.forbidden("unable to determine if pod references API objects: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/quota"
 	"wheelhouse/cluster/store"
 )
@@ -29,7 +30,7 @@ type Quotas interface {
 }
 
 // StoreQuotas writes to the API server's own store.
-func StoreQuotas(s *store.Store) Quotas { return storeQuotas{s.Of(api.ResourceQuotas)} }
+func StoreQuotas(s *store.Store) Quotas { return storeQuotas{s.Of(core.ResourceQuotas)} }
 
 type storeQuotas struct{ *store.Collection }
 

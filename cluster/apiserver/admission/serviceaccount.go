@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 const (
@@ -35,7 +35,7 @@ func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
 	if !ok || r.Verb != Create || !r.is("", "pods", "") {
 		return nil
 	}
-	if api.IsMirrorPod(pod) {
+	if core.IsMirrorPod(pod) {
 		return mirrorWithoutAccount(r, pod)
 	}
 	if pod.Spec.ServiceAccountName == "" {
@@ -65,7 +65,7 @@ func mirrorWithoutAccount(r *Request, pod *corev1.Pod) error {
 	if pod.Spec.ServiceAccountName != "" {
 		return r.forbidden("a mirror pod may not reference service accounts")
 	}
-	if !api.VisitSecretNames(pod, func(string) bool { return false }) {
+	if !core.VisitSecretNames(pod, func(string) bool { return false }) {
 		return r.forbidden("a mirror pod may not reference secrets")
 	}
 	for _, v := range pod.Spec.Volumes {

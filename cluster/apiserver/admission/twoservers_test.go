@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/store"
@@ -27,7 +29,7 @@ type server struct {
 }
 
 func (s *server) create(svc *corev1.Service) error {
-	r := &admission.Request{Verb: admission.Create, Kind: api.Services, Namespace: "a", Name: svc.Name, Object: svc}
+	r := &admission.Request{Verb: admission.Create, Kind: core.Services, Namespace: "a", Name: svc.Name, Object: svc}
 	err := s.chain.Admit(bg, r)
 	if err == nil {
 		_, err = s.services.Create(bg, svc)
@@ -46,11 +48,11 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	for range 2 {
-		st, err := store.New(store.Config{Client: client, Kinds: api.Kinds, Log: slog.New(slog.DiscardHandler)})
+		st, err := store.New(store.Config{Client: client, Kinds: builtin.Kinds, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects := authz.FromStore(st, api.Kinds)
+		objects := authz.FromStore(st, builtin.Kinds)
 		a, err := authz.New(authz.Config{Objects: objects})
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +66,7 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 		for _, run := range []func(context.Context) error{st.Run, a.Run, c.Run} {
 			running.Go(func() { _ = run(ctx) })
 		}
-		servers = append(servers, &server{chain: c, services: st.Of(api.Services)})
+		servers = append(servers, &server{chain: c, services: st.Of(core.Services)})
 	}
 	ns := &corev1.Namespace{ObjectMeta: meta("", "a")}
 	if err := createNamespace(ctx, client, ns); err != nil {
@@ -121,7 +123,7 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 }
 
 func createNamespace(ctx context.Context, client *clientv3.Client, ns *corev1.Namespace) error {
-	st, err := store.New(store.Config{Client: client, Kinds: []*api.Kind{api.Namespaces}, Log: slog.New(slog.DiscardHandler)})
+	st, err := store.New(store.Config{Client: client, Kinds: []*api.Kind{core.Namespaces}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -129,6 +131,6 @@ func createNamespace(ctx context.Context, client *clientv3.Client, ns *corev1.Na
 	done := make(chan struct{})
 	go func() { defer close(done); _ = st.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	_, err = st.Of(api.Namespaces).Create(ctx, ns)
+	_, err = st.Of(core.Namespaces).Create(ctx, ns)
 	return err
 }

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/authz"
@@ -19,7 +19,7 @@ func WithAdmission(t testing.TB) Option {
 	return func(c *apiserver.Config) {
 		t.Helper()
 		log := slog.New(slog.DiscardHandler)
-		objects := authz.FromStore(c.Store, api.Kinds)
+		objects := authz.FromStore(c.Store, builtin.Kinds)
 		grants, err := authz.New(authz.Config{Objects: objects, Log: log})
 		if err != nil {
 			t.Fatalf("making the authorizer: %v", err)

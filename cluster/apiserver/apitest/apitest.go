@@ -28,7 +28,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
@@ -56,7 +56,7 @@ func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Conf
 		cancel()
 		t.Fatalf("starting etcd: %v", err)
 	}
-	st, err := store.New(store.Config{Client: etcd, Kinds: api.Kinds, OnlyWriter: true, Log: log})
+	st, err := store.New(store.Config{Client: etcd, Kinds: builtin.Kinds, OnlyWriter: true, Log: log})
 	if err != nil {
 		t.Fatalf("making the store: %v", err)
 	}

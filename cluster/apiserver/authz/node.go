@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
 )
 
 var (
@@ -208,7 +208,7 @@ func (a *Authorizer) claimOf(ctx context.Context, volume string, fresh bool) (*c
 // names reports whether p refers to the object name of resource, in its namespace. A
 // mirror pod refers to nothing: its kubelet wrote it, and runs it without the API.
 func names(p *corev1.Pod, resource, name string) bool {
-	if api.IsMirrorPod(p) {
+	if core.IsMirrorPod(p) {
 		return false
 	}
 	switch resource {

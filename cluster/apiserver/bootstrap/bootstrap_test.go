@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apitest"
@@ -53,7 +53,7 @@ func start(t testing.TB) *secured {
 	ctx, cancel := context.WithCancel(bg)
 	t.Cleanup(cancel)
 	server, cfg := apitest.StartServer(t, func(c *apiserver.Config) {
-		objects := authz.FromStore(c.Store, api.Kinds)
+		objects := authz.FromStore(c.Store, builtin.Kinds)
 		a, err := authz.New(authz.Config{Objects: objects, Log: c.Log})
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authz"
@@ -129,7 +129,7 @@ func newMatrix(t *testing.T) *matrix {
 	m := &matrix{t: t, names: map[string][]string{}}
 	server, _ := apitest.StartServer(t, func(c *apiserver.Config) {
 		var err error
-		m.authorizer, err = authz.New(authz.Config{Objects: authz.FromStore(c.Store, api.Kinds), Log: c.Log})
+		m.authorizer, err = authz.New(authz.Config{Objects: authz.FromStore(c.Store, builtin.Kinds), Log: c.Log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func (m *matrix) readRoles(cs kubernetes.Interface) []rbacv1.ClusterRole {
 		m.t.Fatal(err)
 	}
 	resources, verbs := map[string]bool{}, map[string]bool{}
-	for _, k := range slices.Concat(api.Kinds, api.Aliases) {
+	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
 		resources[k.Group+"/"+k.Plural] = true
 		for _, sub := range k.Connect {
 			resources[k.Group+"/"+k.Plural+"/"+sub.Name] = true

@@ -19,9 +19,10 @@ import (
 	explain "k8s.io/kubectl/pkg/explain/v2"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 )
 
-func allKinds() []*api.Kind { return slices.Concat(api.Kinds, api.Aliases) }
+func allKinds() []*api.Kind { return slices.Concat(builtin.Kinds, builtin.Aliases) }
 
 func v3(t *testing.T, path string) *spec3.OpenAPI {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/store"
@@ -56,7 +56,7 @@ func (p *components) statuses(s *store.Store) []apiserver.Component {
 
 // leaseHeld is nil if somebody renewed the lease within its duration.
 func leaseHeld(ctx context.Context, s *store.Store, name string) error {
-	item, err := s.Of(api.Lookup(coordinationv1.GroupName, "v1", "leases")).Get(ctx, metav1.NamespaceSystem, name, "0")
+	item, err := s.Of(builtin.Lookup(coordinationv1.GroupName, "v1", "leases")).Get(ctx, metav1.NamespaceSystem, name, "0")
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("does not run: nobody has taken the lease %s/%s yet", metav1.NamespaceSystem, name)
 	}

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/audit"
@@ -223,13 +224,13 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 		return nil, err
 	}
 	cp.store, err = store.New(store.Config{
-		Client: etcd, Kinds: api.Kinds, OnlyWriter: len(o.etcdServers) == 0,
+		Client: etcd, Kinds: builtin.Kinds, OnlyWriter: len(o.etcdServers) == 0,
 		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	objects := authz.FromStore(cp.store, api.Kinds)
+	objects := authz.FromStore(cp.store, builtin.Kinds)
 	if cp.authz, err = authz.New(authz.Config{Objects: objects, Log: log.With("component", "authz")}); err != nil {
 		return nil, err
 	}
@@ -252,7 +253,7 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 	}
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
-		OpenAPI: openapi.Handler(slices.Concat(api.Kinds, api.Aliases)),
+		OpenAPI: openapi.Handler(slices.Concat(builtin.Kinds, builtin.Aliases)),
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		Uncompressed: o.near(), Metrics: cp.metrics(),
@@ -368,7 +369,7 @@ func virtual(sources ...map[schema.GroupVersionResource]authz.Review) map[schema
 // podsByNode lets each kubelet's watch see its own pods only, at no cost to others.
 func podsByNode() map[*api.Kind]func(api.Object) string {
 	return map[*api.Kind]func(api.Object) string{
-		api.Lookup("", "v1", "pods"): func(o api.Object) string { return o.(*corev1.Pod).Spec.NodeName },
+		builtin.Lookup("", "v1", "pods"): func(o api.Object) string { return o.(*corev1.Pod).Spec.NodeName },
 	}
 }
 

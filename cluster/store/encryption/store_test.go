@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/wait"
 )
@@ -25,8 +26,8 @@ import (
 const hush = "what nobody may read"
 
 var (
-	secretKind = api.Lookup("", "v1", "secrets")
-	configMaps = api.Lookup("", "v1", "configmaps")
+	secretKind = builtin.Lookup("", "v1", "secrets")
+	configMaps = builtin.Lookup("", "v1", "configmaps")
 )
 
 func etcd(t testing.TB, dir string) (*clientv3.Client, func()) {

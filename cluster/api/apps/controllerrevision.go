@@ -1,0 +1,51 @@
+package apps
+
+import (
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ControllerRevisions keeps the earlier states of DaemonSets and StatefulSets.
+var ControllerRevisions = &api.Kind{
+	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ControllerRevision"),
+	Plural:           "controllerrevisions", Singular: "controllerrevision", Namespaced: true,
+	New:     func() api.Object { return &appsv1.ControllerRevision{} },
+	NewList: func() runtime.Object { return &appsv1.ControllerRevisionList{} },
+
+	Validate: rules.Typed(checkControllerRevision),
+	ValidateUpdate: rules.TypedUpdate(func(r, old *appsv1.ControllerRevision) field.ErrorList {
+		errs := append(checkControllerRevision(r), rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta)...)
+		return append(errs, rules.Immutable(r.Data, old.Data, field.NewPath("data"))...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Controller", "string", 0, "Whose state it is."),
+		rules.Column("Revision", "string", 0, "Its number."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(r *appsv1.ControllerRevision) []any {
+		controller := "<none>"
+		if owner := metav1.GetControllerOf(r); owner != nil {
+			gv, _ := schema.ParseGroupVersion(owner.APIVersion)
+			controller = strings.ToLower(gv.WithKind(owner.Kind).GroupKind().String()) + "/" + owner.Name
+		}
+		return []any{r.Name, controller, r.Revision, rules.Age(r.CreationTimestamp)}
+	}),
+}
+
+func checkControllerRevision(r *appsv1.ControllerRevision) field.ErrorList {
+	errs := rules.CheckMeta(&r.ObjectMeta, true, rules.DNSSubdomain)
+	if r.Data.Raw == nil && r.Data.Object == nil {
+		errs = append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
+	}
+	return append(errs, rules.NonNegative(r.Revision, field.NewPath("revision"))...)
+}

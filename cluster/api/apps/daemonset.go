@@ -1,0 +1,167 @@
+package apps
+
+import (
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// DaemonSets keeps a pod on every node that fits.
+var DaemonSets = &api.Kind{
+	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "DaemonSet"),
+	Plural:           "daemonsets", Singular: "daemonset",
+	Short: []string{"ds"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &appsv1.DaemonSet{} },
+	NewList:   func() runtime.Object { return &appsv1.DaemonSetList{} },
+
+	Default: rules.Mutate(defaultDaemonSet),
+	PrepareCreate: rules.Mutate(func(d *appsv1.DaemonSet) {
+		d.Status = appsv1.DaemonSetStatus{}
+		d.Generation = 1
+		countTemplate(d, max(1, generationOfTemplate(d)))
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(d, old *appsv1.DaemonSet) {
+		d.Status = old.Status
+		d.Generation = rules.NextGeneration(old, d.Spec, old.Spec)
+		n := generationOfTemplate(old)
+		if !rules.Equal(d.Spec.Template, old.Spec.Template) {
+			n++
+		}
+		countTemplate(d, n)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(d, old *appsv1.DaemonSet) {
+		d.Spec = old.Spec
+		d.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(d *appsv1.DaemonSet) field.ErrorList {
+		return append(rules.CheckMeta(&d.ObjectMeta, true, rules.DNSSubdomain), checkDaemonSet(&d.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.DaemonSet) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), checkDaemonSet(&d.Spec)...)
+		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+	}),
+	ValidateStatus: rules.TypedUpdate(checkDaemonSetStatus),
+
+	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podspec.WarnOfTemplate(&d.Spec.Template) }),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Desired", "integer", 0, "Nodes that shall run the pod."),
+		rules.Column("Current", "integer", 0, "Nodes that run a pod and shall."),
+		rules.Column("Ready", "integer", 0, "Nodes with a pod that is ready."),
+		rules.Column("Up-to-date", "integer", 0, "Nodes with a pod of the newest template."),
+		rules.Column("Available", "integer", 0, "Nodes with a pod that has been ready for long enough."),
+		rules.Column("Node Selector", "string", 0, "Which nodes shall run the pod."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+		podspec.SelectorColumn,
+	},
+	Row: rules.Typed(func(d *appsv1.DaemonSet) []any {
+		names, images := podspec.ContainerNames(d.Spec.Template.Spec.Containers)
+		return []any{
+			d.Name, int64(d.Status.DesiredNumberScheduled), int64(d.Status.CurrentNumberScheduled), int64(d.Status.NumberReady),
+			int64(d.Status.UpdatedNumberScheduled), int64(d.Status.NumberAvailable), labels.FormatLabels(d.Spec.Template.Spec.NodeSelector),
+			rules.Age(d.CreationTimestamp), names, images, metav1.FormatLabelSelector(d.Spec.Selector),
+		}
+	}),
+}
+
+// templateGeneration is the annotation with the number of a DaemonSet's template, which
+// its first version had in a field; its pods carry it as a label.
+const templateGeneration = appsv1.DeprecatedTemplateGeneration
+
+func generationOfTemplate(d *appsv1.DaemonSet) int64 {
+	n, _ := strconv.ParseInt(d.Annotations[templateGeneration], 10, 64)
+	return n
+}
+
+func countTemplate(d *appsv1.DaemonSet, n int64) {
+	rules.Annotate(&d.ObjectMeta, templateGeneration, strconv.FormatInt(n, 10))
+}
+
+func defaultDaemonSet(d *appsv1.DaemonSet) {
+	podspec.DefaultPodSpec(&d.Spec.Template.Spec)
+	s := &d.Spec.UpdateStrategy
+	rules.SetDefault(&s.Type, appsv1.RollingUpdateDaemonSetStrategyType)
+	if s.Type == appsv1.RollingUpdateDaemonSetStrategyType {
+		if s.RollingUpdate == nil {
+			s.RollingUpdate = &appsv1.RollingUpdateDaemonSet{}
+		}
+		rules.SetDefaultPtr(&s.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+		rules.SetDefaultPtr(&s.RollingUpdate.MaxSurge, intstr.FromInt32(0))
+	}
+	rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
+}
+
+func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
+	at, p := rules.SpecPath.Child("selector"), rules.SpecPath.Child("template")
+	errs := podspec.CheckSelector(s.Selector, at)
+	// None at all chooses no pods, and so not the template's.
+	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
+		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
+	}
+	if s.Selector != nil && len(s.Selector.MatchLabels)+len(s.Selector.MatchExpressions) == 0 {
+		errs = append(errs, field.Invalid(at, s.Selector, "empty selector is invalid for daemonset"))
+	}
+	errs = append(errs, podspec.CheckPodTemplate(&s.Template, p)...)
+	errs = append(errs, podspec.CheckRestartsAlways(&s.Template, "DaemonSet", p)...)
+	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
+	errs = append(errs, checkDaemonStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
+	return append(errs, rules.NonNegativePtr(s.RevisionHistoryLimit, rules.SpecPath.Child("revisionHistoryLimit"))...)
+}
+
+func checkDaemonStrategy(s *appsv1.DaemonSetUpdateStrategy, p *field.Path) field.ErrorList {
+	switch s.Type {
+	case appsv1.OnDeleteDaemonSetStrategyType:
+		return nil
+	case appsv1.RollingUpdateDaemonSetStrategyType:
+		if s.RollingUpdate == nil || s.RollingUpdate.MaxUnavailable == nil || s.RollingUpdate.MaxSurge == nil {
+			return field.ErrorList{field.Required(p.Child("rollingUpdate"), "")}
+		}
+	default:
+		return field.ErrorList{field.NotSupported(p, s,
+			[]appsv1.DaemonSetUpdateStrategyType{appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType})}
+	}
+	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
+	atUnavailable, atSurge := p.Child("rollingUpdate", "maxUnavailable"), p.Child("rollingUpdate", "maxSurge")
+	errs := rules.CheckCountOrPercent(unavailable, atUnavailable)
+	errs = append(errs, rules.CheckCountOrPercent(surge, atSurge)...)
+	errs = append(errs, rules.CheckWithin100Percent(unavailable, atUnavailable)...)
+	errs = append(errs, rules.CheckWithin100Percent(surge, atSurge)...)
+	switch {
+	case !rules.IsZeroCount(unavailable) && !rules.IsZeroCount(surge):
+		errs = append(errs, field.Invalid(atSurge, surge, "may not be set when maxUnavailable is non-zero"))
+	case rules.IsZeroCount(unavailable) && rules.IsZeroCount(surge):
+		errs = append(errs, field.Required(atUnavailable, "cannot be 0 when maxSurge is 0"))
+	}
+	return errs
+}
+
+func checkDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
+	errs := rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+	s := &d.Status
+	errs = append(errs, rules.NonNegativeCounts(
+		rules.Count("currentNumberScheduled", s.CurrentNumberScheduled),
+		rules.Count("numberMisscheduled", s.NumberMisscheduled),
+		rules.Count("desiredNumberScheduled", s.DesiredNumberScheduled),
+		rules.Count("numberReady", s.NumberReady),
+		rules.Count("observedGeneration", s.ObservedGeneration),
+		rules.Count("updatedNumberScheduled", s.UpdatedNumberScheduled),
+		rules.Count("numberAvailable", s.NumberAvailable),
+		rules.Count("numberUnavailable", s.NumberUnavailable),
+	)...)
+	errs = append(errs, rules.NonNegativePtr(s.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
+	return append(errs, checkCollisions(s.CollisionCount, old.Status.CollisionCount)...)
+}

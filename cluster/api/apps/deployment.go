@@ -1,0 +1,98 @@
+// Package apps has the kinds of the group apps: Deployment, ReplicaSet, StatefulSet, DaemonSet and
+// ControllerRevision, one file each, and their retired versions.
+package apps
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Deployments replaces the pods of one version by those of the next.
+var Deployments = &api.Kind{
+	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "Deployment"),
+	Plural:           "deployments", Singular: "deployment",
+	Short: []string{"deploy"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Scale: &api.Scale{
+		Get: rules.Typed(func(d *appsv1.Deployment) api.ScaleValues {
+			return api.ScaleValues{Spec: podspec.Replicas(d.Spec.Replicas), Status: d.Status.Replicas, Selector: selectorString(d.Spec.Selector)}
+		}),
+		Set: func(o api.Object, n int32) { o.(*appsv1.Deployment).Spec.Replicas = &n },
+	},
+	New:     func() api.Object { return &appsv1.Deployment{} },
+	NewList: func() runtime.Object { return &appsv1.DeploymentList{} },
+
+	Default: rules.Mutate(defaultDeployment),
+	PrepareCreate: rules.Mutate(func(d *appsv1.Deployment) {
+		d.Status = appsv1.DeploymentStatus{}
+		d.Generation = 1
+	}),
+	// The annotations count as wishes too: the controller copies them to the ReplicaSets.
+	PrepareUpdate: rules.MutateUpdate(func(d, old *appsv1.Deployment) {
+		d.Status = old.Status
+		d.Generation = rules.NextGeneration(old, d.Spec, old.Spec)
+		if !rules.Equal(d.Annotations, old.Annotations) {
+			d.Generation = old.Generation + 1
+		}
+	}),
+	PrepareStatus: rules.MutateUpdate(func(d, old *appsv1.Deployment) {
+		d.Spec = old.Spec
+		d.Labels = old.Labels
+		d.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(d *appsv1.Deployment) field.ErrorList {
+		return append(rules.CheckMeta(&d.ObjectMeta, true, rules.DNSSubdomain), checkDeployment(&d.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.Deployment) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), checkDeployment(&d.Spec)...)
+		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+	}),
+	ValidateStatus: rules.TypedUpdate(checkDeploymentStatus),
+
+	Warn: rules.Typed(func(d *appsv1.Deployment) []string { return podspec.WarnOfSet(d.Name, &d.Spec.Template) }),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Ready", "string", 0, "Pods that are ready, of those wanted."),
+		rules.Column("Up-to-date", "string", 0, "Pods of the newest template."),
+		rules.Column("Available", "string", 0, "Pods that have been ready for long enough."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+		podspec.SelectorColumn,
+	},
+	Row: rules.Typed(func(d *appsv1.Deployment) []any {
+		names, images := podspec.ContainerNames(d.Spec.Template.Spec.Containers)
+		return []any{
+			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, podspec.Replicas(d.Spec.Replicas)),
+			int64(d.Status.UpdatedReplicas), int64(d.Status.AvailableReplicas), rules.Age(d.CreationTimestamp),
+			names, images, selectorString(d.Spec.Selector),
+		}
+	}),
+}
+
+func defaultDeployment(d *appsv1.Deployment) {
+	rules.SetDefaultPtr(&d.Spec.Replicas, 1)
+	podspec.DefaultPodSpec(&d.Spec.Template.Spec)
+	s := &d.Spec.Strategy
+	rules.SetDefault(&s.Type, appsv1.RollingUpdateDeploymentStrategyType)
+	if s.Type == appsv1.RollingUpdateDeploymentStrategyType {
+		if s.RollingUpdate == nil {
+			s.RollingUpdate = &appsv1.RollingUpdateDeployment{}
+		}
+		rules.SetDefaultPtr(&s.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
+		rules.SetDefaultPtr(&s.RollingUpdate.MaxSurge, intstr.FromString("25%"))
+	}
+	rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
+	rules.SetDefaultPtr(&d.Spec.ProgressDeadlineSeconds, 600)
+}

@@ -1,0 +1,134 @@
+package apps
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ReplicaSets keeps a number of like pods, as a ReplicationController does, and chooses
+// them by a selector with operators.
+var ReplicaSets = &api.Kind{
+	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ReplicaSet"),
+	Plural:           "replicasets", Singular: "replicaset",
+	Short: []string{"rs"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Scale: &api.Scale{
+		Get: rules.Typed(func(rs *appsv1.ReplicaSet) api.ScaleValues {
+			return api.ScaleValues{Spec: podspec.Replicas(rs.Spec.Replicas), Status: rs.Status.Replicas, Selector: selectorString(rs.Spec.Selector)}
+		}),
+		Set: func(o api.Object, n int32) { o.(*appsv1.ReplicaSet).Spec.Replicas = &n },
+	},
+	New:     func() api.Object { return &appsv1.ReplicaSet{} },
+	NewList: func() runtime.Object { return &appsv1.ReplicaSetList{} },
+
+	Default: rules.Mutate(func(rs *appsv1.ReplicaSet) {
+		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)
+		podspec.DefaultPodSpec(&rs.Spec.Template.Spec)
+	}),
+	PrepareCreate: rules.Mutate(func(rs *appsv1.ReplicaSet) {
+		rs.Status = appsv1.ReplicaSetStatus{}
+		rs.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(rs, old *appsv1.ReplicaSet) {
+		rs.Status = old.Status
+		rs.Generation = rules.NextGeneration(old, rs.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(rs, old *appsv1.ReplicaSet) {
+		rs.Spec = old.Spec
+		rs.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(rs *appsv1.ReplicaSet) field.ErrorList {
+		return append(rules.CheckMeta(&rs.ObjectMeta, true, rules.DNSSubdomain), checkReplicaSet(&rs.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSet(&rs.Spec)...)
+		return append(errs, rules.Immutable(rs.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+	}),
+	ValidateStatus: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSetStatus(&rs.Status)...)
+	}),
+
+	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string { return podspec.WarnOfSet(rs.Name, &rs.Spec.Template) }),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Desired", "integer", 0, "Pods wanted."),
+		rules.Column("Current", "integer", 0, "Pods there are."),
+		rules.Column("Ready", "integer", 0, "Pods that are ready."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+		podspec.SelectorColumn,
+	},
+	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
+		names, images := podspec.ContainerNames(rs.Spec.Template.Spec.Containers)
+		return []any{
+			rs.Name, int64(podspec.Replicas(rs.Spec.Replicas)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
+			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
+		}
+	}),
+}
+
+// selectorString is a selector in the syntax of queries, "" if it is none.
+func selectorString(s *metav1.LabelSelector) string {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		selector = labels.Nothing()
+	}
+	return selector.String()
+}
+
+// setSelector is where the rules of a set's selector meet: it must be there, must not be
+// empty (which would mean all pods), and must choose the pods of the set's own template.
+func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
+	p := rules.SpecPath.Child("selector")
+	var errs field.ErrorList
+	if s == nil {
+		errs = append(errs, field.Required(p, ""))
+	} else {
+		errs = append(errs, podspec.CheckSelector(s, p)...)
+		if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+			errs = append(errs, field.Invalid(p, s, empty))
+		}
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return nil, errs
+	}
+	return selector, errs
+}
+
+func checkReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
+	errs := rules.NonNegative(int64(podspec.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
+	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
+	return append(errs, checkReplacedPods(s.Selector, &s.Template)...)
+}
+
+// checkReplacedPods is what ReplicaSets and Deployments ask of selector and template; the
+// words are a Deployment's for both.
+func checkReplacedPods(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
+	selector, errs := setSelector(s, "empty selector is invalid for deployment")
+	if selector == nil {
+		return append(errs, field.Invalid(rules.SpecPath.Child("selector"), s, "invalid label selector"))
+	}
+	p := rules.SpecPath.Child("template")
+	errs = append(errs, podspec.CheckSelects(selector, t, p)...)
+	return append(errs, podspec.CheckPodsTemplate(t, p)...)
+}
+
+func checkReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {
+	return core.CheckReplicaStatus(&corev1.ReplicationControllerStatus{
+		Replicas: s.Replicas, FullyLabeledReplicas: s.FullyLabeledReplicas, ReadyReplicas: s.ReadyReplicas,
+		AvailableReplicas: s.AvailableReplicas, ObservedGeneration: s.ObservedGeneration,
+	})
+}

@@ -1,0 +1,179 @@
+package apps
+
+import (
+	"maps"
+	"math"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	appsv1beta1 "k8s.io/api/apps/v1beta1"
+	appsv1beta2 "k8s.io/api/apps/v1beta2"
+	corev1 "k8s.io/api/core/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// RollbackTo is the annotation in which a Deployment keeps the revision that it is to go
+// back to, which the first versions had in a field.
+const RollbackTo = appsv1.DeprecatedRollbackTo
+
+// The versions of extensions: the first, of 2015 and 2016. What is left out of a selector
+// or of an object's labels is what the template's labels say.
+var (
+	DeploymentsExtensions = api.Retired[*extensionsv1beta1.Deployment, *appsv1.Deployment]{
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: extensionsv1beta1.SchemeGroupVersion,
+		Object: &extensionsv1beta1.Deployment{}, List: &extensionsv1beta1.DeploymentList{},
+		Connect: rollback(extensionsv1beta1.SchemeGroupVersion),
+		Default: func(d *extensionsv1beta1.Deployment) {
+			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			s := &d.Spec.Strategy
+			rules.SetDefault(&s.Type, extensionsv1beta1.RollingUpdateDeploymentStrategyType)
+			if s.Type == extensionsv1beta1.RollingUpdateDeploymentStrategyType {
+				if s.RollingUpdate == nil {
+					s.RollingUpdate = &extensionsv1beta1.RollingUpdateDeployment{}
+				}
+				rules.SetDefaultPtr(&s.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+				rules.SetDefaultPtr(&s.RollingUpdate.MaxSurge, intstr.FromInt32(1))
+			}
+			// Neither was there yet: no limit.
+			rules.SetDefaultPtr(&d.Spec.ProgressDeadlineSeconds, math.MaxInt32)
+			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, math.MaxInt32)
+		},
+		ToStored: func(from *extensionsv1beta1.Deployment, to *appsv1.Deployment) {
+			if r := from.Spec.RollbackTo; r != nil {
+				rules.Annotate(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
+			}
+		},
+		FromStored: func(from *appsv1.Deployment, to *extensionsv1beta1.Deployment) {
+			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
+				to.Spec.RollbackTo = &extensionsv1beta1.RollbackConfig{Revision: revision}
+				rules.Annotate(&to.ObjectMeta, RollbackTo, "")
+			}
+		},
+	}.Kind()
+
+	ReplicaSetsExtensions = api.Retired[*extensionsv1beta1.ReplicaSet, *appsv1.ReplicaSet]{
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: ReplicaSets, Scale: extensionsv1beta1.SchemeGroupVersion,
+		Object: &extensionsv1beta1.ReplicaSet{}, List: &extensionsv1beta1.ReplicaSetList{},
+		Default: func(rs *extensionsv1beta1.ReplicaSet) {
+			fromTemplate(&rs.ObjectMeta, &rs.Spec.Selector, &rs.Spec.Template)
+		},
+	}.Kind()
+
+	DaemonSetsExtensions = api.Retired[*extensionsv1beta1.DaemonSet, *appsv1.DaemonSet]{
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: DaemonSets,
+		Object: &extensionsv1beta1.DaemonSet{}, List: &extensionsv1beta1.DaemonSetList{},
+		Default: func(d *extensionsv1beta1.DaemonSet) {
+			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			rules.SetDefault(&d.Spec.UpdateStrategy.Type, extensionsv1beta1.OnDeleteDaemonSetStrategyType)
+		},
+		ToStored: func(from *extensionsv1beta1.DaemonSet, to *appsv1.DaemonSet) {
+			if g := from.Spec.TemplateGeneration; g != 0 {
+				rules.Annotate(&to.ObjectMeta, templateGeneration, strconv.FormatInt(g, 10))
+			}
+		},
+		FromStored: func(from *appsv1.DaemonSet, to *extensionsv1beta1.DaemonSet) {
+			to.Spec.TemplateGeneration = generationOfTemplate(from)
+			rules.Annotate(&to.ObjectMeta, templateGeneration, "")
+		},
+	}.Kind()
+)
+
+// The versions of apps that stood between: in v1beta1 the template's labels still said
+// what was left out.
+var (
+	// DeploymentsV1beta1 kept two old ReplicaSets.
+	DeploymentsV1beta1 = api.Retired[*appsv1beta1.Deployment, *appsv1.Deployment]{
+		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta1.SchemeGroupVersion,
+		Object: &appsv1beta1.Deployment{}, List: &appsv1beta1.DeploymentList{},
+		Connect: rollback(appsv1beta1.SchemeGroupVersion),
+		Default: func(d *appsv1beta1.Deployment) {
+			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 2)
+		},
+		ToStored: func(from *appsv1beta1.Deployment, to *appsv1.Deployment) {
+			if r := from.Spec.RollbackTo; r != nil {
+				rules.Annotate(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
+			}
+		},
+		FromStored: func(from *appsv1.Deployment, to *appsv1beta1.Deployment) {
+			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
+				to.Spec.RollbackTo = &appsv1beta1.RollbackConfig{Revision: revision}
+				rules.Annotate(&to.ObjectMeta, RollbackTo, "")
+			}
+		},
+	}.Kind()
+
+	// StatefulSetsV1beta1 replaced no pods by itself.
+	StatefulSetsV1beta1 = api.Retired[*appsv1beta1.StatefulSet, *appsv1.StatefulSet]{
+		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta1.SchemeGroupVersion,
+		Object: &appsv1beta1.StatefulSet{}, List: &appsv1beta1.StatefulSetList{},
+		Default: func(s *appsv1beta1.StatefulSet) {
+			fromTemplate(&s.ObjectMeta, &s.Spec.Selector, &s.Spec.Template)
+			rules.SetDefault(&s.Spec.UpdateStrategy.Type, appsv1beta1.OnDeleteStatefulSetStrategyType)
+		},
+	}.Kind()
+
+	// ControllerRevisionsV1beta1 is no different.
+	ControllerRevisionsV1beta1 = api.Retired[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{
+		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: ControllerRevisions,
+		Object: &appsv1beta1.ControllerRevision{}, List: &appsv1beta1.ControllerRevisionList{},
+	}.Kind()
+)
+
+// What apps/v1beta2 filled in is what apps/v1 does.
+var (
+	DeploymentsV1beta2 = api.Retired[*appsv1beta2.Deployment, *appsv1.Deployment]{
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta2.SchemeGroupVersion,
+		Object: &appsv1beta2.Deployment{}, List: &appsv1beta2.DeploymentList{},
+	}.Kind()
+
+	ReplicaSetsV1beta2 = api.Retired[*appsv1beta2.ReplicaSet, *appsv1.ReplicaSet]{
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: ReplicaSets, Scale: appsv1beta2.SchemeGroupVersion,
+		Object: &appsv1beta2.ReplicaSet{}, List: &appsv1beta2.ReplicaSetList{},
+	}.Kind()
+
+	DaemonSetsV1beta2 = api.Retired[*appsv1beta2.DaemonSet, *appsv1.DaemonSet]{
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: DaemonSets,
+		Object: &appsv1beta2.DaemonSet{}, List: &appsv1beta2.DaemonSetList{},
+	}.Kind()
+
+	StatefulSetsV1beta2 = api.Retired[*appsv1beta2.StatefulSet, *appsv1.StatefulSet]{
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta2.SchemeGroupVersion,
+		Object: &appsv1beta2.StatefulSet{}, List: &appsv1beta2.StatefulSetList{},
+	}.Kind()
+
+	ControllerRevisionsV1beta2 = api.Retired[*appsv1beta2.ControllerRevision, *appsv1.ControllerRevision]{
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: ControllerRevisions,
+		Object: &appsv1beta2.ControllerRevision{}, List: &appsv1beta2.ControllerRevisionList{},
+	}.Kind()
+)
+
+// fromTemplate gives a set the labels of its pods, and a selector of them.
+func fromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, t *corev1.PodTemplateSpec) {
+	if len(t.Labels) == 0 {
+		return
+	}
+	if *selector == nil {
+		*selector = &metav1.LabelSelector{MatchLabels: maps.Clone(t.Labels)}
+	}
+	if len(m.Labels) == 0 {
+		m.Labels = maps.Clone(t.Labels)
+	}
+}
+
+// rollback is the subresource by which the server was told to go back.
+func rollback(gv schema.GroupVersion) []api.Subresource {
+	return []api.Subresource{{Name: "rollback", Kind: gv.WithKind("DeploymentRollback"), Verbs: []string{"create"}}}
+}
+
+func rollbackTo(m *metav1.ObjectMeta) (revision int64, ok bool) {
+	v, has := m.Annotations[RollbackTo]
+	revision, err := strconv.ParseInt(v, 10, 64)
+	return revision, has && err == nil
+}

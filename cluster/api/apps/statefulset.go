@@ -1,0 +1,104 @@
+package apps
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// StatefulSets keeps pods with names and volumes of their own (the pet sets of 2016).
+var StatefulSets = &api.Kind{
+	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "StatefulSet"),
+	Plural:           "statefulsets", Singular: "statefulset",
+	Short: []string{"sts"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Scale: &api.Scale{
+		Get: rules.Typed(func(s *appsv1.StatefulSet) api.ScaleValues {
+			return api.ScaleValues{Spec: podspec.Replicas(s.Spec.Replicas), Status: s.Status.Replicas, Selector: selectorString(s.Spec.Selector)}
+		}),
+		Set: func(o api.Object, n int32) { o.(*appsv1.StatefulSet).Spec.Replicas = &n },
+	},
+	New:     func() api.Object { return &appsv1.StatefulSet{} },
+	NewList: func() runtime.Object { return &appsv1.StatefulSetList{} },
+
+	Default: rules.Mutate(defaultStatefulSet),
+	PrepareCreate: rules.Mutate(func(s *appsv1.StatefulSet) {
+		s.Status = appsv1.StatefulSetStatus{}
+		s.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(s, old *appsv1.StatefulSet) {
+		s.Status = old.Status
+		s.Generation = rules.NextGeneration(old, s.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(s, old *appsv1.StatefulSet) {
+		s.Spec = old.Spec
+		s.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(s *appsv1.StatefulSet) field.ErrorList {
+		return append(rules.CheckMeta(&s.ObjectMeta, true, rules.DNSLabel), checkStatefulSet(&s.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(checkStatefulSetUpdate),
+	ValidateStatus: rules.TypedUpdate(checkStatefulSetStatus),
+
+	Warn: rules.Typed(warnOfStatefulSet),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Ready", "string", 0, "Pods that are ready, of those wanted."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+	},
+	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
+		names, images := podspec.ContainerNames(s.Spec.Template.Spec.Containers)
+		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podspec.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
+	}),
+}
+
+func defaultStatefulSet(s *appsv1.StatefulSet) {
+	spec := &s.Spec
+	rules.SetDefaultPtr(&spec.Replicas, 1)
+	podspec.DefaultPodSpec(&spec.Template.Spec)
+	rules.SetDefault(&spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
+	u := &spec.UpdateStrategy
+	if u.Type == "" {
+		u.Type = appsv1.RollingUpdateStatefulSetStrategyType
+		if u.RollingUpdate == nil {
+			u.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{}
+		}
+	}
+	if u.Type == appsv1.RollingUpdateStatefulSetStrategyType && u.RollingUpdate != nil {
+		rules.SetDefaultPtr(&u.RollingUpdate.Partition, 0)
+		rules.SetDefaultPtr(&u.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+	}
+	rules.SetDefaultPtr(&spec.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
+	retain := spec.PersistentVolumeClaimRetentionPolicy
+	rules.SetDefault(&retain.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	rules.SetDefault(&retain.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	rules.SetDefaultPtr(&spec.RevisionHistoryLimit, 10)
+	for i := range spec.VolumeClaimTemplates {
+		c := &spec.VolumeClaimTemplates[i]
+		core.PersistentVolumeClaims.Default(c)
+		rules.SetDefault(&c.APIVersion, "v1")
+		rules.SetDefault(&c.Kind, "PersistentVolumeClaim")
+	}
+}
+
+func warnOfStatefulSet(s *appsv1.StatefulSet) []string {
+	var w podspec.Warnings
+	w.Template(&s.Spec.Template, rules.SpecPath.Child("template"))
+	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
+		w.Add(rules.SpecPath.Child("revisionHistoryLimit"), "a negative value retains all historical revisions; a value >= 0 is recommended")
+	}
+	return w
+}

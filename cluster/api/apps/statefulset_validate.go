@@ -1,0 +1,158 @@
+package apps
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
+	var errs field.ErrorList
+	p := rules.SpecPath.Child("podManagementPolicy")
+	switch s.PodManagementPolicy {
+	case appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement:
+	case "":
+		errs = append(errs, field.Required(p, ""))
+	default:
+		errs = append(errs, field.Invalid(p, s.PodManagementPolicy,
+			fmt.Sprintf("must be '%s' or '%s'", appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)))
+	}
+	errs = append(errs, checkStatefulStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
+	if r := s.PersistentVolumeClaimRetentionPolicy; r != nil {
+		at := rules.SpecPath.Child("persistentVolumeClaimRetentionPolicy")
+		retain, remove := appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+		errs = append(errs, rules.OneOf(r.WhenDeleted, at.Child("whenDeleted"), retain, remove)...)
+		errs = append(errs, rules.OneOf(r.WhenScaled, at.Child("whenScaled"), retain, remove)...)
+	}
+	errs = append(errs, rules.NonNegative(int64(podspec.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))...)
+	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
+	if s.Ordinals != nil {
+		errs = append(errs, rules.NonNegative(int64(s.Ordinals.Start), rules.SpecPath.Child("ordinals.start"))...)
+	}
+	if s.ServiceName != "" {
+		errs = append(errs, rules.Invalid(rules.SpecPath.Child("serviceName"), s.ServiceName, rules.DNSLabel(s.ServiceName, false))...)
+	}
+	return append(errs, checkStatefulPods(s)...)
+}
+
+func checkStatefulStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) field.ErrorList {
+	rolling := p.Child("rollingUpdate")
+	switch s.Type {
+	case "":
+		return field.ErrorList{field.Required(p, "")}
+	case appsv1.OnDeleteStatefulSetStrategyType:
+		if s.RollingUpdate != nil {
+			return field.ErrorList{field.Invalid(rolling, s.RollingUpdate,
+				fmt.Sprintf("only allowed for updateStrategy '%s'", appsv1.RollingUpdateStatefulSetStrategyType))}
+		}
+		return nil
+	case appsv1.RollingUpdateStatefulSetStrategyType:
+	default:
+		return field.ErrorList{field.Invalid(p, s, fmt.Sprintf("must be '%s' or '%s'",
+			appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType))}
+	}
+	if s.RollingUpdate == nil {
+		return nil
+	}
+	errs := rules.NonNegativePtr(s.RollingUpdate.Partition, rolling.Child("partition"))
+	if most := s.RollingUpdate.MaxUnavailable; most != nil {
+		at := rolling.Child("maxUnavailable")
+		errs = append(errs, rules.CheckCountOrPercent(*most, at)...)
+		if rules.IsZeroCount(*most) {
+			errs = append(errs, field.Invalid(at, *most, "cannot be 0"))
+		}
+		errs = append(errs, rules.CheckWithin100Percent(*most, at)...)
+	}
+	return errs
+}
+
+// checkStatefulPods checks selector, template and the claims that each pod gets.
+func checkStatefulPods(s *appsv1.StatefulSetSpec) field.ErrorList {
+	selector, errs := setSelector(s.Selector, "empty selector is invalid for statefulset")
+	p := rules.SpecPath.Child("template")
+	if selector == nil {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("selector"), s.Selector, ""))
+	} else {
+		errs = append(errs, podspec.CheckSelects(selector, &s.Template, p)...)
+		errs = append(errs, podspec.CheckPodTemplate(withClaimVolumes(s), p)...)
+	}
+	errs = append(errs, podspec.CheckRestartsAlways(&s.Template, "StatefulSet", p)...)
+	for i := range s.VolumeClaimTemplates {
+		errs = append(errs, podspec.CheckClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+	}
+	return errs
+}
+
+// withClaimVolumes is the template with the volumes that each pod will have: the
+// controller adds one for each claim, in the place of one of the same name.
+func withClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
+	if len(s.VolumeClaimTemplates) == 0 {
+		return &s.Template
+	}
+	t := s.Template.DeepCopy()
+	own := make(map[string]bool, len(t.Spec.Volumes))
+	for i := range t.Spec.Volumes {
+		own[t.Spec.Volumes[i].Name] = true
+	}
+	for i := range s.VolumeClaimTemplates {
+		if name := s.VolumeClaimTemplates[i].Name; !own[name] {
+			t.Spec.Volumes = append(t.Spec.Volumes, corev1.Volume{
+				Name:         name,
+				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}},
+			})
+		}
+	}
+	return t
+}
+
+// checkStatefulSetUpdate: the identity of the pods (names, claims, service) stays.
+func checkStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
+	errs := append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkStatefulSet(&s.Spec)...)
+	rest := s.Spec
+	rest.Replicas = old.Spec.Replicas
+	rest.Ordinals = old.Spec.Ordinals
+	rest.Template = old.Spec.Template
+	rest.UpdateStrategy = old.Spec.UpdateStrategy
+	rest.RevisionHistoryLimit = old.Spec.RevisionHistoryLimit
+	rest.PersistentVolumeClaimRetentionPolicy = old.Spec.PersistentVolumeClaimRetentionPolicy
+	rest.MinReadySeconds = old.Spec.MinReadySeconds
+	// What is read from the store does not say again that a claim is a claim.
+	rest.VolumeClaimTemplates = slices.Clone(rest.VolumeClaimTemplates)
+	for i := range rest.VolumeClaimTemplates {
+		if i < len(old.Spec.VolumeClaimTemplates) {
+			rest.VolumeClaimTemplates[i].TypeMeta = old.Spec.VolumeClaimTemplates[i].TypeMeta
+		}
+	}
+	if !rules.Equal(rest, old.Spec) {
+		errs = append(errs, field.Forbidden(rules.SpecPath, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "+
+			"'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"))
+	}
+	return errs
+}
+
+func checkStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
+	var errs field.ErrorList
+	st := &s.Status
+	errs = append(errs, rules.NonNegativeCounts(
+		rules.Count("replicas", st.Replicas),
+		rules.Count("readyReplicas", st.ReadyReplicas),
+		rules.Count("currentReplicas", st.CurrentReplicas),
+		rules.Count("updatedReplicas", st.UpdatedReplicas),
+		rules.Count("availableReplicas", st.AvailableReplicas),
+		rules.Count("observedGeneration", st.ObservedGeneration),
+	)...)
+	errs = append(errs, rules.NonNegativePtr(st.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
+	errs = append(errs, notAbove(st.Replicas, "cannot be greater than status.replicas",
+		rules.Count("readyReplicas", st.ReadyReplicas), rules.Count("currentReplicas", st.CurrentReplicas),
+		rules.Count("updatedReplicas", st.UpdatedReplicas), rules.Count("availableReplicas", st.AvailableReplicas))...)
+	errs = append(errs, notAbove(st.ReadyReplicas, "cannot be greater than status.readyReplicas",
+		rules.Count("availableReplicas", st.AvailableReplicas))...)
+	errs = append(errs, rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
+	return append(errs, checkCollisions(st.CollisionCount, old.Status.CollisionCount)...)
+}

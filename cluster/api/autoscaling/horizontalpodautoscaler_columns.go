@@ -1,0 +1,114 @@
+package autoscaling
+
+import (
+	"fmt"
+	"strings"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+func autoscalerRow(h *autoscalingv2.HorizontalPodAutoscaler) []any {
+	fewest := "<unset>"
+	if h.Spec.MinReplicas != nil {
+		fewest = fmt.Sprint(*h.Spec.MinReplicas)
+	}
+	return []any{
+		h.Name, h.Spec.ScaleTargetRef.Kind + "/" + h.Spec.ScaleTargetRef.Name, autoscalerTargets(h.Spec.Metrics, h.Status.CurrentMetrics),
+		fewest, int64(h.Spec.MaxReplicas), int64(h.Status.CurrentReplicas), rules.Age(h.CreationTimestamp),
+	}
+}
+
+// autoscalerTargets are the first two metrics, each as "now/wanted".
+func autoscalerTargets(metrics []autoscalingv2.MetricSpec, statuses []autoscalingv2.MetricStatus) string {
+	const most = 2
+	if len(metrics) == 0 {
+		return "<none>"
+	}
+	var list []string
+	for i := range metrics[:min(most, len(metrics))] {
+		var status autoscalingv2.MetricStatus
+		if i < len(statuses) {
+			status = statuses[i]
+		}
+		list = append(list, autoscalerTarget(&metrics[i], &status))
+	}
+	out := strings.Join(list, ", ")
+	if len(metrics) > most {
+		out += fmt.Sprintf(" + %d more...", len(metrics)-most)
+	}
+	return out
+}
+
+func autoscalerTarget(m *autoscalingv2.MetricSpec, s *autoscalingv2.MetricStatus) string {
+	switch {
+	case m.Type == autoscalingv2.ExternalMetricSourceType && m.External != nil:
+		var current *autoscalingv2.MetricValueStatus
+		if s.External != nil {
+			current = &s.External.Current
+		}
+		return valueTarget(&m.External.Target, current)
+	case m.Type == autoscalingv2.PodsMetricSourceType && m.Pods != nil:
+		var current *resource.Quantity
+		if s.Pods != nil {
+			current = s.Pods.Current.AverageValue
+		}
+		return orUnknown(current) + "/" + orUnknown(m.Pods.Target.AverageValue)
+	case m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil:
+		var current *autoscalingv2.MetricValueStatus
+		if s.Object != nil {
+			current = &s.Object.Current
+		}
+		return valueTarget(&m.Object.Target, current)
+	case m.Type == autoscalingv2.ResourceMetricSourceType && m.Resource != nil:
+		var current *autoscalingv2.MetricValueStatus
+		if s.Resource != nil {
+			current = &s.Resource.Current
+		}
+		return resourceTarget(m.Resource.Name, &m.Resource.Target, current)
+	case m.Type == autoscalingv2.ContainerResourceMetricSourceType && m.ContainerResource != nil:
+		var current *autoscalingv2.MetricValueStatus
+		if s.ContainerResource != nil {
+			current = &s.ContainerResource.Current
+		}
+		return resourceTarget(m.ContainerResource.Name, &m.ContainerResource.Target, current)
+	}
+	return "<unknown type>"
+}
+
+func valueTarget(t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricValueStatus) string {
+	if current == nil {
+		current = &autoscalingv2.MetricValueStatus{}
+	}
+	if t.AverageValue != nil {
+		return orUnknown(current.AverageValue) + "/" + t.AverageValue.String() + " (avg)"
+	}
+	return orUnknown(current.Value) + "/" + orUnknown(t.Value)
+}
+
+func resourceTarget(name corev1.ResourceName, t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricValueStatus) string {
+	if current == nil {
+		current = &autoscalingv2.MetricValueStatus{}
+	}
+	if t.AverageValue != nil {
+		return fmt.Sprintf("%s: %s/%s", name, orUnknown(current.AverageValue), t.AverageValue.String())
+	}
+	return fmt.Sprintf("%s: %s/%s", name, percent(current.AverageUtilization, "<unknown>"), percent(t.AverageUtilization, "<auto>"))
+}
+
+func orUnknown(q *resource.Quantity) string {
+	if q == nil {
+		return "<unknown>"
+	}
+	return q.String()
+}
+
+func percent(n *int32, none string) string {
+	if n == nil {
+		return none
+	}
+	return fmt.Sprintf("%d%%", *n)
+}

@@ -1,0 +1,131 @@
+package autoscaling
+
+import (
+	"encoding/json"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// The annotations in which autoscaling/v1 keeps what it has no fields for.
+const (
+	v1Metrics    = "autoscaling.alpha.kubernetes.io/metrics"
+	v1Current    = "autoscaling.alpha.kubernetes.io/current-metrics"
+	v1Conditions = "autoscaling.alpha.kubernetes.io/conditions"
+	v1Behavior   = "autoscaling.alpha.kubernetes.io/behavior"
+)
+
+// HorizontalPodAutoscalersV1 is the version whose one metric is the use of the
+// processor. It is served today as well, and no warning goes with it.
+var HorizontalPodAutoscalersV1 = api.Retired[*autoscalingv1.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscaler]{
+	GroupVersion: autoscalingv1.SchemeGroupVersion, Of: HorizontalPodAutoscalers,
+	Object: &autoscalingv1.HorizontalPodAutoscaler{}, List: &autoscalingv1.HorizontalPodAutoscalerList{},
+	ToStored:   autoscalerFromV1,
+	FromStored: autoscalerToV1,
+}.Kind()
+
+func autoscalerFromV1(from *autoscalingv1.HorizontalPodAutoscaler, to *autoscalingv2.HorizontalPodAutoscaler) {
+	var metrics []autoscalingv1.MetricSpec
+	takeAnnotation(&to.ObjectMeta, v1Metrics, &metrics)
+	for i := range metrics {
+		to.Spec.Metrics = append(to.Spec.Metrics, metricFromV1(&metrics[i]))
+	}
+	if use := from.Spec.TargetCPUUtilizationPercentage; use != nil {
+		to.Spec.Metrics = append(to.Spec.Metrics, autoscalingv2.MetricSpec{
+			Type: autoscalingv2.ResourceMetricSourceType,
+			Resource: &autoscalingv2.ResourceMetricSource{
+				Name:   corev1.ResourceCPU,
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: use},
+			},
+		})
+	}
+	takeAnnotation(&to.ObjectMeta, v1Behavior, &to.Spec.Behavior)
+
+	var current []autoscalingv1.MetricStatus
+	takeAnnotation(&to.ObjectMeta, v1Current, &current)
+	for i := range current {
+		to.Status.CurrentMetrics = append(to.Status.CurrentMetrics, metricStatusFromV1(&current[i]))
+	}
+	if use := from.Status.CurrentCPUUtilizationPercentage; use != nil && !hasCPU(to.Status.CurrentMetrics) {
+		to.Status.CurrentMetrics = append(to.Status.CurrentMetrics, autoscalingv2.MetricStatus{
+			Type: autoscalingv2.ResourceMetricSourceType,
+			Resource: &autoscalingv2.ResourceMetricStatus{
+				Name: corev1.ResourceCPU, Current: autoscalingv2.MetricValueStatus{AverageUtilization: use},
+			},
+		})
+	}
+	takeAnnotation(&to.ObjectMeta, v1Conditions, &to.Status.Conditions)
+}
+
+func hasCPU(list []autoscalingv2.MetricStatus) bool {
+	for i := range list {
+		if r := list[i].Resource; r != nil && r.Name == corev1.ResourceCPU && r.Current.AverageUtilization != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func autoscalerToV1(from *autoscalingv2.HorizontalPodAutoscaler, to *autoscalingv1.HorizontalPodAutoscaler) {
+	var metrics []autoscalingv1.MetricSpec
+	for i := range from.Spec.Metrics {
+		m := &from.Spec.Metrics[i]
+		if use := cpuTarget(m); use != nil && to.Spec.TargetCPUUtilizationPercentage == nil {
+			to.Spec.TargetCPUUtilizationPercentage = use
+			continue
+		}
+		metrics = append(metrics, metricToV1(m))
+	}
+	putAnnotation(&to.ObjectMeta, v1Metrics, metrics, len(metrics) > 0)
+	putAnnotation(&to.ObjectMeta, v1Behavior, from.Spec.Behavior, from.Spec.Behavior != nil)
+
+	var current []autoscalingv1.MetricStatus
+	for i := range from.Status.CurrentMetrics {
+		m := &from.Status.CurrentMetrics[i]
+		if r := m.Resource; r != nil && r.Name == corev1.ResourceCPU && r.Current.AverageUtilization != nil {
+			use := *r.Current.AverageUtilization
+			to.Status.CurrentCPUUtilizationPercentage = &use
+		}
+		current = append(current, metricStatusToV1(m))
+	}
+	putAnnotation(&to.ObjectMeta, v1Current, current, len(current) > 0)
+	putAnnotation(&to.ObjectMeta, v1Conditions, from.Status.Conditions, len(from.Status.Conditions) > 0)
+}
+
+// cpuTarget is a copy of the share of the processor that a metric aims at, nil if it
+// aims at something else.
+func cpuTarget(m *autoscalingv2.MetricSpec) *int32 {
+	if m.Type != autoscalingv2.ResourceMetricSourceType || m.Resource == nil ||
+		m.Resource.Name != corev1.ResourceCPU || m.Resource.Target.AverageUtilization == nil {
+		return nil
+	}
+	use := *m.Resource.Target.AverageUtilization
+	return &use
+}
+
+// takeAnnotation reads an annotation and takes it away. One that cannot be read is no
+// business of an autoscaler's, as upstream.
+func takeAnnotation(m *metav1.ObjectMeta, name string, into any) {
+	text, has := m.Annotations[name]
+	if !has {
+		return
+	}
+	if api.CheckQuantities([]byte(text), true, into) == nil {
+		_ = json.Unmarshal([]byte(text), into)
+	}
+	rules.Annotate(m, name, "")
+}
+
+func putAnnotation(m *metav1.ObjectMeta, name string, v any, there bool) {
+	if !there {
+		return
+	}
+	if text, err := json.Marshal(v); err == nil {
+		rules.Annotate(m, name, string(text))
+	}
+}

@@ -1,0 +1,242 @@
+package autoscaling
+
+import (
+	"fmt"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+// The longest times of a scaling rule, in seconds.
+const (
+	maxScalingPeriod        = 1800
+	maxStabilizationSeconds = 3600
+)
+
+func checkAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, fewest int32) field.ErrorList {
+	var errs field.ErrorList
+	if n := s.MinReplicas; n != nil && *n < fewest {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", fewest)))
+	}
+	if s.MaxReplicas < 1 {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than 0"))
+	}
+	if n := s.MinReplicas; n != nil && s.MaxReplicas < *n {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than or equal to `minReplicas`"))
+	}
+	errs = append(errs, checkObjectReference(&s.ScaleTargetRef, rules.SpecPath.Child("scaleTargetRef"))...)
+	metrics, counted := rules.SpecPath.Child("metrics"), false
+	for i := range s.Metrics {
+		errs = append(errs, checkMetric(&s.Metrics[i], metrics.Index(i))...)
+		t := s.Metrics[i].Type
+		counted = counted || t == autoscalingv2.ObjectMetricSourceType || t == autoscalingv2.ExternalMetricSourceType
+	}
+	// Of no pods one can measure nothing.
+	if n := s.MinReplicas; n != nil && *n == 0 && !counted {
+		errs = append(errs, field.Forbidden(metrics, "must specify at least one Object or External metric to support scaling to zero replicas"))
+	}
+	if b := s.Behavior; b != nil {
+		errs = append(errs, checkScalingRules(b.ScaleUp, rules.SpecPath.Child("behavior", "scaleUp"))...)
+		errs = append(errs, checkScalingRules(b.ScaleDown, rules.SpecPath.Child("behavior", "scaleDown"))...)
+	}
+	return errs
+}
+
+func checkObjectReference(r *autoscalingv2.CrossVersionObjectReference, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if _, err := schema.ParseGroupVersion(r.APIVersion); err != nil {
+		errs = append(errs, field.Invalid(p.Child("apiVersion"), r.APIVersion, err.Error()))
+	}
+	errs = append(errs, requiredSegment(r.Kind, p.Child("kind"), "")...)
+	return append(errs, requiredSegment(r.Name, p.Child("name"), "")...)
+}
+
+// requiredSegment: a name that must be there, and that stands in a path.
+func requiredSegment(v string, p *field.Path, missing string) field.ErrorList {
+	if v == "" {
+		return field.ErrorList{field.Required(p, missing)}
+	}
+	return rules.Invalid(p, v, rules.PathSegment(v, false))
+}
+
+func checkScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field.ErrorList {
+	if r == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if n := r.StabilizationWindowSeconds; n != nil {
+		at := p.Child("stabilizationWindowSeconds")
+		if *n < 0 {
+			errs = append(errs, field.Invalid(at, *n, "must be greater than or equal to zero"))
+		}
+		if *n > maxStabilizationSeconds {
+			errs = append(errs, field.Invalid(at, *n, fmt.Sprintf("must be less than or equal to %v", maxStabilizationSeconds)))
+		}
+	}
+	if s := r.SelectPolicy; s != nil {
+		errs = append(errs, rules.OneOf(*s, p.Child("selectPolicy"),
+			autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect)...)
+	}
+	policies := p.Child("policies")
+	if len(r.Policies) == 0 {
+		errs = append(errs, field.Required(policies, "must specify at least one Policy"))
+	}
+	for i, policy := range r.Policies {
+		at := policies.Index(i)
+		errs = append(errs, rules.OneOf(policy.Type, at.Child("type"), autoscalingv2.PercentScalingPolicy, autoscalingv2.PodsScalingPolicy)...)
+		if policy.Value <= 0 {
+			errs = append(errs, field.Invalid(at.Child("value"), policy.Value, "must be greater than zero"))
+		}
+		if policy.PeriodSeconds <= 0 {
+			errs = append(errs, field.Invalid(at.Child("periodSeconds"), policy.PeriodSeconds, "must be greater than zero"))
+		}
+		if policy.PeriodSeconds > maxScalingPeriod {
+			errs = append(errs, field.Invalid(at.Child("periodSeconds"), policy.PeriodSeconds, fmt.Sprintf("must be less than or equal to %v", maxScalingPeriod)))
+		}
+	}
+	if t := r.Tolerance; t != nil && t.Sign() < 0 {
+		errs = append(errs, field.Invalid(p.Child("tolerance"), t.String(), rules.IsNegative))
+	}
+	return errs
+}
+
+// checkMetric: a metric has a type, and the source of that type alone.
+func checkMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if m.Type == "" {
+		errs = append(errs, field.Required(p.Child("type"), "must specify a metric source type"))
+	}
+	known := rules.OneOf(m.Type, p.Child("type"), autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.ExternalMetricSourceType,
+		autoscalingv2.ObjectMetricSourceType, autoscalingv2.PodsMetricSourceType, autoscalingv2.ResourceMetricSourceType)
+	errs = append(errs, known...)
+
+	sources := []struct {
+		kind  autoscalingv2.MetricSourceType
+		name  string
+		there bool
+		check func(p *field.Path) field.ErrorList
+	}{
+		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil, func(p *field.Path) field.ErrorList { return checkObjectMetric(m.Object, p) }},
+		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil, func(p *field.Path) field.ErrorList { return checkExternalMetric(m.External, p) }},
+		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil, func(p *field.Path) field.ErrorList { return checkPodsMetric(m.Pods, p) }},
+		{autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil, func(p *field.Path) field.ErrorList {
+			return checkResourceMetric(string(m.Resource.Name), &m.Resource.Target, p)
+		}},
+		{autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil, func(p *field.Path) field.ErrorList {
+			return checkContainerMetric(m.ContainerResource, p)
+		}},
+	}
+	seen := false
+	for _, s := range sources {
+		if s.there && !seen {
+			errs = append(errs, s.check(p.Child(s.name))...)
+			seen = true
+		}
+	}
+	if len(known) > 0 {
+		errs = append(errs, known...) // as upstream, which says it twice
+	}
+	for _, s := range sources {
+		switch {
+		case s.kind == m.Type && !s.there:
+			errs = append(errs, field.Required(p.Child(s.name), "must populate information for the given metric source"))
+		case s.kind != m.Type && s.there:
+			errs = append(errs, field.Forbidden(p.Child(s.name), "must populate the given metric source only"))
+		}
+	}
+	return errs
+}
+
+func checkObjectMetric(m *autoscalingv2.ObjectMetricSource, p *field.Path) field.ErrorList {
+	errs := checkObjectReference(&m.DescribedObject, p.Child("describedObject"))
+	errs = append(errs, checkMetricName(m.Metric.Name, p)...)
+	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+	if m.Target.Value == nil && m.Target.AverageValue == nil {
+		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must set either a target value or averageValue"))
+	}
+	return errs
+}
+
+func checkExternalMetric(m *autoscalingv2.ExternalMetricSource, p *field.Path) field.ErrorList {
+	errs := checkMetricName(m.Metric.Name, p)
+	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+	switch {
+	case m.Target.Value == nil && m.Target.AverageValue == nil:
+		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must set either a target value for metric or a per-pod target"))
+	case m.Target.Value != nil && m.Target.AverageValue != nil:
+		errs = append(errs, field.Forbidden(p.Child("target", "value"), "may not set both a target value for metric and a per-pod target"))
+	}
+	return errs
+}
+
+func checkPodsMetric(m *autoscalingv2.PodsMetricSource, p *field.Path) field.ErrorList {
+	errs := checkMetricName(m.Metric.Name, p)
+	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+	if m.Target.AverageValue == nil {
+		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must specify a positive target averageValue"))
+	}
+	return errs
+}
+
+func checkContainerMetric(m *autoscalingv2.ContainerResourceMetricSource, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if m.Container == "" {
+		errs = append(errs, field.Required(p.Child("container"), "must specify a container"))
+	} else {
+		errs = append(errs, rules.Invalid(p.Child("container"), m.Container, validation.IsDNS1123Label(m.Container))...)
+	}
+	return append(errs, checkResourceMetric(string(m.Name), &m.Target, p)...)
+}
+
+func checkResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if name == "" {
+		errs = append(errs, field.Required(p.Child("name"), "must specify a resource name"))
+	}
+	errs = append(errs, checkMetricTarget(t, p.Child("target"))...)
+	switch {
+	case t.AverageUtilization == nil && t.AverageValue == nil:
+		errs = append(errs, field.Required(p.Child("target", "averageUtilization"), "must set either a target raw value or a target utilization"))
+	case t.AverageUtilization != nil && t.AverageValue != nil:
+		errs = append(errs, field.Forbidden(p.Child("target", "averageValue"), "may not set both a target raw value and a target utilization"))
+	}
+	return errs
+}
+
+func checkMetricName(name string, p *field.Path) field.ErrorList {
+	return requiredSegment(name, p.Child("metric", "name"), "must specify a metric name")
+}
+
+func checkMetricTarget(t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if t.Type == "" {
+		errs = append(errs, field.Required(p.Child("type"), "must specify a metric target type"))
+	}
+	switch t.Type {
+	case autoscalingv2.UtilizationMetricType, autoscalingv2.ValueMetricType, autoscalingv2.AverageValueMetricType:
+	default:
+		errs = append(errs, field.Invalid(p.Child("type"), t.Type, "must be either Utilization, Value, or AverageValue"))
+	}
+	positive := func(q *resource.Quantity, name string) {
+		if q != nil && q.Sign() != 1 {
+			errs = append(errs, field.Invalid(p.Child(name), q.String(), "must be positive"))
+		}
+	}
+	positive(t.Value, "value")
+	positive(t.AverageValue, "averageValue")
+	if n := t.AverageUtilization; n != nil && *n < 1 {
+		errs = append(errs, field.Invalid(p.Child("averageUtilization"), *n, "must be greater than 0"))
+	}
+	return errs
+}
+
+func checkAutoscalerStatus(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
+	errs := rules.CheckMetaUpdate(&h.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, rules.NonNegative(int64(h.Status.CurrentReplicas), rules.StatusPath.Child("currentReplicas"))...)
+	return append(errs, rules.NonNegative(int64(h.Status.DesiredReplicas), rules.StatusPath.Child("desiredReplicas"))...)
+}

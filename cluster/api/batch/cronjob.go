@@ -1,0 +1,86 @@
+package batch
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// CronJobs starts a Job at the times of a schedule.
+var CronJobs = &api.Kind{
+	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "CronJob"),
+	Plural:           "cronjobs", Singular: "cronjob",
+	Short: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &batchv1.CronJob{} },
+	NewList:   func() runtime.Object { return &batchv1.CronJobList{} },
+
+	Default: rules.Mutate(func(c *batchv1.CronJob) {
+		rules.SetDefault(&c.Spec.ConcurrencyPolicy, batchv1.AllowConcurrent)
+		rules.SetDefaultPtr(&c.Spec.Suspend, false)
+		rules.SetDefaultPtr(&c.Spec.SuccessfulJobsHistoryLimit, 3)
+		rules.SetDefaultPtr(&c.Spec.FailedJobsHistoryLimit, 1)
+		// What a Job has for defaults beyond its pods' is filled in when it is made.
+		podspec.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
+		defaultPodFailurePolicy(c.Spec.JobTemplate.Spec.PodFailurePolicy)
+	}),
+	PrepareCreate: rules.Mutate(func(c *batchv1.CronJob) {
+		c.Status = batchv1.CronJobStatus{}
+		c.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(c, old *batchv1.CronJob) {
+		c.Status = old.Status
+		c.Generation = rules.NextGeneration(old, c.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(c, old *batchv1.CronJob) {
+		c.Spec = old.Spec
+		c.Generation = old.Generation
+	}),
+
+	Validate:       rules.Typed(checkCronJob),
+	ValidateUpdate: rules.TypedUpdate(checkCronJobUpdate),
+	ValidateStatus: rules.TypedUpdate(func(c, old *batchv1.CronJob) field.ErrorList {
+		return rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+	}),
+
+	Warn: rules.Typed(warnOfCronJob),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Schedule", "string", 0, "When it runs, as cron writes it."),
+		rules.Column("Timezone", "string", 0, "Whose time the schedule is in."),
+		rules.Column("Suspend", "boolean", 0, "Whether it starts no more jobs."),
+		rules.Column("Active", "integer", 0, "Jobs that run."),
+		rules.Column("Last Schedule", "string", 0, "Time since a job was last started."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+		podspec.SelectorColumn,
+	},
+	Row: rules.Typed(func(c *batchv1.CronJob) []any {
+		last, zone, suspend := "<none>", "<none>", "<unset>"
+		if c.Status.LastScheduleTime != nil {
+			last = rules.Age(*c.Status.LastScheduleTime)
+		}
+		if c.Spec.TimeZone != nil {
+			zone = *c.Spec.TimeZone
+		}
+		if c.Spec.Suspend != nil {
+			suspend = "False"
+			if *c.Spec.Suspend {
+				suspend = "True"
+			}
+		}
+		job := &c.Spec.JobTemplate.Spec
+		names, images := podspec.ContainerNames(job.Template.Spec.Containers)
+		return []any{
+			c.Name, c.Spec.Schedule, zone, suspend, int64(len(c.Status.Active)), last, rules.Age(c.CreationTimestamp),
+			names, images, metav1.FormatLabelSelector(job.Selector),
+		}
+	}),
+}

@@ -1,0 +1,139 @@
+// Package batch has the kinds of the group batch: Job and CronJob, one file each, and their retired versions.
+package batch
+
+import (
+	"maps"
+	"math"
+	"strconv"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Jobs runs pods until enough of them have succeeded.
+var Jobs = &api.Kind{
+	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "Job"),
+	Plural:           "jobs", Singular: "job", Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &batchv1.Job{} },
+	NewList:   func() runtime.Object { return &batchv1.JobList{} },
+
+	Default: rules.Mutate(defaultJob),
+	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
+		defaultJob(j) // the job's own labels come from what the client sent, not from the next line
+		chooseOwnPods(j)
+		j.Status = batchv1.JobStatus{}
+		j.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(j, old *batchv1.Job) {
+		j.Status = old.Status
+		j.Generation = rules.NextGeneration(old, j.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(j, old *batchv1.Job) {
+		j.Spec = old.Spec
+		j.Generation = old.Generation
+	}),
+
+	Validate:       rules.Typed(checkJob),
+	ValidateUpdate: rules.TypedUpdate(checkJobUpdate),
+	ValidateStatus: rules.TypedUpdate(checkJobStatus),
+
+	Warn: rules.Typed(warnOfJob),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Status", "string", 0, "How far it is."),
+		rules.Column("Completions", "string", 0, "Pods that have succeeded, of those wanted."),
+		rules.Column("Duration", "string", 0, "Time it has taken."),
+		rules.AgeColumn,
+		podspec.ContainersColumn,
+		podspec.ImagesColumn,
+		podspec.SelectorColumn,
+	},
+	Row: rules.Typed(jobRow),
+	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
+		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
+	}),
+}
+
+func defaultJob(j *batchv1.Job) {
+	s := &j.Spec
+	podspec.DefaultPodSpec(&s.Template.Spec)
+	// Who names neither wants one pod to succeed; who names parallelism alone has a queue
+	// of work, whose end the pods find out.
+	if s.Completions == nil && s.Parallelism == nil {
+		rules.SetDefaultPtr(&s.Completions, 1)
+	}
+	rules.SetDefaultPtr(&s.Parallelism, 1)
+	limit := int32(6)
+	if s.BackoffLimitPerIndex != nil {
+		limit = math.MaxInt32
+	}
+	rules.SetDefaultPtr(&s.BackoffLimit, limit)
+	if len(j.Labels) == 0 && len(s.Template.Labels) > 0 {
+		j.Labels = maps.Clone(s.Template.Labels)
+	}
+	rules.SetDefaultPtr(&s.CompletionMode, batchv1.NonIndexedCompletion)
+	rules.SetDefaultPtr(&s.Suspend, false)
+	rules.SetDefaultPtr(&s.ManualSelector, false)
+	replacement := batchv1.TerminatingOrFailed
+	if s.PodFailurePolicy != nil {
+		replacement = batchv1.Failed
+	}
+	rules.SetDefaultPtr(&s.PodReplacementPolicy, replacement)
+	defaultPodFailurePolicy(s.PodFailurePolicy)
+}
+
+func defaultPodFailurePolicy(p *batchv1.PodFailurePolicy) {
+	if p == nil {
+		return
+	}
+	for i := range p.Rules {
+		for k := range p.Rules[i].OnPodConditions {
+			rules.SetDefault(&p.Rules[i].OnPodConditions[k].Status, corev1.ConditionTrue)
+		}
+	}
+}
+
+// The labels by which a job knows its pods; those without a prefix are of before 1.27.
+const (
+	oldJobName       = "job-name"
+	oldControllerUID = "controller-uid"
+)
+
+// chooseOwnPods gives a new job a selector that no other job can have, and its template
+// the labels for that, unless the client has chosen itself.
+func chooseOwnPods(j *batchv1.Job) {
+	if rules.IsTrue(j.Spec.ManualSelector) {
+		return
+	}
+	t := &j.Spec.Template
+	if t.Labels == nil {
+		t.Labels = map[string]string{}
+	}
+	// What is there already, and wrong, validation refuses.
+	for label, v := range map[string]string{
+		batchv1.JobNameLabel: j.Name, oldJobName: j.Name,
+		batchv1.ControllerUidLabel: string(j.UID), oldControllerUID: string(j.UID),
+	} {
+		if _, has := t.Labels[label]; !has {
+			t.Labels[label] = v
+		}
+	}
+	if j.Spec.Selector == nil {
+		j.Spec.Selector = &metav1.LabelSelector{}
+	}
+	if j.Spec.Selector.MatchLabels == nil {
+		j.Spec.Selector.MatchLabels = map[string]string{}
+	}
+	if _, has := j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel]; !has {
+		j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = string(j.UID)
+	}
+}

@@ -1,0 +1,256 @@
+package builtin
+
+import (
+	"encoding/json"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/diff"
+	"sigs.k8s.io/yaml"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/discovery"
+	"wheelhouse/cluster/api/rbac"
+	"wheelhouse/cluster/api/scheduling"
+	"wheelhouse/cluster/api/storage"
+)
+
+const defaultedContainer = `terminationMessagePath: /dev/termination-log, terminationMessagePolicy: File`
+
+const defaultedPodSpec = `restartPolicy: Always, dnsPolicy: ClusterFirst, schedulerName: default-scheduler,
+  securityContext: {}, terminationGracePeriodSeconds: 30`
+
+func TestDefaults(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		kind     *api.Kind
+		in, want string
+	}{
+		{
+			"pod", core.Pods, `{spec: {containers: [{name: c, image: "busybox:1"}]}}`,
+			`{spec: {` + defaultedPodSpec + `, enableServiceLinks: true,
+			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
+		},
+		{
+			"pod with less than no grace", core.Pods, `{spec: {terminationGracePeriodSeconds: -1, containers: [{name: c, image: "busybox:1"}]}}`,
+			`{spec: {restartPolicy: Always, dnsPolicy: ClusterFirst, schedulerName: default-scheduler, securityContext: {}, terminationGracePeriodSeconds: 1, enableServiceLinks: true,
+			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
+		},
+		{
+			"pod with all that has defaults", core.Pods, `{spec: {serviceAccount: sa, hostNetwork: true, containers: [{name: c, image: busybox,
+			  ports: [{containerPort: 80}],
+			  env: [{name: a, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
+			  resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}},
+			  readinessProbe: {httpGet: {port: 80}},
+			  lifecycle: {preStop: {httpGet: {port: 80, path: /x}}}}],
+			  volumes: [{name: a}, {name: b, secret: {secretName: s}}, {name: c, hostPath: {path: /x}},
+			    {name: d, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}}`,
+			`{spec: {` + defaultedPodSpec + `, enableServiceLinks: true, serviceAccount: sa, serviceAccountName: sa, hostNetwork: true,
+			  containers: [{name: c, image: busybox, imagePullPolicy: Always, ` + defaultedContainer + `,
+			  ports: [{containerPort: 80, hostPort: 80, protocol: TCP}],
+			  env: [{name: a, valueFrom: {fieldRef: {fieldPath: metadata.name, apiVersion: v1}}}],
+			  resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m, memory: 1Gi}},
+			  readinessProbe: {httpGet: {port: 80, path: /, scheme: HTTP}, timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3},
+			  lifecycle: {preStop: {httpGet: {port: 80, path: /x, scheme: HTTP}}}}],
+			  volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s, defaultMode: 420}}, {name: c, hostPath: {path: /x, type: ""}},
+			    {name: d, projected: {defaultMode: 420, sources: [{serviceAccountToken: {path: t, expirationSeconds: 3600}}]}}]}}`,
+		},
+		{
+			"controller", core.ReplicationControllers, `{spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}}`,
+			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {a: b}, template: {metadata: {labels: {a: b}},
+			  spec: {` + defaultedPodSpec + `, containers: [{name: c, image: i, imagePullPolicy: Always, ` + defaultedContainer + `}]}}}}`,
+		},
+		{
+			"service", core.Services, `{spec: {ports: [{port: 80}]}}`,
+			`{spec: {type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack,
+			  ports: [{port: 80, targetPort: 80, protocol: TCP}]}}`,
+		},
+		{
+			"node port service that sticks", core.Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
+			`{spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}, externalTrafficPolicy: Cluster,
+			  internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`,
+		},
+		{
+			"headless service", core.Services, `{spec: {clusterIP: None}}`,
+			`{spec: {clusterIP: None, clusterIPs: [None], type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`,
+		},
+		{"external name", core.Services, `{spec: {type: ExternalName, externalName: a.b}}`, `{spec: {type: ExternalName, externalName: a.b, sessionAffinity: None}}`},
+		{
+			"load balancer", core.Services, `{spec: {type: LoadBalancer}}`,
+			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
+			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true}}`,
+		},
+		{
+			"load balancer with addresses", core.Services, `{spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 1.2.3.4}, {hostname: a.b}]}}}`,
+			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
+			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true},
+			  status: {loadBalancer: {ingress: [{ip: 1.2.3.4, ipMode: VIP}, {hostname: a.b}]}}}`,
+		},
+		{"endpoints", core.Endpoints, `{subsets: [{ports: [{port: 80}]}]}`, `{subsets: [{ports: [{port: 80, protocol: TCP}]}]}`},
+		{"slice", discovery.EndpointSlices, `{ports: [{port: 80}]}`, `{ports: [{port: 80, protocol: TCP, name: ""}]}`},
+		{"secret", core.Secrets, `{data: {a: eA==, b: eA==}, stringData: {a: "y"}}`, `{type: Opaque, data: {a: eQ==, b: eA==}}`},
+		{"namespace", core.Namespaces, `{metadata: {name: n1}}`, `{metadata: {name: n1, labels: {kubernetes.io/metadata.name: n1}}, status: {phase: Active}}`},
+		{
+			"node", core.Nodes, `{spec: {podCIDR: 10.246.1.0/24}, status: {capacity: {cpu: 2}}}`,
+			`{spec: {podCIDR: 10.246.1.0/24, podCIDRs: [10.246.1.0/24]}, status: {capacity: {cpu: 2}, allocatable: {cpu: 2}}}`,
+		},
+		{
+			"volume", core.PersistentVolumes, `{spec: {hostPath: {path: /x}}}`,
+			`{spec: {hostPath: {path: /x, type: ""}, persistentVolumeReclaimPolicy: Retain, volumeMode: Filesystem}, status: {phase: Pending}}`,
+		},
+		{"claim", core.PersistentVolumeClaims, `{}`, `{spec: {volumeMode: Filesystem}, status: {phase: Pending}}`},
+		{
+			"role binding", rbac.RoleBindings, `{roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}, {kind: ServiceAccount, name: a}]}`,
+			`{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: u}, {kind: ServiceAccount, name: a}]}`,
+		},
+		{"priority class", scheduling.PriorityClasses, `{value: 1}`, `{value: 1, preemptionPolicy: PreemptLowerPriority}`},
+		{"storage class", storage.StorageClasses, `{provisioner: a}`, `{provisioner: a, reclaimPolicy: Delete, volumeBindingMode: Immediate}`},
+		{
+			"limit range", core.LimitRanges, `{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}}]}}`,
+			`{spec: {limits: [{type: Container, max: {cpu: 2}, min: {memory: 1Mi}, default: {cpu: 2}, defaultRequest: {cpu: 2, memory: 1Mi}}]}}`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, want := c.kind.New(), c.kind.New()
+			if err := yaml.UnmarshalStrict([]byte(c.in), got); err != nil {
+				t.Fatal(err)
+			}
+			if err := yaml.UnmarshalStrict([]byte(c.want), want); err != nil {
+				t.Fatal(err)
+			}
+			c.kind.Default(got)
+			if !apiequality.Semantic.DeepEqual(got, want) {
+				t.Errorf("(-got +want)\n%s", diff.Diff(got, want))
+			}
+			again := got.DeepCopyObject().(api.Object)
+			c.kind.Default(again)
+			if !apiequality.Semantic.DeepEqual(got, again) {
+				t.Errorf("a second time changes more (-first +second)\n%s", diff.Diff(got, again))
+			}
+		})
+	}
+}
+
+func TestPullPolicyByTag(t *testing.T) {
+	for image, want := range map[string]corev1.PullPolicy{
+		"busybox":                           corev1.PullAlways,
+		"busybox:latest":                    corev1.PullAlways,
+		"busybox:1.36":                      corev1.PullIfNotPresent,
+		"docker.io/tutum/influxdb:latest":   corev1.PullAlways,
+		"localhost:5000/app":                corev1.PullAlways,
+		"localhost:5000/app:2":              corev1.PullIfNotPresent,
+		"b.gcr.io/kuar/inspector:1.0.0":     corev1.PullIfNotPresent,
+		"busybox@sha256:0123456789abcdef":   corev1.PullIfNotPresent,
+		"busybox:latest@sha256:0123456789a": corev1.PullAlways,
+	} {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}}
+		core.Pods.Default(pod)
+		c := pod.Spec.Containers[0]
+		if c.ImagePullPolicy != want {
+			t.Errorf("%s: %s, want %s", image, c.ImagePullPolicy, want)
+		}
+	}
+}
+
+func TestCreateResets(t *testing.T) {
+	pod := read(t, core.Pods, `{status: {phase: Running, podIP: 1.2.3.4}, spec: {schedulingGates: [{name: a.b/c}]}}`).(*corev1.Pod)
+	create(core.Pods, pod)
+	if pod.Status.Phase != corev1.PodPending || pod.Status.PodIP != "" || pod.Status.QOSClass != corev1.PodQOSBestEffort || pod.Generation != 1 {
+		t.Errorf("pod: generation %d, status %+v", pod.Generation, pod.Status)
+	}
+	if c := pod.Status.Conditions; len(c) != 1 || c[0].Type != corev1.PodScheduled || c[0].ObservedGeneration != 1 {
+		t.Errorf("conditions of a gated pod: %+v", pod.Status.Conditions)
+	}
+	if got := core.Pods.Row(pod)[2]; got != "SchedulingGated" {
+		t.Errorf("STATUS of a gated pod: %v", got)
+	}
+	rc := read(t, core.ReplicationControllers, `{status: {replicas: 1, observedGeneration: 1}}`).(*corev1.ReplicationController)
+	create(core.ReplicationControllers, rc)
+	if rc.Status.Replicas != 0 || rc.Generation != 1 {
+		t.Errorf("controller: generation %d, status %+v", rc.Generation, rc.Status)
+	}
+}
+
+func TestGeneration(t *testing.T) {
+	old := read(t, core.ReplicationControllers, `{}`).(*corev1.ReplicationController)
+	create(core.ReplicationControllers, old)
+	for changes, want := range map[string]int64{`{spec: {replicas: 3}}`: 2, `{metadata: {labels: {x: y}}, status: {replicas: 9}}`: 1} {
+		rc := read(t, core.ReplicationControllers, changes).(*corev1.ReplicationController)
+		update(core.ReplicationControllers, rc, old)
+		if rc.Generation != want || rc.Status.Replicas != 0 {
+			t.Errorf("%s: generation %d, want %d; status %+v", changes, rc.Generation, want, rc.Status)
+		}
+	}
+}
+
+func TestStatusWritesLeaveSpec(t *testing.T) {
+	for _, k := range Kinds {
+		if !k.HasStatus {
+			continue
+		}
+		base, ok := bases[k]
+		if !ok {
+			t.Errorf("no base for %s", k.Kind)
+			continue
+		}
+		old := k.New()
+		if err := yaml.Unmarshal([]byte(base), old); err != nil {
+			t.Fatal(err)
+		}
+		obj := k.New()
+		obj.SetName(old.GetName())
+		k.PrepareStatus(obj, old)
+		if got, want := specOf(t, obj), specOf(t, old); got != want {
+			t.Errorf("%s: a status write left spec %s, was %s", k.Kind, got, want)
+		}
+	}
+}
+
+func specOf(t *testing.T, o api.Object) string {
+	t.Helper()
+	b, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	return string(m["spec"])
+}
+
+func TestServiceUpdateKeepsWhatWasHandedOut(t *testing.T) {
+	old := read(t, core.Services, `{spec: {type: NodePort, ports: [{name: a, port: 80, nodePort: 30080}, {name: b, port: 81, nodePort: 30081}]}}`)
+	create(core.Services, old)
+	old.SetResourceVersion("1")
+	obj := read(t, core.Services, `{spec: {type: NodePort, clusterIP: null, ports: [{name: a, port: 80}, {name: c, port: 82}]}}`).(*corev1.Service)
+	matches(t, update(core.Services, obj, old), "")
+	if obj.Spec.ClusterIP != "10.247.0.5" || obj.Spec.Ports[0].NodePort != 30080 || obj.Spec.Ports[1].NodePort != 0 {
+		t.Errorf("clusterIP %s, ports %+v", obj.Spec.ClusterIP, obj.Spec.Ports)
+	}
+	obj = read(t, core.Services, `{spec: {type: ClusterIP, ports: [{name: a, port: 80, nodePort: 30080}]}}`).(*corev1.Service)
+	matches(t, update(core.Services, obj, old), "")
+	if obj.Spec.Ports[0].NodePort != 0 || obj.Spec.ExternalTrafficPolicy != "" {
+		t.Errorf("as ClusterIP: %+v", obj.Spec)
+	}
+}
+
+func TestEphemeralContainers(t *testing.T) {
+	old := read(t, core.Pods, `{}`).(*corev1.Pod)
+	create(core.Pods, old)
+	old.ResourceVersion = "1"
+	obj := old.DeepCopy()
+	obj.Labels = map[string]string{"not": "this way"}
+	obj.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "e", Image: "i"}}}
+	core.Pods.Default(obj)
+	core.Pods.Sub("ephemeralcontainers").Prepare(obj, old)
+	matches(t, core.Pods.Sub("ephemeralcontainers").Validate(obj, old), "")
+	if len(obj.Labels) != 0 || obj.Generation != 2 {
+		t.Errorf("labels %v, generation %d", obj.Labels, obj.Generation)
+	}
+	gone := obj.DeepCopy()
+	gone.Spec.EphemeralContainers = nil
+	matches(t, core.Pods.Sub("ephemeralcontainers").Validate(gone, obj), "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed")
+}

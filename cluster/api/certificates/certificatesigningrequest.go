@@ -1,0 +1,259 @@
+// Package certificates has the kinds of the group certificates.k8s.io.
+package certificates
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// CertificateSigningRequests asks for a certificate, as a node does that joins. Who
+// asks (spec.username, uid, groups, extra) is filled in by the server.
+var CertificateSigningRequests = &api.Kind{
+	GroupVersionKind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"),
+	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
+	HasStatus: true,
+	Connect: []api.Subresource{
+		{
+			Name: "approval", Kind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"},
+			Prepare: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
+				c.Spec = old.Spec
+				c.Status.Certificate = old.Status.Certificate
+			}),
+			Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+				errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
+				return append(errs, checkVerdict(c, old, true)...)
+			}),
+		},
+	},
+	New:     func() api.Object { return &certificatesv1.CertificateSigningRequest{} },
+	NewList: func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
+
+	Default: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
+		for i := range c.Status.Conditions {
+			rules.SetDefault(&c.Status.Conditions[i].Status, corev1.ConditionTrue)
+		}
+	}),
+	PrepareCreate: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
+		c.Status = certificatesv1.CertificateSigningRequestStatus{}
+	}),
+	// The request itself never changes: somebody may have approved what it says.
+	PrepareUpdate: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
+		c.Spec = old.Spec
+		c.Status = old.Status
+	}),
+	PrepareStatus: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
+		c.Spec = old.Spec
+	}),
+
+	Validate: rules.Typed(checkSigningRequest),
+	ValidateUpdate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+		return rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+	}),
+	ValidateStatus: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkVerdict(c, old, false)...)
+		p := rules.StatusPath.Child("certificate")
+		if len(old.Status.Certificate) > 0 && !rules.Equal(c.Status.Certificate, old.Status.Certificate) {
+			return append(errs, field.Forbidden(p, "updates may not set a different certificate value"))
+		}
+		if b := c.Status.Certificate; len(b) > 0 {
+			if block, _ := pem.Decode(b); block == nil || block.Type != "CERTIFICATE" {
+				errs = append(errs, field.Invalid(p, "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
+			}
+		}
+		return errs
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.AgeColumn,
+		rules.Column("SignerName", "string", 0, "Who is to sign."),
+		rules.Column("Requestor", "string", 0, "Who asked."),
+		rules.Column("RequestedDuration", "string", 0, "How long it is to be valid."),
+		rules.Column("Condition", "string", 0, "Pending, Approved, Denied, Failed; Issued when there is a certificate."),
+	},
+	Row: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) []any {
+		length := "<none>"
+		if s := c.Spec.ExpirationSeconds; s != nil {
+			length = duration.HumanDuration(time.Duration(*s) * time.Second)
+		}
+		return []any{c.Name, rules.Age(c.CreationTimestamp), rules.Or(c.Spec.SignerName, "<none>"), c.Spec.Username, length, requestState(c)}
+	}),
+	Fields: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
+		return fields.Set{"spec.signerName": c.Spec.SignerName}
+	}),
+}
+
+// checkApproval is about what an approver writes: the verdict, and conditions of the
+// approver's own.
+func checkApproval(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
+	var errs field.ErrorList
+	approved, denied := false, false
+	for i, c := range conditions {
+		p := rules.StatusPath.Child("conditions").Index(i)
+		switch {
+		case c.Type == "":
+			errs = append(errs, field.Required(p.Child("type"), ""))
+		case isApproval(c.Type) || c.Type == certificatesv1.CertificateFailed:
+			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionTrue)...)
+		default:
+			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown)...)
+		}
+		approved = approved || c.Type == certificatesv1.CertificateApproved
+		denied = denied || c.Type == certificatesv1.CertificateDenied
+		if approved && denied && isApproval(c.Type) {
+			errs = append(errs, field.Invalid(p.Child("type"), c.Type, "Approved and Denied conditions are mutually exclusive"))
+		}
+	}
+	return errs
+}
+
+// checkVerdict keeps the verdict on a request: it is final, and only who may write to
+// approval gives one. A signer writes the rest of the status.
+func checkVerdict(c, old *certificatesv1.CertificateSigningRequest, mayGive bool) field.ErrorList {
+	var errs field.ErrorList
+	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {
+		was, is := ofType(old.Status.Conditions, t), ofType(c.Status.Conditions, t)
+		verb := ""
+		switch {
+		case len(is) < len(was):
+			verb = "remove"
+		case mayGive:
+		case len(is) > len(was):
+			verb = "add"
+		case !rules.Equal(is, was):
+			verb = "modify"
+		}
+		if verb != "" {
+			errs = append(errs, field.Forbidden(rules.StatusPath.Child("conditions"), fmt.Sprintf("updates may not %s a condition of type %q", verb, t)))
+		}
+	}
+	return errs
+}
+
+func ofType(conditions []certificatesv1.CertificateSigningRequestCondition, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {
+	var out []certificatesv1.CertificateSigningRequestCondition
+	for _, c := range conditions {
+		if c.Type == t {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func isApproval(t certificatesv1.RequestConditionType) bool {
+	return t == certificatesv1.CertificateApproved || t == certificatesv1.CertificateDenied
+}
+
+func requestState(c *certificatesv1.CertificateSigningRequest) string {
+	approved, denied, failed := false, false, false
+	for _, cond := range c.Status.Conditions {
+		switch cond.Type {
+		case certificatesv1.CertificateApproved:
+			approved = true
+		case certificatesv1.CertificateDenied:
+			denied = true
+		case certificatesv1.CertificateFailed:
+			failed = true
+		}
+	}
+	state := "Pending"
+	switch {
+	case denied:
+		state = "Denied"
+	case approved:
+		state = "Approved"
+	}
+	if failed {
+		state += ",Failed"
+	}
+	if len(c.Status.Certificate) > 0 {
+		state += ",Issued"
+	}
+	return state
+}
+
+func checkSigningRequest(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
+	errs := rules.CheckMeta(&c.ObjectMeta, false, rules.PathSegment)
+	if err := checkRequestPEM(c.Spec.Request); err != nil {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("request"), c.Spec.Request, err.Error()))
+	}
+	usages := rules.SpecPath.Child("usages")
+	if len(c.Spec.Usages) == 0 {
+		errs = append(errs, field.Required(usages, ""))
+	}
+	seen := map[certificatesv1.KeyUsage]bool{}
+	for i, u := range c.Spec.Usages {
+		if !knownUsages[u] {
+			errs = append(errs, field.NotSupported(usages.Index(i), u, sortedUsages))
+		}
+		if seen[u] {
+			errs = append(errs, field.Duplicate(usages.Index(i), u))
+		}
+		seen[u] = true
+	}
+	errs = append(errs, checkSignerName(c.Spec.SignerName)...)
+	if s := c.Spec.ExpirationSeconds; s != nil && *s < 600 {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("expirationSeconds"), *s, "may not specify a duration less than 600 seconds (10 minutes)"))
+	}
+	return errs
+}
+
+func checkRequestPEM(data []byte) error {
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" {
+		return fmt.Errorf("PEM block type must be CERTIFICATE REQUEST")
+	}
+	if len(strings.TrimSpace(string(rest))) > 0 {
+		return fmt.Errorf("must contain only one PEM block")
+	}
+	_, err := x509.ParseCertificateRequest(block.Bytes)
+	return err
+}
+
+func checkSignerName(name string) field.ErrorList {
+	p := rules.SpecPath.Child("signerName")
+	if name == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	domain, path, ok := strings.Cut(name, "/")
+	if !ok || strings.Contains(path, "/") {
+		return field.ErrorList{field.Invalid(p, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")}
+	}
+	errs := rules.Invalid(p, domain, rules.DNSSubdomain(domain, false))
+	if !strings.Contains(domain, ".") {
+		errs = append(errs, field.Invalid(p, domain, "should be a domain with at least two segments separated by dots"))
+	}
+	return append(errs, rules.Invalid(p, path, rules.DNSSubdomain(path, false))...)
+}
+
+var sortedUsages = []certificatesv1.KeyUsage{
+	certificatesv1.UsageAny, certificatesv1.UsageCRLSign, certificatesv1.UsageCertSign, certificatesv1.UsageClientAuth,
+	certificatesv1.UsageCodeSigning, certificatesv1.UsageContentCommitment, certificatesv1.UsageDataEncipherment,
+	certificatesv1.UsageDecipherOnly, certificatesv1.UsageDigitalSignature, certificatesv1.UsageEmailProtection,
+	certificatesv1.UsageEncipherOnly, certificatesv1.UsageIPsecEndSystem, certificatesv1.UsageIPsecTunnel,
+	certificatesv1.UsageIPsecUser, certificatesv1.UsageKeyAgreement, certificatesv1.UsageKeyEncipherment,
+	certificatesv1.UsageMicrosoftSGC, certificatesv1.UsageNetscapeSGC, certificatesv1.UsageOCSPSigning,
+	certificatesv1.UsageSMIME, certificatesv1.UsageServerAuth, certificatesv1.UsageSigning, certificatesv1.UsageTimestamping,
+}
+
+var knownUsages = func() map[certificatesv1.KeyUsage]bool {
+	m := make(map[certificatesv1.KeyUsage]bool, len(sortedUsages))
+	for _, u := range sortedUsages {
+		m[u] = true
+	}
+	return m
+}()

@@ -1,0 +1,52 @@
+// Package coordination has the kinds of the group coordination.k8s.io.
+package coordination
+
+import (
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Leases says who leads, and which node still lives.
+var Leases = &api.Kind{
+	GroupVersionKind: api.GVK(coordinationv1.GroupName, "v1", "Lease"),
+	Plural:           "leases", Singular: "lease", Namespaced: true,
+	New:     func() api.Object { return &coordinationv1.Lease{} },
+	NewList: func() runtime.Object { return &coordinationv1.LeaseList{} },
+
+	Validate: rules.Typed(func(l *coordinationv1.Lease) field.ErrorList {
+		return append(rules.CheckMeta(&l.ObjectMeta, true, rules.DNSSubdomain), checkLease(&l.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(l, old *coordinationv1.Lease) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), checkLease(&l.Spec)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Who holds the lease."), rules.AgeColumn},
+	Row: rules.Typed(func(l *coordinationv1.Lease) []any {
+		holder := ""
+		if l.Spec.HolderIdentity != nil {
+			holder = *l.Spec.HolderIdentity
+		}
+		return []any{l.Name, holder, rules.Age(l.CreationTimestamp)}
+	}),
+}
+
+func checkLease(s *coordinationv1.LeaseSpec) field.ErrorList {
+	var errs field.ErrorList
+	if s.LeaseDurationSeconds != nil && *s.LeaseDurationSeconds <= 0 {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("leaseDurationSeconds"), *s.LeaseDurationSeconds, "must be greater than 0"))
+	}
+	if s.LeaseTransitions != nil && *s.LeaseTransitions < 0 {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("leaseTransitions"), *s.LeaseTransitions, "must be greater than or equal to 0"))
+	}
+	if s.Strategy != nil {
+		errs = append(errs, rules.OneOf(*s.Strategy, rules.SpecPath.Child("strategy"), coordinationv1.OldestEmulationVersion)...)
+	} else if s.PreferredHolder != nil && *s.PreferredHolder != "" {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("preferredHolder"), "may only be specified if `strategy` is defined"))
+	}
+	return errs
+}

@@ -1,0 +1,37 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Bindings is a scheduler's answer: this pod to that node. It is never stored; the
+// server puts the node's name into the pod.
+var Bindings = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Binding"),
+	Plural:           "bindings", Singular: "binding", Namespaced: true,
+	Verbs:    []string{"create"},
+	Virtual:  true,
+	New:      func() api.Object { return &corev1.Binding{} },
+	NewList:  func() runtime.Object { return nil },
+	Validate: rules.Typed(checkBinding),
+}
+
+func checkBinding(b *corev1.Binding) field.ErrorList {
+	var errs field.ErrorList
+	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the pod gets the annotations
+		errs = append(errs, field.Forbidden(mirrorPath, "may not add mirror pod annotation"))
+	}
+	target := field.NewPath("target")
+	if b.Target.Kind != "" && b.Target.Kind != "Node" {
+		errs = append(errs, field.NotSupported(target.Child("kind"), b.Target.Kind, []string{"Node", "<empty>"}))
+	}
+	if b.Target.Name == "" {
+		return append(errs, field.Required(target.Child("name"), ""))
+	}
+	return append(errs, rules.Invalid(target.Child("name"), b.Target.Name, rules.DNSSubdomain(b.Target.Name, false))...)
+}

@@ -1,0 +1,44 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ComponentStatuses is how the parts of the control plane are; the server asks them
+// when it is read.
+var ComponentStatuses = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "ComponentStatus"),
+	Plural:           "componentstatuses", Singular: "componentstatus", Short: []string{"cs"},
+	Verbs:   []string{"get", "list"},
+	Virtual: true,
+	New:     func() api.Object { return &corev1.ComponentStatus{} },
+	NewList: func() runtime.Object { return &corev1.ComponentStatusList{} },
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Status", "string", 0, "Healthy, Unhealthy or Unknown."),
+		rules.Column("Message", "string", 0, "What the component answered."),
+		rules.Column("Error", "string", 0, "Why it could not be asked."),
+	},
+	Row: rules.Typed(func(c *corev1.ComponentStatus) []any {
+		status, message, failure := "Unknown", "", ""
+		for _, cond := range c.Conditions {
+			if cond.Type != corev1.ComponentHealthy {
+				continue
+			}
+			switch cond.Status {
+			case corev1.ConditionTrue:
+				status = "Healthy"
+			case corev1.ConditionFalse:
+				status = "Unhealthy"
+			}
+			message, failure = cond.Message, cond.Error
+		}
+		return []any{c.Name, status, message, failure}
+	}),
+}

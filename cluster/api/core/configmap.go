@@ -1,0 +1,62 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ConfigMaps holds settings that pods read as environment or as files.
+var ConfigMaps = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "ConfigMap"),
+	Plural:           "configmaps", Singular: "configmap", Short: []string{"cm"}, Namespaced: true,
+	New:     func() api.Object { return &corev1.ConfigMap{} },
+	NewList: func() runtime.Object { return &corev1.ConfigMapList{} },
+
+	Validate: rules.Typed(checkConfigMap),
+	ValidateUpdate: rules.TypedUpdate(func(c, old *corev1.ConfigMap) field.ErrorList {
+		errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		if rules.IsTrue(old.Immutable) {
+			errs = append(errs, checkStaysImmutable(c.Immutable)...)
+			if !rules.Equal(c.Data, old.Data) {
+				errs = append(errs, field.Forbidden(field.NewPath("data"), immutableSet))
+			}
+			if !rules.Equal(c.BinaryData, old.BinaryData) {
+				errs = append(errs, field.Forbidden(field.NewPath("binaryData"), immutableSet))
+			}
+		}
+		return append(errs, checkConfigMap(c)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn},
+	Row: rules.Typed(func(c *corev1.ConfigMap) []any {
+		return []any{c.Name, int64(len(c.Data) + len(c.BinaryData)), rules.Age(c.CreationTimestamp)}
+	}),
+}
+
+func checkConfigMap(c *corev1.ConfigMap) field.ErrorList {
+	errs := rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain)
+	data, binary := field.NewPath("data"), field.NewPath("binaryData")
+	total := 0
+	for k, v := range c.Data {
+		errs = append(errs, rules.Invalid(data.Key(k), k, validation.IsConfigMapKey(k))...)
+		if _, both := c.BinaryData[k]; both {
+			errs = append(errs, field.Invalid(data.Key(k), k, "duplicate of key present in binaryData"))
+		}
+		total += len(v)
+	}
+	for k, v := range c.BinaryData {
+		errs = append(errs, rules.Invalid(binary.Key(k), k, validation.IsConfigMapKey(k))...)
+		total += len(v)
+	}
+	if total > corev1.MaxSecretSize {
+		// The message names no field, since both maps count.
+		errs = append(errs, field.TooLong(field.NewPath(""), "", corev1.MaxSecretSize))
+	}
+	return errs
+}

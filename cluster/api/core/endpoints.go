@@ -1,0 +1,149 @@
+package core
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Endpoints is where a service's traffic goes.
+var Endpoints = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Endpoints"),
+	Plural:           "endpoints", Singular: "endpoints", Short: []string{"ep"}, Namespaced: true,
+	New:         func() api.Object { return &corev1.Endpoints{} },
+	NewList:     func() runtime.Object { return &corev1.EndpointsList{} },
+	OldSpelling: map[string]string{"IP": "ip"},
+
+	Default: rules.Mutate(func(e *corev1.Endpoints) {
+		for i := range e.Subsets {
+			for k := range e.Subsets[i].Ports {
+				rules.SetDefault(&e.Subsets[i].Ports[k].Protocol, corev1.ProtocolTCP)
+			}
+		}
+	}),
+	Validate: rules.Typed(func(e *corev1.Endpoints) field.ErrorList {
+		return append(rules.CheckMeta(&e.ObjectMeta, true, rules.DNSSubdomain), checkSubsets(e)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Endpoints) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), checkSubsets(e)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that take traffic."), rules.AgeColumn},
+	Row: rules.Typed(func(e *corev1.Endpoints) []any {
+		return []any{e.Name, formatSubsets(e.Subsets), rules.Age(e.CreationTimestamp)}
+	}),
+}
+
+// formatSubsets shows the first three addresses and how many more there are.
+func formatSubsets(subsets []corev1.EndpointSubset) string {
+	if len(subsets) == 0 {
+		return "<none>"
+	}
+	const most = 3
+	var shown []string
+	count := 0
+	for i := range subsets {
+		s := &subsets[i]
+		for k := range s.Addresses {
+			if len(s.Ports) == 0 {
+				// A service without ports, such as a headless one, still has addresses.
+				if count++; count <= most {
+					shown = append(shown, s.Addresses[k].IP)
+				}
+				continue
+			}
+			for _, port := range s.Ports {
+				if count++; count <= most {
+					shown = append(shown, net.JoinHostPort(s.Addresses[k].IP, strconv.Itoa(int(port.Port))))
+				}
+			}
+		}
+	}
+	list := strings.Join(shown, ",")
+	if count > most {
+		return fmt.Sprintf("%s + %d more...", list, count-most)
+	}
+	return rules.OrNone(list)
+}
+
+func checkSubsets(e *corev1.Endpoints) field.ErrorList {
+	var errs field.ErrorList
+	for i := range e.Subsets {
+		s, p := &e.Subsets[i], field.NewPath("subsets").Index(i)
+		if len(s.Addresses) == 0 && len(s.NotReadyAddresses) == 0 {
+			errs = append(errs, field.Required(p, "must specify `addresses` or `notReadyAddresses`"))
+		}
+		for k := range s.Addresses {
+			errs = append(errs, checkEndpointAddress(&s.Addresses[k], p.Child("addresses").Index(k))...)
+		}
+		for k := range s.NotReadyAddresses {
+			errs = append(errs, checkEndpointAddress(&s.NotReadyAddresses[k], p.Child("notReadyAddresses").Index(k))...)
+		}
+		for k := range s.Ports {
+			errs = append(errs, checkEndpointPort(&s.Ports[k], len(s.Ports) > 1, p.Child("ports").Index(k))...)
+		}
+	}
+	return errs
+}
+
+func checkEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorList {
+	errs := validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, false, nil)
+	if a.Hostname != "" {
+		errs = append(errs, rules.Invalid(p.Child("hostname"), a.Hostname, validation.IsDNS1123Label(a.Hostname))...)
+	}
+	if a.NodeName != nil {
+		errs = append(errs, rules.Invalid(p.Child("nodeName"), *a.NodeName, rules.DNSSubdomain(*a.NodeName, false))...)
+	}
+	return append(errs, CheckRoutable(a.IP, p.Child("ip"))...)
+}
+
+// CheckRoutable refuses addresses that mean something else on every node.
+func CheckRoutable(ip string, p *field.Path) field.ErrorList {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return nil
+	}
+	switch {
+	case a.IsUnspecified():
+		return field.ErrorList{field.Invalid(p, ip, fmt.Sprintf("may not be unspecified (%v)", ip))}
+	case a.IsLoopback():
+		return field.ErrorList{field.Invalid(p, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)")}
+	case a.IsLinkLocalUnicast():
+		return field.ErrorList{field.Invalid(p, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")}
+	case a.IsLinkLocalMulticast():
+		return field.ErrorList{field.Invalid(p, ip, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")}
+	}
+	return nil
+}
+
+func checkEndpointPort(port *corev1.EndpointPort, needsName bool, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if port.Name == "" {
+		if needsName {
+			errs = append(errs, field.Required(p.Child("name"), ""))
+		}
+	} else {
+		errs = append(errs, rules.Invalid(p.Child("name"), port.Name, validation.IsDNS1123Label(port.Name))...)
+	}
+	errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
+	errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
+	return append(errs, CheckAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
+}
+
+func CheckAppProtocol(v *string, p *field.Path) field.ErrorList {
+	if v == nil {
+		return nil
+	}
+	return rules.Invalid(p, v, validation.IsQualifiedName(*v))
+}

@@ -1,0 +1,230 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Events tells what happened to an object; the store forgets it after an hour.
+var Events = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Event"),
+	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true,
+	New:     func() api.Object { return &corev1.Event{} },
+	NewList: func() runtime.Object { return &corev1.EventList{} },
+
+	Validate: rules.Typed(checkEvent),
+	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Event) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), checkEvent(e)...)
+	}),
+	Columns: eventColumns,
+	Row:     rules.Typed(eventRow),
+	Fields: rules.Typed(func(e *corev1.Event) fields.Set {
+		source := e.Source.Component
+		if source == "" {
+			source = e.ReportingController
+		}
+		return fields.Set{
+			"involvedObject.kind":            e.InvolvedObject.Kind,
+			"involvedObject.namespace":       e.InvolvedObject.Namespace,
+			"involvedObject.name":            e.InvolvedObject.Name,
+			"involvedObject.uid":             string(e.InvolvedObject.UID),
+			"involvedObject.apiVersion":      e.InvolvedObject.APIVersion,
+			"involvedObject.resourceVersion": e.InvolvedObject.ResourceVersion,
+			"involvedObject.fieldPath":       e.InvolvedObject.FieldPath,
+			"reason":                         e.Reason,
+			"reportingComponent":             e.ReportingController,
+			"source":                         source,
+			"type":                           e.Type,
+		}
+	}),
+}
+
+// EventsV1 shows the same objects under events.k8s.io. These fields have other names
+// there: involvedObject is regarding, message is note, reportingComponent is
+// reportingController, and source, firstTimestamp, lastTimestamp and count carry the
+// prefix "deprecated". All others are alike.
+var EventsV1 = &api.Kind{
+	GroupVersionKind: api.GVK(eventsv1.GroupName, "v1", "Event"),
+	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true,
+	New:     func() api.Object { return &eventsv1.Event{} },
+	NewList: func() runtime.Object { return &eventsv1.EventList{} },
+	Columns: eventColumns,
+	Row:     func(o api.Object) []any { return eventRow(eventToCore(o.(*eventsv1.Event))) },
+	Fields: rules.Typed(func(e *eventsv1.Event) fields.Set {
+		return fields.Set{
+			"regarding.kind":            e.Regarding.Kind,
+			"regarding.namespace":       e.Regarding.Namespace,
+			"regarding.name":            e.Regarding.Name,
+			"regarding.uid":             string(e.Regarding.UID),
+			"regarding.apiVersion":      e.Regarding.APIVersion,
+			"regarding.resourceVersion": e.Regarding.ResourceVersion,
+			"regarding.fieldPath":       e.Regarding.FieldPath,
+			"reason":                    e.Reason,
+			"reportingController":       e.ReportingController,
+			"type":                      e.Type,
+		}
+	}),
+	Stored:     Events,
+	ToStored:   func(o api.Object) api.Object { return eventToCore(o.(*eventsv1.Event)) },
+	FromStored: func(o api.Object) api.Object { return eventFromCore(o.(*corev1.Event)) },
+}
+
+// eventToCore shares everything below the top level with e.
+func eventToCore(e *eventsv1.Event) *corev1.Event {
+	out := &corev1.Event{
+		TypeMeta:            metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
+		ObjectMeta:          e.ObjectMeta,
+		InvolvedObject:      e.Regarding,
+		Reason:              e.Reason,
+		Message:             e.Note,
+		Source:              e.DeprecatedSource,
+		FirstTimestamp:      e.DeprecatedFirstTimestamp,
+		LastTimestamp:       e.DeprecatedLastTimestamp,
+		Count:               e.DeprecatedCount,
+		Type:                e.Type,
+		EventTime:           e.EventTime,
+		Action:              e.Action,
+		Related:             e.Related,
+		ReportingController: e.ReportingController,
+		ReportingInstance:   e.ReportingInstance,
+	}
+	if e.Series != nil {
+		out.Series = &corev1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
+	}
+	return out
+}
+
+func eventFromCore(e *corev1.Event) *eventsv1.Event {
+	out := &eventsv1.Event{
+		TypeMeta:                 metav1.TypeMeta{APIVersion: eventsv1.SchemeGroupVersion.String(), Kind: "Event"},
+		ObjectMeta:               e.ObjectMeta,
+		Regarding:                e.InvolvedObject,
+		Reason:                   e.Reason,
+		Note:                     e.Message,
+		DeprecatedSource:         e.Source,
+		DeprecatedFirstTimestamp: e.FirstTimestamp,
+		DeprecatedLastTimestamp:  e.LastTimestamp,
+		DeprecatedCount:          e.Count,
+		Type:                     e.Type,
+		EventTime:                e.EventTime,
+		Action:                   e.Action,
+		Related:                  e.Related,
+		ReportingController:      e.ReportingController,
+		ReportingInstance:        e.ReportingInstance,
+	}
+	if e.Series != nil {
+		out.Series = &eventsv1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
+	}
+	return out
+}
+
+var eventColumns = []metav1.TableColumnDefinition{
+	rules.Column("Last Seen", "string", 0, "Time since it was last seen."),
+	rules.Column("Type", "string", 0, "Normal or Warning."),
+	rules.Column("Reason", "string", 0, "Why, in one word."),
+	rules.Column("Object", "string", 0, "What it is about."),
+	rules.Column("Subobject", "string", 1, "The part of the object."),
+	rules.Column("Source", "string", 1, "Who says so."),
+	rules.Column("Message", "string", 0, "What happened."),
+	rules.Column("First Seen", "string", 1, "Time since it was first seen."),
+	rules.Column("Count", "string", 1, "How often it was seen."),
+	rules.Column("Name", "string", 1, "Name of the event."),
+}
+
+func eventRow(e *corev1.Event) []any {
+	first := rules.Age(e.FirstTimestamp)
+	if e.FirstTimestamp.IsZero() {
+		first = microAge(e.EventTime)
+	}
+	last, count := first, e.Count
+	switch {
+	case e.Series != nil:
+		last, count = microAge(e.Series.LastObservedTime), e.Series.Count
+	case !e.LastTimestamp.IsZero():
+		last = rules.Age(e.LastTimestamp)
+	}
+	if count == 0 {
+		count = 1 // one event without a series happened once
+	}
+	object := strings.ToLower(e.InvolvedObject.Kind)
+	if e.InvolvedObject.Name != "" {
+		object += "/" + e.InvolvedObject.Name
+	}
+	return []any{
+		last, e.Type, e.Reason, object, e.InvolvedObject.FieldPath, eventSource(e), strings.TrimSpace(e.Message),
+		first, int64(count), e.Name,
+	}
+}
+
+func microAge(t metav1.MicroTime) string {
+	if t.IsZero() {
+		return "<unknown>"
+	}
+	return duration.HumanDuration(rules.Now().Sub(t.Time))
+}
+
+func eventSource(e *corev1.Event) string {
+	component, instance := e.Source.Component, e.Source.Host
+	if component == "" {
+		component = e.ReportingController
+	}
+	if instance == "" {
+		instance = e.ReportingInstance
+	}
+	if instance == "" {
+		return component
+	}
+	return component + ", " + instance
+}
+
+// checkEvent holds an event that has an eventTime, which only today's recorder sets, to
+// today's rules; others are taken as they came.
+func checkEvent(e *corev1.Event) field.ErrorList {
+	errs := rules.CheckMeta(&e.ObjectMeta, true, rules.DNSSubdomain)
+	involved := field.NewPath("involvedObject", "namespace")
+	ns := e.InvolvedObject.Namespace
+	switch {
+	case ns == "" && e.Namespace != metav1.NamespaceDefault && e.Namespace != metav1.NamespaceSystem:
+		errs = append(errs, field.Invalid(involved, ns, "does not match event.namespace"))
+	case ns != "" && ns != e.Namespace:
+		errs = append(errs, field.Invalid(involved, ns, "does not match event.namespace"))
+	}
+	if e.EventTime.Equal(&metav1.MicroTime{Time: time.Time{}}) {
+		return errs
+	}
+	required := func(name, v string) {
+		if v == "" {
+			errs = append(errs, field.Required(field.NewPath(name), ""))
+		}
+	}
+	tooLong := func(name, v string, max int) {
+		if len(v) > max {
+			errs = append(errs, field.Invalid(field.NewPath(name), "", fmt.Sprintf("can have at most %d characters", max)))
+		}
+	}
+	required("reportingController", e.ReportingController)
+	if e.ReportingController != "" {
+		errs = append(errs, rules.Invalid(field.NewPath("reportingController"), e.ReportingController, validation.IsQualifiedName(e.ReportingController))...)
+	}
+	required("reportingInstance", e.ReportingInstance)
+	tooLong("reportingInstance", e.ReportingInstance, 128)
+	required("action", e.Action)
+	tooLong("action", e.Action, 128)
+	required("reason", e.Reason)
+	tooLong("reason", e.Reason, 128)
+	tooLong("message", e.Message, 1024)
+	return errs
+}

@@ -1,0 +1,129 @@
+package core
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// LimitRanges says how small and how big a pod of a namespace may be.
+var LimitRanges = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "LimitRange"),
+	Plural:           "limitranges", Singular: "limitrange", Short: []string{"limits"}, Namespaced: true,
+	New:     func() api.Object { return &corev1.LimitRange{} },
+	NewList: func() runtime.Object { return &corev1.LimitRangeList{} },
+
+	Default: rules.Mutate(func(l *corev1.LimitRange) {
+		for i := range l.Spec.Limits {
+			defaultLimitRangeItem(&l.Spec.Limits[i])
+		}
+	}),
+	Validate: rules.Typed(checkLimitRange),
+	ValidateUpdate: rules.TypedUpdate(func(l, old *corev1.LimitRange) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), checkLimitRange(l)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
+	Row:     rules.Typed(func(l *corev1.LimitRange) []any { return []any{l.Name, rules.CreatedAt(&l.ObjectMeta)} }),
+}
+
+// defaultLimitRangeItem: a container's default is the most it may have, its default
+// request is its default or the least it may have.
+func defaultLimitRangeItem(item *corev1.LimitRangeItem) {
+	if item.Type != corev1.LimitTypeContainer {
+		return
+	}
+	fill := func(to *corev1.ResourceList, from corev1.ResourceList) {
+		if *to == nil {
+			*to = corev1.ResourceList{}
+		}
+		for n, q := range from {
+			if _, ok := (*to)[n]; !ok {
+				(*to)[n] = q.DeepCopy()
+			}
+		}
+	}
+	fill(&item.Default, item.Max)
+	fill(&item.DefaultRequest, item.Default)
+	fill(&item.DefaultRequest, item.Min)
+}
+
+func checkLimitRange(l *corev1.LimitRange) field.ErrorList {
+	errs := rules.CheckMeta(&l.ObjectMeta, true, rules.DNSSubdomain)
+	seen := map[corev1.LimitType]bool{}
+	for i := range l.Spec.Limits {
+		item, p := &l.Spec.Limits[i], rules.SpecPath.Child("limits").Index(i)
+		if seen[item.Type] {
+			errs = append(errs, field.Duplicate(p.Child("type"), item.Type))
+		}
+		seen[item.Type] = true
+		errs = append(errs, checkLimitRangeItem(item, p)...)
+	}
+	return errs
+}
+
+func checkLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for name, list := range map[string]corev1.ResourceList{
+		"max": item.Max, "min": item.Min, "default": item.Default, "defaultRequest": item.DefaultRequest, "maxLimitRequestRatio": item.MaxLimitRequestRatio,
+	} {
+		for n, q := range list {
+			errs = append(errs, podspec.CheckResourceName(n, p.Child(name))...)
+			errs = append(errs, podspec.CheckQuantity(n, q, p.Child(name).Key(string(n)))...)
+		}
+	}
+	if item.Type == corev1.LimitTypePod {
+		for name, list := range map[string]corev1.ResourceList{"default": item.Default, "defaultRequest": item.DefaultRequest} {
+			if len(list) > 0 {
+				errs = append(errs, field.Forbidden(p.Child(name), "may not be specified when `type` is 'Pod'"))
+			}
+		}
+	}
+	if item.Type == corev1.LimitTypePersistentVolumeClaim {
+		_, min := item.Min[corev1.ResourceStorage]
+		_, max := item.Max[corev1.ResourceStorage]
+		if !min && !max {
+			errs = append(errs, field.Required(p.Child("limits"), "either minimum or maximum storage value is required, but neither was provided"))
+		}
+	}
+	return append(errs, checkLimitOrder(item, p)...)
+}
+
+// checkLimitOrder: min <= defaultRequest <= default <= max.
+func checkLimitOrder(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	order := func(low, high corev1.ResourceList, at, lowName, highName string, badHigh bool) {
+		for n, l := range low {
+			h, ok := high[n]
+			if ok && l.Cmp(h) > 0 {
+				bad := l.String()
+				if badHigh {
+					bad = h.String()
+				}
+				errs = append(errs, field.Invalid(p.Child(at).Key(string(n)), bad,
+					fmt.Sprintf("%s value %s is greater than %s value %s", lowName, l.String(), highName, h.String())))
+			}
+		}
+	}
+	order(item.Min, item.Max, "min", "min", "max", false)
+	order(item.Min, item.DefaultRequest, "defaultRequest", "min", "default request", true)
+	order(item.DefaultRequest, item.Max, "defaultRequest", "default request", "max", false)
+	order(item.DefaultRequest, item.Default, "defaultRequest", "default request", "default limit", false)
+	order(item.Min, item.Default, "default", "min", "default", true)
+	order(item.Default, item.Max, "default", "default", "max", false)
+	for n, ratio := range item.MaxLimitRequestRatio {
+		if ratio.Cmp(resource.MustParse("1")) < 0 {
+			errs = append(errs, field.Invalid(p.Child("maxLimitRequestRatio").Key(string(n)), ratio.String(),
+				fmt.Sprintf("ratio %s is less than 1", ratio.String())))
+		}
+	}
+	return errs
+}

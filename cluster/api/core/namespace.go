@@ -1,0 +1,100 @@
+package core
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Namespaces is the scope of names. Its spec.finalizers change through the finalize
+// subresource only.
+var Namespaces = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Namespace"),
+	Plural:           "namespaces", Singular: "namespace", Short: []string{"ns"},
+	Verbs:     []string{"create", "delete", "get", "list", "patch", "update", "watch"},
+	HasStatus: true,
+	Connect: []api.Subresource{
+		{
+			Name: "finalize", Kind: api.GVK("", "v1", "Namespace"), Verbs: []string{"update"},
+			Prepare: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Status = old.Status }),
+			Validate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
+				return append(rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), checkFinalizers(n.Spec.Finalizers)...)
+			}),
+		},
+	},
+	New:     func() api.Object { return &corev1.Namespace{} },
+	NewList: func() runtime.Object { return &corev1.NamespaceList{} },
+
+	Default: rules.Mutate(defaultNamespace),
+	PrepareCreate: rules.Mutate(func(n *corev1.Namespace) {
+		n.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
+		if !slices.Contains(n.Spec.Finalizers, corev1.FinalizerKubernetes) {
+			n.Spec.Finalizers = append(n.Spec.Finalizers, corev1.FinalizerKubernetes)
+		}
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Namespace) {
+		n.Spec.Finalizers = old.Spec.Finalizers
+		n.Status = old.Status
+	}),
+	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Spec = old.Spec }),
+
+	Validate: rules.Typed(func(n *corev1.Namespace) field.ErrorList {
+		return append(rules.CheckMeta(&n.ObjectMeta, false, rules.DNSLabel), checkFinalizers(n.Spec.Finalizers)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
+		return rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+	}),
+	ValidateStatus: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
+		errs := rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+		if n.DeletionTimestamp == nil && n.Status.Phase != corev1.NamespaceActive {
+			errs = append(errs, field.Invalid(rules.StatusPath.Child("Phase"), n.Status.Phase, "may only be 'Active' if `deletionTimestamp` is empty"))
+		}
+		if n.DeletionTimestamp != nil && n.Status.Phase != corev1.NamespaceTerminating {
+			errs = append(errs, field.Invalid(rules.StatusPath.Child("Phase"), n.Status.Phase, "may only be 'Terminating' if `deletionTimestamp` is not empty"))
+		}
+		return errs
+	}),
+
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Status", "string", 0, "Phase of the namespace."), rules.AgeColumn},
+	Row: rules.Typed(func(n *corev1.Namespace) []any {
+		return []any{n.Name, string(n.Status.Phase), rules.Age(n.CreationTimestamp)}
+	}),
+	Fields: rules.Typed(func(n *corev1.Namespace) fields.Set {
+		return fields.Set{"status.phase": string(n.Status.Phase), "name": n.Name}
+	}),
+}
+
+func defaultNamespace(n *corev1.Namespace) {
+	rules.SetDefault(&n.Status.Phase, corev1.NamespaceActive)
+	// The label lets a namespace be selected by its name.
+	if n.Name != "" {
+		if n.Labels == nil {
+			n.Labels = map[string]string{}
+		}
+		n.Labels[corev1.LabelMetadataName] = n.Name
+	}
+}
+
+func checkFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
+	var errs field.ErrorList
+	p := rules.SpecPath.Child("finalizers")
+	for i, f := range finalizers {
+		errs = append(errs, rules.Invalid(p.Index(i), string(f), validation.IsQualifiedName(string(f)))...)
+		if f == corev1.FinalizerKubernetes {
+			continue
+		}
+		if len(validation.IsQualifiedName(string(f))) == 0 && !podspec.HasSlash(string(f)) {
+			errs = append(errs, field.Invalid(p.Index(i), string(f), "name is neither a standard finalizer name nor is it fully qualified"))
+		}
+	}
+	return errs
+}

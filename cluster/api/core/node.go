@@ -1,0 +1,206 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+	"sort"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+var proxyVerbs = []string{"create", "delete", "get", "patch", "update"}
+
+// KubeletRuns reports whether a request for a path of a kubelet's server runs something in
+// a container or connects to one. That takes the right to create, whichever method the
+// stream begins with.
+func KubeletRuns(path string) bool {
+	switch first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/"); first {
+	case "exec", "attach", "portForward", "run", "cri":
+		return true
+	}
+	return false
+}
+
+// Nodes is where pods run.
+var Nodes = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Node"),
+	Plural:           "nodes", Singular: "node", Short: []string{"no"},
+	HasStatus: true,
+	Connect: []api.Subresource{
+		{Name: "proxy", Kind: api.GVK("", "v1", "NodeProxyOptions"), Verbs: proxyVerbs},
+	},
+	New:     func() api.Object { return &corev1.Node{} },
+	NewList: func() runtime.Object { return &corev1.NodeList{} },
+
+	Default: rules.Mutate(func(n *corev1.Node) {
+		// What a node offers to pods is all it has, unless it says otherwise.
+		if n.Status.Allocatable == nil && n.Status.Capacity != nil {
+			n.Status.Allocatable = n.Status.Capacity.DeepCopy()
+		}
+		if n.Spec.PodCIDR != "" && len(n.Spec.PodCIDRs) == 0 {
+			n.Spec.PodCIDRs = []string{n.Spec.PodCIDR}
+		}
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Node) { n.Status = old.Status }),
+	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Node) { n.Spec = old.Spec }),
+
+	Validate:       rules.Typed(checkNode),
+	ValidateUpdate: rules.TypedUpdate(checkNodeUpdate),
+	ValidateStatus: rules.TypedUpdate(checkNodeUpdate),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Status", "string", 0, "Ready, NotReady or Unknown, and whether it takes new pods."),
+		rules.Column("Roles", "string", 0, "Roles, from the node's labels."),
+		rules.AgeColumn,
+		rules.Column("Version", "string", 0, "Version of the kubelet."),
+		rules.Column("Internal-IP", "string", 1, "Address inside the cluster."),
+		rules.Column("External-IP", "string", 1, "Address outside of it."),
+		rules.Column("OS-Image", "string", 1, "Operating system."),
+		rules.Column("Kernel-Version", "string", 1, "Kernel."),
+		rules.Column("Container-Runtime", "string", 1, "What runs the containers."),
+	},
+	Row: rules.Typed(func(n *corev1.Node) []any {
+		info := &n.Status.NodeInfo
+		return []any{
+			n.Name, nodeStatus(n), rules.OrNone(strings.Join(nodeRoles(n), ",")), rules.Age(n.CreationTimestamp), info.KubeletVersion,
+			nodeAddress(n, corev1.NodeInternalIP), nodeAddress(n, corev1.NodeExternalIP),
+			rules.Or(info.OSImage, "<unknown>"), rules.Or(info.KernelVersion, "<unknown>"), rules.Or(info.ContainerRuntimeVersion, "<unknown>"),
+		}
+	}),
+	Fields: rules.Typed(func(n *corev1.Node) fields.Set {
+		return fields.Set{"spec.unschedulable": fmt.Sprint(n.Spec.Unschedulable)}
+	}),
+}
+
+func nodeStatus(n *corev1.Node) string {
+	status := "Unknown"
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			status = "Not" + string(corev1.NodeReady)
+			if c.Status == corev1.ConditionTrue {
+				status = string(corev1.NodeReady)
+			}
+		}
+	}
+	if n.Spec.Unschedulable {
+		status += ",SchedulingDisabled"
+	}
+	return status
+}
+
+func nodeRoles(n *corev1.Node) []string {
+	seen := map[string]bool{}
+	for k, v := range n.Labels {
+		if role, ok := strings.CutPrefix(k, "node-role.kubernetes.io/"); ok && role != "" {
+			seen[role] = true
+		} else if k == "kubernetes.io/role" && v != "" {
+			seen[v] = true
+		}
+	}
+	roles := make([]string, 0, len(seen))
+	for r := range seen {
+		roles = append(roles, r)
+	}
+	sort.Strings(roles)
+	return roles
+}
+
+func nodeAddress(n *corev1.Node, t corev1.NodeAddressType) string {
+	for _, a := range n.Status.Addresses {
+		if a.Type == t {
+			return a.Address
+		}
+	}
+	return "<none>"
+}
+
+func checkNode(n *corev1.Node) field.ErrorList {
+	errs := rules.CheckMeta(&n.ObjectMeta, false, rules.DNSSubdomain)
+	errs = append(errs, checkTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+	p := rules.SpecPath.Child("podCIDRs")
+	for i, c := range n.Spec.PodCIDRs {
+		errs = append(errs, validation.IsValidCIDR(p.Index(i), c)...)
+	}
+	switch {
+	case len(n.Spec.PodCIDRs) > 2:
+		errs = append(errs, field.Invalid(p, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
+	case len(n.Spec.PodCIDRs) == 2 && sameFamily(n.Spec.PodCIDRs[0], n.Spec.PodCIDRs[1]):
+		errs = append(errs, field.Invalid(p, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
+	}
+	return append(errs, checkNodeResources(n)...)
+}
+
+func sameFamily(a, b string) bool {
+	x, errX := netip.ParsePrefix(a)
+	y, errY := netip.ParsePrefix(b)
+	return errX == nil && errY == nil && x.Addr().Is4() == y.Addr().Is4()
+}
+
+func checkNodeResources(n *corev1.Node) field.ErrorList {
+	errs := podspec.CheckResourceList(n.Status.Capacity, rules.StatusPath.Child("capacity"))
+	return append(errs, podspec.CheckResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
+}
+
+// checkNodeUpdate: a node's network and provider are given once; the rest of its spec
+// is taints and whether it takes pods.
+func checkNodeUpdate(n, old *corev1.Node) field.ErrorList {
+	errs := rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, checkNodeResources(n)...)
+	errs = append(errs, checkNodeAddresses(n.Status.Addresses)...)
+	if len(old.Spec.PodCIDRs) > 0 && !rules.Equal(n.Spec.PodCIDRs, old.Spec.PodCIDRs) {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"))
+	}
+	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("providerID"), "node updates may not change providerID except from \"\" to valid"))
+	}
+	errs = append(errs, checkTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+	if !rules.Equal(n.Spec.ConfigSource, old.Spec.ConfigSource) && n.Spec.ConfigSource != nil {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("configSource"), "configSource may not be set"))
+	}
+	return errs
+}
+
+func checkNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
+	var errs field.ErrorList
+	seen := make(map[corev1.NodeAddress]bool, len(addresses))
+	for i, a := range addresses {
+		if seen[a] {
+			errs = append(errs, field.Duplicate(rules.StatusPath.Child("addresses").Index(i), a))
+		}
+		seen[a] = true
+	}
+	return errs
+}
+
+func checkTaints(taints []corev1.Taint, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	type once struct{ key, effect string }
+	seen := map[once]bool{}
+	for i, t := range taints {
+		at := p.Index(i)
+		errs = append(errs, metav1validation.ValidateLabelName(t.Key, at.Child("key"))...)
+		errs = append(errs, rules.Invalid(at.Child("value"), t.Value, validation.IsValidLabelValue(t.Value))...)
+		errs = append(errs, podspec.CheckTaintEffect(t.Effect, false, at.Child("effect"))...)
+		k := once{t.Key, string(t.Effect)}
+		if seen[k] {
+			d := field.Duplicate(at, t)
+			d.Detail = "taints must be unique by key and effect pair"
+			errs = append(errs, d)
+			continue
+		}
+		seen[k] = true
+	}
+	return errs
+}

@@ -1,0 +1,223 @@
+package core
+
+import (
+	"path"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/diff"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// PersistentVolumes is storage that outlives pods.
+var PersistentVolumes = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "PersistentVolume"),
+	Plural:           "persistentvolumes", Singular: "persistentvolume", Short: []string{"pv"},
+	HasStatus: true,
+	New:       func() api.Object { return &corev1.PersistentVolume{} },
+	NewList:   func() runtime.Object { return &corev1.PersistentVolumeList{} },
+
+	Default: rules.Mutate(func(v *corev1.PersistentVolume) {
+		rules.SetDefault(&v.Status.Phase, corev1.VolumePending)
+		rules.SetDefault(&v.Spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
+		rules.SetDefaultPtr(&v.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		if v.Spec.HostPath != nil {
+			rules.SetDefaultPtr(&v.Spec.HostPath.Type, corev1.HostPathUnset)
+		}
+	}),
+	PrepareCreate: rules.Mutate(func(v *corev1.PersistentVolume) {
+		now := metav1.Now()
+		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending, LastPhaseTransitionTime: &now}
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(v, old *corev1.PersistentVolume) { v.Status = old.Status }),
+	PrepareStatus: rules.MutateUpdate(func(v, old *corev1.PersistentVolume) {
+		v.Spec = old.Spec
+		// A writer may tell the time of the phase by itself.
+		if v.Status.Phase != old.Status.Phase && rules.Equal(v.Status.LastPhaseTransitionTime, old.Status.LastPhaseTransitionTime) {
+			now := metav1.Now()
+			v.Status.LastPhaseTransitionTime = &now
+		}
+	}),
+
+	Validate: rules.Typed(checkPersistentVolume),
+	ValidateUpdate: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
+		errs := append(checkPersistentVolume(v), rules.CheckMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)...)
+		if !rules.Equal(v.Spec.PersistentVolumeSource, old.Spec.PersistentVolumeSource) {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentvolumesource"),
+				"spec.persistentvolumesource is immutable after creation\n"+diff.Diff(old.Spec.PersistentVolumeSource, v.Spec.PersistentVolumeSource)))
+		}
+		errs = append(errs, rules.Immutable(v.Spec.VolumeMode, old.Spec.VolumeMode, rules.SpecPath.Child("volumeMode"))...)
+		if old.Spec.NodeAffinity != nil {
+			errs = append(errs, rules.Immutable(v.Spec.NodeAffinity, old.Spec.NodeAffinity, rules.SpecPath.Child("nodeAffinity"))...)
+		}
+		return errs
+	}),
+	ValidateStatus: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
+		return rules.CheckMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Capacity", "string", 0, "How much it holds."),
+		rules.Column("Access Modes", "string", 0, "How it can be mounted."),
+		rules.Column("Reclaim Policy", "string", 0, "What becomes of it when its claim is gone."),
+		rules.Column("Status", "string", 0, "Available, Bound, Released or Failed."),
+		rules.Column("Claim", "string", 0, "The claim that has it."),
+		rules.Column("StorageClass", "string", 0, "Its storage class."),
+		rules.Column("VolumeAttributesClass", "string", 0, "Its attributes class."),
+		rules.Column("Reason", "string", 0, "Why it failed."),
+		rules.AgeColumn,
+		rules.Column("VolumeMode", "string", 1, "Filesystem or Block."),
+	},
+	Row: rules.Typed(func(v *corev1.PersistentVolume) []any {
+		claim := ""
+		if r := v.Spec.ClaimRef; r != nil {
+			claim = r.Namespace + "/" + r.Name
+		}
+		phase := string(v.Status.Phase)
+		if v.DeletionTimestamp != nil {
+			phase = "Terminating"
+		}
+		class := v.Spec.StorageClassName
+		if c, ok := v.Annotations[corev1.BetaStorageClassAnnotation]; ok {
+			class = c
+		}
+		return []any{
+			v.Name, storage(v.Spec.Capacity), accessModes(v.Spec.AccessModes), string(v.Spec.PersistentVolumeReclaimPolicy), phase, claim,
+			class, unsetIfNil(v.Spec.VolumeAttributesClassName), v.Status.Reason, rules.Age(v.CreationTimestamp), unsetIfNil(v.Spec.VolumeMode),
+		}
+	}),
+	Fields: rules.Typed(func(v *corev1.PersistentVolume) fields.Set { return fields.Set{"name": v.Name} }),
+}
+
+func storage(l corev1.ResourceList) string {
+	q := l[corev1.ResourceStorage]
+	return q.String()
+}
+
+func unsetIfNil[T ~string](s *T) string {
+	if s == nil {
+		return "<unset>"
+	}
+	return string(*s)
+}
+
+// accessModes is the short form that users know, each mode once.
+func accessModes(modes []corev1.PersistentVolumeAccessMode) string {
+	var out []string
+	for _, m := range []struct {
+		mode  corev1.PersistentVolumeAccessMode
+		short string
+	}{
+		{corev1.ReadWriteOnce, "RWO"}, {corev1.ReadOnlyMany, "ROX"}, {corev1.ReadWriteMany, "RWX"}, {corev1.ReadWriteOncePod, "RWOP"},
+	} {
+		for _, have := range modes {
+			if have == m.mode {
+				out = append(out, m.short)
+				break
+			}
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
+	errs := rules.CheckMeta(&v.ObjectMeta, false, rules.DNSSubdomain)
+	s := &v.Spec
+	if len(s.AccessModes) == 0 {
+		errs = append(errs, field.Required(rules.SpecPath.Child("accessModes"), ""))
+	}
+	errs = append(errs, podspec.CheckAccessModes(s.AccessModes, rules.SpecPath.Child("accessModes"))...)
+	capacity := rules.SpecPath.Child("capacity")
+	if len(s.Capacity) == 0 {
+		errs = append(errs, field.Required(capacity, ""))
+	}
+	if _, ok := s.Capacity[corev1.ResourceStorage]; !ok || len(s.Capacity) > 1 {
+		errs = append(errs, field.NotSupported(capacity, s.Capacity, []string{string(corev1.ResourceStorage)}))
+	}
+	for n, q := range s.Capacity {
+		errs = append(errs, podspec.CheckQuantity(n, q, capacity.Key(string(n)))...)
+		if q.Sign() <= 0 {
+			errs = append(errs, field.Invalid(capacity.Key(string(n)), q.String(), podspec.NotPositive))
+		}
+	}
+	if s.PersistentVolumeReclaimPolicy != "" {
+		errs = append(errs, rules.OneOf(s.PersistentVolumeReclaimPolicy, rules.SpecPath.Child("persistentVolumeReclaimPolicy"),
+			corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle, corev1.PersistentVolumeReclaimRetain)...)
+	}
+	if s.NodeAffinity != nil {
+		if at := rules.SpecPath.Child("nodeAffinity", "required"); s.NodeAffinity.Required == nil {
+			errs = append(errs, field.Required(at, "must specify required node constraints"))
+		} else {
+			errs = append(errs, podspec.CheckNodeSelector(s.NodeAffinity.Required, at)...)
+		}
+	}
+	errs = append(errs, checkPersistentSource(s)...)
+	if s.HostPath != nil && path.Clean(s.HostPath.Path) == "/" && s.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRecycle {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"))
+	}
+	if s.StorageClassName != "" {
+		errs = append(errs, rules.Invalid(rules.SpecPath.Child("storageClassName"), s.StorageClassName, rules.DNSSubdomain(s.StorageClassName, false))...)
+	}
+	if s.VolumeMode != nil {
+		errs = append(errs, rules.OneOf(*s.VolumeMode, rules.SpecPath.Child("volumeMode"), podspec.VolumeModes...)...)
+	}
+	return errs
+}
+
+func checkPersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
+	s := podspec.Sources{P: rules.SpecPath}
+	if s.Has("hostPath", v.HostPath != nil) {
+		s.Add(podspec.CheckHostPath(v.HostPath, rules.SpecPath.Child("hostPath")))
+	}
+	if s.Has("nfs", v.NFS != nil) {
+		s.Add(podspec.CheckNFS(v.NFS, rules.SpecPath.Child("nfs")))
+	}
+	if s.Has("local", v.Local != nil) {
+		s.Need(v.Local.Path, "local", "path")
+		s.Add(podspec.CheckNoBackstep(v.Local.Path, rules.SpecPath.Child("local", "path")))
+		if v.NodeAffinity == nil {
+			s.Errs = append(s.Errs, field.Required(rules.SpecPath.Child("nodeAffinity"), "Local volume requires node affinity"))
+		}
+	}
+	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
+		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
+	}
+	if s.Has("awsElasticBlockStore", v.AWSElasticBlockStore != nil) {
+		s.Need(v.AWSElasticBlockStore.VolumeID, "awsElasticBlockStore", "volumeID")
+	}
+	if s.Has("glusterfs", v.Glusterfs != nil) {
+		s.Need(v.Glusterfs.EndpointsName, "glusterfs", "endpoints")
+		s.Need(v.Glusterfs.Path, "glusterfs", "path")
+	}
+	if s.Has("csi", v.CSI != nil) {
+		s.Need(v.CSI.Driver, "csi", "driver")
+		s.Need(v.CSI.VolumeHandle, "csi", "volumeHandle")
+	}
+	s.Has("rbd", v.RBD != nil)
+	s.Has("iscsi", v.ISCSI != nil)
+	s.Has("cinder", v.Cinder != nil)
+	s.Has("cephfs", v.CephFS != nil)
+	s.Has("fc", v.FC != nil)
+	s.Has("flocker", v.Flocker != nil)
+	s.Has("flexVolume", v.FlexVolume != nil)
+	s.Has("azureFile", v.AzureFile != nil)
+	s.Has("vsphereVolume", v.VsphereVolume != nil)
+	s.Has("quobyte", v.Quobyte != nil)
+	s.Has("azureDisk", v.AzureDisk != nil)
+	s.Has("photonPersistentDisk", v.PhotonPersistentDisk != nil)
+	s.Has("portworxVolume", v.PortworxVolume != nil)
+	s.Has("scaleIO", v.ScaleIO != nil)
+	s.Has("storageos", v.StorageOS != nil)
+	if s.N == 0 {
+		s.Errs = append(s.Errs, field.Required(rules.SpecPath, "must specify a volume type"))
+	}
+	return s.Errs
+}

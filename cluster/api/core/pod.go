@@ -1,0 +1,172 @@
+// Package core has the kinds of the core group, one file each. The rules of a pod's spec, which kinds of other
+// groups share, are in podspec.
+package core
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Pods is containers that share a node, an address and volumes. The rules of a pod's
+// spec stand in pod_default.go, pod_validate.go (and the pod_*.go it calls) and
+// pod_update.go; all kinds with a pod template use them too.
+var Pods = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Pod"),
+	Plural:           "pods", Singular: "pod", Short: []string{"po"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Connect: []api.Subresource{
+		{Name: "attach", Kind: api.GVK("", "v1", "PodAttachOptions"), Verbs: []string{"create", "get"}},
+		{Name: "binding", Kind: api.GVK("", "v1", "Binding"), Verbs: []string{"create"}},
+		{
+			Name: "ephemeralcontainers", Kind: api.GVK("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
+			Prepare: rules.MutateUpdate(prepareEphemeral), Validate: rules.TypedUpdate(checkEphemeralUpdate),
+		},
+		{Name: "eviction", Kind: api.GVK(policyv1.GroupName, "v1", "Eviction"), Verbs: []string{"create"}},
+		{Name: "exec", Kind: api.GVK("", "v1", "PodExecOptions"), Verbs: []string{"create", "get"}},
+		{Name: "log", Kind: api.GVK("", "v1", "Pod"), Verbs: []string{"get"}},
+		{Name: "portforward", Kind: api.GVK("", "v1", "PodPortForwardOptions"), Verbs: []string{"create", "get"}},
+		{Name: "proxy", Kind: api.GVK("", "v1", "PodProxyOptions"), Verbs: proxyVerbs},
+		{
+			Name: "resize", Kind: api.GVK("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
+			Prepare: rules.MutateUpdate(prepareResize), Validate: rules.TypedUpdate(checkResize),
+		},
+	},
+	New:     func() api.Object { return &corev1.Pod{} },
+	NewList: func() runtime.Object { return &corev1.PodList{} },
+
+	Default:       rules.Mutate(podspec.DefaultPod),
+	PrepareCreate: rules.Mutate(preparePodCreate),
+	PrepareUpdate: rules.MutateUpdate(func(p, old *corev1.Pod) {
+		p.Status = old.Status
+		p.Generation = old.Generation
+		if !rules.Equal(p.Spec, old.Spec) {
+			p.Generation++
+		}
+	}),
+	PrepareStatus: rules.MutateUpdate(func(p, old *corev1.Pod) {
+		p.Spec = old.Spec
+		p.Generation = old.Generation
+		p.OwnerReferences = old.OwnerReferences
+		p.DeletionTimestamp = old.DeletionTimestamp
+		p.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
+		if p.Status.QOSClass == "" {
+			p.Status.QOSClass = old.Status.QOSClass
+		}
+	}),
+
+	Validate: rules.Typed(func(p *corev1.Pod) field.ErrorList {
+		errs := rules.CheckMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
+		var c podspec.PodChecker
+		errs = append(errs, c.PodSpec(&p.Spec, rules.SpecPath)...)
+		if IsMirrorPod(p) && p.Spec.NodeName == "" {
+			errs = append(errs, field.Invalid(mirrorPath, p.Annotations[corev1.MirrorPodAnnotationKey], "must set spec.nodeName if mirror pod annotation is set"))
+		}
+		if len(p.Spec.EphemeralContainers) > 0 {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("ephemeralContainers"), "cannot be set on create"))
+		}
+		if p.Spec.NodeName != "" && len(p.Spec.SchedulingGates) > 0 {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
+		}
+		return errs
+	}),
+	ValidateUpdate: rules.TypedUpdate(checkPodUpdate),
+	ValidateStatus: rules.TypedUpdate(checkPodStatus),
+
+	Warn: rules.Typed(podspec.WarnOfPod),
+
+	Columns: podColumns,
+	Row:     rules.Typed(podRow),
+	Fields: rules.Typed(func(p *corev1.Pod) fields.Set {
+		// Capacity for these, and metadata.name and metadata.namespace that the server adds.
+		set := make(fields.Set, 12)
+		set["spec.nodeName"] = p.Spec.NodeName
+		set["spec.restartPolicy"] = string(p.Spec.RestartPolicy)
+		set["spec.schedulerName"] = p.Spec.SchedulerName
+		set["spec.serviceAccountName"] = p.Spec.ServiceAccountName
+		set["spec.hostNetwork"] = strconv.FormatBool(p.Spec.HostNetwork)
+		set["status.phase"] = string(p.Status.Phase)
+		set["status.podIP"] = podIP(p)
+		set["status.podIPs"] = podIP(p)
+		set["status.nominatedNodeName"] = p.Status.NominatedNodeName
+		return set
+	}),
+}
+
+func preparePodCreate(p *corev1.Pod) {
+	p.Generation = 1
+	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: qosClass(&p.Spec)}
+	if len(p.Spec.SchedulingGates) > 0 {
+		p.Status.Conditions = []corev1.PodCondition{{
+			Type:    corev1.PodScheduled,
+			Status:  corev1.ConditionFalse,
+			Reason:  corev1.PodReasonSchedulingGated,
+			Message: "Scheduling is blocked due to non-empty scheduling gates",
+
+			ObservedGeneration: p.Generation,
+		}}
+	}
+}
+
+// qosClass says which pods go first when a node runs out: those that asked for nothing,
+// then those that may use more than they asked for.
+func qosClass(s *corev1.PodSpec) corev1.PodQOSClass {
+	asked, guaranteed := false, true
+	see := func(r *corev1.ResourceRequirements) {
+		for _, n := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			request, limit := r.Requests[n], r.Limits[n]
+			asked = asked || !request.IsZero() || !limit.IsZero()
+			// A request left out is the limit.
+			if limit.IsZero() || (!request.IsZero() && request.Cmp(limit) != 0) {
+				guaranteed = false
+			}
+		}
+	}
+	if s.Resources != nil {
+		see(s.Resources)
+	} else {
+		for i := range s.InitContainers {
+			see(&s.InitContainers[i].Resources)
+		}
+		for i := range s.Containers {
+			see(&s.Containers[i].Resources)
+		}
+	}
+	switch {
+	case !asked:
+		return corev1.PodQOSBestEffort
+	case guaranteed:
+		return corev1.PodQOSGuaranteed
+	}
+	return corev1.PodQOSBurstable
+}
+
+func podIP(p *corev1.Pod) string {
+	if len(p.Status.PodIPs) > 0 {
+		return p.Status.PodIPs[0].IP
+	}
+	return p.Status.PodIP
+}
+
+// podCondition finds a condition, nil if the pod does not have it.
+func podCondition(s *corev1.PodStatus, t corev1.PodConditionType) *corev1.PodCondition {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == t {
+			return &s.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func isConditionTrue(s *corev1.PodStatus, t corev1.PodConditionType) bool {
+	c := podCondition(s, t)
+	return c != nil && c.Status == corev1.ConditionTrue
+}

@@ -1,0 +1,164 @@
+package core
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+var podColumns = []metav1.TableColumnDefinition{
+	rules.NameColumn,
+	rules.Column("Ready", "string", 0, "Containers that are ready, of all."),
+	rules.Column("Status", "string", 0, "What the pod's containers are doing, in one word."),
+	rules.Column("Restarts", "string", 0, "How often containers were restarted, and when last."),
+	rules.AgeColumn,
+	rules.Column("IP", "string", 1, "The pod's address."),
+	rules.Column("Node", "string", 1, "Where it runs."),
+	rules.Column("Nominated Node", "string", 1, "Where room is being made for it."),
+	rules.Column("Readiness Gates", "string", 1, "Conditions that must be true before it is ready."),
+}
+
+func podRow(p *corev1.Pod) []any {
+	s := summarize(p)
+	restarts := strconv.Itoa(s.restarts)
+	if s.restarts != 0 && !s.lastRestart.IsZero() {
+		restarts = fmt.Sprintf("%d (%s ago)", s.restarts, duration.HumanDuration(rules.Now().Sub(s.lastRestart.Time)))
+	}
+	gates := "<none>"
+	if n := len(p.Spec.ReadinessGates); n > 0 {
+		met := 0
+		for _, g := range p.Spec.ReadinessGates {
+			if isConditionTrue(&p.Status, g.ConditionType) {
+				met++
+			}
+		}
+		gates = fmt.Sprintf("%d/%d", met, n)
+	}
+	return []any{
+		p.Name, fmt.Sprintf("%d/%d", s.ready, s.total), s.reason, restarts, rules.Age(p.CreationTimestamp),
+		rules.OrNone(podIP(p)), rules.OrNone(p.Spec.NodeName), rules.OrNone(p.Status.NominatedNodeName), gates,
+	}
+}
+
+// podSummary is what the many states of a pod's containers come to.
+type podSummary struct {
+	reason       string
+	ready, total int
+	restarts     int
+	lastRestart  metav1.Time
+
+	sidecarRestarts    int
+	sidecarLastRestart metav1.Time
+}
+
+// summarize is the STATUS that kubectl users know: the first init container that is not
+// done tells it; then the first container that waits or has ended; then the phase.
+func summarize(p *corev1.Pod) *podSummary {
+	s := &podSummary{reason: string(p.Status.Phase), total: len(p.Spec.Containers)}
+	if p.Status.Reason != "" {
+		s.reason = p.Status.Reason
+	}
+	if c := podCondition(&p.Status, corev1.PodScheduled); c != nil && c.Reason == corev1.PodReasonSchedulingGated {
+		s.reason = corev1.PodReasonSchedulingGated
+	}
+	if initializing := s.initContainers(p); !initializing || isConditionTrue(&p.Status, corev1.PodInitialized) {
+		s.containers(p)
+	}
+	if p.DeletionTimestamp != nil {
+		switch {
+		case p.Status.Reason == "NodeLost":
+			s.reason = "Unknown"
+		case p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed:
+			s.reason = "Terminating"
+		}
+	}
+	return s
+}
+
+func (s *podSummary) seeRestarts(c *corev1.ContainerStatus) {
+	s.restarts += int(c.RestartCount)
+	if t := c.LastTerminationState.Terminated; t != nil && s.lastRestart.Before(&t.FinishedAt) {
+		s.lastRestart = t.FinishedAt
+	}
+}
+
+// initContainers reports whether an init container is still to be waited for.
+func (s *podSummary) initContainers(p *corev1.Pod) bool {
+	sidecar := make(map[string]bool, len(p.Spec.InitContainers))
+	for i := range p.Spec.InitContainers {
+		if podspec.IsSidecar(&p.Spec.InitContainers[i]) {
+			sidecar[p.Spec.InitContainers[i].Name] = true
+			s.total++
+		}
+	}
+	for i := range p.Status.InitContainerStatuses {
+		c := &p.Status.InitContainerStatuses[i]
+		s.seeRestarts(c)
+		if sidecar[c.Name] {
+			s.sidecarRestarts += int(c.RestartCount)
+			if t := c.LastTerminationState.Terminated; t != nil && s.sidecarLastRestart.Before(&t.FinishedAt) {
+				s.sidecarLastRestart = t.FinishedAt
+			}
+		}
+		switch ended, waiting := c.State.Terminated, c.State.Waiting; {
+		case ended != nil && ended.ExitCode == 0:
+			continue
+		case sidecar[c.Name] && c.Started != nil && *c.Started:
+			if c.Ready {
+				s.ready++
+			}
+			continue
+		case ended != nil:
+			s.reason = "Init:" + terminatedReason(ended)
+		case waiting != nil && waiting.Reason != "" && waiting.Reason != "PodInitializing":
+			s.reason = "Init:" + waiting.Reason
+		default:
+			s.reason = fmt.Sprintf("Init:%d/%d", i, len(p.Spec.InitContainers))
+		}
+		return true
+	}
+	return false
+}
+
+func terminatedReason(t *corev1.ContainerStateTerminated) string {
+	switch {
+	case t.Reason != "":
+		return t.Reason
+	case t.Signal != 0:
+		return fmt.Sprintf("Signal:%d", t.Signal)
+	}
+	return fmt.Sprintf("ExitCode:%d", t.ExitCode)
+}
+
+// containers runs from the last container to the first, so that the first one's reason
+// stays.
+func (s *podSummary) containers(p *corev1.Pod) {
+	s.restarts, s.lastRestart = s.sidecarRestarts, s.sidecarLastRestart
+	running := false
+	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
+		c := &p.Status.ContainerStatuses[i]
+		s.seeRestarts(c)
+		switch {
+		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
+			s.reason = c.State.Waiting.Reason
+		case c.State.Terminated != nil:
+			s.reason = terminatedReason(c.State.Terminated)
+		case c.Ready && c.State.Running != nil:
+			running = true
+			s.ready++
+		}
+	}
+	// Some containers are done and others still run.
+	if s.reason == "Completed" && running {
+		s.reason = "NotReady"
+		if isConditionTrue(&p.Status, corev1.PodReady) {
+			s.reason = "Running"
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+var templatePath = field.NewPath("template")
+
+// PodTemplates keeps the description of a pod, for others to make pods of.
+var PodTemplates = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "PodTemplate"),
+	Plural:           "podtemplates", Singular: "podtemplate", Namespaced: true,
+	New:     func() api.Object { return &corev1.PodTemplate{} },
+	NewList: func() runtime.Object { return &corev1.PodTemplateList{} },
+
+	Default:       rules.Mutate(func(t *corev1.PodTemplate) { podspec.DefaultPodSpec(&t.Template.Spec) }),
+	PrepareCreate: rules.Mutate(func(t *corev1.PodTemplate) { t.Generation = 1 }),
+	PrepareUpdate: rules.MutateUpdate(func(t, old *corev1.PodTemplate) {
+		t.Generation = old.Generation
+		if !rules.Equal(t.Template, old.Template) {
+			t.Generation++
+		}
+	}),
+	Validate: rules.Typed(func(t *corev1.PodTemplate) field.ErrorList {
+		return append(rules.CheckMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podspec.CheckPodTemplate(&t.Template, templatePath)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(t, old *corev1.PodTemplate) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podspec.CheckPodTemplate(&t.Template, templatePath)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Containers", "string", 0, "Names of the containers."),
+		rules.Column("Images", "string", 0, "Images of the containers."),
+		rules.Column("Pod Labels", "string", 0, "Labels of the pods."),
+	},
+	Row: rules.Typed(func(t *corev1.PodTemplate) []any {
+		names, images := podspec.ContainerNames(t.Template.Spec.Containers)
+		return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
+	}),
+}

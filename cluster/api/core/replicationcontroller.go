@@ -1,0 +1,156 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ReplicationControllers keeps a number of like pods.
+var ReplicationControllers = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "ReplicationController"),
+	Plural:           "replicationcontrollers", Singular: "replicationcontroller",
+	Short: []string{"rc"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Scale: &api.Scale{
+		Get: rules.Typed(func(rc *corev1.ReplicationController) api.ScaleValues {
+			return api.ScaleValues{Spec: podspec.Replicas(rc.Spec.Replicas), Status: rc.Status.Replicas, Selector: labels.SelectorFromSet(rc.Spec.Selector).String()}
+		}),
+		Set: func(o api.Object, n int32) { o.(*corev1.ReplicationController).Spec.Replicas = &n },
+	},
+	New:     func() api.Object { return &corev1.ReplicationController{} },
+	NewList: func() runtime.Object { return &corev1.ReplicationControllerList{} },
+
+	Default: rules.Mutate(defaultReplicationController),
+	PrepareCreate: rules.Mutate(func(rc *corev1.ReplicationController) {
+		rc.Status = corev1.ReplicationControllerStatus{}
+		rc.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(rc, old *corev1.ReplicationController) {
+		rc.Status = old.Status
+		rc.Generation = old.Generation
+		if !rules.Equal(rc.Spec, old.Spec) {
+			rc.Generation++
+		}
+	}),
+	PrepareStatus: rules.MutateUpdate(func(rc, old *corev1.ReplicationController) {
+		rc.Spec = old.Spec
+		rc.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(rc *corev1.ReplicationController) field.ErrorList {
+		return append(rules.CheckMeta(&rc.ObjectMeta, true, rules.DNSSubdomain), checkReplicationController(&rc.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
+		errs := rules.CheckMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta)
+		return append(errs, checkReplicationController(&rc.Spec)...)
+	}),
+	ValidateStatus: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), CheckReplicaStatus(&rc.Status)...)
+	}),
+
+	Warn: rules.Typed(func(rc *corev1.ReplicationController) []string {
+		if rc.Spec.Template == nil {
+			return nil
+		}
+		return podspec.WarnOfSet(rc.Name, rc.Spec.Template)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Desired", "integer", 0, "Pods wanted."),
+		rules.Column("Current", "integer", 0, "Pods there are."),
+		rules.Column("Ready", "integer", 0, "Pods that are ready."),
+		rules.AgeColumn,
+		rules.Column("Containers", "string", 1, "Names of the template's containers."),
+		rules.Column("Images", "string", 1, "Images of the template's containers."),
+		rules.Column("Selector", "string", 1, "Which pods it counts."),
+	},
+	Row: rules.Typed(func(rc *corev1.ReplicationController) []any {
+		var containers []corev1.Container
+		if rc.Spec.Template != nil {
+			containers = rc.Spec.Template.Spec.Containers
+		}
+		names, images := podspec.ContainerNames(containers)
+		return []any{
+			rc.Name, int64(podspec.Replicas(rc.Spec.Replicas)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
+			names, images, labels.FormatLabels(rc.Spec.Selector),
+		}
+	}),
+	Fields: rules.Typed(func(rc *corev1.ReplicationController) fields.Set {
+		return fields.Set{"status.replicas": fmt.Sprint(rc.Status.Replicas)}
+	}),
+}
+
+func defaultReplicationController(rc *corev1.ReplicationController) {
+	rules.SetDefaultPtr(&rc.Spec.Replicas, 1)
+	t := rc.Spec.Template
+	if t == nil {
+		return
+	}
+	// What the template's labels say is said once: they are the selector, and the
+	// controller's own labels, where those are left out.
+	if len(t.Labels) > 0 {
+		if len(rc.Spec.Selector) == 0 {
+			rc.Spec.Selector = maps.Clone(t.Labels)
+		}
+		if len(rc.Labels) == 0 {
+			rc.Labels = maps.Clone(t.Labels)
+		}
+	}
+	podspec.DefaultPodSpec(&t.Spec)
+}
+
+func checkReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
+	var errs field.ErrorList
+	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
+	if len(s.Selector) == 0 {
+		errs = append(errs, field.Required(rules.SpecPath.Child("selector"), ""))
+	}
+	if s.Replicas == nil {
+		errs = append(errs, field.Required(rules.SpecPath.Child("replicas"), ""))
+	} else {
+		errs = append(errs, rules.NonNegative(int64(*s.Replicas), rules.SpecPath.Child("replicas"))...)
+	}
+	p := rules.SpecPath.Child("template")
+	if s.Template == nil {
+		return append(errs, field.Required(p, ""))
+	}
+	if len(s.Selector) > 0 && !labels.SelectorFromSet(s.Selector).Matches(labels.Set(s.Template.Labels)) {
+		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
+	}
+	return append(errs, podspec.CheckPodsTemplate(s.Template, p)...)
+}
+
+func CheckReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {
+	var errs field.ErrorList
+	errs = append(errs, rules.NonNegative(int64(s.Replicas), rules.StatusPath.Child("replicas"))...)
+	errs = append(errs, rules.NonNegative(int64(s.FullyLabeledReplicas), rules.StatusPath.Child("fullyLabeledReplicas"))...)
+	errs = append(errs, rules.NonNegative(int64(s.ReadyReplicas), rules.StatusPath.Child("readyReplicas"))...)
+	errs = append(errs, rules.NonNegative(int64(s.AvailableReplicas), rules.StatusPath.Child("availableReplicas"))...)
+	errs = append(errs, rules.NonNegative(s.ObservedGeneration, rules.StatusPath.Child("observedGeneration"))...)
+	const msg = "cannot be greater than status.replicas"
+	if s.FullyLabeledReplicas > s.Replicas {
+		errs = append(errs, field.Invalid(rules.StatusPath.Child("fullyLabeledReplicas"), s.FullyLabeledReplicas, msg))
+	}
+	if s.ReadyReplicas > s.Replicas {
+		errs = append(errs, field.Invalid(rules.StatusPath.Child("readyReplicas"), s.ReadyReplicas, msg))
+	}
+	if s.AvailableReplicas > s.Replicas {
+		errs = append(errs, field.Invalid(rules.StatusPath.Child("availableReplicas"), s.AvailableReplicas, msg))
+	}
+	if s.AvailableReplicas > s.ReadyReplicas {
+		errs = append(errs, field.Invalid(rules.StatusPath.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
+	}
+	return errs
+}

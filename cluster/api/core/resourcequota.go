@@ -1,0 +1,70 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ResourceQuotas says how much a namespace may hold.
+var ResourceQuotas = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "ResourceQuota"),
+	Plural:           "resourcequotas", Singular: "resourcequota", Short: []string{"quota"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &corev1.ResourceQuota{} },
+	NewList:   func() runtime.Object { return &corev1.ResourceQuotaList{} },
+
+	PrepareCreate: rules.Mutate(func(q *corev1.ResourceQuota) { q.Status = corev1.ResourceQuotaStatus{} }),
+	PrepareUpdate: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Status = old.Status }),
+	PrepareStatus: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Spec = old.Spec }),
+
+	Validate: rules.Typed(func(q *corev1.ResourceQuota) field.ErrorList {
+		return append(rules.CheckMeta(&q.ObjectMeta, true, rules.DNSSubdomain), checkQuotaSpec(&q.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(q, old *corev1.ResourceQuota) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), checkQuotaSpec(&q.Spec)...)
+		if !slices.Equal(sorted(q.Spec.Scopes), sorted(old.Spec.Scopes)) {
+			errs = append(errs, field.Invalid(rules.SpecPath.Child("scopes"), q.Spec.Scopes, "field is immutable"))
+		}
+		return errs
+	}),
+	ValidateStatus: rules.TypedUpdate(func(q, old *corev1.ResourceQuota) field.ErrorList {
+		errs := rules.CheckMetaUpdate(&q.ObjectMeta, &old.ObjectMeta)
+		errs = append(errs, checkQuotaList(q.Status.Hard, rules.StatusPath.Child("hard"))...)
+		return append(errs, checkQuotaList(q.Status.Used, rules.StatusPath.Child("used"))...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.AgeColumn,
+		rules.Column("Request", "string", 0, "What is used, of what may be requested."),
+		rules.Column("Limit", "string", 0, "What is used, of the limits."),
+	},
+	Row: rules.Typed(func(q *corev1.ResourceQuota) []any {
+		var names []string
+		for n := range q.Status.Hard {
+			names = append(names, string(n))
+		}
+		sort.Strings(names)
+		var requests, limits []string
+		for _, n := range names {
+			used, hard := q.Status.Used[corev1.ResourceName(n)], q.Status.Hard[corev1.ResourceName(n)]
+			s := fmt.Sprintf("%s: %s/%s", n, used.String(), hard.String())
+			if strings.HasPrefix(n, "limits") {
+				limits = append(limits, s)
+			} else {
+				requests = append(requests, s)
+			}
+		}
+		return []any{q.Name, rules.Age(q.CreationTimestamp), strings.Join(requests, ", "), strings.Join(limits, ", ")}
+	}),
+}

@@ -1,0 +1,128 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+func checkQuotaSpec(s *corev1.ResourceQuotaSpec) field.ErrorList {
+	errs := checkQuotaList(s.Hard, rules.SpecPath.Child("hard"))
+	p := rules.SpecPath.Child("scopes")
+	for _, scope := range s.Scopes {
+		errs = append(errs, checkScope(scope, s.Hard, field.Invalid(p, s.Scopes, "unsupported scope"), field.Invalid(p, s.Scopes, "unsupported scope applied to resource"))...)
+	}
+	if conflicting(s.Scopes) {
+		errs = append(errs, field.Invalid(p, s.Scopes, "conflicting scopes"))
+	}
+	return append(errs, checkScopeSelector(s)...)
+}
+
+func checkQuotaList(l corev1.ResourceList, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, n := range slices.Sorted(maps.Keys(l)) {
+		at := p.Key(string(n))
+		errs = append(errs, podspec.CheckResourceName(n, at)...)
+		if !podspec.HasSlash(string(n)) && (!podspec.IsStandardResource(n) || n == corev1.ResourceStorage) {
+			errs = append(errs, field.Invalid(at, n, "must be a standard resource for quota"))
+		}
+		errs = append(errs, podspec.CheckQuantity(n, l[n], at)...)
+	}
+	return errs
+}
+
+// checkScope: a quota that counts by what pods or claims are cannot limit what is
+// neither.
+func checkScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unknown, unfit *field.Error) field.ErrorList {
+	var errs field.ErrorList
+	fits := func(corev1.ResourceName) bool { return true }
+	switch scope {
+	case corev1.ResourceQuotaScopeBestEffort:
+		fits = func(n corev1.ResourceName) bool { return n == corev1.ResourcePods }
+	case corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating, corev1.ResourceQuotaScopeNotBestEffort,
+		corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
+		fits = ofPods
+	case corev1.ResourceQuotaScopeVolumeAttributesClass:
+		fits = func(n corev1.ResourceName) bool {
+			return n == corev1.ResourcePersistentVolumeClaims || n == corev1.ResourceRequestsStorage
+		}
+	default:
+		errs = append(errs, unknown)
+	}
+	for n := range hard {
+		if !podspec.HasSlash(string(n)) && podspec.IsStandardResource(n) && !fits(n) {
+			errs = append(errs, unfit)
+		}
+	}
+	return errs
+}
+
+func ofPods(n corev1.ResourceName) bool {
+	switch n {
+	case corev1.ResourcePods, corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceLimitsCPU, corev1.ResourceLimitsMemory,
+		corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory:
+		return true
+	}
+	return false
+}
+
+func conflicting(scopes []corev1.ResourceQuotaScope) bool {
+	both := func(a, b corev1.ResourceQuotaScope) bool {
+		return slices.Contains(scopes, a) && slices.Contains(scopes, b)
+	}
+	return both(corev1.ResourceQuotaScopeBestEffort, corev1.ResourceQuotaScopeNotBestEffort) ||
+		both(corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating)
+}
+
+// sorted are the scopes in one order, each once.
+func sorted(scopes []corev1.ResourceQuotaScope) []corev1.ResourceQuotaScope {
+	return slices.Compact(slices.Sorted(slices.Values(scopes)))
+}
+
+func checkScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
+	if s.ScopeSelector == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	var scopes []corev1.ResourceQuotaScope
+	p := rules.SpecPath.Child("scopeSelector", "matchExpressions")
+	for _, r := range s.ScopeSelector.MatchExpressions {
+		scopes = append(scopes, r.ScopeName)
+		errs = append(errs, checkScope(r.ScopeName, s.Hard, field.Invalid(p.Child("scopeName"), r.ScopeName, "unsupported scope"),
+			field.Invalid(p, s.ScopeSelector, "unsupported scope applied to resource"))...)
+		switch r.ScopeName {
+		case corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeVolumeAttributesClass:
+		default:
+			if r.Operator != corev1.ScopeSelectorOpExists {
+				errs = append(errs, field.Invalid(p.Child("operator"), r.Operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "+
+					"ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"))
+			}
+		}
+		errs = append(errs, checkScopeValues(r, p)...)
+	}
+	if conflicting(scopes) {
+		errs = append(errs, field.Invalid(p, s.Scopes, "conflicting scopes"))
+	}
+	return errs
+}
+
+func checkScopeValues(r corev1.ScopedResourceSelectorRequirement, p *field.Path) field.ErrorList {
+	switch r.Operator {
+	case corev1.ScopeSelectorOpIn, corev1.ScopeSelectorOpNotIn:
+		if len(r.Values) == 0 {
+			return field.ErrorList{field.Required(p.Child("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector")}
+		}
+	case corev1.ScopeSelectorOpExists, corev1.ScopeSelectorOpDoesNotExist:
+		if len(r.Values) != 0 {
+			return field.ErrorList{field.Invalid(p.Child("values"), r.Values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector")}
+		}
+	default:
+		return field.ErrorList{field.Invalid(p.Child("operator"), r.Operator, "not a valid selector operator")}
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Services is one address for many pods. Addresses and node ports are handed out at
+// admission; see service_validate.go for the rules.
+var Services = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "Service"),
+	Plural:           "services", Singular: "service", Short: []string{"svc"}, Categories: []string{"all"}, Namespaced: true,
+	HasStatus: true,
+	Connect: []api.Subresource{
+		{Name: "proxy", Kind: api.GVK("", "v1", "ServiceProxyOptions"), Verbs: proxyVerbs},
+	},
+	New:     func() api.Object { return &corev1.Service{} },
+	NewList: func() runtime.Object { return &corev1.ServiceList{} },
+
+	Default:       rules.Mutate(defaultService),
+	PrepareCreate: rules.Mutate(func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} }),
+	PrepareUpdate: rules.MutateUpdate(prepareServiceUpdate),
+	PrepareStatus: rules.MutateUpdate(func(s, old *corev1.Service) { s.Spec = old.Spec }),
+
+	Validate:       rules.Typed(checkService),
+	ValidateUpdate: rules.TypedUpdate(checkServiceUpdate),
+	ValidateStatus: rules.TypedUpdate(func(s, old *corev1.Service) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkLoadBalancerStatus(s)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Type", "string", 0, "How the service is reached."),
+		rules.Column("Cluster-IP", "string", 0, "Its address inside the cluster."),
+		rules.Column("External-IP", "string", 0, "Its addresses outside."),
+		rules.Column("Port(s)", "string", 0, "Its ports, with the nodes' ports for them."),
+		rules.AgeColumn,
+		rules.Column("Selector", "string", 1, "Which pods it sends traffic to."),
+	},
+	Row: rules.Typed(func(s *corev1.Service) []any {
+		ip := "<none>"
+		if len(s.Spec.ClusterIPs) > 0 {
+			ip = s.Spec.ClusterIPs[0]
+		} else if s.Spec.ClusterIP != "" {
+			ip = s.Spec.ClusterIP
+		}
+		return []any{
+			s.Name, string(s.Spec.Type), ip, externalIPs(s), servicePorts(s.Spec.Ports), rules.Age(s.CreationTimestamp),
+			labels.FormatLabels(s.Spec.Selector),
+		}
+	}),
+	Fields: rules.Typed(func(s *corev1.Service) fields.Set {
+		return fields.Set{"spec.clusterIP": s.Spec.ClusterIP, "spec.type": string(s.Spec.Type)}
+	}),
+}
+
+func externalIPs(s *corev1.Service) string {
+	switch s.Spec.Type {
+	case corev1.ServiceTypeExternalName:
+		return s.Spec.ExternalName
+	case corev1.ServiceTypeLoadBalancer:
+		var list []string
+		for _, in := range s.Status.LoadBalancer.Ingress {
+			if in.IP != "" {
+				list = append(list, in.IP)
+			} else if in.Hostname != "" {
+				list = append(list, in.Hostname)
+			}
+		}
+		return rules.Or(strings.Join(append(list, s.Spec.ExternalIPs...), ","), "<pending>")
+	}
+	return rules.OrNone(strings.Join(s.Spec.ExternalIPs, ","))
+}
+
+func servicePorts(ports []corev1.ServicePort) string {
+	list := make([]string, len(ports))
+	for i := range ports {
+		p := &ports[i]
+		if p.NodePort > 0 {
+			list[i] = fmt.Sprintf("%d:%d/%s", p.Port, p.NodePort, p.Protocol)
+		} else {
+			list[i] = fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+		}
+	}
+	return rules.OrNone(strings.Join(list, ","))
+}
+
+func isHeadless(s *corev1.Service) bool {
+	return s.Spec.ClusterIP == corev1.ClusterIPNone
+}
+
+// reachesNodes: traffic can come to the service from outside the cluster.
+func reachesNodes(s *corev1.Service) bool {
+	switch s.Spec.Type {
+	case corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
+		return true
+	case corev1.ServiceTypeClusterIP:
+		return len(s.Spec.ExternalIPs) > 0
+	}
+	return false
+}
+
+func defaultService(svc *corev1.Service) {
+	s := &svc.Spec
+	rules.SetDefault(&s.SessionAffinity, corev1.ServiceAffinityNone)
+	switch s.SessionAffinity {
+	case corev1.ServiceAffinityNone:
+		s.SessionAffinityConfig = nil
+	case corev1.ServiceAffinityClientIP:
+		if s.SessionAffinityConfig == nil {
+			s.SessionAffinityConfig = &corev1.SessionAffinityConfig{}
+		}
+		if s.SessionAffinityConfig.ClientIP == nil {
+			s.SessionAffinityConfig.ClientIP = &corev1.ClientIPConfig{}
+		}
+		rules.SetDefaultPtr(&s.SessionAffinityConfig.ClientIP.TimeoutSeconds, corev1.DefaultClientIPServiceAffinitySeconds)
+	}
+	rules.SetDefault(&s.Type, corev1.ServiceTypeClusterIP)
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		rules.SetDefault(&p.Protocol, corev1.ProtocolTCP)
+		if p.TargetPort == intstr.FromInt32(0) || p.TargetPort == intstr.FromString("") {
+			p.TargetPort = intstr.FromInt32(p.Port)
+		}
+	}
+	if reachesNodes(svc) {
+		rules.SetDefault(&s.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
+	}
+	if s.Type != corev1.ServiceTypeExternalName {
+		rules.SetDefaultPtr(&s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
+		rules.SetDefaultPtr(&s.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
+		if len(s.IPFamilies) == 0 {
+			s.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+		}
+		// clusterIP came first; both say the same.
+		if s.ClusterIP != "" && len(s.ClusterIPs) == 0 {
+			s.ClusterIPs = []string{s.ClusterIP}
+		}
+	}
+	if s.Type == corev1.ServiceTypeLoadBalancer {
+		rules.SetDefaultPtr(&s.AllocateLoadBalancerNodePorts, true)
+		for i := range svc.Status.LoadBalancer.Ingress {
+			if in := &svc.Status.LoadBalancer.Ingress[i]; in.IP != "" {
+				rules.SetDefaultPtr(&in.IPMode, corev1.LoadBalancerIPModeVIP)
+			}
+		}
+	}
+}
+
+// prepareServiceUpdate keeps what was handed out where the update does not speak of it,
+// and drops what the new type has no use for.
+func prepareServiceUpdate(svc, old *corev1.Service) {
+	svc.Status = old.Status
+	s, o := &svc.Spec, &old.Spec
+	if s.Type == corev1.ServiceTypeExternalName {
+		// Whoever turns a service into a name lets go of its address.
+		if s.ClusterIP == o.ClusterIP {
+			s.ClusterIP, s.ClusterIPs = "", nil
+		}
+		if o.Type != corev1.ServiceTypeExternalName {
+			s.IPFamilies, s.IPFamilyPolicy, s.InternalTrafficPolicy = nil, nil, nil
+		}
+	} else if o.Type != corev1.ServiceTypeExternalName {
+		if s.ClusterIP == "" && len(s.ClusterIPs) == 0 {
+			s.ClusterIP, s.ClusterIPs = o.ClusterIP, o.ClusterIPs
+		} else if s.ClusterIP != o.ClusterIP && rules.Equal(s.ClusterIPs, o.ClusterIPs) {
+			s.ClusterIPs = nil
+			if s.ClusterIP != "" {
+				s.ClusterIPs = []string{s.ClusterIP}
+			}
+		}
+	}
+	if usesNodePorts(svc) {
+		keepNodePorts(s.Ports, o.Ports)
+	} else if usesNodePorts(old) {
+		dropNodePorts(s.Ports, o.Ports)
+	}
+	if !reachesNodes(svc) && reachesNodes(old) && s.ExternalTrafficPolicy == o.ExternalTrafficPolicy {
+		s.ExternalTrafficPolicy = ""
+	}
+	if s.Type != corev1.ServiceTypeLoadBalancer && o.Type == corev1.ServiceTypeLoadBalancer {
+		if rules.Equal(s.AllocateLoadBalancerNodePorts, o.AllocateLoadBalancerNodePorts) {
+			s.AllocateLoadBalancerNodePorts = nil
+		}
+		if rules.Equal(s.LoadBalancerClass, o.LoadBalancerClass) {
+			s.LoadBalancerClass = nil
+		}
+		svc.Status.LoadBalancer = corev1.LoadBalancerStatus{}
+	}
+	if s.HealthCheckNodePort == 0 && needsHealthCheck(svc) && needsHealthCheck(old) {
+		s.HealthCheckNodePort = o.HealthCheckNodePort
+	}
+	if !needsHealthCheck(svc) && s.HealthCheckNodePort == o.HealthCheckNodePort {
+		s.HealthCheckNodePort = 0
+	}
+}
+
+func usesNodePorts(s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer
+}
+
+func needsHealthCheck(s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+}
+
+func keepNodePorts(ports, old []corev1.ServicePort) {
+	for i := range ports {
+		if ports[i].NodePort != 0 {
+			continue
+		}
+		for k := range old {
+			if old[k].Port == ports[i].Port && old[k].Protocol == ports[i].Protocol && !hasNodePort(ports, old[k].NodePort) {
+				ports[i].NodePort = old[k].NodePort
+				break
+			}
+		}
+	}
+}
+
+func hasNodePort(ports []corev1.ServicePort, n int32) bool {
+	for i := range ports {
+		if ports[i].NodePort == n {
+			return true
+		}
+	}
+	return false
+}
+
+func dropNodePorts(ports, old []corev1.ServicePort) {
+	for i := range ports {
+		if hasNodePort(old, ports[i].NodePort) {
+			ports[i].NodePort = 0
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package core
+
+import (
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// ServiceAccounts is who a pod is to the API server.
+var ServiceAccounts = &api.Kind{
+	GroupVersionKind: api.GVK("", "v1", "ServiceAccount"),
+	Plural:           "serviceaccounts", Singular: "serviceaccount", Short: []string{"sa"}, Namespaced: true,
+	Connect: []api.Subresource{
+		{Name: "token", Kind: api.GVK(authenticationv1.GroupName, "v1", "TokenRequest"), Verbs: []string{"create"}},
+	},
+	New:     func() api.Object { return &corev1.ServiceAccount{} },
+	NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
+
+	Validate: rules.Typed(checkServiceAccount),
+	ValidateUpdate: rules.TypedUpdate(func(s, old *corev1.ServiceAccount) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkServiceAccount(s)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn, rules.Column("Secrets", "string", 0, "Number of secrets that its pods may use."), rules.AgeColumn,
+	},
+	Row: rules.Typed(func(s *corev1.ServiceAccount) []any {
+		return []any{s.Name, int64(len(s.Secrets)), rules.Age(s.CreationTimestamp)}
+	}),
+}
+
+func checkServiceAccount(s *corev1.ServiceAccount) field.ErrorList {
+	return rules.CheckMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
+}

@@ -1,0 +1,211 @@
+// Package discovery has the kinds of the group discovery.k8s.io.
+package discovery
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/rules"
+)
+
+const (
+	maxSliceEndpoints = 1000
+	maxSliceAddresses = 100
+	maxSlicePorts     = 20000
+	maxHints          = 8 // of zones, and of nodes
+)
+
+// EndpointSlices is a part of a service's endpoints, small enough to change often.
+var EndpointSlices = &api.Kind{
+	GroupVersionKind: api.GVK(discoveryv1.GroupName, "v1", "EndpointSlice"),
+	Plural:           "endpointslices", Singular: "endpointslice", Namespaced: true,
+	New:     func() api.Object { return &discoveryv1.EndpointSlice{} },
+	NewList: func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
+
+	Default: rules.Mutate(func(s *discoveryv1.EndpointSlice) {
+		for i := range s.Ports {
+			rules.SetDefaultPtr(&s.Ports[i].Name, "")
+			rules.SetDefaultPtr(&s.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
+	}),
+	PrepareCreate: rules.Mutate(func(s *discoveryv1.EndpointSlice) { s.Generation = 1 }),
+	PrepareUpdate: rules.MutateUpdate(func(s, old *discoveryv1.EndpointSlice) {
+		s.Generation = old.Generation
+		if !rules.Equal(s.Labels, old.Labels) || s.AddressType != old.AddressType || !rules.Equal(s.Endpoints, old.Endpoints) || !rules.Equal(s.Ports, old.Ports) {
+			s.Generation++
+		}
+	}),
+	Validate: rules.Typed(checkEndpointSlice),
+	ValidateUpdate: rules.TypedUpdate(func(s, old *discoveryv1.EndpointSlice) field.ErrorList {
+		errs := checkEndpointSlice(s)
+		errs = append(errs, rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
+		return append(errs, rules.Immutable(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("AddressType", "string", 0, "IPv4, IPv6 or FQDN."),
+		rules.Column("Ports", "string", 0, "Ports of every endpoint."),
+		rules.Column("Endpoints", "string", 0, "Addresses of the endpoints."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(s *discoveryv1.EndpointSlice) []any {
+		return []any{s.Name, string(s.AddressType), formatSlicePorts(s.Ports), formatSliceEndpoints(s.Endpoints), rules.Age(s.CreationTimestamp)}
+	}),
+}
+
+func formatSlicePorts(ports []discoveryv1.EndpointPort) string {
+	list := make([]string, len(ports))
+	for i := range ports {
+		list[i] = "*"
+		if ports[i].Port != nil {
+			list[i] = strconv.Itoa(int(*ports[i].Port))
+		} else if ports[i].Name != nil && *ports[i].Name != "" {
+			list[i] = *ports[i].Name
+		}
+	}
+	return firstThree(list, "<unset>")
+}
+
+func formatSliceEndpoints(endpoints []discoveryv1.Endpoint) string {
+	var list []string
+	for i := range endpoints {
+		list = append(list, endpoints[i].Addresses...)
+	}
+	return firstThree(list, "<unset>")
+}
+
+func firstThree(list []string, none string) string {
+	switch {
+	case len(list) == 0:
+		return none
+	case len(list) > 3:
+		return fmt.Sprintf("%s + %d more...", strings.Join(list[:3], ","), len(list)-3)
+	}
+	return strings.Join(list, ",")
+}
+
+func checkEndpointSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
+	errs := rules.CheckMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
+	errs = append(errs, rules.RequiredOneOf(s.AddressType, field.NewPath("addressType"),
+		discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6)...)
+	p := field.NewPath("endpoints")
+	if len(s.Endpoints) > maxSliceEndpoints {
+		return append(errs, field.TooMany(p, len(s.Endpoints), maxSliceEndpoints))
+	}
+	for i := range s.Endpoints {
+		errs = append(errs, checkSliceEndpoint(&s.Endpoints[i], s.AddressType, p.Index(i))...)
+	}
+	return append(errs, checkSlicePorts(s.Ports, field.NewPath("ports"))...)
+}
+
+func checkSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	at := p.Child("addresses")
+	switch {
+	case len(e.Addresses) == 0:
+		errs = append(errs, field.Required(at, "must contain at least 1 address"))
+	case len(e.Addresses) > maxSliceAddresses:
+		errs = append(errs, field.TooMany(at, len(e.Addresses), maxSliceAddresses))
+	}
+	for i, a := range e.Addresses {
+		errs = append(errs, checkSliceAddress(a, t, at.Index(i))...)
+	}
+	if e.NodeName != nil {
+		errs = append(errs, rules.Invalid(p.Child("nodeName"), *e.NodeName, rules.DNSSubdomain(*e.NodeName, false))...)
+	}
+	errs = append(errs, metav1validation.ValidateLabels(e.DeprecatedTopology, p.Child("deprecatedTopology"))...)
+	if e.Hostname != nil {
+		errs = append(errs, rules.Invalid(p.Child("hostname"), *e.Hostname, validation.IsDNS1123Label(*e.Hostname))...)
+	}
+	if e.Hints != nil {
+		errs = append(errs, checkHints(e.Hints, p.Child("hints"))...)
+	}
+	return errs
+}
+
+func checkHints(h *discoveryv1.EndpointHints, p *field.Path) field.ErrorList {
+	zones := make([]string, len(h.ForZones))
+	for i := range h.ForZones {
+		zones[i] = h.ForZones[i].Name
+	}
+	nodes := make([]string, len(h.ForNodes))
+	for i := range h.ForNodes {
+		nodes[i] = h.ForNodes[i].Name
+	}
+	errs := checkHintNames(zones, validation.IsValidLabelValue, p.Child("forZones"))
+	return append(errs, checkHintNames(nodes, func(n string) []string { return rules.DNSSubdomain(n, false) }, p.Child("forNodes"))...)
+}
+
+func checkHintNames(names []string, check func(string) []string, p *field.Path) field.ErrorList {
+	if len(names) > maxHints {
+		return field.ErrorList{field.TooMany(p, len(names), maxHints)}
+	}
+	var errs field.ErrorList
+	for i, n := range names {
+		at := p.Index(i).Child("name")
+		if slices.Contains(names[:i], n) {
+			errs = append(errs, field.Duplicate(at, n))
+		}
+		errs = append(errs, rules.Invalid(at, n, check(n))...)
+	}
+	return errs
+}
+
+func checkSliceAddress(a string, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
+	switch t {
+	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
+		errs := validation.IsValidIPForLegacyField(p, a, true, nil)
+		if len(errs) == 0 && strings.Contains(a, ":") != (t == discoveryv1.AddressTypeIPv6) {
+			errs = append(errs, field.Invalid(p, a, fmt.Sprintf("must be an %s address", t)))
+		}
+		return append(errs, core.CheckRoutable(a, p)...)
+	case discoveryv1.AddressTypeFQDN:
+		return validation.IsFullyQualifiedDomainName(p, a)
+	}
+	return nil
+}
+
+func checkSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(ports) > maxSlicePorts {
+		return append(errs, field.TooMany(p, len(ports), maxSlicePorts))
+	}
+	seen := make(map[string]bool, len(ports))
+	for i := range ports {
+		port, at := &ports[i], p.Index(i)
+		name := ""
+		if port.Name != nil {
+			name = *port.Name
+		}
+		if name != "" {
+			errs = append(errs, rules.Invalid(at.Child("name"), name, validation.IsDNS1123Label(name))...)
+		}
+		if seen[name] {
+			errs = append(errs, field.Duplicate(at.Child("name"), name))
+		}
+		seen[name] = true
+		if port.Protocol == nil {
+			errs = append(errs, field.Required(at.Child("protocol"), ""))
+		} else {
+			errs = append(errs, rules.RequiredOneOf(*port.Protocol, at.Child("protocol"), rules.Protocols...)...)
+		}
+		if port.Port != nil {
+			errs = append(errs, rules.Invalid(at.Child("port"), int64(*port.Port), validation.IsValidPortNum(int(*port.Port)))...)
+		}
+		errs = append(errs, core.CheckAppProtocol(port.AppProtocol, at.Child("appProtocol"))...)
+	}
+	return errs
+}

@@ -1,0 +1,104 @@
+// Package networking has the kinds of the group networking.k8s.io, one file each, and their retired versions.
+package networking
+
+import (
+	"fmt"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Ingresses leads requests from outside to services, by host and path. The API keeps
+// them; what acts on them is a controller that one installs.
+var Ingresses = &api.Kind{
+	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "Ingress"),
+	Plural:           "ingresses", Singular: "ingress", Short: []string{"ing"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &networkingv1.Ingress{} },
+	NewList:   func() runtime.Object { return &networkingv1.IngressList{} },
+
+	PrepareCreate: rules.Mutate(func(i *networkingv1.Ingress) {
+		i.Status = networkingv1.IngressStatus{}
+		i.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(i, old *networkingv1.Ingress) {
+		i.Status = old.Status
+		i.Generation = rules.NextGeneration(old, i.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(i, old *networkingv1.Ingress) {
+		i.Spec = old.Spec
+		i.Generation = old.Generation
+	}),
+
+	Validate:       rules.Typed(checkIngress),
+	ValidateUpdate: rules.TypedUpdate(checkIngressUpdate),
+	ValidateStatus: rules.TypedUpdate(checkIngressStatus),
+
+	Warn: rules.Typed(warnOfIngress),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Class", "string", 0, "Which controller acts on it."),
+		rules.Column("Hosts", "string", 0, "The hosts it is for."),
+		rules.Column("Address", "string", 0, "Where it is reached."),
+		rules.Column("Ports", "string", 0, "On which ports."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(i *networkingv1.Ingress) []any {
+		class, ports := "<none>", "80"
+		if i.Spec.IngressClassName != nil {
+			class = *i.Spec.IngressClassName
+		}
+		if len(i.Spec.TLS) > 0 {
+			ports = "80, 443"
+		}
+		return []any{i.Name, class, ingressHosts(i.Spec.Rules), ingressAddresses(&i.Status), ports, rules.Age(i.CreationTimestamp)}
+	}),
+}
+
+// ingressHosts are the hosts of the first rules, "*" if the rules name none.
+func ingressHosts(rules []networkingv1.IngressRule) string {
+	const most = 3
+	var hosts []string
+	more := false
+	for _, r := range rules {
+		switch {
+		case len(hosts) == most:
+			more = true
+		case r.Host != "":
+			hosts = append(hosts, r.Host)
+		}
+	}
+	if len(hosts) == 0 {
+		return "*"
+	}
+	out := strings.Join(hosts, ",")
+	if more {
+		out += fmt.Sprintf(" + %d more...", len(rules)-most)
+	}
+	return out
+}
+
+func ingressAddresses(s *networkingv1.IngressStatus) string {
+	var out []string
+	for _, a := range s.LoadBalancer.Ingress {
+		if a.IP != "" {
+			out = append(out, a.IP)
+		} else if a.Hostname != "" {
+			out = append(out, a.Hostname)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func warnOfIngress(i *networkingv1.Ingress) []string {
+	if _, has := i.Annotations[oldIngressClass]; !has {
+		return nil
+	}
+	return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", oldIngressClass)}
+}

@@ -1,0 +1,102 @@
+package networking
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// IngressClasses names the controllers that act on Ingresses.
+var IngressClasses = &api.Kind{
+	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "IngressClass"),
+	Plural:           "ingressclasses", Singular: "ingressclass",
+	New:     func() api.Object { return &networkingv1.IngressClass{} },
+	NewList: func() runtime.Object { return &networkingv1.IngressClassList{} },
+
+	Default: rules.Mutate(func(c *networkingv1.IngressClass) {
+		if p := c.Spec.Parameters; p != nil {
+			rules.SetDefaultPtr(&p.Scope, networkingv1.IngressClassParametersReferenceScopeCluster)
+		}
+	}),
+	PrepareCreate: rules.Mutate(func(c *networkingv1.IngressClass) { c.Generation = 1 }),
+	PrepareUpdate: rules.MutateUpdate(func(c, old *networkingv1.IngressClass) { c.Generation = rules.NextGeneration(old, c.Spec, old.Spec) }),
+
+	Validate: rules.Typed(func(c *networkingv1.IngressClass) field.ErrorList {
+		return append(rules.CheckMeta(&c.ObjectMeta, false, rules.DNSSubdomain), checkIngressClass(&c.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(c, old *networkingv1.IngressClass) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))...)
+		return append(errs, checkIngressClass(&c.Spec)...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Controller", "string", 0, "The controller that acts on it."),
+		rules.Column("Parameters", "string", 0, "Where more about it is said."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(c *networkingv1.IngressClass) []any {
+		parameters := "<none>"
+		if p := c.Spec.Parameters; p != nil {
+			parameters = p.Kind
+			if p.APIGroup != nil {
+				parameters += "." + *p.APIGroup
+			}
+			parameters += "/" + p.Name
+		}
+		return []any{c.Name, c.Spec.Controller, parameters, rules.Age(c.CreationTimestamp)}
+	}),
+}
+
+func checkIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
+	const longest = 250
+	var errs field.ErrorList
+	controller := rules.SpecPath.Child("controller")
+	if len(s.Controller) > longest {
+		errs = append(errs, field.TooLong(controller, s.Controller, longest))
+	}
+	errs = append(errs, validation.IsDomainPrefixedPath(controller, s.Controller)...)
+	r := s.Parameters
+	if r == nil {
+		return errs
+	}
+	p := rules.SpecPath.Child("parameters")
+	errs = append(errs, checkLocalReference(r.APIGroup, r.Kind, r.Name, p)...)
+	const cluster, namespace = networkingv1.IngressClassParametersReferenceScopeCluster, networkingv1.IngressClassParametersReferenceScopeNamespace
+	at := p.Child("namespace")
+	switch {
+	case r.Scope == nil:
+		errs = append(errs, field.Required(p.Child("scope"), ""))
+	case *r.Scope == namespace && r.Namespace == nil:
+		errs = append(errs, field.Required(at, "`parameters.scope` is set to 'Namespace'"))
+	case *r.Scope == namespace:
+		errs = append(errs, rules.Invalid(at, *r.Namespace, rules.DNSLabel(*r.Namespace, false))...)
+	case *r.Scope != cluster:
+		errs = append(errs, rules.OneOf(*r.Scope, p.Child("scope"), cluster, namespace)...)
+	case r.Namespace != nil:
+		errs = append(errs, field.Forbidden(at, "`parameters.scope` is set to 'Cluster'"))
+	}
+	return errs
+}
+
+// checkLocalReference is about an object of any kind in the same namespace.
+func checkLocalReference(group *string, kind, name string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if group != nil {
+		errs = append(errs, rules.Invalid(p.Child("apiGroup"), *group, rules.DNSSubdomain(*group, false))...)
+	}
+	if kind == "" {
+		errs = append(errs, field.Required(p.Child("kind"), "kind is required"))
+	} else {
+		errs = append(errs, rules.Invalid(p.Child("kind"), kind, rules.PathSegment(kind, false))...)
+	}
+	if name == "" {
+		return append(errs, field.Required(p.Child("name"), "name is required"))
+	}
+	return append(errs, rules.Invalid(p.Child("name"), name, rules.PathSegment(name, false))...)
+}

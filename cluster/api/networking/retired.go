@@ -1,0 +1,121 @@
+package networking
+
+import (
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
+	networkingv1 "k8s.io/api/networking/v1"
+	networkingv1beta1 "k8s.io/api/networking/v1beta1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// The former Ingresses say serviceName and servicePort where today's have a service with
+// a port of a number or a name, and backend where it is defaultBackend.
+var (
+	IngressesV1beta1 = api.Retired[*networkingv1beta1.Ingress, *networkingv1.Ingress]{
+		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: Ingresses,
+		Object: &networkingv1beta1.Ingress{}, List: &networkingv1beta1.IngressList{},
+		Default: func(i *networkingv1beta1.Ingress) {
+			formerPaths(i, func(h *networkingv1beta1.HTTPIngressPath) {
+				rules.SetDefaultPtr(&h.PathType, networkingv1beta1.PathTypeImplementationSpecific)
+			})
+		},
+		ToStored:   ingressFromFormer,
+		FromStored: ingressToFormer,
+	}.Kind()
+
+	// IngressesExtensions is the same under its first name.
+	IngressesExtensions = api.Retired[*extensionsv1beta1.Ingress, *networkingv1.Ingress]{
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Ingresses,
+		Object: &extensionsv1beta1.Ingress{}, List: &extensionsv1beta1.IngressList{},
+		Default: func(i *extensionsv1beta1.Ingress) {
+			for r := range i.Spec.Rules {
+				if http := i.Spec.Rules[r].HTTP; http != nil {
+					for p := range http.Paths {
+						rules.SetDefaultPtr(&http.Paths[p].PathType, extensionsv1beta1.PathTypeImplementationSpecific)
+					}
+				}
+			}
+		},
+		ToStored: func(from *extensionsv1beta1.Ingress, to *networkingv1.Ingress) {
+			middle := &networkingv1beta1.Ingress{}
+			api.CopyShape(from, middle, IngressesV1beta1.GroupVersionKind)
+			ingressFromFormer(middle, to)
+		},
+		FromStored: func(from *networkingv1.Ingress, to *extensionsv1beta1.Ingress) {
+			api.CopyShape(IngressesV1beta1.FromStored(from), to, extensionsv1beta1.SchemeGroupVersion.WithKind("Ingress"))
+		},
+	}.Kind()
+
+	IngressClassesV1beta1 = api.Retired[*networkingv1beta1.IngressClass, *networkingv1.IngressClass]{
+		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: IngressClasses,
+		Object: &networkingv1beta1.IngressClass{}, List: &networkingv1beta1.IngressClassList{},
+	}.Kind()
+)
+
+func formerPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIngressPath)) {
+	for r := range i.Spec.Rules {
+		if http := i.Spec.Rules[r].HTTP; http != nil {
+			for p := range http.Paths {
+				do(&http.Paths[p])
+			}
+		}
+	}
+}
+
+func ingressFromFormer(from *networkingv1beta1.Ingress, to *networkingv1.Ingress) {
+	if b := from.Spec.Backend; b != nil {
+		to.Spec.DefaultBackend = &networkingv1.IngressBackend{Resource: b.Resource, Service: serviceOf(b)}
+	}
+	for r := range min(len(from.Spec.Rules), len(to.Spec.Rules)) {
+		was, is := from.Spec.Rules[r].HTTP, to.Spec.Rules[r].HTTP
+		if was == nil || is == nil {
+			continue
+		}
+		for p := range min(len(was.Paths), len(is.Paths)) {
+			is.Paths[p].Backend.Service = serviceOf(&was.Paths[p].Backend)
+		}
+	}
+}
+
+// serviceOf is nil for a backend that names no service.
+func serviceOf(b *networkingv1beta1.IngressBackend) *networkingv1.IngressServiceBackend {
+	if b.ServiceName == "" && b.ServicePort == (intstr.IntOrString{}) {
+		return nil
+	}
+	s := &networkingv1.IngressServiceBackend{Name: b.ServiceName}
+	if b.ServicePort.Type == intstr.String {
+		s.Port.Name = b.ServicePort.StrVal
+	} else {
+		s.Port.Number = b.ServicePort.IntVal
+	}
+	return s
+}
+
+func ingressToFormer(from *networkingv1.Ingress, to *networkingv1beta1.Ingress) {
+	if b := from.Spec.DefaultBackend; b != nil {
+		to.Spec.Backend = &networkingv1beta1.IngressBackend{Resource: b.Resource.DeepCopy()}
+		setService(to.Spec.Backend, b.Service)
+	}
+	for r := range min(len(from.Spec.Rules), len(to.Spec.Rules)) {
+		is, was := from.Spec.Rules[r].HTTP, to.Spec.Rules[r].HTTP
+		if is == nil || was == nil {
+			continue
+		}
+		for p := range min(len(is.Paths), len(was.Paths)) {
+			setService(&was.Paths[p].Backend, is.Paths[p].Backend.Service)
+		}
+	}
+}
+
+func setService(b *networkingv1beta1.IngressBackend, s *networkingv1.IngressServiceBackend) {
+	if s == nil {
+		return
+	}
+	b.ServiceName = s.Name
+	b.ServicePort = intstr.FromInt32(s.Port.Number)
+	if s.Port.Name != "" {
+		b.ServicePort = intstr.FromString(s.Port.Name)
+	}
+}

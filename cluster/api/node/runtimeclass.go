@@ -1,0 +1,73 @@
+// Package node has the kinds of the group node.k8s.io.
+package node
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// RuntimeClasses names ways to run a pod's containers, and what each costs.
+var RuntimeClasses = &api.Kind{
+	GroupVersionKind: api.GVK(nodev1.GroupName, "v1", "RuntimeClass"),
+	Plural:           "runtimeclasses", Singular: "runtimeclass",
+	New:     func() api.Object { return &nodev1.RuntimeClass{} },
+	NewList: func() runtime.Object { return &nodev1.RuntimeClassList{} },
+
+	Validate: rules.Typed(checkRuntimeClass),
+	ValidateUpdate: rules.TypedUpdate(func(c, old *nodev1.RuntimeClass) field.ErrorList {
+		errs := append(checkRuntimeClass(c), rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)...)
+		return append(errs, rules.Immutable(c.Handler, old.Handler, field.NewPath("handler"))...)
+	}),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Handler", "string", 0, "What the node's runtime calls it."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(c *nodev1.RuntimeClass) []any {
+		return []any{c.Name, c.Handler, rules.Age(c.CreationTimestamp)}
+	}),
+}
+
+func checkRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
+	errs := rules.CheckMeta(&c.ObjectMeta, false, rules.DNSSubdomain)
+	handler := field.NewPath("handler")
+	if c.Handler == "" {
+		errs = append(errs, field.Required(handler, ""))
+	} else {
+		errs = append(errs, rules.Invalid(handler, c.Handler, rules.DNSLabel(c.Handler, false))...)
+	}
+	if c.Overhead != nil {
+		limits := &corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}
+		errs = append(errs, podspec.CheckContainerResources(limits, nil, field.NewPath("overhead"))...)
+	}
+	if s := c.Scheduling; s != nil {
+		p := field.NewPath("scheduling")
+		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
+		errs = append(errs, podspec.CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
+		errs = append(errs, checkNoTolerationTwice(s.Tolerations, p.Child("tolerations"))...)
+	}
+	return errs
+}
+
+// checkNoTolerationTwice: tolerations are told apart by all but how long they last.
+func checkNoTolerationTwice(list []corev1.Toleration, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[corev1.Toleration]bool{}
+	for i, t := range list {
+		key := corev1.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
+		if seen[key] {
+			errs = append(errs, field.Duplicate(p.Index(i), t))
+		}
+		seen[key] = true
+	}
+	return errs
+}

@@ -1,0 +1,299 @@
+package podspec
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+// maxTerms is how many requirements, values, terms or tolerations one selector or list of
+// them may have. The scheduler and the controllers try them on all nodes and pods, for each
+// of their changes. Upstream has no such bound.
+const maxTerms = 1000
+
+func tooMany(n int, p *field.Path) field.ErrorList {
+	if n <= maxTerms {
+		return nil
+	}
+	return field.ErrorList{field.TooMany(p, n, maxTerms)}
+}
+
+// sizeOfSelector is how many requirements and values a selector has.
+func sizeOfSelector(s *metav1.LabelSelector) int {
+	n := len(s.MatchLabels) + len(s.MatchExpressions)
+	for i := range s.MatchExpressions {
+		n += len(s.MatchExpressions[i].Values)
+	}
+	return n
+}
+
+func sizeOfNodeTerm(t *corev1.NodeSelectorTerm) int {
+	n := 1 + len(t.MatchExpressions) + len(t.MatchFields)
+	for i := range t.MatchExpressions {
+		n += len(t.MatchExpressions[i].Values)
+	}
+	return n
+}
+
+func sizeOfPodTerm(t *corev1.PodAffinityTerm) int {
+	n := 1 + len(t.Namespaces)
+	for _, s := range []*metav1.LabelSelector{t.LabelSelector, t.NamespaceSelector} {
+		if s != nil {
+			n += sizeOfSelector(s)
+		}
+	}
+	return n
+}
+
+// sizeOfAffinity is how much all of its terms have together.
+func sizeOfAffinity(a *corev1.Affinity) int {
+	n := 0
+	if of := a.NodeAffinity; of != nil {
+		if s := of.RequiredDuringSchedulingIgnoredDuringExecution; s != nil {
+			for i := range s.NodeSelectorTerms {
+				n += sizeOfNodeTerm(&s.NodeSelectorTerms[i])
+			}
+		}
+		for i := range of.PreferredDuringSchedulingIgnoredDuringExecution {
+			n += sizeOfNodeTerm(&of.PreferredDuringSchedulingIgnoredDuringExecution[i].Preference)
+		}
+	}
+	pods := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+		for i := range required {
+			n += sizeOfPodTerm(&required[i])
+		}
+		for i := range preferred {
+			n += sizeOfPodTerm(&preferred[i].PodAffinityTerm)
+		}
+	}
+	if of := a.PodAffinity; of != nil {
+		pods(of.RequiredDuringSchedulingIgnoredDuringExecution, of.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if of := a.PodAntiAffinity; of != nil {
+		pods(of.RequiredDuringSchedulingIgnoredDuringExecution, of.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	return n
+}
+
+func CheckTolerations(tolerations []corev1.Toleration, p *field.Path) field.ErrorList {
+	errs := tooMany(len(tolerations), p)
+	for i := range tolerations {
+		t, at := &tolerations[i], p.Index(i)
+		if t.Key != "" {
+			errs = append(errs, metav1validation.ValidateLabelName(t.Key, at.Child("key"))...)
+		} else if t.Operator != corev1.TolerationOpExists {
+			errs = append(errs, field.Invalid(at.Child("operator"), t.Operator,
+				"operator must be Exists when `key` is empty, which means \"match all values and all keys\""))
+		}
+		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
+			errs = append(errs, field.Invalid(at.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+		}
+		switch t.Operator {
+		case corev1.TolerationOpEqual, "":
+			errs = append(errs, rules.Invalid(at.Child("operator"), t.Value, validation.IsValidLabelValue(t.Value))...)
+		case corev1.TolerationOpExists:
+			if t.Value != "" {
+				errs = append(errs, field.Invalid(at.Child("operator"), t, "value must be empty when `operator` is 'Exists'"))
+			}
+		default:
+			errs = append(errs, field.NotSupported(at.Child("operator"), t.Operator,
+				[]corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists}))
+		}
+		errs = append(errs, CheckTaintEffect(t.Effect, true, at.Child("effect"))...)
+	}
+	return errs
+}
+
+func checkAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
+	if errs := tooMany(sizeOfAffinity(a), p); errs != nil {
+		return errs
+	}
+	var errs field.ErrorList
+	if n := a.NodeAffinity; n != nil {
+		at := p.Child("nodeAffinity")
+		if n.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+			errs = append(errs, CheckNodeSelector(n.RequiredDuringSchedulingIgnoredDuringExecution, at.Child("requiredDuringSchedulingIgnoredDuringExecution"))...)
+		}
+		for i := range n.PreferredDuringSchedulingIgnoredDuringExecution {
+			t, path := &n.PreferredDuringSchedulingIgnoredDuringExecution[i], at.Child("preferredDuringSchedulingIgnoredDuringExecution").Index(i)
+			errs = append(errs, checkWeight(t.Weight, path)...)
+			errs = append(errs, checkNodeSelectorTerm(&t.Preference, path.Child("preference"))...)
+		}
+	}
+	if a.PodAffinity != nil {
+		errs = append(errs, checkPodTerms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+			a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution, p.Child("podAffinity"))...)
+	}
+	if a.PodAntiAffinity != nil {
+		errs = append(errs, checkPodTerms(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+			a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution, p.Child("podAntiAffinity"))...)
+	}
+	return errs
+}
+
+func checkWeight(w int32, p *field.Path) field.ErrorList {
+	if w < 1 || w > 100 {
+		return field.ErrorList{field.Invalid(p.Child("weight"), w, "must be in the range 1-100")}
+	}
+	return nil
+}
+
+func CheckNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList {
+	p = p.Child("nodeSelectorTerms")
+	if len(s.NodeSelectorTerms) == 0 {
+		return field.ErrorList{field.Required(p, "must have at least one node selector term")}
+	}
+	var errs field.ErrorList
+	for i := range s.NodeSelectorTerms {
+		errs = append(errs, checkNodeSelectorTerm(&s.NodeSelectorTerms[i], p.Index(i))...)
+	}
+	return errs
+}
+
+func checkNodeSelectorTerm(t *corev1.NodeSelectorTerm, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range t.MatchExpressions {
+		errs = append(errs, checkRequirement(&t.MatchExpressions[i], p.Child("matchExpressions").Index(i))...)
+	}
+	for i := range t.MatchFields {
+		r, at := &t.MatchFields[i], p.Child("matchFields").Index(i)
+		switch r.Operator {
+		case corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn:
+			if len(r.Values) != 1 {
+				errs = append(errs, field.Required(at.Child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"))
+			}
+		default:
+			errs = append(errs, field.Invalid(at.Child("operator"), r.Operator, "not a valid selector operator"))
+		}
+		if r.Key != metav1.ObjectNameField {
+			errs = append(errs, field.Invalid(at.Child("key"), r.Key, "not a valid field selector key"))
+			continue
+		}
+		for k, v := range r.Values {
+			errs = append(errs, rules.Invalid(at.Child("values").Index(k), v, rules.DNSSubdomain(v, false))...)
+		}
+	}
+	return errs
+}
+
+func checkRequirement(r *corev1.NodeSelectorRequirement, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	values := p.Child("values")
+	switch r.Operator {
+	case corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn:
+		if len(r.Values) == 0 {
+			errs = append(errs, field.Required(values, "must be specified when `operator` is 'In' or 'NotIn'"))
+		}
+	case corev1.NodeSelectorOpExists, corev1.NodeSelectorOpDoesNotExist:
+		if len(r.Values) > 0 {
+			errs = append(errs, field.Forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
+		}
+	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
+		if len(r.Values) != 1 {
+			errs = append(errs, field.Required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'"))
+		} else if _, err := strconv.ParseInt(r.Values[0], 10, 64); err != nil {
+			errs = append(errs, field.Invalid(values.Index(0), r.Values[0], "must be an integer when `operator` is 'Lt' or 'Gt'"))
+		}
+	default:
+		errs = append(errs, field.Invalid(p.Child("operator"), r.Operator, "not a valid selector operator"))
+	}
+	return append(errs, metav1validation.ValidateLabelName(r.Key, p.Child("key"))...)
+}
+
+func checkPodTerms(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range required {
+		errs = append(errs, checkPodTerm(&required[i], p.Child("requiredDuringSchedulingIgnoredDuringExecution").Index(i))...)
+	}
+	for i := range preferred {
+		at := p.Child("preferredDuringSchedulingIgnoredDuringExecution").Index(i)
+		errs = append(errs, checkWeight(preferred[i].Weight, at)...)
+		errs = append(errs, checkPodTerm(&preferred[i].PodAffinityTerm, at.Child("podAffinityTerm"))...)
+	}
+	return errs
+}
+
+func checkPodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
+	errs := CheckSelector(t.LabelSelector, p.Child("labelSelector"))
+	errs = append(errs, CheckSelector(t.NamespaceSelector, p.Child("namespaceSelector"))...)
+	for _, ns := range t.Namespaces {
+		errs = append(errs, rules.Invalid(p.Child("namespace"), ns, rules.DNSLabel(ns, false))...)
+	}
+	if t.TopologyKey == "" {
+		return append(errs, field.Required(p.Child("topologyKey"), "can not be empty"))
+	}
+	return append(errs, metav1validation.ValidateLabelName(t.TopologyKey, p.Child("topologyKey"))...)
+}
+
+func CheckSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorList {
+	if s == nil {
+		return nil
+	}
+	if errs := tooMany(sizeOfSelector(s), p); errs != nil {
+		return errs
+	}
+	return metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, p)
+}
+
+func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
+	const most = 100 // each is counted over all nodes
+	if n := len(constraints); n > most {
+		return field.ErrorList{field.TooMany(p, n, most)}
+	}
+	n := len(constraints)
+	for i := range constraints {
+		if s := constraints[i].LabelSelector; s != nil {
+			n += sizeOfSelector(s)
+		}
+	}
+	if errs := tooMany(n, p); errs != nil {
+		return errs
+	}
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i := range constraints {
+		c, at := &constraints[i], p.Index(i)
+		if c.MaxSkew <= 0 {
+			errs = append(errs, field.Invalid(at.Child("maxSkew"), c.MaxSkew, "must be greater than zero"))
+		}
+		if c.TopologyKey == "" {
+			errs = append(errs, field.Required(at.Child("topologyKey"), "can not be empty"))
+		} else {
+			errs = append(errs, metav1validation.ValidateLabelName(c.TopologyKey, at.Child("topologyKey"))...)
+		}
+		errs = append(errs, rules.OneOf(c.WhenUnsatisfiable, at.Child("whenUnsatisfiable"), corev1.DoNotSchedule, corev1.ScheduleAnyway)...)
+		if c.MinDomains != nil {
+			if *c.MinDomains <= 0 {
+				errs = append(errs, field.Invalid(at.Child("minDomains"), c.MinDomains, "must be greater than zero"))
+			}
+			if c.WhenUnsatisfiable != corev1.DoNotSchedule {
+				errs = append(errs, field.Invalid(at.Child("minDomains"), c.MinDomains,
+					fmt.Sprintf("can only use minDomains if whenUnsatisfiable=%s, not %s", corev1.DoNotSchedule, c.WhenUnsatisfiable)))
+			}
+		}
+		key := fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)
+		if seen[key] {
+			errs = append(errs, field.Duplicate(at.Child("{topologyKey, whenUnsatisfiable}"), key))
+		}
+		seen[key] = true
+		errs = append(errs, CheckSelector(c.LabelSelector, at.Child("labelSelector"))...)
+	}
+	return errs
+}
+
+func CheckTaintEffect(e corev1.TaintEffect, optional bool, p *field.Path) field.ErrorList {
+	if e == "" {
+		if optional {
+			return nil
+		}
+		return field.ErrorList{field.Required(p, "")}
+	}
+	return rules.OneOf(e, p, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
+}

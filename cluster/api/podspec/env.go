@@ -1,0 +1,216 @@
+package podspec
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+const oneOnly = "may not have more than one field specified at a time"
+
+func (c *PodChecker) checkEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range env {
+		v, at := &env[i], p.Index(i)
+		if v.Name == "" {
+			errs = append(errs, field.Required(at.Child("name"), ""))
+		} else {
+			errs = append(errs, rules.Invalid(at.Child("name"), v.Name, validation.IsRelaxedEnvVarName(v.Name))...)
+		}
+		if v.ValueFrom != nil {
+			errs = append(errs, c.checkEnvSource(v, at.Child("valueFrom"))...)
+		}
+	}
+	return errs
+}
+
+func (c *PodChecker) checkEnvSource(v *corev1.EnvVar, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	from, n := v.ValueFrom, 0
+	if f := from.FieldRef; f != nil {
+		n++
+		errs = append(errs, checkFieldRef(f, envFields, p.Child("fieldRef"))...)
+	}
+	if r := from.ResourceFieldRef; r != nil {
+		n++
+		errs = append(errs, checkResourceFieldRef(r, false, p.Child("resourceFieldRef"))...)
+	}
+	if r := from.ConfigMapKeyRef; r != nil {
+		n++
+		errs = append(errs, checkKeyRef(r.Name, r.Key, p.Child("configMapKeyRef"))...)
+	}
+	if r := from.SecretKeyRef; r != nil {
+		n++
+		errs = append(errs, checkKeyRef(r.Name, r.Key, p.Child("secretKeyRef"))...)
+	}
+	if r := from.FileKeyRef; r != nil {
+		n++
+		errs = append(errs, c.checkFileKeyRef(r, p.Child("fileKeyRef"))...)
+	}
+	switch {
+	case n == 0:
+		errs = append(errs, field.Invalid(p, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"))
+	case v.Value != "":
+		errs = append(errs, field.Invalid(p, "", "may not be specified when `value` is not empty"))
+	case n > 1:
+		errs = append(errs, field.Invalid(p, "", oneOnly))
+	}
+	return errs
+}
+
+func checkKeyRef(name, key string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if name == "" {
+		errs = append(errs, field.Required(p.Child("name"), ""))
+	}
+	if key == "" {
+		return append(errs, field.Required(p.Child("key"), ""))
+	}
+	return append(errs, rules.Invalid(p.Child("key"), key, validation.IsConfigMapKey(key))...)
+}
+
+func (c *PodChecker) checkFileKeyRef(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if r.Key == "" {
+		errs = append(errs, field.Required(p.Child("key"), ""))
+	} else {
+		errs = append(errs, rules.Invalid(p.Child("key"), r.Key, validation.IsRelaxedEnvVarName(r.Key))...)
+	}
+	if r.VolumeName == "" {
+		errs = append(errs, field.Required(p.Child("volumeName"), ""))
+	} else if v := c.volumes[r.VolumeName]; v == nil {
+		errs = append(errs, field.NotFound(p.Child("volumeName"), r.VolumeName))
+	} else if v.EmptyDir == nil {
+		errs = append(errs, field.Invalid(p.Child("volumeName"), r.VolumeName, "referenced volume must be an emptyDir"))
+	}
+	if r.Path == "" {
+		errs = append(errs, field.Required(p.Child("path"), ""))
+	} else {
+		errs = append(errs, checkLocalPath(r.Path, p.Child("path"))...)
+	}
+	return errs
+}
+
+func checkEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range from {
+		f, at := &from[i], p.Index(i)
+		if f.Prefix != "" {
+			errs = append(errs, rules.Invalid(at.Child("prefix"), f.Prefix, validation.IsRelaxedEnvVarName(f.Prefix))...)
+		}
+		n := 0
+		if f.ConfigMapRef != nil {
+			n++
+			if f.ConfigMapRef.Name == "" {
+				errs = append(errs, field.Required(at.Child("configMapRef", "name"), ""))
+			}
+		}
+		if f.SecretRef != nil {
+			n++
+			if f.SecretRef.Name == "" {
+				errs = append(errs, field.Required(at.Child("secretRef", "name"), ""))
+			}
+		}
+		switch {
+		case n == 0:
+			errs = append(errs, field.Invalid(p, "", "must specify one of: `configMapRef` or `secretRef`"))
+		case n > 1:
+			errs = append(errs, field.Invalid(p, "", oneOnly))
+		}
+	}
+	return errs
+}
+
+var (
+	envFields = []string{
+		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+	}
+	volumeFields = []string{"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
+	podFields    = append([]string{"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}, envFields...)
+)
+
+// checkFieldRef: some of a pod's own fields can be read by its containers.
+func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Path) field.ErrorList {
+	if f.APIVersion == "" {
+		return field.ErrorList{field.Required(p.Child("apiVersion"), "")}
+	}
+	at := p.Child("fieldPath")
+	if f.FieldPath == "" {
+		return field.ErrorList{field.Required(at, "")}
+	}
+	if path, key, ok := splitSubscript(f.FieldPath); ok {
+		switch path {
+		case "metadata.annotations":
+			return rules.Invalid(at, key, validation.IsQualifiedName(strings.ToLower(key)))
+		case "metadata.labels":
+			return rules.Invalid(at, key, validation.IsQualifiedName(key))
+		}
+		return field.ErrorList{field.Invalid(at, path, "does not support subscript")}
+	}
+	for _, a := range allowed {
+		if f.FieldPath == a {
+			return nil
+		}
+	}
+	for _, known := range podFields {
+		if f.FieldPath == known {
+			return field.ErrorList{field.NotSupported(at, f.FieldPath, allowed)}
+		}
+	}
+	return field.ErrorList{field.Invalid(at, f.FieldPath, fmt.Sprintf("error converting fieldPath: field label not supported: %s", f.FieldPath))}
+}
+
+// splitSubscript takes metadata.labels['key'] apart.
+func splitSubscript(path string) (name, key string, ok bool) {
+	rest, ok := strings.CutSuffix(path, "']")
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(rest, "['")
+}
+
+var containerFields = []string{
+	"limits.cpu", "limits.ephemeral-storage", "limits.memory",
+	"requests.cpu", "requests.ephemeral-storage", "requests.memory",
+}
+
+func checkResourceFieldRef(r *corev1.ResourceFieldSelector, volume bool, p *field.Path) field.ErrorList {
+	if volume && r.ContainerName == "" {
+		return field.ErrorList{field.Required(p.Child("containerName"), "")}
+	}
+	if r.Resource == "" {
+		return field.ErrorList{field.Required(p.Child("resource"), "")}
+	}
+	if !strings.HasPrefix(r.Resource, "limits.hugepages-") && !strings.HasPrefix(r.Resource, "requests.hugepages-") {
+		if errs := rules.OneOf(r.Resource, p.Child("resource"), containerFields...); len(errs) > 0 {
+			return errs
+		}
+	}
+	return checkDivisor(r.Resource, r.Divisor, p.Child("divisor"))
+}
+
+func checkDivisor(name string, divisor resource.Quantity, p *field.Path) field.ErrorList {
+	if divisor.IsZero() {
+		return nil
+	}
+	divisors, what := []string{"1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"}, "memory"
+	switch {
+	case strings.HasSuffix(name, ".cpu"):
+		divisors, what = []string{"1m", "1"}, "cpu"
+	case strings.HasSuffix(name, "ephemeral-storage"):
+		what = "local ephemeral storage"
+	}
+	for _, d := range divisors {
+		if divisor.String() == d {
+			return nil
+		}
+	}
+	return field.ErrorList{field.Invalid(p, divisor.String(), fmt.Sprintf("only divisor's values %s are supported with the %s resource", strings.Join(divisors, ", "), what))}
+}

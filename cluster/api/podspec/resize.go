@@ -1,0 +1,45 @@
+package podspec
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+// Resizable are the resources of a container that may change while it runs.
+var Resizable = []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
+
+func RestartsOnResize(p corev1.ContainerResizePolicy) bool {
+	return p.RestartPolicy == corev1.RestartContainer
+}
+
+// checkResizePolicy checks what is to happen to a container when its resources change. An
+// absent one counts as NotRequired.
+func checkResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[corev1.ResourceName]bool{}
+	for i, r := range list {
+		if seen[r.ResourceName] {
+			errs = append(errs, field.Duplicate(p.Index(i), r.ResourceName))
+		}
+		seen[r.ResourceName] = true
+		errs = append(errs, rules.RequiredOneOf(r.ResourceName, p, Resizable...)...)
+		errs = append(errs, rules.RequiredOneOf(r.RestartPolicy, p, corev1.NotRequired, corev1.RestartContainer)...)
+		if s.RestartPolicy == corev1.RestartPolicyNever && r.RestartPolicy != corev1.NotRequired {
+			errs = append(errs, field.Invalid(p, r.RestartPolicy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'"))
+		}
+	}
+	return errs
+}
+
+// checkInitResizePolicy: an init container is not started twice for its resources.
+func checkInitResizePolicy(list []corev1.ContainerResizePolicy, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, r := range list {
+		if RestartsOnResize(r) {
+			errs = append(errs, field.Invalid(p.Index(i).Child("restartPolicy"), r.RestartPolicy, "must not be set to 'RestartContainer' for non-sidecar initContainers"))
+		}
+	}
+	return errs
+}

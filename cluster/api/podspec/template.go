@@ -1,0 +1,72 @@
+package podspec
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+var (
+	ContainersColumn = rules.Column("Containers", "string", 1, "Names of the template's containers.")
+	ImagesColumn     = rules.Column("Images", "string", 1, "Images of the template's containers.")
+	SelectorColumn   = rules.Column("Selector", "string", 1, "Which pods it counts.")
+)
+
+// checkSelects: a selector must match the labels of the template.
+func CheckSelects(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	if selector.Empty() || selector.Matches(labels.Set(t.Labels)) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p.Child("metadata", "labels"), t.Labels, "`selector` does not match template `labels`")}
+}
+
+// Replicas is the number wanted; left out, it is one.
+func Replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+func ContainerNames(containers []corev1.Container) (names, images string) {
+	n, i := make([]string, len(containers)), make([]string, len(containers))
+	for k := range containers {
+		n[k], i[k] = containers[k].Name, containers[k].Image
+	}
+	return strings.Join(n, ","), strings.Join(i, ",")
+}
+
+// CheckPodsTemplate is what a controller that replaces its pods asks of their template.
+func CheckPodsTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	return append(CheckPodTemplate(t, p), CheckRestartsAlways(t, "ReplicaSet", p)...)
+}
+
+// checkRestartsAlways: the pods of what keeps pods running do not end by themselves.
+func CheckRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
+		errs = append(errs, field.NotSupported(p.Child("spec", "restartPolicy"), t.Spec.RestartPolicy,
+			[]corev1.RestartPolicy{corev1.RestartPolicyAlways}))
+	}
+	if t.Spec.ActiveDeadlineSeconds != nil {
+		errs = append(errs, field.Forbidden(p.Child("spec", "activeDeadlineSeconds"), "activeDeadlineSeconds in "+kind+" is not Supported"))
+	}
+	return errs
+}
+
+func CheckPodTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
+	errs = append(errs, checkAnnotations(t.Annotations, p.Child("annotations"))...)
+	c := PodChecker{template: true}
+	errs = append(errs, c.PodSpec(&t.Spec, p.Child("spec"))...)
+	if len(t.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(p.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+	}
+	return errs
+}

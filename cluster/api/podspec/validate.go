@@ -1,0 +1,340 @@
+// Package podspec has the rules of pod specs and pod templates: defaults, validation and warnings. The kinds with
+// a pod in them, of all groups, share them. Nothing here does I/O.
+package podspec
+
+import (
+	"fmt"
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+// PodChecker checks one pod spec.
+type PodChecker struct {
+	template bool // the spec is a template's: more may be left open
+
+	spec    *corev1.PodSpec
+	volumes map[string]*corev1.VolumeSource
+	names   map[string]bool // of all containers
+}
+
+var (
+	pullPolicies    = []corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}
+	restartPolicies = []corev1.RestartPolicy{corev1.RestartPolicyAlways, corev1.RestartPolicyNever, corev1.RestartPolicyOnFailure}
+	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone}
+)
+
+func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	c.spec = s
+	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
+
+	errs := c.checkVolumes(s.Volumes, p.Child("volumes"))
+	errs = append(errs, c.checkContainers(p)...)
+	errs = append(errs, rules.RequiredOneOf(s.RestartPolicy, p.Child("restartPolicy"), restartPolicies...)...)
+	errs = append(errs, rules.RequiredOneOf(s.DNSPolicy, p.Child("dnsPolicy"), dnsPolicies...)...)
+	if len(s.NodeSelector) > 0 {
+		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
+	}
+	errs = append(errs, checkPodSecurity(s, p)...)
+	errs = append(errs, checkPodNames(s, p)...)
+	errs = append(errs, checkHostAliases(s.HostAliases, p.Child("hostAliases"))...)
+	errs = append(errs, checkDNSConfig(s, p)...)
+	if s.Affinity != nil {
+		errs = append(errs, checkAffinity(s.Affinity, p.Child("affinity"))...)
+	}
+	if len(s.Tolerations) > 0 {
+		errs = append(errs, CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
+	}
+	errs = append(errs, checkSpread(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
+	errs = append(errs, c.checkGates(p)...)
+	if s.ActiveDeadlineSeconds != nil {
+		v := *s.ActiveDeadlineSeconds
+		if v < 1 || v > math.MaxInt32 {
+			errs = append(errs, field.Invalid(p.Child("activeDeadlineSeconds"), v, validation.InclusiveRangeError(1, math.MaxInt32)))
+		}
+	}
+	if s.PreemptionPolicy != nil {
+		errs = append(errs, rules.OneOf(*s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
+	}
+	errs = append(errs, CheckResourceList(s.Overhead, p.Child("overhead"))...)
+	if s.Resources != nil {
+		errs = append(errs, CheckContainerResources(s.Resources, nil, p.Child("resources"))...)
+	}
+	if s.OS != nil {
+		os := p.Child("os", "name")
+		errs = append(errs, rules.RequiredOneOf(s.OS.Name, os, corev1.Linux, corev1.Windows)...)
+	}
+	return errs
+}
+
+// checkPodNames checks what must be usable as a name elsewhere.
+func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	name := func(child, v string, rule func(string, bool) []string) {
+		if v != "" {
+			errs = append(errs, rules.Invalid(p.Child(child), v, rule(v, false))...)
+		}
+	}
+	name("serviceAccountName", s.ServiceAccountName, rules.DNSSubdomain)
+	name("nodeName", s.NodeName, rules.DNSSubdomain)
+	name("hostname", s.Hostname, rules.DNSLabel)
+	name("subdomain", s.Subdomain, rules.DNSLabel)
+	name("priorityClassName", s.PriorityClassName, rules.DNSSubdomain)
+	errs = append(errs, checkHostnameOverride(s, p)...)
+	if s.RuntimeClassName != nil {
+		errs = append(errs, rules.Invalid(p.Child("runtimeClassName"), *s.RuntimeClassName, rules.DNSSubdomain(*s.RuntimeClassName, false))...)
+	}
+	if s.SchedulerName != "" {
+		errs = append(errs, rules.Invalid(p.Child("schedulerName"), s.SchedulerName, validation.IsQualifiedName(s.SchedulerName))...)
+	}
+	for i, r := range s.ImagePullSecrets {
+		if r.Name == "" {
+			errs = append(errs, field.Required(p.Child("imagePullSecrets").Index(i).Child("name"), ""))
+		}
+	}
+	return errs
+}
+
+// checkHostnameOverride: the name that a pod has for itself alone is at most what a kernel
+// takes, and is not another rule's to make.
+func checkHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	if s.HostnameOverride == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	at, name := p.Child("hostnameOverride"), *s.HostnameOverride
+	if rules.IsTrue(s.SetHostnameAsFQDN) {
+		errs = append(errs, field.Forbidden(at, "may not be specified when setHostnameAsFQDN is true"))
+	}
+	if s.HostNetwork {
+		errs = append(errs, field.Forbidden(at, "may not be specified when hostNetwork is true"))
+	}
+	if len(name) > 64 {
+		errs = append(errs, field.TooLong(at, "", 64))
+	}
+	return append(errs, rules.Invalid(at, name, validation.IsDNS1123Subdomain(name))...)
+}
+
+func (c *PodChecker) checkGates(p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	ready := p.Child("readinessGates")
+	for i, g := range c.spec.ReadinessGates {
+		errs = append(errs, rules.Invalid(ready.Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))...)
+	}
+	scheduling := p.Child("schedulingGates")
+	seen := map[string]bool{}
+	for i, g := range c.spec.SchedulingGates {
+		if seen[g.Name] {
+			errs = append(errs, field.Duplicate(scheduling.Index(i), g.Name))
+		}
+		seen[g.Name] = true
+		errs = append(errs, rules.Invalid(scheduling.Index(i), g.Name, validation.IsQualifiedName(g.Name))...)
+	}
+	return errs
+}
+
+func checkPodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if rules.IsTrue(s.ShareProcessNamespace) && s.HostPID {
+		errs = append(errs, field.Invalid(p.Child("shareProcessNamespace"), *s.ShareProcessNamespace,
+			"ShareProcessNamespace and HostPID cannot both be enabled"))
+	}
+	errs = append(errs, checkOwnUsers(s, p)...)
+	sc := s.SecurityContext
+	if sc == nil {
+		return errs
+	}
+	at := p.Child("securityContext")
+	errs = append(errs, checkID(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
+	errs = append(errs, checkID(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
+	errs = append(errs, checkID(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
+	for i, g := range sc.SupplementalGroups {
+		errs = append(errs, rules.Invalid(at.Child("supplementalGroups").Index(i), g, validation.IsValidGroupID(g))...)
+	}
+	if sc.SupplementalGroupsPolicy != nil {
+		errs = append(errs, rules.OneOf(*sc.SupplementalGroupsPolicy, at.Child("supplementalGroupsPolicy"),
+			corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
+	}
+	if sc.FSGroupChangePolicy != nil {
+		errs = append(errs, rules.OneOf(*sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"),
+			corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)
+	}
+	errs = append(errs, checkSysctls(sc.Sysctls, at.Child("sysctls"))...)
+	errs = append(errs, checkSeccomp(sc.SeccompProfile, at.Child("seccompProfile"))...)
+	return append(errs, checkAppArmor(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
+}
+
+// ownUsers reports whether a pod asks for a user namespace of its own.
+func ownUsers(s *corev1.PodSpec) bool { return s.HostUsers != nil && !*s.HostUsers }
+
+// checkOwnUsers: a user namespace does not go with the node's other namespaces, as
+// upstream's validateHostUsers.
+func checkOwnUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	if !ownUsers(s) {
+		return nil
+	}
+	var errs field.ErrorList
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"hostNetwork", s.HostNetwork}, {"HostPID", s.HostPID}, {"HostIPC", s.HostIPC}} {
+		if f.set {
+			errs = append(errs, field.Forbidden(p.Child(f.name), "when `hostUsers` is false"))
+		}
+	}
+	return errs
+}
+
+func checkID(id *int64, p *field.Path, rule func(int64) []string) field.ErrorList {
+	if id == nil {
+		return nil
+	}
+	return rules.Invalid(p, *id, rule(*id))
+}
+
+func checkSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, s := range sysctls {
+		at := p.Index(i).Child("name")
+		switch {
+		case s.Name == "":
+			errs = append(errs, field.Required(at, ""))
+		case !isSysctlName(s.Name):
+			errs = append(errs, field.Invalid(at, s.Name, fmt.Sprintf("must have at most %d characters and match regex %s", maxSysctlName, sysctlFormat)))
+		case seen[s.Name]:
+			errs = append(errs, field.Duplicate(at, s.Name))
+		}
+		seen[s.Name] = true
+	}
+	return errs
+}
+
+const (
+	maxSysctlName = 253
+	sysctlFormat  = `^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`
+)
+
+func isSysctlName(s string) bool {
+	if len(s) > maxSysctlName {
+		return false
+	}
+	edge := true // a part begins or ends here, where only letters and digits may be
+	for i := 0; i < len(s); i++ {
+		switch b := s[i]; {
+		case b >= 'a' && b <= 'z', b >= '0' && b <= '9':
+			edge = false
+			continue
+		case b == '-' || b == '_':
+			if edge || i+1 == len(s) || s[i+1] == '.' || s[i+1] == '/' {
+				return false
+			}
+		case b == '.' || b == '/':
+			if edge {
+				return false
+			}
+			edge = true
+		default:
+			return false
+		}
+	}
+	return !edge
+}
+
+func checkSeccomp(s *corev1.SeccompProfile, p *field.Path) field.ErrorList {
+	if s == nil {
+		return nil
+	}
+	errs := rules.RequiredOneOf(s.Type, p.Child("type"), corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
+	return append(errs, checkLocalhostProfile(s.LocalhostProfile, s.Type == corev1.SeccompProfileTypeLocalhost, "seccomp", p.Child("localhostProfile"))...)
+}
+
+func checkAppArmor(a *corev1.AppArmorProfile, p *field.Path) field.ErrorList {
+	if a == nil {
+		return nil
+	}
+	errs := rules.RequiredOneOf(a.Type, p.Child("type"), corev1.AppArmorProfileTypeLocalhost, corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined)
+	return append(errs, checkLocalhostProfile(a.LocalhostProfile, a.Type == corev1.AppArmorProfileTypeLocalhost, "AppArmor", p.Child("localhostProfile"))...)
+}
+
+func checkLocalhostProfile(profile *string, localhost bool, what string, p *field.Path) field.ErrorList {
+	switch {
+	case localhost && (profile == nil || *profile == ""):
+		return field.ErrorList{field.Required(p, fmt.Sprintf("must be set when %s type is Localhost", what))}
+	case !localhost && profile != nil:
+		return field.ErrorList{field.Invalid(p, profile, fmt.Sprintf("can only be set when %s type is Localhost", what))}
+	}
+	return nil
+}
+
+func checkHostAliases(aliases []corev1.HostAlias, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, a := range aliases {
+		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), a.IP, false, nil)...)
+		for _, h := range a.Hostnames {
+			errs = append(errs, rules.Invalid(p.Index(i).Child("hostnames"), h, validation.IsDNS1123Subdomain(h))...)
+		}
+	}
+	return errs
+}
+
+const (
+	maxNameservers = 3
+	maxSearches    = 32
+	maxSearchChars = 2048
+)
+
+func checkDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	p = p.Child("dnsConfig")
+	d := s.DNSConfig
+	if s.DNSPolicy == corev1.DNSNone {
+		if d == nil {
+			return append(errs, field.Required(p, fmt.Sprintf("must provide `dnsConfig` when `dnsPolicy` is %s", corev1.DNSNone)))
+		}
+		if len(d.Nameservers) == 0 {
+			errs = append(errs, field.Required(p.Child("nameservers"), fmt.Sprintf("must provide at least one DNS nameserver when `dnsPolicy` is %s", corev1.DNSNone)))
+		}
+	}
+	if d == nil {
+		return errs
+	}
+	servers := p.Child("nameservers")
+	if len(d.Nameservers) > maxNameservers {
+		errs = append(errs, field.Invalid(servers, d.Nameservers, fmt.Sprintf("must not have more than %v nameservers", maxNameservers)))
+	}
+	for i, n := range d.Nameservers {
+		errs = append(errs, validation.IsValidIPForLegacyField(servers.Index(i), n, false, nil)...)
+	}
+	searches, chars := p.Child("searches"), 0
+	if len(d.Searches) > maxSearches {
+		errs = append(errs, field.Invalid(searches, d.Searches, fmt.Sprintf("must not have more than %v search paths", maxSearches)))
+	}
+	for i, v := range d.Searches {
+		chars += len(v) + 1
+		if v != "." {
+			errs = append(errs, rules.Invalid(searches.Index(i), v, validation.IsDNS1123SubdomainWithUnderscore(TrimDot(v)))...)
+		}
+	}
+	if chars-1 > maxSearchChars {
+		errs = append(errs, field.Invalid(searches, d.Searches, fmt.Sprintf("must not have more than %v characters (including spaces) in the search list", maxSearchChars)))
+	}
+	for i, o := range d.Options {
+		if o.Name == "" {
+			errs = append(errs, field.Required(p.Child("options").Index(i), "must not be empty"))
+		}
+	}
+	return errs
+}
+
+func TrimDot(s string) string {
+	if n := len(s); n > 0 && s[n-1] == '.' {
+		return s[:n-1]
+	}
+	return s
+}

@@ -1,0 +1,334 @@
+package podspec
+
+import (
+	"path"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api/rules"
+)
+
+// checkVolumes also remembers the volumes by name, for the mounts.
+func (c *PodChecker) checkVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	c.volumes = make(map[string]*corev1.VolumeSource, len(volumes))
+	for i := range volumes {
+		v, at := &volumes[i], p.Index(i)
+		errs = append(errs, checkVolumeSource(&v.VolumeSource, at)...)
+		if v.Image != nil && v.Image.Reference == "" && !c.template { // what makes pods of a template may fill it in
+			errs = append(errs, field.Required(at.Child("image", "reference"), ""))
+		}
+		var bad field.ErrorList
+		if v.Name == "" {
+			bad = field.ErrorList{field.Required(at.Child("name"), "")}
+		} else {
+			bad = rules.Invalid(at.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))
+			if c.volumes[v.Name] != nil {
+				bad = append(bad, field.Duplicate(at.Child("name"), v.Name))
+			}
+		}
+		errs = append(errs, bad...)
+		// A bad source is one error, not another one for every mount of it.
+		if len(bad) == 0 {
+			c.volumes[v.Name] = &v.VolumeSource
+		}
+	}
+	return errs
+}
+
+// Sources counts the sources of one volume: there must be exactly one.
+type Sources struct {
+	N    int
+	P    *field.Path
+	Errs field.ErrorList
+}
+
+// Has reports that the source is there and is the first.
+func (s *Sources) Has(name string, set bool) bool {
+	if !set {
+		return false
+	}
+	if s.N++; s.N > 1 {
+		s.Errs = append(s.Errs, field.Forbidden(s.P.Child(name), "may not specify more than 1 volume type"))
+		return false
+	}
+	return true
+}
+
+func (s *Sources) Need(v string, path ...string) {
+	if v == "" {
+		s.Errs = append(s.Errs, field.Required(s.P.Child(path[0], path[1:]...), ""))
+	}
+}
+
+func (s *Sources) Add(errs field.ErrorList) { s.Errs = append(s.Errs, errs...) }
+
+func checkVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList {
+	s := Sources{P: p}
+	if s.Has("emptyDir", v.EmptyDir != nil) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() < 0 {
+		s.Errs = append(s.Errs, field.Forbidden(p.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
+	}
+	if s.Has("hostPath", v.HostPath != nil) {
+		s.Add(CheckHostPath(v.HostPath, p.Child("hostPath")))
+	}
+	if s.Has("gitRepo", v.GitRepo != nil) {
+		s.Need(v.GitRepo.Repository, "gitRepo", "repository")
+		s.Add(checkLocalPath(v.GitRepo.Directory, p.Child("gitRepo", "directory")))
+	}
+	if s.Has("secret", v.Secret != nil) {
+		s.Need(v.Secret.SecretName, "secret", "secretName")
+		s.Add(checkMode(v.Secret.DefaultMode, p.Child("secret", "defaultMode")))
+		s.Add(checkItems(v.Secret.Items, p.Child("secret", "items")))
+	}
+	if s.Has("configMap", v.ConfigMap != nil) {
+		s.Need(v.ConfigMap.Name, "configMap", "name")
+		s.Add(checkMode(v.ConfigMap.DefaultMode, p.Child("configMap", "defaultMode")))
+		s.Add(checkItems(v.ConfigMap.Items, p.Child("configMap", "items")))
+	}
+	if s.Has("nfs", v.NFS != nil) {
+		s.Add(CheckNFS(v.NFS, p.Child("nfs")))
+	}
+	if s.Has("persistentVolumeClaim", v.PersistentVolumeClaim != nil) {
+		s.Need(v.PersistentVolumeClaim.ClaimName, "persistentVolumeClaim", "claimName")
+	}
+	if s.Has("downwardAPI", v.DownwardAPI != nil) {
+		s.Add(checkMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
+		for i := range v.DownwardAPI.Items {
+			s.Add(checkDownwardFile(&v.DownwardAPI.Items[i], p.Child("downwardAPI")))
+		}
+	}
+	if s.Has("projected", v.Projected != nil) {
+		s.Add(checkMode(v.Projected.DefaultMode, p.Child("projected", "defaultMode")))
+		s.Add(checkProjected(v.Projected.Sources, p.Child("projected", "sources")))
+	}
+	if s.Has("ephemeral", v.Ephemeral != nil) {
+		if t := v.Ephemeral.VolumeClaimTemplate; t == nil {
+			s.Errs = append(s.Errs, field.Required(p.Child("ephemeral", "volumeClaimTemplate"), ""))
+		} else {
+			s.Add(CheckClaimSpec(&t.Spec, p.Child("ephemeral", "volumeClaimTemplate", "spec")))
+		}
+	}
+	checkForeignSource(v, &s)
+	if s.N == 0 {
+		s.Errs = append(s.Errs, field.Required(p, "must specify a volume type"))
+	}
+	return s.Errs
+}
+
+// checkForeignSource looks at the sources that a kubelet of ours refuses with an event:
+// they are well-formed or not all the same.
+func checkForeignSource(v *corev1.VolumeSource, s *Sources) {
+	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
+		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
+	}
+	if s.Has("awsElasticBlockStore", v.AWSElasticBlockStore != nil) {
+		s.Need(v.AWSElasticBlockStore.VolumeID, "awsElasticBlockStore", "volumeID")
+	}
+	if s.Has("iscsi", v.ISCSI != nil) {
+		s.Need(v.ISCSI.TargetPortal, "iscsi", "targetPortal")
+		s.Need(v.ISCSI.IQN, "iscsi", "iqn")
+	}
+	if s.Has("glusterfs", v.Glusterfs != nil) {
+		s.Need(v.Glusterfs.EndpointsName, "glusterfs", "endpoints")
+		s.Need(v.Glusterfs.Path, "glusterfs", "path")
+	}
+	if s.Has("rbd", v.RBD != nil) {
+		s.Need(strings.Join(v.RBD.CephMonitors, ","), "rbd", "monitors")
+		s.Need(v.RBD.RBDImage, "rbd", "image")
+	}
+	if s.Has("cephfs", v.CephFS != nil) {
+		s.Need(strings.Join(v.CephFS.Monitors, ","), "cephfs", "monitors")
+	}
+	if s.Has("cinder", v.Cinder != nil) {
+		s.Need(v.Cinder.VolumeID, "cinder", "volumeID")
+	}
+	if s.Has("flexVolume", v.FlexVolume != nil) {
+		s.Need(v.FlexVolume.Driver, "flexVolume", "driver")
+	}
+	if s.Has("azureFile", v.AzureFile != nil) {
+		s.Need(v.AzureFile.SecretName, "azureFile", "secretName")
+		s.Need(v.AzureFile.ShareName, "azureFile", "shareName")
+	}
+	if s.Has("azureDisk", v.AzureDisk != nil) {
+		s.Need(v.AzureDisk.DiskName, "azureDisk", "diskName")
+		s.Need(v.AzureDisk.DataDiskURI, "azureDisk", "diskURI")
+	}
+	if s.Has("vsphereVolume", v.VsphereVolume != nil) {
+		s.Need(v.VsphereVolume.VolumePath, "vsphereVolume", "volumePath")
+	}
+	if s.Has("csi", v.CSI != nil) {
+		s.Need(v.CSI.Driver, "csi", "driver")
+	}
+	if s.Has("image", v.Image != nil) {
+		s.Add(rules.RequiredOneOf(v.Image.PullPolicy, s.P.Child("image", "pullPolicy"), pullPolicies...))
+	}
+	s.Has("fc", v.FC != nil)
+	s.Has("flocker", v.Flocker != nil)
+	s.Has("quobyte", v.Quobyte != nil)
+	s.Has("photonPersistentDisk", v.PhotonPersistentDisk != nil)
+	s.Has("portworxVolume", v.PortworxVolume != nil)
+	s.Has("scaleIO", v.ScaleIO != nil)
+	s.Has("storageos", v.StorageOS != nil)
+}
+
+var hostPathTypes = []corev1.HostPathType{
+	corev1.HostPathUnset, corev1.HostPathBlockDev, corev1.HostPathCharDev, corev1.HostPathDirectory,
+	corev1.HostPathDirectoryOrCreate, corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket,
+}
+
+func CheckHostPath(h *corev1.HostPathVolumeSource, p *field.Path) field.ErrorList {
+	if h.Path == "" {
+		return field.ErrorList{field.Required(p.Child("path"), "")}
+	}
+	errs := CheckNoBackstep(h.Path, p.Child("path"))
+	if h.Type != nil {
+		errs = append(errs, rules.OneOf(*h.Type, p.Child("type"), hostPathTypes...)...)
+	}
+	return errs
+}
+
+func CheckNFS(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if n.Server == "" {
+		errs = append(errs, field.Required(p.Child("server"), ""))
+	}
+	if n.Path == "" {
+		errs = append(errs, field.Required(p.Child("path"), ""))
+	}
+	if !path.IsAbs(n.Path) {
+		errs = append(errs, field.Invalid(p.Child("path"), n.Path, "must be an absolute path"))
+	}
+	return errs
+}
+
+func checkMode(mode *int32, p *field.Path) field.ErrorList {
+	if mode == nil || (*mode >= 0 && *mode <= 0o777) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, *mode, "must be a number between 0 and 0777 (octal), both inclusive")}
+}
+
+func checkItems(items []corev1.KeyToPath, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range items {
+		item, at := &items[i], p.Index(i)
+		if item.Key == "" {
+			errs = append(errs, field.Required(at.Child("key"), ""))
+		}
+		errs = append(errs, checkFilePath(item.Path, at.Child("path"))...)
+		errs = append(errs, checkMode(item.Mode, at.Child("mode"))...)
+	}
+	return errs
+}
+
+// checkFilePath: a file of a volume is named by a path inside of it, and the names that
+// begin with two dots are the kubelet's.
+func checkFilePath(v string, p *field.Path) field.ErrorList {
+	if v == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	errs := checkLocalPath(v, p)
+	if strings.HasPrefix(v, "..") && !strings.HasPrefix(v, "../") {
+		errs = append(errs, field.Invalid(p, v, "must not start with '..'"))
+	}
+	return errs
+}
+
+func checkLocalPath(v string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if path.IsAbs(v) {
+		errs = append(errs, field.Invalid(p, v, "must be a relative path"))
+	}
+	return append(errs, CheckNoBackstep(v, p)...)
+}
+
+func CheckNoBackstep(v string, p *field.Path) field.ErrorList {
+	if !strings.Contains(v, "..") {
+		return nil
+	}
+	for _, part := range strings.Split(v, "/") {
+		if part == ".." {
+			return field.ErrorList{field.Invalid(p, v, "must not contain '..'")}
+		}
+	}
+	return nil
+}
+
+func checkDownwardFile(f *corev1.DownwardAPIVolumeFile, p *field.Path) field.ErrorList {
+	errs := checkFilePath(f.Path, p.Child("path"))
+	switch {
+	case f.FieldRef != nil:
+		errs = append(errs, checkFieldRef(f.FieldRef, volumeFields, p.Child("fieldRef"))...)
+		if f.ResourceFieldRef != nil {
+			errs = append(errs, field.Invalid(p, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"))
+		}
+	case f.ResourceFieldRef != nil:
+		errs = append(errs, checkResourceFieldRef(f.ResourceFieldRef, true, p.Child("resourceFieldRef"))...)
+	default:
+		errs = append(errs, field.Required(p, "one of fieldRef and resourceFieldRef is required"))
+	}
+	return append(errs, checkMode(f.Mode, p.Child("mode"))...)
+}
+
+func checkProjected(list []corev1.VolumeProjection, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	paths := map[string]bool{}
+	file := func(name string, at *field.Path, what string) {
+		if name != "" && paths[name] {
+			errs = append(errs, field.Invalid(at, what, "conflicting duplicate paths"))
+		}
+		paths[name] = true
+	}
+	for i := range list {
+		v, s := &list[i], Sources{P: p.Index(i)}
+		if s.Has("secret", v.Secret != nil) {
+			s.Need(v.Secret.Name, "secret", "name")
+			s.Add(checkItems(v.Secret.Items, s.P.Child("secret", "items")))
+			for _, item := range v.Secret.Items {
+				file(item.Path, s.P.Child("secret"), v.Secret.Name)
+			}
+		}
+		if s.Has("configMap", v.ConfigMap != nil) {
+			s.Need(v.ConfigMap.Name, "configMap", "name")
+			s.Add(checkItems(v.ConfigMap.Items, s.P.Child("configMap", "items")))
+			for _, item := range v.ConfigMap.Items {
+				file(item.Path, s.P.Child("configMap"), v.ConfigMap.Name)
+			}
+		}
+		if s.Has("downwardAPI", v.DownwardAPI != nil) {
+			for k := range v.DownwardAPI.Items {
+				s.Add(checkDownwardFile(&v.DownwardAPI.Items[k], s.P.Child("downwardAPI")))
+				file(v.DownwardAPI.Items[k].Path, s.P.Child("downwardAPI"), v.DownwardAPI.Items[k].Path)
+			}
+		}
+		if s.Has("serviceAccountToken", v.ServiceAccountToken != nil) {
+			s.Add(checkTokenProjection(v.ServiceAccountToken, s.P.Child("serviceAccountToken")))
+			file(v.ServiceAccountToken.Path, s.P.Child("serviceAccountToken"), v.ServiceAccountToken.Path)
+		}
+		if s.Has("clusterTrustBundle", v.ClusterTrustBundle != nil) {
+			s.Add(checkFilePath(v.ClusterTrustBundle.Path, s.P.Child("clusterTrustBundle", "path")))
+		}
+		s.Has("podCertificate", v.PodCertificate != nil)
+		if s.N == 0 {
+			s.Errs = append(s.Errs, field.Required(s.P, "must specify a volume type"))
+		}
+		errs = append(errs, s.Errs...)
+	}
+	return errs
+}
+
+func checkTokenProjection(t *corev1.ServiceAccountTokenProjection, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if e := t.ExpirationSeconds; e != nil {
+		if *e < 10*60 {
+			errs = append(errs, field.Invalid(p.Child("expirationSeconds"), *e, "may not specify a duration less than 10 minutes"))
+		}
+		if *e > 1<<32 {
+			errs = append(errs, field.Invalid(p.Child("expirationSeconds"), *e, "may not specify a duration larger than 2^32 seconds"))
+		}
+	}
+	return append(errs, checkFilePath(t.Path, p.Child("path"))...)
+}

@@ -1,0 +1,97 @@
+// Package policy has the kinds of the group policy, and their retired versions.
+package policy
+
+import (
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/rules"
+)
+
+// PodDisruptionBudgets says how many of some pods may be evicted at a time.
+var PodDisruptionBudgets = &api.Kind{
+	GroupVersionKind: api.GVK(policyv1.GroupName, "v1", "PodDisruptionBudget"),
+	Plural:           "poddisruptionbudgets", Singular: "poddisruptionbudget",
+	Short: []string{"pdb"}, Namespaced: true,
+	HasStatus: true,
+	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
+	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
+
+	PrepareCreate: rules.Mutate(func(b *policyv1.PodDisruptionBudget) {
+		b.Status = policyv1.PodDisruptionBudgetStatus{}
+		b.Generation = 1
+	}),
+	PrepareUpdate: rules.MutateUpdate(func(b, old *policyv1.PodDisruptionBudget) {
+		b.Status = old.Status
+		b.Generation = rules.NextGeneration(old, b.Spec, old.Spec)
+	}),
+	PrepareStatus: rules.MutateUpdate(func(b, old *policyv1.PodDisruptionBudget) {
+		b.Spec = old.Spec
+		b.Generation = old.Generation
+	}),
+
+	Validate: rules.Typed(func(b *policyv1.PodDisruptionBudget) field.ErrorList {
+		return append(rules.CheckMeta(&b.ObjectMeta, true, rules.DNSSubdomain), checkBudget(&b.Spec)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkBudget(&b.Spec)...)
+	}),
+	ValidateStatus: rules.TypedUpdate(checkBudgetStatus),
+
+	Columns: []metav1.TableColumnDefinition{
+		rules.NameColumn,
+		rules.Column("Min Available", "string", 0, "Pods that must stay."),
+		rules.Column("Max Unavailable", "string", 0, "Pods that may be missing."),
+		rules.Column("Allowed Disruptions", "integer", 0, "Pods that may be evicted now."),
+		rules.AgeColumn,
+	},
+	Row: rules.Typed(func(b *policyv1.PodDisruptionBudget) []any {
+		return []any{
+			b.Name, orNA(b.Spec.MinAvailable), orNA(b.Spec.MaxUnavailable), int64(b.Status.DisruptionsAllowed), rules.Age(b.CreationTimestamp),
+		}
+	}),
+}
+
+func orNA(v *intstr.IntOrString) string {
+	if v == nil {
+		return "N/A"
+	}
+	return v.String()
+}
+
+func checkBudget(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
+	var errs field.ErrorList
+	if s.MinAvailable != nil && s.MaxUnavailable != nil {
+		errs = append(errs, field.Invalid(rules.SpecPath, *s, "minAvailable and maxUnavailable cannot be both set"))
+	}
+	for i, v := range []*intstr.IntOrString{s.MinAvailable, s.MaxUnavailable} {
+		if v != nil {
+			p := rules.SpecPath.Child([]string{"minAvailable", "maxUnavailable"}[i])
+			errs = append(errs, rules.CheckCountOrPercent(*v, p)...)
+			errs = append(errs, rules.CheckWithin100Percent(*v, p)...)
+		}
+	}
+	errs = append(errs, podspec.CheckSelector(s.Selector, rules.SpecPath.Child("selector"))...)
+	if e := s.UnhealthyPodEvictionPolicy; e != nil {
+		errs = append(errs, rules.OneOf(*e, rules.SpecPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
+	}
+	return errs
+}
+
+func checkBudgetStatus(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
+	errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta),
+		metav1validation.ValidateConditions(b.Status.Conditions, rules.StatusPath.Child("conditions"))...)
+	errs = append(errs, rules.NonNegativeCounts(
+		rules.Count("disruptionsAllowed", b.Status.DisruptionsAllowed),
+		rules.Count("currentHealthy", b.Status.CurrentHealthy),
+		rules.Count("desiredHealthy", b.Status.DesiredHealthy),
+		rules.Count("expectedPods", b.Status.ExpectedPods),
+	)...)
+	return errs
+}

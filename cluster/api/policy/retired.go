@@ -1,0 +1,48 @@
+package policy
+
+import (
+	policyv1 "k8s.io/api/policy/v1"
+	policyv1beta1 "k8s.io/api/policy/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// PodDisruptionBudgetsV1beta1 is of when an empty selector was for no pods; today it is
+// for all of the namespace. Each is shown in the other version as a requirement on a label
+// that no pod has.
+var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
+	GroupVersion: policyv1beta1.SchemeGroupVersion, Of: PodDisruptionBudgets,
+	Object: &policyv1beta1.PodDisruptionBudget{}, List: &policyv1beta1.PodDisruptionBudgetList{},
+	ToStored: func(from *policyv1beta1.PodDisruptionBudget, to *policyv1.PodDisruptionBudget) {
+		switch s := from.Spec.Selector; {
+		case isEmptySelector(s):
+			to.Spec.Selector = noPods()
+		case rules.Equal(s, allPods()):
+			to.Spec.Selector = &metav1.LabelSelector{}
+		}
+	},
+	FromStored: func(from *policyv1.PodDisruptionBudget, to *policyv1beta1.PodDisruptionBudget) {
+		switch s := from.Spec.Selector; {
+		case isEmptySelector(s):
+			to.Spec.Selector = allPods()
+		case rules.Equal(s, noPods()):
+			to.Spec.Selector = &metav1.LabelSelector{}
+		}
+	},
+}.Kind()
+
+func isEmptySelector(s *metav1.LabelSelector) bool {
+	return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0
+}
+
+func noPods() *metav1.LabelSelector { return byAbsentLabel(metav1.LabelSelectorOpExists) }
+
+func allPods() *metav1.LabelSelector { return byAbsentLabel(metav1.LabelSelectorOpDoesNotExist) }
+
+func byAbsentLabel(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", Operator: op,
+	}}}
+}

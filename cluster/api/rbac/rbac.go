@@ -1,0 +1,217 @@
+// Package rbac has the kinds of the group rbac.authorization.k8s.io.
+package rbac
+
+import (
+	"fmt"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
+)
+
+// Roles allows things in one namespace.
+var Roles = &api.Kind{
+	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "Role"),
+	Plural:           "roles", Singular: "role", Namespaced: true,
+	New:     func() api.Object { return &rbacv1.Role{} },
+	NewList: func() runtime.Object { return &rbacv1.RoleList{} },
+	Validate: rules.Typed(func(r *rbacv1.Role) field.ErrorList {
+		return append(rules.CheckMeta(&r.ObjectMeta, true, rules.PathSegment), checkRules(r.Rules, true)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.Role) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), checkRules(r.Rules, true)...)
+	}),
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
+	Row:     rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
+}
+
+// ClusterRoles allows things in the cluster, or in a namespace when bound there.
+var ClusterRoles = &api.Kind{
+	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRole"),
+	Plural:           "clusterroles", Singular: "clusterrole",
+	New:     func() api.Object { return &rbacv1.ClusterRole{} },
+	NewList: func() runtime.Object { return &rbacv1.ClusterRoleList{} },
+	Validate: rules.Typed(func(r *rbacv1.ClusterRole) field.ErrorList {
+		return append(rules.CheckMeta(&r.ObjectMeta, false, rules.PathSegment), checkClusterRole(r)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.ClusterRole) field.ErrorList {
+		return append(rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), checkClusterRole(r)...)
+	}),
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
+	Row:     rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
+}
+
+// RoleBindings gives a role to somebody in one namespace.
+var RoleBindings = &api.Kind{
+	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "RoleBinding"),
+	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
+	New:     func() api.Object { return &rbacv1.RoleBinding{} },
+	NewList: func() runtime.Object { return &rbacv1.RoleBindingList{} },
+	Default: rules.Mutate(func(b *rbacv1.RoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
+	Validate: rules.Typed(func(b *rbacv1.RoleBinding) field.ErrorList {
+		return append(rules.CheckMeta(&b.ObjectMeta, true, rules.PathSegment), checkRoleBinding(&b.RoleRef, b.Subjects, true)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.RoleBinding) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkRoleBinding(&b.RoleRef, b.Subjects, true)...)
+		return append(errs, checkSameRole(b.RoleRef, old.RoleRef)...)
+	}),
+	Columns: bindingColumns,
+	Row: rules.Typed(func(b *rbacv1.RoleBinding) []any {
+		return bindingRow(&b.ObjectMeta, b.RoleRef, b.Subjects)
+	}),
+}
+
+// ClusterRoleBindings gives a role to somebody in the whole cluster.
+var ClusterRoleBindings = &api.Kind{
+	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRoleBinding"),
+	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
+	New:     func() api.Object { return &rbacv1.ClusterRoleBinding{} },
+	NewList: func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
+	Default: rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
+	Validate: rules.Typed(func(b *rbacv1.ClusterRoleBinding) field.ErrorList {
+		return append(rules.CheckMeta(&b.ObjectMeta, false, rules.PathSegment), checkRoleBinding(&b.RoleRef, b.Subjects, false)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
+		errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkRoleBinding(&b.RoleRef, b.Subjects, false)...)
+		return append(errs, checkSameRole(b.RoleRef, old.RoleRef)...)
+	}),
+	Columns: bindingColumns,
+	Row: rules.Typed(func(b *rbacv1.ClusterRoleBinding) []any {
+		return bindingRow(&b.ObjectMeta, b.RoleRef, b.Subjects)
+	}),
+}
+
+func checkClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
+	errs := checkRules(r.Rules, false)
+	if r.AggregationRule == nil {
+		return errs
+	}
+	p := field.NewPath("aggregationRule", "clusterRoleSelectors")
+	if len(r.AggregationRule.ClusterRoleSelectors) == 0 {
+		return append(errs, field.Required(p, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
+	}
+	for i := range r.AggregationRule.ClusterRoleSelectors {
+		errs = append(errs, metav1validation.ValidateLabelSelector(&r.AggregationRule.ClusterRoleSelectors[i],
+			metav1validation.LabelSelectorValidationOptions{}, p.Index(i))...)
+	}
+	return errs
+}
+
+func checkRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
+	var errs field.ErrorList
+	for i := range rules {
+		r, p := &rules[i], field.NewPath("rules").Index(i)
+		if len(r.Verbs) == 0 {
+			errs = append(errs, field.Required(p.Child("verbs"), "verbs must contain at least one value"))
+		}
+		if len(r.NonResourceURLs) > 0 {
+			if namespaced {
+				errs = append(errs, field.Invalid(p.Child("nonResourceURLs"), r.NonResourceURLs, "namespaced rules cannot apply to non-resource URLs"))
+			}
+			if len(r.APIGroups) > 0 || len(r.Resources) > 0 || len(r.ResourceNames) > 0 {
+				errs = append(errs, field.Invalid(p.Child("nonResourceURLs"), r.NonResourceURLs, "rules cannot apply to both regular resources and non-resource URLs"))
+			}
+			continue
+		}
+		if len(r.APIGroups) == 0 {
+			errs = append(errs, field.Required(p.Child("apiGroups"), "resource rules must supply at least one api group"))
+		}
+		if len(r.Resources) == 0 {
+			errs = append(errs, field.Required(p.Child("resources"), "resource rules must supply at least one resource"))
+		}
+	}
+	return errs
+}
+
+func defaultBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
+	rules.SetDefault(&ref.APIGroup, rbacv1.GroupName)
+	for i := range subjects {
+		if k := subjects[i].Kind; k == rbacv1.UserKind || k == rbacv1.GroupKind {
+			rules.SetDefault(&subjects[i].APIGroup, rbacv1.GroupName)
+		}
+	}
+}
+
+func checkRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
+	var errs field.ErrorList
+	p := field.NewPath("roleRef")
+	errs = append(errs, rules.OneOf(ref.APIGroup, p.Child("apiGroup"), rbacv1.GroupName)...)
+	if namespaced {
+		errs = append(errs, rules.OneOf(ref.Kind, p.Child("kind"), "Role", "ClusterRole")...)
+	} else {
+		errs = append(errs, rules.OneOf(ref.Kind, p.Child("kind"), "ClusterRole")...)
+	}
+	if ref.Name == "" {
+		errs = append(errs, field.Required(p.Child("name"), ""))
+	} else {
+		errs = append(errs, rules.Invalid(p.Child("name"), ref.Name, rules.PathSegment(ref.Name, false))...)
+	}
+	for i := range subjects {
+		errs = append(errs, checkSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
+	}
+	return errs
+}
+
+func checkSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s.Name == "" {
+		errs = append(errs, field.Required(p.Child("name"), ""))
+	}
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		if s.Name != "" {
+			errs = append(errs, rules.Invalid(p.Child("name"), s.Name, rules.DNSSubdomain(s.Name, false))...)
+		}
+		errs = append(errs, rules.OneOf(s.APIGroup, p.Child("apiGroup"), "")...)
+		if !namespaced && s.Namespace == "" {
+			errs = append(errs, field.Required(p.Child("namespace"), ""))
+		}
+	case rbacv1.UserKind, rbacv1.GroupKind:
+		errs = append(errs, rules.OneOf(s.APIGroup, p.Child("apiGroup"), rbacv1.GroupName)...)
+	default:
+		errs = append(errs, field.NotSupported(p.Child("kind"), s.Kind,
+			[]string{rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind}))
+	}
+	return errs
+}
+
+// checkSameRole: who was trusted with a binding must not find another role behind it.
+func checkSameRole(ref, old rbacv1.RoleRef) field.ErrorList {
+	if ref == old {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("roleRef"), ref, "cannot change roleRef")}
+}
+
+var bindingColumns = []metav1.TableColumnDefinition{
+	rules.NameColumn,
+	rules.Column("Role", "string", 0, "The role that is given."),
+	rules.AgeColumn,
+	rules.Column("Users", "string", 1, "Users that get it."),
+	rules.Column("Groups", "string", 1, "Groups that get it."),
+	rules.Column("ServiceAccounts", "string", 1, "Service accounts that get it."),
+}
+
+func bindingRow(m *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) []any {
+	var users, groups, accounts []string
+	for _, s := range subjects {
+		switch s.Kind {
+		case rbacv1.UserKind:
+			users = append(users, s.Name)
+		case rbacv1.GroupKind:
+			groups = append(groups, s.Name)
+		case rbacv1.ServiceAccountKind:
+			accounts = append(accounts, s.Namespace+"/"+s.Name)
+		}
+	}
+	return []any{
+		m.Name, fmt.Sprintf("%s/%s", ref.Kind, ref.Name), rules.Age(m.CreationTimestamp),
+		strings.Join(users, ", "), strings.Join(groups, ", "), strings.Join(accounts, ", "),
+	}
+}

@@ -1,0 +1,77 @@
+package rules
+
+import (
+	"strconv"
+
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const (
+	NotInteger = "must be an integer"
+	IsNegative = apivalidation.IsNegativeErrorMsg
+)
+
+func NonNegative(v int64, p *field.Path) field.ErrorList {
+	return apivalidation.ValidateNonnegativeField(v, p)
+}
+
+func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
+	if v == nil {
+		return nil
+	}
+	return NonNegative(int64(*v), p)
+}
+
+// checkCountOrPercent: a number of pods, or a part of them such as "25%".
+func CheckCountOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
+	switch v.Type {
+	case intstr.String:
+		return Invalid(p, v, validation.IsValidPercent(v.StrVal))
+	case intstr.Int:
+		return NonNegative(int64(v.IntValue()), p)
+	}
+	return field.ErrorList{field.Invalid(p, v, "must be an integer or percentage (e.g '5%%')")}
+}
+
+func CheckWithin100Percent(v intstr.IntOrString, p *field.Path) field.ErrorList {
+	if n, ok := percentOf(v); ok && n > 100 {
+		return field.ErrorList{field.Invalid(p, v, "must not be greater than 100%")}
+	}
+	return nil
+}
+
+func percentOf(v intstr.IntOrString) (n int, ok bool) {
+	if v.Type != intstr.String || len(validation.IsValidPercent(v.StrVal)) > 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(v.StrVal[:len(v.StrVal)-1])
+	return n, err == nil
+}
+
+func IsZeroCount(v intstr.IntOrString) bool {
+	if n, ok := percentOf(v); ok {
+		return n == 0
+	}
+	return v.IntValue() == 0
+}
+
+// NamedCount is a number in a status, by its field's name.
+type NamedCount struct {
+	Name  string
+	Value int64
+}
+
+// Count returns the NamedCount of a field.
+func Count[N int32 | int64](name string, value N) NamedCount { return NamedCount{name, int64(value)} }
+
+// NonNegativeCounts reports each negative number in a status.
+func NonNegativeCounts(counts ...NamedCount) field.ErrorList {
+	var errs field.ErrorList
+	for _, n := range counts {
+		errs = append(errs, NonNegative(n.Value, StatusPath.Child(n.Name))...)
+	}
+	return errs
+}

@@ -1,0 +1,189 @@
+// Package rules is what the files of kinds are written with: functions that take the kind's own Go type,
+// defaults, checks of fields and metadata, and the columns that kinds share. Nothing here does I/O.
+package rules
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"wheelhouse/cluster/api"
+)
+
+// do, do2, as and as2 let a kind's functions take the kind's own type.
+
+func Mutate[T api.Object](f func(T)) func(api.Object) { return func(o api.Object) { f(o.(T)) } }
+
+func MutateUpdate[T api.Object](f func(obj, old T)) func(obj, old api.Object) {
+	return func(obj, old api.Object) { f(obj.(T), old.(T)) }
+}
+
+func Typed[T api.Object, R any](f func(T) R) func(api.Object) R {
+	return func(o api.Object) R { return f(o.(T)) }
+}
+
+func TypedUpdate[T api.Object, R any](f func(obj, old T) R) func(obj, old api.Object) R {
+	return func(obj, old api.Object) R { return f(obj.(T), old.(T)) }
+}
+
+var (
+	MetadataPath = field.NewPath("metadata")
+	SpecPath     = field.NewPath("spec")
+	StatusPath   = field.NewPath("status")
+)
+
+var (
+	DNSSubdomain = apivalidation.NameIsDNSSubdomain
+	DNSLabel     = apivalidation.NameIsDNSLabel
+	DNS1035Label = apivalidation.NameIsDNS1035Label
+	// PathSegment is the rule for names that only ever stand in a path (RBAC, whose
+	// names have colons in them).
+	PathSegment = path.ValidatePathSegmentName
+)
+
+func CheckMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
+	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
+}
+
+// CheckMetaUpdate leaves the question whether a resourceVersion had to be sent to
+// the server, which knows whether the write is conditional.
+func CheckMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
+	if obj.ResourceVersion == "" {
+		m := *obj
+		m.ResourceVersion = old.ResourceVersion
+		if m.ResourceVersion == "" {
+			m.ResourceVersion = "0"
+		}
+		obj = &m
+	}
+	return apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
+}
+
+// Equal is equality in the API's sense: nil and empty are one, quantities compare by value.
+func Equal(a, b any) bool { return apiequality.Semantic.DeepEqual(a, b) }
+
+func Immutable(obj, old any, p *field.Path) field.ErrorList {
+	return apivalidation.ValidateImmutableField(obj, old, p)
+}
+
+// SetDefault fills in a value that was left at its zero.
+func SetDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// SetDefaultPtr fills in a pointer that was left nil.
+func SetDefaultPtr[T any](p **T, v T) {
+	if *p == nil {
+		*p = &v
+	}
+}
+
+// OneOf reports a value that is not among the supported ones, which are given in the
+// order in which the message lists them.
+func OneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
+	for _, s := range supported {
+		if v == s {
+			return nil
+		}
+	}
+	return field.ErrorList{field.NotSupported(p, v, supported)}
+}
+
+// RequiredOneOf is oneOf for a field that must be there.
+func RequiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
+	if v == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	return OneOf(v, p, supported...)
+}
+
+// Invalid makes one error of each message.
+func Invalid(p *field.Path, v any, messages []string) field.ErrorList {
+	var out field.ErrorList
+	for _, m := range messages {
+		out = append(out, field.Invalid(p, v, m))
+	}
+	return out
+}
+
+// Now is the clock of the AGE columns; tests stop it.
+var Now = time.Now
+
+// Age is how AGE columns print the time since t.
+func Age(t metav1.Time) string {
+	if t.IsZero() {
+		return "<unknown>"
+	}
+	return duration.HumanDuration(Now().Sub(t.Time))
+}
+
+func OrNone(s string) string { return Or(s, "<none>") }
+
+func Or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}
+
+// Column is one column; priority 1 shows with -o wide only.
+func Column(name, typ string, priority int32, description string) metav1.TableColumnDefinition {
+	c := metav1.TableColumnDefinition{Name: name, Type: typ, Priority: priority, Description: description}
+	if name == "Name" {
+		c.Format = "name"
+	}
+	return c
+}
+
+var (
+	NameColumn = Column("Name", "string", 0, "Name is unique within a namespace, and cannot be changed.")
+	AgeColumn  = Column("Age", "string", 0, "Time since the object was created.")
+)
+
+// CreatedAtColumn is the column of the kinds whose age says little.
+var CreatedAtColumn = metav1.TableColumnDefinition{
+	Name: "Created At", Type: "date",
+	Description: "Time at which the object was created.",
+}
+
+func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().Format(time.RFC3339) }
+
+func IsTrue(b *bool) bool { return b != nil && *b }
+
+// NextGeneration is the generation of old's successor: another one if what it asks for
+// differs.
+func NextGeneration(old api.Object, spec, oldSpec any) int64 {
+	if Equal(spec, oldSpec) {
+		return old.GetGeneration()
+	}
+	return old.GetGeneration() + 1
+}
+
+// Annotate sets an annotation, or takes it away when there is no value. The map is made
+// anew: it may be shared.
+func Annotate(m *metav1.ObjectMeta, name, value string) {
+	out := make(map[string]string, len(m.Annotations)+1)
+	for k, v := range m.Annotations {
+		if k != name {
+			out[k] = v
+		}
+	}
+	if value != "" {
+		out[name] = value
+	}
+	if len(out) == 0 {
+		out = nil
+	}
+	m.Annotations = out
+}
+
+var Protocols = []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}
