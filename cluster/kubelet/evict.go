@@ -45,10 +45,10 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 	if e == nil || pod.DeletionTimestamp != nil || podspec.IsTerminal(pod.Status.Phase) {
 		return
 	}
-	if w.sight.failed == nil {
+	if w.observed.Failed == nil {
 		w.podEvent(v1.EventTypeWarning, evictedReason, e.message)
 	}
-	w.fail(ended{evictedReason, e.message})
+	w.fail(evictedReason, e.message)
 	pod.Spec.TerminationGracePeriodSeconds = &e.grace
 	pod.Status.Conditions = slices.Clone(pod.Status.Conditions)
 	podspec.SetCondition(&pod.Status, v1.PodCondition{
@@ -60,7 +60,7 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 // refusePressed fails a pod that has come to a node in distress, before anything of it
 // is started.
 func (w *worker) refusePressed(pod *v1.Pod) {
-	if w.finished || w.sight.sandbox != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) || pod.Status.StartTime != nil {
+	if w.finished || w.observed.Sandbox != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) || pod.Status.StartTime != nil {
 		return
 	}
 	conditions := w.k.pressures()
@@ -70,7 +70,7 @@ func (w *worker) refusePressed(pod *v1.Pod) {
 	}
 	message := fmt.Sprintf("The node had condition: %v. ", conditions)
 	w.podEvent(v1.EventTypeWarning, evictedReason, message)
-	w.fail(ended{evictedReason, message})
+	w.fail(evictedReason, message)
 }
 
 func toleratesMemoryPressure(pod *v1.Pod) bool {

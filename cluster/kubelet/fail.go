@@ -6,10 +6,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
-
-// ended is why the node ends a pod before its time, whatever its restart policy.
-type ended struct{ reason, message string }
 
 const (
 	deadlineReason  = "DeadlineExceeded"
@@ -18,23 +16,10 @@ const (
 
 // fail has the pod end: its containers are stopped and its phase becomes Failed, with
 // the reason. Only the worker's own goroutine calls it.
-func (w *worker) fail(f ended) {
-	if w.sight.failed == nil {
-		w.sight.failed, w.finished = &f, true
+func (w *worker) fail(reason, message string) {
+	if w.observed.Failed == nil {
+		w.observed.Failed, w.finished = &podstatus.Failure{Reason: reason, Message: message}, true
 	}
-}
-
-// fail shows it in the status, once nothing runs any more.
-func (s *sight) fail(status *v1.PodStatus) {
-	if s.failed == nil {
-		return
-	}
-	for _, c := range status.ContainerStatuses {
-		if c.State.Running != nil {
-			return
-		}
-	}
-	status.Phase, status.Reason, status.Message = v1.PodFailed, s.failed.reason, s.failed.message
 }
 
 // deadline is the time that the pod may still be active, 0 if there is no end to it. A
@@ -48,7 +33,7 @@ func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
 		return left
 	}
 	w.podEvent(v1.EventTypeNormal, deadlineReason, deadlineMessage)
-	w.fail(ended{deadlineReason, deadlineMessage})
+	w.fail(deadlineReason, deadlineMessage)
 	return 0
 }
 
@@ -66,6 +51,6 @@ func (w *worker) refuse(pod *v1.Pod) {
 	}
 	if message != "" {
 		w.podEvent(v1.EventTypeWarning, reason, message)
-		w.fail(ended{reason, "Pod was rejected: " + message})
+		w.fail(reason, "Pod was rejected: "+message)
 	}
 }

@@ -111,7 +111,7 @@ func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) 
 // closeHostPorts undoes it. Of a pod that is known by its labels only nobody knows what
 // it had open.
 func (w *worker) closeHostPorts(ctx context.Context) error {
-	if pod := w.sight.pod; pod != nil && len(pod.Spec.Containers) > 0 && len(hostPorts(pod)) == 0 {
+	if pod := w.observed.Pod; pod != nil && len(pod.Spec.Containers) > 0 && len(hostPorts(pod)) == 0 {
 		return nil
 	}
 	if opener, ok := w.k.config.Network.(HostPorts); ok {

@@ -10,39 +10,23 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
-// Labels of containers beyond those of the runtime.
+// Labels of containers beyond those of cri and of the runtime.
 const (
-	labelSandbox = "wheelhouse.sandbox" // the sandbox that the container lives in
-	labelHash    = "wheelhouse.hash"    // of what cannot change while it runs
-	labelGrace   = "io.kubernetes.pod.terminationGracePeriod"
+	labelHash  = "wheelhouse.hash" // of what cannot change while it runs
+	labelGrace = "io.kubernetes.pod.terminationGracePeriod"
 )
 
-// sight is all that a worker sees of its pod at one moment.
-type sight struct {
-	pod        *v1.Pod
-	sandbox    *cri.Container             // the newest one
-	containers map[string][]cri.Container // by name, in order of attempts
-	health     func(id string) health     // of a running container
-	backoff    map[string]*backoff        // by container name
-	waiting    map[string]v1.ContainerStateWaiting
-	message    func(cri.Container) string // what a container said as its last word
-	podIP      string
-	hostIP     string
-	final      bool   // nothing of the pod will run again
-	failed     *ended // why the node has ended it, if it has
+// observed is all that the next step of a pod is decided from.
+type observed struct {
+	podstatus.Observed
+	backoff map[string]*backoff // by container name
 
 	pending, progress *v1.PodCondition // of a resize
 	actual            map[string]actualSize
 	began             int64 // the generation whose size the containers are getting
-}
-
-// health is what the probes say about a container.
-type health struct {
-	started bool // no startup probe, or it has succeeded
-	ready   bool
-	failing string // why it must be restarted, if it must
 }
 
 // step is what to do next for a pod.
@@ -69,53 +53,30 @@ type starting struct {
 	attempt   int
 }
 
-// seen sorts the runtime's containers by their names.
-func (s *sight) see(all []cri.Container) {
-	s.sandbox, s.containers = nil, map[string][]cri.Container{}
-	for i := range all {
-		if c := all[i]; c.Name != cri.SandboxName {
-			s.containers[c.Name] = append(s.containers[c.Name], c)
-		} else if s.sandbox == nil || c.State == cri.Running || s.sandbox.State != cri.Running {
-			s.sandbox = &all[i]
-		}
+// status is the pod's, with the sizes of its containers and the conditions of a resize.
+func (s *observed) status(now time.Time) v1.PodStatus {
+	status := podstatus.Compute(&s.Observed, now)
+	for i := range status.InitContainerStatuses {
+		s.showSize(&status.InitContainerStatuses[i], &s.Pod.Spec.InitContainers[i])
 	}
-}
-
-// latest is the newest container of a name.
-func (s *sight) latest(name string) *cri.Container {
-	list := s.containers[name]
-	if len(list) == 0 {
-		return nil
+	for i := range status.ContainerStatuses {
+		s.showSize(&status.ContainerStatuses[i], &s.Pod.Spec.Containers[i])
 	}
-	last := &list[len(list)-1]
-	for i := range list {
-		if list[i].Attempt > last.Attempt {
-			last = &list[i]
-		}
-	}
-	return last
-}
-
-// current is the newest container of a name if it lives in the present sandbox.
-func (s *sight) current(name string) *cri.Container {
-	c := s.latest(name)
-	if c == nil || s.sandbox == nil || s.sandbox.State != cri.Running || c.Labels[labelSandbox] != s.sandbox.ID {
-		return nil
-	}
-	return c
+	s.showResize(&status, now)
+	return status
 }
 
 // attempt numbers the next container of a name. Where the containers are gone the
 // status still knows the count.
-func (s *sight) attempt(name string) int {
+func (s *observed) attempt(name string) int {
 	next := 0
-	if c := s.latest(name); c != nil {
+	if c := s.Latest(name); c != nil {
 		if c.State == cri.Created {
 			return c.Attempt
 		}
 		next = c.Attempt + 1
 	}
-	if old := podspec.ContainerStatus(&s.pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
+	if old := podspec.ContainerStatus(&s.Pod.Status, name); old != nil && (old.ContainerID != "" || old.RestartCount > 0) {
 		next = max(next, int(old.RestartCount)+1)
 	}
 	return next
@@ -123,20 +84,20 @@ func (s *sight) attempt(name string) int {
 
 // backsOff tells whether an ended container counts for the back-off. It does not
 // if it went down with its sandbox or for its size, or if somebody has removed its successor.
-func (s *sight) backsOff(c *cri.Container) bool {
-	if s.sandbox == nil || c.Labels[labelSandbox] != s.sandbox.ID || s.outgrown(c) {
+func (s *observed) backsOff(c *cri.Container) bool {
+	if s.Sandbox == nil || c.Labels[cri.LabelSandbox] != s.Sandbox.ID || s.outgrown(c) {
 		return false
 	}
-	old := podspec.ContainerStatus(&s.pod.Status, c.Name)
+	old := podspec.ContainerStatus(&s.Pod.Status, c.Name)
 	return old == nil || int(old.RestartCount) <= c.Attempt
 }
 
 // plan decides the next step of a pod that shall run. Killing comes alone: what
 // it leaves behind is looked at again.
-func plan(s *sight, now time.Time) *step {
+func plan(s *observed, now time.Time) *step {
 	st := &step{waiting: map[string]v1.ContainerStateWaiting{}}
 	st.kill = s.strays()
-	if s.sandbox == nil || s.sandbox.State != cri.Running {
+	if s.Sandbox == nil || s.Sandbox.State != cri.Running {
 		if s.over() {
 			st.finished = true
 			return st
@@ -152,7 +113,7 @@ func plan(s *sight, now time.Time) *step {
 	if failed || initialised && s.planApps(st, now) {
 		st.finished = true
 		st.start, st.waiting = nil, nil // a sidecar that has ended with the others
-		for _, list := range s.containers {
+		for _, list := range s.Containers {
 			for _, c := range list {
 				if c.State == cri.Running {
 					st.kill = append(st.kill, killing{container: c})
@@ -164,11 +125,11 @@ func plan(s *sight, now time.Time) *step {
 }
 
 // strays are running containers whose sandbox is dead or replaced.
-func (s *sight) strays() []killing {
+func (s *observed) strays() []killing {
 	var out []killing
-	for _, list := range s.containers {
+	for _, list := range s.Containers {
 		for _, c := range list {
-			dead := s.sandbox == nil || s.sandbox.State != cri.Running || c.Labels[labelSandbox] != s.sandbox.ID
+			dead := s.Sandbox == nil || s.Sandbox.State != cri.Running || c.Labels[cri.LabelSandbox] != s.Sandbox.ID
 			if c.State == cri.Running && dead {
 				out = append(out, killing{container: c, message: "Pod sandbox changed, it will be killed and re-created."})
 			}
@@ -179,12 +140,12 @@ func (s *sight) strays() []killing {
 
 // over tells of a pod without a sandbox whether it may not be started again:
 // everything has ended for good, or it lost its sandbox and is never restarted.
-func (s *sight) over() bool {
-	if len(s.containers) == 0 {
-		return podspec.IsTerminal(s.pod.Status.Phase)
+func (s *observed) over() bool {
+	if len(s.Containers) == 0 {
+		return podspec.IsTerminal(s.Pod.Status.Phase)
 	}
-	if s.pod.Spec.RestartPolicy == v1.RestartPolicyNever {
-		for _, list := range s.containers {
+	if s.Pod.Spec.RestartPolicy == v1.RestartPolicyNever {
+		for _, list := range s.Containers {
 			for _, c := range list {
 				if c.State == cri.Exited {
 					return true
@@ -192,9 +153,9 @@ func (s *sight) over() bool {
 			}
 		}
 	}
-	for i := range s.pod.Spec.Containers {
-		c := s.latest(s.pod.Spec.Containers[i].Name)
-		if c == nil || c.State != cri.Exited || restarts(s.pod, c) {
+	for i := range s.Pod.Spec.Containers {
+		c := s.Latest(s.Pod.Spec.Containers[i].Name)
+		if c == nil || c.State != cri.Exited || restarts(s.Pod, c) {
 			return false
 		}
 	}
@@ -203,20 +164,20 @@ func (s *sight) over() bool {
 
 // planInit brings the init containers forward, one after the other. It tells
 // whether the others may run, and whether the pod has failed for good.
-func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
+func (s *observed) planInit(st *step, now time.Time) (done, failed bool) {
 	first := 0 // what comes before a container that was started has succeeded
-	for i := range s.pod.Spec.InitContainers {
-		if c := s.current(s.pod.Spec.InitContainers[i].Name); c != nil && c.State != cri.Created {
+	for i := range s.Pod.Spec.InitContainers {
+		if c := s.Current(s.Pod.Spec.InitContainers[i].Name); c != nil && c.State != cri.Created {
 			first = i
 		}
 	}
 	appsRun := false
-	for i := range s.pod.Spec.Containers {
-		appsRun = appsRun || s.current(s.pod.Spec.Containers[i].Name) != nil
+	for i := range s.Pod.Spec.Containers {
+		appsRun = appsRun || s.Current(s.Pod.Spec.Containers[i].Name) != nil
 	}
-	for i := range s.pod.Spec.InitContainers {
-		spec := &s.pod.Spec.InitContainers[i]
-		c := s.current(spec.Name)
+	for i := range s.Pod.Spec.InitContainers {
+		spec := &s.Pod.Spec.InitContainers[i]
+		c := s.Current(spec.Name)
 		if podspec.IsSidecar(spec) {
 			if !s.planOne(st, spec, true, true, now) && !appsRun {
 				return false, false
@@ -233,7 +194,7 @@ func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 		case c.State == cri.Running:
 			return false, false
 		case c.ExitCode == 0:
-		case !restarts(s.pod, c):
+		case !restarts(s.Pod, c):
 			return false, true
 		default:
 			s.planOne(st, spec, true, true, now)
@@ -244,39 +205,39 @@ func (s *sight) planInit(st *step, now time.Time) (done, failed bool) {
 }
 
 // planApps plans the pod's containers; true means all of them have ended for good.
-func (s *sight) planApps(st *step, now time.Time) bool {
+func (s *observed) planApps(st *step, now time.Time) bool {
 	over := true
-	for i := range s.pod.Spec.Containers {
-		spec := &s.pod.Spec.Containers[i]
-		if c := s.latest(spec.Name); c != nil && c.State == cri.Exited && !restarts(s.pod, c) && !s.outgrown(c) {
+	for i := range s.Pod.Spec.Containers {
+		spec := &s.Pod.Spec.Containers[i]
+		if c := s.Latest(spec.Name); c != nil && c.State == cri.Exited && !restarts(s.Pod, c) && !s.outgrown(c) {
 			continue
 		}
 		over = false
-		s.planOne(st, spec, false, s.pod.Spec.RestartPolicy != v1.RestartPolicyNever, now)
+		s.planOne(st, spec, false, s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever, now)
 	}
 	return over
 }
 
 // planOne plans a container that shall run; true means it runs and has started.
-func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time.Time) bool {
-	c := s.latest(spec.Name)
+func (s *observed) planOne(st *step, spec *v1.Container, init, again bool, now time.Time) bool {
+	c := s.Latest(spec.Name)
 	switch {
 	case c == nil || c.State == cri.Created:
 		st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
 	case c.State == cri.Running:
-		h := s.health(c.ID)
+		h := s.Results.Health(c.ID)
 		switch hash := containerHash(spec); {
 		case c.Labels[labelHash] != hash && again:
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
 		case s.outgrown(c):
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s resize requires restart", spec.Name)})
-		case h.failing != "":
+		case h.Failing != "":
 			st.kill = append(st.kill, killing{
-				container: *c, grace: probeGrace(spec, h.failing),
-				message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.failing),
+				container: *c, grace: probeGrace(spec, h.Failing),
+				message: fmt.Sprintf("Container %s failed %s probe, will be restarted", spec.Name, h.Failing),
 			})
 		}
-		return h.started
+		return h.Started
 	default:
 		b := s.backoff[spec.Name]
 		if b == nil {
@@ -290,7 +251,7 @@ func (s *sight) planOne(st *step, spec *v1.Container, init, again bool, now time
 		st.waiting[spec.Name] = v1.ContainerStateWaiting{
 			Reason: "CrashLoopBackOff",
 			Message: fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
-				b.wait, spec.Name, s.pod.Name, s.pod.Namespace, s.pod.UID),
+				b.wait, spec.Name, s.Pod.Name, s.Pod.Namespace, s.Pod.UID),
 		}
 		if st.again == 0 || wait < st.again {
 			st.again = wait

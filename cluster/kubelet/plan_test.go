@@ -9,31 +9,36 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// seen makes a sight of a pod with containers a, b, ... of which some have ended.
-func seen(policy v1.RestartPolicy, containers ...cri.Container) *sight {
-	s := &sight{
-		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", UID: "u"}, Spec: v1.PodSpec{RestartPolicy: policy}},
-		health:  func(string) health { return health{started: true, ready: true} },
-		backoff: map[string]*backoff{}, waiting: map[string]v1.ContainerStateWaiting{},
-		message: func(cri.Container) string { return "" }, podIP: "10.0.0.1", hostIP: "10.0.0.2",
-	}
+// results is one health for all containers.
+type results podstatus.Health
+
+func (r results) Health(string) podstatus.Health { return podstatus.Health(r) }
+
+// seen makes what is observed of a pod with containers a, b, ... of which some have ended.
+func seen(policy v1.RestartPolicy, containers ...cri.Container) *observed {
+	s := &observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
+		Pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", UID: "u"}, Spec: v1.PodSpec{RestartPolicy: policy}},
+		Results: results{Started: true, Ready: true}, Waiting: map[string]v1.ContainerStateWaiting{},
+		PodIP: "10.0.0.1", HostIP: "10.0.0.2",
+	}}
 	all := []cri.Container{{ID: "sandbox", Name: cri.SandboxName, State: cri.Running}}
 	for i, c := range containers {
 		if c.Name == "" {
 			c.Name = string(rune('a' + i))
 		}
 		spec := v1.Container{Name: c.Name, Image: "i"}
-		s.pod.Spec.Containers = append(s.pod.Spec.Containers, spec)
-		c.ID, c.Labels = "id-"+c.Name, map[string]string{labelSandbox: "sandbox", labelHash: containerHash(&spec)}
+		s.Pod.Spec.Containers = append(s.Pod.Spec.Containers, spec)
+		c.Runtime, c.ID, c.Labels = "docker", "id-"+c.Name, map[string]string{cri.LabelSandbox: "sandbox", labelHash: containerHash(&spec)}
 		if c.State != "" {
 			all = append(all, c)
 		}
 	}
-	s.see(all)
+	s.See(all)
 	return s
 }
 
@@ -70,7 +75,7 @@ func TestRestartPolicies(t *testing.T) {
 		if len(next.start) != c.start || next.finished != c.finished || len(next.kill) != 0 {
 			t.Errorf("%s: starts %d, finished %v, kills %v", c.name, len(next.start), next.finished, next.kill)
 		}
-		if got := podStatus(s, noon); got.Phase != c.phase {
+		if got := s.status(noon); got.Phase != c.phase {
 			t.Errorf("%s: phase %s, want %s", c.name, got.Phase, c.phase)
 		}
 	}
@@ -79,22 +84,22 @@ func TestRestartPolicies(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Run("a dead sandbox", func(t *testing.T) {
 		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
-		s.sandbox.State = cri.Exited
+		s.Sandbox.State = cri.Exited
 		if next := plan(s, noon); len(next.kill) != 1 || next.sandbox {
 			t.Errorf("first %+v, want the stray container killed", next)
 		}
-		s.containers["a"][0].State = cri.Exited
+		s.Containers["a"][0].State = cri.Exited
 		if next := plan(s, noon); !next.sandbox || len(next.start) != 1 || next.start[0].attempt != 1 {
 			t.Errorf("then %+v, want a sandbox and a start", next)
 		}
-		s.pod.Spec.RestartPolicy = v1.RestartPolicyNever
+		s.Pod.Spec.RestartPolicy = v1.RestartPolicyNever
 		if next := plan(s, noon); next.sandbox || !next.finished {
 			t.Errorf("restart policy Never: %+v, want the end", next)
 		}
 	})
 	t.Run("a failed liveness probe", func(t *testing.T) {
 		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
-		s.health = func(string) health { return health{started: true, failing: "liveness"} }
+		s.Results = results{Started: true, Failing: "liveness"}
 		next := plan(s, noon)
 		if len(next.kill) != 1 || next.kill[0].message != "Container a failed liveness probe, will be restarted" {
 			t.Errorf("%+v", next)
@@ -102,7 +107,7 @@ func TestPlan(t *testing.T) {
 	})
 	t.Run("another image", func(t *testing.T) {
 		s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
-		s.pod.Spec.Containers[0].Image = "new"
+		s.Pod.Spec.Containers[0].Image = "new"
 		if next := plan(s, noon); len(next.kill) != 1 || !strings.Contains(next.kill[0].message, "definition changed") {
 			t.Errorf("%+v", next)
 		}
@@ -118,7 +123,7 @@ func TestPlan(t *testing.T) {
 	})
 	t.Run("a removed container", func(t *testing.T) {
 		s := seen(v1.RestartPolicyAlways, cri.Container{})
-		s.pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "a", ContainerID: "docker://x", RestartCount: 4}}
+		s.Pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "a", ContainerID: "docker://x", RestartCount: 4}}
 		if next := plan(s, noon); len(next.start) != 1 || next.start[0].attempt != 5 {
 			t.Errorf("%+v", next)
 		}
@@ -128,7 +133,7 @@ func TestPlan(t *testing.T) {
 // Init containers run one after the other, before the others.
 func TestInitContainers(t *testing.T) {
 	s := seen(v1.RestartPolicyOnFailure, cri.Container{})
-	s.pod.Spec.InitContainers = []v1.Container{{Name: "i1"}, {Name: "i2"}}
+	s.Pod.Spec.InitContainers = []v1.Container{{Name: "i1"}, {Name: "i2"}}
 	starts := func() string {
 		next := plan(s, noon)
 		var out []string
@@ -141,8 +146,8 @@ func TestInitContainers(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	put := func(name string, c cri.Container) {
-		c.Name, c.ID, c.Labels = name, name, map[string]string{labelSandbox: "sandbox"}
-		s.containers[name] = []cri.Container{c}
+		c.Name, c.ID, c.Labels = name, name, map[string]string{cri.LabelSandbox: "sandbox"}
+		s.Containers[name] = []cri.Container{c}
 	}
 	if got := starts(); got != "i1" {
 		t.Errorf("first %q", got)
@@ -155,11 +160,11 @@ func TestInitContainers(t *testing.T) {
 	if got := starts(); got != "i1" {
 		t.Errorf("after a failure: %q", got)
 	}
-	s.pod.Spec.RestartPolicy = v1.RestartPolicyNever
+	s.Pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	if got := starts(); got != "finished" {
 		t.Errorf("after a failure, never restarted: %q", got)
 	}
-	if got := podStatus(s, noon); got.Phase != v1.PodFailed {
+	if got := s.status(noon); got.Phase != v1.PodFailed {
 		t.Errorf("phase %s, want Failed", got.Phase)
 	}
 	put("i1", exited(0))
@@ -171,22 +176,22 @@ func TestInitContainers(t *testing.T) {
 		t.Errorf("after the last: %q", got)
 	}
 	put("a", cri.Container{State: cri.Running})
-	delete(s.containers, "i1") // somebody has cleared it away
+	delete(s.Containers, "i1") // somebody has cleared it away
 	if got := starts(); got != "" {
 		t.Errorf("while all is well: %q", got)
 	}
-	if got := podStatus(s, noon); got.Phase != v1.PodRunning && got.Phase != v1.PodPending {
+	if got := s.status(noon); got.Phase != v1.PodRunning && got.Phase != v1.PodPending {
 		t.Errorf("phase %s", got.Phase)
 	}
 }
 
 func TestConditions(t *testing.T) {
 	s := seen(v1.RestartPolicyAlways, cri.Container{State: cri.Running})
-	s.pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
-	s.pod.Generation = 3
-	s.pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, ObservedGeneration: 1}}
+	s.Pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
+	s.Pod.Generation = 3
+	s.Pod.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, ObservedGeneration: 1}}
 	get := func(kind v1.PodConditionType) v1.PodCondition {
-		for _, c := range podStatus(s, noon).Conditions {
+		for _, c := range s.status(noon).Conditions {
 			if c.Type == kind {
 				return c
 			}
@@ -196,14 +201,14 @@ func TestConditions(t *testing.T) {
 	if c := get(v1.PodReady); c.Status != v1.ConditionFalse || c.Reason != "ReadinessGatesNotReady" {
 		t.Errorf("closed gate: %+v", c)
 	}
-	s.pod.Status.Conditions = append(s.pod.Status.Conditions, v1.PodCondition{Type: "example.com/gate", Status: v1.ConditionTrue})
+	s.Pod.Status.Conditions = append(s.Pod.Status.Conditions, v1.PodCondition{Type: "example.com/gate", Status: v1.ConditionTrue})
 	if c := get(v1.PodReady); c.Status != v1.ConditionTrue {
 		t.Errorf("open gate: %+v", c)
 	}
 	if c := get(v1.PodScheduled); c.Status != v1.ConditionTrue || c.ObservedGeneration != 3 || !c.LastTransitionTime.IsZero() {
 		t.Errorf("the scheduler's condition: %+v", c)
 	}
-	s.health = func(string) health { return health{started: true} }
+	s.Results = results{Started: true}
 	if c := get(v1.ContainersReady); c.Status != v1.ConditionFalse || c.Message != "containers with unready status: [a]" {
 		t.Errorf("unready: %+v", c)
 	}

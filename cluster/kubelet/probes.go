@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 // probes watches over the running containers of one pod: a goroutine for each
@@ -23,7 +24,7 @@ type probes struct {
 }
 
 type watched struct {
-	health
+	podstatus.Health
 	stop context.CancelFunc
 	live context.CancelFunc // ends the probes whose failure ends the container
 }
@@ -32,18 +33,18 @@ func newProbes(rt Streams, event func(c *v1.Container, kind, reason, message str
 	return &probes{runtime: rt, event: event, changed: changed, watched: map[string]*watched{}}
 }
 
-// of tells a container's health; one that is not watched yet is not ready.
-func (p *probes) of(id string) health {
+// Health implements podstatus.Results: a container that is not followed yet is not ready.
+func (p *probes) Health(id string) podstatus.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w := p.watched[id]; w != nil {
-		return w.health
+		return w.Health
 	}
-	return health{}
+	return podstatus.Health{}
 }
 
-// follow begins to watch a running container. before is its status if an earlier
-// kubelet has watched it: a container that was ready does not become unready
+// follow begins to probe a running container. before is its status if an earlier kubelet
+// has probed it, else nil: a container that was ready does not become unready
 // because of a new kubelet.
 func (p *probes) follow(ctx context.Context, t target, startedAt time.Time, before *v1.ContainerStatus) {
 	p.mu.Lock()
@@ -54,10 +55,10 @@ func (p *probes) follow(ctx context.Context, t target, startedAt time.Time, befo
 	ctx, cancel := context.WithCancel(ctx)
 	live, stopLive := context.WithCancel(ctx)
 	w := &watched{stop: cancel, live: stopLive}
-	w.started, w.ready = t.container.StartupProbe == nil, t.container.ReadinessProbe == nil
-	if before != nil && before.ContainerID == "docker://"+t.id {
-		w.started = w.started || podspec.IsTrue(before.Started)
-		w.ready = w.ready || before.Ready
+	w.Started, w.Ready = t.container.StartupProbe == nil, t.container.ReadinessProbe == nil
+	if before != nil {
+		w.Started = w.Started || podspec.IsTrue(before.Started)
+		w.Ready = w.Ready || before.Ready
 	}
 	p.watched[t.id] = w
 	if t.container.StartupProbe != nil || t.container.ReadinessProbe != nil || t.container.LivenessProbe != nil {
@@ -107,42 +108,42 @@ func (p *probes) pause() {
 
 // run probes for startup first, and then for readiness and liveness side by side.
 func (p *probes) run(ctx, live context.Context, w *watched, t target, startedAt time.Time) {
-	if sp := t.container.StartupProbe; sp != nil && !p.of(t.id).started {
+	if sp := t.container.StartupProbe; sp != nil && !p.Health(t.id).Started {
 		done := p.loop(live, "Startup", sp, t, startedAt, func(v verdict) bool {
-			p.set(w, func(h *health) {
+			p.set(w, func(h *podstatus.Health) {
 				if v == success {
-					h.started = true
+					h.Started = true
 				} else {
-					h.failing = "startup"
+					h.Failing = "startup"
 				}
 			})
 			return true
 		})
-		if !done || !p.of(t.id).started {
+		if !done || !p.Health(t.id).Started {
 			return
 		}
 	}
 	if rp := t.container.ReadinessProbe; rp != nil {
 		go p.loop(ctx, "Readiness", rp, t, startedAt, func(v verdict) bool {
-			p.set(w, func(h *health) { h.ready = v == success })
+			p.set(w, func(h *podstatus.Health) { h.Ready = v == success })
 			return false
 		})
 	}
 	if lp := t.container.LivenessProbe; lp != nil {
 		p.loop(live, "Liveness", lp, t, startedAt, func(v verdict) bool {
 			if v == failure {
-				p.set(w, func(h *health) { h.failing = "liveness" })
+				p.set(w, func(h *podstatus.Health) { h.Failing = "liveness" })
 			}
 			return v == failure
 		})
 	}
 }
 
-func (p *probes) set(w *watched, f func(*health)) {
+func (p *probes) set(w *watched, f func(*podstatus.Health)) {
 	p.mu.Lock()
-	before := w.health
-	f(&w.health)
-	changed := before != w.health
+	before := w.Health
+	f(&w.Health)
+	changed := before != w.Health
 	p.mu.Unlock()
 	if changed {
 		p.changed()

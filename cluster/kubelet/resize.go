@@ -26,12 +26,12 @@ const resizeRetry = 5 * time.Second // after what could not be done
 // decideSize is the pod with the size that the node has given it, and when to ask again.
 func (w *worker) decideSize(pod *v1.Pod) (*v1.Pod, time.Duration) {
 	d := w.k.allotments.decide(pod)
-	s := &w.sight
-	s.pod, s.pending, s.progress, s.actual, s.began = d.pod, d.pending, d.progress, d.actual, d.began
+	s := &w.observed
+	s.Pod, s.pending, s.progress, s.actual, s.began = d.pod, d.pending, d.progress, d.actual, d.began
 	for _, list := range [][]v1.Container{d.pod.Spec.InitContainers, d.pod.Spec.Containers} {
 		for i := range list {
 			// What an earlier kubelet has started has what that one gave it.
-			if c := s.current(list[i].Name); c != nil && c.State == cri.Running && s.actual[c.Name].ID != c.ID {
+			if c := s.Current(list[i].Name); c != nil && c.State == cri.Running && s.actual[c.Name].ID != c.ID {
 				w.noteSize(c.Name, c.ID, madeWith(&list[i], c.Resources))
 			}
 		}
@@ -42,25 +42,25 @@ func (w *worker) decideSize(pod *v1.Pod) (*v1.Pod, time.Duration) {
 // noteSize notes what a container was made with.
 func (w *worker) noteSize(name, id string, size v1.ResourceRequirements) {
 	w.k.allotments.started(w.podUID(), name, id, &size)
-	if w.sight.actual == nil {
-		w.sight.actual = map[string]actualSize{}
+	if w.observed.actual == nil {
+		w.observed.actual = map[string]actualSize{}
 	}
-	w.sight.actual[name] = actualSize{id, size}
+	w.observed.actual[name] = actualSize{id, size}
 }
 
 // podLimits are those of the pod's group: until its containers have what it was given,
 // wide enough for what they have as well.
 func (w *worker) podLimits(pod *v1.Pod) cgroup.Limits {
 	pids := w.k.config.PodPids
-	return widest(podLimits(pod, pids), podLimits(w.sight.running().on(pod), pids))
+	return widest(podLimits(pod, pids), podLimits(w.observed.running().on(pod), pids))
 }
 
 // resize gives the pod's running containers the size that it was given. starting tells
 // that others are still to be started with theirs, and so the pod's group to be wide
 // enough for them; then it is called once more.
 func (w *worker) resize(ctx context.Context, pod *v1.Pod, starting bool) time.Duration {
-	list := w.sight.growths()
-	if w.sight.began == 0 && len(list) == 0 {
+	list := w.observed.growths()
+	if w.observed.began == 0 && len(list) == 0 {
 		return 0
 	}
 	err := w.checkUsage(pod, list)
@@ -77,10 +77,10 @@ func (w *worker) resize(ctx context.Context, pod *v1.Pod, starting bool) time.Du
 		return 0
 	}
 	w.k.allotments.finished(w.podUID())
-	if w.sight.began != 0 {
-		w.podEvent(v1.EventTypeNormal, "ResizeCompleted", resizeMessage("completed", pod, w.sight.began, ""))
+	if w.observed.began != 0 {
+		w.podEvent(v1.EventTypeNormal, "ResizeCompleted", resizeMessage("completed", pod, w.observed.began, ""))
 	}
-	w.sight.began, w.sight.progress = 0, nil
+	w.observed.began, w.observed.progress = 0, nil
 	w.report()
 	return 0
 }
@@ -118,7 +118,7 @@ func (w *worker) lookAgain(ctx context.Context, c *cri.Container) error {
 	if err != nil {
 		return err
 	}
-	list := w.sight.containers[c.Name]
+	list := w.observed.Containers[c.Name]
 	if i := slices.IndexFunc(list, func(o cri.Container) bool { return o.ID == c.ID }); i >= 0 {
 		list[i] = seen
 	}
@@ -130,7 +130,7 @@ func (w *worker) checkUsage(pod *v1.Pod, list []growth) error {
 	shown, group := w.shown.get()
 	var errs []error
 	limit := podLimits(pod, 0).Memory
-	if group != "" && lower(limit, podLimits(w.sight.running().on(pod), 0).Memory) {
+	if group != "" && lower(limit, podLimits(w.observed.running().on(pod), 0).Memory) {
 		if u, err := w.k.groups.Usage(group); err != nil {
 			errs = append(errs, errors.New("missing pod memory usage"))
 		} else if u.Memory >= uint64(limit) {
@@ -163,17 +163,17 @@ func (w *worker) checkUsage(pod *v1.Pod, list []growth) error {
 func (w *worker) resizeFailed(pod *v1.Pod, err error) {
 	w.log.Warn("resize the pod", "error", err)
 	if w.k.allotments.failed(w.podUID(), err.Error()) {
-		w.podEvent(v1.EventTypeWarning, "ResizeError", resizeMessage("error", pod, w.sight.began, err.Error()))
+		w.podEvent(v1.EventTypeWarning, "ResizeError", resizeMessage("error", pod, w.observed.began, err.Error()))
 	}
-	w.sight.progress = &v1.PodCondition{
-		Type: v1.PodResizeInProgress, Status: v1.ConditionTrue, Reason: v1.PodReasonError, Message: err.Error(), ObservedGeneration: w.sight.began,
+	w.observed.progress = &v1.PodCondition{
+		Type: v1.PodResizeInProgress, Status: v1.ConditionTrue, Reason: v1.PodReasonError, Message: err.Error(), ObservedGeneration: w.observed.began,
 	}
 	w.report()
 }
 
 // showResize sets the conditions that tell of a resize, and takes away those of one that
 // is over.
-func (s *sight) showResize(status *v1.PodStatus, now time.Time) {
+func (s *observed) showResize(status *v1.PodStatus, now time.Time) {
 	for kind, c := range map[v1.PodConditionType]*v1.PodCondition{v1.PodResizePending: s.pending, v1.PodResizeInProgress: s.progress} {
 		if c != nil && !podspec.IsTerminal(status.Phase) {
 			podspec.SetCondition(status, *c, now)

@@ -111,9 +111,9 @@ func TestWidest(t *testing.T) {
 
 // sizedSight is a sight of a pod with one running container that has an actual size, and is
 // asked to have another.
-func sizedSight(has, asked v1.ResourceRequirements, policies ...v1.ContainerResizePolicy) *sight {
+func sizedSight(has, asked v1.ResourceRequirements, policies ...v1.ContainerResizePolicy) *observed {
 	s := seen(v1.RestartPolicyOnFailure, cri.Container{State: cri.Running, Resources: containerResources(&v1.Container{Resources: has}, 0)})
-	s.pod.Spec.Containers[0].Resources, s.pod.Spec.Containers[0].ResizePolicy = asked, policies
+	s.Pod.Spec.Containers[0].Resources, s.Pod.Spec.Containers[0].ResizePolicy = asked, policies
 	s.actual = map[string]actualSize{"a": {"id-a", has}}
 	return s
 }
@@ -140,7 +140,7 @@ func TestShownSize(t *testing.T) {
 		{"what cannot change", size(amounts("cpu=20m"), nil), size(amounts("cpu=30m", "ephemeral-storage=1Gi"), nil), size(amounts("cpu=20m", "ephemeral-storage=1Gi"), nil)},
 	} {
 		s := sizedSight(c.has, c.given)
-		st := podStatus(s, noon).ContainerStatuses[0]
+		st := s.status(noon).ContainerStatuses[0]
 		if st.Resources == nil {
 			t.Errorf("%s: no resources", c.name)
 			continue
@@ -208,7 +208,7 @@ func TestResizePolicy(t *testing.T) {
 		if next.kill[0].message != "Container a resize requires restart" {
 			t.Errorf("%s: %q", c.name, next.kill[0].message)
 		}
-		ended := &s.containers["a"][0]
+		ended := &s.Containers["a"][0]
 		ended.State, ended.ExitCode, ended.Finished = cri.Exited, 0, noon // which OnFailure would let be
 		s.backoff["a"] = &backoff{wait: backoffFirst, last: noon.Add(-time.Second)}
 		if next = plan(s, noon); len(next.start) != 1 || next.finished || len(next.waiting) != 0 {
@@ -337,22 +337,22 @@ func TestResizeConditions(t *testing.T) {
 		}
 		return nil
 	}
-	status := podStatus(s, noon)
+	status := s.status(noon)
 	if c := find(status, v1.PodResizePending); c == nil || c.Reason != "Deferred" || !c.LastTransitionTime.Time.Equal(noon) {
 		t.Errorf("deferred: %+v", c)
 	}
-	s.pod.Status = status
-	if c := find(podStatus(s, noon.Add(time.Hour)), v1.PodResizePending); !c.LastTransitionTime.Time.Equal(noon) {
+	s.Pod.Status = status
+	if c := find(s.status(noon.Add(time.Hour)), v1.PodResizePending); !c.LastTransitionTime.Time.Equal(noon) {
 		t.Errorf("an hour later: %+v", c)
 	}
 	s.pending, s.progress = nil, &v1.PodCondition{Type: v1.PodResizeInProgress, Status: v1.ConditionTrue}
-	status = podStatus(s, noon)
+	status = s.status(noon)
 	if find(status, v1.PodResizePending) != nil || find(status, v1.PodResizeInProgress) == nil {
 		t.Errorf("given: %+v", status.Conditions)
 	}
-	s.pod.Status = status
-	s.pod.Status.Phase = v1.PodFailed
-	if status = podStatus(s, noon); find(status, v1.PodResizeInProgress) != nil {
+	s.Pod.Status = status
+	s.Pod.Status.Phase = v1.PodFailed
+	if status = s.status(noon); find(status, v1.PodResizeInProgress) != nil {
 		t.Errorf("ended: %+v", status.Conditions)
 	}
 }

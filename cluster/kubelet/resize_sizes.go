@@ -125,8 +125,8 @@ func madeWith(spec *v1.Container, has cri.Resources) v1.ResourceRequirements {
 func milliOf(shares int64) int64 { return (shares*1000 + 1023) / 1024 }
 
 // outgrown tells of a container whose size is to change in a way that takes a new one.
-func (s *sight) outgrown(c *cri.Container) bool {
-	spec := podspec.Container(s.pod, c.Name)
+func (s *observed) outgrown(c *cri.Container) bool {
+	spec := podspec.Container(s.Pod, c.Name)
 	actual, ok := s.actual[c.Name]
 	if spec == nil || !ok || actual.ID != c.ID {
 		return false
@@ -140,10 +140,10 @@ func (s *sight) outgrown(c *cri.Container) bool {
 }
 
 // running are the sizes of the pod's containers that run.
-func (s *sight) running() sizes {
+func (s *observed) running() sizes {
 	out := sizes{}
 	for name, actual := range s.actual {
-		if c := s.current(name); c != nil && c.State == cri.Running && c.ID == actual.ID {
+		if c := s.Current(name); c != nil && c.State == cri.Running && c.ID == actual.ID {
 			out[name] = actual.Size
 		}
 	}
@@ -158,17 +158,17 @@ type growth struct {
 }
 
 // growths are those of the pod, the ones that get less memory first.
-func (s *sight) growths() []growth {
+func (s *observed) growths() []growth {
 	var less, more []growth
 	have := s.running()
-	for _, list := range [][]v1.Container{s.pod.Spec.InitContainers, s.pod.Spec.Containers} {
+	for _, list := range [][]v1.Container{s.Pod.Spec.InitContainers, s.Pod.Spec.Containers} {
 		for i := range list {
 			spec := &list[i]
 			from, ok := have[spec.Name]
 			if !ok || sameSize(&from, &spec.Resources) {
 				continue
 			}
-			g := growth{*s.current(spec.Name), spec, from}
+			g := growth{*s.Current(spec.Name), spec, from}
 			if g.takesMemory() {
 				less = append(less, g)
 			} else {
@@ -202,8 +202,8 @@ func widest(a, b cgroup.Limits) cgroup.Limits {
 }
 
 // showSize adds to a container's status what it was given, and what it really has.
-func (s *sight) showSize(status *v1.ContainerStatus, spec *v1.Container) {
-	c := s.latest(spec.Name)
+func (s *observed) showSize(status *v1.ContainerStatus, spec *v1.Container) {
+	c := s.Latest(spec.Name)
 	if c == nil || c.State == cri.Created {
 		return
 	}

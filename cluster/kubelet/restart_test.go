@@ -34,12 +34,12 @@ func TestOwnRestartPolicies(t *testing.T) {
 		{"a rule excepts another", v1.RestartPolicyNever, never, rules(notIn, 41), 42, v1.PodRunning, true},
 	} {
 		s := seen(c.pod, exited(c.code))
-		s.pod.Spec.Containers[0].RestartPolicy, s.pod.Spec.Containers[0].RestartPolicyRules = &c.own, c.rules
+		s.Pod.Spec.Containers[0].RestartPolicy, s.Pod.Spec.Containers[0].RestartPolicyRules = &c.own, c.rules
 		next := plan(s, noon)
 		if (len(next.start) == 1) != c.again || next.finished == c.again {
 			t.Errorf("%s: starts %d, finished %v", c.name, len(next.start), next.finished)
 		}
-		if got := podStatus(s, noon); got.Phase != c.phase {
+		if got := s.status(noon); got.Phase != c.phase {
 			t.Errorf("%s: phase %s, want %s", c.name, got.Phase, c.phase)
 		}
 	}

@@ -34,8 +34,8 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 		return nil, err
 	}
 	attempt := 0
-	if w.sight.sandbox != nil {
-		attempt = w.sight.sandbox.Attempt + 1
+	if w.observed.Sandbox != nil {
+		attempt = w.observed.Sandbox.Attempt + 1
 		if err := w.dropSandboxes(ctx); err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	}
 	w.begun.note(id)
 	// It counts as running from here: whoever needs it waits for the arrival.
-	w.sight.sandbox = &cri.Container{ID: id, Name: cri.SandboxName, Pod: w.ref, Attempt: attempt, State: cri.Running}
+	w.observed.Sandbox = &cri.Container{ID: id, Name: cri.SandboxName, Pod: w.ref, Attempt: attempt, State: cri.Running}
 	a := &arriving{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
@@ -142,7 +142,7 @@ func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 	if err != nil {
 		ip, _ = netip.ParseAddr(pod.Status.PodIP) // the zero address if there is none
 	}
-	if err := w.attach(ctx, pod, w.sight.sandbox.Pid, ip); err != nil {
+	if err := w.attach(ctx, pod, w.observed.Sandbox.Pid, ip); err != nil {
 		return fmt.Errorf("adopt the sandbox: %w", err)
 	}
 	return nil

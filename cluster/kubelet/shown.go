@@ -31,10 +31,10 @@ func (w *worker) show() {
 	defer s.mu.Unlock()
 	var list []running
 	paths, states := map[string]string{}, map[string]cri.State{}
-	if w.sight.sandbox != nil {
-		states[w.sight.sandbox.ID] = w.sight.sandbox.State
+	if w.observed.Sandbox != nil {
+		states[w.observed.Sandbox.ID] = w.observed.Sandbox.State
 	}
-	for _, all := range w.sight.containers {
+	for _, all := range w.observed.Containers {
 		for _, c := range all {
 			states[c.ID] = c.State
 			if c.State != cri.Running || c.Pid == 0 {

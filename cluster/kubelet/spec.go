@@ -41,19 +41,19 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, im
 	s := &cri.Spec{
 		Pod: w.ref, Name: c.Name, Attempt: st.attempt, Image: c.Image,
 		Labels: map[string]string{
-			labelSandbox: w.sight.sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(podspec.GracePeriod(pod), 10),
+			cri.LabelSandbox: w.observed.Sandbox.ID, labelHash: containerHash(c), labelGrace: strconv.FormatInt(podspec.GracePeriod(pod), 10),
 		},
 		Entrypoint: command, Cmd: arguments, Env: env,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerResources(c, w.k.config.PodPids),
 		OOMScoreAdj: oomScoreAdj(pod, c, w.k.capacity.Memory()),
-		Sandbox:     w.sight.sandbox.ID, SharePID: podspec.IsTrue(pod.Spec.ShareProcessNamespace),
+		Sandbox:     w.observed.Sandbox.ID, SharePID: podspec.IsTrue(pod.Spec.ShareProcessNamespace),
 		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	if s.Devices, err = w.devices(c); err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
-	if s.PIDOf, err = w.sight.processesOf(c.Name); err != nil {
+	if s.PIDOf, err = w.observed.processesOf(c.Name); err != nil {
 		return nil, &waitingError{"CreateContainerError", err}
 	}
 	// As Docker: a command of the pod's own hides the image's arguments too.

@@ -29,7 +29,7 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starti
 	for _, st := range list {
 		err := w.startContainer(ctx, pod, st, coming)
 		if err == nil {
-			delete(w.sight.waiting, st.container.Name)
+			delete(w.observed.Waiting, st.container.Name)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -40,7 +40,7 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starti
 		if !errors.As(err, &waiting) {
 			continue
 		}
-		w.sight.waiting[st.container.Name] = v1.ContainerStateWaiting{Reason: waiting.reason, Message: waiting.Error()}
+		w.observed.Waiting[st.container.Name] = v1.ContainerStateWaiting{Reason: waiting.reason, Message: waiting.Error()}
 		if waiting.reason == "CreateContainerConfigError" || waiting.reason == "CreateContainerError" {
 			w.containerEvent(st.container, v1.EventTypeWarning, "Failed", "Error: "+waiting.Error())
 		}
@@ -58,7 +58,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	if err != nil {
 		return err
 	}
-	last := w.sight.latest(c.Name)
+	last := w.observed.Latest(c.Name)
 	spec, err := w.containerSpec(ctx, pod, st, image)
 	if err != nil {
 		return err
@@ -74,11 +74,11 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 			return err
 		}
 	}
-	if last != nil && last.State == cri.Exited && w.sight.backsOff(last) {
-		b := w.sight.backoff[c.Name]
+	if last != nil && last.State == cri.Exited && w.observed.backsOff(last) {
+		b := w.observed.backoff[c.Name]
 		if b == nil {
 			b = &backoff{}
-			w.sight.backoff[c.Name] = b
+			w.observed.backoff[c.Name] = b
 		}
 		b.restarted(last.Finished, time.Now())
 	}
@@ -97,10 +97,10 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	if seen.State == cri.Exited && startErr == nil { // a short life
 		w.hearLastWord(ctx, seen)
 	}
-	w.sight.containers[c.Name] = append(w.sight.containers[c.Name], seen)
+	w.observed.Containers[c.Name] = append(w.observed.Containers[c.Name], seen)
 	w.noteSize(c.Name, id, c.Resources)
 	if startErr != nil {
-		w.messages[id] = startErr.Error()
+		w.observed.Messages[id] = startErr.Error()
 		w.touch()
 		return nil // it has ended at once: the plan backs off
 	}
@@ -148,7 +148,7 @@ func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Cont
 // `logs --previous`.
 func (w *worker) prune(ctx context.Context, name string, attempt int) {
 	var keep []cri.Container
-	for _, c := range w.sight.containers[name] {
+	for _, c := range w.observed.Containers[name] {
 		if c.Attempt >= attempt-1 && c.Attempt != attempt {
 			keep = append(keep, c)
 			continue
@@ -156,12 +156,12 @@ func (w *worker) prune(ctx context.Context, name string, attempt int) {
 		if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
 			w.log.Warn("remove a dead container", "container", c.ID, "error", err)
 		}
-		delete(w.messages, c.ID)
+		delete(w.observed.Messages, c.ID)
 		if c.Attempt != attempt { // a container that was never started has left its number
 			_ = os.Remove(w.messagePath(name, c.Attempt))
 		}
 	}
-	w.sight.containers[name] = keep
+	w.observed.Containers[name] = keep
 }
 
 // postStart runs the container's hook; where it fails the container is killed.
@@ -170,7 +170,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 		return nil
 	}
 	w.hooked[seen.ID] = true
-	w.watchHealth(pod)
+	w.followHealth(pod)
 	w.report()
 	err := runHook(ctx, w.k.runtime, c.Lifecycle.PostStart, target{seen.ID, c, w.podIP()})
 	delete(w.hooked, seen.ID)

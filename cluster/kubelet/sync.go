@@ -15,14 +15,14 @@ import (
 
 // sync brings a pod that shall run one step nearer to its spec.
 func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
-	if s := w.sight.sandbox; s != nil && s.State == cri.Running && w.adopted != s.ID {
+	if s := w.observed.Sandbox; s != nil && s.State == cri.Running && w.adopted != s.ID {
 		if err := w.adoptSandbox(ctx, pod); err != nil {
 			return 0, err
 		}
 		w.adopted = s.ID
 	}
-	w.watchHealth(pod)
-	next := plan(&w.sight, time.Now())
+	w.followHealth(pod)
+	next := plan(&w.observed, time.Now())
 	w.keepWaiting(next)
 	w.report()
 
@@ -47,7 +47,7 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	if len(next.start) > 0 && err == nil {
 		unsized = w.resize(ctx, pod, false)
 	}
-	w.watchHealth(pod)
+	w.followHealth(pod)
 	w.report()
 	return soonest(soonest(next.again, refresh), unsized), err
 }
@@ -63,27 +63,33 @@ func soonest(a, b time.Duration) time.Duration {
 // keepWaiting takes over the plan's back-offs, and keeps what an attempt to start
 // has left until the container runs.
 func (w *worker) keepWaiting(next *step) {
-	for name, state := range w.sight.waiting {
-		if c := w.sight.latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == cri.Running {
-			delete(w.sight.waiting, name)
+	for name, state := range w.observed.Waiting {
+		if c := w.observed.Latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == cri.Running {
+			delete(w.observed.Waiting, name)
 		}
 	}
 	for name, state := range next.waiting {
-		if c := w.sight.latest(name); c != nil {
-			w.containerEvent(podspec.Container(w.sight.pod, name), v1.EventTypeWarning, "BackOff",
+		if c := w.observed.Latest(name); c != nil {
+			w.containerEvent(podspec.Container(w.observed.Pod, name), v1.EventTypeWarning, "BackOff",
 				fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", name, w.ref.Name, w.ref.Namespace, w.ref.UID))
 		}
-		w.sight.waiting[name] = state
+		w.observed.Waiting[name] = state
 	}
 }
 
-// watchHealth has the probes follow the containers that run.
-func (w *worker) watchHealth(pod *v1.Pod) {
+// followHealth starts the probes of the containers that run.
+func (w *worker) followHealth(pod *v1.Pod) {
 	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
-			if c := w.sight.current(list[i].Name); c != nil && c.State == cri.Running {
-				w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, podspec.ContainerStatus(&pod.Status, c.Name))
+			c := w.observed.Current(list[i].Name)
+			if c == nil || c.State != cri.Running {
+				continue
 			}
+			before := podspec.ContainerStatus(&pod.Status, c.Name)
+			if before != nil && before.ContainerID != c.StatusID() {
+				before = nil
+			}
+			w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, before)
 		}
 	}
 }
@@ -127,7 +133,7 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 		if failed := coming.wait(); failed != nil {
 			err = errors.Join(&sandboxError{failed}, err)
 		} else {
-			w.adopted = w.sight.sandbox.ID
+			w.adopted = w.observed.Sandbox.ID
 		}
 	} else if next.sandbox && err != nil {
 		err = &sandboxError{err}
@@ -150,8 +156,8 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	if errors.As(err, &sandbox) {
 		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
 		// What has not fully come up is made anew.
-		if w.sight.sandbox != nil {
-			w.sight.sandbox.State = cri.Exited
+		if w.observed.Sandbox != nil {
+			w.observed.Sandbox.State = cri.Exited
 		}
 		if dropErr := w.dropSandboxes(ctx); dropErr != nil {
 			err = errors.Join(err, dropErr)

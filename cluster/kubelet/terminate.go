@@ -47,7 +47,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 		w.report()
 	}
 	// The sandbox comes last: with it the pod's control group goes.
-	for _, list := range w.sight.containers {
+	for _, list := range w.observed.Containers {
 		for _, c := range list {
 			if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
 				return false, err
@@ -81,7 +81,7 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 		return err
 	}
 	w.report()
-	if s := w.sight.sandbox; s != nil && s.State == cri.Running {
+	if s := w.observed.Sandbox; s != nil && s.State == cri.Running {
 		if err := w.k.runtime.Stop(ctx, s.ID, 0); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) error {
 	var list []killing
 	var ended []<-chan struct{} // by those that are in the list
-	for name, have := range w.sight.containers {
+	for name, have := range w.observed.Containers {
 		if spec := podspec.Container(pod, name); spec != nil && podspec.IsSidecar(spec) {
 			continue
 		}
@@ -117,7 +117,7 @@ func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) e
 	}
 	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
 		if spec := &pod.Spec.InitContainers[i]; podspec.IsSidecar(spec) {
-			list, ended = stopping(w.sight.containers[spec.Name], ended, list, ended)
+			list, ended = stopping(w.observed.Containers[spec.Name], ended, list, ended)
 		}
 	}
 	return w.killEach(ctx, pod, list, grace)
@@ -223,21 +223,21 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 
 // hearLastWord keeps the termination message of an ended container.
 func (w *worker) hearLastWord(ctx context.Context, c cri.Container) {
-	if _, ok := w.messages[c.ID]; ok {
+	if _, ok := w.observed.Messages[c.ID]; ok {
 		return
 	}
 	text := ""
 	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), lastWordLimit); err == nil {
 		text = data
 	}
-	spec := podspec.Container(w.sight.pod, c.Name)
+	spec := podspec.Container(w.observed.Pod, c.Name)
 	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
 		var out bytes.Buffer
 		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {
 			text = out.String()[max(0, out.Len()-lastLogLimit):]
 		}
 	}
-	w.messages[c.ID] = cmp.Or(text, c.Error)
+	w.observed.Messages[c.ID] = cmp.Or(text, c.Error)
 }
 
 // readEnd reads the last bytes of a file.

@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 // How soon a worker looks again.
@@ -46,14 +47,13 @@ type worker struct {
 	evicted *eviction // the node wants the pod to end
 
 	// ----
-	sight     sight
+	observed  observed
 	volumes   *volumes
 	refreshed time.Time // of the volumes
 	podSeen   *v1.Pod   // the pod that the volumes were made for
 	adopted   string    // the sandbox whose network is known
 	pulls     map[string]*pullBackoff
-	messages  map[string]string // last words by container id
-	hooked    map[string]bool   // containers whose postStart hook still runs
+	hooked    map[string]bool // containers whose postStart hook still runs
 	retry     time.Duration
 	finished  bool // nothing of the pod will run again
 	reported  *v1.PodStatus
@@ -64,30 +64,28 @@ func (w *worker) podUID() types.UID { return types.UID(w.ref.UID) }
 func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w := &worker{
 		k: k, pod: pod, stale: true,
-		ref:      cri.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
-		dir:      filepath.Join(k.podsDir(), string(pod.UID)),
-		log:      k.log.With("pod", pod.Namespace+"/"+pod.Name),
-		wake:     make(chan struct{}, 1),
-		urgent:   make(chan struct{}, 1),
-		pulls:    map[string]*pullBackoff{},
-		messages: map[string]string{}, hooked: map[string]bool{},
+		ref:    cri.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
+		dir:    filepath.Join(k.podsDir(), string(pod.UID)),
+		log:    k.log.With("pod", pod.Namespace+"/"+pod.Name),
+		wake:   make(chan struct{}, 1),
+		urgent: make(chan struct{}, 1),
+		pulls:  map[string]*pullBackoff{},
+		hooked: map[string]bool{},
 	}
 	w.volumes = &volumes{k: k, dir: w.dir, tokens: map[string]token{}, paths: map[string]volume{}}
 	w.reporter = newReporter(k.config.Client, w.log)
 	w.probes = newProbes(k.runtime, w.containerEvent, w.poke)
-	w.sight = sight{
-		health: w.health, backoff: map[string]*backoff{}, waiting: map[string]v1.ContainerStateWaiting{},
-		message: func(c cri.Container) string { return w.messages[c.ID] }, hostIP: k.config.NodeIP.String(),
-	}
+	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
+		Results: w, Waiting: map[string]v1.ContainerStateWaiting{}, Messages: map[string]string{}, HostIP: k.config.NodeIP.String(),
+	}}
 	return w
 }
 
-// health is what the probes say; a container is not ready while its hook runs.
-func (w *worker) health(id string) health {
-	h := w.probes.of(id)
-	if w.hooked[id] {
-		h.ready = false
-	}
+// Health implements podstatus.Results: that of the probes, but a container is not ready
+// while its postStart hook runs.
+func (w *worker) Health(id string) podstatus.Health {
+	h := w.probes.Health(id)
+	h.Ready = h.Ready && !w.hooked[id]
 	return h
 }
 
@@ -218,7 +216,7 @@ func (w *worker) sleep(ctx context.Context, again time.Duration, wake <-chan str
 // happens before; gone means that the worker is done.
 func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (again time.Duration, gone bool, err error) {
 	pod = w.withStatus(pod)
-	w.sight.pod = pod
+	w.observed.Pod = pod
 	if stale {
 		if err := w.observe(ctx); err != nil {
 			return 0, false, err
@@ -247,7 +245,7 @@ func (w *worker) observe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.sight.see(all)
+	w.observed.See(all)
 	running := map[string]bool{}
 	for _, c := range all {
 		if c.State == cri.Running {
@@ -262,10 +260,10 @@ func (w *worker) observe(ctx context.Context) error {
 
 // report sends what is seen as the pod's status.
 func (w *worker) report() {
-	w.sight.podIP = w.podIP()
-	w.sight.final = w.finished
-	status := podStatus(&w.sight, time.Now())
-	before := &w.sight.pod.Status
+	w.observed.PodIP = w.podIP()
+	w.observed.Final = w.finished
+	status := w.observed.status(time.Now())
+	before := &w.observed.Pod.Status
 	if w.reported != nil {
 		before = w.reported
 	}

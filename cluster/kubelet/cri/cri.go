@@ -21,6 +21,9 @@ func (p PodRef) String() string { return p.Namespace + "/" + p.Name }
 // SandboxName is the container name of a pod's sandbox, as the field knows it.
 const SandboxName = "POD"
 
+// LabelSandbox is the label of a container with the id of the sandbox that it lives in.
+const LabelSandbox = "wheelhouse.sandbox"
+
 // IO is one end of a stream; nil parts are not connected. With TTY all output
 // goes to Stdout. Resize may be nil.
 type IO struct {
@@ -63,6 +66,7 @@ type Container struct {
 	Pod     PodRef
 	Attempt int // restarts before this one
 	Labels  map[string]string
+	Runtime string // which has it, as statuses name it, such as "docker"
 
 	State               State
 	Pid                 int
@@ -76,6 +80,12 @@ type Container struct {
 	TTY, OpenStdin      bool
 	Resources           Resources // as it has them now; of the processes nothing is known
 }
+
+// StatusID is the container's id as statuses show it.
+func (c *Container) StatusID() string { return c.Runtime + "://" + c.ID }
+
+// StatusImageID is the id of the container's image as statuses show it.
+func (c *Container) StatusImageID() string { return c.Runtime + "://" + c.ImageID }
 
 // Spec is all that a runtime needs to create a container or, with an empty
 // Sandbox, a pod's sandbox.

@@ -69,7 +69,7 @@ func named(labels map[string]string) cri.Container {
 	c := cri.Container{
 		Name:   labels[labelContainer],
 		Pod:    cri.PodRef{Namespace: labels[labelNamespace], Name: labels[labelPod], UID: labels[labelUID]},
-		Labels: labels,
+		Labels: labels, Runtime: "docker",
 	}
 	c.Attempt, _ = strconv.Atoi(labels[labelAttempt])
 	return c

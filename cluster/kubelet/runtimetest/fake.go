@@ -126,7 +126,7 @@ func (f *Fake) Create(_ context.Context, s *cri.Spec) (string, error) {
 	})
 	f.next++
 	c := &fakeContainer{spec: s, ended: make(chan struct{}), Container: cri.Container{
-		ID: fmt.Sprintf("%064d", f.next), Name: s.Name, Pod: s.Pod, Attempt: s.Attempt, Labels: s.Labels,
+		Runtime: "fake", ID: fmt.Sprintf("%064d", f.next), Name: s.Name, Pod: s.Pod, Attempt: s.Attempt, Labels: s.Labels,
 		State: cri.Created, CreatedAt: time.Now(), Image: s.Image, ImageID: f.images[s.Image].ID,
 		TTY: s.TTY, OpenStdin: s.Stdin, Resources: withoutPids(s.Resources),
 	}}

@@ -1,0 +1,161 @@
+package podstatus
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
+)
+
+// Compute says what is seen of a pod as its status. Conditions that are not the
+// kubelet's are kept as the pod has them.
+func Compute(s *Observed, now time.Time) v1.PodStatus {
+	pod := s.Pod
+	status := *pod.Status.DeepCopy()
+	status.ObservedGeneration = pod.Generation
+	status.HostIP, status.HostIPs = s.HostIP, []v1.HostIP{{IP: s.HostIP}}
+	if s.PodIP != "" {
+		status.PodIP, status.PodIPs = s.PodIP, []v1.PodIP{{IP: s.PodIP}}
+	}
+	if status.StartTime == nil {
+		t := metav1.NewTime(now.Truncate(time.Second))
+		status.StartTime = &t
+	}
+	status.QOSClass = podspec.QOSClass(pod)
+	status.InitContainerStatuses = s.statuses(pod.Spec.InitContainers, true)
+	status.ContainerStatuses = s.statuses(pod.Spec.Containers, false)
+	status.EphemeralContainerStatuses = s.ephemeralStatuses()
+	if !podspec.IsTerminal(pod.Status.Phase) {
+		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.Final)
+	}
+	s.showFailure(&status)
+	s.conditions(&status, now)
+	return status
+}
+
+func (s *Observed) statuses(specs []v1.Container, init bool) []v1.ContainerStatus {
+	var out []v1.ContainerStatus
+	for i := range specs {
+		out = append(out, s.containerStatus(&specs[i], init))
+	}
+	return out
+}
+
+// containerStatus is what is seen of one container; what is not seen any more is
+// taken from the last status.
+func (s *Observed) containerStatus(spec *v1.Container, init bool) v1.ContainerStatus {
+	no := false
+	status := v1.ContainerStatus{Name: spec.Name, Image: spec.Image, Started: &no}
+	old := podspec.ContainerStatus(&s.Pod.Status, spec.Name)
+	waiting, waits := s.Waiting[spec.Name]
+	c := s.Latest(spec.Name)
+	if c == nil && s.Final && old != nil {
+		status = *old.DeepCopy()
+		if old.State.Running != nil {
+			status.State, status.Ready, status.Started = lost(old), false, &no
+		}
+		return status
+	}
+	if c == nil || c.State == cri.Created {
+		if !waits {
+			waiting = v1.ContainerStateWaiting{Reason: "ContainerCreating"}
+			if len(s.Pod.Spec.InitContainers) > 0 { // of which kubectl makes Init:0/2
+				waiting.Reason = "PodInitializing"
+			}
+		}
+		status.State.Waiting = &waiting
+		if c == nil && old != nil {
+			status.RestartCount, status.LastTerminationState = old.RestartCount, lost(old)
+		}
+		return status
+	}
+	status.RestartCount = int32(c.Attempt)
+	status.ContainerID, status.ImageID = c.StatusID(), c.StatusImageID()
+	status.LastTerminationState = s.previous(c, old)
+	if c.State == cri.Running {
+		h := s.Results.Health(c.ID)
+		status.State.Running = &v1.ContainerStateRunning{StartedAt: podspec.Seconds(c.StartedAt)}
+		status.Started, status.Ready = &h.Started, h.Ready && h.Started
+		if init && !podspec.IsSidecar(spec) {
+			status.Ready = false
+		}
+		return status
+	}
+	ended := s.terminated(c)
+	if init && !podspec.IsSidecar(spec) {
+		status.Ready = c.ExitCode == 0
+	}
+	if waits {
+		status.State.Waiting, status.LastTerminationState = &waiting, v1.ContainerState{Terminated: ended}
+	} else {
+		status.State.Terminated = ended
+	}
+	return status
+}
+
+// previous is how the container before c ended.
+func (s *Observed) previous(c *cri.Container, old *v1.ContainerStatus) v1.ContainerState {
+	var before *cri.Container
+	list := s.Containers[c.Name]
+	for i := range list {
+		if p := &list[i]; p.Attempt < c.Attempt && p.State == cri.Exited && (before == nil || p.Attempt > before.Attempt) {
+			before = p
+		}
+	}
+	if before != nil {
+		return v1.ContainerState{Terminated: s.terminated(before)}
+	}
+	if old == nil {
+		return v1.ContainerState{}
+	}
+	if int(old.RestartCount) == c.Attempt {
+		return old.LastTerminationState
+	}
+	return lost(old)
+}
+
+// lost is the last that is known of a container that has been removed.
+func lost(old *v1.ContainerStatus) v1.ContainerState {
+	switch {
+	case old.State.Terminated != nil:
+		return old.State
+	case old.State.Running != nil:
+		return v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
+			ExitCode: 137, Reason: "ContainerStatusUnknown", ContainerID: old.ContainerID,
+			Message:   "The container could not be located when the pod was looked at",
+			StartedAt: old.State.Running.StartedAt,
+		}}
+	}
+	return old.LastTerminationState
+}
+
+func (s *Observed) terminated(c *cri.Container) *v1.ContainerStateTerminated {
+	t := &v1.ContainerStateTerminated{
+		ExitCode: int32(c.ExitCode), ContainerID: c.StatusID(), Message: s.Messages[c.ID],
+		StartedAt: podspec.Seconds(c.StartedAt), FinishedAt: podspec.Seconds(c.Finished),
+	}
+	switch {
+	case c.OOMKilled:
+		t.Reason = "OOMKilled"
+	case c.StartedAt.IsZero() && c.Error != "":
+		t.Reason = "ContainerCannotRun"
+	case c.ExitCode == 0:
+		t.Reason = "Completed"
+	default:
+		t.Reason = "Error"
+	}
+	return t
+}
+
+func (s *Observed) ephemeralStatuses() []v1.ContainerStatus {
+	var out []v1.ContainerStatus
+	for i := range s.Pod.Spec.EphemeralContainers {
+		status := s.containerStatus(podspec.AsContainer(&s.Pod.Spec.EphemeralContainers[i]), true)
+		status.Ready, status.Started = false, nil // which nobody asks of them
+		out = append(out, status)
+	}
+	return out
+}

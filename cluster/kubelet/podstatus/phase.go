@@ -1,0 +1,67 @@
+package podstatus
+
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/podspec"
+)
+
+// phase sums the containers up, as upstream: a container that waits for its
+// restart counts as ended. final decides a pod that will not go on whatever its
+// policy, as its node has stopped it.
+func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.PodPhase {
+	pendingInit, sidecars := false, 0
+	for i, st := range inits {
+		sidecar := i < len(spec.InitContainers) && podspec.IsSidecar(&spec.InitContainers[i])
+		switch t := st.State.Terminated; {
+		case sidecar:
+			pendingInit = pendingInit || st.Started == nil || !*st.Started && t == nil
+			if st.State.Running != nil {
+				sidecars++
+			}
+		case t == nil:
+			pendingInit = true
+		case t.ExitCode != 0:
+			if final || i < len(spec.InitContainers) && !podspec.ShouldRestart(spec, &spec.InitContainers[i], t.ExitCode) {
+				return v1.PodFailed
+			}
+			pendingInit = true
+		}
+	}
+	running, waiting, stopped, succeeded, again := 0, 0, 0, 0, false
+	for _, st := range apps {
+		switch {
+		case st.State.Running != nil:
+			running++
+		case st.State.Terminated != nil:
+			stopped++
+			if st.State.Terminated.ExitCode == 0 {
+				succeeded++
+			}
+			again = again || podspec.ShouldRestart(spec, podspec.Named(spec.Containers, st.Name), st.State.Terminated.ExitCode)
+		case st.LastTerminationState.Terminated != nil:
+			stopped++
+			again = again || spec.RestartPolicy != v1.RestartPolicyNever ||
+				podspec.ShouldRestart(spec, podspec.Named(spec.Containers, st.Name), st.LastTerminationState.Terminated.ExitCode)
+		default:
+			waiting++
+		}
+	}
+	started := running > 0 || stopped > 0
+	switch {
+	case sidecars > 0 && started && waiting == 0: // which end after the others
+		return v1.PodRunning
+	case final && running == 0 && started:
+		if succeeded == len(apps) {
+			return v1.PodSucceeded
+		}
+		return v1.PodFailed
+	case pendingInit && !started, waiting > 0:
+		return v1.PodPending
+	case running > 0, again:
+		return v1.PodRunning
+	case succeeded == stopped:
+		return v1.PodSucceeded
+	}
+	return v1.PodFailed
+}
