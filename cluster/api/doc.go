@@ -1,4 +1,4 @@
-// Package api is the table of kinds: for every kind of object its Go type (those of
+// Package api has the table of kinds: for every kind of object its Go type (those of
 // k8s.io/api), what is filled in when a client leaves it out, what may be in it, what
 // an update may change, and the columns that kubectl prints.
 //
@@ -10,7 +10,10 @@
 // resourceVersion, deletion) is the API server's. Messages, field paths and error
 // types are those that Kubernetes documents, since clients compare them.
 //
-// One file holds one kind, or a few that share their rules (rbac.go); the rules of a
-// large one stand beside it (deployment_validate.go). A new kind is a new file and one
-// line in kinds.go. The versions that kinds had before are in former_*.go.
+// The kinds of a group stand in a package of its name (core, apps, ...), one file a
+// kind, or a few that share their rules (rbac.go); the rules of a large one stand
+// beside it (deployment_validate.go). The rules of pod specs are in podspec, what the
+// files of kinds are written with is in rules, and builtin lists the kinds that are
+// served from the start on. A new kind is a new file and one line in builtin.go. The
+// versions that kinds had before are in retired.go of their group.
 package api

@@ -138,6 +138,7 @@ type ScaleValues struct {
 // AllVerbs are the verbs of a stored resource, as discovery lists them.
 var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 
+// GVK returns the GroupVersionKind of its parts.
 func GVK(group, version, kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: group, Version: version, Kind: kind}
 }

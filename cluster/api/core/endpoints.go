@@ -141,6 +141,7 @@ func checkEndpointPort(port *corev1.EndpointPort, needsName bool, p *field.Path)
 	return append(errs, CheckAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
 }
 
+// CheckAppProtocol validates the application protocol of a port.
 func CheckAppProtocol(v *string, p *field.Path) field.ErrorList {
 	if v == nil {
 		return nil

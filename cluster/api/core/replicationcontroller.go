@@ -132,6 +132,7 @@ func checkReplicationController(s *corev1.ReplicationControllerSpec) field.Error
 	return append(errs, podspec.CheckPodsTemplate(s.Template, p)...)
 }
 
+// CheckReplicaStatus validates the counts of a ReplicationController or ReplicaSet.
 func CheckReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, rules.NonNegative(int64(s.Replicas), rules.StatusPath.Child("replicas"))...)

@@ -56,7 +56,7 @@ func checkServiceType(svc *corev1.Service) field.ErrorList {
 		if len(s.ClusterIPs) > 0 || s.ClusterIP != "" {
 			errs = append(errs, field.Forbidden(rules.SpecPath.Child("clusterIPs"), "may not be set for ExternalName services"))
 		}
-		if name := podspec.TrimDot(s.ExternalName); name != "" {
+		if name := strings.TrimSuffix(s.ExternalName, "."); name != "" {
 			errs = append(errs, rules.Invalid(rules.SpecPath.Child("externalName"), name, validation.IsDNS1123Subdomain(name))...)
 		} else {
 			errs = append(errs, field.Required(rules.SpecPath.Child("externalName"), ""))

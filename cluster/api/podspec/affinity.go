@@ -82,6 +82,7 @@ func sizeOfAffinity(a *corev1.Affinity) int {
 	return n
 }
 
+// CheckTolerations validates the tolerations of a pod.
 func CheckTolerations(tolerations []corev1.Toleration, p *field.Path) field.ErrorList {
 	errs := tooMany(len(tolerations), p)
 	for i := range tolerations {
@@ -145,6 +146,7 @@ func checkWeight(w int32, p *field.Path) field.ErrorList {
 	return nil
 }
 
+// CheckNodeSelector validates required node affinity, of a pod or a volume.
 func CheckNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList {
 	p = p.Child("nodeSelectorTerms")
 	if len(s.NodeSelectorTerms) == 0 {
@@ -232,6 +234,7 @@ func checkPodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
 	return append(errs, metav1validation.ValidateLabelName(t.TopologyKey, p.Child("topologyKey"))...)
 }
 
+// CheckSelector validates a label selector and bounds its size.
 func CheckSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
@@ -288,6 +291,7 @@ func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) f
 	return errs
 }
 
+// CheckTaintEffect validates the effect of a taint or, where it may be empty, of a toleration.
 func CheckTaintEffect(e corev1.TaintEffect, optional bool, p *field.Path) field.ErrorList {
 	if e == "" {
 		if optional {

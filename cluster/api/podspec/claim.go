@@ -7,6 +7,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
+// CheckClaimSpec validates the spec of a claim or of the template of one.
 func CheckClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(s.AccessModes) == 0 {
@@ -39,13 +40,16 @@ func CheckClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *field.Path) field.Er
 	return errs
 }
 
+// NotPositive is the text of the error about a size of zero or less.
 const NotPositive = "must be greater than zero"
 
 var (
 	knownAccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOnce, corev1.ReadWriteOncePod}
+	// VolumeModes are the modes of volumes and claims.
 	VolumeModes      = []corev1.PersistentVolumeMode{corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem}
 )
 
+// CheckAccessModes validates the access modes of a volume or claim.
 func CheckAccessModes(modes []corev1.PersistentVolumeAccessMode, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	alone := false

@@ -344,6 +344,7 @@ func (c *PodChecker) checkContainerSecurity(s *corev1.SecurityContext, p *field.
 	return errs
 }
 
+// IsSidecar reports whether an init container keeps running beside the containers.
 func IsSidecar(c *corev1.Container) bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }

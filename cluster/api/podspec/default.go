@@ -63,6 +63,7 @@ func hostNetworkPorts(containers []corev1.Container) {
 	}
 }
 
+// DefaultPodSpec fills in the documented defaults of a pod or template.
 func DefaultPodSpec(s *corev1.PodSpec) {
 	rules.SetDefault(&s.RestartPolicy, corev1.RestartPolicyAlways)
 	rules.SetDefault(&s.DNSPolicy, corev1.DNSClusterFirst)

@@ -123,6 +123,7 @@ func checkHTTPGet(h *corev1.HTTPGetAction, p *field.Path) field.ErrorList {
 	return errs
 }
 
+// CheckPortOrName validates a port that is a number or the name of a port.
 func CheckPortOrName(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	switch v.Type {
 	case intstr.Int:

@@ -10,6 +10,7 @@ import (
 // Resizable are the resources of a container that may change while it runs.
 var Resizable = []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
 
+// RestartsOnResize reports whether a container is restarted to change the resource.
 func RestartsOnResize(p corev1.ContainerResizePolicy) bool {
 	return p.RestartPolicy == corev1.RestartContainer
 }

@@ -13,6 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
+// HasSlash reports whether a resource name has a domain.
 func HasSlash(s string) bool { return strings.Contains(s, "/") }
 
 func checkAnnotations(a map[string]string, p *field.Path) field.ErrorList {
@@ -27,6 +28,7 @@ func isStandardForContainers(n corev1.ResourceName) bool {
 	return n == corev1.ResourceCPU || n == corev1.ResourceMemory || n == corev1.ResourceEphemeralStorage || isHugePages(n)
 }
 
+// IsStandardResource reports whether the name is one that a quota may have without a domain.
 func IsStandardResource(n corev1.ResourceName) bool {
 	switch n {
 	case corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory, corev1.ResourceRequestsStorage, corev1.ResourceRequestsEphemeralStorage,
@@ -64,6 +66,7 @@ func isIntegerResource(n corev1.ResourceName) bool {
 
 func isOvercommitAllowed(n corev1.ResourceName) bool { return isNative(n) && !isHugePages(n) }
 
+// CheckResourceName validates the name of a resource of a node, a quota or a limit range.
 func CheckResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
 	if errs := rules.Invalid(p, n, validation.IsQualifiedName(string(n))); len(errs) > 0 {
 		return errs
@@ -91,6 +94,7 @@ func checkContainerResourceName(n corev1.ResourceName, p *field.Path) field.Erro
 	return nil
 }
 
+// CheckQuantity validates an amount of a resource.
 func CheckQuantity(n corev1.ResourceName, q resource.Quantity, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if q.Sign() < 0 {
@@ -102,6 +106,7 @@ func CheckQuantity(n corev1.ResourceName, q resource.Quantity, p *field.Path) fi
 	return errs
 }
 
+// CheckResourceList validates names and amounts.
 func CheckResourceList(l corev1.ResourceList, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for n, q := range l {

@@ -11,13 +11,14 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
+// The columns of the kinds with a pod template.
 var (
 	ContainersColumn = rules.Column("Containers", "string", 1, "Names of the template's containers.")
 	ImagesColumn     = rules.Column("Images", "string", 1, "Images of the template's containers.")
 	SelectorColumn   = rules.Column("Selector", "string", 1, "Which pods it counts.")
 )
 
-// checkSelects: a selector must match the labels of the template.
+// CheckSelects reports a selector that does not match the labels of the template.
 func CheckSelects(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	if selector.Empty() || selector.Matches(labels.Set(t.Labels)) {
 		return nil
@@ -33,6 +34,7 @@ func Replicas(n *int32) int32 {
 	return *n
 }
 
+// ContainerNames returns the names and images of containers, as the columns print them.
 func ContainerNames(containers []corev1.Container) (names, images string) {
 	n, i := make([]string, len(containers)), make([]string, len(containers))
 	for k := range containers {
@@ -46,7 +48,7 @@ func CheckPodsTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList
 	return append(CheckPodTemplate(t, p), CheckRestartsAlways(t, "ReplicaSet", p)...)
 }
 
-// checkRestartsAlways: the pods of what keeps pods running do not end by themselves.
+// CheckRestartsAlways reports a template whose pods terminate without being deleted.
 func CheckRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
@@ -59,6 +61,7 @@ func CheckRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) 
 	return errs
 }
 
+// CheckPodTemplate validates the template of any kind that has one.
 func CheckPodTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)

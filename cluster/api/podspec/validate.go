@@ -5,6 +5,7 @@ package podspec
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -29,6 +30,7 @@ var (
 	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone}
 )
 
+// PodSpec validates the spec of a pod or template at p.
 func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	c.spec = s
 	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
@@ -318,7 +320,7 @@ func checkDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	for i, v := range d.Searches {
 		chars += len(v) + 1
 		if v != "." {
-			errs = append(errs, rules.Invalid(searches.Index(i), v, validation.IsDNS1123SubdomainWithUnderscore(TrimDot(v)))...)
+			errs = append(errs, rules.Invalid(searches.Index(i), v, validation.IsDNS1123SubdomainWithUnderscore(strings.TrimSuffix(v, ".")))...)
 		}
 	}
 	if chars-1 > maxSearchChars {
@@ -330,11 +332,4 @@ func checkDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		}
 	}
 	return errs
-}
-
-func TrimDot(s string) string {
-	if n := len(s); n > 0 && s[n-1] == '.' {
-		return s[:n-1]
-	}
-	return s
 }

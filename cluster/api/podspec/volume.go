@@ -58,12 +58,14 @@ func (s *Sources) Has(name string, set bool) bool {
 	return true
 }
 
+// Need adds an error if a required field is empty.
 func (s *Sources) Need(v string, path ...string) {
 	if v == "" {
 		s.Errs = append(s.Errs, field.Required(s.P.Child(path[0], path[1:]...), ""))
 	}
 }
 
+// Add adds errors.
 func (s *Sources) Add(errs field.ErrorList) { s.Errs = append(s.Errs, errs...) }
 
 func checkVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList {
@@ -179,6 +181,7 @@ var hostPathTypes = []corev1.HostPathType{
 	corev1.HostPathDirectoryOrCreate, corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket,
 }
 
+// CheckHostPath validates a hostPath volume.
 func CheckHostPath(h *corev1.HostPathVolumeSource, p *field.Path) field.ErrorList {
 	if h.Path == "" {
 		return field.ErrorList{field.Required(p.Child("path"), "")}
@@ -190,6 +193,7 @@ func CheckHostPath(h *corev1.HostPathVolumeSource, p *field.Path) field.ErrorLis
 	return errs
 }
 
+// CheckNFS validates an NFS volume.
 func CheckNFS(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if n.Server == "" {
@@ -245,6 +249,7 @@ func checkLocalPath(v string, p *field.Path) field.ErrorList {
 	return append(errs, CheckNoBackstep(v, p)...)
 }
 
+// CheckNoBackstep refuses paths with '..'.
 func CheckNoBackstep(v string, p *field.Path) field.ErrorList {
 	if !strings.Contains(v, "..") {
 		return nil

@@ -16,6 +16,7 @@ import (
 // Warnings gathers them, each with the field that it is about.
 type Warnings []string
 
+// Add adds a warning about the field p.
 func (w *Warnings) Add(p *field.Path, format string, args ...any) {
 	*w = append(*w, p.String()+": "+fmt.Sprintf(format, args...))
 }
@@ -27,8 +28,10 @@ func (w *Warnings) Name(name, where string) {
 	}
 }
 
+// PodNames is where the names of objects with a pod template are used.
 const PodNames = "Pod names and hostnames"
 
+// WarnOfPod returns the warnings about a pod.
 func WarnOfPod(p *corev1.Pod) []string {
 	var w Warnings
 	w.Name(p.Name, "the Pod's hostname")
@@ -36,6 +39,7 @@ func WarnOfPod(p *corev1.Pod) []string {
 	return w
 }
 
+// WarnOfSet returns the warnings about an object whose name is part of the names of its pods.
 func WarnOfSet(name string, t *corev1.PodTemplateSpec) []string {
 	var w Warnings
 	w.Name(name, PodNames)
@@ -43,12 +47,14 @@ func WarnOfSet(name string, t *corev1.PodTemplateSpec) []string {
 	return w
 }
 
+// WarnOfTemplate returns the warnings about an object with a pod template.
 func WarnOfTemplate(t *corev1.PodTemplateSpec) []string {
 	var w Warnings
 	w.Template(t, rules.SpecPath.Child("template"))
 	return w
 }
 
+// Template adds the warnings about a template at p.
 func (w *Warnings) Template(t *corev1.PodTemplateSpec, p *field.Path) {
 	w.pods(t.Annotations, &t.Spec, p)
 }

@@ -9,15 +9,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// The texts of errors about numbers.
 const (
 	NotInteger = "must be an integer"
 	IsNegative = apivalidation.IsNegativeErrorMsg
 )
 
+// NonNegative reports a negative number.
 func NonNegative(v int64, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateNonnegativeField(v, p)
 }
 
+// NonNegativePtr reports a negative number; nil is none.
 func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
 	if v == nil {
 		return nil
@@ -25,7 +28,7 @@ func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
 	return NonNegative(int64(*v), p)
 }
 
-// checkCountOrPercent: a number of pods, or a part of them such as "25%".
+// CheckCountOrPercent validates a number of pods, or a percentage such as "25%".
 func CheckCountOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	switch v.Type {
 	case intstr.String:
@@ -36,6 +39,7 @@ func CheckCountOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(p, v, "must be an integer or percentage (e.g '5%%')")}
 }
 
+// CheckWithin100Percent reports more than 100 %; a plain number is none.
 func CheckWithin100Percent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	if n, ok := percentOf(v); ok && n > 100 {
 		return field.ErrorList{field.Invalid(p, v, "must not be greater than 100%")}
@@ -51,6 +55,7 @@ func percentOf(v intstr.IntOrString) (n int, ok bool) {
 	return n, err == nil
 }
 
+// IsZeroCount reports whether a number or percentage is zero.
 func IsZeroCount(v intstr.IntOrString) bool {
 	if n, ok := percentOf(v); ok {
 		return n == 0

@@ -16,28 +16,32 @@ import (
 	"wheelhouse/cluster/api"
 )
 
-// do, do2, as and as2 let a kind's functions take the kind's own type.
-
+// Mutate makes a function of a kind from one that takes the kind's own Go type.
 func Mutate[T api.Object](f func(T)) func(api.Object) { return func(o api.Object) { f(o.(T)) } }
 
+// MutateUpdate is Mutate for functions of an object and the one that it replaces.
 func MutateUpdate[T api.Object](f func(obj, old T)) func(obj, old api.Object) {
 	return func(obj, old api.Object) { f(obj.(T), old.(T)) }
 }
 
+// Typed is Mutate for functions with a result.
 func Typed[T api.Object, R any](f func(T) R) func(api.Object) R {
 	return func(o api.Object) R { return f(o.(T)) }
 }
 
+// TypedUpdate is MutateUpdate for functions with a result.
 func TypedUpdate[T api.Object, R any](f func(obj, old T) R) func(obj, old api.Object) R {
 	return func(obj, old api.Object) R { return f(obj.(T), old.(T)) }
 }
 
+// The paths of an object's parts.
 var (
 	MetadataPath = field.NewPath("metadata")
 	SpecPath     = field.NewPath("spec")
 	StatusPath   = field.NewPath("status")
 )
 
+// The rules of names, as upstream's.
 var (
 	DNSSubdomain = apivalidation.NameIsDNSSubdomain
 	DNSLabel     = apivalidation.NameIsDNSLabel
@@ -47,6 +51,7 @@ var (
 	PathSegment = path.ValidatePathSegmentName
 )
 
+// CheckMeta validates the metadata of a new object.
 func CheckMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
 	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
 }
@@ -68,6 +73,7 @@ func CheckMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 // Equal is equality in the API's sense: nil and empty are one, quantities compare by value.
 func Equal(a, b any) bool { return apiequality.Semantic.DeepEqual(a, b) }
 
+// Immutable reports a field that differs from the old one.
 func Immutable(obj, old any, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateImmutableField(obj, old, p)
 }
@@ -126,8 +132,10 @@ func Age(t metav1.Time) string {
 	return duration.HumanDuration(Now().Sub(t.Time))
 }
 
+// OrNone returns s, or <none> if it is empty.
 func OrNone(s string) string { return Or(s, "<none>") }
 
+// Or returns s, or the other value if it is empty.
 func Or(s, instead string) string {
 	if s == "" {
 		return instead
@@ -144,6 +152,7 @@ func Column(name, typ string, priority int32, description string) metav1.TableCo
 	return c
 }
 
+// The columns that most kinds have.
 var (
 	NameColumn = Column("Name", "string", 0, "Name is unique within a namespace, and cannot be changed.")
 	AgeColumn  = Column("Age", "string", 0, "Time since the object was created.")
@@ -155,8 +164,10 @@ var CreatedAtColumn = metav1.TableColumnDefinition{
 	Description: "Time at which the object was created.",
 }
 
+// CreatedAt is the cell of CreatedAtColumn.
 func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().Format(time.RFC3339) }
 
+// IsTrue reports whether a pointer is set to true.
 func IsTrue(b *bool) bool { return b != nil && *b }
 
 // NextGeneration is the generation of old's successor: another one if what it asks for
@@ -168,8 +179,8 @@ func NextGeneration(old api.Object, spec, oldSpec any) int64 {
 	return old.GetGeneration() + 1
 }
 
-// Annotate sets an annotation, or takes it away when there is no value. The map is made
-// anew: it may be shared.
+// Annotate sets an annotation, or takes it away when there is no value. The map is
+// copied: it may be shared.
 func Annotate(m *metav1.ObjectMeta, name, value string) {
 	out := make(map[string]string, len(m.Annotations)+1)
 	for k, v := range m.Annotations {
@@ -186,4 +197,5 @@ func Annotate(m *metav1.ObjectMeta, name, value string) {
 	m.Annotations = out
 }
 
+// Protocols are the protocols of ports.
 var Protocols = []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}
