@@ -1,6 +1,7 @@
-// Package catalog finds the labs on disk and holds them to their form: labs/TRACK/NN-NAME
-// with lab.yaml and text.md, and features/TRACK/NAME.feature with a scenario for each
-// check that the text names, and none besides. It runs nothing.
+// Package catalog finds and validates the labs on disk: labs/TRACK/NN-NAME with lab.yaml
+// and text.md, and features/TRACK/NAME.feature with exactly the scenarios that the text
+// names as checks. It runs nothing. The caller passes the directory that holds labs/ and
+// features/, or uses Root to find it.
 package catalog
 
 import (
@@ -19,15 +20,15 @@ import (
 	"wheelhouse/lab-runner/script"
 )
 
-// Lab is one lab, read and found whole.
+// Lab is one lab, read and validated.
 type Lab struct {
-	Name      string // as people type it: the directory's name without its number
+	Name      string // as on the command line: the directory's name without its number
 	Track     string
 	Title     string
 	About     string
 	Manifests Manifests
-	Needs     []string // programs that the commands use beside kubectl, curl and the shell's own
-	Cleanup   string   // commands that remove what is not in the cluster; may be empty
+	Needs     []string // programs that the commands use beside kubectl, curl and the shell's builtins
+	Cleanup   string   // commands that remove what is outside the lab's namespace; may be empty
 	Dir       string   // of lab.yaml
 	TextFile  string
 	Text      []script.Item
@@ -35,7 +36,7 @@ type Lab struct {
 	Scenarios []Scenario
 }
 
-// Manifests says where the lab's manifests come from, as package fetch takes it.
+// Manifests is the source of the lab's manifests, in the form of package fetch.
 type Manifests struct {
 	Source   string `json:"source"`
 	Checksum string `json:"checksum,omitempty"`
@@ -57,8 +58,8 @@ type file struct {
 	Cleanup   string    `json:"cleanup"`
 }
 
-// Root finds the directory that holds labs/ and features/: given if it is not empty, else the
-// current directory or one above it, else one above the running program.
+// Root returns the directory that holds labs/ and features/: given if it is not empty, else
+// the current directory or the nearest above it, else the nearest above the running program.
 func Root(given string) (string, error) {
 	isRoot := func(dir string) bool {
 		for _, sub := range []string{"labs", "features"} {
@@ -192,8 +193,8 @@ func read(root, dir string) (*Lab, error) {
 	return lab, lab.match()
 }
 
-// match holds the text's checks and the feature's scenarios against each other: a check
-// that names nothing would pass unseen, and a scenario that nothing names never runs.
+// match returns an error unless the text's checks and the feature's scenarios are the same: a
+// check without a scenario would check nothing, and a scenario without a check never runs.
 func (l *Lab) match() error {
 	named := map[string]bool{}
 	for _, item := range l.Text {
@@ -212,7 +213,7 @@ func (l *Lab) match() error {
 	return nil
 }
 
-// Scenario is the scenario of that name.
+// Scenario returns the scenario of that name.
 func (l *Lab) Scenario(name string) (Scenario, bool) {
 	for _, s := range l.Scenarios {
 		if s.Name == name {
@@ -222,7 +223,7 @@ func (l *Lab) Scenario(name string) (Scenario, bool) {
 	return Scenario{}, false
 }
 
-// Scenarios reads a feature file. None in it is an error: nothing would be checked.
+// Scenarios reads a feature file. A file without scenarios is an error: it checks nothing.
 func Scenarios(path string) ([]Scenario, error) {
 	f, err := os.Open(path)
 	if err != nil {

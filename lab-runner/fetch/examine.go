@@ -17,8 +17,8 @@ import (
 	getter "github.com/hashicorp/go-getter/v2"
 )
 
-// examine walks dir: regular files and directories only, within the limits. It returns the
-// checksum of all of it: of each file's path and contents, in the order of the paths.
+// examine returns the checksum of dir: of each file's path and contents, in the order of the
+// paths. It fails for anything but regular files and directories, and beyond the limits.
 func examine(dir string, l Limits) (string, error) {
 	if info, err := os.Lstat(dir); err != nil {
 		return "", err
@@ -37,7 +37,7 @@ func examine(dir string, l Limits) (string, error) {
 			return err
 		}
 		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s is a %s, and only files and directories are taken", name, describe(d.Type()))
+			return fmt.Errorf("%s is a %s; only files and directories are allowed", name, describe(d.Type()))
 		}
 		if files++; files > l.Files {
 			return fmt.Errorf("more than %d files, the limit", l.Files)
@@ -90,7 +90,7 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// archives are the forms that are unpacked, each looked through before it is.
+// archives returns the supported archive formats, each checked before it is unpacked.
 func archives(l Limits) map[string]getter.Decompressor {
 	all := getter.LimitedDecompressors(l.Files, l.Bytes)
 	return map[string]getter.Decompressor{
@@ -101,8 +101,8 @@ func archives(l Limits) map[string]getter.Decompressor {
 	}
 }
 
-// guarded refuses an archive with anything but files and directories: go-getter would make a
-// symbolic link into an empty file without a word.
+// guarded refuses an archive with anything but files and directories: go-getter would silently
+// unpack a symbolic link as an empty file.
 type guarded struct {
 	scan func(path string, l Limits, see func(name string, mode fs.FileMode) error) error
 	l    Limits
@@ -116,7 +116,7 @@ func (g guarded) Decompress(dst, src string, dir bool, umask os.FileMode) error 
 			return fmt.Errorf("more than %d files, the limit", g.l.Files)
 		}
 		if !mode.IsRegular() && !mode.IsDir() {
-			return fmt.Errorf("%s is a %s, and only files and directories are taken", name, describe(mode))
+			return fmt.Errorf("%s is a %s; only files and directories are allowed", name, describe(mode))
 		}
 		if hasDotDot(name) {
 			return fmt.Errorf("%s leads out of the directory", name)

@@ -1,8 +1,8 @@
-// Package fetch brings a lab's files to this machine: from a local directory, over https
-// (an archive or one file), or from a git repository. It wraps go-getter and owns what a
-// classroom needs beyond it: nothing but those three ways in, limits on bytes, files and
-// time, regular files and directories only, and contents pinned by a checksum. What does not
-// pass leaves no file at the destination, and no error repeats a password of an address.
+// Package fetch copies a lab's files to a directory: from a local directory, over https (an
+// archive or one file), or from a git repository. It restricts go-getter to these sources, to
+// limits on bytes, files and time, to regular files and directories, and to contents pinned by
+// a checksum. A failed fetch leaves no file at the destination, and no error contains a
+// password of an address. The caller stores the checksum beside the source.
 package fetch
 
 import (
@@ -26,21 +26,21 @@ type Limits struct {
 	Time  time.Duration
 }
 
-// DefaultLimits are far above any lab's manifests and far below what fills a disk.
+// DefaultLimits are above the size of any lab's manifests and below what would fill a disk.
 var DefaultLimits = Limits{Bytes: 32 << 20, Files: 1000, Time: 2 * time.Minute}
 
-// Config says what to fetch.
+// Config names what to fetch, and where to.
 type Config struct {
 	Source   string // a directory, https://..., git::https://... or git::file://...
 	Base     string // the directory that a relative Source is relative to
-	Checksum string // "sha256:..." as Sum gives it; needed unless Source is a local directory
-	Dst      string // made by Fetch; must not exist
+	Checksum string // "sha256:..." as Pin returns it; required unless Source is a local directory
+	Dst      string // created by Fetch; must not exist
 	Limits   Limits
 	Client   *http.Client // for https; nil: a client that goes to https addresses only
 }
 
-// ErrUnpinned is returned for a remote source without a checksum. The error's text names
-// the checksum of what is there now.
+// ErrUnpinned is returned for a remote source without a checksum. The error's text contains
+// the current checksum.
 var ErrUnpinned = errors.New("the source is not pinned")
 
 // Fetch puts the files at c.Source into the new directory c.Dst.
@@ -54,12 +54,12 @@ func Fetch(ctx context.Context, c Config) error {
 	return err
 }
 
-// Pin fetches c.Source and returns the checksum to put beside it; nothing is kept.
+// Pin fetches c.Source and returns its checksum; it keeps no files.
 func Pin(ctx context.Context, c Config) (string, error) {
 	return fetch(ctx, &c, func(string, string) error { return nil })
 }
 
-// fetch gets the source into a directory beside c.Dst, examines it, and lets keep decide.
+// fetch gets the source into a temporary directory beside c.Dst, examines it, and calls keep.
 func fetch(ctx context.Context, c *Config, keep func(dir, sum string) error) (string, error) {
 	c.Limits = c.Limits.orDefault()
 	src, err := parse(c.Source, c.Base)
@@ -73,12 +73,12 @@ func fetch(ctx context.Context, c *Config, keep func(dir, sum string) error) (st
 		}
 		parent = filepath.Dir(c.Dst)
 		if err := os.MkdirAll(parent, 0o755); err != nil {
-			return "", fmt.Errorf("making room for %s: %w", src, err)
+			return "", fmt.Errorf("creating a directory for %s: %w", src, err)
 		}
 	}
 	tmp, err := os.MkdirTemp(parent, ".fetch-")
 	if err != nil {
-		return "", fmt.Errorf("making room for %s: %w", src, err)
+		return "", fmt.Errorf("creating a directory for %s: %w", src, err)
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 
@@ -102,9 +102,9 @@ func checkSum(c Config, sum string) error {
 	case c.Checksum == sum, c.Checksum == "" && src.kind == local:
 		return nil
 	case c.Checksum == "":
-		return fmt.Errorf("%w: %s. Look at what is there, then write 'checksum: %s' beside it", ErrUnpinned, src, sum)
+		return fmt.Errorf("%w: %s. Review its files, then add 'checksum: %s'", ErrUnpinned, src, sum)
 	}
-	return fmt.Errorf("%s has changed: its files have %s, and the lab names %s. Look at what changed before you take the new checksum", src, sum, c.Checksum)
+	return fmt.Errorf("%s has changed: its files have %s, and the lab names %s. Review the change before you set the new checksum", src, sum, c.Checksum)
 }
 
 func (l Limits) orDefault() Limits {
@@ -120,7 +120,7 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// get lets go-getter do the work, with every door shut that src does not need.
+// get runs go-getter, with every getter and decompressor disabled that src does not need.
 func get(ctx context.Context, c *Config, src source, dir string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Limits.Time, fmt.Errorf("not done after %v, the limit", c.Limits.Time))
 	defer cancel()
@@ -130,7 +130,7 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 	client := &getter.Client{DisableSymlinks: true, Decompressors: map[string]getter.Decompressor{}}
 	switch src.kind {
 	case local:
-		// Looked at before it is copied: a copy of too much is what the limits are for.
+		// Examined before it is copied: the limits apply to the copy.
 		if _, err := examine(src.path, c.Limits); err != nil {
 			return err
 		}
@@ -147,10 +147,10 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 			return err
 		}
 		client.Getters = []getter.Getter{&getter.GitGetter{}}
-		// git knows no limit on what it is sent.
+		// git has no limit on the size of what it receives.
 		go watchSize(ctx, stop, filepath.Dir(dir), c.Limits)
 	}
-	// In place, because go-getter would make a symbolic link to a local directory.
+	// In place, because go-getter would create a symbolic link to a local directory.
 	got, err := client.Get(ctx, &getter.Request{Src: src.address, Dst: dir, Inplace: src.kind == local, GetMode: src.mode(), DisableSymlinks: true})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
@@ -164,8 +164,8 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 	return os.RemoveAll(filepath.Join(dir, ".git"))
 }
 
-// gitEnvironment holds git, and what a repository makes it fetch, to src's own protocol,
-// and keeps it from asking for a password. go-getter passes this process's environment on.
+// gitEnvironment restricts git, and what a repository causes it to fetch, to src's protocol,
+// and disables password prompts. go-getter passes this process's environment on.
 func gitEnvironment(src source) error {
 	protocol := "https"
 	if strings.HasPrefix(src.address, "git::file:") {
@@ -189,7 +189,7 @@ func watchSize(ctx context.Context, stop context.CancelCauseFunc, dir string, l 
 		case <-tick.C:
 		}
 		var bytes int64
-		// Files come and go while git works; what cannot be seen is not counted.
+		// Files change while git runs; errors are ignored.
 		_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				if info, err := d.Info(); err == nil {
@@ -198,7 +198,7 @@ func watchSize(ctx context.Context, stop context.CancelCauseFunc, dir string, l 
 			}
 			return nil
 		})
-		// A repository holds its files twice: packed, and checked out.
+		// A clone has each file twice: packed, and checked out.
 		if bytes > 2*l.Bytes {
 			stop(fmt.Errorf("more than %d bytes, the limit", l.Bytes))
 			return
@@ -206,8 +206,8 @@ func watchSize(ctx context.Context, stop context.CancelCauseFunc, dir string, l 
 	}
 }
 
-// limited is client with two more rules: it goes to https addresses only, and a body
-// longer than max is an error, not a shorter body.
+// limited returns client with two restrictions: it requests https addresses only, and a body
+// longer than max is an error.
 func limited(client *http.Client, max int64) *http.Client {
 	out := http.Client{}
 	if client != nil {
@@ -219,7 +219,7 @@ func limited(client *http.Client, max int64) *http.Client {
 	out.Transport = capped{out.Transport, max}
 	out.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		if len(via) >= 5 {
-			return errors.New("it leads on more than five times")
+			return errors.New("more than five redirects")
 		}
 		return nil
 	}
@@ -233,7 +233,7 @@ type capped struct {
 
 func (c capped) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return nil, fmt.Errorf("it leads to a %s address, and only https is fetched", r.URL.Scheme)
+		return nil, fmt.Errorf("it redirects to a %s address, and only https is fetched", r.URL.Scheme)
 	}
 	res, err := c.RoundTripper.RoundTrip(r)
 	if err != nil {

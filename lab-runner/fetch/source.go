@@ -19,11 +19,11 @@ const (
 	git
 )
 
-// source is an address that has passed all rules.
+// source is a validated address.
 type source struct {
 	kind    kind
-	address string // as go-getter takes it
-	shown   string // as people may see it: without a password
+	address string // in go-getter's form
+	shown   string // without a password
 	path    string // of a local directory
 	secrets []string
 }
@@ -37,8 +37,8 @@ func (s source) mode() getter.Mode {
 	return getter.ModeDir
 }
 
-// redact takes the address's user and password out of err's text: git and net/http repeat
-// the addresses they were given.
+// redact removes the address's user and password from err's text: errors of git and net/http
+// contain addresses.
 func (s source) redact(err error) error {
 	text := err.Error()
 	for _, secret := range s.secrets {
@@ -62,7 +62,7 @@ func parse(raw, base string) (source, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		// url.Error repeats the address, password and all.
+		// url.Error contains the address, with its password.
 		return source{}, errors.New("the source is not an address: give a directory, an https address or git::https://")
 	}
 	s := source{kind: https, address: raw, shown: u.Redacted()}

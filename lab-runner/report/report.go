@@ -1,5 +1,5 @@
-// Package report says what a run of labs does and found: to people as it happens, and as a
-// JUnit file. It decides nothing.
+// Package report prints the progress and the results of a run of labs, and writes them as a
+// JUnit file. It evaluates nothing.
 package report
 
 import (
@@ -18,14 +18,14 @@ import (
 // Outcome of a Result.
 type Outcome int
 
-// The outcomes: a check or command was as wanted, was not, or never had its turn.
+// The outcomes: a check or command passed, failed, or did not run.
 const (
 	Passed Outcome = iota
 	Failed
 	NotReached
 )
 
-// Result is one check, or a command that went wrong.
+// Result is the outcome of a check, or of a command that failed.
 type Result struct {
 	Lab     string
 	Name    string
@@ -42,23 +42,23 @@ func (r Result) title() string {
 	return strings.Join(r.Tags, " ") + "  " + r.Name
 }
 
-// Report prints progress and keeps the results. Its methods may be called by several
-// goroutines.
+// Report prints progress and collects the results. Its methods are safe for concurrent use.
 type Report struct {
-	out     io.Writer
-	color   bool
-	mu      sync.Mutex
-	results []Result
-	labs    []string
-	begun   time.Time
-	waiting bool      // a line of progress stands open
-	nagged  time.Time // when a plain output last said what is waited for
-	column0 bool
+	out         io.Writer
+	color       bool
+	mu          sync.Mutex
+	results     []Result
+	labs        []string
+	started     time.Time
+	waiting     bool      // the last line is one of progress, without a newline
+	lastWaiting time.Time // when Waiting last printed to an output that is no terminal
+	column0     bool
 }
 
-// New reports to out: with colours and moving lines if it is a terminal, plain if not.
+// New returns a Report that prints to out: with colours and progress lines if it is a
+// terminal, plain if not.
 func New(out io.Writer) *Report {
-	r := &Report{out: out, begun: time.Now(), column0: true}
+	r := &Report{out: out, started: time.Now(), column0: true}
 	if f, ok := out.(*os.File); ok {
 		r.color = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
 	}
@@ -72,7 +72,7 @@ func (r *Report) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// print writes on a line of its own, over a line of progress.
+// print prints on a new line, and overwrites a line of progress.
 func (r *Report) print(format string, args ...any) {
 	if r.waiting {
 		fmt.Fprint(r.out, "\r\x1b[K")
@@ -85,7 +85,7 @@ func (r *Report) print(format string, args ...any) {
 	fmt.Fprintf(r.out, format, args...)
 }
 
-// Lab begins a lab.
+// Lab prints the heading of a lab.
 func (r *Report) Lab(name, title string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,28 +93,28 @@ func (r *Report) Lab(name, title string) {
 	r.print("\n%s\n", r.paint("1", "== "+name+": "+title))
 }
 
-// Say prints a line of the runner's own.
-func (r *Report) Say(format string, args ...any) {
+// Info prints a line about the runner's work.
+func (r *Report) Info(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.print("%s\n", r.paint("2", fmt.Sprintf(format, args...)))
 }
 
-// Heading begins a step of the text.
+// Heading prints a heading of the text.
 func (r *Report) Heading(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.print("\n%s\n", r.paint("1", "-- "+text))
 }
 
-// Command shows a command that now runs.
+// Command prints a command before it runs.
 func (r *Report) Command(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.print("%s\n", r.paint("36", "$ "+strings.ReplaceAll(text, "\n", "\n> ")))
 }
 
-// Write shows what a command prints, as it comes.
+// Write prints the output of a command.
 func (r *Report) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,19 +125,19 @@ func (r *Report) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Waiting shows what a check waits for: on a terminal in one line that changes, else now
-// and then.
+// Waiting shows what a check waits for: on a terminal in one line that is overwritten, else
+// every ten seconds.
 func (r *Report) Waiting(wanted, seen string, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, _, _ := strings.Cut(strings.TrimSpace(seen), "\n")
 	line := fmt.Sprintf("  ... %s; now: %s (%.0f s)", strings.ReplaceAll(wanted, "\n", " "), first, time.Since(since).Seconds())
 	if !r.color {
-		if time.Since(r.nagged) > 10*time.Second {
-			if !r.nagged.IsZero() {
+		if time.Since(r.lastWaiting) > 10*time.Second {
+			if !r.lastWaiting.IsZero() {
 				r.print("%s\n", line)
 			}
-			r.nagged = time.Now()
+			r.lastWaiting = time.Now()
 		}
 		return
 	}
@@ -152,12 +152,12 @@ func (r *Report) Waiting(wanted, seen string, since time.Time) {
 	r.waiting = true
 }
 
-// Add keeps a result and prints it.
+// Add prints and collects a result.
 func (r *Report) Add(res Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, res)
-	r.nagged = time.Time{}
+	r.lastWaiting = time.Time{}
 	switch res.Outcome {
 	case Passed:
 		r.print("%s %s (%.1f s)\n", r.paint("32", "  PASS"), res.title(), res.Took.Seconds())
@@ -172,8 +172,8 @@ func indented(text string) string {
 	return "         " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n         ")
 }
 
-// Summary prints the closing lines and returns an error unless every check passed. No
-// check at all is an error too.
+// Summary prints the summary and returns an error unless every check passed and there was at
+// least one.
 func (r *Report) Summary() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,7 +194,7 @@ func (r *Report) Summary() error {
 			r.print("  %s %s: %s\n", r.paint("31", "failed:"), res.Lab, res.title())
 		}
 	}
-	r.print("  %d labs, %d checks passed, %d failed, %d not reached, in %.0f s\n", len(r.labs), total[Passed], total[Failed], total[NotReached], time.Since(r.begun).Seconds())
+	r.print("  %d labs, %d checks passed, %d failed, %d not reached, in %.0f s\n", len(r.labs), total[Passed], total[Failed], total[NotReached], time.Since(r.started).Seconds())
 	switch {
 	case total[Failed] > 0 || total[NotReached] > 0:
 		return fmt.Errorf("%d of %d checks did not pass", total[Failed]+total[NotReached], total[Passed]+total[Failed]+total[NotReached])
@@ -227,7 +227,7 @@ type junitMessage struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit writes the results in the form that CI systems read, a suite a lab.
+// JUnit writes the results as JUnit XML, one suite for each lab.
 func (r *Report) JUnit(path string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -27,7 +27,7 @@ type cluster struct {
 	files  *clientcmd.ClientConfigLoadingRules
 }
 
-// open reads the kubeconfig; an empty path means kubectl's own default.
+// open reads the kubeconfig; an empty path is kubectl's default.
 func open(path string) (*cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if path != "" {
@@ -53,24 +53,24 @@ func open(path string) (*cluster, error) {
 	return &cluster{client: client, files: rules}, nil
 }
 
-// namespace is a lab's own, so that labs do not meet.
+// namespace returns the namespace of a lab, one for each, so that labs are isolated.
 func namespace(lab string) string { return "lab-" + lab }
 
-// makeNamespace makes the lab's namespace, and waits until pods can be made in it.
+// makeNamespace creates the lab's namespace, and waits until pods can be created in it.
 func (c *cluster) makeNamespace(ctx context.Context, lab string) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(lab)}}
 	if _, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("making namespace %s: %w", ns.Name, err)
+		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
 	}
 	return c.awaitServiceAccount(ctx, ns.Name)
 }
 
-// environment is that of the lab's commands. It writes a kubeconfig into dir whose context
-// lies in the lab's namespace.
+// environment returns the environment of the lab's commands. It writes a kubeconfig into dir
+// whose context has the lab's namespace.
 func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, error) {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("looking at the nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
+		return nil, fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
 	node, address := readyNode(nodes.Items)
 	if address == "" {
@@ -94,8 +94,8 @@ func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, e
 	return env, nil
 }
 
-// awaitServiceAccount waits for what a pod cannot be made without, and what the cluster
-// makes a moment after the namespace.
+// awaitServiceAccount waits for the default service account, which every pod needs and which
+// its controller creates after the namespace.
 func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -112,7 +112,7 @@ func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
 	}
 }
 
-// readyNode is the first node that is ready and takes pods, and its address.
+// readyNode returns the first node that is ready and not cordoned, and its address.
 func readyNode(nodes []corev1.Node) (name, address string) {
 	for _, n := range nodes {
 		ready := false
@@ -151,7 +151,7 @@ func (c *cluster) kubeconfig(lab, dir string) (string, error) {
 	return path, nil
 }
 
-// programs is PATH, with this program's own directory first: kubectl is beside it.
+// programs returns PATH, with this program's directory first if kubectl is in it.
 func programs() (string, error) {
 	path := os.Getenv("PATH")
 	if exe, err := os.Executable(); err == nil {
@@ -162,21 +162,20 @@ func programs() (string, error) {
 		}
 	}
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		return "", errors.New("no kubectl on the PATH nor beside this program: 'make build' makes bin/kubectl")
+		return "", errors.New("no kubectl on the PATH nor beside this program: 'make build' builds bin/kubectl")
 	}
 	return path, nil
 }
 
-// deletion deletes what the manifests describe. Without a manifest kubectl would fail; and
-// a kind that the cluster does not know has left nothing to delete.
+// deletion deletes the objects of the manifests. Without a manifest kubectl would fail; of a
+// kind that the cluster does not serve there is nothing to delete.
 const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.yml' -o -name '*.json')" ] || {
   said=$(kubectl delete --ignore-not-found --wait=false -R -f . 2>&1 >/dev/null) ||
     ! grep -v -e 'no matches for kind' -e '^ensure CRDs are installed' -e '^Warning: ' <<<"$said"
 }`
 
-// clean removes what a lab left: what its own cleanup names, the objects of its manifests,
-// those outside of any namespace among them, and its namespace. It waits until the
-// namespace is gone.
+// clean runs the lab's cleanup commands, deletes the objects of its manifests, cluster-scoped
+// ones included, and its namespace. It waits until the namespace is gone.
 func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, rep *report.Report) error {
 	name := namespace(lab.Name)
 	_, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
@@ -184,16 +183,16 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking at namespace %s: %w", name, err)
+		return fmt.Errorf("getting namespace %s: %w", name, err)
 	}
-	rep.Say("cleaning up namespace %s", name)
+	rep.Info("cleaning up namespace %s", name)
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, fmt.Errorf("namespace %s is not gone after 2 minutes", name))
 	defer cancel()
 	for _, line := range []string{lab.Cleanup, deletion} {
 		cmd := exec.CommandContext(ctx, "bash", "-c", line)
 		cmd.Dir, cmd.Env = manifests, env
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("deleting what the lab made: %w: %s", err, out)
+			return fmt.Errorf("deleting the lab's objects: %w: %s", err, out)
 		}
 	}
 	err = c.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})

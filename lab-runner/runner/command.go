@@ -1,6 +1,6 @@
-// Package runner is the lab commands: it fetches a lab's manifests, runs the commands of
-// its text and its checks, each check at the moment that the text names. It needs a
-// kubeconfig and kubectl, and nothing of the cluster's own.
+// Package runner implements the lab commands: it fetches a lab's manifests, runs the commands
+// of its text, and runs each check where the text names it. It needs a kubeconfig and kubectl,
+// and imports nothing of the cluster. It refuses labs that another user can change.
 package runner
 
 import (
@@ -49,7 +49,7 @@ func Command(options ...Option) *cobra.Command {
 		Use:   "lab",
 		Short: "the labs: list, start, check, run, fetch",
 		Long: "Labs are texts with commands, and checks of what the commands achieve. They run on any cluster:\n" +
-			"--kubeconfig, else $KUBECONFIG, says which.",
+			"the one of --kubeconfig, else of $KUBECONFIG.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("lab has no command %q: use list, start, check, run or fetch", args[0])
@@ -64,7 +64,7 @@ func Command(options ...Option) *cobra.Command {
 	return lab
 }
 
-// pick loads all labs, for one that is broken may be the one that is wanted.
+// pick loads all labs, so that an invalid one is an error, and returns the named ones.
 func (s *settings) pick(names []string) ([]*catalog.Lab, error) {
 	root, err := catalog.Root(s.root)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *settings) pick(names []string) ([]*catalog.Lab, error) {
 
 func (s *settings) list() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "the labs there are", Args: cobra.NoArgs,
+		Use: "list", Short: "list the labs", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			labs, err := s.pick(nil)
 			if err != nil {
@@ -98,11 +98,11 @@ func (s *settings) list() *cobra.Command {
 func (s *settings) run() *cobra.Command {
 	var patience time.Duration
 	c := &cobra.Command{
-		Use: "run [LAB...]", Short: "run labs from beginning to end, and check them (all, if none is named)",
+		Use: "run [LAB...]", Short: "run labs from beginning to end, with their checks (all labs if none is named)",
 		RunE: func(c *cobra.Command, names []string) error {
 			junit, ok := strings.CutPrefix(s.output, "junit=")
 			if s.output != "" && (!ok || junit == "") {
-				return fmt.Errorf("--output %s is not known: use --output junit=FILE", s.output)
+				return fmt.Errorf("--output %s is not supported: use --output junit=FILE", s.output)
 			}
 			labs, err := s.pick(names)
 			if err != nil {
@@ -127,13 +127,13 @@ func (s *settings) run() *cobra.Command {
 			return failed
 		},
 	}
-	c.Flags().StringVar(&s.output, "output", "", "junit=FILE: write the results there too")
-	c.Flags().BoolVar(&s.keep, "keep", false, "leave what the labs made in the cluster")
+	c.Flags().StringVar(&s.output, "output", "", "junit=FILE: also write the results to FILE as JUnit XML")
+	c.Flags().BoolVar(&s.keep, "keep", false, "keep the objects of the labs in the cluster")
 	c.Flags().DurationVar(&patience, "patience", time.Minute, "how long a check waits for its condition")
 	return c
 }
 
-// one is the lab to do by hand, with its cluster and the directory of its files.
+// one returns the lab to do by hand, its cluster and the directory of its files.
 func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir string, err error) {
 	labs, err := s.pick(names)
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *settings) start() *cobra.Command {
 func (s *settings) check() *cobra.Command {
 	var patience time.Duration
 	c := &cobra.Command{
-		Use: "check LAB", Short: "look at what you have done of a lab by hand", Args: cobra.ExactArgs(1),
+		Use: "check LAB", Short: "check the progress of a lab that is done by hand", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
 			lab, cl, dir, err := s.one(names)
 			if err != nil {
@@ -207,7 +207,7 @@ func (s *settings) fetch() *cobra.Command {
 			return fetch.Fetch(c.Context(), cfg)
 		},
 	}
-	c.Flags().StringVar(&checksum, "checksum", "", "what SOURCE must have, as printed without DIR")
+	c.Flags().StringVar(&checksum, "checksum", "", "the checksum that SOURCE must have, as printed without DIR")
 	return c
 }
 
@@ -215,7 +215,7 @@ func source(lab *catalog.Lab) fetch.Config {
 	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
 }
 
-// place is where a lab that is done by hand has its files.
+// place returns the directory of the files of a lab that is done by hand.
 func (s *settings) place(lab *catalog.Lab) (string, error) {
 	if s.dir != "" {
 		return filepath.Abs(s.dir)
@@ -227,7 +227,7 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 	return filepath.Join(home, "wheelhouse-labs", lab.Name), nil
 }
 
-// connect opens the cluster that labs are to be run on, if nobody else can change them.
+// connect opens the cluster to run labs on. It refuses labs that another user can change.
 func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 	for _, lab := range labs {
 		if err := currentCaller().checkLab(lab); err != nil {
@@ -242,13 +242,13 @@ func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 		path = s.fallback()
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o044 != 0 {
-		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then may do all that you may: chmod go-r %s\n", path, path)
+		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then have all its rights: chmod go-r %s\n", path, path)
 	}
 	return open(path)
 }
 
-// patiently bounds one command of a text.
-func patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+// withLimit bounds the duration of one command of a text.
+func withLimit(ctx context.Context) (context.Context, context.CancelFunc) {
 	const limit = 3 * time.Minute
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
 }

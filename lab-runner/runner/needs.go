@@ -13,9 +13,9 @@ import (
 	"wheelhouse/lab-runner/report"
 )
 
-// lacking says which of the programs that the lab needs is missing here. A Docker client
-// whose engine does not answer is no Docker.
-func lacking(ctx context.Context, lab *catalog.Lab, env []string) error {
+// checkNeeds returns an error that names a program which the lab needs and which is missing
+// here. docker is missing unless its engine answers.
+func checkNeeds(ctx context.Context, lab *catalog.Lab, env []string) error {
 	for _, need := range lab.Needs {
 		path := find(need, env)
 		if path == "" {
@@ -35,7 +35,7 @@ func lacking(ctx context.Context, lab *catalog.Lab, env []string) error {
 	return nil
 }
 
-// find is a program on env's PATH, or nothing.
+// find returns the path of a program on env's PATH, or "".
 func find(program string, env []string) string {
 	for _, v := range env {
 		list, ok := strings.CutPrefix(v, "PATH=")
@@ -52,8 +52,7 @@ func find(program string, env []string) string {
 	return ""
 }
 
-// notReached reports a lab that could not begin: nothing of it was checked, and that must
-// not pass for success.
+// notReached reports a lab that could not start: a failure, and all its checks not reached.
 func notReached(lab *catalog.Lab, why error, rep *report.Report) {
 	rep.Add(report.Result{Lab: lab.Name, Name: "what the lab needs is there", Outcome: report.Failed, Detail: why.Error()})
 	for _, s := range lab.Scenarios {

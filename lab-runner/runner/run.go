@@ -20,8 +20,8 @@ import (
 	"wheelhouse/lab-runner/steps"
 )
 
-// runLab does one lab in a directory and a namespace of its own. What went wrong with the lab
-// is in the report; the error is of what kept it from being run at all.
+// runLab runs one lab in a directory and a namespace of its own. Failures of the lab go to
+// the report; the error is one that prevented the run.
 func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Report, patience time.Duration, keep bool) (err error) {
 	rep.Lab(lab.Name, lab.Title)
 	dir, err := os.MkdirTemp("", "lab-"+lab.Name+"-")
@@ -39,11 +39,11 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err != nil {
 		return err
 	}
-	if err := lacking(ctx, lab, env); err != nil {
+	if err := checkNeeds(ctx, lab, env); err != nil {
 		notReached(lab, err, rep)
 		return nil
 	}
-	// What an earlier run left is not this run's.
+	// Objects of an earlier run must not affect this one.
 	if err := c.clean(ctx, lab, files, env, rep); err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	return follow(ctx, lab, shell, c.world(lab.Name, files, env, patience, rep), rep)
 }
 
-// follow goes through the text. After a command that did not end as it should, what comes
-// next has nothing to stand on: its checks are not reached.
+// follow runs the items of the text in order. After a command with the wrong exit status the
+// remaining commands are skipped, and the remaining checks are not reached.
 func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps.World, rep *report.Report) error {
 	broken := false
 	for _, item := range lab.Text {
@@ -90,10 +90,10 @@ func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps
 	return nil
 }
 
-// command runs one command and returns what was wrong, or nothing.
+// command runs one command and returns its failure, or "".
 func command(ctx context.Context, shell *script.Shell, item script.Item, rep *report.Report) string {
 	rep.Command(item.Text)
-	ctx, cancel := patiently(ctx)
+	ctx, cancel := withLimit(ctx)
 	defer cancel()
 	var out bytes.Buffer
 	status, err := shell.Run(ctx, item, io.MultiWriter(rep, &out))
@@ -105,7 +105,7 @@ func command(ctx context.Context, shell *script.Shell, item script.Item, rep *re
 	case err != nil:
 		return fmt.Sprintf("wanted: `%s` to end with %s\nseen:   %v", item.Text, wanted, err)
 	case (status != 0) != item.Fails:
-		return fmt.Sprintf("wanted: `%s` to end with %s\nseen:   exit status %d: %s\ntry:    run it yourself; 'lab start' sets the lab up for that", item.Text, wanted, status, strings.TrimSpace(out.String()))
+		return fmt.Sprintf("wanted: `%s` to end with %s\nseen:   exit status %d: %s\ntry:    run it by hand; 'lab start' sets the lab up for that", item.Text, wanted, status, strings.TrimSpace(out.String()))
 	}
 	return ""
 }
@@ -113,7 +113,7 @@ func command(ctx context.Context, shell *script.Shell, item script.Item, rep *re
 // check runs one scenario.
 func check(ctx context.Context, lab *catalog.Lab, s catalog.Scenario, w *steps.World) report.Result {
 	res := report.Result{Lab: lab.Name, Name: s.Name, Tags: s.Tags}
-	begun := time.Now()
+	started := time.Now()
 	ran := 0
 	var failure error
 	suite := godog.TestSuite{
@@ -137,7 +137,7 @@ func check(ctx context.Context, lab *catalog.Lab, s catalog.Scenario, w *steps.W
 		},
 	}
 	status := suite.Run()
-	res.Took = time.Since(begun)
+	res.Took = time.Since(started)
 	switch {
 	case failure != nil:
 		res.Outcome, res.Detail = report.Failed, failure.Error()

@@ -79,7 +79,7 @@ func TestWhatGoesWrongIsAFailure(t *testing.T) {
 		{"a check that does not hold", strings.Replace(text, "echo 1", "echo 7", 1), feature, []string{"FAIL it is one", "wanted: `cat n` prints \"1\"", "seen:   7", "since:", "try:", "PASS it is two"}},
 		{"a command that fails", strings.Replace(text, "echo 2 >n", "echo broken; false", 1), feature, []string{"PASS it is one", "FAIL text.md line 8", "exit status 1: broken", "it is two: not reached"}},
 		{"a command that should fail", strings.Replace(text, "```\n$ echo 2", "```fails\n$ echo 2", 1), feature, []string{"end with an error", "not reached"}},
-		{"a sentence that nobody knows", text, strings.Replace(feature, "`cat n` prints \"1\"", "all is well", 1), []string{"FAIL it is one", "step:   all is well", "undefined"}},
+		{"an undefined step", text, strings.Replace(feature, "`cat n` prints \"1\"", "all is well", 1), []string{"FAIL it is one", "step:   all is well", "undefined"}},
 		{"a command that ends the shell", strings.Replace(text, "echo 1 >n", "exit 0", 1), feature, []string{"shell has ended", "it is one: not reached", "it is two: not reached"}},
 	}
 	for _, c := range cases {

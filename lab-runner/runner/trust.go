@@ -16,13 +16,13 @@ import (
 	"wheelhouse/lab-runner/catalog"
 )
 
-// A lab's commands run with the rights of whoever runs the lab, often root. So nobody else
-// may be able to change what they are, as with sshd's StrictModes and git's safe.directory.
+// A lab's commands run with the rights of the user who runs the lab, often root. So no other
+// user may be able to change them, as with sshd's StrictModes and git's safe.directory.
 
-// caller is who runs the labs.
+// caller is the user who runs the labs.
 type caller struct {
 	uid  uint32
-	sudo uint32 // who has become root by sudo, else uid
+	sudo uint32 // the user who became root by sudo, else uid
 }
 
 func currentCaller() caller {
@@ -36,21 +36,21 @@ func currentCaller() caller {
 
 func (c caller) trusts(uid uint32) bool { return uid == 0 || uid == c.uid || uid == c.sudo }
 
-// writableError is a file or directory that somebody else can change.
+// writableError is returned for a file or directory that another user can change.
 type writableError struct {
 	path, why string
 	caller    caller
 }
 
 func (e *writableError) Error() string {
-	return fmt.Sprintf("%s %s, so others choose what runs here as user %d; take that away ('chmod go-w', 'chown'), or copy the files to a directory of your own and name it",
+	return fmt.Sprintf("%s %s, so others choose what runs here as user %d; change that ('chmod go-w', 'chown'), or copy the files to a directory of your own and name it",
 		e.path, e.why, e.caller.uid)
 }
 
-// checkLab refuses a lab of which somebody else can change a file that is run or read.
+// checkLab returns an error if another user can change a file of the lab that is run or read.
 func (c caller) checkLab(lab *catalog.Lab) error {
 	trees := []string{lab.Dir}
-	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // as fetch tells a directory from an address
+	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // a directory, as in fetch
 		if !filepath.IsAbs(from) {
 			from = filepath.Join(lab.Dir, from)
 		}
@@ -66,7 +66,7 @@ func (c caller) checkLab(lab *catalog.Lab) error {
 	return nil
 }
 
-// first is one of the errors: one file that is open to all is seldom alone.
+// first returns one of the joined errors: a writable file is seldom the only one.
 func first(err error) error {
 	var found *writableError
 	if errors.As(err, &found) {
@@ -75,8 +75,8 @@ func first(err error) error {
 	return err
 }
 
-// checkTree checks a directory with all that is in it, and the way to it. What is not there
-// is for those to report who need it.
+// checkTree checks a directory, its contents, and the directories above it. It ignores a
+// directory that does not exist.
 func (c caller) checkTree(dir string) error {
 	if err := c.checkPath(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -100,8 +100,8 @@ func (c caller) checkTree(dir string) error {
 
 const maxLinks = 40 // as the kernel's
 
-// checkPath checks each part of a path, and of the links on it. A directory above that all
-// may write to is no danger if its sticky bit keeps them from renaming what is not theirs.
+// checkPath checks each component of a path, and of the links on it. A parent directory may
+// be world-writable if its sticky bit prevents users from renaming the files of others.
 func (c caller) checkPath(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -137,11 +137,11 @@ func (c caller) checkPath(path string) error {
 	return nil
 }
 
-// check checks one file or directory. A group that is its owner's alone may write.
+// check checks one file or directory. It may be writable by a group that only its owner is in.
 func (c caller) check(path string, info fs.FileInfo, above bool) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return fmt.Errorf("%s: its owner is not known", path)
+		return fmt.Errorf("%s: its owner is unknown", path)
 	}
 	if !c.trusts(st.Uid) {
 		return &writableError{path, fmt.Sprintf("belongs to user %d", st.Uid), c}
@@ -155,7 +155,7 @@ func (c caller) check(path string, info fs.FileInfo, above bool) error {
 	return nil
 }
 
-// hasACL reports whether the mode's bits for the group are the mask of an access list.
+// hasACL reports whether path has an ACL; the group bits of its mode are the ACL's mask then.
 func hasACL(path string) bool {
 	n, err := unix.Lgetxattr(path, "system.posix_acl_access", nil)
 	return err == nil && n > 0

@@ -1,13 +1,13 @@
-// Package script reads a lab's text and runs the commands in it: what a learner reads is
-// what the machine does. It knows nothing of clusters.
+// Package script parses a lab's text and runs the commands in it in one shell. It has no
+// dependency on clusters. The caller runs the items in order, and closes the shell.
 //
 // In the text, a line of a fenced block that starts with "$ " is a command, and a line
-// that starts with "> " right after it goes on with it. Other lines of the block are what
-// the reader may expect to see. A block's info string may hold the word "fails": each of
-// its commands must end with an error. A block whose last line is "^C" shows commands that
-// do not end by themselves: they are interrupted once they have printed something and then
-// been quiet. A line "<!-- check: NAME -->" is the moment at which the scenario NAME of
-// the lab's feature must hold. "## Heading" starts a step.
+// that starts with "> " right after it continues it. Other lines of the block are example
+// output. A block's info string may contain the word "fails": each of its commands must end
+// with an error. A block whose last line is "^C" has commands that do not terminate: they are
+// interrupted once they have printed something and then nothing for Quiet. At a line
+// "<!-- check: NAME -->" the scenario NAME of the lab's feature must hold. "## Heading" starts
+// a step.
 package script
 
 import (
@@ -19,25 +19,25 @@ import (
 // Kind of an Item.
 type Kind int
 
-// The kinds of Item, as the package comment describes them.
+// The kinds of Item; the package comment describes them.
 const (
 	Heading Kind = iota
 	Command
 	Check
 )
 
-// Item is one thing to do or to print, in the order of the text.
+// Item is a heading, command or check of the text.
 type Item struct {
 	Kind      Kind
 	Line      int    // of the text, from 1
 	Text      string // the heading, the command (may have several lines), or the scenario's name
 	Fails     bool   // the command must end with an error
-	Interrupt bool   // the command is to be interrupted
+	Interrupt bool   // the command must be interrupted
 }
 
 var checkLine = regexp.MustCompile(`^<!--\s*check:\s*(.+?)\s*-->\s*$`)
 
-// Parse reads a text. It refuses one without a command.
+// Parse returns the items of a text. A text without a command is an error.
 func Parse(text string) ([]Item, error) {
 	p := parser{}
 	for i, line := range strings.Split(text, "\n") {
@@ -56,7 +56,7 @@ func Parse(text string) ([]Item, error) {
 
 type parser struct {
 	items  []Item
-	fence  string // what closes the open block
+	fence  string // of the open block; "" outside of blocks
 	opened int
 	fails  bool
 	first  int // the block's first item

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// Quiet is how long a command that is to be interrupted prints nothing before it is.
+// Quiet is how long a command prints nothing before it is interrupted, if it must be.
 const Quiet = time.Second
 
 // Shell is one bash that runs a lab's commands one after the other, as a learner's does:
-// a variable or a directory set by one is there for the next.
+// variables and the working directory are kept between commands.
 type Shell struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -27,7 +27,7 @@ type Shell struct {
 	rest  []byte
 }
 
-// Start starts bash in dir with exactly env. It ends with ctx, or by Close.
+// Start starts bash in dir with exactly env. It runs until ctx is done or Close is called.
 func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	random := make([]byte, 12)
 	if _, err := rand.Read(random); err != nil {
@@ -36,12 +36,12 @@ func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	s := &Shell{out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
 	s.cmd = exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "-s")
 	s.cmd.Dir, s.cmd.Env = dir, env
-	// A group of its own, so that Ctrl-C and Close reach what bash starts, and only that.
+	// A process group of its own, so that Ctrl-C and Close signal bash's children, and only those.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Cancel = func() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
 	r, w := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = w, w
-	// What a command left running in the background may hold the output open.
+	// A background process of a command may keep the output open.
 	s.cmd.WaitDelay = time.Second
 	in, err := s.cmd.StdinPipe()
 	if err != nil {
@@ -53,7 +53,7 @@ func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	}
 	go func() { w.CloseWithError(errors.Join(io.EOF, s.cmd.Wait())) }()
 	go s.read(r)
-	// bash must outlive what interrupts a command.
+	// The signals that interrupt a command must not end bash.
 	if _, err := io.WriteString(s.in, "trap : INT TERM\n"); err != nil {
 		return nil, fmt.Errorf("starting bash: %w", err)
 	}
@@ -74,11 +74,10 @@ func (s *Shell) read(r io.Reader) {
 	}
 }
 
-// Run runs one command, copies what it prints to w as it comes, and returns the exit
-// status. A command that is to be interrupted counts as ended with 0. At ctx's end the
-// command is killed, and the shell with it.
+// Run runs one command, streams its output to w, and returns its exit status, which is 0 for
+// an interrupted command. When ctx is done, the command and the shell are killed.
 func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, err error) {
-	// A command reads no input: a question at a prompt would swallow the next command.
+	// A command has no input: a prompt would read the next command.
 	text := fmt.Sprintf("{ %s\n} </dev/null\nprintf '\\000%s%%s\\n' $?\n", item.Text, s.token[1:])
 	if _, err := io.WriteString(s.in, text); err != nil {
 		return 0, fmt.Errorf("the lab's shell has ended: %w", err)
@@ -112,7 +111,7 @@ func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, er
 				quiet.Reset(Quiet)
 			}
 		case <-quiet.C:
-			// What runs below a background job may have to ignore SIGINT.
+			// Children of a background job may ignore SIGINT.
 			signal := syscall.SIGINT
 			if interrupted {
 				signal = syscall.SIGTERM
@@ -129,7 +128,7 @@ func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, er
 	}
 }
 
-// flush writes what cannot be the beginning of the end mark.
+// flush writes the output that cannot be part of the end mark.
 func (s *Shell) flush(w io.Writer) error {
 	n := bytes.IndexByte(s.rest, 0)
 	if n < 0 {
@@ -140,7 +139,7 @@ func (s *Shell) flush(w io.Writer) error {
 	return err
 }
 
-// Close ends the shell and whatever its commands left running.
+// Close kills the shell and its children.
 func (s *Shell) Close() {
 	_ = s.in.Close()
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // gone already is as good

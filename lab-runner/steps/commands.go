@@ -15,8 +15,8 @@ func (w *World) output(ctx context.Context, line, text string, failing bool, ok 
 	if failing {
 		end = "fails with"
 	}
-	return w.eventually(ctx, want{
-		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command yourself: " + line,
+	return w.eventually(ctx, condition{
+		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command by hand: " + line,
 		probe: func(ctx context.Context) (string, bool, error) {
 			out, status, err := w.command(ctx, line)
 			if err != nil {
@@ -35,7 +35,8 @@ func (w *World) prints(ctx context.Context, line, text string) error {
 	return w.output(ctx, line, fmt.Sprintf("%q", text), false, func(out string) bool { return strings.Contains(out, text) })
 }
 
-// printsAll wants each line of the text in the output, in that order, spaces apart.
+// printsAll waits until the output has each line of the text, in that order; runs of spaces
+// are equal.
 func (w *World) printsAll(ctx context.Context, line string, text *godog.DocString) error {
 	return w.output(ctx, line, "\n"+text.Content, false, func(out string) bool { return inOrder(out, text.Content) })
 }
@@ -43,12 +44,12 @@ func (w *World) printsAll(ctx context.Context, line string, text *godog.DocStrin
 func inOrder(out, lines string) bool {
 	got := strings.Split(out, "\n")
 	for line := range strings.Lines(lines) {
-		wanted := squeeze(line)
+		wanted := collapseSpace(line)
 		if wanted == "" {
 			continue
 		}
 		i := 0
-		for i < len(got) && !strings.Contains(squeeze(got[i]), wanted) {
+		for i < len(got) && !strings.Contains(collapseSpace(got[i]), wanted) {
 			i++
 		}
 		if i == len(got) {
@@ -59,7 +60,7 @@ func inOrder(out, lines string) bool {
 	return true
 }
 
-func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
+func collapseSpace(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func (w *World) printsLine(ctx context.Context, line, pattern string) error {
 	re, err := regexp.Compile("(?m)" + pattern)
@@ -72,7 +73,7 @@ func (w *World) printsLine(ctx context.Context, line, pattern string) error {
 func (w *World) printsColumns(ctx context.Context, line, columns string) error {
 	return w.output(ctx, line, "the columns "+columns, false, func(out string) bool {
 		header, _, _ := strings.Cut(out, "\n")
-		return squeeze(header) == squeeze(columns)
+		return collapseSpace(header) == collapseSpace(columns)
 	})
 }
 
@@ -90,7 +91,7 @@ func (w *World) podPrints(ctx context.Context, pod, line, text string) error {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// succeeds runs the command once: it is for commands that change something.
+// succeeds runs the command once: it is for commands that are not idempotent.
 func (w *World) succeeds(ctx context.Context, line string) error {
 	out, status, err := w.command(ctx, line)
 	if err != nil {

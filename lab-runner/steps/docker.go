@@ -10,17 +10,17 @@ import (
 // are for labs that say in lab.yaml that they need docker.
 
 func (w *World) dockerImage(ctx context.Context, has, image string) error {
-	return w.dockerWant(ctx, has != "no", has+" image "+image+" in Docker", "docker images", "docker images -q "+quote(image))
+	return w.eventuallyDocker(ctx, has != "no", has+" image "+image+" in Docker", "docker images", "docker images -q "+quote(image))
 }
 
 func (w *World) dockerContainer(ctx context.Context, runs, image string) error {
-	return w.dockerWant(ctx, runs != "no", runs+" running container of "+image+" in Docker", "docker ps -a; docker logs CONTAINER",
+	return w.eventuallyDocker(ctx, runs != "no", runs+" running container of "+image+" in Docker", "docker ps -a; docker logs CONTAINER",
 		"docker ps -q --filter ancestor="+quote(image))
 }
 
-// dockerWant wants the command to print something, or nothing.
-func (w *World) dockerWant(ctx context.Context, there bool, text, try, line string) error {
-	return w.eventually(ctx, want{
+// eventuallyDocker waits until the command prints something, or nothing unless there.
+func (w *World) eventuallyDocker(ctx context.Context, there bool, text, try, line string) error {
+	return w.eventually(ctx, condition{
 		text: text, try: try,
 		probe: func(ctx context.Context) (string, bool, error) {
 			out, status, err := w.command(ctx, line)

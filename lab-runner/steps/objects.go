@@ -15,7 +15,7 @@ func (w *World) pod(ctx context.Context, name string) (*corev1.Pod, error) {
 	return w.Client.CoreV1().Pods(w.Namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-// pods are those with the label that are not on their way out.
+// pods returns the pods with the label that are not being deleted.
 func (w *World) pods(ctx context.Context, label string) ([]corev1.Pod, error) {
 	list, err := w.Client.CoreV1().Pods(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: label})
 	if err != nil {
@@ -33,8 +33,8 @@ func ready(p *corev1.Pod) bool {
 	return false
 }
 
-// sketch is a pod's state in a line.
-func sketch(p *corev1.Pod) string {
+// podState returns a pod's state in one line.
+func podState(p *corev1.Pod) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", p.Name, p.Status.Phase)
 	if p.DeletionTimestamp != nil {
@@ -60,21 +60,21 @@ func sketch(p *corev1.Pod) string {
 	return strings.TrimSpace(b.String())
 }
 
-func sketches(pods []corev1.Pod) string {
+func podStates(pods []corev1.Pod) string {
 	if len(pods) == 0 {
 		return "no pods"
 	}
 	var out []string
 	for i := range pods {
-		out = append(out, sketch(&pods[i]))
+		out = append(out, podState(&pods[i]))
 	}
 	sort.Strings(out)
 	return strings.Join(out, "\n")
 }
 
-// podWant looks at one pod, which must be there.
-func (w *World) podWant(ctx context.Context, name, text string, ok func(*corev1.Pod) bool) error {
-	return w.eventually(ctx, want{
+// eventuallyPod waits until the pod exists and ok returns true for it.
+func (w *World) eventuallyPod(ctx context.Context, name, text string, ok func(*corev1.Pod) bool) error {
+	return w.eventually(ctx, condition{
 		text: "pod " + name + " " + text, about: name,
 		try: "kubectl describe pod/" + name + "; kubectl logs " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -82,23 +82,23 @@ func (w *World) podWant(ctx context.Context, name, text string, ok func(*corev1.
 			if err != nil {
 				return "", false, err
 			}
-			return sketch(p), ok(p), nil
+			return podState(p), ok(p), nil
 		},
 	})
 }
 
 func (w *World) podReady(ctx context.Context, name string) error {
-	return w.podWant(ctx, name, "Running and ready", func(p *corev1.Pod) bool {
+	return w.eventuallyPod(ctx, name, "Running and ready", func(p *corev1.Pod) bool {
 		return p.Status.Phase == corev1.PodRunning && ready(p)
 	})
 }
 
 func (w *World) podPhase(ctx context.Context, name, phase string) error {
-	return w.podWant(ctx, name, phase, func(p *corev1.Pod) bool { return string(p.Status.Phase) == phase })
+	return w.eventuallyPod(ctx, name, phase, func(p *corev1.Pod) bool { return string(p.Status.Phase) == phase })
 }
 
 func (w *World) podRestarted(ctx context.Context, name string, times int) error {
-	return w.podWant(ctx, name, fmt.Sprintf("restarted %d times", times), func(p *corev1.Pod) bool {
+	return w.eventuallyPod(ctx, name, fmt.Sprintf("restarted %d times", times), func(p *corev1.Pod) bool {
 		total := 0
 		for _, c := range p.Status.ContainerStatuses {
 			total += int(c.RestartCount)
@@ -108,14 +108,14 @@ func (w *World) podRestarted(ctx context.Context, name string, times int) error 
 }
 
 func (w *World) podOwned(ctx context.Context, name, kind, controller string) error {
-	return w.podWant(ctx, name, "owned by "+kind+" "+controller, func(p *corev1.Pod) bool {
+	return w.eventuallyPod(ctx, name, "owned by "+kind+" "+controller, func(p *corev1.Pod) bool {
 		owner := metav1.GetControllerOf(p)
 		return owner != nil && owner.Kind == kind && owner.Name == controller
 	})
 }
 
 func (w *World) podGone(ctx context.Context, name string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: "no pod " + name, about: name, try: "kubectl delete pod " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			p, err := w.pod(ctx, name)
@@ -125,28 +125,29 @@ func (w *World) podGone(ctx context.Context, name string) error {
 			if err != nil {
 				return "", false, err
 			}
-			return sketch(p), false, nil
+			return podState(p), false, nil
 		},
 	})
 }
 
-// podsWant looks at the pods with a label, those that end included.
-func (w *World) podsWant(ctx context.Context, label, text string, ok func([]corev1.Pod) bool) error {
+// eventuallyPods waits until ok returns true for the pods with a label, those that are being
+// deleted included.
+func (w *World) eventuallyPods(ctx context.Context, label, text string, ok func([]corev1.Pod) bool) error {
 	_, about, _ := strings.Cut(label, "=")
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: text, about: about, try: "kubectl get pods -o wide -l " + label + "; kubectl get rc -o wide",
 		probe: func(ctx context.Context) (string, bool, error) {
 			pods, err := w.pods(ctx, label)
 			if err != nil {
 				return "", false, err
 			}
-			return sketches(pods), ok(pods), nil
+			return podStates(pods), ok(pods), nil
 		},
 	})
 }
 
 func (w *World) podsReady(ctx context.Context, n int, label string) error {
-	return w.podsWant(ctx, label, fmt.Sprintf("%d pods with label %s, all of them Running and ready", n, label), func(pods []corev1.Pod) bool {
+	return w.eventuallyPods(ctx, label, fmt.Sprintf("%d pods with label %s, all of them Running and ready", n, label), func(pods []corev1.Pod) bool {
 		for i := range pods {
 			if !ready(&pods[i]) {
 				return false
@@ -157,11 +158,11 @@ func (w *World) podsReady(ctx context.Context, n int, label string) error {
 }
 
 func (w *World) noPods(ctx context.Context, label string) error {
-	return w.podsWant(ctx, label, "no pod with label "+label, func(pods []corev1.Pod) bool { return len(pods) == 0 })
+	return w.eventuallyPods(ctx, label, "no pod with label "+label, func(pods []corev1.Pod) bool { return len(pods) == 0 })
 }
 
 func (w *World) podsSpread(ctx context.Context, label string, n int) error {
-	return w.podsWant(ctx, label, fmt.Sprintf("pods with label %s on %d nodes", label, n), func(pods []corev1.Pod) bool {
+	return w.eventuallyPods(ctx, label, fmt.Sprintf("pods with label %s on %d nodes", label, n), func(pods []corev1.Pod) bool {
 		nodes := map[string]bool{}
 		for i := range pods {
 			nodes[pods[i].Spec.NodeName] = true
@@ -179,8 +180,8 @@ func nodeIs(n *corev1.Node, status corev1.ConditionStatus) bool {
 	return false
 }
 
-func (w *World) nodesWant(ctx context.Context, text string, ok func([]corev1.Node) bool) error {
-	return w.eventually(ctx, want{
+func (w *World) eventuallyNodes(ctx context.Context, text string, ok func([]corev1.Node) bool) error {
+	return w.eventually(ctx, condition{
 		text: text, try: "kubectl get nodes -o wide; kubectl describe nodes",
 		probe: func(ctx context.Context) (string, bool, error) {
 			list, err := w.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
@@ -201,7 +202,7 @@ func (w *World) nodesWant(ctx context.Context, text string, ok func([]corev1.Nod
 }
 
 func (w *World) nodeReady(ctx context.Context, name string) error {
-	return w.nodesWant(ctx, "node "+name+" ready", func(nodes []corev1.Node) bool {
+	return w.eventuallyNodes(ctx, "node "+name+" ready", func(nodes []corev1.Node) bool {
 		for i := range nodes {
 			if nodes[i].Name == name {
 				return nodeIs(&nodes[i], corev1.ConditionTrue)
@@ -212,7 +213,7 @@ func (w *World) nodeReady(ctx context.Context, name string) error {
 }
 
 func (w *World) nodesReady(ctx context.Context, n int) error {
-	return w.nodesWant(ctx, fmt.Sprintf("at least %d nodes ready", n), func(nodes []corev1.Node) bool {
+	return w.eventuallyNodes(ctx, fmt.Sprintf("at least %d nodes ready", n), func(nodes []corev1.Node) bool {
 		count := 0
 		for i := range nodes {
 			if nodeIs(&nodes[i], corev1.ConditionTrue) {
@@ -224,7 +225,7 @@ func (w *World) nodesReady(ctx context.Context, n int) error {
 }
 
 func (w *World) claimBound(ctx context.Context, claim, volume string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: "claim " + claim + " Bound to volume " + volume, about: claim, try: "kubectl describe pvc " + claim + "; kubectl get pv",
 		probe: func(ctx context.Context) (string, bool, error) {
 			c, err := w.Client.CoreV1().PersistentVolumeClaims(w.Namespace).Get(ctx, claim, metav1.GetOptions{})

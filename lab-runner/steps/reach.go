@@ -18,8 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// get asks an address once, over a connection of its own, so that a service chooses a pod
-// anew each time.
+// get sends one request on a new connection, so that a service chooses a pod for each.
 func (w *World) get(ctx context.Context, host string, port int32, path string) (status int, body string, err error) {
 	if w.http == nil {
 		w.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
@@ -46,7 +45,7 @@ func answer(address string, status int, body string) string {
 }
 
 func (w *World) podAnswers(ctx context.Context, port int, name, path, text string, ok func(status int, body string) bool) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("port %d of pod %s answers %s with %s", port, name, path, text), about: name,
 		try: "kubectl get pod " + name + " -o wide; kubectl logs " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -55,7 +54,7 @@ func (w *World) podAnswers(ctx context.Context, port int, name, path, text strin
 				return "", false, err
 			}
 			if p.Status.PodIP == "" {
-				return sketch(p) + ", without an address", false, nil
+				return podState(p) + ", without an address", false, nil
 			}
 			status, body, err := w.get(ctx, p.Status.PodIP, int32(port), path)
 			return answer(p.Status.PodIP, status, body), ok(status, body), err
@@ -78,7 +77,7 @@ func (w *World) service(ctx context.Context, name string) (*corev1.Service, erro
 }
 
 func (w *World) serviceText(ctx context.Context, port int, name, path, text string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("port %d of service %s answers %s with %q", port, name, path, text), about: name,
 		try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -92,7 +91,7 @@ func (w *World) serviceText(ctx context.Context, port int, name, path, text stri
 	})
 }
 
-// nodePort is the service's first node port and the addresses it must answer on.
+// nodePort returns the service's first node port and the addresses of the ready nodes.
 func (w *World) nodePort(ctx context.Context, name string) (port int32, hosts []string, err error) {
 	s, err := w.service(ctx, name)
 	if err != nil {
@@ -122,7 +121,7 @@ func (w *World) nodePort(ctx context.Context, name string) (port int32, hosts []
 }
 
 func (w *World) nodePortText(ctx context.Context, name, path, text string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("the node port of service %s answers %s with %q on every node", name, path, text), about: name,
 		try: "kubectl describe service " + name + "; kubectl get nodes -o wide",
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -141,10 +140,10 @@ func (w *World) nodePortText(ctx context.Context, name, path, text string) error
 	})
 }
 
-// nodePortSpread asks until each pod's own address has stood in an answer.
+// nodePortSpread sends requests until responses have contained the address of each pod.
 func (w *World) nodePortSpread(ctx context.Context, n int, label, path, name string) error {
 	answered := map[string]bool{}
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("answers of %d different pods to %s through the node port of service %s", n, path, name), about: name,
 		try: "kubectl describe service " + name + "; kubectl get pods -o wide -l " + label,
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -179,7 +178,7 @@ func (w *World) nodePortSpread(ctx context.Context, n int, label, path, name str
 }
 
 func (w *World) nodePortRange(ctx context.Context, name string, low, high int) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("a node port of service %s between %d and %d", name, low, high), about: name, try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			port, _, err := w.nodePort(ctx, name)
@@ -188,7 +187,7 @@ func (w *World) nodePortRange(ctx context.Context, name string, low, high int) e
 	})
 }
 
-// endpointAddresses are none, too, for a service whose endpoints nobody has made.
+// endpointAddresses returns none for a service without an Endpoints object.
 func (w *World) endpointAddresses(ctx context.Context, name string) ([]string, error) {
 	e, err := w.Client.CoreV1().Endpoints(w.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -208,7 +207,7 @@ func (w *World) endpointAddresses(ctx context.Context, name string) ([]string, e
 }
 
 func (w *World) endpointsMatch(ctx context.Context, name string, n int, label string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("the endpoints of service %s are the %d ready pods with label %s", name, n, label), about: name,
 		try: "kubectl describe service " + name + "; kubectl get pods -o wide -l " + label,
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -234,7 +233,7 @@ func (w *World) endpointsMatch(ctx context.Context, name string, n int, label st
 }
 
 func (w *World) noEndpoints(ctx context.Context, name string) error {
-	return w.eventually(ctx, want{
+	return w.eventually(ctx, condition{
 		text: "service " + name + " without endpoints", about: name, try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			if _, err := w.service(ctx, name); err != nil {
@@ -246,7 +245,7 @@ func (w *World) noEndpoints(ctx context.Context, name string) error {
 	})
 }
 
-// influx compares the last number of a query's answer.
+// influx compares the last number of the response to a query.
 func (w *World) influx(ctx context.Context, name, query string, number int) error {
 	path := "/query?db=kubernetes&q=" + url.QueryEscape(query)
 	return w.podAnswers(ctx, 8086, name, path, strconv.Itoa(number), func(_ int, body string) bool {

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// secureText asks over TLS, and believes only who is vouched for by the certificates in a
-// file of the lab and carries that name.
+// secureText sends requests over TLS, and requires a certificate for that name that the
+// certificates in a file of the lab verify.
 func (w *World) secureText(ctx context.Context, port int, kind, name, path, file, server, text string) error {
-	return w.eventually(ctx, want{
-		text:  fmt.Sprintf("port %d of %s %s answers %s over TLS as %s, vouched for by %s, with %q", port, kind, name, path, server, file, text),
+	return w.eventually(ctx, condition{
+		text:  fmt.Sprintf("port %d of %s %s answers %s over TLS as %s, trusting %s, with %q", port, kind, name, path, server, file, text),
 		about: name, try: "kubectl describe " + kind + " " + name + "; openssl x509 -text -noout -in " + file,
 		probe: func(ctx context.Context) (string, bool, error) {
 			host, err := w.host(ctx, kind, name)
@@ -30,7 +30,7 @@ func (w *World) secureText(ctx context.Context, port int, kind, name, path, file
 				return "", false, err
 			}
 			defer client.CloseIdleConnections()
-			body, err := callOnce(ctx, client, "https://"+net.JoinHostPort(host, strconv.Itoa(port))+path)
+			body, err := sendRequest(ctx, client, "https://"+net.JoinHostPort(host, strconv.Itoa(port))+path)
 			return answer(host, http.StatusOK, body), strings.Contains(body, text), err
 		},
 	})

@@ -14,43 +14,43 @@ import (
 )
 
 const (
-	// steadyPause is between two requests of one caller.
+	// steadyPause is the time between two requests of one sender.
 	steadyPause = 20 * time.Millisecond
-	// steadyAfter is how long the callers go on when the command has ended, unless the World
-	// says otherwise: what it ended goes on ending.
+	// steadyAfter is how long requests are sent after the command, unless World.after is set:
+	// pods that the command deleted are still terminating.
 	steadyAfter = 2 * time.Second
-	// steadyLeast is how many answers make a proof.
-	steadyLeast = 20
+	// steadyMinimum is the number of responses that the step requires.
+	steadyMinimum = 20
 )
 
-// steady sends requests to all of a service's addresses while a command runs: to the
-// address inside of the cluster by a caller who keeps the connection and by one who makes
-// a new one each time, and to the node port of each node. Every one must be answered 200,
-// from the moment on when all have answered once: nodes learn of a new pod one by one.
+// steady sends requests to all of a service's addresses while a command runs: to the cluster
+// IP with one kept connection and with a new connection for each request, and to the node port
+// of each node. Every response must be 200, from when all addresses have responded once:
+// endpoints propagate to each node separately.
 func (w *World) steady(ctx context.Context, name, path, line string) error {
 	addresses, err := w.steadyAddresses(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := w.steadyBegin(ctx, name, path, addresses); err != nil {
+	if err := w.awaitAnswers(ctx, name, path, addresses); err != nil {
 		return err
 	}
-	calling, stop := context.WithCancel(ctx)
+	sending, stop := context.WithCancel(ctx)
 	defer stop()
-	log := &callLog{answers: map[string]int{}}
-	var callers sync.WaitGroup
+	log := &requestLog{answers: map[string]int{}}
+	var senders sync.WaitGroup
 	for i, address := range addresses {
-		callers.Add(1)
-		// The first address is the cluster's own; it is called in both ways.
+		senders.Add(1)
+		// The first address is the cluster IP; it gets both kinds of requests.
 		go func() {
-			defer callers.Done()
-			call(calling, log, "http://"+address+path, true)
+			defer senders.Done()
+			sendRequests(sending, log, "http://"+address+path, true)
 		}()
 		if i == 0 {
-			callers.Add(1)
+			senders.Add(1)
 			go func() {
-				defer callers.Done()
-				call(calling, log, "http://"+address+path, false)
+				defer senders.Done()
+				sendRequests(sending, log, "http://"+address+path, false)
 			}()
 		}
 	}
@@ -64,24 +64,24 @@ func (w *World) steady(ctx context.Context, name, path, line string) error {
 	case <-time.After(after):
 	}
 	stop()
-	callers.Wait()
+	senders.Wait()
 	if err != nil {
 		return err
 	}
 	if status != 0 {
 		return fmt.Errorf("`%s` ends with exit status %d:\n%s", line, status, out)
 	}
-	return log.verdict(fmt.Sprintf("every request for %s to service %s answered while `%s` runs", path, name, line), w.event(ctx, name))
+	return log.err(fmt.Sprintf("every request for %s to service %s answered while `%s` runs", path, name, line), w.event(ctx, name))
 }
 
-func (w *World) steadyBegin(ctx context.Context, name, path string, addresses []string) error {
+func (w *World) awaitAnswers(ctx context.Context, name, path string, addresses []string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, address := range addresses {
-		err := w.eventually(ctx, want{
-			text: fmt.Sprintf("service %s answers %s on %s, before anything is done to it", name, path, address), about: name,
+		err := w.eventually(ctx, condition{
+			text: fmt.Sprintf("service %s answers %s on %s, before the command runs", name, path, address), about: name,
 			try: "kubectl describe service " + name,
 			probe: func(ctx context.Context) (string, bool, error) {
-				body, err := callOnce(ctx, client, "http://"+address+path)
+				body, err := sendRequest(ctx, client, "http://"+address+path)
 				return body, err == nil, err
 			},
 		})
@@ -92,7 +92,7 @@ func (w *World) steadyBegin(ctx context.Context, name, path string, addresses []
 	return nil
 }
 
-// steadyAddresses are the service's own first, then its node port on each node if it has
+// steadyAddresses returns the service's cluster IP, then its node port on each node if it has
 // one.
 func (w *World) steadyAddresses(ctx context.Context, name string) ([]string, error) {
 	s, err := w.service(ctx, name)
@@ -100,7 +100,7 @@ func (w *World) steadyAddresses(ctx context.Context, name string) ([]string, err
 		return nil, err
 	}
 	if len(s.Spec.Ports) == 0 || net.ParseIP(s.Spec.ClusterIP) == nil {
-		return nil, fmt.Errorf("service %s has no address of its own to send to", name)
+		return nil, fmt.Errorf("service %s has no cluster IP", name)
 	}
 	out := []string{net.JoinHostPort(s.Spec.ClusterIP, strconv.Itoa(int(s.Spec.Ports[0].Port)))}
 	if s.Spec.Ports[0].NodePort == 0 {
@@ -113,22 +113,21 @@ func (w *World) steadyAddresses(ctx context.Context, name string) ([]string, err
 	return out, err
 }
 
-// callLog is what the callers have seen.
-type callLog struct {
+// requestLog collects the results of the senders.
+type requestLog struct {
 	mu       sync.Mutex
 	answered int
-	answers  map[string]int // how often each was given
+	answers  map[string]int // by body
 	failures []string
 	since    time.Time // of the first failure
 }
 
-func call(ctx context.Context, log *callLog, address string, anew bool) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: anew}, Timeout: 5 * time.Second}
+func sendRequests(ctx context.Context, log *requestLog, address string, newConnection bool) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: newConnection}, Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 	for {
-		// A request that has begun is waited for: one that is cut off at the end of the
-		// test would look like a lost one.
-		body, err := callOnce(context.WithoutCancel(ctx), client, address)
+		// A request in flight is not cancelled: it would count as lost.
+		body, err := sendRequest(context.WithoutCancel(ctx), client, address)
 		log.add(address, body, err)
 		select {
 		case <-ctx.Done():
@@ -138,7 +137,7 @@ func call(ctx context.Context, log *callLog, address string, anew bool) {
 	}
 }
 
-func callOnce(ctx context.Context, client *http.Client, address string) (string, error) {
+func sendRequest(ctx context.Context, client *http.Client, address string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return "", err
@@ -155,7 +154,7 @@ func callOnce(ctx context.Context, client *http.Client, address string) (string,
 	return strings.TrimSpace(string(body)), err
 }
 
-func (l *callLog) add(address, body string, err error) {
+func (l *requestLog) add(address, body string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
@@ -169,9 +168,9 @@ func (l *callLog) add(address, body string, err error) {
 	l.failures = append(l.failures, fmt.Sprintf("%s %s: %v", time.Now().UTC().Format("15:04:05.000"), address, err))
 }
 
-// verdict is nil if nothing was lost.
-func (l *callLog) verdict(wanted, event string) error {
-	if len(l.failures) == 0 && l.answered >= steadyLeast {
+// err returns a *Failure unless every request was answered.
+func (l *requestLog) err(wanted, event string) error {
+	if len(l.failures) == 0 && l.answered >= steadyMinimum {
 		return nil
 	}
 	since := l.since
@@ -190,6 +189,6 @@ func (l *callLog) verdict(wanted, event string) error {
 	}
 	return &Failure{
 		Wanted: wanted, Seen: strings.Join(seen, "\n"), Since: since, Event: event,
-		Try: "does the pod have a readiness probe, and does its program go on serving for a moment after SIGTERM?",
+		Try: "does the pod have a readiness probe, and does its program keep serving for a moment after SIGTERM?",
 	}
 }

@@ -2,14 +2,13 @@ package steps
 
 import "github.com/cucumber/godog"
 
-// Step is one sentence: a regular expression and the function its groups go to.
+// Step is a regular expression and the function that gets its groups.
 type Step struct {
 	Pattern string
 	Func    any
 }
 
-// table names every sentence. Names in sentences stand between double quotes, commands
-// between backquotes.
+// table lists every step. Names in steps are in double quotes, commands in backquotes.
 func table(w *World) []Step {
 	return []Step{
 		{`^pod "([^"]+)" is running and ready$`, w.podReady},
@@ -48,7 +47,7 @@ func table(w *World) []Step {
 	}
 }
 
-// Register gives a scenario all sentences, for w.
+// Register registers all steps with a scenario, for w.
 func Register(sc *godog.ScenarioContext, w *World) {
 	for _, s := range table(w) {
 		sc.Step(s.Pattern, s.Func)

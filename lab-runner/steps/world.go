@@ -1,8 +1,8 @@
-// Package steps holds the sentences that checks are written in: what a cluster shows of
-// pods, controllers, services and volumes, what addresses answer, and what commands print.
-// Each sentence waits for its own condition, up to World.Patience, and a sentence that
-// does not come true returns a *Failure. The package needs a kubeconfig and nothing of the
-// cluster's own. README.md lists the sentences; table names each with its function.
+// Package steps implements the steps of checks: the state of pods, controllers, services and
+// volumes, the responses of addresses, and the output of commands. Each step waits for its
+// condition, at most World.Patience, and returns a *Failure if it is not met. The package
+// needs a client and kubectl, and imports nothing of the cluster. The caller fills a World and
+// registers the steps with each scenario; table lists them.
 package steps
 
 import (
@@ -20,27 +20,27 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// World is what the steps of one run act on. The caller fills the fields up to OnWait.
+// World is the environment of the steps of one run. The caller sets the exported fields.
 type World struct {
 	Client    kubernetes.Interface
 	Namespace string
 	Dir       string        // where commands run
 	Env       []string      // of commands: PATH with kubectl, KUBECONFIG
-	Patience  time.Duration // how long a sentence may take to come true
-	// OnWait is told what a step waits for and what it last saw; may be nil.
+	Patience  time.Duration // the timeout of each step
+	// OnWait is called while a step waits, with its condition and the last state; may be nil.
 	OnWait func(wanted, seen string, since time.Time)
 
 	http  *http.Client
 	after time.Duration // for steady; zero: steadyAfter
 }
 
-// Failure is a sentence that did not come true.
+// Failure is the error of a step whose condition was not met.
 type Failure struct {
 	Wanted string
 	Seen   string
-	Since  time.Time // from when on it was seen so
-	Event  string    // the event that tells most about it; may be empty
-	Try    string    // what a person can do next
+	Since  time.Time // of the last change of Seen
+	Event  string    // the most relevant event; may be empty
+	Try    string    // commands to run next
 }
 
 func (f *Failure) Error() string {
@@ -59,20 +59,20 @@ func indent(text string) string {
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n        ")
 }
 
-// want is a condition and what to say of it.
-type want struct {
+// condition is what a step waits for.
+type condition struct {
 	text  string // in words: "pod influxdb Running and ready"
 	about string // the object's name, to find its events by; may be a prefix
 	try   string
-	// probe looks once: what is there, and whether that is what is wanted. Its error is
-	// one more thing seen.
+	// probe returns the current state, and whether the condition is met. An error is shown as
+	// the state.
 	probe func(ctx context.Context) (seen string, ok bool, err error)
 }
 
 const pause = 150 * time.Millisecond
 
-// eventually looks until the condition holds or Patience is over.
-func (w *World) eventually(ctx context.Context, c want) error {
+// eventually polls until the condition is met or Patience has passed.
+func (w *World) eventually(ctx context.Context, c condition) error {
 	deadline := time.Now().Add(w.Patience)
 	var last string
 	since := time.Now()
@@ -102,8 +102,7 @@ func (w *World) eventually(ctx context.Context, c want) error {
 	}
 }
 
-// event is the newest event of the objects whose name starts with about; a warning counts
-// before anything normal.
+// event returns the newest event of the objects whose name starts with about, warnings first.
 func (w *World) event(ctx context.Context, about string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -130,7 +129,7 @@ func (w *World) event(ctx context.Context, about string) string {
 	return fmt.Sprintf("%s %s %s/%s: %s", best.Type, best.Reason, strings.ToLower(best.InvolvedObject.Kind), best.InvolvedObject.Name, best.Message)
 }
 
-// rank is the event's time, a day later for a warning.
+// rank returns the event's time, a day later for a warning.
 func rank(e *corev1.Event) time.Time {
 	t := e.LastTimestamp.Time
 	if t.IsZero() {
@@ -145,7 +144,7 @@ func rank(e *corev1.Event) time.Time {
 	return t
 }
 
-// command runs one line as the lab's own shell would, and returns all that it printed.
+// command runs one line as the lab's shell does, and returns its output and exit status.
 func (w *World) command(ctx context.Context, line string) (out string, status int, err error) {
 	cmd := exec.CommandContext(ctx, "bash", "-c", line)
 	cmd.Dir, cmd.Env = w.Dir, w.Env

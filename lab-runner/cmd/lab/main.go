@@ -1,5 +1,5 @@
-// Lab runs the labs on any cluster that a kubeconfig names. It is the client alone:
-// nothing of the cluster is in it.
+// Lab runs the labs on any cluster that a kubeconfig names. It contains no part of the
+// cluster.
 package main
 
 import (

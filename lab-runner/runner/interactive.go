@@ -16,7 +16,7 @@ import (
 	"wheelhouse/lab-runner/report"
 )
 
-// startLab sets a lab up in dir for a person, and prints the text.
+// startLab sets a lab up in dir for a learner, and prints its text.
 func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out io.Writer) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		cfg := source(lab)
@@ -31,7 +31,7 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	if err != nil {
 		return err
 	}
-	if err := lacking(ctx, lab, env); err != nil {
+	if err := checkNeeds(ctx, lab, env); err != nil {
 		return err
 	}
 	if err := c.makeNamespace(ctx, lab.Name); err != nil {
@@ -47,12 +47,12 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	for _, v := range env[:5] {
 		fmt.Fprintf(out, "  export %s\n", v)
 	}
-	fmt.Fprintf(out, "\nGo on with the first command above; 'lab check %s' looks at how far you are.\n", lab.Name)
+	fmt.Fprintf(out, "\nContinue with the first command above; 'lab check %s' checks your progress.\n", lab.Name)
 	return nil
 }
 
-// checkLab looks at every check of a lab that is done by hand. A check that held once
-// stays done: later steps change what earlier ones made.
+// checkLab runs every check of a lab that is done by hand. A check that passed once stays
+// done: later steps change the objects of earlier ones.
 func checkLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, rep *report.Report, patience time.Duration) error {
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("the lab is not started: 'lab start %s' does it (%w)", lab.Name, err)
