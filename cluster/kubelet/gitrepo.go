@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 const (
@@ -109,7 +111,7 @@ func git(ctx context.Context, dir, below string, args ...string) error {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // what git has started, too
-	out := &limitedBuffer{limit: gitOutput}
+	out := &cri.LimitedBuffer{Limit: gitOutput}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := startApart(dir, cmd)
 	if err == nil {

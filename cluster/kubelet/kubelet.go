@@ -284,7 +284,7 @@ func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 	k.allotments.add(w, pod)
 	k.wg.Go(func() {
 		w.run(k.ctx)
-		w.probes.keep(nil)
+		w.probes.Retain(nil)
 		k.allotments.remove(w)
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/probe"
 )
 
 // pullBackoff keeps a container's failed pulls apart.
@@ -172,7 +171,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	w.hooked[seen.ID] = true
 	w.followHealth(pod)
 	w.report()
-	err := runHook(ctx, w.k.runtime, c.Lifecycle.PostStart, target{seen.ID, c, w.podIP()})
+	err := probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()})
 	delete(w.hooked, seen.ID)
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -181,40 +180,4 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, podspec.GracePeriod(pod))
 	w.touch()
 	return err
-}
-
-// runHook runs a lifecycle handler to its end.
-func runHook(ctx context.Context, rt Streams, h *v1.LifecycleHandler, t target) error {
-	switch {
-	case h.Exec != nil:
-		out := &limitedBuffer{limit: probeOutputLimit}
-		code, err := rt.Exec(ctx, t.id, h.Exec.Command, cri.IO{Stdout: out, Stderr: out})
-		if err == nil && code != 0 {
-			err = fmt.Errorf("command %q exited with %d: %s", h.Exec.Command, code, out.String())
-		}
-		return err
-	case h.HTTPGet != nil:
-		r, err := httpRequest(ctx, h.HTTPGet, t, "kube-lifecycle/1.36")
-		if err != nil {
-			return err
-		}
-		res, err := probeClient(r.Host).Do(r)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, probeOutputLimit))
-		if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusBadRequest {
-			return fmt.Errorf("GET %s: status code %d", r.URL, res.StatusCode)
-		}
-		return nil
-	case h.Sleep != nil:
-		select {
-		case <-time.After(time.Duration(h.Sleep.Seconds) * time.Second):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return errors.New("the hook names no action that is supported: exec, httpGet or sleep")
 }

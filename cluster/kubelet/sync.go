@@ -11,6 +11,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/probe"
 )
 
 // sync brings a pod that shall run one step nearer to its spec.
@@ -89,7 +90,7 @@ func (w *worker) followHealth(pod *v1.Pod) {
 			if before != nil && before.ContainerID != c.StatusID() {
 				before = nil
 			}
-			w.probes.follow(w.k.ctx, target{c.ID, &list[i], w.podIP()}, c.StartedAt, before)
+			w.probes.Follow(w.k.ctx, probe.Target{ID: c.ID, Container: &list[i], PodIP: w.podIP()}, c.StartedAt, before)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/probe"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 // all traces, and at last the object, so that nobody takes the name while
 // anything of the pod is left. true means that all is done.
 func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
-	w.probes.ending()
+	w.probes.StopLiveness()
 	grace := podspec.GracePeriod(pod)
 	if removed {
 		grace = min(grace, removedGrace)
@@ -73,7 +74,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 // Its dead containers stay for their logs until the pod is deleted.
 func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	w.finished = true
-	w.probes.pause()
+	w.probes.StopAll()
 	if err := w.stopContainers(ctx, pod, podspec.GracePeriod(pod)); err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 		}
 		wg.Go(func() {
 			errs[i] = w.kill(ctx, pod, k, own)
-			w.probes.ended(k.container.ID)
+			w.probes.Stop(k.container.ID)
 			if k.done != nil {
 				close(k.done)
 			}
@@ -187,7 +188,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		begun := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
-		err := runHook(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, target{k.container.ID, spec, w.podIP()})
+		err := probe.RunHandler(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, probe.Target{ID: k.container.ID, Container: spec, PodIP: w.podIP()})
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			w.containerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
+	"wheelhouse/cluster/kubelet/probe"
 )
 
 // How soon a worker looks again.
@@ -31,7 +32,7 @@ type worker struct {
 	ref      cri.PodRef
 	dir      string
 	log      *slog.Logger
-	probes   *probes
+	probes   *probe.Manager
 	reporter *reporter
 	wake     chan struct{}
 	urgent   chan struct{} // wakes also while a failed step waits for its retry
@@ -74,7 +75,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	}
 	w.volumes = &volumes{k: k, dir: w.dir, tokens: map[string]token{}, paths: map[string]volume{}}
 	w.reporter = newReporter(k.config.Client, w.log)
-	w.probes = newProbes(k.runtime, w.containerEvent, w.poke)
+	w.probes = probe.NewManager(k.runtime, w.containerEvent, w.poke)
 	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
 		Results: w, Waiting: map[string]v1.ContainerStateWaiting{}, Messages: map[string]string{}, HostIP: k.config.NodeIP.String(),
 	}}
@@ -254,7 +255,7 @@ func (w *worker) observe(ctx context.Context) error {
 			w.hearLastWord(ctx, c)
 		}
 	}
-	w.probes.keep(running)
+	w.probes.Retain(running)
 	return nil
 }
 

@@ -6,6 +6,7 @@
 package cri
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -31,6 +32,20 @@ type IO struct {
 	Stdout, Stderr io.Writer
 	TTY            bool
 	Resize         <-chan Size
+}
+
+// LimitedBuffer keeps the first Limit bytes of what is written to it.
+type LimitedBuffer struct {
+	bytes.Buffer
+	Limit int
+}
+
+// Write implements io.Writer; what is over the limit is dropped.
+func (b *LimitedBuffer) Write(p []byte) (int, error) {
+	if room := b.Limit - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
 }
 
 // Size is a terminal's, in characters.

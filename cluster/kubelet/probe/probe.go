@@ -1,7 +1,14 @@
-package kubelet
+// Package probe runs the probes and the lifecycle handlers of containers. It owns the
+// goroutines of the probes, one for each container that has some, and keeps the last
+// results: Manager implements podstatus.Results. It never stops or starts a container:
+// that is decided from the results.
+//
+// The caller calls Follow for each running container, Retain with those that still run,
+// and reads Health when the callback notifies it that a result has changed. The process
+// must be in the node's network namespace.
+package probe
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -26,56 +33,61 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// verdict is the result of one probe. An unknown result changes nothing.
-type verdict int
+// result is the outcome of one probe. An unknown one changes nothing.
+type result int
 
 const (
-	unknown verdict = iota
+	unknown result = iota
 	success
 	failure
 )
 
 const (
-	probeOutputLimit = 10 << 10
-	probeRedirects   = 10
+	outputLimit  = 10 << 10 // bytes
+	maxRedirects = 10
 )
 
-// target is the container that a probe or hook is about.
-type target struct {
-	id        string
-	container *v1.Container
-	podIP     string
+// Execer runs a command in a container and returns its exit code.
+type Execer interface {
+	Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error)
 }
 
-// probe asks once. The text is what an event shall say; an error means that the
-// question could not be asked.
-func probe(ctx context.Context, rt Streams, p *v1.Probe, t target) (verdict, string, error) {
+// Target is the container that is probed, or whose handler runs.
+type Target struct {
+	ID        string
+	Container *v1.Container
+	PodIP     string
+}
+
+// probe probes once. The text is for an event; an error means that the probe could not
+// be run.
+func probe(ctx context.Context, rt Execer, p *v1.Probe, t Target) (result, string, error) {
 	timeout := time.Duration(max(p.TimeoutSeconds, 1)) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch {
 	case p.Exec != nil:
-		return probeExec(ctx, rt, p.Exec.Command, t.id, timeout)
+		return probeExec(ctx, rt, p.Exec.Command, t.ID, timeout)
 	case p.HTTPGet != nil:
 		return probeHTTP(ctx, p.HTTPGet, t)
 	case p.TCPSocket != nil:
-		port, err := portNumber(p.TCPSocket.Port, t.container)
+		port, err := portNumber(p.TCPSocket.Port, t.Container)
 		if err != nil {
 			return unknown, "", err
 		}
-		return probeTCP(ctx, net.JoinHostPort(cmp.Or(p.TCPSocket.Host, t.podIP), strconv.Itoa(port)))
+		return probeTCP(ctx, net.JoinHostPort(cmp.Or(p.TCPSocket.Host, t.PodIP), strconv.Itoa(port)))
 	case p.GRPC != nil:
 		service := ""
 		if p.GRPC.Service != nil {
 			service = *p.GRPC.Service
 		}
-		return probeGRPC(ctx, net.JoinHostPort(t.podIP, strconv.Itoa(int(p.GRPC.Port))), service, timeout)
+		return probeGRPC(ctx, net.JoinHostPort(t.PodIP, strconv.Itoa(int(p.GRPC.Port))), service, timeout)
 	}
 	return unknown, "", errors.New("the probe names no action")
 }
 
-func probeExec(ctx context.Context, rt Streams, cmd []string, id string, timeout time.Duration) (verdict, string, error) {
-	out := &limitedBuffer{limit: probeOutputLimit}
+func probeExec(ctx context.Context, rt Execer, cmd []string, id string, timeout time.Duration) (result, string, error) {
+	out := &cri.LimitedBuffer{Limit: outputLimit}
 	code, err := rt.Exec(ctx, id, cmd, cri.IO{Stdout: out, Stderr: out})
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -88,7 +100,7 @@ func probeExec(ctx context.Context, rt Streams, cmd []string, id string, timeout
 	return success, out.String(), nil
 }
 
-func probeTCP(ctx context.Context, addr string) (verdict, string, error) {
+func probeTCP(ctx context.Context, addr string) (result, string, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return failure, err.Error(), nil
@@ -97,37 +109,44 @@ func probeTCP(ctx context.Context, addr string) (verdict, string, error) {
 	return success, "", nil
 }
 
-// probeClient is for probes and hooks: no proxy, no shared connections, and a
-// certificate is not checked, as upstream.
-func probeClient(host string) *http.Client {
-	return &http.Client{
+// send returns the status code of the answer. There is no proxy, no shared connection, and
+// no check of the certificate, as upstream.
+func send(r *http.Request) (int, error) {
+	client := &http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true, DisableCompression: true,
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: host},
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: r.Host},
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if r.URL.Hostname() != via[0].URL.Hostname() {
-				return http.ErrUseLastResponse // a redirect elsewhere says the app is up
+				return http.ErrUseLastResponse // a redirect to another host means that the application is up
 			}
-			if len(via) >= probeRedirects {
+			if len(via) >= maxRedirects {
 				return errors.New("stopped after 10 redirects")
 			}
 			return nil
 		},
 	}
+	res, err := client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, outputLimit))
+	return res.StatusCode, nil
 }
 
-func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t target, agent string) (*http.Request, error) {
-	port, err := portNumber(a.Port, t.container)
+func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target, agent string) (*http.Request, error) {
+	port, err := portNumber(a.Port, t.Container)
 	if err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(a.Path)
-	if err != nil { // such as a path with a lone percent sign: take it literally
+	if err != nil { // such as a path with a single percent sign: it is taken literally
 		u = &url.URL{Path: a.Path}
 	}
 	u.Scheme = strings.ToLower(cmp.Or(string(a.Scheme), "http"))
-	u.Host = net.JoinHostPort(cmp.Or(a.Host, t.podIP), strconv.Itoa(port))
+	u.Host = net.JoinHostPort(cmp.Or(a.Host, t.PodIP), strconv.Itoa(port))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -144,24 +163,22 @@ func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t target, agent strin
 	return r, nil
 }
 
-func probeHTTP(ctx context.Context, a *v1.HTTPGetAction, t target) (verdict, string, error) {
+func probeHTTP(ctx context.Context, a *v1.HTTPGetAction, t Target) (result, string, error) {
 	r, err := httpRequest(ctx, a, t, "kube-probe/1.36")
 	if err != nil {
 		return unknown, "", err
 	}
-	res, err := probeClient(r.Host).Do(r)
+	code, err := send(r)
 	if err != nil {
 		return failure, err.Error(), nil
 	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, probeOutputLimit))
-	if res.StatusCode < 200 || res.StatusCode >= 400 {
-		return failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", res.StatusCode), nil
+	if code < 200 || code >= 400 {
+		return failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", code), nil
 	}
 	return success, "", nil
 }
 
-func probeGRPC(ctx context.Context, addr, service string, timeout time.Duration) (verdict, string, error) {
+func probeGRPC(ctx context.Context, addr, service string, timeout time.Duration) (result, string, error) {
 	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return unknown, "", err
@@ -181,7 +198,7 @@ func probeGRPC(ctx context.Context, addr, service string, timeout time.Duration)
 	return success, "", nil
 }
 
-// portNumber resolves a port that may be named in the container.
+// portNumber resolves a port, which may be the name of a container port.
 func portNumber(p intstr.IntOrString, c *v1.Container) (int, error) {
 	n := p.IntValue()
 	if p.Type == intstr.String {
@@ -195,17 +212,4 @@ func portNumber(p intstr.IntOrString, c *v1.Container) (int, error) {
 		return 0, fmt.Errorf("invalid port %q of container %s", p.String(), c.Name)
 	}
 	return n, nil
-}
-
-// limitedBuffer keeps the beginning of what is written to it.
-type limitedBuffer struct {
-	bytes.Buffer
-	limit int
-}
-
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if room := b.limit - b.Len(); room > 0 {
-		b.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }
