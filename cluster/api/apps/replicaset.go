@@ -34,18 +34,9 @@ var ReplicaSets = &api.Kind{
 		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)
 		podspec.DefaultPodSpec(&rs.Spec.Template.Spec)
 	}),
-	PrepareCreate: rules.Mutate(func(rs *appsv1.ReplicaSet) {
-		rs.Status = appsv1.ReplicaSetStatus{}
-		rs.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(rs, old *appsv1.ReplicaSet) {
-		rs.Status = old.Status
-		rs.Generation = rules.NextGeneration(old, rs.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(rs, old *appsv1.ReplicaSet) {
-		rs.Spec = old.Spec
-		rs.Generation = old.Generation
-	}),
+	PrepareCreate: replicaSetLifecycle.Create,
+	PrepareUpdate: replicaSetLifecycle.Update,
+	PrepareStatus: replicaSetLifecycle.Status,
 
 	Validate: rules.Typed(func(rs *appsv1.ReplicaSet) field.ErrorList {
 		return append(rules.CheckMeta(&rs.ObjectMeta, true, rules.DNSSubdomain), checkReplicaSet(&rs.Spec)...)
@@ -78,6 +69,10 @@ var ReplicaSets = &api.Kind{
 		}
 	}),
 }
+
+var replicaSetLifecycle = rules.SpecAndStatus(func(o *appsv1.ReplicaSet) (*appsv1.ReplicaSetSpec, *appsv1.ReplicaSetStatus) {
+	return &o.Spec, &o.Status
+})
 
 // selectorString is a selector in the syntax of queries, "" if it is none.
 func selectorString(s *metav1.LabelSelector) string {

@@ -30,19 +30,10 @@ var StatefulSets = &api.Kind{
 	New:     func() api.Object { return &appsv1.StatefulSet{} },
 	NewList: func() runtime.Object { return &appsv1.StatefulSetList{} },
 
-	Default: rules.Mutate(defaultStatefulSet),
-	PrepareCreate: rules.Mutate(func(s *appsv1.StatefulSet) {
-		s.Status = appsv1.StatefulSetStatus{}
-		s.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(s, old *appsv1.StatefulSet) {
-		s.Status = old.Status
-		s.Generation = rules.NextGeneration(old, s.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(s, old *appsv1.StatefulSet) {
-		s.Spec = old.Spec
-		s.Generation = old.Generation
-	}),
+	Default:       rules.Mutate(defaultStatefulSet),
+	PrepareCreate: statefulSetLifecycle.Create,
+	PrepareUpdate: statefulSetLifecycle.Update,
+	PrepareStatus: statefulSetLifecycle.Status,
 
 	Validate: rules.Typed(func(s *appsv1.StatefulSet) field.ErrorList {
 		return append(rules.CheckMeta(&s.ObjectMeta, true, rules.DNSLabel), checkStatefulSet(&s.Spec)...)
@@ -64,6 +55,10 @@ var StatefulSets = &api.Kind{
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podspec.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
 	}),
 }
+
+var statefulSetLifecycle = rules.SpecAndStatus(func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
+	return &o.Spec, &o.Status
+})
 
 func defaultStatefulSet(s *appsv1.StatefulSet) {
 	spec := &s.Spec

@@ -29,18 +29,9 @@ var CronJobs = &api.Kind{
 		podspec.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
 		defaultPodFailurePolicy(c.Spec.JobTemplate.Spec.PodFailurePolicy)
 	}),
-	PrepareCreate: rules.Mutate(func(c *batchv1.CronJob) {
-		c.Status = batchv1.CronJobStatus{}
-		c.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(c, old *batchv1.CronJob) {
-		c.Status = old.Status
-		c.Generation = rules.NextGeneration(old, c.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(c, old *batchv1.CronJob) {
-		c.Spec = old.Spec
-		c.Generation = old.Generation
-	}),
+	PrepareCreate: cronJobLifecycle.Create,
+	PrepareUpdate: cronJobLifecycle.Update,
+	PrepareStatus: cronJobLifecycle.Status,
 
 	Validate:       rules.Typed(checkCronJob),
 	ValidateUpdate: rules.TypedUpdate(checkCronJobUpdate),
@@ -84,3 +75,5 @@ var CronJobs = &api.Kind{
 		}
 	}),
 }
+
+var cronJobLifecycle = rules.SpecAndStatus(func(o *batchv1.CronJob) (*batchv1.CronJobSpec, *batchv1.CronJobStatus) { return &o.Spec, &o.Status })

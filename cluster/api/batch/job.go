@@ -32,14 +32,8 @@ var Jobs = &api.Kind{
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
 	}),
-	PrepareUpdate: rules.MutateUpdate(func(j, old *batchv1.Job) {
-		j.Status = old.Status
-		j.Generation = rules.NextGeneration(old, j.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(j, old *batchv1.Job) {
-		j.Spec = old.Spec
-		j.Generation = old.Generation
-	}),
+	PrepareUpdate: jobLifecycle.Update,
+	PrepareStatus: jobLifecycle.Status,
 
 	Validate:       rules.Typed(checkJob),
 	ValidateUpdate: rules.TypedUpdate(checkJobUpdate),
@@ -62,6 +56,8 @@ var Jobs = &api.Kind{
 		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 	}),
 }
+
+var jobLifecycle = rules.SpecAndStatus(func(o *batchv1.Job) (*batchv1.JobSpec, *batchv1.JobStatus) { return &o.Spec, &o.Status })
 
 func defaultJob(j *batchv1.Job) {
 	s := &j.Spec

@@ -31,22 +31,10 @@ var ReplicationControllers = &api.Kind{
 	New:     func() api.Object { return &corev1.ReplicationController{} },
 	NewList: func() runtime.Object { return &corev1.ReplicationControllerList{} },
 
-	Default: rules.Mutate(defaultReplicationController),
-	PrepareCreate: rules.Mutate(func(rc *corev1.ReplicationController) {
-		rc.Status = corev1.ReplicationControllerStatus{}
-		rc.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(rc, old *corev1.ReplicationController) {
-		rc.Status = old.Status
-		rc.Generation = old.Generation
-		if !rules.Equal(rc.Spec, old.Spec) {
-			rc.Generation++
-		}
-	}),
-	PrepareStatus: rules.MutateUpdate(func(rc, old *corev1.ReplicationController) {
-		rc.Spec = old.Spec
-		rc.Generation = old.Generation
-	}),
+	Default:       rules.Mutate(defaultReplicationController),
+	PrepareCreate: replicationControllerLifecycle.Create,
+	PrepareUpdate: replicationControllerLifecycle.Update,
+	PrepareStatus: replicationControllerLifecycle.Status,
 
 	Validate: rules.Typed(func(rc *corev1.ReplicationController) field.ErrorList {
 		return append(rules.CheckMeta(&rc.ObjectMeta, true, rules.DNSSubdomain), checkReplicationController(&rc.Spec)...)
@@ -91,6 +79,10 @@ var ReplicationControllers = &api.Kind{
 		return fields.Set{"status.replicas": fmt.Sprint(rc.Status.Replicas)}
 	}),
 }
+
+var replicationControllerLifecycle = rules.SpecAndStatus(func(o *corev1.ReplicationController) (*corev1.ReplicationControllerSpec, *corev1.ReplicationControllerStatus) {
+	return &o.Spec, &o.Status
+})
 
 func defaultReplicationController(rc *corev1.ReplicationController) {
 	rules.SetDefaultPtr(&rc.Spec.Replicas, 1)

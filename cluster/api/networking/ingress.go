@@ -22,18 +22,9 @@ var Ingresses = &api.Kind{
 	New:       func() api.Object { return &networkingv1.Ingress{} },
 	NewList:   func() runtime.Object { return &networkingv1.IngressList{} },
 
-	PrepareCreate: rules.Mutate(func(i *networkingv1.Ingress) {
-		i.Status = networkingv1.IngressStatus{}
-		i.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(i, old *networkingv1.Ingress) {
-		i.Status = old.Status
-		i.Generation = rules.NextGeneration(old, i.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(i, old *networkingv1.Ingress) {
-		i.Spec = old.Spec
-		i.Generation = old.Generation
-	}),
+	PrepareCreate: ingressLifecycle.Create,
+	PrepareUpdate: ingressLifecycle.Update,
+	PrepareStatus: ingressLifecycle.Status,
 
 	Validate:       rules.Typed(checkIngress),
 	ValidateUpdate: rules.TypedUpdate(checkIngressUpdate),
@@ -60,6 +51,10 @@ var Ingresses = &api.Kind{
 		return []any{i.Name, class, ingressHosts(i.Spec.Rules), ingressAddresses(&i.Status), ports, rules.Age(i.CreationTimestamp)}
 	}),
 }
+
+var ingressLifecycle = rules.SpecAndStatus(func(o *networkingv1.Ingress) (*networkingv1.IngressSpec, *networkingv1.IngressStatus) {
+	return &o.Spec, &o.Status
+})
 
 // ingressHosts are the hosts of the first rules, "*" if the rules name none.
 func ingressHosts(rules []networkingv1.IngressRule) string {

@@ -46,7 +46,7 @@ const NotPositive = "must be greater than zero"
 var (
 	knownAccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOnce, corev1.ReadWriteOncePod}
 	// VolumeModes are the modes of volumes and claims.
-	VolumeModes      = []corev1.PersistentVolumeMode{corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem}
+	VolumeModes = []corev1.PersistentVolumeMode{corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem}
 )
 
 // CheckAccessModes validates the access modes of a volume or claim.

@@ -23,18 +23,9 @@ var PodDisruptionBudgets = &api.Kind{
 	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
 	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
 
-	PrepareCreate: rules.Mutate(func(b *policyv1.PodDisruptionBudget) {
-		b.Status = policyv1.PodDisruptionBudgetStatus{}
-		b.Generation = 1
-	}),
-	PrepareUpdate: rules.MutateUpdate(func(b, old *policyv1.PodDisruptionBudget) {
-		b.Status = old.Status
-		b.Generation = rules.NextGeneration(old, b.Spec, old.Spec)
-	}),
-	PrepareStatus: rules.MutateUpdate(func(b, old *policyv1.PodDisruptionBudget) {
-		b.Spec = old.Spec
-		b.Generation = old.Generation
-	}),
+	PrepareCreate: budgetLifecycle.Create,
+	PrepareUpdate: budgetLifecycle.Update,
+	PrepareStatus: budgetLifecycle.Status,
 
 	Validate: rules.Typed(func(b *policyv1.PodDisruptionBudget) field.ErrorList {
 		return append(rules.CheckMeta(&b.ObjectMeta, true, rules.DNSSubdomain), checkBudget(&b.Spec)...)
@@ -57,6 +48,10 @@ var PodDisruptionBudgets = &api.Kind{
 		}
 	}),
 }
+
+var budgetLifecycle = rules.SpecAndStatus(func(o *policyv1.PodDisruptionBudget) (*policyv1.PodDisruptionBudgetSpec, *policyv1.PodDisruptionBudgetStatus) {
+	return &o.Spec, &o.Status
+})
 
 func orNA(v *intstr.IntOrString) string {
 	if v == nil {

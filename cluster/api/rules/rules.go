@@ -170,6 +170,36 @@ func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().F
 // IsTrue reports whether a pointer is set to true.
 func IsTrue(b *bool) bool { return b != nil && *b }
 
+// Lifecycle is what happens to status and generation of a kind with a spec and a status:
+// clients write the one or the other, and the generation counts the specs.
+type Lifecycle struct {
+	Create         func(obj api.Object)
+	Update, Status func(obj, old api.Object)
+}
+
+// SpecAndStatus returns the Lifecycle of a kind, given where it has the two.
+func SpecAndStatus[T api.Object, S, U any](of func(T) (*S, *U)) Lifecycle {
+	return Lifecycle{
+		Create: Mutate(func(obj T) {
+			_, status := of(obj)
+			*status = *new(U)
+			obj.SetGeneration(1)
+		}),
+		Update: MutateUpdate(func(obj, old T) {
+			spec, status := of(obj)
+			oldSpec, oldStatus := of(old)
+			*status = *oldStatus
+			obj.SetGeneration(NextGeneration(old, *spec, *oldSpec))
+		}),
+		Status: MutateUpdate(func(obj, old T) {
+			spec, _ := of(obj)
+			oldSpec, _ := of(old)
+			*spec = *oldSpec
+			obj.SetGeneration(old.GetGeneration())
+		}),
+	}
+}
+
 // NextGeneration is the generation of old's successor: another one if what it asks for
 // differs.
 func NextGeneration(old api.Object, spec, oldSpec any) int64 {
