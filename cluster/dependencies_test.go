@@ -20,6 +20,11 @@ var forbidden = []struct {
 		because:  "the table of kinds does no I/O",
 	},
 	{
+		packages: []string{"cluster/api/podfacts"},
+		never:    []string{"wheelhouse/", "k8s.io/client-go"},
+		because:  "components share it, which may not depend on the API",
+	},
+	{
 		packages: []string{"cluster/store"},
 		never:    []string{"wheelhouse/cluster/apiserver", "wheelhouse/cluster/client", "k8s.io/client-go/kubernetes/typed"},
 		because:  "the store knows nothing of its callers",

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/store"
 )
@@ -232,7 +233,7 @@ func gracePeriod(obj api.Object, o *metav1.DeleteOptions) (seconds int64, gracef
 	case pod.Spec.TerminationGracePeriodSeconds != nil:
 		seconds = *pod.Spec.TerminationGracePeriodSeconds
 	}
-	if pod.Spec.NodeName == "" || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+	if pod.Spec.NodeName == "" || podfacts.Terminal(pod) {
 		return 0, true // there is nothing to wait for
 	}
 	if seconds < 0 {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/store"
 )
@@ -197,19 +198,12 @@ func (r *request) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.P
 
 // mayGoUnasked: the pod serves nobody, or goes already.
 func mayGoUnasked(p *corev1.Pod) bool {
-	switch p.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
-		return true
-	}
-	return p.DeletionTimestamp != nil
+	return !podfacts.Active(p) || p.Status.Phase == corev1.PodPending
 }
 
 // mayGoUnhealthy: the pod is not ready, and its budget does not protect such pods.
 func mayGoUnhealthy(p *corev1.Pod, b *policyv1.PodDisruptionBudget) bool {
-	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-	if ready {
+	if podfacts.Ready(p) {
 		return false
 	}
 	if policy := b.Spec.UnhealthyPodEvictionPolicy; policy != nil && *policy == policyv1.AlwaysAllow {

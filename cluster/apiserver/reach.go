@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
 )
 
@@ -115,9 +116,8 @@ func (s *Server) apiServers(ctx context.Context) (list []netip.AddrPort, err err
 // podAddress returns the address of a pod if it can be the pod's. One that has ended has
 // none: another pod may have it by now.
 func (s *Server) podAddress(ctx context.Context, pod *corev1.Pod) (netip.Addr, error) {
-	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	ip, err := netip.ParseAddr(pod.Status.PodIP)
-	if err != nil || ended || !s.Reach.common(ip) || s.Reach.Services.Contains(ip) {
+	if err != nil || podfacts.Terminal(pod) || !s.Reach.common(ip) || s.Reach.Services.Contains(ip) {
 		return netip.Addr{}, addressNotAllowed()
 	}
 	item, err := s.core("nodes").collection.Get(ctx, "", pod.Spec.NodeName, "0")

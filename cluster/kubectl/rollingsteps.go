@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // desiredAnnotation keeps on the new controller how many pods it shall have in the
@@ -212,10 +214,8 @@ func (r *roll) readyPods(ctx context.Context, rc *corev1.ReplicationController) 
 		if ref := metav1.GetControllerOfNoCopy(p); ref == nil || ref.UID != rc.UID || p.DeletionTimestamp != nil {
 			continue
 		}
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-				n++
-			}
+		if podfacts.Ready(p) {
+			n++
 		}
 	}
 	return n, nil

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -42,7 +43,7 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 	w.mu.Lock()
 	e := w.evicted
 	w.mu.Unlock()
-	if e == nil || pod.DeletionTimestamp != nil || podspec.IsTerminal(pod.Status.Phase) {
+	if e == nil || pod.DeletionTimestamp != nil || podfacts.Terminal(pod) {
 		return
 	}
 	if w.observed.Failed == nil {
@@ -60,12 +61,12 @@ func (w *worker) obeyEviction(pod *v1.Pod) {
 // refusePressed fails a pod that has come to a node in distress, before anything of it
 // is started.
 func (w *worker) refusePressed(pod *v1.Pod) {
-	if w.finished || w.observed.Sandbox != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) || pod.Status.StartTime != nil {
+	if w.finished || w.observed.Sandbox != nil || podfacts.Terminal(pod) || podfacts.Critical(pod) || pod.Status.StartTime != nil {
 		return
 	}
 	conditions := w.k.pressures()
 	onlyMemory := len(conditions) == 1 && conditions[0] == v1.NodeMemoryPressure
-	if len(conditions) == 0 || onlyMemory && (podspec.QOSClass(pod) != v1.PodQOSBestEffort || toleratesMemoryPressure(pod)) {
+	if len(conditions) == 0 || onlyMemory && (podfacts.QOSClass(pod) != v1.PodQOSBestEffort || toleratesMemoryPressure(pod)) {
 		return
 	}
 	message := fmt.Sprintf("The node had condition: %v. ", conditions)
@@ -175,7 +176,7 @@ func (k *Kubelet) candidates(name v1.ResourceName, now time.Time) ([]*candidate,
 		w.mu.Lock()
 		pod, evicted := w.pod, w.evicted != nil || w.removed
 		w.mu.Unlock()
-		if evicted || pod.DeletionTimestamp != nil || podspec.IsTerminal(pod.Status.Phase) || isCritical(pod) {
+		if evicted || pod.DeletionTimestamp != nil || podfacts.Terminal(pod) || podfacts.Critical(pod) {
 			continue
 		}
 		out = append(out, w.candidate(pod, name, now))
@@ -222,7 +223,7 @@ func (k *Kubelet) evictOverLimits(now time.Time) {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if podspec.IsTerminal(pod.Status.Phase) || !limitsDisk(pod) {
+		if podfacts.Terminal(pod) || !limitsDisk(pod) {
 			continue
 		}
 		if message := overDiskLimit(pod, w.volumeUsage(pod, now), w.containerUsage(now), w.fileUsage(now)); message != "" {

@@ -5,7 +5,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
-	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podstatus"
 )
 
@@ -39,7 +39,7 @@ func (w *worker) deadline(pod *v1.Pod, now time.Time) time.Duration {
 
 // refuse ends a pod that the node must not run, before anything of it is started.
 func (w *worker) refuse(pod *v1.Pod) {
-	if w.finished || pod.Status.StartTime != nil || podspec.IsTerminal(pod.Status.Phase) {
+	if w.finished || pod.Status.StartTime != nil || podfacts.Terminal(pod) {
 		return
 	}
 	reason, message := "SysctlForbidden", refusedSysctl(pod)

@@ -6,6 +6,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // newsTime is how long the news that a pod ends may take to the rules of all nodes: by the
@@ -18,7 +20,7 @@ const newsTime = 500 * time.Millisecond
 // still send it. Upstream leaves this to a preStop hook, whose time counts here too; it
 // is a part of the grace.
 func farewell(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
-	if pod.DeletionTimestamp == nil || !takesRequests(pod) {
+	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
 		return 0
 	}
 	for _, s := range services {
@@ -27,15 +29,6 @@ func farewell(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Dur
 		}
 	}
 	return 0
-}
-
-func takesRequests(pod *v1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == v1.PodReady {
-			return c.Status == v1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // pause waits for d, or until ctx ends.

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // How dead containers and images are cleared away.
@@ -113,7 +113,7 @@ func (k *Kubelet) imagesInUse() map[string]bool {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if podspec.IsTerminal(pod.Status.Phase) {
+		if podfacts.Terminal(pod) {
 			continue
 		}
 		for i := range pod.Spec.InitContainers {
@@ -204,7 +204,7 @@ func (k *Kubelet) removeDead(ctx context.Context, all []cri.Container, keep int)
 	ended := map[string]bool{}
 	for _, w := range k.allWorkers() {
 		w.mu.Lock()
-		ended[w.ref.UID] = podspec.IsTerminal(w.pod.Status.Phase)
+		ended[w.ref.UID] = podfacts.Terminal(w.pod)
 		w.mu.Unlock()
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(c cri.Container) bool { return c.State != cri.Exited || !ended[c.Pod.UID] })

@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -45,7 +46,7 @@ func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 		}
 	}
 	for i := range pod.Spec.InitContainers {
-		if podspec.IsSidecar(&pod.Spec.InitContainers[i]) {
+		if podfacts.Sidecar(&pod.Spec.InitContainers[i]) {
 			take(&pod.Spec.InitContainers[i])
 		}
 	}
@@ -69,7 +70,7 @@ func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
 		w.mu.Lock()
 		other := w.pod
 		w.mu.Unlock()
-		if uid == pod.UID || other.DeletionTimestamp != nil || podspec.IsTerminal(other.Status.Phase) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
+		if uid == pod.UID || other.DeletionTimestamp != nil || podfacts.Terminal(other) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
 			continue
 		}
 		for _, a := range want {

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -44,7 +45,7 @@ func (k *Kubelet) usedByOthers(pod *v1.Pod, name v1.ResourceName) resource.Quant
 		w.mu.Lock()
 		other := w.pod
 		w.mu.Unlock()
-		if other.UID != pod.UID && !podspec.IsTerminal(other.Status.Phase) {
+		if other.UID != pod.UID && !podfacts.Terminal(other) {
 			requests, _ := podspec.Resources(other)
 			sum.Add(requests[name])
 		}

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
@@ -142,7 +143,7 @@ func (s *observed) strays() []killing {
 // everything has ended for good, or it lost its sandbox and is never restarted.
 func (s *observed) over() bool {
 	if len(s.Containers) == 0 {
-		return podspec.IsTerminal(s.Pod.Status.Phase)
+		return podfacts.Terminal(s.Pod)
 	}
 	if s.Pod.Spec.RestartPolicy == v1.RestartPolicyNever {
 		for _, list := range s.Containers {
@@ -178,7 +179,7 @@ func (s *observed) planInit(st *step, now time.Time) (done, failed bool) {
 	for i := range s.Pod.Spec.InitContainers {
 		spec := &s.Pod.Spec.InitContainers[i]
 		c := s.Current(spec.Name)
-		if podspec.IsSidecar(spec) {
+		if podfacts.Sidecar(spec) {
 			if !s.planOne(st, spec, true, true, now) && !appsRun {
 				return false, false
 			}

@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -24,7 +25,7 @@ func nodeGroup(cluster, node string) string {
 // of a lower class lie in a group of that class.
 func (w *worker) cgroup(pod *v1.Pod) string {
 	class := ""
-	if c := podspec.QOSClass(pod); c != v1.PodQOSGuaranteed {
+	if c := podfacts.QOSClass(pod); c != v1.PodQOSGuaranteed {
 		class = strings.ToLower(string(c))
 	}
 	return filepath.Join(nodeGroup(w.k.config.Cluster, w.k.config.NodeName), class, "pod"+w.ref.UID)
@@ -53,13 +54,13 @@ func (w *worker) limitGroup(pod *v1.Pod, group string) error {
 	}
 	class := path.Dir(group)
 	all := class
-	if podspec.QOSClass(pod) != v1.PodQOSGuaranteed {
+	if podfacts.QOSClass(pod) != v1.PodQOSGuaranteed {
 		all = path.Dir(class)
 	}
 	if !strings.Contains(path.Base(all), "kubepods") { // made by a kubelet that had no classes
 		return nil
 	}
-	return w.k.limitClass(podspec.QOSClass(pod), class, all)
+	return w.k.limitClass(podfacts.QOSClass(pod), class, all)
 }
 
 // limitClass sets what the pods of a class get together, and what all pods may use.
@@ -106,7 +107,7 @@ func (k *Kubelet) burstableShares() int64 {
 		w.mu.Lock()
 		pod := w.pod
 		w.mu.Unlock()
-		if podspec.QOSClass(pod) == v1.PodQOSBurstable && !podspec.IsTerminal(pod.Status.Phase) {
+		if podfacts.QOSClass(pod) == v1.PodQOSBurstable && !podfacts.Terminal(pod) {
 			requests, _ := podspec.Resources(k.allotments.given(pod))
 			sum.Add(*requests.Cpu())
 		}

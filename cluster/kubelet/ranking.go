@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -50,7 +51,7 @@ func rank(pods []*candidate, name v1.ResourceName) {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(priorityOf(a.pod), priorityOf(b.pod)), cmp.Compare(b.excess(name), a.excess(name)))
+		return cmp.Or(cmp.Compare(podfacts.Priority(a.pod), podfacts.Priority(b.pod)), cmp.Compare(b.excess(name), a.excess(name)))
 	})
 }
 
@@ -58,23 +59,6 @@ func (c *candidate) excess(name v1.ResourceName) int64 {
 	requests, _ := podspec.Resources(c.pod)
 	q := requests[name]
 	return c.uses(name) - q.Value()
-}
-
-func priorityOf(pod *v1.Pod) int32 {
-	if pod.Spec.Priority == nil {
-		return 0
-	}
-	return *pod.Spec.Priority
-}
-
-// systemCritical is the least priority of what the system cannot do without.
-const systemCritical = 2_000_000_000
-
-// isCritical tells of pods that the node never evicts: its own, and those without which
-// it is no node.
-func isCritical(pod *v1.Pod) bool {
-	_, mirrored := pod.Annotations[v1.MirrorPodAnnotationKey]
-	return mirrored || priorityOf(pod) >= systemCritical
 }
 
 // evictionMessage says why a pod is evicted, and which of its containers use more than

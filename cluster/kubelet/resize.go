@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
@@ -175,7 +176,7 @@ func (w *worker) resizeFailed(pod *v1.Pod, err error) {
 // is over.
 func (s *observed) showResize(status *v1.PodStatus, now time.Time) {
 	for kind, c := range map[v1.PodConditionType]*v1.PodCondition{v1.PodResizePending: s.pending, v1.PodResizeInProgress: s.progress} {
-		if c != nil && !podspec.IsTerminal(status.Phase) {
+		if c != nil && !podfacts.TerminalPhase(status.Phase) {
 			podspec.SetCondition(status, *c, now)
 			continue
 		}

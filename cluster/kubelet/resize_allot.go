@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	helper "k8s.io/component-helpers/resource"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -211,7 +212,7 @@ func (m *allotment) hold() {
 		pod.Status = *m.status
 	}
 	m.holds = nil
-	if !podspec.IsTerminal(pod.Status.Phase) {
+	if !podfacts.Terminal(&pod) {
 		m.holds = helper.PodRequests(&pod, helper.PodResourcesOptions{UseStatusResources: true})
 	}
 }
@@ -244,8 +245,8 @@ func before(a, b *allotment) int {
 	}
 	return cmp.Or(
 		cmp.Compare(no(!a.grows()), no(!b.grows())),
-		cmp.Compare(priorityOf(b.pod), priorityOf(a.pod)),
-		cmp.Compare(no(podspec.QOSClass(a.pod) == v1.PodQOSGuaranteed), no(podspec.QOSClass(b.pod) == v1.PodQOSGuaranteed)),
+		cmp.Compare(podfacts.Priority(b.pod), podfacts.Priority(a.pod)),
+		cmp.Compare(no(podfacts.QOSClass(a.pod) == v1.PodQOSGuaranteed), no(podfacts.QOSClass(b.pod) == v1.PodQOSGuaranteed)),
 		cmp.Compare(no(a.pending != nil), no(b.pending != nil)),
 		a.since.Compare(b.since),
 		cmp.Compare(a.pod.UID, b.pod.UID),
@@ -309,7 +310,7 @@ func (a *allotments) heldBy(self *allotment) v1.ResourceList {
 		}
 	}
 	for _, pod := range a.k.source.known() { // and those that have no worker yet
-		if a.pods[pod.UID] == nil && !podspec.IsMirror(pod) && !podspec.IsTerminal(pod.Status.Phase) {
+		if a.pods[pod.UID] == nil && !podspec.IsMirror(pod) && !podfacts.Terminal(pod) {
 			count(helper.PodRequests(pod, helper.PodResourcesOptions{UseStatusResources: true}))
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/podspec"
 )
 
 const (
@@ -34,7 +34,7 @@ func quota(cpu *resource.Quantity) int64 { return max(minQuota, cpu.MilliValue()
 
 // oomScoreAdj makes the kernel kill first what asked for least.
 func oomScoreAdj(pod *v1.Pod, c *v1.Container, memory *resource.Quantity) int {
-	switch podspec.QOSClass(pod) {
+	switch podfacts.QOSClass(pod) {
 	case v1.PodQOSGuaranteed:
 		return -997
 	case v1.PodQOSBestEffort:

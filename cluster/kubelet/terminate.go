@@ -15,6 +15,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
@@ -111,13 +112,13 @@ func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) e
 	var list []killing
 	var ended []<-chan struct{} // by those that are in the list
 	for name, have := range w.observed.Containers {
-		if spec := podspec.Container(pod, name); spec != nil && podspec.IsSidecar(spec) {
+		if spec := podspec.Container(pod, name); spec != nil && podfacts.Sidecar(spec) {
 			continue
 		}
 		list, ended = stopping(have, nil, list, ended)
 	}
 	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
-		if spec := &pod.Spec.InitContainers[i]; podspec.IsSidecar(spec) {
+		if spec := &pod.Spec.InitContainers[i]; podfacts.Sidecar(spec) {
 			list, ended = stopping(w.observed.Containers[spec.Name], ended, list, ended)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
@@ -233,7 +234,7 @@ func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (ag
 	w.refusePressed(pod)
 	w.obeyEviction(pod)
 	left := w.deadline(pod, time.Now())
-	if w.finished || podspec.IsTerminal(pod.Status.Phase) {
+	if w.finished || podfacts.Terminal(pod) {
 		return 0, false, w.retire(ctx, pod)
 	}
 	again, err = w.sync(ctx, pod)

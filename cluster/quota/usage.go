@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	helper "k8s.io/component-helpers/resource"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 const (
@@ -61,7 +63,7 @@ func Of(r schema.GroupResource, obj runtime.Object, now time.Time) corev1.Resour
 
 // alive: the pod may still use something.
 func alive(p *corev1.Pod, now time.Time) bool {
-	if p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded {
+	if podfacts.Terminal(p) {
 		return false
 	}
 	// One whose node does not confirm its end does not count for ever.

@@ -7,7 +7,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/scheduling/corev1"
 )
 
 // nodeInfo is a node with the sums over its pods, kept up to date by cluster.
@@ -296,5 +295,3 @@ func (d *difference) count(keep func(*podInfo) bool) int {
 	}
 	return n
 }
-
-func priorityOf(p *v1.Pod) int32 { return corev1.PodPriority(p) }

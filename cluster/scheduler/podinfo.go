@@ -10,6 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // What a container without requests counts as when nodes are compared (never when
@@ -118,11 +120,11 @@ func newPodInfo(p *v1.Pod) *podInfo {
 		i.addPorts(c)
 	}
 	for n := range p.Spec.InitContainers {
-		if c := &p.Spec.InitContainers[n]; c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+		if c := &p.Spec.InitContainers[n]; podfacts.Sidecar(c) {
 			i.addPorts(c) // a sidecar runs as long as the pod
 		}
 	}
-	i.priority = priorityOf(p)
+	i.priority = podfacts.Priority(p)
 	i.claims = claimNames(p)
 	i.compileAffinity()
 	return i

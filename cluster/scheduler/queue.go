@@ -8,7 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/scheduling/corev1"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 const (
@@ -68,7 +69,7 @@ func newQueue(now func() time.Time) *queue {
 }
 
 func byPriority(a, b *queued) bool {
-	pa, pb := corev1.PodPriority(a.pod), corev1.PodPriority(b.pod)
+	pa, pb := podfacts.Priority(a.pod), podfacts.Priority(b.pod)
 	return pa > pb || pa == pb && a.since.Before(b.since)
 }
 

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // watch subscribes to what decisions depend on.
@@ -112,7 +114,7 @@ func (s *Scheduler) namespaceGone(ns *v1.Namespace) {
 
 func (s *Scheduler) podSet(old, now *v1.Pod) {
 	switch {
-	case now.Status.Phase == v1.PodSucceeded || now.Status.Phase == v1.PodFailed:
+	case podfacts.Terminal(now):
 		s.podGone(now)
 	case now.Spec.NodeName != "":
 		s.queue.forget(now.UID)

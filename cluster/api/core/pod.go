@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/api/podspec"
 	"wheelhouse/cluster/api/rules"
 )
@@ -103,7 +104,7 @@ var Pods = &api.Kind{
 
 func preparePodCreate(p *corev1.Pod) {
 	p.Generation = 1
-	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: qosClass(&p.Spec)}
+	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: podfacts.ComputeQOSClass(&p.Spec)}
 	if len(p.Spec.SchedulingGates) > 0 {
 		p.Status.Conditions = []corev1.PodCondition{{
 			Type:    corev1.PodScheduled,
@@ -114,39 +115,6 @@ func preparePodCreate(p *corev1.Pod) {
 			ObservedGeneration: p.Generation,
 		}}
 	}
-}
-
-// qosClass says which pods go first when a node runs out: those that asked for nothing,
-// then those that may use more than they asked for.
-func qosClass(s *corev1.PodSpec) corev1.PodQOSClass {
-	asked, guaranteed := false, true
-	see := func(r *corev1.ResourceRequirements) {
-		for _, n := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			request, limit := r.Requests[n], r.Limits[n]
-			asked = asked || !request.IsZero() || !limit.IsZero()
-			// A request left out is the limit.
-			if limit.IsZero() || (!request.IsZero() && request.Cmp(limit) != 0) {
-				guaranteed = false
-			}
-		}
-	}
-	if s.Resources != nil {
-		see(s.Resources)
-	} else {
-		for i := range s.InitContainers {
-			see(&s.InitContainers[i].Resources)
-		}
-		for i := range s.Containers {
-			see(&s.Containers[i].Resources)
-		}
-	}
-	switch {
-	case !asked:
-		return corev1.PodQOSBestEffort
-	case guaranteed:
-		return corev1.PodQOSGuaranteed
-	}
-	return corev1.PodQOSBurstable
 }
 
 func podIP(p *corev1.Pod) string {

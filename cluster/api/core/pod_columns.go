@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -74,7 +74,7 @@ func summarize(p *corev1.Pod) *podSummary {
 		switch {
 		case p.Status.Reason == "NodeLost":
 			s.reason = "Unknown"
-		case p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed:
+		case !podfacts.Terminal(p):
 			s.reason = "Terminating"
 		}
 	}
@@ -92,7 +92,7 @@ func (s *podSummary) seeRestarts(c *corev1.ContainerStatus) {
 func (s *podSummary) initContainers(p *corev1.Pod) bool {
 	sidecar := make(map[string]bool, len(p.Spec.InitContainers))
 	for i := range p.Spec.InitContainers {
-		if podspec.IsSidecar(&p.Spec.InitContainers[i]) {
+		if podfacts.Sidecar(&p.Spec.InitContainers[i]) {
 			sidecar[p.Spec.InitContainers[i].Name] = true
 			s.total++
 		}

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/api/podspec"
 	"wheelhouse/cluster/api/rules"
 )
@@ -51,7 +52,7 @@ func checkResize(pod, old *corev1.Pod) field.ErrorList {
 	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
 	var c podspec.PodChecker
 	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
-	if class := qosClass(&pod.Spec); class != classOf(old) {
+	if class := podfacts.ComputeQOSClass(&pod.Spec); class != podfacts.QOSClass(old) {
 		errs = append(errs, field.Invalid(rules.SpecPath, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}
 	if !showsSizes(old) {
@@ -66,13 +67,6 @@ func checkResize(pod, old *corev1.Pod) field.ErrorList {
 	errs = append(errs, checkNotTaken(pod.Spec.InitContainers, old.Spec.InitContainers, rules.SpecPath.Child("initContainers"))...)
 	errs = append(errs, checkNotTaken(pod.Spec.Containers, old.Spec.Containers, rules.SpecPath.Child("containers"))...)
 	return append(errs, checkOnlySizes(pod, old)...)
-}
-
-func classOf(p *corev1.Pod) corev1.PodQOSClass {
-	if p.Status.QOSClass != "" {
-		return p.Status.QOSClass
-	}
-	return qosClass(&p.Spec)
 }
 
 // showsSizes: the node of a pod that runs tells what its containers really have; one that
@@ -144,7 +138,7 @@ func checkOnlySizes(pod, old *corev1.Pod) field.ErrorList {
 		takeBackSizes(c, before)
 		if !rules.Equal(*c, *before) {
 			errs = append(errs, field.Forbidden(p, "only cpu and memory resources for init or sidecar containers are mutable"))
-		} else if changed && !podspec.IsSidecar(c) && slices.ContainsFunc(c.ResizePolicy, podspec.RestartsOnResize) {
+		} else if changed && !podfacts.Sidecar(c) && slices.ContainsFunc(c.ResizePolicy, podspec.RestartsOnResize) {
 			errs = append(errs, field.Forbidden(p, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -35,7 +36,7 @@ func (c *PodChecker) checkContainers(p *field.Path) field.ErrorList {
 		errs = append(errs, c.checkContainerName(ctr.Name, path.Child("name"))...)
 		errs = append(errs, c.checkContainer(ctr, path)...)
 		errs = append(errs, checkRestartPolicy(ctr, path)...)
-		if IsSidecar(ctr) {
+		if podfacts.Sidecar(ctr) {
 			if len(ctr.RestartPolicyRules) > 0 {
 				errs = append(errs, field.Forbidden(path.Child("restartPolicyRules"), "restartPolicyRules are not allowed for init containers with restart policy Always"))
 			}
@@ -345,6 +346,3 @@ func (c *PodChecker) checkContainerSecurity(s *corev1.SecurityContext, p *field.
 }
 
 // IsSidecar reports whether an init container keeps running beside the containers.
-func IsSidecar(c *corev1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-}

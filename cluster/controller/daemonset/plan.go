@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // state is what one decision is made from.
@@ -27,16 +27,12 @@ type state struct {
 func byNode(pods []*v1.Pod) map[string][]*v1.Pod {
 	out := map[string][]*v1.Pod{}
 	for _, p := range pods {
-		if ended(p) && p.DeletionTimestamp != nil {
+		if podfacts.Terminal(p) && p.DeletionTimestamp != nil {
 			continue
 		}
 		out[nodeOf(p)] = append(out[nodeOf(p)], p)
 	}
 	return out
-}
-
-func ended(p *v1.Pod) bool {
-	return p.Status.Phase == v1.PodFailed || p.Status.Phase == v1.PodSucceeded
 }
 
 // plan is what to do next.
@@ -77,7 +73,7 @@ func (s *state) place() plan {
 func (s *state) keep(here []*v1.Pod, p *plan) {
 	var running []*v1.Pod
 	for _, pod := range alive(here) {
-		if ended(pod) {
+		if podfacts.Terminal(pod) {
 			p.ended = append(p.ended, pod)
 			continue
 		}
@@ -107,7 +103,7 @@ func (s *state) keep(here []*v1.Pod, p *plan) {
 	if fresh == nil || old == nil {
 		return
 	}
-	if _, ready := replication.Ready(old); !ready || s.available(fresh) {
+	if !podfacts.Ready(old) || s.available(fresh) {
 		p.delete = append(p.delete, old)
 	}
 }
@@ -133,7 +129,7 @@ func (s *state) current(p *v1.Pod) bool {
 }
 
 func (s *state) available(p *v1.Pod) bool {
-	return replication.Available(p, s.ds.Spec.MinReadySeconds, s.now)
+	return podfacts.Available(p, s.ds.Spec.MinReadySeconds, s.now)
 }
 
 // budgets are how many of n nodes may be without an available pod, and how many

@@ -5,7 +5,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // status counts nodes, not pods.
@@ -31,7 +31,7 @@ func (s *state) status(collisions int32, observed int64) apps.DaemonSetStatus {
 		st.CurrentNumberScheduled++
 		slices.SortStableFunc(here, older)
 		first := here[0]
-		if _, ready := replication.Ready(first); ready {
+		if podfacts.Ready(first) {
 			st.NumberReady++
 			if s.available(first) {
 				st.NumberAvailable++

@@ -22,6 +22,7 @@ import (
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -102,7 +103,7 @@ func (c *Controller) orphan(rs *apps.ReplicaSet) {
 
 // podChanged is of interest for Deployments that wait until the last old pod is gone.
 func (c *Controller) podChanged(old, now **v1.Pod) {
-	if old == nil || now != nil && ended(*old) == ended(*now) {
+	if old == nil || now != nil && podfacts.Terminal(*old) == podfacts.Terminal(*now) {
 		return
 	}
 	ref := metav1.GetControllerOfNoCopy(*old)
@@ -129,8 +130,4 @@ func ownerKey(rs *apps.ReplicaSet) string {
 		return ""
 	}
 	return rs.Namespace + "/" + ref.Name
-}
-
-func ended(p *v1.Pod) bool {
-	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
 }

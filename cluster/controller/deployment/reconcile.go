@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/replication"
 )
@@ -75,7 +76,7 @@ func (c *Controller) running(ns string, selector labels.Selector) (map[types.UID
 	}
 	out := map[types.UID]int{}
 	for _, p := range pods {
-		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && !ended(p) {
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && !podfacts.Terminal(p) {
 			out[ref.UID]++
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	policylisters "k8s.io/client-go/listers/policy/v1"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -91,7 +92,7 @@ func covers(b *policy.PodDisruptionBudget, p **v1.Pod) bool {
 
 // concerns says whether a budget can count two states of a pod differently.
 func concerns(old, now *v1.Pod) bool {
-	return ready(old) != ready(now) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
+	return podfacts.Ready(old) != podfacts.Ready(now) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		!equality.Semantic.DeepEqual(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.OwnerReferences, now.OwnerReferences)
 }
 

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // patience is how long a pod whose eviction was granted is counted as gone.
@@ -36,7 +36,7 @@ func counted(b *policy.PodDisruptionBudget, pods []*v1.Pod, n int32, now time.Ti
 	out.disrupted(b, pods, now)
 	st := &out.status
 	for _, p := range pods {
-		if _, going := st.DisruptedPods[p.Name]; !going && p.DeletionTimestamp == nil && ready(p) {
+		if _, going := st.DisruptedPods[p.Name]; !going && p.DeletionTimestamp == nil && podfacts.Ready(p) {
 			st.CurrentHealthy++
 		}
 	}
@@ -104,11 +104,6 @@ func failed(b *policy.PodDisruptionBudget, err error, now time.Time) policy.PodD
 		Message: err.Error(), ObservedGeneration: b.Generation, LastTransitionTime: metav1.NewTime(now),
 	})
 	return st
-}
-
-func ready(p *v1.Pod) bool {
-	_, is := replication.Ready(p)
-	return is
 }
 
 // byOwner is the controllers of the pods, and how many pods have none.

@@ -8,6 +8,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // Selects says whether a service's selector matches labels. An empty selector
@@ -27,27 +29,17 @@ func Selects(svc *v1.Service, labels map[string]string) bool {
 // Counts says whether a pod is an endpoint at all, ready or not. Terminating pods
 // count where their state is told apart from others.
 func Counts(p *v1.Pod, terminating bool) bool {
-	if p.Status.PodIP == "" || p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed {
+	if p.Status.PodIP == "" || podfacts.Terminal(p) {
 		return false
 	}
 	return terminating || p.DeletionTimestamp == nil
-}
-
-// Ready is the pod's Ready condition.
-func Ready(p *v1.Pod) bool {
-	for i := range p.Status.Conditions {
-		if p.Status.Conditions[i].Type == v1.PodReady {
-			return p.Status.Conditions[i].Status == v1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // Concerns says whether endpoints can differ between two states of a pod.
 func Concerns(old, now *v1.Pod) bool {
 	return (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		old.Status.PodIP != now.Status.PodIP || !slices.Equal(old.Status.PodIPs, now.Status.PodIPs) ||
-		old.Spec.NodeName != now.Spec.NodeName || Ready(old) != Ready(now) ||
+		old.Spec.NodeName != now.Spec.NodeName || podfacts.Ready(old) != podfacts.Ready(now) ||
 		Counts(old, true) != Counts(now, true) || !equality.Semantic.DeepEqual(old.Labels, now.Labels)
 }
 
@@ -62,7 +54,7 @@ func TargetPort(p *v1.Pod, sp *v1.ServicePort) (int32, bool) {
 	}
 	find := func(cs []v1.Container, all bool) (int32, bool) {
 		for i := range cs {
-			if !all && (cs[i].RestartPolicy == nil || *cs[i].RestartPolicy != v1.ContainerRestartPolicyAlways) {
+			if !all && !podfacts.Sidecar(&cs[i]) {
 				continue
 			}
 			for _, port := range cs[i].Ports {

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // maxAddresses is how many addresses an Endpoints object lists; more are only in
@@ -21,7 +23,7 @@ func Subsets(svc *v1.Service, pods []*v1.Pod) (subsets []v1.EndpointSubset, cut 
 	left := maxAddresses
 	// Ready ones first, so that those are kept when there are too many.
 	sorted := slices.SortedFunc(slices.Values(pods), func(a, b *v1.Pod) int {
-		return cmp.Or(-compareBool(Ready(a), Ready(b)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(-compareBool(podfacts.Ready(a), podfacts.Ready(b)), cmp.Compare(a.Name, b.Name))
 	})
 	for _, p := range sorted {
 		if !Counts(p, publish) {
@@ -47,7 +49,7 @@ func Subsets(svc *v1.Service, pods []*v1.Pod) (subsets []v1.EndpointSubset, cut 
 			g = &v1.EndpointSubset{Ports: ports}
 			groups[key] = g
 		}
-		if publish || Ready(p) {
+		if publish || podfacts.Ready(p) {
 			g.Addresses = append(g.Addresses, addr)
 		} else {
 			g.NotReadyAddresses = append(g.NotReadyAddresses, addr)

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/endpoints"
 )
 
@@ -71,7 +72,7 @@ func families(svc *v1.Service) []discovery.AddressType {
 }
 
 func endpointOf(svc *v1.Service, p *v1.Pod, ip string, zone func(string) string) discovery.Endpoint {
-	serving, terminating := endpoints.Ready(p), p.DeletionTimestamp != nil
+	serving, terminating := podfacts.Ready(p), p.DeletionTimestamp != nil
 	ready := svc.Spec.PublishNotReadyAddresses || serving && !terminating
 	e := discovery.Endpoint{
 		Addresses:  []string{ip},

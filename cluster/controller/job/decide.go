@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/replication"
 )
 
@@ -267,7 +268,7 @@ func byAge(pods []*v1.Pod) []*v1.Pod {
 func (s *state) pending() []int {
 	taken := map[int]bool{}
 	for _, p := range s.pods {
-		if replication.Active(p) || onlyFailed(s.job) && terminating(p) {
+		if podfacts.Active(p) || onlyFailed(s.job) && terminating(p) {
 			taken[indexOf(s.job, p)] = true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	batch "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/replication"
 )
 
@@ -132,7 +133,7 @@ func gone(p *v1.Pod) bool {
 
 // terminating says whether a pod is on its way out and may still run.
 func terminating(p *v1.Pod) bool {
-	return p.DeletionTimestamp != nil && p.Status.Phase != v1.PodFailed && p.Status.Phase != v1.PodSucceeded && !gone(p)
+	return p.DeletionTimestamp != nil && !podfacts.Terminal(p) && !gone(p)
 }
 
 // ended is when a pod that has ended did so, as well as one can tell.

@@ -7,7 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // A pod that has ended is counted in three steps, each of which may be the last
@@ -50,9 +50,9 @@ func newState(j *batch.Job, pods []*v1.Pod, settled bool, now time.Time) *state 
 	}
 	var newDone, newLost []int
 	for _, p := range pods {
-		if replication.Active(p) {
+		if podfacts.Active(p) {
 			s.active = append(s.active, p)
-			if _, ready := replication.Ready(p); ready {
+			if podfacts.Ready(p) {
 				s.ready++
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -29,7 +30,7 @@ func (c *Controller) evictPod(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if p.DeletionTimestamp != nil || p.Spec.NodeName == "" || p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed {
+	if p.Spec.NodeName == "" || !podfacts.Active(p) {
 		return nil
 	}
 	node, err := c.nodeLister.Get(p.Spec.NodeName)

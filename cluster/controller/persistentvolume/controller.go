@@ -28,6 +28,7 @@ import (
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -124,7 +125,7 @@ func (c *Controller) wakeUnbound() {
 // podChanged wakes claims that wait for their first user to come, or for their last
 // to end.
 func (c *Controller) podChanged(old, now **v1.Pod) {
-	if now != nil && !ended(*now) {
+	if now != nil && !podfacts.Terminal(*now) {
 		if old == nil {
 			c.wakeClaims(*now)
 		}

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/storage/ephemeral"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 const (
@@ -87,7 +89,7 @@ func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) 
 
 // uses says whether a pod on a node holds the claim.
 func uses(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
-	return p.Spec.NodeName != "" && !ended(p) && names(p, claim)
+	return p.Spec.NodeName != "" && !podfacts.Terminal(p) && names(p, claim)
 }
 
 // names says whether the claim is among the pod's volumes.
@@ -110,10 +112,6 @@ func claimName(p *v1.Pod, v *v1.Volume) string {
 		return ephemeral.VolumeClaimName(p, v)
 	}
 	return ""
-}
-
-func ended(p *v1.Pod) bool {
-	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
 }
 
 func written(what string, err error) error {

@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/reference"
 	"k8s.io/component-helpers/storage/volume"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 const (
@@ -144,7 +146,7 @@ func (c *Controller) users(claim *v1.PersistentVolumeClaim) []string {
 	}
 	var out []string
 	for _, p := range pods {
-		if !ended(p) && p.DeletionTimestamp == nil && names(p, claim) {
+		if podfacts.Active(p) && names(p, claim) {
 			out = append(out, p.Name)
 		}
 	}

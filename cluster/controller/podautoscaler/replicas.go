@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // usage is what a pod (or one of its containers) uses of a resource, in thousandths.
@@ -77,12 +79,7 @@ func (q *question) group() groups {
 
 // starting: what the pod uses is not what it uses when it works.
 func (q *question) starting(p *v1.Pod, used usage) bool {
-	var ready *v1.PodCondition
-	for i := range p.Status.Conditions {
-		if p.Status.Conditions[i].Type == v1.PodReady {
-			ready = &p.Status.Conditions[i]
-		}
-	}
+	ready := podfacts.Condition(p, v1.PodReady)
 	if ready == nil || p.Status.StartTime == nil {
 		return true
 	}
@@ -202,7 +199,7 @@ func (q *question) requests() (map[string]int64, error) {
 		}
 		containers := p.Spec.Containers
 		for i := range p.Spec.InitContainers {
-			if c := p.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+			if c := p.Spec.InitContainers[i]; podfacts.Sidecar(&c) {
 				containers = append(containers[:len(containers):len(containers)], c)
 			}
 		}

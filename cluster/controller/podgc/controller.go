@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -155,17 +156,16 @@ func doomed(pods []*v1.Pod, gone map[string]bool, keep int) []condemned {
 	var out []condemned
 	var ended []*v1.Pod
 	for _, p := range pods {
-		over := p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
 		switch {
 		case gone[p.Spec.NodeName]:
 			d := condemned{pod: p}
-			if !over {
+			if !podfacts.Terminal(p) {
 				d.failed = "node no longer exists"
 			}
 			out = append(out, d)
 		case p.Spec.NodeName == "" && p.DeletionTimestamp != nil:
 			out = append(out, condemned{pod: p})
-		case over && p.DeletionTimestamp == nil:
+		case podfacts.Terminal(p) && p.DeletionTimestamp == nil:
 			ended = append(ended, p)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // Owner is who claims objects by their labels: pods, or the revisions of a set.
@@ -145,5 +147,5 @@ func (o *Owner) patch(ctx context.Context, p metav1.Object, meta map[string]any)
 // activePod is the May of owners that have no use for pods that have ended.
 func activePod(o metav1.Object) bool {
 	p, ok := o.(*v1.Pod)
-	return ok && Active(p)
+	return ok && podfacts.Active(p)
 }

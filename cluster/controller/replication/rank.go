@@ -8,36 +8,9 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/api/podfacts"
 )
-
-// Active says whether a pod counts as a replica: it has not ended and is not on its way out.
-func Active(p *v1.Pod) bool {
-	return !ended(p) && p.DeletionTimestamp == nil
-}
-
-func ended(p *v1.Pod) bool {
-	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
-}
-
-// Ready gives the pod's Ready condition if it is true.
-func Ready(p *v1.Pod) (since metav1.Time, ready bool) {
-	for i := range p.Status.Conditions {
-		if c := &p.Status.Conditions[i]; c.Type == v1.PodReady {
-			return c.LastTransitionTime, c.Status == v1.ConditionTrue
-		}
-	}
-	return metav1.Time{}, false
-}
-
-// Available says whether the pod has been ready for at least minReady seconds.
-func Available(p *v1.Pod, minReady int32, now time.Time) bool {
-	since, ready := Ready(p)
-	if !ready {
-		return false
-	}
-	wait := time.Duration(minReady) * time.Second
-	return wait == 0 || !since.IsZero() && !since.Add(wait).After(now)
-}
 
 // Cost is the pod's controller.kubernetes.io/pod-deletion-cost, 0 if it has none.
 func Cost(p *v1.Pod) int32 {
@@ -57,18 +30,16 @@ func Doomed(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
 	}
 	onNode := map[string]int{}
 	for _, p := range related {
-		if p.Spec.NodeName != "" && Active(p) {
+		if p.Spec.NodeName != "" && podfacts.Active(p) {
 			onNode[p.Spec.NodeName]++
 		}
 	}
 	out := slices.Clone(pods)
 	slices.SortStableFunc(out, func(a, b *v1.Pod) int {
-		_, readyA := Ready(a)
-		_, readyB := Ready(b)
 		return cmp.Or(
 			lower(a.Spec.NodeName == "", b.Spec.NodeName == ""),
 			cmp.Compare(phaseRank(a), phaseRank(b)),
-			lower(!readyA, !readyB),
+			lower(!podfacts.Ready(a), !podfacts.Ready(b)),
 			cmp.Compare(Cost(a), Cost(b)),
 			-cmp.Compare(onNode[a.Spec.NodeName], onNode[b.Spec.NodeName]),
 			compareReadyTime(a, b, now),
@@ -102,12 +73,10 @@ func phaseRank(p *v1.Pod) int {
 }
 
 func compareReadyTime(a, b *v1.Pod, now time.Time) int {
-	sinceA, readyA := Ready(a)
-	sinceB, readyB := Ready(b)
-	if !readyA || !readyB {
+	if !podfacts.Ready(a) || !podfacts.Ready(b) {
 		return 0
 	}
-	return compareAge(sinceA, sinceB, now)
+	return compareAge(podfacts.ReadySince(a), podfacts.ReadySince(b), now)
 }
 
 // compareAge puts the younger first, and takes ages of the same power of two as

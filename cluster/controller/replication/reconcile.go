@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -35,9 +36,9 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 	terminating := 0
 	for _, p := range pods {
 		switch {
-		case Active(p):
+		case podfacts.Active(p):
 			active = append(active, p)
-		case !ended(p):
+		case !podfacts.Terminal(p):
 			terminating++
 		}
 	}

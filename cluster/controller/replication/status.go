@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // nextStatus counts the set's active pods, and those on their way out. failed is the
@@ -29,9 +31,9 @@ func nextStatus(s *Set, pods []*v1.Pod, terminating, wanted int, failed error, n
 		if template != nil && template.Matches(labels.Set(p.Labels)) {
 			st.FullyLabeled++
 		}
-		if _, ready := Ready(p); ready {
+		if podfacts.Ready(p) {
 			st.Ready++
-			if Available(p, s.MinReady, now) {
+			if podfacts.Available(p, s.MinReady, now) {
 				st.Available++
 			}
 		}
@@ -68,11 +70,10 @@ func inWords(err error) string {
 func nextAvailable(pods []*v1.Pod, minReady int32, now time.Time) time.Duration {
 	var soonest time.Duration
 	for _, p := range pods {
-		since, ready := Ready(p)
-		if !ready || Available(p, minReady, now) {
+		if !podfacts.Ready(p) || podfacts.Available(p, minReady, now) {
 			continue
 		}
-		left := since.Add(time.Duration(minReady) * time.Second).Sub(now)
+		left := podfacts.ReadySince(p).Add(time.Duration(minReady) * time.Second).Sub(now)
 		if soonest == 0 || left < soonest {
 			soonest = max(left, time.Millisecond)
 		}

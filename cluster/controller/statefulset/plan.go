@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // version is a revision and its template.
@@ -105,7 +105,7 @@ func (s *state) tend(p *v1.Pod, ordinal int) (steps []step, goOn bool) {
 		}
 		return []step{{create, next}}, false
 	}
-	if p.Status.Phase == v1.PodFailed || p.Status.Phase == v1.PodSucceeded {
+	if podfacts.Terminal(p) {
 		if p.DeletionTimestamp == nil {
 			return []step{{recreate, p}}, false
 		}
@@ -230,14 +230,13 @@ func (s *state) budget() int {
 func revisionOf(p *v1.Pod) string { return p.Labels[apps.StatefulSetRevisionLabel] }
 
 func (s *state) ready(p *v1.Pod) bool {
-	_, ready := replication.Ready(p)
-	return ready && p.Status.Phase == v1.PodRunning
+	return podfacts.Ready(p) && p.Status.Phase == v1.PodRunning
 }
 
 func (s *state) healthy(p *v1.Pod) bool { return s.ready(p) && p.DeletionTimestamp == nil }
 
 func (s *state) available(p *v1.Pod) bool {
-	return s.ready(p) && replication.Available(p, s.set.Spec.MinReadySeconds, s.now)
+	return s.ready(p) && podfacts.Available(p, s.set.Spec.MinReadySeconds, s.now)
 }
 
 func (s *state) inRange(p *v1.Pod) bool {

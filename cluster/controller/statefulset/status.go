@@ -2,7 +2,8 @@ package statefulset
 
 import (
 	apps "k8s.io/api/apps/v1"
-	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // status counts pods. When all pods are of the new revision and ready, the new
@@ -26,7 +27,7 @@ func (s *state) status(collisions int32) apps.StatefulSetStatus {
 		if s.available(p) {
 			st.AvailableReplicas++
 		}
-		if p.DeletionTimestamp != nil || p.Status.Phase == v1.PodFailed || p.Status.Phase == v1.PodSucceeded {
+		if !podfacts.Active(p) {
 			continue
 		}
 		if revisionOf(p) == s.current.name {

@@ -33,13 +33,5 @@ func EphemeralContainer(pod *v1.Pod, name string) *v1.EphemeralContainer {
 	return nil
 }
 
-// IsSidecar reports whether an init container runs beside the others.
-func IsSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
-}
-
-// IsTerminal reports whether a phase is final.
-func IsTerminal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }
-
 // IsTrue reports whether an optional value is set and true.
 func IsTrue(b *bool) bool { return b != nil && *b }

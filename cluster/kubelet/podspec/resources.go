@@ -3,6 +3,8 @@ package podspec
 import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/api/podfacts"
 )
 
 // Resources are the requests and limits of a pod as a whole. It has a limit only where all
@@ -48,7 +50,7 @@ func together(pod *v1.Pod, of func(*v1.ResourceRequirements) (resource.Quantity,
 		c := &pod.Spec.InitContainers[i]
 		q, ok := of(&c.Resources)
 		all = all && ok
-		if IsSidecar(c) {
+		if podfacts.Sidecar(c) {
 			sidecars.Add(q)
 			q = resource.Quantity{}
 		}
@@ -72,31 +74,4 @@ func together(pod *v1.Pod, of func(*v1.ResourceRequirements) (resource.Quantity,
 		}
 	}
 	return sum, all
-}
-
-// QOSClass is Guaranteed where the requests of each container equal its limits, and
-// BestEffort where there are none.
-func QOSClass(pod *v1.Pod) v1.PodQOSClass {
-	if pod.Status.QOSClass != "" {
-		return pod.Status.QOSClass
-	}
-	any, guaranteed := false, true
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-				request, limit := list[i].Resources.Requests[name], list[i].Resources.Limits[name]
-				any = any || !request.IsZero() || !limit.IsZero()
-				if limit.IsZero() || !request.IsZero() && request.Cmp(limit) != 0 {
-					guaranteed = false
-				}
-			}
-		}
-	}
-	switch {
-	case !any:
-		return v1.PodQOSBestEffort
-	case guaranteed:
-		return v1.PodQOSGuaranteed
-	}
-	return v1.PodQOSBurstable
 }

@@ -6,6 +6,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -24,11 +25,11 @@ func Compute(s *Observed, now time.Time) v1.PodStatus {
 		t := metav1.NewTime(now.Truncate(time.Second))
 		status.StartTime = &t
 	}
-	status.QOSClass = podspec.QOSClass(pod)
+	status.QOSClass = podfacts.QOSClass(pod)
 	status.InitContainerStatuses = s.statuses(pod.Spec.InitContainers, true)
 	status.ContainerStatuses = s.statuses(pod.Spec.Containers, false)
 	status.EphemeralContainerStatuses = s.ephemeralStatuses()
-	if !podspec.IsTerminal(pod.Status.Phase) {
+	if !podfacts.Terminal(pod) {
 		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.Final)
 	}
 	s.showFailure(&status)
@@ -79,13 +80,13 @@ func (s *Observed) containerStatus(spec *v1.Container, init bool) v1.ContainerSt
 		h := s.Results.Health(c.ID)
 		status.State.Running = &v1.ContainerStateRunning{StartedAt: podspec.Seconds(c.StartedAt)}
 		status.Started, status.Ready = &h.Started, h.Ready && h.Started
-		if init && !podspec.IsSidecar(spec) {
+		if init && !podfacts.Sidecar(spec) {
 			status.Ready = false
 		}
 		return status
 	}
 	ended := s.terminated(c)
-	if init && !podspec.IsSidecar(spec) {
+	if init && !podfacts.Sidecar(spec) {
 		status.Ready = c.ExitCode == 0
 	}
 	if waits {

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -37,7 +38,7 @@ func (s *Observed) conditions(status *v1.PodStatus, now time.Time) {
 	var pending, unready []string
 	for i, st := range status.InitContainerStatuses {
 		ok := st.Ready
-		if podspec.IsSidecar(&s.Pod.Spec.InitContainers[i]) {
+		if podfacts.Sidecar(&s.Pod.Spec.InitContainers[i]) {
 			ok = st.Started != nil && *st.Started
 			if !st.Ready {
 				unready = append(unready, st.Name)

@@ -3,6 +3,7 @@ package podstatus
 import (
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -12,7 +13,7 @@ import (
 func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.PodPhase {
 	pendingInit, sidecars := false, 0
 	for i, st := range inits {
-		sidecar := i < len(spec.InitContainers) && podspec.IsSidecar(&spec.InitContainers[i])
+		sidecar := i < len(spec.InitContainers) && podfacts.Sidecar(&spec.InitContainers[i])
 		switch t := st.State.Terminated; {
 		case sidecar:
 			pendingInit = pendingInit || st.Started == nil || !*st.Started && t == nil
