@@ -101,7 +101,7 @@ func sender(u *client.User) *client.User {
 // the request is audited.
 func (a *auditing) begin(user *client.User) bool {
 	r, e := a.r, &a.event
-	at := r.attributes(user, r.Verb)
+	at := r.Attributes(user, r.Verb)
 	a.decision = a.log.Decide(&at)
 	if a.decision.Level == audit.LevelNone {
 		return false

@@ -42,7 +42,7 @@ func (a *auditing) captureBodies() {
 	if !r.IsResource {
 		return
 	}
-	if a.decision.Records(audit.LevelRequest) && r.Body != nil && r.mutates() {
+	if a.decision.Records(audit.LevelRequest) && r.Body != nil && r.Mutates() {
 		a.sent = &capture{}
 		r.Body = capturedBody{io.TeeReader(r.Body, a.sent), r.Body}
 	}

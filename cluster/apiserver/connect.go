@@ -160,7 +160,7 @@ func (r *request) mayConnect() error {
 	if r.Verb == "create" {
 		return nil
 	}
-	allowed, reason, err := r.s.Authorizer.Authorize(r.Context(), r.attributes(r.user, "create"))
+	allowed, reason, err := r.s.Authorizer.Authorize(r.Context(), r.Attributes(r.user, "create"))
 	if err != nil {
 		return fmt.Errorf("authorizing: %w", err)
 	}

@@ -15,5 +15,5 @@ func (r *request) noCustomResources() error {
 
 func (r *request) asksForCustomResources() bool {
 	return r.Group == "apiextensions.k8s.io" && r.Version == "v1" && r.Plural == "customresourcedefinitions" && r.Verb == "list" &&
-		r.Namespace == "" && !r.named
+		r.Namespace == "" && !r.Named
 }

@@ -109,7 +109,7 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 // state. While another write comes between, it begins again.
 func (r *request) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
 	one := *r
-	one.info = r.of(namespace, name)
+	one.Info = r.Of(namespace, name)
 	for {
 		item, gone, err = one.tryDelete(ctx, o)
 		if !errors.Is(err, errChanged) {

@@ -91,7 +91,7 @@ func (d *discovery) add(key string, doc any) error {
 // serveDiscovery answers /api, /apis, /api/V, /apis/G and /apis/G/V.
 func (r *request) serveDiscovery() error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return errMethod(r.info)
+		return errMethod(r.Info)
 	}
 	path := strings.TrimSuffix(r.Path, "/")
 	doc := r.s.discovery.documents[path]

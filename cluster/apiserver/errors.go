@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
 // statusOf is any error as the Status that a client gets.
@@ -52,7 +53,7 @@ func errNoSuchPath() error {
 	return newStatus(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
 }
 
-func errMethod(i *info) error {
+func errMethod(i *requestinfo.Info) error {
 	return apierrors.NewMethodNotSupported(schema.GroupResource{Group: i.Group, Resource: i.Plural}, i.Verb)
 }
 

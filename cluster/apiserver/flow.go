@@ -176,7 +176,7 @@ func (f flows) Collect(to chan<- prometheus.Metric) {
 
 // readsBody reports whether the request's handler takes its body as a whole.
 func (r *request) readsBody() bool {
-	return r.serve != nil && r.mutates() && !r.longRunning() && r.Body != nil && r.Body != http.NoBody
+	return r.serve != nil && r.Mutates() && !r.longRunning() && r.Body != nil && r.Body != http.NoBody
 }
 
 // closeUnauthenticated ends an HTTP/2 connection with the answer to a request without a

@@ -15,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
 // fuzzTime and fuzzMost bound the random part of each fuzz test in an ordinary run, by
@@ -35,7 +36,7 @@ func podRequest(method, target, contentType, body string) *request {
 		res.fieldLabels[label] = true
 	}
 	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}}
-	return &request{Request: req, info: parseInfo(req), s: s, w: &recorder{ResponseWriter: httptest.NewRecorder()}, res: res}
+	return &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &recorder{ResponseWriter: httptest.NewRecorder()}, res: res}
 }
 
 var bodies = []string{
@@ -122,7 +123,7 @@ func selectAll(t *testing.T, text string) (accepted bool) {
 	}
 	req := httptest.NewRequest(http.MethodGet, "/api/v1/pods", nil)
 	req.URL.RawQuery, req.URL.Path = text, "/api/v1/"+text
-	parseInfo(req)
+	requestinfo.Parse(req)
 	_, _ = listOptions(req.URL, true)
 	req.Header.Set("Accept", text)
 	_, _ = negotiate(req, formsOne)
@@ -210,7 +211,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 	s.Authenticator = nil
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, "/readyz", nil)
-	r := &request{Request: req, info: parseInfo(req), s: s, w: &recorder{ResponseWriter: w}}
+	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &recorder{ResponseWriter: w}}
 	func() {
 		defer func() { s.recovered(r, recover()) }()
 		panic("boom")

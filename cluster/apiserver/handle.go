@@ -12,13 +12,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
 )
 
 // request is one API request on its way through the pipeline.
 type request struct {
 	*http.Request
-	*info
+	*requestinfo.Info
 	s    *Server
 	w    *recorder
 	user *client.User
@@ -42,7 +43,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	}
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
-	r := &request{Request: req, info: parseInfo(req), s: s, w: rec}
+	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: rec}
 	if client.UserFrom(req.Context()) == nil {
 		rec.pace = &pace{ClientTimeouts: s.ClientTimeouts, client: http.NewResponseController(w), ticket: &r.ticket}
 	}
@@ -93,7 +94,7 @@ const maxParameters = 10_000
 
 // admitRequest lets a request through the gates and has it answered.
 func (s *Server) admitRequest(r *request) error {
-	if r.mutates() {
+	if r.Mutates() {
 		growStack(len(r.Verb))
 	}
 	if err := s.authenticate(r); err != nil {
@@ -184,8 +185,8 @@ func unauthenticated(err error) error {
 // authorize asks whether the user may do to the request's object what the verb stands for:
 // the request's own verb, or another that it takes as well.
 func (s *Server) authorize(r *request, verb string) error {
-	a := r.attributes(r.user, verb)
-	a.FieldSelector = r.selectedFields()
+	a := r.Attributes(r.user, verb)
+	a.FieldSelector = r.Info.FieldSelector(r.URL)
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
 	r.audit.authorized(allowed, reason, err)
 	if err != nil {
@@ -198,7 +199,7 @@ func (s *Server) authorize(r *request, verb string) error {
 }
 
 // longRunning requests have no timeout and are not counted as in flight.
-func (r *request) longRunning() bool { return r.serve != nil && r.info.longRunning() }
+func (r *request) longRunning() bool { return r.serve != nil && r.Info.LongRunning() }
 
 // serveResource hands a request to its route.
 func (r *request) serveResource() error {

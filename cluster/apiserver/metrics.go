@@ -80,7 +80,7 @@ func (s *stats) begin(r *request) (done func(code int)) {
 	switch {
 	case long:
 		open = s.watches.WithLabelValues(verb, resource)
-	case r.mutates():
+	case r.Mutates():
 		open = s.inflight.WithLabelValues("mutating")
 	default:
 		open = s.inflight.WithLabelValues("readOnly")

@@ -28,18 +28,18 @@ type route struct {
 // resolve is the handler of a request, nil with the error that says why there is none. It
 // and the authorizer read the same info, so that what is allowed is what is done.
 func (s *Server) resolve(r *request) (handler, error) {
-	i, res := r.info, r.res
+	i, res := r.Info, r.res
 	switch {
 	case r.asksForCustomResources():
 		return (*request).noCustomResources, nil
 	case res == nil || strings.HasPrefix(i.Path, "//"),
 		!res.Namespaced && i.Namespace != "",
-		res.Namespaced && i.Namespace == "" && i.named,
+		res.Namespaced && i.Namespace == "" && i.Named,
 		i.Rest != "" && i.Subresource != "proxy",
 		i.Verb == "watch" && i.Subresource != "":
 		return nil, errNoSuchPath()
 	}
-	answers := res.routes[route{i.Subresource, i.named}]
+	answers := res.routes[route{i.Subresource, i.Named}]
 	everywhere := res.Namespaced && i.Namespace == "" // all namespaces can be read at once, and no more
 	if answers == nil || (everywhere && answers["list"] == nil) {
 		return nil, errNoSuchPath()
@@ -52,7 +52,7 @@ func (s *Server) resolve(r *request) (handler, error) {
 		i.Verb == "" && r.Method != http.MethodOptions:
 		return nil, errMethod(i)
 	}
-	if !i.named {
+	if !i.Named {
 		return f, nil
 	}
 	if i.Name == "" {

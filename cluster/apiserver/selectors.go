@@ -1,8 +1,6 @@
 package apiserver
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -27,23 +25,4 @@ func checkSelectors(label labels.Selector, field fields.Selector) error {
 			maxSelection/requirementCost, maxSelection-requirementCost)
 	}
 	return nil
-}
-
-// selectedFields is what the field selector of a list or watch narrows it to, for the
-// authorizer; nil for other requests, and for a selector that cannot be read, which is
-// answered with 400 later.
-func (r *request) selectedFields() fields.Requirements {
-	switch r.Verb {
-	case "list", "watch", "deletecollection":
-	default:
-		return nil
-	}
-	if !strings.Contains(r.URL.RawQuery, "fieldSelector") {
-		return nil
-	}
-	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
-	if err != nil {
-		return nil
-	}
-	return selector.Requirements()
 }

@@ -1,4 +1,11 @@
-package apiserver
+// Package requestinfo parses the request line into the terms of the API: verb, group,
+// version, namespace, resource, name and subresource.
+//
+// It reads the method and the URL only, never a body or the state of the cluster, and it
+// reports no errors: a path that nothing serves has an Info too, since it is authorized
+// before it is answered. Callers must not change an Info after Parse: the authorizer and
+// the handlers read the same one, so that what is allowed is what is touched.
+package requestinfo
 
 import (
 	"net/http"
@@ -12,10 +19,8 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// info is what a request asks for, in the terms of the API: upstream's RequestInfo. It is
-// made once and does not change. The authorizer decides about it, and the handlers take
-// from it which object they touch.
-type info struct {
+// Info is upstream's RequestInfo. It is made once and does not change.
+type Info struct {
 	// IsResource: the path names a resource of a group, and the fields below are set;
 	// else the path is one of the server's own (discovery, health, ...).
 	IsResource  bool
@@ -29,13 +34,13 @@ type info struct {
 	// allows, and no other object may be in the answer.
 	Name string
 	// named: the path has a place for the name, though it may be empty there.
-	named bool
+	Named bool
 	Rest  string // of the path, behind the subresource; begins with "/" or is empty
 	Path  string
 }
 
-// longRunning requests are streams.
-func (i *info) longRunning() bool {
+// LongRunning reports whether the request is a watch or another stream.
+func (i *Info) LongRunning() bool {
 	if i.Verb == "watch" {
 		return true
 	}
@@ -46,7 +51,8 @@ func (i *info) longRunning() bool {
 	return false
 }
 
-func (i *info) mutates() bool {
+// Mutates reports whether the verb writes.
+func (i *Info) Mutates() bool {
 	switch i.Verb {
 	case "create", "update", "patch", "delete", "deletecollection":
 		return true
@@ -54,17 +60,16 @@ func (i *info) mutates() bool {
 	return false
 }
 
-// parseInfo reads a request's line. The forms are
+// Parse returns the Info of a request line. The forms are
 //
 //	/api/v1/RESOURCE[/NAME[/SUBRESOURCE[/REST]]]
 //	/api/v1/namespaces/NS/RESOURCE[/NAME[/SUBRESOURCE[/REST]]]
 //	/apis/GROUP/VERSION/...                            likewise
-//	/api/v1/{watch,proxy}/...                          the forms of before 1.10
+//	/api/v1/{watch,proxy}/...                          the forms before 1.10
 //
-// It follows upstream's RequestInfoFactory to the letter, for paths that nobody serves
-// too: they are authorized before they are answered with 404.
-func parseInfo(req *http.Request) *info {
-	i := &info{Path: req.URL.Path, Verb: strings.ToLower(req.Method)}
+// It follows upstream's RequestInfoFactory exactly.
+func Parse(req *http.Request) *Info {
+	i := &Info{Path: req.URL.Path, Verb: strings.ToLower(req.Method)}
 	parts := splitPath(req.URL.Path)
 	switch {
 	case len(parts) >= 3 && parts[0] == "api":
@@ -84,17 +89,17 @@ func parseInfo(req *http.Request) *info {
 	return i
 }
 
-// namespaceParts are the subresources of the kind Namespace; every other third part
-// of a path below /namespaces/ is a resource.
-var namespaceParts = map[string]bool{"status": true, "finalize": true}
+// namespaceSubresources are those of the kind Namespace; every other third segment of a
+// path below /namespaces/ is a resource.
+var namespaceSubresources = map[string]bool{"status": true, "finalize": true}
 
-func (i *info) setPath(parts []string, oldProxy bool) {
-	if parts[0] == "namespaces" && len(parts) > 2 && !namespaceParts[parts[2]] {
+func (i *Info) setPath(parts []string, oldProxy bool) {
+	if parts[0] == "namespaces" && len(parts) > 2 && !namespaceSubresources[parts[2]] {
 		i.Namespace, parts = parts[1], parts[2:]
 	}
 	i.Plural = parts[0]
 	if len(parts) > 1 {
-		i.Name, i.named = parts[1], true
+		i.Name, i.Named = parts[1], true
 	}
 	rest := 3
 	if oldProxy {
@@ -110,7 +115,7 @@ func (i *info) setPath(parts []string, oldProxy bool) {
 	}
 }
 
-func (i *info) setVerb(req *http.Request, oldWatch bool) {
+func (i *Info) setVerb(req *http.Request, oldWatch bool) {
 	i.Verb = ""
 	switch {
 	case oldWatch: // by any method; the router answers GET only
@@ -133,43 +138,62 @@ func (i *info) setVerb(req *http.Request, oldWatch bool) {
 		if isWatch(req.URL) {
 			i.Verb = "watch"
 		}
-		if !i.named && req.URL.RawQuery != "" {
+		if !i.Named && req.URL.RawQuery != "" {
 			i.Name = selectedName(req.URL)
 		}
 	}
 }
 
-// of is the same about one of the objects that the request is for.
-func (i *info) of(namespace, name string) *info {
+// Of returns a copy of i for one of the objects that the request is for.
+func (i *Info) Of(namespace, name string) *Info {
 	one := *i
 	one.Namespace, one.Name = namespace, name
 	return &one
 }
 
-// attributes are what the authorizer is asked about: the object that the request names,
+// Attributes returns what the authorizer decides about: the object that the request names,
 // and what the verb does to it. A Namespace counts as within itself, so that a role in it
-// can allow to read it. That holds for the verb of the request alone; what else it takes
-// (to create what is applied) is asked for where the object is.
-func (i *info) attributes(user *client.User, verb string) authz.Attributes {
+// can allow reading it. That holds for the verb of the request alone; another verb that the
+// request needs (create, for what is applied) is authorized where the object is.
+func (i *Info) Attributes(user *client.User, verb string) authz.Attributes {
 	a := authz.Attributes{
 		User: user, Verb: verb, Namespace: i.Namespace, Group: i.Group, Version: i.Version,
 		Resource: i.Plural, Subresource: i.Subresource, Name: i.Name, Path: i.Path, ResourceRequest: i.IsResource,
 	}
-	if i.Plural == "namespaces" && i.named && i.Namespace == "" && verb == i.Verb {
+	if i.Plural == "namespaces" && i.Named && i.Namespace == "" && verb == i.Verb {
 		a.Namespace = i.Name
 	}
 	return a
 }
 
-// selectedName is the name in `fieldSelector=metadata.name=X`: rules that name
+// FieldSelector returns what the field selector of a list or watch narrows it to, for the
+// authorizer; nil for other requests, and for a selector that cannot be parsed, which is
+// answered with 400 later.
+func (i *Info) FieldSelector(u *url.URL) fields.Requirements {
+	if i.Verb == "list" || i.Verb == "watch" || i.Verb == "deletecollection" {
+		if selector := fieldSelector(u); selector != nil {
+			return selector.Requirements()
+		}
+	}
+	return nil
+}
+
+func fieldSelector(u *url.URL) fields.Selector {
+	if !strings.Contains(u.RawQuery, "fieldSelector") {
+		return nil
+	}
+	selector, err := fields.ParseSelector(u.Query().Get("fieldSelector"))
+	if err != nil {
+		return nil
+	}
+	return selector
+}
+
+// selectedName returns the name in `fieldSelector=metadata.name=X`: rules that name
 // objects hold for such lists and watches too.
 func selectedName(u *url.URL) string {
-	text := u.Query().Get("fieldSelector")
-	if !strings.Contains(text, "metadata.name") {
-		return ""
-	}
-	selector, err := fields.ParseSelector(text)
-	if err != nil {
+	selector := fieldSelector(u)
+	if selector == nil {
 		return ""
 	}
 	name, _ := selector.RequiresExactMatch("metadata.name")
