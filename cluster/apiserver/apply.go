@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
 	"wheelhouse/cluster/store"
 )
@@ -91,40 +92,40 @@ func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error)
 	if !isJSON(body) {
 		var err error
 		if text, err = yaml.YAMLToJSONStrict(body); err != nil {
-			return nil, badRequest("error decoding YAML: error converting YAML to JSON: %v", err)
+			return nil, apistatus.BadRequest("error decoding YAML: error converting YAML to JSON: %v", err)
 		}
 	}
 	text = r.respell(text)
 	if err := api.CheckQuantities(text, true, r.res.New()); err != nil {
-		return nil, badRequest("error decoding YAML: %v", err)
+		return nil, apistatus.BadRequest("error decoding YAML: %v", err)
 	}
 	duplicates, err := kjson.UnmarshalStrict(text, &wanted.Object)
 	if err != nil {
-		return nil, badRequest("error decoding YAML: error unmarshaling JSON: while decoding JSON: %v", err)
+		return nil, apistatus.BadRequest("error decoding YAML: error unmarshaling JSON: while decoding JSON: %v", err)
 	}
 	if len(duplicates) > 0 {
-		return nil, badRequest("error decoding YAML: %v", errors.Join(duplicates...))
+		return nil, apistatus.BadRequest("error decoding YAML: %v", errors.Join(duplicates...))
 	}
 	if err := budget.Fields(wanted.Object); err != nil {
-		return nil, errOverBudget(err)
+		return nil, apistatus.TooExpensive(err)
 	}
 	if wanted.Object == nil {
-		return nil, badRequest("error decoding YAML: the body is empty")
+		return nil, apistatus.BadRequest("error decoding YAML: the body is empty")
 	}
 	if got := wanted.GroupVersionKind(); got != r.res.GroupVersionKind {
-		return nil, badRequest("invalid object kind %q: the applied object must be a %s", got.String(), r.res.GroupVersionKind.String())
+		return nil, apistatus.BadRequest("invalid object kind %q: the applied object must be a %s", got.String(), r.res.GroupVersionKind.String())
 	}
 	if len(wanted.GetManagedFields()) > 0 {
-		return nil, badRequest("metadata.managedFields must be nil")
+		return nil, apistatus.BadRequest("metadata.managedFields must be nil")
 	}
 	if wanted.GetName() == "" {
 		wanted.SetName(r.Name)
 	}
 	if name := wanted.GetName(); name != r.Name {
-		return nil, badRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
+		return nil, apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
 	}
 	if ns := wanted.GetNamespace(); ns != "" && ns != r.Namespace {
-		return nil, badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
+		return nil, apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
 	}
 	return wanted, nil
 }
@@ -134,7 +135,7 @@ func applyError(err error) error {
 	if _, ok := err.(apierrors.APIStatus); ok {
 		return err
 	}
-	return badRequest("%v", err)
+	return apistatus.BadRequest("%v", err)
 }
 
 // track keeps managedFields up to date on objects that have been applied once; see the
@@ -172,7 +173,7 @@ func (r *request) checkFields(obj api.Object, cur *store.Item) error {
 	}
 	unstructured.RemoveNestedField(fields, "metadata", "managedFields")
 	if err := budget.Fields(fields); err != nil {
-		return errOverBudget(err)
+		return apistatus.TooExpensive(err)
 	}
 	return nil
 }

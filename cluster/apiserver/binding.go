@@ -14,6 +14,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -24,7 +25,7 @@ func (r *request) bindPod() error {
 		return err
 	}
 	if b.Name != "" && b.Name != r.Name {
-		return badRequest("the name of the object (%s) does not match the name on the URL (%s)", b.Name, r.Name)
+		return apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", b.Name, r.Name)
 	}
 	return r.assign(r.Name, b, o)
 }
@@ -76,7 +77,7 @@ func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err er
 	} else if _, err := pods.Update(r.Context(), r.Namespace, name, set); err != nil {
 		return err
 	}
-	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, statusGVK)
+	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }
 
 // assigned is the pod on its node. It shares with the old one what stays as it was.

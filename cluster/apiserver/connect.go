@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/proxy"
 
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // newTransport is a way to kubelets, pods or services, within reach. It speaks HTTP/1.1 only:
@@ -51,7 +52,7 @@ func (r *request) kubeletURL(node string) (*url.URL, error) {
 // kubelet passes the request on to the kubelet of a pod's node.
 func (r *request) kubelet(pod *corev1.Pod, path string, query url.Values, upgrade bool) error {
 	if pod.Spec.NodeName == "" {
-		return badRequest("pod %s does not have a host assigned", pod.Name)
+		return apistatus.BadRequest("pod %s does not have a host assigned", pod.Name)
 	}
 	to, err := r.kubeletURL(pod.Spec.NodeName)
 	if err != nil {
@@ -146,9 +147,9 @@ func chooseContainer(pod *corev1.Pod, name string) (string, error) {
 		if len(init) > 0 {
 			message += fmt.Sprintf(" or one of the init containers: [%s]", strings.Join(init, " "))
 		}
-		return "", badRequest("%s", message)
+		return "", apistatus.BadRequest("%s", message)
 	case !slices.Contains(all, name):
-		return "", badRequest("container %s is not valid for pod %s", name, pod.Name)
+		return "", apistatus.BadRequest("container %s is not valid for pod %s", name, pod.Name)
 	}
 	return name, nil
 }
@@ -199,12 +200,12 @@ func (r *request) toContainer() error {
 		}
 	}
 	if streams == 0 {
-		return badRequest("you must specify at least 1 of stdin, stdout, stderr")
+		return apistatus.BadRequest("you must specify at least 1 of stdin, stdout, stderr")
 	}
 	if r.Subresource == "exec" {
 		query["command"] = from["command"]
 		if len(query["command"]) == 0 {
-			return badRequest("you must specify at least one command for the container")
+			return apistatus.BadRequest("you must specify at least one command for the container")
 		}
 	}
 	return r.kubelet(pod, "/"+r.Subresource+"/"+pod.Namespace+"/"+pod.Name+"/"+container, query, true)

@@ -16,6 +16,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -63,7 +64,7 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 		return nil, err
 	}
 	if !anyVersion(obj) {
-		return nil, badRequest("resourceVersion should not be set on objects to be created")
+		return nil, apistatus.BadRequest("resourceVersion should not be set on objects to be created")
 	}
 	obj.SetResourceVersion("")
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
@@ -128,11 +129,11 @@ func (r *request) checkNamespace(obj api.Object) error {
 	case !r.res.Namespaced:
 		obj.SetNamespace("")
 	case r.Namespace == "":
-		return badRequest("an empty namespace may not be set during creation")
+		return apistatus.BadRequest("an empty namespace may not be set during creation")
 	case ns == "":
 		obj.SetNamespace(r.Namespace)
 	case ns != r.Namespace:
-		return badRequest("the namespace of the provided object does not match the namespace sent on the request")
+		return apistatus.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	return nil
 }

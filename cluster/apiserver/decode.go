@@ -18,11 +18,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
 )
-
-// maxBody is the largest body of a request, in bytes; etcd takes no more anyway.
-const maxBody = 3 << 20
 
 var (
 	protobufs   = protobuf.NewSerializer(api.Scheme, api.Scheme)
@@ -42,12 +40,12 @@ func (r *request) readBody() ([]byte, error) {
 	case mediaType == string(types.JSONPatchType):
 		err = budget.JSONPatch(body)
 	case isYAML(mediaType) && !isJSON(body):
-		err = budget.YAML(body, maxBody)
+		err = budget.YAML(body, apistatus.MaxBody)
 	default:
 		err = budget.JSON(body)
 	}
 	if err != nil {
-		return nil, errOverBudget(err)
+		return nil, apistatus.TooExpensive(err)
 	}
 	return body, nil
 }
@@ -70,8 +68,8 @@ func readBytes(req *http.Request) ([]byte, error) {
 	if ahead, ok := req.Body.(*readAhead); ok {
 		return ahead.data, ahead.err
 	}
-	if req.ContentLength > maxBody {
-		return nil, errTooLarge()
+	if req.ContentLength > apistatus.MaxBody {
+		return nil, apistatus.BodyTooLarge()
 	}
 	var body []byte
 	var err error
@@ -79,13 +77,13 @@ func readBytes(req *http.Request) ([]byte, error) {
 		body = make([]byte, n)
 		_, err = io.ReadFull(req.Body, body)
 	} else {
-		body, err = io.ReadAll(io.LimitReader(req.Body, maxBody+1))
+		body, err = io.ReadAll(io.LimitReader(req.Body, apistatus.MaxBody+1))
 	}
 	if err != nil {
-		return nil, badRequest("reading the body of the request: %v", err)
+		return nil, apistatus.BadRequest("reading the body of the request: %v", err)
 	}
-	if len(body) > maxBody {
-		return nil, errTooLarge()
+	if len(body) > apistatus.MaxBody {
+		return nil, apistatus.BodyTooLarge()
 	}
 	return body, nil
 }
@@ -113,7 +111,7 @@ func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
 	case runtime.ContentTypeProtobuf:
 		return protobufs, nil
 	}
-	return nil, errMediaType(acceptedMedia)
+	return nil, apistatus.UnsupportedMediaType(acceptedMedia)
 }
 
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
@@ -137,7 +135,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	}
 	if mediaType == runtime.ContentTypeProtobuf {
 		if err := budget.Protobuf(body, into); err != nil {
-			return errOverBudget(err)
+			return apistatus.TooExpensive(err)
 		}
 	}
 	if err := api.CheckQuantities(text, mediaType != runtime.ContentTypeProtobuf, into); err != nil {
@@ -155,10 +153,10 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 		return errUndecodable(err, gvk, actual, body)
 	}
 	if actual.GroupVersion() != gvk.GroupVersion() {
-		return badRequest("the API version in the data (%s) does not match the expected API version (%s)", actual.GroupVersion(), gvk.GroupVersion())
+		return apistatus.BadRequest("the API version in the data (%s) does not match the expected API version (%s)", actual.GroupVersion(), gvk.GroupVersion())
 	}
 	if obj != into {
-		return badRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
+		return apistatus.BadRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
 	}
 	return checkManagedFields(into)
 }
@@ -167,7 +165,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 func checkManagedFields(obj runtime.Object) error {
 	if m, ok := obj.(metav1.Object); ok && len(m.GetManagedFields()) > 0 {
 		if err := budget.ManagedFields(m.GetManagedFields()); err != nil {
-			return errOverBudget(err)
+			return apistatus.TooExpensive(err)
 		}
 	}
 	return nil
@@ -224,9 +222,9 @@ func (r *request) respell(body []byte) []byte {
 
 func errUndecodable(err error, want schema.GroupVersionKind, actual *schema.GroupVersionKind, body []byte) error {
 	if actual != nil && actual.Kind != "" {
-		return badRequest("%s in version %q cannot be handled as a %s: %v", actual.Kind, actual.Version, want.Kind, err)
+		return apistatus.BadRequest("%s in version %q cannot be handled as a %s: %v", actual.Kind, actual.Version, want.Kind, err)
 	}
-	return badRequest("the object provided is unrecognized (must be of type %s): %v (%s)", want.Kind, err, summary(body))
+	return apistatus.BadRequest("the object provided is unrecognized (must be of type %s): %v (%s)", want.Kind, err, summary(body))
 }
 
 // summary shows the beginning of a body that could not be read.

@@ -20,6 +20,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -74,7 +75,7 @@ func (r *request) deleteOptions() (*metav1.DeleteOptions, error) {
 	}
 	if err != nil {
 		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
-			err = badRequest("%v", err)
+			err = apistatus.BadRequest("%v", err)
 		}
 		return nil, err
 	}
@@ -98,11 +99,11 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 		}
 		raw, err := unwrapUnknown(body)
 		if err != nil {
-			return badRequest("the options are not in the protobuf encoding that they claim to be in")
+			return apistatus.BadRequest("the options are not in the protobuf encoding that they claim to be in")
 		}
 		return o.Unmarshal(raw)
 	}
-	return errMediaType(acceptedMedia)
+	return apistatus.UnsupportedMediaType(acceptedMedia)
 }
 
 // deleteOne deletes one object, or begins to. gone says whether it is; item is its last
@@ -165,10 +166,10 @@ var errStays = errors.New("the object stays until its finalizers are gone")
 func (r *request) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
 	if p := o.Preconditions; p != nil {
 		if p.UID != nil && *p.UID != obj.GetUID() {
-			return errPrecondition(r.res, r.Name, "UID", string(*p.UID), string(obj.GetUID()))
+			return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(*p.UID), string(obj.GetUID()))
 		}
 		if v := p.ResourceVersion; v != nil && *v != obj.GetResourceVersion() {
-			return errPrecondition(r.res, r.Name, "ResourceVersion", *v, obj.GetResourceVersion())
+			return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "ResourceVersion", *v, obj.GetResourceVersion())
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // discovery holds the answers to /api, /apis and what is below them, encoded: they do
@@ -91,12 +92,12 @@ func (d *discovery) add(key string, doc any) error {
 // serveDiscovery answers /api, /apis, /api/V, /apis/G and /apis/G/V.
 func (r *request) serveDiscovery() error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return errMethod(r.Info)
+		return apistatus.MethodNotSupported(schema.GroupResource{Group: r.Group, Resource: r.Plural}, r.Verb)
 	}
 	path := strings.TrimSuffix(r.Path, "/")
 	doc := r.s.discovery.documents[path]
 	if doc == nil {
-		return errNoSuchPath()
+		return apistatus.PathNotFound()
 	}
 	if path != "/api" && path != "/apis" {
 		return r.writeDocument(doc, "application/json")

@@ -18,6 +18,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -36,7 +37,7 @@ func (r *request) evict() error {
 		return err
 	}
 	if e.Name != "" && e.Name != r.Name {
-		return badRequest("name in URL does not match name in Eviction object: %s vs %s", r.Name, e.Name)
+		return apistatus.BadRequest("name in URL does not match name in Eviction object: %s vs %s", r.Name, e.Name)
 	}
 	if err := r.checkNamespace(e); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (r *request) evict() error {
 	if err := r.evictPod(r.Context(), options); err != nil {
 		return err
 	}
-	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, statusGVK)
+	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }
 
 // admitEviction asks admission before anything is written for the eviction: into the pod,
@@ -156,7 +157,7 @@ func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (
 		return false, nil
 	case 1:
 	default:
-		return false, newStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+		return false, apistatus.New(http.StatusInternalServerError, metav1.StatusReasonInternalError,
 			"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
 	}
 	if mayGoUnhealthy(pod, budgets[0]) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 )
 
@@ -48,7 +49,7 @@ func (s *Server) enter(r *request) error {
 		return nil
 	}
 	s.refuse(r, level, flow)
-	return errTooMany()
+	return apistatus.TooManyRequests()
 }
 
 // refuse counts an answer to a request that is not let in. A client that does not take
@@ -89,7 +90,7 @@ func (r *request) acquire() error {
 		panic(http.ErrAbortHandler)
 	}
 	r.delayRefusal()
-	return errTooMany()
+	return apistatus.TooManyRequests()
 }
 
 // What keeps a processor, or the disk, busy for long.

@@ -15,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
@@ -65,7 +66,7 @@ func decodeAll(t *testing.T, body string) (accepted bool) {
 				call(core.Pods.Default, obj)
 				check(core.Pods.Validate, obj)
 			}
-			if err != nil && statusOf(err).Code >= 500 {
+			if err != nil && apistatus.Of(err).Code >= 500 {
 				t.Errorf("%s: the client's mistake is answered with %v", media, err)
 			}
 		}
@@ -98,12 +99,12 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 				t.Errorf("%s: neither object nor error", kind)
 			}
 		}
-		if err != nil && statusOf(err).Code >= 500 {
+		if err != nil && apistatus.Of(err).Code >= 500 {
 			t.Errorf("%s: the client's mistake is answered with %v", kind, err)
 		}
 	}
 	r := podRequest(http.MethodPatch, "", string(types.ApplyPatchType), body)
-	if _, err := r.decodeApplied([]byte(body)); err != nil && statusOf(err).Code >= 500 {
+	if _, err := r.decodeApplied([]byte(body)); err != nil && apistatus.Of(err).Code >= 500 {
 		t.Errorf("apply: %v", err)
 	}
 	return accepted
@@ -113,7 +114,7 @@ func selectAll(t *testing.T, text string) (accepted bool) {
 	r := podRequest(http.MethodGet, "", "", "")
 	for _, o := range []*metav1.ListOptions{{LabelSelector: text}, {FieldSelector: text}} {
 		keep, err := r.res.keep(o, "")
-		if err != nil && statusOf(err).Code != http.StatusBadRequest {
+		if err != nil && apistatus.Of(err).Code != http.StatusBadRequest {
 			t.Errorf("%q: %v", text, err)
 		}
 		if keep != nil {

@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
@@ -106,7 +107,7 @@ func (s *Server) admitRequest(r *request) error {
 		return err
 	}
 	if n := strings.Count(r.URL.RawQuery, "&"); n >= maxParameters {
-		return badRequest("the query has %d parameters, and at most %d are read", n+1, maxParameters)
+		return apistatus.BadRequest("the query has %d parameters, and at most %d are read", n+1, maxParameters)
 	}
 	if !r.longRunning() {
 		timeout, err := s.timeout(r)
@@ -157,7 +158,7 @@ func (s *Server) authenticate(r *request) error {
 	r.inProcess = r.user != nil
 	if !r.inProcess {
 		if s.Authenticator == nil {
-			return errUnauthorized()
+			return apistatus.Unauthorized()
 		}
 		user, err := s.Authenticator.Authenticate(r.Request)
 		if err != nil || user == nil {
@@ -176,10 +177,10 @@ func (s *Server) authenticate(r *request) error {
 
 // unauthenticated keeps an authenticator's own Status (a refused impersonation, say).
 func unauthenticated(err error) error {
-	if err != nil && statusOf(err).Code != http.StatusInternalServerError {
+	if err != nil && apistatus.Of(err).Code != http.StatusInternalServerError {
 		return err
 	}
-	return errUnauthorized()
+	return apistatus.Unauthorized()
 }
 
 // authorize asks whether the user may do to the request's object what the verb stands for:
@@ -193,7 +194,7 @@ func (s *Server) authorize(r *request, verb string) error {
 		return fmt.Errorf("authorizing: %w", err)
 	}
 	if !allowed {
-		return errForbidden(&a, reason)
+		return apistatus.Forbidden(&a, reason)
 	}
 	return nil
 }
@@ -228,7 +229,7 @@ func (s *Server) servePath(r *request) error {
 		return nil
 	case strings.HasPrefix(path, "/openapi/"):
 		if s.OpenAPI == nil {
-			return errNoSuchPath()
+			return apistatus.PathNotFound()
 		}
 		s.OpenAPI.ServeHTTP(r.w, r.Request)
 		return nil
@@ -244,7 +245,7 @@ func (s *Server) servePath(r *request) error {
 	if name, check, ok := healthPath(path); ok {
 		return r.serveHealth(name, check)
 	}
-	return errNoSuchPath()
+	return apistatus.PathNotFound()
 }
 
 func userName(u *client.User) string {

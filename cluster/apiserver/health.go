@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/version"
+
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // defaultVersion is what the server says it is: the API level that clients may expect
@@ -71,7 +73,7 @@ func (r *request) serveHealth(name, only string) error {
 	if only != "" {
 		i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == only })
 		if i < 0 {
-			return errNoSuchPath()
+			return apistatus.PathNotFound()
 		}
 		checks = checks[i : i+1]
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // log answers GET pods/NAME/log.
@@ -52,14 +54,14 @@ func checkLogOptions(query url.Values) error {
 		}
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return badRequest("%s: %v", name, err)
+			return apistatus.BadRequest("%s: %v", name, err)
 		}
 		if n < 0 || (n == 0 && name != "tailLines") {
 			return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), "", nil)
 		}
 	}
 	if query.Get("sinceSeconds") != "" && query.Get("sinceTime") != "" {
-		return badRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
+		return apistatus.BadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
 	}
 	return nil
 }

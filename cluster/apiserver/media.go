@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -37,8 +38,6 @@ const (
 	acceptedMedia   = "application/json, application/yaml, " + runtime.ContentTypeProtobuf
 	acceptedPatches = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
 )
-
-var statusGVK = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
 
 // form is what an object is turned into before it is encoded.
 type form int
@@ -86,7 +85,7 @@ func negotiate(req *http.Request, can forms) (answer, error) {
 			return a, nil
 		}
 	}
-	return answer{}, errNotAcceptable(acceptedMedia)
+	return answer{}, apistatus.NotAcceptable(acceptedMedia)
 }
 
 func (c clause) serve(can forms) (answer, bool) {

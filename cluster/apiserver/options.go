@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // writeOptions are what all writes have in common.
@@ -47,7 +48,7 @@ func createOptions(req *http.Request) (writeOptions, error) {
 	if req.URL.RawQuery != "" {
 		query := req.URL.Query()
 		if err := metav1.Convert_url_Values_To_v1_CreateOptions(&query, &o, nil); err != nil {
-			return writeOptions{}, badRequest("%v", err)
+			return writeOptions{}, apistatus.BadRequest("%v", err)
 		}
 		if errs := validation.ValidateCreateOptions(&o); len(errs) > 0 {
 			return writeOptions{}, invalidOptions("CreateOptions", errs)
@@ -61,7 +62,7 @@ func updateOptions(req *http.Request) (writeOptions, error) {
 	if req.URL.RawQuery != "" {
 		query := req.URL.Query()
 		if err := metav1.Convert_url_Values_To_v1_UpdateOptions(&query, &o, nil); err != nil {
-			return writeOptions{}, badRequest("%v", err)
+			return writeOptions{}, apistatus.BadRequest("%v", err)
 		}
 		if errs := validation.ValidateUpdateOptions(&o); len(errs) > 0 {
 			return writeOptions{}, invalidOptions("UpdateOptions", errs)
@@ -74,7 +75,7 @@ func patchOptions(req *http.Request, patchType types.PatchType) (writeOptions, e
 	var o metav1.PatchOptions
 	query := req.URL.Query()
 	if err := metav1.Convert_url_Values_To_v1_PatchOptions(&query, &o, nil); err != nil {
-		return writeOptions{}, badRequest("%v", err)
+		return writeOptions{}, apistatus.BadRequest("%v", err)
 	}
 	if errs := validation.ValidatePatchOptions(&o, patchType); len(errs) > 0 {
 		return writeOptions{}, invalidOptions("PatchOptions", errs)
@@ -96,7 +97,7 @@ func listOptions(u *url.URL, watching bool) (*metav1.ListOptions, error) {
 	}
 	query := u.Query()
 	if err := metav1.Convert_url_Values_To_v1_ListOptions(&query, o, nil); err != nil {
-		return nil, badRequest("%v", err)
+		return nil, apistatus.BadRequest("%v", err)
 	}
 	if errs := checkListOptions(o, watching); len(errs) > 0 {
 		return nil, invalidOptions("ListOptions", errs)
@@ -142,11 +143,11 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bool, error) {
 	label, err := labels.Parse(o.LabelSelector)
 	if err != nil {
-		return nil, badRequest("%v", err)
+		return nil, apistatus.BadRequest("%v", err)
 	}
 	selector, err := fields.ParseSelector(o.FieldSelector)
 	if err != nil {
-		return nil, badRequest("%v", err)
+		return nil, apistatus.BadRequest("%v", err)
 	}
 	if err := checkSelectors(label, selector); err != nil {
 		return nil, err
@@ -157,7 +158,7 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 	own := false // the selector needs the kind's own fields
 	for _, q := range selector.Requirements() {
 		if !r.fieldLabels[q.Field] {
-			return nil, badRequest("field label not supported: %s", q.Field)
+			return nil, apistatus.BadRequest("field label not supported: %s", q.Field)
 		}
 		own = own || (q.Field != "metadata.name" && q.Field != "metadata.namespace")
 	}

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 )
 
@@ -214,7 +215,7 @@ type readAhead struct {
 func (b *readAhead) Read([]byte) (int, error) { return 0, io.EOF }
 func (b *readAhead) Close() error             { return nil }
 
-var errSlowBody = newStatus(http.StatusRequestTimeout, "Timeout", "the body of the request did not arrive in time")
+var errSlowBody = apistatus.New(http.StatusRequestTimeout, "Timeout", "the body of the request did not arrive in time")
 
 // readAhead reads the body before the request takes a seat, so that a client that sends it
 // slowly holds up nobody. An error is the handler's to return, in its turn.
@@ -228,8 +229,8 @@ func (r *request) readAhead() {
 
 // readInTime reads the body; the connection's deadline ends a read that takes too long.
 func (r *request) readInTime() ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, errTooLarge()
+	if r.ContentLength > apistatus.MaxBody {
+		return nil, apistatus.BodyTooLarge()
 	}
 	p := r.w.pace
 	var read atomic.Int64
@@ -265,7 +266,7 @@ func (r *request) readInTime() ([]byte, error) {
 	case late.Load():
 		return nil, errSlowBody
 	case err != nil && !errors.As(err, &status):
-		return nil, badRequest("reading the body of the request: %v", err)
+		return nil, apistatus.BadRequest("reading the body of the request: %v", err)
 	}
 	return body, err
 }
@@ -283,8 +284,8 @@ func (r *request) readCounted(read *atomic.Int64) ([]byte, error) {
 		body = body[:len(body)+n]
 		read.Store(int64(len(body)))
 		switch {
-		case len(body) > maxBody:
-			return nil, errTooLarge()
+		case len(body) > apistatus.MaxBody:
+			return nil, apistatus.BodyTooLarge()
 		case err == io.EOF || (int64(len(body)) == r.ContentLength && len(body) > 0):
 			return body, nil
 		case err != nil:
@@ -293,9 +294,9 @@ func (r *request) readCounted(read *atomic.Int64) ([]byte, error) {
 		if len(body) < cap(body) {
 			continue
 		}
-		grown := min(2*cap(body), maxBody+1)
+		grown := min(2*cap(body), apistatus.MaxBody+1)
 		if grown > freeBytes && !r.ticket.Take(flowcontrol.Bytes, grown-cap(body)) {
-			return nil, errTooMany()
+			return nil, apistatus.TooManyRequests()
 		}
 		body = append(make([]byte, 0, grown), body...)
 	}

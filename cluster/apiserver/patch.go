@@ -17,6 +17,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
 	"wheelhouse/cluster/apiserver/jsonpatch"
 	"wheelhouse/cluster/store"
@@ -86,16 +87,16 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 		body = p.r.respell(body)
 		alone := p.r.res.New()
 		if err := api.CheckQuantities(body, true, alone); err != nil {
-			return nil, badRequest("error decoding patch: %v", err)
+			return nil, apistatus.BadRequest("error decoding patch: %v", err)
 		}
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
-			return nil, badRequest("error decoding patch: %v", err)
+			return nil, apistatus.BadRequest("error decoding patch: %v", err)
 		}
 		// Unknown fields can come from the patch alone, and it is smaller than the object.
 		unknown, err := kjson.UnmarshalStrict(body, alone)
 		p.plain = err == nil && len(unknown) == 0
 	default:
-		return nil, errMediaType(acceptedPatches)
+		return nil, apistatus.UnsupportedMediaType(acceptedPatches)
 	}
 	return p, nil
 }
@@ -104,7 +105,7 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 func jsonPatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
 	patch, err := jsonpatch.Decode(body)
 	if err != nil {
-		return nil, badRequest("error decoding patch: %v", err)
+		return nil, apistatus.BadRequest("error decoding patch: %v", err)
 	}
 	if len(patch) > maxPatchOperations {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
@@ -118,11 +119,11 @@ func jsonPatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, erro
 
 func mergePatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
 	if err := json.Unmarshal(body, &map[string]json.RawMessage{}); err != nil {
-		return nil, badRequest("error decoding patch: %v", err)
+		return nil, apistatus.BadRequest("error decoding patch: %v", err)
 	}
 	return func(doc []byte) ([]byte, error) {
 		out, err := jsonpatch.Merge(ctx, doc, body)
-		return out, patchError(ctx, err, func(err error) error { return badRequest("%v", err) })
+		return out, patchError(ctx, err, func(err error) error { return apistatus.BadRequest("%v", err) })
 	}, nil
 }
 
@@ -167,11 +168,11 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(patched) > maxBody {
-		return nil, errTooLarge()
+	if len(patched) > apistatus.MaxBody {
+		return nil, apistatus.BodyTooLarge()
 	}
 	if err := budget.JSON(patched); err != nil {
-		return nil, errOverBudget(err)
+		return nil, apistatus.TooExpensive(err)
 	}
 	p.r.bodySize = max(p.r.bodySize, len(patched))
 	obj := res.New()
@@ -241,7 +242,7 @@ func strategicError(err error) error {
 	switch err {
 	case mergepatch.ErrBadJSONDoc, mergepatch.ErrBadPatchFormatForPrimitiveList, mergepatch.ErrBadPatchFormatForRetainKeys,
 		mergepatch.ErrBadPatchFormatForSetElementOrderList, mergepatch.ErrUnsupportedStrategicMergePatchFormat:
-		return badRequest("%v", err)
+		return apistatus.BadRequest("%v", err)
 	}
 	return unprocessable(err)
 }

@@ -12,7 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
@@ -90,7 +92,7 @@ func splitTarget(target string) (scheme, name, port string, err error) {
 		scheme, name, port = parts[0], parts[1], parts[2]
 	}
 	if name == "" || (scheme != "" && scheme != "http" && scheme != "https") {
-		return "", "", "", badRequest("invalid proxy target %q: want NAME, NAME:PORT or SCHEME:NAME:PORT", target)
+		return "", "", "", apistatus.BadRequest("invalid proxy target %q: want NAME, NAME:PORT or SCHEME:NAME:PORT", target)
 	}
 	if scheme == "" {
 		scheme = "http"

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/store"
 )
@@ -33,10 +34,10 @@ func (r *request) mayRender(size int) error {
 		return nil
 	}
 	if size > maxRendered {
-		return errOverBudget(fmt.Errorf("the answer takes more than %d MiB in this form; use limit and continue, or another form", maxRendered>>20))
+		return apistatus.TooExpensive(fmt.Errorf("the answer takes more than %d MiB in this form; use limit and continue, or another form", maxRendered>>20))
 	}
 	if !r.ticket.Take(flowcontrol.Bytes, size) {
-		return errTooMany()
+		return apistatus.TooManyRequests()
 	}
 	r.rendered += size
 	return nil
@@ -90,7 +91,7 @@ func (r *request) dress(data []byte, m *media, pretty bool) ([]byte, error) {
 	switch {
 	case indented > 8*len(data)+freeBytes: // nested far deeper than any tool makes it
 		if m == mediaYAML {
-			return nil, errOverBudget(errTooDeep)
+			return nil, apistatus.TooExpensive(errTooDeep)
 		}
 		return append(data[:len(data):len(data)], '\n'), nil
 	case m == mediaYAML && values > maxYAMLValues && !r.ticket.Exempt() && !r.inProcess:

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/store"
 )
@@ -182,5 +183,44 @@ func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
 		status.Code = http.StatusCreated
 	}
 	r.w.status = status
-	return r.writeObject(code, status, statusGVK)
+	return r.writeObject(code, status, apistatus.GVK)
+}
+
+func (r *resource) groupResource() schema.GroupResource {
+	return schema.GroupResource{Group: r.Group, Resource: r.Plural}
+}
+
+// fail answers with err as a Status, in a media type that the client accepts. An answer that
+// has begun is broken off.
+func (s *Server) fail(w *recorder, req *http.Request, err error) {
+	if w.code != 0 {
+		s.Log.Debug("answer broken off", "path", req.URL.Path, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	status := apistatus.Of(err)
+	w.status = status
+	if status.Code >= 500 {
+		s.Log.Warn("request failed", "method", req.Method, "path", req.URL.Path, "err", err)
+	}
+	if d := status.Details; d != nil && d.RetryAfterSeconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
+	}
+	if status.Code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="wheelhouse"`)
+	}
+	out, acceptErr := negotiate(req, formsNone)
+	if acceptErr != nil {
+		out = answer{media: mediaJSON}
+	}
+	body, encodeErr := encodeObject(status, apistatus.GVK, out.media, isPretty(req))
+	if encodeErr != nil {
+		http.Error(w, status.Message, int(status.Code))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", out.media.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-cache, private")
+	w.WriteHeader(int(status.Code))
+	_, _ = w.Write(body)
 }

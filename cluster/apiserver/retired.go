@@ -12,6 +12,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/apps"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -57,7 +58,7 @@ func (r *request) rollback() error {
 		return err
 	}
 	if wanted.Name != r.Name {
-		return badRequest("the name of the object (%s) does not match the name on the URL (%s)", wanted.Name, r.Name)
+		return apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", wanted.Name, r.Name)
 	}
 	_, _, err = r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
 		obj := cur.Object().DeepCopyObject().(api.Object)
@@ -78,7 +79,7 @@ func (r *request) rollback() error {
 	return r.writeObject(http.StatusOK, &metav1.Status{
 		Status: metav1.StatusSuccess, Code: http.StatusOK,
 		Message: fmt.Sprintf("rollback request for deployment %q succeeded", r.Name),
-	}, statusGVK)
+	}, apistatus.GVK)
 }
 
 func (r *request) decodeRollback(validation string) (*extensionsv1beta1.DeploymentRollback, error) {

@@ -10,6 +10,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/metrics"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // handler serves a request that is authorized.
@@ -37,12 +38,12 @@ func (s *Server) resolve(r *request) (handler, error) {
 		res.Namespaced && i.Namespace == "" && i.Named,
 		i.Rest != "" && i.Subresource != "proxy",
 		i.Verb == "watch" && i.Subresource != "":
-		return nil, errNoSuchPath()
+		return nil, apistatus.PathNotFound()
 	}
 	answers := res.routes[route{i.Subresource, i.Named}]
 	everywhere := res.Namespaced && i.Namespace == "" // all namespaces can be read at once, and no more
 	if answers == nil || (everywhere && answers["list"] == nil) {
-		return nil, errNoSuchPath()
+		return nil, apistatus.PathNotFound()
 	}
 	f := answers[i.Verb]
 	switch {
@@ -50,16 +51,16 @@ func (s *Server) resolve(r *request) (handler, error) {
 		everywhere && i.Verb != "list" && i.Verb != "watch",
 		i.Verb == "watch" && r.Method != http.MethodGet,
 		i.Verb == "" && r.Method != http.MethodOptions:
-		return nil, errMethod(i)
+		return nil, apistatus.MethodNotSupported(schema.GroupResource{Group: i.Group, Resource: i.Plural}, i.Verb)
 	}
 	if !i.Named {
 		return f, nil
 	}
 	if i.Name == "" {
-		return nil, badRequest("name must be provided")
+		return nil, apistatus.BadRequest("name must be provided")
 	}
 	if wrong := content.IsPathSegmentName(i.Name); len(wrong) > 0 {
-		return nil, badRequest("Name parameter invalid: %q: %s", i.Name, strings.Join(wrong, ";"))
+		return nil, apistatus.BadRequest("Name parameter invalid: %q: %s", i.Name, strings.Join(wrong, ";"))
 	}
 	return f, nil
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -163,7 +164,7 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 	case types.StrategicMergePatchType:
 		on, err = strategicPatch(patch, shown)
 	default:
-		return nil, errMediaType(acceptedPatches)
+		return nil, apistatus.UnsupportedMediaType(acceptedPatches)
 	}
 	if err != nil {
 		return nil, applyError(err)
@@ -173,7 +174,7 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 		return nil, err
 	}
 	if !json.Valid(out) {
-		return nil, badRequest("error decoding patch: the result is not JSON")
+		return nil, apistatus.BadRequest("error decoding patch: the result is not JSON")
 	}
 	return r.decodeScale(out, "application/json", validation)
 }
@@ -186,10 +187,10 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 			return nil, err
 		}
 		if scale.Name != r.Name {
-			return nil, badRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
+			return nil, apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
 		}
 		if scale.Namespace != "" && scale.Namespace != r.Namespace {
-			return nil, badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", scale.Namespace, r.Namespace)
+			return nil, apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", scale.Namespace, r.Namespace)
 		}
 		path := field.NewPath("spec", "replicas")
 		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {

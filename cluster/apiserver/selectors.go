@@ -3,6 +3,8 @@ package apiserver
 import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // maxSelection bounds what it costs to try the selectors of a request on one object, where
@@ -21,7 +23,7 @@ func checkSelectors(label labels.Selector, field fields.Selector) error {
 		cost += requirementCost + len(requirements[i].ValuesUnsorted())
 	}
 	if cost > maxSelection {
-		return badRequest("the selectors have too many requirements: at most %d, or %d values in one, are allowed",
+		return apistatus.BadRequest("the selectors have too many requirements: at most %d, or %d values in one, are allowed",
 			maxSelection/requirementCost, maxSelection-requirementCost)
 	}
 	return nil

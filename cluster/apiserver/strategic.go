@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // maxMerge bounds what merging lists costs in comparisons: each element of a list, of the
@@ -111,7 +112,7 @@ func mergeElements(left int, doc, patch []any, schema strategicpatch.LookupPatch
 func strategicPatch(body []byte, of api.Object) (func(doc []byte) ([]byte, error), error) {
 	var patch map[string]any
 	if err := json.Unmarshal(body, &patch); err != nil {
-		return nil, badRequest("error decoding patch: %v", err)
+		return nil, apistatus.BadRequest("error decoding patch: %v", err)
 	}
 	return func(text []byte) ([]byte, error) {
 		var doc map[string]any

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // tableColumns are the columns of a kind, Name and Age for a kind that names none.
@@ -45,7 +46,7 @@ func includeObject(req *http.Request) (metav1.IncludeObjectPolicy, error) {
 	case metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject:
 		return v, nil
 	default:
-		return "", badRequest("Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", v)
+		return "", apistatus.BadRequest("Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", v)
 	}
 }
 

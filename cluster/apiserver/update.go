@@ -12,6 +12,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -59,16 +60,16 @@ var conditionalOnly = map[schema.GroupKind]bool{
 func (r *request) checkName(obj api.Object) error {
 	switch name := obj.GetName(); {
 	case name == "":
-		return badRequest("the name of the object (%s based on URL) was undeterminable: %v", r.Name, errEmptyName)
+		return apistatus.BadRequest("the name of the object (%s based on URL) was undeterminable: %v", r.Name, errEmptyName)
 	case name != r.Name:
-		return badRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
+		return apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", name, r.Name)
 	}
 	if !r.res.Namespaced {
 		obj.SetNamespace("")
 		return nil
 	}
 	if ns := obj.GetNamespace(); ns != "" && ns != r.Namespace {
-		return badRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
+		return apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
 	}
 	obj.SetNamespace(r.Namespace)
 	return nil
@@ -188,10 +189,10 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 		return nil, err
 	}
 	if !anyVersion(obj) && obj.GetResourceVersion() != old.GetResourceVersion() {
-		return nil, errConflict(r.res, r.Name)
+		return nil, apistatus.Conflict(r.res.groupResource(), r.Name)
 	}
 	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
-		return nil, errPrecondition(r.res, r.Name, "UID", string(uid), string(old.GetUID()))
+		return nil, apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(uid), string(old.GetUID()))
 	}
 	carryOver(obj, old)
 	k := r.res.life

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
 )
 
@@ -195,7 +196,7 @@ func (r *request) newFramer() (*framer, error) {
 		return nil, err
 	}
 	if a.media.streamType == "" {
-		return nil, errNotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
+		return nil, apistatus.NotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
 	}
 	include, err := includeObject(r.Request)
 	return &framer{res: r.res, answer: a, include: include}, err
@@ -239,7 +240,7 @@ func (f *framer) wrap(event string, obj runtime.Object, kind string) ([]byte, er
 }
 
 func (f *framer) failure(err error) ([]byte, error) {
-	data, err := encodeObject(statusOf(err), statusGVK, f.answer.media, false)
+	data, err := encodeObject(apistatus.Of(err), apistatus.GVK, f.answer.media, false)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,139 @@
+// Package apistatus has the failures of the API server as metav1.Status, with upstream's
+// codes, reasons and messages.
+//
+// Every error that a client gets passes through Of. The package writes no answers and logs
+// nothing. Callers return these errors as they are: to wrap one keeps its code, but not its
+// message.
+package apistatus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/apiserver/authz"
+)
+
+// Of returns the Status that a client gets for err.
+func Of(err error) *metav1.Status {
+	var withStatus apierrors.APIStatus
+	var status metav1.Status
+	switch {
+	case errors.As(err, &withStatus):
+		status = withStatus.Status()
+	case errors.Is(err, context.DeadlineExceeded):
+		status = apierrors.NewTimeoutError("request did not complete within the allotted time", 0).ErrStatus
+	case errors.Is(err, context.Canceled):
+		status = New(499, metav1.StatusReasonUnknown, "the client went away").ErrStatus
+	default:
+		status = apierrors.NewInternalError(err).ErrStatus
+	}
+	if status.Code == 0 {
+		status.Code = http.StatusInternalServerError
+	}
+	if status.Status == "" {
+		status.Status = metav1.StatusFailure
+	}
+	status.Kind, status.APIVersion = "Status", "v1"
+	return &status
+}
+
+// New returns a failure that apimachinery has no constructor for.
+func New(code int32, reason metav1.StatusReason, message string) *apierrors.StatusError {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message,
+	}}
+}
+
+// BadRequest returns a 400.
+func BadRequest(format string, args ...any) error {
+	return apierrors.NewBadRequest(fmt.Sprintf(format, args...))
+}
+
+// PathNotFound returns the 404 for a path that nothing serves.
+func PathNotFound() error {
+	return New(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+}
+
+// MethodNotSupported returns a 405.
+func MethodNotSupported(r schema.GroupResource, verb string) error {
+	return apierrors.NewMethodNotSupported(r, verb)
+}
+
+// Unauthorized returns the 401 of every failed authentication: it gives no reason.
+func Unauthorized() error {
+	return New(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")
+}
+
+// TooManyRequests returns a 429 after which clients retry in a second.
+func TooManyRequests() error {
+	return apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)
+}
+
+// BodyTooLarge returns the 413 for a body above MaxBody.
+func BodyTooLarge() error {
+	return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", MaxBody))
+}
+
+// TooExpensive returns a 413 with the message of the budget that was exceeded.
+func TooExpensive(err error) error {
+	return apierrors.NewRequestEntityTooLargeError(err.Error())
+}
+
+// UnsupportedMediaType returns a 415.
+func UnsupportedMediaType(accepted string) error {
+	return New(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
+		"the body of the request was in an unknown format - accepted media types include: "+accepted)
+}
+
+// NotAcceptable returns a 406.
+func NotAcceptable(accepted string) error {
+	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
+		"only the following media types are accepted: "+accepted)
+}
+
+// Forbidden returns a 403 with upstream's message.
+func Forbidden(a *authz.Attributes, reason string) error {
+	message := fmt.Sprintf("User %q cannot ", a.User.Name)
+	if !a.ResourceRequest {
+		message += fmt.Sprintf("%s path %q", a.Verb, a.Path)
+	} else {
+		resource := a.Resource
+		if a.Subresource != "" {
+			resource += "/" + a.Subresource
+		}
+		message += fmt.Sprintf("%s resource %q in API group %q ", a.Verb, resource, a.Group)
+		if a.Namespace != "" {
+			message += fmt.Sprintf("in the namespace %q", a.Namespace)
+		} else {
+			message += "at the cluster scope"
+		}
+	}
+	if reason != "" {
+		message += ": " + reason
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: a.Group, Resource: a.Resource}, a.Name, errors.New(message))
+}
+
+// Conflict returns the 409 for an outdated resourceVersion.
+func Conflict(r schema.GroupResource, name string) error {
+	return apierrors.NewConflict(r, name,
+		errors.New("the object has been modified; please apply your changes to the latest version and try again"))
+}
+
+// PreconditionFailed returns the 409 for a precondition that the object does not meet.
+func PreconditionFailed(r schema.GroupResource, name, what, want, have string) error {
+	return apierrors.NewConflict(r, name,
+		fmt.Errorf("Precondition failed: %s in precondition: %s, %s in object meta: %s", what, want, what, have))
+}
+
+// MaxBody is the largest body of a request, in bytes; etcd takes no more anyway.
+const MaxBody = 3 << 20
+
+// GVK is the kind of every failure.
+var GVK = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
