@@ -15,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/audit"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/client"
 )
 
@@ -249,7 +250,7 @@ func (a *auditing) complete() {
 		status.Code = int32(w.code)
 		a.event.ResponseStatus = &status
 	}
-	a.event.RequestObject = a.bodyOf(a.sent, bodyMedia(a.r.Request))
+	a.event.RequestObject = a.bodyOf(a.sent, negotiate.BodyType(a.r.Request))
 	a.event.ResponseObject = a.bodyOf(a.answered, w.Header().Get("Content-Type"))
 	a.stage(audit.StageResponseComplete)
 }

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/apiserver/audit"
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // maxAuditObject is the largest object in an event, in bytes as it was sent. A larger
@@ -79,12 +80,12 @@ func asJSON(body []byte, contentType string) ([]byte, error) {
 	case "application/yaml", "application/apply-patch+yaml":
 		return yaml.YAMLToJSON(body)
 	case runtime.ContentTypeProtobuf:
-		obj, gvk, err := protobufs.Decode(body, nil, nil)
+		obj, gvk, err := negotiate.ProtobufSerializer.Decode(body, nil, nil)
 		if err != nil {
 			return nil, err
 		}
 		obj.GetObjectKind().SetGroupVersionKind(*gvk)
-		return runtime.Encode(jsonLenient, obj)
+		return runtime.Encode(negotiate.LenientJSON, obj)
 	}
 	var out bytes.Buffer
 	err := json.Compact(&out, body)

@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // probeTime is how long a component may take to say how it is.
@@ -34,7 +36,7 @@ func (r *request) listComponents() error {
 	if err != nil {
 		return err
 	}
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
@@ -52,8 +54,8 @@ func (r *request) listComponents() error {
 		}
 		table.Rows = append(table.Rows, row)
 	}
-	if a.form == formTable {
-		return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
+	if a.Form == negotiate.Table {
+		return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 	}
 	return r.writeEncoded(http.StatusOK, a, list, componentGV.WithKind("ComponentStatusList"))
 }

@@ -5,27 +5,18 @@ import (
 	stdjson "encoding/json"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
-)
-
-var (
-	protobufs   = protobuf.NewSerializer(api.Scheme, api.Scheme)
-	jsonStrict  = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Strict: true})
-	jsonLenient = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{})
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // readBody reads a whole body, if it is not too large and does not cost too much to decode.
@@ -35,7 +26,7 @@ func (r *request) readBody() ([]byte, error) {
 		return nil, err
 	}
 	r.bodySize = len(body)
-	switch mediaType := bodyMedia(r.Request); {
+	switch mediaType := negotiate.BodyType(r.Request); {
 	case mediaType == runtime.ContentTypeProtobuf: // it needs the type; see decodeBytes
 	case mediaType == string(types.JSONPatchType):
 		err = budget.JSONPatch(body)
@@ -88,30 +79,17 @@ func readBytes(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// bodyMedia is the media type of a request's body, without its parameters.
-func bodyMedia(req *http.Request) string {
-	header := req.Header.Get("Content-Type")
-	if header == "" || !strings.ContainsAny(header, "; ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-		return header
-	}
-	mediaType, _, err := mime.ParseMediaType(header)
-	if err != nil {
-		return header
-	}
-	return mediaType
-}
-
 func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
 	switch mediaType {
 	case "", "application/json", "application/yaml":
 		if validation != metav1.FieldValidationIgnore {
-			return jsonStrict, nil
+			return negotiate.StrictJSON, nil
 		}
-		return jsonLenient, nil
+		return negotiate.LenientJSON, nil
 	case runtime.ContentTypeProtobuf:
-		return protobufs, nil
+		return negotiate.ProtobufSerializer, nil
 	}
-	return nil, apistatus.UnsupportedMediaType(acceptedMedia)
+	return nil, apistatus.UnsupportedMediaType(negotiate.Accepted)
 }
 
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
@@ -121,7 +99,7 @@ func (r *request) decode(into runtime.Object, gvk schema.GroupVersionKind, valid
 	if err != nil {
 		return err
 	}
-	return r.decodeBytes(body, bodyMedia(r.Request), into, gvk, validation)
+	return r.decodeBytes(body, negotiate.BodyType(r.Request), into, gvk, validation)
 }
 
 func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) error {

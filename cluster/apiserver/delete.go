@@ -21,6 +21,7 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -68,7 +69,7 @@ func (r *request) deleteOptions() (*metav1.DeleteOptions, error) {
 		return nil, err
 	}
 	if len(body) > 0 {
-		err = decodeDeleteOptions(body, bodyMedia(r.Request), o)
+		err = decodeDeleteOptions(body, negotiate.BodyType(r.Request), o)
 	} else if r.URL.RawQuery != "" {
 		query := r.URL.Query()
 		err = metav1.Convert_url_Values_To_v1_DeleteOptions(&query, o, nil)
@@ -103,7 +104,7 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 		}
 		return o.Unmarshal(raw)
 	}
-	return apistatus.UnsupportedMediaType(acceptedMedia)
+	return apistatus.UnsupportedMediaType(negotiate.Accepted)
 }
 
 // deleteOne deletes one object, or begins to. gone says whether it is; item is its last

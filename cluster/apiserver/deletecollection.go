@@ -3,10 +3,10 @@ package apiserver
 import (
 	"errors"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"golang.org/x/sync/errgroup"
-
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -53,7 +53,7 @@ func (r *request) deleteCollection() error {
 	if err := errors.Join(group.Wait(), r.Context().Err()); err != nil {
 		return err
 	}
-	a, err := negotiate(r.Request, forms{table: true, partial: true})
+	a, err := negotiate.Response(r.Request, negotiate.Forms{Table: true, Partial: true})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // discovery holds the answers to /api, /apis and what is below them, encoded: they do
@@ -103,10 +104,10 @@ func (r *request) serveDiscovery() error {
 		return r.writeDocument(doc, "application/json")
 	}
 	r.w.Header().Set("Vary", "Accept")
-	for _, c := range parseAccept(r.Header.Get("Accept")) {
-		if c.params["as"] == discoveryList && c.params["g"] == discoveryGroup {
-			if d := r.s.discovery.documents[path+"|"+c.params["v"]]; d != nil && c.mediaType == "application/json" {
-				return r.writeDocument(d, fmt.Sprintf("application/json;g=%s;v=%s;as=%s", discoveryGroup, c.params["v"], discoveryList))
+	for _, c := range negotiate.ParseAccept(r.Header.Get("Accept")) {
+		if c.Params["as"] == discoveryList && c.Params["g"] == discoveryGroup {
+			if d := r.s.discovery.documents[path+"|"+c.Params["v"]]; d != nil && c.MediaType == "application/json" {
+				return r.writeDocument(d, fmt.Sprintf("application/json;g=%s;v=%s;as=%s", discoveryGroup, c.Params["v"], discoveryList))
 			}
 			continue
 		}
@@ -126,15 +127,15 @@ func (r *request) writeDocument(d *document, contentType string) error {
 	if contentType != "application/json" {
 		return r.writeBody(http.StatusOK, contentType, d.body)
 	}
-	body, media := d.body, mediaJSON
-	if a, err := negotiate(r.Request, formsNone); err == nil && a.media == mediaYAML {
-		media = mediaYAML
+	body, media := d.body, negotiate.JSON
+	if a, err := negotiate.Response(r.Request, negotiate.NoForms); err == nil && a.Media == negotiate.YAML {
+		media = negotiate.YAML
 	}
-	body, err := dress(body, media, isPretty(r.Request))
+	body, err := negotiate.Transcode(body, media, negotiate.IsPretty(r.Request))
 	if err != nil {
 		return err
 	}
-	return r.writeBody(http.StatusOK, media.contentType, body)
+	return r.writeBody(http.StatusOK, media.ContentType, body)
 }
 
 type groupInfo struct {

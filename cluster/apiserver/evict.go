@@ -19,6 +19,7 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -76,7 +77,7 @@ func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) 
 	if err != nil {
 		return nil, err
 	}
-	e, old, media := &policyv1.Eviction{}, &policyv1beta1.Eviction{}, bodyMedia(r.Request)
+	e, old, media := &policyv1.Eviction{}, &policyv1beta1.Eviction{}, negotiate.BodyType(r.Request)
 	err = r.decodeBytes(body, media, e, policyv1.SchemeGroupVersion.WithKind("Eviction"), validation)
 	if err == nil {
 		return e, nil

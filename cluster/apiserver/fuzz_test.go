@@ -16,6 +16,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
@@ -86,7 +87,7 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 			}
 			var obj api.Object
 			if p.onJSON != nil {
-				doc, encodeErr := encodeObject(pod, core.Pods.GroupVersionKind, mediaJSON, false)
+				doc, encodeErr := negotiate.Encode(pod, core.Pods.GroupVersionKind, negotiate.JSON, false)
 				if encodeErr != nil {
 					t.Fatal(encodeErr)
 				}
@@ -127,7 +128,7 @@ func selectAll(t *testing.T, text string) (accepted bool) {
 	requestinfo.Parse(req)
 	_, _ = listOptions(req.URL, true)
 	req.Header.Set("Accept", text)
-	_, _ = negotiate(req, formsOne)
+	_, _ = negotiate.Response(req, negotiate.AllForms)
 	return accepted
 }
 

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -28,7 +29,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
@@ -47,20 +48,20 @@ func (r *request) list() error {
 	return r.writeList(a, page)
 }
 
-func (r *request) writeList(a answer, page *store.Page) error {
+func (r *request) writeList(a negotiate.Output, page *store.Page) error {
 	list := metav1.ListMeta{
 		ResourceVersion:    strconv.FormatInt(page.Revision, 10),
 		Continue:           page.Continue,
 		RemainingItemCount: page.Remaining,
 	}
 	switch {
-	case a.form == formTable:
+	case a.Form == negotiate.Table:
 		return r.writeTable(a, list, page.Items)
-	case a.form == formPartial:
+	case a.Form == negotiate.PartialObjectMetadata:
 		return r.writePartials(a, list, page.Items)
-	case a.media == mediaProtobuf:
+	case a.Media == negotiate.Protobuf:
 		return r.writeProtobufList(list, page.Items)
-	case a.media == mediaYAML || isPretty(r.Request):
+	case a.Media == negotiate.YAML || negotiate.IsPretty(r.Request):
 		var buf bytes.Buffer
 		l, err := r.res.jsonList(list, page.Items)
 		if err != nil {
@@ -72,17 +73,17 @@ func (r *request) writeList(a answer, page *store.Page) error {
 		if err := l.write(&buf); err != nil {
 			return err
 		}
-		text, err := r.dress(buf.Bytes(), a.media, true)
+		text, err := r.transcode(buf.Bytes(), a.Media, true)
 		if err != nil {
 			return err
 		}
-		return r.writeBody(http.StatusOK, a.media.contentType, text)
+		return r.writeBody(http.StatusOK, a.Media.ContentType, text)
 	}
 	l, err := r.res.jsonList(list, page.Items)
 	if err != nil {
 		return err
 	}
-	return r.writeParts(http.StatusOK, mediaJSON.contentType, l.size, l.write)
+	return r.writeParts(http.StatusOK, negotiate.JSON.ContentType, l.size, l.write)
 }
 
 // encodedList is a list as the pieces of its encoding: the items are the bytes that
@@ -130,7 +131,7 @@ func (r *resource) jsonList(list metav1.ListMeta, items []*store.Item) (*encoded
 	}
 	l.size = len(l.head) + len(l.tail)
 	for i, item := range items {
-		data, err := r.encoded(item, mediaJSON)
+		data, err := r.encoded(item, negotiate.JSON)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +182,7 @@ func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) e
 	inner = append(inner, meta...)
 	size := len(inner)
 	for i, item := range items {
-		data, err := r.res.encoded(item, mediaProtobuf)
+		data, err := r.res.encoded(item, negotiate.Protobuf)
 		if err != nil {
 			return err
 		}
@@ -193,7 +194,7 @@ func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) e
 	l.head = appendUnknownHead(nil, r.res.groupVersion, r.res.Kind.Kind+"List", size)
 	l.head = append(l.head, inner...)
 	l.size = len(l.head) - len(inner) + size + len(l.tail)
-	return r.writeParts(http.StatusOK, mediaProtobuf.contentType, l.size, l.write)
+	return r.writeParts(http.StatusOK, negotiate.Protobuf.ContentType, l.size, l.write)
 }
 
 // appendUnknownHead begins a protobuf answer, up to the object itself of that size.
@@ -241,7 +242,7 @@ func unwrapUnknown(data []byte) ([]byte, error) {
 // checkEvery is after how many objects an answer looks whether somebody still waits for it.
 const checkEvery = 256
 
-func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item) error {
+func (r *request) writeTable(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
 	include, err := includeObject(r.Request)
 	if err != nil {
 		return err
@@ -256,24 +257,24 @@ func (r *request) writeTable(a answer, list metav1.ListMeta, items []*store.Item
 			return r.Context().Err()
 		}
 		if include == metav1.IncludeObject {
-			data, err := r.res.encoded(item, mediaJSON)
+			data, err := r.res.encoded(item, negotiate.JSON)
 			if err != nil {
 				return err
 			}
-			if table.Rows[i], err = r.res.row(item.Object(), metav1.IncludeNone, a.version); err != nil {
+			if table.Rows[i], err = r.res.row(item.Object(), metav1.IncludeNone, a.Version); err != nil {
 				return err
 			}
 			table.Rows[i].Object.Raw = data
 			continue
 		}
-		if table.Rows[i], err = r.res.row(item.Object(), include, a.version); err != nil {
+		if table.Rows[i], err = r.res.row(item.Object(), include, a.Version); err != nil {
 			return err
 		}
 	}
-	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
+	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 }
 
-func (r *request) writePartials(a answer, list metav1.ListMeta, items []*store.Item) error {
+func (r *request) writePartials(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
 	if err := r.mayRenderItems(items, metadataSize); err != nil {
 		return err
 	}
@@ -283,9 +284,9 @@ func (r *request) writePartials(a answer, list metav1.ListMeta, items []*store.I
 			return r.Context().Err()
 		}
 		l.Items[i] = *partial(item.Object())
-		l.Items[i].APIVersion, l.Items[i].Kind = metav1.GroupName+"/"+a.version, "PartialObjectMetadata"
+		l.Items[i].APIVersion, l.Items[i].Kind = metav1.GroupName+"/"+a.Version, "PartialObjectMetadata"
 	}
-	return r.writeEncoded(http.StatusOK, a, l, metaGVK(a.version, "PartialObjectMetadataList"))
+	return r.writeEncoded(http.StatusOK, a, l, metaGVK(a.Version, "PartialObjectMetadataList"))
 }
 
 func metaGVK(version, kind string) schema.GroupVersionKind {

@@ -20,8 +20,11 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
 	"wheelhouse/cluster/apiserver/jsonpatch"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
+
+const acceptedPatches = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
 
 // maxPatchOperations is the longest JSON patch; each operation costs a walk through
 // the object.
@@ -31,7 +34,7 @@ func (r *request) patch() error { return r.patchPart(change{}) }
 
 // patchPart patches the resource, or the part of it that the change's rules leave open.
 func (r *request) patchPart(c change) error {
-	patchType := types.PatchType(bodyMedia(r.Request))
+	patchType := types.PatchType(negotiate.BodyType(r.Request))
 	o, err := patchOptions(r.Request, patchType)
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func (p *patcher) on(cur *store.Item) (api.Object, error) {
 
 func (p *patcher) applyJSON(cur *store.Item) (api.Object, error) {
 	res := p.r.res
-	doc, err := res.encoded(cur, mediaJSON)
+	doc, err := res.encoded(cur, negotiate.JSON)
 	if err != nil {
 		return nil, err
 	}

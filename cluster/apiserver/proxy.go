@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/apistatus"
 )

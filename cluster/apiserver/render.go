@@ -11,6 +11,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -81,74 +82,46 @@ func sizeOfMetadata(obj api.Object) int {
 	return size
 }
 
-// dress turns an answer's JSON into the text that was asked for, if that costs no more than
+// transcode turns an answer's JSON into the text that was asked for, if that costs no more than
 // a request may.
-func (r *request) dress(data []byte, m *media, pretty bool) ([]byte, error) {
-	if m != mediaYAML && !pretty {
+func (r *request) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byte, error) {
+	if m != negotiate.YAML && !pretty {
 		return data, nil
 	}
-	values, indented := measure(data)
+	values, indented := negotiate.Measure(data)
 	switch {
 	case indented > 8*len(data)+freeBytes: // nested far deeper than any tool makes it
-		if m == mediaYAML {
+		if m == negotiate.YAML {
 			return nil, apistatus.TooExpensive(errTooDeep)
 		}
 		return append(data[:len(data):len(data)], '\n'), nil
-	case m == mediaYAML && values > maxYAMLValues && !r.ticket.Exempt() && !r.inProcess:
+	case m == negotiate.YAML && values > maxYAMLValues && !r.ticket.Exempt() && !r.inProcess:
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"the answer has more than %d values, which is too much for YAML; ask for JSON, or use limit and continue", maxYAMLValues))
 	}
 	size := indented
-	if m == mediaYAML {
+	if m == negotiate.YAML {
 		size += values * yamlValue
 	}
 	if err := r.mayRender(size); err != nil {
 		return nil, err
 	}
-	return dress(data, m, pretty)
+	return negotiate.Transcode(data, m, pretty)
 }
 
 var errTooDeep = fmt.Errorf("the object is nested too deeply for YAML; ask for JSON")
 
-// measure returns how many values a text of JSON has, and how long it is with each of them
-// in a line of its own.
-func measure(data []byte) (values, indented int) {
-	depth := 0
-	indented = len(data)
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			depth++
-			values++
-			indented += 1 + 2*depth
-		case '}', ']':
-			depth--
-			indented += 1 + 2*depth
-		case ',':
-			values++
-			indented += 1 + 2*depth
-		}
-	}
-	return values, indented
-}
-
 // encode encodes what is not in the store as it was asked for. It sets obj's kind and
 // version: obj must not be shared.
-func (r *request) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *media) ([]byte, error) {
-	if m == mediaProtobuf {
-		return encodeObject(obj, gvk, m, false)
+func (r *request) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *negotiate.Media) ([]byte, error) {
+	if m == negotiate.Protobuf {
+		return negotiate.Encode(obj, gvk, m, false)
 	}
-	data, err := encodeObject(obj, gvk, mediaJSON, false)
+	data, err := negotiate.Encode(obj, gvk, negotiate.JSON, false)
 	if err != nil {
 		return nil, err
 	}
-	return r.dress(data, m, isPretty(r.Request))
+	return r.transcode(data, m, negotiate.IsPretty(r.Request))
 }
 
 // mayRenderTable counts the rows of a table.

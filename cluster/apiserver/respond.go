@@ -16,6 +16,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -97,36 +98,36 @@ func (r *request) wantsGzip() bool {
 // writeItem answers with a stored object: with the bytes that the store keeps, if the
 // client wants the object itself in a format that is stored.
 func (r *request) writeItem(code int, item *store.Item) error {
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
-	if a.form != formObject {
+	if a.Form != negotiate.Object {
 		return r.writeForm(code, a, item.Object())
 	}
-	m := a.media
-	if !m.stored {
-		m = mediaJSON
+	m := a.Media
+	if !m.Stored {
+		m = negotiate.JSON
 	}
 	data, err := r.res.encoded(item, m)
 	if err != nil {
 		return err
 	}
-	if a.media == mediaYAML || (a.media == mediaJSON && isPretty(r.Request)) {
-		if data, err = r.dress(data, a.media, true); err != nil {
+	if a.Media == negotiate.YAML || (a.Media == negotiate.JSON && negotiate.IsPretty(r.Request)) {
+		if data, err = r.transcode(data, a.Media, true); err != nil {
 			return err
 		}
 	}
-	return r.writeBody(code, a.media.contentType, data)
+	return r.writeBody(code, a.Media.ContentType, data)
 }
 
 // writeUnstored answers a dry run: with what would have been stored.
 func (r *request) writeUnstored(code int, obj api.Object) error {
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
-	if a.form != formObject {
+	if a.Form != negotiate.Object {
 		return r.writeForm(code, a, obj)
 	}
 	return r.writeEncoded(code, a, r.res.view(obj), r.res.GroupVersionKind)
@@ -135,24 +136,24 @@ func (r *request) writeUnstored(code int, obj api.Object) error {
 // writeObject answers with an object that is not stored (tokens, usage, what components
 // say of themselves). It may be changed here.
 func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
-	if own, ok := obj.(api.Object); ok && a.form != formObject && gvk == r.res.GroupVersionKind {
+	if own, ok := obj.(api.Object); ok && a.Form != negotiate.Object && gvk == r.res.GroupVersionKind {
 		return r.writeForm(code, a, own)
 	}
-	body, err := r.encode(obj, gvk, a.media)
+	body, err := r.encode(obj, gvk, a.Media)
 	if err != nil {
 		return err
 	}
-	return r.writeBody(code, a.media.contentType, body)
+	return r.writeBody(code, a.Media.ContentType, body)
 }
 
 // writeForm answers with an object as a table of one row, or as its metadata.
-func (r *request) writeForm(code int, a answer, obj api.Object) error {
-	gv := schema.GroupVersion{Group: metav1.GroupName, Version: a.version}
-	if a.form == formPartial {
+func (r *request) writeForm(code int, a negotiate.Output, obj api.Object) error {
+	gv := schema.GroupVersion{Group: metav1.GroupName, Version: a.Version}
+	if a.Form == negotiate.PartialObjectMetadata {
 		return r.writeEncoded(code, a, partial(obj), gv.WithKind("PartialObjectMetadata"))
 	}
 	include, err := includeObject(r.Request)
@@ -160,7 +161,7 @@ func (r *request) writeForm(code int, a answer, obj api.Object) error {
 		return err
 	}
 	table := r.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, true)
-	row, err := r.res.row(obj, include, a.version)
+	row, err := r.res.row(obj, include, a.Version)
 	if err != nil {
 		return err
 	}
@@ -168,12 +169,12 @@ func (r *request) writeForm(code int, a answer, obj api.Object) error {
 	return r.writeEncoded(code, a, table, gv.WithKind("Table"))
 }
 
-func (r *request) writeEncoded(code int, a answer, obj runtime.Object, gvk schema.GroupVersionKind) error {
-	body, err := r.encode(obj, gvk, a.media)
+func (r *request) writeEncoded(code int, a negotiate.Output, obj runtime.Object, gvk schema.GroupVersionKind) error {
+	body, err := r.encode(obj, gvk, a.Media)
 	if err != nil {
 		return err
 	}
-	return r.writeBody(code, a.media.contentType, body)
+	return r.writeBody(code, a.Media.ContentType, body)
 }
 
 // writeSuccess answers with a Status that says what was done to which object.
@@ -208,17 +209,17 @@ func (s *Server) fail(w *recorder, req *http.Request, err error) {
 	if status.Code == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="wheelhouse"`)
 	}
-	out, acceptErr := negotiate(req, formsNone)
+	out, acceptErr := negotiate.Response(req, negotiate.NoForms)
 	if acceptErr != nil {
-		out = answer{media: mediaJSON}
+		out = negotiate.Output{Media: negotiate.JSON}
 	}
-	body, encodeErr := encodeObject(status, apistatus.GVK, out.media, isPretty(req))
+	body, encodeErr := negotiate.Encode(status, apistatus.GVK, out.Media, negotiate.IsPretty(req))
 	if encodeErr != nil {
 		http.Error(w, status.Message, int(status.Code))
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", out.media.contentType)
+	h.Set("Content-Type", out.Media.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-cache, private")
 	w.WriteHeader(int(status.Code))

@@ -16,6 +16,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -36,7 +37,7 @@ var scaleColumns = tableColumns{
 }
 
 func (r *request) writeScale(scale *autoscalingv1.Scale) error {
-	a, err := negotiate(r.Request, forms{table: true})
+	a, err := negotiate.Response(r.Request, negotiate.Forms{Table: true})
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (r *request) writeScale(scale *autoscalingv1.Scale) error {
 	if err != nil {
 		return err
 	}
-	if a.form != formTable {
+	if a.Form != negotiate.Table {
 		return r.writeEncoded(http.StatusOK, a, shown, r.res.Scale.Kind())
 	}
 	include, err := includeObject(r.Request)
@@ -55,10 +56,10 @@ func (r *request) writeScale(scale *autoscalingv1.Scale) error {
 	switch include {
 	case metav1.IncludeNone:
 	case metav1.IncludeObject:
-		row.Object.Raw, err = encodeObject(shown, r.res.Scale.Kind(), mediaJSON, false)
+		row.Object.Raw, err = negotiate.Encode(shown, r.res.Scale.Kind(), negotiate.JSON, false)
 	default:
 		p := partial(shown)
-		p.APIVersion, p.Kind = metav1.GroupName+"/"+a.version, "PartialObjectMetadata"
+		p.APIVersion, p.Kind = metav1.GroupName+"/"+a.Version, "PartialObjectMetadata"
 		row.Object.Object = p
 	}
 	if err != nil {
@@ -66,7 +67,7 @@ func (r *request) writeScale(scale *autoscalingv1.Scale) error {
 	}
 	table := scaleColumns.table(metav1.ListMeta{ResourceVersion: scale.ResourceVersion}, true)
 	table.Rows = append(table.Rows, row)
-	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
+	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 }
 
 // shownScale is a Scale in the shape that it has in the version that was asked for.
@@ -119,7 +120,7 @@ func (r *request) updateScale() error {
 	if err != nil {
 		return err
 	}
-	wanted, err := r.decodeScale(body, bodyMedia(r.Request), o.validation)
+	wanted, err := r.decodeScale(body, negotiate.BodyType(r.Request), o.validation)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (r *request) updateScale() error {
 }
 
 func (r *request) patchScale() error {
-	patchType := types.PatchType(bodyMedia(r.Request))
+	patchType := types.PatchType(negotiate.BodyType(r.Request))
 	o, err := patchOptions(r.Request, patchType)
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 	if err != nil {
 		return nil, err
 	}
-	doc, err := encodeObject(shown, r.res.Scale.Kind(), mediaJSON, false)
+	doc, err := negotiate.Encode(shown, r.res.Scale.Kind(), negotiate.JSON, false)
 	if err != nil {
 		return nil, err
 	}

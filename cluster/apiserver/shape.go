@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -29,11 +30,11 @@ func (r *resource) view(obj api.Object) api.Object {
 }
 
 // encoded is an item as a GET answers it, in JSON or protobuf.
-func (r *resource) encoded(item *store.Item, m *media) ([]byte, error) {
+func (r *resource) encoded(item *store.Item, m *negotiate.Media) ([]byte, error) {
 	if r.FromStored == nil {
-		return item.Encoded(m.store)
+		return item.Encoded(m.Store)
 	}
-	return encodeObject(r.view(item.Object()), r.GroupVersionKind, m, false)
+	return negotiate.Encode(r.view(item.Object()), r.GroupVersionKind, m, false)
 }
 
 // raw is an object's JSON with its kind, which a shared object may not carry.

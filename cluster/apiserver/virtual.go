@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // computed are the objects of a kind that is made when it is read; name "" is all.
@@ -43,7 +44,7 @@ func (r *request) listComputed(all computed) error {
 	if err != nil {
 		return err
 	}
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
 	}
@@ -62,16 +63,16 @@ func (r *request) listComputed(all computed) error {
 			continue
 		}
 		kept = append(kept, obj)
-		if a.form == formTable {
-			row, err := r.res.row(obj, include, a.version)
+		if a.Form == negotiate.Table {
+			row, err := r.res.row(obj, include, a.Version)
 			if err != nil {
 				return err
 			}
 			table.Rows = append(table.Rows, row)
 		}
 	}
-	if a.form == formTable {
-		return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.version, "Table"))
+	if a.Form == negotiate.Table {
+		return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 	}
 	list := r.res.NewList()
 	if err := meta.SetList(list, kept); err != nil {
@@ -84,7 +85,7 @@ func (r *request) listComputed(all computed) error {
 
 // createVirtual answers the POST of a kind of which nothing is stored.
 func (r *request) createVirtual(answer CreateFunc) error {
-	a, err := negotiate(r.Request, formsNone) // what is not stored has no rows
+	a, err := negotiate.Response(r.Request, negotiate.NoForms) // what is not stored has no rows
 	if err != nil {
 		return err
 	}
@@ -109,9 +110,9 @@ func (r *request) createVirtual(answer CreateFunc) error {
 	if err != nil {
 		return err
 	}
-	body, err := r.encode(result, r.res.GroupVersionKind, a.media)
+	body, err := r.encode(result, r.res.GroupVersionKind, a.Media)
 	if err != nil {
 		return err
 	}
-	return r.writeBody(http.StatusCreated, a.media.contentType, body)
+	return r.writeBody(http.StatusCreated, a.Media.ContentType, body)
 }

@@ -18,6 +18,7 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
 
@@ -59,11 +60,11 @@ func (r *request) watch() error {
 	r.beginStream(false)
 	var out sink = &httpSink{w: r.w}
 	if websocket.IsWebSocketUpgrade(r.Request) {
-		if out, err = r.upgradeWatch(f.answer.media); err != nil {
+		if out, err = r.upgradeWatch(f.answer.Media); err != nil {
 			return nil // the upgrader has answered
 		}
 	} else {
-		r.beginWatch(f.answer.media.streamType)
+		r.beginWatch(f.answer.Media.StreamType)
 	}
 	defer out.close()
 	if first != nil {
@@ -185,17 +186,17 @@ func gather(batch []byte, w *store.Watcher, f *framer) ([]byte, error) {
 // made here for tables and metadata.
 type framer struct {
 	res     *resource
-	answer  answer
+	answer  negotiate.Output
 	include metav1.IncludeObjectPolicy
 	headed  bool // a table's columns were sent
 }
 
 func (r *request) newFramer() (*framer, error) {
-	a, err := negotiate(r.Request, formsOne)
+	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return nil, err
 	}
-	if a.media.streamType == "" {
+	if a.Media.StreamType == "" {
 		return nil, apistatus.NotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
 	}
 	include, err := includeObject(r.Request)
@@ -203,18 +204,18 @@ func (r *request) newFramer() (*framer, error) {
 }
 
 func (f *framer) frame(e *store.Event) ([]byte, error) {
-	if f.answer.form == formObject {
+	if f.answer.Form == negotiate.Object {
 		if f.res.FromStored == nil {
-			return e.Frame(f.answer.media.store)
+			return e.Frame(f.answer.Media.Store)
 		}
-		data, err := encodeObject(f.res.view(e.Item.Object()), f.res.GroupVersionKind, f.answer.media, false)
+		data, err := negotiate.Encode(f.res.view(e.Item.Object()), f.res.GroupVersionKind, f.answer.Media, false)
 		if err != nil {
 			return nil, err
 		}
-		return wrapEvent(f.answer.media, string(e.Type), data)
+		return wrapEvent(f.answer.Media, string(e.Type), data)
 	}
 	obj := e.Item.Object()
-	if f.answer.form == formPartial {
+	if f.answer.Form == negotiate.PartialObjectMetadata {
 		return f.wrap(string(e.Type), partial(obj), "PartialObjectMetadata")
 	}
 	table := f.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, !f.headed)
@@ -223,7 +224,7 @@ func (f *framer) frame(e *store.Event) ([]byte, error) {
 	if e.Type == apiwatch.Bookmark {
 		rowOf = f.res.bookmarkRow
 	}
-	row, err := rowOf(obj, f.include, f.answer.version)
+	row, err := rowOf(obj, f.include, f.answer.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -232,25 +233,25 @@ func (f *framer) frame(e *store.Event) ([]byte, error) {
 }
 
 func (f *framer) wrap(event string, obj runtime.Object, kind string) ([]byte, error) {
-	data, err := encodeObject(obj, metaGVK(f.answer.version, kind), f.answer.media, false)
+	data, err := negotiate.Encode(obj, metaGVK(f.answer.Version, kind), f.answer.Media, false)
 	if err != nil {
 		return nil, err
 	}
-	return wrapEvent(f.answer.media, event, data)
+	return wrapEvent(f.answer.Media, event, data)
 }
 
 func (f *framer) failure(err error) ([]byte, error) {
-	data, err := encodeObject(apistatus.Of(err), apistatus.GVK, f.answer.media, false)
+	data, err := negotiate.Encode(apistatus.Of(err), apistatus.GVK, f.answer.Media, false)
 	if err != nil {
 		return nil, err
 	}
-	return wrapEvent(f.answer.media, string(apiwatch.Error), data)
+	return wrapEvent(f.answer.Media, string(apiwatch.Error), data)
 }
 
 // wrapEvent makes a frame: a line of JSON, or a metav1.WatchEvent in protobuf with its
 // length in four bytes before it.
-func wrapEvent(m *media, event string, data []byte) ([]byte, error) {
-	if m == mediaProtobuf {
+func wrapEvent(m *negotiate.Media, event string, data []byte) ([]byte, error) {
+	if m == negotiate.Protobuf {
 		e := metav1.WatchEvent{Type: event, Object: runtime.RawExtension{Raw: data}}
 		body, err := e.Marshal()
 		if err != nil {

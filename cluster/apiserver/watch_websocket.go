@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // wsSink sends each event as one message: text for JSON, binary for protobuf (without
@@ -19,7 +21,7 @@ type wsSink struct {
 // longestMessage is the most that a client may send, which is not read.
 const longestMessage = 64 << 10
 
-func (r *request) upgradeWatch(m *media) (sink, error) {
+func (r *request) upgradeWatch(m *negotiate.Media) (sink, error) {
 	upgrader := websocket.Upgrader{
 		// Credentials are checked on every request; there are no cookies to abuse.
 		CheckOrigin: func(*http.Request) bool { return true },
@@ -30,7 +32,7 @@ func (r *request) upgradeWatch(m *media) (sink, error) {
 	}
 	conn.SetReadLimit(longestMessage)
 	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.ClientTimeouts.Write}
-	if m == mediaProtobuf {
+	if m == negotiate.Protobuf {
 		s.kind = websocket.BinaryMessage
 	}
 	go func() { // answers pings, and notices that the client went away
