@@ -5,12 +5,13 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/bin:$(PATH)
 GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
+PKG := ./...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # kubectl tells its own version by these; it is that of the k8s.io modules in go.mod.
 KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
 LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 
-.PHONY: help build setup images demo test lint unit features bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +39,13 @@ demo: images ## a two-node cluster, and the workshop's labs proven on it; the cl
 	@echo "  wheelhouse ssh minion-1                    # log in to a node"
 	@echo "  wheelhouse down                            # leaves nothing behind"
 
-test: lint unit features ## lint and all tests, the features included, apart from a running demo cluster
+test: lint images ## lint and all tests, the features included, apart from a running demo cluster
+	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory -j2 unit-tests features-tests
+	WHEELHOUSE_TEST_TAGS='@alone' go test -timeout 10m -count=1 -v -run 'TestPlatform$$' ./features
+
+quick: ## in a minute: the tests that need neither Docker nor root, which are those in files without '//go:build !quick'
+	DOCKER_HOST=unix:///nonexistent go test -tags quick -parallel 4 -p 4 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
+	@echo "quick: left out: $$(grep -rl --include=*_test.go '^//go:build !quick' . | wc -l) files with //go:build !quick, ./features, ./cluster/bench"
 
 lint: bin/golangci-lint bin/govulncheck ## formatting, static checks, known vulnerabilities
 	bin/golangci-lint run --timeout 15m ./...
@@ -53,10 +60,15 @@ bin/golangci-lint:
 bin/govulncheck:
 	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 
-unit: images ## the packages' own tests, on real etcd, Docker and iptables
-	go test -timeout 15m $$(go list ./... | grep -v -E '/features$$|/bench$$')
+unit: $(if $(filter ./...,$(PKG)),images) unit-tests ## the packages' own tests, on real etcd, Docker and iptables; PKG=./cluster/store: of one
 
-features: images ## what the labs and the platform promise, on clusters of their own
+features: images features-tests ## what the labs and the platform promise, on clusters of their own
+
+# Tests wait more than they compute: more of them run at a time than there are processors.
+unit-tests:
+	go test -timeout 15m -parallel 4 -p 3 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
+
+features-tests:
 	go test -timeout 40m -count=1 -v ./features
 
 bench: images ## the figures of the README's table

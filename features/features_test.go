@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func bringUp(t testing.TB, nodes int) *testCluster {
 	if os.Geteuid() != 0 {
 		t.Fatal("a local cluster needs root")
 	}
-	c := &testCluster{name: fmt.Sprintf("test%d", os.Getpid()), program: program}
+	c := &testCluster{name: ownClusters + strings.ToLower(t.Name()), program: program}
 	c.removeLeftOvers(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -95,16 +96,24 @@ func bringUp(t testing.TB, nodes int) *testCluster {
 	return c
 }
 
+// ownClusters is what the names of this process's clusters begin with.
+var ownClusters = fmt.Sprintf("test%d-", os.Getpid())
+
+var leftOvers sync.Mutex // they are removed once, though tests run in parallel
+
 // removeLeftOvers takes down the clusters of test processes that ended without doing so.
 func (c *testCluster) removeLeftOvers(t testing.TB) {
 	t.Helper()
+	leftOvers.Lock()
+	defer leftOvers.Unlock()
 	states, err := filepath.Glob("/var/lib/wheelhouse/test[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, state := range states {
 		old := testCluster{name: filepath.Base(state), program: c.program}
-		if _, err := os.Stat("/proc/" + strings.TrimPrefix(old.name, "test")); err == nil {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(old.name, "test"), "-")
+		if _, err := os.Stat("/proc/" + pid); err == nil {
 			continue
 		}
 		if _, err := old.run(t.Context(), "down"); err != nil {
@@ -137,8 +146,14 @@ func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
 	return 0, fmt.Errorf("wheelhouse status names no process %s: %s", id, out)
 }
 
-// TestLabs runs each lab as people do.
+// dockerInUse is held while a test runs that the end of the Docker Engine would disturb.
+var dockerInUse sync.RWMutex
+
+// TestLabs runs each lab as people do, beside TestPlatform: both wait most of the time.
 func TestLabs(t *testing.T) {
+	t.Parallel()
+	dockerInUse.RLock()
+	t.Cleanup(dockerInUse.RUnlock) // after the cluster is down
 	root, err := catalog.Root("..")
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +178,7 @@ func TestLabs(t *testing.T) {
 // TestPlatform runs the scenarios of platform/, the file with what disturbs everything
 // last.
 func TestPlatform(t *testing.T) {
+	t.Parallel()
 	pattern := "platform/*.feature"
 	if some := os.Getenv("WHEELHOUSE_TEST_FEATURES"); some != "" {
 		pattern = some
@@ -180,6 +196,9 @@ func TestPlatform(t *testing.T) {
 		}
 	}
 	tags := os.Getenv("WHEELHOUSE_TEST_TAGS")
+	if tags != "" {
+		t.Log("scenarios are left out that do not match " + tags)
+	}
 	if why := mayNotRestartDocker(t); why != "" {
 		t.Log("scenarios tagged @dockerd are left out: " + why)
 		tags = strings.TrimPrefix(tags+" && ~@dockerd", " && ")

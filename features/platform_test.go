@@ -1,7 +1,6 @@
 package features_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -233,17 +232,21 @@ func mayNotRestartDocker(t *testing.T) string {
 	if err != nil || strings.TrimSpace(string(ours)) != strings.TrimSpace(string(running)) {
 		return "another Docker Engine than the one that cluster/local/setup.sh started runs here"
 	}
-	others, err := exec.CommandContext(t.Context(), "docker", "ps", "--quiet").Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "ps", "--format", `{{.ID}} {{.Label "wheelhouse.cluster"}}`).Output()
 	if err != nil {
-		t.Fatalf("asking Docker what runs on it: %v", err)
+		t.Fatalf("docker ps: %v", err)
 	}
-	if len(bytes.TrimSpace(others)) > 0 {
-		return "containers run here (of a demo cluster, say) that a restart would end"
+	for line := range strings.Lines(string(out)) {
+		if _, cluster, _ := strings.Cut(strings.TrimSpace(line), " "); !strings.HasPrefix(cluster, ownClusters) {
+			return "containers run here (of a demo cluster, say) that a restart would end"
+		}
 	}
 	return ""
 }
 
 func (p *platform) restartDocker(ctx context.Context) error {
+	dockerInUse.Lock()
+	defer dockerInUse.Unlock()
 	text, err := os.ReadFile(dockerPIDFile)
 	if err != nil {
 		return err

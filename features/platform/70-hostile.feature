@@ -2,6 +2,7 @@ Feature: Hostile connections
   One user's connections do not behave; another user's requests are answered as ever, and
   nodes stay ready.
 
+  @alone
   Scenario: No user stops the others
     Given two users who each may edit a namespace
     When one of them holds 300 connections of the kind "slow bodies"

@@ -74,7 +74,7 @@ Feature: Bad days
     When the cluster is brought up again
     Then node "minion-2" is ready
 
-  @dockerd
+  @dockerd @alone
   Scenario: the Docker Engine is restarted, and the cluster heals
     When the Docker Engine is restarted
     Then 2 pods with label "app=web" are running and ready
