@@ -71,7 +71,7 @@ func BenchmarkMemoryPerPod(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Stop()
-	if err := PlayNodes(ctx, s.Client, nodes); err != nil {
+	if err := SimulateNodes(ctx, s.Client, nodes); err != nil {
 		b.Fatal(err)
 	}
 	empty := s.settledMB(b)

@@ -15,11 +15,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// PlayNodes registers n Ready nodes of 64 CPUs, reports every pod that is bound to one
+// SimulateNodes registers n Ready nodes of 64 CPUs, reports every pod that is bound to one
 // of them as Running, and lets go of those that are deleted, until ctx ends.
-func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
+func SimulateNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 	for i := range n {
-		if err := playNode(ctx, client, i); err != nil {
+		if err := simulateNode(ctx, client, i); err != nil {
 			return fmt.Errorf("registering a simulated node: %w", err)
 		}
 	}
@@ -33,7 +33,7 @@ func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 		workers.Go(func() {
 			for p := range bound {
 				if p.DeletionTimestamp != nil {
-					letGo(ctx, client, p)
+					finalizeDeletion(ctx, client, p)
 				} else {
 					reportRunning(ctx, client, p)
 				}
@@ -53,7 +53,7 @@ func PlayNodes(ctx context.Context, client kubernetes.Interface, n int) error {
 	return nil
 }
 
-func playNode(ctx context.Context, client kubernetes.Interface, i int) error {
+func simulateNode(ctx context.Context, client kubernetes.Interface, i int) error {
 	name := fmt.Sprintf("simulated-%04d", i)
 	_, err := client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}, metav1.CreateOptions{})
 	if err != nil {
@@ -73,8 +73,8 @@ func playNode(ctx context.Context, client kubernetes.Interface, i int) error {
 	return err
 }
 
-// letGo deletes a pod for good, as a kubelet does when its containers have ended.
-func letGo(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
+// finalizeDeletion deletes a pod for good, as a kubelet does when its containers have ended.
+func finalizeDeletion(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 	now := int64(0)
 	// Somebody else may have done it.
 	_ = client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &p.UID}})

@@ -32,7 +32,7 @@ func BenchmarkRollout(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Stop()
-	if err := PlayNodes(ctx, s.Client, nodes); err != nil {
+	if err := SimulateNodes(ctx, s.Client, nodes); err != nil {
 		b.Fatal(err)
 	}
 	for range b.N {

@@ -70,7 +70,7 @@ func BenchmarkControlPlane(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Stop()
-	if err := PlayNodes(ctx, s.Client, nodes); err != nil {
+	if err := SimulateNodes(ctx, s.Client, nodes); err != nil {
 		b.Fatal(err)
 	}
 	memory := func(b *testing.B) {

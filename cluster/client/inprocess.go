@@ -46,7 +46,7 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(req.Context())
-	x := newExchange(ctx, cancel)
+	x := newPipe(ctx, cancel)
 	go t.serve(x, t.incoming(ctx, req))
 	select { // on the caller's context: ours also ends when the handler has answered
 	case <-x.answered:
@@ -78,7 +78,7 @@ func (t *inProcess) incoming(ctx context.Context, req *http.Request) *http.Reque
 
 // serve runs the handler as net/http's server does: a panic ends the one
 // request, never the process.
-func (t *inProcess) serve(x *exchange, in *http.Request) {
+func (t *inProcess) serve(x *pipe, in *http.Request) {
 	defer in.Body.Close()
 	defer func() {
 		var err error
@@ -95,7 +95,7 @@ func (t *inProcess) serve(x *exchange, in *http.Request) {
 }
 
 // response is what the caller gets once the handler has answered.
-func (x *exchange) response(req *http.Request) (*http.Response, error) {
+func (x *pipe) response(req *http.Request) (*http.Response, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.streaming && x.err != nil {

@@ -14,7 +14,7 @@ const pipeLimit = 1 << 20
 
 // exchange is one request under way: the handler's http.ResponseWriter on one
 // side, the client's body on the other, one buffer between them.
-type exchange struct {
+type pipe struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	stop     func() bool // of the wake-up on ctx's end
@@ -33,21 +33,21 @@ type exchange struct {
 	closed    bool  // the reader is gone
 }
 
-func newExchange(ctx context.Context, cancel context.CancelFunc) *exchange {
-	x := &exchange{ctx: ctx, cancel: cancel, answered: make(chan struct{}), header: http.Header{}}
+func newPipe(ctx context.Context, cancel context.CancelFunc) *pipe {
+	x := &pipe{ctx: ctx, cancel: cancel, answered: make(chan struct{}), header: http.Header{}}
 	x.wake.L = &x.mu
 	return x
 }
 
-func (x *exchange) Header() http.Header { return x.header }
+func (x *pipe) Header() http.Header { return x.header }
 
-func (x *exchange) WriteHeader(status int) {
+func (x *pipe) WriteHeader(status int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writeHeader(status)
 }
 
-func (x *exchange) writeHeader(status int) {
+func (x *pipe) writeHeader(status int) {
 	if x.status != 0 || status < 200 { // informational answers have no reader here
 		return
 	}
@@ -58,7 +58,7 @@ func (x *exchange) writeHeader(status int) {
 	}
 }
 
-func (x *exchange) Write(p []byte) (int, error) {
+func (x *pipe) Write(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writeHeader(http.StatusOK)
@@ -87,11 +87,11 @@ func (x *exchange) Write(p []byte) (int, error) {
 }
 
 // WriteString spares io.WriteString its copy.
-func (x *exchange) WriteString(s string) (int, error) { return x.Write([]byte(s)) }
+func (x *pipe) WriteString(s string) (int, error) { return x.Write([]byte(s)) }
 
 // Flush hands the answer over: from here on the client reads while the handler
 // writes.
-func (x *exchange) Flush() {
+func (x *pipe) Flush() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writeHeader(http.StatusOK)
@@ -100,10 +100,10 @@ func (x *exchange) Flush() {
 
 // SetReadDeadline and SetWriteDeadline serve http.ResponseController. There is no
 // connection to time out here; the contexts do it.
-func (x *exchange) SetReadDeadline(time.Time) error  { return nil }
-func (x *exchange) SetWriteDeadline(time.Time) error { return nil }
+func (x *pipe) SetReadDeadline(time.Time) error  { return nil }
+func (x *pipe) SetWriteDeadline(time.Time) error { return nil }
 
-func (x *exchange) stream() {
+func (x *pipe) stream() {
 	if x.streaming || x.done {
 		return
 	}
@@ -114,7 +114,7 @@ func (x *exchange) stream() {
 }
 
 // finish is called when the handler has returned.
-func (x *exchange) finish(err error) {
+func (x *pipe) finish(err error) {
 	if err == nil && x.ctx.Err() != nil {
 		err = context.Cause(x.ctx) // it ended because the client went, not because it was done
 	}
@@ -137,7 +137,7 @@ func (x *exchange) finish(err error) {
 
 // abort ends the exchange for both sides; what was written and not read is lost,
 // as on a broken connection.
-func (x *exchange) abort(err error) {
+func (x *pipe) abort(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.done {
@@ -148,10 +148,10 @@ func (x *exchange) abort(err error) {
 }
 
 // body is the client's end of an exchange.
-type body exchange
+type body pipe
 
 func (b *body) Read(p []byte) (int, error) {
-	x := (*exchange)(b)
+	x := (*pipe)(b)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for {
@@ -177,7 +177,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 // drained makes the buffer ready for the next write; a watch that had a burst
 // does not keep its memory.
-func (x *exchange) drained() {
+func (x *pipe) drained() {
 	x.off = 0
 	if cap(x.buf) > pipeLimit/16 {
 		x.buf = nil
@@ -187,7 +187,7 @@ func (x *exchange) drained() {
 }
 
 func (b *body) Close() error {
-	x := (*exchange)(b)
+	x := (*pipe)(b)
 	x.mu.Lock()
 	x.closed = true
 	x.buf, x.off = nil, 0

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Share bounds how much a server does at once: for one client address and for all.
-type Share struct {
+// Limiter bounds how much a server does at once: for one client address and for all.
+type Limiter struct {
 	PerSource, Total int
 
 	mu      sync.Mutex
@@ -17,9 +17,9 @@ type Share struct {
 	total   int
 }
 
-// Enter reports whether more may be done for an address; if so, leave must be called in
+// Acquire reports whether more may be done for an address; if so, release must be called in
 // the end.
-func (s *Share) Enter(client net.Addr) (leave func(), ok bool) {
+func (s *Limiter) Acquire(client net.Addr) (release func(), ok bool) {
 	source := sourceOf(client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,9 +41,9 @@ func (s *Share) Enter(client net.Addr) (leave func(), ok bool) {
 	}, true
 }
 
-// Small returns a server for small answers, such as health checks, and the listener that
+// NewServer returns a server for small answers, such as health checks, and the listener that
 // it is to serve.
-func Small(l net.Listener, h http.Handler) (*http.Server, *Listener) {
+func NewServer(l net.Listener, h http.Handler) (*http.Server, *Listener) {
 	bounded := New(l, Config{PerSource: 100, Total: 1000})
 	const patience = 10 * time.Second
 	return &http.Server{

@@ -13,12 +13,12 @@ const (
 )
 
 // live is the View of the informers' caches.
-type live struct {
+type informerView struct {
 	namespaces, services, slices cache.SharedIndexInformer
 }
 
-func newLive(f informers.SharedInformerFactory) (*live, error) {
-	l := &live{
+func newInformerView(f informers.SharedInformerFactory) (*informerView, error) {
+	l := &informerView{
 		namespaces: f.Core().V1().Namespaces().Informer(),
 		services:   f.Core().V1().Services().Informer(),
 		slices:     f.Discovery().V1().EndpointSlices().Informer(),
@@ -43,18 +43,18 @@ func newLive(f informers.SharedInformerFactory) (*live, error) {
 	})
 }
 
-func (l *live) synced() []cache.InformerSynced {
+func (l *informerView) synced() []cache.InformerSynced {
 	return []cache.InformerSynced{l.namespaces.HasSynced, l.services.HasSynced, l.slices.HasSynced}
 }
 
 // Namespace implements View.
-func (l *live) Namespace(name string) bool {
+func (l *informerView) Namespace(name string) bool {
 	_, ok, err := l.namespaces.GetIndexer().GetByKey(name)
 	return ok && err == nil
 }
 
 // Service implements View.
-func (l *live) Service(namespace, name string) *v1.Service {
+func (l *informerView) Service(namespace, name string) *v1.Service {
 	obj, ok, err := l.services.GetIndexer().GetByKey(namespace + "/" + name)
 	if !ok || err != nil {
 		return nil
@@ -63,12 +63,12 @@ func (l *live) Service(namespace, name string) *v1.Service {
 }
 
 // Slices implements View.
-func (l *live) Slices(namespace, service string) []*discovery.EndpointSlice {
+func (l *informerView) Slices(namespace, service string) []*discovery.EndpointSlice {
 	return found[*discovery.EndpointSlice](l.slices, byService, namespace+"/"+service)
 }
 
 // At implements View.
-func (l *live) At(ip string) (*v1.Service, []*discovery.EndpointSlice) {
+func (l *informerView) At(ip string) (*v1.Service, []*discovery.EndpointSlice) {
 	slices := found[*discovery.EndpointSlice](l.slices, byAddress, ip)
 	if services := found[*v1.Service](l.services, byAddress, ip); len(services) > 0 {
 		return services[0], slices

@@ -49,12 +49,12 @@ type Config struct {
 // Server is the cluster's name server.
 type Server struct {
 	cfg   Config
-	view  *live
+	view  *informerView
 	zone  *Zone
 	ready chan struct{}
 	addr  netip.AddrPort // valid once ready
 
-	forwards connlimit.Share
+	forwards connlimit.Limiter
 }
 
 // New registers with the informers and starts nothing.
@@ -68,14 +68,14 @@ func New(cfg Config) (*Server, error) {
 	if cfg.ResolvConf == "" {
 		cfg.ResolvConf = "/etc/resolv.conf"
 	}
-	view, err := newLive(cfg.Informers)
+	view, err := newInformerView(cfg.Informers)
 	if err != nil {
 		return nil, fmt.Errorf("indexing services and endpoint slices: %w", err)
 	}
 	zone := &Zone{Domain: dns.Fqdn(strings.ToLower(cfg.Domain)), Addr: cfg.Addr.Addr(), View: view}
 	return &Server{
 		cfg: cfg, view: view, zone: zone, ready: make(chan struct{}),
-		forwards: connlimit.Share{PerSource: forwardPerSource, Total: forwardTotal},
+		forwards: connlimit.Limiter{PerSource: forwardPerSource, Total: forwardTotal},
 	}, nil
 }
 
@@ -96,12 +96,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer func() { _, _ = udp.Close(), tcp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	sorted := newSplit(connlimit.New(tcp, connlimit.Config{PerSource: tcpPerSource, Total: tcpTotal, WriteStall: firstBytes}))
+	sorted := newTCPMux(connlimit.New(tcp, connlimit.Config{PerSource: tcpPerSource, Total: tcpTotal, WriteStall: firstBytes}))
 	go sorted.run()
-	web, pages := connlimit.Small(side{sorted, sorted.http}, http.HandlerFunc(s.page))
+	web, pages := connlimit.NewServer(muxListener{sorted, sorted.http}, http.HandlerFunc(s.info))
 	defer func() { _ = web.Close() }()
 	go func() { _ = web.Serve(pages) }() // ends with the listener
-	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: side{sorted, sorted.dns}, Handler: s}}
+	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: muxListener{sorted, sorted.dns}, Handler: s}}
 	var started sync.WaitGroup
 	ended := make(chan error, len(servers))
 	for _, srv := range servers {
@@ -166,7 +166,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		resp.Truncate(size)
 	}
 	if err := w.WriteMsg(resp); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.cfg.Log.Debug("answer not sent", "to", w.RemoteAddr(), "error", err)
+		s.cfg.Log.Debug("answer not sent", "to", w.RemoteAddr(), "err", err)
 	}
 }
 
@@ -221,7 +221,7 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg {
 	failed := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
 	failed.RecursionAvailable = true
-	leave, ok := s.forwards.Enter(client)
+	leave, ok := s.forwards.Acquire(client)
 	if !ok {
 		return failed
 	}
@@ -242,7 +242,7 @@ func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg
 			resp.Id = req.Id
 			return resp
 		}
-		s.cfg.Log.Debug("name server did not answer", "server", at, "question", req.Question[0].Name, "error", err)
+		s.cfg.Log.Debug("name server did not answer", "server", at, "question", req.Question[0].Name, "err", err)
 	}
 	return failed
 }

@@ -19,18 +19,18 @@ const acceptPause = 50 * time.Millisecond
 // port "dns" of the service kube-dns as a web address, and who follows it shall find
 // something. A DNS message begins with its length; read as one, "GE" and "HE" would
 // be 18 KB and more, which no question is.
-type split struct {
+type tcpMux struct {
 	net.Listener
 	dns, http chan net.Conn
 	done      chan struct{}
 }
 
-func newSplit(l net.Listener) *split {
-	return &split{Listener: l, dns: make(chan net.Conn), http: make(chan net.Conn), done: make(chan struct{})}
+func newTCPMux(l net.Listener) *tcpMux {
+	return &tcpMux{Listener: l, dns: make(chan net.Conn), http: make(chan net.Conn), done: make(chan struct{})}
 }
 
 // run sorts connections until the listener is closed.
-func (s *split) run() {
+func (s *tcpMux) run() {
 	defer close(s.done)
 	for {
 		c, err := s.Listener.Accept()
@@ -45,7 +45,7 @@ func (s *split) run() {
 	}
 }
 
-func (s *split) sort(c net.Conn) {
+func (s *tcpMux) sort(c net.Conn) {
 	p := &peeked{Conn: c, r: bufio.NewReaderSize(c, 512)}
 	_ = c.SetReadDeadline(time.Now().Add(firstBytes)) // fails only if c is closed, as Peek then says
 	start, err := p.r.Peek(2)
@@ -73,12 +73,12 @@ type peeked struct {
 func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
 
 // side is one of the two listeners of a split.
-type side struct {
-	*split
+type muxListener struct {
+	*tcpMux
 	conns chan net.Conn
 }
 
-func (s side) Accept() (net.Conn, error) {
+func (s muxListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-s.conns:
 		return c, nil
@@ -88,7 +88,7 @@ func (s side) Accept() (net.Conn, error) {
 }
 
 // page says what this server is, to a browser.
-func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "KubeDNS: names of the domain %s\n\n"+
 		"A service: SERVICE.NAMESPACE.svc.%[1]s\nA named pod of a headless service: POD.SERVICE.NAMESPACE.svc.%[1]s\n\n"+

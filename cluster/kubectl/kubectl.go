@@ -21,24 +21,24 @@ func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 			return nil, fmt.Errorf("naming the kubeconfig %s: %w", kubeconfig, err)
 		}
 	}
-	day, err := eraOf(os.Getenv(eraVariable))
+	year, err := parseYear(os.Getenv(yearVariable))
 	if err != nil {
 		return nil, err
 	}
-	today, notes := Modernize(args, day)
+	today, notes := Modernize(args, year)
 	for _, n := range notes {
 		fmt.Fprintln(os.Stderr, n)
 	}
 	// kubectl looks for plugins, for itself and for its arguments in os.Args; those of a
 	// person's alias it has set already when the tree is built.
 	os.Args = append([]string{"kubectl"}, today...)
-	c := build(today, day, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
+	c := build(today, year, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	return c, nil
 }
 
 // build is kubectl's own tree of commands with those beside it that it has dropped.
-func build(args []string, day era, streams genericiooptions.IOStreams) *cobra.Command {
-	streams.Out = day.answers(args, streams.Out)
+func build(args []string, year kubectlYear, streams genericiooptions.IOStreams) *cobra.Command {
+	streams.Out = year.answers(args, streams.Out)
 	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().WithDiscoveryBurst(300).WithDiscoveryQPS(50).
 		WithWarningPrinter(streams)
 	root := cmd.NewDefaultKubectlCommandWithArgs(cmd.KubectlOptions{
@@ -47,13 +47,13 @@ func build(args []string, day era, streams genericiooptions.IOStreams) *cobra.Co
 	})
 	f := util.NewFactory(flags)
 	root.AddCommand(rollingUpdateCommand(f, streams))
-	if verb := verbAt(args); verb >= 0 && args[verb] == "run" && oldRun(args[verb+1:], day) {
+	if verb := verbAt(args); verb >= 0 && args[verb] == "run" && isLegacyRun(args[verb+1:], year) {
 		for _, c := range root.Commands() {
 			if c.Name() == "run" {
 				root.RemoveCommand(c)
 			}
 		}
-		root.AddCommand(runCommand(f, streams, day))
+		root.AddCommand(runCommand(f, streams, year))
 	}
 	return root
 }

@@ -45,7 +45,7 @@ var droppedWithValue = map[string]bool{
 // Modernize turns a command line of old (without the program's name) into one that
 // today's kubectl, or a command of this package, understands. The notes, one line
 // each, tell the person what one writes today; there are none if nothing was changed.
-func Modernize(args []string, day era) (today, notes []string) {
+func Modernize(args []string, year kubectlYear) (today, notes []string) {
 	verb := verbAt(args)
 	if verb < 0 {
 		return args, nil
@@ -70,7 +70,7 @@ func Modernize(args []string, day era) (today, notes []string) {
 	if len(old) > 0 {
 		notes = []string{note("kubectl "+strings.Join(slices.Compact(old), " "), today[verb:])}
 	}
-	return day.behaviour(today, verb), notes
+	return year.behaviour(today, verb), notes
 }
 
 // replaceFlags writes the flags of today for those that verb has lost, and tells

@@ -9,7 +9,7 @@ import (
 func TestModernize(t *testing.T) {
 	for _, tc := range []struct {
 		name, old, today, note string
-		day                    era
+		year                   kubectlYear
 	}{
 		{"stop", "stop|pod/influxdb", "delete|pod/influxdb", "kubectl delete pod/influxdb", today},
 		{"stop with a namespace before it", "-n|stop|stop|pod|influxdb", "-n|stop|delete|pod|influxdb", "kubectl delete pod influxdb", today},
@@ -36,12 +36,12 @@ func TestModernize(t *testing.T) {
 		{"exec of today", "exec|nginx|-c|web|--|ls|-t", "exec|nginx|-c|web|--|ls|-t", "", today},
 		{"a command's own flags", "run|x|--image=y|--|get|-a", "run|x|--image=y|--|get|-a", "", today},
 		{"delete today", "delete|rc|nginx", "delete|rc|nginx", "", today},
-		{"delete then", "delete|rc|nginx", "delete|--cascade=foreground|rc|nginx", "", era2015},
-		{"delete then, without the pods", "delete|rc|nginx|--cascade=false", "delete|rc|nginx|--cascade=false", "", era2016},
-		{"stop then", "stop|rc|nginx", "delete|--cascade=foreground|rc|nginx", "kubectl delete rc nginx", era2016},
+		{"delete then", "delete|rc|nginx", "delete|--cascade=foreground|rc|nginx", "", year2015},
+		{"delete then, without the pods", "delete|rc|nginx|--cascade=false", "delete|rc|nginx|--cascade=false", "", year2016},
+		{"stop then", "stop|rc|nginx", "delete|--cascade=foreground|rc|nginx", "kubectl delete rc nginx", year2016},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, notes := Modernize(strings.Split(tc.old, "|"), tc.day)
+			got, notes := Modernize(strings.Split(tc.old, "|"), tc.year)
 			if want := strings.Split(tc.today, "|"); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
@@ -56,13 +56,13 @@ func TestModernize(t *testing.T) {
 }
 
 func TestEra(t *testing.T) {
-	for value, want := range map[string]era{"": today, "2015": era2015, "2016": era2016} {
-		if got, err := eraOf(value); got != want || err != nil {
+	for value, want := range map[string]kubectlYear{"": today, "2015": year2015, "2016": year2016} {
+		if got, err := parseYear(value); got != want || err != nil {
 			t.Errorf("%q: %v, %v", value, got, err)
 		}
 	}
 	for _, value := range []string{"2014", "2017", "then"} {
-		if _, err := eraOf(value); err == nil || !strings.Contains(err.Error(), "unset it") {
+		if _, err := parseYear(value); err == nil || !strings.Contains(err.Error(), "unset it") {
 			t.Errorf("%q: %v, want an error with the way out", value, err)
 		}
 	}
@@ -70,28 +70,28 @@ func TestEra(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	for _, tc := range []struct {
-		day       era
+		year      kubectlYear
 		verb      string
 		now, then string
 	}{
-		{era2015, "scale", "replicationcontroller/inspector scaled\n", "scaled\n"},
-		{era2016, "scale", "deployment.apps/inspector scaled\n", "deployment \"inspector\" scaled\n"},
-		{era2015, "delete", "replicationcontroller \"nginx\" deleted from default namespace\n", "replicationcontroller \"nginx\" deleted\n"},
-		{era2016, "create", "namespace/x created\nservice/y created\n", "namespace \"x\" created\nservice \"y\" created\n"},
-		{era2016, "get", "pod/a scaled\n", "pod/a scaled\n"},
-		{era2016, "rolling-update", "replicationcontroller/a rolling updated\n", "replicationcontroller \"a\" rolling updated\n"},
-		{era2016, "create", "apiVersion: v1\nkind: Pod\n", "apiVersion: v1\nkind: Pod\n"},
+		{year2015, "scale", "replicationcontroller/inspector scaled\n", "scaled\n"},
+		{year2016, "scale", "deployment.apps/inspector scaled\n", "deployment \"inspector\" scaled\n"},
+		{year2015, "delete", "replicationcontroller \"nginx\" deleted from default namespace\n", "replicationcontroller \"nginx\" deleted\n"},
+		{year2016, "create", "namespace/x created\nservice/y created\n", "namespace \"x\" created\nservice \"y\" created\n"},
+		{year2016, "get", "pod/a scaled\n", "pod/a scaled\n"},
+		{year2016, "rolling-update", "replicationcontroller/a rolling updated\n", "replicationcontroller \"a\" rolling updated\n"},
+		{year2016, "create", "apiVersion: v1\nkind: Pod\n", "apiVersion: v1\nkind: Pod\n"},
 		{today, "scale", "replicationcontroller/inspector scaled\n", "replicationcontroller/inspector scaled\n"},
 	} {
 		var out strings.Builder
-		w := tc.day.answers([]string{tc.verb}, &out)
+		w := tc.year.answers([]string{tc.verb}, &out)
 		for _, b := range []byte(tc.now) {
 			if _, err := w.Write([]byte{b}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if out.String() != tc.then {
-			t.Errorf("%d %s: %q became %q, want %q", tc.day, tc.verb, tc.now, out.String(), tc.then)
+			t.Errorf("%d %s: %q became %q, want %q", tc.year, tc.verb, tc.now, out.String(), tc.then)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (o *rollingOptions) complete(args []string) error {
 }
 
 // roll is one rolling update at work.
-type roll struct {
+type rollingUpdate struct {
 	*rollingOptions
 	controllers typed.ReplicationControllerInterface
 	pods        typed.PodInterface
@@ -93,7 +93,7 @@ func (o *rollingOptions) run(ctx context.Context, f util.Factory, streams generi
 	if err != nil {
 		return err
 	}
-	r := &roll{rollingOptions: o, controllers: set.CoreV1().ReplicationControllers(namespace), pods: set.CoreV1().Pods(namespace), streams: streams}
+	r := &rollingUpdate{rollingOptions: o, controllers: set.CoreV1().ReplicationControllers(namespace), pods: set.CoreV1().Pods(namespace), streams: streams}
 	old, err := r.controllers.Get(ctx, o.oldName, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (o *rollingOptions) run(ctx context.Context, f util.Factory, streams generi
 	if err := different(old, next); err != nil {
 		return err
 	}
-	return r.exchange(ctx, old, next)
+	return r.replace(ctx, old, next)
 }
 
 func fromFile(f util.Factory, namespace, file string) (*corev1.ReplicationController, error) {
@@ -190,7 +190,7 @@ func mark(rc *corev1.ReplicationController, key, value string) {
 // distinguish gives the old controller and its pods the label too, so that the new
 // one's pods are not taken for its own: first the pods to come, then those that are
 // there, and the selector last, so that no pod is ever nobody's.
-func (r *roll) distinguish(ctx context.Context, old *corev1.ReplicationController) (*corev1.ReplicationController, error) {
+func (r *rollingUpdate) distinguish(ctx context.Context, old *corev1.ReplicationController) (*corev1.ReplicationController, error) {
 	if old.Spec.Selector[r.key] != "" {
 		return old, nil
 	}

@@ -44,7 +44,7 @@ func (c counts) stuck() bool { return c.up() == c.next && c.down() == c.old && c
 func (c counts) done() bool { return c.old == 0 && c.next == c.desired }
 
 // exchange lets the new controller take over, a pod at a time.
-func (r *roll) exchange(ctx context.Context, old, next *corev1.ReplicationController) error {
+func (r *rollingUpdate) replace(ctx context.Context, old, next *corev1.ReplicationController) error {
 	desired := replicas(next)
 	if r.rollback || r.image != "" {
 		desired = replicas(old)
@@ -73,7 +73,7 @@ func (r *roll) exchange(ctx context.Context, old, next *corev1.ReplicationContro
 
 // begin makes the new controller, without pods, or finds the one of an update that
 // was broken off.
-func (r *roll) begin(ctx context.Context, next *corev1.ReplicationController, desired int32) (*corev1.ReplicationController, error) {
+func (r *rollingUpdate) begin(ctx context.Context, next *corev1.ReplicationController, desired int32) (*corev1.ReplicationController, error) {
 	there, err := r.controllers.Get(ctx, next.Name, metav1.GetOptions{})
 	if err == nil {
 		if !r.rollback {
@@ -95,7 +95,7 @@ func (r *roll) begin(ctx context.Context, next *corev1.ReplicationController, de
 	return made, err
 }
 
-func (r *roll) steps(ctx context.Context, old, next *corev1.ReplicationController, desired int32) error {
+func (r *rollingUpdate) steps(ctx context.Context, old, next *corev1.ReplicationController, desired int32) error {
 	for first := true; ; first = false {
 		c, err := r.count(ctx, old, next, desired)
 		if err != nil || c.done() {
@@ -135,7 +135,7 @@ func (r *roll) steps(ctx context.Context, old, next *corev1.ReplicationControlle
 
 // finish deletes the old controller, and gives the new one its name where none was
 // asked for.
-func (r *roll) finish(ctx context.Context, old, next *corev1.ReplicationController) error {
+func (r *rollingUpdate) finish(ctx context.Context, old, next *corev1.ReplicationController) error {
 	fmt.Fprintf(r.streams.Out, "Update succeeded. Deleting %s\n", old.Name)
 	if err := r.controllers.Delete(ctx, old.Name, metav1.DeleteOptions{}); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (r *roll) finish(ctx context.Context, old, next *corev1.ReplicationControll
 
 // rename makes the controller again under another name; the pods are left for it to
 // adopt.
-func (r *roll) rename(ctx context.Context, from, to string) error {
+func (r *rollingUpdate) rename(ctx context.Context, from, to string) error {
 	fmt.Fprintf(r.streams.Out, "Renaming %s to %s\n", from, to)
 	rc, err := r.controllers.Get(ctx, from, metav1.GetOptions{})
 	if err != nil {
@@ -175,7 +175,7 @@ func (r *roll) rename(ctx context.Context, from, to string) error {
 	return err
 }
 
-func (r *roll) gone(ctx context.Context, name string) error {
+func (r *rollingUpdate) gone(ctx context.Context, name string) error {
 	return r.until(ctx, fmt.Sprintf("the end of controller %s", name), func(ctx context.Context) (bool, error) {
 		_, err := r.controllers.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -185,7 +185,7 @@ func (r *roll) gone(ctx context.Context, name string) error {
 	})
 }
 
-func (r *roll) count(ctx context.Context, old, next *corev1.ReplicationController, desired int32) (counts, error) {
+func (r *rollingUpdate) count(ctx context.Context, old, next *corev1.ReplicationController, desired int32) (counts, error) {
 	c := counts{desired: desired}
 	for _, side := range []struct {
 		rc           *corev1.ReplicationController
@@ -203,7 +203,7 @@ func (r *roll) count(ctx context.Context, old, next *corev1.ReplicationControlle
 	return c, nil
 }
 
-func (r *roll) readyPods(ctx context.Context, rc *corev1.ReplicationController) (int32, error) {
+func (r *rollingUpdate) readyPods(ctx context.Context, rc *corev1.ReplicationController) (int32, error) {
 	pods, err := r.pods.List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(rc.Spec.Selector).String()})
 	if err != nil {
 		return 0, err
@@ -221,7 +221,7 @@ func (r *roll) readyPods(ctx context.Context, rc *corev1.ReplicationController) 
 	return n, nil
 }
 
-func (r *roll) ready(ctx context.Context, rc *corev1.ReplicationController, n int32) error {
+func (r *rollingUpdate) ready(ctx context.Context, rc *corev1.ReplicationController, n int32) error {
 	seen := int32(0)
 	err := r.until(ctx, fmt.Sprintf("%d ready pods of %s", n, rc.Name), func(ctx context.Context) (bool, error) {
 		var err error
@@ -234,7 +234,7 @@ func (r *roll) ready(ctx context.Context, rc *corev1.ReplicationController, n in
 	return nil
 }
 
-func (r *roll) until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
+func (r *rollingUpdate) until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
 	err := wait.PollUntilContextTimeout(ctx, r.poll, r.timeout, true, done)
 	if wait.Interrupted(err) {
 		return fmt.Errorf("waited %s for %s", r.timeout, what)
@@ -242,13 +242,13 @@ func (r *roll) until(ctx context.Context, what string, done func(context.Context
 	return err
 }
 
-func (r *roll) scale(ctx context.Context, name string, n int32) error {
+func (r *rollingUpdate) scale(ctx context.Context, name string, n int32) error {
 	_, err := r.update(ctx, name, func(rc *corev1.ReplicationController) { rc.Spec.Replicas = &n })
 	return err
 }
 
 // update changes a controller, again on its newest state if somebody else was quicker.
-func (r *roll) update(ctx context.Context, name string, change func(*corev1.ReplicationController)) (*corev1.ReplicationController, error) {
+func (r *rollingUpdate) update(ctx context.Context, name string, change func(*corev1.ReplicationController)) (*corev1.ReplicationController, error) {
 	var out *corev1.ReplicationController
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		rc, err := r.controllers.Get(ctx, name, metav1.GetOptions{})
@@ -262,7 +262,7 @@ func (r *roll) update(ctx context.Context, name string, change func(*corev1.Repl
 	return out, err
 }
 
-func (r *roll) label(ctx context.Context, p *corev1.Pod, value string) error {
+func (r *rollingUpdate) label(ctx context.Context, p *corev1.Pod, value string) error {
 	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, r.key, value)
 	_, err := r.pods.Patch(ctx, p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
 	if apierrors.IsNotFound(err) {

@@ -23,8 +23,8 @@ import (
 // them the command line is one of then.
 var oldRunFlags = []string{"--replicas", "--generator", "--schedule", "--service-generator", "--hostport", "--limits", "--requests", "--serviceaccount", "--record"}
 
-// oldRun says whether what follows `run` is to be read as kubectl of then read it.
-func oldRun(args []string, day era) bool {
+// isLegacyRun says whether what follows `run` is to be read as kubectl of then read it.
+func isLegacyRun(args []string, year kubectlYear) bool {
 	interactive := false
 	for _, a := range args {
 		if a == "--" {
@@ -39,7 +39,7 @@ func oldRun(args []string, day era) bool {
 		interactive = interactive || name == "--stdin" || name == "--tty" || name == "--attach" || name == "--rm" || name == "-i" || name == "-t" || name == "-it" || name == "-ti"
 	}
 	// Whoever wants to talk to the container gets a pod; it is what they see anyway.
-	return day != today && !interactive
+	return year != today && !interactive
 }
 
 // runOptions are the flags of `kubectl run` of 1.2 to 1.17, as far as they say what
@@ -55,7 +55,7 @@ type runOptions struct {
 	record, ignoredServiceGenerator string
 }
 
-func runCommand(f util.Factory, streams genericiooptions.IOStreams, day era) *cobra.Command {
+func runCommand(f util.Factory, streams genericiooptions.IOStreams, year kubectlYear) *cobra.Command {
 	o := &runOptions{}
 	printing := genericclioptions.NewPrintFlags("created").WithTypeSetter(scheme.Scheme)
 	c := &cobra.Command{
@@ -63,7 +63,7 @@ func runCommand(f util.Factory, streams genericiooptions.IOStreams, day era) *co
 		Short:                 "Make a controller of pods of one image, as kubectl did until 1.17",
 		DisableFlagsInUseLine: true,
 		Run: func(c *cobra.Command, args []string) {
-			util.CheckErr(o.complete(args, day))
+			util.CheckErr(o.complete(args, year))
 			fmt.Fprintln(streams.ErrOut, o.note())
 			util.CheckErr(o.run(c.Context(), f, c, printing, streams))
 		},
@@ -93,7 +93,7 @@ func runCommand(f util.Factory, streams genericiooptions.IOStreams, day era) *co
 }
 
 // complete takes the name and the command, and decides what is made.
-func (o *runOptions) complete(args []string, day era) error {
+func (o *runOptions) complete(args []string, year kubectlYear) error {
 	if len(args) == 0 {
 		return fmt.Errorf("a NAME is needed: kubectl run NAME --image=IMAGE")
 	}
@@ -110,7 +110,7 @@ func (o *runOptions) complete(args []string, day era) error {
 	switch {
 	case kind == "" && o.schedule != "":
 		kind = "cronjob"
-	case kind == "" && o.restart == string(corev1.RestartPolicyAlways) && day == era2015:
+	case kind == "" && o.restart == string(corev1.RestartPolicyAlways) && year == year2015:
 		kind = "run"
 	case kind == "" && o.restart == string(corev1.RestartPolicyAlways):
 		kind = "deployment"

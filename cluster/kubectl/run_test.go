@@ -13,7 +13,7 @@ import (
 func TestWhichRun(t *testing.T) {
 	for _, tc := range []struct {
 		args string
-		day  era
+		year kubectlYear
 		old  bool
 	}{
 		{"nginx --image=nginx", today, false},
@@ -21,11 +21,11 @@ func TestWhichRun(t *testing.T) {
 		{"nginx --image=nginx --replicas=3", today, true},
 		{"nginx --image=nginx --generator run/v1", today, true},
 		{"nginx --image=nginx -- sleep --replicas=3", today, false},
-		{"nginx --image=nginx", era2016, true},
-		{"-it nginx --image=busybox", era2016, false},
+		{"nginx --image=nginx", year2016, true},
+		{"-it nginx --image=busybox", year2016, false},
 	} {
-		if got := oldRun(strings.Fields(tc.args), tc.day); got != tc.old {
-			t.Errorf("run %s in %d: old is %v", tc.args, tc.day, got)
+		if got := isLegacyRun(strings.Fields(tc.args), tc.year); got != tc.old {
+			t.Errorf("run %s in %d: old is %v", tc.args, tc.year, got)
 		}
 	}
 }
@@ -59,18 +59,18 @@ func TestRunMakes(t *testing.T) {
 func TestRunGenerators(t *testing.T) {
 	for _, tc := range []struct {
 		o    runOptions
-		day  era
+		year kubectlYear
 		want string
 	}{
 		{runOptions{generator: "run/v1", restart: "Always"}, today, "ReplicationController"},
-		{runOptions{restart: "Always"}, era2015, "ReplicationController"},
-		{runOptions{restart: "Always"}, era2016, "Deployment"},
-		{runOptions{restart: "OnFailure"}, era2016, "Job"},
-		{runOptions{restart: "Never"}, era2016, "Pod"},
+		{runOptions{restart: "Always"}, year2015, "ReplicationController"},
+		{runOptions{restart: "Always"}, year2016, "Deployment"},
+		{runOptions{restart: "OnFailure"}, year2016, "Job"},
+		{runOptions{restart: "Never"}, year2016, "Pod"},
 		{runOptions{restart: "Always", schedule: "@hourly"}, today, "CronJob"},
 	} {
 		tc.o.image = "busybox"
-		if err := tc.o.complete([]string{"x", "sleep", "1"}, tc.day); err != nil {
+		if err := tc.o.complete([]string{"x", "sleep", "1"}, tc.year); err != nil {
 			t.Fatal(err)
 		}
 		objects, err := tc.o.objects()

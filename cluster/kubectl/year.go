@@ -10,41 +10,41 @@ import (
 	"strings"
 )
 
-// eraVariable asks for the kubectl of another year where it differs from today's in
+// yearVariable asks for the kubectl of another year where it differs from today's in
 // what it does or answers, for those who follow a text of that year to the letter:
 //
 //   - `run` makes a ReplicationController (2015) or a Deployment (2016), not a pod,
 //   - `delete` of a controller returns when its pods are gone,
 //   - answers read `pod "nginx" created`, and in 2015 `scaled` alone after scale.
-const eraVariable = "KUBECTL_YEAR"
+const yearVariable = "KUBECTL_YEAR"
 
-// era is a year, 0 for today.
-type era int
+// kubectlYear is a year, 0 for today.
+type kubectlYear int
 
 const (
-	today     era = 0
-	era2015   era = 2015 // kubectl 1.0 and 1.1
-	era2016   era = 2016 // kubectl 1.2 to 1.5
-	firstYear     = era2015
-	lastYear      = era2016
+	today     kubectlYear = 0
+	year2015  kubectlYear = 2015 // kubectl 1.0 and 1.1
+	year2016  kubectlYear = 2016 // kubectl 1.2 to 1.5
+	firstYear             = year2015
+	lastYear              = year2016
 )
 
-func eraOf(value string) (era, error) {
+func parseYear(value string) (kubectlYear, error) {
 	if value == "" {
 		return today, nil
 	}
-	year, err := strconv.Atoi(value)
-	if err != nil || era(year) < firstYear || era(year) > lastYear {
-		return today, fmt.Errorf("%s is %q: it can be %d or %d; unset it for today's kubectl", eraVariable, value, firstYear, lastYear)
+	n, err := strconv.Atoi(value)
+	if err != nil || kubectlYear(n) < firstYear || kubectlYear(n) > lastYear {
+		return today, fmt.Errorf("%s is %q: it can be %d or %d; unset it for today's kubectl", yearVariable, value, firstYear, lastYear)
 	}
-	return era(year), nil
+	return kubectlYear(n), nil
 }
 
 // behaviour gives a verb the flags that make it act as it did then. Deleting a
 // controller was the client's work until 1.10: it scaled to none, waited for the
 // pods and only then deleted.
-func (e era) behaviour(args []string, verb int) []string {
-	if e == today || args[verb] != "delete" || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--cascade") }) {
+func (y kubectlYear) behaviour(args []string, verb int) []string {
+	if y == today || args[verb] != "delete" || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--cascade") }) {
 		return args
 	}
 	return slices.Insert(slices.Clone(args), verb+1, "--cascade=foreground")
@@ -54,17 +54,17 @@ func (e era) behaviour(args []string, verb int) []string {
 var answering = []string{"annotate", "apply", "create", "delete", "expose", "label", "replace", "run", "scale", "rolling-update"}
 
 // answers gives the writer that a command line's answers go to.
-func (e era) answers(args []string, out io.Writer) io.Writer {
+func (y kubectlYear) answers(args []string, out io.Writer) io.Writer {
 	verb := verbAt(args)
-	if e == today || verb < 0 || !slices.Contains(answering, args[verb]) {
+	if y == today || verb < 0 || !slices.Contains(answering, args[verb]) {
 		return out
 	}
-	return &answers{era: e, out: out}
+	return &answers{year: y, out: out}
 }
 
 // answers rewrites each line that is an answer and passes on all others.
 type answers struct {
-	era  era
+	year kubectlYear
 	out  io.Writer
 	line []byte
 }
@@ -81,7 +81,7 @@ func (a *answers) Write(p []byte) (int, error) {
 		if end < 0 {
 			return len(p), nil
 		}
-		if _, err := fmt.Fprintln(a.out, a.era.answer(string(a.line[:end]))); err != nil {
+		if _, err := fmt.Fprintln(a.out, a.year.answer(string(a.line[:end]))); err != nil {
 			return 0, err
 		}
 		a.line = a.line[end+1:]
@@ -89,7 +89,7 @@ func (a *answers) Write(p []byte) (int, error) {
 }
 
 // answer is what kubectl of then said for today's line.
-func (e era) answer(line string) string {
+func (y kubectlYear) answer(line string) string {
 	if m := deletedLine.FindStringSubmatch(line); m != nil {
 		return fmt.Sprintf("%s %q deleted", m[1], m[2])
 	}
@@ -97,7 +97,7 @@ func (e era) answer(line string) string {
 	switch {
 	case m == nil:
 		return line
-	case e == era2015 && m[3] == "scaled":
+	case y == year2015 && m[3] == "scaled":
 		return "scaled"
 	}
 	return fmt.Sprintf("%s %q %s", m[1], m[2], m[3])

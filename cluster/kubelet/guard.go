@@ -38,7 +38,7 @@ const (
 // certificate of the cluster or a token as far as the API server says that they may use
 // this part of nodes.
 func (k *Kubelet) guarded(next http.Handler) http.Handler {
-	share := &connlimit.Share{PerSource: lookupsPerSource, Total: lookupsAtOnce}
+	share := &connlimit.Limiter{PerSource: lookupsPerSource, Total: lookupsAtOnce}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := k.mayPass(r, share); err != nil {
 			switch err.code {
@@ -56,11 +56,11 @@ func (k *Kubelet) guarded(next http.Handler) http.Handler {
 
 // mayPass returns nil for a request that may be served. What the API server must be asked
 // about is bounded for each client address: the answers count as this node's requests.
-func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Share) *httpError {
+func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Limiter) *httpError {
 	who := k.certified(r)
 	if who == nil || !who.trusted {
 		remote, _ := netip.ParseAddrPort(r.RemoteAddr) // without one it counts for no address
-		leave, ok := share.Enter(net.TCPAddrFromAddrPort(remote))
+		leave, ok := share.Acquire(net.TCPAddrFromAddrPort(remote))
 		if !ok {
 			return &httpError{http.StatusTooManyRequests, errors.New("Too many requests, please try again later.")}
 		}

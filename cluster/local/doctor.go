@@ -74,7 +74,7 @@ func PrintChecks(out io.Writer, list []Check) {
 	}
 }
 
-func verdict(name string, good bool, otherwise, found, remedy string) Check {
+func check(name string, good bool, otherwise, found, remedy string) Check {
 	if good {
 		return Check{Name: name, Result: OK, Found: found}
 	}
@@ -82,7 +82,7 @@ func verdict(name string, good bool, otherwise, found, remedy string) Check {
 }
 
 func checkRoot() Check {
-	return verdict("root", os.Geteuid() == 0, Fail, fmt.Sprintf("user id %d", os.Geteuid()), "run it with sudo")
+	return check("root", os.Geteuid() == 0, Fail, fmt.Sprintf("user id %d", os.Geteuid()), "run it with sudo")
 }
 
 func checkDocker(ctx context.Context) Check {
@@ -92,7 +92,7 @@ func checkDocker(ctx context.Context) Check {
 	if err != nil {
 		return Check{"docker", Fail, err.Error(), "apt-get install docker.io && systemctl start docker"}
 	}
-	return verdict("docker", versionAtLeast(version, 20, 10), Fail, "version "+version, "install Docker 20.10 or later (apt-get install docker.io)")
+	return check("docker", versionAtLeast(version, 20, 10), Fail, "version "+version, "install Docker 20.10 or later (apt-get install docker.io)")
 }
 
 func versionAtLeast(version string, major, minor int) bool {
@@ -127,7 +127,7 @@ func checkCgroups() Check {
 	if len(missing) > 0 {
 		found = fmt.Sprintf("version %s, without %s", version, strings.Join(missing, ", "))
 	}
-	return verdict("cgroups", len(missing) == 0, Fail, found, remedy)
+	return check("cgroups", len(missing) == 0, Fail, found, remedy)
 }
 
 func checkIPTables() Check {
@@ -216,12 +216,12 @@ func inScratch(f func() error) error {
 
 func checkOverlay() Check {
 	data, err := os.ReadFile("/proc/filesystems")
-	return verdict("overlay", err == nil && strings.Contains(string(data), "\toverlay\n"), Warn,
+	return check("overlay", err == nil && strings.Contains(string(data), "\toverlay\n"), Warn,
 		"overlay file system in the kernel", "modprobe overlay (Docker would copy whole images instead)")
 }
 
 // standing is the nearest directory that exists.
-func standing(dir string) string {
+func nearestExisting(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == "/" {
 			return dir
@@ -233,16 +233,16 @@ func standing(dir string) string {
 func checkDisk(dir string) Check {
 	const need = 2 << 30
 	var fs unix.Statfs_t
-	if err := unix.Statfs(standing(dir), &fs); err != nil {
+	if err := unix.Statfs(nearestExisting(dir), &fs); err != nil {
 		return Check{"disk", Fail, err.Error(), "choose another --state-dir"}
 	}
 	free := fs.Bavail * uint64(fs.Bsize)
-	return verdict("disk", free > need, Warn, fmt.Sprintf("%.1f GiB free at %s", float64(free)/(1<<30), standing(dir)), "free at least 2 GiB (docker system prune)")
+	return check("disk", free > need, Warn, fmt.Sprintf("%.1f GiB free at %s", float64(free)/(1<<30), nearestExisting(dir)), "free at least 2 GiB (docker system prune)")
 }
 
 // checkFsync measures what every acknowledged write of etcd waits for.
 func checkFsync(dir string) Check {
-	f, err := os.CreateTemp(standing(dir), ".wheelhouse-doctor-*")
+	f, err := os.CreateTemp(nearestExisting(dir), ".wheelhouse-doctor-*")
 	if err != nil {
 		return Check{"fsync", Fail, err.Error(), "run it with sudo, or choose another --state-dir"}
 	}
@@ -262,7 +262,7 @@ func checkFsync(dir string) Check {
 	}
 	slices.Sort(times)
 	median, worst := times[len(times)/2], times[len(times)-1]
-	return verdict("fsync", median < 10*time.Millisecond, Warn,
+	return check("fsync", median < 10*time.Millisecond, Warn,
 		fmt.Sprintf("median %.1f ms, worst %.1f ms of %d", ms(median), ms(worst), len(times)), "use an SSD or another --state-dir: etcd waits for the disk at each write")
 }
 
@@ -278,7 +278,7 @@ func checkInotify() Check {
 		return n
 	}
 	instances, watches := read("max_user_instances"), read("max_user_watches")
-	return verdict("inotify", instances >= 128 && watches >= 8192, Warn, fmt.Sprintf("%d instances, %d watches", instances, watches),
+	return check("inotify", instances >= 128 && watches >= 8192, Warn, fmt.Sprintf("%d instances, %d watches", instances, watches),
 		"sysctl -w fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=65536")
 }
 
@@ -288,7 +288,7 @@ func checkClock(binary string) Check {
 	now := time.Now()
 	st, err := os.Stat(binary)
 	behind := err == nil && now.Before(st.ModTime().Add(-time.Hour))
-	return verdict("clock", !behind, Fail, now.Format(time.RFC3339), "set the clock (timedatectl set-ntp true): it is behind this program's own date")
+	return check("clock", !behind, Fail, now.Format(time.RFC3339), "set the clock (timedatectl set-ntp true): it is behind this program's own date")
 }
 
 func checkAddresses(cfg Config) Check {

@@ -68,7 +68,7 @@ func stopAll(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	others, err := strays(names)
+	others, err := unrecorded(names)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ var newToHost = []string{
 	"-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED", "-j", "DROP",
 }
 
-func (l *lan) buildGate(allowHostAccess bool) error {
+func (l *lan) buildHostGate(allowHostAccess bool) error {
 	var err error
 	if l.gate, err = ensureBridge(l.h, gateBridge); err != nil {
 		return err

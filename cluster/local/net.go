@@ -39,7 +39,7 @@ type lan struct {
 	ns     netns.NsHandle
 	h      *netlink.Handle
 	bridge netlink.Link
-	gate   netlink.Link // the machine's own bridge; see buildGate
+	gate   netlink.Link // the machine's own bridge; see buildHostGate
 }
 
 func (l *lan) close() {
@@ -54,7 +54,7 @@ func buildNetwork(r record, allowHostAccess bool) error {
 		return err
 	}
 	defer l.close()
-	if err := l.buildGate(allowHostAccess); err != nil {
+	if err := l.buildHostGate(allowHostAccess); err != nil {
 		return fmt.Errorf("the way between nodes and the machine in %s: %w", r.lanNS(), err)
 	}
 	var all errgroup.Group

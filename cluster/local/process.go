@@ -231,10 +231,10 @@ func stop(list []running) error {
 	return fmt.Errorf("%s (pid %d) does not end, even by SIGKILL", alive[0].ID, alive[0].PID)
 }
 
-// strays are processes inside the named namespaces that nobody recorded: shells of
+// unrecorded are processes inside the named namespaces that nobody recorded: shells of
 // `ssh`, or a daemon whose starter crashed. This process and its parents, in whose
 // shell down may have been typed, are not among them.
-func strays(names []string) (list []running, err error) {
+func unrecorded(names []string) (list []running, err error) {
 	inodes := map[uint64]string{}
 	for _, name := range names {
 		if path := filepath.Join(netnsDir, name); isNetNS(path) {

@@ -30,7 +30,7 @@ const pollEvery = 20 * time.Millisecond
 func poll(ctx context.Context, f func() error) error {
 	for {
 		err := f()
-		var final finalError
+		var final permanentError
 		if err == nil || errors.As(err, &final) {
 			return err
 		}
@@ -42,17 +42,17 @@ func poll(ctx context.Context, f func() error) error {
 	}
 }
 
-// finalError says that waiting longer is of no use.
-type finalError struct{ error }
+// permanentError says that waiting longer is of no use.
+type permanentError struct{ error }
 
-// watched is a process whose work is waited for.
-type watched struct {
+// startedProcess is a process whose work is waited for.
+type startedProcess struct {
 	running
 	ended <-chan struct{} // nil if it was running before
 	since time.Time       // when it was started, if it was not running before
 }
 
-func (w watched) check() error {
+func (w startedProcess) check() error {
 	dead := w.state() == stateDead
 	select {
 	case <-w.ended:
@@ -60,14 +60,14 @@ func (w watched) check() error {
 	default:
 	}
 	if dead {
-		return finalError{fmt.Errorf("%s ended. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
+		return permanentError{fmt.Errorf("%s ended. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
 	}
 	return nil
 }
 
 // waitServer waits until the API server is ready. Its kubeconfigs are there by then.
 func waitServer(ctx context.Context, cfg Config, p running, ended <-chan struct{}) error {
-	w := watched{running: p, ended: ended}
+	w := startedProcess{running: p, ended: ended}
 	err := poll(ctx, func() error {
 		if err := w.check(); err != nil {
 			return err
@@ -115,7 +115,7 @@ func clientset(cfg Config) (*kubernetes.Clientset, error) {
 }
 
 // waitNodes waits until every node is Ready.
-func waitNodes(ctx context.Context, cfg Config, watch []watched) (names []string, err error) {
+func waitNodes(ctx context.Context, cfg Config, watch []startedProcess) (names []string, err error) {
 	cs, err := clientset(cfg)
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func waitNodes(ctx context.Context, cfg Config, watch []watched) (names []string
 
 // nodeReady is nil if the process has said that its node is Ready: of one that was just
 // started, what its predecessor said does not count.
-func (w watched) nodeReady(nodes []v1.Node) error {
+func (w startedProcess) nodeReady(nodes []v1.Node) error {
 	name := w.Node
 	for _, n := range nodes {
 		if n.Name != name {

@@ -130,12 +130,12 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 		return "none", nil
 	}
 	var starts errgroup.Group
-	watch := make([]watched, len(u.rec.nodes()))
+	watch := make([]startedProcess, len(u.rec.nodes()))
 	for i, n := range u.rec.nodes() {
 		starts.Go(func() error {
 			began := time.Now()
 			p, ended, err := ensure(u.cfg, u.nodeDaemon(n))
-			watch[i] = watched{running: p, ended: ended, since: began}
+			watch[i] = startedProcess{running: p, ended: ended, since: began}
 			return err
 		})
 	}

@@ -80,7 +80,7 @@ func (h *health) listen(address string, handler http.Handler) {
 		return
 	}
 	delete(h.refused, address)
-	server, bounded := connlimit.Small(l, handler)
+	server, bounded := connlimit.NewServer(l, handler)
 	h.open[address] = server
 	go func() { _ = server.Serve(bounded) }()
 }

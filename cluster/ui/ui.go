@@ -40,7 +40,7 @@ func Run(ctx context.Context, addr netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("listening for the web page: %w", err)
 	}
-	server, bounded := connlimit.Small(l, Handler())
+	server, bounded := connlimit.NewServer(l, Handler())
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
