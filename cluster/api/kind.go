@@ -44,6 +44,12 @@ type Kind struct {
 
 	New     func() Object
 	NewList func() runtime.Object
+	// Codec encodes and decodes the objects; nil: by their Go type, protobuf in the store.
+	Codec Codec
+	// Custom kinds are not built in: their keys in the store carry the group.
+	Custom bool
+	// TTL: the store removes an object an hour after its last write.
+	TTL bool
 	// OldSpelling is how manifests of the first years write some fields, with today's
 	// name for each: a server of then read JSON whatever its case. See Respell.
 	OldSpelling map[string]string

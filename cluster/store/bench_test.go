@@ -194,7 +194,7 @@ func BenchmarkEncodeJSON(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	body, err := encodeBody(pod("default", "x"))
+	body, err := encodeBody(pods, pod("default", "x"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -23,6 +23,10 @@ type Collection struct {
 
 	transformer atomic.Pointer[transforming] // nil: values are stored as they are
 
+	// pending is what came while Serve reads the collection's state, for follow alone; nil
+	// once the state is there.
+	pending *[]batch
+
 	// Only follow changes what is below, with the lock held; so it alone may read
 	// without the lock.
 	mu       sync.RWMutex
@@ -31,10 +35,17 @@ type Collection struct {
 	rev      int64            // of the newest event
 	history  history
 	watchers map[string]map[*Watcher]struct{} // by bucket, "" watches all
+	retired  error                            // why watches end, once the kind is no longer served
+}
+
+// batch is what happened to a collection at one revision.
+type batch struct {
+	rev     int64
+	changes []*mvccpb.Event
 }
 
 func newCollection(s *Store, k *api.Kind) (*Collection, error) {
-	h, err := head(k.GroupVersionKind)
+	h, err := head(k)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +56,6 @@ func newCollection(s *Store, k *api.Kind) (*Collection, error) {
 		broken:   map[string]error{},
 		watchers: map[string]map[*Watcher]struct{}{},
 	}
-	c.transformer.Store(transformerOf(s.Transformers, c.resource))
 	return c, nil
 }
 
@@ -73,6 +83,10 @@ func (c *Collection) lookup(key string) (*Item, error) {
 
 // apply takes all that happened to the collection at one revision.
 func (c *Collection) apply(rev int64, changes []*mvccpb.Event) {
+	if c.pending != nil {
+		*c.pending = append(*c.pending, batch{rev, changes})
+		return
+	}
 	events := make([]*Event, 0, len(changes))
 	bad := map[string]error(nil)
 	for _, change := range changes {
@@ -83,7 +97,7 @@ func (c *Collection) apply(rev int64, changes []*mvccpb.Event) {
 		}
 		item, err := c.decode(key, change.Kv)
 		if err != nil {
-			c.store.Log.Error("an object in etcd cannot be read and is not served", "key", key, "error", err)
+			c.store.Log.Error("an object in etcd cannot be read and is not served", "key", key, "err", err)
 			if bad == nil {
 				bad = map[string]error{}
 			}
@@ -189,7 +203,7 @@ func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 		}
 		item, err := c.decode(key, kv)
 		if err != nil {
-			c.store.Log.Error("an object in etcd cannot be read and is not served", "key", key, "error", err)
+			c.store.Log.Error("an object in etcd cannot be read and is not served", "key", key, "err", err)
 			bad[key] = err
 			present[key] = isTransformError(err)
 			continue

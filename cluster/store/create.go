@@ -20,7 +20,7 @@ func (c *Collection) Create(ctx context.Context, obj api.Object) (*Item, error) 
 	if err := c.store.WaitReady(ctx); err != nil {
 		return nil, timeout(err)
 	}
-	body, err := encodeBody(obj)
+	body, err := encodeBody(c.kind, obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}

@@ -124,7 +124,7 @@ func (nopCloser) Close() error { return nil }
 
 // Whatever stands in etcd is either an object or an error.
 func FuzzOpenValue(f *testing.F) {
-	body, err := encodeBody(pod("default", "a"))
+	body, err := encodeBody(pods, pod("default", "a"))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func (c *Collection) bookmark(rev int64, end bool) (*Event, error) {
 	if end {
 		obj.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	}
-	body, err := encodeBody(obj)
+	body, err := encodeBody(c.kind, obj)
 	if err != nil {
 		return nil, err
 	}

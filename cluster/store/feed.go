@@ -24,8 +24,10 @@ const (
 )
 
 // follow keeps the caches equal to etcd. One watch on all keys feeds all kinds: it sees
-// every revision, so that the caches always know how far they are.
+// every revision, so that the caches always know how far they are. Keys of no kind that
+// is served are passed over: Serve reads them when there is one.
 func (s *Store) follow(ctx context.Context) error {
+	defer close(s.ended)
 	defer s.endWatches()
 	for first := true; ctx.Err() == nil; {
 		target, err := s.load(ctx, first)
@@ -78,8 +80,11 @@ func (s *Store) load(ctx context.Context, first bool) (newest int64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range s.collections {
-		c.replace(at, kvs[c], first)
+	s.loads++
+	for _, c := range s.collections() {
+		if c.pending == nil { // else Serve begins again
+			c.replace(at, kvs[c], first)
+		}
 	}
 	s.progress.advance(at)
 	return newest, nil
@@ -100,18 +105,28 @@ func (s *Store) lastRound(ctx context.Context, newest int64) int64 {
 }
 
 func (s *Store) readAll(ctx context.Context, rev int64) (map[*Collection][]*mvccpb.KeyValue, error) {
+	kvs, err := s.readKeys(ctx, registry, rev)
+	if err != nil {
+		return nil, err
+	}
 	all := map[*Collection][]*mvccpb.KeyValue{}
-	end := clientv3.GetPrefixRangeEnd(registry)
-	for start := registry; ; {
+	for _, kv := range kvs {
+		if c := s.collectionOf(string(kv.Key)); c != nil {
+			all[c] = append(all[c], kv)
+		}
+	}
+	return all, nil
+}
+
+// readKeys reads what etcd has below a prefix at a revision.
+func (s *Store) readKeys(ctx context.Context, prefix string, rev int64) (all []*mvccpb.KeyValue, err error) {
+	end := clientv3.GetPrefixRangeEnd(prefix)
+	for start := prefix; ; {
 		resp, err := s.Client.Get(ctx, start, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(rev))
 		if err != nil {
 			return nil, fmt.Errorf("from %s at revision %d: %w", start, rev, err)
 		}
-		for _, kv := range resp.Kvs {
-			if c := s.collectionOf(string(kv.Key)); c != nil {
-				all[c] = append(all[c], kv)
-			}
-		}
+		all = append(all, resp.Kvs...)
 		if !resp.More {
 			return all, nil
 		}
@@ -139,11 +154,13 @@ func (s *Store) stream(ctx context.Context, target int64) error {
 			}
 			s.applyAll(resp.Events)
 			s.readyAt(target)
+		case task := <-s.tasks:
+			task()
 		case <-s.transformed:
 			s.mend(ctx)
 		case <-tick.C:
 			s.mend(ctx)
-			for _, c := range s.collections {
+			for _, c := range s.collections() {
 				c.tick()
 			}
 		}

@@ -36,7 +36,7 @@ var services = &api.Kind{
 }
 
 var events = &api.Kind{
-	GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Event"), Plural: "events", Namespaced: true,
+	GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Event"), Plural: "events", Namespaced: true, TTL: true,
 	New: func() api.Object { return &corev1.Event{} }, NewList: func() runtime.Object { return &corev1.EventList{} },
 }
 

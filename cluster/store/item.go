@@ -19,13 +19,13 @@ const (
 	Protobuf
 )
 
-// Item is one object at one revision, immutable and shared. The protobuf bytes are its
+// Item is one object at one revision, immutable and shared. The encoded bytes are its
 // one lasting form; object and JSON are made from them, and can be dropped again.
 type Item struct {
 	kind     *api.Kind
 	key      string
 	rev      int64
-	protobuf []byte // as a client gets it
+	encoded  []byte // protobuf as a client gets it, or what the kind's Codec returns
 	at, size int    // where in it the stored body is
 
 	object atomic.Pointer[api.Object]
@@ -36,7 +36,7 @@ type Item struct {
 // newItem keeps a copy of body, and decodes it once to know that it can be.
 func newItem(c *Collection, key string, rev int64, body []byte) (*Item, error) {
 	i := &Item{kind: c.kind, key: key, rev: rev, size: len(body)}
-	i.protobuf, i.at = envelope(c.head, body, versionPatch(rev))
+	i.encoded, i.at = envelope(c.head, body, versionPatch(rev))
 	obj, err := decodeBody(c.kind, i.body(), rev)
 	if err != nil {
 		return nil, err
@@ -48,12 +48,12 @@ func newItem(c *Collection, key string, rev int64, body []byte) (*Item, error) {
 // moved is the same object at another revision.
 func (i *Item) moved(c *Collection, rev int64) *Item {
 	m := &Item{kind: i.kind, key: i.key, rev: rev, size: i.size}
-	m.protobuf, m.at = envelope(c.head, i.body(), versionPatch(rev))
+	m.encoded, m.at = envelope(c.head, i.body(), versionPatch(rev))
 	return m
 }
 
 // body is the message as etcd has it.
-func (i *Item) body() []byte { return i.protobuf[i.at : i.at+i.size] }
+func (i *Item) body() []byte { return i.encoded[i.at : i.at+i.size] }
 
 // Object is the decoded object with its kind and resourceVersion set. Never modify it.
 func (i *Item) Object() api.Object {
@@ -75,7 +75,10 @@ func (i *Item) Revision() int64 { return i.rev }
 // modify them.
 func (i *Item) Encoded(t MediaType) ([]byte, error) {
 	if t == Protobuf {
-		return i.protobuf, nil
+		if i.kind.Codec != nil {
+			return nil, notMarshalable(i.Object())
+		}
+		return i.encoded, nil
 	}
 	if !i.asked.Load() {
 		i.asked.Store(true)
@@ -97,7 +100,10 @@ func (i *Item) Encoded(t MediaType) ([]byte, error) {
 
 // Message is the object's own protobuf message with its resourceVersion and without
 // envelope, as the items of a list are.
-func (i *Item) Message() []byte { return i.protobuf[i.at : len(i.protobuf)-len(unknownTail)] }
+func (i *Item) Message() []byte { return i.encoded[i.at : len(i.encoded)-len(unknownTail)] }
+
+// Size is the number of bytes of the lasting form.
+func (i *Item) Size() int { return len(i.encoded) }
 
 // shed drops what can be made again.
 func (i *Item) shed() {

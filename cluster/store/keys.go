@@ -11,9 +11,9 @@ import (
 // registry is the root of all keys.
 const registry = "/registry/"
 
-// folders are the kinds whose keys are not named like their resource, as Kubernetes
+// directories are the kinds whose keys are not named like their resource, as Kubernetes
 // has them (so that its etcd can be read, and etcdctl finds what people know).
-var folders = map[schema.GroupResource]string{
+var directories = map[schema.GroupResource]string{
 	{Resource: "services"}:                              "services/specs",
 	{Resource: "endpoints"}:                             "services/endpoints",
 	{Resource: "nodes"}:                                 "minions",
@@ -21,13 +21,17 @@ var folders = map[schema.GroupResource]string{
 	{Group: "networking.k8s.io", Resource: "ingresses"}: "ingress",
 }
 
-// keyPrefix is where the objects of a kind are: "/registry/pods/".
+// keyPrefix is where the objects of a kind are: "/registry/pods/", and below the group
+// for a kind that is not built in: "/registry/example.com/widgets/".
 func keyPrefix(k *api.Kind) string {
-	folder, ok := folders[schema.GroupResource{Group: k.Group, Resource: k.Plural}]
-	if !ok {
-		folder = k.Plural
+	if k.Custom {
+		return registry + k.Group + "/" + k.Plural + "/"
 	}
-	return registry + folder + "/"
+	directory, ok := directories[schema.GroupResource{Group: k.Group, Resource: k.Plural}]
+	if !ok {
+		directory = k.Plural
+	}
+	return registry + directory + "/"
 }
 
 // collectionOf finds whose key it is, nil for a key of no kind that is served.
@@ -35,8 +39,10 @@ func (s *Store) collectionOf(key string) *Collection {
 	if !strings.HasPrefix(key, registry) {
 		return nil
 	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	end := len(registry)
-	for range 2 { // a folder, or a folder within a folder
+	for range 2 { // a directory, or a directory within a directory
 		i := strings.IndexByte(key[end:], '/')
 		if i < 0 {
 			return nil

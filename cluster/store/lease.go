@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// eventLife is how long Events are kept, as upstream's --event-ttl.
-	eventLife = time.Hour
-	// leaseShared is how long new Events get the same lease: thousands of leases would
-	// cost etcd more than the Events.
+	// ttl is how long objects of a kind with a TTL are kept, as upstream's --event-ttl.
+	ttl = time.Hour
+	// leaseShared is how long new objects get the same lease: thousands of leases would
+	// cost etcd more than the objects.
 	leaseShared = time.Minute
 )
 
-// leases gives out the lease that ends Events.
+// leases grants the lease with which objects of a kind with a TTL end.
 type leases struct {
 	client *clientv3.Client
 	mu     sync.Mutex
@@ -30,7 +30,7 @@ func (l *leases) get(ctx context.Context) (clientv3.LeaseID, error) {
 	if time.Now().Before(l.until) {
 		return l.id, nil
 	}
-	granted, err := l.client.Grant(ctx, int64((eventLife+leaseShared)/time.Second))
+	granted, err := l.client.Grant(ctx, int64((ttl+leaseShared)/time.Second))
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // Config is what a Store needs.
 type Config struct {
 	Client *clientv3.Client
-	// Kinds are the kinds to serve; those that are Virtual or aliases are passed over.
+	// Kinds are the kinds to serve from the start on; those that are Virtual or aliases
+	// are passed over. Serve and Retire change them later.
 	Kinds []*api.Kind
 	// OnlyWriter says that no other process writes to this etcd (it is embedded). Then
 	// the newest state is known without asking etcd. When in doubt leave it false: it
@@ -34,11 +36,17 @@ type Config struct {
 // Store is all collections over one etcd.
 type Store struct {
 	Config
-	collections []*Collection
-	byKind      map[*api.Kind]*Collection
-	byPrefix    map[string]*Collection // "/registry/pods/"
+	tasks chan func() // for follow, between two answers of the watch
+	loads int         // how often follow has read everything, for follow alone
+
+	// mu guards what is below, and Transformers. byKind has the collections that have been
+	// read, byPrefix those too that Serve is reading.
+	mu       sync.RWMutex
+	byKind   map[*api.Kind]*Collection
+	byPrefix map[string]*Collection // "/registry/pods/"
 
 	ready    chan struct{} // closed when the caches hold what etcd held at the start
+	ended    chan struct{} // closed when Run has ended
 	progress progress      // the revision up to which the caches are complete
 	written  atomic.Int64  // the newest revision that a write of ours made
 	newest   newest
@@ -55,7 +63,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		Config: cfg, byKind: map[*api.Kind]*Collection{}, byPrefix: map[string]*Collection{},
-		ready: make(chan struct{}), transformed: make(chan struct{}, 1),
+		ready: make(chan struct{}), ended: make(chan struct{}), transformed: make(chan struct{}, 1), tasks: make(chan func()),
 	}
 	s.newest.ask = s.askRevision
 	s.leases.client = cfg.Client
@@ -64,14 +72,13 @@ func New(cfg Config) (*Store, error) {
 			continue
 		}
 		c, err := newCollection(s, k)
+		if err == nil {
+			err = s.add(c)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("store: %s: %w", k.Kind, err)
 		}
-		if other := s.byPrefix[c.prefix]; other != nil {
-			return nil, fmt.Errorf("store: %s and %s would share the keys %s", other.kind.Kind, k.Kind, c.prefix)
-		}
-		s.collections = append(s.collections, c)
-		s.byKind[k], s.byPrefix[c.prefix] = c, c
+		s.byKind[k] = c
 	}
 	return s, nil
 }
@@ -82,6 +89,8 @@ func (s *Store) Of(k *api.Kind) *Collection {
 	if k.Stored != nil {
 		k = k.Stored
 	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return s.byKind[k]
 }
 

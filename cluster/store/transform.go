@@ -65,8 +65,11 @@ func (t *transforming) drain() {
 // write that used the former ones is in etcd or has failed. What could not be
 // transformed before is read again.
 func (s *Store) SetTransformers(of Transformers) {
+	s.mu.Lock()
+	s.Transformers = of
+	s.mu.Unlock()
 	var former []*transforming
-	for _, c := range s.collections {
+	for _, c := range s.collections() {
 		if t := c.transformer.Swap(transformerOf(of, c.resource)); t != nil {
 			former = append(former, t)
 		}
@@ -161,7 +164,7 @@ func (c *Collection) missing(within, start string) error {
 // mend writes again what could not be transformed before and can be now, so that it
 // comes into the caches, and to the watchers, as every write does.
 func (s *Store) mend(ctx context.Context) {
-	for _, c := range s.collections {
+	for _, c := range s.collections() {
 		for _, key := range c.untransformed() {
 			// What is still not readable was reported when it was found.
 			if err := c.mend(ctx, key); err != nil && !isTransformError(err) {
@@ -220,7 +223,7 @@ func (c *Collection) commit(ctx context.Context, key string, rev int64, body []b
 	return resp, nil
 }
 
-// put is the write of an object's new state. Events end with a lease.
+// put is the write of an object's new state. Objects of a kind with a TTL end with a lease.
 func (c *Collection) put(ctx context.Context, t *transforming, key string, body []byte) (clientv3.Op, error) {
 	value, _ := envelope(c.head, body, nil)
 	if t != nil {
@@ -229,7 +232,7 @@ func (c *Collection) put(ctx context.Context, t *transforming, key string, body 
 			return clientv3.Op{}, untransformable(key, err)
 		}
 	}
-	if c.kind.Kind != "Event" {
+	if !c.kind.TTL {
 		return clientv3.OpPut(key, string(value)), nil
 	}
 	lease, err := c.store.leases.get(ctx)

@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
 )
@@ -40,30 +39,39 @@ type message interface {
 	Unmarshal([]byte) error
 }
 
-// encodeBody is the message that is stored for an object.
-func encodeBody(obj api.Object) ([]byte, error) {
-	m, ok := obj.(message)
-	if !ok {
-		return nil, fmt.Errorf("%T has no protobuf encoding", obj)
-	}
+// encodeBody returns what is stored for an object, without its resourceVersion: the
+// message, or what the kind's Codec makes of it.
+func encodeBody(k *api.Kind, obj api.Object) (body []byte, err error) {
 	version := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
-	body, err := m.Marshal()
-	obj.SetResourceVersion(version)
+	defer obj.SetResourceVersion(version)
+	switch m, ok := obj.(message); {
+	case k.Codec != nil:
+		body, err = k.Codec.Encode(obj)
+	case ok:
+		body, err = m.Marshal()
+	default:
+		err = errors.New("it has no protobuf encoding")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encoding %T: %w", obj, err)
 	}
 	return body, nil
 }
 
-// decodeBody makes the object out of its stored message.
-func decodeBody(k *api.Kind, body []byte, rev int64) (api.Object, error) {
-	obj := k.New()
-	m, ok := obj.(message)
-	if !ok {
-		return nil, fmt.Errorf("%T has no protobuf encoding", obj)
+// decodeBody returns the object of a stored body.
+func decodeBody(k *api.Kind, body []byte, rev int64) (obj api.Object, err error) {
+	if k.Codec != nil {
+		obj, _, err = k.Codec.Decode(body)
+	} else {
+		obj = k.New()
+		if m, ok := obj.(message); ok {
+			err = m.Unmarshal(body)
+		} else {
+			err = fmt.Errorf("%T has no protobuf encoding", obj)
+		}
 	}
-	if err := m.Unmarshal(body); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
@@ -71,9 +79,13 @@ func decodeBody(k *api.Kind, body []byte, rev int64) (api.Object, error) {
 	return obj, nil
 }
 
-// head is what precedes the length of the body in every value of the kind.
-func head(gvk schema.GroupVersionKind) ([]byte, error) {
-	version, kind := gvk.ToAPIVersionAndKind()
+// head is what precedes the length of the body in every value of the kind; nil for a
+// kind with a Codec, whose values are what that returns.
+func head(k *api.Kind) ([]byte, error) {
+	if k.Codec != nil {
+		return nil, nil
+	}
+	version, kind := k.ToAPIVersionAndKind()
 	typeMeta, err := (&runtime.TypeMeta{APIVersion: version, Kind: kind}).Marshal()
 	if err != nil {
 		return nil, err
@@ -87,6 +99,9 @@ func head(gvk schema.GroupVersionKind) ([]byte, error) {
 // envelope puts a body, and more that belongs to it, after head. It returns where the
 // body begins.
 func envelope(head, body, more []byte) (value []byte, at int) {
+	if head == nil {
+		return bytes.Clone(body), 0
+	}
 	n := len(body) + len(more)
 	value = make([]byte, 0, len(head)+protowire.SizeVarint(uint64(n))+n+len(unknownTail))
 	value = append(value, head...)
@@ -110,6 +125,9 @@ func versionPatch(rev int64) []byte {
 
 // openValue finds the body in a value of etcd, and refuses what is not of the kind.
 func openValue(k *api.Kind, value []byte) (body []byte, err error) {
+	if k.Codec != nil {
+		return value, nil // decodeBody checks it
+	}
 	rest, ok := bytes.CutPrefix(value, magic)
 	if !ok {
 		return nil, errors.New("it does not begin with the mark of an encoded object")

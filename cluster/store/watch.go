@@ -46,8 +46,16 @@ type Watcher struct {
 }
 
 // Events is closed when the watch is over: stopped, dropped because the reader was too
-// slow, or ended with the store.
+// slow, or terminated with the store or because its kind was retired.
 func (w *Watcher) Events() <-chan *Event { return w.events }
+
+// Err is why a watch cannot be continued at another server: its kind was retired. It is
+// nil for the other ends.
+func (w *Watcher) Err() error {
+	w.c.mu.RLock()
+	defer w.c.mu.RUnlock()
+	return w.c.retired
+}
 
 // Stop ends the watch. It can be called more than once.
 func (w *Watcher) Stop() {
@@ -91,6 +99,9 @@ func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first, err := w.backlog(rev, initial, o)
+	if err == nil {
+		err = c.retired
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +239,7 @@ func (c *Collection) sendBookmarks() {
 // endWatches ends every watch with a bookmark, so that clients continue at the very
 // revision at their next server.
 func (s *Store) endWatches() {
-	for _, c := range s.collections {
+	for _, c := range s.collections() {
 		c.mu.Lock()
 		c.sendBookmarks()
 		for _, same := range c.watchers {

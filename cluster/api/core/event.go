@@ -21,7 +21,7 @@ import (
 // Events tells what happened to an object; the store forgets it after an hour.
 var Events = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Event"),
-	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true,
+	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true, TTL: true,
 	New:     func() api.Object { return &corev1.Event{} },
 	NewList: func() runtime.Object { return &corev1.EventList{} },
 
