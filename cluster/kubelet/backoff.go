@@ -1,6 +1,8 @@
 package kubelet
 
-import "time"
+import (
+	"time"
+)
 
 // The waits between starts of a container that keeps ending, as upstream.
 const (

@@ -220,9 +220,7 @@ func (w *worker) candidate(pod *v1.Pod, name v1.ResourceName, now time.Time) *ca
 // evictOverLimits evicts the pods that have written more than they may.
 func (k *Kubelet) evictOverLimits(now time.Time) {
 	for _, w := range k.allWorkers() {
-		w.mu.Lock()
-		pod := w.pod
-		w.mu.Unlock()
+		pod := w.latest()
 		if podfacts.Terminal(pod) || !limitsDisk(pod) {
 			continue
 		}

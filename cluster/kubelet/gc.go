@@ -110,9 +110,7 @@ func (p *pulled) forget(ref string) error {
 func (k *Kubelet) imagesInUse() map[string]bool {
 	out := map[string]bool{}
 	for _, w := range k.allWorkers() {
-		w.mu.Lock()
-		pod := w.pod
-		w.mu.Unlock()
+		pod := w.latest()
 		if podfacts.Terminal(pod) {
 			continue
 		}

@@ -5,8 +5,6 @@ package kubelet
 import (
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,10 +152,7 @@ func TestProvisionedFolderSwapped(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = v.k.makeProvisioned(&v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "made"}})
-		r := httptest.NewRequest(http.MethodDelete, "/provisionedVolumes/x", nil)
-		r.SetPathValue("name", pv.Name)
-		v.k.log = discard
-		v.k.serveRemoveProvisioned(httptest.NewRecorder(), r)
+		_ = served{v.k}.RemoveProvisioned(pv.Name)
 		for name, want := range map[string]bool{"made": false, "secret": true, "volumes": false} {
 			if _, err := os.Lstat(filepath.Join(outside, name)); (err == nil) != want {
 				t.Errorf("%s is a link: %s is there: %v, want %v", link, name, err == nil, want)

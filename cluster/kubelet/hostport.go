@@ -67,9 +67,7 @@ func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for uid, w := range k.workers {
-		w.mu.Lock()
-		other := w.pod
-		w.mu.Unlock()
+		other := w.latest()
 		if uid == pod.UID || other.DeletionTimestamp != nil || podfacts.Terminal(other) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
 			continue
 		}

@@ -175,13 +175,13 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer k.wg.Wait()
 	defer cancel()
 
-	server, err := k.listen()
-	if err != nil {
-		return fmt.Errorf("kubelet: %w", err)
-	}
 	failed := make(chan error, 1)
-	if server != nil {
-		k.wg.Go(func() { failed <- server.serve(ctx) })
+	if server := k.newServer(); server != nil {
+		serve, err := server.Open(ctx)
+		if err != nil {
+			return fmt.Errorf("kubelet: %w", err)
+		}
+		k.wg.Go(func() { failed <- serve() })
 	}
 	k.wg.Go(func() { k.watchRuntime(ctx) })
 	k.wg.Go(func() { k.keepNode(ctx) })

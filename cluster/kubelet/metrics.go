@@ -25,8 +25,9 @@ func (f *family) add(labels, value string, at time.Time) {
 	fmt.Fprintf(&f.lines, "%s%s %s%s\n", f.name, labels, value, stamp)
 }
 
-// resourceMetrics are the metrics of /metrics/resource.
-func (k *Kubelet) resourceMetrics() string {
+// ResourceMetrics implements server.Usage.
+func (s served) ResourceMetrics() string {
+	k := s.k
 	cpu := &family{name: "container_cpu_usage_seconds_total", kind: "counter", help: "Cumulative cpu time consumed by the container in core-seconds"}
 	memory := &family{name: "container_memory_working_set_bytes", kind: "gauge", help: "Current working set of the container in bytes"}
 	start := &family{name: "container_start_time_seconds", kind: "gauge", help: "Start time of the container since unix epoch in seconds"}

@@ -42,9 +42,7 @@ func (k *Kubelet) misfit(pod *v1.Pod) (reason, message string) {
 func (k *Kubelet) usedByOthers(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
 	var sum resource.Quantity
 	for _, w := range k.allWorkers() {
-		w.mu.Lock()
-		other := w.pod
-		w.mu.Unlock()
+		other := w.latest()
 		if other.UID != pod.UID && !podfacts.Terminal(other) {
 			requests, _ := podspec.Resources(other)
 			sum.Add(requests[name])

@@ -54,9 +54,7 @@ func (k *Kubelet) nodeFS(now time.Time) (filesystem, error) {
 	}
 	used := int64(0)
 	for _, w := range k.allWorkers() {
-		w.mu.Lock()
-		pod := w.pod
-		w.mu.Unlock()
+		pod := w.latest()
 		used += w.candidate(pod, v1.ResourceEphemeralStorage, now).disk
 	}
 	fs.capacity = size.Value()

@@ -1,16 +1,12 @@
 package kubelet
 
 import (
-	"net/http"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// ownMetrics are the kubelet's about itself, under the names that dashboards know; what
-// its pods use is told at other paths.
-func (k *Kubelet) ownMetrics() http.Handler {
+// metrics are the kubelet's own, under upstream's names.
+func (k *Kubelet) metrics() prometheus.Gatherer {
 	name := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kubelet_node_name", Help: "The node's name. The count is always 1.",
 		ConstLabels: prometheus.Labels{"node": k.config.NodeName},
@@ -25,5 +21,5 @@ func (k *Kubelet) ownMetrics() http.Handler {
 	})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(name, pods, k.ends, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return registry
 }

@@ -104,9 +104,7 @@ func (k *Kubelet) weighAbove(all string) error {
 func (k *Kubelet) burstableShares() int64 {
 	sum := resource.Quantity{}
 	for _, w := range k.allWorkers() {
-		w.mu.Lock()
-		pod := w.pod
-		w.mu.Unlock()
+		pod := w.latest()
 		if podfacts.QOSClass(pod) == v1.PodQOSBurstable && !podfacts.Terminal(pod) {
 			requests, _ := podspec.Resources(k.allotments.given(pod))
 			sum.Add(*requests.Cpu())

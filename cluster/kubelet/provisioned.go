@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // The cluster's own provisioner (cluster/controller/persistentvolume) makes volumes
@@ -56,29 +54,20 @@ func (k *Kubelet) makeProvisioned(pv *v1.PersistentVolume) error {
 	return root.Chmod(pv.Name, 0o777) // whatever the umask
 }
 
-// serveRemoveProvisioned answers DELETE /provisionedVolumes/NAME. What is not there is
-// removed already.
-func (k *Kubelet) serveRemoveProvisioned(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	if bad := validation.IsDNS1123Subdomain(name); len(bad) > 0 {
-		failRequest(w, badRequest("%q is not the name of a volume: %s", name, bad[0]))
-		return
-	}
-	root, err := k.provisionedRoot()
+// RemoveProvisioned implements server.Disk.
+func (s served) RemoveProvisioned(volume string) error {
+	root, err := s.k.provisionedRoot()
 	if err != nil {
-		failRequest(w, err)
-		return
+		return err
 	}
 	defer func() { _ = root.Close() }()
 	dir, err := root.Open(".")
 	if err == nil {
 		defer dir.Close()
-		err = removeAt(dir, name)
+		err = removeAt(dir, volume)
 	}
 	if err != nil {
-		failRequest(w, fmt.Errorf("removing the data of volume %s: %w", name, err))
-		return
+		return fmt.Errorf("removing the data of volume %s: %w", volume, err)
 	}
-	k.log.Info("removed the data of a volume", "volume", name)
-	writeJSON(w, map[string]string{"removed": name})
+	return nil
 }

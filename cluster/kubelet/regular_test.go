@@ -3,13 +3,9 @@
 package kubelet
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,8 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"wheelhouse/cluster/kubelet/cri"
 )
 
 // pipe makes a named pipe that gives who opens it a line.
@@ -148,7 +142,12 @@ func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
 		}
 	}
 	pipe(t, filepath.Join(logs, "pipe"))
-	k := &Kubelet{config: Config{HostRoot: disk}}
+	files, done, err := served{&Kubelet{config: Config{HostRoot: disk}}}.Logs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	h := http.StripPrefix("/logs/", http.FileServerFS(files))
 	for path, want := range map[string]string{
 		"sub/a.log": "200 a line", "current": "200 a line", "sub/": "200 <!doctype html>", "": "200 <!doctype html>",
 		"out": "", "absolute": "", "machine": "", "zero": "", "pipe": "", "../../secret": "", "sub/../../../secret": "",
@@ -156,7 +155,7 @@ func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/logs/x", nil)
 		r.URL.Path = "/logs/" + path
-		k.serveNodeLogs(w, r)
+		h.ServeHTTP(w, r)
 		got := fmt.Sprintf("%d %s", w.Code, w.Body)
 		if want == "" && (w.Code == http.StatusOK || strings.Contains(got, "another pod")) || !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %.200s", path, got)
@@ -218,76 +217,6 @@ func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
 			t.Errorf("%q: %v", dir, err)
 		}
 	}
-}
-
-// One address cannot have all connections to the node's server: a new one takes the place
-// of one that has asked for nothing.
-func TestConnectionsOfOneClient(t *testing.T) {
-	k := &Kubelet{config: Config{Listen: "127.0.0.1:0", Serving: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }, ClientCAs: x509.NewCertPool()}, log: discard, ends: newEnds()}
-	k.source = newSource(nil, "n", k)
-	s, err := k.listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.http.ReadHeaderTimeout = time.Hour // which ends such a connection, too, but late
-	done := make(chan error, 1)
-	ctx, stop := context.WithCancel(t.Context())
-	go func() { done <- s.serve(ctx) }()
-	var all []net.Conn
-	for range connections.PerSource + 1 {
-		c, err := net.Dial("tcp", s.listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
-	}
-	if _, err := all[0].Read(make([]byte, 1)); err == nil { // an end, or a reset
-		t.Error("the first connection is still there")
-	}
-	for _, c := range all {
-		c.Close()
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// The size of a terminal is a small message.
-func TestTerminalSizeWithoutEnd(t *testing.T) {
-	endless := &counted{from: io.MultiReader(strings.NewReader(`{"Width":80,"Height":24}{"Width":`), &digits{64 << 20})}
-	sizes := make(chan cri.Size, 1)
-	decodeSizes(t.Context(), endless, sizes)
-	if s := <-sizes; s.Width != 80 || s.Height != 24 {
-		t.Errorf("%+v", s)
-	}
-	if endless.n > 16<<10 {
-		t.Errorf("%d bytes of one size were read", endless.n)
-	}
-}
-
-type digits struct{ left int }
-
-func (d *digits) Read(p []byte) (int, error) {
-	if d.left <= 0 {
-		return 0, io.EOF
-	}
-	for i := range p {
-		p[i] = '1'
-	}
-	d.left -= len(p)
-	return len(p), nil
-}
-
-type counted struct {
-	from io.Reader
-	n    int
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.n += n
-	return n, err
 }
 
 // A server's name is no option of mount, nor a file system's the path of a program.

@@ -114,9 +114,7 @@ func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
 	defer k.mu.Unlock()
 	running := map[string]bool{}
 	for uid, w := range k.workers {
-		w.mu.Lock()
-		pod := w.pod
-		w.mu.Unlock()
+		pod := w.latest()
 		if !podspec.IsStatic(pod) {
 			continue
 		}

@@ -1,8 +1,7 @@
 package kubelet
 
 import (
-	"fmt"
-	"net/http"
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -32,11 +31,11 @@ func memory(u cgroup.Usage, limit uint64) *stats.MemoryStats {
 	return m
 }
 
-// serveSummary tells what the node, its pods and their containers use.
-func (k *Kubelet) serveSummary(w http.ResponseWriter, r *http.Request) {
-	now := time.Now()
+// Summary implements server.Usage.
+func (s served) Summary(ctx context.Context) *stats.Summary {
+	now, k := time.Now(), s.k
 	node, own := k.nodeUsage(), ownUsage()
-	summary := stats.Summary{Node: stats.NodeStats{
+	summary := &stats.Summary{Node: stats.NodeStats{
 		NodeName: k.config.NodeName, StartTime: metav1.NewTime(k.started),
 		CPU: k.rates.cpu("node", node), Memory: memory(node, uint64(k.capacity.Memory().Value())),
 		SystemContainers: []stats.ContainerStats{{
@@ -47,7 +46,7 @@ func (k *Kubelet) serveSummary(w http.ResponseWriter, r *http.Request) {
 	if fs, err := k.nodeFS(now); err == nil {
 		summary.Node.Fs = fsStats(fs, now)
 	}
-	if fs, err := k.imageFS(r.Context()); err == nil {
+	if fs, err := k.imageFS(ctx); err == nil {
 		summary.Node.Runtime = &stats.RuntimeStats{ImageFs: fsStats(fs, now), ContainerFs: fsStats(fs, now)}
 	}
 	if most, running, err := machineProcesses(); err == nil {
@@ -58,7 +57,7 @@ func (k *Kubelet) serveSummary(w http.ResponseWriter, r *http.Request) {
 			summary.Pods = append(summary.Pods, pod)
 		}
 	}
-	writeJSON(w, summary)
+	return summary
 }
 
 func fsStats(fs filesystem, now time.Time) *stats.FsStats {
@@ -93,9 +92,7 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 	if len(list) == 0 {
 		return stats.PodStats{}, false
 	}
-	w.mu.Lock()
-	pod := w.pod
-	w.mu.Unlock()
+	pod := w.latest()
 	out := stats.PodStats{PodRef: stats.PodReference{Name: w.ref.Name, Namespace: w.ref.Namespace, UID: w.ref.UID}}
 	if pod.Status.StartTime != nil {
 		out.StartTime = *pod.Status.StartTime
@@ -134,11 +131,4 @@ func memoryLimit(pod *v1.Pod, container string) uint64 {
 		return uint64(max(0, c.Resources.Limits.Memory().Value()))
 	}
 	return 0
-}
-
-// serveResourceMetrics answers in the text format of Prometheus, with the metrics that
-// upstream has at this path.
-func (k *Kubelet) serveResourceMetrics(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	fmt.Fprint(w, k.resourceMetrics())
 }

@@ -121,6 +121,13 @@ func (w *worker) remove() {
 	w.hurry()
 }
 
+// latest is the pod as the API server has it.
+func (w *worker) latest() *v1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pod
+}
+
 // touch tells that the runtime has something new about the pod.
 func (w *worker) touch() {
 	w.mu.Lock()

@@ -1,19 +1,14 @@
-package kubelet
+package server
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +19,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
-	config "k8s.io/kubelet/config/v1beta1"
 )
 
 // Who has neither the API server's certificate nor a master's may do what the API server
@@ -46,8 +40,8 @@ func TestWhoMayUseTheServer(t *testing.T) {
 		review.Status.Allowed = at.Resource == "nodes" && at.Name == "n" && review.Spec.User == at.Verb+"-"+at.Subresource
 		return true, review, nil
 	})
-	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}}}
-	h := k.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s := New(Config{Log: slog.New(slog.DiscardHandler), Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}})
+	h := s.authorized(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	certified := func(name string, groups ...string) func(*http.Request) {
 		return func(r *http.Request) {
 			cert := &x509.Certificate{Subject: pkix.Name{CommonName: name, Organization: groups}}
@@ -107,8 +101,8 @@ func TestLookupsAreBounded(t *testing.T) {
 	}))
 	defer api.Close()
 	client := kubernetes.NewForConfigOrDie(&rest.Config{Host: api.URL, QPS: -1})
-	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}}}
-	h := k.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s := New(Config{Log: slog.New(slog.DiscardHandler), Client: client, NodeName: "n", AllowedUsers: []string{"apiserver"}})
+	h := s.authorized(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	try := func(remote string, state *tls.ConnectionState) int {
 		r := httptest.NewRequest(http.MethodGet, "/pods", nil)
 		r.RemoteAddr, r.TLS = remote, state
@@ -122,7 +116,7 @@ func TestLookupsAreBounded(t *testing.T) {
 		go func() { codes <- try(remote, nil) }()
 		<-asked
 	}
-	for range lookupsPerSource {
+	for range reviewsPerSource {
 		send("192.0.2.1:1")
 	}
 	if code := try("192.0.2.1:2", nil); code != http.StatusTooManyRequests {
@@ -134,68 +128,9 @@ func TestLookupsAreBounded(t *testing.T) {
 	}
 	send("192.0.2.2:1")
 	close(answer)
-	for range lookupsPerSource + 1 {
+	for range reviewsPerSource + 1 {
 		if code := <-codes; code != http.StatusUnauthorized {
 			t.Errorf("a guess: %d", code)
 		}
-	}
-}
-
-// The kubelet shows its settings, and the logs on its own disk but nothing that a link
-// there leads to.
-func TestAboutNode(t *testing.T) {
-	disk := t.TempDir()
-	k := &Kubelet{log: slog.New(slog.DiscardHandler), config: Config{
-		HostRoot: disk, NodeName: "n", NodeIP: netip.MustParseAddr("192.0.2.1"), MaxPods: 42, ClusterDNS: "10.247.0.10",
-		Eviction: Eviction{Hard: []Threshold{{Signal: SignalNodeFS, Share: 0.1}}},
-	}}
-	for range 2 {
-		if err := k.furnish(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	hosts, err := os.ReadFile(filepath.Join(disk, "etc/hosts"))
-	if err != nil || !strings.HasSuffix(string(hosts), "\n192.0.2.1\tn\n") || strings.Count(string(hosts), "192.0.2.1") != 1 || k.hosts() != string(hosts) {
-		t.Errorf("hosts %q %v", hosts, err)
-	}
-	log := filepath.Join(disk, "var/log")
-	secret := filepath.Join(t.TempDir(), "secret")
-	for _, err := range []error{
-		os.WriteFile(filepath.Join(log, "syslog"), []byte("a line\n"), 0o600),
-		os.WriteFile(secret, []byte("secret"), 0o600),
-		os.Symlink(secret, filepath.Join(log, "link")),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	mux := http.NewServeMux()
-	k.aboutNode(mux)
-	get := func(path string) (int, string) {
-		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		return w.Code, w.Body.String()
-	}
-	if code, body := get("/logs/"); code != 200 || !strings.Contains(body, `<a href="syslog">`) {
-		t.Errorf("the list of logs: %d %s", code, body)
-	}
-	if code, body := get("/logs/syslog"); code != 200 || body != "a line\n" {
-		t.Errorf("a log: %d %s", code, body)
-	}
-	if code, body := get("/logs/link"); code == 200 || strings.Contains(body, "secret") {
-		t.Errorf("a link to elsewhere: %d %s", code, body)
-	}
-	var answer struct {
-		Config config.KubeletConfiguration `json:"kubeletconfig"`
-	}
-	code, body := get("/configz")
-	if err := json.Unmarshal([]byte(body), &answer); code != 200 || err != nil {
-		t.Fatalf("%d %s %v", code, body, err)
-	}
-	if c := answer.Config; c.MaxPods != 42 || !slices.Equal(c.ClusterDNS, []string{"10.247.0.10"}) || c.EvictionHard["nodefs.available"] != "10%" || c.Port != 10250 {
-		t.Errorf("%+v", c)
-	}
-	if code, body := get("/healthz"); code != 200 || body != "ok" {
-		t.Errorf("health: %d %s", code, body)
 	}
 }

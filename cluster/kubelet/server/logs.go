@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
@@ -74,13 +76,13 @@ func parseLogRequest(q url.Values, now time.Time) (logRequest, error) {
 }
 
 // serveLogs answers with a container's output as text.
-func (k *Kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveLogs(w http.ResponseWriter, r *http.Request) {
 	request, err := parseLogRequest(r.URL.Query(), time.Now())
 	if err != nil {
 		failRequest(w, badRequest("%w", err))
 		return
 	}
-	c, err := k.logged(r, request.previous)
+	c, err := s.logged(r, request.previous)
 	if err != nil {
 		failRequest(w, err)
 		return
@@ -99,45 +101,38 @@ func (k *Kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
 	if request.stderr {
 		stderr = out
 	}
-	err = k.runtime.Logs(r.Context(), c.ID, request.LogOptions, stdout, stderr)
+	err = s.Streams.Logs(r.Context(), c.ID, request.LogOptions, stdout, stderr)
 	if err != nil && !errors.Is(err, errLimit) && r.Context().Err() == nil {
-		k.log.Warn("serve a log", "container", c.ID, "error", err)
+		s.Log.Warn("serve a log", "container", c.ID, "err", err)
 	}
 }
 
-// logged finds the container whose log is asked for.
-func (k *Kubelet) logged(r *http.Request, previous bool) (cri.Container, error) {
-	w, list, err := k.containers(r)
+// logged returns the container whose log is requested.
+func (s *Server) logged(r *http.Request, previous bool) (cri.Container, error) {
+	pod, list, err := s.containers(r)
 	if err != nil {
 		return cri.Container{}, err
 	}
 	name := r.PathValue("container")
-	w.mu.Lock()
-	known := podspec.Container(w.pod, name) != nil
-	w.mu.Unlock()
 	switch {
-	case !known:
-		return cri.Container{}, notFound("container %q in pod %q is not available", name, w.ref.Name)
+	case podspec.Container(pod, name) == nil:
+		return cri.Container{}, notFound("container %q in pod %q is not available", name, pod.Name)
 	case previous:
 		for i, c := range list {
 			if i > 0 && c.State == cri.Exited {
 				return c, nil
 			}
 		}
-		return cri.Container{}, badRequest("previous terminated container %q in pod %q not found", name, w.ref.Name)
+		return cri.Container{}, badRequest("previous terminated container %q in pod %q not found", name, pod.Name)
 	case len(list) == 0:
-		return cri.Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, w.ref.Name, w.waitsFor(name))
+		return cri.Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, pod.Name, waitingReason(pod, name))
 	}
 	return list[0], nil
 }
 
-// waitsFor says why a container has not been started, in upstream's words.
-func (w *worker) waitsFor(name string) string {
-	w.mu.Lock()
-	pod := w.pod
-	w.mu.Unlock()
-	status := w.reporter.status(pod)
-	seen := podspec.ContainerStatus(&status, name)
+// waitingReason is why a container has not been started, in upstream's words.
+func waitingReason(pod *v1.Pod, name string) string {
+	seen := podspec.ContainerStatus(&pod.Status, name)
 	if seen == nil || seen.State.Waiting == nil {
 		return "ContainerCreating"
 	}

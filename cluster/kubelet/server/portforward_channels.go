@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"context"
@@ -12,15 +12,15 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// The protocols of clients that speak no SPDY: two channels of the web socket for each
-// port, in the order of the query: its data, its error.
+// The protocols of clients without SPDY: two channels of the web socket for each port, in
+// the order of the query, data and error.
 const (
 	forwardChannels       = "v4.channel.k8s.io"
 	forwardBase64Channels = "v4.base64.channel.k8s.io"
 )
 
 // serveForwardChannels forwards one connection to each port that the query names.
-func (k *Kubelet) serveForwardChannels(w http.ResponseWriter, r *http.Request, f *forwarder) {
+func (s *Server) serveForwardChannels(w http.ResponseWriter, r *http.Request, f *forwarder) {
 	ports, err := forwardPorts(r)
 	if err != nil {
 		failRequest(w, err)
@@ -42,21 +42,21 @@ func (k *Kubelet) serveForwardChannels(w http.ResponseWriter, r *http.Request, f
 	ended := make(chan struct{})
 	_, streams, err := conn.Open(watchEnd(w, ended), r)
 	if err != nil {
-		k.log.Debug("port-forward", "error", err)
+		s.Log.Debug("port-forward", "err", err)
 		return
 	}
 	defer func() { _ = conn.Close() }()
 	var all sync.WaitGroup
 	for i, port := range ports {
 		data, status := streams[2*i], streams[2*i+1]
-		if tellPort(data, port) != nil || tellPort(status, port) != nil {
+		if sendPort(data, port) != nil || sendPort(status, port) != nil {
 			break // the client has left
 		}
 		all.Go(func() { f.copy(data, status, int(port)) })
 	}
 	go func() {
 		select {
-		case <-ended: // readers of the channels are not told by the library
+		case <-ended: // the library does not end readers of the channels
 			cancel()
 		case <-ctx.Done():
 		}
@@ -67,8 +67,8 @@ func (k *Kubelet) serveForwardChannels(w http.ResponseWriter, r *http.Request, f
 	all.Wait()
 }
 
-// tellPort sends what begins each channel.
-func tellPort(w io.Writer, port uint16) error {
+// sendPort sends the first message of a channel.
+func sendPort(w io.Writer, port uint16) error {
 	_, err := w.Write(binary.LittleEndian.AppendUint16(nil, port))
 	return err
 }

@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"context"
@@ -30,24 +30,24 @@ const (
 	forwardPair = 30 * time.Second
 )
 
-// servePortForward speaks SPDY, by itself or inside a web socket, or the channels of
-// a web socket.
-func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
-	_, pid, err := k.sandboxOf(r)
+// servePortForward serves SPDY, plain or inside a web socket, and the channels of a web
+// socket.
+func (s *Server) servePortForward(w http.ResponseWriter, r *http.Request) {
+	pid, err := s.sandboxPid(r)
 	if err != nil {
 		failRequest(w, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(k.ctx)
+	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	f := &forwarder{k: k, ctx: ctx, pid: pid, pairs: map[string]*pair{}}
+	f := &forwarder{ctx: ctx, pid: pid, pairs: map[string]*pair{}}
 	if wsstream.IsWebSocketRequest(r) && !wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
-		k.serveForwardChannels(w, r, f)
+		s.serveForwardChannels(w, r, f)
 		return
 	}
 	conn, err := f.upgrade(w, r)
 	if err != nil {
-		k.log.Debug("port-forward", "error", err)
+		s.Log.Debug("port-forward", "err", err)
 		return
 	}
 	defer func() { _ = conn.Close() }()
@@ -58,27 +58,22 @@ func (k *Kubelet) servePortForward(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sandboxOf finds the request's pod and the process that holds its network.
-func (k *Kubelet) sandboxOf(r *http.Request) (*worker, int, error) {
-	w := k.workerOf(r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("uid"))
-	if w == nil {
-		return nil, 0, notFound("pod %q not found", r.PathValue("namespace")+"/"+r.PathValue("pod"))
-	}
-	all, err := k.runtime.List(r.Context(), w.ref.UID)
+// sandboxPid returns the process that holds the network of the request's pod.
+func (s *Server) sandboxPid(r *http.Request) (int, error) {
+	pod, all, err := s.podContainers(r)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	for _, c := range all {
 		if c.Name == cri.SandboxName && c.State == cri.Running {
-			return w, c.Pid, nil
+			return c.Pid, nil
 		}
 	}
-	return nil, 0, fmt.Errorf("pod %s is not running", w.ref)
+	return 0, fmt.Errorf("pod %s/%s is not running", pod.Namespace, pod.Name)
 }
 
 // forwarder serves one client, whose connections each are a pair of streams.
 type forwarder struct {
-	k   *Kubelet
 	ctx context.Context
 	pid int
 
@@ -92,7 +87,7 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
 		u := gwebsocket.Upgrader{
 			Subprotocols: []string{portforward.WebsocketsSPDYTunnelingPortForwardV1},
-			CheckOrigin:  func(*http.Request) bool { return true }, // callers have shown a certificate
+			CheckOrigin:  func(*http.Request) bool { return true }, // callers are authenticated
 		}
 		ws, err := u.Upgrade(w, r, nil)
 		if err != nil {
@@ -119,7 +114,7 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 	return conn, nil
 }
 
-// arrived takes a new stream, and forwards once its partner is there too.
+// arrived adds a new stream, and forwards once both of its pair have come.
 func (f *forwarder) arrived(s httpstream.Stream, replied <-chan struct{}) error {
 	h := s.Headers()
 	port, err := strconv.ParseUint(h.Get(v1.PortHeader), 10, 16)
@@ -144,7 +139,7 @@ func (f *forwarder) arrived(s httpstream.Stream, replied <-chan struct{}) error 
 	if p == nil {
 		p = &pair{}
 		f.pairs[id] = p
-		time.AfterFunc(forwardPair, func() { f.giveUp(id, p) })
+		time.AfterFunc(forwardPair, func() { f.expire(id, p) })
 	}
 	if kind == v1.StreamTypeData {
 		p.data = s
@@ -161,8 +156,8 @@ func (f *forwarder) arrived(s httpstream.Stream, replied <-chan struct{}) error 
 	return nil
 }
 
-// giveUp drops a stream whose partner has not come.
-func (f *forwarder) giveUp(id string, p *pair) {
+// expire drops a stream whose pair has not come.
+func (f *forwarder) expire(id string, p *pair) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.pairs[id] != p {
@@ -182,7 +177,7 @@ func (f *forwarder) forward(p *pair, port int) {
 	f.copy(p.data, p.status, port)
 }
 
-// copy returns when either side has hung up, and closes data.
+// copy returns when either side has closed, and closes data.
 func (f *forwarder) copy(data io.ReadWriteCloser, status io.Writer, port int) {
 	defer data.Close()
 	conn, err := dialInside(f.pid, port)
@@ -201,7 +196,7 @@ func (f *forwarder) copy(data io.ReadWriteCloser, status io.Writer, port int) {
 			_ = c.CloseWrite()
 		}
 	}()
-	_, _ = io.Copy(data, conn) // either side may hang up at any time
+	_, _ = io.Copy(data, conn) // either side may close at any time
 	_ = data.Close()
 	conn.Close()
 	<-up
@@ -216,8 +211,8 @@ func dialInside(pid, port int) (net.Conn, error) {
 	}
 	out := make(chan result, 1)
 	go func() {
-		// The thread is never given back: its goroutine ends with it locked, and the
-		// thread with the foreign namespace ends too.
+		// The thread is never unlocked: it exits with its goroutine, as it is in a
+		// foreign namespace.
 		runtime.LockOSThread()
 		conn, err := dialFrom(pid, port)
 		out <- result{conn, err}

@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"bufio"
@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// watchEnd closes ended when the connection that is taken over from w is closed
-// or can no longer be read: the web socket library keeps that to itself.
+// watchEnd closes ended when the connection that is hijacked from w is closed or can no
+// longer be read, which the web socket library does not report.
 func watchEnd(w http.ResponseWriter, ended chan struct{}) http.ResponseWriter {
 	return &endWatcher{ResponseWriter: w, ended: ended}
 }
@@ -25,7 +25,7 @@ type endWatcher struct {
 func (e *endWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h, ok := e.ResponseWriter.(http.Hijacker)
 	if !ok {
-		return nil, nil, fmt.Errorf("the connection cannot be taken over")
+		return nil, nil, fmt.Errorf("the connection cannot be hijacked")
 	}
 	conn, rw, err := h.Hijack()
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *endConn) Read(p []byte) (int, error) {
 	if err != nil {
 		c.end()
 	}
-	if errors.Is(err, net.ErrClosed) { // our own end, which is nobody's error
+	if errors.Is(err, net.ErrClosed) { // it was closed on this side, which is no error
 		err = io.EOF
 	}
 	return n, err

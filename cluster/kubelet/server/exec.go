@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// streamWant says which streams a client asks for.
-type streamWant struct {
+// streamSet is which streams a client requests.
+type streamSet struct {
 	stdin, stdout, stderr, tty bool
 }
 
-// parseStreams reads them under the kubelet's names and the API server's.
-func parseStreams(r *http.Request) (streamWant, error) {
+// parseStreams reads the query, with the kubelet's names and the API server's.
+func parseStreams(r *http.Request) (streamSet, error) {
 	q := r.URL.Query()
 	get := func(names ...string) bool {
 		for _, n := range names {
@@ -38,7 +38,7 @@ func parseStreams(r *http.Request) (streamWant, error) {
 		}
 		return false
 	}
-	w := streamWant{get("input", "stdin"), get("output", "stdout"), get("error", "stderr"), get("tty")}
+	w := streamSet{get("input", "stdin"), get("output", "stdout"), get("error", "stderr"), get("tty")}
 	w.stderr = w.stderr && !w.tty // a terminal has one output
 	if !w.stdin && !w.stdout && !w.stderr {
 		return w, badRequest("you must specify at least 1 of stdin, stdout, stderr")
@@ -46,46 +46,46 @@ func parseStreams(r *http.Request) (streamWant, error) {
 	return w, nil
 }
 
-// remote is a client's end of an exec or attach.
+// remote is the client's end of an exec or attach.
 type remote struct {
 	io     cri.IO
-	status io.Writer // takes the outcome
-	exact  bool      // the outcome is a Status object, as from version 4 on
+	status io.Writer // for the outcome
+	exact  bool      // the outcome is a Status object, as since version 4
 	resize io.Reader
 	close  func()
 }
 
-func (k *Kubelet) serveExec(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
 	cmd := r.URL.Query()["command"]
 	if len(cmd) == 0 {
 		failRequest(w, badRequest("you must specify the command to run"))
 		return
 	}
-	k.serveStreams(w, r, func(ctx context.Context, c cri.Container, s cri.IO) (int, error) {
-		return k.runtime.Exec(ctx, c.ID, cmd, s)
+	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) {
+		return s.Streams.Exec(ctx, c.ID, cmd, client)
 	})
 }
 
-func (k *Kubelet) serveAttach(w http.ResponseWriter, r *http.Request) {
-	k.serveStreams(w, r, func(ctx context.Context, c cri.Container, s cri.IO) (int, error) {
-		s.TTY = c.TTY
-		return 0, k.runtime.Attach(ctx, c.ID, s)
+func (s *Server) serveAttach(w http.ResponseWriter, r *http.Request) {
+	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) {
+		client.TTY = c.TTY
+		return 0, s.Streams.Attach(ctx, c.ID, client)
 	})
 }
 
 // serveStreams connects the client and runs f on the request's container.
-func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(context.Context, cri.Container, cri.IO) (int, error)) {
+func (s *Server) serveStreams(w http.ResponseWriter, r *http.Request, f func(context.Context, cri.Container, cri.IO) (int, error)) {
 	want, err := parseStreams(r)
 	if err != nil {
 		failRequest(w, err)
 		return
 	}
-	c, err := k.running(r)
+	c, err := s.running(r)
 	if err != nil {
 		failRequest(w, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(k.ctx) // the request's ends with the hijack
+	ctx, cancel := context.WithCancel(s.ctx) // the request's ends with the hijack
 	defer cancel()
 	open := openSPDY
 	if wsstream.IsWebSocketRequest(r) {
@@ -93,7 +93,7 @@ func (k *Kubelet) serveStreams(w http.ResponseWriter, r *http.Request, f func(co
 	}
 	client, err := open(w, r, want, cancel)
 	if err != nil {
-		k.log.Debug("open streams", "error", err)
+		s.Log.Debug("open streams", "err", err)
 		return
 	}
 	defer client.close()
@@ -130,7 +130,7 @@ func decodeSizes(ctx context.Context, from io.Reader, to chan<- cri.Size) {
 	}
 }
 
-// writeOutcome tells how the command has ended.
+// writeOutcome sends how the command has terminated.
 func writeOutcome(client *remote, code int, err error) {
 	status := metav1.Status{Status: metav1.StatusSuccess}
 	switch {
@@ -155,12 +155,12 @@ func writeOutcome(client *remote, code int, err error) {
 		text = []byte(status.Message)
 	}
 	if len(text) > 0 {
-		_, _ = client.status.Write(text) // a client that is gone needs no outcome
+		_, _ = client.status.Write(text) // fails only if the client is gone
 	}
 }
 
 // openSPDY answers with SPDY and waits for the client's streams.
-func openSPDY(w http.ResponseWriter, r *http.Request, want streamWant, gone func()) (*remote, error) {
+func openSPDY(w http.ResponseWriter, r *http.Request, want streamSet, gone func()) (*remote, error) {
 	if !httpstream.IsUpgradeRequest(r) {
 		http.Error(w, "Upgrade request required", http.StatusBadRequest)
 		return nil, errors.New("not an upgrade")
@@ -241,7 +241,7 @@ func (c *remote) take(name string, s httpstream.Stream) {
 }
 
 // openWebSocket answers with the channel protocols over one web socket.
-func openWebSocket(w http.ResponseWriter, r *http.Request, want streamWant, gone func()) (*remote, error) {
+func openWebSocket(w http.ResponseWriter, r *http.Request, want streamSet, gone func()) (*remote, error) {
 	channels := []wsstream.ChannelType{
 		channel(want.stdin, wsstream.ReadChannel), channel(want.stdout, wsstream.WriteChannel), channel(want.stderr, wsstream.WriteChannel),
 		wsstream.WriteChannel, wsstream.ReadChannel,

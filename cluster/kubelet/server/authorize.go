@@ -1,4 +1,4 @@
-package kubelet
+package server
 
 import (
 	"context"
@@ -19,33 +19,33 @@ import (
 	"wheelhouse/cluster/kubelet/objects"
 )
 
-// mastersGroup may do everything everywhere.
+// mastersGroup may do everything.
 const mastersGroup = "system:masters"
 
 // caller is who sends a request to the node's server.
 type caller struct {
 	authenticationv1.UserInfo
-	trusted bool // by a certificate: may do all without the API server being asked
+	trusted bool // by a certificate: no review is needed
 }
 
-// lookupsPerSource and lookupsAtOnce bound the requests that the API server is asked about.
+// reviewsPerSource and maxReviews bound the requests that are under review at one time.
 const (
-	lookupsPerSource = 20
-	lookupsAtOnce    = 100
+	reviewsPerSource = 20
+	maxReviews       = 100
 )
 
-// guarded lets pass who may: the API server and masters by their certificate, others by a
-// certificate of the cluster or a token as far as the API server says that they may use
-// this part of nodes.
-func (k *Kubelet) guarded(next http.Handler) http.Handler {
-	share := &connlimit.Limiter{PerSource: lookupsPerSource, Total: lookupsAtOnce}
+// authorized serves the requests that are allowed: those of the API server and of masters
+// by their certificate, others by a certificate of the cluster or a token as far as the API
+// server allows them this subresource of nodes.
+func (s *Server) authorized(next http.Handler) http.Handler {
+	share := &connlimit.Limiter{PerSource: reviewsPerSource, Total: maxReviews}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := k.mayPass(r, share); err != nil {
+		if err := s.mayServe(r, share); err != nil {
 			switch err.code {
 			case http.StatusTooManyRequests:
 				w.Header().Set("Retry-After", "1")
 			case http.StatusUnauthorized:
-				w.Header().Set("Connection", "close") // a place for somebody else
+				w.Header().Set("Connection", "close") // frees the connection for another client
 			}
 			http.Error(w, err.Error(), err.code)
 			return
@@ -54,10 +54,10 @@ func (k *Kubelet) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// mayPass returns nil for a request that may be served. What the API server must be asked
-// about is bounded for each client address: the answers count as this node's requests.
-func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Limiter) *httpError {
-	who := k.certified(r)
+// mayServe returns nil for a request that is allowed. Reviews are bounded for each client
+// address: they count as this node's requests.
+func (s *Server) mayServe(r *http.Request, share *connlimit.Limiter) *httpError {
+	who := s.certified(r)
 	if who == nil || !who.trusted {
 		remote, _ := netip.ParseAddrPort(r.RemoteAddr) // without one it counts for no address
 		leave, ok := share.Acquire(net.TCPAddrFromAddrPort(remote))
@@ -68,17 +68,17 @@ func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Limiter) *httpError 
 	}
 	if who == nil {
 		var err error
-		if who, err = k.authenticate(r); err != nil {
-			k.log.Debug("authenticate", "error", err)
+		if who, err = s.authenticate(r); err != nil {
+			s.Log.Debug("authenticate", "err", err)
 			return &httpError{http.StatusUnauthorized, errors.New("Unauthorized")}
 		}
 	}
-	verb, parts := verbOf(r), partsOf(r.URL.Path)
-	allowed, err := k.allows(r.Context(), who, verb, parts)
-	about := fmt.Sprintf("(user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.Username, verb, parts)
+	verb, subresources := verbOf(r), subresourcesOf(r.URL.Path)
+	allowed, err := s.allows(r.Context(), who, verb, subresources)
+	about := fmt.Sprintf("(user=%s, verb=%s, resource=nodes, subresource(s)=%v)", who.Username, verb, subresources)
 	switch {
 	case err != nil:
-		k.log.Warn("authorize "+about, "error", err)
+		s.Log.Warn("authorize "+about, "err", err)
 		return &httpError{http.StatusInternalServerError, errors.New("Authorization error " + about)}
 	case !allowed:
 		return &httpError{http.StatusForbidden, errors.New("Forbidden " + about)}
@@ -86,20 +86,20 @@ func (k *Kubelet) mayPass(r *http.Request, share *connlimit.Limiter) *httpError 
 	return nil
 }
 
-// certified is who a request's certificate names, nil without one.
-func (k *Kubelet) certified(r *http.Request) *caller {
+// certified is the user of a request's certificate, nil without one.
+func (s *Server) certified(r *http.Request) *caller {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return nil
 	}
 	subject := r.TLS.VerifiedChains[0][0].Subject
 	return &caller{
 		UserInfo: authenticationv1.UserInfo{Username: subject.CommonName, Groups: append(slices.Clip(subject.Organization), "system:authenticated")},
-		trusted:  slices.Contains(subject.Organization, mastersGroup) || slices.Contains(k.config.AllowedUsers, subject.CommonName),
+		trusted:  slices.Contains(subject.Organization, mastersGroup) || slices.Contains(s.AllowedUsers, subject.CommonName),
 	}
 }
 
-// authenticate asks the API server whose token a request has.
-func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
+// authenticate returns the user of a request's token, by a TokenReview.
+func (s *Server) authenticate(r *http.Request) (*caller, error) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
 		return nil, errors.New("neither a certificate nor a token")
@@ -107,7 +107,7 @@ func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), objects.Timeout)
 	defer cancel()
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
-	review, err := k.config.Client.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
+	review, err := s.Client.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +117,9 @@ func (k *Kubelet) authenticate(r *http.Request) (*caller, error) {
 	return &caller{UserInfo: review.Status.User}, nil
 }
 
-// allows tells whether the caller may use one of the parts of this node.
-func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []string) (bool, error) {
+// allows reports whether the caller may use one of the subresources of this node, by
+// SubjectAccessReviews.
+func (s *Server) allows(ctx context.Context, who *caller, verb string, subresources []string) (bool, error) {
 	if who.trusted {
 		return true, nil
 	}
@@ -129,12 +130,12 @@ func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []
 		extra[name] = authorizationv1.ExtraValue(values)
 	}
 	var errs []error
-	for _, part := range parts {
-		review, err := k.config.Client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+	for _, subresource := range subresources {
+		review, err := s.Client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
 			Spec: authorizationv1.SubjectAccessReviewSpec{
 				User: who.Username, UID: who.UID, Groups: who.Groups, Extra: extra,
 				ResourceAttributes: &authorizationv1.ResourceAttributes{
-					Verb: verb, Version: "v1", Resource: "nodes", Subresource: part, Name: k.config.NodeName,
+					Verb: verb, Version: "v1", Resource: "nodes", Subresource: subresource, Name: s.NodeName,
 				},
 			},
 		}, metav1.CreateOptions{})
@@ -146,7 +147,7 @@ func (k *Kubelet) allows(ctx context.Context, who *caller, verb string, parts []
 	return false, errors.Join(errs...)
 }
 
-// verbOf is what a request does to the node.
+// verbOf is the verb of a request on the node.
 func verbOf(r *http.Request) string {
 	if core.KubeletRuns(r.URL.Path) {
 		return "create"
@@ -156,8 +157,9 @@ func verbOf(r *http.Request) string {
 	}[r.Method]
 }
 
-// partsOf are the subresources of a node of which one is enough for a path, as upstream.
-func partsOf(path string) []string {
+// subresourcesOf are the subresources of a node of which one is enough for a path, as
+// upstream.
+func subresourcesOf(path string) []string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
 	case "stats", "metrics", "checkpoint", "statusz":
