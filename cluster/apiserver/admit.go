@@ -64,3 +64,15 @@ func (a *admitting) end(ctx context.Context, err error) {
 		a.req = nil
 	}
 }
+
+// admit admits what is not stored by itself: a connection, or an eviction before anything
+// is written for it.
+func (r *request) admit(verb string, obj api.Object, dryRun bool) error {
+	var a admitting
+	err := a.begin(r.Context(), r, verb, obj, nil, dryRun)
+	if err == nil {
+		err = a.finish(r.Context())
+		a.end(r.Context(), err)
+	}
+	return err
+}

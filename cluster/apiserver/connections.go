@@ -37,9 +37,9 @@ func (c *connections) forget(conn net.Conn) {
 }
 
 // Drop closes the connections whose client certificate is refused now, with all watches
-// and other streams on them, and has those to kubelets verified anew.
+// and other streams on them, and has those to kubelets verified again.
 func (s *Server) Drop(refused func(*x509.Certificate) bool) {
-	s.kubelets.reset()
+	s.nodes.Reset()
 	s.conns.mu.Lock()
 	defer s.conns.mu.Unlock()
 	for conn := range s.conns.open {

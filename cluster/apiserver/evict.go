@@ -50,25 +50,13 @@ func (r *request) evict() error {
 	if o.dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	if err := r.admitEviction(e, o.dryRun); err != nil {
+	if err := r.admit(admission.Create, e, o.dryRun); err != nil {
 		return err
 	}
 	if err := r.evictPod(r.Context(), options); err != nil {
 		return err
 	}
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
-}
-
-// admitEviction asks admission before anything is written for the eviction: into the pod,
-// or into its budget.
-func (r *request) admitEviction(e *policyv1.Eviction, dryRun bool) error {
-	var a admitting
-	if err := a.begin(r.Context(), r, admission.Create, e, nil, dryRun); err != nil {
-		return err
-	}
-	err := a.finish(r.Context())
-	a.end(r.Context(), err)
-	return err
 }
 
 // decodeEviction takes an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
@@ -92,10 +80,11 @@ func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) 
 // it begins again.
 func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) error {
 	for {
-		pod, err := r.pod()
+		item, err := r.res.collection.Get(ctx, r.Namespace, r.Name, "")
 		if err != nil {
 			return err
 		}
+		pod := item.Object().(*corev1.Pod)
 		o := asked.DeepCopy()
 		onlyThis := &o.Preconditions // not another pod that has its name by now
 		if *onlyThis == nil {

@@ -18,6 +18,7 @@ import (
 
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/apiserver/nodeproxy"
 )
 
 // podNode makes a node whose pods have addresses of cidr.
@@ -187,16 +188,16 @@ func TestKubeletsAtAddressesOfNodesOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(kubelet.Listener.Addr().String())
 	for _, c := range []struct {
 		what, address string
-		reach         apiserver.Reach
+		reach         nodeproxy.Reach
 		want          int
 	}{
-		{"on loopback, as the server", "127.0.0.1", apiserver.Reach{Loopback: true}, 200},
-		{"on loopback, unlike the server", "127.0.0.1", apiserver.Reach{}, 400},
-		{"in another range than nodes are", "127.0.0.1", apiserver.Reach{Loopback: true, Nodes: netip.MustParsePrefix("127.1.0.0/16")}, 400},
-		{"an address of services", "127.0.0.1", apiserver.Reach{Loopback: true, Services: netip.MustParsePrefix("127.0.0.0/16")}, 400},
-		{"an address of pods", "127.0.0.1", apiserver.Reach{Loopback: true, Pods: netip.MustParsePrefix("127.0.0.0/16")}, 400},
-		{"link-local", "169.254.169.254", apiserver.Reach{Loopback: true}, 400},
-		{"a name", "localhost", apiserver.Reach{Loopback: true}, 400},
+		{"on loopback, as the server", "127.0.0.1", nodeproxy.Reach{Loopback: true}, 200},
+		{"on loopback, unlike the server", "127.0.0.1", nodeproxy.Reach{}, 400},
+		{"in another range than nodes are", "127.0.0.1", nodeproxy.Reach{Loopback: true, Nodes: netip.MustParsePrefix("127.1.0.0/16")}, 400},
+		{"an address of services", "127.0.0.1", nodeproxy.Reach{Loopback: true, Services: netip.MustParsePrefix("127.0.0.0/16")}, 400},
+		{"an address of pods", "127.0.0.1", nodeproxy.Reach{Loopback: true, Pods: netip.MustParsePrefix("127.0.0.0/16")}, 400},
+		{"link-local", "169.254.169.254", nodeproxy.Reach{Loopback: true}, 400},
+		{"a name", "localhost", nodeproxy.Reach{Loopback: true}, 400},
 	} {
 		cfg := apitest.Start(t, func(conf *apiserver.Config) {
 			conf.KubeletTLS = &tls.Config{InsecureSkipVerify: true} // a test's own server

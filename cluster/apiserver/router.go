@@ -11,6 +11,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/metrics"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/nodeproxy"
 )
 
 // handler serves a request that is authorized.
@@ -106,9 +107,11 @@ func (s *Server) virtualRoutes(r *resource) map[route]verbs {
 	case schema.GroupKind{Kind: "ComponentStatus"}:
 		return map[route]verbs{{}: {"list": (*request).listComponents}, {named: true}: {"get": (*request).getComponent}}
 	case metrics.NodeMetrics.GroupKind():
-		return computedRoutes((*request).nodeMetrics)
+		return computedRoutes(func(r *request, name string) ([]api.Object, error) { return s.usage.NodeMetrics(r.Context(), name) })
 	case metrics.PodMetrics.GroupKind():
-		return computedRoutes((*request).podMetrics)
+		return computedRoutes(func(r *request, name string) ([]api.Object, error) {
+			return s.usage.PodMetrics(r.Context(), r.Namespace, name)
+		})
 	case schema.GroupKind{Kind: "Binding"}:
 		return map[route]verbs{{}: {"create": (*request).bind}}
 	}
@@ -119,20 +122,17 @@ func (s *Server) virtualRoutes(r *resource) map[route]verbs {
 	return map[route]verbs{{}: {"create": func(r *request) error { return r.createVirtual(answer) }}}
 }
 
-// proxied is by any method that HTTP has for it; to OPTIONS belongs no verb.
-var proxied = verbs{
-	"get": (*request).proxy, "create": (*request).proxy, "update": (*request).proxy,
-	"patch": (*request).proxy, "delete": (*request).proxy, "": (*request).proxy,
-}
+// proxied has every method; to OPTIONS belongs no verb.
+var proxied = connects((*nodeproxy.Proxy).Proxy, "get", "create", "update", "patch", "delete", "")
 
 // ownSubresources are those which the server implements for one kind, by RESOURCE/NAME.
 var ownSubresources = map[string]verbs{
 	"pods/binding":     {"create": (*request).bindPod},
 	"pods/eviction":    {"create": (*request).evict},
-	"pods/log":         {"get": (*request).log},
-	"pods/exec":        {"get": (*request).toContainer, "create": (*request).toContainer},
-	"pods/attach":      {"get": (*request).toContainer, "create": (*request).toContainer},
-	"pods/portforward": {"get": (*request).portForward, "create": (*request).portForward},
+	"pods/log":         connects((*nodeproxy.Proxy).Log, "get"),
+	"pods/exec":        connects((*nodeproxy.Proxy).Exec, "get", "create"),
+	"pods/attach":      connects((*nodeproxy.Proxy).Exec, "get", "create"),
+	"pods/portforward": connects((*nodeproxy.Proxy).PortForward, "get", "create"),
 	"pods/proxy":       proxied,
 	"services/proxy":   proxied,
 	"nodes/proxy":      proxied,

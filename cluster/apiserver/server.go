@@ -40,9 +40,11 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/nodeproxy"
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
@@ -106,7 +108,7 @@ type Config struct {
 	// one of the RootCAs, unless InsecureSkipVerify is set.
 	KubeletTLS *tls.Config
 	// Reach is where the server connects to for a request.
-	Reach Reach
+	Reach nodeproxy.Reach
 	// MetricsFresh is how old an answer about what pods use may be; 5 s.
 	MetricsFresh time.Duration
 
@@ -131,8 +133,7 @@ type Server struct {
 	resources map[schema.GroupVersionResource]*resource
 	discovery *discovery
 	fields    *fieldManagers
-	kubelets  *kubelets
-	proxied   *http.Transport
+	nodes     *nodeproxy.Proxy
 	usage     *usage.Collector
 	flows     flows
 	stats     *stats
@@ -199,10 +200,15 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("building discovery: %w", err)
 	}
 	s.fields = newFieldManagers()
-	s.kubelets = newKubelets(c.KubeletTLS, &s.Reach)
-	// Pods and services are not ours, and need prove nothing.
-	s.proxied = newTransport(&tls.Config{InsecureSkipVerify: true}, &s.Reach)
-	s.usage = s.newUsage()
+	objects := authz.FromStore(s.Store, []*api.Kind{core.Nodes, core.Pods, core.Services, core.Endpoints})
+	s.nodes = nodeproxy.New(nodeproxy.Config{
+		Objects: objects, Authorizer: c.Authorizer, KubeletTLS: c.KubeletTLS, Reach: c.Reach, Stopping: s.stopping,
+	})
+	metrics := usage.Config{Objects: objects, Fresh: c.MetricsFresh, Log: c.Log}
+	if c.KubeletTLS != nil {
+		metrics.Kubelet = s.nodes.GetKubelet
+	}
+	s.usage = usage.New(metrics)
 	return s, nil
 }
 

@@ -2,12 +2,12 @@ package apiserver
 
 import (
 	"bytes"
-	"net/http"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"wheelhouse/cluster/apiserver/negotiate"
+	"wheelhouse/cluster/apiserver/wsstream"
 )
 
 // wsSink sends each event as one message: text for JSON, binary for protobuf (without
@@ -18,31 +18,15 @@ type wsSink struct {
 	write time.Duration // for one message
 }
 
-// longestMessage is the most that a client may send, which is not read.
-const longestMessage = 64 << 10
-
 func (r *request) upgradeWatch(m *negotiate.Media) (sink, error) {
-	upgrader := websocket.Upgrader{
-		// Credentials are checked on every request; there are no cookies to abuse.
-		CheckOrigin: func(*http.Request) bool { return true },
-	}
-	conn, err := upgrader.Upgrade(r.w, r.Request, nil)
+	conn, err := wsstream.Upgrade(r.w, r.Request, func() {})
 	if err != nil {
 		return nil, err
 	}
-	conn.SetReadLimit(longestMessage)
 	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.ClientTimeouts.Write}
 	if m == negotiate.Protobuf {
 		s.kind = websocket.BinaryMessage
 	}
-	go func() { // answers pings, and notices that the client went away
-		for {
-			if _, _, err := conn.NextReader(); err != nil {
-				_ = conn.Close()
-				return
-			}
-		}
-	}()
 	return s, nil
 }
 
@@ -56,8 +40,4 @@ func (s *wsSink) send(frame []byte) error {
 	return s.conn.WriteMessage(s.kind, bytes.TrimSuffix(frame, []byte("\n")))
 }
 
-func (s *wsSink) close() {
-	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = s.conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(time.Second))
-	_ = s.conn.Close()
-}
+func (s *wsSink) close() { wsstream.Close(s.conn) }

@@ -31,6 +31,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/nodeproxy"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
 )
@@ -60,7 +61,7 @@ func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Conf
 	if err != nil {
 		t.Fatalf("making the store: %v", err)
 	}
-	config := apiserver.Config{Store: st, Authorizer: allowAll{}, Authenticator: admin{}, Reach: apiserver.Reach{Loopback: true}, Log: log}
+	config := apiserver.Config{Store: st, Authorizer: allowAll{}, Authenticator: admin{}, Reach: nodeproxy.Reach{Loopback: true}, Log: log}
 	for _, o := range options {
 		o(&config)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/apiserver/authz/authztest"
 )
 
 var began = time.Unix(1_000_000, 0)
@@ -91,16 +95,22 @@ func TestRates(t *testing.T) {
 // kubelets, of which one that is silent hides nobody else.
 func TestAsksKubeletsOnlyWhenNeeded(t *testing.T) {
 	var asked atomic.Int64
+	objects := authztest.New()
+	for _, name := range []string{"n", "silent"} {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		objects.Put("", "nodes", n)
+	}
 	c := New(Config{
-		Nodes: func(context.Context) ([]*corev1.Node, error) {
-			return []*corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, {ObjectMeta: metav1.ObjectMeta{Name: "silent"}}}, nil
-		},
-		Ask: func(_ context.Context, n *corev1.Node) (*Answer, error) {
-			if n.Name == "silent" {
+		Objects: objects,
+		Kubelet: func(_ context.Context, n *corev1.Node, path string) (*http.Response, error) {
+			if n.Name == "silent" || path != "/metrics/resource" {
 				return nil, errors.New("no route")
 			}
-			c := &Counters{Start: began, At: time.Now(), CPU: float64(asked.Add(1)), Memory: 1, hasCPU: true, hasMemory: true}
-			return &Answer{Containers: map[Container]*Counters{{"ns", "a", "c"}: c}}, nil
+			const labels = `{container="c",namespace="ns",pod="a"}`
+			text := fmt.Sprintf("container_cpu_usage_seconds_total%[1]s %[2]d %[3]d\ncontainer_start_time_seconds%[1]s %[4]d\ncontainer_memory_working_set_bytes%[1]s 1 %[3]d\n",
+				labels, asked.Add(1), time.Now().UnixMilli(), began.Unix())
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(text))}, nil
 		},
 		Fresh: time.Hour,
 	})

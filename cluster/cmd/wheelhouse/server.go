@@ -29,6 +29,7 @@ import (
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/bootstrap"
+	"wheelhouse/cluster/apiserver/nodeproxy"
 	"wheelhouse/cluster/apiserver/openapi"
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/apiserver/revocation"
@@ -257,7 +258,7 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		Uncompressed: o.near(), Metrics: cp.metrics(),
-		Reach:      apiserver.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
+		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
 		Log:   log.With("component", "apiserver"),

@@ -1,4 +1,4 @@
-package apiserver
+package nodeproxy
 
 import (
 	"crypto/tls"
@@ -12,10 +12,10 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// kubelets are the ways to the kubelets of nodes, with the server's own certificate: a
-// transport for each node, since each has to prove that it is the one that is meant. A
-// connection to an address alone could reach another node, or the API server itself.
-type kubelets struct {
+// kubeletTransports are the transports to the kubelets, with the server's own certificate:
+// one for each node, since each kubelet must prove the name of its node. A connection to an
+// address alone could reach another node, or the API server itself.
+type kubeletTransports struct {
 	conf  *tls.Config
 	reach *Reach
 
@@ -23,48 +23,48 @@ type kubelets struct {
 	byNode map[string]*http.Transport
 }
 
-// knownKubelets bounds the memory of nodes that are gone.
-const knownKubelets = 1000
+// maxTransports bounds the memory of nodes that are gone.
+const maxTransports = 1000
 
-func newKubelets(conf *tls.Config, reach *Reach) *kubelets {
+func newKubeletTransports(conf *tls.Config, reach *Reach) *kubeletTransports {
 	if conf == nil {
 		conf = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	return &kubelets{conf: conf, reach: reach, byNode: map[string]*http.Transport{}}
+	return &kubeletTransports{conf: conf, reach: reach, byNode: map[string]*http.Transport{}}
 }
 
-// of is the way to the kubelet of a node.
-func (k *kubelets) of(node string) *http.Transport {
+// of returns the transport to the kubelet of a node.
+func (k *kubeletTransports) of(node string) *http.Transport {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.byNode[node]; t != nil {
 		return t
 	}
-	if len(k.byNode) >= knownKubelets {
-		k.forget()
+	if len(k.byNode) >= maxTransports {
+		k.clear()
 	}
 	t := newTransport(k.pinned(node), k.reach)
 	k.byNode[node] = t
 	return t
 }
 
-// reset has all connections that are not in use made anew, with all checks.
-func (k *kubelets) reset() {
+// reset closes all connections that are not in use: new ones are verified.
+func (k *kubeletTransports) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.forget()
+	k.clear()
 }
 
-func (k *kubelets) forget() {
+func (k *kubeletTransports) clear() {
 	for _, t := range k.byNode {
 		t.CloseIdleConnections()
 	}
 	clear(k.byNode)
 }
 
-// pinned is the configuration for one node. The peer's certificate is verified here: not
-// for the address, which the node itself has written, but for the node's name.
-func (k *kubelets) pinned(node string) *tls.Config {
+// pinned returns the configuration for one node. The peer's certificate is verified not for
+// the address, which the node itself has written, but for the node's name.
+func (k *kubeletTransports) pinned(node string) *tls.Config {
 	conf := k.conf.Clone()
 	if conf.InsecureSkipVerify {
 		return conf
@@ -98,4 +98,15 @@ func provesNode(s tls.ConnectionState, node string, conf *tls.Config) error {
 		return fmt.Errorf("it shows the certificate of %s, not of node %q", leaf.Subject, node)
 	}
 	return nil
+}
+
+// newTransport returns a transport within reach. It speaks HTTP/1.1 only: a connection to be
+// upgraded cannot be anything else.
+func newTransport(conf *tls.Config, reach *Reach) *http.Transport {
+	conf.NextProtos = []string{"http/1.1"}
+	return &http.Transport{
+		DialContext: reach.dial, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+		DisableCompression: true, // bodies pass as they are
+	}
 }

@@ -1,4 +1,4 @@
-package apiserver
+package nodeproxy
 
 import (
 	"fmt"
@@ -11,36 +11,41 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/apistatus"
 )
 
-// proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it passes the
-// request on to the pod, to one of the service's endpoints, or to the node: its kubelet,
-// or what else has the port.
-func (r *request) proxy() error {
+// Proxy answers {pods,services,nodes}/[SCHEME:]NAME[:PORT]/proxy/PATH: it forwards the
+// request to the pod, to one of the service's endpoints, or to the node: its kubelet, or
+// another server at that port.
+func (p *Proxy) Proxy(r *Request) error {
 	scheme, name, port, err := splitTarget(r.Name)
 	if err != nil {
 		return err
 	}
 	var to *url.URL
-	transport := r.s.proxied
-	o := passOptions{rewrite: true}
+	transport := p.transport
+	o := forwardOptions{rewrite: true}
 	switch r.Plural {
 	case "nodes":
-		if to, err = r.kubeletURL(name); err != nil {
+		node, err := p.node(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		if to, err = p.kubeletURL(r.Context(), node); err != nil {
 			return err
 		}
 		if port == "" || port == to.Port() {
-			transport, o.kubelet = r.s.kubelets.of(name), true
+			transport, o.kubelet = p.kubelets.of(name), true
 		} else { // another server of the node
 			to = &url.URL{Scheme: scheme, Host: net.JoinHostPort(to.Hostname(), port)}
 		}
 	case "pods":
-		to, err = r.podTarget(scheme, name, port)
+		to, err = p.podTarget(r, scheme, name, port)
 	default:
-		to, err = r.serviceTarget(scheme, name, port)
+		to, err = p.serviceTarget(r, scheme, name, port)
 	}
 	if err != nil {
 		return err
@@ -48,20 +53,25 @@ func (r *request) proxy() error {
 	to.Path = cleanRest(r.Rest)
 	to.RawQuery = r.URL.RawQuery
 	if o.kubelet && r.Verb != "create" && core.KubeletRuns(to.Path) {
-		if err := r.s.authorize(r, "create"); err != nil {
-			return err
+		a := r.Attributes(r.User, "create")
+		allowed, reason, err := p.Authorizer.Authorize(r.Context(), a)
+		if err != nil {
+			return fmt.Errorf("authorizing: %w", err)
+		}
+		if !allowed {
+			return apistatus.Forbidden(&a, reason)
 		}
 	}
 	if r.Rest == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		// relative links need the slash
-		http.Redirect(r.w, r.Request, r.Path+"/"+querySuffix(r.URL), http.StatusMovedPermanently)
+		http.Redirect(r.W, r.Request, r.Path+"/"+querySuffix(r.URL), http.StatusMovedPermanently)
 		return nil
 	}
-	return r.pass(to, transport, fmt.Sprintf("%s %q at %s", strings.TrimSuffix(r.Plural, "s"), name, to.Host), o)
+	return p.forward(r, to, transport, fmt.Sprintf("%s %q at %s", strings.TrimSuffix(r.Plural, "s"), name, to.Host), o)
 }
 
-// cleanRest is the path as the other side reads it, with a slash at its end as it was
-// asked for; as upstream.
+// cleanRest returns the path as the other side reads it, with a slash at its end if the
+// request has one; as upstream.
 func cleanRest(rest string) string {
 	if rest == "" {
 		return ""
@@ -80,7 +90,7 @@ func querySuffix(u *url.URL) string {
 	return "?" + u.RawQuery
 }
 
-// splitTarget cuts [SCHEME:]NAME[:PORT].
+// splitTarget splits [SCHEME:]NAME[:PORT].
 func splitTarget(target string) (scheme, name, port string, err error) {
 	switch parts := strings.Split(target, ":"); len(parts) {
 	case 1:
@@ -99,13 +109,12 @@ func splitTarget(target string) (scheme, name, port string, err error) {
 	return scheme, name, port, nil
 }
 
-func (r *request) podTarget(scheme, name, port string) (*url.URL, error) {
-	item, err := r.res.collection.Get(r.Context(), r.Namespace, name, "")
+func (p *Proxy) podTarget(r *Request, scheme, name, port string) (*url.URL, error) {
+	pod, err := p.pod(r, name)
 	if err != nil {
 		return nil, err
 	}
-	pod := item.Object().(*corev1.Pod)
-	ip, err := r.s.podAddress(r.Context(), pod)
+	ip, err := p.podAddress(r.Context(), pod)
 	if err != nil {
 		return nil, err
 	}
@@ -128,25 +137,25 @@ func firstPort(pod *corev1.Pod) string {
 	return ""
 }
 
-// serviceTarget picks one ready endpoint of a service's port, which is meant by its
-// name or number.
-func (r *request) serviceTarget(scheme, name, port string) (*url.URL, error) {
-	item, err := r.res.collection.Get(r.Context(), r.Namespace, name, "")
+// serviceTarget returns a ready endpoint of a service's port, which is given by name or
+// number.
+func (p *Proxy) serviceTarget(r *Request, scheme, name, port string) (*url.URL, error) {
+	o, err := p.Objects.Get(r.Context(), schema.GroupResource{Resource: "services"}, r.Namespace, name, true)
 	if err != nil {
 		return nil, err
 	}
-	svc := item.Object().(*corev1.Service)
+	svc := o.(*corev1.Service)
 	portName, err := servicePort(svc, port)
 	if err != nil {
 		return nil, err
 	}
-	item, err = r.s.core("endpoints").collection.Get(r.Context(), r.Namespace, name, "")
+	o, err = p.Objects.Get(r.Context(), endpoints, r.Namespace, name, true)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
 	host := ""
 	if err == nil { // Endpoints are old, and all that is needed
-		host = r.endpoint(item.Object().(*corev1.Endpoints), portName)
+		host = p.endpoint(r, o.(*corev1.Endpoints), portName)
 	}
 	if host == "" {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
@@ -154,7 +163,7 @@ func (r *request) serviceTarget(scheme, name, port string) (*url.URL, error) {
 	return &url.URL{Scheme: scheme, Host: host}, nil
 }
 
-// servicePort is the name of the port that is meant.
+// servicePort returns the name of the service port of that name or number.
 func servicePort(svc *corev1.Service, port string) (string, error) {
 	for _, p := range svc.Spec.Ports {
 		if port == "" && len(svc.Spec.Ports) == 1 {

@@ -1,4 +1,4 @@
-package apiserver
+package nodeproxy
 
 import (
 	"encoding/base64"
@@ -14,11 +14,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/wsstream"
 )
 
-// log answers GET pods/NAME/log.
-func (r *request) log() error {
-	pod, err := r.pod()
+// Log answers GET pods/NAME/log.
+func (p *Proxy) Log(r *Request) error {
+	pod, err := p.pod(r, r.Name)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (r *request) log() error {
 	framed := websocket.IsWebSocketUpgrade(r.Request)
 	if pod.Spec.NodeName == "" { // nothing has run: an empty log, as upstream
 		if framed {
-			return r.sendFrames(http.NoBody, func() {})
+			return sendFrames(r, http.NoBody, func() {})
 		}
 		return nil
 	}
@@ -41,9 +42,9 @@ func (r *request) log() error {
 	query.Del("insecureSkipTLSVerifyBackend")
 	path := "/containerLogs/" + pod.Namespace + "/" + pod.Name + "/" + container
 	if framed {
-		return r.frameKubelet(pod, path, query)
+		return p.frameKubelet(r, pod, path, query)
 	}
-	return r.kubelet(pod, path, query, false)
+	return p.forwardToKubelet(r, pod, path, query, false)
 }
 
 func checkLogOptions(query url.Values) error {
@@ -66,64 +67,47 @@ func checkLogOptions(query url.Values) error {
 	return nil
 }
 
-// frameKubelet sends what a kubelet answers with in the messages of a web socket, which
-// kubelets do not speak here. An answer that is an error stays one.
-func (r *request) frameKubelet(pod *corev1.Pod, path string, query url.Values) error {
-	to, err := r.kubeletURL(pod.Spec.NodeName)
+// frameKubelet sends a kubelet's answer in the messages of a web socket, which this route of
+// kubelets does not speak. An error is answered as it is.
+func (p *Proxy) frameKubelet(r *Request, pod *corev1.Pod, path string, query url.Values) error {
+	to, err := p.kubeletOf(r, pod, path, query)
 	if err != nil {
 		return err
 	}
-	if r.s.KubeletTLS == nil {
+	if p.KubeletTLS == nil {
 		return errNoKubeletTLS()
 	}
-	r.beginStream(true)
-	ctx, cancel := r.untilStopped()
+	r.BeginStream()
+	ctx, cancel := p.untilStopped(r)
 	defer cancel()
-	to.Path, to.RawQuery = path, query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
-	if err != nil {
-		return err
-	}
-	res, err := r.s.kubelets.of(pod.Spec.NodeName).RoundTrip(req)
+	res, err := p.get(ctx, pod.Spec.NodeName, to)
 	if err != nil {
 		return apierrors.NewServiceUnavailable(fmt.Sprintf("cannot reach the kubelet of node %q at %s: %v", pod.Spec.NodeName, to.Host, err))
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		r.w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
-		r.w.WriteHeader(res.StatusCode)
-		_, _ = io.Copy(r.w, res.Body) // a caller that is gone needs no answer
+		r.W.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+		r.W.WriteHeader(res.StatusCode)
+		_, _ = io.Copy(r.W, res.Body) // a caller that is gone needs no answer
 		return nil
 	}
-	return r.sendFrames(res.Body, cancel)
+	return sendFrames(r, res.Body, cancel)
 }
 
-// Subprotocols of a stream that goes one way.
+// Subprotocols of a stream in one direction.
 const (
 	binaryFrames = "binary.k8s.io"
 	base64Frames = "base64.binary.k8s.io"
 )
 
 // sendFrames upgrades the connection and sends body over it, after an empty message that
-// tells that all is well. It calls gone when the client has closed the connection.
-func (r *request) sendFrames(body io.Reader, gone func()) error {
-	upgrader := websocket.Upgrader{
-		Subprotocols: []string{binaryFrames, base64Frames},
-		CheckOrigin:  func(*http.Request) bool { return true }, // as for a watch
-	}
-	conn, err := upgrader.Upgrade(r.w, r.Request, nil)
+// means success. It calls closed when the client has closed the connection.
+func sendFrames(r *Request, body io.Reader, closed func()) error {
+	conn, err := wsstream.Upgrade(r.W, r.Request, closed, binaryFrames, base64Frames)
 	if err != nil { // it has answered
 		return nil
 	}
-	conn.SetReadLimit(longestMessage)
-	sink := &wsSink{conn: conn, kind: websocket.BinaryMessage}
-	defer sink.close()
-	go func() { // what a client says means nothing, but that it is there
-		defer gone()
-		for err := error(nil); err == nil; {
-			_, _, err = conn.NextReader()
-		}
-	}()
+	defer wsstream.Close(conn)
 	send := func(p []byte) error { return conn.WriteMessage(websocket.BinaryMessage, p) }
 	if conn.Subprotocol() == base64Frames {
 		send = func(p []byte) error {
@@ -138,5 +122,5 @@ func (r *request) sendFrames(body io.Reader, gone func()) error {
 			err = errors.Join(send(part[:n]), err)
 		}
 	}
-	return nil // the connection is not ours to answer on any more
+	return nil // the connection was taken over: there is nothing to answer
 }
