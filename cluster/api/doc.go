@@ -12,7 +12,7 @@
 //
 // The kinds of a group stand in a package of its name (core, apps, ...), one file a
 // kind, or a few that share their rules (rbac.go); the rules of a large one stand
-// beside it (deployment_validate.go). The rules of pod specs are in podspec, what the
+// beside it (deployment_validate.go). The rules of pod specs are in podrules, what the
 // files of kinds are written with is in rules, and builtin lists the kinds that are
 // served from the start on. A new kind is a new file and one line in builtin.go. The
 // versions that kinds had before are in retired.go of their group.

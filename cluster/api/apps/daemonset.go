@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -53,7 +53,7 @@ var DaemonSets = &api.Kind{
 	}),
 	ValidateStatus: rules.TypedUpdate(checkDaemonSetStatus),
 
-	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podspec.WarnOfTemplate(&d.Spec.Template) }),
+	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podrules.WarnOfTemplate(&d.Spec.Template) }),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -64,12 +64,12 @@ var DaemonSets = &api.Kind{
 		rules.Column("Available", "integer", 0, "Nodes with a pod that has been ready for long enough."),
 		rules.Column("Node Selector", "string", 0, "Which nodes shall run the pod."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
-		podspec.SelectorColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
+		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(d *appsv1.DaemonSet) []any {
-		names, images := podspec.ContainerNames(d.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerNames(d.Spec.Template.Spec.Containers)
 		return []any{
 			d.Name, int64(d.Status.DesiredNumberScheduled), int64(d.Status.CurrentNumberScheduled), int64(d.Status.NumberReady),
 			int64(d.Status.UpdatedNumberScheduled), int64(d.Status.NumberAvailable), labels.FormatLabels(d.Spec.Template.Spec.NodeSelector),
@@ -92,7 +92,7 @@ func countTemplate(d *appsv1.DaemonSet, n int64) {
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {
-	podspec.DefaultPodSpec(&d.Spec.Template.Spec)
+	podrules.DefaultPodSpec(&d.Spec.Template.Spec)
 	s := &d.Spec.UpdateStrategy
 	rules.SetDefault(&s.Type, appsv1.RollingUpdateDaemonSetStrategyType)
 	if s.Type == appsv1.RollingUpdateDaemonSetStrategyType {
@@ -107,7 +107,7 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 
 func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
 	at, p := rules.SpecPath.Child("selector"), rules.SpecPath.Child("template")
-	errs := podspec.CheckSelector(s.Selector, at)
+	errs := podrules.CheckSelector(s.Selector, at)
 	// None at all chooses no pods, and so not the template's.
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
@@ -115,8 +115,8 @@ func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
 	if s.Selector != nil && len(s.Selector.MatchLabels)+len(s.Selector.MatchExpressions) == 0 {
 		errs = append(errs, field.Invalid(at, s.Selector, "empty selector is invalid for daemonset"))
 	}
-	errs = append(errs, podspec.CheckPodTemplate(&s.Template, p)...)
-	errs = append(errs, podspec.CheckRestartsAlways(&s.Template, "DaemonSet", p)...)
+	errs = append(errs, podrules.CheckPodTemplate(&s.Template, p)...)
+	errs = append(errs, podrules.CheckRestartsAlways(&s.Template, "DaemonSet", p)...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	errs = append(errs, checkDaemonStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
 	return append(errs, rules.NonNegativePtr(s.RevisionHistoryLimit, rules.SpecPath.Child("revisionHistoryLimit"))...)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -24,7 +24,7 @@ var Deployments = &api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(d *appsv1.Deployment) api.ScaleValues {
-			return api.ScaleValues{Spec: podspec.Replicas(d.Spec.Replicas), Status: d.Status.Replicas, Selector: selectorString(d.Spec.Selector)}
+			return api.ScaleValues{Spec: podrules.Replicas(d.Spec.Replicas), Status: d.Status.Replicas, Selector: selectorString(d.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.Deployment).Spec.Replicas = &n },
 	},
@@ -59,7 +59,7 @@ var Deployments = &api.Kind{
 	}),
 	ValidateStatus: rules.TypedUpdate(checkDeploymentStatus),
 
-	Warn: rules.Typed(func(d *appsv1.Deployment) []string { return podspec.WarnOfSet(d.Name, &d.Spec.Template) }),
+	Warn: rules.Typed(func(d *appsv1.Deployment) []string { return podrules.WarnOfSet(d.Name, &d.Spec.Template) }),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -67,14 +67,14 @@ var Deployments = &api.Kind{
 		rules.Column("Up-to-date", "string", 0, "Pods of the newest template."),
 		rules.Column("Available", "string", 0, "Pods that have been ready for long enough."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
-		podspec.SelectorColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
+		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(d *appsv1.Deployment) []any {
-		names, images := podspec.ContainerNames(d.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerNames(d.Spec.Template.Spec.Containers)
 		return []any{
-			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, podspec.Replicas(d.Spec.Replicas)),
+			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, podrules.Replicas(d.Spec.Replicas)),
 			int64(d.Status.UpdatedReplicas), int64(d.Status.AvailableReplicas), rules.Age(d.CreationTimestamp),
 			names, images, selectorString(d.Spec.Selector),
 		}
@@ -83,7 +83,7 @@ var Deployments = &api.Kind{
 
 func defaultDeployment(d *appsv1.Deployment) {
 	rules.SetDefaultPtr(&d.Spec.Replicas, 1)
-	podspec.DefaultPodSpec(&d.Spec.Template.Spec)
+	podrules.DefaultPodSpec(&d.Spec.Template.Spec)
 	s := &d.Spec.Strategy
 	rules.SetDefault(&s.Type, appsv1.RollingUpdateDeploymentStrategyType)
 	if s.Type == appsv1.RollingUpdateDeploymentStrategyType {

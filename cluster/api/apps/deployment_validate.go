@@ -4,12 +4,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
 func checkDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
-	errs := rules.NonNegative(int64(podspec.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
+	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, checkReplacedPods(s.Selector, &s.Template)...)
 	errs = append(errs, checkDeploymentStrategy(&s.Strategy, rules.SpecPath.Child("strategy"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)

@@ -10,7 +10,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -23,7 +23,7 @@ var ReplicaSets = &api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(rs *appsv1.ReplicaSet) api.ScaleValues {
-			return api.ScaleValues{Spec: podspec.Replicas(rs.Spec.Replicas), Status: rs.Status.Replicas, Selector: selectorString(rs.Spec.Selector)}
+			return api.ScaleValues{Spec: podrules.Replicas(rs.Spec.Replicas), Status: rs.Status.Replicas, Selector: selectorString(rs.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.ReplicaSet).Spec.Replicas = &n },
 	},
@@ -32,7 +32,7 @@ var ReplicaSets = &api.Kind{
 
 	Default: rules.Mutate(func(rs *appsv1.ReplicaSet) {
 		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)
-		podspec.DefaultPodSpec(&rs.Spec.Template.Spec)
+		podrules.DefaultPodSpec(&rs.Spec.Template.Spec)
 	}),
 	PrepareCreate: replicaSetLifecycle.Create,
 	PrepareUpdate: replicaSetLifecycle.Update,
@@ -49,7 +49,7 @@ var ReplicaSets = &api.Kind{
 		return append(rules.CheckMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSetStatus(&rs.Status)...)
 	}),
 
-	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string { return podspec.WarnOfSet(rs.Name, &rs.Spec.Template) }),
+	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string { return podrules.WarnOfSet(rs.Name, &rs.Spec.Template) }),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -57,14 +57,14 @@ var ReplicaSets = &api.Kind{
 		rules.Column("Current", "integer", 0, "Pods there are."),
 		rules.Column("Ready", "integer", 0, "Pods that are ready."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
-		podspec.SelectorColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
+		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
-		names, images := podspec.ContainerNames(rs.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerNames(rs.Spec.Template.Spec.Containers)
 		return []any{
-			rs.Name, int64(podspec.Replicas(rs.Spec.Replicas)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
+			rs.Name, int64(podrules.Replicas(rs.Spec.Replicas)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
 			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
 		}
 	}),
@@ -91,7 +91,7 @@ func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.
 	if s == nil {
 		errs = append(errs, field.Required(p, ""))
 	} else {
-		errs = append(errs, podspec.CheckSelector(s, p)...)
+		errs = append(errs, podrules.CheckSelector(s, p)...)
 		if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
 			errs = append(errs, field.Invalid(p, s, empty))
 		}
@@ -104,7 +104,7 @@ func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.
 }
 
 func checkReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
-	errs := rules.NonNegative(int64(podspec.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
+	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	return append(errs, checkReplacedPods(s.Selector, &s.Template)...)
 }
@@ -117,8 +117,8 @@ func checkReplacedPods(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field
 		return append(errs, field.Invalid(rules.SpecPath.Child("selector"), s, "invalid label selector"))
 	}
 	p := rules.SpecPath.Child("template")
-	errs = append(errs, podspec.CheckSelects(selector, t, p)...)
-	return append(errs, podspec.CheckPodsTemplate(t, p)...)
+	errs = append(errs, podrules.CheckSelects(selector, t, p)...)
+	return append(errs, podrules.CheckPodsTemplate(t, p)...)
 }
 
 func checkReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {

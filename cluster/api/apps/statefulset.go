@@ -11,7 +11,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -23,7 +23,7 @@ var StatefulSets = &api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(s *appsv1.StatefulSet) api.ScaleValues {
-			return api.ScaleValues{Spec: podspec.Replicas(s.Spec.Replicas), Status: s.Status.Replicas, Selector: selectorString(s.Spec.Selector)}
+			return api.ScaleValues{Spec: podrules.Replicas(s.Spec.Replicas), Status: s.Status.Replicas, Selector: selectorString(s.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.StatefulSet).Spec.Replicas = &n },
 	},
@@ -47,12 +47,12 @@ var StatefulSets = &api.Kind{
 		rules.NameColumn,
 		rules.Column("Ready", "string", 0, "Pods that are ready, of those wanted."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
 	},
 	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
-		names, images := podspec.ContainerNames(s.Spec.Template.Spec.Containers)
-		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podspec.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
+		names, images := podrules.ContainerNames(s.Spec.Template.Spec.Containers)
+		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podrules.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
 	}),
 }
 
@@ -63,7 +63,7 @@ var statefulSetLifecycle = rules.SpecAndStatus(func(o *appsv1.StatefulSet) (*app
 func defaultStatefulSet(s *appsv1.StatefulSet) {
 	spec := &s.Spec
 	rules.SetDefaultPtr(&spec.Replicas, 1)
-	podspec.DefaultPodSpec(&spec.Template.Spec)
+	podrules.DefaultPodSpec(&spec.Template.Spec)
 	rules.SetDefault(&spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
 	u := &spec.UpdateStrategy
 	if u.Type == "" {
@@ -90,7 +90,7 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 }
 
 func warnOfStatefulSet(s *appsv1.StatefulSet) []string {
-	var w podspec.Warnings
+	var w podrules.Warnings
 	w.Template(&s.Spec.Template, rules.SpecPath.Child("template"))
 	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
 		w.Add(rules.SpecPath.Child("revisionHistoryLimit"), "a negative value retains all historical revisions; a value >= 0 is recommended")

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -30,7 +30,7 @@ func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 		errs = append(errs, rules.OneOf(r.WhenDeleted, at.Child("whenDeleted"), retain, remove)...)
 		errs = append(errs, rules.OneOf(r.WhenScaled, at.Child("whenScaled"), retain, remove)...)
 	}
-	errs = append(errs, rules.NonNegative(int64(podspec.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))...)
+	errs = append(errs, rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	if s.Ordinals != nil {
 		errs = append(errs, rules.NonNegative(int64(s.Ordinals.Start), rules.SpecPath.Child("ordinals.start"))...)
@@ -79,12 +79,12 @@ func checkStatefulPods(s *appsv1.StatefulSetSpec) field.ErrorList {
 	if selector == nil {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("selector"), s.Selector, ""))
 	} else {
-		errs = append(errs, podspec.CheckSelects(selector, &s.Template, p)...)
-		errs = append(errs, podspec.CheckPodTemplate(withClaimVolumes(s), p)...)
+		errs = append(errs, podrules.CheckSelects(selector, &s.Template, p)...)
+		errs = append(errs, podrules.CheckPodTemplate(withClaimVolumes(s), p)...)
 	}
-	errs = append(errs, podspec.CheckRestartsAlways(&s.Template, "StatefulSet", p)...)
+	errs = append(errs, podrules.CheckRestartsAlways(&s.Template, "StatefulSet", p)...)
 	for i := range s.VolumeClaimTemplates {
-		errs = append(errs, podspec.CheckClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+		errs = append(errs, podrules.CheckClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
 	}
 	return errs
 }

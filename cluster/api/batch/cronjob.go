@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -26,7 +26,7 @@ var CronJobs = &api.Kind{
 		rules.SetDefaultPtr(&c.Spec.SuccessfulJobsHistoryLimit, 3)
 		rules.SetDefaultPtr(&c.Spec.FailedJobsHistoryLimit, 1)
 		// What a Job has for defaults beyond its pods' is filled in when it is made.
-		podspec.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
+		podrules.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
 		defaultPodFailurePolicy(c.Spec.JobTemplate.Spec.PodFailurePolicy)
 	}),
 	PrepareCreate: cronJobLifecycle.Create,
@@ -49,9 +49,9 @@ var CronJobs = &api.Kind{
 		rules.Column("Active", "integer", 0, "Jobs that run."),
 		rules.Column("Last Schedule", "string", 0, "Time since a job was last started."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
-		podspec.SelectorColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
+		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(c *batchv1.CronJob) []any {
 		last, zone, suspend := "<none>", "<none>", "<unset>"
@@ -68,7 +68,7 @@ var CronJobs = &api.Kind{
 			}
 		}
 		job := &c.Spec.JobTemplate.Spec
-		names, images := podspec.ContainerNames(job.Template.Spec.Containers)
+		names, images := podrules.ContainerNames(job.Template.Spec.Containers)
 		return []any{
 			c.Name, c.Spec.Schedule, zone, suspend, int64(len(c.Status.Active)), last, rules.Age(c.CreationTimestamp),
 			names, images, metav1.FormatLabelSelector(job.Selector),

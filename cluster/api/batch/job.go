@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -47,9 +47,9 @@ var Jobs = &api.Kind{
 		rules.Column("Completions", "string", 0, "Pods that have succeeded, of those wanted."),
 		rules.Column("Duration", "string", 0, "Time it has taken."),
 		rules.AgeColumn,
-		podspec.ContainersColumn,
-		podspec.ImagesColumn,
-		podspec.SelectorColumn,
+		podrules.ContainersColumn,
+		podrules.ImagesColumn,
+		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(jobRow),
 	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
@@ -61,7 +61,7 @@ var jobLifecycle = rules.SpecAndStatus(func(o *batchv1.Job) (*batchv1.JobSpec, *
 
 func defaultJob(j *batchv1.Job) {
 	s := &j.Spec
-	podspec.DefaultPodSpec(&s.Template.Spec)
+	podrules.DefaultPodSpec(&s.Template.Spec)
 	// Who names neither wants one pod to succeed; who names parallelism alone has a queue
 	// of work, whose end the pods find out.
 	if s.Completions == nil && s.Parallelism == nil {

@@ -8,12 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
 func jobRow(j *batchv1.Job) []any {
-	names, images := podspec.ContainerNames(j.Spec.Template.Spec.Containers)
+	names, images := podrules.ContainerNames(j.Spec.Template.Spec.Containers)
 	return []any{
 		j.Name, jobState(j), jobCompletions(j), jobDuration(j), rules.Age(j.CreationTimestamp),
 		names, images, metav1.FormatLabelSelector(j.Spec.Selector),

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -76,9 +76,9 @@ func checkJobSelector(s *batchv1.JobSpec) field.ErrorList {
 			field.Invalid(rules.SpecPath.Child("template", "metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"),
 		}
 	}
-	errs := podspec.CheckSelector(s.Selector, p)
+	errs := podrules.CheckSelector(s.Selector, p)
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil {
-		errs = append(errs, podspec.CheckSelects(selector, &s.Template, rules.SpecPath.Child("template"))...)
+		errs = append(errs, podrules.CheckSelects(selector, &s.Template, rules.SpecPath.Child("template"))...)
 	}
 	return errs
 }
@@ -115,7 +115,7 @@ func checkJobSpec(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 		}
 	}
 	errs = append(errs, checkReplacement(s, p.Child("podReplacementPolicy"))...)
-	errs = append(errs, podspec.CheckPodTemplate(&s.Template, p.Child("template"))...)
+	errs = append(errs, podrules.CheckPodTemplate(&s.Template, p.Child("template"))...)
 	return append(errs, checkJobRestarts(s, p.Child("template", "spec", "restartPolicy"))...)
 }
 

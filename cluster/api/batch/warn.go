@@ -7,18 +7,18 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
 func warnOfJob(j *batchv1.Job) []string {
-	var w podspec.Warnings
-	w.Name(j.Name, podspec.PodNames)
+	var w podrules.Warnings
+	w.Name(j.Name, podrules.PodNames)
 	warnOfJobSpec(&w, &j.Spec, rules.SpecPath)
 	return w
 }
 
-func warnOfJobSpec(w *podspec.Warnings, s *batchv1.JobSpec, p *field.Path) {
+func warnOfJobSpec(w *podrules.Warnings, s *batchv1.JobSpec, p *field.Path) {
 	if s.Completions != nil && *s.Completions > maxIndexes && s.Parallelism != nil && *s.Parallelism > maxIndexesManyRuns && isIndexed(s) {
 		w.Add(p.Child("completions"), "In big Indexed Jobs with a number of completions higher than %d and a parallelism higher than %d, "+
 			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", maxIndexes, maxIndexesManyRuns)
@@ -27,8 +27,8 @@ func warnOfJobSpec(w *podspec.Warnings, s *batchv1.JobSpec, p *field.Path) {
 }
 
 func warnOfCronJob(c *batchv1.CronJob) []string {
-	var w podspec.Warnings
-	w.Name(c.Name, podspec.PodNames)
+	var w podrules.Warnings
+	w.Name(c.Name, podrules.PodNames)
 	warnOfJobSpec(&w, &c.Spec.JobTemplate.Spec, rules.SpecPath.Child("jobTemplate", "spec"))
 	if strings.Contains(c.Spec.Schedule, "TZ") {
 		w = append(w, fmt.Sprintf("CRON_TZ or TZ used in %s is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details",

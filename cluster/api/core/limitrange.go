@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -76,8 +76,8 @@ func checkLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.Error
 		"max": item.Max, "min": item.Min, "default": item.Default, "defaultRequest": item.DefaultRequest, "maxLimitRequestRatio": item.MaxLimitRequestRatio,
 	} {
 		for n, q := range list {
-			errs = append(errs, podspec.CheckResourceName(n, p.Child(name))...)
-			errs = append(errs, podspec.CheckQuantity(n, q, p.Child(name).Key(string(n)))...)
+			errs = append(errs, podrules.CheckResourceName(n, p.Child(name))...)
+			errs = append(errs, podrules.CheckQuantity(n, q, p.Child(name).Key(string(n)))...)
 		}
 	}
 	if item.Type == corev1.LimitTypePod {

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -92,7 +92,7 @@ func checkFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
 		if f == corev1.FinalizerKubernetes {
 			continue
 		}
-		if len(validation.IsQualifiedName(string(f))) == 0 && !podspec.HasSlash(string(f)) {
+		if len(validation.IsQualifiedName(string(f))) == 0 && !podrules.HasSlash(string(f)) {
 			errs = append(errs, field.Invalid(p.Index(i), string(f), "name is neither a standard finalizer name nor is it fully qualified"))
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -149,8 +149,8 @@ func sameFamily(a, b string) bool {
 }
 
 func checkNodeResources(n *corev1.Node) field.ErrorList {
-	errs := podspec.CheckResourceList(n.Status.Capacity, rules.StatusPath.Child("capacity"))
-	return append(errs, podspec.CheckResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
+	errs := podrules.CheckResourceList(n.Status.Capacity, rules.StatusPath.Child("capacity"))
+	return append(errs, podrules.CheckResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
 }
 
 // checkNodeUpdate: a node's network and provider are given once; the rest of its spec
@@ -192,7 +192,7 @@ func checkTaints(taints []corev1.Taint, p *field.Path) field.ErrorList {
 		at := p.Index(i)
 		errs = append(errs, metav1validation.ValidateLabelName(t.Key, at.Child("key"))...)
 		errs = append(errs, rules.Invalid(at.Child("value"), t.Value, validation.IsValidLabelValue(t.Value))...)
-		errs = append(errs, podspec.CheckTaintEffect(t.Effect, false, at.Child("effect"))...)
+		errs = append(errs, podrules.CheckTaintEffect(t.Effect, false, at.Child("effect"))...)
 		k := once{t.Key, string(t.Effect)}
 		if seen[k] {
 			d := field.Duplicate(at, t)

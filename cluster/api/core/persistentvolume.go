@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -134,7 +134,7 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 	if len(s.AccessModes) == 0 {
 		errs = append(errs, field.Required(rules.SpecPath.Child("accessModes"), ""))
 	}
-	errs = append(errs, podspec.CheckAccessModes(s.AccessModes, rules.SpecPath.Child("accessModes"))...)
+	errs = append(errs, podrules.CheckAccessModes(s.AccessModes, rules.SpecPath.Child("accessModes"))...)
 	capacity := rules.SpecPath.Child("capacity")
 	if len(s.Capacity) == 0 {
 		errs = append(errs, field.Required(capacity, ""))
@@ -143,9 +143,9 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		errs = append(errs, field.NotSupported(capacity, s.Capacity, []string{string(corev1.ResourceStorage)}))
 	}
 	for n, q := range s.Capacity {
-		errs = append(errs, podspec.CheckQuantity(n, q, capacity.Key(string(n)))...)
+		errs = append(errs, podrules.CheckQuantity(n, q, capacity.Key(string(n)))...)
 		if q.Sign() <= 0 {
-			errs = append(errs, field.Invalid(capacity.Key(string(n)), q.String(), podspec.NotPositive))
+			errs = append(errs, field.Invalid(capacity.Key(string(n)), q.String(), podrules.NotPositive))
 		}
 	}
 	if s.PersistentVolumeReclaimPolicy != "" {
@@ -156,7 +156,7 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		if at := rules.SpecPath.Child("nodeAffinity", "required"); s.NodeAffinity.Required == nil {
 			errs = append(errs, field.Required(at, "must specify required node constraints"))
 		} else {
-			errs = append(errs, podspec.CheckNodeSelector(s.NodeAffinity.Required, at)...)
+			errs = append(errs, podrules.CheckNodeSelector(s.NodeAffinity.Required, at)...)
 		}
 	}
 	errs = append(errs, checkPersistentSource(s)...)
@@ -167,22 +167,22 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		errs = append(errs, rules.Invalid(rules.SpecPath.Child("storageClassName"), s.StorageClassName, rules.DNSSubdomain(s.StorageClassName, false))...)
 	}
 	if s.VolumeMode != nil {
-		errs = append(errs, rules.OneOf(*s.VolumeMode, rules.SpecPath.Child("volumeMode"), podspec.VolumeModes...)...)
+		errs = append(errs, rules.OneOf(*s.VolumeMode, rules.SpecPath.Child("volumeMode"), podrules.VolumeModes...)...)
 	}
 	return errs
 }
 
 func checkPersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
-	s := podspec.Sources{P: rules.SpecPath}
+	s := podrules.Sources{P: rules.SpecPath}
 	if s.Has("hostPath", v.HostPath != nil) {
-		s.Add(podspec.CheckHostPath(v.HostPath, rules.SpecPath.Child("hostPath")))
+		s.Add(podrules.CheckHostPath(v.HostPath, rules.SpecPath.Child("hostPath")))
 	}
 	if s.Has("nfs", v.NFS != nil) {
-		s.Add(podspec.CheckNFS(v.NFS, rules.SpecPath.Child("nfs")))
+		s.Add(podrules.CheckNFS(v.NFS, rules.SpecPath.Child("nfs")))
 	}
 	if s.Has("local", v.Local != nil) {
 		s.Need(v.Local.Path, "local", "path")
-		s.Add(podspec.CheckNoBackstep(v.Local.Path, rules.SpecPath.Child("local", "path")))
+		s.Add(podrules.CheckNoBackstep(v.Local.Path, rules.SpecPath.Child("local", "path")))
 		if v.NodeAffinity == nil {
 			s.Errs = append(s.Errs, field.Required(rules.SpecPath.Child("nodeAffinity"), "Local volume requires node affinity"))
 		}

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -32,13 +32,13 @@ var PersistentVolumeClaims = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(c, old *corev1.PersistentVolumeClaim) { c.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(c *corev1.PersistentVolumeClaim) field.ErrorList {
-		return append(rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain), podspec.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
+		return append(rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain), podrules.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(checkClaimUpdate),
 	ValidateStatus: rules.TypedUpdate(func(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 		for n, q := range c.Status.Capacity {
-			errs = append(errs, podspec.CheckQuantity(n, q, rules.StatusPath.Child("capacity").Key(string(n)))...)
+			errs = append(errs, podrules.CheckQuantity(n, q, rules.StatusPath.Child("capacity").Key(string(n)))...)
 		}
 		return errs
 	}),
@@ -81,7 +81,7 @@ var PersistentVolumeClaims = &api.Kind{
 // once, and may grow when bound.
 func checkClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 	errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
-	errs = append(errs, podspec.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
+	errs = append(errs, podrules.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
 	rest, before := c.Spec.DeepCopy(), old.Spec.DeepCopy()
 	if before.VolumeName == "" {
 		before.VolumeName = rest.VolumeName

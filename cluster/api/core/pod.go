@@ -1,5 +1,5 @@
 // Package core has the kinds of the core group, one file each. The rules of a pod's spec, which kinds of other
-// groups share, are in podspec.
+// groups share, are in podrules.
 package core
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -44,7 +44,7 @@ var Pods = &api.Kind{
 	New:     func() api.Object { return &corev1.Pod{} },
 	NewList: func() runtime.Object { return &corev1.PodList{} },
 
-	Default:       rules.Mutate(podspec.DefaultPod),
+	Default:       rules.Mutate(podrules.DefaultPod),
 	PrepareCreate: rules.Mutate(preparePodCreate),
 	PrepareUpdate: rules.MutateUpdate(func(p, old *corev1.Pod) {
 		p.Status = old.Status
@@ -66,7 +66,7 @@ var Pods = &api.Kind{
 
 	Validate: rules.Typed(func(p *corev1.Pod) field.ErrorList {
 		errs := rules.CheckMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
-		var c podspec.PodChecker
+		var c podrules.PodChecker
 		errs = append(errs, c.PodSpec(&p.Spec, rules.SpecPath)...)
 		if IsMirrorPod(p) && p.Spec.NodeName == "" {
 			errs = append(errs, field.Invalid(mirrorPath, p.Annotations[corev1.MirrorPodAnnotationKey], "must set spec.nodeName if mirror pod annotation is set"))
@@ -82,7 +82,7 @@ var Pods = &api.Kind{
 	ValidateUpdate: rules.TypedUpdate(checkPodUpdate),
 	ValidateStatus: rules.TypedUpdate(checkPodStatus),
 
-	Warn: rules.Typed(podspec.WarnOfPod),
+	Warn: rules.Typed(podrules.WarnOfPod),
 
 	Columns: podColumns,
 	Row:     rules.Typed(podRow),

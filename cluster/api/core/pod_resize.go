@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -50,7 +50,7 @@ func checkResize(pod, old *corev1.Pod) field.ErrorList {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
 	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
-	var c podspec.PodChecker
+	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
 	if class := podfacts.ComputeQOSClass(&pod.Spec); class != podfacts.QOSClass(old) {
 		errs = append(errs, field.Invalid(rules.SpecPath, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
@@ -138,7 +138,7 @@ func checkOnlySizes(pod, old *corev1.Pod) field.ErrorList {
 		takeBackSizes(c, before)
 		if !rules.Equal(*c, *before) {
 			errs = append(errs, field.Forbidden(p, "only cpu and memory resources for init or sidecar containers are mutable"))
-		} else if changed && !podfacts.Sidecar(c) && slices.ContainsFunc(c.ResizePolicy, podspec.RestartsOnResize) {
+		} else if changed && !podfacts.Sidecar(c) && slices.ContainsFunc(c.ResizePolicy, podrules.RestartsOnResize) {
 			errs = append(errs, field.Forbidden(p, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"))
 		}
 	}
@@ -155,7 +155,7 @@ func takeBackSizes(c, old *corev1.Container) {
 		list *corev1.ResourceList
 		old  corev1.ResourceList
 	}{{&c.Resources.Limits, old.Resources.Limits}, {&c.Resources.Requests, old.Resources.Requests}} {
-		for _, n := range podspec.Resizable {
+		for _, n := range podrules.Resizable {
 			q, ok := l.old[n]
 			if !ok {
 				delete(*l.list, n)

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -21,7 +21,7 @@ const podUpdatable = "pod updates may not change fields other than `spec.contain
 // can follow or that only matter before it is scheduled.
 func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
-	var c podspec.PodChecker
+	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
 	if rules.Equal(pod.Spec, old.Spec) {
 		return errs
@@ -210,7 +210,7 @@ func checkEphemeralUpdate(obj, old *corev1.Pod) field.ErrorList {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods do not support ephemeral containers")}
 	}
 	errs := append(rules.CheckMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(obj, old)...)
-	var c podspec.PodChecker
+	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&obj.Spec, rules.SpecPath)...)
 	p := rules.SpecPath.Child("ephemeralContainers")
 	for i := range old.Spec.EphemeralContainers {

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -21,7 +21,7 @@ var PodTemplates = &api.Kind{
 	New:     func() api.Object { return &corev1.PodTemplate{} },
 	NewList: func() runtime.Object { return &corev1.PodTemplateList{} },
 
-	Default:       rules.Mutate(func(t *corev1.PodTemplate) { podspec.DefaultPodSpec(&t.Template.Spec) }),
+	Default:       rules.Mutate(func(t *corev1.PodTemplate) { podrules.DefaultPodSpec(&t.Template.Spec) }),
 	PrepareCreate: rules.Mutate(func(t *corev1.PodTemplate) { t.Generation = 1 }),
 	PrepareUpdate: rules.MutateUpdate(func(t, old *corev1.PodTemplate) {
 		t.Generation = old.Generation
@@ -30,10 +30,10 @@ var PodTemplates = &api.Kind{
 		}
 	}),
 	Validate: rules.Typed(func(t *corev1.PodTemplate) field.ErrorList {
-		return append(rules.CheckMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podspec.CheckPodTemplate(&t.Template, templatePath)...)
+		return append(rules.CheckMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podrules.CheckPodTemplate(&t.Template, templatePath)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(t, old *corev1.PodTemplate) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podspec.CheckPodTemplate(&t.Template, templatePath)...)
+		return append(rules.CheckMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podrules.CheckPodTemplate(&t.Template, templatePath)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -43,7 +43,7 @@ var PodTemplates = &api.Kind{
 		rules.Column("Pod Labels", "string", 0, "Labels of the pods."),
 	},
 	Row: rules.Typed(func(t *corev1.PodTemplate) []any {
-		names, images := podspec.ContainerNames(t.Template.Spec.Containers)
+		names, images := podrules.ContainerNames(t.Template.Spec.Containers)
 		return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 	}),
 }

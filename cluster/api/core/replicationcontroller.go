@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -24,7 +24,7 @@ var ReplicationControllers = &api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(rc *corev1.ReplicationController) api.ScaleValues {
-			return api.ScaleValues{Spec: podspec.Replicas(rc.Spec.Replicas), Status: rc.Status.Replicas, Selector: labels.SelectorFromSet(rc.Spec.Selector).String()}
+			return api.ScaleValues{Spec: podrules.Replicas(rc.Spec.Replicas), Status: rc.Status.Replicas, Selector: labels.SelectorFromSet(rc.Spec.Selector).String()}
 		}),
 		Set: func(o api.Object, n int32) { o.(*corev1.ReplicationController).Spec.Replicas = &n },
 	},
@@ -51,7 +51,7 @@ var ReplicationControllers = &api.Kind{
 		if rc.Spec.Template == nil {
 			return nil
 		}
-		return podspec.WarnOfSet(rc.Name, rc.Spec.Template)
+		return podrules.WarnOfSet(rc.Name, rc.Spec.Template)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -69,9 +69,9 @@ var ReplicationControllers = &api.Kind{
 		if rc.Spec.Template != nil {
 			containers = rc.Spec.Template.Spec.Containers
 		}
-		names, images := podspec.ContainerNames(containers)
+		names, images := podrules.ContainerNames(containers)
 		return []any{
-			rc.Name, int64(podspec.Replicas(rc.Spec.Replicas)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
+			rc.Name, int64(podrules.Replicas(rc.Spec.Replicas)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
 			names, images, labels.FormatLabels(rc.Spec.Selector),
 		}
 	}),
@@ -100,7 +100,7 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 			rc.Labels = maps.Clone(t.Labels)
 		}
 	}
-	podspec.DefaultPodSpec(&t.Spec)
+	podrules.DefaultPodSpec(&t.Spec)
 }
 
 func checkReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
@@ -121,7 +121,7 @@ func checkReplicationController(s *corev1.ReplicationControllerSpec) field.Error
 	if len(s.Selector) > 0 && !labels.SelectorFromSet(s.Selector).Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
 	}
-	return append(errs, podspec.CheckPodsTemplate(s.Template, p)...)
+	return append(errs, podrules.CheckPodsTemplate(s.Template, p)...)
 }
 
 // CheckReplicaStatus validates the counts of a ReplicationController or ReplicaSet.

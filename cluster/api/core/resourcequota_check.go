@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -27,11 +27,11 @@ func checkQuotaList(l corev1.ResourceList, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, n := range slices.Sorted(maps.Keys(l)) {
 		at := p.Key(string(n))
-		errs = append(errs, podspec.CheckResourceName(n, at)...)
-		if !podspec.HasSlash(string(n)) && (!podspec.IsStandardResource(n) || n == corev1.ResourceStorage) {
+		errs = append(errs, podrules.CheckResourceName(n, at)...)
+		if !podrules.HasSlash(string(n)) && (!podrules.IsStandardResource(n) || n == corev1.ResourceStorage) {
 			errs = append(errs, field.Invalid(at, n, "must be a standard resource for quota"))
 		}
-		errs = append(errs, podspec.CheckQuantity(n, l[n], at)...)
+		errs = append(errs, podrules.CheckQuantity(n, l[n], at)...)
 	}
 	return errs
 }
@@ -55,7 +55,7 @@ func checkScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unkno
 		errs = append(errs, unknown)
 	}
 	for n := range hard {
-		if !podspec.HasSlash(string(n)) && podspec.IsStandardResource(n) && !fits(n) {
+		if !podrules.HasSlash(string(n)) && podrules.IsStandardResource(n) && !fits(n) {
 			errs = append(errs, unfit)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -88,7 +88,7 @@ func checkServicePorts(svc *corev1.Service) field.ErrorList {
 		}
 		errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
 		errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
-		errs = append(errs, podspec.CheckPortOrName(port.TargetPort, p.Child("targetPort"))...)
+		errs = append(errs, podrules.CheckPortOrName(port.TargetPort, p.Child("targetPort"))...)
 		errs = append(errs, CheckAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
 		if key := (once{port.Protocol, port.Port}); ports[key] {
 			errs = append(errs, field.Duplicate(p, corev1.ServicePort{Protocol: port.Protocol, Port: port.Port}))

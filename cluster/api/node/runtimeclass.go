@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -47,12 +47,12 @@ func checkRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	}
 	if c.Overhead != nil {
 		limits := &corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}
-		errs = append(errs, podspec.CheckContainerResources(limits, nil, field.NewPath("overhead"))...)
+		errs = append(errs, podrules.CheckContainerResources(limits, nil, field.NewPath("overhead"))...)
 	}
 	if s := c.Scheduling; s != nil {
 		p := field.NewPath("scheduling")
 		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
-		errs = append(errs, podspec.CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
+		errs = append(errs, podrules.CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
 		errs = append(errs, checkNoTolerationTwice(s.Tolerations, p.Child("tolerations"))...)
 	}
 	return errs

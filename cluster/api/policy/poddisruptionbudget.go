@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podspec"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -72,7 +72,7 @@ func checkBudget(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
 			errs = append(errs, rules.CheckWithin100Percent(*v, p)...)
 		}
 	}
-	errs = append(errs, podspec.CheckSelector(s.Selector, rules.SpecPath.Child("selector"))...)
+	errs = append(errs, podrules.CheckSelector(s.Selector, rules.SpecPath.Child("selector"))...)
 	if e := s.UnhealthyPodEvictionPolicy; e != nil {
 		errs = append(errs, rules.OneOf(*e, rules.SpecPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
 	}

@@ -1,6 +1,6 @@
-// Package podspec has the rules of pod specs and pod templates: defaults, validation and warnings. The kinds with
+// Package podrules has the rules of pod specs and pod templates: defaults, validation and warnings. The kinds with
 // a pod in them, of all groups, share them. Nothing here does I/O.
-package podspec
+package podrules
 
 import (
 	"fmt"

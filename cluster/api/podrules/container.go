@@ -1,4 +1,4 @@
-package podspec
+package podrules
 
 import (
 	"fmt"
@@ -344,5 +344,3 @@ func (c *PodChecker) checkContainerSecurity(s *corev1.SecurityContext, p *field.
 	}
 	return errs
 }
-
-// IsSidecar reports whether an init container keeps running beside the containers.
