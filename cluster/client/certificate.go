@@ -32,7 +32,7 @@ func newPair(cert, key []byte) (*Pair, error) {
 	return &Pair{Cert: cert, Key: key, TLS: &c}, nil
 }
 
-// certificateRequest is what is asked of a signer that answers at once.
+// certificateRequest describes a certificate that its signer issues with the approval.
 type certificateRequest struct {
 	name   string // of the request, a prefix
 	signer string
@@ -43,8 +43,8 @@ type certificateRequest struct {
 	ips    []net.IP
 }
 
-// NodeServingCertificate asks the cluster for the certificate of a node's own HTTPS
-// server (signer kubernetes.io/kubelet-serving). c must speak for the node.
+// NodeServingCertificate requests the certificate of a node's HTTPS server (signer
+// kubernetes.io/kubelet-serving). c must have the node's identity.
 func NodeServingCertificate(ctx context.Context, c kubernetes.Interface, node string, addresses ...net.IP) (*Pair, error) {
 	return certify(ctx, c, certificateRequest{
 		name: "kubelet-serving-", signer: certificatesv1.KubeletServingSignerName, user: NodePrefix + node, group: Nodes,
@@ -52,7 +52,8 @@ func NodeServingCertificate(ctx context.Context, c kubernetes.Interface, node st
 	})
 }
 
-// nodeCertificate asks for a kubelet's identity; c speaks for the node, or has a join token.
+// nodeCertificate requests a kubelet's client certificate; c has the node's identity or a
+// join token.
 func nodeCertificate(ctx context.Context, c kubernetes.Interface, node string) (*Pair, error) {
 	return certify(ctx, c, certificateRequest{
 		name: "node-csr-", signer: certificatesv1.KubeAPIServerClientKubeletSignerName, user: NodePrefix + node, group: Nodes,
@@ -60,8 +61,8 @@ func nodeCertificate(ctx context.Context, c kubernetes.Interface, node string) (
 	})
 }
 
-// proxierCertificate asks for the identity of the node's proxy and routes; c speaks for the
-// node.
+// proxierCertificate requests the client certificate of the node's proxy and routes; c has
+// the node's identity.
 func proxierCertificate(ctx context.Context, c kubernetes.Interface, node string) (*Pair, error) {
 	return certify(ctx, c, certificateRequest{
 		name: "node-proxier-", signer: certificatesv1.KubeAPIServerClientSignerName, user: ProxierPrefix + node, group: Proxiers,
@@ -69,7 +70,7 @@ func proxierCertificate(ctx context.Context, c kubernetes.Interface, node string
 	})
 }
 
-// certify has the cluster sign a certificate for a new key, which never leaves the process.
+// certify requests a certificate for a new key, which is never sent.
 func certify(ctx context.Context, c kubernetes.Interface, r certificateRequest) (*Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -93,7 +94,7 @@ func certify(ctx context.Context, c kubernetes.Interface, r certificateRequest) 
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("asking for a certificate of %s: %w", r.user, err)
+		return nil, fmt.Errorf("requesting a certificate of %s: %w", r.user, err)
 	}
 	if len(answer.Status.Certificate) == 0 {
 		return nil, errors.New("the cluster did not sign the certificate of " + r.user)

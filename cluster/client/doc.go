@@ -1,11 +1,11 @@
-// Package client is how every component reaches the API server: rest.Configs
-// for client-go, from a kubeconfig or straight into a handler of the same
-// process, the identity that such calls carry, and the recorder of events.
+// Package client connects components to the API server: rest.Configs for
+// client-go, from a kubeconfig or for a handler of the same process, the user
+// of such requests, node certificates and their rotation, and the event recorder.
 //
-// It never talks to etcd and knows nothing of the server's packages: scheduler,
-// controllers, kubelet, proxy and dns import it, and so must stay able to run
-// against any cluster. Callers own what they make with it; nothing here runs
-// before it is used.
+// It never connects to etcd and imports none of the server's packages, so that
+// scheduler, controllers, kubelet, proxy and dns, which import it, can run
+// against any cluster. Callers run what has a Run method and flush recorders;
+// constructors start nothing.
 package client
 
 import (
@@ -15,13 +15,13 @@ import (
 	"slices"
 )
 
-// User is who makes a request.
+// User is the authenticated user of a request.
 type User struct {
 	Name   string
 	UID    string
 	Groups []string
 	Extra  map[string][]string
-	// Impersonator is who acts as this user, nil if that is the user itself.
+	// Impersonator is the user who impersonates this one, or nil.
 	Impersonator *User
 }
 
@@ -32,13 +32,13 @@ func (u *User) InGroup(group string) bool {
 
 type userKey struct{}
 
-// WithUser says in ctx who makes the request. The server takes it as proven:
-// only its authenticator and the in-process transport may call this.
+// WithUser returns ctx with the user of the request, which the server trusts: only its
+// authenticator and the in-process transport may call it.
 func WithUser(ctx context.Context, u *User) context.Context {
 	return context.WithValue(ctx, userKey{}, u)
 }
 
-// UserFrom is the user of ctx, nil when nobody is known.
+// UserFrom returns the user of ctx, or nil.
 func UserFrom(ctx context.Context) *User {
 	u, _ := ctx.Value(userKey{}).(*User)
 	return u
@@ -46,8 +46,8 @@ func UserFrom(ctx context.Context) *User {
 
 type peerKey struct{}
 
-// WithPeer sets in ctx the address that a connection comes from. The server's listener
-// calls it once for each connection, so that all requests of the connection carry it.
+// WithPeer returns ctx with the remote address of a connection. The server's listener calls
+// it once for each connection, and all requests of the connection have it.
 func WithPeer(ctx context.Context, c net.Conn) context.Context {
 	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
@@ -56,8 +56,8 @@ func WithPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, at.Addr().Unmap().WithZone(""))
 }
 
-// PeerFrom is the address that the request of ctx came from; it is not valid for a request
-// of the process's own components.
+// PeerFrom returns the remote address of the request of ctx; it is not valid for a request
+// of a component in the server's process.
 func PeerFrom(ctx context.Context) netip.Addr {
 	a, _ := ctx.Value(peerKey{}).(netip.Addr)
 	return a

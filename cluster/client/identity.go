@@ -1,12 +1,12 @@
 package client
 
-// The names of a node's identities, which its certificates show.
+// The user names and groups of a node's identities, as in its certificates.
 const (
-	// Nodes is the group of kubelets, NodePrefix with the node's name a kubelet's user name.
+	// Nodes is the group of kubelets; NodePrefix and the node's name are a kubelet's user name.
 	Nodes      = "system:nodes"
 	NodePrefix = "system:node:"
-	// Proxiers is the group of what else runs on a node: the proxy and the routes to other
-	// nodes. They read services, endpoints and nodes, and nothing that is a pod's.
+	// Proxiers is the group of the proxy and the routes of a node. They read services, endpoints
+	// and nodes, and no pods.
 	Proxiers      = "system:node-proxiers"
 	ProxierPrefix = "system:node-proxier:"
 )

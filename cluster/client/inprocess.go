@@ -13,19 +13,19 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// InProcess is a client configuration whose requests call h directly, as u: no
-// socket, no TLS, no rate limit, protobuf both ways. A response that the handler
-// flushes (a watch, a log) streams; any other is handed over whole. Ending the
-// request's context, or closing the body, ends the handler's context. Upgrades
-// are not possible.
+// InProcess returns a client configuration whose requests call h directly, as u: no
+// socket, no TLS, no rate limit, protobuf in both directions. A response that the
+// handler flushes (a watch, a log) is streamed; any other is returned whole.
+// Cancelling the request's context, or closing the body, cancels the handler's
+// context. Upgrades are not supported.
 func InProcess(h http.Handler, u *User) *rest.Config {
 	c := &rest.Config{Host: "http://in-process", Transport: &inProcess{handler: h, user: u}}
 	tune(c)
 	return c
 }
 
-// tune sets what all of our own components want: protobuf, and no limit on the
-// client's side (the server is where load is governed).
+// tune sets what all components need: protobuf, and no client-side rate limit (the server
+// limits load).
 func tune(c *rest.Config) {
 	c.ContentType = runtime.ContentTypeProtobuf
 	c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -48,7 +48,7 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	x := newPipe(ctx, cancel)
 	go t.serve(x, t.incoming(ctx, req))
-	select { // on the caller's context: ours also ends when the handler has answered
+	select { // on the caller's context: ctx is also done when the handler has returned
 	case <-x.answered:
 	case <-req.Context().Done():
 		x.abort(context.Cause(ctx))
@@ -58,7 +58,7 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	return x.response(req)
 }
 
-// incoming is req as a server would have read it from a connection.
+// incoming returns req as a server would have read it from a connection.
 func (t *inProcess) incoming(ctx context.Context, req *http.Request) *http.Request {
 	in := req.WithContext(WithUser(ctx, t.user))
 	in.RequestURI = req.URL.RequestURI()
@@ -76,8 +76,8 @@ func (t *inProcess) incoming(ctx context.Context, req *http.Request) *http.Reque
 	return in
 }
 
-// serve runs the handler as net/http's server does: a panic ends the one
-// request, never the process.
+// serve runs the handler as net/http's server does: a panic ends the request, not the
+// process.
 func (t *inProcess) serve(x *pipe, in *http.Request) {
 	defer in.Body.Close()
 	defer func() {
@@ -94,7 +94,7 @@ func (t *inProcess) serve(x *pipe, in *http.Request) {
 	t.handler.ServeHTTP(x, in)
 }
 
-// response is what the caller gets once the handler has answered.
+// response returns the client's response once there is one.
 func (x *pipe) response(req *http.Request) (*http.Response, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// FromKubeconfig is the configuration of path's current context, with protobuf
-// and without a limit on the client's side.
+// FromKubeconfig returns the configuration of path's current context, with protobuf
+// and without a client-side rate limit.
 func FromKubeconfig(path string) (*rest.Config, error) {
 	c, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
@@ -22,20 +22,20 @@ func FromKubeconfig(path string) (*rest.Config, error) {
 	return c, nil
 }
 
-// Kubeconfig is what WriteKubeconfig writes: one cluster, one user, one context.
+// Kubeconfig is the content of a kubeconfig with one cluster, one user and one context.
 type Kubeconfig struct {
 	Cluster string // name of the cluster and of the context
 	Server  string // "https://10.245.1.2:443"
 	CA      []byte // PEM
 	User    string
-	// The user's proof: a certificate with its key (PEM), or a token.
+	// The user's credentials: a certificate with its key (PEM), or a token.
 	Cert, Key []byte
 	Token     string
 	Namespace string // default namespace, may be empty
 }
 
-// WriteKubeconfig writes k to path with mode 0600, in one step: a reader sees
-// the old file or the new one. A file that says the same already is left alone.
+// WriteKubeconfig writes k to path with mode 0600, atomically. A file with the same content
+// is not written.
 func WriteKubeconfig(path string, k Kubeconfig) error {
 	c := clientcmdapi.NewConfig()
 	c.Clusters[k.Cluster] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: k.CA}
@@ -83,10 +83,10 @@ func replaceFile(path string, data []byte) (err error) {
 type kubeconfigFile struct {
 	path    string
 	node    string
-	written string // the certificate that is there, as far as it was looked at
+	written string // the certificate that was last written or read
 }
 
-// write puts a new certificate into the file, in one step.
+// write writes a new certificate to the file, atomically.
 func (f *kubeconfigFile) write(p *Pair) error {
 	c, err := clientcmd.LoadFromFile(f.path)
 	if err != nil {
@@ -112,11 +112,11 @@ func (f *kubeconfigFile) write(p *Pair) error {
 	return nil
 }
 
-// read is the node's certificate in the file if it has changed since, else nil.
+// read returns the node's certificate in the file if it has changed since, else nil.
 func (f *kubeconfigFile) read() *Pair {
 	c, err := clientcmd.LoadFromFile(f.path)
 	if err != nil {
-		return nil // the one in use is as good
+		return nil // the current one stays in use
 	}
 	user, err := currentUser(c)
 	if err != nil || string(user.ClientCertificateData) == f.written {

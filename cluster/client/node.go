@@ -21,7 +21,7 @@ import (
 // Identity is who a process is towards the API server. A node's certificate is renewed
 // while Run runs; connections with the old one are closed then.
 type Identity struct {
-	// Config is for clients. Its TLS settings are in its transport.
+	// Config is for clients. Its transport has the TLS settings.
 	Config *rest.Config
 	CA     []byte // the cluster's authority, PEM
 	Node   string // whose kubelet this is, "" if it is none
@@ -32,9 +32,9 @@ type Identity struct {
 	log      *slog.Logger
 }
 
-// NodeIdentity is the identity of a kubeconfig's current context. If that is a kubelet's,
-// with a certificate in the file, each new certificate is written to the file, and one
-// that the cluster's owner writes there is used. Others stay as they are.
+// NodeIdentity returns the identity of a kubeconfig's current context. If that is a kubelet's,
+// with a certificate in the file, Run renews it: each new certificate is written to the file,
+// and one that the administrator writes there is used.
 func NodeIdentity(path string, log *slog.Logger, now clock.Clock) (*Identity, error) {
 	rc, err := FromKubeconfig(path)
 	if err != nil {
@@ -61,7 +61,7 @@ func NodeIdentity(path string, log *slog.Logger, now clock.Clock) (*Identity, er
 	return id, err
 }
 
-// nodeOf is the node whose kubelet's certificate c is, or "".
+// nodeOf returns the node of a kubelet's certificate, else "".
 func nodeOf(c *x509.Certificate) string {
 	name, ok := strings.CutPrefix(c.Subject.CommonName, NodePrefix)
 	if !ok || len(c.Subject.Organization) != 1 || c.Subject.Organization[0] != Nodes {
@@ -70,8 +70,8 @@ func nodeOf(c *x509.Certificate) string {
 	return name
 }
 
-// Proxier is the identity of the node's proxy and routes, which the node asks for. What is
-// not a node is itself.
+// Proxier returns the identity of the node's proxy and routes, whose certificate the node
+// requests. For an identity that is no node's it returns that identity.
 func (id *Identity) Proxier(ctx context.Context) (*Identity, error) {
 	if id.Node == "" {
 		return &Identity{Config: id.Config, CA: id.CA}, nil
@@ -83,7 +83,7 @@ func (id *Identity) Proxier(ctx context.Context) (*Identity, error) {
 	return p, p.rotation.Renew(ctx)
 }
 
-// Serving is the certificate of a node's own HTTPS server.
+// Serving returns the rotation of the certificate of a node's HTTPS server.
 func (id *Identity) Serving(node string, addresses ...net.IP) *Rotation {
 	return NewRotation(RotationConfig{
 		Name: "the node's server", Clock: id.clock, Log: id.log,
@@ -93,7 +93,7 @@ func (id *Identity) Serving(node string, addresses ...net.IP) *Rotation {
 	}, nil)
 }
 
-// issue asks for a certificate as the node.
+// issue returns a function that requests a certificate as the node.
 func (id *Identity) issue(ask func(context.Context, kubernetes.Interface, string) (*Pair, error)) func(context.Context) (*Pair, error) {
 	return func(ctx context.Context) (*Pair, error) {
 		c, err := kubernetes.NewForConfig(id.Config)
@@ -104,7 +104,7 @@ func (id *Identity) issue(ask func(context.Context, kubernetes.Interface, string
 	}
 }
 
-// rotate makes id.Config of id.base, with a certificate that is renewed.
+// rotate sets id.Config to id.base with a certificate that is renewed.
 func (id *Identity) rotate(c RotationConfig, first *tls.Certificate) error {
 	conf, err := rest.TLSConfigFor(id.base)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Pin is the short form of an authority's certificate (PEM) that travels with a join
-// token: "sha256:" and the hash of its public key, as kubeadm writes it.
+// Pin returns the hash of an authority's public key (from its certificate in PEM) for a join
+// command, in kubeadm's form "sha256:HEX".
 func Pin(ca []byte) (string, error) {
 	block, _ := pem.Decode(ca)
 	if block == nil {
@@ -33,8 +33,8 @@ func pinOf(cert *x509.Certificate) string {
 	return "sha256:" + hex.EncodeToString(hash[:])
 }
 
-// PinnedCA asks server ("https://10.245.1.2") for the certificate of its authority, and
-// gives it, PEM, if it is the one that pin names and the server proves to be its own.
+// PinnedCA returns the certificate of server's authority ("https://10.245.1.2"), in PEM, if
+// it matches pin and verifies the server's certificate.
 func PinnedCA(ctx context.Context, server, pin string) ([]byte, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
@@ -47,7 +47,7 @@ func PinnedCA(ctx context.Context, server, pin string) ([]byte, error) {
 	var found []byte
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: u.Hostname(),
-		// Who signed is not known yet; pinned verifies instead, in full.
+		// The authority is not trusted yet; pinned verifies the certificate instead.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) (err error) {
 			found, err = pinned(s, pin)
@@ -56,12 +56,12 @@ func PinnedCA(ctx context.Context, server, pin string) ([]byte, error) {
 	}}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return nil, fmt.Errorf("asking %s for its authority: %w", server, err)
+		return nil, fmt.Errorf("getting the authority of %s: %w", server, err)
 	}
 	return found, conn.Close()
 }
 
-// pinned is the pinned authority that the peer showed, if it signed the peer's certificate.
+// pinned returns the pinned authority from the peer's certificates, if it signed the peer's.
 func pinned(s tls.ConnectionState, pin string) ([]byte, error) {
 	for _, ca := range s.PeerCertificates[1:] {
 		if pinOf(ca) != pin {

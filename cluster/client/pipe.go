@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// pipeLimit is how much a handler may be ahead of its reader, in bytes. It is
-// also what an answer may hold before it is handed over as a stream.
+// pipeLimit is the maximum of bytes that are written and not yet read. A response that
+// exceeds it is streamed.
 const pipeLimit = 1 << 20
 
-// exchange is one request under way: the handler's http.ResponseWriter on one
-// side, the client's body on the other, one buffer between them.
+// pipe is the response of one request: the handler's http.ResponseWriter at one end, the
+// client's body at the other, and a buffer between them.
 type pipe struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
-	stop     func() bool // of the wake-up on ctx's end
-	answered chan struct{}
+	stop     func() bool   // of the AfterFunc of ctx
+	answered chan struct{} // closed when the client can have the response
 	header   http.Header
 
 	mu        sync.Mutex
-	wake      sync.Cond // the other side has something to do
+	wake      sync.Cond // signals a change to the other end
 	buf       []byte    // written and not yet read: buf[off:]
 	off       int
 	sent      http.Header // header as it was at WriteHeader
 	status    int
-	streaming bool  // the client got its response before the handler ended
-	done      bool  // the handler has ended, or the exchange was given up
-	err       error // what the reader sees after the data, nil is EOF
-	closed    bool  // the reader is gone
+	streaming bool  // the client got its response before the handler returned
+	done      bool  // the handler has returned, or the pipe was aborted
+	err       error // returned to the reader after the data, nil is EOF
+	closed    bool  // the reader has closed the body
 }
 
 func newPipe(ctx context.Context, cancel context.CancelFunc) *pipe {
@@ -48,7 +48,7 @@ func (x *pipe) WriteHeader(status int) {
 }
 
 func (x *pipe) writeHeader(status int) {
-	if x.status != 0 || status < 200 { // informational answers have no reader here
+	if x.status != 0 || status < 200 { // informational responses are dropped
 		return
 	}
 	x.status = status
@@ -86,11 +86,10 @@ func (x *pipe) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteString spares io.WriteString its copy.
+// WriteString implements io.StringWriter.
 func (x *pipe) WriteString(s string) (int, error) { return x.Write([]byte(s)) }
 
-// Flush hands the answer over: from here on the client reads while the handler
-// writes.
+// Flush starts streaming: the client reads while the handler writes.
 func (x *pipe) Flush() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -98,8 +97,8 @@ func (x *pipe) Flush() {
 	x.stream()
 }
 
-// SetReadDeadline and SetWriteDeadline serve http.ResponseController. There is no
-// connection to time out here; the contexts do it.
+// SetReadDeadline and SetWriteDeadline are for http.ResponseController. There is no
+// connection to time out here; the contexts apply.
 func (x *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (x *pipe) SetWriteDeadline(time.Time) error { return nil }
 
@@ -108,7 +107,7 @@ func (x *pipe) stream() {
 		return
 	}
 	x.streaming = true
-	// A reader that waits for the next event must learn that its context ended.
+	// A reader that waits for the next event must return when its context is done.
 	x.stop = context.AfterFunc(x.ctx, func() { x.abort(context.Cause(x.ctx)) })
 	close(x.answered)
 }
@@ -116,7 +115,7 @@ func (x *pipe) stream() {
 // finish is called when the handler has returned.
 func (x *pipe) finish(err error) {
 	if err == nil && x.ctx.Err() != nil {
-		err = context.Cause(x.ctx) // it ended because the client went, not because it was done
+		err = context.Cause(x.ctx) // the handler returned because the client cancelled
 	}
 	x.mu.Lock()
 	x.writeHeader(http.StatusOK)
@@ -135,8 +134,7 @@ func (x *pipe) finish(err error) {
 	x.cancel()
 }
 
-// abort ends the exchange for both sides; what was written and not read is lost,
-// as on a broken connection.
+// abort closes both ends; what was written and not read is lost, as on a broken connection.
 func (x *pipe) abort(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -147,7 +145,7 @@ func (x *pipe) abort(err error) {
 	x.wake.Broadcast()
 }
 
-// body is the client's end of an exchange.
+// body is the client's end of a pipe.
 type body pipe
 
 func (b *body) Read(p []byte) (int, error) {
@@ -175,8 +173,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 }
 
-// drained makes the buffer ready for the next write; a watch that had a burst
-// does not keep its memory.
+// drained resets the buffer for the next write, and releases a large one.
 func (x *pipe) drained() {
 	x.off = 0
 	if cap(x.buf) > pipeLimit/16 {

@@ -20,21 +20,20 @@ import (
 )
 
 const (
-	eventQueue   = 10_000 // beyond it events are dropped: they must never hold up work
+	eventQueue   = 10_000 // more events are dropped: recording never blocks
 	eventTries   = 12
 	eventTimeout = 10 * time.Second
 )
 
-// EventRecorder sends events to the API server, one at a time and in order, so
-// that a burst of them never crowds out the writes it tells of. Like events
-// become one with a count, as client-go's correlator decides. It has a goroutine
-// only while there is something to send.
+// EventRecorder sends events to the API server, one at a time and in order, so that a
+// burst of events does not delay other writes. client-go's correlator aggregates similar
+// events and counts repeated ones. It has a goroutine only while events are queued.
 type EventRecorder struct {
 	*sender
 	source corev1.EventSource
 }
 
-// sender is what the recorders of one process share.
+// sender is shared by the recorders of one process.
 type sender struct {
 	events typedcorev1.EventInterface
 	log    *slog.Logger
@@ -44,18 +43,18 @@ type sender struct {
 	queue      []*corev1.Event
 	dropped    int
 	sending    bool
-	idle       chan struct{} // closed when the queue has run empty
+	idle       chan struct{} // closed when the queue is empty
 	correlator *record.EventCorrelator
 }
 
 var _ record.EventRecorder = (*EventRecorder)(nil)
 
-// Recorder records events as component ("scheduler").
+// Recorder returns a recorder for a component ("scheduler").
 func Recorder(c kubernetes.Interface, component string) *EventRecorder {
 	return NodeRecorder(c, component, "")
 }
 
-// NodeRecorder records events as component on a host ("kubelet", "minion-1").
+// NodeRecorder returns a recorder for a component on a host ("kubelet", "minion-1").
 func NodeRecorder(c kubernetes.Interface, component, host string) *EventRecorder {
 	return &EventRecorder{
 		source: corev1.EventSource{Component: component, Host: host},
@@ -68,8 +67,7 @@ func NodeRecorder(c kubernetes.Interface, component, host string) *EventRecorder
 	}
 }
 
-// As records events of another component of the same process, in one order with
-// those of r.
+// As returns a recorder for another component of the same process, with the queue of r.
 func (r *EventRecorder) As(component string) record.EventRecorder {
 	return &EventRecorder{source: corev1.EventSource{Component: component, Host: r.source.Host}, sender: r.sender}
 }
@@ -89,8 +87,8 @@ func (r *EventRecorder) AnnotatedEventf(obj runtime.Object, annotations map[stri
 	r.record(obj, annotations, eventType, reason, fmt.Sprintf(format, args...))
 }
 
-// Flush waits until everything recorded so far was sent, or ctx ends. A
-// component calls it when it stops.
+// Flush waits until all events recorded so far are sent, or ctx is done. A component calls
+// it when it stops.
 func (s *sender) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	idle, sending := s.idle, s.sending
@@ -102,7 +100,7 @@ func (s *sender) Flush(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("sending the last events: %w", ctx.Err())
+		return fmt.Errorf("flushing events: %w", ctx.Err())
 	}
 }
 
@@ -145,7 +143,7 @@ func (s *sender) enqueue(e *corev1.Event) {
 	}
 }
 
-// drain sends until the queue is empty, then ends.
+// drain sends until the queue is empty.
 func (s *sender) drain() {
 	for {
 		s.mu.Lock()
@@ -167,8 +165,8 @@ func (s *sender) drain() {
 	}
 }
 
-// send writes e, or raises the count of the event it repeats. A server that does
-// not answer is tried again for some seconds; one that refuses is not.
+// send writes e, or increments the count of the event it repeats. It retries for some seconds
+// if the server does not respond, and not if it refuses the event.
 func (s *sender) send(e *corev1.Event) error {
 	result, err := s.correlator.EventCorrelate(e)
 	if err != nil {

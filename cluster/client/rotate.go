@@ -12,33 +12,33 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Rotation is a certificate that is replaced by a new one, of a new key, at about two
-// thirds of its life, while it is used. Run must be running.
+// Rotation is a certificate in use that is renewed, with a new key, at about two thirds of
+// its lifetime. The caller runs Run.
 type Rotation struct {
 	RotationConfig
 	current atomic.Pointer[tls.Certificate]
 }
 
-// RotationConfig is what a Rotation needs.
+// RotationConfig configures a Rotation.
 type RotationConfig struct {
 	Name  string // for the log
 	Issue func(context.Context) (*Pair, error)
-	// Changed is called with each new certificate once it is the current one; may be nil.
+	// Changed is called with each new certificate after it is in use; may be nil.
 	Changed func(*Pair) error
-	// Found returns a newer certificate that somebody else has put in place, or nil; it is
-	// asked once a minute. May be nil.
+	// Found returns a newer certificate that the administrator has written, or nil; it is
+	// called once a minute. May be nil.
 	Found func() *Pair
 	Clock clock.Clock // the real one when nil
 	Log   *slog.Logger
 }
 
-// The times between tries to renew, and between looks for what others put in place.
+// The intervals between attempts to renew, and between calls of Found.
 const (
 	renewRetry = 10 * time.Second
 	renewLook  = time.Minute
 )
 
-// NewRotation makes a Rotation, of first or, if that is nil, of nothing yet.
+// NewRotation returns a Rotation that starts with first, which may be nil.
 func NewRotation(c RotationConfig, first *tls.Certificate) *Rotation {
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
@@ -86,7 +86,7 @@ func (r *Rotation) use(p *Pair) error {
 	return r.Changed(p)
 }
 
-// Run renews the certificate until ctx ends. A renewal that fails is tried again.
+// Run renews the certificate until ctx is done. A failed renewal is retried.
 func (r *Rotation) Run(ctx context.Context) error {
 	for spread := 0.9 + rand.Float64()/5; ; {
 		wait := min(r.due(spread), renewLook)
@@ -116,8 +116,8 @@ func (r *Rotation) Run(ctx context.Context) error {
 	}
 }
 
-// due is how long the certificate is not yet to be renewed; spread (about 1) keeps those
-// of many nodes from being renewed at once.
+// due returns the time until the renewal; spread (about 1) distributes the renewals of many
+// nodes.
 func (r *Rotation) due(spread float64) time.Duration {
 	c := r.current.Load()
 	if c == nil {

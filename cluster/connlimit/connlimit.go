@@ -1,11 +1,11 @@
-// Package connlimit bounds what a server does for clients that it does not yet know: how
-// many connections and requests one address and all together have, how long a write may be
-// held up by a client that does not read, and how much the kernel keeps for it.
+// Package connlimit bounds what a server does for unauthenticated clients: the number of
+// connections and requests of one address and of all, how long a write may block on a client
+// that does not read, and how many unsent bytes the kernel buffers for it.
 //
-// At the bound a new connection takes the place of one on which nothing happens: one that
-// has not sent a request yet, else one that is idle between requests. So an address that
-// hostile and other clients share is not closed to the latter. Only when every connection
-// is at work is the new one closed.
+// At the limit a new connection replaces one that is not active: one that has not sent a
+// request yet, else one that is idle between requests. So hostile clients do not lock out
+// other clients of the same address. Only if every connection is active is the new one closed.
+// It never authenticates; the caller sets the http.Server's ConnState to the Listener's.
 package connlimit
 
 import (
@@ -23,20 +23,20 @@ import (
 type Config struct {
 	PerSource int // connections of one IPv4 address or IPv6 /64 network
 	Total     int
-	// WriteStall is how long one write to a connection may take, 30 s; StreamStall the same
-	// when a handler has taken it over, where people stop reading for a while: 10 minutes.
+	// WriteStall is how long one write to a connection may take, 30 s by default; StreamStall
+	// the same for a hijacked connection, on which people pause: 10 minutes by default.
 	WriteStall, StreamStall time.Duration
 }
 
-// unsent is how many bytes, in each connection, the kernel takes that it cannot send yet.
+// unsent is the maximum of unsent bytes that the kernel buffers for each connection.
 const unsent = 128 << 10
 
-// deadlineStep is how much later than needed a write's deadline may be, so that it is not
-// set for each.
+// deadlineStep is how much later than needed a write deadline may be, so that it is not set
+// for each write.
 const deadlineStep = 5 * time.Second
 
-// Listener is a net.Listener with bounds. Its ConnState must be the http.Server's, which
-// is how it learns what happens on the connections; without, none is ever replaced.
+// Listener is a net.Listener with limits. Its ConnState must be set in the http.Server; it
+// tracks the state of connections, and without it none is ever replaced.
 type Listener struct {
 	net.Listener
 	Config
@@ -46,7 +46,7 @@ type Listener struct {
 	total   int
 }
 
-// New bounds the connections of l.
+// New returns a Listener that limits the connections of l.
 func New(l net.Listener, c Config) *Listener {
 	if c.WriteStall == 0 {
 		c.WriteStall = 30 * time.Second
@@ -57,7 +57,7 @@ func New(l net.Listener, c Config) *Listener {
 	return &Listener{Listener: l, Config: c, sources: map[netip.Addr]map[*conn]struct{}{}}
 }
 
-// conn is one connection of a Listener, which guards state and since.
+// conn is one connection of a Listener, whose mutex protects state and since.
 type conn struct {
 	net.Conn
 	listener *Listener
@@ -81,7 +81,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c := &conn{Conn: accepted, listener: l, source: sourceOf(accepted.RemoteAddr()), since: time.Now(), stall: l.WriteStall}
 		replaced, ok := l.add(c)
 		if replaced != nil {
-			_ = replaced.Conn.Close() // its own handler notices
+			_ = replaced.Conn.Close() // its handler gets an error
 		}
 		if !ok {
 			_ = accepted.Close()
@@ -92,8 +92,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// limitUnsent makes a write wait for a client that does not read, instead of the kernel
-// keeping megabytes for it. Where the option does not exist the kernel's own limit holds.
+// limitUnsent makes a write block for a client that does not read, instead of the kernel
+// buffering megabytes. Where the option does not exist the kernel's limit applies.
 func limitUnsent(c net.Conn) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
@@ -108,7 +108,7 @@ func limitUnsent(c net.Conn) {
 	})
 }
 
-// add makes room for c: replaced is the connection that it takes the place of.
+// add adds c, if need be in place of another connection, which it returns.
 func (l *Listener) add(c *conn) (replaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +133,7 @@ func (l *Listener) add(c *conn) (replaced *conn, ok bool) {
 	return replaced, true
 }
 
-// largest is the source with the most connections.
+// largest returns the connections of the source that has the most.
 func (l *Listener) largest() map[*conn]struct{} {
 	var most map[*conn]struct{}
 	for _, conns := range l.sources {
@@ -144,7 +144,7 @@ func (l *Listener) largest() map[*conn]struct{} {
 	return most
 }
 
-// leastUsed is the connection that can best be spared, nil if all are at work.
+// leastUsed returns the connection to replace, nil if all are active.
 func leastUsed(conns map[*conn]struct{}) *conn {
 	var best *conn
 	for c := range conns {
@@ -197,7 +197,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Write implements net.Conn. A client that takes nothing for too long is cut off.
+// Write implements net.Conn. It fails if the client reads nothing for too long.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if least := time.Now().Add(c.stall); c.deadline.Before(least) {
@@ -208,7 +208,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// SetWriteDeadline implements net.Conn. A later write may put it off.
+// SetWriteDeadline implements net.Conn. A later write may extend it.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,7 +224,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-// sourceOf is who a connection counts for.
+// sourceOf returns the address or network that a connection counts for.
 func sourceOf(a net.Addr) netip.Addr {
 	at, ok := a.(interface{ AddrPort() netip.AddrPort }) // TCP and UDP have it
 	if !ok {

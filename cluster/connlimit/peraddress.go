@@ -17,8 +17,8 @@ type Limiter struct {
 	total   int
 }
 
-// Acquire reports whether more may be done for an address; if so, release must be called in
-// the end.
+// Acquire reports whether one more operation may start for an address; if so, the caller must
+// call release when it is done.
 func (s *Limiter) Acquire(client net.Addr) (release func(), ok bool) {
 	source := sourceOf(client)
 	s.mu.Lock()
@@ -41,8 +41,8 @@ func (s *Limiter) Acquire(client net.Addr) (release func(), ok bool) {
 	}, true
 }
 
-// NewServer returns a server for small answers, such as health checks, and the listener that
-// it is to serve.
+// NewServer returns a server for small responses, such as health checks, and the listener that
+// it must serve.
 func NewServer(l net.Listener, h http.Handler) (*http.Server, *Listener) {
 	bounded := New(l, Config{PerSource: 100, Total: 1000})
 	const patience = 10 * time.Second

@@ -12,7 +12,7 @@ const (
 	byAddress = "dns-address" // services by cluster IP, slices by endpoint
 )
 
-// live is the View of the informers' caches.
+// informerView is the View of the informers' caches.
 type informerView struct {
 	namespaces, services, slices cache.SharedIndexInformer
 }

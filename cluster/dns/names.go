@@ -12,7 +12,7 @@ func header(name string, rrtype uint16) dns.RR_Header {
 	return dns.RR_Header{Name: name, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
 }
 
-// addresses are the A or AAAA records, as the question wants.
+// addresses returns the A or AAAA records, according to qtype.
 func addresses(name string, qtype uint16, ips []netip.Addr) (rrs []dns.RR) {
 	for _, ip := range ips {
 		switch {
@@ -25,7 +25,7 @@ func addresses(name string, qtype uint16, ips []netip.Addr) (rrs []dns.RR) {
 	return rrs
 }
 
-// dashed is an address as a label: 10-246-1-2.
+// dashed returns an address as a label: 10-246-1-2.
 func dashed(ip netip.Addr) string {
 	return strings.NewReplacer(".", "-", ":", "-").Replace(ip.String())
 }
@@ -39,7 +39,7 @@ func undash(label string) (netip.Addr, bool) {
 	return ip, err == nil
 }
 
-// reversed reads the address out of a name below in-addr.arpa or ip6.arpa.
+// reversed returns the address of a name below in-addr.arpa or ip6.arpa.
 func reversed(name string) (netip.Addr, bool) {
 	if rest, ok := strings.CutSuffix(name, ".in-addr.arpa."); ok {
 		parts := strings.Split(rest, ".")
@@ -64,7 +64,7 @@ func reversed(name string) (netip.Addr, bool) {
 	return ip, err == nil
 }
 
-// isReverse reports whether a name is one of those that stand for addresses.
+// isReverse reports whether a name is below in-addr.arpa or ip6.arpa.
 func isReverse(name string) bool {
 	return dns.IsSubDomain("in-addr.arpa.", name) || dns.IsSubDomain("ip6.arpa.", name)
 }

@@ -13,30 +13,30 @@ import (
 // ttl of every record, in seconds: short, since endpoints come and go.
 const ttl = 5
 
-// maxRecords is how many addresses one answer has at most: the longest message holds fewer.
+// maxRecords is the maximum of addresses in one answer; the longest message has fewer.
 const maxRecords = 4096
 
-// View is the cluster's state as names depend on it. Nothing found is nil.
+// View is the state that names depend on. Its methods return nil for what does not exist.
 type View interface {
 	Namespace(name string) bool
 	Service(namespace, name string) *v1.Service
 	Slices(namespace, service string) []*discovery.EndpointSlice
-	// At finds what owns an address: the service, or the slices that name it.
+	// At returns the service with a cluster IP, or the slices with an endpoint address.
 	At(ip string) (*v1.Service, []*discovery.EndpointSlice)
 }
 
-// Answer is what a question comes to. No records with NOERROR means that the name
-// exists but has no record of the type.
+// Answer is the answer to a question. NOERROR without records means that the name exists
+// and has no record of the type.
 type Answer struct {
 	Records, Extra []dns.RR
 	Rcode          int
-	// Outside is where a CNAME leads that is not in our domain, still to be looked up.
+	// Outside is the target of a CNAME outside the domain, still to be resolved.
 	Outside string
 }
 
 var noName = Answer{Rcode: dns.RcodeNameError}
 
-// Zone answers for one domain, by the names of the Kubernetes DNS specification 1.1.
+// Zone answers for one domain, according to the Kubernetes DNS specification 1.1.
 type Zone struct {
 	Domain string // with the final dot
 	Addr   netip.Addr
@@ -99,8 +99,7 @@ func (z *Zone) apex(qtype uint16) Answer {
 	return Answer{}
 }
 
-// SOA goes with every answer that has no records, and says how long that may be
-// remembered.
+// SOA returns the record for answers without records; its TTL is how long they may be cached.
 func (z *Zone) SOA() dns.RR {
 	return &dns.SOA{
 		Hdr: header(z.Domain, dns.TypeSOA), Ns: "ns.dns." + z.Domain, Mbox: "hostmaster." + z.Domain,
@@ -154,8 +153,8 @@ func (z *Zone) service(name string, qtype uint16, labels []string, depth int) An
 	return z.srv(name, qtype, labels, svc, eps)
 }
 
-// srv answers _port._proto.svc.ns.svc: the service itself, or each endpoint of a
-// headless one, with their addresses as a gift.
+// srv answers _port._proto.svc.ns.svc: the service, or each endpoint of a headless one, with
+// their addresses as additional records.
 func (z *Zone) srv(name string, qtype uint16, labels []string, svc *v1.Service, eps []endpoint) Answer {
 	base := svc.Name + "." + svc.Namespace + ".svc." + z.Domain
 	var a Answer
@@ -194,7 +193,7 @@ func (z *Zone) externalName(name string, qtype uint16, svc *v1.Service, depth in
 	case qtype == dns.TypeCNAME || qtype == dns.TypeANY:
 	case !z.Owns(target):
 		a.Outside = target
-	case depth < 8: // names that lead to each other end somewhere
+	case depth < 8: // ends cycles of names
 		next := z.resolve(target, qtype, depth+1)
 		a.Records, a.Outside = append(a.Records, next.Records...), next.Outside
 	}
@@ -239,7 +238,8 @@ type endpoint struct {
 	ports map[string]int32
 }
 
-// endpoints are those of a headless service that are ready, or all if it says so.
+// endpoints returns those of a headless service that are ready, or all with
+// publishNotReadyAddresses.
 func endpoints(svc *v1.Service, of []*discovery.EndpointSlice) (eps []endpoint) {
 	known := map[netip.Addr]bool{}
 	for _, s := range of {

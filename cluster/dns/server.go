@@ -1,9 +1,10 @@
-// Package dns answers for the names of services and pods, and passes other
-// questions on to the machine's own name servers.
+// Package dns resolves the names of services and pods, and forwards other questions to
+// the machine's name servers.
 //
 // It owns the listening sockets and nothing else: every answer is computed from the
 // informers' caches at the time of the question (records.go, pure), so there is no
-// zone to rebuild and no stale record.
+// zone to rebuild and no stale record. The caller starts the informers after New, and
+// calls Run.
 package dns
 
 import (
@@ -34,15 +35,15 @@ const (
 	forwardPerSource, forwardTotal = 50, 200
 )
 
-// maxUDP is the largest answer over UDP that no network on the way splits.
+// maxUDP is the largest answer over UDP that is not fragmented in usual networks.
 const maxUDP = 1232
 
-// Config says what to answer and where. The caller starts the informers after New.
+// Config configures a Server.
 type Config struct {
 	Informers  informers.SharedInformerFactory
 	Addr       netip.AddrPort // UDP and TCP; port 0 chooses one
 	Domain     string         // "cluster.local"
-	ResolvConf string         // names the servers for other names; default /etc/resolv.conf
+	ResolvConf string         // has the servers for other names; default /etc/resolv.conf
 	Log        *slog.Logger
 }
 
@@ -57,7 +58,7 @@ type Server struct {
 	forwards connlimit.Limiter
 }
 
-// New registers with the informers and starts nothing.
+// New registers with the informers; it starts nothing.
 func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -79,13 +80,13 @@ func New(cfg Config) (*Server, error) {
 	}, nil
 }
 
-// Ready is closed when questions are answered.
+// Ready returns a channel that is closed when the server answers.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Addr is where the server listens; call it after Ready.
+// Addr returns the address of the server; it is valid after Ready.
 func (s *Server) Addr() netip.AddrPort { return s.addr }
 
-// Run answers until ctx ends.
+// Run serves until ctx is done.
 func (s *Server) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.view.synced()...) {
 		return ctx.Err()
@@ -122,17 +123,16 @@ func (s *Server) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, srv := range servers {
-		_ = srv.ShutdownContext(stop) // what is still being answered after a second is given up
+		_ = srv.ShutdownContext(stop) // questions in flight are dropped after a second
 	}
 	return err
 }
 
-// pairTries bounds how many ports that are free for UDP only are passed over.
+// pairTries is the maximum of ports to try that are free for UDP and not for TCP.
 const pairTries = 100
 
-// listen opens the same port for UDP and TCP. Where the port is 0 it is one that is
-// free for both: the kernel looks for one protocol at a time, and a number that it
-// chose for UDP may belong to somebody's TCP connection.
+// listen opens the same port for UDP and TCP. Port 0 chooses one that is free for both: the
+// kernel chooses for one protocol, and the port of UDP may be in use for TCP.
 func listen(addr netip.AddrPort) (net.PacketConn, net.Listener, error) {
 	for try := 1; ; try++ {
 		udp, err := net.ListenPacket("udp", addr.String())
@@ -198,14 +198,14 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 	resp.Authoritative, resp.RecursionAvailable, resp.Compress = true, true, true
 	resp.Answer, resp.Extra = a.Records, a.Extra
 	if a.Outside == "" {
-		// Clients tend to take the first.
+		// Clients tend to use the first.
 		if len(a.Records) > 0 && a.Records[0].Header().Rrtype != dns.TypeCNAME {
 			rand.Shuffle(len(resp.Answer), func(i, j int) { resp.Answer[i], resp.Answer[j] = resp.Answer[j], resp.Answer[i] })
 		}
 	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), network, client); out.Rcode == dns.RcodeSuccess {
 		resp.Answer = append(resp.Answer, out.Answer...)
 	}
-	for _, rr := range resp.Answer { // as the client spelt it
+	for _, rr := range resp.Answer { // in the case of the question
 		if strings.EqualFold(rr.Header().Name, q.Name) {
 			rr.Header().Name = q.Name
 		}
@@ -216,8 +216,8 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 	return resp
 }
 
-// forward asks the machine's name servers in turn, in the protocol that the client
-// uses. Where there is none that answers, the client is told at once.
+// forward sends the question to the machine's name servers in turn, in the client's protocol.
+// If none answers, the answer is SERVFAIL.
 func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg {
 	failed := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
 	failed.RecursionAvailable = true
@@ -226,7 +226,7 @@ func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg
 		return failed
 	}
 	defer leave()
-	// Read each time: a laptop changes its network.
+	// Read for each question: a laptop changes its network.
 	conf, err := dns.ClientConfigFromFile(s.cfg.ResolvConf)
 	if err != nil {
 		return failed

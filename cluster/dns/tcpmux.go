@@ -12,13 +12,13 @@ import (
 // firstBytes is how long a TCP client may take to show whether it speaks DNS.
 const firstBytes = 10 * time.Second
 
-// acceptPause is how long nothing is accepted when that has failed.
+// acceptPause is the delay after Accept has failed.
 const acceptPause = 50 * time.Millisecond
 
-// split tells HTTP from DNS on one TCP listener: `kubectl cluster-info` names the
-// port "dns" of the service kube-dns as a web address, and who follows it shall find
-// something. A DNS message begins with its length; read as one, "GE" and "HE" would
-// be 18 KB and more, which no question is.
+// tcpMux distinguishes HTTP from DNS on one TCP listener: `kubectl cluster-info` prints the
+// port "dns" of the service kube-dns as a URL, which must serve something. A DNS message
+// starts with its length; "GE" and "HE" would be the length of a query of 18 KB and more,
+// which does not occur.
 type tcpMux struct {
 	net.Listener
 	dns, http chan net.Conn
@@ -29,7 +29,7 @@ func newTCPMux(l net.Listener) *tcpMux {
 	return &tcpMux{Listener: l, dns: make(chan net.Conn), http: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// run sorts connections until the listener is closed.
+// run dispatches connections until the listener is closed.
 func (s *tcpMux) run() {
 	defer close(s.done)
 	for {
@@ -37,7 +37,7 @@ func (s *tcpMux) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // the process has no file descriptor left, say: others will end
+		if err != nil { // such as no file descriptor left: temporary
 			time.Sleep(acceptPause)
 			continue
 		}
@@ -47,7 +47,7 @@ func (s *tcpMux) run() {
 
 func (s *tcpMux) sort(c net.Conn) {
 	p := &peeked{Conn: c, r: bufio.NewReaderSize(c, 512)}
-	_ = c.SetReadDeadline(time.Now().Add(firstBytes)) // fails only if c is closed, as Peek then says
+	_ = c.SetReadDeadline(time.Now().Add(firstBytes)) // fails only if c is closed; then Peek fails, too
 	start, err := p.r.Peek(2)
 	_ = c.SetReadDeadline(time.Time{})
 	to := s.dns
@@ -64,7 +64,7 @@ func (s *tcpMux) sort(c net.Conn) {
 	_ = c.Close()
 }
 
-// peeked is a connection some of whose bytes are read already.
+// peeked is a connection of which some bytes are buffered.
 type peeked struct {
 	net.Conn
 	r *bufio.Reader
@@ -72,7 +72,7 @@ type peeked struct {
 
 func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
 
-// side is one of the two listeners of a split.
+// muxListener is one of the two listeners of a tcpMux.
 type muxListener struct {
 	*tcpMux
 	conns chan net.Conn
@@ -87,7 +87,7 @@ func (s muxListener) Accept() (net.Conn, error) {
 	}
 }
 
-// page says what this server is, to a browser.
+// info describes this server to a browser.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "KubeDNS: names of the domain %s\n\n"+

@@ -1,9 +1,9 @@
-// Package ui is a page that shows what is in the cluster, for the browser.
+// Package ui serves a web page that shows the objects of the cluster.
 //
-// It serves one file and knows nothing of the cluster: the page reads the API with
-// the rights of whoever looks at it, through the API server's proxy to the service
-// kube-ui (`kubectl proxy`, then the address that `kubectl cluster-info` names). The
-// port itself gives nothing away.
+// It serves one static file and has no access to the cluster: the page reads the API with
+// the rights of the user in whose browser it runs, through the API server's proxy to the
+// service kube-ui (`kubectl proxy`, then the URL that `kubectl cluster-info` prints). The
+// port itself serves no data.
 package ui
 
 import (
@@ -29,12 +29,12 @@ func Handler() http.Handler {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'")
 		h.Set("Cache-Control", "no-cache")
-		_, _ = w.Write(page) // a reader who left needs no page
+		_, _ = w.Write(page) // fails only if the client has closed the connection
 	})
 	return mux
 }
 
-// Run serves the page on addr until ctx ends.
+// Run serves the page on addr until ctx is done.
 func Run(ctx context.Context, addr netip.AddrPort) error {
 	l, err := net.Listen("tcp", addr.String())
 	if err != nil {
