@@ -170,6 +170,7 @@ func (r *raw) served(who string) {
 }
 
 func TestSlowBodiesOfOneUser(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
 			r, h := startNamed(t)
@@ -270,6 +271,7 @@ func (r *raw) metric(name string, least, most float64) {
 }
 
 func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
+	t.Parallel()
 	const gets, watches = `apiserver_current_inflight_requests{request_kind="readOnly"}`, `apiserver_longrunning_requests{resource="configmaps",verb="watch"}`
 	r, h := startNamed(t, impatient)
 	largeMaps(t, r)
@@ -297,6 +299,7 @@ func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 // TestSlowReader: a client that takes longer for its answer than one write may take gets
 // all of it, if it reads on.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	const write = 2 * time.Second
 	r, h := startNamed(t, func(c *apiserver.Config) { c.ClientTimeouts.Write = write })
 	largeMaps(t, r)

@@ -28,6 +28,7 @@ import (
 
 // TestOldVersionsAreGone: 410 in the forms that clients know how to begin again from.
 func TestOldVersionsAreGone(t *testing.T) {
+	t.Parallel()
 	var st *store.Store
 	cfg := apitest.Start(t, func(c *apiserver.Config) { st = c.Store })
 	ctx := within(t)
@@ -99,6 +100,7 @@ func (someone) Authenticate(req *http.Request) (*client.User, error) {
 }
 
 func TestMoreRequestsThanPlaces(t *testing.T) {
+	t.Parallel()
 	g := &gate{make(chan struct{}), make(chan struct{})}
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
 		c.Authenticator, c.Paths = someone{}, map[string]http.Handler{"/wait": g}

@@ -111,6 +111,7 @@ func TestWatchFromTheFutureAndForATime(t *testing.T) {
 }
 
 func TestWatchOfTables(t *testing.T) {
+	t.Parallel()
 	cfg := apitest.Start(t)
 	r := newRaw(t, cfg)
 	for _, name := range []string{"a", "b"} {

@@ -15,6 +15,7 @@ import (
 // A pod that somebody takes from its controller comes back as long as the labels
 // match, and is let go when they do not.
 func TestAdoptionAndRelease(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	ctx := t.Context()

@@ -72,6 +72,7 @@ func (c *testCluster) endOne(app string, phase v1.PodPhase, which func(*v1.Pod) 
 }
 
 func TestJob(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	n := func(i int32) *int32 { return &i }
@@ -127,6 +128,7 @@ func TestJob(t *testing.T) {
 }
 
 func TestJobLeavesItsPods(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.job("left", nil)
@@ -144,6 +146,7 @@ func TestJobLeavesItsPods(t *testing.T) {
 }
 
 func TestSuspendedJob(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	yes := true
@@ -182,6 +185,7 @@ func TestSuspendedJob(t *testing.T) {
 }
 
 func TestIndexedJob(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	mode, two, none := batch.IndexedCompletion, int32(2), int32(0)
@@ -207,6 +211,7 @@ func TestIndexedJob(t *testing.T) {
 }
 
 func TestCronJob(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	ctx := t.Context()

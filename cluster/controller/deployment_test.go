@@ -97,6 +97,7 @@ func (c *testCluster) told(name, component, reason, message string) {
 }
 
 func TestDeployment(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.node("n2")
@@ -159,6 +160,7 @@ func TestDeployment(t *testing.T) {
 // TestDeploymentAdopts: sets that lost their Deployment are found again by another of the
 // same selector, and the pods stay.
 func TestDeploymentAdopts(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.deploy(makeDeployment("web", 2))
@@ -193,6 +195,7 @@ func TestDeploymentAdopts(t *testing.T) {
 
 // TestDeploymentNameIsTaken: another's set of the very name that the template leads to.
 func TestDeploymentNameIsTaken(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.deploy(makeDeployment("web", 1))
@@ -224,6 +227,7 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 
 // TestRollbackOfThen: the clients of 2016 asked the server to go back.
 func TestRollbackOfThen(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.deploy(makeDeployment("web", 1))
@@ -242,6 +246,7 @@ func TestRollbackOfThen(t *testing.T) {
 // TestMinReadySeconds: pods become available by the mere passing of time, and the old
 // ones wait for that.
 func TestMinReadySeconds(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	d := makeDeployment("slow", 2)

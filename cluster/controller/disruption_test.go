@@ -15,6 +15,7 @@ import (
 )
 
 func TestDisruptionBudgets(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	budget := func(name, app string, edit func(*policy.PodDisruptionBudgetSpec)) {

@@ -15,6 +15,7 @@ import (
 // A pod's generic ephemeral volume gets a claim that is the pod's own and goes with it; a
 // claim of that name that somebody else has made is not touched, and an event says so.
 func TestEphemeralVolume(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	claims := c.CoreV1().PersistentVolumeClaims("default")

@@ -27,6 +27,7 @@ func (c *testCluster) taint(node string, taints ...v1.Taint) {
 // TestNoExecute taints a node as kubectl does, without a time: who tolerates it stays,
 // who tolerates it for a while goes then, who does not goes at once.
 func TestNoExecute(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n")
 	hour, second := int64(3600), int64(1)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestNamespace(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	ns := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lab"}}
@@ -72,6 +73,7 @@ func TestNamespace(t *testing.T) {
 }
 
 func TestSilentNode(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(cfg *controller.Config) {
 		cfg.NodeGrace, cfg.EvictAfter, cfg.ClusterCIDR = time.Second, 500*time.Millisecond, "10.246.0.0/16"
 	})
@@ -125,6 +127,7 @@ func TestSilentNode(t *testing.T) {
 }
 
 func TestCordonBecomesTaint(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	n := c.node("n1")
@@ -151,6 +154,7 @@ func TestCordonBecomesTaint(t *testing.T) {
 
 // Whoever registers a node writes its status next, on what the create answered.
 func TestNodeSpeaksFirst(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(cfg *controller.Config) { cfg.ClusterCIDR, cfg.NodeMask = "10.246.0.0/16", 24 })
 	ctx, nodes := t.Context(), c.CoreV1().Nodes()
 	fresh, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "fresh"}}, metav1.CreateOptions{})
@@ -175,6 +179,7 @@ func TestNodeSpeaksFirst(t *testing.T) {
 }
 
 func TestPodsOfAMissingNodeGo(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, func(cfg *controller.Config) { cfg.NodeGrace = 200 * time.Millisecond })
 	ctx := t.Context()
 	_, err := c.CoreV1().Pods("default").Create(ctx, &v1.Pod{
@@ -190,6 +195,7 @@ func TestPodsOfAMissingNodeGo(t *testing.T) {
 }
 
 func TestLeaderElection(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	leader := controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
 	ctx, stop := context.WithCancel(t.Context())

@@ -12,6 +12,7 @@ import (
 
 // What pods use while they end stays until they have ended.
 func TestNamespacePodsFirst(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	_, err := c.CoreV1().Namespaces().Create(ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lab"}}, metav1.CreateOptions{})

@@ -100,6 +100,7 @@ func (c *testCluster) expectEvent(object, reason, text string) {
 }
 
 func TestProvisionedWhereThePodGoes(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.node("n2")
@@ -136,6 +137,7 @@ func TestProvisionedWhereThePodGoes(t *testing.T) {
 }
 
 func TestVolumesByHandComeBeforeTheDefaultClass(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.class("standard", persistentvolume.Provisioner, storagev1.VolumeBindingWaitForFirstConsumer, true)
@@ -155,6 +157,7 @@ func TestVolumesByHandComeBeforeTheDefaultClass(t *testing.T) {
 }
 
 func TestOtherClasses(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.class("now", persistentvolume.Provisioner, storagev1.VolumeBindingImmediate, false)
@@ -197,6 +200,7 @@ func TestOtherClasses(t *testing.T) {
 }
 
 func TestProvisionedVolumeGrowsAndIsRetained(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	retain, now := v1.PersistentVolumeReclaimRetain, storagev1.VolumeBindingImmediate

@@ -14,6 +14,7 @@ import (
 )
 
 func TestReplicationController(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	c.node("n2")
@@ -91,6 +92,7 @@ func TestReplicationController(t *testing.T) {
 }
 
 func TestDeletionPolicies(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	ctx := t.Context()

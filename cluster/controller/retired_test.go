@@ -14,6 +14,7 @@ import (
 // A client of 2016 makes a Deployment in its own version, changes it, and has the
 // server roll it back.
 func TestDeploymentOf2016(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	old := c.ExtensionsV1beta1().Deployments("default")

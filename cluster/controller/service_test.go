@@ -55,6 +55,7 @@ func (c *testCluster) expectAddresses(name string, want int) {
 }
 
 func TestServiceFollowsPods(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	c.node("n1")
 	ctx := t.Context()
@@ -104,6 +105,7 @@ func TestServiceFollowsPods(t *testing.T) {
 }
 
 func TestServiceWithoutSelector(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	c.service("db", nil)
@@ -124,6 +126,7 @@ func TestServiceWithoutSelector(t *testing.T) {
 // Endpoints that somebody writes under a name that no service has stay, however
 // often they change; a service that comes for them takes them along when it goes.
 func TestEndpointsWithoutService(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	api := c.CoreV1().Endpoints("default")
@@ -161,6 +164,7 @@ func TestEndpointsWithoutService(t *testing.T) {
 // A service that asks for it has its endpoints shared out among the zones as soon as
 // the nodes tell enough about theirs.
 func TestZonesOfEndpoints(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	for _, name := range []string{"n1", "n2"} {

@@ -69,6 +69,7 @@ func (c *testCluster) end(name string, phase v1.PodPhase) {
 }
 
 func TestDaemonSet(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	c.node("n1")
@@ -212,6 +213,7 @@ func makeStatefulSet(name string, n int32) *apps.StatefulSet {
 }
 
 func TestStatefulSet(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	c.node("n1")
@@ -318,6 +320,7 @@ func TestStatefulSet(t *testing.T) {
 }
 
 func TestParallelStatefulSet(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	set := makeStatefulSet("p", 3)

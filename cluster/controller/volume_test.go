@@ -67,6 +67,7 @@ func (c *testCluster) expectVolume(name string, phase v1.PersistentVolumePhase) 
 }
 
 func TestVolumes(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	ctx := t.Context()
 	// The smallest that fits is taken.

@@ -144,6 +144,7 @@ func (w *world) expectEvent(pod, reason, message string) {
 }
 
 func TestPodGetsANode(t *testing.T) {
+	t.Parallel()
 	w := start(t, "")
 	w.pod("p", cpu("2"))
 	w.expectRefused("p", "no nodes available to schedule pods")
@@ -155,6 +156,7 @@ func TestPodGetsANode(t *testing.T) {
 }
 
 func TestEndOfAPodMakesRoom(t *testing.T) {
+	t.Parallel()
 	w := start(t, "")
 	w.node("n", "1")
 	w.pod("first", cpu("800m"))
@@ -192,6 +194,7 @@ func TestOtherSchedulersPodsAreLeft(t *testing.T) {
 }
 
 func TestClaimComesFirst(t *testing.T) {
+	t.Parallel()
 	w := start(t, "")
 	w.node("n", "4")
 	w.pod("p", func(p *v1.Pod) {

@@ -39,6 +39,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 
 // A process that is killed at any moment loses nothing that it acknowledged.
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv(crashDir); dir != "" {
 		writeUntilKilled(t, dir)
 		return

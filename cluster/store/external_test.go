@@ -73,6 +73,7 @@ func startThree(t *testing.T) (members []*member, endpoints []string) {
 // Two servers over one etcd cluster see each other's writes, and go on when a member,
 // be it the leader, stops.
 func TestExternalCluster(t *testing.T) {
+	t.Parallel()
 	members, endpoints := startThree(t)
 	var stores []*Store
 	for range 2 {

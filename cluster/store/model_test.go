@@ -100,6 +100,7 @@ func (m *mirror) see(e *Event) error {
 
 // However writers interleave, each watcher's picture is at the end what a list shows.
 func TestWatchersAgreeWithLists(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	c, ctx := s.Of(pods), t.Context()
 	var writing, watching sync.WaitGroup

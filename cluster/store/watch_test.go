@@ -184,6 +184,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 }
 
 func TestWatchVersions(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	c, ctx := s.Of(pods), t.Context()
 	first := must(t)(c.Create(ctx, pod("default", "a"))).Revision()
@@ -214,6 +215,7 @@ func TestWatchVersions(t *testing.T) {
 
 // A watch that was open when the server went down goes on at the next.
 func TestWatchGoesOnAfterRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	client, stopEtcd, err := StartEmbedded(t.Context(), EmbedConfig{Dir: dir})
 	if err != nil {

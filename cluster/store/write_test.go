@@ -103,6 +103,7 @@ func TestUpdateContention(t *testing.T) {
 // What a write returned is seen by any read that begins afterwards, on the same server
 // always, and with resourceVersion "" on another.
 func TestReadsSeeAcknowledgedWrites(t *testing.T) {
+	t.Parallel()
 	client := embedded(t, t.TempDir())
 	a, _ := open(t, client, false)
 	b, _ := open(t, client, false)

@@ -41,6 +41,7 @@ func serviceOn(t *testing.T, server *httptest.Server) (w *World, port int) {
 }
 
 func TestASteadyClientCountsWhatIsLost(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	lossy := &atomic.Bool{}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {

@@ -19,6 +19,7 @@ import (
 
 // Each sentence of the labs' features is known, and known once.
 func TestEverySentenceMatchesOneStep(t *testing.T) {
+	t.Parallel()
 	paths, err := filepath.Glob("../../features/workshop/*.feature")
 	if err != nil || len(paths) == 0 {
 		t.Fatal(paths, err)
@@ -108,6 +109,7 @@ func TestAStepWaitsForItsCondition(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	w := world(t, 200*time.Millisecond)
 	held := []struct {
 		name string

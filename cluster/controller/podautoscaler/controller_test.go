@@ -218,6 +218,7 @@ func (w *world) event(reason, message string) error {
 }
 
 func TestScalesUpAndDown(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.web(1)
 	w.load.Store(190) // of 100m requested and 50m wanted: nearly four times too much
@@ -258,6 +259,7 @@ func TestScalesUpAndDown(t *testing.T) {
 }
 
 func TestScalesWhatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.web(1)
 	w.load.Store(190)
@@ -276,6 +278,7 @@ func TestScalesWhatChangesMeanwhile(t *testing.T) {
 }
 
 func TestSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.autoscaler("web", 5)
 	wait.For(w.t, "no target", func() error {
