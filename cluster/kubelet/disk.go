@@ -4,38 +4,39 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 )
 
-// folders are those that a machine's disk always has, so that a host path below one of
-// them means on a node of a shared machine what it means elsewhere.
-var folders = map[string]fs.FileMode{
+// rootDirectories are the directories that each machine's disk has, so that a host path
+// below one of them means on a node of a shared machine what it means elsewhere.
+var rootDirectories = map[string]fs.FileMode{
 	"etc": 0o755, "home": 0o755, "mnt": 0o755, "opt": 0o755, "srv": 0o755, "tmp": 0o777 | fs.ModeSticky,
 	"var": 0o755, "var/lib": 0o755, "var/log": 0o755, "var/tmp": 0o777 | fs.ModeSticky,
 }
 
-// furnish gives a node's own disk what a machine's has: the common folders, and a file of
-// hosts that knows the node. What is there stays.
-func (k *Kubelet) furnish() error {
-	if k.config.HostRoot == "" {
+// PopulateRootFS adds to a node's own disk what a machine's disk has: the common
+// directories, and an /etc/hosts that names the node. What exists stays.
+func PopulateRootFS(hostRoot string, ip netip.Addr, node string) error {
+	if hostRoot == "" {
 		return nil
 	}
-	if err := os.MkdirAll(k.config.HostRoot, 0o755); err != nil {
+	if err := os.MkdirAll(hostRoot, 0o755); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(k.config.HostRoot)
+	root, err := os.OpenRoot(hostRoot)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	for name, mode := range folders {
+	for name, mode := range rootDirectories {
 		if _, err := root.Lstat(name); err == nil {
 			continue
 		}
 		if err := root.MkdirAll(name, 0o755); err != nil {
 			return err
 		}
-		if err := root.Chmod(name, mode); err != nil { // whatever the mask of this process
+		if err := root.Chmod(name, mode); err != nil { // whatever the umask
 			return err
 		}
 	}
@@ -46,30 +47,26 @@ func (k *Kubelet) furnish() error {
 	if err != nil {
 		return err
 	}
-	machine, _ := os.ReadFile("/etc/hosts") // a machine without one knows no names
-	_, err = fmt.Fprintf(f, "%s%s\t%s\n", withNewline(machine), k.config.NodeIP, k.config.NodeName)
+	machine, _ := os.ReadFile("/etc/hosts") // a machine without one has no names
+	_, err = fmt.Fprintf(f, "%s%s\t%s\n", withNewline(machine), ip, node)
 	return errors.Join(err, f.Close())
 }
 
-// hosts is the node's own file of hosts.
-func (k *Kubelet) hosts() string {
-	if data, err := k.diskHosts(); k.config.HostRoot != "" && err == nil {
+// Hosts returns the node's own /etc/hosts: that of its disk, or the machine's where the
+// disk has none that can be read.
+func Hosts(hostRoot string) string {
+	if data, err := diskHosts(hostRoot); hostRoot != "" && err == nil {
 		return withNewline(data)
 	}
-	data, _ := os.ReadFile("/etc/hosts") // a machine without one knows no names
+	data, _ := os.ReadFile("/etc/hosts") // a machine without one has no names
 	return withNewline(data)
 }
 
 // maxHosts is how many bytes the file of a node's own disk may have, to which pods can write.
 const maxHosts = 1 << 20
 
-func (k *Kubelet) diskHosts() ([]byte, error) {
-	d, at, done, err := onDisk(k.config.HostRoot, "/etc/hosts")
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	f, mode, err := hold(d, at)
+func diskHosts(hostRoot string) ([]byte, error) {
+	f, mode, err := OpenPath(hostRoot, "/etc/hosts")
 	if err != nil {
 		return nil, err
 	}

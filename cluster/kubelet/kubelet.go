@@ -162,7 +162,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.capacity, err = machineCapacity(k.config); err != nil {
 		return fmt.Errorf("kubelet: %w", err)
 	}
-	if err := k.furnish(); err != nil { // pods may have put something there that is in the way
+	if err := PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
 	if err := k.pulled.load(); err != nil { // then the images stay

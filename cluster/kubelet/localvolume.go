@@ -40,12 +40,7 @@ func modeFits(pod *v1.Pod, name string, block bool) error {
 // before the first pod comes, and never made here.
 func (v *volumes) local(ctx context.Context, name string, pv *v1.PersistentVolume) (volume, error) {
 	path := pv.Spec.Local.Path
-	d, at, done, err := onDisk(v.k.config.HostRoot, path)
-	if err != nil {
-		return volume{}, err
-	}
-	defer done()
-	f, mode, err := hold(d, at)
+	f, mode, err := OpenPath(v.k.config.HostRoot, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return volume{}, fmt.Errorf("path %q does not exist", path)
 	}
