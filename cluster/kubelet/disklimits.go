@@ -5,6 +5,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // limitsDisk tells whether anything of the pod says how much it may write.
@@ -32,10 +34,10 @@ func podDiskLimit(pod *v1.Pod) (resource.Quantity, bool) {
 
 // overDiskLimit says, as upstream does, which limit a pod exceeds; empty if none. A
 // volume in memory keeps its limit by itself.
-func overDiskLimit(pod *v1.Pod, volumes, containers map[string]diskUsage, files diskUsage) string {
-	total := files.bytes
+func overDiskLimit(pod *v1.Pod, volumes, containers map[string]nodefs.Usage, files nodefs.Usage) string {
+	total := files.Bytes
 	for _, v := range pod.Spec.Volumes {
-		used := volumes[v.Name].bytes
+		used := volumes[v.Name].Bytes
 		total += used
 		if v.EmptyDir == nil || v.EmptyDir.Medium != v1.StorageMediumDefault {
 			continue
@@ -45,14 +47,14 @@ func overDiskLimit(pod *v1.Pod, volumes, containers map[string]diskUsage, files 
 		}
 	}
 	for i := range pod.Spec.Containers {
-		total += containers[pod.Spec.Containers[i].Name].bytes
+		total += containers[pod.Spec.Containers[i].Name].Bytes
 	}
 	if limit, ok := podDiskLimit(pod); ok && total > limit.Value() {
 		return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", limit.String())
 	}
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
-		if limit, ok := c.Resources.Limits[v1.ResourceEphemeralStorage]; ok && containers[c.Name].bytes > limit.Value() {
+		if limit, ok := c.Resources.Limits[v1.ResourceEphemeralStorage]; ok && containers[c.Name].Bytes > limit.Value() {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q. ", c.Name, limit.String())
 		}
 	}

@@ -205,15 +205,15 @@ func (w *worker) candidate(pod *v1.Pod, name v1.ResourceName, now time.Time) *ca
 	}
 	sum := w.fileUsage(now)
 	for container, u := range w.containerUsage(now) {
-		sum.add(u)
+		sum.Add(u)
 		if name == v1.ResourceEphemeralStorage {
-			c.containers[container] = u.bytes
+			c.containers[container] = u.Bytes
 		}
 	}
 	for _, u := range w.volumeUsage(pod, now) {
-		sum.add(u)
+		sum.Add(u)
 	}
-	c.disk, c.inodes = sum.bytes, sum.inodes
+	c.disk, c.inodes = sum.Bytes, sum.Inodes
 	return c
 }
 

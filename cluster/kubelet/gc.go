@@ -171,7 +171,7 @@ func (k *Kubelet) keepImages(ctx context.Context) {
 		k.pulled.use(k.imagesInUse(), time.Now())
 		fuller := func(percent int) bool {
 			fs, err := k.imageFS(ctx)
-			return err == nil && fs.capacity > 0 && (fs.capacity-fs.available)*100 >= int64(percent)*fs.capacity
+			return err == nil && fs.Capacity > 0 && (fs.Capacity-fs.Available)*100 >= int64(percent)*fs.Capacity
 		}
 		if k.config.GC.ImagesHigh >= 100 || !fuller(k.config.GC.ImagesHigh) {
 			continue

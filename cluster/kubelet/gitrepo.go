@@ -19,6 +19,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 const (
@@ -40,7 +41,7 @@ func (v *volumes) gitRepo(ctx context.Context, pod *v1.Pod, name string, spec *v
 		return volume{}, errors.New("this node has no git, which a gitRepo volume needs; use an init container that clones into an emptyDir")
 	}
 	fresh := dir + ".new" // what is only half there has another name
-	if err := removeAll(fresh); err != nil {
+	if err := nodefs.RemoveAll(fresh); err != nil {
 		return volume{}, err
 	}
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
@@ -156,7 +157,7 @@ func startApart(dir string, cmd *exec.Cmd) error {
 // openToPod gives root what git has written, and lets any user of the pod write into the
 // volume, or its group where there is one.
 func openToPod(dir string, pod *v1.Pod) error {
-	if err := eachBelow(dir, func(root *os.Root, name string, _ fs.FileInfo) error { return root.Lchown(name, 0, 0) }); err != nil {
+	if err := nodefs.WalkDir(dir, func(root *os.Root, name string, _ fs.FileInfo) error { return root.Lchown(name, 0, 0) }); err != nil {
 		return err
 	}
 	mode := fs.FileMode(0o777)

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // hostPath is a path of the node as a volume, made where its type asks for that.
@@ -34,7 +36,7 @@ func (v *volumes) pinned(name, path string, f *os.File) (string, error) {
 	if same, err := sameAs(f, target); err != nil || same {
 		return target, err
 	}
-	return target, pin(f, target, unix.MS_REC)
+	return target, nodefs.BindMount(f, target, unix.MS_REC)
 }
 
 func sameAs(f *os.File, path string) (bool, error) {
@@ -56,17 +58,17 @@ func openHostPath(root string, spec *v1.HostPathVolumeSource) (*os.File, fs.File
 	if spec.Type != nil {
 		kind = *spec.Type
 	}
-	d, at, done, err := onDisk(root, spec.Path)
+	d, at, done, err := nodefs.Open(root, spec.Path)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer done()
-	f, mode, err := hold(d, at)
+	f, mode, err := nodefs.Hold(d, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeHostPath(d, at, kind); err != nil {
 			return nil, 0, fmt.Errorf("%s: %w", spec.Path, err)
 		}
-		f, mode, err = hold(d, at)
+		f, mode, err = nodefs.Hold(d, at)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("%s: %w", spec.Path, err)
@@ -100,7 +102,7 @@ func isBlockDevice(mode fs.FileMode) bool {
 	return mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0
 }
 
-func makeHostPath(d disk, path string, kind v1.HostPathType) error {
+func makeHostPath(d nodefs.Disk, path string, kind v1.HostPathType) error {
 	switch kind {
 	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
 		return d.MkdirAll(path, 0o755)

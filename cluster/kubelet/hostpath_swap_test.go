@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // localDisk is a node's disk with /data/inside on it, and a folder that is not on it.
@@ -32,7 +34,7 @@ func localDisk(t *testing.T) (disk, outside string, v *volumes) {
 	}
 	v = &volumes{k: &Kubelet{config: Config{HostRoot: disk, RootDir: filepath.Join(top, "kubelet")}}, dir: filepath.Join(top, "kubelet/pods/uid"), paths: map[string]volume{}}
 	t.Cleanup(func() {
-		if err := removeTree(v.dir); err != nil {
+		if err := nodefs.UnmountAndRemove(v.dir); err != nil {
 			t.Error(err)
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // imageVolumes puts in place what a container mounts of images: each pulled as its policy
@@ -39,7 +41,7 @@ func (w *worker) imageVolume(ctx context.Context, pod *v1.Pod, v *v1.Volume) (vo
 		return volume{}, err
 	}
 	dir := w.volumes.path("image", v.Name)
-	mounted, err := mountsBelow(dir)
+	mounted, err := nodefs.MountsBelow(dir)
 	if err == nil && !slices.Contains(mounted, dir) {
 		if err = os.MkdirAll(filepath.Dir(dir), 0o750); err == nil {
 			err = w.k.runtime.MountImage(ctx, v.Image.Reference, dir)

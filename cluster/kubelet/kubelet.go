@@ -27,6 +27,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -84,7 +85,7 @@ type Kubelet struct {
 	images     nodeImages
 	pulled     *pulled
 	groups     cgroup.Groups
-	measures   measures
+	measures   nodefs.UsageCache
 	rates      rates
 	ends       *prometheus.CounterVec // of containers
 	objects    objects.Getter
@@ -162,7 +163,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.capacity, err = machineCapacity(k.config); err != nil {
 		return fmt.Errorf("kubelet: %w", err)
 	}
-	if err := PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
+	if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
 	if err := k.pulled.load(); err != nil { // then the images stay

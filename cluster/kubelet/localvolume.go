@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // inBlocks says whether containers get the volume as a device rather than a folder.
@@ -40,7 +42,7 @@ func modeFits(pod *v1.Pod, name string, block bool) error {
 // before the first pod comes, and never made here.
 func (v *volumes) local(ctx context.Context, name string, pv *v1.PersistentVolume) (volume, error) {
 	path := pv.Spec.Local.Path
-	f, mode, err := OpenPath(v.k.config.HostRoot, path)
+	f, mode, err := nodefs.OpenPath(v.k.config.HostRoot, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return volume{}, fmt.Errorf("path %q does not exist", path)
 	}
@@ -71,7 +73,7 @@ func (v *volumes) mountDevice(ctx context.Context, name string, pv *v1.Persisten
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return volume{}, err
 	}
-	if mounted, err := isMountPoint(dir); err != nil || mounted {
+	if mounted, err := nodefs.IsMountPoint(dir); err != nil || mounted {
 		return volume{path: dir}, err
 	}
 	kind := "ext4"

@@ -14,6 +14,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 func localPV(path string, mode v1.PersistentVolumeMode) *v1.PersistentVolume {
@@ -34,7 +36,7 @@ func TestLocalVolume(t *testing.T) {
 		}
 	}
 	v := &volumes{k: &Kubelet{config: Config{HostRoot: disk}}, dir: t.TempDir()}
-	t.Cleanup(func() { _ = unmountBelow(v.dir) })
+	t.Cleanup(func() { _ = nodefs.UnmountBelow(v.dir) })
 	for _, c := range []struct {
 		path string
 		mode v1.PersistentVolumeMode

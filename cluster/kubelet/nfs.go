@@ -13,6 +13,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // nfsPatience is how long a server may take to answer a mount.
@@ -26,7 +28,7 @@ func (v *volumes) nfs(ctx context.Context, name string, spec *v1.NFSVolumeSource
 		return volume{}, err
 	}
 	// Not by a look at the folder itself: with a server that has gone that would hang.
-	points, err := mountsBelow(dir)
+	points, err := nodefs.MountsBelow(dir)
 	if err != nil || slices.Contains(points, dir) {
 		return out, err
 	}

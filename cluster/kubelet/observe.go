@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // observeSignals is what the node sees of itself. A node that was told to be smaller
@@ -25,15 +26,15 @@ func (k *Kubelet) observeSignals(ctx context.Context) map[Signal]Observation {
 		out[SignalMemory] = Observation{max(0, min(available, capacity-int64(k.nodeUsage().WorkingSet))), capacity}
 	}
 	if fs, err := k.nodeFS(time.Now()); err == nil {
-		out[SignalNodeFS] = Observation{fs.available, fs.capacity}
-		if fs.inodesHave > 0 { // some file systems have no fixed number
-			out[SignalNodeFSInodes] = Observation{fs.inodesFree, fs.inodesHave}
+		out[SignalNodeFS] = Observation{fs.Available, fs.Capacity}
+		if fs.Inodes > 0 { // some file systems have no fixed number
+			out[SignalNodeFSInodes] = Observation{fs.InodesFree, fs.Inodes}
 		}
 	}
 	if fs, err := k.imageFS(ctx); err == nil {
-		out[SignalImageFS] = Observation{fs.available, fs.capacity}
-		if fs.inodesHave > 0 {
-			out[SignalImageFSInodes] = Observation{fs.inodesFree, fs.inodesHave}
+		out[SignalImageFS] = Observation{fs.Available, fs.Capacity}
+		if fs.Inodes > 0 {
+			out[SignalImageFSInodes] = Observation{fs.InodesFree, fs.Inodes}
 		}
 	}
 	if most, now, err := machineProcesses(); err == nil {
@@ -43,8 +44,8 @@ func (k *Kubelet) observeSignals(ctx context.Context) map[Signal]Observation {
 }
 
 // nodeFS is the file system of the node's own folder.
-func (k *Kubelet) nodeFS(now time.Time) (filesystem, error) {
-	fs, err := filesystemOf(k.config.RootDir)
+func (k *Kubelet) nodeFS(now time.Time) (nodefs.FileSystem, error) {
+	fs, err := nodefs.StatFS(k.config.RootDir)
 	if err != nil {
 		return fs, err
 	}
@@ -57,18 +58,18 @@ func (k *Kubelet) nodeFS(now time.Time) (filesystem, error) {
 		pod := w.latest()
 		used += w.candidate(pod, v1.ResourceEphemeralStorage, now).disk
 	}
-	fs.capacity = size.Value()
-	fs.available = max(0, min(fs.available, fs.capacity-used))
+	fs.Capacity = size.Value()
+	fs.Available = max(0, min(fs.Available, fs.Capacity-used))
 	return fs, nil
 }
 
 // imageFS is the file system that images lie on.
-func (k *Kubelet) imageFS(ctx context.Context) (filesystem, error) {
+func (k *Kubelet) imageFS(ctx context.Context) (nodefs.FileSystem, error) {
 	dir, err := k.runtime.ImageDir(ctx)
 	if err != nil {
-		return filesystem{}, err
+		return nodefs.FileSystem{}, err
 	}
-	return filesystemOf(dir)
+	return nodefs.StatFS(dir)
 }
 
 // nodeUsage is what belongs to the node: its pods, and the process it runs in.

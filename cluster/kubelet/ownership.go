@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // own gives a claim's volume to the pod's group, unless other pods of this node have
@@ -65,7 +67,7 @@ func owned(path string, group int) bool {
 
 // giveTo lets a group own a folder and all that is in it.
 func giveTo(path string, group int) error {
-	return eachBelow(path, func(root *os.Root, name string, info fs.FileInfo) error {
+	return nodefs.WalkDir(path, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, -1, group); err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // The cluster's own provisioner (cluster/controller/persistentvolume) makes volumes
@@ -26,7 +28,7 @@ func provisioned(pv *v1.PersistentVolume) bool {
 // provisionedRoot opens the folder of all such volumes; nothing leads out of it, and it is
 // on the node's disk, whatever links pods have made there.
 func (k *Kubelet) provisionedRoot() (*os.Root, error) {
-	d, at, done, err := onDisk(k.config.HostRoot, provisionedFolder)
+	d, at, done, err := nodefs.Open(k.config.HostRoot, provisionedFolder)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (s served) RemoveProvisioned(volume string) error {
 	dir, err := root.Open(".")
 	if err == nil {
 		defer dir.Close()
-		err = removeAt(dir, volume)
+		err = nodefs.RemoveAt(dir, volume)
 	}
 	if err != nil {
 		return fmt.Errorf("removing the data of volume %s: %w", volume, err)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 func sized(requests, limits map[v1.ResourceName]string) v1.Container {
@@ -172,7 +173,7 @@ func TestOverDiskLimit(t *testing.T) {
 		},
 	}}
 	pod.Spec.Containers[0].Name, pod.Spec.Containers[1].Name = "a", "b"
-	mi := func(n int64) diskUsage { return diskUsage{bytes: n << 20} }
+	mi := func(n int64) nodefs.Usage { return nodefs.Usage{Bytes: n << 20} }
 	for _, c := range []struct {
 		small, large, a, b int64
 		want               string
@@ -183,7 +184,7 @@ func TestOverDiskLimit(t *testing.T) {
 		{0, 0, 21, 0, `Container a exceeded its local ephemeral storage limit "20Mi". `},
 		{0, 0, 20, 41, "Pod ephemeral local storage usage exceeds the total limit of containers 60Mi. "},
 	} {
-		got := overDiskLimit(pod, map[string]diskUsage{"small": mi(c.small), "large": mi(c.large)}, map[string]diskUsage{"a": mi(c.a), "b": mi(c.b)}, diskUsage{})
+		got := overDiskLimit(pod, map[string]nodefs.Usage{"small": mi(c.small), "large": mi(c.large)}, map[string]nodefs.Usage{"a": mi(c.a), "b": mi(c.b)}, nodefs.Usage{})
 		if got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}

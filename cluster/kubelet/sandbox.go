@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -115,7 +116,7 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	}
 	dns := dnsFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
 	for name, content := range map[string]string{
-		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
+		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return nodefs.Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
 	} {
 		if err := writeShared(w.file(name), content); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	config "k8s.io/kubelet/config/v1beta1"
 
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
 )
 
@@ -74,7 +75,7 @@ func (s served) Pod(namespace, name, uid string) *v1.Pod {
 
 // Logs implements server.Disk. Pods may have written to the directory.
 func (s served) Logs() (fs.FS, func(), error) {
-	d, at, done, err := onDisk(s.k.config.HostRoot, "/var/log")
+	d, at, done, err := nodefs.Open(s.k.config.HostRoot, "/var/log")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +92,7 @@ type logDir struct{ root *os.Root }
 
 // Open implements fs.FS.
 func (l logDir) Open(name string) (fs.File, error) {
-	held, mode, err := holdIn(l.root, name)
+	held, mode, err := nodefs.HoldIn(l.root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (l logDir) Open(name string) (fs.File, error) {
 	if !mode.IsDir() && !mode.IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
-	return reopen(held)
+	return nodefs.Reopen(held)
 }
 
 // Configuration implements server.Node.

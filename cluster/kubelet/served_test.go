@@ -16,6 +16,7 @@ import (
 
 	config "k8s.io/kubelet/config/v1beta1"
 
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
 )
 
@@ -28,12 +29,12 @@ func TestAboutNode(t *testing.T) {
 		Eviction: Eviction{Hard: []Threshold{{Signal: SignalNodeFS, Share: 0.1}}},
 	}}
 	for range 2 {
-		if err := PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil {
+		if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil {
 			t.Fatal(err)
 		}
 	}
 	hosts, err := os.ReadFile(filepath.Join(disk, "etc/hosts"))
-	if err != nil || !strings.HasSuffix(string(hosts), "\n192.0.2.1\tn\n") || strings.Count(string(hosts), "192.0.2.1") != 1 || Hosts(k.config.HostRoot) != string(hosts) {
+	if err != nil || !strings.HasSuffix(string(hosts), "\n192.0.2.1\tn\n") || strings.Count(string(hosts), "192.0.2.1") != 1 || nodefs.Hosts(k.config.HostRoot) != string(hosts) {
 		t.Errorf("hosts %q %v", hosts, err)
 	}
 	log := filepath.Join(disk, "var/log")

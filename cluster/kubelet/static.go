@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -175,12 +176,12 @@ func readManifest(path, node string) (*v1.Pod, error) {
 const maxManifest = 10 << 20
 
 func readManifestFile(path string) ([]byte, error) {
-	f, mode, err := hold(machine{}, path)
+	f, mode, err := nodefs.Hold(nodefs.Machine{}, path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readRegular(f, mode, maxManifest)
+	return nodefs.ReadRegular(f, mode, maxManifest)
 }
 
 func orDefault(b *bool, value bool) *bool {

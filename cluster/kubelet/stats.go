@@ -11,6 +11,7 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -60,21 +61,21 @@ func (s served) Summary(ctx context.Context) *stats.Summary {
 	return summary
 }
 
-func fsStats(fs filesystem, now time.Time) *stats.FsStats {
+func fsStats(fs nodefs.FileSystem, now time.Time) *stats.FsStats {
 	number := func(n int64) *uint64 { u := uint64(max(0, n)); return &u }
 	return &stats.FsStats{
-		Time: metav1.NewTime(now), AvailableBytes: number(fs.available), CapacityBytes: number(fs.capacity), UsedBytes: number(fs.capacity - fs.available),
-		InodesFree: number(fs.inodesFree), Inodes: number(fs.inodesHave), InodesUsed: number(fs.inodesHave - fs.inodesFree),
+		Time: metav1.NewTime(now), AvailableBytes: number(fs.Available), CapacityBytes: number(fs.Capacity), UsedBytes: number(fs.Capacity - fs.Available),
+		InodesFree: number(fs.InodesFree), Inodes: number(fs.Inodes), InodesUsed: number(fs.Inodes - fs.InodesFree),
 	}
 }
 
 // used is a part of a file system.
-func used(d diskUsage, of *stats.FsStats, now time.Time) *stats.FsStats {
+func used(d nodefs.Usage, of *stats.FsStats, now time.Time) *stats.FsStats {
 	out := &stats.FsStats{}
 	if of != nil {
 		*out = *of
 	}
-	bytes, inodes := uint64(d.bytes), uint64(d.inodes)
+	bytes, inodes := uint64(d.Bytes), uint64(d.Inodes)
 	out.Time, out.UsedBytes, out.InodesUsed = metav1.NewTime(now), &bytes, &inodes
 	return out
 }
@@ -108,16 +109,16 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 		if err != nil { // it has ended meanwhile
 			continue
 		}
-		layer, logs := w.k.measures.of(c.Layer, now), w.k.measures.logUsage(c.LogPath, now)
-		disk.add(layer)
-		disk.add(logs)
+		layer, logs := w.k.measures.Of(c.Layer, now), w.k.measures.OfLog(c.LogPath, now)
+		disk.Add(layer)
+		disk.Add(logs)
 		out.Containers = append(out.Containers, stats.ContainerStats{
 			Name: c.Name, StartTime: metav1.NewTime(c.StartedAt), CPU: rates.cpu(c.group, u), Memory: memory(u, memoryLimit(pod, c.Name)),
 			Rootfs: used(layer, fs, now), Logs: used(logs, fs, now),
 		})
 	}
 	for name, u := range w.volumeUsage(pod, now) {
-		disk.add(u)
+		disk.Add(u)
 		out.VolumeStats = append(out.VolumeStats, stats.VolumeStats{Name: name, FsStats: *used(u, fs, now)})
 	}
 	slices.SortFunc(out.Containers, func(a, b stats.ContainerStats) int { return strings.Compare(a.Name, b.Name) })

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // subPathMount is a path in a volume as a mount of its own, made if it is missing.
@@ -27,7 +29,7 @@ func (w *worker) subPathMount(v volume, sub, volumeName, container string, index
 	}
 	defer f.Close()
 	target := filepath.Join(w.dir, "volume-subpaths", volumeName, container, strconv.Itoa(index))
-	return target, pin(f, target, 0)
+	return target, nodefs.BindMount(f, target, 0)
 }
 
 // openSubPath opens a path in a volume. os.Root keeps links from leading out of it.
@@ -42,7 +44,7 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, _, err := holdIn(root, sub)
+	f, _, err := nodefs.HoldIn(root, sub)
 	return f, err
 }
 

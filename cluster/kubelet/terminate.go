@@ -17,6 +17,7 @@ import (
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
 )
@@ -59,7 +60,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if err := w.dropSandboxes(ctx); err != nil {
 		return false, err
 	}
-	if err := removeTree(w.dir); err != nil {
+	if err := nodefs.UnmountAndRemove(w.dir); err != nil {
 		return false, fmt.Errorf("remove the pod's folder: %w", err)
 	}
 	if removed || podspec.IsStatic(pod) { // whose mirror goes when the worker has gone
@@ -95,11 +96,11 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
 		return err
 	}
-	if err := unmountBelow(w.dir); err != nil {
+	if err := nodefs.UnmountBelow(w.dir); err != nil {
 		return err
 	}
 	// What an ended pod has written into its own volumes nobody reads any more.
-	if err := removeTree(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir")); err != nil {
+	if err := nodefs.UnmountAndRemove(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir")); err != nil {
 		return err
 	}
 	w.report()

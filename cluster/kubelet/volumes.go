@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
 )
 
@@ -120,7 +121,7 @@ func (v *volumes) write(pod *v1.Pod, spec *v1.Volume, files payload) (volume, er
 		return volume{}, err
 	}
 	if kind == "secret" || kind == "projected" {
-		if err := mountTmpfs(dir, 0); err != nil {
+		if err := nodefs.MountTmpfs(dir, 0); err != nil {
 			return volume{}, err
 		}
 	}
@@ -158,7 +159,7 @@ func (v *volumes) emptyDir(pod *v1.Pod, spec *v1.Volume) (volume, error) {
 		if spec.EmptyDir.SizeLimit != nil {
 			size = spec.EmptyDir.SizeLimit.Value()
 		}
-		if err := mountTmpfs(dir, size); err != nil {
+		if err := nodefs.MountTmpfs(dir, size); err != nil {
 			return volume{}, err
 		}
 	default:

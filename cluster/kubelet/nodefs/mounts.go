@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"bufio"
@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountTmpfs mounts a memory file system of at most size bytes (0: the kernel's
+// MountTmpfs mounts a memory file system of at most size bytes (0: the kernel's
 // default) unless something is mounted there.
-func mountTmpfs(dir string, size int64) error {
+func MountTmpfs(dir string, size int64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	mounted, err := isMountPoint(dir)
+	mounted, err := IsMountPoint(dir)
 	if err != nil || mounted {
 		return err
 	}
@@ -32,10 +32,10 @@ func mountTmpfs(dir string, size int64) error {
 	return nil
 }
 
-// pin mounts an open file at a path below the pod's folder, where no container can put
+// BindMount mounts an open file at a path below the pod's directory, where no container can put
 // anything else, in place of what is mounted there. With unix.MS_REC in flags the mounts
-// below the file come along. removeTree takes it away.
-func pin(f *os.File, target string, flags uintptr) error {
+// below the file come along. UnmountAndRemove removes it.
+func BindMount(f *os.File, target string, flags uintptr) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -60,8 +60,8 @@ func pin(f *os.File, target string, flags uintptr) error {
 	return nil
 }
 
-// isMountPoint compares the folder's file system with its parent's.
-func isMountPoint(dir string) (bool, error) {
+// IsMountPoint compares the directory's file system with its parent's.
+func IsMountPoint(dir string) (bool, error) {
 	var own, parent unix.Stat_t
 	if err := unix.Lstat(dir, &own); err != nil {
 		return false, err
@@ -72,7 +72,7 @@ func isMountPoint(dir string) (bool, error) {
 	return own.Dev != parent.Dev, nil
 }
 
-// ignoreMissing is err unless that says that nothing is mounted, or nothing there.
+// ignoreMissing returns err, or nil where nothing is mounted or nothing exists.
 func ignoreMissing(err error) error {
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return nil
@@ -80,10 +80,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// unmountBelow unmounts all that is mounted at dir or below, deepest first. What a container
+// UnmountBelow unmounts all that is mounted at dir or below, deepest first. What a container
 // has mounted in a volume with propagation stays where the volume comes from.
-func unmountBelow(dir string) error {
-	points, err := mountsBelow(dir)
+func UnmountBelow(dir string) error {
+	points, err := MountsBelow(dir)
 	if err != nil {
 		return err
 	}
@@ -101,9 +101,9 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// mountsBelow lists the mounts at dir and below, deepest first. The kernel lists them by
+// MountsBelow lists the mounts at dir and below, deepest first. The kernel lists them by
 // their real path, so links are followed: what is overlooked here would be removed.
-func mountsBelow(dir string) ([]string, error) {
+func MountsBelow(dir string) ([]string, error) {
 	dir, err := realPath(dir)
 	if err != nil {
 		return nil, err
@@ -144,17 +144,17 @@ func realPath(path string) (string, error) {
 
 var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// removeTree unmounts and removes a folder. It removes nothing while something
-// stays mounted below, as that could be somebody's data.
-func removeTree(dir string) error {
+// UnmountAndRemove unmounts and removes a directory. It removes nothing while a mount
+// stays mounted below, as that could be data of others.
+func UnmountAndRemove(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err := unmountBelow(dir); err != nil {
+	if err := UnmountBelow(dir); err != nil {
 		return err
 	}
-	if left, err := mountsBelow(dir); err != nil || len(left) > 0 {
+	if left, err := MountsBelow(dir); err != nil || len(left) > 0 {
 		return errors.Join(err, fmt.Errorf("still mounted: %s", strings.Join(left, ", ")))
 	}
-	return removeAll(dir)
+	return RemoveAll(dir)
 }

@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"errors"
@@ -71,7 +71,7 @@ func diskHosts(hostRoot string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readRegular(f, mode, maxHosts)
+	return ReadRegular(f, mode, maxHosts)
 }
 
 func withNewline(text []byte) string {

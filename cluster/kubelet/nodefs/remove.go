@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"crypto/rand"
@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// removeDepth is how many folders one below the other are open at once. A pod may have
+// removeDepth is how many directories one below the other are open at once. A pod may have
 // made them as deep as it likes: os.RemoveAll, which opens one for each, then leaves the
 // node's process without file descriptors.
 const removeDepth = 64
 
-// removeAll removes a path with all that is in it; what is not there is no error.
-func removeAll(path string) error {
+// RemoveAll removes a path with all that is in it; what is not there is no error.
+func RemoveAll(path string) error {
 	parent, err := openDir(unix.AT_FDCWD, filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -27,14 +27,14 @@ func removeAll(path string) error {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
 	defer parent.Close()
-	if err := removeAt(parent, filepath.Base(path)); err != nil {
+	if err := RemoveAt(parent, filepath.Base(path)); err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
 	return nil
 }
 
-// removeAt removes an entry of a folder. It follows no link.
-func removeAt(parent *os.File, name string) error {
+// RemoveAt removes an entry of a directory. It follows no link.
+func RemoveAt(parent *os.File, name string) error {
 	done, err := removeOne(parent, name)
 	if done || err != nil {
 		return err
@@ -51,7 +51,7 @@ func removeAt(parent *os.File, name string) error {
 	return err
 }
 
-// empty removes all entries of a folder. What is too deep below top is moved there first.
+// empty removes all entries of a directory. What is too deep below top is moved there first.
 func empty(top, dir *os.File, depth int) error {
 	for {
 		if _, err := dir.Seek(0, io.SeekStart); err != nil {
@@ -92,7 +92,7 @@ func removeEntry(top, dir *os.File, name string, depth int) error {
 	return err
 }
 
-// removeOne removes a file or an empty folder; done is false for a folder that is not empty.
+// removeOne removes a file or an empty directory; done is false for a directory that is not empty.
 func removeOne(dir *os.File, name string) (done bool, err error) {
 	err = unix.Unlinkat(int(dir.Fd()), name, 0)
 	if errors.Is(err, unix.EISDIR) {
@@ -107,7 +107,7 @@ func removeOne(dir *os.File, name string) (done bool, err error) {
 	return false, err
 }
 
-// openDir opens a folder that is no link.
+// openDir opens a directory; a symbolic link is an error.
 func openDir(at int, name string) (*os.File, error) {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

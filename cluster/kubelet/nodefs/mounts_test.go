@@ -1,6 +1,6 @@
 //go:build !quick
 
-package kubelet
+package nodefs
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A folder that is removed takes nothing along that is mounted below it, though its path
+// A directory that is removed takes nothing along that is mounted below it, though its path
 // leads over a link and the kernel lists mounts by another one.
 func TestRemoveTreeBehindALink(t *testing.T) {
 	top := t.TempDir()
@@ -25,14 +25,14 @@ func TestRemoveTreeBehindALink(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { _ = unix.Unmount(filepath.Join(dir, "mounted"), unix.MNT_DETACH) })
-	if err := removeTree(dir); err != nil {
+	if err := UnmountAndRemove(dir); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(precious, "file")); err != nil {
 		t.Errorf("what was mounted is gone: %v", err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the folder is still there: %v", err)
+		t.Errorf("the directory is still there: %v", err)
 	}
 }
 
@@ -47,13 +47,13 @@ func TestRemoveTreeKeepsWhatWasPropagated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _ = unmountBelow(top) })
+	t.Cleanup(func() { _ = UnmountBelow(top) })
 	for _, again := range []bool{false, true} {
 		f, err := os.Open(disk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pin(f, target, unix.MS_REC); err != nil {
+		if err := BindMount(f, target, unix.MS_REC); err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
@@ -62,14 +62,14 @@ func TestRemoveTreeKeepsWhatWasPropagated(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if there, err := isMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
+		if there, err := IsMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
 			t.Fatalf("pinned again: %v: what was mounted in the volume is not on the disk: %v", again, err)
 		}
 	}
-	if err := removeTree(filepath.Dir(target)); err != nil {
+	if err := UnmountAndRemove(filepath.Dir(target)); err != nil {
 		t.Fatal(err)
 	}
-	if there, err := isMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
+	if there, err := IsMountPoint(filepath.Join(disk, "sub")); err != nil || !there {
 		t.Errorf("what was mounted in the volume is gone with the pod: %v", err)
 	}
 }

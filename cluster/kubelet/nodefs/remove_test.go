@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deepTree makes folders one below the other, with a file of 64 KiB in the last, as a pod
+// deepTree makes directories one below the other, with a file of 64 KiB in the last, as a pod
 // could: by no path, which would be too long.
 func deepTree(t *testing.T, dir string, depth int) {
 	t.Helper()
@@ -56,7 +56,7 @@ func fewFiles(t *testing.T, n uint64) {
 	})
 }
 
-// A pod's folders may be deeper than the node's process may have files open.
+// A pod's directories may be deeper than the node's process may have files open.
 func TestRemoveTreeOfManyLevels(t *testing.T) {
 	top := t.TempDir()
 	dir, precious := filepath.Join(top, "pod"), filepath.Join(top, "precious")
@@ -71,7 +71,7 @@ func TestRemoveTreeOfManyLevels(t *testing.T) {
 	deepTree(t, dir, 1000)
 	fewFiles(t, 300)
 	for range 2 { // what is gone is no error
-		if err := removeTree(dir); err != nil {
+		if err := UnmountAndRemove(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,8 +86,8 @@ func TestRemoveTreeOfManyLevels(t *testing.T) {
 // What lies deeper than a path is long counts, too; what a link leads to does not.
 func TestWalkOfManyLevels(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
-	t.Cleanup(func() { _ = removeAll(filepath.Join(dir, strings.Repeat("d", 100))) })
-	before := walk(dir)
+	t.Cleanup(func() { _ = RemoveAll(filepath.Join(dir, strings.Repeat("d", 100))) })
+	before := usageOf(dir)
 	deepTree(t, dir, 1000)
 	if err := os.WriteFile(filepath.Join(outside, "large"), make([]byte, 8<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,8 +96,8 @@ func TestWalkOfManyLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	fewFiles(t, 300)
-	got := walk(dir)
-	if bytes, inodes := got.bytes-before.bytes, got.inodes-before.inodes; inodes != 1002 || bytes < 64<<10 || bytes > 7<<20 {
-		t.Errorf("%d bytes in %d inodes, want 64 KiB and folders in 1002", bytes, inodes)
+	got := usageOf(dir)
+	if bytes, inodes := got.Bytes-before.Bytes, got.Inodes-before.Inodes; inodes != 1002 || bytes < 64<<10 || bytes > 7<<20 {
+		t.Errorf("%d bytes in %d inodes, want 64 KiB and directories in 1002", bytes, inodes)
 	}
 }

@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"errors"
@@ -10,13 +10,10 @@ import (
 	"syscall"
 )
 
-// What pods can write to is read with care: a pipe is never waited for, a device never
-// opened, and no more is read than what fits.
-
-// holdIn holds a path below root, links followed as long as they lead within it.
-func holdIn(root *os.Root, path string) (*os.File, fs.FileMode, error) {
+// HoldIn is Hold for a path below root. Links are followed as long as they lead within it.
+func HoldIn(root *os.Root, path string) (*os.File, fs.FileMode, error) {
 	for range maxLinks {
-		f, mode, err := hold(root, path)
+		f, mode, err := Hold(root, path)
 		if !errors.Is(err, errLink) {
 			return f, mode, err
 		}
@@ -25,24 +22,25 @@ func holdIn(root *os.Root, path string) (*os.File, fs.FileMode, error) {
 			return nil, 0, err
 		}
 		if filepath.IsAbs(target) {
-			return nil, 0, fmt.Errorf("%s is a link to %s, outside of the folder", path, target)
+			return nil, 0, fmt.Errorf("%s is a link to %s, outside of the directory", path, target)
 		}
 		path = filepath.Dir(path) + "/" + target
 	}
 	return nil, 0, syscall.ELOOP
 }
 
-// reopen opens for reading what is held.
-func reopen(f *os.File) (*os.File, error) {
+// Reopen opens for reading what Hold has returned.
+func Reopen(f *os.File) (*os.File, error) {
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }
 
-// readRegular reads a regular file that is held, of at most limit bytes.
-func readRegular(held *os.File, mode fs.FileMode, limit int64) ([]byte, error) {
+// ReadRegular reads what Hold has returned: a regular file of at most limit bytes. It neither
+// waits for a pipe nor opens a device.
+func ReadRegular(held *os.File, mode fs.FileMode, limit int64) ([]byte, error) {
 	if !mode.IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	f, err := reopen(held)
+	f, err := Reopen(held)
 	if err != nil {
 		return nil, err
 	}

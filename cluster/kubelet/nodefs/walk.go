@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"os"
@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// walk adds up the blocks of all files below path on its file system. A file with several
+// usageOf adds up the blocks of all files below path on its file system. A file with several
 // names counts once. Pods may change what is walked: no link is followed, however deep the
-// folders are only one is open, and each is read only once.
-func walk(path string) diskUsage {
+// directories are only one is open, and each is read only once.
+func usageOf(path string) Usage {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
-		return diskUsage{}
+		return Usage{}
 	}
 	w := walker{device: st.Dev, seen: map[uint64]bool{}}
 	w.count(&st)
@@ -32,16 +32,16 @@ func walk(path string) diskUsage {
 }
 
 type walker struct {
-	sum    diskUsage
+	sum    Usage
 	device uint64
 	seen   map[uint64]bool // files with several names
-	above  []level         // from the top to the folder that is open
+	above  []level         // from the top to the directory that is open
 }
 
-// level is a folder that is being walked.
+// level is a directory that is being walked.
 type level struct {
 	inode uint64
-	ahead []string // the folders in it that are to be entered
+	ahead []string // the directories in it that are to be entered
 }
 
 func (w *walker) count(st *unix.Stat_t) {
@@ -51,10 +51,10 @@ func (w *walker) count(st *unix.Stat_t) {
 		}
 		w.seen[st.Ino] = true
 	}
-	w.sum.add(diskUsage{st.Blocks * 512, 1})
+	w.sum.Add(Usage{st.Blocks * 512, 1})
 }
 
-// enter counts what is in a folder, which becomes the one that is open.
+// enter counts what is in a directory, which becomes the one that is open.
 func (w *walker) enter(dir *os.File) {
 	var st unix.Stat_t
 	if unix.Fstat(int(dir.Fd()), &st) != nil || st.Dev != w.device {
@@ -80,7 +80,7 @@ func (w *walker) enter(dir *os.File) {
 	}
 }
 
-// next enters a folder in the one that is open, or leaves that. It returns the one that is
+// next enters a directory in the one that is open, or leaves that. It returns the one that is
 // open then, nil if that is not where it was: the rest is not counted.
 func (w *walker) next(dir *os.File) *os.File {
 	here := &w.above[len(w.above)-1]

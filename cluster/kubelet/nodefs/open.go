@@ -1,4 +1,4 @@
-package kubelet
+package nodefs
 
 import (
 	"cmp"
@@ -14,30 +14,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is the file system that a node's host paths are on.
-type disk interface {
+// Disk is the file system that a node's host paths are on.
+type Disk interface {
 	MkdirAll(name string, mode fs.FileMode) error
 	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
 	OpenRoot(name string) (*os.Root, error)
 }
 
-// machine is the disk of a node that is the machine itself.
-type machine struct{}
+// Machine is the disk of a node that is the machine itself.
+type Machine struct{}
 
-func (machine) MkdirAll(name string, mode fs.FileMode) error { return os.MkdirAll("/"+name, mode) }
-func (machine) OpenRoot(name string) (*os.Root, error)       { return os.OpenRoot("/" + name) }
-func (machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+// MkdirAll implements Disk.
+func (Machine) MkdirAll(name string, mode fs.FileMode) error { return os.MkdirAll("/"+name, mode) }
+
+// OpenRoot implements Disk.
+func (Machine) OpenRoot(name string) (*os.Root, error) { return os.OpenRoot("/" + name) }
+
+// OpenFile implements Disk.
+func (Machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile("/"+name, flag, mode)
 }
 
-// onDisk opens the disk below root, the machine's own if that is empty, and returns where
+// Open opens the disk below root, the machine's own if that is empty, and returns where
 // a path of it leads. Below a root, links mean what they mean to a process whose / is that
-// folder, and never lead to another node's disk or the machine's: os.Root refuses a link
-// that is made after the look at it.
-func onDisk(root, path string) (d disk, at string, done func(), err error) {
+// directory, and never lead to another node's disk or the machine's: os.Root refuses a link
+// that is created after the lookup.
+func Open(root, path string) (d Disk, at string, done func(), err error) {
 	at = cmp.Or(strings.TrimPrefix(filepath.Clean("/"+path), "/"), ".")
 	if root == "" {
-		return machine{}, at, func() {}, nil
+		return Machine{}, at, func() {}, nil
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, "", nil, err
@@ -54,22 +59,22 @@ func onDisk(root, path string) (d disk, at string, done func(), err error) {
 	return r, at, done, nil
 }
 
-// OpenPath is Open and Hold of one path.
+// OpenPath opens a path of the disk below root without opening what it names, as Hold does.
 func OpenPath(root, path string) (*os.File, fs.FileMode, error) {
-	d, at, done, err := onDisk(root, path)
+	d, at, done, err := Open(root, path)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer done()
-	return hold(d, at)
+	return Hold(d, at)
 }
 
-// errLink is returned for a symbolic link where none was a moment ago.
+// errLink is the error for a symbolic link that was created after the lookup.
 var errLink = errors.New("it is a symbolic link")
 
-// hold opens a path of a disk without opening what is there: a device or a pipe does not
-// notice. Whatever is renamed or linked later, the file stays what was looked at.
-func hold(d disk, at string) (*os.File, fs.FileMode, error) {
+// Hold opens a path of a disk with O_PATH: a device or a pipe that it names is not opened
+// itself. Whatever is renamed or linked later, the file stays the one that was checked.
+func Hold(d Disk, at string) (*os.File, fs.FileMode, error) {
 	f, err := d.OpenFile(at, unix.O_PATH, 0)
 	if err != nil {
 		return nil, 0, err
@@ -88,7 +93,7 @@ func hold(d disk, at string) (*os.File, fs.FileMode, error) {
 // maxLinks is how many links a path may lead over, as the kernel's limit.
 const maxLinks = 40
 
-// follow gives the path without links that a path leads to on a disk. What does not exist
+// follow returns the path without links that a path leads to on a disk. What does not exist
 // has no links.
 func follow(r *os.Root, path string) (string, error) {
 	at, links := ".", 0
@@ -117,3 +122,22 @@ func follow(r *os.Root, path string) (string, error) {
 	return at, nil
 }
 
+// WalkDir calls f for a directory and all that is in it. f gets the open root of the
+// directory, so that no link leads outside.
+func WalkDir(path string, f func(root *os.Root, name string, info fs.FileInfo) error) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return f(root, name, info)
+	})
+}
