@@ -64,7 +64,7 @@ func (w *worker) refusePressed(pod *v1.Pod) {
 	if w.finished || w.observed.Sandbox != nil || podfacts.Terminal(pod) || podfacts.Critical(pod) || pod.Status.StartTime != nil {
 		return
 	}
-	conditions := w.k.pressures()
+	conditions := w.k.Pressures()
 	onlyMemory := len(conditions) == 1 && conditions[0] == v1.NodeMemoryPressure
 	if len(conditions) == 0 || onlyMemory && (podfacts.QOSClass(pod) != v1.PodQOSBestEffort || toleratesMemoryPressure(pod)) {
 		return
@@ -83,8 +83,8 @@ func toleratesMemoryPressure(pod *v1.Pod) bool {
 	})
 }
 
-// pressures are the node's conditions of distress at present.
-func (k *Kubelet) pressures() []v1.NodeConditionType {
+// Pressures implements node.Kubelet.
+func (k *Kubelet) Pressures() []v1.NodeConditionType {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var out []v1.NodeConditionType
@@ -131,7 +131,7 @@ func (k *Kubelet) relieve(ctx context.Context, act []crossing) *worker {
 	}
 	c := act[0]
 	k.log.Warn("the node is short of something", "signal", c.Signal, "threshold", quantity(c.Signal, c.amount), "available", quantity(c.Signal, c.seen.Available))
-	k.nodeEvent(v1.EventTypeWarning, "EvictionThresholdMet", fmt.Sprintf("Attempting to reclaim %s", signals[c.Signal].resource))
+	k.node.Event(v1.EventTypeWarning, "EvictionThresholdMet", fmt.Sprintf("Attempting to reclaim %s", signals[c.Signal].resource))
 	if signals[c.Signal].condition == v1.NodeDiskPressure {
 		k.clearUnused(ctx)
 		again := k.lookAround(ctx)
@@ -228,13 +228,4 @@ func (k *Kubelet) evictOverLimits(now time.Time) {
 			w.evict(eviction{message, evictionGrace})
 		}
 	}
-}
-
-// conditionsOfPressure are the same as a set.
-func (k *Kubelet) conditionsOfPressure() map[v1.NodeConditionType]bool {
-	out := map[v1.NodeConditionType]bool{}
-	for _, c := range k.pressures() {
-		out[c] = true
-	}
-	return out
 }

@@ -150,7 +150,7 @@ func (k *Kubelet) removeImages(ctx context.Context, before time.Time, enough fun
 		}
 		k.log.Info("removed an image that no pod uses", "image", ref)
 		errs = append(errs, k.pulled.forget(ref))
-		k.images.changed()
+		k.node.ImagesChanged()
 	}
 	return errors.Join(errs...)
 }

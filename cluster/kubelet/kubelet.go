@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +26,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
@@ -82,7 +82,7 @@ type Kubelet struct {
 	config     Config
 	runtime    Runtime
 	puller     *puller
-	images     nodeImages
+	node       *node.Node
 	pulled     *pulled
 	groups     cgroup.Groups
 	measures   nodefs.UsageCache
@@ -102,9 +102,7 @@ type Kubelet struct {
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
-	watched bool                  // the runtime's events are coming in
-	health  error                 // why the node is not ready
-	lease   *coordinationv1.Lease // as last written; of keepNode alone
+	watched bool // the runtime's events are coming in
 
 	podsGroup string // the control group above those of all pods, once there is one
 	pressure  *pressure
@@ -163,6 +161,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.capacity, err = machineCapacity(k.config); err != nil {
 		return fmt.Errorf("kubelet: %w", err)
 	}
+	k.node = k.newNode()
 	if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
@@ -185,7 +184,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		k.wg.Go(func() { failed <- serve() })
 	}
 	k.wg.Go(func() { k.watchRuntime(ctx) })
-	k.wg.Go(func() { k.keepNode(ctx) })
+	k.wg.Go(func() { k.node.Run(ctx) })
 	k.static.look()
 	k.wg.Go(func() { k.static.run(ctx) })
 	k.wg.Go(func() { k.source.run(ctx) })
@@ -317,4 +316,20 @@ func (k *Kubelet) workerOf(namespace, name, uid string) *worker {
 		}
 	}
 	return nil
+}
+
+func (k *Kubelet) newNode() *node.Node {
+	c := &k.config
+	return node.New(node.Config{
+		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: k.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Taints: c.Taints, Unschedulable: c.Unschedulable,
+		Capacity: k.capacity, Allocatable: k.allocatable(), Handlers: handlers,
+		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: k, Log: k.log,
+	})
+}
+
+// Watching implements node.Kubelet.
+func (k *Kubelet) Watching() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.watched
 }

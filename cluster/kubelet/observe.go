@@ -1,18 +1,13 @@
 package kubelet
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/hostinfo"
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
@@ -21,7 +16,7 @@ import (
 // the machine has.
 func (k *Kubelet) observeSignals(ctx context.Context) map[Signal]Observation {
 	out := map[Signal]Observation{}
-	if available, err := machineAvailable(); err == nil {
+	if available, err := hostinfo.MemoryAvailable(); err == nil {
 		capacity := k.capacity.Memory().Value()
 		out[SignalMemory] = Observation{max(0, min(available, capacity-int64(k.nodeUsage().WorkingSet))), capacity}
 	}
@@ -37,7 +32,7 @@ func (k *Kubelet) observeSignals(ctx context.Context) map[Signal]Observation {
 			out[SignalImageFSInodes] = Observation{fs.InodesFree, fs.Inodes}
 		}
 	}
-	if most, now, err := machineProcesses(); err == nil {
+	if most, now, err := hostinfo.Processes(); err == nil {
 		out[SignalPID] = Observation{max(0, most-now), most}
 	}
 	return out
@@ -83,7 +78,7 @@ func (k *Kubelet) nodeUsage() cgroup.Usage {
 			sum = u
 		}
 	}
-	own := ownUsage()
+	own := hostinfo.OwnUsage()
 	sum.CPUNanoseconds += own.CPUNanoseconds
 	sum.Memory += own.Memory
 	sum.WorkingSet += own.WorkingSet
@@ -92,57 +87,4 @@ func (k *Kubelet) nodeUsage() cgroup.Usage {
 	sum.MajorFaults += own.MajorFaults
 	sum.Processes++
 	return sum
-}
-
-// ownUsage is what this process uses.
-func ownUsage() cgroup.Usage {
-	u := cgroup.Usage{Time: time.Now()}
-	var r syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
-		u.CPUNanoseconds = uint64(r.Utime.Nano() + r.Stime.Nano())
-		u.PageFaults, u.MajorFaults = uint64(r.Minflt), uint64(r.Majflt)
-	}
-	fields := strings.Fields(readLine("/proc/self/statm"))
-	if len(fields) > 1 {
-		if pages, err := strconv.ParseUint(fields[1], 10, 64); err == nil {
-			u.RSS = pages * uint64(os.Getpagesize())
-			u.Memory, u.WorkingSet = u.RSS, u.RSS
-		}
-	}
-	return u
-}
-
-// machineAvailable is the memory that the machine can still give.
-func machineAvailable() (int64, error) { return meminfo("MemAvailable:") }
-
-func machineMemory() (int64, error) { return meminfo("MemTotal:") }
-
-func meminfo(name string) (int64, error) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) > 1 && fields[0] == name {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/meminfo has no %s", name)
-}
-
-// machineProcesses is how many processes and threads there may be, and how many are.
-func machineProcesses() (most, now int64, err error) {
-	if most, err = strconv.ParseInt(readLine("/proc/sys/kernel/pid_max"), 10, 64); err != nil {
-		return 0, 0, err
-	}
-	fields := strings.Fields(readLine("/proc/loadavg"))
-	if len(fields) < 4 {
-		return 0, 0, fmt.Errorf("/proc/loadavg has %d fields", len(fields))
-	}
-	_, all, _ := strings.Cut(fields[3], "/")
-	now, err = strconv.ParseInt(all, 10, 64)
-	return most, now, err
 }

@@ -16,14 +16,6 @@ import (
 // The empty one is that of pods without a class.
 var handlers = []string{"", "runc"}
 
-func runtimeHandlers() []v1.NodeRuntimeHandler {
-	out := make([]v1.NodeRuntimeHandler, 0, len(handlers))
-	for _, name := range handlers {
-		out = append(out, v1.NodeRuntimeHandler{Name: name})
-	}
-	return out
-}
-
 // checkHandler refuses a pod whose runtime class names a handler that the node has not,
 // and one that asks for a user namespace, which no handler gives. PodSecurity allows such a
 // pod more, as its root is nobody on the node: run without the namespace, it would be root.

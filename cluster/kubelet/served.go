@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	config "k8s.io/kubelet/config/v1beta1"
 
+	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
 )
@@ -47,11 +48,7 @@ func (k *Kubelet) port() int32 {
 }
 
 // Health implements server.Node.
-func (s served) Health() error {
-	s.k.mu.Lock()
-	defer s.k.mu.Unlock()
-	return s.k.health
-}
+func (s served) Health() error { return s.k.node.Health() }
 
 // Pods implements server.Pods.
 func (s served) Pods() []*v1.Pod {
@@ -113,7 +110,7 @@ func (s served) Configuration() *config.KubeletConfiguration {
 		StaticPodPath: c.StaticPods, ClusterDomain: c.ClusterDomain, MaxPods: int32(c.MaxPods), PodPidsLimit: &pids,
 		ResolverConfig: new("/etc/resolv.conf"), FailSwapOn: &off, CgroupsPerQOS: &on, EnforceNodeAllocatable: []string{"pods"},
 		ImageGCHighThresholdPercent: &high, ImageGCLowThresholdPercent: &low, ImageMinimumGCAge: metav1.Duration{Duration: imageMinAge},
-		NodeLeaseDurationSeconds: leaseSeconds, NodeStatusReportFrequency: metav1.Duration{Duration: statusPeriod},
+		NodeLeaseDurationSeconds: node.LeaseSeconds, NodeStatusReportFrequency: metav1.Duration{Duration: node.StatusPeriod},
 		EvictionHard: thresholdMap(c.Eviction.Hard), EvictionSoft: thresholdMap(c.Eviction.Soft), EvictionSoftGracePeriod: map[string]string{},
 		EvictionPressureTransitionPeriod: metav1.Duration{Duration: c.Eviction.Transition},
 		EvictionMaxPodGracePeriod:        int32(c.Eviction.MaxPodGrace / time.Second),

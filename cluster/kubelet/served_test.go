@@ -48,6 +48,7 @@ func TestAboutNode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	k.node = k.newNode()
 	mux := server.New(served{k}.config()).Handler()
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()

@@ -11,6 +11,7 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/hostinfo"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -35,7 +36,7 @@ func memory(u cgroup.Usage, limit uint64) *stats.MemoryStats {
 // Summary implements server.Usage.
 func (s served) Summary(ctx context.Context) *stats.Summary {
 	now, k := time.Now(), s.k
-	node, own := k.nodeUsage(), ownUsage()
+	node, own := k.nodeUsage(), hostinfo.OwnUsage()
 	summary := &stats.Summary{Node: stats.NodeStats{
 		NodeName: k.config.NodeName, StartTime: metav1.NewTime(k.started),
 		CPU: k.rates.cpu("node", node), Memory: memory(node, uint64(k.capacity.Memory().Value())),
@@ -50,7 +51,7 @@ func (s served) Summary(ctx context.Context) *stats.Summary {
 	if fs, err := k.imageFS(ctx); err == nil {
 		summary.Node.Runtime = &stats.RuntimeStats{ImageFs: fsStats(fs, now), ContainerFs: fsStats(fs, now)}
 	}
-	if most, running, err := machineProcesses(); err == nil {
+	if most, running, err := hostinfo.Processes(); err == nil {
 		summary.Node.Rlimit = &stats.RlimitStats{Time: metav1.NewTime(now), MaxPID: &most, NumOfRunningProcesses: &running}
 	}
 	for _, worker := range k.sortedWorkers() {

@@ -1,8 +1,15 @@
 package kubelet
 
 import (
+	"fmt"
+	"maps"
+	"runtime"
+	"syscall"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/hostinfo"
 )
 
 // allocatable is what pods may ask for: the capacity less what is reserved, and less
@@ -42,4 +49,24 @@ func (k *Kubelet) podsMemory() *resource.Quantity {
 	subtract(out, v1.ResourceMemory, k.config.Reserved[v1.ResourceMemory])
 	memory := out[v1.ResourceMemory]
 	return &memory
+}
+
+// machineCapacity is what the machine has, as far as the configuration does not replace it.
+func machineCapacity(config Config) (v1.ResourceList, error) {
+	memory, err := hostinfo.Memory()
+	if err != nil {
+		return nil, err
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(config.RootDir, &disk); err != nil {
+		return nil, fmt.Errorf("size of the disk: %w", err)
+	}
+	out := v1.ResourceList{
+		v1.ResourceCPU:              *resource.NewQuantity(int64(runtime.NumCPU()), resource.DecimalSI),
+		v1.ResourceMemory:           *resource.NewQuantity(memory, resource.BinarySI),
+		v1.ResourceEphemeralStorage: *resource.NewQuantity(int64(disk.Blocks)*int64(disk.Bsize), resource.BinarySI),
+		v1.ResourcePods:             *resource.NewQuantity(int64(config.MaxPods), resource.DecimalSI),
+	}
+	maps.Copy(out, config.Capacity)
+	return out, nil
 }

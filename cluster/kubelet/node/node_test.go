@@ -1,4 +1,4 @@
-package kubelet
+package node
 
 import (
 	"testing"
@@ -15,7 +15,7 @@ func TestExtendedResourcesAreKept(t *testing.T) {
 		Capacity:    v1.ResourceList{v1.ResourceCPU: one, "example.com/dongle": two},
 		Allocatable: v1.ResourceList{v1.ResourceCPU: one, "example.com/dongle": one, "example.com/gone": one, "hugepages-2Mi": one},
 	}
-	mergeNodeStatus(&node, &v1.NodeStatus{Capacity: v1.ResourceList{v1.ResourceCPU: two}, Allocatable: v1.ResourceList{v1.ResourceCPU: two}})
+	mergeStatus(&node, &v1.NodeStatus{Capacity: v1.ResourceList{v1.ResourceCPU: two}, Allocatable: v1.ResourceList{v1.ResourceCPU: two}})
 	want := v1.NodeStatus{
 		Capacity:    v1.ResourceList{v1.ResourceCPU: two, "example.com/dongle": two},
 		Allocatable: v1.ResourceList{v1.ResourceCPU: two, "example.com/dongle": two},
@@ -37,8 +37,8 @@ func TestExtendedResourcesAreKept(t *testing.T) {
 func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	list := v1.ResourceList{"example.com/dongle": resource.MustParse("4")}
 	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{Capacity: list}})
-	k := &Kubelet{config: Config{NodeName: "n1", Client: client}}
-	if !k.wasGiven(t.Context()) {
+	n := New(Config{NodeName: "n1", Client: client})
+	if !n.extendedChanged(t.Context()) {
 		t.Error("a resource without an allocatable amount is not noticed")
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
@@ -49,7 +49,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	if _, err := client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if k.wasGiven(t.Context()) {
-		t.Error("what is allocatable already is reported for ever")
+	if n.extendedChanged(t.Context()) {
+		t.Error("what is allocatable already is reported again")
 	}
 }

@@ -1,0 +1,220 @@
+// Package node keeps the Node object and the Lease of one node: it registers the node,
+// renews the lease, and reports capacity, conditions, images and addresses. It measures
+// nothing itself but the machine's own facts; conditions and resources of other writers
+// are kept. It never deletes a node.
+//
+// The caller runs Run in a goroutine, reads Health, and calls ImagesChanged after a pull or
+// a removal.
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/cri"
+)
+
+// How a node reports, as upstream.
+const (
+	LeaseSeconds = 40
+	StatusPeriod = 5 * time.Minute // between reports without a change
+
+	leaseRenew     = 10 * time.Second
+	statusCheck    = 2 * time.Second // a change is reported within this time
+	startupCheck   = 50 * time.Millisecond
+	startupGrace   = 3 * time.Second // after a start, before a node is reported as not ready
+	requestTimeout = 5 * time.Second
+	kubeletVersion = "v1.36.3-wheelhouse"
+)
+
+// Config is what a node is registered with and reported from.
+type Config struct {
+	NodeName      string
+	NodeIP        netip.Addr
+	Port          int32  // of the node's server
+	PodCIDR       string // empty: the node controller allocates it
+	Labels        map[string]string
+	Taints        []v1.Taint
+	Unschedulable bool
+
+	Capacity, Allocatable v1.ResourceList
+	Handlers              []string // of runtime classes
+
+	Client   kubernetes.Interface
+	Recorder record.EventRecorder
+	Runtime  Runtime
+	Kubelet  Kubelet
+	Log      *slog.Logger
+}
+
+// Runtime is what the node reports of its container runtime.
+type Runtime interface {
+	// Version is such as "docker://20.10.24". It fails when the runtime cannot be reached.
+	Version(ctx context.Context) (string, error)
+	Images(ctx context.Context) ([]cri.Image, error)
+}
+
+// Kubelet is what changes while a kubelet runs.
+type Kubelet interface {
+	// Watching reports whether the events of the runtime are followed.
+	Watching() bool
+	// Pressures are the pressure conditions of the node.
+	Pressures() []v1.NodeConditionType
+}
+
+// Node reports one node.
+type Node struct {
+	Config
+	images images
+	lease  *coordinationv1.Lease // as last written; of Run alone
+
+	mu     sync.Mutex
+	health error
+}
+
+// New returns a node that is not registered yet.
+func New(config Config) *Node { return &Node{Config: config} }
+
+// Health is why the node is not ready, nil if it is.
+func (n *Node) Health() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.health
+}
+
+// Event records an event of the node.
+func (n *Node) Event(kind, reason, message string) {
+	n.Recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.NodeName, UID: types.UID(n.NodeName)}, kind, reason, message)
+}
+
+// Run registers the node, renews its Lease and reports its status until ctx ends.
+func (n *Node) Run(ctx context.Context) {
+	start := time.Now()
+	var renewed, reported time.Time
+	var last v1.NodeStatus
+	var extended bool // the node has resources that are not allocatable yet
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		timer.Reset(statusCheck)
+		status := n.status(ctx)
+		// A restarted kubelet that is not ready yet would only send traffic away from
+		// pods that never stopped.
+		if reported.IsZero() && !ready(&status) && time.Since(start) < startupGrace {
+			timer.Reset(startupCheck)
+			continue
+		}
+		if extended || time.Since(reported) >= StatusPeriod || !sameStatus(&last, &status) {
+			if err := n.report(ctx, &status); err != nil {
+				n.Log.Warn("report the node's status", "err", err)
+				timer.Reset(500 * time.Millisecond)
+				continue
+			}
+			if ready(&last) != ready(&status) {
+				reason := "NodeNotReady"
+				if ready(&status) {
+					reason = "NodeReady"
+				}
+				n.Event(v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", n.NodeName, reason))
+			}
+			last, reported, extended = status, time.Now(), false
+		}
+		if time.Since(renewed) >= leaseRenew {
+			err := n.renewLease(ctx)
+			if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // it was written or removed by another client
+				err = n.renewLease(ctx)
+			}
+			if err != nil {
+				n.Log.Warn("renew the node's lease", "err", err)
+				continue
+			}
+			renewed = time.Now()
+			extended = n.extendedChanged(ctx)
+		}
+	}
+}
+
+// extendedChanged reports whether the extended resources of the node's capacity differ from
+// its allocatable ones, which have to follow.
+func (n *Node) extendedChanged(ctx context.Context) bool {
+	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return false // the next report reads it again
+	}
+	s := &node.Status
+	return !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
+}
+
+// report writes the status, registers the node if it does not exist, and restores the
+// labels that the kubelet owns.
+func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
+	nodes := n.Client.CoreV1().Nodes()
+	node, err := nodes.Get(ctx, n.NodeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		n.Event(v1.EventTypeNormal, "Starting", "Starting kubelet.")
+		node, err = nodes.Create(ctx, n.object(), metav1.CreateOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	labels := n.labels()
+	missing := false
+	for name, value := range labels {
+		missing = missing || node.Labels[name] != value
+	}
+	if missing {
+		node = node.DeepCopy()
+		if node.Labels == nil {
+			node.Labels = map[string]string{}
+		}
+		maps.Copy(node.Labels, labels)
+		if node, err = nodes.Update(ctx, node, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	node = node.DeepCopy()
+	mergeStatus(&node.Status, status)
+	_, err = nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	return err
+}
+
+// object is the node as it is registered.
+func (n *Node) object() *v1.Node {
+	out := &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: n.NodeName, Labels: n.labels()},
+		Spec:       v1.NodeSpec{PodCIDR: n.PodCIDR, Unschedulable: n.Unschedulable, Taints: n.Taints},
+	}
+	if n.PodCIDR != "" {
+		out.Spec.PodCIDRs = []string{n.PodCIDR}
+	}
+	return out
+}
+
+// labels are those that the kubelet owns.
+func (n *Node) labels() map[string]string {
+	labels := map[string]string{
+		v1.LabelHostname: n.NodeName, v1.LabelOSStable: runtime.GOOS, v1.LabelArchStable: runtime.GOARCH,
+	}
+	maps.Copy(labels, n.Labels)
+	return labels
+}
