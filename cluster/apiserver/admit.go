@@ -49,7 +49,7 @@ func (a *admitting) finish(ctx context.Context) error {
 	err := a.r.s.Admission.Validate(ctx, a.req)
 	if !a.r.inProcess { // our own components have nobody to show them to
 		for _, text := range a.req.Warnings {
-			a.r.warn(text)
+			a.r.w.Warn(text)
 		}
 	}
 	return err
@@ -58,7 +58,7 @@ func (a *admitting) finish(ctx context.Context) error {
 // end may be called again; only the first counts.
 func (a *admitting) end(ctx context.Context, err error) {
 	if a.req != nil {
-		a.r.audit.admitted(a.req.AuditAnnotations)
+		a.r.audit.Annotate(a.req.AuditAnnotations)
 		// What is done for a client that went away is done all the same.
 		a.r.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
 		a.req = nil

@@ -25,10 +25,10 @@ func (c connecting) AdmitConnect(pod *corev1.Pod) error {
 	return c.r.admit(admission.Connect, pod, false)
 }
 
-func (c connecting) BeginStream() { c.r.beginStream(true) }
+func (c connecting) BeginStream() { c.r.w.BeginStream(true) }
 
 func (c connecting) Fail(err error) {
-	if c.r.w.code == 0 {
+	if c.r.w.Code == 0 {
 		c.r.s.fail(c.r.w, c.r.Request, err)
 	}
 }

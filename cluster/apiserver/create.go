@@ -41,7 +41,7 @@ func (r *request) decodeObject(validation string) (api.Object, error) {
 	if err := r.decode(obj, r.res.GroupVersionKind, validation); err != nil {
 		return nil, err
 	}
-	r.audit.object(obj)
+	r.audit.Object(obj)
 	return r.res.toStored(obj), nil
 }
 

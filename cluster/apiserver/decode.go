@@ -4,8 +4,6 @@ import (
 	"bytes"
 	stdjson "encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,12 +14,13 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // readBody reads a whole body, if it is not too large and does not cost too much to decode.
 func (r *request) readBody() ([]byte, error) {
-	body, err := readBytes(r.Request)
+	body, err := connection.ReadBody(r.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -50,33 +49,6 @@ func isYAML(mediaType string) bool {
 func isJSON(body []byte) bool {
 	start := bytes.TrimLeft(body, " \t\r\n")
 	return len(start) > 0 && start[0] == '{' && stdjson.Valid(body)
-}
-
-func readBytes(req *http.Request) ([]byte, error) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return nil, nil
-	}
-	if ahead, ok := req.Body.(*readAhead); ok {
-		return ahead.data, ahead.err
-	}
-	if req.ContentLength > apistatus.MaxBody {
-		return nil, apistatus.BodyTooLarge()
-	}
-	var body []byte
-	var err error
-	if n := req.ContentLength; n > 0 {
-		body = make([]byte, n)
-		_, err = io.ReadFull(req.Body, body)
-	} else {
-		body, err = io.ReadAll(io.LimitReader(req.Body, apistatus.MaxBody+1))
-	}
-	if err != nil {
-		return nil, apistatus.BadRequest("reading the body of the request: %v", err)
-	}
-	if len(body) > apistatus.MaxBody {
-		return nil, apistatus.BodyTooLarge()
-	}
-	return body, nil
 }
 
 func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
@@ -123,7 +95,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	err = withDuplicates(duplicates, err)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && obj != nil && validation != metav1.FieldValidationStrict {
 		for _, e := range strict.Errors() {
-			r.warn(e.Error())
+			r.w.Warn(e.Error())
 		}
 		err = nil
 	}
@@ -230,6 +202,6 @@ func (r *request) advise(obj api.Object) {
 		return
 	}
 	for _, text := range r.res.life.Warn(obj) {
-		r.warn(text)
+		r.w.Warn(text)
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/connection"
+	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/metrics"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/apiserver/requestinfo"
 )
@@ -38,7 +41,7 @@ func podRequest(method, target, contentType, body string) *request {
 		res.fieldLabels[label] = true
 	}
 	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}}
-	return &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &recorder{ResponseWriter: httptest.NewRecorder()}, res: res}
+	return &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: httptest.NewRecorder()}, res: res}
 }
 
 var bodies = []string{
@@ -209,11 +212,11 @@ func damaged(random *rand.Rand, seeds []string) string {
 }
 
 func TestPanicsAreAnswered(t *testing.T) {
-	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: time.Second}, stats: newStats(newFlows(1, 0))}
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: time.Second}, metrics: metrics.New(flowcontrol.New(1, 0))}
 	s.Authenticator = nil
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, "/readyz", nil)
-	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &recorder{ResponseWriter: w}}
+	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: w}}
 	func() {
 		defer func() { s.recovered(r, recover()) }()
 		panic("boom")

@@ -12,77 +12,76 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/audit"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
 )
 
-// request is one API request on its way through the pipeline.
+// request is one API request.
 type request struct {
 	*http.Request
 	*requestinfo.Info
 	s    *Server
-	w    *recorder
+	w    *connection.Writer
 	user *client.User
 	res  *resource // of the path, nil when it names none
-	// serve answers the request once it is allowed; refusal is why there is no such handler.
+	// serve answers the request once it is allowed; refusal is the error when there is none.
 	serve   handler
 	refusal error
 
-	audit     *auditing
+	audit     *audit.Trail
 	inProcess bool // the caller is a component of this very process
-	warnings  warnings
 	bodySize  int // of what the client sent, or of what its patch made of the object
-	rendered  int // bytes that are counted for the answer before it is written
 	ticket    flowcontrol.Ticket
 }
 
-// handle is the pipeline: count, authenticate, authorize, bound, answer.
+// handle counts, authenticates, authorizes, bounds and answers a request.
 func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	if req.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client took it back before its turn came
+		panic(http.ErrAbortHandler) // the client cancelled it before it was served
 	}
 	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
-	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: rec}
+	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: w}}
 	if client.UserFrom(req.Context()) == nil {
-		rec.pace = &pace{ClientTimeouts: s.ClientTimeouts, client: http.NewResponseController(w), ticket: &r.ticket}
+		r.w = connection.NewWriter(w, &r.ticket, s.ClientTimeouts)
 	}
 	if r.IsResource {
 		r.res = s.resource(r.Group, r.Version, r.Plural)
 		r.serve, r.refusal = s.resolve(r)
 	}
-	r.audit = s.startAudit(r, start)
-	defer func() { r.audit.complete() }()
+	r.audit = s.Audit.Start(req, r.Info, r.w, r.longRunning(), start)
+	defer func() { r.audit.Complete() }()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	done := s.stats.begin(r)
+	done := s.metrics.Begin(r.Info, r.serve != nil)
 	defer r.finish(req.Context())
 	defer func() {
-		if rec.taken != nil {
-			s.conns.forget(rec.taken)
+		if r.w.Hijacked != nil {
+			s.conns.Remove(r.w.Hijacked)
 		}
 		if p := recover(); p != nil {
 			s.recovered(r, p)
 		}
-		done(rec.code)
+		done(r.w.Code)
 		s.Log.Debug("request", "method", req.Method, "path", req.URL.Path, "verb", r.Verb,
-			"user", userName(r.user), "code", rec.code, "took", time.Since(start))
+			"user", userName(r.user), "code", r.w.Code, "took", time.Since(start))
 	}()
-	if err := s.admitRequest(r); err != nil {
-		s.fail(rec, r.Request, err)
+	if err := s.serve(r); err != nil {
+		s.fail(r.w, r.Request, err)
 	}
 }
 
-// recovered answers for a handler that panicked. http.ErrAbortHandler is no accident:
-// it breaks the connection off, and goes on.
+// recovered answers for a handler that panicked. http.ErrAbortHandler is intended: it breaks
+// the connection off, and is passed on.
 func (s *Server) recovered(r *request, p any) {
-	r.audit.panics(p)
+	r.audit.Panicked(p)
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
 	s.Log.Error("panic in a handler", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-	if r.w.code == 0 {
+	if r.w.Code == 0 {
 		s.fail(r.w, r.Request, errors.New("this request caused the server to panic; the log has the details"))
 	} else {
 		panic(http.ErrAbortHandler)
@@ -93,17 +92,17 @@ func (s *Server) recovered(r *request, p any) {
 // a dry run would be none.
 const maxParameters = 10_000
 
-// admitRequest lets a request through the gates and has it answered.
-func (s *Server) admitRequest(r *request) error {
+// serve authenticates, bounds and authorizes a request, and calls its handler.
+func (s *Server) serve(r *request) error {
 	if r.Mutates() {
 		growStack(len(r.Verb))
 	}
 	if err := s.authenticate(r); err != nil {
 		r.closeUnauthenticated()
-		s.refuse(r, s.flows.requests[flowcontrol.CatchAll], flowcontrol.SourceOf(r.RemoteAddr))
+		s.flows.RejectUnauthenticated(r.Context(), &r.ticket, r.RemoteAddr)
 		return err
 	}
-	if err := s.enter(r); err != nil {
+	if err := s.acquireSlot(r); err != nil {
 		return err
 	}
 	if n := strings.Count(r.URL.RawQuery, "&"); n >= maxParameters {
@@ -121,8 +120,10 @@ func (s *Server) admitRequest(r *request) error {
 	if err := s.authorize(r, r.Verb); err != nil {
 		return err
 	}
-	r.readAhead()
-	if err := r.acquire(); err != nil {
+	if r.readsBody() {
+		r.w.ReadAhead(r.Request)
+	}
+	if err := s.acquireSeats(r); err != nil {
 		return err
 	}
 	if r.IsResource {
@@ -131,8 +132,7 @@ func (s *Server) admitRequest(r *request) error {
 	return s.servePath(r)
 }
 
-// timeout is how long a request may take: as long as it says itself, if that is less
-// than it may.
+// timeout returns how long a request may take: its own timeout, if that is shorter.
 func (s *Server) timeout(r *request) (time.Duration, error) {
 	if !strings.Contains(r.URL.RawQuery, "timeout=") {
 		return s.RequestTimeout, nil
@@ -151,8 +151,8 @@ func (s *Server) timeout(r *request) (time.Duration, error) {
 	return min(asked, s.RequestTimeout), nil
 }
 
-// authenticate puts the user into the request and its context. In-process callers
-// bring theirs; a request from the network has none in its context.
+// authenticate sets the user of the request and of its context. Only callers in the process
+// have one in the context already.
 func (s *Server) authenticate(r *request) error {
 	r.user = client.UserFrom(r.Context())
 	r.inProcess = r.user != nil
@@ -162,20 +162,20 @@ func (s *Server) authenticate(r *request) error {
 		}
 		user, err := s.Authenticator.Authenticate(r.Request)
 		if err != nil || user == nil {
-			r.audit.refused(user)
+			r.audit.Refused(user)
 			s.Log.Debug("not authenticated", "path", r.Path, "remote", r.RemoteAddr, "err", err)
 			return unauthenticated(err)
 		}
 		r.user = user
 		r.Request = r.Request.WithContext(client.WithUser(r.Context(), user))
 	}
-	// It has served; a proxied service must not get it.
+	// A proxied service must not get it.
 	r.Header.Del("Authorization")
-	r.audit.authenticated()
+	r.audit.Authenticated(r.Request, r.user)
 	return nil
 }
 
-// unauthenticated keeps an authenticator's own Status (a refused impersonation, say).
+// unauthenticated keeps an authenticator's own Status (of a refused impersonation, say).
 func unauthenticated(err error) error {
 	if err != nil && apistatus.Of(err).Code != http.StatusInternalServerError {
 		return err
@@ -183,13 +183,13 @@ func unauthenticated(err error) error {
 	return apistatus.Unauthorized()
 }
 
-// authorize asks whether the user may do to the request's object what the verb stands for:
-// the request's own verb, or another that it takes as well.
+// authorize returns a 403 if the user may not do to the request's object what the verb
+// stands for: the request's own verb, or another that it needs as well.
 func (s *Server) authorize(r *request, verb string) error {
 	a := r.Attributes(r.user, verb)
 	a.FieldSelector = r.Info.FieldSelector(r.URL)
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
-	r.audit.authorized(allowed, reason, err)
+	r.audit.Authorized(allowed, reason, err)
 	if err != nil {
 		return fmt.Errorf("authorizing: %w", err)
 	}
@@ -199,13 +199,13 @@ func (s *Server) authorize(r *request, verb string) error {
 	return nil
 }
 
-// longRunning requests have no timeout and are not counted as in flight.
+// longRunning reports whether the request has no timeout and counts as a stream.
 func (r *request) longRunning() bool { return r.serve != nil && r.Info.LongRunning() }
 
-// serveResource hands a request to its route.
+// serveResource calls the handler of the route.
 func (r *request) serveResource() error {
 	if r.res != nil && r.res.retirement != "" {
-		r.warn(r.res.retirement)
+		r.w.Warn(r.res.retirement)
 	}
 	if r.refusal != nil {
 		return r.refusal
@@ -213,7 +213,7 @@ func (r *request) serveResource() error {
 	return r.serve(r)
 }
 
-// servePath answers the paths that are not resources.
+// servePath answers paths that are not resources.
 func (s *Server) servePath(r *request) error {
 	path := r.URL.Path
 	switch {
@@ -222,10 +222,10 @@ func (s *Server) servePath(r *request) error {
 	case path == "/version" || path == "/version/":
 		return r.writeVersion()
 	case path == "/metrics":
-		s.stats.handler.ServeHTTP(r.w, r.Request)
+		s.metrics.Handler.ServeHTTP(r.w, r.Request)
 		return nil
 	case path == "/metrics/slis":
-		s.stats.slis.ServeHTTP(r.w, r.Request)
+		s.metrics.SLIs.ServeHTTP(r.w, r.Request)
 		return nil
 	case strings.HasPrefix(path, "/openapi/"):
 		if s.OpenAPI == nil {
@@ -256,7 +256,7 @@ func userName(u *client.User) string {
 }
 
 // growStack makes the goroutine's stack large enough for a write, while there is little on
-// it to copy: to grow it in the depth of etcd's client takes a twentieth of a create.
+// it to copy: growing it in the depth of etcd's client takes a twentieth of a create.
 //
 //go:noinline
 func growStack(at int) byte {

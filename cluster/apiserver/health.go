@@ -15,8 +15,8 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 )
 
-// defaultVersion is what the server says it is: the API level that clients may expect
-// of it, by the release of k8s.io/api it is built with.
+// defaultVersion returns the API level that clients may expect, by the release of k8s.io/api
+// that the server is built with.
 func defaultVersion() version.Info {
 	return version.Info{
 		Major: "1", Minor: "36", GitVersion: "v1.36.3+wheelhouse", GitTreeState: "clean",
@@ -38,8 +38,8 @@ func healthPath(path string) (name, check string, ok bool) {
 	return name, strings.TrimSuffix(check, "/"), name == "healthz" || name == "livez" || name == "readyz"
 }
 
-// checks of a health path. The server lives as long as it answers; it is well when it
-// reaches its store, and ready when all else that it needs is there too.
+// checks returns the checks of a health path. The server is live as long as it answers,
+// healthy when it reaches its store, and ready when all else that it needs is ready too.
 func (s *Server) checks(name string) []Check {
 	checks := []Check{{Name: "ping", Check: func(context.Context) error { return nil }}}
 	if name == "livez" {
@@ -58,11 +58,11 @@ func (s *Server) checks(name string) []Check {
 	return checks
 }
 
-// patience is how long a check may take: a caller that polls gets its answer soon.
-const patience = 2 * time.Second
+// checkTimeout is how long a health check may take: a caller that polls gets its answer soon.
+const checkTimeout = 2 * time.Second
 
 func (c Check) run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	return c.Check(ctx)
 }
@@ -85,8 +85,8 @@ func (r *request) serveHealth(name, only string) error {
 			continue
 		}
 		err := c.run(r.Context())
-		r.s.noteHealth(c.Name, err)
-		r.s.stats.checked(c.Name, name, err)
+		r.s.logHealth(c.Name, err)
+		r.s.metrics.Checked(c.Name, name, err)
 		if err != nil {
 			failed++
 			fmt.Fprintf(&lines, "[-]%s failed: reason withheld\n", c.Name)
@@ -104,8 +104,8 @@ func (r *request) serveHealth(name, only string) error {
 	return r.writeBody(http.StatusOK, "text/plain; charset=utf-8", []byte("ok"))
 }
 
-// noteHealth logs what has changed: health is asked for every second.
-func (s *Server) noteHealth(check string, err error) {
+// logHealth logs changes of health only: it is requested every second.
+func (s *Server) logHealth(check string, err error) {
 	was, _ := s.failing.Swap(check, err != nil)
 	switch failed, _ := was.(bool); {
 	case err != nil && !failed:
@@ -115,7 +115,7 @@ func (s *Server) noteHealth(check string, err error) {
 	}
 }
 
-// writePaths is the answer to "/".
+// writePaths answers "/".
 func (r *request) writePaths() error {
 	paths := append([]string{"/api", "/api/v1", "/apis"}, r.s.discovery.paths...)
 	paths = append(paths, "/healthz", "/livez", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/readyz", "/version")

@@ -67,7 +67,7 @@ func (r *request) writeList(a negotiate.Output, page *store.Page) error {
 		if err != nil {
 			return err
 		}
-		if err := r.mayRender(l.size); err != nil {
+		if err := r.w.Reserve(l.size); err != nil {
 			return err
 		}
 		if err := l.write(&buf); err != nil {

@@ -228,7 +228,7 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(patched, obj, strict)
 	if unknown, ok := runtime.AsStrictDecodingError(err); ok && p.validation != metav1.FieldValidationStrict {
 		for _, e := range unknown.Errors() {
-			p.r.warn(e.Error())
+			p.r.w.Warn(e.Error())
 		}
 		err = nil
 	}

@@ -10,7 +10,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
-	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
@@ -18,8 +18,6 @@ import (
 // Answers other than the bytes that the store keeps are made for one client. What that
 // takes is not bounded by the request's size, and so it is here.
 const (
-	// maxRendered is how much of such an answer a user's share of memory allows.
-	maxRendered = 32 << 20
 	// maxYAMLValues is how many values become YAML: 20,000 take about half a second.
 	maxYAMLValues = 20_000
 	// yamlValue is what each of them takes in memory, in bytes.
@@ -28,23 +26,8 @@ const (
 	rowBytes = 512
 )
 
-// mayRender counts memory for an answer that is made for this client, and refuses what its
-// user may not have. Administrators may have all.
-func (r *request) mayRender(size int) error {
-	if size <= freeBytes || r.w.pace == nil || r.ticket.Exempt() {
-		return nil
-	}
-	if size > maxRendered {
-		return apistatus.TooExpensive(fmt.Errorf("the answer takes more than %d MiB in this form; use limit and continue, or another form", maxRendered>>20))
-	}
-	if !r.ticket.Take(flowcontrol.Bytes, size) {
-		return apistatus.TooManyRequests()
-	}
-	r.rendered += size
-	return nil
-}
-
-// mayRenderItems is the same for the items of a list, by what counts of each.
+// mayRenderItems counts memory for the items of a list in a form that is made for this
+// client, and refuses what its user may not have. Administrators may have all.
 func (r *request) mayRenderItems(items []*store.Item, count func(*store.Item) int) error {
 	if r.ticket.Exempt() {
 		return nil
@@ -53,7 +36,7 @@ func (r *request) mayRenderItems(items []*store.Item, count func(*store.Item) in
 	for _, item := range items {
 		size += count(item)
 	}
-	return r.mayRender(size)
+	return r.w.Reserve(size)
 }
 
 func wholeSize(item *store.Item) int {
@@ -90,7 +73,7 @@ func (r *request) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byt
 	}
 	values, indented := negotiate.Measure(data)
 	switch {
-	case indented > 8*len(data)+freeBytes: // nested far deeper than any tool makes it
+	case indented > 8*len(data)+connection.FreeBytes: // nested far deeper than any tool makes it
 		if m == negotiate.YAML {
 			return nil, apistatus.TooExpensive(errTooDeep)
 		}
@@ -103,7 +86,7 @@ func (r *request) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byt
 	if m == negotiate.YAML {
 		size += values * yamlValue
 	}
-	if err := r.mayRender(size); err != nil {
+	if err := r.w.Reserve(size); err != nil {
 		return nil, err
 	}
 	return negotiate.Transcode(data, m, pretty)

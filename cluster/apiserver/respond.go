@@ -15,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
@@ -47,7 +48,7 @@ func (r *request) writeParts(code int, contentType string, size int, write func(
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-cache, private")
 	}
-	r.hold(size)
+	r.w.Hold(size)
 	if size < compressFrom || !r.wantsGzip() || !r.ticket.Take(flowcontrol.Bytes, gzipBytes) {
 		h.Set("Content-Length", strconv.Itoa(size))
 		r.w.WriteHeader(code)
@@ -183,7 +184,7 @@ func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
 	if code == http.StatusCreated {
 		status.Code = http.StatusCreated
 	}
-	r.w.status = status
+	r.w.Status = status
 	return r.writeObject(code, status, apistatus.GVK)
 }
 
@@ -193,13 +194,13 @@ func (r *resource) groupResource() schema.GroupResource {
 
 // fail answers with err as a Status, in a media type that the client accepts. An answer that
 // has begun is broken off.
-func (s *Server) fail(w *recorder, req *http.Request, err error) {
-	if w.code != 0 {
+func (s *Server) fail(w *connection.Writer, req *http.Request, err error) {
+	if w.Code != 0 {
 		s.Log.Debug("answer broken off", "path", req.URL.Path, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	status := apistatus.Of(err)
-	w.status = status
+	w.Status = status
 	if status.Code >= 500 {
 		s.Log.Warn("request failed", "method", req.Method, "path", req.URL.Path, "err", err)
 	}

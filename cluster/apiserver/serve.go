@@ -3,25 +3,26 @@ package apiserver
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/connlimit"
 )
 
-// drainTime is how long requests may go on when the server has been told to stop.
-const drainTime = 5 * time.Second
+// drainTimeout is how long requests may go on when the server stops.
+const drainTimeout = 5 * time.Second
 
-// The bounds of what clients may do before anything is known of them. A class may share
-// one address.
+// The bounds on clients before they are authenticated. A class may share one address.
 const (
 	maxPerSource   = 2000
 	maxConnections = 8000
-	headerTime     = 10 * time.Second // for the TLS handshake, and for the head of a request
+	headerTimeout  = 10 * time.Second // for the TLS handshake, and for the head of a request
 	headerBytes    = 128 << 10
 )
 
@@ -34,10 +35,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 		ConnContext: client.WithPeer,
 		ConnState: func(c net.Conn, state http.ConnState) {
 			bounded.ConnState(c, state)
-			s.conns.track(c, state)
+			s.conns.Track(c, state)
 		},
-		ReadHeaderTimeout: headerTime,
-		WriteTimeout:      answerTime, // put off while an answer makes progress, see pace
+		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      connection.AnswerTimeout, // extended while an answer makes progress
 		IdleTimeout:       3 * time.Minute,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
@@ -80,14 +81,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 	return nil
 }
 
-// drain waits for the requests that are under way, and for what they wrote to leave.
+// drain waits for the requests in flight, and for their answers to be sent.
 // http.Server.Shutdown would wait a second more for every idle HTTP/2 connection.
 func (s *Server) drain() {
 	const step = 5 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	quiet := 0
-	for waited := time.Duration(0); waited < drainTime && quiet < 4; waited += step {
+	for waited := time.Duration(0); waited < drainTimeout && quiet < 4; waited += step {
 		<-tick.C
 		if s.active.Load() == 0 {
 			quiet++
@@ -95,4 +96,11 @@ func (s *Server) drain() {
 			quiet = 0
 		}
 	}
+}
+
+// Drop closes the connections whose client certificate is refused, and lets those to kubelets
+// be verified again.
+func (s *Server) Drop(refused func(*x509.Certificate) bool) {
+	s.nodes.Reset()
+	s.conns.Drop(refused)
 }

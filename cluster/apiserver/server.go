@@ -44,6 +44,9 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/connection"
+	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/metrics"
 	"wheelhouse/cluster/apiserver/nodeproxy"
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
@@ -123,7 +126,7 @@ type Config struct {
 	// sum, as upstream; 400 and 200. The priority levels divide it (see flowcontrol).
 	MaxInFlight, MaxMutating int
 	RequestTimeout           time.Duration  // of everything but streams; 60 s
-	ClientTimeouts           ClientTimeouts // of slow clients
+	ClientTimeouts           connection.ClientTimeouts // of slow clients
 	Log                      *slog.Logger
 }
 
@@ -135,12 +138,12 @@ type Server struct {
 	fields    *fieldManagers
 	nodes     *nodeproxy.Proxy
 	usage     *usage.Collector
-	flows     flows
-	stats     *stats
+	flows     *flowcontrol.Controller
+	metrics   *metrics.Metrics
 	failing   sync.Map     // health checks that fail, by name
 	active    atomic.Int64 // requests under way, of all sorts
 
-	conns connections
+	conns connection.Set
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed when streams shall end
@@ -181,19 +184,19 @@ func New(c Config) (*Server, error) {
 	if c.MaxMutating == 0 {
 		c.MaxMutating = 200
 	}
-	c.ClientTimeouts = c.ClientTimeouts.withDefaults(c.RequestTimeout)
+	c.ClientTimeouts = c.ClientTimeouts.WithDefaults(c.RequestTimeout)
 	if c.Version.GitVersion == "" {
 		c.Version = defaultVersion()
 	}
 	s := &Server{
 		Config:    c,
 		resources: map[schema.GroupVersionResource]*resource{},
-		flows:     newFlows(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
+		flows:     flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
 		stopping:  make(chan struct{}),
 	}
-	s.stats = newStats(append(c.Metrics, s.flows)...)
+	s.metrics = metrics.New(append(c.Metrics, s.flows)...)
 	for _, k := range c.Kinds {
-		s.resources[k.GroupVersion().WithResource(k.Plural)] = s.serve(k)
+		s.resources[k.GroupVersion().WithResource(k.Plural)] = s.newResource(k)
 	}
 	var err error
 	if s.discovery, err = newDiscovery(c.Kinds); err != nil {
@@ -204,15 +207,15 @@ func New(c Config) (*Server, error) {
 	s.nodes = nodeproxy.New(nodeproxy.Config{
 		Objects: objects, Authorizer: c.Authorizer, KubeletTLS: c.KubeletTLS, Reach: c.Reach, Stopping: s.stopping,
 	})
-	metrics := usage.Config{Objects: objects, Fresh: c.MetricsFresh, Log: c.Log}
+	used := usage.Config{Objects: objects, Fresh: c.MetricsFresh, Log: c.Log}
 	if c.KubeletTLS != nil {
-		metrics.Kubelet = s.nodes.GetKubelet
+		used.Kubelet = s.nodes.GetKubelet
 	}
-	s.usage = usage.New(metrics)
+	s.usage = usage.New(used)
 	return s, nil
 }
 
-func (s *Server) serve(k *api.Kind) *resource {
+func (s *Server) newResource(k *api.Kind) *resource {
 	r := &resource{Kind: k, life: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
 	if k.Stored != nil {
 		r.life = k.Stored

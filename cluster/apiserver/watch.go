@@ -18,6 +18,7 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
@@ -57,7 +58,7 @@ func (r *request) watch() error {
 	default:
 		defer w.Stop()
 	}
-	r.beginStream(false)
+	r.w.BeginStream(false)
 	var out sink = &httpSink{w: r.w}
 	if websocket.IsWebSocketUpgrade(r.Request) {
 		if out, err = r.upgradeWatch(f.answer.Media); err != nil {
@@ -114,7 +115,7 @@ type sink interface {
 	close()
 }
 
-type httpSink struct{ w *recorder }
+type httpSink struct{ w *connection.Writer }
 
 func (s *httpSink) batches() bool { return true }
 func (s *httpSink) close()        {}

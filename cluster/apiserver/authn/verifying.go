@@ -26,13 +26,13 @@ func newVerifying() *flowcontrol.Level {
 // mayVerify waits for the turn of a client's address; done ends it.
 func (a *Authenticator) mayVerify(ctx context.Context, source string) (done func(), err error) {
 	t := &flowcontrol.Ticket{}
-	if err = a.verifying.Enter(t, source, flowcontrol.Requests); err == nil {
+	if err = a.verifying.AcquireSlot(t, source, flowcontrol.Requests); err == nil {
 		err = t.Acquire(ctx, 1)
 	}
 	if err == nil {
-		return t.Leave, nil
+		return t.ReleaseSlot, nil
 	}
-	t.Leave()
+	t.ReleaseSlot()
 	var rejected *flowcontrol.Rejected
 	if errors.As(err, &rejected) {
 		err = apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)

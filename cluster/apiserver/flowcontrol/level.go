@@ -84,8 +84,8 @@ type Ticket struct {
 	holds [resources]int
 }
 
-// Enter begins a request of a flow, which holds one of what until Leave.
-func (l *Level) Enter(t *Ticket, name string, what Resource) error {
+// AcquireSlot gets one of what for a request of a flow, until ReleaseSlot.
+func (l *Level) AcquireSlot(t *Ticket, name string, what Resource) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.flows[name]
@@ -100,7 +100,7 @@ func (l *Level) Enter(t *Ticket, name string, what Resource) error {
 	f.tickets++
 	t.level, t.flow = l, f
 	if !t.take(what, 1) {
-		t.leave()
+		t.releaseSlot()
 		return l.reject(ConcurrencyLimit)
 	}
 	return nil
@@ -109,16 +109,16 @@ func (l *Level) Enter(t *Ticket, name string, what Resource) error {
 // Exempt reports whether the ticket is that of a request which is not bounded.
 func (t *Ticket) Exempt() bool { return t.level == nil }
 
-// Leave gives back all that the request holds. It may be called more than once.
-func (t *Ticket) Leave() {
+// ReleaseSlot gives back all that the request holds. It may be called more than once.
+func (t *Ticket) ReleaseSlot() {
 	if l := t.level; l != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		t.leave()
+		t.releaseSlot()
 	}
 }
 
-func (t *Ticket) leave() {
+func (t *Ticket) releaseSlot() {
 	l, f := t.level, t.flow
 	if f == nil {
 		return

@@ -39,7 +39,7 @@ func (r *run) begin(ctx context.Context, request string) {
 	_, _ = fmt.Sscan(width, &seats)
 	flow := strings.TrimRight(name, "0123456789")
 	ticket := &Ticket{}
-	if err := r.level.Enter(ticket, flow, Requests); err != nil {
+	if err := r.level.AcquireSlot(ticket, flow, Requests); err != nil {
 		r.t.Fatalf("%s may not even enter: %v", request, err)
 	}
 	r.tickets[name] = ticket
@@ -58,7 +58,7 @@ func (r *run) begin(ctx context.Context, request string) {
 
 func (r *run) end(names ...string) {
 	for _, name := range names {
-		r.tickets[name].Leave()
+		r.tickets[name].ReleaseSlot()
 		synctest.Wait()
 	}
 }
@@ -169,7 +169,7 @@ func TestLimits(t *testing.T) {
 	l := testLevel(1, 1, 1)
 	enter := func(flow string, n int) (entered []*Ticket) {
 		for range n {
-			if ticket := (&Ticket{}); l.Enter(ticket, flow, Watches) == nil {
+			if ticket := (&Ticket{}); l.AcquireSlot(ticket, flow, Watches) == nil {
 				entered = append(entered, ticket)
 			}
 		}
@@ -191,8 +191,8 @@ func TestLimits(t *testing.T) {
 	if first.Take(Bytes, 1001) || !second.Take(Bytes, 1000) || second.Take(Bytes, 1) {
 		t.Error("bytes are not bounded")
 	}
-	second.Leave()
-	second.Leave()
+	second.ReleaseSlot()
+	second.ReleaseSlot()
 	second.Release()
 	if second.Take(Bytes, 1) {
 		t.Error("a request that has ended takes more")
@@ -206,7 +206,7 @@ func TestWidth(t *testing.T) {
 	processors := runtime.GOMAXPROCS(0)
 	l := testLevel(20*processors, 10*processors, 1)
 	var ticket Ticket
-	if err := l.Enter(&ticket, "a", Requests); err != nil {
+	if err := l.AcquireSlot(&ticket, "a", Requests); err != nil {
 		t.Fatal(err)
 	}
 	for work, want := range map[int]int{0: 1, 99: 1, 100: 2, 500: 6, 900: 10, 5000: 10} {
@@ -225,7 +225,7 @@ func TestExempt(t *testing.T) {
 		t.Error("an exempt request is bounded", err)
 	}
 	exempt.Release()
-	exempt.Leave()
+	exempt.ReleaseSlot()
 }
 
 // TestManyAtOnce: whatever the order of events, no more seats are occupied than there are,
@@ -237,7 +237,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for n := range 200 {
 				var ticket Ticket
-				if err := l.Enter(&ticket, fmt.Sprint(i%7), Requests); err != nil {
+				if err := l.AcquireSlot(&ticket, fmt.Sprint(i%7), Requests); err != nil {
 					t.Error(err)
 					return
 				}
@@ -249,7 +249,7 @@ func TestManyAtOnce(t *testing.T) {
 				if s := l.Stats(); s.Seats > 5 || s.Seats < 0 {
 					t.Errorf("%d seats of 5 are occupied", s.Seats)
 				}
-				ticket.Leave()
+				ticket.ReleaseSlot()
 				cancel()
 			}
 		})
@@ -268,14 +268,14 @@ func BenchmarkRequest(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var ticket Ticket
 		for pb.Next() {
-			if err := l.Enter(&ticket, "user", Requests); err != nil {
+			if err := l.AcquireSlot(&ticket, "user", Requests); err != nil {
 				b.Fatal(err)
 			}
 			if err := ticket.Acquire(ctx, 1); err != nil {
 				b.Fatal(err)
 			}
 			ticket.Release()
-			ticket.Leave()
+			ticket.ReleaseSlot()
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package apiserver
+package audit
 
 import (
 	"fmt"
@@ -14,8 +14,9 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/apiserver/audit"
+	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
+	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
 )
 
@@ -28,67 +29,70 @@ const (
 	maxUserAgent = 1024
 )
 
-// auditing is the audit of one request. A nil one, of a request that is not audited,
-// does nothing.
-type auditing struct {
-	r        *request
-	log      *audit.Log
-	decision audit.Decision
-	event    audit.Event
-	mu       sync.Mutex // guards the annotations
+// Trail is the audit of one request. The methods of a nil Trail, that of a request which is
+// not audited, do nothing.
+type Trail struct {
+	req    *http.Request
+	info   *requestinfo.Info
+	w      *connection.Writer
+	stream bool // it is long-running
+	log    *Log
+	policy Decision
+	event  Event
+	mu     sync.Mutex // guards the annotations
 
 	sent, answered *capture // the bodies, where the level has them
 	panicked       any
 }
 
-// startAudit gives the request its name. What is written of it is decided when its user
-// is known.
-func (s *Server) startAudit(r *request, start time.Time) *auditing {
-	if s.Audit == nil {
+// Start gives the request its ID. What is logged of it is decided when its user is known. A
+// nil Log has nil Trails.
+func (l *Log) Start(r *http.Request, info *requestinfo.Info, w *connection.Writer, longRunning bool, at time.Time) *Trail {
+	if l == nil {
 		return nil
 	}
-	a := &auditing{r: r, log: s.Audit}
+	a := &Trail{req: r, info: info, w: w, stream: longRunning, log: l}
 	id := r.Header.Get(auditHeader)
 	if id == "" {
 		id = uuid.NewString()
 	}
 	a.event.AuditID = types.UID(id[:min(len(id), maxAuditID)])
-	a.event.RequestReceivedTimestamp = metav1.NewMicroTime(start)
-	r.w.Header().Set(auditHeader, string(a.event.AuditID))
+	a.event.RequestReceivedTimestamp = metav1.NewMicroTime(at)
+	w.Header().Set(auditHeader, string(a.event.AuditID))
 	return a
 }
 
-// authenticated decides what is written and writes that the request was received. It is
-// about who sent it, not about whom the sender acts as.
-func (a *auditing) authenticated() {
-	if a == nil || !a.begin(sender(a.r.user)) {
+// Authenticated decides what is logged, by who sent the request and not by whom the sender
+// impersonates, and logs that the request was received. It may replace the body of r.
+func (a *Trail) Authenticated(r *http.Request, user *client.User) {
+	if a == nil || !a.begin(sender(user)) {
 		return
 	}
-	if a.r.user.Impersonator != nil {
-		as := userInfo(a.r.user)
+	if user.Impersonator != nil {
+		as := userInfo(user)
 		a.event.ImpersonatedUser = &as
 	}
-	a.stage(audit.StageRequestReceived)
-	if a.r.longRunning() {
-		a.r.w.started = a.started
+	a.stage(StageRequestReceived)
+	if a.stream {
+		a.w.Started = a.started
 		return
 	}
-	a.captureBodies()
+	a.captureBodies(r)
 }
 
-// refused is a request whose credentials are not good, or whose sender (if known) may
-// not act as whom it wants to. Upstream writes the former when the answer begins.
-func (a *auditing) refused(user *client.User) {
+// Refused logs a request whose credentials are not valid, or whose sender (if known) may not
+// impersonate. Upstream logs the former when the answer begins.
+func (a *Trail) Refused(user *client.User) {
 	if a == nil || !a.begin(user) {
 		return
 	}
 	if user != nil {
-		a.stage(audit.StageRequestReceived)
+		a.stage(StageRequestReceived)
 		return
 	}
-	a.event.ResponseStatus = &metav1.Status{Message: attempted(a.r.Request), Code: http.StatusUnauthorized}
-	a.stage(audit.StageResponseStarted)
-	a.decision.Level = audit.LevelNone // there is no other event of it
+	a.event.ResponseStatus = &metav1.Status{Message: attempted(a.req), Code: http.StatusUnauthorized}
+	a.stage(StageResponseStarted)
+	a.policy.Level = LevelNone // it has no other event
 }
 
 func sender(u *client.User) *client.User {
@@ -98,27 +102,26 @@ func sender(u *client.User) *client.User {
 	return u
 }
 
-// begin fills in what is known from the request's line and headers. It reports whether
-// the request is audited.
-func (a *auditing) begin(user *client.User) bool {
-	r, e := a.r, &a.event
-	at := r.Attributes(user, r.Verb)
-	a.decision = a.log.Decide(&at)
-	if a.decision.Level == audit.LevelNone {
+// begin sets what the request line and headers say. It reports whether the request is audited.
+func (a *Trail) begin(user *client.User) bool {
+	r, e := a.req, &a.event
+	at := a.info.Attributes(user, a.info.Verb)
+	a.policy = a.log.Decide(&at)
+	if a.policy.Level == LevelNone {
 		return false
 	}
-	e.Level, e.Verb, e.RequestURI = a.decision.Level, r.Verb, r.URL.RequestURI()
+	e.Level, e.Verb, e.RequestURI = a.policy.Level, a.info.Verb, r.URL.RequestURI()
 	if e.UserAgent = r.UserAgent(); len(e.UserAgent) > maxUserAgent {
 		e.UserAgent = e.UserAgent[:maxUserAgent] + "...TRUNCATED"
 	}
-	for _, ip := range utilnet.SourceIPs(r.Request) {
+	for _, ip := range utilnet.SourceIPs(r) {
 		e.SourceIPs = append(e.SourceIPs, ip.String())
 	}
 	if user != nil {
 		e.User = userInfo(user)
 	}
-	if r.IsResource {
-		e.ObjectRef = &audit.ObjectReference{
+	if a.info.IsResource {
+		e.ObjectRef = &ObjectReference{
 			Resource: at.Resource, Namespace: at.Namespace, Name: at.Name, APIGroup: at.Group, APIVersion: at.Version, Subresource: at.Subresource,
 		}
 	}
@@ -136,7 +139,7 @@ func userInfo(u *client.User) authenticationv1.UserInfo {
 	return info
 }
 
-// attempted says in upstream's words how a client tried to authenticate.
+// attempted returns upstream's message on how a client tried to authenticate.
 func attempted(r *http.Request) string {
 	var methods []string
 	if _, _, ok := r.BasicAuth(); ok {
@@ -154,8 +157,8 @@ func attempted(r *http.Request) string {
 	return "Authentication failed, attempted: " + strings.Join(methods, ", ")
 }
 
-// authorized notes the decision; a reason is upstream's.
-func (a *auditing) authorized(allowed bool, reason string, err error) {
+// Authorized annotates the events with the authorizer's decision, by upstream's keys.
+func (a *Trail) Authorized(allowed bool, reason string, err error) {
 	if a == nil || a.off() {
 		return
 	}
@@ -166,23 +169,23 @@ func (a *auditing) authorized(allowed bool, reason string, err error) {
 	case allowed:
 		decision = "allow"
 	}
-	a.note("authorization.k8s.io/decision", decision)
-	a.note("authorization.k8s.io/reason", reason)
+	a.annotate("authorization.k8s.io/decision", decision)
+	a.annotate("authorization.k8s.io/reason", reason)
 }
 
-// admitted notes what plugins of admission have found.
-func (a *auditing) admitted(annotations map[string]string) {
+// Annotate annotates the events that follow.
+func (a *Trail) Annotate(annotations map[string]string) {
 	if a == nil || a.off() {
 		return
 	}
 	for k, v := range annotations {
-		a.note(k, v)
+		a.annotate(k, v)
 	}
 }
 
-// note annotates the events that follow. The first value of a key stays, as upstream. A
-// request that deletes many objects has several of them under way.
-func (a *auditing) note(key, value string) {
+// annotate keeps the first value of a key, as upstream. A request that deletes many objects
+// calls it concurrently.
+func (a *Trail) annotate(key, value string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.event.Annotations == nil {
@@ -193,8 +196,8 @@ func (a *auditing) note(key, value string) {
 	}
 }
 
-// object notes which object a client sent: the path of a create does not name it.
-func (a *auditing) object(obj api.Object) {
+// Object records which object a client sent: the path of a create does not name it.
+func (a *Trail) Object(obj api.Object) {
 	if a == nil || a.off() || a.event.ObjectRef == nil {
 		return
 	}
@@ -208,23 +211,23 @@ func (a *auditing) object(obj api.Object) {
 	ref.UID, ref.ResourceVersion = obj.GetUID(), obj.GetResourceVersion()
 }
 
-func (a *auditing) off() bool { return a.decision.Level == "" || a.decision.Level == audit.LevelNone }
+func (a *Trail) off() bool { return a.policy.Level == "" || a.policy.Level == LevelNone }
 
-// started is the beginning of the answer to a long-running request.
-func (a *auditing) started(code int) {
+// started logs the beginning of the answer to a long-running request.
+func (a *Trail) started(code int) {
 	a.event.ResponseStatus = &metav1.Status{Code: int32(code)}
-	a.stage(audit.StageResponseStarted)
+	a.stage(StageResponseStarted)
 }
 
-// panics notes what a handler panicked with.
-func (a *auditing) panics(p any) {
+// Panicked records what a handler panicked with.
+func (a *Trail) Panicked(p any) {
 	if a != nil {
 		a.panicked = p
 	}
 }
 
-// complete is the end of the request, in whatever way.
-func (a *auditing) complete() {
+// Complete logs the end of the request.
+func (a *Trail) Complete() {
 	if a == nil || a.off() {
 		return
 	}
@@ -233,31 +236,31 @@ func (a *auditing) complete() {
 			Code: http.StatusInternalServerError, Status: metav1.StatusFailure, Reason: metav1.StatusReasonInternalError,
 			Message: fmt.Sprintf("APIServer panic'd: %v", a.panicked),
 		}
-		a.stage(audit.StagePanic)
+		a.stage(StagePanic)
 		return
 	}
-	w := a.r.w
-	if w.code == 0 {
+	w := a.w
+	if w.Code == 0 {
 		a.event.ResponseStatus = &metav1.Status{Code: http.StatusOK, Status: metav1.StatusSuccess, Message: "Connection closed early"}
-		if a.r.longRunning() {
-			a.stage(audit.StageResponseStarted)
+		if a.stream {
+			a.stage(StageResponseStarted)
 		}
 	} else {
 		status := metav1.Status{}
-		if s := w.status; s != nil {
+		if s := w.Status; s != nil {
 			status = metav1.Status{Status: s.Status, Message: s.Message, Reason: s.Reason, Details: s.Details}
 		}
-		status.Code = int32(w.code)
+		status.Code = int32(w.Code)
 		a.event.ResponseStatus = &status
 	}
-	a.event.RequestObject = a.bodyOf(a.sent, negotiate.BodyType(a.r.Request))
+	a.event.RequestObject = a.bodyOf(a.sent, negotiate.BodyType(a.req))
 	a.event.ResponseObject = a.bodyOf(a.answered, w.Header().Get("Content-Type"))
-	a.stage(audit.StageResponseComplete)
+	a.stage(StageResponseComplete)
 }
 
-// stage writes an event, unless the policy leaves it out.
-func (a *auditing) stage(s audit.Stage) {
-	if a.decision.Omits(s) {
+// stage logs an event, unless the policy omits it.
+func (a *Trail) stage(s Stage) {
+	if a.policy.Omits(s) {
 		return
 	}
 	a.mu.Lock()

@@ -1,4 +1,9 @@
-package apiserver
+// Package metrics counts the requests and health checks of the API server, under the names
+// that dashboards for Kubernetes use.
+//
+// It owns the registries behind /metrics and /metrics/slis. A path that no handler serves is
+// never a label.
+package metrics
 
 import (
 	"net/http"
@@ -8,24 +13,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
-// stats are the server's metrics, under the names that dashboards for Kubernetes know.
-type stats struct {
-	handler  http.Handler
+// Metrics are those of one server.
+type Metrics struct {
+	Handler http.Handler // /metrics
+	SLIs    http.Handler // /metrics/slis
+
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inflight *prometheus.GaugeVec
 	watches  *prometheus.GaugeVec
 
-	slis    http.Handler // how the server's parts do, and have done
 	healthy *prometheus.GaugeVec
 	checks  *prometheus.CounterVec
 }
 
-// newStats makes the metrics, and serves more beside them.
-func newStats(more ...prometheus.Collector) *stats {
-	s := &stats{
+// New returns the metrics of a server; more are served with them.
+func New(more ...prometheus.Collector) *Metrics {
+	s := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "apiserver_request_total", Help: "Requests answered, by verb, resource and status code.",
 		}, []string{"verb", "group", "version", "resource", "subresource", "code"}),
@@ -44,7 +52,7 @@ func newStats(more ...prometheus.Collector) *stats {
 	registry.MustRegister(s.requests, s.duration, s.inflight, s.watches,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	registry.MustRegister(more...)
-	s.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	s.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 
 	s.healthy = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "kubernetes_healthcheck", Help: "The result of the last health check: 1 when it passed.",
@@ -54,12 +62,12 @@ func newStats(more ...prometheus.Collector) *stats {
 	}, []string{"name", "status", "type"})
 	indicators := prometheus.NewRegistry()
 	indicators.MustRegister(s.healthy, s.checks)
-	s.slis = promhttp.HandlerFor(indicators, promhttp.HandlerOpts{})
+	s.SLIs = promhttp.HandlerFor(indicators, promhttp.HandlerOpts{})
 	return s
 }
 
-// checked counts the result of a health check at a path such as readyz.
-func (s *stats) checked(check, path string, err error) {
+// Checked counts the result of a health check at a path such as readyz.
+func (s *Metrics) Checked(check, path string, err error) {
 	value, status := 1.0, "success"
 	if err != nil {
 		value, status = 0, "error"
@@ -68,15 +76,16 @@ func (s *stats) checked(check, path string, err error) {
 	s.checks.WithLabelValues(check, status, path).Inc()
 }
 
-// begin counts a request; the function it returns ends it, with its status code.
-func (s *stats) begin(r *request) (done func(code int)) {
+// Begin counts a request; done ends it with its status code. A request is served when it has
+// a handler.
+func (s *Metrics) Begin(r *requestinfo.Info, served bool) (done func(code int)) {
 	start := time.Now()
 	verb, group, version, resource, subresource := "other", "", "", "", ""
-	if r.serve != nil { // else anything may be in the path, and must not become a label
+	if served { // else anything may be in the path
 		verb, group, version, resource, subresource = r.Verb, r.Group, r.Version, r.Plural, r.Subresource
 	}
 	var open prometheus.Gauge
-	long := r.longRunning()
+	long := served && r.LongRunning()
 	switch {
 	case long:
 		open = s.watches.WithLabelValues(verb, resource)

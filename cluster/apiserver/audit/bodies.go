@@ -1,15 +1,15 @@
-package apiserver
+package audit
 
 import (
 	"bytes"
 	"encoding/json"
 	"io"
 	"mime"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
-	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
@@ -17,7 +17,7 @@ import (
 // one is left out.
 const maxAuditObject = 1536 << 10
 
-// capture keeps a copy of a body that passes, if it is not too large.
+// capture keeps a copy of a body, if it is not too large.
 type capture struct {
 	bytes.Buffer
 	tooLarge bool
@@ -37,35 +37,33 @@ type capturedBody struct {
 	io.Closer
 }
 
-// captureBodies keeps what the level has of a request to a resource.
-func (a *auditing) captureBodies() {
-	r := a.r
-	if !r.IsResource {
+// captureBodies keeps the bodies that the level has of a request to a resource.
+func (a *Trail) captureBodies(r *http.Request) {
+	if !a.info.IsResource {
 		return
 	}
-	if a.decision.Records(audit.LevelRequest) && r.Body != nil && r.Mutates() {
+	if a.policy.Records(LevelRequest) && r.Body != nil && a.info.Mutates() {
 		a.sent = &capture{}
 		r.Body = capturedBody{io.TeeReader(r.Body, a.sent), r.Body}
 	}
-	if a.decision.Records(audit.LevelRequestResponse) {
+	if a.policy.Records(LevelRequestResponse) {
 		a.answered = &capture{}
-		r.w.copyTo = a.answered
-		r.Header.Del("Accept-Encoding") // the log has it as it is
+		a.w.CopyTo = a.answered
+		r.Header.Del("Accept-Encoding") // the log has it uncompressed
 	}
 }
 
-// bodyOf is a body as JSON, nil if there is none. One that is no object of the API, which
-// the answer's status says, is left out.
-func (a *auditing) bodyOf(c *capture, contentType string) json.RawMessage {
+// bodyOf returns a body as JSON, nil if there is none or if it is no object of the API.
+func (a *Trail) bodyOf(c *capture, contentType string) json.RawMessage {
 	if c == nil || c.Len() == 0 && !c.tooLarge {
 		return nil
 	}
 	if c.tooLarge {
-		a.note("audit.k8s.io/truncated", "true")
+		a.annotate("audit.k8s.io/truncated", "true")
 		return nil
 	}
 	out, err := asJSON(c.Bytes(), contentType)
-	if err == nil && a.decision.OmitManagedFields {
+	if err == nil && a.policy.OmitManagedFields {
 		out, err = withoutManagedFields(out)
 	}
 	if err != nil {
