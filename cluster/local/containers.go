@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	docker "github.com/docker/docker/client"
@@ -65,7 +65,8 @@ func removeContainers(ctx context.Context, cluster, node string) error {
 		for _, item := range list {
 			all.Go(func() error {
 				err := c.ContainerRemove(ctx, item.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-				if err == nil || docker.IsErrNotFound(err) || strings.Contains(err.Error(), "is already in progress") {
+				// A conflict is with a removal under way, which the next list shows.
+				if err == nil || errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 					return nil
 				}
 				return fmt.Errorf("container %.12s: %w", item.ID, err)

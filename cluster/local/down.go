@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Down removes the cluster, whatever there is of it: also what a crash has left, and
@@ -41,10 +42,10 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		name string
 		do   func() error
 	}{
-		{"processes", func() error { return stopAll(cfg) }},
+		{"processes", func() error { return stopAll(ctx, cfg) }},
 		{"containers", func() error { return removeContainers(ctx, cfg.Name, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
-		{"cgroups", func() error { return removeCgroups(cfg.Name) }},
+		{"cgroups", func() error { return removeCgroups(ctx, cfg.Name) }},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
 		{"state", func() error { return removeState(cfg) }},
 	} {
@@ -61,7 +62,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 	return nil
 }
 
-func stopAll(cfg Config) error {
+func stopAll(ctx context.Context, cfg Config) error {
 	// An unreadable record is no reason to leave the process: it is in our namespaces.
 	list, _ := allRunning(cfg.dir())
 	names, err := clusterNS(cfg.Name)
@@ -77,7 +78,7 @@ func stopAll(cfg Config) error {
 			list = append(list, o)
 		}
 	}
-	return stop(list)
+	return stop(ctx, list)
 }
 
 // cgroupRoot is where control groups are mounted: version 1 has a directory for each
@@ -87,21 +88,22 @@ const cgroupRoot = "/sys/fs/cgroup"
 // removeCgroups removes the control groups above the cluster's containers, which the
 // Docker Engine makes and leaves. Version 1 lists a group's files beside its children,
 // so that directories only are removed, the deepest first.
-func removeCgroups(cluster string) error {
+func removeCgroups(ctx context.Context, cluster string) error {
 	var errs []error
-	deadline := time.Now().Add(time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	for _, pattern := range []string{cgroupRoot + "/wheelhouse", cgroupRoot + "/*/wheelhouse"} {
 		parents, err := filepath.Glob(pattern)
 		errs = append(errs, err)
 		for _, parent := range parents {
-			errs = append(errs, removeGroup(filepath.Join(parent, cluster), deadline))
+			errs = append(errs, removeGroup(ctx, filepath.Join(parent, cluster)))
 			_ = os.Remove(parent) // if no other cluster has groups in it
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func removeGroup(dir string, deadline time.Time) error {
+func removeGroup(ctx context.Context, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -109,19 +111,18 @@ func removeGroup(dir string, deadline time.Time) error {
 	errs := []error{err}
 	for _, e := range entries {
 		if e.IsDir() {
-			errs = append(errs, removeGroup(filepath.Join(dir, e.Name()), deadline))
+			errs = append(errs, removeGroup(ctx, filepath.Join(dir, e.Name())))
 		}
 	}
 	// What has just ended may still be counted for a moment.
-	for ; ; time.Sleep(pollEvery) {
-		err := unix.Rmdir(dir)
-		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, fmt.Errorf("control group %s: %w", dir, err))
-			}
-			return errors.Join(errs...)
-		}
+	_ = wait.PollUntilContextCancel(ctx, pollEvery, true, func(context.Context) (bool, error) {
+		err = unix.Rmdir(dir)
+		return !errors.Is(err, unix.EBUSY), nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("control group %s: %w", dir, err))
 	}
+	return errors.Join(errs...)
 }
 
 // unmountBelow unmounts what is mounted below dir, the deepest first.

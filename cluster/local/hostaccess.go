@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,7 +34,7 @@ var newToHost = []string{
 	"-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED", "-j", "DROP",
 }
 
-func (l *lan) buildHostGate(allowHostAccess bool) error {
+func (l *lan) buildHostGate(ctx context.Context, allowHostAccess bool) error {
 	var err error
 	if l.gate, err = ensureBridge(l.h, gateBridge); err != nil {
 		return err
@@ -55,7 +56,7 @@ func (l *lan) buildHostGate(allowHostAccess bool) error {
 	}
 	return errors.Join(
 		network.Do(l.ns, func() error { return setGateRules(allowHostAccess) }),
-		network.WaitUp(l.h.LinkByName, gateInner), network.WaitUp(l.h.LinkByName, gateOuter))
+		network.WaitUp(ctx, l.h.LinkByName, gateInner), network.WaitUp(ctx, l.h.LinkByName, gateOuter))
 }
 
 func setGateRules(allowHostAccess bool) error {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -48,20 +49,20 @@ func (l *lan) close() {
 }
 
 // buildNetwork makes what is missing of the namespaces, links, addresses and routes.
-func buildNetwork(r record, allowHostAccess bool) error {
+func buildNetwork(ctx context.Context, r record, allowHostAccess bool) error {
 	l, err := openLAN(r)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	if err := l.buildHostGate(allowHostAccess); err != nil {
+	if err := l.buildHostGate(ctx, allowHostAccess); err != nil {
 		return fmt.Errorf("the way between nodes and the machine in %s: %w", r.lanNS(), err)
 	}
 	var all errgroup.Group
-	all.Go(l.connectHost)
+	all.Go(func() error { return l.connectHost(ctx) })
 	for _, n := range r.nodes() {
 		all.Go(func() error {
-			if err := l.connectNode(n); err != nil {
+			if err := l.connectNode(ctx, n); err != nil {
 				return fmt.Errorf("node %s: %w", n.Name, err)
 			}
 			return nil
@@ -105,7 +106,7 @@ func ensureBridge(h *netlink.Handle, name string) (netlink.Link, error) {
 }
 
 // connectHost joins the machine's own namespace, with routes to pods and services.
-func (l *lan) connectHost() error {
+func (l *lan) connectHost(ctx context.Context) error {
 	own, err := netns.Get()
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func (l *lan) connectHost() error {
 		return err
 	}
 	defer h.Close()
-	link, err := l.join(l.gate, hostPort, hostLink(l.Name), own, h, netip.PrefixFrom(l.Subnets.host(), l.Subnets.LAN.Bits()))
+	link, err := l.join(ctx, l.gate, hostPort, hostLink(l.Name), own, h, netip.PrefixFrom(l.Subnets.host(), l.Subnets.LAN.Bits()))
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", hostLink(l.Name), err)
 	}
@@ -131,7 +132,7 @@ func (l *lan) connectHost() error {
 	return replaceRoute(h, link, l.Subnets.Services, l.Subnets.node(0).IP)
 }
 
-func (l *lan) connectNode(n Node) error {
+func (l *lan) connectNode(ctx context.Context, n Node) error {
 	ns, err := openNS(l.nodeNS(n))
 	if err != nil {
 		return err
@@ -142,7 +143,7 @@ func (l *lan) connectNode(n Node) error {
 		return err
 	}
 	defer h.Close()
-	link, err := l.join(l.bridge, n.Name, nodeLink, ns, h, netip.PrefixFrom(n.IP, l.Subnets.LAN.Bits()))
+	link, err := l.join(ctx, l.bridge, n.Name, nodeLink, ns, h, netip.PrefixFrom(n.IP, l.Subnets.LAN.Bits()))
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (l *lan) connectNode(n Node) error {
 
 // join connects a namespace to a bridge: port is the name there, name that in the
 // namespace, which h works in.
-func (l *lan) join(bridge netlink.Link, port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
+func (l *lan) join(ctx context.Context, bridge netlink.Link, port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
 	link, err := h.LinkByName(name)
 	_, portErr := l.h.LinkByName(port)
 	if err != nil || portErr != nil {
@@ -192,7 +193,7 @@ func (l *lan) join(bridge netlink.Link, port, name string, ns netns.NsHandle, h 
 	if err := l.h.LinkSetUp(outer); err != nil {
 		return nil, err
 	}
-	return link, errors.Join(network.WaitUp(h.LinkByName, name), network.WaitUp(l.h.LinkByName, port), network.WaitUp(l.h.LinkByName, bridge.Attrs().Name))
+	return link, errors.Join(network.WaitUp(ctx, h.LinkByName, name), network.WaitUp(ctx, l.h.LinkByName, port), network.WaitUp(ctx, l.h.LinkByName, bridge.Attrs().Name))
 }
 
 // replaceRoute routes over the link, by way of gw if that is given.

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"wheelhouse/cluster/kubelet/network"
 )
@@ -61,12 +63,12 @@ func pidFile(dir string, d daemon) string { return filepath.Join(dir, "run", d.f
 // ensure starts the daemon, unless it runs already from the same program with the
 // same arguments in the present namespace. The channel is closed when a process
 // that was started here ends.
-func ensure(cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
+func ensure(ctx context.Context, cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
 	if r, err := readRunning(pidFile(cfg.dir(), d)); err == nil && r.state() != stateDead {
 		if r.Program == d.program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
 			return r, nil, nil
 		}
-		if err := stop([]running{r}); err != nil {
+		if err := stop(ctx, []running{r}); err != nil {
 			return r, nil, err
 		}
 	}
@@ -210,7 +212,7 @@ func bootID() string {
 }
 
 // stop ends processes: all are asked at once, those that stay are killed.
-func stop(list []running) error {
+func stop(ctx context.Context, list []running) error {
 	alive := slices.DeleteFunc(slices.Clone(list), func(r running) bool { return r.state() == stateDead })
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
 		for _, r := range alive {
@@ -219,13 +221,12 @@ func stop(list []running) error {
 			}
 			_ = unix.Kill(r.PID, unix.SIGCONT) // one that is held would never see SIGTERM
 		}
-		deadline := time.Now().Add(termGrace)
-		for len(alive) > 0 && time.Now().Before(deadline) {
-			time.Sleep(5 * time.Millisecond)
+		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, termGrace, true, func(context.Context) (bool, error) {
 			alive = slices.DeleteFunc(alive, func(r running) bool { return r.state() == stateDead })
-		}
-		if len(alive) == 0 {
-			return nil
+			return len(alive) == 0, nil
+		})
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("%s (pid %d) does not end, even by SIGKILL", alive[0].ID, alive[0].PID)

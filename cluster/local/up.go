@@ -96,12 +96,12 @@ func (u *up) machine(ctx context.Context) (string, error) {
 	return "Docker " + version, nil
 }
 
-func (u *up) network(context.Context) (string, error) {
+func (u *up) network(ctx context.Context) (string, error) {
 	var err error
 	if u.rec, u.before, err = claim(u.cfg); err != nil {
 		return "", err
 	}
-	if err := buildNetwork(u.rec, u.cfg.AllowHostAccess); err != nil {
+	if err := buildNetwork(ctx, u.rec, u.cfg.AllowHostAccess); err != nil {
 		return "", err
 	}
 	if err := keepReachable(u.rec); err != nil {
@@ -112,7 +112,7 @@ func (u *up) network(context.Context) (string, error) {
 }
 
 func (u *up) server(ctx context.Context) (string, error) {
-	p, ended, err := ensure(u.cfg, u.serverDaemon())
+	p, ended, err := ensure(ctx, u.cfg, u.serverDaemon())
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +134,7 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 	for i, n := range u.rec.nodes() {
 		starts.Go(func() error {
 			began := time.Now()
-			p, ended, err := ensure(u.cfg, u.nodeDaemon(n))
+			p, ended, err := ensure(ctx, u.cfg, u.nodeDaemon(n))
 			watch[i] = startedProcess{running: p, ended: ended, since: began}
 			return err
 		})
@@ -202,7 +202,7 @@ func (u *up) dropSurplus(ctx context.Context) error {
 		node := u.rec.Subnets.node(n)
 		file := pidFile(u.cfg.dir(), u.nodeDaemon(node))
 		if p, err := readRunning(file); err == nil {
-			if err := stop([]running{p}); err != nil {
+			if err := stop(ctx, []running{p}); err != nil {
 				return err
 			}
 		}

@@ -222,15 +222,15 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	}
 	err = r.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if err != nil && !errdefs.IsNotFound(err) {
-		// Somebody else is removing it: the event will tell when it is gone.
-		if errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
+		// A removal is under way: its event follows when the container is gone.
+		if now, inspectErr := r.docker.ContainerInspect(ctx, id); errdefs.IsConflict(err) && inspectErr == nil && now.State.Status == container.StateRemoving {
 			return nil
 		}
 		return explain("remove container", err)
 	}
 	r.forget(c.ID)
 	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == cri.SandboxName {
-		removeCgroup(c.HostConfig.CgroupParent)
+		removeCgroup(ctx, c.HostConfig.CgroupParent)
 	}
 	return nil
 }

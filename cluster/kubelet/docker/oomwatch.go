@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +28,9 @@ const (
 // out of memory, and once more when the group is gone. The group is made here, with the
 // name that the daemon will give it, so that the event is there first.
 type oomWatch struct {
-	mu    sync.Mutex
 	group string
-	event int // a file descriptor
-	count uint64
+	event *os.File
+	count atomic.Uint64
 }
 
 // watchOOM begins to listen for the container. It is nil where that is not possible:
@@ -53,7 +52,7 @@ func watchOOM(parent, id string) (*oomWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &oomWatch{group: group, event: fd}
+	w := &oomWatch{group: group, event: os.NewFile(uintptr(fd), "memory.oom_control")}
 	line := fmt.Sprintf("%d %d", fd, control.Fd())
 	if err := os.WriteFile(filepath.Join(group, "cgroup.event_control"), []byte(line), 0o200); err != nil {
 		w.close()
@@ -64,30 +63,40 @@ func watchOOM(parent, id string) (*oomWatch, error) {
 
 // happened tells of a container that has been killed whether it ran out of memory.
 func (w *oomWatch) happened() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for end := time.Now().Add(oomWait); ; time.Sleep(oomWait / 20) {
-		w.read()
-		_, err := os.Stat(w.group)
-		gone := os.IsNotExist(err)
-		if w.count > 1 || w.count == 1 && !gone {
+	if err := w.event.SetReadDeadline(time.Now().Add(oomWait)); err != nil {
+		return false
+	}
+	for err, wait := error(nil), false; err == nil; wait = true {
+		err = w.read(wait)
+		_, statErr := os.Stat(w.group)
+		gone, count := os.IsNotExist(statErr), w.count.Load()
+		if count > 1 || count == 1 && !gone {
 			return true
 		}
-		if !gone || time.Now().After(end) {
+		if !gone {
 			return false
 		}
 	}
+	return false
 }
 
-// read takes over what the kernel has counted; mu is held.
-func (w *oomWatch) read() {
-	var b [8]byte
-	if n, err := unix.Read(w.event, b[:]); err == nil && n == len(b) {
-		w.count += binary.NativeEndian.Uint64(b[:])
+// read adds what the kernel has counted, and waits for that until the deadline if it shall.
+func (w *oomWatch) read(wait bool) error {
+	conn, err := w.event.SyscallConn()
+	if err != nil {
+		return err
 	}
+	return conn.Read(func(fd uintptr) bool {
+		var b [8]byte
+		n, err := unix.Read(int(fd), b[:])
+		if err == nil && n == len(b) {
+			w.count.Add(binary.NativeEndian.Uint64(b[:]))
+		}
+		return err == nil || !wait
+	})
 }
 
-func (w *oomWatch) close() { _ = unix.Close(w.event) }
+func (w *oomWatch) close() { _ = w.event.Close() }
 
 // limitedTo notes that a container has a limit of memory, in a group below parent.
 func (r *Runtime) limitedTo(id, parent string) {

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // containerLink is what the pod sees.
@@ -42,7 +43,7 @@ func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	err = n.connect(ns, pod, ip, bridge, mtu)
+	err = n.connect(ctx, ns, pod, ip, bridge, mtu)
 	if err != nil {
 		if fresh {
 			n.pool.release(pod)
@@ -70,7 +71,7 @@ func (n *Network) Detach(_ context.Context, pod string) error {
 	return nil
 }
 
-func (n *Network) connect(ns netns.NsHandle, pod string, ip netip.Addr, bridge, mtu int) error {
+func (n *Network) connect(ctx context.Context, ns netns.NsHandle, pod string, ip netip.Addr, bridge, mtu int) error {
 	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -109,14 +110,14 @@ func (n *Network) connect(ns netns.NsHandle, pod string, ip netip.Addr, bridge, 
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("adding veth: %w", err)
 	}
-	if err := n.configure(inside, veth, ip); err != nil {
+	if err := n.configure(ctx, inside, veth, ip); err != nil {
 		return errors.Join(err, ignoreGone(netlink.LinkDel(veth)))
 	}
 	// Last, since the alias says that all is in place.
 	return netlink.LinkSetAlias(veth, alias)
 }
 
-func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip.Addr) error {
+func (n *Network) configure(ctx context.Context, inside *netlink.Handle, outer netlink.Link, ip netip.Addr) error {
 	// A pod that reaches itself through its service comes back on its own port.
 	if err := netlink.LinkSetHairpin(outer, true); err != nil {
 		return fmt.Errorf("hairpin: %w", err)
@@ -155,7 +156,7 @@ func (n *Network) configure(inside *netlink.Handle, outer netlink.Link, ip netip
 	if err := setNeighbours(inside, index, outer, gw, ip); err != nil {
 		return err
 	}
-	return errors.Join(WaitUp(inside.LinkByName, containerLink), WaitUp(netlink.LinkByName, outer.Attrs().Name), WaitUp(netlink.LinkByName, Bridge))
+	return errors.Join(WaitUp(ctx, inside.LinkByName, containerLink), WaitUp(ctx, netlink.LinkByName, outer.Attrs().Name), WaitUp(ctx, netlink.LinkByName, Bridge))
 }
 
 // setNeighbours lets nobody on the bridge be asked who has an address, nor believed: node
@@ -180,18 +181,19 @@ func host(ip netip.Addr) *net.IPNet {
 // WaitUp waits until the kernel has noticed, in its own time, that the link is
 // connected. Before that it drops the pod's first packets, and a lost first packet
 // is repeated only after a second.
-func WaitUp(byName func(string) (netlink.Link, error), name string) error {
-	deadline := time.Now().Add(2 * time.Second)
-	for {
+func WaitUp(ctx context.Context, byName func(string) (netlink.Link, error), name string) error {
+	var state netlink.LinkOperState
+	err := wait.PollUntilContextTimeout(ctx, 500*time.Microsecond, 2*time.Second, true, func(context.Context) (bool, error) {
 		l, err := byName(name)
-		if err != nil || l.Attrs().OperState == netlink.OperUp {
-			return err
+		if err == nil {
+			state = l.Attrs().OperState
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("link %s stays %s", name, l.Attrs().OperState)
-		}
-		time.Sleep(500 * time.Microsecond)
+		return state == netlink.OperUp, err
+	})
+	if wait.Interrupted(err) {
+		return fmt.Errorf("link %s stays %s: %w", name, state, err)
 	}
+	return err
 }
 
 var defaultRoute = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
