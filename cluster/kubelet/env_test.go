@@ -2,12 +2,7 @@ package kubelet
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -127,144 +122,6 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestReferencesAreBounded: variables, arguments and files that stand for much more than
-// what the pod says are refused, and not made first.
-func TestReferencesAreBounded(t *testing.T) {
-	const megabyte = 1 << 20
-	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
-	ref := v1.LocalObjectReference{Name: "cm"}
-	doubling := []v1.EnvVar{{Name: "V0", Value: strings.Repeat("x", 100)}}
-	for i := range 25 {
-		doubling = append(doubling, v1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: fmt.Sprintf("$(V%d)$(V%d)", i, i)})
-	}
-	repeated := &v1.Container{}
-	var items []v1.KeyToPath
-	for i := range 300 {
-		name := fmt.Sprintf("N%d", i)
-		repeated.EnvFrom = append(repeated.EnvFrom, v1.EnvFromSource{Prefix: name, ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: ref}})
-		items = append(items, v1.KeyToPath{Key: "k", Path: name})
-	}
-	long := func(string) (string, bool) { return strings.Repeat("x", megabyte), true }
-	source := &v1.ConfigMapVolumeSource{LocalObjectReference: ref, Items: items}
-	var projected v1.ProjectedVolumeSource
-	for i := range items {
-		projected.Sources = append(projected.Sources, v1.VolumeProjection{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: ref, Items: items[i : i+1]}})
-	}
-	volume := func(s v1.VolumeSource) error {
-		_, _, err := volumePayload(t.Context(), &payloadContext{pod: &v1.Pod{}, objects: large}, &v1.Volume{VolumeSource: s})
-		return err
-	}
-	variables := func(c *v1.Container) error {
-		_, _, err := environment(t.Context(), &envContext{pod: &v1.Pod{}, container: c, objects: large})
-		return err
-	}
-	for name, f := range map[string]func() error{
-		"variables that double":     func() error { return variables(&v1.Container{Env: doubling}) },
-		"a map under many prefixes": func() error { return variables(repeated) },
-		"an argument":               func() error { _, err := expand(strings.Repeat("$(A)", 200), long); return err },
-		"arguments":                 func() error { _, err := expandAll(slices.Repeat([]string{"$(A)"}, 200), long); return err },
-		"a key as many files":       func() error { return volume(v1.VolumeSource{ConfigMap: source}) },
-		"a map in many projections": func() error { return volume(v1.VolumeSource{Projected: &projected}) },
-	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		err := f()
-		runtime.ReadMemStats(&after)
-		if err == nil || !strings.Contains(err.Error(), "bytes") {
-			t.Errorf("%s: %v", name, err)
-		}
-		if used := (after.TotalAlloc - before.TotalAlloc) / megabyte; used > 160 {
-			t.Errorf("%s: it took %d MB", name, used)
-		}
-	}
-}
-
-func TestPayloads(t *testing.T) {
-	mode, yes := int32(0o400), true
-	p := &payloadContext{
-		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"b": "2", "a": "1"}}},
-		objects: someObjects,
-		token:   func(context.Context, *v1.ServiceAccountTokenProjection) (string, error) { return "jwt", nil },
-	}
-	for name, c := range map[string]struct {
-		source v1.VolumeSource
-		want   string // paths and contents, or an error
-	}{
-		"config map": {v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}}}, "k=v/644 log=info/644"},
-		"items":      {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "pw", Path: "a/b", Mode: &mode}}}}, "a/b=secret/400"},
-		"no key":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "x", Path: "x"}}}}, "secret sec references non-existent key: x"},
-		"absent":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "none"}}, `secret "none" not found`},
-		"optional":   {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "none", Optional: &yes}}, ""},
-		"escape":     {v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "sec", Items: []v1.KeyToPath{{Key: "pw", Path: "../x"}}}}, `invalid path "../x" in the volume`},
-		"downward":   {v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{{Path: "l", FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels"}}}}}, "l=a=\"1\"\nb=\"2\"/644"},
-		"projected": {v1.VolumeSource{Projected: &v1.ProjectedVolumeSource{Sources: []v1.VolumeProjection{
-			{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "token"}},
-			{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Items: []v1.KeyToPath{{Key: "k", Path: "ca.crt"}}}},
-		}}}, "ca.crt=v/644 token=jwt/644"},
-	} {
-		files, ok, err := volumePayload(context.Background(), p, &v1.Volume{Name: "v", VolumeSource: c.source})
-		var got []string
-		for _, k := range slices.Sorted(maps.Keys(files)) {
-			got = append(got, k+"="+string(files[k].data)+"/"+octal(files[k].mode))
-		}
-		text := strings.Join(got, " ")
-		if err != nil {
-			text = err.Error()
-		}
-		if !ok || text != c.want {
-			t.Errorf("%s: %q, want %q", name, text, c.want)
-		}
-	}
-	if _, ok, _ := volumePayload(context.Background(), p, &v1.Volume{VolumeSource: v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}}); ok {
-		t.Error("nfs is taken for a payload")
-	}
-	if err := unsupported(v1.VolumeSource{Glusterfs: &v1.GlusterfsVolumeSource{}}); !strings.Contains(err.Error(), "kind glusterfs are not supported") {
-		t.Error(err)
-	}
-}
-
-func octal(m int32) string {
-	return string([]byte{'0' + byte(m>>6&7), '0' + byte(m>>3&7), '0' + byte(m&7)})
-}
-
-// A reader sees the old content or the new one, never a mixture, and the names
-// that have gone are gone.
-func TestWriteVolume(t *testing.T) {
-	dir := t.TempDir()
-	write := func(files payload) bool {
-		t.Helper()
-		changed, err := writeVolume(dir, files, -1, "now")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return changed
-	}
-	read := func(name string) string {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err.Error()
-		}
-		return string(data)
-	}
-	first := payload{"a": {data: []byte("1"), mode: 0o644}, "d/e": {data: []byte("2"), mode: 0o600}}
-	if !write(first) || read("a") != "1" || read("d/e") != "2" {
-		t.Errorf("first: %q %q", read("a"), read("d/e"))
-	}
-	if write(first) {
-		t.Error("the same content is written again")
-	}
-	before, _ := os.Readlink(filepath.Join(dir, "..data"))
-	if !write(payload{"a": {data: []byte("3"), mode: 0o644}, "f": {mode: 0o644}}) || read("a") != "3" || read("f") != "" {
-		t.Errorf("second: %q %q", read("a"), read("f"))
-	}
-	if _, err := os.Lstat(filepath.Join(dir, "d")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a name that has gone: %v", err)
-	}
-	if _, err := os.Lstat(filepath.Join(dir, before)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old content: %v", err)
-	}
-}
-
 func TestResolverFiles(t *testing.T) {
 	node := resolvConf{servers: []string{"192.0.2.1"}, searches: []string{"lan"}, options: []string{"timeout:1"}}
 	two := "2"
@@ -293,5 +150,44 @@ func TestResolverFiles(t *testing.T) {
 	}
 	if got := hostsFile(pod, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
 		t.Errorf("hosts: %q", got)
+	}
+}
+
+// TestReferencesAreBounded: variables and arguments that stand for much more than
+// what the pod says are refused, and not made first.
+func TestReferencesAreBounded(t *testing.T) {
+	const megabyte = 1 << 20
+	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
+	ref := v1.LocalObjectReference{Name: "cm"}
+	doubling := []v1.EnvVar{{Name: "V0", Value: strings.Repeat("x", 100)}}
+	for i := range 25 {
+		doubling = append(doubling, v1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: fmt.Sprintf("$(V%d)$(V%d)", i, i)})
+	}
+	repeated := &v1.Container{}
+	for i := range 300 {
+		name := fmt.Sprintf("N%d", i)
+		repeated.EnvFrom = append(repeated.EnvFrom, v1.EnvFromSource{Prefix: name, ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: ref}})
+	}
+	long := func(string) (string, bool) { return strings.Repeat("x", megabyte), true }
+	variables := func(c *v1.Container) error {
+		_, _, err := environment(t.Context(), &envContext{pod: &v1.Pod{}, container: c, objects: large})
+		return err
+	}
+	for name, f := range map[string]func() error{
+		"variables that double":     func() error { return variables(&v1.Container{Env: doubling}) },
+		"a map under many prefixes": func() error { return variables(repeated) },
+		"an argument":               func() error { _, err := expand(strings.Repeat("$(A)", 200), long); return err },
+		"arguments":                 func() error { _, err := expandAll(slices.Repeat([]string{"$(A)"}, 200), long); return err },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := f()
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if used := (after.TotalAlloc - before.TotalAlloc) / megabyte; used > 160 {
+			t.Errorf("%s: it took %d MB", name, used)
+		}
 	}
 }

@@ -210,7 +210,7 @@ func (w *worker) candidate(pod *v1.Pod, name v1.ResourceName, now time.Time) *ca
 			c.containers[container] = u.Bytes
 		}
 	}
-	for _, u := range w.volumeUsage(pod, now) {
+	for _, u := range w.volumes.Usage(pod, &w.k.measures, now) {
 		sum.Add(u)
 	}
 	c.disk, c.inodes = sum.Bytes, sum.Inodes
@@ -224,7 +224,7 @@ func (k *Kubelet) evictOverLimits(now time.Time) {
 		if podfacts.Terminal(pod) || !limitsDisk(pod) {
 			continue
 		}
-		if message := overDiskLimit(pod, w.volumeUsage(pod, now), w.containerUsage(now), w.fileUsage(now)); message != "" {
+		if message := overDiskLimit(pod, w.volumes.Usage(pod, &w.k.measures, now), w.containerUsage(now), w.fileUsage(now)); message != "" {
 			w.evict(eviction{message, evictionGrace})
 		}
 	}

@@ -66,3 +66,19 @@ func expandAll(in []string, lookup func(string) (string, bool)) ([]string, error
 	}
 	return out, nil
 }
+
+// expandStrictly is expand for what must not keep a reference to nothing.
+func expandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
+	missing := ""
+	out, err := expand(s, func(name string) (string, bool) {
+		value, ok := lookup(name)
+		if !ok && missing == "" {
+			missing = name
+		}
+		return value, ok
+	})
+	if missing != "" {
+		return "", fmt.Errorf("missing value for %q", missing)
+	}
+	return out, err
+}

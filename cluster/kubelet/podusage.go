@@ -4,24 +4,8 @@ import (
 	"path/filepath"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-
 	"wheelhouse/cluster/kubelet/nodefs"
 )
-
-// volumeUsage is what each of the pod's volumes takes that are on the node's disk.
-func (w *worker) volumeUsage(pod *v1.Pod, now time.Time) map[string]nodefs.Usage {
-	out := map[string]nodefs.Usage{}
-	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault:
-			out[v.Name] = w.k.measures.Of(w.volumes.path("empty-dir", v.Name), now)
-		case v.GitRepo != nil:
-			out[v.Name] = w.k.measures.Of(w.volumes.path("git-repo", v.Name), now)
-		}
-	}
-	return out
-}
 
 // containerUsage is what each container has written into its layer and its log.
 func (w *worker) containerUsage(now time.Time) map[string]nodefs.Usage {

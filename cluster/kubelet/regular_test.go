@@ -193,23 +193,4 @@ func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
 	}
 }
 
-// A server's name is no option of mount, nor a file system's the path of a program.
-func TestMountArguments(t *testing.T) {
-	if args, err := nfsMount(t.Context(), &v1.NFSVolumeSource{Server: "-T/srv/fstab", Path: "/x"}, nil, "/dir"); err == nil {
-		t.Errorf("%q", args)
-	}
-	args, err := nfsMount(t.Context(), &v1.NFSVolumeSource{Server: "127.0.0.1", Path: "/x"}, []string{"soft"}, "/dir")
-	if said := strings.Join(args, " "); err != nil || !strings.HasSuffix(said, " -- 127.0.0.1:/x /dir") {
-		t.Errorf("%s, %v", said, err)
-	}
-	_, _, v := localDisk(t)
-	pv := localPV("/x", v1.PersistentVolumeFilesystem)
-	for _, kind := range []string{"../../tmp/x", "ext4 -o x", "-x"} {
-		pv.Spec.Local.FSType = &kind
-		if _, err := v.mountDevice(t.Context(), "v", pv, "/dev/null"); err == nil || !strings.Contains(err.Error(), "is not a file system") {
-			t.Errorf("%q: %v", kind, err)
-		}
-	}
-}
-
 var discard = slog.New(slog.DiscardHandler)

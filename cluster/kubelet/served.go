@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
+	"wheelhouse/cluster/kubelet/volume"
 )
 
 // served is the kubelet as its server uses it.
@@ -98,6 +99,11 @@ func (l logDir) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
 	return nodefs.Reopen(held)
+}
+
+// RemoveProvisioned implements server.Disk.
+func (s served) RemoveProvisioned(name string) error {
+	return volume.RemoveProvisioned(s.k.config.HostRoot, name)
 }
 
 // Configuration implements server.Node.

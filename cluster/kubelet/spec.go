@@ -197,11 +197,11 @@ func secureUser(s *cri.Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext,
 func (w *worker) devices(c *v1.Container) ([]cri.Device, error) {
 	var out []cri.Device
 	for _, d := range c.VolumeDevices {
-		v, ok := w.volumes.paths[d.Name]
-		if !ok || !v.device {
+		v, ok := w.volumes.Get(d.Name)
+		if !ok || !v.Device {
 			return nil, fmt.Errorf("volume %q is not ready", d.Name)
 		}
-		out = append(out, cri.Device{Source: v.path, Target: d.DevicePath, ReadOnly: v.readOnly})
+		out = append(out, cri.Device{Source: v.Path, Target: d.DevicePath, ReadOnly: v.ReadOnly})
 	}
 	return out, nil
 }
@@ -211,21 +211,21 @@ func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(s
 	var out []cri.Mount
 	taken := map[string]bool{}
 	for i, m := range c.VolumeMounts {
-		v, ok := w.volumes.paths[m.Name]
+		v, ok := w.volumes.Get(m.Name)
 		if !ok {
 			return nil, fmt.Errorf("volume %q is not ready", m.Name)
 		}
-		source := v.path
+		source := v.Path
 		sub, err := expandStrictly(m.SubPathExpr, lookup)
 		if err != nil {
 			return nil, err
 		}
 		if sub = cmp.Or(sub, m.SubPath); sub != "" {
-			if source, err = w.subPathMount(v, sub, m.Name, c.Name, i); err != nil {
+			if source, err = w.volumes.SubPath(m.Name, sub, c.Name, i); err != nil {
 				return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 			}
 		}
-		mount := cri.Mount{Source: source, Target: m.MountPath, ReadOnly: (m.ReadOnly || v.readOnly) && !v.sealed}
+		mount := cri.Mount{Source: source, Target: m.MountPath, ReadOnly: (m.ReadOnly || v.ReadOnly) && !v.Sealed}
 		if p := m.MountPropagation; p != nil {
 			mount.Propagation = map[v1.MountPropagationMode]string{
 				v1.MountPropagationHostToContainer: "rslave", v1.MountPropagationBidirectional: "rshared",

@@ -107,6 +107,20 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	return w.postStart(ctx, pod, c, seen)
 }
 
+// imageVolumes sets up the image volumes of a container, each pulled as its policy says.
+func (w *worker) imageVolumes(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
+	var errs []error
+	for _, v := range w.volumes.PendingImages(pod, c) {
+		wanted := &v1.Container{Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}
+		if _, err := w.fetch(ctx, pod, "volume "+v.Name, wanted, w.podEvent); err != nil {
+			errs = append(errs, err)
+		} else if err := w.volumes.SetUpImage(ctx, v); err != nil {
+			errs = append(errs, &waitingError{"CreateContainerError", err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // image has the container's image on the machine.
 func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (cri.Image, error) {
 	return w.fetch(ctx, pod, c.Name, c, func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) })

@@ -118,7 +118,7 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 			Rootfs: used(layer, fs, now), Logs: used(logs, fs, now),
 		})
 	}
-	for name, u := range w.volumeUsage(pod, now) {
+	for name, u := range w.volumes.Usage(pod, &w.k.measures, now) {
 		disk.Add(u)
 		out.VolumeStats = append(out.VolumeStats, stats.VolumeStats{Name: name, FsStats: *used(u, fs, now)})
 	}

@@ -12,6 +12,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
+	"wheelhouse/cluster/kubelet/volume"
 )
 
 // sync brings a pod that shall run one step nearer to its spec.
@@ -109,9 +110,8 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	var wg sync.WaitGroup
 	var volumeErr error
 	w.podSeen, w.refreshed = pod, time.Now()
-	w.volumes.objects = w.k.objects
 	needsIP := usesPodIP(pod)
-	prepare := func() { volumeErr = w.volumes.ensure(ctx, pod, w.podIP()) }
+	prepare := func() { volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects) }
 	if !needsIP {
 		wg.Go(prepare)
 	}
@@ -181,7 +181,7 @@ func (w *worker) mountEvents(err error) {
 		return
 	}
 	each := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as volumes.ensure makes it
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as SetUp joins them
 		each = joined.Unwrap()
 	}
 	for _, one := range each {
@@ -199,7 +199,7 @@ func (w *worker) waitingRetry() time.Duration {
 }
 
 func refreshAfter(pod *v1.Pod) time.Duration {
-	if changes(pod) {
+	if volume.NeedsRefresh(pod) {
 		return untilRefresh(time.Now())
 	}
 	return 0
@@ -208,7 +208,7 @@ func refreshAfter(pod *v1.Pod) time.Duration {
 // refreshVolumes brings the content of mounted volumes up to date: after a change
 // of the pod, which the downward API shows, and from time to time.
 func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
-	if !changes(pod) {
+	if !volume.NeedsRefresh(pod) {
 		return 0, nil
 	}
 	wait := untilRefresh(w.refreshed)
@@ -217,8 +217,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 		return wait, nil
 	}
 	w.podSeen, w.refreshed = pod, time.Now()
-	w.volumes.objects = w.k.shared
-	if err := w.volumes.ensure(ctx, pod, w.podIP()); err != nil {
+	if err := w.volumes.SetUp(ctx, pod, w.podIP(), w.k.shared); err != nil {
 		w.mountEvents(err)
 	}
 	return untilRefresh(w.refreshed), nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -96,11 +95,7 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
 		return err
 	}
-	if err := nodefs.UnmountBelow(w.dir); err != nil {
-		return err
-	}
-	// What an ended pod has written into its own volumes nobody reads any more.
-	if err := nodefs.UnmountAndRemove(filepath.Join(w.dir, "volumes", "kubernetes.io~empty-dir")); err != nil {
+	if err := w.volumes.TearDown(); err != nil {
 		return err
 	}
 	w.report()

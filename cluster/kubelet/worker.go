@@ -17,6 +17,7 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
 	"wheelhouse/cluster/kubelet/probe"
+	"wheelhouse/cluster/kubelet/volume"
 )
 
 // How soon a worker looks again.
@@ -50,7 +51,7 @@ type worker struct {
 
 	// ----
 	observed  observed
-	volumes   *volumes
+	volumes   *volume.Manager
 	refreshed time.Time // of the volumes
 	podSeen   *v1.Pod   // the pod that the volumes were made for
 	adopted   string    // the sandbox whose network is known
@@ -74,7 +75,10 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 		pulls:  map[string]*pullBackoff{},
 		hooked: map[string]bool{},
 	}
-	w.volumes = &volumes{k: k, dir: w.dir, tokens: map[string]token{}, paths: map[string]volume{}}
+	w.volumes = volume.NewManager(volume.Config{
+		Client: k.config.Client, Recorder: k.config.Recorder, Images: k.runtime,
+		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
+	}, w.dir)
 	w.reporter = newReporter(k.config.Client, w.log)
 	w.probes = probe.NewManager(k.runtime, w.containerEvent, w.poke)
 	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{

@@ -1,8 +1,10 @@
 //go:build !quick
 
-package kubelet
+package volume
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -47,5 +49,43 @@ func TestTokensBelongToTheirReader(t *testing.T) {
 				t.Errorf("got %v of %d:%d, want %v of %d:%d", info.Mode(), is.Uid, is.Gid, c.mode, c.uid, c.gid)
 			}
 		})
+	}
+}
+
+// A reader sees the old content or the new one, never a mixture, and the names
+// that have gone are gone.
+func TestWriteVolume(t *testing.T) {
+	dir := t.TempDir()
+	write := func(files payload) bool {
+		t.Helper()
+		changed, err := writeVolume(dir, files, -1, "now")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
+	}
+	first := payload{"a": {data: []byte("1"), mode: 0o644}, "d/e": {data: []byte("2"), mode: 0o600}}
+	if !write(first) || read("a") != "1" || read("d/e") != "2" {
+		t.Errorf("first: %q %q", read("a"), read("d/e"))
+	}
+	if write(first) {
+		t.Error("the same content is written again")
+	}
+	before, _ := os.Readlink(filepath.Join(dir, "..data"))
+	if !write(payload{"a": {data: []byte("3"), mode: 0o644}, "f": {mode: 0o644}}) || read("a") != "3" || read("f") != "" {
+		t.Errorf("second: %q %q", read("a"), read("f"))
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "d")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a name that has gone: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, before)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old content: %v", err)
 	}
 }

@@ -1,46 +1,87 @@
-package kubelet
+package volume
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// file is one file of a volume that the kubelet writes.
+// file is a file of a volume that the kubelet writes.
 type file struct {
 	data  []byte
 	mode  int32
 	owner *int64 // nil is root
 }
 
-// payload is such a volume's content by relative path.
+// payload is the content of such a volume by relative path.
 type payload map[string]file
 
-// payloadContext is what payloads are made from.
+// payloadContext is what payloads are computed from.
 type payloadContext struct {
 	pod           *v1.Pod
 	objects       objects.Getter
 	hostIP, podIP string
 	capacity      v1.ResourceList
-	// token gives a service account token for the pod.
-	token func(ctx context.Context, p *v1.ServiceAccountTokenProjection) (string, error)
+	token         func(ctx context.Context, p *v1.ServiceAccountTokenProjection) (string, error)
 }
 
 const defaultMode int32 = 0o644
 
-// volumePayload gives the content of a volume; ok is false for a volume of
-// another kind.
-func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (out payload, ok bool, err error) {
-	out = payload{}
+// payloadPlugin writes ConfigMaps, Secrets, the downward API and projections of them.
+type payloadPlugin struct{}
+
+// Supports implements Plugin.
+func (payloadPlugin) Supports(v *v1.Volume) bool {
+	return v.Secret != nil || v.ConfigMap != nil || v.DownwardAPI != nil || v.Projected != nil
+}
+
+// SetUp implements Plugin. Secrets and tokens are kept in memory.
+func (payloadPlugin) SetUp(ctx context.Context, m *Manager, v *v1.Volume) (Volume, error) {
+	files, err := volumePayload(ctx, &payloadContext{m.pod, m.objects, m.NodeIP, m.podIP, m.Capacity, m.token}, v)
+	if err != nil {
+		return Volume{}, err
+	}
+	kind := "configmap"
+	switch {
+	case v.Secret != nil:
+		kind = "secret"
+	case v.Projected != nil:
+		kind = "projected"
+	case v.DownwardAPI != nil:
+		kind = "downward-api"
+	}
+	dir := m.path(kind, v.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Volume{}, err
+	}
+	if kind == "secret" || kind == "projected" {
+		if err := nodefs.MountTmpfs(dir, 0); err != nil {
+			return Volume{}, err
+		}
+	}
+	// The root of a tmpfs is writable for all.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return Volume{}, err
+	}
+	_, err = writeVolume(dir, files, fsGroup(m.pod), time.Now().UTC().Format("2006_01_02_15_04_05"))
+	return Volume{Path: dir, ReadOnly: true}, err
+}
+
+// volumePayload returns the content of a volume.
+func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (payload, error) {
+	var err error
+	out := payload{}
 	switch {
 	case v.Secret != nil:
 		s := v.Secret
@@ -59,13 +100,11 @@ func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (out pa
 				break
 			}
 		}
-	default:
-		return nil, false, nil
 	}
 	if err == nil {
 		err = out.check()
 	}
-	return out, true, err
+	return out, err
 }
 
 // maxPayload bounds what is written for one volume: each of a megabyte's many names is a
@@ -108,8 +147,8 @@ func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.Volum
 	return fmt.Errorf("a source of the projected volume is of a kind that is not supported; secret, configMap, downwardAPI and serviceAccountToken are")
 }
 
-// tokenMode keeps tokens from other users where the pod says who its users are,
-// as upstream.
+// tokenMode is the mode of token files: closed to other users where the pod names its
+// users, as upstream.
 func tokenMode(pod *v1.Pod, mode int32) int32 {
 	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil || userOf(pod) != nil {
 		return 0o600
@@ -117,8 +156,8 @@ func tokenMode(pod *v1.Pod, mode int32) int32 {
 	return mode
 }
 
-// userOf is the one user of all of a pod's containers, whose the tokens are; nil if
-// there are several, or an image decides.
+// userOf is the one user of all of a pod's containers, who owns the tokens; nil if there
+// are several, or an image decides.
 func userOf(pod *v1.Pod) *int64 {
 	var all *int64
 	for i, list := 0, slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers); i < len(list); i++ {
@@ -219,7 +258,7 @@ func (p *payloadContext) downward(out payload, items []v1.DownwardAPIVolumeFile,
 	return nil
 }
 
-// add takes only paths that stay inside the volume and do not look like the
+// add accepts only paths that stay inside the volume and do not look like the
 // writer's own files.
 func (out payload) add(name string, f file) error {
 	clean := path.Clean(name)
@@ -228,16 +267,4 @@ func (out payload) add(name string, f file) error {
 	}
 	out[clean] = f
 	return nil
-}
-
-// tokenRequest asks for a token that is bound to the pod.
-func tokenRequest(pod *v1.Pod, p *v1.ServiceAccountTokenProjection) *authenticationv1.TokenRequest {
-	r := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: p.ExpirationSeconds,
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
-	}}
-	if p.Audience != "" {
-		r.Spec.Audiences = []string{p.Audience}
-	}
-	return r
 }

@@ -1,6 +1,7 @@
-package kubelet
+package volume
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,32 +14,43 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// hostPath is a path of the node as a volume, made where its type asks for that.
-func (v *volumes) hostPath(name string, spec *v1.HostPathVolumeSource) (volume, error) {
-	f, mode, err := openHostPath(v.k.config.HostRoot, spec)
-	if err != nil {
-		return volume{}, err
-	}
-	defer f.Close()
-	path, err := v.pinned(name, spec.Path, f)
-	return volume{path: path, file: !mode.IsDir()}, err
+// hostPath is a path of the node, created where its type asks for that.
+type hostPath struct{}
+
+// Supports implements Plugin.
+func (hostPath) Supports(v *v1.Volume) bool { return v.HostPath != nil }
+
+// SetUp implements Plugin.
+func (hostPath) SetUp(_ context.Context, m *Manager, v *v1.Volume) (Volume, error) {
+	return m.hostPath(v.Name, v.HostPath)
 }
 
-// pinned is where the runtime finds a place of the node's disk that is held open. On a disk
-// of the node's own it is a mount below the pod's folder, which no pod can reach: on the
-// disk itself a pod could put a link there before the runtime mounts it. On the machine's
+func (m *Manager) hostPath(name string, spec *v1.HostPathVolumeSource) (Volume, error) {
+	f, mode, err := openHostPath(m.HostRoot, spec)
+	if err != nil {
+		return Volume{}, err
+	}
+	defer f.Close()
+	path, err := m.pinned(name, spec.Path, f)
+	return Volume{Path: path, file: !mode.IsDir()}, err
+}
+
+// pinned returns the path by which the runtime mounts an open file of the node's disk. On a
+// disk of the node's own it is a mount below the pod's directory, which no pod can reach: on
+// the disk itself a pod could put a link there before the runtime mounts it. On the machine's
 // disk it is the path, as upstream: who may use host paths there is root on the machine.
-func (v *volumes) pinned(name, path string, f *os.File) (string, error) {
-	if v.k.config.HostRoot == "" {
+func (m *Manager) pinned(name, path string, f *os.File) (string, error) {
+	if m.HostRoot == "" {
 		return filepath.Clean("/" + path), nil
 	}
-	target := v.path("host-path", name)
+	target := m.path("host-path", name)
 	if same, err := sameAs(f, target); err != nil || same {
 		return target, err
 	}
 	return target, nodefs.BindMount(f, target, unix.MS_REC)
 }
 
+// sameAs reports whether an open file is the one at a path.
 func sameAs(f *os.File, path string) (bool, error) {
 	have, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -51,8 +63,8 @@ func sameAs(f *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(have, want), err
 }
 
-// openHostPath holds a host path, which it makes where the type asks for that, and checks
-// that it is of the type. As with Docker's own binds, a path of no type is made a folder.
+// openHostPath opens a host path, which it creates where the type asks for that, and checks
+// that it is of the type. As Docker's own binds do, it creates a directory for no type.
 func openHostPath(root string, spec *v1.HostPathVolumeSource) (*os.File, fs.FileMode, error) {
 	kind := v1.HostPathUnset
 	if spec.Type != nil {
@@ -65,7 +77,7 @@ func openHostPath(root string, spec *v1.HostPathVolumeSource) (*os.File, fs.File
 	defer done()
 	f, mode, err := nodefs.Hold(d, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeHostPath(d, at, kind); err != nil {
+		if err := createHostPath(d, at, kind); err != nil {
 			return nil, 0, fmt.Errorf("%s: %w", spec.Path, err)
 		}
 		f, mode, err = nodefs.Hold(d, at)
@@ -102,7 +114,7 @@ func isBlockDevice(mode fs.FileMode) bool {
 	return mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0
 }
 
-func makeHostPath(d nodefs.Disk, path string, kind v1.HostPathType) error {
+func createHostPath(d nodefs.Disk, path string, kind v1.HostPathType) error {
 	switch kind {
 	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
 		return d.MkdirAll(path, 0o755)

@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"bytes"
@@ -17,48 +17,59 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// nfsPatience is how long a server may take to answer a mount.
-const nfsPatience = 30 * time.Second
+// nfsTimeout is how long a server may take to answer a mount.
+const nfsTimeout = 30 * time.Second
 
-// nfs mounts a folder of an NFS server, from the node's network.
-func (v *volumes) nfs(ctx context.Context, name string, spec *v1.NFSVolumeSource, options []string) (volume, error) {
-	dir := v.path("nfs", name)
-	out := volume{path: dir, readOnly: spec.ReadOnly}
+// nfs is a directory of an NFS server, mounted from the node's network.
+type nfs struct{}
+
+// Supports implements Plugin.
+func (nfs) Supports(v *v1.Volume) bool { return v.NFS != nil }
+
+// SetUp implements Plugin.
+func (nfs) SetUp(ctx context.Context, m *Manager, v *v1.Volume) (Volume, error) {
+	return m.nfs(ctx, v.Name, v.NFS, nil)
+}
+
+func (m *Manager) nfs(ctx context.Context, name string, spec *v1.NFSVolumeSource, options []string) (Volume, error) {
+	dir := m.path("nfs", name)
+	out := Volume{Path: dir, ReadOnly: spec.ReadOnly}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
-	// Not by a look at the folder itself: with a server that has gone that would hang.
+	// Not by a stat of the directory itself: with a server that has gone that would hang.
 	points, err := nodefs.MountsBelow(dir)
 	if err != nil || slices.Contains(points, dir) {
 		return out, err
 	}
 	if err := nfsKernel(ctx); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, nfsPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, nfsTimeout, fmt.Errorf("no answer within %s", nfsTimeout))
 	defer cancel()
 	args, err := nfsMount(ctx, spec, options, dir)
 	if err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
-	if text, err := runMount(ctx, args); err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %s", nfsPatience)
-		}
-		return volume{}, fmt.Errorf("mount failed: %w\nMounting command: mount\nMounting arguments: %s\nOutput: %s", err, strings.Join(args, " "), text)
-	}
-	return out, nil
+	return out, mount(ctx, args)
 }
 
-func runMount(ctx context.Context, args []string) (string, error) {
+// mount runs mount(8). The cause of an expired context is part of the error.
+func mount(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, "mount", args...)
-	cmd.WaitDelay = time.Second // a mount that hangs in the kernel is left to itself
+	cmd.WaitDelay = time.Second // a mount that hangs in the kernel is abandoned
 	out, err := cmd.CombinedOutput()
-	return string(bytes.TrimSpace(out)), err
+	if err == nil {
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
+	return fmt.Errorf("mount failed: %w\nMounting command: mount\nMounting arguments: %s\nOutput: %s", err, strings.Join(args, " "), bytes.TrimSpace(out))
 }
 
 // nfsMount are the arguments of mount: with the machine's mount.nfs, or else in the
-// kernel's own words for NFS 4, which need the server's address.
+// kernel's own syntax for NFS 4, which need the server's address.
 func nfsMount(ctx context.Context, spec *v1.NFSVolumeSource, options []string, dir string) ([]string, error) {
 	if strings.HasPrefix(spec.Server, "-") { // which mount and its helpers take for an option
 		return nil, fmt.Errorf("%q is not the name of an NFS server", spec.Server)
@@ -87,18 +98,18 @@ func nfsMount(ctx context.Context, spec *v1.NFSVolumeSource, options []string, d
 	return []string{"-i", "-t", "nfs4", "-o", strings.Join(options, ","), "--", source, dir}, nil
 }
 
-// nfsKernel says so where the kernel has no NFS: what mount says then is not clear.
+// nfsKernel is an error where the kernel has no NFS: that of mount is not clear.
 func nfsKernel(ctx context.Context) error {
-	known := func() bool {
+	present := func() bool {
 		data, err := os.ReadFile("/proc/filesystems")
 		return err != nil || slices.Contains(strings.Fields(string(data)), "nfs") || slices.Contains(strings.Fields(string(data)), "nfs4")
 	}
-	if known() {
+	if present() {
 		return nil
 	}
-	// The module may just not be loaded; the second look tells more clearly than modprobe.
+	// The module may just not be loaded; the list is clearer than the errors of modprobe.
 	_ = exec.CommandContext(ctx, "modprobe", "nfs").Run()
-	if known() {
+	if present() {
 		return nil
 	}
 	return errors.New("the kernel of this node has no NFS (no nfs in /proc/filesystems): load the module nfs, or use a hostPath or a persistentVolumeClaim")

@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"errors"
@@ -13,22 +13,23 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// subPathMount is a path in a volume as a mount of its own, made if it is missing.
-// Docker gets a place that containers cannot reach: a path inside the volume could be
-// made a link to elsewhere between our look at it and the mount.
-func (w *worker) subPathMount(v volume, sub, volumeName, container string, index int) (string, error) {
+// SubPath returns a path in a volume as a mount of its own, created if it is missing: a path
+// inside the volume could become a link to elsewhere between the check and the mount. index
+// numbers the mounts of the container.
+func (m *Manager) SubPath(name, sub, container string, index int) (string, error) {
 	if filepath.IsAbs(sub) {
 		return "", fmt.Errorf("error SubPath `%s` must not be an absolute path", sub)
 	}
 	if slices.Contains(strings.Split(sub, "/"), "..") {
 		return "", fmt.Errorf("unable to provision SubPath `%s`: must not contain '..'", sub)
 	}
-	f, err := openSubPath(v.path, sub, v.readOnly)
+	v := m.volumes[name]
+	f, err := openSubPath(v.Path, sub, v.ReadOnly)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	target := filepath.Join(w.dir, "volume-subpaths", volumeName, container, strconv.Itoa(index))
+	target := filepath.Join(m.dir, "volume-subpaths", name, container, strconv.Itoa(index))
 	return target, nodefs.BindMount(f, target, 0)
 }
 
@@ -40,7 +41,7 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 	}
 	defer func() { _ = root.Close() }()
 	if _, err := root.Stat(sub); errors.Is(err, fs.ErrNotExist) && !readOnly {
-		if err := makeSubPath(root, sub); err != nil {
+		if err := createSubPath(root, sub); err != nil {
 			return nil, err
 		}
 	}
@@ -48,9 +49,9 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 	return f, err
 }
 
-// makeSubPath makes a path in a volume, with the volume's own rights: who may write into
-// the volume may write there. The group follows the folder above where that is its mode.
-func makeSubPath(root *os.Root, sub string) error {
+// createSubPath creates a path in a volume with the volume's own rights: who may write into
+// the volume may write there. The group is that of the directory above where its mode says so.
+func createSubPath(root *os.Root, sub string) error {
 	top, err := root.Stat(".")
 	if err != nil {
 		return err
@@ -72,20 +73,4 @@ func makeSubPath(root *os.Root, sub string) error {
 		}
 	}
 	return nil
-}
-
-// expandStrictly is expand for what must not keep a reference to nothing.
-func expandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
-	missing := ""
-	out, err := expand(s, func(name string) (string, bool) {
-		value, ok := lookup(name)
-		if !ok && missing == "" {
-			missing = name
-		}
-		return value, ok
-	})
-	if missing != "" {
-		return "", fmt.Errorf("missing value for %q", missing)
-	}
-	return out, err
 }

@@ -1,12 +1,13 @@
 //go:build !quick
 
-package kubelet
+package volume
 
 import (
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -28,35 +29,35 @@ func localPV(path string, mode v1.PersistentVolumeMode) *v1.PersistentVolume {
 func TestLocalVolume(t *testing.T) {
 	disk := t.TempDir()
 	for _, err := range []error{
-		os.Mkdir(filepath.Join(disk, "folder"), 0o755), os.WriteFile(filepath.Join(disk, "file"), nil, 0o600),
+		os.Mkdir(filepath.Join(disk, "directory"), 0o755), os.WriteFile(filepath.Join(disk, "file"), nil, 0o600),
 		unix.Mknod(filepath.Join(disk, "device"), unix.S_IFBLK|0o600, int(unix.Mkdev(7, 255))), os.Symlink("/device", filepath.Join(disk, "link")),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	v := &volumes{k: &Kubelet{config: Config{HostRoot: disk}}, dir: t.TempDir()}
-	t.Cleanup(func() { _ = nodefs.UnmountBelow(v.dir) })
+	m := NewManager(Config{HostRoot: disk}, t.TempDir())
+	t.Cleanup(func() { _ = nodefs.UnmountBelow(m.dir) })
 	for _, c := range []struct {
 		path string
 		mode v1.PersistentVolumeMode
 		want string // what is mounted, or why nothing is
 	}{
-		{"/folder", v1.PersistentVolumeFilesystem, "folder"},
+		{"/directory", v1.PersistentVolumeFilesystem, "directory"},
 		{"/device", v1.PersistentVolumeBlock, "device"},
 		{"/link", v1.PersistentVolumeBlock, "device"},
 		{"/none", v1.PersistentVolumeFilesystem, `path "/none" does not exist`},
 		{"/file", v1.PersistentVolumeFilesystem, `path "/file" is neither a directory nor a block device`},
-		{"/folder", v1.PersistentVolumeBlock, `path "/folder" is not a block device, as volumeMode Block asks for`},
+		{"/directory", v1.PersistentVolumeBlock, `path "/directory" is not a block device, as volumeMode Block asks for`},
 	} {
-		got, err := v.persistent(t.Context(), "v", localPV(c.path, c.mode))
+		got, err := m.persistent(t.Context(), "v", localPV(c.path, c.mode))
 		said := ""
 		if err != nil {
 			said = err.Error()
-		} else if same, err := sameFiles(got.path, filepath.Join(disk, c.want)); err == nil && same {
+		} else if same, err := sameFiles(got.Path, filepath.Join(disk, c.want)); err == nil && same {
 			said = c.want
 		}
-		if said != c.want || got.device != (c.want == "device") {
+		if said != c.want || got.Device != (c.want == "device") {
 			t.Errorf("%s as %s: %+v, %v", c.path, c.mode, got, err)
 		}
 	}
@@ -110,15 +111,14 @@ func TestVolumeGroup(t *testing.T) {
 		}
 	}
 	events := record.NewFakeRecorder(10)
-	k := &Kubelet{config: Config{Recorder: events}}
-	use := func(name string, group int64, policy v1.PodFSGroupChangePolicy) *volumes {
+	use := func(name string, group int64, policy v1.PodFSGroupChangePolicy) *Manager {
 		t.Helper()
-		v := &volumes{k: k, dir: filepath.Join(pods, name)}
+		m := NewManager(Config{Recorder: events}, filepath.Join(pods, name))
 		p := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{FSGroup: &group, FSGroupChangePolicy: &policy}}}
-		if err := v.own(p, "pv", disk); err != nil {
+		if err := m.own(p, "pv", disk); err != nil {
 			t.Fatal(err)
 		}
-		return v
+		return m
 	}
 	check := func(name string, group int, mode fs.FileMode) {
 		t.Helper()
@@ -142,7 +142,7 @@ func TestVolumeGroup(t *testing.T) {
 	if got := <-events.Events; got != want {
 		t.Errorf("the event: %s", got)
 	}
-	for _, v := range []*volumes{first, second} {
+	for _, v := range []*Manager{first, second} {
 		if err := os.RemoveAll(v.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -151,11 +151,22 @@ func TestVolumeGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	third := use("third", 1234, v1.FSGroupChangeOnRootMismatch)
-	check("new", 1234, 0o600) // the folder was the group's already
+	check("new", 1234, 0o600) // the directory was the group's already
 	if err := os.RemoveAll(third.dir); err != nil {
 		t.Fatal(err)
 	}
 	use("fourth", 77, v1.FSGroupChangeOnRootMismatch)
 	check("new", 77, 0o660)
 	check("sub/file", 77, 0o660)
+}
+
+func TestFileSystemNames(t *testing.T) {
+	m := NewManager(Config{}, t.TempDir())
+	pv := localPV("/x", v1.PersistentVolumeFilesystem)
+	for _, kind := range []string{"../../tmp/x", "ext4 -o x", "-x"} {
+		pv.Spec.Local.FSType = &kind
+		if _, err := m.mountDevice(t.Context(), "v", pv, "/dev/null"); err == nil || !strings.Contains(err.Error(), "is not a file system") {
+			t.Errorf("%q: %v", kind, err)
+		}
+	}
 }

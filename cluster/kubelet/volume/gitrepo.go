@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"bytes"
@@ -23,42 +23,48 @@ import (
 )
 
 const (
-	gitPatience = 5 * time.Minute
-	gitOutput   = 10 << 10 // bytes of it that an error repeats
-	nobody      = 65534    // user and group
+	gitTimeout = 5 * time.Minute
+	gitOutput  = 10 << 10 // bytes of it that an error repeats
+	nobody     = 65534    // user and group
 )
 
-// gitRepo is a folder with the content of a git repository, fetched once. The kind is
+// gitRepo is a directory with the content of a git repository, fetched once. The kind is
 // deprecated, and for good reason: git runs on the node, in its network, for whoever may
 // create such pods. It has no rights there and no keys, is held to the transports of a
 // network that need none, and runs nothing that a repository brings.
-func (v *volumes) gitRepo(ctx context.Context, pod *v1.Pod, name string, spec *v1.GitRepoVolumeSource) (volume, error) {
-	dir := v.path("git-repo", name)
+type gitRepo struct{}
+
+// Supports implements Plugin.
+func (gitRepo) Supports(v *v1.Volume) bool { return v.GitRepo != nil }
+
+// SetUp implements Plugin.
+func (gitRepo) SetUp(ctx context.Context, m *Manager, v *v1.Volume) (Volume, error) {
+	dir := m.path("git-repo", v.Name)
 	if _, err := os.Lstat(dir); err == nil {
-		return volume{path: dir}, nil
+		return Volume{Path: dir}, nil
 	}
 	if _, err := exec.LookPath("git"); err != nil {
-		return volume{}, errors.New("this node has no git, which a gitRepo volume needs; use an init container that clones into an emptyDir")
+		return Volume{}, errors.New("this node has no git, which a gitRepo volume needs; use an init container that clones into an emptyDir")
 	}
-	fresh := dir + ".new" // what is only half there has another name
+	fresh := dir + ".new" // what is incomplete has another name
 	if err := nodefs.RemoveAll(fresh); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
 	if err := os.Chown(fresh, nobody, nobody); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, gitPatience)
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
-	if err := cloneInto(ctx, fresh, spec); err != nil {
-		return volume{}, err
+	if err := cloneInto(ctx, fresh, v.GitRepo); err != nil {
+		return Volume{}, err
 	}
-	if err := openToPod(fresh, pod); err != nil {
-		return volume{}, err
+	if err := openToPod(fresh, m.pod); err != nil {
+		return Volume{}, err
 	}
-	return volume{path: dir}, os.Rename(fresh, dir)
+	return Volume{Path: dir}, os.Rename(fresh, dir)
 }
 
 func cloneInto(ctx context.Context, dir string, spec *v1.GitRepoVolumeSource) error {
@@ -97,7 +103,7 @@ var gitSettings = []string{
 	"submodule.recurse=false", "gc.auto=0", "maintenance.auto=false", "safe.bareRepository=explicit",
 }
 
-// git runs in a folder of dir, which is /tmp to it, as nobody and without the machine's
+// git runs in a directory of dir, which is /tmp to it, as nobody and without the machine's
 // settings, hooks and questions.
 func git(ctx context.Context, dir, below string, args ...string) error {
 	var all []string
@@ -125,7 +131,7 @@ func git(ctx context.Context, dir, below string, args ...string) error {
 }
 
 // startApart starts a program that has dir as its /tmp, so that a user who may not enter
-// the folders above can work there, and that cannot gain rights.
+// the directories above can work there, and that cannot gain rights.
 func startApart(dir string, cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {

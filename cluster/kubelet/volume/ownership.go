@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"fmt"
@@ -12,12 +12,20 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// own gives a claim's volume to the pod's group, unless other pods of this node have
-// the volume already: then it is theirs, and the pod is told.
-func (v *volumes) own(pod *v1.Pod, name, path string) error {
+// fsGroup is the group that owns the pod's volumes, or -1.
+func fsGroup(pod *v1.Pod) int {
+	if sc := pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		return int(*sc.FSGroup)
+	}
+	return -1
+}
+
+// own makes the pod's group the owner of a claim's volume, unless other pods of this node
+// use the volume already: then their group stays, and the pod gets an event.
+func (m *Manager) own(pod *v1.Pod, name, path string) error {
 	group := fsGroup(pod)
-	mark := v.path("claimed", name)
-	others, err := filepath.Glob(filepath.Join(filepath.Dir(v.dir), "*", "volumes", "kubernetes.io~claimed", name))
+	mark := m.path("claimed", name)
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(m.dir), "*", "volumes", "kubernetes.io~claimed", name))
 	if err != nil {
 		return err
 	}
@@ -29,7 +37,7 @@ func (v *volumes) own(pod *v1.Pod, name, path string) error {
 			continue
 		}
 		if have := groupOf(path); group >= 0 && have != group {
-			v.k.config.Recorder.Event(pod, v1.EventTypeWarning, "AlreadyMountedVolume",
+			m.Recorder.Event(pod, v1.EventTypeWarning, "AlreadyMountedVolume",
 				fmt.Sprintf("The requested fsGroup is %d, but the volume %s has GID %d. The volume may not be shareable.", group, name, have))
 		}
 		return nil
@@ -52,20 +60,20 @@ func groupOf(path string) int {
 	return int(info.Sys().(*syscall.Stat_t).Gid)
 }
 
-// What the group may do with a file, and with a folder besides.
+// The rights of the group for a file, and those that a directory has besides.
 const (
-	groupFile   = fs.FileMode(0o660)
-	groupFolder = fs.FileMode(0o110) | fs.ModeSetgid
+	groupFile = fs.FileMode(0o660)
+	groupDir  = fs.FileMode(0o110) | fs.ModeSetgid
 )
 
-// owned says whether a folder is the group's already.
+// owned reports whether a directory is the group's already.
 func owned(path string, group int) bool {
 	info, err := os.Stat(path)
-	want := groupFile | groupFolder
+	want := groupFile | groupDir
 	return err == nil && info.Mode()&want == want && groupOf(path) == group
 }
 
-// giveTo lets a group own a folder and all that is in it.
+// giveTo makes a group the owner of a directory and all that is in it.
 func giveTo(path string, group int) error {
 	return nodefs.WalkDir(path, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, -1, group); err != nil {
@@ -76,7 +84,7 @@ func giveTo(path string, group int) error {
 		case info.Mode()&fs.ModeSymlink != 0:
 			return nil
 		case info.IsDir():
-			mode |= groupFolder
+			mode |= groupDir
 		}
 		return root.Chmod(name, mode)
 	})

@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"bytes"
@@ -17,12 +17,12 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// inBlocks says whether containers get the volume as a device rather than a folder.
-func inBlocks(pv *v1.PersistentVolume) bool {
+// isBlock reports whether containers get the volume as a device rather than a directory.
+func isBlock(pv *v1.PersistentVolume) bool {
 	return pv.Spec.VolumeMode != nil && *pv.Spec.VolumeMode == v1.PersistentVolumeBlock
 }
 
-// modeFits refuses a volume that the pod's containers take for what it is not.
+// modeFits is an error if the pod's containers mount a device, or map a file system.
 func modeFits(pod *v1.Pod, name string, block bool) error {
 	mounted, mapped := false, false
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
@@ -38,71 +38,67 @@ func modeFits(pod *v1.Pod, name string, block bool) error {
 	return nil
 }
 
-// local is a place of the node that is a volume: a folder, or a device. It is there
-// before the first pod comes, and never made here.
-func (v *volumes) local(ctx context.Context, name string, pv *v1.PersistentVolume) (volume, error) {
+// local sets up a directory or a device of the node. It exists before the first pod, and is
+// never created here.
+func (m *Manager) local(ctx context.Context, name string, pv *v1.PersistentVolume) (Volume, error) {
 	path := pv.Spec.Local.Path
-	f, mode, err := nodefs.OpenPath(v.k.config.HostRoot, path)
+	f, mode, err := nodefs.OpenPath(m.HostRoot, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return volume{}, fmt.Errorf("path %q does not exist", path)
+		return Volume{}, fmt.Errorf("path %q does not exist", path)
 	}
 	if err != nil {
-		return volume{}, fmt.Errorf("path %q: %w", path, err)
+		return Volume{}, fmt.Errorf("path %q: %w", path, err)
 	}
 	defer f.Close()
 	device := isBlockDevice(mode)
 	switch {
-	case inBlocks(pv) && !device:
-		return volume{}, fmt.Errorf("path %q is not a block device, as volumeMode Block asks for", path)
+	case isBlock(pv) && !device:
+		return Volume{}, fmt.Errorf("path %q is not a block device, as volumeMode Block asks for", path)
 	case !device && !mode.IsDir():
-		return volume{}, fmt.Errorf("path %q is neither a directory nor a block device", path)
+		return Volume{}, fmt.Errorf("path %q is neither a directory nor a block device", path)
 	}
-	place, err := v.pinned(name, path, f)
-	if err == nil && device && !inBlocks(pv) {
-		return v.mountDevice(ctx, name, pv, place)
+	pinned, err := m.pinned(name, path, f)
+	if err == nil && device && !isBlock(pv) {
+		return m.mountDevice(ctx, name, pv, pinned)
 	}
-	return volume{path: place, file: device, device: device}, err
+	return Volume{Path: pinned, file: device, Device: device}, err
 }
 
 var fileSystem = regexp.MustCompile(`^[a-z0-9]+$`)
 
 // mountDevice mounts a device with the file system that it has; an empty one gets the
 // file system that the volume asks for, ext4 by default.
-func (v *volumes) mountDevice(ctx context.Context, name string, pv *v1.PersistentVolume, device string) (volume, error) {
-	dir := v.path("local-volume", name)
+func (m *Manager) mountDevice(ctx context.Context, name string, pv *v1.PersistentVolume, device string) (Volume, error) {
+	dir := m.path("local-volume", name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
 	if mounted, err := nodefs.IsMountPoint(dir); err != nil || mounted {
-		return volume{path: dir}, err
+		return Volume{Path: dir}, err
 	}
 	kind := "ext4"
 	if t := pv.Spec.Local.FSType; t != nil && *t != "" {
 		kind = *t
 	}
 	if !fileSystem.MatchString(kind) { // it names a program
-		return volume{}, fmt.Errorf("%q is not a file system", kind)
+		return Volume{}, fmt.Errorf("%q is not a file system", kind)
 	}
 	if err := format(ctx, device, kind); err != nil {
-		return volume{}, err
+		return Volume{}, err
 	}
 	args := []string{"-t", kind}
 	if len(pv.Spec.MountOptions) > 0 {
 		args = append(args, "-o", strings.Join(pv.Spec.MountOptions, ","))
 	}
-	args = append(args, device, dir)
-	if text, err := runMount(ctx, args); err != nil {
-		return volume{}, fmt.Errorf("mount failed: %w\nMounting command: mount\nMounting arguments: %s\nOutput: %s", err, strings.Join(args, " "), text)
-	}
-	return volume{path: dir}, nil
+	return Volume{Path: dir}, mount(ctx, append(args, device, dir))
 }
 
-// format makes a file system on a device that has nothing on it.
+// format creates a file system on a device that is empty.
 func format(ctx context.Context, device, kind string) error {
 	found, err := exec.CommandContext(ctx, "blkid", "-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "value", device).CombinedOutput()
 	var exit *exec.ExitError
 	if err == nil {
-		return nil // mount says whether it is another kind
+		return nil // mount fails if it is another kind
 	}
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 { // 2: nothing found
 		return fmt.Errorf("what is on the device %s: %w: %s", device, err, bytes.TrimSpace(found))

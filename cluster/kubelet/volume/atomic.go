@@ -1,4 +1,4 @@
-package kubelet
+package volume
 
 import (
 	"bytes"
@@ -11,16 +11,16 @@ import (
 )
 
 // The names that a written volume has beside its files: ..data is a link to the
-// folder with the present content, whose name has a time in it.
+// directory with the present content, whose name has a time in it.
 const (
 	dataLink    = "..data"
 	dataLinkNew = "..data_tmp"
 )
 
-// writeVolume makes the folder's content what the payload says, all files at the
-// same moment: it writes a new folder beside the old and turns the link ..data
-// over to it. The user-visible names are links through ..data. It tells whether
-// anything has changed. group, if not negative, owns the files.
+// writeVolume replaces the directory's content by the payload, atomically: it writes a new
+// directory beside the old one and renames a link to it over ..data. The user-visible names
+// are links through ..data. It reports whether anything has changed. group, if not
+// negative, owns the files.
 func writeVolume(dir string, files payload, group int, now string) (bool, error) {
 	if old, err := os.Readlink(filepath.Join(dir, dataLink)); err == nil && sameContent(filepath.Join(dir, old), files) {
 		return false, linkVolume(dir, files)
@@ -84,7 +84,7 @@ func fillVolume(dir string, files payload, group int) error {
 	return nil
 }
 
-// sameContent compares the folder with the payload.
+// sameContent reports whether the directory has the payload.
 func sameContent(dir string, files payload) bool {
 	n := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -109,7 +109,7 @@ func sameContent(dir string, files payload) bool {
 	return err == nil && n == len(files)
 }
 
-// linkVolume makes the visible names, and removes those that have gone.
+// linkVolume creates the visible names, and removes those that have gone.
 func linkVolume(dir string, files payload) error {
 	want := map[string]bool{}
 	for name := range files {

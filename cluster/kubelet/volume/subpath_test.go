@@ -1,6 +1,6 @@
 //go:build !quick
 
-package kubelet
+package volume
 
 import (
 	"io/fs"

@@ -1,0 +1,121 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/nodefs"
+	"wheelhouse/cluster/kubelet/objects"
+)
+
+// Config is the node of a pod's volumes.
+type Config struct {
+	Client   kubernetes.Interface // for claims, persistent volumes and tokens
+	Recorder record.EventRecorder
+	Images   Images
+	HostRoot string // the node's disk; empty for the machine's
+	NodeIP   string
+	Capacity v1.ResourceList
+}
+
+// Images mounts the files of images.
+type Images interface {
+	// MountImage mounts the files of an image, which is on the machine, read-only at dir.
+	MountImage(ctx context.Context, ref, dir string) error
+}
+
+// Manager has the volumes of one pod.
+type Manager struct {
+	Config
+	dir     string // of the pod
+	tokens  map[string]token
+	volumes map[string]Volume // those that are set up, by name
+
+	pod     *v1.Pod // of the present SetUp, as the rest
+	podIP   string
+	objects objects.Getter
+}
+
+// Volume is a volume that is set up.
+type Volume struct {
+	Path     string
+	ReadOnly bool
+	Device   bool // the path is a device that containers get as one
+	Sealed   bool // the file system itself is read-only, and must not be mounted with other flags
+	file     bool // the path is a file or device rather than a directory
+}
+
+// NewManager returns the manager of a pod's volumes below the pod's directory.
+func NewManager(c Config, dir string) *Manager {
+	return &Manager{Config: c, dir: dir, tokens: map[string]token{}, volumes: map[string]Volume{}}
+}
+
+// SetUp sets up all volumes of the pod but images, or brings them up to date. Its error
+// joins one for each volume that failed.
+func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod, podIP string, getter objects.Getter) error {
+	m.pod, m.podIP, m.objects = pod, podIP, getter
+	var errs []error
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.Image != nil {
+			continue // SetUpImage does it, when a container needs it
+		}
+		got, err := m.setUp(ctx, v)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err))
+			continue
+		}
+		m.volumes[v.Name] = got
+	}
+	return errors.Join(errs...)
+}
+
+// Get returns a volume that is set up.
+func (m *Manager) Get(name string) (Volume, bool) {
+	v, ok := m.volumes[name]
+	return v, ok
+}
+
+// TearDown unmounts all volumes of a pod that has terminated, and removes its emptyDirs.
+func (m *Manager) TearDown() error {
+	if err := nodefs.UnmountBelow(m.dir); err != nil {
+		return err
+	}
+	return nodefs.UnmountAndRemove(filepath.Dir(m.path("empty-dir", "x")))
+}
+
+// NeedsRefresh reports whether the content of a pod's volumes can change while it runs.
+func NeedsRefresh(pod *v1.Pod) bool {
+	for _, v := range pod.Spec.Volumes {
+		if (payloadPlugin{}).Supports(&v) {
+			return true
+		}
+	}
+	return false
+}
+
+// Usage returns the usage of each of the pod's volumes that are on the node's disk.
+func (m *Manager) Usage(pod *v1.Pod, cache *nodefs.UsageCache, now time.Time) map[string]nodefs.Usage {
+	out := map[string]nodefs.Usage{}
+	for _, v := range pod.Spec.Volumes {
+		switch {
+		case v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumDefault:
+			out[v.Name] = cache.Of(m.path("empty-dir", v.Name), now)
+		case v.GitRepo != nil:
+			out[v.Name] = cache.Of(m.path("git-repo", v.Name), now)
+		}
+	}
+	return out
+}
+
+// path is where a volume of a kind lies.
+func (m *Manager) path(kind, name string) string {
+	return filepath.Join(m.dir, "volumes", "kubernetes.io~"+kind, name)
+}
