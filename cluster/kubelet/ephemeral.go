@@ -20,7 +20,7 @@ func (s *observed) planEphemeral(st *step) {
 		if old := podspec.ContainerStatus(&s.Pod.Status, e.Name); old != nil && old.ContainerID != "" {
 			continue // it has been, and somebody has removed it
 		}
-		st.start = append(st.start, starting{container: podspec.AsContainer(e), attempt: s.attempt(e.Name)})
+		st.start = append(st.start, containerStart{container: podspec.AsContainer(e), attempt: s.attempt(e.Name)})
 	}
 }
 

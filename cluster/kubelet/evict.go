@@ -34,7 +34,7 @@ func (w *worker) evict(e eviction) {
 		}
 	}
 	w.mu.Unlock()
-	w.hurry()
+	w.notifyNow()
 }
 
 // obeyEviction has an evicted pod fail, with the condition that tells controllers that
@@ -110,7 +110,7 @@ func (k *Kubelet) keepFree(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !k.source.synced() {
+		if !k.informers.synced() {
 			continue
 		}
 		k.evictOverLimits(time.Now())

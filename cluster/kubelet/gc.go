@@ -165,7 +165,7 @@ func (k *Kubelet) keepImages(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !k.source.synced() {
+		if !k.informers.synced() {
 			continue
 		}
 		k.pulled.use(k.imagesInUse(), time.Now())

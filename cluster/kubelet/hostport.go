@@ -122,14 +122,14 @@ func (w *worker) closeHostPorts(ctx context.Context) error {
 // A node on one machine with others is a network namespace, which Docker does not know.
 // The sandbox of a pod that shall live in the node's network goes there by itself; what
 // joins the sandbox then joins the node.
-const joinPatience = 5 * time.Second
+const joinTimeout = 5 * time.Second
 
 // ownNetNS is a file that stands for the network namespace of this process.
 func ownNetNS() string { return fmt.Sprintf("/proc/%d/ns/net", os.Getpid()) }
 
-// joined waits until the sandbox is in the node's network.
-func joined(ctx context.Context, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, joinPatience)
+// waitJoined waits until the sandbox is in the node's network.
+func waitJoined(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	for !sameFile(ownNetNS(), fmt.Sprintf("/proc/%d/ns/net", pid)) {
 		select {

@@ -79,26 +79,26 @@ type Config struct {
 
 // Kubelet runs one node's pods.
 type Kubelet struct {
-	config     Config
-	runtime    Runtime
-	puller     *puller
-	node       *node.Node
-	pulled     *pulled
-	groups     cgroup.Groups
-	measures   nodefs.UsageCache
-	rates      rates
-	ends       *prometheus.CounterVec // of containers
-	objects    objects.Getter
-	shared     *objects.Cache
-	log        *slog.Logger
-	resolv     resolvConf
-	capacity   v1.ResourceList
-	source     *source
-	static     *static
-	allotments *allotments
-	started    time.Time
-	hostNetns  bool
-	ctx        context.Context // of Run; for what outlives a worker's step
+	config       Config
+	runtime      Runtime
+	puller       *puller
+	node         *node.Node
+	pulled       *pulled
+	groups       cgroup.Groups
+	measures     nodefs.UsageCache
+	rates        rates
+	terminations *prometheus.CounterVec // of containers
+	objects      objects.Getter
+	shared       *objects.Cache
+	log          *slog.Logger
+	resolv       resolvConf
+	capacity     v1.ResourceList
+	informers    *podInformers
+	static       *static
+	allotments   *allotments
+	started      time.Time
+	hostNetns    bool
+	ctx          context.Context // of Run; for what outlives a worker's step
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
@@ -144,9 +144,9 @@ func New(config Config) (*Kubelet, error) {
 		puller: newPuller(config.Runtime), objects: objects.API{Client: config.Client}, ctx: context.Background(),
 	}
 	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
-	k.puller.pulled, k.ends = k.imagePulled, newEnds()
+	k.puller.pulled, k.terminations = k.imagePulled, newTerminations()
 	k.shared = objects.NewCache(k.objects)
-	k.source = newSource(config.Client, config.NodeName, k)
+	k.informers = newInformers(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
 	k.allotments = newAllotments(k)
 	return k, nil
@@ -183,11 +183,11 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		}
 		k.wg.Go(func() { failed <- serve() })
 	}
-	k.wg.Go(func() { k.watchRuntime(ctx) })
+	k.wg.Go(func() { k.followRuntime(ctx) })
 	k.wg.Go(func() { k.node.Run(ctx) })
 	k.static.look()
 	k.wg.Go(func() { k.static.run(ctx) })
-	k.wg.Go(func() { k.source.run(ctx) })
+	k.wg.Go(func() { k.informers.run(ctx) })
 	k.wg.Go(func() { k.housekeeping(ctx) })
 	k.wg.Go(func() { k.keepFree(ctx) })
 	k.wg.Go(func() { k.keepImages(ctx) })
@@ -215,7 +215,7 @@ func sameFile(a, b string) bool {
 
 func (k *Kubelet) dnsServer() string { return k.config.ClusterDNS }
 
-func (k *Kubelet) services() []*v1.Service { return k.source.allServices() }
+func (k *Kubelet) services() []*v1.Service { return k.informers.allServices() }
 
 // podChanged is called by the source for each pod of the node, new or changed.
 func (k *Kubelet) podChanged(pod *v1.Pod) {

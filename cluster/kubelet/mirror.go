@@ -31,7 +31,7 @@ func (s *static) seen(mirror *v1.Pod) {
 	signal(s.wake)
 	if w := s.k.workerOf(mirror.Namespace, mirror.Name, mirror.Annotations[v1.MirrorPodAnnotationKey]); w != nil {
 		w.reporter.saw(mirror)
-		w.poke()
+		w.notify()
 	}
 }
 

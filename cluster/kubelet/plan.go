@@ -35,7 +35,7 @@ type step struct {
 	finished bool // nothing of the pod will run again
 	sandbox  bool // it needs a new sandbox
 	kill     []killing
-	start    []starting
+	start    []containerStart
 	waiting  map[string]v1.ContainerStateWaiting // back-offs
 	again    time.Duration                       // look again after this time, if not 0
 }
@@ -48,7 +48,7 @@ type killing struct {
 	done      chan<- struct{}   // closed when it has ended, if not nil
 }
 
-type starting struct {
+type containerStart struct {
 	container *v1.Container
 	init      bool
 	attempt   int
@@ -190,7 +190,7 @@ func (s *observed) planInit(st *step, now time.Time) (done, failed bool) {
 		}
 		switch {
 		case c == nil || c.State == cri.Created:
-			st.start = append(st.start, starting{spec, true, s.attempt(spec.Name)})
+			st.start = append(st.start, containerStart{spec, true, s.attempt(spec.Name)})
 			return false, false
 		case c.State == cri.Running:
 			return false, false
@@ -224,7 +224,7 @@ func (s *observed) planOne(st *step, spec *v1.Container, init, again bool, now t
 	c := s.Latest(spec.Name)
 	switch {
 	case c == nil || c.State == cri.Created:
-		st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
+		st.start = append(st.start, containerStart{spec, init, s.attempt(spec.Name)})
 	case c.State == cri.Running:
 		h := s.Results.Health(c.ID)
 		switch hash := containerHash(spec); {
@@ -246,7 +246,7 @@ func (s *observed) planOne(st *step, spec *v1.Container, init, again bool, now t
 		}
 		wait := b.remaining(c.Finished, now)
 		if wait == 0 || !s.backsOff(c) {
-			st.start = append(st.start, starting{spec, init, s.attempt(spec.Name)})
+			st.start = append(st.start, containerStart{spec, init, s.attempt(spec.Name)})
 			break
 		}
 		st.waiting[spec.Name] = v1.ContainerStateWaiting{

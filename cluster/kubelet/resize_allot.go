@@ -123,7 +123,7 @@ func (a *allotments) decide(pod *v1.Pod) decision {
 	switch {
 	case !m.asksForMore():
 		m.pending = nil
-	case !a.k.source.synced(): // not all others are known
+	case !a.k.informers.synced(): // not all others are known
 		d.again = syncRetry
 	default:
 		a.review(m)
@@ -228,8 +228,8 @@ func (a *allotments) review(self *allotment) {
 	slices.SortFunc(waiting, before)
 	for _, m := range waiting {
 		if a.try(m) && m != self {
-			m.w.hurry()
-			m.w.poke()
+			m.w.notifyNow()
+			m.w.notify()
 		}
 	}
 }
@@ -309,7 +309,7 @@ func (a *allotments) heldBy(self *allotment) v1.ResourceList {
 			count(m.holds)
 		}
 	}
-	for _, pod := range a.k.source.known() { // and those that have no worker yet
+	for _, pod := range a.k.informers.known() { // and those that have no worker yet
 		if a.pods[pod.UID] == nil && !podspec.IsMirror(pod) && !podfacts.Terminal(pod) {
 			count(helper.PodRequests(pod, helper.PodResourcesOptions{UseStatusResources: true}))
 		}

@@ -222,12 +222,12 @@ func allotted(t *testing.T, capacity v1.ResourceList, pods ...*v1.Pod) (*Kubelet
 	t.Helper()
 	events := record.NewFakeRecorder(100)
 	k := &Kubelet{capacity: capacity, log: slog.New(slog.DiscardHandler), config: Config{RootDir: t.TempDir(), Recorder: events, Client: fake.NewClientset()}}
-	k.source = newSource(k.config.Client, "n", k)
+	k.informers = newInformers(k.config.Client, "n", k)
 	k.allotments = newAllotments(k)
-	go k.source.pods.RunWithContext(t.Context())
+	go k.informers.pods.RunWithContext(t.Context())
 	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if !cache.WaitForCacheSync(within.Done(), k.source.synced) {
+	if !cache.WaitForCacheSync(within.Done(), k.informers.synced) {
 		t.Fatal("the informer does not sync")
 	}
 	for _, pod := range pods {

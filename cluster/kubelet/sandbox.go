@@ -16,13 +16,13 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// arriving is a sandbox that has been created and is being started.
-type arriving struct {
+// startingSandbox is a sandbox that has been created and is being started.
+type startingSandbox struct {
 	done chan struct{} // closed when it is up or has failed
 	err  error
 }
 
-func (a *arriving) wait() error {
+func (a *startingSandbox) wait() error {
 	<-a.done
 	return a.err
 }
@@ -30,7 +30,7 @@ func (a *arriving) wait() error {
 // createSandbox makes a new sandbox and starts it in the background: meanwhile
 // volumes, images and the first container are prepared. The old sandboxes and
 // the address are given up first.
-func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, error) {
+func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandbox, error) {
 	if err := w.checkHandler(ctx, pod); err != nil {
 		return nil, err
 	}
@@ -62,10 +62,10 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*arriving, err
 	if err != nil {
 		return nil, err
 	}
-	w.begun.note(id)
+	w.selfStarted.add(id)
 	// It counts as running from here: whoever needs it waits for the arrival.
 	w.observed.Sandbox = &cri.Container{ID: id, Name: cri.SandboxName, Pod: w.ref, Attempt: attempt, State: cri.Running}
-	a := &arriving{done: make(chan struct{})}
+	a := &startingSandbox{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		a.err = w.startSandbox(ctx, pod, id)
@@ -94,7 +94,7 @@ func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr
 		return fmt.Errorf("limit the pod's control group: %w", err)
 	}
 	if pod.Spec.HostNetwork {
-		ip, err = w.k.config.NodeIP, joined(ctx, pid)
+		ip, err = w.k.config.NodeIP, waitJoined(ctx, pid)
 	} else {
 		ip, err = w.k.config.Network.Attach(ctx, w.ref.UID, pid, ip)
 	}

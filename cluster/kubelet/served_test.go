@@ -24,7 +24,7 @@ import (
 // there leads to.
 func TestAboutNode(t *testing.T) {
 	disk := t.TempDir()
-	k := &Kubelet{ends: newEnds(), log: slog.New(slog.DiscardHandler), config: Config{
+	k := &Kubelet{terminations: newTerminations(), log: slog.New(slog.DiscardHandler), config: Config{
 		HostRoot: disk, NodeName: "n", NodeIP: netip.MustParseAddr("192.0.2.1"), MaxPods: 42, ClusterDNS: "10.247.0.10",
 		Eviction: Eviction{Hard: []Threshold{{Signal: SignalNodeFS, Share: 0.1}}},
 	}}

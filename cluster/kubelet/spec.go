@@ -19,7 +19,7 @@ import (
 )
 
 // containerSpec says a container of the pod in the runtime's words.
-func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st starting, image cri.Image) (*cri.Spec, error) {
+func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerStart, image cri.Image) (*cri.Spec, error) {
 	c := st.container
 	env, lookup, err := environment(ctx, &envContext{
 		pod: pod, container: c, objects: w.k.objects,

@@ -23,7 +23,7 @@ type pullBackoff struct {
 
 // startContainers starts containers in order. One that cannot be started holds
 // up only itself; an init container is alone in the list.
-func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starting, coming *arriving) error {
+func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []containerStart, coming *startingSandbox) error {
 	var errs []error
 	for _, st := range list {
 		err := w.startContainer(ctx, pod, st, coming)
@@ -48,7 +48,7 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []starti
 }
 
 // startContainer takes one container from its image to its postStart hook.
-func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, coming *arriving) error {
+func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerStart, coming *startingSandbox) error {
 	c := st.container
 	if err := w.imageVolumes(ctx, pod, c); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	if err != nil {
 		return &waitingError{"CreateContainerError", err}
 	}
-	w.begun.note(id)
+	w.selfStarted.add(id)
 	w.containerEvent(c, v1.EventTypeNormal, "Created", "Created container: "+c.Name)
 	if coming != nil {
 		if err := coming.wait(); err != nil {
@@ -94,13 +94,13 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st starting, c
 	}
 	w.prune(ctx, c.Name, st.attempt)
 	if seen.State == cri.Exited && startErr == nil { // a short life
-		w.hearLastWord(ctx, seen)
+		w.recordTerminationMessage(ctx, seen)
 	}
 	w.observed.Containers[c.Name] = append(w.observed.Containers[c.Name], seen)
 	w.noteSize(c.Name, id, c.Resources)
 	if startErr != nil {
 		w.observed.Messages[id] = startErr.Error()
-		w.touch()
+		w.markStale()
 		return nil // it has ended at once: the plan backs off
 	}
 	w.containerEvent(c, v1.EventTypeNormal, "Started", "Started container "+c.Name)
@@ -192,6 +192,6 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	}
 	w.containerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
 	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, podspec.GracePeriod(pod))
-	w.touch()
+	w.markStale()
 	return err
 }

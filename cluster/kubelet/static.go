@@ -51,7 +51,7 @@ func (s *static) run(ctx context.Context) {
 	timer := time.NewTicker(staticPeriod)
 	defer timer.Stop()
 	for {
-		if s.k.source.synced() {
+		if s.k.informers.synced() {
 			if err := s.reconcile(ctx, s.pods()); err != nil && ctx.Err() == nil {
 				s.k.log.Warn("static pods: mirrors", "error", err)
 			}

@@ -15,34 +15,32 @@ import (
 	"wheelhouse/cluster/kubelet/volume"
 )
 
-// sync brings a pod that shall run one step nearer to its spec.
-func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
+// sync plans the next step of a pod that shall run, and does it.
+func (w *worker) sync(ctx context.Context, step *podStep) error {
+	pod := step.pod
 	if s := w.observed.Sandbox; s != nil && s.State == cri.Running && w.adopted != s.ID {
 		if err := w.adoptSandbox(ctx, pod); err != nil {
-			return 0, err
+			return err
 		}
 		w.adopted = s.ID
 	}
 	w.followHealth(pod)
 	next := plan(&w.observed, time.Now())
-	w.keepWaiting(next)
+	w.recordBackoffs(next)
 	w.report()
-
-	switch {
-	case len(next.kill) > 0 && next.finished: // all of them, in their order
-		err := w.stopContainers(ctx, pod, podspec.GracePeriod(pod))
-		w.touch()
-		return 0, err
-	case len(next.kill) > 0:
-		err := w.killAll(ctx, pod, next.kill)
-		w.touch()
-		return 0, err
+	if len(next.kill) > 0 {
+		defer w.markStale()
+		if next.finished { // all containers, in their order
+			return w.stopContainers(ctx, pod, podspec.GracePeriod(pod))
+		}
+		return w.killEach(ctx, pod, next.kill, podspec.GracePeriod(pod))
 	}
 	if next.finished {
 		w.finished = true
 		w.report()
-		w.poke()
-		return 0, nil
+		w.notify()
+		step.again = 0
+		return nil
 	}
 	unsized := w.resize(ctx, pod, len(next.start) > 0)
 	refresh, err := w.start(ctx, pod, next)
@@ -51,7 +49,10 @@ func (w *worker) sync(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	}
 	w.followHealth(pod)
 	w.report()
-	return soonest(soonest(next.again, refresh), unsized), err
+	for _, d := range []time.Duration{next.again, refresh, unsized} {
+		step.again = soonest(step.again, d)
+	}
+	return err
 }
 
 // soonest is the smaller of the times that are not zero.
@@ -62,9 +63,9 @@ func soonest(a, b time.Duration) time.Duration {
 	return a
 }
 
-// keepWaiting takes over the plan's back-offs, and keeps what an attempt to start
-// has left until the container runs.
-func (w *worker) keepWaiting(next *step) {
+// recordBackoffs records the back-offs of the plan. The waiting state of a failed start
+// stays until the container runs.
+func (w *worker) recordBackoffs(next *step) {
 	for name, state := range w.observed.Waiting {
 		if c := w.observed.Latest(name); state.Reason == "CrashLoopBackOff" || c != nil && c.State == cri.Running {
 			delete(w.observed.Waiting, name)
@@ -96,8 +97,8 @@ func (w *worker) followHealth(pod *v1.Pod) {
 	}
 }
 
-// start prepares volumes and sandbox side by side, and starts what the plan says.
-// It tells when the volumes are to be looked at again.
+// start prepares volumes and sandbox in parallel, and starts what is planned. It returns
+// when the volumes are due for a refresh.
 func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Duration, error) {
 	if len(next.start) == 0 && !next.sandbox {
 		return w.refreshVolumes(ctx, pod)
@@ -115,7 +116,7 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	if !needsIP {
 		wg.Go(prepare)
 	}
-	var coming *arriving
+	var coming *startingSandbox
 	var err error
 	if next.sandbox {
 		coming, err = w.createSandbox(ctx, pod)
@@ -142,12 +143,12 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	return w.startErrors(ctx, pod, volumeErr, err)
 }
 
-// sandboxError is an error of the sandbox rather than of one container.
+// sandboxError is an error of the sandbox, not of one container.
 type sandboxError struct{ error }
 
 func (e *sandboxError) Unwrap() error { return e.error }
 
-// startErrors tells about what went wrong by events, and says when to go on.
+// startErrors records events of what has failed, and returns when the next step is due.
 func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err error) (time.Duration, error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -156,7 +157,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	var sandbox *sandboxError
 	if errors.As(err, &sandbox) {
 		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
-		// What has not fully come up is made anew.
+		// A sandbox that is not completely set up is recreated.
 		if w.observed.Sandbox != nil {
 			w.observed.Sandbox.State = cri.Exited
 		}
@@ -175,7 +176,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	return refreshAfter(pod), nil
 }
 
-// mountEvents tells of each volume that could not be mounted.
+// mountEvents records an event of each volume that could not be mounted.
 func (w *worker) mountEvents(err error) {
 	if err == nil {
 		return
@@ -189,7 +190,7 @@ func (w *worker) mountEvents(err error) {
 	}
 }
 
-// waitingRetry is when a container whose start has failed is tried again.
+// waitingRetry is when a container whose start has failed is retried.
 func (w *worker) waitingRetry() time.Duration {
 	var next time.Duration
 	for _, p := range w.pulls {
@@ -205,8 +206,8 @@ func refreshAfter(pod *v1.Pod) time.Duration {
 	return 0
 }
 
-// refreshVolumes brings the content of mounted volumes up to date: after a change
-// of the pod, which the downward API shows, and from time to time.
+// refreshVolumes updates the content of mounted volumes: after a change of the pod, for the
+// downward API, and once a period.
 func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
 	if !volume.NeedsRefresh(pod) {
 		return 0, nil
@@ -223,14 +224,14 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	return untilRefresh(w.refreshed), nil
 }
 
-// untilRefresh is when volumes that were brought up to date at a time are next: all pods
-// at once, so that they share what they look up.
+// untilRefresh is when volumes that were updated at a time are due: those of all pods at the
+// same time, so that the pods share what they read.
 func untilRefresh(last time.Time) time.Duration {
 	return time.Until(last.Truncate(volumeRefresh).Add(volumeRefresh))
 }
 
-// usesPodIP tells whether anything of the pod names its address, so that it must
-// be known before containers are created.
+// usesPodIP reports whether the environment refers to the address of the pod, which must
+// then be known before containers are created.
 func usesPodIP(pod *v1.Pod) bool {
 	names := func(f *v1.ObjectFieldSelector) bool {
 		return f != nil && (f.FieldPath == "status.podIP" || f.FieldPath == "status.podIPs")

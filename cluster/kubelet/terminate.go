@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	minimumGrace    = 2 * time.Second // after a preStop hook that took all the time
-	removedGrace    = 1               // seconds, for a pod that the API server has dropped already
-	lastWordLimit   = 4096            // bytes
-	lastLogLimit    = 2048
-	lastLogMaxLines = 80
+	minimumGrace          = 2 * time.Second // after a preStop hook that took all the time
+	removedGrace          = 1               // seconds, for a pod that the API server has dropped already
+	maxTerminationMessage = 4096            // bytes
+	maxTerminationLog     = 2048
+	maxTerminationLines   = 80
 )
 
 // terminate ends a pod: containers with their grace, then network, volumes and
@@ -133,10 +133,6 @@ func stopping(have []cri.Container, after []<-chan struct{}, list []killing, end
 	return list, ended
 }
 
-func (w *worker) killAll(ctx context.Context, pod *v1.Pod, list []killing) error {
-	return w.killEach(ctx, pod, list, podspec.GracePeriod(pod))
-}
-
 func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grace int64) error {
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
@@ -162,7 +158,7 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 		select {
 		case <-killed:
 			if woken { // there may be more to it
-				w.poke()
+				w.notify()
 			}
 			return errors.Join(errs...)
 		case <-w.wake:
@@ -181,7 +177,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	told := time.Now().Add(farewell(pod, w.k.services(), left))
+	told := time.Now().Add(terminationDelay(pod, w.k.services(), left))
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		begun := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
@@ -193,7 +189,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 		left = max(left-time.Since(begun), minimumGrace)
 	}
 	if wait := time.Until(told); wait > 0 {
-		pause(ctx, wait)
+		waitFor(ctx, wait)
 		left -= wait
 	}
 	if len(k.after) > 0 && left > 0 {
@@ -219,20 +215,20 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 	}
 }
 
-// hearLastWord keeps the termination message of an ended container.
-func (w *worker) hearLastWord(ctx context.Context, c cri.Container) {
+// recordTerminationMessage keeps the termination message of an ended container.
+func (w *worker) recordTerminationMessage(ctx context.Context, c cri.Container) {
 	if _, ok := w.observed.Messages[c.ID]; ok {
 		return
 	}
 	text := ""
-	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), lastWordLimit); err == nil {
+	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), maxTerminationMessage); err == nil {
 		text = data
 	}
 	spec := podspec.Container(w.observed.Pod, c.Name)
 	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
 		var out bytes.Buffer
-		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: lastLogMaxLines}, &out, &out); err == nil {
-			text = out.String()[max(0, out.Len()-lastLogLimit):]
+		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: maxTerminationLines}, &out, &out); err == nil {
+			text = out.String()[max(0, out.Len()-maxTerminationLog):]
 		}
 	}
 	w.observed.Messages[c.ID] = cmp.Or(text, c.Error)

@@ -12,7 +12,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
@@ -20,34 +19,34 @@ import (
 	"wheelhouse/cluster/kubelet/volume"
 )
 
-// How soon a worker looks again.
+// When a worker starts its next step.
 const (
 	retryFirst    = 500 * time.Millisecond // after an error, doubling
 	retryMax      = 30 * time.Second
 	volumeRefresh = 30 * time.Second // secrets, config maps, tokens
 )
 
-// worker looks after one pod, from its first sight to the removal of the last
-// trace. Only its own goroutine (run) touches the fields below the line.
+// worker runs one pod, from its first event until nothing is left of it on the node. Only
+// its own goroutine (run) uses the fields below the line.
 type worker struct {
-	k        *Kubelet
-	ref      cri.PodRef
-	dir      string
-	log      *slog.Logger
-	probes   *probe.Manager
-	reporter *reporter
-	wake     chan struct{}
-	urgent   chan struct{} // wakes also while a failed step waits for its retry
-	begun    begun
-	shown    shown
+	k           *Kubelet
+	ref         cri.PodRef
+	dir         string
+	log         *slog.Logger
+	probes      *probe.Manager
+	reporter    *reporter
+	wake        chan struct{}
+	urgent      chan struct{} // ends the back-off of a failed step, too
+	selfStarted selfStarted
+	shown       shown
 
 	mu      sync.Mutex
 	pod     *v1.Pod
-	removed bool // the API server does not have the pod any more
-	stale   bool // the runtime must be asked again
+	removed bool // from the API server
+	stale   bool // the runtime must be listed again
 	cancel  context.CancelFunc
 	ip      netip.Addr
-	evicted *eviction // the node wants the pod to end
+	evicted *eviction // nil if the node does not evict the pod
 
 	// ----
 	observed  observed
@@ -80,7 +79,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
 	}, w.dir)
 	w.reporter = newReporter(k.config.Client, w.log)
-	w.probes = probe.NewManager(k.runtime, w.containerEvent, w.poke)
+	w.probes = probe.NewManager(k.runtime, w.containerEvent, w.notify)
 	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
 		Results: w, Waiting: map[string]v1.ContainerStateWaiting{}, Messages: map[string]string{}, HostIP: k.config.NodeIP.String(),
 	}}
@@ -95,8 +94,8 @@ func (w *worker) Health(id string) podstatus.Health {
 	return h
 }
 
-// update gives the worker a newer pod. A step that is under way is broken off
-// when the pod is to end (sooner).
+// update replaces the pod by a newer one. The current step is cancelled when the pod is to
+// terminate, or to terminate sooner.
 func (w *worker) update(pod *v1.Pod) {
 	w.mu.Lock()
 	old := w.pod
@@ -108,21 +107,21 @@ func (w *worker) update(pod *v1.Pod) {
 	w.mu.Unlock()
 	w.reporter.saw(pod)
 	if ending || pod.Generation != old.Generation {
-		w.hurry()
+		w.notifyNow()
 	}
-	w.poke()
+	w.notify()
 }
 
-// remove tells that the API server has deleted the pod.
+// remove records that the pod is gone from the API server.
 func (w *worker) remove() {
 	w.mu.Lock()
 	first := !w.removed
 	w.removed = true
-	if first && w.cancel != nil { // even if it is ending: nobody waits for its grace any more
+	if first && w.cancel != nil { // even while it terminates: its grace period is over
 		w.cancel()
 	}
 	w.mu.Unlock()
-	w.hurry()
+	w.notifyNow()
 }
 
 // latest is the pod as the API server has it.
@@ -132,19 +131,19 @@ func (w *worker) latest() *v1.Pod {
 	return w.pod
 }
 
-// touch tells that the runtime has something new about the pod.
-func (w *worker) touch() {
+// markStale makes the next step list the containers of the pod.
+func (w *worker) markStale() {
 	w.mu.Lock()
 	w.stale = true
 	w.mu.Unlock()
-	w.poke()
+	w.notify()
 }
 
-func (w *worker) poke() { signal(w.wake) }
+func (w *worker) notify() { signal(w.wake) }
 
-// hurry wakes the worker even if it waits for the retry of what has failed: what
-// it failed at may be another matter now.
-func (w *worker) hurry() { signal(w.urgent) }
+// notifyNow wakes the worker even from the back-off of a failed step, as its cause may be
+// gone.
+func (w *worker) notifyNow() { signal(w.urgent) }
 
 func signal(c chan struct{}) {
 	select {
@@ -169,8 +168,7 @@ func (w *worker) podIP() string {
 	return w.ip.String()
 }
 
-// run is the worker's loop; it returns when nothing is left of the pod, or ctx
-// is done.
+// run runs steps until nothing is left of the pod, or ctx ends.
 func (w *worker) run(ctx context.Context) {
 	reporting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -183,33 +181,31 @@ func (w *worker) run(ctx context.Context) {
 		w.stale = false
 		w.mu.Unlock()
 
-		again, gone, err := w.step(stepCtx, pod, removed, stale)
-		broken := stepCtx.Err() != nil
+		step := &podStep{pod: pod, removed: removed, stale: stale}
+		err := w.step(stepCtx, step)
+		cancelled := stepCtx.Err() != nil
 		cancel()
+		wake := w.wake
 		switch {
-		case gone:
+		case step.gone:
 			return
 		case err == nil:
 			w.retry = 0
-		case broken:
-			w.touch() // another task has come in between
+		case cancelled:
+			w.markStale()
 		default:
 			w.retry = min(max(2*w.retry, retryFirst), retryMax)
-			w.log.Warn("pod step failed", "error", err, "retry", w.retry)
-			again = w.retry
+			w.log.Warn("pod step failed", "stage", step.stage, "err", err, "retry", w.retry)
+			step.again, wake = w.retry, nil
 			w.mu.Lock()
 			w.stale = true
 			w.mu.Unlock()
 		}
-		if err == nil || broken {
-			w.sleep(ctx, again, w.wake)
-		} else {
-			w.sleep(ctx, again, nil)
-		}
+		w.sleep(ctx, step.again, wake)
 	}
 }
 
-// sleep waits for a reason to look again.
+// sleep waits for a reason for the next step.
 func (w *worker) sleep(ctx context.Context, again time.Duration, wake <-chan struct{}) {
 	var timer <-chan time.Time
 	if again > 0 {
@@ -225,34 +221,7 @@ func (w *worker) sleep(ctx context.Context, again time.Duration, wake <-chan str
 	}
 }
 
-// step does what is next for the pod. again is when to look again if nothing
-// happens before; gone means that the worker is done.
-func (w *worker) step(ctx context.Context, pod *v1.Pod, removed, stale bool) (again time.Duration, gone bool, err error) {
-	pod = w.withStatus(pod)
-	w.observed.Pod = pod
-	if stale {
-		if err := w.observe(ctx); err != nil {
-			return 0, false, err
-		}
-	}
-	if removed || pod.DeletionTimestamp != nil {
-		w.k.allotments.settle(w.podUID())
-		gone, err := w.terminate(ctx, pod, removed)
-		return 0, gone, err
-	}
-	pod, undecided := w.decideSize(pod)
-	w.refuse(pod)
-	w.refusePressed(pod)
-	w.obeyEviction(pod)
-	left := w.deadline(pod, time.Now())
-	if w.finished || podfacts.Terminal(pod) {
-		return 0, false, w.retire(ctx, pod)
-	}
-	again, err = w.sync(ctx, pod)
-	return soonest(soonest(again, left), undecided), false, err
-}
-
-// observe asks the runtime for the pod's containers.
+// observe lists the pod's containers.
 func (w *worker) observe(ctx context.Context) error {
 	all, err := w.k.runtime.List(ctx, w.ref.UID)
 	if err != nil {
@@ -264,14 +233,14 @@ func (w *worker) observe(ctx context.Context) error {
 		if c.State == cri.Running {
 			running[c.ID] = true
 		} else if c.State == cri.Exited && c.Name != cri.SandboxName {
-			w.hearLastWord(ctx, c)
+			w.recordTerminationMessage(ctx, c)
 		}
 	}
 	w.probes.Retain(running)
 	return nil
 }
 
-// report sends what is seen as the pod's status.
+// report computes the status of the pod and has it sent.
 func (w *worker) report() {
 	w.observed.PodIP = w.podIP()
 	w.observed.Final = w.finished
@@ -280,7 +249,7 @@ func (w *worker) report() {
 	if w.reported != nil {
 		before = w.reported
 	}
-	countEnds(w.k.ends, before, &status)
+	countTerminations(w.k.terminations, before, &status)
 	w.reported = &status
 	w.k.allotments.seen(w.podUID(), &status)
 	w.reporter.report(status)
@@ -309,5 +278,5 @@ func (w *worker) withStatus(pod *v1.Pod) *v1.Pod {
 	return &out
 }
 
-// ownConditions are those that the kubelet sets.
+// ownConditions are those that the kubelet owns.
 var ownConditions = []v1.PodConditionType{v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady, v1.PodResizePending, v1.PodResizeInProgress}

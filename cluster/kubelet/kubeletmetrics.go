@@ -20,6 +20,6 @@ func (k *Kubelet) metrics() prometheus.Gatherer {
 		return float64(len(k.workers))
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(name, pods, k.ends, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	registry.MustRegister(name, pods, k.terminations, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return registry
 }

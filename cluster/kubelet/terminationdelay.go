@@ -10,29 +10,29 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// newsTime is how long the news that a pod ends may take to the rules of all nodes: by the
+// endpointPropagation is how long the news that a pod ends may take to the rules of all nodes: by the
 // API server to the endpoints, from there to each proxy, and into its kernel.
-const newsTime = 500 * time.Millisecond
+const endpointPropagation = 500 * time.Millisecond
 
-// farewell is how long after the beginning of its end a container is told of it. A pod
+// terminationDelay is how long after the beginning of its end a container is told of it. A pod
 // that services lead to is told when all nodes have had the time to hear that it goes: a
 // program that closes its port at the signal would else refuse the connections that they
 // still send it. Upstream leaves this to a preStop hook, whose time counts here too; it
 // is a part of the grace.
-func farewell(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
+func terminationDelay(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
 	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
 		return 0
 	}
 	for _, s := range services {
 		if s.Namespace == pod.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
-			return min(newsTime, grace/2)
+			return min(endpointPropagation, grace/2)
 		}
 	}
 	return 0
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// waitFor waits for d, or until ctx ends.
+func waitFor(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}

@@ -9,26 +9,26 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-func newEnds() *prometheus.CounterVec {
+func newTerminations() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kubelet_terminated_containers_total", Help: "Cumulative number of container terminations.",
 	}, []string{"container_type", "exit_code", "reason"})
 }
 
-// countEnds counts the containers of which a pod's status tells the end, and its status
+// countTerminations counts the containers of which a pod's status tells the end, and its status
 // before did not.
-func countEnds(ends *prometheus.CounterVec, before, now *v1.PodStatus) {
+func countTerminations(ends *prometheus.CounterVec, before, now *v1.PodStatus) {
 	for kind, list := range map[string][]v1.ContainerStatus{
 		"container": now.ContainerStatuses, "init_container": now.InitContainerStatuses, "ephemeral_container": now.EphemeralContainerStatuses,
 	} {
 		for i := range list {
 			known := map[string]bool{"": true} // what never ran has no id
 			if old := podspec.ContainerStatus(before, list[i].Name); old != nil {
-				for _, end := range endsOf(old) {
+				for _, end := range terminationsOf(old) {
 					known[end.ContainerID] = true
 				}
 			}
-			for _, end := range endsOf(&list[i]) {
+			for _, end := range terminationsOf(&list[i]) {
 				if !known[end.ContainerID] {
 					ends.WithLabelValues(kind, strconv.Itoa(int(end.ExitCode)), end.Reason).Inc()
 				}
@@ -37,7 +37,7 @@ func countEnds(ends *prometheus.CounterVec, before, now *v1.PodStatus) {
 	}
 }
 
-func endsOf(s *v1.ContainerStatus) []*v1.ContainerStateTerminated {
+func terminationsOf(s *v1.ContainerStatus) []*v1.ContainerStateTerminated {
 	var out []*v1.ContainerStateTerminated
 	for _, end := range []*v1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
 		if end != nil {

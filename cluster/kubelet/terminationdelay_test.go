@@ -21,7 +21,7 @@ func TestFarewell(t *testing.T) {
 		grace    time.Duration
 		want     time.Duration
 	}{
-		{"a service leads to it", true, v1.ConditionTrue, service("a", web), 30 * time.Second, newsTime},
+		{"a service leads to it", true, v1.ConditionTrue, service("a", web), 30 * time.Second, endpointPropagation},
 		{"a short grace is not used up", true, v1.ConditionTrue, service("a", web), 600 * time.Millisecond, 300 * time.Millisecond},
 		{"no grace", true, v1.ConditionTrue, service("a", web), 0, 0},
 		{"only its container ends", false, v1.ConditionTrue, service("a", web), 30 * time.Second, 0},
@@ -38,7 +38,7 @@ func TestFarewell(t *testing.T) {
 			if tt.going {
 				p.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 			}
-			if got := farewell(p, tt.services, tt.grace); got != tt.want {
+			if got := terminationDelay(p, tt.services, tt.grace); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

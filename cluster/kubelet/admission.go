@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 
@@ -11,13 +12,33 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// maxContainers is how many a pod may have: an object of 100 kB could ask for thousands,
-// which the node's bound on pods does not see.
+// maxContainers bounds the containers of a pod: an object of 100 kB could have thousands,
+// which MaxPods does not bound.
 const maxContainers = 500
 
-// misfit is why the node can never run a pod that was bound to it past the scheduler: it
-// is for another system, or asks for more than the node has even when it is empty.
-func (k *Kubelet) misfit(pod *v1.Pod) (reason, message string) {
+// admit fails a pod that the node must not run, before anything of it is started.
+func (w *worker) admit(_ context.Context, s *podStep) error {
+	pod := s.pod
+	if w.finished || pod.Status.StartTime != nil || podfacts.Terminal(pod) {
+		return nil
+	}
+	if reason, message := w.k.admissionFailure(pod); message != "" {
+		w.podEvent(v1.EventTypeWarning, reason, message)
+		w.fail(reason, "Pod was rejected: "+message)
+	}
+	return nil
+}
+
+// admissionFailure is why the node can never run a pod, as when it was bound without the
+// scheduler: it needs another system, a forbidden sysctl, a port that is taken, or more
+// resources than the node has when it is empty.
+func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
+	if message := refusedSysctl(pod); message != "" {
+		return "SysctlForbidden", message
+	}
+	if k.portsTaken(pod) {
+		return "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+	}
 	if os := pod.Spec.OS; os != nil && string(os.Name) != runtime.GOOS {
 		return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
 	}
@@ -38,7 +59,7 @@ func (k *Kubelet) misfit(pod *v1.Pod) (reason, message string) {
 	return "", ""
 }
 
-// usedByOthers is what the node's other pods ask for.
+// usedByOthers is what the node's other pods request.
 func (k *Kubelet) usedByOthers(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
 	var sum resource.Quantity
 	for _, w := range k.allWorkers() {
@@ -51,7 +72,7 @@ func (k *Kubelet) usedByOthers(pod *v1.Pod, name v1.ResourceName) resource.Quant
 	return sum
 }
 
-// amountOf is a number as upstream's messages have it: of processors in thousandths.
+// amountOf is the number in upstream's messages: cpu in thousandths.
 func amountOf(name v1.ResourceName, q resource.Quantity) int64 {
 	if name == v1.ResourceCPU {
 		return q.MilliValue()

@@ -13,21 +13,21 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// source follows the API server: the node's pods, and all services for the
+// informers follows the API server: the node's pods, and all services for the
 // variables that describe them.
-type source struct {
+type podInformers struct {
 	k        *Kubelet
 	pods     cache.SharedIndexInformer
 	services informers.SharedInformerFactory
 	lister   listers.ServiceLister
 }
 
-func newSource(client kubernetes.Interface, node string, k *Kubelet) *source {
+func newInformers(client kubernetes.Interface, node string, k *Kubelet) *podInformers {
 	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
 	}))
 	all := informers.NewSharedInformerFactory(client, 0)
-	return &source{
+	return &podInformers{
 		k: k, pods: pods.Core().V1().Pods().Informer(),
 		services: all, lister: all.Core().V1().Services().Lister(),
 	}
@@ -35,7 +35,7 @@ func newSource(client kubernetes.Interface, node string, k *Kubelet) *source {
 
 // run feeds the kubelet. Pods are started only once the services are known, or
 // their environment would lack them.
-func (s *source) run(ctx context.Context) {
+func (s *podInformers) run(ctx context.Context) {
 	s.services.Core().V1().Services().Informer()
 	s.services.Start(ctx.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), s.services.Core().V1().Services().Informer().HasSynced) {
@@ -60,10 +60,10 @@ func (s *source) run(ctx context.Context) {
 	s.pods.RunWithContext(ctx)
 }
 
-func (s *source) synced() bool { return s.pods.HasSynced() }
+func (s *podInformers) synced() bool { return s.pods.HasSynced() }
 
 // has tells whether the API server has a pod of that uid on this node.
-func (s *source) has(uid string) bool {
+func (s *podInformers) has(uid string) bool {
 	for _, o := range s.pods.GetStore().List() {
 		if pod, ok := o.(*v1.Pod); ok && string(pod.UID) == uid {
 			return true
@@ -73,7 +73,7 @@ func (s *source) has(uid string) bool {
 }
 
 // known are the pods that the API server has for this node.
-func (s *source) known() []*v1.Pod {
+func (s *podInformers) known() []*v1.Pod {
 	var out []*v1.Pod
 	for _, o := range s.pods.GetStore().List() {
 		if pod, ok := o.(*v1.Pod); ok {
@@ -83,7 +83,7 @@ func (s *source) known() []*v1.Pod {
 	return out
 }
 
-func (s *source) allServices() []*v1.Service {
+func (s *podInformers) allServices() []*v1.Service {
 	all, err := s.lister.List(labels.Everything())
 	if err != nil { // a cache's lister does not fail
 		return nil

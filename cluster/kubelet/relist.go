@@ -20,23 +20,23 @@ const (
 	watchRetry   = time.Second
 )
 
-// watchRuntime wakes the workers by the runtime's events, and all of them when
+// followRuntime wakes the workers by the runtime's events, and all of them when
 // the stream is new: something may have happened before.
-func (k *Kubelet) watchRuntime(ctx context.Context) {
+func (k *Kubelet) followRuntime(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := k.runtime.Watch(ctx, func(e cri.Event) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			if e.PodUID != "" {
 				if w := k.workers[types.UID(e.PodUID)]; w != nil {
-					w.heard(e)
+					w.observeEvent(e)
 				}
 				return
 			}
 			k.watched = true
 			for _, w := range k.workers {
-				w.touch()
-				w.hurry()
+				w.markStale()
+				w.notifyNow()
 			}
 		})
 		k.mu.Lock()
@@ -63,7 +63,7 @@ func (k *Kubelet) housekeeping(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if !k.source.synced() {
+		if !k.informers.synced() {
 			continue
 		}
 		wait = relistPeriod
@@ -92,7 +92,7 @@ func (k *Kubelet) relist(ctx context.Context) error {
 	k.mu.Lock()
 	for uid, w := range k.workers {
 		if w.shown.differs(states[uid]) {
-			w.touch()
+			w.markStale()
 		}
 	}
 	k.mu.Unlock()
@@ -122,7 +122,7 @@ func (k *Kubelet) clearOrphans(all []cri.Container) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for uid, pod := range orphans {
-		if k.workers[uid] == nil && !k.source.has(string(uid)) {
+		if k.workers[uid] == nil && !k.informers.has(string(uid)) {
 			k.startWorker(pod, true)
 		}
 	}

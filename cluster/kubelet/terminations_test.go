@@ -20,7 +20,7 @@ func TestEndsAreCounted(t *testing.T) {
 			InitContainerStatuses: []v1.ContainerStatus{{Name: "init", State: ended("i", 0)}},
 		}
 	}
-	ends := newEnds()
+	ends := newTerminations()
 	var before v1.PodStatus
 	for _, now := range []*v1.PodStatus{
 		status(running, v1.ContainerState{}),
@@ -30,7 +30,7 @@ func TestEndsAreCounted(t *testing.T) {
 		status(running, ended("b", 139)),
 		status(ended("c", 2), ended("b", 139)),
 	} {
-		countEnds(ends, &before, now)
+		countTerminations(ends, &before, now)
 		before = *now
 	}
 	for _, c := range []struct {

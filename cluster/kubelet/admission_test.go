@@ -38,7 +38,7 @@ func TestMisfit(t *testing.T) {
 		{asking("me", "ephemeral-storage", "11Gi"), "OutOfephemeral-storage", "Node didn't have enough resource: ephemeral-storage, requested: 11811160064, used: 0, capacity: 10737418240"},
 		{asking("me", "example.com/dongle", "3"), "", ""},
 	} {
-		if reason, message := k.misfit(c.pod); reason != c.reason || message != c.message {
+		if reason, message := k.admissionFailure(c.pod); reason != c.reason || message != c.message {
 			t.Errorf("%q %q, want %q %q", reason, message, c.reason, c.message)
 		}
 	}
