@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// engineLabel marks what this package starts, with the name of the run.
+	// engineLabel labels the containers that this package starts, with the name of the run.
 	engineLabel = "wheelhouse.bench"
 	// engineGroup is the control group above it.
 	engineGroup = "wheelhouse-bench"
 )
 
-// Engine starts containers as a client of the Docker Engine and nothing else: the
-// scale by which a kubelet's starts are read.
+// Engine starts containers as a bare client of the Docker Engine: the scale for the starts
+// of a kubelet.
 type Engine struct {
 	docker *client.Client
 	run    string
-	// The containers of one pod as a kubelet has made them, which every start copies.
+	// The containers of one pod that a kubelet has created, which every start copies.
 	sandbox, main container.InspectResponse
 }
 
-// NewEngine takes the containers of a running pod, which has one container, as its
-// model: what the pod's container mounts must stay there.
+// NewEngine returns an Engine that copies the containers of a running pod, which has one
+// container. The volumes of the pod must stay mounted.
 func NewEngine(ctx context.Context, run, podUID string) (*Engine, error) {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
@@ -54,7 +54,7 @@ func NewEngine(ctx context.Context, run, podUID string) (*Engine, error) {
 		}
 	}
 	if e.sandbox.ContainerJSONBase == nil || e.main.ContainerJSONBase == nil {
-		return nil, errors.Join(fmt.Errorf("pod %s has %d containers, want a sandbox and one more", podUID, len(all)), docker.Close())
+		return nil, errors.Join(fmt.Errorf("pod %s has %d containers, want a sandbox and one container", podUID, len(all)), docker.Close())
 	}
 	return e, nil
 }
@@ -88,7 +88,7 @@ func (e *Engine) start(ctx context.Context, model container.InspectResponse, nam
 	return made.ID, nil
 }
 
-// Clear removes all that the run has started.
+// Clear removes all containers of the run.
 func (e *Engine) Clear(ctx context.Context) error {
 	all, err := e.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", engineLabel+"="+e.run))})
 	if err != nil {
@@ -108,15 +108,14 @@ func (e *Engine) Clear(ctx context.Context) error {
 	return errors.Join(append(errs, clearGroups(ctx))...)
 }
 
-// Close gives the connections up.
+// Close closes the connections.
 func (e *Engine) Close() error { return e.docker.Close() }
 
-// engineParallel is how many containers are made or removed at once: more do not come
-// up sooner.
+// engineParallel is how many containers are created or removed at once: more are not faster.
 const engineParallel = 8
 
-// clearGroups removes the control groups above the containers, which Docker leaves. The
-// kernel counts a process for a moment after its end.
+// clearGroups removes the cgroups above the containers, which Docker leaves. The kernel
+// counts a process for a moment after its exit.
 func clearGroups(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -73,16 +73,17 @@ func simulateNode(ctx context.Context, client kubernetes.Interface, i int) error
 	return err
 }
 
-// finalizeDeletion deletes a pod for good, as a kubelet does when its containers have ended.
+// finalizeDeletion deletes a pod with grace period 0, as a kubelet does when its containers
+// have terminated.
 func finalizeDeletion(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 	now := int64(0)
-	// Somebody else may have done it.
+	// It may be deleted already.
 	_ = client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &p.UID}})
 }
 
 func reportRunning(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 	now := metav1.Now().UTC().Format(time.RFC3339)
 	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.97.1.1","startTime":%q,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`, now, now)
-	// A pod that is deleted meanwhile cannot be reported; the measures see what counts.
+	// The pod may be deleted meanwhile; the benchmarks check the results.
 	_, _ = client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
 }

@@ -1,7 +1,7 @@
-// Package bench measures the built binary from outside, as its users meet it: the
-// server process over TLS, with simulated nodes. Its Go benchmarks print the figures
-// of the README's table (`make bench`). It asserts nothing about speed: machines
-// differ, so a raw etcd in the same run gives the scale to read the figures by.
+// Package bench measures the built binary from outside: the server process over TLS,
+// with simulated nodes. Its Go benchmarks print the figures of the README's tables
+// (`make bench`). It asserts nothing about speed: machines differ, so each run also
+// measures a raw etcd as the scale. It is not part of the binary.
 package bench
 
 import (
@@ -28,7 +28,7 @@ import (
 type Server struct {
 	Config  *rest.Config // cluster-admin, JSON, no client-side limit
 	Client  kubernetes.Interface
-	Startup time.Duration // from the start of the process until /readyz said ok
+	Startup time.Duration // from the start of the process until /readyz returned ok
 	cmd     *exec.Cmd
 	log     bytes.Buffer
 }
@@ -48,7 +48,7 @@ func StartServer(ctx context.Context, binary, dir string) (*Server, error) {
 	}
 	if err := s.awaitReady(ctx, filepath.Join(dir, "admin.kubeconfig")); err != nil {
 		s.Stop()
-		return nil, fmt.Errorf("%w; the server said:\n%s", err, s.log.String())
+		return nil, fmt.Errorf("%w; the server's log:\n%s", err, s.log.String())
 	}
 	s.Startup = time.Since(began)
 	return s, nil
@@ -93,7 +93,7 @@ func ready(ctx context.Context, hc *http.Client, host string) error {
 	return nil
 }
 
-// ResidentMB is the resident memory of the server process, in MB (10^6 bytes).
+// ResidentMB returns the resident memory of the server process, in MB (10^6 bytes).
 func (s *Server) ResidentMB() (float64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Server) ResidentMB() (float64, error) {
 	return 0, errors.New("no VmRSS in /proc status")
 }
 
-// Stop ends the server and waits for it.
+// Stop stops the server and waits for it.
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait()

@@ -182,7 +182,7 @@ func TestAllAtWork(t *testing.T) {
 	}
 	for _, from := range []string{"127.0.0.1", "127.0.0.3"} {
 		if !ended(s.dial(from)) {
-			t.Errorf("one too many from %s is let in", from)
+			t.Errorf("one too many from %s is accepted", from)
 		}
 	}
 	s.finish(working)

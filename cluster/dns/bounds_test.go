@@ -13,7 +13,7 @@ import (
 )
 
 // TestForwardIsBounded: a client whose questions wait for a name server that does not
-// answer is told so at once, and its questions take no more sockets.
+// answer gets SERVFAIL at once, and its questions take no more sockets.
 func TestForwardIsBounded(t *testing.T) {
 	const upstream, bound, questions = "127.53.53.54", 50, 80
 	conn, err := net.ListenPacket("udp", upstream+":53")

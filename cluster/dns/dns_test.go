@@ -226,7 +226,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	if resp := ask(t, "udp", at, "loop.default.svc.cluster.local.", mdns.TypeA); len(resp.Answer) > 20 {
-		t.Errorf("an alias of itself has %d records", len(resp.Answer))
+		t.Errorf("an alias to the same name has %d records", len(resp.Answer))
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 )
 
-// Command is the real kubectl for args, the command line without the program's
-// name. Old spellings are translated and told on standard error. kubeconfig is
-// used when the person names no other: not by --kubeconfig and not by $KUBECONFIG.
+// Command returns the real kubectl for args, the command line without the program's
+// name. Old spellings are translated, with a note on standard error. kubeconfig is
+// used unless --kubeconfig or $KUBECONFIG names another.
 func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 	if os.Getenv("KUBECONFIG") == "" && kubeconfig != "" {
 		if err := os.Setenv("KUBECONFIG", kubeconfig); err != nil {
@@ -29,14 +29,14 @@ func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 	for _, n := range notes {
 		fmt.Fprintln(os.Stderr, n)
 	}
-	// kubectl looks for plugins, for itself and for its arguments in os.Args; those of a
-	// person's alias it has set already when the tree is built.
+	// kubectl reads os.Args for plugins, its name and its arguments; it has replaced those of a
+	// user's alias when the tree is built.
 	os.Args = append([]string{"kubectl"}, today...)
 	c := build(today, year, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	return c, nil
 }
 
-// build is kubectl's own tree of commands with those beside it that it has dropped.
+// build returns kubectl's tree of commands, with the removed commands of this package added.
 func build(args []string, year kubectlYear, streams genericiooptions.IOStreams) *cobra.Command {
 	streams.Out = year.answers(args, streams.Out)
 	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().WithDiscoveryBurst(300).WithDiscoveryQPS(50).

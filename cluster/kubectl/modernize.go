@@ -1,11 +1,11 @@
-// Package kubectl is the real kubectl, from k8s.io/kubectl, plus what tutorials of
-// 2015 and 2016 type and kubectl has since dropped.
+// Package kubectl is the real kubectl, from k8s.io/kubectl, plus the commands and flags
+// of 2015 and 2016 that kubectl has since removed.
 //
-// Where kubectl has another spelling today, the old one is translated (old.go). Where
-// it has none, the command is here: `run` with the flags that made controllers
-// (run.go) and `rolling-update` (rolling.go). What today's kubectl understands is
-// never touched, unless a person asks for the behaviour of then (era.go). Each old
-// spelling tells in one line on standard error what one writes today.
+// Where kubectl has another spelling today, the old one is translated (modernize.go).
+// Where it has none, the command is here: `run` with the flags that created controllers
+// (run.go) and `rolling-update` (rolling.go). What today's kubectl supports is never
+// changed, unless KUBECTL_YEAR selects an old version (year.go). Each old spelling prints
+// today's on standard error, in one line. The caller executes what Command returns.
 package kubectl
 
 import (
@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// renamed are verbs that go by another name today.
+// renamed maps removed verbs to today's.
 var renamed = map[string]string{
-	"stop":          "delete", // until 1.2; delete has its grace today
+	"stop":          "delete", // until 1.2; delete has the grace period today
 	"resize":        "scale",
 	"update":        "replace",
 	"log":           "logs",
@@ -25,8 +25,8 @@ var renamed = map[string]string{
 	"rollingupdate": "rolling-update",
 }
 
-// dropped are flags that a verb no longer has, with what stands for them today: ""
-// where today's kubectl does so anyway. The verb "" means all.
+// dropped maps the removed flags of each verb to today's: "" where today's kubectl behaves so
+// by default. The verb "" means all.
 var dropped = map[string]map[string]string{
 	"":        {"--api-version": "", "--output-version": ""},
 	"get":     {"-a": "", "--show-all": "", "--export": "", "-t": "--template"},
@@ -42,16 +42,16 @@ var droppedWithValue = map[string]bool{
 	"--heapster-namespace": true, "--heapster-port": true, "--heapster-scheme": true, "--heapster-service": true,
 }
 
-// Modernize turns a command line of old (without the program's name) into one that
-// today's kubectl, or a command of this package, understands. The notes, one line
-// each, tell the person what one writes today; there are none if nothing was changed.
+// Modernize translates an old command line (without the program's name) to one that today's
+// kubectl, or a command of this package, supports. The notes, one line each, name today's
+// spelling; there are none if nothing was changed.
 func Modernize(args []string, year kubectlYear) (today, notes []string) {
 	verb := verbAt(args)
 	if verb < 0 {
 		return args, nil
 	}
 	today = slices.Clone(args)
-	var old []string // what was changed, as it was written
+	var old []string // what was changed, in its old spelling
 	if name, ok := renamed[today[verb]]; ok {
 		old = append(old, today[verb])
 		today[verb] = name
@@ -73,8 +73,8 @@ func Modernize(args []string, year kubectlYear) (today, notes []string) {
 	return year.behaviour(today, verb), notes
 }
 
-// replaceFlags writes the flags of today for those that verb has lost, and tells
-// which those were. What stands behind "--" is not looked at.
+// replaceFlags replaces the removed flags of verb by today's, and returns those that it
+// replaced. Arguments after "--" are not changed.
 func replaceFlags(verb string, args []string) (today, old []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -83,7 +83,7 @@ func replaceFlags(verb string, args []string) (today, old []string) {
 		}
 		name, value, hasValue := strings.Cut(a, "=")
 		next, ok := dropped[verb][name]
-		if !ok && verb != "explain" { // which has --api-version to this day
+		if !ok && verb != "explain" { // which still has --api-version
 			next, ok = dropped[""][name]
 		}
 		if !ok || name == "-t" && i+1 == len(args) && !hasValue {
@@ -110,8 +110,8 @@ var execFlagsWithValue = map[string]bool{
 	"-c": true, "--container": true, "-f": true, "--filename": true, "--pod-running-timeout": true,
 }
 
-// separate writes `exec POD COMMAND` with the "--" that it needs today, and `exec -p
-// POD COMMAND` likewise; false if there is one already or no command.
+// separate inserts the "--" that `exec POD COMMAND` needs today, and `exec -p POD COMMAND`
+// likewise; it returns false if there is one already or no command.
 func separate(args []string) ([]string, bool) {
 	pod := -1
 	for i := 0; i < len(args); i++ {
@@ -149,8 +149,8 @@ func quote(arg string) string {
 	return arg
 }
 
-// globalWithValue are the flags that may stand before the verb and take a value of
-// their own as the next argument.
+// globalWithValue are the flags that may precede the verb and have a value as the next
+// argument.
 var globalWithValue = map[string]bool{
 	"-n": true, "--namespace": true, "-s": true, "--server": true, "--kubeconfig": true, "--context": true,
 	"--cluster": true, "--user": true, "--as": true, "--as-group": true, "--token": true, "--request-timeout": true,
@@ -158,8 +158,8 @@ var globalWithValue = map[string]bool{
 	"--client-key": true, "--tls-server-name": true, "--password": true, "--username": true,
 }
 
-// verbAt finds the first argument that is neither a flag nor a flag's value, -1 if
-// there is none.
+// verbAt returns the index of the first argument that is neither a flag nor a flag's value,
+// or -1.
 func verbAt(args []string) int {
 	for i := 0; i < len(args); i++ {
 		a := args[i]

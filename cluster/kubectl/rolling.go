@@ -47,12 +47,12 @@ func rollingUpdateCommand(f util.Factory, streams genericiooptions.IOStreams) *c
 	flags := c.Flags()
 	flags.StringVarP(&o.file, "filename", "f", "", "File with the new ReplicationController.")
 	flags.StringVar(&o.image, "image", "", "Image of the new pods, the rest as in the old ones.")
-	flags.StringVar(&o.container, "container", "", "Which container gets the image, where there are several.")
-	flags.StringVar(&o.key, "deployment-label-key", "deployment", "The label that tells old pods and new ones apart, with --image.")
+	flags.StringVar(&o.container, "container", "", "The container that gets the image, if there are several.")
+	flags.StringVar(&o.key, "deployment-label-key", "deployment", "The label that distinguishes old pods and new ones, with --image.")
 	flags.DurationVar(&o.period, "update-period", time.Minute, "Time between two pods.")
-	flags.DurationVar(&o.poll, "poll-interval", 3*time.Second, "Time between two looks at the pods.")
+	flags.DurationVar(&o.poll, "poll-interval", 3*time.Second, "Time between two polls of the pods.")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "How long to wait for a pod.")
-	flags.BoolVar(&o.rollback, "rollback", false, "Go back: give an update that was broken off the old pods again.")
+	flags.BoolVar(&o.rollback, "rollback", false, "Roll back an update that was interrupted to the old pods.")
 	return c
 }
 
@@ -76,7 +76,7 @@ func (o *rollingOptions) complete(args []string) error {
 	return nil
 }
 
-// roll is one rolling update at work.
+// rollingUpdate is one rolling update in progress.
 type rollingUpdate struct {
 	*rollingOptions
 	controllers typed.ReplicationControllerInterface
@@ -137,8 +137,8 @@ func fromFile(f util.Factory, namespace, file string) (*corev1.ReplicationContro
 	return rc, nil
 }
 
-// withImage is the old controller with another image, a label that tells its pods
-// apart, and a name for it where none was given.
+// withImage returns the old controller with another image, a label that distinguishes its
+// pods, and a generated name if none was given.
 func (o *rollingOptions) withImage(old *corev1.ReplicationController) (*corev1.ReplicationController, error) {
 	next := &corev1.ReplicationController{
 		ObjectMeta: metav1.ObjectMeta{Name: o.newName, Namespace: old.Namespace, Labels: old.Labels},
@@ -172,14 +172,14 @@ func (o *rollingOptions) withImage(old *corev1.ReplicationController) (*corev1.R
 func podHash(spec *corev1.PodSpec) (string, error) {
 	data, err := spec.Marshal()
 	if err != nil {
-		return "", fmt.Errorf("telling the pods' templates apart: %w", err)
+		return "", fmt.Errorf("hashing the pod template: %w", err)
 	}
 	sum := fnv.New32a()
-	_, _ = sum.Write(data) // a hash takes everything
+	_, _ = sum.Write(data) // never fails
 	return rand.SafeEncodeString(fmt.Sprint(sum.Sum32())), nil
 }
 
-// mark puts the label key=value into a controller's selector and onto its future pods.
+// mark adds the label key=value to a controller's selector and pod template.
 func mark(rc *corev1.ReplicationController, key, value string) {
 	rc.Spec.Selector = maps.Clone(rc.Spec.Selector)
 	rc.Spec.Template.Labels = maps.Clone(rc.Spec.Template.Labels)
@@ -187,9 +187,9 @@ func mark(rc *corev1.ReplicationController, key, value string) {
 	rc.Spec.Template.Labels[key] = value
 }
 
-// distinguish gives the old controller and its pods the label too, so that the new
-// one's pods are not taken for its own: first the pods to come, then those that are
-// there, and the selector last, so that no pod is ever nobody's.
+// distinguish adds the label to the old controller and its pods, so that it does not select
+// the new one's pods: first to the template, then to the pods, and to the selector last, so
+// that every pod always has a controller.
 func (r *rollingUpdate) distinguish(ctx context.Context, old *corev1.ReplicationController) (*corev1.ReplicationController, error) {
 	if old.Spec.Selector[r.key] != "" {
 		return old, nil
@@ -219,7 +219,7 @@ func (r *rollingUpdate) distinguish(ctx context.Context, old *corev1.Replication
 	return r.update(ctx, marked.Name, func(rc *corev1.ReplicationController) { rc.Spec.Selector = selector })
 }
 
-// different asks for what keeps two controllers from fighting over pods.
+// different returns an error unless the two controllers select different pods.
 func different(old, next *corev1.ReplicationController) error {
 	if old.Name == next.Name {
 		return fmt.Errorf("the new controller needs another name than the old one, %q", old.Name)

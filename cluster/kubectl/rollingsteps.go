@@ -17,40 +17,40 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// desiredAnnotation keeps on the new controller how many pods it shall have in the
-// end, so that an update that was broken off can go on. The name is that of old.
+// desiredAnnotation is the annotation of the new controller with its final number of pods,
+// so that an interrupted update can be resumed. It is upstream's.
 const desiredAnnotation = "kubectl.kubernetes.io/desired-replicas"
 
-// counts are where an exchange stands: wanted pods and ready ones.
+// counts is the state of a rolling update: desired pods and ready ones.
 type counts struct{ old, next, oldReady, nextReady, desired int32 }
 
-// up is how many pods the new controller may have now: there is never more than one
-// pod beyond those desired.
+// up returns the replicas that the new controller may have now: there is never more than one
+// pod beyond the desired number.
 func (c counts) up() int32 {
 	return max(c.next, min(c.desired, c.desired+1-c.old))
 }
 
-// down is how many pods the old controller keeps now: there are never fewer ready
-// pods than desired, for as long as the old ones suffice for that.
+// down returns the replicas that the old controller keeps now: there are never fewer ready
+// pods than desired, as long as the old ones suffice.
 func (c counts) down() int32 {
 	spare := c.oldReady + c.nextReady - c.desired
 	unready := max(0, c.old-c.oldReady)
 	return max(0, c.old-max(0, spare)-unready)
 }
 
-// stuck: neither side can move before new pods that were ready are so again.
+// stuck reports whether neither controller can be scaled before new pods become ready again.
 func (c counts) stuck() bool { return c.up() == c.next && c.down() == c.old && c.nextReady < c.next }
 
 func (c counts) done() bool { return c.old == 0 && c.next == c.desired }
 
-// exchange lets the new controller take over, a pod at a time.
+// replace replaces the pods of the old controller by those of the new one, one at a time.
 func (r *rollingUpdate) replace(ctx context.Context, old, next *corev1.ReplicationController) error {
 	desired := replicas(next)
 	if r.rollback || r.image != "" {
 		desired = replicas(old)
 	}
 	if r.rollback {
-		// What was the new one goes away again.
+		// The new controller is removed again.
 		old, next = next, old
 		if v, err := strconv.ParseInt(old.Annotations[desiredAnnotation], 10, 32); err == nil {
 			desired = int32(v)
@@ -66,13 +66,12 @@ func (r *rollingUpdate) replace(ctx context.Context, old, next *corev1.Replicati
 	fmt.Fprintf(r.streams.Out, "Scaling up %s from %d to %d, scaling down %s from %d to 0 (keep %d pods available, don't exceed %d pods)\n",
 		next.Name, replicas(next), desired, old.Name, replicas(old), desired, desired+1)
 	if err := r.steps(ctx, old, next, desired); err != nil {
-		return fmt.Errorf("%w; the same command goes on from here, with --rollback it goes back", err)
+		return fmt.Errorf("%w; the same command resumes the update, with --rollback it rolls back", err)
 	}
 	return r.finish(ctx, old, next)
 }
 
-// begin makes the new controller, without pods, or finds the one of an update that
-// was broken off.
+// begin creates the new controller, without pods, or returns that of an interrupted update.
 func (r *rollingUpdate) begin(ctx context.Context, next *corev1.ReplicationController, desired int32) (*corev1.ReplicationController, error) {
 	there, err := r.controllers.Get(ctx, next.Name, metav1.GetOptions{})
 	if err == nil {
@@ -133,8 +132,7 @@ func (r *rollingUpdate) steps(ctx context.Context, old, next *corev1.Replication
 	}
 }
 
-// finish deletes the old controller, and gives the new one its name where none was
-// asked for.
+// finish deletes the old controller, and renames the new one to its name if none was given.
 func (r *rollingUpdate) finish(ctx context.Context, old, next *corev1.ReplicationController) error {
 	fmt.Fprintf(r.streams.Out, "Update succeeded. Deleting %s\n", old.Name)
 	if err := r.controllers.Delete(ctx, old.Name, metav1.DeleteOptions{}); err != nil {
@@ -151,8 +149,7 @@ func (r *rollingUpdate) finish(ctx context.Context, old, next *corev1.Replicatio
 	return nil
 }
 
-// rename makes the controller again under another name; the pods are left for it to
-// adopt.
+// rename recreates the controller with another name; it adopts the pods.
 func (r *rollingUpdate) rename(ctx context.Context, from, to string) error {
 	fmt.Fprintf(r.streams.Out, "Renaming %s to %s\n", from, to)
 	rc, err := r.controllers.Get(ctx, from, metav1.GetOptions{})
@@ -247,7 +244,7 @@ func (r *rollingUpdate) scale(ctx context.Context, name string, n int32) error {
 	return err
 }
 
-// update changes a controller, again on its newest state if somebody else was quicker.
+// update changes a controller, and retries on a conflict.
 func (r *rollingUpdate) update(ctx context.Context, name string, change func(*corev1.ReplicationController)) (*corev1.ReplicationController, error) {
 	var out *corev1.ReplicationController
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {

@@ -19,11 +19,11 @@ import (
 	"k8s.io/kubectl/pkg/scheme"
 )
 
-// oldRunFlags are what `kubectl run` had until 1.18 (some until 1.24): with one of
-// them the command line is one of then.
+// oldRunFlags are flags that `kubectl run` had until 1.18 (some until 1.24): with one of them
+// the command line is an old one.
 var oldRunFlags = []string{"--replicas", "--generator", "--schedule", "--service-generator", "--hostport", "--limits", "--requests", "--serviceaccount", "--record"}
 
-// isLegacyRun says whether what follows `run` is to be read as kubectl of then read it.
+// isLegacyRun reports whether the arguments of `run` are those of a kubectl before 1.18.
 func isLegacyRun(args []string, year kubectlYear) bool {
 	interactive := false
 	for _, a := range args {
@@ -38,12 +38,11 @@ func isLegacyRun(args []string, year kubectlYear) bool {
 		}
 		interactive = interactive || name == "--stdin" || name == "--tty" || name == "--attach" || name == "--rm" || name == "-i" || name == "-t" || name == "-it" || name == "-ti"
 	}
-	// Whoever wants to talk to the container gets a pod; it is what they see anyway.
+	// An interactive run creates a pod in all versions.
 	return year != today && !interactive
 }
 
-// runOptions are the flags of `kubectl run` of 1.2 to 1.17, as far as they say what
-// is made.
+// runOptions are the flags of `kubectl run` of 1.2 to 1.17 that describe the objects.
 type runOptions struct {
 	name, image, port, hostPort     string
 	replicas                        int32
@@ -60,7 +59,7 @@ func runCommand(f util.Factory, streams genericiooptions.IOStreams, year kubectl
 	printing := genericclioptions.NewPrintFlags("created").WithTypeSetter(scheme.Scheme)
 	c := &cobra.Command{
 		Use:                   "run NAME --image=image [--replicas=replicas] [--port=port] [--expose] [--env=\"key=value\"] [-- COMMAND] [args...]",
-		Short:                 "Make a controller of pods of one image, as kubectl did until 1.17",
+		Short:                 "Create a controller of pods of one image, as kubectl did until 1.17",
 		DisableFlagsInUseLine: true,
 		Run: func(c *cobra.Command, args []string) {
 			util.CheckErr(o.complete(args, year))
@@ -72,13 +71,13 @@ func runCommand(f util.Factory, streams genericiooptions.IOStreams, year kubectl
 	flags.StringVar(&o.image, "image", "", "The image for the container to run.")
 	flags.Int32VarP(&o.replicas, "replicas", "r", 1, "Number of pods.")
 	flags.StringVar(&o.port, "port", "", "The port that the container serves.")
-	flags.StringVar(&o.hostPort, "hostport", "", "The port of the node that leads to it.")
-	flags.BoolVar(&o.expose, "expose", false, "Also make a service for the pods; needs --port.")
+	flags.StringVar(&o.hostPort, "hostport", "", "The port of the node that is mapped to it.")
+	flags.BoolVar(&o.expose, "expose", false, "Also create a service for the pods; needs --port.")
 	flags.BoolVar(&o.command, "command", false, "What follows -- is the command, not its arguments.")
-	flags.StringVar(&o.generator, "generator", "", "What to make: deployment/v1beta1, run/v1, run-pod/v1, job/v1 or cronjob/v1beta1.")
-	flags.StringVar(&o.schedule, "schedule", "", "Make a CronJob of this schedule.")
-	flags.StringVar(&o.restart, "restart", "Always", "Always makes a Deployment, OnFailure a Job, Never a Pod.")
-	flags.StringVarP(&o.labels, "labels", "l", "", "Labels of what is made, instead of run=NAME.")
+	flags.StringVar(&o.generator, "generator", "", "What to create: deployment/v1beta1, run/v1, run-pod/v1, job/v1 or cronjob/v1beta1.")
+	flags.StringVar(&o.schedule, "schedule", "", "Create a CronJob of this schedule.")
+	flags.StringVar(&o.restart, "restart", "Always", "Always creates a Deployment, OnFailure a Job, Never a Pod.")
+	flags.StringVarP(&o.labels, "labels", "l", "", "Labels of the created objects, instead of run=NAME.")
 	flags.StringVar(&o.limits, "limits", "", "Such as cpu=200m,memory=512Mi.")
 	flags.StringVar(&o.requests, "requests", "", "Such as cpu=100m,memory=256Mi.")
 	flags.StringVar(&o.serviceAccount, "serviceaccount", "", "The pods' service account.")
@@ -92,7 +91,7 @@ func runCommand(f util.Factory, streams genericiooptions.IOStreams, year kubectl
 	return c
 }
 
-// complete takes the name and the command, and decides what is made.
+// complete sets the name, the command and the generator.
 func (o *runOptions) complete(args []string, year kubectlYear) error {
 	if len(args) == 0 {
 		return fmt.Errorf("a NAME is needed: kubectl run NAME --image=IMAGE")
@@ -125,7 +124,7 @@ func (o *runOptions) complete(args []string, year kubectlYear) error {
 	return nil
 }
 
-// note tells how the same is done today.
+// note returns today's spelling of the command.
 func (o *runOptions) note() string {
 	image := "--image=" + o.image
 	var line []string
@@ -209,7 +208,7 @@ func create(ctx context.Context, set kubernetes.Interface, namespace string, obj
 	return nil, fmt.Errorf("no way to create a %T", obj)
 }
 
-// objects are what the command line asks for, the service first as then.
+// objects returns the objects of the command line, the service first as in old versions.
 func (o *runOptions) objects() ([]runtime.Object, error) {
 	made, err := versioned.BasicPod{}.Generate(map[string]any{
 		"name": o.name, "image": o.image, "image-pull-policy": o.pull, "port": o.port, "hostport": o.hostPort, "labels": o.labels,

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// yearVariable asks for the kubectl of another year where it differs from today's in
-// what it does or answers, for those who follow a text of that year to the letter:
+// yearVariable selects the behaviour and output of the kubectl of a year, where they differ
+// from today's, for users who follow a text of that year to the letter:
 //
-//   - `run` makes a ReplicationController (2015) or a Deployment (2016), not a pod,
+//   - `run` creates a ReplicationController (2015) or a Deployment (2016), not a pod,
 //   - `delete` of a controller returns when its pods are gone,
-//   - answers read `pod "nginx" created`, and in 2015 `scaled` alone after scale.
+//   - output reads `pod "nginx" created`, and in 2015 `scaled` alone after scale.
 const yearVariable = "KUBECTL_YEAR"
 
 // kubectlYear is a year, 0 for today.
@@ -40,9 +40,9 @@ func parseYear(value string) (kubectlYear, error) {
 	return kubectlYear(n), nil
 }
 
-// behaviour gives a verb the flags that make it act as it did then. Deleting a
-// controller was the client's work until 1.10: it scaled to none, waited for the
-// pods and only then deleted.
+// behaviour adds the flags with which a verb behaves as in that year. Until 1.10 the client
+// deleted a controller's pods: it scaled to zero, waited for the pods and then deleted the
+// controller.
 func (y kubectlYear) behaviour(args []string, verb int) []string {
 	if y == today || args[verb] != "delete" || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--cascade") }) {
 		return args
@@ -50,10 +50,10 @@ func (y kubectlYear) behaviour(args []string, verb int) []string {
 	return slices.Insert(slices.Clone(args), verb+1, "--cascade=foreground")
 }
 
-// answering are the verbs whose answers are rewritten; what other verbs print is data.
+// answering are the verbs whose output is rewritten; that of other verbs is data.
 var answering = []string{"annotate", "apply", "create", "delete", "expose", "label", "replace", "run", "scale", "rolling-update"}
 
-// answers gives the writer that a command line's answers go to.
+// answers returns the writer for the output of a command line.
 func (y kubectlYear) answers(args []string, out io.Writer) io.Writer {
 	verb := verbAt(args)
 	if y == today || verb < 0 || !slices.Contains(answering, args[verb]) {
@@ -62,7 +62,7 @@ func (y kubectlYear) answers(args []string, out io.Writer) io.Writer {
 	return &answers{year: y, out: out}
 }
 
-// answers rewrites each line that is an answer and passes on all others.
+// answers is a writer that rewrites each line about an object and copies all others.
 type answers struct {
 	year kubectlYear
 	out  io.Writer
@@ -88,7 +88,7 @@ func (a *answers) Write(p []byte) (int, error) {
 	}
 }
 
-// answer is what kubectl of then said for today's line.
+// answer returns the output of that year's kubectl for a line of today's.
 func (y kubectlYear) answer(line string) string {
 	if m := deletedLine.FindStringSubmatch(line); m != nil {
 		return fmt.Sprintf("%s %q deleted", m[1], m[2])

@@ -1,17 +1,18 @@
 // Package local runs a whole cluster on one machine: each node is a network
 // namespace with its own addresses, routes and iptables, in which the same node
-// process runs as on a machine of its own.
+// process runs as on a separate machine.
 //
-// It owns the network namespaces wh-<cluster>-*, the interface into them, the
-// routes over that interface, the cluster's directory below the state directory and
-// the processes it has started; Down removes all of these, and the Docker containers
-// that carry the cluster's label. Everything is found again by name or label, so
-// that a crash at any point leaves nothing that Up cannot mend or Down cannot remove.
+// It owns the network namespaces wh-<cluster>-*, the interface to them, the routes
+// over that interface, the cluster's directory below the state directory and the
+// processes that it has started; Down removes all of these, and the Docker containers
+// with the cluster's label. Everything is found by name or label, so that Up can
+// repair and Down can remove what a crash at any point leaves. It never changes the
+// machine's packet rules. The caller must be root.
 //
-// The namespaces hang on a bridge in one more namespace, so that neither Docker's
-// forwarding policy nor bridge filtering of the machine matters and the machine needs
-// no packet rules. There, nodes and pods are kept from this machine's own services
-// (gate.go).
+// The namespaces are connected to a bridge in one more namespace, so that neither
+// Docker's forwarding policy nor bridge filtering of the machine applies. There,
+// connections of nodes and pods to the machine's own services are dropped
+// (hostaccess.go).
 package local
 
 import (
@@ -33,18 +34,18 @@ const (
 	maxNodes        = 200
 )
 
-// Config says which cluster is meant. The zero value is the default cluster.
+// Config names a cluster and how it is set up. The zero value is the default cluster.
 type Config struct {
 	Name       string        // default DefaultName
-	StateDir   string        // holds a directory per cluster; default DefaultStateDir
+	StateDir   string        // has a directory for each cluster; default DefaultStateDir
 	Nodes      int           // minions; 0 is the control plane alone. Up only
 	ServerArgs []string      // further flags of the server process. Up only
 	NodeArgs   []string      // further flags of the minions' node processes. Up only
 	Binary     string        // the wheelhouse program; default the running one. Up only
 	Subnets    *Subnets      // default: the first block that is free. Up of a new cluster only
 	Timeout    time.Duration // for each step of Up; default 60 s
-	Class      *bool         // the cluster serves a class; nil: as it was, at first not. Up only
-	KeepData   bool          // Down leaves keys, etcd, logs and the nodes' disks
+	Class      *bool         // the cluster serves a class; nil: unchanged, false for a new cluster. Up only
+	KeepData   bool          // Down keeps keys, etcd, logs and the nodes' disks
 
 	AllowHostAccess bool // nodes and pods may open connections to this machine. Up only
 }
@@ -67,7 +68,7 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Binary == "" {
 		if c.Binary, err = os.Executable(); err != nil {
-			return c, fmt.Errorf("own program: %w", err)
+			return c, fmt.Errorf("path of this program: %w", err)
 		}
 	}
 	c.Binary, err = filepath.Abs(c.Binary)
@@ -76,15 +77,15 @@ func (c Config) complete() (Config, error) {
 
 func (c Config) dir() string { return filepath.Join(c.StateDir, c.Name) }
 
-// KubeconfigPath is where the administrator's kubeconfig of a cluster is. Empty
-// arguments stand for the defaults.
+// KubeconfigPath returns the path of the administrator's kubeconfig of a cluster. Empty
+// arguments are the defaults.
 func KubeconfigPath(name, stateDir string) string {
 	return filepath.Join(cmp.Or(stateDir, DefaultStateDir), cmp.Or(name, DefaultName), "admin.kubeconfig")
 }
 
 func requireRoot(what string) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("%s makes network namespaces and needs root: run it with sudo", what)
+		return fmt.Errorf("%s creates network namespaces and needs root: run it with sudo", what)
 	}
 	return nil
 }
@@ -111,14 +112,14 @@ func (s Subnets) validate() error {
 	return nil
 }
 
-// nth is the n-th address of a network; n stays below 256.
+// nth returns the n-th address of a network; n is below 256.
 func nth(p netip.Prefix, n int) netip.Addr {
 	b := p.Masked().Addr().As4()
 	b[3] += byte(n)
 	return netip.AddrFrom4(b)
 }
 
-// Node is one node's place in the cluster.
+// Node is the name and the addresses of one node.
 type Node struct {
 	Name    string
 	IP      netip.Addr
@@ -126,7 +127,7 @@ type Node struct {
 	Master  bool
 }
 
-// node is the master for 0, and minion-N.
+// node returns the master for 0, else minion-N.
 func (s Subnets) node(n int) Node {
 	pods := s.Pods.Masked().Addr().As4()
 	pods[2] = byte(n)

@@ -54,7 +54,7 @@ func removeContainers(ctx context.Context, cluster, node string) error {
 	if node != "" {
 		match.Add("label", labelNode+"="+node)
 	}
-	// Again until none is left: one may have been on its way.
+	// Repeated until none is left: one may be created meanwhile.
 	for {
 		list, err := c.ContainerList(ctx, container.ListOptions{All: true, Filters: match})
 		if err != nil || len(list) == 0 {
@@ -77,7 +77,7 @@ func removeContainers(ctx context.Context, cluster, node string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), fmt.Errorf("%d containers of cluster %s are still there", len(list), cluster))
+			return errors.Join(ctx.Err(), fmt.Errorf("%d containers of cluster %s still exist", len(list), cluster))
 		case <-time.After(pollEvery):
 		}
 	}

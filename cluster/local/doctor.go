@@ -20,11 +20,11 @@ import (
 // Verdicts of a check.
 const (
 	OK   = "ok"
-	Warn = "warn" // works, but something is worth knowing
+	Warn = "warn" // the cluster works, with a restriction
 	Fail = "fail" // the cluster will not work
 )
 
-// Check is one thing that a cluster needs of the machine.
+// Check is one requirement of a cluster on the machine.
 type Check struct {
 	Name   string `json:"name"`
 	Result string `json:"result"`
@@ -32,7 +32,7 @@ type Check struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Doctor looks at the machine and changes nothing on it.
+// Doctor checks the machine and changes nothing on it.
 func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -149,13 +149,13 @@ func checkForward() Check {
 	policy, _, _ := strings.Cut(string(out), "\n")
 	note := ""
 	if strings.HasSuffix(policy, "DROP") {
-		note = " (Docker's choice; local nodes are not affected, and on a machine of its own a node accepts pod traffic by itself)"
+		note = " (set by Docker; local nodes are not affected, and a node on a machine of its own accepts pod traffic before it)"
 	}
 	return Check{"forward policy", OK, strings.TrimPrefix(policy, "-P FORWARD ") + note, ""}
 }
 
-// checkPacketFeatures loads rules of each kind that the proxy uses, in a scratch
-// namespace: no list of modules says as reliably what the kernel can do.
+// checkPacketFeatures loads rules of each kind that the proxy uses, in a temporary namespace:
+// that is more reliable than the list of kernel modules.
 func checkPacketFeatures() Check {
 	const rules = `*nat
 :WH-TEST - [0:0]
@@ -200,7 +200,7 @@ func checkLinks() Check {
 	return Check{"links", OK, "network namespaces, bridge, br_netfilter and veth work", ""}
 }
 
-// inScratch runs f on a thread in a network namespace that is gone afterwards.
+// inScratch runs f on a thread in a temporary network namespace.
 func inScratch(f func() error) error {
 	done := make(chan error)
 	go func() {
@@ -220,7 +220,7 @@ func checkOverlay() Check {
 		"overlay file system in the kernel", "modprobe overlay (Docker would copy whole images instead)")
 }
 
-// standing is the nearest directory that exists.
+// nearestExisting returns the nearest directory that exists.
 func nearestExisting(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == "/" {
@@ -240,7 +240,7 @@ func checkDisk(dir string) Check {
 	return check("disk", free > need, Warn, fmt.Sprintf("%.1f GiB free at %s", float64(free)/(1<<30), nearestExisting(dir)), "free at least 2 GiB (docker system prune)")
 }
 
-// checkFsync measures what every acknowledged write of etcd waits for.
+// checkFsync measures fsync, which every acknowledged write of etcd waits for.
 func checkFsync(dir string) Check {
 	f, err := os.CreateTemp(nearestExisting(dir), ".wheelhouse-doctor-*")
 	if err != nil {
@@ -282,8 +282,8 @@ func checkInotify() Check {
 		"sysctl -w fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=65536")
 }
 
-// checkClock compares with the program's own age: a Pi without a battery starts in
-// 1970, where no certificate is valid.
+// checkClock compares the clock with the program's modification time: the clock of a Pi
+// without a battery starts in 1970, when no certificate is valid.
 func checkClock(binary string) Check {
 	now := time.Now()
 	st, err := os.Stat(binary)
@@ -293,7 +293,7 @@ func checkClock(binary string) Check {
 
 func checkAddresses(cfg Config) Check {
 	rec, err := load(cfg.dir())
-	if err != nil { // not started yet: what would it get?
+	if err != nil { // not started yet: check those that it would get
 		rec.Subnets, err = choose(cfg)
 		if err != nil {
 			return Check{"addresses", Fail, err.Error(), "remove the route, or choose other networks"}

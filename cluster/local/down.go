@@ -29,14 +29,14 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	if _, err := os.Stat(cfg.dir()); errors.Is(err, fs.ErrNotExist) {
-		defer func() { _ = os.Remove(cfg.StateDir) }() // made by the lock below, if it is empty
+		defer func() { _ = os.Remove(cfg.StateDir) }() // if it is empty; lock creates it
 	}
 	unlock, err := lock(cfg.dir())
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	// Processes go first, since they would bring back the rest.
+	// Processes first, since they would recreate the rest.
 	var failed []error
 	for _, s := range []struct {
 		name string
@@ -57,13 +57,13 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		fmt.Fprintf(out, "  %-10s %s\n", s.name, map[bool]string{true: "kept in " + cfg.dir(), false: "gone"}[s.name == "state" && cfg.KeepData])
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("cluster %s is not all gone; mend this and run down again: %w", cfg.Name, errors.Join(failed...))
+		return fmt.Errorf("cluster %s is not completely removed; fix this and run down again: %w", cfg.Name, errors.Join(failed...))
 	}
 	return nil
 }
 
 func stopAll(ctx context.Context, cfg Config) error {
-	// An unreadable record is no reason to leave the process: it is in our namespaces.
+	// Processes with an unreadable record are found by their namespace.
 	list, _ := allRunning(cfg.dir())
 	names, err := clusterNS(cfg.Name)
 	if err != nil {
@@ -81,13 +81,12 @@ func stopAll(ctx context.Context, cfg Config) error {
 	return stop(ctx, list)
 }
 
-// cgroupRoot is where control groups are mounted: version 1 has a directory for each
-// controller, version 2 is the root itself.
+// cgroupRoot is the mount point of cgroups: version 1 has a directory for each controller,
+// version 2 is the root.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// removeCgroups removes the control groups above the cluster's containers, which the
-// Docker Engine makes and leaves. Version 1 lists a group's files beside its children,
-// so that directories only are removed, the deepest first.
+// removeCgroups removes the cgroups above the cluster's containers, which the Docker Engine
+// creates and leaves. Only directories are removed, the deepest first.
 func removeCgroups(ctx context.Context, cluster string) error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -114,7 +113,7 @@ func removeGroup(ctx context.Context, dir string) error {
 			errs = append(errs, removeGroup(ctx, filepath.Join(dir, e.Name())))
 		}
 	}
-	// What has just ended may still be counted for a moment.
+	// The kernel counts a process for a moment after its exit.
 	_ = wait.PollUntilContextCancel(ctx, pollEvery, true, func(context.Context) (bool, error) {
 		err = unix.Rmdir(dir)
 		return !errors.Is(err, unix.EBUSY), nil
@@ -125,7 +124,7 @@ func removeGroup(ctx context.Context, dir string) error {
 	return errors.Join(errs...)
 }
 
-// unmountBelow unmounts what is mounted below dir, the deepest first.
+// unmountBelow removes the mounts below dir, the deepest first.
 func unmountBelow(dir string) error {
 	points, err := mountsBelow(dir)
 	if err != nil {
@@ -140,8 +139,8 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// mountsBelow lists them as the kernel does, by their real path: through a link none would
-// be found, and their content be removed.
+// mountsBelow lists the mounts below dir by its real path, as the kernel does: through a link
+// none would be found, and their content would be removed.
 func mountsBelow(dir string) (points []string, err error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
@@ -167,7 +166,7 @@ func removeState(cfg Config) error {
 	if cfg.KeepData {
 		return os.RemoveAll(filepath.Join(cfg.dir(), "run"))
 	}
-	// Never through a mount that could not be undone: it may be somebody's data.
+	// Never through a mount that could not be removed: it may have data of others.
 	if points, err := mountsBelow(cfg.dir()); err != nil || len(points) > 0 {
 		return errors.Join(err, fmt.Errorf("%s is kept, since something is mounted below: %s", cfg.dir(), strings.Join(points, ", ")))
 	}

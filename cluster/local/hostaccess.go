@@ -27,8 +27,8 @@ const (
 	gateOuter  = "gate1"
 )
 
-// newToHost drops what begins a connection to the machine, or through it. The machine's
-// own connections to nodes, pods and services are answered.
+// newToHost drops packets that start a connection to the machine, or through it. Replies to
+// the machine's connections to nodes, pods and services pass.
 var newToHost = []string{
 	"-m", "physdev", "--physdev-is-bridged", "--physdev-out", hostPort,
 	"-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED", "-j", "DROP",
@@ -79,9 +79,8 @@ func setGateRules(allowHostAccess bool) error {
 	return ipt.AppendUnique("filter", "FORWARD", newToHost...)
 }
 
-// withoutIPv6 turns IPv6 off on the machine's interface into a cluster: it would have an
-// address there that nobody gave it, at which the machine's services answer. A kernel
-// without IPv6 needs no telling.
+// withoutIPv6 disables IPv6 on the machine's interface to a cluster: it would have a
+// link-local address there, at which the machine's services answer.
 func withoutIPv6(link string) error {
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,8 +89,9 @@ func withoutIPv6(link string) error {
 	return err
 }
 
-// keepReachable lets the master answer as the API server whatever rules of services an
-// earlier program has left in its namespace: without it nobody could mend them.
+// keepReachable accepts connections to the API server before any rules of services that an
+// earlier process has left in the master's namespace: without the API server no proxy could
+// replace them.
 func keepReachable(r record) error {
 	master := r.Subnets.node(0)
 	ns, err := netns.GetFromPath(filepath.Join(netnsDir, r.nodeNS(master)))

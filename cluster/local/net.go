@@ -21,11 +21,11 @@ import (
 const (
 	bridge   = "br0"
 	nodeLink = "eth0"
-	hostPort = "host" // the end of hostLink on gateBridge
+	hostPort = "host" // the peer of hostLink on gateBridge
 )
 
-// hostLink is the machine's interface into the cluster's LAN; such a name has at
-// most 15 characters.
+// hostLink returns the name of the machine's interface to the cluster's LAN, at most 15
+// characters.
 func hostLink(cluster string) string {
 	if name := "wh-" + cluster; len(name) <= 15 {
 		return name
@@ -48,7 +48,7 @@ func (l *lan) close() {
 	_ = l.ns.Close()
 }
 
-// buildNetwork makes what is missing of the namespaces, links, addresses and routes.
+// buildNetwork creates the namespaces, links, addresses and routes that are missing.
 func buildNetwork(ctx context.Context, r record, allowHostAccess bool) error {
 	l, err := openLAN(r)
 	if err != nil {
@@ -56,7 +56,7 @@ func buildNetwork(ctx context.Context, r record, allowHostAccess bool) error {
 	}
 	defer l.close()
 	if err := l.buildHostGate(ctx, allowHostAccess); err != nil {
-		return fmt.Errorf("the way between nodes and the machine in %s: %w", r.lanNS(), err)
+		return fmt.Errorf("connecting nodes and the machine in %s: %w", r.lanNS(), err)
 	}
 	var all errgroup.Group
 	all.Go(func() error { return l.connectHost(ctx) })
@@ -85,7 +85,7 @@ func openLAN(r record) (*lan, error) {
 		l.close()
 		return nil, fmt.Errorf("bridge in %s: %w", r.lanNS(), err)
 	}
-	// Nothing is filtered between nodes; the detour would only cost.
+	// Nothing is filtered between nodes.
 	_ = network.Do(ns, func() error {
 		return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0o644)
 	})
@@ -105,7 +105,7 @@ func ensureBridge(h *netlink.Handle, name string) (netlink.Link, error) {
 	return l, h.LinkSetUp(l)
 }
 
-// connectHost joins the machine's own namespace, with routes to pods and services.
+// connectHost connects the machine's own namespace, with routes to pods and services.
 func (l *lan) connectHost(ctx context.Context) error {
 	own, err := netns.Get()
 	if err != nil {
@@ -147,19 +147,19 @@ func (l *lan) connectNode(ctx context.Context, n Node) error {
 	if err != nil {
 		return err
 	}
-	// A connection to a service needs some route before the proxy's rules see it.
-	// There is no default route: what is not in the cluster fails at once.
+	// A connection to a service needs a route before the proxy's rules apply. There is no
+	// default route: connections out of the cluster fail at once.
 	return replaceRoute(h, link, l.Subnets.Services, netip.Addr{})
 }
 
-// join connects a namespace to a bridge: port is the name there, name that in the
-// namespace, which h works in.
+// join connects a namespace to a bridge: port is the interface there, name that in the
+// namespace, which is the one of h.
 func (l *lan) join(ctx context.Context, bridge netlink.Link, port, name string, ns netns.NsHandle, h *netlink.Handle, ip netip.Prefix) (netlink.Link, error) {
 	link, err := h.LinkByName(name)
 	_, portErr := l.h.LinkByName(port)
 	if err != nil || portErr != nil {
 		if err == nil {
-			if err := h.LinkDel(link); err != nil { // its other end is in a LAN that is gone
+			if err := h.LinkDel(link); err != nil { // its peer is not in this LAN
 				return nil, err
 			}
 		}
@@ -196,7 +196,7 @@ func (l *lan) join(ctx context.Context, bridge netlink.Link, port, name string, 
 	return link, errors.Join(network.WaitUp(ctx, h.LinkByName, name), network.WaitUp(ctx, l.h.LinkByName, port), network.WaitUp(ctx, l.h.LinkByName, bridge.Attrs().Name))
 }
 
-// replaceRoute routes over the link, by way of gw if that is given.
+// replaceRoute sets a route over the link, through gw if that is given.
 func replaceRoute(h *netlink.Handle, link netlink.Link, dst netip.Prefix, gw netip.Addr) error {
 	route := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(dst)}
 	if gw.IsValid() {
@@ -232,8 +232,8 @@ func dropNode(r record, n Node) error {
 	return errors.Join(append(errs, removeNS(r.nodeNS(n)))...)
 }
 
-// removeNetwork removes all namespaces and the machine's interface of a cluster,
-// with or without a record of it. The routes go with the interface.
+// removeNetwork removes all namespaces and the machine's interface of a cluster, with or
+// without a record of it. The kernel removes the routes with the interface.
 func removeNetwork(cluster string) error {
 	var errs []error
 	if l, err := netlink.LinkByName(hostLink(cluster)); err == nil {

@@ -16,7 +16,7 @@ import (
 // netnsDir is where iproute2 looks for names, so that `ip netns exec` works.
 const netnsDir = "/run/netns"
 
-// openNS opens the named namespace, making it if there is none of that name.
+// openNS opens the named namespace, and creates it if it does not exist.
 func openNS(name string) (netns.NsHandle, error) {
 	path := filepath.Join(netnsDir, name)
 	if ns, err := netns.GetFromPath(path); err == nil {
@@ -33,7 +33,7 @@ func openNS(name string) (netns.NsHandle, error) {
 	}
 	made := make(chan error)
 	go func() {
-		// The thread has left its namespace for good; it ends with this goroutine.
+		// The thread is in another namespace now; it terminates with this goroutine.
 		runtime.LockOSThread()
 		made <- makeNS(path)
 	}()
@@ -72,7 +72,7 @@ func nsInode(path string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// removeNS takes the name away; the namespace goes with its last process.
+// removeNS removes the name; the kernel removes the namespace with its last process.
 func removeNS(name string) error {
 	path := filepath.Join(netnsDir, name)
 	for {
@@ -90,8 +90,8 @@ func removeNS(name string) error {
 	return nil
 }
 
-// clusterNS lists the names of a cluster's namespaces, recorded or not. Another
-// cluster's name may begin with this one's, so only what we name nodes counts.
+// clusterNS lists the names of a cluster's namespaces, recorded or not. Another cluster's
+// name may start with this one's, so only names of nodes match.
 func clusterNS(cluster string) (names []string, err error) {
 	ours := regexp.MustCompile(`^wh-` + regexp.QuoteMeta(cluster) + `-(lan|master|minion-[0-9]+)$`)
 	entries, err := os.ReadDir(netnsDir)

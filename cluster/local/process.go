@@ -27,7 +27,7 @@ import (
 
 const (
 	termGrace = 5 * time.Second // between SIGTERM and SIGKILL
-	logLimit  = 16 << 20        // a longer log is put aside when its process starts
+	logLimit  = 16 << 20        // a longer log is rotated when its process starts
 )
 
 // daemon is a process that should run.
@@ -38,11 +38,11 @@ type daemon struct {
 	Address string
 	Args    []string
 	ns      string
-	program string // as stamp tells it
+	program string // from stamp
 }
 
-// running is what the file run/<id>.json tells of a started process. A pid alone is
-// not enough: after a crash or a reboot it may be somebody else's.
+// running is the content of run/<id>.json about a started process. A pid alone is not
+// enough: after a crash or a reboot it may be that of another process.
 type running struct {
 	ID      string   `json:"id"`
 	Role    string   `json:"role"`
@@ -61,8 +61,8 @@ func (d daemon) file() string { return strings.ReplaceAll(d.ID, "/", "-") }
 func pidFile(dir string, d daemon) string { return filepath.Join(dir, "run", d.file()+".json") }
 
 // ensure starts the daemon, unless it runs already from the same program with the
-// same arguments in the present namespace. The channel is closed when a process
-// that was started here ends.
+// same arguments in the current namespace. The channel is closed when a process
+// that was started here exits.
 func ensure(ctx context.Context, cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
 	if r, err := readRunning(pidFile(cfg.dir(), d)); err == nil && r.state() != stateDead {
 		if r.Program == d.program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
@@ -75,8 +75,8 @@ func ensure(ctx context.Context, cfg Config, d daemon) (r running, ended <-chan 
 	return launch(cfg, d)
 }
 
-// launch starts the program detached from our terminal and session, inside the
-// namespace, with its output going to its log.
+// launch starts the program detached from this terminal and session, in the namespace,
+// with its output redirected to its log.
 func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	for _, sub := range []string{"run", "log"} {
 		if err := os.MkdirAll(filepath.Join(cfg.dir(), sub), 0o755); err != nil {
@@ -102,8 +102,8 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	cmd := exec.Command(cfg.Binary, d.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// What our caller left open (the lock or pipe of a script) must not be held for
-	// as long as the daemon lives. Our own files are marked so anyway.
+	// Inherited file descriptors (a lock or pipe of a script) must not stay open as long as
+	// the daemon runs. Files of this process are close-on-exec anyway.
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
 		return r, nil, fmt.Errorf("marking inherited files: %w", err)
 	}
@@ -112,7 +112,7 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // the reason is in its log
 		close(ended)
 	}()
 	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: d.program, Log: logPath, Boot: bootID()}
@@ -120,14 +120,14 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 		err = writeJSON(pidFile(cfg.dir(), d), r)
 	}
 	if err != nil {
-		_ = cmd.Process.Kill() // without its record nobody would find it
+		_ = cmd.Process.Kill() // without its record it could not be found
 		return r, nil, fmt.Errorf("recording %s: %w", d.ID, err)
 	}
 	return r, ended, nil
 }
 
-// stamp tells one program from another: by its content, as building the same again is
-// no reason to restart a cluster.
+// stamp returns the hash of a program's content: an identical rebuild must not restart a
+// cluster.
 func stamp(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -149,7 +149,7 @@ func readRunning(path string) (r running, err error) {
 	return r, json.Unmarshal(data, &r)
 }
 
-// allRunning reads what is recorded of a cluster's processes.
+// allRunning reads the records of a cluster's processes.
 func allRunning(dir string) (list []running, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "run", "*.json"))
 	var errs []error
@@ -167,7 +167,7 @@ func allRunning(dir string) (list []running, err error) {
 // States of a recorded process.
 const (
 	stateRunning = "running"
-	stateStopped = "stopped" // held by SIGSTOP, or not started
+	stateStopped = "stopped" // by SIGSTOP, or not started
 	stateDead    = "dead"
 )
 
@@ -194,7 +194,7 @@ func procStat(pid int) (state byte, start uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	// The second field is the name in parentheses and may hold anything.
+	// The second field is the name in parentheses and may contain any character.
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	if len(fields) < 20 {
 		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
@@ -211,7 +211,7 @@ func bootID() string {
 	return strings.TrimSpace(string(data))
 }
 
-// stop ends processes: all are asked at once, those that stay are killed.
+// stop sends SIGTERM to all processes, and SIGKILL to those that do not exit.
 func stop(ctx context.Context, list []running) error {
 	alive := slices.DeleteFunc(slices.Clone(list), func(r running) bool { return r.state() == stateDead })
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
@@ -219,7 +219,7 @@ func stop(ctx context.Context, list []running) error {
 			if err := unix.Kill(r.PID, sig); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("stopping %s (pid %d): %w", r.ID, r.PID, err)
 			}
-			_ = unix.Kill(r.PID, unix.SIGCONT) // one that is held would never see SIGTERM
+			_ = unix.Kill(r.PID, unix.SIGCONT) // a stopped process does not get SIGTERM
 		}
 		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, termGrace, true, func(context.Context) (bool, error) {
 			alive = slices.DeleteFunc(alive, func(r running) bool { return r.state() == stateDead })
@@ -229,12 +229,12 @@ func stop(ctx context.Context, list []running) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%s (pid %d) does not end, even by SIGKILL", alive[0].ID, alive[0].PID)
+	return fmt.Errorf("%s (pid %d) does not exit after SIGKILL", alive[0].ID, alive[0].PID)
 }
 
-// unrecorded are processes inside the named namespaces that nobody recorded: shells of
-// `ssh`, or a daemon whose starter crashed. This process and its parents, in whose
-// shell down may have been typed, are not among them.
+// unrecorded returns the processes in the named namespaces without a record: shells of `ssh`,
+// or a daemon whose starter crashed. It omits this process and its parents, since down may
+// run in a shell there.
 func unrecorded(names []string) (list []running, err error) {
 	inodes := map[uint64]string{}
 	for _, name := range names {
@@ -254,7 +254,7 @@ func unrecorded(names []string) (list []running, err error) {
 	for _, p := range procs {
 		ino, err := nsInode(p + "/ns/net")
 		if err != nil {
-			continue // it has ended
+			continue // it has exited
 		}
 		pid, _ := strconv.Atoi(filepath.Base(p))
 		if name, ok := inodes[ino]; ok && !spare[pid] {
@@ -276,7 +276,7 @@ func parent(pid int) int {
 	return ppid
 }
 
-// tail is the end of a log, for an error message.
+// tail returns the last lines of a log, for an error message.
 func tail(path string, lines int) string {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || len(data) == 0 {

@@ -26,7 +26,7 @@ import (
 
 const pollEvery = 20 * time.Millisecond
 
-// poll calls f until it returns nil; at the end of ctx it returns f's last error.
+// poll calls f until it returns nil; when ctx is done it returns f's last error.
 func poll(ctx context.Context, f func() error) error {
 	for {
 		err := f()
@@ -36,16 +36,16 @@ func poll(ctx context.Context, f func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("gave up waiting: %w", err)
+			return fmt.Errorf("timed out: %w", err)
 		case <-time.After(pollEvery):
 		}
 	}
 }
 
-// permanentError says that waiting longer is of no use.
+// permanentError ends a poll.
 type permanentError struct{ error }
 
-// startedProcess is a process whose work is waited for.
+// startedProcess is a process that Up waits for.
 type startedProcess struct {
 	running
 	ended <-chan struct{} // nil if it was running before
@@ -60,12 +60,12 @@ func (w startedProcess) check() error {
 	default:
 	}
 	if dead {
-		return permanentError{fmt.Errorf("%s ended. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
+		return permanentError{fmt.Errorf("%s exited. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
 	}
 	return nil
 }
 
-// waitServer waits until the API server is ready. Its kubeconfigs are there by then.
+// waitServer waits until the API server is ready. Its kubeconfigs exist then.
 func waitServer(ctx context.Context, cfg Config, p running, ended <-chan struct{}) error {
 	w := startedProcess{running: p, ended: ended}
 	err := poll(ctx, func() error {
@@ -140,8 +140,8 @@ func waitNodes(ctx context.Context, cfg Config, watch []startedProcess) (names [
 	})
 }
 
-// nodeReady is nil if the process has said that its node is Ready: of one that was just
-// started, what its predecessor said does not count.
+// nodeReady returns nil if the process has reported its node Ready. The condition of a
+// previous process does not count.
 func (w startedProcess) nodeReady(nodes []v1.Node) error {
 	name := w.Node
 	for _, n := range nodes {
@@ -159,7 +159,7 @@ func (w startedProcess) nodeReady(nodes []v1.Node) error {
 				return fmt.Errorf("node %s is not Ready: %s: %s", name, c.Reason, c.Message)
 			}
 		}
-		return fmt.Errorf("node %s has not said whether it is Ready", name)
+		return fmt.Errorf("node %s has no Ready condition", name)
 	}
 	return fmt.Errorf("node %s has not registered", name)
 }
@@ -176,8 +176,8 @@ func deleteNode(ctx context.Context, cfg Config, name string) error {
 	return err
 }
 
-// waitDNS asks for the name of the API's service over UDP, from within a namespace
-// if one is given.
+// waitDNS waits until server resolves the name of the kubernetes service over UDP, from within
+// a namespace if one is given.
 func waitDNS(ctx context.Context, server netip.Addr, from string, want netip.Addr) error {
 	return poll(ctx, func() error {
 		conn, err := dialUDP(from, netip.AddrPortFrom(server, 53).String())
@@ -189,7 +189,7 @@ func waitDNS(ctx context.Context, server netip.Addr, from string, want netip.Add
 		question := new(dns.Msg).SetQuestion("kubernetes.default.svc.cluster.local.", dns.TypeA)
 		resp, _, err := c.ExchangeWithConn(question, &dns.Conn{Conn: conn})
 		if err != nil {
-			return fmt.Errorf("asking %s: %w", server, err)
+			return fmt.Errorf("querying %s: %w", server, err)
 		}
 		for _, rr := range resp.Answer {
 			if a, ok := rr.(*dns.A); ok && a.A.Equal(want.AsSlice()) {

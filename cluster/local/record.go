@@ -21,7 +21,7 @@ type record struct {
 	Class   bool    `json:"class,omitempty"` // its users are not trusted with its nodes
 }
 
-// nodes lists the nodes that have a namespace: the master always has.
+// nodes returns the nodes that have a namespace, the master included.
 func (r record) nodes() []Node {
 	var list []Node
 	for n := range r.Nodes + 1 {
@@ -44,7 +44,7 @@ func (r record) find(name string) (Node, bool) {
 	return Node{}, false
 }
 
-// load returns fs.ErrNotExist for a cluster that is not there.
+// load returns fs.ErrNotExist for a cluster that does not exist.
 func load(dir string) (r record, err error) {
 	data, err := os.ReadFile(recordPath(dir))
 	if err != nil {
@@ -56,8 +56,8 @@ func load(dir string) (r record, err error) {
 	return r, r.Subnets.validate()
 }
 
-// claim loads the cluster's record, or makes one with address blocks that nobody
-// else has, and settles the number of nodes and whom the cluster serves.
+// claim loads the cluster's record, or creates one with free address blocks, and updates the
+// number of nodes and whether the cluster serves a class.
 func claim(cfg Config) (r record, before int, err error) {
 	unlock, err := lock(cfg.StateDir) // two new clusters must not choose the same block
 	if err != nil {
@@ -81,7 +81,7 @@ func claim(cfg Config) (r record, before int, err error) {
 	return r, before, r.save(cfg.dir())
 }
 
-// block is the k-th triple of networks: 10.245, 10.246, 10.247 for the first
+// block returns the k-th triple of networks: 10.245, 10.246, 10.247 for the first
 // cluster, as in the workshop, then 10.242, 10.243, 10.244 and so on.
 func block(k int) Subnets {
 	base := byte(245 - 3*k)
@@ -118,8 +118,8 @@ func choose(cfg Config) (Subnets, error) {
 	return Subnets{}, errors.New("no free block of addresses below 10.0.0.0/8: remove a cluster (wheelhouse down --name ...)")
 }
 
-// clash finds a network in use that is within one of ours, or the same. A wider one
-// (a VPN's 10.0.0.0/8) gives way to our more specific routes.
+// clash returns a network in use that is within one of s, or equal. A wider one (a VPN's
+// 10.0.0.0/8) is no clash: the cluster's routes are more specific.
 func clash(s Subnets, taken []netip.Prefix) (ours, other netip.Prefix) {
 	for _, p := range s.all() {
 		for _, t := range taken {
@@ -131,7 +131,7 @@ func clash(s Subnets, taken []netip.Prefix) (ours, other netip.Prefix) {
 	return ours, other
 }
 
-// others are the networks of the other clusters below the state directory.
+// others returns the networks of the other clusters below the state directory.
 func others(cfg Config) (taken []netip.Prefix, err error) {
 	found, err := filepath.Glob(filepath.Join(cfg.StateDir, "*", "cluster.json"))
 	if err != nil {
@@ -141,7 +141,7 @@ func others(cfg Config) (taken []netip.Prefix, err error) {
 		if filepath.Dir(path) == cfg.dir() {
 			continue
 		}
-		// A record that cannot be read belongs to nobody that could be asked.
+		// An unreadable record is ignored.
 		if r, err := load(filepath.Dir(path)); err == nil {
 			taken = append(taken, r.Subnets.all()...)
 		}
@@ -149,8 +149,8 @@ func others(cfg Config) (taken []netip.Prefix, err error) {
 	return taken, nil
 }
 
-// routed are the destinations of the machine's routes, except those over the
-// interface given.
+// routed returns the destinations of the machine's routes, except those over the given
+// interface.
 func routed(except string) (dsts []netip.Prefix, err error) {
 	skip := -1
 	if l, err := netlink.LinkByName(except); err == nil {
@@ -171,7 +171,7 @@ func routed(except string) (dsts []netip.Prefix, err error) {
 	return dsts, nil
 }
 
-// lock makes the directory and waits until no other wheelhouse process holds it.
+// lock creates the directory and waits until no other wheelhouse process has locked it.
 func lock(dir string) (unlock func(), err error) {
 	for {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -190,11 +190,11 @@ func lock(dir string) (unlock func(), err error) {
 		if err1 == nil && err2 == nil && os.SameFile(held, now) {
 			return func() { f.Close() }, nil
 		}
-		f.Close() // removed while we waited
+		f.Close() // removed meanwhile
 	}
 }
 
-// writeJSON replaces the file in one step: after a crash it is the old or the new one.
+// writeJSON replaces the file atomically.
 func writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

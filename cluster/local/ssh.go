@@ -26,9 +26,9 @@ type Streams struct {
 
 // SSH runs a command in a node's network namespace, or a login shell if command is
 // empty, and returns its exit status; err is set only if it could not be run. One
-// argument is a line for the shell, as with ssh; several are run as they stand. The
-// command sees the node's name as the host name, in WHEELHOUSE_NODE and, in most
-// shells, in the prompt.
+// argument is a line for the shell, as with ssh; several are run without a shell. The
+// host name of the command is the node's name, which is also in WHEELHOUSE_NODE and, in
+// most shells, in the prompt.
 func SSH(cfg Config, node string, command []string, s Streams) (status int, err error) {
 	cfg, rec, err := existing(cfg)
 	if err != nil {
@@ -47,14 +47,14 @@ func SSH(cfg Config, node string, command []string, s Streams) (status int, err 
 	}
 	ns, err := netns.GetFromPath(filepath.Join(netnsDir, rec.nodeNS(n)))
 	if err != nil {
-		return 0, fmt.Errorf("node %s has no network namespace; mend it with wheelhouse up: %w", node, err)
+		return 0, fmt.Errorf("node %s has no network namespace; repair it with wheelhouse up: %w", node, err)
 	}
 	defer func() { _ = ns.Close() }()
 	cmd := shellCommand(command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+rec.Name, "WHEELHOUSE_NODE="+n.Name, "WHEELHOUSE_NODE_IP="+n.IP.String(),
 		"KUBECONFIG="+KubeconfigPath(cfg.Name, cfg.StateDir))
-	// The command gets the terminal's signals itself; we only wait for its end.
+	// The terminal's signals go to the command; this process waits for its exit.
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, os.Interrupt, syscall.SIGQUIT)
 	defer signal.Stop(ignored)

@@ -19,21 +19,21 @@ type State struct {
 	Processes  []Process `json:"processes"`
 }
 
-// Process is one that the cluster is made of.
+// Process is the state of one process of the cluster.
 type Process struct {
 	ID      string `json:"id"` // "server" or "node/<name>"
 	PID     int    `json:"pid,omitempty"`
 	Role    string `json:"role"`
 	Node    string `json:"node"`
 	Address string `json:"address"`
-	State   string `json:"state"` // running, stopped (held, or never started) or dead
+	State   string `json:"state"` // running, stopped (by SIGSTOP, or never started) or dead
 	Log     string `json:"log,omitempty"`
 }
 
-// ErrNoCluster is what Status and SSH say of a cluster that has not been started.
+// ErrNoCluster is the error of Status and SSH for a cluster that does not exist.
 var ErrNoCluster = errors.New("there is no such cluster; start it with wheelhouse up")
 
-// Status tells what should run and what does. It needs no rights beyond reading.
+// Status returns the processes that should run, with their state. It does not need root.
 func Status(cfg Config) (*State, error) {
 	cfg, rec, err := existing(cfg)
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *State) Healthy() bool {
 	return true
 }
 
-// Print writes the state for people.
+// Print writes the state as text.
 func (s *State) Print(out io.Writer) error {
 	fmt.Fprintf(out, "Cluster %s at %s\nnodes %s, pods %s, services %s, DNS %s\nkubeconfig %s\n\n",
 		s.Cluster, s.API, s.Subnets.LAN, s.Subnets.Pods, s.Subnets.Services, s.DNS, s.Kubeconfig)

@@ -13,10 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Up makes the cluster be there: it starts only what is missing, replaces processes
-// whose program or arguments have changed, and adds or removes nodes. Pods keep
-// running. It returns when all nodes are Ready and DNS answers, telling each step
-// and its time on out.
+// Up starts the processes of the cluster that are missing, replaces those whose program
+// or arguments have changed, and adds or removes nodes. Pods keep running. It returns
+// when all nodes are Ready and DNS answers, and prints each step and its time to out.
 func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -30,7 +29,7 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer unlock()
-	// Keys are in it, and disks on which pods may put programs with the rights of root.
+	// It has keys, and disks on which pods may create setuid programs.
 	if err := os.Chmod(cfg.dir(), 0o700); err != nil {
 		return err
 	}
@@ -47,15 +46,15 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	return nil
 }
 
-// evictionHard of the nodes: the disk is the machine's, and a laptop's is often nearly
-// full. That is no reason to evict a learner's pods, until really nothing is left.
+// evictionHard of the nodes is lower than the default: the disk is the machine's, and that of
+// a laptop is often nearly full, which is no reason to evict a learner's pods.
 const evictionHard = "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%,imagefs.inodesFree<1%"
 
 type up struct {
 	cfg    Config
 	out    io.Writer
 	rec    record
-	before int // minions there were
+	before int // minions before
 
 	program string // the stamp of cfg.Binary
 }
@@ -84,7 +83,7 @@ func (u *up) run(ctx context.Context) error {
 	return nil
 }
 
-// machine finds out what would only fail later and less clearly.
+// machine checks requirements that would fail later with a less clear error.
 func (u *up) machine(ctx context.Context) (string, error) {
 	if u.cfg.Nodes == 0 {
 		return "control plane alone, Docker is not needed", nil
@@ -148,7 +147,7 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 
 func (u *up) dns(ctx context.Context) (string, error) {
 	at, from := u.rec.Subnets.dns(), ""
-	if u.rec.Nodes == 0 { // nobody leads to the service's address
+	if u.rec.Nodes == 0 { // no proxy serves the service's address
 		at = u.rec.Subnets.node(0).IP
 	} else {
 		from = u.rec.nodeNS(u.rec.Subnets.node(u.rec.Nodes))
@@ -192,11 +191,11 @@ func (u *up) nodeDaemon(n Node) daemon {
 	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program}
 }
 
-// dropSurplus removes the nodes that this Up has no place for.
+// dropSurplus removes the nodes beyond the requested number.
 func (u *up) dropSurplus(ctx context.Context) error {
 	first := u.rec.Nodes + 1
 	if u.rec.Nodes == 0 {
-		first = 0 // without minions the master is no node either
+		first = 0 // without minions there is no node process on the master
 	}
 	for n := first; u.before > u.rec.Nodes && n <= u.before; n++ {
 		node := u.rec.Subnets.node(n)
