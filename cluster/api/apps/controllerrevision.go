@@ -20,9 +20,9 @@ var ControllerRevisions = &api.Kind{
 	New:     func() api.Object { return &appsv1.ControllerRevision{} },
 	NewList: func() runtime.Object { return &appsv1.ControllerRevisionList{} },
 
-	Validate: rules.Typed(checkControllerRevision),
+	Validate: rules.Typed(validateControllerRevision),
 	ValidateUpdate: rules.TypedUpdate(func(r, old *appsv1.ControllerRevision) field.ErrorList {
-		errs := append(checkControllerRevision(r), rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta)...)
+		errs := append(validateControllerRevision(r), rules.ValidateObjectMetaUpdate(&r.ObjectMeta, &old.ObjectMeta)...)
 		return append(errs, rules.Immutable(r.Data, old.Data, field.NewPath("data"))...)
 	}),
 
@@ -42,8 +42,8 @@ var ControllerRevisions = &api.Kind{
 	}),
 }
 
-func checkControllerRevision(r *appsv1.ControllerRevision) field.ErrorList {
-	errs := rules.CheckMeta(&r.ObjectMeta, true, rules.DNSSubdomain)
+func validateControllerRevision(r *appsv1.ControllerRevision) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&r.ObjectMeta, true, rules.DNSSubdomain)
 	if r.Data.Raw == nil && r.Data.Object == nil {
 		errs = append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
 	}

@@ -28,7 +28,7 @@ var DaemonSets = &api.Kind{
 	PrepareCreate: rules.Mutate(func(d *appsv1.DaemonSet) {
 		d.Status = appsv1.DaemonSetStatus{}
 		d.Generation = 1
-		countTemplate(d, max(1, generationOfTemplate(d)))
+		setTemplateGeneration(d, max(1, generationOfTemplate(d)))
 	}),
 	PrepareUpdate: rules.MutateUpdate(func(d, old *appsv1.DaemonSet) {
 		d.Status = old.Status
@@ -37,7 +37,7 @@ var DaemonSets = &api.Kind{
 		if !rules.Equal(d.Spec.Template, old.Spec.Template) {
 			n++
 		}
-		countTemplate(d, n)
+		setTemplateGeneration(d, n)
 	}),
 	PrepareStatus: rules.MutateUpdate(func(d, old *appsv1.DaemonSet) {
 		d.Spec = old.Spec
@@ -45,15 +45,15 @@ var DaemonSets = &api.Kind{
 	}),
 
 	Validate: rules.Typed(func(d *appsv1.DaemonSet) field.ErrorList {
-		return append(rules.CheckMeta(&d.ObjectMeta, true, rules.DNSSubdomain), checkDaemonSet(&d.Spec)...)
+		return append(rules.ValidateObjectMeta(&d.ObjectMeta, true, rules.DNSSubdomain), validateDaemonSet(&d.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.DaemonSet) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), checkDaemonSet(&d.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), validateDaemonSet(&d.Spec)...)
 		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
 	}),
-	ValidateStatus: rules.TypedUpdate(checkDaemonSetStatus),
+	ValidateStatus: rules.TypedUpdate(validateDaemonSetStatus),
 
-	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podrules.WarnOfTemplate(&d.Spec.Template) }),
+	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podrules.WarningsForTemplate(&d.Spec.Template) }),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -69,7 +69,7 @@ var DaemonSets = &api.Kind{
 		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(d *appsv1.DaemonSet) []any {
-		names, images := podrules.ContainerNames(d.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{
 			d.Name, int64(d.Status.DesiredNumberScheduled), int64(d.Status.CurrentNumberScheduled), int64(d.Status.NumberReady),
 			int64(d.Status.UpdatedNumberScheduled), int64(d.Status.NumberAvailable), labels.FormatLabels(d.Spec.Template.Spec.NodeSelector),
@@ -87,8 +87,8 @@ func generationOfTemplate(d *appsv1.DaemonSet) int64 {
 	return n
 }
 
-func countTemplate(d *appsv1.DaemonSet, n int64) {
-	rules.Annotate(&d.ObjectMeta, templateGeneration, strconv.FormatInt(n, 10))
+func setTemplateGeneration(d *appsv1.DaemonSet, n int64) {
+	rules.SetAnnotation(&d.ObjectMeta, templateGeneration, strconv.FormatInt(n, 10))
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {
@@ -105,9 +105,9 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 	rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
 }
 
-func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
+func validateDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
 	at, p := rules.SpecPath.Child("selector"), rules.SpecPath.Child("template")
-	errs := podrules.CheckSelector(s.Selector, at)
+	errs := podrules.ValidateLabelSelector(s.Selector, at)
 	// None at all chooses no pods, and so not the template's.
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
@@ -115,14 +115,14 @@ func checkDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
 	if s.Selector != nil && len(s.Selector.MatchLabels)+len(s.Selector.MatchExpressions) == 0 {
 		errs = append(errs, field.Invalid(at, s.Selector, "empty selector is invalid for daemonset"))
 	}
-	errs = append(errs, podrules.CheckPodTemplate(&s.Template, p)...)
-	errs = append(errs, podrules.CheckRestartsAlways(&s.Template, "DaemonSet", p)...)
+	errs = append(errs, podrules.ValidatePodTemplateSpec(&s.Template, p)...)
+	errs = append(errs, podrules.ValidateRestartPolicyAlways(&s.Template, "DaemonSet", p)...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
-	errs = append(errs, checkDaemonStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
+	errs = append(errs, validateDaemonSetUpdateStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
 	return append(errs, rules.NonNegativePtr(s.RevisionHistoryLimit, rules.SpecPath.Child("revisionHistoryLimit"))...)
 }
 
-func checkDaemonStrategy(s *appsv1.DaemonSetUpdateStrategy, p *field.Path) field.ErrorList {
+func validateDaemonSetUpdateStrategy(s *appsv1.DaemonSetUpdateStrategy, p *field.Path) field.ErrorList {
 	switch s.Type {
 	case appsv1.OnDeleteDaemonSetStrategyType:
 		return nil
@@ -136,21 +136,21 @@ func checkDaemonStrategy(s *appsv1.DaemonSetUpdateStrategy, p *field.Path) field
 	}
 	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
 	atUnavailable, atSurge := p.Child("rollingUpdate", "maxUnavailable"), p.Child("rollingUpdate", "maxSurge")
-	errs := rules.CheckCountOrPercent(unavailable, atUnavailable)
-	errs = append(errs, rules.CheckCountOrPercent(surge, atSurge)...)
-	errs = append(errs, rules.CheckWithin100Percent(unavailable, atUnavailable)...)
-	errs = append(errs, rules.CheckWithin100Percent(surge, atSurge)...)
+	errs := rules.ValidatePositiveIntOrPercent(unavailable, atUnavailable)
+	errs = append(errs, rules.ValidatePositiveIntOrPercent(surge, atSurge)...)
+	errs = append(errs, rules.IsNotMoreThan100Percent(unavailable, atUnavailable)...)
+	errs = append(errs, rules.IsNotMoreThan100Percent(surge, atSurge)...)
 	switch {
-	case !rules.IsZeroCount(unavailable) && !rules.IsZeroCount(surge):
+	case !rules.IsZeroIntOrPercent(unavailable) && !rules.IsZeroIntOrPercent(surge):
 		errs = append(errs, field.Invalid(atSurge, surge, "may not be set when maxUnavailable is non-zero"))
-	case rules.IsZeroCount(unavailable) && rules.IsZeroCount(surge):
+	case rules.IsZeroIntOrPercent(unavailable) && rules.IsZeroIntOrPercent(surge):
 		errs = append(errs, field.Required(atUnavailable, "cannot be 0 when maxSurge is 0"))
 	}
 	return errs
 }
 
-func checkDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+func validateDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
 	s := &d.Status
 	errs = append(errs, rules.NonNegativeCounts(
 		rules.Count("currentNumberScheduled", s.CurrentNumberScheduled),
@@ -163,5 +163,5 @@ func checkDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
 		rules.Count("numberUnavailable", s.NumberUnavailable),
 	)...)
 	errs = append(errs, rules.NonNegativePtr(s.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
-	return append(errs, checkCollisions(s.CollisionCount, old.Status.CollisionCount)...)
+	return append(errs, validateCollisionCount(s.CollisionCount, old.Status.CollisionCount)...)
 }

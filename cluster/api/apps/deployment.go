@@ -51,15 +51,17 @@ var Deployments = &api.Kind{
 	}),
 
 	Validate: rules.Typed(func(d *appsv1.Deployment) field.ErrorList {
-		return append(rules.CheckMeta(&d.ObjectMeta, true, rules.DNSSubdomain), checkDeployment(&d.Spec)...)
+		return append(rules.ValidateObjectMeta(&d.ObjectMeta, true, rules.DNSSubdomain), validateDeployment(&d.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.Deployment) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), checkDeployment(&d.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), validateDeployment(&d.Spec)...)
 		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
 	}),
-	ValidateStatus: rules.TypedUpdate(checkDeploymentStatus),
+	ValidateStatus: rules.TypedUpdate(validateDeploymentStatus),
 
-	Warn: rules.Typed(func(d *appsv1.Deployment) []string { return podrules.WarnOfSet(d.Name, &d.Spec.Template) }),
+	Warn: rules.Typed(func(d *appsv1.Deployment) []string {
+		return podrules.WarningsForNamedTemplate(d.Name, &d.Spec.Template)
+	}),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -72,7 +74,7 @@ var Deployments = &api.Kind{
 		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(d *appsv1.Deployment) []any {
-		names, images := podrules.ContainerNames(d.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{
 			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, podrules.Replicas(d.Spec.Replicas)),
 			int64(d.Status.UpdatedReplicas), int64(d.Status.AvailableReplicas), rules.Age(d.CreationTimestamp),

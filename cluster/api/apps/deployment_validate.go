@@ -8,10 +8,10 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func checkDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
+func validateDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
 	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
-	errs = append(errs, checkReplacedPods(s.Selector, &s.Template)...)
-	errs = append(errs, checkDeploymentStrategy(&s.Strategy, rules.SpecPath.Child("strategy"))...)
+	errs = append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
+	errs = append(errs, validateDeploymentStrategy(&s.Strategy, rules.SpecPath.Child("strategy"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	errs = append(errs, rules.NonNegativePtr(s.RevisionHistoryLimit, rules.SpecPath.Child("revisionHistoryLimit"))...)
 	if d := s.ProgressDeadlineSeconds; d != nil {
@@ -24,7 +24,7 @@ func checkDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
 	return errs
 }
 
-func checkDeploymentStrategy(s *appsv1.DeploymentStrategy, p *field.Path) field.ErrorList {
+func validateDeploymentStrategy(s *appsv1.DeploymentStrategy, p *field.Path) field.ErrorList {
 	rolling := p.Child("rollingUpdate")
 	switch s.Type {
 	case appsv1.RecreateDeploymentStrategyType:
@@ -42,16 +42,16 @@ func checkDeploymentStrategy(s *appsv1.DeploymentStrategy, p *field.Path) field.
 	}
 	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
 	at := rolling.Child("maxUnavailable")
-	errs := rules.CheckCountOrPercent(unavailable, at)
-	errs = append(errs, rules.CheckCountOrPercent(surge, rolling.Child("maxSurge"))...)
-	if rules.IsZeroCount(unavailable) && rules.IsZeroCount(surge) {
+	errs := rules.ValidatePositiveIntOrPercent(unavailable, at)
+	errs = append(errs, rules.ValidatePositiveIntOrPercent(surge, rolling.Child("maxSurge"))...)
+	if rules.IsZeroIntOrPercent(unavailable) && rules.IsZeroIntOrPercent(surge) {
 		errs = append(errs, field.Invalid(at, unavailable, "may not be 0 when `maxSurge` is 0"))
 	}
-	return append(errs, rules.CheckWithin100Percent(unavailable, at)...)
+	return append(errs, rules.IsNotMoreThan100Percent(unavailable, at)...)
 }
 
-func checkDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
+func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta)
 	s := &d.Status
 	errs = append(errs, rules.NonNegativeCounts(
 		rules.Count("observedGeneration", s.ObservedGeneration),
@@ -62,15 +62,15 @@ func checkDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		rules.Count("unavailableReplicas", s.UnavailableReplicas),
 	)...)
 	errs = append(errs, rules.NonNegativePtr(s.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
-	errs = append(errs, notAbove(s.Replicas, "cannot be greater than status.replicas",
+	errs = append(errs, validateNotGreater(s.Replicas, "cannot be greater than status.replicas",
 		rules.Count("updatedReplicas", s.UpdatedReplicas), rules.Count("readyReplicas", s.ReadyReplicas),
 		rules.Count("availableReplicas", s.AvailableReplicas))...)
-	errs = append(errs, notAbove(s.ReadyReplicas, "cannot be greater than readyReplicas",
+	errs = append(errs, validateNotGreater(s.ReadyReplicas, "cannot be greater than readyReplicas",
 		rules.Count("availableReplicas", s.AvailableReplicas))...)
-	return append(errs, checkCollisions(s.CollisionCount, old.Status.CollisionCount)...)
+	return append(errs, validateCollisionCount(s.CollisionCount, old.Status.CollisionCount)...)
 }
 
-func notAbove(most int32, message string, counts ...rules.NamedCount) field.ErrorList {
+func validateNotGreater(most int32, message string, counts ...rules.NamedCount) field.ErrorList {
 	var errs field.ErrorList
 	for _, n := range counts {
 		if n.Value > int64(most) {
@@ -80,8 +80,8 @@ func notAbove(most int32, message string, counts ...rules.NamedCount) field.Erro
 	return errs
 }
 
-// checkCollisions: a name that was taken stays taken, so the count of those only grows.
-func checkCollisions(is, was *int32) field.ErrorList {
+// validateCollisionCount: a name that was taken stays taken, so the count of those only grows.
+func validateCollisionCount(is, was *int32) field.ErrorList {
 	v := int32(0)
 	if is != nil {
 		v = *is

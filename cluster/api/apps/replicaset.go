@@ -39,17 +39,19 @@ var ReplicaSets = &api.Kind{
 	PrepareStatus: replicaSetLifecycle.Status,
 
 	Validate: rules.Typed(func(rs *appsv1.ReplicaSet) field.ErrorList {
-		return append(rules.CheckMeta(&rs.ObjectMeta, true, rules.DNSSubdomain), checkReplicaSet(&rs.Spec)...)
+		return append(rules.ValidateObjectMeta(&rs.ObjectMeta, true, rules.DNSSubdomain), validateReplicaSet(&rs.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSet(&rs.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), validateReplicaSet(&rs.Spec)...)
 		return append(errs, rules.Immutable(rs.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
 	}),
 	ValidateStatus: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), checkReplicaSetStatus(&rs.Status)...)
+		return append(rules.ValidateObjectMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), validateReplicaSetStatus(&rs.Status)...)
 	}),
 
-	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string { return podrules.WarnOfSet(rs.Name, &rs.Spec.Template) }),
+	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string {
+		return podrules.WarningsForNamedTemplate(rs.Name, &rs.Spec.Template)
+	}),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -62,7 +64,7 @@ var ReplicaSets = &api.Kind{
 		podrules.SelectorColumn,
 	},
 	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
-		names, images := podrules.ContainerNames(rs.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(rs.Spec.Template.Spec.Containers)
 		return []any{
 			rs.Name, int64(podrules.Replicas(rs.Spec.Replicas)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
 			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
@@ -83,15 +85,15 @@ func selectorString(s *metav1.LabelSelector) string {
 	return selector.String()
 }
 
-// setSelector is where the rules of a set's selector meet: it must be there, must not be
+// validateSetSelector is where the rules of a set's selector meet: it must be there, must not be
 // empty (which would mean all pods), and must choose the pods of the set's own template.
-func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
+func validateSetSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
 	p := rules.SpecPath.Child("selector")
 	var errs field.ErrorList
 	if s == nil {
 		errs = append(errs, field.Required(p, ""))
 	} else {
-		errs = append(errs, podrules.CheckSelector(s, p)...)
+		errs = append(errs, podrules.ValidateLabelSelector(s, p)...)
 		if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
 			errs = append(errs, field.Invalid(p, s, empty))
 		}
@@ -103,26 +105,26 @@ func setSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.
 	return selector, errs
 }
 
-func checkReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
+func validateReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
 	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
-	return append(errs, checkReplacedPods(s.Selector, &s.Template)...)
+	return append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
 }
 
-// checkReplacedPods is what ReplicaSets and Deployments ask of selector and template; the
+// validateSelectorAndTemplate is what ReplicaSets and Deployments ask of selector and template; the
 // words are a Deployment's for both.
-func checkReplacedPods(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
-	selector, errs := setSelector(s, "empty selector is invalid for deployment")
+func validateSelectorAndTemplate(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
+	selector, errs := validateSetSelector(s, "empty selector is invalid for deployment")
 	if selector == nil {
 		return append(errs, field.Invalid(rules.SpecPath.Child("selector"), s, "invalid label selector"))
 	}
 	p := rules.SpecPath.Child("template")
-	errs = append(errs, podrules.CheckSelects(selector, t, p)...)
-	return append(errs, podrules.CheckPodsTemplate(t, p)...)
+	errs = append(errs, podrules.ValidateSelectorMatchesTemplate(selector, t, p)...)
+	return append(errs, podrules.ValidateReplicaTemplate(t, p)...)
 }
 
-func checkReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {
-	return core.CheckReplicaStatus(&corev1.ReplicationControllerStatus{
+func validateReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {
+	return core.ValidateReplicaStatus(&corev1.ReplicationControllerStatus{
 		Replicas: s.Replicas, FullyLabeledReplicas: s.FullyLabeledReplicas, ReadyReplicas: s.ReadyReplicas,
 		AvailableReplicas: s.AvailableReplicas, ObservedGeneration: s.ObservedGeneration,
 	})

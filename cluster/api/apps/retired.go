@@ -30,7 +30,7 @@ var (
 		Object: &extensionsv1beta1.Deployment{}, List: &extensionsv1beta1.DeploymentList{},
 		Connect: rollback(extensionsv1beta1.SchemeGroupVersion),
 		Default: func(d *extensionsv1beta1.Deployment) {
-			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			s := &d.Spec.Strategy
 			rules.SetDefault(&s.Type, extensionsv1beta1.RollingUpdateDeploymentStrategyType)
 			if s.Type == extensionsv1beta1.RollingUpdateDeploymentStrategyType {
@@ -46,13 +46,13 @@ var (
 		},
 		ToStored: func(from *extensionsv1beta1.Deployment, to *appsv1.Deployment) {
 			if r := from.Spec.RollbackTo; r != nil {
-				rules.Annotate(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
+				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
 			}
 		},
 		FromStored: func(from *appsv1.Deployment, to *extensionsv1beta1.Deployment) {
 			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
 				to.Spec.RollbackTo = &extensionsv1beta1.RollbackConfig{Revision: revision}
-				rules.Annotate(&to.ObjectMeta, RollbackTo, "")
+				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
 			}
 		},
 	}.Kind()
@@ -61,7 +61,7 @@ var (
 		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: ReplicaSets, Scale: extensionsv1beta1.SchemeGroupVersion,
 		Object: &extensionsv1beta1.ReplicaSet{}, List: &extensionsv1beta1.ReplicaSetList{},
 		Default: func(rs *extensionsv1beta1.ReplicaSet) {
-			fromTemplate(&rs.ObjectMeta, &rs.Spec.Selector, &rs.Spec.Template)
+			defaultFromTemplate(&rs.ObjectMeta, &rs.Spec.Selector, &rs.Spec.Template)
 		},
 	}.Kind()
 
@@ -69,17 +69,17 @@ var (
 		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: DaemonSets,
 		Object: &extensionsv1beta1.DaemonSet{}, List: &extensionsv1beta1.DaemonSetList{},
 		Default: func(d *extensionsv1beta1.DaemonSet) {
-			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			rules.SetDefault(&d.Spec.UpdateStrategy.Type, extensionsv1beta1.OnDeleteDaemonSetStrategyType)
 		},
 		ToStored: func(from *extensionsv1beta1.DaemonSet, to *appsv1.DaemonSet) {
 			if g := from.Spec.TemplateGeneration; g != 0 {
-				rules.Annotate(&to.ObjectMeta, templateGeneration, strconv.FormatInt(g, 10))
+				rules.SetAnnotation(&to.ObjectMeta, templateGeneration, strconv.FormatInt(g, 10))
 			}
 		},
 		FromStored: func(from *appsv1.DaemonSet, to *extensionsv1beta1.DaemonSet) {
 			to.Spec.TemplateGeneration = generationOfTemplate(from)
-			rules.Annotate(&to.ObjectMeta, templateGeneration, "")
+			rules.SetAnnotation(&to.ObjectMeta, templateGeneration, "")
 		},
 	}.Kind()
 )
@@ -93,18 +93,18 @@ var (
 		Object: &appsv1beta1.Deployment{}, List: &appsv1beta1.DeploymentList{},
 		Connect: rollback(appsv1beta1.SchemeGroupVersion),
 		Default: func(d *appsv1beta1.Deployment) {
-			fromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
+			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 2)
 		},
 		ToStored: func(from *appsv1beta1.Deployment, to *appsv1.Deployment) {
 			if r := from.Spec.RollbackTo; r != nil {
-				rules.Annotate(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
+				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
 			}
 		},
 		FromStored: func(from *appsv1.Deployment, to *appsv1beta1.Deployment) {
 			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
 				to.Spec.RollbackTo = &appsv1beta1.RollbackConfig{Revision: revision}
-				rules.Annotate(&to.ObjectMeta, RollbackTo, "")
+				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
 			}
 		},
 	}.Kind()
@@ -114,7 +114,7 @@ var (
 		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta1.SchemeGroupVersion,
 		Object: &appsv1beta1.StatefulSet{}, List: &appsv1beta1.StatefulSetList{},
 		Default: func(s *appsv1beta1.StatefulSet) {
-			fromTemplate(&s.ObjectMeta, &s.Spec.Selector, &s.Spec.Template)
+			defaultFromTemplate(&s.ObjectMeta, &s.Spec.Selector, &s.Spec.Template)
 			rules.SetDefault(&s.Spec.UpdateStrategy.Type, appsv1beta1.OnDeleteStatefulSetStrategyType)
 		},
 	}.Kind()
@@ -154,8 +154,8 @@ var (
 	}.Kind()
 )
 
-// fromTemplate gives a set the labels of its pods, and a selector of them.
-func fromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, t *corev1.PodTemplateSpec) {
+// defaultFromTemplate gives a set the labels of its pods, and a selector of them.
+func defaultFromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, t *corev1.PodTemplateSpec) {
 	if len(t.Labels) == 0 {
 		return
 	}

@@ -36,12 +36,12 @@ var StatefulSets = &api.Kind{
 	PrepareStatus: statefulSetLifecycle.Status,
 
 	Validate: rules.Typed(func(s *appsv1.StatefulSet) field.ErrorList {
-		return append(rules.CheckMeta(&s.ObjectMeta, true, rules.DNSLabel), checkStatefulSet(&s.Spec)...)
+		return append(rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSLabel), validateStatefulSet(&s.Spec)...)
 	}),
-	ValidateUpdate: rules.TypedUpdate(checkStatefulSetUpdate),
-	ValidateStatus: rules.TypedUpdate(checkStatefulSetStatus),
+	ValidateUpdate: rules.TypedUpdate(validateStatefulSetUpdate),
+	ValidateStatus: rules.TypedUpdate(validateStatefulSetStatus),
 
-	Warn: rules.Typed(warnOfStatefulSet),
+	Warn: rules.Typed(statefulSetWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -51,7 +51,7 @@ var StatefulSets = &api.Kind{
 		podrules.ImagesColumn,
 	},
 	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
-		names, images := podrules.ContainerNames(s.Spec.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podrules.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
 	}),
 }
@@ -89,7 +89,7 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	}
 }
 
-func warnOfStatefulSet(s *appsv1.StatefulSet) []string {
+func statefulSetWarnings(s *appsv1.StatefulSet) []string {
 	var w podrules.Warnings
 	w.Template(&s.Spec.Template, rules.SpecPath.Child("template"))
 	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {

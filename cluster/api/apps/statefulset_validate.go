@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
+func validateStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 	var errs field.ErrorList
 	p := rules.SpecPath.Child("podManagementPolicy")
 	switch s.PodManagementPolicy {
@@ -23,7 +23,7 @@ func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 		errs = append(errs, field.Invalid(p, s.PodManagementPolicy,
 			fmt.Sprintf("must be '%s' or '%s'", appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)))
 	}
-	errs = append(errs, checkStatefulStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
+	errs = append(errs, validateStatefulSetUpdateStrategy(&s.UpdateStrategy, rules.SpecPath.Child("updateStrategy"))...)
 	if r := s.PersistentVolumeClaimRetentionPolicy; r != nil {
 		at := rules.SpecPath.Child("persistentVolumeClaimRetentionPolicy")
 		retain, remove := appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType
@@ -38,10 +38,10 @@ func checkStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 	if s.ServiceName != "" {
 		errs = append(errs, rules.Invalid(rules.SpecPath.Child("serviceName"), s.ServiceName, rules.DNSLabel(s.ServiceName, false))...)
 	}
-	return append(errs, checkStatefulPods(s)...)
+	return append(errs, validateStatefulSetTemplate(s)...)
 }
 
-func checkStatefulStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) field.ErrorList {
+func validateStatefulSetUpdateStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) field.ErrorList {
 	rolling := p.Child("rollingUpdate")
 	switch s.Type {
 	case "":
@@ -63,35 +63,35 @@ func checkStatefulStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) f
 	errs := rules.NonNegativePtr(s.RollingUpdate.Partition, rolling.Child("partition"))
 	if most := s.RollingUpdate.MaxUnavailable; most != nil {
 		at := rolling.Child("maxUnavailable")
-		errs = append(errs, rules.CheckCountOrPercent(*most, at)...)
-		if rules.IsZeroCount(*most) {
+		errs = append(errs, rules.ValidatePositiveIntOrPercent(*most, at)...)
+		if rules.IsZeroIntOrPercent(*most) {
 			errs = append(errs, field.Invalid(at, *most, "cannot be 0"))
 		}
-		errs = append(errs, rules.CheckWithin100Percent(*most, at)...)
+		errs = append(errs, rules.IsNotMoreThan100Percent(*most, at)...)
 	}
 	return errs
 }
 
-// checkStatefulPods checks selector, template and the claims that each pod gets.
-func checkStatefulPods(s *appsv1.StatefulSetSpec) field.ErrorList {
-	selector, errs := setSelector(s.Selector, "empty selector is invalid for statefulset")
+// validateStatefulSetTemplate checks selector, template and the claims that each pod gets.
+func validateStatefulSetTemplate(s *appsv1.StatefulSetSpec) field.ErrorList {
+	selector, errs := validateSetSelector(s.Selector, "empty selector is invalid for statefulset")
 	p := rules.SpecPath.Child("template")
 	if selector == nil {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("selector"), s.Selector, ""))
 	} else {
-		errs = append(errs, podrules.CheckSelects(selector, &s.Template, p)...)
-		errs = append(errs, podrules.CheckPodTemplate(withClaimVolumes(s), p)...)
+		errs = append(errs, podrules.ValidateSelectorMatchesTemplate(selector, &s.Template, p)...)
+		errs = append(errs, podrules.ValidatePodTemplateSpec(templateWithClaimVolumes(s), p)...)
 	}
-	errs = append(errs, podrules.CheckRestartsAlways(&s.Template, "StatefulSet", p)...)
+	errs = append(errs, podrules.ValidateRestartPolicyAlways(&s.Template, "StatefulSet", p)...)
 	for i := range s.VolumeClaimTemplates {
-		errs = append(errs, podrules.CheckClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+		errs = append(errs, podrules.ValidatePersistentVolumeClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
 	}
 	return errs
 }
 
-// withClaimVolumes is the template with the volumes that each pod will have: the
+// templateWithClaimVolumes is the template with the volumes that each pod will have: the
 // controller adds one for each claim, in the place of one of the same name.
-func withClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
+func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
 	if len(s.VolumeClaimTemplates) == 0 {
 		return &s.Template
 	}
@@ -111,9 +111,9 @@ func withClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
 	return t
 }
 
-// checkStatefulSetUpdate: the identity of the pods (names, claims, service) stays.
-func checkStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
-	errs := append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkStatefulSet(&s.Spec)...)
+// validateStatefulSetUpdate: the identity of the pods (names, claims, service) stays.
+func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
+	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSet(&s.Spec)...)
 	rest := s.Spec
 	rest.Replicas = old.Spec.Replicas
 	rest.Ordinals = old.Spec.Ordinals
@@ -136,7 +136,7 @@ func checkStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	return errs
 }
 
-func checkStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
+func validateStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
 	var errs field.ErrorList
 	st := &s.Status
 	errs = append(errs, rules.NonNegativeCounts(
@@ -148,11 +148,11 @@ func checkStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
 		rules.Count("observedGeneration", st.ObservedGeneration),
 	)...)
 	errs = append(errs, rules.NonNegativePtr(st.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
-	errs = append(errs, notAbove(st.Replicas, "cannot be greater than status.replicas",
+	errs = append(errs, validateNotGreater(st.Replicas, "cannot be greater than status.replicas",
 		rules.Count("readyReplicas", st.ReadyReplicas), rules.Count("currentReplicas", st.CurrentReplicas),
 		rules.Count("updatedReplicas", st.UpdatedReplicas), rules.Count("availableReplicas", st.AvailableReplicas))...)
-	errs = append(errs, notAbove(st.ReadyReplicas, "cannot be greater than status.readyReplicas",
+	errs = append(errs, validateNotGreater(st.ReadyReplicas, "cannot be greater than status.readyReplicas",
 		rules.Count("availableReplicas", st.AvailableReplicas))...)
-	errs = append(errs, rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
-	return append(errs, checkCollisions(st.CollisionCount, old.Status.CollisionCount)...)
+	errs = append(errs, rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
+	return append(errs, validateCollisionCount(st.CollisionCount, old.Status.CollisionCount)...)
 }

@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// HorizontalPodAutoscalers scales something by what its pods use.
+// HorizontalPodAutoscalers scales something by what its pods utilization.
 var HorizontalPodAutoscalers = &api.Kind{
 	GroupVersionKind: api.GVK(autoscalingv2.GroupName, "v2", "HorizontalPodAutoscaler"),
 	Plural:           "horizontalpodautoscalers", Singular: "horizontalpodautoscaler",
@@ -29,16 +29,16 @@ var HorizontalPodAutoscalers = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(h, old *autoscalingv2.HorizontalPodAutoscaler) { h.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(h *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		return append(rules.CheckMeta(&h.ObjectMeta, true, rules.DNSSubdomain), checkAutoscaler(&h.Spec, 1)...)
+		return append(rules.ValidateObjectMeta(&h.ObjectMeta, true, rules.DNSSubdomain), validateAutoscaler(&h.Spec, 1)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		fewest := int32(1)
+		minReplicasLowerBound := int32(1)
 		if n := old.Spec.MinReplicas; n != nil && *n == 0 {
-			fewest = 0 // it may stay what it was
+			minReplicasLowerBound = 0 // it may stay what it was
 		}
-		return append(rules.CheckMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), checkAutoscaler(&h.Spec, fewest)...)
+		return append(rules.ValidateObjectMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), validateAutoscaler(&h.Spec, minReplicasLowerBound)...)
 	}),
-	ValidateStatus: rules.TypedUpdate(checkAutoscalerStatus),
+	ValidateStatus: rules.TypedUpdate(validateAutoscalerStatus),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -55,12 +55,12 @@ var HorizontalPodAutoscalers = &api.Kind{
 func defaultAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) {
 	rules.SetDefaultPtr(&h.Spec.MinReplicas, 1)
 	if len(h.Spec.Metrics) == 0 {
-		use := int32(80)
+		utilization := int32(80)
 		h.Spec.Metrics = []autoscalingv2.MetricSpec{{
 			Type: autoscalingv2.ResourceMetricSourceType,
 			Resource: &autoscalingv2.ResourceMetricSource{
 				Name:   corev1.ResourceCPU,
-				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &use},
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &utilization},
 			},
 		}}
 	}

@@ -12,13 +12,13 @@ import (
 )
 
 func autoscalerRow(h *autoscalingv2.HorizontalPodAutoscaler) []any {
-	fewest := "<unset>"
+	minReplicasLowerBound := "<unset>"
 	if h.Spec.MinReplicas != nil {
-		fewest = fmt.Sprint(*h.Spec.MinReplicas)
+		minReplicasLowerBound = fmt.Sprint(*h.Spec.MinReplicas)
 	}
 	return []any{
 		h.Name, h.Spec.ScaleTargetRef.Kind + "/" + h.Spec.ScaleTargetRef.Name, autoscalerTargets(h.Spec.Metrics, h.Status.CurrentMetrics),
-		fewest, int64(h.Spec.MaxReplicas), int64(h.Status.CurrentReplicas), rules.Age(h.CreationTimestamp),
+		minReplicasLowerBound, int64(h.Spec.MaxReplicas), int64(h.Status.CurrentReplicas), rules.Age(h.CreationTimestamp),
 	}
 }
 

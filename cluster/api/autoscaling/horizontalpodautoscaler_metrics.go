@@ -28,11 +28,11 @@ func metricFromV1(m *autoscalingv1.MetricSpec) autoscalingv2.MetricSpec {
 		}
 	}
 	if r := m.Resource; r != nil {
-		out.Resource = &autoscalingv2.ResourceMetricSource{Name: r.Name, Target: useTarget(r.TargetAverageUtilization, r.TargetAverageValue)}
+		out.Resource = &autoscalingv2.ResourceMetricSource{Name: r.Name, Target: utilizationTarget(r.TargetAverageUtilization, r.TargetAverageValue)}
 	}
 	if c := m.ContainerResource; c != nil {
 		out.ContainerResource = &autoscalingv2.ContainerResourceMetricSource{
-			Name: c.Name, Container: c.Container, Target: useTarget(c.TargetAverageUtilization, c.TargetAverageValue),
+			Name: c.Name, Container: c.Container, Target: utilizationTarget(c.TargetAverageUtilization, c.TargetAverageValue),
 		}
 	}
 	if e := m.External; e != nil {
@@ -51,9 +51,9 @@ func averageTarget(q *resource.Quantity) autoscalingv2.MetricTarget {
 	return autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: q}
 }
 
-func useTarget(use *int32, value *resource.Quantity) autoscalingv2.MetricTarget {
-	t := autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageUtilization: use, AverageValue: value}
-	if use != nil {
+func utilizationTarget(utilization *int32, value *resource.Quantity) autoscalingv2.MetricTarget {
+	t := autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageUtilization: utilization, AverageValue: value}
+	if utilization != nil {
 		t.Type = autoscalingv2.UtilizationMetricType
 	}
 	return t

@@ -20,7 +20,7 @@ const (
 	v1Behavior   = "autoscaling.alpha.kubernetes.io/behavior"
 )
 
-// HorizontalPodAutoscalersV1 is the version whose one metric is the use of the
+// HorizontalPodAutoscalersV1 is the version whose one metric is the utilization of the
 // processor. It is served today as well, and no warning goes with it.
 var HorizontalPodAutoscalersV1 = api.Retired[*autoscalingv1.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscaler]{
 	GroupVersion: autoscalingv1.SchemeGroupVersion, Of: HorizontalPodAutoscalers,
@@ -31,35 +31,35 @@ var HorizontalPodAutoscalersV1 = api.Retired[*autoscalingv1.HorizontalPodAutosca
 
 func autoscalerFromV1(from *autoscalingv1.HorizontalPodAutoscaler, to *autoscalingv2.HorizontalPodAutoscaler) {
 	var metrics []autoscalingv1.MetricSpec
-	takeAnnotation(&to.ObjectMeta, v1Metrics, &metrics)
+	popAnnotation(&to.ObjectMeta, v1Metrics, &metrics)
 	for i := range metrics {
 		to.Spec.Metrics = append(to.Spec.Metrics, metricFromV1(&metrics[i]))
 	}
-	if use := from.Spec.TargetCPUUtilizationPercentage; use != nil {
+	if utilization := from.Spec.TargetCPUUtilizationPercentage; utilization != nil {
 		to.Spec.Metrics = append(to.Spec.Metrics, autoscalingv2.MetricSpec{
 			Type: autoscalingv2.ResourceMetricSourceType,
 			Resource: &autoscalingv2.ResourceMetricSource{
 				Name:   corev1.ResourceCPU,
-				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: use},
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: utilization},
 			},
 		})
 	}
-	takeAnnotation(&to.ObjectMeta, v1Behavior, &to.Spec.Behavior)
+	popAnnotation(&to.ObjectMeta, v1Behavior, &to.Spec.Behavior)
 
 	var current []autoscalingv1.MetricStatus
-	takeAnnotation(&to.ObjectMeta, v1Current, &current)
+	popAnnotation(&to.ObjectMeta, v1Current, &current)
 	for i := range current {
 		to.Status.CurrentMetrics = append(to.Status.CurrentMetrics, metricStatusFromV1(&current[i]))
 	}
-	if use := from.Status.CurrentCPUUtilizationPercentage; use != nil && !hasCPU(to.Status.CurrentMetrics) {
+	if utilization := from.Status.CurrentCPUUtilizationPercentage; utilization != nil && !hasCPU(to.Status.CurrentMetrics) {
 		to.Status.CurrentMetrics = append(to.Status.CurrentMetrics, autoscalingv2.MetricStatus{
 			Type: autoscalingv2.ResourceMetricSourceType,
 			Resource: &autoscalingv2.ResourceMetricStatus{
-				Name: corev1.ResourceCPU, Current: autoscalingv2.MetricValueStatus{AverageUtilization: use},
+				Name: corev1.ResourceCPU, Current: autoscalingv2.MetricValueStatus{AverageUtilization: utilization},
 			},
 		})
 	}
-	takeAnnotation(&to.ObjectMeta, v1Conditions, &to.Status.Conditions)
+	popAnnotation(&to.ObjectMeta, v1Conditions, &to.Status.Conditions)
 }
 
 func hasCPU(list []autoscalingv2.MetricStatus) bool {
@@ -75,26 +75,26 @@ func autoscalerToV1(from *autoscalingv2.HorizontalPodAutoscaler, to *autoscaling
 	var metrics []autoscalingv1.MetricSpec
 	for i := range from.Spec.Metrics {
 		m := &from.Spec.Metrics[i]
-		if use := cpuTarget(m); use != nil && to.Spec.TargetCPUUtilizationPercentage == nil {
-			to.Spec.TargetCPUUtilizationPercentage = use
+		if utilization := cpuTarget(m); utilization != nil && to.Spec.TargetCPUUtilizationPercentage == nil {
+			to.Spec.TargetCPUUtilizationPercentage = utilization
 			continue
 		}
 		metrics = append(metrics, metricToV1(m))
 	}
-	putAnnotation(&to.ObjectMeta, v1Metrics, metrics, len(metrics) > 0)
-	putAnnotation(&to.ObjectMeta, v1Behavior, from.Spec.Behavior, from.Spec.Behavior != nil)
+	setAnnotation(&to.ObjectMeta, v1Metrics, metrics, len(metrics) > 0)
+	setAnnotation(&to.ObjectMeta, v1Behavior, from.Spec.Behavior, from.Spec.Behavior != nil)
 
 	var current []autoscalingv1.MetricStatus
 	for i := range from.Status.CurrentMetrics {
 		m := &from.Status.CurrentMetrics[i]
 		if r := m.Resource; r != nil && r.Name == corev1.ResourceCPU && r.Current.AverageUtilization != nil {
-			use := *r.Current.AverageUtilization
-			to.Status.CurrentCPUUtilizationPercentage = &use
+			utilization := *r.Current.AverageUtilization
+			to.Status.CurrentCPUUtilizationPercentage = &utilization
 		}
 		current = append(current, metricStatusToV1(m))
 	}
-	putAnnotation(&to.ObjectMeta, v1Current, current, len(current) > 0)
-	putAnnotation(&to.ObjectMeta, v1Conditions, from.Status.Conditions, len(from.Status.Conditions) > 0)
+	setAnnotation(&to.ObjectMeta, v1Current, current, len(current) > 0)
+	setAnnotation(&to.ObjectMeta, v1Conditions, from.Status.Conditions, len(from.Status.Conditions) > 0)
 }
 
 // cpuTarget is a copy of the share of the processor that a metric aims at, nil if it
@@ -104,13 +104,13 @@ func cpuTarget(m *autoscalingv2.MetricSpec) *int32 {
 		m.Resource.Name != corev1.ResourceCPU || m.Resource.Target.AverageUtilization == nil {
 		return nil
 	}
-	use := *m.Resource.Target.AverageUtilization
-	return &use
+	utilization := *m.Resource.Target.AverageUtilization
+	return &utilization
 }
 
-// takeAnnotation reads an annotation and takes it away. One that cannot be read is no
+// popAnnotation reads an annotation and takes it away. One that cannot be read is no
 // business of an autoscaler's, as upstream.
-func takeAnnotation(m *metav1.ObjectMeta, name string, into any) {
+func popAnnotation(m *metav1.ObjectMeta, name string, into any) {
 	text, has := m.Annotations[name]
 	if !has {
 		return
@@ -118,14 +118,14 @@ func takeAnnotation(m *metav1.ObjectMeta, name string, into any) {
 	if api.CheckQuantities([]byte(text), true, into) == nil {
 		_ = json.Unmarshal([]byte(text), into)
 	}
-	rules.Annotate(m, name, "")
+	rules.SetAnnotation(m, name, "")
 }
 
-func putAnnotation(m *metav1.ObjectMeta, name string, v any, there bool) {
+func setAnnotation(m *metav1.ObjectMeta, name string, v any, there bool) {
 	if !there {
 		return
 	}
 	if text, err := json.Marshal(v); err == nil {
-		rules.Annotate(m, name, string(text))
+		rules.SetAnnotation(m, name, string(text))
 	}
 }

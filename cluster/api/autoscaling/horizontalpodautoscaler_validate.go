@@ -18,10 +18,10 @@ const (
 	maxStabilizationSeconds = 3600
 )
 
-func checkAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, fewest int32) field.ErrorList {
+func validateAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, minReplicasLowerBound int32) field.ErrorList {
 	var errs field.ErrorList
-	if n := s.MinReplicas; n != nil && *n < fewest {
-		errs = append(errs, field.Invalid(rules.SpecPath.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", fewest)))
+	if n := s.MinReplicas; n != nil && *n < minReplicasLowerBound {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", minReplicasLowerBound)))
 	}
 	if s.MaxReplicas < 1 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than 0"))
@@ -29,42 +29,42 @@ func checkAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, fewest int32)
 	if n := s.MinReplicas; n != nil && s.MaxReplicas < *n {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than or equal to `minReplicas`"))
 	}
-	errs = append(errs, checkObjectReference(&s.ScaleTargetRef, rules.SpecPath.Child("scaleTargetRef"))...)
-	metrics, counted := rules.SpecPath.Child("metrics"), false
+	errs = append(errs, validateObjectReference(&s.ScaleTargetRef, rules.SpecPath.Child("scaleTargetRef"))...)
+	metrics, hasObjectMetric := rules.SpecPath.Child("metrics"), false
 	for i := range s.Metrics {
-		errs = append(errs, checkMetric(&s.Metrics[i], metrics.Index(i))...)
+		errs = append(errs, validateMetric(&s.Metrics[i], metrics.Index(i))...)
 		t := s.Metrics[i].Type
-		counted = counted || t == autoscalingv2.ObjectMetricSourceType || t == autoscalingv2.ExternalMetricSourceType
+		hasObjectMetric = hasObjectMetric || t == autoscalingv2.ObjectMetricSourceType || t == autoscalingv2.ExternalMetricSourceType
 	}
 	// Of no pods one can measure nothing.
-	if n := s.MinReplicas; n != nil && *n == 0 && !counted {
+	if n := s.MinReplicas; n != nil && *n == 0 && !hasObjectMetric {
 		errs = append(errs, field.Forbidden(metrics, "must specify at least one Object or External metric to support scaling to zero replicas"))
 	}
 	if b := s.Behavior; b != nil {
-		errs = append(errs, checkScalingRules(b.ScaleUp, rules.SpecPath.Child("behavior", "scaleUp"))...)
-		errs = append(errs, checkScalingRules(b.ScaleDown, rules.SpecPath.Child("behavior", "scaleDown"))...)
+		errs = append(errs, validateScalingRules(b.ScaleUp, rules.SpecPath.Child("behavior", "scaleUp"))...)
+		errs = append(errs, validateScalingRules(b.ScaleDown, rules.SpecPath.Child("behavior", "scaleDown"))...)
 	}
 	return errs
 }
 
-func checkObjectReference(r *autoscalingv2.CrossVersionObjectReference, p *field.Path) field.ErrorList {
+func validateObjectReference(r *autoscalingv2.CrossVersionObjectReference, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if _, err := schema.ParseGroupVersion(r.APIVersion); err != nil {
 		errs = append(errs, field.Invalid(p.Child("apiVersion"), r.APIVersion, err.Error()))
 	}
-	errs = append(errs, requiredSegment(r.Kind, p.Child("kind"), "")...)
-	return append(errs, requiredSegment(r.Name, p.Child("name"), "")...)
+	errs = append(errs, validatePathSegmentName(r.Kind, p.Child("kind"), "")...)
+	return append(errs, validatePathSegmentName(r.Name, p.Child("name"), "")...)
 }
 
-// requiredSegment: a name that must be there, and that stands in a path.
-func requiredSegment(v string, p *field.Path, missing string) field.ErrorList {
+// validatePathSegmentName: a name that must be there, and that stands in a path.
+func validatePathSegmentName(v string, p *field.Path, missing string) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, missing)}
 	}
 	return rules.Invalid(p, v, rules.PathSegment(v, false))
 }
 
-func checkScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field.ErrorList {
+func validateScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field.ErrorList {
 	if r == nil {
 		return nil
 	}
@@ -105,8 +105,8 @@ func checkScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field.Er
 	return errs
 }
 
-// checkMetric: a metric has a type, and the source of that type alone.
-func checkMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
+// validateMetric: a metric has a type, and the source of that type alone.
+func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m.Type == "" {
 		errs = append(errs, field.Required(p.Child("type"), "must specify a metric source type"))
@@ -121,14 +121,14 @@ func checkMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
 		there bool
 		check func(p *field.Path) field.ErrorList
 	}{
-		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil, func(p *field.Path) field.ErrorList { return checkObjectMetric(m.Object, p) }},
-		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil, func(p *field.Path) field.ErrorList { return checkExternalMetric(m.External, p) }},
-		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil, func(p *field.Path) field.ErrorList { return checkPodsMetric(m.Pods, p) }},
+		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil, func(p *field.Path) field.ErrorList { return validateObjectMetric(m.Object, p) }},
+		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil, func(p *field.Path) field.ErrorList { return validateExternalMetric(m.External, p) }},
+		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil, func(p *field.Path) field.ErrorList { return validatePodsMetric(m.Pods, p) }},
 		{autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil, func(p *field.Path) field.ErrorList {
-			return checkResourceMetric(string(m.Resource.Name), &m.Resource.Target, p)
+			return validateResourceMetric(string(m.Resource.Name), &m.Resource.Target, p)
 		}},
 		{autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil, func(p *field.Path) field.ErrorList {
-			return checkContainerMetric(m.ContainerResource, p)
+			return validateContainerMetric(m.ContainerResource, p)
 		}},
 	}
 	seen := false
@@ -152,19 +152,19 @@ func checkMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkObjectMetric(m *autoscalingv2.ObjectMetricSource, p *field.Path) field.ErrorList {
-	errs := checkObjectReference(&m.DescribedObject, p.Child("describedObject"))
-	errs = append(errs, checkMetricName(m.Metric.Name, p)...)
-	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+func validateObjectMetric(m *autoscalingv2.ObjectMetricSource, p *field.Path) field.ErrorList {
+	errs := validateObjectReference(&m.DescribedObject, p.Child("describedObject"))
+	errs = append(errs, validateMetricName(m.Metric.Name, p)...)
+	errs = append(errs, validateMetricTarget(&m.Target, p.Child("target"))...)
 	if m.Target.Value == nil && m.Target.AverageValue == nil {
 		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must set either a target value or averageValue"))
 	}
 	return errs
 }
 
-func checkExternalMetric(m *autoscalingv2.ExternalMetricSource, p *field.Path) field.ErrorList {
-	errs := checkMetricName(m.Metric.Name, p)
-	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+func validateExternalMetric(m *autoscalingv2.ExternalMetricSource, p *field.Path) field.ErrorList {
+	errs := validateMetricName(m.Metric.Name, p)
+	errs = append(errs, validateMetricTarget(&m.Target, p.Child("target"))...)
 	switch {
 	case m.Target.Value == nil && m.Target.AverageValue == nil:
 		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must set either a target value for metric or a per-pod target"))
@@ -174,31 +174,31 @@ func checkExternalMetric(m *autoscalingv2.ExternalMetricSource, p *field.Path) f
 	return errs
 }
 
-func checkPodsMetric(m *autoscalingv2.PodsMetricSource, p *field.Path) field.ErrorList {
-	errs := checkMetricName(m.Metric.Name, p)
-	errs = append(errs, checkMetricTarget(&m.Target, p.Child("target"))...)
+func validatePodsMetric(m *autoscalingv2.PodsMetricSource, p *field.Path) field.ErrorList {
+	errs := validateMetricName(m.Metric.Name, p)
+	errs = append(errs, validateMetricTarget(&m.Target, p.Child("target"))...)
 	if m.Target.AverageValue == nil {
 		errs = append(errs, field.Required(p.Child("target", "averageValue"), "must specify a positive target averageValue"))
 	}
 	return errs
 }
 
-func checkContainerMetric(m *autoscalingv2.ContainerResourceMetricSource, p *field.Path) field.ErrorList {
+func validateContainerMetric(m *autoscalingv2.ContainerResourceMetricSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m.Container == "" {
 		errs = append(errs, field.Required(p.Child("container"), "must specify a container"))
 	} else {
 		errs = append(errs, rules.Invalid(p.Child("container"), m.Container, validation.IsDNS1123Label(m.Container))...)
 	}
-	return append(errs, checkResourceMetric(string(m.Name), &m.Target, p)...)
+	return append(errs, validateResourceMetric(string(m.Name), &m.Target, p)...)
 }
 
-func checkResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
+func validateResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if name == "" {
 		errs = append(errs, field.Required(p.Child("name"), "must specify a resource name"))
 	}
-	errs = append(errs, checkMetricTarget(t, p.Child("target"))...)
+	errs = append(errs, validateMetricTarget(t, p.Child("target"))...)
 	switch {
 	case t.AverageUtilization == nil && t.AverageValue == nil:
 		errs = append(errs, field.Required(p.Child("target", "averageUtilization"), "must set either a target raw value or a target utilization"))
@@ -208,11 +208,11 @@ func checkResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field.Pa
 	return errs
 }
 
-func checkMetricName(name string, p *field.Path) field.ErrorList {
-	return requiredSegment(name, p.Child("metric", "name"), "must specify a metric name")
+func validateMetricName(name string, p *field.Path) field.ErrorList {
+	return validatePathSegmentName(name, p.Child("metric", "name"), "must specify a metric name")
 }
 
-func checkMetricTarget(t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
+func validateMetricTarget(t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if t.Type == "" {
 		errs = append(errs, field.Required(p.Child("type"), "must specify a metric target type"))
@@ -235,8 +235,8 @@ func checkMetricTarget(t *autoscalingv2.MetricTarget, p *field.Path) field.Error
 	return errs
 }
 
-func checkAutoscalerStatus(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&h.ObjectMeta, &old.ObjectMeta)
+func validateAutoscalerStatus(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&h.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, rules.NonNegative(int64(h.Status.CurrentReplicas), rules.StatusPath.Child("currentReplicas"))...)
 	return append(errs, rules.NonNegative(int64(h.Status.DesiredReplicas), rules.StatusPath.Child("desiredReplicas"))...)
 }

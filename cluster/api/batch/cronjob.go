@@ -33,13 +33,13 @@ var CronJobs = &api.Kind{
 	PrepareUpdate: cronJobLifecycle.Update,
 	PrepareStatus: cronJobLifecycle.Status,
 
-	Validate:       rules.Typed(checkCronJob),
-	ValidateUpdate: rules.TypedUpdate(checkCronJobUpdate),
+	Validate:       rules.Typed(validateCronJob),
+	ValidateUpdate: rules.TypedUpdate(validateCronJobUpdate),
 	ValidateStatus: rules.TypedUpdate(func(c, old *batchv1.CronJob) field.ErrorList {
-		return rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		return rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 	}),
 
-	Warn: rules.Typed(warnOfCronJob),
+	Warn: rules.Typed(cronJobWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -68,7 +68,7 @@ var CronJobs = &api.Kind{
 			}
 		}
 		job := &c.Spec.JobTemplate.Spec
-		names, images := podrules.ContainerNames(job.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(job.Template.Spec.Containers)
 		return []any{
 			c.Name, c.Spec.Schedule, zone, suspend, int64(len(c.Status.Active)), last, rules.Age(c.CreationTimestamp),
 			names, images, metav1.FormatLabelSelector(job.Selector),

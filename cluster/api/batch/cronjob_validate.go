@@ -16,37 +16,37 @@ import (
 // maxCronJobName leaves room for the eleven characters that each job's name has more.
 const maxCronJobName = 52
 
-func checkCronJob(c *batchv1.CronJob) field.ErrorList {
-	errs := append(rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain), checkCronJobSpec(&c.Spec, nil)...)
+func validateCronJob(c *batchv1.CronJob) field.ErrorList {
+	errs := append(rules.ValidateObjectMeta(&c.ObjectMeta, true, rules.DNSSubdomain), validateCronJobSpec(&c.Spec, nil)...)
 	if len(c.Name) > maxCronJobName {
 		errs = append(errs, field.Invalid(rules.MetadataPath.Child("name"), c.Name, "must be no more than 52 characters"))
 	}
 	return errs
 }
 
-func checkCronJobUpdate(c, old *batchv1.CronJob) field.ErrorList {
-	return append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkCronJobSpec(&c.Spec, &old.Spec)...)
+func validateCronJobUpdate(c, old *batchv1.CronJob) field.ErrorList {
+	return append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateCronJobSpec(&c.Spec, &old.Spec)...)
 }
 
-// checkCronJobSpec: old is nil for a new object; what an old one had it may keep.
-func checkCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
+// validateCronJobSpec: old is nil for a new object; what an old one had it may keep.
+func validateCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 	var errs field.ErrorList
 	if s.Schedule == "" {
 		errs = append(errs, field.Required(rules.SpecPath.Child("schedule"), ""))
 	} else {
-		errs = append(errs, checkSchedule(s, old != nil && strings.Contains(old.Schedule, "TZ"))...)
+		errs = append(errs, validateSchedule(s, old != nil && strings.Contains(old.Schedule, "TZ"))...)
 	}
 	if d := s.StartingDeadlineSeconds; d != nil {
 		errs = append(errs, rules.NonNegative(*d, rules.SpecPath.Child("startingDeadlineSeconds"))...)
 	}
 	if s.TimeZone != nil && (old == nil || !rules.Equal(s.TimeZone, old.TimeZone)) {
-		errs = append(errs, checkTimeZone(*s.TimeZone, rules.SpecPath.Child("timeZone"))...)
+		errs = append(errs, validateTimeZone(*s.TimeZone, rules.SpecPath.Child("timeZone"))...)
 	}
 	errs = append(errs, rules.RequiredOneOf(s.ConcurrencyPolicy, rules.SpecPath.Child("concurrencyPolicy"),
 		batchv1.AllowConcurrent, batchv1.ForbidConcurrent, batchv1.ReplaceConcurrent)...)
 
 	job, p := &s.JobTemplate.Spec, rules.SpecPath.Child("jobTemplate", "spec")
-	errs = append(errs, checkJobSpec(job, p)...)
+	errs = append(errs, validateJobSpec(job, p)...)
 	if job.Selector != nil {
 		errs = append(errs, field.Invalid(p.Child("selector"), job.Selector, "`selector` will be auto-generated"))
 	}
@@ -57,18 +57,18 @@ func checkCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 	return append(errs, rules.NonNegativePtr(s.FailedJobsHistoryLimit, rules.SpecPath.Child("failedJobsHistoryLimit"))...)
 }
 
-func checkSchedule(s *batchv1.CronJobSpec, mayNameZone bool) field.ErrorList {
+func validateSchedule(s *batchv1.CronJobSpec, allowTZ bool) field.ErrorList {
 	var errs field.ErrorList
-	p, namesZone := rules.SpecPath.Child("schedule"), strings.Contains(s.Schedule, "TZ")
+	p, hasTZ := rules.SpecPath.Child("schedule"), strings.Contains(s.Schedule, "TZ")
 	// The parser fails badly on a zone with nothing behind it.
-	if !namesZone || strings.Contains(s.Schedule, " ") {
+	if !hasTZ || strings.Contains(s.Schedule, " ") {
 		if _, err := cron.ParseStandard(s.Schedule); err != nil {
 			errs = append(errs, field.Invalid(p, s.Schedule, err.Error()))
 		}
 	}
 	switch {
-	case !namesZone:
-	case !mayNameZone:
+	case !hasTZ:
+	case !allowTZ:
 		errs = append(errs, field.Invalid(p, s.Schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"))
 	case s.TimeZone != nil:
 		errs = append(errs, field.Invalid(p, s.Schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule"))
@@ -76,15 +76,15 @@ func checkSchedule(s *batchv1.CronJobSpec, mayNameZone bool) field.ErrorList {
 	return errs
 }
 
-// zonePart is a part of a time zone's name, by the rules of the time zone database.
-var zonePart = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
+// zoneSegment is a part of a time zone's name, by the rules of the time zone database.
+var zoneSegment = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
 
-func checkTimeZone(zone string, p *field.Path) field.ErrorList {
+func validateTimeZone(zone string, p *field.Path) field.ErrorList {
 	if zone == "" {
 		return field.ErrorList{field.Invalid(p, zone, "timeZone must be nil or non-empty string")}
 	}
 	for part := range strings.SplitSeq(zone, "/") {
-		if part == "." || part == ".." || !zonePart.MatchString(part) {
+		if part == "." || part == ".." || !zoneSegment.MatchString(part) {
 			return field.ErrorList{field.Invalid(p, zone, "unknown time zone "+zone)}
 		}
 	}

@@ -28,18 +28,18 @@ var Jobs = &api.Kind{
 	Default: rules.Mutate(defaultJob),
 	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
 		defaultJob(j) // the job's own labels come from what the client sent, not from the next line
-		chooseOwnPods(j)
+		generateSelector(j)
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
 	}),
 	PrepareUpdate: jobLifecycle.Update,
 	PrepareStatus: jobLifecycle.Status,
 
-	Validate:       rules.Typed(checkJob),
-	ValidateUpdate: rules.TypedUpdate(checkJobUpdate),
-	ValidateStatus: rules.TypedUpdate(checkJobStatus),
+	Validate:       rules.Typed(validateJob),
+	ValidateUpdate: rules.TypedUpdate(validateJobUpdate),
+	ValidateStatus: rules.TypedUpdate(validateJobStatus),
 
-	Warn: rules.Typed(warnOfJob),
+	Warn: rules.Typed(jobWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -100,13 +100,13 @@ func defaultPodFailurePolicy(p *batchv1.PodFailurePolicy) {
 
 // The labels by which a job knows its pods; those without a prefix are of before 1.27.
 const (
-	oldJobName       = "job-name"
-	oldControllerUID = "controller-uid"
+	legacyJobNameLabel       = "job-name"
+	legacyControllerUIDLabel = "controller-uid"
 )
 
-// chooseOwnPods gives a new job a selector that no other job can have, and its template
+// generateSelector gives a new job a selector that no other job can have, and its template
 // the labels for that, unless the client has chosen itself.
-func chooseOwnPods(j *batchv1.Job) {
+func generateSelector(j *batchv1.Job) {
 	if rules.IsTrue(j.Spec.ManualSelector) {
 		return
 	}
@@ -116,8 +116,8 @@ func chooseOwnPods(j *batchv1.Job) {
 	}
 	// What is there already, and wrong, validation refuses.
 	for label, v := range map[string]string{
-		batchv1.JobNameLabel: j.Name, oldJobName: j.Name,
-		batchv1.ControllerUidLabel: string(j.UID), oldControllerUID: string(j.UID),
+		batchv1.JobNameLabel: j.Name, legacyJobNameLabel: j.Name,
+		batchv1.ControllerUidLabel: string(j.UID), legacyControllerUIDLabel: string(j.UID),
 	} {
 		if _, has := t.Labels[label]; !has {
 			t.Labels[label] = v

@@ -13,32 +13,32 @@ import (
 )
 
 func jobRow(j *batchv1.Job) []any {
-	names, images := podrules.ContainerNames(j.Spec.Template.Spec.Containers)
+	names, images := podrules.ContainerCells(j.Spec.Template.Spec.Containers)
 	return []any{
-		j.Name, jobState(j), jobCompletions(j), jobDuration(j), rules.Age(j.CreationTimestamp),
+		j.Name, jobStatus(j), jobCompletions(j), jobDuration(j), rules.Age(j.CreationTimestamp),
 		names, images, metav1.FormatLabelSelector(j.Spec.Selector),
 	}
 }
 
-func jobState(j *batchv1.Job) string {
+func jobStatus(j *batchv1.Job) string {
 	switch {
-	case jobIs(j, batchv1.JobComplete):
+	case isConditionTrue(j, batchv1.JobComplete):
 		return "Complete"
-	case jobIs(j, batchv1.JobFailed):
+	case isConditionTrue(j, batchv1.JobFailed):
 		return "Failed"
 	case j.DeletionTimestamp != nil:
 		return "Terminating"
-	case jobIs(j, batchv1.JobSuspended):
+	case isConditionTrue(j, batchv1.JobSuspended):
 		return "Suspended"
-	case jobIs(j, batchv1.JobFailureTarget):
+	case isConditionTrue(j, batchv1.JobFailureTarget):
 		return "FailureTarget"
-	case jobIs(j, batchv1.JobSuccessCriteriaMet):
+	case isConditionTrue(j, batchv1.JobSuccessCriteriaMet):
 		return "SuccessCriteriaMet"
 	}
 	return "Running"
 }
 
-func jobIs(j *batchv1.Job, t batchv1.JobConditionType) bool {
+func isConditionTrue(j *batchv1.Job, t batchv1.JobConditionType) bool {
 	for _, c := range j.Status.Conditions {
 		if c.Type == t && c.Status == corev1.ConditionTrue {
 			return true

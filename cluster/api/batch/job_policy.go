@@ -34,17 +34,17 @@ var (
 	conditionStatuses = []corev1.ConditionStatus{corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown}
 )
 
-// mustBeOneOf is requiredOneOf for the fields whose message lists the values even when
+// requiredOneOf is requiredOneOf for the fields whose message lists the values even when
 // there is none.
-func mustBeOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
+func requiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, fmt.Sprintf("valid values: %q", supported))}
 	}
 	return rules.OneOf(v, p, supported...)
 }
 
-// checkFailurePolicy: each rule says by exit codes or by conditions which pods it is for.
-func checkFailurePolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
+// validatePodFailurePolicy: each rule says by exit codes or by conditions which pods it is for.
+func validatePodFailurePolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if n := len(s.PodFailurePolicy.Rules); n > maxPolicyRules {
 		errs = append(errs, field.TooMany(rules, n, maxPolicyRules))
@@ -54,12 +54,12 @@ func checkFailurePolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 		if r.Action == batchv1.PodFailurePolicyActionFailIndex && s.BackoffLimitPerIndex == nil {
 			errs = append(errs, field.Invalid(p.Child("action"), r.Action, "requires the backoffLimitPerIndex to be set"))
 		} else {
-			errs = append(errs, mustBeOneOf(r.Action, p.Child("action"), failureActions...)...)
+			errs = append(errs, requiredOneOf(r.Action, p.Child("action"), failureActions...)...)
 		}
 		if r.OnExitCodes != nil {
-			errs = append(errs, checkExitCodes(r.OnExitCodes, &s.Template.Spec, p.Child("onExitCodes"))...)
+			errs = append(errs, validateExitCodes(r.OnExitCodes, &s.Template.Spec, p.Child("onExitCodes"))...)
 		}
-		errs = append(errs, checkPatterns(r.OnPodConditions, p.Child("onPodConditions"))...)
+		errs = append(errs, validatePodConditionPatterns(r.OnPodConditions, p.Child("onPodConditions"))...)
 		switch conditions := len(r.OnPodConditions) > 0; {
 		case r.OnExitCodes != nil && conditions:
 			errs = append(errs, field.Invalid(p, field.OmitValueType{}, "specifying both OnExitCodes and OnPodConditions is not supported"))
@@ -70,20 +70,20 @@ func checkFailurePolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkPatterns(patterns []batchv1.PodFailurePolicyOnPodConditionsPattern, p *field.Path) field.ErrorList {
+func validatePodConditionPatterns(patterns []batchv1.PodFailurePolicyOnPodConditionsPattern, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(patterns) > maxPolicyConditions {
 		errs = append(errs, field.TooMany(p, len(patterns), maxPolicyConditions))
 	}
 	for i, c := range patterns {
 		errs = append(errs, rules.Invalid(p.Index(i).Child("type"), string(c.Type), validation.IsQualifiedName(string(c.Type)))...)
-		errs = append(errs, mustBeOneOf(c.Status, p.Index(i).Child("status"), conditionStatuses...)...)
+		errs = append(errs, requiredOneOf(c.Status, p.Index(i).Child("status"), conditionStatuses...)...)
 	}
 	return errs
 }
 
-func checkExitCodes(r *batchv1.PodFailurePolicyOnExitCodesRequirement, pod *corev1.PodSpec, p *field.Path) field.ErrorList {
-	errs := mustBeOneOf(r.Operator, p.Child("operator"), exitCodeOperators...)
+func validateExitCodes(r *batchv1.PodFailurePolicyOnExitCodesRequirement, pod *corev1.PodSpec, p *field.Path) field.ErrorList {
+	errs := requiredOneOf(r.Operator, p.Child("operator"), exitCodeOperators...)
 	if n := r.ContainerName; n != nil && !hasContainer(pod, *n) {
 		errs = append(errs, field.Invalid(p.Child("containerName"), *n, "must be one of the container or initContainer names in the pod template"))
 	}
@@ -112,8 +112,8 @@ func hasContainer(pod *corev1.PodSpec, name string) bool {
 	return slices.ContainsFunc(pod.Containers, named) || slices.ContainsFunc(pod.InitContainers, named)
 }
 
-// checkSuccessPolicy: each rule says which or how many indexes suffice.
-func checkSuccessPolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
+// validateSuccessPolicy: each rule says which or how many indexes suffice.
+func validateSuccessPolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(s.SuccessPolicy.Rules) == 0 {
 		errs = append(errs, field.Required(rules, "at least one rules must be specified when the successPolicy is specified"))
@@ -126,12 +126,12 @@ func checkSuccessPolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 		all = *s.Completions
 	}
 	for i, r := range s.SuccessPolicy.Rules {
-		errs = append(errs, checkSuccessRule(&r, all, rules.Index(i))...)
+		errs = append(errs, validateSuccessRule(&r, all, rules.Index(i))...)
 	}
 	return errs
 }
 
-func checkSuccessRule(r *batchv1.SuccessPolicyRule, all int32, p *field.Path) field.ErrorList {
+func validateSuccessRule(r *batchv1.SuccessPolicyRule, all int32, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if r.SucceededCount == nil && r.SucceededIndexes == nil {
 		errs = append(errs, field.Required(p, "at least one of succeededCount or succeededIndexes must be specified"))
@@ -213,8 +213,8 @@ func parseIndex(s string, all int32) (int32, error) {
 	return int32(n), nil
 }
 
-// overlap finds the first index that is in both lists.
-func overlap(completed, failed string, all int32) error {
+// overlappingIndex finds the first index that is in both lists.
+func overlappingIndex(completed, failed string, all int32) error {
 	a, errA := parseIndexes(completed, all)
 	b, errB := parseIndexes(failed, all)
 	if errors.Join(errA, errB) != nil {

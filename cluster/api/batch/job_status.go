@@ -12,11 +12,11 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// checkJobStatus keeps those who write a job's status to what can be: an end is final,
+// validateJobStatus keeps those who write a job's status to what can be: an end is final,
 // counts of pods that ended do not fall, and what is said fits together. A rule about
 // what did not change is not asked again.
-func checkJobStatus(j, old *batchv1.Job) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)
+func validateJobStatus(j, old *batchv1.Job) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)
 	s := &j.Status
 	errs = append(errs, rules.NonNegativeCounts(
 		rules.Count("active", s.Active),
@@ -25,11 +25,11 @@ func checkJobStatus(j, old *batchv1.Job) field.ErrorList {
 	)...)
 	errs = append(errs, rules.NonNegativePtr(s.Ready, rules.StatusPath.Child("ready"))...)
 	errs = append(errs, rules.NonNegativePtr(s.Terminating, rules.StatusPath.Child("terminating"))...)
-	errs = append(errs, checkUncounted(s.UncountedTerminatedPods)...)
-	errs = append(errs, checkJobConditions(j, old)...)
-	errs = append(errs, checkJobTimes(j, old)...)
-	errs = append(errs, checkFinished(j, old)...)
-	errs = append(errs, checkJobIndexes(j, old)...)
+	errs = append(errs, validateUncountedPods(s.UncountedTerminatedPods)...)
+	errs = append(errs, validateJobConditions(j, old)...)
+	errs = append(errs, validateJobTimes(j, old)...)
+	errs = append(errs, validateFinishedJob(j, old)...)
+	errs = append(errs, validateJobIndexes(j, old)...)
 	if s.Ready != nil && *s.Ready > s.Active && !rules.Equal(s.Ready, old.Status.Ready) {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("ready"), *s.Ready, "cannot set more ready pods than active"))
 	}
@@ -43,7 +43,7 @@ func checkJobStatus(j, old *batchv1.Job) field.ErrorList {
 	return errs
 }
 
-func checkUncounted(u *batchv1.UncountedTerminatedPods) field.ErrorList {
+func validateUncountedPods(u *batchv1.UncountedTerminatedPods) field.ErrorList {
 	if u == nil {
 		return nil
 	}
@@ -65,7 +65,7 @@ func checkUncounted(u *batchv1.UncountedTerminatedPods) field.ErrorList {
 	return errs
 }
 
-func checkJobConditions(j, old *batchv1.Job) field.ErrorList {
+func validateJobConditions(j, old *batchv1.Job) field.ErrorList {
 	var errs field.ErrorList
 	p := rules.StatusPath.Child("conditions")
 	refuse := func(wrong bool, message string) {
@@ -73,9 +73,9 @@ func checkJobConditions(j, old *batchv1.Job) field.ErrorList {
 			errs = append(errs, field.Invalid(p, field.OmitValueType{}, message))
 		}
 	}
-	newly := func(t batchv1.JobConditionType) bool { return jobIs(j, t) && !jobIs(old, t) }
-	complete, failed := jobIs(j, batchv1.JobComplete), jobIs(j, batchv1.JobFailed)
-	enough, failing := jobIs(j, batchv1.JobSuccessCriteriaMet), jobIs(j, batchv1.JobFailureTarget)
+	newly := func(t batchv1.JobConditionType) bool { return isConditionTrue(j, t) && !isConditionTrue(old, t) }
+	complete, failed := isConditionTrue(j, batchv1.JobComplete), isConditionTrue(j, batchv1.JobFailed)
+	enough, failing := isConditionTrue(j, batchv1.JobSuccessCriteriaMet), isConditionTrue(j, batchv1.JobFailureTarget)
 
 	refuse(complete && failed && (newly(batchv1.JobComplete) || newly(batchv1.JobFailed)), "cannot set Complete=True and Failed=true conditions")
 	refuse(complete && failing && newly(batchv1.JobComplete), "cannot set Complete=True and FailureTarget=true conditions")
@@ -84,17 +84,17 @@ func checkJobConditions(j, old *batchv1.Job) field.ErrorList {
 	refuse(enough && failed, "cannot set SuccessCriteriaMet=True and Failed=true conditions")
 	refuse(enough && failing, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions")
 	for _, t := range []batchv1.JobConditionType{batchv1.JobFailed, batchv1.JobComplete, batchv1.JobFailureTarget} {
-		refuse(jobIs(old, t) && !jobIs(j, t), "cannot disable the terminal "+string(t)+"=True condition")
+		refuse(isConditionTrue(old, t) && !isConditionTrue(j, t), "cannot disable the terminal "+string(t)+"=True condition")
 	}
-	refuse(jobIs(old, batchv1.JobSuccessCriteriaMet) && !enough, "cannot disable the SuccessCriteriaMet=True condition")
-	refuse(jobIs(old, batchv1.JobComplete) && newly(batchv1.JobSuccessCriteriaMet), "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions")
+	refuse(isConditionTrue(old, batchv1.JobSuccessCriteriaMet) && !enough, "cannot disable the SuccessCriteriaMet=True condition")
+	refuse(isConditionTrue(old, batchv1.JobComplete) && newly(batchv1.JobSuccessCriteriaMet), "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions")
 	return errs
 }
 
-func checkJobTimes(j, old *batchv1.Job) field.ErrorList {
+func validateJobTimes(j, old *batchv1.Job) field.ErrorList {
 	var errs field.ErrorList
 	start, end := j.Status.StartTime, j.Status.CompletionTime
-	at, complete := rules.StatusPath.Child("completionTime"), jobIs(j, batchv1.JobComplete)
+	at, complete := rules.StatusPath.Child("completionTime"), isConditionTrue(j, batchv1.JobComplete)
 	if rules.Equal(j.Status, old.Status) {
 		return nil
 	}
@@ -110,15 +110,15 @@ func checkJobTimes(j, old *batchv1.Job) field.ErrorList {
 	if was := old.Status.CompletionTime; end != nil && was != nil && !end.Equal(was) {
 		errs = append(errs, field.Invalid(at, end, "field is immutable"))
 	}
-	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !rules.IsTrue(j.Spec.Suspend) && !resumes(j, old) {
+	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !rules.IsTrue(j.Spec.Suspend) && !isResumed(j, old) {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("startTime"), start, "field is immutable for unsuspended job once set"))
 	}
 	return errs
 }
 
-// resumes says whether the write tells that a suspended job goes on, which begins anew.
-func resumes(j, old *batchv1.Job) bool {
-	return jobIs(old, batchv1.JobSuspended) && slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+// isResumed says whether the write tells that a suspended job goes on, which begins anew.
+func isResumed(j, old *batchv1.Job) bool {
+	return isConditionTrue(old, batchv1.JobSuspended) && slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionFalse
 	})
 }
@@ -130,9 +130,9 @@ func equalTimes(a, b *metav1.Time) bool {
 	return a.Equal(b)
 }
 
-// checkFinished: a job that has ended has no pods that run, and none left to count.
-func checkFinished(j, old *batchv1.Job) field.ErrorList {
-	if !jobIs(j, batchv1.JobComplete) && !jobIs(j, batchv1.JobFailed) || rules.Equal(j.Status, old.Status) {
+// validateFinishedJob: a job that has ended has no pods that run, and none left to count.
+func validateFinishedJob(j, old *batchv1.Job) field.ErrorList {
+	if !isConditionTrue(j, batchv1.JobComplete) && !isConditionTrue(j, batchv1.JobFailed) || rules.Equal(j.Status, old.Status) {
 		return nil
 	}
 	var errs field.ErrorList
@@ -152,7 +152,7 @@ func checkFinished(j, old *batchv1.Job) field.ErrorList {
 	return errs
 }
 
-func checkJobIndexes(j, old *batchv1.Job) field.ErrorList {
+func validateJobIndexes(j, old *batchv1.Job) field.ErrorList {
 	s := &j.Status
 	if s.CompletedIndexes == old.Status.CompletedIndexes && rules.Equal(s.FailedIndexes, old.Status.FailedIndexes) {
 		return nil
@@ -180,7 +180,7 @@ func checkJobIndexes(j, old *batchv1.Job) field.ErrorList {
 	if _, err := parseIndexes(*s.FailedIndexes, *all); err != nil && j.Spec.BackoffLimitPerIndex != nil {
 		errs = append(errs, field.Invalid(failed, *s.FailedIndexes, "error parsing failedIndexes: "+err.Error()))
 	}
-	if err := overlap(s.CompletedIndexes, *s.FailedIndexes, *all); err != nil {
+	if err := overlappingIndex(s.CompletedIndexes, *s.FailedIndexes, *all); err != nil {
 		errs = append(errs, field.Invalid(failed, *s.FailedIndexes, err.Error()))
 	}
 	return errs

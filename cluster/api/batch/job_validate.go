@@ -17,15 +17,15 @@ import (
 
 // Limits of an indexed job, whose status lists indexes.
 const (
-	maxIndexes         = 100_000
-	maxIndexesManyRuns = 10_000 // when completions are above maxIndexes
-	maxManagedBy       = 63
+	completionsSoftLimit    = 100_000
+	limitForHighCompletions = 10_000 // when completions are above completionsSoftLimit
+	maxManagedBy            = 63
 )
 
-func checkJob(j *batchv1.Job) field.ErrorList {
-	errs := append(rules.CheckMeta(&j.ObjectMeta, true, rules.DNSSubdomain), checkOwnPods(j)...)
-	errs = append(errs, checkJobSpec(&j.Spec, rules.SpecPath)...)
-	errs = append(errs, checkJobSelector(&j.Spec)...)
+func validateJob(j *batchv1.Job) field.ErrorList {
+	errs := append(rules.ValidateObjectMeta(&j.ObjectMeta, true, rules.DNSSubdomain), validateGeneratedSelector(j)...)
+	errs = append(errs, validateJobSpec(&j.Spec, rules.SpecPath)...)
+	errs = append(errs, validateJobSelector(&j.Spec)...)
 	if n := j.Spec.Completions; isIndexed(&j.Spec) && n != nil && *n > 0 {
 		// Each pod's hostname ends in its index.
 		if last := fmt.Sprintf("%s-%d", j.Name, *n-1); len(validation.IsDNS1123Label(last)) > 0 {
@@ -39,9 +39,9 @@ func isIndexed(s *batchv1.JobSpec) bool {
 	return s.CompletionMode != nil && *s.CompletionMode == batchv1.IndexedCompletion
 }
 
-// checkOwnPods: labels and selector are those that chooseOwnPods gives, unless the
+// validateGeneratedSelector: labels and selector are those that generateSelector gives, unless the
 // client has taken that upon itself.
-func checkOwnPods(j *batchv1.Job) field.ErrorList {
+func validateGeneratedSelector(j *batchv1.Job) field.ErrorList {
 	if rules.IsTrue(j.Spec.ManualSelector) || j.Spec.Selector == nil {
 		return nil
 	}
@@ -50,10 +50,10 @@ func checkOwnPods(j *batchv1.Job) field.ErrorList {
 		errs = append(errs, field.Required(rules.MetadataPath.Child("uid"), ""))
 	}
 	own := labels.Set{
-		oldControllerUID: string(j.UID), oldJobName: j.Name,
+		legacyControllerUIDLabel: string(j.UID), legacyJobNameLabel: j.Name,
 		batchv1.ControllerUidLabel: string(j.UID), batchv1.JobNameLabel: j.Name,
 	}
-	for _, label := range []string{oldControllerUID, oldJobName, batchv1.ControllerUidLabel, batchv1.JobNameLabel} {
+	for _, label := range []string{legacyControllerUIDLabel, legacyJobNameLabel, batchv1.ControllerUidLabel, batchv1.JobNameLabel} {
 		p := rules.SpecPath.Child("template", "metadata", "labels").Key(label)
 		must := fmt.Sprintf("must be '%s'", own[label])
 		if v, has := j.Spec.Template.Labels[label]; !has {
@@ -68,7 +68,7 @@ func checkOwnPods(j *batchv1.Job) field.ErrorList {
 	return errs
 }
 
-func checkJobSelector(s *batchv1.JobSpec) field.ErrorList {
+func validateJobSelector(s *batchv1.JobSpec) field.ErrorList {
 	p := rules.SpecPath.Child("selector")
 	if s.Selector == nil {
 		return field.ErrorList{
@@ -76,15 +76,15 @@ func checkJobSelector(s *batchv1.JobSpec) field.ErrorList {
 			field.Invalid(rules.SpecPath.Child("template", "metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"),
 		}
 	}
-	errs := podrules.CheckSelector(s.Selector, p)
+	errs := podrules.ValidateLabelSelector(s.Selector, p)
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil {
-		errs = append(errs, podrules.CheckSelects(selector, &s.Template, rules.SpecPath.Child("template"))...)
+		errs = append(errs, podrules.ValidateSelectorMatchesTemplate(selector, &s.Template, rules.SpecPath.Child("template"))...)
 	}
 	return errs
 }
 
-// checkJobSpec is about what Jobs and the templates of CronJobs have in common.
-func checkJobSpec(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
+// validateJobSpec is about what Jobs and the templates of CronJobs have in common.
+func validateJobSpec(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	errs := rules.NonNegativePtr(s.Parallelism, p.Child("parallelism"))
 	errs = append(errs, rules.NonNegativePtr(s.Completions, p.Child("completions"))...)
 	if d := s.ActiveDeadlineSeconds; d != nil {
@@ -103,28 +103,28 @@ func checkJobSpec(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 			errs = append(errs, field.TooLong(p.Child("managedBy"), *m, maxManagedBy))
 		}
 	}
-	errs = append(errs, checkCompletionMode(s, p)...)
+	errs = append(errs, validateCompletionMode(s, p)...)
 	if s.PodFailurePolicy != nil {
-		errs = append(errs, checkFailurePolicy(s, p.Child("podFailurePolicy", "rules"))...)
+		errs = append(errs, validatePodFailurePolicy(s, p.Child("podFailurePolicy", "rules"))...)
 	}
 	if s.SuccessPolicy != nil {
 		if isIndexed(s) {
-			errs = append(errs, checkSuccessPolicy(s, p.Child("successPolicy", "rules"))...)
+			errs = append(errs, validateSuccessPolicy(s, p.Child("successPolicy", "rules"))...)
 		} else {
 			errs = append(errs, field.Invalid(p.Child("successPolicy"), *s.SuccessPolicy, "requires indexed completion mode"))
 		}
 	}
-	errs = append(errs, checkReplacement(s, p.Child("podReplacementPolicy"))...)
-	errs = append(errs, podrules.CheckPodTemplate(&s.Template, p.Child("template"))...)
-	return append(errs, checkJobRestarts(s, p.Child("template", "spec", "restartPolicy"))...)
+	errs = append(errs, validatePodReplacementPolicy(s, p.Child("podReplacementPolicy"))...)
+	errs = append(errs, podrules.ValidatePodTemplateSpec(&s.Template, p.Child("template"))...)
+	return append(errs, validateJobRestartPolicy(s, p.Child("template", "spec", "restartPolicy"))...)
 }
 
-func checkCompletionMode(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
+func validateCompletionMode(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m := s.CompletionMode; m != nil {
 		errs = append(errs, rules.OneOf(*m, p.Child("completionMode"), batchv1.NonIndexedCompletion, batchv1.IndexedCompletion)...)
 		if *m == batchv1.IndexedCompletion {
-			return append(errs, checkIndexed(s, p)...)
+			return append(errs, validateIndexedJob(s, p)...)
 		}
 		if *m != batchv1.NonIndexedCompletion {
 			return errs
@@ -140,40 +140,40 @@ func checkCompletionMode(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkIndexed(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
+func validateIndexedJob(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if s.Completions == nil {
 		errs = append(errs, field.Required(p.Child("completions"), "when completion mode is Indexed"))
 	}
 	parallel, failed := p.Child("parallelism"), p.Child("maxFailedIndexes")
-	if n := s.Parallelism; n != nil && *n > maxIndexes {
-		errs = append(errs, field.Invalid(parallel, *n, fmt.Sprintf("must be less than or equal to %d when completion mode is Indexed", maxIndexes)))
+	if n := s.Parallelism; n != nil && *n > completionsSoftLimit {
+		errs = append(errs, field.Invalid(parallel, *n, fmt.Sprintf("must be less than or equal to %d when completion mode is Indexed", completionsSoftLimit)))
 	}
 	if n := s.MaxFailedIndexes; n != nil {
 		if s.Completions != nil && *n > *s.Completions {
 			errs = append(errs, field.Invalid(failed, *n, "must be less than or equal to completions"))
 		}
-		if *n > maxIndexes {
-			errs = append(errs, field.Invalid(failed, *n, fmt.Sprintf("must be less than or equal to %d", maxIndexes)))
+		if *n > completionsSoftLimit {
+			errs = append(errs, field.Invalid(failed, *n, fmt.Sprintf("must be less than or equal to %d", completionsSoftLimit)))
 		}
 	}
-	if s.Completions == nil || *s.Completions <= maxIndexes || s.BackoffLimitPerIndex == nil {
+	if s.Completions == nil || *s.Completions <= completionsSoftLimit || s.BackoffLimitPerIndex == nil {
 		return errs
 	}
-	many := fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", maxIndexesManyRuns, maxIndexes)
+	many := fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", limitForHighCompletions, completionsSoftLimit)
 	if s.MaxFailedIndexes == nil {
-		errs = append(errs, field.Required(failed, fmt.Sprintf("must be specified when completions is above %d", maxIndexes)))
+		errs = append(errs, field.Required(failed, fmt.Sprintf("must be specified when completions is above %d", completionsSoftLimit)))
 	}
-	if n := s.Parallelism; n != nil && *n > maxIndexesManyRuns {
+	if n := s.Parallelism; n != nil && *n > limitForHighCompletions {
 		errs = append(errs, field.Invalid(parallel, *n, many))
 	}
-	if n := s.MaxFailedIndexes; n != nil && *n > maxIndexesManyRuns {
+	if n := s.MaxFailedIndexes; n != nil && *n > limitForHighCompletions {
 		errs = append(errs, field.Invalid(failed, *n, many))
 	}
 	return errs
 }
 
-func checkReplacement(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
+func validatePodReplacementPolicy(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	switch {
 	case s.PodReplacementPolicy == nil:
 		return nil
@@ -183,9 +183,9 @@ func checkReplacement(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	return rules.OneOf(*s.PodReplacementPolicy, p, batchv1.Failed, batchv1.TerminatingOrFailed)
 }
 
-// checkJobRestarts: a job's pods end. "Always" is what a template without a policy gets,
+// validateJobRestartPolicy: a job's pods end. "Always" is what a template without a policy gets,
 // so it counts as none.
-func checkJobRestarts(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
+func validateJobRestartPolicy(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	switch policy := s.Template.Spec.RestartPolicy; {
 	case policy == corev1.RestartPolicyAlways || policy == "":
 		return field.ErrorList{field.Required(p, fmt.Sprintf("valid values: %q, %q", corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever))}
@@ -197,20 +197,20 @@ func checkJobRestarts(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	return nil
 }
 
-// checkJobUpdate: what a job is to do stays. Only while it is suspended and none of its
+// validateJobUpdate: what a job is to do stays. Only while it is suspended and none of its
 // pods runs, a queue may say where they shall go and what they get.
-func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
-	errs := append(rules.CheckMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), checkJobSpec(&j.Spec, rules.SpecPath)...)
-	errs = append(errs, checkJobSelector(&j.Spec)...)
+func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
+	errs := append(rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), validateJobSpec(&j.Spec, rules.SpecPath)...)
+	errs = append(errs, validateJobSelector(&j.Spec)...)
 	s, o := &j.Spec, &old.Spec
-	errs = append(errs, checkCompletionsUpdate(s, o)...)
+	errs = append(errs, validateCompletionsUpdate(s, o)...)
 	errs = append(errs, rules.Immutable(s.Selector, o.Selector, rules.SpecPath.Child("selector"))...)
 
 	before := &o.Template
-	if rules.IsTrue(o.Suspend) && old.Status.Active == 0 && (old.Status.StartTime == nil || jobIs(old, batchv1.JobSuspended)) {
-		before = withSchedulingOf(before, &s.Template)
-		giveResources(before.Spec.Containers, s.Template.Spec.Containers)
-		giveResources(before.Spec.InitContainers, s.Template.Spec.InitContainers)
+	if rules.IsTrue(o.Suspend) && old.Status.Active == 0 && (old.Status.StartTime == nil || isConditionTrue(old, batchv1.JobSuspended)) {
+		before = withSchedulingDirectives(before, &s.Template)
+		copyResources(before.Spec.Containers, s.Template.Spec.Containers)
+		copyResources(before.Spec.InitContainers, s.Template.Spec.InitContainers)
 	}
 	errs = append(errs, rules.Immutable(&s.Template, before, rules.SpecPath.Child("template"))...)
 	errs = append(errs, rules.Immutable(s.CompletionMode, o.CompletionMode, rules.SpecPath.Child("completionMode"))...)
@@ -220,8 +220,8 @@ func checkJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	return append(errs, rules.Immutable(s.SuccessPolicy, o.SuccessPolicy, rules.SpecPath.Child("successPolicy"))...)
 }
 
-// checkCompletionsUpdate: an indexed job may grow and shrink, as many pods as indexes.
-func checkCompletionsUpdate(s, o *batchv1.JobSpec) field.ErrorList {
+// validateCompletionsUpdate: an indexed job may grow and shrink, as many pods as indexes.
+func validateCompletionsUpdate(s, o *batchv1.JobSpec) field.ErrorList {
 	p := rules.SpecPath.Child("completions")
 	switch {
 	case !isIndexed(s):
@@ -234,8 +234,8 @@ func checkCompletionsUpdate(s, o *batchv1.JobSpec) field.ErrorList {
 	return nil
 }
 
-// withSchedulingOf is t with what says on which nodes the pods of other go.
-func withSchedulingOf(t, other *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
+// withSchedulingDirectives is t with what says on which nodes the pods of other go.
+func withSchedulingDirectives(t, other *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	t = t.DeepCopy()
 	was, is := t.Spec.Affinity, other.Spec.Affinity
 	switch {
@@ -257,8 +257,8 @@ func withSchedulingOf(t, other *corev1.PodTemplateSpec) *corev1.PodTemplateSpec 
 	return t
 }
 
-// giveResources gives containers the resources of those of the same names.
-func giveResources(to, from []corev1.Container) {
+// copyResources gives containers the resources of those of the same names.
+func copyResources(to, from []corev1.Container) {
 	for i := range to {
 		if len(to) == len(from) && to[i].Name == from[i].Name {
 			to[i].Resources = from[i].Resources

@@ -11,25 +11,25 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func warnOfJob(j *batchv1.Job) []string {
+func jobWarnings(j *batchv1.Job) []string {
 	var w podrules.Warnings
 	w.Name(j.Name, podrules.PodNames)
-	warnOfJobSpec(&w, &j.Spec, rules.SpecPath)
+	addJobSpecWarnings(&w, &j.Spec, rules.SpecPath)
 	return w
 }
 
-func warnOfJobSpec(w *podrules.Warnings, s *batchv1.JobSpec, p *field.Path) {
-	if s.Completions != nil && *s.Completions > maxIndexes && s.Parallelism != nil && *s.Parallelism > maxIndexesManyRuns && isIndexed(s) {
+func addJobSpecWarnings(w *podrules.Warnings, s *batchv1.JobSpec, p *field.Path) {
+	if s.Completions != nil && *s.Completions > completionsSoftLimit && s.Parallelism != nil && *s.Parallelism > limitForHighCompletions && isIndexed(s) {
 		w.Add(p.Child("completions"), "In big Indexed Jobs with a number of completions higher than %d and a parallelism higher than %d, "+
-			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", maxIndexes, maxIndexesManyRuns)
+			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", completionsSoftLimit, limitForHighCompletions)
 	}
 	w.Template(&s.Template, p.Child("template"))
 }
 
-func warnOfCronJob(c *batchv1.CronJob) []string {
+func cronJobWarnings(c *batchv1.CronJob) []string {
 	var w podrules.Warnings
 	w.Name(c.Name, podrules.PodNames)
-	warnOfJobSpec(&w, &c.Spec.JobTemplate.Spec, rules.SpecPath.Child("jobTemplate", "spec"))
+	addJobSpecWarnings(&w, &c.Spec.JobTemplate.Spec, rules.SpecPath.Child("jobTemplate", "spec"))
 	if strings.Contains(c.Spec.Schedule, "TZ") {
 		w = append(w, fmt.Sprintf("CRON_TZ or TZ used in %s is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details",
 			rules.SpecPath.Child("schedule")))

@@ -34,8 +34,8 @@ var CertificateSigningRequests = &api.Kind{
 				c.Status.Certificate = old.Status.Certificate
 			}),
 			Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-				errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkApproval(c.Status.Conditions)...)
-				return append(errs, checkVerdict(c, old, true)...)
+				errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateConditions(c.Status.Conditions)...)
+				return append(errs, validateApprovalConditions(c, old, true)...)
 			}),
 		},
 	},
@@ -59,12 +59,12 @@ var CertificateSigningRequests = &api.Kind{
 		c.Spec = old.Spec
 	}),
 
-	Validate: rules.Typed(checkSigningRequest),
+	Validate: rules.Typed(validateSigningRequest),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-		return rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		return rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 	}),
 	ValidateStatus: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), checkVerdict(c, old, false)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateApprovalConditions(c, old, false)...)
 		p := rules.StatusPath.Child("certificate")
 		if len(old.Status.Certificate) > 0 && !rules.Equal(c.Status.Certificate, old.Status.Certificate) {
 			return append(errs, field.Forbidden(p, "updates may not set a different certificate value"))
@@ -90,16 +90,16 @@ var CertificateSigningRequests = &api.Kind{
 		if s := c.Spec.ExpirationSeconds; s != nil {
 			length = duration.HumanDuration(time.Duration(*s) * time.Second)
 		}
-		return []any{c.Name, rules.Age(c.CreationTimestamp), rules.Or(c.Spec.SignerName, "<none>"), c.Spec.Username, length, requestState(c)}
+		return []any{c.Name, rules.Age(c.CreationTimestamp), rules.Or(c.Spec.SignerName, "<none>"), c.Spec.Username, length, requestCondition(c)}
 	}),
 	Fields: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
 		return fields.Set{"spec.signerName": c.Spec.SignerName}
 	}),
 }
 
-// checkApproval is about what an approver writes: the verdict, and conditions of the
+// validateConditions is about what an approver writes: the verdict, and conditions of the
 // approver's own.
-func checkApproval(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
+func validateConditions(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
 	var errs field.ErrorList
 	approved, denied := false, false
 	for i, c := range conditions {
@@ -107,31 +107,31 @@ func checkApproval(conditions []certificatesv1.CertificateSigningRequestConditio
 		switch {
 		case c.Type == "":
 			errs = append(errs, field.Required(p.Child("type"), ""))
-		case isApproval(c.Type) || c.Type == certificatesv1.CertificateFailed:
+		case isApprovalCondition(c.Type) || c.Type == certificatesv1.CertificateFailed:
 			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionTrue)...)
 		default:
 			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown)...)
 		}
 		approved = approved || c.Type == certificatesv1.CertificateApproved
 		denied = denied || c.Type == certificatesv1.CertificateDenied
-		if approved && denied && isApproval(c.Type) {
+		if approved && denied && isApprovalCondition(c.Type) {
 			errs = append(errs, field.Invalid(p.Child("type"), c.Type, "Approved and Denied conditions are mutually exclusive"))
 		}
 	}
 	return errs
 }
 
-// checkVerdict keeps the verdict on a request: it is final, and only who may write to
+// validateApprovalConditions keeps the verdict on a request: it is final, and only who may write to
 // approval gives one. A signer writes the rest of the status.
-func checkVerdict(c, old *certificatesv1.CertificateSigningRequest, mayGive bool) field.ErrorList {
+func validateApprovalConditions(c, old *certificatesv1.CertificateSigningRequest, allowAdd bool) field.ErrorList {
 	var errs field.ErrorList
 	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {
-		was, is := ofType(old.Status.Conditions, t), ofType(c.Status.Conditions, t)
+		was, is := conditionsOfType(old.Status.Conditions, t), conditionsOfType(c.Status.Conditions, t)
 		verb := ""
 		switch {
 		case len(is) < len(was):
 			verb = "remove"
-		case mayGive:
+		case allowAdd:
 		case len(is) > len(was):
 			verb = "add"
 		case !rules.Equal(is, was):
@@ -144,7 +144,7 @@ func checkVerdict(c, old *certificatesv1.CertificateSigningRequest, mayGive bool
 	return errs
 }
 
-func ofType(conditions []certificatesv1.CertificateSigningRequestCondition, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {
+func conditionsOfType(conditions []certificatesv1.CertificateSigningRequestCondition, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {
 	var out []certificatesv1.CertificateSigningRequestCondition
 	for _, c := range conditions {
 		if c.Type == t {
@@ -154,11 +154,11 @@ func ofType(conditions []certificatesv1.CertificateSigningRequestCondition, t ce
 	return out
 }
 
-func isApproval(t certificatesv1.RequestConditionType) bool {
+func isApprovalCondition(t certificatesv1.RequestConditionType) bool {
 	return t == certificatesv1.CertificateApproved || t == certificatesv1.CertificateDenied
 }
 
-func requestState(c *certificatesv1.CertificateSigningRequest) string {
+func requestCondition(c *certificatesv1.CertificateSigningRequest) string {
 	approved, denied, failed := false, false, false
 	for _, cond := range c.Status.Conditions {
 		switch cond.Type {
@@ -186,9 +186,9 @@ func requestState(c *certificatesv1.CertificateSigningRequest) string {
 	return state
 }
 
-func checkSigningRequest(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
-	errs := rules.CheckMeta(&c.ObjectMeta, false, rules.PathSegment)
-	if err := checkRequestPEM(c.Spec.Request); err != nil {
+func validateSigningRequest(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.PathSegment)
+	if err := parseRequestPEM(c.Spec.Request); err != nil {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("request"), c.Spec.Request, err.Error()))
 	}
 	usages := rules.SpecPath.Child("usages")
@@ -197,7 +197,7 @@ func checkSigningRequest(c *certificatesv1.CertificateSigningRequest) field.Erro
 	}
 	seen := map[certificatesv1.KeyUsage]bool{}
 	for i, u := range c.Spec.Usages {
-		if !knownUsages[u] {
+		if !validUsages[u] {
 			errs = append(errs, field.NotSupported(usages.Index(i), u, sortedUsages))
 		}
 		if seen[u] {
@@ -205,14 +205,14 @@ func checkSigningRequest(c *certificatesv1.CertificateSigningRequest) field.Erro
 		}
 		seen[u] = true
 	}
-	errs = append(errs, checkSignerName(c.Spec.SignerName)...)
+	errs = append(errs, validateSignerName(c.Spec.SignerName)...)
 	if s := c.Spec.ExpirationSeconds; s != nil && *s < 600 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("expirationSeconds"), *s, "may not specify a duration less than 600 seconds (10 minutes)"))
 	}
 	return errs
 }
 
-func checkRequestPEM(data []byte) error {
+func parseRequestPEM(data []byte) error {
 	block, rest := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE REQUEST" {
 		return fmt.Errorf("PEM block type must be CERTIFICATE REQUEST")
@@ -224,7 +224,7 @@ func checkRequestPEM(data []byte) error {
 	return err
 }
 
-func checkSignerName(name string) field.ErrorList {
+func validateSignerName(name string) field.ErrorList {
 	p := rules.SpecPath.Child("signerName")
 	if name == "" {
 		return field.ErrorList{field.Required(p, "")}
@@ -250,7 +250,7 @@ var sortedUsages = []certificatesv1.KeyUsage{
 	certificatesv1.UsageSMIME, certificatesv1.UsageServerAuth, certificatesv1.UsageSigning, certificatesv1.UsageTimestamping,
 }
 
-var knownUsages = func() map[certificatesv1.KeyUsage]bool {
+var validUsages = func() map[certificatesv1.KeyUsage]bool {
 	m := make(map[certificatesv1.KeyUsage]bool, len(sortedUsages))
 	for _, u := range sortedUsages {
 		m[u] = true

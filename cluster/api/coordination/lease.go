@@ -19,10 +19,10 @@ var Leases = &api.Kind{
 	NewList: func() runtime.Object { return &coordinationv1.LeaseList{} },
 
 	Validate: rules.Typed(func(l *coordinationv1.Lease) field.ErrorList {
-		return append(rules.CheckMeta(&l.ObjectMeta, true, rules.DNSSubdomain), checkLease(&l.Spec)...)
+		return append(rules.ValidateObjectMeta(&l.ObjectMeta, true, rules.DNSSubdomain), validateLease(&l.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(l, old *coordinationv1.Lease) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), checkLease(&l.Spec)...)
+		return append(rules.ValidateObjectMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), validateLease(&l.Spec)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Who holds the lease."), rules.AgeColumn},
@@ -35,7 +35,7 @@ var Leases = &api.Kind{
 	}),
 }
 
-func checkLease(s *coordinationv1.LeaseSpec) field.ErrorList {
+func validateLease(s *coordinationv1.LeaseSpec) field.ErrorList {
 	var errs field.ErrorList
 	if s.LeaseDurationSeconds != nil && *s.LeaseDurationSeconds <= 0 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("leaseDurationSeconds"), *s.LeaseDurationSeconds, "must be greater than 0"))

@@ -18,10 +18,10 @@ var Bindings = &api.Kind{
 	Virtual:  true,
 	New:      func() api.Object { return &corev1.Binding{} },
 	NewList:  func() runtime.Object { return nil },
-	Validate: rules.Typed(checkBinding),
+	Validate: rules.Typed(validateBinding),
 }
 
-func checkBinding(b *corev1.Binding) field.ErrorList {
+func validateBinding(b *corev1.Binding) field.ErrorList {
 	var errs field.ErrorList
 	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the pod gets the annotations
 		errs = append(errs, field.Forbidden(mirrorPath, "may not add mirror pod annotation"))

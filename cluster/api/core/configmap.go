@@ -18,11 +18,11 @@ var ConfigMaps = &api.Kind{
 	New:     func() api.Object { return &corev1.ConfigMap{} },
 	NewList: func() runtime.Object { return &corev1.ConfigMapList{} },
 
-	Validate: rules.Typed(checkConfigMap),
+	Validate: rules.Typed(validateConfigMap),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *corev1.ConfigMap) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 		if rules.IsTrue(old.Immutable) {
-			errs = append(errs, checkStaysImmutable(c.Immutable)...)
+			errs = append(errs, validateImmutableFlag(c.Immutable)...)
 			if !rules.Equal(c.Data, old.Data) {
 				errs = append(errs, field.Forbidden(field.NewPath("data"), immutableSet))
 			}
@@ -30,7 +30,7 @@ var ConfigMaps = &api.Kind{
 				errs = append(errs, field.Forbidden(field.NewPath("binaryData"), immutableSet))
 			}
 		}
-		return append(errs, checkConfigMap(c)...)
+		return append(errs, validateConfigMap(c)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn},
@@ -39,8 +39,8 @@ var ConfigMaps = &api.Kind{
 	}),
 }
 
-func checkConfigMap(c *corev1.ConfigMap) field.ErrorList {
-	errs := rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain)
+func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&c.ObjectMeta, true, rules.DNSSubdomain)
 	data, binary := field.NewPath("data"), field.NewPath("binaryData")
 	total := 0
 	for k, v := range c.Data {

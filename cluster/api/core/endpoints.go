@@ -33,10 +33,10 @@ var Endpoints = &api.Kind{
 		}
 	}),
 	Validate: rules.Typed(func(e *corev1.Endpoints) field.ErrorList {
-		return append(rules.CheckMeta(&e.ObjectMeta, true, rules.DNSSubdomain), checkSubsets(e)...)
+		return append(rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain), validateEndpointSubsets(e)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Endpoints) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), checkSubsets(e)...)
+		return append(rules.ValidateObjectMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), validateEndpointSubsets(e)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that take traffic."), rules.AgeColumn},
@@ -77,7 +77,7 @@ func formatSubsets(subsets []corev1.EndpointSubset) string {
 	return rules.OrNone(list)
 }
 
-func checkSubsets(e *corev1.Endpoints) field.ErrorList {
+func validateEndpointSubsets(e *corev1.Endpoints) field.ErrorList {
 	var errs field.ErrorList
 	for i := range e.Subsets {
 		s, p := &e.Subsets[i], field.NewPath("subsets").Index(i)
@@ -85,19 +85,19 @@ func checkSubsets(e *corev1.Endpoints) field.ErrorList {
 			errs = append(errs, field.Required(p, "must specify `addresses` or `notReadyAddresses`"))
 		}
 		for k := range s.Addresses {
-			errs = append(errs, checkEndpointAddress(&s.Addresses[k], p.Child("addresses").Index(k))...)
+			errs = append(errs, validateEndpointAddress(&s.Addresses[k], p.Child("addresses").Index(k))...)
 		}
 		for k := range s.NotReadyAddresses {
-			errs = append(errs, checkEndpointAddress(&s.NotReadyAddresses[k], p.Child("notReadyAddresses").Index(k))...)
+			errs = append(errs, validateEndpointAddress(&s.NotReadyAddresses[k], p.Child("notReadyAddresses").Index(k))...)
 		}
 		for k := range s.Ports {
-			errs = append(errs, checkEndpointPort(&s.Ports[k], len(s.Ports) > 1, p.Child("ports").Index(k))...)
+			errs = append(errs, validateEndpointPort(&s.Ports[k], len(s.Ports) > 1, p.Child("ports").Index(k))...)
 		}
 	}
 	return errs
 }
 
-func checkEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorList {
+func validateEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorList {
 	errs := validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, false, nil)
 	if a.Hostname != "" {
 		errs = append(errs, rules.Invalid(p.Child("hostname"), a.Hostname, validation.IsDNS1123Label(a.Hostname))...)
@@ -105,11 +105,11 @@ func checkEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorL
 	if a.NodeName != nil {
 		errs = append(errs, rules.Invalid(p.Child("nodeName"), *a.NodeName, rules.DNSSubdomain(*a.NodeName, false))...)
 	}
-	return append(errs, CheckRoutable(a.IP, p.Child("ip"))...)
+	return append(errs, ValidateNonSpecialIP(a.IP, p.Child("ip"))...)
 }
 
-// CheckRoutable refuses addresses that mean something else on every node.
-func CheckRoutable(ip string, p *field.Path) field.ErrorList {
+// ValidateNonSpecialIP refuses addresses that mean something else on every node.
+func ValidateNonSpecialIP(ip string, p *field.Path) field.ErrorList {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {
 		return nil
@@ -127,7 +127,7 @@ func CheckRoutable(ip string, p *field.Path) field.ErrorList {
 	return nil
 }
 
-func checkEndpointPort(port *corev1.EndpointPort, needsName bool, p *field.Path) field.ErrorList {
+func validateEndpointPort(port *corev1.EndpointPort, needsName bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if port.Name == "" {
 		if needsName {
@@ -138,11 +138,11 @@ func checkEndpointPort(port *corev1.EndpointPort, needsName bool, p *field.Path)
 	}
 	errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
 	errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
-	return append(errs, CheckAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
+	return append(errs, ValidateAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
 }
 
-// CheckAppProtocol validates the application protocol of a port.
-func CheckAppProtocol(v *string, p *field.Path) field.ErrorList {
+// ValidateAppProtocol validates the application protocol of a port.
+func ValidateAppProtocol(v *string, p *field.Path) field.ErrorList {
 	if v == nil {
 		return nil
 	}

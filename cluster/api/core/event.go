@@ -25,9 +25,9 @@ var Events = &api.Kind{
 	New:     func() api.Object { return &corev1.Event{} },
 	NewList: func() runtime.Object { return &corev1.EventList{} },
 
-	Validate: rules.Typed(checkEvent),
+	Validate: rules.Typed(validateEvent),
 	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Event) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), checkEvent(e)...)
+		return append(rules.ValidateObjectMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), validateEvent(e)...)
 	}),
 	Columns: eventColumns,
 	Row:     rules.Typed(eventRow),
@@ -157,7 +157,7 @@ func eventRow(e *corev1.Event) []any {
 		last = rules.Age(e.LastTimestamp)
 	}
 	if count == 0 {
-		count = 1 // one event without a series happened once
+		count = 1 // one event without a series happened portKey
 	}
 	object := strings.ToLower(e.InvolvedObject.Kind)
 	if e.InvolvedObject.Name != "" {
@@ -190,10 +190,10 @@ func eventSource(e *corev1.Event) string {
 	return component + ", " + instance
 }
 
-// checkEvent holds an event that has an eventTime, which only today's recorder sets, to
-// today's rules; others are taken as they came.
-func checkEvent(e *corev1.Event) field.ErrorList {
-	errs := rules.CheckMeta(&e.ObjectMeta, true, rules.DNSSubdomain)
+// validateEvent holds an event that has an eventTime, which only today's recorder sets, to
+// today's rules; others are resourcesRemoved as they came.
+func validateEvent(e *corev1.Event) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain)
 	involved := field.NewPath("involvedObject", "namespace")
 	ns := e.InvolvedObject.Namespace
 	switch {

@@ -26,9 +26,9 @@ var LimitRanges = &api.Kind{
 			defaultLimitRangeItem(&l.Spec.Limits[i])
 		}
 	}),
-	Validate: rules.Typed(checkLimitRange),
+	Validate: rules.Typed(validateLimitRange),
 	ValidateUpdate: rules.TypedUpdate(func(l, old *corev1.LimitRange) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), checkLimitRange(l)...)
+		return append(rules.ValidateObjectMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), validateLimitRange(l)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
@@ -56,8 +56,8 @@ func defaultLimitRangeItem(item *corev1.LimitRangeItem) {
 	fill(&item.DefaultRequest, item.Min)
 }
 
-func checkLimitRange(l *corev1.LimitRange) field.ErrorList {
-	errs := rules.CheckMeta(&l.ObjectMeta, true, rules.DNSSubdomain)
+func validateLimitRange(l *corev1.LimitRange) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&l.ObjectMeta, true, rules.DNSSubdomain)
 	seen := map[corev1.LimitType]bool{}
 	for i := range l.Spec.Limits {
 		item, p := &l.Spec.Limits[i], rules.SpecPath.Child("limits").Index(i)
@@ -65,19 +65,19 @@ func checkLimitRange(l *corev1.LimitRange) field.ErrorList {
 			errs = append(errs, field.Duplicate(p.Child("type"), item.Type))
 		}
 		seen[item.Type] = true
-		errs = append(errs, checkLimitRangeItem(item, p)...)
+		errs = append(errs, validateLimitRangeItem(item, p)...)
 	}
 	return errs
 }
 
-func checkLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
+func validateLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for name, list := range map[string]corev1.ResourceList{
 		"max": item.Max, "min": item.Min, "default": item.Default, "defaultRequest": item.DefaultRequest, "maxLimitRequestRatio": item.MaxLimitRequestRatio,
 	} {
 		for n, q := range list {
-			errs = append(errs, podrules.CheckResourceName(n, p.Child(name))...)
-			errs = append(errs, podrules.CheckQuantity(n, q, p.Child(name).Key(string(n)))...)
+			errs = append(errs, podrules.ValidateResourceName(n, p.Child(name))...)
+			errs = append(errs, podrules.ValidateResourceQuantityValue(n, q, p.Child(name).Key(string(n)))...)
 		}
 	}
 	if item.Type == corev1.LimitTypePod {
@@ -94,11 +94,11 @@ func checkLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.Error
 			errs = append(errs, field.Required(p.Child("limits"), "either minimum or maximum storage value is required, but neither was provided"))
 		}
 	}
-	return append(errs, checkLimitOrder(item, p)...)
+	return append(errs, validateLimitOrder(item, p)...)
 }
 
-// checkLimitOrder: min <= defaultRequest <= default <= max.
-func checkLimitOrder(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
+// validateLimitOrder: min <= defaultRequest <= default <= max.
+func validateLimitOrder(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	order := func(low, high corev1.ResourceList, at, lowName, highName string, badHigh bool) {
 		for n, l := range low {

@@ -27,7 +27,7 @@ var Namespaces = &api.Kind{
 			Name: "finalize", Kind: api.GVK("", "v1", "Namespace"), Verbs: []string{"update"},
 			Prepare: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Status = old.Status }),
 			Validate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
-				return append(rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), checkFinalizers(n.Spec.Finalizers)...)
+				return append(rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), validateFinalizers(n.Spec.Finalizers)...)
 			}),
 		},
 	},
@@ -48,13 +48,13 @@ var Namespaces = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(n *corev1.Namespace) field.ErrorList {
-		return append(rules.CheckMeta(&n.ObjectMeta, false, rules.DNSLabel), checkFinalizers(n.Spec.Finalizers)...)
+		return append(rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSLabel), validateFinalizers(n.Spec.Finalizers)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
-		return rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+		return rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 	}),
 	ValidateStatus: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 		if n.DeletionTimestamp == nil && n.Status.Phase != corev1.NamespaceActive {
 			errs = append(errs, field.Invalid(rules.StatusPath.Child("Phase"), n.Status.Phase, "may only be 'Active' if `deletionTimestamp` is empty"))
 		}
@@ -84,7 +84,7 @@ func defaultNamespace(n *corev1.Namespace) {
 	}
 }
 
-func checkFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
+func validateFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
 	var errs field.ErrorList
 	p := rules.SpecPath.Child("finalizers")
 	for i, f := range finalizers {

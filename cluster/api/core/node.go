@@ -55,9 +55,9 @@ var Nodes = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Node) { n.Status = old.Status }),
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Node) { n.Spec = old.Spec }),
 
-	Validate:       rules.Typed(checkNode),
-	ValidateUpdate: rules.TypedUpdate(checkNodeUpdate),
-	ValidateStatus: rules.TypedUpdate(checkNodeUpdate),
+	Validate:       rules.Typed(validateNode),
+	ValidateUpdate: rules.TypedUpdate(validateNodeUpdate),
+	ValidateStatus: rules.TypedUpdate(validateNodeUpdate),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -126,9 +126,9 @@ func nodeAddress(n *corev1.Node, t corev1.NodeAddressType) string {
 	return "<none>"
 }
 
-func checkNode(n *corev1.Node) field.ErrorList {
-	errs := rules.CheckMeta(&n.ObjectMeta, false, rules.DNSSubdomain)
-	errs = append(errs, checkTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+func validateNode(n *corev1.Node) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSSubdomain)
+	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
 	p := rules.SpecPath.Child("podCIDRs")
 	for i, c := range n.Spec.PodCIDRs {
 		errs = append(errs, validation.IsValidCIDR(p.Index(i), c)...)
@@ -139,7 +139,7 @@ func checkNode(n *corev1.Node) field.ErrorList {
 	case len(n.Spec.PodCIDRs) == 2 && sameFamily(n.Spec.PodCIDRs[0], n.Spec.PodCIDRs[1]):
 		errs = append(errs, field.Invalid(p, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
 	}
-	return append(errs, checkNodeResources(n)...)
+	return append(errs, validateNodeResources(n)...)
 }
 
 func sameFamily(a, b string) bool {
@@ -148,31 +148,31 @@ func sameFamily(a, b string) bool {
 	return errX == nil && errY == nil && x.Addr().Is4() == y.Addr().Is4()
 }
 
-func checkNodeResources(n *corev1.Node) field.ErrorList {
-	errs := podrules.CheckResourceList(n.Status.Capacity, rules.StatusPath.Child("capacity"))
-	return append(errs, podrules.CheckResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
+func validateNodeResources(n *corev1.Node) field.ErrorList {
+	errs := podrules.ValidateResourceList(n.Status.Capacity, rules.StatusPath.Child("capacity"))
+	return append(errs, podrules.ValidateResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
 }
 
-// checkNodeUpdate: a node's network and provider are given once; the rest of its spec
+// validateNodeUpdate: a node's network and provider are given portKey; the rest of its spec
 // is taints and whether it takes pods.
-func checkNodeUpdate(n, old *corev1.Node) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
-	errs = append(errs, checkNodeResources(n)...)
-	errs = append(errs, checkNodeAddresses(n.Status.Addresses)...)
+func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, validateNodeResources(n)...)
+	errs = append(errs, validateNodeAddresses(n.Status.Addresses)...)
 	if len(old.Spec.PodCIDRs) > 0 && !rules.Equal(n.Spec.PodCIDRs, old.Spec.PodCIDRs) {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"))
 	}
 	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("providerID"), "node updates may not change providerID except from \"\" to valid"))
 	}
-	errs = append(errs, checkTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
 	if !rules.Equal(n.Spec.ConfigSource, old.Spec.ConfigSource) && n.Spec.ConfigSource != nil {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("configSource"), "configSource may not be set"))
 	}
 	return errs
 }
 
-func checkNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
+func validateNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
 	var errs field.ErrorList
 	seen := make(map[corev1.NodeAddress]bool, len(addresses))
 	for i, a := range addresses {
@@ -184,16 +184,16 @@ func checkNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
 	return errs
 }
 
-func checkTaints(taints []corev1.Taint, p *field.Path) field.ErrorList {
+func validateNodeTaints(taints []corev1.Taint, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	type once struct{ key, effect string }
-	seen := map[once]bool{}
+	type portKey struct{ key, effect string }
+	seen := map[portKey]bool{}
 	for i, t := range taints {
 		at := p.Index(i)
 		errs = append(errs, metav1validation.ValidateLabelName(t.Key, at.Child("key"))...)
 		errs = append(errs, rules.Invalid(at.Child("value"), t.Value, validation.IsValidLabelValue(t.Value))...)
-		errs = append(errs, podrules.CheckTaintEffect(t.Effect, false, at.Child("effect"))...)
-		k := once{t.Key, string(t.Effect)}
+		errs = append(errs, podrules.ValidateTaintEffect(t.Effect, false, at.Child("effect"))...)
+		k := portKey{t.Key, string(t.Effect)}
 		if seen[k] {
 			d := field.Duplicate(at, t)
 			d.Detail = "taints must be unique by key and effect pair"

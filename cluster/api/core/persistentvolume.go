@@ -46,9 +46,9 @@ var PersistentVolumes = &api.Kind{
 		}
 	}),
 
-	Validate: rules.Typed(checkPersistentVolume),
+	Validate: rules.Typed(validatePersistentVolume),
 	ValidateUpdate: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
-		errs := append(checkPersistentVolume(v), rules.CheckMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)...)
+		errs := append(validatePersistentVolume(v), rules.ValidateObjectMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)...)
 		if !rules.Equal(v.Spec.PersistentVolumeSource, old.Spec.PersistentVolumeSource) {
 			errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentvolumesource"),
 				"spec.persistentvolumesource is immutable after creation\n"+diff.Diff(old.Spec.PersistentVolumeSource, v.Spec.PersistentVolumeSource)))
@@ -60,7 +60,7 @@ var PersistentVolumes = &api.Kind{
 		return errs
 	}),
 	ValidateStatus: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
-		return rules.CheckMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)
+		return rules.ValidateObjectMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -90,8 +90,8 @@ var PersistentVolumes = &api.Kind{
 			class = c
 		}
 		return []any{
-			v.Name, storage(v.Spec.Capacity), accessModes(v.Spec.AccessModes), string(v.Spec.PersistentVolumeReclaimPolicy), phase, claim,
-			class, unsetIfNil(v.Spec.VolumeAttributesClassName), v.Status.Reason, rules.Age(v.CreationTimestamp), unsetIfNil(v.Spec.VolumeMode),
+			v.Name, storage(v.Spec.Capacity), formatAccessModes(v.Spec.AccessModes), string(v.Spec.PersistentVolumeReclaimPolicy), phase, claim,
+			class, orUnset(v.Spec.VolumeAttributesClassName), v.Status.Reason, rules.Age(v.CreationTimestamp), orUnset(v.Spec.VolumeMode),
 		}
 	}),
 	Fields: rules.Typed(func(v *corev1.PersistentVolume) fields.Set { return fields.Set{"name": v.Name} }),
@@ -102,15 +102,15 @@ func storage(l corev1.ResourceList) string {
 	return q.String()
 }
 
-func unsetIfNil[T ~string](s *T) string {
+func orUnset[T ~string](s *T) string {
 	if s == nil {
 		return "<unset>"
 	}
 	return string(*s)
 }
 
-// accessModes is the short form that users know, each mode once.
-func accessModes(modes []corev1.PersistentVolumeAccessMode) string {
+// formatAccessModes is the short form that users know, each mode portKey.
+func formatAccessModes(modes []corev1.PersistentVolumeAccessMode) string {
 	var out []string
 	for _, m := range []struct {
 		mode  corev1.PersistentVolumeAccessMode
@@ -128,13 +128,13 @@ func accessModes(modes []corev1.PersistentVolumeAccessMode) string {
 	return strings.Join(out, ",")
 }
 
-func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
-	errs := rules.CheckMeta(&v.ObjectMeta, false, rules.DNSSubdomain)
+func validatePersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&v.ObjectMeta, false, rules.DNSSubdomain)
 	s := &v.Spec
 	if len(s.AccessModes) == 0 {
 		errs = append(errs, field.Required(rules.SpecPath.Child("accessModes"), ""))
 	}
-	errs = append(errs, podrules.CheckAccessModes(s.AccessModes, rules.SpecPath.Child("accessModes"))...)
+	errs = append(errs, podrules.ValidateAccessModes(s.AccessModes, rules.SpecPath.Child("accessModes"))...)
 	capacity := rules.SpecPath.Child("capacity")
 	if len(s.Capacity) == 0 {
 		errs = append(errs, field.Required(capacity, ""))
@@ -143,7 +143,7 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		errs = append(errs, field.NotSupported(capacity, s.Capacity, []string{string(corev1.ResourceStorage)}))
 	}
 	for n, q := range s.Capacity {
-		errs = append(errs, podrules.CheckQuantity(n, q, capacity.Key(string(n)))...)
+		errs = append(errs, podrules.ValidateResourceQuantityValue(n, q, capacity.Key(string(n)))...)
 		if q.Sign() <= 0 {
 			errs = append(errs, field.Invalid(capacity.Key(string(n)), q.String(), podrules.NotPositive))
 		}
@@ -156,10 +156,10 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		if at := rules.SpecPath.Child("nodeAffinity", "required"); s.NodeAffinity.Required == nil {
 			errs = append(errs, field.Required(at, "must specify required node constraints"))
 		} else {
-			errs = append(errs, podrules.CheckNodeSelector(s.NodeAffinity.Required, at)...)
+			errs = append(errs, podrules.ValidateNodeSelector(s.NodeAffinity.Required, at)...)
 		}
 	}
-	errs = append(errs, checkPersistentSource(s)...)
+	errs = append(errs, validatePersistentSource(s)...)
 	if s.HostPath != nil && path.Clean(s.HostPath.Path) == "/" && s.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRecycle {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"))
 	}
@@ -172,17 +172,17 @@ func checkPersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 	return errs
 }
 
-func checkPersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
+func validatePersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
 	s := podrules.Sources{P: rules.SpecPath}
 	if s.Has("hostPath", v.HostPath != nil) {
-		s.Add(podrules.CheckHostPath(v.HostPath, rules.SpecPath.Child("hostPath")))
+		s.Add(podrules.ValidateHostPathVolumeSource(v.HostPath, rules.SpecPath.Child("hostPath")))
 	}
 	if s.Has("nfs", v.NFS != nil) {
-		s.Add(podrules.CheckNFS(v.NFS, rules.SpecPath.Child("nfs")))
+		s.Add(podrules.ValidateNFSVolumeSource(v.NFS, rules.SpecPath.Child("nfs")))
 	}
 	if s.Has("local", v.Local != nil) {
 		s.Need(v.Local.Path, "local", "path")
-		s.Add(podrules.CheckNoBackstep(v.Local.Path, rules.SpecPath.Child("local", "path")))
+		s.Add(podrules.ValidatePathNoBacksteps(v.Local.Path, rules.SpecPath.Child("local", "path")))
 		if v.NodeAffinity == nil {
 			s.Errs = append(s.Errs, field.Required(rules.SpecPath.Child("nodeAffinity"), "Local volume requires node affinity"))
 		}

@@ -32,13 +32,13 @@ var PersistentVolumeClaims = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(c, old *corev1.PersistentVolumeClaim) { c.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(c *corev1.PersistentVolumeClaim) field.ErrorList {
-		return append(rules.CheckMeta(&c.ObjectMeta, true, rules.DNSSubdomain), podrules.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
+		return append(rules.ValidateObjectMeta(&c.ObjectMeta, true, rules.DNSSubdomain), podrules.ValidatePersistentVolumeClaimSpec(&c.Spec, rules.SpecPath)...)
 	}),
-	ValidateUpdate: rules.TypedUpdate(checkClaimUpdate),
+	ValidateUpdate: rules.TypedUpdate(validateClaimUpdate),
 	ValidateStatus: rules.TypedUpdate(func(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 		for n, q := range c.Status.Capacity {
-			errs = append(errs, podrules.CheckQuantity(n, q, rules.StatusPath.Child("capacity").Key(string(n)))...)
+			errs = append(errs, podrules.ValidateResourceQuantityValue(n, q, rules.StatusPath.Child("capacity").Key(string(n)))...)
 		}
 		return errs
 	}),
@@ -61,7 +61,7 @@ var PersistentVolumeClaims = &api.Kind{
 		}
 		capacity, modes := "", ""
 		if c.Spec.VolumeName != "" {
-			capacity, modes = storage(c.Status.Capacity), accessModes(c.Status.AccessModes)
+			capacity, modes = storage(c.Status.Capacity), formatAccessModes(c.Status.AccessModes)
 		}
 		class := ""
 		if v, ok := c.Annotations[corev1.BetaStorageClassAnnotation]; ok {
@@ -70,18 +70,18 @@ var PersistentVolumeClaims = &api.Kind{
 			class = *c.Spec.StorageClassName
 		}
 		return []any{
-			c.Name, phase, c.Spec.VolumeName, capacity, modes, class, unsetIfNil(c.Spec.VolumeAttributesClassName),
-			rules.Age(c.CreationTimestamp), unsetIfNil(c.Spec.VolumeMode),
+			c.Name, phase, c.Spec.VolumeName, capacity, modes, class, orUnset(c.Spec.VolumeAttributesClassName),
+			rules.Age(c.CreationTimestamp), orUnset(c.Spec.VolumeMode),
 		}
 	}),
 	Fields: rules.Typed(func(c *corev1.PersistentVolumeClaim) fields.Set { return fields.Set{"name": c.Name} }),
 }
 
-// checkClaimUpdate: a claim stays as asked; it is given a volume once, a default class
-// once, and may grow when bound.
-func checkClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
-	errs = append(errs, podrules.CheckClaimSpec(&c.Spec, rules.SpecPath)...)
+// validateClaimUpdate: a claim stays as asked; it is given a volume portKey, a default class
+// portKey, and may grow when bound.
+func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, podrules.ValidatePersistentVolumeClaimSpec(&c.Spec, rules.SpecPath)...)
 	rest, before := c.Spec.DeepCopy(), old.Spec.DeepCopy()
 	if before.VolumeName == "" {
 		before.VolumeName = rest.VolumeName

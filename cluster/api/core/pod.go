@@ -29,7 +29,7 @@ var Pods = &api.Kind{
 		{Name: "binding", Kind: api.GVK("", "v1", "Binding"), Verbs: []string{"create"}},
 		{
 			Name: "ephemeralcontainers", Kind: api.GVK("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
-			Prepare: rules.MutateUpdate(prepareEphemeral), Validate: rules.TypedUpdate(checkEphemeralUpdate),
+			Prepare: rules.MutateUpdate(prepareEphemeralContainersUpdate), Validate: rules.TypedUpdate(validatePodEphemeralContainersUpdate),
 		},
 		{Name: "eviction", Kind: api.GVK(policyv1.GroupName, "v1", "Eviction"), Verbs: []string{"create"}},
 		{Name: "exec", Kind: api.GVK("", "v1", "PodExecOptions"), Verbs: []string{"create", "get"}},
@@ -38,7 +38,7 @@ var Pods = &api.Kind{
 		{Name: "proxy", Kind: api.GVK("", "v1", "PodProxyOptions"), Verbs: proxyVerbs},
 		{
 			Name: "resize", Kind: api.GVK("", "v1", "Pod"), Verbs: []string{"get", "patch", "update"},
-			Prepare: rules.MutateUpdate(prepareResize), Validate: rules.TypedUpdate(checkResize),
+			Prepare: rules.MutateUpdate(preparePodResize), Validate: rules.TypedUpdate(validatePodResize),
 		},
 	},
 	New:     func() api.Object { return &corev1.Pod{} },
@@ -65,7 +65,7 @@ var Pods = &api.Kind{
 	}),
 
 	Validate: rules.Typed(func(p *corev1.Pod) field.ErrorList {
-		errs := rules.CheckMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
+		errs := rules.ValidateObjectMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
 		var c podrules.PodChecker
 		errs = append(errs, c.PodSpec(&p.Spec, rules.SpecPath)...)
 		if IsMirrorPod(p) && p.Spec.NodeName == "" {
@@ -79,10 +79,10 @@ var Pods = &api.Kind{
 		}
 		return errs
 	}),
-	ValidateUpdate: rules.TypedUpdate(checkPodUpdate),
-	ValidateStatus: rules.TypedUpdate(checkPodStatus),
+	ValidateUpdate: rules.TypedUpdate(validatePodUpdate),
+	ValidateStatus: rules.TypedUpdate(validatePodStatus),
 
-	Warn: rules.Typed(podrules.WarnOfPod),
+	Warn: rules.Typed(podrules.WarningsForPod),
 
 	Columns: podColumns,
 	Row:     rules.Typed(podRow),

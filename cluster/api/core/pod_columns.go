@@ -81,7 +81,7 @@ func summarize(p *corev1.Pod) *podSummary {
 	return s
 }
 
-func (s *podSummary) seeRestarts(c *corev1.ContainerStatus) {
+func (s *podSummary) addRestarts(c *corev1.ContainerStatus) {
 	s.restarts += int(c.RestartCount)
 	if t := c.LastTerminationState.Terminated; t != nil && s.lastRestart.Before(&t.FinishedAt) {
 		s.lastRestart = t.FinishedAt
@@ -99,7 +99,7 @@ func (s *podSummary) initContainers(p *corev1.Pod) bool {
 	}
 	for i := range p.Status.InitContainerStatuses {
 		c := &p.Status.InitContainerStatuses[i]
-		s.seeRestarts(c)
+		s.addRestarts(c)
 		if sidecar[c.Name] {
 			s.sidecarRestarts += int(c.RestartCount)
 			if t := c.LastTerminationState.Terminated; t != nil && s.sidecarLastRestart.Before(&t.FinishedAt) {
@@ -143,7 +143,7 @@ func (s *podSummary) containers(p *corev1.Pod) {
 	running := false
 	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
 		c := &p.Status.ContainerStatuses[i]
-		s.seeRestarts(c)
+		s.addRestarts(c)
 		switch {
 		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
 			s.reason = c.State.Waiting.Reason

@@ -21,9 +21,9 @@ func ObjectReference(pod *corev1.Pod) (string, error) {
 	switch {
 	case pod.Spec.ServiceAccountName != "":
 		return "serviceaccounts", nil
-	case namesSecret(pod):
+	case hasSecretReference(pod):
 		return "secrets", nil
-	case namesConfigMap(pod):
+	case hasConfigMapReference(pod):
 		return "configmaps", nil
 	case len(pod.Spec.ResourceClaims) > 0:
 		return "resourceclaims", nil
@@ -86,11 +86,11 @@ func projectedReference(volume string, s *corev1.VolumeProjection) (string, erro
 	return "", fmt.Errorf("unknown source for projected volume %q", volume)
 }
 
-func namesSecret(pod *corev1.Pod) bool {
+func hasSecretReference(pod *corev1.Pod) bool {
 	return !VisitSecretNames(pod, func(string) bool { return false })
 }
 
-func namesConfigMap(pod *corev1.Pod) bool {
+func hasConfigMapReference(pod *corev1.Pod) bool {
 	return !VisitConfigMapNames(pod, func(string) bool { return false })
 }
 

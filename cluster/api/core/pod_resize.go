@@ -11,16 +11,16 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// prepareResize: the pod stays as it is, with the resources and resize policies that obj
-// has for its containers. Where obj has other containers it is left for checkResize.
-func prepareResize(obj, old *corev1.Pod) {
+// preparePodResize: the pod stays as it is, with the resources and resize policies that obj
+// has for its containers. Where obj has other containers it is left for validatePodResize.
+func preparePodResize(obj, old *corev1.Pod) {
 	asked := obj.Spec
 	meta := obj.ObjectMeta
 	old.DeepCopyInto(obj)
 	obj.ResourceVersion, obj.ManagedFields = meta.ResourceVersion, meta.ManagedFields
-	if sameNames(asked.Containers, old.Spec.Containers) && sameNames(asked.InitContainers, old.Spec.InitContainers) {
-		takeSizes(obj.Spec.Containers, asked.Containers)
-		takeSizes(obj.Spec.InitContainers, asked.InitContainers)
+	if sameContainerNames(asked.Containers, old.Spec.Containers) && sameContainerNames(asked.InitContainers, old.Spec.InitContainers) {
+		copyContainerResources(obj.Spec.Containers, asked.Containers)
+		copyContainerResources(obj.Spec.InitContainers, asked.InitContainers)
 		obj.Spec.Resources = asked.Resources
 	} else {
 		obj.Spec = asked
@@ -30,48 +30,48 @@ func prepareResize(obj, old *corev1.Pod) {
 	}
 }
 
-func sameNames(a, b []corev1.Container) bool {
+func sameContainerNames(a, b []corev1.Container) bool {
 	return slices.EqualFunc(a, b, func(a, b corev1.Container) bool { return a.Name == b.Name })
 }
 
-func takeSizes(to, from []corev1.Container) {
+func copyContainerResources(to, from []corev1.Container) {
 	for i := range to {
 		to[i].Resources, to[i].ResizePolicy = from[i].Resources, from[i].ResizePolicy
 	}
 }
 
-// checkResize: cpu and memory of containers can change, and nothing else of the pod; its
+// validatePodResize: cpu and memory of containers can change, and nothing else of the pod; its
 // class of service stays.
-func checkResize(pod, old *corev1.Pod) field.ErrorList {
+func validatePodResize(pod, old *corev1.Pod) field.ErrorList {
 	if IsMirrorPod(old) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods cannot be resized")}
 	}
 	if old.Spec.OS != nil && old.Spec.OS.Name == corev1.Windows {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
-	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
+	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
 	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
 	if class := podfacts.ComputeQOSClass(&pod.Spec); class != podfacts.QOSClass(old) {
 		errs = append(errs, field.Invalid(rules.SpecPath, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}
-	if !showsSizes(old) {
+	if !isPodResizeRequestSupported(old) {
 		errs = append(errs, field.Forbidden(rules.SpecPath, "Pod running on node without support for resize"))
 	}
 	if !rules.Equal(pod.Spec.Resources, old.Spec.Resources) {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("resources"), "resources of the pod as a whole cannot be resized, only those of its containers"))
 	}
-	if others := checkSameContainers(&pod.Spec, &old.Spec); len(others) > 0 {
+	if others := validateSameContainers(&pod.Spec, &old.Spec); len(others) > 0 {
 		return append(errs, others...)
 	}
-	errs = append(errs, checkNotTaken(pod.Spec.InitContainers, old.Spec.InitContainers, rules.SpecPath.Child("initContainers"))...)
-	errs = append(errs, checkNotTaken(pod.Spec.Containers, old.Spec.Containers, rules.SpecPath.Child("containers"))...)
-	return append(errs, checkOnlySizes(pod, old)...)
+	errs = append(errs, validateResourcesNotRemoved(pod.Spec.InitContainers, old.Spec.InitContainers, rules.SpecPath.Child("initContainers"))...)
+	errs = append(errs, validateResourcesNotRemoved(pod.Spec.Containers, old.Spec.Containers, rules.SpecPath.Child("containers"))...)
+	return append(errs, validateOnlyResourcesChanged(pod, old)...)
 }
 
-// showsSizes: the node of a pod that runs tells what its containers really have; one that
+// isPodResizeRequestSupported: the node of a pod that runs tells what its containers really have; one that
 // does not could not resize them either.
-func showsSizes(p *corev1.Pod) bool {
+func isPodResizeRequestSupported(p *corev1.Pod) bool {
 	for i := range p.Status.ContainerStatuses {
 		if s := &p.Status.ContainerStatuses[i]; s.State.Running != nil {
 			return s.Resources != nil
@@ -80,7 +80,7 @@ func showsSizes(p *corev1.Pod) bool {
 	return true
 }
 
-func checkSameContainers(s, old *corev1.PodSpec) field.ErrorList {
+func validateSameContainers(s, old *corev1.PodSpec) field.ErrorList {
 	var errs field.ErrorList
 	for _, l := range []struct {
 		name     string
@@ -100,22 +100,22 @@ func checkSameContainers(s, old *corev1.PodSpec) field.ErrorList {
 	return errs
 }
 
-// checkNotTaken: what a container asked for, or was limited to, can change but not go.
-func checkNotTaken(list, old []corev1.Container, p *field.Path) field.ErrorList {
+// validateResourcesNotRemoved: what a container asked for, or was limited to, can change but not go.
+func validateResourcesNotRemoved(list, old []corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range list {
 		at := p.Index(i).Child("resources")
-		if taken(list[i].Resources.Requests, old[i].Resources.Requests) {
+		if resourcesRemoved(list[i].Resources.Requests, old[i].Resources.Requests) {
 			errs = append(errs, field.Forbidden(at.Child("requests"), "resource requests cannot be removed"))
 		}
-		if taken(list[i].Resources.Limits, old[i].Resources.Limits) {
+		if resourcesRemoved(list[i].Resources.Limits, old[i].Resources.Limits) {
 			errs = append(errs, field.Forbidden(at.Child("limits"), "resource limits cannot be removed"))
 		}
 	}
 	return errs
 }
 
-func taken(l, old corev1.ResourceList) bool {
+func resourcesRemoved(l, old corev1.ResourceList) bool {
 	for n := range old {
 		if _, ok := l[n]; !ok {
 			return true
@@ -124,18 +124,18 @@ func taken(l, old corev1.ResourceList) bool {
 	return false
 }
 
-// checkOnlySizes: with the old cpu and memory of its containers the pod is the old one.
-func checkOnlySizes(pod, old *corev1.Pod) field.ErrorList {
+// validateOnlyResourcesChanged: with the old cpu and memory of its containers the pod is the old one.
+func validateOnlyResourcesChanged(pod, old *corev1.Pod) field.ErrorList {
 	var errs field.ErrorList
 	s := pod.Spec.DeepCopy()
 	s.Resources = old.Spec.Resources
 	for i := range s.Containers {
-		takeBackSizes(&s.Containers[i], &old.Spec.Containers[i])
+		restoreResizableResources(&s.Containers[i], &old.Spec.Containers[i])
 	}
 	for i := range s.InitContainers {
 		c, before, p := &s.InitContainers[i], &old.Spec.InitContainers[i], rules.SpecPath.Child("initContainers").Index(i)
 		changed := !rules.Equal(*c, *before)
-		takeBackSizes(c, before)
+		restoreResizableResources(c, before)
 		if !rules.Equal(*c, *before) {
 			errs = append(errs, field.Forbidden(p, "only cpu and memory resources for init or sidecar containers are mutable"))
 		} else if changed && !podfacts.Sidecar(c) && slices.ContainsFunc(c.ResizePolicy, podrules.RestartsOnResize) {
@@ -149,8 +149,8 @@ func checkOnlySizes(pod, old *corev1.Pod) field.ErrorList {
 	return errs
 }
 
-// takeBackSizes gives c the old one's cpu and memory.
-func takeBackSizes(c, old *corev1.Container) {
+// restoreResizableResources gives c the old one's cpu and memory.
+func restoreResizableResources(c, old *corev1.Container) {
 	for _, l := range []struct {
 		list *corev1.ResourceList
 		old  corev1.ResourceList

@@ -13,14 +13,14 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-const podUpdatable = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`," +
+const podUpdateForbidden = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`," +
 	"`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)," +
 	"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 
-// checkPodUpdate: a pod stays what it was made as, but for a few fields that its node
+// validatePodUpdate: a pod stays what it was made as, but for a few fields that its node
 // can follow or that only matter before it is scheduled.
-func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
-	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
+func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
+	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
 	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
 	if rules.Equal(pod.Spec, old.Spec) {
@@ -32,9 +32,9 @@ func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	if len(pod.Spec.InitContainers) != len(old.Spec.InitContainers) {
 		return append(errs, field.Forbidden(rules.SpecPath.Child("initContainers"), "pod updates may not add or remove containers"))
 	}
-	errs = append(errs, checkDeadlineUpdate(pod.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds)...)
-	errs = append(errs, checkGatesUpdate(pod.Spec.SchedulingGates, old.Spec.SchedulingGates)...)
-	errs = append(errs, checkTolerationsUpdate(pod.Spec.Tolerations, old.Spec.Tolerations)...)
+	errs = append(errs, validateDeadlineUpdate(pod.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds)...)
+	errs = append(errs, validateSchedulingGatesUpdate(pod.Spec.SchedulingGates, old.Spec.SchedulingGates)...)
+	errs = append(errs, validateTolerationsUpdate(pod.Spec.Tolerations, old.Spec.Tolerations)...)
 	if len(errs) > 0 {
 		return errs
 	}
@@ -54,15 +54,15 @@ func checkPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 		rest.TerminationGracePeriodSeconds = g
 	}
 	if len(old.Spec.SchedulingGates) > 0 {
-		errs = append(errs, checkGatedUpdate(rest, &old.Spec)...)
+		errs = append(errs, validateGatedPodUpdate(rest, &old.Spec)...)
 	}
 	if !rules.Equal(*rest, old.Spec) {
-		errs = append(errs, field.Forbidden(rules.SpecPath, podUpdatable+"\n"+diff.Diff(&old.Spec, rest)))
+		errs = append(errs, field.Forbidden(rules.SpecPath, podUpdateForbidden+"\n"+diff.Diff(&old.Spec, rest)))
 	}
 	return errs
 }
 
-func checkDeadlineUpdate(v, old *int64) field.ErrorList {
+func validateDeadlineUpdate(v, old *int64) field.ErrorList {
 	p := rules.SpecPath.Child("activeDeadlineSeconds")
 	switch {
 	case old == nil:
@@ -75,7 +75,7 @@ func checkDeadlineUpdate(v, old *int64) field.ErrorList {
 	return nil
 }
 
-func checkGatesUpdate(gates, old []corev1.PodSchedulingGate) field.ErrorList {
+func validateSchedulingGatesUpdate(gates, old []corev1.PodSchedulingGate) field.ErrorList {
 	var errs field.ErrorList
 	for i, g := range gates {
 		if !slices.Contains(old, g) {
@@ -86,7 +86,7 @@ func checkGatesUpdate(gates, old []corev1.PodSchedulingGate) field.ErrorList {
 	return errs
 }
 
-func checkTolerationsUpdate(list, old []corev1.Toleration) field.ErrorList {
+func validateTolerationsUpdate(list, old []corev1.Toleration) field.ErrorList {
 	for _, o := range old {
 		o.TolerationSeconds = nil
 		if !slices.ContainsFunc(list, func(t corev1.Toleration) bool {
@@ -99,9 +99,9 @@ func checkTolerationsUpdate(list, old []corev1.Toleration) field.ErrorList {
 	return nil
 }
 
-// checkGatedUpdate: until its gates are gone, a pod may be told more narrowly where to
-// go. What was accepted is taken back to old's in rest.
-func checkGatedUpdate(rest, old *corev1.PodSpec) field.ErrorList {
+// validateGatedPodUpdate: until its gates are gone, a pod may be told more narrowly where to
+// go. What was accepted is resourcesRemoved back to old's in rest.
+func validateGatedPodUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 	var errs field.ErrorList
 	for k, v := range old.NodeSelector {
 		if got, ok := rest.NodeSelector[k]; !ok || got != v {
@@ -128,8 +128,8 @@ func checkGatedUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 
 var mirrorPath = rules.MetadataPath.Child("annotations").Key(corev1.MirrorPodAnnotationKey)
 
-// checkMirrorUpdate: a pod is a mirror from its creation to its end, or never.
-func checkMirrorUpdate(pod, old *corev1.Pod) field.ErrorList {
+// validateMirrorPodUpdate: a pod is a mirror from its creation to its end, or never.
+func validateMirrorPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	was, is := old.Annotations[corev1.MirrorPodAnnotationKey], pod.Annotations[corev1.MirrorPodAnnotationKey]
 	switch {
 	case IsMirrorPod(old) && (!IsMirrorPod(pod) || was != is):
@@ -140,8 +140,8 @@ func checkMirrorUpdate(pod, old *corev1.Pod) field.ErrorList {
 	return nil
 }
 
-func checkPodStatus(pod, old *corev1.Pod) field.ErrorList {
-	errs := append(rules.CheckMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(pod, old)...)
+func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
+	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
 	s, o := &pod.Status, &old.Status
 	if s.NominatedNodeName != "" {
 		errs = append(errs, rules.Invalid(rules.StatusPath.Child("nominatedNodeName"), s.NominatedNodeName, rules.DNSSubdomain(s.NominatedNodeName, false))...)
@@ -160,16 +160,16 @@ func checkPodStatus(pod, old *corev1.Pod) field.ErrorList {
 	if pod.Spec.RestartPolicy == corev1.RestartPolicyAlways {
 		return errs
 	}
-	errs = append(errs, checkNotRevived(s.ContainerStatuses, o.ContainerStatuses, &pod.Spec, rules.StatusPath.Child("containerStatuses"))...)
-	return append(errs, checkNotRevived(s.InitContainerStatuses, o.InitContainerStatuses, &pod.Spec, rules.StatusPath.Child("initContainerStatuses"))...)
+	errs = append(errs, validateContainerStateTransition(s.ContainerStatuses, o.ContainerStatuses, &pod.Spec, rules.StatusPath.Child("containerStatuses"))...)
+	return append(errs, validateContainerStateTransition(s.InitContainerStatuses, o.InitContainerStatuses, &pod.Spec, rules.StatusPath.Child("initContainerStatuses"))...)
 }
 
-// checkNotRevived: a container that is done for good does not run again.
-func checkNotRevived(statuses, old []corev1.ContainerStatus, spec *corev1.PodSpec, p *field.Path) field.ErrorList {
+// validateContainerStateTransition: a container that is done for good does not run again.
+func validateContainerStateTransition(statuses, old []corev1.ContainerStatus, spec *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range old {
 		ended := old[i].State.Terminated
-		if ended == nil || (ended.ExitCode != 0 && spec.RestartPolicy == corev1.RestartPolicyOnFailure) || restartsItself(spec, old[i].Name) {
+		if ended == nil || (ended.ExitCode != 0 && spec.RestartPolicy == corev1.RestartPolicyOnFailure) || hasOwnRestartPolicy(spec, old[i].Name) {
 			continue
 		}
 		for k := range statuses {
@@ -181,7 +181,7 @@ func checkNotRevived(statuses, old []corev1.ContainerStatus, spec *corev1.PodSpe
 	return errs
 }
 
-func restartsItself(spec *corev1.PodSpec, name string) bool {
+func hasOwnRestartPolicy(spec *corev1.PodSpec, name string) bool {
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
 			if list[i].Name == name && list[i].RestartPolicy != nil {
@@ -192,8 +192,8 @@ func restartsItself(spec *corev1.PodSpec, name string) bool {
 	return false
 }
 
-// prepareEphemeral: the pod stays as it is, with obj's ephemeral containers.
-func prepareEphemeral(obj, old *corev1.Pod) {
+// prepareEphemeralContainersUpdate: the pod stays as it is, with obj's ephemeral containers.
+func prepareEphemeralContainersUpdate(obj, old *corev1.Pod) {
 	added := obj.Spec.EphemeralContainers
 	meta := obj.ObjectMeta
 	old.DeepCopyInto(obj)
@@ -204,12 +204,12 @@ func prepareEphemeral(obj, old *corev1.Pod) {
 	}
 }
 
-// checkEphemeralUpdate: they can be added, and never changed or removed.
-func checkEphemeralUpdate(obj, old *corev1.Pod) field.ErrorList {
+// validatePodEphemeralContainersUpdate: they can be added, and never changed or removed.
+func validatePodEphemeralContainersUpdate(obj, old *corev1.Pod) field.ErrorList {
 	if IsMirrorPod(old) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods do not support ephemeral containers")}
 	}
-	errs := append(rules.CheckMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta), checkMirrorUpdate(obj, old)...)
+	errs := append(rules.ValidateObjectMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(obj, old)...)
 	var c podrules.PodChecker
 	errs = append(errs, c.PodSpec(&obj.Spec, rules.SpecPath)...)
 	p := rules.SpecPath.Child("ephemeralContainers")

@@ -30,10 +30,10 @@ var PodTemplates = &api.Kind{
 		}
 	}),
 	Validate: rules.Typed(func(t *corev1.PodTemplate) field.ErrorList {
-		return append(rules.CheckMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podrules.CheckPodTemplate(&t.Template, templatePath)...)
+		return append(rules.ValidateObjectMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podrules.ValidatePodTemplateSpec(&t.Template, templatePath)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(t, old *corev1.PodTemplate) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podrules.CheckPodTemplate(&t.Template, templatePath)...)
+		return append(rules.ValidateObjectMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podrules.ValidatePodTemplateSpec(&t.Template, templatePath)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -43,7 +43,7 @@ var PodTemplates = &api.Kind{
 		rules.Column("Pod Labels", "string", 0, "Labels of the pods."),
 	},
 	Row: rules.Typed(func(t *corev1.PodTemplate) []any {
-		names, images := podrules.ContainerNames(t.Template.Spec.Containers)
+		names, images := podrules.ContainerCells(t.Template.Spec.Containers)
 		return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 	}),
 }

@@ -37,21 +37,21 @@ var ReplicationControllers = &api.Kind{
 	PrepareStatus: replicationControllerLifecycle.Status,
 
 	Validate: rules.Typed(func(rc *corev1.ReplicationController) field.ErrorList {
-		return append(rules.CheckMeta(&rc.ObjectMeta, true, rules.DNSSubdomain), checkReplicationController(&rc.Spec)...)
+		return append(rules.ValidateObjectMeta(&rc.ObjectMeta, true, rules.DNSSubdomain), validateReplicationController(&rc.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta)
-		return append(errs, checkReplicationController(&rc.Spec)...)
+		errs := rules.ValidateObjectMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta)
+		return append(errs, validateReplicationController(&rc.Spec)...)
 	}),
 	ValidateStatus: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), CheckReplicaStatus(&rc.Status)...)
+		return append(rules.ValidateObjectMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), ValidateReplicaStatus(&rc.Status)...)
 	}),
 
 	Warn: rules.Typed(func(rc *corev1.ReplicationController) []string {
 		if rc.Spec.Template == nil {
 			return nil
 		}
-		return podrules.WarnOfSet(rc.Name, rc.Spec.Template)
+		return podrules.WarningsForNamedTemplate(rc.Name, rc.Spec.Template)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -69,7 +69,7 @@ var ReplicationControllers = &api.Kind{
 		if rc.Spec.Template != nil {
 			containers = rc.Spec.Template.Spec.Containers
 		}
-		names, images := podrules.ContainerNames(containers)
+		names, images := podrules.ContainerCells(containers)
 		return []any{
 			rc.Name, int64(podrules.Replicas(rc.Spec.Replicas)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
 			names, images, labels.FormatLabels(rc.Spec.Selector),
@@ -90,7 +90,7 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 	if t == nil {
 		return
 	}
-	// What the template's labels say is said once: they are the selector, and the
+	// What the template's labels say is said portKey: they are the selector, and the
 	// controller's own labels, where those are left out.
 	if len(t.Labels) > 0 {
 		if len(rc.Spec.Selector) == 0 {
@@ -103,7 +103,7 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 	podrules.DefaultPodSpec(&t.Spec)
 }
 
-func checkReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
+func validateReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	if len(s.Selector) == 0 {
@@ -121,11 +121,11 @@ func checkReplicationController(s *corev1.ReplicationControllerSpec) field.Error
 	if len(s.Selector) > 0 && !labels.SelectorFromSet(s.Selector).Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
 	}
-	return append(errs, podrules.CheckPodsTemplate(s.Template, p)...)
+	return append(errs, podrules.ValidateReplicaTemplate(s.Template, p)...)
 }
 
-// CheckReplicaStatus validates the counts of a ReplicationController or ReplicaSet.
-func CheckReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {
+// ValidateReplicaStatus validates the counts of a ReplicationController or ReplicaSet.
+func ValidateReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, rules.NonNegative(int64(s.Replicas), rules.StatusPath.Child("replicas"))...)
 	errs = append(errs, rules.NonNegative(int64(s.FullyLabeledReplicas), rules.StatusPath.Child("fullyLabeledReplicas"))...)

@@ -28,19 +28,19 @@ var ResourceQuotas = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(q *corev1.ResourceQuota) field.ErrorList {
-		return append(rules.CheckMeta(&q.ObjectMeta, true, rules.DNSSubdomain), checkQuotaSpec(&q.Spec)...)
+		return append(rules.ValidateObjectMeta(&q.ObjectMeta, true, rules.DNSSubdomain), validateResourceQuotaSpec(&q.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(q, old *corev1.ResourceQuota) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), checkQuotaSpec(&q.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), validateResourceQuotaSpec(&q.Spec)...)
 		if !slices.Equal(sorted(q.Spec.Scopes), sorted(old.Spec.Scopes)) {
 			errs = append(errs, field.Invalid(rules.SpecPath.Child("scopes"), q.Spec.Scopes, "field is immutable"))
 		}
 		return errs
 	}),
 	ValidateStatus: rules.TypedUpdate(func(q, old *corev1.ResourceQuota) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&q.ObjectMeta, &old.ObjectMeta)
-		errs = append(errs, checkQuotaList(q.Status.Hard, rules.StatusPath.Child("hard"))...)
-		return append(errs, checkQuotaList(q.Status.Used, rules.StatusPath.Child("used"))...)
+		errs := rules.ValidateObjectMetaUpdate(&q.ObjectMeta, &old.ObjectMeta)
+		errs = append(errs, validateQuotaResources(q.Status.Hard, rules.StatusPath.Child("hard"))...)
+		return append(errs, validateQuotaResources(q.Status.Used, rules.StatusPath.Child("used"))...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{

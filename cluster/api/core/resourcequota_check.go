@@ -11,34 +11,34 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func checkQuotaSpec(s *corev1.ResourceQuotaSpec) field.ErrorList {
-	errs := checkQuotaList(s.Hard, rules.SpecPath.Child("hard"))
+func validateResourceQuotaSpec(s *corev1.ResourceQuotaSpec) field.ErrorList {
+	errs := validateQuotaResources(s.Hard, rules.SpecPath.Child("hard"))
 	p := rules.SpecPath.Child("scopes")
 	for _, scope := range s.Scopes {
-		errs = append(errs, checkScope(scope, s.Hard, field.Invalid(p, s.Scopes, "unsupported scope"), field.Invalid(p, s.Scopes, "unsupported scope applied to resource"))...)
+		errs = append(errs, validateQuotaScope(scope, s.Hard, field.Invalid(p, s.Scopes, "unsupported scope"), field.Invalid(p, s.Scopes, "unsupported scope applied to resource"))...)
 	}
-	if conflicting(s.Scopes) {
+	if conflictingScopes(s.Scopes) {
 		errs = append(errs, field.Invalid(p, s.Scopes, "conflicting scopes"))
 	}
-	return append(errs, checkScopeSelector(s)...)
+	return append(errs, validateScopeSelector(s)...)
 }
 
-func checkQuotaList(l corev1.ResourceList, p *field.Path) field.ErrorList {
+func validateQuotaResources(l corev1.ResourceList, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, n := range slices.Sorted(maps.Keys(l)) {
 		at := p.Key(string(n))
-		errs = append(errs, podrules.CheckResourceName(n, at)...)
-		if !podrules.HasSlash(string(n)) && (!podrules.IsStandardResource(n) || n == corev1.ResourceStorage) {
+		errs = append(errs, podrules.ValidateResourceName(n, at)...)
+		if !podrules.HasSlash(string(n)) && (!podrules.IsStandardResourceName(n) || n == corev1.ResourceStorage) {
 			errs = append(errs, field.Invalid(at, n, "must be a standard resource for quota"))
 		}
-		errs = append(errs, podrules.CheckQuantity(n, l[n], at)...)
+		errs = append(errs, podrules.ValidateResourceQuantityValue(n, l[n], at)...)
 	}
 	return errs
 }
 
-// checkScope: a quota that counts by what pods or claims are cannot limit what is
+// validateQuotaScope: a quota that counts by what pods or claims are cannot limit what is
 // neither.
-func checkScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unknown, unfit *field.Error) field.ErrorList {
+func validateQuotaScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unknown, unsupportedResource *field.Error) field.ErrorList {
 	var errs field.ErrorList
 	fits := func(corev1.ResourceName) bool { return true }
 	switch scope {
@@ -46,7 +46,7 @@ func checkScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unkno
 		fits = func(n corev1.ResourceName) bool { return n == corev1.ResourcePods }
 	case corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating, corev1.ResourceQuotaScopeNotBestEffort,
 		corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
-		fits = ofPods
+		fits = isPodQuotaResource
 	case corev1.ResourceQuotaScopeVolumeAttributesClass:
 		fits = func(n corev1.ResourceName) bool {
 			return n == corev1.ResourcePersistentVolumeClaims || n == corev1.ResourceRequestsStorage
@@ -55,14 +55,14 @@ func checkScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unkno
 		errs = append(errs, unknown)
 	}
 	for n := range hard {
-		if !podrules.HasSlash(string(n)) && podrules.IsStandardResource(n) && !fits(n) {
-			errs = append(errs, unfit)
+		if !podrules.HasSlash(string(n)) && podrules.IsStandardResourceName(n) && !fits(n) {
+			errs = append(errs, unsupportedResource)
 		}
 	}
 	return errs
 }
 
-func ofPods(n corev1.ResourceName) bool {
+func isPodQuotaResource(n corev1.ResourceName) bool {
 	switch n {
 	case corev1.ResourcePods, corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceLimitsCPU, corev1.ResourceLimitsMemory,
 		corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory:
@@ -71,7 +71,7 @@ func ofPods(n corev1.ResourceName) bool {
 	return false
 }
 
-func conflicting(scopes []corev1.ResourceQuotaScope) bool {
+func conflictingScopes(scopes []corev1.ResourceQuotaScope) bool {
 	both := func(a, b corev1.ResourceQuotaScope) bool {
 		return slices.Contains(scopes, a) && slices.Contains(scopes, b)
 	}
@@ -79,12 +79,12 @@ func conflicting(scopes []corev1.ResourceQuotaScope) bool {
 		both(corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating)
 }
 
-// sorted are the scopes in one order, each once.
+// sorted are the scopes in one order, each portKey.
 func sorted(scopes []corev1.ResourceQuotaScope) []corev1.ResourceQuotaScope {
 	return slices.Compact(slices.Sorted(slices.Values(scopes)))
 }
 
-func checkScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
+func validateScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
 	if s.ScopeSelector == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func checkScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
 	p := rules.SpecPath.Child("scopeSelector", "matchExpressions")
 	for _, r := range s.ScopeSelector.MatchExpressions {
 		scopes = append(scopes, r.ScopeName)
-		errs = append(errs, checkScope(r.ScopeName, s.Hard, field.Invalid(p.Child("scopeName"), r.ScopeName, "unsupported scope"),
+		errs = append(errs, validateQuotaScope(r.ScopeName, s.Hard, field.Invalid(p.Child("scopeName"), r.ScopeName, "unsupported scope"),
 			field.Invalid(p, s.ScopeSelector, "unsupported scope applied to resource"))...)
 		switch r.ScopeName {
 		case corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeVolumeAttributesClass:
@@ -103,15 +103,15 @@ func checkScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
 					"ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"))
 			}
 		}
-		errs = append(errs, checkScopeValues(r, p)...)
+		errs = append(errs, validateScopeValues(r, p)...)
 	}
-	if conflicting(scopes) {
+	if conflictingScopes(scopes) {
 		errs = append(errs, field.Invalid(p, s.Scopes, "conflicting scopes"))
 	}
 	return errs
 }
 
-func checkScopeValues(r corev1.ScopedResourceSelectorRequirement, p *field.Path) field.ErrorList {
+func validateScopeValues(r corev1.ScopedResourceSelectorRequirement, p *field.Path) field.ErrorList {
 	switch r.Operator {
 	case corev1.ScopeSelectorOpIn, corev1.ScopeSelectorOpNotIn:
 		if len(r.Values) == 0 {

@@ -40,17 +40,17 @@ var Secrets = &api.Kind{
 		}
 	}),
 
-	Validate: rules.Typed(checkSecret),
+	Validate: rules.Typed(validateSecret),
 	ValidateUpdate: rules.TypedUpdate(func(s, old *corev1.Secret) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
 		errs = append(errs, rules.Immutable(s.Type, old.Type, field.NewPath("type"))...)
 		if rules.IsTrue(old.Immutable) {
-			errs = append(errs, checkStaysImmutable(s.Immutable)...)
+			errs = append(errs, validateImmutableFlag(s.Immutable)...)
 			if !rules.Equal(s.Data, old.Data) {
 				errs = append(errs, field.Forbidden(field.NewPath("data"), immutableSet))
 			}
 		}
-		return append(errs, checkSecret(s)...)
+		return append(errs, validateSecret(s)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -64,16 +64,16 @@ var Secrets = &api.Kind{
 
 const immutableSet = "field is immutable when `immutable` is set"
 
-// checkStaysImmutable: the flag, once set, goes away with the object only.
-func checkStaysImmutable(flag *bool) field.ErrorList {
+// validateImmutableFlag: the flag, portKey set, goes away with the object only.
+func validateImmutableFlag(flag *bool) field.ErrorList {
 	if rules.IsTrue(flag) {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("immutable"), immutableSet)}
 }
 
-func checkSecret(s *corev1.Secret) field.ErrorList {
-	errs := rules.CheckMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
+func validateSecret(s *corev1.Secret) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
 	data := field.NewPath("data")
 	total := 0
 	for k, v := range s.Data {
@@ -83,11 +83,11 @@ func checkSecret(s *corev1.Secret) field.ErrorList {
 	if total > corev1.MaxSecretSize {
 		errs = append(errs, field.TooLong(data, "", corev1.MaxSecretSize))
 	}
-	return append(errs, checkSecretType(s, data)...)
+	return append(errs, validateSecretType(s, data)...)
 }
 
-// checkSecretType looks for the keys that the well-known types promise.
-func checkSecretType(s *corev1.Secret, data *field.Path) field.ErrorList {
+// validateSecretType looks for the keys that the well-known types promise.
+func validateSecretType(s *corev1.Secret, data *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	need := func(keys ...string) {
 		for _, k := range keys {

@@ -33,10 +33,10 @@ var Services = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(prepareServiceUpdate),
 	PrepareStatus: rules.MutateUpdate(func(s, old *corev1.Service) { s.Spec = old.Spec }),
 
-	Validate:       rules.Typed(checkService),
-	ValidateUpdate: rules.TypedUpdate(checkServiceUpdate),
+	Validate:       rules.Typed(validateService),
+	ValidateUpdate: rules.TypedUpdate(validateServiceUpdate),
 	ValidateStatus: rules.TypedUpdate(func(s, old *corev1.Service) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkLoadBalancerStatus(s)...)
+		return append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateLoadBalancerStatus(s)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -100,8 +100,8 @@ func isHeadless(s *corev1.Service) bool {
 	return s.Spec.ClusterIP == corev1.ClusterIPNone
 }
 
-// reachesNodes: traffic can come to the service from outside the cluster.
-func reachesNodes(s *corev1.Service) bool {
+// externallyAccessible: traffic can come to the service from outside the cluster.
+func externallyAccessible(s *corev1.Service) bool {
 	switch s.Spec.Type {
 	case corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
 		return true
@@ -134,7 +134,7 @@ func defaultService(svc *corev1.Service) {
 			p.TargetPort = intstr.FromInt32(p.Port)
 		}
 	}
-	if reachesNodes(svc) {
+	if externallyAccessible(svc) {
 		rules.SetDefault(&s.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	}
 	if s.Type != corev1.ServiceTypeExternalName {
@@ -181,12 +181,12 @@ func prepareServiceUpdate(svc, old *corev1.Service) {
 			}
 		}
 	}
-	if usesNodePorts(svc) {
+	if needsNodePort(svc) {
 		keepNodePorts(s.Ports, o.Ports)
-	} else if usesNodePorts(old) {
+	} else if needsNodePort(old) {
 		dropNodePorts(s.Ports, o.Ports)
 	}
-	if !reachesNodes(svc) && reachesNodes(old) && s.ExternalTrafficPolicy == o.ExternalTrafficPolicy {
+	if !externallyAccessible(svc) && externallyAccessible(old) && s.ExternalTrafficPolicy == o.ExternalTrafficPolicy {
 		s.ExternalTrafficPolicy = ""
 	}
 	if s.Type != corev1.ServiceTypeLoadBalancer && o.Type == corev1.ServiceTypeLoadBalancer {
@@ -206,7 +206,7 @@ func prepareServiceUpdate(svc, old *corev1.Service) {
 	}
 }
 
-func usesNodePorts(s *corev1.Service) bool {
+func needsNodePort(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 

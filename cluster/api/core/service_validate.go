@@ -13,36 +13,36 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func checkService(svc *corev1.Service) field.ErrorList {
-	errs := rules.CheckMeta(&svc.ObjectMeta, true, rules.DNS1035Label)
+func validateService(svc *corev1.Service) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&svc.ObjectMeta, true, rules.DNS1035Label)
 	s := &svc.Spec
 	if len(s.Ports) == 0 && !isHeadless(svc) && s.Type != corev1.ServiceTypeExternalName {
 		errs = append(errs, field.Required(rules.SpecPath.Child("ports"), ""))
 	}
-	errs = append(errs, checkServiceType(svc)...)
-	errs = append(errs, checkServicePorts(svc)...)
+	errs = append(errs, validateServiceType(svc)...)
+	errs = append(errs, validateServicePorts(svc)...)
 	if len(s.Selector) > 0 {
 		errs = append(errs, metav1validation.ValidateLabels(s.Selector, rules.SpecPath.Child("selector"))...)
 	}
-	errs = append(errs, checkSessionAffinity(s)...)
-	errs = append(errs, checkServiceAddresses(svc)...)
+	errs = append(errs, validateSessionAffinity(s)...)
+	errs = append(errs, validateServiceAddresses(svc)...)
 	for i, ip := range s.ExternalIPs {
 		p := rules.SpecPath.Child("externalIPs").Index(i)
 		if bad := validation.IsValidIPForLegacyField(p, ip, false, nil); len(bad) > 0 {
 			errs = append(errs, bad...)
 		} else {
-			errs = append(errs, CheckRoutable(ip, p)...)
+			errs = append(errs, ValidateNonSpecialIP(ip, p)...)
 		}
 	}
-	errs = append(errs, checkTrafficPolicies(svc)...)
+	errs = append(errs, validateTrafficPolicies(svc)...)
 	if d := s.TrafficDistribution; d != nil {
 		errs = append(errs, rules.OneOf(*d, rules.SpecPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
 			corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
 	}
-	return append(errs, checkLoadBalancer(svc)...)
+	return append(errs, validateLoadBalancer(svc)...)
 }
 
-func checkServiceType(svc *corev1.Service) field.ErrorList {
+func validateServiceType(svc *corev1.Service) field.ErrorList {
 	s := &svc.Spec
 	errs := rules.RequiredOneOf(s.Type, rules.SpecPath.Child("type"),
 		corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort)
@@ -65,13 +65,13 @@ func checkServiceType(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-func checkServicePorts(svc *corev1.Service) field.ErrorList {
+func validateServicePorts(svc *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
-	type once struct {
+	type portKey struct {
 		protocol corev1.Protocol
 		port     int32
 	}
-	names, ports, nodePorts := map[string]bool{}, map[once]bool{}, map[once]bool{}
+	names, ports, nodePorts := map[string]bool{}, map[portKey]bool{}, map[portKey]bool{}
 	for i := range svc.Spec.Ports {
 		port, p := &svc.Spec.Ports[i], rules.SpecPath.Child("ports").Index(i)
 		switch port.Name {
@@ -88,9 +88,9 @@ func checkServicePorts(svc *corev1.Service) field.ErrorList {
 		}
 		errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
 		errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
-		errs = append(errs, podrules.CheckPortOrName(port.TargetPort, p.Child("targetPort"))...)
-		errs = append(errs, CheckAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
-		if key := (once{port.Protocol, port.Port}); ports[key] {
+		errs = append(errs, podrules.ValidatePortNumOrName(port.TargetPort, p.Child("targetPort"))...)
+		errs = append(errs, ValidateAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
+		if key := (portKey{port.Protocol, port.Port}); ports[key] {
 			errs = append(errs, field.Duplicate(p, corev1.ServicePort{Protocol: port.Protocol, Port: port.Port}))
 		} else {
 			ports[key] = true
@@ -102,7 +102,7 @@ func checkServicePorts(svc *corev1.Service) field.ErrorList {
 		if svc.Spec.Type == corev1.ServiceTypeClusterIP || svc.Spec.Type == corev1.ServiceTypeExternalName {
 			errs = append(errs, field.Forbidden(at, fmt.Sprintf("may not be used when `type` is '%s'", svc.Spec.Type)))
 		}
-		if key := (once{port.Protocol, port.NodePort}); nodePorts[key] {
+		if key := (portKey{port.Protocol, port.NodePort}); nodePorts[key] {
 			errs = append(errs, field.Duplicate(at, port.NodePort))
 		} else {
 			nodePorts[key] = true
@@ -114,7 +114,7 @@ func checkServicePorts(svc *corev1.Service) field.ErrorList {
 // A client may stick to a pod for a day at most.
 const maxAffinitySeconds = 86400
 
-func checkSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
+func validateSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
 	errs := rules.RequiredOneOf(s.SessionAffinity, rules.SpecPath.Child("sessionAffinity"), corev1.ServiceAffinityClientIP, corev1.ServiceAffinityNone)
 	p := rules.SpecPath.Child("sessionAffinityConfig")
 	switch s.SessionAffinity {
@@ -134,8 +134,8 @@ func checkSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
 	return errs
 }
 
-// checkServiceAddresses: the cluster has one address family, IPv4.
-func checkServiceAddresses(svc *corev1.Service) field.ErrorList {
+// validateServiceAddresses: the cluster has one address family, IPv4.
+func validateServiceAddresses(svc *corev1.Service) field.ErrorList {
 	s := &svc.Spec
 	if s.Type == corev1.ServiceTypeExternalName {
 		return nil
@@ -191,12 +191,12 @@ func checkServiceAddresses(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-func checkTrafficPolicies(svc *corev1.Service) field.ErrorList {
+func validateTrafficPolicies(svc *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
 	s := &svc.Spec
 	external := rules.SpecPath.Child("externalTrafficPolicy")
 	switch {
-	case reachesNodes(svc):
+	case externallyAccessible(svc):
 		errs = append(errs, rules.RequiredOneOf(s.ExternalTrafficPolicy, external,
 			corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)...)
 	case s.ExternalTrafficPolicy != "":
@@ -217,7 +217,7 @@ func checkTrafficPolicies(svc *corev1.Service) field.ErrorList {
 		corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)...)
 }
 
-func checkLoadBalancer(svc *corev1.Service) field.ErrorList {
+func validateLoadBalancer(svc *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
 	s := &svc.Spec
 	const only = "may only be used when `type` is 'LoadBalancer'"
@@ -245,8 +245,8 @@ func checkLoadBalancer(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-func checkServiceUpdate(svc, old *corev1.Service) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&svc.ObjectMeta, &old.ObjectMeta)
+func validateServiceUpdate(svc, old *corev1.Service) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&svc.ObjectMeta, &old.ObjectMeta)
 	s, o := &svc.Spec, &old.Spec
 	if s.Type != corev1.ServiceTypeExternalName && o.Type != corev1.ServiceTypeExternalName && len(o.ClusterIPs) > 0 {
 		ips := rules.SpecPath.Child("clusterIPs")
@@ -260,10 +260,10 @@ func checkServiceUpdate(svc, old *corev1.Service) field.ErrorList {
 	if s.Type == corev1.ServiceTypeLoadBalancer && o.Type == corev1.ServiceTypeLoadBalancer {
 		errs = append(errs, rules.Immutable(s.LoadBalancerClass, o.LoadBalancerClass, rules.SpecPath.Child("loadBalancerClass"))...)
 	}
-	return append(errs, checkService(svc)...)
+	return append(errs, validateService(svc)...)
 }
 
-func checkLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
+func validateLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
 	p := rules.StatusPath.Child("loadBalancer", "ingress")
 	if len(svc.Status.LoadBalancer.Ingress) > 0 && svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
@@ -273,7 +273,7 @@ func checkLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 		if in.IP != "" {
 			errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), in.IP, false, nil)...)
 		}
-		errs = append(errs, checkIPMode(&in, p.Index(i).Child("ipMode"))...)
+		errs = append(errs, validateIPMode(&in, p.Index(i).Child("ipMode"))...)
 		if in.Hostname != "" {
 			errs = append(errs, rules.Invalid(p.Index(i).Child("hostname"), in.Hostname, validation.IsDNS1123Subdomain(in.Hostname))...)
 		}
@@ -281,8 +281,8 @@ func checkLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-// checkIPMode: an address says how nodes treat traffic for it, a name cannot.
-func checkIPMode(in *corev1.LoadBalancerIngress, p *field.Path) field.ErrorList {
+// validateIPMode: an address says how nodes treat traffic for it, a name cannot.
+func validateIPMode(in *corev1.LoadBalancerIngress, p *field.Path) field.ErrorList {
 	switch {
 	case in.IPMode == nil && in.IP != "":
 		return field.ErrorList{field.Required(p, "must be specified when `ip` is set")}

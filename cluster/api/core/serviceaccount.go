@@ -21,9 +21,9 @@ var ServiceAccounts = &api.Kind{
 	New:     func() api.Object { return &corev1.ServiceAccount{} },
 	NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
 
-	Validate: rules.Typed(checkServiceAccount),
+	Validate: rules.Typed(validateServiceAccount),
 	ValidateUpdate: rules.TypedUpdate(func(s, old *corev1.ServiceAccount) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), checkServiceAccount(s)...)
+		return append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateServiceAccount(s)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -34,6 +34,6 @@ var ServiceAccounts = &api.Kind{
 	}),
 }
 
-func checkServiceAccount(s *corev1.ServiceAccount) field.ErrorList {
-	return rules.CheckMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
+func validateServiceAccount(s *corev1.ServiceAccount) field.ErrorList {
+	return rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
 }

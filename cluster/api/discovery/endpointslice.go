@@ -47,10 +47,10 @@ var EndpointSlices = &api.Kind{
 			s.Generation++
 		}
 	}),
-	Validate: rules.Typed(checkEndpointSlice),
+	Validate: rules.Typed(validateEndpointSlice),
 	ValidateUpdate: rules.TypedUpdate(func(s, old *discoveryv1.EndpointSlice) field.ErrorList {
-		errs := checkEndpointSlice(s)
-		errs = append(errs, rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
+		errs := validateEndpointSlice(s)
+		errs = append(errs, rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
 		return append(errs, rules.Immutable(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
 	}),
 
@@ -76,7 +76,7 @@ func formatSlicePorts(ports []discoveryv1.EndpointPort) string {
 			list[i] = *ports[i].Name
 		}
 	}
-	return firstThree(list, "<unset>")
+	return formatFirstThree(list, "<unset>")
 }
 
 func formatSliceEndpoints(endpoints []discoveryv1.Endpoint) string {
@@ -84,10 +84,10 @@ func formatSliceEndpoints(endpoints []discoveryv1.Endpoint) string {
 	for i := range endpoints {
 		list = append(list, endpoints[i].Addresses...)
 	}
-	return firstThree(list, "<unset>")
+	return formatFirstThree(list, "<unset>")
 }
 
-func firstThree(list []string, none string) string {
+func formatFirstThree(list []string, none string) string {
 	switch {
 	case len(list) == 0:
 		return none
@@ -97,8 +97,8 @@ func firstThree(list []string, none string) string {
 	return strings.Join(list, ",")
 }
 
-func checkEndpointSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
-	errs := rules.CheckMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
+func validateEndpointSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
 	errs = append(errs, rules.RequiredOneOf(s.AddressType, field.NewPath("addressType"),
 		discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6)...)
 	p := field.NewPath("endpoints")
@@ -106,12 +106,12 @@ func checkEndpointSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 		return append(errs, field.TooMany(p, len(s.Endpoints), maxSliceEndpoints))
 	}
 	for i := range s.Endpoints {
-		errs = append(errs, checkSliceEndpoint(&s.Endpoints[i], s.AddressType, p.Index(i))...)
+		errs = append(errs, validateSliceEndpoint(&s.Endpoints[i], s.AddressType, p.Index(i))...)
 	}
-	return append(errs, checkSlicePorts(s.Ports, field.NewPath("ports"))...)
+	return append(errs, validateSlicePorts(s.Ports, field.NewPath("ports"))...)
 }
 
-func checkSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
+func validateSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	at := p.Child("addresses")
 	switch {
@@ -121,7 +121,7 @@ func checkSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *f
 		errs = append(errs, field.TooMany(at, len(e.Addresses), maxSliceAddresses))
 	}
 	for i, a := range e.Addresses {
-		errs = append(errs, checkSliceAddress(a, t, at.Index(i))...)
+		errs = append(errs, validateSliceAddress(a, t, at.Index(i))...)
 	}
 	if e.NodeName != nil {
 		errs = append(errs, rules.Invalid(p.Child("nodeName"), *e.NodeName, rules.DNSSubdomain(*e.NodeName, false))...)
@@ -131,12 +131,12 @@ func checkSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *f
 		errs = append(errs, rules.Invalid(p.Child("hostname"), *e.Hostname, validation.IsDNS1123Label(*e.Hostname))...)
 	}
 	if e.Hints != nil {
-		errs = append(errs, checkHints(e.Hints, p.Child("hints"))...)
+		errs = append(errs, validateEndpointHints(e.Hints, p.Child("hints"))...)
 	}
 	return errs
 }
 
-func checkHints(h *discoveryv1.EndpointHints, p *field.Path) field.ErrorList {
+func validateEndpointHints(h *discoveryv1.EndpointHints, p *field.Path) field.ErrorList {
 	zones := make([]string, len(h.ForZones))
 	for i := range h.ForZones {
 		zones[i] = h.ForZones[i].Name
@@ -145,11 +145,11 @@ func checkHints(h *discoveryv1.EndpointHints, p *field.Path) field.ErrorList {
 	for i := range h.ForNodes {
 		nodes[i] = h.ForNodes[i].Name
 	}
-	errs := checkHintNames(zones, validation.IsValidLabelValue, p.Child("forZones"))
-	return append(errs, checkHintNames(nodes, func(n string) []string { return rules.DNSSubdomain(n, false) }, p.Child("forNodes"))...)
+	errs := validateHintNames(zones, validation.IsValidLabelValue, p.Child("forZones"))
+	return append(errs, validateHintNames(nodes, func(n string) []string { return rules.DNSSubdomain(n, false) }, p.Child("forNodes"))...)
 }
 
-func checkHintNames(names []string, check func(string) []string, p *field.Path) field.ErrorList {
+func validateHintNames(names []string, check func(string) []string, p *field.Path) field.ErrorList {
 	if len(names) > maxHints {
 		return field.ErrorList{field.TooMany(p, len(names), maxHints)}
 	}
@@ -164,21 +164,21 @@ func checkHintNames(names []string, check func(string) []string, p *field.Path) 
 	return errs
 }
 
-func checkSliceAddress(a string, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
+func validateSliceAddress(a string, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
 	switch t {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
 		errs := validation.IsValidIPForLegacyField(p, a, true, nil)
 		if len(errs) == 0 && strings.Contains(a, ":") != (t == discoveryv1.AddressTypeIPv6) {
 			errs = append(errs, field.Invalid(p, a, fmt.Sprintf("must be an %s address", t)))
 		}
-		return append(errs, core.CheckRoutable(a, p)...)
+		return append(errs, core.ValidateNonSpecialIP(a, p)...)
 	case discoveryv1.AddressTypeFQDN:
 		return validation.IsFullyQualifiedDomainName(p, a)
 	}
 	return nil
 }
 
-func checkSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.ErrorList {
+func validateSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(ports) > maxSlicePorts {
 		return append(errs, field.TooMany(p, len(ports), maxSlicePorts))
@@ -205,7 +205,7 @@ func checkSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.Erro
 		if port.Port != nil {
 			errs = append(errs, rules.Invalid(at.Child("port"), int64(*port.Port), validation.IsValidPortNum(int(*port.Port)))...)
 		}
-		errs = append(errs, core.CheckAppProtocol(port.AppProtocol, at.Child("appProtocol"))...)
+		errs = append(errs, core.ValidateAppProtocol(port.AppProtocol, at.Child("appProtocol"))...)
 	}
 	return errs
 }

@@ -26,11 +26,11 @@ var Ingresses = &api.Kind{
 	PrepareUpdate: ingressLifecycle.Update,
 	PrepareStatus: ingressLifecycle.Status,
 
-	Validate:       rules.Typed(checkIngress),
-	ValidateUpdate: rules.TypedUpdate(checkIngressUpdate),
-	ValidateStatus: rules.TypedUpdate(checkIngressStatus),
+	Validate:       rules.Typed(validateIngress),
+	ValidateUpdate: rules.TypedUpdate(validateIngressUpdate),
+	ValidateStatus: rules.TypedUpdate(validateIngressStatus),
 
-	Warn: rules.Typed(warnOfIngress),
+	Warn: rules.Typed(ingressWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -91,9 +91,9 @@ func ingressAddresses(s *networkingv1.IngressStatus) string {
 	return strings.Join(out, ",")
 }
 
-func warnOfIngress(i *networkingv1.Ingress) []string {
-	if _, has := i.Annotations[oldIngressClass]; !has {
+func ingressWarnings(i *networkingv1.Ingress) []string {
+	if _, has := i.Annotations[annotationIngressClass]; !has {
 		return nil
 	}
-	return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", oldIngressClass)}
+	return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", annotationIngressClass)}
 }

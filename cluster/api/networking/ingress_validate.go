@@ -12,34 +12,34 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// oldIngressClass is the annotation that named the class before there was a field.
-const oldIngressClass = "kubernetes.io/ingress.class"
+// annotationIngressClass is the annotation that named the class before there was a field.
+const annotationIngressClass = "kubernetes.io/ingress.class"
 
-func checkIngress(i *networkingv1.Ingress) field.ErrorList {
-	errs := append(rules.CheckMeta(&i.ObjectMeta, true, rules.DNSSubdomain), checkIngressSpec(&i.Spec)...)
-	if class, has := i.Annotations[oldIngressClass]; has && i.Spec.IngressClassName != nil {
-		errs = append(errs, field.Invalid(field.NewPath("annotations").Child(oldIngressClass), class, "can not be set when the class field is also set"))
+func validateIngress(i *networkingv1.Ingress) field.ErrorList {
+	errs := append(rules.ValidateObjectMeta(&i.ObjectMeta, true, rules.DNSSubdomain), validateIngressSpec(&i.Spec)...)
+	if class, has := i.Annotations[annotationIngressClass]; has && i.Spec.IngressClassName != nil {
+		errs = append(errs, field.Invalid(field.NewPath("annotations").Child(annotationIngressClass), class, "can not be set when the class field is also set"))
 	}
 	return errs
 }
 
-func checkIngressUpdate(i, old *networkingv1.Ingress) field.ErrorList {
-	return append(rules.CheckMetaUpdate(&i.ObjectMeta, &old.ObjectMeta), checkIngressSpec(&i.Spec)...)
+func validateIngressUpdate(i, old *networkingv1.Ingress) field.ErrorList {
+	return append(rules.ValidateObjectMetaUpdate(&i.ObjectMeta, &old.ObjectMeta), validateIngressSpec(&i.Spec)...)
 }
 
-func checkIngressSpec(s *networkingv1.IngressSpec) field.ErrorList {
+func validateIngressSpec(s *networkingv1.IngressSpec) field.ErrorList {
 	var errs field.ErrorList
 	if len(s.Rules) == 0 && s.DefaultBackend == nil {
 		errs = append(errs, field.Invalid(rules.SpecPath, s.Rules, "either `defaultBackend` or `rules` must be specified"))
 	}
 	if s.DefaultBackend != nil {
-		errs = append(errs, checkIngressBackend(s.DefaultBackend, rules.SpecPath.Child("defaultBackend"))...)
+		errs = append(errs, validateIngressBackend(s.DefaultBackend, rules.SpecPath.Child("defaultBackend"))...)
 	}
 	for i := range s.Rules {
-		errs = append(errs, checkIngressRule(&s.Rules[i], rules.SpecPath.Child("rules").Index(i))...)
+		errs = append(errs, validateIngressRule(&s.Rules[i], rules.SpecPath.Child("rules").Index(i))...)
 	}
 	for i := range s.TLS {
-		errs = append(errs, checkIngressTLS(&s.TLS[i], rules.SpecPath.Child("tls").Index(i))...)
+		errs = append(errs, validateIngressTLS(&s.TLS[i], rules.SpecPath.Child("tls").Index(i))...)
 	}
 	if c := s.IngressClassName; c != nil {
 		errs = append(errs, rules.Invalid(rules.SpecPath.Child("ingressClassName"), *c, rules.DNSSubdomain(*c, false))...)
@@ -47,17 +47,17 @@ func checkIngressSpec(s *networkingv1.IngressSpec) field.ErrorList {
 	return errs
 }
 
-func checkIngressHost(host string, p *field.Path) field.ErrorList {
+func validateIngressHost(host string, p *field.Path) field.ErrorList {
 	if strings.Contains(host, "*") {
 		return rules.Invalid(p, host, validation.IsWildcardDNS1123Subdomain(host))
 	}
 	return rules.Invalid(p, host, validation.IsDNS1123Subdomain(host))
 }
 
-func checkIngressTLS(t *networkingv1.IngressTLS, p *field.Path) field.ErrorList {
+func validateIngressTLS(t *networkingv1.IngressTLS, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, h := range t.Hosts {
-		errs = append(errs, checkIngressHost(h, p.Child("hosts").Index(i))...)
+		errs = append(errs, validateIngressHost(h, p.Child("hosts").Index(i))...)
 	}
 	if t.SecretName != "" {
 		errs = append(errs, rules.Invalid(p.Child("secretName"), t.SecretName, rules.DNSSubdomain(t.SecretName, false))...)
@@ -65,13 +65,13 @@ func checkIngressTLS(t *networkingv1.IngressTLS, p *field.Path) field.ErrorList 
 	return errs
 }
 
-func checkIngressRule(r *networkingv1.IngressRule, p *field.Path) field.ErrorList {
+func validateIngressRule(r *networkingv1.IngressRule, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if r.Host != "" {
 		if _, err := netip.ParseAddr(r.Host); err == nil {
 			errs = append(errs, field.Invalid(p.Child("host"), r.Host, "must be a DNS name, not an IP address"))
 		}
-		errs = append(errs, checkIngressHost(r.Host, p.Child("host"))...)
+		errs = append(errs, validateIngressHost(r.Host, p.Child("host"))...)
 	}
 	if r.HTTP == nil {
 		return errs
@@ -81,12 +81,12 @@ func checkIngressRule(r *networkingv1.IngressRule, p *field.Path) field.ErrorLis
 		errs = append(errs, field.Required(paths, ""))
 	}
 	for i := range r.HTTP.Paths {
-		errs = append(errs, checkIngressPath(&r.HTTP.Paths[i], paths.Index(i))...)
+		errs = append(errs, validateIngressPath(&r.HTTP.Paths[i], paths.Index(i))...)
 	}
 	return errs
 }
 
-func checkIngressPath(h *networkingv1.HTTPIngressPath, p *field.Path) field.ErrorList {
+func validateIngressPath(h *networkingv1.HTTPIngressPath, p *field.Path) field.ErrorList {
 	if h.PathType == nil {
 		return field.ErrorList{field.Required(p.Child("pathType"), "pathType must be specified")}
 	}
@@ -110,15 +110,15 @@ func checkIngressPath(h *networkingv1.HTTPIngressPath, p *field.Path) field.Erro
 			}
 		}
 	}
-	return append(errs, checkIngressBackend(&h.Backend, p.Child("backend"))...)
+	return append(errs, validateIngressBackend(&h.Backend, p.Child("backend"))...)
 }
 
-func checkIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field.ErrorList {
+func validateIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field.ErrorList {
 	switch {
 	case b.Resource != nil && b.Service != nil:
 		return field.ErrorList{field.Invalid(p, "", "cannot set both resource and service backends")}
 	case b.Resource != nil:
-		return checkLocalReference(b.Resource.APIGroup, b.Resource.Kind, b.Resource.Name, p.Child("resource"))
+		return validateLocalReference(b.Resource.APIGroup, b.Resource.Kind, b.Resource.Name, p.Child("resource"))
 	case b.Service == nil:
 		return field.ErrorList{field.Invalid(p, "", "resource or service backend is required")}
 	}
@@ -142,8 +142,8 @@ func checkIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field.Er
 	return errs
 }
 
-func checkIngressStatus(i, old *networkingv1.Ingress) field.ErrorList {
-	errs := rules.CheckMetaUpdate(&i.ObjectMeta, &old.ObjectMeta)
+func validateIngressStatus(i, old *networkingv1.Ingress) field.ErrorList {
+	errs := rules.ValidateObjectMetaUpdate(&i.ObjectMeta, &old.ObjectMeta)
 	for n, a := range i.Status.LoadBalancer.Ingress {
 		p := rules.StatusPath.Child("loadBalancer", "ingress").Index(n)
 		if a.IP != "" {

@@ -27,11 +27,11 @@ var IngressClasses = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(c, old *networkingv1.IngressClass) { c.Generation = rules.NextGeneration(old, c.Spec, old.Spec) }),
 
 	Validate: rules.Typed(func(c *networkingv1.IngressClass) field.ErrorList {
-		return append(rules.CheckMeta(&c.ObjectMeta, false, rules.DNSSubdomain), checkIngressClass(&c.Spec)...)
+		return append(rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain), validateIngressClass(&c.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *networkingv1.IngressClass) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))...)
-		return append(errs, checkIngressClass(&c.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))...)
+		return append(errs, validateIngressClass(&c.Spec)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -53,7 +53,7 @@ var IngressClasses = &api.Kind{
 	}),
 }
 
-func checkIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
+func validateIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
 	const longest = 250
 	var errs field.ErrorList
 	controller := rules.SpecPath.Child("controller")
@@ -66,7 +66,7 @@ func checkIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
 		return errs
 	}
 	p := rules.SpecPath.Child("parameters")
-	errs = append(errs, checkLocalReference(r.APIGroup, r.Kind, r.Name, p)...)
+	errs = append(errs, validateLocalReference(r.APIGroup, r.Kind, r.Name, p)...)
 	const cluster, namespace = networkingv1.IngressClassParametersReferenceScopeCluster, networkingv1.IngressClassParametersReferenceScopeNamespace
 	at := p.Child("namespace")
 	switch {
@@ -84,8 +84,8 @@ func checkIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
 	return errs
 }
 
-// checkLocalReference is about an object of any kind in the same namespace.
-func checkLocalReference(group *string, kind, name string, p *field.Path) field.ErrorList {
+// validateLocalReference is about an object of any kind in the same namespace.
+func validateLocalReference(group *string, kind, name string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if group != nil {
 		errs = append(errs, rules.Invalid(p.Child("apiGroup"), *group, rules.DNSSubdomain(*group, false))...)

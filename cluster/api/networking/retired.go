@@ -17,12 +17,12 @@ var (
 		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: Ingresses,
 		Object: &networkingv1beta1.Ingress{}, List: &networkingv1beta1.IngressList{},
 		Default: func(i *networkingv1beta1.Ingress) {
-			formerPaths(i, func(h *networkingv1beta1.HTTPIngressPath) {
+			visitPaths(i, func(h *networkingv1beta1.HTTPIngressPath) {
 				rules.SetDefaultPtr(&h.PathType, networkingv1beta1.PathTypeImplementationSpecific)
 			})
 		},
-		ToStored:   ingressFromFormer,
-		FromStored: ingressToFormer,
+		ToStored:   ingressFromV1beta1,
+		FromStored: ingressToV1beta1,
 	}.Kind()
 
 	// IngressesExtensions is the same under its first name.
@@ -41,7 +41,7 @@ var (
 		ToStored: func(from *extensionsv1beta1.Ingress, to *networkingv1.Ingress) {
 			middle := &networkingv1beta1.Ingress{}
 			api.CopyShape(from, middle, IngressesV1beta1.GroupVersionKind)
-			ingressFromFormer(middle, to)
+			ingressFromV1beta1(middle, to)
 		},
 		FromStored: func(from *networkingv1.Ingress, to *extensionsv1beta1.Ingress) {
 			api.CopyShape(IngressesV1beta1.FromStored(from), to, extensionsv1beta1.SchemeGroupVersion.WithKind("Ingress"))
@@ -54,7 +54,7 @@ var (
 	}.Kind()
 )
 
-func formerPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIngressPath)) {
+func visitPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIngressPath)) {
 	for r := range i.Spec.Rules {
 		if http := i.Spec.Rules[r].HTTP; http != nil {
 			for p := range http.Paths {
@@ -64,9 +64,9 @@ func formerPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIn
 	}
 }
 
-func ingressFromFormer(from *networkingv1beta1.Ingress, to *networkingv1.Ingress) {
+func ingressFromV1beta1(from *networkingv1beta1.Ingress, to *networkingv1.Ingress) {
 	if b := from.Spec.Backend; b != nil {
-		to.Spec.DefaultBackend = &networkingv1.IngressBackend{Resource: b.Resource, Service: serviceOf(b)}
+		to.Spec.DefaultBackend = &networkingv1.IngressBackend{Resource: b.Resource, Service: serviceBackend(b)}
 	}
 	for r := range min(len(from.Spec.Rules), len(to.Spec.Rules)) {
 		was, is := from.Spec.Rules[r].HTTP, to.Spec.Rules[r].HTTP
@@ -74,13 +74,13 @@ func ingressFromFormer(from *networkingv1beta1.Ingress, to *networkingv1.Ingress
 			continue
 		}
 		for p := range min(len(was.Paths), len(is.Paths)) {
-			is.Paths[p].Backend.Service = serviceOf(&was.Paths[p].Backend)
+			is.Paths[p].Backend.Service = serviceBackend(&was.Paths[p].Backend)
 		}
 	}
 }
 
-// serviceOf is nil for a backend that names no service.
-func serviceOf(b *networkingv1beta1.IngressBackend) *networkingv1.IngressServiceBackend {
+// serviceBackend is nil for a backend that names no service.
+func serviceBackend(b *networkingv1beta1.IngressBackend) *networkingv1.IngressServiceBackend {
 	if b.ServiceName == "" && b.ServicePort == (intstr.IntOrString{}) {
 		return nil
 	}
@@ -93,10 +93,10 @@ func serviceOf(b *networkingv1beta1.IngressBackend) *networkingv1.IngressService
 	return s
 }
 
-func ingressToFormer(from *networkingv1.Ingress, to *networkingv1beta1.Ingress) {
+func ingressToV1beta1(from *networkingv1.Ingress, to *networkingv1beta1.Ingress) {
 	if b := from.Spec.DefaultBackend; b != nil {
 		to.Spec.Backend = &networkingv1beta1.IngressBackend{Resource: b.Resource.DeepCopy()}
-		setService(to.Spec.Backend, b.Service)
+		setServiceBackend(to.Spec.Backend, b.Service)
 	}
 	for r := range min(len(from.Spec.Rules), len(to.Spec.Rules)) {
 		is, was := from.Spec.Rules[r].HTTP, to.Spec.Rules[r].HTTP
@@ -104,12 +104,12 @@ func ingressToFormer(from *networkingv1.Ingress, to *networkingv1beta1.Ingress) 
 			continue
 		}
 		for p := range min(len(is.Paths), len(was.Paths)) {
-			setService(&was.Paths[p].Backend, is.Paths[p].Backend.Service)
+			setServiceBackend(&was.Paths[p].Backend, is.Paths[p].Backend.Service)
 		}
 	}
 }
 
-func setService(b *networkingv1beta1.IngressBackend, s *networkingv1.IngressServiceBackend) {
+func setServiceBackend(b *networkingv1beta1.IngressBackend, s *networkingv1.IngressServiceBackend) {
 	if s == nil {
 		return
 	}

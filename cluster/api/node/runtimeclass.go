@@ -21,9 +21,9 @@ var RuntimeClasses = &api.Kind{
 	New:     func() api.Object { return &nodev1.RuntimeClass{} },
 	NewList: func() runtime.Object { return &nodev1.RuntimeClassList{} },
 
-	Validate: rules.Typed(checkRuntimeClass),
+	Validate: rules.Typed(validateRuntimeClass),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *nodev1.RuntimeClass) field.ErrorList {
-		errs := append(checkRuntimeClass(c), rules.CheckMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)...)
+		errs := append(validateRuntimeClass(c), rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)...)
 		return append(errs, rules.Immutable(c.Handler, old.Handler, field.NewPath("handler"))...)
 	}),
 
@@ -37,8 +37,8 @@ var RuntimeClasses = &api.Kind{
 	}),
 }
 
-func checkRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
-	errs := rules.CheckMeta(&c.ObjectMeta, false, rules.DNSSubdomain)
+func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain)
 	handler := field.NewPath("handler")
 	if c.Handler == "" {
 		errs = append(errs, field.Required(handler, ""))
@@ -47,19 +47,19 @@ func checkRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	}
 	if c.Overhead != nil {
 		limits := &corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}
-		errs = append(errs, podrules.CheckContainerResources(limits, nil, field.NewPath("overhead"))...)
+		errs = append(errs, podrules.ValidateResourceRequirements(limits, nil, field.NewPath("overhead"))...)
 	}
 	if s := c.Scheduling; s != nil {
 		p := field.NewPath("scheduling")
 		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
-		errs = append(errs, podrules.CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
-		errs = append(errs, checkNoTolerationTwice(s.Tolerations, p.Child("tolerations"))...)
+		errs = append(errs, podrules.ValidateTolerations(s.Tolerations, p.Child("tolerations"))...)
+		errs = append(errs, validateUniqueTolerations(s.Tolerations, p.Child("tolerations"))...)
 	}
 	return errs
 }
 
-// checkNoTolerationTwice: tolerations are told apart by all but how long they last.
-func checkNoTolerationTwice(list []corev1.Toleration, p *field.Path) field.ErrorList {
+// validateUniqueTolerations: tolerations are told apart by all but how long they last.
+func validateUniqueTolerations(list []corev1.Toleration, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.Toleration]bool{}
 	for i, t := range list {

@@ -18,15 +18,15 @@ import (
 // of their changes. Upstream has no such bound.
 const maxTerms = 1000
 
-func tooMany(n int, p *field.Path) field.ErrorList {
+func validateTermCount(n int, p *field.Path) field.ErrorList {
 	if n <= maxTerms {
 		return nil
 	}
 	return field.ErrorList{field.TooMany(p, n, maxTerms)}
 }
 
-// sizeOfSelector is how many requirements and values a selector has.
-func sizeOfSelector(s *metav1.LabelSelector) int {
+// selectorSize is how many requirements and values a selector has.
+func selectorSize(s *metav1.LabelSelector) int {
 	n := len(s.MatchLabels) + len(s.MatchExpressions)
 	for i := range s.MatchExpressions {
 		n += len(s.MatchExpressions[i].Values)
@@ -34,7 +34,7 @@ func sizeOfSelector(s *metav1.LabelSelector) int {
 	return n
 }
 
-func sizeOfNodeTerm(t *corev1.NodeSelectorTerm) int {
+func nodeSelectorTermSize(t *corev1.NodeSelectorTerm) int {
 	n := 1 + len(t.MatchExpressions) + len(t.MatchFields)
 	for i := range t.MatchExpressions {
 		n += len(t.MatchExpressions[i].Values)
@@ -42,35 +42,35 @@ func sizeOfNodeTerm(t *corev1.NodeSelectorTerm) int {
 	return n
 }
 
-func sizeOfPodTerm(t *corev1.PodAffinityTerm) int {
+func podAffinityTermSize(t *corev1.PodAffinityTerm) int {
 	n := 1 + len(t.Namespaces)
 	for _, s := range []*metav1.LabelSelector{t.LabelSelector, t.NamespaceSelector} {
 		if s != nil {
-			n += sizeOfSelector(s)
+			n += selectorSize(s)
 		}
 	}
 	return n
 }
 
-// sizeOfAffinity is how much all of its terms have together.
-func sizeOfAffinity(a *corev1.Affinity) int {
+// affinitySize is how much all of its terms have together.
+func affinitySize(a *corev1.Affinity) int {
 	n := 0
 	if of := a.NodeAffinity; of != nil {
 		if s := of.RequiredDuringSchedulingIgnoredDuringExecution; s != nil {
 			for i := range s.NodeSelectorTerms {
-				n += sizeOfNodeTerm(&s.NodeSelectorTerms[i])
+				n += nodeSelectorTermSize(&s.NodeSelectorTerms[i])
 			}
 		}
 		for i := range of.PreferredDuringSchedulingIgnoredDuringExecution {
-			n += sizeOfNodeTerm(&of.PreferredDuringSchedulingIgnoredDuringExecution[i].Preference)
+			n += nodeSelectorTermSize(&of.PreferredDuringSchedulingIgnoredDuringExecution[i].Preference)
 		}
 	}
 	pods := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
 		for i := range required {
-			n += sizeOfPodTerm(&required[i])
+			n += podAffinityTermSize(&required[i])
 		}
 		for i := range preferred {
-			n += sizeOfPodTerm(&preferred[i].PodAffinityTerm)
+			n += podAffinityTermSize(&preferred[i].PodAffinityTerm)
 		}
 	}
 	if of := a.PodAffinity; of != nil {
@@ -82,9 +82,9 @@ func sizeOfAffinity(a *corev1.Affinity) int {
 	return n
 }
 
-// CheckTolerations validates the tolerations of a pod.
-func CheckTolerations(tolerations []corev1.Toleration, p *field.Path) field.ErrorList {
-	errs := tooMany(len(tolerations), p)
+// ValidateTolerations validates the tolerations of a pod.
+func ValidateTolerations(tolerations []corev1.Toleration, p *field.Path) field.ErrorList {
+	errs := validateTermCount(len(tolerations), p)
 	for i := range tolerations {
 		t, at := &tolerations[i], p.Index(i)
 		if t.Key != "" {
@@ -107,62 +107,62 @@ func CheckTolerations(tolerations []corev1.Toleration, p *field.Path) field.Erro
 			errs = append(errs, field.NotSupported(at.Child("operator"), t.Operator,
 				[]corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists}))
 		}
-		errs = append(errs, CheckTaintEffect(t.Effect, true, at.Child("effect"))...)
+		errs = append(errs, ValidateTaintEffect(t.Effect, true, at.Child("effect"))...)
 	}
 	return errs
 }
 
-func checkAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
-	if errs := tooMany(sizeOfAffinity(a), p); errs != nil {
+func validateAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
+	if errs := validateTermCount(affinitySize(a), p); errs != nil {
 		return errs
 	}
 	var errs field.ErrorList
 	if n := a.NodeAffinity; n != nil {
 		at := p.Child("nodeAffinity")
 		if n.RequiredDuringSchedulingIgnoredDuringExecution != nil {
-			errs = append(errs, CheckNodeSelector(n.RequiredDuringSchedulingIgnoredDuringExecution, at.Child("requiredDuringSchedulingIgnoredDuringExecution"))...)
+			errs = append(errs, ValidateNodeSelector(n.RequiredDuringSchedulingIgnoredDuringExecution, at.Child("requiredDuringSchedulingIgnoredDuringExecution"))...)
 		}
 		for i := range n.PreferredDuringSchedulingIgnoredDuringExecution {
 			t, path := &n.PreferredDuringSchedulingIgnoredDuringExecution[i], at.Child("preferredDuringSchedulingIgnoredDuringExecution").Index(i)
-			errs = append(errs, checkWeight(t.Weight, path)...)
-			errs = append(errs, checkNodeSelectorTerm(&t.Preference, path.Child("preference"))...)
+			errs = append(errs, validateWeight(t.Weight, path)...)
+			errs = append(errs, validateNodeSelectorTerm(&t.Preference, path.Child("preference"))...)
 		}
 	}
 	if a.PodAffinity != nil {
-		errs = append(errs, checkPodTerms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+		errs = append(errs, validatePodAffinityTerms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
 			a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution, p.Child("podAffinity"))...)
 	}
 	if a.PodAntiAffinity != nil {
-		errs = append(errs, checkPodTerms(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+		errs = append(errs, validatePodAffinityTerms(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
 			a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution, p.Child("podAntiAffinity"))...)
 	}
 	return errs
 }
 
-func checkWeight(w int32, p *field.Path) field.ErrorList {
+func validateWeight(w int32, p *field.Path) field.ErrorList {
 	if w < 1 || w > 100 {
 		return field.ErrorList{field.Invalid(p.Child("weight"), w, "must be in the range 1-100")}
 	}
 	return nil
 }
 
-// CheckNodeSelector validates required node affinity, of a pod or a volume.
-func CheckNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList {
+// ValidateNodeSelector validates required node affinity, of a pod or a volume.
+func ValidateNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList {
 	p = p.Child("nodeSelectorTerms")
 	if len(s.NodeSelectorTerms) == 0 {
 		return field.ErrorList{field.Required(p, "must have at least one node selector term")}
 	}
 	var errs field.ErrorList
 	for i := range s.NodeSelectorTerms {
-		errs = append(errs, checkNodeSelectorTerm(&s.NodeSelectorTerms[i], p.Index(i))...)
+		errs = append(errs, validateNodeSelectorTerm(&s.NodeSelectorTerms[i], p.Index(i))...)
 	}
 	return errs
 }
 
-func checkNodeSelectorTerm(t *corev1.NodeSelectorTerm, p *field.Path) field.ErrorList {
+func validateNodeSelectorTerm(t *corev1.NodeSelectorTerm, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range t.MatchExpressions {
-		errs = append(errs, checkRequirement(&t.MatchExpressions[i], p.Child("matchExpressions").Index(i))...)
+		errs = append(errs, validateNodeSelectorRequirement(&t.MatchExpressions[i], p.Child("matchExpressions").Index(i))...)
 	}
 	for i := range t.MatchFields {
 		r, at := &t.MatchFields[i], p.Child("matchFields").Index(i)
@@ -185,7 +185,7 @@ func checkNodeSelectorTerm(t *corev1.NodeSelectorTerm, p *field.Path) field.Erro
 	return errs
 }
 
-func checkRequirement(r *corev1.NodeSelectorRequirement, p *field.Path) field.ErrorList {
+func validateNodeSelectorRequirement(r *corev1.NodeSelectorRequirement, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	values := p.Child("values")
 	switch r.Operator {
@@ -209,22 +209,22 @@ func checkRequirement(r *corev1.NodeSelectorRequirement, p *field.Path) field.Er
 	return append(errs, metav1validation.ValidateLabelName(r.Key, p.Child("key"))...)
 }
 
-func checkPodTerms(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm, p *field.Path) field.ErrorList {
+func validatePodAffinityTerms(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range required {
-		errs = append(errs, checkPodTerm(&required[i], p.Child("requiredDuringSchedulingIgnoredDuringExecution").Index(i))...)
+		errs = append(errs, validatePodAffinityTerm(&required[i], p.Child("requiredDuringSchedulingIgnoredDuringExecution").Index(i))...)
 	}
 	for i := range preferred {
 		at := p.Child("preferredDuringSchedulingIgnoredDuringExecution").Index(i)
-		errs = append(errs, checkWeight(preferred[i].Weight, at)...)
-		errs = append(errs, checkPodTerm(&preferred[i].PodAffinityTerm, at.Child("podAffinityTerm"))...)
+		errs = append(errs, validateWeight(preferred[i].Weight, at)...)
+		errs = append(errs, validatePodAffinityTerm(&preferred[i].PodAffinityTerm, at.Child("podAffinityTerm"))...)
 	}
 	return errs
 }
 
-func checkPodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
-	errs := CheckSelector(t.LabelSelector, p.Child("labelSelector"))
-	errs = append(errs, CheckSelector(t.NamespaceSelector, p.Child("namespaceSelector"))...)
+func validatePodAffinityTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
+	errs := ValidateLabelSelector(t.LabelSelector, p.Child("labelSelector"))
+	errs = append(errs, ValidateLabelSelector(t.NamespaceSelector, p.Child("namespaceSelector"))...)
 	for _, ns := range t.Namespaces {
 		errs = append(errs, rules.Invalid(p.Child("namespace"), ns, rules.DNSLabel(ns, false))...)
 	}
@@ -234,18 +234,18 @@ func checkPodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
 	return append(errs, metav1validation.ValidateLabelName(t.TopologyKey, p.Child("topologyKey"))...)
 }
 
-// CheckSelector validates a label selector and bounds its size.
-func CheckSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorList {
+// ValidateLabelSelector validates a label selector and bounds its size.
+func ValidateLabelSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}
-	if errs := tooMany(sizeOfSelector(s), p); errs != nil {
+	if errs := validateTermCount(selectorSize(s), p); errs != nil {
 		return errs
 	}
 	return metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, p)
 }
 
-func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
+func validateTopologySpreadConstraints(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
 	const most = 100 // each is counted over all nodes
 	if n := len(constraints); n > most {
 		return field.ErrorList{field.TooMany(p, n, most)}
@@ -253,10 +253,10 @@ func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) f
 	n := len(constraints)
 	for i := range constraints {
 		if s := constraints[i].LabelSelector; s != nil {
-			n += sizeOfSelector(s)
+			n += selectorSize(s)
 		}
 	}
-	if errs := tooMany(n, p); errs != nil {
+	if errs := validateTermCount(n, p); errs != nil {
 		return errs
 	}
 	var errs field.ErrorList
@@ -286,13 +286,13 @@ func checkSpread(constraints []corev1.TopologySpreadConstraint, p *field.Path) f
 			errs = append(errs, field.Duplicate(at.Child("{topologyKey, whenUnsatisfiable}"), key))
 		}
 		seen[key] = true
-		errs = append(errs, CheckSelector(c.LabelSelector, at.Child("labelSelector"))...)
+		errs = append(errs, ValidateLabelSelector(c.LabelSelector, at.Child("labelSelector"))...)
 	}
 	return errs
 }
 
-// CheckTaintEffect validates the effect of a taint or, where it may be empty, of a toleration.
-func CheckTaintEffect(e corev1.TaintEffect, optional bool, p *field.Path) field.ErrorList {
+// ValidateTaintEffect validates the effect of a taint or, where it may be empty, of a toleration.
+func ValidateTaintEffect(e corev1.TaintEffect, optional bool, p *field.Path) field.ErrorList {
 	if e == "" {
 		if optional {
 			return nil

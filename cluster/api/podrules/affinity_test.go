@@ -59,12 +59,12 @@ func TestTermsAreBounded(t *testing.T) {
 	}
 	at := field.NewPath("x")
 	for name, check := range map[string]func(n int) field.ErrorList{
-		"requirements": func(n int) field.ErrorList { return CheckSelector(selector(n), at) },
-		"values":       func(n int) field.ErrorList { return CheckSelector(values(n), at) },
-		"pod terms":    func(n int) field.ErrorList { return checkAffinity(near(n), at) },
-		"node terms":   func(n int) field.ErrorList { return checkAffinity(nodes(n), at) },
-		"spread":       func(n int) field.ErrorList { return checkSpread(spread(n), at) },
-		"tolerations":  func(n int) field.ErrorList { return CheckTolerations(tolerations(n), at) },
+		"requirements": func(n int) field.ErrorList { return ValidateLabelSelector(selector(n), at) },
+		"values":       func(n int) field.ErrorList { return ValidateLabelSelector(values(n), at) },
+		"pod terms":    func(n int) field.ErrorList { return validateAffinity(near(n), at) },
+		"node terms":   func(n int) field.ErrorList { return validateAffinity(nodes(n), at) },
+		"spread":       func(n int) field.ErrorList { return validateTopologySpreadConstraints(spread(n), at) },
+		"tolerations":  func(n int) field.ErrorList { return ValidateTolerations(tolerations(n), at) },
 	} {
 		if errs := check(400); len(errs) > 0 {
 			t.Errorf("%s: %v", name, errs)

@@ -7,18 +7,18 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// CheckClaimSpec validates the spec of a claim or of the template of one.
-func CheckClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *field.Path) field.ErrorList {
+// ValidatePersistentVolumeClaimSpec validates the spec of a claim or of the template of one.
+func ValidatePersistentVolumeClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(s.AccessModes) == 0 {
 		errs = append(errs, field.Required(p.Child("accessModes"), "at least 1 access mode is required"))
 	}
-	errs = append(errs, CheckSelector(s.Selector, p.Child("selector"))...)
-	errs = append(errs, CheckAccessModes(s.AccessModes, p.Child("accessModes"))...)
+	errs = append(errs, ValidateLabelSelector(s.Selector, p.Child("selector"))...)
+	errs = append(errs, ValidateAccessModes(s.AccessModes, p.Child("accessModes"))...)
 	at := p.Child("resources").Key(string(corev1.ResourceStorage))
 	if q, ok := s.Resources.Requests[corev1.ResourceStorage]; !ok {
 		errs = append(errs, field.Required(at, ""))
-	} else if bad := CheckQuantity(corev1.ResourceStorage, q, at); len(bad) > 0 {
+	} else if bad := ValidateResourceQuantityValue(corev1.ResourceStorage, q, at); len(bad) > 0 {
 		errs = append(errs, bad...)
 	} else if q.Sign() <= 0 {
 		errs = append(errs, field.Invalid(at, q.String(), NotPositive))
@@ -44,17 +44,17 @@ func CheckClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *field.Path) field.Er
 const NotPositive = "must be greater than zero"
 
 var (
-	knownAccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOnce, corev1.ReadWriteOncePod}
+	supportedAccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOnce, corev1.ReadWriteOncePod}
 	// VolumeModes are the modes of volumes and claims.
 	VolumeModes = []corev1.PersistentVolumeMode{corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem}
 )
 
-// CheckAccessModes validates the access modes of a volume or claim.
-func CheckAccessModes(modes []corev1.PersistentVolumeAccessMode, p *field.Path) field.ErrorList {
+// ValidateAccessModes validates the access modes of a volume or claim.
+func ValidateAccessModes(modes []corev1.PersistentVolumeAccessMode, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	alone := false
 	for _, m := range modes {
-		errs = append(errs, rules.OneOf(m, p, knownAccessModes...)...)
+		errs = append(errs, rules.OneOf(m, p, supportedAccessModes...)...)
 		alone = alone || m == corev1.ReadWriteOncePod
 	}
 	if alone && len(modes) > 1 {

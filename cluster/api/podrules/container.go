@@ -12,9 +12,9 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// checkContainers checks init containers, containers and ephemeral containers, which
+// validateContainers checks init containers, containers and ephemeral containers, which
 // share one set of names, and the ports they want on the host.
-func (c *PodChecker) checkContainers(p *field.Path) field.ErrorList {
+func (c *PodChecker) validateContainers(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	s := c.spec
 	at := p.Child("containers")
@@ -24,39 +24,39 @@ func (c *PodChecker) checkContainers(p *field.Path) field.ErrorList {
 	hostPorts := map[string]bool{}
 	for i := range s.Containers {
 		ctr, path := &s.Containers[i], at.Index(i)
-		errs = append(errs, c.checkContainerName(ctr.Name, path.Child("name"))...)
-		errs = append(errs, c.checkContainer(ctr, path)...)
-		errs = append(errs, checkLongRunning(ctr, s, path)...)
-		errs = append(errs, checkRestartPolicy(ctr, path)...)
-		errs = append(errs, checkHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
+		errs = append(errs, c.validateContainerName(ctr.Name, path.Child("name"))...)
+		errs = append(errs, c.validateContainer(ctr, path)...)
+		errs = append(errs, validateLifecycleAndProbes(ctr, s, path)...)
+		errs = append(errs, validateContainerRestartPolicy(ctr, path)...)
+		errs = append(errs, validateHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 	}
 	at = p.Child("initContainers")
 	for i := range s.InitContainers {
 		ctr, path := &s.InitContainers[i], at.Index(i)
-		errs = append(errs, c.checkContainerName(ctr.Name, path.Child("name"))...)
-		errs = append(errs, c.checkContainer(ctr, path)...)
-		errs = append(errs, checkRestartPolicy(ctr, path)...)
+		errs = append(errs, c.validateContainerName(ctr.Name, path.Child("name"))...)
+		errs = append(errs, c.validateContainer(ctr, path)...)
+		errs = append(errs, validateContainerRestartPolicy(ctr, path)...)
 		if podfacts.Sidecar(ctr) {
 			if len(ctr.RestartPolicyRules) > 0 {
 				errs = append(errs, field.Forbidden(path.Child("restartPolicyRules"), "restartPolicyRules are not allowed for init containers with restart policy Always"))
 			}
-			errs = append(errs, checkLongRunning(ctr, s, path)...)
-			errs = append(errs, checkHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
+			errs = append(errs, validateLifecycleAndProbes(ctr, s, path)...)
+			errs = append(errs, validateHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 		} else {
-			errs = append(errs, checkShortRunning(ctr, path)...)
-			errs = append(errs, checkInitResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
+			errs = append(errs, forbidLifecycleAndProbes(ctr, path)...)
+			errs = append(errs, validateInitResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
 			// Init containers run one after the other, so each has the host's ports to itself.
-			errs = append(errs, checkHostPorts(ctr.Ports, map[string]bool{}, s.HostNetwork, path.Child("ports"))...)
+			errs = append(errs, validateHostPorts(ctr.Ports, map[string]bool{}, s.HostNetwork, path.Child("ports"))...)
 		}
 	}
 	at = p.Child("ephemeralContainers")
 	for i := range s.EphemeralContainers {
-		errs = append(errs, c.checkEphemeral(&s.EphemeralContainers[i], at.Index(i))...)
+		errs = append(errs, c.validateEphemeralContainer(&s.EphemeralContainers[i], at.Index(i))...)
 	}
 	return errs
 }
 
-func (c *PodChecker) checkContainerName(name string, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateContainerName(name string, p *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(p, "")}
 	}
@@ -68,8 +68,8 @@ func (c *PodChecker) checkContainerName(name string, p *field.Path) field.ErrorL
 	return errs
 }
 
-func (c *PodChecker) checkContainer(ctr *corev1.Container, p *field.Path) field.ErrorList {
-	errs := c.checkImage(ctr.Image, p.Child("image"))
+func (c *PodChecker) validateContainer(ctr *corev1.Container, p *field.Path) field.ErrorList {
+	errs := c.validateImage(ctr.Image, p.Child("image"))
 	if ctr.TerminationMessagePolicy == "" {
 		errs = append(errs, field.Required(p.Child("terminationMessagePolicy"), ""))
 	} else {
@@ -77,30 +77,30 @@ func (c *PodChecker) checkContainer(ctr *corev1.Container, p *field.Path) field.
 			corev1.TerminationMessageFallbackToLogsOnError, corev1.TerminationMessageReadFile)...)
 	}
 	if len(ctr.Ports) > 0 {
-		errs = append(errs, checkContainerPorts(ctr.Ports, p.Child("ports"))...)
+		errs = append(errs, validateContainerPorts(ctr.Ports, p.Child("ports"))...)
 	}
 	if len(ctr.Env) > 0 {
-		errs = append(errs, c.checkEnv(ctr.Env, p.Child("env"))...)
+		errs = append(errs, c.validateEnv(ctr.Env, p.Child("env"))...)
 	}
 	if len(ctr.EnvFrom) > 0 {
-		errs = append(errs, checkEnvFrom(ctr.EnvFrom, p.Child("envFrom"))...)
+		errs = append(errs, validateEnvFrom(ctr.EnvFrom, p.Child("envFrom"))...)
 	}
 	if len(ctr.VolumeMounts) > 0 {
-		errs = append(errs, c.checkMounts(ctr, p.Child("volumeMounts"))...)
+		errs = append(errs, c.validateVolumeMounts(ctr, p.Child("volumeMounts"))...)
 	}
 	if len(ctr.VolumeDevices) > 0 {
-		errs = append(errs, c.checkDevices(ctr, p.Child("volumeDevices"))...)
+		errs = append(errs, c.validateVolumeDevices(ctr, p.Child("volumeDevices"))...)
 	}
 	errs = append(errs, rules.RequiredOneOf(ctr.ImagePullPolicy, p.Child("imagePullPolicy"), pullPolicies...)...)
 	if len(ctr.Resources.Limits)+len(ctr.Resources.Requests)+len(ctr.Resources.Claims) > 0 {
-		errs = append(errs, CheckContainerResources(&ctr.Resources, c.spec.ResourceClaims, p.Child("resources"))...)
+		errs = append(errs, ValidateResourceRequirements(&ctr.Resources, c.spec.ResourceClaims, p.Child("resources"))...)
 	}
-	errs = append(errs, checkResizePolicy(ctr.ResizePolicy, c.spec, p.Child("resizePolicy"))...)
-	return append(errs, c.checkContainerSecurity(ctr.SecurityContext, p.Child("securityContext"))...)
+	errs = append(errs, validateResizePolicy(ctr.ResizePolicy, c.spec, p.Child("resizePolicy"))...)
+	return append(errs, c.validateSecurityContext(ctr.SecurityContext, p.Child("securityContext"))...)
 }
 
-// checkImage: a template may leave the image for later, as tools do that fill it in.
-func (c *PodChecker) checkImage(image string, p *field.Path) field.ErrorList {
+// validateImage: a template may leave the image for later, as tools do that fill it in.
+func (c *PodChecker) validateImage(image string, p *field.Path) field.ErrorList {
 	switch {
 	case image == "" && c.template:
 		return nil
@@ -112,19 +112,19 @@ func (c *PodChecker) checkImage(image string, p *field.Path) field.ErrorList {
 	return nil
 }
 
-// checkLongRunning checks what only a container that goes on running can have.
-func checkLongRunning(ctr *corev1.Container, s *corev1.PodSpec, p *field.Path) field.ErrorList {
+// validateLifecycleAndProbes checks what only a container that goes on running can have.
+func validateLifecycleAndProbes(ctr *corev1.Container, s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	grace := s.TerminationGracePeriodSeconds
 	if ctr.Lifecycle != nil {
-		errs = append(errs, checkLifecycle(ctr.Lifecycle, grace, p.Child("lifecycle"))...)
+		errs = append(errs, validateLifecycle(ctr.Lifecycle, grace, p.Child("lifecycle"))...)
 	}
-	errs = append(errs, checkLiveness(ctr.LivenessProbe, p.Child("livenessProbe"))...)
-	errs = append(errs, checkReadiness(ctr.ReadinessProbe, p.Child("readinessProbe"))...)
-	return append(errs, checkLiveness(ctr.StartupProbe, p.Child("startupProbe"))...)
+	errs = append(errs, validateLivenessProbe(ctr.LivenessProbe, p.Child("livenessProbe"))...)
+	errs = append(errs, validateReadinessProbe(ctr.ReadinessProbe, p.Child("readinessProbe"))...)
+	return append(errs, validateLivenessProbe(ctr.StartupProbe, p.Child("startupProbe"))...)
 }
 
-func checkShortRunning(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func forbidLifecycleAndProbes(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	forbid := func(set bool, name string) {
 		if set {
@@ -138,10 +138,10 @@ func checkShortRunning(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func (c *PodChecker) checkEphemeral(e *corev1.EphemeralContainer, p *field.Path) field.ErrorList {
-	errs := c.checkContainerName(e.Name, p.Child("name"))
+func (c *PodChecker) validateEphemeralContainer(e *corev1.EphemeralContainer, p *field.Path) field.ErrorList {
+	errs := c.validateContainerName(e.Name, p.Child("name"))
 	ctr := corev1.Container(e.EphemeralContainerCommon)
-	errs = append(errs, c.checkContainer(&ctr, p)...)
+	errs = append(errs, c.validateContainer(&ctr, p)...)
 	if e.TargetContainerName != "" {
 		found := false
 		for i := range c.spec.Containers {
@@ -172,7 +172,7 @@ func (c *PodChecker) checkEphemeral(e *corev1.EphemeralContainer, p *field.Path)
 	return errs
 }
 
-func checkContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.ErrorList {
+func validateContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	names := map[string]bool{}
 	for i := range ports {
@@ -203,9 +203,9 @@ func checkContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.Erro
 	return errs
 }
 
-// checkHostPorts: two containers cannot have one port of the host, and in the host's
+// validateHostPorts: two containers cannot have one port of the host, and in the host's
 // network a container's port is the host's.
-func checkHostPorts(ports []corev1.ContainerPort, taken map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
+func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range ports {
 		port := &ports[i]
@@ -224,7 +224,7 @@ func checkHostPorts(ports []corev1.ContainerPort, taken map[string]bool, hostNet
 	return errs
 }
 
-func (c *PodChecker) checkMounts(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateVolumeMounts(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths := make(map[string]bool, len(ctr.VolumeMounts))
 	for i := range ctr.VolumeMounts {
@@ -251,20 +251,20 @@ func (c *PodChecker) checkMounts(ctr *corev1.Container, p *field.Path) field.Err
 			}
 		}
 		if m.SubPath != "" {
-			errs = append(errs, checkLocalPath(m.SubPath, at.Child("subPath"))...)
+			errs = append(errs, validateLocalDescendingPath(m.SubPath, at.Child("subPath"))...)
 		}
 		if m.SubPathExpr != "" {
 			if m.SubPath != "" {
 				errs = append(errs, field.Invalid(at.Child("subPathExpr"), m.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
 			}
-			errs = append(errs, checkLocalPath(m.SubPathExpr, at.Child("subPathExpr"))...)
+			errs = append(errs, validateLocalDescendingPath(m.SubPathExpr, at.Child("subPathExpr"))...)
 		}
-		errs = append(errs, checkPropagation(m, ctr, at)...)
+		errs = append(errs, validateMountPropagation(m, ctr, at)...)
 	}
 	return errs
 }
 
-func checkPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *field.Path) field.ErrorList {
+func validateMountPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m.MountPropagation != nil {
 		at := p.Child("mountPropagation")
@@ -285,7 +285,7 @@ func checkPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *field.Pat
 	return errs
 }
 
-func (c *PodChecker) checkDevices(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateVolumeDevices(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths, names := map[string]bool{}, map[string]bool{}
 	for i := range ctr.VolumeDevices {
@@ -310,25 +310,25 @@ func (c *PodChecker) checkDevices(ctr *corev1.Container, p *field.Path) field.Er
 			errs = append(errs, field.Invalid(at.Child("devicePath"), d.DevicePath, "must be unique"))
 		}
 		paths[d.DevicePath] = true
-		errs = append(errs, CheckNoBackstep(d.DevicePath, at.Child("devicePath"))...)
+		errs = append(errs, ValidatePathNoBacksteps(d.DevicePath, at.Child("devicePath"))...)
 	}
 	return errs
 }
 
-func (c *PodChecker) checkContainerSecurity(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateSecurityContext(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}
-	errs := checkID(s.RunAsUser, p.Child("runAsUser"), validation.IsValidUserID)
-	errs = append(errs, checkID(s.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
+	errs := validateID(s.RunAsUser, p.Child("runAsUser"), validation.IsValidUserID)
+	errs = append(errs, validateID(s.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
 	if s.ProcMount != nil {
 		errs = append(errs, rules.OneOf(*s.ProcMount, p.Child("procMount"), corev1.DefaultProcMount, corev1.UnmaskedProcMount)...)
-		if *s.ProcMount == corev1.UnmaskedProcMount && !ownUsers(c.spec) {
+		if *s.ProcMount == corev1.UnmaskedProcMount && !hasUserNamespace(c.spec) {
 			errs = append(errs, field.Invalid(p.Child("procMount"), *s.ProcMount, "`hostUsers` must be false to use `Unmasked`"))
 		}
 	}
-	errs = append(errs, checkSeccomp(s.SeccompProfile, p.Child("seccompProfile"))...)
-	errs = append(errs, checkAppArmor(s.AppArmorProfile, p.Child("appArmorProfile"))...)
+	errs = append(errs, validateSeccompProfile(s.SeccompProfile, p.Child("seccompProfile"))...)
+	errs = append(errs, validateAppArmorProfile(s.AppArmorProfile, p.Child("appArmorProfile"))...)
 	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation {
 		return errs
 	}

@@ -25,22 +25,22 @@ func DefaultPod(p *corev1.Pod) {
 	}
 	rules.SetDefaultPtr(&s.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
 	for i := range s.Containers {
-		requestsFromLimits(&s.Containers[i].Resources)
+		defaultRequestsFromLimits(&s.Containers[i].Resources)
 	}
 	for i := range s.InitContainers {
-		requestsFromLimits(&s.InitContainers[i].Resources)
+		defaultRequestsFromLimits(&s.InitContainers[i].Resources)
 	}
 	if s.Resources != nil {
-		requestsFromLimits(s.Resources)
+		defaultRequestsFromLimits(s.Resources)
 	}
 	if s.HostNetwork {
-		hostNetworkPorts(s.Containers)
-		hostNetworkPorts(s.InitContainers)
+		defaultHostNetworkPorts(s.Containers)
+		defaultHostNetworkPorts(s.InitContainers)
 	}
 }
 
-// requestsFromLimits: who sets a limit and asks for nothing, asks for the limit.
-func requestsFromLimits(r *corev1.ResourceRequirements) {
+// defaultRequestsFromLimits: who sets a limit and asks for nothing, asks for the limit.
+func defaultRequestsFromLimits(r *corev1.ResourceRequirements) {
 	if len(r.Limits) == 0 {
 		return
 	}
@@ -54,7 +54,7 @@ func requestsFromLimits(r *corev1.ResourceRequirements) {
 	}
 }
 
-func hostNetworkPorts(containers []corev1.Container) {
+func defaultHostNetworkPorts(containers []corev1.Container) {
 	for i := range containers {
 		for k := range containers[i].Ports {
 			port := &containers[i].Ports[k]
@@ -90,17 +90,17 @@ func DefaultPodSpec(s *corev1.PodSpec) {
 		defaultContainer(&c)
 		s.EphemeralContainers[i].EphemeralContainerCommon = corev1.EphemeralContainerCommon(c)
 	}
-	roundUp(s.Overhead)
+	roundUpToMilli(s.Overhead)
 	if s.Resources != nil {
-		roundUp(s.Resources.Limits)
-		roundUp(s.Resources.Requests)
+		roundUpToMilli(s.Resources.Limits)
+		roundUpToMilli(s.Resources.Requests)
 	}
 }
 
 func defaultContainer(c *corev1.Container) {
 	if c.ImagePullPolicy == "" {
 		c.ImagePullPolicy = corev1.PullIfNotPresent
-		if isLatest(c.Image) {
+		if hasLatestTag(c.Image) {
 			c.ImagePullPolicy = corev1.PullAlways
 		}
 	}
@@ -119,8 +119,8 @@ func defaultContainer(c *corev1.Container) {
 			}
 		}
 	}
-	roundUp(c.Resources.Limits)
-	roundUp(c.Resources.Requests)
+	roundUpToMilli(c.Resources.Limits)
+	roundUpToMilli(c.Resources.Requests)
 	defaultProbe(c.LivenessProbe)
 	defaultProbe(c.ReadinessProbe)
 	defaultProbe(c.StartupProbe)
@@ -134,8 +134,8 @@ func defaultContainer(c *corev1.Container) {
 	}
 }
 
-// isLatest: an image without a tag means the tag latest, one with a digest means that.
-func isLatest(image string) bool {
+// hasLatestTag: an image without a tag means the tag latest, one with a digest means that.
+func hasLatestTag(image string) bool {
 	name, _, digest := strings.Cut(image, "@")
 	colon := strings.LastIndexByte(name, ':')
 	if colon < 0 || strings.Contains(name[colon:], "/") { // a colon before a slash is a port
@@ -144,8 +144,8 @@ func isLatest(image string) bool {
 	return name[colon+1:] == "latest"
 }
 
-// roundUp keeps amounts to thousandths, the finest that a quantity of cpu can be.
-func roundUp(l corev1.ResourceList) {
+// roundUpToMilli keeps amounts to thousandths, the finest that a quantity of cpu can be.
+func roundUpToMilli(l corev1.ResourceList) {
 	for n, q := range l {
 		if q.RoundUp(resource.Milli) {
 			continue
@@ -191,13 +191,13 @@ func defaultVolume(v *corev1.VolumeSource) {
 		rules.SetDefaultPtr(&v.ConfigMap.DefaultMode, defaultMode)
 	case v.DownwardAPI != nil:
 		rules.SetDefaultPtr(&v.DownwardAPI.DefaultMode, defaultMode)
-		defaultDownward(v.DownwardAPI.Items)
+		defaultDownwardAPIFiles(v.DownwardAPI.Items)
 	case v.Projected != nil:
 		rules.SetDefaultPtr(&v.Projected.DefaultMode, defaultMode)
 		for i := range v.Projected.Sources {
 			s := &v.Projected.Sources[i]
 			if s.DownwardAPI != nil {
-				defaultDownward(s.DownwardAPI.Items)
+				defaultDownwardAPIFiles(s.DownwardAPI.Items)
 			}
 			if s.ServiceAccountToken != nil {
 				rules.SetDefaultPtr(&s.ServiceAccountToken.ExpirationSeconds, defaultTokenExpiration)
@@ -213,13 +213,13 @@ func defaultVolume(v *corev1.VolumeSource) {
 		rules.SetDefaultPtr(&v.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	case v.Image != nil && v.Image.PullPolicy == "":
 		v.Image.PullPolicy = corev1.PullIfNotPresent
-		if isLatest(v.Image.Reference) {
+		if hasLatestTag(v.Image.Reference) {
 			v.Image.PullPolicy = corev1.PullAlways
 		}
 	}
 }
 
-func defaultDownward(items []corev1.DownwardAPIVolumeFile) {
+func defaultDownwardAPIFiles(items []corev1.DownwardAPIVolumeFile) {
 	for i := range items {
 		if items[i].FieldRef != nil {
 			rules.SetDefault(&items[i].FieldRef.APIVersion, "v1")

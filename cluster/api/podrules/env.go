@@ -14,7 +14,7 @@ import (
 
 const oneOnly = "may not have more than one field specified at a time"
 
-func (c *PodChecker) checkEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range env {
 		v, at := &env[i], p.Index(i)
@@ -24,34 +24,34 @@ func (c *PodChecker) checkEnv(env []corev1.EnvVar, p *field.Path) field.ErrorLis
 			errs = append(errs, rules.Invalid(at.Child("name"), v.Name, validation.IsRelaxedEnvVarName(v.Name))...)
 		}
 		if v.ValueFrom != nil {
-			errs = append(errs, c.checkEnvSource(v, at.Child("valueFrom"))...)
+			errs = append(errs, c.validateEnvVarValueFrom(v, at.Child("valueFrom"))...)
 		}
 	}
 	return errs
 }
 
-func (c *PodChecker) checkEnvSource(v *corev1.EnvVar, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	from, n := v.ValueFrom, 0
 	if f := from.FieldRef; f != nil {
 		n++
-		errs = append(errs, checkFieldRef(f, envFields, p.Child("fieldRef"))...)
+		errs = append(errs, validateObjectFieldSelector(f, envDownwardAPIFields, p.Child("fieldRef"))...)
 	}
 	if r := from.ResourceFieldRef; r != nil {
 		n++
-		errs = append(errs, checkResourceFieldRef(r, false, p.Child("resourceFieldRef"))...)
+		errs = append(errs, validateContainerResourceFieldSelector(r, false, p.Child("resourceFieldRef"))...)
 	}
 	if r := from.ConfigMapKeyRef; r != nil {
 		n++
-		errs = append(errs, checkKeyRef(r.Name, r.Key, p.Child("configMapKeyRef"))...)
+		errs = append(errs, validateKeySelector(r.Name, r.Key, p.Child("configMapKeyRef"))...)
 	}
 	if r := from.SecretKeyRef; r != nil {
 		n++
-		errs = append(errs, checkKeyRef(r.Name, r.Key, p.Child("secretKeyRef"))...)
+		errs = append(errs, validateKeySelector(r.Name, r.Key, p.Child("secretKeyRef"))...)
 	}
 	if r := from.FileKeyRef; r != nil {
 		n++
-		errs = append(errs, c.checkFileKeyRef(r, p.Child("fileKeyRef"))...)
+		errs = append(errs, c.validateFileKeySelector(r, p.Child("fileKeyRef"))...)
 	}
 	switch {
 	case n == 0:
@@ -64,7 +64,7 @@ func (c *PodChecker) checkEnvSource(v *corev1.EnvVar, p *field.Path) field.Error
 	return errs
 }
 
-func checkKeyRef(name, key string, p *field.Path) field.ErrorList {
+func validateKeySelector(name, key string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if name == "" {
 		errs = append(errs, field.Required(p.Child("name"), ""))
@@ -75,7 +75,7 @@ func checkKeyRef(name, key string, p *field.Path) field.ErrorList {
 	return append(errs, rules.Invalid(p.Child("key"), key, validation.IsConfigMapKey(key))...)
 }
 
-func (c *PodChecker) checkFileKeyRef(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
+func (c *PodChecker) validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if r.Key == "" {
 		errs = append(errs, field.Required(p.Child("key"), ""))
@@ -92,12 +92,12 @@ func (c *PodChecker) checkFileKeyRef(r *corev1.FileKeySelector, p *field.Path) f
 	if r.Path == "" {
 		errs = append(errs, field.Required(p.Child("path"), ""))
 	} else {
-		errs = append(errs, checkLocalPath(r.Path, p.Child("path"))...)
+		errs = append(errs, validateLocalDescendingPath(r.Path, p.Child("path"))...)
 	}
 	return errs
 }
 
-func checkEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList {
+func validateEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range from {
 		f, at := &from[i], p.Index(i)
@@ -128,16 +128,16 @@ func checkEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList {
 }
 
 var (
-	envFields = []string{
+	envDownwardAPIFields = []string{
 		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
 		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 	}
-	volumeFields = []string{"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
-	podFields    = append([]string{"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}, envFields...)
+	volumeDownwardAPIFields = []string{"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
+	podFieldLabels          = append([]string{"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}, envDownwardAPIFields...)
 )
 
-// checkFieldRef: some of a pod's own fields can be read by its containers.
-func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Path) field.ErrorList {
+// validateObjectFieldSelector: some of a pod's own fields can be read by its containers.
+func validateObjectFieldSelector(f *corev1.ObjectFieldSelector, allowed []string, p *field.Path) field.ErrorList {
 	if f.APIVersion == "" {
 		return field.ErrorList{field.Required(p.Child("apiVersion"), "")}
 	}
@@ -145,7 +145,7 @@ func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Pat
 	if f.FieldPath == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
-	if path, key, ok := splitSubscript(f.FieldPath); ok {
+	if path, key, ok := splitMaybeSubscriptedPath(f.FieldPath); ok {
 		switch path {
 		case "metadata.annotations":
 			return rules.Invalid(at, key, validation.IsQualifiedName(strings.ToLower(key)))
@@ -159,7 +159,7 @@ func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Pat
 			return nil
 		}
 	}
-	for _, known := range podFields {
+	for _, known := range podFieldLabels {
 		if f.FieldPath == known {
 			return field.ErrorList{field.NotSupported(at, f.FieldPath, allowed)}
 		}
@@ -167,8 +167,8 @@ func checkFieldRef(f *corev1.ObjectFieldSelector, allowed []string, p *field.Pat
 	return field.ErrorList{field.Invalid(at, f.FieldPath, fmt.Sprintf("error converting fieldPath: field label not supported: %s", f.FieldPath))}
 }
 
-// splitSubscript takes metadata.labels['key'] apart.
-func splitSubscript(path string) (name, key string, ok bool) {
+// splitMaybeSubscriptedPath takes metadata.labels['key'] apart.
+func splitMaybeSubscriptedPath(path string) (name, key string, ok bool) {
 	rest, ok := strings.CutSuffix(path, "']")
 	if !ok {
 		return "", "", false
@@ -181,7 +181,7 @@ var containerFields = []string{
 	"requests.cpu", "requests.ephemeral-storage", "requests.memory",
 }
 
-func checkResourceFieldRef(r *corev1.ResourceFieldSelector, volume bool, p *field.Path) field.ErrorList {
+func validateContainerResourceFieldSelector(r *corev1.ResourceFieldSelector, volume bool, p *field.Path) field.ErrorList {
 	if volume && r.ContainerName == "" {
 		return field.ErrorList{field.Required(p.Child("containerName"), "")}
 	}
@@ -193,10 +193,10 @@ func checkResourceFieldRef(r *corev1.ResourceFieldSelector, volume bool, p *fiel
 			return errs
 		}
 	}
-	return checkDivisor(r.Resource, r.Divisor, p.Child("divisor"))
+	return validateContainerResourceDivisor(r.Resource, r.Divisor, p.Child("divisor"))
 }
 
-func checkDivisor(name string, divisor resource.Quantity, p *field.Path) field.ErrorList {
+func validateContainerResourceDivisor(name string, divisor resource.Quantity, p *field.Path) field.ErrorList {
 	if divisor.IsZero() {
 		return nil
 	}

@@ -11,30 +11,30 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func checkLiveness(probe *corev1.Probe, p *field.Path) field.ErrorList {
+func validateLivenessProbe(probe *corev1.Probe, p *field.Path) field.ErrorList {
 	if probe == nil {
 		return nil
 	}
-	errs := checkProbe(probe, p)
+	errs := validateProbe(probe, p)
 	if probe.SuccessThreshold != 1 {
 		errs = append(errs, field.Invalid(p.Child("successThreshold"), probe.SuccessThreshold, "must be 1"))
 	}
 	return errs
 }
 
-func checkReadiness(probe *corev1.Probe, p *field.Path) field.ErrorList {
+func validateReadinessProbe(probe *corev1.Probe, p *field.Path) field.ErrorList {
 	if probe == nil {
 		return nil
 	}
-	errs := checkProbe(probe, p)
+	errs := validateProbe(probe, p)
 	if probe.TerminationGracePeriodSeconds != nil {
 		errs = append(errs, field.Invalid(p.Child("terminationGracePeriodSeconds"), probe.TerminationGracePeriodSeconds, "must not be set for readinessProbes"))
 	}
 	return errs
 }
 
-func checkProbe(probe *corev1.Probe, p *field.Path) field.ErrorList {
-	errs := checkHandler(handler{exec: probe.Exec, httpGet: probe.HTTPGet, tcpSocket: probe.TCPSocket, grpc: probe.GRPC}, nil, p)
+func validateProbe(probe *corev1.Probe, p *field.Path) field.ErrorList {
+	errs := validateHandler(handler{exec: probe.Exec, httpGet: probe.HTTPGet, tcpSocket: probe.TCPSocket, grpc: probe.GRPC}, nil, p)
 	for _, n := range []struct {
 		name  string
 		value int32
@@ -55,11 +55,11 @@ func checkProbe(probe *corev1.Probe, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkLifecycle(l *corev1.Lifecycle, grace *int64, p *field.Path) field.ErrorList {
+func validateLifecycle(l *corev1.Lifecycle, grace *int64, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	hook := func(h *corev1.LifecycleHandler, name string) {
 		if h != nil {
-			errs = append(errs, checkHandler(handler{exec: h.Exec, httpGet: h.HTTPGet, tcpSocket: h.TCPSocket, sleep: h.Sleep}, grace, p.Child(name))...)
+			errs = append(errs, validateHandler(handler{exec: h.Exec, httpGet: h.HTTPGet, tcpSocket: h.TCPSocket, sleep: h.Sleep}, grace, p.Child(name))...)
 		}
 	}
 	hook(l.PostStart, "postStart")
@@ -76,8 +76,8 @@ type handler struct {
 	sleep     *corev1.SleepAction
 }
 
-// checkHandler: there must be exactly one.
-func checkHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
+// validateHandler: there must be exactly one.
+func validateHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	n := 0
 	first := func(name string) bool {
@@ -90,10 +90,10 @@ func checkHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
 		errs = append(errs, field.Required(p.Child("exec", "command"), ""))
 	}
 	if h.httpGet != nil && first("httpGet") {
-		errs = append(errs, checkHTTPGet(h.httpGet, p.Child("httpGet"))...)
+		errs = append(errs, validateHTTPGetAction(h.httpGet, p.Child("httpGet"))...)
 	}
 	if h.tcpSocket != nil && first("tcpSocket") {
-		errs = append(errs, CheckPortOrName(h.tcpSocket.Port, p.Child("tcpSocket", "port"))...)
+		errs = append(errs, ValidatePortNumOrName(h.tcpSocket.Port, p.Child("tcpSocket", "port"))...)
 	}
 	if h.grpc != nil && first("grpc") {
 		errs = append(errs, rules.Invalid(p.Child("grpc", "port"), int64(h.grpc.Port), validation.IsValidPortNum(int(h.grpc.Port)))...)
@@ -110,12 +110,12 @@ func checkHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkHTTPGet(h *corev1.HTTPGetAction, p *field.Path) field.ErrorList {
+func validateHTTPGetAction(h *corev1.HTTPGetAction, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if h.Path == "" {
 		errs = append(errs, field.Required(p.Child("path"), ""))
 	}
-	errs = append(errs, CheckPortOrName(h.Port, p.Child("port"))...)
+	errs = append(errs, ValidatePortNumOrName(h.Port, p.Child("port"))...)
 	errs = append(errs, rules.OneOf(h.Scheme, p.Child("scheme"), corev1.URISchemeHTTP, corev1.URISchemeHTTPS)...)
 	for i := range h.HTTPHeaders {
 		errs = append(errs, rules.Invalid(p.Child("httpHeaders"), h.HTTPHeaders[i].Name, validation.IsHTTPHeaderName(h.HTTPHeaders[i].Name))...)
@@ -123,8 +123,8 @@ func checkHTTPGet(h *corev1.HTTPGetAction, p *field.Path) field.ErrorList {
 	return errs
 }
 
-// CheckPortOrName validates a port that is a number or the name of a port.
-func CheckPortOrName(v intstr.IntOrString, p *field.Path) field.ErrorList {
+// ValidatePortNumOrName validates a port that is a number or the name of a port.
+func ValidatePortNumOrName(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	switch v.Type {
 	case intstr.Int:
 		return rules.Invalid(p, v.IntValue(), validation.IsValidPortNum(v.IntValue()))

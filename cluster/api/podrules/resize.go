@@ -15,9 +15,9 @@ func RestartsOnResize(p corev1.ContainerResizePolicy) bool {
 	return p.RestartPolicy == corev1.RestartContainer
 }
 
-// checkResizePolicy checks what is to happen to a container when its resources change. An
+// validateResizePolicy checks what is to happen to a container when its resources change. An
 // absent one counts as NotRequired.
-func checkResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec, p *field.Path) field.ErrorList {
+func validateResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.ResourceName]bool{}
 	for i, r := range list {
@@ -34,8 +34,8 @@ func checkResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec, p
 	return errs
 }
 
-// checkInitResizePolicy: an init container is not started twice for its resources.
-func checkInitResizePolicy(list []corev1.ContainerResizePolicy, p *field.Path) field.ErrorList {
+// validateInitResizePolicy: an init container is not started twice for its resources.
+func validateInitResizePolicy(list []corev1.ContainerResizePolicy, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, r := range list {
 		if RestartsOnResize(r) {

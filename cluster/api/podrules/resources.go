@@ -16,20 +16,20 @@ import (
 // HasSlash reports whether a resource name has a domain.
 func HasSlash(s string) bool { return strings.Contains(s, "/") }
 
-func checkAnnotations(a map[string]string, p *field.Path) field.ErrorList {
+func validateAnnotations(a map[string]string, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateAnnotations(a, p)
 }
 
-func isHugePages(n corev1.ResourceName) bool {
+func isHugePageResourceName(n corev1.ResourceName) bool {
 	return strings.HasPrefix(string(n), corev1.ResourceHugePagesPrefix)
 }
 
-func isStandardForContainers(n corev1.ResourceName) bool {
-	return n == corev1.ResourceCPU || n == corev1.ResourceMemory || n == corev1.ResourceEphemeralStorage || isHugePages(n)
+func isStandardContainerResourceName(n corev1.ResourceName) bool {
+	return n == corev1.ResourceCPU || n == corev1.ResourceMemory || n == corev1.ResourceEphemeralStorage || isHugePageResourceName(n)
 }
 
-// IsStandardResource reports whether the name is one that a quota may have without a domain.
-func IsStandardResource(n corev1.ResourceName) bool {
+// IsStandardResourceName reports whether the name is one that a quota may have without a domain.
+func IsStandardResourceName(n corev1.ResourceName) bool {
 	switch n {
 	case corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory, corev1.ResourceRequestsStorage, corev1.ResourceRequestsEphemeralStorage,
 		corev1.ResourceLimitsCPU, corev1.ResourceLimitsMemory, corev1.ResourceLimitsEphemeralStorage,
@@ -38,113 +38,115 @@ func IsStandardResource(n corev1.ResourceName) bool {
 		corev1.ResourceServicesNodePorts, corev1.ResourceServicesLoadBalancers:
 		return true
 	}
-	return isStandardForContainers(n) || strings.HasPrefix(string(n), corev1.ResourceRequestsHugePagesPrefix)
+	return isStandardContainerResourceName(n) || strings.HasPrefix(string(n), corev1.ResourceRequestsHugePagesPrefix)
 }
 
-// isNative: the name is Kubernetes' own; others are extended resources.
-func isNative(n corev1.ResourceName) bool {
+// isNativeResource: the name is Kubernetes' own; others are extended resources.
+func isNativeResource(n corev1.ResourceName) bool {
 	return !HasSlash(string(n)) || strings.Contains(string(n), corev1.ResourceDefaultNamespacePrefix)
 }
 
-func isExtended(n corev1.ResourceName) bool {
-	if isNative(n) || strings.HasPrefix(string(n), corev1.DefaultResourceRequestsPrefix) {
+func isExtendedResourceName(n corev1.ResourceName) bool {
+	if isNativeResource(n) || strings.HasPrefix(string(n), corev1.DefaultResourceRequestsPrefix) {
 		return false
 	}
 	// A quota on it must be a valid name too.
 	return len(validation.IsQualifiedName(corev1.DefaultResourceRequestsPrefix+string(n))) == 0
 }
 
-func isIntegerResource(n corev1.ResourceName) bool {
+func isIntegerResourceName(n corev1.ResourceName) bool {
 	switch n {
 	case corev1.ResourcePods, corev1.ResourceQuotas, corev1.ResourceServices, corev1.ResourceReplicationControllers,
 		corev1.ResourceSecrets, corev1.ResourceConfigMaps, corev1.ResourcePersistentVolumeClaims,
 		corev1.ResourceServicesNodePorts, corev1.ResourceServicesLoadBalancers:
 		return true
 	}
-	return isExtended(n)
+	return isExtendedResourceName(n)
 }
 
-func isOvercommitAllowed(n corev1.ResourceName) bool { return isNative(n) && !isHugePages(n) }
+func isOvercommitAllowed(n corev1.ResourceName) bool {
+	return isNativeResource(n) && !isHugePageResourceName(n)
+}
 
-// CheckResourceName validates the name of a resource of a node, a quota or a limit range.
-func CheckResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
+// ValidateResourceName validates the name of a resource of a node, a quota or a limit range.
+func ValidateResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
 	if errs := rules.Invalid(p, n, validation.IsQualifiedName(string(n))); len(errs) > 0 {
 		return errs
 	}
-	if !HasSlash(string(n)) && !IsStandardResource(n) {
+	if !HasSlash(string(n)) && !IsStandardResourceName(n) {
 		return field.ErrorList{field.Invalid(p, n, "must be a standard resource type or fully qualified")}
 	}
 	return nil
 }
 
-func checkContainerResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
-	if isStandardForContainers(n) && !isHugePages(n) {
+func validateContainerResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
+	if isStandardContainerResourceName(n) && !isHugePageResourceName(n) {
 		return nil
 	}
-	if errs := CheckResourceName(n, p); len(errs) > 0 {
+	if errs := ValidateResourceName(n, p); len(errs) > 0 {
 		return errs
 	}
 	if !HasSlash(string(n)) {
-		if !isStandardForContainers(n) {
+		if !isStandardContainerResourceName(n) {
 			return field.ErrorList{field.Invalid(p, n, "must be a standard resource for containers")}
 		}
-	} else if !isNative(n) && !isExtended(n) {
+	} else if !isNativeResource(n) && !isExtendedResourceName(n) {
 		return field.ErrorList{field.Invalid(p, n, "doesn't follow extended resource name standard")}
 	}
 	return nil
 }
 
-// CheckQuantity validates an amount of a resource.
-func CheckQuantity(n corev1.ResourceName, q resource.Quantity, p *field.Path) field.ErrorList {
+// ValidateResourceQuantityValue validates an amount of a resource.
+func ValidateResourceQuantityValue(n corev1.ResourceName, q resource.Quantity, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if q.Sign() < 0 {
 		errs = append(errs, field.Invalid(p, q.String(), rules.IsNegative))
 	}
-	if isIntegerResource(n) && q.MilliValue()%1000 != 0 {
+	if isIntegerResourceName(n) && q.MilliValue()%1000 != 0 {
 		errs = append(errs, field.Invalid(p, q, rules.NotInteger))
 	}
 	return errs
 }
 
-// CheckResourceList validates names and amounts.
-func CheckResourceList(l corev1.ResourceList, p *field.Path) field.ErrorList {
+// ValidateResourceList validates names and amounts.
+func ValidateResourceList(l corev1.ResourceList, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for n, q := range l {
-		errs = append(errs, CheckResourceName(n, p)...)
-		errs = append(errs, CheckQuantity(n, q, p.Key(string(n)))...)
+		errs = append(errs, ValidateResourceName(n, p)...)
+		errs = append(errs, ValidateResourceQuantityValue(n, q, p.Key(string(n)))...)
 	}
 	return errs
 }
 
-// CheckContainerResources checks names and numbers, and that no request is above its limit.
-func CheckContainerResources(r *corev1.ResourceRequirements, claims []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
+// ValidateResourceRequirements checks names and numbers, and that no request is above its limit.
+func ValidateResourceRequirements(r *corev1.ResourceRequirements, claims []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(r.Limits) > 0 {
 		limits := p.Child("limits")
 		for n, q := range r.Limits {
-			errs = append(errs, checkContainerQuantity(n, q, limits)...)
+			errs = append(errs, validateContainerResource(n, q, limits)...)
 		}
 	}
 	if len(r.Requests) > 0 {
 		requests := p.Child("requests")
 		for n, q := range r.Requests {
-			errs = append(errs, checkContainerQuantity(n, q, requests)...)
-			errs = append(errs, checkRequest(n, q, r.Limits, requests, p)...)
+			errs = append(errs, validateContainerResource(n, q, requests)...)
+			errs = append(errs, validateResourceRequest(n, q, r.Limits, requests, p)...)
 		}
 	}
-	errs = append(errs, checkHugePages(r, p)...)
-	return append(errs, checkResourceClaims(r.Claims, claims, p.Child("claims"))...)
+	errs = append(errs, validateHugePages(r, p)...)
+	return append(errs, validateResourceClaimNames(r.Claims, claims, p.Child("claims"))...)
 }
 
-func checkContainerQuantity(n corev1.ResourceName, q resource.Quantity, p *field.Path) field.ErrorList {
-	errs := checkContainerResourceName(n, p)
-	if q.Sign() < 0 || isIntegerResource(n) {
-		errs = append(errs, CheckQuantity(n, q, p.Key(string(n)))...)
+func validateContainerResource(n corev1.ResourceName, q resource.Quantity, p *field.Path) field.ErrorList {
+	errs := validateContainerResourceName(n, p)
+	if q.Sign() < 0 || isIntegerResourceName(n) {
+		errs = append(errs, ValidateResourceQuantityValue(n, q, p.Key(string(n)))...)
 	}
 	return errs
 }
 
-func checkRequest(n corev1.ResourceName, q resource.Quantity, limits corev1.ResourceList, requests, p *field.Path) field.ErrorList {
+func validateResourceRequest(n corev1.ResourceName, q resource.Quantity, limits corev1.ResourceList, requests, p *field.Path) field.ErrorList {
 	limit, ok := limits[n]
 	switch {
 	case !ok:
@@ -161,11 +163,11 @@ func checkRequest(n corev1.ResourceName, q resource.Quantity, limits corev1.Reso
 	return nil
 }
 
-func checkHugePages(r *corev1.ResourceRequirements, p *field.Path) field.ErrorList {
+func validateHugePages(r *corev1.ResourceRequirements, p *field.Path) field.ErrorList {
 	huge, usual := false, false
 	for _, l := range []corev1.ResourceList{r.Limits, r.Requests} {
 		for n := range l {
-			huge = huge || isHugePages(n)
+			huge = huge || isHugePageResourceName(n)
 			usual = usual || n == corev1.ResourceCPU || n == corev1.ResourceMemory
 		}
 	}
@@ -175,7 +177,7 @@ func checkHugePages(r *corev1.ResourceRequirements, p *field.Path) field.ErrorLi
 	return nil
 }
 
-func checkResourceClaims(used []corev1.ResourceClaim, known []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
+func validateResourceClaimNames(used []corev1.ResourceClaim, known []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.ResourceClaim]bool{}
 	for i, c := range used {

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	mostRestartRules = 20
-	mostExitCodes    = 255 // in one rule
+	maxRestartRules = 20
+	maxExitCodes    = 255 // in one rule
 )
 
-// checkRestartPolicy checks a container's own restart policy and the rules, by exit code,
+// validateContainerRestartPolicy checks a container's own restart policy and the rules, by exit code,
 // that come before it. Upstream's third action, RestartAllContainers, is not served.
-func checkRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func validateContainerRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	at := p.Child("restartPolicyRules")
 	if ctr.RestartPolicy == nil {
 		if len(ctr.RestartPolicyRules) > 0 {
@@ -24,16 +24,16 @@ func checkRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	}
 	errs := rules.OneOf(*ctr.RestartPolicy, p.Child("restartPolicy"),
 		corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)
-	if len(ctr.RestartPolicyRules) > mostRestartRules {
-		errs = append(errs, field.TooMany(at, len(ctr.RestartPolicyRules), mostRestartRules))
+	if len(ctr.RestartPolicyRules) > maxRestartRules {
+		errs = append(errs, field.TooMany(at, len(ctr.RestartPolicyRules), maxRestartRules))
 	}
 	for i := range ctr.RestartPolicyRules {
-		errs = append(errs, checkRestartRule(&ctr.RestartPolicyRules[i], at.Index(i))...)
+		errs = append(errs, validateContainerRestartRule(&ctr.RestartPolicyRules[i], at.Index(i))...)
 	}
 	return errs
 }
 
-func checkRestartRule(r *corev1.ContainerRestartRule, p *field.Path) field.ErrorList {
+func validateContainerRestartRule(r *corev1.ContainerRestartRule, p *field.Path) field.ErrorList {
 	errs := rules.OneOf(r.Action, p.Child("action"), corev1.ContainerRestartRuleActionRestart)
 	codes := p.Child("exitCodes")
 	if r.ExitCodes == nil {
@@ -41,8 +41,8 @@ func checkRestartRule(r *corev1.ContainerRestartRule, p *field.Path) field.Error
 	}
 	errs = append(errs, rules.OneOf(r.ExitCodes.Operator, codes.Child("operator"),
 		corev1.ContainerRestartRuleOnExitCodesOpIn, corev1.ContainerRestartRuleOnExitCodesOpNotIn)...)
-	if n := len(r.ExitCodes.Values); n > mostExitCodes {
-		errs = append(errs, field.TooMany(codes.Child("values"), n, mostExitCodes))
+	if n := len(r.ExitCodes.Values); n > maxExitCodes {
+		errs = append(errs, field.TooMany(codes.Child("values"), n, maxExitCodes))
 	}
 	return errs
 }

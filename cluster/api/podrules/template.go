@@ -18,8 +18,8 @@ var (
 	SelectorColumn   = rules.Column("Selector", "string", 1, "Which pods it counts.")
 )
 
-// CheckSelects reports a selector that does not match the labels of the template.
-func CheckSelects(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+// ValidateSelectorMatchesTemplate reports a selector that does not match the labels of the template.
+func ValidateSelectorMatchesTemplate(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	if selector.Empty() || selector.Matches(labels.Set(t.Labels)) {
 		return nil
 	}
@@ -34,8 +34,8 @@ func Replicas(n *int32) int32 {
 	return *n
 }
 
-// ContainerNames returns the names and images of containers, as the columns print them.
-func ContainerNames(containers []corev1.Container) (names, images string) {
+// ContainerCells returns the names and images of containers, as the columns print them.
+func ContainerCells(containers []corev1.Container) (names, images string) {
 	n, i := make([]string, len(containers)), make([]string, len(containers))
 	for k := range containers {
 		n[k], i[k] = containers[k].Name, containers[k].Image
@@ -43,13 +43,13 @@ func ContainerNames(containers []corev1.Container) (names, images string) {
 	return strings.Join(n, ","), strings.Join(i, ",")
 }
 
-// CheckPodsTemplate is what a controller that replaces its pods asks of their template.
-func CheckPodsTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
-	return append(CheckPodTemplate(t, p), CheckRestartsAlways(t, "ReplicaSet", p)...)
+// ValidateReplicaTemplate is what a controller that replaces its pods asks of their template.
+func ValidateReplicaTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	return append(ValidatePodTemplateSpec(t, p), ValidateRestartPolicyAlways(t, "ReplicaSet", p)...)
 }
 
-// CheckRestartsAlways reports a template whose pods terminate without being deleted.
-func CheckRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
+// ValidateRestartPolicyAlways reports a template whose pods terminate without being deleted.
+func ValidateRestartPolicyAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 		errs = append(errs, field.NotSupported(p.Child("spec", "restartPolicy"), t.Spec.RestartPolicy,
@@ -61,11 +61,11 @@ func CheckRestartsAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) 
 	return errs
 }
 
-// CheckPodTemplate validates the template of any kind that has one.
-func CheckPodTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+// ValidatePodTemplateSpec validates the template of any kind that has one.
+func ValidatePodTemplateSpec(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
-	errs = append(errs, checkAnnotations(t.Annotations, p.Child("annotations"))...)
+	errs = append(errs, validateAnnotations(t.Annotations, p.Child("annotations"))...)
 	c := PodChecker{template: true}
 	errs = append(errs, c.PodSpec(&t.Spec, p.Child("spec"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {

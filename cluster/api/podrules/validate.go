@@ -35,25 +35,25 @@ func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	c.spec = s
 	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
 
-	errs := c.checkVolumes(s.Volumes, p.Child("volumes"))
-	errs = append(errs, c.checkContainers(p)...)
+	errs := c.validateVolumes(s.Volumes, p.Child("volumes"))
+	errs = append(errs, c.validateContainers(p)...)
 	errs = append(errs, rules.RequiredOneOf(s.RestartPolicy, p.Child("restartPolicy"), restartPolicies...)...)
 	errs = append(errs, rules.RequiredOneOf(s.DNSPolicy, p.Child("dnsPolicy"), dnsPolicies...)...)
 	if len(s.NodeSelector) > 0 {
 		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
 	}
-	errs = append(errs, checkPodSecurity(s, p)...)
-	errs = append(errs, checkPodNames(s, p)...)
-	errs = append(errs, checkHostAliases(s.HostAliases, p.Child("hostAliases"))...)
-	errs = append(errs, checkDNSConfig(s, p)...)
+	errs = append(errs, validatePodSecurity(s, p)...)
+	errs = append(errs, validatePodNames(s, p)...)
+	errs = append(errs, validateHostAliases(s.HostAliases, p.Child("hostAliases"))...)
+	errs = append(errs, validatePodDNSConfig(s, p)...)
 	if s.Affinity != nil {
-		errs = append(errs, checkAffinity(s.Affinity, p.Child("affinity"))...)
+		errs = append(errs, validateAffinity(s.Affinity, p.Child("affinity"))...)
 	}
 	if len(s.Tolerations) > 0 {
-		errs = append(errs, CheckTolerations(s.Tolerations, p.Child("tolerations"))...)
+		errs = append(errs, ValidateTolerations(s.Tolerations, p.Child("tolerations"))...)
 	}
-	errs = append(errs, checkSpread(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
-	errs = append(errs, c.checkGates(p)...)
+	errs = append(errs, validateTopologySpreadConstraints(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
+	errs = append(errs, c.validateGates(p)...)
 	if s.ActiveDeadlineSeconds != nil {
 		v := *s.ActiveDeadlineSeconds
 		if v < 1 || v > math.MaxInt32 {
@@ -63,9 +63,9 @@ func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	if s.PreemptionPolicy != nil {
 		errs = append(errs, rules.OneOf(*s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
 	}
-	errs = append(errs, CheckResourceList(s.Overhead, p.Child("overhead"))...)
+	errs = append(errs, ValidateResourceList(s.Overhead, p.Child("overhead"))...)
 	if s.Resources != nil {
-		errs = append(errs, CheckContainerResources(s.Resources, nil, p.Child("resources"))...)
+		errs = append(errs, ValidateResourceRequirements(s.Resources, nil, p.Child("resources"))...)
 	}
 	if s.OS != nil {
 		os := p.Child("os", "name")
@@ -74,8 +74,8 @@ func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-// checkPodNames checks what must be usable as a name elsewhere.
-func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+// validatePodNames checks what must be usable as a name elsewhere.
+func validatePodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	name := func(child, v string, rule func(string, bool) []string) {
 		if v != "" {
@@ -87,7 +87,7 @@ func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	name("hostname", s.Hostname, rules.DNSLabel)
 	name("subdomain", s.Subdomain, rules.DNSLabel)
 	name("priorityClassName", s.PriorityClassName, rules.DNSSubdomain)
-	errs = append(errs, checkHostnameOverride(s, p)...)
+	errs = append(errs, validateHostnameOverride(s, p)...)
 	if s.RuntimeClassName != nil {
 		errs = append(errs, rules.Invalid(p.Child("runtimeClassName"), *s.RuntimeClassName, rules.DNSSubdomain(*s.RuntimeClassName, false))...)
 	}
@@ -102,9 +102,9 @@ func checkPodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-// checkHostnameOverride: the name that a pod has for itself alone is at most what a kernel
+// validateHostnameOverride: the name that a pod has for itself alone is at most what a kernel
 // takes, and is not another rule's to make.
-func checkHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+func validateHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	if s.HostnameOverride == nil {
 		return nil
 	}
@@ -122,7 +122,7 @@ func checkHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return append(errs, rules.Invalid(at, name, validation.IsDNS1123Subdomain(name))...)
 }
 
-func (c *PodChecker) checkGates(p *field.Path) field.ErrorList {
+func (c *PodChecker) validateGates(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	ready := p.Child("readinessGates")
 	for i, g := range c.spec.ReadinessGates {
@@ -140,21 +140,21 @@ func (c *PodChecker) checkGates(p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkPodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+func validatePodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if rules.IsTrue(s.ShareProcessNamespace) && s.HostPID {
 		errs = append(errs, field.Invalid(p.Child("shareProcessNamespace"), *s.ShareProcessNamespace,
 			"ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
-	errs = append(errs, checkOwnUsers(s, p)...)
+	errs = append(errs, validateHostUsers(s, p)...)
 	sc := s.SecurityContext
 	if sc == nil {
 		return errs
 	}
 	at := p.Child("securityContext")
-	errs = append(errs, checkID(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
-	errs = append(errs, checkID(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
-	errs = append(errs, checkID(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
+	errs = append(errs, validateID(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
+	errs = append(errs, validateID(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
+	errs = append(errs, validateID(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
 	for i, g := range sc.SupplementalGroups {
 		errs = append(errs, rules.Invalid(at.Child("supplementalGroups").Index(i), g, validation.IsValidGroupID(g))...)
 	}
@@ -166,18 +166,18 @@ func checkPodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		errs = append(errs, rules.OneOf(*sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"),
 			corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)
 	}
-	errs = append(errs, checkSysctls(sc.Sysctls, at.Child("sysctls"))...)
-	errs = append(errs, checkSeccomp(sc.SeccompProfile, at.Child("seccompProfile"))...)
-	return append(errs, checkAppArmor(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
+	errs = append(errs, validateSysctls(sc.Sysctls, at.Child("sysctls"))...)
+	errs = append(errs, validateSeccompProfile(sc.SeccompProfile, at.Child("seccompProfile"))...)
+	return append(errs, validateAppArmorProfile(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
 }
 
-// ownUsers reports whether a pod asks for a user namespace of its own.
-func ownUsers(s *corev1.PodSpec) bool { return s.HostUsers != nil && !*s.HostUsers }
+// hasUserNamespace reports whether a pod asks for a user namespace of its own.
+func hasUserNamespace(s *corev1.PodSpec) bool { return s.HostUsers != nil && !*s.HostUsers }
 
-// checkOwnUsers: a user namespace does not go with the node's other namespaces, as
+// validateHostUsers: a user namespace does not go with the node's other namespaces, as
 // upstream's validateHostUsers.
-func checkOwnUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
-	if !ownUsers(s) {
+func validateHostUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	if !hasUserNamespace(s) {
 		return nil
 	}
 	var errs field.ErrorList
@@ -192,14 +192,14 @@ func checkOwnUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkID(id *int64, p *field.Path, rule func(int64) []string) field.ErrorList {
+func validateID(id *int64, p *field.Path, rule func(int64) []string) field.ErrorList {
 	if id == nil {
 		return nil
 	}
 	return rules.Invalid(p, *id, rule(*id))
 }
 
-func checkSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {
+func validateSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[string]bool{}
 	for i, s := range sysctls {
@@ -248,23 +248,23 @@ func isSysctlName(s string) bool {
 	return !edge
 }
 
-func checkSeccomp(s *corev1.SeccompProfile, p *field.Path) field.ErrorList {
+func validateSeccompProfile(s *corev1.SeccompProfile, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}
 	errs := rules.RequiredOneOf(s.Type, p.Child("type"), corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
-	return append(errs, checkLocalhostProfile(s.LocalhostProfile, s.Type == corev1.SeccompProfileTypeLocalhost, "seccomp", p.Child("localhostProfile"))...)
+	return append(errs, validateLocalhostProfile(s.LocalhostProfile, s.Type == corev1.SeccompProfileTypeLocalhost, "seccomp", p.Child("localhostProfile"))...)
 }
 
-func checkAppArmor(a *corev1.AppArmorProfile, p *field.Path) field.ErrorList {
+func validateAppArmorProfile(a *corev1.AppArmorProfile, p *field.Path) field.ErrorList {
 	if a == nil {
 		return nil
 	}
 	errs := rules.RequiredOneOf(a.Type, p.Child("type"), corev1.AppArmorProfileTypeLocalhost, corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined)
-	return append(errs, checkLocalhostProfile(a.LocalhostProfile, a.Type == corev1.AppArmorProfileTypeLocalhost, "AppArmor", p.Child("localhostProfile"))...)
+	return append(errs, validateLocalhostProfile(a.LocalhostProfile, a.Type == corev1.AppArmorProfileTypeLocalhost, "AppArmor", p.Child("localhostProfile"))...)
 }
 
-func checkLocalhostProfile(profile *string, localhost bool, what string, p *field.Path) field.ErrorList {
+func validateLocalhostProfile(profile *string, localhost bool, what string, p *field.Path) field.ErrorList {
 	switch {
 	case localhost && (profile == nil || *profile == ""):
 		return field.ErrorList{field.Required(p, fmt.Sprintf("must be set when %s type is Localhost", what))}
@@ -274,7 +274,7 @@ func checkLocalhostProfile(profile *string, localhost bool, what string, p *fiel
 	return nil
 }
 
-func checkHostAliases(aliases []corev1.HostAlias, p *field.Path) field.ErrorList {
+func validateHostAliases(aliases []corev1.HostAlias, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, a := range aliases {
 		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), a.IP, false, nil)...)
@@ -291,7 +291,7 @@ const (
 	maxSearchChars = 2048
 )
 
-func checkDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+func validatePodDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	p = p.Child("dnsConfig")
 	d := s.DNSConfig

@@ -11,13 +11,13 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// checkVolumes also remembers the volumes by name, for the mounts.
-func (c *PodChecker) checkVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
+// validateVolumes also remembers the volumes by name, for the mounts.
+func (c *PodChecker) validateVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	c.volumes = make(map[string]*corev1.VolumeSource, len(volumes))
 	for i := range volumes {
 		v, at := &volumes[i], p.Index(i)
-		errs = append(errs, checkVolumeSource(&v.VolumeSource, at)...)
+		errs = append(errs, validateVolumeSource(&v.VolumeSource, at)...)
 		if v.Image != nil && v.Image.Reference == "" && !c.template { // what makes pods of a template may fill it in
 			errs = append(errs, field.Required(at.Child("image", "reference"), ""))
 		}
@@ -68,61 +68,61 @@ func (s *Sources) Need(v string, path ...string) {
 // Add adds errors.
 func (s *Sources) Add(errs field.ErrorList) { s.Errs = append(s.Errs, errs...) }
 
-func checkVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList {
+func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList {
 	s := Sources{P: p}
 	if s.Has("emptyDir", v.EmptyDir != nil) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() < 0 {
 		s.Errs = append(s.Errs, field.Forbidden(p.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
 	}
 	if s.Has("hostPath", v.HostPath != nil) {
-		s.Add(CheckHostPath(v.HostPath, p.Child("hostPath")))
+		s.Add(ValidateHostPathVolumeSource(v.HostPath, p.Child("hostPath")))
 	}
 	if s.Has("gitRepo", v.GitRepo != nil) {
 		s.Need(v.GitRepo.Repository, "gitRepo", "repository")
-		s.Add(checkLocalPath(v.GitRepo.Directory, p.Child("gitRepo", "directory")))
+		s.Add(validateLocalDescendingPath(v.GitRepo.Directory, p.Child("gitRepo", "directory")))
 	}
 	if s.Has("secret", v.Secret != nil) {
 		s.Need(v.Secret.SecretName, "secret", "secretName")
-		s.Add(checkMode(v.Secret.DefaultMode, p.Child("secret", "defaultMode")))
-		s.Add(checkItems(v.Secret.Items, p.Child("secret", "items")))
+		s.Add(validateFileMode(v.Secret.DefaultMode, p.Child("secret", "defaultMode")))
+		s.Add(validateKeyToPaths(v.Secret.Items, p.Child("secret", "items")))
 	}
 	if s.Has("configMap", v.ConfigMap != nil) {
 		s.Need(v.ConfigMap.Name, "configMap", "name")
-		s.Add(checkMode(v.ConfigMap.DefaultMode, p.Child("configMap", "defaultMode")))
-		s.Add(checkItems(v.ConfigMap.Items, p.Child("configMap", "items")))
+		s.Add(validateFileMode(v.ConfigMap.DefaultMode, p.Child("configMap", "defaultMode")))
+		s.Add(validateKeyToPaths(v.ConfigMap.Items, p.Child("configMap", "items")))
 	}
 	if s.Has("nfs", v.NFS != nil) {
-		s.Add(CheckNFS(v.NFS, p.Child("nfs")))
+		s.Add(ValidateNFSVolumeSource(v.NFS, p.Child("nfs")))
 	}
 	if s.Has("persistentVolumeClaim", v.PersistentVolumeClaim != nil) {
 		s.Need(v.PersistentVolumeClaim.ClaimName, "persistentVolumeClaim", "claimName")
 	}
 	if s.Has("downwardAPI", v.DownwardAPI != nil) {
-		s.Add(checkMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
+		s.Add(validateFileMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
 		for i := range v.DownwardAPI.Items {
-			s.Add(checkDownwardFile(&v.DownwardAPI.Items[i], p.Child("downwardAPI")))
+			s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[i], p.Child("downwardAPI")))
 		}
 	}
 	if s.Has("projected", v.Projected != nil) {
-		s.Add(checkMode(v.Projected.DefaultMode, p.Child("projected", "defaultMode")))
-		s.Add(checkProjected(v.Projected.Sources, p.Child("projected", "sources")))
+		s.Add(validateFileMode(v.Projected.DefaultMode, p.Child("projected", "defaultMode")))
+		s.Add(validateProjectionSources(v.Projected.Sources, p.Child("projected", "sources")))
 	}
 	if s.Has("ephemeral", v.Ephemeral != nil) {
 		if t := v.Ephemeral.VolumeClaimTemplate; t == nil {
 			s.Errs = append(s.Errs, field.Required(p.Child("ephemeral", "volumeClaimTemplate"), ""))
 		} else {
-			s.Add(CheckClaimSpec(&t.Spec, p.Child("ephemeral", "volumeClaimTemplate", "spec")))
+			s.Add(ValidatePersistentVolumeClaimSpec(&t.Spec, p.Child("ephemeral", "volumeClaimTemplate", "spec")))
 		}
 	}
-	checkForeignSource(v, &s)
+	validateUnsupportedSource(v, &s)
 	if s.N == 0 {
 		s.Errs = append(s.Errs, field.Required(p, "must specify a volume type"))
 	}
 	return s.Errs
 }
 
-// checkForeignSource looks at the sources that a kubelet of ours refuses with an event:
+// validateUnsupportedSource looks at the sources that a kubelet of ours refuses with an event:
 // they are well-formed or not all the same.
-func checkForeignSource(v *corev1.VolumeSource, s *Sources) {
+func validateUnsupportedSource(v *corev1.VolumeSource, s *Sources) {
 	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
 		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
 	}
@@ -181,20 +181,20 @@ var hostPathTypes = []corev1.HostPathType{
 	corev1.HostPathDirectoryOrCreate, corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket,
 }
 
-// CheckHostPath validates a hostPath volume.
-func CheckHostPath(h *corev1.HostPathVolumeSource, p *field.Path) field.ErrorList {
+// ValidateHostPathVolumeSource validates a hostPath volume.
+func ValidateHostPathVolumeSource(h *corev1.HostPathVolumeSource, p *field.Path) field.ErrorList {
 	if h.Path == "" {
 		return field.ErrorList{field.Required(p.Child("path"), "")}
 	}
-	errs := CheckNoBackstep(h.Path, p.Child("path"))
+	errs := ValidatePathNoBacksteps(h.Path, p.Child("path"))
 	if h.Type != nil {
 		errs = append(errs, rules.OneOf(*h.Type, p.Child("type"), hostPathTypes...)...)
 	}
 	return errs
 }
 
-// CheckNFS validates an NFS volume.
-func CheckNFS(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
+// ValidateNFSVolumeSource validates an NFS volume.
+func ValidateNFSVolumeSource(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if n.Server == "" {
 		errs = append(errs, field.Required(p.Child("server"), ""))
@@ -208,49 +208,49 @@ func CheckNFS(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
 	return errs
 }
 
-func checkMode(mode *int32, p *field.Path) field.ErrorList {
+func validateFileMode(mode *int32, p *field.Path) field.ErrorList {
 	if mode == nil || (*mode >= 0 && *mode <= 0o777) {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(p, *mode, "must be a number between 0 and 0777 (octal), both inclusive")}
 }
 
-func checkItems(items []corev1.KeyToPath, p *field.Path) field.ErrorList {
+func validateKeyToPaths(items []corev1.KeyToPath, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range items {
 		item, at := &items[i], p.Index(i)
 		if item.Key == "" {
 			errs = append(errs, field.Required(at.Child("key"), ""))
 		}
-		errs = append(errs, checkFilePath(item.Path, at.Child("path"))...)
-		errs = append(errs, checkMode(item.Mode, at.Child("mode"))...)
+		errs = append(errs, validateLocalNonReservedPath(item.Path, at.Child("path"))...)
+		errs = append(errs, validateFileMode(item.Mode, at.Child("mode"))...)
 	}
 	return errs
 }
 
-// checkFilePath: a file of a volume is named by a path inside of it, and the names that
+// validateLocalNonReservedPath: a file of a volume is named by a path inside of it, and the names that
 // begin with two dots are the kubelet's.
-func checkFilePath(v string, p *field.Path) field.ErrorList {
+func validateLocalNonReservedPath(v string, p *field.Path) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, "")}
 	}
-	errs := checkLocalPath(v, p)
+	errs := validateLocalDescendingPath(v, p)
 	if strings.HasPrefix(v, "..") && !strings.HasPrefix(v, "../") {
 		errs = append(errs, field.Invalid(p, v, "must not start with '..'"))
 	}
 	return errs
 }
 
-func checkLocalPath(v string, p *field.Path) field.ErrorList {
+func validateLocalDescendingPath(v string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if path.IsAbs(v) {
 		errs = append(errs, field.Invalid(p, v, "must be a relative path"))
 	}
-	return append(errs, CheckNoBackstep(v, p)...)
+	return append(errs, ValidatePathNoBacksteps(v, p)...)
 }
 
-// CheckNoBackstep refuses paths with '..'.
-func CheckNoBackstep(v string, p *field.Path) field.ErrorList {
+// ValidatePathNoBacksteps refuses paths with '..'.
+func ValidatePathNoBacksteps(v string, p *field.Path) field.ErrorList {
 	if !strings.Contains(v, "..") {
 		return nil
 	}
@@ -262,23 +262,23 @@ func CheckNoBackstep(v string, p *field.Path) field.ErrorList {
 	return nil
 }
 
-func checkDownwardFile(f *corev1.DownwardAPIVolumeFile, p *field.Path) field.ErrorList {
-	errs := checkFilePath(f.Path, p.Child("path"))
+func validateDownwardAPIVolumeFile(f *corev1.DownwardAPIVolumeFile, p *field.Path) field.ErrorList {
+	errs := validateLocalNonReservedPath(f.Path, p.Child("path"))
 	switch {
 	case f.FieldRef != nil:
-		errs = append(errs, checkFieldRef(f.FieldRef, volumeFields, p.Child("fieldRef"))...)
+		errs = append(errs, validateObjectFieldSelector(f.FieldRef, volumeDownwardAPIFields, p.Child("fieldRef"))...)
 		if f.ResourceFieldRef != nil {
 			errs = append(errs, field.Invalid(p, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"))
 		}
 	case f.ResourceFieldRef != nil:
-		errs = append(errs, checkResourceFieldRef(f.ResourceFieldRef, true, p.Child("resourceFieldRef"))...)
+		errs = append(errs, validateContainerResourceFieldSelector(f.ResourceFieldRef, true, p.Child("resourceFieldRef"))...)
 	default:
 		errs = append(errs, field.Required(p, "one of fieldRef and resourceFieldRef is required"))
 	}
-	return append(errs, checkMode(f.Mode, p.Child("mode"))...)
+	return append(errs, validateFileMode(f.Mode, p.Child("mode"))...)
 }
 
-func checkProjected(list []corev1.VolumeProjection, p *field.Path) field.ErrorList {
+func validateProjectionSources(list []corev1.VolumeProjection, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths := map[string]bool{}
 	file := func(name string, at *field.Path, what string) {
@@ -291,30 +291,30 @@ func checkProjected(list []corev1.VolumeProjection, p *field.Path) field.ErrorLi
 		v, s := &list[i], Sources{P: p.Index(i)}
 		if s.Has("secret", v.Secret != nil) {
 			s.Need(v.Secret.Name, "secret", "name")
-			s.Add(checkItems(v.Secret.Items, s.P.Child("secret", "items")))
+			s.Add(validateKeyToPaths(v.Secret.Items, s.P.Child("secret", "items")))
 			for _, item := range v.Secret.Items {
 				file(item.Path, s.P.Child("secret"), v.Secret.Name)
 			}
 		}
 		if s.Has("configMap", v.ConfigMap != nil) {
 			s.Need(v.ConfigMap.Name, "configMap", "name")
-			s.Add(checkItems(v.ConfigMap.Items, s.P.Child("configMap", "items")))
+			s.Add(validateKeyToPaths(v.ConfigMap.Items, s.P.Child("configMap", "items")))
 			for _, item := range v.ConfigMap.Items {
 				file(item.Path, s.P.Child("configMap"), v.ConfigMap.Name)
 			}
 		}
 		if s.Has("downwardAPI", v.DownwardAPI != nil) {
 			for k := range v.DownwardAPI.Items {
-				s.Add(checkDownwardFile(&v.DownwardAPI.Items[k], s.P.Child("downwardAPI")))
+				s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[k], s.P.Child("downwardAPI")))
 				file(v.DownwardAPI.Items[k].Path, s.P.Child("downwardAPI"), v.DownwardAPI.Items[k].Path)
 			}
 		}
 		if s.Has("serviceAccountToken", v.ServiceAccountToken != nil) {
-			s.Add(checkTokenProjection(v.ServiceAccountToken, s.P.Child("serviceAccountToken")))
+			s.Add(validateServiceAccountTokenProjection(v.ServiceAccountToken, s.P.Child("serviceAccountToken")))
 			file(v.ServiceAccountToken.Path, s.P.Child("serviceAccountToken"), v.ServiceAccountToken.Path)
 		}
 		if s.Has("clusterTrustBundle", v.ClusterTrustBundle != nil) {
-			s.Add(checkFilePath(v.ClusterTrustBundle.Path, s.P.Child("clusterTrustBundle", "path")))
+			s.Add(validateLocalNonReservedPath(v.ClusterTrustBundle.Path, s.P.Child("clusterTrustBundle", "path")))
 		}
 		s.Has("podCertificate", v.PodCertificate != nil)
 		if s.N == 0 {
@@ -325,7 +325,7 @@ func checkProjected(list []corev1.VolumeProjection, p *field.Path) field.ErrorLi
 	return errs
 }
 
-func checkTokenProjection(t *corev1.ServiceAccountTokenProjection, p *field.Path) field.ErrorList {
+func validateServiceAccountTokenProjection(t *corev1.ServiceAccountTokenProjection, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if e := t.ExpirationSeconds; e != nil {
 		if *e < 10*60 {
@@ -335,5 +335,5 @@ func checkTokenProjection(t *corev1.ServiceAccountTokenProjection, p *field.Path
 			errs = append(errs, field.Invalid(p.Child("expirationSeconds"), *e, "may not specify a duration larger than 2^32 seconds"))
 		}
 	}
-	return append(errs, checkFilePath(t.Path, p.Child("path"))...)
+	return append(errs, validateLocalNonReservedPath(t.Path, p.Child("path"))...)
 }

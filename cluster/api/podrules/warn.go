@@ -31,24 +31,24 @@ func (w *Warnings) Name(name, where string) {
 // PodNames is where the names of objects with a pod template are used.
 const PodNames = "Pod names and hostnames"
 
-// WarnOfPod returns the warnings about a pod.
-func WarnOfPod(p *corev1.Pod) []string {
+// WarningsForPod returns the warnings about a pod.
+func WarningsForPod(p *corev1.Pod) []string {
 	var w Warnings
 	w.Name(p.Name, "the Pod's hostname")
 	w.pods(p.Annotations, &p.Spec, nil)
 	return w
 }
 
-// WarnOfSet returns the warnings about an object whose name is part of the names of its pods.
-func WarnOfSet(name string, t *corev1.PodTemplateSpec) []string {
+// WarningsForNamedTemplate returns the warnings about an object whose name is part of the names of its pods.
+func WarningsForNamedTemplate(name string, t *corev1.PodTemplateSpec) []string {
 	var w Warnings
 	w.Name(name, PodNames)
 	w.Template(t, rules.SpecPath.Child("template"))
 	return w
 }
 
-// WarnOfTemplate returns the warnings about an object with a pod template.
-func WarnOfTemplate(t *corev1.PodTemplateSpec) []string {
+// WarningsForTemplate returns the warnings about an object with a pod template.
+func WarningsForTemplate(t *corev1.PodTemplateSpec) []string {
 	var w Warnings
 	w.Template(t, rules.SpecPath.Child("template"))
 	return w
@@ -61,14 +61,14 @@ func (w *Warnings) Template(t *corev1.PodTemplateSpec, p *field.Path) {
 
 // Labels of nodes and annotations of pods that have had their time.
 var (
-	oldNodeLabels = map[string]string{
+	deprecatedNodeLabels = map[string]string{
 		"beta.kubernetes.io/arch":                  `deprecated since v1.14; use "kubernetes.io/arch" instead`,
 		"beta.kubernetes.io/os":                    `deprecated since v1.14; use "kubernetes.io/os" instead`,
 		"failure-domain.beta.kubernetes.io/region": `deprecated since v1.17; use "topology.kubernetes.io/region" instead`,
 		"failure-domain.beta.kubernetes.io/zone":   `deprecated since v1.17; use "topology.kubernetes.io/zone" instead`,
 		"beta.kubernetes.io/instance-type":         `deprecated since v1.17; use "node.kubernetes.io/instance-type" instead`,
 	}
-	oldPodAnnotations = map[string]string{
+	deprecatedAnnotations = map[string]string{
 		"scheduler.alpha.kubernetes.io/critical-pod":  `non-functional in v1.16+; use the "priorityClassName" field instead`,
 		"security.alpha.kubernetes.io/sysctls":        `non-functional in v1.11+; use the "sysctls" field instead`,
 		"security.alpha.kubernetes.io/unsafe-sysctls": `non-functional in v1.11+; use the "sysctls" field instead`,
@@ -80,26 +80,26 @@ var (
 func (w *Warnings) pods(annotations map[string]string, s *corev1.PodSpec, p *field.Path) {
 	at := p.Child("spec")
 	for _, label := range slices.Sorted(maps.Keys(s.NodeSelector)) {
-		if message := oldNodeLabels[label]; message != "" {
+		if message := deprecatedNodeLabels[label]; message != "" {
 			w.Add(at.Child("nodeSelector").Key(label), "%s", message)
 		}
 	}
 	for i, c := range s.TopologySpreadConstraints {
-		if message := oldNodeLabels[c.TopologyKey]; message != "" {
+		if message := deprecatedNodeLabels[c.TopologyKey]; message != "" {
 			w.Add(at.Child("topologySpreadConstraints").Index(i).Child("topologyKey"), "%s is %s", c.TopologyKey, message)
 		}
 		if c.LabelSelector == nil {
 			w.Add(at.Child("topologySpreadConstraints").Index(i).Child("labelSelector"), "a null labelSelector results in matching no pod")
 		}
 	}
-	for _, a := range slices.Sorted(maps.Keys(oldPodAnnotations)) {
+	for _, a := range slices.Sorted(maps.Keys(deprecatedAnnotations)) {
 		if _, has := annotations[a]; has {
-			w.Add(p.Child("metadata", "annotations").Key(a), "%s", oldPodAnnotations[a])
+			w.Add(p.Child("metadata", "annotations").Key(a), "%s", deprecatedAnnotations[a])
 		}
 	}
 	w.volumes(s.Volumes, at.Child("volumes"))
 	w.duplicates(s, at)
-	ports := map[string][]placedPort{}
+	ports := map[string][]portWithPath{}
 	for i := range s.InitContainers {
 		w.container(&s.InitContainers[i], at.Child("initContainers").Index(i), ports)
 	}
@@ -154,13 +154,13 @@ func (w *Warnings) duplicates(s *corev1.PodSpec, p *field.Path) {
 	}
 }
 
-// placedPort is a port and the field that it stands in.
-type placedPort struct {
+// portWithPath is a port and the field that it stands in.
+type portWithPath struct {
 	corev1.ContainerPort
 	at *field.Path
 }
 
-func (w *Warnings) container(c *corev1.Container, p *field.Path, ports map[string][]placedPort) {
+func (w *Warnings) container(c *corev1.Container, p *field.Path, ports map[string][]portWithPath) {
 	for _, list := range []struct {
 		name string
 		of   corev1.ResourceList
@@ -194,6 +194,6 @@ func (w *Warnings) container(c *corev1.Container, p *field.Path, ports map[strin
 				w.Add(at, "dangerously ambiguous port definition with %s", other.at)
 			}
 		}
-		ports[key] = append(ports[key], placedPort{port, at})
+		ports[key] = append(ports[key], portWithPath{port, at})
 	}
 }

@@ -28,12 +28,12 @@ var PodDisruptionBudgets = &api.Kind{
 	PrepareStatus: budgetLifecycle.Status,
 
 	Validate: rules.Typed(func(b *policyv1.PodDisruptionBudget) field.ErrorList {
-		return append(rules.CheckMeta(&b.ObjectMeta, true, rules.DNSSubdomain), checkBudget(&b.Spec)...)
+		return append(rules.ValidateObjectMeta(&b.ObjectMeta, true, rules.DNSSubdomain), validateBudgetSpec(&b.Spec)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkBudget(&b.Spec)...)
+		return append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateBudgetSpec(&b.Spec)...)
 	}),
-	ValidateStatus: rules.TypedUpdate(checkBudgetStatus),
+	ValidateStatus: rules.TypedUpdate(validateBudgetStatus),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -60,7 +60,7 @@ func orNA(v *intstr.IntOrString) string {
 	return v.String()
 }
 
-func checkBudget(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
+func validateBudgetSpec(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
 	var errs field.ErrorList
 	if s.MinAvailable != nil && s.MaxUnavailable != nil {
 		errs = append(errs, field.Invalid(rules.SpecPath, *s, "minAvailable and maxUnavailable cannot be both set"))
@@ -68,19 +68,19 @@ func checkBudget(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
 	for i, v := range []*intstr.IntOrString{s.MinAvailable, s.MaxUnavailable} {
 		if v != nil {
 			p := rules.SpecPath.Child([]string{"minAvailable", "maxUnavailable"}[i])
-			errs = append(errs, rules.CheckCountOrPercent(*v, p)...)
-			errs = append(errs, rules.CheckWithin100Percent(*v, p)...)
+			errs = append(errs, rules.ValidatePositiveIntOrPercent(*v, p)...)
+			errs = append(errs, rules.IsNotMoreThan100Percent(*v, p)...)
 		}
 	}
-	errs = append(errs, podrules.CheckSelector(s.Selector, rules.SpecPath.Child("selector"))...)
+	errs = append(errs, podrules.ValidateLabelSelector(s.Selector, rules.SpecPath.Child("selector"))...)
 	if e := s.UnhealthyPodEvictionPolicy; e != nil {
 		errs = append(errs, rules.OneOf(*e, rules.SpecPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
 	}
 	return errs
 }
 
-func checkBudgetStatus(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
-	errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta),
+func validateBudgetStatus(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
+	errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta),
 		metav1validation.ValidateConditions(b.Status.Conditions, rules.StatusPath.Child("conditions"))...)
 	errs = append(errs, rules.NonNegativeCounts(
 		rules.Count("disruptionsAllowed", b.Status.DisruptionsAllowed),

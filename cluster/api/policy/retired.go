@@ -18,16 +18,16 @@ var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget
 	ToStored: func(from *policyv1beta1.PodDisruptionBudget, to *policyv1.PodDisruptionBudget) {
 		switch s := from.Spec.Selector; {
 		case isEmptySelector(s):
-			to.Spec.Selector = noPods()
-		case rules.Equal(s, allPods()):
+			to.Spec.Selector = selectNoPods()
+		case rules.Equal(s, selectAllPods()):
 			to.Spec.Selector = &metav1.LabelSelector{}
 		}
 	},
 	FromStored: func(from *policyv1.PodDisruptionBudget, to *policyv1beta1.PodDisruptionBudget) {
 		switch s := from.Spec.Selector; {
 		case isEmptySelector(s):
-			to.Spec.Selector = allPods()
-		case rules.Equal(s, noPods()):
+			to.Spec.Selector = selectAllPods()
+		case rules.Equal(s, selectNoPods()):
 			to.Spec.Selector = &metav1.LabelSelector{}
 		}
 	},
@@ -37,11 +37,13 @@ func isEmptySelector(s *metav1.LabelSelector) bool {
 	return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0
 }
 
-func noPods() *metav1.LabelSelector { return byAbsentLabel(metav1.LabelSelectorOpExists) }
+func selectNoPods() *metav1.LabelSelector { return selectorOnAbsentLabel(metav1.LabelSelectorOpExists) }
 
-func allPods() *metav1.LabelSelector { return byAbsentLabel(metav1.LabelSelectorOpDoesNotExist) }
+func selectAllPods() *metav1.LabelSelector {
+	return selectorOnAbsentLabel(metav1.LabelSelectorOpDoesNotExist)
+}
 
-func byAbsentLabel(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
+func selectorOnAbsentLabel(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", Operator: op,
 	}}}

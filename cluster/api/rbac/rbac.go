@@ -22,10 +22,10 @@ var Roles = &api.Kind{
 	New:     func() api.Object { return &rbacv1.Role{} },
 	NewList: func() runtime.Object { return &rbacv1.RoleList{} },
 	Validate: rules.Typed(func(r *rbacv1.Role) field.ErrorList {
-		return append(rules.CheckMeta(&r.ObjectMeta, true, rules.PathSegment), checkRules(r.Rules, true)...)
+		return append(rules.ValidateObjectMeta(&r.ObjectMeta, true, rules.PathSegment), validatePolicyRules(r.Rules, true)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.Role) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), checkRules(r.Rules, true)...)
+		return append(rules.ValidateObjectMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), validatePolicyRules(r.Rules, true)...)
 	}),
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:     rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
@@ -38,10 +38,10 @@ var ClusterRoles = &api.Kind{
 	New:     func() api.Object { return &rbacv1.ClusterRole{} },
 	NewList: func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 	Validate: rules.Typed(func(r *rbacv1.ClusterRole) field.ErrorList {
-		return append(rules.CheckMeta(&r.ObjectMeta, false, rules.PathSegment), checkClusterRole(r)...)
+		return append(rules.ValidateObjectMeta(&r.ObjectMeta, false, rules.PathSegment), validateClusterRole(r)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.ClusterRole) field.ErrorList {
-		return append(rules.CheckMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), checkClusterRole(r)...)
+		return append(rules.ValidateObjectMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), validateClusterRole(r)...)
 	}),
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:     rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
@@ -53,13 +53,13 @@ var RoleBindings = &api.Kind{
 	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
 	New:     func() api.Object { return &rbacv1.RoleBinding{} },
 	NewList: func() runtime.Object { return &rbacv1.RoleBindingList{} },
-	Default: rules.Mutate(func(b *rbacv1.RoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
+	Default: rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Typed(func(b *rbacv1.RoleBinding) field.ErrorList {
-		return append(rules.CheckMeta(&b.ObjectMeta, true, rules.PathSegment), checkRoleBinding(&b.RoleRef, b.Subjects, true)...)
+		return append(rules.ValidateObjectMeta(&b.ObjectMeta, true, rules.PathSegment), validateRoleBinding(&b.RoleRef, b.Subjects, true)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.RoleBinding) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkRoleBinding(&b.RoleRef, b.Subjects, true)...)
-		return append(errs, checkSameRole(b.RoleRef, old.RoleRef)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateRoleBinding(&b.RoleRef, b.Subjects, true)...)
+		return append(errs, validateRoleRefUpdate(b.RoleRef, old.RoleRef)...)
 	}),
 	Columns: bindingColumns,
 	Row: rules.Typed(func(b *rbacv1.RoleBinding) []any {
@@ -73,13 +73,13 @@ var ClusterRoleBindings = &api.Kind{
 	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
 	New:     func() api.Object { return &rbacv1.ClusterRoleBinding{} },
 	NewList: func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
-	Default: rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
+	Default: rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Typed(func(b *rbacv1.ClusterRoleBinding) field.ErrorList {
-		return append(rules.CheckMeta(&b.ObjectMeta, false, rules.PathSegment), checkRoleBinding(&b.RoleRef, b.Subjects, false)...)
+		return append(rules.ValidateObjectMeta(&b.ObjectMeta, false, rules.PathSegment), validateRoleBinding(&b.RoleRef, b.Subjects, false)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
-		errs := append(rules.CheckMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), checkRoleBinding(&b.RoleRef, b.Subjects, false)...)
-		return append(errs, checkSameRole(b.RoleRef, old.RoleRef)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateRoleBinding(&b.RoleRef, b.Subjects, false)...)
+		return append(errs, validateRoleRefUpdate(b.RoleRef, old.RoleRef)...)
 	}),
 	Columns: bindingColumns,
 	Row: rules.Typed(func(b *rbacv1.ClusterRoleBinding) []any {
@@ -87,8 +87,8 @@ var ClusterRoleBindings = &api.Kind{
 	}),
 }
 
-func checkClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
-	errs := checkRules(r.Rules, false)
+func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
+	errs := validatePolicyRules(r.Rules, false)
 	if r.AggregationRule == nil {
 		return errs
 	}
@@ -103,7 +103,7 @@ func checkClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 	return errs
 }
 
-func checkRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
+func validatePolicyRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	var errs field.ErrorList
 	for i := range rules {
 		r, p := &rules[i], field.NewPath("rules").Index(i)
@@ -129,7 +129,7 @@ func checkRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	return errs
 }
 
-func defaultBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
+func defaultRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	rules.SetDefault(&ref.APIGroup, rbacv1.GroupName)
 	for i := range subjects {
 		if k := subjects[i].Kind; k == rbacv1.UserKind || k == rbacv1.GroupKind {
@@ -138,7 +138,7 @@ func defaultBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	}
 }
 
-func checkRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
+func validateRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
 	var errs field.ErrorList
 	p := field.NewPath("roleRef")
 	errs = append(errs, rules.OneOf(ref.APIGroup, p.Child("apiGroup"), rbacv1.GroupName)...)
@@ -153,12 +153,12 @@ func checkRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced
 		errs = append(errs, rules.Invalid(p.Child("name"), ref.Name, rules.PathSegment(ref.Name, false))...)
 	}
 	for i := range subjects {
-		errs = append(errs, checkSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
+		errs = append(errs, validateSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
 	}
 	return errs
 }
 
-func checkSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.ErrorList {
+func validateSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if s.Name == "" {
 		errs = append(errs, field.Required(p.Child("name"), ""))
@@ -181,8 +181,8 @@ func checkSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.Error
 	return errs
 }
 
-// checkSameRole: who was trusted with a binding must not find another role behind it.
-func checkSameRole(ref, old rbacv1.RoleRef) field.ErrorList {
+// validateRoleRefUpdate: who was trusted with a binding must not find another role behind it.
+func validateRoleRefUpdate(ref, old rbacv1.RoleRef) field.ErrorList {
 	if ref == old {
 		return nil
 	}

@@ -21,16 +21,16 @@ var (
 	SelfSubjectReviews = review(authenticationv1.GroupName, "SelfSubjectReview", "selfsubjectreviews", false,
 		func() api.Object { return &authenticationv1.SelfSubjectReview{} })
 
-	SubjectAccessReviews = checked(review(authorizationv1.GroupName, "SubjectAccessReview", "subjectaccessreviews", false,
+	SubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SubjectAccessReview", "subjectaccessreviews", false,
 		func() api.Object { return &authorizationv1.SubjectAccessReview{} }),
-		rules.Typed(func(r *authorizationv1.SubjectAccessReview) field.ErrorList { return checkSubjectAccess(&r.Spec) }))
-	LocalSubjectAccessReviews = checked(review(authorizationv1.GroupName, "LocalSubjectAccessReview", "localsubjectaccessreviews", true,
+		rules.Typed(func(r *authorizationv1.SubjectAccessReview) field.ErrorList { return validateSubjectAccess(&r.Spec) }))
+	LocalSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "LocalSubjectAccessReview", "localsubjectaccessreviews", true,
 		func() api.Object { return &authorizationv1.LocalSubjectAccessReview{} }),
-		rules.Typed(checkLocalSubjectAccess))
-	SelfSubjectAccessReviews = checked(review(authorizationv1.GroupName, "SelfSubjectAccessReview", "selfsubjectaccessreviews", false,
+		rules.Typed(validateLocalSubjectAccess))
+	SelfSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SelfSubjectAccessReview", "selfsubjectaccessreviews", false,
 		func() api.Object { return &authorizationv1.SelfSubjectAccessReview{} }),
 		rules.Typed(func(r *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
-			return checkAccess(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+			return validateAccess(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
 		}))
 	SelfSubjectRulesReviews = review(authorizationv1.GroupName, "SelfSubjectRulesReview", "selfsubjectrulesreviews", false,
 		func() api.Object { return &authorizationv1.SelfSubjectRulesReview{} })
@@ -47,12 +47,12 @@ func review(group, kind, plural string, namespaced bool, make func() api.Object)
 	}
 }
 
-func checked(k *api.Kind, validate func(api.Object) field.ErrorList) *api.Kind {
+func withValidation(k *api.Kind, validate func(api.Object) field.ErrorList) *api.Kind {
 	k.Validate = validate
 	return k
 }
 
-func checkAccess(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) field.ErrorList {
+func validateAccess(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) field.ErrorList {
 	switch {
 	case resource != nil && path != nil:
 		return field.ErrorList{field.Invalid(rules.SpecPath.Child("nonResourceAttributes"), path,
@@ -64,16 +64,16 @@ func checkAccess(resource *authorizationv1.ResourceAttributes, path *authorizati
 	return nil
 }
 
-func checkSubjectAccess(s *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
-	errs := checkAccess(s.ResourceAttributes, s.NonResourceAttributes)
+func validateSubjectAccess(s *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
+	errs := validateAccess(s.ResourceAttributes, s.NonResourceAttributes)
 	if s.User == "" && len(s.Groups) == 0 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("user"), s.User, "at least one of user or group must be specified"))
 	}
 	return errs
 }
 
-func checkLocalSubjectAccess(r *authorizationv1.LocalSubjectAccessReview) field.ErrorList {
-	errs := checkSubjectAccess(&r.Spec)
+func validateLocalSubjectAccess(r *authorizationv1.LocalSubjectAccessReview) field.ErrorList {
+	errs := validateSubjectAccess(&r.Spec)
 	m := r.ObjectMeta
 	m.Namespace = ""
 	if !rules.Equal(m, metav1.ObjectMeta{}) {

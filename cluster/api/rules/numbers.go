@@ -28,8 +28,8 @@ func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
 	return NonNegative(int64(*v), p)
 }
 
-// CheckCountOrPercent validates a number of pods, or a percentage such as "25%".
-func CheckCountOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
+// ValidatePositiveIntOrPercent validates a number of pods, or a percentage such as "25%".
+func ValidatePositiveIntOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	switch v.Type {
 	case intstr.String:
 		return Invalid(p, v, validation.IsValidPercent(v.StrVal))
@@ -39,15 +39,15 @@ func CheckCountOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(p, v, "must be an integer or percentage (e.g '5%%')")}
 }
 
-// CheckWithin100Percent reports more than 100 %; a plain number is none.
-func CheckWithin100Percent(v intstr.IntOrString, p *field.Path) field.ErrorList {
-	if n, ok := percentOf(v); ok && n > 100 {
+// IsNotMoreThan100Percent reports more than 100 %; a plain number is none.
+func IsNotMoreThan100Percent(v intstr.IntOrString, p *field.Path) field.ErrorList {
+	if n, ok := percentValue(v); ok && n > 100 {
 		return field.ErrorList{field.Invalid(p, v, "must not be greater than 100%")}
 	}
 	return nil
 }
 
-func percentOf(v intstr.IntOrString) (n int, ok bool) {
+func percentValue(v intstr.IntOrString) (n int, ok bool) {
 	if v.Type != intstr.String || len(validation.IsValidPercent(v.StrVal)) > 0 {
 		return 0, false
 	}
@@ -55,9 +55,9 @@ func percentOf(v intstr.IntOrString) (n int, ok bool) {
 	return n, err == nil
 }
 
-// IsZeroCount reports whether a number or percentage is zero.
-func IsZeroCount(v intstr.IntOrString) bool {
-	if n, ok := percentOf(v); ok {
+// IsZeroIntOrPercent reports whether a number or percentage is zero.
+func IsZeroIntOrPercent(v intstr.IntOrString) bool {
+	if n, ok := percentValue(v); ok {
 		return n == 0
 	}
 	return v.IntValue() == 0

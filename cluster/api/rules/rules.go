@@ -51,14 +51,14 @@ var (
 	PathSegment = path.ValidatePathSegmentName
 )
 
-// CheckMeta validates the metadata of a new object.
-func CheckMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
+// ValidateObjectMeta validates the metadata of a new object.
+func ValidateObjectMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
 	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
 }
 
-// CheckMetaUpdate leaves the question whether a resourceVersion had to be sent to
+// ValidateObjectMetaUpdate leaves the question whether a resourceVersion had to be sent to
 // the server, which knows whether the write is conditional.
-func CheckMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
+func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 	if obj.ResourceVersion == "" {
 		m := *obj
 		m.ResourceVersion = old.ResourceVersion
@@ -209,9 +209,9 @@ func NextGeneration(old api.Object, spec, oldSpec any) int64 {
 	return old.GetGeneration() + 1
 }
 
-// Annotate sets an annotation, or takes it away when there is no value. The map is
+// SetAnnotation sets an annotation, or takes it away when there is no value. The map is
 // copied: it may be shared.
-func Annotate(m *metav1.ObjectMeta, name, value string) {
+func SetAnnotation(m *metav1.ObjectMeta, name, value string) {
 	out := make(map[string]string, len(m.Annotations)+1)
 	for k, v := range m.Annotations {
 		if k != name {

@@ -27,9 +27,9 @@ var PriorityClasses = &api.Kind{
 	}),
 	PrepareCreate: rules.Mutate(func(p *schedulingv1.PriorityClass) { p.Generation = 1 }),
 	PrepareUpdate: rules.MutateUpdate(func(p, old *schedulingv1.PriorityClass) { p.Generation = old.Generation }),
-	Validate:      rules.Typed(checkPriorityClass),
+	Validate:      rules.Typed(validatePriorityClass),
 	ValidateUpdate: rules.TypedUpdate(func(p, old *schedulingv1.PriorityClass) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&p.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&p.ObjectMeta, &old.ObjectMeta)
 		if p.Value != old.Value {
 			errs = append(errs, field.Forbidden(field.NewPath("value"), "may not be changed in an update."))
 		}
@@ -63,12 +63,12 @@ const (
 	systemCritical      = 2 * highestUserPriority
 )
 
-func checkPriorityClass(p *schedulingv1.PriorityClass) field.ErrorList {
-	errs := rules.CheckMeta(&p.ObjectMeta, false, rules.DNSSubdomain)
+func validatePriorityClass(p *schedulingv1.PriorityClass) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&p.ObjectMeta, false, rules.DNSSubdomain)
 	if strings.HasPrefix(p.Name, "system-") {
 		if v, known := systemPriorities[p.Name]; !known || v != p.Value || p.GlobalDefault {
 			errs = append(errs, field.Forbidden(rules.MetadataPath.Child("name"),
-				"priority class names with 'system-' prefix are reserved for system use only. error: "+systemPriorityProblem(p)))
+				"priority class names with 'system-' prefix are reserved for system use only. error: "+systemPriorityError(p)))
 		}
 	} else if p.Value > highestUserPriority {
 		errs = append(errs, field.Forbidden(field.NewPath("value"),
@@ -85,7 +85,7 @@ func checkPriorityClass(p *schedulingv1.PriorityClass) field.ErrorList {
 	return errs
 }
 
-func systemPriorityProblem(p *schedulingv1.PriorityClass) string {
+func systemPriorityError(p *schedulingv1.PriorityClass) string {
 	v, known := systemPriorities[p.Name]
 	switch {
 	case !known:

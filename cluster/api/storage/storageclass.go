@@ -24,9 +24,9 @@ var StorageClasses = &api.Kind{
 		rules.SetDefaultPtr(&s.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
 		rules.SetDefaultPtr(&s.VolumeBindingMode, storagev1.VolumeBindingImmediate)
 	}),
-	Validate: rules.Typed(checkStorageClass),
+	Validate: rules.Typed(validateStorageClass),
 	ValidateUpdate: rules.TypedUpdate(func(s, old *storagev1.StorageClass) field.ErrorList {
-		errs := rules.CheckMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
+		errs := rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
 		if !rules.Equal(s.Parameters, old.Parameters) {
 			errs = append(errs, field.Forbidden(field.NewPath("parameters"), "updates to parameters are forbidden."))
 		}
@@ -37,7 +37,7 @@ var StorageClasses = &api.Kind{
 			errs = append(errs, field.Forbidden(field.NewPath("reclaimPolicy"), "updates to reclaimPolicy are forbidden."))
 		}
 		errs = append(errs, rules.Immutable(s.VolumeBindingMode, old.VolumeBindingMode, field.NewPath("volumeBindingMode"))...)
-		return append(errs, checkStorageClass(s)...)
+		return append(errs, validateStorageClass(s)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -69,8 +69,8 @@ func isDefaultClass(m *metav1.ObjectMeta) bool {
 		m.Annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true"
 }
 
-func checkStorageClass(s *storagev1.StorageClass) field.ErrorList {
-	errs := rules.CheckMeta(&s.ObjectMeta, false, rules.DNSSubdomain)
+func validateStorageClass(s *storagev1.StorageClass) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&s.ObjectMeta, false, rules.DNSSubdomain)
 	p := field.NewPath("provisioner")
 	if s.Provisioner == "" {
 		errs = append(errs, field.Required(p, s.Provisioner))
