@@ -13,19 +13,19 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// What a quantity may be written with. To parse a longer one takes time by the square of
-// its length, and 1e-999999999 is a number of a billion digits once it is rounded.
+// The limits of a quantity. Parsing takes time quadratic in the length, and 1e-999999999 has a billion digits
+// once it is rounded.
 const (
 	quantityDigits   = 64
 	quantityExponent = 2 // digits
 )
 
-// ErrQuantity refuses a quantity before it is parsed.
+// ErrQuantity is the error for a quantity that is too long or too large to be parsed.
 var ErrQuantity = errors.New("a quantity may have at most 64 digits and an exponent of at most two digits")
 
-// CheckQuantities looks for quantities in a body, JSON or else protobuf as a message of its
-// kind, that must not be parsed as they are. obj is what the body is decoded into. A body
-// that is malformed is the decoder's to refuse.
+// CheckQuantities returns ErrQuantity if a body has a quantity that must not be parsed. The body is JSON, or a
+// protobuf message of its kind; obj is the object that it is decoded into. A malformed body is no error here:
+// decoding reports it.
 func CheckQuantities(body []byte, isJSON bool, obj any) error {
 	if !maybeHuge(body) {
 		return nil
@@ -45,8 +45,7 @@ func CheckQuantities(body []byte, isJSON bool, obj any) error {
 	return nil
 }
 
-// maybeHuge is whether there is something like a huge quantity, in any place. Nearly no
-// body has that.
+// maybeHuge reports whether the text has something like a huge quantity anywhere. Nearly no body has.
 func maybeHuge(text []byte) bool {
 	digits := 0
 	for i, c := range text {
@@ -83,7 +82,7 @@ func longExponent(text []byte) bool {
 	return true
 }
 
-// escapesDigit: JSON may write a character of a quantity as \u0065.
+// escapesDigit reports whether an escape such as \u0065 stands for a character of a quantity.
 func escapesDigit(text []byte) bool {
 	if len(text) < 5 || text[0] != 'u' {
 		return false
@@ -108,8 +107,7 @@ func isHuge(text string) bool {
 
 var quantityType = reflect.TypeFor[resource.Quantity]()
 
-// checkToken reads one value, and follows the type through it. A member that is given
-// twice is looked at twice, as the decoder does.
+// checkToken reads one value of the type t. A member that is given twice is read twice, as the decoder does.
 func checkToken(d *json.Decoder, t reflect.Type) error {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -152,8 +150,8 @@ func checkText(text string, t reflect.Type) error {
 	return nil
 }
 
-// memberType is the type of a member in JSON, nil if it is not known or holds no
-// quantity. Some decoders take a name in any case.
+// memberType returns the type of a member in JSON, nil if it is unknown or holds no quantity. Some decoders
+// ignore the case of names.
 func memberType(t reflect.Type, name string) reflect.Type {
 	if t == nil || !holdsQuantity(t) {
 		return nil
@@ -178,7 +176,7 @@ func memberType(t reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// checkProtobufQuantities follows the type through an encoded object.
+// checkProtobufQuantities is CheckQuantities for a protobuf body.
 func checkProtobufQuantities(body []byte, t reflect.Type) error {
 	if raw, ok := bytes.CutPrefix(body, []byte("k8s\x00")); ok {
 		return EachField(raw, func(number protowire.Number, content []byte) error {
@@ -220,7 +218,7 @@ func checkMessage(b []byte, t reflect.Type) error {
 
 var quantityHolders sync.Map // of reflect.Type to bool
 
-// holdsQuantity is whether a value of the type can have a quantity in it.
+// holdsQuantity reports whether a value of the type can hold a quantity.
 func holdsQuantity(t reflect.Type) bool {
 	if known, ok := quantityHolders.Load(t); ok {
 		return known.(bool)

@@ -14,8 +14,8 @@ import (
 	"wheelhouse/cluster/api/autoscaling"
 )
 
-// TestHugeQuantities: they are found where they would be parsed, however they are
-// written, and nowhere else. Nothing here parses one: that would not end.
+// Huge quantities are found wherever they would be parsed and nowhere else. No case parses one, which would not
+// terminate.
 func TestHugeQuantities(t *testing.T) {
 	long := strings.Repeat("9", 65)
 	cpu := func(q string) string {
@@ -33,8 +33,8 @@ func TestHugeQuantities(t *testing.T) {
 		cpu(`"` + long + `"`):                          api.ErrQuantity,
 		cpu(`"0.` + long + `"`):                        api.ErrQuantity,
 		cpu(long):                                      api.ErrQuantity,
-		cpu(`"1e-999999999","cpu":"1"`):                api.ErrQuantity, // the decoder parses both
-		`{"SPEC":{"overhead":{"cpu":"1e-999999999"}}}`: api.ErrQuantity, // some decoders take that
+		cpu(`"1e-999999999","cpu":"1"`):                api.ErrQuantity, // the decoder parses both values
+		`{"SPEC":{"overhead":{"cpu":"1e-999999999"}}}`: api.ErrQuantity, // some decoders ignore the case
 		`{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"1e-999999999"}}]}}`:  api.ErrQuantity,
 		`{"metadata":{"name":"1e1000","labels":{"cpu":"1e-999999999"}}}`:    nil,
 		`{"spec":{"containers":[{"args":["1e1000","` + long + `"]}]}}`:      nil,
@@ -72,7 +72,7 @@ func TestHugeQuantitiesInProtobuf(t *testing.T) {
 	}
 }
 
-// TestHugeQuantityInAnnotation: autoscaling/v1 has quantities in annotations.
+// The annotations of autoscaling/v1 have quantities.
 func TestHugeQuantityInAnnotation(t *testing.T) {
 	metrics, err := json.Marshal([]autoscalingv1.MetricSpec{{Type: "Pods", Pods: &autoscalingv1.PodsMetricSource{MetricName: "m", TargetAverageValue: resource.MustParse("12345678901234")}}})
 	if err != nil {

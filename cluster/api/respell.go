@@ -2,9 +2,8 @@ package api
 
 import "encoding/json"
 
-// Respell gives an object's JSON with today's names for the fields that old manifests
-// spell otherwise, and whether there were any. The server calls it when strict decoding
-// finds an unknown field; annotations and labels are left as they are.
+// Respell returns an object's JSON with the current names of the fields in OldSpelling, and whether anything
+// changed. The server calls it when strict decoding reports an unknown field. Metadata stays unchanged.
 func (k *Kind) Respell(body []byte) ([]byte, bool) {
 	if len(k.OldSpelling) == 0 {
 		return body, false

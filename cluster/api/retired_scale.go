@@ -8,9 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// ScaleToRetired shows a Scale in the shape that it had in extensions and in the first
-// versions of apps: there the selector was a map of labels, and one with operators
-// stood beside it as text. The object is of the type that gv has.
+// ScaleToRetired converts a Scale to the shape of extensions/v1beta1, apps/v1beta1 and apps/v1beta2, in which
+// selector has labels and targetSelector any selector. The object has the type of gv.
 func ScaleToRetired(s *autoscalingv1.Scale, gv schema.GroupVersion) (Object, error) {
 	old := &extensionsv1beta1.Scale{
 		ObjectMeta: s.ObjectMeta,
@@ -28,7 +27,7 @@ func ScaleToRetired(s *autoscalingv1.Scale, gv schema.GroupVersion) (Object, err
 	return to.(Object), nil
 }
 
-// ScaleFromRetired is the way back.
+// ScaleFromRetired is the inverse of ScaleToRetired.
 func ScaleFromRetired(o Object) *autoscalingv1.Scale {
 	old := &extensionsv1beta1.Scale{}
 	CopyShape(o, old, extensionsv1beta1.SchemeGroupVersion.WithKind("Scale"))

@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ControllerRevisions keeps the earlier states of DaemonSets and StatefulSets.
+// ControllerRevisions is the kind ControllerRevision: a past state of a DaemonSet or StatefulSet.
 var ControllerRevisions = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ControllerRevision"),
 	Plural:           "controllerrevisions", Singular: "controllerrevision", Namespaced: true,

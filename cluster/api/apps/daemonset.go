@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// DaemonSets keeps a pod on every node that fits.
+// DaemonSets is the kind DaemonSet: a pod on each matching node.
 var DaemonSets = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "DaemonSet"),
 	Plural:           "daemonsets", Singular: "daemonset",
@@ -28,12 +28,12 @@ var DaemonSets = &api.Kind{
 	PrepareCreate: rules.Mutate(func(d *appsv1.DaemonSet) {
 		d.Status = appsv1.DaemonSetStatus{}
 		d.Generation = 1
-		setTemplateGeneration(d, max(1, generationOfTemplate(d)))
+		setTemplateGeneration(d, max(1, templateGeneration(d)))
 	}),
 	PrepareUpdate: rules.MutateUpdate(func(d, old *appsv1.DaemonSet) {
 		d.Status = old.Status
 		d.Generation = rules.NextGeneration(old, d.Spec, old.Spec)
-		n := generationOfTemplate(old)
+		n := templateGeneration(old)
 		if !rules.Equal(d.Spec.Template, old.Spec.Template) {
 			n++
 		}
@@ -78,17 +78,15 @@ var DaemonSets = &api.Kind{
 	}),
 }
 
-// templateGeneration is the annotation with the number of a DaemonSet's template, which
-// its first version had in a field; its pods carry it as a label.
-const templateGeneration = appsv1.DeprecatedTemplateGeneration
-
-func generationOfTemplate(d *appsv1.DaemonSet) int64 {
-	n, _ := strconv.ParseInt(d.Annotations[templateGeneration], 10, 64)
+// templateGeneration returns the number of a DaemonSet's template, from the annotation that replaces the field
+// of the first version. The pods have it as a label.
+func templateGeneration(d *appsv1.DaemonSet) int64 {
+	n, _ := strconv.ParseInt(d.Annotations[appsv1.DeprecatedTemplateGeneration], 10, 64)
 	return n
 }
 
 func setTemplateGeneration(d *appsv1.DaemonSet, n int64) {
-	rules.SetAnnotation(&d.ObjectMeta, templateGeneration, strconv.FormatInt(n, 10))
+	rules.SetAnnotation(&d.ObjectMeta, appsv1.DeprecatedTemplateGeneration, strconv.FormatInt(n, 10))
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {
@@ -108,7 +106,7 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 func validateDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
 	at, p := rules.SpecPath.Child("selector"), rules.SpecPath.Child("template")
 	errs := podrules.ValidateLabelSelector(s.Selector, at)
-	// None at all chooses no pods, and so not the template's.
+	// A missing selector matches no pods, not even the template's.
 	if selector, err := metav1.LabelSelectorAsSelector(s.Selector); err == nil && !selector.Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
 	}

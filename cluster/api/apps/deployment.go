@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Deployments replaces the pods of one version by those of the next.
+// Deployments is the kind Deployment: it replaces pods by those of a new template with ReplicaSets.
 var Deployments = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "Deployment"),
 	Plural:           "deployments", Singular: "deployment",
@@ -36,7 +36,7 @@ var Deployments = &api.Kind{
 		d.Status = appsv1.DeploymentStatus{}
 		d.Generation = 1
 	}),
-	// The annotations count as wishes too: the controller copies them to the ReplicaSets.
+	// The controller copies the annotations to the ReplicaSets, so they count as spec.
 	PrepareUpdate: rules.MutateUpdate(func(d, old *appsv1.Deployment) {
 		d.Status = old.Status
 		d.Generation = rules.NextGeneration(old, d.Spec, old.Spec)

@@ -80,7 +80,7 @@ func validateNotGreater(most int32, message string, counts ...rules.NamedCount) 
 	return errs
 }
 
-// validateCollisionCount: a name that was taken stays taken, so the count of those only grows.
+// validateCollisionCount reports a decrease: a name collision is permanent.
 func validateCollisionCount(is, was *int32) field.ErrorList {
 	v := int32(0)
 	if is != nil {

@@ -14,8 +14,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ReplicaSets keeps a number of like pods, as a ReplicationController does, and chooses
-// them by a selector with operators.
+// ReplicaSets is the kind ReplicaSet: a number of equal pods, with a set-based selector.
 var ReplicaSets = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ReplicaSet"),
 	Plural:           "replicasets", Singular: "replicaset",
@@ -76,7 +75,7 @@ var replicaSetLifecycle = rules.SpecAndStatus(func(o *appsv1.ReplicaSet) (*appsv
 	return &o.Spec, &o.Status
 })
 
-// selectorString is a selector in the syntax of queries, "" if it is none.
+// selectorString returns a selector in the syntax of queries, "" for one that selects nothing.
 func selectorString(s *metav1.LabelSelector) string {
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
@@ -85,8 +84,8 @@ func selectorString(s *metav1.LabelSelector) string {
 	return selector.String()
 }
 
-// validateSetSelector is where the rules of a set's selector meet: it must be there, must not be
-// empty (which would mean all pods), and must choose the pods of the set's own template.
+// validateSetSelector validates a selector, which must be set and must not be empty. It returns nil for one that
+// cannot be parsed.
 func validateSetSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
 	p := rules.SpecPath.Child("selector")
 	var errs field.ErrorList
@@ -111,8 +110,8 @@ func validateReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
 	return append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
 }
 
-// validateSelectorAndTemplate is what ReplicaSets and Deployments ask of selector and template; the
-// words are a Deployment's for both.
+// validateSelectorAndTemplate validates the selector and template of a ReplicaSet or Deployment. As upstream the
+// texts are a Deployment's for both.
 func validateSelectorAndTemplate(s *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
 	selector, errs := validateSetSelector(s, "empty selector is invalid for deployment")
 	if selector == nil {

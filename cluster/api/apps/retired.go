@@ -18,12 +18,10 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// RollbackTo is the annotation in which a Deployment keeps the revision that it is to go
-// back to, which the first versions had in a field.
+// RollbackTo is the annotation with the revision to roll a Deployment back to. The first versions had a field.
 const RollbackTo = appsv1.DeprecatedRollbackTo
 
-// The versions of extensions: the first, of 2015 and 2016. What is left out of a selector
-// or of an object's labels is what the template's labels say.
+// Version extensions/v1beta1. The template's labels are the default of the selector and of the object's labels.
 var (
 	DeploymentsExtensions = api.Retired[*extensionsv1beta1.Deployment, *appsv1.Deployment]{
 		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: extensionsv1beta1.SchemeGroupVersion,
@@ -40,7 +38,7 @@ var (
 				rules.SetDefaultPtr(&s.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
 				rules.SetDefaultPtr(&s.RollingUpdate.MaxSurge, intstr.FromInt32(1))
 			}
-			// Neither was there yet: no limit.
+			// The version had neither: no limit.
 			rules.SetDefaultPtr(&d.Spec.ProgressDeadlineSeconds, math.MaxInt32)
 			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, math.MaxInt32)
 		},
@@ -74,20 +72,19 @@ var (
 		},
 		ToStored: func(from *extensionsv1beta1.DaemonSet, to *appsv1.DaemonSet) {
 			if g := from.Spec.TemplateGeneration; g != 0 {
-				rules.SetAnnotation(&to.ObjectMeta, templateGeneration, strconv.FormatInt(g, 10))
+				rules.SetAnnotation(&to.ObjectMeta, appsv1.DeprecatedTemplateGeneration, strconv.FormatInt(g, 10))
 			}
 		},
 		FromStored: func(from *appsv1.DaemonSet, to *extensionsv1beta1.DaemonSet) {
-			to.Spec.TemplateGeneration = generationOfTemplate(from)
-			rules.SetAnnotation(&to.ObjectMeta, templateGeneration, "")
+			to.Spec.TemplateGeneration = templateGeneration(from)
+			rules.SetAnnotation(&to.ObjectMeta, appsv1.DeprecatedTemplateGeneration, "")
 		},
 	}.Kind()
 )
 
-// The versions of apps that stood between: in v1beta1 the template's labels still said
-// what was left out.
+// Version apps/v1beta1. Defaults come from the template's labels too.
 var (
-	// DeploymentsV1beta1 kept two old ReplicaSets.
+	// DeploymentsV1beta1 has a default revisionHistoryLimit of 2.
 	DeploymentsV1beta1 = api.Retired[*appsv1beta1.Deployment, *appsv1.Deployment]{
 		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta1.SchemeGroupVersion,
 		Object: &appsv1beta1.Deployment{}, List: &appsv1beta1.DeploymentList{},
@@ -109,7 +106,7 @@ var (
 		},
 	}.Kind()
 
-	// StatefulSetsV1beta1 replaced no pods by itself.
+	// StatefulSetsV1beta1 has the default update strategy OnDelete.
 	StatefulSetsV1beta1 = api.Retired[*appsv1beta1.StatefulSet, *appsv1.StatefulSet]{
 		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta1.SchemeGroupVersion,
 		Object: &appsv1beta1.StatefulSet{}, List: &appsv1beta1.StatefulSetList{},
@@ -119,14 +116,14 @@ var (
 		},
 	}.Kind()
 
-	// ControllerRevisionsV1beta1 is no different.
+	// ControllerRevisionsV1beta1 has the shape of apps/v1.
 	ControllerRevisionsV1beta1 = api.Retired[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{
 		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: ControllerRevisions,
 		Object: &appsv1beta1.ControllerRevision{}, List: &appsv1beta1.ControllerRevisionList{},
 	}.Kind()
 )
 
-// What apps/v1beta2 filled in is what apps/v1 does.
+// Version apps/v1beta2. Its defaults are those of apps/v1.
 var (
 	DeploymentsV1beta2 = api.Retired[*appsv1beta2.Deployment, *appsv1.Deployment]{
 		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta2.SchemeGroupVersion,
@@ -154,7 +151,7 @@ var (
 	}.Kind()
 )
 
-// defaultFromTemplate gives a set the labels of its pods, and a selector of them.
+// defaultFromTemplate sets the object's labels and its selector to the labels of the template.
 func defaultFromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, t *corev1.PodTemplateSpec) {
 	if len(t.Labels) == 0 {
 		return
@@ -167,7 +164,7 @@ func defaultFromTemplate(m *metav1.ObjectMeta, selector **metav1.LabelSelector, 
 	}
 }
 
-// rollback is the subresource by which the server was told to go back.
+// rollback returns the subresource that rolls a Deployment back.
 func rollback(gv schema.GroupVersion) []api.Subresource {
 	return []api.Subresource{{Name: "rollback", Kind: gv.WithKind("DeploymentRollback"), Verbs: []string{"create"}}}
 }

@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// StatefulSets keeps pods with names and volumes of their own (the pet sets of 2016).
+// StatefulSets is the kind StatefulSet: pods with stable names and volumes of their own.
 var StatefulSets = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "StatefulSet"),
 	Plural:           "statefulsets", Singular: "statefulset",

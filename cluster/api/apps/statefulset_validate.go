@@ -72,7 +72,7 @@ func validateStatefulSetUpdateStrategy(s *appsv1.StatefulSetUpdateStrategy, p *f
 	return errs
 }
 
-// validateStatefulSetTemplate checks selector, template and the claims that each pod gets.
+// validateStatefulSetTemplate validates the selector, the template and the claim templates.
 func validateStatefulSetTemplate(s *appsv1.StatefulSetSpec) field.ErrorList {
 	selector, errs := validateSetSelector(s.Selector, "empty selector is invalid for statefulset")
 	p := rules.SpecPath.Child("template")
@@ -89,8 +89,8 @@ func validateStatefulSetTemplate(s *appsv1.StatefulSetSpec) field.ErrorList {
 	return errs
 }
 
-// templateWithClaimVolumes is the template with the volumes that each pod will have: the
-// controller adds one for each claim, in the place of one of the same name.
+// templateWithClaimVolumes returns the template with the volumes of the pods: the controller adds one for each
+// claim and replaces one of the same name.
 func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
 	if len(s.VolumeClaimTemplates) == 0 {
 		return &s.Template
@@ -111,7 +111,8 @@ func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec
 	return t
 }
 
-// validateStatefulSetUpdate: the identity of the pods (names, claims, service) stays.
+// validateStatefulSetUpdate validates an update. What makes the identity of the pods (names, claims, service) is
+// immutable.
 func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSet(&s.Spec)...)
 	rest := s.Spec
@@ -122,7 +123,7 @@ func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	rest.RevisionHistoryLimit = old.Spec.RevisionHistoryLimit
 	rest.PersistentVolumeClaimRetentionPolicy = old.Spec.PersistentVolumeClaimRetentionPolicy
 	rest.MinReadySeconds = old.Spec.MinReadySeconds
-	// What is read from the store does not say again that a claim is a claim.
+	// Stored claims have no TypeMeta.
 	rest.VolumeClaimTemplates = slices.Clone(rest.VolumeClaimTemplates)
 	for i := range rest.VolumeClaimTemplates {
 		if i < len(old.Spec.VolumeClaimTemplates) {

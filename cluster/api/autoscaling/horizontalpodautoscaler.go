@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// HorizontalPodAutoscalers scales something by what its pods utilization.
+// HorizontalPodAutoscalers is the kind HorizontalPodAutoscaler: it scales a workload by the metrics of its pods.
 var HorizontalPodAutoscalers = &api.Kind{
 	GroupVersionKind: api.GVK(autoscalingv2.GroupName, "v2", "HorizontalPodAutoscaler"),
 	Plural:           "horizontalpodautoscalers", Singular: "horizontalpodautoscaler",
@@ -34,7 +34,7 @@ var HorizontalPodAutoscalers = &api.Kind{
 	ValidateUpdate: rules.TypedUpdate(func(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
 		minReplicasLowerBound := int32(1)
 		if n := old.Spec.MinReplicas; n != nil && *n == 0 {
-			minReplicasLowerBound = 0 // it may stay what it was
+			minReplicasLowerBound = 0 // an unchanged value stays valid
 		}
 		return append(rules.ValidateObjectMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), validateAutoscaler(&h.Spec, minReplicasLowerBound)...)
 	}),

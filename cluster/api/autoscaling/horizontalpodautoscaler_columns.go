@@ -22,7 +22,7 @@ func autoscalerRow(h *autoscalingv2.HorizontalPodAutoscaler) []any {
 	}
 }
 
-// autoscalerTargets are the first two metrics, each as "now/wanted".
+// autoscalerTargets returns the first two metrics, each as "current/target".
 func autoscalerTargets(metrics []autoscalingv2.MetricSpec, statuses []autoscalingv2.MetricStatus) string {
 	const most = 2
 	if len(metrics) == 0 {

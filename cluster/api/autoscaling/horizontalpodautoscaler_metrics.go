@@ -6,8 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// The metrics of an autoscaler as the annotations of autoscaling/v1 have them, and as
-// autoscaling/v2 does, where name and target are objects of their own.
+// Conversion of metrics between the annotations of autoscaling/v1 and autoscaling/v2.
 
 func metricFromV1(m *autoscalingv1.MetricSpec) autoscalingv2.MetricSpec {
 	out := autoscalingv2.MetricSpec{Type: autoscalingv2.MetricSourceType(m.Type)}

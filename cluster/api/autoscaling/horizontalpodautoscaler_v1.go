@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// The annotations in which autoscaling/v1 keeps what it has no fields for.
+// The annotations for what autoscaling/v1 has no fields for.
 const (
 	v1Metrics    = "autoscaling.alpha.kubernetes.io/metrics"
 	v1Current    = "autoscaling.alpha.kubernetes.io/current-metrics"
@@ -20,8 +20,7 @@ const (
 	v1Behavior   = "autoscaling.alpha.kubernetes.io/behavior"
 )
 
-// HorizontalPodAutoscalersV1 is the version whose one metric is the utilization of the
-// processor. It is served today as well, and no warning goes with it.
+// HorizontalPodAutoscalersV1 is the version with CPU utilization as its one metric. It is not deprecated.
 var HorizontalPodAutoscalersV1 = api.Retired[*autoscalingv1.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscaler]{
 	GroupVersion: autoscalingv1.SchemeGroupVersion, Of: HorizontalPodAutoscalers,
 	Object: &autoscalingv1.HorizontalPodAutoscaler{}, List: &autoscalingv1.HorizontalPodAutoscalerList{},
@@ -97,8 +96,7 @@ func autoscalerToV1(from *autoscalingv2.HorizontalPodAutoscaler, to *autoscaling
 	setAnnotation(&to.ObjectMeta, v1Conditions, from.Status.Conditions, len(from.Status.Conditions) > 0)
 }
 
-// cpuTarget is a copy of the share of the processor that a metric aims at, nil if it
-// aims at something else.
+// cpuTarget returns a copy of the target CPU utilization of a metric, nil for other metrics.
 func cpuTarget(m *autoscalingv2.MetricSpec) *int32 {
 	if m.Type != autoscalingv2.ResourceMetricSourceType || m.Resource == nil ||
 		m.Resource.Name != corev1.ResourceCPU || m.Resource.Target.AverageUtilization == nil {
@@ -108,8 +106,7 @@ func cpuTarget(m *autoscalingv2.MetricSpec) *int32 {
 	return &utilization
 }
 
-// popAnnotation reads an annotation and takes it away. One that cannot be read is no
-// business of an autoscaler's, as upstream.
+// popAnnotation decodes an annotation and removes it. As upstream it ignores a malformed one.
 func popAnnotation(m *metav1.ObjectMeta, name string, into any) {
 	text, has := m.Annotations[name]
 	if !has {

@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// The longest times of a scaling rule, in seconds.
+// Limits of scaling rules, in seconds.
 const (
 	maxScalingPeriod        = 1800
 	maxStabilizationSeconds = 3600
@@ -36,7 +36,7 @@ func validateAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, minReplica
 		t := s.Metrics[i].Type
 		hasObjectMetric = hasObjectMetric || t == autoscalingv2.ObjectMetricSourceType || t == autoscalingv2.ExternalMetricSourceType
 	}
-	// Of no pods one can measure nothing.
+	// Resource metrics need at least one pod.
 	if n := s.MinReplicas; n != nil && *n == 0 && !hasObjectMetric {
 		errs = append(errs, field.Forbidden(metrics, "must specify at least one Object or External metric to support scaling to zero replicas"))
 	}
@@ -56,7 +56,7 @@ func validateObjectReference(r *autoscalingv2.CrossVersionObjectReference, p *fi
 	return append(errs, validatePathSegmentName(r.Name, p.Child("name"), "")...)
 }
 
-// validatePathSegmentName: a name that must be there, and that stands in a path.
+// validatePathSegmentName validates a required name that is used in paths.
 func validatePathSegmentName(v string, p *field.Path, missing string) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, missing)}
@@ -105,7 +105,7 @@ func validateScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field
 	return errs
 }
 
-// validateMetric: a metric has a type, and the source of that type alone.
+// validateMetric validates a metric, which must have the source of its type and no other.
 func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m.Type == "" {
@@ -139,7 +139,7 @@ func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList 
 		}
 	}
 	if len(known) > 0 {
-		errs = append(errs, known...) // as upstream, which says it twice
+		errs = append(errs, known...) // as upstream, which reports it twice
 	}
 	for _, s := range sources {
 		switch {

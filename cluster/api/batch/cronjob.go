@@ -11,7 +11,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// CronJobs starts a Job at the times of a schedule.
+// CronJobs is the kind CronJob: it creates Jobs on a schedule.
 var CronJobs = &api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "CronJob"),
 	Plural:           "cronjobs", Singular: "cronjob",
@@ -25,7 +25,7 @@ var CronJobs = &api.Kind{
 		rules.SetDefaultPtr(&c.Spec.Suspend, false)
 		rules.SetDefaultPtr(&c.Spec.SuccessfulJobsHistoryLimit, 3)
 		rules.SetDefaultPtr(&c.Spec.FailedJobsHistoryLimit, 1)
-		// What a Job has for defaults beyond its pods' is filled in when it is made.
+		// The other defaults of a Job are set when it is created.
 		podrules.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
 		defaultPodFailurePolicy(c.Spec.JobTemplate.Spec.PodFailurePolicy)
 	}),

@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// maxCronJobName leaves room for the eleven characters that each job's name has more.
+// maxCronJobName leaves eleven characters for the suffix of the jobs' names.
 const maxCronJobName = 52
 
 func validateCronJob(c *batchv1.CronJob) field.ErrorList {
@@ -28,7 +28,7 @@ func validateCronJobUpdate(c, old *batchv1.CronJob) field.ErrorList {
 	return append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateCronJobSpec(&c.Spec, &old.Spec)...)
 }
 
-// validateCronJobSpec: old is nil for a new object; what an old one had it may keep.
+// validateCronJobSpec validates a spec. old is nil for a new object; its unchanged fields stay valid.
 func validateCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 	var errs field.ErrorList
 	if s.Schedule == "" {
@@ -60,7 +60,7 @@ func validateCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 func validateSchedule(s *batchv1.CronJobSpec, allowTZ bool) field.ErrorList {
 	var errs field.ErrorList
 	p, hasTZ := rules.SpecPath.Child("schedule"), strings.Contains(s.Schedule, "TZ")
-	// The parser fails badly on a zone with nothing behind it.
+	// The parser panics on a time zone without a schedule.
 	if !hasTZ || strings.Contains(s.Schedule, " ") {
 		if _, err := cron.ParseStandard(s.Schedule); err != nil {
 			errs = append(errs, field.Invalid(p, s.Schedule, err.Error()))
@@ -76,7 +76,7 @@ func validateSchedule(s *batchv1.CronJobSpec, allowTZ bool) field.ErrorList {
 	return errs
 }
 
-// zoneSegment is a part of a time zone's name, by the rules of the time zone database.
+// zoneSegment matches a segment of a time zone's name.
 var zoneSegment = regexp.MustCompile(`^[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}$`)
 
 func validateTimeZone(zone string, p *field.Path) field.ErrorList {

@@ -17,7 +17,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Jobs runs pods until enough of them have succeeded.
+// Jobs is the kind Job: it runs pods until enough of them have succeeded.
 var Jobs = &api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "Job"),
 	Plural:           "jobs", Singular: "job", Categories: []string{"all"}, Namespaced: true,
@@ -27,7 +27,7 @@ var Jobs = &api.Kind{
 
 	Default: rules.Mutate(defaultJob),
 	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
-		defaultJob(j) // the job's own labels come from what the client sent, not from the next line
+		defaultJob(j) // before the generated labels: the job's own are the client's
 		generateSelector(j)
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
@@ -62,8 +62,7 @@ var jobLifecycle = rules.SpecAndStatus(func(o *batchv1.Job) (*batchv1.JobSpec, *
 func defaultJob(j *batchv1.Job) {
 	s := &j.Spec
 	podrules.DefaultPodSpec(&s.Template.Spec)
-	// Who names neither wants one pod to succeed; who names parallelism alone has a queue
-	// of work, whose end the pods find out.
+	// Without both one pod must succeed. With parallelism alone the pods process a work queue.
 	if s.Completions == nil && s.Parallelism == nil {
 		rules.SetDefaultPtr(&s.Completions, 1)
 	}
@@ -98,14 +97,13 @@ func defaultPodFailurePolicy(p *batchv1.PodFailurePolicy) {
 	}
 }
 
-// The labels by which a job knows its pods; those without a prefix are of before 1.27.
+// The labels of a job's pods before 1.27, which had no prefix.
 const (
 	legacyJobNameLabel       = "job-name"
 	legacyControllerUIDLabel = "controller-uid"
 )
 
-// generateSelector gives a new job a selector that no other job can have, and its template
-// the labels for that, unless the client has chosen itself.
+// generateSelector sets a unique selector and the template's labels for it, unless manualSelector is true.
 func generateSelector(j *batchv1.Job) {
 	if rules.IsTrue(j.Spec.ManualSelector) {
 		return
@@ -114,7 +112,7 @@ func generateSelector(j *batchv1.Job) {
 	if t.Labels == nil {
 		t.Labels = map[string]string{}
 	}
-	// What is there already, and wrong, validation refuses.
+	// Validation rejects labels of other values.
 	for label, v := range map[string]string{
 		batchv1.JobNameLabel: j.Name, legacyJobNameLabel: j.Name,
 		batchv1.ControllerUidLabel: string(j.UID), legacyControllerUIDLabel: string(j.UID),

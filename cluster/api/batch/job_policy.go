@@ -34,8 +34,7 @@ var (
 	conditionStatuses = []corev1.ConditionStatus{corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown}
 )
 
-// requiredOneOf is requiredOneOf for the fields whose message lists the values even when
-// there is none.
+// requiredOneOf is rules.RequiredOneOf for fields whose error lists the values even if the field is empty.
 func requiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, fmt.Sprintf("valid values: %q", supported))}
@@ -43,7 +42,7 @@ func requiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorLis
 	return rules.OneOf(v, p, supported...)
 }
 
-// validatePodFailurePolicy: each rule says by exit codes or by conditions which pods it is for.
+// validatePodFailurePolicy validates rules, each of which selects pods by exit codes or by conditions.
 func validatePodFailurePolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if n := len(s.PodFailurePolicy.Rules); n > maxPolicyRules {
@@ -112,7 +111,7 @@ func hasContainer(pod *corev1.PodSpec, name string) bool {
 	return slices.ContainsFunc(pod.Containers, named) || slices.ContainsFunc(pod.InitContainers, named)
 }
 
-// validateSuccessPolicy: each rule says which or how many indexes suffice.
+// validateSuccessPolicy validates rules, each of which has the indexes or the count that suffice.
 func validateSuccessPolicy(s *batchv1.JobSpec, rules *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(s.SuccessPolicy.Rules) == 0 {
@@ -163,7 +162,7 @@ func validateSuccessRule(r *batchv1.SuccessPolicyRule, all int32, p *field.Path)
 	return errs
 }
 
-// parseIndexes reads a list such as "0-2,5": ranges in rising order, below all.
+// parseIndexes parses intervals such as "0-2,5", which must be increasing and below all.
 func parseIndexes(list string, all int32) ([][2]int32, error) {
 	if list == "" {
 		return nil, nil
@@ -213,12 +212,12 @@ func parseIndex(s string, all int32) (int32, error) {
 	return int32(n), nil
 }
 
-// overlappingIndex finds the first index that is in both lists.
+// overlappingIndex returns an error with the first index that is in both lists.
 func overlappingIndex(completed, failed string, all int32) error {
 	a, errA := parseIndexes(completed, all)
 	b, errB := parseIndexes(failed, all)
 	if errors.Join(errA, errB) != nil {
-		return nil // said elsewhere
+		return nil // reported elsewhere
 	}
 	for i, k := 0, 0; i < len(a) && k < len(b); {
 		if a[i][0] <= b[k][1] && b[k][0] <= a[i][1] {

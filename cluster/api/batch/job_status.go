@@ -12,9 +12,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// validateJobStatus keeps those who write a job's status to what can be: an end is final,
-// counts of pods that ended do not fall, and what is said fits together. A rule about
-// what did not change is not asked again.
+// validateJobStatus validates a status: terminal conditions are final, counters do not decrease, fields are
+// consistent. As upstream most rules apply to changed fields only.
 func validateJobStatus(j, old *batchv1.Job) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)
 	s := &j.Status
@@ -36,7 +35,7 @@ func validateJobStatus(j, old *batchv1.Job) field.ErrorList {
 	if s.Failed < old.Status.Failed {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("failed"), s.Failed, "cannot decrease the failed counter"))
 	}
-	// An indexed job may shrink.
+	// An indexed job can be scaled down.
 	if s.Succeeded < old.Status.Succeeded && !isIndexed(&j.Spec) {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("succeeded"), s.Succeeded, "cannot decrease the succeeded counter"))
 	}
@@ -116,7 +115,7 @@ func validateJobTimes(j, old *batchv1.Job) field.ErrorList {
 	return errs
 }
 
-// isResumed says whether the write tells that a suspended job goes on, which begins anew.
+// isResumed reports whether the update resumes a suspended job, which resets its start time.
 func isResumed(j, old *batchv1.Job) bool {
 	return isConditionTrue(old, batchv1.JobSuspended) && slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionFalse
@@ -130,7 +129,7 @@ func equalTimes(a, b *metav1.Time) bool {
 	return a.Equal(b)
 }
 
-// validateFinishedJob: a job that has ended has no pods that run, and none left to count.
+// validateFinishedJob reports running or uncounted pods of a finished job.
 func validateFinishedJob(j, old *batchv1.Job) field.ErrorList {
 	if !isConditionTrue(j, batchv1.JobComplete) && !isConditionTrue(j, batchv1.JobFailed) || rules.Equal(j.Status, old.Status) {
 		return nil

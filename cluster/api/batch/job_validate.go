@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Limits of an indexed job, whose status lists indexes.
+// Limits of an Indexed Job, whose status lists indexes.
 const (
 	completionsSoftLimit    = 100_000
 	limitForHighCompletions = 10_000 // when completions are above completionsSoftLimit
@@ -27,7 +27,7 @@ func validateJob(j *batchv1.Job) field.ErrorList {
 	errs = append(errs, validateJobSpec(&j.Spec, rules.SpecPath)...)
 	errs = append(errs, validateJobSelector(&j.Spec)...)
 	if n := j.Spec.Completions; isIndexed(&j.Spec) && n != nil && *n > 0 {
-		// Each pod's hostname ends in its index.
+		// The pods' hostnames end in their indexes.
 		if last := fmt.Sprintf("%s-%d", j.Name, *n-1); len(validation.IsDNS1123Label(last)) > 0 {
 			errs = append(errs, field.Invalid(rules.MetadataPath.Child("name"), j.Name, "will not able to create pod with invalid DNS label: "+last))
 		}
@@ -39,8 +39,8 @@ func isIndexed(s *batchv1.JobSpec) bool {
 	return s.CompletionMode != nil && *s.CompletionMode == batchv1.IndexedCompletion
 }
 
-// validateGeneratedSelector: labels and selector are those that generateSelector gives, unless the
-// client has taken that upon itself.
+// validateGeneratedSelector validates the labels and selector of generateSelector, unless manualSelector is
+// true.
 func validateGeneratedSelector(j *batchv1.Job) field.ErrorList {
 	if rules.IsTrue(j.Spec.ManualSelector) || j.Spec.Selector == nil {
 		return nil
@@ -83,7 +83,7 @@ func validateJobSelector(s *batchv1.JobSpec) field.ErrorList {
 	return errs
 }
 
-// validateJobSpec is about what Jobs and the templates of CronJobs have in common.
+// validateJobSpec validates the spec of a Job or of a CronJob's template.
 func validateJobSpec(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	errs := rules.NonNegativePtr(s.Parallelism, p.Child("parallelism"))
 	errs = append(errs, rules.NonNegativePtr(s.Completions, p.Child("completions"))...)
@@ -183,8 +183,8 @@ func validatePodReplacementPolicy(s *batchv1.JobSpec, p *field.Path) field.Error
 	return rules.OneOf(*s.PodReplacementPolicy, p, batchv1.Failed, batchv1.TerminatingOrFailed)
 }
 
-// validateJobRestartPolicy: a job's pods end. "Always" is what a template without a policy gets,
-// so it counts as none.
+// validateJobRestartPolicy validates the restart policy of pods that must complete. The default, Always, counts
+// as not set.
 func validateJobRestartPolicy(s *batchv1.JobSpec, p *field.Path) field.ErrorList {
 	switch policy := s.Template.Spec.RestartPolicy; {
 	case policy == corev1.RestartPolicyAlways || policy == "":
@@ -197,8 +197,8 @@ func validateJobRestartPolicy(s *batchv1.JobSpec, p *field.Path) field.ErrorList
 	return nil
 }
 
-// validateJobUpdate: what a job is to do stays. Only while it is suspended and none of its
-// pods runs, a queue may say where they shall go and what they get.
+// validateJobUpdate validates an update. The template is immutable, except for scheduling directives and
+// resources while the job is suspended and has no active pods.
 func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	errs := append(rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), validateJobSpec(&j.Spec, rules.SpecPath)...)
 	errs = append(errs, validateJobSelector(&j.Spec)...)
@@ -220,7 +220,7 @@ func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	return append(errs, rules.Immutable(s.SuccessPolicy, o.SuccessPolicy, rules.SpecPath.Child("successPolicy"))...)
 }
 
-// validateCompletionsUpdate: an indexed job may grow and shrink, as many pods as indexes.
+// validateCompletionsUpdate validates completions, which an Indexed Job can change together with parallelism.
 func validateCompletionsUpdate(s, o *batchv1.JobSpec) field.ErrorList {
 	p := rules.SpecPath.Child("completions")
 	switch {
@@ -234,7 +234,7 @@ func validateCompletionsUpdate(s, o *batchv1.JobSpec) field.ErrorList {
 	return nil
 }
 
-// withSchedulingDirectives is t with what says on which nodes the pods of other go.
+// withSchedulingDirectives returns t with the scheduling directives of other.
 func withSchedulingDirectives(t, other *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	t = t.DeepCopy()
 	was, is := t.Spec.Affinity, other.Spec.Affinity
@@ -257,7 +257,7 @@ func withSchedulingDirectives(t, other *corev1.PodTemplateSpec) *corev1.PodTempl
 	return t
 }
 
-// copyResources gives containers the resources of those of the same names.
+// copyResources copies the resources of containers with the same names.
 func copyResources(to, from []corev1.Container) {
 	for i := range to {
 		if len(to) == len(from) && to[i].Name == from[i].Name {

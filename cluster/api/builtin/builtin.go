@@ -1,5 +1,5 @@
-// Package builtin is the list of the kinds that the cluster serves from its start on. The rules of each kind
-// stand in the package of its group; their tests stand here, as they go through the list.
+// Package builtin lists the kinds that the server serves at its start. The rules of each kind are in the package
+// of its group. Tests of the rules are here, since they iterate over the list.
 package builtin
 
 import (

@@ -17,7 +17,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func TestTheTableFitsTogether(t *testing.T) {
+func TestKindsAreConsistent(t *testing.T) {
 	seen := map[schema.GroupVersionResource]bool{}
 	for _, k := range slices.Concat(Kinds, Aliases) {
 		gvr := k.GroupVersion().WithResource(k.Plural)
@@ -57,7 +57,7 @@ func TestTheTableFitsTogether(t *testing.T) {
 	}
 }
 
-func TestEventsUnderBothNames(t *testing.T) {
+func TestEventsInBothVersions(t *testing.T) {
 	e := read(t, core.Events, `{type: Normal, count: 3, firstTimestamp: "2026-01-02T02:59:05Z", lastTimestamp: "2026-01-02T03:00:00Z", source: {component: c, host: h},
 	  series: {count: 2, lastObservedTime: "2026-01-02T03:00:00.000000Z"}, action: a, reportingComponent: rc, reportingInstance: ri, related: {name: r}}`).(*corev1.Event)
 	e.APIVersion, e.Kind = "v1", "Event"
@@ -73,8 +73,8 @@ func TestEventsUnderBothNames(t *testing.T) {
 	}
 }
 
-// The workshop's manifests, with their indentation restored.
-func TestOldManifests(t *testing.T) {
+// The manifests of the workshop of 2015, with their indentation restored.
+func TestManifestsOf2015(t *testing.T) {
 	for name, m := range map[string]struct {
 		kind *api.Kind
 		yaml string
@@ -276,7 +276,7 @@ func TestApproval(t *testing.T) {
 		state, want      string
 	}{
 		{"approved", `[{type: Failed, status: "True"}, {type: Approved, status: "True"}]`, "Approved,Failed", ""},
-		{"a word of the approver's own", `[{type: Failed, status: "True"}, {type: example.com/seen, status: "False"}]`, "Pending,Failed", ""},
+		{"custom condition", `[{type: Failed, status: "True"}, {type: example.com/seen, status: "False"}]`, "Pending,Failed", ""},
 		{"nothing else left", `[{type: example.com/seen, status: "True"}]`, "Pending", ""},
 		{
 			"approved and denied", `[{type: Approved, status: "True"}, {type: Denied, status: "True"}]`, "Denied",
@@ -284,7 +284,7 @@ func TestApproval(t *testing.T) {
 		},
 		{"not approved", `[{type: Approved, status: "False"}]`, "Approved", `status.conditions[0].status: Unsupported value: "False": supported values: "True"`},
 		{
-			"perhaps", `[{type: x, status: Perhaps}]`, "Pending",
+			"unknown status", `[{type: x, status: Perhaps}]`, "Pending",
 			`status.conditions[0].status: Unsupported value: "Perhaps": supported values: "False", "True", "Unknown"`,
 		},
 		{"no type", `[{status: "True"}]`, "Pending", "status.conditions[0].type: Required value"},

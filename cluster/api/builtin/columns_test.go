@@ -23,10 +23,10 @@ import (
 	"wheelhouse/cluster/api/storage"
 )
 
-// The clock stands at this time for all columns.
+// testNow is the time of all rows.
 var testNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func stopClock(t *testing.T) {
+func setClock(t *testing.T) {
 	t.Helper()
 	rules.Now = func() time.Time { return testNow }
 	t.Cleanup(func() { rules.Now = time.Now })
@@ -41,8 +41,8 @@ func rowOf(k *api.Kind, o api.Object) string {
 }
 
 func TestColumns(t *testing.T) {
-	stopClock(t)
-	const born = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
+	setClock(t)
+	const created = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
 	running := `{name: c, ready: true, state: {running: {}}, image: i, imageID: i, restartCount: 0}`
 	for _, c := range []struct {
 		name    string
@@ -50,9 +50,9 @@ func TestColumns(t *testing.T) {
 		changes string
 		want    string
 	}{
-		{"new pod", core.Pods, `{metadata: {` + born + `}, status: {phase: Pending}}`, "p | 0/1 | Pending | 0 | 5m | <none> | <none> | <none> | <none>"},
+		{"new pod", core.Pods, `{metadata: {` + created + `}, status: {phase: Pending}}`, "p | 0/1 | Pending | 0 | 5m | <none> | <none> | <none> | <none>"},
 		{
-			"running", core.Pods, `{metadata: {` + born + `}, spec: {nodeName: minion-1}, status: {phase: Running, podIP: 10.246.1.2, podIPs: [{ip: 10.246.1.2}], containerStatuses: [` + running + `]}}`,
+			"running", core.Pods, `{metadata: {` + created + `}, spec: {nodeName: minion-1}, status: {phase: Running, podIP: 10.246.1.2, podIPs: [{ip: 10.246.1.2}], containerStatuses: [` + running + `]}}`,
 			"p | 1/1 | Running | 0 | 5m | 10.246.1.2 | minion-1 | <none> | <none>",
 		},
 		{"creating", core.Pods, `{status: {phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}}`, "p | 0/1 | ContainerCreating | 0 | <unknown> | <none> | <none> | <none> | <none>"},
@@ -85,12 +85,12 @@ func TestColumns(t *testing.T) {
 		},
 
 		{
-			"node", core.Nodes, `{metadata: {` + born + `, labels: {node-role.kubernetes.io/control-plane: "", kubernetes.io/role: x}}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: "True"}],
+			"node", core.Nodes, `{metadata: {` + created + `, labels: {node-role.kubernetes.io/control-plane: "", kubernetes.io/role: x}}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: "True"}],
 			addresses: [{type: InternalIP, address: 10.245.1.2}], nodeInfo: {kubeletVersion: v1.36.3, osImage: Debian, kernelVersion: "6", containerRuntimeVersion: docker://20}}}`,
 			"n1 | Ready,SchedulingDisabled | control-plane,x | 5m | v1.36.3 | 10.245.1.2 | <none> | Debian | 6 | docker://20",
 		},
-		{"node unheard of", core.Nodes, `{status: {conditions: [{type: Ready, status: Unknown}]}}`, "n1 | NotReady | <none> | <unknown> |  | <none> | <none> | <unknown> | <unknown> | <unknown>"},
-		{"rc", core.ReplicationControllers, `{metadata: {` + born + `}, spec: {replicas: 5}, status: {replicas: 4, readyReplicas: 3}}`, "rc | 5 | 4 | 3 | 5m | c | busybox:1 | a=b"},
+		{"node without heartbeat", core.Nodes, `{status: {conditions: [{type: Ready, status: Unknown}]}}`, "n1 | NotReady | <none> | <unknown> |  | <none> | <none> | <unknown> | <unknown> | <unknown>"},
+		{"rc", core.ReplicationControllers, `{metadata: {` + created + `}, spec: {replicas: 5}, status: {replicas: 4, readyReplicas: 3}}`, "rc | 5 | 4 | 3 | 5m | c | busybox:1 | a=b"},
 		{"service", core.Services, `{spec: {type: NodePort, selector: {app: x}, ports: [{port: 80, nodePort: 30727, protocol: TCP}, {port: 53, protocol: UDP}]}}`, "s | NodePort | 10.247.0.5 | <none> | 80:30727/TCP,53/UDP | <unknown> | app=x"},
 		{"load balancer", core.Services, `{spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`, "s | LoadBalancer | 10.247.0.5 | <pending> | 80/TCP | <unknown> | <none>"},
 		{"external name", core.Services, `{spec: {type: ExternalName, clusterIP: null, ports: null, externalName: a.b}}`, "s | ExternalName | <none> | a.b | <none> | <unknown> | <none>"},
@@ -99,7 +99,7 @@ func TestColumns(t *testing.T) {
 		{"slice", discovery.EndpointSlices, `{endpoints: [{addresses: [a]}, {addresses: [b]}]}`, "s | IPv4 | 80 | a,b | <unknown>"},
 		{"secret", core.Secrets, `{type: Opaque, data: {a: eA==}}`, "s | Opaque | 1 | <unknown>"},
 		{"config map", core.ConfigMaps, `{data: {a: x, b: "y"}}`, "c | 2 | <unknown>"},
-		{"service account", core.ServiceAccounts, `{metadata: {` + born + `}}`, "a | 0 | 5m"},
+		{"service account", core.ServiceAccounts, `{metadata: {` + created + `}}`, "a | 0 | 5m"},
 		{"namespace", core.Namespaces, `{status: {phase: Terminating}}`, "n1 | Terminating | <unknown>"},
 		{"lease", coordination.Leases, `{}`, "l | me | <unknown>"},
 		{"volume", core.PersistentVolumes, `{spec: {persistentVolumeReclaimPolicy: Retain, volumeMode: Filesystem, claimRef: {namespace: ns, name: c}}, status: {phase: Bound}}`, "v | 1Gi | RWO | Retain | Bound | ns/c |  | <unset> |  | <unknown> | Filesystem"},
@@ -110,11 +110,11 @@ func TestColumns(t *testing.T) {
 			"5m | Warning | BackOff | pod/p | spec.containers{c} | kubelet, minion-1 | m | 60m | 7 | e",
 		},
 		{"new event", core.Events, `{type: Normal, eventTime: "2026-01-02T02:59:05.000000Z", reportingComponent: default-scheduler}`, "5m | Normal | R | pod/p |  | default-scheduler | m | 5m | 1 | e"},
-		{"role", rbac.Roles, `{metadata: {` + born + `}}`, "r | 2026-01-02T02:59:05Z"},
+		{"role", rbac.Roles, `{metadata: {` + created + `}}`, "r | 2026-01-02T02:59:05Z"},
 		{"role binding", rbac.RoleBindings, `{subjects: [{kind: User, name: u}, {kind: Group, name: g}, {kind: ServiceAccount, namespace: ns, name: a}]}`, "b | Role/r | <unknown> | u | g | ns/a"},
 		{"quota", core.ResourceQuotas, `{status: {hard: {pods: 10, limits.cpu: 4}, used: {pods: 1, limits.cpu: 500m}}}`, "q | <unknown> | pods: 1/10 | limits.cpu: 500m/4"},
 		{"priority", scheduling.PriorityClasses, `{}`, "high | 1000 | false | <unknown> | PreemptLowerPriority"},
-		{"runtime class", node.RuntimeClasses, `{metadata: {` + born + `}}`, "boxed | runc | 5m"},
+		{"runtime class", node.RuntimeClasses, `{metadata: {` + created + `}}`, "boxed | runc | 5m"},
 		{"default class", storage.StorageClasses, `{metadata: {annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, reclaimPolicy: Delete, volumeBindingMode: Immediate}`, "fast (default) | example.com/disk | Delete | Immediate | false | <unknown>"},
 		{"template", core.PodTemplates, `{}`, "t | c | i | a=b"},
 		{"signing request", certificates.CertificateSigningRequests, `{spec: {username: u, expirationSeconds: 86400}, status: {conditions: [{type: Approved}], certificate: eA==}}`, "r | <unknown> | kubernetes.io/kube-apiserver-client | u | 24h | Approved,Issued"},
@@ -128,7 +128,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-func TestColumnHeads(t *testing.T) {
+func TestColumnNames(t *testing.T) {
 	for k, want := range map[*api.Kind]string{
 		core.Pods:                   "NAME READY STATUS RESTARTS AGE / IP,NODE,NOMINATED NODE,READINESS GATES",
 		core.Nodes:                  "NAME STATUS ROLES AGE VERSION / INTERNAL-IP,EXTERNAL-IP,OS-IMAGE,KERNEL-VERSION,CONTAINER-RUNTIME",

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
 		},
 		{
-			"pod with less than no grace", core.Pods, `{spec: {terminationGracePeriodSeconds: -1, containers: [{name: c, image: "busybox:1"}]}}`,
+			"pod with a negative grace period", core.Pods, `{spec: {terminationGracePeriodSeconds: -1, containers: [{name: c, image: "busybox:1"}]}}`,
 			`{spec: {restartPolicy: Always, dnsPolicy: ClusterFirst, schedulerName: default-scheduler, securityContext: {}, terminationGracePeriodSeconds: 1, enableServiceLinks: true,
 			  containers: [{name: c, image: "busybox:1", imagePullPolicy: IfNotPresent, ` + defaultedContainer + `}]}}`,
 		},
@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 			  ports: [{port: 80, targetPort: 80, protocol: TCP}]}}`,
 		},
 		{
-			"node port service that sticks", core.Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
+			"node port service with session affinity", core.Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
 			`{spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}, externalTrafficPolicy: Cluster,
 			  internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`,
 		},
@@ -185,7 +185,7 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
-func TestStatusWritesLeaveSpec(t *testing.T) {
+func TestStatusUpdateKeepsSpec(t *testing.T) {
 	for _, k := range Kinds {
 		if !k.HasStatus {
 			continue
@@ -221,7 +221,7 @@ func specOf(t *testing.T, o api.Object) string {
 	return string(m["spec"])
 }
 
-func TestServiceUpdateKeepsWhatWasHandedOut(t *testing.T) {
+func TestServiceUpdateKeepsAllocatedValues(t *testing.T) {
 	old := read(t, core.Services, `{spec: {type: NodePort, ports: [{name: a, port: 80, nodePort: 30080}, {name: b, port: 81, nodePort: 30081}]}}`)
 	create(core.Services, old)
 	old.SetResourceVersion("1")

@@ -10,8 +10,8 @@ import (
 	"wheelhouse/cluster/api/core"
 )
 
-// A volume tells since when it is in its phase, whoever writes the phase.
-func TestVolumePhaseTime(t *testing.T) {
+// The status has the time of the last phase transition, whoever writes the phase.
+func TestLastPhaseTransitionTime(t *testing.T) {
 	began := time.Now()
 	isNow := func(what string, got *metav1.Time) {
 		t.Helper()

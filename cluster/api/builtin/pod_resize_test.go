@@ -16,7 +16,7 @@ const sized = `{spec: {containers: [
 	{name: once, image: i, resources: {requests: {cpu: 100m}}},
 	{name: side, image: i, restartPolicy: Always, resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}], resources: {requests: {cpu: 100m}}}]}}`
 
-// resize is what the server does with a write to the subresource.
+// resize does what the server does with a write to the resize subresource.
 func resize(t *testing.T, old *corev1.Pod, change func(*corev1.Pod)) (*corev1.Pod, string) {
 	t.Helper()
 	obj := old.DeepCopy()
@@ -112,7 +112,7 @@ func TestResize(t *testing.T) {
 			change: func(p *corev1.Pod) { set(&a(p).Requests, "cpu", "150m") }, want: "[]: Forbidden: windows pods cannot be resized",
 		},
 		{
-			name: "on a node that does not tell", before: func(p *corev1.Pod) {
+			name: "on a node without support", before: func(p *corev1.Pod) {
 				p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "a", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 			}, change: func(p *corev1.Pod) { set(&a(p).Requests, "cpu", "150m") },
 			want: "spec: Forbidden: Pod running on node without support for resize",
@@ -141,8 +141,8 @@ func TestResize(t *testing.T) {
 	}
 }
 
-// What else the sent pod says does not count.
-func TestResizeTakesNothingElse(t *testing.T) {
+// The subresource ignores all other fields.
+func TestResizeIgnoresOtherFields(t *testing.T) {
 	old := read(t, core.Pods, sized).(*corev1.Pod)
 	create(core.Pods, old)
 	old.ResourceVersion = "1"
@@ -159,7 +159,7 @@ func TestResizeTakesNothingElse(t *testing.T) {
 	}
 }
 
-// The ordinary update says that it is not the way.
+// An update of the pod itself cannot resize it.
 func TestUpdateDoesNotResize(t *testing.T) {
 	old := read(t, core.Pods, sized).(*corev1.Pod)
 	create(core.Pods, old)

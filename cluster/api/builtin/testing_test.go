@@ -26,8 +26,8 @@ import (
 	"wheelhouse/cluster/api/storage"
 )
 
-// bases are the smallest valid objects; a case says in YAML what it changes (null takes
-// a field away).
+// bases has a minimal valid object of each kind. Cases have their changes of it in YAML, in which null removes a
+// field.
 var bases = map[*api.Kind]string{
 	core.Pods: `{metadata: {name: p, namespace: ns}, spec: {containers: [{name: c, image: "busybox:1"}]}}`,
 	core.ReplicationControllers: `{metadata: {name: rc, namespace: ns}, spec: {selector: {a: b},
@@ -78,7 +78,7 @@ const (
 	testBackend  = `{service: {name: s, port: {number: 80}}}`
 )
 
-// read makes an object of k's base with the changes laid over it.
+// read returns the base of k with changes.
 func read(t testing.TB, k *api.Kind, changes string) api.Object {
 	t.Helper()
 	base, ok := bases[k]
@@ -121,7 +121,7 @@ func overlay(to, from map[string]any) map[string]any {
 	return to
 }
 
-// create is what the server does with a new object.
+// create does what the server does with a new object.
 func create(k *api.Kind, obj api.Object) field.ErrorList {
 	if k.Default != nil {
 		k.Default(obj)
@@ -135,7 +135,7 @@ func create(k *api.Kind, obj api.Object) field.ErrorList {
 	return k.Validate(obj)
 }
 
-// update is what it does with a successor of old.
+// update does what the server does with an update of old.
 func update(k *api.Kind, obj, old api.Object) field.ErrorList {
 	if k.Default != nil {
 		k.Default(obj)
@@ -157,8 +157,7 @@ func lines(errs field.ErrorList) []string {
 	return out
 }
 
-// matches compares the errors with what is wanted, a line each; a line that ends in
-// "..." is the beginning of one.
+// matches compares errors with the wanted lines, in which "..." at the end matches any rest.
 func matches(t *testing.T, errs field.ErrorList, want string) {
 	t.Helper()
 	got, wanted := lines(errs), strings.Split(want, "\n")
@@ -178,8 +177,7 @@ func matches(t *testing.T, errs field.ErrorList, want string) {
 	}
 }
 
-// statusUpdate is what the server finds wrong with a write to the status alone; the
-// statuses are given, the rest is the same in both.
+// statusUpdate returns the errors of an update of the status from before to after.
 func statusUpdate(t *testing.T, k *api.Kind, changes, before, after string) field.ErrorList {
 	t.Helper()
 	old, obj := read(t, k, changes), read(t, k, `{status: `+after+`}`)

@@ -9,7 +9,7 @@ import (
 	"encoding/pem"
 )
 
-// testRequest is a certificate request in base64, as a manifest has it.
+// testRequest is a certificate request in base64.
 var testRequest = func() string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -14,9 +14,8 @@ const (
 	labelMessage = "a valid label must be an empty string or consist of..."
 )
 
-// sets are the kinds that keep pods by a template, with the word that each uses for
-// itself when a selector is empty.
-var sets = map[*api.Kind]string{apps.ReplicaSets: "deployment", apps.Deployments: "deployment", apps.DaemonSets: "daemonset", apps.StatefulSets: "statefulset"}
+// sets has the kinds with a pod template, each with the word for it in the error about an empty selector.
+var sets = map[*api.Kind]string{apps.ReplicaSets: "deployment", apps.Deployments: "deployment", apps.DaemonSets: "daemon setet", apps.StatefulSets: "statefulset"}
 
 func TestInvalidSets(t *testing.T) {
 	for k, word := range sets {
@@ -40,7 +39,7 @@ func TestInvalidSets(t *testing.T) {
 				"expression of others", `{spec: {selector: {matchExpressions: [{key: a, operator: NotIn, values: [b]}]}}}`,
 				`spec.template.metadata.labels: Invalid value: {"a":"b"}: ` + noMatch,
 			},
-			{"ends by itself", `{spec: {template: {spec: {restartPolicy: OnFailure}}}}`, `spec.template.spec.restartPolicy: Unsupported value: "OnFailure": supported values: "Always"`},
+			{"pods that complete", `{spec: {template: {spec: {restartPolicy: OnFailure}}}}`, `spec.template.spec.restartPolicy: Unsupported value: "OnFailure": supported values: "Always"`},
 			{"deadline", `{spec: {template: {spec: {activeDeadlineSeconds: 5}}}}`, "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in " + deadline + " is not Supported"},
 			{"minReadySeconds", `{spec: {minReadySeconds: -1}}`, "spec.minReadySeconds: Invalid value: -1: " + notLess},
 			{"no containers", `{spec: {template: {spec: {containers: null}}}}`, "spec.template.spec.containers: Required value"},
@@ -94,7 +93,7 @@ func TestInvalidDeployments(t *testing.T) {
 		{"twice as many", `{spec: {strategy: {rollingUpdate: {maxSurge: 200%}}}}`, ""},
 		{"negative", `{spec: {strategy: {rollingUpdate: {maxUnavailable: -1}}}}`, at + "maxUnavailable: Invalid value: -1: " + notLess},
 		{"negative surge", `{spec: {strategy: {rollingUpdate: {maxSurge: -2}}}}`, at + "maxSurge: Invalid value: -2: " + notLess},
-		{"words", `{spec: {strategy: {rollingUpdate: {maxSurge: some}}}}`, at + `maxSurge: Invalid value: "some": a valid percent string must be a numeric string followed by an ending '%'...`},
+		{"malformed", `{spec: {strategy: {rollingUpdate: {maxSurge: some}}}}`, at + `maxSurge: Invalid value: "some": a valid percent string must be a numeric string followed by an ending '%'...`},
 		{"history", `{spec: {revisionHistoryLimit: -1}}`, "spec.revisionHistoryLimit: Invalid value: -1: " + notLess},
 		{"no history", `{spec: {revisionHistoryLimit: 0}}`, ""},
 		{"deadline", `{spec: {progressDeadlineSeconds: 0}}`, "spec.progressDeadlineSeconds: Invalid value: 0: must be greater than minReadySeconds"},
@@ -167,11 +166,11 @@ func TestInvalidBudgets(t *testing.T) {
 	runInvalid(t, policy.PodDisruptionBudgets, []invalidCase{
 		{"valid", `{}`, ""},
 		{"all pods", `{spec: {selector: {matchLabels: null}}}`, ""},
-		{"nothing said", `{spec: {minAvailable: null}}`, ""},
+		{"nothing set", `{spec: {minAvailable: null}}`, ""},
 		{"both", `{spec: {maxUnavailable: 1}}`, `spec: Invalid value: {"minAvailable":1,"selector":{"matchLabels":{"a":"b"}},"maxUnavailable":1}: minAvailable and maxUnavailable cannot be both set`},
 		{"negative", `{spec: {minAvailable: -1}}`, "spec.minAvailable: Invalid value: -1: " + notLess},
 		{"more than all", `{spec: {minAvailable: 101%}}`, `spec.minAvailable: Invalid value: "101%": must not be greater than 100%`},
-		{"words", `{spec: {minAvailable: most}}`, `spec.minAvailable: Invalid value: "most": a valid percent string must be a numeric string followed by an ending '%'...`},
+		{"malformed", `{spec: {minAvailable: most}}`, `spec.minAvailable: Invalid value: "most": a valid percent string must be a numeric string followed by an ending '%'...`},
 		{"negative unavailable", `{spec: {minAvailable: null, maxUnavailable: -1}}`, "spec.maxUnavailable: Invalid value: -1: " + notLess},
 		{"all unavailable", `{spec: {minAvailable: null, maxUnavailable: 300%}}`, `spec.maxUnavailable: Invalid value: "300%": must not be greater than 100%`},
 		{"selector", `{spec: {selector: {matchLabels: {a: "b c"}}}}`, `spec.selector.matchLabels: Invalid value: "b c": ` + labelMessage},

@@ -13,7 +13,7 @@ func TestInvalidJobs(t *testing.T) {
 		{"valid", `{}`, ""},
 		{"valid with indexes", `{spec: {` + indexed + `backoffLimitPerIndex: 1, maxFailedIndexes: 2}}`, ""},
 		{"always", `{spec: {template: {spec: {restartPolicy: Always}}}}`, `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
-		{"nothing said", `{spec: {template: {spec: {restartPolicy: null}}}}`, `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
+		{"nothing set", `{spec: {template: {spec: {restartPolicy: null}}}}`, `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
 		{
 			"sometimes", `{spec: {template: {spec: {restartPolicy: Sometimes}}}}`,
 			`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"` + "\n" +
@@ -132,7 +132,7 @@ func TestInvalidCronJobs(t *testing.T) {
 		{"no schedule", `{spec: {schedule: null}}`, "spec.schedule: Required value"},
 		{"four fields", `{spec: {schedule: "* * * *"}}`, `spec.schedule: Invalid value: "* * * *": expected exactly 5 fields, found 4: [* * * *]`},
 		{"minute 60", `{spec: {schedule: "60 * * * *"}}`, `spec.schedule: Invalid value: "60 * * * *": end of range (60) above maximum (59): 60`},
-		{"words", `{spec: {schedule: "every day at noon ok"}}`, `spec.schedule: Invalid value: "every day at noon ok": failed to parse int from every...`},
+		{"malformed", `{spec: {schedule: "every day at noon ok"}}`, `spec.schedule: Invalid value: "every day at noon ok": failed to parse int from every...`},
 		{"unknown word", `{spec: {schedule: "@often"}}`, `spec.schedule: Invalid value: "@often": unrecognized descriptor: @often`},
 		{"zone in the schedule", `{spec: {schedule: "TZ=UTC * * * * *"}}`, `spec.schedule: Invalid value: "TZ=UTC * * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead`},
 		{"zone alone", `{spec: {schedule: "TZ=UTC"}}`, `spec.schedule: Invalid value: "TZ=UTC": cannot use TZ or CRON_TZ in schedule, use timeZone field instead`},

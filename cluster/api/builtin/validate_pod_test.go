@@ -22,7 +22,7 @@ func runInvalid(t *testing.T, k *api.Kind, cases []invalidCase) {
 	}
 }
 
-// inContainer is a pod whose one container has more fields.
+// inContainer returns changes of a pod that add fields to its container.
 func inContainer(fields string) string {
 	return `{spec: {volumes: [{name: v, emptyDir: {}}], containers: [{name: c, image: i, ` + fields + `}]}}`
 }

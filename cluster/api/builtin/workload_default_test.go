@@ -44,15 +44,15 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 			`{spec: {replicas: 1, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 25%, maxUnavailable: 25%}}, revisionHistoryLimit: 10, progressDeadlineSeconds: 600, ` + filled + `}}`,
 		},
 		{
-			"deployment all at once", apps.Deployments, `{spec: {strategy: {type: Recreate}, ` + template + `}}`,
+			"recreated deployment", apps.Deployments, `{spec: {strategy: {type: Recreate}, ` + template + `}}`,
 			`{spec: {replicas: 1, strategy: {type: Recreate}, revisionHistoryLimit: 10, progressDeadlineSeconds: 600, ` + filled + `}}`,
 		},
 		{
-			"daemons", apps.DaemonSets, `{spec: {` + template + `}}`,
+			"daemon set", apps.DaemonSets, `{spec: {` + template + `}}`,
 			`{spec: {updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
 		{
-			"pets", apps.StatefulSets, `{spec: {` + template + `, volumeClaimTemplates: [{metadata: {name: www}}]}}`,
+			"stateful set", apps.StatefulSets, `{spec: {` + template + `, volumeClaimTemplates: [{metadata: {name: www}}]}}`,
 			`{spec: {replicas: 1, podManagementPolicy: OrderedReady, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 0, maxUnavailable: 1}},
 			  persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}, revisionHistoryLimit: 10, ` + filled + `,
 			  volumeClaimTemplates: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: www}, spec: {volumeMode: Filesystem}, status: {phase: Pending}}]}}`,
@@ -74,14 +74,14 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 		},
 		{"autoscaler", autoscaling.HorizontalPodAutoscalers, `{spec: {}}`, `{spec: {minReplicas: 1, ` + cpu + `}}`},
 		{
-			"autoscaler's pace", autoscaling.HorizontalPodAutoscalers, `{spec: {minReplicas: 2, ` + cpu + `, behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 60}]}}}}`,
+			"autoscaler behavior", autoscaling.HorizontalPodAutoscalers, `{spec: {minReplicas: 2, ` + cpu + `, behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 60}]}}}}`,
 			`{spec: {minReplicas: 2, ` + cpu + `, behavior: {
 			  scaleUp: {stabilizationWindowSeconds: 0, selectPolicy: Max, policies: [{type: Pods, value: 4, periodSeconds: 15}, {type: Percent, value: 100, periodSeconds: 15}]},
 			  scaleDown: {selectPolicy: Max, policies: [{type: Pods, value: 1, periodSeconds: 60}]}}}}`,
 		},
 		{"class", networking.IngressClasses, `{spec: {parameters: {kind: k, name: n}}}`, `{spec: {parameters: {kind: k, name: n, scope: Cluster}}}`},
 
-		// what the versions of then filled in, as they show it
+		// the defaults of retired versions, in their own shape
 		{
 			"deployment of 2016", apps.DeploymentsExtensions, `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 1}},
@@ -89,7 +89,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 		},
 		{"set of 2016", apps.ReplicaSetsExtensions, `{spec: {` + template + `}}`, `{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, ` + filled + `}}`},
 		{
-			"daemons of 2016", apps.DaemonSetsExtensions, `{spec: {` + template + `}}`,
+			"daemon set of 2016", apps.DaemonSetsExtensions, `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {selector: {matchLabels: {a: b}}, updateStrategy: {type: OnDelete}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
 		{
@@ -98,7 +98,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 			  revisionHistoryLimit: 2, progressDeadlineSeconds: 600, ` + filled + `}}`,
 		},
 		{
-			"pets of apps/v1beta1", apps.StatefulSetsV1beta1, `{spec: {` + template + `}}`,
+			"stateful set of apps/v1beta1", apps.StatefulSetsV1beta1, `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, podManagementPolicy: OrderedReady, updateStrategy: {type: OnDelete},
 			  persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
@@ -118,7 +118,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 					t.Fatalf("%s\n%v", text, err)
 				}
 			}
-			for range 2 { // once more changes nothing
+			for range 2 { // the second time changes nothing
 				got = filledIn(c.kind, got)
 			}
 			got.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
@@ -129,7 +129,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 	}
 }
 
-// filledIn is an object as the server shows it after it has put in what was left out.
+// filledIn returns an object with the defaults of its version and of the stored one, as the server returns it.
 func filledIn(k *api.Kind, o api.Object) api.Object {
 	if k.Default != nil {
 		k.Default(o)
@@ -144,23 +144,22 @@ func filledIn(k *api.Kind, o api.Object) api.Object {
 	return k.FromStored(stored)
 }
 
-// Whatever a stored object has, it still has after a client of a former version has
-// read it and written it back.
-func TestFormerVersionsLoseNothing(t *testing.T) {
+// A stored object loses nothing when a client reads and writes it in a retired version.
+func TestRetiredVersionsLoseNothing(t *testing.T) {
 	f := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, func(serializer.CodecFactory) []any {
 		return []any{func(v *intstr.IntOrString, c randfill.Continue) { *v = intstr.FromInt32(c.Int31()) }}
 	}), rand.NewSource(1), api.Codecs).NilChance(0.3).NumElements(1, 2)
-	former := slices.DeleteFunc(slices.Clone(Aliases), func(k *api.Kind) bool { return k == core.EventsV1 || k == autoscaling.HorizontalPodAutoscalersV1 })
-	for _, k := range former {
+	retired := slices.DeleteFunc(slices.Clone(Aliases), func(k *api.Kind) bool { return k == core.EventsV1 || k == autoscaling.HorizontalPodAutoscalersV1 })
+	for _, k := range retired {
 		for range 20 {
 			o := k.Stored.New()
 			f.Fill(o)
 			o.SetManagedFields(nil)
 			if k.Stored == networking.IngressesV1beta1.Stored {
-				continue // a backend of nonsense says more than the former one can
+				continue // the retired version cannot represent a random backend
 			}
 			o.GetObjectKind().SetGroupVersionKind(k.Stored.GroupVersionKind)
-			o = k.ToStored(k.FromStored(o)) // dates lose what JSON does not keep
+			o = k.ToStored(k.FromStored(o)) // times lose their fractions of a second in JSON
 			if back := k.ToStored(k.FromStored(o)); !rules.Equal(back, o) {
 				t.Fatalf("%s: -was +is\n%s", k.GroupVersionKind, diff.Diff(o, back))
 			}
@@ -168,7 +167,7 @@ func TestFormerVersionsLoseNothing(t *testing.T) {
 	}
 }
 
-func TestFormerAutoscaler(t *testing.T) {
+func TestAutoscalerV1(t *testing.T) {
 	h := read(t, autoscaling.HorizontalPodAutoscalers, `{metadata: {annotations: {own: "1"}}, spec: {minReplicas: 2, behavior: {scaleUp: {selectPolicy: Min}}, metrics: [
 	  {type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 1Gi}}},
 	  {type: Pods, pods: {metric: {name: p, selector: {matchLabels: {a: b}}}, target: {type: AverageValue, averageValue: "5"}}},
@@ -196,7 +195,7 @@ func TestFormerAutoscaler(t *testing.T) {
 	}
 }
 
-func TestFormerRollback(t *testing.T) {
+func TestRetiredRollback(t *testing.T) {
 	d := &extensionsv1beta1.Deployment{}
 	d.Spec.RollbackTo = &extensionsv1beta1.RollbackConfig{Revision: 4}
 	stored := apps.DeploymentsExtensions.ToStored(d)
@@ -210,31 +209,31 @@ func TestFormerRollback(t *testing.T) {
 }
 
 func TestColumnsOfWorkloads(t *testing.T) {
-	stopClock(t)
-	const born = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
+	setClock(t)
+	const created = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
 	const target = `scaleTargetRef: {kind: Deployment, name: d}`
 	for _, c := range []struct {
 		name          string
 		kind          *api.Kind
 		changes, want string
 	}{
-		{"set", apps.ReplicaSets, `{metadata: {` + born + `}, spec: {replicas: 3}, status: {replicas: 2, readyReplicas: 1}}`, "rs | 3 | 2 | 1 | 5m | c | busybox:1 | a=b"},
-		{"deployment", apps.Deployments, `{metadata: {` + born + `}, spec: {replicas: 3}, status: {readyReplicas: 2, updatedReplicas: 1, availableReplicas: 2}}`, "d | 2/3 | 1 | 2 | 5m | c | busybox:1 | a=b"},
+		{"set", apps.ReplicaSets, `{metadata: {` + created + `}, spec: {replicas: 3}, status: {replicas: 2, readyReplicas: 1}}`, "rs | 3 | 2 | 1 | 5m | c | busybox:1 | a=b"},
+		{"deployment", apps.Deployments, `{metadata: {` + created + `}, spec: {replicas: 3}, status: {readyReplicas: 2, updatedReplicas: 1, availableReplicas: 2}}`, "d | 2/3 | 1 | 2 | 5m | c | busybox:1 | a=b"},
 		{
-			"daemons", apps.DaemonSets, `{status: {desiredNumberScheduled: 4, currentNumberScheduled: 3, numberReady: 2, updatedNumberScheduled: 1, numberAvailable: 2}}`,
+			"daemon set", apps.DaemonSets, `{status: {desiredNumberScheduled: 4, currentNumberScheduled: 3, numberReady: 2, updatedNumberScheduled: 1, numberAvailable: 2}}`,
 			"ds | 4 | 3 | 2 | 1 | 2 | <none> | <unknown> | c | busybox:1 | a=b",
 		},
-		{"daemons on some nodes", apps.DaemonSets, `{spec: {template: {spec: {nodeSelector: {disk: ssd}}}}}`, "ds | 0 | 0 | 0 | 0 | 0 | disk=ssd | <unknown> | c | busybox:1 | a=b"},
-		{"pets", apps.StatefulSets, `{spec: {replicas: 3}, status: {readyReplicas: 1}}`, "s | 1/3 | <unknown> | c | busybox:1"},
+		{"daemon set on some nodes", apps.DaemonSets, `{spec: {template: {spec: {nodeSelector: {disk: ssd}}}}}`, "ds | 0 | 0 | 0 | 0 | 0 | disk=ssd | <unknown> | c | busybox:1 | a=b"},
+		{"stateful set", apps.StatefulSets, `{spec: {replicas: 3}, status: {readyReplicas: 1}}`, "s | 1/3 | <unknown> | c | busybox:1"},
 		{"revision", apps.ControllerRevisions, `{metadata: {ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: web, controller: true}]}}`, "r | statefulset.apps/web | 1 | <unknown>"},
-		{"revision of nobody", apps.ControllerRevisions, `{}`, "r | <none> | 1 | <unknown>"},
+		{"revision without owner", apps.ControllerRevisions, `{}`, "r | <none> | 1 | <unknown>"},
 		{"job", batch.Jobs, `{spec: {completions: 3}, status: {succeeded: 1, startTime: "2026-01-02T03:03:05Z"}}`, "j | Running | 1/3 | 60s | <unknown> | c | busybox:1 | <none>"},
 		{
 			"job done", batch.Jobs, `{spec: {parallelism: 2}, status: {succeeded: 1, startTime: "2026-01-02T03:00:00Z", completionTime: "2026-01-02T03:00:07Z", conditions: [{type: Complete, status: "True"}]}}`,
 			"j | Complete | 1/1 of 2 | 7s | <unknown> | c | busybox:1 | <none>",
 		},
 		{"job failed", batch.Jobs, `{status: {conditions: [{type: FailureTarget, status: "True"}, {type: Failed, status: "True"}]}}`, "j | Failed | 0/1 |  | <unknown> | c | busybox:1 | <none>"},
-		{"job that waits", batch.Jobs, `{status: {conditions: [{type: Suspended, status: "True"}]}}`, "j | Suspended | 0/1 |  | <unknown> | c | busybox:1 | <none>"},
+		{"suspended job", batch.Jobs, `{status: {conditions: [{type: Suspended, status: "True"}]}}`, "j | Suspended | 0/1 |  | <unknown> | c | busybox:1 | <none>"},
 		{"cron job", batch.CronJobs, `{}`, "c | * * * * * | <none> | <unset> | 0 | <none> | <unknown> | c | busybox:1 | <none>"},
 		{
 			"cron job that ran", batch.CronJobs, `{spec: {suspend: true, timeZone: Europe/Berlin}, status: {active: [{name: a}], lastScheduleTime: "2026-01-02T02:59:05Z"}}`,

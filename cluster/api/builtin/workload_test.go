@@ -17,8 +17,7 @@ import (
 	"wheelhouse/cluster/api/policy"
 )
 
-// updateCase is a change of an object that exists: the old one and the new one, each as
-// changes of the base.
+// updateCase is an update of an object. The old and the new one are given as changes of the base.
 type updateCase struct {
 	kind                 *api.Kind
 	name, old, new, want string
@@ -33,7 +32,7 @@ func runUpdates(t *testing.T, cases []updateCase) {
 				t.Fatalf("the old one: %v", lines(errs))
 			}
 			if j, ok := obj.(*batchv1.Job); ok && j.Spec.Selector == nil {
-				batch.Jobs.PrepareCreate(j) // as a client has it from the server
+				batch.Jobs.PrepareCreate(j) // as the server returns it to clients
 			}
 			old.SetResourceVersion("1")
 			obj.SetResourceVersion("1")
@@ -108,7 +107,7 @@ func TestInvalidUpdatesOfJobs(t *testing.T) {
 	})
 	old := read(t, batch.CronJobs, `{}`).(*batchv1.CronJob)
 	create(batch.CronJobs, old)
-	old.ResourceVersion, old.Spec.Schedule = "1", "TZ=UTC * * * * *" // from before that was refused
+	old.ResourceVersion, old.Spec.Schedule = "1", "TZ=UTC * * * * *" // stored before validation rejected it
 	obj := read(t, batch.CronJobs, `{metadata: {resourceVersion: "1"}, spec: {schedule: "TZ=UTC 0 * * * *", timeZone: Europe/Berlin}}`)
 	matches(t, update(batch.CronJobs, obj, old), `spec.schedule: Invalid value: "TZ=UTC 0 * * * *": cannot use both timeZone field and TZ or CRON_TZ in schedule`)
 }
@@ -125,7 +124,7 @@ func TestInvalidStatus(t *testing.T) {
 		{apps.Deployments, "updated", `{}`, `{replicas: 1, updatedReplicas: 2}`, "status.updatedReplicas: Invalid value: 2: " + above},
 		{apps.Deployments, "available", `{}`, `{replicas: 2, readyReplicas: 1, availableReplicas: 2}`, "status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas"},
 		{apps.Deployments, "collisions", `{collisionCount: 2}`, `{collisionCount: 1}`, "status.collisionCount: Invalid value: 1: cannot be decremented"},
-		{apps.Deployments, "collisions forgotten", `{collisionCount: 2}`, `{}`, "status.collisionCount: Invalid value: 0: cannot be decremented"},
+		{apps.Deployments, "collisions unset", `{collisionCount: 2}`, `{}`, "status.collisionCount: Invalid value: 0: cannot be decremented"},
 		{apps.DaemonSets, "scheduled", `{}`, `{currentNumberScheduled: -1}`, "status.currentNumberScheduled: Invalid value: -1: " + notLess},
 		{apps.DaemonSets, "collisions", `{collisionCount: 2}`, `{collisionCount: 1}`, "status.collisionCount: Invalid value: 1: cannot be decremented"},
 		{apps.StatefulSets, "current", `{}`, `{replicas: 1, currentReplicas: 2}`, "status.currentReplicas: Invalid value: 2: " + above},
@@ -217,7 +216,7 @@ func TestGenerationOfWorkloads(t *testing.T) {
 	}
 }
 
-// A DaemonSet's template has a number of its own, as its first version had it.
+// The template of a DaemonSet has a generation of its own.
 func TestTemplateGeneration(t *testing.T) {
 	old := read(t, apps.DaemonSets, `{}`).(*appsv1.DaemonSet)
 	create(apps.DaemonSets, old)
@@ -281,8 +280,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestSuspendedJobsMayChange: again when the pods of a job that ran are gone.
-func TestSuspendedJobsMayChange(t *testing.T) {
+// A suspended job becomes mutable again when its pods are gone.
+func TestSuspendedJobsAreMutable(t *testing.T) {
 	for _, c := range []struct{ name, status, want string }{
 		{"ran", `{startTime: "2026-01-02T03:00:00Z", conditions: [{type: Suspended, status: "True"}]}`, ""},
 		{"is about to", `{startTime: "2026-01-02T03:00:00Z"}`, "spec.template: Invalid value..."},

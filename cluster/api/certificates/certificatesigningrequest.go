@@ -20,8 +20,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// CertificateSigningRequests asks for a certificate, as a node does that joins. Who
-// asks (spec.username, uid, groups, extra) is filled in by the server.
+// CertificateSigningRequests is the kind CertificateSigningRequest: a request for a certificate, as a joining
+// node creates it. The server sets the requestor (spec.username, uid, groups, extra).
 var CertificateSigningRequests = &api.Kind{
 	GroupVersionKind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"),
 	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
@@ -50,7 +50,7 @@ var CertificateSigningRequests = &api.Kind{
 	PrepareCreate: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
 		c.Status = certificatesv1.CertificateSigningRequestStatus{}
 	}),
-	// The request itself never changes: somebody may have approved what it says.
+	// An approval is of a given request, so the spec is immutable.
 	PrepareUpdate: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
 		c.Spec = old.Spec
 		c.Status = old.Status
@@ -90,15 +90,14 @@ var CertificateSigningRequests = &api.Kind{
 		if s := c.Spec.ExpirationSeconds; s != nil {
 			length = duration.HumanDuration(time.Duration(*s) * time.Second)
 		}
-		return []any{c.Name, rules.Age(c.CreationTimestamp), rules.Or(c.Spec.SignerName, "<none>"), c.Spec.Username, length, requestCondition(c)}
+		return []any{c.Name, rules.Age(c.CreationTimestamp), rules.OrNone(c.Spec.SignerName), c.Spec.Username, length, requestCondition(c)}
 	}),
 	Fields: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
 		return fields.Set{"spec.signerName": c.Spec.SignerName}
 	}),
 }
 
-// validateConditions is about what an approver writes: the verdict, and conditions of the
-// approver's own.
+// validateConditions validates the conditions that an approver writes: Approved, Denied, Failed and custom ones.
 func validateConditions(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
 	var errs field.ErrorList
 	approved, denied := false, false
@@ -121,8 +120,8 @@ func validateConditions(conditions []certificatesv1.CertificateSigningRequestCon
 	return errs
 }
 
-// validateApprovalConditions keeps the verdict on a request: it is final, and only who may write to
-// approval gives one. A signer writes the rest of the status.
+// validateApprovalConditions validates changes of Approved and Denied. They are final, and only a write to the
+// approval subresource may add one.
 func validateApprovalConditions(c, old *certificatesv1.CertificateSigningRequest, allowAdd bool) field.ErrorList {
 	var errs field.ErrorList
 	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {

@@ -11,7 +11,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Leases says who leads, and which node still lives.
+// Leases is the kind Lease, for leader election and for the heartbeats of nodes.
 var Leases = &api.Kind{
 	GroupVersionKind: api.GVK(coordinationv1.GroupName, "v1", "Lease"),
 	Plural:           "leases", Singular: "lease", Namespaced: true,

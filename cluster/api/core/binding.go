@@ -9,8 +9,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Bindings is a scheduler's answer: this pod to that node. It is never stored; the
-// server puts the node's name into the pod.
+// Bindings is the kind Binding: a scheduler's decision to run a pod on a node. It is never stored; the server
+// sets the pod's nodeName.
 var Bindings = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Binding"),
 	Plural:           "bindings", Singular: "binding", Namespaced: true,
@@ -23,7 +23,7 @@ var Bindings = &api.Kind{
 
 func validateBinding(b *corev1.Binding) field.ErrorList {
 	var errs field.ErrorList
-	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the pod gets the annotations
+	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the annotations are copied to the pod
 		errs = append(errs, field.Forbidden(mirrorPath, "may not add mirror pod annotation"))
 	}
 	target := field.NewPath("target")

@@ -9,8 +9,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ComponentStatuses is how the parts of the control plane are; the server asks them
-// when it is read.
+// ComponentStatuses is the kind ComponentStatus. The server checks the components of the control plane on each
+// read.
 var ComponentStatuses = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ComponentStatus"),
 	Plural:           "componentstatuses", Singular: "componentstatus", Short: []string{"cs"},

@@ -11,7 +11,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ConfigMaps holds settings that pods read as environment or as files.
+// ConfigMaps is the kind ConfigMap: configuration data in keys.
 var ConfigMaps = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ConfigMap"),
 	Plural:           "configmaps", Singular: "configmap", Short: []string{"cm"}, Namespaced: true,
@@ -55,7 +55,7 @@ func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
 		total += len(v)
 	}
 	if total > corev1.MaxSecretSize {
-		// The message names no field, since both maps count.
+		// The error has no field, since both maps count.
 		errs = append(errs, field.TooLong(field.NewPath(""), "", corev1.MaxSecretSize))
 	}
 	return errs

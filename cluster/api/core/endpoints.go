@@ -17,7 +17,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Endpoints is where a service's traffic goes.
+// Endpoints is the kind Endpoints: the addresses and ports of a service.
 var Endpoints = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Endpoints"),
 	Plural:           "endpoints", Singular: "endpoints", Short: []string{"ep"}, Namespaced: true,
@@ -45,7 +45,7 @@ var Endpoints = &api.Kind{
 	}),
 }
 
-// formatSubsets shows the first three addresses and how many more there are.
+// formatSubsets returns the first three addresses and the number of others.
 func formatSubsets(subsets []corev1.EndpointSubset) string {
 	if len(subsets) == 0 {
 		return "<none>"
@@ -57,7 +57,7 @@ func formatSubsets(subsets []corev1.EndpointSubset) string {
 		s := &subsets[i]
 		for k := range s.Addresses {
 			if len(s.Ports) == 0 {
-				// A service without ports, such as a headless one, still has addresses.
+				// A service without ports, such as a headless one, has addresses too.
 				if count++; count <= most {
 					shown = append(shown, s.Addresses[k].IP)
 				}
@@ -108,7 +108,7 @@ func validateEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.Err
 	return append(errs, ValidateNonSpecialIP(a.IP, p.Child("ip"))...)
 }
 
-// ValidateNonSpecialIP refuses addresses that mean something else on every node.
+// ValidateNonSpecialIP reports addresses that are local to each node.
 func ValidateNonSpecialIP(ip string, p *field.Path) field.ErrorList {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {

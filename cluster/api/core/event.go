@@ -18,7 +18,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Events tells what happened to an object; the store forgets it after an hour.
+// Events is the kind Event. The store deletes events after an hour.
 var Events = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Event"),
 	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true, TTL: true,
@@ -52,10 +52,9 @@ var Events = &api.Kind{
 	}),
 }
 
-// EventsV1 shows the same objects under events.k8s.io. These fields have other names
-// there: involvedObject is regarding, message is note, reportingComponent is
-// reportingController, and source, firstTimestamp, lastTimestamp and count carry the
-// prefix "deprecated". All others are alike.
+// EventsV1 is Events in the version events.k8s.io/v1, where regarding is involvedObject, note is message,
+// reportingController is reportingComponent, and source, firstTimestamp, lastTimestamp and count have the prefix
+// "deprecated".
 var EventsV1 = &api.Kind{
 	GroupVersionKind: api.GVK(eventsv1.GroupName, "v1", "Event"),
 	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true,
@@ -82,7 +81,7 @@ var EventsV1 = &api.Kind{
 	FromStored: func(o api.Object) api.Object { return eventFromCore(o.(*corev1.Event)) },
 }
 
-// eventToCore shares everything below the top level with e.
+// eventToCore converts an event. The result shares everything below the top level with e.
 func eventToCore(e *eventsv1.Event) *corev1.Event {
 	out := &corev1.Event{
 		TypeMeta:            metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
@@ -157,7 +156,7 @@ func eventRow(e *corev1.Event) []any {
 		last = rules.Age(e.LastTimestamp)
 	}
 	if count == 0 {
-		count = 1 // one event without a series happened portKey
+		count = 1 // an event without a series is one occurrence
 	}
 	object := strings.ToLower(e.InvolvedObject.Kind)
 	if e.InvolvedObject.Name != "" {
@@ -190,8 +189,8 @@ func eventSource(e *corev1.Event) string {
 	return component + ", " + instance
 }
 
-// validateEvent holds an event that has an eventTime, which only today's recorder sets, to
-// today's rules; others are resourcesRemoved as they came.
+// validateEvent validates an event. Most rules apply only to events with an eventTime, which events.k8s.io
+// clients set.
 func validateEvent(e *corev1.Event) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain)
 	involved := field.NewPath("involvedObject", "namespace")

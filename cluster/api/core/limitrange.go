@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// LimitRanges says how small and how big a pod of a namespace may be.
+// LimitRanges is the kind LimitRange: the bounds of resources of one pod, container or claim in a namespace.
 var LimitRanges = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "LimitRange"),
 	Plural:           "limitranges", Singular: "limitrange", Short: []string{"limits"}, Namespaced: true,
@@ -35,8 +35,7 @@ var LimitRanges = &api.Kind{
 	Row:     rules.Typed(func(l *corev1.LimitRange) []any { return []any{l.Name, rules.CreatedAt(&l.ObjectMeta)} }),
 }
 
-// defaultLimitRangeItem: a container's default is the most it may have, its default
-// request is its default or the least it may have.
+// defaultLimitRangeItem sets default to max, and defaultRequest to default or min.
 func defaultLimitRangeItem(item *corev1.LimitRangeItem) {
 	if item.Type != corev1.LimitTypeContainer {
 		return
@@ -97,7 +96,7 @@ func validateLimitRangeItem(item *corev1.LimitRangeItem, p *field.Path) field.Er
 	return append(errs, validateLimitOrder(item, p)...)
 }
 
-// validateLimitOrder: min <= defaultRequest <= default <= max.
+// validateLimitOrder validates min <= defaultRequest <= default <= max.
 func validateLimitOrder(item *corev1.LimitRangeItem, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	order := func(low, high corev1.ResourceList, at, lowName, highName string, badHigh bool) {

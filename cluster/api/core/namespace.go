@@ -15,8 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Namespaces is the scope of names. Its spec.finalizers change through the finalize
-// subresource only.
+// Namespaces is the kind Namespace. Only the finalize subresource changes spec.finalizers.
 var Namespaces = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Namespace"),
 	Plural:           "namespaces", Singular: "namespace", Short: []string{"ns"},
@@ -75,7 +74,7 @@ var Namespaces = &api.Kind{
 
 func defaultNamespace(n *corev1.Namespace) {
 	rules.SetDefault(&n.Status.Phase, corev1.NamespaceActive)
-	// The label lets a namespace be selected by its name.
+	// The label makes a namespace selectable by its name.
 	if n.Name != "" {
 		if n.Labels == nil {
 			n.Labels = map[string]string{}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"sort"
@@ -21,9 +22,8 @@ import (
 
 var proxyVerbs = []string{"create", "delete", "get", "patch", "update"}
 
-// KubeletRuns reports whether a request for a path of a kubelet's server runs something in
-// a container or connects to one. That takes the right to create, whichever method the
-// stream begins with.
+// KubeletRuns reports whether a request for a path of the kubelet's server runs something in a container or
+// connects to one. It needs the verb create, whatever the method.
 func KubeletRuns(path string) bool {
 	switch first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/"); first {
 	case "exec", "attach", "portForward", "run", "cri":
@@ -32,7 +32,7 @@ func KubeletRuns(path string) bool {
 	return false
 }
 
-// Nodes is where pods run.
+// Nodes is the kind Node.
 var Nodes = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Node"),
 	Plural:           "nodes", Singular: "node", Short: []string{"no"},
@@ -44,7 +44,7 @@ var Nodes = &api.Kind{
 	NewList: func() runtime.Object { return &corev1.NodeList{} },
 
 	Default: rules.Mutate(func(n *corev1.Node) {
-		// What a node offers to pods is all it has, unless it says otherwise.
+		// Allocatable defaults to the capacity.
 		if n.Status.Allocatable == nil && n.Status.Capacity != nil {
 			n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 		}
@@ -76,7 +76,7 @@ var Nodes = &api.Kind{
 		return []any{
 			n.Name, nodeStatus(n), rules.OrNone(strings.Join(nodeRoles(n), ",")), rules.Age(n.CreationTimestamp), info.KubeletVersion,
 			nodeAddress(n, corev1.NodeInternalIP), nodeAddress(n, corev1.NodeExternalIP),
-			rules.Or(info.OSImage, "<unknown>"), rules.Or(info.KernelVersion, "<unknown>"), rules.Or(info.ContainerRuntimeVersion, "<unknown>"),
+			cmp.Or(info.OSImage, "<unknown>"), cmp.Or(info.KernelVersion, "<unknown>"), cmp.Or(info.ContainerRuntimeVersion, "<unknown>"),
 		}
 	}),
 	Fields: rules.Typed(func(n *corev1.Node) fields.Set {
@@ -153,8 +153,7 @@ func validateNodeResources(n *corev1.Node) field.ErrorList {
 	return append(errs, podrules.ValidateResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
 }
 
-// validateNodeUpdate: a node's network and provider are given portKey; the rest of its spec
-// is taints and whether it takes pods.
+// validateNodeUpdate validates an update. podCIDRs and providerID can be set once.
 func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, validateNodeResources(n)...)

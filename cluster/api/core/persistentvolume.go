@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PersistentVolumes is storage that outlives pods.
+// PersistentVolumes is the kind PersistentVolume: storage that is independent of pods.
 var PersistentVolumes = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PersistentVolume"),
 	Plural:           "persistentvolumes", Singular: "persistentvolume", Short: []string{"pv"},
@@ -39,7 +39,7 @@ var PersistentVolumes = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(v, old *corev1.PersistentVolume) { v.Status = old.Status }),
 	PrepareStatus: rules.MutateUpdate(func(v, old *corev1.PersistentVolume) {
 		v.Spec = old.Spec
-		// A writer may tell the time of the phase by itself.
+		// A writer may set the time itself.
 		if v.Status.Phase != old.Status.Phase && rules.Equal(v.Status.LastPhaseTransitionTime, old.Status.LastPhaseTransitionTime) {
 			now := metav1.Now()
 			v.Status.LastPhaseTransitionTime = &now
@@ -109,7 +109,7 @@ func orUnset[T ~string](s *T) string {
 	return string(*s)
 }
 
-// formatAccessModes is the short form that users know, each mode portKey.
+// formatAccessModes returns the short names of the modes, without duplicates.
 func formatAccessModes(modes []corev1.PersistentVolumeAccessMode) string {
 	var out []string
 	for _, m := range []struct {

@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PersistentVolumeClaims asks for a persistent volume.
+// PersistentVolumeClaims is the kind PersistentVolumeClaim: a request for a persistent volume.
 var PersistentVolumeClaims = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PersistentVolumeClaim"),
 	Plural:           "persistentvolumeclaims", Singular: "persistentvolumeclaim", Short: []string{"pvc"}, Namespaced: true,
@@ -77,8 +77,8 @@ var PersistentVolumeClaims = &api.Kind{
 	Fields: rules.Typed(func(c *corev1.PersistentVolumeClaim) fields.Set { return fields.Set{"name": c.Name} }),
 }
 
-// validateClaimUpdate: a claim stays as asked; it is given a volume portKey, a default class
-// portKey, and may grow when bound.
+// validateClaimUpdate validates an update. The spec is immutable, except that the volume and a default class can
+// be set once, and that a bound claim can grow.
 func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, podrules.ValidatePersistentVolumeClaimSpec(&c.Spec, rules.SpecPath)...)

@@ -17,9 +17,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Pods is containers that share a node, an address and volumes. The rules of a pod's
-// spec stand in pod_default.go, pod_validate.go (and the pod_*.go it calls) and
-// pod_update.go; all kinds with a pod template use them too.
+// Pods is the kind Pod. pod_update.go and pod_resize.go have the rules of its updates; podrules has those of its
+// spec, which all kinds with a pod template share.
 var Pods = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Pod"),
 	Plural:           "pods", Singular: "pod", Short: []string{"po"}, Categories: []string{"all"}, Namespaced: true,
@@ -66,8 +65,7 @@ var Pods = &api.Kind{
 
 	Validate: rules.Typed(func(p *corev1.Pod) field.ErrorList {
 		errs := rules.ValidateObjectMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
-		var c podrules.PodChecker
-		errs = append(errs, c.PodSpec(&p.Spec, rules.SpecPath)...)
+		errs = append(errs, podrules.ValidatePodSpec(&p.Spec, rules.SpecPath)...)
 		if IsMirrorPod(p) && p.Spec.NodeName == "" {
 			errs = append(errs, field.Invalid(mirrorPath, p.Annotations[corev1.MirrorPodAnnotationKey], "must set spec.nodeName if mirror pod annotation is set"))
 		}
@@ -87,7 +85,7 @@ var Pods = &api.Kind{
 	Columns: podColumns,
 	Row:     rules.Typed(podRow),
 	Fields: rules.Typed(func(p *corev1.Pod) fields.Set {
-		// Capacity for these, and metadata.name and metadata.namespace that the server adds.
+		// The capacity is for these and for metadata.name and metadata.namespace, which the server adds.
 		set := make(fields.Set, 12)
 		set["spec.nodeName"] = p.Spec.NodeName
 		set["spec.restartPolicy"] = string(p.Spec.RestartPolicy)
@@ -124,7 +122,7 @@ func podIP(p *corev1.Pod) string {
 	return p.Status.PodIP
 }
 
-// podCondition finds a condition, nil if the pod does not have it.
+// podCondition returns a condition, nil if the pod does not have it.
 func podCondition(s *corev1.PodStatus, t corev1.PodConditionType) *corev1.PodCondition {
 	for i := range s.Conditions {
 		if s.Conditions[i].Type == t {

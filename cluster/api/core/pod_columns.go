@@ -46,7 +46,7 @@ func podRow(p *corev1.Pod) []any {
 	}
 }
 
-// podSummary is what the many states of a pod's containers come to.
+// podSummary is the state of a pod that its row shows.
 type podSummary struct {
 	reason       string
 	ready, total int
@@ -57,8 +57,8 @@ type podSummary struct {
 	sidecarLastRestart metav1.Time
 }
 
-// summarize is the STATUS that kubectl users know: the first init container that is not
-// done tells it; then the first container that waits or has ended; then the phase.
+// summarize computes the summary as upstream's printPod. STATUS is that of the first init container that is not
+// complete; else of the first container that waits or is terminated; else the phase.
 func summarize(p *corev1.Pod) *podSummary {
 	s := &podSummary{reason: string(p.Status.Phase), total: len(p.Spec.Containers)}
 	if p.Status.Reason != "" {
@@ -88,7 +88,7 @@ func (s *podSummary) addRestarts(c *corev1.ContainerStatus) {
 	}
 }
 
-// initContainers reports whether an init container is still to be waited for.
+// initContainers adds the init containers. It reports whether one of them is not complete.
 func (s *podSummary) initContainers(p *corev1.Pod) bool {
 	sidecar := make(map[string]bool, len(p.Spec.InitContainers))
 	for i := range p.Spec.InitContainers {
@@ -136,8 +136,7 @@ func terminatedReason(t *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("ExitCode:%d", t.ExitCode)
 }
 
-// containers runs from the last container to the first, so that the first one's reason
-// stays.
+// containers adds the containers from the last to the first, so that the first reason stays.
 func (s *podSummary) containers(p *corev1.Pod) {
 	s.restarts, s.lastRestart = s.sidecarRestarts, s.sidecarLastRestart
 	running := false
@@ -154,7 +153,7 @@ func (s *podSummary) containers(p *corev1.Pod) {
 			s.ready++
 		}
 	}
-	// Some containers are done and others still run.
+	// Some containers have completed, others are running.
 	if s.reason == "Completed" && running {
 		s.reason = "NotReady"
 		if isConditionTrue(&p.Status, corev1.PodReady) {

@@ -6,17 +6,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// IsMirrorPod reports whether a pod at the API server stands for one that a kubelet has
-// from a file of its own.
+// IsMirrorPod reports whether a pod represents a static pod of a kubelet.
 func IsMirrorPod(pod *corev1.Pod) bool {
 	_, ok := pod.Annotations[corev1.MirrorPodAnnotationKey]
 	return ok
 }
 
-// ObjectReference returns the resource of an API object that a pod refers to, in the
-// words of upstream's HasAPIObjectReference, or "" if it refers to none. A kubelet that
-// runs such a pod needs the object's content. A volume that is not known here is an
-// error: it may be such a reference.
+// ObjectReference returns the resource of an API object that a pod refers to, with the texts of upstream's
+// HasAPIObjectReference, or "". A kubelet that runs such a pod needs the object. An unknown volume is an error,
+// as it may be such a reference.
 func ObjectReference(pod *corev1.Pod) (string, error) {
 	switch {
 	case pod.Spec.ServiceAccountName != "":
@@ -94,9 +92,8 @@ func hasConfigMapReference(pod *corev1.Pod) bool {
 	return !VisitConfigMapNames(pod, func(string) bool { return false })
 }
 
-// VisitSecretNames calls visit with the name of every Secret that a pod refers to
-// itself, until visit returns false; it reports whether visit never did. What it
-// refers to through a volume claim is not visited. As upstream's VisitPodSecretNames.
+// VisitSecretNames calls visit with the name of each Secret that a pod refers to directly, until visit returns
+// false. It reports whether visit never did. It is upstream's VisitPodSecretNames.
 func VisitSecretNames(pod *corev1.Pod, visit func(name string) bool) bool {
 	named := func(name string) bool { return name == "" || visit(name) }
 	for _, s := range pod.Spec.ImagePullSecrets {
@@ -153,8 +150,7 @@ func visitVolumeSecrets(v *corev1.VolumeSource, named func(string) bool) bool {
 	return true
 }
 
-// VisitConfigMapNames is VisitSecretNames for ConfigMaps, as upstream's
-// VisitPodConfigmapNames.
+// VisitConfigMapNames is VisitSecretNames for ConfigMaps.
 func VisitConfigMapNames(pod *corev1.Pod, visit func(name string) bool) bool {
 	named := func(name string) bool { return name == "" || visit(name) }
 	for i := range pod.Spec.Volumes {
@@ -182,8 +178,8 @@ func VisitConfigMapNames(pod *corev1.Pod, visit func(name string) bool) bool {
 	})
 }
 
-// visitEnvironment calls visit with each source of variables of all containers: one of
-// its arguments is nil.
+// visitEnvironment calls visit with each source of environment variables of all containers. One of the arguments
+// is nil.
 func visitEnvironment(pod *corev1.Pod, visit func(*corev1.EnvFromSource, *corev1.EnvVarSource) bool) bool {
 	return VisitContainers(&pod.Spec, func(c *corev1.Container) bool {
 		for i := range c.EnvFrom {
@@ -200,8 +196,8 @@ func visitEnvironment(pod *corev1.Pod, visit func(*corev1.EnvFromSource, *corev1
 	})
 }
 
-// VisitContainers calls visit with every container of a pod, init and ephemeral ones
-// included, until it returns false; it reports whether visit never did.
+// VisitContainers calls visit with each container of a pod, init and ephemeral containers included, until it
+// returns false. It reports whether visit never did.
 func VisitContainers(spec *corev1.PodSpec, visit func(*corev1.Container) bool) bool {
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {

@@ -11,8 +11,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// preparePodResize: the pod stays as it is, with the resources and resize policies that obj
-// has for its containers. Where obj has other containers it is left for validatePodResize.
+// preparePodResize takes the resources and resize policies of obj and everything else of old. A spec with other
+// containers is kept for validatePodResize.
 func preparePodResize(obj, old *corev1.Pod) {
 	asked := obj.Spec
 	meta := obj.ObjectMeta
@@ -40,8 +40,7 @@ func copyContainerResources(to, from []corev1.Container) {
 	}
 }
 
-// validatePodResize: cpu and memory of containers can change, and nothing else of the pod; its
-// class of service stays.
+// validatePodResize validates a resize, which may change cpu and memory of containers but not the QoS class.
 func validatePodResize(pod, old *corev1.Pod) field.ErrorList {
 	if IsMirrorPod(old) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods cannot be resized")}
@@ -50,8 +49,7 @@ func validatePodResize(pod, old *corev1.Pod) field.ErrorList {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
 	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
-	var c podrules.PodChecker
-	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
+	errs = append(errs, podrules.ValidatePodSpec(&pod.Spec, rules.SpecPath)...)
 	if class := podfacts.ComputeQOSClass(&pod.Spec); class != podfacts.QOSClass(old) {
 		errs = append(errs, field.Invalid(rules.SpecPath, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}
@@ -69,8 +67,8 @@ func validatePodResize(pod, old *corev1.Pod) field.ErrorList {
 	return append(errs, validateOnlyResourcesChanged(pod, old)...)
 }
 
-// isPodResizeRequestSupported: the node of a pod that runs tells what its containers really have; one that
-// does not could not resize them either.
+// isPodResizeRequestSupported reports whether the pod's node reports the resources of running containers. A node
+// that does not cannot resize them.
 func isPodResizeRequestSupported(p *corev1.Pod) bool {
 	for i := range p.Status.ContainerStatuses {
 		if s := &p.Status.ContainerStatuses[i]; s.State.Running != nil {
@@ -100,7 +98,7 @@ func validateSameContainers(s, old *corev1.PodSpec) field.ErrorList {
 	return errs
 }
 
-// validateResourcesNotRemoved: what a container asked for, or was limited to, can change but not go.
+// validateResourcesNotRemoved reports requests and limits that are removed.
 func validateResourcesNotRemoved(list, old []corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range list {
@@ -124,7 +122,7 @@ func resourcesRemoved(l, old corev1.ResourceList) bool {
 	return false
 }
 
-// validateOnlyResourcesChanged: with the old cpu and memory of its containers the pod is the old one.
+// validateOnlyResourcesChanged reports changes of other fields than cpu and memory.
 func validateOnlyResourcesChanged(pod, old *corev1.Pod) field.ErrorList {
 	var errs field.ErrorList
 	s := pod.Spec.DeepCopy()
@@ -149,7 +147,7 @@ func validateOnlyResourcesChanged(pod, old *corev1.Pod) field.ErrorList {
 	return errs
 }
 
-// restoreResizableResources gives c the old one's cpu and memory.
+// restoreResizableResources sets cpu and memory of c to those of old.
 func restoreResizableResources(c, old *corev1.Container) {
 	for _, l := range []struct {
 		list *corev1.ResourceList

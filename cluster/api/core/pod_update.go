@@ -17,12 +17,11 @@ const podUpdateForbidden = "pod updates may not change fields other than `spec.c
 	"`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)," +
 	"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 
-// validatePodUpdate: a pod stays what it was made as, but for a few fields that its node
-// can follow or that only matter before it is scheduled.
+// validatePodUpdate validates an update. A pod's spec is immutable, except for a few fields that the kubelet
+// applies or that matter before scheduling.
 func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
-	var c podrules.PodChecker
-	errs = append(errs, c.PodSpec(&pod.Spec, rules.SpecPath)...)
+	errs = append(errs, podrules.ValidatePodSpec(&pod.Spec, rules.SpecPath)...)
 	if rules.Equal(pod.Spec, old.Spec) {
 		return errs
 	}
@@ -39,7 +38,7 @@ func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 		return errs
 	}
 
-	// Take the fields that may differ from the old pod; then nothing may differ.
+	// Copy the mutable fields of the old spec; the rest must be equal.
 	rest := pod.Spec.DeepCopy()
 	for i := range rest.Containers {
 		rest.Containers[i].Image = old.Spec.Containers[i].Image
@@ -99,8 +98,8 @@ func validateTolerationsUpdate(list, old []corev1.Toleration) field.ErrorList {
 	return nil
 }
 
-// validateGatedPodUpdate: until its gates are gone, a pod may be told more narrowly where to
-// go. What was accepted is resourcesRemoved back to old's in rest.
+// validateGatedPodUpdate validates the scheduling directives of a pod with scheduling gates, which an update may
+// tighten. It resets valid changes in rest to old's values.
 func validateGatedPodUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 	var errs field.ErrorList
 	for k, v := range old.NodeSelector {
@@ -112,7 +111,7 @@ func validateGatedPodUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 	}
 	rest.NodeSelector = old.NodeSelector
 
-	// Nodes could be anything before: then any wish narrows them.
+	// Without node affinity before, any term tightens it.
 	if old.Affinity == nil || old.Affinity.NodeAffinity == nil {
 		if rest.Affinity != nil {
 			rest.Affinity.NodeAffinity = nil
@@ -128,7 +127,7 @@ func validateGatedPodUpdate(rest, old *corev1.PodSpec) field.ErrorList {
 
 var mirrorPath = rules.MetadataPath.Child("annotations").Key(corev1.MirrorPodAnnotationKey)
 
-// validateMirrorPodUpdate: a pod is a mirror from its creation to its end, or never.
+// validateMirrorPodUpdate reports a change of the mirror annotation, which is immutable.
 func validateMirrorPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	was, is := old.Annotations[corev1.MirrorPodAnnotationKey], pod.Annotations[corev1.MirrorPodAnnotationKey]
 	switch {
@@ -164,7 +163,7 @@ func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
 	return append(errs, validateContainerStateTransition(s.InitContainerStatuses, o.InitContainerStatuses, &pod.Spec, rules.StatusPath.Child("initContainerStatuses"))...)
 }
 
-// validateContainerStateTransition: a container that is done for good does not run again.
+// validateContainerStateTransition reports a terminated container that runs again against its restart policy.
 func validateContainerStateTransition(statuses, old []corev1.ContainerStatus, spec *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range old {
@@ -192,7 +191,7 @@ func hasOwnRestartPolicy(spec *corev1.PodSpec, name string) bool {
 	return false
 }
 
-// prepareEphemeralContainersUpdate: the pod stays as it is, with obj's ephemeral containers.
+// prepareEphemeralContainersUpdate takes the ephemeral containers of obj and everything else of old.
 func prepareEphemeralContainersUpdate(obj, old *corev1.Pod) {
 	added := obj.Spec.EphemeralContainers
 	meta := obj.ObjectMeta
@@ -204,14 +203,13 @@ func prepareEphemeralContainersUpdate(obj, old *corev1.Pod) {
 	}
 }
 
-// validatePodEphemeralContainersUpdate: they can be added, and never changed or removed.
+// validatePodEphemeralContainersUpdate validates an update, which may only add ephemeral containers.
 func validatePodEphemeralContainersUpdate(obj, old *corev1.Pod) field.ErrorList {
 	if IsMirrorPod(old) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods do not support ephemeral containers")}
 	}
 	errs := append(rules.ValidateObjectMetaUpdate(&obj.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(obj, old)...)
-	var c podrules.PodChecker
-	errs = append(errs, c.PodSpec(&obj.Spec, rules.SpecPath)...)
+	errs = append(errs, podrules.ValidatePodSpec(&obj.Spec, rules.SpecPath)...)
 	p := rules.SpecPath.Child("ephemeralContainers")
 	for i := range old.Spec.EphemeralContainers {
 		o := &old.Spec.EphemeralContainers[i]

@@ -14,7 +14,7 @@ import (
 
 var templatePath = field.NewPath("template")
 
-// PodTemplates keeps the description of a pod, for others to make pods of.
+// PodTemplates is the kind PodTemplate: a template that clients create pods from.
 var PodTemplates = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PodTemplate"),
 	Plural:           "podtemplates", Singular: "podtemplate", Namespaced: true,

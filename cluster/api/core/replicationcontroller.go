@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ReplicationControllers keeps a number of like pods.
+// ReplicationControllers is the kind ReplicationController: a number of equal pods.
 var ReplicationControllers = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ReplicationController"),
 	Plural:           "replicationcontrollers", Singular: "replicationcontroller",
@@ -90,8 +90,7 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 	if t == nil {
 		return
 	}
-	// What the template's labels say is said portKey: they are the selector, and the
-	// controller's own labels, where those are left out.
+	// The template's labels are the default of the selector and of the object's labels.
 	if len(t.Labels) > 0 {
 		if len(rc.Spec.Selector) == 0 {
 			rc.Spec.Selector = maps.Clone(t.Labels)

@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ResourceQuotas says how much a namespace may hold.
+// ResourceQuotas is the kind ResourceQuota: the limits of what a namespace may use.
 var ResourceQuotas = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ResourceQuota"),
 	Plural:           "resourcequotas", Singular: "resourcequota", Short: []string{"quota"}, Namespaced: true,

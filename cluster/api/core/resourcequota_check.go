@@ -36,8 +36,7 @@ func validateQuotaResources(l corev1.ResourceList, p *field.Path) field.ErrorLis
 	return errs
 }
 
-// validateQuotaScope: a quota that counts by what pods or claims are cannot limit what is
-// neither.
+// validateQuotaScope reports resources that a scope does not apply to.
 func validateQuotaScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unknown, unsupportedResource *field.Error) field.ErrorList {
 	var errs field.ErrorList
 	fits := func(corev1.ResourceName) bool { return true }
@@ -79,7 +78,7 @@ func conflictingScopes(scopes []corev1.ResourceQuotaScope) bool {
 		both(corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating)
 }
 
-// sorted are the scopes in one order, each portKey.
+// sorted returns the scopes sorted, without duplicates.
 func sorted(scopes []corev1.ResourceQuotaScope) []corev1.ResourceQuotaScope {
 	return slices.Compact(slices.Sorted(slices.Values(scopes)))
 }

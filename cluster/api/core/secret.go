@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Secrets holds keys and small files that not everybody may read.
+// Secrets is the kind Secret: confidential data in keys.
 var Secrets = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Secret"),
 	Plural:           "secrets", Singular: "secret", Namespaced: true,
@@ -22,7 +22,7 @@ var Secrets = &api.Kind{
 	NewList: func() runtime.Object { return &corev1.SecretList{} },
 
 	Default: rules.Mutate(func(s *corev1.Secret) {
-		// stringData is for writing only: it wins over data, and is never stored.
+		// stringData is write-only and overwrites data.
 		if len(s.StringData) > 0 {
 			if s.Data == nil {
 				s.Data = make(map[string][]byte, len(s.StringData))
@@ -64,7 +64,7 @@ var Secrets = &api.Kind{
 
 const immutableSet = "field is immutable when `immutable` is set"
 
-// validateImmutableFlag: the flag, portKey set, goes away with the object only.
+// validateImmutableFlag reports a reset of immutable, which is permanent.
 func validateImmutableFlag(flag *bool) field.ErrorList {
 	if rules.IsTrue(flag) {
 		return nil
@@ -86,7 +86,7 @@ func validateSecret(s *corev1.Secret) field.ErrorList {
 	return append(errs, validateSecretType(s, data)...)
 }
 
-// validateSecretType looks for the keys that the well-known types promise.
+// validateSecretType validates the keys that the well-known types require.
 func validateSecretType(s *corev1.Secret, data *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	need := func(keys ...string) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -16,8 +17,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Services is one address for many pods. Addresses and node ports are handed out at
-// admission; see service_validate.go for the rules.
+// Services is the kind Service: one address for a set of pods. Admission allocates addresses and node ports.
 var Services = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Service"),
 	Plural:           "services", Singular: "service", Short: []string{"svc"}, Categories: []string{"all"}, Namespaced: true,
@@ -78,7 +78,7 @@ func externalIPs(s *corev1.Service) string {
 				list = append(list, in.Hostname)
 			}
 		}
-		return rules.Or(strings.Join(append(list, s.Spec.ExternalIPs...), ","), "<pending>")
+		return cmp.Or(strings.Join(append(list, s.Spec.ExternalIPs...), ","), "<pending>")
 	}
 	return rules.OrNone(strings.Join(s.Spec.ExternalIPs, ","))
 }
@@ -100,7 +100,7 @@ func isHeadless(s *corev1.Service) bool {
 	return s.Spec.ClusterIP == corev1.ClusterIPNone
 }
 
-// externallyAccessible: traffic can come to the service from outside the cluster.
+// externallyAccessible reports whether traffic can reach the service from outside the cluster.
 func externallyAccessible(s *corev1.Service) bool {
 	switch s.Spec.Type {
 	case corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
@@ -143,7 +143,7 @@ func defaultService(svc *corev1.Service) {
 		if len(s.IPFamilies) == 0 {
 			s.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 		}
-		// clusterIP came first; both say the same.
+		// clusterIP is the first of clusterIPs.
 		if s.ClusterIP != "" && len(s.ClusterIPs) == 0 {
 			s.ClusterIPs = []string{s.ClusterIP}
 		}
@@ -158,13 +158,13 @@ func defaultService(svc *corev1.Service) {
 	}
 }
 
-// prepareServiceUpdate keeps what was handed out where the update does not speak of it,
-// and drops what the new type has no use for.
+// prepareServiceUpdate keeps allocated values that the update does not set, and drops those that the new type
+// does not use.
 func prepareServiceUpdate(svc, old *corev1.Service) {
 	svc.Status = old.Status
 	s, o := &svc.Spec, &old.Spec
 	if s.Type == corev1.ServiceTypeExternalName {
-		// Whoever turns a service into a name lets go of its address.
+		// The change to ExternalName releases the address.
 		if s.ClusterIP == o.ClusterIP {
 			s.ClusterIP, s.ClusterIPs = "", nil
 		}

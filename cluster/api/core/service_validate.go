@@ -111,7 +111,7 @@ func validateServicePorts(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-// A client may stick to a pod for a day at most.
+// maxAffinitySeconds is a day.
 const maxAffinitySeconds = 86400
 
 func validateSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
@@ -134,7 +134,7 @@ func validateSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
 	return errs
 }
 
-// validateServiceAddresses: the cluster has one address family, IPv4.
+// validateServiceAddresses validates families and cluster IPs. The cluster has one family, IPv4.
 func validateServiceAddresses(svc *corev1.Service) field.ErrorList {
 	s := &svc.Spec
 	if s.Type == corev1.ServiceTypeExternalName {
@@ -281,7 +281,7 @@ func validateLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 	return errs
 }
 
-// validateIPMode: an address says how nodes treat traffic for it, a name cannot.
+// validateIPMode validates ipMode, which an address must have and a hostname must not.
 func validateIPMode(in *corev1.LoadBalancerIngress, p *field.Path) field.ErrorList {
 	switch {
 	case in.IPMode == nil && in.IP != "":

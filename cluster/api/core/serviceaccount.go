@@ -11,7 +11,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// ServiceAccounts is who a pod is to the API server.
+// ServiceAccounts is the kind ServiceAccount: the identity of pods at the API server.
 var ServiceAccounts = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ServiceAccount"),
 	Plural:           "serviceaccounts", Singular: "serviceaccount", Short: []string{"sa"}, Namespaced: true,

@@ -27,7 +27,7 @@ const (
 	maxHints          = 8 // of zones, and of nodes
 )
 
-// EndpointSlices is a part of a service's endpoints, small enough to change often.
+// EndpointSlices is the kind EndpointSlice: some of the endpoints of a service.
 var EndpointSlices = &api.Kind{
 	GroupVersionKind: api.GVK(discoveryv1.GroupName, "v1", "EndpointSlice"),
 	Plural:           "endpointslices", Singular: "endpointslice", Namespaced: true,

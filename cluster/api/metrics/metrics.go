@@ -12,8 +12,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// NodeMetrics is what the pods of each node use now; the server asks the kubelets when
-// it is read.
+// NodeMetrics is the kind NodeMetrics: the resource usage of each node. The server computes it from the
+// kubelets' answers.
 var NodeMetrics = &api.Kind{
 	GroupVersionKind: api.GVK(metricsv1beta1.GroupName, "v1beta1", "NodeMetrics"),
 	Plural:           "nodes",
@@ -28,7 +28,7 @@ var NodeMetrics = &api.Kind{
 	}),
 }
 
-// PodMetrics is what the containers of each pod use now.
+// PodMetrics is the kind PodMetrics: the resource usage of each pod's containers.
 var PodMetrics = &api.Kind{
 	GroupVersionKind: api.GVK(metricsv1beta1.GroupName, "v1beta1", "PodMetrics"),
 	Plural:           "pods", Namespaced: true,

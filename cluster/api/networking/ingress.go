@@ -13,8 +13,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Ingresses leads requests from outside to services, by host and path. The API keeps
-// them; what acts on them is a controller that one installs.
+// Ingresses is the kind Ingress: routes from hosts and paths to services. The API stores them; an ingress
+// controller, installed separately, implements them.
 var Ingresses = &api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "Ingress"),
 	Plural:           "ingresses", Singular: "ingress", Short: []string{"ing"}, Namespaced: true,
@@ -56,7 +56,7 @@ var ingressLifecycle = rules.SpecAndStatus(func(o *networkingv1.Ingress) (*netwo
 	return &o.Spec, &o.Status
 })
 
-// ingressHosts are the hosts of the first rules, "*" if the rules name none.
+// ingressHosts returns the hosts of the first rules, "*" if no rule has a host.
 func ingressHosts(rules []networkingv1.IngressRule) string {
 	const most = 3
 	var hosts []string

@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// annotationIngressClass is the annotation that named the class before there was a field.
+// annotationIngressClass is the deprecated annotation with the class of an Ingress.
 const annotationIngressClass = "kubernetes.io/ingress.class"
 
 func validateIngress(i *networkingv1.Ingress) field.ErrorList {

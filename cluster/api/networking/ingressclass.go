@@ -11,7 +11,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// IngressClasses names the controllers that act on Ingresses.
+// IngressClasses is the kind IngressClass: a controller that implements Ingresses.
 var IngressClasses = &api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "IngressClass"),
 	Plural:           "ingressclasses", Singular: "ingressclass",
@@ -84,7 +84,7 @@ func validateIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
 	return errs
 }
 
-// validateLocalReference is about an object of any kind in the same namespace.
+// validateLocalReference validates a reference to an object of any kind in the same namespace.
 func validateLocalReference(group *string, kind, name string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if group != nil {

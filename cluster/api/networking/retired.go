@@ -10,8 +10,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// The former Ingresses say serviceName and servicePort where today's have a service with
-// a port of a number or a name, and backend where it is defaultBackend.
+// The retired versions of Ingress. They have serviceName and servicePort instead of a service with a numbered or
+// named port, and backend instead of defaultBackend.
 var (
 	IngressesV1beta1 = api.Retired[*networkingv1beta1.Ingress, *networkingv1.Ingress]{
 		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: Ingresses,
@@ -25,7 +25,7 @@ var (
 		FromStored: ingressToV1beta1,
 	}.Kind()
 
-	// IngressesExtensions is the same under its first name.
+	// IngressesExtensions has the shape of networking.k8s.io/v1beta1.
 	IngressesExtensions = api.Retired[*extensionsv1beta1.Ingress, *networkingv1.Ingress]{
 		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Ingresses,
 		Object: &extensionsv1beta1.Ingress{}, List: &extensionsv1beta1.IngressList{},
@@ -79,7 +79,7 @@ func ingressFromV1beta1(from *networkingv1beta1.Ingress, to *networkingv1.Ingres
 	}
 }
 
-// serviceBackend is nil for a backend that names no service.
+// serviceBackend returns the service of a backend, nil if it has none.
 func serviceBackend(b *networkingv1beta1.IngressBackend) *networkingv1.IngressServiceBackend {
 	if b.ServiceName == "" && b.ServicePort == (intstr.IntOrString{}) {
 		return nil

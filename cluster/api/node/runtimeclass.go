@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// RuntimeClasses names ways to run a pod's containers, and what each costs.
+// RuntimeClasses is the kind RuntimeClass: the handler that runs a pod's containers, and its overhead.
 var RuntimeClasses = &api.Kind{
 	GroupVersionKind: api.GVK(nodev1.GroupName, "v1", "RuntimeClass"),
 	Plural:           "runtimeclasses", Singular: "runtimeclass",
@@ -58,7 +58,7 @@ func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	return errs
 }
 
-// validateUniqueTolerations: tolerations are told apart by all but how long they last.
+// validateUniqueTolerations reports tolerations that differ in tolerationSeconds alone.
 func validateUniqueTolerations(list []corev1.Toleration, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.Toleration]bool{}

@@ -13,9 +13,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// maxTerms is how many requirements, values, terms or tolerations one selector or list of
-// them may have. The scheduler and the controllers try them on all nodes and pods, for each
-// of their changes. Upstream has no such bound.
+// maxTerms bounds the requirements, values, terms or tolerations of one selector or list. The scheduler and the
+// controllers evaluate them for all nodes and pods. Upstream has no such bound.
 const maxTerms = 1000
 
 func validateTermCount(n int, p *field.Path) field.ErrorList {
@@ -25,7 +24,7 @@ func validateTermCount(n int, p *field.Path) field.ErrorList {
 	return field.ErrorList{field.TooMany(p, n, maxTerms)}
 }
 
-// selectorSize is how many requirements and values a selector has.
+// selectorSize returns the number of requirements and values of a selector.
 func selectorSize(s *metav1.LabelSelector) int {
 	n := len(s.MatchLabels) + len(s.MatchExpressions)
 	for i := range s.MatchExpressions {
@@ -52,7 +51,7 @@ func podAffinityTermSize(t *corev1.PodAffinityTerm) int {
 	return n
 }
 
-// affinitySize is how much all of its terms have together.
+// affinitySize returns the size of all terms together.
 func affinitySize(a *corev1.Affinity) int {
 	n := 0
 	if of := a.NodeAffinity; of != nil {
@@ -146,7 +145,7 @@ func validateWeight(w int32, p *field.Path) field.ErrorList {
 	return nil
 }
 
-// ValidateNodeSelector validates required node affinity, of a pod or a volume.
+// ValidateNodeSelector validates the required node affinity of a pod or volume.
 func ValidateNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList {
 	p = p.Child("nodeSelectorTerms")
 	if len(s.NodeSelectorTerms) == 0 {
@@ -246,7 +245,7 @@ func ValidateLabelSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorLi
 }
 
 func validateTopologySpreadConstraints(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
-	const most = 100 // each is counted over all nodes
+	const most = 100 // each is evaluated for all nodes
 	if n := len(constraints); n > most {
 		return field.ErrorList{field.TooMany(p, n, most)}
 	}

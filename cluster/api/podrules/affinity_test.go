@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// TestTermsAreBounded: the scheduler and the controllers try them on all pods and nodes.
+// The scheduler and the controllers evaluate terms for all pods and nodes.
 func TestTermsAreBounded(t *testing.T) {
 	selector := func(n int) *metav1.LabelSelector {
 		s := &metav1.LabelSelector{}

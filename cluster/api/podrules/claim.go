@@ -40,7 +40,7 @@ func ValidatePersistentVolumeClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *f
 	return errs
 }
 
-// NotPositive is the text of the error about a size of zero or less.
+// NotPositive is the error text for a size of zero or less.
 const NotPositive = "must be greater than zero"
 
 var (

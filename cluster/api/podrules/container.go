@@ -12,9 +12,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// validateContainers checks init containers, containers and ephemeral containers, which
-// share one set of names, and the ports they want on the host.
-func (c *PodChecker) validateContainers(p *field.Path) field.ErrorList {
+// validateContainers validates all containers, which share one set of names, and their host ports.
+func (c *podSpecValidator) validateContainers(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	s := c.spec
 	at := p.Child("containers")
@@ -45,7 +44,7 @@ func (c *PodChecker) validateContainers(p *field.Path) field.ErrorList {
 		} else {
 			errs = append(errs, forbidLifecycleAndProbes(ctr, path)...)
 			errs = append(errs, validateInitResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
-			// Init containers run one after the other, so each has the host's ports to itself.
+			// Init containers run one after the other, so their host ports do not conflict.
 			errs = append(errs, validateHostPorts(ctr.Ports, map[string]bool{}, s.HostNetwork, path.Child("ports"))...)
 		}
 	}
@@ -56,7 +55,7 @@ func (c *PodChecker) validateContainers(p *field.Path) field.ErrorList {
 	return errs
 }
 
-func (c *PodChecker) validateContainerName(name string, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateContainerName(name string, p *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(p, "")}
 	}
@@ -68,7 +67,7 @@ func (c *PodChecker) validateContainerName(name string, p *field.Path) field.Err
 	return errs
 }
 
-func (c *PodChecker) validateContainer(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateContainer(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	errs := c.validateImage(ctr.Image, p.Child("image"))
 	if ctr.TerminationMessagePolicy == "" {
 		errs = append(errs, field.Required(p.Child("terminationMessagePolicy"), ""))
@@ -99,8 +98,8 @@ func (c *PodChecker) validateContainer(ctr *corev1.Container, p *field.Path) fie
 	return append(errs, c.validateSecurityContext(ctr.SecurityContext, p.Child("securityContext"))...)
 }
 
-// validateImage: a template may leave the image for later, as tools do that fill it in.
-func (c *PodChecker) validateImage(image string, p *field.Path) field.ErrorList {
+// validateImage validates an image. It may be empty in a template.
+func (c *podSpecValidator) validateImage(image string, p *field.Path) field.ErrorList {
 	switch {
 	case image == "" && c.template:
 		return nil
@@ -112,7 +111,7 @@ func (c *PodChecker) validateImage(image string, p *field.Path) field.ErrorList 
 	return nil
 }
 
-// validateLifecycleAndProbes checks what only a container that goes on running can have.
+// validateLifecycleAndProbes validates the hooks and probes of a container or sidecar.
 func validateLifecycleAndProbes(ctr *corev1.Container, s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	grace := s.TerminationGracePeriodSeconds
@@ -138,7 +137,7 @@ func forbidLifecycleAndProbes(ctr *corev1.Container, p *field.Path) field.ErrorL
 	return errs
 }
 
-func (c *PodChecker) validateEphemeralContainer(e *corev1.EphemeralContainer, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateEphemeralContainer(e *corev1.EphemeralContainer, p *field.Path) field.ErrorList {
 	errs := c.validateContainerName(e.Name, p.Child("name"))
 	ctr := corev1.Container(e.EphemeralContainerCommon)
 	errs = append(errs, c.validateContainer(&ctr, p)...)
@@ -203,8 +202,7 @@ func validateContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.E
 	return errs
 }
 
-// validateHostPorts: two containers cannot have one port of the host, and in the host's
-// network a container's port is the host's.
+// validateHostPorts reports conflicts of host ports. With hostNetwork a container port is a host port.
 func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range ports {
@@ -224,7 +222,7 @@ func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, host
 	return errs
 }
 
-func (c *PodChecker) validateVolumeMounts(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateVolumeMounts(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths := make(map[string]bool, len(ctr.VolumeMounts))
 	for i := range ctr.VolumeMounts {
@@ -285,7 +283,7 @@ func validateMountPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *f
 	return errs
 }
 
-func (c *PodChecker) validateVolumeDevices(ctr *corev1.Container, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateVolumeDevices(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths, names := map[string]bool{}, map[string]bool{}
 	for i := range ctr.VolumeDevices {
@@ -315,7 +313,7 @@ func (c *PodChecker) validateVolumeDevices(ctr *corev1.Container, p *field.Path)
 	return errs
 }
 
-func (c *PodChecker) validateSecurityContext(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateSecurityContext(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
 	if s == nil {
 		return nil
 	}

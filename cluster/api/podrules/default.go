@@ -15,13 +15,13 @@ const (
 	defaultGracePeriodSeconds = int64(corev1.DefaultTerminationGracePeriodSeconds)
 )
 
-// DefaultPod fills in what holds for pods alone and not for templates of them, so that
-// a change of these defaults does not change the templates already stored.
+// DefaultPod sets the defaults of a pod. Those that pod templates do not have are set here alone, so that stored
+// templates do not change when they do.
 func DefaultPod(p *corev1.Pod) {
 	s := &p.Spec
 	DefaultPodSpec(s)
 	if *s.TerminationGracePeriodSeconds < 0 {
-		*s.TerminationGracePeriodSeconds = 1 // "at once" is not said so; pods of old had such
+		*s.TerminationGracePeriodSeconds = 1 // as upstream: validation once allowed negative values
 	}
 	rules.SetDefaultPtr(&s.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
 	for i := range s.Containers {
@@ -39,7 +39,7 @@ func DefaultPod(p *corev1.Pod) {
 	}
 }
 
-// defaultRequestsFromLimits: who sets a limit and asks for nothing, asks for the limit.
+// defaultRequestsFromLimits sets the request of each resource that has a limit and no request.
 func defaultRequestsFromLimits(r *corev1.ResourceRequirements) {
 	if len(r.Limits) == 0 {
 		return
@@ -63,7 +63,7 @@ func defaultHostNetworkPorts(containers []corev1.Container) {
 	}
 }
 
-// DefaultPodSpec fills in the documented defaults of a pod or template.
+// DefaultPodSpec sets the documented defaults of a pod or template.
 func DefaultPodSpec(s *corev1.PodSpec) {
 	rules.SetDefault(&s.RestartPolicy, corev1.RestartPolicyAlways)
 	rules.SetDefault(&s.DNSPolicy, corev1.DNSClusterFirst)
@@ -72,7 +72,7 @@ func DefaultPodSpec(s *corev1.PodSpec) {
 		s.SecurityContext = &corev1.PodSecurityContext{}
 	}
 	rules.SetDefaultPtr(&s.TerminationGracePeriodSeconds, defaultGracePeriodSeconds)
-	// serviceAccount is the field's name of long ago; both are always the same.
+	// serviceAccount is the deprecated alias of serviceAccountName.
 	rules.SetDefault(&s.ServiceAccountName, s.DeprecatedServiceAccount)
 	s.DeprecatedServiceAccount = s.ServiceAccountName
 
@@ -134,7 +134,7 @@ func defaultContainer(c *corev1.Container) {
 	}
 }
 
-// hasLatestTag: an image without a tag means the tag latest, one with a digest means that.
+// hasLatestTag reports whether an image has the tag latest, which is the default without tag and digest.
 func hasLatestTag(image string) bool {
 	name, _, digest := strings.Cut(image, "@")
 	colon := strings.LastIndexByte(name, ':')
@@ -144,7 +144,7 @@ func hasLatestTag(image string) bool {
 	return name[colon+1:] == "latest"
 }
 
-// roundUpToMilli keeps amounts to thousandths, the finest that a quantity of cpu can be.
+// roundUpToMilli rounds amounts up to thousandths, the finest unit of cpu.
 func roundUpToMilli(l corev1.ResourceList) {
 	for n, q := range l {
 		if q.RoundUp(resource.Milli) {
@@ -176,7 +176,7 @@ func defaultHTTPGet(h *corev1.HTTPGetAction) {
 	rules.SetDefault(&h.Scheme, corev1.URISchemeHTTP)
 }
 
-// defaultVolume: a volume that names no source is an empty directory.
+// defaultVolume sets the defaults of a volume. Without a source it is an emptyDir.
 func defaultVolume(v *corev1.VolumeSource) {
 	if *v == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}

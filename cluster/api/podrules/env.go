@@ -14,7 +14,7 @@ import (
 
 const oneOnly = "may not have more than one field specified at a time"
 
-func (c *PodChecker) validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range env {
 		v, at := &env[i], p.Index(i)
@@ -30,7 +30,7 @@ func (c *PodChecker) validateEnv(env []corev1.EnvVar, p *field.Path) field.Error
 	return errs
 }
 
-func (c *PodChecker) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	from, n := v.ValueFrom, 0
 	if f := from.FieldRef; f != nil {
@@ -75,7 +75,7 @@ func validateKeySelector(name, key string, p *field.Path) field.ErrorList {
 	return append(errs, rules.Invalid(p.Child("key"), key, validation.IsConfigMapKey(key))...)
 }
 
-func (c *PodChecker) validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if r.Key == "" {
 		errs = append(errs, field.Required(p.Child("key"), ""))
@@ -136,7 +136,7 @@ var (
 	podFieldLabels          = append([]string{"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}, envDownwardAPIFields...)
 )
 
-// validateObjectFieldSelector: some of a pod's own fields can be read by its containers.
+// validateObjectFieldSelector validates a reference to a field of the pod (downward API).
 func validateObjectFieldSelector(f *corev1.ObjectFieldSelector, allowed []string, p *field.Path) field.ErrorList {
 	if f.APIVersion == "" {
 		return field.ErrorList{field.Required(p.Child("apiVersion"), "")}
@@ -167,7 +167,7 @@ func validateObjectFieldSelector(f *corev1.ObjectFieldSelector, allowed []string
 	return field.ErrorList{field.Invalid(at, f.FieldPath, fmt.Sprintf("error converting fieldPath: field label not supported: %s", f.FieldPath))}
 }
 
-// splitMaybeSubscriptedPath takes metadata.labels['key'] apart.
+// splitMaybeSubscriptedPath splits metadata.labels['key'].
 func splitMaybeSubscriptedPath(path string) (name, key string, ok bool) {
 	rest, ok := strings.CutSuffix(path, "']")
 	if !ok {

@@ -67,7 +67,7 @@ func validateLifecycle(l *corev1.Lifecycle, grace *int64, p *field.Path) field.E
 	return errs
 }
 
-// handler is what probes and hooks can do.
+// handler is the action of a probe or of a lifecycle hook.
 type handler struct {
 	exec      *corev1.ExecAction
 	httpGet   *corev1.HTTPGetAction
@@ -76,7 +76,7 @@ type handler struct {
 	sleep     *corev1.SleepAction
 }
 
-// validateHandler: there must be exactly one.
+// validateHandler validates a handler, which must have exactly one action.
 func validateHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	n := 0

@@ -7,16 +7,15 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Resizable are the resources of a container that may change while it runs.
+// Resizable has the resources that can change while a container runs.
 var Resizable = []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
 
-// RestartsOnResize reports whether a container is restarted to change the resource.
+// RestartsOnResize reports whether changing the resource restarts the container.
 func RestartsOnResize(p corev1.ContainerResizePolicy) bool {
 	return p.RestartPolicy == corev1.RestartContainer
 }
 
-// validateResizePolicy checks what is to happen to a container when its resources change. An
-// absent one counts as NotRequired.
+// validateResizePolicy validates a container's resize policies. The default is NotRequired.
 func validateResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.ResourceName]bool{}
@@ -34,7 +33,7 @@ func validateResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec
 	return errs
 }
 
-// validateInitResizePolicy: an init container is not started twice for its resources.
+// validateInitResizePolicy reports a policy that would restart an init container.
 func validateInitResizePolicy(list []corev1.ContainerResizePolicy, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, r := range list {

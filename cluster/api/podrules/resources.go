@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -16,10 +15,6 @@ import (
 // HasSlash reports whether a resource name has a domain.
 func HasSlash(s string) bool { return strings.Contains(s, "/") }
 
-func validateAnnotations(a map[string]string, p *field.Path) field.ErrorList {
-	return apivalidation.ValidateAnnotations(a, p)
-}
-
 func isHugePageResourceName(n corev1.ResourceName) bool {
 	return strings.HasPrefix(string(n), corev1.ResourceHugePagesPrefix)
 }
@@ -28,7 +23,7 @@ func isStandardContainerResourceName(n corev1.ResourceName) bool {
 	return n == corev1.ResourceCPU || n == corev1.ResourceMemory || n == corev1.ResourceEphemeralStorage || isHugePageResourceName(n)
 }
 
-// IsStandardResourceName reports whether the name is one that a quota may have without a domain.
+// IsStandardResourceName reports whether a quota may have the name without a domain.
 func IsStandardResourceName(n corev1.ResourceName) bool {
 	switch n {
 	case corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory, corev1.ResourceRequestsStorage, corev1.ResourceRequestsEphemeralStorage,
@@ -41,7 +36,8 @@ func IsStandardResourceName(n corev1.ResourceName) bool {
 	return isStandardContainerResourceName(n) || strings.HasPrefix(string(n), corev1.ResourceRequestsHugePagesPrefix)
 }
 
-// isNativeResource: the name is Kubernetes' own; others are extended resources.
+// isNativeResource reports whether the name is in the kubernetes.io domain, as upstream's IsNativeResource.
+// Others are extended resources.
 func isNativeResource(n corev1.ResourceName) bool {
 	return !HasSlash(string(n)) || strings.Contains(string(n), corev1.ResourceDefaultNamespacePrefix)
 }
@@ -50,7 +46,7 @@ func isExtendedResourceName(n corev1.ResourceName) bool {
 	if isNativeResource(n) || strings.HasPrefix(string(n), corev1.DefaultResourceRequestsPrefix) {
 		return false
 	}
-	// A quota on it must be a valid name too.
+	// The name of a quota on it must be valid too.
 	return len(validation.IsQualifiedName(corev1.DefaultResourceRequestsPrefix+string(n))) == 0
 }
 
@@ -118,7 +114,7 @@ func ValidateResourceList(l corev1.ResourceList, p *field.Path) field.ErrorList 
 	return errs
 }
 
-// ValidateResourceRequirements checks names and numbers, and that no request is above its limit.
+// ValidateResourceRequirements validates names and amounts, and that no request is above its limit.
 func ValidateResourceRequirements(r *corev1.ResourceRequirements, claims []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(r.Limits) > 0 {

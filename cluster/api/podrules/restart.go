@@ -12,8 +12,8 @@ const (
 	maxExitCodes    = 255 // in one rule
 )
 
-// validateContainerRestartPolicy checks a container's own restart policy and the rules, by exit code,
-// that come before it. Upstream's third action, RestartAllContainers, is not served.
+// validateContainerRestartPolicy validates a container's own restart policy and its rules by exit code. The
+// action RestartAllContainers is not supported.
 func validateContainerRestartPolicy(ctr *corev1.Container, p *field.Path) field.ErrorList {
 	at := p.Child("restartPolicyRules")
 	if ctr.RestartPolicy == nil {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -26,7 +27,7 @@ func ValidateSelectorMatchesTemplate(selector labels.Selector, t *corev1.PodTemp
 	return field.ErrorList{field.Invalid(p.Child("metadata", "labels"), t.Labels, "`selector` does not match template `labels`")}
 }
 
-// Replicas is the number wanted; left out, it is one.
+// Replicas returns the desired number of pods, 1 if it is not set.
 func Replicas(n *int32) int32 {
 	if n == nil {
 		return 1
@@ -34,7 +35,7 @@ func Replicas(n *int32) int32 {
 	return *n
 }
 
-// ContainerCells returns the names and images of containers, as the columns print them.
+// ContainerCells returns the names and images of containers for the columns.
 func ContainerCells(containers []corev1.Container) (names, images string) {
 	n, i := make([]string, len(containers)), make([]string, len(containers))
 	for k := range containers {
@@ -43,12 +44,12 @@ func ContainerCells(containers []corev1.Container) (names, images string) {
 	return strings.Join(n, ","), strings.Join(i, ",")
 }
 
-// ValidateReplicaTemplate is what a controller that replaces its pods asks of their template.
+// ValidateReplicaTemplate validates the template of a controller that replaces its pods.
 func ValidateReplicaTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	return append(ValidatePodTemplateSpec(t, p), ValidateRestartPolicyAlways(t, "ReplicaSet", p)...)
 }
 
-// ValidateRestartPolicyAlways reports a template whose pods terminate without being deleted.
+// ValidateRestartPolicyAlways reports a template whose pods can complete or have a deadline.
 func ValidateRestartPolicyAlways(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
@@ -65,9 +66,9 @@ func ValidateRestartPolicyAlways(t *corev1.PodTemplateSpec, kind string, p *fiel
 func ValidatePodTemplateSpec(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
-	errs = append(errs, validateAnnotations(t.Annotations, p.Child("annotations"))...)
-	c := PodChecker{template: true}
-	errs = append(errs, c.PodSpec(&t.Spec, p.Child("spec"))...)
+	errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, p.Child("annotations"))...)
+	c := podSpecValidator{spec: &t.Spec, template: true}
+	errs = append(errs, c.validate(p.Child("spec"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(p.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}

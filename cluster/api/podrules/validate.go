@@ -1,5 +1,5 @@
-// Package podrules has the rules of pod specs and pod templates: defaults, validation and warnings. The kinds with
-// a pod in them, of all groups, share them. Nothing here does I/O.
+// Package podrules has the defaults, the validation and the warnings of pod specs and pod templates, for the
+// kinds of all groups. Nothing here does I/O.
 package podrules
 
 import (
@@ -15,9 +15,9 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PodChecker checks one pod spec.
-type PodChecker struct {
-	template bool // the spec is a template's: more may be left open
+// podSpecValidator validates one pod spec.
+type podSpecValidator struct {
+	template bool // the spec is of a pod template, where an image may be empty
 
 	spec    *corev1.PodSpec
 	volumes map[string]*corev1.VolumeSource
@@ -30,11 +30,14 @@ var (
 	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone}
 )
 
-// PodSpec validates the spec of a pod or template at p.
-func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
-	c.spec = s
-	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
+// ValidatePodSpec validates the spec of a pod at p.
+func ValidatePodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	return (&podSpecValidator{spec: s}).validate(p)
+}
 
+func (c *podSpecValidator) validate(p *field.Path) field.ErrorList {
+	s := c.spec
+	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
 	errs := c.validateVolumes(s.Volumes, p.Child("volumes"))
 	errs = append(errs, c.validateContainers(p)...)
 	errs = append(errs, rules.RequiredOneOf(s.RestartPolicy, p.Child("restartPolicy"), restartPolicies...)...)
@@ -74,7 +77,7 @@ func (c *PodChecker) PodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-// validatePodNames checks what must be usable as a name elsewhere.
+// validatePodNames validates the fields that name hosts and other objects.
 func validatePodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	name := func(child, v string, rule func(string, bool) []string) {
@@ -102,8 +105,7 @@ func validatePodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateHostnameOverride: the name that a pod has for itself alone is at most what a kernel
-// takes, and is not another rule's to make.
+// validateHostnameOverride validates the hostname that replaces the pod's own. Linux limits its length.
 func validateHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	if s.HostnameOverride == nil {
 		return nil
@@ -122,7 +124,7 @@ func validateHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList 
 	return append(errs, rules.Invalid(at, name, validation.IsDNS1123Subdomain(name))...)
 }
 
-func (c *PodChecker) validateGates(p *field.Path) field.ErrorList {
+func (c *podSpecValidator) validateGates(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	ready := p.Child("readinessGates")
 	for i, g := range c.spec.ReadinessGates {
@@ -171,11 +173,10 @@ func validatePodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	return append(errs, validateAppArmorProfile(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
 }
 
-// hasUserNamespace reports whether a pod asks for a user namespace of its own.
+// hasUserNamespace reports whether the pod has a user namespace of its own (hostUsers is false).
 func hasUserNamespace(s *corev1.PodSpec) bool { return s.HostUsers != nil && !*s.HostUsers }
 
-// validateHostUsers: a user namespace does not go with the node's other namespaces, as
-// upstream's validateHostUsers.
+// validateHostUsers reports host namespaces that a pod with a user namespace must not use.
 func validateHostUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	if !hasUserNamespace(s) {
 		return nil
@@ -226,7 +227,7 @@ func isSysctlName(s string) bool {
 	if len(s) > maxSysctlName {
 		return false
 	}
-	edge := true // a part begins or ends here, where only letters and digits may be
+	edge := true // at the start or end of a segment, where only letters and digits are valid
 	for i := 0; i < len(s); i++ {
 		switch b := s[i]; {
 		case b >= 'a' && b <= 'z', b >= '0' && b <= '9':

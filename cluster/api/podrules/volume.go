@@ -11,14 +11,14 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// validateVolumes also remembers the volumes by name, for the mounts.
-func (c *PodChecker) validateVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
+// validateVolumes validates the volumes and records them by name for the mounts.
+func (c *podSpecValidator) validateVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	c.volumes = make(map[string]*corev1.VolumeSource, len(volumes))
 	for i := range volumes {
 		v, at := &volumes[i], p.Index(i)
 		errs = append(errs, validateVolumeSource(&v.VolumeSource, at)...)
-		if v.Image != nil && v.Image.Reference == "" && !c.template { // what makes pods of a template may fill it in
+		if v.Image != nil && v.Image.Reference == "" && !c.template { // a controller may set it in the pods of a template
 			errs = append(errs, field.Required(at.Child("image", "reference"), ""))
 		}
 		var bad field.ErrorList
@@ -31,7 +31,7 @@ func (c *PodChecker) validateVolumes(volumes []corev1.Volume, p *field.Path) fie
 			}
 		}
 		errs = append(errs, bad...)
-		// A bad source is one error, not another one for every mount of it.
+		// A volume with an invalid source counts, so that its mounts are no further errors.
 		if len(bad) == 0 {
 			c.volumes[v.Name] = &v.VolumeSource
 		}
@@ -39,14 +39,14 @@ func (c *PodChecker) validateVolumes(volumes []corev1.Volume, p *field.Path) fie
 	return errs
 }
 
-// Sources counts the sources of one volume: there must be exactly one.
+// Sources validates the sources of one volume: there must be exactly one.
 type Sources struct {
 	N    int
 	P    *field.Path
 	Errs field.ErrorList
 }
 
-// Has reports that the source is there and is the first.
+// Has reports whether the source is set and is the first one.
 func (s *Sources) Has(name string, set bool) bool {
 	if !set {
 		return false
@@ -120,8 +120,8 @@ func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList
 	return s.Errs
 }
 
-// validateUnsupportedSource looks at the sources that a kubelet of ours refuses with an event:
-// they are well-formed or not all the same.
+// validateUnsupportedSource validates the sources that the kubelet does not support. It rejects such a pod with
+// an event.
 func validateUnsupportedSource(v *corev1.VolumeSource, s *Sources) {
 	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
 		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
@@ -228,8 +228,8 @@ func validateKeyToPaths(items []corev1.KeyToPath, p *field.Path) field.ErrorList
 	return errs
 }
 
-// validateLocalNonReservedPath: a file of a volume is named by a path inside of it, and the names that
-// begin with two dots are the kubelet's.
+// validateLocalNonReservedPath validates the path of a file in a volume. Names that begin with ".." are reserved
+// for the kubelet.
 func validateLocalNonReservedPath(v string, p *field.Path) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, "")}
@@ -249,7 +249,7 @@ func validateLocalDescendingPath(v string, p *field.Path) field.ErrorList {
 	return append(errs, ValidatePathNoBacksteps(v, p)...)
 }
 
-// ValidatePathNoBacksteps refuses paths with '..'.
+// ValidatePathNoBacksteps reports a path with "..".
 func ValidatePathNoBacksteps(v string, p *field.Path) field.ErrorList {
 	if !strings.Contains(v, "..") {
 		return nil

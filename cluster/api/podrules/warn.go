@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Warnings gathers them, each with the field that it is about.
+// Warnings collects warnings, each with the path of its field.
 type Warnings []string
 
 // Add adds a warning about the field p.
@@ -21,14 +21,14 @@ func (w *Warnings) Add(p *field.Path, format string, args ...any) {
 	*w = append(*w, p.String()+": "+fmt.Sprintf(format, args...))
 }
 
-// Name is about names that become hostnames of pods.
+// Name adds a warning about a name that is no valid hostname.
 func (w *Warnings) Name(name, where string) {
 	if bad := validation.IsDNS1123Label(name); len(bad) > 0 {
 		w.Add(rules.MetadataPath.Child("name"), "this is used in %s, which can result in surprising behavior; a DNS label is recommended: %v", where, bad)
 	}
 }
 
-// PodNames is where the names of objects with a pod template are used.
+// PodNames describes what the names of workloads are used for, in a warning about the name.
 const PodNames = "Pod names and hostnames"
 
 // WarningsForPod returns the warnings about a pod.
@@ -39,7 +39,7 @@ func WarningsForPod(p *corev1.Pod) []string {
 	return w
 }
 
-// WarningsForNamedTemplate returns the warnings about an object whose name is part of the names of its pods.
+// WarningsForNamedTemplate returns the warnings about an object whose name is a prefix of its pods' names.
 func WarningsForNamedTemplate(name string, t *corev1.PodTemplateSpec) []string {
 	var w Warnings
 	w.Name(name, PodNames)
@@ -59,7 +59,7 @@ func (w *Warnings) Template(t *corev1.PodTemplateSpec, p *field.Path) {
 	w.pods(t.Annotations, &t.Spec, p)
 }
 
-// Labels of nodes and annotations of pods that have had their time.
+// Deprecated labels of nodes and annotations of pods, with the texts of their warnings.
 var (
 	deprecatedNodeLabels = map[string]string{
 		"beta.kubernetes.io/arch":                  `deprecated since v1.14; use "kubernetes.io/arch" instead`,
@@ -76,7 +76,7 @@ var (
 	}
 )
 
-// pods warns of what stands in a pod, or in the template at p; a pod's own p is nil.
+// pods adds the warnings about a pod, or about the template at p. For a pod p is nil.
 func (w *Warnings) pods(annotations map[string]string, s *corev1.PodSpec, p *field.Path) {
 	at := p.Child("spec")
 	for _, label := range slices.Sorted(maps.Keys(s.NodeSelector)) {
@@ -136,7 +136,7 @@ func (w *Warnings) volumes(volumes []corev1.Volume, p *field.Path) {
 	}
 }
 
-// duplicates: what is named twice, of which clients merge only one.
+// duplicates adds warnings about keys that are set twice, of which a merge keeps one.
 func (w *Warnings) duplicates(s *corev1.PodSpec, p *field.Path) {
 	seen := map[string]bool{}
 	for i, a := range s.HostAliases {
@@ -154,7 +154,7 @@ func (w *Warnings) duplicates(s *corev1.PodSpec, p *field.Path) {
 	}
 }
 
-// portWithPath is a port and the field that it stands in.
+// portWithPath is a port and the path of its field.
 type portWithPath struct {
 	corev1.ContainerPort
 	at *field.Path
@@ -173,7 +173,7 @@ func (w *Warnings) container(c *corev1.Container, p *field.Path, ports map[strin
 	}
 	seen := map[string]bool{}
 	for i, e := range c.Env {
-		// X: "$(X) and more" goes on from what was before, and is meant so.
+		// A value with more than $(NAME) extends the previous definition on purpose.
 		self := "$(" + e.Name + ")"
 		goesOn := e.ValueFrom == nil && e.Value != self && strings.Contains(e.Value, self)
 		if seen[e.Name] && !goesOn {

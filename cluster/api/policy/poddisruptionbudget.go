@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PodDisruptionBudgets says how many of some pods may be evicted at a time.
+// PodDisruptionBudgets is the kind PodDisruptionBudget: how many of the selected pods may be evicted at a time.
 var PodDisruptionBudgets = &api.Kind{
 	GroupVersionKind: api.GVK(policyv1.GroupName, "v1", "PodDisruptionBudget"),
 	Plural:           "poddisruptionbudgets", Singular: "poddisruptionbudget",

@@ -9,9 +9,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PodDisruptionBudgetsV1beta1 is of when an empty selector was for no pods; today it is
-// for all of the namespace. Each is shown in the other version as a requirement on a label
-// that no pod has.
+// PodDisruptionBudgetsV1beta1 is the version whose empty selector matches no pods; in policy/v1 it matches all
+// pods of the namespace. Conversion to the other version uses a requirement on a label that no pod has.
 var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
 	GroupVersion: policyv1beta1.SchemeGroupVersion, Of: PodDisruptionBudgets,
 	Object: &policyv1beta1.PodDisruptionBudget{}, List: &policyv1beta1.PodDisruptionBudgetList{},

@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Roles allows things in one namespace.
+// Roles is the kind Role: permissions in one namespace.
 var Roles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "Role"),
 	Plural:           "roles", Singular: "role", Namespaced: true,
@@ -31,7 +31,7 @@ var Roles = &api.Kind{
 	Row:     rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
 
-// ClusterRoles allows things in the cluster, or in a namespace when bound there.
+// ClusterRoles is the kind ClusterRole: permissions in the cluster, or in the namespace of a RoleBinding.
 var ClusterRoles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRole"),
 	Plural:           "clusterroles", Singular: "clusterrole",
@@ -47,7 +47,7 @@ var ClusterRoles = &api.Kind{
 	Row:     rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
 
-// RoleBindings gives a role to somebody in one namespace.
+// RoleBindings is the kind RoleBinding: it grants a role to subjects in one namespace.
 var RoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "RoleBinding"),
 	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
@@ -67,7 +67,7 @@ var RoleBindings = &api.Kind{
 	}),
 }
 
-// ClusterRoleBindings gives a role to somebody in the whole cluster.
+// ClusterRoleBindings is the kind ClusterRoleBinding: it grants a role to subjects in the whole cluster.
 var ClusterRoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRoleBinding"),
 	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
@@ -181,7 +181,7 @@ func validateSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.Er
 	return errs
 }
 
-// validateRoleRefUpdate: who was trusted with a binding must not find another role behind it.
+// validateRoleRefUpdate reports a change of the role: subjects were granted the old one.
 func validateRoleRefUpdate(ref, old rbacv1.RoleRef) field.ErrorList {
 	if ref == old {
 		return nil

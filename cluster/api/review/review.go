@@ -1,5 +1,5 @@
-// Package review has the kinds that answer a question and are never stored: those of the groups
-// authentication.k8s.io and authorization.k8s.io.
+// Package review has the kinds that are never stored because they are requests for an answer: those of the
+// groups authentication.k8s.io and authorization.k8s.io.
 package review
 
 import (
@@ -13,8 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// The reviews are questions: a client creates one and gets it back with its status
-// filled in. None is stored.
+// A client creates a review; the server returns it with its status.
 var (
 	TokenReviews = review(authenticationv1.GroupName, "TokenReview", "tokenreviews", false,
 		func() api.Object { return &authenticationv1.TokenReview{} })

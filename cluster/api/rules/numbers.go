@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The texts of errors about numbers.
+// Error texts for numbers.
 const (
 	NotInteger = "must be an integer"
 	IsNegative = apivalidation.IsNegativeErrorMsg
@@ -20,7 +20,7 @@ func NonNegative(v int64, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateNonnegativeField(v, p)
 }
 
-// NonNegativePtr reports a negative number; nil is none.
+// NonNegativePtr is NonNegative for an optional field.
 func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
 	if v == nil {
 		return nil
@@ -28,7 +28,7 @@ func NonNegativePtr(v *int32, p *field.Path) field.ErrorList {
 	return NonNegative(int64(*v), p)
 }
 
-// ValidatePositiveIntOrPercent validates a number of pods, or a percentage such as "25%".
+// ValidatePositiveIntOrPercent validates a number or a percentage such as "25%".
 func ValidatePositiveIntOrPercent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	switch v.Type {
 	case intstr.String:
@@ -39,7 +39,7 @@ func ValidatePositiveIntOrPercent(v intstr.IntOrString, p *field.Path) field.Err
 	return field.ErrorList{field.Invalid(p, v, "must be an integer or percentage (e.g '5%%')")}
 }
 
-// IsNotMoreThan100Percent reports more than 100 %; a plain number is none.
+// IsNotMoreThan100Percent reports a percentage above 100.
 func IsNotMoreThan100Percent(v intstr.IntOrString, p *field.Path) field.ErrorList {
 	if n, ok := percentValue(v); ok && n > 100 {
 		return field.ErrorList{field.Invalid(p, v, "must not be greater than 100%")}
@@ -63,7 +63,7 @@ func IsZeroIntOrPercent(v intstr.IntOrString) bool {
 	return v.IntValue() == 0
 }
 
-// NamedCount is a number in a status, by its field's name.
+// NamedCount is a number in a status and the name of its field.
 type NamedCount struct {
 	Name  string
 	Value int64

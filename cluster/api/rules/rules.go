@@ -1,8 +1,10 @@
-// Package rules is what the files of kinds are written with: functions that take the kind's own Go type,
-// defaults, checks of fields and metadata, and the columns that kinds share. Nothing here does I/O.
+// Package rules has the helpers that the packages of kinds share: adapters from functions of a Go type to
+// functions of api.Object, defaults, validation of fields and metadata, and common columns. Nothing here does
+// I/O.
 package rules
 
 import (
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +18,7 @@ import (
 	"wheelhouse/cluster/api"
 )
 
-// Mutate makes a function of a kind from one that takes the kind's own Go type.
+// Mutate adapts a function of the kind's Go type to a function of api.Object.
 func Mutate[T api.Object](f func(T)) func(api.Object) { return func(o api.Object) { f(o.(T)) } }
 
 // MutateUpdate is Mutate for functions of an object and the one that it replaces.
@@ -34,20 +36,20 @@ func TypedUpdate[T api.Object, R any](f func(obj, old T) R) func(obj, old api.Ob
 	return func(obj, old api.Object) R { return f(obj.(T), old.(T)) }
 }
 
-// The paths of an object's parts.
+// The paths of the fields that most objects have.
 var (
 	MetadataPath = field.NewPath("metadata")
 	SpecPath     = field.NewPath("spec")
 	StatusPath   = field.NewPath("status")
 )
 
-// The rules of names, as upstream's.
+// The rules for names, as upstream's.
 var (
 	DNSSubdomain = apivalidation.NameIsDNSSubdomain
 	DNSLabel     = apivalidation.NameIsDNSLabel
 	DNS1035Label = apivalidation.NameIsDNS1035Label
-	// PathSegment is the rule for names that only ever stand in a path (RBAC, whose
-	// names have colons in them).
+	// PathSegment is the rule for names that are used in paths only, such as those of RBAC, which may have
+	// colons.
 	PathSegment = path.ValidatePathSegmentName
 )
 
@@ -56,8 +58,8 @@ func ValidateObjectMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidatio
 	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
 }
 
-// ValidateObjectMetaUpdate leaves the question whether a resourceVersion had to be sent to
-// the server, which knows whether the write is conditional.
+// ValidateObjectMetaUpdate validates the metadata of an update. It does not require a resourceVersion: the
+// server decides whether the write is conditional.
 func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 	if obj.ResourceVersion == "" {
 		m := *obj
@@ -70,15 +72,15 @@ func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 	return apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
 }
 
-// Equal is equality in the API's sense: nil and empty are one, quantities compare by value.
+// Equal reports semantic equality: nil and empty are equal, quantities compare by value.
 func Equal(a, b any) bool { return apiequality.Semantic.DeepEqual(a, b) }
 
-// Immutable reports a field that differs from the old one.
+// Immutable reports a field that an update changes.
 func Immutable(obj, old any, p *field.Path) field.ErrorList {
 	return apivalidation.ValidateImmutableField(obj, old, p)
 }
 
-// SetDefault fills in a value that was left at its zero.
+// SetDefault sets a value that is zero.
 func SetDefault[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {
@@ -86,15 +88,14 @@ func SetDefault[T comparable](p *T, v T) {
 	}
 }
 
-// SetDefaultPtr fills in a pointer that was left nil.
+// SetDefaultPtr sets a pointer that is nil.
 func SetDefaultPtr[T any](p **T, v T) {
 	if *p == nil {
 		*p = &v
 	}
 }
 
-// OneOf reports a value that is not among the supported ones, which are given in the
-// order in which the message lists them.
+// OneOf reports an unsupported value. The error lists the supported ones in their order.
 func OneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
 	for _, s := range supported {
 		if v == s {
@@ -104,7 +105,7 @@ func OneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
 	return field.ErrorList{field.NotSupported(p, v, supported)}
 }
 
-// RequiredOneOf is oneOf for a field that must be there.
+// RequiredOneOf is OneOf for a required field.
 func RequiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorList {
 	if v == "" {
 		return field.ErrorList{field.Required(p, "")}
@@ -112,7 +113,7 @@ func RequiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorLis
 	return OneOf(v, p, supported...)
 }
 
-// Invalid makes one error of each message.
+// Invalid returns an error for each message.
 func Invalid(p *field.Path, v any, messages []string) field.ErrorList {
 	var out field.ErrorList
 	for _, m := range messages {
@@ -121,10 +122,10 @@ func Invalid(p *field.Path, v any, messages []string) field.ErrorList {
 	return out
 }
 
-// Now is the clock of the AGE columns; tests stop it.
+// Now is the clock of the AGE columns. Tests replace it.
 var Now = time.Now
 
-// Age is how AGE columns print the time since t.
+// Age returns the time since t for an AGE column.
 func Age(t metav1.Time) string {
 	if t.IsZero() {
 		return "<unknown>"
@@ -133,17 +134,9 @@ func Age(t metav1.Time) string {
 }
 
 // OrNone returns s, or <none> if it is empty.
-func OrNone(s string) string { return Or(s, "<none>") }
+func OrNone(s string) string { return cmp.Or(s, "<none>") }
 
-// Or returns s, or the other value if it is empty.
-func Or(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
-}
-
-// Column is one column; priority 1 shows with -o wide only.
+// Column returns the definition of a column. Priority 1 is for -o wide.
 func Column(name, typ string, priority int32, description string) metav1.TableColumnDefinition {
 	c := metav1.TableColumnDefinition{Name: name, Type: typ, Priority: priority, Description: description}
 	if name == "Name" {
@@ -158,26 +151,26 @@ var (
 	AgeColumn  = Column("Age", "string", 0, "Time since the object was created.")
 )
 
-// CreatedAtColumn is the column of the kinds whose age says little.
+// CreatedAtColumn has the creation time instead of the age.
 var CreatedAtColumn = metav1.TableColumnDefinition{
 	Name: "Created At", Type: "date",
 	Description: "Time at which the object was created.",
 }
 
-// CreatedAt is the cell of CreatedAtColumn.
+// CreatedAt returns the cell of CreatedAtColumn.
 func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().Format(time.RFC3339) }
 
 // IsTrue reports whether a pointer is set to true.
 func IsTrue(b *bool) bool { return b != nil && *b }
 
-// Lifecycle is what happens to status and generation of a kind with a spec and a status:
-// clients write the one or the other, and the generation counts the specs.
+// Lifecycle has the functions of a kind with spec and status, which are written separately. The generation
+// counts the changes of the spec.
 type Lifecycle struct {
 	Create         func(obj api.Object)
 	Update, Status func(obj, old api.Object)
 }
 
-// SpecAndStatus returns the Lifecycle of a kind, given where it has the two.
+// SpecAndStatus returns the Lifecycle of a kind, given its spec and status.
 func SpecAndStatus[T api.Object, S, U any](of func(T) (*S, *U)) Lifecycle {
 	return Lifecycle{
 		Create: Mutate(func(obj T) {
@@ -200,8 +193,7 @@ func SpecAndStatus[T api.Object, S, U any](of func(T) (*S, *U)) Lifecycle {
 	}
 }
 
-// NextGeneration is the generation of old's successor: another one if what it asks for
-// differs.
+// NextGeneration returns the generation of an update: one more than old's if the spec changes.
 func NextGeneration(old api.Object, spec, oldSpec any) int64 {
 	if Equal(spec, oldSpec) {
 		return old.GetGeneration()
@@ -209,8 +201,7 @@ func NextGeneration(old api.Object, spec, oldSpec any) int64 {
 	return old.GetGeneration() + 1
 }
 
-// SetAnnotation sets an annotation, or takes it away when there is no value. The map is
-// copied: it may be shared.
+// SetAnnotation sets an annotation, or removes it if the value is empty. The map is copied, as it may be shared.
 func SetAnnotation(m *metav1.ObjectMeta, name, value string) {
 	out := make(map[string]string, len(m.Annotations)+1)
 	for k, v := range m.Annotations {

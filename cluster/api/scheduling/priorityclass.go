@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// PriorityClasses names numbers that order pods by importance.
+// PriorityClasses is the kind PriorityClass: a name for a priority of pods.
 var PriorityClasses = &api.Kind{
 	GroupVersionKind: api.GVK(schedulingv1.GroupName, "v1", "PriorityClass"),
 	Plural:           "priorityclasses", Singular: "priorityclass", Short: []string{"pc"},
@@ -52,7 +52,7 @@ var PriorityClasses = &api.Kind{
 	}),
 }
 
-// Classes with the system's prefix are the system's.
+// systemPriorities has the classes that may have the prefix "system-", with their values.
 var systemPriorities = map[string]int32{
 	"system-cluster-critical": systemCritical,
 	"system-node-critical":    systemCritical + 1000,

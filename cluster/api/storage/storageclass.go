@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// StorageClasses names kinds of storage that claims can ask for.
+// StorageClasses is the kind StorageClass: a provisioner of volumes and its parameters.
 var StorageClasses = &api.Kind{
 	GroupVersionKind: api.GVK(storagev1.GroupName, "v1", "StorageClass"),
 	Plural:           "storageclasses", Singular: "storageclass", Short: []string{"sc"},

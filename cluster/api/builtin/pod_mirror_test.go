@@ -9,7 +9,7 @@ import (
 	"wheelhouse/cluster/api/core"
 )
 
-// A pod is a mirror from its creation on or never, by whatever way it is written.
+// The mirror annotation is immutable, whichever way a pod is written.
 func TestMirrorAnnotationStays(t *testing.T) {
 	mirror := read(t, core.Pods, `{metadata: {annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: n1}}`).(*corev1.Pod)
 	create(core.Pods, mirror)
