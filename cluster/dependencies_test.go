@@ -35,6 +35,16 @@ var forbidden = []struct {
 		because:  "components meet only at the API server",
 	},
 	{
+		packages: []string{"cluster/kubelet", "cluster/kubelet/probe", "cluster/kubelet/server", "cluster/kubelet/node"},
+		never:    []string{"github.com/docker/docker", "wheelhouse/cluster/kubelet/docker"},
+		because:  "the kubelet uses Docker through its Runtime only",
+	},
+	{
+		packages: []string{"cluster/kubelet/podspec", "cluster/kubelet/podstatus", "cluster/kubelet/cri"},
+		never:    []string{"k8s.io/client-go", "net/http/httputil", "os/exec"},
+		because:  "they are pure",
+	},
+	{
 		packages: []string{"lab-runner/..."},
 		never:    []string{"wheelhouse/cluster/", "github.com/docker/docker"},
 		because:  "labs run on any cluster and any system",

@@ -34,7 +34,7 @@ func (e *waitingError) Unwrap() error { return e.err }
 
 // registries remembers which registries answer.
 type registries struct {
-	runtime Images
+	runtime imagePuller
 	mu      sync.Mutex
 	known   map[string]*registry
 }
@@ -126,12 +126,12 @@ func isUnreachable(err error) bool {
 
 // puller gets images onto the machine.
 type puller struct {
-	runtime    Images
+	runtime    imagePuller
 	registries *registries
 	pulled     func(ref string) // is called after each pull
 }
 
-func newPuller(rt Images) *puller {
+func newPuller(rt imagePuller) *puller {
 	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
 }
 

@@ -28,12 +28,6 @@ func (s *shelf) Image(_ context.Context, ref string) (cri.Image, error) {
 	}
 	return cri.Image{ID: ref}, nil
 }
-func (s *shelf) Images(context.Context) ([]cri.Image, error) { return nil, nil }
-func (s *shelf) RemoveImage(context.Context, string) error   { return nil }
-func (s *shelf) ImageDir(context.Context) (string, error)    { return "", nil }
-func (s *shelf) MountImage(context.Context, string, string) error {
-	return errors.New("no files here")
-}
 func (s *shelf) Reach(ctx context.Context, _, _ string) error { return s.reach(ctx) }
 func (s *shelf) Pull(_ context.Context, ref, _ string) error {
 	s.pulls++

@@ -1,4 +1,5 @@
-// Package docker is kubelet.Runtime on the Docker Engine API (1.41 and later).
+// Package docker implements kubelet.Runtime on the Docker Engine API (1.41 and later). It
+// is the only package of the kubelet that depends on Docker.
 //
 // It owns the containers that carry the labels of its cluster and node and the
 // control groups above them, and makes the sandbox image if that is missing. It
@@ -19,7 +20,6 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
 
-	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/cri"
 )
 
@@ -70,8 +70,6 @@ type daemon struct {
 	oomFloor int      // the least oom_score_adj that root may set here
 	caps     []string // those that containers can have, nil: all
 }
-
-var _ kubelet.Runtime = (*Runtime)(nil)
 
 // New makes a runtime; it does not talk to the daemon yet.
 func New(config Config) (*Runtime, error) {

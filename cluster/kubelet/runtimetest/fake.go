@@ -80,7 +80,7 @@ func (f *Fake) tell(c *fakeContainer, started bool) {
 	}
 }
 
-// List implements kubelet.Containers.
+// List implements kubelet.Runtime.
 func (f *Fake) List(_ context.Context, uid string) ([]cri.Container, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +103,7 @@ func (f *Fake) find(id string) (*fakeContainer, error) {
 	return nil, fmt.Errorf("container %s: %w", id, cri.ErrNotFound)
 }
 
-// Inspect implements kubelet.Containers.
+// Inspect implements kubelet.Runtime.
 func (f *Fake) Inspect(_ context.Context, id string) (cri.Container, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,7 +114,7 @@ func (f *Fake) Inspect(_ context.Context, id string) (cri.Container, error) {
 	return c.Container, nil
 }
 
-// Create implements kubelet.Containers.
+// Create implements kubelet.Runtime.
 func (f *Fake) Create(_ context.Context, s *cri.Spec) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -134,7 +134,7 @@ func (f *Fake) Create(_ context.Context, s *cri.Spec) (string, error) {
 	return c.ID, nil
 }
 
-// Start implements kubelet.Containers.
+// Start implements kubelet.Runtime.
 func (f *Fake) Start(_ context.Context, id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,7 +147,7 @@ func (f *Fake) Start(_ context.Context, id string) error {
 	return nil
 }
 
-// Stop implements kubelet.Containers.
+// Stop implements kubelet.Runtime.
 func (f *Fake) Stop(_ context.Context, id string, _ time.Duration) error {
 	f.Exit(id, 143)
 	return nil
@@ -166,7 +166,7 @@ func (f *Fake) Exit(id string, code int) {
 	f.tell(c, false)
 }
 
-// Update implements kubelet.Containers.
+// Update implements kubelet.Runtime.
 func (f *Fake) Update(_ context.Context, id string, r cri.Resources) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +183,7 @@ func withoutPids(r cri.Resources) cri.Resources {
 	return r
 }
 
-// Remove implements kubelet.Containers.
+// Remove implements kubelet.Runtime.
 func (f *Fake) Remove(_ context.Context, id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -194,10 +194,10 @@ func (f *Fake) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-// Glance implements kubelet.Containers.
+// Glance implements kubelet.Runtime.
 func (f *Fake) Glance(ctx context.Context) ([]cri.Container, error) { return f.List(ctx, "") }
 
-// RemoveImage implements kubelet.Images.
+// RemoveImage implements kubelet.Runtime.
 func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -210,10 +210,10 @@ func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 	return nil
 }
 
-// ImageDir implements kubelet.Images.
+// ImageDir implements kubelet.Runtime.
 func (f *Fake) ImageDir(context.Context) (string, error) { return os.TempDir(), nil }
 
-// Image implements kubelet.Images.
+// Image implements kubelet.Runtime.
 func (f *Fake) Image(_ context.Context, ref string) (cri.Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -224,7 +224,7 @@ func (f *Fake) Image(_ context.Context, ref string) (cri.Image, error) {
 	return i, nil
 }
 
-// Images implements kubelet.Images.
+// Images implements kubelet.Runtime.
 func (f *Fake) Images(context.Context) ([]cri.Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -235,15 +235,15 @@ func (f *Fake) Images(context.Context) ([]cri.Image, error) {
 	return out, nil
 }
 
-// MountImage implements kubelet.Images: its images have no files.
+// MountImage implements kubelet.Runtime: its images have no files.
 func (f *Fake) MountImage(_ context.Context, _, dir string) error { return os.MkdirAll(dir, 0o755) }
 
-// Reach implements kubelet.Images: no registry answers.
+// Reach implements kubelet.Runtime: no registry answers.
 func (f *Fake) Reach(_ context.Context, ref, _ string) error {
 	return fmt.Errorf("ask for %s: dial tcp: no such host", ref)
 }
 
-// Pull implements kubelet.Images.
+// Pull implements kubelet.Runtime.
 func (f *Fake) Pull(_ context.Context, ref, _ string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,7 +254,7 @@ func (f *Fake) Pull(_ context.Context, ref, _ string) error {
 	return nil
 }
 
-// Logs implements kubelet.Streams: a container prints its command.
+// Logs implements kubelet.Runtime: a container prints its command.
 func (f *Fake) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, _ io.Writer) error {
 	f.mu.Lock()
 	c, err := f.find(id)
@@ -276,7 +276,7 @@ func (f *Fake) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, _ 
 	return nil
 }
 
-// Exec implements kubelet.Streams.
+// Exec implements kubelet.Runtime.
 func (f *Fake) Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error) {
 	c, err := f.Inspect(ctx, id)
 	if err != nil {
@@ -314,7 +314,7 @@ func echo(cmd []string, out io.Writer) error {
 	return err
 }
 
-// Attach implements kubelet.Streams.
+// Attach implements kubelet.Runtime.
 func (f *Fake) Attach(ctx context.Context, id string, s cri.IO) error {
 	return f.Logs(ctx, id, cri.LogOptions{Follow: true, Tail: 0}, s.Stdout, nil)
 }

@@ -87,13 +87,18 @@ type Usage interface {
 
 // Containers lists the containers of the runtime.
 type Containers interface {
+	// List is the containers of one pod, or of all pods if uid is empty, running or not, in
+	// order of creation.
 	List(ctx context.Context, uid string) ([]cri.Container, error)
+	// Glance is all containers, in no order, and of each only its id, names, labels, state
+	// and time of creation: it costs the runtime little.
 	Glance(ctx context.Context) ([]cri.Container, error)
 }
 
 // Streams connects clients with containers.
 type Streams interface {
 	Logs(ctx context.Context, id string, o cri.LogOptions, stdout, stderr io.Writer) error
+	// Exec runs a command in the container and returns its exit code.
 	Exec(ctx context.Context, id string, cmd []string, s cri.IO) (int, error)
 	Attach(ctx context.Context, id string, s cri.IO) error
 }
