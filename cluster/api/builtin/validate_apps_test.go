@@ -15,7 +15,7 @@ const (
 )
 
 // sets has the kinds with a pod template, each with the word for it in the error about an empty selector.
-var sets = map[*api.Kind]string{apps.ReplicaSets: "deployment", apps.Deployments: "deployment", apps.DaemonSets: "daemon setet", apps.StatefulSets: "statefulset"}
+var sets = map[*api.Kind]string{apps.ReplicaSets: "deployment", apps.Deployments: "deployment", apps.DaemonSets: "daemonset", apps.StatefulSets: "statefulset"}
 
 func TestInvalidSets(t *testing.T) {
 	for k, word := range sets {
