@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,8 +25,7 @@ func TestReadmeNamesFunctionsThatExist(t *testing.T) {
 		if notFunctions[name] {
 			continue
 		}
-		pattern := `^(func (\([a-zA-Z_]* ?\*?` + receiver + `[A-Za-z]*\) )?|type )` + name + `\b`
-		if err := exec.CommandContext(t.Context(), "grep", "-rqE", "--include=*.go", "--exclude=*_test.go", pattern, ".").Run(); err != nil {
+		if !declared(t, receiver, name) {
 			t.Errorf("README.md names %s, but no such function or type is in the code", n[0])
 		}
 	}
