@@ -3,32 +3,35 @@ package apiserver
 import (
 	"context"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
 )
 
-// write under admission: begin lets the plugins change the object, finish lets them
-// look at it when it is valid, end tells them how the write went. The zero value has
-// no plugins to ask.
+// admitting is one write in admission: begin admits the object, finish validates it, end
+// reports the outcome. The zero value has no plugins.
 type admitting struct {
 	r   *request
 	req *admission.Request
 }
 
-// begin asks the plugins. When it refuses, the write has ended for them.
-func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old api.Object, dryRun bool) error {
+// begin runs the plugins that may change obj. When it refuses, the write has ended for them.
+func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old api.Object, options runtime.Object) error {
 	if r.s.Admission == nil {
 		return nil
 	}
 	a.r = r
 	a.req = &admission.Request{
 		User: r.user, Verb: verb, Kind: r.res.life,
-		Namespace: r.Namespace, Name: r.Name, Subresource: r.Subresource, DryRun: dryRun,
+		RequestKind: r.res.GroupVersionKind, RequestResource: r.res.GroupVersion().WithResource(r.res.Plural),
+		Namespace: r.Namespace, Name: r.Name, Subresource: r.Subresource, Options: options, DryRun: isDryRun(options),
 	}
 	// A nil api.Object in a runtime.Object would not be nil.
 	if obj != nil {
 		a.req.Object = obj
-		if name := obj.GetName(); name != "" { // a part of an object, such as a binding, may have none
+		if name := obj.GetName(); name != "" { // a subresource, such as a binding, may have none
 			a.req.Name = name
 		}
 	}
@@ -42,12 +45,13 @@ func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old
 	return err
 }
 
+// finish runs the plugins that only refuse.
 func (a *admitting) finish(ctx context.Context) error {
 	if a.req == nil {
 		return nil
 	}
 	err := a.r.s.Admission.Validate(ctx, a.req)
-	if !a.r.inProcess { // our own components have nobody to show them to
+	if !a.r.inProcess { // the components of this process print no warnings
 		for _, text := range a.req.Warnings {
 			a.r.w.Warn(text)
 		}
@@ -59,7 +63,7 @@ func (a *admitting) finish(ctx context.Context) error {
 func (a *admitting) end(ctx context.Context, err error) {
 	if a.req != nil {
 		a.r.audit.Annotate(a.req.AuditAnnotations)
-		// What is done for a client that went away is done all the same.
+		// The client may be gone by now.
 		a.r.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)
 		a.req = nil
 	}
@@ -67,12 +71,26 @@ func (a *admitting) end(ctx context.Context, err error) {
 
 // admit admits what is not stored by itself: a connection, or an eviction before anything
 // is written for it.
-func (r *request) admit(verb string, obj api.Object, dryRun bool) error {
+func (r *request) admit(verb string, obj api.Object, options runtime.Object) error {
 	var a admitting
-	err := a.begin(r.Context(), r, verb, obj, nil, dryRun)
+	err := a.begin(r.Context(), r, verb, obj, nil, options)
 	if err == nil {
 		err = a.finish(r.Context())
 		a.end(r.Context(), err)
 	}
 	return err
+}
+
+func isDryRun(options runtime.Object) bool {
+	switch o := options.(type) {
+	case *metav1.CreateOptions:
+		return len(o.DryRun) > 0
+	case *metav1.UpdateOptions:
+		return len(o.DryRun) > 0
+	case *metav1.PatchOptions:
+		return len(o.DryRun) > 0
+	case *metav1.DeleteOptions:
+		return len(o.DryRun) > 0
+	}
+	return false
 }

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/wait"
@@ -29,8 +30,8 @@ func withAddresses(t *testing.T) apitest.Option {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: grants, Log: log, Services: admission.ServicesConfig{
-			CIDR: netip.MustParsePrefix("10.9.0.0/28"), NodePorts: admission.PortRange{First: 30000, Last: 30001},
+		chain, err := admission.New(admission.Config{Objects: objects, Authorizer: grants, Log: log, Services: serviceallocator.Config{
+			CIDR: netip.MustParsePrefix("10.9.0.0/28"), NodePorts: serviceallocator.PortRange{First: 30000, Last: 30001},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -105,5 +106,46 @@ func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 				return err
 			})
 		})
+	}
+}
+
+// recording records what admission is asked about.
+type recording struct {
+	apiserver.Admission
+	requests []admission.Request
+}
+
+func (a *recording) Admit(_ context.Context, r *admission.Request) error {
+	if r.Kind.Plural == "deployments" {
+		a.requests = append(a.requests, *r)
+	}
+	return nil
+}
+func (*recording) Validate(context.Context, *admission.Request) error { return nil }
+func (*recording) Done(context.Context, *admission.Request, error)    {}
+
+// Admission sees the stored kind, what the client has named, the options and the old object.
+func TestRequestOfAnotherVersion(t *testing.T) {
+	seen := &recording{}
+	r := newRaw(t, apitest.Start(t, func(c *apiserver.Config) { c.Admission = seen }))
+	const path = "/apis/extensions/v1beta1/namespaces/default/deployments"
+	const body = `{"apiVersion":"extensions/v1beta1","kind":"Deployment","metadata":{"name":"d"},"spec":{"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`
+	r.do("POST", path+"?fieldManager=me", "", body)
+	r.do("PUT", path+"/d?dryRun=All", "", body)
+	if len(seen.requests) != 2 {
+		t.Fatalf("%d requests", len(seen.requests))
+	}
+	for _, q := range seen.requests {
+		if q.Kind.GroupVersionKind.String() != "apps/v1, Kind=Deployment" || q.RequestKind.String() != "extensions/v1beta1, Kind=Deployment" ||
+			q.RequestResource.String() != "extensions/v1beta1, Resource=deployments" {
+			t.Errorf("%s: %s, %s, %s", q.Verb, q.Kind.GroupVersionKind, q.RequestKind, q.RequestResource)
+		}
+	}
+	create, update := seen.requests[0], seen.requests[1]
+	if o, ok := create.Options.(*metav1.CreateOptions); !ok || o.FieldManager != "me" || create.Old != nil {
+		t.Errorf("create with %+v, old %v", create.Options, create.Old)
+	}
+	if o, ok := update.Options.(*metav1.UpdateOptions); !ok || len(o.DryRun) != 1 || !update.DryRun || update.Old == nil {
+		t.Errorf("update with %+v, old %v", update.Options, update.Old)
 	}
 }

@@ -57,7 +57,7 @@ func (r *request) decodeBinding() (*corev1.Binding, writeOptions, error) {
 
 func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err error) {
 	var a admitting
-	if err := a.begin(r.Context(), r, admission.Create, b, nil, o.dryRun); err != nil {
+	if err := a.begin(r.Context(), r, admission.Create, b, nil, o.options); err != nil {
 		return err
 	}
 	defer func() { a.end(r.Context(), err) }()

@@ -22,7 +22,7 @@ func connects(f func(*nodeproxy.Proxy, *nodeproxy.Request) error, offered ...str
 type connecting struct{ r *request }
 
 func (c connecting) AdmitConnect(pod *corev1.Pod) error {
-	return c.r.admit(admission.Connect, pod, false)
+	return c.r.admit(admission.Connect, pod, nil)
 }
 
 func (c connecting) BeginStream() { c.r.w.BeginStream(true) }

@@ -76,7 +76,7 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 	call(k.PrepareCreate, obj)
 	call(k.Default, obj)
 	var a admitting
-	if err := a.begin(ctx, r, admission.Create, obj, nil, o.dryRun); err != nil {
+	if err := a.begin(ctx, r, admission.Create, obj, nil, o.options); err != nil {
 		return nil, err
 	}
 	defer func() { a.end(ctx, err) }()

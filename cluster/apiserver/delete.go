@@ -131,7 +131,7 @@ func (r *request) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item 
 	}
 	dryRun := len(o.DryRun) > 0
 	var a admitting
-	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), dryRun); err != nil {
+	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), o); err != nil {
 		return nil, false, err
 	}
 	next, gone := plan(r.res, cur.Object(), o, time.Now())

@@ -50,7 +50,7 @@ func (r *request) evict() error {
 	if o.dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	if err := r.admit(admission.Create, e, o.dryRun); err != nil {
+	if err := r.admit(admission.Create, e, o.options); err != nil {
 		return err
 	}
 	if err := r.evictPod(r.Context(), options); err != nil {

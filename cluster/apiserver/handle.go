@@ -33,7 +33,7 @@ type request struct {
 
 	audit     *audit.Trail
 	inProcess bool // the caller is a component of this very process
-	bodySize  int // of what the client sent, or of what its patch made of the object
+	bodySize  int  // of what the client sent, or of what its patch made of the object
 	ticket    flowcontrol.Ticket
 }
 

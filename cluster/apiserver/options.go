@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,13 +20,14 @@ import (
 
 // writeOptions are what all writes have in common.
 type writeOptions struct {
+	options    runtime.Object // as the client sent them
 	dryRun     bool
 	manager    string
 	force      bool
 	validation string // of fields: Strict, Warn (the default) or Ignore
 }
 
-func newWriteOptions(req *http.Request, dryRun []string, manager, fieldValidation string) writeOptions {
+func newWriteOptions(req *http.Request, options runtime.Object, dryRun []string, manager, fieldValidation string) writeOptions {
 	if manager == "" {
 		// as upstream: the program's name is the start of its user agent
 		manager, _, _ = strings.Cut(req.UserAgent(), "/")
@@ -40,7 +42,7 @@ func newWriteOptions(req *http.Request, dryRun []string, manager, fieldValidatio
 	if fieldValidation == "" {
 		fieldValidation = metav1.FieldValidationWarn
 	}
-	return writeOptions{dryRun: len(dryRun) > 0, manager: manager, validation: fieldValidation}
+	return writeOptions{options: options, dryRun: len(dryRun) > 0, manager: manager, validation: fieldValidation}
 }
 
 func createOptions(req *http.Request) (writeOptions, error) {
@@ -54,7 +56,7 @@ func createOptions(req *http.Request) (writeOptions, error) {
 			return writeOptions{}, invalidOptions("CreateOptions", errs)
 		}
 	}
-	return newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation), nil
+	return newWriteOptions(req, &o, o.DryRun, o.FieldManager, o.FieldValidation), nil
 }
 
 func updateOptions(req *http.Request) (writeOptions, error) {
@@ -68,7 +70,7 @@ func updateOptions(req *http.Request) (writeOptions, error) {
 			return writeOptions{}, invalidOptions("UpdateOptions", errs)
 		}
 	}
-	return newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation), nil
+	return newWriteOptions(req, &o, o.DryRun, o.FieldManager, o.FieldValidation), nil
 }
 
 func patchOptions(req *http.Request, patchType types.PatchType) (writeOptions, error) {
@@ -80,7 +82,7 @@ func patchOptions(req *http.Request, patchType types.PatchType) (writeOptions, e
 	if errs := validation.ValidatePatchOptions(&o, patchType); len(errs) > 0 {
 		return writeOptions{}, invalidOptions("PatchOptions", errs)
 	}
-	w := newWriteOptions(req, o.DryRun, o.FieldManager, o.FieldValidation)
+	w := newWriteOptions(req, &o, o.DryRun, o.FieldManager, o.FieldValidation)
 	w.force = o.Force != nil && *o.Force
 	return w, nil
 }

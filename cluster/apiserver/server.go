@@ -125,7 +125,7 @@ type Config struct {
 	// MaxInFlight and MaxMutating bound the requests that are executed at once, by their
 	// sum, as upstream; 400 and 200. The priority levels divide it (see flowcontrol).
 	MaxInFlight, MaxMutating int
-	RequestTimeout           time.Duration  // of everything but streams; 60 s
+	RequestTimeout           time.Duration             // of everything but streams; 60 s
 	ClientTimeouts           connection.ClientTimeouts // of slow clients
 	Log                      *slog.Logger
 }

@@ -30,7 +30,7 @@ func (r *request) createToken() (err error) {
 		return err
 	}
 	var a admitting
-	if err := a.begin(r.Context(), r, admission.Create, wanted, nil, o.dryRun); err != nil {
+	if err := a.begin(r.Context(), r, admission.Create, wanted, nil, o.options); err != nil {
 		return err
 	}
 	defer func() { a.end(r.Context(), err) }()

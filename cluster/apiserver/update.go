@@ -170,7 +170,7 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 // after an update that was not written.
 func (r *request) letGo(ctx context.Context, cur *store.Item) error {
 	var a admitting
-	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), false); err != nil {
+	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), nil); err != nil {
 		return err
 	}
 	err := a.finish(ctx)
@@ -202,7 +202,7 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 	}
 	call(k.Default, obj)
 	call2(prepare, obj, old)
-	if err := c.admitted.begin(ctx, r, admission.Update, obj, old, c.dryRun); err != nil {
+	if err := c.admitted.begin(ctx, r, admission.Update, obj, old, c.options); err != nil {
 		return nil, err
 	}
 	if err := invalid(k, r.Name, check2(validate, obj, old)); err != nil {

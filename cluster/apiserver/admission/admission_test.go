@@ -18,6 +18,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/client"
@@ -25,7 +26,7 @@ import (
 
 var bg = context.Background()
 
-func newChain(t testing.TB, o *authztest.Objects, services admission.ServicesConfig) *admission.Chain {
+func newChain(t testing.TB, o *authztest.Objects, services serviceallocator.Config) *admission.Chain {
 	t.Helper()
 	return chainWith(t, o, admission.Config{Services: services})
 }
@@ -91,7 +92,7 @@ func want(t *testing.T, err error, message string) {
 
 func TestNamespaceLifecycle(t *testing.T) {
 	o := cluster()
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	configMap := func(ns string) *admission.Request {
 		return &admission.Request{Verb: admission.Create, Kind: kind("", "configmaps"), Namespace: ns, Name: "c", Object: &corev1.ConfigMap{ObjectMeta: meta(ns, "c")}}
 	}
@@ -121,7 +122,7 @@ func TestNamespaceLifecycle(t *testing.T) {
 }
 
 func TestServiceAccount(t *testing.T) {
-	c := newChain(t, cluster(), admission.ServicesConfig{})
+	c := newChain(t, cluster(), serviceallocator.Config{})
 	pod := &corev1.Pod{ObjectMeta: meta("a", "p"), Spec: corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: "i"}},
 		Containers: []corev1.Container{{Name: "c"}, {Name: "own", VolumeMounts: []corev1.VolumeMount{
@@ -174,7 +175,7 @@ func TestServiceAccount(t *testing.T) {
 func TestDefaultAccountIsWaitedFor(t *testing.T) {
 	o := cluster()
 	o.Put("", "namespaces", &corev1.Namespace{ObjectMeta: meta("", "b")})
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	go o.Put("", "serviceaccounts", &corev1.ServiceAccount{ObjectMeta: meta("b", "default")})
 	r := podRequest(&corev1.Pod{ObjectMeta: meta("b", "p")})
 	r.Namespace = "b"
@@ -189,7 +190,7 @@ func TestDefaultAccountIsWaitedFor(t *testing.T) {
 }
 
 func TestTolerations(t *testing.T) {
-	c := newChain(t, cluster(), admission.ServicesConfig{})
+	c := newChain(t, cluster(), serviceallocator.Config{})
 	own := int64(5)
 	cases := []struct {
 		have []corev1.Toleration
@@ -221,7 +222,7 @@ func TestPriority(t *testing.T) {
 	o := cluster()
 	never := corev1.PreemptNever
 	o.Put(schedulingv1.GroupName, "priorityclasses", &schedulingv1.PriorityClass{ObjectMeta: meta("", "high"), Value: 1000, PreemptionPolicy: &never})
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	with := func(class string, priority *int32) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: meta("a", "p"), Spec: corev1.PodSpec{PriorityClassName: class, Priority: priority}}
 	}
@@ -269,7 +270,7 @@ func TestEscalation(t *testing.T) {
 		ObjectMeta: meta("", "b"),
 		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", Name: "mine"}, Subjects: []rbacv1.Subject{{Kind: "User", Name: "bob"}},
 	})
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	bob := &client.User{Name: "bob", Groups: []string{"system:authenticated"}}
 	role := func(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 		return &rbacv1.ClusterRole{ObjectMeta: meta("", name), Rules: rules}

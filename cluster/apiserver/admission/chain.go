@@ -1,14 +1,15 @@
-// Package admission is the policy that a write passes between authorization and
-// storage: what a new object gets from the cluster (service account, addresses,
-// priority), and what is refused although the user might otherwise do it
-// (content for a namespace that is going, a kubelet's reach beyond its node, a
-// grant of more than one has).
+// Package admission is the policy that a write passes between authorization and storage: what
+// the cluster sets in a new object (service account, addresses, priority), and what is refused
+// although the user may otherwise do it (content for a terminating namespace, a kubelet's
+// access beyond its node, a grant of more than one has).
 //
-// For each write the server calls Admit, which may change the object; then the
-// kind's own validation and Validate, which may not; and, when the write has
-// ended, Done, exactly once for each Admit. Errors are Status errors with
-// upstream's messages. The package writes nothing but claims on service addresses and
-// places in quotas.
+// It owns the list of plugins (order.go). It reads the cluster through authz.Objects and
+// writes nothing but claims on service addresses and reservations in quotas. Errors are Status
+// errors with upstream's messages.
+//
+// For each write the server must call Admit, which may change the object; then the kind's own
+// validation and Validate, which may not; and, when the write has ended, Done, exactly once
+// for each Admit.
 package admission
 
 import (
@@ -25,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
 )
@@ -37,25 +39,30 @@ const (
 	Connect = "connect"
 )
 
-// Request is one write that wants to be admitted.
+// Request is one write to be admitted.
 type Request struct {
-	User        *client.User
-	Verb        string
-	Kind        *api.Kind
-	Namespace   string
-	Name        string // may be empty when it is to be generated
-	Subresource string
-	Object      runtime.Object // what shall be written; nil for delete
-	Old         runtime.Object // what is there; nil for create
-	DryRun      bool
+	User *client.User
+	Verb string
+	// Kind is the stored kind, in whose version the objects are. RequestKind and
+	// RequestResource are what the client has named: the same, or another version of it.
+	Kind            *api.Kind
+	RequestKind     schema.GroupVersionKind
+	RequestResource schema.GroupVersionResource
+	Namespace       string
+	Name            string // may be empty when it is to be generated
+	Subresource     string
+	Object          runtime.Object // to be written; nil for delete
+	Old             runtime.Object // as it is stored; nil for create
+	Options         runtime.Object // of the write, such as metav1.CreateOptions; nil for connect
+	DryRun          bool
 
 	// Warnings are for the user, of a request that is admitted. AuditAnnotations are for
 	// the audit log, of one that is refused too; by upstream's keys.
 	Warnings         []string
 	AuditAnnotations map[string]string
 
-	reservation *reservation // of service addresses
-	place       *place       // in quotas
+	service *serviceallocator.Reservation
+	quota   *reservation
 }
 
 func (r *Request) resource() schema.GroupResource {
@@ -69,12 +76,12 @@ func (r *Request) annotate(key, value string) {
 	r.AuditAnnotations[key] = value
 }
 
-// is reports whether r is for the resource itself (sub "") or one of its parts.
+// is reports whether r is for the resource itself (sub "") or one of its subresources.
 func (r *Request) is(group, plural, sub string) bool {
 	return r.Kind.Group == group && r.Kind.Plural == plural && r.Subresource == sub
 }
 
-// forbidden is a 403 about r's object.
+// forbidden returns a 403 about r's object.
 func (r *Request) forbidden(format string, args ...any) *apierrors.StatusError {
 	name := r.Name
 	if o, err := meta.Accessor(r.Object); name == "" && err == nil {
@@ -88,7 +95,7 @@ func (r *Request) forbidden(format string, args ...any) *apierrors.StatusError {
 	return apierrors.NewForbidden(r.resource(), name, fmt.Errorf(format, args...))
 }
 
-// Authorizer is what the checks of grants need.
+// Authorizer authorizes what plugins demand beside the verb of the request.
 type Authorizer interface {
 	Authorize(context.Context, authz.Attributes) (allowed bool, reason string, err error)
 	Rules(u *client.User, namespace string) ([]rbacv1.PolicyRule, error)
@@ -100,32 +107,29 @@ type Authorizer interface {
 type Config struct {
 	Objects    authz.Objects
 	Authorizer Authorizer
-	Services   ServicesConfig
-	Signer     Signer   // nil: nobody signs certificate requests
+	Services   serviceallocator.Config
+	Signer     Signer   // nil: certificate requests are not signed
 	Reserved   Reserved // nil: nodes may have any name and address
 	Quotas     Quotas   // nil: quotas limit nothing
 	// PodSecurity is for namespaces without labels; nil is upstream's default.
 	PodSecurity *PodSecurityConfig
-	// GitRepoByRight leaves gitRepo volumes to those who have the right to them.
+	// GitRepoByRight restricts gitRepo volumes to users who have the right to them.
 	GitRepoByRight bool
-	Log            *slog.Logger
+	// Webhooks run after the plugins that change objects. The object is defaulted again after
+	// each of them.
+	Webhooks []Mutator
+	Log      *slog.Logger
 }
 
-// Chain is all of admission.
+// Chain runs the plugins.
 type Chain struct {
-	objects    authz.Objects
-	authorizer Authorizer
-	services   *allocator
-	signer     Signer
-	reserved   Reserved
-	quotas     *places // nil: quotas limit nothing
-	log        *slog.Logger
-
-	podsecurity    *podSecurityPlugin
-	gitRepoByRight bool
+	mutators   []Mutator
+	validators []Validator
+	settlers   []Settler
+	run        []func(context.Context) error
 }
 
-// New makes a Chain.
+// New returns a Chain. It starts nothing.
 func New(c Config) (*Chain, error) {
 	if c.Objects == nil || c.Authorizer == nil {
 		return nil, errors.New("admission: Objects and Authorizer are required")
@@ -133,94 +137,82 @@ func New(c Config) (*Chain, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s, err := newAllocator(c.Services, c.Objects, c.Log)
-	if err != nil {
-		return nil, err
-	}
-	security, err := newPodSecurity(c.PodSecurity, c.Objects)
-	if err != nil {
-		return nil, err
-	}
-	return &Chain{
-		podsecurity: security, gitRepoByRight: c.GitRepoByRight,
-		objects: c.Objects, authorizer: c.Authorizer, services: s, signer: c.Signer, reserved: c.Reserved, log: c.Log,
-		quotas: newPlaces(c.Quotas, c.Log),
-	}, nil
+	return newChain(c)
 }
 
-// Run keeps the account of service addresses and of places in quotas until ctx ends.
+// Run keeps the account of service addresses and of reservations in quotas until ctx ends.
 // Services can be written once it has read those that exist.
 func (c *Chain) Run(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return c.services.run(ctx) })
-	if c.quotas != nil {
-		all.Go(func() error { return c.quotas.run(ctx) })
+	for _, run := range c.run {
+		all.Go(func() error { return run(ctx) })
 	}
 	return all.Wait()
 }
 
-// Admit changes r.Object as the cluster's policy wants it, or refuses r.
+// Admit changes r.Object by the policy of the cluster, or refuses r.
 func (c *Chain) Admit(ctx context.Context, r *Request) error {
-	for _, step := range []func(context.Context, *Request) error{
-		c.namespaceLifecycle,
-		c.limitDefaults,
-		c.serviceAccount,
-		c.nodeRestriction,
-		c.nodeAddresses,
-		c.tokenAudience,
-		c.taintNewNode,
-		c.priority,
-		c.runtimeClass,
-		c.tolerations,
-		c.storageInUse,
-		c.escalation,
-		c.certificate,
-		c.controlPlaneLabel,
-		c.keepOffControlPlane,
-		c.keepReservations,
-		c.services.admit, // last: what it takes is given back only by Done
-	} {
-		if err := step(ctx, r); err != nil {
+	for _, p := range c.mutators {
+		if err := p.Admit(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Validate refuses what Admit's changes, or the kind's defaults, made wrong, and what
-// is more than its namespace may hold.
+// Validate refuses what Admit or the defaults of the kind have made invalid, and what exceeds
+// the limits of its namespace.
 func (c *Chain) Validate(ctx context.Context, r *Request) error {
-	for _, step := range []func(context.Context, *Request) error{
-		c.defaultPriorityClass,
-		c.overheadFits,
-		c.limitChecks,
-		c.claimCanGrow,
-		c.resizeFits,
-		c.signing,
-		c.debugSecrets,
-		c.podSecurity,
-		c.gitRepo,
-		c.externalAddresses,
-		c.podAddresses,
-		c.quota, // last: what it takes is given back only by Done
-	} {
-		if err := step(ctx, r); err != nil {
+	for _, p := range c.validators {
+		if err := p.Validate(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Done is told how the write ended; err is nil when it is acknowledged. What the
-// write changes in who may do what, or which addresses are free, counts when it
-// returns.
+// Done ends the write with its outcome; err is nil when it was stored. What the write changes
+// in who may do what, or which addresses are free, counts when Done returns.
 func (c *Chain) Done(ctx context.Context, r *Request, err error) {
-	c.services.done(ctx, r, err)
-	c.quotas.settle(r.place)
-	if err != nil || r.DryRun || r.Kind.Group != rbacv1.GroupName {
-		return
+	for _, p := range c.settlers {
+		p.Settle(ctx, r, err)
 	}
-	if err := c.authorizer.Refresh(ctx, r.resource()); err != nil {
-		c.log.Warn("a change of roles takes effect late", "resource", r.resource().String(), "err", err)
+}
+
+// get returns an object, fresh from the store or as the cache has it.
+func get[T api.Object](ctx context.Context, objects authz.Objects, r schema.GroupResource, namespace, name string, fresh bool) (T, error) {
+	var none T
+	o, err := objects.Get(ctx, r, namespace, name, fresh)
+	if err != nil {
+		return none, err
 	}
+	obj, ok := o.(T)
+	if !ok {
+		return none, fmt.Errorf("%s %s is a %T", r, name, o)
+	}
+	return obj, nil
+}
+
+// find returns an object as the cache has it, or from the store when the cache does not.
+func find[T api.Object](ctx context.Context, objects authz.Objects, r schema.GroupResource, namespace, name string) (T, error) {
+	obj, err := get[T](ctx, objects, r, namespace, name, false)
+	if apierrors.IsNotFound(err) {
+		return get[T](ctx, objects, r, namespace, name, true)
+	}
+	return obj, err
+}
+
+// list returns the objects of a namespace; of all when it is "".
+func list[T api.Object](ctx context.Context, objects authz.Objects, r schema.GroupResource, namespace string, fresh bool) ([]T, error) {
+	all, _, err := objects.List(ctx, r, namespace, fresh)
+	if err != nil {
+		return nil, err
+	}
+	typed := make([]T, 0, len(all))
+	for _, o := range all {
+		if obj, ok := o.(T); ok {
+			typed = append(typed, obj)
+		}
+	}
+	return typed, nil
 }

@@ -8,10 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// gitRepo leaves volumes that a node fetches with its own git to those who have the
-// right, where the cluster is not for everybody to do so.
-func (c *Chain) gitRepo(ctx context.Context, r *Request) error {
-	if !c.gitRepoByRight || (r.Verb != Create && r.Verb != Update) {
+// GitRepo refuses gitRepo volumes, which a node fetches with its own git, to users who do not
+// have the right.
+type GitRepo struct{ rights }
+
+// Validate implements Validator.
+func (p *GitRepo) Validate(ctx context.Context, r *Request) error {
+	if r.Verb != Create && r.Verb != Update {
 		return nil
 	}
 	spec := podSpecOf(r.Object)
@@ -25,7 +28,7 @@ func (c *Chain) gitRepo(ctx context.Context, r *Request) error {
 	if !added {
 		return nil
 	}
-	return c.demand(ctx, r, gitRepoRight, "gitRepo volumes are denied by admission control: use an init container that clones into an emptyDir")
+	return p.demand(ctx, r, gitRepoRight, "gitRepo volumes are denied by admission control: use an init container that clones into an emptyDir")
 }
 
 func repositories(spec *corev1.PodSpec) []*corev1.GitRepoVolumeSource {

@@ -6,7 +6,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	podsecurityadmission "k8s.io/pod-security-admission/admission"
 	podsecurityconfig "k8s.io/pod-security-admission/admission/api"
@@ -46,13 +45,15 @@ func ClassPodSecurity() *PodSecurityConfig {
 	}
 }
 
-// podSecurityPlugin decides as upstream's plugin of that name, by upstream's library.
-type podSecurityPlugin struct {
+// PodSecurity refuses pods that violate the level of their namespace, and invalid labels. It
+// only warns about objects from which controllers make pods. Upstream's library decides.
+type PodSecurity struct {
+	rights
 	delegate *podsecurityadmission.Admission
 	defaults podsecurity.Policy
 }
 
-func newPodSecurity(c *PodSecurityConfig, objects authz.Objects) (*podSecurityPlugin, error) {
+func newPodSecurity(c *PodSecurityConfig, objects authz.Objects, r rights) (*PodSecurity, error) {
 	if c == nil {
 		var err error
 		if c, err = LoadPodSecurity(""); err != nil {
@@ -63,7 +64,7 @@ func newPodSecurity(c *PodSecurityConfig, objects authz.Objects) (*podSecurityPl
 	if err != nil {
 		return nil, fmt.Errorf("making the checks of PodSecurity: %w", err)
 	}
-	p := &podSecurityPlugin{delegate: &podsecurityadmission.Admission{
+	p := &PodSecurity{rights: r, delegate: &podsecurityadmission.Admission{
 		Configuration: c, Evaluator: evaluator, Metrics: uncounted{}, PodSpecExtractor: podsecurityadmission.DefaultPodSpecExtractor{},
 		NamespaceGetter: clusterState{objects}, PodLister: clusterState{objects},
 	}}
@@ -77,23 +78,22 @@ func newPodSecurity(c *PodSecurityConfig, objects authz.Objects) (*podSecurityPl
 	return p, err
 }
 
-// podSecurity refuses pods that are more than their namespace's labels allow, and labels
-// that mean nothing. Of what makes pods it only warns.
-func (c *Chain) podSecurity(ctx context.Context, r *Request) error {
+// Validate implements Validator.
+func (p *PodSecurity) Validate(ctx context.Context, r *Request) error {
 	if r.Verb != Create && r.Verb != Update {
 		return nil
 	}
 	namespace, isNamespace := r.Namespace, r.Kind.Group == "" && r.Kind.Plural == "namespaces"
 	if isNamespace {
 		namespace = r.Name // as upstream's requests for namespaces have it
-	} else if r.Subresource == "status" || !c.podsecurity.delegate.PodSpecExtractor.HasPodSpec(r.resource()) {
+	} else if r.Subresource == "status" || !p.delegate.PodSpecExtractor.HasPodSpec(r.resource()) {
 		return nil
 	}
 	operation := admissionv1.Create
 	if r.Verb == Update {
 		operation = admissionv1.Update
 	}
-	result := c.podsecurity.delegate.Validate(ctx, &podsecurity.AttributesRecord{
+	result := p.delegate.Validate(ctx, &podsecurity.AttributesRecord{
 		Name: r.Name, Namespace: namespace, Kind: r.Kind.GroupVersionKind, Resource: r.resource().WithVersion(r.Kind.Version),
 		Subresource: r.Subresource, Operation: operation, Object: r.Object, OldObject: r.Old, Username: userName(r),
 	})
@@ -107,7 +107,7 @@ func (c *Chain) podSecurity(ctx context.Context, r *Request) error {
 		return err
 	}
 	if isNamespace {
-		return c.podSecurityLevel(ctx, r)
+		return p.podSecurityLevel(ctx, r)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func userName(r *Request) string {
 	return r.User.Name
 }
 
-// overlay puts what the library says of a refusal into the answer.
+// overlay sets what the library reports about a refusal.
 func overlay(status *metav1.Status, by *metav1.Status) {
 	if by == nil {
 		return
@@ -138,61 +138,39 @@ func overlay(status *metav1.Status, by *metav1.Status) {
 	}
 }
 
-// podSecurityLevel keeps the cluster's default level where it is not privileged: only who
-// may say so puts a namespace below it. The rights to make or label namespaces of one's
-// own are no such right.
-func (c *Chain) podSecurityLevel(ctx context.Context, r *Request) error {
+// podSecurityLevel demands the right for a namespace below the cluster's default level, where
+// that is not privileged. To create or label namespaces is not enough.
+func (p *PodSecurity) podSecurityLevel(ctx context.Context, r *Request) error {
 	ns, ok := r.Object.(*corev1.Namespace)
-	if !ok || c.podsecurity.defaults.Enforce.Level == podsecurity.LevelPrivileged {
+	if !ok || p.defaults.Enforce.Level == podsecurity.LevelPrivileged {
 		return nil
 	}
 	level := func(n *corev1.Namespace) podsecurity.LevelVersion {
-		p, _ := c.podsecurity.delegate.PolicyToEvaluate(n.Labels) // what is wrong with labels was said already
-		return p.Enforce
+		effective, _ := p.delegate.PolicyToEvaluate(n.Labels) // invalid labels were refused already
+		return effective.Enforce
 	}
-	now, before := level(ns), c.podsecurity.defaults.Enforce
+	now, before := level(ns), p.defaults.Enforce
 	if old, ok := r.Old.(*corev1.Namespace); ok {
 		before = level(old)
 	}
-	if now == before || now == c.podsecurity.defaults.Enforce {
+	if now == before || now == p.defaults.Enforce {
 		return nil
 	}
-	if now.Version == c.podsecurity.defaults.Enforce.Version && podsecurity.CompareLevels(now.Level, c.podsecurity.defaults.Enforce.Level) >= 0 {
+	if now.Version == p.defaults.Enforce.Version && podsecurity.CompareLevels(now.Level, p.defaults.Enforce.Level) >= 0 {
 		return nil
 	}
-	return c.demand(ctx, r, podSecurityRight, "namespaces of this cluster enforce PodSecurity %q or more", c.podsecurity.defaults.Enforce.String())
+	return p.demand(ctx, r, podSecurityRight, "namespaces of this cluster enforce PodSecurity %q or more", p.defaults.Enforce.String())
 }
 
-// clusterState shows the library what it asks for.
+// clusterState reads what the library needs.
 type clusterState struct{ objects authz.Objects }
 
 func (s clusterState) GetNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {
-	o, err := s.objects.Get(ctx, namespaces, "", name, false)
-	if apierrors.IsNotFound(err) {
-		o, err = s.objects.Get(ctx, namespaces, "", name, true)
-	}
-	if err != nil {
-		return nil, err
-	}
-	ns, ok := o.(*corev1.Namespace)
-	if !ok {
-		return nil, fmt.Errorf("namespace %s is a %T", name, o)
-	}
-	return ns, nil
+	return find[*corev1.Namespace](ctx, s.objects, namespaces, "", name)
 }
 
 func (s clusterState) ListPods(ctx context.Context, namespace string) ([]*corev1.Pod, error) {
-	list, _, err := s.objects.List(ctx, podsResource, namespace, false)
-	if err != nil {
-		return nil, err
-	}
-	pods := make([]*corev1.Pod, 0, len(list))
-	for _, o := range list {
-		if pod, ok := o.(*corev1.Pod); ok {
-			pods = append(pods, pod)
-		}
-	}
-	return pods, nil
+	return list[*corev1.Pod](ctx, s.objects, podsResource, namespace, false)
 }
 
 // uncounted keeps no metrics.

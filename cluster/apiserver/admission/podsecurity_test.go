@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 )
 
@@ -85,7 +86,7 @@ func TestPodSecurityLevels(t *testing.T) {
 	}
 	for _, x := range cases {
 		t.Run(x.name, func(t *testing.T) {
-			c := newChain(t, secured(x.labels), admission.ServicesConfig{})
+			c := newChain(t, secured(x.labels), serviceallocator.Config{})
 			r := as("bob", podRequest(x.pod.DeepCopy()))
 			want(t, c.Validate(bg, r), x.want)
 			if !reflect.DeepEqual(r.Warnings, x.warnings) || !reflect.DeepEqual(r.AuditAnnotations, x.audit) {
@@ -96,7 +97,7 @@ func TestPodSecurityLevels(t *testing.T) {
 }
 
 func TestPodSecurityOfTemplatesAndUpdates(t *testing.T) {
-	c := newChain(t, secured(map[string]string{"enforce": "baseline"}), admission.ServicesConfig{})
+	c := newChain(t, secured(map[string]string{"enforce": "baseline"}), serviceallocator.Config{})
 	pod := privileged("a")
 	pod.Spec.ServiceAccountName = "default"
 	set := &appsv1.Deployment{ObjectMeta: meta("a", "d"), Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pod.Spec}}}
@@ -126,7 +127,7 @@ func TestPodSecurityOfTemplatesAndUpdates(t *testing.T) {
 func TestPodSecurityLabels(t *testing.T) {
 	o := secured(nil)
 	o.Put("", "pods", privileged("a"))
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	judge := func(obj, old api.Object) (*admission.Request, error) {
 		r := as("bob", request("", "namespaces", obj, nil))
 		if old != nil {

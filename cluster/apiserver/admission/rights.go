@@ -7,8 +7,8 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// right is the verb use on a resource that stands for something within objects that not
-// everybody who may write the objects shall have. README.md lists them.
+// right is the verb use on a resource that stands for a part of objects which not every user
+// who may write the objects may write. README.md lists them.
 type right struct {
 	resource, subresource string
 	// cluster: it reaches beyond the namespace of the object, so that a role in the
@@ -23,8 +23,11 @@ var (
 	gitRepoRight         = right{resource: "pods", subresource: "gitrepo"}
 )
 
+// rights checks rights, for the plugins that embed it.
+type rights struct{ authorizer Authorizer }
+
 // holds reports whether r's user has a right.
-func (c *Chain) holds(ctx context.Context, r *Request, x right) (bool, error) {
+func (c rights) holds(ctx context.Context, r *Request, x right) (bool, error) {
 	at := authz.Attributes{
 		User: r.User, Verb: "use", Version: "v1", Resource: x.resource, Subresource: x.subresource, ResourceRequest: true,
 	}
@@ -39,7 +42,7 @@ func (c *Chain) holds(ctx context.Context, r *Request, x right) (bool, error) {
 }
 
 // demand refuses r, with a reason, if its user does not have a right.
-func (c *Chain) demand(ctx context.Context, r *Request, x right, format string, args ...any) error {
+func (c rights) demand(ctx context.Context, r *Request, x right, format string, args ...any) error {
 	ok, err := c.holds(ctx, r, x)
 	if ok || err != nil {
 		return err

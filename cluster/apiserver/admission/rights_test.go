@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/client"
 )
@@ -60,7 +61,7 @@ func request(group, plural string, obj, old api.Object) *admission.Request {
 func TestExternalAddresses(t *testing.T) {
 	o := cluster()
 	rights(o)
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	service := func(ips ...string) *corev1.Service {
 		return &corev1.Service{ObjectMeta: meta("a", "s"), Spec: corev1.ServiceSpec{ExternalIPs: ips}}
 	}
@@ -123,7 +124,7 @@ func places(t *testing.T, o *authztest.Objects, c *admission.Chain) {
 func TestNobodyIsPlacedOnTheControlPlane(t *testing.T) {
 	o := cluster()
 	rights(o)
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	places(t, o, c)
 	on := func(node string) corev1.PodSpec { return corev1.PodSpec{NodeName: node} }
 	bind := func(node string) *admission.Request {
@@ -200,7 +201,7 @@ func terms(s *corev1.PodSpec) []corev1.NodeSelectorTerm {
 func TestPodsThatReachTheirNodeAvoidTheControlPlane(t *testing.T) {
 	o := cluster()
 	rights(o)
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	places(t, o, c)
 	makers := map[string]func(corev1.PodSpec) (*admission.Request, *corev1.PodSpec){
 		"pod": func(s corev1.PodSpec) (*admission.Request, *corev1.PodSpec) {
@@ -245,7 +246,7 @@ func TestPodsThatReachTheirNodeAvoidTheControlPlane(t *testing.T) {
 func TestEachTermAvoidsTheControlPlane(t *testing.T) {
 	o := cluster()
 	rights(o)
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	named := corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"master"}}}}
 	labelled := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "disk", Operator: corev1.NodeSelectorOpExists}}}
 	narrowed := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{avoid}}
@@ -265,7 +266,7 @@ func TestEachTermAvoidsTheControlPlane(t *testing.T) {
 func TestWhatIsThereMayStay(t *testing.T) {
 	o := cluster()
 	rights(o)
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	places(t, o, c)
 	yes := true
 	set := &appsv1.DaemonSet{ObjectMeta: meta("a", "d"), Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostNetwork: true, NodeName: "master"}}}}
@@ -304,7 +305,7 @@ func TestGitRepoByRight(t *testing.T) {
 	o := cluster()
 	rights(o)
 	class := chainWith(t, o, admission.Config{GitRepoByRight: true})
-	usual := newChain(t, o, admission.ServicesConfig{})
+	usual := newChain(t, o, serviceallocator.Config{})
 	spec := func(url string) corev1.PodSpec {
 		return corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{GitRepo: &corev1.GitRepoVolumeSource{Repository: url}}}}}
 	}

@@ -9,17 +9,22 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"wheelhouse/cluster/apiserver/authz"
 )
 
 var runtimeClasses = nodev1.Resource("runtimeclasses")
 
-// runtimeClass gives a new pod what its runtime class costs, and where that runs.
-func (c *Chain) runtimeClass(ctx context.Context, r *Request) error {
+// RuntimeClass gives new pods the overhead and the scheduling constraints of their class.
+type RuntimeClass struct{ objects authz.Objects }
+
+// Admit sets the overhead and the scheduling constraints.
+func (p *RuntimeClass) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
 	if !ok || r.Verb != Create || !r.is("", "pods", "") {
 		return nil
 	}
-	class, err := c.runtimeClassOf(ctx, r, pod)
+	class, err := p.runtimeClassOf(ctx, r, pod)
 	if err != nil || class == nil {
 		return err
 	}
@@ -37,24 +42,19 @@ func (c *Chain) runtimeClass(ctx context.Context, r *Request) error {
 
 const overheadDiffers = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
-// runtimeClassOf is the class that a pod names, nil if it names none.
-func (c *Chain) runtimeClassOf(ctx context.Context, r *Request, pod *corev1.Pod) (*nodev1.RuntimeClass, error) {
+// runtimeClassOf returns the class of a pod, nil if it has none.
+func (p *RuntimeClass) runtimeClassOf(ctx context.Context, r *Request, pod *corev1.Pod) (*nodev1.RuntimeClass, error) {
 	if pod.Spec.RuntimeClassName == nil {
 		return nil, nil
 	}
-	for _, fresh := range []bool{false, true} {
-		o, err := c.objects.Get(ctx, runtimeClasses, "", *pod.Spec.RuntimeClassName, fresh)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the runtime class: %w", err)
-		}
-		if class, ok := o.(*nodev1.RuntimeClass); ok {
-			return class, nil
-		}
+	class, err := find[*nodev1.RuntimeClass](ctx, p.objects, runtimeClasses, "", *pod.Spec.RuntimeClassName)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, r.forbidden("pod rejected: RuntimeClass %q not found", *pod.Spec.RuntimeClassName)
+	case err != nil:
+		return nil, fmt.Errorf("reading the runtime class: %w", err)
 	}
-	return nil, r.forbidden("pod rejected: RuntimeClass %q not found", *pod.Spec.RuntimeClassName)
+	return class, nil
 }
 
 func scheduleAs(r *Request, pod *corev1.Pod, s *nodev1.Scheduling) error {
@@ -71,7 +71,7 @@ func scheduleAs(r *Request, pod *corev1.Pod, s *nodev1.Scheduling) error {
 	return nil
 }
 
-// mergeTolerations leaves out what another toleration of either list includes.
+// mergeTolerations returns both lists without what another toleration of them includes.
 func mergeTolerations(own, more []corev1.Toleration) []corev1.Toleration {
 	all := append(append([]corev1.Toleration(nil), own...), more...)
 	var out []corev1.Toleration
@@ -92,7 +92,7 @@ func mergeTolerations(own, more []corev1.Toleration) []corev1.Toleration {
 	return out
 }
 
-// includes tells whether a tolerates all that b does.
+// includes reports whether a tolerates all that b does.
 func includes(a, b *corev1.Toleration) bool {
 	if a.Key != b.Key && (a.Key != "" || a.Operator != corev1.TolerationOpExists) {
 		return false
@@ -109,13 +109,13 @@ func includes(a, b *corev1.Toleration) bool {
 	return b.Operator != corev1.TolerationOpExists && a.Value == b.Value
 }
 
-// overheadFits refuses an overhead that is not the class's.
-func (c *Chain) overheadFits(ctx context.Context, r *Request) error {
+// Validate refuses an overhead that is not the class's.
+func (p *RuntimeClass) Validate(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
 	if !ok || r.Verb != Create || !r.is("", "pods", "") {
 		return nil
 	}
-	class, err := c.runtimeClassOf(ctx, r, pod)
+	class, err := p.runtimeClassOf(ctx, r, pod)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 )
 
 func TestRuntimeClass(t *testing.T) {
@@ -30,7 +31,7 @@ func TestRuntimeClass(t *testing.T) {
 				Tolerations:  []corev1.Toleration{tolerate("box", "x"), tolerate("any", "")},
 			},
 		})
-	c := newChain(t, o, admission.ServicesConfig{})
+	c := newChain(t, o, serviceallocator.Config{})
 	pod := func(class string, edit ...func(*corev1.PodSpec)) *corev1.Pod {
 		p := &corev1.Pod{ObjectMeta: meta("a", "p")}
 		if class != "" {

@@ -13,6 +13,7 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/apiserver/authz"
 )
 
 const (
@@ -28,9 +29,13 @@ const (
 
 var serviceAccounts = schema.GroupResource{Resource: "serviceaccounts"}
 
-// serviceAccount gives a new pod an account, and its containers the account's
-// token, the cluster's certificate and the namespace's name as files.
-func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
+// ServiceAccount gives pods their account, and bounds them to its secrets where it enforces
+// that.
+type ServiceAccount struct{ objects authz.Objects }
+
+// Admit gives a new pod an account, and its containers the account's token, the cluster's
+// certificate and the namespace's name as files.
+func (p *ServiceAccount) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
 	if !ok || r.Verb != Create || !r.is("", "pods", "") {
 		return nil
@@ -42,7 +47,7 @@ func (c *Chain) serviceAccount(ctx context.Context, r *Request) error {
 		pod.Spec.ServiceAccountName = defaultAccount
 	}
 	pod.Spec.DeprecatedServiceAccount = pod.Spec.ServiceAccountName
-	sa, err := c.account(ctx, r.Namespace, pod.Spec.ServiceAccountName)
+	sa, err := p.account(ctx, r.Namespace, pod.Spec.ServiceAccountName)
 	if err != nil {
 		return r.forbidden("error looking up service account %s/%s: %w", r.Namespace, pod.Spec.ServiceAccountName, err)
 	}
@@ -78,13 +83,13 @@ func mirrorWithoutAccount(r *Request, pod *corev1.Pod) error {
 
 // account reads an account. The default one of a new namespace is made by a
 // controller, which gets a moment for it.
-func (c *Chain) account(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+func (p *ServiceAccount) account(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
 	end := time.Now()
 	if name == defaultAccount {
 		end = end.Add(accountWait)
 	}
 	for fresh := false; ; fresh = true {
-		o, err := c.objects.Get(ctx, serviceAccounts, namespace, name, fresh)
+		o, err := p.objects.Get(ctx, serviceAccounts, namespace, name, fresh)
 		if err == nil {
 			sa, ok := o.(*corev1.ServiceAccount)
 			if !ok {

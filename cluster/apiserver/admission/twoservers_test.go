@@ -17,6 +17,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/wait"
@@ -57,8 +58,8 @@ func TestTwoServersOverOneEtcd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Services: admission.ServicesConfig{
-			CIDR: netip.MustParsePrefix("10.247.0.0/27"), Claims: admission.NewEtcdClaims(client),
+		c, err := admission.New(admission.Config{Objects: objects, Authorizer: a, Services: serviceallocator.Config{
+			CIDR: netip.MustParsePrefix("10.247.0.0/27"), Claims: serviceallocator.NewEtcdClaims(client),
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz"
 )
 
@@ -26,7 +27,7 @@ func WithAdmission(t testing.TB) Option {
 		}
 		chain, err := admission.New(admission.Config{
 			Objects: objects, Authorizer: grants, Log: log, Quotas: admission.StoreQuotas(c.Store),
-			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
+			Services: serviceallocator.Config{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
 		})
 		if err != nil {
 			t.Fatalf("making admission: %v", err)

@@ -23,6 +23,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/authz"
@@ -65,7 +66,7 @@ func start(t testing.TB) *secured {
 					return authn.Join(ctx, s.inProcess(&client.User{Name: "system:apiserver", Groups: []string{"system:masters"}}), u, node)
 				},
 			},
-			Services: admission.ServicesConfig{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
+			Services: serviceallocator.Config{CIDR: netip.MustParsePrefix("10.247.0.0/16")},
 		})
 		if err != nil {
 			t.Fatal(err)

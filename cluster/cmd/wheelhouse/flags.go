@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 )
 
 // version is set by the linker (see the Makefile).
@@ -105,8 +105,8 @@ func parseNodes(list []string) (map[string]netip.Addr, error) {
 }
 
 // parsePortRange reads FIRST-LAST.
-func parsePortRange(s string) (admission.PortRange, error) {
-	var r admission.PortRange
+func parsePortRange(s string) (serviceallocator.PortRange, error) {
+	var r serviceallocator.PortRange
 	if _, err := fmt.Sscanf(s, "%d-%d", &r.First, &r.Last); err != nil || r.First < 1 || r.Last > 65535 || r.First > r.Last {
 		return r, fmt.Errorf("--service-node-port-range %q: want FIRST-LAST, such as 30000-32767", s)
 	}

@@ -25,6 +25,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/authz"
@@ -290,14 +291,14 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	if err != nil {
 		return nil, err
 	}
-	claims := admission.NewMemoryClaims()
+	claims := serviceallocator.NewMemoryClaims()
 	if len(o.etcdServers) > 0 {
-		claims = admission.NewEtcdClaims(etcd)
+		claims = serviceallocator.NewEtcdClaims(etcd)
 	}
 	return admission.New(admission.Config{
 		Objects: objects, Authorizer: cp.authz, Log: log.With("component", "admission"),
 		Signer: &pki.Signer{Authority: cp.keys, Objects: objects, Reserved: reserved, Join: cp.join}, Reserved: reserved,
-		Services: admission.ServicesConfig{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
+		Services: serviceallocator.Config{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
 		Quotas:   admission.StoreQuotas(cp.store),
 
 		PodSecurity: security, GitRepoByRight: o.class,

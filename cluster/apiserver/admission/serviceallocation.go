@@ -1,0 +1,33 @@
+package admission
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
+)
+
+// ServiceAllocation gives Services their addresses and node ports. Upstream does this in the
+// registry of Services.
+type ServiceAllocation struct{ allocator *serviceallocator.Allocator }
+
+// Admit implements Mutator.
+func (p *ServiceAllocation) Admit(ctx context.Context, r *Request) error {
+	s, ok := r.Object.(*corev1.Service)
+	if !ok || !r.is("", "services", "") || (r.Verb != Create && r.Verb != Update) {
+		return nil
+	}
+	old, _ := r.Old.(*corev1.Service)
+	if r.service == nil {
+		r.service = serviceallocator.NewReservation(r.Namespace, s.Name, r.DryRun)
+	}
+	return p.allocator.Allocate(ctx, r.service, s, old)
+}
+
+// Settle implements Settler.
+func (p *ServiceAllocation) Settle(ctx context.Context, r *Request, err error) {
+	if s, ok := r.Object.(*corev1.Service); ok && r.service != nil {
+		p.allocator.Settle(ctx, r.service, s, err)
+	}
+}
