@@ -1,8 +1,9 @@
 // Package controller runs all controllers of the cluster.
 //
-// Each has a folder of its own and knows only client-go: it reads shared informers
-// and writes through a typed client. This package lists them, runs them together,
-// and says how each is. Leader lets only one of several processes run them.
+// rows lists them: each has a package of its own, reads shared informers and writes through a
+// typed client. This package builds them from a Config, runs them together and reports
+// their health; it never reads or writes an object itself, except the Lease of Leader. A
+// caller that runs several processes must run the controllers through Leader.
 package controller
 
 import (
@@ -27,6 +28,7 @@ import (
 	"wheelhouse/cluster/controller/ephemeral"
 	"wheelhouse/cluster/controller/garbage"
 	"wheelhouse/cluster/controller/job"
+	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/namespace"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/persistentvolume"
@@ -39,14 +41,14 @@ import (
 	"wheelhouse/cluster/controller/ttlafterfinished"
 )
 
-// Config is what the controllers work with. Client, Metadata and Informers speak
-// to the same server; Informers may be shared, and Run starts them. Recorder gives
-// what each controller tells events with, under its own name.
+// Config is what the controllers are given. Client, Metadata and Informers are of the same
+// server; Informers may be shared, and Run starts them. Recorder returns a recorder for an
+// event source.
 type Config struct {
 	Client    kubernetes.Interface
 	Metadata  metadata.Interface
 	Informers informers.SharedInformerFactory
-	Recorder  func(component string) record.EventRecorder
+	Recorder  func(source string) record.EventRecorder
 	Log       *slog.Logger
 
 	RootCA         []byte        // PEM, published in every namespace; none if empty
@@ -54,130 +56,104 @@ type Config struct {
 	EvictAfter     time.Duration
 	ClusterCIDR    string
 	NodeMask       int
-	TerminatedPods int           // ended pods that are kept, 0 is podgc.Keep
+	TerminatedPods int           // terminal pods that are kept, 0 is podgc.Keep
 	AutoscalerSync time.Duration // 0 is podautoscaler.DefaultSync
 }
 
-// controller is what each of them offers.
-type controller interface {
-	Name() string
-	Run(ctx context.Context) error
-	Healthy() error
+// row is one controller.
+type row struct {
+	name   string // in logs and health
+	events string // the source of its events; "" for none
+	role   string // the ClusterRole system:controller:<role>, as upstream
+	build  func(loop.Shared, Config) (loop.Runner, error)
 }
 
-// Controllers is made with New.
+// plain is the build of a controller that is given nothing but loop.Shared.
+func plain[C loop.Runner](build func(loop.Shared) (C, error)) func(loop.Shared, Config) (loop.Runner, error) {
+	return func(s loop.Shared, _ Config) (loop.Runner, error) { return build(s) }
+}
+
+// rows are all controllers.
+var rows = []row{
+	{"replicationcontroller", "replication-controller", "replication-controller", replicas(replication.ReplicationControllers)},
+	{"replicaset", "replicaset-controller", "replicaset-controller", replicas(replication.ReplicaSets)},
+	{"deployment", "deployment-controller", "deployment-controller", plain(deployment.New)},
+	{"disruption", "controllermanager", "disruption-controller", plain(disruption.New)},
+	{"daemonset", "daemonset-controller", "daemon-set-controller", plain(daemonset.New)},
+	{"statefulset", "statefulset-controller", "statefulset-controller", plain(statefulset.New)},
+	{"job", "job-controller", "job-controller", plain(job.New)},
+	{"cronjob", "cronjob-controller", "cronjob-controller", plain(cronjob.New)},
+	{"ttlafterfinished", "", "ttl-after-finished-controller", plain(ttlafterfinished.New)},
+	{"endpoint", "", "endpoint-controller", plain(endpoints.New)},
+	{"endpointslice", "", "endpointslice-controller", plain(endpointslice.New)},
+	{"node", "node-controller", "node-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return node.New(node.Config{
+			Shared: s, Evictions: c.Recorder("taint-eviction-controller"),
+			Grace: c.NodeGrace, EvictAfter: c.EvictAfter, ClusterCIDR: c.ClusterCIDR, MaskSize: c.NodeMask,
+		})
+	}},
+	{"namespace", "", "namespace-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return namespace.New(namespace.Config{Shared: s, Metadata: c.Metadata})
+	}},
+	{"persistentvolume", "persistentvolume-controller", "persistent-volume-binder", plain(persistentvolume.New)},
+	{"ephemeralvolume", "ephemeral_volume", "ephemeral-volume-controller", plain(ephemeral.New)},
+	{"serviceaccount", "", "service-account-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return serviceaccount.New(serviceaccount.Config{Shared: s, RootCA: c.RootCA})
+	}},
+	{"garbagecollector", "", "generic-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return garbage.New(garbage.Config{Shared: s, Metadata: c.Metadata})
+	}},
+	{"horizontalpodautoscaler", "horizontal-pod-autoscaler", "horizontal-pod-autoscaler", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return podautoscaler.New(podautoscaler.Config{Shared: s, Sync: c.AutoscalerSync})
+	}},
+	{"resourcequota", "", "resourcequota-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return resourcequota.New(resourcequota.Config{Shared: s, Metadata: c.Metadata})
+	}},
+	{"podgc", "", "pod-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return podgc.New(podgc.Config{Shared: s, Keep: c.TerminatedPods, NodeGone: c.NodeGrace})
+	}},
+}
+
+func replicas(kind replication.NewKind) func(loop.Shared, Config) (loop.Runner, error) {
+	return func(s loop.Shared, _ Config) (loop.Runner, error) {
+		return replication.New(replication.Config{Shared: s, Kind: kind})
+	}
+}
+
+// Controllers runs all controllers. Make it with New.
 type Controllers struct {
 	Config
-	all []controller
+	runners []loop.Runner // by row
 }
 
-// New makes all controllers; nothing runs before Run.
+// New builds all controllers; nothing runs before Run.
 func New(c Config) (*Controllers, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	m := &Controllers{Config: c}
-	for _, build := range list {
-		one, err := build(c)
-		if err != nil {
-			return nil, fmt.Errorf("controllers: %w", err)
+	for _, r := range rows {
+		s := loop.Shared{Controller: r.name, Client: c.Client, Informers: c.Informers, Log: c.Log.With("controller", r.name)}
+		if r.events != "" {
+			s.Recorder = c.Recorder(r.events)
 		}
-		m.all = append(m.all, one)
+		one, err := r.build(s, c)
+		if err != nil {
+			return nil, fmt.Errorf("controller %s: %w", r.name, err)
+		}
+		m.runners = append(m.runners, one)
 	}
 	return m, nil
 }
 
-// list is every controller there is.
-var list = []func(Config) (controller, error){
-	func(c Config) (controller, error) {
-		return replication.New(replication.Config{
-			Name: "replicationcontroller", Kind: replication.Controllers(c.Client, c.Informers),
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("replication-controller"), Log: c.log("replicationcontroller"),
-		})
-	},
-	func(c Config) (controller, error) {
-		return replication.New(replication.Config{
-			Name: "replicaset", Kind: replication.ReplicaSets(c.Client, c.Informers),
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("replicaset-controller"), Log: c.log("replicaset"),
-		})
-	},
-	func(c Config) (controller, error) {
-		return deployment.New(c.Client, c.Informers, c.Recorder("deployment-controller"), c.log("deployment"))
-	},
-	func(c Config) (controller, error) {
-		return disruption.New(c.Client, c.Informers, c.Recorder("controllermanager"), c.log("disruption"))
-	},
-	func(c Config) (controller, error) {
-		return daemonset.New(c.Client, c.Informers, c.Recorder("daemonset-controller"), c.log("daemonset"))
-	},
-	func(c Config) (controller, error) {
-		return statefulset.New(c.Client, c.Informers, c.Recorder("statefulset-controller"), c.log("statefulset"))
-	},
-	func(c Config) (controller, error) {
-		return job.New(c.Client, c.Informers, c.Recorder("job-controller"), c.log("job"))
-	},
-	func(c Config) (controller, error) {
-		return cronjob.New(c.Client, c.Informers, c.Recorder("cronjob-controller"), c.log("cronjob"))
-	},
-	func(c Config) (controller, error) {
-		return ttlafterfinished.New(c.Client, c.Informers, c.log("ttlafterfinished"))
-	},
-	func(c Config) (controller, error) {
-		return endpoints.New(c.Client, c.Informers, c.log("endpoint"))
-	},
-	func(c Config) (controller, error) {
-		return endpointslice.New(c.Client, c.Informers, c.log("endpointslice"))
-	},
-	func(c Config) (controller, error) {
-		return node.New(node.Config{
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("node-controller"), Evictions: c.Recorder("taint-eviction-controller"), Log: c.log("node"),
-			Grace: c.NodeGrace, EvictAfter: c.EvictAfter, ClusterCIDR: c.ClusterCIDR, MaskSize: c.NodeMask,
-		})
-	},
-	func(c Config) (controller, error) {
-		return namespace.New(c.Client, c.Metadata, c.Informers, c.log("namespace"))
-	},
-	func(c Config) (controller, error) {
-		return persistentvolume.New(c.Client, c.Informers, c.Recorder("persistentvolume-controller"), c.log("persistentvolume"))
-	},
-	func(c Config) (controller, error) {
-		return ephemeral.New(c.Client, c.Informers, c.Recorder("ephemeral_volume"), c.log("ephemeralvolume"))
-	},
-	func(c Config) (controller, error) {
-		return serviceaccount.New(c.Client, c.Informers, c.RootCA, c.log("serviceaccount"))
-	},
-	func(c Config) (controller, error) {
-		return garbage.New(garbage.Config{
-			Discovery: c.Client.Discovery(), Metadata: c.Metadata, Informers: c.Informers, Log: c.log("garbagecollector"),
-		}), nil
-	},
-	func(c Config) (controller, error) {
-		return podautoscaler.New(podautoscaler.Config{
-			Client: c.Client, Informers: c.Informers, Recorder: c.Recorder("horizontal-pod-autoscaler"),
-			Sync: c.AutoscalerSync, Log: c.log("horizontalpodautoscaler"),
-		})
-	},
-	func(c Config) (controller, error) {
-		return resourcequota.New(resourcequota.Config{Client: c.Client, Metadata: c.Metadata, Informers: c.Informers, Log: c.log("resourcequota")})
-	},
-	func(c Config) (controller, error) {
-		return podgc.New(podgc.Config{
-			Client: c.Client, Informers: c.Informers, Keep: c.TerminatedPods, NodeGone: c.NodeGrace, Log: c.log("podgc"),
-		})
-	},
-}
-
-func (c Config) log(name string) *slog.Logger { return c.Log.With("controller", name) }
-
-// Run runs all controllers until ctx ends. Where several processes may run them, it
-// is work for Leader.Run.
+// Run runs all controllers until ctx ends.
 func (m *Controllers) Run(ctx context.Context) error {
 	m.Informers.Start(ctx.Done())
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range m.all {
+	for i, c := range m.runners {
 		group.Go(func() error {
 			if err := c.Run(ctx); err != nil {
-				return fmt.Errorf("controller %s: %w", c.Name(), err)
+				return fmt.Errorf("controller %s: %w", rows[i].name, err)
 			}
 			return nil
 		})
@@ -185,7 +161,7 @@ func (m *Controllers) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Healthy says which controllers do not work, or nil.
+// Healthy returns which controllers do not work, or nil.
 func (m *Controllers) Healthy() error {
 	var errs []error
 	for _, s := range m.Status() {
@@ -194,17 +170,26 @@ func (m *Controllers) Healthy() error {
 	return errors.Join(errs...)
 }
 
-// Status is how one controller is.
+// Status is the health of one controller.
 type Status struct {
 	Name string
 	Err  error // nil: it works
 }
 
-// Status gives the state of each controller, in the order of the list.
+// Status returns the health of each controller, in the order of the rows.
 func (m *Controllers) Status() []Status {
-	out := make([]Status, len(m.all))
-	for i, c := range m.all {
-		out[i] = Status{Name: c.Name(), Err: c.Healthy()}
+	out := make([]Status, len(m.runners))
+	for i, c := range m.runners {
+		out[i] = Status{Name: rows[i].name, Err: c.Healthy()}
+	}
+	return out
+}
+
+// Roles returns the ClusterRoles of the controllers, which the API server creates.
+func Roles() []string {
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = "system:controller:" + r.role
 	}
 	return out
 }

@@ -16,8 +16,7 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// Leader names the Lease that decides which of several processes works. The times
-// are those of upstream's controller manager.
+// Leader is leader election by a Lease. The times are those of upstream's controller manager.
 type Leader struct {
 	Namespace string // "" is kube-system
 	Name      string // such as kube-controller-manager
@@ -29,11 +28,11 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// ErrLost says that another process may lead by now.
+// ErrLost means that another process may be the leader now.
 var ErrLost = errors.New("lost the lease")
 
-// Run waits for the Lease, runs work while it is held, and gives ErrLost when it
-// is lost before ctx ends. The Lease is released at the end.
+// Run acquires the Lease, runs work while it is held, and returns ErrLost when it is lost
+// before ctx ends. The Lease is released at the end.
 func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func(context.Context) error) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -84,19 +83,19 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	return err
 }
 
-// release gives up a Lease that the elector still left in our name: it tries once, and
-// a renewal that was cancelled under way can be written after it read the Lease.
+// release releases a Lease that the elector still left to this process: it tries once, and a
+// renewal that was cancelled in flight can be written after it read the Lease.
 func release(leases coordination.LeaseInterface, name, identity string) {
 	ctx, cancel := context.WithTimeout(context.Background(), retryPeriod)
 	defer cancel()
-	// Where it cannot be written, the Lease runs out by itself.
+	// If it cannot be written, the Lease expires.
 	_ = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
 		if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != identity {
 			return err
 		}
-		nobody, second := "", int32(1)
-		lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = &nobody, &second
+		holder, second := "", int32(1)
+		lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = &holder, &second
 		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 		return err
 	})

@@ -30,6 +30,7 @@ import (
 	"wheelhouse/cluster/apiserver/bootstrap"
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/wait"
 )
 
@@ -154,6 +155,11 @@ func TestObjects(t *testing.T) {
 	svc, err := root.CoreV1().Services("default").Get(bg, "kubernetes", metav1.GetOptions{})
 	if err != nil || svc.Spec.ClusterIP != "10.247.0.1" || svc.Spec.Ports[0].TargetPort.IntValue() != 443 {
 		t.Errorf("kubernetes: %+v, %v", svc.Spec, err)
+	}
+	for _, name := range controller.Roles() {
+		if _, err := root.RbacV1().ClusterRoles().Get(bg, name, metav1.GetOptions{}); err != nil {
+			t.Errorf("the role of a controller: %v", err)
+		}
 	}
 	ep, err := root.CoreV1().Endpoints("default").Get(bg, "kubernetes", metav1.GetOptions{})
 	if err != nil || ep.Subsets[0].Addresses[0].IP != "10.245.1.2" || ep.Subsets[0].Ports[0].Port != 443 {

@@ -71,8 +71,8 @@ func TestStarts(t *testing.T) {
 			if due != tt.due || got.missed != tt.missed {
 				t.Errorf("due %q, missed %d; want %q, %d", due, got.missed, tt.due, tt.missed)
 			}
-			if wait := untilNext(cj, schedule, at(tt.now)); wait != tt.wait+late {
-				t.Errorf("the next in %v, want %v", wait-late, tt.wait)
+			if wait := untilNext(cj, schedule, at(tt.now)); wait != tt.wait+margin {
+				t.Errorf("the next in %v, want %v", wait-margin, tt.wait)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// jobFor makes the job of one start.
+// jobFor returns the Job of one scheduled time.
 func jobFor(cj *batch.CronJob, name string, at time.Time) *batch.Job {
 	t := cj.Spec.JobTemplate.DeepCopy()
 	j := &batch.Job{
@@ -35,8 +35,8 @@ func jobFor(cj *batch.CronJob, name string, at time.Time) *batch.Job {
 	return j
 }
 
-// ended is Complete or Failed, or "".
-func ended(j *batch.Job) batch.JobConditionType {
+// finished returns Complete or Failed, or "".
+func finished(j *batch.Job) batch.JobConditionType {
 	for _, c := range j.Status.Conditions {
 		if (c.Type == batch.JobComplete || c.Type == batch.JobFailed) && c.Status == v1.ConditionTrue {
 			return c.Type
@@ -56,7 +56,7 @@ func reference(j *batch.Job) v1.ObjectReference {
 	}
 }
 
-// surplus are the oldest jobs that have ended, beyond the two limits.
+// surplus returns the oldest finished Jobs beyond the two history limits.
 func surplus(cj *batch.CronJob, jobs []*batch.Job) []*batch.Job {
 	var out []*batch.Job
 	cut := func(how batch.JobConditionType, limit *int32) {
@@ -65,7 +65,7 @@ func surplus(cj *batch.CronJob, jobs []*batch.Job) []*batch.Job {
 		}
 		var of []*batch.Job
 		for _, j := range jobs {
-			if ended(j) == how && j.DeletionTimestamp == nil {
+			if finished(j) == how && j.DeletionTimestamp == nil {
 				of = append(of, j)
 			}
 		}

@@ -19,23 +19,20 @@ import (
 	"wheelhouse/cluster/controller/loop"
 )
 
-// reconcile looks after the jobs there are, starts one if it is time, and comes
-// back for the next.
+// reconcile updates the list of active Jobs, creates a Job if one is due, and requeues the
+// CronJob for the next.
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	namespace, name := loop.Split(key)
 	is, err := c.crons.CronJobs(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	jobs, err := c.own(is)
 	if err != nil {
 		return err
 	}
 	cj := is.DeepCopy()
-	failed := c.look(ctx, cj, jobs)
+	failed := c.updateActive(ctx, cj, jobs)
 	if failed == nil && cj.DeletionTimestamp == nil {
 		var wait time.Duration
 		wait, failed = c.schedule(ctx, cj, jobs)
@@ -49,11 +46,8 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	if equality.Semantic.DeepEqual(cj.Status, is.Status) {
 		return failed
 	}
-	_, err = c.client.BatchV1().CronJobs(namespace).UpdateStatus(ctx, cj, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	return errors.Join(failed, err)
+	_, err = c.Client.BatchV1().CronJobs(namespace).UpdateStatus(ctx, cj, metav1.UpdateOptions{})
+	return errors.Join(failed, loop.IgnoreNotFound(err))
 }
 
 func (c *Controller) own(cj *batch.CronJob) ([]*batch.Job, error) {
@@ -64,12 +58,12 @@ func (c *Controller) own(cj *batch.CronJob) ([]*batch.Job, error) {
 	return slices.DeleteFunc(all, func(j *batch.Job) bool { return !metav1.IsControlledBy(j, cj) }), nil
 }
 
-// look keeps the list of active jobs true.
-func (c *Controller) look(ctx context.Context, cj *batch.CronJob, jobs []*batch.Job) error {
+// updateActive updates the status's list of active Jobs.
+func (c *Controller) updateActive(ctx context.Context, cj *batch.CronJob, jobs []*batch.Job) error {
 	known := map[types.UID]bool{}
 	for _, j := range jobs {
 		known[j.UID] = true
-		at, how := activeAt(cj, j.UID), ended(j)
+		at, how := activeAt(cj, j.UID), finished(j)
 		switch {
 		case how == "" && at < 0:
 			if err := c.unexpected(ctx, cj, j); err != nil {
@@ -77,7 +71,7 @@ func (c *Controller) look(ctx context.Context, cj *batch.CronJob, jobs []*batch.
 			}
 		case how != "" && at >= 0:
 			cj.Status.Active = slices.Delete(cj.Status.Active, at, at+1)
-			c.recorder.Eventf(cj, v1.EventTypeNormal, "SawCompletedJob", "Saw completed job: %s, condition: %v", j.Name, how)
+			c.Recorder.Eventf(cj, v1.EventTypeNormal, "SawCompletedJob", "Saw completed job: %s, condition: %v", j.Name, how)
 		}
 		if end := j.Status.CompletionTime; how == batch.JobComplete && end != nil &&
 			(cj.Status.LastSuccessfulTime == nil || cj.Status.LastSuccessfulTime.Before(end)) {
@@ -89,11 +83,11 @@ func (c *Controller) look(ctx context.Context, cj *batch.CronJob, jobs []*batch.
 			continue
 		}
 		// The cache may not show a new job yet.
-		j, err := c.client.BatchV1().Jobs(cj.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
+		j, err := c.Client.BatchV1().Jobs(cj.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
 		switch {
 		case err == nil && j.UID == r.UID:
 		case err == nil || apierrors.IsNotFound(err):
-			c.recorder.Eventf(cj, v1.EventTypeNormal, "MissingJob", "Active job went missing: %v", r.Name)
+			c.Recorder.Eventf(cj, v1.EventTypeNormal, "MissingJob", "Active job went missing: %v", r.Name)
 			cj.Status.Active = slices.Delete(cj.Status.Active, activeAt(cj, r.UID), activeAt(cj, r.UID)+1)
 		default:
 			return fmt.Errorf("read job %s: %w", r.Name, err)
@@ -102,10 +96,10 @@ func (c *Controller) look(ctx context.Context, cj *batch.CronJob, jobs []*batch.
 	return nil
 }
 
-// unexpected is a job that runs and is not in the list: the cache does not show the
-// list of now, or somebody else made the job.
+// unexpected handles an active Job that is not in the list: the cache shows an old list, or
+// another client created the Job.
 func (c *Controller) unexpected(ctx context.Context, cj *batch.CronJob, j *batch.Job) error {
-	live, err := c.client.BatchV1().CronJobs(cj.Namespace).Get(ctx, cj.Name, metav1.GetOptions{})
+	live, err := c.Client.BatchV1().CronJobs(cj.Namespace).Get(ctx, cj.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read cron job: %w", err)
 	}
@@ -114,22 +108,22 @@ func (c *Controller) unexpected(ctx context.Context, cj *batch.CronJob, j *batch
 		return nil
 	}
 	if ours(cj, j) {
-		return nil // made just before a crash: schedule finds it under its name
+		return nil // created just before a crash: schedule finds it by its name
 	}
-	c.recorder.Eventf(cj, v1.EventTypeWarning, "UnexpectedJob", "Saw a job that the controller did not create or forgot: %s", j.Name)
+	c.Recorder.Eventf(cj, v1.EventTypeWarning, "UnexpectedJob", "Saw a job that the controller did not create or forgot: %s", j.Name)
 	return nil
 }
 
-// ours says whether a job is one that a start made after the last one in the status.
+// ours reports whether a Job is of a scheduled time after the last one in the status.
 func ours(cj *batch.CronJob, j *batch.Job) bool {
 	at, err := time.Parse(time.RFC3339, j.Annotations[batch.CronJobScheduledTimestampAnnotation])
 	return err == nil && (cj.Status.LastScheduleTime == nil || at.After(cj.Status.LastScheduleTime.Time))
 }
 
-// schedule starts a job if it is time, and says how long it is to the next.
+// schedule creates a Job if one is due, and returns how long it is to the next.
 func (c *Controller) schedule(ctx context.Context, cj *batch.CronJob, jobs []*batch.Job) (time.Duration, error) {
 	warn := func(reason, format string, args ...any) {
-		c.recorder.Eventf(cj, v1.EventTypeWarning, reason, format, args...)
+		c.Recorder.Eventf(cj, v1.EventTypeWarning, reason, format, args...)
 	}
 	if zone := cj.Spec.TimeZone; zone != nil {
 		if _, err := time.LoadLocation(*zone); err != nil {
@@ -165,19 +159,19 @@ func (c *Controller) schedule(ctx context.Context, cj *batch.CronJob, jobs []*ba
 	return untilNext(cj, schedule, now), err
 }
 
-// start makes the job of a time, as the concurrency policy has it.
+// start creates the Job of a scheduled time, subject to the concurrency policy.
 func (c *Controller) start(ctx context.Context, cj *batch.CronJob, jobs []*batch.Job, at time.Time, schedule cron.Schedule) error {
 	name := jobName(cj, at, schedule)
 	if slices.ContainsFunc(cj.Status.Active, func(r v1.ObjectReference) bool { return r.Name == name }) {
 		return nil
 	}
 	if i := slices.IndexFunc(jobs, func(j *batch.Job) bool { return j.Name == name }); i >= 0 {
-		c.note(cj, jobs[i], at)
+		c.recordStart(cj, jobs[i], at)
 		return nil
 	}
 	switch {
 	case cj.Spec.ConcurrencyPolicy == batch.ForbidConcurrent && len(cj.Status.Active) > 0:
-		c.recorder.Eventf(cj, v1.EventTypeNormal, "JobAlreadyActive",
+		c.Recorder.Eventf(cj, v1.EventTypeNormal, "JobAlreadyActive",
 			"Not starting job because prior execution is running and concurrency policy is Forbid")
 		return nil
 	case cj.Spec.ConcurrencyPolicy == batch.ReplaceConcurrent:
@@ -187,52 +181,52 @@ func (c *Controller) start(ctx context.Context, cj *batch.CronJob, jobs []*batch
 			}
 		}
 	}
-	made, err := c.client.BatchV1().Jobs(cj.Namespace).Create(ctx, jobFor(cj, name, at), metav1.CreateOptions{})
+	made, err := c.Client.BatchV1().Jobs(cj.Namespace).Create(ctx, jobFor(cj, name, at), metav1.CreateOptions{})
 	switch {
 	case apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause):
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		if made, err = c.client.BatchV1().Jobs(cj.Namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
+		if made, err = c.Client.BatchV1().Jobs(cj.Namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return fmt.Errorf("read job: %w", err)
 		}
 		if !metav1.IsControlledBy(made, cj) {
 			err = fmt.Errorf("job %s exists already, and is not controlled by this cron job", name)
-			c.recorder.Eventf(cj, v1.EventTypeWarning, "FailedCreate", "Error creating job: %v", err)
+			c.Recorder.Eventf(cj, v1.EventTypeWarning, "FailedCreate", "Error creating job: %v", err)
 			return err
 		}
 	case err != nil:
-		c.recorder.Eventf(cj, v1.EventTypeWarning, "FailedCreate", "Error creating job: %v", err)
+		c.Recorder.Eventf(cj, v1.EventTypeWarning, "FailedCreate", "Error creating job: %v", err)
 		return fmt.Errorf("create job: %w", err)
 	default:
-		c.recorder.Eventf(cj, v1.EventTypeNormal, "SuccessfulCreate", "Created job %v", name)
+		c.Recorder.Eventf(cj, v1.EventTypeNormal, "SuccessfulCreate", "Created job %v", name)
 	}
-	c.note(cj, made, at)
+	c.recordStart(cj, made, at)
 	return nil
 }
 
-// note puts a start into the status.
-func (c *Controller) note(cj *batch.CronJob, j *batch.Job, at time.Time) {
-	if ended(j) == "" && activeAt(cj, j.UID) < 0 {
+// recordStart adds a start to the status.
+func (c *Controller) recordStart(cj *batch.CronJob, j *batch.Job, at time.Time) {
+	if finished(j) == "" && activeAt(cj, j.UID) < 0 {
 		cj.Status.Active = append(cj.Status.Active, reference(j))
 	}
 	cj.Status.LastScheduleTime = &metav1.Time{Time: at}
 }
 
-// delete deletes a job, and strikes it off the list.
+// delete deletes a Job, and removes it from the list of active ones.
 func (c *Controller) delete(ctx context.Context, cj *batch.CronJob, name string, uid types.UID) error {
 	background := metav1.DeletePropagationBackground
-	err := c.client.BatchV1().Jobs(cj.Namespace).Delete(ctx, name, metav1.DeleteOptions{
+	err := c.Client.BatchV1().Jobs(cj.Namespace).Delete(ctx, name, metav1.DeleteOptions{
 		PropagationPolicy: &background, Preconditions: &metav1.Preconditions{UID: &uid},
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
-		c.recorder.Eventf(cj, v1.EventTypeWarning, "FailedDelete", "Deleted job: %v", err)
+		c.Recorder.Eventf(cj, v1.EventTypeWarning, "FailedDelete", "Deleted job: %v", err)
 		return fmt.Errorf("delete job %s: %w", name, err)
 	}
 	if at := activeAt(cj, uid); at >= 0 {
 		cj.Status.Active = slices.Delete(cj.Status.Active, at, at+1)
 	}
 	if err == nil {
-		c.recorder.Eventf(cj, v1.EventTypeNormal, "SuccessfulDelete", "Deleted job %v", name)
+		c.Recorder.Eventf(cj, v1.EventTypeNormal, "SuccessfulDelete", "Deleted job %v", name)
 	}
 	return nil
 }

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// manyMissed is from how many missed starts on something must be wrong.
+	// manyMissed is the number of missed starts beyond which an event is recorded.
 	manyMissed = 100
-	// mostSteps bounds the search for the last start of a schedule with uneven intervals.
-	mostSteps = 10000
-	// late makes sure that a wake-up is not a moment too early.
-	late = 100 * time.Millisecond
+	// maxSteps bounds the search for the last start of a schedule with uneven intervals.
+	maxSteps = 10000
+	// margin keeps a requeue from being a moment too early.
+	margin = 100 * time.Millisecond
 )
 
-// parse reads the schedule, in the zone that the job names.
+// parse parses the schedule, in the CronJob's time zone.
 func parse(cj *batch.CronJob) (cron.Schedule, error) {
 	text := cj.Spec.Schedule
 	if zone := cj.Spec.TimeZone; zone != nil {
@@ -27,14 +27,14 @@ func parse(cj *batch.CronJob) (cron.Schedule, error) {
 	return cron.ParseStandard(text)
 }
 
-// starts is what of a schedule concerns the present.
+// starts are the scheduled times up to now.
 type starts struct {
-	due    *time.Time // the last start that should have been by now, and was not yet
-	missed int        // how many there were, the last one included; roughly
+	due    *time.Time // the last time without a start
+	missed int        // how many there are, due included; an estimate
 }
 
-// startsBy looks at the starts since the last one, or since the job exists. Those
-// longer ago than the starting deadline are over.
+// startsBy returns the scheduled times since the last start, or since the creation. Those
+// before the starting deadline are left out.
 func startsBy(cj *batch.CronJob, schedule cron.Schedule, now time.Time, withDeadline bool) (since time.Time, s starts, err error) {
 	since = cj.CreationTimestamp.Time
 	if last := cj.Status.LastScheduleTime; last != nil {
@@ -60,8 +60,8 @@ func startsBy(cj *batch.CronJob, schedule cron.Schedule, now time.Time, withDead
 	if every < time.Second {
 		return since, s, errors.New("time difference between two schedules is less than 1 second")
 	}
-	// Not one by one: a job may have slept for years. Two intervals before now the
-	// schedule itself is asked, for intervals need not be equal.
+	// Not one by one: there may be years of them. The schedule itself is evaluated from two
+	// intervals before now, for intervals need not be equal.
 	s.missed = int(now.Sub(first)/every) + 1
 	from := first.Add(time.Duration(s.missed-2) * every)
 	if from.Before(first) {
@@ -71,13 +71,13 @@ func startsBy(cj *batch.CronJob, schedule cron.Schedule, now time.Time, withDead
 	if t := schedule.Next(from); t.IsZero() || t.After(now) {
 		from = first
 	}
-	for t, n := schedule.Next(from), 0; !t.IsZero() && !t.After(now) && n < mostSteps; t, n = schedule.Next(t), n+1 {
+	for t, n := schedule.Next(from), 0; !t.IsZero() && !t.After(now) && n < maxSteps; t, n = schedule.Next(t), n+1 {
 		s.due = &t
 	}
 	return since, s, nil
 }
 
-// untilNext is how long to wait for the next start.
+// untilNext returns how long it is until the next start.
 func untilNext(cj *batch.CronJob, schedule cron.Schedule, now time.Time) time.Duration {
 	from, s, err := startsBy(cj, schedule, now, false)
 	switch {
@@ -90,11 +90,11 @@ func untilNext(cj *batch.CronJob, schedule cron.Schedule, now time.Time) time.Du
 	if next.IsZero() {
 		return 0
 	}
-	return max(next.Sub(now), 0) + late
+	return max(next.Sub(now), 0) + margin
 }
 
-// jobName follows from the time, so that one start never becomes two jobs. Upstream
-// names the minute; a schedule of seconds needs the second.
+// jobName is derived from the time, so that one start never creates two Jobs. Upstream uses
+// the minute; a schedule of seconds needs the second.
 func jobName(cj *batch.CronJob, at time.Time, schedule cron.Schedule) string {
 	if every, ok := schedule.(cron.ConstantDelaySchedule); ok && every.Delay < time.Minute {
 		return fmt.Sprintf("%s-%d", cj.Name, at.Unix())

@@ -1,98 +1,85 @@
-// Package daemonset runs one pod on each node that suits.
+// Package daemonset runs one pod on each eligible node.
 //
-// It decides which nodes those are, and says so in each pod as an affinity to the
-// node's name; the scheduler still does the binding. Pods that have ended are
-// replaced, with a growing delay per node. Templates of before are kept as
-// ControllerRevisions. The end of the pods of a deleted set is the garbage
-// collector's.
+// It decides which nodes are eligible, and writes each pod an affinity to its node's name;
+// the scheduler binds it. Terminal pods are replaced, with backoff per node. Former
+// templates are kept as ControllerRevisions. It leaves the pods of a deleted set to
+// the garbage collector.
 package daemonset
 
 import (
-	"log/slog"
+	"errors"
 	"time"
 
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	listers "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/flowcontrol"
 
 	"wheelhouse/cluster/controller/history"
 	"wheelhouse/cluster/controller/loop"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 var kind = apps.SchemeGroupVersion.WithKind("DaemonSet")
 
 const (
-	// settle is how long changes of one set's pods are gathered into one reconcile.
-	settle = 50 * time.Millisecond
-	// A pod that fails at once is replaced after these delays.
-	firstBackOff = time.Second
-	lastBackOff  = 15 * time.Minute
+	// debounce is the minimum time between two reconciles of one set.
+	debounce = 50 * time.Millisecond
+	// Failed pods of a node are replaced after a backoff between these delays.
+	minBackoff = time.Second
+	maxBackoff = 15 * time.Minute
 )
 
-// Controller is the daemon set controller.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the DaemonSet controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client   kubernetes.Interface
-	recorder record.EventRecorder
-	sets     appslisters.DaemonSetLister
-	pods     listers.PodLister
-	nodes    listers.NodeLister
-	history  *history.History
-	expect   *replication.Expectations
-	failures *flowcontrol.Backoff
-	now      func() time.Time
+	Config
+	sets    appslisters.DaemonSetLister
+	pods    listers.PodLister
+	nodes   listers.NodeLister
+	history *history.History
+	control *podcontrol.Control
+	backoff *flowcontrol.Backoff
+	now     func() time.Time
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorder record.EventRecorder, log *slog.Logger) (*Controller, error) {
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	f := cfg.Informers
 	sets, pods, nodes := f.Apps().V1().DaemonSets(), f.Core().V1().Pods(), f.Core().V1().Nodes()
 	c := &Controller{
-		client: client, recorder: recorder,
-		sets: sets.Lister(), pods: pods.Lister(), nodes: nodes.Lister(),
-		history:  history.New(client, f),
-		expect:   replication.NewExpectations(time.Now),
-		failures: flowcontrol.NewBackOff(firstBackOff, lastBackOff),
-		now:      time.Now,
+		Config: cfg,
+		sets:   sets.Lister(), pods: pods.Lister(), nodes: nodes.Lister(),
+		history: history.New(cfg, kind),
+		control: podcontrol.New(cfg, kind),
+		backoff: flowcontrol.NewBackOff(minBackoff, maxBackoff),
+		now:     time.Now,
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "daemonset", Workers: 2, Reconcile: c.reconcile, Log: log, Period: settle})
-	router := &replication.Router{Kind: kind, Expect: c.expect, Wake: c.AddSoon, Orphan: c.orphan}
-	if err := c.On(sets.Informer(), loop.Each(func(d *apps.DaemonSet) { c.Add(loop.Key(d)) })); err != nil {
-		return nil, err
-	}
-	if err := c.On(pods.Informer(), loop.Changes(router.Changed)); err != nil {
-		return nil, err
-	}
-	if err := c.On(nodes.Informer(), loop.Changes(c.nodeChanged)); err != nil {
-		return nil, err
-	}
-	return c, c.On(c.history.Informer(), history.Handler(kind, c.AddSoon))
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 2, Reconcile: c.reconcile, Log: cfg.Log, Period: debounce})
+	handler := podcontrol.PodHandler{Kind: kind, Expect: c.control.Expectations, Enqueue: c.AddSoon, Orphan: c.orphan}
+	return c, errors.Join(
+		c.On(sets.Informer(), loop.Each(func(d *apps.DaemonSet) { c.Add(loop.Key(d)) })),
+		c.On(pods.Informer(), handler.Handler()),
+		c.On(nodes.Informer(), loop.Changes(c.nodeChanged)),
+		c.On(c.history.Informer(), c.history.Handler(c.AddSoon)),
+	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return "daemonset" }
-
-// nodeChanged wakes the sets for which a node has become another matter. A node's
-// heartbeats are none.
+// nodeChanged enqueues the sets for which a node became eligible or stopped being so. A
+// heartbeat changes nothing.
 func (c *Controller) nodeChanged(old, now **v1.Node) {
 	if old != nil && now != nil &&
 		equality.Semantic.DeepEqual((*old).Labels, (*now).Labels) &&
 		equality.Semantic.DeepEqual((*old).Spec.Taints, (*now).Spec.Taints) {
 		return
 	}
-	all, err := c.sets.List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, ds := range all {
+	for _, ds := range loop.All(c.Log, c.sets.List) {
 		var was, is [2]bool
 		if old != nil {
 			was[0], was[1] = eligible(ds, *old)
@@ -106,15 +93,8 @@ func (c *Controller) nodeChanged(old, now **v1.Node) {
 	}
 }
 
-// orphan wakes the sets that could adopt p.
+// orphan enqueues the sets that could adopt p.
 func (c *Controller) orphan(p *v1.Pod) {
-	all, err := c.sets.DaemonSets(p.Namespace).List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, ds := range all {
-		if s, err := metav1.LabelSelectorAsSelector(ds.Spec.Selector); err == nil && s.Matches(labels.Set(p.Labels)) {
-			c.AddSoon(loop.Key(ds))
-		}
-	}
+	podcontrol.EachSelecting(loop.All(c.Log, c.sets.DaemonSets(p.Namespace).List),
+		func(ds *apps.DaemonSet) *metav1.LabelSelector { return ds.Spec.Selector }, p.Labels, func(ds *apps.DaemonSet) { c.AddSoon(loop.Key(ds)) })
 }

@@ -65,20 +65,20 @@ func pod(words string) *v1.Pod {
 	return p
 }
 
-func stateOf(ds *apps.DaemonSet, nodes []*v1.Node, pods ...string) *state {
+func stateOf(ds *apps.DaemonSet, nodes []*v1.Node, pods ...string) *snapshot {
 	var all []*v1.Pod
 	for _, w := range pods {
 		all = append(all, pod(w))
 	}
-	return &state{ds: ds, hash: "new", nodes: nodes, pods: byNode(all), now: now}
+	return &snapshot{ds: ds, hash: "new", nodes: nodes, pods: byNode(all), now: now}
 }
 
-func show(p plan) string {
+func show(p podWrites) string {
 	var gone []string
 	for _, d := range p.delete {
 		gone = append(gone, d.Name)
 	}
-	for _, d := range p.ended {
+	for _, d := range p.terminal {
 		gone = append(gone, "ended:"+d.Name)
 	}
 	slices.Sort(gone)

@@ -8,7 +8,7 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 // eligible says whether a pod of the set should be started on a node, and whether
@@ -71,7 +71,7 @@ const (
 
 // podFor makes the set's pod of a node. The scheduler binds it, to that node only.
 func podFor(ds *apps.DaemonSet, node, hash string) *v1.Pod {
-	p := replication.PodFromTemplate(&ds.Spec.Template, ds, kind)
+	p := podcontrol.PodFromTemplate(&ds.Spec.Template, ds, kind)
 	p.Spec.Tolerations = tolerations(&p.Spec)
 	p.Spec.Affinity = onlyOn(p.Spec.Affinity, node)
 	if p.Labels == nil {

@@ -12,8 +12,8 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// state is what one decision is made from.
-type state struct {
+// snapshot is what the next writes are computed from.
+type snapshot struct {
 	ds   *apps.DaemonSet
 	hash string // of the present template
 	// equal are the hashes of other revisions that hold the present template, too.
@@ -23,7 +23,7 @@ type state struct {
 	now   time.Time
 }
 
-// byNode groups pods by node. A pod that has ended and is on its way out is as good as gone.
+// byNode groups pods by node. It leaves out terminal pods that are being deleted.
 func byNode(pods []*v1.Pod) map[string][]*v1.Pod {
 	out := map[string][]*v1.Pod{}
 	for _, p := range pods {
@@ -35,16 +35,16 @@ func byNode(pods []*v1.Pod) map[string][]*v1.Pod {
 	return out
 }
 
-// plan is what to do next.
-type plan struct {
-	create []string // names of nodes
-	delete []*v1.Pod
-	ended  []*v1.Pod // of delete, those that failed or succeeded, which an event tells
+// podWrites are the pods to create and to delete next.
+type podWrites struct {
+	create   []string // names of nodes
+	delete   []*v1.Pod
+	terminal []*v1.Pod // to delete unless their node is in backoff
 }
 
-// place says where pods are missing, and which are too many or have ended.
-func (s *state) place() plan {
-	var p plan
+// place returns the nodes without their pod, and the pods that are terminal or too many.
+func (s *snapshot) place() podWrites {
+	var p podWrites
 	known := map[string]bool{}
 	for _, n := range s.nodes {
 		known[n.Name] = true
@@ -62,19 +62,19 @@ func (s *state) place() plan {
 	for node, pods := range s.pods {
 		for _, pod := range pods {
 			if !known[node] && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil {
-				p.delete = append(p.delete, pod) // meant for a node that is gone: it would wait for ever
+				p.delete = append(p.delete, pod) // its node was deleted: it would be pending indefinitely
 			}
 		}
 	}
 	return p
 }
 
-// keep looks at the pods of a node that may have one.
-func (s *state) keep(here []*v1.Pod, p *plan) {
+// keep handles the pods of a node where a pod may stay.
+func (s *snapshot) keep(here []*v1.Pod, p *podWrites) {
 	var running []*v1.Pod
 	for _, pod := range alive(here) {
 		if podfacts.Terminal(pod) {
-			p.ended = append(p.ended, pod)
+			p.terminal = append(p.terminal, pod)
 			continue
 		}
 		running = append(running, pod)
@@ -112,7 +112,7 @@ func alive(pods []*v1.Pod) []*v1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(p *v1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
-// older puts pods with a node first, then those that were made first.
+// older orders pods with a node first, then by creation.
 func older(a, b *v1.Pod) int {
 	if placed := (a.Spec.NodeName != ""); placed != (b.Spec.NodeName != "") {
 		if placed {
@@ -123,17 +123,17 @@ func older(a, b *v1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
-func (s *state) current(p *v1.Pod) bool {
+func (s *snapshot) current(p *v1.Pod) bool {
 	hash := p.Labels[apps.DefaultDaemonSetUniqueLabelKey]
 	return hash != "" && (hash == s.hash || s.equal[hash])
 }
 
-func (s *state) available(p *v1.Pod) bool {
+func (s *snapshot) available(p *v1.Pod) bool {
 	return podfacts.Available(p, s.ds.Spec.MinReadySeconds, s.now)
 }
 
-// budgets are how many of n nodes may be without an available pod, and how many
-// may have a second one, while an update goes on.
+// budgets returns on how many of n nodes the pod may be unavailable, and how many nodes
+// may have a second pod, during a rolling update.
 func budgets(ds *apps.DaemonSet, n int) (unavailable, surge int) {
 	r := ds.Spec.UpdateStrategy.RollingUpdate
 	if ds.Spec.UpdateStrategy.Type != apps.RollingUpdateDaemonSetStrategyType {
@@ -155,7 +155,7 @@ func budgets(ds *apps.DaemonSet, n int) (unavailable, surge int) {
 	return unavailable, surge
 }
 
-// share is a number, or a part of n, rounded up.
+// share resolves a number or a percentage of n, rounded up.
 func share(v *intstr.IntOrString, n int) int {
 	out, err := intstr.GetScaledValueFromIntOrPercent(v, n, true)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // status counts nodes, not pods.
-func (s *state) status(collisions int32, observed int64) apps.DaemonSetStatus {
+func (s *snapshot) status(collisions int32, observed int64) apps.DaemonSetStatus {
 	st := apps.DaemonSetStatus{ObservedGeneration: observed, Conditions: s.ds.Status.Conditions, CollisionCount: s.ds.Status.CollisionCount}
 	if collisions > 0 {
 		st.CollisionCount = &collisions

@@ -1,11 +1,9 @@
 package daemonset
 
-import (
-	v1 "k8s.io/api/core/v1"
-)
+import v1 "k8s.io/api/core/v1"
 
-// update is the next step of a rolling update.
-func (s *state) update() plan {
+// update returns the next step of a rolling update.
+func (s *snapshot) update() podWrites {
 	wanted := 0
 	for _, n := range s.nodes {
 		if run, _ := eligible(s.ds, n); run {
@@ -17,14 +15,14 @@ func (s *state) update() plan {
 	}
 	unavailable, surge := budgets(s.ds, wanted)
 	if surge == 0 {
-		return plan{delete: s.replace(unavailable)}
+		return podWrites{delete: s.replace(unavailable)}
 	}
 	return s.surge(surge)
 }
 
 // replace picks old pods to delete: those that are not available in any case, and
 // of the others as many as the budget leaves.
-func (s *state) replace(budget int) []*v1.Pod {
+func (s *snapshot) replace(budget int) []*v1.Pod {
 	var useless, candidates []*v1.Pod
 	missing := 0
 	for _, n := range s.nodes {
@@ -54,8 +52,8 @@ func (s *state) replace(budget int) []*v1.Pod {
 
 // surge picks nodes that get a pod of the new template beside the old one, and old
 // pods whose successor is available.
-func (s *state) surge(budget int) plan {
-	var p plan
+func (s *snapshot) surge(budget int) podWrites {
+	var p podWrites
 	var candidates []string
 	busy := 0
 	for _, n := range s.nodes {
@@ -84,7 +82,7 @@ func (s *state) surge(budget int) plan {
 
 // pair is the pod of the new and of an old template on a node; not ok if there
 // are several of one, of which place deletes some first.
-func (s *state) pair(here []*v1.Pod) (fresh, old *v1.Pod, ok bool) {
+func (s *snapshot) pair(here []*v1.Pod) (fresh, old *v1.Pod, ok bool) {
 	for _, p := range alive(here) {
 		switch {
 		case s.current(p) && fresh == nil:

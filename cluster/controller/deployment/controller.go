@@ -1,107 +1,94 @@
 // Package deployment brings the pods of a Deployment from one template to the next,
 // through ReplicaSets: one for each template that the Deployment has had.
 //
-// It owns the ReplicaSets (their size, their annotations and their end) and the
-// Deployment's status and revision. It never touches a pod: ReplicaSets do. What
-// to do next is decided in pure functions over a view of the Deployment and its sets
-// (decide); reconcile only reads the view and writes the answer.
+// It owns the ReplicaSets (their size, their annotations and their deletion) and the
+// Deployment's status and revision. It never touches a pod: ReplicaSets do. The next
+// step is decided in pure functions over a snapshot of the Deployment and its sets
+// (decide); reconcile only reads the snapshot and writes the step.
 package deployment
 
 import (
 	"errors"
-	"log/slog"
 	"time"
 
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	listers "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// settle is how long changes of a Deployment's sets are gathered into one reconcile.
-const settle = 20 * time.Millisecond
+// debounce is the minimum time between two reconciles of one Deployment.
+const debounce = 20 * time.Millisecond
 
 var kind = apps.SchemeGroupVersion.WithKind("Deployment")
 
-// Controller is made with New.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the deployment controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client      kubernetes.Interface
+	Config
 	deployments appslisters.DeploymentLister
 	sets        appslisters.ReplicaSetLister
 	pods        listers.PodLister
-	recorder    record.EventRecorder
 	now         func() time.Time
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorder record.EventRecorder, log *slog.Logger) (*Controller, error) {
-	group := f.Apps().V1()
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	group, pods := cfg.Informers.Apps().V1(), cfg.Informers.Core().V1().Pods()
 	c := &Controller{
-		client:      client,
+		Config:      cfg,
 		deployments: group.Deployments().Lister(),
 		sets:        group.ReplicaSets().Lister(),
-		pods:        f.Core().V1().Pods().Lister(),
-		recorder:    recorder,
+		pods:        pods.Lister(),
 		now:         time.Now,
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "deployment", Workers: 5, Reconcile: c.reconcile, Log: log, Period: settle})
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 5, Reconcile: c.reconcile, Log: cfg.Log, Period: debounce})
 	return c, errors.Join(
 		c.On(group.Deployments().Informer(), loop.Each(func(d *apps.Deployment) { c.AddSoon(loop.Key(d)) })),
 		c.On(group.ReplicaSets().Informer(), loop.Changes(c.setChanged)),
-		c.On(f.Core().V1().Pods().Informer(), loop.Changes(c.podChanged)),
+		c.On(pods.Informer(), loop.Changes(c.podChanged)),
 	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
-
-// setChanged finds the Deployments that a change of a ReplicaSet concerns.
+// setChanged enqueues the Deployments that a change of a ReplicaSet concerns.
 func (c *Controller) setChanged(old, now **apps.ReplicaSet) {
-	var was, is string
+	var oldKey, key string
 	if old != nil {
-		was = ownerKey(*old)
+		oldKey, _ = podcontrol.OwnerKey(*old, kind)
 	}
 	if now != nil {
-		is = ownerKey(*now)
+		key, _ = podcontrol.OwnerKey(*now, kind)
 	}
-	if was != "" && was != is {
-		c.AddSoon(was)
+	if oldKey != "" && oldKey != key {
+		c.AddSoon(oldKey)
 	}
 	switch {
-	case is != "":
-		c.AddSoon(is)
-	case now != nil && (was != "" || old == nil || !labels.Equals((*old).Labels, (*now).Labels)):
+	case key != "":
+		c.AddSoon(key)
+	case now != nil && (oldKey != "" || old == nil || !labels.Equals((*old).Labels, (*now).Labels)):
 		c.orphan(*now)
 	}
 }
 
-// orphan wakes the Deployments that could adopt rs.
+// orphan enqueues the Deployments that could adopt rs.
 func (c *Controller) orphan(rs *apps.ReplicaSet) {
-	if metav1.GetControllerOfNoCopy(rs) != nil {
-		return
-	}
-	all, err := c.deployments.Deployments(rs.Namespace).List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, d := range all {
-		s, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-		if err == nil && !s.Empty() && s.Matches(labels.Set(rs.Labels)) {
-			c.AddSoon(loop.Key(d))
-		}
+	if metav1.GetControllerOfNoCopy(rs) == nil {
+		podcontrol.EachSelecting(loop.All(c.Log, c.deployments.Deployments(rs.Namespace).List),
+			func(d *apps.Deployment) *metav1.LabelSelector { return d.Spec.Selector }, rs.Labels, func(d *apps.Deployment) { c.AddSoon(loop.Key(d)) })
 	}
 }
 
-// podChanged is of interest for Deployments that wait until the last old pod is gone.
+// podChanged enqueues a Deployment of type Recreate when one of its pods is deleted or
+// terminal: it creates new pods when no old one is left.
 func (c *Controller) podChanged(old, now **v1.Pod) {
 	if old == nil || now != nil && podfacts.Terminal(*old) == podfacts.Terminal(*now) {
 		return
@@ -118,16 +105,7 @@ func (c *Controller) podChanged(old, now **v1.Pod) {
 	if ref == nil || ref.Kind != kind.Kind {
 		return
 	}
-	d, err := c.deployments.Deployments(rs.Namespace).Get(ref.Name)
-	if err == nil && d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
+	if d, err := c.deployments.Deployments(rs.Namespace).Get(ref.Name); err == nil && d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
 		c.AddSoon(loop.Key(d))
 	}
-}
-
-func ownerKey(rs *apps.ReplicaSet) string {
-	ref := metav1.GetControllerOfNoCopy(rs)
-	if ref == nil || ref.Kind != kind.Kind || ref.APIVersion != kind.GroupVersion().String() {
-		return ""
-	}
-	return rs.Namespace + "/" + ref.Name
 }

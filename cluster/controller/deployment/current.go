@@ -23,7 +23,7 @@ const (
 	historyLength = 2000
 )
 
-// notCopied are the annotations of a Deployment that are not its sets' business.
+// notCopied are the annotations of a Deployment that its sets do not get.
 var notCopied = map[string]bool{
 	v1.LastAppliedConfigAnnotation: true,
 	revisionKey:                    true,
@@ -33,7 +33,7 @@ var notCopied = map[string]bool{
 	apps.DeprecatedRollbackTo:      true,
 }
 
-// adoptCurrent brings revision and annotations of the present set up to date, if there is one.
+// adoptCurrent updates revision and annotations of the present set, if there is one.
 func (r *round) adoptCurrent() {
 	rs := r.current
 	if rs == nil {
@@ -50,8 +50,8 @@ func (r *round) adoptCurrent() {
 	}
 }
 
-// needCurrent is adoptCurrent, and makes the set if there is none.
-func (r *round) needCurrent() {
+// ensureCurrent is adoptCurrent, and adds the set to the step if there is none.
+func (r *round) ensureCurrent() {
 	if r.current != nil {
 		r.adoptCurrent()
 		return
@@ -72,7 +72,7 @@ func (r *round) needCurrent() {
 	n := r.sizeOfCurrent(0)
 	rs.Spec.Replicas = &n
 	r.annotate(rs, revision)
-	r.noteSizes(rs)
+	r.annotateSizes(rs)
 	r.current, r.create = rs, rs
 	r.setRevision(strconv.FormatInt(revision, 10))
 	if set(r.d.Spec.ProgressDeadlineSeconds) {
@@ -128,8 +128,8 @@ func (r *round) setRevision(n string) {
 	}
 }
 
-// annotate copies the Deployment's annotations to the set, and gives it a newer revision.
-// A set that had one is returned to, and keeps the former in its history.
+// annotate copies the Deployment's annotations to the set, and sets a newer revision. A set
+// of a rollback had one already, and keeps it in its history.
 func (r *round) annotate(rs *apps.ReplicaSet, next int64) (changed bool) {
 	if rs.Annotations == nil {
 		rs.Annotations = map[string]string{}
@@ -151,7 +151,7 @@ func (r *round) annotate(rs *apps.ReplicaSet, next int64) (changed bool) {
 	return true
 }
 
-// addToHistory forgets the oldest revisions where there are too many.
+// addToHistory drops the oldest revisions if there are too many.
 func addToHistory(history, revision string) string {
 	if history == "" {
 		return revision
@@ -167,8 +167,8 @@ func addToHistory(history, revision string) string {
 	return history
 }
 
-// noteSizes writes into the set what is wanted in all; false if it says so already.
-func (r *round) noteSizes(rs *apps.ReplicaSet) (changed bool) {
+// annotateSizes sets the Deployment's replicas in the set's annotations.
+func (r *round) annotateSizes(rs *apps.ReplicaSet) (changed bool) {
 	if rs.Annotations == nil {
 		rs.Annotations = map[string]string{}
 	}
@@ -181,7 +181,7 @@ func (r *round) noteSizes(rs *apps.ReplicaSet) (changed bool) {
 	return changed
 }
 
-// number is an annotation's number.
+// number returns an annotation's number.
 func number(rs *apps.ReplicaSet, key string) (int32, bool) {
 	n, err := strconv.ParseInt(rs.Annotations[key], 10, 32)
 	return int32(n), err == nil

@@ -10,41 +10,41 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// view is all that a decision rests on. decide changes nothing of it.
-type view struct {
+// snapshot is what the next step is computed from. decide does not change it.
+type snapshot struct {
 	d       *apps.Deployment
 	sets    []*apps.ReplicaSet // the Deployment's own
-	running map[types.UID]int  // pods by set that have not ended; for Recreate only
+	running map[types.UID]int  // pods by set that are not terminal; for Recreate only
 	now     time.Time
 }
 
-// step is what to do now.
+// step is what to do next.
 type step struct {
-	create     *apps.ReplicaSet // nil: the set of the present template is there
+	create     *apps.ReplicaSet // nil: the set of the present template exists
 	changes    []change
 	remove     []*apps.ReplicaSet
 	deployment *apps.Deployment // with its next status and revision
-	after      time.Duration    // when to look again although nothing changes; 0 is never
+	after      time.Duration    // when to requeue without a change; 0 is never
 }
 
-// change is a set as it is to be written, and how many replicas it asked for before.
+// change is a set to write, and its former replicas.
 type change struct {
 	set  *apps.ReplicaSet
 	from int32
 }
 
-// round is a decision under way, on copies.
+// round computes one step, on copies.
 type round struct {
 	step
-	view
+	snapshot
 	replicas int32
 	current  *apps.ReplicaSet   // of the present template, nil if there is none yet
 	old      []*apps.ReplicaSet // the others, oldest first
 }
 
-// decide says what the next step is.
-func decide(v view) step {
-	r := &round{view: v, replicas: 1}
+// decide returns the next step.
+func decide(v snapshot) step {
+	r := &round{snapshot: v, replicas: 1}
 	r.d = v.d.DeepCopy()
 	r.deployment = r.d
 	if r.d.Spec.Replicas != nil {
@@ -62,7 +62,7 @@ func decide(v view) step {
 		r.adoptCurrent()
 		r.resize()
 		if r.d.Spec.Paused {
-			r.forgetOld()
+			r.removeOldSets()
 		}
 		r.d.Status = r.counted()
 	case r.d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType:
@@ -75,8 +75,7 @@ func decide(v view) step {
 	return r.step
 }
 
-// sort copies the sets and finds the one of the present template: the oldest, if there
-// are several.
+// sort copies the sets and selects the one of the present template: the oldest of several.
 func (r *round) sort(sets []*apps.ReplicaSet) {
 	for _, rs := range sets {
 		r.old = append(r.old, rs.DeepCopy())
@@ -95,7 +94,7 @@ func olderFirst(a, b *apps.ReplicaSet) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
-// all is every set, the present one last.
+// all returns every set, the present one last.
 func (r *round) all() []*apps.ReplicaSet {
 	out := slices.Clone(r.old)
 	if r.current != nil {
@@ -104,17 +103,17 @@ func (r *round) all() []*apps.ReplicaSet {
 	return out
 }
 
-// setSize gives a set another size, if it differs, and notes what a scaling of the
-// Deployment can be told by later.
+// setSize sets the replicas of a set, and the annotations by which a scaling of the
+// Deployment is detected later.
 func (r *round) setSize(rs *apps.ReplicaSet, n int32) {
 	from := size(rs)
 	rs.Spec.Replicas = &n
-	if r.noteSizes(rs) || from != n {
+	if r.annotateSizes(rs) || from != n {
 		r.changed(rs, from)
 	}
 }
 
-// changed has rs written. Several changes of one set are one write.
+// changed adds rs to the writes. Several changes of one set are one write.
 func (r *round) changed(rs *apps.ReplicaSet, from int32) {
 	if rs == r.create {
 		return
@@ -141,8 +140,8 @@ func sizes(sets []*apps.ReplicaSet) (n int32) {
 	return n
 }
 
-// available is how many of the pods that a set will keep are available. Its status may
-// tell of more where the set was made smaller a moment ago.
+// available returns how many of the pods that a set will keep are available. Its status may
+// have more if the set was just scaled down.
 func available(rs *apps.ReplicaSet) int32 { return min(rs.Status.AvailableReplicas, size(rs)) }
 
 func active(sets []*apps.ReplicaSet) []*apps.ReplicaSet {
@@ -155,5 +154,5 @@ func active(sets []*apps.ReplicaSet) []*apps.ReplicaSet {
 	return out
 }
 
-// set is whether an optional limit is one: the greatest number stands for none.
+// set reports whether an optional limit is set: the greatest number is none.
 func set(n *int32) bool { return n != nil && *n != math.MaxInt32 }

@@ -76,7 +76,7 @@ func (w *world) step() step {
 	for _, rs := range w.sets {
 		running[rs.UID] = int(rs.Status.Replicas)
 	}
-	s := decide(view{d: w.d, sets: w.sets, running: running, now: w.now})
+	s := decide(snapshot{d: w.d, sets: w.sets, running: running, now: w.now})
 	if rs := s.create; rs != nil {
 		w.made++
 		rs.UID = types.UID(fmt.Sprint("rs", w.made))

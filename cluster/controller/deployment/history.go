@@ -7,9 +7,9 @@ import (
 	apps "k8s.io/api/apps/v1"
 )
 
-// forgetOld has the oldest revisions removed that are beyond the limit. A set that still
-// has, or may still have, pods stays.
-func (r *round) forgetOld() {
+// removeOldSets deletes the oldest revisions beyond revisionHistoryLimit. A set that has, or
+// may have, pods stays.
+func (r *round) removeOldSets() {
 	if !set(r.d.Spec.RevisionHistoryLimit) {
 		return
 	}

@@ -89,7 +89,7 @@ func TestPauseAndResume(t *testing.T) {
 	w.wantSizes("v1=5")
 	w.d.Spec.Paused = false
 	w.d.Generation++
-	s := decide(view{d: w.d, sets: w.sets, now: w.now})
+	s := decide(snapshot{d: w.d, sets: w.sets, now: w.now})
 	if c := condition(&s.deployment.Status, apps.DeploymentProgressing); c == nil || c.Reason != "NewReplicaSetCreated" {
 		t.Errorf("resumed with a new template: %+v", c)
 	}

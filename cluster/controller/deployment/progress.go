@@ -10,39 +10,39 @@ import (
 )
 
 const (
-	paused      = "DeploymentPaused"
-	resumed     = "DeploymentResumed"
-	arrived     = "NewReplicaSetAvailable"
-	timedOut    = "ProgressDeadlineExceeded"
-	progressing = "ReplicaSetUpdated"
+	reasonPaused      = "DeploymentPaused"
+	reasonResumed     = "DeploymentResumed"
+	reasonAvailable   = "NewReplicaSetAvailable"
+	reasonTimedOut    = "ProgressDeadlineExceeded"
+	reasonProgressing = "ReplicaSetUpdated"
 )
 
-// progress sets the Progressing condition, where that says something new.
+// progress sets the Progressing condition, if it differs.
 func (r *round) progress(status v1.ConditionStatus, reason, message string) {
 	setCondition(&r.d.Status, apps.DeploymentCondition{Type: apps.DeploymentProgressing, Status: status, Reason: reason, Message: message}, metav1.NewTime(r.now))
 }
 
-// pause tells that progress is not measured while a Deployment is paused; what has
-// timed out before stays so.
+// pause sets Progressing to Unknown while a Deployment is paused; one that has timed out
+// before stays so.
 func (r *round) pause() {
 	if !set(r.d.Spec.ProgressDeadlineSeconds) {
 		return
 	}
 	has := condition(&r.d.Status, apps.DeploymentProgressing)
 	switch {
-	case has != nil && has.Reason == timedOut:
+	case has != nil && has.Reason == reasonTimedOut:
 	case r.d.Spec.Paused:
-		r.progress(v1.ConditionUnknown, paused, "Deployment is paused")
-	case has != nil && has.Reason == paused:
-		r.progress(v1.ConditionUnknown, resumed, "Deployment is resumed")
+		r.progress(v1.ConditionUnknown, reasonPaused, "Deployment is paused")
+	case has != nil && has.Reason == reasonPaused:
+		r.progress(v1.ConditionUnknown, reasonResumed, "Deployment is resumed")
 	}
 }
 
-// rolled is the status after a step of a roll-out: the counts, and how it gets on.
+// rolled sets the status after a step of a rollout: the counts and the progress.
 func (r *round) rolled() {
 	next := r.counted()
 	if set(r.d.Spec.ProgressDeadlineSeconds) {
-		r.judge(&next)
+		r.checkProgress(&next)
 	} else {
 		removeCondition(&next, apps.DeploymentProgressing)
 	}
@@ -55,11 +55,11 @@ func (r *round) rolled() {
 	r.d.Status = next
 }
 
-// judge compares with the status of before: the roll-out is complete, or gets on, or
-// has been standing still for too long. One that was complete once is not judged again.
-func (r *round) judge(next *apps.DeploymentStatus) {
+// checkProgress compares with the former status: the rollout is complete, progressing, or has
+// timed out. One that was complete once does not time out.
+func (r *round) checkProgress(next *apps.DeploymentStatus) {
 	has := condition(&r.d.Status, apps.DeploymentProgressing)
-	if has != nil && has.Reason == arrived && next.Replicas == next.UpdatedReplicas {
+	if has != nil && has.Reason == reasonAvailable && next.Replicas == next.UpdatedReplicas {
 		return
 	}
 	what := fmt.Sprintf("Deployment %q", r.d.Name)
@@ -70,48 +70,48 @@ func (r *round) judge(next *apps.DeploymentStatus) {
 	c := apps.DeploymentCondition{Type: apps.DeploymentProgressing, Status: v1.ConditionTrue}
 	switch {
 	case complete(r.d, next):
-		c.Reason, c.Message = arrived, what+" has successfully progressed."
+		c.Reason, c.Message = reasonAvailable, what+" has successfully progressed."
 		setCondition(next, c, now)
-	case moved(&r.d.Status, next):
-		c.Reason, c.Message = progressing, what+" is progressing."
+	case progressed(&r.d.Status, next):
+		c.Reason, c.Message = reasonProgressing, what+" is progressing."
 		replaceCondition(next, c, now)
-	case r.late(condition(next, apps.DeploymentProgressing)):
-		c.Status, c.Reason, c.Message = v1.ConditionFalse, timedOut, what+" has timed out progressing."
+	case r.timedOut(condition(next, apps.DeploymentProgressing)):
+		c.Status, c.Reason, c.Message = v1.ConditionFalse, reasonTimedOut, what+" has timed out progressing."
 		setCondition(next, c, now)
 	}
 }
 
-// moved says whether there are more new pods, fewer old ones, or more that are ready.
-func moved(was, is *apps.DeploymentStatus) bool {
+// progressed reports whether there are more new pods, fewer old ones, or more ready ones.
+func progressed(was, is *apps.DeploymentStatus) bool {
 	return is.UpdatedReplicas > was.UpdatedReplicas ||
 		is.Replicas-is.UpdatedReplicas < was.Replicas-was.UpdatedReplicas ||
 		is.ReadyReplicas > was.ReadyReplicas || is.AvailableReplicas > was.AvailableReplicas
 }
 
-func (r *round) late(c *apps.DeploymentCondition) bool {
+func (r *round) timedOut(c *apps.DeploymentCondition) bool {
 	switch {
-	case c == nil || c.Reason == arrived:
+	case c == nil || c.Reason == reasonAvailable:
 		return false
-	case c.Reason == timedOut:
+	case c.Reason == reasonTimedOut:
 		return true
 	}
-	return c.LastUpdateTime.Add(r.patience()).Before(r.now)
+	return c.LastUpdateTime.Add(r.progressDeadline()).Before(r.now)
 }
 
-func (r *round) patience() time.Duration {
+func (r *round) progressDeadline() time.Duration {
 	return time.Duration(*r.d.Spec.ProgressDeadlineSeconds) * time.Second
 }
 
-// deadline is when to look whether the roll-out stands still.
+// deadline returns when to check whether the rollout has timed out.
 func (r *round) deadline(st *apps.DeploymentStatus) time.Duration {
 	c := condition(st, apps.DeploymentProgressing)
-	if !set(r.d.Spec.ProgressDeadlineSeconds) || c == nil || complete(r.d, st) || c.Reason == timedOut || c.Reason == arrived {
+	if !set(r.d.Spec.ProgressDeadlineSeconds) || c == nil || complete(r.d, st) || c.Reason == reasonTimedOut || c.Reason == reasonAvailable {
 		return 0
 	}
-	return max(c.LastUpdateTime.Add(r.patience()).Sub(r.now), 0) + time.Second
+	return max(c.LastUpdateTime.Add(r.progressDeadline()).Sub(r.now), 0) + time.Second
 }
 
-// failure is what a set says it cannot do; the new one is asked first.
+// failure returns the ReplicaFailure condition of a set, the newest first.
 func (r *round) failure() *apps.DeploymentCondition {
 	sets := r.all()
 	for i := len(sets) - 1; i >= 0; i-- {
@@ -127,7 +127,7 @@ func (r *round) failure() *apps.DeploymentCondition {
 	return nil
 }
 
-// createFailed tells that the set of the new template could not be made.
+// createFailed sets the condition that the set of the new template could not be created.
 func createFailed(d *apps.Deployment, message string, now time.Time) {
 	if set(d.Spec.ProgressDeadlineSeconds) {
 		setCondition(&d.Status, apps.DeploymentCondition{

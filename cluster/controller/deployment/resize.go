@@ -8,11 +8,11 @@ import (
 	apps "k8s.io/api/apps/v1"
 )
 
-// resized says whether the Deployment was scaled since its sets were last written.
+// resized reports whether the Deployment was scaled since its sets were last written.
 func (r *round) resized() bool {
 	sets := active(r.all())
 	if len(sets) > 1 && r.d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
-		return false // all but the present one have to go first
+		return false // the others must be scaled down first
 	}
 	for _, rs := range sets {
 		if n, ok := number(rs, desiredKey); ok && n != r.replicas {
@@ -22,8 +22,8 @@ func (r *round) resized() bool {
 	return false
 }
 
-// resize follows a change of the number of replicas without moving pods from one template
-// to another: in the middle of a roll-out each set grows or shrinks by its share.
+// resize applies a change of spec.replicas without a change of template: during a rollout
+// each set is scaled in proportion.
 func (r *round) resize() {
 	if one := r.activeOrLatest(); one != nil {
 		if size(one) != r.replicas {
@@ -44,8 +44,8 @@ func (r *round) resize() {
 	}
 }
 
-// activeOrLatest is the only set with replicas or, if none has any, the present or the
-// youngest; nil if there are several, or none at all.
+// activeOrLatest returns the only set with replicas or, if none has any, the present or the
+// newest; nil if there are several, or none at all.
 func (r *round) activeOrLatest() *apps.ReplicaSet {
 	sets := r.all()
 	act := active(sets)
@@ -60,7 +60,7 @@ func (r *round) activeOrLatest() *apps.ReplicaSet {
 	return r.old[len(r.old)-1]
 }
 
-// saturated says whether the present set alone is all that is wanted.
+// saturated reports whether the present set has all desired replicas.
 func (r *round) saturated() bool {
 	if r.current == nil {
 		return false
@@ -99,7 +99,7 @@ func (r *round) resizeInProportion() {
 	}
 }
 
-// share is a set's part of what is to be added (or, negative, taken away).
+// share returns a set's part of the replicas to add, or, negative, to remove.
 func (r *round) share(rs *apps.ReplicaSet, toAdd, added int32) int32 {
 	if toAdd == 0 || toAdd == added {
 		return 0

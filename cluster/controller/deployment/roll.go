@@ -5,10 +5,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// roll is the next step of a rolling update: the new set grows as far as the surge
-// allows; if it cannot, the old ones shrink as far as availability allows.
+// roll is the next step of a rolling update: the new set is scaled up as far as maxSurge
+// allows; if it is not, the old ones are scaled down as far as maxUnavailable allows.
 func (r *round) roll() {
-	r.needCurrent()
+	r.ensureCurrent()
 	if r.growCurrent() {
 		return
 	}
@@ -16,11 +16,11 @@ func (r *round) roll() {
 		return
 	}
 	if complete(r.d, &r.d.Status) {
-		r.forgetOld()
+		r.removeOldSets()
 	}
 }
 
-// growCurrent brings the new set nearer to the wanted size; false if there was nothing to do.
+// growCurrent scales up the new set; false if there was nothing to do.
 func (r *round) growCurrent() bool {
 	has := size(r.current)
 	if has != r.replicas {
@@ -29,7 +29,7 @@ func (r *round) growCurrent() bool {
 	return size(r.current) != has
 }
 
-// sizeOfCurrent is how large the new set may be, beside the pods that the old ones ask for.
+// sizeOfCurrent returns how large the new set may be beside the old ones.
 func (r *round) sizeOfCurrent(has int32) int32 {
 	if has >= r.replicas || r.d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
 		return r.replicas
@@ -38,12 +38,12 @@ func (r *round) sizeOfCurrent(has int32) int32 {
 	return has + max(0, min(room, r.replicas-has))
 }
 
-// shrinkOld takes away old pods: first those that are of no use, then as many as the
-// available ones allow; false if there was nothing to do.
+// shrinkOld scales down the old sets: first unavailable pods, then as many as the available
+// ones allow; false if there was nothing to do.
 func (r *round) shrinkOld() bool {
 	before := sizes(r.old)
 	least := r.replicas - r.unavailable()
-	// What is asked for beyond the least, not counting new pods that are not there yet.
+	// Replicas beyond the least, not counting new pods that are not available yet.
 	spare := before + available(r.current) - least
 	if before == 0 || spare <= 0 {
 		return false
@@ -68,7 +68,7 @@ func (r *round) shrinkOld() bool {
 	return sizes(r.old) != before
 }
 
-// recreate is the next step where old and new pods must not meet.
+// recreate is the next step of the Recreate strategy: no new pod while an old one exists.
 func (r *round) recreate() {
 	if len(active(r.old)) > 0 {
 		r.adoptCurrent()
@@ -83,14 +83,14 @@ func (r *round) recreate() {
 		r.adoptCurrent()
 		return
 	}
-	r.needCurrent()
+	r.ensureCurrent()
 	r.growCurrent()
 	if complete(r.d, &r.d.Status) {
-		r.forgetOld()
+		r.removeOldSets()
 	}
 }
 
-// oldRuns says whether pods of other templates are still there, ending ones included.
+// oldRuns reports whether pods of other templates exist, terminating ones included.
 func (r *round) oldRuns() bool {
 	for _, rs := range r.old {
 		if rs.Status.Replicas > 0 {
@@ -105,20 +105,20 @@ func (r *round) oldRuns() bool {
 	return false
 }
 
-// surge is how many pods there may be beyond the wanted number.
+// surge returns how many pods there may be beyond spec.replicas.
 func (r *round) surge() int32 {
 	surge, _ := fenceposts(r.d, r.replicas)
 	return surge
 }
 
-// unavailable is how many pods may be missing.
+// unavailable returns how many pods may be unavailable.
 func (r *round) unavailable() int32 {
 	_, unavailable := fenceposts(r.d, r.replicas)
 	return min(unavailable, r.replicas)
 }
 
-// fenceposts resolves maxSurge (rounded up) and maxUnavailable (rounded down). Where both
-// come to nothing one pod may be missing, as else nothing would ever move.
+// fenceposts resolves maxSurge (rounded up) and maxUnavailable (rounded down). If both are 0,
+// one pod may be unavailable, or there would be no progress.
 func fenceposts(d *apps.Deployment, replicas int32) (surge, unavailable int32) {
 	if d.Spec.Strategy.Type == apps.RecreateDeploymentStrategyType {
 		return 0, 0
@@ -133,7 +133,7 @@ func fenceposts(d *apps.Deployment, replicas int32) (surge, unavailable int32) {
 			u = ru.MaxUnavailable
 		}
 	}
-	// Validation keeps out what cannot be resolved; it would count as nothing.
+	// Validation rejects what cannot be resolved; it would count as 0.
 	n, _ := intstr.GetScaledValueFromIntOrPercent(s, int(replicas), true)
 	m, _ := intstr.GetScaledValueFromIntOrPercent(u, int(replicas), false)
 	if n == 0 && m == 0 {

@@ -11,9 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// rollbackTo is the revision that a Deployment was told to go back to, 0 for the one
-// before the present. Clients of the first versions ask the server for it; today's
-// write the old template themselves.
+// rollbackTo returns the revision to roll back to, 0 for the previous one. Old clients set the
+// annotation; current ones write the old template themselves.
 func rollbackTo(d *apps.Deployment) (revision int64, asked bool) {
 	text, asked := d.Annotations[apps.DeprecatedRollbackTo]
 	if !asked {
@@ -23,8 +22,8 @@ func rollbackTo(d *apps.Deployment) (revision int64, asked bool) {
 	return revision, err == nil
 }
 
-// rolledBack is the Deployment with the template of the revision, and what to tell
-// about it. It is never asked again.
+// rolledBack returns the Deployment with the template of the revision and without the
+// annotation, and the event.
 func rolledBack(d *apps.Deployment, sets []*apps.ReplicaSet, to int64) (next *apps.Deployment, event, reason, message string) {
 	next = d.DeepCopy()
 	delete(next.Annotations, apps.DeprecatedRollbackTo)
@@ -59,7 +58,7 @@ func rolledBack(d *apps.Deployment, sets []*apps.ReplicaSet, to int64) (next *ap
 	return next, v1.EventTypeWarning, notFound, "Unable to find the revision to rollback to."
 }
 
-// revisionBefore is the second newest revision, 0 if there is none.
+// revisionBefore returns the second newest revision, 0 if there is none.
 func revisionBefore(sets []*apps.ReplicaSet) int64 {
 	if len(sets) < 2 {
 		return 0
@@ -72,12 +71,12 @@ func revisionBefore(sets []*apps.ReplicaSet) int64 {
 	return all[len(all)-2]
 }
 
-// rollBack writes what rolledBack says; the roll-out follows when that is seen.
+// rollBack writes the Deployment of rolledBack; its event enqueues the rollout.
 func (c *Controller) rollBack(ctx context.Context, d *apps.Deployment, sets []*apps.ReplicaSet, to int64) error {
 	next, event, reason, message := rolledBack(d, sets, to)
-	if _, err := c.client.AppsV1().Deployments(d.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+	if _, err := c.Client.AppsV1().Deployments(d.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("rolling back: %w", err)
 	}
-	c.recorder.Event(d, event, reason, message)
+	c.Recorder.Event(d, event, reason, message)
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// counted is the status that follows from the sets, with the Available condition. Other
-// conditions are those of the present status.
+// counted returns the status by the sets, with the Available condition. Other conditions are
+// those of the present status.
 func (r *round) counted() apps.DeploymentStatus {
 	st := apps.DeploymentStatus{
 		ObservedGeneration: r.d.Generation,
@@ -55,7 +55,7 @@ func condition(st *apps.DeploymentStatus, t apps.DeploymentConditionType) *apps.
 	return nil
 }
 
-// setCondition leaves a condition alone that has the status and the reason already.
+// setCondition keeps a condition that has the status and the reason already.
 func setCondition(st *apps.DeploymentStatus, c apps.DeploymentCondition, now metav1.Time) {
 	was := condition(st, c.Type)
 	if was != nil && was.Status == c.Status && was.Reason == c.Reason {
@@ -64,7 +64,7 @@ func setCondition(st *apps.DeploymentStatus, c apps.DeploymentCondition, now met
 	replaceCondition(st, c, now)
 }
 
-// replaceCondition writes it anew, which tells that something has happened again.
+// replaceCondition writes it again, with a new lastUpdateTime.
 func replaceCondition(st *apps.DeploymentStatus, c apps.DeploymentCondition, now metav1.Time) {
 	was := condition(st, c.Type)
 	if c.LastUpdateTime.IsZero() {
@@ -84,7 +84,7 @@ func removeCondition(st *apps.DeploymentStatus, t apps.DeploymentConditionType) 
 	st.Conditions = slices.DeleteFunc(st.Conditions, func(c apps.DeploymentCondition) bool { return c.Type == t })
 }
 
-// complete says whether the roll-out is over: all pods are of the present template and available.
+// complete reports whether the rollout is complete: all pods are of the present template and available.
 func complete(d *apps.Deployment, st *apps.DeploymentStatus) bool {
 	replicas := int32(1)
 	if d.Spec.Replicas != nil {

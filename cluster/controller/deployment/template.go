@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 )
 
-// templateHash is the value of the label pod-template-hash. Fields that a later version of
-// the API adds do not change it while they are not set. collisions counts how often the
-// name of another set was in the way.
+// templateHash returns the value of the label pod-template-hash. Fields that a later version
+// of the API adds do not change it while they are not set. collisions is the number of name
+// collisions.
 func templateHash(t *v1.PodTemplateSpec, collisions *int32) string {
 	h := fnv.New32a()
 	// A template came as JSON or protobuf and can be encoded.
@@ -28,7 +28,7 @@ func templateHash(t *v1.PodTemplateSpec, collisions *int32) string {
 	return rand.SafeEncodeString(fmt.Sprint(h.Sum32()))
 }
 
-// sameTemplate compares two templates, the hash that a set's has aside.
+// sameTemplate compares two templates without the hash label.
 func sameTemplate(a, b *v1.PodTemplateSpec) bool {
 	x, y := *a, *b
 	x.Labels, y.Labels = withoutHash(a.Labels), withoutHash(b.Labels)

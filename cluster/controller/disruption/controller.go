@@ -1,68 +1,58 @@
 // Package disruption writes the status of PodDisruptionBudgets: how many of the pods
 // that a budget covers may be evicted now.
 //
-// It only counts. The API server's eviction takes from the number in the status, notes
-// the pod in disruptedPods, and deletes it; this package counts anew when the pod goes.
+// It only counts. The API server's eviction decrements the number in the status, adds the
+// pod to disruptedPods and deletes it; this package counts again when the pod is deleted.
 package disruption
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	policy "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	policylisters "k8s.io/client-go/listers/policy/v1"
-	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
-// settle is how long pod changes are gathered into one count.
-const settle = 50 * time.Millisecond
+// debounce is the minimum time between two reconciles of one budget.
+const debounce = 50 * time.Millisecond
 
-// Controller is made with New.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the disruption controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client   kubernetes.Interface
-	budgets  policylisters.PodDisruptionBudgetLister
-	pods     listers.PodLister
-	owners   *owners
-	recorder record.EventRecorder
-	now      func() time.Time
+	Config
+	budgets policylisters.PodDisruptionBudgetLister
+	pods    listers.PodLister
+	owners  *owners
+	now     func() time.Time
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorder record.EventRecorder, log *slog.Logger) (*Controller, error) {
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	f := cfg.Informers
 	budgets, pods := f.Policy().V1().PodDisruptionBudgets(), f.Core().V1().Pods()
-	c := &Controller{
-		client: client, budgets: budgets.Lister(), pods: pods.Lister(),
-		owners: newOwners(client, f), recorder: recorder, now: time.Now,
-	}
-	c.Loop = loop.New(loop.Config[string]{Name: "disruption", Workers: 2, Reconcile: c.reconcile, Log: log, Period: settle})
-	for _, i := range c.owners.informers(f) {
-		c.Need(i)
-	}
+	c := &Controller{Config: cfg, budgets: budgets.Lister(), pods: pods.Lister(), owners: newOwners(cfg.Client, f), now: time.Now}
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 2, Reconcile: c.reconcile, Log: cfg.Log, Period: debounce})
+	c.Need(c.owners.informers(f)...)
 	return c, errors.Join(
 		c.On(budgets.Informer(), loop.Each(func(b *policy.PodDisruptionBudget) { c.AddSoon(loop.Key(b)) })),
 		c.On(pods.Informer(), loop.Changes(c.podChanged)),
 	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
-
-// podChanged wakes the budgets that cover the pod, or did.
+// podChanged enqueues the budgets that cover the old or the new state of the pod.
 func (c *Controller) podChanged(old, now **v1.Pod) {
 	if old != nil && now != nil && !concerns(*old, *now) {
 		return
@@ -71,11 +61,7 @@ func (c *Controller) podChanged(old, now **v1.Pod) {
 	if p == nil {
 		p = now
 	}
-	all, err := c.budgets.PodDisruptionBudgets((*p).Namespace).List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, b := range all {
+	for _, b := range loop.All(c.Log, c.budgets.PodDisruptionBudgets((*p).Namespace).List) {
 		if covers(b, old) || covers(b, now) {
 			c.AddSoon(loop.Key(b))
 		}
@@ -90,21 +76,18 @@ func covers(b *policy.PodDisruptionBudget, p **v1.Pod) bool {
 	return err == nil && s.Matches(labels.Set((*p).Labels))
 }
 
-// concerns says whether a budget can count two states of a pod differently.
+// concerns reports whether a budget can count two states of a pod differently.
 func concerns(old, now *v1.Pod) bool {
 	return podfacts.Ready(old) != podfacts.Ready(now) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		!equality.Semantic.DeepEqual(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.OwnerReferences, now.OwnerReferences)
 }
 
-// reconcile counts for one budget. What cannot be counted allows no disruption.
+// reconcile counts for one budget. If the count fails, no disruption is allowed.
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	ns, name := loop.Split(key)
 	b, err := c.budgets.PodDisruptionBudgets(ns).Get(name)
 	if err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	next, err := c.count(ctx, b)
 	if err == nil {
@@ -127,30 +110,31 @@ func (c *Controller) count(ctx context.Context, b *policy.PodDisruptionBudget) (
 		return none, fmt.Errorf("list pods: %w", err)
 	}
 	if len(pods) == 0 {
-		c.recorder.Event(b, v1.EventTypeNormal, "NoPods", "No matching pods found")
+		c.Recorder.Event(b, v1.EventTypeNormal, "NoPods", "No matching pods found")
 	}
 	n := int32(len(pods))
 	if needsScale(b) {
-		if n, err = c.scale(ctx, b, pods); err != nil {
-			c.recorder.Eventf(b, v1.EventTypeWarning, "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: %v", err)
+		if n, err = c.expectedPods(ctx, b, pods); err != nil {
+			c.Recorder.Eventf(b, v1.EventTypeWarning, "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: %v", err)
 			return none, err
 		}
 	}
 	s := counted(b, pods, n, c.now())
-	for _, p := range s.kept {
-		c.recorder.Eventf(p, v1.EventTypeWarning, "NotDeleted", "Pod was expected by PDB %s/%s to be deleted but it wasn't", b.Namespace, b.Name)
+	for _, p := range s.notDeleted {
+		c.Recorder.Eventf(p, v1.EventTypeWarning, "NotDeleted", "Pod was expected by PDB %s/%s to be deleted but it wasn't", b.Namespace, b.Name)
 	}
-	if s.after > 0 {
-		c.AddAfter(loop.Key(b), s.after)
+	if s.requeueAfter > 0 {
+		c.AddAfter(loop.Key(b), s.requeueAfter)
 	}
 	return s.status, nil
 }
 
-// scale is how many pods all owners of the pods want, and tells of pods without owner.
-func (c *Controller) scale(ctx context.Context, b *policy.PodDisruptionBudget, pods []*v1.Pod) (int32, error) {
-	n, unmanaged, err := c.owners.scale(ctx, pods)
+// expectedPods returns the sum of the replicas of the pods' owners. Pods without a
+// controller get an event.
+func (c *Controller) expectedPods(ctx context.Context, b *policy.PodDisruptionBudget, pods []*v1.Pod) (int32, error) {
+	n, unmanaged, err := c.owners.expectedPods(ctx, pods)
 	if unmanaged > 0 {
-		c.recorder.Eventf(b, v1.EventTypeWarning, "UnmanagedPods",
+		c.Recorder.Eventf(b, v1.EventTypeWarning, "UnmanagedPods",
 			"Pods selected by this PodDisruptionBudget (selector: %v) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, "+
 				"which may result in undefined behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.",
 			metav1.FormatLabelSelector(b.Spec.Selector))
@@ -164,9 +148,6 @@ func (c *Controller) write(ctx context.Context, b *policy.PodDisruptionBudget, n
 	}
 	b = b.DeepCopy()
 	b.Status = next
-	_, err := c.client.PolicyV1().PodDisruptionBudgets(b.Namespace).UpdateStatus(ctx, b, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	_, err := c.Client.PolicyV1().PodDisruptionBudgets(b.Namespace).UpdateStatus(ctx, b, metav1.UpdateOptions{})
+	return loop.IgnoreNotFound(err)
 }

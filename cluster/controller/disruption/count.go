@@ -13,25 +13,25 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// patience is how long a pod whose eviction was granted is counted as gone.
-const patience = 2 * time.Minute
+// deletionTimeout is how long a pod whose eviction was granted counts as deleted.
+const deletionTimeout = 2 * time.Minute
 
-// sum is a count.
-type sum struct {
-	status policy.PodDisruptionBudgetStatus
-	kept   []*v1.Pod     // to be evicted, and still there after patience
-	after  time.Duration // when the next of disruptedPods is over patience; 0 is never
+// count is the result for one budget.
+type count struct {
+	status       policy.PodDisruptionBudgetStatus
+	notDeleted   []*v1.Pod     // evicted, and not deleted within deletionTimeout
+	requeueAfter time.Duration // until the next of disruptedPods times out; 0 is never
 }
 
-// needsScale says whether the budget is a share of the pods that their owners want, and
-// not a plain number of those that are there.
+// needsScale reports whether the budget is relative to the replicas of the pods' owners, and
+// not a number of the existing pods.
 func needsScale(b *policy.PodDisruptionBudget) bool {
 	return b.Spec.MaxUnavailable != nil || b.Spec.MinAvailable != nil && b.Spec.MinAvailable.Type == intstr.String
 }
 
-// counted is the status of a budget over pods of which n are expected.
-func counted(b *policy.PodDisruptionBudget, pods []*v1.Pod, n int32, now time.Time) sum {
-	var out sum
+// counted returns the status of a budget over pods of which n are expected.
+func counted(b *policy.PodDisruptionBudget, pods []*v1.Pod, n int32, now time.Time) count {
+	var out count
 	out.status.Conditions = append([]metav1.Condition(nil), b.Status.Conditions...)
 	out.disrupted(b, pods, now)
 	st := &out.status
@@ -42,7 +42,7 @@ func counted(b *policy.PodDisruptionBudget, pods []*v1.Pod, n int32, now time.Ti
 	}
 	st.ExpectedPods = n
 	st.DesiredHealthy = desired(b, n)
-	// A budget that covers nothing yet allows nothing: its first pods may come before the next count.
+	// A budget without pods allows no disruption: its first pods may exist before the next count.
 	if n > 0 {
 		st.DisruptionsAllowed = max(0, st.CurrentHealthy-st.DesiredHealthy)
 	}
@@ -58,32 +58,32 @@ func counted(b *policy.PodDisruptionBudget, pods []*v1.Pod, n int32, now time.Ti
 	return out
 }
 
-// disrupted carries over the pods whose eviction was granted and that are not deleted yet.
-func (s *sum) disrupted(b *policy.PodDisruptionBudget, pods []*v1.Pod, now time.Time) {
+// disrupted keeps the pods whose eviction was granted and that are not deleted yet.
+func (s *count) disrupted(b *policy.PodDisruptionBudget, pods []*v1.Pod, now time.Time) {
 	for _, p := range pods {
 		granted, ok := b.Status.DisruptedPods[p.Name]
 		if !ok || p.DeletionTimestamp != nil {
 			continue
 		}
-		left := granted.Add(patience).Sub(now)
+		left := granted.Add(deletionTimeout).Sub(now)
 		if left < 0 {
-			s.kept = append(s.kept, p)
+			s.notDeleted = append(s.notDeleted, p)
 			continue
 		}
 		if s.status.DisruptedPods == nil {
 			s.status.DisruptedPods = map[string]metav1.Time{}
 		}
 		s.status.DisruptedPods[p.Name] = granted
-		if wait := left + time.Second; s.after == 0 || wait < s.after {
-			s.after = wait
+		if wait := left + time.Second; s.requeueAfter == 0 || wait < s.requeueAfter {
+			s.requeueAfter = wait
 		}
 	}
 }
 
-// desired is how many of n pods must stay healthy.
+// desired returns how many of n pods must stay healthy.
 func desired(b *policy.PodDisruptionBudget, n int32) int32 {
 	if u := b.Spec.MaxUnavailable; u != nil {
-		// Validation keeps out what cannot be resolved.
+		// Validation rejects what cannot be resolved.
 		missing, _ := intstr.GetScaledValueFromIntOrPercent(u, int(n), true)
 		return max(0, n-int32(missing))
 	}
@@ -94,7 +94,7 @@ func desired(b *policy.PodDisruptionBudget, n int32) int32 {
 	return int32(least)
 }
 
-// failed is the status of a budget that could not be counted for.
+// failed returns the status of a budget whose count failed.
 func failed(b *policy.PodDisruptionBudget, err error, now time.Time) policy.PodDisruptionBudgetStatus {
 	st := *b.Status.DeepCopy()
 	st.DisruptionsAllowed = 0
@@ -106,7 +106,7 @@ func failed(b *policy.PodDisruptionBudget, err error, now time.Time) policy.PodD
 	return st
 }
 
-// byOwner is the controllers of the pods, and how many pods have none.
+// byOwner returns the controllers of the pods, and how many pods have none.
 func byOwner(pods []*v1.Pod) (refs map[types.UID]metav1.OwnerReference, unmanaged int) {
 	refs = map[types.UID]metav1.OwnerReference{}
 	for _, p := range pods {

@@ -85,11 +85,11 @@ func TestGrantedEvictions(t *testing.T) {
 	if _, ok := got.status.DisruptedPods["a"]; !ok || len(got.status.DisruptedPods) != 1 {
 		t.Errorf("only a is still to go: %v", got.status.DisruptedPods)
 	}
-	if len(got.kept) != 1 || got.kept[0].Name != "b" {
-		t.Errorf("b should have gone: %v", got.kept)
+	if len(got.notDeleted) != 1 || got.notDeleted[0].Name != "b" {
+		t.Errorf("b should have gone: %v", got.notDeleted)
 	}
-	if got.after != time.Minute+time.Second {
-		t.Errorf("look again in a minute, not %v", got.after)
+	if got.requeueAfter != time.Minute+time.Second {
+		t.Errorf("look again in a minute, not %v", got.requeueAfter)
 	}
 	if got.status.CurrentHealthy != 2 {
 		t.Errorf("b and d are healthy, not %d", got.status.CurrentHealthy)

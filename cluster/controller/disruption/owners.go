@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// owners finds out how many pods a controller wants: the kinds that are watched anyhow
+// owners reads the desired replicas of a pod's controller: the kinds that are watched anyway
 // from their caches, any other by its scale subresource.
 type owners struct {
 	discovery   discovery.DiscoveryInterface
@@ -29,8 +29,8 @@ type owners struct {
 	stateful    appslisters.StatefulSetLister
 }
 
-// wish is how many pods an owner wants. The owner of a ReplicaSet stands for it.
-type wish struct {
+// replicas are the desired replicas of an owner: of the Deployment for a ReplicaSet.
+type replicas struct {
 	uid types.UID
 	n   int32
 }
@@ -54,25 +54,25 @@ func (*owners) informers(f informers.SharedInformerFactory) []cache.SharedIndexI
 	}
 }
 
-// scale adds up what the owners of the pods want, each once.
-func (o *owners) scale(ctx context.Context, pods []*v1.Pod) (n int32, unmanaged int, err error) {
+// expectedPods returns the sum of the desired replicas of the owners of the pods, each once.
+func (o *owners) expectedPods(ctx context.Context, pods []*v1.Pod) (n int32, unmanaged int, err error) {
 	if len(pods) == 0 {
 		return 0, 0, nil
 	}
 	refs, unmanaged := byOwner(pods)
-	wishes := map[types.UID]int32{}
+	expected := map[types.UID]int32{}
 	for _, ref := range refs {
-		w, err := o.wish(ctx, pods[0].Namespace, ref)
+		r, err := o.replicas(ctx, pods[0].Namespace, ref)
 		if err != nil {
 			return 0, unmanaged, err
 		}
-		if w == nil {
+		if r == nil {
 			return 0, unmanaged, fmt.Errorf("found no controllers for pod %q", podOf(pods, ref.UID))
 		}
-		wishes[w.uid] = w.n
+		expected[r.uid] = r.n
 	}
-	for _, w := range wishes {
-		n += w
+	for _, m := range expected {
+		n += m
 	}
 	return n, unmanaged, nil
 }
@@ -86,8 +86,8 @@ func podOf(pods []*v1.Pod, owner types.UID) string {
 	return ""
 }
 
-// wish is nil for an owner that is gone.
-func (o *owners) wish(ctx context.Context, ns string, ref metav1.OwnerReference) (*wish, error) {
+// replicas returns nil for an owner that was deleted.
+func (o *owners) replicas(ctx context.Context, ns string, ref metav1.OwnerReference) (*replicas, error) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil {
 		return nil, fmt.Errorf("owner %s: %w", ref.Name, err)
@@ -114,12 +114,12 @@ func (o *owners) wish(ctx context.Context, ns string, ref metav1.OwnerReference)
 		rs, e := o.sets.ReplicaSets(ns).Get(ref.Name)
 		if err = e; err == nil {
 			if over := metav1.GetControllerOfNoCopy(rs); over != nil && rs.UID == ref.UID && over.Kind == "Deployment" {
-				return o.wish(ctx, ns, *over)
+				return o.replicas(ctx, ns, *over)
 			}
 			is, n = rs, rs.Spec.Replicas
 		}
 	default:
-		return o.scaled(ctx, ns, gv, ref)
+		return o.scale(ctx, ns, gv, ref)
 	}
 	switch {
 	case apierrors.IsNotFound(err):
@@ -129,13 +129,13 @@ func (o *owners) wish(ctx context.Context, ns string, ref metav1.OwnerReference)
 	case is.GetUID() != ref.UID:
 		return nil, nil
 	case n == nil:
-		return &wish{ref.UID, 1}, nil
+		return &replicas{ref.UID, 1}, nil
 	}
-	return &wish{ref.UID, *n}, nil
+	return &replicas{ref.UID, *n}, nil
 }
 
-// scaled asks the server for the scale of an owner of any other kind.
-func (o *owners) scaled(ctx context.Context, ns string, gv schema.GroupVersion, ref metav1.OwnerReference) (*wish, error) {
+// scale reads the scale subresource of an owner of any other kind.
+func (o *owners) scale(ctx context.Context, ns string, gv schema.GroupVersion, ref metav1.OwnerReference) (*replicas, error) {
 	list, err := o.discovery.ServerResourcesForGroupVersion(gv.String())
 	if err != nil {
 		return nil, fmt.Errorf("resources of %s: %w", gv, err)
@@ -179,5 +179,5 @@ func (o *owners) scaled(ctx context.Context, ns string, gv schema.GroupVersion, 
 	if s.Metadata.UID != ref.UID {
 		return nil, nil
 	}
-	return &wish{ref.UID, s.Spec.Replicas}, nil
+	return &replicas{ref.UID, s.Spec.Replicas}, nil
 }

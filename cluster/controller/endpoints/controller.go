@@ -1,13 +1,14 @@
-// Package endpoints writes the Endpoints object of every service that has a
-// selector: the addresses of its pods, ready and not ready, by port.
+// Package endpoints writes the Endpoints object of every service that has a selector: the
+// addresses of its pods, ready and not ready, by port.
 //
-// It leaves Endpoints of services without selector alone (a person wrote them),
-// except that Endpoints go when their service goes. Package endpointslice does
-// the same for EndpointSlices and uses this package's rules on pods.
+// It never changes Endpoints of services without a selector, which users write, except that
+// it deletes them with their service. Package endpointslice does the same for
+// EndpointSlices and uses this package's rules on pods.
 package endpoints
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -18,8 +19,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -27,73 +26,71 @@ import (
 )
 
 const (
-	// Settle is how long changes of one service's pods are gathered into one write.
-	Settle = 50 * time.Millisecond
+	// Debounce is the minimum time between two reconciles of one service.
+	Debounce = 50 * time.Millisecond
 
 	managedBy    = "endpoints.kubernetes.io/managed-by"
 	manager      = "endpoint-controller"
 	overCapacity = "endpoints.kubernetes.io/over-capacity"
 )
 
-// Controller writes Endpoints.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the Endpoints controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client    kubernetes.Interface
+	Config
 	services  listers.ServiceLister
 	endpoints listers.EndpointsLister
 	pods      listers.PodLister
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *slog.Logger) (*Controller, error) {
-	core := f.Core().V1()
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	core := cfg.Informers.Core().V1()
 	c := &Controller{
-		client:    client,
+		Config:    cfg,
 		services:  core.Services().Lister(),
 		endpoints: core.Endpoints().Lister(),
 		pods:      core.Pods().Lister(),
 	}
 	c.Loop = loop.New(loop.Config[string]{
-		Name: "endpoint", Workers: 4, Reconcile: c.reconcile, Log: log, Period: Settle,
+		Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log, Period: Debounce,
 	})
-	if err := c.On(core.Services().Informer(), loop.Each(func(s *v1.Service) { c.AddSoon(loop.Key(s)) })); err != nil {
-		return nil, err
-	}
-	if err := c.On(core.Pods().Informer(), PodChanges(c.services, c.AddSoon)); err != nil {
-		return nil, err
-	}
-	return c, c.On(core.Endpoints().Informer(), cache.ResourceEventHandlerDetailedFuncs{
-		// Left over from a service that went while nobody looked.
-		AddFunc: func(o any, initial bool) {
-			if ep, ok := o.(*v1.Endpoints); ok && initial && ep.Labels[managedBy] == manager {
-				c.AddSoon(loop.Key(ep))
-			}
-		},
-		UpdateFunc: func(_, o any) {
-			if ep, ok := o.(*v1.Endpoints); ok && c.served(ep) {
-				c.AddSoon(loop.Key(ep))
-			}
-		},
-		DeleteFunc: func(o any) {
-			if ep, ok := loop.Gone[*v1.Endpoints](o); ok {
-				c.AddSoon(loop.Key(ep))
-			}
-		},
-	})
+	return c, errors.Join(
+		c.On(core.Services().Informer(), loop.Each(func(s *v1.Service) { c.AddSoon(loop.Key(s)) })),
+		c.On(core.Pods().Informer(), PodChanges(cfg.Log, c.services, c.AddSoon)),
+		c.On(core.Endpoints().Informer(), cache.ResourceEventHandlerDetailedFuncs{
+			// Left over from a service that was deleted while no controller ran.
+			AddFunc: func(o any, initial bool) {
+				if ep, ok := o.(*v1.Endpoints); ok && initial && ep.Labels[managedBy] == manager {
+					c.AddSoon(loop.Key(ep))
+				}
+			},
+			UpdateFunc: func(_, o any) {
+				if ep, ok := o.(*v1.Endpoints); ok && c.hasService(ep) {
+					c.AddSoon(loop.Key(ep))
+				}
+			},
+			DeleteFunc: func(o any) {
+				if ep, ok := loop.Gone[*v1.Endpoints](o); ok {
+					c.AddSoon(loop.Key(ep))
+				}
+			},
+		}),
+	)
 }
 
-// served says whether a service of the object's name is there. Without one an
-// object that somebody writes is theirs to keep.
-func (c *Controller) served(ep *v1.Endpoints) bool {
+// hasService reports whether a service of the object's name exists. An object without one
+// is left to whoever writes it.
+func (c *Controller) hasService(ep *v1.Endpoints) bool {
 	_, err := c.services.Services(ep.Namespace).Get(ep.Name)
 	return err == nil
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
-
-// PodChanges gives add the keys of the services whose endpoints a pod's change concerns.
-func PodChanges(services listers.ServiceLister, add func(key string)) cache.ResourceEventHandler {
+// PodChanges calls add with the keys of the services whose endpoints a pod's change concerns.
+func PodChanges(log *slog.Logger, services listers.ServiceLister, add func(key string)) cache.ResourceEventHandler {
 	return loop.Changes(func(old, now **v1.Pod) {
 		if old != nil && now != nil && !Concerns(*old, *now) {
 			return
@@ -105,11 +102,7 @@ func PodChanges(services listers.ServiceLister, add func(key string)) cache.Reso
 				ns, sets = (*p).Namespace, append(sets, (*p).Labels)
 			}
 		}
-		svcs, err := services.Services(ns).List(labels.Everything())
-		if err != nil {
-			return
-		}
-		for _, svc := range svcs {
+		for _, svc := range loop.All(log, services.Services(ns).List) {
 			for _, set := range sets {
 				if Selects(svc, set) {
 					add(loop.Key(svc))
@@ -120,7 +113,7 @@ func PodChanges(services listers.ServiceLister, add func(key string)) cache.Reso
 	})
 }
 
-// PodsOf lists the pods that a service selects.
+// PodsOf returns the pods that a service selects.
 func PodsOf(svc *v1.Service, lister listers.PodLister) ([]*v1.Pod, error) {
 	all, err := lister.Pods(svc.Namespace).List(labels.Everything())
 	if err != nil {
@@ -157,12 +150,12 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	}
 	want := desired(svc, pods, have)
 	if have == nil {
-		_, err = c.client.CoreV1().Endpoints(ns).Create(ctx, want, metav1.CreateOptions{})
+		_, err = c.Client.CoreV1().Endpoints(ns).Create(ctx, want, metav1.CreateOptions{})
 		if apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
 			return nil
 		}
 		if apierrors.IsAlreadyExists(err) { // the cache is behind
-			c.AddAfter(key, Settle)
+			c.AddAfter(key, Debounce)
 			return nil
 		}
 		return wrap("create", err)
@@ -171,14 +164,11 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 		maps.Equal(have.Annotations, want.Annotations) {
 		return nil
 	}
-	_, err = c.client.CoreV1().Endpoints(ns).Update(ctx, want, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return wrap("update", err)
+	_, err = c.Client.CoreV1().Endpoints(ns).Update(ctx, want, metav1.UpdateOptions{})
+	return wrap("update", loop.IgnoreNotFound(err))
 }
 
-// desired is the Endpoints object to write, on top of the present one if there is one.
+// desired returns the Endpoints object to write, based on the present one if there is one.
 func desired(svc *v1.Service, pods []*v1.Pod, have *v1.Endpoints) *v1.Endpoints {
 	want := &v1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: svc.Namespace, Name: svc.Name}}
 	if have != nil {
@@ -205,15 +195,12 @@ func (c *Controller) remove(ctx context.Context, ns, name string) error {
 	if _, err := c.endpoints.Endpoints(ns).Get(name); apierrors.IsNotFound(err) {
 		return nil
 	}
-	// The cache can be behind: a service of this name may just have come.
-	if _, err := c.client.CoreV1().Services(ns).Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	// The cache may be behind: a service of this name may have been created since.
+	if _, err := c.Client.CoreV1().Services(ns).Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		return err
 	}
-	err := c.client.CoreV1().Endpoints(ns).Delete(ctx, name, metav1.DeleteOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return wrap("delete", err)
+	err := c.Client.CoreV1().Endpoints(ns).Delete(ctx, name, metav1.DeleteOptions{})
+	return wrap("delete", loop.IgnoreNotFound(err))
 }
 
 func wrap(doing string, err error) error {

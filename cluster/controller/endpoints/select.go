@@ -12,8 +12,8 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// Selects says whether a service's selector matches labels. An empty selector
-// selects nothing: such a service's endpoints are somebody else's.
+// Selects reports whether a service's selector matches labels. An empty selector selects
+// nothing: users write the endpoints of such a service.
 func Selects(svc *v1.Service, labels map[string]string) bool {
 	if len(svc.Spec.Selector) == 0 || svc.Spec.Type == v1.ServiceTypeExternalName {
 		return false
@@ -26,25 +26,25 @@ func Selects(svc *v1.Service, labels map[string]string) bool {
 	return true
 }
 
-// Counts says whether a pod is an endpoint at all, ready or not. Terminating pods
-// count where their state is told apart from others.
-func Counts(p *v1.Pod, terminating bool) bool {
+// IsEndpoint reports whether a pod is an endpoint, ready or not. terminating includes
+// terminating pods.
+func IsEndpoint(p *v1.Pod, terminating bool) bool {
 	if p.Status.PodIP == "" || podfacts.Terminal(p) {
 		return false
 	}
 	return terminating || p.DeletionTimestamp == nil
 }
 
-// Concerns says whether endpoints can differ between two states of a pod.
+// Concerns reports whether endpoints can differ between two states of a pod.
 func Concerns(old, now *v1.Pod) bool {
 	return (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		old.Status.PodIP != now.Status.PodIP || !slices.Equal(old.Status.PodIPs, now.Status.PodIPs) ||
 		old.Spec.NodeName != now.Spec.NodeName || podfacts.Ready(old) != podfacts.Ready(now) ||
-		Counts(old, true) != Counts(now, true) || !equality.Semantic.DeepEqual(old.Labels, now.Labels)
+		IsEndpoint(old, true) != IsEndpoint(now, true) || !equality.Semantic.DeepEqual(old.Labels, now.Labels)
 }
 
-// TargetPort resolves the port of a service on one pod: a number as it is, a name
-// by the containers' ports of the same protocol.
+// TargetPort returns the port of a service on one pod: a number as it is, a name by the
+// containers' ports of the same protocol.
 func TargetPort(p *v1.Pod, sp *v1.ServicePort) (int32, bool) {
 	if sp.TargetPort.Type == intstr.Int {
 		if n := sp.TargetPort.IntVal; n != 0 {
@@ -71,7 +71,7 @@ func TargetPort(p *v1.Pod, sp *v1.ServicePort) (int32, bool) {
 	return find(p.Spec.InitContainers, false)
 }
 
-// Hostname is the name under which DNS knows the pod within the service, or "".
+// Hostname returns the pod's DNS name within the service, or "".
 func Hostname(p *v1.Pod, svc *v1.Service) string {
 	if p.Spec.Subdomain == svc.Name {
 		return p.Spec.Hostname
@@ -79,7 +79,7 @@ func Hostname(p *v1.Pod, svc *v1.Service) string {
 	return ""
 }
 
-// Address is the pod's address of the wanted family, or "".
+// Address returns the pod's address of the family, or "".
 func Address(p *v1.Pod, v6 bool) string {
 	for _, ip := range p.Status.PodIPs {
 		if isV6(ip.IP) == v6 {
@@ -92,7 +92,7 @@ func Address(p *v1.Pod, v6 bool) string {
 	return ""
 }
 
-// V6 says whether the service's first family is IPv6.
+// V6 reports whether the service's first family is IPv6.
 func V6(svc *v1.Service) bool {
 	if len(svc.Spec.IPFamilies) > 0 {
 		return svc.Spec.IPFamilies[0] == v1.IPv6Protocol
@@ -100,7 +100,7 @@ func V6(svc *v1.Service) bool {
 	return isV6(svc.Spec.ClusterIP)
 }
 
-// TargetRef names the pod behind an address.
+// TargetRef returns a reference to the pod of an address.
 func TargetRef(p *v1.Pod) *v1.ObjectReference {
 	return &v1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID}
 }

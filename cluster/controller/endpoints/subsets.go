@@ -14,7 +14,7 @@ import (
 // the EndpointSlices, and an annotation says so, as upstream.
 const maxAddresses = 1000
 
-// Subsets computes the Endpoints of a service from its pods: addresses with equal
+// Subsets returns the Endpoints of a service from its pods: addresses with equal
 // ports share a subset, sorted so that equal input gives equal output. cut is true
 // when there were too many addresses.
 func Subsets(svc *v1.Service, pods []*v1.Pod) (subsets []v1.EndpointSubset, cut bool) {
@@ -26,7 +26,7 @@ func Subsets(svc *v1.Service, pods []*v1.Pod) (subsets []v1.EndpointSubset, cut 
 		return cmp.Or(-compareBool(podfacts.Ready(a), podfacts.Ready(b)), cmp.Compare(a.Name, b.Name))
 	})
 	for _, p := range sorted {
-		if !Counts(p, publish) {
+		if !IsEndpoint(p, publish) {
 			continue
 		}
 		ip := Address(p, V6(svc))

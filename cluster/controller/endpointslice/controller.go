@@ -1,6 +1,6 @@
-// Package endpointslice writes the EndpointSlices of every service: from the pods
-// that its selector matches, or, for a service without selector, as a mirror of the
-// Endpoints object that a person wrote.
+// Package endpointslice writes the EndpointSlices of every service: from the pods that its
+// selector matches, or, for a service without a selector, as a mirror of the Endpoints
+// object that a user wrote.
 //
 // It owns the slices with its two managed-by labels and no others. It never writes
 // Endpoints; package endpoints does.
@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 
 	v1 "k8s.io/api/core/v1"
@@ -18,8 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	slicelisters "k8s.io/client-go/listers/discovery/v1"
 
@@ -34,10 +31,13 @@ const (
 	managedBy = "endpoints.kubernetes.io/managed-by"
 )
 
-// Controller writes EndpointSlices.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the EndpointSlice controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client    kubernetes.Interface
+	Config
 	services  listers.ServiceLister
 	endpoints listers.EndpointsLister
 	pods      listers.PodLister
@@ -45,11 +45,11 @@ type Controller struct {
 	slices    slicelisters.EndpointSliceLister
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *slog.Logger) (*Controller, error) {
-	core, disc := f.Core().V1(), f.Discovery().V1()
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	core, disc := cfg.Informers.Core().V1(), cfg.Informers.Discovery().V1()
 	c := &Controller{
-		client:    client,
+		Config:    cfg,
 		services:  core.Services().Lister(),
 		endpoints: core.Endpoints().Lister(),
 		pods:      core.Pods().Lister(),
@@ -57,13 +57,13 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *sl
 		slices:    disc.EndpointSlices().Lister(),
 	}
 	c.Loop = loop.New(loop.Config[string]{
-		Name: "endpointslice", Workers: 4, Reconcile: c.reconcile, Log: log, Period: endpoints.Settle,
+		Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log, Period: endpoints.Debounce,
 	})
 	return c, errors.Join(
 		c.On(core.Services().Informer(), loop.Each(func(s *v1.Service) { c.AddSoon(loop.Key(s)) })),
 		c.On(core.Endpoints().Informer(), loop.Each(func(e *v1.Endpoints) { c.AddSoon(loop.Key(e)) })),
 		c.On(core.Nodes().Informer(), loop.Changes(c.nodeChanged)),
-		c.On(core.Pods().Informer(), endpoints.PodChanges(c.services, c.AddSoon)),
+		c.On(core.Pods().Informer(), endpoints.PodChanges(cfg.Log, c.services, c.AddSoon)),
 		c.On(disc.EndpointSlices().Informer(), loop.Each(func(s *discovery.EndpointSlice) {
 			if name := s.Labels[discovery.LabelServiceName]; name != "" && ours(s) {
 				c.AddSoon(s.Namespace + "/" + name)
@@ -71,9 +71,6 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, log *sl
 		})),
 	)
 }
-
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
 
 func ours(s *discovery.EndpointSlice) bool {
 	m := s.Labels[discovery.LabelManagedBy]
@@ -150,16 +147,12 @@ func (c *Controller) fromPods(svc *v1.Service, src *source) ([]group, error) {
 	return groups, nil
 }
 
-// nodeChanged looks again at the services whose hints follow from the nodes.
+// nodeChanged enqueues the services whose hints depend on the nodes.
 func (c *Controller) nodeChanged(old, now **v1.Node) {
 	if old != nil && now != nil && !weighs(*old, *now) {
 		return
 	}
-	services, err := c.services.List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, svc := range services {
+	for _, svc := range loop.All(c.Log, c.services.List) {
 		if automatic(svc) || svc.Spec.TrafficDistribution != nil {
 			c.AddSoon(loop.Key(svc))
 		}
@@ -191,36 +184,36 @@ func (c *Controller) fromEndpoints(svc *v1.Service, src *source) ([]group, error
 	return groupsOfEndpoints(ep), nil
 }
 
-// mirrors excludes what publishes its own slices: whoever says so by label, and
-// the API server for its own service.
+// mirrors reports whether the object is to be mirrored. The API server publishes its own
+// slices, and so does whoever sets the skip label.
 func mirrors(ep *v1.Endpoints) bool {
 	self := ep.Namespace == metav1.NamespaceDefault && ep.Name == "kubernetes"
 	return !self && ep.Labels[skip] != "true" && ep.Labels[managedBy] == ""
 }
 
-// apply writes the plan. Creates come before deletes, so that a proxy never sees
+// apply performs the writes. Creates come before deletes, so that a proxy never reads
 // fewer endpoints than there are.
-func (c *Controller) apply(ctx context.Context, key string, p plan) error {
+func (c *Controller) apply(ctx context.Context, key string, p sliceWrites) error {
 	for _, s := range p.create {
-		_, err := c.client.DiscoveryV1().EndpointSlices(s.Namespace).Create(ctx, s, metav1.CreateOptions{})
+		_, err := c.Client.DiscoveryV1().EndpointSlices(s.Namespace).Create(ctx, s, metav1.CreateOptions{})
 		switch {
 		case apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause):
 			return nil
 		case apierrors.IsAlreadyExists(err): // the cache is behind
-			c.AddAfter(key, endpoints.Settle)
+			c.AddAfter(key, endpoints.Debounce)
 			return nil
 		case err != nil:
 			return fmt.Errorf("create slice: %w", err)
 		}
 	}
 	for _, s := range p.update {
-		_, err := c.client.DiscoveryV1().EndpointSlices(s.Namespace).Update(ctx, s, metav1.UpdateOptions{})
+		_, err := c.Client.DiscoveryV1().EndpointSlices(s.Namespace).Update(ctx, s, metav1.UpdateOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("update slice: %w", err)
 		}
 	}
 	for _, s := range p.remove {
-		err := c.client.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{})
+		err := c.Client.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete slice: %w", err)
 		}

@@ -31,15 +31,15 @@ func groupKey(t discovery.AddressType, ports []discovery.EndpointPort) string {
 	return key
 }
 
-// groupsOfPods computes the endpoints of a service with a selector. A terminating
-// pod stays listed, not ready, and serving while its probes say so. zone gives a
+// groupsOfPods returns the endpoints of a service with a selector. A terminating
+// pod stays listed, not ready, and serving while its probes say so. zone returns a
 // node's zone, "" if it has none.
 func groupsOfPods(svc *v1.Service, pods []*v1.Pod, zone func(node string) string) []group {
 	groups := map[string]*group{}
 	for _, t := range families(svc) {
 		for _, p := range pods {
 			ip := endpoints.Address(p, t == discovery.AddressTypeIPv6)
-			if !endpoints.Counts(p, true) || ip == "" {
+			if !endpoints.IsEndpoint(p, true) || ip == "" {
 				continue
 			}
 			ports, ok := portsOf(svc, p)
@@ -54,7 +54,7 @@ func groupsOfPods(svc *v1.Service, pods []*v1.Pod, zone func(node string) string
 		}
 	}
 	if len(groups) == 0 {
-		// One empty slice says that the service is known and has nothing.
+		// One empty slice publishes that the service has no endpoints.
 		return []group{{addressType: families(svc)[0]}}
 	}
 	return sorted(groups)
@@ -92,8 +92,8 @@ func endpointOf(svc *v1.Service, p *v1.Pod, ip string, zone func(string) string)
 	return e
 }
 
-// hints tell the proxies who should use an endpoint before others, where the service
-// prefers what is near: those of its zone, and with PreferSameNode those of its node.
+// hints returns which clients should prefer an endpoint, if the service sets
+// trafficDistribution: those of its zone, and with PreferSameNode those of its node.
 func hints(svc *v1.Service, e *discovery.Endpoint) *discovery.EndpointHints {
 	if !*e.Conditions.Ready || automatic(svc) {
 		return nil
@@ -127,7 +127,7 @@ func portsOf(svc *v1.Service, p *v1.Pod) (ports []discovery.EndpointPort, ok boo
 	return ports, len(ports) > 0 || len(svc.Spec.Ports) == 0
 }
 
-// groupsOfEndpoints mirrors Endpoints that a person wrote.
+// groupsOfEndpoints mirrors Endpoints that a user wrote.
 func groupsOfEndpoints(ep *v1.Endpoints) []group {
 	groups := map[string]*group{}
 	for i := range ep.Subsets {
@@ -179,7 +179,7 @@ func sorted(groups map[string]*group) []group {
 	return out
 }
 
-// identity is what makes two endpoints the same one: the address and the pod.
+// identity identifies an endpoint: its address and pod.
 func identity(e *discovery.Endpoint) string {
 	id := e.Addresses[0]
 	if e.TargetRef != nil {

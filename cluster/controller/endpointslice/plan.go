@@ -15,8 +15,8 @@ import (
 // maxPerSlice is how many endpoints one slice holds, as upstream.
 const maxPerSlice = 100
 
-// plan is the writes that lead from the present slices to the wanted ones.
-type plan struct {
+// sliceWrites lead from the present slices to the desired ones.
+type sliceWrites struct {
 	create, update []*discovery.EndpointSlice
 	remove         []*discovery.EndpointSlice
 }
@@ -29,10 +29,10 @@ type source struct {
 	owner           *metav1.OwnerReference
 }
 
-// planSlices keeps each endpoint in the slice where it is, fills free places, and
-// only then makes new slices: a change of one pod rewrites one slice.
-func planSlices(src source, want []group, have []*discovery.EndpointSlice) plan {
-	var p plan
+// planSlices keeps each endpoint in its slice, fills slices that have room, and only then
+// adds slices: a change of one pod rewrites one slice.
+func planSlices(src source, want []group, have []*discovery.EndpointSlice) sliceWrites {
+	var p sliceWrites
 	byGroup := map[string][]*discovery.EndpointSlice{}
 	for _, s := range have {
 		k := groupKey(s.AddressType, s.Ports)
@@ -52,7 +52,7 @@ func planSlices(src source, want []group, have []*discovery.EndpointSlice) plan 
 	return p
 }
 
-func (p *plan) group(src source, g *group, have []*discovery.EndpointSlice, used map[string]bool) {
+func (p *sliceWrites) group(src source, g *group, have []*discovery.EndpointSlice, used map[string]bool) {
 	missing := map[string]discovery.Endpoint{}
 	for _, e := range g.endpoints {
 		missing[identity(&e)] = e
@@ -103,9 +103,9 @@ func same(a, b *discovery.EndpointSlice) bool {
 		(len(a.Endpoints) == 0 || equality.Semantic.DeepEqual(a.Endpoints, b.Endpoints))
 }
 
-// newSlice names the slice by its group and the first free number. The name is
-// not random: a controller whose cache is behind then gets AlreadyExists and not
-// a second slice with the same endpoints.
+// newSlice returns a slice whose name is derived from its group and the first free number.
+// A controller whose cache is behind so gets AlreadyExists and no second slice with the
+// same endpoints.
 func newSlice(src source, g *group, eps []discovery.Endpoint, used map[string]bool) *discovery.EndpointSlice {
 	var name string
 	for i := 0; name == "" || used[name]; i++ {

@@ -53,7 +53,7 @@ func noZone(string) string { return "" }
 var src = source{namespace: "ns", name: "web", manager: manager}
 
 // apply plays the API server.
-func apply(have []*discovery.EndpointSlice, p plan) []*discovery.EndpointSlice {
+func apply(have []*discovery.EndpointSlice, p sliceWrites) []*discovery.EndpointSlice {
 	byName := map[string]*discovery.EndpointSlice{}
 	for _, s := range have {
 		byName[s.Name] = s

@@ -10,19 +10,19 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 )
 
-// overload is by how much the endpoints of a zone may have more work than their share
-// before hints are dropped, as upstream.
+// overload is by how much the endpoints of a zone may exceed their share of the load before
+// hints are dropped, as upstream.
 const overload = 0.2
 
-// automatic says whether a service asks, by annotation, that each zone be served by as
-// many endpoints as it has processors, from its own zone where possible.
+// automatic reports whether a service requests topology aware routing by annotation: each
+// zone gets endpoints in proportion to its CPUs, from its own zone where possible.
 func automatic(svc *v1.Service) bool {
 	mode := cmp.Or(svc.Annotations[v1.DeprecatedAnnotationTopologyAwareHints], svc.Annotations[v1.AnnotationTopologyMode])
 	return mode == "Auto" || mode == "auto"
 }
 
-// shares gives each zone's part of the processors of the nodes that take work, nil
-// when a node does not tell, or when there is one zone only.
+// shares returns each zone's share of the CPUs of the worker nodes, nil if the zone or CPUs
+// of a node are unknown, or if there is one zone only.
 func shares(nodes []*v1.Node) map[string]float64 {
 	out := map[string]float64{}
 	var total float64
@@ -46,7 +46,8 @@ func shares(nodes []*v1.Node) map[string]float64 {
 	return out
 }
 
-// worker: a master of ours has no label that says so, but is closed to pods.
+// worker reports whether a node runs ordinary pods. The project's masters have no role
+// label, but are cordoned.
 func worker(n *v1.Node) bool {
 	if n.Spec.Unschedulable {
 		return false
@@ -64,15 +65,15 @@ func worker(n *v1.Node) bool {
 	return false
 }
 
-// weighs says whether a change of a node can change shares, or the zone of endpoints.
+// weighs reports whether a change of a node can change shares, or the zone of endpoints.
 func weighs(old, now *v1.Node) bool {
 	return old == nil || now == nil || worker(old) != worker(now) ||
 		old.Labels[v1.LabelTopologyZone] != now.Labels[v1.LabelTopologyZone] ||
 		!old.Status.Allocatable.Cpu().Equal(*now.Status.Allocatable.Cpu())
 }
 
-// spread gives every ready endpoint the hint for its own zone, and then some to zones
-// that would have too few. Where that cannot come out even enough there are no hints.
+// spread sets the hint of every ready endpoint to its own zone, and reassigns some to zones
+// that would have too few. If that would overload a zone there are no hints.
 func spread(groups []group, share map[string]float64) {
 	ready := readyOf(groups)
 	have := map[string]int{}
@@ -109,7 +110,7 @@ func readyOf(groups []group) (ready []*discovery.Endpoint) {
 	return ready
 }
 
-// allocate says how many endpoints each zone should have, if n can be shared out.
+// allocate returns how many of n endpoints each zone should have, if that is possible.
 func allocate(share map[string]float64, n int) (want map[string]float64, ok bool) {
 	if len(share) == 0 || len(share) > n {
 		return nil, false
@@ -123,7 +124,7 @@ func allocate(share map[string]float64, n int) (want map[string]float64, ok bool
 	return want, least <= float64(n)
 }
 
-// moves says how many endpoints each zone gives away, and which zones take them.
+// moves returns how many endpoints each zone donates, and which zones receive them.
 func moves(want map[string]float64, have map[string]int) (give map[string]int, take []string) {
 	give = map[string]int{}
 	over := map[string]float64{} // how many a zone has beyond what it should
@@ -131,7 +132,7 @@ func moves(want map[string]float64, have map[string]int) (give map[string]int, t
 		over[zone] = float64(have[zone]) - want[zone]
 	}
 	for zone, n := range have {
-		if _, ok := want[zone]; !ok { // no node there takes work any more
+		if _, ok := want[zone]; !ok { // there is no worker node any more
 			over[zone] = float64(n)
 		}
 	}

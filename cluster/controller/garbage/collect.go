@@ -22,7 +22,7 @@ func (c *Controller) reconcile(ctx context.Context, t task) error {
 		return c.orphan(ctx, v)
 	}
 	if v.dying && !v.foreground {
-		return nil // it is on its way, and waits for nothing of ours
+		return nil // it is being deleted, and waits for no dependents
 	}
 	return c.collect(ctx, v)
 }
@@ -34,23 +34,23 @@ func (c *Controller) api(o object) metadata.ResourceInterface {
 	return c.Metadata.Resource(o.GroupVersionResource).Namespace(o.namespace)
 }
 
-// collect deletes an object when all its owners are gone, and lets an object go
-// that waited for its dependents. It looks past the caches: a wrong guess here
-// deletes somebody's data.
+// collect deletes an object when all its owners are deleted, and finishes the deletion of an
+// owner that waited for its dependents. It reads from the API server: a stale cache would
+// delete data.
 func (c *Controller) collect(ctx context.Context, v *vertex) error {
 	if v.Resource == "" {
 		return nil // an owner of a kind that this cluster does not have
 	}
 	live, err := c.api(v.object).Get(ctx, v.name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && live.UID != v.uid {
-		c.do(c.graph.remove(v.uid))
+		c.addAll(c.graph.remove(v.uid))
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read %s %s: %w", v.Resource, v.name, err)
 	}
 	if v.virtual {
-		return nil // it exists; its informer will tell the rest
+		return nil // it exists; its informer delivers it
 	}
 	if v.foreground {
 		return c.foreground(ctx, v)
@@ -65,19 +65,19 @@ func (c *Controller) collect(ctx context.Context, v *vertex) error {
 	return c.decide(ctx, v, live, s)
 }
 
-// standing is how an object's owners are.
-type standing struct {
+// ownerStates are the states of an object's owners.
+type ownerStates struct {
 	solid   int
 	gone    []types.UID
-	waiting []types.UID // being deleted in the foreground: they wait for us
+	waiting []types.UID // being deleted in the foreground: they wait for the object
 }
 
-func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerReference) (s standing, err error) {
+func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerReference) (s ownerStates, err error) {
 	for _, ref := range refs {
 		where := c.where(ref, v.namespace)
 		if where.Resource == "" || where.namespace != "" && v.namespace == "" {
-			// An unknown kind, or a namespaced owner of a cluster-wide object: we
-			// cannot tell, so we keep the object.
+			// An unknown kind, or a namespaced owner of a cluster-scoped object: its
+			// state is unknown, so the object is kept.
 			s.solid++
 			continue
 		}
@@ -102,7 +102,7 @@ func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerR
 	return s, nil
 }
 
-func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.PartialObjectMetadata, s standing) error {
+func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.PartialObjectMetadata, s ownerStates) error {
 	leave := append(slices.Clone(s.gone), s.waiting...)
 	if s.solid > 0 {
 		if len(leave) == 0 {
@@ -117,8 +117,8 @@ func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.Partial
 	case slices.Contains(live.Finalizers, metav1.FinalizerDeleteDependents):
 		policy = metav1.DeletePropagationForeground
 	case len(s.waiting) > 0 && len(v.dependents) > 0:
-		// The whole tree goes bottom up. In a ring that would wait for ever, so a
-		// dependent that is going already must not hold us.
+		// The whole tree is deleted bottom up. In a cycle that would block indefinitely, so
+		// a dependent that is being deleted already must not block.
 		policy = metav1.DeletePropagationForeground
 		for d := range v.dependents {
 			if d.foreground {
@@ -131,7 +131,7 @@ func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.Partial
 		Preconditions:     &metav1.Preconditions{UID: &v.uid},
 	})
 	if apierrors.IsNotFound(err) {
-		c.do(c.graph.remove(v.uid))
+		c.addAll(c.graph.remove(v.uid))
 		return nil
 	}
 	if err != nil {
@@ -141,7 +141,7 @@ func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.Partial
 	return nil
 }
 
-// foreground lets an owner go when no dependent blocks it any more.
+// foreground finishes the deletion of an owner when no dependent blocks it any more.
 func (c *Controller) foreground(ctx context.Context, v *vertex) error {
 	blocking := v.blocking()
 	if len(blocking) == 0 {
@@ -155,7 +155,7 @@ func (c *Controller) foreground(ctx context.Context, v *vertex) error {
 	return nil
 }
 
-// orphan takes the owner out of its dependents, and then lets it go.
+// orphan removes the references of the dependents, and then finishes the owner's deletion.
 func (c *Controller) orphan(ctx context.Context, v *vertex) error {
 	var errs []error
 	for d := range v.dependents {
@@ -169,8 +169,8 @@ func (c *Controller) orphan(ctx context.Context, v *vertex) error {
 	return c.dropFinalizer(ctx, v.object, metav1.FinalizerOrphanDependents)
 }
 
-// dropOwners removes owner references. It sends the list that remains, guarded by
-// uid and resourceVersion, which works for every kind.
+// dropOwners removes owner references. It sends the remaining list with uid and
+// resourceVersion as preconditions, which works for every kind.
 func (c *Controller) dropOwners(ctx context.Context, o object, uids []types.UID) error {
 	return c.edit(ctx, o, func(m *metav1.PartialObjectMetadata) (map[string]any, bool) {
 		refs := slices.DeleteFunc(slices.Clone(m.OwnerReferences), func(r metav1.OwnerReference) bool {

@@ -1,25 +1,23 @@
 // Package garbage deletes objects whose owners are gone.
 //
-// It follows the metadata of all kinds that can be listed, watched and deleted,
-// and keeps the graph of ownerReferences (graph.go, no I/O). An object that has
-// owners goes when all of them are gone, by uid; a reference to one of several
-// owners that is gone is taken out. An owner deleted in the foreground stays until
-// the dependents that block it are gone; one deleted with Orphan stays until its
-// dependents have forgotten it. An owner must be in the dependent's namespace, or
-// cluster-wide. Events are left to their own lifetime.
+// It watches the metadata of all kinds that can be listed, watched and deleted, and keeps the
+// graph of ownerReferences (graph.go, no I/O). A dependent is deleted when all its owners are
+// deleted, by uid; a reference to one of several owners that is deleted is removed. An
+// owner deleted with foreground propagation stays until the dependents that block it are
+// deleted; one deleted with Orphan stays until its dependents have lost the reference. An owner
+// must be in the dependent's namespace, or cluster-scoped. Events expire by their TTL.
+//
+// It never deletes an object on the word of a cache alone: it reads object and owners first.
 package garbage
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 
@@ -32,17 +30,15 @@ const workers = 20
 const (
 	// discoveryRetry is how soon a failed discovery is repeated.
 	discoveryRetry = 200 * time.Millisecond
-	// quietTries are not logged: a server that starts for the first time has to
-	// write its own roles before it lets us read.
+	// quietTries are not logged: a server that starts for the first time writes its roles
+	// before it authorizes the reads.
 	quietTries = 10
 )
 
-// Config is what the controller works with.
+// Config is what the controller is given.
 type Config struct {
-	Discovery discovery.DiscoveryInterface
-	Metadata  metadata.Interface
-	Informers informers.SharedInformerFactory
-	Log       *slog.Logger
+	loop.Shared
+	Metadata metadata.Interface
 }
 
 // Controller is the garbage collector.
@@ -50,22 +46,18 @@ type Controller struct {
 	*loop.Loop[task]
 	Config
 	graph *graph
-	// kinds finds the resource of a kind in its group; filled by Run before any work.
+	// kinds are the resources by group and kind; Run fills it before the first reconcile.
 	kinds map[schema.GroupKind]namespace.Resource
 }
 
-// New makes the collector; nothing runs before Run.
-func New(c Config) *Controller {
+// New returns the collector; nothing runs before Run.
+func New(c Config) (*Controller, error) {
 	g := &Controller{Config: c, graph: newGraph(), kinds: map[schema.GroupKind]namespace.Resource{}}
-	g.Loop = loop.New(loop.Config[task]{Name: "garbagecollector", Workers: workers, Reconcile: g.reconcile, Log: c.Log})
-	g.Config.Log = g.Loop.Log
-	return g
+	g.Loop = loop.New(loop.Config[task]{Name: c.Controller, Workers: workers, Reconcile: g.reconcile, Log: c.Log})
+	return g, nil
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
-
-// Run finds out which kinds there are, follows them, and collects until ctx ends.
+// Run discovers the kinds, watches them, and collects until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	kinds, err := c.discover(ctx)
 	if err != nil {
@@ -80,12 +72,12 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		informer, err := c.Informers.ForResource(k.GroupVersionResource)
 		if err != nil {
-			c.Config.Log.Debug("a kind that client-go does not know is not collected", "resource", k.GroupVersionResource.String())
+			c.Log.Debug("a kind that client-go does not know is not collected", "resource", k.GroupVersionResource.String())
 			continue
 		}
 		switch err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); {
 		case ctx.Err() != nil:
-			return nil // the informers end with it, and take no handler any more
+			return nil // the informers stop with it, and accept no handler any more
 		case err != nil:
 			return err
 		}
@@ -96,12 +88,12 @@ func (c *Controller) Run(ctx context.Context) error {
 
 func (c *Controller) discover(ctx context.Context) ([]namespace.Resource, error) {
 	for try := 1; ; try++ {
-		kinds, err := namespace.Discover(c.Discovery)
+		kinds, err := namespace.Discover(c.Client.Discovery())
 		if err == nil {
 			return kinds, nil
 		}
 		if try%quietTries == 0 {
-			c.Config.Log.Warn("discovery failed, trying again", "error", err)
+			c.Log.Warn("discovery failed, will retry", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -113,27 +105,27 @@ func (c *Controller) discover(ctx context.Context) ([]namespace.Resource, error)
 
 func (c *Controller) handler(gvr schema.GroupVersionResource) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) { c.seen(gvr, o) },
+		AddFunc: func(o any) { c.observed(gvr, o) },
 		UpdateFunc: func(old, now any) {
 			a, errA := meta.Accessor(old)
 			b, errB := meta.Accessor(now)
 			if errA == nil && errB == nil && sameMetadata(a, b) {
 				return
 			}
-			c.seen(gvr, now)
+			c.observed(gvr, now)
 		},
 		DeleteFunc: func(o any) {
 			if d, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = d.Obj
 			}
 			if m, err := meta.Accessor(o); err == nil {
-				c.do(c.graph.remove(m.GetUID()))
+				c.addAll(c.graph.remove(m.GetUID()))
 			}
 		},
 	}
 }
 
-// sameMetadata leaves out the bulk of updates, which are of spec and status.
+// sameMetadata reports whether the graph stays the same: most updates are of spec and status.
 func sameMetadata(a, b metav1.Object) bool {
 	return a.GetUID() == b.GetUID() && (a.GetDeletionTimestamp() == nil) == (b.GetDeletionTimestamp() == nil) &&
 		slices.Equal(a.GetFinalizers(), b.GetFinalizers()) &&
@@ -142,27 +134,27 @@ func sameMetadata(a, b metav1.Object) bool {
 		})
 }
 
-func (c *Controller) seen(gvr schema.GroupVersionResource, o any) {
+func (c *Controller) observed(gvr schema.GroupVersionResource, o any) {
 	m, err := meta.Accessor(o)
 	if err != nil {
-		c.Config.Log.Error("object without metadata", "resource", gvr.String(), "error", err)
+		c.Log.Error("object without metadata", "resource", gvr.String(), "err", err)
 		return
 	}
-	c.do(c.graph.set(object{gvr, m.GetNamespace(), m.GetName(), m.GetUID()}, m, c.where))
+	c.addAll(c.graph.set(object{gvr, m.GetNamespace(), m.GetName(), m.GetUID()}, m, c.where))
 }
 
-func (c *Controller) do(tasks []task) {
+func (c *Controller) addAll(tasks []task) {
 	for _, t := range tasks {
 		c.Add(t)
 	}
 }
 
-// movedTo are the groups in which the kinds of a group of 2016 are today; the objects are
+// movedTo are the groups to which the kinds of a retired group have moved. The objects are
 // the same.
 var movedTo = map[string][]string{"extensions": {"apps", "networking.k8s.io"}}
 
-// where finds the object that an owner reference of a dependent names. Its
-// Resource is empty if the kind is unknown.
+// where returns the object that an owner reference of a dependent names. Its Resource is
+// empty if the kind is unknown.
 func (c *Controller) where(ref metav1.OwnerReference, namespace string) object {
 	o := object{name: ref.Name, uid: ref.UID}
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// object says where one object is found.
+// object identifies an object.
 type object struct {
 	schema.GroupVersionResource
 	namespace, name string
@@ -19,7 +19,7 @@ type object struct {
 // vertex is an object in the graph of owners.
 type vertex struct {
 	object
-	// virtual: only known as somebody's owner; nobody has seen it yet.
+	// virtual: known from a dependent's reference only; no informer has delivered it yet.
 	virtual    bool
 	owners     []metav1.OwnerReference
 	dependents map[*vertex]bool
@@ -28,8 +28,8 @@ type vertex struct {
 	orphan     bool // dying, and its dependents are to lose their owner first
 }
 
-// graph is who owns whom, by uid. It is safe for concurrent use; the vertices that
-// it hands out are copies.
+// graph holds owners and dependents by uid. It is safe for concurrent use; the vertices that
+// it returns are copies.
 type graph struct {
 	mu  sync.Mutex
 	all map[types.UID]*vertex
@@ -37,16 +37,16 @@ type graph struct {
 
 func newGraph() *graph { return &graph{all: map[types.UID]*vertex{}} }
 
-// task is what a change makes necessary.
+// task is one reconcile that a change requires.
 type task struct {
 	uid    types.UID
-	orphan bool // free the dependents; else look whether the object must go
+	orphan bool // orphan the dependents; else check whether to delete the object
 }
 
-// resolve names the object behind an owner reference, as far as that is known.
+// resolve returns the object of an owner reference, as far as its kind is known.
 type resolve func(ref metav1.OwnerReference, dependentNamespace string) object
 
-// set takes over the present state of an object.
+// set records the present state of an object.
 func (g *graph) set(o object, m metav1.Object, where resolve) []task {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -67,7 +67,7 @@ func (g *graph) set(o object, m metav1.Object, where resolve) []task {
 		tasks = append(tasks, task{uid: o.uid, orphan: true})
 	}
 	if v.foreground && !wasForeground {
-		tasks = append(append(tasks, task{uid: o.uid}), v.wakeDependents()...)
+		tasks = append(append(tasks, task{uid: o.uid}), v.dependentTasks()...)
 	}
 	return tasks
 }
@@ -96,8 +96,8 @@ func (g *graph) relink(v *vertex, old []metav1.OwnerReference, where resolve) []
 			tasks = append(tasks, task{uid: ref.UID})
 		}
 		owner.dependents[v] = true
-		// An owner elsewhere is none, and one that waits for its dependents takes
-		// new ones along.
+		// An owner in another namespace is invalid, and one that waits for its
+		// dependents waits for new ones, too.
 		if !owner.virtual && (owner.foreground || owner.namespace != where(ref, v.namespace).namespace) {
 			tasks = append(tasks, task{uid: v.uid})
 		}
@@ -105,8 +105,8 @@ func (g *graph) relink(v *vertex, old []metav1.OwnerReference, where resolve) []
 	return tasks
 }
 
-// remove forgets an object that is gone. Its dependents have to be looked at, and
-// owners that wait for it.
+// remove removes a deleted object, and returns tasks for its dependents and for owners that
+// wait for it.
 func (g *graph) remove(uid types.UID) []task {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -115,7 +115,7 @@ func (g *graph) remove(uid types.UID) []task {
 		return nil
 	}
 	delete(g.all, uid)
-	tasks := v.wakeDependents()
+	tasks := v.dependentTasks()
 	for i := range v.owners {
 		owner := g.all[v.owners[i].UID]
 		if owner == nil {
@@ -132,7 +132,7 @@ func (g *graph) remove(uid types.UID) []task {
 	return tasks
 }
 
-func (v *vertex) wakeDependents() []task {
+func (v *vertex) dependentTasks() []task {
 	var tasks []task
 	for d := range v.dependents {
 		tasks = append(tasks, task{uid: d.uid})
@@ -140,7 +140,7 @@ func (v *vertex) wakeDependents() []task {
 	return tasks
 }
 
-// get copies a vertex; its dependents are copies too, without theirs.
+// get returns a copy of a vertex; its dependents are copies too, without theirs.
 func (g *graph) get(uid types.UID) *vertex {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +154,7 @@ func (g *graph) get(uid types.UID) *vertex {
 		c := *d
 		c.dependents = nil
 		if len(d.dependents) > 0 {
-			c.dependents = map[*vertex]bool{} // only whether there are any is asked
+			c.dependents = map[*vertex]bool{} // only whether there are any matters
 			for dd := range d.dependents {
 				c.dependents[dd] = true
 				break
@@ -165,7 +165,7 @@ func (g *graph) get(uid types.UID) *vertex {
 	return &out
 }
 
-// blocking are the dependents that keep a foreground deletion of uid waiting.
+// blocking returns the dependents that block the foreground deletion of v.
 func (v *vertex) blocking() []*vertex {
 	var out []*vertex
 	for d := range v.dependents {

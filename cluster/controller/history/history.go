@@ -11,75 +11,74 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/apps/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/controller/loop"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// History reads and writes the revisions of sets.
+// History reads and writes the revisions of the sets of one kind.
 type History struct {
+	kind     schema.GroupVersionKind
 	client   kubernetes.Interface
 	informer cache.SharedIndexInformer
 	lister   listers.ControllerRevisionLister
 }
 
-// New makes a History; a controller that uses it must hand Handler to Informer.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory) *History {
-	i := f.Apps().V1().ControllerRevisions()
-	return &History{client: client, informer: i.Informer(), lister: i.Lister()}
+// New returns a History; the controller that uses it must add Handler to Informer.
+func New(s loop.Shared, kind schema.GroupVersionKind) *History {
+	i := s.Informers.Apps().V1().ControllerRevisions()
+	return &History{kind: kind, client: s.Client, informer: i.Informer(), lister: i.Lister()}
 }
 
-// Informer is that of all revisions.
+// Informer returns that of all revisions.
 func (h *History) Informer() cache.SharedIndexInformer { return h.informer }
 
-// Handler wakes the sets of a kind whose revisions somebody changes or deletes.
-func Handler(kind schema.GroupVersionKind, wake func(key string)) cache.ResourceEventHandler {
+// Handler enqueues the set of a revision that is added, changed or deleted.
+func (h *History) Handler(enqueue func(key string)) cache.ResourceEventHandler {
 	return loop.Each(func(r *apps.ControllerRevision) {
-		ref := metav1.GetControllerOfNoCopy(r)
-		if ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
-			wake(r.Namespace + "/" + ref.Name)
+		if key, ok := podcontrol.OwnerKey(r, h.kind); ok {
+			enqueue(key)
 		}
 	})
 }
 
-// Of gives the revisions of a set, the oldest first, and adopts those without an
-// owner whose labels match.
-func (h *History) Of(ctx context.Context, s *Set, live func(context.Context) (metav1.Object, error)) ([]*apps.ControllerRevision, error) {
-	all, err := h.lister.ControllerRevisions(s.Object.GetNamespace()).List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("list revisions: %w", err)
-	}
-	mine, err := replication.Claim(ctx, &replication.Owner{
-		Object: s.Object, Kind: s.Kind, Selector: s.Selector, Live: live,
-		Patch: func(ctx context.Context, namespace, name string, patch []byte) error {
-			_, err := h.client.AppsV1().ControllerRevisions(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-			return err
-		},
-	}, all)
-	if err != nil {
-		return nil, err
-	}
-	order(mine)
-	return mine, nil
-}
-
-// Present gives the revision of the set's present template, which it creates, or
-// moves to the top when the template is one of before. all is what Of gave; the
-// answer has the present one last. collisions is what the set's status should say.
+// Sync returns the revision of the set's present template and all revisions of the set,
+// oldest first, the present one last. It adopts orphans, creates the present revision, or
+// renumbers it when the template is a former one. collisions is what the set's status
+// should have.
 //
-// A set that is being deleted makes no history: it would be waited for. present is
-// nil then, if there is none.
-func (h *History) Present(ctx context.Context, s *Set, all []*apps.ControllerRevision) (present *apps.ControllerRevision, after []*apps.ControllerRevision, collisions int32, err error) {
+// A set that is being deleted creates no revisions: the deletion would wait for them.
+// present is nil then, if there is none.
+func (h *History) Sync(ctx context.Context, s *Set) (present *apps.ControllerRevision, all []*apps.ControllerRevision, collisions int32, err error) {
+	cached, err := h.lister.ControllerRevisions(s.Object.GetNamespace()).List(labels.Everything())
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("list revisions: %w", err)
+	}
+	owner := s.Owner
+	owner.MayAdopt, owner.Patch = nil, h.patch
+	if all, err = podcontrol.Claim(ctx, &owner, cached); err != nil {
+		return nil, nil, 0, err
+	}
+	order(all)
 	if s.Object.GetDeletionTimestamp() != nil {
 		if len(all) > 0 {
 			present = all[len(all)-1]
 		}
 		return present, all, s.Collisions, nil
 	}
+	return h.ensure(ctx, s, all)
+}
+
+func (h *History) patch(ctx context.Context, namespace, name string, patch []byte) error {
+	_, err := h.client.AppsV1().ControllerRevisions(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+// ensure creates or renumbers the revision of the present template. all is sorted.
+func (h *History) ensure(ctx context.Context, s *Set, all []*apps.ControllerRevision) (present *apps.ControllerRevision, after []*apps.ControllerRevision, collisions int32, err error) {
 	next := int64(1)
 	if len(all) > 0 {
 		next = all[len(all)-1].Revision + 1
@@ -114,8 +113,8 @@ func (h *History) Present(ctx context.Context, s *Set, all []*apps.ControllerRev
 	return present, append(after, present), s.Collisions, nil
 }
 
-// create is done when the revision exists, also if somebody else was quicker.
-// Another content under the name is a collision: the next name is tried.
+// create returns the created revision, or the same one that exists already. Another
+// template under the name is a collision: the next name is tried.
 func (h *History) create(ctx context.Context, s *Set, r *apps.ControllerRevision) (*apps.ControllerRevision, int32, error) {
 	api := h.client.AppsV1().ControllerRevisions(r.Namespace)
 	for collisions := s.Collisions; ; collisions++ {
@@ -140,15 +139,18 @@ func (h *History) create(ctx context.Context, s *Set, r *apps.ControllerRevision
 	}
 }
 
-// Truncate deletes the oldest revisions beyond limit, but none that is used. old
-// are those that are not in use as the set's own.
-func (h *History) Truncate(ctx context.Context, old []*apps.ControllerRevision, limit int32, used func(*apps.ControllerRevision) bool) error {
+// Truncate deletes the oldest of old beyond the set's history limit, but none that is used.
+func (h *History) Truncate(ctx context.Context, s *Set, old []*apps.ControllerRevision, used func(*apps.ControllerRevision) bool) error {
+	limit := defaultLimit
+	if s.Limit != nil {
+		limit = int(*s.Limit)
+	}
 	var errs []error
-	for _, r := range surplus(old, int(limit), used) {
+	for _, r := range surplus(old, limit, used) {
 		err := h.client.AppsV1().ControllerRevisions(r.Namespace).Delete(ctx, r.Name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &r.UID},
 		})
-		if err != nil && !apierrors.IsNotFound(err) {
+		if loop.IgnoreNotFound(err) != nil {
 			errs = append(errs, fmt.Errorf("delete revision %s: %w", r.Name, err))
 		}
 	}

@@ -1,10 +1,9 @@
-// Package history keeps the templates that a set of pods has had, as
-// ControllerRevisions: what `kubectl rollout history` lists and `rollout undo` goes
-// back to.
+// Package history keeps the templates that a DaemonSet or StatefulSet has had, as
+// ControllerRevisions: `kubectl rollout history` lists them, `rollout undo` returns to one.
 //
-// A revision is never changed but for its number: the template in use has the
-// highest one. It belongs to its set, and goes with it. The package decides
-// nothing about pods; a DaemonSet and a StatefulSet use it alike.
+// Only the number of a revision ever changes: the present template has the highest. A
+// revision is owned by its set and deleted with it. The package never reads or writes a
+// pod; the controller of the set decides which revisions are used.
 package history
 
 import (
@@ -21,25 +20,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/rand"
+
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// longestPrefix leaves room in a revision's name for the hash.
-const longestPrefix = 223
+const (
+	// maxPrefix leaves room in a revision's name for the hash.
+	maxPrefix = 223
+	// defaultLimit is the number of former revisions that are kept.
+	defaultLimit = 10
+)
 
-// Set is what history needs to know of the object whose templates it keeps.
+// Set is the object whose templates are kept.
 type Set struct {
-	Object     metav1.Object
-	Kind       schema.GroupVersionKind
-	Selector   labels.Selector
+	podcontrol.Owner
 	Template   *v1.PodTemplateSpec
 	HashLabel  string // the label of a revision that holds its hash
-	Collisions int32  // of names, as the set's status remembers them
+	Collisions int32  // the set's status.collisionCount
+	Limit      *int32 // the set's spec.revisionHistoryLimit; negative is no limit
 }
 
-// Patch is what a revision holds: a strategic merge patch that puts the template
-// back. kubectl compares it byte by byte, so that the keys are in order.
+// Patch returns what a revision holds: a strategic merge patch that restores the template.
+// kubectl compares it byte by byte, so the keys are sorted.
 func Patch(template *v1.PodTemplateSpec) ([]byte, error) {
 	text, err := json.Marshal(template)
 	if err != nil {
@@ -53,7 +56,7 @@ func Patch(template *v1.PodTemplateSpec) ([]byte, error) {
 	return json.Marshal(map[string]any{"spec": map[string]any{"template": fields}})
 }
 
-// Template is the template that a revision holds.
+// Template returns the template that a revision holds.
 func Template(r *apps.ControllerRevision) (*v1.PodTemplateSpec, error) {
 	var patch struct {
 		Spec struct {
@@ -66,8 +69,8 @@ func Template(r *apps.ControllerRevision) (*v1.PodTemplateSpec, error) {
 	return &patch.Spec.Template, nil
 }
 
-// build makes a revision of the set's present template. Its name follows from the
-// template and from the collisions there were, so that two that do the same at once meet.
+// build returns a revision of the set's present template. Its name is derived from the
+// template and the collisions, so that two concurrent creates use the same name.
 func build(s *Set, number int64, collisions int32) (*apps.ControllerRevision, error) {
 	data, err := Patch(s.Template)
 	if err != nil {
@@ -75,8 +78,8 @@ func build(s *Set, number int64, collisions int32) (*apps.ControllerRevision, er
 	}
 	hash := hashOf(data, collisions)
 	prefix := s.Object.GetName()
-	if len(prefix) > longestPrefix {
-		prefix = prefix[:longestPrefix]
+	if len(prefix) > maxPrefix {
+		prefix = prefix[:maxPrefix]
 	}
 	set := labels.Merge(s.Template.Labels, labels.Set{s.HashLabel: hash})
 	r := &apps.ControllerRevision{
@@ -105,7 +108,7 @@ func hashOf(data []byte, collisions int32) string {
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
 
-// Same says whether two revisions hold the same template.
+// Same reports whether two revisions hold the same template.
 func Same(a, b *apps.ControllerRevision) bool { return bytes.Equal(a.Data.Raw, b.Data.Raw) }
 
 // order sorts revisions, the oldest first.
@@ -119,8 +122,8 @@ func order(all []*apps.ControllerRevision) {
 	})
 }
 
-// surplus are the oldest revisions beyond limit that nothing uses. A negative limit, which
-// a StatefulSet may have, is none.
+// surplus returns the oldest revisions beyond limit that are not used. A negative limit,
+// which a StatefulSet may have, is none.
 func surplus(old []*apps.ControllerRevision, limit int, used func(*apps.ControllerRevision) bool) []*apps.ControllerRevision {
 	if limit < 0 {
 		return nil

@@ -8,6 +8,8 @@ import (
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 func set(image string) *Set {
@@ -15,7 +17,7 @@ func set(image string) *Set {
 		Namespace: "ns", Name: "agent", UID: "1", Annotations: map[string]string{"kubernetes.io/change-cause": "because"},
 	}}
 	return &Set{
-		Object: ds, Kind: apps.SchemeGroupVersion.WithKind("DaemonSet"), HashLabel: "hash",
+		Owner: podcontrol.Owner{Object: ds, Kind: apps.SchemeGroupVersion.WithKind("DaemonSet")}, HashLabel: "hash",
 		Template: &v1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "agent"}},
 			Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "c", Image: image}}},

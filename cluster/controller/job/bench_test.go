@@ -25,7 +25,7 @@ func BenchmarkJob(b *testing.B) {
 	set := kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}}))
 	ctx := b.Context()
 	shared := informers.NewSharedInformerFactory(set, 0)
-	c, err := job.New(set, shared, client.Recorder(set, "job-controller"), nil)
+	c, err := job.New(job.Config{Controller: "job", Client: set, Informers: shared, Recorder: client.Recorder(set, "job-controller")})
 	if err != nil {
 		b.Fatal(err)
 	}

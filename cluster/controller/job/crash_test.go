@@ -28,7 +28,7 @@ type world struct {
 // reconcile does what the controller does, and dies after some of its writes.
 func (w *world) reconcile() {
 	lives := w.random.IntN(12) // writes until the crash
-	s := newState(w.job, w.pods, true, w.now)
+	s := newSnapshot(w.job, w.pods, true, w.now)
 	d := s.decide()
 	active := len(s.active)
 	for _, b := range d.create {
@@ -44,7 +44,7 @@ func (w *world) reconcile() {
 		active++
 	}
 	for _, p := range d.delete {
-		if d.end == nil {
+		if d.finish == nil {
 			if lives--; lives < 0 {
 				return
 			}

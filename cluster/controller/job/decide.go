@@ -9,22 +9,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 // burst is the most pods one reconcile creates or deletes.
 const burst = 500
 
-// decision is what to do next.
-type decision struct {
-	// end is why no more pods are wanted: SuccessCriteriaMet or FailureTarget. The
-	// job's own condition follows when no pod is left.
-	end    *batch.JobCondition
-	delete []*v1.Pod
-	create []born
-	wait   time.Duration // until the next look, 0 is none
-	// halted says that the job is suspended, or is not; nil leaves open which.
-	halted *bool
+// step is what to do next.
+type step struct {
+	// finish is SuccessCriteriaMet or FailureTarget, or nil while the job goes on. Complete
+	// or Failed follows when no pod is left.
+	finish       *batch.JobCondition
+	delete       []*v1.Pod
+	create       []podIdentity
+	requeueAfter time.Duration // 0 is never
+	suspended    *bool         // nil: the condition stays as it is
 }
 
 func condition(t batch.JobConditionType, reason, message string, now time.Time) *batch.JobCondition {
@@ -47,39 +46,39 @@ func finished(j *batch.Job) bool {
 	return conditionOf(j, batch.JobComplete) != nil || conditionOf(j, batch.JobFailed) != nil
 }
 
-// decide says what to do next. It never both creates and deletes.
-func (s *state) decide() decision {
-	d := decision{end: s.end(), wait: s.deadline()}
+// decide returns the next step. It never both creates and deletes.
+func (s *snapshot) decide() step {
+	d := step{finish: s.finish(), requeueAfter: s.deadline()}
 	switch {
-	case d.end != nil:
-		if d.wait = 0; s.settled {
+	case d.finish != nil:
+		if d.requeueAfter = 0; s.met {
 			d.delete = s.active
 		}
 		return d
-	case !s.settled || s.job.DeletionTimestamp != nil:
+	case !s.met || s.job.DeletionTimestamp != nil:
 		return d
 	}
 	s.manage(&d)
 	if len(s.active)+len(d.create) == 0 && s.complete() {
-		d.end = condition(batch.JobSuccessCriteriaMet, batch.JobReasonCompletionsReached, "Reached expected number of succeeded pods", s.now)
+		d.finish = condition(batch.JobSuccessCriteriaMet, batch.JobReasonCompletionsReached, "Reached expected number of succeeded pods", s.now)
 		return d
 	}
 	is := suspended(s.job)
-	d.halted = &is
+	d.suspended = &is
 	return d
 }
 
-// complete says whether what succeeded is all that was asked for. Without a number
-// of completions that is one pod, after which the others end by themselves.
-func (s *state) complete() bool {
+// complete reports whether as many pods succeeded as spec.completions. Without completions
+// that is one pod; the others then terminate on their own.
+func (s *snapshot) complete() bool {
 	if s.job.Spec.Completions == nil {
 		return s.succeeded > 0
 	}
 	return s.succeeded >= completions(s.job)
 }
 
-// end is why the job is to end, if it is. What was once decided stays.
-func (s *state) end() *batch.JobCondition {
+// finish returns the condition that finishes the job, or nil. One in the status stays.
+func (s *snapshot) finish() *batch.JobCondition {
 	if c := conditionOf(s.job, batch.JobSuccessCriteriaMet); c != nil {
 		return c
 	}
@@ -87,24 +86,24 @@ func (s *state) end() *batch.JobCondition {
 		return c
 	}
 	if s.job.DeletionTimestamp != nil {
-		return nil // its pods go with it, which is no failure
+		return nil // its pods are deleted with it, which is no failure
 	}
 	if reason, message := s.failure(); reason != "" {
 		return condition(batch.JobFailureTarget, reason, message, s.now)
 	}
 	if indexed(s.job) {
-		if why := enough(s.job.Spec.SuccessPolicy, completions(s.job), s.done); why != "" {
+		if why := successRule(s.job.Spec.SuccessPolicy, completions(s.job), s.done); why != "" {
 			return condition(batch.JobSuccessCriteriaMet, batch.JobReasonSuccessPolicy, why, s.now)
 		}
 	}
 	return nil
 }
 
-func (s *state) failure() (reason, message string) {
+func (s *snapshot) failure() (reason, message string) {
 	spec := &s.job.Spec
 	for _, p := range s.pods {
 		if failed(s.job, p) {
-			if v := judge(spec.PodFailurePolicy, p); v.failJob != "" {
+			if v := matchPolicy(spec.PodFailurePolicy, p); v.failJob != "" {
 				return batch.JobReasonPodFailurePolicy, v.failJob
 			}
 		}
@@ -123,8 +122,8 @@ func (s *state) failure() (reason, message string) {
 	return "", ""
 }
 
-// restartedTooOften counts the restarts of containers of pods that start them anew themselves.
-func (s *state) restartedTooOften(limit int32) bool {
+// restartedTooOften reports whether the containers of OnFailure pods were restarted limit times.
+func (s *snapshot) restartedTooOften(limit int32) bool {
 	if s.job.Spec.Template.Spec.RestartPolicy != v1.RestartPolicyOnFailure {
 		return false
 	}
@@ -140,13 +139,13 @@ func (s *state) restartedTooOften(limit int32) bool {
 	return n > 0 && n >= limit
 }
 
-func (s *state) overdue() bool {
+func (s *snapshot) overdue() bool {
 	limit, start := s.job.Spec.ActiveDeadlineSeconds, s.job.Status.StartTime
 	return limit != nil && start != nil && !suspended(s.job) && s.now.Sub(start.Time) >= time.Duration(*limit)*time.Second
 }
 
-// deadline is how long the job may still run; 0 is for ever.
-func (s *state) deadline() time.Duration {
+// deadline returns how long the job may still run; 0 is no limit.
+func (s *snapshot) deadline() time.Duration {
 	limit := s.job.Spec.ActiveDeadlineSeconds
 	if limit == nil || suspended(s.job) || s.job.DeletionTimestamp != nil {
 		return 0
@@ -158,14 +157,14 @@ func (s *state) deadline() time.Duration {
 	return max(start.Add(time.Duration(*limit)*time.Second).Sub(s.now), time.Millisecond)
 }
 
-// manage makes the number of running pods right.
-func (s *state) manage(d *decision) {
+// manage adds the pods to create or to delete to the step.
+func (s *snapshot) manage(d *step) {
 	if suspended(s.job) {
 		d.delete = bound(s.active)
 		return
 	}
-	want := s.wanted()
-	if d.delete = s.superfluous(len(s.active) - want); len(d.delete) > 0 {
+	want := s.expectedPods()
+	if d.delete = s.surplus(len(s.active) - want); len(d.delete) > 0 {
 		return
 	}
 	missing := want - len(s.active)
@@ -176,15 +175,15 @@ func (s *state) manage(d *decision) {
 		return
 	}
 	if !perIndex(s.job) {
-		if wait := s.patience(); wait > 0 {
-			d.wait = sooner(d.wait, wait)
+		if wait := s.backoff(); wait > 0 {
+			d.requeueAfter = earlier(d.requeueAfter, wait)
 			return
 		}
 	}
 	missing = min(missing, burst)
 	if !indexed(s.job) {
 		for range missing {
-			d.create = append(d.create, born{index: noIndex})
+			d.create = append(d.create, podIdentity{index: noIndex})
 		}
 		return
 	}
@@ -192,14 +191,14 @@ func (s *state) manage(d *decision) {
 		if len(d.create) == missing {
 			return
 		}
-		next := born{index: i}
-		if p := s.late[i]; p != nil {
-			if wait := s.patienceOf(p); wait > 0 {
-				d.wait = sooner(d.wait, wait)
+		next := podIdentity{index: i}
+		if p := s.lastFailed[i]; p != nil {
+			if wait := s.backoffOf(p); wait > 0 {
+				d.requeueAfter = earlier(d.requeueAfter, wait)
 				continue
 			}
 			next.failures, next.ignored = failures(p), ignored(p)
-			if judge(s.job.Spec.PodFailurePolicy, p).counts {
+			if matchPolicy(s.job.Spec.PodFailurePolicy, p).counts {
 				next.failures++
 			} else {
 				next.ignored++
@@ -209,32 +208,32 @@ func (s *state) manage(d *decision) {
 	}
 }
 
-func sooner(a, b time.Duration) time.Duration {
+func earlier(a, b time.Duration) time.Duration {
 	if a == 0 {
 		return b
 	}
 	return min(a, b)
 }
 
-// wanted is how many pods should run.
-func (s *state) wanted() int {
+// expectedPods returns how many pods should be active.
+func (s *snapshot) expectedPods() int {
 	parallel := 1
 	if n := s.job.Spec.Parallelism; n != nil {
 		parallel = int(*n)
 	}
 	if s.job.Spec.Completions == nil {
 		if s.succeeded > 0 {
-			return len(s.active) // they know that the work is done, and end by themselves
+			return len(s.active) // the work is done: they terminate on their own
 		}
 		return parallel
 	}
 	return max(0, min(parallel, completions(s.job)-s.succeeded))
 }
 
-// superfluous picks at least n pods to delete: one whose deletion a crash cut in two,
-// the second one of an index, one whose index is done or not the job's, then those
-// whose loss hurts least.
-func (s *state) superfluous(n int) []*v1.Pod {
+// surplus returns at least n pods to delete: those whose deletion a crash interrupted, the
+// second one of an index, those whose index is completed or out of range, then as
+// podcontrol.PodsToDelete.
+func (s *snapshot) surplus(n int) []*v1.Pod {
 	var out, left []*v1.Pod
 	held := map[int]bool{}
 	for _, p := range byAge(s.active) {
@@ -250,7 +249,7 @@ func (s *state) superfluous(n int) []*v1.Pod {
 		}
 	}
 	if more := n - len(out); more > 0 {
-		out = append(out, replication.Doomed(left, left, more, s.now)...)
+		out = append(out, podcontrol.PodsToDelete(left, left, more, s.now)...)
 	}
 	return bound(out)
 }
@@ -263,9 +262,9 @@ func byAge(pods []*v1.Pod) []*v1.Pod {
 	return out
 }
 
-// pending are the indexes that have no pod and need one, the lowest first, as
-// many as could be of use.
-func (s *state) pending() []int {
+// pending returns the lowest indexes that need a pod and have none, as many as one step
+// can use.
+func (s *snapshot) pending() []int {
 	taken := map[int]bool{}
 	for _, p := range s.pods {
 		if podfacts.Active(p) || onlyFailed(s.job) && terminating(p) {
@@ -273,7 +272,7 @@ func (s *state) pending() []int {
 		}
 	}
 	var out []int
-	for i := 0; i < completions(s.job) && len(out) < burst+len(s.late); i++ {
+	for i := 0; i < completions(s.job) && len(out) < burst+len(s.lastFailed); i++ {
 		if !taken[i] && !s.done.has(i) && !s.lost.has(i) {
 			out = append(out, i)
 		}

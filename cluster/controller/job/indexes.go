@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// indexes is a set of completion indexes, in order, as runs from-to: a job of a
-// million pods that go well is one run.
+// indexes is a sorted set of completion indexes as ranges: a job of a million pods that
+// succeed is one range.
 type indexes []span
 
 type span struct{ from, to int }
 
-// parseIndexes reads "1,3-5,7". What is not below limit, or makes no sense, is left out.
+// parseIndexes parses "1,3-5,7". What is invalid, or not below limit, is left out.
 func parseIndexes(text string, limit int) indexes {
 	var out indexes
 	for part := range strings.SplitSeq(text, ",") {
@@ -58,7 +58,7 @@ func (s indexes) total() int {
 	return n
 }
 
-// with gives the set with more in it.
+// with returns the set with more indexes.
 func (s indexes) with(more ...int) indexes {
 	if len(more) == 0 {
 		return s
@@ -70,7 +70,7 @@ func (s indexes) with(more ...int) indexes {
 	return out.normal()
 }
 
-// both gives what is in both sets.
+// both returns the intersection of the sets.
 func (s indexes) both(o indexes) indexes {
 	var out indexes
 	for _, a := range s {

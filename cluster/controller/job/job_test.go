@@ -60,7 +60,7 @@ func onExit(a batch.PodFailurePolicyAction, op batch.PodFailurePolicyOnExitCodes
 func pods(j *batch.Job, words string) (out []*v1.Pod) {
 	for n, w := range strings.Fields(words) {
 		parts := strings.Split(w, ":")
-		b := born{index: noIndex}
+		b := podIdentity{index: noIndex}
 		var at, exit, fails int
 		for _, p := range parts {
 			_, _ = fmt.Sscanf(p, "i=%d", &b.index)
@@ -104,7 +104,7 @@ func pods(j *batch.Job, words string) (out []*v1.Pod) {
 	return out
 }
 
-func showDecision(d decision) string {
+func showStep(d step) string {
 	var out []string
 	for _, b := range d.create {
 		text := "new"
@@ -119,11 +119,11 @@ func showDecision(d decision) string {
 	for _, p := range d.delete {
 		out = append(out, "-"+p.Name)
 	}
-	if d.wait > 0 {
-		out = append(out, "wait "+d.wait.String())
+	if d.requeueAfter > 0 {
+		out = append(out, "wait "+d.requeueAfter.String())
 	}
-	if d.end != nil {
-		out = append(out, fmt.Sprintf("%s %s", d.end.Type, d.end.Reason))
+	if d.finish != nil {
+		out = append(out, fmt.Sprintf("%s %s", d.finish.Type, d.finish.Reason))
 	}
 	return strings.Join(out, " ")
 }
@@ -205,7 +205,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := showDecision(newState(tt.job, pods(tt.job, tt.pods), true, now).decide()); got != tt.want {
+			if got := showStep(newSnapshot(tt.job, pods(tt.job, tt.pods), true, now).decide()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -217,7 +217,7 @@ func TestRestartsCountWhereContainersRestart(t *testing.T) {
 		j := newJob(1, 1, limit(2), func(j *batch.Job) { j.Spec.Template.Spec.RestartPolicy = v1.RestartPolicyOnFailure })
 		p := pods(j, "a:run")
 		p[0].Status.ContainerStatuses = []v1.ContainerStatus{{RestartCount: restarts}}
-		if got := showDecision(newState(j, p, true, now).decide()); got != want {
+		if got := showStep(newSnapshot(j, p, true, now).decide()); got != want {
 			t.Errorf("%d restarts: got %q, want %q", restarts, got, want)
 		}
 	}
@@ -229,7 +229,7 @@ func TestPodOfAnIndex(t *testing.T) {
 		c.InitContainers = []v1.Container{{Name: "i"}}
 		c.Containers = append(c.Containers, v1.Container{Name: "own", Env: []v1.EnvVar{{Name: indexEnv, Value: "mine"}}})
 	})
-	p := podFor(j, born{index: 2, failures: 1})
+	p := podFor(j, podIdentity{index: 2, failures: 1})
 	if p.GenerateName != "work-2-" || p.Spec.Hostname != "work-2" || p.Labels[indexLabel] != "2" || p.Annotations[indexLabel] != "2" ||
 		p.Annotations[batch.JobIndexFailureCountAnnotation] != "1" || !slices.Equal(p.Finalizers, []string{batch.JobTrackingFinalizer}) {
 		t.Errorf("%+v", p)

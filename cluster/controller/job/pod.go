@@ -10,13 +10,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 const (
 	indexLabel = batch.JobCompletionIndexAnnotation
 	indexEnv   = "JOB_COMPLETION_INDEX"
-	// noIndex is that of a pod of a job that is not Indexed, or of a wrong one.
+	// noIndex is the index of a pod of a job that is not Indexed, or of an invalid index.
 	noIndex = -1
 )
 
@@ -35,21 +35,21 @@ func completions(j *batch.Job) int {
 	return int(*j.Spec.Completions)
 }
 
-// onlyFailed says that a pod is replaced when it has failed, and not already when
-// it is on its way out.
+// onlyFailed reports whether a pod is replaced only when it is terminal, and not already
+// when it is terminating.
 func onlyFailed(j *batch.Job) bool {
 	return j.Spec.PodReplacementPolicy != nil && *j.Spec.PodReplacementPolicy == batch.Failed
 }
 
-// born is one pod to make.
-type born struct {
+// podIdentity is what distinguishes a pod to create from the job's others.
+type podIdentity struct {
 	index             int
-	failures, ignored int // of the index, for a job that counts them apart
+	failures, ignored int // of the index, for a job with backoffLimitPerIndex
 }
 
-// podFor makes a pod. Its finalizer holds it until it is counted.
-func podFor(j *batch.Job, b born) *v1.Pod {
-	p := replication.PodFromTemplate(&j.Spec.Template, j, kind)
+// podFor returns a pod of the job. Its finalizer keeps it until it is counted.
+func podFor(j *batch.Job, b podIdentity) *v1.Pod {
+	p := podcontrol.PodFromTemplate(&j.Spec.Template, j, kind)
 	if !slices.Contains(p.Finalizers, batch.JobTrackingFinalizer) {
 		p.Finalizers = append(p.Finalizers, batch.JobTrackingFinalizer)
 	}
@@ -73,15 +73,15 @@ func podFor(j *batch.Job, b born) *v1.Pod {
 		}
 	}
 	for i := range p.Spec.InitContainers {
-		tellIndex(&p.Spec.InitContainers[i])
+		addIndexEnv(&p.Spec.InitContainers[i])
 	}
 	for i := range p.Spec.Containers {
-		tellIndex(&p.Spec.Containers[i])
+		addIndexEnv(&p.Spec.Containers[i])
 	}
 	return p
 }
 
-func tellIndex(c *v1.Container) {
+func addIndexEnv(c *v1.Container) {
 	if slices.ContainsFunc(c.Env, func(e v1.EnvVar) bool { return e.Name == indexEnv }) {
 		return
 	}
@@ -90,7 +90,7 @@ func tellIndex(c *v1.Container) {
 	}})
 }
 
-// indexOf is the pod's completion index, if it is one that the job has.
+// indexOf returns the pod's completion index, noIndex if the job does not have it.
 func indexOf(j *batch.Job, p *v1.Pod) int {
 	n, err := strconv.Atoi(p.Annotations[indexLabel])
 	if !indexed(j) || err != nil || n < 0 || n >= completions(j) {
@@ -112,8 +112,8 @@ func number(p *v1.Pod, annotation string) int {
 
 func tracked(p *v1.Pod) bool { return slices.Contains(p.Finalizers, batch.JobTrackingFinalizer) }
 
-// failed says whether a pod counts as one that did not succeed: it has failed, or
-// somebody deletes it. Where only failed pods are replaced, the latter is not enough.
+// failed reports whether a pod counts as failed: its phase is Failed, or it is being
+// deleted. Where only failed pods are replaced, the latter is not enough.
 func failed(j *batch.Job, p *v1.Pod) bool {
 	switch {
 	case p.Status.Phase == v1.PodFailed:
@@ -124,20 +124,20 @@ func failed(j *batch.Job, p *v1.Pod) bool {
 	return !onlyFailed(j) || gone(p)
 }
 
-// gone is a deleted pod of which nothing runs, whatever its phase says: it never
-// came to a node, or the node's kubelet has confirmed the deletion, without delay.
+// gone reports whether nothing of a deleted pod runs, whatever its phase: it was never
+// bound, or the kubelet has confirmed the deletion with grace period 0.
 func gone(p *v1.Pod) bool {
 	return p.DeletionTimestamp != nil &&
 		(p.Spec.NodeName == "" || p.DeletionGracePeriodSeconds != nil && *p.DeletionGracePeriodSeconds == 0)
 }
 
-// terminating says whether a pod is on its way out and may still run.
+// terminating reports whether a pod is being deleted and may still run.
 func terminating(p *v1.Pod) bool {
 	return p.DeletionTimestamp != nil && !podfacts.Terminal(p) && !gone(p)
 }
 
-// ended is when a pod that has ended did so, as well as one can tell.
-func ended(p *v1.Pod) time.Time {
+// finishedAt returns when a terminal pod finished, as far as its status shows.
+func finishedAt(p *v1.Pod) time.Time {
 	var at time.Time
 	for _, s := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if t := s.State.Terminated; t != nil && t.FinishedAt.After(at) {

@@ -8,17 +8,17 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// verdict is what the podFailurePolicy says of a failed pod.
-type verdict struct {
+// failureResult is the result of the podFailurePolicy for a failed pod.
+type failureResult struct {
 	counts  bool   // towards the backoffLimit
 	index   bool   // its index has failed for good
 	failJob string // why the whole job has failed, or ""
 }
 
-// judge takes the first rule that matches; without one the failure counts.
-func judge(p *batch.PodFailurePolicy, pod *v1.Pod) verdict {
+// matchPolicy returns the result of the first rule that matches; without one the failure counts.
+func matchPolicy(p *batch.PodFailurePolicy, pod *v1.Pod) failureResult {
 	if p == nil {
-		return verdict{counts: true}
+		return failureResult{counts: true}
 	}
 	for i, rule := range p.Rules {
 		why := matches(&rule, pod)
@@ -27,18 +27,18 @@ func judge(p *batch.PodFailurePolicy, pod *v1.Pod) verdict {
 		}
 		switch rule.Action {
 		case batch.PodFailurePolicyActionIgnore:
-			return verdict{}
+			return failureResult{}
 		case batch.PodFailurePolicyActionFailIndex:
-			return verdict{counts: true, index: true}
+			return failureResult{counts: true, index: true}
 		case batch.PodFailurePolicyActionFailJob:
-			return verdict{counts: true, failJob: fmt.Sprintf("%s matching %s rule at index %d", why, rule.Action, i)}
+			return failureResult{counts: true, failJob: fmt.Sprintf("%s matching %s rule at index %d", why, rule.Action, i)}
 		}
-		return verdict{counts: true}
+		return failureResult{counts: true}
 	}
-	return verdict{counts: true}
+	return failureResult{counts: true}
 }
 
-// matches says why the rule matches, or "".
+// matches returns why the rule matches, or "".
 func matches(rule *batch.PodFailurePolicyRule, pod *v1.Pod) string {
 	if r := rule.OnExitCodes; r != nil {
 		for _, s := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
@@ -62,8 +62,8 @@ func matches(rule *batch.PodFailurePolicyRule, pod *v1.Pod) string {
 	return ""
 }
 
-// enough says by which rule the indexes that succeeded are success for the job, or "".
-func enough(p *batch.SuccessPolicy, completions int, succeeded indexes) string {
+// successRule returns by which rule the succeeded indexes complete the job, or "".
+func successRule(p *batch.SuccessPolicy, completions int, succeeded indexes) string {
 	if p == nil {
 		return ""
 	}

@@ -21,28 +21,28 @@ func TestJudge(t *testing.T) {
 		name  string
 		rules []batch.PodFailurePolicyRule
 		pod   string
-		want  verdict
+		want  failureResult
 	}{
-		{"no rule", nil, "a:bad:exit=1", verdict{counts: true}},
-		{"another code", []batch.PodFailurePolicyRule{exits(ignore, "", in, 2)}, "a:bad:exit=1", verdict{counts: true}},
-		{"the code", []batch.PodFailurePolicyRule{exits(ignore, "", in, 1, 2)}, "a:bad:exit=1", verdict{}},
-		{"another container", []batch.PodFailurePolicyRule{exits(ignore, "x", in, 1)}, "a:bad:exit=1", verdict{counts: true}},
-		{"the container", []batch.PodFailurePolicyRule{exits(ignore, "c", in, 1)}, "a:bad:exit=1", verdict{}},
-		{"none of the codes", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 2, 3)}, "a:bad:exit=1", verdict{}},
-		{"one of the codes", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 1, 3)}, "a:bad:exit=1", verdict{counts: true}},
-		{"a container that ended well is not asked", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 1)}, "a:bad:exit=0", verdict{counts: true}},
-		{"the first that matches", []batch.PodFailurePolicyRule{exits(count, "", in, 1), exits(failJob, "", in, 1)}, "a:bad:exit=1", verdict{counts: true}},
-		{"the job fails", []batch.PodFailurePolicyRule{exits(ignore, "", in, 9), exits(failJob, "", in, 1)}, "a:bad:exit=1", verdict{
+		{"no rule", nil, "a:bad:exit=1", failureResult{counts: true}},
+		{"another code", []batch.PodFailurePolicyRule{exits(ignore, "", in, 2)}, "a:bad:exit=1", failureResult{counts: true}},
+		{"the code", []batch.PodFailurePolicyRule{exits(ignore, "", in, 1, 2)}, "a:bad:exit=1", failureResult{}},
+		{"another container", []batch.PodFailurePolicyRule{exits(ignore, "x", in, 1)}, "a:bad:exit=1", failureResult{counts: true}},
+		{"the container", []batch.PodFailurePolicyRule{exits(ignore, "c", in, 1)}, "a:bad:exit=1", failureResult{}},
+		{"none of the codes", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 2, 3)}, "a:bad:exit=1", failureResult{}},
+		{"one of the codes", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 1, 3)}, "a:bad:exit=1", failureResult{counts: true}},
+		{"a container that ended well is not asked", []batch.PodFailurePolicyRule{exits(ignore, "", notIn, 1)}, "a:bad:exit=0", failureResult{counts: true}},
+		{"the first that matches", []batch.PodFailurePolicyRule{exits(count, "", in, 1), exits(failJob, "", in, 1)}, "a:bad:exit=1", failureResult{counts: true}},
+		{"the job fails", []batch.PodFailurePolicyRule{exits(ignore, "", in, 9), exits(failJob, "", in, 1)}, "a:bad:exit=1", failureResult{
 			counts: true, failJob: "Container c for pod ns/a failed with exit code 1 matching FailJob rule at index 1",
 		}},
 		{"evicted", []batch.PodFailurePolicyRule{{Action: failJob, OnPodConditions: []batch.PodFailurePolicyOnPodConditionsPattern{
 			{Type: v1.DisruptionTarget, Status: v1.ConditionTrue},
-		}}}, "a:bad:evicted", verdict{counts: true, failJob: "Pod ns/a has condition DisruptionTarget matching FailJob rule at index 0"}},
+		}}}, "a:bad:evicted", failureResult{counts: true, failJob: "Pod ns/a has condition DisruptionTarget matching FailJob rule at index 0"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			j := newJob(1, 1, rules(tt.rules...))
-			if got := judge(j.Spec.PodFailurePolicy, pods(j, tt.pod)[0]); got != tt.want {
+			if got := matchPolicy(j.Spec.PodFailurePolicy, pods(j, tt.pod)[0]); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestEnough(t *testing.T) {
 				rule.SucceededCount = &tt.count
 			}
 			never := batch.SuccessPolicyRule{SucceededCount: ptr(int32(10))}
-			why := enough(&batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{never, rule}}, 10, parseIndexes(tt.succeeded, 10))
+			why := successRule(&batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{never, rule}}, 10, parseIndexes(tt.succeeded, 10))
 			if want := map[bool]string{true: "Matched rules at index 1"}[tt.want]; why != want {
 				t.Errorf("got %q, want %q", why, want)
 			}

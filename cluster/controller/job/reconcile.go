@@ -17,47 +17,47 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/controller/loop"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// reconcile brings one job nearer to its end, and counts its pods.
+// reconcile creates and deletes pods of one job, and counts those that are terminal.
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	namespace, name := loop.Split(key)
 	j, err := c.jobs.Jobs(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
-		return c.gone(ctx, key)
+		return c.deleted(ctx, key)
 	}
 	if err != nil {
 		return err
 	}
 	switch {
 	case c.behind(key, j):
-		return nil // the job's event wakes it
-	case j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != managedByUs:
+		return nil // the job's event enqueues it
+	case j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != controllerName:
 		return nil
 	}
-	settled := c.expect.Met(key)
+	met := c.control.Met(key)
 	pods, err := c.claim(ctx, j)
 	if err != nil {
 		return err
 	}
 	if finished(j) {
-		return c.free(ctx, slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !tracked(p) }))
+		return c.removeFinalizer(ctx, slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !tracked(p) }))
 	}
-	s := newState(j, pods, settled, c.now())
+	s := newSnapshot(j, pods, met, c.now())
 	d := s.decide()
-	if d.wait > 0 {
-		c.AddAfter(key, d.wait)
+	if d.requeueAfter > 0 {
+		c.AddAfter(key, d.requeueAfter)
 	}
 	active, ready, failed := c.apply(ctx, key, s, &d)
-	next, free := s.track(&d, active, ready)
+	next, counted := s.track(&d, active, ready)
 	if err := c.writeStatus(ctx, key, j, next); err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, c.free(ctx, free))
+	return errors.Join(failed, c.removeFinalizer(ctx, counted))
 }
 
-// claim gives the job's pods, adopting and releasing on the way.
+// claim adopts and releases pods, and returns those of the job.
 func (c *Controller) claim(ctx context.Context, j *batch.Job) ([]*v1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
 	if err != nil {
@@ -67,78 +67,56 @@ func (c *Controller) claim(ctx context.Context, j *batch.Job) ([]*v1.Pod, error)
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
-	// Pods of an earlier job of the name are waited for by nobody else.
-	if err := c.free(ctx, heldFor(j.Name, all, func(uid types.UID) bool { return uid != j.UID })); err != nil {
+	// No other job counts the pods of an earlier job of the name.
+	if err := c.removeFinalizer(ctx, trackedFor(j.Name, all, func(uid types.UID) bool { return uid != j.UID })); err != nil {
 		return nil, err
 	}
-	return replication.Claim(ctx, &replication.Owner{
-		Object: j, Kind: kind, Selector: selector, Finalizer: batch.JobTrackingFinalizer, Patch: replication.PatchPods(c.client),
-		May: func(metav1.Object) bool { return !finished(j) },
+	return podcontrol.Claim(ctx, &podcontrol.Owner{
+		Object: j, Kind: kind, Selector: selector, Finalizer: batch.JobTrackingFinalizer, Patch: podcontrol.PatchPods(c.Client),
+		MayAdopt: func(metav1.Object) bool { return !finished(j) },
 		Live: func(ctx context.Context) (metav1.Object, error) {
-			return c.client.BatchV1().Jobs(j.Namespace).Get(ctx, j.Name, metav1.GetOptions{})
+			return c.Client.BatchV1().Jobs(j.Namespace).Get(ctx, j.Name, metav1.GetOptions{})
 		},
 	}, all)
 }
 
-// apply creates and deletes pods, and says how many are active and ready then. Pods
-// of a job that ends count as failed, and keep their finalizer for that. Those that
+// apply creates and deletes pods, and returns how many are active and ready then. Pods of a
+// job that is finishing count as failed, and keep their finalizer until then. Those that
 // are merely too many do not count: they lose it before they are deleted.
-func (c *Controller) apply(ctx context.Context, key string, s *state, d *decision) (active, ready int, err error) {
-	active, ready = len(s.active), s.ready
-	if len(d.create) == 0 && len(d.delete) == 0 {
-		return active, ready, nil
-	}
-	c.expect.Expect(key, len(d.create), replication.UIDs(d.delete))
-	pods := replication.Pods{Client: c.client, Recorder: c.recorder}
-	made, failed := replication.SlowStart(len(d.create), func(i int) error {
-		return pods.Create(ctx, s.job, podFor(s.job, d.create[i]))
+func (c *Controller) apply(ctx context.Context, key string, s *snapshot, d *step) (active, ready int, err error) {
+	created, deleted, err := c.control.Apply(ctx, key, s.job, podcontrol.Writes{
+		Create: len(d.create), Pod: func(i int) *v1.Pod { return podFor(s.job, d.create[i]) },
+		Delete: d.delete,
+		BeforeDelete: func(ctx context.Context, p *v1.Pod) error {
+			if d.finish != nil || !tracked(p) {
+				return nil
+			}
+			return c.removeFinalizer(ctx, []*v1.Pod{p})
+		},
 	})
-	c.expect.Created(key, len(d.create)-made)
-	if apierrors.HasStatusCause(failed, v1.NamespaceTerminatingCause) {
-		failed = nil
-	}
-	deleted, gone := replication.Together(len(d.delete), func(i int) error {
-		var err error
-		if d.end == nil && tracked(d.delete[i]) {
-			err = c.free(ctx, d.delete[i:i+1])
-		}
-		if err == nil {
-			err = pods.Delete(ctx, s.job, d.delete[i])
-		}
-		if err != nil {
-			c.expect.Deleted(key, d.delete[i].UID)
-		}
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
-	})
-	active += made - deleted
-	return active, min(ready, active), errors.Join(failed, gone)
+	active = len(s.active) + created - deleted
+	return active, min(s.ready, active), err
 }
 
-// writeStatus writes the status if it changed, and tells what is new in it.
+// writeStatus writes the status if it changed, and records events of new conditions.
 func (c *Controller) writeStatus(ctx context.Context, key string, j *batch.Job, next *batch.JobStatus) error {
 	if equality.Semantic.DeepEqual(next, &j.Status) {
 		return nil
 	}
 	update := j.DeepCopy()
 	update.Status = *next
-	made, err := c.client.BatchV1().Jobs(j.Namespace).UpdateStatus(ctx, update, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
+	updated, err := c.Client.BatchV1().Jobs(j.Namespace).UpdateStatus(ctx, update, metav1.UpdateOptions{})
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	c.mu.Lock()
-	c.written[key] = made.ResourceVersion
+	c.written[key] = updated.ResourceVersion
 	c.mu.Unlock()
-	c.tell(j, next)
+	c.recordConditions(j, next)
 	return nil
 }
 
-// behind says whether the cache does not show our own last write yet.
+// behind reports whether the cache does not show the controller's last write yet.
 func (c *Controller) behind(key string, j *batch.Job) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +125,7 @@ func (c *Controller) behind(key string, j *batch.Job) bool {
 	return err1 == nil && err2 == nil && is < last
 }
 
-func (c *Controller) tell(j *batch.Job, next *batch.JobStatus) {
+func (c *Controller) recordConditions(j *batch.Job, next *batch.JobStatus) {
 	for _, cond := range next.Conditions {
 		was := slices.IndexFunc(j.Status.Conditions, func(o batch.JobCondition) bool { return o.Type == cond.Type })
 		if was >= 0 && j.Status.Conditions[was].Status == cond.Status {
@@ -155,23 +133,23 @@ func (c *Controller) tell(j *batch.Job, next *batch.JobStatus) {
 		}
 		switch {
 		case cond.Type == batch.JobSuspended && cond.Status == v1.ConditionTrue:
-			c.recorder.Event(j, v1.EventTypeNormal, "Suspended", cond.Message)
+			c.Recorder.Event(j, v1.EventTypeNormal, "Suspended", cond.Message)
 		case cond.Type == batch.JobSuspended:
-			c.recorder.Event(j, v1.EventTypeNormal, "Resumed", cond.Message)
+			c.Recorder.Event(j, v1.EventTypeNormal, "Resumed", cond.Message)
 		case cond.Type == batch.JobComplete:
 			if n := j.Spec.Completions; n != nil && next.Succeeded > *n {
-				c.recorder.Event(j, v1.EventTypeWarning, "TooManySucceededPods", "Too many succeeded pods running after completion count reached")
+				c.Recorder.Event(j, v1.EventTypeWarning, "TooManySucceededPods", "Too many succeeded pods running after completion count reached")
 			}
-			c.recorder.Event(j, v1.EventTypeNormal, "Completed", "Job completed")
+			c.Recorder.Event(j, v1.EventTypeNormal, "Completed", "Job completed")
 		case cond.Type == batch.JobFailed:
-			c.recorder.Event(j, v1.EventTypeWarning, cond.Reason, cond.Message)
+			c.Recorder.Event(j, v1.EventTypeWarning, cond.Reason, cond.Message)
 		}
 	}
 }
 
-// free takes our finalizer from pods.
-func (c *Controller) free(ctx context.Context, pods []*v1.Pod) error {
-	_, err := replication.Together(len(pods), func(i int) error {
+// removeFinalizer removes the tracking finalizer from pods.
+func (c *Controller) removeFinalizer(ctx context.Context, pods []*v1.Pod) error {
+	_, err := podcontrol.Together(len(pods), func(i int) error {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"uid":                                 pods[i].UID,
 			"$deleteFromPrimitiveList/finalizers": []string{batch.JobTrackingFinalizer},
@@ -179,18 +157,18 @@ func (c *Controller) free(ctx context.Context, pods []*v1.Pod) error {
 		if err != nil {
 			return err
 		}
-		_, err = c.client.CoreV1().Pods(pods[i].Namespace).Patch(ctx, pods[i].Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		_, err = c.Client.CoreV1().Pods(pods[i].Namespace).Patch(ctx, pods[i].Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("let pod %s go: %w", pods[i].Name, err)
+			return fmt.Errorf("remove finalizer of pod %s: %w", pods[i].Name, err)
 		}
 		return nil
 	})
 	return err
 }
 
-// gone lets the pods of a job that is no more go.
-func (c *Controller) gone(ctx context.Context, key string) error {
-	c.expect.Forget(key)
+// deleted removes the finalizers of the pods of a deleted job.
+func (c *Controller) deleted(ctx context.Context, key string) error {
+	c.control.Forget(key)
 	c.mu.Lock()
 	delete(c.written, key)
 	c.mu.Unlock()
@@ -201,44 +179,40 @@ func (c *Controller) gone(ctx context.Context, key string) error {
 	}
 	for _, p := range all {
 		if metav1.GetControllerOfNoCopy(p) == nil && tracked(p) {
-			c.orphan(p) // it was the job's, perhaps
+			c.orphan(p) // it may have been the job's
 		}
 	}
-	mine := heldFor(name, all, func(types.UID) bool { return true })
-	if len(mine) == 0 {
+	held := trackedFor(name, all, func(types.UID) bool { return true })
+	if len(held) == 0 {
 		return nil
 	}
-	// The cache may have the pods of a new job before the job.
-	_, err = c.client.BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+	// The cache may show the pods of a new job before the job.
+	_, err = c.Client.BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	return c.free(ctx, mine)
+	return c.removeFinalizer(ctx, held)
 }
 
-// heldFor are the pods with our finalizer that a job of that name controls.
-func heldFor(name string, all []*v1.Pod, uid func(types.UID) bool) (out []*v1.Pod) {
+// trackedFor returns the pods with the finalizer that a job of that name controls.
+func trackedFor(name string, all []*v1.Pod, uid func(types.UID) bool) (out []*v1.Pod) {
 	for _, p := range all {
-		ref := metav1.GetControllerOfNoCopy(p)
-		if tracked(p) && ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() && ref.Name == name && uid(ref.UID) {
+		if key, ok := podcontrol.OwnerKey(p, kind); ok && tracked(p) && key == p.Namespace+"/"+name && uid(metav1.GetControllerOfNoCopy(p).UID) {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// release lets a pod go that nobody controls and no job wants.
+// release removes the finalizer of a pod without a controller that no job selects.
 func (c *Controller) release(ctx context.Context, key string) error {
 	namespace, name := loop.Split(key)
 	p, err := c.pods.Pods(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	if metav1.GetControllerOfNoCopy(p) != nil || !tracked(p) {
 		return nil
 	}
-	return c.free(ctx, []*v1.Pod{p})
+	return c.removeFinalizer(ctx, []*v1.Pod{p})
 }

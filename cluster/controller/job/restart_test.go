@@ -24,7 +24,7 @@ func run(t *testing.T, set kubernetes.Interface) (stop func()) {
 	t.Helper()
 	shared := informers.NewSharedInformerFactory(set, 0)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	c, err := job.New(set, shared, client.Recorder(set, "job-controller"), log)
+	c, err := job.New(job.Config{Controller: "job", Client: set, Informers: shared, Recorder: client.Recorder(set, "job-controller"), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,29 +10,30 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// mostUncounted bounds the uids in a status, which must not grow with the job.
-const mostUncounted = 500
+// maxUncounted bounds the uids in a status, which must not grow with the job.
+const maxUncounted = 500
 
-// track counts. The status has to be written before the finalizers of free are removed.
-func (s *state) track(d *decision, active, ready int) (next *batch.JobStatus, free []*v1.Pod) {
+// track returns the next status, and the counted pods. The status must be written before
+// their finalizers are removed.
+func (s *snapshot) track(d *step, active, ready int) (next *batch.JobStatus, counted []*v1.Pod) {
 	next = s.job.Status.DeepCopy()
 	if next.UncountedTerminatedPods == nil {
 		next.UncountedTerminatedPods = &batch.UncountedTerminatedPods{}
 	}
 	s.settle(next)
-	free = s.see(next, d.end != nil)
+	counted = s.count(next, d.finish != nil)
 	next.Active = int32(active)
 	r, t := int32(ready), int32(s.terminating)
 	next.Ready, next.Terminating = &r, &t
 	s.times(next, d)
-	if d.end != nil {
-		s.conclude(next, d.end)
+	if d.finish != nil {
+		s.conclude(next, d.finish)
 	}
-	return next, free
+	return next, counted
 }
 
-// settle turns uids into numbers, where the pod has lost its finalizer.
-func (s *state) settle(next *batch.JobStatus) {
+// settle moves uids of the status to the counts, where the pod has no finalizer any more.
+func (s *snapshot) settle(next *batch.JobStatus) {
 	held := map[types.UID]bool{}
 	for _, p := range s.pods {
 		if tracked(p) {
@@ -52,9 +53,9 @@ func (s *state) settle(next *batch.JobStatus) {
 	u.Failed = count(u.Failed, &next.Failed)
 }
 
-// see puts the uids of pods that have ended into the status, and gives those that
-// may lose their finalizer once it is written.
-func (s *state) see(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
+// count adds the uids of terminal pods to the status, and returns the pods whose finalizer
+// may be removed once it is written.
+func (s *snapshot) count(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
 	u := next.UncountedTerminatedPods
 	seen := uncounted(s.job)
 	done := parseIndexes(next.CompletedIndexes, completions(s.job))
@@ -62,14 +63,14 @@ func (s *state) see(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
 	pods := slices.Clone(s.pods)
 	slices.SortStableFunc(pods, func(a, b *v1.Pod) int { return cmp.Compare(indexOf(s.job, a), indexOf(s.job, b)) })
 	for _, p := range pods {
-		if len(u.Succeeded)+len(u.Failed)+len(newDone) >= mostUncounted {
+		if len(u.Succeeded)+len(u.Failed)+len(newDone) >= maxUncounted {
 			break // the rest when these are counted
 		}
 		i, lost := indexOf(s.job, p), failed(s.job, p)
 		switch {
 		case !tracked(p):
 			continue
-		case !ending && s.late[i] == p:
+		case !ending && s.lastFailed[i] == p:
 			continue
 		case p.Status.Phase == v1.PodSucceeded && indexed(s.job):
 			if i != noIndex && !done.has(i) {
@@ -80,7 +81,7 @@ func (s *state) see(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
 				u.Succeeded = append(u.Succeeded, p.UID)
 			}
 		case lost:
-			counts := judge(s.job.Spec.PodFailurePolicy, p).counts && (!indexed(s.job) || i != noIndex)
+			counts := matchPolicy(s.job.Spec.PodFailurePolicy, p).counts && (!indexed(s.job) || i != noIndex)
 			if counts && !seen[p.UID] {
 				u.Failed = append(u.Failed, p.UID)
 			}
@@ -100,20 +101,20 @@ func (s *state) see(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
 	return free
 }
 
-// times keeps when the job began, and whether it is suspended. A resumed job begins anew.
-func (s *state) times(next *batch.JobStatus, d *decision) {
+// times sets the start time and the Suspended condition. A resumed job starts again.
+func (s *snapshot) times(next *batch.JobStatus, d *step) {
 	now := metav1.NewTime(s.now)
-	if next.StartTime == nil && (!suspended(s.job) || d.end != nil) {
+	if next.StartTime == nil && (!suspended(s.job) || d.finish != nil) {
 		next.StartTime = &now
 	}
-	if d.halted == nil {
+	if d.suspended == nil {
 		return
 	}
 	was := slices.IndexFunc(next.Conditions, func(c batch.JobCondition) bool { return c.Type == batch.JobSuspended })
 	switch {
-	case *d.halted && (was < 0 || next.Conditions[was].Status != v1.ConditionTrue):
+	case *d.suspended && (was < 0 || next.Conditions[was].Status != v1.ConditionTrue):
 		set(next, condition(batch.JobSuspended, "JobSuspended", "Job suspended", s.now))
-	case !*d.halted && was >= 0 && next.Conditions[was].Status == v1.ConditionTrue:
+	case !*d.suspended && was >= 0 && next.Conditions[was].Status == v1.ConditionTrue:
 		c := condition(batch.JobSuspended, "JobResumed", "Job resumed", s.now)
 		c.Status = v1.ConditionFalse
 		set(next, c)
@@ -121,7 +122,7 @@ func (s *state) times(next *batch.JobStatus, d *decision) {
 	}
 }
 
-// set puts a condition in the place of the one of its type, or at the end.
+// set replaces the condition of the type, or appends it.
 func set(st *batch.JobStatus, c *batch.JobCondition) {
 	for i := range st.Conditions {
 		if st.Conditions[i].Type == c.Type {
@@ -134,11 +135,11 @@ func set(st *batch.JobStatus, c *batch.JobCondition) {
 	st.Conditions = append(st.Conditions, *c)
 }
 
-// conclude tells the end: at first that it is coming, and when no pod is left and
-// all are counted, that it is there.
-func (s *state) conclude(next *batch.JobStatus, end *batch.JobCondition) {
+// conclude sets the finishing condition, and Complete or Failed when no pod is left and all
+// are counted.
+func (s *snapshot) conclude(next *batch.JobStatus, end *batch.JobCondition) {
 	set(next, end)
-	left := next.Active > 0 || *next.Terminating > 0 || !s.settled ||
+	left := next.Active > 0 || *next.Terminating > 0 || !s.met ||
 		len(next.UncountedTerminatedPods.Succeeded)+len(next.UncountedTerminatedPods.Failed) > 0 ||
 		slices.ContainsFunc(s.pods, tracked)
 	if left {

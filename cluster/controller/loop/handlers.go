@@ -2,7 +2,7 @@ package loop
 
 import "k8s.io/client-go/tools/cache"
 
-// Each calls f with the latest known state of an object that came, changed or went.
+// Each calls f with the latest state of an object that was added, updated or deleted.
 func Each[T any](f func(T)) cache.ResourceEventHandler {
 	return Changes(func(old, now *T) {
 		switch {
@@ -14,8 +14,8 @@ func Each[T any](f func(T)) cache.ResourceEventHandler {
 	})
 }
 
-// Changes calls f with what was and what is: old is nil for an object that came,
-// now is nil for one that went.
+// Changes calls f with the old and the new state: old is nil for an object that was added,
+// now is nil for one that was deleted.
 func Changes[T any](f func(old, now *T)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) {
@@ -38,8 +38,8 @@ func Changes[T any](f func(old, now *T)) cache.ResourceEventHandler {
 	}
 }
 
-// Gone unpacks what an informer hands to a delete handler: the object, or the
-// last state known of one whose deletion was missed.
+// Gone returns the object of a delete handler's argument: the object, or the last known
+// state of one whose deletion was missed.
 func Gone[T any](o any) (T, bool) {
 	if d, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = d.Obj
@@ -48,7 +48,7 @@ func Gone[T any](o any) (T, bool) {
 	return t, ok
 }
 
-// Key is namespace/name, or name for an object without a namespace.
+// Key returns namespace/name, or name for an object without a namespace.
 func Key(o interface {
 	GetNamespace() string
 	GetName() string
@@ -60,7 +60,7 @@ func Key(o interface {
 	return o.GetName()
 }
 
-// Split is the inverse of Key.
+// Split is the inverse of Key: it returns namespace and name.
 func Split(key string) (namespace, name string) {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {

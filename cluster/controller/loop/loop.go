@@ -1,11 +1,12 @@
-// Package loop runs the body of a controller: a queue of keys, some workers, and
-// what every controller must do about errors.
+// Package loop runs the reconcile loop of a controller: a queue of keys, workers, retries
+// and health. It also holds what every controller is given (Shared) and the small
+// functions by which controllers read informers' caches.
 //
-// A controller gives a Reconcile function that takes a key, reads the present
-// state and brings the world one step nearer to what is wanted. It may be called
-// at any time, any number of times, but never twice at once for one key. An error
-// it returns is logged here, once, and the key comes back with growing delay. A
-// conflict means that someone else wrote first: the key comes back silently.
+// Reconcile takes a key, reads the present state and makes one step towards the desired
+// state. It may be called at any time, any number of times, but never concurrently for
+// one key. An error that it returns is logged here, once, and the key is requeued with
+// exponential backoff. A conflict means that another client wrote first: the key is
+// requeued without a log line.
 package loop
 
 import (
@@ -27,7 +28,7 @@ const (
 	lastRetry  = time.Minute
 	// stuckAfter is when one Reconcile that does not return makes the controller unhealthy.
 	stuckAfter = 2 * time.Minute
-	// keepTimes bounds the memory that coalescing takes.
+	// keepTimes bounds the memory that debouncing takes.
 	keepTimes = 1024
 )
 
@@ -37,14 +38,14 @@ type Config[K comparable] struct {
 	Workers   int
 	Reconcile func(ctx context.Context, key K) error
 	Log       *slog.Logger
-	// Period is the least time between two reconciles of one key that AddSoon
-	// asks for; zero means that AddSoon is Add.
+	// Period is the minimum time between two reconciles of one key that AddSoon
+	// requests; zero means that AddSoon is Add.
 	Period time.Duration
 }
 
 // Loop is a queue of keys with workers. Make it with New.
 type Loop[K comparable] struct {
-	Config[K]
+	config Config[K]
 	queue  workqueue.TypedRateLimitingInterface[K]
 	synced []cache.InformerSynced
 	ready  atomic.Bool
@@ -64,25 +65,25 @@ func New[K comparable](c Config[K]) *Loop[K] {
 	}
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, lastRetry)
 	return &Loop[K]{
-		Config: c,
+		config: c,
 		queue:  workqueue.NewTypedRateLimitingQueue[K](limiter),
 		busy:   make([]atomic.Int64, c.Workers),
 		last:   map[K]time.Time{},
 	}
 }
 
-// Add asks for a reconcile of key.
+// Add requests a reconcile of key.
 func (l *Loop[K]) Add(key K) { l.queue.Add(key) }
 
-// AddAfter asks for a reconcile of key when d has passed.
+// AddAfter requests a reconcile of key when d has passed.
 func (l *Loop[K]) AddAfter(key K, d time.Duration) { l.queue.AddAfter(key, d) }
 
-// AddSoon asks for a reconcile of key: at once if the last one is at least Period
-// ago, else when it is. A thousand changes in a moment so become few writes, and
-// a single change does not wait.
+// AddSoon requests a reconcile of key, debounced: at once if the last one is at least Period
+// ago, else when it is. A thousand changes at once become few writes, and a single
+// change is not delayed.
 func (l *Loop[K]) AddSoon(key K) {
 	l.mu.Lock()
-	wait := l.Period - time.Since(l.last[key])
+	wait := l.config.Period - time.Since(l.last[key])
 	l.mu.Unlock()
 	if wait <= 0 {
 		l.queue.Add(key)
@@ -91,24 +92,25 @@ func (l *Loop[K]) AddSoon(key K) {
 	l.queue.AddAfter(key, wait)
 }
 
-// On calls the handlers for each change that the informer sees. Run waits until
-// they have seen all that existed at the start. A nil handler means "no interest".
+// On adds the handler to the informer. Run waits until it was called for all objects that
+// existed at the start.
 func (l *Loop[K]) On(informer cache.SharedIndexInformer, h cache.ResourceEventHandler) error {
 	reg, err := informer.AddEventHandler(h)
 	if err != nil {
-		return fmt.Errorf("%s: watch: %w", l.Name, err)
+		return fmt.Errorf("%s: watch: %w", l.config.Name, err)
 	}
 	l.synced = append(l.synced, reg.HasSynced)
 	return nil
 }
 
-// Need makes Run wait for an informer that Reconcile reads but whose changes do
-// not matter.
-func (l *Loop[K]) Need(informer cache.SharedIndexInformer) {
-	l.synced = append(l.synced, informer.HasSynced)
+// Need makes Run wait for informers that Reconcile reads but whose changes do not matter.
+func (l *Loop[K]) Need(informers ...cache.SharedIndexInformer) {
+	for _, i := range informers {
+		l.synced = append(l.synced, i.HasSynced)
+	}
 }
 
-// Run waits for the informers, then works until ctx ends.
+// Run waits for the informers, then reconciles until ctx ends.
 func (l *Loop[K]) Run(ctx context.Context) error {
 	defer l.queue.ShutDown()
 	if !cache.WaitForCacheSync(ctx.Done(), l.synced...) {
@@ -117,7 +119,7 @@ func (l *Loop[K]) Run(ctx context.Context) error {
 	l.ready.Store(true)
 	defer l.ready.Store(false)
 	var workers sync.WaitGroup
-	for i := range l.Workers {
+	for i := range l.config.Workers {
 		workers.Go(func() {
 			for l.next(ctx, &l.busy[i]) {
 			}
@@ -129,14 +131,14 @@ func (l *Loop[K]) Run(ctx context.Context) error {
 	return nil
 }
 
-// Healthy says why the loop does not work, or nil.
+// Healthy returns why the loop does not work, or nil.
 func (l *Loop[K]) Healthy() error {
 	if !l.ready.Load() {
-		return fmt.Errorf("%s: waiting for its caches", l.Name)
+		return fmt.Errorf("%s: informers have not synced", l.config.Name)
 	}
 	for i := range l.busy {
 		if start := l.busy[i].Load(); start != 0 && time.Since(time.Unix(0, start)) > stuckAfter {
-			return fmt.Errorf("%s: one item has taken more than %v", l.Name, stuckAfter)
+			return fmt.Errorf("%s: one reconcile has taken more than %v", l.config.Name, stuckAfter)
 		}
 	}
 	return nil
@@ -148,7 +150,7 @@ func (l *Loop[K]) next(ctx context.Context, busy *atomic.Int64) bool {
 		return false
 	}
 	defer l.queue.Done(key)
-	l.began(key)
+	l.started(key)
 	busy.Store(time.Now().UnixNano())
 	err := l.once(ctx, key)
 	busy.Store(0)
@@ -159,24 +161,24 @@ func (l *Loop[K]) next(ctx context.Context, busy *atomic.Int64) bool {
 	case apierrors.IsConflict(err):
 		l.queue.AddRateLimited(key)
 	default:
-		l.Log.Warn("reconcile failed, trying again", "key", fmt.Sprint(key), "error", err)
+		l.config.Log.Warn("reconcile failed, will retry", "key", fmt.Sprint(key), "err", err)
 		l.queue.AddRateLimited(key)
 	}
 	return true
 }
 
-// once turns a panic into an error: one bad object must not end all controllers.
+// once turns a panic into an error: one object must not stop all controllers.
 func (l *Loop[K]) once(ctx context.Context, key K) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return l.Reconcile(ctx, key)
+	return l.config.Reconcile(ctx, key)
 }
 
-func (l *Loop[K]) began(key K) {
-	if l.Period == 0 {
+func (l *Loop[K]) started(key K) {
+	if l.config.Period == 0 {
 		return
 	}
 	l.mu.Lock()
@@ -184,7 +186,7 @@ func (l *Loop[K]) began(key K) {
 	now := time.Now()
 	if len(l.last) > keepTimes {
 		for k, t := range l.last {
-			if now.Sub(t) > l.Period {
+			if now.Sub(t) > l.config.Period {
 				delete(l.last, k)
 			}
 		}

@@ -1,11 +1,10 @@
-// Package namespace empties and then ends namespaces that are being deleted.
+// Package namespace deletes the content of namespaces that are being deleted.
 //
-// It deletes every object of every namespaced kind that discovery names, pods first:
-// what they use while they end stays until they have ended. It waits until all are
-// gone (pods take their grace period, finalizers theirs), tells in the namespace's
-// conditions what is left, and then takes the finalizer
-// "kubernetes" away, on which the API server removes the namespace. It never
-// touches a namespace that has no deletionTimestamp.
+// It deletes every object of every namespaced kind that discovery lists, pods first: what
+// they use while they terminate stays until they are deleted. It waits until nothing is left
+// (pods have a grace period, objects have finalizers), writes what remains to the
+// namespace's conditions, and then removes the finalizer "kubernetes", on which the API
+// server deletes the namespace. It never touches a namespace without deletionTimestamp.
 package namespace
 
 import (
@@ -13,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -23,42 +21,42 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/metadata"
 
 	"wheelhouse/cluster/controller/loop"
 )
 
-// again is how soon a namespace that is not empty yet is looked at again.
-const again = 500 * time.Millisecond
+// requeueAfter is when a namespace that is not empty yet is reconciled again.
+const requeueAfter = 500 * time.Millisecond
 
-// Controller ends namespaces.
+// Config is what the controller is given.
+type Config struct {
+	loop.Shared
+	Metadata metadata.Interface // lists and deletes objects of any kind
+}
+
+// Controller is the namespace controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client     kubernetes.Interface
-	metadata   metadata.Interface
+	Config
 	namespaces listers.NamespaceLister
 	kinds      func() ([]Resource, error)
 }
 
-// New makes the controller. meta deletes and lists objects of any kind.
-func New(client kubernetes.Interface, meta metadata.Interface, f informers.SharedInformerFactory, log *slog.Logger) (*Controller, error) {
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
 	c := &Controller{
-		client: client, metadata: meta, namespaces: f.Core().V1().Namespaces().Lister(),
-		kinds: func() ([]Resource, error) { return Discover(client.Discovery()) },
+		Config: cfg, namespaces: cfg.Informers.Core().V1().Namespaces().Lister(),
+		kinds: func() ([]Resource, error) { return Discover(cfg.Client.Discovery()) },
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "namespace", Workers: 4, Reconcile: c.reconcile, Log: log})
-	return c, c.On(f.Core().V1().Namespaces().Informer(), loop.Each(func(n *v1.Namespace) {
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
+	return c, c.On(cfg.Informers.Core().V1().Namespaces().Informer(), loop.Each(func(n *v1.Namespace) {
 		if n.DeletionTimestamp != nil {
 			c.Add(n.Name)
 		}
 	}))
 }
-
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
 
 func (c *Controller) reconcile(ctx context.Context, name string) error {
 	ns, err := c.namespaces.Get(name)
@@ -73,23 +71,20 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	}
 	r := c.empty(ctx, name)
 	ns, err = c.report(ctx, ns, &r)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	if len(r.errs) > 0 {
 		return errors.Join(r.errs...)
 	}
 	if len(r.left) > 0 {
-		c.AddAfter(name, again)
+		c.AddAfter(name, requeueAfter)
 		return nil
 	}
 	return c.finalize(ctx, ns)
 }
 
-// remains is what one round of deletion left.
+// remains is what is left after one reconcile.
 type remains struct {
 	discovery error
 	errs      []error
@@ -97,8 +92,8 @@ type remains struct {
 	holders   map[string]int // objects by finalizer
 }
 
-// empty asks for the end of all content, and counts what is still there. While there
-// are pods nothing else is touched.
+// empty deletes all content, and counts what is left. While there are pods nothing else is
+// deleted.
 func (c *Controller) empty(ctx context.Context, ns string) remains {
 	r := remains{left: map[string]int{}, holders: map[string]int{}}
 	kinds, err := c.kinds()
@@ -120,7 +115,7 @@ func (c *Controller) empty(ctx context.Context, ns string) remains {
 	return r
 }
 
-// turn is when a kind's objects go: none before all of the turn before have gone.
+// turn orders the kinds: none is deleted before all of an earlier turn are gone.
 func turn(k Resource) int {
 	if k.GroupResource() == v1.Resource("pods") {
 		return 0
@@ -129,7 +124,7 @@ func turn(k Resource) int {
 }
 
 func (c *Controller) emptyKind(ctx context.Context, ns string, k Resource, r *remains) error {
-	api := c.metadata.Resource(k.GroupVersionResource).Namespace(ns)
+	api := c.Metadata.Resource(k.GroupVersionResource).Namespace(ns)
 	list, err := api.List(ctx, metav1.ListOptions{})
 	if ignorable(err) {
 		return nil
@@ -163,7 +158,7 @@ func (c *Controller) emptyKind(ctx context.Context, ns string, k Resource, r *re
 	return nil
 }
 
-// ignorable: the kind went between discovery and now, or does not do this verb.
+// ignorable reports whether the kind was removed since discovery, or has not this verb.
 func ignorable(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
 }
@@ -175,7 +170,7 @@ func qualified(r schema.GroupVersionResource) string {
 	return r.Resource + "." + r.Group
 }
 
-// report writes the conditions that say why the namespace is still there.
+// report writes the conditions: why the namespace is not deleted yet.
 func (c *Controller) report(ctx context.Context, ns *v1.Namespace, r *remains) (*v1.Namespace, error) {
 	next := ns.DeepCopy()
 	changed := false
@@ -185,7 +180,7 @@ func (c *Controller) report(ctx context.Context, ns *v1.Namespace, r *remains) (
 	if !changed {
 		return ns, nil
 	}
-	return c.client.CoreV1().Namespaces().UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	return c.Client.CoreV1().Namespaces().UpdateStatus(ctx, next, metav1.UpdateOptions{})
 }
 
 func conditions(r *remains) []v1.NamespaceCondition {
@@ -249,7 +244,7 @@ func (c *Controller) finalize(ctx context.Context, ns *v1.Namespace) error {
 	next.Spec.Finalizers = slices.DeleteFunc(next.Spec.Finalizers, func(f v1.FinalizerName) bool {
 		return f == v1.FinalizerKubernetes
 	})
-	_, err := c.client.CoreV1().Namespaces().Finalize(ctx, next, metav1.UpdateOptions{})
+	_, err := c.Client.CoreV1().Namespaces().Finalize(ctx, next, metav1.UpdateOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

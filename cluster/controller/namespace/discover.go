@@ -16,9 +16,9 @@ type Resource struct {
 	DeleteCollection bool
 }
 
-// Discover asks the API server for all kinds whose objects can be listed and
-// deleted, each group in the version that the server prefers. Where some groups
-// cannot be read, it gives the others and an error.
+// Discover returns all kinds whose objects can be listed and deleted, each group in the
+// version that the server prefers. If some groups cannot be read, it returns the others
+// and an error.
 func Discover(d discovery.DiscoveryInterface) ([]Resource, error) {
 	groups, lists, err := d.ServerGroupsAndResources()
 	preferred := map[string]string{}
@@ -48,7 +48,7 @@ func Discover(d discovery.DiscoveryInterface) ([]Resource, error) {
 	return withoutAliases(out), err
 }
 
-// withoutAliases drops old groups that lead to kinds which another group serves too.
+// withoutAliases drops the kinds of old groups that another group serves too.
 func withoutAliases(in []Resource) []Resource {
 	served := map[string]bool{}
 	for _, r := range in {

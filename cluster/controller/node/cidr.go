@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// subnets hands out equal parts of a network, the first free one each time.
+// subnets assigns parts of a network of equal size, the first free one each time.
 type subnets struct {
 	all  netip.Prefix
 	size int // prefix length of a part
@@ -18,7 +18,7 @@ func newSubnets(cidr string, size int) (*subnets, error) {
 		return nil, fmt.Errorf("cluster CIDR: %w", err)
 	}
 	if !all.Addr().Is4() || size < all.Bits() || size > 30 {
-		return nil, fmt.Errorf("cluster CIDR %s cannot be cut into parts of /%d", cidr, size)
+		return nil, fmt.Errorf("cluster CIDR %s cannot be divided into parts of /%d", cidr, size)
 	}
 	return &subnets{all.Masked(), size, map[netip.Prefix]string{}}, nil
 }
@@ -30,7 +30,7 @@ func (s *subnets) take(node, cidr string) {
 	}
 }
 
-// free gives back what a node had.
+// free releases the part of a node.
 func (s *subnets) free(node string) {
 	for p, n := range s.used {
 		if n == node {
@@ -39,8 +39,8 @@ func (s *subnets) free(node string) {
 	}
 }
 
-// give finds a part for a node; the same again if it was given one before.
-func (s *subnets) give(node string) (string, error) {
+// assign returns the part of a node, the same one on each call.
+func (s *subnets) assign(node string) (string, error) {
 	for p, n := range s.used {
 		if n == node {
 			return p.String(), nil

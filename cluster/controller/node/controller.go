@@ -1,31 +1,27 @@
-// Package node follows whether nodes live, and does what follows from it.
+// Package node is the node lifecycle controller.
 //
-// A node that gives no sign of life (a Lease renewed, a Ready condition reported)
-// for the grace period gets its conditions set to Unknown. Conditions and cordon
-// become taints; pods that do not tolerate a NoExecute taint, or no longer, are
-// deleted; the pods of a node that is not ready are marked not ready, so that
-// services stop sending to them at once. Nodes without a pod network get one.
+// A node without a heartbeat (a renewed Lease, a reported Ready condition) for the grace
+// period gets its conditions set to Unknown. Conditions and cordon (spec.unschedulable) become
+// taints; pods that do not tolerate a NoExecute taint, or no longer, are evicted; the pods of
+// a node that is not ready are set not ready, so that services stop routing to them at once.
+// Nodes without a podCIDR get one.
 //
-// While no node at all is ready, nothing is evicted: then the fault is more likely
-// here than there.
+// While no node at all is ready, nothing is evicted: then the control plane is more likely
+// at fault. It never deletes a Node.
 package node
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	coordination "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	leases "k8s.io/client-go/listers/coordination/v1"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
@@ -37,30 +33,26 @@ import (
 const (
 	DefaultGrace = 40 * time.Second
 	DefaultMask  = 24
-	// firstWords is within which a new node says how it is; creation times are whole seconds.
-	firstWords = 2 * time.Second
+	// registration is how long a new node has for its first status; creation times are whole seconds.
+	registration = 2 * time.Second
 )
 
-// Config is what the controller works with.
+// Config is what the controller is given.
 type Config struct {
-	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory
-	Recorder  record.EventRecorder
+	loop.Shared
 	Evictions record.EventRecorder // of pods that do not tolerate their node; nil is Recorder
-	Log       *slog.Logger
-	// Grace is how long a node may be silent; 0 is DefaultGrace.
+	// Grace is how long a node may be without a heartbeat; 0 is DefaultGrace.
 	Grace time.Duration
-	// EvictAfter caps how long pods stay on a node that is not ready or not
-	// reachable, whatever seconds they tolerate; pods that tolerate it for ever
-	// stay. 0 means no cap: five minutes for most pods.
+	// EvictAfter caps how long pods stay on a node that is not ready or unreachable,
+	// whatever tolerationSeconds they have; pods that tolerate it indefinitely stay. 0 is no
+	// cap: five minutes for most pods.
 	EvictAfter time.Duration
-	// ClusterCIDR is cut into parts of /MaskSize for nodes that have no podCIDR;
-	// "" leaves them without.
+	// ClusterCIDR is divided into podCIDRs of /MaskSize; "" assigns none.
 	ClusterCIDR string
 	MaskSize    int
 }
 
-// Controller is made with New.
+// Controller is the node lifecycle controller. Make it with New.
 type Controller struct {
 	Config
 	nodes *loop.Loop[string] // by node
@@ -71,14 +63,14 @@ type Controller struct {
 	leaseLister leases.LeaseLister
 	now         func() time.Time
 
-	mu      sync.Mutex // guards the rest
-	pulses  map[string]*pulse
-	seen    map[types.UID]time.Time // pods on tainted nodes, and since when that is known
-	counted map[types.UID]bool      // those of them whose time is running out
-	subnets *subnets                // nil: none are given out
+	mu         sync.Mutex // guards the rest
+	heartbeats map[string]*heartbeat
+	tolerating map[types.UID]time.Time // pods on tainted nodes, and since when that is known
+	evicting   map[types.UID]bool      // those of them with a limited toleration
+	subnets    *subnets                // nil: none are assigned
 }
 
-// New makes the controller; nothing runs before Run.
+// New returns the controller; nothing runs before Run.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Grace == 0 {
 		cfg.Grace = DefaultGrace
@@ -91,7 +83,7 @@ func New(cfg Config) (*Controller, error) {
 	}
 	core, coord := cfg.Informers.Core().V1(), cfg.Informers.Coordination().V1()
 	c := &Controller{
-		Config: cfg, now: time.Now, pulses: map[string]*pulse{}, seen: map[types.UID]time.Time{}, counted: map[types.UID]bool{},
+		Config: cfg, now: time.Now, heartbeats: map[string]*heartbeat{}, tolerating: map[types.UID]time.Time{}, evicting: map[types.UID]bool{},
 		nodeLister: core.Nodes().Lister(), podLister: core.Pods().Lister(), leaseLister: coord.Leases().Lister(),
 	}
 	if cfg.ClusterCIDR != "" {
@@ -100,20 +92,20 @@ func New(cfg Config) (*Controller, error) {
 			return nil, err
 		}
 	}
-	c.nodes = loop.New(loop.Config[string]{Name: "nodelifecycle", Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
-	c.evict = loop.New(loop.Config[string]{Name: "eviction", Workers: 4, Reconcile: c.evictPod, Log: cfg.Log})
+	c.nodes = loop.New(loop.Config[string]{Name: cfg.Controller + "-lifecycle", Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
+	c.evict = loop.New(loop.Config[string]{Name: cfg.Controller + "-eviction", Workers: 4, Reconcile: c.evictPod, Log: cfg.Log})
 	c.evict.Need(core.Nodes().Informer())
 	c.nodes.Need(core.Pods().Informer())
 	return c, errors.Join(
 		c.nodes.On(core.Nodes().Informer(), loop.Changes(c.nodeChanged)),
 		c.nodes.On(coord.Leases().Informer(), loop.Each(func(l *coordination.Lease) {
 			if l.Namespace == v1.NamespaceNodeLease {
-				c.sign(l.Name)
+				c.heartbeat(l.Name)
 			}
 		})),
 		c.evict.On(core.Pods().Informer(), loop.Changes(func(old, now **v1.Pod) {
 			if now == nil {
-				c.ended((*old).UID)
+				c.forget((*old).UID)
 			}
 			if now != nil && (*now).Spec.NodeName != "" && (*now).DeletionTimestamp == nil && c.tainted((*now).Spec.NodeName) {
 				c.evict.Add(loop.Key(*now))
@@ -122,26 +114,16 @@ func New(cfg Config) (*Controller, error) {
 	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return "node" }
+// Run reconciles nodes and pods until ctx ends.
+func (c *Controller) Run(ctx context.Context) error { return loop.RunAll(ctx, c.nodes, c.evict) }
 
-// Run follows the nodes until ctx ends.
-func (c *Controller) Run(ctx context.Context) error {
-	var evictErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { evictErr = c.evict.Run(ctx) })
-	err := c.nodes.Run(ctx)
-	wg.Wait()
-	return errors.Join(err, evictErr)
-}
-
-// Healthy says why the controller does not work, or nil.
+// Healthy returns why the controller does not work, or nil.
 func (c *Controller) Healthy() error { return errors.Join(c.nodes.Healthy(), c.evict.Healthy()) }
 
 func (c *Controller) nodeChanged(old, now **v1.Node) {
 	if now == nil {
 		c.mu.Lock()
-		delete(c.pulses, (*old).Name)
+		delete(c.heartbeats, (*old).Name)
 		if c.subnets != nil {
 			c.subnets.free((*old).Name)
 		}
@@ -154,18 +136,18 @@ func (c *Controller) nodeChanged(old, now **v1.Node) {
 		c.subnets.take(n.Name, n.Spec.PodCIDR)
 	}
 	c.mu.Unlock()
-	c.sign(n.Name)
+	c.heartbeat(n.Name)
 	c.nodes.Add(n.Name)
 	if old == nil || noExecute(*old) != noExecute(n) {
-		c.wakePods(n.Name)
+		c.enqueuePods(n.Name)
 	}
 }
 
-// sign notes what the caches say of a node's life.
-func (c *Controller) sign(name string) pulse {
+// heartbeat updates and returns a node's last heartbeat, from its Lease and status.
+func (c *Controller) heartbeat(name string) heartbeat {
 	node, err := c.nodeLister.Get(name)
 	if err != nil {
-		return pulse{seen: c.now()}
+		return heartbeat{seen: c.now()}
 	}
 	var renewed metav1.Time
 	if l, err := c.leaseLister.Leases(v1.NamespaceNodeLease).Get(name); err == nil && l.Spec.RenewTime != nil {
@@ -173,16 +155,16 @@ func (c *Controller) sign(name string) pulse {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.pulses[name]
+	p := c.heartbeats[name]
 	if p == nil {
-		p = &pulse{}
-		c.pulses[name] = p
+		p = &heartbeat{}
+		c.heartbeats[name] = p
 	}
-	p.beat(node, renewed, c.now())
+	p.update(node, renewed, c.now())
 	return *p
 }
 
-// noExecute is the part of the taints that evicts, to compare.
+// noExecute returns the NoExecute taints in a form to compare.
 func noExecute(n *v1.Node) string {
 	var s string
 	for i := range n.Spec.Taints {
@@ -198,53 +180,37 @@ func (c *Controller) tainted(name string) bool {
 	return err == nil && noExecute(n) != ""
 }
 
-func (c *Controller) wakePods(node string) {
-	pods, err := c.podsOn(node)
-	if err != nil {
-		return
-	}
-	for _, p := range pods {
+func (c *Controller) enqueuePods(node string) {
+	for _, p := range c.podsOn(node) {
 		c.evict.Add(loop.Key(p))
 	}
 }
 
-// podsOn reads all pods: it is asked only when a node's state changes.
-func (c *Controller) podsOn(node string) ([]*v1.Pod, error) {
-	all, err := c.podLister.List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	var out []*v1.Pod
-	for _, p := range all {
-		if p.Spec.NodeName == node {
-			out = append(out, p)
-		}
-	}
-	return out, nil
+// podsOn reads all pods: it is called only when a node's state changes.
+func (c *Controller) podsOn(node string) []*v1.Pod {
+	all := slices.Clone(loop.All(c.Log, c.podLister.List))
+	return slices.DeleteFunc(all, func(p *v1.Pod) bool { return p.Spec.NodeName != node })
 }
 
 func (c *Controller) reconcile(ctx context.Context, name string) error {
 	node, err := c.nodeLister.Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
-	if wait := c.unspoken(node); wait > 0 {
+	if wait := c.registering(node); wait > 0 {
 		c.nodes.AddAfter(name, wait)
 		return nil
 	}
-	if node, err = c.giveNetwork(ctx, node); err != nil {
+	if node, err = c.assignCIDR(ctx, node); err != nil {
 		return err
 	}
-	left := c.sign(name).seen.Add(c.Grace).Sub(c.now())
+	left := c.heartbeat(name).seen.Add(c.Grace).Sub(c.now())
 	if left > 0 {
 		c.nodes.AddAfter(name, left)
-	} else if node, err = c.silent(ctx, node); err != nil {
+	} else if node, err = c.markUnknown(ctx, node); err != nil {
 		return err
 	}
-	if taints, changed := wantedTaints(node, metav1.NewTime(c.now())); changed {
+	if taints, changed := desiredTaints(node, metav1.NewTime(c.now())); changed {
 		next := node.DeepCopy()
 		next.Spec.Taints = taints
 		if node, err = c.Client.CoreV1().Nodes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
@@ -257,23 +223,23 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	return nil
 }
 
-// unspoken is how long a node that was just made is still left alone: whoever registers
-// it writes its status next, on the version that the create answered with, and a write
-// of ours in between would be in the way.
-func (c *Controller) unspoken(node *v1.Node) time.Duration {
+// registering returns how long a node that was just created is left alone: its kubelet writes
+// the status next, with the resourceVersion of the create, and a write in between would
+// cause a conflict.
+func (c *Controller) registering(node *v1.Node) time.Duration {
 	if len(node.Status.Conditions) > 0 {
 		return 0
 	}
 	age := c.now().Sub(node.CreationTimestamp.Time)
-	return max(0, firstWords-max(0, age))
+	return max(0, registration-max(0, age))
 }
 
-func (c *Controller) giveNetwork(ctx context.Context, node *v1.Node) (*v1.Node, error) {
+func (c *Controller) assignCIDR(ctx context.Context, node *v1.Node) (*v1.Node, error) {
 	if c.subnets == nil || node.Spec.PodCIDR != "" || node.DeletionTimestamp != nil {
 		return node, nil
 	}
 	c.mu.Lock()
-	cidr, err := c.subnets.give(node.Name)
+	cidr, err := c.subnets.assign(node.Name)
 	c.mu.Unlock()
 	if err != nil {
 		c.Recorder.Event(node, v1.EventTypeWarning, "CIDRNotAvailable", err.Error())
@@ -282,14 +248,14 @@ func (c *Controller) giveNetwork(ctx context.Context, node *v1.Node) (*v1.Node, 
 	next := node.DeepCopy()
 	next.Spec.PodCIDR, next.Spec.PodCIDRs = cidr, []string{cidr}
 	if next, err = c.Client.CoreV1().Nodes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
-		return nil, fmt.Errorf("give pod network: %w", err)
+		return nil, fmt.Errorf("assign pod CIDR: %w", err)
 	}
 	return next, nil
 }
 
-// silent says of a node in its own name that nobody knows how it is.
-func (c *Controller) silent(ctx context.Context, node *v1.Node) (*v1.Node, error) {
-	conds, changed := silence(node, metav1.NewTime(c.now()))
+// markUnknown sets the conditions of a node without heartbeat to Unknown.
+func (c *Controller) markUnknown(ctx context.Context, node *v1.Node) (*v1.Node, error) {
+	conds, changed := unknownConditions(node, metav1.NewTime(c.now()))
 	if !changed {
 		return node, nil
 	}
@@ -299,7 +265,7 @@ func (c *Controller) silent(ctx context.Context, node *v1.Node) (*v1.Node, error
 	if err != nil {
 		return nil, fmt.Errorf("node status: %w", err)
 	}
-	c.nodes.Log.Warn("node is silent", "node", node.Name, "grace", c.Grace)
+	c.Log.Warn("node has no heartbeat", "node", node.Name, "grace", c.Grace)
 	c.Recorder.Eventf(next, v1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", node.Name)
 	return next, nil
 }

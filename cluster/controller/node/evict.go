@@ -5,103 +5,91 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
 )
 
-// holdOff is how soon an eviction that was held back is thought of again.
-const holdOff = 10 * time.Second
+// evictionRetry is when an eviction is retried that was suspended because no node is ready.
+const evictionRetry = 10 * time.Second
 
 // evictPod deletes one pod if it no longer tolerates its node.
 func (c *Controller) evictPod(ctx context.Context, key string) error {
 	ns, name := loop.Split(key)
 	p, err := c.podLister.Pods(ns).Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	if p.Spec.NodeName == "" || !podfacts.Active(p) {
 		return nil
 	}
 	node, err := c.nodeLister.Get(p.Spec.NodeName)
 	if apierrors.IsNotFound(err) {
-		return nil // the pod garbage collector's business
+		return nil // the pod garbage collector deletes the pod
 	}
 	if err != nil {
 		return err
 	}
-	s := mayStay(p, node, c.EvictAfter, c.firstSeen(p))
-	if s.forever {
-		c.spare(p)
+	s := toleratedUntil(p, node, c.EvictAfter, c.firstSeen(p))
+	if s.indefinitely {
+		c.cancel(p)
 		return nil
 	}
 	if left := s.until.Sub(c.now()); left > 0 {
 		c.mu.Lock()
-		c.counted[p.UID] = true
+		c.evicting[p.UID] = true
 		c.mu.Unlock()
 		c.evict.AddAfter(key, left)
 		return nil
 	}
 	if ready(node) != v1.ConditionTrue && !c.anyReady() {
-		c.evict.AddAfter(key, holdOff)
+		c.evict.AddAfter(key, evictionRetry)
 		return nil
 	}
 	return c.remove(ctx, p)
 }
 
-// firstSeen is since when the pod is known to stand on a node with a taint.
+// firstSeen returns since when the pod is known to be on a node with a taint.
 func (c *Controller) firstSeen(p *v1.Pod) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t, ok := c.seen[p.UID]
+	t, ok := c.tolerating[p.UID]
 	if !ok {
 		t = c.now()
-		c.seen[p.UID] = t
+		c.tolerating[p.UID] = t
 	}
 	return t
 }
 
-// spare tells that a pod which was to go may stay: the taint is gone.
-func (c *Controller) spare(p *v1.Pod) {
+// cancel records that the eviction of a pod is cancelled: the taint was removed.
+func (c *Controller) cancel(p *v1.Pod) {
 	c.mu.Lock()
-	delete(c.seen, p.UID)
-	counted := c.counted[p.UID]
-	delete(c.counted, p.UID)
+	delete(c.tolerating, p.UID)
+	evicting := c.evicting[p.UID]
+	delete(c.evicting, p.UID)
 	c.mu.Unlock()
-	if counted {
+	if evicting {
 		c.Evictions.Eventf(p, v1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s/%s", p.Namespace, p.Name)
 	}
 }
 
-// ended forgets a pod's times.
-func (c *Controller) ended(uid types.UID) {
+// forget removes what is recorded of a deleted pod.
+func (c *Controller) forget(uid types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.seen, uid)
-	delete(c.counted, uid)
+	delete(c.tolerating, uid)
+	delete(c.evicting, uid)
 }
 
 func (c *Controller) anyReady() bool {
-	nodes, err := c.nodeLister.List(labels.Everything())
-	if err != nil {
-		return false
-	}
-	for _, n := range nodes {
-		if ready(n) == v1.ConditionTrue {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(loop.All(c.Log, c.nodeLister.List), func(n *v1.Node) bool { return ready(n) == v1.ConditionTrue })
 }
 
 func (c *Controller) remove(ctx context.Context, p *v1.Pod) error {
@@ -114,33 +102,27 @@ func (c *Controller) remove(ctx context.Context, p *v1.Pod) error {
 		return err
 	}
 	err = c.Client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if loop.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("evict pod: %w", err)
 	}
 	return nil
 }
 
-// markPods takes the pods of a node that is not ready out of service. The kubelet
-// says otherwise when it is back.
+// markPods sets the pods of a node that is not ready not ready, until the kubelet reports
+// again.
 func (c *Controller) markPods(ctx context.Context, node *v1.Node) error {
-	pods, err := c.podsOn(node.Name)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for _, p := range pods {
-		for i := range p.Status.Conditions {
-			cond := p.Status.Conditions[i]
-			if cond.Type != v1.PodReady || cond.Status != v1.ConditionTrue {
-				continue
-			}
-			cond.Status, cond.LastTransitionTime = v1.ConditionFalse, metav1.NewTime(c.now())
-			if err := c.patchCondition(ctx, p, cond); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			c.Recorder.Event(p, v1.EventTypeWarning, "NodeNotReady", "Node is not ready")
+	for _, p := range c.podsOn(node.Name) {
+		if !podfacts.Ready(p) {
+			continue
 		}
+		cond := *podfacts.Condition(p, v1.PodReady)
+		cond.Status, cond.LastTransitionTime = v1.ConditionFalse, metav1.NewTime(c.now())
+		if err := c.patchCondition(ctx, p, cond); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.Recorder.Event(p, v1.EventTypeWarning, "NodeNotReady", "Node is not ready")
 	}
 	return errors.Join(errs...)
 }

@@ -8,15 +8,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// pulse is the last sign of life of a node, and when we saw it by our own clock:
+// heartbeat is the last heartbeat of a node, and when it was observed by the local clock:
 // clocks of nodes are not trusted.
-type pulse struct {
+type heartbeat struct {
 	lease, ready metav1.Time
 	seen         time.Time
 }
 
-// beat takes over newer signs of life.
-func (p *pulse) beat(node *v1.Node, lease metav1.Time, now time.Time) {
+// update records newer heartbeats.
+func (p *heartbeat) update(node *v1.Node, lease metav1.Time, now time.Time) {
 	var ready metav1.Time
 	if c := condition(node, v1.NodeReady); c != nil && c.Status != v1.ConditionUnknown {
 		ready = c.LastHeartbeatTime
@@ -32,12 +32,12 @@ func (p *pulse) beat(node *v1.Node, lease metav1.Time, now time.Time) {
 	}
 }
 
-// reported are the conditions that only the node itself can know.
+// reported are the conditions that only the kubelet can report.
 var reported = []v1.NodeConditionType{v1.NodeReady, v1.NodeMemoryPressure, v1.NodeDiskPressure, v1.NodePIDPressure}
 
-// silence gives the conditions of a node that is no longer heard of, and whether
-// any differs from the present ones.
-func silence(node *v1.Node, now metav1.Time) (conds []v1.NodeCondition, changed bool) {
+// unknownConditions returns the conditions of a node without heartbeat, and whether any
+// differs from the present ones.
+func unknownConditions(node *v1.Node, now metav1.Time) (conds []v1.NodeCondition, changed bool) {
 	conds = slices.Clone(node.Status.Conditions)
 	for _, t := range reported {
 		i := slices.IndexFunc(conds, func(c v1.NodeCondition) bool { return c.Type == t })

@@ -47,7 +47,7 @@ func TestWantedTaints(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			taints, changed := wantedTaints(tt.node, metav1.NewTime(now))
+			taints, changed := desiredTaints(tt.node, metav1.NewTime(now))
 			var got []string
 			for _, x := range taints {
 				got = append(got, x.Key+":"+string(x.Effect))
@@ -57,7 +57,7 @@ func TestWantedTaints(t *testing.T) {
 			}
 			again := tt.node.DeepCopy()
 			again.Spec.Taints = taints
-			if _, changed := wantedTaints(again, metav1.NewTime(now)); changed {
+			if _, changed := desiredTaints(again, metav1.NewTime(now)); changed {
 				t.Error("not stable")
 			}
 		})
@@ -83,21 +83,21 @@ func TestMayStay(t *testing.T) {
 		node        *v1.Node
 		tolerations []v1.Toleration
 		limit       time.Duration
-		want        stay
+		want        tolerated
 	}{
-		{"healthy node", node(v1.ConditionTrue), nil, 0, stay{forever: true}},
-		{"no toleration", dead, nil, 0, stay{until: now}},
-		{"for ever", dead, tolerate(nil), time.Second, stay{forever: true}},
-		{"five minutes", dead, tolerate(&five), 0, stay{until: now.Add(5 * time.Minute)}},
-		{"a person's taint does not say when it came", byHand, tolerate(&five), 0, stay{until: now.Add(5 * time.Minute)}},
-		{"of several taints the first that ends", both, tolerate(&five), 0, stay{until: now.Add(4 * time.Minute)}},
-		{"five minutes, capped", dead, tolerate(&five), 10 * time.Second, stay{until: now.Add(10 * time.Second)}},
+		{"healthy node", node(v1.ConditionTrue), nil, 0, tolerated{indefinitely: true}},
+		{"no toleration", dead, nil, 0, tolerated{until: now}},
+		{"for ever", dead, tolerate(nil), time.Second, tolerated{indefinitely: true}},
+		{"five minutes", dead, tolerate(&five), 0, tolerated{until: now.Add(5 * time.Minute)}},
+		{"a person's taint does not say when it came", byHand, tolerate(&five), 0, tolerated{until: now.Add(5 * time.Minute)}},
+		{"of several taints the first that ends", both, tolerate(&five), 0, tolerated{until: now.Add(4 * time.Minute)}},
+		{"five minutes, capped", dead, tolerate(&five), 10 * time.Second, tolerated{until: now.Add(10 * time.Second)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &v1.Pod{Spec: v1.PodSpec{Tolerations: tt.tolerations}}
-			got := mayStay(p, tt.node, tt.limit, now)
-			if got.forever != tt.want.forever || !got.until.Equal(tt.want.until) {
+			got := toleratedUntil(p, tt.node, tt.limit, now)
+			if got.indefinitely != tt.want.indefinitely || !got.until.Equal(tt.want.until) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -114,29 +114,29 @@ func TestPodThatCameAfterTheTaint(t *testing.T) {
 		Spec:   v1.PodSpec{Tolerations: []v1.Toleration{{Key: "k", Operator: v1.TolerationOpExists, TolerationSeconds: &five}}},
 		Status: v1.PodStatus{Conditions: []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue, LastTransitionTime: minuteAgo}}},
 	}
-	if got := mayStay(p, n, 0, now); !got.until.Equal(now.Add(5 * time.Minute)) {
+	if got := toleratedUntil(p, n, 0, now); !got.until.Equal(now.Add(5 * time.Minute)) {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestPulse(t *testing.T) {
-	var p pulse
+	var p heartbeat
 	n := node(v1.ConditionTrue)
-	p.beat(n, metav1.Time{}, now)
-	p.beat(n, metav1.Time{}, now.Add(time.Minute))
+	p.update(n, metav1.Time{}, now)
+	p.update(n, metav1.Time{}, now.Add(time.Minute))
 	if !p.seen.Equal(now) {
 		t.Error("no new sign of life, but it was taken for one")
 	}
-	p.beat(n, metav1.NewTime(now.Add(-time.Hour)), now.Add(time.Minute))
+	p.update(n, metav1.NewTime(now.Add(-time.Hour)), now.Add(time.Minute))
 	if !p.seen.Equal(now.Add(time.Minute)) {
 		t.Error("a first lease is a sign of life, whatever the node's clock says")
 	}
-	conds, changed := silence(n, metav1.NewTime(now))
+	conds, changed := unknownConditions(n, metav1.NewTime(now))
 	if !changed || len(conds) != 4 || conds[0].Status != v1.ConditionUnknown {
 		t.Errorf("got %+v", conds)
 	}
 	n.Status.Conditions = conds
-	if _, changed := silence(n, metav1.NewTime(now)); changed {
+	if _, changed := unknownConditions(n, metav1.NewTime(now)); changed {
 		t.Error("not stable")
 	}
 }
@@ -149,7 +149,7 @@ func TestSubnets(t *testing.T) {
 	s.take("master", "10.246.0.0/24")
 	var got []string
 	for i := range 3 {
-		c, err := s.give(fmt.Sprint("n", i))
+		c, err := s.assign(fmt.Sprint("n", i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,11 +158,11 @@ func TestSubnets(t *testing.T) {
 	if want := []string{"10.246.1.0/24", "10.246.2.0/24", "10.246.3.0/24"}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
-	if _, err := s.give("n9"); err == nil {
+	if _, err := s.assign("n9"); err == nil {
 		t.Error("all are given, but one more was found")
 	}
 	s.free("n1")
-	if c, err := s.give("n9"); err != nil || c != "10.246.2.0/24" {
+	if c, err := s.assign("n9"); err != nil || c != "10.246.2.0/24" {
 		t.Errorf("got %s, %v", c, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// pressures are conditions that keep new pods away while they are true.
+// pressures are conditions that taint the node NoSchedule while they are true.
 var pressures = []struct {
 	condition v1.NodeConditionType
 	key       string
@@ -21,13 +21,13 @@ var pressures = []struct {
 	{v1.NodeNetworkUnavailable, v1.TaintNodeNetworkUnavailable},
 }
 
-// wantedTaints gives a node's taints as its conditions and its cordon ask for.
-// Taints of others stay as they are; a taint that stays keeps its time.
-func wantedTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bool) {
+// desiredTaints returns a node's taints as its conditions and cordon require. Other taints
+// stay as they are; a taint that stays keeps its time.
+func desiredTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bool) {
 	want := map[v1.Taint]bool{}
 	put := func(key string, effect v1.TaintEffect, on bool) { want[v1.Taint{Key: key, Effect: effect}] = on }
 	status := ready(node)
-	// A node that has never reported has just come: pods wait for it, nothing more.
+	// A node that has never reported is new: it gets NoSchedule only.
 	fresh := condition(node, v1.NodeReady) == nil
 	for _, effect := range []v1.TaintEffect{v1.TaintEffectNoSchedule, v1.TaintEffectNoExecute} {
 		put(v1.TaintNodeNotReady, effect, status == v1.ConditionFalse || fresh && effect == v1.TaintEffectNoSchedule)
@@ -60,44 +60,43 @@ func wantedTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bo
 	return taints, changed
 }
 
-// stay says how a pod stands on a node with NoExecute taints: it may stay for
-// ever, or until a time.
-type stay struct {
-	forever bool
-	until   time.Time
+// tolerated is how long a pod tolerates the NoExecute taints of its node.
+type tolerated struct {
+	indefinitely bool
+	until        time.Time
 }
 
-// mayStay computes how long the pod tolerates the node's NoExecute taints, where seen
-// is when it was first found on the node with one. limit, if not zero, caps what the
-// pod says about dead nodes: a class does not want to wait the five minutes that
-// every pod gets by default.
-func mayStay(p *v1.Pod, node *v1.Node, limit time.Duration, seen time.Time) stay {
-	out := stay{forever: true}
+// toleratedUntil returns how long the pod tolerates the node's NoExecute taints, where seen
+// is when it was first observed on the node with one. limit, if not zero, caps the
+// tolerationSeconds for nodes that are not ready or unreachable, which are five minutes by
+// default.
+func toleratedUntil(p *v1.Pod, node *v1.Node, limit time.Duration, seen time.Time) tolerated {
+	out := tolerated{indefinitely: true}
 	for i := range node.Spec.Taints {
 		t := &node.Spec.Taints[i]
 		if t.Effect != v1.TaintEffectNoExecute {
 			continue
 		}
-		d, forever, tolerated := toleration(p.Spec.Tolerations, t)
-		if !tolerated {
-			return stay{until: seen}
+		d, indefinitely, ok := toleration(p.Spec.Tolerations, t)
+		if !ok {
+			return tolerated{until: seen}
 		}
-		if forever {
+		if indefinitely {
 			continue
 		}
 		if dead := t.Key == v1.TaintNodeUnreachable || t.Key == v1.TaintNodeNotReady; dead && limit > 0 {
 			d = min(d, limit)
 		}
-		if until := began(p, t, seen).Add(d); out.forever || until.Before(out.until) {
-			out = stay{until: until}
+		if until := since(p, t, seen).Add(d); out.indefinitely || until.Before(out.until) {
+			out = tolerated{until: until}
 		}
 	}
 	return out
 }
 
-// began is when a pod's time with a taint began: when the taint came, if it says so and
-// the pod was there. A person's taint does not say so.
-func began(p *v1.Pod, t *v1.Taint, seen time.Time) time.Time {
+// since returns when a pod's toleration of a taint started: when the taint was added, if it
+// has a time and the pod was there. A user's taint has no time.
+func since(p *v1.Pod, t *v1.Taint, seen time.Time) time.Time {
 	if t.TimeAdded == nil {
 		return seen
 	}
@@ -109,9 +108,9 @@ func began(p *v1.Pod, t *v1.Taint, seen time.Time) time.Time {
 	return t.TimeAdded.Time
 }
 
-// toleration gives the shortest time of all tolerations that match the taint.
-func toleration(tolerations []v1.Toleration, t *v1.Taint) (d time.Duration, forever, ok bool) {
-	forever = true
+// toleration returns the shortest tolerationSeconds of all tolerations that match the taint.
+func toleration(tolerations []v1.Toleration, t *v1.Taint) (d time.Duration, indefinitely, ok bool) {
+	indefinitely = true
 	for i := range tolerations {
 		if !tolerations[i].ToleratesTaint(klog.Background(), t, false) {
 			continue
@@ -119,10 +118,10 @@ func toleration(tolerations []v1.Toleration, t *v1.Taint) (d time.Duration, fore
 		ok = true
 		if s := tolerations[i].TolerationSeconds; s != nil {
 			one := time.Duration(max(*s, 0)) * time.Second
-			if forever || one < d {
-				d, forever = one, false
+			if indefinitely || one < d {
+				d, indefinitely = one, false
 			}
 		}
 	}
-	return d, forever, ok
+	return d, indefinitely, ok
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// claim brings one claim a step further.
-func (c *Controller) claim(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
+// reconcileClaim performs the next step for one claim.
+func (c *Controller) reconcileClaim(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
 	if done, err := c.protectClaim(ctx, claim); done || err != nil {
 		return err
 	}
@@ -37,14 +37,14 @@ func (c *Controller) claim(ctx context.Context, claim *v1.PersistentVolumeClaim)
 	return c.bind(ctx, pv, claim)
 }
 
-// waits says whether the scheduler chooses the claim's volume, with its pod's node.
+// waits reports whether the scheduler selects the claim's volume, with its pod's node.
 func (c *Controller) waits(claim *v1.PersistentVolumeClaim) bool {
 	yes, err := volume.IsDelayBindingMode(claim, c.classes)
 	return yes && err == nil
 }
 
-// bindNamed serves a claim that names its volume. Where the volume names the claim too,
-// somebody has decided, and whether it fits is not asked.
+// bindNamed binds a claim that names its volume. If the volume names the claim too, it is
+// bound whether it fits or not.
 func (c *Controller) bindNamed(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
 	pv, err := c.volumes.Get(claim.Spec.VolumeName)
 	if apierrors.IsNotFound(err) {
@@ -54,17 +54,17 @@ func (c *Controller) bindNamed(ctx context.Context, claim *v1.PersistentVolumeCl
 		return err
 	}
 	if pv.Spec.ClaimRef != nil && !volume.IsVolumeBoundToClaim(pv, claim) {
-		c.recorder.Eventf(claim, v1.EventTypeWarning, "FailedBinding", "volume %q already bound to a different claim.", pv.Name)
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "FailedBinding", "volume %q already bound to a different claim.", pv.Name)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	if err := unfit(claim, pv); pv.Spec.ClaimRef == nil && err != nil {
-		c.recorder.Eventf(claim, v1.EventTypeWarning, "VolumeMismatch", "Cannot bind to requested volume %q: %v", pv.Name, err)
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "VolumeMismatch", "Cannot bind to requested volume %q: %v", pv.Name, err)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	return c.bind(ctx, pv, claim)
 }
 
-// checkBound finds out whether a bound claim still has its volume.
+// checkBound checks that a bound claim still has its volume.
 func (c *Controller) checkBound(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
 	if claim.Spec.VolumeName == "" {
 		return c.lost(ctx, claim, "ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!")
@@ -84,20 +84,20 @@ func (c *Controller) checkBound(ctx context.Context, claim *v1.PersistentVolumeC
 	return c.lost(ctx, claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly")
 }
 
-// grow gives a bound claim that asks for more what it asks for, where we made the
-// volume: a folder has no size of its own.
+// grow resizes the provisioned volume of a bound claim that requests more: a directory has
+// no size of its own.
 func (c *Controller) grow(ctx context.Context, pv *v1.PersistentVolume, claim *v1.PersistentVolumeClaim) (*v1.PersistentVolume, error) {
 	want, have := claim.Spec.Resources.Requests[v1.ResourceStorage], pv.Spec.Capacity[v1.ResourceStorage]
-	if !ours(pv) || want.Cmp(have) <= 0 {
+	if !provisioned(pv) || want.Cmp(have) <= 0 {
 		return pv, nil
 	}
 	next := pv.DeepCopy()
 	next.Spec.Capacity[v1.ResourceStorage] = want
-	next, err := c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	next, err := c.Client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("resize volume: %w", err)
 	}
-	c.recorder.Event(claim, v1.EventTypeNormal, "VolumeResizeSuccessful", "Resize volume succeeded")
+	c.Recorder.Event(claim, v1.EventTypeNormal, "VolumeResizeSuccessful", "Resize volume succeeded")
 	return next, nil
 }
 
@@ -105,18 +105,18 @@ func (c *Controller) lost(ctx context.Context, claim *v1.PersistentVolumeClaim, 
 	if claim.Status.Phase == v1.ClaimLost {
 		return nil
 	}
-	c.recorder.Event(claim, v1.EventTypeWarning, reason, message)
+	c.Recorder.Event(claim, v1.EventTypeWarning, reason, message)
 	return c.claimPhase(ctx, claim, v1.ClaimLost, nil)
 }
 
-// bind makes both references and both phases true; it writes only what is not yet.
+// bind writes both references and both phases, if they differ.
 func (c *Controller) bind(ctx context.Context, pv *v1.PersistentVolume, claim *v1.PersistentVolumeClaim) error {
 	next, dirty, err := volume.GetBindVolumeToClaim(pv, claim)
 	if err != nil {
 		return fmt.Errorf("bind volume %s: %w", pv.Name, err)
 	}
 	if dirty {
-		if pv, err = c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		if pv, err = c.Client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
 			return fmt.Errorf("bind volume: %w", err)
 		}
 	}
@@ -142,7 +142,7 @@ func (c *Controller) bindClaim(ctx context.Context, claim *v1.PersistentVolumeCl
 	}
 	next.Spec.VolumeName = pv
 	next.Annotations[volume.AnnBindCompleted] = "yes"
-	out, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	out, err := c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("bind claim: %w", err)
 	}
@@ -164,7 +164,7 @@ func (c *Controller) claimPhase(ctx context.Context, claim *v1.PersistentVolumeC
 	if equality.Semantic.DeepEqual(claim.Status, next.Status) {
 		return nil
 	}
-	_, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	_, err := c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return fmt.Errorf("claim status: %w", err)
 	}

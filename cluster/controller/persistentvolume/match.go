@@ -8,10 +8,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// match finds the volume for an unbound claim that names none: one that names the
-// claim, else the smallest that fits by class, size, access modes, mode and
-// selector. It is nil when there is none. For a claim that waits for its pod only a
-// volume that names it counts.
+// match returns the volume for an unbound claim that names none: one that names the claim,
+// else the smallest that fits by class, size, access modes, mode and selector, or nil. For
+// a claim that waits for its pod only a volume that names it matches.
 func match(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume, waits bool) (*v1.PersistentVolume, error) {
 	var can []*v1.PersistentVolume
 	for _, pv := range volumes {
@@ -22,7 +21,7 @@ func match(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume, wait
 	return volume.FindMatchingVolume(claim, can, nil, nil, waits, true)
 }
 
-// unfit says why a volume that the claim names cannot serve it, nil if it can.
+// unfit returns why a volume that the claim names does not fit, nil if it does.
 func unfit(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) error {
 	want, have := claim.Spec.Resources.Requests[v1.ResourceStorage], pv.Spec.Capacity[v1.ResourceStorage]
 	switch {

@@ -6,12 +6,12 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/storage/ephemeral"
 
 	"wheelhouse/cluster/api/podfacts"
+	"wheelhouse/cluster/controller/loop"
 )
 
 const (
@@ -19,8 +19,7 @@ const (
 	volumeFinalizer = "kubernetes.io/pv-protection"
 )
 
-// protectClaim keeps a claim while a pod uses it. done says that there is nothing
-// more to do in this round.
+// protectClaim keeps a claim while a pod uses it. done ends the reconcile.
 func (c *Controller) protectClaim(ctx context.Context, claim *v1.PersistentVolumeClaim) (done bool, err error) {
 	has := slices.Contains(claim.Finalizers, claimFinalizer)
 	dying := claim.DeletionTimestamp != nil
@@ -35,7 +34,7 @@ func (c *Controller) protectClaim(ctx context.Context, claim *v1.PersistentVolum
 	}
 	next := claim.DeepCopy()
 	next.Finalizers = toggle(next.Finalizers, claimFinalizer)
-	_, err = c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	_, err = c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	return true, written("claim", err)
 }
 
@@ -47,13 +46,13 @@ func (c *Controller) protectVolume(ctx context.Context, pv *v1.PersistentVolume)
 		return false, nil
 	}
 	if dying && pv.Status.Phase == v1.VolumeBound && pv.Spec.ClaimRef != nil {
-		if claim, err := c.claimBehind(ctx, pv.Spec.ClaimRef); claim != nil || err != nil {
+		if claim, err := c.claimOf(ctx, pv.Spec.ClaimRef); claim != nil || err != nil {
 			return true, err
 		}
 	}
 	next := pv.DeepCopy()
 	next.Finalizers = toggle(next.Finalizers, volumeFinalizer)
-	_, err = c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	_, err = c.Client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
 	return true, written("volume", err)
 }
 
@@ -64,7 +63,7 @@ func toggle(list []string, one string) []string {
 	return append(list, one)
 }
 
-// used asks the API server, not only the cache: a pod may just have been made.
+// used reads the API server, not only the cache: a pod may just have been created.
 func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) (bool, error) {
 	pods, err := c.pods.Pods(claim.Namespace).List(labels.Everything())
 	if err != nil {
@@ -75,7 +74,7 @@ func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) 
 			return true, nil
 		}
 	}
-	live, err := c.client.CoreV1().Pods(claim.Namespace).List(ctx, metav1.ListOptions{})
+	live, err := c.Client.CoreV1().Pods(claim.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return false, fmt.Errorf("list pods: %w", err)
 	}
@@ -87,12 +86,12 @@ func (c *Controller) used(ctx context.Context, claim *v1.PersistentVolumeClaim) 
 	return false, nil
 }
 
-// uses says whether a pod on a node holds the claim.
+// uses reports whether a pod on a node holds the claim.
 func uses(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
 	return p.Spec.NodeName != "" && !podfacts.Terminal(p) && names(p, claim)
 }
 
-// names says whether the claim is among the pod's volumes.
+// names reports whether the claim is among the pod's volumes.
 func names(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
@@ -103,7 +102,7 @@ func names(p *v1.Pod, claim *v1.PersistentVolumeClaim) bool {
 	return false
 }
 
-// claimName is the claim behind a pod's volume, "" if there is none.
+// claimName returns the claim of a pod's volume, "" if there is none.
 func claimName(p *v1.Pod, v *v1.Volume) string {
 	switch {
 	case v.PersistentVolumeClaim != nil:
@@ -115,7 +114,7 @@ func claimName(p *v1.Pod, v *v1.Volume) string {
 }
 
 func written(what string, err error) error {
-	if err == nil || apierrors.IsNotFound(err) {
+	if loop.IgnoreNotFound(err) == nil {
 		return nil
 	}
 	return fmt.Errorf("protect %s: %w", what, err)

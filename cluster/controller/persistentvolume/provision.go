@@ -17,21 +17,22 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 
 	"wheelhouse/cluster/api/podfacts"
+	"wheelhouse/cluster/controller/loop"
 )
 
 const (
-	// Provisioner is the name by which storage classes ask for volumes made here:
-	// folders on the disk of the node where the first pod of the claim goes.
+	// Provisioner is the provisioner of storage classes whose volumes are created here:
+	// directories on the disk of the node of the claim's first pod.
 	Provisioner = "wheelhouse.dev/host-path"
-	// Folder is where they lie. The kubelet removes them there (cluster/kubelet).
+	// Folder is their parent directory. The kubelet removes them (cluster/kubelet).
 	Folder = "/srv/volumes"
 )
 
-// dataFinalizer keeps a provisioned volume until its data is gone.
+// dataFinalizer keeps a provisioned volume until its data is removed.
 const dataFinalizer = volume.PVDeletionProtectionFinalizer
 
-// unmatched serves a claim that no existing volume fits: it waits for its pod, has a
-// volume made, or says what is missing.
+// unmatched handles a claim that no existing volume fits: it waits for its pod, provisions a
+// volume, or records what is missing.
 func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) error {
 	if !volume.PersistentVolumeClaimHasClass(claim) {
 		class, err := c.defaultClass()
@@ -39,32 +40,32 @@ func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeCl
 			return err
 		}
 		if class != nil {
-			return c.giveClass(ctx, claim, class, volumes)
+			return c.setDefaultClass(ctx, claim, class, volumes)
 		}
 	}
 	name := volume.GetPersistentVolumeClaimClass(claim)
 	if name == "" {
-		c.recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
+		c.Recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
 			"no persistent volumes available for this claim and no storage class is set"+misfits(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	class, err := c.classes.Get(name)
 	if apierrors.IsNotFound(err) {
-		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "storageclass.storage.k8s.io %q not found%s", name, misfits(claim, volumes))
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "storageclass.storage.k8s.io %q not found%s", name, misfits(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	if err != nil {
 		return err
 	}
 	if delayed(class) && !volume.IsDelayBindingProvisioning(claim) {
-		c.tellWaiting(claim)
+		c.recordWaiting(claim)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	switch class.Provisioner {
 	case Provisioner:
 		return c.provision(ctx, claim, class)
 	case volume.NotSupportedProvisioner:
-		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
 			"storage class %q makes no volumes, and no persistent volume of it is available for this claim%s", name, misfits(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
@@ -75,7 +76,7 @@ func delayed(class *storagev1.StorageClass) bool {
 	return class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
 }
 
-// defaultClass is the class for claims that name none: of several the newest.
+// defaultClass returns the class for claims that name none: of several the newest.
 func (c *Controller) defaultClass() (*storagev1.StorageClass, error) {
 	all, err := c.classes.List(labels.Everything())
 	if err != nil {
@@ -92,60 +93,56 @@ func (c *Controller) defaultClass() (*storagev1.StorageClass, error) {
 	return newest, nil
 }
 
-// lateComers is how long a claim of no class is kept for a volume made by hand that
-// comes after it, even with its pod there already: the files of a folder are created in
-// the order of their names. Times of creation are whole seconds.
-const lateComers = 2 * time.Second
+// manualVolumeDelay is how long a claim without a class waits for a manually created volume,
+// even if its pod exists already: the files of a directory are applied in the order of their
+// names. Creation times are whole seconds.
+const manualVolumeDelay = 2 * time.Second
 
-// giveClass writes the default class into a claim that names none, as late as can be:
-// a volume without a class, made by hand as in 2015, is to be found first. So a class
-// that waits for the first pod is not given before there is that pod.
-func (c *Controller) giveClass(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass, volumes []*v1.PersistentVolume) error {
-	wait := time.Until(claim.CreationTimestamp.Add(lateComers))
+// setDefaultClass sets the default class of a claim that names none, as late as possible: a
+// manually created volume without a class has precedence. So a class that waits for the
+// first consumer is not set before there is one.
+func (c *Controller) setDefaultClass(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass, volumes []*v1.PersistentVolume) error {
+	wait := time.Until(claim.CreationTimestamp.Add(manualVolumeDelay))
 	switch {
 	case delayed(class) && len(c.users(claim)) == 0:
-		c.tellWaiting(claim)
+		c.recordWaiting(claim)
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
-	case comes(claim, volumes):
-		return nil // the volume brings the claim back here
+	case becomesAvailable(claim, volumes):
+		return nil // the volume's event enqueues the claim
 	case wait > 0:
 		c.AddAfter(item{claim.Namespace, claim.Name}, wait)
 		return nil
 	}
 	next := claim.DeepCopy()
 	next.Spec.StorageClassName = &class.Name
-	if _, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("give the default storage class: %w", err)
+	if _, err := c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("set the default storage class: %w", err)
 	}
 	return nil
 }
 
-// comes says whether a volume would fit that has just been made and is not available yet.
-func comes(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) bool {
+// becomesAvailable reports whether a volume fits that was just created and is not available yet.
+func becomesAvailable(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) bool {
 	return slices.ContainsFunc(volumes, func(pv *v1.PersistentVolume) bool {
 		fresh := pv.Status.Phase == "" || pv.Status.Phase == v1.VolumePending
 		return fresh && pv.Spec.ClaimRef == nil && pv.DeletionTimestamp == nil && unfit(claim, pv) == nil
 	})
 }
 
-// tellWaiting says what a claim waits for.
-func (c *Controller) tellWaiting(claim *v1.PersistentVolumeClaim) {
+// recordWaiting records what a claim waits for.
+func (c *Controller) recordWaiting(claim *v1.PersistentVolumeClaim) {
 	users := c.users(claim)
 	if len(users) == 0 {
-		c.recorder.Event(claim, v1.EventTypeNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+		c.Recorder.Event(claim, v1.EventTypeNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
 		return
 	}
-	c.recorder.Eventf(claim, v1.EventTypeNormal, "WaitForPodScheduled", "waiting for pod %s to be scheduled", strings.Join(users, ","))
+	c.Recorder.Eventf(claim, v1.EventTypeNormal, "WaitForPodScheduled", "waiting for pod %s to be scheduled", strings.Join(users, ","))
 }
 
-// users are the names of the pods that have the claim among their volumes.
+// users returns the names of the active pods with the claim among their volumes.
 func (c *Controller) users(claim *v1.PersistentVolumeClaim) []string {
-	pods, err := c.pods.Pods(claim.Namespace).List(labels.Everything())
-	if err != nil {
-		return nil
-	}
 	var out []string
-	for _, p := range pods {
+	for _, p := range loop.All(c.Log, c.pods.Pods(claim.Namespace).List) {
 		if podfacts.Active(p) && names(p, claim) {
 			out = append(out, p.Name)
 		}
@@ -160,23 +157,23 @@ func (c *Controller) awaitExternal(ctx context.Context, claim *v1.PersistentVolu
 		next := claim.DeepCopy()
 		metav1.SetMetaDataAnnotation(&next.ObjectMeta, volume.AnnStorageProvisioner, class.Provisioner)
 		metav1.SetMetaDataAnnotation(&next.ObjectMeta, volume.AnnBetaStorageProvisioner, class.Provisioner)
-		_, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+		_, err := c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 		if err != nil {
 			return fmt.Errorf("name the provisioner: %w", err)
 		}
-		return nil // the change brings the claim back here
+		return nil // the claim's event enqueues it
 	}
-	c.recorder.Eventf(claim, v1.EventTypeNormal, "ExternalProvisioning",
+	c.Recorder.Eventf(claim, v1.EventTypeNormal, "ExternalProvisioning",
 		"Waiting for a volume to be created either by the external provisioner '%s' or manually by the system administrator. "+
 			"If volume creation is delayed, please verify that the provisioner is running and correctly registered.", class.Provisioner)
 	return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 }
 
-// provision makes the volume of a claim: an object only, for the kubelet makes the
-// folder when the first pod mounts it.
+// provision creates the volume of a claim: the object only, for the kubelet creates the
+// directory when the first pod mounts it.
 func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
 	fail := func(format string, args ...any) error {
-		c.recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "failed to provision volume with StorageClass %q: %s", class.Name, fmt.Sprintf(format, args...))
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "failed to provision volume with StorageClass %q: %s", class.Name, fmt.Sprintf(format, args...))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	switch {
@@ -203,7 +200,7 @@ func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeCl
 	if err != nil {
 		return err
 	}
-	c.recorder.Eventf(claim, v1.EventTypeNormal, "ProvisioningSucceeded", "Successfully provisioned volume %s on node %s", pv.Name, node.Name)
+	c.Recorder.Eventf(claim, v1.EventTypeNormal, "ProvisioningSucceeded", "Successfully provisioned volume %s on node %s", pv.Name, node.Name)
 	return c.bind(ctx, pv, claim)
 }
 
@@ -234,9 +231,9 @@ func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim
 	if class.ReclaimPolicy != nil {
 		pv.Spec.PersistentVolumeReclaimPolicy = *class.ReclaimPolicy
 	}
-	made, err := c.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
+	made, err := c.Client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		return c.client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+		return c.Client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("provision: %w", err)
@@ -244,12 +241,12 @@ func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim
 	return made, nil
 }
 
-// unselect tells the scheduler to choose another node.
+// unselect removes the selected node, so that the scheduler selects another.
 func (c *Controller) unselect(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
 	next := claim.DeepCopy()
 	delete(next.Annotations, volume.AnnSelectedNode)
-	if _, err := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("take back the node: %w", err)
+	if _, err := c.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("remove the selected node: %w", err)
 	}
 	return nil
 }

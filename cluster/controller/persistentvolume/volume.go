@@ -10,8 +10,8 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// volume brings one volume a step further.
-func (c *Controller) volume(ctx context.Context, pv *v1.PersistentVolume) error {
+// reconcileVolume performs the next step for one volume.
+func (c *Controller) reconcileVolume(ctx context.Context, pv *v1.PersistentVolume) error {
 	if done, err := c.protectVolume(ctx, pv); done || err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (c *Controller) volume(ctx context.Context, pv *v1.PersistentVolume) error 
 	if ref == nil || ref.UID == "" {
 		return c.volumePhase(ctx, pv, v1.VolumeAvailable, "")
 	}
-	claim, err := c.claimBehind(ctx, ref)
+	claim, err := c.claimOf(ctx, ref)
 	switch {
 	case err != nil:
 		return err
@@ -34,18 +34,18 @@ func (c *Controller) volume(ctx context.Context, pv *v1.PersistentVolume) error 
 		c.Add(item{claim.Namespace, claim.Name})
 		return nil
 	}
-	// The claim went to another volume: give up our side.
+	// The claim is bound to another volume: remove this side.
 	return c.unbind(ctx, pv)
 }
 
-// claimBehind gives the very claim that a volume refers to, nil if it is gone. The
-// cache may be behind, and a volume released by mistake is data lost: so it asks.
-func (c *Controller) claimBehind(ctx context.Context, ref *v1.ObjectReference) (*v1.PersistentVolumeClaim, error) {
+// claimOf returns the claim that a volume refers to, by uid, nil if it was deleted. It reads
+// from the API server too: a volume released because of a stale cache is data lost.
+func (c *Controller) claimOf(ctx context.Context, ref *v1.ObjectReference) (*v1.PersistentVolumeClaim, error) {
 	claim, err := c.claims.PersistentVolumeClaims(ref.Namespace).Get(ref.Name)
 	if err == nil && claim.UID == ref.UID {
 		return claim, nil
 	}
-	claim, err = c.client.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	claim, err = c.Client.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID {
 		return nil, nil
 	}
@@ -55,13 +55,13 @@ func (c *Controller) claimBehind(ctx context.Context, ref *v1.ObjectReference) (
 	return claim, nil
 }
 
-// release applies the reclaim policy to a volume whose claim is gone.
+// release applies the reclaim policy to a volume whose claim was deleted.
 func (c *Controller) release(ctx context.Context, pv *v1.PersistentVolume) error {
 	var reason, message string
-	if ours(pv) && pv.Spec.PersistentVolumeReclaimPolicy == v1.PersistentVolumeReclaimDelete {
+	if provisioned(pv) && pv.Spec.PersistentVolumeReclaimPolicy == v1.PersistentVolumeReclaimDelete {
 		c.reclaims.Add(pv.Name)
 		if pv.Status.Phase == v1.VolumeFailed {
-			return nil // being tried again
+			return nil // being retried
 		}
 		return c.volumePhase(ctx, pv, v1.VolumeReleased, "")
 	}
@@ -81,13 +81,13 @@ func (c *Controller) release(ctx context.Context, pv *v1.PersistentVolume) error
 		return c.volumePhase(ctx, pv, v1.VolumeReleased, "")
 	}
 	if pv.Status.Phase != v1.VolumeFailed {
-		c.recorder.Event(pv, v1.EventTypeWarning, reason, message)
+		c.Recorder.Event(pv, v1.EventTypeWarning, reason, message)
 	}
 	return c.volumePhase(ctx, pv, v1.VolumeFailed, message)
 }
 
-// unbind takes back our reference to a claim; one that a person wrote stays, but
-// is open for the next claim of that name.
+// unbind removes the reference to a claim; one that a user wrote stays without its uid, for
+// the next claim of that name.
 func (c *Controller) unbind(ctx context.Context, pv *v1.PersistentVolume) error {
 	next := pv.DeepCopy()
 	if _, ours := next.Annotations[volume.AnnBoundByController]; ours {
@@ -96,7 +96,7 @@ func (c *Controller) unbind(ctx context.Context, pv *v1.PersistentVolume) error 
 	} else {
 		next.Spec.ClaimRef.UID = ""
 	}
-	next, err := c.client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
+	next, err := c.Client.CoreV1().PersistentVolumes().Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return fmt.Errorf("unbind volume: %w", err)
 	}
@@ -113,7 +113,7 @@ func (c *Controller) volumePhase(ctx context.Context, pv *v1.PersistentVolume, p
 		next.Status.LastPhaseTransitionTime = &now
 	}
 	next.Status.Phase, next.Status.Message = phase, message
-	if _, err := c.client.CoreV1().PersistentVolumes().UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
+	if _, err := c.Client.CoreV1().PersistentVolumes().UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("volume status: %w", err)
 	}
 	return nil

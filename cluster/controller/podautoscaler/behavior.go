@@ -7,10 +7,10 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 )
 
-// history is what an autoscaler remembers of itself, in this process only, as upstream.
+// history is the past of an autoscaler, kept in this process only, as upstream.
 type history struct {
-	recommended []moment // what the metrics asked for
-	ups, downs  []moment // by how many replicas it scaled
+	recommended []moment // by the metrics
+	ups, downs  []moment // by how many replicas
 }
 
 type moment struct {
@@ -18,7 +18,7 @@ type moment struct {
 	replicas int32
 }
 
-// keep forgets what is older than a time.
+// keep drops what is older than a time.
 func keep(list []moment, since time.Time) []moment {
 	var kept []moment
 	for _, m := range list {
@@ -29,11 +29,11 @@ func keep(list []moment, since time.Time) []moment {
 	return kept
 }
 
-// remembered bounds what is kept: no window or period may be longer.
-const remembered = time.Hour
+// maxHistory bounds what is kept: no window or period may be longer.
+const maxHistory = time.Hour
 
-func (h *history) forget(now time.Time) {
-	since := now.Add(-remembered)
+func (h *history) expire(now time.Time) {
+	since := now.Add(-maxHistory)
 	h.recommended, h.ups, h.downs = keep(h.recommended, since), keep(h.ups, since), keep(h.downs, since)
 }
 
@@ -69,9 +69,9 @@ func rulesOf(r *autoscaling.HPAScalingRules, window time.Duration, policies ...a
 	return out
 }
 
-// behavior is both directions of an autoscaler. Where it says nothing, it doubles or
-// adds four every 15 s, and goes down by as much as it likes, to the most that was
-// asked for in the last five minutes.
+// behavior returns the rules of both directions with upstream's defaults: scale up by 100 %
+// or four pods every 15 s; scale down without limit, to the highest recommendation of the
+// last five minutes.
 func behavior(b *autoscaling.HorizontalPodAutoscalerBehavior, downWindow time.Duration) (up, down rules) {
 	if b == nil {
 		b = &autoscaling.HorizontalPodAutoscalerBehavior{}
@@ -83,8 +83,8 @@ func behavior(b *autoscaling.HorizontalPodAutoscalerBehavior, downWindow time.Du
 	return up, down
 }
 
-// verdict is a number of replicas, with what the conditions say of it.
-type verdict struct {
+// recommendation is a number of replicas, with its conditions.
+type recommendation struct {
 	replicas         int32
 	able             condition
 	limited          bool
@@ -92,11 +92,11 @@ type verdict struct {
 	limitExplanation string
 }
 
-// settle makes of what the metrics ask for what is done now: steadied over the windows,
-// at the permitted speed, and between the bounds.
-func (h *history) settle(asked, current, fewest, most int32, up, down rules, now time.Time) verdict {
-	v := verdict{able: condition{true, "ReadyForNewScale", "recommended size matches current size"}}
-	steady := h.steady(asked, current, up.window, down.window, now)
+// stabilize turns the replicas by the metrics into those to set now: stabilized over the
+// windows, at the permitted rate, and between the bounds.
+func (h *history) stabilize(asked, current, fewest, most int32, up, down rules, now time.Time) recommendation {
+	v := recommendation{able: condition{true, "ReadyForNewScale", "recommended size matches current size"}}
+	steady := h.inWindows(asked, current, up.window, down.window, now)
 	if steady != asked {
 		if asked >= current {
 			v.able = condition{true, "ScaleUpStabilized", "recent recommendations were lower than current one, applying the lowest recent recommendation"}
@@ -128,9 +128,9 @@ func (h *history) settle(asked, current, fewest, most int32, up, down rules, now
 	return v
 }
 
-// steady is the least that was asked for in the window for going up, if that is up, or
-// the most in the window for going down.
-func (h *history) steady(asked, current int32, upWindow, downWindow time.Duration, now time.Time) int32 {
+// inWindows returns the lowest recommendation in the window for scaling up, if that is up,
+// or the highest in the window for scaling down.
+func (h *history) inWindows(asked, current int32, upWindow, downWindow time.Duration, now time.Time) int32 {
 	least, most := asked, asked
 	for _, m := range keep(h.recommended, now.Add(-upWindow)) {
 		least = min(least, m.replicas)
@@ -142,7 +142,7 @@ func (h *history) steady(asked, current int32, upWindow, downWindow time.Duratio
 	return min(max(current, least), most)
 }
 
-// upTo is how many replicas the policies permit now.
+// upTo returns how many replicas the policies permit now.
 func (h *history) upTo(current int32, r rules, now time.Time) int32 {
 	return r.limit(current, math.MinInt32, math.MaxInt32, func(p autoscaling.HPAScalingPolicy) int32 {
 		start := h.periodStart(current, p, now)
@@ -153,7 +153,7 @@ func (h *history) upTo(current int32, r rules, now time.Time) int32 {
 	}, func(a, b int32) bool { return a > b })
 }
 
-// downTo is how few replicas the policies permit now.
+// downTo returns how few replicas the policies permit now.
 func (h *history) downTo(current int32, r rules, now time.Time) int32 {
 	return r.limit(current, math.MaxInt32, math.MinInt32, func(p autoscaling.HPAScalingPolicy) int32 {
 		start := h.periodStart(current, p, now)
@@ -164,7 +164,7 @@ func (h *history) downTo(current int32, r rules, now time.Time) int32 {
 	}, func(a, b int32) bool { return a < b })
 }
 
-// limit chooses among the policies: the one that changes most, or least.
+// limit selects among the policies: the largest or the smallest change.
 func (r rules) limit(current, none, all int32, of func(autoscaling.HPAScalingPolicy) int32, further func(a, b int32) bool) int32 {
 	if r.choose == autoscaling.DisabledPolicySelect {
 		return current
@@ -182,7 +182,7 @@ func (r rules) limit(current, none, all int32, of func(autoscaling.HPAScalingPol
 	return limit
 }
 
-// periodStart is how many replicas there were when a policy's period began.
+// periodStart returns how many replicas there were when a policy's period began.
 func (h *history) periodStart(current int32, p autoscaling.HPAScalingPolicy, now time.Time) int32 {
 	since := now.Add(-time.Duration(p.PeriodSeconds) * time.Second)
 	for _, m := range keep(h.ups, since) {

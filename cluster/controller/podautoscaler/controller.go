@@ -1,7 +1,9 @@
-// Package podautoscaler scales what a HorizontalPodAutoscaler names by what its pods
-// use: every Sync it asks the metrics API, computes how many replicas would use as much
-// as is wanted (replicas.go), steadies and bounds that (behavior.go), and writes the
-// scale. It knows the metrics of resources; custom and external ones nobody serves.
+// Package podautoscaler scales the target of a HorizontalPodAutoscaler by the usage of its
+// pods: every Sync it reads the metrics API, computes how many replicas meet the target
+// usage (replicas.go), stabilizes and bounds that (behavior.go), and writes the scale.
+//
+// It reads resource metrics only; no server here has custom or external ones. It never
+// creates or deletes a pod: the target's controller does.
 package podautoscaler
 
 import (
@@ -16,56 +18,49 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	autoscalinglisters "k8s.io/client-go/listers/autoscaling/v2"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/scale"
-	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/controller/loop"
 )
 
 const (
-	// DefaultSync is how often each autoscaler is looked at.
+	// DefaultSync is how often each autoscaler is reconciled.
 	DefaultSync = 15 * time.Second
-	// DefaultDownWindow is how long fewer replicas must have been enough.
+	// DefaultDownWindow is the stabilization window for scaling down.
 	DefaultDownWindow = 5 * time.Minute
-	// tolerated is how far from its target usage may be, as a share of it.
-	tolerated = 0.1
+	// defaultTolerance is by how much usage may differ from its target, relative to it.
+	defaultTolerance = 0.1
 )
 
-// Config is what the controller works with.
+// Config is what the controller is given.
 type Config struct {
-	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory
-	Recorder  record.EventRecorder
-	Sync      time.Duration // 0 is DefaultSync
-	Log       *slog.Logger
+	loop.Shared
+	Sync time.Duration // 0 is DefaultSync
 }
 
-// Controller scales.
+// Controller is the HorizontalPodAutoscaler controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
 	Config
-	scalers  autoscalinglisters.HorizontalPodAutoscalerLister
-	pods     listers.PodLister
-	scales   scale.ScalesGetter
-	mapper   *restmapper.DeferredDiscoveryRESTMapper
-	patience patience
-	now      func() time.Time
+	scalers autoscalinglisters.HorizontalPodAutoscalerLister
+	pods    listers.PodLister
+	scales  scale.ScalesGetter
+	mapper  *restmapper.DeferredDiscoveryRESTMapper
+	startup startup
+	now     func() time.Time
 
 	mu      sync.Mutex
 	history map[string]*history // by namespace/name
 }
 
-// New makes the controller; nothing runs before Run.
+// New returns the controller; nothing runs before Run.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Sync == 0 {
 		cfg.Sync = DefaultSync
@@ -78,11 +73,11 @@ func New(cfg Config) (*Controller, error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discovery))
 	c := &Controller{
 		Config: cfg, scalers: scalers.Lister(), pods: pods.Lister(), mapper: mapper,
-		scales:   scale.New(discovery.RESTClient(), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(discovery)),
-		patience: patience{initialization: 5 * time.Minute, readiness: 30 * time.Second},
-		now:      time.Now, history: map[string]*history{},
+		scales:  scale.New(discovery.RESTClient(), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(discovery)),
+		startup: startup{initialization: 5 * time.Minute, readiness: 30 * time.Second},
+		now:     time.Now, history: map[string]*history{},
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "horizontalpodautoscaler", Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
 	c.Need(pods.Informer())
 	return c, c.On(scalers.Informer(), loop.Changes(func(old, now **autoscaling.HorizontalPodAutoscaler) {
 		switch {
@@ -93,9 +88,6 @@ func New(cfg Config) (*Controller, error) {
 		}
 	}))
 }
-
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
 
 func (c *Controller) forget(key string) {
 	c.mu.Lock()
@@ -112,33 +104,30 @@ func (c *Controller) historyOf(key string) *history {
 	return c.history[key]
 }
 
-// reconcile looks at one autoscaler, and again after Sync. What fails is told in events
-// and conditions, and tried again then.
+// reconcile scales the target of one autoscaler, and requeues it after Sync. Failures are in
+// events and conditions, and retried then.
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	namespace, name := loop.Split(key)
 	shared, err := c.scalers.HorizontalPodAutoscalers(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	defer c.AddAfter(key, c.Sync)
 	h := shared.DeepCopy()
 	if err := c.autoscale(ctx, key, h); err != nil {
-		c.Log.Debug("an autoscaler could not do its work", "key", key, "error", err)
+		c.Log.Debug("autoscaling failed", "key", key, "err", err)
 	}
 	if equality.Semantic.DeepEqual(shared.Status, h.Status) {
 		return nil
 	}
 	_, err = c.Client.AutoscalingV2().HorizontalPodAutoscalers(namespace).UpdateStatus(ctx, h, metav1.UpdateOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if loop.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
 	return nil
 }
 
-// autoscale brings the target to the replicas it should have, and says in h how it is.
+// autoscale sets the replicas of the target, and the status of h.
 func (c *Controller) autoscale(ctx context.Context, key string, h *autoscaling.HorizontalPodAutoscaler) error {
 	target, update, err := c.target(ctx, h)
 	if err != nil {
@@ -148,13 +137,13 @@ func (c *Controller) autoscale(ctx context.Context, key string, h *autoscaling.H
 	}
 	c.set(h, autoscaling.AbleToScale, condition{true, "SucceededGetScale", "the HPA controller was able to get the target's current scale"})
 	past, now := c.historyOf(key), c.now()
-	past.forget(now)
+	past.expire(now)
 	current := target.Spec.Replicas
 	if len(past.recommended) == 0 {
 		past.recommended = append(past.recommended, moment{now, current})
 	}
 	h.Status.CurrentReplicas = target.Status.Replicas
-	want, why, err := c.wanted(ctx, h, target, past)
+	want, why, err := c.desiredReplicas(ctx, h, target, past)
 	h.Status.DesiredReplicas = want
 	if want == current {
 		return err
@@ -174,8 +163,8 @@ func (c *Controller) autoscale(ctx context.Context, key string, h *autoscaling.H
 	return err
 }
 
-// wanted is how many replicas the target should have now, and why.
-func (c *Controller) wanted(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, target *autoscalingv1.Scale, past *history) (int32, string, error) {
+// desiredReplicas returns how many replicas the target should have now, and why.
+func (c *Controller) desiredReplicas(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, target *autoscalingv1.Scale, past *history) (int32, string, error) {
 	current, fewest := target.Spec.Replicas, int32(1)
 	if h.Spec.MinReplicas != nil {
 		fewest = *h.Spec.MinReplicas
@@ -196,7 +185,7 @@ func (c *Controller) wanted(ctx context.Context, h *autoscaling.HorizontalPodAut
 		return current, "", err
 	}
 	up, down := behavior(h.Spec.Behavior, DefaultDownWindow)
-	v := past.settle(best.replicas, current, fewest, h.Spec.MaxReplicas, up, down, c.now())
+	v := past.stabilize(best.replicas, current, fewest, h.Spec.MaxReplicas, up, down, c.now())
 	c.set(h, autoscaling.AbleToScale, v.able)
 	c.set(h, autoscaling.ScalingLimited, condition{v.limited, v.limitReason, v.limitExplanation})
 	if v.replicas > current {
@@ -205,8 +194,8 @@ func (c *Controller) wanted(ctx context.Context, h *autoscaling.HorizontalPodAut
 	return v.replicas, "All metrics below target", err
 }
 
-// measureAll is the metric that asks for most. Metrics that cannot be had hold back a
-// scale-down, but no scale-up that another asks for.
+// measureAll returns the metric with the most replicas. Metrics that cannot be read prevent a
+// scale-down, but not a scale-up because of another.
 func (c *Controller) measureAll(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, target *autoscalingv1.Scale) (*measured, error) {
 	invalid := func(reason, text string) error {
 		c.Recorder.Event(h, v1.EventTypeWarning, reason, text)
@@ -256,9 +245,9 @@ func (c *Controller) measureAll(ctx context.Context, h *autoscaling.HorizontalPo
 	return best, first
 }
 
-// tolerances are those of the cluster, or the autoscaler's own.
+// tolerances returns the autoscaler's own, or the default.
 func (c *Controller) tolerances(h *autoscaling.HorizontalPodAutoscaler) tolerances {
-	t := tolerances{up: tolerated, down: tolerated}
+	t := tolerances{up: defaultTolerance, down: defaultTolerance}
 	if b := h.Spec.Behavior; b != nil {
 		if b.ScaleUp != nil && b.ScaleUp.Tolerance != nil {
 			t.up = b.ScaleUp.Tolerance.AsApproximateFloat64()

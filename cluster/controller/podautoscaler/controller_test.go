@@ -25,6 +25,7 @@ import (
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/podautoscaler"
 	"wheelhouse/cluster/wait"
 )
@@ -83,8 +84,10 @@ func start(t *testing.T) *world {
 	shared := informers.NewSharedInformerFactory(w, 0)
 	recorder := client.Recorder(w, "horizontal-pod-autoscaler")
 	c, err := podautoscaler.New(podautoscaler.Config{
-		Client: w, Informers: shared, Recorder: recorder, Sync: 50 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Sync: 50 * time.Millisecond, Shared: loop.Shared{
+			Controller: "horizontalpodautoscaler", Client: w, Informers: shared, Recorder: recorder,
+			Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		},
 	})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -14,20 +14,20 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
-// measured is one metric's answer.
+// measured is the result of one metric.
 type measured struct {
 	name     string
 	replicas int32
 	status   autoscaling.MetricStatus
 }
 
-// failure is why a metric cannot be had; the reason is that of condition and event.
+// failure is why a metric cannot be read; the reason is that of condition and event.
 type failure struct {
 	reason string
 	error
 }
 
-// measure asks for one metric how many replicas it wants.
+// measure returns the replicas by one metric.
 func (c *Controller) measure(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, m *autoscaling.MetricSpec, replicas int32, s labels.Selector) (measured, error) {
 	switch {
 	case m.Type == autoscaling.ResourceMetricSourceType && m.Resource != nil:
@@ -44,33 +44,33 @@ func (c *Controller) measure(ctx context.Context, h *autoscaling.HorizontalPodAu
 		}
 		return out, nil
 	case m.Type == autoscaling.PodsMetricSourceType:
-		return measured{}, &failure{"FailedGetPodsMetric", errNobodyServes("custom")}
+		return measured{}, &failure{"FailedGetPodsMetric", errNotServed("custom")}
 	case m.Type == autoscaling.ObjectMetricSourceType:
-		return measured{}, &failure{"FailedGetObjectMetric", errNobodyServes("custom")}
+		return measured{}, &failure{"FailedGetObjectMetric", errNotServed("custom")}
 	case m.Type == autoscaling.ExternalMetricSourceType:
-		return measured{}, &failure{"FailedGetExternalMetric", errNobodyServes("external")}
+		return measured{}, &failure{"FailedGetExternalMetric", errNotServed("external")}
 	}
 	return measured{}, &failure{"InvalidMetricSourceType", fmt.Errorf("unknown metric source type %q", m.Type)}
 }
 
-func errNobodyServes(what string) error {
+func errNotServed(what string) error {
 	return fmt.Errorf("unable to fetch metrics from %s metrics API: no %s metrics API registered", what, what)
 }
 
 func (c *Controller) measureResource(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, name v1.ResourceName, container string, target autoscaling.MetricTarget, replicas int32, s labels.Selector) (measured, error) {
 	used, err := c.used(ctx, h.Namespace, name, container, s)
 	if err != nil {
-		return measured{}, fmt.Errorf("failed to get %s %s: %w", name, wanted(target), err)
+		return measured{}, fmt.Errorf("failed to get %s %s: %w", name, usageName(target), err)
 	}
 	pods, err := c.pods.Pods(h.Namespace).List(s)
 	if err != nil {
 		return measured{}, fmt.Errorf("unable to get pods while calculating replica count: %w", err)
 	}
-	q := &question{
+	q := &calculation{
 		pods: pods, used: used, resource: name, container: container, replicas: replicas,
-		tolerance: c.tolerances(h), patience: c.patience, now: c.now(),
+		tolerance: c.tolerances(h), startup: c.startup, now: c.now(),
 	}
-	var a answer
+	var a result
 	var current autoscaling.MetricValueStatus
 	kind := "resource"
 	if container != "" {
@@ -88,21 +88,21 @@ func (c *Controller) measureResource(ctx context.Context, h *autoscaling.Horizon
 		err = errors.New("invalid resource metric source: neither an average utilization target nor an average value (usage) target was set")
 	}
 	if err != nil {
-		return measured{}, fmt.Errorf("failed to get %s %s: %w", name, wanted(target), err)
+		return measured{}, fmt.Errorf("failed to get %s %s: %w", name, usageName(target), err)
 	}
 	current.AverageValue = quantity(name, a.average)
 	out.replicas, out.status = a.replicas, statusOf(name, container, current)
 	return out, nil
 }
 
-func wanted(t autoscaling.MetricTarget) string {
+func usageName(t autoscaling.MetricTarget) string {
 	if t.AverageValue != nil {
 		return "usage"
 	}
 	return "utilization"
 }
 
-// quantity is a usage as it is shown: memory in bytes, processor time in thousandths.
+// quantity returns a usage for the status: memory in bytes, CPU in thousandths.
 func quantity(name v1.ResourceName, thousandths int64) *resource.Quantity {
 	if name == v1.ResourceMemory {
 		return resource.NewQuantity(thousandths/1000, resource.BinarySI)
@@ -120,7 +120,7 @@ func statusOf(name v1.ResourceName, container string, current autoscaling.Metric
 	}
 }
 
-// used asks the metrics API what the pods use.
+// used reads the usage of the pods from the metrics API.
 func (c *Controller) used(ctx context.Context, namespace string, name v1.ResourceName, container string, s labels.Selector) (map[string]usage, error) {
 	failed := func(err error) error { return fmt.Errorf("unable to get metrics for resource %s: %w", name, err) }
 	body, err := c.Client.Discovery().RESTClient().Get().
@@ -131,7 +131,7 @@ func (c *Controller) used(ctx context.Context, namespace string, name v1.Resourc
 	}
 	list := &metricsv1beta1.PodMetricsList{}
 	if err := json.Unmarshal(body, list); err != nil {
-		return nil, failed(fmt.Errorf("reading the metrics: %w", err))
+		return nil, failed(fmt.Errorf("decode metrics: %w", err))
 	}
 	if len(list.Items) == 0 {
 		return nil, failed(errors.New("no metrics returned from resource metrics API"))
@@ -145,7 +145,7 @@ func (c *Controller) used(ctx context.Context, namespace string, name v1.Resourc
 	return used, nil
 }
 
-// sumOf is what all containers of a pod use together, or the one of a name.
+// sumOf returns the usage of all containers of a pod, or of the one of a name.
 func sumOf(m *metricsv1beta1.PodMetrics, name v1.ResourceName, container string) (sum int64, ok bool) {
 	for i := range m.Containers {
 		c := &m.Containers[i]

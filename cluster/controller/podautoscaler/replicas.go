@@ -12,28 +12,28 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// usage is what a pod (or one of its containers) uses of a resource, in thousandths.
+// usage is the usage of a pod, or of one of its containers, in thousandths.
 type usage struct {
 	value  int64
 	at     time.Time
 	window time.Duration
 }
 
-// patience is how long a new pod's processor time does not count: it may be starting up.
-type patience struct {
-	initialization time.Duration // in which it counts only while the pod has been ready for a whole window
+// startup is how long the CPU usage of a new pod does not count.
+type startup struct {
+	initialization time.Duration // in which it counts only if the pod has been ready for a whole window
 	readiness      time.Duration // after which a pod that is not ready has been ready before
 }
 
-// question is what there is to know about the pods of a target, for one resource.
-type question struct {
+// calculation is the input for the pods of a target and one resource.
+type calculation struct {
 	pods      []*v1.Pod
 	used      map[string]usage // by pod
 	resource  v1.ResourceName
 	container string // "" is the whole pod
-	replicas  int32  // as they are
+	replicas  int32  // present
 	tolerance tolerances
-	patience  patience
+	startup   startup
 	now       time.Time
 }
 
@@ -42,22 +42,22 @@ type tolerances struct{ up, down float64 }
 
 func (t tolerances) within(ratio float64) bool { return ratio >= 1-t.down && ratio <= 1+t.up }
 
-// answer is what follows.
-type answer struct {
+// result is what a calculation returns.
+type result struct {
 	replicas    int32
 	average     int64 // usage per pod, in thousandths
 	utilization int32 // in percent of what was requested
 }
 
-// groups are the pods by what their usage says.
+// groups are the pods by how their usage counts.
 type groups struct {
 	ready   int
-	unready sets.Set[string] // they run, but do not work yet
-	missing sets.Set[string] // nobody knows what they use
-	ignored sets.Set[string] // they go, or have failed
+	unready sets.Set[string] // pending, or starting up
+	missing sets.Set[string] // without metrics
+	ignored sets.Set[string] // being deleted, or failed
 }
 
-func (q *question) group() groups {
+func (q *calculation) group() groups {
 	g := groups{unready: sets.New[string](), missing: sets.New[string](), ignored: sets.New[string]()}
 	for _, p := range q.pods {
 		used, known := q.used[p.Name]
@@ -77,17 +77,17 @@ func (q *question) group() groups {
 	return g
 }
 
-// starting: what the pod uses is not what it uses when it works.
-func (q *question) starting(p *v1.Pod, used usage) bool {
+// starting reports whether the pod is starting up, so that its CPU usage does not count.
+func (q *calculation) starting(p *v1.Pod, used usage) bool {
 	ready := podfacts.Condition(p, v1.PodReady)
 	if ready == nil || p.Status.StartTime == nil {
 		return true
 	}
 	began, changed := p.Status.StartTime.Time, ready.LastTransitionTime.Time
-	if began.Add(q.patience.initialization).After(q.now) {
+	if began.Add(q.startup.initialization).After(q.now) {
 		return ready.Status == v1.ConditionFalse || used.at.Before(changed.Add(used.window))
 	}
-	return ready.Status == v1.ConditionFalse && began.Add(q.patience.readiness).After(changed)
+	return ready.Status == v1.ConditionFalse && began.Add(q.startup.readiness).After(changed)
 }
 
 var (
@@ -96,13 +96,13 @@ var (
 	errNoMatch   = errors.New("no metrics returned matched known pods")
 )
 
-// byUtilization is how many replicas bring usage to a percentage of what is requested.
-func (q *question) byUtilization(target int32) (answer, error) {
+// byUtilization returns how many replicas bring usage to a percentage of what is requested.
+func (q *calculation) byUtilization(target int32) (result, error) {
 	requests, err := q.requests()
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
-	return q.solve(func(used map[string]usage) (float64, answer, error) {
+	return q.solve(func(used map[string]usage) (float64, result, error) {
 		var sum, requested int64
 		for name, u := range used {
 			if r, ok := requests[name]; ok {
@@ -111,31 +111,31 @@ func (q *question) byUtilization(target int32) (answer, error) {
 			}
 		}
 		if requested == 0 {
-			return 0, answer{}, errNoMatch
+			return 0, result{}, errNoMatch
 		}
 		percent := int32(sum * 100 / requested)
-		return float64(percent) / float64(target), answer{average: sum / int64(len(used)), utilization: percent}, nil
+		return float64(percent) / float64(target), result{average: sum / int64(len(used)), utilization: percent}, nil
 	}, func(name string) int64 { return requests[name] * int64(max(100, target)) / 100 })
 }
 
-// byValue is how many replicas bring usage to an average value, in thousandths.
-func (q *question) byValue(target int64) (answer, error) {
-	return q.solve(func(used map[string]usage) (float64, answer, error) {
+// byValue returns how many replicas bring usage to an average value, in thousandths.
+func (q *calculation) byValue(target int64) (result, error) {
+	return q.solve(func(used map[string]usage) (float64, result, error) {
 		var sum int64
 		for _, u := range used {
 			sum += u.value
 		}
 		average := sum / int64(len(used))
-		return float64(average) / float64(target), answer{average: average}, nil
+		return float64(average) / float64(target), result{average: average}, nil
 	}, func(string) int64 { return target })
 }
 
-// solve finds the replicas. measure gives the ratio of usage to target; full is what a
-// pod of which nothing is known is taken to use before anything is scaled down. The
-// answer never goes further than it would if such pods were as good or as bad as can be.
-func (q *question) solve(measure func(map[string]usage) (float64, answer, error), full func(pod string) int64) (answer, error) {
+// solve returns the replicas. measure returns the ratio of usage to target; full is the usage
+// that is assumed of a pod without metrics before a scale-down. The result is bounded by
+// the best and the worst assumption about such pods.
+func (q *calculation) solve(measure func(map[string]usage) (float64, result, error), full func(pod string) int64) (result, error) {
 	if len(q.pods) == 0 {
-		return answer{}, errNoPods
+		return result{}, errNoPods
 	}
 	g := q.group()
 	used := map[string]usage{}
@@ -145,19 +145,19 @@ func (q *question) solve(measure func(map[string]usage) (float64, answer, error)
 		}
 	}
 	if len(used) == 0 {
-		return answer{}, errNoMetrics
+		return result{}, errNoMetrics
 	}
-	ratio, result, err := measure(used)
+	ratio, out, err := measure(used)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
-	result.replicas = q.replicas
+	out.replicas = q.replicas
 	withUnready := len(g.unready) > 0 && ratio > 1
 	if !withUnready && len(g.missing) == 0 {
 		if !q.tolerance.within(ratio) {
-			result.replicas = int32(math.Ceil(ratio * float64(g.ready)))
+			out.replicas = int32(math.Ceil(ratio * float64(g.ready)))
 		}
-		return result, nil
+		return out, nil
 	}
 	for name := range g.missing {
 		switch {
@@ -174,21 +174,21 @@ func (q *question) solve(measure func(map[string]usage) (float64, answer, error)
 	}
 	again, _, err := measure(used)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	if q.tolerance.within(again) || ratio < 1 && again > 1 || ratio > 1 && again < 1 {
-		return result, nil
+		return out, nil
 	}
 	replicas := int32(math.Ceil(again * float64(len(used))))
 	if again < 1 && replicas > q.replicas || again > 1 && replicas < q.replicas {
-		return result, nil // what is not known must not turn the direction
+		return out, nil // pods without metrics must not reverse the direction
 	}
-	result.replicas = replicas
-	return result, nil
+	out.replicas = replicas
+	return out, nil
 }
 
-// requests are what each pod asks for, in thousandths.
-func (q *question) requests() (map[string]int64, error) {
+// requests returns the requests of each pod, in thousandths.
+func (q *calculation) requests() (map[string]int64, error) {
 	requests := make(map[string]int64, len(q.pods))
 	for _, p := range q.pods {
 		if all := p.Spec.Resources; q.container == "" && all != nil {

@@ -31,10 +31,10 @@ func uses(all ...int64) []podIs {
 	return out
 }
 
-func build(list []podIs, name v1.ResourceName, replicas int32) *question {
-	q := &question{
+func build(list []podIs, name v1.ResourceName, replicas int32) *calculation {
+	q := &calculation{
 		used: map[string]usage{}, resource: name, replicas: replicas, tolerance: tolerances{0.1, 0.1}, now: now,
-		patience: patience{initialization: 5 * time.Minute, readiness: 30 * time.Second},
+		startup: startup{initialization: 5 * time.Minute, readiness: 30 * time.Second},
 	}
 	for i, is := range list {
 		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", i)}, Status: v1.PodStatus{Phase: v1.PodRunning}}
@@ -197,7 +197,7 @@ func TestSettle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			up, down := behavior(tt.b, DefaultDownWindow)
-			v := tt.past.settle(tt.asked, tt.current, 1, 20, up, down, now)
+			v := tt.past.stabilize(tt.asked, tt.current, 1, 20, up, down, now)
 			if v.replicas != tt.want || v.able.reason != tt.able || v.limitReason != tt.limit {
 				t.Errorf("got %d %s %s, want %d %s %s", v.replicas, v.able.reason, v.limitReason, tt.want, tt.able, tt.limit)
 			}

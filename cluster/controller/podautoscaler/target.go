@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// condition is what one of an autoscaler's conditions says.
+// condition is one of an autoscaler's conditions.
 type condition struct {
 	holds          bool
 	reason, detail string
@@ -40,8 +40,7 @@ func (c *Controller) set(h *autoscaling.HorizontalPodAutoscaler, t autoscaling.H
 	h.Status.Conditions = append(h.Status.Conditions, next)
 }
 
-// target is the scale of what an autoscaler names, whatever kind that is, and how to
-// write it.
+// target returns the scale of an autoscaler's target, of any kind, and how to write it.
 func (c *Controller) target(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler) (*autoscalingv1.Scale, func(*autoscalingv1.Scale) error, error) {
 	ref := h.Spec.ScaleTargetRef
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
@@ -68,8 +67,8 @@ func (c *Controller) target(ctx context.Context, h *autoscaling.HorizontalPodAut
 				return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 					_, err := scales.Update(ctx, resource, s, metav1.UpdateOptions{})
 					if apierrors.IsConflict(err) {
-						// Measuring takes a while, in which the target's status may have changed: no
-						// reason to wait for the next turn. Another size is one.
+						// The target's status may have changed while the metrics were read:
+						// that is retried. A change of its replicas is not.
 						if now, getErr := scales.Get(ctx, resource, ref.Name, metav1.GetOptions{}); getErr == nil && now.Spec.Replicas == was {
 							s.ResourceVersion = now.ResourceVersion
 						}

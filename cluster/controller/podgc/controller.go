@@ -1,15 +1,15 @@
-// Package podgc deletes pods that nobody else will: ended ones beyond a number,
-// those of nodes that no longer exist, and those that are being deleted but never
-// had a node whose kubelet could say that they are gone.
+// Package podgc deletes pods that no other component deletes: terminal ones beyond a number,
+// those of nodes that no longer exist, and those that are being deleted and were never
+// bound, so that no kubelet confirms the deletion.
 //
-// It looks at all pods together, at intervals and when a node goes.
+// It reads all pods at intervals and when a node is deleted. It never deletes a pod that a
+// kubelet still runs.
 package podgc
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -17,8 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
@@ -29,20 +27,18 @@ const (
 	interval = 20 * time.Second
 	// everything is the one key of this controller.
 	everything = "pods"
-	// Keep is how many ended pods stay by default, as upstream.
+	// Keep is how many terminal pods are kept by default, as upstream.
 	Keep = 12500
 )
 
-// Config is what the controller works with.
+// Config is what the controller is given.
 type Config struct {
-	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory
-	Keep      int           // ended pods that may stay; 0 is the default Keep
-	NodeGone  time.Duration // how long a node must be missing before its pods go; 0 is 40 s
-	Log       *slog.Logger
+	loop.Shared
+	Keep     int           // terminal pods that are kept; 0 is the default Keep
+	NodeGone time.Duration // how long a node must be missing before its pods are deleted; 0 is 40 s
 }
 
-// Controller deletes pods.
+// Controller is the pod garbage collector. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
 	Config
@@ -52,7 +48,7 @@ type Controller struct {
 	now     func() time.Time
 }
 
-// New makes the controller; nothing runs before Run.
+// New returns the controller; nothing runs before Run.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Keep == 0 {
 		cfg.Keep = Keep
@@ -66,7 +62,7 @@ func New(cfg Config) (*Controller, error) {
 		missing: map[string]time.Time{}, now: time.Now,
 	}
 	c.Loop = loop.New(loop.Config[string]{
-		Name: "podgc", Workers: 1, Reconcile: c.reconcile, Log: cfg.Log, Period: time.Second,
+		Name: cfg.Controller, Workers: 1, Reconcile: c.reconcile, Log: cfg.Log, Period: time.Second,
 	})
 	c.Add(everything)
 	c.Need(core.Pods().Informer())
@@ -84,9 +80,6 @@ func New(cfg Config) (*Controller, error) {
 	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
-
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	defer c.AddAfter(key, interval)
 	pods, err := c.pods.List(labels.Everything())
@@ -98,7 +91,7 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 		return err
 	}
 	var errs []error
-	for _, d := range doomed(pods, gone, c.Keep) {
+	for _, d := range podsToDelete(pods, gone, c.Keep) {
 		if err := c.delete(ctx, d); err != nil {
 			errs = append(errs, err)
 		}
@@ -106,8 +99,8 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	return errors.Join(errs...)
 }
 
-// goneNodes are the names of nodes that pods are on and that have been missing for
-// long enough, by the API server's own word.
+// goneNodes returns the nodes that have pods and do not exist for at least NodeGone, as the
+// API server confirms.
 func (c *Controller) goneNodes(ctx context.Context, pods []*v1.Pod) (map[string]bool, error) {
 	named := map[string]bool{}
 	for _, p := range pods {
@@ -144,43 +137,43 @@ func (c *Controller) goneNodes(ctx context.Context, pods []*v1.Pod) (map[string]
 	return gone, nil
 }
 
-// condemned is a pod to delete; failed says that it has to be marked so first,
-// because it never ended and nobody else will say so.
-type condemned struct {
+// deletion is a pod to delete. A pod that is not terminal is set to Failed first, with the
+// reason failed.
+type deletion struct {
 	pod    *v1.Pod
 	failed string
 }
 
-// doomed picks the pods to delete.
-func doomed(pods []*v1.Pod, gone map[string]bool, keep int) []condemned {
-	var out []condemned
-	var ended []*v1.Pod
+// podsToDelete returns the pods to delete.
+func podsToDelete(pods []*v1.Pod, gone map[string]bool, keep int) []deletion {
+	var out []deletion
+	var terminal []*v1.Pod
 	for _, p := range pods {
 		switch {
 		case gone[p.Spec.NodeName]:
-			d := condemned{pod: p}
+			d := deletion{pod: p}
 			if !podfacts.Terminal(p) {
 				d.failed = "node no longer exists"
 			}
 			out = append(out, d)
 		case p.Spec.NodeName == "" && p.DeletionTimestamp != nil:
-			out = append(out, condemned{pod: p})
+			out = append(out, deletion{pod: p})
 		case podfacts.Terminal(p) && p.DeletionTimestamp == nil:
-			ended = append(ended, p)
+			terminal = append(terminal, p)
 		}
 	}
-	if len(ended) > keep {
-		slices.SortFunc(ended, func(a, b *v1.Pod) int {
+	if len(terminal) > keep {
+		slices.SortFunc(terminal, func(a, b *v1.Pod) int {
 			return a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time)
 		})
-		for _, p := range ended[:len(ended)-keep] {
-			out = append(out, condemned{pod: p})
+		for _, p := range terminal[:len(terminal)-keep] {
+			out = append(out, deletion{pod: p})
 		}
 	}
 	return out
 }
 
-func (c *Controller) delete(ctx context.Context, d condemned) error {
+func (c *Controller) delete(ctx context.Context, d deletion) error {
 	p := d.pod
 	if d.failed != "" {
 		next := p.DeepCopy()

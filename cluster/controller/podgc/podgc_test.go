@@ -31,7 +31,7 @@ func TestDoomed(t *testing.T) {
 		pod("waits", "", v1.PodPending, time.Hour, false),
 	}
 	var got []string
-	for _, d := range doomed(pods, map[string]bool{"gone": true}, 1) {
+	for _, d := range podsToDelete(pods, map[string]bool{"gone": true}, 1) {
 		name := d.pod.Name
 		if d.failed != "" {
 			name += " (failed first)"

@@ -9,12 +9,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// byController is the index of pods by their controller's UID; those without one are
-// under their namespace. A set so looks at its own pods and the orphans, and not at all
-// pods of a large namespace.
+// byController is the index of pods by their controller's UID; orphans are under their
+// namespace. A set so reads its own pods and the orphans, and not all pods of a large
+// namespace.
 const byController = "controller"
 
-// indexed is the store of pods with that index, which all kinds of sets share.
+// indexed returns the store of pods with that index, which both kinds of sets share.
 func indexed(pods cache.SharedIndexInformer) (cache.Indexer, error) {
 	store := pods.GetIndexer()
 	if _, ok := store.GetIndexers()[byController]; ok {
@@ -38,18 +38,18 @@ func indexed(pods cache.SharedIndexInformer) (cache.Indexer, error) {
 
 func orphansOf(namespace string) string { return "none/" + namespace }
 
-// controlledBy is the pods of a controller.
+// controlledBy returns the pods of a controller.
 func (r *Controller) controlledBy(uid types.UID) ([]*v1.Pod, error) {
 	return r.under(string(uid))
 }
 
-// claimable is the pods that a set has, or might adopt.
+// claimable returns the pods that a set controls or may adopt.
 func (r *Controller) claimable(s *Set) ([]*v1.Pod, error) {
-	own, err := r.controlledBy(s.Object.GetUID())
+	own, err := r.controlledBy(s.UID)
 	if err != nil {
 		return nil, err
 	}
-	orphans, err := r.under(orphansOf(s.Object.GetNamespace()))
+	orphans, err := r.under(orphansOf(s.Namespace))
 	return append(own, orphans...), err
 }
 

@@ -3,30 +3,36 @@ package replication
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 // burst is the most pods one reconcile creates or deletes.
 const burst = 1000
 
-// reconcile brings one set nearer to its number of pods, and writes its status.
+// reconcile creates or deletes pods of one set, and writes its status.
 func (r *Controller) reconcile(ctx context.Context, key string) error {
-	set, err := r.get(key)
+	obj, exists, err := r.sets.GetByKey(key)
+	if err != nil {
+		return fmt.Errorf("get %s: %w", key, err)
+	}
+	if !exists {
+		r.control.Forget(key)
+		return nil
+	}
+	set, err := r.kind.View(obj)
 	if err != nil {
 		return err
 	}
-	if set == nil {
-		r.expect.Forget(key)
-		return nil
-	}
-	settled := r.expect.Met(key)
+	met := r.control.Met(key)
 	all, err := r.claimable(set)
 	if err != nil {
 		return err
@@ -42,113 +48,77 @@ func (r *Controller) reconcile(ctx context.Context, key string) error {
 			terminating++
 		}
 	}
-	wanted := int(set.Replicas) - len(active)
+	missing := set.replicas() - len(active)
 	var manageErr error
-	if settled && claimErr == nil && set.Object.GetDeletionTimestamp() == nil {
-		manageErr = r.manage(ctx, key, set, active, wanted)
+	if met && claimErr == nil && set.DeletionTimestamp == nil {
+		manageErr = r.manage(ctx, key, set, active, missing)
 	}
-	if err := r.writeStatus(ctx, set, active, terminating, wanted, manageErr); err != nil {
-		return errors.Join(claimErr, manageErr, err)
-	}
-	return errors.Join(claimErr, manageErr)
+	return errors.Join(claimErr, manageErr, r.writeStatus(ctx, set, active, terminating, missing, manageErr))
 }
 
-// claim adopts and releases, and gives the pods that are the set's now.
+// claim adopts and releases pods, and returns those of the set.
 func (r *Controller) claim(ctx context.Context, s *Set, all []*v1.Pod) ([]*v1.Pod, error) {
-	return Claim(ctx, &Owner{
-		Object: s.Object, Kind: r.Kind.GroupVersionKind(), Selector: s.Selector, May: activePod,
-		Live: func(ctx context.Context) (metav1.Object, error) {
-			return r.Kind.Live(ctx, s.Object.GetNamespace(), s.Object.GetName())
-		},
-		Patch: PatchPods(r.Client),
+	return podcontrol.Claim(ctx, &podcontrol.Owner{
+		Object: s, Kind: r.control.Kind, Selector: s.Selector, MayAdopt: podcontrol.ActivePod,
+		Live:  func(ctx context.Context) (metav1.Object, error) { return r.kind.Live(ctx, s.Namespace, s.Name) },
+		Patch: podcontrol.PatchPods(r.Client),
 	}, all)
 }
 
-func (r *Controller) manage(ctx context.Context, key string, s *Set, active []*v1.Pod, wanted int) error {
+// manage creates the missing pods, or deletes those that are too many.
+func (r *Controller) manage(ctx context.Context, key string, s *Set, active []*v1.Pod, missing int) error {
+	var w podcontrol.Writes
 	switch {
-	case wanted > 0 && s.Template != nil:
-		return r.create(ctx, key, s, min(wanted, burst))
-	case wanted < 0:
-		return r.remove(ctx, key, s, active, min(-wanted, burst))
-	}
-	return nil
-}
-
-func (r *Controller) create(ctx context.Context, key string, s *Set, n int) error {
-	r.expect.Expect(key, n, nil)
-	done, err := SlowStart(n, func(int) error { return r.createPod(ctx, s) })
-	r.expect.Created(key, n-done)
-	if err != nil && apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
-		return nil
-	}
-	return err
-}
-
-func (r *Controller) createPod(ctx context.Context, s *Set) error {
-	return r.writer().Create(ctx, s.Object, PodFromTemplate(s.Template, s.Object, r.Kind.GroupVersionKind()))
-}
-
-func (r *Controller) writer() Pods { return Pods{Client: r.Client, Recorder: r.Recorder} }
-
-func (r *Controller) remove(ctx context.Context, key string, s *Set, active []*v1.Pod, n int) error {
-	doomed := Doomed(active, r.related(s, active), n, r.now())
-	r.expect.Expect(key, 0, UIDs(doomed))
-	_, err := Together(len(doomed), func(i int) error {
-		err := r.writer().Delete(ctx, s.Object, doomed[i])
+	case missing > 0 && s.Template != nil:
+		w.Create = min(missing, burst)
+		w.Pod = func(int) *v1.Pod { return podcontrol.PodFromTemplate(s.Template, s, r.control.Kind) }
+	case missing < 0:
+		related, err := r.related(s, active)
 		if err != nil {
-			r.expect.Deleted(key, doomed[i].UID)
+			return err
 		}
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
-	})
+		w.Delete = podcontrol.PodsToDelete(active, related, min(-missing, burst), r.now())
+	}
+	_, _, err := r.control.Apply(ctx, key, s.ReplicaSet, w)
 	return err
 }
 
-// related are the pods that count as neighbours on a node: the set's own, and those of
-// the sets under the same controller, such as the older ReplicaSets of one Deployment.
-func (r *Controller) related(s *Set, own []*v1.Pod) []*v1.Pod {
-	ref := metav1.GetControllerOfNoCopy(s.Object)
+// related returns the pods that count as neighbours on a node: the set's own, and those of
+// the sets with the same controller, such as the older ReplicaSets of one Deployment.
+func (r *Controller) related(s *Set, own []*v1.Pod) ([]*v1.Pod, error) {
+	ref := metav1.GetControllerOfNoCopy(s)
 	if ref == nil {
-		return own
+		return own, nil
 	}
-	sets, err := r.sets.ByIndex(cache.NamespaceIndex, s.Object.GetNamespace())
+	sets, err := r.sets.ByIndex(cache.NamespaceIndex, s.Namespace)
 	if err != nil {
-		return own
+		return nil, fmt.Errorf("list sets: %w", err)
 	}
 	var out []*v1.Pod
 	for _, o := range sets {
 		m, ok := o.(metav1.Object)
-		if !ok {
-			continue
-		}
-		if other := metav1.GetControllerOfNoCopy(m); other == nil || other.UID != ref.UID {
+		if !ok || metav1.GetControllerOfNoCopy(m) == nil || metav1.GetControllerOfNoCopy(m).UID != ref.UID {
 			continue
 		}
 		pods, err := r.controlledBy(m.GetUID())
 		if err != nil {
-			return own
+			return nil, err
 		}
 		out = append(out, pods...)
 	}
-	return out
+	return out, nil
 }
 
-// writeStatus writes the status if it changed, and comes back for pods that
-// become available by the mere passing of time.
-func (r *Controller) writeStatus(ctx context.Context, s *Set, active []*v1.Pod, terminating, wanted int, failed error) error {
+// writeStatus writes the status if it changed, and requeues the set for pods that become
+// available by the passing of time.
+func (r *Controller) writeStatus(ctx context.Context, s *Set, active []*v1.Pod, terminating, missing int, writeErr error) error {
 	now := r.now()
-	next := nextStatus(s, active, terminating, wanted, failed, now)
-	if wait := nextAvailable(active, s.MinReady, now); wait > 0 {
-		r.AddAfter(loop.Key(s.Object), wait)
+	next := nextStatus(s, active, terminating, missing, writeErr, now)
+	if wait := nextAvailable(active, s.Spec.MinReadySeconds, now); wait > 0 {
+		r.AddAfter(loop.Key(s), wait)
 	}
-	if next.equal(s.Status) {
+	if equality.Semantic.DeepEqual(next, s.Status) {
 		return nil
 	}
-	err := r.Kind.UpdateStatus(ctx, s, next)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return loop.IgnoreNotFound(r.kind.UpdateStatus(ctx, s, next))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	apps "k8s.io/api/apps/v1"
-	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// ReplicaSets is the Kind of ReplicaSets, whether they are a person's or a Deployment's.
+// ReplicaSets is the Kind of ReplicaSets, with or without a Deployment.
 func ReplicaSets(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
 	return &rsKind{client, f.Apps().V1().ReplicaSets().Informer()}
 }
@@ -42,63 +41,16 @@ func (k *rsKind) View(obj any) (*Set, error) {
 	if selector.Empty() {
 		selector = labels.Nothing()
 	}
-	s := &Set{
-		Object:   rs,
-		Selector: selector,
-		Replicas: 1,
-		Template: &rs.Spec.Template,
-		MinReady: rs.Spec.MinReadySeconds,
-		Status: Status{
-			Replicas:           rs.Status.Replicas,
-			FullyLabeled:       rs.Status.FullyLabeledReplicas,
-			Ready:              rs.Status.ReadyReplicas,
-			Available:          rs.Status.AvailableReplicas,
-			Terminating:        Unknown,
-			ObservedGeneration: rs.Status.ObservedGeneration,
-		},
-		Terminating: true,
-	}
-	if rs.Spec.Replicas != nil {
-		s.Replicas = *rs.Spec.Replicas
-	}
-	if n := rs.Status.TerminatingReplicas; n != nil {
-		s.Status.Terminating = *n
-	}
-	for _, c := range rs.Status.Conditions {
-		if c.Type == apps.ReplicaSetReplicaFailure && c.Status == v1.ConditionTrue {
-			s.Status.Failure = &Failure{c.Reason, c.Message, c.LastTransitionTime}
-		}
-	}
-	return s, nil
+	return &Set{ReplicaSet: rs, Selector: selector, Template: &rs.Spec.Template, CountsTerminating: true}, nil
 }
 
 func (k *rsKind) Live(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return k.client.AppsV1().ReplicaSets(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-func (k *rsKind) UpdateStatus(ctx context.Context, of *Set, s Status) error {
-	rs := of.Object.(*apps.ReplicaSet).DeepCopy()
-	var others []apps.ReplicaSetCondition
-	for _, c := range rs.Status.Conditions {
-		if c.Type != apps.ReplicaSetReplicaFailure {
-			others = append(others, c)
-		}
-	}
-	rs.Status = apps.ReplicaSetStatus{
-		Replicas:             s.Replicas,
-		FullyLabeledReplicas: s.FullyLabeled,
-		ReadyReplicas:        s.Ready,
-		AvailableReplicas:    s.Available,
-		TerminatingReplicas:  &s.Terminating,
-		ObservedGeneration:   s.ObservedGeneration,
-		Conditions:           others,
-	}
-	if f := s.Failure; f != nil {
-		rs.Status.Conditions = append(others, apps.ReplicaSetCondition{
-			Type: apps.ReplicaSetReplicaFailure, Status: v1.ConditionTrue,
-			Reason: f.Reason, Message: f.Message, LastTransitionTime: f.Since,
-		})
-	}
+func (k *rsKind) UpdateStatus(ctx context.Context, of *Set, s apps.ReplicaSetStatus) error {
+	rs := of.DeepCopy()
+	rs.Status = s
 	_, err := k.client.AppsV1().ReplicaSets(rs.Namespace).UpdateStatus(ctx, rs, metav1.UpdateOptions{})
 	return err
 }

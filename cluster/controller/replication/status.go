@@ -2,8 +2,10 @@ package replication
 
 import (
 	"errors"
+	"slices"
 	"time"
 
+	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,52 +14,50 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// nextStatus counts the set's active pods, and those on their way out. failed is the
-// error of this round's creates or deletes; wanted is how many pods were missing
-// (positive) or too many.
-func nextStatus(s *Set, pods []*v1.Pod, terminating, wanted int, failed error, now time.Time) Status {
-	st := Status{
-		Replicas:           int32(len(pods)),
-		ObservedGeneration: s.Object.GetGeneration(),
+// nextStatus counts the set's active and terminating pods. writeErr is the error of this
+// reconcile's creates or deletes; missing is how many pods were missing (positive) or too many.
+func nextStatus(s *Set, pods []*v1.Pod, terminating, missing int, writeErr error, now time.Time) apps.ReplicaSetStatus {
+	st := apps.ReplicaSetStatus{Replicas: int32(len(pods)), ObservedGeneration: s.Generation}
+	if s.CountsTerminating {
+		n := int32(terminating)
+		st.TerminatingReplicas = &n
 	}
-	if s.Terminating {
-		st.Terminating = int32(terminating)
-	}
-	var template labels.Selector
+	template := labels.Nothing()
 	if s.Template != nil {
 		template = labels.SelectorFromSet(s.Template.Labels)
 	}
 	for _, p := range pods {
-		if template != nil && template.Matches(labels.Set(p.Labels)) {
-			st.FullyLabeled++
+		if template.Matches(labels.Set(p.Labels)) {
+			st.FullyLabeledReplicas++
 		}
 		if podfacts.Ready(p) {
-			st.Ready++
-			if podfacts.Available(p, s.MinReady, now) {
-				st.Available++
-			}
+			st.ReadyReplicas++
+		}
+		if podfacts.Available(p, s.Spec.MinReadySeconds, now) {
+			st.AvailableReplicas++
 		}
 	}
-	if failed != nil {
-		st.Failure = &Failure{Reason: "FailedCreate", Message: inWords(failed), Since: metav1.NewTime(now)}
-		if wanted < 0 {
-			st.Failure.Reason = "FailedDelete"
-		}
-		if was := s.Status.Failure; was != nil && was.Reason == st.Failure.Reason {
-			st.Failure = was
-		}
+	isFailure := func(c apps.ReplicaSetCondition) bool { return c.Type == apps.ReplicaSetReplicaFailure }
+	st.Conditions = slices.DeleteFunc(slices.Clone(s.Status.Conditions), isFailure)
+	if writeErr == nil {
+		return st
 	}
+	failure := apps.ReplicaSetCondition{
+		Type: apps.ReplicaSetReplicaFailure, Status: v1.ConditionTrue,
+		Reason: "FailedCreate", Message: serverMessage(writeErr), LastTransitionTime: metav1.NewTime(now),
+	}
+	if missing < 0 {
+		failure.Reason = "FailedDelete"
+	}
+	if i := slices.IndexFunc(s.Status.Conditions, isFailure); i >= 0 && s.Status.Conditions[i].Status == v1.ConditionTrue && s.Status.Conditions[i].Reason == failure.Reason {
+		failure = s.Status.Conditions[i]
+	}
+	st.Conditions = append(st.Conditions, failure)
 	return st
 }
 
-func (s Status) equal(o Status) bool {
-	f, g := s.Failure, o.Failure
-	s.Failure, o.Failure = nil, nil
-	return s == o && (f == nil) == (g == nil) && (f == nil || *f == *g)
-}
-
-// inWords is what the server said, if it did, without what we were about.
-func inWords(err error) string {
+// serverMessage returns the message of the API server's status in err, else all of err.
+func serverMessage(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		return status.Status().Message
@@ -65,8 +65,8 @@ func inWords(err error) string {
 	return err.Error()
 }
 
-// nextAvailable is how long it takes until the next ready pod has been ready for minReady
-// seconds, 0 if there is none to wait for.
+// nextAvailable returns how long it takes until the next ready pod has been ready for
+// minReady seconds, 0 if there is no such pod.
 func nextAvailable(pods []*v1.Pod, minReady int32, now time.Time) time.Duration {
 	var soonest time.Duration
 	for _, p := range pods {

@@ -25,8 +25,8 @@ type counting struct {
 	object runtime.Object
 }
 
-// list is all objects of a resource in the quota's namespace, as they were when the
-// quota was at its revision, or later: what was let in before is among them.
+// list returns all objects of a resource in the quota's namespace, not older than the quota's
+// resourceVersion: what was admitted before is among them.
 func (c *Controller) list(ctx context.Context, r schema.GroupResource, q *corev1.ResourceQuota) ([]counting, error) {
 	o := metav1.ListOptions{ResourceVersion: q.ResourceVersion, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan}
 	core := c.Client.CoreV1()
@@ -38,14 +38,14 @@ func (c *Controller) list(ctx context.Context, r schema.GroupResource, q *corev1
 		}
 		return whole(l.Items, func(p *corev1.Pod) (types.UID, runtime.Object) { return p.UID, p }), nil
 	case quota.Services:
-		c.follow(schema.GroupVersionResource{Version: "v1", Resource: r.Resource})
+		c.watch(schema.GroupVersionResource{Version: "v1", Resource: r.Resource})
 		l, err := core.Services(q.Namespace).List(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		return whole(l.Items, func(s *corev1.Service) (types.UID, runtime.Object) { return s.UID, s }), nil
 	case quota.Claims:
-		c.follow(schema.GroupVersionResource{Version: "v1", Resource: r.Resource})
+		c.watch(schema.GroupVersionResource{Version: "v1", Resource: r.Resource})
 		l, err := core.PersistentVolumeClaims(q.Namespace).List(ctx, o)
 		if err != nil {
 			return nil, err
@@ -54,9 +54,9 @@ func (c *Controller) list(ctx context.Context, r schema.GroupResource, q *corev1
 	}
 	full, exists, err := c.kinds.resource(r)
 	if err != nil || !exists {
-		return nil, err // nobody knows such objects: there are none
+		return nil, err // the API server does not serve the resource: there are no objects
 	}
-	c.follow(full)
+	c.watch(full)
 	l, err := c.Metadata.Resource(full).Namespace(q.Namespace).List(ctx, o)
 	if err != nil {
 		return nil, err
@@ -73,9 +73,9 @@ func whole[T any](items []T, of func(*T) (types.UID, runtime.Object)) []counting
 	return all
 }
 
-// follow watches a resource from the first quota on that counts it. Its objects'
-// metadata are enough: they say in which namespace something came, went or changed.
-func (c *Controller) follow(r schema.GroupVersionResource) {
+// watch starts an informer of a resource, from the first quota on that counts it. The
+// objects' metadata is enough: only the namespace matters.
+func (c *Controller) watch(r schema.GroupVersionResource) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watching[r.GroupResource()] || c.ctx == nil {
@@ -86,21 +86,21 @@ func (c *Controller) follow(r schema.GroupVersionResource) {
 	_, err := informer.AddEventHandler(loop.Changes(func(old, now **metav1.PartialObjectMetadata) {
 		switch {
 		case old == nil:
-			c.wake((*now).Namespace)
+			c.enqueue((*now).Namespace)
 		case now == nil:
-			c.wake((*old).Namespace)
+			c.enqueue((*old).Namespace)
 		case (*old).ResourceVersion != (*now).ResourceVersion:
-			c.wake((*now).Namespace)
+			c.enqueue((*now).Namespace)
 		}
 	}))
 	if err != nil {
-		c.Log.Warn("following what a quota counts; it is counted from time to time only", "resource", r.String(), "error", err)
+		c.Log.Warn("watch of a counted resource failed; it is counted at intervals only", "resource", r.String(), "err", err)
 		return
 	}
-	c.follows.Go(func() { informer.Run(c.ctx.Done()) })
+	c.informers.Go(func() { informer.Run(c.ctx.Done()) })
 }
 
-// kinds finds the version of a resource.
+// kinds holds the preferred version of each resource.
 type kinds struct {
 	discovery discovery.DiscoveryInterface
 
@@ -108,8 +108,8 @@ type kinds struct {
 	known map[schema.GroupResource]schema.GroupVersionResource
 }
 
-// resource is the version to ask for. What the server did not have before it is asked
-// for again: it may have been taught since.
+// resource returns a resource with its version. One that was not served before is
+// discovered again.
 func (k *kinds) resource(r schema.GroupResource) (full schema.GroupVersionResource, exists bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -118,7 +118,7 @@ func (k *kinds) resource(r schema.GroupResource) (full schema.GroupVersionResour
 	}
 	groups, err := k.discovery.ServerPreferredResources()
 	if err != nil {
-		return full, false, fmt.Errorf("ask which resources there are: %w", err)
+		return full, false, fmt.Errorf("discover resources: %w", err)
 	}
 	k.known = map[schema.GroupResource]schema.GroupVersionResource{}
 	for _, g := range groups {

@@ -25,6 +25,7 @@ import (
 
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/resourcequota"
 	"wheelhouse/cluster/quota"
 	"wheelhouse/cluster/wait"
@@ -43,8 +44,7 @@ func start(t *testing.T) *cluster {
 	c := &cluster{kubernetes.NewForConfigOrDie(cfg), t}
 	shared := informers.NewSharedInformerFactory(c, 0)
 	one, err := resourcequota.New(resourcequota.Config{
-		Client: c, Metadata: metadata.NewForConfigOrDie(cfg), Informers: shared,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Shared: loop.Shared{Controller: "resourcequota", Client: c, Informers: shared, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}, Metadata: metadata.NewForConfigOrDie(cfg),
 	})
 	c.must(err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,21 +1,18 @@
-// Package serviceaccount keeps in every namespace what pods there need to speak to
-// the API: the service account "default", and the config map kube-root-ca.crt with
-// the cluster's certificate authority.
+// Package serviceaccount creates in every namespace what its pods need to authenticate and
+// verify the API server: the service account "default", and the config map
+// kube-root-ca.crt with the cluster's certificate authority.
 //
-// It never removes anything: what is in a namespace goes with the namespace.
+// It never deletes anything: the namespace controller does.
 package serviceaccount
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 
 	"wheelhouse/cluster/controller/loop"
@@ -25,32 +22,37 @@ const (
 	account   = "default"
 	configMap = "kube-root-ca.crt"
 	caKey     = "ca.crt"
-	// description is what upstream writes there too; tools show it.
+	// description is upstream's; tools print it.
 	descriptionKey = "kubernetes.io/description"
 	description    = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
 )
 
-// Controller keeps accounts and root certificates.
+// Config is what the controller is given.
+type Config struct {
+	loop.Shared
+	RootCA []byte // PEM; no config map is written if empty
+}
+
+// Controller is the controller of service accounts and root certificates. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client     kubernetes.Interface
+	loop.Shared
 	ca         string
 	namespaces listers.NamespaceLister
 	accounts   listers.ServiceAccountLister
 	configMaps listers.ConfigMapLister
 }
 
-// New makes the controller. ca is the PEM of the cluster's certificate authority;
-// without it no config map is written.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, ca []byte, log *slog.Logger) (*Controller, error) {
-	core := f.Core().V1()
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	core := cfg.Informers.Core().V1()
 	c := &Controller{
-		client: client, ca: string(ca),
+		Shared: cfg.Shared, ca: string(cfg.RootCA),
 		namespaces: core.Namespaces().Lister(),
 		accounts:   core.ServiceAccounts().Lister(),
 		configMaps: core.ConfigMaps().Lister(),
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "serviceaccount", Reconcile: c.reconcile, Log: log})
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Reconcile: c.reconcile, Log: cfg.Log})
 	return c, errors.Join(
 		c.On(core.Namespaces().Informer(), loop.Each(func(n *v1.Namespace) { c.Add(n.Name) })),
 		c.On(core.ServiceAccounts().Informer(), loop.Each(func(a *v1.ServiceAccount) {
@@ -65,9 +67,6 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, ca []by
 		})),
 	)
 }
-
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return c.Loop.Name }
 
 func (c *Controller) reconcile(ctx context.Context, name string) error {
 	ns, err := c.namespaces.Get(name)
@@ -86,7 +85,7 @@ func (c *Controller) keepAccount(ctx context.Context, ns string) error {
 		return err
 	}
 	a := &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: account}}
-	_, err = c.client.CoreV1().ServiceAccounts(ns).Create(ctx, a, metav1.CreateOptions{})
+	_, err = c.Client.CoreV1().ServiceAccounts(ns).Create(ctx, a, metav1.CreateOptions{})
 	return harmless("create account", err)
 }
 
@@ -97,7 +96,7 @@ func (c *Controller) keepCA(ctx context.Context, ns string) error {
 	have, err := c.configMaps.ConfigMaps(ns).Get(configMap)
 	switch {
 	case apierrors.IsNotFound(err):
-		_, err = c.client.CoreV1().ConfigMaps(ns).Create(ctx, &v1.ConfigMap{
+		_, err = c.Client.CoreV1().ConfigMaps(ns).Create(ctx, &v1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: configMap, Annotations: map[string]string{descriptionKey: description}},
 			Data:       map[string]string{caKey: c.ca},
 		}, metav1.CreateOptions{})
@@ -109,12 +108,12 @@ func (c *Controller) keepCA(ctx context.Context, ns string) error {
 	}
 	want := have.DeepCopy()
 	want.Data, want.BinaryData = map[string]string{caKey: c.ca}, nil
-	_, err = c.client.CoreV1().ConfigMaps(ns).Update(ctx, want, metav1.UpdateOptions{})
+	_, err = c.Client.CoreV1().ConfigMaps(ns).Update(ctx, want, metav1.UpdateOptions{})
 	return harmless("update "+configMap, err)
 }
 
-// harmless drops what the next event will settle: the object came meanwhile, or
-// the namespace is going.
+// harmless drops errors that the next event resolves: the object was created meanwhile, or
+// the namespace is terminating.
 func harmless(doing string, err error) error {
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
 		apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {

@@ -8,10 +8,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A claim is kept or goes by its owners: one that the set owns goes with the set,
-// one that a pod owns goes with that pod, when the pod is scaled away.
+// A claim is deleted with its owner: the set, or a pod that is scaled down.
 
-// owners are who should own the claims of a pod.
+// owners returns whether the set, and whether the pod, should own the pod's claims.
 func owners(set *apps.StatefulSet, inRange bool) (bySet, byPod bool) {
 	var policy apps.StatefulSetPersistentVolumeClaimRetentionPolicy
 	if p := set.Spec.PersistentVolumeClaimRetentionPolicy; p != nil {
@@ -22,16 +21,16 @@ func owners(set *apps.StatefulSet, inRange bool) (bySet, byPod bool) {
 	return policy.WhenDeleted == remove && !byPod, byPod
 }
 
-// wantedOwners gives the owners that a claim should have, and whether that is a
-// change. Owners that are no concern of the set stay.
-func wantedOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod, inRange bool) ([]metav1.OwnerReference, bool) {
+// desiredOwners returns the owners that a claim should have, and whether they differ. Other
+// owners stay.
+func desiredOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod, inRange bool) ([]metav1.OwnerReference, bool) {
 	bySet, byPod := owners(set, inRange)
 	own := func(r metav1.OwnerReference) bool {
 		return r.UID == set.UID || r.Kind == "Pod" && r.APIVersion == "v1" && r.Name == p.Name
 	}
 	next := slices.DeleteFunc(slices.Clone(c.OwnerReferences), own)
 	if slices.ContainsFunc(next, controls) {
-		return c.OwnerReferences, false // another controller looks after it
+		return c.OwnerReferences, false // it has another controller
 	}
 	if bySet {
 		next = append(next, *metav1.NewControllerRef(set, kind))
@@ -50,7 +49,7 @@ func sameOwners(a, b []metav1.OwnerReference) bool {
 
 func controls(r metav1.OwnerReference) bool { return r.Controller != nil && *r.Controller }
 
-// stale is a claim that is about to go, so that a new pod must not use it.
+// stale reports whether a claim is about to be deleted, so that a new pod must not use it.
 func stale(c *v1.PersistentVolumeClaim, name string) bool {
 	return c.DeletionTimestamp != nil || slices.ContainsFunc(c.OwnerReferences, func(r metav1.OwnerReference) bool {
 		return r.Kind == "Pod" && r.APIVersion == "v1" && r.Name == name

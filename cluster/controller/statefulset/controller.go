@@ -1,101 +1,81 @@
-// Package statefulset runs pods that are not alike: each has a number, and with it
-// a name, a host name and volume claims of its own, which its successors inherit.
+// Package statefulset runs pods with an identity: an ordinal, and with it a name, a host
+// name and volume claims, which a recreated pod has again.
 //
-// Pods start and stop one after the other unless the set is Parallel. Names follow
-// from numbers, so that a stale cache meets "already exists" and not a duplicate,
-// and the controller has nothing to remember. Claims are kept, or go, through
-// their owners. It never deletes a claim itself.
+// Pods start and stop in order unless the set is Parallel. Names are derived from ordinals,
+// so a stale cache leads to AlreadyExists and not to a duplicate, and the controller
+// needs no expectations. Claims are kept or deleted through their ownerReferences; the
+// controller never deletes a claim itself.
 package statefulset
 
 import (
-	"log/slog"
+	"errors"
 	"time"
 
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	listers "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/controller/history"
 	"wheelhouse/cluster/controller/loop"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 var kind = apps.SchemeGroupVersion.WithKind("StatefulSet")
 
-// settle is how long changes of one set's pods are gathered into one reconcile.
-const settle = 50 * time.Millisecond
+// debounce is the minimum time between two reconciles of one set.
+const debounce = 50 * time.Millisecond
 
-// Controller is the stateful set controller.
+// Config is what the controller is given.
+type Config = loop.Shared
+
+// Controller is the StatefulSet controller. Make it with New.
 type Controller struct {
 	*loop.Loop[string]
-	client   kubernetes.Interface
-	recorder record.EventRecorder
-	sets     appslisters.StatefulSetLister
-	pods     listers.PodLister
-	claims   listers.PersistentVolumeClaimLister
-	history  *history.History
-	now      func() time.Time
+	Config
+	sets    appslisters.StatefulSetLister
+	pods    listers.PodLister
+	claims  listers.PersistentVolumeClaimLister
+	history *history.History
+	now     func() time.Time
 }
 
-// New makes the controller; nothing runs before Run.
-func New(client kubernetes.Interface, f informers.SharedInformerFactory, recorder record.EventRecorder, log *slog.Logger) (*Controller, error) {
+// New returns the controller; nothing runs before Run.
+func New(cfg Config) (*Controller, error) {
+	f := cfg.Informers
 	sets, pods, claims := f.Apps().V1().StatefulSets(), f.Core().V1().Pods(), f.Core().V1().PersistentVolumeClaims()
 	c := &Controller{
-		client: client, recorder: recorder,
-		sets: sets.Lister(), pods: pods.Lister(), claims: claims.Lister(),
-		history: history.New(client, f), now: time.Now,
+		Config: cfg, sets: sets.Lister(), pods: pods.Lister(), claims: claims.Lister(),
+		history: history.New(cfg, kind), now: time.Now,
 	}
-	c.Loop = loop.New(loop.Config[string]{Name: "statefulset", Workers: 2, Reconcile: c.reconcile, Log: log, Period: settle})
-	router := &replication.Router{Kind: kind, Wake: c.AddSoon, Orphan: c.orphan}
-	if err := c.On(sets.Informer(), loop.Each(func(s *apps.StatefulSet) { c.Add(loop.Key(s)) })); err != nil {
-		return nil, err
-	}
-	if err := c.On(pods.Informer(), loop.Changes(router.Changed)); err != nil {
-		return nil, err
-	}
-	if err := c.On(claims.Informer(), loop.Changes(c.claimChanged)); err != nil {
-		return nil, err
-	}
-	return c, c.On(c.history.Informer(), history.Handler(kind, c.AddSoon))
+	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 2, Reconcile: c.reconcile, Log: cfg.Log, Period: debounce})
+	handler := podcontrol.PodHandler{Kind: kind, Enqueue: c.AddSoon, Orphan: c.orphan}
+	return c, errors.Join(
+		c.On(sets.Informer(), loop.Each(func(s *apps.StatefulSet) { c.Add(loop.Key(s)) })),
+		c.On(pods.Informer(), handler.Handler()),
+		c.On(claims.Informer(), loop.Changes(c.claimChanged)),
+		c.On(c.history.Informer(), c.history.Handler(c.AddSoon)),
+	)
 }
 
-// Name is the controller's name in logs and health.
-func (c *Controller) Name() string { return "statefulset" }
-
-// orphan wakes the sets that could adopt p.
+// orphan enqueues the sets that could adopt p.
 func (c *Controller) orphan(p *v1.Pod) {
-	c.each(p.Namespace, func(s *apps.StatefulSet) bool {
-		selector, err := metav1.LabelSelectorAsSelector(s.Spec.Selector)
-		return err == nil && ordinalOf(s, p) >= 0 && selector.Matches(labels.Set(p.Labels))
-	})
+	c.enqueueSelecting(p, func(s *apps.StatefulSet) bool { return ordinalOf(s, p) >= 0 })
 }
 
-// claimChanged wakes the sets whose pods may wait for a claim to go.
+// claimChanged enqueues the sets whose pods may wait for the deletion of a claim.
 func (c *Controller) claimChanged(old, now **v1.PersistentVolumeClaim) {
-	if now != nil {
-		return
+	if now == nil {
+		c.enqueueSelecting(*old, func(s *apps.StatefulSet) bool { return len(s.Spec.VolumeClaimTemplates) > 0 })
 	}
-	gone := labels.Set((*old).Labels)
-	c.each((*old).Namespace, func(s *apps.StatefulSet) bool {
-		selector, err := metav1.LabelSelectorAsSelector(s.Spec.Selector)
-		return err == nil && len(s.Spec.VolumeClaimTemplates) > 0 && selector.Matches(gone)
-	})
 }
 
-func (c *Controller) each(namespace string, concerned func(*apps.StatefulSet) bool) {
-	all, err := c.sets.StatefulSets(namespace).List(labels.Everything())
-	if err != nil {
-		return
-	}
-	for _, s := range all {
-		if concerned(s) {
-			c.AddSoon(loop.Key(s))
-		}
-	}
+func (c *Controller) enqueueSelecting(o metav1.Object, concerned func(*apps.StatefulSet) bool) {
+	podcontrol.EachSelecting(loop.All(c.Log, c.sets.StatefulSets(o.GetNamespace()).List),
+		func(s *apps.StatefulSet) *metav1.LabelSelector { return s.Spec.Selector }, o.GetLabels(), func(s *apps.StatefulSet) {
+			if concerned(s) {
+				c.AddSoon(loop.Key(s))
+			}
+		})
 }

@@ -18,8 +18,8 @@ type version struct {
 	template *v1.PodTemplateSpec
 }
 
-// state is what one decision is made from.
-type state struct {
+// snapshot is what the next steps are computed from.
+type snapshot struct {
 	set             *apps.StatefulSet
 	current, update version
 	pods            []*v1.Pod
@@ -33,10 +33,10 @@ type action string
 const (
 	create   action = "create"   // its claims, then the pod
 	remove   action = "delete"   // scaled away, or of an old revision
-	recreate action = "recreate" // it has ended; its successor comes when it is gone
-	claims   action = "claims"   // make those that are missing: the pod waits for them
-	own      action = "own"      // see to the owners of its claims
-	relabel  action = "relabel"  // it has lost the labels of its identity
+	recreate action = "recreate" // it is terminal: delete it, the next reconcile creates it again
+	claims   action = "claims"   // create the missing claims of a pod
+	own      action = "own"      // update the owners of its claims
+	relabel  action = "relabel"  // restore the labels of its identity
 )
 
 type step struct {
@@ -44,9 +44,9 @@ type step struct {
 	pod *v1.Pod
 }
 
-// plan is what to do next. One pod after the other is the rule: each step that must
-// have its effect first ends the list. A Parallel set has no such steps but in updates.
-func (s *state) plan() []step {
+// plan returns the next steps. In an ordered set the list ends with the first step that
+// must take effect before the next. A Parallel set has such steps in updates only.
+func (s *snapshot) plan() []step {
 	wanted, extra := s.sort()
 	var steps []step
 	for i, p := range wanted {
@@ -69,15 +69,16 @@ func (s *state) plan() []step {
 	return append(steps, s.roll(wanted)...)
 }
 
-func (s *state) ordered() bool { return s.set.Spec.PodManagementPolicy != apps.ParallelPodManagement }
+func (s *snapshot) ordered() bool {
+	return s.set.Spec.PodManagementPolicy != apps.ParallelPodManagement
+}
 
 // burst is the most pods that one plan creates.
 const burst = 500
 
-// sort gives the pods by ordinal, nil where one is missing, and those beyond the
-// set's range, the highest first. Of a range that is much longer than there are pods, it
-// gives the beginning: the rest comes later.
-func (s *state) sort() (wanted, extra []*v1.Pod) {
+// sort returns the pods by ordinal, nil where one is missing, and those beyond the set's
+// range, highest first. It returns at most burst missing ordinals: the others follow later.
+func (s *snapshot) sort() (wanted, extra []*v1.Pod) {
 	wanted = make([]*v1.Pod, min(replicas(s.set), len(s.pods)+burst))
 	for _, p := range s.pods {
 		n := ordinalOf(s.set, p)
@@ -94,10 +95,10 @@ func (s *state) sort() (wanted, extra []*v1.Pod) {
 	return wanted, extra
 }
 
-// tend looks after one ordinal. goOn says that the next one may be looked at, too.
-func (s *state) tend(p *v1.Pod, ordinal int) (steps []step, goOn bool) {
+// tend returns the steps for one ordinal, and whether to continue with the next one.
+func (s *snapshot) tend(p *v1.Pod, ordinal int) (steps []step, goOn bool) {
 	if p == nil {
-		next := s.fresh(ordinal)
+		next := s.newPod(ordinal)
 		for _, c := range claimsFor(s.set, ordinal) {
 			if is := s.claim(c.Name); is != nil && stale(is, next.Name) {
 				return nil, false
@@ -126,9 +127,9 @@ func (s *state) tend(p *v1.Pod, ordinal int) (steps []step, goOn bool) {
 	return steps, true
 }
 
-// fresh makes the pod of an ordinal, of the old revision if that is what the
-// partition, or an update without one, holds the ordinal at.
-func (s *state) fresh(ordinal int) *v1.Pod {
+// newPod returns the pod of an ordinal, of the current revision if the partition, or an
+// update without one, keeps the ordinal there.
+func (s *snapshot) newPod(ordinal int) *v1.Pod {
 	v, at := s.update, ordinal-firstOrdinal(s.set)
 	if s.set.Spec.UpdateStrategy.Type == apps.RollingUpdateStatefulSetStrategyType {
 		r := s.set.Spec.UpdateStrategy.RollingUpdate
@@ -139,17 +140,17 @@ func (s *state) fresh(ordinal int) *v1.Pod {
 	return podFor(s.set, v.template, v.name, ordinal)
 }
 
-func (s *state) partition() int {
+func (s *snapshot) partition() int {
 	if r := s.set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.Partition != nil {
 		return int(*r.Partition)
 	}
 	return 0
 }
 
-// shrink deletes what is beyond the range, the highest ordinal first. An ordered
-// set waits until the one before is gone, and for a pod that is not well, except
-// that the lowest of those that are not well may go.
-func (s *state) shrink(wanted, extra []*v1.Pod) (steps []step, goOn bool) {
+// shrink deletes pods beyond the range, highest ordinal first. An ordered set waits until
+// the previous one is deleted and until a pod is available, except that the lowest
+// unhealthy pod may be deleted.
+func (s *snapshot) shrink(wanted, extra []*v1.Pod) (steps []step, goOn bool) {
 	var sick *v1.Pod
 	for _, p := range append(slices.Clone(wanted), backwards(extra)...) {
 		if sick == nil && p != nil && !s.healthy(p) {
@@ -179,10 +180,10 @@ func backwards(in []*v1.Pod) []*v1.Pod {
 	return out
 }
 
-// roll deletes pods of an old revision, the highest ordinal first, so that they
-// come again as new ones. No more than the budget are unavailable at a time, but
-// an old pod that does not work anyway may go while nothing else is on its way.
-func (s *state) roll(wanted []*v1.Pod) []step {
+// roll deletes pods of an old revision, highest ordinal first; the next reconcile recreates
+// them. No more than the budget are unavailable at a time, but an old pod that is
+// unavailable anyway may be deleted while no other is in transition.
+func (s *snapshot) roll(wanted []*v1.Pod) []step {
 	var steps []step
 	unavailable, onTheWay := 0, 0
 	for _, p := range wanted {
@@ -215,7 +216,7 @@ func (s *state) roll(wanted []*v1.Pod) []step {
 	return steps
 }
 
-func (s *state) budget() int {
+func (s *snapshot) budget() int {
 	r := s.set.Spec.UpdateStrategy.RollingUpdate
 	if r == nil || r.MaxUnavailable == nil {
 		return 1
@@ -229,22 +230,22 @@ func (s *state) budget() int {
 
 func revisionOf(p *v1.Pod) string { return p.Labels[apps.StatefulSetRevisionLabel] }
 
-func (s *state) ready(p *v1.Pod) bool {
+func (s *snapshot) ready(p *v1.Pod) bool {
 	return podfacts.Ready(p) && p.Status.Phase == v1.PodRunning
 }
 
-func (s *state) healthy(p *v1.Pod) bool { return s.ready(p) && p.DeletionTimestamp == nil }
+func (s *snapshot) healthy(p *v1.Pod) bool { return s.ready(p) && p.DeletionTimestamp == nil }
 
-func (s *state) available(p *v1.Pod) bool {
+func (s *snapshot) available(p *v1.Pod) bool {
 	return s.ready(p) && podfacts.Available(p, s.set.Spec.MinReadySeconds, s.now)
 }
 
-func (s *state) inRange(p *v1.Pod) bool {
+func (s *snapshot) inRange(p *v1.Pod) bool {
 	at := ordinalOf(s.set, p) - firstOrdinal(s.set)
 	return at >= 0 && at < replicas(s.set)
 }
 
-func (s *state) claimMissing(ordinal int) bool {
+func (s *snapshot) claimMissing(ordinal int) bool {
 	for _, c := range claimsFor(s.set, ordinal) {
 		if s.claim(c.Name) == nil {
 			return true
@@ -253,10 +254,10 @@ func (s *state) claimMissing(ordinal int) bool {
 	return false
 }
 
-func (s *state) ownersDiffer(p *v1.Pod) bool {
+func (s *snapshot) ownersDiffer(p *v1.Pod) bool {
 	for _, c := range claimsFor(s.set, ordinalOf(s.set, p)) {
 		if is := s.claim(c.Name); is != nil {
-			if _, change := wantedOwners(is, s.set, p, s.inRange(p)); change {
+			if _, change := desiredOwners(is, s.set, p, s.inRange(p)); change {
 				return true
 			}
 		}

@@ -9,15 +9,15 @@ import (
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// podName is the name that the pod of an ordinal has for ever.
+// podName returns the name of the pod of an ordinal.
 func podName(set *apps.StatefulSet, ordinal int) string {
 	return fmt.Sprintf("%s-%d", set.Name, ordinal)
 }
 
-// ordinalOf reads the ordinal from a pod's name; -1 is a pod that is no member of the set.
+// ordinalOf returns the ordinal in a pod's name, or -1 for a pod that is not of the set.
 func ordinalOf(set *apps.StatefulSet, p *v1.Pod) int {
 	text, ok := strings.CutPrefix(p.Name, set.Name+"-")
 	n, err := strconv.Atoi(text)
@@ -41,14 +41,14 @@ func replicas(set *apps.StatefulSet) int {
 	return int(*set.Spec.Replicas)
 }
 
-// claimName is the name of an ordinal's claim from a template.
+// claimName returns the name of an ordinal's claim from a template.
 func claimName(set *apps.StatefulSet, template string, ordinal int) string {
 	return fmt.Sprintf("%s-%s-%d", template, set.Name, ordinal)
 }
 
-// podFor makes the pod of an ordinal, from the template of a revision.
+// podFor returns the pod of an ordinal, from the template of a revision.
 func podFor(set *apps.StatefulSet, t *v1.PodTemplateSpec, revision string, ordinal int) *v1.Pod {
-	p := replication.PodFromTemplate(t, set, kind)
+	p := podcontrol.PodFromTemplate(t, set, kind)
 	p.GenerateName, p.Name = "", podName(set, ordinal)
 	p.Spec.Hostname, p.Spec.Subdomain = p.Name, set.Spec.ServiceName
 	if p.Labels == nil {
@@ -74,7 +74,7 @@ func podFor(set *apps.StatefulSet, t *v1.PodTemplateSpec, revision string, ordin
 	return p
 }
 
-// claimsFor makes the claims of an ordinal.
+// claimsFor returns the claims of an ordinal.
 func claimsFor(set *apps.StatefulSet, ordinal int) []*v1.PersistentVolumeClaim {
 	var out []*v1.PersistentVolumeClaim
 	for i := range set.Spec.VolumeClaimTemplates {

@@ -9,84 +9,79 @@ import (
 	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/controller/history"
 	"wheelhouse/cluster/controller/loop"
-	"wheelhouse/cluster/controller/replication"
+	"wheelhouse/cluster/controller/podcontrol"
 )
 
 // hashLabel is the label of a revision that holds its hash.
 const hashLabel = "controller.kubernetes.io/hash"
 
-// reconcile takes the next steps of one set, and writes its status.
+// reconcile performs the next steps of one set, and writes its status.
 func (c *Controller) reconcile(ctx context.Context, key string) error {
 	namespace, name := loop.Split(key)
 	set, err := c.sets.StatefulSets(namespace).Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return loop.IgnoreNotFound(err)
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
-		return nil // validation keeps such out; no retry would help
+		return nil // validation rejects it; a retry would not help
 	}
-	past := &history.Set{Object: set, Kind: kind, Selector: selector, Template: &set.Spec.Template, HashLabel: hashLabel}
-	if n := set.Status.CollisionCount; n != nil {
-		past.Collisions = *n
-	}
-	revisions, err := c.history.Of(ctx, past, c.live(set))
-	if err != nil {
-		return err
-	}
-	present, revisions, collisions, err := c.history.Present(ctx, past, revisions)
+	revised := c.historySet(set, selector)
+	present, revisions, collisions, err := c.history.Sync(ctx, revised)
 	if err != nil || present == nil {
 		return err
 	}
-	s, err := c.observe(ctx, set, selector, revisions, present)
+	s, err := c.observe(ctx, revised, set, revisions, present)
 	if err != nil {
 		return err
 	}
 	var failed error
 	if set.DeletionTimestamp == nil {
 		if failed = c.apply(ctx, s); failed == nil {
-			failed = c.truncate(ctx, s, revisions)
+			failed = c.truncate(ctx, revised, s, revisions)
 		}
 	}
 	return errors.Join(failed, c.writeStatus(ctx, s, collisions))
 }
 
-func (c *Controller) live(set *apps.StatefulSet) func(context.Context) (metav1.Object, error) {
-	return func(ctx context.Context) (metav1.Object, error) {
-		return c.client.AppsV1().StatefulSets(set.Namespace).Get(ctx, set.Name, metav1.GetOptions{})
+func (c *Controller) historySet(set *apps.StatefulSet, selector labels.Selector) *history.Set {
+	return &history.Set{
+		Owner: podcontrol.Owner{
+			Object: set, Kind: kind, Selector: selector, Patch: podcontrol.PatchPods(c.Client),
+			Live: func(ctx context.Context) (metav1.Object, error) {
+				return c.Client.AppsV1().StatefulSets(set.Namespace).Get(ctx, set.Name, metav1.GetOptions{})
+			},
+			MayAdopt: func(o metav1.Object) bool {
+				p, ok := o.(*v1.Pod)
+				return ok && ordinalOf(set, p) >= 0
+			},
+		},
+		Template: &set.Spec.Template, HashLabel: hashLabel,
+		Collisions: ptr.Deref(set.Status.CollisionCount, 0), Limit: set.Spec.RevisionHistoryLimit,
 	}
 }
 
-// observe reads pods, adopting and releasing on the way. The template of the
-// current revision comes from the history.
+// observe reads pods, and adopts and releases them. The template of the current revision
+// is read from the history.
 func (c *Controller) observe(
-	ctx context.Context, set *apps.StatefulSet, selector labels.Selector, revisions []*apps.ControllerRevision, present *apps.ControllerRevision,
-) (*state, error) {
+	ctx context.Context, revised *history.Set, set *apps.StatefulSet, revisions []*apps.ControllerRevision, present *apps.ControllerRevision,
+) (*snapshot, error) {
 	all, err := c.pods.Pods(set.Namespace).List(labels.Everything())
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
-	mine, err := replication.Claim(ctx, &replication.Owner{
-		Object: set, Kind: kind, Selector: selector, Live: c.live(set), Patch: replication.PatchPods(c.client),
-		May: func(o metav1.Object) bool {
-			p, ok := o.(*v1.Pod)
-			return ok && ordinalOf(set, p) >= 0
-		},
-	}, all)
+	owned, err := podcontrol.Claim(ctx, &revised.Owner, all)
 	if err != nil {
 		return nil, err
 	}
-	s := &state{
-		set: set, update: version{present.Name, &set.Spec.Template}, pods: mine, now: c.now(),
+	s := &snapshot{
+		set: set, update: version{present.Name, &set.Spec.Template}, pods: owned, now: c.now(),
 		claim: func(name string) *v1.PersistentVolumeClaim {
 			if claim, err := c.claims.PersistentVolumeClaims(set.Namespace).Get(name); err == nil {
 				return claim
@@ -107,7 +102,7 @@ func (c *Controller) observe(
 	return s, nil
 }
 
-func (c *Controller) truncate(ctx context.Context, s *state, revisions []*apps.ControllerRevision) error {
+func (c *Controller) truncate(ctx context.Context, revised *history.Set, s *snapshot, revisions []*apps.ControllerRevision) error {
 	used := map[string]bool{s.current.name: true, s.update.name: true}
 	for _, p := range s.pods {
 		used[revisionOf(p)] = true
@@ -118,16 +113,12 @@ func (c *Controller) truncate(ctx context.Context, s *state, revisions []*apps.C
 			old = append(old, r)
 		}
 	}
-	limit := int32(10)
-	if n := s.set.Spec.RevisionHistoryLimit; n != nil {
-		limit = *n
-	}
-	return c.history.Truncate(ctx, old, limit, func(*apps.ControllerRevision) bool { return false })
+	return c.history.Truncate(ctx, revised, old, func(*apps.ControllerRevision) bool { return false })
 }
 
-// writeStatus writes the status if it changed, and comes back for pods that become
-// available by the mere passing of time.
-func (c *Controller) writeStatus(ctx context.Context, s *state, collisions int32) error {
+// writeStatus writes the status if it changed, and requeues the set for pods that become
+// available by the passing of time.
+func (c *Controller) writeStatus(ctx context.Context, s *snapshot, collisions int32) error {
 	next := s.status(collisions)
 	if next.ReadyReplicas != next.AvailableReplicas && s.set.Spec.MinReadySeconds > 0 {
 		c.AddAfter(loop.Key(s.set), time.Duration(s.set.Spec.MinReadySeconds)*time.Second)
@@ -137,9 +128,6 @@ func (c *Controller) writeStatus(ctx context.Context, s *state, collisions int32
 	}
 	set := s.set.DeepCopy()
 	set.Status = next
-	_, err := c.client.AppsV1().StatefulSets(set.Namespace).UpdateStatus(ctx, set, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	_, err := c.Client.AppsV1().StatefulSets(set.Namespace).UpdateStatus(ctx, set, metav1.UpdateOptions{})
+	return loop.IgnoreNotFound(err)
 }

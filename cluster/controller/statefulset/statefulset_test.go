@@ -88,8 +88,8 @@ func pods(s *apps.StatefulSet, words string) (out []*v1.Pod) {
 	return out
 }
 
-func stateOf(s *apps.StatefulSet, words string, claims ...*v1.PersistentVolumeClaim) *state {
-	return &state{
+func stateOf(s *apps.StatefulSet, words string, claims ...*v1.PersistentVolumeClaim) *snapshot {
+	return &snapshot{
 		set: s, current: version{"old", &s.Spec.Template}, update: version{"new", &s.Spec.Template}, pods: pods(s, words), now: now,
 		claim: func(name string) *v1.PersistentVolumeClaim {
 			for _, c := range claims {
@@ -247,7 +247,7 @@ func TestClaimsAreKeptOrGo(t *testing.T) {
 		case "stranger":
 			claim.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Thing", Name: "stranger", UID: "s", Controller: &yes}}
 		}
-		refs, change := wantedOwners(claim, s, p, tt.inRange)
+		refs, change := desiredOwners(claim, s, p, tt.inRange)
 		var got string
 		for _, r := range refs {
 			got += r.Name
@@ -264,7 +264,7 @@ func TestClaimsHaveOneController(t *testing.T) {
 	claim := claimsFor(s, 0)[0]
 	claim.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s, kind)}
 	claim.OwnerReferences[0].Controller = new(false)
-	refs, change := wantedOwners(claim, s, pods(s, "0")[0], true)
+	refs, change := desiredOwners(claim, s, pods(s, "0")[0], true)
 	if !change || len(refs) != 1 || !*refs[0].Controller {
 		t.Errorf("owners %+v, change %v", refs, change)
 	}

@@ -8,7 +8,7 @@ import (
 
 // status counts pods. When all pods are of the new revision and ready, the new
 // revision becomes the current one.
-func (s *state) status(collisions int32) apps.StatefulSetStatus {
+func (s *snapshot) status(collisions int32) apps.StatefulSetStatus {
 	st := apps.StatefulSetStatus{
 		ObservedGeneration: s.set.Generation,
 		CurrentRevision:    s.current.name,

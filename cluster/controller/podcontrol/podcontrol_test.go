@@ -1,23 +1,16 @@
-package replication
+package podcontrol
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	apps "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes/fake"
 )
 
 var now = time.Unix(1_000_000, 0)
@@ -54,7 +47,7 @@ func ownedBy(uid types.UID) func(*v1.Pod) {
 	}
 }
 
-func TestDoomed(t *testing.T) {
+func TestPodsToDelete(t *testing.T) {
 	tests := []struct {
 		name string
 		a, b *v1.Pod // a goes first
@@ -72,7 +65,7 @@ func TestDoomed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, in := range [][]*v1.Pod{{tt.a, tt.b}, {tt.b, tt.a}} {
-				if got := Doomed(in, in, 1, now); got[0].Name != "a" {
+				if got := PodsToDelete(in, in, 1, now); got[0].Name != "a" {
 					t.Errorf("got %s", got[0].Name)
 				}
 			}
@@ -80,7 +73,7 @@ func TestDoomed(t *testing.T) {
 	}
 	t.Run("doubled up on a node", func(t *testing.T) {
 		in := []*v1.Pod{pod("x", on("n1")), pod("y", on("n2")), pod("z", on("n2"))}
-		if got := Doomed(in, in, 1, now); got[0].Spec.NodeName != "n2" {
+		if got := PodsToDelete(in, in, 1, now); got[0].Spec.NodeName != "n2" {
 			t.Errorf("got %s", got[0].Name)
 		}
 	})
@@ -88,7 +81,7 @@ func TestDoomed(t *testing.T) {
 
 func TestClaims(t *testing.T) {
 	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "rc", UID: "rc"}}
-	set := &Owner{Object: rc, Selector: labels.SelectorFromSet(labels.Set{"app": "web"}), May: activePod}
+	set := &Owner{Object: rc, Selector: labels.SelectorFromSet(labels.Set{"app": "web"}), MayAdopt: ActivePod}
 	pods := []*v1.Pod{
 		pod("owned", ownedBy("rc")), pod("left", ownedBy("rc"), labelled("other")), pod("orphan"),
 		pod("foreign", ownedBy("other")), pod("stranger", labelled("other")),
@@ -116,38 +109,6 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-func TestNextStatus(t *testing.T) {
-	rc := &v1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Generation: 3}}
-	set := &Set{Object: rc, MinReady: 30, Template: &v1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", "v": "2"}}}}
-	pods := []*v1.Pod{pod("a"), pod("b", readyFor(time.Second)), pod("c", notReady, func(p *v1.Pod) { p.Labels["v"] = "2" })}
-	got := nextStatus(set, pods, 1, 0, nil, now)
-	if want := (Status{Replicas: 3, FullyLabeled: 1, Ready: 2, Available: 1, ObservedGeneration: 3}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	failed := nextStatus(set, pods, 0, 2, errors.New("quota"), now)
-	if failed.Failure == nil || failed.Failure.Reason != "FailedCreate" || failed.Failure.Message != "quota" {
-		t.Errorf("got %+v", failed.Failure)
-	}
-	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-", errors.New("exceeded quota: small"))
-	failed = nextStatus(set, pods, 0, -1, fmt.Errorf("delete pod: %w", refusal), now)
-	if f := failed.Failure; f == nil || f.Reason != "FailedDelete" || f.Message != `pods "web-" is forbidden: exceeded quota: small` {
-		t.Errorf("got %+v", f)
-	}
-	set.Terminating = true
-	if st := nextStatus(set, pods, 2, 0, nil, now); st.Terminating != 2 || st.Failure != nil {
-		t.Errorf("got %+v", st)
-	}
-}
-
-func TestNextAvailable(t *testing.T) {
-	pods := []*v1.Pod{pod("a"), pod("b", readyFor(10*time.Second)), pod("c", readyFor(2*time.Second)), pod("d", notReady)}
-	for minReady, want := range map[int32]time.Duration{0: 0, 5: 3 * time.Second, 30: 20 * time.Second, 1000: 940 * time.Second} {
-		if got := nextAvailable(pods, minReady, now); got != want {
-			t.Errorf("minReady %d: got %v, want %v", minReady, got, want)
-		}
-	}
-}
-
 func TestExpectations(t *testing.T) {
 	at := now
 	e := NewExpectations(func() time.Time { return at })
@@ -165,9 +126,9 @@ func TestExpectations(t *testing.T) {
 	if e.Met("k") {
 		t.Error("the delete of a is not seen yet")
 	}
-	at = at.Add(expectTimeout + time.Second)
+	at = at.Add(expectationsTimeout + time.Second)
 	if !e.Met("k") {
-		t.Error("expectations must not hold for ever")
+		t.Error("expectations must not hold indefinitely")
 	}
 }
 
@@ -180,52 +141,5 @@ func TestSlowStart(t *testing.T) {
 	n, err := SlowStart(1000, func(int) error { calls.Add(1); return errors.New("no") })
 	if n != 0 || err == nil || calls.Load() != 1 {
 		t.Errorf("all fail: got %d, %v after %d calls, want one", n, err, calls.Load())
-	}
-}
-
-// TestRelated: the pods of the older sets of a Deployment count as neighbours.
-func TestRelated(t *testing.T) {
-	yes := true
-	set := func(name, owner string) *apps.ReplicaSet {
-		rs := &apps.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}}
-		if owner != "" {
-			rs.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: owner, UID: types.UID(owner), Controller: &yes}}
-		}
-		return rs
-	}
-	of := func(name string) func(*v1.Pod) {
-		return func(p *v1.Pod) {
-			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: &yes}}
-		}
-	}
-	f := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
-	r, err := New(Config{Name: "replicaset", Kind: ReplicaSets(nil, f), Informers: f})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, rs := range []*apps.ReplicaSet{set("new", "web"), set("old", "web"), set("other", "mail"), set("alone", "")} {
-		if err := r.sets.Add(rs); err != nil {
-			t.Fatal(err)
-		}
-	}
-	own := pod("a", of("new"))
-	for _, p := range []*v1.Pod{own, pod("b", of("old")), pod("c", of("other")), pod("d", of("alone")), pod("e")} {
-		if err := f.Core().V1().Pods().Informer().GetIndexer().Add(p); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names := func(s *Set) string {
-		var out []string
-		for _, p := range r.related(s, []*v1.Pod{own}) {
-			out = append(out, p.Name)
-		}
-		slices.Sort(out)
-		return strings.Join(out, " ")
-	}
-	if got := names(&Set{Object: set("new", "web")}); got != "a b" {
-		t.Errorf("pods of web: got %s", got)
-	}
-	if got := names(&Set{Object: set("alone", "")}); got != "a" {
-		t.Errorf("a set of its own: got %s", got)
 	}
 }

@@ -10,33 +10,34 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// A pod that has ended is counted in three steps, each of which may be the last
-// one before a crash: its uid goes into the status (uncountedTerminatedPods); then
-// its finalizer goes; then, when the cache shows it without the finalizer, the uid
-// becomes one more in the count. So each pod is counted once: one that has the
-// finalizer is new if its uid is not in the status, and one that has none was seen.
+// A terminal pod is counted in three steps, and a crash may follow each: its uid is added to
+// the status (uncountedTerminatedPods); its finalizer is removed; when the cache shows it
+// without the finalizer, the uid is removed and the count is incremented. So each pod
+// is counted once: one with the finalizer is new unless its uid is in the status, and one
+// without it was counted.
 
-// state is what one decision is made from: the job, its pods, and what follows from them.
-type state struct {
-	job     *batch.Job
-	pods    []*v1.Pod
-	now     time.Time
-	settled bool // the cache shows all pods that were made and deleted
+// snapshot is what the next step is computed from: the job, its pods, and what is derived
+// from them.
+type snapshot struct {
+	job  *batch.Job
+	pods []*v1.Pod
+	now  time.Time
+	met  bool // the cache shows all pods that were created and deleted
 
 	active      []*v1.Pod
 	ready       int
 	terminating int
-	newFailed   []*v1.Pod // with their finalizer, and not in the status yet
+	newFailed   []*v1.Pod // with the finalizer, and not in the status yet
 	succeeded   int       // all, counted and not
 	failed      int       // all that count, counted and not
-	done, lost  indexes   // that succeeded and that failed for good
-	// late are failed pods that keep their finalizer until their successor is there,
-	// because they hold the count of their index.
-	late map[int]*v1.Pod
+	done, lost  indexes   // completed, and failed finally
+	// lastFailed is the last failed pod of an index. It keeps its finalizer until its
+	// replacement exists, because it holds the failure count of the index.
+	lastFailed map[int]*v1.Pod
 }
 
-func newState(j *batch.Job, pods []*v1.Pod, settled bool, now time.Time) *state {
-	s := &state{job: j, pods: pods, now: now, settled: settled}
+func newSnapshot(j *batch.Job, pods []*v1.Pod, met bool, now time.Time) *snapshot {
+	s := &snapshot{job: j, pods: pods, now: now, met: met}
 	seen := uncounted(j)
 	s.succeeded = int(j.Status.Succeeded)
 	s.failed = int(j.Status.Failed)
@@ -71,12 +72,12 @@ func newState(j *batch.Job, pods []*v1.Pod, settled bool, now time.Time) *state 
 				s.succeeded++
 			}
 		case failed(j, p):
-			if v := judge(j.Spec.PodFailurePolicy, p); i != noIndex && perIndex(j) && (v.index || v.counts && failures(p) >= int(*j.Spec.BackoffLimitPerIndex)) {
+			if v := matchPolicy(j.Spec.PodFailurePolicy, p); i != noIndex && perIndex(j) && (v.index || v.counts && failures(p) >= int(*j.Spec.BackoffLimitPerIndex)) {
 				newLost = append(newLost, i)
 			}
 			if !seen[p.UID] {
 				s.newFailed = append(s.newFailed, p)
-				if judge(j.Spec.PodFailurePolicy, p).counts && (!indexed(j) || i != noIndex) {
+				if matchPolicy(j.Spec.PodFailurePolicy, p).counts && (!indexed(j) || i != noIndex) {
 					s.failed++
 				}
 			}
@@ -86,11 +87,11 @@ func newState(j *batch.Job, pods []*v1.Pod, settled bool, now time.Time) *state 
 	if indexed(j) {
 		s.succeeded = s.done.total()
 	}
-	s.findLate()
+	s.findLastFailed()
 	return s
 }
 
-// uncounted are the uids that the status holds.
+// uncounted returns the uids in the status.
 func uncounted(j *batch.Job) map[types.UID]bool {
 	out := map[types.UID]bool{}
 	if u := j.Status.UncountedTerminatedPods; u != nil {
@@ -104,24 +105,24 @@ func uncounted(j *batch.Job) map[types.UID]bool {
 	return out
 }
 
-func (s *state) findLate() {
+func (s *snapshot) findLastFailed() {
 	if !perIndex(s.job) || s.job.DeletionTimestamp != nil {
 		return
 	}
-	s.late = map[int]*v1.Pod{}
+	s.lastFailed = map[int]*v1.Pod{}
 	for _, p := range s.newFailed {
 		i := indexOf(s.job, p)
 		if i == noIndex || s.done.has(i) || s.lost.has(i) {
 			continue
 		}
-		if was := s.late[i]; was == nil || failures(was)+ignored(was) < failures(p)+ignored(p) {
-			s.late[i] = p
+		if was := s.lastFailed[i]; was == nil || failures(was)+ignored(was) < failures(p)+ignored(p) {
+			s.lastFailed[i] = p
 		}
 	}
 	for _, p := range s.active {
 		i := indexOf(s.job, p)
-		if was := s.late[i]; was != nil && failures(p)+ignored(p) > failures(was)+ignored(was) {
-			delete(s.late, i)
+		if was := s.lastFailed[i]; was != nil && failures(p)+ignored(p) > failures(was)+ignored(was) {
+			delete(s.lastFailed, i)
 		}
 	}
 }

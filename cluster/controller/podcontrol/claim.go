@@ -1,4 +1,4 @@
-package replication
+package podcontrol
 
 import (
 	"context"
@@ -15,24 +15,25 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/api/podfacts"
+	"wheelhouse/cluster/controller/loop"
 )
 
-// Owner is who claims objects by their labels: pods, or the revisions of a set.
+// Owner claims objects by their labels: pods, or the revisions of a set.
 type Owner struct {
 	Object   metav1.Object
 	Kind     schema.GroupVersionKind
 	Selector labels.Selector
-	// Live reads the owner past the cache.
+	// Live reads the owner from the API server, not from the cache.
 	Live func(ctx context.Context) (metav1.Object, error)
-	// May says which orphans are worth adopting; nil is all of them.
-	May func(metav1.Object) bool
+	// MayAdopt reports whether an orphan is to be adopted; nil adopts all that match.
+	MayAdopt func(metav1.Object) bool
 	// Patch writes to a claimed object.
 	Patch func(ctx context.Context, namespace, name string, patch []byte) error
-	// Finalizer is put on what is adopted and taken from what is released, if it is set.
+	// Finalizer is added on adoption and removed on release, unless empty.
 	Finalizer string
 }
 
-// PatchPods is an Owner's Patch for pods.
+// PatchPods returns the Patch of an Owner of pods.
 func PatchPods(c kubernetes.Interface) func(ctx context.Context, namespace, name string, patch []byte) error {
 	return func(ctx context.Context, namespace, name string, patch []byte) error {
 		_, err := c.CoreV1().Pods(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
@@ -40,18 +41,18 @@ func PatchPods(c kubernetes.Interface) func(ctx context.Context, namespace, name
 	}
 }
 
-// claims sorts the objects of a namespace from one owner's view.
+// claims are the objects of a namespace by what an owner does with them.
 type claims[T metav1.Object] struct {
 	owned   []T // controlled by the owner, and match
-	adopt   []T // match, and nobody controls them
+	adopt   []T // match, and have no controller
 	release []T // controlled by the owner, and no longer match
 }
 
-// sortClaims decides whose each object is. It does not touch those of other controllers.
+// sortClaims leaves out objects of other controllers.
 func sortClaims[T metav1.Object](o *Owner, all []T) claims[T] {
 	var c claims[T]
 	uid := o.Object.GetUID()
-	dying := o.Object.GetDeletionTimestamp() != nil
+	deleted := o.Object.GetDeletionTimestamp() != nil
 	for _, p := range all {
 		ref := metav1.GetControllerOfNoCopy(p)
 		if ref != nil && ref.UID != uid {
@@ -61,16 +62,16 @@ func sortClaims[T metav1.Object](o *Owner, all []T) claims[T] {
 		switch {
 		case ref != nil && matches:
 			c.owned = append(c.owned, p)
-		case ref != nil && !dying:
+		case ref != nil && !deleted:
 			c.release = append(c.release, p)
-		case ref == nil && matches && !dying && p.GetDeletionTimestamp() == nil && (o.May == nil || o.May(p)):
+		case ref == nil && matches && !deleted && p.GetDeletionTimestamp() == nil && (o.MayAdopt == nil || o.MayAdopt(p)):
 			c.adopt = append(c.adopt, p)
 		}
 	}
 	return c
 }
 
-// Claim adopts and releases, and gives what is the owner's now.
+// Claim adopts and releases objects, and returns those that the owner controls.
 func Claim[T metav1.Object](ctx context.Context, o *Owner, all []T) ([]T, error) {
 	c := sortClaims(o, all)
 	var errs []error
@@ -82,25 +83,23 @@ func Claim[T metav1.Object](ctx context.Context, o *Owner, all []T) ([]T, error)
 	if len(c.adopt) == 0 {
 		return c.owned, errors.Join(errs...)
 	}
-	if err := o.mayAdopt(ctx); err != nil {
+	if err := o.canAdopt(ctx); err != nil {
 		return c.owned, errors.Join(append(errs, err)...)
 	}
 	for _, p := range c.adopt {
 		err := o.adopt(ctx, p)
-		switch {
-		case err == nil:
+		if err == nil {
 			c.owned = append(c.owned, p)
-		case apierrors.IsNotFound(err):
-		default:
+		} else if loop.IgnoreNotFound(err) != nil {
 			errs = append(errs, fmt.Errorf("adopt %s: %w", p.GetName(), err))
 		}
 	}
 	return c.owned, errors.Join(errs...)
 }
 
-// mayAdopt looks past the cache: an owner that is being deleted, or was replaced by
-// another of its name, must not gain anything.
-func (o *Owner) mayAdopt(ctx context.Context) error {
+// canAdopt reads the live owner: one that is being deleted, or was replaced by another of
+// its name, must not adopt.
+func (o *Owner) canAdopt(ctx context.Context) error {
 	live, err := o.Live(ctx)
 	switch {
 	case err != nil:
@@ -113,39 +112,39 @@ func (o *Owner) mayAdopt(ctx context.Context) error {
 	return nil
 }
 
-// adopt makes the owner the object's controller. The uid guards against another object of the same name.
+// adopt makes the owner the controller. The uid guards against another object of the name.
 func (o *Owner) adopt(ctx context.Context, p metav1.Object) error {
-	meta := map[string]any{
-		"uid":             p.GetUID(),
-		"ownerReferences": []any{metav1.NewControllerRef(o.Object, o.Kind)},
-	}
-	if o.Finalizer != "" {
-		meta["finalizers"] = []string{o.Finalizer}
-	}
-	return o.patch(ctx, p, meta)
+	return o.patch(ctx, p, "finalizers", metav1.NewControllerRef(o.Object, o.Kind))
 }
 
 func (o *Owner) release(ctx context.Context, p metav1.Object) error {
-	meta := map[string]any{
-		"uid":             p.GetUID(),
-		"ownerReferences": []any{map[string]any{"$patch": "delete", "uid": o.Object.GetUID()}},
-	}
-	if o.Finalizer != "" {
-		meta["$deleteFromPrimitiveList/finalizers"] = []string{o.Finalizer}
-	}
-	return o.patch(ctx, p, meta)
+	return o.patch(ctx, p, "$deleteFromPrimitiveList/finalizers", map[string]any{"$patch": "delete", "uid": o.Object.GetUID()})
 }
 
-func (o *Owner) patch(ctx context.Context, p metav1.Object, meta map[string]any) error {
+func (o *Owner) patch(ctx context.Context, p metav1.Object, finalizers string, ref any) error {
+	meta := map[string]any{"uid": p.GetUID(), "ownerReferences": []any{ref}}
+	if o.Finalizer != "" {
+		meta[finalizers] = []string{o.Finalizer}
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": meta})
 	if err != nil {
-		return err
+		return fmt.Errorf("encode patch: %w", err)
 	}
 	return o.Patch(ctx, p.GetNamespace(), p.GetName(), patch)
 }
 
-// activePod is the May of owners that have no use for pods that have ended.
-func activePod(o metav1.Object) bool {
+// ActivePod is the MayAdopt of owners that do not adopt terminal pods.
+func ActivePod(o metav1.Object) bool {
 	p, ok := o.(*v1.Pod)
 	return ok && podfacts.Active(p)
+}
+
+// EachSelecting calls f for each owner whose selector matches the labels. A selector that
+// is invalid, which validation rejects, matches nothing.
+func EachSelecting[T any](owners []T, selector func(T) *metav1.LabelSelector, set map[string]string, f func(T)) {
+	for _, o := range owners {
+		if s, err := metav1.LabelSelectorAsSelector(selector(o)); err == nil && s.Matches(labels.Set(set)) {
+			f(o)
+		}
+	}
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// nodeFor is where a claim's volume is made: where the scheduler sends its pod, or,
-// for a class that does not wait, the ready node with the fewest volumes. nil: nowhere.
+// nodeFor returns the node for a claim's volume: the one that the scheduler selected, or,
+// for a class that does not wait, the ready node with the fewest volumes, or nil.
 func (c *Controller) nodeFor(claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) (*v1.Node, error) {
 	if name, ok := claim.Annotations[volume.AnnSelectedNode]; ok {
 		n, err := c.nodes.Get(name)
@@ -51,13 +51,13 @@ func leastUsed(nodes []*v1.Node, have map[string]int, topologies []v1.TopologySe
 	return best
 }
 
-// takesPods says whether pods that tolerate nothing can come to the node.
+// takesPods reports whether pods without tolerations can be scheduled to the node.
 func takesPods(n *v1.Node) bool {
 	ready := slices.ContainsFunc(n.Status.Conditions, func(c v1.NodeCondition) bool {
 		return c.Type == v1.NodeReady && c.Status == v1.ConditionTrue
 	})
-	closed := slices.ContainsFunc(n.Spec.Taints, func(t v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule })
-	return ready && !closed && !n.Spec.Unschedulable
+	tainted := slices.ContainsFunc(n.Spec.Taints, func(t v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule })
+	return ready && !tainted && !n.Spec.Unschedulable
 }
 
 func allowed(topologies []v1.TopologySelectorTerm, n *v1.Node) bool {
@@ -68,7 +68,7 @@ func allowed(topologies []v1.TopologySelectorTerm, n *v1.Node) bool {
 	})
 }
 
-// hostname is by what volumes know their node.
+// hostname returns the node's name in the affinity of volumes.
 func hostname(n *v1.Node) string {
 	if name, ok := n.Labels[v1.LabelHostname]; ok {
 		return name
@@ -76,14 +76,14 @@ func hostname(n *v1.Node) string {
 	return n.Name
 }
 
-// onlyOn is the affinity of a volume that lies on one node.
+// onlyOn returns the affinity of a volume on one node.
 func onlyOn(n *v1.Node) *v1.VolumeNodeAffinity {
 	return &v1.VolumeNodeAffinity{Required: &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
 		MatchExpressions: []v1.NodeSelectorRequirement{{Key: v1.LabelHostname, Operator: v1.NodeSelectorOpIn, Values: []string{hostname(n)}}},
 	}}}}
 }
 
-// nodeOf is the host name of the node that a volume we made lies on.
+// nodeOf returns the host name of the node of a provisioned volume.
 func nodeOf(pv *v1.PersistentVolume) string {
 	a := pv.Spec.NodeAffinity
 	if pv.Annotations[volume.AnnDynamicallyProvisioned] != Provisioner || a == nil || a.Required == nil {
@@ -99,7 +99,7 @@ func nodeOf(pv *v1.PersistentVolume) string {
 	return ""
 }
 
-// misfits says in numbers why no volume fits a claim, for who has made some.
+// misfits returns by reason how many volumes do not fit a claim, for the event.
 func misfits(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) string {
 	if len(volumes) == 0 {
 		return ": there are no persistent volumes"

@@ -1,4 +1,4 @@
-package replication
+package podcontrol
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// Cost is the pod's controller.kubernetes.io/pod-deletion-cost, 0 if it has none.
+// Cost returns the pod's controller.kubernetes.io/pod-deletion-cost, 0 if it has none.
 func Cost(p *v1.Pod) int32 {
 	n, err := strconv.ParseInt(p.Annotations["controller.kubernetes.io/pod-deletion-cost"], 10, 32)
 	if err != nil {
@@ -21,10 +21,10 @@ func Cost(p *v1.Pod) int32 {
 	return int32(n)
 }
 
-// Doomed picks the n pods whose loss hurts least, as upstream: without a node,
-// pending, not ready, cheap by annotation, many of a kind on one node (related are the pods that
-// count for that), ready for a shorter time (in powers of two), restarted more, younger.
-func Doomed(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
+// PodsToDelete returns the n pods to delete first, as upstream: without a node, pending, not
+// ready, lower deletion cost, more related pods on the node (related are the pods that count
+// for that), ready for a shorter time (in powers of two), more restarts, younger.
+func PodsToDelete(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
 	if n >= len(pods) {
 		return pods
 	}
@@ -37,9 +37,9 @@ func Doomed(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
 	out := slices.Clone(pods)
 	slices.SortStableFunc(out, func(a, b *v1.Pod) int {
 		return cmp.Or(
-			lower(a.Spec.NodeName == "", b.Spec.NodeName == ""),
+			trueFirst(a.Spec.NodeName == "", b.Spec.NodeName == ""),
 			cmp.Compare(phaseRank(a), phaseRank(b)),
-			lower(!podfacts.Ready(a), !podfacts.Ready(b)),
+			trueFirst(!podfacts.Ready(a), !podfacts.Ready(b)),
 			cmp.Compare(Cost(a), Cost(b)),
 			-cmp.Compare(onNode[a.Spec.NodeName], onNode[b.Spec.NodeName]),
 			compareReadyTime(a, b, now),
@@ -51,8 +51,8 @@ func Doomed(pods, related []*v1.Pod, n int, now time.Time) []*v1.Pod {
 	return out[:n]
 }
 
-// lower puts those for which the statement is true first.
-func lower(a, b bool) int {
+// trueFirst orders true before false.
+func trueFirst(a, b bool) int {
 	switch {
 	case a == b:
 		return 0
@@ -79,8 +79,8 @@ func compareReadyTime(a, b *v1.Pod, now time.Time) int {
 	return compareAge(podfacts.ReadySince(a), podfacts.ReadySince(b), now)
 }
 
-// compareAge puts the younger first, and takes ages of the same power of two as
-// equal: otherwise scaling down would always hit the newest node first.
+// compareAge orders the younger first, and treats ages of the same power of two as equal:
+// otherwise scaling down would always delete from the newest node first.
 func compareAge(a, b metav1.Time, now time.Time) int {
 	switch {
 	case a.Equal(&b):

@@ -1,0 +1,44 @@
+package replication
+
+import (
+	"context"
+
+	apps "k8s.io/api/apps/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Set is a ReplicationController or a ReplicaSet, in the form of a ReplicaSet. It is read only.
+type Set struct {
+	*apps.ReplicaSet
+	Selector labels.Selector
+	Template *v1.PodTemplateSpec // nil: no pods are created
+	// CountsTerminating reports whether the kind's status has terminatingReplicas.
+	CountsTerminating bool
+}
+
+func (s *Set) replicas() int {
+	if s.Spec.Replicas == nil {
+		return 1
+	}
+	return int(*s.Spec.Replicas)
+}
+
+// Kind is how the controller reads and writes one kind of Set.
+type Kind interface {
+	GroupVersionKind() schema.GroupVersionKind
+	Informer() cache.SharedIndexInformer
+	// View converts an object of the informer.
+	View(obj any) (*Set, error)
+	// Live reads from the API server, not from the cache.
+	Live(ctx context.Context, namespace, name string) (metav1.Object, error)
+	UpdateStatus(ctx context.Context, of *Set, s apps.ReplicaSetStatus) error
+}
+
+// NewKind is ReplicationControllers or ReplicaSets.
+type NewKind func(kubernetes.Interface, informers.SharedInformerFactory) Kind
