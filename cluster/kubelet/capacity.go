@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/hostinfo"
 )
 
@@ -20,12 +21,12 @@ func (k *Kubelet) allocatable() v1.ResourceList {
 		subtract(out, name, reserved)
 	}
 	for _, t := range k.config.Eviction.Hard {
-		name, ok := map[Signal]v1.ResourceName{SignalMemory: v1.ResourceMemory, SignalNodeFS: v1.ResourceEphemeralStorage}[t.Signal]
+		name, ok := map[eviction.Signal]v1.ResourceName{eviction.SignalMemory: v1.ResourceMemory, eviction.SignalNodeFS: v1.ResourceEphemeralStorage}[t.Signal]
 		if !ok {
 			continue
 		}
 		capacity := k.capacity[name]
-		subtract(out, name, *resource.NewQuantity(t.amount(capacity.Value()), resource.BinarySI))
+		subtract(out, name, *resource.NewQuantity(t.Amount(capacity.Value()), resource.BinarySI))
 	}
 	return out
 }

@@ -5,13 +5,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"wheelhouse/cluster/kubelet/eviction"
 )
 
 func TestAllocatable(t *testing.T) {
 	list := func(cpu, memory, disk string) v1.ResourceList {
 		return v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu), v1.ResourceMemory: resource.MustParse(memory), v1.ResourceEphemeralStorage: resource.MustParse(disk)}
 	}
-	hard, err := ParseThresholds(DefaultEvictionHard)
+	hard, err := eviction.ParseThresholds(eviction.DefaultHard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +26,7 @@ func TestAllocatable(t *testing.T) {
 		{"some reserved", list("2", "1100Mi", "10Gi"), list("500m", "200Mi", "1Gi"), list("1500m", "800Mi", "8Gi"), "900Mi"},
 		{"more than there is", list("2", "1Gi", "10Gi"), list("3", "2Gi", "1Ti"), list("0", "0", "0"), "0"},
 	} {
-		k := &Kubelet{capacity: c.capacity, config: Config{Reserved: c.reserved, Eviction: Eviction{Hard: hard}}}
+		k := &Kubelet{capacity: c.capacity, config: Config{Reserved: c.reserved, Eviction: eviction.Config{Hard: hard}}}
 		got := k.allocatable()
 		for name, want := range c.want {
 			if have := got[name]; have.Cmp(want) != 0 {

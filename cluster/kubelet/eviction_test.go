@@ -23,6 +23,7 @@ import (
 
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/wait"
 )
 
@@ -30,19 +31,19 @@ import (
 // under pressure, refuses the next of its kind, and recovers.
 func TestEviction(t *testing.T) {
 	var short atomic.Bool
-	eviction, err := kubelet.ParseEviction("memory.available<100Mi", "", nil, nil)
+	limits, err := eviction.Parse("memory.available<100Mi", "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eviction.Transition = 500 * time.Millisecond
+	limits.Transition = 500 * time.Millisecond
 	n := newNodeWith(t, func(c *kubelet.Config) {
-		c.Eviction = eviction
-		c.Signals = func(context.Context) map[kubelet.Signal]kubelet.Observation {
-			o := kubelet.Observation{Available: 1 << 30, Capacity: 2 << 30}
+		c.Eviction = limits
+		c.Signals = func(context.Context) map[eviction.Signal]eviction.Observation {
+			o := eviction.Observation{Available: 1 << 30, Capacity: 2 << 30}
 			if short.Load() {
 				o.Available = 50 << 20
 			}
-			return map[kubelet.Signal]kubelet.Observation{kubelet.SignalMemory: o}
+			return map[eviction.Signal]eviction.Observation{eviction.SignalMemory: o}
 		}
 	})
 	modest := pod("modest", "trap exit TERM; sleep 1000 & wait")
@@ -129,7 +130,7 @@ func TestSummary(t *testing.T) {
 // itself and that no pod uses; other images are not its own to remove.
 func TestClearUnused(t *testing.T) {
 	var short atomic.Bool
-	eviction, err := kubelet.ParseEviction("nodefs.available<10%", "", nil, nil)
+	limits, err := eviction.Parse("nodefs.available<10%", "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,13 +155,13 @@ func TestClearUnused(t *testing.T) {
 		t.Cleanup(func() { _, _ = engine.ImageRemove(ctx, name(part), image.RemoveOptions{}) })
 	}
 	n := newNodeWith(t, func(c *kubelet.Config) {
-		c.Eviction = eviction
-		c.Signals = func(context.Context) map[kubelet.Signal]kubelet.Observation {
-			o := kubelet.Observation{Available: 50, Capacity: 100}
+		c.Eviction = limits
+		c.Signals = func(context.Context) map[eviction.Signal]eviction.Observation {
+			o := eviction.Observation{Available: 50, Capacity: 100}
 			if short.Load() {
 				o.Available = 5
 			}
-			return map[kubelet.Signal]kubelet.Observation{kubelet.SignalNodeFS: o}
+			return map[eviction.Signal]eviction.Observation{eviction.SignalNodeFS: o}
 		}
 	})
 	n.stop()

@@ -26,6 +26,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
@@ -60,10 +61,10 @@ type Config struct {
 	PodPids       int64           // processes in a pod, default 4096
 
 	Reserved v1.ResourceList // of the capacity: not for pods
-	Eviction Eviction        // the zero value never evicts for the node's sake
+	Eviction eviction.Config // the zero value never evicts for the node's sake
 	GC       GC              // default: images at 85 and 80 percent, any number of dead containers
-	// Signals replaces what the node sees of itself.
-	Signals func(context.Context) map[Signal]Observation
+	// Signals replaces the signals that the node observes.
+	Signals func(context.Context) map[eviction.Signal]eviction.Observation
 
 	// Listen is the address of the node's HTTPS server, default NodeIP:10250. Its
 	// certificate and the authorities of its clients are needed to serve at all.
@@ -105,7 +106,7 @@ type Kubelet struct {
 	watched bool // the runtime's events are coming in
 
 	podsGroup string // the control group above those of all pods, once there is one
-	pressure  *pressure
+	eviction  *eviction.Manager
 	wg        sync.WaitGroup
 }
 
@@ -143,8 +144,9 @@ func New(config Config) (*Kubelet, error) {
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
 		puller: newPuller(config.Runtime), objects: objects.API{Client: config.Client}, ctx: context.Background(),
 	}
-	k.groups, k.pressure, k.pulled = cgroup.At(cgroupRoot), newPressure(), newPulled(pulledFile(config.RootDir))
+	k.groups, k.pulled = cgroup.At(cgroupRoot), newPulled(pulledFile(config.RootDir))
 	k.puller.pulled, k.terminations = k.imagePulled, newTerminations()
+	k.eviction = eviction.NewManager(config.Eviction, evicting{k}, evicting{k}, k.log)
 	k.shared = objects.NewCache(k.objects)
 	k.informers = newInformers(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
@@ -189,7 +191,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.wg.Go(func() { k.static.run(ctx) })
 	k.wg.Go(func() { k.informers.run(ctx) })
 	k.wg.Go(func() { k.housekeeping(ctx) })
-	k.wg.Go(func() { k.keepFree(ctx) })
+	k.wg.Go(func() { k.eviction.Run(ctx) })
 	k.wg.Go(func() { k.keepImages(ctx) })
 	select {
 	case <-ctx.Done():
@@ -326,6 +328,9 @@ func (k *Kubelet) newNode() *node.Node {
 		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: k, Log: k.log,
 	})
 }
+
+// Pressures implements node.Kubelet.
+func (k *Kubelet) Pressures() []v1.NodeConditionType { return k.eviction.Pressures() }
 
 // Watching implements node.Kubelet.
 func (k *Kubelet) Watching() bool {

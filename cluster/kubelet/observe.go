@@ -7,58 +7,62 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/hostinfo"
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// observeSignals is what the node sees of itself. A node that was told to be smaller
-// than its machine has left what its own pods leave of its size, and never more than
-// the machine has.
-func (k *Kubelet) observeSignals(ctx context.Context) map[Signal]Observation {
-	out := map[Signal]Observation{}
+// Observe implements eviction.Node. On a node that is configured to be smaller than its
+// machine, available is what its own pods leave of its size, and never more than the
+// machine has.
+func (k evicting) Observe(ctx context.Context) map[eviction.Signal]eviction.Observation {
+	if k.config.Signals != nil {
+		return k.config.Signals(ctx)
+	}
+	out := map[eviction.Signal]eviction.Observation{}
+	put := func(signal eviction.Signal, available, capacity int64) {
+		if capacity > 0 { // some file systems have no fixed number of inodes
+			out[signal] = eviction.Observation{Available: max(0, available), Capacity: capacity}
+		}
+	}
 	if available, err := hostinfo.MemoryAvailable(); err == nil {
 		capacity := k.capacity.Memory().Value()
-		out[SignalMemory] = Observation{max(0, min(available, capacity-int64(k.nodeUsage().WorkingSet))), capacity}
+		put(eviction.SignalMemory, min(available, capacity-int64(k.nodeUsage().WorkingSet)), capacity)
 	}
 	if fs, err := k.nodeFS(time.Now()); err == nil {
-		out[SignalNodeFS] = Observation{fs.Available, fs.Capacity}
-		if fs.Inodes > 0 { // some file systems have no fixed number
-			out[SignalNodeFSInodes] = Observation{fs.InodesFree, fs.Inodes}
-		}
+		put(eviction.SignalNodeFS, fs.Available, fs.Capacity)
+		put(eviction.SignalNodeFSInodes, fs.InodesFree, fs.Inodes)
 	}
 	if fs, err := k.imageFS(ctx); err == nil {
-		out[SignalImageFS] = Observation{fs.Available, fs.Capacity}
-		if fs.Inodes > 0 {
-			out[SignalImageFSInodes] = Observation{fs.InodesFree, fs.Inodes}
-		}
+		put(eviction.SignalImageFS, fs.Available, fs.Capacity)
+		put(eviction.SignalImageFSInodes, fs.InodesFree, fs.Inodes)
 	}
 	if most, now, err := hostinfo.Processes(); err == nil {
-		out[SignalPID] = Observation{max(0, most-now), most}
+		put(eviction.SignalPID, most-now, most)
 	}
 	return out
 }
 
-// nodeFS is the file system of the node's own folder.
+// nodeFS returns the file system of the kubelet's directory.
 func (k *Kubelet) nodeFS(now time.Time) (nodefs.FileSystem, error) {
 	fs, err := nodefs.StatFS(k.config.RootDir)
 	if err != nil {
 		return fs, err
 	}
-	size, told := k.config.Capacity[v1.ResourceEphemeralStorage]
-	if !told {
+	size, replaced := k.config.Capacity[v1.ResourceEphemeralStorage]
+	if !replaced {
 		return fs, nil
 	}
 	used := int64(0)
 	for _, w := range k.allWorkers() {
-		pod := w.latest()
-		used += w.candidate(pod, v1.ResourceEphemeralStorage, now).disk
+		used += w.DiskUsage(now).Total().Bytes
 	}
 	fs.Capacity = size.Value()
 	fs.Available = max(0, min(fs.Available, fs.Capacity-used))
 	return fs, nil
 }
 
-// imageFS is the file system that images lie on.
+// imageFS returns the file system of the images.
 func (k *Kubelet) imageFS(ctx context.Context) (nodefs.FileSystem, error) {
 	dir, err := k.runtime.ImageDir(ctx)
 	if err != nil {
@@ -67,7 +71,7 @@ func (k *Kubelet) imageFS(ctx context.Context) (nodefs.FileSystem, error) {
 	return nodefs.StatFS(dir)
 }
 
-// nodeUsage is what belongs to the node: its pods, and the process it runs in.
+// nodeUsage returns the usage of the node: of its pods and of the kubelet's process.
 func (k *Kubelet) nodeUsage() cgroup.Usage {
 	k.mu.Lock()
 	group := k.podsGroup

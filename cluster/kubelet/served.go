@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	config "k8s.io/kubelet/config/v1beta1"
 
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
@@ -138,7 +139,7 @@ func (s served) Configuration() *config.KubeletConfiguration {
 	return out
 }
 
-func thresholdMap(list []Threshold) map[string]string {
+func thresholdMap(list []eviction.Threshold) map[string]string {
 	out := map[string]string{}
 	for _, t := range list {
 		out[string(t.Signal)] = t.Quantity.String()

@@ -16,6 +16,7 @@ import (
 
 	config "k8s.io/kubelet/config/v1beta1"
 
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
 )
@@ -26,7 +27,7 @@ func TestAboutNode(t *testing.T) {
 	disk := t.TempDir()
 	k := &Kubelet{terminations: newTerminations(), log: slog.New(slog.DiscardHandler), config: Config{
 		HostRoot: disk, NodeName: "n", NodeIP: netip.MustParseAddr("192.0.2.1"), MaxPods: 42, ClusterDNS: "10.247.0.10",
-		Eviction: Eviction{Hard: []Threshold{{Signal: SignalNodeFS, Share: 0.1}}},
+		Eviction: eviction.Config{Hard: []eviction.Threshold{{Signal: eviction.SignalNodeFS, Share: 0.1}}},
 	}}
 	for range 2 {
 		if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil {

@@ -74,8 +74,8 @@ func (w *worker) allocate(_ context.Context, s *podStep) error {
 }
 
 func (w *worker) evictStage(_ context.Context, s *podStep) error {
-	w.refusePressed(s.pod)
-	w.obeyEviction(s.pod)
+	w.rejectUnderPressure(s.pod)
+	w.applyEviction(s.pod)
 	return nil
 }
 

@@ -104,7 +104,8 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 		out.CPU, out.Memory = rates.cpu(group, u), memory(u, 0)
 		out.ProcessStats = &stats.ProcessStats{ProcessCount: &u.Processes}
 	}
-	disk := w.fileUsage(now)
+	written := w.DiskUsage(now)
+	disk := written.Files
 	for _, c := range list {
 		u, err := w.k.groups.Usage(c.group)
 		if err != nil { // it has ended meanwhile
@@ -118,7 +119,7 @@ func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) 
 			Rootfs: used(layer, fs, now), Logs: used(logs, fs, now),
 		})
 	}
-	for name, u := range w.volumes.Usage(pod, &w.k.measures, now) {
+	for name, u := range written.Volumes {
 		disk.Add(u)
 		out.VolumeStats = append(out.VolumeStats, stats.VolumeStats{Name: name, FsStats: *used(u, fs, now)})
 	}

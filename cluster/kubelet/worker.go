@@ -46,7 +46,7 @@ type worker struct {
 	stale   bool // the runtime must be listed again
 	cancel  context.CancelFunc
 	ip      netip.Addr
-	evicted *eviction // nil if the node does not evict the pod
+	evicted *evicted // nil unless the node evicts the pod
 
 	// ----
 	observed  observed

@@ -10,6 +10,7 @@ import (
 
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
+	"wheelhouse/cluster/kubelet/eviction"
 )
 
 // nodeResources are the flags about what a node has, keeps for itself and clears away.
@@ -35,7 +36,7 @@ func (r *nodeResources) register(f *pflag.FlagSet) {
 	f.StringToStringVar(&r.systemReserved, "system-reserved", nil, "what is kept from pods for the rest of the machine")
 	f.IntVar(&r.maxPods, "max-pods", 110, "how many pods the node takes")
 	f.Int64Var(&r.podMaxPids, "pod-max-pids", 4096, "how many processes a pod may have")
-	f.StringVar(&r.hard, "eviction-hard", kubelet.DefaultEvictionHard, "at which thresholds pods are evicted at once")
+	f.StringVar(&r.hard, "eviction-hard", eviction.DefaultHard, "at which thresholds pods are evicted at once")
 	f.StringVar(&r.soft, "eviction-soft", "", "at which thresholds pods are evicted after a grace period")
 	f.StringToStringVar(&r.softGrace, "eviction-soft-grace-period", nil, "the grace period of each soft threshold (memory.available=1m30s)")
 	f.StringToStringVar(&r.reclaim, "eviction-minimum-reclaim", nil, "how much more than the threshold an eviction is to free (imagefs.available=2Gi)")
@@ -65,7 +66,7 @@ func (r *nodeResources) apply(c *kubelet.Config) error {
 		sum.Add(q)
 		c.Reserved[name] = sum
 	}
-	if c.Eviction, err = kubelet.ParseEviction(r.hard, r.soft, r.softGrace, r.reclaim); err != nil {
+	if c.Eviction, err = eviction.Parse(r.hard, r.soft, r.softGrace, r.reclaim); err != nil {
 		return err
 	}
 	c.Eviction.MaxPodGrace = time.Duration(r.maxPodGrace) * time.Second

@@ -1,7 +1,8 @@
-package kubelet
+package eviction
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Signal is something of which a node can have too little.
+// Signal is a resource of a node that can run out.
 type Signal string
 
 // The signals, as upstream names them.
@@ -23,8 +24,8 @@ const (
 	SignalPID           Signal = "pid.available"
 )
 
-// signals says what each is about: the node's condition, the resource as messages name
-// it, and how an amount of it is written.
+// signals has for each signal the node's condition, the resource as messages name it, and
+// the format of its amounts.
 var signals = map[Signal]struct {
 	condition v1.NodeConditionType
 	resource  v1.ResourceName
@@ -38,8 +39,8 @@ var signals = map[Signal]struct {
 	SignalPID:           {v1.NodePIDPressure, "pids", resource.DecimalSI},
 }
 
-// Threshold is how little of a signal there may be: an amount, or a share of what there
-// is at all. A soft one may be crossed for its grace period.
+// Threshold is the least of a signal that must be available: an amount, or a share of the
+// capacity. A soft one may be met for its grace period.
 type Threshold struct {
 	Signal   Signal
 	Quantity resource.Quantity
@@ -47,29 +48,29 @@ type Threshold struct {
 	Grace    time.Duration
 }
 
-// amount is the threshold for a capacity.
-func (t Threshold) amount(capacity int64) int64 {
+// Amount returns the threshold for a capacity.
+func (t Threshold) Amount(capacity int64) int64 {
 	if t.Share > 0 {
 		return int64(t.Share * float64(capacity))
 	}
 	return t.Quantity.Value()
 }
 
-// DefaultEvictionHard is upstream's default.
-const DefaultEvictionHard = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%"
+// DefaultHard is upstream's default.
+const DefaultHard = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%"
 
-// Eviction says when a node ends pods so that the others can go on.
-type Eviction struct {
+// Config is when a node evicts pods. The zero value never evicts for the sake of the node.
+type Config struct {
 	Hard, Soft []Threshold
-	// MaxPodGrace bounds the grace of a pod that a soft threshold ends.
+	// MaxPodGrace bounds the grace period of a pod that a soft threshold evicts.
 	MaxPodGrace time.Duration
-	// Reclaim is how much more than the threshold is wanted once it was crossed.
+	// Reclaim is how much more than a threshold must be available once it was met.
 	Reclaim map[Signal]Threshold
-	// Transition is how long a condition stays after its cause is over.
+	// Transition is how long a pressure condition stays after its cause is over.
 	Transition time.Duration
 }
 
-// ParseThresholds reads a list such as "memory.available<100Mi,nodefs.available<10%".
+// ParseThresholds parses a list such as "memory.available<100Mi,nodefs.available<10%".
 func ParseThresholds(text string) ([]Threshold, error) {
 	var out []Threshold
 	seen := map[Signal]bool{}
@@ -120,10 +121,10 @@ func parseThreshold(name, value string) (Threshold, error) {
 	return t, nil
 }
 
-// ParseEviction reads the flags --eviction-hard, --eviction-soft, and for each soft
-// threshold its grace period from --eviction-soft-grace-period.
-func ParseEviction(hard, soft string, graces, reclaim map[string]string) (Eviction, error) {
-	var e Eviction
+// Parse parses the flags --eviction-hard, --eviction-soft, --eviction-soft-grace-period,
+// which has a period for each soft threshold, and --eviction-minimum-reclaim.
+func Parse(hard, soft string, graces, reclaim map[string]string) (Config, error) {
+	var e Config
 	var err error
 	if e.Hard, err = ParseThresholds(hard); err != nil {
 		return e, err
@@ -138,7 +139,7 @@ func ParseEviction(hard, soft string, graces, reclaim map[string]string) (Evicti
 		}
 	}
 	for signal := range graces {
-		if !hasSignal(e.Soft, Signal(signal)) {
+		if !slices.ContainsFunc(e.Soft, func(t Threshold) bool { return t.Signal == Signal(signal) }) {
 			return e, fmt.Errorf("--eviction-soft-grace-period names %s, of which --eviction-soft has no threshold", signal)
 		}
 	}
@@ -151,13 +152,4 @@ func ParseEviction(hard, soft string, graces, reclaim map[string]string) (Evicti
 		e.Reclaim[t.Signal] = t
 	}
 	return e, nil
-}
-
-func hasSignal(all []Threshold, s Signal) bool {
-	for _, t := range all {
-		if t.Signal == s {
-			return true
-		}
-	}
-	return false
 }
