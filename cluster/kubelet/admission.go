@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/api/podfacts"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -33,7 +34,7 @@ func (w *worker) admit(_ context.Context, s *podStep) error {
 // scheduler: it needs another system, a forbidden sysctl, a port that is taken, or more
 // resources than the node has when it is empty.
 func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
-	if message := refusedSysctl(pod); message != "" {
+	if message := containerspec.ForbiddenSysctl(pod); message != "" {
 		return "SysctlForbidden", message
 	}
 	if k.portsTaken(pod) {

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/node"
@@ -92,7 +93,7 @@ type Kubelet struct {
 	objects      objects.Getter
 	shared       *objects.Cache
 	log          *slog.Logger
-	resolv       resolvConf
+	resolv       containerspec.ResolvConf
 	capacity     v1.ResourceList
 	informers    *podInformers
 	static       *static
@@ -170,7 +171,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if err := k.pulled.load(); err != nil { // then the images stay
 		k.log.Warn("read which images were pulled", "error", err)
 	}
-	k.resolv = readResolvConf("/etc/resolv.conf")
+	k.resolv = containerspec.ReadResolvConf("/etc/resolv.conf")
 	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
 	ctx, cancel := context.WithCancel(ctx)
 	k.ctx, k.started = ctx, time.Now()

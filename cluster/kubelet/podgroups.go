@@ -10,6 +10,7 @@ import (
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -69,7 +70,7 @@ func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
 	k.podsGroup = all
 	k.mu.Unlock()
 	allocatable := k.allocatable()
-	limits := cgroup.Limits{CPUShares: shares(allocatable.Cpu()), Memory: k.podsMemory().Value()}
+	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value()}
 	if err := k.groups.Limit(all, limits); err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
 	}
 	switch class {
 	case v1.PodQOSBestEffort:
-		return k.groups.Limit(group, cgroup.Limits{CPUShares: minShares})
+		return k.groups.Limit(group, cgroup.Limits{CPUShares: containerspec.MinShares})
 	case v1.PodQOSBurstable:
 		return k.groups.Limit(group, cgroup.Limits{CPUShares: k.burstableShares()})
 	}
@@ -89,7 +90,7 @@ func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
 // with the weight that a group is born with, all pods together would get no more of a
 // busy machine than one process beside them.
 func (k *Kubelet) weighAbove(all string) error {
-	machine := cgroup.Limits{CPUShares: shares(k.capacity.Cpu())}
+	machine := cgroup.Limits{CPUShares: containerspec.Shares(k.capacity.Cpu())}
 	group := all
 	for range strings.Count(nodeGroup("cluster", "node"), "/") - 1 {
 		group = path.Dir(group)
@@ -110,7 +111,7 @@ func (k *Kubelet) burstableShares() int64 {
 			sum.Add(*requests.Cpu())
 		}
 	}
-	return shares(&sum)
+	return containerspec.Shares(&sum)
 }
 
 func (k *Kubelet) allWorkers() []*worker {
@@ -127,9 +128,9 @@ func (k *Kubelet) allWorkers() []*worker {
 // where each container has one.
 func podLimits(pod *v1.Pod, pids int64) cgroup.Limits {
 	requests, limits := podspec.Resources(pod)
-	out := cgroup.Limits{CPUShares: shares(requests.Cpu()), Pids: pids}
+	out := cgroup.Limits{CPUShares: containerspec.Shares(requests.Cpu()), Pids: pids}
 	if cpu, ok := limits[v1.ResourceCPU]; ok {
-		out.CPUPeriod, out.CPUQuota = cfsPeriod, quota(&cpu)
+		out.CPUPeriod, out.CPUQuota = containerspec.CFSPeriod, containerspec.Quota(&cpu)
 	}
 	if memory, ok := limits[v1.ResourceMemory]; ok {
 		out.Memory = memory.Value()

@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -99,7 +100,7 @@ func (w *worker) applySizes(ctx context.Context, pod *v1.Pod, list []growth) err
 		return fmt.Errorf("limit the pod's control group: %w", err)
 	}
 	for _, g := range list {
-		if err := w.k.runtime.Update(ctx, g.container.ID, containerResources(g.spec, w.k.config.PodPids)); err != nil {
+		if err := w.k.runtime.Update(ctx, g.container.ID, containerspec.Resources(g.spec, w.k.config.PodPids)); err != nil {
 			return fmt.Errorf("resize container %q: %w", g.spec.Name, err)
 		}
 		w.noteSize(g.spec.Name, g.container.ID, g.spec.Resources)

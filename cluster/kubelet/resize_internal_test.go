@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 )
 
@@ -112,7 +113,7 @@ func TestWidest(t *testing.T) {
 // sizedSight is a sight of a pod with one running container that has an actual size, and is
 // asked to have another.
 func sizedSight(has, asked v1.ResourceRequirements, policies ...v1.ContainerResizePolicy) *observed {
-	s := seen(v1.RestartPolicyOnFailure, cri.Container{State: cri.Running, Resources: containerResources(&v1.Container{Resources: has}, 0)})
+	s := seen(v1.RestartPolicyOnFailure, cri.Container{State: cri.Running, Resources: containerspec.Resources(&v1.Container{Resources: has}, 0)})
 	s.Pod.Spec.Containers[0].Resources, s.Pod.Spec.Containers[0].ResizePolicy = asked, policies
 	s.actual = map[string]actualSize{"a": {"id-a", has}}
 	return s
@@ -170,7 +171,7 @@ func TestMadeWith(t *testing.T) {
 		{"more", size(amounts("cpu=2"), amounts("cpu=3", "memory=45Mi")), size(amounts("cpu=2", "memory=35Mi", "ephemeral-storage=1Gi"), amounts("cpu=3", "memory=45Mi"))},
 		{"nothing", size(nil, nil), size(amounts("memory=35Mi", "ephemeral-storage=1Gi"), nil)},
 	} {
-		got := madeWith(&v1.Container{Resources: given}, containerResources(&v1.Container{Resources: c.has}, 9))
+		got := madeWith(&v1.Container{Resources: given}, containerspec.Resources(&v1.Container{Resources: c.has}, 9))
 		if !sameSize(&got, &c.want) || len(got.Requests) != len(c.want.Requests) || len(got.Limits) != len(c.want.Limits) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}

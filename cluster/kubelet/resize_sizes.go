@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -99,7 +100,7 @@ type actualSize struct {
 // madeWith is the size of a container of which nothing was noted: its spec's if the
 // runtime agrees, else what the runtime shows. Requests of memory it cannot show.
 func madeWith(spec *v1.Container, has cri.Resources) v1.ResourceRequirements {
-	want := containerResources(spec, 0)
+	want := containerspec.Resources(spec, 0)
 	out := *spec.Resources.DeepCopy()
 	if want.CPUShares == has.CPUShares && want.CPUQuota == has.CPUQuota && want.Memory == has.Memory {
 		return out
@@ -108,7 +109,7 @@ func madeWith(spec *v1.Container, has cri.Resources) v1.ResourceRequirements {
 	if q, ok := out.Requests[v1.ResourceMemory]; ok {
 		requests[v1.ResourceMemory] = q
 	}
-	if has.CPUShares > minShares {
+	if has.CPUShares > containerspec.MinShares {
 		requests[v1.ResourceCPU] = *resource.NewMilliQuantity(milliOf(has.CPUShares), resource.DecimalSI)
 	}
 	if has.CPUQuota > 0 && has.CPUPeriod > 0 {
@@ -219,14 +220,14 @@ func (s *observed) showSize(status *v1.ContainerStatus, spec *v1.Container) {
 			limit = has.CPUQuota * 1000 / has.CPUPeriod
 		}
 		// Below the least that the kernel can do, what was asked for is shown.
-		if asked := given.Limits.Cpu().MilliValue(); asked > minQuota*1000/cfsPeriod || limit > minQuota*1000/cfsPeriod {
+		if asked := given.Limits.Cpu().MilliValue(); asked > containerspec.MinQuota*1000/containerspec.CFSPeriod || limit > containerspec.MinQuota*1000/containerspec.CFSPeriod {
 			show(given.Limits, v1.ResourceCPU, resource.NewMilliQuantity(limit, resource.DecimalSI))
 		}
 		show(given.Limits, v1.ResourceMemory, resource.NewQuantity(has.Memory, resource.BinarySI))
 	}
 	if given.Requests != nil {
 		request := milliOf(has.CPUShares)
-		if asked := given.Requests.Cpu().MilliValue(); asked > minShares || request > minShares {
+		if asked := given.Requests.Cpu().MilliValue(); asked > containerspec.MinShares || request > containerspec.MinShares {
 			show(given.Requests, v1.ResourceCPU, resource.NewMilliQuantity(request, resource.DecimalSI))
 		}
 		// Requests of memory stand in no control group.

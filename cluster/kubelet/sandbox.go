@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
@@ -41,14 +42,14 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 			return nil, err
 		}
 	}
-	hostname, err := kernelHostname(pod, w.k.config.ClusterDomain)
+	hostname, err := containerspec.Hostname(pod, w.k.config.ClusterDomain)
 	if err != nil {
 		return nil, err
 	}
 	spec := &cri.Spec{
 		Pod: w.ref, Name: cri.SandboxName, Attempt: attempt, Hostname: hostname,
 		Labels:       map[string]string{labelGrace: strconv.FormatInt(podspec.GracePeriod(pod), 10)},
-		CgroupParent: w.cgroup(pod), Resources: cri.Resources{CPUShares: minShares}, OOMScoreAdj: -998,
+		CgroupParent: w.cgroup(pod), Resources: cri.Resources{CPUShares: containerspec.MinShares}, OOMScoreAdj: -998,
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	switch {
@@ -57,7 +58,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 	case pod.Spec.HostNetwork:
 		spec.NetNS, spec.Hostname = ownNetNS(), w.k.config.NodeName
 	}
-	spec.Sysctls = sysctls(pod)
+	spec.Sysctls = containerspec.Sysctls(pod)
 	id, err := w.k.runtime.Create(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -114,9 +115,9 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	if err := os.MkdirAll(filepath.Join(w.dir, "etc"), 0o755); err != nil {
 		return err
 	}
-	dns := dnsFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
+	dns := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
 	for name, content := range map[string]string{
-		"ip": ip, "hosts": hostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return nodefs.Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
+		"ip": ip, "hosts": containerspec.HostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return nodefs.Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
 	} {
 		if err := writeShared(w.file(name), content); err != nil {
 			return err

@@ -1,4 +1,8 @@
-package kubelet
+// Package containerspec translates parts of a pod into what its containers are created
+// with: environment and arguments, security context, resources of the control group, host
+// names and resolver files. It creates nothing: it reads referenced objects through the
+// Getter of EnvContext, and a seccomp profile and the state of AppArmor from the machine.
+package containerspec
 
 import (
 	"context"
@@ -16,21 +20,20 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// envContext is what a container's environment is computed from.
-type envContext struct {
-	pod           *v1.Pod
-	container     *v1.Container
-	services      []*v1.Service // those serviceVariables shall describe
-	hostIP, podIP string
-	capacity      v1.ResourceList
-	objects       objects.Getter
+// EnvContext is the input of Environment.
+type EnvContext struct {
+	Pod           *v1.Pod
+	Container     *v1.Container
+	Services      []*v1.Service // those that get variables
+	HostIP, PodIP string
+	Capacity      v1.ResourceList
+	Objects       objects.Getter
 }
 
-// environment gives the container's variables in the order of upstream: services
-// first, then envFrom, then env, where the later wins and $(NAME) refers to the
-// earlier. It returns the list for the runtime and a lookup for the expansion of
-// command and arguments.
-func environment(ctx context.Context, e *envContext) ([]string, func(string) (string, bool), error) {
+// Environment is the variables of the container in the order of upstream: services first,
+// then envFrom, then env. The later replaces the earlier, and $(NAME) refers to the earlier.
+// It also returns a lookup for the expansion of command and arguments.
+func Environment(ctx context.Context, e *EnvContext) ([]string, func(string) (string, bool), error) {
 	values := map[string]string{}
 	var order []string
 	size := 0
@@ -46,12 +49,12 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 	}
 	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
 
-	for _, v := range serviceVariables(e.services) {
+	for _, v := range serviceVariables(e.Services) {
 		if err := set(v.Name, v.Value); err != nil {
 			return nil, nil, err
 		}
 	}
-	for _, from := range e.container.EnvFrom {
+	for _, from := range e.Container.EnvFrom {
 		pairs, err := envFrom(ctx, e, from)
 		if err != nil {
 			return nil, nil, err
@@ -62,7 +65,7 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 			}
 		}
 	}
-	for _, v := range e.container.Env {
+	for _, v := range e.Container.Env {
 		value, ok, err := envValue(ctx, e, v, lookup)
 		if err != nil {
 			return nil, nil, err
@@ -81,11 +84,11 @@ func environment(ctx context.Context, e *envContext) ([]string, func(string) (st
 	return out, lookup, nil
 }
 
-func envFrom(ctx context.Context, e *envContext, from v1.EnvFromSource) (map[string]string, error) {
+func envFrom(ctx context.Context, e *EnvContext, from v1.EnvFromSource) (map[string]string, error) {
 	out := map[string]string{}
 	switch {
 	case from.ConfigMapRef != nil:
-		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, from.ConfigMapRef.Name)
+		m, err := e.Objects.ConfigMap(ctx, e.Pod.Namespace, from.ConfigMapRef.Name)
 		if apierrors.IsNotFound(err) && podspec.IsTrue(from.ConfigMapRef.Optional) {
 			return nil, nil
 		}
@@ -96,7 +99,7 @@ func envFrom(ctx context.Context, e *envContext, from v1.EnvFromSource) (map[str
 			out[k] = v
 		}
 	case from.SecretRef != nil:
-		s, err := e.objects.Secret(ctx, e.pod.Namespace, from.SecretRef.Name)
+		s, err := e.Objects.Secret(ctx, e.Pod.Namespace, from.SecretRef.Name)
 		if apierrors.IsNotFound(err) && podspec.IsTrue(from.SecretRef.Optional) {
 			return nil, nil
 		}
@@ -110,40 +113,40 @@ func envFrom(ctx context.Context, e *envContext, from v1.EnvFromSource) (map[str
 	return out, nil
 }
 
-// envValue is one variable's value; false leaves it out (an optional reference
-// that leads nowhere).
-func envValue(ctx context.Context, e *envContext, v v1.EnvVar, lookup func(string) (string, bool)) (string, bool, error) {
+// envValue is the value of one variable; false leaves it out (an optional reference to what
+// does not exist).
+func envValue(ctx context.Context, e *EnvContext, v v1.EnvVar, lookup func(string) (string, bool)) (string, bool, error) {
 	from := v.ValueFrom
 	switch {
 	case from == nil:
 		s, err := expand(v.Value, lookup)
 		return s, true, err
 	case from.FieldRef != nil:
-		s, err := podspec.FieldValue(e.pod, from.FieldRef.FieldPath, e.hostIP, e.podIP)
+		s, err := podspec.FieldValue(e.Pod, from.FieldRef.FieldPath, e.HostIP, e.PodIP)
 		return s, true, err
 	case from.ResourceFieldRef != nil:
-		s, err := podspec.ResourceValue(e.pod, from.ResourceFieldRef, e.container, e.capacity)
+		s, err := podspec.ResourceValue(e.Pod, from.ResourceFieldRef, e.Container, e.Capacity)
 		return s, true, err
 	case from.ConfigMapKeyRef != nil:
 		ref := from.ConfigMapKeyRef
-		m, err := e.objects.ConfigMap(ctx, e.pod.Namespace, ref.Name)
+		m, err := e.Objects.ConfigMap(ctx, e.Pod.Namespace, ref.Name)
 		if err != nil {
 			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("configmap", ref.Name, err))
 		}
 		if s, ok := m.Data[ref.Key]; ok {
 			return s, true, nil
 		}
-		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
-		s, err := e.objects.Secret(ctx, e.pod.Namespace, ref.Name)
+		s, err := e.Objects.Secret(ctx, e.Pod.Namespace, ref.Name)
 		if err != nil {
 			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("secret", ref.Name, err))
 		}
 		if b, ok := s.Data[ref.Key]; ok {
 			return string(b), true, nil
 		}
-		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.pod.Namespace, ref.Name))
+		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
 	}
 	return "", false, fmt.Errorf("variable %s: its source is not supported", v.Name)
 }
@@ -155,9 +158,9 @@ func optional(ok bool, err error) (string, bool, error) {
 	return "", false, err
 }
 
-// visibleServices are those whose variables a pod of the namespace gets: the
+// VisibleServices are those whose variables a pod of the namespace gets: the
 // namespace's own, and the API server's unless hidden by one of that name.
-func visibleServices(all []*v1.Service, namespace string, links bool) []*v1.Service {
+func VisibleServices(all []*v1.Service, namespace string, links bool) []*v1.Service {
 	byName := map[string]*v1.Service{}
 	for _, s := range all {
 		if s.Spec.ClusterIP == "" || s.Spec.ClusterIP == v1.ClusterIPNone {
@@ -176,8 +179,7 @@ func visibleServices(all []*v1.Service, namespace string, links bool) []*v1.Serv
 	return out
 }
 
-// serviceVariables are the variables that Docker's links once made: seven for a
-// service of one unnamed port.
+// serviceVariables are those of Docker links: seven for a service with one unnamed port.
 func serviceVariables(services []*v1.Service) []v1.EnvVar {
 	var out []v1.EnvVar
 	for _, s := range services {

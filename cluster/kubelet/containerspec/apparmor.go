@@ -1,4 +1,4 @@
-package kubelet
+package containerspec
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// appArmor names the profile that the runtime shall load: the container's before the
-// pod's, and before the annotation that was there first.
+// appArmor sets the profile: the container's before the pod's, and that before the
+// deprecated annotation.
 func appArmor(s *cri.Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) error {
 	profile := sc.AppArmorProfile
 	if profile == nil {
@@ -50,8 +50,7 @@ func annotatedAppArmor(pod *v1.Pod, container string) *v1.AppArmorProfile {
 	return nil
 }
 
-// safeSysctls are the kernel's parameters that have a value of their own in each pod and
-// can do no harm to others.
+// safeSysctls are the kernel parameters that are namespaced, and cannot harm other pods.
 var safeSysctls = []string{
 	"kernel.shm_rmid_forced",
 	"net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
@@ -59,8 +58,8 @@ var safeSysctls = []string{
 	"net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
 }
 
-// refusedSysctl is why the node does not take the pod for its kernel parameters, if so.
-func refusedSysctl(pod *v1.Pod) string {
+// ForbiddenSysctl is why the node rejects the sysctls of the pod, empty if it does not.
+func ForbiddenSysctl(pod *v1.Pod) string {
 	sc := pod.Spec.SecurityContext
 	if sc == nil {
 		return ""
@@ -79,8 +78,8 @@ func refusedSysctl(pod *v1.Pod) string {
 	return ""
 }
 
-// sysctls are the pod's, as the runtime takes them.
-func sysctls(pod *v1.Pod) map[string]string {
+// Sysctls are the sysctls of the pod, by name with dots.
+func Sysctls(pod *v1.Pod) map[string]string {
 	out := map[string]string{}
 	if sc := pod.Spec.SecurityContext; sc != nil {
 		for _, s := range sc.Sysctls {

@@ -1,4 +1,4 @@
-package kubelet
+package containerspec
 
 import (
 	v1 "k8s.io/api/core/v1"
@@ -9,31 +9,31 @@ import (
 )
 
 const (
-	cfsPeriod = 100_000 // microseconds
-	minQuota  = 1_000
-	minShares = 2
+	CFSPeriod = 100_000 // microseconds
+	MinQuota  = 1_000
+	MinShares = 2
 )
 
-// containerResources are the limits of a container's control group.
-func containerResources(c *v1.Container, pids int64) cri.Resources {
+// Resources are those of the container's control group.
+func Resources(c *v1.Container, pids int64) cri.Resources {
 	r := cri.Resources{Memory: c.Resources.Limits.Memory().Value(), Pids: pids}
 	request := c.Resources.Requests.Cpu()
 	if _, ok := c.Resources.Requests[v1.ResourceCPU]; !ok {
 		request = c.Resources.Limits.Cpu()
 	}
-	r.CPUShares = shares(request)
+	r.CPUShares = Shares(request)
 	if limit := c.Resources.Limits.Cpu(); limit.MilliValue() > 0 {
-		r.CPUPeriod, r.CPUQuota = cfsPeriod, quota(limit)
+		r.CPUPeriod, r.CPUQuota = CFSPeriod, Quota(limit)
 	}
 	return r
 }
 
-func shares(cpu *resource.Quantity) int64 { return max(minShares, cpu.MilliValue()*1024/1000) }
+func Shares(cpu *resource.Quantity) int64 { return max(MinShares, cpu.MilliValue()*1024/1000) }
 
-func quota(cpu *resource.Quantity) int64 { return max(minQuota, cpu.MilliValue()*cfsPeriod/1000) }
+func Quota(cpu *resource.Quantity) int64 { return max(MinQuota, cpu.MilliValue()*CFSPeriod/1000) }
 
-// oomScoreAdj makes the kernel kill first what asked for least.
-func oomScoreAdj(pod *v1.Pod, c *v1.Container, memory *resource.Quantity) int {
+// OOMScoreAdj makes the kernel kill the containers with the lowest requests first.
+func OOMScoreAdj(pod *v1.Pod, c *v1.Container, memory *resource.Quantity) int {
 	switch podfacts.QOSClass(pod) {
 	case v1.PodQOSGuaranteed:
 		return -997

@@ -1,22 +1,21 @@
-package kubelet
+package containerspec
 
 import (
 	"fmt"
 	"strings"
 )
 
-// maxArguments is how many bytes a container's variables, or its command and arguments,
-// may have: no more than Linux starts a program with, whatever its limits (execve(2)).
-// References double what they refer to, so that thirty variables can stand for gigabytes.
+// maxArguments bounds the bytes of a container's variables, and of its command and
+// arguments: Linux starts a program with no more (execve(2)). References can double what
+// they refer to, so that thirty variables expand to gigabytes.
 const maxArguments = 6 << 20
 
 func errArguments(what string) error {
 	return fmt.Errorf("%s would have more than %d bytes, with which no program starts", what, maxArguments)
 }
 
-// expand replaces $(NAME) by the variable's value, as commands, arguments and
-// environment values may have it. $$ is a dollar sign; a reference to a name that
-// is not known stays as it is.
+// expand replaces $(NAME) by the value of the variable, in commands, arguments and values
+// of the environment. $$ is a dollar sign; a reference to an unknown name stays.
 func expand(s string, lookup func(name string) (string, bool)) (string, error) {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -50,7 +49,7 @@ func expand(s string, lookup func(name string) (string, bool)) (string, error) {
 	return out.String(), nil
 }
 
-func expandAll(in []string, lookup func(string) (string, bool)) ([]string, error) {
+func ExpandAll(in []string, lookup func(string) (string, bool)) ([]string, error) {
 	if len(in) == 0 {
 		return nil, nil
 	}
@@ -67,8 +66,8 @@ func expandAll(in []string, lookup func(string) (string, bool)) ([]string, error
 	return out, nil
 }
 
-// expandStrictly is expand for what must not keep a reference to nothing.
-func expandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
+// ExpandStrictly is expand, but a reference to an unknown name is an error.
+func ExpandStrictly(s string, lookup func(string) (string, bool)) (string, error) {
 	missing := ""
 	out, err := expand(s, func(name string) (string, bool) {
 		value, ok := lookup(name)

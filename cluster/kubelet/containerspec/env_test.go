@@ -1,4 +1,4 @@
-package kubelet
+package containerspec
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func TestServiceVariables(t *testing.T) {
 		service("default", "kubernetes", "10.0.0.1", v1.ServicePort{Port: 443, Name: "https"}),
 	}
 	got := map[string]string{}
-	for _, v := range serviceVariables(visibleServices(all, "ns", true)) {
+	for _, v := range serviceVariables(VisibleServices(all, "ns", true)) {
 		got[v.Name] = v.Value
 	}
 	want := map[string]string{
@@ -53,7 +53,7 @@ func TestServiceVariables(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
-	if few := visibleServices(all, "ns", false); len(few) != 1 || few[0].Name != "kubernetes" {
+	if few := VisibleServices(all, "ns", false); len(few) != 1 || few[0].Name != "kubernetes" {
 		t.Errorf("without links: %v", few)
 	}
 }
@@ -103,8 +103,8 @@ func TestEnvironment(t *testing.T) {
 			{Name: "OPT", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "none", Optional: &yes}}},
 		},
 	}
-	e := &envContext{pod: pod, container: c, podIP: "10.0.0.7", objects: someObjects, capacity: v1.ResourceList{v1.ResourceCPU: resource.MustParse("2")}}
-	got, _, err := environment(context.Background(), e)
+	e := &EnvContext{Pod: pod, Container: c, PodIP: "10.0.0.7", Objects: someObjects, Capacity: v1.ResourceList{v1.ResourceCPU: resource.MustParse("2")}}
+	got, _, err := Environment(context.Background(), e)
 	want := []string{"C_k=v", "C_log=debug", "A=v-$(LATER)", "LATER=v-$(LATER)", "APP=x", "IP=10.0.0.7", "MEM=10", "MILLI=250", "ALL=2", "PW=secret"}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
@@ -115,15 +115,15 @@ func TestEnvironment(t *testing.T) {
 		`field path "spec.nothing" is not supported`: {FieldRef: &v1.ObjectFieldSelector{FieldPath: "spec.nothing"}},
 		`container "none" not found in the pod`:      {ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "none", Resource: "limits.cpu"}},
 	} {
-		e.container = &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: from}}}
-		if _, _, err := environment(context.Background(), e); err == nil || err.Error() != want {
+		e.Container = &v1.Container{Env: []v1.EnvVar{{Name: "X", ValueFrom: from}}}
+		if _, _, err := Environment(context.Background(), e); err == nil || err.Error() != want {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }
 
 func TestResolverFiles(t *testing.T) {
-	node := resolvConf{servers: []string{"192.0.2.1"}, searches: []string{"lan"}, options: []string{"timeout:1"}}
+	node := ResolvConf{servers: []string{"192.0.2.1"}, searches: []string{"lan"}, options: []string{"timeout:1"}}
 	two := "2"
 	for _, c := range []struct {
 		spec v1.PodSpec
@@ -135,20 +135,20 @@ func TestResolverFiles(t *testing.T) {
 		{v1.PodSpec{DNSPolicy: v1.DNSNone, DNSConfig: &v1.PodDNSConfig{Nameservers: []string{"1.2.3.4"}, Searches: []string{"x"}, Options: []v1.PodDNSConfigOption{{Name: "ndots", Value: &two}}}}, "search x\nnameserver 1.2.3.4\noptions ndots:2\n"},
 	} {
 		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: c.spec}
-		if got := dnsFor(pod, node, "10.0.0.10", "cluster.local").String(); got != c.want {
+		if got := ResolvConfFor(pod, node, "10.0.0.10", "cluster.local").String(); got != c.want {
 			t.Errorf("%s: %q, want %q", c.spec.DNSPolicy, got, c.want)
 		}
 	}
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: v1.PodSpec{Hostname: "h", Subdomain: "sub", HostAliases: []v1.HostAlias{{IP: "1.1.1.1", Hostnames: []string{"x", "y"}}}}}
 	override := pod.DeepCopy()
 	override.Spec.HostnameOverride = new("other.example")
-	if got := hostsFile(override, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "\n10.0.0.7\tother.example\n") {
+	if got := HostsFile(override, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "\n10.0.0.7\tother.example\n") {
 		t.Errorf("hosts of a pod under another name:\n%s", got)
 	}
-	if got, err := kernelHostname(override, "cluster.local"); err != nil || got != "other.example" {
+	if got, err := Hostname(override, "cluster.local"); err != nil || got != "other.example" {
 		t.Errorf("another name: %q %v", got, err)
 	}
-	if got := hostsFile(pod, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
+	if got := HostsFile(pod, "10.0.0.7", "cluster.local", nil); !strings.Contains(got, "10.0.0.7\th.sub.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.1.1.1\tx\ty\n") {
 		t.Errorf("hosts: %q", got)
 	}
 }
@@ -170,14 +170,14 @@ func TestReferencesAreBounded(t *testing.T) {
 	}
 	long := func(string) (string, bool) { return strings.Repeat("x", megabyte), true }
 	variables := func(c *v1.Container) error {
-		_, _, err := environment(t.Context(), &envContext{pod: &v1.Pod{}, container: c, objects: large})
+		_, _, err := Environment(t.Context(), &EnvContext{Pod: &v1.Pod{}, Container: c, Objects: large})
 		return err
 	}
 	for name, f := range map[string]func() error{
 		"variables that double":     func() error { return variables(&v1.Container{Env: doubling}) },
 		"a map under many prefixes": func() error { return variables(repeated) },
 		"an argument":               func() error { _, err := expand(strings.Repeat("$(A)", 200), long); return err },
-		"arguments":                 func() error { _, err := expandAll(slices.Repeat([]string{"$(A)"}, 200), long); return err },
+		"arguments":                 func() error { _, err := ExpandAll(slices.Repeat([]string{"$(A)"}, 200), long); return err },
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
