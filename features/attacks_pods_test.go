@@ -2,6 +2,7 @@ package features_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -407,7 +408,7 @@ func secretAttacks() []attack {
 			if len(out) > 0 {
 				return fmt.Errorf("these files hold them: %s", out)
 			}
-			if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != 1) {
+			if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 				return err
 			}
 			for _, path := range []string{"/metrics", "/api/v1/events"} {

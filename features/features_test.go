@@ -237,6 +237,7 @@ func TestPlatform(t *testing.T) {
 
 // begin gives the scenario a namespace and a kubeconfig that lies in it.
 func (p *platform) begin(ctx context.Context, t *testing.T) error {
+	t.Helper()
 	if _, err := p.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}

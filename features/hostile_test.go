@@ -194,13 +194,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // a forgotten one ends by itself
-	defer cancel()
 	i := slices.IndexFunc(hostile.Kinds, func(k hostile.Kind) bool { return k.Name == h.Kind })
 	if i < 0 {
 		fmt.Fprintf(os.Stderr, "no kind is called %q\n", h.Kind)
 		os.Exit(1)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // a forgotten one ends by itself
+	defer cancel()
 	hostile.Kinds[i].Hold(ctx, h.Target, h.Count, func() { fmt.Println(held) })
 }
 
@@ -357,6 +357,7 @@ func BenchmarkHostile(b *testing.B) {
 		}
 	}()
 	run := func(b *testing.B, kind string) {
+		b.Helper()
 		if kind != "" {
 			if err := a.hold(b.Context(), kind, 500); err != nil {
 				b.Fatal(err)

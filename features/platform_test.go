@@ -224,6 +224,7 @@ const dockerPIDFile = "/run/wheelhouse-dockerd.pid"
 // mayNotRestartDocker says why the engine that runs must be left alone: it is not one
 // that the set-up started here, or somebody else's containers run on it.
 func mayNotRestartDocker(t *testing.T) string {
+	t.Helper()
 	ours, err := os.ReadFile(dockerPIDFile)
 	if err != nil {
 		return "the Docker Engine here was not started by cluster/local/setup.sh"

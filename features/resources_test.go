@@ -67,7 +67,7 @@ func (p *platform) inGroup(ctx context.Context, pod, place, limit string) error 
 			}
 		}
 		if _, err := strconv.ParseUint(limit, 10, 64); err != nil {
-			return dirs[0], limit == "", nil
+			return dirs[0], limit == "", nil //nolint:nilerr // a limit that is no number is none
 		}
 		return dirs[0] + " holds " + holds, holds == limit, nil
 	})

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestHugeQuantities(t *testing.T) {
 		`{"spec":{"containers":[{"resources":{"limits":[["1e1000"]]}}]}`:    nil,
 		`{"spec":{"containers":{"resources":{"limits":{"cpu":"1e1000"}}}}}`: nil,
 	} {
-		if got := api.CheckQuantities([]byte(body), true, &corev1.Pod{}); got != want {
+		if got := api.CheckQuantities([]byte(body), true, &corev1.Pod{}); !errors.Is(got, want) {
 			t.Errorf("%.100s: %v", body, got)
 		}
 	}
@@ -63,11 +64,11 @@ func TestHugeQuantitiesInProtobuf(t *testing.T) {
 		t.Errorf("small quantities: %v", err)
 	}
 	huge := strings.Replace(string(body), "12345678901234", "1e-99999999999", 1)
-	if err := api.CheckQuantities([]byte(huge), false, &pod); err != api.ErrQuantity {
+	if err := api.CheckQuantities([]byte(huge), false, &pod); !errors.Is(err, api.ErrQuantity) {
 		t.Errorf("a huge one: %v", err)
 	}
 	inObject := "k8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + string(append([]byte{byte(len(huge)&0x7f | 0x80), byte(len(huge) >> 7)}, huge...))
-	if err := api.CheckQuantities([]byte(inObject), false, &pod); err != api.ErrQuantity {
+	if err := api.CheckQuantities([]byte(inObject), false, &pod); !errors.Is(err, api.ErrQuantity) {
 		t.Errorf("a huge one in an object with its kind: %v", err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 // withAddresses gives the server the real admission, with few addresses and ports.
 func withAddresses(t *testing.T) apitest.Option {
+	t.Helper()
 	return func(c *apiserver.Config) {
 		log := slog.New(slog.DiscardHandler)
 		objects := authz.FromStore(c.Store, builtin.Kinds)

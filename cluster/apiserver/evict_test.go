@@ -32,6 +32,7 @@ type evictions struct {
 }
 
 func newEvictions(t *testing.T) *evictions {
+	t.Helper()
 	return &evictions{clientset(t, apitest.Start(t)), t, within(t)}
 }
 

@@ -60,6 +60,7 @@ var selectors = []string{"a=b", "a!=b,c", "!a", "a in (b,c),d notin ()", "a>1", 
 
 // decodeAll must not panic, whatever the body is. It tells whether anything accepted it.
 func decodeAll(t *testing.T, body string) (accepted bool) {
+	t.Helper()
 	for _, media := range []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"} {
 		for _, validation := range []string{"Strict", "Warn", "Ignore"} {
 			obj := &corev1.Pod{}
@@ -80,6 +81,7 @@ func decodeAll(t *testing.T, body string) (accepted bool) {
 }
 
 func patchAll(t *testing.T, body string) (accepted bool) {
+	t.Helper()
 	for _, kind := range []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType} {
 		r := podRequest(http.MethodPatch, "", string(kind), body)
 		p, err := r.newPatch(kind, []byte(body), "Strict")
@@ -115,6 +117,7 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 }
 
 func selectAll(t *testing.T, text string) (accepted bool) {
+	t.Helper()
 	r := podRequest(http.MethodGet, "", "", "")
 	for _, o := range []*metav1.ListOptions{{LabelSelector: text}, {FieldSelector: text}} {
 		keep, err := r.res.keep(o, "")
@@ -140,6 +143,7 @@ func FuzzPatch(f *testing.F)     { fuzz(f, bodies, patchAll) }
 func FuzzSelectors(f *testing.F) { fuzz(f, selectors, selectAll) }
 
 func fuzz(f *testing.F, seeds []string, try func(*testing.T, string) bool) {
+	f.Helper()
 	for _, s := range seeds {
 		f.Add(s)
 	}

@@ -94,6 +94,7 @@ func clearEngine(b *testing.B, engine *Engine) {
 }
 
 func startedAfter(b *testing.B, engine *Engine, name string) time.Duration {
+	b.Helper()
 	began := time.Now()
 	if err := engine.StartPod(b.Context(), name); err != nil {
 		b.Error(err)
@@ -163,6 +164,7 @@ func startCluster(b *testing.B, name string, nodes int) kubernetes.Interface {
 }
 
 func readyAfter(b *testing.B, client kubernetes.Interface, name string) time.Duration {
+	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), readyPatience)
 	defer cancel()
 	w, err := client.CoreV1().Pods(space).Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})

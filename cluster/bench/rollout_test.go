@@ -116,6 +116,7 @@ func writes(b *testing.B, s *Server) map[string]float64 {
 }
 
 func reportWrites(b *testing.B, before, after map[string]float64) {
+	b.Helper()
 	total, lines := 0.0, []string{}
 	for what, n := range after {
 		n -= before[what]

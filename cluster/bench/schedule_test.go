@@ -96,6 +96,7 @@ func zonedNode(i int) *corev1.Node {
 // second got a node, and what one took of the processors (scheduler, API server and
 // etcd together), which says more where the machine has others to serve.
 func schedule(b *testing.B, set kubernetes.Interface, edit func(*corev1.Pod)) {
+	b.Helper()
 	pods := set.CoreV1().Pods(space)
 	spread(b, manyPods, writers, func(i int) error {
 		p := podNamed(fmt.Sprintf("waiting-%05d", i), fmt.Sprintf("app-%d", i%10))
@@ -139,6 +140,7 @@ func schedule(b *testing.B, set kubernetes.Interface, edit func(*corev1.Pod)) {
 
 // processorTime is what this process has used so far.
 func processorTime(b *testing.B) time.Duration {
+	b.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)
@@ -172,6 +174,7 @@ func awaitEvents(b *testing.B, set kubernetes.Interface) {
 
 // unbound counts the pods without a node; it asks for one only, which costs little.
 func unbound(b *testing.B, pods typed.PodInterface) int {
+	b.Helper()
 	list, err := pods.List(b.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=", Limit: 1})
 	if err != nil {
 		b.Fatal(err)

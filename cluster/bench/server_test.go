@@ -74,6 +74,7 @@ func BenchmarkControlPlane(b *testing.B) {
 		b.Fatal(err)
 	}
 	memory := func(b *testing.B) {
+		b.Helper()
 		mb, err := s.ResidentMB()
 		if err != nil {
 			b.Fatal(err)
@@ -92,6 +93,7 @@ func BenchmarkControlPlane(b *testing.B) {
 }
 
 func createAndBind(b *testing.B, s *Server) {
+	b.Helper()
 	seen, err := follow(b.Context(), s.Client, "app=created")
 	if err != nil {
 		b.Fatal(err)
@@ -112,6 +114,7 @@ func createAndBind(b *testing.B, s *Server) {
 }
 
 func get(b *testing.B, s *Server, readers int) {
+	b.Helper()
 	began := time.Now()
 	const gets = 4000
 	each := spread(b, gets, readers, func(i int) error {
@@ -123,6 +126,7 @@ func get(b *testing.B, s *Server, readers int) {
 }
 
 func list(b *testing.B, s *Server) {
+	b.Helper()
 	hc, err := rest.HTTPClientFor(s.Config)
 	if err != nil {
 		b.Fatal(err)
@@ -142,6 +146,7 @@ func list(b *testing.B, s *Server) {
 }
 
 func deleteAll(b *testing.B, s *Server, selector string, n int) {
+	b.Helper()
 	seen, err := follow(b.Context(), s.Client, selector)
 	if err != nil {
 		b.Fatal(err)
@@ -161,6 +166,7 @@ func deleteAll(b *testing.B, s *Server, selector string, n int) {
 // fanOut opens 100 watches, each on a connection of its own, and creates 200 pods at
 // 20/s; the latency is from the start of the create to the arrival at each watcher.
 func fanOut(b *testing.B, s *Server) {
+	b.Helper()
 	const events = 200
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -248,6 +254,7 @@ func bytesBetween(line []byte, before, after string) (int, bool) {
 }
 
 func replicate(b *testing.B, s *Server) {
+	b.Helper()
 	seen, err := follow(b.Context(), s.Client, "app=replicated")
 	if err != nil {
 		b.Fatal(err)

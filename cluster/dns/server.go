@@ -120,7 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-ended:
 		err = fmt.Errorf("serving DNS: %w", errors.Join(err, errors.New("a listener ended")))
 	}
-	stop, cancel := context.WithTimeout(context.Background(), time.Second)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	for _, srv := range servers {
 		_ = srv.ShutdownContext(stop) // questions in flight are dropped after a second

@@ -27,6 +27,7 @@ func dockerClient(ctx context.Context) (*docker.Client, string, error) {
 	v, err := c.ServerVersion(ctx)
 	if err != nil {
 		_ = c.Close()
+		//nolint:staticcheck // Docker is a name
 		return nil, "", fmt.Errorf("Docker does not answer; start it (systemctl start docker, or dockerd &): %w", err)
 	}
 	return c, v.Version, nil

@@ -116,7 +116,8 @@ func TestLifeOfACluster(t *testing.T) {
 	began := time.Now()
 	printed := up(t, cfg)
 	t.Logf("up in %s:\n%s", time.Since(began), printed)
-	if got := strings.Count(printed[strings.Index(printed, "Next:"):], "\n  "); got != 3 {
+	_, next, _ := strings.Cut(printed, "Next:")
+	if got := strings.Count(next, "\n  "); got != 3 {
 		t.Errorf("%d next commands", got)
 	}
 	first := pids(t, cfg)

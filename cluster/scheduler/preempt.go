@@ -244,7 +244,7 @@ func byBudget(pods []*podInfo, budgets []*policyv1.PodDisruptionBudget) (protect
 func leastHarm(plans []*plan) *plan {
 	measures := []func(*plan) int64{
 		func(p *plan) int64 { return int64(p.broken) },
-		func(p *plan) int64 { return highest(p) },
+		highest,
 		func(p *plan) int64 {
 			var sum int64
 			for _, i := range p.victims {

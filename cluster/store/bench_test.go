@@ -18,6 +18,7 @@ const writers = 16
 
 // each runs f b.N times on 16 goroutines and reports percentiles.
 func each(b *testing.B, f func(i int) error) {
+	b.Helper()
 	took := make([]time.Duration, b.N)
 	var n atomic.Int64
 	var all sync.WaitGroup
@@ -41,6 +42,7 @@ func each(b *testing.B, f func(i int) error) {
 }
 
 func report(b *testing.B, took []time.Duration) {
+	b.Helper()
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[(len(took)-1)*99/100].Microseconds())/1000, "p99-ms")
@@ -87,6 +89,7 @@ func BenchmarkGet(b *testing.B) {
 }
 
 func fill(b *testing.B, c *Collection, n int) {
+	b.Helper()
 	for i := range n {
 		if _, err := c.Create(b.Context(), pod("default", fmt.Sprintf("p-%d", i))); err != nil {
 			b.Fatal(err)

@@ -17,6 +17,7 @@ const crashDir = "STORE_TEST_CRASH_DIR"
 // writeUntilKilled is what the helper process of TestKilledProcess does: it prints the
 // name of each pod after its create was acknowledged, from eight writers at a time.
 func writeUntilKilled(t *testing.T, dir string) {
+	t.Helper()
 	s, _ := open(t, embedded(t, dir), true)
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -96,7 +96,7 @@ func (n *newest) revision(ctx context.Context) (int64, error) {
 	q := n.next
 	if !n.running {
 		n.running = true
-		go n.run()
+		go n.run() //nolint:contextcheck // one answer for all who ask at the time
 	}
 	n.mu.Unlock()
 	select {

@@ -171,10 +171,10 @@ func (w *World) podsSpread(ctx context.Context, label string, n int) error {
 	})
 }
 
-func nodeIs(n *corev1.Node, status corev1.ConditionStatus) bool {
+func nodeReady(n *corev1.Node) bool {
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady {
-			return c.Status == status
+			return c.Status == corev1.ConditionTrue
 		}
 	}
 	return false
@@ -191,7 +191,7 @@ func (w *World) eventuallyNodes(ctx context.Context, text string, ok func([]core
 			var seen []string
 			for i := range list.Items {
 				state := "not ready"
-				if nodeIs(&list.Items[i], corev1.ConditionTrue) {
+				if nodeReady(&list.Items[i]) {
 					state = "ready"
 				}
 				seen = append(seen, list.Items[i].Name+" "+state)
@@ -205,7 +205,7 @@ func (w *World) nodeReady(ctx context.Context, name string) error {
 	return w.eventuallyNodes(ctx, "node "+name+" ready", func(nodes []corev1.Node) bool {
 		for i := range nodes {
 			if nodes[i].Name == name {
-				return nodeIs(&nodes[i], corev1.ConditionTrue)
+				return nodeReady(&nodes[i])
 			}
 		}
 		return false
@@ -216,7 +216,7 @@ func (w *World) nodesReady(ctx context.Context, n int) error {
 	return w.eventuallyNodes(ctx, fmt.Sprintf("at least %d nodes ready", n), func(nodes []corev1.Node) bool {
 		count := 0
 		for i := range nodes {
-			if nodeIs(&nodes[i], corev1.ConditionTrue) {
+			if nodeReady(&nodes[i]) {
 				count++
 			}
 		}

@@ -105,7 +105,7 @@ func (w *World) nodePort(ctx context.Context, name string) (port int32, hosts []
 		return 0, nil, err
 	}
 	for i := range list.Items {
-		if !nodeIs(&list.Items[i], corev1.ConditionTrue) {
+		if !nodeReady(&list.Items[i]) {
 			continue
 		}
 		for _, a := range list.Items[i].Status.Addresses {

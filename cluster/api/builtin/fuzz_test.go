@@ -128,6 +128,7 @@ func FuzzWorkloads(f *testing.F) {
 }
 
 func benchPod(b *testing.B) *corev1.Pod {
+	b.Helper()
 	return read(b, core.Pods, `{metadata: {labels: {app: inspector, track: stable}}, spec: {containers: [{name: c, image: "busybox:1",
 	  ports: [{containerPort: 80, name: http}], env: [{name: A, value: b}, {name: N, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
 	  resources: {limits: {cpu: 500m, memory: 128Mi}}, volumeMounts: [{name: data, mountPath: /data}, {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount}],

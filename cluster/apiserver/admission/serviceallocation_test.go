@@ -63,6 +63,7 @@ func write(c *admission.Chain, o *authztest.Objects, s, old *corev1.Service) err
 
 // Both ways to keep claims must behave the same.
 func claimsOf(t *testing.T) map[string]func() serviceallocator.Claims {
+	t.Helper()
 	return map[string]func() serviceallocator.Claims{
 		"memory": serviceallocator.NewMemoryClaims,
 		"etcd":   func() serviceallocator.Claims { return serviceallocator.NewEtcdClaims(etcd(t)) },

@@ -30,6 +30,7 @@ type run struct {
 }
 
 func newRun(t *testing.T, l *Level) *run {
+	t.Helper()
 	return &run{t: t, level: l, tickets: map[string]*Ticket{}, errs: map[string]error{}}
 }
 

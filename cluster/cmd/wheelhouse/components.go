@@ -101,7 +101,7 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 		return err
 	}
 	recorder := client.Recorder(cs, "controller-manager")
-	defer flush(recorder)
+	defer flush(ctx, recorder)
 	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder.As
 	cfg.Log = log.With("component", "controller-manager")
 	controllers, err := controller.New(cfg)
@@ -118,7 +118,7 @@ func runScheduler(ctx context.Context, rc *rest.Config, factory informers.Shared
 		return err
 	}
 	recorder := client.Recorder(cs, cmp.Or(name, corev1.DefaultSchedulerName))
-	defer flush(recorder)
+	defer flush(ctx, recorder)
 	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: recorder, Name: name, Log: log.With("component", "scheduler")})
 	if err != nil {
 		return err
@@ -137,8 +137,8 @@ func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at net
 }
 
 // flush lets a component that stops still tell what it did.
-func flush(r *client.EventRecorder) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func flush(ctx context.Context, r *client.EventRecorder) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = r.Flush(ctx) // what the server no longer takes is lost with the process
 }

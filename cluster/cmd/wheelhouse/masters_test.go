@@ -241,6 +241,7 @@ func leader(t *testing.T, s *server) string {
 
 // running is nil if rc has exactly so many pods, each with a node.
 func running(t *testing.T, s *server, rc string, want int) error {
+	t.Helper()
 	pods, err := s.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{LabelSelector: "rc=" + rc})
 	if err != nil {
 		return err

@@ -199,7 +199,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory i
 		return err
 	}
 	recorder := client.NodeRecorder(cs, "kubelet", o.name)
-	defer flush(recorder)
+	defer flush(ctx, recorder)
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
 	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
 	if err != nil {
@@ -263,7 +263,7 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory inf
 		return err
 	}
 	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
-	defer flush(recorder)
+	defer flush(ctx, recorder)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
 		Recorder: recorder, Log: log.With("component", "proxy"),

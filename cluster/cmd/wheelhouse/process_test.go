@@ -146,6 +146,7 @@ func always(t *testing.T, during time.Duration, what string, f func() error) {
 }
 
 func must[T any](t *testing.T) func(T, error) T {
+	t.Helper()
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -185,6 +186,7 @@ func addPod(t *testing.T, s *server, p *corev1.Pod) {
 
 // bound is nil if the pod has a node.
 func bound(t *testing.T, s *server, name string) error {
+	t.Helper()
 	p, err := s.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
 	if err == nil && p.Spec.NodeName == "" {
 		err = fmt.Errorf("pod %s is %s on no node", name, p.Status.Phase)

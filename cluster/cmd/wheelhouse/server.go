@@ -194,7 +194,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 func ended(ctx context.Context, part string, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // whatever the part returned, it was asked to end
 	case err == nil:
 		return fmt.Errorf("%s ended by itself", part)
 	}

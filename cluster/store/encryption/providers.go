@@ -127,7 +127,7 @@ func (c chain) TransformFromStorage(data []byte, key string) (out []byte, stale 
 	return nil, false, fmt.Errorf("no matching prefix found: no provider is configured for %q", prefixOf(data))
 }
 
-// prefixOf is the beginning of a value up to the name of its key: k8s:enc:secretbox:v1:key1:
+// prefixOf is the beginning of a value up to the name of its key, such as k8s:enc:secretbox:v1:key1:.
 func prefixOf(data []byte) []byte {
 	const most = 256
 	if !bytes.HasPrefix(data, []byte(marker)) {

@@ -37,12 +37,13 @@ const settingsFile = "/etc/nginx/conf.d/ingress.conf"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	namespace := flag.String("namespace", "", "the namespace whose Ingresses count; empty: all")
 	class := flag.String("class", "nginx", "the class of the Ingresses that count, beside those without one")
 	drain := flag.Duration("drain", 3*time.Second, "how long to go on serving after the signal to end")
 	flag.Parse()
-	if err := run(ctx, *namespace, *class, *drain); err != nil {
+	err := run(ctx, *namespace, *class, *drain)
+	stop()
+	if err != nil {
 		slog.Error("ingress ends", "error", err)
 		os.Exit(1)
 	}

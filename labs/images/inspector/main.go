@@ -33,7 +33,6 @@ func main() {
 	udp := flag.String("udp", "", "address to answer datagrams on, each with \"echo \" before it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	if *udp != "" {
 		conn, err := net.ListenPacket("udp", *udp)
 		if err != nil {
@@ -42,7 +41,9 @@ func main() {
 		}
 		go echo(conn)
 	}
-	if err := serve(ctx, *addr); err != nil {
+	err := serve(ctx, *addr)
+	stop()
+	if err != nil {
 		slog.Error("inspector ends", "error", err)
 		os.Exit(1)
 	}
@@ -68,7 +69,7 @@ func serve(ctx context.Context, addr string) error {
 	done := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		done <- server.Shutdown(grace)
 	}()

@@ -41,8 +41,9 @@ type settings struct {
 // Main runs the program until it is told to end, and exits.
 func (p Program) Main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := p.run(ctx, os.Args[1:]); err != nil {
+	err := p.run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s ends: %v\n", p.Name, err)
 		os.Exit(1)
 	}
@@ -97,7 +98,7 @@ func serve(ctx context.Context, servers []*http.Server, health *Health, drain ti
 		return err
 	case <-time.After(drain):
 	}
-	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var failed []error
 	for _, s := range servers {
