@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // Object is what every kind's Go type is: it can be encoded, and it has metadata.
@@ -46,6 +47,11 @@ type Kind struct {
 	NewList func() runtime.Object
 	// Codec encodes and decodes the objects; nil: by their Go type, protobuf in the store.
 	Codec Codec
+	// Schema describes the objects; nil: derived from their Go type.
+	Schema *spec.Schema
+	// Media are the media types of the objects; nil: all. Strategic merge patches are taken
+	// of kinds that have protobuf.
+	Media []MediaType
 	// Custom kinds are not built in: their keys in the store carry the group.
 	Custom bool
 	// TTL: the store removes an object an hour after its last write.
@@ -85,15 +91,12 @@ type Kind struct {
 	// metadata.namespace, with the object's values.
 	Fields func(obj Object) fields.Set
 
-	// Stored makes the kind a second name (another group, version or shape) of a
-	// stored kind, nil for all others. Such a kind is listed in Aliases, not in
-	// Kinds; the server reads and writes Stored's objects, and translates with
-	// ToStored what a client sends and with FromStored what it gets. Validation and
-	// update rules are those of Stored, and so are the defaults, after the alias's own
-	// Default has put in what that version had instead; Fields are the alias's own.
-	Stored     *Kind
-	ToStored   func(obj Object) Object
-	FromStored func(obj Object) Object
+	// Versions are the further versions in which the kind is served.
+	Versions []Version
+	// Stored and Converter are set by the table for a kind as it is served in one of
+	// Versions: Stored is the kind whose rules hold, and whose objects are kept.
+	Stored    *Kind
+	Converter Converter
 }
 
 // Subresource is a named part of an object with its own verbs.
@@ -122,8 +125,8 @@ func (k *Kind) Sub(name string) *Subresource {
 type Scale struct {
 	Get func(obj Object) ScaleValues
 	Set func(obj Object, replicas int32)
-	// Former is the group and version of the Scale that is shown, for the versions that
-	// had one of their own; else it is autoscaling/v1. See ScaleToFormer.
+	// Retired is the group and version of the Scale that is shown, for the versions that
+	// had one of their own; else it is autoscaling/v1. See ScaleToRetired.
 	Retired schema.GroupVersion
 }
 

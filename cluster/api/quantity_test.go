@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/autoscaling"
+	"wheelhouse/cluster/api/builtin"
 )
 
 // Huge quantities are found wherever they would be parsed and nowhere else. No case parses one, which would not
@@ -81,8 +81,11 @@ func TestHugeQuantityInAnnotation(t *testing.T) {
 	}
 	hpa := &autoscalingv1.HorizontalPodAutoscaler{}
 	hpa.Annotations = map[string]string{"autoscaling.alpha.kubernetes.io/metrics": strings.Replace(string(metrics), "12345678901234", "1e-99999999999", 1)}
-	stored := autoscaling.HorizontalPodAutoscalersV1.ToStored(hpa)
-	if len(stored.GetAnnotations()) > 0 {
-		t.Errorf("kept: %v", stored.GetAnnotations())
+	stored, err := builtin.Lookup("autoscaling", "v1", "horizontalpodautoscalers").ToStored(t.Context(), hpa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(stored[0].GetAnnotations()) > 0 {
+		t.Errorf("kept: %v", stored[0].GetAnnotations())
 	}
 }

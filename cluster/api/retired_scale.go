@@ -23,14 +23,14 @@ func ScaleToRetired(s *autoscalingv1.Scale, gv schema.GroupVersion) (Object, err
 	if err != nil {
 		return nil, err
 	}
-	CopyShape(old, to.(Object), gv.WithKind("Scale"))
+	CopyShape(old, to.(Object))
 	return to.(Object), nil
 }
 
 // ScaleFromRetired is the inverse of ScaleToRetired.
 func ScaleFromRetired(o Object) *autoscalingv1.Scale {
 	old := &extensionsv1beta1.Scale{}
-	CopyShape(o, old, extensionsv1beta1.SchemeGroupVersion.WithKind("Scale"))
+	CopyShape(o, old)
 	s := &autoscalingv1.Scale{
 		ObjectMeta: old.ObjectMeta,
 		Spec:       autoscalingv1.ScaleSpec{Replicas: old.Spec.Replicas},

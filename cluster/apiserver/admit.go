@@ -24,7 +24,7 @@ func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old
 	}
 	a.r = r
 	a.req = &admission.Request{
-		User: r.user, Verb: verb, Kind: r.res.life,
+		User: r.user, Verb: verb, Kind: r.res.Storage(),
 		RequestKind: r.res.GroupVersionKind, RequestResource: r.res.GroupVersion().WithResource(r.res.Plural),
 		Namespace: r.Namespace, Name: r.Name, Subresource: r.Subresource, Options: options, DryRun: isDryRun(options),
 	}

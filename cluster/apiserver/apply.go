@@ -3,13 +3,11 @@ package apiserver
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/applyconfigurations"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
@@ -17,6 +15,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
+	"wheelhouse/cluster/apiserver/openapi"
 	"wheelhouse/cluster/store"
 )
 
@@ -27,7 +26,7 @@ func (r *request) apply(c change, body []byte) error {
 	if err != nil {
 		return err
 	}
-	manager, err := r.s.fields.of(r.res, r.Subresource)
+	manager, err := r.fieldManager(r.res)
 	if err != nil {
 		return err
 	}
@@ -37,14 +36,18 @@ func (r *request) apply(c change, body []byte) error {
 		if err != nil {
 			return nil, applyError(err)
 		}
-		return r.res.toStored(merged.(api.Object)), nil
+		return r.toStored(merged.(api.Object))
 	}
 	c.applied = true
 	c.next = func(cur *store.Item) (api.Object, error) {
 		if err := r.checkFields(cur.Object(), cur); err != nil {
 			return nil, err
 		}
-		return merge(r.res.view(cur.Object()).DeepCopyObject().(api.Object))
+		live, err := r.res.fromStored(r.Context(), cur.Object())
+		if err != nil {
+			return nil, err
+		}
+		return merge(live.DeepCopyObject().(api.Object))
 	}
 	for {
 		item, obj, err := r.write(r.Context(), c)
@@ -146,26 +149,25 @@ func (r *request) track(obj api.Object, cur *store.Item, c change) (api.Object, 
 		return obj, nil
 	}
 	// The objects are in their stored shape, and so are the fields that they name.
-	life := r.res.life
-	manager, err := r.s.fields.of(r.s.resource(life.Group, life.Version, life.Plural), r.Subresource)
+	k := r.res.Storage()
+	manager, err := r.fieldManager(r.routes.resource(k.Group, k.Version, k.Plural))
 	if err != nil {
 		return obj, nil
 	}
 	if err := r.checkFields(obj, cur); err != nil {
 		return nil, err
 	}
-	obj.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
+	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
 	live := old.DeepCopyObject().(api.Object)
-	live.GetObjectKind().SetGroupVersionKind(life.GroupVersionKind)
+	live.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
 	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object), nil
 }
 
 // checkFields refuses an object, which follows cur or is it, that has too many fields for
 // their owners to be kept.
 func (r *request) checkFields(obj api.Object, cur *store.Item) error {
-	encoded, err := cur.Encoded(store.Protobuf)
-	if err != nil || len(encoded)+r.bodySize <= budget.MaxFields {
-		return err // a field takes more than a byte
+	if cur.Size()+r.bodySize <= budget.MaxFields {
+		return nil // a field takes more than a byte
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 	if err != nil {
@@ -178,37 +180,35 @@ func (r *request) checkFields(obj api.Object, cur *store.Item) error {
 	return nil
 }
 
-// fieldManagers merge applied configurations. They are made when they are first needed:
-// the schema of all types takes some 100 ms and 30 MB.
-type fieldManagers struct {
-	mu    sync.Mutex
-	types managedfields.TypeConverter
-	byKey map[string]*managedfields.FieldManager
+// fieldManager is that of a resource, or of its status if the request is for that.
+func (r *request) fieldManager(res *resource) (*managedfields.FieldManager, error) {
+	part, subresource := 0, ""
+	if r.Subresource == "status" {
+		part, subresource = 1, "status"
+	}
+	m := &res.managers[part]
+	m.once.Do(func() {
+		var types managedfields.TypeConverter
+		if types, m.err = r.s.typesOf(res.Kind); m.err != nil {
+			return
+		}
+		v := versions{api.Scheme, r.routes.table}
+		m.FieldManager, m.err = managedfields.NewDefaultFieldManager(types, v, defaulter{res}, v,
+			res.GroupVersionKind, res.GroupVersion(), subresource, notOwned(res, subresource))
+	})
+	return m.FieldManager, m.err
 }
 
-func newFieldManagers() *fieldManagers {
-	return &fieldManagers{byKey: map[string]*managedfields.FieldManager{}}
-}
-
-func (m *fieldManagers) of(r *resource, subresource string) (*managedfields.FieldManager, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if subresource != "status" {
-		subresource = ""
+// typesOf returns how the objects of a kind are merged: by their Go types, or by the schema.
+func (s *Server) typesOf(k *api.Kind) (managedfields.TypeConverter, error) {
+	if k.Schema == nil {
+		return s.types(), nil
 	}
-	key := r.groupVersion + "/" + r.Plural + "/" + subresource
-	if fm := m.byKey[key]; fm != nil {
-		return fm, nil
+	schemas, err := openapi.Schemas(k)
+	if err != nil {
+		return nil, err
 	}
-	if m.types == nil {
-		m.types = applyconfigurations.NewTypeConverter(api.Scheme)
-	}
-	gv := r.GroupVersion()
-	fm, err := managedfields.NewDefaultFieldManager(m.types, versions{api.Scheme}, defaulter{r}, api.Scheme, r.GroupVersionKind, gv, subresource, notOwned(r, subresource))
-	if err == nil {
-		m.byKey[key] = fm
-	}
-	return fm, err
+	return managedfields.NewTypeConverter(schemas, true)
 }
 
 // notOwned are the fields which a write to this part does not change, and so cannot own.
@@ -230,7 +230,7 @@ func notOwned(r *resource, subresource string) map[fieldpath.APIVersion]fieldpat
 type defaulter struct{ r *resource }
 
 func (d defaulter) Default(in runtime.Object) {
-	if obj, ok := in.(api.Object); ok && d.r.FromStored == nil {
-		call(d.r.life.Default, obj)
+	if obj, ok := in.(api.Object); ok && d.r.Stored == nil {
+		call(d.r.Default, obj)
 	}
 }

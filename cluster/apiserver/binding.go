@@ -65,7 +65,7 @@ func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err er
 		return err
 	}
 	set := func(cur *store.Item) (api.Object, error) { return assigned(cur.Object().(*corev1.Pod), b) }
-	pods := r.s.core("pods").collection
+	pods := r.routes.resource("", "v1", "pods").collection
 	if o.dryRun {
 		cur, err := pods.Get(r.Context(), r.Namespace, name, "")
 		if err != nil {

@@ -48,7 +48,7 @@ func (r *request) listComponents() error {
 			continue
 		}
 		list.Items = append(list.Items, *s)
-		row, err := r.res.row(s, metav1.IncludeMetadata, "v1")
+		row, err := r.res.row(r.Context(), s, metav1.IncludeMetadata, "v1")
 		if err != nil {
 			return err
 		}

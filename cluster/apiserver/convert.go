@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -8,12 +9,23 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/builtin"
 )
 
-// versions takes objects from one version of a kind to another, by way of the stored
-// one: the owners of fields that were applied in one version are asked for in another.
-type versions struct{ runtime.ObjectConvertor }
+// versions converts objects from one version of a kind to another, by way of the stored
+// one: the owners of fields that were applied in one version are asked for in another. The
+// merge has no context to give.
+type versions struct {
+	runtime.ObjectConvertor
+	table *api.Table
+}
+
+// New returns an empty object of a kind, for the merge.
+func (v versions) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	if k := v.table.ByGVK(gvk); k != nil {
+		return k.New(), nil
+	}
+	return api.Scheme.New(gvk)
+}
 
 // ConvertToVersion gives an object of a Go type. It leaves the version as it is when the
 // kind does not have the one that is asked for: the merge asks for one in between first.
@@ -22,7 +34,7 @@ func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner)
 	if err != nil {
 		return nil, err
 	}
-	kind := builtin.ByGVK(gvk)
+	kind := v.table.ByGVK(gvk)
 	if kind == nil {
 		return v.ObjectConvertor.ConvertToVersion(in, to)
 	}
@@ -30,16 +42,17 @@ func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner)
 	if err != nil {
 		return nil, err
 	}
-	target := versionOf(kind, to)
+	target := v.versionOf(kind, to)
 	if target == nil || target == kind {
 		obj.GetObjectKind().SetGroupVersionKind(gvk)
 		return obj, nil
 	}
-	if kind.ToStored != nil {
-		obj = kind.ToStored(obj)
+	ctx := context.Background()
+	if obj, err = one(kind.ToStored(ctx, obj)); err == nil {
+		obj, err = one(target.FromStored(ctx, obj))
 	}
-	if target.FromStored != nil {
-		obj = target.FromStored(obj)
+	if err != nil {
+		return nil, err
 	}
 	obj.GetObjectKind().SetGroupVersionKind(target.GroupVersionKind)
 	return obj, nil
@@ -58,19 +71,12 @@ func kindOf(in runtime.Object) (schema.GroupVersionKind, error) {
 }
 
 // versionOf is the same kind in another version, nil if it does not have that.
-func versionOf(k *api.Kind, to runtime.GroupVersioner) *api.Kind {
-	stored := k
-	if k.Stored != nil {
-		stored = k.Stored
-	}
+func (v versions) versionOf(k *api.Kind, to runtime.GroupVersioner) *api.Kind {
 	gv, ok := to.(schema.GroupVersion)
 	if !ok {
 		return nil
 	}
-	if stored.GroupVersion() == gv {
-		return stored
-	}
-	if other := builtin.ByGVK(gv.WithKind(k.Kind)); other != nil && other.Stored == stored {
+	if other := v.table.ByGVK(gv.WithKind(k.Kind)); other != nil && other.Storage() == k.Storage() {
 		return other
 	}
 	return nil
@@ -78,7 +84,7 @@ func versionOf(k *api.Kind, to runtime.GroupVersioner) *api.Kind {
 
 func typed(in runtime.Object, k *api.Kind) (api.Object, error) {
 	u, ok := in.(*unstructured.Unstructured)
-	if !ok {
+	if !ok || k.Codec != nil {
 		return in.(api.Object), nil
 	}
 	obj := k.New()

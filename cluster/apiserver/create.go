@@ -42,7 +42,7 @@ func (r *request) decodeObject(validation string) (api.Object, error) {
 		return nil, err
 	}
 	r.audit.Object(obj)
-	return r.res.toStored(obj), nil
+	return r.toStored(obj)
 }
 
 // insert takes a new object through its lifecycle and answers with what was stored.
@@ -72,7 +72,7 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 		obj.SetName(generateName(obj.GetGenerateName()))
 	}
 	stamp(obj)
-	k := r.res.life
+	k := r.res.Storage()
 	call(k.PrepareCreate, obj)
 	call(k.Default, obj)
 	var a admitting

@@ -51,17 +51,55 @@ func isJSON(body []byte) bool {
 	return len(start) > 0 && start[0] == '{' && stdjson.Valid(body)
 }
 
-func decoderFor(mediaType, validation string) (runtime.Decoder, error) {
+// decoderFor returns what decodes a body into an object of gvk.
+func (r *request) decoderFor(mediaType, validation string, gvk schema.GroupVersionKind) (runtime.Decoder, error) {
+	byCodec := r.res.Codec != nil && gvk == r.res.GroupVersionKind
 	switch mediaType {
 	case "", "application/json", "application/yaml":
+		if byCodec {
+			return codecDecoder{r.res.Codec, validation != metav1.FieldValidationIgnore}, nil
+		}
 		if validation != metav1.FieldValidationIgnore {
 			return negotiate.StrictJSON, nil
 		}
 		return negotiate.LenientJSON, nil
 	case runtime.ContentTypeProtobuf:
-		return negotiate.ProtobufSerializer, nil
+		if !byCodec {
+			return negotiate.ProtobufSerializer, nil
+		}
 	}
-	return nil, apistatus.UnsupportedMediaType(negotiate.Accepted)
+	return nil, apistatus.UnsupportedMediaType(r.res.acceptedBodies())
+}
+
+// acceptedBodies are the media types of a resource's objects, as an error lists them.
+func (r *resource) acceptedBodies() string {
+	if r.Supports(api.Protobuf) {
+		return negotiate.Accepted
+	}
+	return "application/json, application/yaml"
+}
+
+// acceptedPatches are the media types of the patches of a resource's objects.
+func (r *resource) acceptedPatches() string {
+	if r.Supports(api.Protobuf) {
+		return "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+	}
+	return "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+}
+
+// codecDecoder decodes by the Codec of a kind.
+type codecDecoder struct {
+	api.Codec
+	strict bool
+}
+
+func (d codecDecoder) Decode(data []byte, _ *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	unknown, err := d.Codec.Decode(data, into.(api.Object))
+	if err == nil && d.strict && len(unknown) > 0 {
+		err = runtime.NewStrictDecodingError(unknown)
+	}
+	gvk := into.GetObjectKind().GroupVersionKind()
+	return into, &gvk, err
 }
 
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
@@ -75,7 +113,7 @@ func (r *request) decode(into runtime.Object, gvk schema.GroupVersionKind, valid
 }
 
 func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
-	decoder, err := decoderFor(mediaType, validation)
+	decoder, err := r.decoderFor(mediaType, validation, gvk)
 	if err != nil {
 		return err
 	}
@@ -105,7 +143,7 @@ func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object
 	if actual.GroupVersion() != gvk.GroupVersion() {
 		return apistatus.BadRequest("the API version in the data (%s) does not match the expected API version (%s)", actual.GroupVersion(), gvk.GroupVersion())
 	}
-	if obj != into {
+	if obj != into || actual.Kind != gvk.Kind {
 		return apistatus.BadRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
 	}
 	return checkManagedFields(into)
@@ -198,10 +236,10 @@ func summary(body []byte) string {
 // advise warns of what is unwise in an object that is taken as it is. Our own components
 // do what they are told, and have nobody to tell it to.
 func (r *request) advise(obj api.Object) {
-	if r.res.life.Warn == nil || r.inProcess {
+	if r.res.Storage().Warn == nil || r.inProcess {
 		return
 	}
-	for _, text := range r.res.life.Warn(obj) {
+	for _, text := range r.res.Storage().Warn(obj) {
 		r.w.Warn(text)
 	}
 }

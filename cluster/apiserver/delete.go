@@ -266,7 +266,7 @@ func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []
 		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
 		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground
 	case !orphan && !foreground:
-		orphan = orphanByDefault[r.life.GroupKind()]
+		orphan = orphanByDefault[r.Storage().GroupKind()]
 	}
 	var keep []string
 	for _, f := range obj.GetFinalizers() {

@@ -53,7 +53,7 @@ func (r *request) deleteCollection() error {
 	if err := errors.Join(group.Wait(), r.Context().Err()); err != nil {
 		return err
 	}
-	a, err := negotiate.Response(r.Request, negotiate.Forms{Table: true, Partial: true})
+	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
 	}

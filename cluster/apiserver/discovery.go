@@ -18,8 +18,8 @@ import (
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
-// discovery holds the answers to /api, /apis and what is below them, encoded: they do
-// not change while the server runs.
+// discovery holds the answers to /api, /apis and what is below them for one table of
+// kinds, encoded.
 type discovery struct {
 	documents map[string]*document // by path; the aggregated ones by path, "|" and version
 	paths     []string
@@ -96,7 +96,7 @@ func (r *request) serveDiscovery() error {
 		return apistatus.MethodNotSupported(schema.GroupResource{Group: r.Group, Resource: r.Plural}, r.Verb)
 	}
 	path := strings.TrimSuffix(r.Path, "/")
-	doc := r.s.discovery.documents[path]
+	doc := r.routes.discovery.documents[path]
 	if doc == nil {
 		return apistatus.PathNotFound()
 	}
@@ -106,7 +106,7 @@ func (r *request) serveDiscovery() error {
 	r.w.Header().Set("Vary", "Accept")
 	for _, c := range negotiate.ParseAccept(r.Header.Get("Accept")) {
 		if c.Params["as"] == discoveryList && c.Params["g"] == discoveryGroup {
-			if d := r.s.discovery.documents[path+"|"+c.Params["v"]]; d != nil && c.MediaType == "application/json" {
+			if d := r.routes.discovery.documents[path+"|"+c.Params["v"]]; d != nil && c.MediaType == "application/json" {
 				return r.writeDocument(d, fmt.Sprintf("application/json;g=%s;v=%s;as=%s", discoveryGroup, c.Params["v"], discoveryList))
 			}
 			continue
@@ -148,8 +148,8 @@ type versionInfo struct {
 	kinds []*api.Kind
 }
 
-// groupKinds sorts kinds into groups and versions, in the order of the table of kinds,
-// the core group first. Versions of kinds of their own come before those of aliases.
+// groupKinds sorts kinds into groups and versions, which are in the order of the table of
+// kinds, the core group first. Stored versions come before the others.
 func groupKinds(kinds []*api.Kind) []*groupInfo {
 	var groups []*groupInfo
 	for _, k := range kinds {
@@ -165,6 +165,11 @@ func groupKinds(kinds []*api.Kind) []*groupInfo {
 			j = len(g.versions) - 1
 		}
 		g.versions[j].kinds = append(g.versions[j].kinds, k)
+	}
+	for _, g := range groups {
+		for _, v := range g.versions {
+			slices.SortFunc(v.kinds, func(a, b *api.Kind) int { return cmp.Compare(a.Plural, b.Plural) })
+		}
 	}
 	slices.SortStableFunc(groups, func(a, b *groupInfo) int {
 		return cmp.Compare(min(len(a.name), 1), min(len(b.name), 1))

@@ -167,7 +167,7 @@ func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (
 }
 
 func (r *request) budgets() *store.Collection {
-	return r.s.resource(policyv1.GroupName, "v1", "poddisruptionbudgets").collection
+	return r.routes.resource(policyv1.GroupName, "v1", "poddisruptionbudgets").collection
 }
 
 // budgetsOf are the budgets that count a pod.

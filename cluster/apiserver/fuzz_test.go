@@ -36,7 +36,7 @@ func podRequest(method, target, contentType, body string) *request {
 	req.URL.RawQuery = target
 	req.Header.Set("Content-Type", contentType)
 	k := core.Pods
-	res := &resource{Kind: k, life: k, groupVersion: "v1", fieldLabels: map[string]bool{"metadata.name": true, "metadata.namespace": true}}
+	res := &resource{Kind: k, groupVersion: "v1", fieldLabels: map[string]bool{"metadata.name": true, "metadata.namespace": true}}
 	for label := range k.Fields(k.New()) {
 		res.fieldLabels[label] = true
 	}

@@ -26,7 +26,9 @@ type request struct {
 	s    *Server
 	w    *connection.Writer
 	user *client.User
-	res  *resource // of the path, nil when it names none
+	// routes are those of the table of kinds when the request came.
+	routes *routes
+	res    *resource // of the path, nil when it names none
 	// serve answers the request once it is allowed; refusal is the error when there is none.
 	serve   handler
 	refusal error
@@ -43,12 +45,12 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler) // the client cancelled it before it was served
 	}
 	start := time.Now()
-	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: w}}
+	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, routes: s.routes.Load(), w: &connection.Writer{ResponseWriter: w}}
 	if client.UserFrom(req.Context()) == nil {
 		r.w = connection.NewWriter(w, &r.ticket, s.ClientTimeouts)
 	}
 	if r.IsResource {
-		r.res = s.resource(r.Group, r.Version, r.Plural)
+		r.res = r.routes.resource(r.Group, r.Version, r.Plural)
 		r.serve, r.refusal = s.resolve(r)
 	}
 	r.audit = s.Audit.Start(req, r.Info, r.w, r.longRunning(), start)
@@ -228,10 +230,10 @@ func (s *Server) servePath(r *request) error {
 		s.metrics.SLIs.ServeHTTP(r.w, r.Request)
 		return nil
 	case strings.HasPrefix(path, "/openapi/"):
-		if s.OpenAPI == nil {
+		if r.routes.openAPI == nil {
 			return apistatus.PathNotFound()
 		}
-		s.OpenAPI.ServeHTTP(r.w, r.Request)
+		r.routes.openAPI.ServeHTTP(r.w, r.Request)
 		return nil
 	case path == "/api" || path == "/apis" || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/apis/"):
 		return r.serveDiscovery()

@@ -117,7 +117,7 @@ func (s *Server) logHealth(check string, err error) {
 
 // writePaths answers "/".
 func (r *request) writePaths() error {
-	paths := append([]string{"/api", "/api/v1", "/apis"}, r.s.discovery.paths...)
+	paths := append([]string{"/api", "/api/v1", "/apis"}, r.routes.discovery.paths...)
 	paths = append(paths, "/healthz", "/livez", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 	body, err := json.MarshalIndent(map[string][]string{"paths": paths}, "", "  ")
 	if err != nil {

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -29,7 +30,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	a, err := negotiate.Response(r.Request, negotiate.AllForms)
+	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	if r.res.FromStored != nil { // nothing of it is encoded yet
+	if r.res.Stored != nil { // nothing of it is encoded yet
 		if err := r.mayRenderItems(page.Items, wholeSize); err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (r *request) writeList(a negotiate.Output, page *store.Page) error {
 		return r.writeProtobufList(list, page.Items)
 	case a.Media == negotiate.YAML || negotiate.IsPretty(r.Request):
 		var buf bytes.Buffer
-		l, err := r.res.jsonList(list, page.Items)
+		l, err := r.res.jsonList(r.Context(), list, page.Items)
 		if err != nil {
 			return err
 		}
@@ -79,7 +80,7 @@ func (r *request) writeList(a negotiate.Output, page *store.Page) error {
 		}
 		return r.writeBody(http.StatusOK, a.Media.ContentType, text)
 	}
-	l, err := r.res.jsonList(list, page.Items)
+	l, err := r.res.jsonList(r.Context(), list, page.Items)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (l *encodedList) write(w io.Writer) error {
 }
 
 // jsonList leaves out kind and version of the items, as upstream: the list's say it.
-func (r *resource) jsonList(list metav1.ListMeta, items []*store.Item) (*encodedList, error) {
+func (r *resource) jsonList(ctx context.Context, list metav1.ListMeta, items []*store.Item) (*encodedList, error) {
 	meta, err := json.Marshal(list)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a list: %w", err)
@@ -130,11 +131,11 @@ func (r *resource) jsonList(list metav1.ListMeta, items []*store.Item) (*encoded
 		},
 	}
 	l.size = len(l.head) + len(l.tail)
-	for i, item := range items {
-		data, err := r.encoded(item, negotiate.JSON)
-		if err != nil {
-			return nil, err
-		}
+	encoded, err := r.encodedAll(ctx, items, negotiate.JSON)
+	if err != nil {
+		return nil, err
+	}
+	for i, data := range encoded {
 		data = bytes.TrimSuffix(data, []byte("\n"))
 		short, ok := bytes.CutPrefix(data, r.jsonPrefix)
 		if !ok {
@@ -181,11 +182,11 @@ func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) e
 	inner := binary.AppendUvarint([]byte{tagBytes1}, uint64(len(meta)))
 	inner = append(inner, meta...)
 	size := len(inner)
-	for i, item := range items {
-		data, err := r.res.encoded(item, negotiate.Protobuf)
-		if err != nil {
-			return err
-		}
+	encoded, err := r.res.encodedAll(r.Context(), items, negotiate.Protobuf)
+	if err != nil {
+		return err
+	}
+	for i, data := range encoded {
 		if l.items[i], err = unwrapUnknown(data); err != nil {
 			return err
 		}
@@ -251,24 +252,20 @@ func (r *request) writeTable(a negotiate.Output, list metav1.ListMeta, items []*
 		return err
 	}
 	table := r.res.columns.table(list, true)
-	table.Rows = make([]metav1.TableRow, len(items))
-	for i, item := range items {
-		if i%checkEvery == 0 && r.Context().Err() != nil {
-			return r.Context().Err()
-		}
-		if include == metav1.IncludeObject {
-			data, err := r.res.encoded(item, negotiate.JSON)
-			if err != nil {
-				return err
-			}
-			if table.Rows[i], err = r.res.row(item.Object(), metav1.IncludeNone, a.Version); err != nil {
-				return err
-			}
-			table.Rows[i].Object.Raw = data
-			continue
-		}
-		if table.Rows[i], err = r.res.row(item.Object(), include, a.Version); err != nil {
+	withObject := include == metav1.IncludeObject
+	if withObject {
+		include = metav1.IncludeNone
+	}
+	if table.Rows, err = r.res.rows(r.Context(), objectsOf(items), include, a.Version); err != nil {
+		return err
+	}
+	if withObject {
+		encoded, err := r.res.encodedAll(r.Context(), items, negotiate.JSON)
+		if err != nil {
 			return err
+		}
+		for i := range table.Rows {
+			table.Rows[i].Object.Raw = encoded[i]
 		}
 	}
 	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))

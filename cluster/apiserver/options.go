@@ -180,7 +180,7 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 func (r *resource) fieldSet(obj api.Object, own bool) fields.Set {
 	set := fields.Set{}
 	if own {
-		set = r.Fields(r.view(obj))
+		set = r.Fields(obj)
 	}
 	set["metadata.name"] = obj.GetName()
 	set["metadata.namespace"] = obj.GetNamespace()

@@ -24,8 +24,6 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-const acceptedPatches = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
-
 // maxPatchOperations is the longest JSON patch; each operation costs a walk through
 // the object.
 const maxPatchOperations = 10000
@@ -56,7 +54,10 @@ func (r *request) patchPart(c change) error {
 		if err != nil {
 			return nil, err
 		}
-		return r.res.toStored(obj), r.checkName(obj)
+		if err := r.checkName(obj); err != nil {
+			return nil, err
+		}
+		return r.toStored(obj)
 	}
 	return r.change(c)
 }
@@ -87,6 +88,9 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 			return nil, err
 		}
 	case types.StrategicMergePatchType:
+		if !r.res.Supports(api.Protobuf) {
+			return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
+		}
 		body = p.r.respell(body)
 		alone := p.r.res.New()
 		if err := api.CheckQuantities(body, true, alone); err != nil {
@@ -99,7 +103,7 @@ func (r *request) newPatch(patchType types.PatchType, body []byte, validation st
 		unknown, err := kjson.UnmarshalStrict(body, alone)
 		p.plain = err == nil && len(unknown) == 0
 	default:
-		return nil, apistatus.UnsupportedMediaType(acceptedPatches)
+		return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
 	}
 	return p, nil
 }
@@ -158,7 +162,7 @@ func (p *patcher) on(cur *store.Item) (api.Object, error) {
 
 func (p *patcher) applyJSON(cur *store.Item) (api.Object, error) {
 	res := p.r.res
-	doc, err := res.encoded(cur, negotiate.JSON)
+	doc, err := res.encoded(p.r.Context(), cur, negotiate.JSON)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +208,10 @@ func summaryOfPatch(patch []byte) string {
 }
 
 func (p *patcher) applyStrategic(cur *store.Item) (api.Object, error) {
-	view := p.r.res.view(cur.Object())
+	view, err := p.r.res.fromStored(p.r.Context(), cur.Object())
+	if err != nil {
+		return nil, err
+	}
 	if p.status {
 		view = withoutSpec(view)
 	}

@@ -40,11 +40,7 @@ func (r *request) mayRenderItems(items []*store.Item, count func(*store.Item) in
 }
 
 func wholeSize(item *store.Item) int {
-	data, err := item.Encoded(store.Protobuf)
-	if err != nil {
-		return rowBytes
-	}
-	return rowBytes + len(data)
+	return rowBytes + item.Size()
 }
 
 func metadataSize(item *store.Item) int { return sizeOfMetadata(item.Object()) }

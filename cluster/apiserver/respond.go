@@ -99,7 +99,7 @@ func (r *request) wantsGzip() bool {
 // writeItem answers with a stored object: with the bytes that the store keeps, if the
 // client wants the object itself in a format that is stored.
 func (r *request) writeItem(code int, item *store.Item) error {
-	a, err := negotiate.Response(r.Request, negotiate.AllForms)
+	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (r *request) writeItem(code int, item *store.Item) error {
 	if !m.Stored {
 		m = negotiate.JSON
 	}
-	data, err := r.res.encoded(item, m)
+	data, err := r.res.encoded(r.Context(), item, m)
 	if err != nil {
 		return err
 	}
@@ -122,16 +122,32 @@ func (r *request) writeItem(code int, item *store.Item) error {
 	return r.writeBody(code, a.Media.ContentType, data)
 }
 
+// output returns how an answer with objects of the resource is encoded.
+func (r *request) output(can negotiate.Forms) (negotiate.Output, error) {
+	can.NoProtobuf = !r.res.Supports(api.Protobuf)
+	a, err := negotiate.Response(r.Request, can)
+	if err != nil && can.NoProtobuf {
+		can.NoProtobuf = false
+		if a, possible := negotiate.Response(r.Request, can); possible == nil && a.Media == negotiate.Protobuf {
+			return a, apistatus.NotMarshalable(r.res.New())
+		}
+	}
+	return a, err
+}
+
 // writeUnstored answers a dry run: with what would have been stored.
 func (r *request) writeUnstored(code int, obj api.Object) error {
-	a, err := negotiate.Response(r.Request, negotiate.AllForms)
+	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
 	}
 	if a.Form != negotiate.Object {
 		return r.writeForm(code, a, obj)
 	}
-	return r.writeEncoded(code, a, r.res.view(obj), r.res.GroupVersionKind)
+	if obj, err = r.res.fromStored(r.Context(), obj); err != nil {
+		return err
+	}
+	return r.writeEncoded(code, a, obj, r.res.GroupVersionKind)
 }
 
 // writeObject answers with an object that is not stored (tokens, usage, what components
@@ -162,7 +178,7 @@ func (r *request) writeForm(code int, a negotiate.Output, obj api.Object) error 
 		return err
 	}
 	table := r.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, true)
-	row, err := r.res.row(obj, include, a.Version)
+	row, err := r.res.row(r.Context(), obj, include, a.Version)
 	if err != nil {
 		return err
 	}

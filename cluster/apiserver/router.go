@@ -150,9 +150,9 @@ func (s *Server) subresource(r *resource, sub *api.Subresource) verbs {
 			return nil
 		}
 		return verbs{"create": (*request).createToken}
-	case sub.Name == "status" && r.life.HasStatus:
-		return partRoutes([]string{"get", "update", "patch"}, change{prepare: r.life.PrepareStatus, validate: r.life.ValidateStatus})
-	case sub.Name == "scale" && r.life.Scale != nil:
+	case sub.Name == "status" && r.Storage().HasStatus:
+		return partRoutes([]string{"get", "update", "patch"}, change{prepare: r.Storage().PrepareStatus, validate: r.Storage().ValidateStatus})
+	case sub.Name == "scale" && r.Storage().Scale != nil:
 		return verbs{"get": (*request).getScale, "update": (*request).updateScale, "patch": (*request).patchScale}
 	case sub.Name == "rollback":
 		return verbs{"create": (*request).rollback}

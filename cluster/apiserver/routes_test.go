@@ -400,7 +400,7 @@ func misfit(asked []authz.Attributes, t touch) string {
 // that nobody serves: a request may touch only what the authorizer was asked about.
 func TestAuthorizedIsTouched(t *testing.T) {
 	w := newWalk(t)
-	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
+	for _, k := range builtin.Table().Served() {
 		for _, path := range pathsOf(k) {
 			for _, l := range linesOf(k, path) {
 				code := w.send(k, l)
@@ -410,7 +410,7 @@ func TestAuthorizedIsTouched(t *testing.T) {
 			}
 		}
 	}
-	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
+	for _, k := range builtin.Table().Served() {
 		for _, verb := range offered(k.Verbs, k.Virtual) {
 			if k == metrics.NodeMetrics || k == metrics.PodMetrics {
 				continue // the kubelet of this test has none

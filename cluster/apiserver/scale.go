@@ -100,7 +100,7 @@ func (r *request) decodeScale(body []byte, mediaType, validation string) (*autos
 
 // scaleOf is an object as an autoscaling/v1 Scale.
 func (r *request) scaleOf(obj api.Object) *autoscalingv1.Scale {
-	v := r.res.life.Scale.Get(obj)
+	v := r.res.Storage().Scale.Get(obj)
 	return &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
@@ -165,7 +165,7 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 	case types.StrategicMergePatchType:
 		on, err = strategicPatch(patch, shown)
 	default:
-		return nil, apistatus.UnsupportedMediaType(acceptedPatches)
+		return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
 	}
 	if err != nil {
 		return nil, applyError(err)
@@ -198,7 +198,7 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 			return nil, invalid(&api.Kind{GroupVersionKind: r.res.Scale.Kind()}, r.Name, errs)
 		}
 		obj := cur.Object().DeepCopyObject().(api.Object)
-		r.res.life.Scale.Set(obj, scale.Spec.Replicas)
+		r.res.Storage().Scale.Set(obj, scale.Spec.Replicas)
 		obj.SetResourceVersion(scale.ResourceVersion)
 		obj.SetUID(scale.UID)
 		return obj, nil

@@ -22,11 +22,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +34,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/applyconfigurations"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/builtin"
@@ -94,12 +94,13 @@ type Component struct {
 // has the default that is named.
 type Config struct {
 	Store         *store.Store
-	Kinds         []*api.Kind   // api.Kinds and api.Aliases
+	Table         *api.Table    // of builtin; SetTable replaces it
 	Authenticator Authenticator // nil: only in-process callers get in
 	Authorizer    Authorizer
-	Admission     Admission    // nil: admits everything
-	Audit         *audit.Log   // nil: nothing is audited
-	OpenAPI       http.Handler // answers /openapi/; nil: 404
+	Admission     Admission  // nil: admits everything
+	Audit         *audit.Log // nil: nothing is audited
+	// OpenAPI returns what answers /openapi/ for a table; nil: 404.
+	OpenAPI func(*api.Table) http.Handler
 	// Paths answers further paths that are not resources, by their beginning.
 	Paths map[string]http.Handler
 
@@ -133,15 +134,15 @@ type Config struct {
 // Server answers the Kubernetes API.
 type Server struct {
 	Config
-	resources map[schema.GroupVersionResource]*resource
-	discovery *discovery
-	fields    *fieldManagers
-	nodes     *nodeproxy.Proxy
-	usage     *usage.Collector
-	flows     *flowcontrol.Controller
-	metrics   *metrics.Metrics
-	failing   sync.Map     // health checks that fail, by name
-	active    atomic.Int64 // requests under way, of all sorts
+	routes   atomic.Pointer[routes]
+	setTable sync.Mutex
+	types    func() managedfields.TypeConverter // of the Go types
+	nodes    *nodeproxy.Proxy
+	usage    *usage.Collector
+	flows    *flowcontrol.Controller
+	metrics  *metrics.Metrics
+	failing  sync.Map     // health checks that fail, by name
+	active   atomic.Int64 // requests under way, of all sorts
 
 	conns connection.Set
 
@@ -149,28 +150,13 @@ type Server struct {
 	stopping chan struct{} // closed when streams shall end
 }
 
-// resource is a kind as it is served: with its collection, nil if it is not stored,
-// and what can be computed once.
-type resource struct {
-	*api.Kind              // as it is served
-	life         *api.Kind // whose rules hold: the same, or the kind that an alias stands for
-	collection   *store.Collection
-	routes       map[route]verbs
-	fieldLabels  map[string]bool
-	jsonPrefix   []byte // how every encoded object begins; lists leave it out
-	returnsGone  bool   // a DELETE answers with the object, not with a Status
-	columns      tableColumns
-	groupVersion string
-	retirement   string // the warning about a version that has had its time
-}
-
 // New makes a Server. It starts nothing.
 func New(c Config) (*Server, error) {
 	if c.Store == nil || c.Authorizer == nil {
 		return nil, errors.New("apiserver: Store and Authorizer are required")
 	}
-	if c.Kinds == nil {
-		c.Kinds = slices.Concat(builtin.Kinds, builtin.Aliases)
+	if c.Table == nil {
+		c.Table = builtin.Table()
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -189,20 +175,17 @@ func New(c Config) (*Server, error) {
 		c.Version = defaultVersion()
 	}
 	s := &Server{
-		Config:    c,
-		resources: map[schema.GroupVersionResource]*resource{},
-		flows:     flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
-		stopping:  make(chan struct{}),
+		Config:   c,
+		types:    sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(api.Scheme) }),
+		flows:    flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
+		stopping: make(chan struct{}),
 	}
 	s.metrics = metrics.New(append(c.Metrics, s.flows)...)
-	for _, k := range c.Kinds {
-		s.resources[k.GroupVersion().WithResource(k.Plural)] = s.newResource(k)
+	rt, err := s.newRoutes(c.Table, nil)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if s.discovery, err = newDiscovery(c.Kinds); err != nil {
-		return nil, fmt.Errorf("building discovery: %w", err)
-	}
-	s.fields = newFieldManagers()
+	s.routes.Store(rt)
 	objects := authz.FromStore(s.Store, []*api.Kind{core.Nodes, core.Pods, core.Services, core.Endpoints})
 	s.nodes = nodeproxy.New(nodeproxy.Config{
 		Objects: objects, Authorizer: c.Authorizer, KubeletTLS: c.KubeletTLS, Reach: c.Reach, Stopping: s.stopping,
@@ -214,35 +197,6 @@ func New(c Config) (*Server, error) {
 	s.usage = usage.New(used)
 	return s, nil
 }
-
-func (s *Server) newResource(k *api.Kind) *resource {
-	r := &resource{Kind: k, life: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
-	if k.Stored != nil {
-		r.life = k.Stored
-	}
-	r.columns = newTableColumns(r.tabled())
-	r.returnsGone = deletesWithObject[r.life.GroupKind()]
-	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
-	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
-	r.routes = s.routesOf(r)
-	if k.Virtual {
-		return r
-	}
-	r.collection = s.Store.Of(k)
-	if k.Fields != nil {
-		for label := range k.Fields(k.New()) {
-			r.fieldLabels[label] = true
-		}
-	}
-	return r
-}
-
-func (s *Server) resource(group, version, plural string) *resource {
-	return s.resources[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
-}
-
-// core is the resource of a kind in the core group, which the server itself needs.
-func (s *Server) core(plural string) *resource { return s.resource("", "v1", plural) }
 
 // Handler answers every path of the API. It can be used before and without Serve.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.handle) }

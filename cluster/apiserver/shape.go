@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -10,31 +11,74 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-// toStored is what a client sent, in the shape in which it is kept; it differs only for
-// a kind that is another name of a stored one. What that version filled in where today's
-// fills in something else is put in here, while it still has its own shape.
-func (r *resource) toStored(obj api.Object) api.Object {
-	if r.ToStored == nil {
-		return obj
+// toStored returns what a client sent in the version in which it is stored. What the
+// version of the request has as default where the kind has something else is filled in
+// before.
+func (r *request) toStored(obj api.Object) (api.Object, error) {
+	if r.res.Stored == nil {
+		return obj, nil
 	}
-	call(r.Default, obj)
-	return r.ToStored(obj)
+	call(r.res.Default, obj)
+	return one(r.res.ToStored(r.Context(), obj))
 }
 
-// view is a stored object in the shape in which this resource shows it.
-func (r *resource) view(obj api.Object) api.Object {
-	if r.FromStored == nil {
-		return obj
+// fromStored returns a stored object in the version in which the resource is served.
+func (r *resource) fromStored(ctx context.Context, obj api.Object) (api.Object, error) {
+	if r.Stored == nil {
+		return obj, nil
 	}
-	return r.FromStored(obj)
+	return one(r.FromStored(ctx, obj))
 }
 
-// encoded is an item as a GET answers it, in JSON or protobuf.
-func (r *resource) encoded(item *store.Item, m *negotiate.Media) ([]byte, error) {
-	if r.FromStored == nil {
+func one(list []api.Object, err error) (api.Object, error) {
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// encoded returns an item as a GET answers it, in JSON or protobuf.
+func (r *resource) encoded(ctx context.Context, item *store.Item, m *negotiate.Media) ([]byte, error) {
+	if r.Stored == nil {
 		return item.Encoded(m.Store)
 	}
-	return negotiate.Encode(r.view(item.Object()), r.GroupVersionKind, m, false)
+	obj, err := r.fromStored(ctx, item.Object())
+	if err != nil {
+		return nil, err
+	}
+	return negotiate.Encode(obj, r.GroupVersionKind, m, false)
+}
+
+// encodedAll does the same for the items of a list. What has to be converted is converted
+// in one call.
+func (r *resource) encodedAll(ctx context.Context, items []*store.Item, m *negotiate.Media) (all [][]byte, err error) {
+	all = make([][]byte, len(items))
+	if r.Stored == nil {
+		for i, item := range items {
+			if all[i], err = item.Encoded(m.Store); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	}
+	converted, err := r.FromStored(ctx, objectsOf(items)...)
+	if err != nil {
+		return nil, err
+	}
+	for i, obj := range converted {
+		if all[i], err = negotiate.Encode(obj, r.GroupVersionKind, m, false); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func objectsOf(items []*store.Item) []api.Object {
+	objects := make([]api.Object, len(items))
+	for i, item := range items {
+		objects[i] = item.Object()
+	}
+	return objects
 }
 
 // raw is an object's JSON with its kind, which a shared object may not carry.

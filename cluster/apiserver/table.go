@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -50,42 +51,66 @@ func includeObject(req *http.Request) (metav1.IncludeObjectPolicy, error) {
 	}
 }
 
-// tabled is the kind whose columns are shown: an alias that has none shows its kind's.
+// tabled is the kind whose columns are shown: a version that has none shows its kind's.
 func (r *resource) tabled() *api.Kind {
 	if r.Row == nil {
-		return r.life
+		return r.Storage()
 	}
 	return r.Kind
 }
 
-func (r *resource) row(obj api.Object, include metav1.IncludeObjectPolicy, version string) (metav1.TableRow, error) {
-	row := metav1.TableRow{}
-	shown, from := obj, r.tabled()
-	if from == r.Kind {
-		shown = r.view(obj)
+// row returns the row of a stored object.
+func (r *resource) row(ctx context.Context, obj api.Object, include metav1.IncludeObjectPolicy, version string) (metav1.TableRow, error) {
+	rows, err := r.rows(ctx, []api.Object{obj}, include, version)
+	if err != nil {
+		return metav1.TableRow{}, err
 	}
-	if from.Row != nil && len(from.Columns) > 0 {
-		row.Cells = from.Row(shown)
-	} else {
-		row.Cells = []any{obj.GetName(), obj.GetCreationTimestamp().UTC().Format(time.RFC3339)}
+	return rows[0], nil
+}
+
+// rows does the same for the objects of a list, until nobody waits for them any more.
+func (r *resource) rows(ctx context.Context, objects []api.Object, include metav1.IncludeObjectPolicy, version string) ([]metav1.TableRow, error) {
+	served := objects
+	if r.Stored != nil && (r.Row != nil || include == metav1.IncludeObject) {
+		var err error
+		if served, err = r.FromStored(ctx, objects...); err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	row.Object, err = r.included(obj, include, version)
-	return row, err
+	from, shown := r.tabled(), served
+	if from != r.Kind {
+		shown = objects
+	}
+	rows := make([]metav1.TableRow, len(objects))
+	for i, obj := range objects {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if from.Row != nil && len(from.Columns) > 0 {
+			rows[i].Cells = from.Row(shown[i])
+		} else {
+			rows[i].Cells = []any{obj.GetName(), obj.GetCreationTimestamp().UTC().Format(time.RFC3339)}
+		}
+		var err error
+		if rows[i].Object, err = r.included(obj, served[i], include, version); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // bookmarkRow has nothing to show; its object says how far the watch has come.
 func (r *resource) bookmarkRow(obj api.Object, include metav1.IncludeObjectPolicy, version string) (metav1.TableRow, error) {
-	object, err := r.included(obj, include, version)
+	object, err := r.included(obj, obj, include, version)
 	return metav1.TableRow{Cells: make([]any, len(r.columns)), Object: object}, err
 }
 
-// included is what goes with an object's row.
-func (r *resource) included(obj api.Object, include metav1.IncludeObjectPolicy, version string) (out runtime.RawExtension, err error) {
+// included is what goes with an object's row: itself as it is served, or its metadata.
+func (r *resource) included(obj, served api.Object, include metav1.IncludeObjectPolicy, version string) (out runtime.RawExtension, err error) {
 	switch include {
 	case metav1.IncludeNone:
 	case metav1.IncludeObject:
-		out.Raw, err = r.raw(r.view(obj))
+		out.Raw, err = r.raw(served)
 	default:
 		p := partial(obj)
 		p.APIVersion, p.Kind = metav1.GroupName+"/"+version, "PartialObjectMetadata"

@@ -31,8 +31,8 @@ func (r *request) updatePart(c change) error {
 	if err := r.checkName(obj); err != nil {
 		return err
 	}
-	if anyVersion(obj) && conditionalOnly[r.res.life.GroupKind()] {
-		return invalid(r.res.life, r.Name, field.ErrorList{field.Invalid(
+	if anyVersion(obj) && conditionalOnly[r.res.Storage().GroupKind()] {
+		return invalid(r.res.Storage(), r.Name, field.ErrorList{field.Invalid(
 			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
 	}
 	version := obj.GetResourceVersion()
@@ -195,7 +195,7 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 		return nil, apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(uid), string(old.GetUID()))
 	}
 	carryOver(obj, old)
-	k := r.res.life
+	k := r.res.Storage()
 	prepare, validate := k.PrepareUpdate, k.ValidateUpdate
 	if c.prepare != nil {
 		prepare, validate = c.prepare, c.validate

@@ -64,7 +64,7 @@ func (r *request) listComputed(all computed) error {
 		}
 		kept = append(kept, obj)
 		if a.Form == negotiate.Table {
-			row, err := r.res.row(obj, include, a.Version)
+			row, err := r.res.row(r.Context(), obj, include, a.Version)
 			if err != nil {
 				return err
 			}

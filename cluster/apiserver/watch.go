@@ -79,7 +79,7 @@ func (r *request) watch() error {
 // bucket is the division of watchers that a selector falls into: kubelets each watch the
 // pods of their node, and an event of one need not be shown to all.
 func (r *request) bucket(selector string) string {
-	if r.s.Store.Buckets[r.res.life] == nil || r.res.FromStored != nil {
+	if r.s.Store.Buckets[r.res.Kind] == nil {
 		return ""
 	}
 	parsed, err := fields.ParseSelector(selector)
@@ -139,6 +139,11 @@ func (r *request) stream(ctx context.Context, w *store.Watcher, f *framer, out s
 			return
 		case e, ok := <-w.Events():
 			if !ok {
+				if err := w.Err(); err != nil {
+					if frame, err := f.failure(err); err == nil {
+						_ = out.send(frame)
+					}
+				}
 				return // too slow, or the store ends: the client resumes
 			}
 			frame, err := f.frame(e)
@@ -186,6 +191,7 @@ func gather(batch []byte, w *store.Watcher, f *framer) ([]byte, error) {
 // framer turns events into frames: the store's own, which all watchers share, or ones
 // made here for tables and metadata.
 type framer struct {
+	ctx     context.Context //nolint:containedctx // of the one request whose frames it makes
 	res     *resource
 	answer  negotiate.Output
 	include metav1.IncludeObjectPolicy
@@ -193,7 +199,7 @@ type framer struct {
 }
 
 func (r *request) newFramer() (*framer, error) {
-	a, err := negotiate.Response(r.Request, negotiate.AllForms)
+	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return nil, err
 	}
@@ -201,15 +207,15 @@ func (r *request) newFramer() (*framer, error) {
 		return nil, apistatus.NotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
 	}
 	include, err := includeObject(r.Request)
-	return &framer{res: r.res, answer: a, include: include}, err
+	return &framer{ctx: r.Context(), res: r.res, answer: a, include: include}, err
 }
 
 func (f *framer) frame(e *store.Event) ([]byte, error) {
 	if f.answer.Form == negotiate.Object {
-		if f.res.FromStored == nil {
+		if f.res.Stored == nil {
 			return e.Frame(f.answer.Media.Store)
 		}
-		data, err := negotiate.Encode(f.res.view(e.Item.Object()), f.res.GroupVersionKind, f.answer.Media, false)
+		data, err := f.res.encoded(f.ctx, e.Item, f.answer.Media)
 		if err != nil {
 			return nil, err
 		}
@@ -221,11 +227,13 @@ func (f *framer) frame(e *store.Event) ([]byte, error) {
 	}
 	table := f.res.columns.table(metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()}, !f.headed)
 	f.headed = true
-	rowOf := f.res.row
+	var row metav1.TableRow
+	var err error
 	if e.Type == apiwatch.Bookmark {
-		rowOf = f.res.bookmarkRow
+		row, err = f.res.bookmarkRow(obj, f.include, f.answer.Version)
+	} else {
+		row, err = f.res.row(f.ctx, obj, f.include, f.answer.Version)
 	}
-	row, err := rowOf(obj, f.include, f.answer.Version)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +14,6 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/kubectl/pkg/cmd/util"
 
-	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/openapi"
@@ -27,7 +25,7 @@ type terminal struct{ kubeconfig, manifest string }
 func newTerminal(t *testing.T) *terminal {
 	t.Helper()
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
-		c.OpenAPI = openapi.Handler(slices.Concat(builtin.Kinds, builtin.Aliases))
+		c.OpenAPI = openapi.Handler
 	})
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	err := clientcmd.WriteToFile(clientcmdapi.Config{

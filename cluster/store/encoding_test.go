@@ -160,7 +160,7 @@ func FuzzOpenValue(f *testing.F) {
 
 // Every kind of the table can be stored, under a prefix of its own.
 func TestAllKinds(t *testing.T) {
-	s, err := New(Config{Client: embedded(t, t.TempDir()), Kinds: append(builtin.Kinds, builtin.Aliases...), Log: slog.Default()})
+	s, err := New(Config{Client: embedded(t, t.TempDir()), Kinds: builtin.Kinds, Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}

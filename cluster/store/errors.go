@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"wheelhouse/cluster/api"
 )
 
 // fromEtcd makes what went wrong at etcd into an API error.
@@ -55,14 +52,6 @@ func unreadable(key string, err error) error {
 		return untransformable(key, err)
 	}
 	return apierrors.NewInternalError(fmt.Errorf("the value of %s in etcd cannot be read: %w", key, err))
-}
-
-// notMarshalable is upstream's answer to who wants protobuf of an object that has none.
-func notMarshalable(obj api.Object) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-		Message: fmt.Sprintf("object %T does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message", obj),
-	}}
 }
 
 // parseVersion reads a resourceVersion; "" and "0" are 0.

@@ -76,7 +76,7 @@ func (i *Item) Revision() int64 { return i.rev }
 func (i *Item) Encoded(t MediaType) ([]byte, error) {
 	if t == Protobuf {
 		if i.kind.Codec != nil {
-			return nil, notMarshalable(i.Object())
+			return nil, fmt.Errorf("%s has no protobuf encoding", i.key)
 		}
 		return i.encoded, nil
 	}

@@ -17,8 +17,8 @@ import (
 // Config is what a Store needs.
 type Config struct {
 	Client *clientv3.Client
-	// Kinds are the kinds to serve from the start on; those that are Virtual or aliases
-	// are passed over. Serve and Retire change them later.
+	// Kinds are the kinds to serve from the start on; those that are Virtual are
+	// passed over. Serve and Retire change them later.
 	Kinds []*api.Kind
 	// OnlyWriter says that no other process writes to this etcd (it is embedded). Then
 	// the newest state is known without asking etcd. When in doubt leave it false: it
@@ -68,7 +68,7 @@ func New(cfg Config) (*Store, error) {
 	s.newest.ask = s.askRevision
 	s.leases.client = cfg.Client
 	for _, k := range cfg.Kinds {
-		if k.Virtual || k.Stored != nil {
+		if k.Virtual {
 			continue
 		}
 		c, err := newCollection(s, k)
@@ -83,15 +83,12 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Of is the collection of a kind (for an alias, of the kind it stands for), nil for a
+// Of is the collection of a kind (for one of its versions, of the kind), nil for a
 // kind that is not stored.
 func (s *Store) Of(k *api.Kind) *Collection {
-	if k.Stored != nil {
-		k = k.Stored
-	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.byKind[k]
+	return s.byKind[k.Storage()]
 }
 
 // Run fills the caches and keeps them up to date until ctx ends. It returns an error

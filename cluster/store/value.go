@@ -61,15 +61,14 @@ func encodeBody(k *api.Kind, obj api.Object) (body []byte, err error) {
 
 // decodeBody returns the object of a stored body.
 func decodeBody(k *api.Kind, body []byte, rev int64) (obj api.Object, err error) {
-	if k.Codec != nil {
-		obj, _, err = k.Codec.Decode(body)
-	} else {
-		obj = k.New()
-		if m, ok := obj.(message); ok {
-			err = m.Unmarshal(body)
-		} else {
-			err = fmt.Errorf("%T has no protobuf encoding", obj)
-		}
+	obj = k.New()
+	switch m, ok := obj.(message); {
+	case k.Codec != nil:
+		_, err = k.Codec.Decode(body, obj)
+	case ok:
+		err = m.Unmarshal(body)
+	default:
+		err = fmt.Errorf("%T has no protobuf encoding", obj)
 	}
 	if err != nil {
 		return nil, err

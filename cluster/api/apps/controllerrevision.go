@@ -17,8 +17,9 @@ import (
 var ControllerRevisions = &api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ControllerRevision"),
 	Plural:           "controllerrevisions", Singular: "controllerrevision", Namespaced: true,
-	New:     func() api.Object { return &appsv1.ControllerRevision{} },
-	NewList: func() runtime.Object { return &appsv1.ControllerRevisionList{} },
+	Versions: []api.Version{ControllerRevisionsV1beta2, ControllerRevisionsV1beta1},
+	New:      func() api.Object { return &appsv1.ControllerRevision{} },
+	NewList:  func() runtime.Object { return &appsv1.ControllerRevisionList{} },
 
 	Validate: rules.Typed(validateControllerRevision),
 	ValidateUpdate: rules.TypedUpdate(func(r, old *appsv1.ControllerRevision) field.ErrorList {

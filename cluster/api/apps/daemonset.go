@@ -21,6 +21,7 @@ var DaemonSets = &api.Kind{
 	Plural:           "daemonsets", Singular: "daemonset",
 	Short: []string{"ds"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
+	Versions:  []api.Version{DaemonSetsV1beta2, DaemonSetsExtensions},
 	New:       func() api.Object { return &appsv1.DaemonSet{} },
 	NewList:   func() runtime.Object { return &appsv1.DaemonSetList{} },
 

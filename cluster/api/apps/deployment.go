@@ -28,8 +28,9 @@ var Deployments = &api.Kind{
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.Deployment).Spec.Replicas = &n },
 	},
-	New:     func() api.Object { return &appsv1.Deployment{} },
-	NewList: func() runtime.Object { return &appsv1.DeploymentList{} },
+	Versions: []api.Version{DeploymentsV1beta2, DeploymentsV1beta1, DeploymentsExtensions},
+	New:      func() api.Object { return &appsv1.Deployment{} },
+	NewList:  func() runtime.Object { return &appsv1.DeploymentList{} },
 
 	Default: rules.Mutate(defaultDeployment),
 	PrepareCreate: rules.Mutate(func(d *appsv1.Deployment) {

@@ -26,8 +26,9 @@ var ReplicaSets = &api.Kind{
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.ReplicaSet).Spec.Replicas = &n },
 	},
-	New:     func() api.Object { return &appsv1.ReplicaSet{} },
-	NewList: func() runtime.Object { return &appsv1.ReplicaSetList{} },
+	Versions: []api.Version{ReplicaSetsV1beta2, ReplicaSetsExtensions},
+	New:      func() api.Object { return &appsv1.ReplicaSet{} },
+	NewList:  func() runtime.Object { return &appsv1.ReplicaSetList{} },
 
 	Default: rules.Mutate(func(rs *appsv1.ReplicaSet) {
 		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)

@@ -24,8 +24,8 @@ const RollbackTo = appsv1.DeprecatedRollbackTo
 // Version extensions/v1beta1. The template's labels are the default of the selector and of the object's labels.
 var (
 	DeploymentsExtensions = api.Retired[*extensionsv1beta1.Deployment, *appsv1.Deployment]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: extensionsv1beta1.SchemeGroupVersion,
-		Object: &extensionsv1beta1.Deployment{}, List: &extensionsv1beta1.DeploymentList{},
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Scale: extensionsv1beta1.SchemeGroupVersion,
+		List:    &extensionsv1beta1.DeploymentList{},
 		Connect: rollback(extensionsv1beta1.SchemeGroupVersion),
 		Default: func(d *extensionsv1beta1.Deployment) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
@@ -53,19 +53,19 @@ var (
 				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
 			}
 		},
-	}.Kind()
+	}.Version()
 
 	ReplicaSetsExtensions = api.Retired[*extensionsv1beta1.ReplicaSet, *appsv1.ReplicaSet]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: ReplicaSets, Scale: extensionsv1beta1.SchemeGroupVersion,
-		Object: &extensionsv1beta1.ReplicaSet{}, List: &extensionsv1beta1.ReplicaSetList{},
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Scale: extensionsv1beta1.SchemeGroupVersion,
+		List: &extensionsv1beta1.ReplicaSetList{},
 		Default: func(rs *extensionsv1beta1.ReplicaSet) {
 			defaultFromTemplate(&rs.ObjectMeta, &rs.Spec.Selector, &rs.Spec.Template)
 		},
-	}.Kind()
+	}.Version()
 
 	DaemonSetsExtensions = api.Retired[*extensionsv1beta1.DaemonSet, *appsv1.DaemonSet]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: DaemonSets,
-		Object: &extensionsv1beta1.DaemonSet{}, List: &extensionsv1beta1.DaemonSetList{},
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion,
+		List:         &extensionsv1beta1.DaemonSetList{},
 		Default: func(d *extensionsv1beta1.DaemonSet) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			rules.SetDefault(&d.Spec.UpdateStrategy.Type, extensionsv1beta1.OnDeleteDaemonSetStrategyType)
@@ -79,15 +79,15 @@ var (
 			to.Spec.TemplateGeneration = templateGeneration(from)
 			rules.SetAnnotation(&to.ObjectMeta, appsv1.DeprecatedTemplateGeneration, "")
 		},
-	}.Kind()
+	}.Version()
 )
 
 // Version apps/v1beta1. Defaults come from the template's labels too.
 var (
 	// DeploymentsV1beta1 has a default revisionHistoryLimit of 2.
 	DeploymentsV1beta1 = api.Retired[*appsv1beta1.Deployment, *appsv1.Deployment]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta1.SchemeGroupVersion,
-		Object: &appsv1beta1.Deployment{}, List: &appsv1beta1.DeploymentList{},
+		GroupVersion: appsv1beta1.SchemeGroupVersion, Scale: appsv1beta1.SchemeGroupVersion,
+		List:    &appsv1beta1.DeploymentList{},
 		Connect: rollback(appsv1beta1.SchemeGroupVersion),
 		Default: func(d *appsv1beta1.Deployment) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
@@ -104,51 +104,51 @@ var (
 				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
 			}
 		},
-	}.Kind()
+	}.Version()
 
 	// StatefulSetsV1beta1 has the default update strategy OnDelete.
 	StatefulSetsV1beta1 = api.Retired[*appsv1beta1.StatefulSet, *appsv1.StatefulSet]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta1.SchemeGroupVersion,
-		Object: &appsv1beta1.StatefulSet{}, List: &appsv1beta1.StatefulSetList{},
+		GroupVersion: appsv1beta1.SchemeGroupVersion, Scale: appsv1beta1.SchemeGroupVersion,
+		List: &appsv1beta1.StatefulSetList{},
 		Default: func(s *appsv1beta1.StatefulSet) {
 			defaultFromTemplate(&s.ObjectMeta, &s.Spec.Selector, &s.Spec.Template)
 			rules.SetDefault(&s.Spec.UpdateStrategy.Type, appsv1beta1.OnDeleteStatefulSetStrategyType)
 		},
-	}.Kind()
+	}.Version()
 
 	// ControllerRevisionsV1beta1 has the shape of apps/v1.
 	ControllerRevisionsV1beta1 = api.Retired[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion, Of: ControllerRevisions,
-		Object: &appsv1beta1.ControllerRevision{}, List: &appsv1beta1.ControllerRevisionList{},
-	}.Kind()
+		GroupVersion: appsv1beta1.SchemeGroupVersion,
+		List:         &appsv1beta1.ControllerRevisionList{},
+	}.Version()
 )
 
 // Version apps/v1beta2. Its defaults are those of apps/v1.
 var (
 	DeploymentsV1beta2 = api.Retired[*appsv1beta2.Deployment, *appsv1.Deployment]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: Deployments, Scale: appsv1beta2.SchemeGroupVersion,
-		Object: &appsv1beta2.Deployment{}, List: &appsv1beta2.DeploymentList{},
-	}.Kind()
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
+		List: &appsv1beta2.DeploymentList{},
+	}.Version()
 
 	ReplicaSetsV1beta2 = api.Retired[*appsv1beta2.ReplicaSet, *appsv1.ReplicaSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: ReplicaSets, Scale: appsv1beta2.SchemeGroupVersion,
-		Object: &appsv1beta2.ReplicaSet{}, List: &appsv1beta2.ReplicaSetList{},
-	}.Kind()
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
+		List: &appsv1beta2.ReplicaSetList{},
+	}.Version()
 
 	DaemonSetsV1beta2 = api.Retired[*appsv1beta2.DaemonSet, *appsv1.DaemonSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: DaemonSets,
-		Object: &appsv1beta2.DaemonSet{}, List: &appsv1beta2.DaemonSetList{},
-	}.Kind()
+		GroupVersion: appsv1beta2.SchemeGroupVersion,
+		List:         &appsv1beta2.DaemonSetList{},
+	}.Version()
 
 	StatefulSetsV1beta2 = api.Retired[*appsv1beta2.StatefulSet, *appsv1.StatefulSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: StatefulSets, Scale: appsv1beta2.SchemeGroupVersion,
-		Object: &appsv1beta2.StatefulSet{}, List: &appsv1beta2.StatefulSetList{},
-	}.Kind()
+		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
+		List: &appsv1beta2.StatefulSetList{},
+	}.Version()
 
 	ControllerRevisionsV1beta2 = api.Retired[*appsv1beta2.ControllerRevision, *appsv1.ControllerRevision]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Of: ControllerRevisions,
-		Object: &appsv1beta2.ControllerRevision{}, List: &appsv1beta2.ControllerRevisionList{},
-	}.Kind()
+		GroupVersion: appsv1beta2.SchemeGroupVersion,
+		List:         &appsv1beta2.ControllerRevisionList{},
+	}.Version()
 )
 
 // defaultFromTemplate sets the object's labels and its selector to the labels of the template.

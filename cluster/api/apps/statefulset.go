@@ -27,8 +27,9 @@ var StatefulSets = &api.Kind{
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.StatefulSet).Spec.Replicas = &n },
 	},
-	New:     func() api.Object { return &appsv1.StatefulSet{} },
-	NewList: func() runtime.Object { return &appsv1.StatefulSetList{} },
+	Versions: []api.Version{StatefulSetsV1beta2, StatefulSetsV1beta1},
+	New:      func() api.Object { return &appsv1.StatefulSet{} },
+	NewList:  func() runtime.Object { return &appsv1.StatefulSetList{} },
 
 	Default:       rules.Mutate(defaultStatefulSet),
 	PrepareCreate: statefulSetLifecycle.Create,

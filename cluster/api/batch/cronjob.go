@@ -17,6 +17,7 @@ var CronJobs = &api.Kind{
 	Plural:           "cronjobs", Singular: "cronjob",
 	Short: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
+	Versions:  []api.Version{CronJobsV1beta1},
 	New:       func() api.Object { return &batchv1.CronJob{} },
 	NewList:   func() runtime.Object { return &batchv1.CronJobList{} },
 

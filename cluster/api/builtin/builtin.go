@@ -3,7 +3,7 @@
 package builtin
 
 import (
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sync"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/apps"
@@ -76,52 +76,15 @@ var Kinds = []*api.Kind{
 	metrics.PodMetrics,
 }
 
-// Aliases are further names of kinds in Kinds; see Kind.Stored.
-var Aliases = []*api.Kind{
-	core.EventsV1,
-	autoscaling.HorizontalPodAutoscalersV1,
-
-	// retired versions, the newer of a group first
-	apps.ControllerRevisionsV1beta2,
-	apps.DaemonSetsV1beta2,
-	apps.DeploymentsV1beta2,
-	apps.ReplicaSetsV1beta2,
-	apps.StatefulSetsV1beta2,
-	apps.ControllerRevisionsV1beta1,
-	apps.DeploymentsV1beta1,
-	apps.StatefulSetsV1beta1,
-	batch.CronJobsV1beta1,
-	networking.IngressClassesV1beta1,
-	networking.IngressesV1beta1,
-	policy.PodDisruptionBudgetsV1beta1,
-	apps.DaemonSetsExtensions,
-	apps.DeploymentsExtensions,
-	networking.IngressesExtensions,
-	apps.ReplicaSetsExtensions,
-}
-
-var (
-	byPath = map[schema.GroupVersionResource]*api.Kind{}
-	byGVK  = map[schema.GroupVersionKind]*api.Kind{}
-)
-
-// The maps are filled here because a kind's own functions may look up others, which
-// would make a composite literal an initialisation cycle.
-func init() {
-	for _, list := range [][]*api.Kind{Kinds, Aliases} {
-		for _, k := range list {
-			byPath[k.GroupVersion().WithResource(k.Plural)] = k
-			byGVK[k.GroupVersionKind] = k
-		}
+// Table returns the table of Kinds, which is always the same.
+var Table = sync.OnceValue(func() *api.Table {
+	t, err := api.NewTable(Kinds...)
+	if err != nil {
+		panic(err) // two kinds of one name in the list above
 	}
-}
+	return t
+})
 
-// Lookup finds the kind behind a path such as /apis/<group>/<version>/<plural>, nil if
-// there is none. It finds aliases too: their Stored says whose objects they show.
-func Lookup(group, version, plural string) *api.Kind {
-	return byPath[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
-}
-
-// ByGVK finds the kind (or alias) that objects with this apiVersion and kind are of,
-// nil if there is none.
-func ByGVK(gvk schema.GroupVersionKind) *api.Kind { return byGVK[gvk] }
+// Lookup returns the kind of Table of a path such as /apis/<group>/<version>/<plural>, nil
+// if there is none.
+func Lookup(group, version, plural string) *api.Kind { return Table().Lookup(group, version, plural) }

@@ -19,13 +19,13 @@ import (
 
 func TestKindsAreConsistent(t *testing.T) {
 	seen := map[schema.GroupVersionResource]bool{}
-	for _, k := range slices.Concat(Kinds, Aliases) {
+	for _, k := range Table().Served() {
 		gvr := k.GroupVersion().WithResource(k.Plural)
 		if seen[gvr] {
 			t.Errorf("%s is listed twice", gvr)
 		}
 		seen[gvr] = true
-		if Lookup(k.Group, k.Version, k.Plural) != k || ByGVK(k.GroupVersionKind) != k {
+		if Lookup(k.Group, k.Version, k.Plural) != k || Table().ByGVK(k.GroupVersionKind) != k {
 			t.Errorf("%s: not found by its own name", gvr)
 		}
 		gvks, _, err := api.Scheme.ObjectKinds(k.New())
@@ -52,7 +52,7 @@ func TestKindsAreConsistent(t *testing.T) {
 			t.Errorf("%s: HasStatus is %v, but not its functions", gvr, k.HasStatus)
 		}
 		if k.Fields != nil {
-			k.Fields(k.New())
+			k.Fields(k.Storage().New())
 		}
 	}
 }
@@ -61,14 +61,15 @@ func TestEventsInBothVersions(t *testing.T) {
 	e := read(t, core.Events, `{type: Normal, count: 3, firstTimestamp: "2026-01-02T02:59:05Z", lastTimestamp: "2026-01-02T03:00:00Z", source: {component: c, host: h},
 	  series: {count: 2, lastObservedTime: "2026-01-02T03:00:00.000000Z"}, action: a, reportingComponent: rc, reportingInstance: ri, related: {name: r}}`).(*corev1.Event)
 	e.APIVersion, e.Kind = "v1", "Event"
-	other := core.EventsV1.FromStored(e).(*eventsv1.Event)
+	v1 := Lookup("events.k8s.io", "v1", "events")
+	other := fromStored(t, v1, e).(*eventsv1.Event)
 	if other.Note != "m" || other.Regarding.Name != "p" || other.DeprecatedCount != 3 || other.APIVersion != "events.k8s.io/v1" {
 		t.Errorf("as events.k8s.io: %+v", other)
 	}
-	if back := core.EventsV1.ToStored(other); !rules.Equal(back, e) {
+	if back := toStored(t, v1, other); !rules.Equal(back, e) {
 		t.Errorf("there and back (-sent +got)\n%s", diff.Diff(e, back))
 	}
-	if got := core.EventsV1.Fields(other)["regarding.name"]; got != "p" {
+	if got := v1.Fields(e)["regarding.name"]; got != "p" {
 		t.Errorf("regarding.name selects %q", got)
 	}
 }

@@ -38,35 +38,35 @@ func exercise(k *api.Kind, obj, next api.Object) {
 	}
 }
 
-// exerciseAlias is exercise through another version of a kind.
-func exerciseAlias(k *api.Kind, obj, next api.Object) {
+// exerciseVersion is exercise through another version of a kind.
+func exerciseVersion(t *testing.T, k *api.Kind, obj, next api.Object) {
 	var stored [2]api.Object
 	for i, o := range []api.Object{obj, next} {
 		if k.Default != nil {
 			k.Default(o)
 		}
-		stored[i] = k.ToStored(o)
-		k.FromStored(stored[i])
+		stored[i] = toStored(t, k, o)
+		fromStored(t, k, stored[i])
 	}
 	exercise(k.Stored, stored[0], stored[1])
 	if k.Row != nil {
 		k.Row(obj)
 	}
 	if k.Fields != nil {
-		k.Fields(obj)
+		k.Fields(stored[0])
 	}
 }
 
 // TestNothingPanics calls the functions of every kind with objects of random fields.
 func TestNothingPanics(t *testing.T) {
 	f := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(1), api.Codecs).NumElements(0, 3)
-	for _, k := range slices.Concat(Kinds, Aliases) {
+	for _, k := range Table().Served() {
 		obj := k.New()
 		for round := range 20 {
 			next := k.New()
 			f.NilChance(0.15 + 0.15*float64(round%3)).Fill(next)
 			if k.Stored != nil {
-				exerciseAlias(k, obj, next)
+				exerciseVersion(t, k, obj, next)
 			} else {
 				exercise(k, obj, next)
 			}
@@ -105,8 +105,8 @@ func FuzzWorkloads(f *testing.F) {
 	} {
 		f.Add([]byte(s), []byte(s))
 	}
-	f.Fuzz(func(_ *testing.T, a, b []byte) {
-		for _, k := range slices.Concat(Kinds, Aliases) {
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		for _, k := range Table().Served() {
 			stored := k
 			if k.Stored != nil {
 				stored = k.Stored
@@ -119,7 +119,7 @@ func FuzzWorkloads(f *testing.F) {
 				continue
 			}
 			if k.Stored != nil {
-				exerciseAlias(k, obj, next)
+				exerciseVersion(t, k, obj, next)
 			} else {
 				exercise(k, obj, next)
 			}

@@ -191,3 +191,22 @@ func statusUpdate(t *testing.T, k *api.Kind, changes, before, after string) fiel
 	k.PrepareStatus(obj, old)
 	return k.ValidateStatus(obj, old)
 }
+
+// toStored and fromStored convert one object.
+func toStored(t *testing.T, k *api.Kind, o api.Object) api.Object {
+	t.Helper()
+	out, err := k.ToStored(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0]
+}
+
+func fromStored(t *testing.T, k *api.Kind, o api.Object) api.Object {
+	t.Helper()
+	out, err := k.FromStored(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0]
+}

@@ -83,31 +83,31 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 
 		// the defaults of retired versions, in their own shape
 		{
-			"deployment of 2016", apps.DeploymentsExtensions, `{spec: {` + template + `}}`,
+			"deployment of 2016", Lookup("extensions", "v1beta1", "deployments"), `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 1}},
 			  revisionHistoryLimit: 2147483647, progressDeadlineSeconds: 2147483647, ` + filled + `}}`,
 		},
-		{"set of 2016", apps.ReplicaSetsExtensions, `{spec: {` + template + `}}`, `{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, ` + filled + `}}`},
+		{"set of 2016", Lookup("extensions", "v1beta1", "replicasets"), `{spec: {` + template + `}}`, `{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, ` + filled + `}}`},
 		{
-			"daemon set of 2016", apps.DaemonSetsExtensions, `{spec: {` + template + `}}`,
+			"daemon set of 2016", Lookup("extensions", "v1beta1", "daemonsets"), `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {selector: {matchLabels: {a: b}}, updateStrategy: {type: OnDelete}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
 		{
-			"deployment of apps/v1beta1", apps.DeploymentsV1beta1, `{spec: {` + template + `}}`,
+			"deployment of apps/v1beta1", Lookup("apps", "v1beta1", "deployments"), `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 25%, maxUnavailable: 25%}},
 			  revisionHistoryLimit: 2, progressDeadlineSeconds: 600, ` + filled + `}}`,
 		},
 		{
-			"stateful set of apps/v1beta1", apps.StatefulSetsV1beta1, `{spec: {` + template + `}}`,
+			"stateful set of apps/v1beta1", Lookup("apps", "v1beta1", "statefulsets"), `{spec: {` + template + `}}`,
 			`{metadata: {labels: {a: b}}, spec: {replicas: 1, selector: {matchLabels: {a: b}}, podManagementPolicy: OrderedReady, updateStrategy: {type: OnDelete},
 			  persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
 		{
-			"deployment of apps/v1beta2", apps.DeploymentsV1beta2, `{spec: {` + template + `}}`,
+			"deployment of apps/v1beta2", Lookup("apps", "v1beta2", "deployments"), `{spec: {` + template + `}}`,
 			`{spec: {replicas: 1, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 25%, maxUnavailable: 25%}}, revisionHistoryLimit: 10, progressDeadlineSeconds: 600, ` + filled + `}}`,
 		},
 		{
-			"ingress of 2016", networking.IngressesExtensions, `{spec: {rules: [{http: {paths: [{path: /, backend: {serviceName: s, servicePort: 80}}]}}]}}`,
+			"ingress of 2016", Lookup("extensions", "v1beta1", "ingresses"), `{spec: {rules: [{http: {paths: [{path: /, backend: {serviceName: s, servicePort: 80}}]}}]}}`,
 			`{spec: {rules: [{http: {paths: [{path: /, pathType: ImplementationSpecific, backend: {serviceName: s, servicePort: 80}}]}}]}}`,
 		},
 	} {
@@ -119,7 +119,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 				}
 			}
 			for range 2 { // the second time changes nothing
-				got = filledIn(c.kind, got)
+				got = filledIn(t, c.kind, got)
 			}
 			got.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
 			if !rules.Equal(got, want) {
@@ -130,18 +130,18 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 }
 
 // filledIn returns an object with the defaults of its version and of the stored one, as the server returns it.
-func filledIn(k *api.Kind, o api.Object) api.Object {
+func filledIn(t *testing.T, k *api.Kind, o api.Object) api.Object {
 	if k.Default != nil {
 		k.Default(o)
 	}
 	if k.Stored == nil {
 		return o
 	}
-	stored := k.ToStored(o)
+	stored := toStored(t, k, o)
 	if k.Stored.Default != nil {
 		k.Stored.Default(stored)
 	}
-	return k.FromStored(stored)
+	return fromStored(t, k, stored)
 }
 
 // A stored object loses nothing when a client reads and writes it in a retired version.
@@ -149,18 +149,20 @@ func TestRetiredVersionsLoseNothing(t *testing.T) {
 	f := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, func(serializer.CodecFactory) []any {
 		return []any{func(v *intstr.IntOrString, c randfill.Continue) { *v = intstr.FromInt32(c.Int31()) }}
 	}), rand.NewSource(1), api.Codecs).NilChance(0.3).NumElements(1, 2)
-	retired := slices.DeleteFunc(slices.Clone(Aliases), func(k *api.Kind) bool { return k == core.EventsV1 || k == autoscaling.HorizontalPodAutoscalersV1 })
+	retired := slices.DeleteFunc(slices.Clone(Table().Served()[len(Kinds):]), func(k *api.Kind) bool {
+		return k.Stored == core.Events || k.Stored == autoscaling.HorizontalPodAutoscalers
+	})
 	for _, k := range retired {
 		for range 20 {
 			o := k.Stored.New()
 			f.Fill(o)
 			o.SetManagedFields(nil)
-			if k.Stored == networking.IngressesV1beta1.Stored {
+			if k.Stored == networking.Ingresses {
 				continue // the retired version cannot represent a random backend
 			}
 			o.GetObjectKind().SetGroupVersionKind(k.Stored.GroupVersionKind)
-			o = k.ToStored(k.FromStored(o)) // times lose their fractions of a second in JSON
-			if back := k.ToStored(k.FromStored(o)); !rules.Equal(back, o) {
+			o = toStored(t, k, fromStored(t, k, o)) // times lose their fractions of a second in JSON
+			if back := toStored(t, k, fromStored(t, k, o)); !rules.Equal(back, o) {
 				t.Fatalf("%s: -was +is\n%s", k.GroupVersionKind, diff.Diff(o, back))
 			}
 		}
@@ -182,15 +184,15 @@ func TestAutoscalerV1(t *testing.T) {
 	  {type: External, external: {metric: {name: e}, current: {value: "3", averageValue: "4"}}},
 	  {type: ContainerResource, containerResource: {name: cpu, container: c, current: {averageUtilization: 5, averageValue: 6m}}}]}}`)
 	h.GetObjectKind().SetGroupVersionKind(autoscaling.HorizontalPodAutoscalers.GroupVersionKind)
-	old := autoscaling.HorizontalPodAutoscalersV1.FromStored(h)
+	old := fromStored(t, Lookup("autoscaling", "v1", "horizontalpodautoscalers"), h)
 	if n := len(old.GetAnnotations()); n != 5 {
 		t.Errorf("%d annotations: %v", n, old.GetAnnotations())
 	}
-	if back := autoscaling.HorizontalPodAutoscalersV1.ToStored(old); !rules.Equal(back, h) {
+	if back := toStored(t, Lookup("autoscaling", "v1", "horizontalpodautoscalers"), old); !rules.Equal(back, h) {
 		t.Errorf("-was +is\n%s", diff.Diff(h, back))
 	}
 	old.SetAnnotations(map[string]string{"autoscaling.alpha.kubernetes.io/metrics": "not JSON"})
-	if back := autoscaling.HorizontalPodAutoscalersV1.ToStored(old); len(back.GetAnnotations()) != 0 {
+	if back := toStored(t, Lookup("autoscaling", "v1", "horizontalpodautoscalers"), old); len(back.GetAnnotations()) != 0 {
 		t.Errorf("of an annotation that cannot be read: %v", back.GetAnnotations())
 	}
 }
@@ -198,11 +200,11 @@ func TestAutoscalerV1(t *testing.T) {
 func TestRetiredRollback(t *testing.T) {
 	d := &extensionsv1beta1.Deployment{}
 	d.Spec.RollbackTo = &extensionsv1beta1.RollbackConfig{Revision: 4}
-	stored := apps.DeploymentsExtensions.ToStored(d)
+	stored := toStored(t, Lookup("extensions", "v1beta1", "deployments"), d)
 	if stored.GetAnnotations()[apps.RollbackTo] != "4" {
 		t.Errorf("annotations %v", stored.GetAnnotations())
 	}
-	other := apps.DeploymentsV1beta1.FromStored(stored).(*appsv1beta1.Deployment)
+	other := fromStored(t, Lookup("apps", "v1beta1", "deployments"), stored).(*appsv1beta1.Deployment)
 	if other.Spec.RollbackTo == nil || other.Spec.RollbackTo.Revision != 4 || len(other.Annotations) != 0 {
 		t.Errorf("as apps/v1beta1: %+v", other)
 	}

@@ -22,8 +22,9 @@ import (
 var Events = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Event"),
 	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true, TTL: true,
-	New:     func() api.Object { return &corev1.Event{} },
-	NewList: func() runtime.Object { return &corev1.EventList{} },
+	Versions: []api.Version{EventsV1},
+	New:      func() api.Object { return &corev1.Event{} },
+	NewList:  func() runtime.Object { return &corev1.EventList{} },
 
 	Validate: rules.Typed(validateEvent),
 	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Event) field.ErrorList {
@@ -55,30 +56,25 @@ var Events = &api.Kind{
 // EventsV1 is Events in the version events.k8s.io/v1, where regarding is involvedObject, note is message,
 // reportingController is reportingComponent, and source, firstTimestamp, lastTimestamp and count have the prefix
 // "deprecated".
-var EventsV1 = &api.Kind{
-	GroupVersionKind: api.GVK(eventsv1.GroupName, "v1", "Event"),
-	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true,
+var EventsV1 = api.Version{
+	GroupVersion: eventsv1.SchemeGroupVersion, Short: []string{"ev"},
 	New:     func() api.Object { return &eventsv1.Event{} },
 	NewList: func() runtime.Object { return &eventsv1.EventList{} },
-	Columns: eventColumns,
-	Row:     func(o api.Object) []any { return eventRow(eventToCore(o.(*eventsv1.Event))) },
-	Fields: rules.Typed(func(e *eventsv1.Event) fields.Set {
+	Fields: rules.Typed(func(e *corev1.Event) fields.Set {
 		return fields.Set{
-			"regarding.kind":            e.Regarding.Kind,
-			"regarding.namespace":       e.Regarding.Namespace,
-			"regarding.name":            e.Regarding.Name,
-			"regarding.uid":             string(e.Regarding.UID),
-			"regarding.apiVersion":      e.Regarding.APIVersion,
-			"regarding.resourceVersion": e.Regarding.ResourceVersion,
-			"regarding.fieldPath":       e.Regarding.FieldPath,
+			"regarding.kind":            e.InvolvedObject.Kind,
+			"regarding.namespace":       e.InvolvedObject.Namespace,
+			"regarding.name":            e.InvolvedObject.Name,
+			"regarding.uid":             string(e.InvolvedObject.UID),
+			"regarding.apiVersion":      e.InvolvedObject.APIVersion,
+			"regarding.resourceVersion": e.InvolvedObject.ResourceVersion,
+			"regarding.fieldPath":       e.InvolvedObject.FieldPath,
 			"reason":                    e.Reason,
 			"reportingController":       e.ReportingController,
 			"type":                      e.Type,
 		}
 	}),
-	Stored:     Events,
-	ToStored:   func(o api.Object) api.Object { return eventToCore(o.(*eventsv1.Event)) },
-	FromStored: func(o api.Object) api.Object { return eventFromCore(o.(*corev1.Event)) },
+	Converter: api.Conversion(eventToCore, eventFromCore),
 }
 
 // eventToCore converts an event. The result shares everything below the top level with e.

@@ -19,6 +19,7 @@ var Ingresses = &api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "Ingress"),
 	Plural:           "ingresses", Singular: "ingress", Short: []string{"ing"}, Namespaced: true,
 	HasStatus: true,
+	Versions:  []api.Version{IngressesV1beta1, IngressesExtensions},
 	New:       func() api.Object { return &networkingv1.Ingress{} },
 	NewList:   func() runtime.Object { return &networkingv1.IngressList{} },
 

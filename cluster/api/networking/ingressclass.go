@@ -15,8 +15,9 @@ import (
 var IngressClasses = &api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "IngressClass"),
 	Plural:           "ingressclasses", Singular: "ingressclass",
-	New:     func() api.Object { return &networkingv1.IngressClass{} },
-	NewList: func() runtime.Object { return &networkingv1.IngressClassList{} },
+	Versions: []api.Version{IngressClassesV1beta1},
+	New:      func() api.Object { return &networkingv1.IngressClass{} },
+	NewList:  func() runtime.Object { return &networkingv1.IngressClassList{} },
 
 	Default: rules.Mutate(func(c *networkingv1.IngressClass) {
 		if p := c.Spec.Parameters; p != nil {

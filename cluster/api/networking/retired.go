@@ -14,8 +14,8 @@ import (
 // named port, and backend instead of defaultBackend.
 var (
 	IngressesV1beta1 = api.Retired[*networkingv1beta1.Ingress, *networkingv1.Ingress]{
-		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: Ingresses,
-		Object: &networkingv1beta1.Ingress{}, List: &networkingv1beta1.IngressList{},
+		GroupVersion: networkingv1beta1.SchemeGroupVersion,
+		List:         &networkingv1beta1.IngressList{},
 		Default: func(i *networkingv1beta1.Ingress) {
 			visitPaths(i, func(h *networkingv1beta1.HTTPIngressPath) {
 				rules.SetDefaultPtr(&h.PathType, networkingv1beta1.PathTypeImplementationSpecific)
@@ -23,12 +23,12 @@ var (
 		},
 		ToStored:   ingressFromV1beta1,
 		FromStored: ingressToV1beta1,
-	}.Kind()
+	}.Version()
 
 	// IngressesExtensions has the shape of networking.k8s.io/v1beta1.
 	IngressesExtensions = api.Retired[*extensionsv1beta1.Ingress, *networkingv1.Ingress]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Of: Ingresses,
-		Object: &extensionsv1beta1.Ingress{}, List: &extensionsv1beta1.IngressList{},
+		GroupVersion: extensionsv1beta1.SchemeGroupVersion,
+		List:         &extensionsv1beta1.IngressList{},
 		Default: func(i *extensionsv1beta1.Ingress) {
 			for r := range i.Spec.Rules {
 				if http := i.Spec.Rules[r].HTTP; http != nil {
@@ -40,18 +40,21 @@ var (
 		},
 		ToStored: func(from *extensionsv1beta1.Ingress, to *networkingv1.Ingress) {
 			middle := &networkingv1beta1.Ingress{}
-			api.CopyShape(from, middle, IngressesV1beta1.GroupVersionKind)
+			api.CopyShape(from, middle)
 			ingressFromV1beta1(middle, to)
 		},
 		FromStored: func(from *networkingv1.Ingress, to *extensionsv1beta1.Ingress) {
-			api.CopyShape(IngressesV1beta1.FromStored(from), to, extensionsv1beta1.SchemeGroupVersion.WithKind("Ingress"))
+			middle := &networkingv1beta1.Ingress{}
+			api.CopyShape(from, middle)
+			ingressToV1beta1(from, middle)
+			api.CopyShape(middle, to)
 		},
-	}.Kind()
+	}.Version()
 
 	IngressClassesV1beta1 = api.Retired[*networkingv1beta1.IngressClass, *networkingv1.IngressClass]{
-		GroupVersion: networkingv1beta1.SchemeGroupVersion, Of: IngressClasses,
-		Object: &networkingv1beta1.IngressClass{}, List: &networkingv1beta1.IngressClassList{},
-	}.Kind()
+		GroupVersion: networkingv1beta1.SchemeGroupVersion,
+		List:         &networkingv1beta1.IngressClassList{},
+	}.Version()
 )
 
 func visitPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIngressPath)) {

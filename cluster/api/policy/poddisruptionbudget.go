@@ -20,6 +20,7 @@ var PodDisruptionBudgets = &api.Kind{
 	Plural:           "poddisruptionbudgets", Singular: "poddisruptionbudget",
 	Short: []string{"pdb"}, Namespaced: true,
 	HasStatus: true,
+	Versions:  []api.Version{PodDisruptionBudgetsV1beta1},
 	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
 	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
 

@@ -12,8 +12,8 @@ import (
 // PodDisruptionBudgetsV1beta1 is the version whose empty selector matches no pods; in policy/v1 it matches all
 // pods of the namespace. Conversion to the other version uses a requirement on a label that no pod has.
 var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
-	GroupVersion: policyv1beta1.SchemeGroupVersion, Of: PodDisruptionBudgets,
-	Object: &policyv1beta1.PodDisruptionBudget{}, List: &policyv1beta1.PodDisruptionBudgetList{},
+	GroupVersion: policyv1beta1.SchemeGroupVersion,
+	List:         &policyv1beta1.PodDisruptionBudgetList{},
 	ToStored: func(from *policyv1beta1.PodDisruptionBudget, to *policyv1.PodDisruptionBudget) {
 		switch s := from.Spec.Selector; {
 		case isEmptySelector(s):
@@ -30,7 +30,7 @@ var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget
 			to.Spec.Selector = &metav1.LabelSelector{}
 		}
 	},
-}.Kind()
+}.Version()
 
 func isEmptySelector(s *metav1.LabelSelector) bool {
 	return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0

@@ -91,6 +91,12 @@ func UnsupportedMediaType(accepted string) error {
 		"the body of the request was in an unknown format - accepted media types include: "+accepted)
 }
 
+// NotMarshalable refuses protobuf of an object that has none.
+func NotMarshalable(obj any) error {
+	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
+		fmt.Sprintf("object %T does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message", obj))
+}
+
 // NotAcceptable returns a 406.
 func NotAcceptable(accepted string) error {
 	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,

@@ -166,7 +166,7 @@ func (m *matrix) readRoles(cs kubernetes.Interface) []rbacv1.ClusterRole {
 		m.t.Fatal(err)
 	}
 	resources, verbs := map[string]bool{}, map[string]bool{}
-	for _, k := range slices.Concat(builtin.Kinds, builtin.Aliases) {
+	for _, k := range builtin.Table().Served() {
 		resources[k.Group+"/"+k.Plural] = true
 		for _, sub := range k.Connect {
 			resources[k.Group+"/"+k.Plural+"/"+sub.Name] = true

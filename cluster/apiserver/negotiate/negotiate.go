@@ -63,7 +63,8 @@ type Output struct {
 }
 
 // Forms are those which a handler can give beside the object; without any, `as=` is refused.
-type Forms struct{ Table, Partial bool }
+// NoProtobuf leaves out protobuf of the object itself.
+type Forms struct{ Table, Partial, NoProtobuf bool }
 
 // None and all of the forms.
 var (
@@ -86,7 +87,9 @@ func Response(req *http.Request, can Forms) (Output, error) {
 	case "", "*/*", "application/json":
 		return Output{Media: JSON}, nil
 	case "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json":
-		return Output{Media: Protobuf}, nil
+		if !can.NoProtobuf {
+			return Output{Media: Protobuf}, nil
+		}
 	}
 	for _, c := range ParseAccept(strings.Join(req.Header.Values("Accept"), ",")) {
 		if a, ok := c.serve(can); ok {
@@ -110,7 +113,7 @@ func (c Clause) serve(can Forms) (Output, bool) {
 	}
 	as := c.Params["as"]
 	if as == "" {
-		return a, true
+		return a, a.Media != Protobuf || !can.NoProtobuf
 	}
 	a.Version = c.Params["v"]
 	if c.Params["g"] != metav1.GroupName || (a.Version != "v1" && a.Version != "v1beta1") {

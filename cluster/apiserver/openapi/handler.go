@@ -23,8 +23,10 @@ const (
 	v2Answer = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 )
 
-// Handler answers /openapi/v2, /openapi/v3 and the documents that the latter lists.
-func Handler(kinds []*api.Kind) http.Handler {
+// Handler answers /openapi/v2, /openapi/v3 and the documents that the latter lists, for the
+// kinds of a table.
+func Handler(t *api.Table) http.Handler {
+	kinds := t.Served()
 	h := &handler{
 		v3: sync.OnceValues(func() (map[string]*file, error) { return v3Files(kinds) }),
 		v2: sync.OnceValues(func() (*v2Files, error) { return newV2Files(kinds) }),

@@ -1,5 +1,5 @@
-// Package openapi describes the API in OpenAPI 2 and 3: a schema for every type, by
-// reflection over the Go types of the table of kinds, and a path for every verb. kubectl
+// Package openapi describes the API in OpenAPI 2 and 3: a schema for every type, the
+// kind's own or by reflection over its Go type, and a path for every verb. kubectl
 // reads it for explain, for validation, and to learn which parameters a verb takes.
 //
 // V3 and V2 are pure functions of the kinds. Handler serves what they return, and makes
@@ -7,12 +7,14 @@
 package openapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 
 	"wheelhouse/cluster/api"
 )
@@ -30,6 +32,9 @@ func V3(kinds []*api.Kind) (map[string][]byte, error) {
 		paths := doc{}
 		for _, k := range list {
 			addPaths(paths, k, s, v3Writer{s})
+		}
+		if s.err != nil {
+			return nil, fmt.Errorf("OpenAPI v3 of %s: %w", gv, s.err)
 		}
 		b, err := json.Marshal(doc{
 			"openapi": "3.0.0",
@@ -55,6 +60,9 @@ func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
 	for _, k := range kinds {
 		addPaths(paths, k, s, v2Writer{s})
 	}
+	if s.err != nil {
+		return nil, nil, fmt.Errorf("OpenAPI v2: %w", s.err)
+	}
 	jsonDoc, err = json.Marshal(doc{
 		"swagger":             "2.0",
 		"info":                info,
@@ -75,6 +83,18 @@ func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
 		return nil, nil, fmt.Errorf("encode OpenAPI v2 as protobuf: %w", err)
 	}
 	return jsonDoc, protobufDoc, nil
+}
+
+// Schemas returns the schema of a kind with those that it leads to, by their names.
+func Schemas(k *api.Kind) (map[string]*spec.Schema, error) {
+	s := newSchemas("#/components/schemas/", true)
+	s.object(k)
+	b, err := json.Marshal(s.definitions)
+	if err = cmp.Or(s.err, err); err != nil {
+		return nil, fmt.Errorf("the schema of %s: %w", k.Kind, err)
+	}
+	out := map[string]*spec.Schema{}
+	return out, json.Unmarshal(b, &out)
 }
 
 var (

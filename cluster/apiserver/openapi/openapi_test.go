@@ -22,7 +22,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 )
 
-func allKinds() []*api.Kind { return slices.Concat(builtin.Kinds, builtin.Aliases) }
+func allKinds() []*api.Kind { return builtin.Table().Served() }
 
 func v3(t *testing.T, path string) *spec3.OpenAPI {
 	t.Helper()
@@ -169,7 +169,7 @@ func TestV2Protobuf(t *testing.T) {
 
 // What kubectl does before it sends a manifest: does PATCH of the kind take fieldValidation?
 func TestClientFindsFieldValidation(t *testing.T) {
-	s := httptest.NewServer(Handler(allKinds()))
+	s := httptest.NewServer(Handler(builtin.Table()))
 	defer s.Close()
 	c, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: s.URL})
 	if err != nil {
@@ -191,7 +191,7 @@ func TestClientFindsFieldValidation(t *testing.T) {
 
 // What `kubectl explain` prints, by kubectl's own code.
 func TestExplain(t *testing.T) {
-	s := httptest.NewServer(Handler(allKinds()))
+	s := httptest.NewServer(Handler(builtin.Table()))
 	defer s.Close()
 	c, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: s.URL})
 	if err != nil {
@@ -228,7 +228,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestHandlerCaches(t *testing.T) {
-	h := Handler(allKinds())
+	h := Handler(builtin.Table())
 	get := func(url string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, url, nil)
 		for i := 0; i+1 < len(header); i += 2 {

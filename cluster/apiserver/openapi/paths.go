@@ -20,7 +20,8 @@ type operation struct {
 	query       []parameter
 	body        doc // schema, nil for none
 	patch       bool
-	answer      doc // schema, nil for plain text
+	protobuf    bool // and strategic merge patches
+	answer      doc  // schema, nil for plain text
 }
 
 type parameter struct {
@@ -80,7 +81,7 @@ var (
 
 // addPaths writes all paths of one kind.
 func addPaths(paths doc, k *api.Kind, s *schemas, w writer) {
-	b := pathBuilder{paths: paths, kind: k, s: s, w: w, object: s.refKind(typeOf(k.New()), k.GroupVersionKind)}
+	b := pathBuilder{paths: paths, kind: k, s: s, w: w, object: s.object(k)}
 	base := prefix(k.GroupVersion())
 	if k.Namespaced {
 		if list := b.list(); list != nil && !k.Virtual {
@@ -141,7 +142,7 @@ func (b *pathBuilder) has(verb string) bool {
 func (b *pathBuilder) op(id, action, description string, query []parameter, body, answer doc) operation {
 	return operation{
 		id: id, action: action, description: description, gvk: b.kind.GroupVersionKind,
-		query: query, body: body, answer: answer,
+		query: query, body: body, answer: answer, protobuf: b.kind.Supports(api.Protobuf),
 	}
 }
 
@@ -149,9 +150,7 @@ func (b *pathBuilder) list() *operation {
 	if !b.has("list") {
 		return nil
 	}
-	gvk := b.kind.GroupVersionKind
-	gvk.Kind += "List"
-	answer := b.s.refKind(typeOf(b.kind.NewList()), gvk)
+	answer := b.s.list(b.kind)
 	o := b.op("list", "list", "list or watch objects of kind "+b.kind.Kind, listOptions, nil, answer)
 	return &o
 }

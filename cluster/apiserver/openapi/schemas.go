@@ -1,12 +1,19 @@
 package openapi
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
+
+	"wheelhouse/cluster/api"
 )
 
 // schemas collects the definitions that the paths of a document lead to.
@@ -15,6 +22,7 @@ type schemas struct {
 	v3          bool
 	definitions doc
 	merge       *mergeRules
+	err         error // the first
 }
 
 func newSchemas(refPrefix string, v3 bool) *schemas {
@@ -57,6 +65,54 @@ func (s *schemas) refKind(t reflect.Type, gvk schema.GroupVersionKind) doc {
 	}
 	definition["x-kubernetes-group-version-kind"] = append(list, gvkDoc(gvk))
 	return r
+}
+
+// object points to the schema of a kind: that which it has, or one of its Go type.
+func (s *schemas) object(k *api.Kind) doc {
+	if k.Schema == nil {
+		return s.refKind(typeOf(k.New()), k.GroupVersionKind)
+	}
+	own := doc{}
+	b, err := json.Marshal(k.Schema)
+	if err == nil {
+		err = json.Unmarshal(b, &own)
+	}
+	s.err = cmp.Or(s.err, err)
+	properties, _ := own["properties"].(doc)
+	return s.given(k.GroupVersionKind, own, properties, s.ref(reflect.TypeFor[metav1.ObjectMeta]()))
+}
+
+// list points to the schema of a list of objects of a kind.
+func (s *schemas) list(k *api.Kind) doc {
+	gvk := k.GroupVersionKind
+	gvk.Kind += "List"
+	if k.Schema == nil {
+		return s.refKind(typeOf(k.NewList()), gvk)
+	}
+	items := doc{"items": doc{"type": "array", "items": s.object(k)}}
+	return s.given(gvk, doc{"required": []any{"items"}}, items, s.ref(reflect.TypeFor[metav1.ListMeta]()))
+}
+
+// given defines the schema of a kind that has no Go type, with the fields of all objects.
+func (s *schemas) given(gvk schema.GroupVersionKind, definition, properties, meta doc) doc {
+	name := strings.Split(gvk.Group, ".")
+	slices.Reverse(name)
+	full := strings.Join(append(name, gvk.Version, gvk.Kind), ".")
+	all := maps.Clone(properties)
+	if all == nil {
+		all = doc{}
+	}
+	docs := metav1.TypeMeta{}.SwaggerDoc()
+	all["apiVersion"] = doc{"type": "string", "description": docs["apiVersion"]}
+	all["kind"] = doc{"type": "string", "description": docs["kind"]}
+	all["metadata"] = meta
+	if s.v3 {
+		all["metadata"] = doc{"allOf": []any{meta}}
+	}
+	definition["type"], definition["properties"] = "object", all
+	definition["x-kubernetes-group-version-kind"] = []any{gvkDoc(gvk)}
+	s.definitions[full] = definition
+	return doc{"$ref": s.refPrefix + full}
 }
 
 func gvkDoc(gvk schema.GroupVersionKind) doc {
@@ -216,5 +272,6 @@ func (s *schemas) typeOf(t reflect.Type) doc {
 	case reflect.Interface:
 		return doc{"type": "object"}
 	}
-	panic(fmt.Sprintf("openapi: no schema for %s", t)) // only a new Go type in k8s.io/api gets here
+	s.err = cmp.Or(s.err, fmt.Errorf("there is no schema for %s", t))
+	return doc{}
 }

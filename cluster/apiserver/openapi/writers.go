@@ -1,5 +1,10 @@
 package openapi
 
+import (
+	"slices"
+	"strings"
+)
+
 var (
 	bodyTypes   = []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
 	patchTypes  = []any{"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"}
@@ -56,7 +61,7 @@ func (w v3Writer) operation(o operation) doc {
 	if o.body != nil {
 		types, content := []any{"*/*"}, doc{}
 		if o.patch {
-			types = patchTypes
+			types = o.only(patchTypes)
 		}
 		for _, t := range types {
 			content[t.(string)] = doc{"schema": o.body}
@@ -68,7 +73,7 @@ func (w v3Writer) operation(o operation) doc {
 		content := doc{"*/*": doc{"schema": doc{"type": "string"}}}
 		if o.answer != nil {
 			content = doc{}
-			for _, t := range answerTypes[:answerTypesOf(o)] {
+			for _, t := range answerTypesOf(o) {
 				content[t.(string)] = doc{"schema": o.answer}
 			}
 		}
@@ -79,11 +84,21 @@ func (w v3Writer) operation(o operation) doc {
 }
 
 // answerTypesOf: only lists are also streams.
-func answerTypesOf(o operation) int {
+func answerTypesOf(o operation) []any {
 	if o.action == "list" {
-		return len(answerTypes)
+		return o.only(answerTypes)
 	}
-	return len(bodyTypes)
+	return o.only(bodyTypes)
+}
+
+// only leaves out what objects without a Go type do not have.
+func (o operation) only(types []any) []any {
+	if o.protobuf {
+		return types
+	}
+	return slices.DeleteFunc(slices.Clone(types), func(t any) bool {
+		return strings.Contains(t.(string), "protobuf") || strings.Contains(t.(string), "strategic")
+	})
 }
 
 type v2Writer struct{ s *schemas }
@@ -99,10 +114,10 @@ func (w v2Writer) parameter(p parameter) doc {
 func (w v2Writer) operation(o operation) doc {
 	d := common(o)
 	d["schemes"] = []any{"https"}
-	d["produces"] = answerTypes[:answerTypesOf(o)]
+	d["produces"] = answerTypesOf(o)
 	d["consumes"] = []any{"*/*"}
 	if o.patch {
-		d["consumes"] = patchTypes
+		d["consumes"] = o.only(patchTypes)
 	}
 	var params []any
 	for _, p := range o.query {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -255,7 +254,7 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 	}
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
-		OpenAPI: openapi.Handler(slices.Concat(builtin.Kinds, builtin.Aliases)),
+		OpenAPI: openapi.Handler,
 		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
 		Uncompressed: o.near(), Metrics: cp.metrics(),

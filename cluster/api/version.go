@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+// Version is a further group and version in which the objects of a kind are served. They
+// are stored in the kind's own shape, and validated and updated by its rules.
+type Version struct {
+	schema.GroupVersion
+	// Short are the short names in a group that is not the kind's; in the kind's group they
+	// are the kind's. Without them kubectl shows every object once.
+	Short   []string
+	New     func() Object
+	NewList func() runtime.Object
+	Codec   Codec
+	Schema  *spec.Schema
+	// Default fills in what this version has as default where the kind has something else.
+	Default func(obj Object)
+	// Columns and Row print objects of this version; without them the kind's do.
+	Columns []metav1.TableColumnDefinition
+	Row     func(obj Object) []any
+	// Fields are the field selectors of this version, with the values of a stored object.
+	Fields  func(stored Object) fields.Set
+	Connect []Subresource
+	// Scale is the group and version of its Scale, if that is not autoscaling/v1.
+	Scale     schema.GroupVersion
+	Converter Converter
+}
+
+// Converter converts objects between the versions of a kind. It may do I/O and may fail.
+type Converter interface {
+	// Convert returns the objects in the version "group/version", in the same order. It
+	// leaves those that it is given as they are, but may share their parts.
+	Convert(ctx context.Context, to string, in []Object) ([]Object, error)
+}
+
+// of returns the kind as it is served in the version.
+func (v *Version) of(k *Kind) *Kind {
+	s := &Kind{
+		GroupVersionKind: v.WithKind(k.Kind),
+		Plural:           k.Plural, Singular: k.Singular, Short: v.Short, Namespaced: k.Namespaced, Verbs: k.Verbs, HasStatus: k.HasStatus,
+		Connect: v.Connect, New: v.New, NewList: v.NewList, Codec: v.Codec, Schema: v.Schema, Media: k.Media, Custom: k.Custom,
+		Default: v.Default, Columns: v.Columns, Row: v.Row, Fields: v.Fields,
+		Stored: k, Converter: v.Converter,
+	}
+	if v.Group == k.Group {
+		s.Short, s.Categories = k.Short, k.Categories
+	}
+	if k.Scale != nil {
+		s.Scale = &Scale{Get: k.Scale.Get, Set: k.Scale.Set, Retired: v.Scale}
+	}
+	return s
+}
+
+// Storage returns the kind as it is stored: itself, or the one of which it is a version.
+func (k *Kind) Storage() *Kind {
+	if k.Stored != nil {
+		return k.Stored
+	}
+	return k
+}
+
+// ToStored converts objects of the kind into its stored version.
+func (k *Kind) ToStored(ctx context.Context, in ...Object) ([]Object, error) {
+	return k.convert(ctx, k.Storage().GroupVersionKind, in)
+}
+
+// FromStored converts stored objects into the version of the kind.
+func (k *Kind) FromStored(ctx context.Context, in ...Object) ([]Object, error) {
+	return k.convert(ctx, k.GroupVersionKind, in)
+}
+
+func (k *Kind) convert(ctx context.Context, to schema.GroupVersionKind, in []Object) ([]Object, error) {
+	if k.Stored == nil || len(in) == 0 {
+		return in, nil
+	}
+	out, err := k.Converter.Convert(ctx, to.GroupVersion().String(), in)
+	if err == nil && len(out) != len(in) {
+		err = fmt.Errorf("%d objects became %d", len(in), len(out))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("converting %s to %s: %w", k.Plural, to.GroupVersion(), err)
+	}
+	for _, obj := range out {
+		obj.GetObjectKind().SetGroupVersionKind(to)
+	}
+	return out, nil
+}
+
+// Conversion is the Converter of functions that cannot fail, between a version with the Go
+// type F and the stored type T.
+func Conversion[F, T Object](toStored func(F) T, fromStored func(T) F) Converter {
+	return conversion[F, T]{toStored, fromStored}
+}
+
+type conversion[F, T Object] struct {
+	toStored   func(F) T
+	fromStored func(T) F
+}
+
+func (c conversion[F, T]) Convert(_ context.Context, to string, in []Object) ([]Object, error) {
+	out := make([]Object, len(in))
+	for i, obj := range in {
+		switch obj := obj.(type) {
+		case F:
+			out[i] = c.toStored(obj)
+		case T:
+			out[i] = c.fromStored(obj)
+		default:
+			return nil, fmt.Errorf("%T cannot be converted to %s", obj, to)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,138 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store"
+)
+
+// routes is all that derives from one table of kinds. It does not change: SetTable puts
+// another in its place, and requests under way keep the one that they began with.
+type routes struct {
+	table     *api.Table
+	resources map[schema.GroupVersionResource]*resource
+	discovery *discovery
+	openAPI   http.Handler // nil: there is none
+}
+
+// resource is a kind as it is served: with its collection, nil if it is not stored,
+// and what can be computed once.
+type resource struct {
+	*api.Kind    // as it is served; its Storage has the rules
+	collection   *store.Collection
+	routes       map[route]verbs
+	fieldLabels  map[string]bool
+	jsonPrefix   []byte // how every encoded object begins; lists leave it out
+	returnsGone  bool   // a DELETE answers with the object, not with a Status
+	columns      tableColumns
+	groupVersion string
+	retirement   string // the warning about a version that has had its time
+	managers     [2]fieldManager
+}
+
+// fieldManager merges applied configurations of a resource, or of its status. It is made
+// when it is first needed: the schema of all types takes some 100 ms and 30 MB.
+type fieldManager struct {
+	once sync.Once
+	*managedfields.FieldManager
+	err error
+}
+
+// newRoutes derives the routes of a table. Resources of kinds that former has are kept.
+func (s *Server) newRoutes(t *api.Table, former *routes) (*routes, error) {
+	rt := &routes{table: t, resources: map[schema.GroupVersionResource]*resource{}}
+	for _, k := range t.Served() {
+		gvr := k.GroupVersion().WithResource(k.Plural)
+		if former != nil {
+			if r := former.resources[gvr]; r != nil && r.Kind == k {
+				rt.resources[gvr] = r
+				continue
+			}
+		}
+		r := s.newResource(k)
+		if r.collection == nil && !k.Virtual {
+			return nil, fmt.Errorf("%s: the store does not keep them", gvr)
+		}
+		rt.resources[gvr] = r
+	}
+	var err error
+	if rt.discovery, err = newDiscovery(t.Served()); err != nil {
+		return nil, fmt.Errorf("building discovery: %w", err)
+	}
+	if s.OpenAPI != nil {
+		rt.openAPI = s.OpenAPI(t)
+	}
+	return rt, nil
+}
+
+func (s *Server) newResource(k *api.Kind) *resource {
+	r := &resource{Kind: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
+	r.columns = newTableColumns(r.tabled())
+	r.returnsGone = k.Custom || deletesWithObject[k.Storage().GroupKind()]
+	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
+	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
+	r.routes = s.routesOf(r)
+	if k.Virtual {
+		return r
+	}
+	r.collection = s.Store.Of(k)
+	if k.Fields != nil {
+		for label := range k.Fields(k.Storage().New()) {
+			r.fieldLabels[label] = true
+		}
+	}
+	return r
+}
+
+// SetTable replaces the table of kinds while the server runs. The store begins to keep
+// the kinds that are new before requests can ask for them, and no longer keeps those that
+// are left out: watches on them end with 410. Requests and watches of other kinds go on.
+func (s *Server) SetTable(ctx context.Context, t *api.Table) error {
+	s.setTable.Lock()
+	defer s.setTable.Unlock()
+	former := s.routes.Load()
+	var added []*api.Kind
+	undo := func(err error) error {
+		for _, k := range added {
+			s.Store.Retire(k)
+		}
+		return fmt.Errorf("replacing the table of kinds: %w", err)
+	}
+	for _, k := range t.Kinds() {
+		if k.Virtual || s.Store.Of(k) != nil {
+			continue
+		}
+		if k.New == nil || k.NewList == nil {
+			return undo(errors.New(k.Kind + " has no objects"))
+		}
+		if _, err := s.Store.Serve(ctx, k); err != nil {
+			return undo(err)
+		}
+		added = append(added, k)
+	}
+	rt, err := s.newRoutes(t, former)
+	if err != nil {
+		return undo(err)
+	}
+	s.routes.Store(rt)
+	kept := t.Kinds()
+	for _, k := range former.table.Kinds() {
+		if !slices.Contains(kept, k) {
+			s.Store.Retire(k)
+		}
+	}
+	return nil
+}
+
+func (rt *routes) resource(group, version, plural string) *resource {
+	return rt.resources[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
+}
