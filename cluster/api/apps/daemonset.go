@@ -45,12 +45,9 @@ var DaemonSets = &api.Kind{
 		d.Generation = old.Generation
 	}),
 
-	Validate: rules.Typed(func(d *appsv1.DaemonSet) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&d.ObjectMeta, true, rules.DNSSubdomain), validateDaemonSet(&d.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.DaemonSet) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), validateDaemonSet(&d.Spec)...)
-		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+	Validate: rules.Validate(true, rules.DNSSubdomain, validateDaemonSet),
+	ValidateUpdate: rules.ValidateUpdate(validateDaemonSet, func(d, old *appsv1.DaemonSet) field.ErrorList {
+		return rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))
 	}),
 	ValidateStatus: rules.TypedUpdate(validateDaemonSetStatus),
 
@@ -104,7 +101,8 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 	rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 10)
 }
 
-func validateDaemonSet(s *appsv1.DaemonSetSpec) field.ErrorList {
+func validateDaemonSet(ds *appsv1.DaemonSet) field.ErrorList {
+	s := &ds.Spec
 	at, p := rules.SpecPath.Child("selector"), rules.SpecPath.Child("template")
 	errs := podrules.ValidateLabelSelector(s.Selector, at)
 	// A missing selector matches no pods, not even the template's.

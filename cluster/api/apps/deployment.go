@@ -51,12 +51,9 @@ var Deployments = &api.Kind{
 		d.Generation = old.Generation
 	}),
 
-	Validate: rules.Typed(func(d *appsv1.Deployment) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&d.ObjectMeta, true, rules.DNSSubdomain), validateDeployment(&d.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.Deployment) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta), validateDeployment(&d.Spec)...)
-		return append(errs, rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+	Validate: rules.Validate(true, rules.DNSSubdomain, validateDeployment),
+	ValidateUpdate: rules.ValidateUpdate(validateDeployment, func(d, old *appsv1.Deployment) field.ErrorList {
+		return rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))
 	}),
 	ValidateStatus: rules.TypedUpdate(validateDeploymentStatus),
 

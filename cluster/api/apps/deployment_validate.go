@@ -8,7 +8,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func validateDeployment(s *appsv1.DeploymentSpec) field.ErrorList {
+func validateDeployment(d *appsv1.Deployment) field.ErrorList {
+	s := &d.Spec
 	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
 	errs = append(errs, validateDeploymentStrategy(&s.Strategy, rules.SpecPath.Child("strategy"))...)

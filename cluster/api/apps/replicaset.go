@@ -38,16 +38,11 @@ var ReplicaSets = &api.Kind{
 	PrepareUpdate: replicaSetLifecycle.Update,
 	PrepareStatus: replicaSetLifecycle.Status,
 
-	Validate: rules.Typed(func(rs *appsv1.ReplicaSet) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&rs.ObjectMeta, true, rules.DNSSubdomain), validateReplicaSet(&rs.Spec)...)
+	Validate: rules.Validate(true, rules.DNSSubdomain, validateReplicaSet),
+	ValidateUpdate: rules.ValidateUpdate(validateReplicaSet, func(rs, old *appsv1.ReplicaSet) field.ErrorList {
+		return rules.Immutable(rs.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))
 	}),
-	ValidateUpdate: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), validateReplicaSet(&rs.Spec)...)
-		return append(errs, rules.Immutable(rs.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
-	}),
-	ValidateStatus: rules.TypedUpdate(func(rs, old *appsv1.ReplicaSet) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&rs.ObjectMeta, &old.ObjectMeta), validateReplicaSetStatus(&rs.Status)...)
-	}),
+	ValidateStatus: rules.ValidateUpdate(validateReplicaSetStatus),
 
 	Warn: rules.Typed(func(rs *appsv1.ReplicaSet) []string {
 		return podrules.WarningsForNamedTemplate(rs.Name, &rs.Spec.Template)
@@ -105,7 +100,8 @@ func validateSetSelector(s *metav1.LabelSelector, empty string) (labels.Selector
 	return selector, errs
 }
 
-func validateReplicaSet(s *appsv1.ReplicaSetSpec) field.ErrorList {
+func validateReplicaSet(rs *appsv1.ReplicaSet) field.ErrorList {
+	s := &rs.Spec
 	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	return append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
@@ -123,7 +119,8 @@ func validateSelectorAndTemplate(s *metav1.LabelSelector, t *corev1.PodTemplateS
 	return append(errs, podrules.ValidateReplicaTemplate(t, p)...)
 }
 
-func validateReplicaSetStatus(s *appsv1.ReplicaSetStatus) field.ErrorList {
+func validateReplicaSetStatus(rs *appsv1.ReplicaSet) field.ErrorList {
+	s := &rs.Status
 	return core.ValidateReplicaStatus(&corev1.ReplicationControllerStatus{
 		Replicas: s.Replicas, FullyLabeledReplicas: s.FullyLabeledReplicas, ReadyReplicas: s.ReadyReplicas,
 		AvailableReplicas: s.AvailableReplicas, ObservedGeneration: s.ObservedGeneration,

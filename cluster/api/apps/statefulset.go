@@ -7,7 +7,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
@@ -36,9 +35,7 @@ var StatefulSets = &api.Kind{
 	PrepareUpdate: statefulSetLifecycle.Update,
 	PrepareStatus: statefulSetLifecycle.Status,
 
-	Validate: rules.Typed(func(s *appsv1.StatefulSet) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSLabel), validateStatefulSet(&s.Spec)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSLabel, validateStatefulSet),
 	ValidateUpdate: rules.TypedUpdate(validateStatefulSetUpdate),
 	ValidateStatus: rules.TypedUpdate(validateStatefulSetStatus),
 

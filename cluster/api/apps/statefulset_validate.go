@@ -6,13 +6,15 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
-func validateStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
+func validateStatefulSet(set *appsv1.StatefulSet) field.ErrorList {
+	s := &set.Spec
 	var errs field.ErrorList
 	p := rules.SpecPath.Child("podManagementPolicy")
 	switch s.PodManagementPolicy {
@@ -35,9 +37,7 @@ func validateStatefulSet(s *appsv1.StatefulSetSpec) field.ErrorList {
 	if s.Ordinals != nil {
 		errs = append(errs, rules.NonNegative(int64(s.Ordinals.Start), rules.SpecPath.Child("ordinals.start"))...)
 	}
-	if s.ServiceName != "" {
-		errs = append(errs, rules.Invalid(rules.SpecPath.Child("serviceName"), s.ServiceName, rules.DNSLabel(s.ServiceName, false))...)
-	}
+	errs = append(errs, rules.OptionalValue(s.ServiceName, rules.SpecPath.Child("serviceName"), validation.IsDNS1123Label)...)
 	return append(errs, validateStatefulSetTemplate(s)...)
 }
 
@@ -114,7 +114,7 @@ func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec
 // validateStatefulSetUpdate validates an update. What makes the identity of the pods (names, claims, service) is
 // immutable.
 func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
-	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSet(&s.Spec)...)
+	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSet(s)...)
 	rest := s.Spec
 	rest.Replicas = old.Spec.Replicas
 	rest.Ordinals = old.Spec.Ordinals

@@ -78,10 +78,8 @@ func validateScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field
 			errs = append(errs, field.Invalid(at, *n, fmt.Sprintf("must be less than or equal to %v", maxStabilizationSeconds)))
 		}
 	}
-	if s := r.SelectPolicy; s != nil {
-		errs = append(errs, rules.OneOf(*s, p.Child("selectPolicy"),
-			autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(r.SelectPolicy, p.Child("selectPolicy"),
+		autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect)...)
 	policies := p.Child("policies")
 	if len(r.Policies) == 0 {
 		errs = append(errs, field.Required(policies, "must specify at least one Policy"))

@@ -46,9 +46,7 @@ func validateGeneratedSelector(j *batchv1.Job) field.ErrorList {
 		return nil
 	}
 	var errs field.ErrorList
-	if j.UID == "" {
-		errs = append(errs, field.Required(rules.MetadataPath.Child("uid"), ""))
-	}
+	errs = append(errs, rules.Required(j.UID, rules.MetadataPath.Child("uid"))...)
 	own := labels.Set{
 		legacyControllerUIDLabel: string(j.UID), legacyJobNameLabel: j.Name,
 		batchv1.ControllerUidLabel: string(j.UID), batchv1.JobNameLabel: j.Name,

@@ -199,10 +199,7 @@ func validateSigningRequest(c *certificatesv1.CertificateSigningRequest) field.E
 		if !validUsages[u] {
 			errs = append(errs, field.NotSupported(usages.Index(i), u, sortedUsages))
 		}
-		if seen[u] {
-			errs = append(errs, field.Duplicate(usages.Index(i), u))
-		}
-		seen[u] = true
+		errs = append(errs, rules.Unique(seen, u, usages.Index(i), u)...)
 	}
 	errs = append(errs, validateSignerName(c.Spec.SignerName)...)
 	if s := c.Spec.ExpirationSeconds; s != nil && *s < 600 {

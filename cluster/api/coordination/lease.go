@@ -18,12 +18,8 @@ var Leases = &api.Kind{
 	New:     func() api.Object { return &coordinationv1.Lease{} },
 	NewList: func() runtime.Object { return &coordinationv1.LeaseList{} },
 
-	Validate: rules.Typed(func(l *coordinationv1.Lease) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&l.ObjectMeta, true, rules.DNSSubdomain), validateLease(&l.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(l, old *coordinationv1.Lease) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), validateLease(&l.Spec)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSSubdomain, validateLease),
+	ValidateUpdate: rules.ValidateUpdate(validateLease),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Who holds the lease."), rules.AgeColumn},
 	Row: rules.Typed(func(l *coordinationv1.Lease) []any {
@@ -35,7 +31,8 @@ var Leases = &api.Kind{
 	}),
 }
 
-func validateLease(s *coordinationv1.LeaseSpec) field.ErrorList {
+func validateLease(l *coordinationv1.Lease) field.ErrorList {
+	s := &l.Spec
 	var errs field.ErrorList
 	if s.LeaseDurationSeconds != nil && *s.LeaseDurationSeconds <= 0 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("leaseDurationSeconds"), *s.LeaseDurationSeconds, "must be greater than 0"))

@@ -3,6 +3,7 @@ package core
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -30,8 +31,5 @@ func validateBinding(b *corev1.Binding) field.ErrorList {
 	if b.Target.Kind != "" && b.Target.Kind != "Node" {
 		errs = append(errs, field.NotSupported(target.Child("kind"), b.Target.Kind, []string{"Node", "<empty>"}))
 	}
-	if b.Target.Name == "" {
-		return append(errs, field.Required(target.Child("name"), ""))
-	}
-	return append(errs, rules.Invalid(target.Child("name"), b.Target.Name, rules.DNSSubdomain(b.Target.Name, false))...)
+	return append(errs, rules.RequiredValue(b.Target.Name, target.Child("name"), validation.IsDNS1123Subdomain)...)
 }

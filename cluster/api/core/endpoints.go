@@ -32,12 +32,8 @@ var Endpoints = &api.Kind{
 			}
 		}
 	}),
-	Validate: rules.Typed(func(e *corev1.Endpoints) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain), validateEndpointSubsets(e)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Endpoints) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), validateEndpointSubsets(e)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSSubdomain, validateEndpointSubsets),
+	ValidateUpdate: rules.ValidateUpdate(validateEndpointSubsets),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that take traffic."), rules.AgeColumn},
 	Row: rules.Typed(func(e *corev1.Endpoints) []any {
@@ -99,12 +95,8 @@ func validateEndpointSubsets(e *corev1.Endpoints) field.ErrorList {
 
 func validateEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorList {
 	errs := validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, false, nil)
-	if a.Hostname != "" {
-		errs = append(errs, rules.Invalid(p.Child("hostname"), a.Hostname, validation.IsDNS1123Label(a.Hostname))...)
-	}
-	if a.NodeName != nil {
-		errs = append(errs, rules.Invalid(p.Child("nodeName"), *a.NodeName, rules.DNSSubdomain(*a.NodeName, false))...)
-	}
+	errs = append(errs, rules.OptionalValue(a.Hostname, p.Child("hostname"), validation.IsDNS1123Label)...)
+	errs = append(errs, rules.OptionalPointer(a.NodeName, p.Child("nodeName"), validation.IsDNS1123Subdomain)...)
 	return append(errs, ValidateNonSpecialIP(a.IP, p.Child("ip"))...)
 }
 

@@ -26,12 +26,10 @@ var Events = &api.Kind{
 	New:      func() api.Object { return &corev1.Event{} },
 	NewList:  func() runtime.Object { return &corev1.EventList{} },
 
-	Validate: rules.Typed(validateEvent),
-	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Event) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), validateEvent(e)...)
-	}),
-	Columns: eventColumns,
-	Row:     rules.Typed(eventRow),
+	Validate:       rules.Typed(validateEvent),
+	ValidateUpdate: rules.ValidateUpdate(validateEvent),
+	Columns:        eventColumns,
+	Row:            rules.Typed(eventRow),
 	Fields: rules.Typed(func(e *corev1.Event) fields.Set {
 		source := e.Source.Component
 		if source == "" {
@@ -201,9 +199,7 @@ func validateEvent(e *corev1.Event) field.ErrorList {
 		return errs
 	}
 	required := func(name, v string) {
-		if v == "" {
-			errs = append(errs, field.Required(field.NewPath(name), ""))
-		}
+		errs = append(errs, rules.Required(v, field.NewPath(name))...)
 	}
 	tooLong := func(name, v string, max int) {
 		if len(v) > max {
@@ -211,9 +207,7 @@ func validateEvent(e *corev1.Event) field.ErrorList {
 		}
 	}
 	required("reportingController", e.ReportingController)
-	if e.ReportingController != "" {
-		errs = append(errs, rules.Invalid(field.NewPath("reportingController"), e.ReportingController, validation.IsQualifiedName(e.ReportingController))...)
-	}
+	errs = append(errs, rules.OptionalValue(e.ReportingController, field.NewPath("reportingController"), validation.IsQualifiedName)...)
 	required("reportingInstance", e.ReportingInstance)
 	tooLong("reportingInstance", e.ReportingInstance, 128)
 	required("action", e.Action)

@@ -26,10 +26,8 @@ var LimitRanges = &api.Kind{
 			defaultLimitRangeItem(&l.Spec.Limits[i])
 		}
 	}),
-	Validate: rules.Typed(validateLimitRange),
-	ValidateUpdate: rules.TypedUpdate(func(l, old *corev1.LimitRange) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&l.ObjectMeta, &old.ObjectMeta), validateLimitRange(l)...)
-	}),
+	Validate:       rules.Typed(validateLimitRange),
+	ValidateUpdate: rules.ValidateUpdate(validateLimitRange),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:     rules.Typed(func(l *corev1.LimitRange) []any { return []any{l.Name, rules.CreatedAt(&l.ObjectMeta)} }),
@@ -60,10 +58,7 @@ func validateLimitRange(l *corev1.LimitRange) field.ErrorList {
 	seen := map[corev1.LimitType]bool{}
 	for i := range l.Spec.Limits {
 		item, p := &l.Spec.Limits[i], rules.SpecPath.Child("limits").Index(i)
-		if seen[item.Type] {
-			errs = append(errs, field.Duplicate(p.Child("type"), item.Type))
-		}
-		seen[item.Type] = true
+		errs = append(errs, rules.Unique(seen, item.Type, p.Child("type"), item.Type)...)
 		errs = append(errs, validateLimitRangeItem(item, p)...)
 	}
 	return errs

@@ -175,10 +175,7 @@ func validateNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
 	var errs field.ErrorList
 	seen := make(map[corev1.NodeAddress]bool, len(addresses))
 	for i, a := range addresses {
-		if seen[a] {
-			errs = append(errs, field.Duplicate(rules.StatusPath.Child("addresses").Index(i), a))
-		}
-		seen[a] = true
+		errs = append(errs, rules.Unique(seen, a, rules.StatusPath.Child("addresses").Index(i), a)...)
 	}
 	return errs
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -163,12 +164,8 @@ func validatePersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 	if s.HostPath != nil && path.Clean(s.HostPath.Path) == "/" && s.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRecycle {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"))
 	}
-	if s.StorageClassName != "" {
-		errs = append(errs, rules.Invalid(rules.SpecPath.Child("storageClassName"), s.StorageClassName, rules.DNSSubdomain(s.StorageClassName, false))...)
-	}
-	if s.VolumeMode != nil {
-		errs = append(errs, rules.OneOf(*s.VolumeMode, rules.SpecPath.Child("volumeMode"), podrules.VolumeModes...)...)
-	}
+	errs = append(errs, rules.OptionalValue(s.StorageClassName, rules.SpecPath.Child("storageClassName"), validation.IsDNS1123Subdomain)...)
+	errs = append(errs, rules.OptionalOneOf(s.VolumeMode, rules.SpecPath.Child("volumeMode"), podrules.VolumeModes...)...)
 	return errs
 }
 

@@ -142,9 +142,7 @@ func validateMirrorPodUpdate(pod, old *corev1.Pod) field.ErrorList {
 func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
 	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
 	s, o := &pod.Status, &old.Status
-	if s.NominatedNodeName != "" {
-		errs = append(errs, rules.Invalid(rules.StatusPath.Child("nominatedNodeName"), s.NominatedNodeName, rules.DNSSubdomain(s.NominatedNodeName, false))...)
-	}
+	errs = append(errs, rules.OptionalValue(s.NominatedNodeName, rules.StatusPath.Child("nominatedNodeName"), validation.IsDNS1123Subdomain)...)
 	if o.QOSClass != "" && s.QOSClass != o.QOSClass {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("qosClass"), s.QOSClass, "field is immutable"))
 	}

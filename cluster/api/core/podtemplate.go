@@ -12,8 +12,6 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-var templatePath = field.NewPath("template")
-
 // PodTemplates is the kind PodTemplate: a template that clients create pods from.
 var PodTemplates = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PodTemplate"),
@@ -29,12 +27,8 @@ var PodTemplates = &api.Kind{
 			t.Generation++
 		}
 	}),
-	Validate: rules.Typed(func(t *corev1.PodTemplate) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&t.ObjectMeta, true, rules.DNSSubdomain), podrules.ValidatePodTemplateSpec(&t.Template, templatePath)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(t, old *corev1.PodTemplate) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&t.ObjectMeta, &old.ObjectMeta), podrules.ValidatePodTemplateSpec(&t.Template, templatePath)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSSubdomain, validatePodTemplate),
+	ValidateUpdate: rules.ValidateUpdate(validatePodTemplate),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -46,4 +40,8 @@ var PodTemplates = &api.Kind{
 		names, images := podrules.ContainerCells(t.Template.Spec.Containers)
 		return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 	}),
+}
+
+func validatePodTemplate(t *corev1.PodTemplate) field.ErrorList {
+	return podrules.ValidatePodTemplateSpec(&t.Template, field.NewPath("template"))
 }

@@ -36,16 +36,9 @@ var ReplicationControllers = &api.Kind{
 	PrepareUpdate: replicationControllerLifecycle.Update,
 	PrepareStatus: replicationControllerLifecycle.Status,
 
-	Validate: rules.Typed(func(rc *corev1.ReplicationController) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&rc.ObjectMeta, true, rules.DNSSubdomain), validateReplicationController(&rc.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
-		errs := rules.ValidateObjectMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta)
-		return append(errs, validateReplicationController(&rc.Spec)...)
-	}),
-	ValidateStatus: rules.TypedUpdate(func(rc, old *corev1.ReplicationController) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&rc.ObjectMeta, &old.ObjectMeta), ValidateReplicaStatus(&rc.Status)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSSubdomain, validateReplicationController),
+	ValidateUpdate: rules.ValidateUpdate(validateReplicationController),
+	ValidateStatus: rules.ValidateUpdate(func(rc *corev1.ReplicationController) field.ErrorList { return ValidateReplicaStatus(&rc.Status) }),
 
 	Warn: rules.Typed(func(rc *corev1.ReplicationController) []string {
 		if rc.Spec.Template == nil {
@@ -102,7 +95,8 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 	podrules.DefaultPodSpec(&t.Spec)
 }
 
-func validateReplicationController(s *corev1.ReplicationControllerSpec) field.ErrorList {
+func validateReplicationController(rc *corev1.ReplicationController) field.ErrorList {
+	s := &rc.Spec
 	var errs field.ErrorList
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	if len(s.Selector) == 0 {

@@ -27,11 +27,9 @@ var ResourceQuotas = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Status = old.Status }),
 	PrepareStatus: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Spec = old.Spec }),
 
-	Validate: rules.Typed(func(q *corev1.ResourceQuota) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&q.ObjectMeta, true, rules.DNSSubdomain), validateResourceQuotaSpec(&q.Spec)...)
-	}),
+	Validate: rules.Validate(true, rules.DNSSubdomain, validateResourceQuota),
 	ValidateUpdate: rules.TypedUpdate(func(q, old *corev1.ResourceQuota) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), validateResourceQuotaSpec(&q.Spec)...)
+		errs := append(rules.ValidateObjectMetaUpdate(&q.ObjectMeta, &old.ObjectMeta), validateResourceQuota(q)...)
 		if !slices.Equal(sorted(q.Spec.Scopes), sorted(old.Spec.Scopes)) {
 			errs = append(errs, field.Invalid(rules.SpecPath.Child("scopes"), q.Spec.Scopes, "field is immutable"))
 		}

@@ -11,7 +11,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-func validateResourceQuotaSpec(s *corev1.ResourceQuotaSpec) field.ErrorList {
+func validateResourceQuota(q *corev1.ResourceQuota) field.ErrorList {
+	s := &q.Spec
 	errs := validateQuotaResources(s.Hard, rules.SpecPath.Child("hard"))
 	p := rules.SpecPath.Child("scopes")
 	for _, scope := range s.Scopes {

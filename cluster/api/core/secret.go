@@ -108,9 +108,7 @@ func validateSecretType(s *corev1.Secret, data *field.Path) field.ErrorList {
 	}
 	switch s.Type {
 	case corev1.SecretTypeServiceAccountToken:
-		if s.Annotations[corev1.ServiceAccountNameKey] == "" {
-			errs = append(errs, field.Required(rules.MetadataPath.Child("annotations").Key(corev1.ServiceAccountNameKey), ""))
-		}
+		errs = append(errs, rules.Required(s.Annotations[corev1.ServiceAccountNameKey], rules.MetadataPath.Child("annotations").Key(corev1.ServiceAccountNameKey))...)
 	case corev1.SecretTypeDockercfg:
 		needJSON(corev1.DockerConfigKey)
 	case corev1.SecretTypeDockerConfigJson:

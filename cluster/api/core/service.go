@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -35,9 +34,7 @@ var Services = &api.Kind{
 
 	Validate:       rules.Typed(validateService),
 	ValidateUpdate: rules.TypedUpdate(validateServiceUpdate),
-	ValidateStatus: rules.TypedUpdate(func(s, old *corev1.Service) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateLoadBalancerStatus(s)...)
-	}),
+	ValidateStatus: rules.ValidateUpdate(validateLoadBalancerStatus),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,

@@ -35,10 +35,8 @@ func validateService(svc *corev1.Service) field.ErrorList {
 		}
 	}
 	errs = append(errs, validateTrafficPolicies(svc)...)
-	if d := s.TrafficDistribution; d != nil {
-		errs = append(errs, rules.OneOf(*d, rules.SpecPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
-			corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(s.TrafficDistribution, rules.SpecPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
+		corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
 	return append(errs, validateLoadBalancer(svc)...)
 }
 
@@ -81,10 +79,7 @@ func validateServicePorts(svc *corev1.Service) field.ErrorList {
 			}
 		default:
 			errs = append(errs, rules.Invalid(p.Child("name"), port.Name, validation.IsDNS1123Label(port.Name))...)
-			if names[port.Name] {
-				errs = append(errs, field.Duplicate(p.Child("name"), port.Name))
-			}
-			names[port.Name] = true
+			errs = append(errs, rules.Unique(names, port.Name, p.Child("name"), port.Name)...)
 		}
 		errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
 		errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
@@ -228,9 +223,7 @@ func validateLoadBalancer(svc *corev1.Service) field.ErrorList {
 		if s.AllocateLoadBalancerNodePorts == nil {
 			errs = append(errs, field.Required(rules.SpecPath.Child("allocateLoadBalancerNodePorts"), ""))
 		}
-		if c := s.LoadBalancerClass; c != nil {
-			errs = append(errs, rules.Invalid(rules.SpecPath.Child("loadBalancerClass"), *c, validation.IsQualifiedName(*c))...)
-		}
+		errs = append(errs, rules.OptionalPointer(s.LoadBalancerClass, rules.SpecPath.Child("loadBalancerClass"), validation.IsQualifiedName)...)
 		return errs
 	}
 	if len(s.LoadBalancerSourceRanges) > 0 {
@@ -274,9 +267,7 @@ func validateLoadBalancerStatus(svc *corev1.Service) field.ErrorList {
 			errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), in.IP, false, nil)...)
 		}
 		errs = append(errs, validateIPMode(&in, p.Index(i).Child("ipMode"))...)
-		if in.Hostname != "" {
-			errs = append(errs, rules.Invalid(p.Index(i).Child("hostname"), in.Hostname, validation.IsDNS1123Subdomain(in.Hostname))...)
-		}
+		errs = append(errs, rules.OptionalValue(in.Hostname, p.Index(i).Child("hostname"), validation.IsDNS1123Subdomain)...)
 	}
 	return errs
 }

@@ -21,10 +21,8 @@ var ServiceAccounts = &api.Kind{
 	New:     func() api.Object { return &corev1.ServiceAccount{} },
 	NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
 
-	Validate: rules.Typed(validateServiceAccount),
-	ValidateUpdate: rules.TypedUpdate(func(s, old *corev1.ServiceAccount) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateServiceAccount(s)...)
-	}),
+	Validate:       rules.Typed(validateServiceAccount),
+	ValidateUpdate: rules.ValidateUpdate(validateServiceAccount),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn, rules.Column("Secrets", "string", 0, "Number of secrets that its pods may use."), rules.AgeColumn,

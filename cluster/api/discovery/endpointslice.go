@@ -123,13 +123,9 @@ func validateSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p
 	for i, a := range e.Addresses {
 		errs = append(errs, validateSliceAddress(a, t, at.Index(i))...)
 	}
-	if e.NodeName != nil {
-		errs = append(errs, rules.Invalid(p.Child("nodeName"), *e.NodeName, rules.DNSSubdomain(*e.NodeName, false))...)
-	}
+	errs = append(errs, rules.OptionalPointer(e.NodeName, p.Child("nodeName"), validation.IsDNS1123Subdomain)...)
 	errs = append(errs, metav1validation.ValidateLabels(e.DeprecatedTopology, p.Child("deprecatedTopology"))...)
-	if e.Hostname != nil {
-		errs = append(errs, rules.Invalid(p.Child("hostname"), *e.Hostname, validation.IsDNS1123Label(*e.Hostname))...)
-	}
+	errs = append(errs, rules.OptionalPointer(e.Hostname, p.Child("hostname"), validation.IsDNS1123Label)...)
 	if e.Hints != nil {
 		errs = append(errs, validateEndpointHints(e.Hints, p.Child("hints"))...)
 	}
@@ -190,13 +186,8 @@ func validateSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.E
 		if port.Name != nil {
 			name = *port.Name
 		}
-		if name != "" {
-			errs = append(errs, rules.Invalid(at.Child("name"), name, validation.IsDNS1123Label(name))...)
-		}
-		if seen[name] {
-			errs = append(errs, field.Duplicate(at.Child("name"), name))
-		}
-		seen[name] = true
+		errs = append(errs, rules.OptionalValue(name, at.Child("name"), validation.IsDNS1123Label)...)
+		errs = append(errs, rules.Unique(seen, name, at.Child("name"), name)...)
 		if port.Protocol == nil {
 			errs = append(errs, field.Required(at.Child("protocol"), ""))
 		} else {

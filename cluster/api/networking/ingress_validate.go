@@ -41,9 +41,7 @@ func validateIngressSpec(s *networkingv1.IngressSpec) field.ErrorList {
 	for i := range s.TLS {
 		errs = append(errs, validateIngressTLS(&s.TLS[i], rules.SpecPath.Child("tls").Index(i))...)
 	}
-	if c := s.IngressClassName; c != nil {
-		errs = append(errs, rules.Invalid(rules.SpecPath.Child("ingressClassName"), *c, rules.DNSSubdomain(*c, false))...)
-	}
+	errs = append(errs, rules.OptionalPointer(s.IngressClassName, rules.SpecPath.Child("ingressClassName"), validation.IsDNS1123Subdomain)...)
 	return errs
 }
 
@@ -59,9 +57,7 @@ func validateIngressTLS(t *networkingv1.IngressTLS, p *field.Path) field.ErrorLi
 	for i, h := range t.Hosts {
 		errs = append(errs, validateIngressHost(h, p.Child("hosts").Index(i))...)
 	}
-	if t.SecretName != "" {
-		errs = append(errs, rules.Invalid(p.Child("secretName"), t.SecretName, rules.DNSSubdomain(t.SecretName, false))...)
-	}
+	errs = append(errs, rules.OptionalValue(t.SecretName, p.Child("secretName"), validation.IsDNS1123Subdomain)...)
 	return errs
 }
 
@@ -124,11 +120,7 @@ func validateIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field
 	}
 	var errs field.ErrorList
 	service, port := p.Child("service"), b.Service.Port
-	if b.Service.Name == "" {
-		errs = append(errs, field.Required(service.Child("name"), ""))
-	} else {
-		errs = append(errs, rules.Invalid(service.Child("name"), b.Service.Name, rules.DNS1035Label(b.Service.Name, false))...)
-	}
+	errs = append(errs, rules.RequiredValue(b.Service.Name, service.Child("name"), validation.IsDNS1035Label)...)
 	switch {
 	case port.Name != "" && port.Number != 0:
 		errs = append(errs, field.Invalid(p, "", "cannot set both port name & port number"))

@@ -27,12 +27,9 @@ var IngressClasses = &api.Kind{
 	PrepareCreate: rules.Mutate(func(c *networkingv1.IngressClass) { c.Generation = 1 }),
 	PrepareUpdate: rules.MutateUpdate(func(c, old *networkingv1.IngressClass) { c.Generation = rules.NextGeneration(old, c.Spec, old.Spec) }),
 
-	Validate: rules.Typed(func(c *networkingv1.IngressClass) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain), validateIngressClass(&c.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(c, old *networkingv1.IngressClass) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))...)
-		return append(errs, validateIngressClass(&c.Spec)...)
+	Validate: rules.Validate(false, rules.DNSSubdomain, validateIngressClass),
+	ValidateUpdate: rules.ValidateUpdate(validateIngressClass, func(c, old *networkingv1.IngressClass) field.ErrorList {
+		return rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -54,7 +51,8 @@ var IngressClasses = &api.Kind{
 	}),
 }
 
-func validateIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
+func validateIngressClass(c *networkingv1.IngressClass) field.ErrorList {
+	s := &c.Spec
 	const longest = 250
 	var errs field.ErrorList
 	controller := rules.SpecPath.Child("controller")
@@ -88,9 +86,7 @@ func validateIngressClass(s *networkingv1.IngressClassSpec) field.ErrorList {
 // validateLocalReference validates a reference to an object of any kind in the same namespace.
 func validateLocalReference(group *string, kind, name string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if group != nil {
-		errs = append(errs, rules.Invalid(p.Child("apiGroup"), *group, rules.DNSSubdomain(*group, false))...)
-	}
+	errs = append(errs, rules.OptionalPointer(group, p.Child("apiGroup"), validation.IsDNS1123Subdomain)...)
 	if kind == "" {
 		errs = append(errs, field.Required(p.Child("kind"), "kind is required"))
 	} else {

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -40,11 +41,7 @@ var RuntimeClasses = &api.Kind{
 func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain)
 	handler := field.NewPath("handler")
-	if c.Handler == "" {
-		errs = append(errs, field.Required(handler, ""))
-	} else {
-		errs = append(errs, rules.Invalid(handler, c.Handler, rules.DNSLabel(c.Handler, false))...)
-	}
+	errs = append(errs, rules.RequiredValue(c.Handler, handler, validation.IsDNS1123Label)...)
 	if c.Overhead != nil {
 		limits := &corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}
 		errs = append(errs, podrules.ValidateResourceRequirements(limits, nil, field.NewPath("overhead"))...)
@@ -64,10 +61,7 @@ func validateUniqueTolerations(list []corev1.Toleration, p *field.Path) field.Er
 	seen := map[corev1.Toleration]bool{}
 	for i, t := range list {
 		key := corev1.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
-		if seen[key] {
-			errs = append(errs, field.Duplicate(p.Index(i), t))
-		}
-		seen[key] = true
+		errs = append(errs, rules.Unique(seen, key, p.Index(i), t)...)
 	}
 	return errs
 }

@@ -281,10 +281,7 @@ func validateTopologySpreadConstraints(constraints []corev1.TopologySpreadConstr
 			}
 		}
 		key := fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)
-		if seen[key] {
-			errs = append(errs, field.Duplicate(at.Child("{topologyKey, whenUnsatisfiable}"), key))
-		}
-		seen[key] = true
+		errs = append(errs, rules.Unique(seen, key, at.Child("{topologyKey, whenUnsatisfiable}"), key)...)
 		errs = append(errs, ValidateLabelSelector(c.LabelSelector, at.Child("labelSelector"))...)
 	}
 	return errs

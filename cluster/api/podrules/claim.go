@@ -26,16 +26,10 @@ func ValidatePersistentVolumeClaimSpec(s *corev1.PersistentVolumeClaimSpec, p *f
 	if c := s.StorageClassName; c != nil && *c != "" {
 		errs = append(errs, rules.Invalid(p.Child("storageClassName"), *c, rules.DNSSubdomain(*c, false))...)
 	}
-	if s.VolumeMode != nil {
-		errs = append(errs, rules.OneOf(*s.VolumeMode, p.Child("volumeMode"), VolumeModes...)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(s.VolumeMode, p.Child("volumeMode"), VolumeModes...)...)
 	if d := s.DataSource; d != nil {
-		if d.Name == "" {
-			errs = append(errs, field.Required(p.Child("dataSource", "name"), ""))
-		}
-		if d.Kind == "" {
-			errs = append(errs, field.Required(p.Child("dataSource", "kind"), ""))
-		}
+		errs = append(errs, rules.Required(d.Name, p.Child("dataSource", "name"))...)
+		errs = append(errs, rules.Required(d.Kind, p.Child("dataSource", "kind"))...)
 	}
 	return errs
 }

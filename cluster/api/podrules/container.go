@@ -180,10 +180,7 @@ func validateContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.E
 			bad := rules.Invalid(at.Child("name"), port.Name, validation.IsValidPortName(port.Name))
 			errs = append(errs, bad...)
 			if len(bad) == 0 {
-				if names[port.Name] {
-					errs = append(errs, field.Duplicate(at.Child("name"), port.Name))
-				}
-				names[port.Name] = true
+				errs = append(errs, rules.Unique(names, port.Name, at.Child("name"), port.Name)...)
 			}
 		}
 		if port.ContainerPort == 0 {
@@ -214,10 +211,7 @@ func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, host
 			continue
 		}
 		key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
-		if taken[key] {
-			errs = append(errs, field.Duplicate(p.Index(i).Child("hostPort"), key))
-		}
-		taken[key] = true
+		errs = append(errs, rules.Unique(taken, key, p.Index(i).Child("hostPort"), key)...)
 	}
 	return errs
 }
@@ -227,12 +221,8 @@ func (c *podSpecValidator) validateVolumeMounts(ctr *corev1.Container, p *field.
 	paths := make(map[string]bool, len(ctr.VolumeMounts))
 	for i := range ctr.VolumeMounts {
 		m, at := &ctr.VolumeMounts[i], p.Index(i)
-		if m.Name == "" {
-			errs = append(errs, field.Required(at.Child("name"), ""))
-		}
-		if m.MountPath == "" {
-			errs = append(errs, field.Required(at.Child("mountPath"), ""))
-		}
+		errs = append(errs, rules.Required(m.Name, at.Child("name"))...)
+		errs = append(errs, rules.Required(m.MountPath, at.Child("mountPath"))...)
 		if _, ok := c.volumes[m.Name]; !ok {
 			errs = append(errs, field.NotFound(at.Child("name"), m.Name))
 		}
@@ -317,8 +307,8 @@ func (c *podSpecValidator) validateSecurityContext(s *corev1.SecurityContext, p 
 	if s == nil {
 		return nil
 	}
-	errs := validateID(s.RunAsUser, p.Child("runAsUser"), validation.IsValidUserID)
-	errs = append(errs, validateID(s.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
+	errs := rules.OptionalPointer(s.RunAsUser, p.Child("runAsUser"), validation.IsValidUserID)
+	errs = append(errs, rules.OptionalPointer(s.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
 	if s.ProcMount != nil {
 		errs = append(errs, rules.OneOf(*s.ProcMount, p.Child("procMount"), corev1.DefaultProcMount, corev1.UnmaskedProcMount)...)
 		if *s.ProcMount == corev1.UnmaskedProcMount && !hasUserNamespace(c.spec) {

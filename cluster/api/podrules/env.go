@@ -18,11 +18,7 @@ func (c *podSpecValidator) validateEnv(env []corev1.EnvVar, p *field.Path) field
 	var errs field.ErrorList
 	for i := range env {
 		v, at := &env[i], p.Index(i)
-		if v.Name == "" {
-			errs = append(errs, field.Required(at.Child("name"), ""))
-		} else {
-			errs = append(errs, rules.Invalid(at.Child("name"), v.Name, validation.IsRelaxedEnvVarName(v.Name))...)
-		}
+		errs = append(errs, rules.RequiredValue(v.Name, at.Child("name"), validation.IsRelaxedEnvVarName)...)
 		if v.ValueFrom != nil {
 			errs = append(errs, c.validateEnvVarValueFrom(v, at.Child("valueFrom"))...)
 		}
@@ -66,22 +62,13 @@ func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Pa
 
 func validateKeySelector(name, key string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if name == "" {
-		errs = append(errs, field.Required(p.Child("name"), ""))
-	}
-	if key == "" {
-		return append(errs, field.Required(p.Child("key"), ""))
-	}
-	return append(errs, rules.Invalid(p.Child("key"), key, validation.IsConfigMapKey(key))...)
+	errs = append(errs, rules.Required(name, p.Child("name"))...)
+	return append(errs, rules.RequiredValue(key, p.Child("key"), validation.IsConfigMapKey)...)
 }
 
 func (c *podSpecValidator) validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if r.Key == "" {
-		errs = append(errs, field.Required(p.Child("key"), ""))
-	} else {
-		errs = append(errs, rules.Invalid(p.Child("key"), r.Key, validation.IsRelaxedEnvVarName(r.Key))...)
-	}
+	errs = append(errs, rules.RequiredValue(r.Key, p.Child("key"), validation.IsRelaxedEnvVarName)...)
 	if r.VolumeName == "" {
 		errs = append(errs, field.Required(p.Child("volumeName"), ""))
 	} else if v := c.volumes[r.VolumeName]; v == nil {
@@ -101,21 +88,15 @@ func validateEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList
 	var errs field.ErrorList
 	for i := range from {
 		f, at := &from[i], p.Index(i)
-		if f.Prefix != "" {
-			errs = append(errs, rules.Invalid(at.Child("prefix"), f.Prefix, validation.IsRelaxedEnvVarName(f.Prefix))...)
-		}
+		errs = append(errs, rules.OptionalValue(f.Prefix, at.Child("prefix"), validation.IsRelaxedEnvVarName)...)
 		n := 0
 		if f.ConfigMapRef != nil {
 			n++
-			if f.ConfigMapRef.Name == "" {
-				errs = append(errs, field.Required(at.Child("configMapRef", "name"), ""))
-			}
+			errs = append(errs, rules.Required(f.ConfigMapRef.Name, at.Child("configMapRef", "name"))...)
 		}
 		if f.SecretRef != nil {
 			n++
-			if f.SecretRef.Name == "" {
-				errs = append(errs, field.Required(at.Child("secretRef", "name"), ""))
-			}
+			errs = append(errs, rules.Required(f.SecretRef.Name, at.Child("secretRef", "name"))...)
 		}
 		switch {
 		case n == 0:

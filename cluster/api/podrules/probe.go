@@ -112,9 +112,7 @@ func validateHandler(h handler, grace *int64, p *field.Path) field.ErrorList {
 
 func validateHTTPGetAction(h *corev1.HTTPGetAction, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if h.Path == "" {
-		errs = append(errs, field.Required(p.Child("path"), ""))
-	}
+	errs = append(errs, rules.Required(h.Path, p.Child("path"))...)
 	errs = append(errs, ValidatePortNumOrName(h.Port, p.Child("port"))...)
 	errs = append(errs, rules.OneOf(h.Scheme, p.Child("scheme"), corev1.URISchemeHTTP, corev1.URISchemeHTTPS)...)
 	for i := range h.HTTPHeaders {

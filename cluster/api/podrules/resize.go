@@ -20,10 +20,7 @@ func validateResizePolicy(list []corev1.ContainerResizePolicy, s *corev1.PodSpec
 	var errs field.ErrorList
 	seen := map[corev1.ResourceName]bool{}
 	for i, r := range list {
-		if seen[r.ResourceName] {
-			errs = append(errs, field.Duplicate(p.Index(i), r.ResourceName))
-		}
-		seen[r.ResourceName] = true
+		errs = append(errs, rules.Unique(seen, r.ResourceName, p.Index(i), r.ResourceName)...)
 		errs = append(errs, rules.RequiredOneOf(r.ResourceName, p, Resizable...)...)
 		errs = append(errs, rules.RequiredOneOf(r.RestartPolicy, p, corev1.NotRequired, corev1.RestartContainer)...)
 		if s.RestartPolicy == corev1.RestartPolicyNever && r.RestartPolicy != corev1.NotRequired {

@@ -181,10 +181,7 @@ func validateResourceClaimNames(used []corev1.ResourceClaim, known []corev1.PodR
 			errs = append(errs, field.Required(p.Index(i), ""))
 			continue
 		}
-		if seen[c] {
-			errs = append(errs, field.Duplicate(p.Index(i), c.Name))
-		}
-		seen[c] = true
+		errs = append(errs, rules.Unique(seen, c, p.Index(i), c.Name)...)
 		found := false
 		for k := range known {
 			found = found || known[k].Name == c.Name

@@ -63,9 +63,7 @@ func (c *podSpecValidator) validate(p *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(p.Child("activeDeadlineSeconds"), v, validation.InclusiveRangeError(1, math.MaxInt32)))
 		}
 	}
-	if s.PreemptionPolicy != nil {
-		errs = append(errs, rules.OneOf(*s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
 	errs = append(errs, ValidateResourceList(s.Overhead, p.Child("overhead"))...)
 	if s.Resources != nil {
 		errs = append(errs, ValidateResourceRequirements(s.Resources, nil, p.Child("resources"))...)
@@ -80,27 +78,21 @@ func (c *podSpecValidator) validate(p *field.Path) field.ErrorList {
 // validatePodNames validates the fields that name hosts and other objects.
 func validatePodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	name := func(child, v string, rule func(string, bool) []string) {
+	name := func(child, v string, rule func(string) []string) {
 		if v != "" {
-			errs = append(errs, rules.Invalid(p.Child(child), v, rule(v, false))...)
+			errs = append(errs, rules.Invalid(p.Child(child), v, rule(v))...)
 		}
 	}
-	name("serviceAccountName", s.ServiceAccountName, rules.DNSSubdomain)
-	name("nodeName", s.NodeName, rules.DNSSubdomain)
-	name("hostname", s.Hostname, rules.DNSLabel)
-	name("subdomain", s.Subdomain, rules.DNSLabel)
-	name("priorityClassName", s.PriorityClassName, rules.DNSSubdomain)
+	name("serviceAccountName", s.ServiceAccountName, validation.IsDNS1123Subdomain)
+	name("nodeName", s.NodeName, validation.IsDNS1123Subdomain)
+	name("hostname", s.Hostname, validation.IsDNS1123Label)
+	name("subdomain", s.Subdomain, validation.IsDNS1123Label)
+	name("priorityClassName", s.PriorityClassName, validation.IsDNS1123Subdomain)
 	errs = append(errs, validateHostnameOverride(s, p)...)
-	if s.RuntimeClassName != nil {
-		errs = append(errs, rules.Invalid(p.Child("runtimeClassName"), *s.RuntimeClassName, rules.DNSSubdomain(*s.RuntimeClassName, false))...)
-	}
-	if s.SchedulerName != "" {
-		errs = append(errs, rules.Invalid(p.Child("schedulerName"), s.SchedulerName, validation.IsQualifiedName(s.SchedulerName))...)
-	}
+	errs = append(errs, rules.OptionalPointer(s.RuntimeClassName, p.Child("runtimeClassName"), validation.IsDNS1123Subdomain)...)
+	name("schedulerName", s.SchedulerName, validation.IsQualifiedName)
 	for i, r := range s.ImagePullSecrets {
-		if r.Name == "" {
-			errs = append(errs, field.Required(p.Child("imagePullSecrets").Index(i).Child("name"), ""))
-		}
+		errs = append(errs, rules.Required(r.Name, p.Child("imagePullSecrets").Index(i).Child("name"))...)
 	}
 	return errs
 }
@@ -133,10 +125,7 @@ func (c *podSpecValidator) validateGates(p *field.Path) field.ErrorList {
 	scheduling := p.Child("schedulingGates")
 	seen := map[string]bool{}
 	for i, g := range c.spec.SchedulingGates {
-		if seen[g.Name] {
-			errs = append(errs, field.Duplicate(scheduling.Index(i), g.Name))
-		}
-		seen[g.Name] = true
+		errs = append(errs, rules.Unique(seen, g.Name, scheduling.Index(i), g.Name)...)
 		errs = append(errs, rules.Invalid(scheduling.Index(i), g.Name, validation.IsQualifiedName(g.Name))...)
 	}
 	return errs
@@ -154,20 +143,16 @@ func validatePodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		return errs
 	}
 	at := p.Child("securityContext")
-	errs = append(errs, validateID(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
-	errs = append(errs, validateID(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
-	errs = append(errs, validateID(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
+	errs = append(errs, rules.OptionalPointer(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
+	errs = append(errs, rules.OptionalPointer(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
+	errs = append(errs, rules.OptionalPointer(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
 	for i, g := range sc.SupplementalGroups {
 		errs = append(errs, rules.Invalid(at.Child("supplementalGroups").Index(i), g, validation.IsValidGroupID(g))...)
 	}
-	if sc.SupplementalGroupsPolicy != nil {
-		errs = append(errs, rules.OneOf(*sc.SupplementalGroupsPolicy, at.Child("supplementalGroupsPolicy"),
-			corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
-	}
-	if sc.FSGroupChangePolicy != nil {
-		errs = append(errs, rules.OneOf(*sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"),
-			corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(sc.SupplementalGroupsPolicy, at.Child("supplementalGroupsPolicy"),
+		corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
+	errs = append(errs, rules.OptionalOneOf(sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"),
+		corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)
 	errs = append(errs, validateSysctls(sc.Sysctls, at.Child("sysctls"))...)
 	errs = append(errs, validateSeccompProfile(sc.SeccompProfile, at.Child("seccompProfile"))...)
 	return append(errs, validateAppArmorProfile(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
@@ -191,13 +176,6 @@ func validateHostUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		}
 	}
 	return errs
-}
-
-func validateID(id *int64, p *field.Path, rule func(int64) []string) field.ErrorList {
-	if id == nil {
-		return nil
-	}
-	return rules.Invalid(p, *id, rule(*id))
 }
 
 func validateSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {

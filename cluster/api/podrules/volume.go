@@ -187,21 +187,15 @@ func ValidateHostPathVolumeSource(h *corev1.HostPathVolumeSource, p *field.Path)
 		return field.ErrorList{field.Required(p.Child("path"), "")}
 	}
 	errs := ValidatePathNoBacksteps(h.Path, p.Child("path"))
-	if h.Type != nil {
-		errs = append(errs, rules.OneOf(*h.Type, p.Child("type"), hostPathTypes...)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(h.Type, p.Child("type"), hostPathTypes...)...)
 	return errs
 }
 
 // ValidateNFSVolumeSource validates an NFS volume.
 func ValidateNFSVolumeSource(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if n.Server == "" {
-		errs = append(errs, field.Required(p.Child("server"), ""))
-	}
-	if n.Path == "" {
-		errs = append(errs, field.Required(p.Child("path"), ""))
-	}
+	errs = append(errs, rules.Required(n.Server, p.Child("server"))...)
+	errs = append(errs, rules.Required(n.Path, p.Child("path"))...)
 	if !path.IsAbs(n.Path) {
 		errs = append(errs, field.Invalid(p.Child("path"), n.Path, "must be an absolute path"))
 	}
@@ -219,9 +213,7 @@ func validateKeyToPaths(items []corev1.KeyToPath, p *field.Path) field.ErrorList
 	var errs field.ErrorList
 	for i := range items {
 		item, at := &items[i], p.Index(i)
-		if item.Key == "" {
-			errs = append(errs, field.Required(at.Child("key"), ""))
-		}
+		errs = append(errs, rules.Required(item.Key, at.Child("key"))...)
 		errs = append(errs, validateLocalNonReservedPath(item.Path, at.Child("path"))...)
 		errs = append(errs, validateFileMode(item.Mode, at.Child("mode"))...)
 	}

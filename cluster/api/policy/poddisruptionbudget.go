@@ -28,12 +28,8 @@ var PodDisruptionBudgets = &api.Kind{
 	PrepareUpdate: budgetLifecycle.Update,
 	PrepareStatus: budgetLifecycle.Status,
 
-	Validate: rules.Typed(func(b *policyv1.PodDisruptionBudget) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&b.ObjectMeta, true, rules.DNSSubdomain), validateBudgetSpec(&b.Spec)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateBudgetSpec(&b.Spec)...)
-	}),
+	Validate:       rules.Validate(true, rules.DNSSubdomain, validateBudget),
+	ValidateUpdate: rules.ValidateUpdate(validateBudget),
 	ValidateStatus: rules.TypedUpdate(validateBudgetStatus),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -61,7 +57,8 @@ func orNA(v *intstr.IntOrString) string {
 	return v.String()
 }
 
-func validateBudgetSpec(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
+func validateBudget(b *policyv1.PodDisruptionBudget) field.ErrorList {
+	s := &b.Spec
 	var errs field.ErrorList
 	if s.MinAvailable != nil && s.MaxUnavailable != nil {
 		errs = append(errs, field.Invalid(rules.SpecPath, *s, "minAvailable and maxUnavailable cannot be both set"))
@@ -74,9 +71,7 @@ func validateBudgetSpec(s *policyv1.PodDisruptionBudgetSpec) field.ErrorList {
 		}
 	}
 	errs = append(errs, podrules.ValidateLabelSelector(s.Selector, rules.SpecPath.Child("selector"))...)
-	if e := s.UnhealthyPodEvictionPolicy; e != nil {
-		errs = append(errs, rules.OneOf(*e, rules.SpecPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(s.UnhealthyPodEvictionPolicy, rules.SpecPath.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
 	return errs
 }
 

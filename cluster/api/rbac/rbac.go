@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -19,47 +21,36 @@ import (
 var Roles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "Role"),
 	Plural:           "roles", Singular: "role", Namespaced: true,
-	New:     func() api.Object { return &rbacv1.Role{} },
-	NewList: func() runtime.Object { return &rbacv1.RoleList{} },
-	Validate: rules.Typed(func(r *rbacv1.Role) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&r.ObjectMeta, true, rules.PathSegment), validatePolicyRules(r.Rules, true)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.Role) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), validatePolicyRules(r.Rules, true)...)
-	}),
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
-	Row:     rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
+	New:            func() api.Object { return &rbacv1.Role{} },
+	NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
+	Validate:       rules.Validate(true, rules.PathSegment, validateRole),
+	ValidateUpdate: rules.ValidateUpdate(validateRole),
+	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
+	Row:            rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
 
 // ClusterRoles is the kind ClusterRole: permissions in the cluster, or in the namespace of a RoleBinding.
 var ClusterRoles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRole"),
 	Plural:           "clusterroles", Singular: "clusterrole",
-	New:     func() api.Object { return &rbacv1.ClusterRole{} },
-	NewList: func() runtime.Object { return &rbacv1.ClusterRoleList{} },
-	Validate: rules.Typed(func(r *rbacv1.ClusterRole) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&r.ObjectMeta, false, rules.PathSegment), validateClusterRole(r)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(r, old *rbacv1.ClusterRole) field.ErrorList {
-		return append(rules.ValidateObjectMetaUpdate(&r.ObjectMeta, &old.ObjectMeta), validateClusterRole(r)...)
-	}),
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
-	Row:     rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
+	New:            func() api.Object { return &rbacv1.ClusterRole{} },
+	NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
+	Validate:       rules.Validate(false, rules.PathSegment, validateClusterRole),
+	ValidateUpdate: rules.ValidateUpdate(validateClusterRole),
+	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
+	Row:            rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
 
 // RoleBindings is the kind RoleBinding: it grants a role to subjects in one namespace.
 var RoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "RoleBinding"),
 	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
-	New:     func() api.Object { return &rbacv1.RoleBinding{} },
-	NewList: func() runtime.Object { return &rbacv1.RoleBindingList{} },
-	Default: rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
-	Validate: rules.Typed(func(b *rbacv1.RoleBinding) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&b.ObjectMeta, true, rules.PathSegment), validateRoleBinding(&b.RoleRef, b.Subjects, true)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.RoleBinding) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateRoleBinding(&b.RoleRef, b.Subjects, true)...)
-		return append(errs, validateRoleRefUpdate(b.RoleRef, old.RoleRef)...)
+	New:      func() api.Object { return &rbacv1.RoleBinding{} },
+	NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
+	Default:  rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
+	Validate: rules.Validate(true, rules.PathSegment, validateRoleBinding),
+	ValidateUpdate: rules.ValidateUpdate(validateRoleBinding, func(b, old *rbacv1.RoleBinding) field.ErrorList {
+		return validateRoleRefUpdate(b.RoleRef, old.RoleRef)
 	}),
 	Columns: bindingColumns,
 	Row: rules.Typed(func(b *rbacv1.RoleBinding) []any {
@@ -71,21 +62,20 @@ var RoleBindings = &api.Kind{
 var ClusterRoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRoleBinding"),
 	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
-	New:     func() api.Object { return &rbacv1.ClusterRoleBinding{} },
-	NewList: func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
-	Default: rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
-	Validate: rules.Typed(func(b *rbacv1.ClusterRoleBinding) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&b.ObjectMeta, false, rules.PathSegment), validateRoleBinding(&b.RoleRef, b.Subjects, false)...)
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta), validateRoleBinding(&b.RoleRef, b.Subjects, false)...)
-		return append(errs, validateRoleRefUpdate(b.RoleRef, old.RoleRef)...)
+	New:      func() api.Object { return &rbacv1.ClusterRoleBinding{} },
+	NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
+	Default:  rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
+	Validate: rules.Validate(false, rules.PathSegment, validateClusterRoleBinding),
+	ValidateUpdate: rules.ValidateUpdate(validateClusterRoleBinding, func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
+		return validateRoleRefUpdate(b.RoleRef, old.RoleRef)
 	}),
 	Columns: bindingColumns,
 	Row: rules.Typed(func(b *rbacv1.ClusterRoleBinding) []any {
 		return bindingRow(&b.ObjectMeta, b.RoleRef, b.Subjects)
 	}),
 }
+
+func validateRole(r *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) }
 
 func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 	errs := validatePolicyRules(r.Rules, false)
@@ -138,7 +128,15 @@ func defaultRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	}
 }
 
-func validateRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
+func validateRoleBinding(b *rbacv1.RoleBinding) field.ErrorList {
+	return validateBinding(&b.RoleRef, b.Subjects, true)
+}
+
+func validateClusterRoleBinding(b *rbacv1.ClusterRoleBinding) field.ErrorList {
+	return validateBinding(&b.RoleRef, b.Subjects, false)
+}
+
+func validateBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
 	var errs field.ErrorList
 	p := field.NewPath("roleRef")
 	errs = append(errs, rules.OneOf(ref.APIGroup, p.Child("apiGroup"), rbacv1.GroupName)...)
@@ -147,11 +145,7 @@ func validateRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespa
 	} else {
 		errs = append(errs, rules.OneOf(ref.Kind, p.Child("kind"), "ClusterRole")...)
 	}
-	if ref.Name == "" {
-		errs = append(errs, field.Required(p.Child("name"), ""))
-	} else {
-		errs = append(errs, rules.Invalid(p.Child("name"), ref.Name, rules.PathSegment(ref.Name, false))...)
-	}
+	errs = append(errs, rules.RequiredValue(ref.Name, p.Child("name"), path.IsValidPathSegmentName)...)
 	for i := range subjects {
 		errs = append(errs, validateSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
 	}
@@ -160,14 +154,10 @@ func validateRoleBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespa
 
 func validateSubject(s *rbacv1.Subject, namespaced bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.Name == "" {
-		errs = append(errs, field.Required(p.Child("name"), ""))
-	}
+	errs = append(errs, rules.Required(s.Name, p.Child("name"))...)
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
-		if s.Name != "" {
-			errs = append(errs, rules.Invalid(p.Child("name"), s.Name, rules.DNSSubdomain(s.Name, false))...)
-		}
+		errs = append(errs, rules.OptionalValue(s.Name, p.Child("name"), validation.IsDNS1123Subdomain)...)
 		errs = append(errs, rules.OneOf(s.APIGroup, p.Child("apiGroup"), "")...)
 		if !namespaced && s.Namespace == "" {
 			errs = append(errs, field.Required(p.Child("namespace"), ""))

@@ -72,6 +72,29 @@ func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 	return apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
 }
 
+// Validate returns a kind's Validate: the rules of metadata, then check.
+func Validate[T api.Object](namespaced bool, name apivalidation.ValidateNameFunc, check func(T) field.ErrorList) func(api.Object) field.ErrorList {
+	return func(obj api.Object) field.ErrorList {
+		return append(apivalidation.ValidateObjectMetaAccessor(obj, namespaced, name, MetadataPath), check(obj.(T))...)
+	}
+}
+
+// ValidateUpdate returns a kind's ValidateUpdate: the rules of metadata, then check of the new object, then the
+// checks of the update.
+func ValidateUpdate[T api.Object](check func(T) field.ErrorList, update ...func(obj, old T) field.ErrorList) func(obj, old api.Object) field.ErrorList {
+	return func(obj, old api.Object) field.ErrorList {
+		errs := append(ValidateObjectMetaUpdate(objectMeta(obj), objectMeta(old)), check(obj.(T))...)
+		for _, u := range update {
+			errs = append(errs, u(obj.(T), old.(T))...)
+		}
+		return errs
+	}
+}
+
+func objectMeta(o api.Object) *metav1.ObjectMeta {
+	return o.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+}
+
 // Equal reports semantic equality: nil and empty are equal, quantities compare by value.
 func Equal(a, b any) bool { return apiequality.Semantic.DeepEqual(a, b) }
 
@@ -111,6 +134,55 @@ func RequiredOneOf[T ~string](v T, p *field.Path, supported ...T) field.ErrorLis
 		return field.ErrorList{field.Required(p, "")}
 	}
 	return OneOf(v, p, supported...)
+}
+
+// Required reports an empty required field.
+func Required[T ~string](v T, p *field.Path) field.ErrorList {
+	if v == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	return nil
+}
+
+// RequiredValue validates a required field. The check returns the messages of what is wrong with a value.
+func RequiredValue(v string, p *field.Path, check func(string) []string) field.ErrorList {
+	if v == "" {
+		return Required(v, p)
+	}
+	return Invalid(p, v, check(v))
+}
+
+// OptionalValue is RequiredValue for an optional field.
+func OptionalValue(v string, p *field.Path, check func(string) []string) field.ErrorList {
+	if v == "" {
+		return nil
+	}
+	return Invalid(p, v, check(v))
+}
+
+// OptionalPointer is RequiredValue for an optional field that is a pointer.
+func OptionalPointer[T any](v *T, p *field.Path, check func(T) []string) field.ErrorList {
+	if v == nil {
+		return nil
+	}
+	return Invalid(p, *v, check(*v))
+}
+
+// OptionalOneOf is OneOf for an optional field.
+func OptionalOneOf[T ~string](v *T, p *field.Path, supported ...T) field.ErrorList {
+	if v == nil {
+		return nil
+	}
+	return OneOf(*v, p, supported...)
+}
+
+// Unique reports the value v at p if its key is in seen, to which it adds the key.
+func Unique[K comparable](seen map[K]bool, key K, p *field.Path, v any) field.ErrorList {
+	if seen[key] {
+		return field.ErrorList{field.Duplicate(p, v)}
+	}
+	seen[key] = true
+	return nil
 }
 
 // Invalid returns an error for each message.

@@ -82,10 +82,8 @@ func validateStorageClass(s *storagev1.StorageClass) field.ErrorList {
 			errs = append(errs, field.Invalid(field.NewPath("parameters"), len(k), "field can not be empty."))
 		}
 	}
-	if s.ReclaimPolicy != nil {
-		errs = append(errs, rules.OneOf(*s.ReclaimPolicy, field.NewPath("reclaimPolicy"),
-			corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
-	}
+	errs = append(errs, rules.OptionalOneOf(s.ReclaimPolicy, field.NewPath("reclaimPolicy"),
+		corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
 	mode := field.NewPath("volumeBindingMode")
 	if s.VolumeBindingMode == nil {
 		return append(errs, field.Required(mode, ""))
