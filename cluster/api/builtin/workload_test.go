@@ -79,6 +79,9 @@ func TestInvalidUpdatesOfSets(t *testing.T) {
 
 func TestInvalidUpdatesOfJobs(t *testing.T) {
 	const template = "spec.template: Invalid value..."
+	suspended := func(weight int) string {
+		return fmt.Sprintf(`{spec: {suspend: true, template: {spec: {affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: %d, preference: {matchExpressions: [{key: a, operator: Exists}]}}]}}}}}}`, weight)
+	}
 	runUpdates(t, []updateCase{
 		{batch.Jobs, "parallelism", `{}`, `{spec: {parallelism: 3}}`, "spec.completions: Invalid value: null: field is immutable"},
 		{batch.Jobs, "what may change", `{}`, `{spec: {completions: 1, parallelism: 3, suspend: true, backoffLimit: 1, activeDeadlineSeconds: 9, ttlSecondsAfterFinished: 1}}`, ""},
@@ -90,12 +93,14 @@ func TestInvalidUpdatesOfJobs(t *testing.T) {
 		},
 		{batch.Jobs, "mode", `{spec: {completions: 1}}`, `{spec: {completions: 1, completionMode: Indexed}}`, `spec.completionMode: Invalid value: "Indexed": field is immutable`},
 		{batch.Jobs, "image", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
-		{batch.Jobs, "node of a job that runs", `{}`, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`, template},
-		{batch.Jobs, "node of a job that waits", `{spec: {suspend: true}}`, `{spec: {suspend: true, template: {metadata: {annotations: {x: y}}, spec: {nodeSelector: {a: b}, tolerations: [{operator: Exists}],
+		{batch.Jobs, "node of a running job", `{}`, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`, template},
+		{batch.Jobs, "node of a suspended job", `{spec: {suspend: true}}`, `{spec: {suspend: true, template: {metadata: {annotations: {x: y}}, spec: {nodeSelector: {a: b}, tolerations: [{operator: Exists}],
 		  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}}}}}`, ""},
-		{batch.Jobs, "image of a job that waits", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
-		{batch.Jobs, "resources of a job that waits", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, ""},
-		{batch.Jobs, "resources of a job that runs", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, template},
+		{batch.Jobs, "node affinity of a suspended job, removed", suspended(1), `{spec: {suspend: true}}`, ""},
+		{batch.Jobs, "node affinity of a suspended job, changed", suspended(1), suspended(2), ""},
+		{batch.Jobs, "image of a suspended job", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
+		{batch.Jobs, "resources of a suspended job", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, ""},
+		{batch.Jobs, "resources of a running job", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, template},
 		{batch.Jobs, "policy", `{}`, `{spec: {podReplacementPolicy: Failed, podFailurePolicy: {rules: []}}}`, `spec.podFailurePolicy: Invalid value: {"rules":[]}: field is immutable`},
 		{batch.Jobs, "manager", `{}`, `{spec: {managedBy: a.b/c}}`, `spec.managedBy: Invalid value: "a.b/c": field is immutable`},
 		{
@@ -134,6 +139,9 @@ func TestInvalidStatus(t *testing.T) {
 		{autoscaling.HorizontalPodAutoscalers, "current", `{}`, `{currentReplicas: -1}`, "status.currentReplicas: Invalid value: -1: " + notLess},
 		{networking.Ingresses, "address", `{}`, `{loadBalancer: {ingress: [{ip: x}]}}`, `status.loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address...`},
 		{networking.Ingresses, "name", `{}`, `{loadBalancer: {ingress: [{hostname: 10.0.0.1}]}}`, `status.loadBalancer.ingress[0].hostname: Invalid value: "10.0.0.1": must be a DNS name, not an IP address`},
+
+		{core.Nodes, "address twice", `{}`, `{addresses: [{type: InternalIP, address: 10.0.0.1}, {type: InternalIP, address: 10.0.0.1}]}`, `status.addresses[1]: Duplicate value: {"type":"InternalIP","address":"10.0.0.1"}`},
+		{core.Pods, "nominated node", `{}`, `{nominatedNodeName: A, qosClass: BestEffort}`, `status.nominatedNodeName: Invalid value: "A": a lowercase RFC 1123 subdomain...`},
 
 		{batch.Jobs, "runs", `{}`, `{` + start + `, active: 2, ready: 1}`, ""},
 		{batch.Jobs, "done", `{` + start + `, active: 1}`, `{` + start + `, succeeded: 1, completionTime: "2026-01-01T00:01:00Z", ` + complete + `}`, ""},
@@ -179,6 +187,19 @@ func TestInvalidStatus(t *testing.T) {
 		t.Run(c.kind.Kind+"/"+c.name, func(t *testing.T) {
 			matches(t, statusUpdate(t, c.kind, `{}`, c.old, c.new), c.want)
 		})
+	}
+	const terminated, running = `{containerStatuses: [{name: c, state: {terminated: {exitCode: %d}}}]}`, `{containerStatuses: [{name: c, state: {running: {}}}]}`
+	for _, c := range []struct {
+		policy string
+		code   int
+		want   string
+	}{
+		{"Always", 0, ""},
+		{"OnFailure", 1, ""},
+		{"OnFailure", 0, "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"},
+		{"Never", 1, "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"},
+	} {
+		matches(t, statusUpdate(t, core.Pods, `{spec: {restartPolicy: `+c.policy+`}}`, fmt.Sprintf(terminated, c.code), running), c.want)
 	}
 	indexed := `{spec: {completionMode: Indexed, completions: 9, backoffLimitPerIndex: 1}}`
 	matches(t, statusUpdate(t, batch.Jobs, indexed, `{succeeded: 5}`, `{completedIndexes: "0-3,5", failedIndexes: "4,5-7"}`),
