@@ -69,8 +69,8 @@ func (a *admitting) end(ctx context.Context, err error) {
 	}
 }
 
-// admit admits what is not stored by itself: a connection, or an eviction before anything
-// is written for it.
+// admit admits what is not stored: a connection, or an eviction before anything is written for
+// it.
 func (r *request) admit(verb string, obj api.Object, options runtime.Object) error {
 	var a admitting
 	err := a.begin(r.Context(), r, verb, obj, nil, options)

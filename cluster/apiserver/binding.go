@@ -30,7 +30,7 @@ func (r *request) bindPod() error {
 	return r.assign(r.Name, b, o)
 }
 
-// bind answers POST bindings, the form of before 1.0: the name is in the body.
+// bind answers POST bindings, the form before 1.0: the name is in the body.
 func (r *request) bind() error {
 	b, o, err := r.decodeBinding()
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err er
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }
 
-// assigned is the pod on its node. It shares with the old one what stays as it was.
+// assigned returns the pod bound to its node. It shares with the old one what is unchanged.
 func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 	conflict := func(format string, args ...any) error {
 		return apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, old.Name, fmt.Errorf(format, args...))
@@ -117,7 +117,7 @@ func merged(old, added map[string]string) map[string]string {
 	return all
 }
 
-// scheduled are the pod's conditions with PodScheduled true.
+// scheduled returns the pod's conditions with PodScheduled true.
 func scheduled(pod *corev1.Pod) []corev1.PodCondition {
 	old := pod.Status.Conditions
 	condition := corev1.PodCondition{

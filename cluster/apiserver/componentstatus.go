@@ -13,8 +13,8 @@ import (
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
-// probeTime is how long a component may take to say how it is.
-const probeTime = 2 * time.Second
+// probeTimeout is how long a component may take to report its status.
+const probeTimeout = 2 * time.Second
 
 var componentGV = schema.GroupVersion{Version: "v1"}
 
@@ -60,9 +60,9 @@ func (r *request) listComponents() error {
 	return r.writeEncoded(http.StatusOK, a, list, componentGV.WithKind("ComponentStatusList"))
 }
 
-// status asks a component how it is.
+// status probes a component.
 func (c Component) status(ctx context.Context) *corev1.ComponentStatus {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	condition := corev1.ComponentCondition{Type: corev1.ComponentHealthy, Status: corev1.ConditionTrue}
 	message, err := c.Probe(ctx)

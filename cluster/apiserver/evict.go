@@ -23,11 +23,11 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-// mostDisrupted is how many evictions the disruption controller may be behind.
-const mostDisrupted = 2000
+// maxDisrupted is how many evictions the disruption controller may be behind.
+const maxDisrupted = 2000
 
-// evict answers POST pods/NAME/eviction: a polite delete, which drain uses. It asks the
-// pod's disruption budget first.
+// evict answers POST pods/NAME/eviction, which kubectl drain uses: it deletes the pod if its
+// disruption budget allows it.
 func (r *request) evict() error {
 	o, err := createOptions(r.Request)
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *request) evict() error {
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }
 
-// decodeEviction takes an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
+// decodeEviction accepts an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
 func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) {
 	body, err := r.readBody()
 	if err != nil {
@@ -76,8 +76,7 @@ func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) 
 	return nil, err
 }
 
-// evictPod deletes the pod when its budget lets it go. While the pod changes under way,
-// it begins again.
+// evictPod deletes the pod when its budget allows it. It retries while the pod changes.
 func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) error {
 	for {
 		item, err := r.res.collection.Get(ctx, r.Namespace, r.Name, "")
@@ -86,20 +85,20 @@ func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 		}
 		pod := item.Object().(*corev1.Pod)
 		o := asked.DeepCopy()
-		onlyThis := &o.Preconditions // not another pod that has its name by now
-		if *onlyThis == nil {
-			*onlyThis = &metav1.Preconditions{}
+		preconditions := &o.Preconditions // not another pod of the same name
+		if *preconditions == nil {
+			*preconditions = &metav1.Preconditions{}
 		}
-		if (*onlyThis).UID == nil {
-			(*onlyThis).UID = &pod.UID
+		if (*preconditions).UID == nil {
+			(*preconditions).UID = &pod.UID
 		}
-		unasked, err := r.askBudget(ctx, pod, len(o.DryRun) > 0)
+		exempt, err := r.takeDisruption(ctx, pod, len(o.DryRun) > 0)
 		if err != nil {
 			return err
 		}
-		judged := unasked && (*onlyThis).ResourceVersion == nil
-		if judged {
-			(*onlyThis).ResourceVersion = &pod.ResourceVersion
+		exempt = exempt && (*preconditions).ResourceVersion == nil
+		if exempt {
+			(*preconditions).ResourceVersion = &pod.ResourceVersion
 		}
 		if len(o.DryRun) == 0 {
 			err = r.markEvicted(ctx, o)
@@ -107,16 +106,16 @@ func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 		if err == nil {
 			_, _, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
 		}
-		if judged && apierrors.IsConflict(err) {
+		if exempt && apierrors.IsConflict(err) {
 			continue
 		}
 		return err
 	}
 }
 
-// markEvicted writes into the pod why it ends, for those who see it fail: a Job whose
-// policy forgives disruptions, for one. The pod that it has written is the one that the
-// preconditions then ask for.
+// markEvicted sets the condition DisruptionTarget of the pod, for a Job whose failure policy
+// ignores disruptions, for example. It updates the preconditions to the pod that it has
+// written.
 func (r *request) markEvicted(ctx context.Context, o *metav1.DeleteOptions) error {
 	marked, err := r.res.collection.Update(ctx, r.Namespace, r.Name, func(cur *store.Item) (api.Object, error) {
 		pod := cur.Object().(*corev1.Pod)
@@ -132,10 +131,10 @@ func (r *request) markEvicted(ctx context.Context, o *metav1.DeleteOptions) erro
 	return err
 }
 
-// askBudget takes one disruption from the budget that counts the pod.
-// unasked: the pod may go as it is now, without anybody's leave.
-func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (unasked bool, err error) {
-	if mayGoUnasked(pod) {
+// takeDisruption takes one disruption from the budget that counts the pod. It reports exempt
+// when the pod may be deleted as it is now, without a budget.
+func (r *request) takeDisruption(ctx context.Context, pod *corev1.Pod, dryRun bool) (exempt bool, err error) {
+	if ignoresBudgets(pod) {
 		return true, nil
 	}
 	budgets, err := r.budgetsOf(ctx, pod)
@@ -150,7 +149,7 @@ func (r *request) askBudget(ctx context.Context, pod *corev1.Pod, dryRun bool) (
 		return false, apistatus.New(http.StatusInternalServerError, metav1.StatusReasonInternalError,
 			"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
 	}
-	if mayGoUnhealthy(pod, budgets[0]) {
+	if unprotected(pod, budgets[0]) {
 		return true, nil
 	}
 	take := func(cur *store.Item) (api.Object, error) {
@@ -170,7 +169,7 @@ func (r *request) budgets() *store.Collection {
 	return r.routes.resource(policyv1.GroupName, "v1", "poddisruptionbudgets").collection
 }
 
-// budgetsOf are the budgets that count a pod.
+// budgetsOf returns the budgets that count a pod.
 func (r *request) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.PodDisruptionBudget, error) {
 	page, err := r.budgets().List(ctx, pod.Namespace, store.ListOptions{})
 	if err != nil {
@@ -187,13 +186,13 @@ func (r *request) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.P
 	return found, nil
 }
 
-// mayGoUnasked: the pod serves nobody, or goes already.
-func mayGoUnasked(p *corev1.Pod) bool {
+// ignoresBudgets reports whether the pod has terminated, has not started, or is terminating.
+func ignoresBudgets(p *corev1.Pod) bool {
 	return !podfacts.Active(p) || p.Status.Phase == corev1.PodPending
 }
 
-// mayGoUnhealthy: the pod is not ready, and its budget does not protect such pods.
-func mayGoUnhealthy(p *corev1.Pod, b *policyv1.PodDisruptionBudget) bool {
+// unprotected reports whether the pod is not ready, and its budget does not protect such pods.
+func unprotected(p *corev1.Pod, b *policyv1.PodDisruptionBudget) bool {
 	if podfacts.Ready(p) {
 		return false
 	}
@@ -203,7 +202,7 @@ func mayGoUnhealthy(p *corev1.Pod, b *policyv1.PodDisruptionBudget) bool {
 	return b.Status.CurrentHealthy >= b.Status.DesiredHealthy && b.Status.DesiredHealthy > 0
 }
 
-// taken is a budget with one disruption less, for that pod.
+// taken returns the budget with one disruption less, for that pod.
 func taken(old *policyv1.PodDisruptionBudget, pod string) (*policyv1.PodDisruptionBudget, error) {
 	forbidden := func(text string) error {
 		return apierrors.NewForbidden(policyv1.Resource("poddisruptionbudget"), old.Name, errors.New(text))
@@ -214,7 +213,7 @@ func taken(old *policyv1.PodDisruptionBudget, pod string) (*policyv1.PodDisrupti
 		return nil, tooManyDisruptions(10, "The disruption budget %s is still being processed by the server.", old.Name)
 	case s.DisruptionsAllowed < 0:
 		return nil, forbidden("pdb disruptions allowed is negative")
-	case len(s.DisruptedPods) > mostDisrupted:
+	case len(s.DisruptedPods) > maxDisrupted:
 		return nil, forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller")
 	case s.DisruptionsAllowed == 0:
 		if c := meta.FindStatusCondition(s.Conditions, policyv1.DisruptionAllowedCondition); c != nil && c.Status == metav1.ConditionFalse && c.Reason == policyv1.SyncFailedReason {
@@ -237,7 +236,7 @@ func taken(old *policyv1.PodDisruptionBudget, pod string) (*policyv1.PodDisrupti
 	return b, nil
 }
 
-// tooManyDisruptions is the refusal after which kubectl drain tries again.
+// tooManyDisruptions returns the refusal after which kubectl drain retries.
 func tooManyDisruptions(retry int, format string, args ...any) error {
 	err := apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", retry)
 	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
@@ -246,7 +245,7 @@ func tooManyDisruptions(retry int, format string, args ...any) error {
 	return err
 }
 
-// evicted is the pod with the reason of its end among its conditions.
+// evicted returns the pod with the condition DisruptionTarget.
 func evicted(old *corev1.Pod) *corev1.Pod {
 	const reason = "EvictionByEvictionAPI"
 	if slices.ContainsFunc(old.Status.Conditions, func(c corev1.PodCondition) bool {

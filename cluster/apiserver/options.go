@@ -141,7 +141,7 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	return errs
 }
 
-// keep is the test that the selectors make of an object; nil keeps all.
+// keep returns the filter of the selectors; nil keeps all.
 func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bool, error) {
 	label, err := labels.Parse(o.LabelSelector)
 	if err != nil {
@@ -176,7 +176,7 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 	}, nil
 }
 
-// fieldSet is what field selectors see of an object.
+// fieldSet returns the fields of an object for field selectors.
 func (r *resource) fieldSet(obj api.Object, own bool) fields.Set {
 	set := fields.Set{}
 	if own {

@@ -15,8 +15,8 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-// Answers other than the bytes that the store keeps are made for one client. What that
-// takes is not bounded by the request's size, and so it is here.
+// Answers other than the bytes of the store are made for one client. Their cost is not bounded
+// by the size of the request, so that it is bounded here.
 const (
 	// maxYAMLValues is how many values become YAML: 20,000 take about half a second.
 	maxYAMLValues = 20_000
@@ -61,8 +61,8 @@ func sizeOfMetadata(obj api.Object) int {
 	return size
 }
 
-// transcode turns an answer's JSON into the text that was asked for, if that costs no more than
-// a request may.
+// transcode returns the JSON of an answer as YAML or indented, if that costs no more than a
+// request may.
 func (r *request) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byte, error) {
 	if m != negotiate.YAML && !pretty {
 		return data, nil
@@ -90,8 +90,8 @@ func (r *request) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byt
 
 var errTooDeep = fmt.Errorf("the object is nested too deeply for YAML; ask for JSON")
 
-// encode encodes what is not in the store as it was asked for. It sets obj's kind and
-// version: obj must not be shared.
+// encode encodes an object that is not in the store. It sets the kind and version of obj, which
+// must not be shared.
 func (r *request) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *negotiate.Media) ([]byte, error) {
 	if m == negotiate.Protobuf {
 		return negotiate.Encode(obj, gvk, m, false)
@@ -103,7 +103,7 @@ func (r *request) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *neg
 	return r.transcode(data, m, negotiate.IsPretty(r.Request))
 }
 
-// mayRenderTable counts the rows of a table.
+// mayRenderTable counts memory for the rows of a table.
 func (r *request) mayRenderTable(items []*store.Item, include metav1.IncludeObjectPolicy) error {
 	if include == metav1.IncludeObject {
 		return r.mayRenderItems(items, wholeSize)

@@ -72,10 +72,10 @@ func (r *request) writeParts(code int, contentType string, size int, write func(
 	return quiet(zip.Close())
 }
 
-// quiet drops the error of a write: the client went away, and nobody is left to tell.
+// quiet drops the error of a write: the client is gone.
 func quiet(error) error { return nil }
 
-// wantsGzip: the client takes it, and the way to it is slower than compressing.
+// wantsGzip reports whether the client accepts gzip, and its network is slower than compressing.
 func (r *request) wantsGzip() bool {
 	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		return false
@@ -96,8 +96,8 @@ func (r *request) wantsGzip() bool {
 	return true
 }
 
-// writeItem answers with a stored object: with the bytes that the store keeps, if the
-// client wants the object itself in a format that is stored.
+// writeItem answers with a stored object: with the bytes of the store, if the client accepts
+// the object itself in a media type that is stored.
 func (r *request) writeItem(code int, item *store.Item) error {
 	a, err := r.output(negotiate.AllForms)
 	if err != nil {
@@ -150,8 +150,8 @@ func (r *request) writeUnstored(code int, obj api.Object) error {
 	return r.writeEncoded(code, a, obj, r.res.GroupVersionKind)
 }
 
-// writeObject answers with an object that is not stored (tokens, usage, what components
-// say of themselves). It may be changed here.
+// writeObject answers with an object that is not stored (tokens, usage, component statuses). It
+// may be changed here.
 func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
 	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
@@ -194,7 +194,7 @@ func (r *request) writeEncoded(code int, a negotiate.Output, obj runtime.Object,
 	return r.writeBody(code, a.Media.ContentType, body)
 }
 
-// writeSuccess answers with a Status that says what was done to which object.
+// writeSuccess answers with a Status about the object.
 func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
 	status := &metav1.Status{Status: metav1.StatusSuccess, Details: details}
 	if code == http.StatusCreated {

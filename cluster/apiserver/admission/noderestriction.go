@@ -115,7 +115,7 @@ var kubeletLabels = []string{
 	"beta.kubernetes.io/os", "beta.kubernetes.io/arch",
 }
 
-// reservedLabels are the changes between two sets of labels that a kubelet may
+// reservedLabels returns the changes between two sets of labels that a kubelet may
 // not make.
 func reservedLabels(old, now map[string]string) []string {
 	var bad []string

@@ -95,7 +95,7 @@ func TestNodeRestriction(t *testing.T) {
 	}
 }
 
-// mirrorPod is what the kubelet of n1 makes for a static pod.
+// mirrorPod returns what the kubelet of n1 makes for a static pod.
 func mirrorPod() *corev1.Pod {
 	yes := true
 	return &corev1.Pod{

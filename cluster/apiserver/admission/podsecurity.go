@@ -31,8 +31,8 @@ func LoadPodSecurity(file string) (*PodSecurityConfig, error) {
 	return c, nil
 }
 
-// ClassPodSecurity is for clusters whose users are not trusted with its nodes: baseline
-// everywhere but in the cluster's own namespaces.
+// ClassPodSecurity returns the configuration for clusters whose users are not trusted with the
+// nodes: baseline everywhere but in the cluster's own namespaces.
 func ClassPodSecurity() *PodSecurityConfig {
 	const level, version = string(podsecurity.LevelBaseline), podsecurity.VersionLatest
 	return &PodSecurityConfig{

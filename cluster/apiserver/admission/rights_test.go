@@ -101,7 +101,7 @@ func TestExternalAddresses(t *testing.T) {
 	}
 }
 
-// places are a node of the API server, as the Service kubernetes names it, and another.
+// places returns a node of the API server, as the Service kubernetes names it, and another.
 func places(t *testing.T, o *authztest.Objects, c *admission.Chain) {
 	t.Helper()
 	o.Put("", "endpoints", &corev1.Endpoints{ObjectMeta: meta("default", "kubernetes"), Subsets: []corev1.EndpointSubset{{
@@ -168,7 +168,7 @@ func TestNobodyIsPlacedOnTheControlPlane(t *testing.T) {
 	}
 }
 
-// reaching are the ways of a pod to its node.
+// reaching returns the ways of a pod to its node.
 func reaching() map[string]corev1.PodSpec {
 	yes := true
 	with := func(s *corev1.SecurityContext) corev1.PodSpec {

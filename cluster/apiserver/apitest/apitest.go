@@ -47,7 +47,7 @@ func Start(t testing.TB, options ...Option) *rest.Config {
 	return cfg
 }
 
-// StartServer is Start for tests that want the Server too.
+// StartServer is Start for tests that need the Server too.
 func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Config) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)

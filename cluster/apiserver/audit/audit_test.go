@@ -176,7 +176,7 @@ func TestDefaultPolicy(t *testing.T) {
 	}
 }
 
-// counted are the metrics, by name.
+// counted returns the metrics, by name.
 func counted(t *testing.T, l *Log) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()

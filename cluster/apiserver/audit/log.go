@@ -36,7 +36,7 @@ type Log struct {
 	levels *prometheus.CounterVec
 }
 
-// NewLog makes a log; Run writes.
+// NewLog returns a log, which Run writes.
 func NewLog(p *Policy, out io.Writer, log *slog.Logger) *Log {
 	return &Log{
 		policy: p, out: out, log: log, queue: make(chan []byte, queueEvents),
@@ -52,20 +52,19 @@ func NewLog(p *Policy, out io.Writer, log *slog.Logger) *Log {
 	}
 }
 
-// Collectors are the metrics.
+// Collectors returns the metrics.
 func (l *Log) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{l.events, l.failed, l.levels}
 }
 
-// Decide is what the policy says of a request. One that was not authenticated has no
-// user.
+// Decide returns the decision of the policy. A request that was not authenticated has no user.
 func (l *Log) Decide(at *authz.Attributes) Decision {
 	d := l.policy.decide(at)
 	l.levels.WithLabelValues(string(d.Level)).Inc()
 	return d
 }
 
-// Put queues an event as it is now; it is not kept.
+// Put queues the encoded event; it does not keep e.
 func (l *Log) Put(e *Event) {
 	e.Kind, e.APIVersion = "Event", apiVersion
 	if e.Stage == StageRequestReceived {
@@ -77,7 +76,7 @@ func (l *Log) Put(e *Event) {
 	line, err := json.Marshal(e) // one line, whatever its strings hold
 	if err != nil {
 		l.drop(1)
-		l.log.Error("an audit event cannot be encoded", "err", err)
+		l.log.Error("encoding an audit event", "err", err)
 		return
 	}
 	line = append(line, '\n')
@@ -94,7 +93,7 @@ func (l *Log) Put(e *Event) {
 
 func (l *Log) drop(n int) { l.failed.WithLabelValues("log").Add(float64(n)) }
 
-// Run writes what is queued until ctx ends, and then what is left.
+// Run writes the queue until ctx ends, and then the rest of it.
 func (l *Log) Run(ctx context.Context) {
 	var batch bytes.Buffer
 	for {

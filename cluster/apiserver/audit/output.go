@@ -9,7 +9,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// OutputConfig says where the log is and how much of it is kept.
+// OutputConfig has the place of the log and its retention.
 type OutputConfig struct {
 	Path string // "-" is the standard output
 	// A file of MaxSize megabytes is put aside; MaxBackups of those are kept, and none
@@ -26,7 +26,7 @@ func (c OutputConfig) Open() (io.WriteCloser, error) {
 	if c.Path == "-" {
 		return standardOutput{os.Stdout}, nil
 	}
-	// What is wrong with the file is found out now, not at the first event.
+	// Errors of the file are returned now, not at the first event.
 	if err := os.MkdirAll(filepath.Dir(c.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("the audit log: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 //go:embed default.yaml
 var defaultPolicy []byte
 
-// LoadPolicy reads a policy's file, strictly; without a path it is the default policy.
+// LoadPolicy reads a policy file, strictly; without a path it returns the default policy.
 func LoadPolicy(path string) (*Policy, error) {
 	data := defaultPolicy
 	if path != "" {
@@ -89,7 +89,7 @@ func (r *PolicyRule) validate(p *field.Path) field.ErrorList {
 	return errs
 }
 
-// Decision is what a policy says of one request.
+// Decision is the result of a policy for one request.
 type Decision struct {
 	Level             Level
 	OmitManagedFields bool
@@ -106,7 +106,7 @@ func (d *Decision) Records(l Level) bool {
 	return slices.Index(levels, d.Level) >= slices.Index(levels, l)
 }
 
-// decide finds the first rule that matches.
+// decide applies the first rule that matches.
 func (p *Policy) decide(at *authz.Attributes) Decision {
 	for i := range p.Rules {
 		r := &p.Rules[i]

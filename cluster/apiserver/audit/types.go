@@ -1,9 +1,9 @@
-// Package audit writes who did what to the cluster: a line of JSON, an Event of
-// audit.k8s.io/v1, for each stage of the requests that a Policy chooses.
+// Package audit logs who did what to the cluster: a line of JSON, an Event of
+// audit.k8s.io/v1, for each stage of the requests that a Policy selects.
 //
-// It owns the policy, the events' form and the log; the API server says what happens to
-// a request. A request never waits for the log: what does not fit into the queue is
-// dropped and counted.
+// It owns the policy, the events and the log. The API server must Start a Trail for each
+// request, report its progress and Complete it. A request never waits for the log: what does
+// not fit into the queue is dropped and counted.
 package audit
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const apiVersion = "audit.k8s.io/v1"
 
-// Level is how much of a request is written.
+// Level is how much of a request is logged.
 type Level string
 
 // The levels, each with all that the one before it has.
@@ -29,7 +29,7 @@ const (
 
 var levels = []Level{LevelNone, LevelMetadata, LevelRequest, LevelRequestResponse}
 
-// Stage is how far a request is.
+// Stage is the progress of a request.
 type Stage string
 
 // The stages, of which each request has two, or three if it is long-running.
@@ -52,8 +52,8 @@ type Event struct {
 	Verb                     string                     `json:"verb"`
 	User                     authenticationv1.UserInfo  `json:"user"`
 	ImpersonatedUser         *authenticationv1.UserInfo `json:"impersonatedUser,omitempty"`
-	SourceIPs                []string                   `json:"sourceIPs,omitempty"` // all but the last are the client's word
-	UserAgent                string                     `json:"userAgent,omitempty"` // the client's word
+	SourceIPs                []string                   `json:"sourceIPs,omitempty"` // all but the last are claimed by the client
+	UserAgent                string                     `json:"userAgent,omitempty"` // claimed by the client
 	ObjectRef                *ObjectReference           `json:"objectRef,omitempty"`
 	ResponseStatus           *metav1.Status             `json:"responseStatus,omitempty"`
 	RequestObject            json.RawMessage            `json:"requestObject,omitempty"`
@@ -75,8 +75,8 @@ type ObjectReference struct {
 	Subresource     string    `json:"subresource,omitempty"`
 }
 
-// Policy says which requests are written, and how much of them: the first rule that
-// matches counts, and a request that none matches is not written.
+// Policy selects the requests that are logged, and how much of them: the first rule that
+// matches counts, and a request without one is not logged.
 type Policy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -86,7 +86,7 @@ type Policy struct {
 	OmitManagedFields bool         `json:"omitManagedFields,omitempty"`
 }
 
-// PolicyRule chooses requests; what is empty chooses all. It has Resources or Namespaces,
+// PolicyRule selects requests; an empty field selects all. It has Resources or Namespaces,
 // or NonResourceURLs, or none of them.
 type PolicyRule struct {
 	Level           Level            `json:"level"`

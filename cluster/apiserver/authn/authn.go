@@ -1,9 +1,9 @@
-// Package authn finds out who sends a request: by client certificate, by
+// Package authn authenticates requests: by client certificate, by
 // service-account token, by a static or bootstrap token, or as anonymous; and
-// whom the sender asks to act as. It also makes service-account tokens and
-// answers the reviews of authentication.k8s.io.
+// impersonation. It also issues service-account tokens and answers the reviews of
+// authentication.k8s.io.
 //
-// It decides nothing but identity; what anonymous may see is a matter of RBAC.
+// It decides about identity only; what anonymous may see is a matter of RBAC.
 // Every error that Authenticate returns is a Status: 401 for a bad credential,
 // 403 for an impersonation that is not allowed, 429 for too many guesses.
 package authn
@@ -31,7 +31,7 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// User is who makes a request.
+// User is the sender of a request.
 type User = client.User
 
 // WithUser and UserFrom carry the user in a request's context.
@@ -40,7 +40,7 @@ var (
 	UserFrom = client.UserFrom
 )
 
-// Names that authentication gives.
+// Users and groups that authentication assigns.
 const (
 	Anonymous            = "system:anonymous"
 	AllAuthenticated     = "system:authenticated"
@@ -49,17 +49,17 @@ const (
 	AllServiceAccounts   = "system:serviceaccounts"
 )
 
-// Getter reads one object; authz.FromStore gives one.
+// Getter reads one object; authz.FromStore returns one.
 type Getter interface {
 	Get(ctx context.Context, r schema.GroupResource, namespace, name string, fresh bool) (api.Object, error)
 }
 
-// Authorizer is asked whether a user may impersonate.
+// Authorizer decides whether a user may impersonate.
 type Authorizer interface {
 	Authorize(context.Context, authz.Attributes) (allowed bool, reason string, err error)
 }
 
-// Config is what an Authenticator needs; each part may be left out.
+// Config is what an Authenticator needs; each field is optional.
 type Config struct {
 	// ClientCAs verifies client certificates that the TLS layer asked for and did
 	// not verify itself.
@@ -69,7 +69,7 @@ type Config struct {
 	// Secrets reads the bootstrap tokens, which are secrets of kube-system.
 	Secrets    Getter
 	Authorizer Authorizer // without it nobody may impersonate
-	// Revoked reports whether a client certificate is not good any more; nil: none is revoked.
+	// Revoked reports whether a client certificate is revoked; nil: none is.
 	Revoked func(context.Context, *x509.Certificate) bool
 	Log     *slog.Logger
 }
@@ -86,7 +86,7 @@ type Authenticator struct {
 	good map[[sha256.Size]byte]bool // client certificates verified before
 }
 
-// New makes an Authenticator.
+// New returns an Authenticator.
 func New(c Config) *Authenticator {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -99,7 +99,7 @@ func New(c Config) *Authenticator {
 	return a
 }
 
-// Authenticate finds the user of r. It removes the headers that only concern it.
+// Authenticate returns the user of r. It removes the headers that are for it alone.
 func (a *Authenticator) Authenticate(r *http.Request) (*User, error) {
 	u, err := a.sender(r)
 	if err != nil {
@@ -117,7 +117,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (*User, error) {
 	return a.impersonate(r, u)
 }
 
-// sender is who the credentials of r belong to, nil if there are none.
+// sender returns the user of the credentials of r, nil if there are none.
 func (a *Authenticator) sender(r *http.Request) (*User, error) {
 	token, err := bearer(r)
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *Authenticator) sender(r *http.Request) (*User, error) {
 	}
 	source := flowcontrol.SourceOf(r.RemoteAddr)
 	if a.Tokens == nil || !a.Tokens.seen(token) {
-		done, err := a.mayVerify(r.Context(), source)
+		done, err := a.acquireVerification(r.Context(), source)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +140,7 @@ func (a *Authenticator) sender(r *http.Request) (*User, error) {
 	return a.token(r.Context(), source, token)
 }
 
-// token finds the user of a bearer token of any sort; source is who shows it.
+// token returns the user of a bearer token of any type; source is the address it came from.
 func (a *Authenticator) token(ctx context.Context, source, token string) (*User, error) {
 	if u := a.static[sha256.Sum256([]byte(token))]; u != nil {
 		return u, nil
@@ -155,8 +155,8 @@ func (a *Authenticator) token(ctx context.Context, source, token string) (*User,
 	return u, err
 }
 
-// bearer is the token of r: in the Authorization header, or, for browsers, which
-// cannot set it on a WebSocket, among the sub-protocols.
+// bearer returns the token of r: in the Authorization header, or, for browsers, which
+// cannot set it on a WebSocket, among the subprotocols.
 func bearer(r *http.Request) (string, error) {
 	fromProtocol, err := takeProtocol(r.Header)
 	if err != nil {
@@ -169,8 +169,8 @@ func bearer(r *http.Request) (string, error) {
 	return fromProtocol, nil
 }
 
-// takeProtocol takes the sub-protocol that is a token out of the header: whom the request
-// is passed on to must not get it. There must be another, which the answer can name.
+// takeProtocol removes the subprotocol that is a token from the header: a server to which the
+// request is forwarded must not get it. There must be another, which the answer can name.
 func takeProtocol(h http.Header) (token string, err error) {
 	const name, prefix = "Sec-Websocket-Protocol", "base64url.bearer.authorization.k8s.io."
 	lines := h.Values(name)

@@ -33,8 +33,8 @@ const (
 
 func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
 
-// NewBootstrapToken makes a join token that ends after life, and the secret that,
-// once written to kube-system, makes it good.
+// NewBootstrapToken returns a join token that expires after life, and the secret that makes it
+// valid once it is written to kube-system.
 func NewBootstrapToken(life time.Duration) (token string, secret *corev1.Secret) {
 	id, hidden := randomWord(6), randomWord(16)
 	return id + "." + hidden, &corev1.Secret{
@@ -47,7 +47,7 @@ func NewBootstrapToken(life time.Duration) (token string, secret *corev1.Secret)
 	}
 }
 
-// randomWord is n characters that nobody can guess.
+// randomWord returns n characters that cannot be guessed.
 func randomWord(n int) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz234567" // 32, so that no byte is favoured
 	b := make([]byte, n)
@@ -58,8 +58,8 @@ func randomWord(n int) string {
 	return string(b)
 }
 
-// bootstrap takes tokens "id.secret" that kube-system's secret
-// bootstrap-token-<id> describes, as kubeadm makes them.
+// bootstrap accepts tokens "id.secret" that the secret bootstrap-token-<id> of kube-system
+// describes, as those of kubeadm.
 func (a *Authenticator) bootstrap(ctx context.Context, source, token string) (*User, error) {
 	if wait := a.guesses.wait(source); wait > 0 {
 		return nil, apierrors.NewTooManyRequests("too many unknown bootstrap tokens from this source", int(wait.Seconds())+1)

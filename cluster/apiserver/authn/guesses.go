@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A source may show guessBurst unknown bootstrap tokens at once, and one more each
-// guessEvery. Right tokens are refused too while it has used them up, or guessing would
+// A source may send guessBurst unknown bootstrap tokens at once, and one more each
+// guessInterval. Valid tokens are refused too while it has used them up, or guessing would
 // go on.
 const (
-	guessBurst = 10
-	guessEvery = 6 * time.Second
-	// knownSources bounds the memory; sources beyond it share one account.
-	knownSources = 4096
+	guessBurst    = 10
+	guessInterval = 6 * time.Second
+	// maxSources bounds the memory; sources beyond it share one account.
+	maxSources = 4096
 )
 
 // guesses counts the unknown bootstrap tokens of each source.
@@ -20,7 +20,7 @@ type guesses struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// paid is until when the guesses of a source count: each adds guessEvery to it.
+	// paid is the time until which the guesses of a source count: each adds guessInterval to it.
 	paid map[string]time.Time
 }
 
@@ -30,31 +30,31 @@ func newGuesses(now func() time.Time) *guesses {
 
 const otherSources = ""
 
-// wait is how long the source has to wait before its next token is looked at.
+// wait returns how long the source has to wait before its next token is checked.
 func (g *guesses) wait(source string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	paid, ok := g.paid[source]
 	if !ok {
-		if len(g.paid) < knownSources {
+		if len(g.paid) < maxSources {
 			return 0
 		}
 		paid = g.paid[otherSources]
 	}
-	return paid.Sub(g.now()) - (guessBurst-1)*guessEvery
+	return paid.Sub(g.now()) - (guessBurst-1)*guessInterval
 }
 
 func (g *guesses) failed(source string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if _, ok := g.paid[source]; !ok && len(g.paid) >= knownSources {
+	if _, ok := g.paid[source]; !ok && len(g.paid) >= maxSources {
 		for s, paid := range g.paid {
 			if paid.Before(now) {
 				delete(g.paid, s)
 			}
 		}
-		if len(g.paid) >= knownSources {
+		if len(g.paid) >= maxSources {
 			source = otherSources
 		}
 	}
@@ -62,5 +62,5 @@ func (g *guesses) failed(source string) {
 	if paid.Before(now) {
 		paid = now
 	}
-	g.paid[source] = paid.Add(guessEvery)
+	g.paid[source] = paid.Add(guessInterval)
 }

@@ -37,7 +37,7 @@ func TestGuessesAreCounted(t *testing.T) {
 	if err := try("192.0.2.2:1", right); err != nil {
 		t.Errorf("another source: %v", err)
 	}
-	now = now.Add(guessEvery + time.Second)
+	now = now.Add(guessInterval + time.Second)
 	if err := try("192.0.2.1:1", right); err != nil {
 		t.Errorf("later: %v", err)
 	}
@@ -47,10 +47,10 @@ func TestGuessesAreCounted(t *testing.T) {
 	if err := try("192.0.2.1:1", wrong); !apierrors.IsTooManyRequests(err) {
 		t.Errorf("and another: %v", err)
 	}
-	for i := range 2 * knownSources { // one network of IPv6 each
+	for i := range 2 * maxSources { // one network of IPv6 each
 		_ = try(fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>8, i&0xff), wrong)
 	}
-	if n := len(a.guesses.paid); n > knownSources+1 {
+	if n := len(a.guesses.paid); n > maxSources+1 {
 		t.Errorf("%d sources in memory", n)
 	}
 }

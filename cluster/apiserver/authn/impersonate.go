@@ -15,8 +15,8 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// impersonate is whom u wants to act as by the headers of r, if u may; u itself
-// without such headers. With an error it is u, who is known all the same.
+// impersonate returns the user whom u impersonates by the headers of r, if u may; u itself
+// without such headers. With an error it is u, who is authenticated all the same.
 func (a *Authenticator) impersonate(r *http.Request, u *User) (*User, error) {
 	as := wanted(r.Header)
 	if as == nil {
@@ -88,7 +88,7 @@ func headersOf(as *User) []string {
 	return out
 }
 
-// impersonations is what one has to be allowed to act as as.
+// impersonations returns what a user must be authorized for to impersonate as.
 func impersonations(as *User) []authz.Attributes {
 	const group = "authentication.k8s.io"
 	var out []authz.Attributes

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// What the secret of a join token has beyond upstream's keys.
+// The keys of the secret of a join token beyond upstream's.
 const (
 	joinCount  = "node-count"   // how many nodes may still join with it; one when missing
 	joinNode   = "node-name"    // the only node that may join with it
@@ -30,12 +30,12 @@ func LimitJoins(secret *corev1.Secret, count int, node string) {
 	}
 }
 
-// joinTries bounds the tries of a join while others use the same token.
+// joinTries bounds the tries of a join while other nodes use the same token.
 const joinTries = 20
 
-// Join takes one use off u's join token for a node, or returns why the token is not good
-// for it. c reads nodes, and reads and updates the secrets of kube-system; an update that
-// another server's came before is made again, so that a token never counts twice.
+// Join counts one use of u's join token for a node, or returns why the token is not valid for
+// it. c reads nodes, and reads and updates the secrets of kube-system; an update is retried
+// after a conflict, so that a token never counts twice.
 func Join(ctx context.Context, c kubernetes.Interface, u *User, node string) error {
 	id, ok := strings.CutPrefix(u.Name, bootstrapUserPrefix)
 	if !ok {
@@ -66,7 +66,7 @@ func Join(ctx context.Context, c kubernetes.Interface, u *User, node string) err
 	return nil
 }
 
-// spend takes a use for node off the secret.
+// spend counts a use for node in the secret.
 func spend(secret *corev1.Secret, node string) error {
 	if only := string(secret.Data[joinNode]); only != "" && only != node {
 		return fmt.Errorf("it is for node %q only", only)
@@ -100,14 +100,14 @@ func notThere(ctx context.Context, c kubernetes.Interface, node string) error {
 	return fmt.Errorf("node %q exists: delete it first, or make a token for it with `wheelhouse token --node %s`", node, node)
 }
 
-// JoinToken is what the owner sees of a join token.
+// JoinToken describes a join token, without its secret.
 type JoinToken struct {
 	ID, Expires  string
 	Left         int    // nodes that may still join
 	Node, Joined string // the only one that may; those that have
 }
 
-// JoinTokens are those of the cluster.
+// JoinTokens returns those of the cluster.
 func JoinTokens(ctx context.Context, c kubernetes.Interface) ([]JoinToken, error) {
 	all, err := c.CoreV1().Secrets(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(bootstrapSecretType)})
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"net/http"
 )
 
-// Discovery lets others verify our service-account tokens: it answers
+// Discovery is for others who verify service-account tokens: it answers
 // /.well-known/openid-configuration and /openid/v1/jwks. server is the address
-// under which they reach us ("https://10.245.1.2:443").
+// under which they reach this server ("https://10.245.1.2:443").
 func (t *Tokens) Discovery(server string) (http.Handler, error) {
 	public, err := t.Key.PublicKey.ECDH()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// Reviews are the questions of authentication.k8s.io/v1.
+// Reviews returns the handlers of the reviews of authentication.k8s.io/v1.
 func (a *Authenticator) Reviews() map[schema.GroupVersionResource]authz.Review {
 	gv := authenticationv1.SchemeGroupVersion
 	return map[schema.GroupVersionResource]authz.Review{

@@ -27,8 +27,8 @@ const (
 	minTokenLife     = 10 * time.Minute
 	maxTokenLife     = 1 << 32 * time.Second
 	defaultTokenLife = time.Hour
-	// knownTokens bounds the memory of signatures already checked.
-	knownTokens = 4096
+	// maxTokens bounds the memory of signatures already checked.
+	maxTokens = 4096
 )
 
 // TokensConfig is what Tokens needs.
@@ -37,13 +37,12 @@ type TokensConfig struct {
 	Issuer string // "https://kubernetes.default.svc.cluster.local"
 	// Audiences are the API server's own names; the issuer when empty.
 	Audiences []string
-	// Objects tells whether an account, and what its token is bound to, still exist.
+	// Objects reads accounts and what their tokens are bound to.
 	Objects Getter
 }
 
-// Tokens makes and verifies service-account tokens (JWT, ES256). A token is good
-// for as long as its account, and the pod, secret or node that it is bound to,
-// exist with the same uid.
+// Tokens issues and verifies service-account tokens (JWT, ES256). A token is valid for as long
+// as its account, and the pod, secret or node that it is bound to, exist with the same uid.
 type Tokens struct {
 	TokensConfig
 	kid   string
@@ -52,7 +51,7 @@ type Tokens struct {
 	known map[[sha256.Size]byte]*claims // signature and form were right
 }
 
-// NewTokens makes a Tokens.
+// NewTokens returns a Tokens.
 func NewTokens(c TokensConfig) (*Tokens, error) {
 	if c.Key == nil || c.Issuer == "" || c.Objects == nil {
 		return nil, errors.New("authn: tokens need a key, an issuer and objects")
@@ -151,7 +150,7 @@ func checkLife(name string, seconds int64) error {
 		field.ErrorList{field.Invalid(path, seconds, problem)})
 }
 
-// bind ties a token to an object: when that goes, so does the token.
+// bind binds a token to an object: it is invalid when the object is deleted.
 func (t *Tokens) bind(ctx context.Context, p *private, sa *corev1.ServiceAccount, b *authenticationv1.BoundObjectReference) error {
 	resource, namespace := "", sa.Namespace
 	switch {
@@ -190,8 +189,8 @@ func (t *Tokens) bind(ctx context.Context, p *private, sa *corev1.ServiceAccount
 	return nil
 }
 
-// bindNode notes where the pod runs. It is for the audience to know; the token
-// does not depend on the node.
+// bindNode records where the pod runs, for the audience; the token does not depend on the
+// node.
 func (t *Tokens) bindNode(ctx context.Context, p *private, node string) error {
 	if node == "" {
 		return nil

@@ -21,7 +21,7 @@ const (
 	extraCredentialID = "authentication.kubernetes.io/credential-id"
 )
 
-// Verify is the user of a token that is for one of audiences (empty: the API
+// Verify returns the user of a token that is for one of audiences (empty: the API
 // server's own), with those of them that it is for.
 func (t *Tokens) Verify(ctx context.Context, token string, audiences []string) (*User, []string, error) {
 	if len(audiences) == 0 {
@@ -50,8 +50,8 @@ func (t *Tokens) Verify(ctx context.Context, token string, audiences []string) (
 	return c.user(), matching, nil
 }
 
-// parse checks signature, issuer and form. A client sends the same token with
-// every request, so what was checked once is remembered.
+// parse checks signature, issuer and form. A client sends the same token with every request,
+// so that results are cached.
 func (t *Tokens) parse(token string) (*claims, error) {
 	sum := sha256.Sum256([]byte(token))
 	t.mu.Lock()
@@ -74,15 +74,15 @@ func (t *Tokens) parse(token string) (*claims, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.known) >= knownTokens {
+	if len(t.known) >= maxTokens {
 		clear(t.known)
 	}
 	t.known[sum] = c
 	return c, nil
 }
 
-// stillThere checks what the token hangs on. The cache decides; what it lacks is
-// asked for, because a pod may use its token right after it was made.
+// stillThere checks that what the token is bound to exists. What the cache lacks is read from
+// the store, because a pod may use its token right after it was created.
 func (t *Tokens) stillThere(ctx context.Context, p *private) error {
 	check := func(resource, namespace string, r *ref) error {
 		if r == nil {

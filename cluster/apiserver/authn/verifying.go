@@ -12,9 +12,9 @@ import (
 	"wheelhouse/cluster/apiserver/flowcontrol"
 )
 
-// Verifying a credential for the first time costs more than most requests, and anyone can
-// make the server do it. So half of the processors do so at most, for all addresses in
-// turn; verified credentials are remembered and do not wait.
+// Verifying a credential for the first time costs more than most requests, and every client
+// can cause it. So half of the processors do so at most, for all addresses in turn; verified
+// credentials are cached and do not wait.
 func newVerifying() *flowcontrol.Level {
 	seats := max(1, runtime.NumCPU()/2)
 	const waiting = 100 // for each address
@@ -23,8 +23,8 @@ func newVerifying() *flowcontrol.Level {
 	return flowcontrol.NewLevel(c)
 }
 
-// mayVerify waits for the turn of a client's address; done ends it.
-func (a *Authenticator) mayVerify(ctx context.Context, source string) (done func(), err error) {
+// acquireVerification waits for the turn of a client's address; done ends it.
+func (a *Authenticator) acquireVerification(ctx context.Context, source string) (done func(), err error) {
 	t := &flowcontrol.Ticket{}
 	if err = a.verifying.AcquireSlot(t, source, flowcontrol.Requests); err == nil {
 		err = t.Acquire(ctx, 1)

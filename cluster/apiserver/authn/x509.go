@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 )
 
-// certificate is the user that r's client certificate names: the common name,
+// certificate returns the user that r's client certificate names: the common name,
 // with the organizations as groups.
 func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
@@ -38,9 +38,8 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 	return &User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, nil
 }
 
-// verified remembers the certificates that were good: each request of a
-// connection shows the same one, and a signature costs more than all the rest.
-// Their end is checked every time.
+// verified caches the valid certificates: each request of a connection has the same one, and
+// a signature costs more than all the rest. Their expiry is checked every time.
 func (a *Authenticator) verified(r *http.Request) error {
 	chain := r.TLS.PeerCertificates
 	sum := sha256.Sum256(chain[0].Raw)
@@ -50,7 +49,7 @@ func (a *Authenticator) verified(r *http.Request) error {
 	if known {
 		return nil
 	}
-	done, err := a.mayVerify(r.Context(), flowcontrol.SourceOf(r.RemoteAddr))
+	done, err := a.acquireVerification(r.Context(), flowcontrol.SourceOf(r.RemoteAddr))
 	if err != nil {
 		return err
 	}
@@ -60,15 +59,15 @@ func (a *Authenticator) verified(r *http.Request) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.good) >= knownCertificates {
+	if len(a.good) >= maxCertificates {
 		clear(a.good)
 	}
 	a.good[sum] = true
 	return nil
 }
 
-// knownCertificates bounds that memory.
-const knownCertificates = 4096
+// maxCertificates bounds the cache.
+const maxCertificates = 4096
 
 func (a *Authenticator) verify(chain []*x509.Certificate) error {
 	if a.ClientCAs == nil {

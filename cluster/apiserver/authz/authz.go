@@ -1,11 +1,11 @@
 // Package authz decides whether a user may do what a request asks: RBAC over the
 // Role, ClusterRole and binding objects of the cluster, the node authorizer for
-// kubelets, and the short cut for system:masters.
+// kubelets, and the shortcut for system:masters.
 //
 // An Authorizer keeps the RBAC objects in memory, compiled per subject, and
 // follows them by watch. Run must be running; a writer of RBAC objects calls
-// Refresh before it answers, so that whoever got the answer also gets the effect.
-// Nothing is cached beyond the compiled index, so a decision is never older than
+// Refresh before it answers, so that the write has taken effect when the client has the
+// answer. Nothing is cached beyond the compiled index, so a decision is never older than
 // the objects. The package never writes.
 package authz
 
@@ -25,7 +25,7 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// Attributes is what a request wants to do.
+// Attributes describe a request to the authorizer, as upstream's.
 type Attributes struct {
 	User            *client.User
 	Verb            string
@@ -36,15 +36,14 @@ type Attributes struct {
 	Name            string
 	Path            string // of a request that is not for a resource
 	ResourceRequest bool
-	// FieldSelector is what a list or watch is narrowed to; all of it holds.
+	// FieldSelector restricts a list or watch; all of its requirements hold.
 	FieldSelector fields.Requirements
 }
 
-// Objects reads the cluster's state; FromStore gives one.
+// Objects reads the cluster's state; FromStore returns one.
 type Objects interface {
-	// Get and List read from the cache, or, if fresh, what has seen every
-	// acknowledged write. They answer with shared objects and, for List, the
-	// revision that the list is of.
+	// Get and List read from the cache, or, if fresh, a state with every acknowledged
+	// write. They return shared objects and, for List, its revision.
 	Get(ctx context.Context, r schema.GroupResource, namespace, name string, fresh bool) (api.Object, error)
 	List(ctx context.Context, r schema.GroupResource, namespace string, fresh bool) ([]api.Object, int64, error)
 	// Watch sends what changes after revision. The channel is closed when the
@@ -65,14 +64,14 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Authorizer answers who may do what.
+// Authorizer decides who may do what.
 type Authorizer struct {
 	objects Objects
 	log     *slog.Logger
 	rbac    *rbacCache
 }
 
-// New makes an Authorizer. It denies all but system:masters until Run has read
+// New returns an Authorizer. It denies all but system:masters until Run has read
 // the roles.
 func New(c Config) (*Authorizer, error) {
 	if c.Objects == nil {
@@ -90,8 +89,8 @@ func (a *Authorizer) Run(ctx context.Context) error { return a.rbac.run(ctx) }
 // WaitReady waits until the RBAC objects have been read once.
 func (a *Authorizer) WaitReady(ctx context.Context) error { return a.rbac.waitReady(ctx) }
 
-// Refresh makes acknowledged writes of r's objects count at once. Resources that
-// are not RBAC's need no refresh.
+// Refresh applies acknowledged writes of r's objects at once. Resources that are not RBAC's
+// need no refresh.
 func (a *Authorizer) Refresh(ctx context.Context, r schema.GroupResource) error {
 	return a.rbac.refresh(ctx, r)
 }
@@ -125,8 +124,8 @@ func (a *Authorizer) Authorize(ctx context.Context, at Attributes) (allowed bool
 	return allowed, reason, nil
 }
 
-// Rules is everything that RBAC lets u do in namespace ("" is the cluster
-// scope), with what could not be resolved.
+// Rules returns all rules of u in namespace ("" is the cluster scope), with an error for what
+// could not be resolved.
 func (a *Authorizer) Rules(u *client.User, namespace string) ([]rbacv1.PolicyRule, error) {
 	if u.InGroup(masters) {
 		return []rbacv1.PolicyRule{
@@ -143,7 +142,7 @@ func (a *Authorizer) Rules(u *client.User, namespace string) ([]rbacv1.PolicyRul
 	return rules, joinMissing(missing)
 }
 
-// RoleRules is what a role named in a binding grants; namespace is the binding's,
+// RoleRules returns what a role named in a binding grants; namespace is the binding's,
 // "" for a ClusterRoleBinding.
 func (a *Authorizer) RoleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
 	g := a.rbac.policy().role(ref, namespace)
@@ -164,7 +163,7 @@ func notFound(ref rbacv1.RoleRef) string {
 	return fmt.Sprintf("%s.%s %q not found", strings.ToLower(ref.Kind), rbacv1.GroupName, ref.Name)
 }
 
-// nodeName is the node that u is the kubelet of, or "".
+// nodeName returns the node whose kubelet u is, or "".
 func nodeName(u *client.User) string {
 	name, ok := strings.CutPrefix(u.Name, nodeUser)
 	if !ok || !u.InGroup(nodes) {

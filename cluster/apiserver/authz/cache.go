@@ -25,7 +25,7 @@ type rbacCache struct {
 	compiled atomic.Pointer[policy]
 }
 
-// kindCache is the objects of one kind at one revision.
+// kindCache has the objects of one kind at one revision.
 type kindCache struct {
 	resource schema.GroupResource
 	ready    chan struct{}
@@ -133,8 +133,8 @@ func (c *rbacCache) apply(k *kindCache, ch Change) {
 	c.compiled.Store(nil)
 }
 
-// refresh reads r's objects anew. Callers at the same time share one list that
-// began after each of them asked.
+// refresh reads r's objects again. Concurrent callers share one list that began after each of
+// their calls.
 func (c *rbacCache) refresh(ctx context.Context, r schema.GroupResource) error {
 	for _, k := range c.kinds {
 		if k.resource != r {
@@ -149,7 +149,7 @@ func (c *rbacCache) refresh(ctx context.Context, r schema.GroupResource) error {
 		covers := k.asked.Load()
 		items, revision, err := c.objects.List(ctx, k.resource, "", true)
 		if err != nil {
-			return fmt.Errorf("reading %s anew: %w", r, err)
+			return fmt.Errorf("reading %s again: %w", r, err)
 		}
 		c.replace(k, items, revision)
 		k.served = covers
@@ -157,8 +157,8 @@ func (c *rbacCache) refresh(ctx context.Context, r schema.GroupResource) error {
 	return nil
 }
 
-// policy is the present index. It is compiled by whoever needs it first after a
-// change: a burst of writes costs one compilation, not one each.
+// policy returns the present index. It is compiled when it is first used after a change: a
+// burst of writes costs one compilation, not one each.
 func (c *rbacCache) policy() *policy {
 	if p := c.compiled.Load(); p != nil {
 		return p

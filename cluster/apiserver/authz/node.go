@@ -19,9 +19,9 @@ var (
 	volumes = schema.GroupResource{Resource: "persistentvolumes"}
 )
 
-// nodeRules is what every kubelet may do without regard to which objects, beyond
-// what authorizeNode decides object by object; as upstream's system:node role.
-// NodeRestriction narrows the writes to the node's own.
+// nodeRules is what every kubelet may do with all objects, beyond what authorizeNode decides
+// object by object; as upstream's system:node role. NodeRestriction restricts the writes to
+// the node's own.
 var nodeRules = ruleSet(
 	verbs("create").on("authentication.k8s.io", "tokenreviews"),
 	verbs("create").on("authorization.k8s.io", "subjectaccessreviews", "localsubjectaccessreviews"),
@@ -49,12 +49,12 @@ func (v verbList) on(group string, resources ...string) rbacv1.PolicyRule {
 
 func ruleSet(rules ...rbacv1.PolicyRule) []rule { return newRole(rules).rules }
 
-// NodeRules is what the system:node role says of kubelets.
+// NodeRules returns the rules of the role system:node.
 func NodeRules() []rbacv1.PolicyRule { return (&role{rules: nodeRules}).plain() }
 
 // authorizeNode is upstream's node authorizer: a kubelet reads the secrets,
-// configmaps, claims and volumes that pods bound to it name, asks for tokens of
-// their accounts, and keeps its own lease. The reason is given only for those.
+// configmaps, claims and volumes that pods bound to it reference, requests tokens of
+// their accounts, and renews its own lease. The reason is set only for those.
 func (a *Authorizer) authorizeNode(ctx context.Context, node string, at *Attributes) (bool, string, error) {
 	if !at.ResourceRequest {
 		return false, "", nil
@@ -85,7 +85,7 @@ func (a *Authorizer) authorizeNode(ctx context.Context, node string, at *Attribu
 	return nodeAllows(at), "", nil
 }
 
-// ownNode: a kubelet reads its own Node only. NodeRestriction narrows the writes.
+// ownNode allows a kubelet to read its own Node only. NodeRestriction restricts the writes.
 func ownNode(node string, at *Attributes) (bool, string, error) {
 	switch {
 	case !slices.Contains([]string{"get", "list", "watch"}, at.Verb) || at.Subresource != "":
@@ -98,8 +98,8 @@ func ownNode(node string, at *Attributes) (bool, string, error) {
 	return false, fmt.Sprintf("node '%s' cannot read '%s', only its own Node object", node, at.Name), nil
 }
 
-// nodesPods: a kubelet reads the pods that are bound to it. NodeRestriction narrows the
-// writes.
+// nodesPods allows a kubelet to read the pods that are bound to it. NodeRestriction restricts
+// the writes.
 func (a *Authorizer) nodesPods(ctx context.Context, node string, at *Attributes) (bool, string, error) {
 	switch {
 	case at.Subresource != "":
@@ -137,9 +137,9 @@ func ownLease(node string, at *Attributes) (bool, string, error) {
 	return true, "", nil
 }
 
-// related looks for a pod on node that has to do with the object at names. The
-// cache answers nearly always; only before a refusal is the present state asked,
-// for a kubelet that heard of its pod from another API server.
+// related reports whether a pod on node is related to the object that at names. The cache
+// decides nearly always; the store is read only before a refusal, for a kubelet that received
+// its pod from another API server.
 func (a *Authorizer) related(ctx context.Context, node string, at *Attributes) (bool, string, error) {
 	switch {
 	case at.Name == "":
@@ -205,8 +205,8 @@ func (a *Authorizer) claimOf(ctx context.Context, volume string, fresh bool) (*c
 	return pv.Spec.ClaimRef, nil
 }
 
-// names reports whether p refers to the object name of resource, in its namespace. A
-// mirror pod refers to nothing: its kubelet wrote it, and runs it without the API.
+// names reports whether p references the object name of resource, in its namespace. A mirror
+// pod references nothing: its kubelet wrote it, and runs it without the API.
 func names(p *corev1.Pod, resource, name string) bool {
 	if core.IsMirrorPod(p) {
 		return false

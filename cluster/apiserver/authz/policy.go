@@ -13,8 +13,8 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// policy is all RBAC objects at one moment, compiled: what each subject has, by
-// namespace. It never changes.
+// policy has all RBAC objects at one time, compiled: what each subject has, by namespace. It
+// never changes.
 type policy struct {
 	cluster      map[subject][]grant
 	namespaced   map[string]map[subject][]grant
@@ -39,7 +39,7 @@ type grant struct {
 // role is the rules of a role, aggregation resolved.
 type role struct{ rules []rule }
 
-// rule is a PolicyRule as it was written, with what is asked of it often.
+// rule is a PolicyRule with what is often read of it.
 type rule struct {
 	rbacv1.PolicyRule
 	anyVerb bool
@@ -53,7 +53,7 @@ func (r *role) plain() []rbacv1.PolicyRule {
 	return out
 }
 
-// compile makes a policy of the objects given.
+// compile returns the policy of the objects.
 func compile(roles []*rbacv1.Role, clusterRoles []*rbacv1.ClusterRole,
 	bindings []*rbacv1.RoleBinding, clusterBindings []*rbacv1.ClusterRoleBinding,
 ) *policy {
@@ -92,8 +92,8 @@ func (r *role) add(rules []rbacv1.PolicyRule) {
 	}
 }
 
-// aggregate resolves aggregationRule: such a role has the rules of all that its
-// selectors find, and not its own. Roles may aggregate each other.
+// aggregate resolves aggregationRule: such a role has the rules of all that its selectors
+// match, and not its own. Roles may aggregate each other.
 func aggregate(all []*rbacv1.ClusterRole) map[string]*role {
 	out := make(map[string]*role, len(all))
 	for _, cr := range all {
@@ -102,7 +102,7 @@ func aggregate(all []*rbacv1.ClusterRole) map[string]*role {
 	return out
 }
 
-// AggregatedRules is what cr grants, given all ClusterRoles: its rules, or, if it
+// AggregatedRules returns what cr grants, given all ClusterRoles: its rules, or, if it
 // aggregates, those of the roles that it selects, in the order of their names,
 // each rule once.
 func AggregatedRules(cr *rbacv1.ClusterRole, all []*rbacv1.ClusterRole) []rbacv1.PolicyRule {
@@ -211,7 +211,7 @@ func visitGrants(grants []grant, f func(*grant) bool) bool {
 	return true
 }
 
-// allows decides at, with the reason in upstream's words.
+// allows reports whether the policy allows at, with upstream's reason.
 func (p *policy) allows(at *Attributes) (bool, string) {
 	var by *grant
 	var missing []string

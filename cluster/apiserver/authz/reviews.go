@@ -16,11 +16,10 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// Review answers the creation of a review: a question in, the same with its
-// status filled out.
+// Review answers the creation of a review, with its status set.
 type Review = func(ctx context.Context, u *client.User, obj runtime.Object) (runtime.Object, error)
 
-// Reviews are the questions of authorization.k8s.io/v1.
+// Reviews returns the handlers of the reviews of authorization.k8s.io/v1.
 func (a *Authorizer) Reviews() map[schema.GroupVersionResource]Review {
 	gv := authorizationv1.SchemeGroupVersion
 	return map[schema.GroupVersionResource]Review{
@@ -93,7 +92,7 @@ func (a *Authorizer) review(ctx context.Context, u *client.User,
 	return s
 }
 
-// selected is the field selector of a review. What cannot be read narrows nothing, as
+// selected returns the field selector of a review. What cannot be parsed restricts nothing, as
 // upstream: the answer is then about all objects.
 func selected(f *authorizationv1.FieldSelectorAttributes) fields.Requirements {
 	if f == nil {

@@ -14,12 +14,12 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// settle is how long the roles have to rest before the sums are written: the
-// first pass makes seventy at once.
+// settle is how long the roles must be unchanged before the aggregates are written: the first
+// pass creates seventy at once.
 const settle = 200 * time.Millisecond
 
-// aggregate writes into ClusterRoles that aggregate others what they amount to,
-// for people who read them; the authorizer reckons for itself.
+// aggregate writes into aggregating ClusterRoles the rules that result, for people who read
+// them; the authorizer computes its own.
 func (b *Bootstrap) aggregate(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	notify := func(any) {
@@ -28,8 +28,8 @@ func (b *Bootstrap) aggregate(ctx context.Context) {
 		default:
 		}
 	}
-	// Rules come with every change of a role and are not needed for long: nothing
-	// but the objects of the last change is kept beside the cache.
+	// Rules come with every change of a role and are not needed for long: only the objects
+	// of the last change are kept beside the cache.
 	f := informers.NewSharedInformerFactory(b.Client, 0)
 	informer := f.Rbac().V1().ClusterRoles().Informer()
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -56,7 +56,7 @@ func (b *Bootstrap) aggregate(ctx context.Context) {
 		case <-time.After(settle):
 		}
 		if err := b.writeSums(ctx, informer.GetStore()); err != nil && ctx.Err() == nil {
-			b.Log.Warn("adding up cluster roles", "err", err)
+			b.Log.Warn("aggregating cluster roles", "err", err)
 			notify(nil)
 		}
 	}

@@ -29,7 +29,7 @@ func bind(role string, to ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
 
 const controllerManager = "system:kube-controller-manager"
 
-// clusterRoleBindings give the default roles to those who need them. The proxy of a
+// clusterRoleBindings are the bindings of the default roles. The proxy of a
 // node's process has an identity of its own beside the kubelet's. The controllers run under the controller manager's own name as well as under the
 // accounts that upstream gives them.
 func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
@@ -71,7 +71,7 @@ func bindIn(namespace, name string, to ...rbacv1.Subject) *rbacv1.RoleBinding {
 	return b
 }
 
-// namespacedRoles are what the default roles give in kube-system only.
+// namespacedRoles returns the default roles of kube-system.
 func namespacedRoles() []*rbacv1.Role {
 	const ns = metav1.NamespaceSystem
 	return []*rbacv1.Role{
@@ -91,13 +91,13 @@ func namespacedRoleBindings() []*rbacv1.RoleBinding {
 	}
 }
 
-// replaced are subjects of former default bindings, with those that have taken their place.
+// replaced are subjects of former default bindings, with their successors.
 var replaced = map[string]struct{ was, is rbacv1.Subject }{
 	"system:node-proxier": {was: group("system:nodes"), is: group("system:node-proxiers")},
 }
 
-// withoutReplaced drops a subject that is no default any more, from a binding that has not
-// its successor yet: later a person has put it there.
+// withoutReplaced removes a subject that is no longer a default from a binding that does not
+// have its successor yet: otherwise a user has added it.
 func withoutReplaced(binding string, have []rbacv1.Subject) []rbacv1.Subject {
 	r, ok := replaced[binding]
 	if !ok || slices.Contains(have, r.is) {

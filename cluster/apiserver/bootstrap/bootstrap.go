@@ -1,11 +1,10 @@
-// Package bootstrap makes the objects that every cluster has: its namespaces, the
-// default roles and bindings, the priority classes of the system, and the
-// Services through which pods find the API server and the DNS.
+// Package bootstrap creates the objects that every cluster has: its namespaces, the default
+// roles and bindings, the priority classes of the system, and the Services through which pods
+// find the API server and the DNS.
 //
-// It is a client like any other (with rights of system:masters), and may run in
-// several API servers at once. Objects that exist keep what people added to
-// them; what is missing is put back. Nothing waits for it but readiness, and that
-// only for the first pass.
+// It is a client like any other (with the rights of system:masters), and may run in several
+// API servers at once. Objects that exist keep what users have added to them; what is missing
+// is restored. Only readiness waits for it, and only for the first pass.
 package bootstrap
 
 import (
@@ -47,7 +46,7 @@ type Bootstrap struct {
 	ready chan struct{}
 }
 
-// New makes a Bootstrap.
+// New returns a Bootstrap.
 func New(c Config) (*Bootstrap, error) {
 	if c.Client == nil {
 		return nil, errors.New("bootstrap: Client is required")
@@ -64,11 +63,11 @@ func New(c Config) (*Bootstrap, error) {
 	return &Bootstrap{Config: c, ready: make(chan struct{})}, nil
 }
 
-// concurrent is how many writes the first pass has under way: etcd answers many
-// in the time of one fsync.
+// concurrent is how many writes the first pass has in flight: etcd commits many in the time
+// of one fsync.
 const concurrent = 64
 
-// Run makes the objects, then looks after them until ctx ends.
+// Run creates the objects, then reconciles them until ctx ends.
 func (b *Bootstrap) Run(ctx context.Context) error {
 	go b.aggregate(ctx)
 	retry := 50 * time.Millisecond
@@ -77,7 +76,7 @@ func (b *Bootstrap) Run(ctx context.Context) error {
 		if err := b.Pass(ctx); err == nil {
 			b.once.Do(func() { close(b.ready) })
 		} else if ctx.Err() == nil {
-			b.Log.Warn("making the cluster's own objects", "err", err)
+			b.Log.Warn("creating the cluster's own objects", "err", err)
 			pause, retry = retry, min(2*retry, b.Every)
 		}
 		select {
@@ -88,13 +87,13 @@ func (b *Bootstrap) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is nil once the first pass is done; for readyz.
+// Ready returns nil once the first pass is done; for readyz.
 func (b *Bootstrap) Ready(context.Context) error {
 	select {
 	case <-b.ready:
 		return nil
 	default:
-		return errors.New("the cluster's own objects are still being made")
+		return errors.New("the cluster's own objects are still being created")
 	}
 }
 
@@ -104,12 +103,12 @@ func (b *Bootstrap) WaitReady(ctx context.Context) error {
 	case <-b.ready:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("making the cluster's own objects: %w", ctx.Err())
+		return fmt.Errorf("creating the cluster's own objects: %w", ctx.Err())
 	}
 }
 
-// Pass makes what is missing, once. What hangs on nothing goes at once; what
-// lives in a namespace follows when the namespaces are there.
+// Pass creates what is missing, once: objects in namespaces after the namespaces, all others
+// at once.
 func (b *Bootstrap) Pass(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	w := &writer{slots: make(chan struct{}, concurrent)}

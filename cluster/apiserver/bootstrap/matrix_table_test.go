@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// table is the whole matrix as text.
+// table returns the whole matrix as text.
 func (m *matrix) table() string {
 	var b strings.Builder
 	b.WriteString("# Who may do what: the default roles and the identities of components, as the authorizer decides.\n" +

@@ -214,7 +214,7 @@ func (m *matrix) readRoles(cs kubernetes.Interface) []rbacv1.ClusterRole {
 	return all.Items
 }
 
-// who are all subjects of default bindings, a user of each role, and those without any.
+// who returns all subjects of default bindings, a user of each role, and those without any.
 func (m *matrix) who(cs kubernetes.Interface, roles []rbacv1.ClusterRole) {
 	const authenticated = "system:authenticated"
 	m.identities = []identity{
@@ -364,14 +364,14 @@ func (cs cells) has(c cell) bool {
 	return cs[c] || (c.scope != aPath && cs[cell{everywhere, anything, c.verb}])
 }
 
-// beyond are the rights that less does not have.
+// beyond returns the rights that less does not have.
 func (cs cells) beyond(less cells) cells {
 	out := maps.Clone(cs)
 	maps.DeleteFunc(out, func(c cell, _ bool) bool { return less.has(c) })
 	return out
 }
 
-// cells is what one may do: everywhere, in some namespaces, to some objects.
+// cells returns what one may do: everywhere, in some namespaces, to some objects.
 func (m *matrix) cells(who *identity) cells {
 	out := cells{}
 	namespaces := []string{others, theirs, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}

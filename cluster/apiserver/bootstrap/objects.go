@@ -13,7 +13,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
-// list asks the cache: an object that is missing there and made meanwhile answers
+// list reads the cache: an object that is missing there and created meanwhile answers
 // AlreadyExists, which is as good.
 var list = metav1.ListOptions{ResourceVersion: "0"}
 
@@ -127,8 +127,7 @@ func (b *Bootstrap) clusterRoleBindings(ctx context.Context, w *writer) error {
 	})
 }
 
-// roles and roleBindings of namespaces are only made, as there are few: a person
-// who changed one meant it.
+// roles and roleBindings of namespaces are created and not changed: a user may change them.
 func (b *Bootstrap) roles(ctx context.Context, w *writer) error {
 	wanted := namespacedRoles()
 	have, err := b.Client.RbacV1().Roles("").List(ctx, list)
@@ -171,7 +170,7 @@ func names[T any](items []T, name func(*T) string) map[string]*T {
 	return out
 }
 
-// frozen: with this annotation an object is the administrator's own.
+// frozen reports whether an object has the annotation that keeps it from being updated.
 func frozen(annotations map[string]string) bool {
 	return annotations[rbacv1.AutoUpdateAnnotationKey] == "false"
 }
@@ -189,7 +188,7 @@ func mergeMeta(have, want *metav1.ObjectMeta) {
 	}
 }
 
-// mergeRules adds what have does not grant yet.
+// mergeRules adds the rules that have does not grant yet.
 func mergeRules(have, want []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	if covered, missing := validation.Covers(have, want); !covered {
 		return append(append([]rbacv1.PolicyRule(nil), have...), missing...)

@@ -16,7 +16,7 @@ const (
 	readWrite = read + " " + write
 )
 
-// allow is a rule; each argument is a list of words, "core" the group without a name.
+// allow returns a rule; each argument is a list of words, "core" the group without a name.
 func allow(verbs, groups, resources string, names ...string) rbacv1.PolicyRule {
 	r := rbacv1.PolicyRule{
 		Verbs: strings.Fields(verbs), APIGroups: strings.Fields(groups), Resources: strings.Fields(resources), ResourceNames: names,
@@ -34,8 +34,8 @@ func allowPaths(verbs, paths string) rbacv1.PolicyRule {
 }
 
 var (
-	// useControlPlane and useGitRepo are for those who place or make pods for others: it
-	// was asked of who wrote the pod or its template. See the README of admission.
+	// useControlPlane and useGitRepo are for those who bind or create pods for others: the
+	// right is checked when the pod or its template is written. See the README of admission.
 	useControlPlane = allow("use", "core", "nodes/controlplane")
 	useGitRepo      = allow("use", "core", "pods/gitrepo")
 
@@ -46,7 +46,7 @@ var (
 	}
 )
 
-// defaults marks an object as ours, which the reconciler may complete.
+// defaults marks an object as a default one, which the reconciler may complete.
 func defaults(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:        name,
@@ -61,14 +61,14 @@ func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 
 const aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 
-// part is a role that is a part of another.
+// part returns a role that another aggregates.
 func part(of, name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	r := clusterRole(name, rules...)
 	r.Labels[aggregateTo+of] = "true"
 	return r
 }
 
-// sum is a role that consists of parts, and is a part of another itself.
+// sum returns a role that aggregates others, and is aggregated itself.
 func sum(name, of string) *rbacv1.ClusterRole {
 	r := clusterRole(name)
 	if of != "" {
@@ -80,7 +80,7 @@ func sum(name, of string) *rbacv1.ClusterRole {
 	return r
 }
 
-// clusterRoles are the default ones, with upstream's names and rights.
+// clusterRoles returns the default ones, with upstream's names and rights.
 func clusterRoles() []*rbacv1.ClusterRole {
 	roles := []*rbacv1.ClusterRole{
 		clusterRole("cluster-admin", allow("*", "*", "*"), allowPaths("*", "*")),
@@ -196,14 +196,14 @@ func clusterRoles() []*rbacv1.ClusterRole {
 	return roles
 }
 
-// makesPods reports whether a controller makes pods, or what others make pods of.
+// makesPods reports whether a controller creates pods, or objects with a pod template.
 func makesPods(r rbacv1.PolicyRule) bool {
 	return slices.Contains(r.Verbs, "create") && slices.ContainsFunc(r.Resources, func(resource string) bool {
 		return slices.Contains([]string{"pods", "replicasets", "jobs", "controllerrevisions"}, resource)
 	})
 }
 
-// metricsReader lets everybody who may see pods see what they use.
+// metricsReader is for all who may read pods.
 func metricsReader() *rbacv1.ClusterRole {
 	r := part("view", "system:aggregated-metrics-reader", allow(read, "metrics.k8s.io", "pods nodes"))
 	r.Labels[aggregateTo+"edit"], r.Labels[aggregateTo+"admin"] = "true", "true"
@@ -217,7 +217,7 @@ type controllerRole struct {
 	rules []rbacv1.PolicyRule
 }
 
-// controllers are what each of our controllers may do.
+// controllers returns the rules of each controller.
 func controllers() []controllerRole {
 	return []controllerRole{
 		{"replication-controller", []rbacv1.PolicyRule{

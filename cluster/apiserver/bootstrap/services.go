@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// fixed is a Service without selector, whose endpoints we keep ourselves.
+// fixed is a Service without selector, whose endpoints are kept here.
 type fixed struct {
 	namespace, name string
 	labels          map[string]string
@@ -23,7 +23,7 @@ type fixed struct {
 	addresses       []netip.Addr
 }
 
-// kubernetes is the Service through which pods reach the API server.
+// kubernetes returns the Service through which pods reach the API server.
 func (b *Bootstrap) kubernetes(ctx context.Context) error {
 	if !b.ServiceIP.IsValid() || !b.Address.IsValid() {
 		return nil
@@ -38,7 +38,7 @@ func (b *Bootstrap) kubernetes(ctx context.Context) error {
 	})
 }
 
-// dns is the Service that pods have as their name server. kubectl cluster-info
+// dns returns the Service that pods have as their name server. kubectl cluster-info
 // finds it by its labels.
 func (b *Bootstrap) dns(ctx context.Context) error {
 	if !b.DNSIP.IsValid() || len(b.DNSAddresses) == 0 {
@@ -62,7 +62,7 @@ func (b *Bootstrap) dns(ctx context.Context) error {
 	})
 }
 
-// ui is the Service of the web page, which kubectl cluster-info finds likewise.
+// ui returns the Service of the web page, which kubectl cluster-info finds likewise.
 func (b *Bootstrap) ui(ctx context.Context) error {
 	if !b.UI.IsValid() {
 		return nil
@@ -105,8 +105,8 @@ func (b *Bootstrap) service(ctx context.Context, f *fixed) error {
 	return err
 }
 
-// endpoints are kept as we want them. With several API servers each adds its own
-// address; one that is gone is removed by hand.
+// endpoints reconciles the endpoints. With several API servers each adds its own address; one
+// that is gone is removed by hand.
 func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
 	c := b.Client.CoreV1().Endpoints(f.namespace)
 	have, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})

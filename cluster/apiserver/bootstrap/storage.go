@@ -10,8 +10,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// storageClasses makes the default class: a folder on the node where the first pod of
-// a claim goes. A person who wants another default changes its annotation, which stays.
+// storageClasses creates the default class: a directory on the node of the first pod of a
+// claim. A user who needs another default changes its annotation, which stays.
 func (b *Bootstrap) storageClasses(ctx context.Context, w *writer) error {
 	c := b.Client.StorageV1().StorageClasses()
 	have, err := c.List(ctx, list)
@@ -29,7 +29,7 @@ func (b *Bootstrap) storageClasses(ctx context.Context, w *writer) error {
 	})
 }
 
-// standardClass is served by cluster/controller/persistentvolume.
+// standardClass returns the class that is served by cluster/controller/persistentvolume.
 func standardClass() *storagev1.StorageClass {
 	return &storagev1.StorageClass{
 		ObjectMeta:           metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}},

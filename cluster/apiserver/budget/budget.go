@@ -1,10 +1,10 @@
-// Package budget tells what a request's body costs before it is decoded, and refuses what
+// Package budget estimates what a request's body costs before it is decoded, and refuses what
 // costs too much. The limit on bytes alone does not bound that: three bytes of JSON ("{},")
 // become a container of a kilobyte, an alias of YAML becomes what it stands for, and a
 // quantity of twelve characters becomes a number of a gigabyte.
 //
-// The checks read bytes and build nothing, and leave out what is too short to cost much.
-// They assume nothing of the body: what is malformed is the decoder's to refuse.
+// The checks read bytes, allocate nothing, and skip what is too short to cost much. They
+// assume nothing about the body: the decoder refuses what is malformed.
 package budget
 
 import (
@@ -95,5 +95,5 @@ func countJSON(body []byte, object int) error {
 	return nil
 }
 
-// maxDepth is where the decoders of JSON and YAML give up.
+// maxDepth is the limit of the decoders of JSON and YAML.
 const maxDepth = 10_000

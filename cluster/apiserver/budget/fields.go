@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MaxFields is how many fields one map or list may have whose owners are to be known. The
-// sets of fields are kept sorted as they grow, so that the time goes by the square.
+// MaxFields is how many fields with owners one map or list may have. The sets of fields are
+// kept sorted as they grow, which takes quadratic time.
 const MaxFields = 16_000
 
 // ErrTooManyFields is answered with 413.
@@ -69,7 +69,7 @@ const maxFieldsDepth = 100
 // ErrTooDeep is answered with 413.
 var ErrTooDeep = fmt.Errorf("metadata.managedFields are nested more than %d deep", maxFieldsDepth)
 
-// depth is how deep the objects and lists in a text of JSON are nested.
+// depth returns how deep the objects and lists in a text of JSON are nested.
 func depth(text []byte) int {
 	deepest, at := 0, 0
 	for i := 0; i < len(text); i++ {

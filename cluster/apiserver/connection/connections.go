@@ -15,7 +15,7 @@ type Set struct {
 	open map[net.Conn]bool
 }
 
-// Track is an http.Server's ConnState.
+// Track is the ConnState of an http.Server.
 func (c *Set) Track(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:

@@ -117,7 +117,7 @@ func (p *pace) end() {
 	p.timer.Stop()
 }
 
-// wait is how long the present write may take until something is done.
+// wait returns how long the present write may take until something is done.
 func (p *pace) wait() time.Duration {
 	switch {
 	case p.kept: // others wait for them

@@ -22,9 +22,9 @@ const (
 )
 
 // Classify returns the level and the flow of a request. The rules are those of upstream's
-// suggested flow schemas, with two exceptions. The service accounts of a namespace share
-// one flow: whoever may make one may make any number of them. And who does not
-// authenticate has a flow for each address, probes included, where upstream has one for
+// suggested flow schemas, with two exceptions. The service accounts of a namespace share one
+// flow: a user who may create one may create any number. And unauthenticated clients have a
+// flow for each address, probes included, where upstream has one for
 // all of them and exempts probes.
 func Classify(r *Request) (level, flow string) {
 	has := func(group string) bool { return slices.Contains(r.Groups, group) }
@@ -52,7 +52,7 @@ func Classify(r *Request) (level, flow string) {
 	return CatchAll, SourceOf(r.Remote)
 }
 
-// SourceOf is the address of a client; of IPv6 the network, in which one machine has many.
+// SourceOf returns the address of a client; of IPv6 the network, in which one machine has many.
 func SourceOf(remote string) string {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {

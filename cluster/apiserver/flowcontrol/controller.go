@@ -91,7 +91,7 @@ var (
 	occupied  = newDesc("current_executing_seats", "Seats that are occupied.")
 	nominal   = newDesc("nominal_limit_seats", "Seats that there are.")
 	served    = newDesc("dispatched_requests_total", "Requests that have got a seat.")
-	rejected  = newDesc("rejected_requests_total", "Requests that were not let in.", "reason")
+	rejected  = newDesc("rejected_requests_total", "Requests that were rejected.", "reason")
 )
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {

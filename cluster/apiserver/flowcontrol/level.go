@@ -13,11 +13,11 @@ type Resource int
 
 // What a flow holds.
 const (
-	Requests Resource = iota // under way, until the client has their whole answer
+	Requests Resource = iota // in flight, until the client has the whole answer
 	Watches
 	Streams  // log, exec, attach, portforward, proxy
 	Bytes    // of bodies and answers that are kept in memory for a slow client
-	Refusals // answers to requests that were not let in, until the client has them
+	Refusals // answers to requests that are rejected, until the client has them
 	resources
 )
 
@@ -39,7 +39,7 @@ type LevelConfig struct {
 	Limits      [resources]Limit
 }
 
-// Level is a priority level. All of its methods are safe for concurrent use.
+// Level is a priority level. Its methods are safe for concurrent use.
 type Level struct {
 	LevelConfig
 
@@ -53,7 +53,7 @@ type Level struct {
 	retired *flow // the last flow that ended, to be used again
 }
 
-// flow is what one user has of a level.
+// flow has what one user holds of a level.
 type flow struct {
 	name    string
 	seats   int
@@ -68,7 +68,7 @@ type waiter struct {
 	granted chan struct{} // closed, with the level's lock held, when it has its seats
 }
 
-// NewLevel makes a level.
+// NewLevel returns a level.
 func NewLevel(c LevelConfig) *Level {
 	c.Seats = max(1, c.Seats)
 	c.FlowSeats = min(max(1, c.FlowSeats), c.Seats)
@@ -138,7 +138,7 @@ func (t *Ticket) releaseSlot() {
 
 // Width returns how many seats a request takes whose work is so much of what keeps a
 // processor busy for long: a flow may have as many of the latter at once as there are
-// processors, since more would only be in each other's way.
+// processors, since more would only slow each other down.
 func (t *Ticket) Width(work, long int) int {
 	if t.level == nil {
 		return 1
@@ -208,7 +208,7 @@ func (t *Ticket) Acquire(ctx context.Context, seats int) error {
 	case <-w.granted:
 		return nil
 	case <-timer.C:
-		return t.abandon(w, TimeOut, nil)
+		return t.abandon(w, TimedOut, nil)
 	case <-ctx.Done():
 		return t.abandon(w, Cancelled, ctx.Err())
 	}
@@ -249,8 +249,8 @@ func (l *Level) give(f *flow, seats int) {
 	l.stats.Dispatched++
 }
 
-// enqueue makes the request wait; without a waiter it has got its seats after all: those
-// who wait are kept waiting by their own flow's bound.
+// enqueue queues the request; without a waiter it has got its seats after all: the others wait
+// because of the bound of their own flow.
 func (t *Ticket) enqueue(seats int) (*waiter, error) {
 	l, f := t.level, t.flow
 	if l.QueueLength == 0 {
@@ -290,7 +290,7 @@ func (t *Ticket) abandon(w *waiter, why Reason, cause error) error {
 	if len(f.queue) == 0 {
 		l.drop(f)
 	}
-	l.dispatch() // a large request may have kept back those behind it
+	l.dispatch() // a large request may have blocked those behind it
 	if err := l.reject(why); cause == nil {
 		return err
 	}
@@ -302,8 +302,8 @@ func (l *Level) drop(f *flow) {
 	l.queued = slices.Delete(l.queued, i, i+1)
 }
 
-// dispatch gives free seats to those who wait. The next one's turn is kept though it needs
-// more seats than are free: else small requests would keep out large ones for good.
+// dispatch gives free seats to waiting requests. The next one keeps its turn though it needs
+// more seats than are free: else small requests would starve large ones.
 func (l *Level) dispatch() {
 	for {
 		f := l.next()
@@ -323,7 +323,7 @@ func (l *Level) dispatch() {
 	}
 }
 
-// next is the flow whose turn it is: of those that may have more seats, the one that has
+// next returns the flow whose turn it is: of those that may have more seats, the one that has
 // the fewest, and of several the one that was served longest ago.
 func (l *Level) next() *flow {
 	var best *flow

@@ -124,9 +124,9 @@ func TestQueueIsBounded(t *testing.T) {
 		time.Sleep(wait)
 		synctest.Wait()
 		for _, name := range []string{"a2", "a3", "b1"} {
-			r.rejected(name, TimeOut)
+			r.rejected(name, TimedOut)
 		}
-		if s := r.level.Stats(); s.Queued != 0 || s.Executing != 1 || s.Rejected[TimeOut] != 3 || s.Rejected[QueueFull] != 1 {
+		if s := r.level.Stats(); s.Queued != 0 || s.Executing != 1 || s.Rejected[TimedOut] != 3 || s.Rejected[QueueFull] != 1 {
 			t.Errorf("%+v", s)
 		}
 		r.begin(t.Context(), "c1")
@@ -261,7 +261,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// BenchmarkRequest is what a request pays that need not wait.
+// BenchmarkRequest measures a request that need not wait.
 func BenchmarkRequest(b *testing.B) {
 	l := Levels(600, wait)[GlobalDefault]
 	ctx := b.Context()

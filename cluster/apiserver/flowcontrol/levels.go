@@ -36,7 +36,7 @@ var shares = []struct {
 	{CatchAll, 5, false, limits(100, 10, 10, 4*mib)},
 }
 
-// limits are those of one flow; all flows together have eight times as much.
+// limits returns those of one flow; all flows together have eight times as much.
 func limits(requests, watches, streams, bytes int) [resources]Limit {
 	var out [resources]Limit
 	for r, n := range map[Resource]int{Requests: requests, Watches: watches, Streams: streams, Bytes: bytes, Refusals: 1000} {

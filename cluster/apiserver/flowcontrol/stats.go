@@ -1,13 +1,13 @@
 package flowcontrol
 
-// Reason is why a request was not let in, in upstream's words.
+// Reason is why a request was rejected, by upstream's names.
 type Reason int
 
-// Why a request was not let in.
+// The reasons.
 const (
 	ConcurrencyLimit Reason = iota // its flow or level holds as much as it may
 	QueueFull
-	TimeOut   // it has waited for as long as requests may wait
+	TimedOut  // it has waited for as long as requests may wait
 	Cancelled // its client is gone
 	reasons
 )
@@ -16,7 +16,7 @@ func (r Reason) String() string {
 	return [reasons]string{"concurrency-limit", "queue-full", "time-out", "cancelled"}[r]
 }
 
-// Rejected is the error for a request that is not let in.
+// Rejected is the error for a request that is rejected.
 type Rejected struct {
 	Level  string
 	Reason Reason

@@ -2,12 +2,12 @@
 // upstream's API server does, which uses gopkg.in/evanphx/json-patch.v4: the same
 // results and the same errors, an operation's refusal included.
 //
-// It exists because that library's work has no bound. Its copies grow without limit
+// It exists because the work of that library is not bounded. Its copies grow without limit
 // unless a global variable says otherwise, each level of a document is read again for
-// every level above it, and nothing ends the work when the client has gone. Here a patch
+// every level above it, and nothing ends the work when the client is gone. Here a patch
 // may copy MaxCopied bytes, read MaxWork bytes, and go on as long as its context.
 //
-// The package knows no kinds and does no I/O. Documents are valid JSON.
+// The package is independent of kinds and does no I/O. Documents are valid JSON.
 package jsonpatch
 
 import (
@@ -114,7 +114,7 @@ func (a *applier) apply(op Operation) error {
 	}
 }
 
-// text is a member that is a string, "unknown" if it is not.
+// text returns a member that is a string, "unknown" if it is not.
 func (op Operation) text(member string) string {
 	s := "unknown"
 	if raw := op[member]; raw != nil && json.Unmarshal(*raw, &s) != nil {
@@ -123,7 +123,7 @@ func (op Operation) text(member string) string {
 	return s
 }
 
-// pointer is a member that is the path of a value.
+// pointer returns a member that is the path of a value.
 func (op Operation) pointer(member string) (string, error) {
 	raw := op[member]
 	if raw == nil {
@@ -136,7 +136,7 @@ func (op Operation) pointer(member string) (string, error) {
 	return s, json.Unmarshal(*raw, &s)
 }
 
-// value is nil if it is null or missing.
+// value returns nil if it is null or missing.
 func (op Operation) value() *node {
 	if raw := op["value"]; raw != nil {
 		return newNode(*raw)
@@ -170,7 +170,7 @@ func (a *applier) find(path string) (container *node, key string, err error) {
 
 var unescape = strings.NewReplacer("~1", "/", "~0", "~").Replace
 
-// get is nil without an error if an object has no such key.
+// get returns nil without an error if an object has no such key.
 func (n *node) get(key string) (*node, error) {
 	if n.obj != nil {
 		return n.obj[key], nil

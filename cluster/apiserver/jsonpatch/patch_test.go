@@ -51,7 +51,7 @@ func TestAsUpstream(t *testing.T) {
 	}
 }
 
-// applyUpstream is not ok where the library panics, as it does for nulls in lists.
+// applyUpstream returns not ok where the library panics, as it does for nulls in lists.
 func applyUpstream(p upstream.Patch, doc string) (out []byte, ok bool, err error) {
 	defer func() { ok = recover() == nil }()
 	out, err = p.Apply([]byte(doc))
@@ -134,7 +134,7 @@ func repeat(n int, between string, f func(int) string) string {
 	return strings.Join(parts, between)
 }
 
-// TestEndings are operations on values that the random ones do not have.
+// TestEndings has operations on values that the random ones do not have.
 func TestEndings(t *testing.T) {
 	for _, c := range []struct{ patch, want, err string }{
 		{`[{"op":"test","path":"/s","value":"\u0061<"}]`, `{"l":[1,2],"s":"a<"}`, ""},
@@ -259,7 +259,7 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// allocated is how many bytes f takes, all in all.
+// allocated returns how many bytes f takes, all in all.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -22,27 +22,27 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// Bootstrappers is the group of those who hold a join token.
+// Bootstrappers is the group of the holders of join tokens.
 const Bootstrappers = "system:bootstrappers"
 
-// Objects reads the cluster's state; authz.FromStore gives one.
+// Objects reads the cluster's state; authz.FromStore returns one.
 type Objects interface {
 	Get(ctx context.Context, r schema.GroupResource, namespace, name string, fresh bool) (api.Object, error)
 	List(ctx context.Context, r schema.GroupResource, namespace string, fresh bool) ([]api.Object, int64, error)
 }
 
-// Signer signs what nodes ask for, and what somebody has approved for a client.
+// Signer signs the requests of nodes, and approved requests of clients.
 type Signer struct {
 	Authority *Authority
 	Objects   Objects // of which nodes are looked up
 	// Reserved is what no node may serve under.
 	Reserved *Reserved
-	// Join takes one use off the join token of u for the node, or returns why the token is
-	// not good for it; nil: no token is good for any.
+	// Join counts one use of the join token of u for the node, or returns why the token is
+	// not valid for it; nil: no token is valid.
 	Join func(ctx context.Context, u *client.User, node string) error
 }
 
-// Signs reports whether Sign answers such a request of u; others wait for an approval.
+// Signs reports whether Sign answers the request of u; others wait for an approval.
 func (s *Signer) Signs(u *client.User, csr *certificatesv1.CertificateSigningRequest) bool {
 	switch csr.Spec.SignerName {
 	case certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName:
@@ -54,10 +54,9 @@ func (s *Signer) Signs(u *client.User, csr *certificatesv1.CertificateSigningReq
 	return false
 }
 
-// Sign gives a certificates.k8s.io/v1 CertificateSigningRequest its certificate at
-// once: nodes get certificates for themselves, and nobody gets another. It is how
-// a machine with a join token becomes a node. A dry run is checked and not signed.
-// obj is not changed.
+// Sign issues the certificate of a certificates.k8s.io/v1 CertificateSigningRequest at once:
+// nodes get certificates for themselves only. It is how a machine with a join token becomes a
+// node. A dry run is checked and not signed. obj is not changed.
 func (s *Signer) Sign(ctx context.Context, u *client.User, obj runtime.Object, dryRun bool) (runtime.Object, error) {
 	in, ok := obj.(*certificatesv1.CertificateSigningRequest)
 	if !ok {
@@ -105,7 +104,7 @@ func refused(csr *certificatesv1.CertificateSigningRequest, err error) error {
 
 func (s *Signer) join(ctx context.Context, u *client.User, node string) error {
 	if s.Join == nil {
-		return errors.New("this server takes no join tokens")
+		return errors.New("this server accepts no join tokens")
 	}
 	return s.Join(ctx, u, node)
 }
@@ -125,11 +124,11 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	return req, req.CheckSignature()
 }
 
-// maxRSABits is as long a key as crypto/tls takes. To check a signature by one of 32 KB
-// takes seconds.
+// maxRSABits is the longest key that crypto/tls accepts. Checking a signature of a key of
+// 32 KB takes seconds.
 const maxRSABits = 8192
 
-// permitted is the certificate that u may have for req.
+// permitted returns the certificate that u may have for req.
 func (s *Signer) permitted(ctx context.Context, u *client.User, csr *certificatesv1.CertificateSigningRequest, req *x509.CertificateRequest) (Request, error) {
 	prefix, group := NodePrefix, Nodes
 	if csr.Spec.SignerName == certificatesv1.KubeAPIServerClientSignerName {
@@ -150,17 +149,17 @@ func (s *Signer) permitted(ctx context.Context, u *client.User, csr *certificate
 	switch csr.Spec.SignerName {
 	case certificatesv1.KubeAPIServerClientKubeletSignerName:
 		if !self && !u.InGroup(Bootstrappers) && !u.InGroup(Admins) {
-			return Request{}, errors.New("only the node itself or the holder of a join token may ask")
+			return Request{}, errors.New("only the node itself or the holder of a join token may request it")
 		}
 		r = NodeRequest(node)
 	case certificatesv1.KubeAPIServerClientSignerName:
 		if !self {
-			return Request{}, errors.New("only the node itself may ask")
+			return Request{}, errors.New("only the node itself may request it")
 		}
 		r = ProxierRequest(node)
 	case certificatesv1.KubeletServingSignerName:
 		if !self && !u.InGroup(Admins) {
-			return Request{}, errors.New("only the node itself may ask")
+			return Request{}, errors.New("only the node itself may request it")
 		}
 		if err := s.servesAs(ctx, node, req); err != nil {
 			return Request{}, err
@@ -181,9 +180,9 @@ var clientUsages = []certificatesv1.KeyUsage{
 	certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment, certificatesv1.UsageClientAuth,
 }
 
-// Issue gives an approved request for kubernetes.io/kube-apiserver-client its
-// certificate; one that asks for more than such a certificate is good for gets the
-// condition Failed. Other requests, and those that have an answer, stay as they are.
+// Issue issues the certificate of an approved request for kubernetes.io/kube-apiserver-client;
+// one for more than such a certificate is valid for gets the condition Failed. Other requests,
+// and those that have a result, stay as they are.
 func (s *Signer) Issue(csr *certificatesv1.CertificateSigningRequest) error {
 	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName || len(csr.Status.Certificate) > 0 ||
 		!hasCondition(csr, certificatesv1.CertificateApproved) || hasCondition(csr, certificatesv1.CertificateFailed) {
@@ -225,10 +224,9 @@ func forClient(usages []certificatesv1.KeyUsage) error {
 	return nil
 }
 
-// Restricted returns why nobody may ask for such a certificate from
-// kubernetes.io/kube-apiserver-client, or nil: the group of those who may do
-// everything is not given away, as upstream's CertificateSubjectRestriction, nor is
-// what kubelets take for the API server.
+// Restricted returns why no user may request such a certificate from
+// kubernetes.io/kube-apiserver-client, or nil: it is not issued for system:masters, as
+// upstream's CertificateSubjectRestriction, nor for the API server's identity towards kubelets.
 func Restricted(csr *certificatesv1.CertificateSigningRequest) error {
 	if csr.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
 		return nil

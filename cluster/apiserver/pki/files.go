@@ -13,9 +13,9 @@ import (
 	"path/filepath"
 )
 
-// loadKey reads a key that must outlive every restart, or makes it. A file that
-// cannot be read is an error (its permissions may be wrong for a moment); one
-// that is no key is what a crash left, and is replaced.
+// loadKey reads a key that must survive every restart, or creates it. A file that cannot be
+// read is an error (its permissions may be wrong for the moment); one that is no key was left
+// by a crash, and is replaced.
 func (a *Authority) loadKey(name string) (*ecdsa.PrivateKey, error) {
 	data, err := os.ReadFile(filepath.Join(a.dir, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -26,7 +26,7 @@ func (a *Authority) loadKey(name string) (*ecdsa.PrivateKey, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making %s: %w", name, err)
+		return nil, fmt.Errorf("creating %s: %w", name, err)
 	}
 	if data, err = encodeKey(key); err != nil {
 		return nil, err
@@ -55,11 +55,11 @@ func (a *Authority) write(name string, data []byte, sync bool) error {
 	return nil
 }
 
-// sweep removes what a crash left half-written.
+// sweep removes the incomplete files of a crash.
 func (a *Authority) sweep() error {
 	left, err := filepath.Glob(filepath.Join(a.dir, temporary))
 	if err != nil {
-		return fmt.Errorf("looking for left-over files: %w", err)
+		return fmt.Errorf("listing left-over files: %w", err)
 	}
 	for _, f := range left {
 		if err := os.Remove(f); err != nil {

@@ -1,12 +1,10 @@
-// Package pki makes and keeps the cluster's keys: its certificate authority, the
-// certificates that the authority gives out, and the key that signs
-// service-account tokens.
+// Package pki creates and stores the cluster's keys: its certificate authority, the
+// certificates that the authority issues, and the key that signs service-account tokens.
 //
-// A directory holds them (0700; files 0600). Open makes what is missing and
-// leaves the rest; Pair re-issues a certificate that is damaged, not of this
-// authority, about to expire, or not for the names asked for. A crash at any
-// moment leaves a directory that the next Open completes. Removing the directory
-// is the way to new keys for everything. Two processes may open it at once.
+// A directory holds them (0700; files 0600). Open creates what is missing and leaves the rest;
+// Pair reissues a certificate that is damaged, not of this authority, about to expire, or not
+// for the requested names. A crash at any time leaves a directory that the next Open
+// completes. To replace all keys, remove the directory. Two processes may open it at once.
 package pki
 
 import (
@@ -35,7 +33,7 @@ const (
 	leafLife      = 365 * 24 * time.Hour
 	// nodeLife is that of a node's certificates, which nodes renew while they run.
 	nodeLife = 90 * 24 * time.Hour
-	// backdate allows for clocks that are behind ours: a room of Pis without one. It is at
+	// backdate allows for clocks that are behind: Raspberry Pis without one. It is at
 	// most a twelfth of a certificate's life.
 	backdate = 24 * time.Hour
 )
@@ -50,13 +48,12 @@ type Authority struct {
 	tokens *ecdsa.PrivateKey
 }
 
-// Open loads the authority of dir, or makes it. The name appears in the
-// authority's certificate.
+// Open loads the authority of dir, or creates it. The name is in the authority's certificate.
 func Open(dir, name string) (*Authority, error) { return open(dir, name, time.Now) }
 
 func open(dir, name string, now func() time.Time) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the key directory: %w", err)
+		return nil, fmt.Errorf("creating the key directory: %w", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("closing the key directory: %w", err)
@@ -79,7 +76,7 @@ func open(dir, name string, now func() time.Time) (*Authority, error) {
 	return a, a.loadCert(name)
 }
 
-// CertPEM is the authority's certificate: what a client needs to trust the cluster.
+// CertPEM returns the authority's certificate: what a client needs to trust the cluster.
 func (a *Authority) CertPEM() []byte { return a.pem }
 
 // Pool holds the authority's certificate.
@@ -92,7 +89,7 @@ func (a *Authority) Pool() *x509.CertPool {
 // TokenKey signs service-account tokens.
 func (a *Authority) TokenKey() *ecdsa.PrivateKey { return a.tokens }
 
-// Request says what a certificate is for.
+// Request describes a certificate.
 type Request struct {
 	CommonName   string   // user name of a client certificate
 	Organization []string // groups of a client certificate
@@ -114,10 +111,10 @@ func (r Request) life() time.Duration {
 // Pair is a certificate and its key, PEM.
 type Pair struct{ Cert, Key []byte }
 
-// TLS is the pair as crypto/tls wants it.
+// TLS returns the pair for crypto/tls.
 func (p *Pair) TLS() (tls.Certificate, error) { return tls.X509KeyPair(p.Cert, p.Key) }
 
-// Pair is the certificate kept as name.crt and name.key, made when there is none
+// Pair returns the certificate stored as name.crt and name.key, created when there is none
 // that serves r.
 func (a *Authority) Pair(name string, r Request) (*Pair, error) {
 	unlock, err := a.lock()
@@ -132,15 +129,15 @@ func (a *Authority) Pair(name string, r Request) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A half-written pair is made anew, so these need no fsync: a server's first
-	// start writes many.
+	// An incomplete pair is recreated, so these need no fsync: the first start of a server
+	// writes many.
 	if err := errors.Join(a.write(name+".key", p.Key, false), a.write(name+".crt", p.Cert, false)); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// load is the pair on disk if it serves r, else nil.
+// load returns the stored pair if it serves r, else nil.
 func (a *Authority) load(name string, r Request) *Pair {
 	cert, err1 := os.ReadFile(filepath.Join(a.dir, name+".crt"))
 	key, err2 := os.ReadFile(filepath.Join(a.dir, name+".key"))
@@ -169,11 +166,11 @@ func (a *Authority) serves(c *x509.Certificate, r Request) bool {
 		slices.Equal(c.ExtKeyUsage, want.ExtKeyUsage)
 }
 
-// Issue makes a certificate with a new key, in memory only.
+// Issue returns a certificate with a new key, in memory only.
 func (a *Authority) Issue(r Request) (*Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a key for %s: %w", r.CommonName, err)
+		return nil, fmt.Errorf("creating a key for %s: %w", r.CommonName, err)
 	}
 	cert, err := a.sign(r, &key.PublicKey)
 	if err != nil {
@@ -213,8 +210,8 @@ func (r Request) template(now time.Time) *x509.Certificate {
 	return t
 }
 
-// loadCert keeps the authority's certificate if it belongs to the key. The key
-// alone makes a new one, which the old leaf certificates also verify against.
+// loadCert keeps the authority's certificate if it belongs to the key; else it creates a new
+// one with the key, against which the old leaf certificates also verify.
 func (a *Authority) loadCert(name string) error {
 	data, err := os.ReadFile(filepath.Join(a.dir, "ca.crt"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -237,7 +234,7 @@ func (a *Authority) loadCert(name string) error {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &a.key.PublicKey, a.key)
 	if err != nil {
-		return fmt.Errorf("making the authority's certificate: %w", err)
+		return fmt.Errorf("creating the authority's certificate: %w", err)
 	}
 	a.pem = encodeCert(der)
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
@@ -261,7 +258,7 @@ func serial(now time.Time) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// Issued is when c was issued, to the millisecond.
+// Issued returns when c was issued, to the millisecond.
 func Issued(c *x509.Certificate) time.Time {
 	if b := c.SerialNumber.Bytes(); len(b) == serialLength && b[0] == serialMark {
 		return time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
@@ -284,7 +281,7 @@ func addresses(ips []net.IP) []string {
 	return out
 }
 
-// lock keeps other processes from making the same files.
+// lock excludes other processes that create the same files.
 func (a *Authority) lock() (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(a.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -9,19 +9,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Reserved are the names and addresses that no node may have, since whoever served under
-// one of them could pass for the API server, a service or a pod.
+// Reserved are the names and addresses that no node may have, since a server under one of them
+// could impersonate the API server, a service or a pod.
 type Reserved struct {
 	Names     []string       // with all names below them
 	Addresses []netip.Addr   // the API server's own
 	Ranges    []netip.Prefix // of services and pods
 	Pods      netip.Prefix   // of which each node has a part; not valid: any
-	// Nodes are those that the owner of the server has named with their addresses: the
+	// Nodes are those that the owner of the server has configured with their addresses: the
 	// master itself may be one. Their kubeconfigs are written by the server.
 	Nodes map[string]netip.Addr
 }
 
-// ServerNames are the names of an API server of the cluster's DNS domain, and the domains
+// ServerNames returns the names of an API server of the cluster's DNS domain, and the domains
 // of services.
 func ServerNames(domain string, names ...string) []string {
 	return append(append(serverNames(domain), "svc", domain), names...)
@@ -47,7 +47,7 @@ func (r *Reserved) names() []string {
 	return r.Names
 }
 
-// Named reports whether the owner of the server has named the node.
+// Named reports whether the owner of the server has configured the node by name.
 func (r *Reserved) Named(node string) bool {
 	if r == nil {
 		return false
@@ -56,8 +56,8 @@ func (r *Reserved) Named(node string) bool {
 	return ok
 }
 
-// Own reports whether the node may have what is else reserved, because its owner has named
-// it so: it runs on the API server's machine. No join token makes one such a node.
+// Own reports whether the node may have what is otherwise reserved, because it is configured by
+// name: it runs on the API server's machine. A join token is not enough for that.
 func (r *Reserved) Own(node string) bool {
 	return r.Named(node) && (r.Name(node) != nil || r.anyones(r.Nodes[node]) != nil)
 }
@@ -71,7 +71,7 @@ func (r *Reserved) Address(node string, a netip.Addr) error {
 	return r.anyones(a)
 }
 
-// anyones returns why no node at all may have the address unless it is named, or nil.
+// anyones returns why no node at all may have the address unless it is configured, or nil.
 func (r *Reserved) anyones(a netip.Addr) error {
 	switch {
 	case !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a == broadcast:

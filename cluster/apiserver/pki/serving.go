@@ -57,7 +57,7 @@ func (s *Signer) servesAs(ctx context.Context, name string, req *x509.Certificat
 	return nil
 }
 
-// nodes are the addresses of the node's object, and those of all others, with their names.
+// nodes returns the addresses of the node's object, and those of all others, with their names.
 func (s *Signer) nodes(ctx context.Context, name string) (own, others []string, err error) {
 	all, _, err := s.Objects.List(ctx, nodes, "", true)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Signer) nodes(ctx context.Context, name string) (own, others []string, 
 	return own, others, nil
 }
 
-// masters are the addresses of all API servers: there may be more than this one.
+// masters returns the addresses of all API servers: there may be more than this one.
 func (s *Signer) masters(ctx context.Context) ([]string, error) {
 	o, err := s.Objects.Get(ctx, endpoints, "default", "kubernetes", false)
 	if apierrors.IsNotFound(err) {

@@ -1,8 +1,8 @@
-// Package revocation is the list of certificates that are not good any more though they
-// have not ended, such as those of a stolen machine. The list is a ConfigMap that only
-// those who may write configmaps of kube-system change; each API server follows it by
-// watch. It says of a node up to when certificates were issued that are refused, so that
-// the node may join again, or names a certificate by its serial number.
+// Package revocation has the list of certificates that are revoked before they expire, such as
+// those of a stolen machine. The list is a ConfigMap that only users who may write configmaps
+// of kube-system change; each API server follows it by watch. An entry has a node and the time
+// up to which its certificates are revoked, so that the node may join again, or the serial
+// number of a certificate.
 //
 // Until the list has been read once, Revoked waits. The package never writes.
 package revocation
@@ -38,7 +38,7 @@ const (
 
 var configMaps = schema.GroupResource{Resource: "configmaps"}
 
-// Objects reads the cluster's state; authz.FromStore gives one.
+// Objects reads the cluster's state; authz.FromStore returns one.
 type Objects interface {
 	List(ctx context.Context, r schema.GroupResource, namespace string, fresh bool) ([]api.Object, int64, error)
 	Watch(ctx context.Context, r schema.GroupResource, revision int64) (<-chan authz.Change, error)
@@ -63,7 +63,7 @@ type entries struct {
 	serials map[string]bool
 }
 
-// New makes a List.
+// New returns a List.
 func New(c Config) (*List, error) {
 	if c.Objects == nil {
 		return nil, errors.New("revocation: Objects is required")
@@ -158,8 +158,8 @@ func (l *List) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Revoked reports whether the certificate is on the list, or the list cannot be had
-// before ctx ends.
+// Revoked reports whether the certificate is on the list, or the list cannot be read before
+// ctx ends.
 func (l *List) Revoked(ctx context.Context, c *x509.Certificate) bool {
 	e := l.current.Load()
 	if e == nil {
@@ -178,7 +178,7 @@ func (l *List) Revoked(ctx context.Context, c *x509.Certificate) bool {
 	return ok && pki.Issued(c).Before(until)
 }
 
-// Until is the time before which the certificates of a node were issued that are revoked.
+// Until returns the time up to which the certificates of a node are revoked.
 func (l *List) Until(node string) time.Time {
 	if e := l.current.Load(); e != nil {
 		return e.nodes[node]
@@ -186,7 +186,7 @@ func (l *List) Until(node string) time.Time {
 	return time.Time{}
 }
 
-// nodeOf is the node that a certificate belongs to, of whichever of its parts.
+// nodeOf returns the node that a certificate belongs to.
 func nodeOf(c *x509.Certificate) string {
 	for _, prefix := range []string{pki.NodePrefix, pki.ProxierPrefix} {
 		if node, ok := strings.CutPrefix(c.Subject.CommonName, prefix); ok {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// kept is how long an entry about a node stays: no certificate lives longer.
+// kept is how long an entry about a node stays: no certificate is valid for longer.
 const kept = 366 * 24 * time.Hour
 
 // RevokeNode puts all certificates of a node on the list that have been issued until now,
@@ -41,13 +41,13 @@ func RevokeSerial(ctx context.Context, c kubernetes.Interface, serial string) er
 	return revoke(ctx, c, fmt.Sprintf("%s%x", SerialPrefix, n), now)
 }
 
-// serverTime is the time of the API server, to the next second: certificates were issued
+// serverTime returns the time of the API server, to the next second: certificates were issued
 // by its clock.
 func serverTime(ctx context.Context, c kubernetes.Interface) (time.Time, error) {
 	probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: Name + "-"}}
 	made, err := c.CoreV1().ConfigMaps(Namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("asking for the time of the API server: %w", err)
+		return time.Time{}, fmt.Errorf("reading the time of the API server: %w", err)
 	}
 	return made.CreationTimestamp.Add(time.Second), nil
 }
@@ -59,7 +59,7 @@ func revoke(ctx context.Context, c kubernetes.Interface, key string, now time.Ti
 		if apierrors.IsNotFound(err) {
 			m = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: Name}, Data: map[string]string{key: now.UTC().Format(time.RFC3339)}}
 			if _, err = maps.Create(ctx, m, metav1.CreateOptions{}); apierrors.IsAlreadyExists(err) {
-				err = apierrors.NewConflict(corev1.Resource("configmaps"), Name, errors.New("it has just been made"))
+				err = apierrors.NewConflict(corev1.Resource("configmaps"), Name, errors.New("it has just been created"))
 			}
 			return err
 		}
@@ -84,7 +84,7 @@ func revoke(ctx context.Context, c kubernetes.Interface, key string, now time.Ti
 	return nil
 }
 
-// Entries is the list as it is written: when what was revoked.
+// Entries returns the list: what was revoked at what time.
 func Entries(ctx context.Context, c kubernetes.Interface) (map[string]string, error) {
 	m, err := c.CoreV1().ConfigMaps(Namespace).Get(ctx, Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

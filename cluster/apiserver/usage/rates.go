@@ -91,7 +91,7 @@ func (n *Node) add(u Used) {
 	n.Window = max(n.Window, u.Window)
 }
 
-// rate is processor time per time since the answer before or, without one that counts
+// rate returns processor time per time since the answer before or, without one that counts
 // from the same start, since the start.
 func rate(before, now *Counters) (Used, bool) {
 	from, counted := now.Start, 0.0
@@ -106,5 +106,5 @@ func rate(before, now *Counters) (Used, bool) {
 	return used, true
 }
 
-// Names are the containers of a pod, sorted.
+// Names returns the containers of a pod, sorted.
 func (p *Pod) Names() []string { return slices.Sorted(maps.Keys(p.Containers)) }

@@ -21,7 +21,7 @@ import (
 
 var began = time.Unix(1_000_000, 0)
 
-// at is a second after began.
+// at returns a second after began.
 func at(second int) time.Time { return began.Add(time.Duration(second) * time.Second) }
 
 // counters of one that has used so many seconds of processor time.
@@ -39,7 +39,7 @@ func pod(containers map[string]*Counters) map[string]*Answer {
 
 type set = map[string]*Counters
 
-// text is what was found, in one line.
+// text returns what was found, in one line.
 func text(nodes map[string]Node) string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {

@@ -31,7 +31,7 @@ type kind struct {
 	watchers    map[chan authz.Change]bool
 }
 
-// New makes an empty state.
+// New returns an empty state.
 func New() *Objects { return &Objects{kinds: map[schema.GroupResource]*kind{}} }
 
 func (o *Objects) kind(r schema.GroupResource) *kind {
