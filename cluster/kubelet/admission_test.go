@@ -18,7 +18,7 @@ func TestMisfit(t *testing.T) {
 	k := &Kubelet{capacity: v1.ResourceList{
 		v1.ResourceCPU: resource.MustParse("2"), v1.ResourceMemory: resource.MustParse("1Gi"), v1.ResourceEphemeralStorage: resource.MustParse("10Gi"),
 	}}
-	k.workers = map[types.UID]*worker{"o": {pod: asking("o", "cpu", "500m")}, "me": {pod: asking("me", "cpu", "3")}}
+	k.workers = map[types.UID]*worker{"o": {input: newInput(asking("o", "cpu", "500m"))}, "me": {input: newInput(asking("me", "cpu", "3"))}}
 	windows := asking("me", "cpu", "1")
 	windows.Spec.OS = &v1.PodOS{Name: v1.Windows}
 	full := &v1.Pod{Spec: v1.PodSpec{InitContainers: make([]v1.Container, 100), Containers: make([]v1.Container, 400)}}

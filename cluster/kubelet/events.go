@@ -3,41 +3,44 @@ package kubelet
 import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// podEvent tells about the pod.
-func (w *worker) podEvent(kind, reason, message string) { w.event("", kind, reason, message) }
-
-// containerEvent tells about one container of the pod.
-func (w *worker) containerEvent(c *v1.Container, kind, reason, message string) {
-	field := ""
-	if c != nil {
-		field = "spec.containers{" + c.Name + "}"
-		w.mu.Lock()
-		for i := range w.pod.Spec.InitContainers {
-			if w.pod.Spec.InitContainers[i].Name == c.Name {
-				field = "spec.initContainers{" + c.Name + "}"
-			}
-		}
-		if podspec.EphemeralContainer(w.pod, c.Name) != nil {
-			field = "spec.ephemeralContainers{" + c.Name + "}"
-		}
-		w.mu.Unlock()
-	}
-	w.event(field, kind, reason, message)
+// podEvents records the events of one pod.
+type podEvents struct {
+	recorder record.EventRecorder
+	ref      cri.PodRef
+	newest   func() *v1.Pod
 }
 
-func (w *worker) event(field, kind, reason, message string) {
-	if w.ref.Namespace == "" { // only a folder is known of it
+// podEvent records an event of the pod.
+func (p *podEvents) podEvent(kind, reason, message string) { p.event("", kind, reason, message) }
+
+// containerEvent records an event of one container of the pod.
+func (p *podEvents) containerEvent(c *v1.Container, kind, reason, message string) {
+	field := ""
+	if c != nil {
+		pod := p.newest()
+		field = "spec.containers{" + c.Name + "}"
+		if podspec.Named(pod.Spec.InitContainers, c.Name) != nil {
+			field = "spec.initContainers{" + c.Name + "}"
+		}
+		if podspec.EphemeralContainer(pod, c.Name) != nil {
+			field = "spec.ephemeralContainers{" + c.Name + "}"
+		}
+	}
+	p.event(field, kind, reason, message)
+}
+
+func (p *podEvents) event(field, kind, reason, message string) {
+	if p.ref.Namespace == "" { // only a directory is left of it
 		return
 	}
-	w.mu.Lock()
-	version := w.pod.ResourceVersion
-	w.mu.Unlock()
-	w.k.config.Recorder.Event(&v1.ObjectReference{
-		Kind: "Pod", APIVersion: "v1", Namespace: w.ref.Namespace, Name: w.ref.Name,
-		UID: types.UID(w.ref.UID), ResourceVersion: version, FieldPath: field,
+	p.recorder.Event(&v1.ObjectReference{
+		Kind: "Pod", APIVersion: "v1", Namespace: p.ref.Namespace, Name: p.ref.Name,
+		UID: types.UID(p.ref.UID), ResourceVersion: p.newest().ResourceVersion, FieldPath: field,
 	}, kind, reason, message)
 }

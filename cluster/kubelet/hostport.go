@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -88,40 +89,77 @@ func samePort(a, b v1.ContainerPort) bool {
 	return a.HostPort == b.HostPort && tcp(a.Protocol) == tcp(b.Protocol) && (every(a.HostIP) || every(b.HostIP) || a.HostIP == b.HostIP)
 }
 
-func (w *worker) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) error {
+// podNetwork is the network of one pod. Its methods may be called concurrently.
+type podNetwork struct {
+	network Network
+	uid     string
+	events  *podEvents
+
+	ipMu sync.Mutex
+	ip   netip.Addr
+}
+
+func (n *podNetwork) setIP(ip netip.Addr) {
+	n.ipMu.Lock()
+	n.ip = ip
+	n.ipMu.Unlock()
+}
+
+// podIP is the pod's address, empty if it has none.
+func (n *podNetwork) podIP() string {
+	n.ipMu.Lock()
+	defer n.ipMu.Unlock()
+	if !n.ip.IsValid() {
+		return ""
+	}
+	return n.ip.String()
+}
+
+// detach closes the host ports of the pod and releases its address.
+func (n *podNetwork) detach(ctx context.Context, pod *v1.Pod) error {
+	if err := n.closeHostPorts(ctx, pod); err != nil {
+		return err
+	}
+	if err := n.network.Detach(ctx, n.uid); err != nil {
+		return fmt.Errorf("release the pod's address: %w", err)
+	}
+	n.setIP(netip.Addr{})
+	return nil
+}
+
+func (n *podNetwork) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Addr) error {
 	ports := hostPorts(pod)
 	if len(ports) == 0 {
 		return nil
 	}
-	opener, ok := w.k.config.Network.(HostPorts)
+	opener, ok := n.network.(HostPorts)
 	if !ok {
-		w.podEvent(v1.EventTypeWarning, "HostPortNotSupported",
+		n.events.podEvent(v1.EventTypeWarning, "HostPortNotSupported",
 			fmt.Sprintf("Port %d is not opened on the node: its network has no host ports; a Service of type NodePort does that", ports[0].HostPort))
 		return nil
 	}
-	refused, err := opener.OpenPorts(ctx, w.ref.UID, ip, ports)
+	refused, err := opener.OpenPorts(ctx, n.uid, ip, ports)
 	for _, p := range refused {
-		w.podEvent(v1.EventTypeWarning, "HostPortRefused",
+		n.events.podEvent(v1.EventTypeWarning, "HostPortRefused",
 			fmt.Sprintf("Port %d/%s of the node does not lead to the pod: a process of the node itself has it", p.HostPort, cmp.Or(string(p.Protocol), string(v1.ProtocolTCP))))
 	}
 	return err
 }
 
-// closeHostPorts undoes it. Of a pod that is known by its labels only nobody knows what
-// it had open.
-func (w *worker) closeHostPorts(ctx context.Context) error {
-	if pod := w.observed.Pod; pod != nil && len(pod.Spec.Containers) > 0 && len(hostPorts(pod)) == 0 {
+// closeHostPorts closes what may be open: of a pod of which only labels are left it is
+// unknown which ports it had.
+func (n *podNetwork) closeHostPorts(ctx context.Context, pod *v1.Pod) error {
+	if pod != nil && len(pod.Spec.Containers) > 0 && len(hostPorts(pod)) == 0 {
 		return nil
 	}
-	if opener, ok := w.k.config.Network.(HostPorts); ok {
-		return opener.ClosePorts(ctx, w.ref.UID)
+	if opener, ok := n.network.(HostPorts); ok {
+		return opener.ClosePorts(ctx, n.uid)
 	}
 	return nil
 }
 
-// A node on one machine with others is a network namespace, which Docker does not know.
-// The sandbox of a pod that shall live in the node's network goes there by itself; what
-// joins the sandbox then joins the node.
+// A node that shares its machine is a network namespace of which the runtime knows nothing.
+// The sandbox of a pod with hostNetwork joins it itself, and the containers join the sandbox.
 const joinTimeout = 5 * time.Second
 
 // ownNetNS is a file that stands for the network namespace of this process.

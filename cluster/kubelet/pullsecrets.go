@@ -1,8 +1,6 @@
 package kubelet
 
 import (
-	"context"
-	"encoding/base64"
 	"encoding/json"
 	"path"
 	"strings"
@@ -18,37 +16,6 @@ type login struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 	RegistryToken string `json:"registrytoken,omitempty"`
 	Server        string `json:"serveraddress,omitempty"`
-}
-
-// registryAuth is what the pod's pull secrets hold for the image, in the form that the
-// runtime passes on. Of several the one that names most of the image's name wins.
-func (w *worker) registryAuth(ctx context.Context, pod *v1.Pod, image string) (string, error) {
-	var best *login
-	most := -1
-	for _, ref := range pod.Spec.ImagePullSecrets {
-		s, err := w.k.objects.Secret(ctx, pod.Namespace, ref.Name)
-		if err != nil { // as upstream: the image may be had without it
-			w.podEvent(v1.EventTypeWarning, "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets ("+ref.Name+"); attempting to pull the image may not succeed.")
-			continue
-		}
-		for server, l := range logins(s) {
-			if n := loginMatch(server, image); n > most {
-				l.Server = server
-				best, most = &l, n
-			}
-		}
-	}
-	if best == nil {
-		return "", nil
-	}
-	if best.Username == "" && best.Auth != "" {
-		if text, err := base64.StdEncoding.DecodeString(best.Auth); err == nil {
-			best.Username, best.Password, _ = strings.Cut(strings.TrimSpace(string(text)), ":")
-		}
-	}
-	best.Auth = ""
-	out, err := json.Marshal(best)
-	return base64.URLEncoding.EncodeToString(out), err
 }
 
 // logins reads a pull secret, in today's form or that of the first Docker.

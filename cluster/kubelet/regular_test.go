@@ -82,7 +82,7 @@ func TestSharedFileThatAContainerHasFilled(t *testing.T) {
 // to them.
 func TestSharedFilesCount(t *testing.T) {
 	dir := t.TempDir()
-	w := &worker{k: &Kubelet{}, dir: dir, pod: &v1.Pod{}}
+	w := &worker{k: &Kubelet{}, dir: dir, input: newInput(&v1.Pod{})}
 	for _, name := range []string{"etc/hosts", "etc/resolv.conf", "containers/main/0"} {
 		path := filepath.Join(dir, name)
 		if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, make([]byte, 1<<20), 0o644)); err != nil {

@@ -164,18 +164,7 @@ func (w *worker) dropSandboxes(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.detach(ctx)
-}
-
-func (w *worker) detach(ctx context.Context) error {
-	if err := w.closeHostPorts(ctx); err != nil {
-		return err
-	}
-	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
-		return fmt.Errorf("give the pod's address back: %w", err)
-	}
-	w.setIP(netip.Addr{})
-	return nil
+	return w.detach(ctx, w.observed.Pod)
 }
 
 // file is one of the pod's files in /etc, or beside them.

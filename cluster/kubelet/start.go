@@ -3,7 +3,6 @@ package kubelet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -13,13 +12,6 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
 )
-
-// pullBackoff keeps a container's failed pulls apart.
-type pullBackoff struct {
-	wait  time.Duration
-	until time.Time
-	err   error
-}
 
 // startContainers starts containers in order. One that cannot be started holds
 // up only itself; an init container is alone in the list.
@@ -119,42 +111,6 @@ func (w *worker) imageVolumes(ctx context.Context, pod *v1.Pod, c *v1.Container)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// image has the container's image on the machine.
-func (w *worker) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (cri.Image, error) {
-	return w.fetch(ctx, pod, c.Name, c, func(kind, reason, message string) { w.containerEvent(c, kind, reason, message) })
-}
-
-// fetch has an image that the pod needs on the machine, as c says. Failed pulls back off,
-// those of each user of an image apart.
-func (w *worker) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Container, event func(kind, reason, message string)) (cri.Image, error) {
-	p := w.pulls[user]
-	if p != nil && time.Now().Before(p.until) {
-		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
-		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
-		return cri.Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)}
-	}
-	auth, err := w.registryAuth(ctx, pod, c.Image)
-	if err != nil {
-		return cri.Image{}, err
-	}
-	image, err := w.k.puller.ensure(ctx, c, auth, event)
-	if err == nil {
-		delete(w.pulls, user)
-		return image, nil
-	}
-	var waiting *waitingError
-	if errors.As(err, &waiting) && (waiting.reason == "ErrImageNeverPull" || waiting.reason == "InvalidImageName") {
-		return cri.Image{}, err // nothing was pulled that could back off
-	}
-	if p == nil {
-		p = &pullBackoff{}
-		w.pulls[user] = p
-	}
-	p.wait = min(max(2*p.wait, backoffFirst), backoffMax)
-	p.until, p.err = time.Now().Add(p.wait), err
-	return cri.Image{}, err
 }
 
 // prune removes the containers before the last dead one, which keeps the log for

@@ -110,7 +110,7 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	}
 	var wg sync.WaitGroup
 	var volumeErr error
-	w.podSeen, w.refreshed = pod, time.Now()
+	w.refreshed = refresh{time.Now(), pod}
 	needsIP := usesPodIP(pod)
 	prepare := func() { volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects) }
 	if !needsIP {
@@ -168,7 +168,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	}
 	var waiting *waitingError
 	if errors.As(err, &waiting) && volumeErr == nil {
-		return w.waitingRetry(), nil
+		return w.pullRetry(), nil
 	}
 	if err := errors.Join(volumeErr, err); err != nil {
 		return 0, err
@@ -190,15 +190,6 @@ func (w *worker) mountEvents(err error) {
 	}
 }
 
-// waitingRetry is when a container whose start has failed is retried.
-func (w *worker) waitingRetry() time.Duration {
-	var next time.Duration
-	for _, p := range w.pulls {
-		next = soonest(next, max(time.Until(p.until), time.Millisecond))
-	}
-	return soonest(next, 10*time.Second)
-}
-
 func refreshAfter(pod *v1.Pod) time.Duration {
 	if volume.NeedsRefresh(pod) {
 		return untilRefresh(time.Now())
@@ -212,16 +203,16 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	if !volume.NeedsRefresh(pod) {
 		return 0, nil
 	}
-	wait := untilRefresh(w.refreshed)
-	if wait > 0 && w.podSeen != nil && w.podSeen.Generation == pod.Generation &&
-		podspec.FormatMap(w.podSeen.Labels) == podspec.FormatMap(pod.Labels) && podspec.FormatMap(w.podSeen.Annotations) == podspec.FormatMap(pod.Annotations) {
+	wait := untilRefresh(w.refreshed.at)
+	if wait > 0 && w.refreshed.pod != nil && w.refreshed.pod.Generation == pod.Generation &&
+		podspec.FormatMap(w.refreshed.pod.Labels) == podspec.FormatMap(pod.Labels) && podspec.FormatMap(w.refreshed.pod.Annotations) == podspec.FormatMap(pod.Annotations) {
 		return wait, nil
 	}
-	w.podSeen, w.refreshed = pod, time.Now()
+	w.refreshed = refresh{time.Now(), pod}
 	if err := w.volumes.SetUp(ctx, pod, w.podIP(), w.k.shared); err != nil {
 		w.mountEvents(err)
 	}
-	return untilRefresh(w.refreshed), nil
+	return untilRefresh(w.refreshed.at), nil
 }
 
 // untilRefresh is when volumes that were updated at a time are due: those of all pods at the

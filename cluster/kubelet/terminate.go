@@ -89,10 +89,10 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 		}
 		s.State = cri.Exited
 	}
-	if err := w.closeHostPorts(ctx); err != nil {
+	if err := w.closeHostPorts(ctx, pod); err != nil {
 		return err
 	}
-	if err := w.k.config.Network.Detach(ctx, w.ref.UID); err != nil {
+	if err := w.network.Detach(ctx, w.ref.UID); err != nil {
 		return err
 	}
 	if err := w.volumes.TearDown(); err != nil {

@@ -3,17 +3,14 @@ package kubelet
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
 	"wheelhouse/cluster/kubelet/probe"
 	"wheelhouse/cluster/kubelet/volume"
@@ -35,45 +32,43 @@ type worker struct {
 	log         *slog.Logger
 	probes      *probe.Manager
 	reporter    *reporter
-	wake        chan struct{}
-	urgent      chan struct{} // ends the back-off of a failed step, too
 	selfStarted selfStarted
 	shown       shown
-
-	mu      sync.Mutex
-	pod     *v1.Pod
-	removed bool // from the API server
-	stale   bool // the runtime must be listed again
-	cancel  context.CancelFunc
-	ip      netip.Addr
-	evicted *evicted // nil unless the node evicts the pod
+	input
+	podEvents
+	podNetwork
+	podImages
 
 	// ----
 	observed  observed
 	volumes   *volume.Manager
-	refreshed time.Time // of the volumes
-	podSeen   *v1.Pod   // the pod that the volumes were made for
-	adopted   string    // the sandbox whose network is known
-	pulls     map[string]*pullBackoff
+	refreshed refresh         // of the volumes
+	adopted   string          // the sandbox whose network is known
 	hooked    map[string]bool // containers whose postStart hook still runs
 	retry     time.Duration
 	finished  bool // nothing of the pod will run again
 	reported  *v1.PodStatus
 }
 
+// refresh is when volumes were refreshed, and for which pod.
+type refresh struct {
+	at  time.Time
+	pod *v1.Pod
+}
+
 func (w *worker) podUID() types.UID { return types.UID(w.ref.UID) }
 
 func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w := &worker{
-		k: k, pod: pod, stale: true,
+		k: k, input: newInput(pod),
 		ref:    cri.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
 		dir:    filepath.Join(k.podsDir(), string(pod.UID)),
 		log:    k.log.With("pod", pod.Namespace+"/"+pod.Name),
-		wake:   make(chan struct{}, 1),
-		urgent: make(chan struct{}, 1),
-		pulls:  map[string]*pullBackoff{},
 		hooked: map[string]bool{},
 	}
+	w.podEvents = podEvents{recorder: k.config.Recorder, ref: w.ref, newest: w.latest}
+	w.podNetwork = podNetwork{network: k.config.Network, uid: w.ref.UID, events: &w.podEvents}
+	w.podImages = podImages{puller: k.puller, secrets: k.objects, events: &w.podEvents, pulls: map[string]*pullBackoff{}}
 	w.volumes = volume.NewManager(volume.Config{
 		Client: k.config.Client, Recorder: k.config.Recorder, Images: k.runtime,
 		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
@@ -94,78 +89,14 @@ func (w *worker) Health(id string) podstatus.Health {
 	return h
 }
 
-// update replaces the pod by a newer one. The current step is cancelled when the pod is to
-// terminate, or to terminate sooner.
+// update replaces the pod by a newer one.
 func (w *worker) update(pod *v1.Pod) {
-	w.mu.Lock()
-	old := w.pod
-	w.pod = pod
-	ending := pod.DeletionTimestamp != nil && (old.DeletionTimestamp == nil || podspec.GracePeriod(pod) < podspec.GracePeriod(old))
-	if ending && w.cancel != nil {
-		w.cancel()
-	}
-	w.mu.Unlock()
+	urgent := w.replace(pod)
 	w.reporter.saw(pod)
-	if ending || pod.Generation != old.Generation {
+	if urgent {
 		w.notifyNow()
 	}
 	w.notify()
-}
-
-// remove records that the pod is gone from the API server.
-func (w *worker) remove() {
-	w.mu.Lock()
-	first := !w.removed
-	w.removed = true
-	if first && w.cancel != nil { // even while it terminates: its grace period is over
-		w.cancel()
-	}
-	w.mu.Unlock()
-	w.notifyNow()
-}
-
-// latest is the pod as the API server has it.
-func (w *worker) latest() *v1.Pod {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.pod
-}
-
-// markStale makes the next step list the containers of the pod.
-func (w *worker) markStale() {
-	w.mu.Lock()
-	w.stale = true
-	w.mu.Unlock()
-	w.notify()
-}
-
-func (w *worker) notify() { signal(w.wake) }
-
-// notifyNow wakes the worker even from the back-off of a failed step, as its cause may be
-// gone.
-func (w *worker) notifyNow() { signal(w.urgent) }
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-func (w *worker) setIP(ip netip.Addr) {
-	w.mu.Lock()
-	w.ip = ip
-	w.mu.Unlock()
-}
-
-// podIP is the pod's address, empty if it has none.
-func (w *worker) podIP() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.ip.IsValid() {
-		return ""
-	}
-	return w.ip.String()
 }
 
 // run runs steps until nothing is left of the pod, or ctx ends.
@@ -175,13 +106,7 @@ func (w *worker) run(ctx context.Context) {
 	go w.reporter.run(reporting)
 	for ctx.Err() == nil {
 		stepCtx, cancel := context.WithCancel(ctx)
-		w.mu.Lock()
-		w.cancel = cancel
-		pod, removed, stale := w.pod, w.removed, w.stale
-		w.stale = false
-		w.mu.Unlock()
-
-		step := &podStep{pod: pod, removed: removed, stale: stale}
+		step := w.take(cancel)
 		err := w.step(stepCtx, step)
 		cancelled := stepCtx.Err() != nil
 		cancel()
@@ -197,27 +122,9 @@ func (w *worker) run(ctx context.Context) {
 			w.retry = min(max(2*w.retry, retryFirst), retryMax)
 			w.log.Warn("pod step failed", "stage", step.stage, "err", err, "retry", w.retry)
 			step.again, wake = w.retry, nil
-			w.mu.Lock()
-			w.stale = true
-			w.mu.Unlock()
+			w.markStale()
 		}
 		w.sleep(ctx, step.again, wake)
-	}
-}
-
-// sleep waits for a reason for the next step.
-func (w *worker) sleep(ctx context.Context, again time.Duration, wake <-chan struct{}) {
-	var timer <-chan time.Time
-	if again > 0 {
-		t := time.NewTimer(again)
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-ctx.Done():
-	case <-w.urgent:
-	case <-wake:
-	case <-timer:
 	}
 }
 
