@@ -21,8 +21,8 @@ func TestPartsAlone(t *testing.T) {
 		wait.Within(t, 25*time.Second, "componentstatuses", func() error { return componentSays(t, s, name, want, message) })
 	}
 	says("etcd-0", corev1.ConditionTrue, "health")
-	says("scheduler", corev1.ConditionFalse, "nobody has taken the lease kube-system/kube-scheduler")
-	says("controller-manager", corev1.ConditionFalse, "nobody has taken the lease kube-system/kube-controller-manager")
+	says("scheduler", corev1.ConditionFalse, "no leader: lease kube-system/kube-scheduler does not exist yet")
+	says("controller-manager", corev1.ConditionFalse, "no leader: lease kube-system/kube-controller-manager does not exist yet")
 
 	start(t, "controller-manager", "--kubeconfig", s.kubeconfig, "--node-monitor-grace-period", "10m")
 	says("controller-manager", corev1.ConditionTrue, "ok")

@@ -18,19 +18,19 @@ type auditFlags struct {
 }
 
 func (a *auditFlags) register(f *pflag.FlagSet) {
-	f.StringVar(&a.output.Path, "audit-log-path", "", "the file of the audit log, - for standard output; without it nothing is audited")
-	f.StringVar(&a.policy, "audit-policy-file", "", "the audit Policy: what is written (default: changes, credentials and people's reads, without the content of Secrets, ConfigMaps and tokens)")
-	f.IntVar(&a.output.MaxSize, "audit-log-maxsize", 100, "put the audit log aside at so many megabytes")
-	f.IntVar(&a.output.MaxBackups, "audit-log-maxbackup", 10, "keep so many of the files that were put aside; 0 keeps all")
-	f.IntVar(&a.output.MaxAge, "audit-log-maxage", 0, "keep them for so many days; 0 keeps them")
+	f.StringVar(&a.output.Path, "audit-log-path", "", "the file of the audit log, - for standard output; default: no audit log")
+	f.StringVar(&a.policy, "audit-policy-file", "", "the audit Policy (default: writes, credentials and reads of users, without the content of Secrets, ConfigMaps and tokens)")
+	f.IntVar(&a.output.MaxSize, "audit-log-maxsize", 100, "rotate the audit log at this size in megabytes")
+	f.IntVar(&a.output.MaxBackups, "audit-log-maxbackup", 10, "maximum number of rotated audit logs; 0 keeps all")
+	f.IntVar(&a.output.MaxAge, "audit-log-maxage", 0, "maximum age of rotated audit logs in days; 0 is no limit")
 }
 
-// start opens the log and writes it until stop, which returns when it is written. The
-// log is nil if there is none.
+// start opens the log and writes it until stop, which flushes it. The log is nil if there is
+// none.
 func (a *auditFlags) start(log *slog.Logger) (l *audit.Log, stop func(), err error) {
 	if a.output.Path == "" {
 		if a.policy != "" {
-			return nil, nil, errors.New("--audit-policy-file needs --audit-log-path, which says where the audit log is written")
+			return nil, nil, errors.New("--audit-policy-file needs --audit-log-path, the file of the audit log")
 		}
 		return nil, func() {}, nil
 	}

@@ -20,12 +20,12 @@ import (
 // renewEvery is how often the server looks whether a certificate of its own is due.
 const renewEvery = time.Hour
 
-// ownCertificates are the server's own, and those in the kubeconfigs that it writes; they
-// are renewed while it runs.
+// ownCertificates are the server's certificates, and those in the kubeconfigs that it writes;
+// run renews them.
 type ownCertificates struct {
 	options *serverOptions
 	keys    *pki.Authority
-	// revoked is up to when those of a node are revoked.
+	// revoked returns until when the certificates of a node are revoked.
 	revoked func(node string) time.Time
 	changed chan struct{} // the list of revoked certificates has
 	log     *slog.Logger
@@ -33,7 +33,7 @@ type ownCertificates struct {
 	serving, kubelet atomic.Pointer[tls.Certificate]
 }
 
-// renew makes what is missing, due or revoked.
+// renew issues certificates that are missing, due or revoked.
 func (c *ownCertificates) renew() error {
 	serving, err := c.pair("apiserver", c.options.servingRequest())
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *ownCertificates) pair(name string, r pki.Request) (*tls.Certificate, er
 	return &cert, err
 }
 
-// run renews until ctx ends.
+// run renews the certificates until ctx is done.
 func (c *ownCertificates) run(ctx context.Context) error {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
@@ -83,7 +83,7 @@ func (c *ownCertificates) run(ctx context.Context) error {
 	}
 }
 
-// notify has run look at once.
+// notify makes run check at once.
 func (c *ownCertificates) notify() {
 	select {
 	case c.changed <- struct{}{}:
@@ -120,7 +120,8 @@ func (c *ownCertificates) servingTLS() *tls.Config {
 	}
 }
 
-// kubeletTLS shows kubelets who we are; revoked reports of theirs whether it is good.
+// kubeletTLS returns the client TLS configuration for kubelets; it refuses a kubelet's
+// certificate that is revoked.
 func (c *ownCertificates) kubeletTLS(revoked func(context.Context, *x509.Certificate) bool) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: c.keys.Pool(),
@@ -134,7 +135,7 @@ func (c *ownCertificates) kubeletTLS(revoked func(context.Context, *x509.Certifi
 	}
 }
 
-// writeKubeconfigs gives the owner and each --node a way in.
+// writeKubeconfigs writes the kubeconfigs of the administrator and of each --node.
 func (c *ownCertificates) writeKubeconfigs() error {
 	nodes, err := parseNodes(c.options.nodes)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 func certsCommand() *cobra.Command {
 	path := kubeconfig()
 	c := &cobra.Command{Use: "certs", Short: "Revoke certificates, such as those of a stolen node"}
-	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "where the API server is, and who we are")
+	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "the kubeconfig with the API server and the credentials")
 	c.AddCommand(certsRevokeCommand(&path), certsListCommand(&path))
 	return c
 }
@@ -47,14 +47,14 @@ func certsRevokeCommand(path *string) *cobra.Command {
 			return nil
 		}),
 	}
-	c.Flags().StringVar(&node, "node", "", "whose certificates of until now are refused")
-	c.Flags().StringVar(&serial, "serial", "", "of the certificate that is refused, in hexadecimal")
+	c.Flags().StringVar(&node, "node", "", "revoke all certificates that were issued to this node so far")
+	c.Flags().StringVar(&serial, "serial", "", "revoke the certificate with this serial number, in hexadecimal")
 	return c
 }
 
 func certsListCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "What is revoked", Args: cobra.NoArgs,
+		Use: "list", Short: "List the revocations", Args: cobra.NoArgs,
 		RunE: owned(path, func(c *cobra.Command, _ []string, _ *rest.Config, cs kubernetes.Interface) error {
 			all, err := revocation.Entries(c.Context(), cs)
 			if err != nil {

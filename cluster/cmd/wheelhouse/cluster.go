@@ -19,7 +19,7 @@ type clusterFlags struct {
 
 func (f *clusterFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "name", defaultCluster(), "the cluster's name; also $WHEELHOUSE_CLUSTER")
-	c.Flags().StringVar(&f.stateDir, "state-dir", local.DefaultStateDir, "holds a directory per cluster")
+	c.Flags().StringVar(&f.stateDir, "state-dir", local.DefaultStateDir, "has a directory for each cluster")
 }
 
 func (f *clusterFlags) config() local.Config {
@@ -40,7 +40,7 @@ func upCommand() *cobra.Command {
 	var serverArgs, nodeArgs []string
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Start a cluster on this machine, or what is missing of it",
+		Short: "Start a cluster on this machine, or its missing processes",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
@@ -52,11 +52,11 @@ func upCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
-	c.Flags().IntVar(&nodes, "nodes", nodes, "how many minions; 0 is the control plane alone")
-	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; later ups keep what was said last")
+	c.Flags().IntVar(&nodes, "nodes", nodes, "number of minions; 0 is the control plane alone")
+	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; a later up without the flag keeps the setting")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
-	c.Flags().BoolVar(&hostAccess, "allow-host-access", false, "let nodes and pods open connections to this machine's own services")
+	c.Flags().BoolVar(&hostAccess, "allow-host-access", false, "allow connections from nodes and pods to this machine's own services")
 	return c
 }
 
@@ -65,7 +65,7 @@ func downCommand() *cobra.Command {
 	keep := false
 	c := &cobra.Command{
 		Use:   "down",
-		Short: "Stop a cluster and remove all that it made on this machine",
+		Short: "Stop a cluster and remove everything that it created on this machine",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
@@ -74,7 +74,7 @@ func downCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
-	c.Flags().BoolVar(&keep, "keep-data", false, "leave keys, etcd's data, logs and the nodes' disks for the next up")
+	c.Flags().BoolVar(&keep, "keep-data", false, "keep keys, etcd's data, logs and the nodes' disks for the next up")
 	return c
 }
 
@@ -83,7 +83,7 @@ func statusCommand() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Every process of a cluster, with its id, address and state",
+		Short: "List the processes of a cluster, with their ids, addresses and states",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			state, err := local.Status(f.config())
@@ -109,7 +109,7 @@ func doctorCommand() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "What a cluster needs of this machine, with a line of remedy for what it lacks",
+		Short: "Check what a cluster needs of this machine, with a remedy for what is missing",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			checks, err := local.Doctor(c.Context(), f.config())
@@ -121,7 +121,7 @@ func doctorCommand() *cobra.Command {
 				return err
 			}
 			if !local.Healthy(checks) {
-				return errors.New("this machine cannot run a cluster yet; the remedies stand above")
+				return errors.New("this machine cannot run a cluster yet; the remedies are above")
 			}
 			return nil
 		},
@@ -191,7 +191,7 @@ func kubeconfigCommand() *cobra.Command {
 func kubectlCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:                "kubectl ...",
-		Short:              "The real kubectl, speaking to the cluster of this machine ($WHEELHOUSE_CLUSTER)",
+		Short:              "The real kubectl, for the cluster of this machine ($WHEELHOUSE_CLUSTER)",
 		DisableFlagParsing: true,
 		Run:                func(_ *cobra.Command, args []string) { runKubectl(args) },
 	}

@@ -45,7 +45,7 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 	}
 }
 
-// runTerm runs the components until ctx ends or a Lease is lost.
+// runTerm runs the components until ctx is done or a Lease is lost.
 func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
 	handler := cp.server.Handler()
 	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
@@ -77,15 +77,15 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	return all.Wait()
 }
 
-// controllerFlags are how soon a silent node's pods are replaced.
+// controllerFlags are the flags of the controllers.
 type controllerFlags struct {
 	nodeGrace, evictAfter, autoscale time.Duration
 }
 
 func (c *controllerFlags) register(f *pflag.FlagSet) {
-	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node that is silent for so long is not ready")
-	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are replaced so long after; 0: as each pod's tolerations say, five minutes for most")
-	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "how often autoscalers are looked at")
+	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node without a heartbeat for this long is not ready")
+	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are evicted after this time; 0: after each pod's tolerationSeconds, by default five minutes")
+	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "the interval between reconciliations of autoscalers")
 }
 
 func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Config {
@@ -136,14 +136,15 @@ func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at net
 	return ended(ctx, "DNS", server.Run(ctx))
 }
 
-// flush lets a component that stops still tell what it did.
+// flush sends the events of a component that stops.
 func flush(ctx context.Context, r *client.EventRecorder) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = r.Flush(ctx) // what the server no longer takes is lost with the process
+	_ = r.Flush(ctx) // events that the server no longer accepts are lost
 }
 
-// alone wires one component to a kubeconfig instead of the server's own process.
+// alone returns the command that runs one component with a kubeconfig, outside the server's
+// process.
 func alone(use, short string, run func(context.Context, *rest.Config, informers.SharedInformerFactory, *slog.Logger) error) *cobra.Command {
 	var kubeconfig string
 	c := &cobra.Command{
@@ -163,7 +164,7 @@ func alone(use, short string, run func(context.Context, *rest.Config, informers.
 			return run(c.Context(), rc, informers.NewSharedInformerFactory(cs, 0), logger(use))
 		},
 	}
-	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
+	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "the kubeconfig with the API server and the credentials")
 	return c
 }
 
@@ -198,6 +199,6 @@ func dnsCommand() *cobra.Command {
 		return runDNS(ctx, f, at, network.domain, log)
 	})
 	network.register(c.Flags())
-	c.Flags().StringVar(&listen, "listen", listen, "address and port to answer on")
+	c.Flags().StringVar(&listen, "listen", listen, "address and port to listen on")
 	return c
 }

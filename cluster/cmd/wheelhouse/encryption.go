@@ -19,7 +19,7 @@ import (
 // keys that further masters get a copy of: they must read the same Secrets.
 const encryptionFile = "encryption.yaml"
 
-// encryptionFlags say what is encrypted in etcd.
+// encryptionFlags configure the encryption in etcd.
 type encryptionFlags struct {
 	path    string
 	reload  bool
@@ -28,12 +28,12 @@ type encryptionFlags struct {
 
 func (e *encryptionFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&e.path, "encryption-provider-config", "", "the EncryptionConfiguration of what is encrypted in etcd (default: "+encryptionFile+" in the pki directory of --state-dir, if there is one)")
-	f.BoolVar(&e.reload, "encryption-provider-config-automatic-reload", false, "take changes of that file into use while the server runs; always so for the default one")
-	f.BoolVar(&e.secrets, "encrypt-secrets", true, "make the default file, with a key for Secrets, if there is none and the etcd is embedded")
+	f.BoolVar(&e.reload, "encryption-provider-config-automatic-reload", false, "reload that file when it changes; always true for the default file")
+	f.BoolVar(&e.secrets, "encrypt-secrets", true, "create the default file, with a key for Secrets, if there is none and the etcd is embedded")
 }
 
-// open is the configuration in use, nil for none. An external etcd may have other
-// servers, which would not have a key that is made here.
+// open returns the configuration in use, nil for none. With an external etcd it creates no
+// key: other servers would not have it.
 func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*encryption.File, error) {
 	log = log.With("component", "encryption")
 	if e.path != "" {
@@ -53,7 +53,7 @@ func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*en
 	return encryption.Open(own, 0, log)
 }
 
-// run takes changes of the configuration into use.
+// run applies changes of the configuration.
 func (e *encryptionFlags) run(ctx context.Context, cp *controlPlane) error {
 	if cp.encryption == nil || !e.reload {
 		return nil

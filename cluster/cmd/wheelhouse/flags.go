@@ -59,7 +59,7 @@ func (a *addrFlag) String() string {
 	return a.Addr.String()
 }
 
-// logger writes to standard error, which for a daemon is its log file.
+// logger returns a logger to standard error, which for a daemon is its log file.
 func logger(component string) *slog.Logger {
 	level := slog.LevelInfo
 	if os.Getenv("WHEELHOUSE_DEBUG") != "" {
@@ -113,7 +113,7 @@ func parsePortRange(s string) (serviceallocator.PortRange, error) {
 	return r, nil
 }
 
-// check refuses what would only be noticed later, or never.
+// check returns an error for flags that would fail later, or silently.
 func (o *serverOptions) check() error {
 	if _, err := parseNodes(o.nodes); err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestBadFlags(t *testing.T) {
 		"node without IP":     {server("--node", "minion-1"), []string{`"minion-1"`, "NAME=IP"}},
 		"node with bad name":  {server("--node", "../x=1.2.3.4"), []string{`"../x"`, "lower case"}},
 		"bad port range":      {server("--service-node-port-range", "9-1"), []string{`"9-1"`, "30000-32767"}},
-		"not a directory":           {server("--state-dir", filepath.Join(broken, "x")), []string{broken, "--state-dir"}},
+		"not a directory":     {server("--state-dir", filepath.Join(broken, "x")), []string{broken, "--state-dir"}},
 		"etcd without scheme": {server("--etcd-servers", "127.0.0.1:2379"), []string{"127.0.0.1:2379", "https://"}},
 		"etcd files alone":    {server("--etcd-cafile", "x"), []string{"--etcd-cafile", "--etcd-servers"}},
 		"etcd CA missing":     {server("--etcd-servers", "https://127.0.0.1:1", "--etcd-cafile", "/nonexistent"), []string{"/nonexistent"}},

@@ -20,8 +20,8 @@ import (
 
 const controllersLease = "kube-controller-manager"
 
-// schedulerLease is where the schedulers of one name elect their leader; those of
-// different names work side by side.
+// schedulerLease returns the name of the Lease for the leader election of the schedulers of
+// one name; those of different names run side by side.
 func schedulerLease(name string) string {
 	if name == "" || name == corev1.DefaultSchedulerName {
 		return "kube-scheduler"
@@ -29,14 +29,14 @@ func schedulerLease(name string) string {
 	return "kube-scheduler-" + name
 }
 
-// health is how a component says how it is, while it works in this process.
+// health returns the state of a component while it runs in this process.
 type health = atomic.Pointer[func() error]
 
 // components are the parts of the control plane that may run in the server's process.
 type components struct{ scheduler, controllers health }
 
-// statuses answer componentstatuses: a component that works here is asked, of one that
-// works elsewhere the Lease tells.
+// statuses returns the componentstatuses: the health of a component in this process, else
+// whether its Lease is held.
 func (p *components) statuses(s *store.Store) []apiserver.Component {
 	ask := func(part *health, lease string) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
@@ -54,18 +54,18 @@ func (p *components) statuses(s *store.Store) []apiserver.Component {
 	}
 }
 
-// leaseHeld is nil if somebody renewed the lease within its duration.
+// leaseHeld returns nil if a leader has renewed the lease within its duration.
 func leaseHeld(ctx context.Context, s *store.Store, name string) error {
 	item, err := s.Of(builtin.Lookup(coordinationv1.GroupName, "v1", "leases")).Get(ctx, metav1.NamespaceSystem, name, "0")
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("does not run: nobody has taken the lease %s/%s yet", metav1.NamespaceSystem, name)
+		return fmt.Errorf("no leader: lease %s/%s does not exist yet", metav1.NamespaceSystem, name)
 	}
 	if err != nil {
 		return err
 	}
 	lease := item.Object().(*coordinationv1.Lease).Spec
 	if lease.HolderIdentity == nil || *lease.HolderIdentity == "" || lease.RenewTime == nil || lease.LeaseDurationSeconds == nil {
-		return fmt.Errorf("does not run: nobody holds the lease %s/%s", metav1.NamespaceSystem, name)
+		return fmt.Errorf("no leader: lease %s/%s is not held", metav1.NamespaceSystem, name)
 	}
 	silent := time.Since(lease.RenewTime.Time)
 	if silent > time.Duration(*lease.LeaseDurationSeconds)*time.Second {
@@ -74,14 +74,14 @@ func leaseHeld(ctx context.Context, s *store.Store, name string) error {
 	return nil
 }
 
-// component is what scheduler and controllers have in common.
+// component is the scheduler or the controllers.
 type component interface {
 	Run(ctx context.Context) error
 	Healthy() error
 }
 
-// term is the time that a component works in this process: all of it, or, with a lease,
-// while it is held. health, if not nil, tells meanwhile how the component is.
+// term is how a component runs in this process: always, or, with a lease, while it is held.
+// health, if not nil, is set meanwhile.
 type term struct {
 	lease  string
 	health *health

@@ -14,11 +14,11 @@ import (
 // joinOptions are how a machine without a kubeconfig becomes a node.
 type joinOptions struct{ server, token, tokenFile, pin string }
 
-// join makes the node's kubeconfig below dir and returns its path. A node that joined
-// before is itself again, unless it shall join anew: its token may have ended.
-func (j *joinOptions) join(ctx context.Context, dir, node string, anew bool) (string, error) {
+// join writes the node's kubeconfig below dir and returns its path. A node that has joined
+// before keeps its identity, unless rejoin is set.
+func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (string, error) {
 	path := filepath.Join(dir, node+".kubeconfig")
-	if !anew && existing(path) != "" {
+	if !rejoin && existing(path) != "" {
 		return path, nil
 	}
 	if err := j.readToken(); err != nil {
@@ -33,12 +33,12 @@ func (j *joinOptions) join(ctx context.Context, dir, node string, anew bool) (st
 	}
 	k, err := client.Join(ctx, j.server, ca, j.token, node)
 	if err != nil {
-		return "", fmt.Errorf("joining %s (`wheelhouse token` makes a new token): %w", j.server, err)
+		return "", fmt.Errorf("joining %s (`wheelhouse token` creates a new token): %w", j.server, err)
 	}
 	return path, client.WriteKubeconfig(path, *k)
 }
 
-// readToken takes the token from its file, if there is one.
+// readToken reads the token from its file, if there is one.
 func (j *joinOptions) readToken() error {
 	if j.tokenFile == "" {
 		return nil

@@ -1,7 +1,7 @@
 // Command wheelhouse is the whole orchestrator in one binary: the control plane,
 // the node, a local cluster of several nodes, the labs, and kubectl.
 //
-// This package reads flags, wires packages and exits; nothing else lives here.
+// This package reads flags, wires packages and exits; nothing else is here.
 package main
 
 import (
@@ -49,7 +49,7 @@ func root() *cobra.Command {
 	})
 	c.AddGroup(&cobra.Group{ID: "cluster", Title: "A cluster on this machine:"},
 		&cobra.Group{ID: "learn", Title: "The workshop:"},
-		&cobra.Group{ID: "parts", Title: "The parts, for several machines or to look at one alone:"})
+		&cobra.Group{ID: "parts", Title: "The components, for several machines or one alone:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, sub := range commands {
 			sub.GroupID = group
@@ -62,7 +62,7 @@ func root() *cobra.Command {
 	return c
 }
 
-// knownCommand refuses what is left when no command was found.
+// knownCommand returns an error for arguments that are no command.
 func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; `%s --help` lists them", args[0], c.CommandPath())
 }
 
-// exitError carries the exit status of a program that ran on behalf of ours.
+// exitError is the exit status of a child process, which becomes ours.
 type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
@@ -103,7 +103,7 @@ func runKubectl(args []string) {
 	os.Exit(0)
 }
 
-// kubeconfig is the default cluster's, "" if there is none.
+// kubeconfig returns the path of the default cluster's kubeconfig, "" if there is none.
 func kubeconfig() string { return existing(local.KubeconfigPath(defaultCluster(), "")) }
 
 func existing(path string) string {

@@ -48,12 +48,12 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	o.clusterCIDR.Prefix = netip.MustParsePrefix("10.246.0.0/16")
 	o.serviceCIDR.Prefix = netip.MustParsePrefix("10.247.0.0/16")
 	o.dns.Addr = netip.MustParseAddr("10.247.0.10")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "where the API server is, and who we are")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the kubeconfig with the API server and the credentials")
 	f.StringVar(&o.joining.server, "server", "", "instead of --kubeconfig: the API server to join")
-	f.StringVar(&o.joining.token, "token", "", "the join token that wheelhouse token printed")
-	f.StringVar(&o.joining.tokenFile, "token-file", "", "instead of --token, which everybody on the machine sees in the list of processes: a file that holds it, or /dev/stdin")
-	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, printed with it")
-	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, which labels all that the node makes in Docker")
+	f.StringVar(&o.joining.token, "token", "", "the join token, as wheelhouse token prints it")
+	f.StringVar(&o.joining.tokenFile, "token-file", "", "instead of --token, which other users see in the list of processes: a file with the token, or /dev/stdin")
+	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, as wheelhouse token prints it")
+	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, the label of the node's Docker objects")
 	f.StringVar(&o.name, "name", "", "the node's name")
 	f.Var(&o.address, "address", "the node's address")
 	f.Var(&o.podCIDR, "pod-cidr", "the addresses of this node's pods")
@@ -63,13 +63,13 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.domain, "cluster-domain", "cluster.local", "the DNS domain of the cluster")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/node", "the kubelet's directory")
 	f.StringVar(&o.hostRoot, "host-root", "", "the directory that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
-	f.StringVar(&o.manifests, "pod-manifest-path", "", "the directory of manifests of the pods that the node runs by itself (default: manifests below --state-dir)")
+	f.StringVar(&o.manifests, "pod-manifest-path", "", "the directory with the manifests of static pods (default: manifests below --state-dir)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
 	o.resources.register(f)
 	for _, required := range []string{"name", "address", "pod-cidr"} {
 		if err := c.MarkFlagRequired(required); err != nil {
-			panic(err) // a misspelt flag of our own
+			panic(err) // a misspelt flag in this file
 		}
 	}
 }
@@ -107,11 +107,11 @@ func proxyCommand() *cobra.Command {
 	})
 }
 
-// nodeIdentity is who the parts of a node are: the kubelet may do what concerns its own
-// pods, the proxy and the routes may read services, endpoints and nodes.
+// nodeIdentity has the identities of a node: the kubelet's has the rights for its own pods;
+// the proxy and the routes may read services, endpoints and nodes.
 type nodeIdentity struct{ kubelet, proxier *client.Identity }
 
-// shared is what the proxy and the routes follow.
+// shared returns the informers of the proxy and the routes.
 func (id nodeIdentity) shared() (informers.SharedInformerFactory, error) {
 	cs, err := kubernetes.NewForConfig(id.proxier.Config)
 	if err != nil {
@@ -142,8 +142,9 @@ func nodePart(use, short string, run func(context.Context, *nodeOptions, nodeIde
 	return c
 }
 
-// identity is that of the kubeconfig, or of a machine that joins. Where the API server
-// refuses the one of a former join (it has ended, or was revoked), a token makes a new one.
+// identity returns the identity of the kubeconfig, or of a machine that joins. If the API
+// server refuses that of an earlier join (it has expired, or was revoked), the node joins
+// again with the token.
 func (o *nodeOptions) identity(ctx context.Context, log *slog.Logger) (nodeIdentity, error) {
 	if o.kubeconfig != "" {
 		return identityOf(ctx, o.kubeconfig, log)
@@ -217,8 +218,8 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory i
 	return all.Wait()
 }
 
-// serve asks for the certificate of the kubelet's server. A node that has it not yet, for
-// its address is not known as its own, works all the same: its status goes first.
+// serve requests the certificate of the kubelet's server. Until it is issued, which needs the
+// addresses in the node's status, the node runs without a server.
 func (o *nodeOptions) serve(ctx context.Context, serving *client.Rotation, log *slog.Logger) error {
 	err := serving.Renew(ctx)
 	if apierrors.IsForbidden(err) {
@@ -275,8 +276,8 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory inf
 	return ended(ctx, "proxy", p.Run(ctx))
 }
 
-// keepReachable lets this machine reach the API server whatever rules are left here. One
-// that has a name is not known as an address yet.
+// keepReachable accepts connections to the API server before any rules of services that are
+// left here. It does nothing for a host name, whose address is unknown.
 func keepReachable(kubeconfig string) error {
 	rc, err := client.FromKubeconfig(kubeconfig)
 	if err != nil {

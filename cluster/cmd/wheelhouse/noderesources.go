@@ -31,22 +31,22 @@ type nodeResources struct {
 }
 
 func (r *nodeResources) register(f *pflag.FlagSet) {
-	f.StringToStringVar(&r.capacity, "capacity", nil, "what the node has, where that is less than the machine (memory=1Gi,cpu=2,ephemeral-storage=10Gi)")
-	f.StringToStringVar(&r.kubeReserved, "kube-reserved", nil, "what is kept from pods for the cluster's own processes (memory=100Mi,cpu=100m)")
-	f.StringToStringVar(&r.systemReserved, "system-reserved", nil, "what is kept from pods for the rest of the machine")
-	f.IntVar(&r.maxPods, "max-pods", 110, "how many pods the node takes")
-	f.Int64Var(&r.podMaxPids, "pod-max-pids", 4096, "how many processes a pod may have")
-	f.StringVar(&r.hard, "eviction-hard", eviction.DefaultHard, "at which thresholds pods are evicted at once")
-	f.StringVar(&r.soft, "eviction-soft", "", "at which thresholds pods are evicted after a grace period")
+	f.StringToStringVar(&r.capacity, "capacity", nil, "the node's capacity, if less than the machine's (memory=1Gi,cpu=2,ephemeral-storage=10Gi)")
+	f.StringToStringVar(&r.kubeReserved, "kube-reserved", nil, "resources reserved for the cluster's own processes (memory=100Mi,cpu=100m)")
+	f.StringToStringVar(&r.systemReserved, "system-reserved", nil, "resources reserved for the rest of the machine")
+	f.IntVar(&r.maxPods, "max-pods", 110, "maximum number of pods on the node")
+	f.Int64Var(&r.podMaxPids, "pod-max-pids", 4096, "maximum number of processes in a pod")
+	f.StringVar(&r.hard, "eviction-hard", eviction.DefaultHard, "thresholds at which pods are evicted at once")
+	f.StringVar(&r.soft, "eviction-soft", "", "thresholds at which pods are evicted after a grace period")
 	f.StringToStringVar(&r.softGrace, "eviction-soft-grace-period", nil, "the grace period of each soft threshold (memory.available=1m30s)")
-	f.StringToStringVar(&r.reclaim, "eviction-minimum-reclaim", nil, "how much more than the threshold an eviction is to free (imagefs.available=2Gi)")
-	f.IntVar(&r.maxPodGrace, "eviction-max-pod-grace-period", 0, "the most seconds that a pod evicted at a soft threshold gets to end")
-	f.DurationVar(&r.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long the node stays under pressure after its cause is over")
-	f.IntVar(&r.imagesHigh, "image-gc-high-threshold", 85, "percentage of the disk at which images are removed that this node has pulled and no pod uses; 100 never removes any")
-	f.IntVar(&r.imageLow, "image-gc-low-threshold", 80, "percentage of the disk at which that ends")
-	f.StringVar(&r.logSize, "container-log-max-size", "10Mi", "how large a container's log gets before it is rotated")
-	f.IntVar(&r.logFiles, "container-log-max-files", 5, "how many files of a container's log are kept")
-	f.IntVar(&r.deadContainers, "maximum-dead-containers", -1, "how many dead containers of ended pods are kept; -1 is any number")
+	f.StringToStringVar(&r.reclaim, "eviction-minimum-reclaim", nil, "how much an eviction reclaims beyond the threshold (imagefs.available=2Gi)")
+	f.IntVar(&r.maxPodGrace, "eviction-max-pod-grace-period", 0, "maximum grace period in seconds of a pod evicted at a soft threshold")
+	f.DurationVar(&r.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long a pressure condition lasts after the threshold is no longer met")
+	f.IntVar(&r.imagesHigh, "image-gc-high-threshold", 85, "disk usage in percent at which images are removed that this node has pulled and no pod uses; 100 disables it")
+	f.IntVar(&r.imageLow, "image-gc-low-threshold", 80, "disk usage in percent down to which images are removed")
+	f.StringVar(&r.logSize, "container-log-max-size", "10Mi", "size of a container's log at which it is rotated")
+	f.IntVar(&r.logFiles, "container-log-max-files", 5, "maximum number of files of a container's log")
+	f.IntVar(&r.deadContainers, "maximum-dead-containers", -1, "maximum number of terminated containers that are kept; -1 is no limit")
 }
 
 func (r *nodeResources) apply(c *kubelet.Config) error {

@@ -26,7 +26,7 @@ import (
 func secretsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "secrets",
-		Short: "The keys with which Secrets are encrypted in etcd",
+		Short: "Manage the keys with which Secrets are encrypted in etcd",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -36,14 +36,14 @@ func secretsCommand() *cobra.Command {
 
 const rotateKeyHelp = `Replace the key with which Secrets, or what else the configuration names, are encrypted in etcd.
 
-It adds a new key, writes every object again and drops the old key, while the server runs. It can be interrupted at any point: every
-object can be read then, and to run it again completes it.
+It adds a new key, writes every object again and removes the old key, while the server runs. It can be interrupted at any point: every
+object stays readable, and running it again completes the rotation.
 
 With several masters give one step at a time, in this order, and copy the file to every master before the next:
   --step add      adds a key that the servers read with
-  --step use      has them write with it
+  --step use      makes the servers write with it
   --step rewrite  writes every object again
-  --step drop     drops the other keys`
+  --step drop     removes the other keys`
 
 func rotateKeyCommand() *cobra.Command {
 	r := rotation{kubeconfig: kubeconfig()}
@@ -54,13 +54,13 @@ func rotateKeyCommand() *cobra.Command {
 			return r.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&r.kubeconfig, "kubeconfig", r.kubeconfig, "where the API server is, and who we are")
+	c.Flags().StringVar(&r.kubeconfig, "kubeconfig", r.kubeconfig, "the kubeconfig with the API server and the credentials")
 	c.Flags().StringVar(&r.path, "encryption-provider-config", "", "the server's EncryptionConfiguration (default: pki/"+encryptionFile+" beside the kubeconfig)")
 	c.Flags().StringVar(&r.step, "step", "", "one step only: add, use, rewrite or drop")
 	return c
 }
 
-// rotation replaces keys. Each change of the file is one step that a server may be at.
+// rotation replaces keys. Each change of the file is one step.
 type rotation struct {
 	kubeconfig, path, step string
 	out                    io.Writer
@@ -96,7 +96,7 @@ func (r *rotation) run(ctx context.Context) (err error) {
 func use(c *encryption.Configuration, _ time.Time) error  { return c.UseKey() }
 func drop(c *encryption.Configuration, _ time.Time) error { return c.DropKeys() }
 
-// all is a whole rotation. A key that an interrupted one has added is dropped in the end.
+// all runs all steps. The last one removes a key that an interrupted rotation has added, too.
 func (r *rotation) all(ctx context.Context) error {
 	if err := r.alone(ctx); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (r *rotation) all(ctx context.Context) error {
 	return r.edit(ctx, "the old keys are dropped", drop)
 }
 
-// alone refuses a cluster of several masters: those that have not got the new key could
+// alone returns an error for a cluster of several masters: those without the new key could
 // not read what is written with it.
 func (r *rotation) alone(ctx context.Context) error {
 	cs, err := kubernetes.NewForConfig(r.rc)
@@ -134,7 +134,7 @@ func (r *rotation) alone(ctx context.Context) error {
 	return nil
 }
 
-// edit changes the file and returns when the server has it in use.
+// edit changes the file and returns when the server uses it.
 func (r *rotation) edit(ctx context.Context, done string, change func(*encryption.Configuration, time.Time) error) error {
 	c, _, err := encryption.Read(r.path)
 	if err != nil {
@@ -153,10 +153,10 @@ func (r *rotation) edit(ctx context.Context, done string, change func(*encryptio
 	return err
 }
 
-// reloadPatience is how long the server may take to have a new file in use.
+// reloadPatience is the timeout for the server to load a new file.
 const reloadPatience = 30 * time.Second
 
-// inUse returns when the server has the present file in use.
+// inUse returns when the server uses the current file.
 func (r *rotation) inUse(ctx context.Context) error {
 	_, hash, err := encryption.Read(r.path)
 	if err != nil {
@@ -182,8 +182,8 @@ func (r *rotation) inUse(ctx context.Context) error {
 	}
 }
 
-// rewrite updates every object that the configuration names without changing it: the
-// server writes again what is not encrypted with the first key.
+// rewrite updates every object of the configured resources without a change: the server
+// writes again what is not encrypted with the first key.
 func (r *rotation) rewrite(ctx context.Context) error {
 	if err := r.inUse(ctx); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (r *rotation) rewrite(ctx context.Context) error {
 	return err
 }
 
-// encrypted are the resources that the configuration names and the server has.
+// encrypted returns the resources that the configuration names and the server serves.
 func (r *rotation) encrypted() (found []schema.GroupVersionResource, err error) {
 	c, _, err := encryption.Read(r.path)
 	if err != nil {

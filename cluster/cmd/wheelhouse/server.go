@@ -65,19 +65,19 @@ func (o *serverOptions) register(c *cobra.Command) {
 	o.networkFlags.register(f)
 	o.address.Addr = netip.MustParseAddr("127.0.0.1")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/server", "keys, kubeconfigs and etcd's data")
-	f.Var(&o.address, "address", "the address to listen on and to be known by")
-	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 takes a free one")
+	f.Var(&o.address, "address", "the address to listen on, and of the kubernetes service")
+	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 chooses a free one")
 	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
 	f.IntVar(&o.uiPort, "ui-port", 8090, "the port of the web page kube-ui on the address, unless that is loopback; 0 serves none")
 	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
 	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
-	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the certificate to show to etcd")
+	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the client certificate for etcd")
 	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
-	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no node elsewhere (default: any that is no pod's or service's)")
-	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; repeat")
+	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
+	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
-	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and who is exempt; it comes before --class")
+	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")
 	o.encryption.register(f)
 	o.audit.register(f)
 	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
@@ -87,7 +87,7 @@ func serverCommand() *cobra.Command {
 	var o serverOptions
 	c := &cobra.Command{
 		Use:   "server",
-		Short: "The control plane in one process: etcd, API server, controllers, scheduler, DNS",
+		Short: "Run the control plane in one process: etcd, API server, controllers, scheduler, DNS",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return o.run(c.Context(), logger("server"), o.runComponents)
@@ -101,7 +101,7 @@ func apiserverCommand() *cobra.Command {
 	var o serverOptions
 	c := &cobra.Command{
 		Use:   "apiserver",
-		Short: "The API server alone, with the embedded etcd or --etcd-servers",
+		Short: "Run the API server alone, with the embedded etcd or --etcd-servers",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return o.run(c.Context(), logger("apiserver"), nil)
@@ -111,7 +111,7 @@ func apiserverCommand() *cobra.Command {
 	return c
 }
 
-// controlPlane is what the server process is made of, before the components.
+// controlPlane is the API server and what it needs, without the components.
 type controlPlane struct {
 	keys    *pki.Authority
 	own     *ownCertificates
@@ -134,14 +134,14 @@ func (cp *controlPlane) join(ctx context.Context, u *client.User, node string) e
 	return authn.Join(ctx, cp.self, u, node)
 }
 
-// revocationsChanged ends what the holders of revoked certificates have open.
+// revocationsChanged closes the connections of revoked certificates.
 func (cp *controlPlane) revocationsChanged() {
 	cp.server.Drop(func(c *x509.Certificate) bool { return cp.revoked.Revoked(context.Background(), c) })
 	cp.own.notify()
 }
 
-// run brings up etcd, the store and the API server, then, over the in-memory
-// transport, what more is given. It returns when ctx ends or one of them fails.
+// run runs etcd, the store and the API server, then more, over the in-memory transport.
+// It returns when ctx is done or one of them fails.
 func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(context.Context, *controlPlane, *slog.Logger) error) error {
 	if err := o.check(); err != nil {
 		return err
@@ -150,7 +150,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	if err != nil {
 		return fmt.Errorf("the directory %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
 	}
-	// A port that is taken is found out before anything is started.
+	// A port that is in use is an error before anything is started.
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.address.String(), strconv.Itoa(o.port)))
 	if err != nil {
 		return fmt.Errorf("listening for the API (choose another with --address and --port): %w", err)
@@ -189,18 +189,18 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	return all.Wait()
 }
 
-// ended tells a failure from the end that was asked for.
+// ended returns nil if ctx is done, else an error that names the part.
 func ended(ctx context.Context, part string, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // whatever the part returned, it was asked to end
 	case err == nil:
-		return fmt.Errorf("%s ended by itself", part)
+		return fmt.Errorf("%s stopped unexpectedly", part)
 	}
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// etcdPatience is how long a start waits for an external etcd to answer.
+// etcdPatience is the timeout for an external etcd at the start.
 const etcdPatience = 10 * time.Second
 
 func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.Client, func(), error) {
@@ -212,12 +212,12 @@ func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.C
 	defer cancel()
 	c, err := store.Connect(first, o.etcdServers, o.etcdTLS, log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (is it running? --etcd-servers and the --etcd-*file flags say where it is)", err)
+		return nil, nil, fmt.Errorf("%w (is it running? --etcd-servers and the --etcd-*file flags name it)", err)
 	}
 	return c, func() { _ = c.Close() }, nil
 }
 
-// assemble makes the store, who may do what, and the server; it starts nothing.
+// assemble creates the store, the authorizer, admission and the server; it starts nothing.
 func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
 	var err error
@@ -275,8 +275,8 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 
 func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.bootstrap.Ready(ctx) }
 
-// admission is the policy; with an external etcd other servers may give out service
-// addresses too, so that claims on them are kept in etcd.
+// admission returns the admission plugins; with an external etcd other servers may allocate
+// service addresses, too, so that claims are kept in etcd.
 func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
 	ports, err := parsePortRange(o.nodePorts)
 	if err != nil {
@@ -326,16 +326,16 @@ func (o *serverOptions) bootstrap(cs kubernetes.Interface, log *slog.Logger) (*b
 	return bootstrap.New(cfg)
 }
 
-// servesUI: the page is reached through the API server's proxy to a service, which
-// has no endpoints on loopback.
+// servesUI reports whether the page is served. It is reached through the API server's proxy
+// to a service, which has no endpoints on loopback.
 func (o *serverOptions) servesUI() bool { return o.uiPort != 0 && !o.address.IsLoopback() }
 
 func (o *serverOptions) uiAddress() netip.AddrPort {
 	return netip.AddrPortFrom(o.address.Addr, uint16(o.uiPort))
 }
 
-// near are the peers on this machine's own network segments: sending them more bytes
-// costs less than packing them.
+// near returns the networks of this machine's interfaces: sending more bytes there costs less
+// than compression.
 func (o *serverOptions) near() []netip.Prefix {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
@@ -356,7 +356,7 @@ var owner = &client.User{Name: "system:apiserver", Groups: []string{pki.Admins}}
 // firstService is the address of the kubernetes Service.
 func (o *serverOptions) firstService() netip.Addr { return o.serviceCIDR.Masked().Addr().Next() }
 
-// virtual are the kinds that are answered and not stored.
+// virtual returns the kinds that are not stored.
 func virtual(sources ...map[schema.GroupVersionResource]authz.Review) map[schema.GroupVersionResource]apiserver.CreateFunc {
 	all := map[schema.GroupVersionResource]apiserver.CreateFunc{}
 	for _, source := range sources {
@@ -381,9 +381,9 @@ func (o *serverOptions) url() string {
 	return "https://" + net.JoinHostPort(o.address.String(), strconv.Itoa(o.port))
 }
 
-var errNoKubeconfig = errors.New("--kubeconfig is needed: the file that says where the API server is and who we are")
+var errNoKubeconfig = errors.New("--kubeconfig is needed: the file with the API server and the credentials")
 
-// clientCAs verifies those who come to a kubelet.
+// clientCAs returns the authorities of a kubelet's clients.
 func clientCAs(pem []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

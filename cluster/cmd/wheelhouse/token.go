@@ -33,12 +33,12 @@ func owned(path *string, f func(*cobra.Command, []string, *rest.Config, kubernet
 	}
 }
 
-// tokenCommand lets another machine become a node.
+// tokenCommand creates join tokens.
 func tokenCommand() *cobra.Command {
 	path, life, count, node := kubeconfig(), 24*time.Hour, 1, ""
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Make a token with which another machine joins as a node, and print the command for it",
+		Short: "Create a token with which another machine joins as a node, and print the command for it",
 		Args:  cobra.NoArgs,
 		RunE: owned(&path, func(c *cobra.Command, _ []string, rc *rest.Config, cs kubernetes.Interface) error {
 			if count < 1 || (node != "" && count != 1) {
@@ -60,9 +60,9 @@ func tokenCommand() *cobra.Command {
 			return err
 		}),
 	}
-	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "where the API server is, and who we are")
-	c.Flags().DurationVar(&life, "ttl", life, "how long the token is good")
-	c.Flags().IntVar(&count, "count", count, "how many nodes may join with the token")
+	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "the kubeconfig with the API server and the credentials")
+	c.Flags().DurationVar(&life, "ttl", life, "how long the token is valid")
+	c.Flags().IntVar(&count, "count", count, "number of nodes that may join with the token")
 	c.Flags().StringVar(&node, "node", "", "the only node that may join with the token, which may exist already")
 	c.AddCommand(tokenListCommand(&path), tokenDeleteCommand(&path))
 	return c
@@ -70,7 +70,7 @@ func tokenCommand() *cobra.Command {
 
 func tokenListCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "The join tokens: until when they are good, and for which nodes", Args: cobra.NoArgs,
+		Use: "list", Short: "List the join tokens, with their expiry and nodes", Args: cobra.NoArgs,
 		RunE: owned(path, func(c *cobra.Command, _ []string, _ *rest.Config, cs kubernetes.Interface) error {
 			tokens, err := authn.JoinTokens(c.Context(), cs)
 			if err != nil {
@@ -88,7 +88,7 @@ func tokenListCommand(path *string) *cobra.Command {
 
 func tokenDeleteCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete ID...", Short: "Make join tokens invalid; nodes that have joined stay", Args: cobra.MinimumNArgs(1),
+		Use: "delete ID...", Short: "Revoke join tokens; nodes that have joined are not affected", Args: cobra.MinimumNArgs(1),
 		RunE: owned(path, func(c *cobra.Command, ids []string, _ *rest.Config, cs kubernetes.Interface) error {
 			for _, id := range ids {
 				if err := authn.DeleteJoinToken(c.Context(), cs, id); err != nil {
