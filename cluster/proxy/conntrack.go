@@ -8,12 +8,12 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/netfilter"
 )
 
-// flusher forgets the kernel's UDP flows that the rules no longer lead where they
-// lead. TCP connections end by themselves; a UDP client that keeps its port would
-// be sent to a pod that is gone for as long as it keeps asking.
+// flusher deletes the UDP flows whose destination the rules have changed. TCP connections to
+// a deleted pod fail on their own; UDP flows would continue to it.
 type flusher struct {
 	last map[Frontend][]netip.AddrPort
 }
@@ -39,8 +39,8 @@ func (f *flusher) flush(want map[Frontend][]netip.AddrPort) error {
 	for _, a := range addrs {
 		s.own[addr(a.IP)] = true
 	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, s); err != nil {
-		return fmt.Errorf("flushing UDP flows: %w", err)
+	if err := netfilter.DeleteUDPFlows(s.matches); err != nil {
+		return err
 	}
 	f.last = want
 	return nil
@@ -51,12 +51,9 @@ type stale struct {
 	own       map[netip.Addr]bool
 }
 
-// MatchConntrackFlow tells whether the flow goes to a service's address but not to
-// one of its present endpoints (also: not to any endpoint, from before there was one).
-func (s stale) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	if flow.Forward.Protocol != unix.IPPROTO_UDP {
-		return false
-	}
+// matches reports whether the flow goes to a service's address but not to one of its present
+// endpoints (nor, since before there was one, to any).
+func (s stale) matches(flow *netlink.ConntrackFlow) bool {
 	to := Frontend{addr(flow.Forward.DstIP), flow.Forward.DstPort}
 	backends, ok := s.frontends[to]
 	if !ok && s.own[to.Addr] {

@@ -74,7 +74,7 @@ func hasClusterIP(svc *v1.Service) bool {
 // local ones are those on this node, whomever they are meant for.
 func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice) (all, local []endpoint) {
 	var ready, leaving []endpoint
-	var near nearby
+	var near hinted
 	for _, s := range of {
 		if s.AddressType != discovery.AddressTypeIPv4 {
 			continue

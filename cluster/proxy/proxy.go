@@ -1,12 +1,11 @@
-// Package proxy makes services reachable on one node: it turns services and
-// endpoint slices into iptables rules, in the network namespace that the process
-// runs in.
+// Package proxy makes services reachable on one node: it turns services and EndpointSlices
+// into iptables rules, in the network namespace of the process.
 //
-// It owns the KUBE-* chains of the tables nat and filter and the jumps to them, and
-// nothing else. rules.go computes what they should hold, apply.go makes it so. It answers
-// the health checks of load balancers at the services' health check node ports. The
-// rules stay when the process ends, so that traffic flows while it is restarted;
-// Cleanup removes them.
+// It owns the KUBE-* chains of the tables nat and filter and the anchors that jump to them
+// (chains.go), and nothing else. rules.go computes their content, package netfilter writes
+// it. It serves the health checks of load balancers at the services' health check node
+// ports. The rules stay when the process ends, so that traffic continues while it is
+// restarted; the caller removes them with Cleanup.
 package proxy
 
 import (
@@ -28,37 +27,39 @@ import (
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/netfilter"
 )
 
 const (
-	gather   = 3 * time.Millisecond // one change rarely comes alone
+	debounce = 3 * time.Millisecond // changes rarely come alone
 	maxPause = time.Second
 	retry    = time.Second
-	check    = 5 * time.Second // how long a flushed table stays unnoticed
+	check    = 5 * time.Second // how often the canary is checked
 	resync   = 5 * time.Minute
 )
 
-// ProxyName is the label of a service that some other proxy serves.
+// ProxyName is the label of a service that another proxy serves.
 const ProxyName = "service.kubernetes.io/service-proxy-name"
 
-// Config says what to follow. The caller starts the informers after New.
+// Config is what the proxy is given. The caller starts the informers after New.
 type Config struct {
 	Informers   informers.SharedInformerFactory
 	NodeName    string
 	ClusterCIDR string               // all pods, such as 10.246.0.0/16
 	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty
-	Recorder    record.EventRecorder // of what a service asks for and does not get; may be nil
+	Recorder    record.EventRecorder // of addresses that a service is refused; may be nil
 	Log         *slog.Logger
 }
 
-// Proxy keeps one node's rules.
+// Proxy keeps one node's rules. Make it with New.
 type Proxy struct {
 	cfg      Config
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
 	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
-	reported map[types.UID]string // by service, what it was refused
+	reported map[types.UID]string // by service, the refusals in its last event
 	changed  chan struct{}
 	ready    chan struct{}
 }
@@ -75,7 +76,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer(), nodes.Informer()} {
 		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: p.poke, UpdateFunc: p.changedFrom, DeleteFunc: p.poke,
+			AddFunc: p.notify, UpdateFunc: p.changedFrom, DeleteFunc: p.notify,
 		})
 		if err != nil {
 			return nil, err
@@ -88,14 +89,14 @@ func New(cfg Config) (*Proxy, error) {
 // Ready is closed when the rules are in place for the first time.
 func (p *Proxy) Ready() <-chan struct{} { return p.ready }
 
-func (p *Proxy) poke(any) {
+func (p *Proxy) notify(any) {
 	select {
 	case p.changed <- struct{}{}:
 	default:
 	}
 }
 
-// changedFrom passes over nodes' heartbeats: only zones, addresses and ports matter here.
+// changedFrom ignores nodes' heartbeats: only zones, addresses and ports matter.
 func (p *Proxy) changedFrom(old, now any) {
 	before, isNode := old.(*v1.Node)
 	after, ok := now.(*v1.Node)
@@ -103,10 +104,10 @@ func (p *Proxy) changedFrom(old, now any) {
 		slices.Equal(before.Status.Addresses, after.Status.Addresses) && before.Status.DaemonEndpoints == after.Status.DaemonEndpoints {
 		return
 	}
-	p.poke(now)
+	p.notify(now)
 }
 
-// zone is the node's zone, "" while it is not known.
+// zone returns the node's zone, "" while it is unknown.
 func (p *Proxy) zone() string {
 	if node, err := p.nodes.Get(p.cfg.NodeName); err == nil {
 		return node.Labels[v1.LabelTopologyZone]
@@ -116,7 +117,7 @@ func (p *Proxy) zone() string {
 
 // Run keeps the rules until ctx ends, and leaves them.
 func (p *Proxy) Run(ctx context.Context) error {
-	apply, err := newApplier()
+	applier, err := netfilter.NewApplier(owner)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
 		return ctx.Err()
 	}
-	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, ServiceCIDR: p.cfg.ServiceCIDR, RandomFully: apply.ipt.HasRandomFully()}}
+	rules := &compiler{node: Node{Name: p.cfg.NodeName, ClusterCIDR: p.cfg.ClusterCIDR, ServiceCIDR: p.cfg.ServiceCIDR, RandomFully: applier.RandomFully()}}
 	var udp flusher
 	health := newHealth(p.cfg.Log)
 	defer health.close()
@@ -134,43 +135,43 @@ func (p *Proxy) Run(ctx context.Context) error {
 	first := true
 	for {
 		wait := time.Duration(-1) // for the next event
-		began := time.Now()
-		if err := p.sync(ctx, rules, apply, &udp, health); err != nil {
+		start := time.Now()
+		if err := p.sync(ctx, rules, applier, &udp, health); err != nil {
 			health.failed()
-			p.cfg.Log.Error("service rules", "error", err)
+			p.cfg.Log.Error("write service rules", "err", err)
 			wait = retry
 		} else if first {
 			close(p.ready)
 			first = false
 		}
 		if len(p.changed) > 0 {
-			// While changes keep coming, half of the time at most goes into rules.
-			sleep(ctx, min(time.Since(began), maxPause))
+			// While changes keep coming, at most half of the time is spent on rules.
+			sleep(ctx, min(time.Since(start), maxPause))
 		}
-		if !p.await(ctx, wait, apply, checks.C, resyncs.C) {
+		if !p.await(ctx, wait, applier, checks.C, resyncs.C) {
 			return ctx.Err()
 		}
 	}
 }
 
-// tune sets what the rules ask of the kernel, each for the network namespace.
+// tune sets the kernel parameters that the rules need, in the network namespace.
 func (p *Proxy) tune() {
 	for _, s := range []struct{ name, value, otherwise string }{
-		// KUBE-FIREWALL keeps others out.
+		// KUBE-FIREWALL drops packets from other hosts.
 		{"ipv4/conf/all/route_localnet", "1", "node ports will not answer on localhost"},
-		// A translated connection must not be forgotten while one side has only half
-		// closed it; one that nobody closed need not be kept for five days.
+		// A translated connection must be tracked while it is half closed; one that no side
+		// closed need not be tracked for five days.
 		{"netfilter/nf_conntrack_tcp_timeout_close_wait", "3600", "half-closed connections may break after a minute"},
-		{"netfilter/nf_conntrack_tcp_timeout_established", "86400", "dead connections are remembered for long"},
+		{"netfilter/nf_conntrack_tcp_timeout_established", "86400", "dead connections are tracked for long"},
 	} {
 		if err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0o644); err != nil {
-			p.cfg.Log.Warn(s.otherwise, "error", err)
+			p.cfg.Log.Warn(s.otherwise, "err", err)
 		}
 	}
 }
 
 // await returns when there is something to do, false when ctx ended.
-func (p *Proxy) await(ctx context.Context, wait time.Duration, apply *applier, checks, resyncs <-chan time.Time) bool {
+func (p *Proxy) await(ctx context.Context, wait time.Duration, applier *netfilter.Applier, checks, resyncs <-chan time.Time) bool {
 	var again <-chan time.Time
 	if wait >= 0 {
 		again = time.After(wait)
@@ -182,22 +183,22 @@ func (p *Proxy) await(ctx context.Context, wait time.Duration, apply *applier, c
 		case <-again:
 			return true
 		case <-p.changed:
-			return sleep(ctx, gather)
+			return sleep(ctx, debounce)
 		case <-resyncs:
-			apply.forget()
+			applier.Forget()
 			return true
 		case <-checks:
-			if !apply.intact() {
-				p.cfg.Log.Warn("somebody removed the service rules; writing them again")
-				apply.forget()
+			if !applier.Intact() {
+				p.cfg.Log.Warn("service rules were removed by another process; writing them again")
+				applier.Forget()
 				return true
 			}
 		}
 	}
 }
 
-func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *flusher, health *health) error {
-	select { // what has come until here is in the snapshot
+func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *health) error {
+	select { // changes until now are in the snapshot
 	case <-p.changed:
 	default:
 	}
@@ -207,7 +208,7 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *
 	}
 	rules.inZone(p.zone())
 	want := rules.rules(snapshot)
-	if err := apply.apply(ctx, want); err != nil {
+	if err := applier.Apply(ctx, netfilter.Tables{"nat": want.NAT, "filter": want.Filter}); err != nil {
 		return err
 	}
 	health.update(want.Health)
@@ -215,8 +216,7 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, apply *applier, udp *
 	return udp.flush(want.UDP)
 }
 
-// report records an event about each service that does not get all it asks for, once for
-// each reason.
+// report records an event about each service with refused addresses, once for each reason.
 func (p *Proxy) report(refused []Refusal) {
 	text := map[types.UID]string{}
 	for _, r := range refused {
@@ -225,7 +225,7 @@ func (p *Proxy) report(refused []Refusal) {
 	for _, r := range refused {
 		if uid := r.Service.UID; p.cfg.Recorder != nil && p.reported[uid] != text[uid] {
 			p.cfg.Recorder.Event(r.Service, v1.EventTypeWarning, "AddressRefused", strings.TrimSpace(text[uid]))
-			p.cfg.Log.Warn("a service asks for what is not its own", "service", r.Service.Namespace+"/"+r.Service.Name, "reason", text[uid])
+			p.cfg.Log.Warn("addresses of a service are refused", "service", r.Service.Namespace+"/"+r.Service.Name, "reason", text[uid])
 		}
 		if p.reported == nil {
 			p.reported = map[types.UID]string{}
@@ -235,8 +235,8 @@ func (p *Proxy) report(refused []Refusal) {
 	maps.DeleteFunc(p.reported, func(uid types.UID, _ string) bool { return text[uid] == "" })
 }
 
-// ourLabels leave out services and slices of another proxy, and those that somebody
-// calls headless: nobody is led to them.
+// ourLabels reports whether a service or slice is for this proxy: not for another one, and not
+// labelled headless.
 func ourLabels(labels map[string]string) bool {
 	_, others := labels[ProxyName]
 	_, headless := labels[v1.IsHeadlessService]

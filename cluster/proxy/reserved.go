@@ -13,6 +13,8 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/netfilter"
 )
 
 // frontend is an address and port that a service answers at besides its cluster IPs.
@@ -146,7 +148,7 @@ func (r *reserved) accept(node Node, w *strings.Builder) {
 	for _, f := range slices.SortedFunc(maps.Keys(r.at), frontend.compare) {
 		name, isNode := r.nodes[f.addr]
 		if f.addr.IsValid() && (!isNode || name == node.Name || strings.HasSuffix(r.at[f], " default/kubernetes")) {
-			rule(w, servicesChain, "-d "+f.addr.String()+"/32 -p "+f.proto+" -m "+f.proto+" --dport "+strconv.Itoa(int(f.port)),
+			netfilter.WriteRule(w, servicesChain, "-d "+f.addr.String()+"/32 -p "+f.proto+" -m "+f.proto+" --dport "+strconv.Itoa(int(f.port)),
 				`-m comment --comment "reserved for `+r.at[f]+`"`, "-j ACCEPT")
 		}
 	}

@@ -10,10 +10,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/netfilter"
 )
 
-// Chains that always exist. Names are those of kube-proxy, so that its
-// documentation and people's habits apply.
+// Chains that always exist. Names are those of kube-proxy, so that its documentation applies.
 const (
 	servicesChain    = "KUBE-SERVICES"
 	nodePortsChain   = "KUBE-NODEPORTS"
@@ -26,19 +27,19 @@ const (
 
 const (
 	mark        = "0x4000/0x4000"
-	canaryRules = "-A " + canaryChain + " -m comment --comment \"gone when somebody flushes the table\" -j RETURN\n"
+	canaryRules = "-A " + canaryChain + " -m comment --comment \"removed when the table is flushed\" -j RETURN\n"
 )
 
 // Node is what the rules of a node depend on besides services and endpoints.
 type Node struct {
 	Name        string
-	Zone        string // may be empty: endpoints meant for zones are then not preferred
+	Zone        string // may be empty: zone hints are then ignored
 	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
 	ServiceCIDR string // all cluster IPs; no other address of a service may be in it. May be empty
-	RandomFully bool   // iptables knows --random-fully
+	RandomFully bool   // iptables supports --random-fully
 }
 
-// Snapshot is the part of the cluster's state that the rules follow from.
+// Snapshot is what the rules are computed from.
 type Snapshot struct {
 	Services []*v1.Service
 	Slices   map[types.NamespacedName][]*discovery.EndpointSlice // by service
@@ -53,38 +54,38 @@ type Ruleset struct {
 	Refused     []Refusal
 }
 
-// HealthCheck is what a node tells load balancers about a service of theirs.
+// HealthCheck is a node's answer to the load balancers of a service.
 type HealthCheck struct {
-	Port  uint16 // where they ask
+	Port  uint16 // the service's health check node port
 	Local int    // ready endpoints on this node
 }
 
-// Frontend is a UDP address that services answer at. The zero Addr stands for all of
-// the node's own addresses (a NodePort).
+// Frontend is a UDP address of services. The zero Addr stands for all of the node's own
+// addresses (a NodePort).
 type Frontend struct {
 	Addr netip.Addr
 	Port uint16
 }
 
-// Rules computes a node's rules. It does no I/O and does not change its arguments;
-// the same snapshot gives the same rules.
+// Rules returns a node's rules. It does no I/O and does not change its arguments; equal
+// snapshots have equal rules.
 func Rules(node Node, s Snapshot) *Ruleset {
 	return (&compiler{node: node}).rules(s)
 }
 
-// compiler computes rules again and again. The objects of a snapshot must not change
-// once it has seen them, as those of an informer do not: it remembers what followed
-// from each, so that a change among a thousand services costs little.
+// compiler computes rules incrementally. The objects of a snapshot must not change, as those
+// of an informer do not: it keeps the part of each service, so that a change among a
+// thousand services costs little.
 type compiler struct {
 	node  Node
 	parts map[types.NamespacedName]*part
 }
 
-// part is what one service adds to the rules.
+// part is one service's part of the rules.
 type part struct {
 	svc     *v1.Service
 	slices  []*discovery.EndpointSlice
-	refused map[frontend]string // what it may not answer at, and why
+	refused map[frontend]string // frontends that it is refused, and why
 	chains  map[string]string
 	udp     map[Frontend][]netip.AddrPort
 	health  HealthCheck
@@ -92,7 +93,7 @@ type part struct {
 	services, externals, nodePorts, rejects string
 }
 
-// inZone says where the node is; all that is remembered followed from that.
+// inZone sets the node's zone, on which all parts depend.
 func (c *compiler) inZone(zone string) {
 	if zone != c.node.Zone {
 		c.node.Zone, c.parts = zone, nil
@@ -107,8 +108,8 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		}
 		return strings.Compare(x.Name, y.Name)
 	})
-	services, crowded := withinRules(services, s.Slices)
-	out := &Ruleset{Refused: crowded, NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
+	services, overLimit := limitRules(services, s.Slices)
+	out := &Ruleset{Refused: overLimit, NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
 	parts := make(map[types.NamespacedName]*part, len(services))
 	reserved := newReserved(c.node, s)
 	refused := refusals(services, reserved)
@@ -173,19 +174,6 @@ func (b *builder) refuses(addr netip.Addr, proto string, port int32) bool {
 	return refused
 }
 
-// rule appends "-A chain args..." to w.
-func rule(w *strings.Builder, chain string, args ...string) {
-	w.WriteString("-A ")
-	w.WriteString(chain)
-	for _, a := range args {
-		if a != "" {
-			w.WriteByte(' ')
-			w.WriteString(a)
-		}
-	}
-	w.WriteByte('\n')
-}
-
 func (b *builder) port(p *port) {
 	b.clusterIP(p)
 	if p.svc.Spec.Type != v1.ServiceTypeClusterIP || len(p.svc.Spec.ExternalIPs) > 0 {
@@ -204,7 +192,7 @@ func (b *builder) port(p *port) {
 	}
 }
 
-// clusterIP leads the service's own address to its endpoints, or refuses.
+// clusterIP adds the rules from the cluster IP to the endpoints, or the reject.
 func (b *builder) clusterIP(p *port) {
 	target, eps, verdict := p.svcChain(), p.all, rejectVerdict
 	if p.internalLocal {
@@ -217,15 +205,15 @@ func (b *builder) clusterIP(p *port) {
 		match := p.match(ip)
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
 		if len(eps) > 0 {
-			rule(&b.services, servicesChain, match, p.comment("cluster IP"), "-j "+target)
+			netfilter.WriteRule(&b.services, servicesChain, match, p.comment("cluster IP"), "-j "+target)
 		} else {
-			rule(&b.rejects, servicesChain, match, p.comment("has no endpoints"), verdict)
+			netfilter.WriteRule(&b.rejects, servicesChain, match, p.comment("has no endpoints"), verdict)
 		}
 	}
 }
 
-// external leads NodePort, external IPs and load balancer addresses to the
-// endpoints by way of one chain that decides about masquerading.
+// external adds the rules from NodePort, external IPs and load balancer addresses to the
+// endpoints, through one chain that decides about masquerading.
 func (b *builder) external(p *port) {
 	verdict := rejectVerdict
 	if p.externalLocal && len(p.all) > 0 {
@@ -238,7 +226,7 @@ func (b *builder) external(p *port) {
 	}
 	lead := func(w *strings.Builder, chain, match, what, source string) {
 		if len(p.all) > 0 {
-			rule(w, chain, match, source, p.comment(what), "-j "+p.extChain())
+			netfilter.WriteRule(w, chain, match, source, p.comment(what), "-j "+p.extChain())
 		}
 	}
 	for _, ip := range externalIPs(p.svc) {
@@ -248,7 +236,7 @@ func (b *builder) external(p *port) {
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
 		lead(&b.externals, servicesChain, p.match(ip), "external IP", "")
 		if refuse {
-			rule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
 		}
 	}
 	for _, ip := range balancerIPs(p.svc) {
@@ -267,9 +255,9 @@ func (b *builder) external(p *port) {
 		}
 		switch {
 		case refuse:
-			rule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
-		case len(ranges) > 0: // what was not led to an endpoint above still has this destination
-			rule(&b.rejects, servicesChain, p.match(ip), p.comment("source not in loadBalancerSourceRanges"), "-j DROP")
+			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+		case len(ranges) > 0: // packets that no rule above translated still have this destination
+			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("source not in loadBalancerSourceRanges"), "-j DROP")
 		}
 	}
 	if n := p.spec.NodePort; n != 0 && !b.refuses(netip.Addr{}, p.proto, n) {
@@ -277,7 +265,7 @@ func (b *builder) external(p *port) {
 		b.udp(p, Frontend{Port: uint16(n)}, eps)
 		lead(&b.nodePorts, nodePortsChain, match, "node port", "")
 		if refuse {
-			rule(&b.rejects, servicesChain, "-m addrtype --dst-type LOCAL", match, p.comment("has no endpoints"), verdict)
+			netfilter.WriteRule(&b.rejects, servicesChain, "-m addrtype --dst-type LOCAL", match, p.comment("has no endpoints"), verdict)
 		}
 	}
 	if len(p.all) > 0 {
@@ -290,24 +278,24 @@ func (b *builder) externalChain(p *port) {
 	var w strings.Builder
 	if p.externalLocal {
 		if b.node.ClusterCIDR != "" {
-			rule(&w, chain, "-s "+b.node.ClusterCIDR, p.comment("pod traffic"), "-j "+p.svcChain())
+			netfilter.WriteRule(&w, chain, "-s "+b.node.ClusterCIDR, p.comment("pod traffic"), "-j "+p.svcChain())
 		}
-		rule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+markMasqChain)
-		rule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+p.svcChain())
+		netfilter.WriteRule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+markMasqChain)
+		netfilter.WriteRule(&w, chain, "-m addrtype --src-type LOCAL", p.comment("node traffic"), "-j "+p.svcChain())
 		if len(p.local) > 0 {
-			rule(&w, chain, p.comment(""), "-j "+p.svlChain())
+			netfilter.WriteRule(&w, chain, p.comment(""), "-j "+p.svlChain())
 		}
 	} else {
-		// The endpoint may be on another node: the answer must come back through this one.
-		rule(&w, chain, p.comment(""), "-j "+markMasqChain)
-		rule(&w, chain, p.comment(""), "-j "+p.svcChain())
+		// The endpoint may be on another node: replies must return through this one.
+		netfilter.WriteRule(&w, chain, p.comment(""), "-j "+markMasqChain)
+		netfilter.WriteRule(&w, chain, p.comment(""), "-j "+p.svcChain())
 	}
 	b.out.chains[chain] = w.String()
 }
 
-// balancer spreads connections evenly: the k-th of n remaining endpoints is taken
-// with probability 1/(n-k). With session affinity, an endpoint that has seen the
-// client within the time-out comes first.
+// balancer distributes connections evenly: the k-th of n endpoints is chosen with probability
+// 1/(n-k). With session affinity, an endpoint that had the client within the timeout
+// comes first.
 func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade string) {
 	if len(eps) == 0 {
 		return
@@ -315,13 +303,13 @@ func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade str
 	var w strings.Builder
 	if masquerade != "" {
 		for _, ip := range clusterIPs(p.svc) {
-			rule(&w, chain, masquerade, p.match(ip), p.comment("cluster IP"), "-j "+markMasqChain)
+			netfilter.WriteRule(&w, chain, masquerade, p.match(ip), p.comment("cluster IP"), "-j "+markMasqChain)
 		}
 	}
 	if p.affinity > 0 {
 		for _, e := range eps {
 			sep := p.sepChain(e)
-			rule(&w, chain, p.comment("affinity"), "-m recent --name "+sep+" --rcheck --seconds "+strconv.Itoa(p.affinity)+" --reap", "-j "+sep)
+			netfilter.WriteRule(&w, chain, p.comment("affinity"), "-m recent --name "+sep+" --rcheck --seconds "+strconv.Itoa(p.affinity)+" --reap", "-j "+sep)
 		}
 	}
 	for i, e := range eps {
@@ -329,7 +317,7 @@ func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade str
 		if left := len(eps) - i; left > 1 {
 			chance = "-m statistic --mode random --probability " + strconv.FormatFloat(1/float64(left), 'f', 10, 64)
 		}
-		rule(&w, chain, p.comment("-> "+e.addr.String()), chance, "-j "+p.sepChain(e))
+		netfilter.WriteRule(&w, chain, p.comment("-> "+e.addr.String()), chance, "-j "+p.sepChain(e))
 	}
 	b.out.chains[chain] = w.String()
 }
@@ -337,13 +325,13 @@ func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade str
 func (b *builder) endpoint(p *port, e endpoint) {
 	chain := p.sepChain(e)
 	var w strings.Builder
-	// A pod that reaches itself must get the answer from somebody else than itself.
-	rule(&w, chain, "-s "+e.addr.Addr().String(), p.comment(""), "-j "+markMasqChain)
+	// A pod that connects to itself must get the reply from another address.
+	netfilter.WriteRule(&w, chain, "-s "+e.addr.Addr().String(), p.comment(""), "-j "+markMasqChain)
 	var remember string
 	if p.affinity > 0 {
 		remember = "-m recent --name " + chain + " --set"
 	}
-	rule(&w, chain, "-p "+p.proto, p.comment(""), remember, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
+	netfilter.WriteRule(&w, chain, "-p "+p.proto, p.comment(""), remember, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
 	b.out.chains[chain] = w.String()
 }
 
@@ -358,10 +346,10 @@ func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
 	b.out.udp[f] = backends
 }
 
-// fixed fills the chains that every node has.
+// fixed adds the chains that every node has.
 func fixed(node Node, out *Ruleset, portals *strings.Builder) {
-	// Last, since what is not a service's address may still be a node port.
-	rule(portals, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
+	// Last, since an address that is no service's may still be a node port.
+	netfilter.WriteRule(portals, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
 	random := ""
 	if node.RandomFully {
 		random = " --random-fully"
@@ -369,14 +357,14 @@ func fixed(node Node, out *Ruleset, portals *strings.Builder) {
 	nat, filter := out.NAT, out.Filter
 	nat[markMasqChain] = "-A " + markMasqChain + " -j MARK --set-xmark " + mark + "\n"
 	nat[postroutingChain] = "-A " + postroutingChain + " -m mark ! --mark " + mark + " -j RETURN\n" +
-		// A packet that meets these rules again (in a tunnel) must not be marked still.
+		// A packet that passes these rules again (in a tunnel) must not be marked.
 		"-A " + postroutingChain + " -j MARK --set-xmark 0x4000/0x0\n" +
 		"-A " + postroutingChain + " -j MASQUERADE" + random + "\n"
 	nat[canaryChain], filter[canaryChain] = canaryRules, canaryRules
 	filter[forwardChain] = "-A " + forwardChain + " -m conntrack --ctstate INVALID -j DROP\n" +
 		"-A " + forwardChain + " -m mark --mark " + mark + " -j ACCEPT\n" +
 		"-A " + forwardChain + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
-	// NodePorts on 127.0.0.1 need route_localnet; nobody from outside may use it, not
-	// even with a source that looks like the node's own (CVE-2020-8558).
+	// NodePorts on 127.0.0.1 need route_localnet; no other host may use it, not even with a
+	// source address of the node (CVE-2020-8558).
 	filter[firewallChain] = "-A " + firewallChain + " ! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
 }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -10,21 +9,33 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/netfilter"
 )
 
-// Chains of the ports of the node that lead to pods: one with a jump for each pod, and
-// one for the answers that would not find back.
+// Chains of the pods' host ports: one with a jump for each pod, and one that masquerades what
+// a pod could not reply to.
 const (
 	hostPortChain = "WHEELHOUSE-HOSTPORTS"
 	hostMasqChain = "WHEELHOUSE-HOSTMASQ"
 )
+
+// hostPorts are the chains of host ports. Packets for an address of the node itself pass them,
+// incoming and local ones.
+var hostPorts = &netfilter.Owner{
+	Tables: []string{"nat"},
+	Chains: []string{hostPortChain, hostMasqChain, "WHEELHOUSE-HP-"},
+	Anchors: []netfilter.Anchor{
+		{Table: "nat", Chain: "PREROUTING", Rule: []string{"-m", "addrtype", "--dst-type", "LOCAL", "-j", hostPortChain}},
+		{Table: "nat", Chain: "OUTPUT", Rule: []string{"-m", "addrtype", "--dst-type", "LOCAL", "-j", hostPortChain}},
+		{Table: "nat", Chain: "POSTROUTING", Rule: []string{"-j", hostMasqChain}},
+	},
+}
 
 // openPorts is what one pod has open.
 type openPorts struct {
@@ -33,14 +44,13 @@ type openPorts struct {
 	refused int // how many of them stay closed
 }
 
-// OpenPorts makes the pod's host ports, and no others, lead to its address: from
-// anywhere, the node's own loopback included. pod is the pod's uid. Opening what is
-// open changes nothing, so that a restarted kubelet opens them again. Who may have
-// which port is for the scheduler; of two pods with the same one the first keeps it.
+// OpenPorts translates the pod's host ports, and no others, to its address: from anywhere, the
+// node's own loopback included. pod is the pod's uid. It is idempotent, so that a
+// restarted kubelet opens them again. The scheduler decides which pod has which port; of
+// two pods with the same one the first keeps it.
 //
-// A port at which a process of the node receives (the API server, the kubelet, DNS, an
-// SSH server) stays closed and is returned: it would be taken away from that process. It
-// is tried again by Run.
+// A port on which a process of the node listens (the API server, the kubelet, DNS, an SSH
+// server) stays closed and is returned, or that process would lose it. Run retries it.
 func (n *Network) OpenPorts(ctx context.Context, pod string, ip netip.Addr, ports []v1.ContainerPort) (refused []v1.ContainerPort, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -51,7 +61,7 @@ func (n *Network) OpenPorts(ctx context.Context, pod string, ip netip.Addr, port
 	if refused, err = n.applyPorts(ctx, pod); err != nil {
 		return nil, fmt.Errorf("opening the host ports of pod %s: %w", pod, err)
 	}
-	return refused, forgetFlows(ports)
+	return refused, deleteFlows(ports)
 }
 
 // ClosePorts undoes OpenPorts; a pod without open ports is no error.
@@ -75,10 +85,10 @@ func (n *Network) ClosePorts(_ context.Context, pod string) error {
 	if err != nil {
 		return fmt.Errorf("closing the host ports of pod %s: %w", pod, err)
 	}
-	return forgetFlows(was.ports)
+	return deleteFlows(was.ports)
 }
 
-// repairPorts opens again what somebody has flushed; mu is held.
+// repairPorts opens again what another process has flushed; mu is held.
 func (n *Network) repairPorts(ctx context.Context) error {
 	if len(n.open) == 0 {
 		return nil
@@ -111,21 +121,20 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 	if err != nil {
 		return nil, err
 	}
-	if err := hostPortAnchors(ipt); err != nil {
+	if err := ensureHostPorts(ipt); err != nil {
 		return nil, err
 	}
 	taken, err := readListeners()
 	if err != nil {
-		return nil, fmt.Errorf("the ports that the node itself has: %w", err)
+		return nil, fmt.Errorf("ports of the node's processes: %w", err)
 	}
-	// A packet for 127.0.0.1 is let out of the loopback only where this is set.
+	// A packet for 127.0.0.1 leaves the loopback only if this is set.
 	if err := sysctl("net/ipv4/conf/"+Bridge+"/route_localnet", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	have := n.open[pod]
 	chain := podChain(pod)
-	var input bytes.Buffer
-	fmt.Fprintf(&input, "*nat\n:%s - [0:0]\n", chain) // makes or empties it
+	var rules strings.Builder
 	for _, p := range have.ports {
 		protocol := cmp.Or(strings.ToLower(string(p.Protocol)), "tcp")
 		if taken.has(protocol, p) {
@@ -139,18 +148,15 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 			continue
 		}
 		if err == nil && !ip.IsUnspecified() {
-			to = " -d " + ip.String()
+			to = "-d " + ip.String()
 		}
-		fmt.Fprintf(&input, "-A %s%s -p %s -m %s --dport %d -j DNAT --to-destination %s\n",
-			chain, to, protocol, protocol, p.HostPort, netip.AddrPortFrom(have.ip, uint16(p.ContainerPort)))
+		netfilter.WriteRule(&rules, chain, to, fmt.Sprintf("-p %s -m %s --dport %d -j DNAT --to-destination %s",
+			protocol, protocol, p.HostPort, netip.AddrPortFrom(have.ip, uint16(p.ContainerPort))))
 	}
-	input.WriteString("COMMIT\n")
 	have.refused = len(refused)
 	n.open[pod] = have
-	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait=5")
-	cmd.Stdin = &input
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("iptables-restore: %w: %s", err, bytes.TrimSpace(out))
+	if err := netfilter.Write(ctx, netfilter.Tables{"nat": {chain: rules.String()}}); err != nil {
+		return nil, err
 	}
 	if err := ipt.AppendUnique("nat", hostPortChain, jumpTo(pod)...); err != nil {
 		return nil, err
@@ -161,10 +167,9 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 	return refused, ipt.Append("nat", hostMasqChain, masquerade(pod, have.ip)...)
 }
 
-// hostPortAnchors: packets for an address of the node itself are looked at when they
-// come in and when they start here; those from the loopback take the node's address, as
-// the pod could not answer them.
-func hostPortAnchors(ipt *iptables.IPTables) error {
+// ensureHostPorts creates the chains and anchors that are missing. Packets from the loopback
+// are masqueraded: the pod could not reply to them.
+func ensureHostPorts(ipt *iptables.IPTables) error {
 	for _, chain := range []string{hostPortChain, hostMasqChain} {
 		ok, err := ipt.ChainExists("nat", chain)
 		if err == nil && !ok {
@@ -174,11 +179,8 @@ func hostPortAnchors(ipt *iptables.IPTables) error {
 			return err
 		}
 	}
-	local := []string{"-m", "addrtype", "--dst-type", "LOCAL", "-j", hostPortChain}
 	return errors.Join(
-		ipt.AppendUnique("nat", "PREROUTING", local...),
-		ipt.AppendUnique("nat", "OUTPUT", local...),
-		ipt.AppendUnique("nat", "POSTROUTING", "-j", hostMasqChain),
+		hostPorts.Anchor(ipt),
 		ipt.AppendUnique("nat", hostMasqChain, "-s", "127.0.0.0/8", "-o", Bridge, "-j", "MASQUERADE"))
 }
 
@@ -186,7 +188,7 @@ func jumpTo(pod string) []string {
 	return []string{"-m", "comment", "--comment", "host ports of pod " + pod, "-j", podChain(pod)}
 }
 
-// masquerade is for a pod that reaches itself through the node.
+// masquerade returns the rule for a pod that connects to itself through the node.
 func masquerade(pod string, ip netip.Addr) []string {
 	return []string{"-s", ip.String(), "-d", ip.String(), "-m", "comment", "--comment", pod, "-j", "MASQUERADE"}
 }
@@ -207,70 +209,23 @@ func dropMasquerade(ipt *iptables.IPTables, pod string) error {
 	return errors.Join(errs...)
 }
 
-// podChain is the pod's chain: names have 28 characters.
+// podChain returns the name of the pod's chain: names have up to 28 characters.
 func podChain(pod string) string {
 	sum := sha256.Sum256([]byte(pod))
 	return "WHEELHOUSE-HP-" + strings.ToUpper(hex.EncodeToString(sum[:6]))
 }
 
-// forgetFlows drops the kernel's memory of UDP clients of the ports: they would be led
-// on to where the ports led before.
-func forgetFlows(ports []v1.ContainerPort) error {
-	f := udpTo{}
+// deleteFlows deletes the UDP flows to the ports, which would continue to the former
+// destination.
+func deleteFlows(ports []v1.ContainerPort) error {
+	udp := map[uint16]bool{}
 	for _, p := range ports {
 		if p.Protocol == v1.ProtocolUDP {
-			f[uint16(p.HostPort)] = true
+			udp[uint16(p.HostPort)] = true
 		}
 	}
-	if len(f) == 0 {
+	if len(udp) == 0 {
 		return nil
 	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, f); err != nil {
-		return fmt.Errorf("forgetting UDP flows: %w", err)
-	}
-	return nil
-}
-
-type udpTo map[uint16]bool
-
-// MatchConntrackFlow implements netlink.CustomConntrackFilter.
-func (u udpTo) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	return flow.Forward.Protocol == unix.IPPROTO_UDP && u[flow.Forward.DstPort]
-}
-
-// removeHostPorts removes all of it.
-func removeHostPorts() error {
-	ipt, err := iptables.New()
-	if err != nil {
-		return err
-	}
-	local := []string{"-m", "addrtype", "--dst-type", "LOCAL", "-j", hostPortChain}
-	var errs []error
-	for _, a := range []struct {
-		anchor, chain string
-		rule          []string
-	}{
-		{"PREROUTING", hostPortChain, local},
-		{"OUTPUT", hostPortChain, local},
-		{"POSTROUTING", hostMasqChain, []string{"-j", hostMasqChain}},
-	} {
-		if ok, err := ipt.ChainExists("nat", a.chain); err != nil || !ok {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, ipt.DeleteIfExists("nat", a.anchor, a.rule...))
-	}
-	chains, err := ipt.ListChains("nat")
-	errs = append(errs, err)
-	var own []string
-	for _, c := range chains {
-		if c == hostPortChain || c == hostMasqChain || strings.HasPrefix(c, "WHEELHOUSE-HP-") {
-			own = append(own, c)
-			errs = append(errs, ipt.ClearChain("nat", c))
-		}
-	}
-	for _, c := range own {
-		errs = append(errs, ipt.DeleteChain("nat", c))
-	}
-	return errors.Join(errs...)
+	return netfilter.DeleteUDPFlows(func(f *netlink.ConntrackFlow) bool { return udp[f.Forward.DstPort] })
 }

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"strings"
 
-	"github.com/coreos/go-iptables/iptables"
+	"wheelhouse/cluster/netfilter"
 )
 
 // Chains that this package fills. The proxy's are named KUBE-*.
@@ -73,73 +73,34 @@ func sysctl(name, value string) error {
 	return os.WriteFile(path, []byte(value), 0o644)
 }
 
-type anchored struct {
-	table, chain string
-	anchor       string // built-in chain that jumps to chain
-	rules        [][]string
+// nodeRules are the chains of the pod network.
+var nodeRules = &netfilter.Owner{
+	Tables: []string{"nat", "filter"},
+	Chains: []string{masqueradeChain, forwardChain, firewallChain},
+	Anchors: []netfilter.Anchor{
+		{Table: "nat", Chain: "POSTROUTING", Rule: []string{"-j", masqueradeChain}},
+		{Table: "filter", Chain: "FORWARD", Rule: []string{"-j", forwardChain}},
+		{Table: "filter", Chain: "INPUT", Rule: []string{"-j", firewallChain}},
+	},
 }
 
-// rules: pod traffic that leaves the pod networks takes the node's address, since
-// nobody outside has a route back; and forwarding for pods is allowed even where
-// Docker has set the policy to DROP. What is on the node's loopback is for the node alone,
+// setupRules writes the rules of the pod network. Pod traffic that leaves the pod networks is
+// masqueraded, since other hosts have no route back; forwarding for pods is accepted
+// even if Docker has set the policy to DROP. Other hosts do not reach the node's loopback,
 // although host ports there need route_localnet (CVE-2020-8558).
-func (n *Network) rules() []anchored {
+func (n *Network) setupRules(ctx context.Context) error {
+	applier, err := netfilter.NewApplier(nodeRules)
+	if err != nil {
+		return err
+	}
 	all := n.cfg.ClusterCIDR.String()
-	return []anchored{
-		{"nat", masqueradeChain, "POSTROUTING", [][]string{
-			{"-s", n.cfg.PodCIDR.String(), "!", "-d", all, "!", "-o", Bridge, "-m", "addrtype", "!", "--dst-type", "LOCAL", "-j", "MASQUERADE"},
-		}},
-		{"filter", forwardChain, "FORWARD", [][]string{
-			{"-s", all, "-j", "ACCEPT"},
-			{"-d", all, "-j", "ACCEPT"},
-		}},
-		{"filter", firewallChain, "INPUT", [][]string{
-			{"!", "-i", "lo", "-d", "127.0.0.0/8", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED,DNAT", "-j", "DROP"},
-		}},
-	}
-}
-
-func (n *Network) setupRules(first bool) error {
-	ipt, err := iptables.New()
-	if err != nil {
-		return err
-	}
-	for _, a := range n.rules() {
-		if first { // rules of an earlier configuration go
-			if err := ipt.ClearChain(a.table, a.chain); err != nil {
-				return err
-			}
-		} else if ok, err := ipt.ChainExists(a.table, a.chain); err != nil {
-			return err
-		} else if !ok {
-			if err := ipt.NewChain(a.table, a.chain); err != nil {
-				return err
-			}
-		}
-		for _, r := range a.rules {
-			if err := ipt.AppendUnique(a.table, a.chain, r...); err != nil {
-				return err
-			}
-		}
-		if err := ipt.AppendUnique(a.table, a.anchor, "-j", a.chain); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (n *Network) removeRules() error {
-	ipt, err := iptables.New()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range n.rules() {
-		if ok, err := ipt.ChainExists(a.table, a.chain); err != nil || !ok {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, ipt.DeleteIfExists(a.table, a.anchor, "-j", a.chain), ipt.ClearAndDeleteChain(a.table, a.chain))
-	}
-	return errors.Join(errs...)
+	return applier.Apply(ctx, netfilter.Tables{
+		"nat": {
+			masqueradeChain: netfilter.Rule(masqueradeChain, "-s "+n.cfg.PodCIDR.String(), "! -d "+all, "! -o "+Bridge, "-m addrtype ! --dst-type LOCAL", "-j MASQUERADE"),
+		},
+		"filter": {
+			forwardChain:  netfilter.Rule(forwardChain, "-s "+all, "-j ACCEPT") + netfilter.Rule(forwardChain, "-d "+all, "-j ACCEPT"),
+			firewallChain: netfilter.Rule(firewallChain, "! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"),
+		},
+	})
 }

@@ -88,7 +88,7 @@ func (n *Network) Setup(ctx context.Context) error {
 			return fmt.Errorf("reading the interfaces on %s: %w", Bridge, err)
 		}
 	}
-	if err := n.setupRules(!n.ready); err != nil {
+	if err := n.setupRules(ctx); err != nil {
 		return fmt.Errorf("packet rules: %w", err)
 	}
 	if err := n.repairPorts(ctx); err != nil {
@@ -114,7 +114,7 @@ func (n *Network) Run(ctx context.Context) error {
 
 // Cleanup removes all that Setup and Attach made, for a machine that stops being a node.
 func (n *Network) Cleanup() error {
-	errs := []error{n.removeRules(), removeHostPorts()}
+	errs := []error{nodeRules.Cleanup(context.Background()), hostPorts.Cleanup(context.Background())}
 	ports, err := n.ports()
 	errs = append(errs, err)
 	for _, l := range ports {

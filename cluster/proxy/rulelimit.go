@@ -8,12 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// maxRules bounds the rules of one service: its ports multiply with its addresses and with
-// its endpoints, so that an object of 600 kB could ask for two hundred million.
+// maxRules bounds the rules of one service: its ports multiply with its addresses and its
+// endpoints, so that an object of 600 kB could require two hundred million.
 const maxRules = 100_000
 
-// withinRules leaves out the services that need more than maxRules.
-func withinRules(all []*v1.Service, slices map[types.NamespacedName][]*discovery.EndpointSlice) (kept []*v1.Service, crowded []Refusal) {
+// limitRules leaves out the services that need more than maxRules.
+func limitRules(all []*v1.Service, slices map[types.NamespacedName][]*discovery.EndpointSlice) (kept []*v1.Service, refused []Refusal) {
 	kept = all[:0]
 	for _, svc := range all {
 		endpoints := 0
@@ -22,7 +22,7 @@ func withinRules(all []*v1.Service, slices map[types.NamespacedName][]*discovery
 		}
 		addresses := len(svc.Spec.ExternalIPs) + len(svc.Status.LoadBalancer.Ingress)*(1+len(svc.Spec.LoadBalancerSourceRanges))
 		if n := len(svc.Spec.Ports) * (1 + addresses + endpoints); n > maxRules {
-			crowded = append(crowded, Refusal{
+			refused = append(refused, Refusal{
 				Service: svc, At: "any of its addresses",
 				Why: "its ports, addresses and endpoints make " + strconv.Itoa(n) + " rules, and a service may have " + strconv.Itoa(maxRules),
 			})
@@ -30,5 +30,5 @@ func withinRules(all []*v1.Service, slices map[types.NamespacedName][]*discovery
 		}
 		kept = append(kept, svc)
 	}
-	return kept, crowded
+	return kept, refused
 }

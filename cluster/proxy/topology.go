@@ -1,18 +1,16 @@
 package proxy
 
-import (
-	discovery "k8s.io/api/discovery/v1"
-)
+import discovery "k8s.io/api/discovery/v1"
 
-// nearby gathers the ready endpoints whose hints name this node or its zone. Hints
-// count only when every ready endpoint has one: otherwise their writer has not come
-// to the others yet, or does not know enough.
-type nearby struct {
+// hinted are the ready endpoints whose hints name this node or its zone. Hints count only if
+// every ready endpoint has one: otherwise the EndpointSlice controller has not set them
+// all yet, or some zone is unknown.
+type hinted struct {
 	node, zone               []endpoint
 	withoutNode, withoutZone bool // some endpoint has no hint for nodes, for zones
 }
 
-func (n *nearby) add(here Node, h *discovery.EndpointHints, ep endpoint) {
+func (n *hinted) add(here Node, h *discovery.EndpointHints, ep endpoint) {
 	if h == nil {
 		h = &discovery.EndpointHints{}
 	}
@@ -34,8 +32,8 @@ func (n *nearby) add(here Node, h *discovery.EndpointHints, ep endpoint) {
 	}
 }
 
-// among gives those of this node, else those of its zone, else all.
-func (n *nearby) among(ready []endpoint) []endpoint {
+// among returns those of this node, else those of its zone, else all.
+func (n *hinted) among(ready []endpoint) []endpoint {
 	switch {
 	case !n.withoutNode && len(n.node) > 0:
 		return n.node
@@ -45,7 +43,7 @@ func (n *nearby) among(ready []endpoint) []endpoint {
 	return ready
 }
 
-// localReady counts the ready addresses that a service has on a node.
+// localReady returns the number of ready addresses that a service has on a node.
 func localReady(node string, of []*discovery.EndpointSlice) int {
 	seen := map[string]bool{}
 	for _, s := range of {

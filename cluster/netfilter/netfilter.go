@@ -1,0 +1,182 @@
+// Package netfilter writes packet rules to the kernel's tables through iptables.
+//
+// Rules are values: the chains of an Owner by table, each with its rules as text. An Applier
+// writes only the chains that differ, in one iptables-restore --noflush, and detects by a
+// canary chain that another process flushed a table. Owners are the service proxy and the
+// kubelet's host ports. The package never decides what a rule is for, and never touches a
+// chain that is not its Owner's, except for the Owner's anchors.
+//
+// It works in the network namespace of the calling thread.
+package netfilter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+)
+
+// Tables are the rules of chains: table, chain, and text of lines as Rule returns.
+type Tables map[string]map[string]string
+
+// Rule returns the line that appends a rule to a chain. Empty arguments are left out.
+func Rule(chain string, args ...string) string {
+	var w strings.Builder
+	WriteRule(&w, chain, args...)
+	return w.String()
+}
+
+// WriteRule writes what Rule returns.
+func WriteRule(w *strings.Builder, chain string, args ...string) {
+	w.WriteString("-A ")
+	w.WriteString(chain)
+	for _, a := range args {
+		if a != "" {
+			w.WriteByte(' ')
+			w.WriteString(a)
+		}
+	}
+	w.WriteByte('\n')
+}
+
+// Anchor is a jump from a built-in chain to a chain of the Owner, which is its last argument.
+type Anchor struct {
+	Table, Chain string
+	First        bool // before the chain's other rules, such as Docker's
+	Rule         []string
+}
+
+// Owner names what belongs to one user of the package.
+type Owner struct {
+	Tables  []string
+	Chains  []string // names, or prefixes of names if they end in "-"
+	Anchors []Anchor
+	Canary  string // one of Chains, with a rule in each table, for Applier.Intact
+}
+
+func (o *Owner) owns(chain string) bool {
+	for _, own := range o.Chains {
+		if chain == own || strings.HasSuffix(own, "-") && strings.HasPrefix(chain, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// existing returns the owner's chains in the kernel. Their content is unknown, which equals
+// no desired text.
+func (o *Owner) existing(ipt *iptables.IPTables) (Tables, error) {
+	found := Tables{}
+	for _, table := range o.Tables {
+		chains, err := ipt.ListChains(table)
+		if err != nil {
+			return nil, fmt.Errorf("chains of table %s: %w", table, err)
+		}
+		found[table] = map[string]string{}
+		for _, c := range chains {
+			if o.owns(c) {
+				found[table][c] = "unknown"
+			}
+		}
+	}
+	return found, nil
+}
+
+// Anchor adds the anchors that are missing. Their chains must exist.
+func (o *Owner) Anchor(ipt *iptables.IPTables) error {
+	for _, a := range o.Anchors {
+		var err error
+		if a.First {
+			err = ipt.InsertUnique(a.Table, a.Chain, 1, a.Rule...)
+		} else {
+			err = ipt.AppendUnique(a.Table, a.Chain, a.Rule...)
+		}
+		if err != nil {
+			return fmt.Errorf("anchor in %s %s: %w", a.Table, a.Chain, err)
+		}
+	}
+	return nil
+}
+
+// Cleanup removes the anchors and all chains of the owner.
+func (o *Owner) Cleanup(ctx context.Context) error {
+	ipt, err := iptables.New()
+	if err != nil {
+		return fmt.Errorf("iptables: %w", err)
+	}
+	var errs []error
+	for _, a := range o.Anchors {
+		// iptables cannot name a rule whose target does not exist.
+		if ok, err := ipt.ChainExists(a.Table, a.Rule[len(a.Rule)-1]); err != nil || !ok {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, ipt.DeleteIfExists(a.Table, a.Chain, a.Rule...))
+	}
+	have, err := o.existing(ipt)
+	errs = append(errs, err)
+	return errors.Join(append(errs, restore(ctx, have, nil))...)
+}
+
+// Write writes chains, and no others: each is created or replaced.
+func Write(ctx context.Context, chains Tables) error { return restore(ctx, nil, chains) }
+
+// restore writes what turns have into want, in one iptables-restore.
+func restore(ctx context.Context, have, want Tables) error {
+	var input bytes.Buffer
+	for _, table := range []string{"nat", "filter"} {
+		writeTable(&input, table, have[table], want[table])
+	}
+	if input.Len() == 0 {
+		return nil
+	}
+	text := input.String()
+	cmd := exec.CommandContext(ctx, "iptables-restore", "--noflush", "--wait=5")
+	cmd.Stdin = &input
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("iptables-restore: %w: %s%s", err, bytes.TrimSpace(out), faultyLine(string(out), text))
+	}
+	return nil
+}
+
+// faultyLine quotes the input line that iptables-restore names in its message.
+func faultyLine(message, input string) string {
+	_, rest, found := strings.Cut(message, "line ")
+	var n int
+	if _, err := fmt.Sscanf(rest, "%d", &n); !found || err != nil {
+		return ""
+	}
+	lines := strings.Split(input, "\n")
+	if n < 1 || n > len(lines) || lines[n-1] == "COMMIT" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", lines[n-1])
+}
+
+// writeTable writes what iptables-restore needs to turn have into want: naming a chain
+// creates or empties it.
+func writeTable(w *bytes.Buffer, table string, have, want map[string]string) {
+	var heads, rules, drops bytes.Buffer
+	for chain, text := range want {
+		if old, ok := have[chain]; ok && old == text {
+			continue
+		}
+		fmt.Fprintf(&heads, ":%s - [0:0]\n", chain)
+		rules.WriteString(text)
+	}
+	for chain := range have {
+		if _, ok := want[chain]; !ok {
+			fmt.Fprintf(&heads, ":%s - [0:0]\n", chain)
+			fmt.Fprintf(&drops, "-X %s\n", chain)
+		}
+	}
+	if heads.Len() == 0 {
+		return
+	}
+	fmt.Fprintf(w, "*%s\n%s%s%sCOMMIT\n", table, heads.Bytes(), rules.Bytes(), drops.Bytes())
+}

@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/coreos/go-iptables/iptables"
+
+	"wheelhouse/cluster/netfilter"
+)
+
+// owner is what the proxy has in the kernel's tables. Its anchors come first: services are
+// refused before Docker's rules accept or drop.
+var owner = &netfilter.Owner{
+	Tables: []string{"nat", "filter"},
+	Chains: []string{
+		"KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-", "KUBE-FW-",
+		servicesChain, nodePortsChain, postroutingChain, markMasqChain, forwardChain, firewallChain, canaryChain,
+	},
+	Anchors: []netfilter.Anchor{
+		anchor("nat", "PREROUTING", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
+		anchor("nat", "OUTPUT", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
+		anchor("nat", "POSTROUTING", "-m", "comment", "--comment", "kubernetes postrouting rules", "-j", postroutingChain),
+		anchor("filter", "FORWARD", "-m", "comment", "--comment", "kubernetes forwarding rules", "-j", forwardChain),
+		anchor("filter", "INPUT", "-m", "conntrack", "--ctstate", "NEW", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
+		anchor("filter", "FORWARD", "-m", "conntrack", "--ctstate", "NEW", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
+		anchor("filter", "OUTPUT", "-m", "conntrack", "--ctstate", "NEW", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
+		anchor("filter", "INPUT", "-j", firewallChain),
+	},
+	Canary: canaryChain,
+}
+
+func anchor(table, chain string, rule ...string) netfilter.Anchor {
+	return netfilter.Anchor{Table: table, Chain: chain, First: true, Rule: rule}
+}
+
+// Cleanup removes all rules and chains of the proxy from the process's network namespace.
+func Cleanup(ctx context.Context) error { return owner.Cleanup(ctx) }
+
+// KeepReachable accepts packets to the API server before all rules of services that exist
+// already: those of a former process may lead them to a pod, and without the API server
+// the present services are not known. A node calls it before its first request; the next
+// rules that a Proxy writes replace these.
+func KeepReachable(server netip.AddrPort) error {
+	ipt, err := iptables.New()
+	if err != nil {
+		return fmt.Errorf("iptables: %w", err)
+	}
+	match := []string{"-d", server.Addr().String(), "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(server.Port()))}
+	for table, target := range map[string]string{"nat": "ACCEPT", "filter": "RETURN"} {
+		ok, err := ipt.ChainExists(table, servicesChain)
+		if err == nil && ok {
+			err = ipt.InsertUnique(table, servicesChain, 1, slices.Concat(match, []string{"-j", target})...)
+		}
+		if err != nil {
+			return fmt.Errorf("rule for the API server in table %s: %w", table, err)
+		}
+	}
+	return nil
+}
