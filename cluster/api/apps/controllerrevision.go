@@ -29,8 +29,8 @@ var ControllerRevisions = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Controller", "string", 0, "Whose state it is."),
-		rules.Column("Revision", "string", 0, "Its number."),
+		rules.Column("Controller", "string", 0, "The controller that the revision belongs to."),
+		rules.Column("Revision", "string", 0, "Number of the revision."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(r *appsv1.ControllerRevision) []any {

@@ -53,19 +53,16 @@ var DaemonSets = &api.Kind{
 
 	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podrules.WarningsForTemplate(&d.Spec.Template) }),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Nodes that shall run the pod."),
-		rules.Column("Current", "integer", 0, "Nodes that run a pod and shall."),
-		rules.Column("Ready", "integer", 0, "Nodes with a pod that is ready."),
-		rules.Column("Up-to-date", "integer", 0, "Nodes with a pod of the newest template."),
-		rules.Column("Available", "integer", 0, "Nodes with a pod that has been ready for long enough."),
-		rules.Column("Node Selector", "string", 0, "Which nodes shall run the pod."),
+		rules.Column("Desired", "integer", 0, "Number of nodes that should run the pod."),
+		rules.Column("Current", "integer", 0, "Number of nodes that run at least one pod and should."),
+		rules.Column("Ready", "integer", 0, "Number of nodes with a ready pod."),
+		rules.Column("Up-to-date", "integer", 0, "Number of nodes with an updated pod."),
+		rules.Column("Available", "integer", 0, "Number of nodes with an available pod."),
+		rules.Column("Node Selector", "string", 0, "Labels of the nodes that should run the pod."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-		podrules.SelectorColumn,
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(func(d *appsv1.DaemonSet) []any {
 		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{

@@ -61,16 +61,13 @@ var Deployments = &api.Kind{
 		return podrules.WarningsForNamedTemplate(d.Name, &d.Spec.Template)
 	}),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Ready", "string", 0, "Pods that are ready, of those wanted."),
-		rules.Column("Up-to-date", "string", 0, "Pods of the newest template."),
-		rules.Column("Available", "string", 0, "Pods that have been ready for long enough."),
+		rules.Column("Ready", "string", 0, "Number of ready pods, of the desired number."),
+		rules.Column("Up-to-date", "string", 0, "Number of updated pods."),
+		rules.Column("Available", "string", 0, "Number of available pods."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-		podrules.SelectorColumn,
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(func(d *appsv1.Deployment) []any {
 		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{

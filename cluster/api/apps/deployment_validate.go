@@ -63,22 +63,12 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		rules.Count("unavailableReplicas", s.UnavailableReplicas),
 	)...)
 	errs = append(errs, rules.NonNegativePtr(s.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
-	errs = append(errs, validateNotGreater(s.Replicas, "cannot be greater than status.replicas",
+	errs = append(errs, rules.NotGreater(s.Replicas, "cannot be greater than status.replicas",
 		rules.Count("updatedReplicas", s.UpdatedReplicas), rules.Count("readyReplicas", s.ReadyReplicas),
 		rules.Count("availableReplicas", s.AvailableReplicas))...)
-	errs = append(errs, validateNotGreater(s.ReadyReplicas, "cannot be greater than readyReplicas",
+	errs = append(errs, rules.NotGreater(s.ReadyReplicas, "cannot be greater than readyReplicas",
 		rules.Count("availableReplicas", s.AvailableReplicas))...)
 	return append(errs, validateCollisionCount(s.CollisionCount, old.Status.CollisionCount)...)
-}
-
-func validateNotGreater(most int32, message string, counts ...rules.NamedCount) field.ErrorList {
-	var errs field.ErrorList
-	for _, n := range counts {
-		if n.Value > int64(most) {
-			errs = append(errs, field.Invalid(rules.StatusPath.Child(n.Name), n.Value, message))
-		}
-	}
-	return errs
 }
 
 // validateCollisionCount reports a decrease: a name collision is permanent.

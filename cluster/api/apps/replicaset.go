@@ -48,16 +48,13 @@ var ReplicaSets = &api.Kind{
 		return podrules.WarningsForNamedTemplate(rs.Name, &rs.Spec.Template)
 	}),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Pods wanted."),
-		rules.Column("Current", "integer", 0, "Pods there are."),
-		rules.Column("Ready", "integer", 0, "Pods that are ready."),
+		rules.Column("Desired", "integer", 0, "Number of desired pods."),
+		rules.Column("Current", "integer", 0, "Number of pods."),
+		rules.Column("Ready", "integer", 0, "Number of ready pods."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-		podrules.SelectorColumn,
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
 		names, images := podrules.ContainerCells(rs.Spec.Template.Spec.Containers)
 		return []any{

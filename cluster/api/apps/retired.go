@@ -43,15 +43,10 @@ var (
 			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, math.MaxInt32)
 		},
 		ToStored: func(from *extensionsv1beta1.Deployment, to *appsv1.Deployment) {
-			if r := from.Spec.RollbackTo; r != nil {
-				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
-			}
+			setRollbackTo(&to.ObjectMeta, from.Spec.RollbackTo)
 		},
-		FromStored: func(from *appsv1.Deployment, to *extensionsv1beta1.Deployment) {
-			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
-				to.Spec.RollbackTo = &extensionsv1beta1.RollbackConfig{Revision: revision}
-				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
-			}
+		FromStored: func(_ *appsv1.Deployment, to *extensionsv1beta1.Deployment) {
+			to.Spec.RollbackTo = popRollbackTo(&to.ObjectMeta)
 		},
 	}.Version()
 
@@ -94,15 +89,10 @@ var (
 			rules.SetDefaultPtr(&d.Spec.RevisionHistoryLimit, 2)
 		},
 		ToStored: func(from *appsv1beta1.Deployment, to *appsv1.Deployment) {
-			if r := from.Spec.RollbackTo; r != nil {
-				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, strconv.FormatInt(r.Revision, 10))
-			}
+			setRollbackTo(&to.ObjectMeta, (*extensionsv1beta1.RollbackConfig)(from.Spec.RollbackTo))
 		},
-		FromStored: func(from *appsv1.Deployment, to *appsv1beta1.Deployment) {
-			if revision, ok := rollbackTo(&from.ObjectMeta); ok {
-				to.Spec.RollbackTo = &appsv1beta1.RollbackConfig{Revision: revision}
-				rules.SetAnnotation(&to.ObjectMeta, RollbackTo, "")
-			}
+		FromStored: func(_ *appsv1.Deployment, to *appsv1beta1.Deployment) {
+			to.Spec.RollbackTo = (*appsv1beta1.RollbackConfig)(popRollbackTo(&to.ObjectMeta))
 		},
 	}.Version()
 
@@ -169,8 +159,18 @@ func rollback(gv schema.GroupVersion) []api.Subresource {
 	return []api.Subresource{{Name: "rollback", Kind: gv.WithKind("DeploymentRollback"), Verbs: []string{"create"}}}
 }
 
-func rollbackTo(m *metav1.ObjectMeta) (revision int64, ok bool) {
-	v, has := m.Annotations[RollbackTo]
-	revision, err := strconv.ParseInt(v, 10, 64)
-	return revision, has && err == nil
+func setRollbackTo(m *metav1.ObjectMeta, r *extensionsv1beta1.RollbackConfig) {
+	if r != nil {
+		rules.SetAnnotation(m, RollbackTo, strconv.FormatInt(r.Revision, 10))
+	}
+}
+
+// popRollbackTo removes the annotation and returns its revision, nil if there is none.
+func popRollbackTo(m *metav1.ObjectMeta) *extensionsv1beta1.RollbackConfig {
+	revision, err := strconv.ParseInt(m.Annotations[RollbackTo], 10, 64)
+	if err != nil {
+		return nil
+	}
+	rules.SetAnnotation(m, RollbackTo, "")
+	return &extensionsv1beta1.RollbackConfig{Revision: revision}
 }

@@ -41,13 +41,11 @@ var StatefulSets = &api.Kind{
 
 	Warn: rules.Typed(statefulSetWarnings),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Ready", "string", 0, "Pods that are ready, of those wanted."),
+		rules.Column("Ready", "string", 0, "Number of ready pods, of the desired number."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-	},
+	}, podrules.TemplateColumns[:2]...),
 	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
 		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podrules.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}

@@ -149,10 +149,10 @@ func validateStatefulSetStatus(s, old *appsv1.StatefulSet) field.ErrorList {
 		rules.Count("observedGeneration", st.ObservedGeneration),
 	)...)
 	errs = append(errs, rules.NonNegativePtr(st.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
-	errs = append(errs, validateNotGreater(st.Replicas, "cannot be greater than status.replicas",
+	errs = append(errs, rules.NotGreater(st.Replicas, "cannot be greater than status.replicas",
 		rules.Count("readyReplicas", st.ReadyReplicas), rules.Count("currentReplicas", st.CurrentReplicas),
 		rules.Count("updatedReplicas", st.UpdatedReplicas), rules.Count("availableReplicas", st.AvailableReplicas))...)
-	errs = append(errs, validateNotGreater(st.ReadyReplicas, "cannot be greater than status.readyReplicas",
+	errs = append(errs, rules.NotGreater(st.ReadyReplicas, "cannot be greater than status.readyReplicas",
 		rules.Count("availableReplicas", st.AvailableReplicas))...)
 	errs = append(errs, rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
 	return append(errs, validateCollisionCount(st.CollisionCount, old.Status.CollisionCount)...)

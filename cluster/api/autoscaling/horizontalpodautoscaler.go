@@ -43,11 +43,11 @@ var HorizontalPodAutoscalers = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Reference", "string", 0, "What is scaled."),
-		rules.Column("Targets", "string", 0, "What is measured, and what it shall be."),
-		rules.Column("MinPods", "string", 0, "Fewest pods."),
-		rules.Column("MaxPods", "string", 0, "Most pods."),
-		rules.Column("Replicas", "string", 0, "Pods there are."),
+		rules.Column("Reference", "string", 0, "The scaled object."),
+		rules.Column("Targets", "string", 0, "Current and target values of the metrics."),
+		rules.Column("MinPods", "string", 0, "Lower limit of pods."),
+		rules.Column("MaxPods", "string", 0, "Upper limit of pods."),
+		rules.Column("Replicas", "string", 0, "Number of pods."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(autoscalerRow),

@@ -44,45 +44,40 @@ func autoscalerTargets(metrics []autoscalingv2.MetricSpec, statuses []autoscalin
 }
 
 func autoscalerTarget(m *autoscalingv2.MetricSpec, s *autoscalingv2.MetricStatus) string {
+	current := currentValue(m.Type, s)
 	switch {
 	case m.Type == autoscalingv2.ExternalMetricSourceType && m.External != nil:
-		var current *autoscalingv2.MetricValueStatus
-		if s.External != nil {
-			current = &s.External.Current
-		}
-		return valueTarget(&m.External.Target, current)
+		return valueTarget(&m.External.Target, &current)
 	case m.Type == autoscalingv2.PodsMetricSourceType && m.Pods != nil:
-		var current *resource.Quantity
-		if s.Pods != nil {
-			current = s.Pods.Current.AverageValue
-		}
-		return orUnknown(current) + "/" + orUnknown(m.Pods.Target.AverageValue)
+		return orUnknown(current.AverageValue) + "/" + orUnknown(m.Pods.Target.AverageValue)
 	case m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil:
-		var current *autoscalingv2.MetricValueStatus
-		if s.Object != nil {
-			current = &s.Object.Current
-		}
-		return valueTarget(&m.Object.Target, current)
+		return valueTarget(&m.Object.Target, &current)
 	case m.Type == autoscalingv2.ResourceMetricSourceType && m.Resource != nil:
-		var current *autoscalingv2.MetricValueStatus
-		if s.Resource != nil {
-			current = &s.Resource.Current
-		}
-		return resourceTarget(m.Resource.Name, &m.Resource.Target, current)
+		return resourceTarget(m.Resource.Name, &m.Resource.Target, &current)
 	case m.Type == autoscalingv2.ContainerResourceMetricSourceType && m.ContainerResource != nil:
-		var current *autoscalingv2.MetricValueStatus
-		if s.ContainerResource != nil {
-			current = &s.ContainerResource.Current
-		}
-		return resourceTarget(m.ContainerResource.Name, &m.ContainerResource.Target, current)
+		return resourceTarget(m.ContainerResource.Name, &m.ContainerResource.Target, &current)
 	}
 	return "<unknown type>"
 }
 
-func valueTarget(t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricValueStatus) string {
-	if current == nil {
-		current = &autoscalingv2.MetricValueStatus{}
+// currentValue returns the current value of a metric of the type t, empty if the status has none.
+func currentValue(t autoscalingv2.MetricSourceType, s *autoscalingv2.MetricStatus) autoscalingv2.MetricValueStatus {
+	switch {
+	case t == autoscalingv2.ExternalMetricSourceType && s.External != nil:
+		return s.External.Current
+	case t == autoscalingv2.PodsMetricSourceType && s.Pods != nil:
+		return s.Pods.Current
+	case t == autoscalingv2.ObjectMetricSourceType && s.Object != nil:
+		return s.Object.Current
+	case t == autoscalingv2.ResourceMetricSourceType && s.Resource != nil:
+		return s.Resource.Current
+	case t == autoscalingv2.ContainerResourceMetricSourceType && s.ContainerResource != nil:
+		return s.ContainerResource.Current
 	}
+	return autoscalingv2.MetricValueStatus{}
+}
+
+func valueTarget(t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricValueStatus) string {
 	if t.AverageValue != nil {
 		return orUnknown(current.AverageValue) + "/" + t.AverageValue.String() + " (avg)"
 	}
@@ -90,9 +85,6 @@ func valueTarget(t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricVal
 }
 
 func resourceTarget(name corev1.ResourceName, t *autoscalingv2.MetricTarget, current *autoscalingv2.MetricValueStatus) string {
-	if current == nil {
-		current = &autoscalingv2.MetricValueStatus{}
-	}
 	if t.AverageValue != nil {
 		return fmt.Sprintf("%s: %s/%s", name, orUnknown(current.AverageValue), t.AverageValue.String())
 	}

@@ -42,18 +42,15 @@ var CronJobs = &api.Kind{
 
 	Warn: rules.Typed(cronJobWarnings),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Schedule", "string", 0, "When it runs, as cron writes it."),
-		rules.Column("Timezone", "string", 0, "Whose time the schedule is in."),
-		rules.Column("Suspend", "boolean", 0, "Whether it starts no more jobs."),
-		rules.Column("Active", "integer", 0, "Jobs that run."),
-		rules.Column("Last Schedule", "string", 0, "Time since a job was last started."),
+		rules.Column("Schedule", "string", 0, "Schedule in cron format."),
+		rules.Column("Timezone", "string", 0, "Time zone of the schedule."),
+		rules.Column("Suspend", "boolean", 0, "Whether the schedule is suspended."),
+		rules.Column("Active", "integer", 0, "Number of active jobs."),
+		rules.Column("Last Schedule", "string", 0, "Time since the last job was created."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-		podrules.SelectorColumn,
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(func(c *batchv1.CronJob) []any {
 		last, zone, suspend := "<none>", "<none>", "<unset>"
 		if c.Status.LastScheduleTime != nil {

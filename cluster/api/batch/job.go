@@ -41,16 +41,13 @@ var Jobs = &api.Kind{
 
 	Warn: rules.Typed(jobWarnings),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Status", "string", 0, "How far it is."),
-		rules.Column("Completions", "string", 0, "Pods that have succeeded, of those wanted."),
-		rules.Column("Duration", "string", 0, "Time it has taken."),
+		rules.Column("Status", "string", 0, "Status from the job's conditions."),
+		rules.Column("Completions", "string", 0, "Number of succeeded pods, of the desired number."),
+		rules.Column("Duration", "string", 0, "Time from start to completion."),
 		rules.AgeColumn,
-		podrules.ContainersColumn,
-		podrules.ImagesColumn,
-		podrules.SelectorColumn,
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(jobRow),
 	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
 		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}

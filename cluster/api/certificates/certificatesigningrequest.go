@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,9 +81,9 @@ var CertificateSigningRequests = &api.Kind{
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.AgeColumn,
-		rules.Column("SignerName", "string", 0, "Who is to sign."),
-		rules.Column("Requestor", "string", 0, "Who asked."),
-		rules.Column("RequestedDuration", "string", 0, "How long it is to be valid."),
+		rules.Column("SignerName", "string", 0, "Name of the requested signer."),
+		rules.Column("Requestor", "string", 0, "User who created the request."),
+		rules.Column("RequestedDuration", "string", 0, "Requested duration of validity."),
 		rules.Column("Condition", "string", 0, "Pending, Approved, Denied, Failed; Issued when there is a certificate."),
 	},
 	Row: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) []any {
@@ -158,25 +159,17 @@ func isApprovalCondition(t certificatesv1.RequestConditionType) bool {
 }
 
 func requestCondition(c *certificatesv1.CertificateSigningRequest) string {
-	approved, denied, failed := false, false, false
-	for _, cond := range c.Status.Conditions {
-		switch cond.Type {
-		case certificatesv1.CertificateApproved:
-			approved = true
-		case certificatesv1.CertificateDenied:
-			denied = true
-		case certificatesv1.CertificateFailed:
-			failed = true
-		}
+	has := func(t certificatesv1.RequestConditionType) bool {
+		return len(conditionsOfType(c.Status.Conditions, t)) > 0
 	}
 	state := "Pending"
 	switch {
-	case denied:
+	case has(certificatesv1.CertificateDenied):
 		state = "Denied"
-	case approved:
+	case has(certificatesv1.CertificateApproved):
 		state = "Approved"
 	}
-	if failed {
+	if has(certificatesv1.CertificateFailed) {
 		state += ",Failed"
 	}
 	if len(c.Status.Certificate) > 0 {
@@ -196,7 +189,7 @@ func validateSigningRequest(c *certificatesv1.CertificateSigningRequest) field.E
 	}
 	seen := map[certificatesv1.KeyUsage]bool{}
 	for i, u := range c.Spec.Usages {
-		if !validUsages[u] {
+		if !slices.Contains(sortedUsages, u) {
 			errs = append(errs, field.NotSupported(usages.Index(i), u, sortedUsages))
 		}
 		errs = append(errs, rules.Unique(seen, u, usages.Index(i), u)...)
@@ -245,11 +238,3 @@ var sortedUsages = []certificatesv1.KeyUsage{
 	certificatesv1.UsageMicrosoftSGC, certificatesv1.UsageNetscapeSGC, certificatesv1.UsageOCSPSigning,
 	certificatesv1.UsageSMIME, certificatesv1.UsageServerAuth, certificatesv1.UsageSigning, certificatesv1.UsageTimestamping,
 }
-
-var validUsages = func() map[certificatesv1.KeyUsage]bool {
-	m := make(map[certificatesv1.KeyUsage]bool, len(sortedUsages))
-	for _, u := range sortedUsages {
-		m[u] = true
-	}
-	return m
-}()

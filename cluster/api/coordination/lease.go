@@ -21,7 +21,7 @@ var Leases = &api.Kind{
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validateLease),
 	ValidateUpdate: rules.ValidateUpdate(validateLease),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Who holds the lease."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Identity of the holder."), rules.AgeColumn},
 	Row: rules.Typed(func(l *coordinationv1.Lease) []any {
 		holder := ""
 		if l.Spec.HolderIdentity != nil {

@@ -22,8 +22,8 @@ var ComponentStatuses = &api.Kind{
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.Column("Status", "string", 0, "Healthy, Unhealthy or Unknown."),
-		rules.Column("Message", "string", 0, "What the component answered."),
-		rules.Column("Error", "string", 0, "Why it could not be asked."),
+		rules.Column("Message", "string", 0, "Answer of the component."),
+		rules.Column("Error", "string", 0, "Error of the health check."),
 	},
 	Row: rules.Typed(func(c *corev1.ComponentStatus) []any {
 		status, message, failure := "Unknown", "", ""

@@ -35,7 +35,7 @@ var Endpoints = &api.Kind{
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validateEndpointSubsets),
 	ValidateUpdate: rules.ValidateUpdate(validateEndpointSubsets),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that take traffic."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that are ready."), rules.AgeColumn},
 	Row: rules.Typed(func(e *corev1.Endpoints) []any {
 		return []any{e.Name, formatSubsets(e.Subsets), rules.Age(e.CreationTimestamp)}
 	}),
@@ -43,26 +43,26 @@ var Endpoints = &api.Kind{
 
 // formatSubsets returns the first three addresses and the number of others.
 func formatSubsets(subsets []corev1.EndpointSubset) string {
-	if len(subsets) == 0 {
-		return "<none>"
-	}
 	const most = 3
 	var shown []string
 	count := 0
+	add := func(address string, port *int32) {
+		if count++; count > most {
+			return
+		}
+		if port != nil {
+			address = net.JoinHostPort(address, strconv.Itoa(int(*port)))
+		}
+		shown = append(shown, address)
+	}
 	for i := range subsets {
 		s := &subsets[i]
 		for k := range s.Addresses {
-			if len(s.Ports) == 0 {
-				// A service without ports, such as a headless one, has addresses too.
-				if count++; count <= most {
-					shown = append(shown, s.Addresses[k].IP)
-				}
-				continue
+			for p := range s.Ports {
+				add(s.Addresses[k].IP, &s.Ports[p].Port)
 			}
-			for _, port := range s.Ports {
-				if count++; count <= most {
-					shown = append(shown, net.JoinHostPort(s.Addresses[k].IP, strconv.Itoa(int(port.Port))))
-				}
+			if len(s.Ports) == 0 { // such as a headless service
+				add(s.Addresses[k].IP, nil)
 			}
 		}
 	}

@@ -125,15 +125,15 @@ func eventFromCore(e *corev1.Event) *eventsv1.Event {
 }
 
 var eventColumns = []metav1.TableColumnDefinition{
-	rules.Column("Last Seen", "string", 0, "Time since it was last seen."),
+	rules.Column("Last Seen", "string", 0, "Time since the last occurrence."),
 	rules.Column("Type", "string", 0, "Normal or Warning."),
-	rules.Column("Reason", "string", 0, "Why, in one word."),
-	rules.Column("Object", "string", 0, "What it is about."),
-	rules.Column("Subobject", "string", 1, "The part of the object."),
-	rules.Column("Source", "string", 1, "Who says so."),
-	rules.Column("Message", "string", 0, "What happened."),
-	rules.Column("First Seen", "string", 1, "Time since it was first seen."),
-	rules.Column("Count", "string", 1, "How often it was seen."),
+	rules.Column("Reason", "string", 0, "Reason in CamelCase."),
+	rules.Column("Object", "string", 0, "The object that the event is about."),
+	rules.Column("Subobject", "string", 1, "Field of the object."),
+	rules.Column("Source", "string", 1, "Component that reported the event."),
+	rules.Column("Message", "string", 0, "Description of the occurrence."),
+	rules.Column("First Seen", "string", 1, "Time since the first occurrence."),
+	rules.Column("Count", "string", 1, "Number of occurrences."),
 	rules.Column("Name", "string", 1, "Name of the event."),
 }
 

@@ -14,21 +14,21 @@ import (
 
 var podColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,
-	rules.Column("Ready", "string", 0, "Containers that are ready, of all."),
-	rules.Column("Status", "string", 0, "What the pod's containers are doing, in one word."),
-	rules.Column("Restarts", "string", 0, "How often containers were restarted, and when last."),
+	rules.Column("Ready", "string", 0, "Number of ready containers, of all."),
+	rules.Column("Status", "string", 0, "Phase of the pod, or reason of a container's state."),
+	rules.Column("Restarts", "string", 0, "Number of restarts of containers, and time since the last one."),
 	rules.AgeColumn,
 	rules.Column("IP", "string", 1, "The pod's address."),
-	rules.Column("Node", "string", 1, "Where it runs."),
-	rules.Column("Nominated Node", "string", 1, "Where room is being made for it."),
+	rules.Column("Node", "string", 1, "Name of the node."),
+	rules.Column("Nominated Node", "string", 1, "Name of the node where lower-priority pods are preempted for it."),
 	rules.Column("Readiness Gates", "string", 1, "Conditions that must be true before it is ready."),
 }
 
 func podRow(p *corev1.Pod) []any {
 	s := summarize(p)
-	restarts := strconv.Itoa(s.restarts)
-	if s.restarts != 0 && !s.lastRestart.IsZero() {
-		restarts = fmt.Sprintf("%d (%s ago)", s.restarts, duration.HumanDuration(rules.Now().Sub(s.lastRestart.Time)))
+	restarts := strconv.Itoa(s.restarts.count)
+	if s.restarts.count != 0 && !s.restarts.last.IsZero() {
+		restarts = fmt.Sprintf("%d (%s ago)", s.restarts.count, duration.HumanDuration(rules.Now().Sub(s.restarts.last.Time)))
 	}
 	gates := "<none>"
 	if n := len(p.Spec.ReadinessGates); n > 0 {
@@ -50,11 +50,21 @@ func podRow(p *corev1.Pod) []any {
 type podSummary struct {
 	reason       string
 	ready, total int
-	restarts     int
-	lastRestart  metav1.Time
+	restarts     restarts
+	sidecars     restarts
+}
 
-	sidecarRestarts    int
-	sidecarLastRestart metav1.Time
+// restarts is the number of restarts of some containers, and the time of the last one.
+type restarts struct {
+	count int
+	last  metav1.Time
+}
+
+func (r *restarts) add(c *corev1.ContainerStatus) {
+	r.count += int(c.RestartCount)
+	if t := c.LastTerminationState.Terminated; t != nil && r.last.Before(&t.FinishedAt) {
+		r.last = t.FinishedAt
+	}
 }
 
 // summarize computes the summary as upstream's printPod. STATUS is that of the first init container that is not
@@ -81,13 +91,6 @@ func summarize(p *corev1.Pod) *podSummary {
 	return s
 }
 
-func (s *podSummary) addRestarts(c *corev1.ContainerStatus) {
-	s.restarts += int(c.RestartCount)
-	if t := c.LastTerminationState.Terminated; t != nil && s.lastRestart.Before(&t.FinishedAt) {
-		s.lastRestart = t.FinishedAt
-	}
-}
-
 // initContainers adds the init containers. It reports whether one of them is not complete.
 func (s *podSummary) initContainers(p *corev1.Pod) bool {
 	sidecar := make(map[string]bool, len(p.Spec.InitContainers))
@@ -99,23 +102,20 @@ func (s *podSummary) initContainers(p *corev1.Pod) bool {
 	}
 	for i := range p.Status.InitContainerStatuses {
 		c := &p.Status.InitContainerStatuses[i]
-		s.addRestarts(c)
+		s.restarts.add(c)
 		if sidecar[c.Name] {
-			s.sidecarRestarts += int(c.RestartCount)
-			if t := c.LastTerminationState.Terminated; t != nil && s.sidecarLastRestart.Before(&t.FinishedAt) {
-				s.sidecarLastRestart = t.FinishedAt
-			}
+			s.sidecars.add(c)
 		}
-		switch ended, waiting := c.State.Terminated, c.State.Waiting; {
-		case ended != nil && ended.ExitCode == 0:
+		switch terminated, waiting := c.State.Terminated, c.State.Waiting; {
+		case terminated != nil && terminated.ExitCode == 0:
 			continue
 		case sidecar[c.Name] && c.Started != nil && *c.Started:
 			if c.Ready {
 				s.ready++
 			}
 			continue
-		case ended != nil:
-			s.reason = "Init:" + terminatedReason(ended)
+		case terminated != nil:
+			s.reason = "Init:" + terminatedReason(terminated)
 		case waiting != nil && waiting.Reason != "" && waiting.Reason != "PodInitializing":
 			s.reason = "Init:" + waiting.Reason
 		default:
@@ -138,11 +138,11 @@ func terminatedReason(t *corev1.ContainerStateTerminated) string {
 
 // containers adds the containers from the last to the first, so that the first reason stays.
 func (s *podSummary) containers(p *corev1.Pod) {
-	s.restarts, s.lastRestart = s.sidecarRestarts, s.sidecarLastRestart
+	s.restarts = s.sidecars
 	running := false
 	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
 		c := &p.Status.ContainerStatuses[i]
-		s.addRestarts(c)
+		s.restarts.add(c)
 		switch {
 		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
 			s.reason = c.State.Waiting.Reason

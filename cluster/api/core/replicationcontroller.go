@@ -47,16 +47,13 @@ var ReplicationControllers = &api.Kind{
 		return podrules.WarningsForNamedTemplate(rc.Name, rc.Spec.Template)
 	}),
 
-	Columns: []metav1.TableColumnDefinition{
+	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Pods wanted."),
-		rules.Column("Current", "integer", 0, "Pods there are."),
-		rules.Column("Ready", "integer", 0, "Pods that are ready."),
+		rules.Column("Desired", "integer", 0, "Number of desired pods."),
+		rules.Column("Current", "integer", 0, "Number of pods."),
+		rules.Column("Ready", "integer", 0, "Number of ready pods."),
 		rules.AgeColumn,
-		rules.Column("Containers", "string", 1, "Names of the template's containers."),
-		rules.Column("Images", "string", 1, "Images of the template's containers."),
-		rules.Column("Selector", "string", 1, "Which pods it counts."),
-	},
+	}, podrules.TemplateColumns...),
 	Row: rules.Typed(func(rc *corev1.ReplicationController) []any {
 		var containers []corev1.Container
 		if rc.Spec.Template != nil {
@@ -119,24 +116,9 @@ func validateReplicationController(rc *corev1.ReplicationController) field.Error
 
 // ValidateReplicaStatus validates the counts of a ReplicationController or ReplicaSet.
 func ValidateReplicaStatus(s *corev1.ReplicationControllerStatus) field.ErrorList {
-	var errs field.ErrorList
-	errs = append(errs, rules.NonNegative(int64(s.Replicas), rules.StatusPath.Child("replicas"))...)
-	errs = append(errs, rules.NonNegative(int64(s.FullyLabeledReplicas), rules.StatusPath.Child("fullyLabeledReplicas"))...)
-	errs = append(errs, rules.NonNegative(int64(s.ReadyReplicas), rules.StatusPath.Child("readyReplicas"))...)
-	errs = append(errs, rules.NonNegative(int64(s.AvailableReplicas), rules.StatusPath.Child("availableReplicas"))...)
-	errs = append(errs, rules.NonNegative(s.ObservedGeneration, rules.StatusPath.Child("observedGeneration"))...)
-	const msg = "cannot be greater than status.replicas"
-	if s.FullyLabeledReplicas > s.Replicas {
-		errs = append(errs, field.Invalid(rules.StatusPath.Child("fullyLabeledReplicas"), s.FullyLabeledReplicas, msg))
-	}
-	if s.ReadyReplicas > s.Replicas {
-		errs = append(errs, field.Invalid(rules.StatusPath.Child("readyReplicas"), s.ReadyReplicas, msg))
-	}
-	if s.AvailableReplicas > s.Replicas {
-		errs = append(errs, field.Invalid(rules.StatusPath.Child("availableReplicas"), s.AvailableReplicas, msg))
-	}
-	if s.AvailableReplicas > s.ReadyReplicas {
-		errs = append(errs, field.Invalid(rules.StatusPath.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
-	}
-	return errs
+	replicas, labeled := rules.Count("replicas", s.Replicas), rules.Count("fullyLabeledReplicas", s.FullyLabeledReplicas)
+	ready, available := rules.Count("readyReplicas", s.ReadyReplicas), rules.Count("availableReplicas", s.AvailableReplicas)
+	errs := rules.NonNegativeCounts(replicas, labeled, ready, available, rules.Count("observedGeneration", s.ObservedGeneration))
+	errs = append(errs, rules.NotGreater(s.Replicas, "cannot be greater than status.replicas", labeled, ready, available)...)
+	return append(errs, rules.NotGreater(s.ReadyReplicas, "cannot be greater than readyReplicas", available)...)
 }

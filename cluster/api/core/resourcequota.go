@@ -44,8 +44,8 @@ var ResourceQuotas = &api.Kind{
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.AgeColumn,
-		rules.Column("Request", "string", 0, "What is used, of what may be requested."),
-		rules.Column("Limit", "string", 0, "What is used, of the limits."),
+		rules.Column("Request", "string", 0, "Usage and limits of requests and object counts."),
+		rules.Column("Limit", "string", 0, "Usage and limits of resource limits."),
 	},
 	Row: rules.Typed(func(q *corev1.ResourceQuota) []any {
 		var names []string

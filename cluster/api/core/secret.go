@@ -54,7 +54,7 @@ var Secrets = &api.Kind{
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
-		rules.NameColumn, rules.Column("Type", "string", 0, "What the secret is for."), rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn,
+		rules.NameColumn, rules.Column("Type", "string", 0, "Type of the secret."), rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn,
 	},
 	Row: rules.Typed(func(s *corev1.Secret) []any {
 		return []any{s.Name, string(s.Type), int64(len(s.Data)), rules.Age(s.CreationTimestamp)}

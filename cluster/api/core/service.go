@@ -38,12 +38,12 @@ var Services = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Type", "string", 0, "How the service is reached."),
-		rules.Column("Cluster-IP", "string", 0, "Its address inside the cluster."),
-		rules.Column("External-IP", "string", 0, "Its addresses outside."),
-		rules.Column("Port(s)", "string", 0, "Its ports, with the nodes' ports for them."),
+		rules.Column("Type", "string", 0, "Type of the service."),
+		rules.Column("Cluster-IP", "string", 0, "Address inside the cluster."),
+		rules.Column("External-IP", "string", 0, "Addresses outside the cluster."),
+		rules.Column("Port(s)", "string", 0, "Ports and node ports."),
 		rules.AgeColumn,
-		rules.Column("Selector", "string", 1, "Which pods it sends traffic to."),
+		rules.Column("Selector", "string", 1, "Label selector of the pods."),
 	},
 	Row: rules.Typed(func(s *corev1.Service) []any {
 		ip := "<none>"

@@ -53,9 +53,9 @@ var PodMetrics = &api.Kind{
 
 var usageColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,
-	rules.Column("cpu", "string", 0, "Processor time in use, in cores."),
-	rules.Column("memory", "string", 0, "Memory in use that cannot be taken back at once."),
-	rules.Column("window", "string", 0, "Over which time."),
+	rules.Column("cpu", "string", 0, "CPU usage in cores."),
+	rules.Column("memory", "string", 0, "Working set memory."),
+	rules.Column("window", "string", 0, "Window of the measurement."),
 }
 
 func usageRow(name string, usage corev1.ResourceList, window metav1.Duration) []any {

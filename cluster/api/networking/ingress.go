@@ -35,10 +35,10 @@ var Ingresses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Class", "string", 0, "Which controller acts on it."),
-		rules.Column("Hosts", "string", 0, "The hosts it is for."),
-		rules.Column("Address", "string", 0, "Where it is reached."),
-		rules.Column("Ports", "string", 0, "On which ports."),
+		rules.Column("Class", "string", 0, "The IngressClass."),
+		rules.Column("Hosts", "string", 0, "Hosts of the rules."),
+		rules.Column("Address", "string", 0, "Addresses of the load balancer."),
+		rules.Column("Ports", "string", 0, "Ports: 80, and 443 with TLS."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(i *networkingv1.Ingress) []any {

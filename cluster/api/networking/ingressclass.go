@@ -34,8 +34,8 @@ var IngressClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Controller", "string", 0, "The controller that acts on it."),
-		rules.Column("Parameters", "string", 0, "Where more about it is said."),
+		rules.Column("Controller", "string", 0, "The controller that implements it."),
+		rules.Column("Parameters", "string", 0, "Reference to further configuration."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(c *networkingv1.IngressClass) []any {

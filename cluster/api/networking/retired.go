@@ -17,9 +17,13 @@ var (
 		GroupVersion: networkingv1beta1.SchemeGroupVersion,
 		List:         &networkingv1beta1.IngressList{},
 		Default: func(i *networkingv1beta1.Ingress) {
-			visitPaths(i, func(h *networkingv1beta1.HTTPIngressPath) {
-				rules.SetDefaultPtr(&h.PathType, networkingv1beta1.PathTypeImplementationSpecific)
-			})
+			for r := range i.Spec.Rules {
+				if http := i.Spec.Rules[r].HTTP; http != nil {
+					for p := range http.Paths {
+						rules.SetDefaultPtr(&http.Paths[p].PathType, networkingv1beta1.PathTypeImplementationSpecific)
+					}
+				}
+			}
 		},
 		ToStored:   ingressFromV1beta1,
 		FromStored: ingressToV1beta1,
@@ -56,16 +60,6 @@ var (
 		List:         &networkingv1beta1.IngressClassList{},
 	}.Version()
 )
-
-func visitPaths(i *networkingv1beta1.Ingress, do func(*networkingv1beta1.HTTPIngressPath)) {
-	for r := range i.Spec.Rules {
-		if http := i.Spec.Rules[r].HTTP; http != nil {
-			for p := range http.Paths {
-				do(&http.Paths[p])
-			}
-		}
-	}
-}
 
 func ingressFromV1beta1(from *networkingv1beta1.Ingress, to *networkingv1.Ingress) {
 	if b := from.Spec.Backend; b != nil {

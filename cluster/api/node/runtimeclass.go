@@ -30,7 +30,7 @@ var RuntimeClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Handler", "string", 0, "What the node's runtime calls it."),
+		rules.Column("Handler", "string", 0, "Name of the handler in the runtime's configuration."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(c *nodev1.RuntimeClass) []any {

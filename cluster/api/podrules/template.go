@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -12,12 +13,12 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// The columns of the kinds with a pod template.
-var (
-	ContainersColumn = rules.Column("Containers", "string", 1, "Names of the template's containers.")
-	ImagesColumn     = rules.Column("Images", "string", 1, "Images of the template's containers.")
-	SelectorColumn   = rules.Column("Selector", "string", 1, "Which pods it counts.")
-)
+// TemplateColumns are the last columns of the kinds with a pod template and a selector.
+var TemplateColumns = []metav1.TableColumnDefinition{
+	rules.Column("Containers", "string", 1, "Names of the template's containers."),
+	rules.Column("Images", "string", 1, "Images of the template's containers."),
+	rules.Column("Selector", "string", 1, "Label selector of the pods."),
+}
 
 // ValidateSelectorMatchesTemplate reports a selector that does not match the labels of the template.
 func ValidateSelectorMatchesTemplate(selector labels.Selector, t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {

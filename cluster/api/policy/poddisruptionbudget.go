@@ -34,9 +34,9 @@ var PodDisruptionBudgets = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Min Available", "string", 0, "Pods that must stay."),
-		rules.Column("Max Unavailable", "string", 0, "Pods that may be missing."),
-		rules.Column("Allowed Disruptions", "integer", 0, "Pods that may be evicted now."),
+		rules.Column("Min Available", "string", 0, "Number or percentage of pods that must be available."),
+		rules.Column("Max Unavailable", "string", 0, "Number or percentage of pods that may be unavailable."),
+		rules.Column("Allowed Disruptions", "integer", 0, "Number of pods that may be evicted now."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(b *policyv1.PodDisruptionBudget) []any {

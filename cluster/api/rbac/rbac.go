@@ -181,11 +181,11 @@ func validateRoleRefUpdate(ref, old rbacv1.RoleRef) field.ErrorList {
 
 var bindingColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,
-	rules.Column("Role", "string", 0, "The role that is given."),
+	rules.Column("Role", "string", 0, "The role that is granted."),
 	rules.AgeColumn,
-	rules.Column("Users", "string", 1, "Users that get it."),
-	rules.Column("Groups", "string", 1, "Groups that get it."),
-	rules.Column("ServiceAccounts", "string", 1, "Service accounts that get it."),
+	rules.Column("Users", "string", 1, "Users that the role is granted to."),
+	rules.Column("Groups", "string", 1, "Groups that the role is granted to."),
+	rules.Column("ServiceAccounts", "string", 1, "Service accounts that the role is granted to."),
 }
 
 func bindingRow(m *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) []any {

@@ -80,3 +80,14 @@ func NonNegativeCounts(counts ...NamedCount) field.ErrorList {
 	}
 	return errs
 }
+
+// NotGreater reports each number in a status that is greater than another one.
+func NotGreater(most int32, message string, counts ...NamedCount) field.ErrorList {
+	var errs field.ErrorList
+	for _, n := range counts {
+		if n.Value > int64(most) {
+			errs = append(errs, field.Invalid(StatusPath.Child(n.Name), n.Value, message))
+		}
+	}
+	return errs
+}

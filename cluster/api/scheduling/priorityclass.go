@@ -38,10 +38,10 @@ var PriorityClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Value", "integer", 0, "The priority."),
-		rules.Column("Global-Default", "boolean", 0, "Whether pods without a class have this one."),
+		rules.Column("Value", "integer", 0, "Value of the priority."),
+		rules.Column("Global-Default", "boolean", 0, "Whether this is the class of pods without one."),
 		rules.AgeColumn,
-		rules.Column("PreemptionPolicy", "string", 0, "Whether its pods push out others."),
+		rules.Column("PreemptionPolicy", "string", 0, "Whether its pods preempt lower-priority pods."),
 	},
 	Row: rules.Typed(func(p *schedulingv1.PriorityClass) []any {
 		policy := corev1.PreemptLowerPriority
