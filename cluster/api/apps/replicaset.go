@@ -15,7 +15,7 @@ import (
 )
 
 // ReplicaSets is the kind ReplicaSet: a number of equal pods, with a set-based selector.
-var ReplicaSets = &api.Kind{
+var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ReplicaSet"),
 	Plural:           "replicasets", Singular: "replicaset",
 	Short: []string{"rs"}, Categories: []string{"all"}, Namespaced: true,
@@ -34,9 +34,6 @@ var ReplicaSets = &api.Kind{
 		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)
 		podrules.DefaultPodSpec(&rs.Spec.Template.Spec)
 	}),
-	PrepareCreate: replicaSetLifecycle.Create,
-	PrepareUpdate: replicaSetLifecycle.Update,
-	PrepareStatus: replicaSetLifecycle.Status,
 
 	Validate: rules.Validate(true, rules.DNSSubdomain, validateReplicaSet),
 	ValidateUpdate: rules.ValidateUpdate(validateReplicaSet, func(rs, old *appsv1.ReplicaSet) field.ErrorList {
@@ -62,9 +59,7 @@ var ReplicaSets = &api.Kind{
 			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
 		}
 	}),
-}
-
-var replicaSetLifecycle = rules.SpecAndStatus(func(o *appsv1.ReplicaSet) (*appsv1.ReplicaSetSpec, *appsv1.ReplicaSetStatus) {
+}, func(o *appsv1.ReplicaSet) (*appsv1.ReplicaSetSpec, *appsv1.ReplicaSetStatus) {
 	return &o.Spec, &o.Status
 })
 
@@ -79,7 +74,7 @@ func selectorString(s *metav1.LabelSelector) string {
 
 // validateSetSelector validates a selector, which must be set and must not be empty. It returns nil for one that
 // cannot be parsed.
-func validateSetSelector(s *metav1.LabelSelector, empty string) (labels.Selector, field.ErrorList) {
+func validateSetSelector(s *metav1.LabelSelector, emptyMessage string) (labels.Selector, field.ErrorList) {
 	p := rules.SpecPath.Child("selector")
 	var errs field.ErrorList
 	if s == nil {
@@ -87,7 +82,7 @@ func validateSetSelector(s *metav1.LabelSelector, empty string) (labels.Selector
 	} else {
 		errs = append(errs, podrules.ValidateLabelSelector(s, p)...)
 		if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
-			errs = append(errs, field.Invalid(p, s, empty))
+			errs = append(errs, field.Invalid(p, s, emptyMessage))
 		}
 	}
 	selector, err := metav1.LabelSelectorAsSelector(s)

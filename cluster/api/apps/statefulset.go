@@ -15,7 +15,7 @@ import (
 )
 
 // StatefulSets is the kind StatefulSet: pods with stable names and volumes of their own.
-var StatefulSets = &api.Kind{
+var StatefulSets = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "StatefulSet"),
 	Plural:           "statefulsets", Singular: "statefulset",
 	Short: []string{"sts"}, Categories: []string{"all"}, Namespaced: true,
@@ -30,10 +30,7 @@ var StatefulSets = &api.Kind{
 	New:      func() api.Object { return &appsv1.StatefulSet{} },
 	NewList:  func() runtime.Object { return &appsv1.StatefulSetList{} },
 
-	Default:       rules.Mutate(defaultStatefulSet),
-	PrepareCreate: statefulSetLifecycle.Create,
-	PrepareUpdate: statefulSetLifecycle.Update,
-	PrepareStatus: statefulSetLifecycle.Status,
+	Default: rules.Mutate(defaultStatefulSet),
 
 	Validate:       rules.Validate(true, rules.DNSLabel, validateStatefulSet),
 	ValidateUpdate: rules.TypedUpdate(validateStatefulSetUpdate),
@@ -50,9 +47,7 @@ var StatefulSets = &api.Kind{
 		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podrules.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
 	}),
-}
-
-var statefulSetLifecycle = rules.SpecAndStatus(func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
+}, func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -61,13 +61,13 @@ func validateStatefulSetUpdateStrategy(s *appsv1.StatefulSetUpdateStrategy, p *f
 		return nil
 	}
 	errs := rules.NonNegativePtr(s.RollingUpdate.Partition, rolling.Child("partition"))
-	if most := s.RollingUpdate.MaxUnavailable; most != nil {
+	if maxUnavailable := s.RollingUpdate.MaxUnavailable; maxUnavailable != nil {
 		at := rolling.Child("maxUnavailable")
-		errs = append(errs, rules.ValidatePositiveIntOrPercent(*most, at)...)
-		if rules.IsZeroIntOrPercent(*most) {
-			errs = append(errs, field.Invalid(at, *most, "cannot be 0"))
+		errs = append(errs, rules.ValidatePositiveIntOrPercent(*maxUnavailable, at)...)
+		if rules.IsZeroIntOrPercent(*maxUnavailable) {
+			errs = append(errs, field.Invalid(at, *maxUnavailable, "cannot be 0"))
 		}
-		errs = append(errs, rules.IsNotMoreThan100Percent(*most, at)...)
+		errs = append(errs, rules.IsNotMoreThan100Percent(*maxUnavailable, at)...)
 	}
 	return errs
 }
@@ -96,12 +96,12 @@ func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec
 		return &s.Template
 	}
 	t := s.Template.DeepCopy()
-	own := make(map[string]bool, len(t.Spec.Volumes))
+	names := make(map[string]bool, len(t.Spec.Volumes))
 	for i := range t.Spec.Volumes {
-		own[t.Spec.Volumes[i].Name] = true
+		names[t.Spec.Volumes[i].Name] = true
 	}
 	for i := range s.VolumeClaimTemplates {
-		if name := s.VolumeClaimTemplates[i].Name; !own[name] {
+		if name := s.VolumeClaimTemplates[i].Name; !names[name] {
 			t.Spec.Volumes = append(t.Spec.Volumes, corev1.Volume{
 				Name:         name,
 				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}},

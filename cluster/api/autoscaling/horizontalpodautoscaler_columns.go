@@ -24,12 +24,12 @@ func autoscalerRow(h *autoscalingv2.HorizontalPodAutoscaler) []any {
 
 // autoscalerTargets returns the first two metrics, each as "current/target".
 func autoscalerTargets(metrics []autoscalingv2.MetricSpec, statuses []autoscalingv2.MetricStatus) string {
-	const most = 2
+	const maxShown = 2
 	if len(metrics) == 0 {
 		return "<none>"
 	}
 	var list []string
-	for i := range metrics[:min(most, len(metrics))] {
+	for i := range metrics[:min(maxShown, len(metrics))] {
 		var status autoscalingv2.MetricStatus
 		if i < len(statuses) {
 			status = statuses[i]
@@ -37,8 +37,8 @@ func autoscalerTargets(metrics []autoscalingv2.MetricSpec, statuses []autoscalin
 		list = append(list, autoscalerTarget(&metrics[i], &status))
 	}
 	out := strings.Join(list, ", ")
-	if len(metrics) > most {
-		out += fmt.Sprintf(" + %d more...", len(metrics)-most)
+	if len(metrics) > maxShown {
+		out += fmt.Sprintf(" + %d more...", len(metrics)-maxShown)
 	}
 	return out
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // CronJobs is the kind CronJob: it creates Jobs on a schedule.
-var CronJobs = &api.Kind{
+var CronJobs = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "CronJob"),
 	Plural:           "cronjobs", Singular: "cronjob",
 	Short: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
@@ -30,9 +30,6 @@ var CronJobs = &api.Kind{
 		podrules.DefaultPodSpec(&c.Spec.JobTemplate.Spec.Template.Spec)
 		defaultPodFailurePolicy(c.Spec.JobTemplate.Spec.PodFailurePolicy)
 	}),
-	PrepareCreate: cronJobLifecycle.Create,
-	PrepareUpdate: cronJobLifecycle.Update,
-	PrepareStatus: cronJobLifecycle.Status,
 
 	Validate:       rules.Typed(validateCronJob),
 	ValidateUpdate: rules.TypedUpdate(validateCronJobUpdate),
@@ -72,6 +69,4 @@ var CronJobs = &api.Kind{
 			names, images, metav1.FormatLabelSelector(job.Selector),
 		}
 	}),
-}
-
-var cronJobLifecycle = rules.SpecAndStatus(func(o *batchv1.CronJob) (*batchv1.CronJobSpec, *batchv1.CronJobStatus) { return &o.Spec, &o.Status })
+}, func(o *batchv1.CronJob) (*batchv1.CronJobSpec, *batchv1.CronJobStatus) { return &o.Spec, &o.Status })

@@ -18,7 +18,7 @@ import (
 )
 
 // Jobs is the kind Job: it runs pods until enough of them have succeeded.
-var Jobs = &api.Kind{
+var Jobs = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "Job"),
 	Plural:           "jobs", Singular: "job", Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
@@ -32,8 +32,6 @@ var Jobs = &api.Kind{
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
 	}),
-	PrepareUpdate: jobLifecycle.Update,
-	PrepareStatus: jobLifecycle.Status,
 
 	Validate:       rules.Typed(validateJob),
 	ValidateUpdate: rules.TypedUpdate(validateJobUpdate),
@@ -52,9 +50,7 @@ var Jobs = &api.Kind{
 	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
 		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 	}),
-}
-
-var jobLifecycle = rules.SpecAndStatus(func(o *batchv1.Job) (*batchv1.JobSpec, *batchv1.JobStatus) { return &o.Spec, &o.Status })
+}, func(o *batchv1.Job) (*batchv1.JobSpec, *batchv1.JobStatus) { return &o.Spec, &o.Status })
 
 func defaultJob(j *batchv1.Job) {
 	s := &j.Spec

@@ -47,20 +47,20 @@ func validateGeneratedSelector(j *batchv1.Job) field.ErrorList {
 	}
 	var errs field.ErrorList
 	errs = append(errs, rules.Required(j.UID, rules.MetadataPath.Child("uid"))...)
-	own := labels.Set{
+	generated := labels.Set{
 		legacyControllerUIDLabel: string(j.UID), legacyJobNameLabel: j.Name,
 		batchv1.ControllerUidLabel: string(j.UID), batchv1.JobNameLabel: j.Name,
 	}
 	for _, label := range []string{legacyControllerUIDLabel, legacyJobNameLabel, batchv1.ControllerUidLabel, batchv1.JobNameLabel} {
 		p := rules.SpecPath.Child("template", "metadata", "labels").Key(label)
-		must := fmt.Sprintf("must be '%s'", own[label])
+		must := fmt.Sprintf("must be '%s'", generated[label])
 		if v, has := j.Spec.Template.Labels[label]; !has {
 			errs = append(errs, field.Required(p, must))
-		} else if v != own[label] {
+		} else if v != generated[label] {
 			errs = append(errs, field.Invalid(p, j.Spec.Template.Labels, must))
 		}
 	}
-	if selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector); err == nil && !selector.Matches(own) {
+	if selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector); err == nil && !selector.Matches(generated) {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("selector"), j.Spec.Selector, "`selector` not auto-generated"))
 	}
 	return errs

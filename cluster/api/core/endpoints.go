@@ -43,11 +43,11 @@ var Endpoints = &api.Kind{
 
 // formatSubsets returns the first three addresses and the number of others.
 func formatSubsets(subsets []corev1.EndpointSubset) string {
-	const most = 3
+	const maxShown = 3
 	var shown []string
 	count := 0
 	add := func(address string, port *int32) {
-		if count++; count > most {
+		if count++; count > maxShown {
 			return
 		}
 		if port != nil {
@@ -67,8 +67,8 @@ func formatSubsets(subsets []corev1.EndpointSubset) string {
 		}
 	}
 	list := strings.Join(shown, ",")
-	if count > most {
-		return fmt.Sprintf("%s + %d more...", list, count-most)
+	if count > maxShown {
+		return fmt.Sprintf("%s + %d more...", list, count-maxShown)
 	}
 	return rules.OrNone(list)
 }

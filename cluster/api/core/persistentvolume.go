@@ -184,35 +184,26 @@ func validatePersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
 			s.Errs = append(s.Errs, field.Required(rules.SpecPath.Child("nodeAffinity"), "Local volume requires node affinity"))
 		}
 	}
-	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
-		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
-	}
-	if s.Has("awsElasticBlockStore", v.AWSElasticBlockStore != nil) {
-		s.Need(v.AWSElasticBlockStore.VolumeID, "awsElasticBlockStore", "volumeID")
-	}
-	if s.Has("glusterfs", v.Glusterfs != nil) {
-		s.Need(v.Glusterfs.EndpointsName, "glusterfs", "endpoints")
-		s.Need(v.Glusterfs.Path, "glusterfs", "path")
-	}
-	if s.Has("csi", v.CSI != nil) {
-		s.Need(v.CSI.Driver, "csi", "driver")
-		s.Need(v.CSI.VolumeHandle, "csi", "volumeHandle")
-	}
-	s.Has("rbd", v.RBD != nil)
-	s.Has("iscsi", v.ISCSI != nil)
-	s.Has("cinder", v.Cinder != nil)
-	s.Has("cephfs", v.CephFS != nil)
-	s.Has("fc", v.FC != nil)
-	s.Has("flocker", v.Flocker != nil)
-	s.Has("flexVolume", v.FlexVolume != nil)
-	s.Has("azureFile", v.AzureFile != nil)
-	s.Has("vsphereVolume", v.VsphereVolume != nil)
-	s.Has("quobyte", v.Quobyte != nil)
-	s.Has("azureDisk", v.AzureDisk != nil)
-	s.Has("photonPersistentDisk", v.PhotonPersistentDisk != nil)
-	s.Has("portworxVolume", v.PortworxVolume != nil)
-	s.Has("scaleIO", v.ScaleIO != nil)
-	s.Has("storageos", v.StorageOS != nil)
+	s.Source("gcePersistentDisk", v.GCEPersistentDisk != nil, "pdName", podrules.Deref(v.GCEPersistentDisk).PDName)
+	s.Source("awsElasticBlockStore", v.AWSElasticBlockStore != nil, "volumeID", podrules.Deref(v.AWSElasticBlockStore).VolumeID)
+	s.Source("glusterfs", v.Glusterfs != nil,
+		"endpoints", podrules.Deref(v.Glusterfs).EndpointsName, "path", podrules.Deref(v.Glusterfs).Path)
+	s.Source("csi", v.CSI != nil, "driver", podrules.Deref(v.CSI).Driver, "volumeHandle", podrules.Deref(v.CSI).VolumeHandle)
+	s.Source("rbd", v.RBD != nil)
+	s.Source("iscsi", v.ISCSI != nil)
+	s.Source("cinder", v.Cinder != nil)
+	s.Source("cephfs", v.CephFS != nil)
+	s.Source("fc", v.FC != nil)
+	s.Source("flocker", v.Flocker != nil)
+	s.Source("flexVolume", v.FlexVolume != nil)
+	s.Source("azureFile", v.AzureFile != nil)
+	s.Source("vsphereVolume", v.VsphereVolume != nil)
+	s.Source("quobyte", v.Quobyte != nil)
+	s.Source("azureDisk", v.AzureDisk != nil)
+	s.Source("photonPersistentDisk", v.PhotonPersistentDisk != nil)
+	s.Source("portworxVolume", v.PortworxVolume != nil)
+	s.Source("scaleIO", v.ScaleIO != nil)
+	s.Source("storageos", v.StorageOS != nil)
 	if s.N == 0 {
 		s.Errs = append(s.Errs, field.Required(rules.SpecPath, "must specify a volume type"))
 	}

@@ -165,8 +165,8 @@ func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
 func validateContainerStateTransition(statuses, old []corev1.ContainerStatus, spec *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range old {
-		ended := old[i].State.Terminated
-		if ended == nil || (ended.ExitCode != 0 && spec.RestartPolicy == corev1.RestartPolicyOnFailure) || hasOwnRestartPolicy(spec, old[i].Name) {
+		terminated := old[i].State.Terminated
+		if terminated == nil || (terminated.ExitCode != 0 && spec.RestartPolicy == corev1.RestartPolicyOnFailure) || hasOwnRestartPolicy(spec, old[i].Name) {
 			continue
 		}
 		for k := range statuses {

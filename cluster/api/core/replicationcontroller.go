@@ -17,7 +17,7 @@ import (
 )
 
 // ReplicationControllers is the kind ReplicationController: a number of equal pods.
-var ReplicationControllers = &api.Kind{
+var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ReplicationController"),
 	Plural:           "replicationcontrollers", Singular: "replicationcontroller",
 	Short: []string{"rc"}, Categories: []string{"all"}, Namespaced: true,
@@ -31,10 +31,7 @@ var ReplicationControllers = &api.Kind{
 	New:     func() api.Object { return &corev1.ReplicationController{} },
 	NewList: func() runtime.Object { return &corev1.ReplicationControllerList{} },
 
-	Default:       rules.Mutate(defaultReplicationController),
-	PrepareCreate: replicationControllerLifecycle.Create,
-	PrepareUpdate: replicationControllerLifecycle.Update,
-	PrepareStatus: replicationControllerLifecycle.Status,
+	Default: rules.Mutate(defaultReplicationController),
 
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validateReplicationController),
 	ValidateUpdate: rules.ValidateUpdate(validateReplicationController),
@@ -68,9 +65,7 @@ var ReplicationControllers = &api.Kind{
 	Fields: rules.Typed(func(rc *corev1.ReplicationController) fields.Set {
 		return fields.Set{"status.replicas": fmt.Sprint(rc.Status.Replicas)}
 	}),
-}
-
-var replicationControllerLifecycle = rules.SpecAndStatus(func(o *corev1.ReplicationController) (*corev1.ReplicationControllerSpec, *corev1.ReplicationControllerStatus) {
+}, func(o *corev1.ReplicationController) (*corev1.ReplicationControllerSpec, *corev1.ReplicationControllerStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -38,24 +38,24 @@ func validateQuotaResources(l corev1.ResourceList, p *field.Path) field.ErrorLis
 }
 
 // validateQuotaScope reports resources that a scope does not apply to.
-func validateQuotaScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unknown, unsupportedResource *field.Error) field.ErrorList {
+func validateQuotaScope(scope corev1.ResourceQuotaScope, hard corev1.ResourceList, unsupported, unsupportedResource *field.Error) field.ErrorList {
 	var errs field.ErrorList
-	fits := func(corev1.ResourceName) bool { return true }
+	applies := func(corev1.ResourceName) bool { return true }
 	switch scope {
 	case corev1.ResourceQuotaScopeBestEffort:
-		fits = func(n corev1.ResourceName) bool { return n == corev1.ResourcePods }
+		applies = func(n corev1.ResourceName) bool { return n == corev1.ResourcePods }
 	case corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating, corev1.ResourceQuotaScopeNotBestEffort,
 		corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
-		fits = isPodQuotaResource
+		applies = isPodQuotaResource
 	case corev1.ResourceQuotaScopeVolumeAttributesClass:
-		fits = func(n corev1.ResourceName) bool {
+		applies = func(n corev1.ResourceName) bool {
 			return n == corev1.ResourcePersistentVolumeClaims || n == corev1.ResourceRequestsStorage
 		}
 	default:
-		errs = append(errs, unknown)
+		errs = append(errs, unsupported)
 	}
 	for n := range hard {
-		if !podrules.HasSlash(string(n)) && podrules.IsStandardResourceName(n) && !fits(n) {
+		if !podrules.HasSlash(string(n)) && podrules.IsStandardResourceName(n) && !applies(n) {
 			errs = append(errs, unsupportedResource)
 		}
 	}

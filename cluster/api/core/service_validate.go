@@ -215,7 +215,7 @@ func validateTrafficPolicies(svc *corev1.Service) field.ErrorList {
 func validateLoadBalancer(svc *corev1.Service) field.ErrorList {
 	var errs field.ErrorList
 	s := &svc.Spec
-	const only = "may only be used when `type` is 'LoadBalancer'"
+	const onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'"
 	if s.Type == corev1.ServiceTypeLoadBalancer {
 		for i, r := range s.LoadBalancerSourceRanges {
 			errs = append(errs, validation.IsValidCIDRForLegacyField(rules.SpecPath.Child("loadBalancerSourceRanges").Index(i), strings.TrimSpace(r), false, nil)...)
@@ -227,13 +227,13 @@ func validateLoadBalancer(svc *corev1.Service) field.ErrorList {
 		return errs
 	}
 	if len(s.LoadBalancerSourceRanges) > 0 {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerSourceRanges"), only))
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerSourceRanges"), onlyLoadBalancer))
 	}
 	if s.AllocateLoadBalancerNodePorts != nil {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("allocateLoadBalancerNodePorts"), only))
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("allocateLoadBalancerNodePorts"), onlyLoadBalancer))
 	}
 	if s.LoadBalancerClass != nil {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerClass"), only))
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerClass"), onlyLoadBalancer))
 	}
 	return errs
 }

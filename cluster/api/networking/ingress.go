@@ -15,17 +15,13 @@ import (
 
 // Ingresses is the kind Ingress: routes from hosts and paths to services. The API stores them; an ingress
 // controller, installed separately, implements them.
-var Ingresses = &api.Kind{
+var Ingresses = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "Ingress"),
 	Plural:           "ingresses", Singular: "ingress", Short: []string{"ing"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{IngressesV1beta1, IngressesExtensions},
 	New:       func() api.Object { return &networkingv1.Ingress{} },
 	NewList:   func() runtime.Object { return &networkingv1.IngressList{} },
-
-	PrepareCreate: ingressLifecycle.Create,
-	PrepareUpdate: ingressLifecycle.Update,
-	PrepareStatus: ingressLifecycle.Status,
 
 	Validate:       rules.Typed(validateIngress),
 	ValidateUpdate: rules.TypedUpdate(validateIngressUpdate),
@@ -51,20 +47,18 @@ var Ingresses = &api.Kind{
 		}
 		return []any{i.Name, class, ingressHosts(i.Spec.Rules), ingressAddresses(&i.Status), ports, rules.Age(i.CreationTimestamp)}
 	}),
-}
-
-var ingressLifecycle = rules.SpecAndStatus(func(o *networkingv1.Ingress) (*networkingv1.IngressSpec, *networkingv1.IngressStatus) {
+}, func(o *networkingv1.Ingress) (*networkingv1.IngressSpec, *networkingv1.IngressStatus) {
 	return &o.Spec, &o.Status
 })
 
 // ingressHosts returns the hosts of the first rules, "*" if no rule has a host.
 func ingressHosts(rules []networkingv1.IngressRule) string {
-	const most = 3
+	const maxShown = 3
 	var hosts []string
 	more := false
 	for _, r := range rules {
 		switch {
-		case len(hosts) == most:
+		case len(hosts) == maxShown:
 			more = true
 		case r.Host != "":
 			hosts = append(hosts, r.Host)
@@ -75,7 +69,7 @@ func ingressHosts(rules []networkingv1.IngressRule) string {
 	}
 	out := strings.Join(hosts, ",")
 	if more {
-		out += fmt.Sprintf(" + %d more...", len(rules)-most)
+		out += fmt.Sprintf(" + %d more...", len(rules)-maxShown)
 	}
 	return out
 }

@@ -53,11 +53,11 @@ var IngressClasses = &api.Kind{
 
 func validateIngressClass(c *networkingv1.IngressClass) field.ErrorList {
 	s := &c.Spec
-	const longest = 250
+	const maxController = 250
 	var errs field.ErrorList
 	controller := rules.SpecPath.Child("controller")
-	if len(s.Controller) > longest {
-		errs = append(errs, field.TooLong(controller, s.Controller, longest))
+	if len(s.Controller) > maxController {
+		errs = append(errs, field.TooLong(controller, s.Controller, maxController))
 	}
 	errs = append(errs, validation.IsDomainPrefixedPath(controller, s.Controller)...)
 	r := s.Parameters

@@ -245,9 +245,9 @@ func ValidateLabelSelector(s *metav1.LabelSelector, p *field.Path) field.ErrorLi
 }
 
 func validateTopologySpreadConstraints(constraints []corev1.TopologySpreadConstraint, p *field.Path) field.ErrorList {
-	const most = 100 // each is evaluated for all nodes
-	if n := len(constraints); n > most {
-		return field.ErrorList{field.TooMany(p, n, most)}
+	const maxConstraints = 100 // each is evaluated for all nodes
+	if n := len(constraints); n > maxConstraints {
+		return field.ErrorList{field.TooMany(p, n, maxConstraints)}
 	}
 	n := len(constraints)
 	for i := range constraints {

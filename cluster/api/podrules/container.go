@@ -200,7 +200,7 @@ func validateContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.E
 }
 
 // validateHostPorts reports conflicts of host ports. With hostNetwork a container port is a host port.
-func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
+func validateHostPorts(ports []corev1.ContainerPort, used map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range ports {
 		port := &ports[i]
@@ -211,7 +211,7 @@ func validateHostPorts(ports []corev1.ContainerPort, taken map[string]bool, host
 			continue
 		}
 		key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
-		errs = append(errs, rules.Unique(taken, key, p.Index(i).Child("hostPort"), key)...)
+		errs = append(errs, rules.Unique(used, key, p.Index(i).Child("hostPort"), key)...)
 	}
 	return errs
 }

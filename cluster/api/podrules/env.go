@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-const oneOnly = "may not have more than one field specified at a time"
+const moreThanOne = "may not have more than one field specified at a time"
 
 func (c *podSpecValidator) validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -55,7 +55,7 @@ func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Pa
 	case v.Value != "":
 		errs = append(errs, field.Invalid(p, "", "may not be specified when `value` is not empty"))
 	case n > 1:
-		errs = append(errs, field.Invalid(p, "", oneOnly))
+		errs = append(errs, field.Invalid(p, "", moreThanOne))
 	}
 	return errs
 }
@@ -102,7 +102,7 @@ func validateEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList
 		case n == 0:
 			errs = append(errs, field.Invalid(p, "", "must specify one of: `configMapRef` or `secretRef`"))
 		case n > 1:
-			errs = append(errs, field.Invalid(p, "", oneOnly))
+			errs = append(errs, field.Invalid(p, "", moreThanOne))
 		}
 	}
 	return errs

@@ -160,20 +160,20 @@ func validateResourceRequest(n corev1.ResourceName, q resource.Quantity, limits 
 }
 
 func validateHugePages(r *corev1.ResourceRequirements, p *field.Path) field.ErrorList {
-	huge, usual := false, false
+	hugePages, cpuOrMemory := false, false
 	for _, l := range []corev1.ResourceList{r.Limits, r.Requests} {
 		for n := range l {
-			huge = huge || isHugePageResourceName(n)
-			usual = usual || n == corev1.ResourceCPU || n == corev1.ResourceMemory
+			hugePages = hugePages || isHugePageResourceName(n)
+			cpuOrMemory = cpuOrMemory || n == corev1.ResourceCPU || n == corev1.ResourceMemory
 		}
 	}
-	if huge && !usual {
+	if hugePages && !cpuOrMemory {
 		return field.ErrorList{field.Forbidden(p, "HugePages require cpu or memory")}
 	}
 	return nil
 }
 
-func validateResourceClaimNames(used []corev1.ResourceClaim, known []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
+func validateResourceClaimNames(used []corev1.ResourceClaim, claims []corev1.PodResourceClaim, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.ResourceClaim]bool{}
 	for i, c := range used {
@@ -183,8 +183,8 @@ func validateResourceClaimNames(used []corev1.ResourceClaim, known []corev1.PodR
 		}
 		errs = append(errs, rules.Unique(seen, c, p.Index(i), c.Name)...)
 		found := false
-		for k := range known {
-			found = found || known[k].Name == c.Name
+		for k := range claims {
+			found = found || claims[k].Name == c.Name
 		}
 		if !found {
 			errs = append(errs, field.NotFound(p.Index(i), c.Name))

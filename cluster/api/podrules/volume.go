@@ -65,6 +65,23 @@ func (s *Sources) Need(v string, path ...string) {
 	}
 }
 
+// Source counts a source that is set and requires its fields, given as names and values.
+func (s *Sources) Source(name string, set bool, fields ...string) {
+	if s.Has(name, set) {
+		for i := 0; i < len(fields); i += 2 {
+			s.Need(fields[i+1], name, fields[i])
+		}
+	}
+}
+
+// Deref returns the value of a source, zero if it is not set.
+func Deref[T any](source *T) (v T) {
+	if source != nil {
+		v = *source
+	}
+	return v
+}
+
 // Add adds errors.
 func (s *Sources) Add(errs field.ErrorList) { s.Errs = append(s.Errs, errs...) }
 
@@ -93,9 +110,7 @@ func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList
 	if s.Has("nfs", v.NFS != nil) {
 		s.Add(ValidateNFSVolumeSource(v.NFS, p.Child("nfs")))
 	}
-	if s.Has("persistentVolumeClaim", v.PersistentVolumeClaim != nil) {
-		s.Need(v.PersistentVolumeClaim.ClaimName, "persistentVolumeClaim", "claimName")
-	}
+	s.Source("persistentVolumeClaim", v.PersistentVolumeClaim != nil, "claimName", Deref(v.PersistentVolumeClaim).ClaimName)
 	if s.Has("downwardAPI", v.DownwardAPI != nil) {
 		s.Add(validateFileMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
 		for i := range v.DownwardAPI.Items {
@@ -123,57 +138,28 @@ func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList
 // validateUnsupportedSource validates the sources that the kubelet does not support. It rejects such a pod with
 // an event.
 func validateUnsupportedSource(v *corev1.VolumeSource, s *Sources) {
-	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
-		s.Need(v.GCEPersistentDisk.PDName, "gcePersistentDisk", "pdName")
-	}
-	if s.Has("awsElasticBlockStore", v.AWSElasticBlockStore != nil) {
-		s.Need(v.AWSElasticBlockStore.VolumeID, "awsElasticBlockStore", "volumeID")
-	}
-	if s.Has("iscsi", v.ISCSI != nil) {
-		s.Need(v.ISCSI.TargetPortal, "iscsi", "targetPortal")
-		s.Need(v.ISCSI.IQN, "iscsi", "iqn")
-	}
-	if s.Has("glusterfs", v.Glusterfs != nil) {
-		s.Need(v.Glusterfs.EndpointsName, "glusterfs", "endpoints")
-		s.Need(v.Glusterfs.Path, "glusterfs", "path")
-	}
-	if s.Has("rbd", v.RBD != nil) {
-		s.Need(strings.Join(v.RBD.CephMonitors, ","), "rbd", "monitors")
-		s.Need(v.RBD.RBDImage, "rbd", "image")
-	}
-	if s.Has("cephfs", v.CephFS != nil) {
-		s.Need(strings.Join(v.CephFS.Monitors, ","), "cephfs", "monitors")
-	}
-	if s.Has("cinder", v.Cinder != nil) {
-		s.Need(v.Cinder.VolumeID, "cinder", "volumeID")
-	}
-	if s.Has("flexVolume", v.FlexVolume != nil) {
-		s.Need(v.FlexVolume.Driver, "flexVolume", "driver")
-	}
-	if s.Has("azureFile", v.AzureFile != nil) {
-		s.Need(v.AzureFile.SecretName, "azureFile", "secretName")
-		s.Need(v.AzureFile.ShareName, "azureFile", "shareName")
-	}
-	if s.Has("azureDisk", v.AzureDisk != nil) {
-		s.Need(v.AzureDisk.DiskName, "azureDisk", "diskName")
-		s.Need(v.AzureDisk.DataDiskURI, "azureDisk", "diskURI")
-	}
-	if s.Has("vsphereVolume", v.VsphereVolume != nil) {
-		s.Need(v.VsphereVolume.VolumePath, "vsphereVolume", "volumePath")
-	}
-	if s.Has("csi", v.CSI != nil) {
-		s.Need(v.CSI.Driver, "csi", "driver")
-	}
+	s.Source("gcePersistentDisk", v.GCEPersistentDisk != nil, "pdName", Deref(v.GCEPersistentDisk).PDName)
+	s.Source("awsElasticBlockStore", v.AWSElasticBlockStore != nil, "volumeID", Deref(v.AWSElasticBlockStore).VolumeID)
+	s.Source("iscsi", v.ISCSI != nil, "targetPortal", Deref(v.ISCSI).TargetPortal, "iqn", Deref(v.ISCSI).IQN)
+	s.Source("glusterfs", v.Glusterfs != nil, "endpoints", Deref(v.Glusterfs).EndpointsName, "path", Deref(v.Glusterfs).Path)
+	s.Source("rbd", v.RBD != nil, "monitors", strings.Join(Deref(v.RBD).CephMonitors, ","), "image", Deref(v.RBD).RBDImage)
+	s.Source("cephfs", v.CephFS != nil, "monitors", strings.Join(Deref(v.CephFS).Monitors, ","))
+	s.Source("cinder", v.Cinder != nil, "volumeID", Deref(v.Cinder).VolumeID)
+	s.Source("flexVolume", v.FlexVolume != nil, "driver", Deref(v.FlexVolume).Driver)
+	s.Source("azureFile", v.AzureFile != nil, "secretName", Deref(v.AzureFile).SecretName, "shareName", Deref(v.AzureFile).ShareName)
+	s.Source("azureDisk", v.AzureDisk != nil, "diskName", Deref(v.AzureDisk).DiskName, "diskURI", Deref(v.AzureDisk).DataDiskURI)
+	s.Source("vsphereVolume", v.VsphereVolume != nil, "volumePath", Deref(v.VsphereVolume).VolumePath)
+	s.Source("csi", v.CSI != nil, "driver", Deref(v.CSI).Driver)
 	if s.Has("image", v.Image != nil) {
 		s.Add(rules.RequiredOneOf(v.Image.PullPolicy, s.P.Child("image", "pullPolicy"), pullPolicies...))
 	}
-	s.Has("fc", v.FC != nil)
-	s.Has("flocker", v.Flocker != nil)
-	s.Has("quobyte", v.Quobyte != nil)
-	s.Has("photonPersistentDisk", v.PhotonPersistentDisk != nil)
-	s.Has("portworxVolume", v.PortworxVolume != nil)
-	s.Has("scaleIO", v.ScaleIO != nil)
-	s.Has("storageos", v.StorageOS != nil)
+	s.Source("fc", v.FC != nil)
+	s.Source("flocker", v.Flocker != nil)
+	s.Source("quobyte", v.Quobyte != nil)
+	s.Source("photonPersistentDisk", v.PhotonPersistentDisk != nil)
+	s.Source("portworxVolume", v.PortworxVolume != nil)
+	s.Source("scaleIO", v.ScaleIO != nil)
+	s.Source("storageos", v.StorageOS != nil)
 }
 
 var hostPathTypes = []corev1.HostPathType{
@@ -273,9 +259,9 @@ func validateDownwardAPIVolumeFile(f *corev1.DownwardAPIVolumeFile, p *field.Pat
 func validateProjectionSources(list []corev1.VolumeProjection, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	paths := map[string]bool{}
-	file := func(name string, at *field.Path, what string) {
+	addPath := func(name string, at *field.Path, value string) {
 		if name != "" && paths[name] {
-			errs = append(errs, field.Invalid(at, what, "conflicting duplicate paths"))
+			errs = append(errs, field.Invalid(at, value, "conflicting duplicate paths"))
 		}
 		paths[name] = true
 	}
@@ -285,25 +271,25 @@ func validateProjectionSources(list []corev1.VolumeProjection, p *field.Path) fi
 			s.Need(v.Secret.Name, "secret", "name")
 			s.Add(validateKeyToPaths(v.Secret.Items, s.P.Child("secret", "items")))
 			for _, item := range v.Secret.Items {
-				file(item.Path, s.P.Child("secret"), v.Secret.Name)
+				addPath(item.Path, s.P.Child("secret"), v.Secret.Name)
 			}
 		}
 		if s.Has("configMap", v.ConfigMap != nil) {
 			s.Need(v.ConfigMap.Name, "configMap", "name")
 			s.Add(validateKeyToPaths(v.ConfigMap.Items, s.P.Child("configMap", "items")))
 			for _, item := range v.ConfigMap.Items {
-				file(item.Path, s.P.Child("configMap"), v.ConfigMap.Name)
+				addPath(item.Path, s.P.Child("configMap"), v.ConfigMap.Name)
 			}
 		}
 		if s.Has("downwardAPI", v.DownwardAPI != nil) {
 			for k := range v.DownwardAPI.Items {
 				s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[k], s.P.Child("downwardAPI")))
-				file(v.DownwardAPI.Items[k].Path, s.P.Child("downwardAPI"), v.DownwardAPI.Items[k].Path)
+				addPath(v.DownwardAPI.Items[k].Path, s.P.Child("downwardAPI"), v.DownwardAPI.Items[k].Path)
 			}
 		}
 		if s.Has("serviceAccountToken", v.ServiceAccountToken != nil) {
 			s.Add(validateServiceAccountTokenProjection(v.ServiceAccountToken, s.P.Child("serviceAccountToken")))
-			file(v.ServiceAccountToken.Path, s.P.Child("serviceAccountToken"), v.ServiceAccountToken.Path)
+			addPath(v.ServiceAccountToken.Path, s.P.Child("serviceAccountToken"), v.ServiceAccountToken.Path)
 		}
 		if s.Has("clusterTrustBundle", v.ClusterTrustBundle != nil) {
 			s.Add(validateLocalNonReservedPath(v.ClusterTrustBundle.Path, s.P.Child("clusterTrustBundle", "path")))

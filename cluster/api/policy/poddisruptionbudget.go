@@ -15,7 +15,7 @@ import (
 )
 
 // PodDisruptionBudgets is the kind PodDisruptionBudget: how many of the selected pods may be evicted at a time.
-var PodDisruptionBudgets = &api.Kind{
+var PodDisruptionBudgets = rules.SpecAndStatus(&api.Kind{
 	GroupVersionKind: api.GVK(policyv1.GroupName, "v1", "PodDisruptionBudget"),
 	Plural:           "poddisruptionbudgets", Singular: "poddisruptionbudget",
 	Short: []string{"pdb"}, Namespaced: true,
@@ -23,10 +23,6 @@ var PodDisruptionBudgets = &api.Kind{
 	Versions:  []api.Version{PodDisruptionBudgetsV1beta1},
 	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
 	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
-
-	PrepareCreate: budgetLifecycle.Create,
-	PrepareUpdate: budgetLifecycle.Update,
-	PrepareStatus: budgetLifecycle.Status,
 
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validateBudget),
 	ValidateUpdate: rules.ValidateUpdate(validateBudget),
@@ -44,9 +40,7 @@ var PodDisruptionBudgets = &api.Kind{
 			b.Name, orNA(b.Spec.MinAvailable), orNA(b.Spec.MaxUnavailable), int64(b.Status.DisruptionsAllowed), rules.Age(b.CreationTimestamp),
 		}
 	}),
-}
-
-var budgetLifecycle = rules.SpecAndStatus(func(o *policyv1.PodDisruptionBudget) (*policyv1.PodDisruptionBudgetSpec, *policyv1.PodDisruptionBudgetStatus) {
+}, func(o *policyv1.PodDisruptionBudget) (*policyv1.PodDisruptionBudgetSpec, *policyv1.PodDisruptionBudgetStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -82,10 +82,10 @@ func NonNegativeCounts(counts ...NamedCount) field.ErrorList {
 }
 
 // NotGreater reports each number in a status that is greater than another one.
-func NotGreater(most int32, message string, counts ...NamedCount) field.ErrorList {
+func NotGreater(limit int32, message string, counts ...NamedCount) field.ErrorList {
 	var errs field.ErrorList
 	for _, n := range counts {
-		if n.Value > int64(most) {
+		if n.Value > int64(limit) {
 			errs = append(errs, field.Invalid(StatusPath.Child(n.Name), n.Value, message))
 		}
 	}

@@ -235,34 +235,29 @@ func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().F
 // IsTrue reports whether a pointer is set to true.
 func IsTrue(b *bool) bool { return b != nil && *b }
 
-// Lifecycle has the functions of a kind with spec and status, which are written separately. The generation
-// counts the changes of the spec.
-type Lifecycle struct {
-	Create         func(obj api.Object)
-	Update, Status func(obj, old api.Object)
-}
-
-// SpecAndStatus returns the Lifecycle of a kind, given its spec and status.
-func SpecAndStatus[T api.Object, S, U any](of func(T) (*S, *U)) Lifecycle {
-	return Lifecycle{
-		Create: Mutate(func(obj T) {
-			_, status := of(obj)
+// SpecAndStatus sets the Prepare functions of a kind with spec and status and returns it. PrepareCreate is kept if it
+// is set. The two parts are written separately, and the generation counts the changes of the spec.
+func SpecAndStatus[T api.Object, S, U any](k *api.Kind, parts func(T) (*S, *U)) *api.Kind {
+	if k.PrepareCreate == nil {
+		k.PrepareCreate = Mutate(func(obj T) {
+			_, status := parts(obj)
 			*status = *new(U)
 			obj.SetGeneration(1)
-		}),
-		Update: MutateUpdate(func(obj, old T) {
-			spec, status := of(obj)
-			oldSpec, oldStatus := of(old)
-			*status = *oldStatus
-			obj.SetGeneration(NextGeneration(old, *spec, *oldSpec))
-		}),
-		Status: MutateUpdate(func(obj, old T) {
-			spec, _ := of(obj)
-			oldSpec, _ := of(old)
-			*spec = *oldSpec
-			obj.SetGeneration(old.GetGeneration())
-		}),
+		})
 	}
+	k.PrepareUpdate = MutateUpdate(func(obj, old T) {
+		spec, status := parts(obj)
+		oldSpec, oldStatus := parts(old)
+		*status = *oldStatus
+		obj.SetGeneration(NextGeneration(old, *spec, *oldSpec))
+	})
+	k.PrepareStatus = MutateUpdate(func(obj, old T) {
+		spec, _ := parts(obj)
+		oldSpec, _ := parts(old)
+		*spec = *oldSpec
+		obj.SetGeneration(old.GetGeneration())
+	})
+	return k
 }
 
 // NextGeneration returns the generation of an update: one more than old's if the spec changes.
