@@ -26,12 +26,6 @@ import (
 // testNow is the time of all rows.
 var testNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func setClock(t *testing.T) {
-	t.Helper()
-	rules.Now = func() time.Time { return testNow }
-	t.Cleanup(func() { rules.Now = time.Now })
-}
-
 func rowOf(k *api.Kind, o api.Object) string {
 	var out []string
 	for _, c := range k.Row(o) {
@@ -41,15 +35,9 @@ func rowOf(k *api.Kind, o api.Object) string {
 }
 
 func TestColumns(t *testing.T) {
-	setClock(t)
 	const created = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
 	running := `{name: c, ready: true, state: {running: {}}, image: i, imageID: i, restartCount: 0}`
-	for _, c := range []struct {
-		name    string
-		kind    *api.Kind
-		changes string
-		want    string
-	}{
+	runColumns(t, []columnCase{
 		{"new pod", core.Pods, `{metadata: {` + created + `}, status: {phase: Pending}}`, "p | 0/1 | Pending | 0 | 5m | <none> | <none> | <none> | <none>"},
 		{
 			"running", core.Pods, `{metadata: {` + created + `}, spec: {nodeName: minion-1}, status: {phase: Running, podIP: 10.246.1.2, podIPs: [{ip: 10.246.1.2}], containerStatuses: [` + running + `]}}`,
@@ -118,10 +106,23 @@ func TestColumns(t *testing.T) {
 		{"default class", storage.StorageClasses, `{metadata: {annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, reclaimPolicy: Delete, volumeBindingMode: Immediate}`, "fast (default) | example.com/disk | Delete | Immediate | false | <unknown>"},
 		{"template", core.PodTemplates, `{}`, "t | c | i | a=b"},
 		{"signing request", certificates.CertificateSigningRequests, `{spec: {username: u, expirationSeconds: 86400}, status: {conditions: [{type: Approved}], certificate: eA==}}`, "r | <unknown> | kubernetes.io/kube-apiserver-client | u | 24h | Approved,Issued"},
-	} {
+	})
+}
+
+// columnCase is an object, as changes of its base, and its row.
+type columnCase struct {
+	name          string
+	kind          *api.Kind
+	changes, want string
+}
+
+func runColumns(t *testing.T, cases []columnCase) {
+	t.Helper()
+	rules.Now = func() time.Time { return testNow }
+	t.Cleanup(func() { rules.Now = time.Now })
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			o := read(t, c.kind, c.changes)
-			if got := rowOf(c.kind, o); got != c.want {
+			if got := rowOf(c.kind, read(t, c.kind, c.changes)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})

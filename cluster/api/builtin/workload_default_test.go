@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/randfill"
-	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/apps"
@@ -33,11 +32,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 	ends := strings.Replace(template, "spec: {", "spec: {restartPolicy: Never, ", 1)
 	const job = `manualSelector: false, suspend: false, completionMode: NonIndexed, `
 	const cpu = `metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]`
-	for _, c := range []struct {
-		name     string
-		kind     *api.Kind
-		in, want string
-	}{
+	runDefaults(t, []defaultCase{
 		{"set", apps.ReplicaSets, `{spec: {` + template + `}}`, `{spec: {replicas: 1, ` + filled + `}}`},
 		{
 			"deployment", apps.Deployments, `{spec: {` + template + `}}`,
@@ -110,23 +105,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 			"ingress of 2016", Lookup("extensions", "v1beta1", "ingresses"), `{spec: {rules: [{http: {paths: [{path: /, backend: {serviceName: s, servicePort: 80}}]}}]}}`,
 			`{spec: {rules: [{http: {paths: [{path: /, pathType: ImplementationSpecific, backend: {serviceName: s, servicePort: 80}}]}}]}}`,
 		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, want := c.kind.New(), c.kind.New()
-			for o, text := range map[api.Object]string{got: c.in, want: c.want} {
-				if err := yaml.UnmarshalStrict([]byte(text), o); err != nil {
-					t.Fatalf("%s\n%v", text, err)
-				}
-			}
-			for range 2 { // the second time changes nothing
-				got = filledIn(t, c.kind, got)
-			}
-			got.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
-			if !rules.Equal(got, want) {
-				t.Errorf("-want +got\n%s", diff.Diff(want, got))
-			}
-		})
-	}
+	})
 }
 
 // filledIn returns an object with the defaults of its version and of the stored one, as the server returns it.
@@ -211,14 +190,9 @@ func TestRetiredRollback(t *testing.T) {
 }
 
 func TestColumnsOfWorkloads(t *testing.T) {
-	setClock(t)
 	const created = `creationTimestamp: "2026-01-02T02:59:05Z"` // five minutes ago
 	const target = `scaleTargetRef: {kind: Deployment, name: d}`
-	for _, c := range []struct {
-		name          string
-		kind          *api.Kind
-		changes, want string
-	}{
+	runColumns(t, []columnCase{
 		{"set", apps.ReplicaSets, `{metadata: {` + created + `}, spec: {replicas: 3}, status: {replicas: 2, readyReplicas: 1}}`, "rs | 3 | 2 | 1 | 5m | c | busybox:1 | a=b"},
 		{"deployment", apps.Deployments, `{metadata: {` + created + `}, spec: {replicas: 3}, status: {readyReplicas: 2, updatedReplicas: 1, availableReplicas: 2}}`, "d | 2/3 | 1 | 2 | 5m | c | busybox:1 | a=b"},
 		{
@@ -256,11 +230,5 @@ func TestColumnsOfWorkloads(t *testing.T) {
 			"i | nginx | a,b,c + 2 more... | 1.2.3.4,x.example.com | 80, 443 | <unknown>",
 		},
 		{"class", networking.IngressClasses, `{spec: {parameters: {apiGroup: example.com, kind: K, name: p}}}`, "nginx | example.com/nginx | K.example.com/p | <unknown>"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := rowOf(c.kind, read(t, c.kind, c.changes)); got != c.want {
-				t.Errorf("got  %s\nwant %s", got, c.want)
-			}
-		})
-	}
+	})
 }
