@@ -150,9 +150,11 @@ func TestInvalidSettings(t *testing.T) {
 	runInvalid(t, core.LimitRanges, []invalidCase{
 		{"valid", `{}`, ""},
 		{"min above max", `{spec: {limits: [{type: Pod, min: {cpu: "3"}, max: {cpu: "2"}}]}}`, `spec.limits[0].min[cpu]: Invalid value: "3": min value 3 is greater than max value 2`},
-		{"min above default", `{spec: {limits: [{type: Container, min: {cpu: "3"}, default: {cpu: "1"}, max: {cpu: "4"}}]}}`,
+		{
+			"min above default", `{spec: {limits: [{type: Container, min: {cpu: "3"}, default: {cpu: "1"}, max: {cpu: "4"}}]}}`,
 			`spec.limits[0].defaultRequest[cpu]: Invalid value: "1": min value 3 is greater than default request value 1` + "\n" +
-				`spec.limits[0].default[cpu]: Invalid value: "1": min value 3 is greater than default value 1`},
+				`spec.limits[0].default[cpu]: Invalid value: "1": min value 3 is greater than default value 1`,
+		},
 		{"ratio", `{spec: {limits: [{type: Pod, maxLimitRequestRatio: {cpu: 500m}}]}}`, `spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1`},
 		{"default of a pod", `{spec: {limits: [{type: Pod, default: {cpu: "1"}}]}}`, "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'"},
 	})
