@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/kubectl/pkg/cmd/util"
@@ -27,10 +29,17 @@ func newTerminal(t *testing.T) *terminal {
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
 		c.OpenAPI = openapi.Handler
 	})
+	return terminalFor(t, cfg)
+}
+
+// terminalFor is kubectl for one user of a server.
+func terminalFor(t *testing.T, cfg *rest.Config) *terminal {
+	t.Helper()
+	token := cmp.Or(cfg.BearerToken, "any")
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	err := clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: cfg.Host, CertificateAuthorityData: cfg.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: "any"}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: token}},
 		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "u", Namespace: "default"}},
 		CurrentContext: "c",
 	}, file)

@@ -7,18 +7,24 @@
 // deleted; one deleted with Orphan stays until its dependents have lost the reference. An owner
 // must be in the dependent's namespace, or cluster-scoped. Events expire by their TTL.
 //
+// Kinds that the server serves later are found every half minute, and soon after an owner
+// of an unknown kind is seen; those that it no longer serves are no longer watched.
+//
 // It never deletes an object on the word of a cache alone: it reads object and owners first.
 package garbage
 
 import (
 	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/controller/loop"
@@ -30,6 +36,10 @@ const workers = 20
 const (
 	// discoveryRetry is how soon a failed discovery is repeated.
 	discoveryRetry = 200 * time.Millisecond
+	// rediscovery is how often the kinds are discovered again, and unknownRediscovery how
+	// long after the time before when an owner is of an unknown kind.
+	rediscovery        = 30 * time.Second
+	unknownRediscovery = 2 * time.Second
 	// quietTries are not logged: a server that starts for the first time writes its roles
 	// before it authorizes the reads.
 	quietTries = 10
@@ -46,13 +56,17 @@ type Controller struct {
 	*loop.Loop[task]
 	Config
 	graph *graph
-	// kinds are the resources by group and kind; Run fills it before the first reconcile.
-	kinds map[schema.GroupKind]namespace.Resource
+	// kinds are the resources by group and kind; Run sets it before the first reconcile.
+	kinds atomic.Pointer[map[schema.GroupKind]namespace.Resource]
+	// watched has what stops the informer of a kind, for Run alone.
+	watched map[schema.GroupVersionResource]context.CancelFunc
+	unknown chan struct{} // an owner is of an unknown kind
+	running sync.WaitGroup
 }
 
 // New returns the collector; nothing runs before Run.
 func New(c Config) (*Controller, error) {
-	g := &Controller{Config: c, graph: newGraph(), kinds: map[schema.GroupKind]namespace.Resource{}}
+	g := &Controller{Config: c, graph: newGraph(), watched: map[schema.GroupVersionResource]context.CancelFunc{}, unknown: make(chan struct{}, 1)}
 	g.Loop = loop.New(loop.Config[task]{Name: c.Controller, Workers: workers, Reconcile: g.reconcile, Log: c.Log})
 	return g, nil
 }
@@ -63,17 +77,14 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err != nil {
 		return nil // ctx ended
 	}
-	for _, k := range kinds {
-		c.kinds[schema.GroupKind{Group: k.Group, Kind: k.Kind}] = k
-	}
+	c.setKinds(kinds)
 	for _, k := range kinds {
 		if k.Resource == "events" {
 			continue
 		}
 		informer, err := c.Informers.ForResource(k.GroupVersionResource)
 		if err != nil {
-			c.Log.Debug("a kind that client-go does not know is not collected", "resource", k.GroupVersionResource.String())
-			continue
+			continue // client-go does not have it; see watch
 		}
 		switch err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); {
 		case ctx.Err() != nil:
@@ -81,9 +92,77 @@ func (c *Controller) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		c.watched[k.GroupVersionResource] = func() {}
 	}
 	c.Informers.Start(ctx.Done())
+	c.running.Go(func() { c.rediscover(ctx, kinds) })
+	defer c.running.Wait()
 	return c.Loop.Run(ctx)
+}
+
+// setKinds makes kinds known to where, and reports whether some are new.
+func (c *Controller) setKinds(kinds []namespace.Resource) (changed bool) {
+	known := make(map[schema.GroupKind]namespace.Resource, len(kinds))
+	former := c.kinds.Load()
+	for _, k := range kinds {
+		gk := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+		known[gk] = k
+		if former != nil && (*former)[gk] != k {
+			changed = true
+		}
+	}
+	c.kinds.Store(&known)
+	return changed
+}
+
+// rediscover watches the kinds that the server serves, until ctx ends.
+func (c *Controller) rediscover(ctx context.Context, kinds []namespace.Resource) {
+	for {
+		if c.watch(ctx, kinds); c.setKinds(kinds) {
+			c.addAll(c.graph.resolve(c.where))
+		}
+		wait, cancel := context.WithTimeout(ctx, unknownRediscovery)
+		<-wait.Done() // what is unknown for good is not asked for all the time
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.unknown:
+		case <-time.After(rediscovery - unknownRediscovery):
+		}
+		found, err := namespace.Discover(c.Client.Discovery())
+		if err != nil {
+			c.Log.Warn("discovery failed, will retry", "err", err)
+			continue
+		}
+		kinds = found
+	}
+}
+
+// watch starts the informers of kinds that are new, and stops those of kinds that are gone.
+func (c *Controller) watch(ctx context.Context, kinds []namespace.Resource) {
+	present := map[schema.GroupVersionResource]bool{}
+	for _, k := range kinds {
+		gvr := k.GroupVersionResource
+		present[gvr] = true
+		if c.watched[gvr] != nil || k.Resource == "events" {
+			continue
+		}
+		informer := metadatainformer.NewFilteredMetadataInformer(c.Metadata, gvr, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+		if _, err := informer.AddEventHandler(c.handler(gvr)); err != nil {
+			c.Log.Error("a kind is not collected", "resource", gvr.String(), "err", err)
+			continue
+		}
+		running, cancel := context.WithCancel(ctx)
+		c.watched[gvr] = cancel
+		c.running.Go(func() { informer.Run(running.Done()) })
+	}
+	for gvr, cancel := range c.watched {
+		if !present[gvr] {
+			cancel()
+			delete(c.watched, gvr)
+		}
+	}
 }
 
 func (c *Controller) discover(ctx context.Context) ([]namespace.Resource, error) {
@@ -161,13 +240,18 @@ func (c *Controller) where(ref metav1.OwnerReference, namespace string) object {
 	if err != nil {
 		return o
 	}
-	k, ok := c.kinds[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
+	kinds := *c.kinds.Load()
+	k, ok := kinds[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
 	for _, g := range movedTo[gv.Group] {
 		if !ok {
-			k, ok = c.kinds[schema.GroupKind{Group: g, Kind: ref.Kind}]
+			k, ok = kinds[schema.GroupKind{Group: g, Kind: ref.Kind}]
 		}
 	}
 	if !ok {
+		select {
+		case c.unknown <- struct{}{}:
+		default:
+		}
 		return o
 	}
 	o.GroupVersionResource = k.GroupVersionResource

@@ -132,6 +132,26 @@ func (g *graph) remove(uid types.UID) []task {
 	return tasks
 }
 
+// resolve names owners that nobody has seen once more, after there are other kinds.
+func (g *graph) resolve(where resolve) []task {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var tasks []task
+	for uid, v := range g.all {
+		if !v.virtual || v.Resource != "" {
+			continue
+		}
+		for d := range v.dependents {
+			if ref, ok := find(d.owners, uid); ok {
+				v.object = where(*ref, d.namespace)
+				tasks = append(tasks, task{uid: uid})
+				break
+			}
+		}
+	}
+	return tasks
+}
+
 func (v *vertex) dependentTasks() []task {
 	var tasks []task
 	for d := range v.dependents {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -58,6 +59,10 @@ func (c *Controller) list(ctx context.Context, r schema.GroupResource, q *corev1
 	}
 	c.watch(full)
 	l, err := c.Metadata.Resource(full).Namespace(q.Namespace).List(ctx, o)
+	if apierrors.IsNotFound(err) { // the server no longer serves the resource
+		c.kinds.forget(r)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -135,4 +140,11 @@ func (k *kinds) resource(r schema.GroupResource) (full schema.GroupVersionResour
 	}
 	full, exists = k.known[r]
 	return full, exists, nil
+}
+
+// forget makes the next question about a resource one to the server.
+func (k *kinds) forget(r schema.GroupResource) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, r)
 }

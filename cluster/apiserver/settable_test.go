@@ -1,0 +1,151 @@
+package apiserver_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/api/custom"
+	"wheelhouse/cluster/apiserver/apitest"
+)
+
+func gadgets() *api.Kind {
+	return custom.Kind(&api.Kind{
+		GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Gadget"},
+		Plural:           "gadgets", Singular: "gadget", Namespaced: true,
+	})
+}
+
+// TestSetTableUnderLoad: requests under way, and watches of other kinds, notice nothing when
+// the table of kinds is replaced.
+func TestSetTableUnderLoad(t *testing.T) {
+	server, cfg := apitest.StartServer(t)
+	set := kubernetes.NewForConfigOrDie(cfg)
+	with, err := builtin.Table().With(gadgets())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.SetTable(t.Context(), with); err != nil {
+		t.Fatal(err)
+	}
+
+	// A write of a kind that is left out while its body is sent.
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cfg.CAData)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(cfg.Host, "https://"), &tls.Config{RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const body = `{"apiVersion":"example.com/v1","kind":"Gadget","metadata":{"name":"late"}}`
+	fmt.Fprintf(conn, "POST /apis/example.com/v1/namespaces/default/gadgets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // it is under way
+		t.Fatalf("%s (%v)", line, err)
+	}
+
+	w, err := set.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	const writers, each = 4, 60
+	var writing sync.WaitGroup
+	for n := range writers {
+		writing.Go(func() {
+			for i := range each {
+				name := fmt.Sprintf("c-%d-%d", n, i)
+				c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+				if _, err := set.CoreV1().ConfigMaps("default").Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
+					t.Errorf("create: %v", err)
+				}
+				if _, err := set.CoreV1().ConfigMaps("default").Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+					t.Errorf("get: %v", err)
+				}
+				if l, err := set.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) < i {
+					t.Errorf("list: %v", err)
+				}
+			}
+		})
+	}
+	swapping, swapped := context.WithCancel(t.Context())
+	swaps := make(chan int, 1)
+	go func() {
+		n := 0
+		for ; swapping.Err() == nil; n++ {
+			for _, table := range []*api.Table{builtin.Table(), with} {
+				if err := server.SetTable(t.Context(), table); err != nil {
+					t.Errorf("swap: %v", err)
+				}
+			}
+		}
+		swaps <- n
+	}()
+	seen := map[string]bool{}
+	for len(seen) < writers*each {
+		e, ok := <-w.ResultChan()
+		if !ok || e.Type != watch.Added {
+			t.Fatalf("after %d events the watch got %+v", len(seen), e)
+		}
+		name := e.Object.(*corev1.ConfigMap).Name
+		if seen[name] {
+			t.Fatalf("%s came twice", name)
+		}
+		seen[name] = true
+	}
+	writing.Wait()
+	swapped()
+	if n := <-swaps; n < 3 {
+		t.Errorf("the table was replaced %d times only", n)
+	}
+
+	// The kind is left out, and the request that began with it ends as if it were not.
+	if err := server.SetTable(t.Context(), builtin.Table()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answers.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusCreated || !strings.Contains(string(text), `"name":"late"`) {
+		t.Errorf("the request under way: %d %s (%v)", resp.StatusCode, text, err)
+	}
+	status := func(path string) int {
+		t.Helper()
+		var code int
+		set.RESTClient().Get().AbsPath("/apis/example.com/v1/namespaces/default/gadgets" + path).Do(t.Context()).StatusCode(&code)
+		return code
+	}
+	if code := status(""); code != http.StatusNotFound {
+		t.Errorf("a new request: %d", code)
+	}
+	if err := server.SetTable(t.Context(), with); err != nil {
+		t.Fatal(err)
+	}
+	if code := status("/late"); code != http.StatusOK {
+		t.Errorf("what was written by then: %d", code)
+	}
+}
