@@ -199,10 +199,14 @@ func (r *request) fieldManager(res *resource) (*managedfields.FieldManager, erro
 	return m.FieldManager, m.err
 }
 
-// typesOf returns how the objects of a kind are merged: by their Go types, or by the schema.
+// typesOf returns how the objects of a kind are merged: by their Go types, by the schema, or
+// by what they are.
 func (s *Server) typesOf(k *api.Kind) (managedfields.TypeConverter, error) {
-	if k.Schema == nil {
+	switch {
+	case k.Schema == nil && k.Codec == nil:
 		return s.types(), nil
+	case k.Schema == nil:
+		return managedfields.NewDeducedTypeConverter(), nil
 	}
 	schemas, err := openapi.Schemas(k)
 	if err != nil {

@@ -120,9 +120,8 @@ func (r *resource) jsonList(ctx context.Context, list metav1.ListMeta, items []*
 		return nil, fmt.Errorf("encoding a list: %w", err)
 	}
 	l := &encodedList{
-		head:  fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, r.Kind.Kind+"List", r.groupVersion, meta),
-		tail:  []byte("]}\n"),
-		items: make([][]byte, len(items)),
+		head: fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, r.Kind.Kind+"List", r.groupVersion, meta),
+		tail: []byte("]}\n"),
 		before: func(buf []byte, i int) []byte {
 			if i > 0 {
 				buf = append(buf, ',')
@@ -135,7 +134,8 @@ func (r *resource) jsonList(ctx context.Context, list metav1.ListMeta, items []*
 	if err != nil {
 		return nil, err
 	}
-	for i, data := range encoded {
+	l.items = encoded
+	for i, data := range encoded { // each in the place of its whole encoding
 		data = bytes.TrimSuffix(data, []byte("\n"))
 		short, ok := bytes.CutPrefix(data, r.jsonPrefix)
 		if !ok {
@@ -173,8 +173,7 @@ func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) e
 		return fmt.Errorf("encoding a list: %w", err)
 	}
 	l := &encodedList{
-		items: make([][]byte, len(items)),
-		tail:  []byte{3<<3 | 2, 0, 4<<3 | 2, 0}, // contentEncoding and contentType, both empty
+		tail: []byte{3<<3 | 2, 0, 4<<3 | 2, 0}, // contentEncoding and contentType, both empty
 	}
 	l.before = func(buf []byte, i int) []byte {
 		return binary.AppendUvarint(append(buf, tagBytes2), uint64(len(l.items[i])))
@@ -186,6 +185,7 @@ func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) e
 	if err != nil {
 		return err
 	}
+	l.items = encoded
 	for i, data := range encoded {
 		if l.items[i], err = unwrapUnknown(data); err != nil {
 			return err

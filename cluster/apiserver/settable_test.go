@@ -5,17 +5,21 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/api"
@@ -147,5 +151,98 @@ func TestSetTableUnderLoad(t *testing.T) {
 	}
 	if code := status("/late"); code != http.StatusOK {
 		t.Errorf("what was written by then: %d", code)
+	}
+}
+
+// upper converts a field of its objects, counts its calls, and can be told to fail.
+type upper struct {
+	calls  atomic.Int32
+	failed atomic.Bool
+}
+
+func (u *upper) Convert(_ context.Context, to string, in []api.Object) ([]api.Object, error) {
+	u.calls.Add(1)
+	if u.failed.Load() {
+		return nil, errors.New("the converter does not answer")
+	}
+	from, into := "size", "length"
+	if to == "example.com/v1" {
+		from, into = into, from
+	}
+	out := make([]api.Object, len(in))
+	for i, obj := range in {
+		next := obj.DeepCopyObject().(*unstructured.Unstructured)
+		spec := next.Object["spec"].(map[string]any)
+		spec[into] = spec[from]
+		delete(spec, from)
+		out[i] = next
+	}
+	return out, nil
+}
+
+// TestVersionsOfACustomKind: objects are read, written, listed, watched and applied in a
+// version that a converter makes, which may fail.
+func TestVersionsOfACustomKind(t *testing.T) {
+	server, cfg := apitest.StartServer(t)
+	k := gadgets()
+	old := schema.GroupVersion{Group: "example.com", Version: "v1beta1"}
+	v := api.Version{GroupVersion: old, Converter: &upper{}}
+	converter := v.Converter.(*upper)
+	v.New, v.NewList, v.Codec = custom.Shape(old.WithKind("Gadget"), nil)
+	k.Versions = []api.Version{v}
+	table, err := builtin.Table().With(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.SetTable(t.Context(), table); err != nil {
+		t.Fatal(err)
+	}
+	dyn := dynamic.NewForConfigOrDie(cfg)
+	beta := dyn.Resource(old.WithResource("gadgets")).Namespace("default")
+	stored := dyn.Resource(k.GroupVersion().WithResource("gadgets")).Namespace("default")
+	w, err := beta.Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	gadget := func(name string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": old.String(), "kind": "Gadget", "metadata": map[string]any{"name": name}, "spec": map[string]any{"length": int64(3)},
+		}}
+	}
+	for i := range 5 {
+		if _, err := beta.Create(t.Context(), gadget(fmt.Sprint("g", i)), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	length := func(o *unstructured.Unstructured, field string) any {
+		n, _, _ := unstructured.NestedInt64(o.Object, "spec", field)
+		return n
+	}
+	if o, err := stored.Get(t.Context(), "g0", metav1.GetOptions{}); err != nil || length(o, "size") != int64(3) {
+		t.Errorf("as stored: %v (%v)", o, err)
+	}
+	if e := <-w.ResultChan(); e.Type != watch.Added || length(e.Object.(*unstructured.Unstructured), "length") != int64(3) {
+		t.Errorf("the watch: %+v", e)
+	}
+	before := converter.calls.Load()
+	l, err := beta.List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(l.Items) != 5 || length(&l.Items[4], "length") != int64(3) {
+		t.Errorf("list: %v (%v)", l, err)
+	}
+	if n := converter.calls.Load() - before; n != 1 {
+		t.Errorf("a list of five was converted in %d calls", n)
+	}
+	applied := gadget("g0")
+	applied.Object["spec"] = map[string]any{"length": int64(4)}
+	if o, err := beta.Apply(t.Context(), "g0", applied, metav1.ApplyOptions{FieldManager: "m", Force: true}); err != nil || length(o, "length") != int64(4) {
+		t.Errorf("apply: %v (%v)", o, err)
+	}
+	converter.failed.Store(true)
+	if _, err := beta.List(t.Context(), metav1.ListOptions{}); err == nil || !strings.Contains(err.Error(), "the converter does not answer") {
+		t.Errorf("a list that cannot be converted: %v", err)
+	}
+	if l, err := stored.List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) != 5 {
+		t.Errorf("the stored version: %v", err)
 	}
 }

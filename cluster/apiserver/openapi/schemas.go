@@ -69,15 +69,16 @@ func (s *schemas) refKind(t reflect.Type, gvk schema.GroupVersionKind) doc {
 
 // object points to the schema of a kind: that which it has, or one of its Go type.
 func (s *schemas) object(k *api.Kind) doc {
-	if k.Schema == nil {
-		return s.refKind(typeOf(k.New()), k.GroupVersionKind)
-	}
 	own := doc{}
-	b, err := json.Marshal(k.Schema)
-	if err == nil {
-		err = json.Unmarshal(b, &own)
+	switch {
+	case k.Schema == nil && k.Codec == nil:
+		return s.refKind(typeOf(k.New()), k.GroupVersionKind)
+	case k.Schema == nil:
+		own["x-kubernetes-preserve-unknown-fields"] = true
+	default:
+		b, err := json.Marshal(k.Schema)
+		s.err = cmp.Or(s.err, err, json.Unmarshal(b, &own))
 	}
-	s.err = cmp.Or(s.err, err)
 	properties, _ := own["properties"].(doc)
 	return s.given(k.GroupVersionKind, own, properties, s.ref(reflect.TypeFor[metav1.ObjectMeta]()))
 }
@@ -86,7 +87,7 @@ func (s *schemas) object(k *api.Kind) doc {
 func (s *schemas) list(k *api.Kind) doc {
 	gvk := k.GroupVersionKind
 	gvk.Kind += "List"
-	if k.Schema == nil {
+	if k.Schema == nil && k.Codec == nil {
 		return s.refKind(typeOf(k.NewList()), gvk)
 	}
 	items := doc{"items": doc{"type": "array", "items": s.object(k)}}
