@@ -12,28 +12,34 @@ import (
 // goes from one to the other as it is; Default, ToStored and FromStored say what was
 // different. F is the Go type of the version, T the stored one.
 type Retired[F, T Object] struct {
-	GroupVersion schema.GroupVersion
-	List         runtime.Object
 	// Default fills in what that version had as default where today's has something else.
 	Default    func(F)
 	ToStored   func(from F, to T)
 	FromStored func(from T, to F)
 	Connect    []Subresource
-	// Scale is the group and version of the Scale that the version had, if it is not
-	// autoscaling/v1.
-	Scale schema.GroupVersion
 }
 
-// Version returns what the table of kinds takes.
+// Version returns what the table of kinds takes. Group, version and list are those that
+// Scheme has for F.
 func (r Retired[F, T]) Version() Version {
 	v := Version{
-		GroupVersion: r.GroupVersion, Connect: r.Connect, Scale: r.Scale,
+		Connect: r.Connect,
 		New:     func() Object { return newOf[F]() },
-		NewList: func() runtime.Object { return reflect.New(reflect.TypeOf(r.List).Elem()).Interface().(runtime.Object) },
 		Converter: Conversion(
 			func(o F) T { return reshaped(o, r.ToStored) },
 			func(o T) F { return reshaped(o, r.FromStored) },
 		),
+	}
+	if gvks, _, err := Scheme.ObjectKinds(newOf[F]()); err == nil {
+		gvk := gvks[0]
+		v.GroupVersion = gvk.GroupVersion()
+		v.NewList = func() runtime.Object {
+			list, _ := Scheme.New(v.WithKind(gvk.Kind + "List")) // a test reads every list
+			return list
+		}
+		if Scheme.Recognizes(v.WithKind("Scale")) {
+			v.Scale = v.GroupVersion
+		}
 	}
 	if r.Default != nil {
 		v.Default = func(o Object) { r.Default(o.(F)) }

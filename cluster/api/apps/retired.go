@@ -24,8 +24,6 @@ const RollbackTo = appsv1.DeprecatedRollbackTo
 // Version extensions/v1beta1. The template's labels are the default of the selector and of the object's labels.
 var (
 	DeploymentsExtensions = api.Retired[*extensionsv1beta1.Deployment, *appsv1.Deployment]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Scale: extensionsv1beta1.SchemeGroupVersion,
-		List:    &extensionsv1beta1.DeploymentList{},
 		Connect: rollback(extensionsv1beta1.SchemeGroupVersion),
 		Default: func(d *extensionsv1beta1.Deployment) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
@@ -51,16 +49,12 @@ var (
 	}.Version()
 
 	ReplicaSetsExtensions = api.Retired[*extensionsv1beta1.ReplicaSet, *appsv1.ReplicaSet]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion, Scale: extensionsv1beta1.SchemeGroupVersion,
-		List: &extensionsv1beta1.ReplicaSetList{},
 		Default: func(rs *extensionsv1beta1.ReplicaSet) {
 			defaultFromTemplate(&rs.ObjectMeta, &rs.Spec.Selector, &rs.Spec.Template)
 		},
 	}.Version()
 
 	DaemonSetsExtensions = api.Retired[*extensionsv1beta1.DaemonSet, *appsv1.DaemonSet]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion,
-		List:         &extensionsv1beta1.DaemonSetList{},
 		Default: func(d *extensionsv1beta1.DaemonSet) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
 			rules.SetDefault(&d.Spec.UpdateStrategy.Type, extensionsv1beta1.OnDeleteDaemonSetStrategyType)
@@ -81,8 +75,6 @@ var (
 var (
 	// DeploymentsV1beta1 has a default revisionHistoryLimit of 2.
 	DeploymentsV1beta1 = api.Retired[*appsv1beta1.Deployment, *appsv1.Deployment]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion, Scale: appsv1beta1.SchemeGroupVersion,
-		List:    &appsv1beta1.DeploymentList{},
 		Connect: rollback(appsv1beta1.SchemeGroupVersion),
 		Default: func(d *appsv1beta1.Deployment) {
 			defaultFromTemplate(&d.ObjectMeta, &d.Spec.Selector, &d.Spec.Template)
@@ -98,8 +90,6 @@ var (
 
 	// StatefulSetsV1beta1 has the default update strategy OnDelete.
 	StatefulSetsV1beta1 = api.Retired[*appsv1beta1.StatefulSet, *appsv1.StatefulSet]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion, Scale: appsv1beta1.SchemeGroupVersion,
-		List: &appsv1beta1.StatefulSetList{},
 		Default: func(s *appsv1beta1.StatefulSet) {
 			defaultFromTemplate(&s.ObjectMeta, &s.Spec.Selector, &s.Spec.Template)
 			rules.SetDefault(&s.Spec.UpdateStrategy.Type, appsv1beta1.OnDeleteStatefulSetStrategyType)
@@ -107,38 +97,20 @@ var (
 	}.Version()
 
 	// ControllerRevisionsV1beta1 has the shape of apps/v1.
-	ControllerRevisionsV1beta1 = api.Retired[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{
-		GroupVersion: appsv1beta1.SchemeGroupVersion,
-		List:         &appsv1beta1.ControllerRevisionList{},
-	}.Version()
+	ControllerRevisionsV1beta1 = api.Retired[*appsv1beta1.ControllerRevision, *appsv1.ControllerRevision]{}.Version()
 )
 
 // Version apps/v1beta2. Its defaults are those of apps/v1.
 var (
-	DeploymentsV1beta2 = api.Retired[*appsv1beta2.Deployment, *appsv1.Deployment]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
-		List: &appsv1beta2.DeploymentList{},
-	}.Version()
+	DeploymentsV1beta2 = api.Retired[*appsv1beta2.Deployment, *appsv1.Deployment]{}.Version()
 
-	ReplicaSetsV1beta2 = api.Retired[*appsv1beta2.ReplicaSet, *appsv1.ReplicaSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
-		List: &appsv1beta2.ReplicaSetList{},
-	}.Version()
+	ReplicaSetsV1beta2 = api.Retired[*appsv1beta2.ReplicaSet, *appsv1.ReplicaSet]{}.Version()
 
-	DaemonSetsV1beta2 = api.Retired[*appsv1beta2.DaemonSet, *appsv1.DaemonSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion,
-		List:         &appsv1beta2.DaemonSetList{},
-	}.Version()
+	DaemonSetsV1beta2 = api.Retired[*appsv1beta2.DaemonSet, *appsv1.DaemonSet]{}.Version()
 
-	StatefulSetsV1beta2 = api.Retired[*appsv1beta2.StatefulSet, *appsv1.StatefulSet]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion, Scale: appsv1beta2.SchemeGroupVersion,
-		List: &appsv1beta2.StatefulSetList{},
-	}.Version()
+	StatefulSetsV1beta2 = api.Retired[*appsv1beta2.StatefulSet, *appsv1.StatefulSet]{}.Version()
 
-	ControllerRevisionsV1beta2 = api.Retired[*appsv1beta2.ControllerRevision, *appsv1.ControllerRevision]{
-		GroupVersion: appsv1beta2.SchemeGroupVersion,
-		List:         &appsv1beta2.ControllerRevisionList{},
-	}.Version()
+	ControllerRevisionsV1beta2 = api.Retired[*appsv1beta2.ControllerRevision, *appsv1.ControllerRevision]{}.Version()
 )
 
 // defaultFromTemplate sets the object's labels and its selector to the labels of the template.

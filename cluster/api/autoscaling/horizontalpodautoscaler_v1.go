@@ -22,10 +22,8 @@ const (
 
 // HorizontalPodAutoscalersV1 is the version with CPU utilization as its one metric. It is not deprecated.
 var HorizontalPodAutoscalersV1 = api.Retired[*autoscalingv1.HorizontalPodAutoscaler, *autoscalingv2.HorizontalPodAutoscaler]{
-	GroupVersion: autoscalingv1.SchemeGroupVersion,
-	List:         &autoscalingv1.HorizontalPodAutoscalerList{},
-	ToStored:     autoscalerFromV1,
-	FromStored:   autoscalerToV1,
+	ToStored:   autoscalerFromV1,
+	FromStored: autoscalerToV1,
 }.Version()
 
 func autoscalerFromV1(from *autoscalingv1.HorizontalPodAutoscaler, to *autoscalingv2.HorizontalPodAutoscaler) {

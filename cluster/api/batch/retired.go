@@ -8,7 +8,4 @@ import (
 )
 
 // CronJobsV1beta1 has the shape of batch/v1.
-var CronJobsV1beta1 = api.Retired[*batchv1beta1.CronJob, *batchv1.CronJob]{
-	GroupVersion: batchv1beta1.SchemeGroupVersion,
-	List:         &batchv1beta1.CronJobList{},
-}.Version()
+var CronJobsV1beta1 = api.Retired[*batchv1beta1.CronJob, *batchv1.CronJob]{}.Version()

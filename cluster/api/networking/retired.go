@@ -14,8 +14,6 @@ import (
 // named port, and backend instead of defaultBackend.
 var (
 	IngressesV1beta1 = api.Retired[*networkingv1beta1.Ingress, *networkingv1.Ingress]{
-		GroupVersion: networkingv1beta1.SchemeGroupVersion,
-		List:         &networkingv1beta1.IngressList{},
 		Default: func(i *networkingv1beta1.Ingress) {
 			for r := range i.Spec.Rules {
 				if http := i.Spec.Rules[r].HTTP; http != nil {
@@ -31,8 +29,6 @@ var (
 
 	// IngressesExtensions has the shape of networking.k8s.io/v1beta1.
 	IngressesExtensions = api.Retired[*extensionsv1beta1.Ingress, *networkingv1.Ingress]{
-		GroupVersion: extensionsv1beta1.SchemeGroupVersion,
-		List:         &extensionsv1beta1.IngressList{},
 		Default: func(i *extensionsv1beta1.Ingress) {
 			for r := range i.Spec.Rules {
 				if http := i.Spec.Rules[r].HTTP; http != nil {
@@ -55,10 +51,7 @@ var (
 		},
 	}.Version()
 
-	IngressClassesV1beta1 = api.Retired[*networkingv1beta1.IngressClass, *networkingv1.IngressClass]{
-		GroupVersion: networkingv1beta1.SchemeGroupVersion,
-		List:         &networkingv1beta1.IngressClassList{},
-	}.Version()
+	IngressClassesV1beta1 = api.Retired[*networkingv1beta1.IngressClass, *networkingv1.IngressClass]{}.Version()
 )
 
 func ingressFromV1beta1(from *networkingv1beta1.Ingress, to *networkingv1.Ingress) {

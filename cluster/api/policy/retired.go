@@ -12,8 +12,6 @@ import (
 // PodDisruptionBudgetsV1beta1 is the version whose empty selector matches no pods; in policy/v1 it matches all
 // pods of the namespace. Conversion to the other version uses a requirement on a label that no pod has.
 var PodDisruptionBudgetsV1beta1 = api.Retired[*policyv1beta1.PodDisruptionBudget, *policyv1.PodDisruptionBudget]{
-	GroupVersion: policyv1beta1.SchemeGroupVersion,
-	List:         &policyv1beta1.PodDisruptionBudgetList{},
 	ToStored: func(from *policyv1beta1.PodDisruptionBudget, to *policyv1.PodDisruptionBudget) {
 		switch s := from.Spec.Selector; {
 		case isEmptySelector(s):
