@@ -32,6 +32,7 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/resize"
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
@@ -97,7 +98,7 @@ type Kubelet struct {
 	capacity     v1.ResourceList
 	informers    *podInformers
 	static       *static
-	allotments   *allotments
+	allocations  *resize.Allocations
 	started      time.Time
 	hostNetns    bool
 	ctx          context.Context // of Run; for what outlives a worker's step
@@ -151,7 +152,7 @@ func New(config Config) (*Kubelet, error) {
 	k.shared = objects.NewCache(k.objects)
 	k.informers = newInformers(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
-	k.allotments = newAllotments(k)
+	k.allocations = resize.NewAllocations(resizing{k})
 	return k, nil
 }
 
@@ -284,11 +285,11 @@ func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 	w := newWorker(k, pod)
 	w.removed = removed
 	k.workers[pod.UID] = w
-	k.allotments.add(w, pod)
+	k.allocations.Add(resizingPod{w}, pod, w.dir, w.log)
 	k.wg.Go(func() {
 		w.run(k.ctx)
 		w.probes.Retain(nil)
-		k.allotments.remove(w)
+		k.allocations.Remove(resizingPod{w}, pod.UID)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.workers[pod.UID] == w {

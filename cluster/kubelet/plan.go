@@ -12,6 +12,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
+	"wheelhouse/cluster/kubelet/resize"
 )
 
 // Labels of containers beyond those of cri and of the runtime.
@@ -25,9 +26,7 @@ type observed struct {
 	podstatus.Observed
 	backoff map[string]*backoff // by container name
 
-	pending, progress *v1.PodCondition // of a resize
-	actual            map[string]actualSize
-	began             int64 // the generation whose size the containers are getting
+	size resize.State
 }
 
 // step is what to do next for a pod.
@@ -54,18 +53,15 @@ type containerStart struct {
 	attempt   int
 }
 
-// status is the pod's, with the sizes of its containers and the conditions of a resize.
+// status returns the pod's status, with the sizes of its containers and the conditions of a
+// resize.
 func (s *observed) status(now time.Time) v1.PodStatus {
 	status := podstatus.Compute(&s.Observed, now)
-	for i := range status.InitContainerStatuses {
-		s.showSize(&status.InitContainerStatuses[i], &s.Pod.Spec.InitContainers[i])
-	}
-	for i := range status.ContainerStatuses {
-		s.showSize(&status.ContainerStatuses[i], &s.Pod.Spec.Containers[i])
-	}
-	s.showResize(&status, now)
+	s.size.SetStatus(&s.Observed, &status, now)
 	return status
 }
+
+func (s *observed) needsRestart(c *cri.Container) bool { return s.size.NeedsRestart(s.Pod, c) }
 
 // attempt numbers the next container of a name. Where the containers are gone the
 // status still knows the count.
@@ -86,7 +82,7 @@ func (s *observed) attempt(name string) int {
 // backsOff tells whether an ended container counts for the back-off. It does not
 // if it went down with its sandbox or for its size, or if somebody has removed its successor.
 func (s *observed) backsOff(c *cri.Container) bool {
-	if s.Sandbox == nil || c.Labels[cri.LabelSandbox] != s.Sandbox.ID || s.outgrown(c) {
+	if s.Sandbox == nil || c.Labels[cri.LabelSandbox] != s.Sandbox.ID || s.needsRestart(c) {
 		return false
 	}
 	old := podspec.ContainerStatus(&s.Pod.Status, c.Name)
@@ -210,7 +206,7 @@ func (s *observed) planApps(st *step, now time.Time) bool {
 	over := true
 	for i := range s.Pod.Spec.Containers {
 		spec := &s.Pod.Spec.Containers[i]
-		if c := s.Latest(spec.Name); c != nil && c.State == cri.Exited && !restarts(s.Pod, c) && !s.outgrown(c) {
+		if c := s.Latest(spec.Name); c != nil && c.State == cri.Exited && !restarts(s.Pod, c) && !s.needsRestart(c) {
 			continue
 		}
 		over = false
@@ -230,7 +226,7 @@ func (s *observed) planOne(st *step, spec *v1.Container, init, again bool, now t
 		switch hash := containerHash(spec); {
 		case c.Labels[labelHash] != hash && again:
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s definition changed, will be restarted", spec.Name)})
-		case s.outgrown(c):
+		case s.needsRestart(c):
 			st.kill = append(st.kill, killing{container: *c, message: fmt.Sprintf("Container %s resize requires restart", spec.Name)})
 		case h.Failing != "":
 			st.kill = append(st.kill, killing{

@@ -107,7 +107,7 @@ func (k *Kubelet) burstableShares() int64 {
 	for _, w := range k.allWorkers() {
 		pod := w.latest()
 		if podfacts.QOSClass(pod) == v1.PodQOSBurstable && !podfacts.Terminal(pod) {
-			requests, _ := podspec.Resources(k.allotments.given(pod))
+			requests, _ := podspec.Resources(k.allocations.Allocated(pod))
 			sum.Add(*requests.Cpu())
 		}
 	}
@@ -120,20 +120,6 @@ func (k *Kubelet) allWorkers() []*worker {
 	out := make([]*worker, 0, len(k.workers))
 	for _, w := range k.workers {
 		out = append(out, w)
-	}
-	return out
-}
-
-// podLimits are those of the pod's group: the sum of its containers' shares, and a limit
-// where each container has one.
-func podLimits(pod *v1.Pod, pids int64) cgroup.Limits {
-	requests, limits := podspec.Resources(pod)
-	out := cgroup.Limits{CPUShares: containerspec.Shares(requests.Cpu()), Pids: pids}
-	if cpu, ok := limits[v1.ResourceCPU]; ok {
-		out.CPUPeriod, out.CPUQuota = containerspec.CFSPeriod, containerspec.Quota(&cpu)
-	}
-	if memory, ok := limits[v1.ResourceMemory]; ok {
-		out.Memory = memory.Value()
 	}
 	return out
 }

@@ -19,6 +19,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/kubelet/resize"
 )
 
 // pipe makes a named pipe that gives who opens it a line.
@@ -164,7 +166,7 @@ func TestNamesThatAreNoPartOfAPath(t *testing.T) {
 		named("u", "../../x", "c", "e"), named("u", "v", "../x", "e"), named("u", "v", "c", "."), named("u\x00", "v", "c", "e"),
 	} {
 		k := &Kubelet{config: Config{RootDir: t.TempDir()}, ctx: t.Context(), log: discard, workers: map[types.UID]*worker{}}
-		k.runtime, k.allotments = nil, newAllotments(k)
+		k.runtime, k.allocations = nil, resize.NewAllocations(resizing{k})
 		k.podChanged(pod)
 		if len(k.workers) != 0 {
 			t.Errorf("a pod %q with volume %q, containers %q and %q is run", pod.UID, pod.Spec.Volumes[0].Name, pod.Spec.Containers[0].Name, pod.Spec.EphemeralContainers[0].Name)

@@ -61,16 +61,10 @@ func (w *worker) terminateStage(ctx context.Context, s *podStep) (err error) {
 	if !s.removed && s.pod.DeletionTimestamp == nil {
 		return nil
 	}
-	w.k.allotments.settle(w.podUID())
+	w.k.allocations.Cancel(w.podUID())
 	s.done = true
 	s.gone, err = w.terminate(ctx, s.pod, s.removed)
 	return err
-}
-
-func (w *worker) allocate(_ context.Context, s *podStep) error {
-	pod, again := w.decideSize(s.pod)
-	s.pod, s.again = pod, soonest(s.again, again)
-	return nil
 }
 
 func (w *worker) evictStage(_ context.Context, s *podStep) error {

@@ -89,7 +89,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		w.recordTerminationMessage(ctx, seen)
 	}
 	w.observed.Containers[c.Name] = append(w.observed.Containers[c.Name], seen)
-	w.noteSize(c.Name, id, c.Resources)
+	w.recordSize(c.Name, id, c.Resources)
 	if startErr != nil {
 		w.observed.Messages[id] = startErr.Error()
 		w.markStale()

@@ -158,7 +158,7 @@ func (w *worker) report() {
 	}
 	countTerminations(w.k.terminations, before, &status)
 	w.reported = &status
-	w.k.allotments.seen(w.podUID(), &status)
+	w.k.allocations.Reported(w.podUID(), &status)
 	w.reporter.report(status)
 	w.show()
 }

@@ -1,4 +1,4 @@
-package kubelet
+package resize
 
 import (
 	"testing"
@@ -60,8 +60,27 @@ func TestPodLimits(t *testing.T) {
 			}, cgroup.Limits{CPUShares: 2, Memory: 32 << 20},
 		},
 	} {
-		if got := podLimits(&v1.Pod{Spec: c.spec}, 0); got != c.want {
+		if got := PodLimits(&v1.Pod{Spec: c.spec}, 0); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWidest(t *testing.T) {
+	a := cgroup.Limits{CPUShares: 10, CPUQuota: 5000, CPUPeriod: 100_000, Memory: 100, Pids: 9}
+	for _, c := range []struct {
+		name    string
+		b, want cgroup.Limits
+	}{
+		{"more of all", cgroup.Limits{CPUShares: 20, CPUQuota: 6000, CPUPeriod: 100_000, Memory: 200, Pids: 9}, cgroup.Limits{CPUShares: 20, CPUQuota: 6000, CPUPeriod: 100_000, Memory: 200, Pids: 9}},
+		{"less of some", cgroup.Limits{CPUShares: 5, CPUQuota: 6000, CPUPeriod: 100_000, Memory: 50, Pids: 9}, cgroup.Limits{CPUShares: 10, CPUQuota: 6000, CPUPeriod: 100_000, Memory: 100, Pids: 9}},
+		{"without limits", cgroup.Limits{CPUShares: 2, Pids: 9}, cgroup.Limits{CPUShares: 10, CPUPeriod: 100_000, Pids: 9}},
+	} {
+		if got := Widest(a, c.b); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+		if got := Widest(c.b, a); got != c.want {
+			t.Errorf("%s, turned: %+v, want %+v", c.name, got, c.want)
 		}
 	}
 }
