@@ -79,7 +79,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 // the connection off, and is passed on.
 func (s *Server) recovered(r *request, p any) {
 	r.audit.Panicked(p)
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	s.Log.Error("panic in a handler", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))

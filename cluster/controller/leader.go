@@ -71,7 +71,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	elector.Run(ctx)
 	lost := ctx.Err() == nil
 	stop()
-	release(client.CoordinationV1().Leases(ns), l.Name, identity)
+	release(ctx, client.CoordinationV1().Leases(ns), l.Name, identity)
 	select {
 	case <-started:
 		err = <-result
@@ -85,8 +85,8 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 
 // release releases a Lease that the elector still left to this process: it tries once, and a
 // renewal that was cancelled in flight can be written after it read the Lease.
-func release(leases coordination.LeaseInterface, name, identity string) {
-	ctx, cancel := context.WithTimeout(context.Background(), retryPeriod)
+func release(ctx context.Context, leases coordination.LeaseInterface, name, identity string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryPeriod)
 	defer cancel()
 	// If it cannot be written, the Lease expires.
 	_ = retry.RetryOnConflict(retry.DefaultRetry, func() error {

@@ -58,7 +58,7 @@ func (r *registries) reachable(ctx context.Context, ref, auth string) bool {
 	fresh, first := time.Since(e.at) < registryMemory, e.at.IsZero()
 	if !fresh && e.asking == nil {
 		e.asking = make(chan struct{})
-		go r.ask(e, e.asking, ref, auth)
+		go r.ask(e, e.asking, ref, auth) //nolint:contextcheck // the next pod needs the answer too
 	}
 	asking, answer := e.asking, e.reachable
 	r.mu.Unlock()
@@ -139,7 +139,7 @@ func newPuller(rt imagePuller) *puller {
 // about it by events. Its error is a *waitingError.
 func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
-		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive // upstream's words
+		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive,staticcheck // upstream's words
 		event(v1.EventTypeWarning, "InspectFailed", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: InvalidImageName")
 		return cri.Image{}, &waitingError{"InvalidImageName", err}
@@ -154,7 +154,7 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine", c.Image))
 		return local, nil
 	case c.ImagePullPolicy == v1.PullNever:
-		err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:revive // upstream's words
+		err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:revive,staticcheck // upstream's words
 		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImageNeverPull")
 		return cri.Image{}, &waitingError{"ErrImageNeverPull", err}

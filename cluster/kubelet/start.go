@@ -93,7 +93,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	if startErr != nil {
 		w.observed.Messages[id] = startErr.Error()
 		w.markStale()
-		return nil // it has ended at once: the plan backs off
+		return nil //nolint:nilerr // it has terminated at once: the plan backs off
 	}
 	w.containerEvent(c, v1.EventTypeNormal, "Started", "Started container "+c.Name)
 	return w.postStart(ctx, pod, c, seen)

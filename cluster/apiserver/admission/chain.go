@@ -77,8 +77,8 @@ func (r *Request) annotate(key, value string) {
 }
 
 // is reports whether r is for the resource itself (sub "") or one of its subresources.
-func (r *Request) is(group, plural, sub string) bool {
-	return r.Kind.Group == group && r.Kind.Plural == plural && r.Subresource == sub
+func (r *Request) is(plural, sub string) bool {
+	return r.Kind.Group == "" && r.Kind.Plural == plural && r.Subresource == sub
 }
 
 // forbidden returns a 403 about r's object.

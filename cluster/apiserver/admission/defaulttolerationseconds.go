@@ -16,7 +16,7 @@ type DefaultTolerationSeconds struct{}
 // Admit implements Mutator.
 func (DefaultTolerationSeconds) Admit(_ context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || !r.is("", "pods", "") || (r.Verb != Create && r.Verb != Update) {
+	if !ok || !r.is("pods", "") || (r.Verb != Create && r.Verb != Update) {
 		return nil
 	}
 	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {

@@ -27,7 +27,7 @@ type LimitRanger struct{ objects authz.Objects }
 // Admit gives the containers of a new pod the default requests and limits of its namespace.
 func (p *LimitRanger) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || r.Verb != Create || !r.is("", "pods", "") {
+	if !ok || r.Verb != Create || !r.is("pods", "") {
 		return nil
 	}
 	ranges, err := p.limitRanges(ctx, r.Namespace)
@@ -117,13 +117,13 @@ func (p *LimitRanger) Validate(ctx context.Context, r *Request) error {
 	var pod *corev1.Pod
 	switch o := r.Object.(type) {
 	case *corev1.Pod:
-		if !r.is("", "pods", "resize") && (!r.is("", "pods", "") || r.Verb != Create) {
+		if !r.is("pods", "resize") && (!r.is("pods", "") || r.Verb != Create) {
 			return nil
 		}
 		pod = o
 		check = func(item *corev1.LimitRangeItem) []error { return podLimits(o, item) }
 	case *corev1.PersistentVolumeClaim:
-		if !r.is("", "persistentvolumeclaims", "") {
+		if !r.is("persistentvolumeclaims", "") {
 			return nil
 		}
 		check = func(item *corev1.LimitRangeItem) []error { return claimLimits(o, item) }

@@ -21,7 +21,7 @@ func enforces(sa *corev1.ServiceAccount) bool {
 // containers.
 func (p *ServiceAccount) Validate(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || r.Verb != Update || !r.is("", "pods", "ephemeralcontainers") {
+	if !ok || r.Verb != Update || !r.is("pods", "ephemeralcontainers") {
 		return nil
 	}
 	if pod.Spec.ServiceAccountName == "" {

@@ -25,7 +25,7 @@ type NamespaceLifecycle struct{ objects authz.Objects }
 
 // Admit implements Mutator.
 func (p *NamespaceLifecycle) Admit(ctx context.Context, r *Request) error {
-	if r.is("", "namespaces", "") {
+	if r.is("namespaces", "") {
 		if r.Verb == Delete && slices.Contains(protected, r.Name) {
 			return r.forbidden("this namespace may not be deleted")
 		}

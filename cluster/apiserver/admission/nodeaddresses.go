@@ -33,7 +33,7 @@ type NodeAddresses struct {
 
 // Admit implements Mutator.
 func (p *NodeAddresses) Admit(ctx context.Context, r *Request) error {
-	if !r.is("", "nodes", "") && !r.is("", "nodes", "status") {
+	if !r.is("nodes", "") && !r.is("nodes", "status") {
 		return nil
 	}
 	node, ok := r.Object.(*corev1.Node)

@@ -21,7 +21,7 @@ type ServiceAccountNodeAudienceRestriction struct {
 // Admit implements Mutator.
 func (p *ServiceAccountNodeAudienceRestriction) Admit(ctx context.Context, r *Request) error {
 	t, ok := r.Object.(*authenticationv1.TokenRequest)
-	if !ok || !r.is("", "serviceaccounts", "token") || !r.User.InGroup("system:nodes") || t.Spec.BoundObjectRef == nil {
+	if !ok || !r.is("serviceaccounts", "token") || !r.User.InGroup("system:nodes") || t.Spec.BoundObjectRef == nil {
 		return nil
 	}
 	audience := ""

@@ -45,7 +45,7 @@ type PodAddresses struct{ objects authz.Objects }
 func (p *PodAddresses) Validate(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
 	old, wasPod := r.Old.(*corev1.Pod)
-	if !ok || !wasPod || !r.is("", "pods", "status") || r.User == nil || r.User.InGroup("system:masters") {
+	if !ok || !wasPod || !r.is("pods", "status") || r.User == nil || r.User.InGroup("system:masters") {
 		return nil
 	}
 	s, o := &pod.Status, &old.Status

@@ -27,7 +27,7 @@ type PodResizeValidator struct{ objects authz.Objects }
 
 // Validate implements Validator.
 func (p *PodResizeValidator) Validate(ctx context.Context, r *Request) error {
-	if r.Verb != Update || !r.is("", "pods", "resize") {
+	if r.Verb != Update || !r.is("pods", "resize") {
 		return nil
 	}
 	pod, ok1 := r.Object.(*corev1.Pod)

@@ -25,7 +25,7 @@ type Priority struct{ objects authz.Objects }
 // Admit sets the priority of a new pod; an update keeps it.
 func (p *Priority) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || !r.is("", "pods", "") {
+	if !ok || !r.is("pods", "") {
 		return nil
 	}
 	if r.Verb == Update {

@@ -109,13 +109,13 @@ func countable(r *Request) bool {
 		return r.Subresource == ""
 	case Update:
 		resource := r.resource()
-		return (resource == quota.Services || resource == quota.Claims) && r.Subresource == "" || r.is("", "pods", "resize") || changesScope(r)
+		return (resource == quota.Services || resource == quota.Claims) && r.Subresource == "" || r.is("pods", "resize") || changesScope(r)
 	}
 	return false
 }
 
 func changesScope(r *Request) bool {
-	if !r.is("", "pods", "") {
+	if !r.is("pods", "") {
 		return false
 	}
 	now, ok := r.Object.(*corev1.Pod)
@@ -167,7 +167,7 @@ func reservationID(r *Request) string {
 
 // Admit keeps the reservations of a quota that is updated: clients do not send them.
 func (p *ResourceQuota) Admit(_ context.Context, r *Request) error {
-	if r.Verb != Update || !r.is("", "resourcequotas", "") {
+	if r.Verb != Update || !r.is("resourcequotas", "") {
 		return nil
 	}
 	if text, ok := reservedIn(r.Old); ok {

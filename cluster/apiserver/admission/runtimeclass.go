@@ -21,7 +21,7 @@ type RuntimeClass struct{ objects authz.Objects }
 // Admit sets the overhead and the scheduling constraints.
 func (p *RuntimeClass) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || r.Verb != Create || !r.is("", "pods", "") {
+	if !ok || r.Verb != Create || !r.is("pods", "") {
 		return nil
 	}
 	class, err := p.runtimeClassOf(ctx, r, pod)
@@ -112,7 +112,7 @@ func includes(a, b *corev1.Toleration) bool {
 // Validate refuses an overhead that is not the class's.
 func (p *RuntimeClass) Validate(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || r.Verb != Create || !r.is("", "pods", "") {
+	if !ok || r.Verb != Create || !r.is("pods", "") {
 		return nil
 	}
 	class, err := p.runtimeClassOf(ctx, r, pod)

@@ -37,7 +37,7 @@ type ServiceAccount struct{ objects authz.Objects }
 // certificate and the namespace's name as files.
 func (p *ServiceAccount) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
-	if !ok || r.Verb != Create || !r.is("", "pods", "") {
+	if !ok || r.Verb != Create || !r.is("pods", "") {
 		return nil
 	}
 	if core.IsMirrorPod(pod) {

@@ -15,7 +15,7 @@ type ServiceAllocation struct{ allocator *serviceallocator.Allocator }
 // Admit implements Mutator.
 func (p *ServiceAllocation) Admit(ctx context.Context, r *Request) error {
 	s, ok := r.Object.(*corev1.Service)
-	if !ok || !r.is("", "services", "") || (r.Verb != Create && r.Verb != Update) {
+	if !ok || !r.is("services", "") || (r.Verb != Create && r.Verb != Update) {
 		return nil
 	}
 	old, _ := r.Old.(*corev1.Service)

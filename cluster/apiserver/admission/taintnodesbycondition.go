@@ -13,7 +13,7 @@ type TaintNodesByCondition struct{}
 // Admit implements Mutator.
 func (TaintNodesByCondition) Admit(_ context.Context, r *Request) error {
 	node, ok := r.Object.(*corev1.Node)
-	if !ok || r.Verb != Create || !r.is("", "nodes", "") {
+	if !ok || r.Verb != Create || !r.is("nodes", "") {
 		return nil
 	}
 	notReady := corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}

@@ -187,7 +187,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow(read, "storage.k8s.io", "storageclasses"), allow("watch", "core", "events"), events),
 	}
 	for _, c := range controllers() {
-		rules := append(c.rules, events)
+		rules := append(slices.Clip(c.rules), events)
 		if slices.ContainsFunc(c.rules, makesPods) {
 			rules = append(rules, useControlPlane, useGitRepo)
 		}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"sigs.k8s.io/yaml/goyaml.v2"
+	yaml "sigs.k8s.io/yaml/goyaml.v2"
 )
 
 // YAML checks a body of YAML, which is to be no longer than most bytes when its aliases
@@ -22,7 +22,7 @@ func YAML(body []byte, most int) error {
 	// shared here, and copied when this becomes JSON.
 	var v any
 	if yaml.Unmarshal(body, &v) != nil {
-		return nil // the decoder says why
+		return nil //nolint:nilerr // the decoder reports why
 	}
 	s := size{left: most, values: MaxValues}
 	return s.take(v)

@@ -31,7 +31,7 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	}
 	selector, err := metav1.LabelSelectorAsSelector(ds.Spec.Selector)
 	if err != nil {
-		return nil // validation rejects it; a retry would not help
+		return nil //nolint:nilerr // validation rejects it; a retry would not help
 	}
 	if selector.Empty() {
 		c.Recorder.Event(ds, v1.EventTypeWarning, "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.")

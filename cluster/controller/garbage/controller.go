@@ -75,7 +75,7 @@ func New(c Config) (*Controller, error) {
 func (c *Controller) Run(ctx context.Context) error {
 	kinds, err := c.discover(ctx)
 	if err != nil {
-		return nil // ctx ended
+		return nil //nolint:nilerr // ctx is done
 	}
 	c.setKinds(kinds)
 	for _, k := range kinds {
@@ -88,7 +88,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		switch err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); {
 		case ctx.Err() != nil:
-			return nil // the informers stop with it, and accept no handler any more
+			return nil //nolint:nilerr // the informers stop with it, and accept no handler any more
 		case err != nil:
 			return err
 		}

@@ -30,7 +30,7 @@ func (c *Controller) reconcile(ctx context.Context, key string) error {
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
-		return nil // validation rejects it; a retry would not help
+		return nil //nolint:nilerr // validation rejects it; a retry would not help
 	}
 	revised := c.historySet(set, selector)
 	present, revisions, collisions, err := c.history.Sync(ctx, revised)

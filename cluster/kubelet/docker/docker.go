@@ -9,6 +9,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -166,7 +167,7 @@ func (r *Runtime) Watch(ctx context.Context, f func(cri.Event)) error {
 				PodUID: m.Actor.Attributes[labelUID], ContainerID: m.Actor.ID, Started: m.Action == events.ActionStart,
 			})
 		case err := <-errs:
-			if err == nil || err == io.EOF {
+			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("watch docker: %w", err)

@@ -74,7 +74,7 @@ func (r *Runtime) Images(ctx context.Context) ([]cri.Image, error) {
 	var out []cri.Image
 	for _, i := range all {
 		digests := onlyNames(i.RepoDigests)
-		if names := append(digests, onlyNames(i.RepoTags)...); len(names) > 0 {
+		if names := slices.Concat(digests, onlyNames(i.RepoTags)); len(names) > 0 {
 			out = append(out, cri.Image{ID: i.ID, Names: names, Digests: digests, Size: i.Size})
 		}
 	}

@@ -76,7 +76,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, cmd []string, s cri.IO) (
 		return r.docker.ContainerExecResize(ctx, created.ID, resizeOptions(size))
 	}
 	if err := stream(ctx, conn, s, s.TTY, resize); err != nil {
-		r.killExec(created.ID)
+		r.killExec(ctx, created.ID)
 		return 0, fmt.Errorf("exec: %w", err)
 	}
 	return r.exitCode(ctx, created.ID)
@@ -94,7 +94,7 @@ func (r *Runtime) exitCode(ctx context.Context, exec string) (int, error) {
 		}
 		select {
 		case <-ctx.Done():
-			r.killExec(exec)
+			r.killExec(ctx, exec)
 			return 0, ctx.Err()
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -103,8 +103,8 @@ func (r *Runtime) exitCode(ctx context.Context, exec string) (int, error) {
 
 // killExec ends a command that nobody waits for any more. The engine has no call
 // for it; the process id it tells is one of this machine.
-func (r *Runtime) killExec(exec string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (r *Runtime) killExec(ctx context.Context, exec string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if i, err := r.docker.ContainerExecInspect(ctx, exec); err == nil && i.Running && i.Pid > 0 {
 		_ = syscall.Kill(i.Pid, syscall.SIGKILL)

@@ -103,7 +103,7 @@ func probeExec(ctx context.Context, rt Execer, cmd []string, id string, timeout 
 func probeTCP(ctx context.Context, addr string) (result, string, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return failure, err.Error(), nil
+		return failure, err.Error(), nil //nolint:nilerr // the result of the probe
 	}
 	conn.Close()
 	return success, "", nil
@@ -170,7 +170,7 @@ func probeHTTP(ctx context.Context, a *v1.HTTPGetAction, t Target) (result, stri
 	}
 	code, err := send(r)
 	if err != nil {
-		return failure, err.Error(), nil
+		return failure, err.Error(), nil //nolint:nilerr // the result of the probe
 	}
 	if code < 200 || code >= 400 {
 		return failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", code), nil

@@ -62,7 +62,7 @@ func (s *Server) mayServe(r *http.Request, share *connlimit.Limiter) *httpError 
 		remote, _ := netip.ParseAddrPort(r.RemoteAddr) // without one it counts for no address
 		leave, ok := share.Acquire(net.TCPAddrFromAddrPort(remote))
 		if !ok {
-			return &httpError{http.StatusTooManyRequests, errors.New("Too many requests, please try again later.")}
+			return &httpError{http.StatusTooManyRequests, errors.New("Too many requests, please try again later.")} //nolint:staticcheck // upstream's text
 		}
 		defer leave()
 	}
