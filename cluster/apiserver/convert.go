@@ -12,8 +12,8 @@ import (
 )
 
 // versions converts objects from one version of a kind to another, by way of the stored
-// one: the owners of fields that were applied in one version are asked for in another. The
-// merge has no context to give.
+// one: the owners of fields that were applied in one version are needed in another. The
+// merge passes no context.
 type versions struct {
 	runtime.ObjectConvertor
 	table *api.Table

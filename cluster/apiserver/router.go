@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/metrics"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/nodeproxy"
 )
@@ -66,22 +65,68 @@ func (s *Server) resolve(r *request) (handler, error) {
 	return f, nil
 }
 
-// routesOf is all that can be asked about a resource.
+// ownRoutes are what the server implements beyond storing objects. Of a stored kind those
+// are served whose subresource the kind has.
+var ownRoutes = map[schema.GroupResource]map[route]verbs{
+	{Resource: "bindings"}:          {{}: {"create": (*request).bind}},
+	{Resource: "componentstatuses"}: {{}: {"list": (*request).listComponents}, {named: true}: {"get": (*request).getComponent}},
+	{Resource: "nodes"}:             {{"proxy", true}: proxied},
+	{Resource: "services"}:          {{"proxy", true}: proxied},
+	{Resource: "serviceaccounts"}:   {{"token", true}: {"create": (*request).createToken}},
+	{Resource: "pods"}: {
+		{"binding", true}:     {"create": (*request).bindPod},
+		{"eviction", true}:    {"create": (*request).evict},
+		{"log", true}:         connects((*nodeproxy.Proxy).Log, "get"),
+		{"exec", true}:        connects((*nodeproxy.Proxy).Exec, "get", "create"),
+		{"attach", true}:      connects((*nodeproxy.Proxy).Exec, "get", "create"),
+		{"portforward", true}: connects((*nodeproxy.Proxy).PortForward, "get", "create"),
+		{"proxy", true}:       proxied,
+	},
+	{Group: "apps", Resource: "deployments"}:       {{"rollback", true}: {"create": (*request).rollback}},
+	{Group: "extensions", Resource: "deployments"}: {{"rollback", true}: {"create": (*request).rollback}},
+	{Group: "metrics.k8s.io", Resource: "nodes"}: computedRoutes(func(r *request, name string) ([]api.Object, error) {
+		return r.s.usage.NodeMetrics(r.Context(), name)
+	}),
+	{Group: "metrics.k8s.io", Resource: "pods"}: computedRoutes(func(r *request, name string) ([]api.Object, error) {
+		return r.s.usage.PodMetrics(r.Context(), r.Namespace, name)
+	}),
+}
+
+// proxied has every method; to OPTIONS belongs no verb.
+var proxied = connects((*nodeproxy.Proxy).Proxy, "get", "create", "update", "patch", "delete", "")
+
+// routesOf returns the routes of a resource.
 func (s *Server) routesOf(r *resource) map[route]verbs {
+	table, k := map[route]verbs{}, r.Storage()
+	for form, v := range ownRoutes[r.groupResource()] {
+		if r.Virtual || r.Sub(form.subresource) != nil {
+			table[form] = v
+		}
+	}
+	if s.ServiceAccountToken == nil {
+		delete(table, route{"token", true})
+	}
+	if answer := s.Virtual[r.GroupVersion().WithResource(r.Plural)]; answer != nil && len(table) == 0 {
+		table[route{}] = verbs{"create": func(r *request) error { return r.createVirtual(answer) }}
+	}
 	if r.Virtual {
-		return s.virtualRoutes(r)
+		return table
 	}
-	table := map[route]verbs{
-		{}: r.offered(verbs{
-			"list": (*request).list, "watch": (*request).watch, "create": (*request).create, "deletecollection": (*request).deleteCollection,
-		}),
-		{named: true}: r.offered(verbs{
-			"get": (*request).get, "watch": (*request).watch, "update": (*request).update, "patch": (*request).patch, "delete": (*request).delete,
-		}),
+	table[route{}] = r.offered(verbs{
+		"list": (*request).list, "watch": (*request).watch, "create": (*request).create, "deletecollection": (*request).deleteCollection,
+	})
+	table[route{named: true}] = r.offered(verbs{
+		"get": (*request).get, "watch": (*request).watch, "update": (*request).update, "patch": (*request).patch, "delete": (*request).delete,
+	})
+	if k.HasStatus {
+		table[route{"status", true}] = writes([]string{"get", "update", "patch"}, change{prepare: k.PrepareStatus, validate: k.ValidateStatus})
 	}
-	for _, sub := range partsOf(r.Kind) {
-		if v := s.subresource(r, &sub); v != nil {
-			table[route{sub.Name, true}] = v
+	if k.Scale != nil {
+		table[route{"scale", true}] = verbs{"get": (*request).getScale, "update": (*request).updateScale, "patch": (*request).patchScale}
+	}
+	for _, sub := range r.Connect {
+		if sub.Prepare != nil {
+			table[route{sub.Name, true}] = writes(sub.Verbs, change{prepare: sub.Prepare, validate: sub.Validate})
 		}
 	}
 	return table
@@ -101,69 +146,8 @@ func (r *resource) offered(v verbs) verbs {
 	return out
 }
 
-// virtualRoutes are those of a kind of which nothing is stored.
-func (s *Server) virtualRoutes(r *resource) map[route]verbs {
-	switch r.GroupKind() {
-	case schema.GroupKind{Kind: "ComponentStatus"}:
-		return map[route]verbs{{}: {"list": (*request).listComponents}, {named: true}: {"get": (*request).getComponent}}
-	case metrics.NodeMetrics.GroupKind():
-		return computedRoutes(func(r *request, name string) ([]api.Object, error) { return s.usage.NodeMetrics(r.Context(), name) })
-	case metrics.PodMetrics.GroupKind():
-		return computedRoutes(func(r *request, name string) ([]api.Object, error) {
-			return s.usage.PodMetrics(r.Context(), r.Namespace, name)
-		})
-	case schema.GroupKind{Kind: "Binding"}:
-		return map[route]verbs{{}: {"create": (*request).bind}}
-	}
-	answer := s.Virtual[r.GroupVersion().WithResource(r.Plural)]
-	if answer == nil {
-		return nil
-	}
-	return map[route]verbs{{}: {"create": func(r *request) error { return r.createVirtual(answer) }}}
-}
-
-// proxied has every method; to OPTIONS belongs no verb.
-var proxied = connects((*nodeproxy.Proxy).Proxy, "get", "create", "update", "patch", "delete", "")
-
-// ownSubresources are those which the server implements for one kind, by RESOURCE/NAME.
-var ownSubresources = map[string]verbs{
-	"pods/binding":     {"create": (*request).bindPod},
-	"pods/eviction":    {"create": (*request).evict},
-	"pods/log":         connects((*nodeproxy.Proxy).Log, "get"),
-	"pods/exec":        connects((*nodeproxy.Proxy).Exec, "get", "create"),
-	"pods/attach":      connects((*nodeproxy.Proxy).Exec, "get", "create"),
-	"pods/portforward": connects((*nodeproxy.Proxy).PortForward, "get", "create"),
-	"pods/proxy":       proxied,
-	"services/proxy":   proxied,
-	"nodes/proxy":      proxied,
-}
-
-// subresource is what can be asked of one subresource of a stored kind: one that the
-// server implements, or another way to write the object.
-func (s *Server) subresource(r *resource, sub *api.Subresource) verbs {
-	name := r.Plural + "/" + sub.Name
-	switch {
-	case r.Group == "" && ownSubresources[name] != nil:
-		return ownSubresources[name]
-	case r.Group == "" && name == "serviceaccounts/token":
-		if s.ServiceAccountToken == nil {
-			return nil
-		}
-		return verbs{"create": (*request).createToken}
-	case sub.Name == "status" && r.Storage().HasStatus:
-		return partRoutes([]string{"get", "update", "patch"}, change{prepare: r.Storage().PrepareStatus, validate: r.Storage().ValidateStatus})
-	case sub.Name == "scale" && r.Storage().Scale != nil:
-		return verbs{"get": (*request).getScale, "update": (*request).updateScale, "patch": (*request).patchScale}
-	case sub.Name == "rollback":
-		return verbs{"create": (*request).rollback}
-	case sub.Prepare != nil:
-		return partRoutes(sub.Verbs, change{prepare: sub.Prepare, validate: sub.Validate})
-	}
-	return nil
-}
-
-// partRoutes read and write an object by the rules for a part of it.
-func partRoutes(offered []string, rules change) verbs {
+// writes are the routes that read and write an object by the rules of a subresource.
+func writes(offered []string, rules change) verbs {
 	all := verbs{
 		"get":    (*request).get,
 		"update": func(r *request) error { return r.updatePart(rules) },

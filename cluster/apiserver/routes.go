@@ -94,7 +94,7 @@ func (s *Server) newResource(k *api.Kind) *resource {
 }
 
 // SetTable replaces the table of kinds while the server runs. The store begins to keep
-// the kinds that are new before requests can ask for them, and no longer keeps those that
+// the kinds that are new before requests can name them, and no longer keeps those that
 // are left out: watches on them end with 410. Requests and watches of other kinds go on.
 func (s *Server) SetTable(ctx context.Context, t *api.Table) error {
 	s.setTable.Lock()

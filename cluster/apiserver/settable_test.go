@@ -35,7 +35,7 @@ func gadgets() *api.Kind {
 	})
 }
 
-// TestSetTableUnderLoad: requests under way, and watches of other kinds, notice nothing when
+// TestSetTableUnderLoad: requests under way, and watches of other kinds, go on unchanged when
 // the table of kinds is replaced.
 func TestSetTableUnderLoad(t *testing.T) {
 	server, cfg := apitest.StartServer(t)
@@ -154,7 +154,7 @@ func TestSetTableUnderLoad(t *testing.T) {
 	}
 }
 
-// upper converts a field of its objects, counts its calls, and can be told to fail.
+// upper converts a field of its objects, counts its calls, and fails on demand.
 type upper struct {
 	calls  atomic.Int32
 	failed atomic.Bool

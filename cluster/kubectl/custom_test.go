@@ -55,8 +55,8 @@ func widgets(t *testing.T) *api.Kind {
 	})
 }
 
-// byToken knows its users by their tokens; byRole allows the administrator everything, and
-// the others what roles say.
+// byToken authenticates the user whose name is the token; byRole allows the administrator
+// everything, and the others what roles allow.
 type byToken struct{}
 
 func (byToken) Authenticate(r *http.Request) (*client.User, error) {
@@ -132,7 +132,7 @@ func (k *terminal) eventually(t *testing.T, manifest, line, want string) {
 	t.Fatalf("%s: last answer\n%s\nwant %q", line, got, want)
 }
 
-// TestCustomKind adds a kind to a running server, uses it as people do, and takes it away.
+// TestCustomKind adds a kind to a running server, uses it with kubectl, and takes it away.
 func TestCustomKind(t *testing.T) {
 	server, cfg, k := customCluster(t)
 	expect := func(manifest, line string, want ...string) string {

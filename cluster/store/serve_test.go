@@ -47,7 +47,7 @@ func widget(k *api.Kind, name string) api.Object {
 }
 
 // A kind that is added while others are written to has every object, those from before
-// and those that are written meanwhile, and watches of other kinds notice nothing.
+// and those that are written meanwhile, and watches of other kinds go on unchanged.
 func TestServeAndRetire(t *testing.T) {
 	s := newStore(t)
 	k := customKind("example.com", "widgets")

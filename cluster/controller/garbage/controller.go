@@ -122,7 +122,7 @@ func (c *Controller) rediscover(ctx context.Context, kinds []namespace.Resource)
 			c.addAll(c.graph.resolve(c.where))
 		}
 		wait, cancel := context.WithTimeout(ctx, unknownRediscovery)
-		<-wait.Done() // what is unknown for good is not asked for all the time
+		<-wait.Done() // an owner of a kind that never comes must not cause discovery all the time
 		cancel()
 		select {
 		case <-ctx.Done():

@@ -132,7 +132,7 @@ func (g *graph) remove(uid types.UID) []task {
 	return tasks
 }
 
-// resolve names owners that nobody has seen once more, after there are other kinds.
+// resolve looks up the virtual owners of unknown kinds again, after other kinds are served.
 func (g *graph) resolve(where resolve) []task {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -142,7 +142,7 @@ func (k *kinds) resource(r schema.GroupResource) (full schema.GroupVersionResour
 	return full, exists, nil
 }
 
-// forget makes the next question about a resource one to the server.
+// forget removes a resource, so that the next call of resource discovers it again.
 func (k *kinds) forget(r schema.GroupResource) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
