@@ -21,6 +21,9 @@ type Object interface {
 //
 // The functions get objects of the type that New returns and may change only
 // their own argument. None does I/O. A nil function means there is nothing to do.
+//
+// It has more fields than a struct should have: they are the columns of the one table, and
+// a kind sets those that it needs.
 type Kind struct {
 	// GroupVersionKind is the version that is stored and that discovery prefers.
 	schema.GroupVersionKind

@@ -55,7 +55,7 @@ func TestSetTableUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	const body = `{"apiVersion":"example.com/v1","kind":"Gadget","metadata":{"name":"late"}}`
 	fmt.Fprintf(conn, "POST /apis/example.com/v1/namespaces/default/gadgets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
