@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"time"
@@ -122,4 +123,10 @@ func (w *worker) DiskUsage(now time.Time) eviction.DiskUsage {
 }
 
 // Reclaim implements eviction.Node.
-func (k evicting) Reclaim(ctx context.Context) { k.clearUnused(ctx) }
+func (k evicting) Reclaim(ctx context.Context) {
+	all, err := k.runtime.Glance(ctx)
+	err = errors.Join(err, k.removeDead(ctx, all, 0), k.images.RemoveUnused(ctx))
+	if err != nil && ctx.Err() == nil {
+		k.log.Warn("remove what is not used", "err", err)
+	}
+}

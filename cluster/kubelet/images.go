@@ -185,11 +185,3 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		c.Image, time.Since(begun).Truncate(time.Millisecond), image.Size))
 	return image, nil
 }
-
-// imagePulled records an image that was pulled.
-func (k *Kubelet) imagePulled(ref string) {
-	k.node.ImagesChanged()
-	if err := k.pulled.note(ref, time.Now()); err != nil {
-		k.log.Warn("note that an image was pulled", "image", ref, "err", err)
-	}
-}

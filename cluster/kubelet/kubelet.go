@@ -28,6 +28,7 @@ import (
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/eviction"
+	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
@@ -64,7 +65,7 @@ type Config struct {
 
 	Reserved v1.ResourceList // of the capacity: not for pods
 	Eviction eviction.Config // the zero value never evicts for the node's sake
-	GC       GC              // default: images at 85 and 80 percent, any number of dead containers
+	GC       images.GC       // default: images at 85 and 80 percent, any number of dead containers
 	// Signals replaces the signals that the node observes.
 	Signals func(context.Context) map[eviction.Signal]eviction.Observation
 
@@ -86,7 +87,7 @@ type Kubelet struct {
 	runtime      Runtime
 	puller       *puller
 	node         *node.Node
-	pulled       *pulled
+	images       *images.Collector
 	groups       cgroup.Groups
 	measures     nodefs.UsageCache
 	rates        rates
@@ -136,8 +137,8 @@ func New(config Config) (*Kubelet, error) {
 	if config.MaxPods == 0 {
 		config.MaxPods = 110
 	}
-	if config.GC == (GC{}) {
-		config.GC = GC{ImagesHigh: 85, ImagesLow: 80, DeadContainers: -1}
+	if config.GC == (images.GC{}) {
+		config.GC = images.GC{ImagesHigh: 85, ImagesLow: 80, DeadContainers: -1}
 	}
 	if config.PodPids == 0 {
 		config.PodPids = 4096
@@ -146,8 +147,8 @@ func New(config Config) (*Kubelet, error) {
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
 		puller: newPuller(config.Runtime), objects: objects.API{Client: config.Client}, ctx: context.Background(),
 	}
-	k.groups, k.pulled = cgroup.At(cgroupRoot), newPulled(pulledFile(config.RootDir))
-	k.puller.pulled, k.terminations = k.imagePulled, newTerminations()
+	k.groups, k.images = cgroup.At(cgroupRoot), images.NewCollector(config.GC, config.Runtime, collecting{k}, config.RootDir, k.log)
+	k.puller.pulled, k.terminations = k.images.Pulled, newTerminations()
 	k.eviction = eviction.NewManager(config.Eviction, evicting{k}, evicting{k}, k.log)
 	k.shared = objects.NewCache(k.objects)
 	k.informers = newInformers(config.Client, config.NodeName, k)
@@ -169,9 +170,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
-	if err := k.pulled.load(); err != nil { // then the images stay
-		k.log.Warn("read which images were pulled", "error", err)
-	}
+	k.images.Load()
 	k.resolv = containerspec.ReadResolvConf("/etc/resolv.conf")
 	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
 	ctx, cancel := context.WithCancel(ctx)
@@ -194,7 +193,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.wg.Go(func() { k.informers.run(ctx) })
 	k.wg.Go(func() { k.housekeeping(ctx) })
 	k.wg.Go(func() { k.eviction.Run(ctx) })
-	k.wg.Go(func() { k.keepImages(ctx) })
+	k.wg.Go(func() { k.images.Run(ctx) })
 	select {
 	case <-ctx.Done():
 		return nil

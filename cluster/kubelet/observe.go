@@ -33,7 +33,7 @@ func (k evicting) Observe(ctx context.Context) map[eviction.Signal]eviction.Obse
 		put(eviction.SignalNodeFS, fs.Available, fs.Capacity)
 		put(eviction.SignalNodeFSInodes, fs.InodesFree, fs.Inodes)
 	}
-	if fs, err := k.imageFS(ctx); err == nil {
+	if fs, err := k.images.DiskUsage(ctx); err == nil {
 		put(eviction.SignalImageFS, fs.Available, fs.Capacity)
 		put(eviction.SignalImageFSInodes, fs.InodesFree, fs.Inodes)
 	}
@@ -60,15 +60,6 @@ func (k *Kubelet) nodeFS(now time.Time) (nodefs.FileSystem, error) {
 	fs.Capacity = size.Value()
 	fs.Available = max(0, min(fs.Available, fs.Capacity-used))
 	return fs, nil
-}
-
-// imageFS returns the file system of the images.
-func (k *Kubelet) imageFS(ctx context.Context) (nodefs.FileSystem, error) {
-	dir, err := k.runtime.ImageDir(ctx)
-	if err != nil {
-		return nodefs.FileSystem{}, err
-	}
-	return nodefs.StatFS(dir)
 }
 
 // nodeUsage returns the usage of the node: of its pods and of the kubelet's process.

@@ -13,6 +13,7 @@ import (
 	config "k8s.io/kubelet/config/v1beta1"
 
 	"wheelhouse/cluster/kubelet/eviction"
+	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/server"
@@ -116,7 +117,7 @@ func (s served) Configuration() *config.KubeletConfiguration {
 		EnableServer: &on, Address: c.NodeIP.String(), Port: s.k.port(), ReadOnlyPort: readOnly,
 		StaticPodPath: c.StaticPods, ClusterDomain: c.ClusterDomain, MaxPods: int32(c.MaxPods), PodPidsLimit: &pids,
 		ResolverConfig: new("/etc/resolv.conf"), FailSwapOn: &off, CgroupsPerQOS: &on, EnforceNodeAllocatable: []string{"pods"},
-		ImageGCHighThresholdPercent: &high, ImageGCLowThresholdPercent: &low, ImageMinimumGCAge: metav1.Duration{Duration: imageMinAge},
+		ImageGCHighThresholdPercent: &high, ImageGCLowThresholdPercent: &low, ImageMinimumGCAge: metav1.Duration{Duration: images.MinAge},
 		NodeLeaseDurationSeconds: node.LeaseSeconds, NodeStatusReportFrequency: metav1.Duration{Duration: node.StatusPeriod},
 		EvictionHard: thresholdMap(c.Eviction.Hard), EvictionSoft: thresholdMap(c.Eviction.Soft), EvictionSoftGracePeriod: map[string]string{},
 		EvictionPressureTransitionPeriod: metav1.Duration{Duration: c.Eviction.Transition},

@@ -48,7 +48,7 @@ func (s served) Summary(ctx context.Context) *stats.Summary {
 	if fs, err := k.nodeFS(now); err == nil {
 		summary.Node.Fs = fsStats(fs, now)
 	}
-	if fs, err := k.imageFS(ctx); err == nil {
+	if fs, err := k.images.DiskUsage(ctx); err == nil {
 		summary.Node.Runtime = &stats.RuntimeStats{ImageFs: fsStats(fs, now), ContainerFs: fsStats(fs, now)}
 	}
 	if most, running, err := hostinfo.Processes(); err == nil {

@@ -11,6 +11,7 @@ import (
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/eviction"
+	"wheelhouse/cluster/kubelet/images"
 )
 
 // nodeResources are the flags about what a node has, keeps for itself and clears away.
@@ -74,7 +75,7 @@ func (r *nodeResources) apply(c *kubelet.Config) error {
 	if r.imageLow < 0 || r.imagesHigh > 100 || r.imageLow >= r.imagesHigh {
 		return fmt.Errorf("images are removed from %d%% of the disk down to %d%%: want 0 <= --image-gc-low-threshold < --image-gc-high-threshold <= 100", r.imagesHigh, r.imageLow)
 	}
-	c.GC = kubelet.GC{ImagesHigh: r.imagesHigh, ImagesLow: r.imageLow, DeadContainers: r.deadContainers}
+	c.GC = images.GC{ImagesHigh: r.imagesHigh, ImagesLow: r.imageLow, DeadContainers: r.deadContainers}
 	c.MaxPods, c.PodPids = r.maxPods, r.podMaxPids
 	return nil
 }
