@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// bind writes the decision. If that fails the pod is taken off the node again.
-func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to decision) {
+// bind writes the Binding. If that fails the pod is unassumed.
+func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to assignment) {
 	err := s.Client.CoreV1().Pods(p.Namespace).Bind(ctx, &v1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		Target:     v1.ObjectReference{Kind: "Node", Name: to.node},
@@ -24,24 +24,24 @@ func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to decision) {
 		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, to.node)
 		return
 	}
-	s.takeBack(ctx, p, to, fmt.Errorf("bind to %s: %w", to.node, err))
+	s.unassume(ctx, p, to, fmt.Errorf("bind to %s: %w", to.node, err))
 }
 
-// takeBack undoes a decision that could not be written.
-func (s *Scheduler) takeBack(ctx context.Context, p *v1.Pod, to decision, err error) {
+// unassume removes the pod from its node after a failed binding.
+func (s *Scheduler) unassume(ctx context.Context, p *v1.Pod, to assignment, err error) {
 	s.mu.Lock()
-	s.promise(to.volumes, false)
+	s.reserve(to.volumes, false)
 	if at := s.cluster.pods[p.UID]; at != nil && at.assumed {
 		s.cluster.removePod(p.UID)
 	}
 	s.mu.Unlock()
 	s.queue.changed(causeResource | causePods)
-	s.refuse(ctx, p, err)
+	s.handleFailure(ctx, p, err)
 }
 
-// refuse puts the pod back into the queue and tells its owner why it has no node.
-// Where room can be made, it is.
-func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
+// handleFailure requeues the pod, and writes condition and event why it has no node. If
+// preemption helps, it deletes the victims.
+func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -51,12 +51,12 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 	}
 	why, reason, message := explain(err)
 	s.queue.failed(p.UID, why)
-	var m *misfit
+	var m *fitError
 	if apierrors.IsConflict(err) || errors.As(err, &m) && m.upfront == unclassed {
-		return // somebody else wrote, or will; the watch will show what
+		return // another client wrote, or will; the watch delivers it
 	}
 	if why == 0 {
-		s.Log.Warn("could not schedule, trying again", "pod", p.Namespace+"/"+p.Name, "error", err)
+		s.Log.Warn("scheduling failed, will retry", "pod", p.Namespace+"/"+p.Name, "err", err)
 	}
 	s.Recorder.Event(p, v1.EventTypeWarning, "FailedScheduling", message)
 	s.mu.Lock()
@@ -66,15 +66,15 @@ func (s *Scheduler) refuse(ctx context.Context, p *v1.Pod, err error) {
 	}
 	s.mu.Unlock()
 	if err := s.writeCondition(ctx, p, reason, message, nominated); err != nil && !apierrors.IsNotFound(err) {
-		s.Log.Warn("could not write condition", "pod", p.Namespace+"/"+p.Name, "error", err)
+		s.Log.Warn("write condition", "pod", p.Namespace+"/"+p.Name, "err", err)
 	}
-	if m != nil && m.plan != nil {
-		s.carryOut(ctx, p, m.plan)
+	if m != nil && m.candidate != nil {
+		s.preemptVictims(ctx, p, m.candidate)
 	}
 }
 
 func explain(err error) (why cause, reason, message string) {
-	var m *misfit
+	var m *fitError
 	switch {
 	case errors.As(err, &m):
 		return m.cause, v1.PodReasonUnschedulable, m.message()
@@ -84,8 +84,7 @@ func explain(err error) (why cause, reason, message string) {
 	return 0, v1.PodReasonSchedulerError, err.Error()
 }
 
-// writeCondition says in the pod's status that it has no node, and where room is made
-// for it, if the status does not say just that already.
+// writeCondition sets PodScheduled to False and the nominated node, if they differ.
 func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, message, nominated string) error {
 	since := metav1.NewTime(time.Now())
 	for i := range p.Status.Conditions {

@@ -14,37 +14,37 @@ import (
 )
 
 const (
-	// volumesWithin is how long volumes may take before the pod is decided on anew.
-	volumesWithin = 10 * time.Minute
-	// volumesEvery is how often the caches are asked whether they are there.
-	volumesEvery = 50 * time.Millisecond
+	// volumesTimeout is how long volumes may take before the pod is scheduled again.
+	volumesTimeout = 10 * time.Minute
+	// volumesPoll is how often the caches are checked for bound volumes.
+	volumesPoll = 50 * time.Millisecond
 )
 
-// promise keeps chosen volumes from being chosen again before the cache shows whose
-// they are. The caller holds the lock.
-func (s *Scheduler) promise(choices []choice, keep bool) {
+// reserve keeps selected volumes from being selected again before the cache shows their
+// claims. The caller holds the lock.
+func (s *Scheduler) reserve(choices []volumeBinding, keep bool) {
 	for _, c := range choices {
 		switch {
 		case c.pv == nil:
 		case keep:
-			s.promised[c.pv.Name] = true
+			s.reserved[c.pv.Name] = true
 		default:
-			delete(s.promised, c.pv.Name)
+			delete(s.reserved, c.pv.Name)
 		}
 	}
 }
 
-// bindVolumes gives the pod's waiting claims their volumes, or has them provisioned on
-// the node, and waits until they are bound.
-func (s *Scheduler) bindVolumes(ctx context.Context, p *v1.Pod, to decision) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, volumesWithin, fmt.Errorf("binding volumes: not done within %v", volumesWithin))
+// bindVolumes binds the pod's delayed claims, or requests their provisioning on the node, and
+// waits until they are bound.
+func (s *Scheduler) bindVolumes(ctx context.Context, p *v1.Pod, to assignment) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, volumesTimeout, fmt.Errorf("binding volumes: not done within %v", volumesTimeout))
 	defer cancel()
 	for _, c := range to.volumes {
 		if err := s.startVolume(ctx, c, to.node); err != nil {
 			return fmt.Errorf("binding volumes: %w", err)
 		}
 	}
-	err := wait.PollUntilContextCancel(ctx, volumesEvery, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, volumesPoll, true, func(context.Context) (bool, error) {
 		if live, err := s.pods.Pods(p.Namespace).Get(p.Name); apierrors.IsNotFound(err) || err == nil && (live.UID != p.UID || live.DeletionTimestamp != nil) {
 			return false, apierrors.NewNotFound(v1.Resource("pods"), p.Name)
 		}
@@ -55,12 +55,13 @@ func (s *Scheduler) bindVolumes(ctx context.Context, p *v1.Pod, to decision) err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.promise(to.volumes, false)
+	s.reserve(to.volumes, false)
 	return nil
 }
 
-// startVolume writes the choice: the volume controller, or a provisioner, does the rest.
-func (s *Scheduler) startVolume(ctx context.Context, c choice, node string) error {
+// startVolume writes the volume or the selected node; the volume controller or a provisioner
+// binds the claim.
+func (s *Scheduler) startVolume(ctx context.Context, c volumeBinding, node string) error {
 	if c.pv != nil {
 		pv, dirty, err := volume.GetBindVolumeToClaim(c.pv, c.claim)
 		if err != nil || !dirty {
@@ -78,9 +79,9 @@ func (s *Scheduler) startVolume(ctx context.Context, c choice, node string) erro
 	return err
 }
 
-// volumesBound says whether all claims have their volumes. An error means that they
-// will not get them here: a provisioner that gives up takes the node's name away.
-func (s *Scheduler) volumesBound(to decision) (bool, error) {
+// volumesBound reports whether all claims are bound. An error means that they will not be
+// bound here: a provisioner that fails removes the selected node.
+func (s *Scheduler) volumesBound(to assignment) (bool, error) {
 	all := true
 	for _, c := range to.volumes {
 		claim, err := s.claims.claim(c.claim.Namespace, c.claim.Name)

@@ -36,8 +36,8 @@ func labelOf(n *v1.Node, key string) label {
 	return label{value, ok}
 }
 
-// cluster is the scheduler's picture of all nodes and the pods on them, assumed
-// ones included. It is not safe for concurrent use.
+// cluster is the scheduler's cache of all nodes and the pods on them, assumed ones included.
+// It is not safe for concurrent use.
 type cluster struct {
 	nodes      map[string]*nodeInfo
 	list       []*nodeInfo // those that exist, in order of arrival
@@ -121,7 +121,7 @@ func (c *cluster) setNode(node *v1.Node) {
 	c.countImages(n, 1)
 }
 
-// forgetNodes drops what was worked out from the nodes' labels and taints.
+// forgetNodes drops what was computed from the nodes' labels and taints.
 func (c *cluster) forgetNodes() {
 	clear(c.spans)
 	clear(c.members)
@@ -153,12 +153,12 @@ func (c *cluster) dropIfEmpty(n *nodeInfo) {
 	}
 }
 
-// assume places a pod before the API server knows.
+// assume adds a pod to a node before its Binding is written.
 func (c *cluster) assume(i *podInfo, node string) {
 	c.place(i, node, true)
 }
 
-// setPod places a pod as the API has it, and so confirms one that was assumed.
+// setPod adds a pod as the API has it, and so confirms an assumed one.
 func (c *cluster) setPod(p *v1.Pod) {
 	if was := c.pods[p.UID]; was != nil {
 		if was.on == p.Spec.NodeName && sameForScheduling(was.info.pod, p) {
@@ -171,13 +171,13 @@ func (c *cluster) setPod(p *v1.Pod) {
 	c.place(newPodInfo(p), p.Spec.NodeName, false)
 }
 
-// sameForScheduling says whether the sums need no change: everything else that
-// they depend on is fixed once a pod exists.
+// sameForScheduling reports whether the sums stay the same: all else that they depend on is
+// immutable.
 func sameForScheduling(a, b *v1.Pod) bool {
 	if (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) || !labels.Equals(a.Labels, b.Labels) {
 		return false
 	}
-	// Requests of a placed pod change only by an in-place resize.
+	// Requests of a bound pod change only by an in-place resize.
 	return a.Spec.NodeName == "" || a.Generation == b.Generation && sameSize(a, b)
 }
 
@@ -201,7 +201,7 @@ func (c *cluster) place(i *podInfo, node string, assumed bool) {
 	c.count(i, n, 1)
 }
 
-// removePod forgets a pod, whether assumed or confirmed.
+// removePod removes a pod, assumed or confirmed.
 func (c *cluster) removePod(uid types.UID) bool {
 	p := c.pods[uid]
 	if p == nil {
@@ -224,8 +224,8 @@ func (c *cluster) removePod(uid types.UID) bool {
 	return true
 }
 
-// nominate notes that room is made for a pod on a node: pods of no higher priority
-// must not take it.
+// nominate reserves a node for a preempting pod: pods of no higher priority must fit beside
+// it.
 func (c *cluster) nominate(i *podInfo, node string) {
 	c.unnominate(i.pod.UID)
 	n := c.nodeFor(node)
@@ -259,7 +259,7 @@ func (n *nodeInfo) count(i *podInfo, sign int64) {
 	}
 }
 
-// but is a copy of the node's sums with some pods more and some less. What does not
+// but returns a copy of the node's sums with some pods added and some removed. What does not
 // depend on pods is shared.
 func (n *nodeInfo) but(d *difference) *nodeInfo {
 	out := *n
@@ -274,10 +274,10 @@ func (n *nodeInfo) but(d *difference) *nodeInfo {
 	return &out
 }
 
-// difference is what is other on one node in a thought experiment; nil is nothing.
+// difference is the pods added and removed in a simulation on one node; nil is none.
 type difference struct{ without, with []*podInfo }
 
-// count is how many pods more there would be for which keep is true.
+// count returns how many pods more there would be for which keep is true.
 func (d *difference) count(keep func(*podInfo) bool) int {
 	n := 0
 	if d == nil {

@@ -7,9 +7,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// verdict says why a node cannot take a pod. Its reasons are worded as
-// kube-scheduler words them: people search for them.
-type verdict struct {
+// rejection is why a node is infeasible for a pod. Its reasons are those of kube-scheduler, for
+// which users search.
+type rejection struct {
 	reasons []string
 	// final: removing pods from the node would not help.
 	final bool
@@ -17,17 +17,17 @@ type verdict struct {
 }
 
 var (
-	unschedulable = &verdict{[]string{"node(s) were unschedulable"}, true, causeNode}
-	otherName     = &verdict{[]string{"node(s) didn't match the requested node name"}, true, causeNode}
-	otherLabels   = &verdict{[]string{"node(s) didn't match Pod's node affinity/selector"}, true, causeNode}
-	portTaken     = &verdict{[]string{"node(s) didn't have free ports for the requested pod ports"}, false, causeResource}
-	notNamed      = &verdict{[]string{"node(s) didn't satisfy plugin(s) [NodeAffinity]"}, true, causeNode}
+	unschedulable = &rejection{[]string{"node(s) were unschedulable"}, true, causeNode}
+	otherName     = &rejection{[]string{"node(s) didn't match the requested node name"}, true, causeNode}
+	otherLabels   = &rejection{[]string{"node(s) didn't match Pod's node affinity/selector"}, true, causeNode}
+	portTaken     = &rejection{[]string{"node(s) didn't have free ports for the requested pod ports"}, false, causeResource}
+	notNamed      = &rejection{[]string{"node(s) didn't satisfy plugin(s) [NodeAffinity]"}, true, causeNode}
 )
 
-// filter gives nil if the node can take the pod, else the first reason why not. It
-// changes nothing. Where room is made for pods that are as important, the pod must
-// fit both beside them and, as they may never come, without them.
-func (r *request) filter(n *nodeInfo) *verdict {
+// filter returns nil if the node is feasible for the pod, else the first reason why not. It
+// changes nothing. If pods of at least its priority are nominated there, the pod must fit both
+// beside them and, as they may never be bound, without them.
+func (r *request) filter(n *nodeInfo) *rejection {
 	if len(n.nominated) > 0 {
 		if d := r.nominatedOn(n); d != nil {
 			if v := r.filterWith(n.but(d), d); v != nil {
@@ -38,8 +38,7 @@ func (r *request) filter(n *nodeInfo) *verdict {
 	return r.filterWith(n, nil)
 }
 
-// nominatedOn gives the pods that room is made for on the node and that are no less
-// important than this one.
+// nominatedOn returns the nominated pods of the node whose priority is not lower.
 func (r *request) nominatedOn(n *nodeInfo) *difference {
 	var d difference
 	for uid, i := range n.nominated {
@@ -54,7 +53,7 @@ func (r *request) nominatedOn(n *nodeInfo) *difference {
 }
 
 // filterWith is filter for a node as it is, or as it would be with a difference.
-func (r *request) filterWith(n *nodeInfo, d *difference) *verdict {
+func (r *request) filterWith(n *nodeInfo, d *difference) *rejection {
 	if v := r.filterNode(n.node); v != nil {
 		return v
 	}
@@ -82,8 +81,8 @@ func (r *request) filterWith(n *nodeInfo, d *difference) *verdict {
 
 var cordoned = v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}
 
-// filterNode checks what is the node's own: cordon, name, taints, labels.
-func (r *request) filterNode(node *v1.Node) *verdict {
+// filterNode checks the node object: cordon (unschedulable), name, taints, labels.
+func (r *request) filterNode(node *v1.Node) *rejection {
 	spec := &r.pod.Spec
 	if r.only != nil && !r.only[node.Name] {
 		return notNamed
@@ -96,7 +95,7 @@ func (r *request) filterNode(node *v1.Node) *verdict {
 	}
 	if t := untolerated(node, spec.Tolerations); t != nil {
 		reason := fmt.Sprintf("node(s) had untolerated taint {%s: %s}", t.Key, t.Value)
-		return &verdict{[]string{reason}, true, causeNode}
+		return &rejection{[]string{reason}, true, causeNode}
 	}
 	if !r.nodes.matches(node) {
 		return otherLabels
@@ -104,7 +103,7 @@ func (r *request) filterNode(node *v1.Node) *verdict {
 	return nil
 }
 
-// untolerated is the first taint that keeps the pod off the node.
+// untolerated returns the first taint that the pod does not tolerate.
 func untolerated(node *v1.Node, tolerations []v1.Toleration) *v1.Taint {
 	for i := range node.Spec.Taints {
 		t := &node.Spec.Taints[i]
@@ -124,7 +123,7 @@ func tolerates(tolerations []v1.Toleration, t *v1.Taint) bool {
 	return false
 }
 
-func (r *request) filterPorts(n *nodeInfo) *verdict {
+func (r *request) filterPorts(n *nodeInfo) *rejection {
 	for _, want := range r.ports {
 		for have := range n.ports {
 			if want.clash(have) {
@@ -135,12 +134,12 @@ func (r *request) filterPorts(n *nodeInfo) *verdict {
 	return nil
 }
 
-// filterResources compares requests with what is left, and names all that is short.
-func (r *request) filterResources(n *nodeInfo) *verdict {
-	var v *verdict
+// filterResources compares requests with what is free, and returns all that is insufficient.
+func (r *request) filterResources(n *nodeInfo) *rejection {
+	var v *rejection
 	short := func(reason string, ask, can int64) {
 		if v == nil {
-			v = &verdict{cause: causeResource}
+			v = &rejection{cause: causeResource}
 		}
 		v.reasons = append(v.reasons, reason)
 		v.final = v.final || ask > can

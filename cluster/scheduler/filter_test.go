@@ -146,7 +146,7 @@ func TestPickFilters(t *testing.T) {
 			r := newRequest(c, newPodInfo(tt.pod), claims, nil)
 			n, err := r.pick()
 			if err != nil {
-				var m *misfit
+				var m *fitError
 				if errors.As(err, &m) {
 					if p := r.preempt(m, nil); p != nil {
 						t.Fatalf("would preempt on %s", p.node.name)
@@ -200,14 +200,14 @@ func TestClusterSumsReturnToZero(t *testing.T) {
 }
 
 func TestUpfrontReason(t *testing.T) {
-	m := &misfit{nodes: 2, upfront: "pod has unbound immediate PersistentVolumeClaims"}
+	m := &fitError{nodes: 2, upfront: "pod has unbound immediate PersistentVolumeClaims"}
 	want := "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. " +
 		"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 	(&request{podInfo: newPodInfo(makePod("p")), cluster: makeCluster(manyNodes(2))}).preempt(m, nil)
 	if got := m.message(); got != want {
 		t.Errorf("got %s", got)
 	}
-	if !errors.As(error(m), new(*misfit)) {
+	if !errors.As(error(m), new(*fitError)) {
 		t.Error("a misfit must be found by errors.As")
 	}
 }

@@ -8,13 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Affinity and spread ask over and over: how many pods that a selector selects are in
-// each domain (on each host, in each zone)? The answers are kept, and every pod that
-// comes or goes changes them by one. That is what makes the thousandth pod of a
-// controller as cheap as the first.
+// Affinity and spread need the number of pods that a selector selects in each domain (host,
+// zone). The counts are kept, and each pod that is added or removed changes them by one, so
+// that the thousandth pod of a controller costs as much as the first.
 
-// group stands for all placed pods with the same namespace and labels. Most pods
-// come in large groups, so selectors are matched against groups and not pods.
+// group is all bound pods with the same namespace and labels. Most pods are in large groups,
+// so selectors are matched against groups and not pods.
 type group struct {
 	key         string
 	namespace   string
@@ -29,7 +28,7 @@ type group struct {
 // have a host name label, and no label has an empty key.
 const byNode = ""
 
-// selection is the placed pods that one question selects, counted per domain.
+// selection is the bound pods that one selector selects, counted per domain.
 type selection struct {
 	key     string
 	matches func(*group) bool
@@ -38,10 +37,10 @@ type selection struct {
 	used    uint64                    // when it was last asked for
 }
 
-// mostSelections bounds the memory that questions take which nobody asks any more.
+// mostSelections bounds the memory of selections that are no longer used.
 const mostSelections = 512
 
-// selection gives the placed pods for which matches is true; key names the question.
+// selection returns the bound pods for which matches is true; key identifies it.
 func (c *cluster) selection(key string, matches func(*group) bool) *selection {
 	c.clock++
 	s := c.selections[key]
@@ -79,7 +78,7 @@ func (c *cluster) dropOldest() {
 	delete(c.selections, oldest.key)
 }
 
-// dropSelections forgets all answers: the labels of a namespace have changed.
+// dropSelections drops all selections: the labels of a namespace have changed.
 func (c *cluster) dropSelections() {
 	clear(c.selections)
 	for _, g := range c.groups {
@@ -105,7 +104,7 @@ func (s *selection) by(topologyKey string) map[string]int {
 	return m
 }
 
-// domain is the node's value of a topology key.
+// domain returns the node's value of a topology key.
 func (n *nodeInfo) domain(key string) (string, bool) {
 	if n.node == nil {
 		return "", false
@@ -122,8 +121,7 @@ func (n *nodeInfo) domain(key string) (string, bool) {
 	return value, ok
 }
 
-// placedTerm is an affinity term that placed pods have, with how many of them there
-// are in each domain.
+// placedTerm is an affinity term of bound pods, with the number of them in each domain.
 type placedTerm struct {
 	weightedTerm
 	kind   termKind
@@ -139,7 +137,7 @@ const (
 	prefers  termKind = 'p' // preferred, either way
 )
 
-// count enters a pod into all answers, or with a negative sign takes it out.
+// count adds a pod to all selections, or with a negative sign removes it.
 func (c *cluster) count(i *podInfo, n *nodeInfo, sign int) {
 	for _, s := range i.group.in {
 		for key, m := range s.counts {
@@ -161,8 +159,8 @@ func add(m map[string]int, value string, n int) {
 	}
 }
 
-// recount takes all pods of a node out, lets f change the node's labels, and enters
-// the pods again.
+// recount removes all pods of a node, calls f, which changes the node's labels, and adds the
+// pods again.
 func (c *cluster) recount(n *nodeInfo, f func()) {
 	c.countDomains(n, -1)
 	for _, i := range n.pods {
@@ -184,7 +182,7 @@ func (c *cluster) countDomains(n *nodeInfo, sign int) {
 	}
 }
 
-// nodesBy gives the number of nodes with each value of a node label.
+// nodesBy returns the number of nodes with each value of a node label.
 func (c *cluster) nodesBy(key string) map[string]int {
 	m := c.domains[key]
 	if m == nil {
@@ -199,7 +197,7 @@ func (c *cluster) nodesBy(key string) map[string]int {
 	return m
 }
 
-// nodesWith is how many nodes have a label.
+// nodesWith returns how many nodes have a label.
 func (c *cluster) nodesWith(key string) int {
 	n, known := c.labelled[key]
 	if !known {
@@ -211,7 +209,7 @@ func (c *cluster) nodesWith(key string) int {
 	return n
 }
 
-// enterTerms notes the terms that a placed pod has.
+// enterTerms adds the terms of a bound pod.
 func (c *cluster) enterTerms(i *podInfo) {
 	enter := func(kind termKind, t *term, weight int64) {
 		key := string(kind) + t.key
@@ -244,7 +242,7 @@ func (c *cluster) leaveTerms(i *podInfo) {
 	i.placedTerms = nil
 }
 
-// groupOf finds or makes the group of a pod.
+// groupOf returns the group of a pod, which it creates if needed.
 func (c *cluster) groupOf(p *v1.Pod) *group {
 	key := groupKey(p)
 	g := c.groups[key]
@@ -272,8 +270,8 @@ func (c *cluster) leaveGroup(i *podInfo, n *nodeInfo) {
 	}
 }
 
-// livePods selects the pods of a namespace that all selectors select and that are
-// not on their way out: what spreading counts.
+// livePods selects the pods of a namespace that all selectors select and that are not
+// terminating: what spreading counts.
 func (c *cluster) livePods(namespace string, selectors ...labels.Selector) *selection {
 	var key strings.Builder
 	key.WriteString("live " + namespace)

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A pod's terms on the labels of nodes are asked of thousands of nodes per decision,
-// so they are laid out to be answered without making anything.
+// A pod's node affinity is evaluated for thousands of nodes per scheduling cycle, so it is
+// compiled to be evaluated without allocations.
 
 // nodeMatch is what a pod requires of a node's labels; nil requires nothing.
 type nodeMatch struct {
@@ -51,7 +51,7 @@ func (m *nodeMatch) matches(n *v1.Node) bool {
 	return false
 }
 
-// termMatches says whether a node meets all requirements of a term; one without any
+// termMatches reports whether a node meets all requirements of a term; one without any
 // selects nothing.
 func termMatches(t *v1.NodeSelectorTerm, n *v1.Node) bool {
 	for i := range t.MatchExpressions {
@@ -97,7 +97,7 @@ func beyond(op v1.NodeSelectorOperator, have, bound string) bool {
 	return a < b
 }
 
-// preferredNodes sums the weights of the pod's preferred terms that a node meets.
+// preferredNodes returns the sum of the weights of the pod's preferred terms that a node meets.
 func preferredNodes(terms []v1.PreferredSchedulingTerm, n *v1.Node) int64 {
 	var sum int64
 	for i := range terms {

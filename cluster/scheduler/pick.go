@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// enoughNodes is how many fitting nodes are scored: all of up to 100, else a share
-// that falls with the number of nodes, from a half to 5 percent, as upstream.
+// enoughNodes returns how many feasible nodes are scored: all of up to 100, else a percentage
+// that decreases with the number of nodes, from 50 to 5, as upstream.
 func enoughNodes(all int) int {
 	const least = 100
 	if all <= least {
@@ -19,9 +19,9 @@ func enoughNodes(all int) int {
 	return max(all*percent/100, least)
 }
 
-// pick finds the best node for the pod, by chance among equals. The error is a
-// *misfit if no node can take it. Successive searches start where the last one
-// ended, so that all nodes get their turn.
+// pick returns the node with the highest score, a random one of equals. The error is a
+// *fitError if no node is feasible. Each search starts where the last one ended, so that
+// all nodes are considered.
 func (r *request) pick() (*nodeInfo, error) {
 	all := r.cluster.list
 	if len(all) == 0 {
@@ -33,8 +33,8 @@ func (r *request) pick() (*nodeInfo, error) {
 	if r.only != nil {
 		return r.pickNamed()
 	}
-	bad := misfit{nodes: len(all)}
-	if few := r.narrow(); len(few) < len(all) {
+	bad := fitError{nodes: len(all)}
+	if few := r.prefilter(); len(few) < len(all) {
 		if fit := r.search(few, enoughNodes(len(all)), nil); len(fit) > 0 {
 			return r.bestOf(fit, nil)
 		}
@@ -42,9 +42,8 @@ func (r *request) pick() (*nodeInfo, error) {
 	return r.bestOf(r.search(all, enoughNodes(len(all)), &bad), &bad)
 }
 
-// search finds nodes that fit, as many as are enough, and counts why others do not,
-// unless bad is nil.
-func (r *request) search(among []*nodeInfo, enough int, bad *misfit) []*nodeInfo {
+// search returns enough feasible nodes, and counts in bad, unless nil, why others are not.
+func (r *request) search(among []*nodeInfo, enough int, bad *fitError) []*nodeInfo {
 	if len(among) == 0 {
 		return nil
 	}
@@ -63,11 +62,10 @@ func (r *request) search(among []*nodeInfo, enough int, bad *misfit) []*nodeInfo
 	return fit
 }
 
-// pickNamed looks only at the nodes that the pod names: a daemon in a large cluster
-// names one.
+// pickNamed considers only the nodes that the pod names: a DaemonSet's pod names one.
 func (r *request) pickNamed() (*nodeInfo, error) {
 	var fit []*nodeInfo
-	bad := misfit{nodes: len(r.cluster.list)}
+	bad := fitError{nodes: len(r.cluster.list)}
 	others := len(r.cluster.list)
 	for name := range r.only {
 		n := r.cluster.nodes[name]
@@ -85,8 +83,8 @@ func (r *request) pickNamed() (*nodeInfo, error) {
 	return r.bestOf(fit, &bad)
 }
 
-// bestOf is the best of the nodes that fit; without any, bad is the error.
-func (r *request) bestOf(fit []*nodeInfo, bad *misfit) (*nodeInfo, error) {
+// bestOf returns the best of the feasible nodes; without any, bad is the error.
+func (r *request) bestOf(fit []*nodeInfo, bad *fitError) (*nodeInfo, error) {
 	switch len(fit) {
 	case 0:
 		return nil, bad
@@ -114,28 +112,28 @@ func best(nodes []*nodeInfo, scores []int64) *nodeInfo {
 
 var errNoNodes = errors.New("no nodes available to schedule pods")
 
-// misfit says why no node can take a pod.
-type misfit struct {
+// fitError is why no node is feasible for a pod.
+type fitError struct {
 	nodes   int
 	upfront string // a reason that has nothing to do with single nodes
 	counts  map[string]int
 	final   int         // nodes where removing pods would not help
 	maybe   []*nodeInfo // nodes where it might
 	cause   cause
-	// preemption is what became of the thought of it, empty when it is under way.
+	// preemption is why preemption does not help, empty if it is in progress.
 	preemption string
-	plan       *plan
+	candidate  *preemption
 	keeps      bool // the place that is kept for the pod is still its best hope
 }
 
-func (m *misfit) add(n *nodeInfo, v *verdict) {
+func (m *fitError) add(n *nodeInfo, v *rejection) {
 	if !v.final {
 		m.maybe = append(m.maybe, n)
 	}
 	m.addMany(v, 1)
 }
 
-func (m *misfit) addMany(v *verdict, nodes int) {
+func (m *fitError) addMany(v *rejection, nodes int) {
 	if nodes == 0 {
 		return
 	}
@@ -151,8 +149,8 @@ func (m *misfit) addMany(v *verdict, nodes int) {
 	m.cause |= v.cause
 }
 
-// Error words the misfit as kube-scheduler does.
-func (m *misfit) Error() string {
+// Error returns the message of kube-scheduler.
+func (m *fitError) Error() string {
 	head := fmt.Sprintf("0/%d nodes are available: ", m.nodes)
 	if m.upfront != "" {
 		return head + m.upfront + "."
@@ -160,8 +158,8 @@ func (m *misfit) Error() string {
 	return head + countList(m.counts) + "."
 }
 
-// message is Error with what became of the thought of preemption.
-func (m *misfit) message() string {
+// message is Error with why preemption does not help.
+func (m *fitError) message() string {
 	if m.preemption == "" {
 		return m.Error()
 	}

@@ -1,17 +1,17 @@
 package scheduler
 
 var (
-	affinityUnmet = &verdict{[]string{"node(s) didn't match pod affinity rules"}, true, causePods | causeNode}
-	antiUnmet     = &verdict{[]string{"node(s) didn't match pod anti-affinity rules"}, false, causePods | causeNode}
-	othersAnti    = &verdict{[]string{"node(s) didn't satisfy existing pods anti-affinity rules"}, false, causePods | causeNode}
+	affinityUnmet = &rejection{[]string{"node(s) didn't match pod affinity rules"}, true, causePods | causeNode}
+	antiUnmet     = &rejection{[]string{"node(s) didn't match pod anti-affinity rules"}, false, causePods | causeNode}
+	othersAnti    = &rejection{[]string{"node(s) didn't satisfy existing pods anti-affinity rules"}, false, causePods | causeNode}
 )
 
 // requiredWeight is what a placed pod's required affinity for the new pod counts
 // in scores, next to preferred ones with their own weights.
 const requiredWeight = 1
 
-// podTerms is what affinity between pods says about each topology domain (such as
-// one host or one zone). The counts it holds are the cluster's own.
+// podTerms is the pod affinity per topology domain (such as a host or a zone). The counts are
+// the cluster's own.
 type podTerms struct {
 	r     *request
 	want  []domains // by the pod's required affinity terms: how many pods attract
@@ -34,7 +34,7 @@ type scoredDomains struct {
 	weight int64
 }
 
-// newPodTerms gives nil when no term matters.
+// newPodTerms returns nil if no term matters.
 func newPodTerms(r *request) *podTerms {
 	c := r.cluster
 	if !r.hasTerms() && len(c.terms) == 0 {
@@ -76,7 +76,7 @@ func newPodTerms(r *request) *podTerms {
 	return t
 }
 
-// others reads the terms that placed pods have on the new one.
+// others reads the terms of bound pods that select the new one.
 func (t *podTerms) others() {
 	for _, p := range t.r.cluster.terms {
 		if !p.matchesPod(t.r.pod.Namespace, t.r.pod.Labels, t.r.cluster.namespaces) {
@@ -90,7 +90,7 @@ func (t *podTerms) others() {
 	}
 }
 
-func (t *podTerms) filter(n *nodeInfo, d *difference) *verdict {
+func (t *podTerms) filter(n *nodeInfo, d *difference) *rejection {
 	if !t.attracted(n, d) {
 		return affinityUnmet
 	}
@@ -106,7 +106,7 @@ func (t *podTerms) filter(n *nodeInfo, d *difference) *verdict {
 			return othersAnti
 		}
 	}
-	// A nominated pod's terms are not among the placed ones.
+	// A nominated pod's terms are not among those of bound pods.
 	if d != nil {
 		for _, i := range d.with {
 			if t.repelledBy(i, n) {
@@ -127,9 +127,9 @@ func (t *podTerms) repelledBy(i *podInfo, n *nodeInfo) bool {
 	return false
 }
 
-// attracted says whether each required affinity term finds a pod in the node's
-// domain. The first of pods that want each other finds none anywhere, and may go
-// wherever there is a domain.
+// attracted reports whether each required affinity term matches a pod in the node's domain. The
+// first of pods with affinity to each other matches none, and may be scheduled to any
+// domain.
 func (t *podTerms) attracted(n *nodeInfo, d *difference) bool {
 	met, none := true, true
 	for i := range t.want {
@@ -150,7 +150,7 @@ func (t *podTerms) attracted(n *nodeInfo, d *difference) bool {
 	return met || none && t.self
 }
 
-// hasTerm says whether a placed pod has a term.
+// hasTerm reports whether a bound pod has a term.
 func (i *podInfo) hasTerm(p *placedTerm) bool {
 	for _, own := range i.placedTerms {
 		if own == p {

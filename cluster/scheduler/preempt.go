@@ -14,19 +14,19 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Preemption: where nothing fits, less important pods may have to go. It is thought
-// through on copies of single nodes; nothing is changed before a plan stands.
+// Preemption: if no node is feasible, lower-priority pods may be deleted. It is simulated on
+// copies of single nodes; nothing is changed before the victims are selected.
 
-// plan is to end pods of one node so that another fits there.
-type plan struct {
+// preemption is the victims on one node that make the pod fit there.
+type preemption struct {
 	node    *nodeInfo
 	victims []*podInfo // the most important first
 	broken  int        // victims whose disruption budget does not allow it
-	// cleared are less important pods for which room was being made there.
+	// cleared are lower-priority pods that were nominated there.
 	cleared []*v1.Pod
 }
 
-// How many nodes are thought through: a tenth, a hundred at least, as upstream.
+// How many nodes are simulated: a tenth, a hundred at least, as upstream.
 const (
 	leastCandidates = 100
 	candidateShare  = 10 // percent
@@ -34,9 +34,9 @@ const (
 
 const noVictims = "No preemption victims found for incoming pod"
 
-// preempt looks for the node where the least harm is done by ending pods for this
-// one. nil with an explanation in m means that there is none. It changes nothing.
-func (r *request) preempt(m *misfit, budgets []*policyv1.PodDisruptionBudget) *plan {
+// preempt returns the best node and victims for this pod. nil with an explanation in m means
+// that there is none. It changes nothing.
+func (r *request) preempt(m *fitError, budgets []*policyv1.PodDisruptionBudget) *preemption {
 	if reason := r.mayNotPreempt(m); reason != "" {
 		m.preemption, m.keeps = reason, true
 		return nil
@@ -45,10 +45,10 @@ func (r *request) preempt(m *misfit, budgets []*policyv1.PodDisruptionBudget) *p
 	if final := m.nodes - len(m.maybe); final > 0 {
 		counts["Preemption is not helpful for scheduling"] = final
 	}
-	var plans []*plan
-	if r.anyLess() {
+	var plans []*preemption
+	if r.anyLowerPriority() {
 		var failed map[string]int
-		plans, failed = r.plans(m.maybe, budgets, candidates(m.nodes))
+		plans, failed = r.findPreemptions(m.maybe, budgets, candidates(m.nodes))
 		for reason, n := range failed {
 			counts[reason] += n
 		}
@@ -59,7 +59,7 @@ func (r *request) preempt(m *misfit, budgets []*policyv1.PodDisruptionBudget) *p
 		m.preemption = fmt.Sprintf("0/%d nodes are available: %s.", m.nodes, countList(counts))
 		return nil
 	}
-	best := leastHarm(plans)
+	best := pickPreemption(plans)
 	for _, i := range best.node.nominated {
 		if i.priority < r.priority {
 			best.cleared = append(best.cleared, i.pod)
@@ -68,9 +68,9 @@ func (r *request) preempt(m *misfit, budgets []*policyv1.PodDisruptionBudget) *p
 	return best
 }
 
-// mayNotPreempt says why the pod must not end others: it does not want to, or pods
-// are ending for it already.
-func (r *request) mayNotPreempt(m *misfit) string {
+// mayNotPreempt returns why the pod must not preempt: its preemptionPolicy is Never, or its
+// victims are still terminating.
+func (r *request) mayNotPreempt(m *fitError) string {
 	if p := r.pod.Spec.PreemptionPolicy; p != nil && *p == v1.PreemptNever {
 		return "not eligible due to preemptionPolicy=Never."
 	}
@@ -86,15 +86,15 @@ func (r *request) mayNotPreempt(m *misfit) string {
 	return ""
 }
 
-// preempted says whether a pod ends because a scheduler wanted its place.
+// preempted reports whether a pod is terminating because of preemption.
 func preempted(p *v1.Pod) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c v1.PodCondition) bool {
 		return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonPreemptionByScheduler
 	})
 }
 
-// anyLess says whether there is any less important pod at all: usually there is not.
-func (r *request) anyLess() bool {
+// anyLowerPriority reports whether there is any lower-priority pod at all: usually there is not.
+func (r *request) anyLowerPriority() bool {
 	for priority := range r.cluster.priorities {
 		if priority < r.priority {
 			return true
@@ -105,10 +105,10 @@ func (r *request) anyLess() bool {
 
 func candidates(nodes int) int { return min(max(nodes*candidateShare/100, leastCandidates), nodes) }
 
-// plans thinks through nodes, beginning anywhere and several at a time, until there
-// are enough plans of which one at least breaks no budget. failed counts the reasons
-// of the nodes where it does not work.
-func (r *request) plans(nodes []*nodeInfo, budgets []*policyv1.PodDisruptionBudget, enough int) (plans []*plan, failed map[string]int) {
+// findPreemptions simulates nodes, from a random one on and several at a time, until there are
+// enough preemptions of which one at least violates no disruption budget. failed counts
+// the reasons of the nodes where preemption does not help.
+func (r *request) findPreemptions(nodes []*nodeInfo, budgets []*policyv1.PodDisruptionBudget, enough int) (plans []*preemption, failed map[string]int) {
 	failed = map[string]int{}
 	start := rand.IntN(max(len(nodes), 1))
 	var mu sync.Mutex
@@ -126,7 +126,7 @@ func (r *request) plans(nodes []*nodeInfo, budgets []*policyv1.PodDisruptionBudg
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for n := take(); n != nil; n = take() {
-				p, v := r.victimsOn(n, budgets)
+				p, v := r.selectVictims(n, budgets)
 				mu.Lock()
 				if p != nil {
 					plans, clean = append(plans, p), clean || p.broken == 0
@@ -143,10 +143,10 @@ func (r *request) plans(nodes []*nodeInfo, budgets []*policyv1.PodDisruptionBudg
 	return plans, failed
 }
 
-// victimsOn finds as few and as unimportant pods of a node as must go: first all less
-// important ones go in thought, then each comes back that the pod fits beside, those
-// with a budget that would break first, then the most important first.
-func (r *request) victimsOn(n *nodeInfo, budgets []*policyv1.PodDisruptionBudget) (*plan, *verdict) {
+// selectVictims returns the fewest pods of the lowest priority that must be deleted: all
+// lower-priority pods are removed, then each is reprieved beside which the pod fits, those
+// whose budget would be violated first, then by priority.
+func (r *request) selectVictims(n *nodeInfo, budgets []*policyv1.PodDisruptionBudget) (*preemption, *rejection) {
 	var less []*podInfo
 	for _, i := range n.pods {
 		if i.priority < r.priority {
@@ -154,14 +154,14 @@ func (r *request) victimsOn(n *nodeInfo, budgets []*policyv1.PodDisruptionBudget
 		}
 	}
 	if len(less) == 0 {
-		return nil, &verdict{reasons: []string{noVictims}, final: true}
+		return nil, &rejection{reasons: []string{noVictims}, final: true}
 	}
 	slices.SortFunc(less, moreImportant)
 	gone := map[*podInfo]bool{}
 	for _, i := range less {
 		gone[i] = true
 	}
-	fits := func() *verdict {
+	fits := func() *rejection {
 		var d difference
 		for _, i := range less {
 			if gone[i] {
@@ -179,7 +179,7 @@ func (r *request) victimsOn(n *nodeInfo, budgets []*policyv1.PodDisruptionBudget
 	if v := fits(); v != nil {
 		return nil, v
 	}
-	p := &plan{node: n}
+	p := &preemption{node: n}
 	protected, free := byBudget(less, budgets)
 	for k, i := range slices.Concat(protected, free) {
 		gone[i] = false
@@ -196,7 +196,7 @@ func (r *request) victimsOn(n *nodeInfo, budgets []*policyv1.PodDisruptionBudget
 	return p, nil
 }
 
-// moreImportant orders pods: by priority, then those that have run longer.
+// moreImportant orders pods by priority, then by start time.
 func moreImportant(a, b *podInfo) int {
 	if a.priority != b.priority {
 		return int(int64(b.priority) - int64(a.priority))
@@ -211,7 +211,7 @@ func startOf(p *v1.Pod) metav1.Time {
 	return metav1.Now() // assumed, and not started yet
 }
 
-// byBudget tells apart the pods whose end would break a disruption budget.
+// byBudget separates the pods whose deletion would violate a disruption budget.
 func byBudget(pods []*podInfo, budgets []*policyv1.PodDisruptionBudget) (protected, free []*podInfo) {
 	left := make([]int32, len(budgets))
 	selectors := make([]labels.Selector, len(budgets))
@@ -239,21 +239,21 @@ func byBudget(pods []*podInfo, budgets []*policyv1.PodDisruptionBudget) (protect
 	return protected, free
 }
 
-// leastHarm compares plans: broken budgets, the most important victim, the sum of
-// their importance, their number, and last where the most important victim is youngest.
-func leastHarm(plans []*plan) *plan {
-	measures := []func(*plan) int64{
-		func(p *plan) int64 { return int64(p.broken) },
+// pickPreemption compares: violated budgets, highest priority of a victim, sum of priorities,
+// number of victims, and last the latest start time of the highest-priority victims.
+func pickPreemption(plans []*preemption) *preemption {
+	measures := []func(*preemption) int64{
+		func(p *preemption) int64 { return int64(p.broken) },
 		highest,
-		func(p *plan) int64 {
+		func(p *preemption) int64 {
 			var sum int64
 			for _, i := range p.victims {
 				sum += int64(i.priority) + math.MaxInt32 + 1 // so that a negative priority counts too
 			}
 			return sum
 		},
-		func(p *plan) int64 { return int64(len(p.victims)) },
-		func(p *plan) int64 {
+		func(p *preemption) int64 { return int64(len(p.victims)) },
+		func(p *preemption) int64 {
 			oldest := int64(math.MaxInt64)
 			for _, i := range p.victims {
 				if int64(i.priority) == highest(p) {
@@ -268,7 +268,7 @@ func leastHarm(plans []*plan) *plan {
 		for _, p := range plans {
 			least = min(least, measure(p))
 		}
-		plans = slices.DeleteFunc(plans, func(p *plan) bool { return measure(p) > least })
+		plans = slices.DeleteFunc(plans, func(p *preemption) bool { return measure(p) > least })
 		if len(plans) == 1 {
 			break
 		}
@@ -276,7 +276,7 @@ func leastHarm(plans []*plan) *plan {
 	return plans[0]
 }
 
-func highest(p *plan) int64 {
+func highest(p *preemption) int64 {
 	top := int64(math.MinInt64)
 	for _, i := range p.victims {
 		top = max(top, int64(i.priority))

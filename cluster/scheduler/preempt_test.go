@@ -153,7 +153,7 @@ func TestPreempt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRequest(makeCluster(tt.nodes, tt.pods...), newPodInfo(tt.pod), nil, nil)
 			n, err := r.pick()
-			var m *misfit
+			var m *fitError
 			if !errors.As(err, &m) {
 				t.Fatalf("fits on %v, %v", n, err)
 			}
@@ -230,11 +230,11 @@ func TestCandidatesAreBounded(t *testing.T) {
 	}
 	r := newRequest(c, newPodInfo(makePod("p", requests("cpu", "1"), priority(1))), nil, nil)
 	_, err := r.pick()
-	var m *misfit
+	var m *fitError
 	if !errors.As(err, &m) {
 		t.Fatal(err)
 	}
-	plans, _ := r.plans(m.maybe, nil, candidates(m.nodes))
+	plans, _ := r.findPreemptions(m.maybe, nil, candidates(m.nodes))
 	if n := len(plans); n < 200 || n > 210 { // the other workers may end what they began
 		t.Errorf("%d plans were made", n)
 	}

@@ -13,58 +13,56 @@ import (
 )
 
 const (
-	firstBackoff = time.Second
-	lastBackoff  = 10 * time.Second
-	// flushAfter is when an unschedulable pod is tried again though nothing that
-	// should help has happened.
+	minBackoff = time.Second
+	maxBackoff = 10 * time.Second
+	// flushAfter is when an unschedulable pod is retried without an event that could help.
 	flushAfter = 5 * time.Minute
-	// tick is how often backoffs and flushes are looked at.
+	// tick is how often backoffs and flushes are checked.
 	tick = 100 * time.Millisecond
 )
 
-// queued is a pod that waits for a node.
+// queued is a pod without a node.
 type queued struct {
 	*podInfo
-	attempts int
-	since    time.Time // of the first arrival
-	ready    time.Time // when the backoff ends
-	parked   time.Time // when it became unschedulable
-	cause    cause     // why the last attempt failed; 0 is an error, which any change may mend
-	hurry    bool      // retryNow was called while it was in flight
-	in       place
-	index    int // in the heap
+	attempts           int
+	since              time.Time // when it was added
+	ready              time.Time // when the backoff ends
+	unschedulableSince time.Time // when it became unschedulable
+	cause              cause     // why the last attempt failed; 0 is an error, which any change may resolve
+	activated          bool      // activate was called while it was in flight
+	in                 queueState
+	index              int // in the heap
 }
 
-type place int
+type queueState int
 
 const (
-	nowhere  place = iota
-	active         // to be tried, in order of priority
-	waiting        // backing off
-	parked         // unschedulable until something changes
-	inFlight       // being tried
+	notQueued       queueState = iota
+	active                     // in order of priority
+	backingOff                 // until its backoff has passed
+	waitingForEvent            // until an event that could help
+	inFlight                   // being scheduled
 )
 
-// queue holds the pods that have no node. Pods that failed are parked; a change of
-// the cluster that may help moves them back, after a backoff that doubles with
-// each attempt. It is safe for concurrent use.
+// queue holds the pods without a node. Unschedulable pods wait for an event that could help,
+// and then for a backoff that doubles with each attempt. It is safe for concurrent use.
 type queue struct {
-	mu     sync.Mutex
-	now    func() time.Time
-	wake   chan struct{}
-	all    map[types.UID]*queued
-	parked map[*queued]bool
-	active podHeap
-	wait   podHeap
-	// moved is the union of changes while each pod in flight was being tried:
-	// what would have moved it, had it been parked already.
+	mu            sync.Mutex
+	now           func() time.Time
+	wake          chan struct{}
+	all           map[types.UID]*queued
+	unschedulable map[*queued]bool
+	active        podHeap
+	backoff       podHeap
+	// moved is the union of the events during the attempt of each pod in flight, which would
+	// have moved it if it had been unschedulable already.
 	moved map[types.UID]cause
 }
 
 func newQueue(now func() time.Time) *queue {
 	return &queue{
-		now: now, wake: make(chan struct{}, 1), all: map[types.UID]*queued{}, parked: map[*queued]bool{}, moved: map[types.UID]cause{},
-		active: podHeap{less: byPriority}, wait: podHeap{less: byReady},
+		now: now, wake: make(chan struct{}, 1), all: map[types.UID]*queued{}, unschedulable: map[*queued]bool{}, moved: map[types.UID]cause{},
+		active: podHeap{less: byPriority}, backoff: podHeap{less: byReady},
 	}
 }
 
@@ -75,8 +73,7 @@ func byPriority(a, b *queued) bool {
 
 func byReady(a, b *queued) bool { return a.ready.Before(b.ready) }
 
-// set adds a pod, or takes over its new state. retry says that the change may make
-// a parked pod fit.
+// set adds or updates a pod. retry means that an unschedulable pod may fit after the change.
 func (q *queue) set(p *v1.Pod, retry bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +90,7 @@ func (q *queue) set(p *v1.Pod, retry bool) {
 	}
 	item.podInfo = newPodInfo(p)
 	switch item.in {
-	case parked:
+	case waitingForEvent:
 		q.put(item, active)
 	case active:
 		heap.Fix(&q.active, item.index)
@@ -102,19 +99,19 @@ func (q *queue) set(p *v1.Pod, retry bool) {
 	}
 }
 
-// forget drops a pod that has a node or is gone.
+// forget removes a pod that has a node or was deleted.
 func (q *queue) forget(uid types.UID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if item := q.all[uid]; item != nil {
-		q.put(item, nowhere)
+		q.put(item, notQueued)
 		delete(q.all, uid)
 		delete(q.moved, uid)
 	}
 }
 
-// pop waits for the next pod to try, and gives nil when ctx ends. What it returns
-// is in flight until failed or forget is called; its podInfo is a private copy.
+// pop waits for the next pod, and returns nil when ctx ends. The pod is in flight until failed
+// or forget is called; its podInfo is a private copy.
 func (q *queue) pop(ctx context.Context) *podInfo {
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
@@ -127,7 +124,7 @@ func (q *queue) pop(ctx context.Context) *podInfo {
 			return nil
 		case <-q.wake:
 		case <-timer.C:
-			q.due()
+			q.flush()
 		}
 	}
 }
@@ -146,8 +143,8 @@ func (q *queue) tryPop() *podInfo {
 	return &copied
 }
 
-// failed puts a pod that was in flight back: parked with its cause, or, for an
-// error or if the cluster changed meanwhile in a way that may help, backing off.
+// failed requeues a pod in flight: as unschedulable with its cause, or in backoff after an
+// error or if an event during the attempt could help.
 func (q *queue) failed(uid types.UID, why cause) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -156,61 +153,60 @@ func (q *queue) failed(uid types.UID, why cause) {
 		return
 	}
 	now := q.now()
-	item.cause, item.parked = why, now
-	item.ready = now.Add(min(firstBackoff<<min(item.attempts-1, 10), lastBackoff))
+	item.cause, item.unschedulableSince = why, now
+	item.ready = now.Add(min(minBackoff<<min(item.attempts-1, 10), maxBackoff))
 	changed := q.moved[uid]
 	delete(q.moved, uid)
-	switch hurry := item.hurry; {
-	case hurry:
-		item.hurry = false
+	switch activated := item.activated; {
+	case activated:
+		item.activated = false
 		q.put(item, active)
 	case why == 0 || changed&why != 0:
-		q.put(item, waiting)
+		q.put(item, backingOff)
 	default:
-		q.put(item, parked)
+		q.put(item, waitingForEvent)
 	}
 }
 
-// changed tells of a change of the cluster that may help pods which failed for
-// one of the causes.
+// changed moves the unschedulable pods that failed for one of the causes.
 func (q *queue) changed(what cause) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for uid := range q.moved {
 		q.moved[uid] |= what
 	}
-	for item := range q.parked {
+	for item := range q.unschedulable {
 		if item.cause&what != 0 {
 			q.retry(item)
 		}
 	}
 }
 
-// retryNow tells that what a pod waits for is likely there: it need not wait for the
-// end of its backoff.
-func (q *queue) retryNow(uid types.UID) {
+// activate makes a pod active without waiting for its backoff: its nominated node probably
+// has room now.
+func (q *queue) activate(uid types.UID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	item := q.all[uid]
 	switch {
 	case item == nil || item.in == active:
 	case item.in == inFlight:
-		item.hurry = true
+		item.activated = true
 	default:
 		q.put(item, active)
 	}
 }
 
-// due moves pods whose backoff is over, and those parked for long.
-func (q *queue) due() {
+// flush moves pods whose backoff has passed, and those unschedulable for flushAfter.
+func (q *queue) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
-	for q.wait.Len() > 0 && !q.wait.items[0].ready.After(now) {
-		q.put(q.wait.items[0], active)
+	for q.backoff.Len() > 0 && !q.backoff.items[0].ready.After(now) {
+		q.put(q.backoff.items[0], active)
 	}
-	for item := range q.parked {
-		if now.Sub(item.parked) > flushAfter {
+	for item := range q.unschedulable {
+		if now.Sub(item.unschedulableSince) > flushAfter {
 			q.retry(item)
 		}
 	}
@@ -218,34 +214,34 @@ func (q *queue) due() {
 
 func (q *queue) retry(item *queued) {
 	if item.ready.After(q.now()) {
-		q.put(item, waiting)
+		q.put(item, backingOff)
 	} else {
 		q.put(item, active)
 	}
 }
 
-// put moves an item to another place.
-func (q *queue) put(item *queued, to place) {
+// put moves an item to another state.
+func (q *queue) put(item *queued, to queueState) {
 	switch item.in {
 	case active:
 		heap.Remove(&q.active, item.index)
-	case waiting:
-		heap.Remove(&q.wait, item.index)
-	case parked:
-		delete(q.parked, item)
+	case backingOff:
+		heap.Remove(&q.backoff, item.index)
+	case waitingForEvent:
+		delete(q.unschedulable, item)
 	}
 	item.in = to
 	switch to {
-	case parked:
-		q.parked[item] = true
+	case waitingForEvent:
+		q.unschedulable[item] = true
 	case active:
 		heap.Push(&q.active, item)
 		select {
 		case q.wake <- struct{}{}:
 		default:
 		}
-	case waiting:
-		heap.Push(&q.wait, item)
+	case backingOff:
+		heap.Push(&q.backoff, item)
 	}
 }
 

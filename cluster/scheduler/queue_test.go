@@ -35,15 +35,15 @@ func TestQueueMoves(t *testing.T) {
 		during cause // a change while the pod was tried
 		after  cause // a change afterwards
 		wait   time.Duration
-		want   place
+		want   queueState
 	}{
-		{name: "parked until something changes", why: causeResource, wait: time.Minute, want: parked},
+		{name: "parked until something changes", why: causeResource, wait: time.Minute, want: waitingForEvent},
 		{name: "flushed in the end", why: causeResource, wait: flushAfter + time.Second, want: active},
-		{name: "an unrelated change", why: causeResource, after: causeVolume, wait: time.Minute, want: parked},
-		{name: "a change that may help, backoff first", why: causeResource, after: causeResource, want: waiting},
+		{name: "an unrelated change", why: causeResource, after: causeVolume, wait: time.Minute, want: waitingForEvent},
+		{name: "a change that may help, backoff first", why: causeResource, after: causeResource, want: backingOff},
 		{name: "a change that may help, after the backoff", why: causeResource, after: causeResource, wait: 2 * time.Second, want: active},
-		{name: "a change while it was tried", why: causeResource, during: causeResource, want: waiting},
-		{name: "an error backs off", why: 0, want: waiting},
+		{name: "a change while it was tried", why: causeResource, during: causeResource, want: backingOff},
+		{name: "an error backs off", why: 0, want: backingOff},
 		{name: "an error comes back", why: 0, wait: 2 * time.Second, want: active},
 	}
 	for _, tt := range tests {
@@ -61,7 +61,7 @@ func TestQueueMoves(t *testing.T) {
 				q.changed(tt.after)
 			}
 			c.t = c.t.Add(tt.wait)
-			q.due()
+			q.flush()
 			if got := q.all[p.UID].in; got != tt.want {
 				t.Errorf("got place %d, want %d", got, tt.want)
 			}
@@ -76,7 +76,7 @@ func TestQueueForgets(t *testing.T) {
 	q.pop(context.Background())
 	q.forget(p.UID)
 	q.failed(p.UID, causeNode)
-	if len(q.all)+len(q.moved)+q.active.Len()+q.wait.Len() != 0 {
+	if len(q.all)+len(q.moved)+q.active.Len()+q.backoff.Len() != 0 {
 		t.Errorf("something is left: %+v", q)
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// cause is why a pod did not fit, as a set of bits; the queue uses it to tell
-// which changes of the cluster are worth another try.
+// cause is why a pod did not fit, as a set of bits; the queue uses it to decide which events
+// lead to a retry.
 type cause uint
 
 const (
@@ -17,8 +17,8 @@ const (
 	causeVolume
 )
 
-// request is one pod on its way through filter and score: the pod, the cluster,
-// and what is worked out once for all nodes.
+// request is one scheduling cycle: the pod, the cluster, and what is computed once for all
+// nodes.
 type request struct {
 	*podInfo
 	cluster *cluster
@@ -32,7 +32,7 @@ type request struct {
 	preferredNodes []v1.PreferredSchedulingTerm
 }
 
-// newRequest works out what all nodes share. peers selects the pods to spread
+// newRequest computes what all nodes share. peers selects the pods to spread
 // from; nil when there are none.
 func newRequest(c *cluster, i *podInfo, claims *podClaims, peers []labels.Selector) *request {
 	r := &request{podInfo: i, cluster: c, claims: claims, nodes: newNodeMatch(i.pod)}
@@ -48,8 +48,8 @@ func newRequest(c *cluster, i *podInfo, claims *podClaims, peers []labels.Select
 	return r
 }
 
-// namedNodes gives the nodes that the pod's required node affinity names, as a
-// daemon's does; nil if it could be any.
+// namedNodes returns the nodes that the pod's required node affinity names, as that of a
+// DaemonSet's pod does; nil if it could be any.
 func namedNodes(p *v1.Pod) map[string]bool {
 	a := p.Spec.Affinity
 	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {

@@ -5,14 +5,15 @@ import (
 	podresource "k8s.io/component-helpers/resource"
 )
 
-// effectiveRequests are what a pod counts for: what it asks for, was given or still has,
-// whichever is most; the three differ while it is being resized.
+// effectiveRequests returns the maximum of what a pod requests, was allocated and still has; the
+// three differ during a resize.
 func effectiveRequests(p *v1.Pod) v1.ResourceList {
 	return podresource.PodRequests(p, podresource.PodResourcesOptions{UseStatusResources: true})
 }
 
-// sameSize says whether two states of a placed pod count for the same. It is asked with
-// every change of a status, so it computes nothing while no container is resized.
+// sameSize reports whether the effective requests of two states of a bound pod are equal. It
+// is called for every change of a status, so it computes nothing while no container is
+// resized.
 func sameSize(a, b *v1.Pod) bool {
 	if a.Generation == b.Generation && sameStatusSizes(a.Status.ContainerStatuses, b.Status.ContainerStatuses) &&
 		sameStatusSizes(a.Status.InitContainerStatuses, b.Status.InitContainerStatuses) &&
@@ -23,7 +24,7 @@ func sameSize(a, b *v1.Pod) bool {
 	return covers(x, y) && covers(y, x)
 }
 
-// covers says whether x is at least y in all resources.
+// covers reports whether x is at least y in all resources.
 func covers(x, y v1.ResourceList) bool {
 	for name, q := range y {
 		if have := x[name]; have.Cmp(q) < 0 {
@@ -64,7 +65,7 @@ func sameList(a, b v1.ResourceList) bool {
 	return true
 }
 
-// shrank says whether a placed pod counts for less than before, of anything.
+// shrank reports whether the effective requests of a bound pod decreased in any resource.
 func shrank(old, now *v1.Pod) bool {
 	return !sameSize(old, now) && !covers(effectiveRequests(now), effectiveRequests(old))
 }

@@ -1,16 +1,14 @@
 // Package scheduler gives each pod a node.
 //
-// It watches pods and nodes, and writes a Binding for a pod that fits, and for one
-// that does not the condition PodScheduled, where room is made for it, and events.
-// Two more writes serve a Binding: less important pods are deleted for it, and the
-// claims that waited for a node get a volume or the node's name. Pods whose
-// schedulerName is another's are not touched, so several schedulers can run side by
-// side. README.md draws the way of a pod through it.
+// It watches pods and nodes, and writes a Binding for a pod that fits, and for one that does
+// not the condition PodScheduled, its nominated node, and events. Two more writes precede a
+// Binding: lower-priority pods are preempted, and claims that wait for their first
+// consumer get a volume or the selected node. It never touches pods with another
+// schedulerName, so several schedulers can run side by side. README.md draws the way of a pod.
 //
-// One goroutine decides, one pod after the other, on a picture of the cluster that
-// is kept up to date by watches (cluster.go); binders write the decisions
-// concurrently. A pod counts on its node from the decision on ("assumed"), and is
-// taken off again when the binding fails.
+// One goroutine schedules one pod after the other on a cache of the cluster that is kept up to
+// date by watches (cluster.go); binders write concurrently. A pod counts on its node from
+// then on ("assumed"), and is removed from it if the binding fails.
 package scheduler
 
 import (
@@ -38,10 +36,10 @@ import (
 // binders is how many bindings are written at once.
 const binders = 128
 
-// stuckAfter is when a decision that does not end makes the scheduler unhealthy.
+// stuckAfter is after how long one scheduling cycle makes the scheduler unhealthy.
 const stuckAfter = time.Minute
 
-// Config is what the scheduler works with. Informers may be shared; Run starts them.
+// Config is what the scheduler is given. Informers may be shared; Run starts them.
 type Config struct {
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
@@ -50,7 +48,7 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// Scheduler is made with New.
+// Scheduler assigns pods to nodes. Make it with New.
 type Scheduler struct {
 	Config
 	queue    *queue
@@ -63,14 +61,14 @@ type Scheduler struct {
 
 	mu       sync.Mutex // guards the two
 	cluster  *cluster
-	promised map[string]bool // volumes that were chosen for claims and are not yet bound
+	reserved map[string]bool // volumes that are selected for claims and not yet bound
 
-	binding chan struct{} // a place for each binder
+	binding chan struct{} // a slot for each binder
 	ready   atomic.Bool
-	busy    atomic.Int64 // since when a decision is being made, unix nanoseconds
+	busy    atomic.Int64 // start of the present scheduling cycle, unix nanoseconds
 }
 
-// New makes a scheduler; nothing runs before Run.
+// New returns a scheduler; nothing runs before Run.
 func New(c Config) (*Scheduler, error) {
 	if c.Name == "" {
 		c.Name = v1.DefaultSchedulerName
@@ -96,13 +94,13 @@ func New(c Config) (*Scheduler, error) {
 		pods:     core.Pods().Lister(),
 		budgets:  c.Informers.Policy().V1().PodDisruptionBudgets().Lister(),
 		cluster:  newCluster(),
-		promised: map[string]bool{},
+		reserved: map[string]bool{},
 		binding:  make(chan struct{}, binders),
 	}
 	return s, s.watch()
 }
 
-// Run decides until ctx ends. It starts the informers if nobody did.
+// Run starts the informers and schedules until ctx ends.
 func (s *Scheduler) Run(ctx context.Context) error {
 	s.Informers.Start(ctx.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), s.synced...) {
@@ -118,35 +116,35 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return nil
 		}
 		s.busy.Store(time.Now().UnixNano())
-		s.one(ctx, info, &writes)
+		s.scheduleOne(ctx, info, &writes)
 		s.busy.Store(0)
 	}
 }
 
-// Healthy says why the scheduler does not work, or nil.
+// Healthy returns why the scheduler does not work, or nil.
 func (s *Scheduler) Healthy() error {
 	if !s.ready.Load() {
-		return errors.New("scheduler: waiting for its caches")
+		return errors.New("scheduler: informers have not synced")
 	}
 	if start := s.busy.Load(); start != 0 && time.Since(time.Unix(0, start)) > stuckAfter {
-		return fmt.Errorf("scheduler: one decision has taken more than %v", stuckAfter)
+		return fmt.Errorf("scheduler: one scheduling cycle has taken more than %v", stuckAfter)
 	}
 	return nil
 }
 
-// one decides on one pod and leaves the writing to a goroutine of its own.
-func (s *Scheduler) one(ctx context.Context, info *podInfo, writes *sync.WaitGroup) {
-	pod := info.pod // info is the cluster's from now on
-	to, err := s.decide(info)
-	if errors.Is(err, errPlaced) {
+// scheduleOne selects a node for one pod; a binder writes the result.
+func (s *Scheduler) scheduleOne(ctx context.Context, info *podInfo, writes *sync.WaitGroup) {
+	pod := info.pod // the cluster owns info from now on
+	to, err := s.schedulePod(info)
+	if errors.Is(err, errScheduled) {
 		s.queue.forget(pod.UID)
 		return
 	}
 	if len(to.volumes) > 0 {
-		// Volumes may take long, and must not keep other pods from being bound.
+		// Volumes may take long, and must not block the binding of other pods.
 		writes.Go(func() {
 			if err := s.bindVolumes(ctx, pod, to); err != nil {
-				s.takeBack(ctx, pod, to, err)
+				s.unassume(ctx, pod, to, err)
 				return
 			}
 			s.write(ctx, writes, func() { s.bind(ctx, pod, to) })
@@ -155,14 +153,14 @@ func (s *Scheduler) one(ctx context.Context, info *podInfo, writes *sync.WaitGro
 	}
 	s.write(ctx, writes, func() {
 		if err != nil {
-			s.refuse(ctx, pod, err)
+			s.handleFailure(ctx, pod, err)
 			return
 		}
 		s.bind(ctx, pod, to)
 	})
 }
 
-// write runs f as soon as there is a place among the binders.
+// write runs f as soon as a binder is free.
 func (s *Scheduler) write(ctx context.Context, writes *sync.WaitGroup, f func()) {
 	select {
 	case s.binding <- struct{}{}:
@@ -175,43 +173,43 @@ func (s *Scheduler) write(ctx context.Context, writes *sync.WaitGroup, f func())
 	})
 }
 
-// errPlaced says that the pod got a node while it waited for its turn.
-var errPlaced = errors.New("the pod has a node already")
+// errScheduled means that the pod was assigned a node while it was queued.
+var errScheduled = errors.New("the pod has a node already")
 
-// decision is a node for a pod, and what becomes of its claims that waited for it.
-type decision struct {
+// assignment is a node for a pod, and the volumes for its claims that waited for it.
+type assignment struct {
 	node    string
-	volumes []choice
+	volumes []volumeBinding
 }
 
-// decide picks a node and assumes the pod there. Where none fits, the *misfit says
-// whether room can be made.
-func (s *Scheduler) decide(info *podInfo) (decision, error) {
+// schedulePod selects a node and assumes the pod there. If none is feasible, the *fitError has
+// the preemption that would help.
+func (s *Scheduler) schedulePod(info *podInfo) (assignment, error) {
 	claims, reason, err := s.readClaims(info)
 	if err != nil {
-		return decision{}, err
+		return assignment{}, err
 	}
 	peers := s.peers(info.pod)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if reason != "" && len(s.cluster.list) > 0 {
-		m := &misfit{nodes: len(s.cluster.list), upfront: reason, cause: causeVolume}
+		m := &fitError{nodes: len(s.cluster.list), upfront: reason, cause: causeVolume}
 		(&request{podInfo: info, cluster: s.cluster}).preempt(m, nil)
-		return decision{}, m
+		return assignment{}, m
 	}
 	if s.cluster.pods[info.pod.UID] != nil {
-		return decision{}, errPlaced
+		return assignment{}, errScheduled
 	}
 	r := newRequest(s.cluster, info, claims, peers)
 	node, err := r.pick()
 	if err != nil {
-		s.makeRoom(r, err)
-		return decision{}, err
+		s.tryPreempt(r, err)
+		return assignment{}, err
 	}
-	to := decision{node: node.name}
+	to := assignment{node: node.name}
 	if claims != nil {
 		to.volumes, _ = claims.choose(node.node)
-		s.promise(to.volumes, true)
+		s.reserve(to.volumes, true)
 	}
 	s.cluster.assume(info, node.name)
 	return to, nil
@@ -222,31 +220,32 @@ func (s *Scheduler) readClaims(info *podInfo) (*podClaims, string, error) {
 		return nil, "", nil
 	}
 	s.mu.Lock()
-	taken := maps.Clone(s.promised)
+	taken := maps.Clone(s.reserved)
 	s.mu.Unlock()
 	return s.claims.of(info.pod, taken)
 }
 
-// makeRoom adds to a misfit the plan whom to end for the pod, and keeps the place.
-func (s *Scheduler) makeRoom(r *request, err error) {
-	var m *misfit
+// tryPreempt adds to a fitError the victims to preempt for the pod, and nominates their node.
+func (s *Scheduler) tryPreempt(r *request, err error) {
+	var m *fitError
 	if !errors.As(err, &m) {
 		return
 	}
 	budgets, err := s.budgets.List(labels.Everything())
-	if err != nil {
+	if err != nil { // without budgets no pod may be preempted
+		s.Log.Error("list disruption budgets", "err", err)
 		return
 	}
-	m.plan = r.preempt(m, budgets)
+	m.candidate = r.preempt(m, budgets)
 	switch {
-	case m.plan != nil:
-		s.cluster.nominate(r.podInfo, m.plan.node.name)
+	case m.candidate != nil:
+		s.cluster.nominate(r.podInfo, m.candidate.node.name)
 	case !m.keeps:
 		s.cluster.unnominate(r.pod.UID)
 	}
 }
 
-// peers selects the pods that this one should spread from: those of its services
+// peers returns the selectors of the pods from which this one is spread: those of its services
 // and its controller.
 func (s *Scheduler) peers(p *v1.Pod) []labels.Selector {
 	var out []labels.Selector
@@ -255,7 +254,7 @@ func (s *Scheduler) peers(p *v1.Pod) []labels.Selector {
 	}
 	services, err := s.services.Services(p.Namespace).List(labels.Everything())
 	if err != nil {
-		return nil
+		s.Log.Error("list services", "err", err)
 	}
 	for _, svc := range services {
 		if selects(svc.Spec.Selector, p.Labels) {
@@ -275,8 +274,8 @@ func (s *Scheduler) peers(p *v1.Pod) []labels.Selector {
 	return out
 }
 
-// common leaves out the labels by which a controller tells its pods apart: without
-// them they have equal labels, whatever its kind.
+// common leaves out the labels by which a controller distinguishes its pods: without them
+// they have equal labels, whatever its kind.
 func common(set map[string]string) labels.Set {
 	out := labels.Set(maps.Clone(set))
 	for _, key := range []string{appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel, appsv1.ControllerRevisionHashLabelKey, batchv1.JobCompletionIndexAnnotation} {

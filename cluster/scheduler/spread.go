@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	skewed   = &verdict{[]string{"node(s) didn't match pod topology spread constraints"}, false, causePods | causeNode}
-	noDomain = &verdict{[]string{"node(s) didn't match pod topology spread constraints (missing required label)"}, true, causeNode}
+	skewed   = &rejection{[]string{"node(s) didn't match pod topology spread constraints"}, false, causePods | causeNode}
+	noDomain = &rejection{[]string{"node(s) didn't match pod topology spread constraints (missing required label)"}, true, causeNode}
 )
 
 // spreadRule is one topologySpreadConstraint, with the pods that it counts per
@@ -186,7 +186,7 @@ func (r *request) spreadsOver(node *v1.Node, all []v1.TopologySpreadConstraint, 
 	return true
 }
 
-func (s *spreadRule) filter(n *nodeInfo, d *difference) *verdict {
+func (s *spreadRule) filter(n *nodeInfo, d *difference) *rejection {
 	if !s.hard {
 		return nil
 	}

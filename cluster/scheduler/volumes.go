@@ -15,13 +15,13 @@ import (
 )
 
 var (
-	volumeElsewhere = &verdict{[]string{"node(s) didn't match PersistentVolume's node affinity"}, true, causeNode | causeVolume}
-	otherZone       = &verdict{[]string{"node(s) had no available volume zone"}, true, causeNode | causeVolume}
-	noVolume        = &verdict{[]string{"node(s) didn't find available persistent volumes to bind"}, true, causeNode | causeVolume}
-	usedElsewhere   = &verdict{[]string{"node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"}, false, causePods}
+	volumeElsewhere = &rejection{[]string{"node(s) didn't match PersistentVolume's node affinity"}, true, causeNode | causeVolume}
+	otherZone       = &rejection{[]string{"node(s) had no available volume zone"}, true, causeNode | causeVolume}
+	noVolume        = &rejection{[]string{"node(s) didn't find available persistent volumes to bind"}, true, causeNode | causeVolume}
+	usedElsewhere   = &rejection{[]string{"node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"}, false, causePods}
 )
 
-// claimReader reads claims, volumes and classes; listers satisfy it through lookups.
+// claimReader reads claims, volumes and classes from listers.
 type claimReader struct {
 	claim   func(namespace, name string) (*v1.PersistentVolumeClaim, error)
 	volume  func(name string) (*v1.PersistentVolume, error)
@@ -32,34 +32,34 @@ type claimReader struct {
 
 const (
 	unbound = "pod has unbound immediate PersistentVolumeClaims"
-	// unclassed is of a young claim that the volume controller is about to give the
-	// default class: that is not worth a warning.
+	// unclassed is the reason of a new claim that the volume controller is about to give the
+	// default class: it gets no warning.
 	unclassed = "pod has PersistentVolumeClaims that wait for the default storage class"
 	young     = 5 * time.Second
 )
 
-// podClaims is what the pod's claims say about where it can go; nil says nothing.
+// podClaims are the constraints of the pod's claims; nil is none.
 type podClaims struct {
 	bound   []*v1.PersistentVolume
 	alone   []string       // claims of ReadWriteOncePod, namespace/name
 	delayed []delayedClaim // those that wait for the pod to choose a node
 }
 
-// delayedClaim is bound or provisioned for the node that its first pod gets.
+// delayedClaim is bound or provisioned for the node of its first consumer.
 type delayedClaim struct {
 	claim *v1.PersistentVolumeClaim
 	class *storagev1.StorageClass
 	can   []*v1.PersistentVolume // volumes of the class that nobody has
 }
 
-// choice is what is to happen to a delayed claim: it gets a volume, or, without one,
-// is provisioned on the node.
-type choice struct {
+// volumeBinding is the volume for a delayed claim, or, without one, its provisioning on the
+// node.
+type volumeBinding struct {
 	claim *v1.PersistentVolumeClaim
 	pv    *v1.PersistentVolume
 }
 
-// claimName is the claim behind a pod's volume, "" if there is none.
+// claimName returns the claim of a pod's volume, "" if there is none.
 func claimName(p *v1.Pod, v *v1.Volume) string {
 	switch {
 	case v.PersistentVolumeClaim != nil:
@@ -70,7 +70,7 @@ func claimName(p *v1.Pod, v *v1.Volume) string {
 	return ""
 }
 
-// claimNames are a pod's claims as namespace/name.
+// claimNames returns a pod's claims as namespace/name.
 func claimNames(p *v1.Pod) []string {
 	var out []string
 	for i := range p.Spec.Volumes {
@@ -81,8 +81,8 @@ func claimNames(p *v1.Pod) []string {
 	return out
 }
 
-// of reads the pod's claims. reason says why the pod cannot be placed anywhere yet;
-// taken are volumes that were promised to others.
+// of reads the pod's claims. reason is why no node is feasible yet; taken are volumes that are
+// reserved for others.
 func (c claimReader) of(p *v1.Pod, taken map[string]bool) (out *podClaims, reason string, err error) {
 	for i := range p.Spec.Volumes {
 		name := claimName(p, &p.Spec.Volumes[i])
@@ -139,8 +139,8 @@ func nonexistent(claim, pv string) string {
 	return fmt.Sprintf("persistentvolumeclaim %q bound to non-existent persistentvolume %q", claim, pv)
 }
 
-// addUnbound adds a claim that is bound where the pod goes, if its class says so;
-// other claims the volume controller binds first.
+// addUnbound adds a claim that is bound after its pod is scheduled, if its class is
+// WaitForFirstConsumer; the volume controller binds other claims first.
 func (c claimReader) addUnbound(out *podClaims, claim *v1.PersistentVolumeClaim, taken map[string]bool) (reason string, err error) {
 	if !volume.PersistentVolumeClaimHasClass(claim) && time.Since(claim.CreationTimestamp.Time) < young && c.hasDefault() {
 		return unclassed, nil
@@ -180,8 +180,8 @@ func (c claimReader) hasDefault() bool {
 	})
 }
 
-// filter says why the pod's volumes cannot be on the node.
-func (c *podClaims) filter(r *request, n *nodeInfo, d *difference) *verdict {
+// filter returns why the pod's volumes cannot be on the node.
+func (c *podClaims) filter(r *request, n *nodeInfo, d *difference) *rejection {
 	for _, name := range c.alone {
 		if r.cluster.claims[name]+d.count(func(i *podInfo) bool { return slices.Contains(i.claims, name) }) > 0 {
 			return usedElsewhere
@@ -202,9 +202,9 @@ func (c *podClaims) filter(r *request, n *nodeInfo, d *difference) *verdict {
 	return v
 }
 
-// choose decides for each delayed claim what it would get on a node.
-func (c *podClaims) choose(node *v1.Node) ([]choice, *verdict) {
-	var out []choice
+// choose returns the volume for each delayed claim on a node.
+func (c *podClaims) choose(node *v1.Node) ([]volumeBinding, *rejection) {
+	var out []volumeBinding
 	excluded := map[string]*v1.PersistentVolume{}
 	for i := range c.delayed {
 		d := &c.delayed[i]
@@ -212,7 +212,7 @@ func (c *podClaims) choose(node *v1.Node) ([]choice, *verdict) {
 			if selected != node.Name {
 				return nil, noVolume
 			}
-			out = append(out, choice{claim: d.claim})
+			out = append(out, volumeBinding{claim: d.claim})
 			continue
 		}
 		pv, err := volume.FindMatchingVolume(d.claim, d.can, node, excluded, true, true)
@@ -221,11 +221,11 @@ func (c *podClaims) choose(node *v1.Node) ([]choice, *verdict) {
 			return nil, noVolume
 		case pv != nil:
 			excluded[pv.Name] = pv
-			out = append(out, choice{d.claim, pv})
+			out = append(out, volumeBinding{d.claim, pv})
 		case d.class.Provisioner == volume.NotSupportedProvisioner || d.claim.Spec.Selector != nil || !topologyAllows(d.class, node):
 			return nil, noVolume
 		default:
-			out = append(out, choice{claim: d.claim})
+			out = append(out, volumeBinding{claim: d.claim})
 		}
 	}
 	return out, nil

@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// watch subscribes to what decisions depend on.
+// watch adds the handlers for what scheduling depends on.
 func (s *Scheduler) watch() error {
 	core := s.Informers.Core().V1()
 	s.synced = append(s.synced, core.Services().Informer().HasSynced, core.ReplicationControllers().Informer().HasSynced,
@@ -44,7 +44,7 @@ func (s *Scheduler) watch() error {
 	return nil
 }
 
-// handle makes an event handler; old is nil for an object that is new.
+// handle returns an event handler; old is nil for a new object.
 func handle[T any](set func(old, now *T), gone func(*T)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) {
@@ -79,7 +79,7 @@ func (s *Scheduler) nodeSet(old, now *v1.Node) {
 	s.queue.changed(causeNode | causeResource | causePods)
 }
 
-// nodeMatters leaves out heartbeats.
+// nodeMatters reports whether a change of a node matters: heartbeats do not.
 func nodeMatters(old, now *v1.Node) bool {
 	return old.Spec.Unschedulable != now.Spec.Unschedulable || !labels.Equals(old.Labels, now.Labels) ||
 		!slices.EqualFunc(old.Spec.Taints, now.Spec.Taints, func(a, b v1.Taint) bool { return a.MatchTaint(&b) && a.Value == b.Value }) ||
@@ -130,13 +130,13 @@ func (s *Scheduler) podSet(old, now *v1.Pod) {
 		s.cluster.unnominate(now.UID)
 		s.mu.Unlock()
 	default:
-		if !s.placed(now, old == nil) {
+		if !s.assumed(now, old == nil) {
 			s.queue.set(now, old != nil && mayFitNow(old, now))
 		}
 	}
 }
 
-// freedBy is what a change of a placed pod may have made possible for others.
+// freedBy returns the causes that a change of a bound pod may have resolved for others.
 func freedBy(old, now *v1.Pod) (what cause) {
 	if old == nil || old.Spec.NodeName == "" || !labels.Equals(old.Labels, now.Labels) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) {
 		what |= causePods
@@ -147,9 +147,9 @@ func freedBy(old, now *v1.Pod) (what cause) {
 	return what
 }
 
-// placed says whether we gave the pod a node that the API does not show yet. A place
-// that was kept before this scheduler started is kept on.
-func (s *Scheduler) placed(p *v1.Pod, first bool) bool {
+// assumed reports whether the pod is assumed on a node that the API does not show yet. A
+// nomination from before this scheduler started is restored.
+func (s *Scheduler) assumed(p *v1.Pod, first bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cluster.pods[p.UID] != nil {
@@ -161,13 +161,13 @@ func (s *Scheduler) placed(p *v1.Pod, first bool) bool {
 	return false
 }
 
-// mayFitNow leaves out updates of status, such as our own condition.
+// mayFitNow reports whether an update may make the pod fit: one of its status does not.
 func mayFitNow(old, now *v1.Pod) bool {
 	return !labels.Equals(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.Spec, now.Spec)
 }
 
-// podGone frees what the pod held. Those for whom room is made on its node are tried
-// again at once.
+// podGone removes a deleted or terminal pod. Pods that are nominated on its node are
+// activated.
 func (s *Scheduler) podGone(p *v1.Pod) {
 	s.queue.forget(p.UID)
 	var waiting []types.UID
@@ -182,7 +182,7 @@ func (s *Scheduler) podGone(p *v1.Pod) {
 		return
 	}
 	for _, uid := range waiting {
-		s.queue.retryNow(uid)
+		s.queue.activate(uid)
 	}
 	s.queue.changed(causeResource | causePods)
 }

@@ -6,11 +6,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// fewDomains is up to how many domains are gone through to leave nodes out: with as
-// many domains as nodes that costs as much as to ask each node.
+// fewDomains is the number of domains up to which nodes are excluded by domain: with as many
+// domains as nodes that costs as much as filtering each node.
 const fewDomains = 100
 
-// membersBy gives the nodes with each value of a label; valid until a node changes.
+// membersBy returns the nodes with each value of a label; valid until a node changes.
 func (c *cluster) membersBy(key string) map[string][]*nodeInfo {
 	m := c.members[key]
 	if m == nil {
@@ -25,10 +25,10 @@ func (c *cluster) membersBy(key string) map[string][]*nodeInfo {
 	return m
 }
 
-// narrow leaves out nodes that cannot do, as far as that shows without asking each: by
-// a label that the pod asks for, by domains that are full, or where nothing attracts.
-// It gives the nodes of the domains in turn, so that the first of them are a mixture.
-func (r *request) narrow() []*nodeInfo {
+// prefilter excludes nodes that are infeasible without filtering each: by a required label, by
+// domains at their maximum, or without a pod of a required affinity. It returns the nodes
+// of the domains in turn, so that the first of them are of all domains.
+func (r *request) prefilter() []*nodeInfo {
 	best := r.cluster.list
 	less := func(key string, values []string) {
 		members := r.cluster.membersBy(key)
@@ -61,7 +61,7 @@ func (r *request) narrow() []*nodeInfo {
 	return best
 }
 
-// equals is the pod's node selector.
+// equals returns the pod's node selector.
 func (m *nodeMatch) equals() map[string]string {
 	if m == nil {
 		return nil
@@ -69,7 +69,7 @@ func (m *nodeMatch) equals() map[string]string {
 	return m.equal
 }
 
-// oneOf is a requirement of the only term that names values which do; nil if there is none.
+// oneOf returns a requirement with values of the only term; nil if there is none.
 func (m *nodeMatch) oneOf() *v1.NodeSelectorRequirement {
 	if m == nil || len(m.terms) != 1 {
 		return nil
@@ -82,12 +82,12 @@ func (m *nodeMatch) oneOf() *v1.NodeSelectorRequirement {
 	return nil
 }
 
-// some says whether any pod attracts this one: then it cannot be the first.
+// some reports whether any pod matches this one's affinity: then it is not the first.
 func (t *podTerms) some() bool {
 	return !t.self || slices.ContainsFunc(t.want, func(w domains) bool { return len(w.count) > 0 })
 }
 
-// open are the domains that may have one pod more.
+// open returns the domains that may have one more pod.
 func (s *spreadRule) open() []string {
 	var out []string
 	for value := range s.sizes {

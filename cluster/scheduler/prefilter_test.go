@@ -43,7 +43,7 @@ func TestNarrow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRequest(c, newPodInfo(tt.pod), nil, nil)
 			got := []string{}
-			for _, n := range r.narrow() {
+			for _, n := range r.prefilter() {
 				got = append(got, n.name)
 			}
 			if tt.want == nil {
@@ -107,7 +107,7 @@ func TestNarrowLeavesOutNoNodeThatFits(t *testing.T) {
 			c.setPod(p)
 		}
 		r := newRequest(c, newPodInfo(pod("p")), nil, nil)
-		few := r.narrow()
+		few := r.prefilter()
 		if len(few) < len(c.list) {
 			narrowed++
 		}
