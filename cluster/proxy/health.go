@@ -14,16 +14,15 @@ import (
 	"wheelhouse/cluster/connlimit"
 )
 
-// Where people and tools ask a node's proxy how it does, as kube-proxy.
+// Addresses of a proxy's own health, as kube-proxy's.
 const (
 	healthzAddress = ":10256"
 	statusAddress  = "127.0.0.1:10249"
 )
 
-// health answers over HTTP: to load balancers, at the health check node port of each
-// service of theirs, whether this node has ready endpoints; to everybody, whether
-// the rules are up to date. A port that cannot be had is told once and tried again
-// with the next update.
+// health serves HTTP: to load balancers, at the health check node port of each service,
+// whether this node has ready endpoints; at its own ports, whether the rules are up to
+// date. A port that cannot be opened is logged once and retried with the next update.
 type health struct {
 	log     *slog.Logger
 	mu      sync.Mutex
@@ -41,14 +40,14 @@ func newHealth(log *slog.Logger) *health {
 	return h
 }
 
-// failed is called when an update did not reach the kernel.
+// failed is called when an update failed.
 func (h *health) failed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ok = false
 }
 
-// update is called when rules are in place, with what to answer from now on.
+// update is called when rules are written, with the health checks to serve.
 func (h *health) update(checks map[types.NamespacedName]HealthCheck) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -110,7 +109,7 @@ func (h *health) service(port uint16) http.Handler {
 	})
 }
 
-// own answers for the proxy itself.
+// own serves the health of the proxy.
 func (h *health) own() http.Handler {
 	mux := http.NewServeMux()
 	check := func(w http.ResponseWriter, _ *http.Request) {

@@ -33,19 +33,19 @@ func (f frontend) String() string {
 	return f.addr.String() + ":" + port
 }
 
-// Refusal is a frontend that a service asks for and does not get.
+// Refusal is a frontend that a service specifies and is refused.
 type Refusal struct {
 	Service *v1.Service
 	At, Why string
 }
 
-// nodeServices are what every node answers at itself, besides its kubelet's port: the
-// proxy's own ports and, where a node is a master, etcd's.
+// nodeServices are the ports that every node serves, besides its kubelet's: the proxy's own
+// and, on a master, etcd's.
 var nodeServices = map[uint16]string{
 	10249: "the proxy", 10250: "the kubelet", 10256: "the proxy", 2379: "etcd", 2380: "etcd",
 }
 
-// reserved is what no service may take away by an external IP, the address of a load
+// reserved is what no service may take over by an external IP, the address of a load
 // balancer or a node port, whoever wrote the service (CVE-2020-8554): the networks of
 // the cluster, and where the API server, DNS, kubelets and proxies answer.
 type reserved struct {
@@ -142,8 +142,8 @@ func (r *reserved) why(f frontend) string {
 	return ""
 }
 
-// accept ends the way of packets to what this node answers at itself, and to the API
-// servers, before anything else can translate them: the host port of a pod, for one.
+// accept accepts packets to what this node serves, and to the API servers, before another rule
+// can translate them, such as that of a pod's host port.
 func (r *reserved) accept(node Node, w *strings.Builder) {
 	for _, f := range slices.SortedFunc(maps.Keys(r.at), frontend.compare) {
 		name, isNode := r.nodes[f.addr]
@@ -158,8 +158,8 @@ func (f frontend) compare(g frontend) int {
 	return cmp.Or(f.addr.Compare(g.addr), cmp.Compare(f.proto, g.proto), cmp.Compare(f.port, g.port))
 }
 
-// refusals are, by service, the frontends that it asks for and does not get: those that
-// are reserved, and the external addresses that an older service has.
+// refusals returns, by service, the frontends that it is refused: those that are reserved, and
+// the external addresses that an older service has.
 func refusals(services []*v1.Service, r *reserved) map[types.NamespacedName]map[frontend]string {
 	refused := map[types.NamespacedName]map[frontend]string{}
 	refuse := func(svc *v1.Service, f frontend, why string) {

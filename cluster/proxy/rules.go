@@ -133,8 +133,8 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		rejects.WriteString(p.rejects)
 	}
 	c.parts = parts
-	// No other address of a service comes before a cluster IP, and none at all before
-	// what a node itself answers at.
+	// Cluster IPs precede all other addresses of services; what the node serves precedes
+	// both.
 	reserved.accept(c.node, &portals)
 	portals.WriteString(externals.String())
 	fixed(c.node, out, &portals)

@@ -1,16 +1,15 @@
-// Package quota is how the objects of a namespace count against its ResourceQuotas:
-// what each uses (Of), which quotas it counts for (Matches), what a pod must say so
-// that it can be counted (Unspecified), and whether a wish still fits (Exceeded). The
-// API server asks before it stores an object, the controller counts again what there
-// is; both must come to the same. Nothing here does I/O.
+// Package quota defines how the objects of a namespace count against its ResourceQuotas: what
+// each uses (Of), in which quotas it counts (Matches), what a pod must specify to be counted
+// (Unspecified), and whether a request exceeds a quota (Exceeded). Admission in the API
+// server and the resource quota controller must use these functions, so that both count the
+// same. The package does no I/O.
 //
-// # How usage never exceeds what is allowed
+// # How usage never exceeds the limits
 //
-// Before an object is stored, the API server adds what it will use to the quota's
-// status, by compare-and-swap, and notes in an annotation for which object: a
-// reservation. It is taken out of the annotation when the write has ended. Usage is
-// the sum of the objects that a list shows, at the quota's revision or a later one, and
-// of the reservations for objects that the list does not show. Who writes that sum by
-// compare-and-swap on the quota that was read can neither miss an object that is just
-// being made nor count one twice.
+// Before an object is stored, the API server adds its usage to the quota's status, by
+// compare-and-swap, and adds a reservation for the object to an annotation. It removes the
+// reservation when the write is complete. Usage is the sum over the objects in a list, at
+// the quota's revision or a later one, and over the reservations for objects that are not
+// in the list. A writer of that sum, by compare-and-swap on the quota that was read, can
+// neither miss an object that is being created nor count one twice.
 package quota

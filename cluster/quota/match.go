@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Matches says whether an object is in all scopes of a quota. Only pods and claims have
+// Matches reports whether an object is in all scopes of a quota. Only pods and claims have
 // scopes; a quota with any does not count other objects.
 func Matches(q *corev1.ResourceQuota, obj runtime.Object) bool {
 	var wanted []corev1.ScopedResourceSelectorRequirement
@@ -49,13 +49,12 @@ func inScope(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
 	case corev1.ResourceQuotaScopePriorityClass:
 		return hasClass(p, s)
 	case corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
-		return looksAcross(p.Spec.Affinity)
+		return crossNamespace(p.Spec.Affinity)
 	}
 	return false
 }
 
-// Terminating says whether the pod has a deadline, by which the scopes Terminating and NotTerminating
-// tell pods apart.
+// Terminating reports whether the pod has a deadline: the scope Terminating, else NotTerminating.
 func Terminating(p *corev1.Pod) bool {
 	return p.Spec.ActiveDeadlineSeconds != nil && *p.Spec.ActiveDeadlineSeconds >= 0
 }
@@ -87,8 +86,8 @@ func hasClass(p *corev1.Pod, s corev1.ScopedResourceSelectorRequirement) bool {
 	return chosen(p.Spec.PriorityClassName, s)
 }
 
-// claimInScope: a claim counts by the attributes that it asks for, that it has, and
-// that its volume is being given.
+// claimInScope reports whether a claim is in a scope, by its requested, current and target
+// VolumeAttributesClass.
 func claimInScope(c *corev1.PersistentVolumeClaim, s corev1.ScopedResourceSelectorRequirement) bool {
 	if s.ScopeName != corev1.ResourceQuotaScopeVolumeAttributesClass {
 		return false
@@ -108,7 +107,7 @@ func claimInScope(c *corev1.PersistentVolumeClaim, s corev1.ScopedResourceSelect
 	return slices.ContainsFunc(classes, func(name string) bool { return chosen(name, s) })
 }
 
-// chosen says whether a scope's selector selects the name of a class; "" is no class.
+// chosen reports whether a scope's selector selects the name of a class; "" is no class.
 func chosen(name string, s corev1.ScopedResourceSelectorRequirement) bool {
 	has := labels.Set{}
 	if name != "" {
@@ -122,8 +121,8 @@ func chosen(name string, s corev1.ScopedResourceSelectorRequirement) bool {
 	return err == nil && need.Matches(has)
 }
 
-// looksAcross: an affinity of the pod is about pods of other namespaces.
-func looksAcross(a *corev1.Affinity) bool {
+// crossNamespace reports whether a pod affinity term selects pods of other namespaces.
+func crossNamespace(a *corev1.Affinity) bool {
 	if a == nil {
 		return false
 	}
@@ -145,14 +144,14 @@ func looksAcross(a *corev1.Affinity) bool {
 	})
 }
 
-// explicit are the resources that every container must state when a quota limits them.
+// explicit are the resources that every container must specify if a quota limits them.
 var explicit = []corev1.ResourceName{
 	corev1.ResourceCPU, corev1.ResourceLimitsCPU, corev1.ResourceLimitsMemory,
 	corev1.ResourceMemory, corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory,
 }
 
-// Unspecified names what a quota limits and a pod's containers do not state, nil if the
-// pod can be counted.
+// Unspecified returns an error that names what a quota limits and a pod's containers do not
+// specify.
 func Unspecified(hard corev1.ResourceList, p *corev1.Pod) error {
 	var missing []string
 	for _, n := range explicit {

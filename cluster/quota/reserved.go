@@ -8,26 +8,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// ReservedAnnotation holds a quota's reservations. It is there only while objects are
-// being written.
+// ReservedAnnotation holds a quota's reservations. It exists only while objects are being
+// written.
 const ReservedAnnotation = "quota.wheelhouse/reserved"
 
-// Lapse is when a reservation no longer counts: no write takes so long, so that it was
-// left by a server that crashed.
+// Lapse is when a reservation expires: no write takes so long, so a server has crashed.
 const Lapse = 2 * time.Minute
 
-// Reservation is what an object uses that may not be stored yet.
+// Reservation is the usage of an object that may not be stored yet.
 type Reservation struct {
 	At   int64               `json:"at"` // unix seconds
 	Used corev1.ResourceList `json:"used"`
 }
 
-// Reservations are by the uid of their object, or, if it was there already and uses
-// more, by something that is no uid.
+// Reservations are by the uid of their object, or, for an update that uses more, by a key that
+// is no uid.
 type Reservations map[string]Reservation
 
-// Reserved reads those of a quota that have not lapsed. What cannot be read was not
-// written by us, and counts for nothing.
+// Reserved returns those of a quota that have not expired. An annotation that cannot be decoded
+// was not written by an API server, and is ignored.
 func Reserved(q *corev1.ResourceQuota, now time.Time) Reservations {
 	all := Reservations{}
 	if text := q.Annotations[ReservedAnnotation]; text != "" && json.Unmarshal([]byte(text), &all) != nil {
@@ -37,7 +36,7 @@ func Reserved(q *corev1.ResourceQuota, now time.Time) Reservations {
 	return all
 }
 
-// Set writes the reservations into a quota.
+// Set writes the reservations to a quota's annotation.
 func (r Reservations) Set(q *corev1.ResourceQuota) error {
 	if len(r) == 0 {
 		delete(q.Annotations, ReservedAnnotation)

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Add puts more on top of sum.
+// Add adds more to sum.
 func Add(sum, more corev1.ResourceList) {
 	for n, q := range more {
 		have := sum[n].DeepCopy()
@@ -19,7 +19,7 @@ func Add(sum, more corev1.ResourceList) {
 	}
 }
 
-// Growth is what now uses more than before, nothing where it uses less.
+// Growth returns by how much now exceeds before, for the resources where it does.
 func Growth(now, before corev1.ResourceList) corev1.ResourceList {
 	grown := corev1.ResourceList{}
 	for n, q := range now {
@@ -32,7 +32,7 @@ func Growth(now, before corev1.ResourceList) corev1.ResourceList {
 	return grown
 }
 
-// Within is that part of used that hard limits.
+// Within returns that part of used that hard limits.
 func Within(used, hard corev1.ResourceList) corev1.ResourceList {
 	part := corev1.ResourceList{}
 	for n := range hard {
@@ -43,7 +43,7 @@ func Within(used, hard corev1.ResourceList) corev1.ResourceList {
 	return part
 }
 
-// Zero is a usage of nothing of what hard limits.
+// Zero returns a usage of 0 of each resource in hard.
 func Zero(hard corev1.ResourceList) corev1.ResourceList {
 	zero := corev1.ResourceList{}
 	for n, q := range hard {
@@ -52,8 +52,8 @@ func Zero(hard corev1.ResourceList) corev1.ResourceList {
 	return zero
 }
 
-// Unknown are the resources, of those that are asked for, that a quota limits and
-// nobody has counted yet.
+// Unknown returns the requested resources that a quota limits and whose usage was not counted
+// yet.
 func Unknown(q *corev1.ResourceQuota, asked corev1.ResourceList) []string {
 	var unknown []string
 	for n := range Within(asked, q.Status.Hard) {
@@ -65,7 +65,7 @@ func Unknown(q *corev1.ResourceQuota, asked corev1.ResourceList) []string {
 	return unknown
 }
 
-// Exceeded says that what is asked for does not fit beside what is used, nil if it does.
+// Exceeded returns an error if the requested resources exceed the quota beside its usage.
 func Exceeded(q *corev1.ResourceQuota, asked corev1.ResourceList) error {
 	over := corev1.ResourceList{}
 	for n, more := range Within(asked, q.Status.Hard) {

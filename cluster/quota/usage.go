@@ -18,14 +18,14 @@ const (
 	classInfix  = ".storageclass.storage.k8s.io/"
 )
 
-// The resources whose objects use more than their number.
+// The resources whose objects use more than an object count.
 var (
 	Pods     = schema.GroupResource{Resource: "pods"}
 	Services = schema.GroupResource{Resource: "services"}
 	Claims   = schema.GroupResource{Resource: "persistentvolumeclaims"}
 )
 
-// plainCounts are the resources that quotas of before count/ could name too.
+// plainCounts are the resources with a name of their own besides count/.
 var plainCounts = map[schema.GroupResource]corev1.ResourceName{
 	{Resource: "configmaps"}:             corev1.ResourceConfigMaps,
 	{Resource: "replicationcontrollers"}: corev1.ResourceReplicationControllers,
@@ -33,9 +33,9 @@ var plainCounts = map[schema.GroupResource]corev1.ResourceName{
 	{Resource: "secrets"}:                corev1.ResourceSecrets,
 }
 
-// Of is what an object of a resource uses. A pod that has ended still counts as an
-// object (count/pods), but for nothing else. Of anything but pods, services and claims
-// obj may be nil: only its number counts.
+// Of returns what an object of a resource uses. A terminal pod counts as an object
+// (count/pods) only. obj may be nil except for pods, services and claims: only the number
+// of other objects counts.
 func Of(r schema.GroupResource, obj runtime.Object, now time.Time) corev1.ResourceList {
 	one := *resource.NewQuantity(1, resource.DecimalSI)
 	used := corev1.ResourceList{corev1.ResourceName(countPrefix + r.String()): one}
@@ -61,28 +61,28 @@ func Of(r schema.GroupResource, obj runtime.Object, now time.Time) corev1.Resour
 	return used
 }
 
-// alive: the pod may still use something.
+// alive reports whether the pod may still use resources.
 func alive(p *corev1.Pod, now time.Time) bool {
 	if podfacts.Terminal(p) {
 		return false
 	}
-	// One whose node does not confirm its end does not count for ever.
+	// A deleted pod that its kubelet does not confirm stops counting after its grace period.
 	if p.DeletionTimestamp != nil && p.DeletionGracePeriodSeconds != nil {
 		return !now.After(p.DeletionTimestamp.Add(time.Duration(*p.DeletionGracePeriodSeconds) * time.Second))
 	}
 	return true
 }
 
-// podUsage: a pod that is being resized counts with what it asks for, or with what its
-// node still holds for it if that is more.
+// podUsage adds the usage of a pod. During a resize it is the maximum of requested and
+// allocated resources.
 func podUsage(used corev1.ResourceList, p *corev1.Pod) {
 	used[corev1.ResourcePods] = *resource.NewQuantity(1, resource.DecimalSI)
 	o := helper.PodResourcesOptions{UseStatusResources: true}
 	containerUsage(used, helper.PodRequests(p, o), helper.PodLimits(p, o))
 }
 
-// containerUsage gives requests and limits the names that quotas know them by: a
-// request under its own name and with a prefix, a limit with a prefix.
+// containerUsage adds requests and limits under their names in quotas: a request under its own
+// name and with a prefix, a limit with a prefix.
 func containerUsage(used, requests, limits corev1.ResourceList) {
 	for n, q := range requests {
 		switch {
@@ -141,7 +141,7 @@ func claimUsage(used corev1.ResourceList, c *corev1.PersistentVolumeClaim) {
 	if !ok {
 		return
 	}
-	// What a claim that shrinks again holds already still counts.
+	// Storage that is allocated already counts until the claim is shrunk.
 	if has, ok := c.Status.AllocatedResources[corev1.ResourceStorage]; ok && has.Cmp(storage) > 0 {
 		storage = has
 	}
@@ -161,7 +161,7 @@ func claimClass(c *corev1.PersistentVolumeClaim) string {
 	return ""
 }
 
-// Counted is the resource whose objects use what a quota names so.
+// Counted returns the resource whose objects use what a quota limits by that name.
 func Counted(n corev1.ResourceName) schema.GroupResource {
 	name := string(n)
 	if rest, ok := strings.CutPrefix(name, countPrefix); ok {

@@ -21,7 +21,7 @@ const (
 	defaultMemory   = 200 << 20
 )
 
-// resources are sums of requests, or what a node can give.
+// resources are sums of requests, or a node's allocatable.
 type resources struct {
 	milliCPU, memory, storage int64
 	extended                  map[v1.ResourceName]int64
@@ -66,7 +66,7 @@ type hostPort struct {
 	port     int32
 }
 
-// clash says whether two host ports cannot be on one node.
+// clash reports whether two host ports cannot be on one node.
 func (h hostPort) clash(o hostPort) bool {
 	return h.port == o.port && h.protocol == o.protocol && (h.ip == o.ip || h.ip == anyIP || o.ip == anyIP)
 }
@@ -226,7 +226,7 @@ func selectorOf(s *metav1.LabelSelector) labels.Selector {
 	return sel
 }
 
-// matches says whether the term selects pods of a group.
+// matches reports whether the term selects pods of a group.
 func (t *term) matches(g *group, namespaces map[string]labels.Set) bool {
 	return t.matchesPod(g.namespace, g.labels, namespaces)
 }

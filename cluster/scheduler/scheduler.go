@@ -1,4 +1,4 @@
-// Package scheduler gives each pod a node.
+// Package scheduler assigns each pod to a node.
 //
 // It watches pods and nodes, and writes a Binding for a pod that fits, and for one that does
 // not the condition PodScheduled, its nominated node, and events. Two more writes precede a

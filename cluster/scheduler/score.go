@@ -9,16 +9,16 @@ import (
 // maxScore is what the best node gets from one scorer.
 const maxScore = 100
 
-// scorer rates the nodes that can take the pod, higher is better.
+// scorer scores the feasible nodes, higher is better.
 type scorer struct {
 	weight int64
-	// score fills out, which matches nodes; skip says that it would not tell them apart.
+	// score sets out, one score per node; skip reports whether all scores would be equal.
 	score func(r *request, nodes []*nodeInfo, out []int64)
 	skip  func(r *request) bool
 }
 
-// scorers is the explicit list, with kube-scheduler's weights; selector spread is
-// our stand-in for its default topology constraints and has their weight.
+// scorers are all scorers, with kube-scheduler's weights; selector spread replaces its default
+// topology constraints and has their weight.
 var scorers = []scorer{
 	{1, (*request).scoreLeastAllocated, nil},
 	{1, (*request).scoreBalanced, nil},
@@ -75,7 +75,7 @@ func (r *request) scoreBalanced(nodes []*nodeInfo, out []int64) {
 	}
 }
 
-// zoneWeight is how much of scorePeers goes by zone where nodes have one.
+// zoneWeight is the share of the zone in scorePeers, if nodes have one.
 const zoneWeight = 2.0 / 3.0
 
 // scorePeers prefers nodes, and zones, with fewer pods of the same controller and services.

@@ -24,7 +24,7 @@ type spreadRule struct {
 	self    int  // 1 if the pod itself counts once it is there
 	hard    bool // DoNotSchedule; else only a score
 	counts  func(*podInfo) bool
-	// spansNode says whether a node belongs to the domains; nil is every node.
+	// spansNode reports whether a node belongs to the domains; nil is every node.
 	spansNode func(*v1.Node) bool
 }
 
@@ -76,7 +76,7 @@ type span struct {
 // mostSpans bounds the memory that spans take.
 const mostSpans = 128
 
-// spanOf gives the span of a constraint. Pods of one controller have the same, and it
+// spanOf returns the span of a constraint. Pods of one controller have the same, and it
 // stays until a node changes.
 func (r *request) spanOf(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint, belongs func(*v1.Node) bool) *span {
 	key := r.spanKey(all, c)
@@ -133,8 +133,8 @@ func (s *span) count(pods map[string]int) map[string]int {
 	return out
 }
 
-// findLeast finds how many pods the emptiest domain has. Where there are fewer
-// domains than wanted, the missing ones count as empty.
+// findLeast sets the number of pods of the domain with the fewest. Domains missing from
+// minDomains count as empty.
 func (s *spreadRule) findLeast(minDomains *int32) {
 	if len(s.count) < len(s.sizes) || len(s.sizes) == 0 || minDomains != nil && len(s.sizes) < int(*minDomains) {
 		return
@@ -145,7 +145,7 @@ func (s *spreadRule) findLeast(minDomains *int32) {
 	}
 }
 
-// spreadsOverAll says whether every node of the cluster belongs to the domains of a
+// spreadsOverAll reports whether every node of the cluster belongs to the domains of a
 // constraint, so that the cluster's own counts are the answer.
 func (r *request) spreadsOverAll(all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) bool {
 	if r.nodes != nil && honoured(c.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) || honoured(c.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) {
@@ -169,7 +169,7 @@ func honoured(p *v1.NodeInclusionPolicy, unsaid v1.NodeInclusionPolicy) bool {
 	return *p == v1.NodeInclusionPolicyHonor
 }
 
-// spreadsOver says whether a node belongs to the domains of a constraint: it has
+// spreadsOver reports whether a node belongs to the domains of a constraint: it has
 // all topology keys, and passes the node policies.
 func (r *request) spreadsOver(node *v1.Node, all []v1.TopologySpreadConstraint, c *v1.TopologySpreadConstraint) bool {
 	for i := range all {
@@ -205,8 +205,8 @@ func (s *spreadRule) filter(n *nodeInfo, d *difference) *rejection {
 	return nil
 }
 
-// weight makes up for the size of the topology: a pod more in one of three zones
-// says more than on one of a thousand hosts.
+// weight normalizes by the size of the topology: one more pod in one of three zones matters
+// more than on one of a thousand hosts.
 func (s *spreadRule) weight() float64 { return math.Log(float64(len(s.sizes) + 2)) }
 
 // scoreSoftSpread prefers domains with fewer pods, by all soft constraints together.

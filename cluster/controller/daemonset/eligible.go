@@ -11,8 +11,8 @@ import (
 	"wheelhouse/cluster/controller/podcontrol"
 )
 
-// eligible says whether a pod of the set should be started on a node, and whether
-// one that is there may stay: a taint that only keeps new pods away lets it.
+// eligible reports whether a pod of the set should run on a node, and whether an existing one
+// may stay: it may with a NoSchedule taint.
 func eligible(ds *apps.DaemonSet, n *v1.Node) (run, stay bool) {
 	t := &ds.Spec.Template.Spec
 	if t.NodeName != "" && t.NodeName != n.Name {
@@ -36,8 +36,8 @@ func taintedWith(n *v1.Node, bearable []v1.Toleration, effect v1.TaintEffect) bo
 	return found
 }
 
-// tolerations are the template's and those that every daemon has: it is there to
-// look after the node, also when the node is not well.
+// tolerations returns the template's and those of every daemon, which runs on a node that is
+// not ready or under pressure, too.
 func tolerations(t *v1.PodSpec) []v1.Toleration {
 	out := append([]v1.Toleration{}, t.Tolerations...)
 	add := func(key string, effect v1.TaintEffect) {
@@ -84,8 +84,8 @@ func podFor(ds *apps.DaemonSet, node, hash string) *v1.Pod {
 	return p
 }
 
-// onlyOn gives an affinity whose required node terms are but the node's name: the
-// template's own terms were asked by eligible.
+// onlyOn returns an affinity whose only required node term is the node's name: eligible has
+// evaluated the template's own terms.
 func onlyOn(a *v1.Affinity, node string) *v1.Affinity {
 	if a == nil {
 		a = &v1.Affinity{}

@@ -87,8 +87,8 @@ func (s *snapshot) keep(here []*v1.Pod, p *podWrites) {
 		p.delete = append(p.delete, running[1:]...)
 		return
 	}
-	// While an update surges there are two pods: the oldest of each template. The old
-	// one goes when it is of no use any more, or the new one can take over.
+	// During an update with maxSurge there are two pods: the oldest of each template. The
+	// old one is deleted when it is not ready, or the new one is available.
 	var fresh, old *v1.Pod
 	for _, pod := range running {
 		switch {

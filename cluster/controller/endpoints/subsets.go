@@ -11,7 +11,7 @@ import (
 )
 
 // maxAddresses is how many addresses an Endpoints object lists; more are only in
-// the EndpointSlices, and an annotation says so, as upstream.
+// the EndpointSlices, and an annotation is set, as upstream.
 const maxAddresses = 1000
 
 // Subsets returns the Endpoints of a service from its pods: addresses with equal
