@@ -75,7 +75,7 @@ func plain[C loop.Runner](build func(loop.Shared) (C, error)) func(loop.Shared, 
 
 // rows are all controllers.
 var rows = []row{
-	{"replicationcontroller", "replication-controller", "replication-controller", replicas(replication.ReplicationControllers)},
+	{"replicationcontroller", "replication-controller", "replication-controller", replicas(replication.Controllers)},
 	{"replicaset", "replicaset-controller", "replicaset-controller", replicas(replication.ReplicaSets)},
 	{"deployment", "deployment-controller", "deployment-controller", plain(deployment.New)},
 	{"disruption", "controllermanager", "disruption-controller", plain(disruption.New)},

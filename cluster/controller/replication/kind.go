@@ -40,5 +40,5 @@ type Kind interface {
 	UpdateStatus(ctx context.Context, of *Set, s apps.ReplicaSetStatus) error
 }
 
-// NewKind is ReplicationControllers or ReplicaSets.
+// NewKind is Controllers or ReplicaSets.
 type NewKind func(kubernetes.Interface, informers.SharedInformerFactory) Kind

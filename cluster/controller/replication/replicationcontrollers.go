@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// ReplicationControllers is the Kind of ReplicationControllers.
-func ReplicationControllers(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
+// Controllers is the Kind of ReplicationControllers.
+func Controllers(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
 	return &rcKind{client, f.Core().V1().ReplicationControllers().Informer()}
 }
 
