@@ -7,6 +7,9 @@
 // deleted; one deleted with Orphan stays until its dependents have lost the reference. An owner
 // must be in the dependent's namespace, or cluster-scoped. Events expire by their TTL.
 //
+// Kinds that the server serves later are discovered every half minute, and soon after an owner
+// of an unknown kind is observed; kinds that it no longer serves are no longer watched.
+//
 // It never deletes an object because of a cache alone: it reads object and owners first.
 package garbage
 
