@@ -9,15 +9,14 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// Object is what every kind's Go type is: it can be encoded, and it has metadata.
+// Object is an API object: it can be encoded and has metadata. The Go type of each kind implements it.
 type Object interface {
 	runtime.Object
 	metav1.Object
 }
 
-// Kind is all that the cluster knows of one kind of object. Discovery, routes,
-// storage, defaulting, validation, columns and OpenAPI derive from it; the server
-// has no other place where a kind is named.
+// Kind describes one kind of object. Discovery, routes, storage, defaults, validation, columns and OpenAPI
+// derive from it; no other place of the server names a kind.
 //
 // The functions get objects of the type that New returns and may change only
 // their own argument. None does I/O. A nil function means there is nothing to do.
@@ -32,89 +31,81 @@ type Kind struct {
 	Short            []string
 	Categories       []string // such as "all", for `kubectl get all`
 	Namespaced       bool
-	// Verbs that the resource itself answers; nil means all of AllVerbs.
+	// Verbs are the verbs of the resource itself, nil for AllVerbs.
 	Verbs []string
-	// Virtual kinds are answered by the server and never stored (Binding,
-	// ComponentStatus, the access reviews).
+	// Virtual reports that the server computes the objects and never stores them (Binding, ComponentStatus, the
+	// access reviews).
 	Virtual bool
-	// HasStatus: the status subresource exists, and writes to the main resource
-	// leave status alone.
+	// HasStatus reports whether there is a status subresource. Writes to the main resource keep the status then.
 	HasStatus bool
-	// Scale gives the scale subresource, nil if there is none.
+	// Scale is the scale subresource, nil if there is none.
 	Scale *Scale
-	// Connect names the further subresources and their verbs, for discovery
-	// ("binding", "log", ...); the server implements them.
+	// Connect has the other subresources with their verbs ("binding", "log", ...). The server implements them.
 	Connect []Subresource
 
 	New     func() Object
 	NewList func() runtime.Object
-	// Codec encodes and decodes the objects; nil: by their Go type, protobuf in the store.
+	// Codec encodes and decodes the objects. Nil is the codec of the Go type, with protobuf in the store.
 	Codec Codec
-	// Schema describes the objects; nil: derived from their Go type.
+	// Schema describes the objects. Nil is the schema derived from the Go type.
 	Schema *spec.Schema
-	// Media are the media types of the objects; nil: all. Strategic merge patches are taken
-	// of kinds that have protobuf.
+	// Media are the media types of the objects, nil for all. Strategic merge patches need protobuf.
 	Media []MediaType
-	// Custom kinds are not built in: their keys in the store carry the group.
+	// Custom reports that the kind is not built in: its keys in the store have the group.
 	Custom bool
-	// TTL: the store removes an object an hour after its last write.
+	// TTL reports that the store deletes an object an hour after its last write.
 	TTL bool
-	// OldSpelling is how manifests of the first years write some fields, with today's
-	// name for each: a server of then read JSON whatever its case. See Respell.
+	// OldSpelling has the names of fields in manifests of 2015 that differ from the current ones, with the
+	// current names: decoders ignored the case then. See Respell.
 	OldSpelling map[string]string
 
-	// Default fills in what the API documents as default.
+	// Default sets the documented defaults.
 	Default func(obj Object)
-	// PrepareCreate resets what a client may not set on create (status,
-	// generation is 1 for kinds that have one).
+	// PrepareCreate resets what a client may not set on create: the status, and the generation to 1.
 	PrepareCreate func(obj Object)
-	// PrepareUpdate carries over what an update of the main resource may not
-	// change (status), and raises the generation when the spec differs.
+	// PrepareUpdate keeps what an update of the main resource may not change (status), and increments the
+	// generation when the spec changes.
 	PrepareUpdate func(obj, old Object)
-	// PrepareStatus carries over everything but status (and, as upstream, the few
-	// metadata fields that a status writer may not touch).
+	// PrepareStatus keeps everything but the status, including, as upstream, a few fields of the metadata.
 	PrepareStatus func(obj, old Object)
 
-	// Validate names every field that is wrong in a new object, metadata included.
+	// Validate returns the errors of a new object, metadata included.
 	Validate func(obj Object) field.ErrorList
-	// ValidateUpdate names what is wrong with obj as successor of old.
+	// ValidateUpdate returns the errors of obj as an update of old.
 	ValidateUpdate func(obj, old Object) field.ErrorList
 	// ValidateStatus is ValidateUpdate for the status subresource.
 	ValidateStatus func(obj, old Object) field.ErrorList
 
-	// Warn names what is allowed in an object and yet unwise, in the words of which a
-	// client is warned. The server calls it for objects that are new or were asked to be
-	// otherwise than before.
+	// Warn returns the warnings for a client about valid but unwise fields. The server calls it for new and
+	// changed objects.
 	Warn func(obj Object) []string
 
 	// Columns and Row are the table that kubectl prints; Row's cells match Columns.
 	Columns []metav1.TableColumnDefinition
 	Row     func(obj Object) []any
-	// Fields are the field selectors of the kind beyond metadata.name and
-	// metadata.namespace, with the object's values.
+	// Fields returns the values of the kind's field selectors, except metadata.name and metadata.namespace.
 	Fields func(obj Object) fields.Set
 
 	// Versions are the further versions in which the kind is served.
 	Versions []Version
-	// Stored and Converter are set by the table for a kind as it is served in one of
-	// Versions: Stored is the kind whose rules hold, and whose objects are kept.
+	// Stored and Converter are set by the table for one of Versions. Stored is the kind that has the rules and
+	// is stored.
 	Stored    *Kind
 	Converter Converter
 }
 
-// Subresource is a named part of an object with its own verbs.
+// Subresource is a subresource of a kind, with verbs of its own.
 type Subresource struct {
 	Name  string // "log"
 	Kind  schema.GroupVersionKind
 	Verbs []string
-	// Prepare and Validate are there if the subresource is another way to write the
-	// object itself, such as a namespace's finalize: they are its PrepareUpdate and
-	// ValidateUpdate. Without them the server implements the subresource.
+	// Prepare and Validate are PrepareUpdate and ValidateUpdate of a subresource that writes the object itself,
+	// such as a namespace's finalize. Without them the server implements the subresource.
 	Prepare  func(obj, old Object)
 	Validate func(obj, old Object) field.ErrorList
 }
 
-// Sub finds one of Connect by its name, nil if the kind does not have it.
+// Sub returns the subresource of a name, nil if the kind does not have it.
 func (k *Kind) Sub(name string) *Subresource {
 	for i := range k.Connect {
 		if k.Connect[i].Name == name {
@@ -124,16 +115,16 @@ func (k *Kind) Sub(name string) *Subresource {
 	return nil
 }
 
-// Scale reads and sets the replicas of a kind that can be scaled.
+// Scale gets and sets the replicas of a kind.
 type Scale struct {
 	Get func(obj Object) ScaleValues
 	Set func(obj Object, replicas int32)
-	// Retired is the group and version of the Scale that is shown, for the versions that
-	// had one of their own; else it is autoscaling/v1. See ScaleToRetired.
+	// Retired is the group and version of Scale in a version with a Scale of its own, else empty for
+	// autoscaling/v1. See ScaleToRetired.
 	Retired schema.GroupVersion
 }
 
-// Kind is what the scale subresource shows.
+// Kind returns the kind of the scale subresource.
 func (s *Scale) Kind() schema.GroupVersionKind {
 	if s.Retired.Empty() {
 		return GVK("autoscaling", "v1", "Scale")

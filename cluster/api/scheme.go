@@ -32,14 +32,14 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
-// Scheme knows the Go types of all groups that the cluster serves, and the types
-// that travel with them (options, Status, Table, Scale).
+// Scheme has the Go types of all groups that the server serves, and the types beside them (options, Status,
+// Table, Scale).
 var Scheme = newScheme()
 
 // Codecs encodes and decodes the types of Scheme.
 var Codecs = serializer.NewCodecFactory(Scheme)
 
-// ParameterCodec reads options out of query parameters.
+// ParameterCodec decodes options from query parameters.
 var ParameterCodec = runtime.NewParameterCodec(Scheme)
 
 func newScheme() *runtime.Scheme {

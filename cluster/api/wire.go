@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// EachField calls f with the fields of a protobuf message that can be messages or text. A
-// message that is damaged ends early, without an error.
+// EachField calls f with each length-delimited field of a protobuf message. It ends at malformed data, without
+// an error.
 func EachField(b []byte, f func(number protowire.Number, content []byte) error) error {
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)
@@ -39,8 +39,7 @@ func EachField(b []byte, f func(number protowire.Number, content []byte) error) 
 
 var wireFields sync.Map // of reflect.Type to map[protowire.Number]reflect.Type
 
-// FieldOf is the type of the field that has a number in a struct's protobuf message, nil if
-// there is none.
+// FieldOf returns the type of the field with a number in a struct's protobuf message, nil if there is none.
 func FieldOf(t reflect.Type, number protowire.Number) reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
