@@ -2,23 +2,25 @@ package apiserver
 
 import (
 	"context"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // admitting is one write in admission: begin admits the object, finish validates it, end
 // reports the outcome. The zero value has no plugins.
 type admitting struct {
-	r   *request
+	r   *exchange
 	req *admission.Request
 }
 
 // begin runs the plugins that may change obj. When it refuses, the write has ended for them.
-func (a *admitting) begin(ctx context.Context, r *request, verb string, obj, old api.Object, options runtime.Object) error {
+func (a *admitting) begin(ctx context.Context, r *exchange, verb string, obj, old api.Object, options runtime.Object) error {
 	if r.s.Admission == nil {
 		return nil
 	}
@@ -71,9 +73,9 @@ func (a *admitting) end(ctx context.Context, err error) {
 
 // admit admits what is not stored: a connection, or an eviction before anything is written for
 // it.
-func (r *request) admit(verb string, obj api.Object, options runtime.Object) error {
+func (r *lifecycle) admit(verb string, obj api.Object, options runtime.Object) error {
 	var a admitting
-	err := a.begin(r.Context(), r, verb, obj, nil, options)
+	err := a.begin(r.Context(), r.exchange, verb, obj, nil, options)
 	if err == nil {
 		err = a.finish(r.Context())
 		a.end(r.Context(), err)
@@ -93,4 +95,20 @@ func isDryRun(options runtime.Object) bool {
 		return len(o.DryRun) > 0
 	}
 	return false
+}
+
+// authorize returns a 403 if the user may not do to the request's object what the verb
+// stands for: the request's own verb, or another that it needs as well.
+func (s *Server) authorize(r *exchange, verb string) error {
+	a := r.Attributes(r.user, verb)
+	a.FieldSelector = r.Info.FieldSelector(r.URL)
+	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
+	r.audit.Authorized(allowed, reason, err)
+	if err != nil {
+		return fmt.Errorf("authorizing: %w", err)
+	}
+	if !allowed {
+		return apistatus.Forbidden(&a, reason)
+	}
+	return nil
 }

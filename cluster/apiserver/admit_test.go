@@ -50,8 +50,8 @@ func withAddresses(t *testing.T) apitest.Option {
 	}
 }
 
-// TestServiceThatGoesWithItsFinalizerFreesItsAddress: the service goes by an update, of
-// which admission learns like of a DELETE. What the update itself had claimed is freed too.
+// TestServiceThatGoesWithItsFinalizerFreesItsAddress: the service goes by an update, which
+// is a DELETE for admission. What the update itself had claimed is freed too.
 func TestServiceThatGoesWithItsFinalizerFreesItsAddress(t *testing.T) {
 	cfg := apitest.Start(t, withAddresses(t))
 	ctx := within(t)

@@ -19,9 +19,12 @@ import (
 	"wheelhouse/cluster/store"
 )
 
+// applying is a write by server-side apply.
+type applying struct{ *lifecycle }
+
 // apply is server-side apply: the body is what its manager wants of the object, which
 // is created if it does not exist.
-func (r *request) apply(c change, body []byte) error {
+func (r applying) apply(c change, body []byte) error {
 	wanted, err := r.decodeApplied(body)
 	if err != nil {
 		return err
@@ -64,15 +67,15 @@ func (r *request) apply(c change, body []byte) error {
 	}
 }
 
-// isMissing tells whether it is the object that is not there, and not, say, its namespace.
-func (r *request) isMissing() bool {
+// isMissing reports whether it is the object that is not there, and not, say, its namespace.
+func (r applying) isMissing() bool {
 	_, err := r.res.collection.Get(r.Context(), r.Namespace, r.Name, "")
 	return apierrors.IsNotFound(err)
 }
 
 // applyNew creates the object that is applied, if the user may create.
-func (r *request) applyNew(merge func(api.Object) (api.Object, error), wanted *unstructured.Unstructured, c change) error {
-	if err := r.s.authorize(r, "create"); err != nil {
+func (r applying) applyNew(merge func(api.Object) (api.Object, error), wanted *unstructured.Unstructured, c change) error {
+	if err := r.s.authorize(r.exchange, "create"); err != nil {
 		return err
 	}
 	if uid := wanted.GetUID(); uid != "" {
@@ -89,7 +92,7 @@ func (r *request) applyNew(merge func(api.Object) (api.Object, error), wanted *u
 	return r.insert(obj, c.writeOptions)
 }
 
-func (r *request) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
+func (r applying) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
 	wanted := &unstructured.Unstructured{}
 	text := body
 	if !isJSON(body) {
@@ -143,7 +146,7 @@ func applyError(err error) error {
 
 // track keeps managedFields up to date on objects that have been applied once; see the
 // package comment.
-func (r *request) track(obj api.Object, cur *store.Item, c change) (api.Object, error) {
+func (r *lifecycle) track(obj api.Object, cur *store.Item, c change) (api.Object, error) {
 	old := cur.Object()
 	if c.applied || len(old.GetManagedFields()) == 0 {
 		return obj, nil
@@ -165,7 +168,7 @@ func (r *request) track(obj api.Object, cur *store.Item, c change) (api.Object, 
 
 // checkFields refuses an object, which follows cur or is it, that has too many fields for
 // their owners to be kept.
-func (r *request) checkFields(obj api.Object, cur *store.Item) error {
+func (r *lifecycle) checkFields(obj api.Object, cur *store.Item) error {
 	if cur.Size()+r.bodySize <= budget.MaxFields {
 		return nil // a field takes more than a byte
 	}
@@ -181,7 +184,7 @@ func (r *request) checkFields(obj api.Object, cur *store.Item) error {
 }
 
 // fieldManager is that of a resource, or of its status if the request is for that.
-func (r *request) fieldManager(res *resource) (*managedfields.FieldManager, error) {
+func (r *lifecycle) fieldManager(res *resource) (*managedfields.FieldManager, error) {
 	part, subresource := 0, ""
 	if r.Subresource == "status" {
 		part, subresource = 1, "status"

@@ -51,13 +51,13 @@ func (r *request) decodeBinding() (*corev1.Binding, writeOptions, error) {
 	if err := r.checkNamespace(b); err != nil {
 		return nil, o, err
 	}
-	err = invalid(core.Bindings, b.Name, check(core.Bindings.Validate, b))
+	err = apistatus.Invalid(core.Bindings.GroupKind(), b.Name, check(core.Bindings.Validate, b))
 	return b, o, err
 }
 
 func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err error) {
 	var a admitting
-	if err := a.begin(r.Context(), r, admission.Create, b, nil, o.options); err != nil {
+	if err := a.begin(r.Context(), r.exchange, admission.Create, b, nil, o.options); err != nil {
 		return err
 	}
 	defer func() { a.end(r.Context(), err) }()

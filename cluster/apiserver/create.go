@@ -3,16 +3,13 @@ package apiserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
@@ -23,7 +20,7 @@ import (
 // nameTries is how often a generated name is replaced by another when it is taken.
 const nameTries = 8
 
-func (r *request) create() error {
+func (r *lifecycle) create() error {
 	o, err := createOptions(r.Request)
 	if err != nil {
 		return err
@@ -36,7 +33,7 @@ func (r *request) create() error {
 }
 
 // decodeObject reads the body as an object of the resource, in its stored shape.
-func (r *request) decodeObject(validation string) (api.Object, error) {
+func (r *lifecycle) decodeObject(validation string) (api.Object, error) {
 	obj := r.res.New()
 	if err := r.decode(obj, r.res.GroupVersionKind, validation); err != nil {
 		return nil, err
@@ -46,7 +43,7 @@ func (r *request) decodeObject(validation string) (api.Object, error) {
 }
 
 // insert takes a new object through its lifecycle and answers with what was stored.
-func (r *request) insert(obj api.Object, o writeOptions) error {
+func (r *lifecycle) insert(obj api.Object, o writeOptions) error {
 	item, err := r.createObject(r.Context(), obj, o)
 	if err != nil {
 		return err
@@ -59,7 +56,7 @@ func (r *request) insert(obj api.Object, o writeOptions) error {
 
 // createObject defaults, admits, validates and stores a new object. In a dry run it
 // leaves out the last, and returns nil; obj is what would have been stored.
-func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptions) (item *store.Item, err error) {
+func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOptions) (item *store.Item, err error) {
 	if err := r.checkNamespace(obj); err != nil {
 		return nil, err
 	}
@@ -76,17 +73,17 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 	call(k.PrepareCreate, obj)
 	call(k.Default, obj)
 	var a admitting
-	if err := a.begin(ctx, r, admission.Create, obj, nil, o.options); err != nil {
+	if err := a.begin(ctx, r.exchange, admission.Create, obj, nil, o.options); err != nil {
 		return nil, err
 	}
 	defer func() { a.end(ctx, err) }()
-	if err := invalid(k, obj.GetName(), check(k.Validate, obj)); err != nil {
+	if err := apistatus.Invalid(k.GroupKind(), obj.GetName(), check(k.Validate, obj)); err != nil {
 		return nil, err
 	}
 	if err := a.finish(ctx); err != nil {
 		return nil, err
 	}
-	r.advise(obj)
+	r.addWarnings(obj)
 	if o.dryRun {
 		return nil, r.wouldExist(ctx, obj)
 	}
@@ -94,7 +91,7 @@ func (r *request) createObject(ctx context.Context, obj api.Object, o writeOptio
 }
 
 // store writes a new object, under other names if its generated one is taken.
-func (r *request) store(ctx context.Context, obj api.Object, generated bool) (*store.Item, error) {
+func (r *lifecycle) store(ctx context.Context, obj api.Object, generated bool) (*store.Item, error) {
 	for try := 1; ; try++ {
 		item, err := r.res.collection.Create(ctx, obj)
 		if err == nil || !generated || !apierrors.IsAlreadyExists(err) {
@@ -124,7 +121,7 @@ func generateName(base string) string {
 
 // checkNamespace puts an object into the namespace of the path, or refuses one that
 // names another.
-func (r *request) checkNamespace(obj api.Object) error {
+func (r *lifecycle) checkNamespace(obj api.Object) error {
 	switch ns := obj.GetNamespace(); {
 	case !r.res.Namespaced:
 		obj.SetNamespace("")
@@ -139,7 +136,7 @@ func (r *request) checkNamespace(obj api.Object) error {
 }
 
 // wouldExist is what the store would say to a dry run.
-func (r *request) wouldExist(ctx context.Context, obj api.Object) error {
+func (r *lifecycle) wouldExist(ctx context.Context, obj api.Object) error {
 	_, err := r.res.collection.Get(ctx, obj.GetNamespace(), obj.GetName(), "")
 	switch {
 	case err == nil:
@@ -150,51 +147,10 @@ func (r *request) wouldExist(ctx context.Context, obj api.Object) error {
 	return err
 }
 
-func call(f func(api.Object), obj api.Object) {
-	if f != nil {
-		f(obj)
-	}
-}
-
-func call2(f func(obj, old api.Object), obj, old api.Object) {
-	if f != nil {
-		f(obj, old)
-	}
-}
-
-func check(f func(api.Object) field.ErrorList, obj api.Object) field.ErrorList {
-	if f == nil {
-		return nil
-	}
-	return f(obj)
-}
-
-func check2(f func(obj, old api.Object) field.ErrorList, obj, old api.Object) field.ErrorList {
-	if f == nil {
-		return nil
-	}
-	return f(obj, old)
-}
-
-// maxInvalid is how many fields a 422 names. The message about them is put together by the
-// square of their number.
-const maxInvalid = 1000
-
-// invalid is the 422 that names the fields that are wrong.
-func invalid(k *api.Kind, name string, errs field.ErrorList) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	return newInvalid(k.GroupKind(), name, errs)
-}
-
-func newInvalid(kind schema.GroupKind, name string, errs field.ErrorList) error {
-	if len(errs) <= maxInvalid {
-		return apierrors.NewInvalid(kind, name, errs)
-	}
-	err := apierrors.NewInvalid(kind, name, errs[:maxInvalid])
-	err.ErrStatus.Message += fmt.Sprintf(", and %d more", len(errs)-maxInvalid)
-	return err
-}
-
 var errEmptyName = errors.New("name must be provided")
+
+// anyVersion: whatever is there may be replaced.
+func anyVersion(obj api.Object) bool {
+	v := obj.GetResourceVersion()
+	return v == "" || v == "0"
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // readBody reads a whole body, if it is not too large and does not cost too much to decode.
-func (r *request) readBody() ([]byte, error) {
+func (r *decoder) readBody() ([]byte, error) {
 	body, err := connection.ReadBody(r.Request)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func isJSON(body []byte) bool {
 }
 
 // decoderFor returns what decodes a body into an object of gvk.
-func (r *request) decoderFor(mediaType, validation string, gvk schema.GroupVersionKind) (runtime.Decoder, error) {
+func (r *decoder) decoderFor(mediaType, validation string, gvk schema.GroupVersionKind) (runtime.Decoder, error) {
 	byCodec := r.res.Codec != nil && gvk == r.res.GroupVersionKind
 	switch mediaType {
 	case "", "application/json", "application/yaml":
@@ -104,7 +104,7 @@ func (d codecDecoder) Decode(data []byte, _ *schema.GroupVersionKind, into runti
 
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
 // finds is an error, a warning, or nothing, as fieldValidation says.
-func (r *request) decode(into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
+func (r *decoder) decode(into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
 	body, err := r.readBody()
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (r *request) decode(into runtime.Object, gvk schema.GroupVersionKind, valid
 	return r.decodeBytes(body, negotiate.BodyType(r.Request), into, gvk, validation)
 }
 
-func (r *request) decodeBytes(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
+func (r *decoder) decodeBytes(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
 	decoder, err := r.decoderFor(mediaType, validation, gvk)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func checkManagedFields(obj runtime.Object) error {
 // decodable is a body in the form that its decoder takes: YAML becomes JSON, once. The
 // fields that it has twice, of which JSON has the last, are named unless validation is not
 // wanted.
-func (r *request) decodable(body []byte, mediaType, validation string) (text []byte, duplicates, err error) {
+func (r *decoder) decodable(body []byte, mediaType, validation string) (text []byte, duplicates, err error) {
 	text = body
 	if mediaType == "application/yaml" && !isJSON(body) {
 		strict := validation != metav1.FieldValidationIgnore
@@ -198,7 +198,7 @@ func withDuplicates(duplicates, err error) error {
 // respell gives a body of JSON today's names for the fields that the kind once had under
 // others; to decode such a body would drop them. A body that it cannot read is the
 // decoder's.
-func (r *request) respell(body []byte) []byte {
+func (r *decoder) respell(body []byte) []byte {
 	if len(r.res.OldSpelling) == 0 {
 		return body
 	}
@@ -233,9 +233,9 @@ func summary(body []byte) string {
 	return fmt.Sprintf("%x", body)
 }
 
-// advise warns of what is unwise in an object that is taken as it is. Our own components
-// do what they are told, and have nobody to tell it to.
-func (r *request) advise(obj api.Object) {
+// addWarnings warns of fields that are unwise in an object which is accepted as it is. The
+// components of this process print no warnings.
+func (r *decoder) addWarnings(obj api.Object) {
 	if r.res.Storage().Warn == nil || r.inProcess {
 		return
 	}

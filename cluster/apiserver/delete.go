@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,7 @@ var deletesWithObject = map[schema.GroupKind]bool{
 	{Kind: "PersistentVolume"}: true, {Kind: "PersistentVolumeClaim"}: true,
 }
 
-func (r *request) delete() error {
+func (r *lifecycle) delete() error {
 	o, err := r.deleteOptions()
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func (r *request) delete() error {
 }
 
 // deleteNamed deletes the object of the path and answers.
-func (r *request) deleteNamed(o *metav1.DeleteOptions) error {
+func (r *lifecycle) deleteNamed(o *metav1.DeleteOptions) error {
 	item, gone, err := r.deleteOne(r.Context(), r.Namespace, r.Name, o)
 	if err != nil {
 		return err
@@ -57,12 +58,12 @@ func (r *request) deleteNamed(o *metav1.DeleteOptions) error {
 	return r.writeItem(code, item)
 }
 
-func (r *request) details(obj api.Object) *metav1.StatusDetails {
+func (r *exchange) details(obj api.Object) *metav1.StatusDetails {
 	return &metav1.StatusDetails{Name: obj.GetName(), Group: r.Group, Kind: r.Plural, UID: obj.GetUID()}
 }
 
 // deleteOptions reads the options out of the body or, if there is none, the query.
-func (r *request) deleteOptions() (*metav1.DeleteOptions, error) {
+func (r *lifecycle) deleteOptions() (*metav1.DeleteOptions, error) {
 	o := &metav1.DeleteOptions{}
 	body, err := r.readBody()
 	if err != nil {
@@ -109,9 +110,10 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 
 // deleteOne deletes one object, or begins to. gone says whether it is; item is its last
 // state. While another write comes between, it begins again.
-func (r *request) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
-	one := *r
-	one.Info = r.Of(namespace, name)
+func (r *lifecycle) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+	e := *r.exchange
+	e.Info = r.Of(namespace, name)
+	one := newLifecycle(&e)
 	for {
 		item, gone, err = one.tryDelete(ctx, o)
 		if !errors.Is(err, errChanged) {
@@ -120,7 +122,7 @@ func (r *request) deleteOne(ctx context.Context, namespace, name string, o *meta
 	}
 }
 
-func (r *request) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+func (r *lifecycle) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
 	c := r.res.collection
 	cur, err := c.Get(ctx, r.Namespace, r.Name, "")
 	if err != nil {
@@ -131,7 +133,7 @@ func (r *request) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item 
 	}
 	dryRun := len(o.DryRun) > 0
 	var a admitting
-	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), o); err != nil {
+	if err := a.begin(ctx, r.exchange, admission.Delete, nil, cur.Object(), o); err != nil {
 		return nil, false, err
 	}
 	next, gone := plan(r.res, cur.Object(), o, time.Now())
@@ -164,7 +166,7 @@ func (r *request) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item 
 // errStays tells admission that the object was not deleted yet.
 var errStays = errors.New("the object stays until its finalizers are gone")
 
-func (r *request) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
+func (r *lifecycle) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
 	if p := o.Preconditions; p != nil {
 		if p.UID != nil && *p.UID != obj.GetUID() {
 			return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(*p.UID), string(obj.GetUID()))
@@ -283,19 +285,48 @@ func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []
 	return keep
 }
 
-// emptied tells whether obj, an update of old, lacks nothing any more to go for good.
-func emptied(obj, old api.Object) bool {
-	if old.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 {
-		return false
+// deleteWorkers delete the objects of one deletecollection: enough that the store can
+// put several writes into one fsync.
+const deleteWorkers = 32
+
+func (r *request) deleteCollection() error {
+	o, err := r.deleteOptions()
+	if err != nil {
+		return err
 	}
-	if ns, ok := obj.(*corev1.Namespace); ok {
-		return len(ns.Spec.Finalizers) == 0
+	lo, keep, err := r.selection(false, "")
+	if err != nil {
+		return err
 	}
-	if _, ok := obj.(*corev1.Pod); ok {
-		// A pod in its grace period waits for the kubelet.
-		if grace := obj.GetDeletionGracePeriodSeconds(); grace != nil && *grace > 0 {
-			return false
+	page, err := r.res.collection.List(r.Context(), r.Namespace, store.ListOptions{
+		ResourceVersion: lo.ResourceVersion, Match: lo.ResourceVersionMatch,
+		Limit: lo.Limit, Continue: lo.Continue, Keep: keep,
+	})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(r.Context())
+	group.SetLimit(deleteWorkers)
+	for _, item := range page.Items {
+		if ctx.Err() != nil {
+			break
 		}
+		group.Go(func() error {
+			own := *o // each may change its own
+			obj := item.Object()
+			_, _, err := r.deleteOne(ctx, obj.GetNamespace(), obj.GetName(), &own)
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return err
+		})
 	}
-	return true
+	if err := errors.Join(group.Wait(), r.Context().Err()); err != nil {
+		return err
+	}
+	a, err := r.output(negotiate.AllForms)
+	if err != nil {
+		return err
+	}
+	return r.writeList(a, &store.Page{Items: page.Items, Revision: page.Revision})
 }

@@ -26,9 +26,12 @@ import (
 // maxDisrupted is how many evictions the disruption controller may be behind.
 const maxDisrupted = 2000
 
+// eviction is a request to evict a pod.
+type eviction struct{ *request }
+
 // evict answers POST pods/NAME/eviction, which kubectl drain uses: it deletes the pod if its
 // disruption budget allows it.
-func (r *request) evict() error {
+func (r eviction) evict() error {
 	o, err := createOptions(r.Request)
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func (r *request) evict() error {
 }
 
 // decodeEviction accepts an Eviction of policy/v1beta1 too, which clients up to 1.21 send.
-func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) {
+func (r eviction) decodeEviction(validation string) (*policyv1.Eviction, error) {
 	body, err := r.readBody()
 	if err != nil {
 		return nil, err
@@ -77,7 +80,7 @@ func (r *request) decodeEviction(validation string) (*policyv1.Eviction, error) 
 }
 
 // evictPod deletes the pod when its budget allows it. It retries while the pod changes.
-func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) error {
+func (r eviction) evictPod(ctx context.Context, asked *metav1.DeleteOptions) error {
 	for {
 		item, err := r.res.collection.Get(ctx, r.Namespace, r.Name, "")
 		if err != nil {
@@ -116,7 +119,7 @@ func (r *request) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 // markEvicted sets the condition DisruptionTarget of the pod, for a Job whose failure policy
 // ignores disruptions, for example. It updates the preconditions to the pod that it has
 // written.
-func (r *request) markEvicted(ctx context.Context, o *metav1.DeleteOptions) error {
+func (r eviction) markEvicted(ctx context.Context, o *metav1.DeleteOptions) error {
 	marked, err := r.res.collection.Update(ctx, r.Namespace, r.Name, func(cur *store.Item) (api.Object, error) {
 		pod := cur.Object().(*corev1.Pod)
 		if err := r.checkPreconditions(pod, o); err != nil {
@@ -133,7 +136,7 @@ func (r *request) markEvicted(ctx context.Context, o *metav1.DeleteOptions) erro
 
 // takeDisruption takes one disruption from the budget that counts the pod. It reports exempt
 // when the pod may be deleted as it is now, without a budget.
-func (r *request) takeDisruption(ctx context.Context, pod *corev1.Pod, dryRun bool) (exempt bool, err error) {
+func (r eviction) takeDisruption(ctx context.Context, pod *corev1.Pod, dryRun bool) (exempt bool, err error) {
 	if ignoresBudgets(pod) {
 		return true, nil
 	}
@@ -165,12 +168,12 @@ func (r *request) takeDisruption(ctx context.Context, pod *corev1.Pod, dryRun bo
 	return false, nil
 }
 
-func (r *request) budgets() *store.Collection {
+func (r eviction) budgets() *store.Collection {
 	return r.routes.resource(policyv1.GroupName, "v1", "poddisruptionbudgets").collection
 }
 
 // budgetsOf returns the budgets that count a pod.
-func (r *request) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.PodDisruptionBudget, error) {
+func (r eviction) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.PodDisruptionBudget, error) {
 	page, err := r.budgets().List(ctx, pod.Namespace, store.ListOptions{})
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func (e *evictions) budget(name string, status policyv1.PodDisruptionBudgetStatu
 	e.must(err)
 }
 
-// evict asks once: client-go would wait and ask again where it is told how long to wait.
+// evict asks once: client-go would wait and retry after a Retry-After.
 func (e *evictions) evict(name string, dryRun ...string) error {
 	return e.PolicyV1().RESTClient().Post().AbsPath("/api/v1/namespaces/default/pods/" + name + "/eviction").MaxRetries(0).Body(&policyv1.Eviction{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
@@ -138,7 +138,7 @@ func TestEvictionKeepsTheBudget(t *testing.T) {
 	}
 }
 
-// marked says whether the pod tells why it ends.
+// marked reports whether the pod has the condition DisruptionTarget.
 func marked(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == "EvictionByEvictionAPI" && c.Message == "Eviction API: evicting"

@@ -41,7 +41,7 @@ func podRequest(method, target, contentType, body string) *request {
 		res.fieldLabels[label] = true
 	}
 	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}}
-	return &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: httptest.NewRecorder()}, res: res}
+	return newRequest(&exchange{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: httptest.NewRecorder()}, res: res})
 }
 
 var bodies = []string{
@@ -58,7 +58,7 @@ var bodies = []string{
 
 var selectors = []string{"a=b", "a!=b,c", "!a", "a in (b,c),d notin ()", "a>1", "metadata.name=x,spec.nodeName!=y", `a=\,b`, "((", "a==b=c"}
 
-// decodeAll must not panic, whatever the body is. It tells whether anything accepted it.
+// decodeAll must not panic, whatever the body is. It reports whether anything accepted it.
 func decodeAll(t *testing.T, body string) (accepted bool) {
 	t.Helper()
 	for _, media := range []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"} {
@@ -110,7 +110,7 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 		}
 	}
 	r := podRequest(http.MethodPatch, "", string(types.ApplyPatchType), body)
-	if _, err := r.decodeApplied([]byte(body)); err != nil && apistatus.Of(err).Code >= 500 {
+	if _, err := (applying{&r.lifecycle}).decodeApplied([]byte(body)); err != nil && apistatus.Of(err).Code >= 500 {
 		t.Errorf("apply: %v", err)
 	}
 	return accepted
@@ -220,7 +220,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 	s.Authenticator = nil
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, "/readyz", nil)
-	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: w}}
+	r := newRequest(&exchange{Request: req, Info: requestinfo.Parse(req), s: s, w: &connection.Writer{ResponseWriter: w}})
 	func() {
 		defer func() { s.recovered(r, recover()) }()
 		panic("boom")

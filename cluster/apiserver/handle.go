@@ -6,38 +6,18 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/apiserver/apistatus"
-	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
 )
-
-// request is one API request.
-type request struct {
-	*http.Request
-	*requestinfo.Info
-	s    *Server
-	w    *connection.Writer
-	user *client.User
-	// routes are those of the table of kinds when the request came.
-	routes *routes
-	res    *resource // of the path, nil when it names none
-	// serve answers the request once it is allowed; refusal is the error when there is none.
-	serve   handler
-	refusal error
-
-	audit     *audit.Trail
-	inProcess bool // the caller is a component of this very process
-	bodySize  int  // of what the client sent, or of what its patch made of the object
-	ticket    flowcontrol.Ticket
-}
 
 // handle counts, authenticates, authorizes, bounds and answers a request.
 func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
@@ -45,7 +25,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler) // the client cancelled it before it was served
 	}
 	start := time.Now()
-	r := &request{Request: req, Info: requestinfo.Parse(req), s: s, routes: s.routes.Load(), w: &connection.Writer{ResponseWriter: w}}
+	r := newRequest(&exchange{Request: req, Info: requestinfo.Parse(req), s: s, routes: s.routes.Load(), w: &connection.Writer{ResponseWriter: w}})
 	if client.UserFrom(req.Context()) == nil {
 		r.w = connection.NewWriter(w, &r.ticket, s.ClientTimeouts)
 	}
@@ -119,7 +99,7 @@ func (s *Server) serve(r *request) error {
 		defer cancel()
 		r.Request = r.Request.WithContext(ctx)
 	}
-	if err := s.authorize(r, r.Verb); err != nil {
+	if err := s.authorize(r.exchange, r.Verb); err != nil {
 		return err
 	}
 	if r.readsBody() {
@@ -185,25 +165,6 @@ func unauthenticated(err error) error {
 	return apistatus.Unauthorized()
 }
 
-// authorize returns a 403 if the user may not do to the request's object what the verb
-// stands for: the request's own verb, or another that it needs as well.
-func (s *Server) authorize(r *request, verb string) error {
-	a := r.Attributes(r.user, verb)
-	a.FieldSelector = r.Info.FieldSelector(r.URL)
-	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
-	r.audit.Authorized(allowed, reason, err)
-	if err != nil {
-		return fmt.Errorf("authorizing: %w", err)
-	}
-	if !allowed {
-		return apistatus.Forbidden(&a, reason)
-	}
-	return nil
-}
-
-// longRunning reports whether the request has no timeout and counts as a stream.
-func (r *request) longRunning() bool { return r.serve != nil && r.Info.LongRunning() }
-
 // serveResource calls the handler of the route.
 func (r *request) serveResource() error {
 	if r.res != nil && r.res.retirement != "" {
@@ -264,4 +225,86 @@ func userName(u *client.User) string {
 func growStack(at int) byte {
 	var frame [9 << 10]byte
 	return frame[at]
+}
+
+// acquireSlot counts a request for its user until the client has the answer. The process's
+// own components are exempt: they bound themselves, and a rejection would only delay them.
+func (s *Server) acquireSlot(r *request) error {
+	if r.inProcess {
+		return nil
+	}
+	what := flowcontrol.Requests
+	switch {
+	case !r.longRunning():
+	case r.Verb == "watch":
+		what = flowcontrol.Watches
+	default:
+		what = flowcontrol.Streams
+	}
+	if !s.flows.AcquireSlot(r.Context(), &r.ticket, &flowcontrol.Request{
+		User: r.user.Name, Groups: r.user.Groups, Remote: r.RemoteAddr, Path: r.Path,
+		Verb: r.Verb, Group: r.Group, Resource: r.Plural, Namespace: r.Namespace,
+	}, what) {
+		return apistatus.TooManyRequests()
+	}
+	return nil
+}
+
+// acquireSeats waits for the seats that executing the request occupies.
+func (s *Server) acquireSeats(r *request) error {
+	ok, err := flowcontrol.AcquireSeats(r.Context(), &r.ticket, r.width())
+	if !ok && err == nil {
+		err = apistatus.TooManyRequests()
+	}
+	return err
+}
+
+// What keeps a processor, or the disk, busy for long.
+const (
+	longList = 1000    // objects
+	longBody = 1 << 20 // bytes
+)
+
+// width returns how many seats a request occupies: more the more objects a list may have, as
+// upstream, and the larger a body is.
+func (r *exchange) width() int {
+	if r.ticket.Exempt() {
+		return 1
+	}
+	if size, ok := connection.BodySize(r.Request); ok {
+		return r.ticket.Width(size, longBody)
+	}
+	if (r.Verb != "list" && r.Verb != "watch") || r.res == nil || r.res.collection == nil {
+		return 1
+	}
+	objects := r.res.collection.Len()
+	if objects > longList/10 && strings.Contains(r.URL.RawQuery, "limit=") {
+		if limit, err := strconv.Atoi(r.URL.Query().Get("limit")); err == nil && limit > 0 {
+			objects = min(objects, limit)
+		}
+	}
+	return r.ticket.Width(objects, longList)
+}
+
+// finish gives back the seats when the request has been executed, and the rest when the
+// client has the answer, which is when ctx, the connection's context for it, ends.
+func (r *exchange) finish(ctx context.Context) {
+	r.w.Finish(r.Request)
+	if !r.ticket.Exempt() {
+		r.ticket.Release()
+		context.AfterFunc(ctx, r.ticket.ReleaseSlot)
+	}
+}
+
+// readsBody reports whether the request's handler takes its body as a whole.
+func (r *exchange) readsBody() bool {
+	return r.serve != nil && r.Mutates() && !r.longRunning() && r.Body != nil && r.Body != http.NoBody
+}
+
+// closeUnauthenticated closes an HTTP/2 connection with the answer to a request without a
+// valid credential, as upstream: a new one costs its client a handshake.
+func (r *exchange) closeUnauthenticated() {
+	if r.ProtoMajor == 2 && !strings.EqualFold(r.w.Header().Get("Connection"), "close") {
+		r.w.Header().Set("Connection", "close")
+	}
 }

@@ -172,7 +172,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// onlyFor lets in one user, and the administrator that tests are over the network.
+// onlyFor admits one user, and the administrator that tests are over the network.
 type onlyFor string
 
 func (name onlyFor) Authorize(_ context.Context, a authz.Attributes) (bool, string, error) {

@@ -22,11 +22,7 @@ import (
 var listWriters = sync.Pool{New: func() any { return bufio.NewWriterSize(io.Discard, 64<<10) }}
 
 func (r *request) list() error {
-	o, err := listOptions(r.URL, false)
-	if err != nil {
-		return err
-	}
-	keep, err := r.res.keep(o, r.Name)
+	o, keep, err := r.selection(false, r.Name)
 	if err != nil {
 		return err
 	}
@@ -49,7 +45,7 @@ func (r *request) list() error {
 	return r.writeList(a, page)
 }
 
-func (r *request) writeList(a negotiate.Output, page *store.Page) error {
+func (r *responder) writeList(a negotiate.Output, page *store.Page) error {
 	list := metav1.ListMeta{
 		ResourceVersion:    strconv.FormatInt(page.Revision, 10),
 		Continue:           page.Continue,
@@ -150,14 +146,6 @@ func (r *resource) jsonList(ctx context.Context, list metav1.ListMeta, items []*
 	return l, nil
 }
 
-// withKind puts kind and version into an object's JSON that has none.
-func (r *resource) withKind(data []byte) []byte {
-	if bytes.HasPrefix(data, []byte(`{"kind"`)) || bytes.HasPrefix(data, []byte(`{"apiVersion"`)) {
-		return data
-	}
-	return append(bytes.Clone(r.jsonPrefix), data[1:]...)
-}
-
 const (
 	tagBytes1 = 1<<3 | 2 // a field of protobuf wire type 2, by its number
 	tagBytes2 = 2<<3 | 2
@@ -167,7 +155,7 @@ var protobufMagic = []byte("k8s\x00")
 
 // writeProtobufList writes runtime.Unknown{TypeMeta, Raw: XList{ListMeta, Items}}, where
 // all lists of the API have metadata as field 1 and items as field 2.
-func (r *request) writeProtobufList(list metav1.ListMeta, items []*store.Item) error {
+func (r *responder) writeProtobufList(list metav1.ListMeta, items []*store.Item) error {
 	meta, err := list.Marshal()
 	if err != nil {
 		return fmt.Errorf("encoding a list: %w", err)
@@ -240,10 +228,7 @@ func unwrapUnknown(data []byte) ([]byte, error) {
 	return nil, fmt.Errorf("a stored object is damaged: no content in its envelope")
 }
 
-// checkEvery is after how many objects an answer looks whether somebody still waits for it.
-const checkEvery = 256
-
-func (r *request) writeTable(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
+func (r *responder) writeTable(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
 	include, err := includeObject(r.Request)
 	if err != nil {
 		return err
@@ -271,7 +256,7 @@ func (r *request) writeTable(a negotiate.Output, list metav1.ListMeta, items []*
 	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 }
 
-func (r *request) writePartials(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
+func (r *responder) writePartials(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
 	if err := r.mayRenderItems(items, metadataSize); err != nil {
 		return err
 	}

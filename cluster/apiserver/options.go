@@ -88,7 +88,7 @@ func patchOptions(req *http.Request, patchType types.PatchType) (writeOptions, e
 }
 
 func invalidOptions(kind string, errs field.ErrorList) error {
-	return newInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
+	return apistatus.Invalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
 }
 
 // listOptions reads and checks the query of a list or watch.
@@ -141,6 +141,17 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	return errs
 }
 
+// selection reads the query of a list or watch: its options, and the filter of its selectors,
+// which keeps at most the object of a name.
+func (r *exchange) selection(watching bool, name string) (*metav1.ListOptions, func(api.Object) bool, error) {
+	o, err := listOptions(r.URL, watching)
+	if err != nil {
+		return nil, nil, err
+	}
+	keep, err := r.res.keep(o, name)
+	return o, keep, err
+}
+
 // keep returns the filter of the selectors; nil keeps all.
 func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bool, error) {
 	label, err := labels.Parse(o.LabelSelector)
@@ -185,4 +196,26 @@ func (r *resource) fieldSet(obj api.Object, own bool) fields.Set {
 	set["metadata.name"] = obj.GetName()
 	set["metadata.namespace"] = obj.GetNamespace()
 	return set
+}
+
+// maxSelection bounds what it costs to try the selectors of a request on one object, where
+// a value counts for one and a requirement for requirementCost. Those of a watch are tried
+// on each change while the whole collection waits.
+const (
+	maxSelection    = 1000
+	requirementCost = 10
+)
+
+// checkSelectors refuses selectors that cost too much.
+func checkSelectors(label labels.Selector, field fields.Selector) error {
+	cost := requirementCost * len(field.Requirements())
+	requirements, _ := label.Requirements()
+	for i := range requirements {
+		cost += requirementCost + len(requirements[i].ValuesUnsorted())
+	}
+	if cost > maxSelection {
+		return apistatus.BadRequest("the selectors have too many requirements: at most %d, or %d values in one, are allowed",
+			maxSelection/requirementCost, maxSelection-requirementCost)
+	}
+	return nil
 }

@@ -28,10 +28,10 @@ import (
 // the object.
 const maxPatchOperations = 10000
 
-func (r *request) patch() error { return r.patchPart(change{}) }
+func (r *lifecycle) patch() error { return r.patchPart(change{}) }
 
 // patchPart patches the resource, or the part of it that the change's rules leave open.
-func (r *request) patchPart(c change) error {
+func (r *lifecycle) patchPart(c change) error {
 	patchType := types.PatchType(negotiate.BodyType(r.Request))
 	o, err := patchOptions(r.Request, patchType)
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *request) patchPart(c change) error {
 	}
 	c.writeOptions = o
 	if patchType == types.ApplyPatchType {
-		return r.apply(c, body)
+		return applying{r}.apply(c, body)
 	}
 	p, err := r.newPatch(patchType, body, o.validation)
 	if err != nil {
@@ -64,7 +64,7 @@ func (r *request) patchPart(c change) error {
 
 // patcher makes the object that a patch asks for.
 type patcher struct {
-	r          *request
+	r          *lifecycle
 	validation string
 	// status: only metadata and status of the result count.
 	status   bool
@@ -74,7 +74,7 @@ type patcher struct {
 	plain    bool           // it has only fields of the kind, and no directives
 }
 
-func (r *request) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
+func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
 	p := &patcher{r: r, validation: validation, original: body, status: r.Subresource == "status"}
 	switch patchType {
 	case types.JSONPatchType:

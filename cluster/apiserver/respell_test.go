@@ -40,7 +40,7 @@ func TestOldSpelling(t *testing.T) {
 					t.Errorf("%d %s", resp.StatusCode, body)
 				}
 				if w := resp.Header.Get("Warning"); w != "" {
-					t.Errorf("warns of a spelling that it knows: %s", w)
+					t.Errorf("warns of a supported spelling: %s", w)
 				}
 			})
 		}

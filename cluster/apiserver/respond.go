@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"compress/gzip"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,7 +36,7 @@ var gzipWriters = sync.Pool{New: func() any {
 }}
 
 // writeBody answers with a body that is complete.
-func (r *request) writeBody(code int, contentType string, body []byte) error {
+func (r *responder) writeBody(code int, contentType string, body []byte) error {
 	return r.writeParts(code, contentType, len(body), func(w io.Writer) error {
 		_, err := w.Write(body)
 		return err
@@ -42,7 +44,7 @@ func (r *request) writeBody(code int, contentType string, body []byte) error {
 }
 
 // writeParts answers with a body of known size that `write` writes in pieces.
-func (r *request) writeParts(code int, contentType string, size int, write func(io.Writer) error) error {
+func (r *responder) writeParts(code int, contentType string, size int, write func(io.Writer) error) error {
 	h := r.w.Header()
 	h.Set("Content-Type", contentType)
 	if h.Get("Cache-Control") == "" {
@@ -76,7 +78,7 @@ func (r *request) writeParts(code int, contentType string, size int, write func(
 func quiet(error) error { return nil }
 
 // wantsGzip reports whether the client accepts gzip, and its network is slower than compressing.
-func (r *request) wantsGzip() bool {
+func (r *responder) wantsGzip() bool {
 	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		return false
 	}
@@ -98,7 +100,7 @@ func (r *request) wantsGzip() bool {
 
 // writeItem answers with a stored object: with the bytes of the store, if the client accepts
 // the object itself in a media type that is stored.
-func (r *request) writeItem(code int, item *store.Item) error {
+func (r *responder) writeItem(code int, item *store.Item) error {
 	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
@@ -123,7 +125,7 @@ func (r *request) writeItem(code int, item *store.Item) error {
 }
 
 // output returns how an answer with objects of the resource is encoded.
-func (r *request) output(can negotiate.Forms) (negotiate.Output, error) {
+func (r *responder) output(can negotiate.Forms) (negotiate.Output, error) {
 	can.NoProtobuf = !r.res.Supports(api.Protobuf)
 	a, err := negotiate.Response(r.Request, can)
 	if err != nil && can.NoProtobuf {
@@ -136,7 +138,7 @@ func (r *request) output(can negotiate.Forms) (negotiate.Output, error) {
 }
 
 // writeUnstored answers a dry run: with what would have been stored.
-func (r *request) writeUnstored(code int, obj api.Object) error {
+func (r *responder) writeUnstored(code int, obj api.Object) error {
 	a, err := r.output(negotiate.AllForms)
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (r *request) writeUnstored(code int, obj api.Object) error {
 
 // writeObject answers with an object that is not stored (tokens, usage, component statuses). It
 // may be changed here.
-func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
+func (r *responder) writeObject(code int, obj runtime.Object, gvk schema.GroupVersionKind) error {
 	a, err := negotiate.Response(r.Request, negotiate.AllForms)
 	if err != nil {
 		return err
@@ -168,7 +170,7 @@ func (r *request) writeObject(code int, obj runtime.Object, gvk schema.GroupVers
 }
 
 // writeForm answers with an object as a table of one row, or as its metadata.
-func (r *request) writeForm(code int, a negotiate.Output, obj api.Object) error {
+func (r *responder) writeForm(code int, a negotiate.Output, obj api.Object) error {
 	gv := schema.GroupVersion{Group: metav1.GroupName, Version: a.Version}
 	if a.Form == negotiate.PartialObjectMetadata {
 		return r.writeEncoded(code, a, partial(obj), gv.WithKind("PartialObjectMetadata"))
@@ -186,7 +188,7 @@ func (r *request) writeForm(code int, a negotiate.Output, obj api.Object) error 
 	return r.writeEncoded(code, a, table, gv.WithKind("Table"))
 }
 
-func (r *request) writeEncoded(code int, a negotiate.Output, obj runtime.Object, gvk schema.GroupVersionKind) error {
+func (r *responder) writeEncoded(code int, a negotiate.Output, obj runtime.Object, gvk schema.GroupVersionKind) error {
 	body, err := r.encode(obj, gvk, a.Media)
 	if err != nil {
 		return err
@@ -195,7 +197,7 @@ func (r *request) writeEncoded(code int, a negotiate.Output, obj runtime.Object,
 }
 
 // writeSuccess answers with a Status about the object.
-func (r *request) writeSuccess(code int, details *metav1.StatusDetails) error {
+func (r *responder) writeSuccess(code int, details *metav1.StatusDetails) error {
 	status := &metav1.Status{Status: metav1.StatusSuccess, Details: details}
 	if code == http.StatusCreated {
 		status.Code = http.StatusCreated
@@ -241,4 +243,100 @@ func (s *Server) fail(w *connection.Writer, req *http.Request, err error) {
 	h.Set("Cache-Control", "no-cache, private")
 	w.WriteHeader(int(status.Code))
 	_, _ = w.Write(body)
+}
+
+// Answers other than the bytes of the store are made for one client. Their cost is not bounded
+// by the size of the request, so that it is bounded here.
+const (
+	// maxYAMLValues is how many values become YAML: 20,000 take about half a second.
+	maxYAMLValues = 20_000
+	// yamlValue is what each of them takes in memory, in bytes.
+	yamlValue = 1 << 10
+	// rowBytes is what the metadata of an object takes, without annotations and the like.
+	rowBytes = 512
+)
+
+// mayRenderItems counts memory for the items of a list in a form that is made for this
+// client, and refuses what its user may not have. Administrators may have all.
+func (r *responder) mayRenderItems(items []*store.Item, count func(*store.Item) int) error {
+	if r.ticket.Exempt() {
+		return nil
+	}
+	size := 0
+	for _, item := range items {
+		size += count(item)
+	}
+	return r.w.Reserve(size)
+}
+
+func wholeSize(item *store.Item) int {
+	return rowBytes + item.Size()
+}
+
+func metadataSize(item *store.Item) int { return sizeOfMetadata(item.Object()) }
+
+func sizeOfMetadata(obj api.Object) int {
+	size := rowBytes
+	for _, set := range []map[string]string{obj.GetLabels(), obj.GetAnnotations()} {
+		for k, v := range set {
+			size += len(k) + len(v)
+		}
+	}
+	fields := obj.GetManagedFields()
+	for i := range fields {
+		if f := fields[i].FieldsV1; f != nil {
+			size += len(f.Raw)
+		}
+	}
+	return size
+}
+
+// transcode returns the JSON of an answer as YAML or indented, if that costs no more than a
+// request may.
+func (r *responder) transcode(data []byte, m *negotiate.Media, pretty bool) ([]byte, error) {
+	if m != negotiate.YAML && !pretty {
+		return data, nil
+	}
+	values, indented := negotiate.Measure(data)
+	switch {
+	case indented > 8*len(data)+connection.FreeBytes: // nested far deeper than any tool makes it
+		if m == negotiate.YAML {
+			return nil, apistatus.TooExpensive(errTooDeep)
+		}
+		return append(data[:len(data):len(data)], '\n'), nil
+	case m == negotiate.YAML && values > maxYAMLValues && !r.ticket.Exempt() && !r.inProcess:
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"the answer has more than %d values, which is too much for YAML; ask for JSON, or use limit and continue", maxYAMLValues))
+	}
+	size := indented
+	if m == negotiate.YAML {
+		size += values * yamlValue
+	}
+	if err := r.w.Reserve(size); err != nil {
+		return nil, err
+	}
+	return negotiate.Transcode(data, m, pretty)
+}
+
+var errTooDeep = fmt.Errorf("the object is nested too deeply for YAML; ask for JSON")
+
+// encode encodes an object that is not in the store. It sets the kind and version of obj, which
+// must not be shared.
+func (r *responder) encode(obj runtime.Object, gvk schema.GroupVersionKind, m *negotiate.Media) ([]byte, error) {
+	if m == negotiate.Protobuf {
+		return negotiate.Encode(obj, gvk, m, false)
+	}
+	data, err := negotiate.Encode(obj, gvk, negotiate.JSON, false)
+	if err != nil {
+		return nil, err
+	}
+	return r.transcode(data, m, negotiate.IsPretty(r.Request))
+}
+
+// mayRenderTable counts memory for the rows of a table.
+func (r *responder) mayRenderTable(items []*store.Item, include metav1.IncludeObjectPolicy) error {
+	if include == metav1.IncludeObject {
+		return r.mayRenderItems(items, wholeSize)
+	}
+	return r.mayRenderItems(items, metadataSize)
 }

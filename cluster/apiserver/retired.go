@@ -102,5 +102,5 @@ func (r *request) decodeRollback(validation string) (*extensionsv1beta1.Deployme
 	if n := wanted.RollbackTo.Revision; n < 0 {
 		errs = append(errs, field.Invalid(field.NewPath("rollback", "version"), n, "must be greater than or equal to 0"))
 	}
-	return wanted, invalid(&api.Kind{GroupVersionKind: gvk}, r.Name, errs)
+	return wanted, apistatus.Invalid(gvk.GroupKind(), r.Name, errs)
 }

@@ -204,7 +204,7 @@ func TestRollbackInTheServer(t *testing.T) {
 	}
 }
 
-// Server-side apply knows the owner of a field whatever the version it was applied in.
+// Server-side apply keeps the owner of a field whatever the version it was applied in.
 func TestApplyInSeveralVersions(t *testing.T) {
 	r := newRaw(t, apitest.Start(t))
 	old := strings.Replace(deployment2016, `"replicas": 2`, `"replicas": 2, "selector": {"matchLabels": {"run": "nginx"}}`, 1)

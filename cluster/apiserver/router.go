@@ -13,20 +13,7 @@ import (
 	"wheelhouse/cluster/apiserver/nodeproxy"
 )
 
-// handler serves a request that is authorized.
-type handler = func(*request) error
-
-// verbs are what can be asked of one route.
-type verbs map[string]handler
-
-// route is a form of path below a resource: the resource itself, its objects by name, or
-// one of their subresources.
-type route struct {
-	subresource string
-	named       bool
-}
-
-// resolve is the handler of a request, nil with the error that says why there is none. It
+// resolve returns the handler of a request, or the error when there is none. It
 // and the authorizer read the same info, so that what is allowed is what is done.
 func (s *Server) resolve(r *request) (handler, error) {
 	i, res := r.Info, r.res
@@ -69,13 +56,13 @@ func (s *Server) resolve(r *request) (handler, error) {
 // are served whose subresource the kind has.
 var ownRoutes = map[schema.GroupResource]map[route]verbs{
 	{Resource: "bindings"}:          {{}: {"create": (*request).bind}},
-	{Resource: "componentstatuses"}: {{}: {"list": (*request).listComponents}, {named: true}: {"get": (*request).getComponent}},
+	{Resource: "componentstatuses"}: computedRoutes((*request).componentStatuses),
 	{Resource: "nodes"}:             {{"proxy", true}: proxied},
 	{Resource: "services"}:          {{"proxy", true}: proxied},
 	{Resource: "serviceaccounts"}:   {{"token", true}: {"create": (*request).createToken}},
 	{Resource: "pods"}: {
 		{"binding", true}:     {"create": (*request).bindPod},
-		{"eviction", true}:    {"create": (*request).evict},
+		{"eviction", true}:    {"create": func(r *request) error { return eviction{r}.evict() }},
 		{"log", true}:         connects((*nodeproxy.Proxy).Log, "get"),
 		{"exec", true}:        connects((*nodeproxy.Proxy).Exec, "get", "create"),
 		{"attach", true}:      connects((*nodeproxy.Proxy).Exec, "get", "create"),
@@ -122,7 +109,11 @@ func (s *Server) routesOf(r *resource) map[route]verbs {
 		table[route{"status", true}] = writes([]string{"get", "update", "patch"}, change{prepare: k.PrepareStatus, validate: k.ValidateStatus})
 	}
 	if k.Scale != nil {
-		table[route{"scale", true}] = verbs{"get": (*request).getScale, "update": (*request).updateScale, "patch": (*request).patchScale}
+		table[route{"scale", true}] = verbs{
+			"get":    func(r *request) error { return scaling{r}.getScale() },
+			"update": func(r *request) error { return scaling{r}.updateScale() },
+			"patch":  func(r *request) error { return scaling{r}.patchScale() },
+		}
 	}
 	for _, sub := range r.Connect {
 		if sub.Prepare != nil {
@@ -132,7 +123,7 @@ func (s *Server) routesOf(r *resource) map[route]verbs {
 	return table
 }
 
-// offered are those of v that the kind has, nil if it has none.
+// offered returns those of v that the kind has, nil if it has none.
 func (r *resource) offered(v verbs) verbs {
 	out := verbs{}
 	for verb, f := range v {
@@ -146,7 +137,7 @@ func (r *resource) offered(v verbs) verbs {
 	return out
 }
 
-// writes are the routes that read and write an object by the rules of a subresource.
+// writes returns the routes that read and write an object by the rules of a subresource.
 func writes(offered []string, rules change) verbs {
 	all := verbs{
 		"get":    (*request).get,

@@ -4,48 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/store"
 )
-
-// routes is all that derives from one table of kinds. It does not change: SetTable puts
-// another in its place, and requests under way keep the one that they began with.
-type routes struct {
-	table     *api.Table
-	resources map[schema.GroupVersionResource]*resource
-	discovery *discovery
-	openAPI   http.Handler // nil: there is none
-}
-
-// resource is a kind as it is served: with its collection, nil if it is not stored,
-// and what can be computed once.
-type resource struct {
-	*api.Kind    // as it is served; its Storage has the rules
-	collection   *store.Collection
-	routes       map[route]verbs
-	fieldLabels  map[string]bool
-	jsonPrefix   []byte // how every encoded object begins; lists leave it out
-	returnsGone  bool   // a DELETE answers with the object, not with a Status
-	columns      tableColumns
-	groupVersion string
-	retirement   string // the warning about a version that has had its time
-	managers     [2]fieldManager
-}
-
-// fieldManager merges applied configurations of a resource, or of its status. It is made
-// when it is first needed: the schema of all types takes some 100 ms and 30 MB.
-type fieldManager struct {
-	once sync.Once
-	*managedfields.FieldManager
-	err error
-}
 
 // newRoutes derives the routes of a table. Resources of kinds that former has are kept.
 func (s *Server) newRoutes(t *api.Table, former *routes) (*routes, error) {

@@ -337,7 +337,7 @@ func (w *walk) compare(l line, code int) {
 		return
 	}
 	for _, t := range w.touched {
-		if why := misfit(w.asked, t); why != "" {
+		if why := mismatch(w.asked, t); why != "" {
 			a := w.asked[0]
 			w.wrong++
 			w.t.Errorf("%s: %d\nauthorized %s %s.%s/%s in %q name %q\nbut %s %s: %s",
@@ -346,8 +346,8 @@ func (w *walk) compare(l line, code int) {
 	}
 }
 
-// misfit says why t is not what the authorizer was asked about.
-func misfit(asked []authz.Attributes, t touch) string {
+// mismatch returns why t is not what was authorized.
+func mismatch(asked []authz.Attributes, t touch) string {
 	a := asked[0]
 	named := builtin.Lookup(a.Group, a.Version, a.Resource)
 	switch {

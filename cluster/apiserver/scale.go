@@ -20,7 +20,10 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-func (r *request) getScale() error {
+// scaling is a request for the subresource scale.
+type scaling struct{ *request }
+
+func (r scaling) getScale() error {
 	item, err := r.stored()
 	if err != nil {
 		return err
@@ -36,7 +39,7 @@ var scaleColumns = tableColumns{
 	{Name: "Age", Type: "string", Description: "Time since it was created."},
 }
 
-func (r *request) writeScale(scale *autoscalingv1.Scale) error {
+func (r scaling) writeScale(scale *autoscalingv1.Scale) error {
 	a, err := negotiate.Response(r.Request, negotiate.Forms{Table: true})
 	if err != nil {
 		return err
@@ -71,7 +74,7 @@ func (r *request) writeScale(scale *autoscalingv1.Scale) error {
 }
 
 // shownScale is a Scale in the shape that it has in the version that was asked for.
-func (r *request) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
+func (r scaling) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
 	former := r.res.Scale.Retired
 	if former.Empty() {
 		return scale, nil
@@ -84,7 +87,7 @@ func (r *request) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
 }
 
 // decodeScale reads what shownScale shows.
-func (r *request) decodeScale(body []byte, mediaType, validation string) (*autoscalingv1.Scale, error) {
+func (r scaling) decodeScale(body []byte, mediaType, validation string) (*autoscalingv1.Scale, error) {
 	shown, err := r.shownScale(&autoscalingv1.Scale{})
 	if err != nil {
 		return nil, err
@@ -99,7 +102,7 @@ func (r *request) decodeScale(body []byte, mediaType, validation string) (*autos
 }
 
 // scaleOf is an object as an autoscaling/v1 Scale.
-func (r *request) scaleOf(obj api.Object) *autoscalingv1.Scale {
+func (r scaling) scaleOf(obj api.Object) *autoscalingv1.Scale {
 	v := r.res.Storage().Scale.Get(obj)
 	return &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{
@@ -111,7 +114,7 @@ func (r *request) scaleOf(obj api.Object) *autoscalingv1.Scale {
 	}
 }
 
-func (r *request) updateScale() error {
+func (r scaling) updateScale() error {
 	o, err := updateOptions(r.Request)
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func (r *request) updateScale() error {
 	return r.changeScale(o, func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return wanted, nil })
 }
 
-func (r *request) patchScale() error {
+func (r scaling) patchScale() error {
 	patchType := types.PatchType(negotiate.BodyType(r.Request))
 	o, err := patchOptions(r.Request, patchType)
 	if err != nil {
@@ -142,7 +145,7 @@ func (r *request) patchScale() error {
 	})
 }
 
-func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *autoscalingv1.Scale, validation string) (*autoscalingv1.Scale, error) {
+func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *autoscalingv1.Scale, validation string) (*autoscalingv1.Scale, error) {
 	shown, err := r.shownScale(cur)
 	if err != nil {
 		return nil, err
@@ -181,7 +184,7 @@ func (r *request) patchedScale(patchType types.PatchType, patch []byte, cur *aut
 }
 
 // changeScale sets the replicas that the Scale asks for, by the kind's own rules.
-func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
+func (r scaling) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
 	item, obj, err := r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
 		scale, err := next(r.scaleOf(cur.Object()))
 		if err != nil {
@@ -195,7 +198,7 @@ func (r *request) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale
 		}
 		path := field.NewPath("spec", "replicas")
 		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {
-			return nil, invalid(&api.Kind{GroupVersionKind: r.res.Scale.Kind()}, r.Name, errs)
+			return nil, apistatus.Invalid(r.res.Scale.Kind().GroupKind(), r.Name, errs)
 		}
 		obj := cur.Object().DeepCopyObject().(api.Object)
 		r.res.Storage().Scale.Set(obj, scale.Spec.Replicas)

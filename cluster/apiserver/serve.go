@@ -8,12 +8,75 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/connection"
+	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/metrics"
+	"wheelhouse/cluster/apiserver/nodeproxy"
+	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/connlimit"
 )
+
+// New returns a Server. It starts nothing.
+func New(c Config) (*Server, error) {
+	if c.Store == nil || c.Authorizer == nil {
+		return nil, errors.New("apiserver: Store and Authorizer are required")
+	}
+	if c.Table == nil {
+		c.Table = builtin.Table()
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 60 * time.Second
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 400
+	}
+	if c.MaxMutating == 0 {
+		c.MaxMutating = 200
+	}
+	c.ClientTimeouts = c.ClientTimeouts.WithDefaults(c.RequestTimeout)
+	if c.Version.GitVersion == "" {
+		c.Version = defaultVersion()
+	}
+	s := &Server{
+		Config:   c,
+		types:    sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(api.Scheme) }),
+		flows:    flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
+		stopping: make(chan struct{}),
+	}
+	s.metrics = metrics.New(append(c.Metrics, s.flows)...)
+	rt, err := s.newRoutes(c.Table, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.routes.Store(rt)
+	objects := authz.FromStore(s.Store, []*api.Kind{core.Nodes, core.Pods, core.Services, core.Endpoints})
+	s.nodes = nodeproxy.New(nodeproxy.Config{
+		Objects: objects, Authorizer: c.Authorizer, KubeletTLS: c.KubeletTLS, Reach: c.Reach, Stopping: s.stopping,
+	})
+	used := usage.Config{Objects: objects, Fresh: c.MetricsFresh, Log: c.Log}
+	if c.KubeletTLS != nil {
+		used.Kubelet = s.nodes.GetKubelet
+	}
+	s.usage = usage.New(used)
+	return s, nil
+}
+
+// Handler answers every path of the API. It can be used before and without Serve.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.handle) }
 
 // drainTimeout is how long requests may go on when the server stops.
 const drainTimeout = 5 * time.Second

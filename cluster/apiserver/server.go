@@ -21,7 +21,6 @@ package apiserver
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -32,15 +31,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
-	"k8s.io/client-go/applyconfigurations"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/builtin"
-	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/audit"
 	"wheelhouse/cluster/apiserver/authz"
@@ -48,6 +45,7 @@ import (
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/metrics"
 	"wheelhouse/cluster/apiserver/nodeproxy"
+	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store"
@@ -91,7 +89,8 @@ type Component struct {
 }
 
 // Config is what a Server needs. Store and Authorizer are required; everything else
-// has the default that is named.
+// has the default that is named. It has more than 20 fields because it is all that the server
+// is wired with; New hands most of them on to the rooms.
 type Config struct {
 	Store         *store.Store
 	Table         *api.Table    // of builtin; SetTable replaces it
@@ -150,57 +149,6 @@ type Server struct {
 	stopping chan struct{} // closed when streams shall end
 }
 
-// New makes a Server. It starts nothing.
-func New(c Config) (*Server, error) {
-	if c.Store == nil || c.Authorizer == nil {
-		return nil, errors.New("apiserver: Store and Authorizer are required")
-	}
-	if c.Table == nil {
-		c.Table = builtin.Table()
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = 60 * time.Second
-	}
-	if c.MaxInFlight == 0 {
-		c.MaxInFlight = 400
-	}
-	if c.MaxMutating == 0 {
-		c.MaxMutating = 200
-	}
-	c.ClientTimeouts = c.ClientTimeouts.WithDefaults(c.RequestTimeout)
-	if c.Version.GitVersion == "" {
-		c.Version = defaultVersion()
-	}
-	s := &Server{
-		Config:   c,
-		types:    sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(api.Scheme) }),
-		flows:    flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
-		stopping: make(chan struct{}),
-	}
-	s.metrics = metrics.New(append(c.Metrics, s.flows)...)
-	rt, err := s.newRoutes(c.Table, nil)
-	if err != nil {
-		return nil, err
-	}
-	s.routes.Store(rt)
-	objects := authz.FromStore(s.Store, []*api.Kind{core.Nodes, core.Pods, core.Services, core.Endpoints})
-	s.nodes = nodeproxy.New(nodeproxy.Config{
-		Objects: objects, Authorizer: c.Authorizer, KubeletTLS: c.KubeletTLS, Reach: c.Reach, Stopping: s.stopping,
-	})
-	used := usage.Config{Objects: objects, Fresh: c.MetricsFresh, Log: c.Log}
-	if c.KubeletTLS != nil {
-		used.Kubelet = s.nodes.GetKubelet
-	}
-	s.usage = usage.New(used)
-	return s, nil
-}
-
-// Handler answers every path of the API. It can be used before and without Serve.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.handle) }
-
 // Close ends all streams, so that the HTTP server in front can shut down: watchers
 // see the end of their answer and begin again elsewhere.
 func (s *Server) Close() { s.stopOnce.Do(func() { close(s.stopping) }) }
@@ -213,3 +161,93 @@ func (s *Server) closing() bool {
 		return false
 	}
 }
+
+// routes is all that derives from one table of kinds. It does not change: SetTable puts
+// another in its place, and requests under way keep the one that they began with.
+type routes struct {
+	table     *api.Table
+	resources map[schema.GroupVersionResource]*resource
+	discovery *discovery
+	openAPI   http.Handler // nil: there is none
+}
+
+// resource is a kind as it is served: with its collection, nil if it is not stored,
+// and what can be computed once.
+type resource struct {
+	*api.Kind    // as it is served; its Storage has the rules
+	collection   *store.Collection
+	routes       map[route]verbs
+	fieldLabels  map[string]bool
+	jsonPrefix   []byte // how every encoded object begins; lists leave it out
+	returnsGone  bool   // a DELETE answers with the object, not with a Status
+	columns      tableColumns
+	groupVersion string
+	retirement   string // the warning about a version that has had its time
+	managers     [2]fieldManager
+}
+
+// fieldManager merges applied configurations of a resource, or of its status. It is made
+// when it is first needed: the schema of all types takes some 100 ms and 30 MB.
+type fieldManager struct {
+	once sync.Once
+	*managedfields.FieldManager
+	err error
+}
+
+// tableColumns are the columns of a kind, Name and Age for a kind that names none.
+type tableColumns []metav1.TableColumnDefinition
+
+// handler serves a request that is authorized.
+type handler = func(*request) error
+
+// verbs are what can be asked of one route.
+type verbs map[string]handler
+
+// route is a form of path below a resource: the resource itself, its objects by name, or
+// one of their subresources.
+type route struct {
+	subresource string
+	named       bool
+}
+
+// exchange is one request of the API with what is known of it, and its answer.
+type exchange struct {
+	*http.Request
+	*requestinfo.Info
+	s      *Server
+	w      *connection.Writer
+	user   *client.User
+	routes *routes   // of the table of kinds when the request arrived
+	res    *resource // of the path, nil when it has none
+	// serve answers the request once it is allowed; refusal is the error when there is none.
+	serve   handler
+	refusal error
+
+	audit     *audit.Trail
+	inProcess bool // the caller is a component of this very process
+	bodySize  int  // of what the client sent, or of what its patch made of the object
+	ticket    flowcontrol.Ticket
+}
+
+// responder writes answers.
+type responder struct{ *exchange }
+
+// decoder reads bodies.
+type decoder struct{ *exchange }
+
+// lifecycle writes objects: it decodes, defaults, admits, validates and stores them.
+type lifecycle struct {
+	*exchange
+	responder
+	decoder
+}
+
+// request is an exchange with all that handlers do.
+type request struct{ lifecycle }
+
+func newLifecycle(e *exchange) lifecycle { return lifecycle{e, responder{e}, decoder{e}} }
+
+func newRequest(e *exchange) *request { return &request{newLifecycle(e)} }
+
+// longRunning reports whether the request has no timeout and counts as a stream.
+func (r *exchange) longRunning() bool { return r.serve != nil && r.Info.LongRunning() }

@@ -13,8 +13,8 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 )
 
-// tableColumns are the columns of a kind, Name and Age for a kind that names none.
-type tableColumns []metav1.TableColumnDefinition
+// checkEvery is after how many objects an answer looks whether somebody still waits for it.
+const checkEvery = 256
 
 func newTableColumns(k *api.Kind) tableColumns {
 	if len(k.Columns) > 0 {

@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // createToken answers POST serviceaccounts/NAME/token.
@@ -30,7 +30,7 @@ func (r *request) createToken() (err error) {
 		return err
 	}
 	var a admitting
-	if err := a.begin(r.Context(), r, admission.Create, wanted, nil, o.options); err != nil {
+	if err := a.begin(r.Context(), r.exchange, admission.Create, wanted, nil, o.options); err != nil {
 		return err
 	}
 	defer func() { a.end(r.Context(), err) }()
@@ -52,5 +52,5 @@ func (r *request) checkTokenRequest(t *authenticationv1.TokenRequest) error {
 		errs = append(errs, field.Invalid(meta.Child("namespace"), t.Namespace, "must match the service account namespace if specified"))
 	}
 	t.Name, t.Namespace = r.Name, r.Namespace
-	return invalid(&api.Kind{GroupVersionKind: authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")}, r.Name, errs)
+	return apistatus.Invalid(authenticationv1.SchemeGroupVersion.WithKind("TokenRequest").GroupKind(), r.Name, errs)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -16,10 +17,10 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-func (r *request) update() error { return r.updatePart(change{}) }
+func (r *lifecycle) update() error { return r.updatePart(change{}) }
 
 // updatePart replaces the resource, or the part of it that the change's rules leave open.
-func (r *request) updatePart(c change) error {
+func (r *lifecycle) updatePart(c change) error {
 	o, err := updateOptions(r.Request)
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func (r *request) updatePart(c change) error {
 		return err
 	}
 	if anyVersion(obj) && conditionalOnly[r.res.Storage().GroupKind()] {
-		return invalid(r.res.Storage(), r.Name, field.ErrorList{field.Invalid(
+		return apistatus.Invalid(r.res.Storage().GroupKind(), r.Name, field.ErrorList{field.Invalid(
 			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
 	}
 	version := obj.GetResourceVersion()
@@ -45,19 +46,13 @@ func (r *request) updatePart(c change) error {
 	return r.change(c)
 }
 
-// anyVersion: whatever is there may be replaced.
-func anyVersion(obj api.Object) bool {
-	v := obj.GetResourceVersion()
-	return v == "" || v == "0"
-}
-
 // conditionalOnly are the kinds whose updates must say which version they replace.
 var conditionalOnly = map[schema.GroupKind]bool{
 	{Group: "coordination.k8s.io", Kind: "Lease"}: true,
 }
 
 // checkName compares the object's name and namespace with the path's.
-func (r *request) checkName(obj api.Object) error {
+func (r *lifecycle) checkName(obj api.Object) error {
 	switch name := obj.GetName(); {
 	case name == "":
 		return apistatus.BadRequest("the name of the object (%s based on URL) was undeterminable: %v", r.Name, errEmptyName)
@@ -95,7 +90,7 @@ var errEmptied = errors.New("the last finalizer is gone")
 
 // change takes an update through its lifecycle, as often as other writes come between,
 // and answers with the result.
-func (r *request) change(c change) error {
+func (r *lifecycle) change(c change) error {
 	item, obj, err := r.write(r.Context(), c)
 	if err != nil {
 		return err
@@ -103,7 +98,7 @@ func (r *request) change(c change) error {
 	return r.writeResult(item, obj)
 }
 
-func (r *request) writeResult(item *store.Item, obj api.Object) error {
+func (r *responder) writeResult(item *store.Item, obj api.Object) error {
 	if item == nil {
 		return r.writeUnstored(http.StatusOK, obj)
 	}
@@ -112,14 +107,14 @@ func (r *request) writeResult(item *store.Item, obj api.Object) error {
 
 // write does the update. The item is nil if nothing was stored (a dry run, or an object
 // that went with its last finalizer); then obj is the last state.
-func (r *request) write(ctx context.Context, c change) (*store.Item, api.Object, error) {
+func (r *lifecycle) write(ctx context.Context, c change) (*store.Item, api.Object, error) {
 	c.admitted = &admitting{}
 	item, last, err := r.tryWrite(ctx, c)
 	c.admitted.end(ctx, err)
 	return item, last, err
 }
 
-func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Object, error) {
+func (r *lifecycle) tryWrite(ctx context.Context, c change) (*store.Item, api.Object, error) {
 	var last api.Object
 	var present *store.Item
 	step := func(cur *store.Item) (api.Object, error) {
@@ -134,9 +129,9 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 		}
 		return obj, nil
 	}
-	advise := func() {
+	addWarnings := func() {
 		if c.prepare == nil && last.GetGeneration() != present.Object().GetGeneration() {
-			r.advise(last)
+			r.addWarnings(last)
 		}
 	}
 	for {
@@ -148,29 +143,29 @@ func (r *request) tryWrite(ctx context.Context, c change) (*store.Item, api.Obje
 			if _, err := step(cur); err != nil && !errors.Is(err, errEmptied) {
 				return nil, nil, err
 			}
-			advise()
+			addWarnings()
 			return nil, last, nil
 		}
 		item, err := r.res.collection.Update(ctx, r.Namespace, r.Name, step)
 		if !errors.Is(err, errEmptied) {
 			if err == nil {
-				advise()
+				addWarnings()
 			}
 			return item, last, err
 		}
 		c.admitted.end(ctx, errEmptied)
-		err = r.letGo(ctx, present)
+		err = r.finalizeDeletion(ctx, present)
 		if !errors.Is(err, errChanged) {
 			return nil, last, err
 		}
 	}
 }
 
-// letGo deletes an object that an update has emptied. To admission that is a deletion,
-// after an update that was not written.
-func (r *request) letGo(ctx context.Context, cur *store.Item) error {
+// finalizeDeletion deletes an object from which an update has removed the last finalizer. For
+// admission that is a deletion, after an update that was not written.
+func (r *lifecycle) finalizeDeletion(ctx context.Context, cur *store.Item) error {
 	var a admitting
-	if err := a.begin(ctx, r, admission.Delete, nil, cur.Object(), nil); err != nil {
+	if err := a.begin(ctx, r.exchange, admission.Delete, nil, cur.Object(), nil); err != nil {
 		return err
 	}
 	err := a.finish(ctx)
@@ -182,7 +177,7 @@ func (r *request) letGo(ctx context.Context, cur *store.Item) error {
 }
 
 // successor is the object to store in the place of cur.
-func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api.Object, error) {
+func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (api.Object, error) {
 	old := cur.Object()
 	obj, err := c.next(cur)
 	if err != nil {
@@ -202,10 +197,10 @@ func (r *request) successor(ctx context.Context, c change, cur *store.Item) (api
 	}
 	call(k.Default, obj)
 	call2(prepare, obj, old)
-	if err := c.admitted.begin(ctx, r, admission.Update, obj, old, c.options); err != nil {
+	if err := c.admitted.begin(ctx, r.exchange, admission.Update, obj, old, c.options); err != nil {
 		return nil, err
 	}
-	if err := invalid(k, r.Name, check2(validate, obj, old)); err != nil {
+	if err := apistatus.Invalid(k.GroupKind(), r.Name, check2(validate, obj, old)); err != nil {
 		return nil, err
 	}
 	if err := c.admitted.finish(ctx); err != nil {
@@ -232,7 +227,7 @@ func carryOver(obj, old api.Object) {
 var errChanged = errors.New("the object has changed")
 
 // remove deletes the request's object if it is still at that revision.
-func (r *request) remove(ctx context.Context, revision int64) error {
+func (r *lifecycle) remove(ctx context.Context, revision int64) error {
 	_, err := r.res.collection.Delete(ctx, r.Namespace, r.Name, func(cur *store.Item) error {
 		if cur.Revision() != revision {
 			return errChanged
@@ -246,4 +241,21 @@ func (r *request) remove(ctx context.Context, revision int64) error {
 		return fmt.Errorf("removing %s %s: %w", r.Plural, r.Name, err)
 	}
 	return err
+}
+
+// emptied reports whether obj, an update of old, is to be deleted now.
+func emptied(obj, old api.Object) bool {
+	if old.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 {
+		return false
+	}
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		return len(ns.Spec.Finalizers) == 0
+	}
+	if _, ok := obj.(*corev1.Pod); ok {
+		// A pod in its grace period waits for the kubelet.
+		if grace := obj.GetDeletionGracePeriodSeconds(); grace != nil && *grace > 0 {
+			return false
+		}
+	}
+	return true
 }

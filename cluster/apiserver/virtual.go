@@ -1,18 +1,23 @@
 package apiserver
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
-// computed are the objects of a kind that is made when it is read; name "" is all.
+// computed returns the objects of a kind that is not stored: the one of a name, or all for "".
 type computed func(r *request, name string) ([]api.Object, error)
 
 func computedRoutes(all computed) map[route]verbs {
@@ -36,11 +41,7 @@ func (r *request) getComputed(all computed) error {
 }
 
 func (r *request) listComputed(all computed) error {
-	o, err := listOptions(r.URL, false)
-	if err != nil {
-		return err
-	}
-	keep, err := r.res.keep(o, r.Name)
+	_, keep, err := r.selection(false, r.Name)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (r *request) createVirtual(answer CreateFunc) error {
 		}
 	}
 	call(r.res.Default, obj)
-	if err := invalid(r.res.Kind, obj.GetName(), check(r.res.Validate, obj)); err != nil {
+	if err := apistatus.Invalid(r.res.Kind.GroupKind(), obj.GetName(), check(r.res.Validate, obj)); err != nil {
 		return err
 	}
 	result, err := answer(r.Context(), r.user, obj)
@@ -115,4 +116,46 @@ func (r *request) createVirtual(answer CreateFunc) error {
 		return err
 	}
 	return r.writeBody(http.StatusCreated, a.Media.ContentType, body)
+}
+
+// probeTimeout is how long a component may take to report its status.
+const probeTimeout = 2 * time.Second
+
+// componentStatuses are computed.
+func (r *request) componentStatuses(name string) (all []api.Object, _ error) {
+	for _, c := range r.s.Components {
+		if name == "" || c.Name == name {
+			all = append(all, c.status(r.Context()))
+		}
+	}
+	return all, nil
+}
+
+// status probes a component.
+func (c Component) status(ctx context.Context) *corev1.ComponentStatus {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	condition := corev1.ComponentCondition{Type: corev1.ComponentHealthy, Status: corev1.ConditionTrue}
+	message, err := c.Probe(ctx)
+	condition.Message = message
+	if err != nil {
+		condition.Status, condition.Message = corev1.ConditionFalse, err.Error()
+	}
+	return &corev1.ComponentStatus{
+		ObjectMeta: metav1.ObjectMeta{Name: c.Name},
+		Conditions: []corev1.ComponentCondition{condition},
+	}
+}
+
+// noCustomResources answers the list of CustomResourceDefinitions: there are none. A
+// kubectl that reads an unknown kind lists them before it reports the error; without an answer
+// it would report that instead.
+func (r *request) noCustomResources() error {
+	body := fmt.Sprintf(`{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{"resourceVersion":"%d"},"items":[]}`+"\n", r.s.Store.Revision())
+	return r.writeBody(http.StatusOK, "application/json", []byte(body))
+}
+
+func (r *exchange) asksForCustomResources() bool {
+	return r.Group == "apiextensions.k8s.io" && r.Version == "v1" && r.Plural == "customresourcedefinitions" && r.Verb == "list" &&
+		r.Namespace == "" && !r.Named
 }

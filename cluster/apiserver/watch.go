@@ -20,6 +20,7 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
+	"wheelhouse/cluster/apiserver/wsstream"
 	"wheelhouse/cluster/store"
 )
 
@@ -27,11 +28,7 @@ import (
 const batchBytes = 64 << 10
 
 func (r *request) watch() error {
-	o, err := listOptions(r.URL, true)
-	if err != nil {
-		return err
-	}
-	keep, err := r.res.keep(o, r.Name)
+	o, keep, err := r.selection(true, r.Name)
 	if err != nil {
 		return err
 	}
@@ -110,7 +107,7 @@ func watchLimit(seconds *int64) time.Duration {
 // sink takes the frames of a watch.
 type sink interface {
 	send(frames []byte) error
-	// batches tells whether several frames may go in one send.
+	// batches reports whether several frames may go in one send.
 	batches() bool
 	close()
 }
@@ -276,3 +273,35 @@ func wrapEvent(m *negotiate.Media, event string, data []byte) ([]byte, error) {
 	buf.WriteString("}\n")
 	return buf.Bytes(), nil
 }
+
+// wsSink sends each event as one message: text for JSON, binary for protobuf (without
+// the length, which the message has itself).
+type wsSink struct {
+	conn  *websocket.Conn
+	kind  int
+	write time.Duration // for one message
+}
+
+func (r *request) upgradeWatch(m *negotiate.Media) (sink, error) {
+	conn, err := wsstream.Upgrade(r.w, r.Request, func() {})
+	if err != nil {
+		return nil, err
+	}
+	s := &wsSink{conn: conn, kind: websocket.TextMessage, write: r.s.ClientTimeouts.Write}
+	if m == negotiate.Protobuf {
+		s.kind = websocket.BinaryMessage
+	}
+	return s, nil
+}
+
+func (s *wsSink) batches() bool { return false }
+
+func (s *wsSink) send(frame []byte) error {
+	if s.kind == websocket.BinaryMessage {
+		frame = frame[4:]
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.write)) // the write reports a closed connection
+	return s.conn.WriteMessage(s.kind, bytes.TrimSuffix(frame, []byte("\n")))
+}
+
+func (s *wsSink) close() { wsstream.Close(s.conn) }

@@ -115,7 +115,7 @@ func TestNamespaceLifecycle(t *testing.T) {
 			`namespaces "`+name+`" is forbidden: this namespace may not be deleted`)
 	}
 	want(t, c.Admit(bg, &admission.Request{Verb: admission.Delete, Kind: kind("", "namespaces"), Name: "a"}), "")
-	// A namespace that the cache has not heard of yet.
+	// A namespace that the cache has not received yet.
 	o.Held = true
 	o.Put("", "namespaces", &corev1.Namespace{ObjectMeta: meta("", "new")})
 	want(t, c.Admit(bg, configMap("new")), "")

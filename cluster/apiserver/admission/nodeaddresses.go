@@ -95,18 +95,18 @@ func (p *NodeAddresses) checkAddress(node string, a corev1.NodeAddress, others [
 	return nil
 }
 
-func (a *NodeAddresses) checkPodCIDR(text string, others []*corev1.Node) error {
-	p, err := netip.ParsePrefix(text)
+func (p *NodeAddresses) checkPodCIDR(text string, others []*corev1.Node) error {
+	cidr, err := netip.ParsePrefix(text)
 	if err != nil {
 		return nil // validation refuses it
 	}
-	if err := a.reserved.PodCIDR(p); err != nil {
+	if err := p.reserved.PodCIDR(cidr); err != nil {
 		return err
 	}
 	for _, n := range others {
 		for _, q := range podNetworks(n) {
-			if q.Overlaps(p) {
-				return fmt.Errorf("the range %s overlaps with %s of node %q", p, q, n.Name)
+			if q.Overlaps(cidr) {
+				return fmt.Errorf("the range %s overlaps with %s of node %q", cidr, q, n.Name)
 			}
 		}
 	}

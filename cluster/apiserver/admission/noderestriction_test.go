@@ -218,7 +218,7 @@ func TestMirrorPodsReferToNothing(t *testing.T) {
 	}
 }
 
-// Nor by what it reports of itself or of its pods.
+// Nor by its own status or that of its pods.
 func TestNodesWidenNothing(t *testing.T) {
 	o := cluster()
 	c := newChain(t, o, serviceallocator.Config{})

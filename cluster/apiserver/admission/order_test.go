@@ -10,7 +10,7 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 )
 
-// adding is a webhook that adds a container and knows no defaults.
+// adding is a webhook that adds a container and sets no defaults.
 type adding struct{}
 
 func (adding) Admit(_ context.Context, r *admission.Request) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // A resize is refused at once if not even the empty node could give so much, or if the
-// namespace allows no more; the cause can be told by a program.
+// namespace allows no more; the cause can be distinguished by a program.
 func TestResizeAdmission(t *testing.T) {
 	o := cluster()
 	node := &corev1.Node{ObjectMeta: meta("", "n")}

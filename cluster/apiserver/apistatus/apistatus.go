@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/apiserver/authz"
 )
@@ -143,3 +144,19 @@ const MaxBody = 3 << 20
 
 // GVK is the kind of every failure.
 var GVK = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
+
+// maxInvalid is how many fields a 422 has. Its message is put together in quadratic time.
+const maxInvalid = 1000
+
+// Invalid returns the 422 for the fields that are wrong, nil if there are none.
+func Invalid(kind schema.GroupKind, name string, errs field.ErrorList) error {
+	switch n := len(errs); {
+	case n == 0:
+		return nil
+	case n > maxInvalid:
+		err := apierrors.NewInvalid(kind, name, errs[:maxInvalid])
+		err.ErrStatus.Message += fmt.Sprintf(", and %d more", n-maxInvalid)
+		return err
+	}
+	return apierrors.NewInvalid(kind, name, errs)
+}

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/apiserver/requestinfo"
@@ -69,7 +69,7 @@ func (a *Trail) Authenticated(r *http.Request, user *client.User) {
 		return
 	}
 	if user.Impersonator != nil {
-		as := userInfo(user)
+		as := authn.UserInfo(user)
 		a.event.ImpersonatedUser = &as
 	}
 	a.stage(StageRequestReceived)
@@ -118,7 +118,7 @@ func (a *Trail) begin(user *client.User) bool {
 		e.SourceIPs = append(e.SourceIPs, ip.String())
 	}
 	if user != nil {
-		e.User = userInfo(user)
+		e.User = authn.UserInfo(user)
 	}
 	if a.info.IsResource {
 		e.ObjectRef = &ObjectReference{
@@ -126,17 +126,6 @@ func (a *Trail) begin(user *client.User) bool {
 		}
 	}
 	return true
-}
-
-func userInfo(u *client.User) authenticationv1.UserInfo {
-	info := authenticationv1.UserInfo{Username: u.Name, UID: u.UID, Groups: u.Groups}
-	for k, v := range u.Extra {
-		if info.Extra == nil {
-			info.Extra = map[string]authenticationv1.ExtraValue{}
-		}
-		info.Extra[k] = v
-	}
-	return info
 }
 
 // attempted returns upstream's message on how a client tried to authenticate.

@@ -39,7 +39,7 @@ func (a *Authenticator) tokenReview(ctx context.Context, by *User, obj runtime.O
 		out.Status.Error = err.Error()
 		return out, nil //nolint:nilerr // it is the answer
 	}
-	out.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: info(withGroup(u, AllAuthenticated)), Audiences: audiences}
+	out.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: UserInfo(withGroup(u, AllAuthenticated)), Audiences: audiences}
 	return out, nil
 }
 
@@ -70,11 +70,12 @@ func selfSubjectReview(_ context.Context, u *User, obj runtime.Object) (runtime.
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("unexpected object %T", obj))
 	}
 	out := r.DeepCopy()
-	out.Status.UserInfo = info(u)
+	out.Status.UserInfo = UserInfo(u)
 	return out, nil
 }
 
-func info(u *User) authenticationv1.UserInfo {
+// UserInfo returns a user as reviews and audit events have it.
+func UserInfo(u *User) authenticationv1.UserInfo {
 	i := authenticationv1.UserInfo{Username: u.Name, UID: u.UID, Groups: u.Groups}
 	for k, v := range u.Extra {
 		if i.Extra == nil {

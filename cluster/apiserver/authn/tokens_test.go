@@ -92,7 +92,7 @@ func TestTokenDiesWithWhatItHangsOn(t *testing.T) {
 		want string
 	}{
 		{"account deleted", nil, func(o *authztest.Objects) { o.Delete("", "serviceaccounts", account) }, `serviceaccounts "bot" of the token has been deleted`},
-		{"account made anew", nil, func(o *authztest.Objects) {
+		{"account made again", nil, func(o *authztest.Objects) {
 			n := account.DeepCopy()
 			n.UID = "sa-2"
 			o.Put("", "serviceaccounts", n)

@@ -7,8 +7,7 @@ import (
 	"runtime"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 )
 
@@ -35,7 +34,7 @@ func (a *Authenticator) acquireVerification(ctx context.Context, source string) 
 	t.ReleaseSlot()
 	var rejected *flowcontrol.Rejected
 	if errors.As(err, &rejected) {
-		err = apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)
+		err = apistatus.TooManyRequests()
 	}
 	return nil, err
 }

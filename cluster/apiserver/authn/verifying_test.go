@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// slowly looks for a bootstrap token until it is told to go on.
+// slowly looks for a bootstrap token until it may go on.
 type slowly struct{ came, goOn chan struct{} }
 
 func (s slowly) Get(context.Context, schema.GroupResource, string, string, bool) (api.Object, error) {

@@ -338,7 +338,7 @@ func TestMirrorPodsGiveNoRelation(t *testing.T) {
 	}
 }
 
-// A kubelet that heard of its pod from elsewhere is not sent away because this
+// A kubelet that received its pod from elsewhere is not sent away because this
 // server's cache is behind.
 func TestNodeAsksAgainBeforeItRefuses(t *testing.T) {
 	o := authztest.New()

@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "write the golden files of this package'
 const matrixFile = "testdata/matrix.txt"
 
 // TestAuthorizationMatrix compares what every default role and every identity of a component
-// may do with a table that people have read. After a change that is meant, write it anew and
+// may do with a table that people have read. After a change that is meant, write it again and
 // read what differs:
 //
 //	go test ./cluster/apiserver/bootstrap -run TestAuthorizationMatrix -update && git diff

@@ -43,7 +43,7 @@ func (w *Writer) begin(code int) {
 	}
 }
 
-// WriteHeader is that of http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter.
 func (w *Writer) WriteHeader(code int) {
 	if code >= 200 {
 		w.begin(code)
@@ -51,7 +51,7 @@ func (w *Writer) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// Write is that of http.ResponseWriter.
+// Write implements http.ResponseWriter.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.begin(http.StatusOK)
 	if w.CopyTo != nil {
@@ -63,7 +63,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Flush is that of http.Flusher.
+// Flush implements http.Flusher.
 func (w *Writer) Flush() {
 	if f, ok := w.ResponseWriter.(http.Flusher); ok {
 		w.begin(http.StatusOK)
@@ -75,7 +75,7 @@ func (w *Writer) Flush() {
 	}
 }
 
-// Hijack is that of http.Hijacker.
+// Hijack implements http.Hijacker.
 func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h, ok := w.ResponseWriter.(http.Hijacker)
 	if !ok {

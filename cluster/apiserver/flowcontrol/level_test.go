@@ -95,7 +95,7 @@ func TestOrder(t *testing.T) {
 		{"who has fewest is next", 2, 2, "a1 a2 a3 a4 b1", "a1", "a1 a2 b1"},
 		{"flows take turns", 1, 1, "a1 a2 a3 b1 b2 c1", "a1 b1 c1 a2 b2", "a1 b1 c1 a2 b2 a3"},
 		{"a large request takes several", 3, 3, "a1:2 b1 c1", "", "a1 b1"},
-		{"it is not overtaken for ever", 3, 3, "a1 b1 c1:3 d1", "a1 b1", "a1 b1 c1"},
+		{"it is not overtaken indefinitely", 3, 3, "a1 b1 c1:3 d1", "a1 b1", "a1 b1 c1"},
 		{"nor does it keep others out after", 3, 3, "a1 b1 c1:3 d1", "a1 b1 c1", "a1 b1 c1 d1"},
 		{"more seats than a flow may have are as many as it may", 4, 2, "a1:9 b1 b2", "", "a1 b1 b2"},
 		{"one that waits for its own flow holds up nobody", 4, 2, "a1:2 a2:2 b1:2", "", "a1 b1"},

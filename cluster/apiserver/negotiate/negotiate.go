@@ -1,8 +1,8 @@
 // Package negotiate chooses the media type and form of an answer by the Accept header, and
 // encodes objects in them.
 //
-// It has no state and writes no answers. It does not know the encodings that the store
-// keeps: callers use those where Media.Stored allows. What an encoding may cost is counted
+// It has no state and writes no answers. The encodings that the store keeps are
+// the callers' to use, where Media.Stored allows. What an encoding may cost is counted
 // by the callers, with Measure.
 package negotiate
 

@@ -79,7 +79,7 @@ func TestRates(t *testing.T) {
 		{"the counter went back", pod(set{"c": counters(0, 10, 9, 5)}), pod(set{"c": counters(0, 20, 1, 7)}), ""},
 		{"half a pod", pod(nil), pod(set{"c": counters(10, 20, 1, 1), "d": counters(20, 20, 0, 1)}), "n 0.100/1"},
 		{"without memory", pod(nil), pod(set{"c": noMemory}), ""},
-		{"nobody knows since when", nil, pod(set{"c": noStart}), ""},
+		{"no start time", nil, pod(set{"c": noStart}), ""},
 		{"the machine's own", ownBefore, own, "n 1.500/1073741824; a/c 0.100/7 in 20s"},
 		{"no pods", pod(nil), pod(nil), "n 0.000/0"},
 	} {

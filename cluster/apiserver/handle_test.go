@@ -285,7 +285,7 @@ func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 	r.metric(watches, 2, 2)
 	r.metric(gets, 1, 1)
 	r.metric(watches, 0, 0)
-	// The stream's reset tells the client; the connection is as good as before.
+	// The stream is reset; the connection stays usable.
 	for reset := 0; reset < 2; {
 		f, err := s.ReadFrame()
 		if err != nil {
