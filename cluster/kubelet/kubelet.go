@@ -81,36 +81,50 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Kubelet runs one node's pods.
+// Kubelet runs the pods of one node.
 type Kubelet struct {
 	config       Config
 	runtime      Runtime
 	puller       *puller
 	node         *node.Node
 	images       *images.Collector
-	groups       cgroup.Groups
-	measures     nodefs.UsageCache
-	rates        rates
-	terminations *prometheus.CounterVec // of containers
-	objects      objects.Getter
-	shared       *objects.Cache
-	log          *slog.Logger
-	resolv       containerspec.ResolvConf
-	capacity     v1.ResourceList
 	informers    *podInformers
 	static       *static
 	allocations  *resize.Allocations
-	started      time.Time
-	hostNetns    bool
-	ctx          context.Context // of Run; for what outlives a worker's step
+	eviction     *eviction.Manager
+	follower     *runtimeFollower
+	terminations *prometheus.CounterVec // of containers
+	capacity     v1.ResourceList
+	log          *slog.Logger
+	ctx          context.Context // of Run; for what outlives a step
+	machine
+	usage
+	references
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
-	watched bool // the runtime's events are coming in
+	wg      sync.WaitGroup
+}
 
-	podsGroup string // the control group above those of all pods, once there is one
-	eviction  *eviction.Manager
-	wg        sync.WaitGroup
+// references reads the objects that pods refer to.
+type references struct {
+	objects objects.Getter
+	shared  *objects.Cache // for repeated reads
+}
+
+// machine is what Run reads of the machine at its start.
+type machine struct {
+	resolv    containerspec.ResolvConf
+	hostNetns bool // the node's network is the machine's
+	started   time.Time
+}
+
+// usage is what the usage of node and pods is measured with.
+type usage struct {
+	groups    cgroup.Groups
+	podsGroup string // the control group above those of all pods, once there is one; guarded by mu
+	measures  nodefs.UsageCache
+	rates     rates
 }
 
 // New checks the configuration; Run starts the work.
@@ -145,14 +159,16 @@ func New(config Config) (*Kubelet, error) {
 	}
 	k := &Kubelet{
 		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
-		puller: newPuller(config.Runtime), objects: objects.API{Client: config.Client}, ctx: context.Background(),
+		puller: newPuller(config.Runtime), ctx: context.Background(),
 	}
 	k.groups, k.images = cgroup.At(cgroupRoot), images.NewCollector(config.GC, config.Runtime, collecting{k}, config.RootDir, k.log)
 	k.puller.pulled, k.terminations = k.images.Pulled, newTerminations()
 	k.eviction = eviction.NewManager(config.Eviction, evicting{k}, evicting{k}, k.log)
+	k.objects = objects.API{Client: config.Client}
 	k.shared = objects.NewCache(k.objects)
 	k.informers = newInformers(config.Client, config.NodeName, k)
 	k.static = newStatic(k)
+	k.follower = &runtimeFollower{k: k}
 	k.allocations = resize.NewAllocations(resizing{k})
 	return k, nil
 }
@@ -179,19 +195,19 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer cancel()
 
 	failed := make(chan error, 1)
-	if server := k.newServer(); server != nil {
+	if server := (served{k}).server(); server != nil {
 		serve, err := server.Open(ctx)
 		if err != nil {
 			return fmt.Errorf("kubelet: %w", err)
 		}
 		k.wg.Go(func() { failed <- serve() })
 	}
-	k.wg.Go(func() { k.followRuntime(ctx) })
+	k.wg.Go(func() { k.follower.run(ctx) })
 	k.wg.Go(func() { k.node.Run(ctx) })
 	k.static.look()
 	k.wg.Go(func() { k.static.run(ctx) })
 	k.wg.Go(func() { k.informers.run(ctx) })
-	k.wg.Go(func() { k.housekeeping(ctx) })
+	k.wg.Go(func() { k.follower.relistLoop(ctx) })
 	k.wg.Go(func() { k.eviction.Run(ctx) })
 	k.wg.Go(func() { k.images.Run(ctx) })
 	select {
@@ -207,18 +223,11 @@ func (k *Kubelet) Run(ctx context.Context) error {
 
 func (k *Kubelet) podsDir() string { return filepath.Join(k.config.RootDir, "pods") }
 
-// ownNetwork tells whether the node's network is the machine's.
-func (k *Kubelet) ownNetwork() bool { return k.hostNetns }
-
 func sameFile(a, b string) bool {
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
-
-func (k *Kubelet) dnsServer() string { return k.config.ClusterDNS }
-
-func (k *Kubelet) services() []*v1.Service { return k.informers.allServices() }
 
 // podChanged is called by the source for each pod of the node, new or changed.
 func (k *Kubelet) podChanged(pod *v1.Pod) {
@@ -324,18 +333,14 @@ func (k *Kubelet) workerOf(namespace, name, uid string) *worker {
 func (k *Kubelet) newNode() *node.Node {
 	c := &k.config
 	return node.New(node.Config{
-		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: k.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Taints: c.Taints, Unschedulable: c.Unschedulable,
+		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: c.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Taints: c.Taints, Unschedulable: c.Unschedulable,
 		Capacity: k.capacity, Allocatable: k.allocatable(), Handlers: handlers,
-		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: k, Log: k.log,
+		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: nodeState{k.follower, k.eviction}, Log: k.log,
 	})
 }
 
-// Pressures implements node.Kubelet.
-func (k *Kubelet) Pressures() []v1.NodeConditionType { return k.eviction.Pressures() }
-
-// Watching implements node.Kubelet.
-func (k *Kubelet) Watching() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.watched
+// nodeState implements node.Kubelet.
+type nodeState struct {
+	*runtimeFollower
+	*eviction.Manager
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // metrics are the kubelet's own, under upstream's names.
-func (k *Kubelet) metrics() prometheus.Gatherer {
+func (s served) metrics() prometheus.Gatherer {
+	k := s.k
 	name := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kubelet_node_name", Help: "The node's name. The count is always 1.",
 		ConstLabels: prometheus.Labels{"node": k.config.NodeName},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -20,9 +21,19 @@ const (
 	watchRetry   = time.Second
 )
 
-// followRuntime wakes the workers by the runtime's events, and all of them when
-// the stream is new: something may have happened before.
-func (k *Kubelet) followRuntime(ctx context.Context) {
+// runtimeFollower notifies the workers of what changes in the runtime.
+type runtimeFollower struct {
+	k        *Kubelet
+	watching atomic.Bool
+}
+
+// Watching reports whether the events of the runtime are followed.
+func (r *runtimeFollower) Watching() bool { return r.watching.Load() }
+
+// run notifies a worker of each event, and all workers when the stream is opened, as events
+// may have been missed before.
+func (r *runtimeFollower) run(ctx context.Context) {
+	k := r.k
 	for ctx.Err() == nil {
 		err := k.runtime.Watch(ctx, func(e cri.Event) {
 			k.mu.Lock()
@@ -33,19 +44,17 @@ func (k *Kubelet) followRuntime(ctx context.Context) {
 				}
 				return
 			}
-			k.watched = true
+			r.watching.Store(true)
 			for _, w := range k.workers {
 				w.markStale()
 				w.notifyNow()
 			}
 		})
-		k.mu.Lock()
-		k.watched = false
-		k.mu.Unlock()
+		r.watching.Store(false)
 		if ctx.Err() != nil {
 			return
 		}
-		k.log.Warn("the runtime's events have stopped", "error", err)
+		k.log.Warn("the stream of runtime events has ended", "err", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(watchRetry):
@@ -53,9 +62,9 @@ func (k *Kubelet) followRuntime(ctx context.Context) {
 	}
 }
 
-// housekeeping is the net under the events: it relists, and clears away what
-// belongs to pods that do not exist any more.
-func (k *Kubelet) housekeeping(ctx context.Context) {
+// relistLoop relists once a period, for events that were lost, and cleans up after pods that
+// do not exist any more.
+func (r *runtimeFollower) relistLoop(ctx context.Context) {
 	wait := 100 * time.Millisecond // until the pods are known
 	for {
 		select {
@@ -63,20 +72,21 @@ func (k *Kubelet) housekeeping(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if !k.informers.synced() {
+		if !r.k.informers.synced() {
 			continue
 		}
 		wait = relistPeriod
-		if err := k.relist(ctx); err != nil && ctx.Err() == nil {
-			k.log.Warn("look for what the runtime's events did not tell", "error", err)
+		if err := r.relist(ctx); err != nil && ctx.Err() == nil {
+			r.k.log.Warn("relist the containers", "err", err)
 			wait = watchRetry
 		}
 	}
 }
 
-// relist compares what the runtime has with what the workers know, and wakes those that
-// know something else.
-func (k *Kubelet) relist(ctx context.Context) error {
+// relist compares what the runtime has with what the workers have published, and notifies
+// those that differ.
+func (r *runtimeFollower) relist(ctx context.Context) error {
+	k := r.k
 	all, err := k.runtime.Glance(ctx)
 	if err != nil {
 		return err
@@ -96,12 +106,13 @@ func (k *Kubelet) relist(ctx context.Context) error {
 		}
 	}
 	k.mu.Unlock()
-	return errors.Join(k.clearOrphans(all), k.removeDead(ctx, all, k.config.GC.DeadContainers))
+	return errors.Join(r.terminateOrphans(all), k.removeDead(ctx, all, k.config.GC.DeadContainers))
 }
 
-// clearOrphans starts a worker for each pod that has containers or a folder here
-// but no object at the API server; it ends what is left.
-func (k *Kubelet) clearOrphans(all []cri.Container) error {
+// terminateOrphans starts a worker for each pod that has containers or a directory here but
+// no object at the API server. The worker removes what is left.
+func (r *runtimeFollower) terminateOrphans(all []cri.Container) error {
+	k := r.k
 	orphans := map[types.UID]*v1.Pod{}
 	for _, c := range all {
 		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Pod.Namespace, Name: c.Pod.Name, UID: types.UID(c.Pod.UID)}}
@@ -110,13 +121,13 @@ func (k *Kubelet) clearOrphans(all []cri.Container) error {
 		}
 		orphans[pod.UID] = pod
 	}
-	folders, err := os.ReadDir(k.podsDir())
+	dirs, err := os.ReadDir(k.podsDir())
 	if err != nil {
 		return err
 	}
-	for _, f := range folders {
-		if uid := types.UID(f.Name()); orphans[uid] == nil {
-			orphans[uid] = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(f.Name()), UID: uid}}
+	for _, d := range dirs {
+		if uid := types.UID(d.Name()); orphans[uid] == nil {
+			orphans[uid] = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(d.Name()), UID: uid}}
 		}
 	}
 	k.mu.Lock()

@@ -42,7 +42,7 @@ func (s served) ResourceMetrics() string {
 		m.add(labels, fmt.Sprint(u.WorkingSet), u.Time)
 	}
 	both(nodeCPU, nodeMemory, "", k.nodeUsage())
-	for _, w := range k.sortedWorkers() {
+	for _, w := range s.workers() {
 		list, group := w.shown.get()
 		pod := fmt.Sprintf("namespace=%q,pod=%q", w.ref.Namespace, w.ref.Name)
 		if len(list) > 0 && group != "" {

@@ -53,7 +53,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 		HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	switch {
-	case pod.Spec.HostNetwork && w.k.ownNetwork():
+	case pod.Spec.HostNetwork && w.k.hostNetns:
 		spec.HostNetwork, spec.Hostname = true, ""
 	case pod.Spec.HostNetwork:
 		spec.NetNS, spec.Hostname = ownNetNS(), w.k.config.NodeName
@@ -115,7 +115,7 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	if err := os.MkdirAll(filepath.Join(w.dir, "etc"), 0o755); err != nil {
 		return err
 	}
-	dns := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.dnsServer(), w.k.config.ClusterDomain)
+	dns := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.config.ClusterDNS, w.k.config.ClusterDomain)
 	for name, content := range map[string]string{
 		"ip": ip, "hosts": containerspec.HostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return nodefs.Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
 	} {

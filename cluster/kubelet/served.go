@@ -23,12 +23,12 @@ import (
 // served is the kubelet as its server uses it.
 type served struct{ k *Kubelet }
 
-// newServer returns the node's server; nil without a certificate.
-func (k *Kubelet) newServer() *server.Server {
-	if k.config.Serving == nil || k.config.ClientCAs == nil {
+// server returns the node's server; nil without a certificate.
+func (s served) server() *server.Server {
+	if s.k.config.Serving == nil || s.k.config.ClientCAs == nil {
 		return nil
 	}
-	return server.New(served{k}.config())
+	return server.New(s.config())
 }
 
 func (s served) config() server.Config {
@@ -36,13 +36,13 @@ func (s served) config() server.Config {
 	return server.Config{
 		NodeName: c.NodeName, Listen: c.Listen, Serving: c.Serving, ClientCAs: c.ClientCAs, AllowedUsers: c.AllowedUsers,
 		Client: c.Client, Node: s, Pods: s, Disk: s, Usage: s, Containers: s.k.runtime, Streams: s.k.runtime,
-		Metrics: s.k.metrics(), Log: s.k.log,
+		Metrics: s.metrics(), Log: s.k.log,
 	}
 }
 
 // port is the one that the node reports.
-func (k *Kubelet) port() int32 {
-	_, port, err := net.SplitHostPort(k.config.Listen)
+func (c *Config) port() int32 {
+	_, port, err := net.SplitHostPort(c.Listen)
 	n, errPort := strconv.Atoi(port)
 	if err != nil || errPort != nil {
 		return 10250
@@ -114,7 +114,7 @@ func (s served) Configuration() *config.KubeletConfiguration {
 	off, on, readOnly := false, true, int32(0)
 	high, low, pids := int32(c.GC.ImagesHigh), int32(c.GC.ImagesLow), c.PodPids
 	out := &config.KubeletConfiguration{
-		EnableServer: &on, Address: c.NodeIP.String(), Port: s.k.port(), ReadOnlyPort: readOnly,
+		EnableServer: &on, Address: c.NodeIP.String(), Port: c.port(), ReadOnlyPort: readOnly,
 		StaticPodPath: c.StaticPods, ClusterDomain: c.ClusterDomain, MaxPods: int32(c.MaxPods), PodPidsLimit: &pids,
 		ResolverConfig: new("/etc/resolv.conf"), FailSwapOn: &off, CgroupsPerQOS: &on, EnforceNodeAllocatable: []string{"pods"},
 		ImageGCHighThresholdPercent: &high, ImageGCLowThresholdPercent: &low, ImageMinimumGCAge: metav1.Duration{Duration: images.MinAge},

@@ -49,6 +49,7 @@ func TestAboutNode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	k.follower = &runtimeFollower{k: k}
 	k.node = k.newNode()
 	mux := server.New(served{k}.config()).Handler()
 	get := func(path string) (int, string) {

@@ -21,7 +21,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 	c := st.container
 	env, lookup, err := containerspec.Environment(ctx, &containerspec.EnvContext{
 		Pod: pod, Container: c, Objects: w.k.objects,
-		Services: containerspec.VisibleServices(w.k.services(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
+		Services: containerspec.VisibleServices(w.k.informers.allServices(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
 		HostIP:   w.k.config.NodeIP.String(), PodIP: w.podIP(), Capacity: w.k.capacity,
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerspec.Resources(c, w.k.config.PodPids),
 		OOMScoreAdj: containerspec.OOMScoreAdj(pod, c, w.k.capacity.Memory()),
 		Sandbox:     w.observed.Sandbox.ID, SharePID: podspec.IsTrue(pod.Spec.ShareProcessNamespace),
-		HostNetwork: pod.Spec.HostNetwork && w.k.ownNetwork(), HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
+		HostNetwork: pod.Spec.HostNetwork && w.k.hostNetns, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	if s.Devices, err = w.devices(c); err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}

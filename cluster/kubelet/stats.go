@@ -54,8 +54,8 @@ func (s served) Summary(ctx context.Context) *stats.Summary {
 	if most, running, err := hostinfo.Processes(); err == nil {
 		summary.Node.Rlimit = &stats.RlimitStats{Time: metav1.NewTime(now), MaxPID: &most, NumOfRunningProcesses: &running}
 	}
-	for _, worker := range k.sortedWorkers() {
-		if pod, ok := worker.stats(now, summary.Node.Fs); ok {
+	for _, worker := range s.workers() {
+		if pod, ok := podStats(worker, now, summary.Node.Fs); ok {
 			summary.Pods = append(summary.Pods, pod)
 		}
 	}
@@ -81,15 +81,15 @@ func used(d nodefs.Usage, of *stats.FsStats, now time.Time) *stats.FsStats {
 	return out
 }
 
-// sortedWorkers are those of pods that the API server knows, by name.
-func (k *Kubelet) sortedWorkers() []*worker {
-	all := slices.DeleteFunc(k.allWorkers(), func(w *worker) bool { return w.ref.Namespace == "" })
+// workers are those of pods of the API server, by name.
+func (s served) workers() []*worker {
+	all := slices.DeleteFunc(s.k.allWorkers(), func(w *worker) bool { return w.ref.Namespace == "" })
 	slices.SortFunc(all, func(a, b *worker) int { return strings.Compare(a.ref.String(), b.ref.String()) })
 	return all
 }
 
-// stats is what the pod uses; false if nothing of it runs.
-func (w *worker) stats(now time.Time, fs *stats.FsStats) (stats.PodStats, bool) {
+// podStats is what a pod uses; false if no container of it runs.
+func podStats(w *worker, now time.Time, fs *stats.FsStats) (stats.PodStats, bool) {
 	list, group := w.shown.get()
 	if len(list) == 0 {
 		return stats.PodStats{}, false

@@ -177,7 +177,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	told := time.Now().Add(terminationDelay(pod, w.k.services(), left))
+	told := time.Now().Add(terminationDelay(pod, w.k.informers.allServices(), left))
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		begun := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
