@@ -11,14 +11,14 @@ const (
 	backoffReset = 2 * backoffMax
 )
 
-// backoff counts one container's restarts. The zero value lets the first restart
-// happen at once; each one after it waits twice as long as the one before.
+// backoff is the back-off of one container's restarts. With the zero value the first restart
+// is immediate; each one after it waits twice as long as the one before.
 type backoff struct {
 	wait time.Duration // before the next restart, counted from the end of the last run
 	last time.Time     // the last restart
 }
 
-// remaining is how long a container that ended at finished still has to wait.
+// remaining is how long a container that terminated at finished still waits.
 func (b *backoff) remaining(finished, now time.Time) time.Duration {
 	if b.wait == 0 || finished.Sub(b.last) > backoffReset {
 		return 0
@@ -26,7 +26,7 @@ func (b *backoff) remaining(finished, now time.Time) time.Duration {
 	return max(0, finished.Add(b.wait).Sub(now))
 }
 
-// restarted notes a restart of a container that had ended at finished.
+// restarted records a restart of a container that terminated at finished.
 func (b *backoff) restarted(finished, now time.Time) {
 	switch {
 	case b.wait == 0 || finished.Sub(b.last) > backoffReset:

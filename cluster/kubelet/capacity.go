@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/kubelet/hostinfo"
 )
 
-// allocatable is what pods may ask for: the capacity less what is reserved, and less
+// allocatable is what pods may request: the capacity less what is reserved, and less
 // what the node keeps free by evicting pods.
 func (k *Kubelet) allocatable() v1.ResourceList {
 	out := k.capacity.DeepCopy()

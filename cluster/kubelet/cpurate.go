@@ -7,7 +7,7 @@ import (
 	"wheelhouse/cluster/kubelet/cgroup"
 )
 
-// ratePeriod is the least time between readings that tell a rate.
+// ratePeriod is the least time between the readings of a rate.
 const ratePeriod = time.Second
 
 // rates remember the last reading of each counter, for what is used per second.

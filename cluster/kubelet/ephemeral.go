@@ -7,8 +7,8 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// Ephemeral containers are added to a running pod to look at it (kubectl debug). They
-// are started once, never again, and nothing of the pod waits for them.
+// Ephemeral containers are added to a running pod to debug it (kubectl debug). They
+// are started once and never restarted, and nothing of the pod waits for them.
 
 // planEphemeral starts those that have never been started.
 func (s *observed) planEphemeral(st *step) {
@@ -18,7 +18,7 @@ func (s *observed) planEphemeral(st *step) {
 			continue
 		}
 		if old := podspec.ContainerStatus(&s.Pod.Status, e.Name); old != nil && old.ContainerID != "" {
-			continue // it has been, and somebody has removed it
+			continue // it has been, and was removed
 		}
 		st.start = append(st.start, containerStart{container: podspec.AsContainer(e), attempt: s.attempt(e.Name)})
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // HostPorts makes ports of the node lead to pods. A Network that implements it is used
-// for that; with one that does not, a host port stays closed and an event says so.
+// for that; with another one a host port stays closed, with an event.
 type HostPorts interface {
 	// OpenPorts makes the pod's host ports, and no others, lead to its address, and
 	// returns those that stay closed since the node itself has them. Opening what is
@@ -36,7 +36,7 @@ func hostPorts(pod *v1.Pod) []v1.ContainerPort {
 	return nodePorts(pod)
 }
 
-// nodePorts are all ports of the node that the pod asks for.
+// nodePorts are all ports of the node that the pod requests.
 func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 	var out []v1.ContainerPort
 	take := func(c *v1.Container) {
@@ -57,9 +57,8 @@ func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 	return out
 }
 
-// portsTaken tells whether another pod of the node has a port that this one asks for. The
-// scheduler sees to that; but a pod may come with the node's name in it. What ends has
-// closed its ports before anybody hears of its end.
+// portsTaken reports whether another pod of the node has a port that this one requests, as
+// when it was bound without the scheduler. A pod that is terminating counts no more.
 func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
 	want := nodePorts(pod)
 	if len(want) == 0 {

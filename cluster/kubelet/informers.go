@@ -33,8 +33,8 @@ func newInformers(client kubernetes.Interface, node string, k *Kubelet) *podInfo
 	}
 }
 
-// run feeds the kubelet. Pods are started only once the services are known, or
-// their environment would lack them.
+// run passes the node's pods to the kubelet, once the services are listed: environments
+// describe them.
 func (s *podInformers) run(ctx context.Context) {
 	s.services.Core().V1().Services().Informer()
 	s.services.Start(ctx.Done())
@@ -54,7 +54,7 @@ func (s *podInformers) run(ctx context.Context) {
 		},
 	})
 	if err != nil {
-		s.k.log.Error("follow the node's pods", "error", err)
+		s.k.log.Error("follow the node's pods", "err", err)
 		return
 	}
 	s.pods.RunWithContext(ctx)
@@ -62,7 +62,7 @@ func (s *podInformers) run(ctx context.Context) {
 
 func (s *podInformers) synced() bool { return s.pods.HasSynced() }
 
-// has tells whether the API server has a pod of that uid on this node.
+// has reports whether the API server has a pod of that uid on this node.
 func (s *podInformers) has(uid string) bool {
 	for _, o := range s.pods.GetStore().List() {
 		if pod, ok := o.(*v1.Pod); ok && string(pod.UID) == uid {
@@ -72,7 +72,7 @@ func (s *podInformers) has(uid string) bool {
 	return false
 }
 
-// known are the pods that the API server has for this node.
+// known are the pods of this node at the API server.
 func (s *podInformers) known() []*v1.Pod {
 	var out []*v1.Pod
 	for _, o := range s.pods.GetStore().List() {

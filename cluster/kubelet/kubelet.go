@@ -37,20 +37,21 @@ import (
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
+// Each field is an option of a node, which is why there are more than 20.
 type Config struct {
 	Cluster  string // the cluster's name, for labels and control groups
 	NodeName string
 	NodeIP   netip.Addr
-	RootDir  string // the kubelet's own folder
+	RootDir  string // the kubelet's own directory
 	Client   kubernetes.Interface
 	Runtime  Runtime
 	Network  Network
 	Recorder record.EventRecorder
 
-	// HostRoot is the folder that holds the node's disk, below which host paths
+	// HostRoot is the directory with the node's disk, below which host paths
 	// lie; empty for the machine itself.
 	HostRoot string
-	// StaticPods is a folder of manifests: pods that the node runs by itself; empty: none.
+	// StaticPods is the directory of the manifests of static pods; empty: none.
 	StaticPods string
 	// PodCIDR is written into the Node; empty leaves it to the node controller.
 	PodCIDR       string
@@ -127,21 +128,21 @@ type usage struct {
 	rates     rates
 }
 
-// New checks the configuration; Run starts the work.
+// New checks the configuration and starts nothing.
 func New(config Config) (*Kubelet, error) {
 	switch {
 	case config.NodeName == "" || config.Cluster == "" || config.RootDir == "":
-		return nil, errors.New("kubelet: cluster, node name and root folder are needed")
+		return nil, errors.New("kubelet: cluster, node name and root directory are needed")
 	case !config.NodeIP.IsValid():
 		return nil, errors.New("kubelet: the node's address is needed")
 	case config.Client == nil || config.Runtime == nil || config.Network == nil || config.Recorder == nil:
 		return nil, errors.New("kubelet: client, runtime, network and recorder are needed")
 	}
 	if !filepath.IsAbs(config.RootDir) {
-		return nil, fmt.Errorf("kubelet: the root folder %q is not an absolute path", config.RootDir)
+		return nil, fmt.Errorf("kubelet: the root directory %q is not an absolute path", config.RootDir)
 	}
 	if below, err := filepath.Rel(config.HostRoot, config.RootDir); config.HostRoot != "" && err == nil && filepath.IsLocal(below) {
-		return nil, fmt.Errorf("kubelet: its folder %s lies on the disk that pods may use, %s, with the secrets of all pods: choose another folder, or / as the disk", config.RootDir, config.HostRoot)
+		return nil, fmt.Errorf("kubelet: its directory %s lies on the disk that pods may use, %s, with the secrets of all pods: choose another directory, or / as the disk", config.RootDir, config.HostRoot)
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
@@ -286,8 +287,8 @@ func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
 	if k.ctx.Err() != nil {
 		return
 	}
-	if name, ok := unfitForPath(pod); ok { // the API server lets none such in
-		k.log.Error("a pod that is not run: a name of it cannot be part of a path", "pod", pod.Namespace+"/"+pod.Name, "name", name)
+	if name, ok := unfitForPath(pod); ok { // the API server rejects such pods
+		k.log.Error("pod not run: one of its names cannot be part of a path", "pod", pod.Namespace+"/"+pod.Name, "name", name)
 		return
 	}
 	w := newWorker(k, pod)

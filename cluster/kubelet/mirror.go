@@ -45,8 +45,8 @@ func (s *static) gone(mirror *v1.Pod) {
 	signal(s.wake)
 }
 
-// reconcile has each static pod have a mirror, and each mirror a pod. To delete a mirror
-// ends nothing: it comes again.
+// reconcile has each static pod have a mirror, and each mirror a pod. A mirror that
+// is deleted is recreated; the static pod runs on.
 func (s *static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) error {
 	s.mu.Lock()
 	known := maps.Clone(s.known)
@@ -81,7 +81,7 @@ func (s *static) create(ctx context.Context, pod *v1.Pod) error {
 	mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: &yes}}
 	made, err := s.k.config.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
 	switch {
-	case apierrors.IsAlreadyExists(err): // its news is on the way, or somebody else has the name
+	case apierrors.IsAlreadyExists(err): // its event is on the way, or another pod has the name
 		return nil
 	case err != nil:
 		return fmt.Errorf("create the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
@@ -90,7 +90,7 @@ func (s *static) create(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// ending is a static pod whose file has gone, with the grace that it asks for.
+// ending is a static pod whose manifest is gone, as one that is deleted.
 func ending(pod *v1.Pod, now time.Time) *v1.Pod {
 	out := pod.DeepCopy()
 	grace, at := podspec.GracePeriod(pod), metav1.NewTime(now)

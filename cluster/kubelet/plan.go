@@ -43,8 +43,8 @@ type killing struct {
 	container cri.Container
 	message   string
 	grace     *int64            // in seconds, where it is not the pod's
-	after     []<-chan struct{} // closed when those have ended that it outlives
-	done      chan<- struct{}   // closed when it has ended, if not nil
+	after     []<-chan struct{} // closed when the containers that stop before it have terminated
+	done      chan<- struct{}   // closed when it has terminated, if not nil
 }
 
 type containerStart struct {
@@ -64,7 +64,7 @@ func (s *observed) status(now time.Time) v1.PodStatus {
 func (s *observed) needsRestart(c *cri.Container) bool { return s.size.NeedsRestart(s.Pod, c) }
 
 // attempt numbers the next container of a name. Where the containers are gone the
-// status still knows the count.
+// status has the count.
 func (s *observed) attempt(name string) int {
 	next := 0
 	if c := s.Latest(name); c != nil {
@@ -79,8 +79,8 @@ func (s *observed) attempt(name string) int {
 	return next
 }
 
-// backsOff tells whether an ended container counts for the back-off. It does not
-// if it went down with its sandbox or for its size, or if somebody has removed its successor.
+// backsOff reports whether a terminated container counts for the back-off. It does not if it
+// was stopped with its sandbox or for its size, or if its successor was removed.
 func (s *observed) backsOff(c *cri.Container) bool {
 	if s.Sandbox == nil || c.Labels[cri.LabelSandbox] != s.Sandbox.ID || s.needsRestart(c) {
 		return false
@@ -109,7 +109,7 @@ func plan(s *observed, now time.Time) *step {
 	initialised, failed := s.planInit(st, now)
 	if failed || initialised && s.planApps(st, now) {
 		st.finished = true
-		st.start, st.waiting = nil, nil // a sidecar that has ended with the others
+		st.start, st.waiting = nil, nil // a sidecar that has terminated with the others
 		for _, list := range s.Containers {
 			for _, c := range list {
 				if c.State == cri.Running {
@@ -135,8 +135,8 @@ func (s *observed) strays() []killing {
 	return out
 }
 
-// over tells of a pod without a sandbox whether it may not be started again:
-// everything has ended for good, or it lost its sandbox and is never restarted.
+// over reports whether a pod without a sandbox must not be started again: all containers
+// have terminated without restart, or its sandbox is lost and its policy is Never.
 func (s *observed) over() bool {
 	if len(s.Containers) == 0 {
 		return podfacts.Terminal(s.Pod)
@@ -159,8 +159,8 @@ func (s *observed) over() bool {
 	return true
 }
 
-// planInit brings the init containers forward, one after the other. It tells
-// whether the others may run, and whether the pod has failed for good.
+// planInit plans the init containers, one after the other. It returns whether the others
+// may run, and whether the pod has failed.
 func (s *observed) planInit(st *step, now time.Time) (done, failed bool) {
 	first := 0 // what comes before a container that was started has succeeded
 	for i := range s.Pod.Spec.InitContainers {
@@ -201,7 +201,7 @@ func (s *observed) planInit(st *step, now time.Time) (done, failed bool) {
 	return true, false
 }
 
-// planApps plans the pod's containers; true means all of them have ended for good.
+// planApps plans the pod's containers; true means that all of them have terminated and do not restart.
 func (s *observed) planApps(st *step, now time.Time) bool {
 	over := true
 	for i := range s.Pod.Spec.Containers {
@@ -257,8 +257,8 @@ func (s *observed) planOne(st *step, spec *v1.Container, init, again bool, now t
 	return false
 }
 
-// probeGrace is how long a container has to end that a probe has failed, where the probe
-// says so itself.
+// probeGrace is the grace period of a container that a probe has failed, where the probe sets
+// one.
 func probeGrace(spec *v1.Container, failing string) *int64 {
 	probe := spec.LivenessProbe
 	if failing == "startup" {

@@ -33,8 +33,8 @@ func logins(s *v1.Secret) map[string]login {
 	return first
 }
 
-// loginMatch tells how much of an image's name an entry of a pull secret names, and -1
-// if it is for another one. Its host may have stars; a path is a beginning of the image's.
+// loginMatch is the length of the part of an image's name that an entry of a pull secret
+// matches, -1 if it does not match. Its host may have stars; a path is a beginning of the image's.
 func loginMatch(server, image string) int {
 	if _, rest, ok := strings.Cut(server, "://"); ok {
 		server = rest

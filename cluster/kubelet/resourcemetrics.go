@@ -53,7 +53,7 @@ func (s served) ResourceMetrics() string {
 		for _, c := range list {
 			labels := fmt.Sprintf("container=%q,", c.Name) + pod
 			u, err := k.groups.Usage(c.group)
-			if err != nil { // it has ended meanwhile
+			if err != nil { // it has terminated meanwhile
 				continue
 			}
 			both(cpu, memory, labels, u)

@@ -7,7 +7,7 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// restarts tells whether an ended container runs again.
+// restarts reports whether a terminated container restarts.
 func restarts(pod *v1.Pod, c *cri.Container) bool {
 	return podspec.ShouldRestart(&pod.Spec, podspec.Container(pod, c.Name), int32(c.ExitCode))
 }

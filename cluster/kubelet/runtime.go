@@ -76,13 +76,13 @@ type imageStore interface {
 	MountImage(ctx context.Context, ref, dir string) error
 }
 
-// Network gives pods their addresses. pod is the pod's uid. It must be set up
+// Network allocates the addresses of pods. pod is the pod's uid. It must be set up
 // before the kubelet runs.
 type Network interface {
 	// Attach connects the network namespace of process pid. A zero ip asks for a
 	// free address; an ip is taken as it is, for a sandbox that is adopted.
 	// Attaching what is attached changes nothing.
 	Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error)
-	// Detach gives the pod's address back; a pod that is not known is no error.
+	// Detach releases the pod's address; an unknown pod is no error.
 	Detach(ctx context.Context, pod string) error
 }

@@ -18,7 +18,7 @@ var handlers = []string{"", "runc"}
 
 // checkHandler refuses a pod whose runtime class names a handler that the node has not,
 // and one that asks for a user namespace, which no handler gives. PodSecurity allows such a
-// pod more, as its root is nobody on the node: run without the namespace, it would be root.
+// pod more, as its root is no user of the node: without the namespace it would be root.
 func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
 	if own := pod.Spec.HostUsers; own != nil && !*own {
 		handler := ""

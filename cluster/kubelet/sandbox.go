@@ -30,7 +30,7 @@ func (a *startingSandbox) wait() error {
 
 // createSandbox makes a new sandbox and starts it in the background: meanwhile
 // volumes, images and the first container are prepared. The old sandboxes and
-// the address are given up first.
+// the address are released first.
 func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandbox, error) {
 	if err := w.checkHandler(ctx, pod); err != nil {
 		return nil, err
@@ -83,12 +83,12 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 		return err
 	}
 	if c.State != cri.Running {
-		return fmt.Errorf("the sandbox ended with exit code %d", c.ExitCode)
+		return fmt.Errorf("the sandbox terminated with exit code %d", c.ExitCode)
 	}
 	return w.attach(ctx, pod, c.Pid, netip.Addr{})
 }
 
-// attach gives the sandbox its address and writes the files that name it.
+// attach connects the sandbox to the network, and writes the files with its address.
 func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr) error {
 	err := w.limitGroups(pod, pid)
 	if err != nil {
@@ -137,7 +137,7 @@ func writeShared(path, content string) error {
 	return os.WriteFile(path, []byte(content), 0o644)
 }
 
-// adoptSandbox takes over a sandbox that an earlier kubelet has started.
+// adoptSandbox adopts a sandbox that an earlier kubelet has started.
 func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 	text, _ := os.ReadFile(w.file("ip"))
 	ip, err := netip.ParseAddr(strings.TrimSpace(string(text)))
@@ -150,7 +150,7 @@ func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// dropSandboxes removes all of the pod's sandboxes and gives the address back.
+// dropSandboxes removes all of the pod's sandboxes and releases its address.
 func (w *worker) dropSandboxes(ctx context.Context) error {
 	all, err := w.k.runtime.List(ctx, w.ref.UID)
 	if err != nil {

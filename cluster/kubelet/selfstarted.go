@@ -6,8 +6,8 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// selfStarted are the containers that a worker starts itself and then looks at itself: the
-// runtime's news that they have started is none.
+// selfStarted are the containers that a worker has started and observes itself: the event of
+// their start is skipped.
 type selfStarted struct {
 	mu  sync.Mutex
 	ids map[string]bool
@@ -22,7 +22,7 @@ func (b *selfStarted) add(id string) {
 	b.ids[id] = true
 }
 
-// remove tells whether the container was noted, once.
+// remove reports whether the container was added, and removes it.
 func (b *selfStarted) remove(id string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

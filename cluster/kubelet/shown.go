@@ -8,8 +8,8 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// shown is what a worker lets others see of its containers, so that whoever measures
-// the node need not ask the runtime about each.
+// shown is what a worker publishes of its containers, so that measuring the node takes no
+// request to the runtime.
 type shown struct {
 	mu    sync.Mutex
 	list  []running            // without the sandbox
@@ -44,7 +44,7 @@ func (w *worker) show() {
 			if !ok {
 				var err error
 				if path, err = cgroup.Of(c.Pid); err != nil {
-					continue // it has just ended
+					continue // it has just terminated
 				}
 			}
 			paths[c.ID] = path
@@ -60,7 +60,7 @@ func (s *shown) setGroup(path string) {
 	s.group = path
 }
 
-// differs tells whether the runtime has other containers of the pod than were shown last,
+// differs reports whether the runtime has other containers of the pod than were published last,
 // or the same ones in other states.
 func (s *shown) differs(seen map[string]cri.State) bool {
 	s.mu.Lock()
@@ -68,7 +68,7 @@ func (s *shown) differs(seen map[string]cri.State) bool {
 	return !maps.Equal(s.all, seen)
 }
 
-// get is what was shown last.
+// get is what was published last.
 func (s *shown) get() (list []running, group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

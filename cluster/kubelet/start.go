@@ -123,7 +123,7 @@ func (w *worker) prune(ctx context.Context, name string, attempt int) {
 			continue
 		}
 		if err := w.k.runtime.Remove(ctx, c.ID); err != nil {
-			w.log.Warn("remove a dead container", "container", c.ID, "error", err)
+			w.log.Warn("remove a dead container", "container", c.ID, "err", err)
 		}
 		delete(w.observed.Messages, c.ID)
 		if c.Attempt != attempt { // a container that was never started has left its number

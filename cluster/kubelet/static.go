@@ -23,9 +23,9 @@ import (
 
 const staticPeriod = 2 * time.Second // between two reads of the directory
 
-// static runs the pods that are described by files of a folder of the node, whether
-// there is an API server or not. There each has a mirror, by which it is seen. The
-// maps belong to the goroutine of run; mirrors come in by the kubelet's source.
+// static runs the pods of the manifests in a directory of the node, with or without the API
+// server, where each has a mirror pod. The maps belong to the goroutine of run; mirrors come
+// from the informers.
 type static struct {
 	k     *Kubelet
 	dir   string
@@ -45,15 +45,15 @@ func newStatic(k *Kubelet) *static {
 	return &static{k: k, dir: k.config.StaticPods, files: map[string]manifest{}, wake: make(chan struct{}, 1), mirrors: mirrors{known: map[types.NamespacedName]*v1.Pod{}}}
 }
 
-// run looks at the folder from time to time and keeps pods and mirrors as it says. The
-// first look is before it: what runs must not be taken for left over.
+// run reads the directory once a period, and reconciles pods and mirrors. The first read is
+// before run: what runs must not be taken for orphans.
 func (s *static) run(ctx context.Context) {
 	timer := time.NewTicker(staticPeriod)
 	defer timer.Stop()
 	for {
 		if s.k.informers.synced() {
 			if err := s.reconcile(ctx, s.pods()); err != nil && ctx.Err() == nil {
-				s.k.log.Warn("static pods: mirrors", "error", err)
+				s.k.log.Warn("static pods: mirrors", "err", err)
 			}
 		}
 		select {
@@ -66,14 +66,15 @@ func (s *static) run(ctx context.Context) {
 	}
 }
 
-// look reads what has changed in the folder, starts new pods and ends those that are gone.
+// look reads what has changed in the directory, starts new pods and terminates those that are
+// gone.
 func (s *static) look() {
 	if s.dir == "" {
 		return
 	}
 	entries, err := os.ReadDir(s.dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // then nothing is known, and nothing changes
-		s.k.log.Warn("static pods: read the folder", "error", err)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // then nothing changes
+		s.k.log.Warn("static pods: read the directory", "err", err)
 		return
 	}
 	have := map[string]manifest{}
@@ -90,7 +91,7 @@ func (s *static) look() {
 		}
 		pod, err := readManifest(path, s.k.config.NodeName)
 		if err != nil {
-			s.k.log.Warn("static pods: a file that is not taken", "file", path, "error", err)
+			s.k.log.Warn("static pods: file rejected", "file", path, "err", err)
 		}
 		have[path] = manifest{info.ModTime(), info.Size(), pod}
 	}
@@ -108,8 +109,8 @@ func (s *static) pods() map[types.UID]*v1.Pod {
 	return out
 }
 
-// keepStatic starts and ends static pods. One whose file has changed is another pod: it
-// begins when the one before it is gone.
+// keepStatic starts and terminates static pods. One whose manifest has changed is another
+// pod: it starts when the one before it is gone.
 func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,7 +133,7 @@ func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
 }
 
 // readManifest reads a pod from a file, as one that runs on the node. Its uid stands for
-// its content, so that a restarted kubelet knows it again.
+// its content, so that a restarted kubelet recognizes it.
 func readManifest(path, node string) (*v1.Pod, error) {
 	data, err := readManifestFile(path)
 	if err != nil {

@@ -108,7 +108,7 @@ func podStats(w *worker, now time.Time, fs *stats.FsStats) (stats.PodStats, bool
 	disk := written.Files
 	for _, c := range list {
 		u, err := w.k.groups.Usage(c.group)
-		if err != nil { // it has ended meanwhile
+		if err != nil { // it has terminated meanwhile
 			continue
 		}
 		layer, logs := w.k.measures.Of(c.Layer, now), w.k.measures.OfLog(c.LogPath, now)

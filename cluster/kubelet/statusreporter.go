@@ -41,7 +41,7 @@ func newReporter(client kubernetes.Interface, log *slog.Logger) *reporter {
 	return r
 }
 
-// saw takes note of the server's pod.
+// saw records the server's pod.
 func (r *reporter) saw(pod *v1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,7 +50,7 @@ func (r *reporter) saw(pod *v1.Pod) {
 	}
 }
 
-// status is the newest of the server's that is known.
+// status is the newest status of the server.
 func (r *reporter) status(pod *v1.Pod) v1.PodStatus {
 	r.saw(pod)
 	r.mu.Lock()
@@ -65,7 +65,7 @@ func newer(a, b *v1.Pod) bool {
 	return errX != nil || errY != nil || x > y
 }
 
-// report has a status sent soon. The pod must have been seen before.
+// report has a status sent soon, after the first saw.
 func (r *reporter) report(status v1.PodStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +107,7 @@ func (r *reporter) run(ctx context.Context) {
 		}
 		if err := r.send(ctx); err != nil && ctx.Err() == nil {
 			retry = min(max(2*retry, 200*time.Millisecond), 10*time.Second)
-			r.log.Warn("report the pod's status", "error", err, "retry", retry)
+			r.log.Warn("report the pod's status", "err", err, "retry", retry)
 			continue
 		}
 		retry = 0
@@ -132,7 +132,7 @@ func (r *reporter) send(ctx context.Context) error {
 		}
 		got, err := r.client.CoreV1().Pods(known.Namespace).Patch(ctx, known.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-			// The pod is gone, or another has its name: nobody wants to know any more.
+			// The pod is gone, or another one has its name.
 			r.mu.Lock()
 			r.want = nil
 			r.settle()
@@ -148,7 +148,7 @@ func (r *reporter) send(ctx context.Context) error {
 		}
 		done := r.want == want
 		if done {
-			// What the server makes of it is what it shall be: it is not sent again.
+			// The answer of the server is final: it is not sent again.
 			r.want = nil
 			r.settle()
 		}
@@ -159,7 +159,7 @@ func (r *reporter) send(ctx context.Context) error {
 	}
 }
 
-// settle notes that nothing waits; mu is held.
+// settle records that nothing waits; mu is held.
 func (r *reporter) settle() {
 	if !r.isIdle {
 		r.isIdle = true

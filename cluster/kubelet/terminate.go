@@ -29,9 +29,9 @@ const (
 	maxTerminationLines   = 80
 )
 
-// terminate ends a pod: containers with their grace, then network, volumes and
-// all traces, and at last the object, so that nobody takes the name while
-// anything of the pod is left. true means that all is done.
+// terminate stops the containers within their grace period, then removes network, volumes and
+// directory, and last the object, so that its name stays taken while anything of the pod is
+// left. It returns whether all is done.
 func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool, error) {
 	w.probes.StopLiveness()
 	grace := podspec.GracePeriod(pod)
@@ -60,7 +60,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 		return false, err
 	}
 	if err := nodefs.UnmountAndRemove(w.dir); err != nil {
-		return false, fmt.Errorf("remove the pod's folder: %w", err)
+		return false, fmt.Errorf("remove the pod's directory: %w", err)
 	}
 	if removed || podspec.IsStatic(pod) { // whose mirror goes when the worker has gone
 		return true, nil
@@ -71,7 +71,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	return true, w.k.deletePod(ctx, w.ref)
 }
 
-// retire takes down what a finished pod does not need: its sandbox and volumes.
+// retire removes what a finished pod does not need: its sandbox and volumes.
 // Its dead containers stay for their logs until the pod is deleted.
 func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	w.finished = true
@@ -102,11 +102,11 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// stopContainers ends all running containers: side by side, but the sidecars after the
-// others, and of these each after those that were started after it.
+// stopContainers stops all running containers: in parallel, but the sidecars after the
+// others, and each sidecar after those that were started after it.
 func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) error {
 	var list []killing
-	var ended []<-chan struct{} // by those that are in the list
+	var ended []<-chan struct{} // of those in the list
 	for name, have := range w.observed.Containers {
 		if spec := podspec.Container(pod, name); spec != nil && podfacts.Sidecar(spec) {
 			continue
@@ -121,7 +121,7 @@ func (w *worker) stopContainers(ctx context.Context, pod *v1.Pod, grace int64) e
 	return w.killEach(ctx, pod, list, grace)
 }
 
-// stopping adds the running ones of have, which end after those given.
+// stopping adds the running ones of have, which stop after those of after.
 func stopping(have []cri.Container, after []<-chan struct{}, list []killing, ended []<-chan struct{}) ([]killing, []<-chan struct{}) {
 	for _, c := range have {
 		if c.State == cri.Running {
@@ -167,40 +167,40 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	}
 }
 
-// kill ends one container: its preStop hook, the time until all nodes know, its turn,
-// SIGTERM, and what is left of the grace until SIGKILL.
+// kill stops one container: its preStop hook, the terminationDelay, its turn, SIGTERM, and
+// what is left of the grace period until SIGKILL.
 func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
 	spec := podspec.Container(pod, k.container.Name)
-	if spec == nil { // a pod that is known by its labels only
+	if spec == nil { // a pod of which only labels are left
 		spec = &v1.Container{Name: k.container.Name}
 	}
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	told := time.Now().Add(terminationDelay(pod, w.k.informers.allServices(), left))
+	earliest := time.Now().Add(terminationDelay(pod, w.k.informers.allServices(), left))
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
-		begun := time.Now()
+		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
 		err := probe.RunHandler(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, probe.Target{ID: k.container.ID, Container: spec, PodIP: w.podIP()})
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			w.containerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())
 		}
-		left = max(left-time.Since(begun), minimumGrace)
+		left = max(left-time.Since(start), minimumGrace)
 	}
-	if wait := time.Until(told); wait > 0 {
+	if wait := time.Until(earliest); wait > 0 {
 		waitFor(ctx, wait)
 		left -= wait
 	}
 	if len(k.after) > 0 && left > 0 {
-		begun := time.Now()
+		start := time.Now()
 		awaitTurn(ctx, k.after, left)
-		left = max(left-time.Since(begun), minimumGrace)
+		left = max(left-time.Since(start), minimumGrace)
 	}
 	return w.k.runtime.Stop(ctx, k.container.ID, left)
 }
 
-// awaitTurn waits until the others have ended, at most so long.
+// awaitTurn waits until the others have terminated, at most for limit.
 func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -215,7 +215,7 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 	}
 }
 
-// recordTerminationMessage keeps the termination message of an ended container.
+// recordTerminationMessage records the termination message of a container.
 func (w *worker) recordTerminationMessage(ctx context.Context, c cri.Container) {
 	if _, ok := w.observed.Messages[c.ID]; ok {
 		return

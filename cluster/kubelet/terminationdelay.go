@@ -10,15 +10,14 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 )
 
-// endpointPropagation is how long the news that a pod ends may take to the rules of all nodes: by the
-// API server to the endpoints, from there to each proxy, and into its kernel.
+// endpointPropagation is how long a removed endpoint takes at most to the rules of all nodes:
+// by the API server to the endpoints, from there to each proxy, and into its kernel.
 const endpointPropagation = 500 * time.Millisecond
 
-// terminationDelay is how long after the beginning of its end a container is told of it. A pod
-// that services lead to is told when all nodes have had the time to hear that it goes: a
-// program that closes its port at the signal would else refuse the connections that they
-// still send it. Upstream leaves this to a preStop hook, whose time counts here too; it
-// is a part of the grace.
+// terminationDelay is how long a container of a pod that is deleted runs until SIGTERM. Where
+// a service selects the pod it is endpointPropagation: a program that closes its port at the
+// signal would refuse connections that nodes still send. Upstream leaves this to a preStop
+// hook, whose time counts here, too; the delay is part of the grace period.
 func terminationDelay(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
 	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
 		return 0

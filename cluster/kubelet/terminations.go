@@ -15,8 +15,8 @@ func newTerminations() *prometheus.CounterVec {
 	}, []string{"container_type", "exit_code", "reason"})
 }
 
-// countTerminations counts the containers of which a pod's status tells the end, and its status
-// before did not.
+// countTerminations counts the terminations in a pod's status that its status before did not
+// have.
 func countTerminations(ends *prometheus.CounterVec, before, now *v1.PodStatus) {
 	for kind, list := range map[string][]v1.ContainerStatus{
 		"container": now.ContainerStatuses, "init_container": now.InitContainerStatuses, "ephemeral_container": now.EphemeralContainerStatuses,

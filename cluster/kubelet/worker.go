@@ -24,7 +24,8 @@ const (
 )
 
 // worker runs one pod, from its first event until nothing is left of it on the node. Only
-// its own goroutine (run) uses the fields below the line.
+// its own goroutine (run) uses the fields below the line. It has more than 30 methods, the
+// stages of a step and their parts: they share what is observed of the pod.
 type worker struct {
 	k           *Kubelet
 	ref         cri.PodRef
@@ -43,7 +44,7 @@ type worker struct {
 	observed  observed
 	volumes   *volume.Manager
 	refreshed refresh         // of the volumes
-	adopted   string          // the sandbox whose network is known
+	adopted   string          // the sandbox whose network is set up
 	hooked    map[string]bool // containers whose postStart hook still runs
 	retry     time.Duration
 	finished  bool // nothing of the pod will run again
@@ -163,8 +164,8 @@ func (w *worker) report() {
 	w.show()
 }
 
-// withStatus is the pod with the newest status: the server's, except for what
-// this worker has reported and the server has not shown yet.
+// withStatus is the pod with its newest status: the server's, except for what this worker
+// has reported and the server does not have yet.
 func (w *worker) withStatus(pod *v1.Pod) *v1.Pod {
 	out := *pod
 	out.Status = w.reporter.status(pod)

@@ -1,5 +1,5 @@
 // Package cri holds the values that cross the border between a kubelet and a container
-// runtime: what a container is made of, what is seen of one, and the ends of streams.
+// runtime: what a container is made of, what is observed of one, and the ends of streams.
 // It holds no interface: each user of a runtime declares the methods that it calls.
 // An error about what does not exist wraps ErrNotFound; an error about an image that a
 // container is made of wraps ErrInUse.
@@ -19,7 +19,7 @@ type PodRef struct {
 
 func (p PodRef) String() string { return p.Namespace + "/" + p.Name }
 
-// SandboxName is the container name of a pod's sandbox, as the field knows it.
+// SandboxName is the container name of a pod's sandbox, as in upstream.
 const SandboxName = "POD"
 
 // LabelSandbox is the label of a container with the id of the sandbox that it lives in.
@@ -58,7 +58,7 @@ type LogOptions struct {
 	Tail               int64 // lines from the end; negative means all
 }
 
-// Event says that something happened to a container of a pod.
+// Event is a change of a container of a pod.
 type Event struct {
 	PodUID, ContainerID string
 	Started             bool // rather than died or was removed
@@ -90,10 +90,10 @@ type Container struct {
 	ExitCode            int
 	OOMKilled           bool
 	Error               string // why it could not be started
-	LogPath, Layer      string // the file of its log, and the folder that it writes into
+	LogPath, Layer      string // the file of its log, and the directory that it writes into
 	Image, ImageID      string
 	TTY, OpenStdin      bool
-	Resources           Resources // as it has them now; of the processes nothing is known
+	Resources           Resources // as it has them now, without the number of processes
 }
 
 // StatusID is the container's id as statuses show it.
@@ -104,6 +104,7 @@ func (c *Container) StatusImageID() string { return c.Runtime + "://" + c.ImageI
 
 // Spec is all that a runtime needs to create a container or, with an empty
 // Sandbox, a pod's sandbox.
+// Each field is an option of a container, which is why there are more than 20.
 type Spec struct {
 	Pod     PodRef
 	Name    string

@@ -64,7 +64,7 @@ func (r *Runtime) Glance(ctx context.Context) ([]cri.Container, error) {
 	return out, nil
 }
 
-// named is what a container's labels tell.
+// named is a container with what its labels contain.
 func named(labels map[string]string) cri.Container {
 	c := cri.Container{
 		Name:   labels[labelContainer],
@@ -90,7 +90,7 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (cri.Container, error)
 	return out, nil
 }
 
-// killed is the exit code of a process that was ended by SIGKILL.
+// killed is the exit code of a process that SIGKILL has terminated.
 const killed = 137
 
 func convert(c container.InspectResponse) cri.Container {
@@ -189,7 +189,7 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	return nil
 }
 
-// Stop ends a container; after the grace, at the latest, by SIGKILL.
+// Stop stops a container, after the grace period by SIGKILL.
 func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) error {
 	// The daemon counts whole seconds; less than one would be "at once".
 	seconds := int((grace + time.Second - 1) / time.Second)

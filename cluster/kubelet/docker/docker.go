@@ -35,7 +35,7 @@ const (
 	labelContainer = "io.kubernetes.container.name"
 )
 
-// Config says where the daemon is and whose containers are meant.
+// Config is the address of the daemon, and whose containers the runtime has.
 type Config struct {
 	Cluster, Node string
 	// Host is the daemon's address; empty means the environment's DOCKER_HOST or
@@ -57,8 +57,8 @@ type Runtime struct {
 	mu      sync.Mutex
 	info    *daemon
 	version string
-	// ooms are the containers of which the daemon has told that they ran out of
-	// memory. That may come after their end, and then their state misses it.
+	// ooms are the containers for which the daemon has sent an OOM event. It may come
+	// after they have terminated, and then their state misses it.
 	ooms    map[string]bool
 	limited map[string]string // containers with a limit of memory that were not started yet, and their groups' parents
 	watches map[string]lackOfMemory
@@ -100,8 +100,8 @@ func New(config Config) (*Runtime, error) {
 // Close releases the connections to the daemon.
 func (r *Runtime) Close() error { return r.docker.Close() }
 
-// Version is "docker://" and the engine's version. While that is known a ping tells that
-// the engine is there, which costs it less.
+// Version is "docker://" and the engine's version. While that is cached a ping shows
+// that the engine runs, which costs it less.
 func (r *Runtime) Version(ctx context.Context) (string, error) {
 	r.mu.Lock()
 	known := r.version
@@ -115,7 +115,7 @@ func (r *Runtime) Version(ctx context.Context) (string, error) {
 		known = "docker://" + v.Version
 	}
 	if err != nil {
-		known, err = "", fmt.Errorf("ask for the version of docker: %w", err)
+		known, err = "", fmt.Errorf("get the version of docker: %w", err)
 	}
 	r.mu.Lock()
 	r.version = known // it may be another one when the engine is back
@@ -123,7 +123,7 @@ func (r *Runtime) Version(ctx context.Context) (string, error) {
 	return known, err
 }
 
-// daemonInfo asks once and remembers.
+// daemonInfo reads the settings once.
 func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,7 +132,7 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 	}
 	info, err := r.docker.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask docker for its settings: %w", err)
+		return nil, fmt.Errorf("get the settings of docker: %w", err)
 	}
 	r.info = &daemon{systemd: info.CgroupDriver == "systemd", dir: info.DockerRootDir, oomFloor: oomFloor(), caps: reducedCapabilities()}
 	return r.info, nil

@@ -86,7 +86,7 @@ func onlyNames(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return strings.HasPrefix(name, "<none>") })
 }
 
-// Reach asks the image's registry for its manifest.
+// Reach requests the manifest of the image from its registry.
 func (r *Runtime) Reach(ctx context.Context, ref, auth string) error {
 	if _, err := r.docker.DistributionInspect(ctx, ref, auth); err != nil {
 		return explain("ask the registry for "+ref, err)
@@ -144,7 +144,7 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 	return explain("remove image "+ref, err)
 }
 
-// ImageDir is the daemon's folder.
+// ImageDir is the daemon's directory.
 func (r *Runtime) ImageDir(ctx context.Context) (string, error) {
 	info, err := r.daemonInfo(ctx)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 const (
 	memoryRoot = "/sys/fs/cgroup/memory"
-	// oomWait is how long the kernel may take to say that a group is gone.
+	// oomWait is how long the kernel may take to report that a group is gone.
 	oomWait = 100 * time.Millisecond
 )
 
@@ -61,7 +61,7 @@ func watchOOM(parent, id string) (*oomWatch, error) {
 	return w, nil
 }
 
-// happened tells of a container that has been killed whether it ran out of memory.
+// happened reports whether a container that was killed ran out of memory.
 func (w *oomWatch) happened() bool {
 	if err := w.event.SetReadDeadline(time.Now().Add(oomWait)); err != nil {
 		return false
@@ -106,7 +106,7 @@ func (r *Runtime) limitedTo(id, parent string) {
 }
 
 // beforeStart begins to listen for a container with a limit. That it cannot is only
-// worth a line: the daemon tells of most cases.
+// worth a line: the daemon reports most cases.
 func (r *Runtime) beforeStart(id string) {
 	r.mu.Lock()
 	parent, ok := r.limited[id]
@@ -117,7 +117,7 @@ func (r *Runtime) beforeStart(id string) {
 	}
 	w, err := watchFor(groups, parent, id)
 	if err != nil {
-		r.config.Log.Warn("listen for a lack of memory", "container", id, "error", err)
+		r.config.Log.Warn("listen for a lack of memory", "container", id, "err", err)
 	}
 	if w == nil {
 		return
@@ -141,7 +141,7 @@ func watchFor(g cgroup.Groups, parent, id string) (lackOfMemory, error) {
 	return w, err
 }
 
-// lackOfMemory tells of a container that was killed whether that was why.
+// lackOfMemory reports whether a container was killed for lack of memory.
 type lackOfMemory interface {
 	happened() bool
 	close()
@@ -183,7 +183,7 @@ func slicePath(parent string) string {
 	return path
 }
 
-// ranOutOfMemory tells of a container that was killed whether that was why.
+// ranOutOfMemory reports whether a container was killed for lack of memory.
 func (r *Runtime) ranOutOfMemory(id string) bool {
 	r.mu.Lock()
 	told, w := r.ooms[id], r.watches[id]
@@ -191,7 +191,7 @@ func (r *Runtime) ranOutOfMemory(id string) bool {
 	return told || w != nil && w.happened()
 }
 
-// forget drops what is known of a container that is removed.
+// forget drops the records of a container that is removed.
 func (r *Runtime) forget(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

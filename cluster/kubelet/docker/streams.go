@@ -17,7 +17,7 @@ import (
 )
 
 // Logs copies a container's output. With Follow it returns when the container
-// has ended or ctx is done.
+// has terminated or ctx is done.
 func (r *Runtime) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, stderr io.Writer) error {
 	c, err := r.docker.ContainerInspect(ctx, id)
 	if err != nil {

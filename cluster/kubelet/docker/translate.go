@@ -12,7 +12,7 @@ import (
 	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
-// translate says a spec in the daemon's words.
+// translate is a spec as the daemon takes it.
 func (r *Runtime) translate(s *cri.Spec, info *daemon) (*container.Config, *container.HostConfig) {
 	labels := map[string]string{}
 	maps.Copy(labels, s.Labels)
@@ -25,7 +25,7 @@ func (r *Runtime) translate(s *cri.Spec, info *daemon) (*container.Config, *cont
 		Image: s.Image, Entrypoint: s.Entrypoint, Cmd: s.Cmd, Env: s.Env,
 		WorkingDir: s.WorkingDir, User: s.User, Hostname: s.Hostname, Labels: labels,
 		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce,
-		// A pod's own probes say whether it is healthy, not the image's.
+		// The probes of the pod report its health, not those of the image.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 	if config.Image == "" {

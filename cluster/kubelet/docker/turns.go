@@ -15,19 +15,19 @@ const (
 	turnStart          // start either
 )
 
-// turns lets only so many starts go on at once: each is work for the machine's
+// turns bounds the starts at one time: each is work for the machine's
 // processors in the daemon and in what it runs, and more of them at once take longer
 // together than one after the other.
 type turns struct {
 	mu      sync.Mutex
 	free    int
-	count   int // of those that have asked, for their order
+	count   int // of those that wait, for their order
 	waiting queue
 }
 
 func newTurns() *turns { return &turns{free: max(4, 2*runtime.NumCPU())} }
 
-// take waits for a turn; done gives it back.
+// take waits for a turn; done releases it.
 func (t *turns) take(ctx context.Context, stage int) (done func(), err error) {
 	t.mu.Lock()
 	if t.free > 0 {
@@ -60,7 +60,7 @@ func (t *turns) give() {
 	t.pass()
 }
 
-// pass gives a turn to the first that waits; mu is held.
+// pass passes the turn to the first that waits; mu is held.
 func (t *turns) pass() {
 	if t.waiting.Len() == 0 {
 		t.free++

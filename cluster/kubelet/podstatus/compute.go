@@ -11,8 +11,8 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// Compute says what is seen of a pod as its status. Conditions that are not the
-// kubelet's are kept as the pod has them.
+// Compute is the status of a pod from what is observed of it. Conditions that the kubelet does
+// not own are kept.
 func Compute(s *Observed, now time.Time) v1.PodStatus {
 	pod := s.Pod
 	status := *pod.Status.DeepCopy()
@@ -45,8 +45,8 @@ func (s *Observed) statuses(specs []v1.Container, init bool) []v1.ContainerStatu
 	return out
 }
 
-// containerStatus is what is seen of one container; what is not seen any more is
-// taken from the last status.
+// containerStatus is the status of one container; what is not observed any more is taken from
+// the last status.
 func (s *Observed) containerStatus(spec *v1.Container, init bool) v1.ContainerStatus {
 	no := false
 	status := v1.ContainerStatus{Name: spec.Name, Image: spec.Image, Started: &no}
@@ -97,7 +97,7 @@ func (s *Observed) containerStatus(spec *v1.Container, init bool) v1.ContainerSt
 	return status
 }
 
-// previous is how the container before c ended.
+// previous is how the container before c terminated.
 func (s *Observed) previous(c *cri.Container, old *v1.ContainerStatus) v1.ContainerState {
 	var before *cri.Container
 	list := s.Containers[c.Name]
@@ -118,7 +118,7 @@ func (s *Observed) previous(c *cri.Container, old *v1.ContainerStatus) v1.Contai
 	return lost(old)
 }
 
-// lost is the last that is known of a container that has been removed.
+// lost is the last state of a container that has been removed.
 func lost(old *v1.ContainerStatus) v1.ContainerState {
 	switch {
 	case old.State.Terminated != nil:
@@ -155,7 +155,7 @@ func (s *Observed) ephemeralStatuses() []v1.ContainerStatus {
 	var out []v1.ContainerStatus
 	for i := range s.Pod.Spec.EphemeralContainers {
 		status := s.containerStatus(podspec.AsContainer(&s.Pod.Spec.EphemeralContainers[i]), true)
-		status.Ready, status.Started = false, nil // which nobody asks of them
+		status.Ready, status.Started = false, nil // they have neither
 		out = append(out, status)
 	}
 	return out

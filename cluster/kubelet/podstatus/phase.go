@@ -8,7 +8,7 @@ import (
 )
 
 // phase sums the containers up, as upstream: a container that waits for its
-// restart counts as ended. final decides a pod that will not go on whatever its
+// restart counts as terminated. final decides a pod that does not go on whatever its
 // policy, as its node has stopped it.
 func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.PodPhase {
 	pendingInit, sidecars := false, 0

@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// Fake is a runtime whose containers exist only in memory. A container ends when
+// Fake is a runtime whose containers exist only in memory. A container terminates when
 // it is stopped or when a test calls Exit. Commands that begin with "echo" print
 // their arguments; "false" fails.
 type Fake struct {
@@ -70,8 +70,8 @@ func (f *Fake) Watch(ctx context.Context, deliver func(cri.Event)) error {
 	}
 }
 
-// tell is called with mu held.
-func (f *Fake) tell(c *fakeContainer, started bool) {
+// send is called with mu held.
+func (f *Fake) send(c *fakeContainer, started bool) {
 	for w := range f.watchers {
 		select {
 		case w <- cri.Event{PodUID: c.Pod.UID, ContainerID: c.ID, Started: started}:
@@ -143,7 +143,7 @@ func (f *Fake) Start(_ context.Context, id string) error {
 		return err
 	}
 	c.State, c.StartedAt, c.Pid = cri.Running, time.Now(), 1
-	f.tell(c, true)
+	f.send(c, true)
 	return nil
 }
 
@@ -153,7 +153,7 @@ func (f *Fake) Stop(_ context.Context, id string, _ time.Duration) error {
 	return nil
 }
 
-// Exit has a running container end.
+// Exit terminates a running container.
 func (f *Fake) Exit(id string, code int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,7 +163,7 @@ func (f *Fake) Exit(id string, code int) {
 	}
 	c.State, c.ExitCode, c.Finished, c.Pid = cri.Exited, code, time.Now(), 0
 	close(c.ended)
-	f.tell(c, false)
+	f.send(c, false)
 }
 
 // Update implements kubelet.Runtime.
@@ -189,7 +189,7 @@ func (f *Fake) Remove(_ context.Context, id string) error {
 	defer f.mu.Unlock()
 	if c, err := f.find(id); err == nil {
 		f.containers = slices.DeleteFunc(f.containers, func(o *fakeContainer) bool { return o == c })
-		f.tell(c, false)
+		f.send(c, false)
 	}
 	return nil
 }

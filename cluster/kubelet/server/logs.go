@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
-// logRequest is what the pods/log subresource may ask for.
+// logRequest is a request of the pods/log subresource.
 type logRequest struct {
 	cri.LogOptions
 	previous bool
@@ -146,7 +146,7 @@ func waitingReason(pod *v1.Pod, name string) string {
 	}
 }
 
-// errLimit ends a copy that has reached its limit.
+// errLimit stops a copy at its limit.
 var errLimit = errors.New("limit reached")
 
 // logWriter passes on so many bytes, and at once where the log is followed.

@@ -73,7 +73,7 @@ func sendPort(w io.Writer, port uint16) error {
 	return err
 }
 
-// forwardPorts reads the query's ports, which may be given in one value or several.
+// forwardPorts reads the query's ports, in one value or several.
 func forwardPorts(r *http.Request) ([]uint16, error) {
 	var ports []uint16
 	for _, value := range r.URL.Query()["port"] {
