@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -320,7 +321,7 @@ func TestSlowReader(t *testing.T) {
 		n, err = io.CopyN(io.Discard, resp.Body, 64<<10)
 		size += n
 	}
-	if err != io.EOF || size != resp.ContentLength {
+	if !errors.Is(err, io.EOF) || size != resp.ContentLength {
 		t.Errorf("%d bytes of %d: %v", size, resp.ContentLength, err)
 	}
 	if took := time.Since(began); took < write {

@@ -151,6 +151,7 @@ func processorTime(b *testing.B) time.Duration {
 // awaitEvents waits until each pod's event is written, so that the next measure is
 // not disturbed, and removes them.
 func awaitEvents(b *testing.B, set kubernetes.Interface) {
+	b.Helper()
 	events := set.CoreV1().Events(space)
 	limit := time.After(time.Minute)
 	for seen := int64(0); seen < manyPods; {

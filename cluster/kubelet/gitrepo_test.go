@@ -20,7 +20,7 @@ func fakeGit(t *testing.T) (record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "git-test-") // not below the test's folder, which only root reaches
+	dir, err := os.MkdirTemp("/var/tmp", "git-test-") //nolint:usetesting // not below the test's folder, which only root reaches
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (s *shelf) Pull(_ context.Context, ref, _ string) error {
 	return s.pull
 }
 
-var errNoHost = errors.New("Get https://registry/v2/: dial tcp: lookup registry: no such host")
+var errNoHost = errors.New("Get https://registry/v2/: dial tcp: lookup registry: no such host") //nolint:staticcheck // the text of net/http
 
 func TestPullPolicies(t *testing.T) {
 	answers := func(context.Context) error { return nil }

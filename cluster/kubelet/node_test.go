@@ -76,7 +76,7 @@ func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiru
 	}
 	host := l.Addr().String()
 	l.Close()
-	root, err := os.MkdirTemp("", "kubelet-test")
+	root, err := os.MkdirTemp("", "kubelet-test") //nolint:usetesting // its removal is this fixture's, after the kubelet's end
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (i *podImages) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.C
 	if p != nil && time.Now().Before(p.until) {
 		event(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", c.Image))
 		event(v1.EventTypeWarning, "Failed", "Error: ImagePullBackOff")
-		return cri.Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)}
+		return cri.Image{}, &waitingError{"ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", c.Image, p.err)} //nolint:staticcheck // upstream's text
 	}
 	auth, err := i.registryAuth(ctx, pod, c.Image)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 // A client that speaks no SPDY has two channels for each port: the first message of
 // either names the port, then data flows, until the pod's side hangs up.
 func testForwardChannels(t *testing.T, n *testNode) {
+	t.Helper()
 	dial := func(query string) (*websocket.Conn, *http.Response, error) {
 		pair, err := tls.X509KeyPair(n.rest().CertData, n.rest().KeyData)
 		if err != nil {

@@ -5,6 +5,7 @@ package kubelet_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -141,6 +142,7 @@ func TestStreams(t *testing.T) {
 }
 
 func testExec(t *testing.T, n *testNode, dial func(*rest.Config, string, *url.URL) (remotecommand.Executor, error)) {
+	t.Helper()
 	run := func(o remotecommand.StreamOptions, cmd ...string) error {
 		q := url.Values{"command": cmd}
 		for name, on := range map[string]bool{"input": o.Stdin != nil, "output": o.Stdout != nil, "error": o.Stderr != nil, "tty": o.Tty} {
@@ -159,7 +161,7 @@ func testExec(t *testing.T, n *testNode, dial func(*rest.Config, string, *url.UR
 		t.Errorf("exec: %q %q %v", out.String(), errOut.String(), err)
 	}
 	err := run(remotecommand.StreamOptions{Stdout: &out}, "sh", "-c", "exit 7")
-	if code, ok := err.(exec.CodeExitError); !ok || code.Code != 7 {
+	if code := (exec.CodeExitError{}); !errors.As(err, &code) || code.Code != 7 {
 		t.Errorf("exit code: %v, want 7", err)
 	}
 	out.Reset()
@@ -189,6 +191,7 @@ func (s *oneSize) Next() *remotecommand.TerminalSize {
 }
 
 func testForward(t *testing.T, n *testNode, webSocket bool) {
+	t.Helper()
 	u := &url.URL{Scheme: "https", Host: n.host, Path: "/portForward/default/streams"}
 	transport, upgrader, err := spdytransport.RoundTripperFor(n.rest())
 	if err != nil {

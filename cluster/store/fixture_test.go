@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"wheelhouse/cluster/api"
 )
@@ -87,6 +86,7 @@ func open(t testing.TB, client *clientv3.Client, sole bool) (s *Store, stop func
 }
 
 func newStore(t testing.TB) *Store {
+	t.Helper()
 	s, _ := open(t, embedded(t, t.TempDir()), true)
 	return s
 }

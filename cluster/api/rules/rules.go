@@ -50,7 +50,7 @@ var (
 	DNS1035Label = apivalidation.NameIsDNS1035Label
 	// PathSegment is the rule for names that are used in paths only, such as those of RBAC, which may have
 	// colons.
-	PathSegment = path.ValidatePathSegmentName
+	PathSegment = path.ValidatePathSegmentName //nolint:staticcheck // upstream's kinds use it too
 )
 
 // ValidateObjectMeta validates the metadata of a new object.

@@ -98,7 +98,7 @@ func (p *NodeAddresses) checkAddress(node string, a corev1.NodeAddress, others [
 func (p *NodeAddresses) checkPodCIDR(text string, others []*corev1.Node) error {
 	cidr, err := netip.ParsePrefix(text)
 	if err != nil {
-		return nil // validation refuses it
+		return nil //nolint:nilerr // validation refuses it
 	}
 	if err := p.reserved.PodCIDR(cidr); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 // 10.247.0.0/16. Pods then need their namespace's service account: make one named
 // default, or run the controller that does.
 func WithAdmission(t testing.TB) Option {
+	t.Helper()
 	return func(c *apiserver.Config) {
 		t.Helper()
 		log := slog.New(slog.DiscardHandler)

@@ -217,7 +217,7 @@ func TestDiscovery(t *testing.T) {
 		}
 		return new(big.Int).SetBytes(b)
 	}
-	public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(set.Keys[0].X), Y: number(set.Keys[0].Y)}
+	public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(set.Keys[0].X), Y: number(set.Keys[0].Y)} //nolint:staticcheck // a key set has the coordinates
 	parsed, err := jwt.Parse(issue(t, tokens, authenticationv1.TokenRequestSpec{}), func(*jwt.Token) (any, error) { return public, nil })
 	if err != nil || parsed.Header["kid"] != set.Keys[0].Kid {
 		t.Errorf("%v, kid %v", err, parsed.Header["kid"])

@@ -15,7 +15,7 @@ func group(name string) rbacv1.Subject {
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
 }
 
-func account(namespace, name string) rbacv1.Subject {
+func account(namespace, name string) rbacv1.Subject { //nolint:unparam // as user and group
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 }
 

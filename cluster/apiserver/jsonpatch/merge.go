@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-var errBadPatch = errors.New("Invalid JSON Patch")
+var errBadPatch = errors.New("Invalid JSON Patch") //nolint:staticcheck // the library's text, which clients see
 
 // Merge returns what the merge patch, a JSON object, makes of doc, which is one too.
 func Merge(ctx context.Context, doc, patch []byte) ([]byte, error) {

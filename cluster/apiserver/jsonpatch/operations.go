@@ -75,7 +75,7 @@ func (a *applier) remove(op Operation) error {
 func (a *applier) drop(container *node, key string) error {
 	if container.obj != nil {
 		if _, ok := container.obj[key]; !ok {
-			return fmt.Errorf("Unable to remove nonexistent key: %s: %w", key, errMissing)
+			return fmt.Errorf("Unable to remove nonexistent key: %s: %w", key, errMissing) //nolint:staticcheck // the library's text, which clients see
 		}
 		delete(container.obj, key)
 		return nil
@@ -214,7 +214,7 @@ func (a *applier) duplicate(value *node) (*node, error) {
 		}
 	}
 	if a.copied += len(text); a.copied > MaxCopied {
-		return nil, fmt.Errorf("Unable to complete the copy, the accumulated size increase of copy is %d, exceeding the limit %d", a.copied, MaxCopied)
+		return nil, fmt.Errorf("Unable to complete the copy, the accumulated size increase of copy is %d, exceeding the limit %d", a.copied, MaxCopied) //nolint:staticcheck // the library's text, which clients see
 	}
 	return &node{raw: text}, a.spend(len(text))
 }

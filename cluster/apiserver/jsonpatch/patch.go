@@ -110,7 +110,7 @@ func (a *applier) apply(op Operation) error {
 	case "copy":
 		return a.copy(op)
 	default:
-		return fmt.Errorf("Unexpected kind: %s", kind)
+		return fmt.Errorf("Unexpected kind: %s", kind) //nolint:staticcheck // the library's text, which clients see
 	}
 }
 
@@ -197,5 +197,5 @@ func index(i, size int) (int, error) {
 }
 
 func badIndex(i int) error {
-	return fmt.Errorf("Unable to access invalid index: %d: %w", i, errInvalidIndex)
+	return fmt.Errorf("Unable to access invalid index: %d: %w", i, errInvalidIndex) //nolint:staticcheck // the library's text, which clients see
 }

@@ -195,6 +195,7 @@ func bound(t *testing.T, s *server, name string) error {
 }
 
 func pending(t *testing.T, s *server, name string) error {
+	t.Helper()
 	p, err := s.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
 	if err == nil && (p.Spec.NodeName != "" || p.Status.Phase != corev1.PodPending) {
 		err = fmt.Errorf("pod %s is %s on node %q", name, p.Status.Phase, p.Spec.NodeName)

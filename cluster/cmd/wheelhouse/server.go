@@ -157,7 +157,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	}
 	defer listener.Close()
 	o.port = listener.Addr().(*net.TCPAddr).Port
-	auditLog, stopAudit, err := o.audit.start(log)
+	auditLog, stopAudit, err := o.audit.start(log) //nolint:contextcheck // stopAudit ends it
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return err
 	}
 	defer stop()
-	cp, err := o.assemble(etcd, keys, auditLog, log)
+	cp, err := o.assemble(etcd, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func expand(s string, lookup func(name string) (string, bool)) (string, error) {
 	return out.String(), nil
 }
 
+// ExpandAll returns what Expand returns for each.
 func ExpandAll(in []string, lookup func(string) (string, bool)) ([]string, error) {
 	if len(in) == 0 {
 		return nil, nil

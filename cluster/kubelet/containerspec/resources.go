@@ -8,6 +8,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
+// The scheduler of the kernel has these bounds.
 const (
 	CFSPeriod = 100_000 // microseconds
 	MinQuota  = 1_000
@@ -28,8 +29,10 @@ func Resources(c *v1.Container, pids int64) cri.Resources {
 	return r
 }
 
+// Shares returns the weight of a request.
 func Shares(cpu *resource.Quantity) int64 { return max(MinShares, cpu.MilliValue()*1024/1000) }
 
+// Quota returns the microseconds in a CFSPeriod that a limit is.
 func Quota(cpu *resource.Quantity) int64 { return max(MinQuota, cpu.MilliValue()*CFSPeriod/1000) }
 
 // OOMScoreAdj makes the kernel kill the containers with the lowest requests first.

@@ -15,6 +15,7 @@ import (
 // Contract checks what a kubelet relies on. The runtime must have the image,
 // whose commands echo, cat, false and sleep work, and nothing of the pod.
 func Contract(t *testing.T, rt kubelet.Runtime, image string, pod cri.PodRef) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	must := func(doing string, err error) {

@@ -61,13 +61,13 @@ func (s *Server) serveExec(w http.ResponseWriter, r *http.Request) {
 		failRequest(w, badRequest("you must specify the command to run"))
 		return
 	}
-	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) {
+	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) { //nolint:contextcheck // the request's own
 		return s.Streams.Exec(ctx, c.ID, cmd, client)
 	})
 }
 
 func (s *Server) serveAttach(w http.ResponseWriter, r *http.Request) {
-	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) {
+	s.serveStreams(w, r, func(ctx context.Context, c cri.Container, client cri.IO) (int, error) { //nolint:contextcheck // the request's own
 		client.TTY = c.TTY
 		return 0, s.Streams.Attach(ctx, c.ID, client)
 	})

@@ -42,7 +42,7 @@ func (s *Server) servePortForward(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	f := &forwarder{ctx: ctx, pid: pid, pairs: map[string]*pair{}}
 	if wsstream.IsWebSocketRequest(r) && !wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
-		s.serveForwardChannels(w, r, f)
+		s.serveForwardChannels(w, r, f) //nolint:contextcheck // the request's own
 		return
 	}
 	conn, err := f.upgrade(w, r)

@@ -41,7 +41,7 @@ func TestConnectionsOfOneClient(t *testing.T) {
 	for _, c := range all {
 		c.Close()
 	}
-	h.Close()
+	_ = h.Close()
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}

@@ -197,7 +197,7 @@ func (a *Allocator) address(ctx context.Context, r *Reservation, s, old *corev1.
 	text := s.Spec.ClusterIPs[0]
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
-		return nil, nil // validation refuses it
+		return nil, nil //nolint:nilerr // validation refuses it
 	}
 	why := fmt.Sprintf("the provided IP (%s) is not in the valid range. The range of valid IPs is %s", ip, a.cidr)
 	if a.contains(ip) {
