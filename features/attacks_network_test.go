@@ -106,7 +106,7 @@ func (s *fixture) answers(ctx context.Context, address string) error {
 }
 
 // fromPod is an error when a pod of minion-1, or the node itself, does not reach the DNS
-// server and the API server at its service address. The shell's wget knows none of the
+// server and the API server at its service address. The shell's wget has none of the
 // API server's ciphers: an alert from the peer shows that a TLS server answered.
 func (s *fixture) fromPod(ctx context.Context) error {
 	script := `nslookup kubernetes.default.svc.cluster.local >/dev/null && wget -q -O - --no-check-certificate https://kubernetes.default/healthz 2>&1`

@@ -199,7 +199,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "no kind is called %q\n", h.Kind)
 		os.Exit(1)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // a forgotten one ends by itself
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // an abandoned one exits
 	defer cancel()
 	hostile.Kinds[i].Hold(ctx, h.Target, h.Count, func() { fmt.Println(held) })
 }
@@ -235,7 +235,7 @@ func (a *arena) hold(ctx context.Context, kind string, n int) error {
 		}
 		cancel()
 		if err := <-done; err == nil {
-			return errors.New("the hostile process ended by itself, and was to be killed")
+			return errors.New("the hostile process exited, and was to be killed")
 		}
 		return nil
 	}

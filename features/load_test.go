@@ -22,11 +22,11 @@ import (
 
 const (
 	loadPause = 20 * time.Millisecond // between two requests of one client
-	loadLimit = 2 * time.Minute       // a forgotten load ends by itself
+	loadLimit = 2 * time.Minute       // an abandoned load ends
 	loadSlow  = 5 * time.Second       // when a request counts as lost
 )
 
-// load is clients that ask a service without rest, and what they were told.
+// load is clients that ask a service without rest, and the responses.
 type load struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -57,7 +57,7 @@ func (p *platform) registerLoad(sc *godog.ScenarioContext) {
 
 // startLoad has one client each: on the host with a new connection for each request and
 // with one that it keeps, by service address and by each node's port; on a node and in a
-// pod by service address. They begin when every node knows the service: nodes learn of a
+// pod by service address. They begin when every node has the service: nodes observe a
 // new pod one by one.
 func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) error {
 	s, err := p.Client.CoreV1().Services(p.Namespace).Get(ctx, name, metav1.GetOptions{})

@@ -11,7 +11,7 @@ import (
 	"github.com/cucumber/godog"
 )
 
-// schedulerEnds is how long a scheduler that was told to end may take.
+// schedulerEnds is how long a scheduler that was stopped may take.
 const schedulerEnds = 10 * time.Second
 
 func (p *platform) registerScheduling(sc *godog.ScenarioContext) {

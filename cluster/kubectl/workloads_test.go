@@ -79,7 +79,7 @@ func (k *terminal) run(t *testing.T, manifest, line string) (out string) {
 	return buf.String()
 }
 
-// A manifest of 2016 and 2017 with every kind of then.
+// A manifest of 2016 and 2017 with every kind of that time.
 const manifest2016 = `
 apiVersion: extensions/v1beta1
 kind: Deployment
@@ -134,7 +134,7 @@ metadata: {name: front}
 spec: {backend: {serviceName: web, servicePort: 80}}
 `
 
-// Today's kubectl, unmodified, with a manifest of then.
+// Today's kubectl, unmodified, with a manifest of that time.
 func TestManifestOf2016(t *testing.T) {
 	k := newTerminal(t)
 	for _, c := range []struct{ line, want string }{

@@ -62,7 +62,7 @@ Feature: Pods, all that they can ask for
     And on node "minion-1" `curl -s http://127.0.0.1:8099/` prints "from-the-pod"
     And `curl -s http://$(kubectl get node minion-1 -o jsonpath={.status.addresses[0].address}):8098/` prints "from-the-pod"
     And `curl -s -m 2 http://$(kubectl get node minion-1 -o jsonpath={.status.addresses[0].address}):8099/` fails with ""
-    # The proxy writes its rules anew; the port stays open.
+    # The proxy writes its rules again; the port stays open.
     When `kubectl create service clusterip ported --tcp=80:80` succeeds
     Then port 80 of service "ported" answers "/" with "from-the-pod"
     And `curl -s http://$(kubectl get node minion-1 -o jsonpath={.status.addresses[0].address}):8098/` prints "from-the-pod"
@@ -313,7 +313,7 @@ Feature: Pods, all that they can ask for
     Then `docker ps -q --filter label=wheelhouse.cluster=$WHEELHOUSE_CLUSTER --filter label=io.kubernetes.pod.namespace=$NAMESPACE --filter label=io.kubernetes.pod.name=stubborn` prints nothing
 
   @W5
-  Scenario: describe tells what happened to a pod, with counts
+  Scenario: describe shows what happened to a pod, with counts
     Given the objects:
       """
       apiVersion: v1

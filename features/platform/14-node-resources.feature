@@ -1,5 +1,5 @@
 Feature: What a node gives its pods, and what it takes back
-  Limits hold, and who exceeds them is told so; a node that runs short of something evicts pods and says why.
+  Limits are enforced, with the reason in status and events; a node under pressure evicts pods, with the reason.
 
   @W9
   Scenario: limits are in the container's control group, and the classes in those above it

@@ -90,7 +90,7 @@ Feature: Resizing a pod
     When `kubectl delete pod second` succeeds
     Then `kubectl get pod first -o jsonpath='pending: {.status.conditions[?(@.type=="PodResizePending")].reason}, restarts: {.status.containerStatuses[0].restartCount}'` prints "pending: , restarts: 0"
 
-  Scenario: a node that starts again knows what its pods were given, and gives what was asked meanwhile
+  Scenario: a restarted kubelet keeps the allocations of its pods, and resizes pods that were changed meanwhile
     Given the objects:
       """
       apiVersion: v1

@@ -1,5 +1,5 @@
 Feature: The client that others wrote
-  kubectl finds what it knows: its verbs, their columns and their messages.
+  kubectl works unmodified: its verbs, their columns and their messages.
 
   Background:
     Given the objects:

@@ -1,5 +1,5 @@
 Feature: The client of 2015 and 2016
-  What kubectl has dropped since works beside it, and one line tells what one writes today.
+  What kubectl has removed since works beside it, and one line shows today's spelling.
 
   @P4
   Scenario: run with replicas makes a service and a deployment
@@ -33,7 +33,7 @@ Feature: The client of 2015 and 2016
     And `kubectl run x --image=nginx --replicas=1 --expose` fails with "--port=PORT is needed"
 
   @W11 @W15 @T3
-  Scenario: the answers of then
+  Scenario: the output of that time
     Given the objects:
       """
       apiVersion: v1

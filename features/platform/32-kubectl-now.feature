@@ -95,7 +95,7 @@ Feature: The client of today
     Then `kubectl get configmap a --show-labels` prints "set=one"
     And `kubectl delete -f all --dry-run=server` prints a line like "^configmap .a. deleted"
 
-  Scenario: events and describe tell a pod's story
+  Scenario: events and describe show a pod's history
     Given 2 pods with label "app=web" are running and ready
     Then `kubectl events --types=Normal` prints "SuccessfulCreate"
     And `kubectl describe $(kubectl get pod -l app=web -o name | head -1)` prints a line like "Normal +Scheduled +.* default-scheduler +Successfully assigned "

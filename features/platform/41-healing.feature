@@ -107,7 +107,7 @@ Feature: What heals itself, and what it says when it cannot
     And `kubectl rollout status deployment/hello --timeout=60s` fails with "exceeded its progress deadline"
 
   @M5 @W17
-  Scenario: a quota that is reached is told by set and deployment
+  Scenario: a quota that is reached is shown by replica set and deployment
     When `kubectl create quota small --hard=pods=4` succeeds
     And `kubectl get quota small -o jsonpath={.status.used.pods}` prints "3"
     And `kubectl scale deployment hello --replicas=6` succeeds
@@ -135,7 +135,7 @@ Feature: What heals itself, and what it says when it cannot
     And `kubectl describe deployment hello` prints a line like "StrategyType: +Recreate"
 
   @M6
-  Scenario: a budget tells how many pods may go
+  Scenario: a budget shows how many pods may be evicted
     When `kubectl create poddisruptionbudget hello --selector=app=hello --max-unavailable=1` succeeds
     Then `kubectl get pdb hello` prints a line like "^hello +N/A +1 +1 "
     And `kubectl describe pdb hello` prints a line like "Allowed disruptions: +1"

@@ -1,5 +1,5 @@
 Feature: Versions of the API that have had their time
-  Manifests of 2015 to 2021 are taken as they are, with the defaults of then, and kubectl warns of what one writes today.
+  Manifests of 2015 to 2021 apply unchanged, with the defaults of that time, and kubectl warns with today's version.
 
   Scenario: a Deployment of 2016 is the same under both names, and the server rolls it back
     Given the objects:
@@ -34,7 +34,7 @@ Feature: Versions of the API that have had their time
     When `kubectl delete deployments.v1beta1.extensions then 2>/dev/null` succeeds
     Then no pod with label "run=then" is left
 
-  Scenario: the other kinds of then work with the controllers of today
+  Scenario: the other kinds of that time work with the controllers of today
     Given the objects:
       """
       apiVersion: extensions/v1beta1

@@ -1,5 +1,5 @@
 Feature: Scheduling
-  A pod goes where there is room and where it may be, and who waits is told why.
+  A pod is scheduled to a node where it fits and is allowed; a pod that is not gets the reason.
 
   @N5
   Scenario: replicas are spread over the nodes, and what does not fit is explained
@@ -213,7 +213,7 @@ Feature: Scheduling
     And `kubectl taint node minion-2 broken:NoExecute-` succeeds
 
   @N5
-  Scenario: an important pod makes room, a polite one waits
+  Scenario: a high-priority pod preempts, one that never preempts waits
     Given the objects:
       """
       apiVersion: v1

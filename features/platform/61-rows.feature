@@ -1,5 +1,5 @@
 Feature: Volumes and quotas, as the documents list them
-  What a pod may mount here, what it may not and how that is told, and what a quota counts.
+  What a pod may mount here, what it may not and which error it gets, and what a quota counts.
 
   @W12
   Scenario: the kinds of volumes that a node has
@@ -58,7 +58,7 @@ Feature: Volumes and quotas, as the documents list them
       """
 
   @W12
-  Scenario: volumes that need a cloud, or a server that is not there, are told
+  Scenario: volumes that need a cloud, or a missing server, are reported
     Given the objects:
       """
       apiVersion: v1

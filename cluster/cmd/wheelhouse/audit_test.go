@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A server that is told to stop has written all that it answered.
+// A server that is stopped has written all that it answered.
 func TestAuditLog(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -34,7 +34,7 @@ func call(t *testing.T, program string, args ...string) (status int, stderr stri
 	return c.ProcessState.ExitCode(), out.String()
 }
 
-// What was typed wrongly is told in one sentence, with the way out.
+// What was typed wrongly is reported in one sentence, with the remedy.
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	taken := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))

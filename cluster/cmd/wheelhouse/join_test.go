@@ -79,7 +79,7 @@ func TestJoin(t *testing.T) {
 	}
 	before := certificateIn(t, file)
 	revoke(t, s, "--node", "n1")
-	wait.Within(t, 10*time.Second, "the node joins anew", func() error {
+	wait.Within(t, 10*time.Second, "the node joins again", func() error {
 		said := join("n1", "--token", joinToken(t, s, "--node", "n1"))
 		if !strings.Contains(said, "pod CIDR") || certificateIn(t, file).SerialNumber.Cmp(before.SerialNumber) == 0 {
 			return errors.New(said)

@@ -126,7 +126,7 @@ func TestRevokedNode(t *testing.T) {
 		return get(must[*kubernetes.Clientset](t)(kubernetes.NewForConfig(again)))
 	})
 
-	// The server writes a kubeconfig of its own node anew.
+	// The server writes a kubeconfig of its own node again.
 	revoke(t, s, "--node", "owned")
 	wait.Within(t, 10*time.Second, "a new kubeconfig", func() error {
 		cfg, err := clientcmd.BuildConfigFromFlags("", file)

@@ -2,7 +2,7 @@
 // server and the program that controls it in one, as their hook calls that:
 //
 //	apachectl -D FOREGROUND      serves port 80; /register/ is what the first hook asks for
-//	apachectl -k graceful-stop   tells the server to end, once the open requests are answered
+//	apachectl -k graceful-stop   stops the server, once the open requests are answered
 //
 // The real one is slower to listen than a hook is to ask, and the notes' pod would never
 // start.

@@ -112,7 +112,7 @@ func server(b *strings.Builder, host string, routes []route) {
 	b.WriteString("}\n")
 }
 
-// matches is what nginx is told for a path. A prefix counts in whole parts: /a is for /a
+// matches returns nginx's location for a path. A prefix counts in whole parts: /a is for /a
 // and /a/b, not for /ab.
 func matches(r route) []string {
 	if r.exact {

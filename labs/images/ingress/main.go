@@ -1,5 +1,5 @@
 // Ingress is a small Ingress controller for the labs: it watches the cluster's Ingresses
-// and services, writes nginx's settings from them, and has nginx read them anew. One nginx
+// and services, writes nginx's settings from them, and reloads nginx. One nginx
 // then leads requests, by host and path, to services. Of an Ingress it takes the rules and
 // the default backend; it does no TLS.
 package main
@@ -59,7 +59,7 @@ func run(ctx context.Context, namespace, class string, drain time.Duration) erro
 	if err := c.write(&written); err != nil {
 		return err
 	}
-	// Its own context: nginx goes on for a while when this program is told to end.
+	// Its own context: nginx keeps running for a while when this program is stopped.
 	nginx := exec.Command("nginx", "-g", "daemon off;")
 	nginx.Stdout, nginx.Stderr = os.Stdout, os.Stderr
 	if err := nginx.Start(); err != nil {
@@ -87,7 +87,7 @@ func run(ctx context.Context, namespace, class string, drain time.Duration) erro
 				continue
 			}
 			if out, err := exec.Command("nginx", "-s", "reload").CombinedOutput(); err != nil {
-				// Such as in its first moment, when it cannot be told yet.
+				// Such as in its first moment, when it cannot be signalled yet.
 				slog.Error("nginx does not take the settings", "error", err, "output", string(bytes.TrimSpace(out)))
 				written = ""
 				time.AfterFunc(time.Second, c.tell)

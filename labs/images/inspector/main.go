@@ -1,4 +1,4 @@
-// Inspector is the labs' web application: it shows what a container sees of itself, its
+// Inspector is the labs' web application: it shows the view of a container: its
 // environment, its mounts and its network, one page each. It stands under the name of the
 // program that the workshop used, b.gcr.io/kuar/inspector:1.0.0, and shows the same pages.
 package main

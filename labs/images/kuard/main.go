@@ -82,7 +82,7 @@ func (c *check) set(w http.ResponseWriter, r *http.Request) {
 	reply(w, wanted)
 }
 
-// hog holds memory until it is told to let go.
+// hog holds memory until it is released.
 type hog struct {
 	mu   sync.Mutex
 	held [][]byte

@@ -38,7 +38,7 @@ type settings struct {
 	drain        time.Duration
 }
 
-// Main runs the program until it is told to end, and exits.
+// Main runs the program until it is stopped, and exits.
 func (p Program) Main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := p.run(ctx, os.Args[1:])
@@ -107,7 +107,7 @@ func serve(ctx context.Context, servers []*http.Server, health *Health, drain ti
 	return errors.Join(failed...)
 }
 
-// farewell ends a connection with its next answer once the program is to end.
+// closing ends a connection with its next response once the program terminates.
 func farewell(health *Health, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if health.draining() {

@@ -89,7 +89,7 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A client that keeps its connection, and one that comes anew each time, are answered
+// A client that keeps its connection, and one that comes again each time, are answered
 // until the program has ended, and neither sees a failure in between.
 func TestNoRequestIsLostAtTheEnd(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())

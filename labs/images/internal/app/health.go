@@ -49,14 +49,14 @@ func (h *Health) turn(what *bool) {
 	*what = !*what
 }
 
-// Alive says whether the program wants to be left running.
+// Alive reports whether the liveness check succeeds.
 func (h *Health) Alive() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.dead
 }
 
-// Ready says whether the program takes work. It does not once it was told to end.
+// Ready reports whether the readiness check succeeds; it fails after SIGTERM.
 func (h *Health) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 // Hello is the page that anybody may see.
 func Hello() http.Handler { return message("message", "Hello") }
 
-// Version tells the program's version.
+// Version serves the program's version.
 func Version(version string) http.Handler { return message("version", version) }
 
 func message(key, value string) http.Handler {
@@ -32,7 +32,7 @@ const (
 	password = "password"
 )
 
-// Login gives whoever knows the password a token, signed with secret and good for an hour.
+// Login returns a token to a user with the password, signed with secret and good for an hour.
 func Login(secret string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, pass, _ := r.BasicAuth()
