@@ -47,8 +47,9 @@ quick: ## in a minute: the tests that need neither Docker nor root, which are th
 	DOCKER_HOST=unix:///nonexistent go test -tags quick -parallel 4 -p 4 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
 	@echo "quick: left out: $$(grep -rl --include=*_test.go '^//go:build !quick' . | wc -l) files with //go:build !quick, ./features, ./cluster/bench"
 
-lint: bin/golangci-lint bin/govulncheck ## formatting, static checks, known vulnerabilities
+lint: bin/golangci-lint bin/govulncheck ## formatting, static checks, banned turns, known vulnerabilities
 	bin/golangci-lint run --timeout 15m ./...
+	go test -run 'TestWords|TestBannedTurns' ./cluster
 	@bin/govulncheck ./... > out.govulncheck 2>&1; status=$$?; \
 	if grep -qE 'no such host|dial tcp|connection refused|proxyconnect' out.govulncheck; then \
 	  echo "govulncheck: NOT CHECKED: the vulnerability database cannot be reached from here"; status=0; \

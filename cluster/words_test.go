@@ -111,13 +111,16 @@ func TestBannedTurnsAreFound(t *testing.T) {
 	}
 }
 
-var wordsOf = flag.String("words", "", "the directory whose words TestWords checks, relative to cluster/")
+var wordsOf = flag.String("words", "..", "the directory whose words TestWords checks, relative to cluster/")
+
+// unchecked are the packages (without those below them) that still have banned turns. Take a line out when a package is clean.
+var unchecked = []string{
+	"../cluster/apiserver", "../cluster/apiserver/admission", "../cluster/kubelet", "../cluster/scheduler", "../cluster/controller",
+	"../cluster/controller/garbage", "../cluster/controller/job", "../cluster/controller/node", "../cluster/controller/persistentvolume", "../cluster/controller/podautoscaler", "../cluster/controller/resourcequota",
+}
 
 // TestWords fails on each banned turn of the tree.
 func TestWords(t *testing.T) {
-	if *wordsOf == "" {
-		t.Skip("go test ./cluster -run TestWords -args -words DIR")
-	}
 	m, files := turns(), 0
 	err := filepath.WalkDir(*wordsOf, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -125,7 +128,8 @@ func TestWords(t *testing.T) {
 			return err
 		case d.IsDir() && slices.Contains([]string{".git", "bin", "out"}, d.Name()):
 			return fs.SkipDir
-		case d.IsDir() || !slices.Contains([]string{".go", ".md", ".feature", ".yaml", ".sh"}, filepath.Ext(path)) || d.Name() == "words_test.go":
+		case d.IsDir() || !slices.Contains([]string{".go", ".md", ".feature", ".yaml", ".sh"}, filepath.Ext(path)) || d.Name() == "words_test.go",
+			*wordsOf == ".." && filepath.Ext(path) == ".go" && slices.Contains(unchecked, filepath.Dir(path)):
 			return nil
 		}
 		data, err := os.ReadFile(path)

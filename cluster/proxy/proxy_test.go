@@ -122,7 +122,7 @@ func TestAffinity(t *testing.T) {
 			t.Fatalf("client left %q for %q, %v", first, got, err)
 		}
 	}
-	// Without traffic for longer than the time-out, it is spread again.
+	// Without traffic for longer than the timeout, it is spread again.
 	seen := map[string]bool{}
 	for range 20 {
 		idle := time.NewTimer(2300 * time.Millisecond)
@@ -135,7 +135,7 @@ func TestAffinity(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("after twenty time-outs always %v", seen)
+	t.Errorf("after twenty timeouts always %v", seen)
 }
 
 func TestNothingReady(t *testing.T) {
@@ -227,7 +227,7 @@ func TestHeadlessLabel(t *testing.T) {
 }
 
 // A load balancer sends its traffic to the nodes that have ready endpoints: each node
-// says by itself whether it has.
+// says on its own whether it has.
 func TestHealthCheckNodePort(t *testing.T) {
 	c := start(t)
 	balanced := func(s *v1.Service) {
@@ -310,7 +310,7 @@ func TestPreferSameNode(t *testing.T) {
 	c.answers(c.own, "10.247.0.20:80", "b 10.246.1.1")
 }
 
-// The zone is the one that the node's label says, also when it is told later.
+// The zone is the one that the node's label says, also when it is notified later.
 func TestPreferSameZone(t *testing.T) {
 	c := start(t)
 	a, b := c.pods["a"], c.pods["b"]
@@ -368,6 +368,6 @@ func TestRestartAndFlush(t *testing.T) {
 		t.Error(err)
 	}
 	if out, _ := exec.Command("iptables-save").CombinedOutput(); strings.Contains(string(out), "KUBE-") {
-		t.Errorf("left after clean-up:\n%s", out)
+		t.Errorf("left after cleanup:\n%s", out)
 	}
 }

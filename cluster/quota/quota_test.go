@@ -140,7 +140,7 @@ func TestMatches(t *testing.T) {
 		{"better effort", scope(corev1.ResourceQuotaScopeBestEffort), pod(asks(nil, list("memory=1"))), false},
 		{"not best effort", scope(corev1.ResourceQuotaScopeNotBestEffort), pod(asks(list("cpu=1"), nil)), true},
 		{"terminating", scope(corev1.ResourceQuotaScopeTerminating), pod(ends), true},
-		{"for ever", scope(corev1.ResourceQuotaScopeTerminating), pod(), false},
+		{"indefinitely", scope(corev1.ResourceQuotaScopeTerminating), pod(), false},
 		{"not terminating", scope(corev1.ResourceQuotaScopeNotTerminating), pod(), true},
 		{"any class", scope(corev1.ResourceQuotaScopePriorityClass), pod(high), true},
 		{"no class", scope(corev1.ResourceQuotaScopePriorityClass), pod(), false},

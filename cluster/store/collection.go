@@ -188,7 +188,7 @@ func (c *Collection) take(e *Event) {
 	}
 }
 
-// replace makes the collection what etcd had at rev, which is read anew after the
+// replace makes the collection what etcd had at rev, which is read again after the
 // events in between were lost. The first time there are no events, only the state.
 func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 	present := make(map[string]bool, len(kvs))

@@ -36,7 +36,7 @@ func (r *rounds) note(value []byte) {
 	r.marked = rev
 }
 
-// compact lets etcd forget what is older than one to two rounds.
+// compact lets etcd drop what is older than one to two rounds.
 func (s *Store) compact(ctx context.Context) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()

@@ -2,7 +2,7 @@
 // cache that one etcd watch feeds.
 //
 // It owns the keys and the encoding in etcd, the meaning of resourceVersion, and the
-// streams of events. It knows nothing of HTTP, users, defaults or validation: what it
+// streams of events. It is independent of HTTP, users, defaults or validation: what it
 // is given, it writes.
 //
 // An Item and the object in it are shared by all readers and must never be changed.

@@ -64,7 +64,7 @@ func TestEncodings(t *testing.T) {
 			t.Errorf("encoding %d gives\n%+v\nwant\n%+v", m, got, want)
 		}
 		if again, _ := made.Encoded(m); &again[0] != &b[0] {
-			t.Errorf("encoding %d is made anew for each reader", m)
+			t.Errorf("encoding %d is recreated for each reader", m)
 		}
 	}
 	var upstream bytes.Buffer
@@ -108,7 +108,7 @@ func TestFrames(t *testing.T) {
 			t.Errorf("%s: %s %s at %s", media, event.Type, got.Name, got.ResourceVersion)
 		}
 		if again, _ := e.Frame(m); &again[0] != &frame[0] {
-			t.Errorf("%s: the frame is made anew for each watcher", media)
+			t.Errorf("%s: the frame is recreated for each watcher", media)
 		}
 	}
 	c.tick()

@@ -83,7 +83,7 @@ func (e *Event) shed() {
 	}
 }
 
-// bookmark is an event that only tells a revision. end marks the end of the initial
+// bookmark is an event that only reports a revision. end marks the end of the initial
 // events.
 func (c *Collection) bookmark(rev int64, end bool) (*Event, error) {
 	obj := c.kind.New()

@@ -19,7 +19,7 @@ const (
 	rewind = 1000
 	// pageSize is how many keys are read from etcd at once.
 	pageSize = 1000
-	// bookmarkEvery is how often watchers are told the revision though nothing happens.
+	// bookmarkEvery is how often watchers are notified the revision though nothing happens.
 	bookmarkEvery = time.Minute
 )
 

@@ -34,7 +34,7 @@ func (h *history) add(e *Event) {
 	}
 }
 
-// after is every event with a revision above rev, ok is false if some are forgotten.
+// after is every event with a revision above rev, ok is false if some are dropped.
 func (h *history) after(rev int64) (events []*Event, ok bool) {
 	if rev < h.from {
 		return nil, false

@@ -114,7 +114,7 @@ func TestListInPages(t *testing.T) {
 		t.Error("more is promised than there is")
 	}
 
-	// Once etcd has forgotten, the client is told, and may take what is there now.
+	// Once etcd has dropped, the client is notified, and may take what is there now.
 	if _, err := s.Client.Compact(ctx, s.Revision()); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestCompactRounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Another server that knows of no round yet only learns of ours.
+	// Another server that has had no round yet observes ours only.
 	if r, _, err := s.compactRound(ctx, 0, 0); err != nil || r != round {
 		t.Errorf("the other server is at round %d: %v", r, err)
 	}
@@ -186,7 +186,7 @@ func TestCompactRounds(t *testing.T) {
 	}
 }
 
-// A list of pages ends to be consistent when etcd forgets its revision, also where
+// A list of pages ends to be consistent when etcd drops its revision, also where
 // nothing has changed since: whoever pages can rely on learning of it.
 func TestContinueExpires(t *testing.T) {
 	s := newStore(t)

@@ -28,7 +28,7 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 }
 
 // early are complaints of a member that has not yet committed its first batch, for a
-// second after its very first start. It tries again by itself.
+// second after its very first start. It tries again on its own.
 var early = map[string]bool{
 	"Failed to detect schema version":  true,
 	"failed to update storage version": true,

@@ -66,7 +66,7 @@ func (m *mirror) run(ctx context.Context, until func() int64) error {
 					return err
 				}
 			case <-time.After(20 * time.Millisecond):
-				m.c.tick() // a bookmark tells how far a quiet stream is
+				m.c.tick() // a bookmark reports how far a quiet stream is
 			}
 		}
 		w.Stop()

@@ -172,7 +172,7 @@ func (s *Store) noteWritten(rev int64) {
 }
 
 // askRevision is a linearizable read that moves no data: its header has the revision
-// of the newest write that any client was told of.
+// of the newest write that any client was notified of.
 func (s *Store) askRevision(ctx context.Context) (int64, error) {
 	resp, err := s.Client.Get(ctx, registry, clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 	if err != nil {

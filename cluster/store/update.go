@@ -49,7 +49,7 @@ func (c *Collection) change(ctx context.Context, namespace, name string, decide 
 		return nil, 0, c.notFound(name)
 	}
 	// The first try is on what the cache has. When others write too it may be old,
-	// and then neither a refusal nor "nothing to do" is believed before asking etcd.
+	// and then neither a refusal nor "nothing to do" is accepted before asking etcd.
 	sure := c.store.OnlyWriter
 	if sure {
 		if err := c.store.latest(ctx); err != nil {

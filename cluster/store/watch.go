@@ -202,7 +202,7 @@ func (w *Watcher) offer(e *Event) {
 	}
 }
 
-// tick tells the watchers how far the collection is, and lets go of encodings that
+// tick reports the watchers how far the collection is, and lets go of encodings that
 // nobody asked for since the last time.
 func (c *Collection) tick() {
 	c.mu.Lock()
@@ -230,7 +230,7 @@ func (c *Collection) sendBookmarks() {
 			}
 			select {
 			case w.events <- mark:
-			default: // it has events enough to be told the revision by
+			default: // it has events enough to be notified the revision by
 			}
 		}
 	}

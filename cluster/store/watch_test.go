@@ -201,7 +201,7 @@ func TestWatchVersions(t *testing.T) {
 	}
 	_, err := c.Watch(ctx, "", WatchOptions{ResourceVersion: strconv.FormatInt(first, 10)})
 	if want := fmt.Sprintf("too old resource version: %d (", first); !apierrors.IsResourceExpired(err) || err.Error()[:len(want)] != want {
-		t.Errorf("a version that is forgotten: %v", err)
+		t.Errorf("a version that is dropped: %v", err)
 	}
 	// What was shed from memory can still be had.
 	now := s.Revision()
@@ -251,7 +251,7 @@ func TestWatchGoesOnAfterRestart(t *testing.T) {
 	}
 }
 
-// When etcd has compacted what the watch has not yet delivered, the cache is read anew
+// When etcd has compacted what the watch has not yet delivered, the cache is read again
 // and watchers get the difference.
 func TestReplaceAfterCompaction(t *testing.T) {
 	s, stop := open(t, embedded(t, t.TempDir()), false)

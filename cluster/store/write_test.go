@@ -145,7 +145,7 @@ func TestReadsSeeAcknowledgedWrites(t *testing.T) {
 	}
 }
 
-// A server that has not yet heard of another's write neither refuses nor skips an
+// A server that has not yet observed another's write neither refuses nor skips an
 // update because of it.
 func TestUpdateBelievesEtcdNotAnOldCache(t *testing.T) {
 	client := embedded(t, t.TempDir())

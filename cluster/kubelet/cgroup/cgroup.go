@@ -1,6 +1,6 @@
 // Package cgroup reads and writes control groups, of version 1 and of version 2: the
 // groups above a pod's containers, and what any group uses. It never moves a process,
-// and knows nothing of pods.
+// and is independent of pods.
 //
 // A group is named by its path below the mount point, as /proc/PID/cgroup has it. In
 // version 1 it is the same path in each controller's hierarchy.
@@ -28,7 +28,7 @@ func At(root string) Groups {
 	return Groups{root, err == nil}
 }
 
-// Unified tells whether they are of version 2.
+// Unified reports whether they are of version 2.
 func (g Groups) Unified() bool { return g.unified }
 
 // Limits of a group; zero is no limit, and of CPUShares the least.
@@ -131,7 +131,7 @@ func (g Groups) Remove(path string) error {
 	return errors.Join(errs...)
 }
 
-// removeTree removes folders only: the files beside them are the kernel's.
+// removeTree removes directories only: the files beside them are the kernel's.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -50,7 +50,7 @@ func (r *Runtime) MountImage(ctx context.Context, ref, dir string) error {
 	return nil
 }
 
-// layersOf are the folders of an image's layers, the uppermost first; nil where the
+// layersOf are the directories of an image's layers, the uppermost first; nil where the
 // engine has no such.
 func layersOf(i *image.InspectResponse) []string {
 	data := i.GraphDriver.Data
@@ -63,7 +63,7 @@ func layersOf(i *image.InspectResponse) []string {
 	}
 	for n, layer := range layers {
 		if layers[n] = shorter(layer); layers[n] == "" {
-			return nil // the engine's folder is elsewhere
+			return nil // the engine's directory is elsewhere
 		}
 	}
 	return layers

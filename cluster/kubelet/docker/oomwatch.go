@@ -21,7 +21,7 @@ const (
 )
 
 // oomWatch listens from before a container's start for its running out of memory. The
-// daemon listens only some time after the start, and does not know why a container died
+// daemon listens only some time after the start, and has no reason for a container's end
 // that was quicker.
 //
 // With version 1 of the control groups the kernel counts an event up when a group runs

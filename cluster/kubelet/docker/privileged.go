@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capabilities by their numbers, as far as every engine knows them: 20.10 takes no later
+// capabilities by their numbers, as far as every engine supports them: 20.10 takes no later
 // ones by name.
 var capabilities = strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
 	LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
@@ -23,7 +23,7 @@ func reducedCapabilities() []string {
 	lacks := false
 	for n, name := range capabilities {
 		switch on, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0); {
-		case err != nil: // the kernel does not know it yet
+		case err != nil: // the kernel does not support it yet
 		case on == 1:
 			have = append(have, name)
 		default:

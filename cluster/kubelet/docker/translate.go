@@ -63,7 +63,7 @@ func namespaces(s *cri.Spec, config *container.Config, host *container.HostConfi
 	if s.Sandbox == "" {
 		host.NetworkMode, host.IpcMode = "none", "shareable"
 		// The network namespace comes from the kernel and the kubelet fills it. Of a
-		// network the daemon would be told by running itself once more in each start,
+		// network the daemon would be notified by running itself once more in each start,
 		// even for none: that takes longer than all the rest.
 		config.NetworkDisabled = !s.HostNetwork
 	} else {

@@ -159,7 +159,7 @@ func (n *Network) configure(ctx context.Context, inside *netlink.Handle, outer n
 	return errors.Join(WaitUp(ctx, inside.LinkByName, containerLink), WaitUp(ctx, netlink.LinkByName, outer.Attrs().Name), WaitUp(ctx, netlink.LinkByName, Bridge))
 }
 
-// setNeighbours lets nobody on the bridge be asked who has an address, nor believed: node
+// setNeighbours lets nobody on the bridge be asked who has an address, nor accepted: node
 // and pod know each other's hardware address, and the bridge which pod has which.
 func setNeighbours(inside *netlink.Handle, index int, outer netlink.Link, gw, ip netip.Addr) error {
 	o := outer.Attrs()

@@ -40,8 +40,8 @@ func (n *Network) setupKernel(ctx context.Context) error {
 }
 
 // tuneBridge lets pods reach each other through the node without being told of a shorter
-// way, keeps pods from sending as somebody who is not on this node, and from telling
-// the node about IPv6 routers (CVE-2020-10749): pods have IPv4 only. A kernel without
+// way, keeps pods from sending as somebody who is not on this node, and from advertising
+// IPv6 routers to the node (CVE-2020-10749): pods have IPv4 only. A kernel without
 // IPv6 needs no telling.
 func tuneBridge() error {
 	for _, p := range []struct{ name, value string }{

@@ -10,7 +10,7 @@
 // namespace that the caller names by pid.
 //
 // The kernel is the only record of who has which address: each pod's interface
-// carries pod and address as its alias, so that a restarted process knows all
+// carries pod and address as its alias, so that a restarted process finds all
 // addresses in use before it gives out a new one.
 package network
 
@@ -72,7 +72,7 @@ func New(cfg Config) (*Network, error) {
 func (n *Network) Gateway() netip.Addr { return n.pool.gateway() }
 
 // Setup makes the bridge, sets the namespace's kernel parameters and rules, and
-// learns the addresses in use. It must have succeeded once before Attach; calling
+// observes the addresses in use. It must have succeeded once before Attach; calling
 // it again repairs whatever is missing.
 func (n *Network) Setup(ctx context.Context) error {
 	n.mu.Lock()

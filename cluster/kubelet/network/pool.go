@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// pool knows which pod has which address. Addresses are given out in turn, so that
+// pool records which pod has which address. Addresses are given out in turn, so that
 // a freed one rests as long as possible before somebody else answers at it.
 type pool struct {
 	prefix netip.Prefix
@@ -23,14 +23,14 @@ func newPool(p netip.Prefix) *pool {
 
 func (p *pool) gateway() netip.Addr { return p.prefix.Addr().Next() }
 
-// usable tells whether a pod may have the address: not the network's own, the
+// usable reports whether a pod may have the address: not the network's own, the
 // gateway's or the broadcast address.
 func (p *pool) usable(ip netip.Addr) bool {
 	return p.prefix.Contains(ip) && ip != p.prefix.Addr() && ip != p.gateway() && p.prefix.Contains(ip.Next())
 }
 
 // take gives pod the address ip, or, if ip is zero, the one it has already or a
-// free one. fresh tells that the pod had none before.
+// free one. fresh reports that the pod had none before.
 func (p *pool) take(pod string, ip netip.Addr) (got netip.Addr, fresh bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

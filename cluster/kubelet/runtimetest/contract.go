@@ -93,7 +93,7 @@ func Contract(t *testing.T, rt kubelet.Runtime, image string, pod cri.PodRef) {
 	}
 	must("remove an image that is not there", rt.RemoveImage(ctx, "wheelhouse/no-such-image:1"))
 	if dir, err := rt.ImageDir(ctx); err != nil || dir == "" {
-		t.Errorf("folder of images: %q, %v", dir, err)
+		t.Errorf("directory of images: %q, %v", dir, err)
 	}
 
 	var out bytes.Buffer

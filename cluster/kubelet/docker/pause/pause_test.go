@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/kubelet/docker/pause"
 )
 
-// The program runs until it is told to end, and then ends with success.
+// The program runs until it is stopped, and then ends with success.
 func TestProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pause")
 	if err := os.WriteFile(path, pause.Program(), 0o755); err != nil {
