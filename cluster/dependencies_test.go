@@ -27,7 +27,7 @@ var forbidden = []struct {
 	{
 		packages: []string{"cluster/store"},
 		never:    []string{"wheelhouse/cluster/apiserver", "wheelhouse/cluster/client", "k8s.io/client-go/kubernetes/typed"},
-		because:  "the store knows nothing of its callers",
+		because:  "the store is independent of its callers",
 	},
 	{
 		packages: []string{"cluster/client", "cluster/scheduler", "cluster/controller/...", "cluster/kubelet/...", "cluster/proxy", "cluster/dns", "lab-runner/..."},
