@@ -112,7 +112,7 @@ func (c conversion[F, T]) Convert(_ context.Context, to string, in []Object) ([]
 		switch obj := obj.(type) {
 		case F:
 			out[i] = c.toStored(obj)
-		case T:
+		case T: //nolint:gocritic // the two are distinct types wherever this is instantiated
 			out[i] = c.fromStored(obj)
 		default:
 			return nil, fmt.Errorf("%T cannot be converted to %s", obj, to)

@@ -32,7 +32,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 	if err := errors.Join(commandErr, argumentsErr); err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
-	mounts, err := w.mounts(pod, c, st.attempt, lookup)
+	mounts, err := w.mounts(c, st.attempt, lookup)
 	if err != nil {
 		return nil, &waitingError{"CreateContainerConfigError", err}
 	}
@@ -81,7 +81,7 @@ func (w *worker) devices(c *v1.Container) ([]cri.Device, error) {
 }
 
 // mounts are the volumes of the container, and the files that the kubelet provides.
-func (w *worker) mounts(pod *v1.Pod, c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]cri.Mount, error) {
+func (w *worker) mounts(c *v1.Container, attempt int, lookup func(string) (string, bool)) ([]cri.Mount, error) {
 	var out []cri.Mount
 	taken := map[string]bool{}
 	for i, m := range c.VolumeMounts {

@@ -136,6 +136,7 @@ func edit(change func(*corev1.Pod)) func(*Item) (api.Object, error) {
 }
 
 func must(t testing.TB) func(*Item, error) *Item {
+	t.Helper()
 	return func(i *Item, err error) *Item {
 		t.Helper()
 		if err != nil {

@@ -40,6 +40,7 @@ func exercise(k *api.Kind, obj, next api.Object) {
 
 // exerciseVersion is exercise through another version of a kind.
 func exerciseVersion(t *testing.T, k *api.Kind, obj, next api.Object) {
+	t.Helper()
 	var stored [2]api.Object
 	for i, o := range []api.Object{obj, next} {
 		if k.Default != nil {

@@ -110,6 +110,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 
 // filledIn returns an object with the defaults of its version and of the stored one, as the server returns it.
 func filledIn(t *testing.T, k *api.Kind, o api.Object) api.Object {
+	t.Helper()
 	if k.Default != nil {
 		k.Default(o)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -145,7 +145,7 @@ func validateBinding(ref *rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced 
 	} else {
 		errs = append(errs, rules.OneOf(ref.Kind, p.Child("kind"), "ClusterRole")...)
 	}
-	errs = append(errs, rules.RequiredValue(ref.Name, p.Child("name"), path.IsValidPathSegmentName)...)
+	errs = append(errs, rules.RequiredValue(ref.Name, p.Child("name"), content.IsPathSegmentName)...)
 	for i := range subjects {
 		errs = append(errs, validateSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
 	}

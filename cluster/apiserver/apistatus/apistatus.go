@@ -136,6 +136,7 @@ func Conflict(r schema.GroupResource, name string) error {
 // PreconditionFailed returns the 409 for a precondition that the object does not meet.
 func PreconditionFailed(r schema.GroupResource, name, what, want, have string) error {
 	return apierrors.NewConflict(r, name,
+		//nolint:staticcheck // ST1005: upstream's text
 		fmt.Errorf("Precondition failed: %s in precondition: %s, %s in object meta: %s", what, want, what, have))
 }
 

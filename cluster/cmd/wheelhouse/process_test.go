@@ -205,6 +205,7 @@ func pending(t *testing.T, s *server, name string) error {
 
 // componentSays is nil if componentstatuses tells of the component as wanted.
 func componentSays(t *testing.T, s *server, name string, want corev1.ConditionStatus, message string) error {
+	t.Helper()
 	c, err := s.CoreV1().ComponentStatuses().Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return err
