@@ -50,7 +50,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 		s.Log.Debug("request", "method", req.Method, "path", req.URL.Path, "verb", r.Verb,
 			"user", userName(r.user), "code", r.w.Code, "took", time.Since(start))
 	}()
-	if err := s.serve(r); err != nil {
+	if err := s.serve(r); err != nil { //nolint:contextcheck // the request carries its context
 		s.fail(r.w, r.Request, err)
 	}
 }

@@ -83,7 +83,7 @@ func (s *Server) SetTable(ctx context.Context, t *api.Table) error {
 		}
 		added = append(added, k)
 	}
-	rt, err := s.newRoutes(t, former)
+	rt, err := s.newRoutes(t, former) //nolint:contextcheck // handlers run later, each with its request
 	if err != nil {
 		return undo(err)
 	}

@@ -83,7 +83,7 @@ func follow(t *testing.T, page string) {
 	run(t, dir, script.String())
 }
 
-// copyOfTheTree has the files that git knows or would add.
+// copyOfTheTree has the files that git tracks or would add.
 func copyOfTheTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
