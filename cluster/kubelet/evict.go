@@ -30,7 +30,7 @@ func (k evicting) Event(kind, reason, message string) { k.node.Event(kind, reaso
 // Evictable implements eviction.Pods.
 func (k evicting) Evictable() (out []eviction.Pod, synced bool) {
 	for _, w := range k.allWorkers() {
-		list, _ := w.shown.get()
+		list, _ := w.published.get()
 		w.mu.Lock()
 		out = append(out, eviction.Pod{Pod: w.pod, Worker: w, Running: len(list) > 0, Removed: w.evicted != nil || w.removed})
 		w.mu.Unlock()
@@ -92,7 +92,7 @@ func (w *worker) rejectUnderPressure(pod *v1.Pod) {
 
 // Usage implements eviction.Worker.
 func (w *worker) Usage() (memory, processes int64, containers map[string]int64) {
-	list, group := w.shown.get()
+	list, group := w.published.get()
 	if u, err := w.k.groups.Usage(group); group != "" && err == nil {
 		memory, processes = int64(u.WorkingSet), int64(u.Processes)
 	}
@@ -110,7 +110,7 @@ func (w *worker) Usage() (memory, processes int64, containers map[string]int64) 
 func (w *worker) DiskUsage(now time.Time) eviction.DiskUsage {
 	cache := &w.k.measures
 	out := eviction.DiskUsage{Volumes: w.volumes.Usage(w.latest(), cache, now), Containers: map[string]nodefs.Usage{}}
-	list, _ := w.shown.get()
+	list, _ := w.published.get()
 	for _, c := range list {
 		sum := cache.Of(c.Layer, now)
 		sum.Add(cache.OfLog(c.LogPath, now))

@@ -44,7 +44,7 @@ func (w *worker) limitGroups(pod *v1.Pod, pid int) error {
 	if err := w.limitGroup(pod, group); err != nil {
 		return err
 	}
-	w.shown.setGroup(group)
+	w.published.setGroup(group)
 	return nil
 }
 

@@ -101,7 +101,7 @@ func (r *runtimeFollower) relist(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	for uid, w := range k.workers {
-		if w.shown.differs(states[uid]) {
+		if w.published.differs(states[uid]) {
 			w.markStale()
 		}
 	}

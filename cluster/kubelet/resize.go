@@ -106,7 +106,7 @@ func (w *worker) resize(ctx context.Context, pod *v1.Pod, starting bool) time.Du
 
 // checkUsage is an error if a resize takes memory that is in use.
 func (w *worker) checkUsage(pod *v1.Pod, list []resize.Change) error {
-	running, podGroup := w.shown.get()
+	running, podGroup := w.published.get()
 	usage := func(group string) (uint64, bool, error) {
 		if group == "" {
 			return 0, false, nil
@@ -127,7 +127,7 @@ func (w *worker) checkUsage(pod *v1.Pod, list []resize.Change) error {
 
 // applySizes widens the pod's group, changes the containers, and narrows the group.
 func (w *worker) applySizes(ctx context.Context, pod *v1.Pod, list []resize.Change) error {
-	_, group := w.shown.get()
+	_, group := w.published.get()
 	limit := func() error {
 		if group == "" {
 			return nil

@@ -43,7 +43,7 @@ func (s served) ResourceMetrics() string {
 	}
 	both(nodeCPU, nodeMemory, "", k.nodeUsage())
 	for _, w := range s.workers() {
-		list, group := w.shown.get()
+		list, group := w.published.get()
 		pod := fmt.Sprintf("namespace=%q,pod=%q", w.ref.Namespace, w.ref.Name)
 		if len(list) > 0 && group != "" {
 			if u, err := k.groups.Usage(group); err == nil {

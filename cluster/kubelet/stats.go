@@ -90,7 +90,7 @@ func (s served) workers() []*worker {
 
 // podStats is what a pod uses; false if no container of it runs.
 func podStats(w *worker, now time.Time, fs *stats.FsStats) (stats.PodStats, bool) {
-	list, group := w.shown.get()
+	list, group := w.published.get()
 	if len(list) == 0 {
 		return stats.PodStats{}, false
 	}

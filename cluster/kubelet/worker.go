@@ -34,7 +34,7 @@ type worker struct {
 	probes      *probe.Manager
 	reporter    *reporter
 	selfStarted selfStarted
-	shown       shown
+	published   published
 	input
 	podEvents
 	podNetwork
@@ -161,7 +161,7 @@ func (w *worker) report() {
 	w.reported = &status
 	w.k.allocations.Reported(w.podUID(), &status)
 	w.reporter.report(status)
-	w.show()
+	w.publish()
 }
 
 // withStatus is the pod with its newest status: the server's, except for what this worker

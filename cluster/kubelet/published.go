@@ -8,9 +8,9 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// shown is what a worker publishes of its containers, so that measuring the node takes no
+// published is what a worker publishes of its containers, so that measuring the node takes no
 // request to the runtime.
-type shown struct {
+type published struct {
 	mu    sync.Mutex
 	list  []running            // without the sandbox
 	all   map[string]cri.State // every container and sandbox, by id
@@ -24,9 +24,9 @@ type running struct {
 	group string
 }
 
-// show publishes the worker's containers as they are now.
-func (w *worker) show() {
-	s := &w.shown
+// publish publishes the worker's containers as they are now.
+func (w *worker) publish() {
+	s := &w.published
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []running
@@ -54,7 +54,7 @@ func (w *worker) show() {
 	s.list, s.paths, s.all = list, paths, states
 }
 
-func (s *shown) setGroup(path string) {
+func (s *published) setGroup(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.group = path
@@ -62,14 +62,14 @@ func (s *shown) setGroup(path string) {
 
 // differs reports whether the runtime has other containers of the pod than were published last,
 // or the same ones in other states.
-func (s *shown) differs(seen map[string]cri.State) bool {
+func (s *published) differs(seen map[string]cri.State) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !maps.Equal(s.all, seen)
 }
 
 // get is what was published last.
-func (s *shown) get() (list []running, group string) {
+func (s *published) get() (list []running, group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list, s.group
