@@ -11,7 +11,7 @@ const (
 	backoffReset = 2 * backoffMax
 )
 
-// backoff is the back-off of one container's restarts. With the zero value the first restart
+// backoff is the backoff of one container's restarts. With the zero value the first restart
 // is immediate; each one after it waits twice as long as the one before.
 type backoff struct {
 	wait time.Duration // before the next restart, counted from the end of the last run

@@ -6,7 +6,7 @@ import (
 )
 
 // The first restart is immediate; then 10 s, doubled up to 5 min; ten good minutes
-// make it forget.
+// reset it.
 func TestBackoff(t *testing.T) {
 	var b backoff
 	now := noon

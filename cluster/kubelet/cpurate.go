@@ -10,7 +10,7 @@ import (
 // ratePeriod is the least time between the readings of a rate.
 const ratePeriod = time.Second
 
-// rates remember the last reading of each counter, for what is used per second.
+// rates are the last readings of each counter, from which the usage per second is computed.
 type rates struct {
 	mu   sync.Mutex
 	last map[string]rate

@@ -14,6 +14,10 @@
 // it (sync.go, terminate.go). A change of the pod, an event of the runtime, the result of a
 // probe or a timer notifies it. README.md draws the pipeline and lists the packages below.
 //
+// It has more than 30 files because it is the core of one pod's life: the stages of a worker,
+// which share its state, and a file for each adapter of a worker or of the node to an
+// interface of the packages below.
+//
 // The process must run in the network namespace that is to be the node: probes and
 // port-forwards start there. New starts nothing; Run blocks until its context ends and
 // leaves all containers running: the next kubelet adopts them.

@@ -27,8 +27,8 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// A node that is short of memory evicts the pod that asked for nothing, says so, is
-// under pressure, refuses the next of its kind, and recovers.
+// A node that is short of memory evicts the pod that requests nothing, with an event, is
+// under pressure, rejects the next of its kind, and recovers.
 func TestEviction(t *testing.T) {
 	var short atomic.Bool
 	limits, err := eviction.Parse("memory.available<100Mi", "", nil, nil)
@@ -94,7 +94,7 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-// The node tells what its containers use, from their control groups.
+// The node reports what its containers use, from their control groups.
 func TestSummary(t *testing.T) {
 	n := newNode(t)
 	p := pod("busy", "dd if=/dev/zero of=/file bs=1M count=3; while true; do :; done")
@@ -140,7 +140,7 @@ func TestClearUnused(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	ctx := context.Background()
-	// Images of their own: one that only its name tells from BusyBox is in use with it.
+	// Images of their own: one that differs from BusyBox only by name is in use with it.
 	name := func(part string) string { return fmt.Sprintf("wheelhouse/clear-test-%d:%s", os.Getpid(), part) }
 	for _, part := range []string{"pulled", "built", "used"} {
 		out, err := engine.ImageImport(ctx, image.ImportSource{Source: strings.NewReader(strings.Repeat("\x00", 1024)), SourceName: "-"}, name(part),

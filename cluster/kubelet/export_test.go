@@ -1,6 +1,6 @@
 package kubelet
 
-// WorkersLeft tells how many pods a kubelet still looks after.
+// WorkersLeft returns the number of pods that have a worker.
 func (k *Kubelet) WorkersLeft() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

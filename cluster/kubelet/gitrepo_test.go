@@ -20,7 +20,7 @@ func fakeGit(t *testing.T) (record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "git-test-") //nolint:usetesting // not below the test's folder, which only root reaches
+	dir, err := os.MkdirTemp("/var/tmp", "git-test-") //nolint:usetesting // not below the test's directory, which only root reaches
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestGitRepoRefusals(t *testing.T) {
 		"ssh":     {Repository: "ssh://git@127.0.0.1/x"},
 		"short":   {Repository: "git@127.0.0.1:x"},
 		"ext":     {Repository: "ext::sh -c touch% /tmp/owned"},
-		"folder":  {Repository: "/etc"},
+		"local":   {Repository: "/etc"},
 		"option":  {Repository: "--upload-pack=touch /tmp/owned"},
 		"hooks":   {Repository: url, Directory: "hello/.git"},
 		"capital": {Repository: url, Directory: ".GIT/hooks"},
@@ -87,7 +87,7 @@ func TestGitRepoRefusals(t *testing.T) {
 		mounted(p, name, v1.VolumeSource{GitRepo: &source}, v1.VolumeMount{MountPath: "/" + name})
 	}
 	n.create(p)
-	n.saysAll(`"ssh" : `, `"short" : `, "transport 'ssh' not allowed", "transport 'ext' not allowed", `volume "folder" : failed to exec 'git clone -- /etc'`,
+	n.saysAll(`"ssh" : `, `"short" : `, "transport 'ssh' not allowed", "transport 'ext' not allowed", `volume "local" : failed to exec 'git clone -- /etc'`,
 		`volume "option" : `, `the directory "hello/.git" of a git repository must lie in the volume`, `the directory ".GIT/hooks" of a git repository must lie in the volume`,
 		`"--orphan=x" is not a revision`, `volume "path" : failed to exec 'git checkout file --'`)
 	n.delete2("nogit")

@@ -11,7 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// A container that answers gRPC health checks is started, ready and alive as it says.
+// A container that answers gRPC health checks is started, ready and alive by its answers.
 func TestGRPCProbes(t *testing.T) {
 	n := newNode(t)
 	if err := os.MkdirAll(n.root+"/disk/bin", 0o755); err != nil {

@@ -39,7 +39,7 @@ func TestHostNetwork(t *testing.T) {
 	n.delete("onhost")
 }
 
-// A port of the node belongs to one pod, also where nobody asked the scheduler.
+// A port of the node belongs to one pod, also without a scheduler.
 func TestHostPortTaken(t *testing.T) {
 	n := newNode(t)
 	with := func(name string, port v1.ContainerPort) {

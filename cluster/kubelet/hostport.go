@@ -157,7 +157,7 @@ func (n *podNetwork) closeHostPorts(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// A node that shares its machine is a network namespace of which the runtime knows nothing.
+// A node that shares its machine is a network namespace that the runtime does not have.
 // The sandbox of a pod with hostNetwork joins it itself, and the containers join the sandbox.
 const joinTimeout = 5 * time.Second
 

@@ -17,13 +17,13 @@ import (
 // How registries are treated. A pod whose image lies on the machine is never
 // held up by a registry that does not answer.
 const (
-	registryPatience = 500 * time.Millisecond // a start waits so long for a first answer
-	registryTimeout  = 20 * time.Second       // and the answer is still taken so long
-	registryMemory   = 5 * time.Minute        // for so long an answer is believed
+	registryPatience = 500 * time.Millisecond // how long a start waits for the first answer
+	registryTimeout  = 20 * time.Second       // of the request, which outlasts that
+	registryMemory   = 5 * time.Minute        // how long an answer is valid
 	pullTimeout      = 30 * time.Minute
 )
 
-// waitingError is an error that is shown as a container's waiting state.
+// waitingError is an error that is reported as a container's waiting state.
 type waitingError struct {
 	reason string
 	err    error
@@ -32,7 +32,7 @@ type waitingError struct {
 func (e *waitingError) Error() string { return e.err.Error() }
 func (e *waitingError) Unwrap() error { return e.err }
 
-// registries remembers which registries answer.
+// registries caches which registries answer.
 type registries struct {
 	runtime imagePuller
 	mu      sync.Mutex
@@ -42,11 +42,11 @@ type registries struct {
 type registry struct {
 	reachable bool
 	at        time.Time
-	asking    chan struct{} // closed with the answer; nil when nobody asks
+	asking    chan struct{} // closed with the answer; nil while there is no request
 }
 
-// reachable tells whether the image's registry answers. It waits a short moment
-// for a first answer; later ones are asked for behind the caller's back.
+// reachable reports whether the image's registry answers. It waits a short moment for the
+// first answer; later ones are refreshed in the background.
 func (r *registries) reachable(ctx context.Context, ref, auth string) bool {
 	host := registryOf(ref)
 	r.mu.Lock()
@@ -88,7 +88,7 @@ func (r *registries) ask(e *registry, done chan struct{}, ref, auth string) {
 	close(done)
 }
 
-// silent notes that a registry did not answer a pull.
+// silent records that a registry did not answer a pull.
 func (r *registries) silent(ref string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,8 +106,8 @@ func registryOf(ref string) string {
 	return "docker.io"
 }
 
-// isUnreachable tells a registry that did not answer from one that said no. The
-// engine passes both on as text.
+// isUnreachable reports whether the registry did not answer, other than one that rejected the
+// request. The engine returns both as text.
 func isUnreachable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
@@ -135,8 +135,8 @@ func newPuller(rt imagePuller) *puller {
 	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
 }
 
-// ensure has the container's image on the machine by its pull policy, and tells
-// about it by events. Its error is a *waitingError.
+// ensure returns the container's image, pulled if its pull policy requires that, and records
+// events of it. Its error is a *waitingError.
 func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
 		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive,staticcheck // upstream's words

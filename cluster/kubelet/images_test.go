@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// shelf is a store of images whose registry does what a test says.
+// shelf is a store of images whose registry does what a test sets.
 type shelf struct {
 	local map[string]bool
 	reach func(ctx context.Context) error
@@ -96,7 +96,7 @@ func TestSilentRegistry(t *testing.T) {
 		if s.pulls != 0 {
 			t.Errorf("%d pulls", s.pulls)
 		}
-		time.Sleep(registryTimeout) // until nobody asks any more
+		time.Sleep(registryTimeout) // until the request has timed out
 		synctest.Wait()
 	})
 }

@@ -54,7 +54,7 @@ if umount /all; then exit 7; fi`)
 	n.saysAll(`Warning ErrImageNeverPull Container image "wheelhouse.test/none:1" is not present with pull policy of Never`)
 
 	astray := pod("astray", "true")
-	mounted(astray, "files", source(dockertest.BusyBox, v1.PullNever), v1.VolumeMount{MountPath: "/all", SubPath: "no/such/folder"})
+	mounted(astray, "files", source(dockertest.BusyBox, v1.PullNever), v1.VolumeMount{MountPath: "/all", SubPath: "no/such/directory"})
 	n.create(astray)
 	got := n.wait("astray", "CreateContainerConfigError", waiting("CreateContainerConfigError"))
 	if m := got.Status.ContainerStatuses[0].State.Waiting.Message; !strings.Contains(m, `failed to prepare subPath for volumeMount "files" of container "main"`) {

@@ -14,7 +14,7 @@ import (
 // concurrently.
 type input struct {
 	wake   chan struct{}
-	urgent chan struct{} // ends the back-off of a failed step, too
+	urgent chan struct{} // ends the backoff of a failed step, too
 
 	mu      sync.Mutex
 	pod     *v1.Pod
@@ -81,7 +81,7 @@ func (i *input) markStale() {
 
 func (i *input) notify() { signal(i.wake) }
 
-// notifyNow wakes the worker even from the back-off of a failed step, as its cause may be
+// notifyNow wakes the worker even from the backoff of a failed step, as its cause may be
 // gone.
 func (i *input) notifyNow() { signal(i.urgent) }
 

@@ -72,7 +72,7 @@ func TestPodLife(t *testing.T) {
 	n.delete("life")
 }
 
-// A new kubelet takes over what runs, and clears away what is not wanted any more.
+// A new kubelet adopts what runs, and removes what does not belong to a pod any more.
 func TestAdoption(t *testing.T) {
 	n := newNode(t)
 	n.create(pod("kept", "trap exit TERM; sleep 1000 & wait"))
@@ -100,7 +100,7 @@ func TestAdoption(t *testing.T) {
 	n.delete("kept")
 }
 
-// How containers end is seen in the pod's status.
+// How containers end is in the pod's status.
 func TestEndings(t *testing.T) {
 	n := newNode(t)
 	said := pod("said", "echo -n last word > /dev/termination-log; exit 3")
@@ -138,7 +138,7 @@ func TestEndings(t *testing.T) {
 	if e := ended("logged", v1.PodFailed); e.Message != "from the log\n" {
 		t.Errorf("logged: %+v", e)
 	}
-	// Docker may tell the reason later than the end.
+	// Docker may report the reason later than the end.
 	n.wait("greedy", "OOMKilled", func(p *v1.Pod) bool {
 		s := p.Status.ContainerStatuses
 		return p.Status.Phase == v1.PodFailed && s[0].State.Terminated != nil &&
@@ -164,7 +164,7 @@ func TestEndings(t *testing.T) {
 	n.delete2("said", "logged", "greedy", "fine", "missing", "loop")
 }
 
-// Environment, files, volumes, init containers and limits are what the spec says.
+// Environment, files, volumes, init containers and limits are those of the spec.
 func TestInside(t *testing.T) {
 	n := newNode(t,
 		&v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "cm"}, Data: map[string]string{"key": "value", "LEVEL": "7"}},
@@ -238,7 +238,7 @@ echo all right; sleep 1000 & wait`)
 	p.Spec.Containers[0].Command[1] = "-xc"
 	n.create(p)
 	p = n.wait("inside", "an end or Ready", func(p *v1.Pod) bool { return isReady(p) || p.Status.Phase == v1.PodFailed })
-	wait.Within(t, patience, "the script to say all right", func() error {
+	wait.Within(t, patience, "the script to print all right", func() error {
 		log := n.logs(p, containerID(p))
 		q, err := n.client.CoreV1().Pods("default").Get(context.Background(), "inside", metav1.GetOptions{})
 		if err == nil && q.Status.Phase == v1.PodFailed {

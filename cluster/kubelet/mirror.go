@@ -23,7 +23,7 @@ type mirrors struct {
 	known map[types.NamespacedName]*v1.Pod
 }
 
-// seen takes a mirror as the API server has it; its status is to be that of its pod.
+// seen records a mirror as the API server has it; its status is to be that of its pod.
 func (s *static) seen(mirror *v1.Pod) {
 	s.mu.Lock()
 	s.known[types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}] = mirror

@@ -84,7 +84,7 @@ func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiru
 		t: t, client: fake.NewClientset(objects...), runtime: rt, network: &wires{}, root: root, host: host,
 		keys: newKeys(t), events: &events{}, adjust: configure,
 	}
-	// This API server lets nobody use a node's server.
+	// This API server allows no user a node's server.
 	n.client.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, apiruntime.Object, error) {
 		return true, a.(clienttesting.CreateAction).GetObject(), nil
 	})
@@ -223,7 +223,7 @@ func (n *testNode) delete(name string) {
 		return wait.Seen(err != nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, err, left)
 	})
 	if _, err := os.Stat(n.root + "/pods/" + string(p.UID)); !os.IsNotExist(err) {
-		n.t.Errorf("the pod's folder is still there: %v", err)
+		n.t.Errorf("the pod's directory is still there: %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ type step struct {
 	sandbox  bool // it needs a new sandbox
 	kill     []killing
 	start    []containerStart
-	waiting  map[string]v1.ContainerStateWaiting // back-offs
+	waiting  map[string]v1.ContainerStateWaiting // backoffs
 	again    time.Duration                       // look again after this time, if not 0
 }
 
@@ -79,7 +79,7 @@ func (s *observed) attempt(name string) int {
 	return next
 }
 
-// backsOff reports whether a terminated container counts for the back-off. It does not if it
+// backsOff reports whether a terminated container counts for the backoff. It does not if it
 // was stopped with its sandbox or for its size, or if its successor was removed.
 func (s *observed) backsOff(c *cri.Container) bool {
 	if s.Sandbox == nil || c.Labels[cri.LabelSandbox] != s.Sandbox.ID || s.needsRestart(c) {

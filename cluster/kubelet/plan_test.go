@@ -19,7 +19,7 @@ type results podstatus.Health
 
 func (r results) Health(string) podstatus.Health { return podstatus.Health(r) }
 
-// seen makes what is observed of a pod with containers a, b, ... of which some have ended.
+// seen returns what is observed of a pod with containers a, b, ... of which some have ended.
 func seen(policy v1.RestartPolicy, containers ...cri.Container) *observed {
 	s := &observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
 		Pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", UID: "u"}, Spec: v1.PodSpec{RestartPolicy: policy}},
@@ -112,7 +112,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%+v", next)
 		}
 	})
-	t.Run("back-off", func(t *testing.T) {
+	t.Run("backoff", func(t *testing.T) {
 		s := seen(v1.RestartPolicyAlways, exited(1))
 		s.backoff["a"] = &backoff{wait: backoffFirst, last: noon.Add(-2 * time.Second)}
 		next := plan(s, noon)
@@ -176,7 +176,7 @@ func TestInitContainers(t *testing.T) {
 		t.Errorf("after the last: %q", got)
 	}
 	put("a", cri.Container{State: cri.Running})
-	delete(s.Containers, "i1") // somebody has cleared it away
+	delete(s.Containers, "i1") // removed by another program
 	if got := starts(); got != "" {
 		t.Errorf("while all is well: %q", got)
 	}

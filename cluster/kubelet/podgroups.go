@@ -34,7 +34,7 @@ func (w *worker) cgroup(pod *v1.Pod) string {
 
 // limitGroups sets the limits of the groups above a sandbox, which the runtime has made:
 // the pod's, its class's and the node's. The runtime may spell their names in its own
-// way, so the process tells where it is.
+// way, so they are read from the process.
 func (w *worker) limitGroups(pod *v1.Pod, pid int) error {
 	own, err := cgroup.Of(pid)
 	if err != nil {

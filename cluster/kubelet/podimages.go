@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/kubelet/objects"
 )
 
-// podImages pulls the images of one pod, with a back-off for each container or volume. It
+// podImages pulls the images of one pod, with a backoff for each container or volume. It
 // belongs to the goroutine of the worker.
 type podImages struct {
 	puller  *puller
@@ -24,19 +24,19 @@ type podImages struct {
 	pulls   map[string]*pullBackoff
 }
 
-// pullBackoff is the back-off of one container or volume.
+// pullBackoff is the backoff of one container or volume.
 type pullBackoff struct {
 	wait  time.Duration
 	until time.Time
 	err   error
 }
 
-// image returns the container's image, pulled as its policy says.
+// image returns the container's image, pulled by its pull policy.
 func (i *podImages) image(ctx context.Context, pod *v1.Pod, c *v1.Container) (cri.Image, error) {
 	return i.fetch(ctx, pod, c.Name, c, func(kind, reason, message string) { i.events.containerEvent(c, kind, reason, message) })
 }
 
-// fetch returns the image of c, pulled as its policy says. A failed pull backs off.
+// fetch returns the image of c, pulled by its pull policy. A failed pull backs off.
 func (i *podImages) fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Container, event func(kind, reason, message string)) (cri.Image, error) {
 	p := i.pulls[user]
 	if p != nil && time.Now().Before(p.until) {

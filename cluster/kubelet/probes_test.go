@@ -98,7 +98,7 @@ func TestReadinessWhileEnding(t *testing.T) {
 	}
 }
 
-// A probe may say itself how long the container that it has failed may take to end: less
+// A probe may have a grace period for the container that it has failed: less
 // than the pod's grace, which these would need whole.
 func TestGraceOfAProbe(t *testing.T) {
 	n := newNode(t)
@@ -137,7 +137,7 @@ func TestGraceOfAProbe(t *testing.T) {
 	end("held-up")
 }
 
-// What cannot be done is told by an event that names the way out.
+// What cannot be done is reported by an event that names the way out.
 func TestRefusals(t *testing.T) {
 	n := newNode(t)
 	flocker := pod("flocker", "sleep 1000")

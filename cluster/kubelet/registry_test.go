@@ -25,7 +25,7 @@ import (
 	"wheelhouse/cluster/kubelet/dockertest"
 )
 
-// registry is one that has the BusyBox image, for who knows its password. Docker speaks
+// registry is one that has the BusyBox image, for clients with its password. Docker speaks
 // plain HTTP with what is on the loopback.
 type registry struct {
 	*httptest.Server
@@ -128,7 +128,7 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.Copy(w, bytes.NewReader(body))
 }
 
-// An image of a registry that asks for a password comes with the pod's pull secret, in
+// An image of a registry that requires a password comes with the pod's pull secret, in
 // either form, and with nothing else.
 func TestPullSecrets(t *testing.T) {
 	r := newRegistry(t)
@@ -151,7 +151,7 @@ func TestPullSecrets(t *testing.T) {
 		}
 		return n.create(p)
 	}
-	// The first answer may have been replaced by the back-off before anybody looks.
+	// The first answer may have been replaced by the backoff before the test reads it.
 	waits := func(name, message string) {
 		t.Helper()
 		n.wait(name, "ImagePullBackOff: "+message, func(p *v1.Pod) bool {

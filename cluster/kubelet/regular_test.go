@@ -96,7 +96,7 @@ func TestSharedFilesCount(t *testing.T) {
 	}
 }
 
-// The node's logs are those in the folder, whatever a pod has put there.
+// The node's logs are those in the directory, whatever a pod has put there.
 func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
 	disk := t.TempDir()
 	logs := filepath.Join(disk, "var/log")
@@ -153,7 +153,7 @@ func TestManifestsOfOtherKinds(t *testing.T) {
 	}
 }
 
-// Names that would lead out of the pod's folder are no pod's.
+// Names that would lead out of the pod's directory are no pod's.
 func TestNamesThatAreNoPartOfAPath(t *testing.T) {
 	named := func(uid, volume, container, ephemeral string) *v1.Pod {
 		return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "d", UID: types.UID(uid)}, Spec: v1.PodSpec{

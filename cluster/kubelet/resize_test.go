@@ -76,7 +76,7 @@ func TestShownSize(t *testing.T) {
 	}
 }
 
-// A policy ends a container, at once and without a back-off; else it is changed as it runs.
+// A policy ends a container, at once and without a backoff; else it is changed as it runs.
 func TestResizePolicy(t *testing.T) {
 	policy := func(name v1.ResourceName) v1.ContainerResizePolicy {
 		return v1.ContainerResizePolicy{ResourceName: name, RestartPolicy: v1.RestartContainer}
@@ -108,7 +108,7 @@ func TestResizePolicy(t *testing.T) {
 			t.Errorf("%s: %q", c.name, next.kill[0].message)
 		}
 		ended := &s.Containers["a"][0]
-		ended.State, ended.ExitCode, ended.Finished = cri.Exited, 0, noon // which OnFailure would let be
+		ended.State, ended.ExitCode, ended.Finished = cri.Exited, 0, noon // which OnFailure would not restart
 		s.backoff["a"] = &backoff{wait: backoffFirst, last: noon.Add(-time.Second)}
 		if next = plan(s, noon); len(next.start) != 1 || next.finished || len(next.waiting) != 0 {
 			t.Errorf("%s: then %+v, want it started", c.name, next)

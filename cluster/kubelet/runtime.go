@@ -79,7 +79,7 @@ type imageStore interface {
 // Network allocates the addresses of pods. pod is the pod's uid. It must be set up
 // before the kubelet runs.
 type Network interface {
-	// Attach connects the network namespace of process pid. A zero ip asks for a
+	// Attach connects the network namespace of process pid. A zero ip stands for any
 	// free address; an ip is taken as it is, for a sandbox that is adopted.
 	// Attaching what is attached changes nothing.
 	Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error)

@@ -16,8 +16,8 @@ import (
 // The empty one is that of pods without a class.
 var handlers = []string{"", "runc"}
 
-// checkHandler refuses a pod whose runtime class names a handler that the node has not,
-// and one that asks for a user namespace, which no handler gives. PodSecurity allows such a
+// checkHandler rejects a pod whose runtime class names a handler that the node does not have,
+// and one that requests a user namespace, which no handler supports. PodSecurity allows such a
 // pod more, as its root is no user of the node: without the namespace it would be root.
 func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
 	if own := pod.Spec.HostUsers; own != nil && !*own {

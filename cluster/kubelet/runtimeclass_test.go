@@ -12,7 +12,7 @@ import (
 )
 
 // A pod runs by a class whose handler the node has; another one's sandbox is not made,
-// and an event says why.
+// and an event has the reason.
 func TestRuntimeClass(t *testing.T) {
 	n := newNode(t,
 		&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "usual"}, Handler: "runc"},
@@ -25,7 +25,7 @@ func TestRuntimeClass(t *testing.T) {
 	n.succeeds(with("usual", "usual"))
 	n.create(with("boxed", "boxed"))
 	n.create(with("lost", "gone"))
-	// PodSecurity lets it have all of /proc at every level, since it asks for users of its own.
+	// PodSecurity allows it all of /proc at every level, since it requests a user namespace.
 	own := pod("own", "true")
 	own.Spec.HostUsers = new(false)
 	own.Spec.Containers[0].SecurityContext = &v1.SecurityContext{ProcMount: new(v1.UnmaskedProcMount)}

@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// What a security context asks for holds inside the container.
+// What a security context requires holds inside the container.
 func TestSecurityContext(t *testing.T) {
 	n := newNode(t)
 	grep := func(what, value string) string { return "grep -q '^" + what + ":.*" + value + "' /proc/self/status" }
@@ -50,7 +50,7 @@ func TestSecurityContext(t *testing.T) {
 	}
 }
 
-// What a node does not do for pods is told in the words that people look up.
+// What a node does not do for pods is reported in the words that people search for.
 func TestNotForPods(t *testing.T) {
 	n := newNode(t)
 	waits := func(p *v1.Pod, reason, message string) {

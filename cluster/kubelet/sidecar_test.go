@@ -88,7 +88,7 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// A pod whose containers have ended is done, though its sidecar would run for ever and
+// A pod whose containers have ended is done, though its sidecar would run indefinitely and
 // ends with an error; a sidecar that ends before is started again, whatever the policy.
 func TestSidecarOfJob(t *testing.T) {
 	n := newNode(t)

@@ -99,7 +99,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	return w.postStart(ctx, pod, c, seen)
 }
 
-// imageVolumes sets up the image volumes of a container, each pulled as its policy says.
+// imageVolumes sets up the image volumes of a container, each pulled by its pull policy.
 func (w *worker) imageVolumes(ctx context.Context, pod *v1.Pod, c *v1.Container) error {
 	var errs []error
 	for _, v := range w.volumes.PendingImages(pod, c) {

@@ -16,7 +16,7 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// A pod from a file runs without anybody asking for it and is seen at the API server.
+// A pod from a file runs without a request of a client and has a mirror pod at the API server.
 // There it can be deleted, which ends nothing; the end of its file is its end.
 func TestStaticPod(t *testing.T) {
 	n := newNode(t)
@@ -61,7 +61,7 @@ func TestStaticPod(t *testing.T) {
 		t.Errorf("after a deletion: %+v", again.Status.ContainerStatuses)
 	}
 
-	// A restarted kubelet knows it again, and a dead container of it comes back.
+	// A restarted kubelet adopts it, and a dead container of it is restarted.
 	n.stop()
 	n.start()
 	if err := n.runtime.Stop(context.Background(), first, 0); err != nil {

@@ -63,7 +63,7 @@ func soonest(a, b time.Duration) time.Duration {
 	return a
 }
 
-// recordBackoffs records the back-offs of the plan. The waiting state of a failed start
+// recordBackoffs records the backoffs of the plan. The waiting state of a failed start
 // stays until the container runs.
 func (w *worker) recordBackoffs(next *step) {
 	for name, state := range w.observed.Waiting {

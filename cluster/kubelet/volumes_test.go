@@ -39,7 +39,7 @@ func mounted(p *v1.Pod, name string, source v1.VolumeSource, mount v1.VolumeMoun
 	p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, mount)
 }
 
-// serveGit serves a repository of two commits by git's own daemon, and tells the first.
+// serveGit serves a repository of two commits by git's own daemon, and returns the first.
 func serveGit(t *testing.T) (url, first string) {
 	t.Helper()
 	root := t.TempDir()
@@ -89,7 +89,7 @@ func serveGit(t *testing.T) (url, first string) {
 }
 
 // A git repository is there before the container starts: the newest or the revision that
-// was asked for, in a folder of its name or the one that was asked for.
+// is set, in a directory of its name or the one that is set.
 func TestGitRepo(t *testing.T) {
 	url, first := serveGit(t)
 	n := newNode(t)
@@ -135,7 +135,7 @@ func TestDiskThatAPodHasSpoiled(t *testing.T) {
 	n.delete2("starts")
 }
 
-// What a node cannot mount is said, with what to use instead.
+// What a node cannot mount is reported, with what to use instead.
 func TestRefusedVolumes(t *testing.T) {
 	n := newNode(t)
 	want := []string{}
@@ -174,7 +174,7 @@ func TestRefusedVolumes(t *testing.T) {
 }
 
 // On a disk of the node's own a pod makes no devices, which a local volume could have the
-// kubelet mount, unless it asks for the right. No container begins in what the runtime has
+// kubelet mount, unless it requests the capability. No container begins in what the runtime has
 // open.
 func TestWhatContainersMayNot(t *testing.T) {
 	n := newNode(t)
@@ -198,7 +198,7 @@ func TestWhatContainersMayNot(t *testing.T) {
 	n.delete2("plain", "asked", "nodisk", "out")
 }
 
-// An NFS folder that cannot be mounted is said; where the kernel has NFS at all, the
+// An NFS export that cannot be mounted is reported; where the kernel has NFS at all, the
 // server's silence is the reason.
 func TestNFS(t *testing.T) {
 	n := newNode(t)
@@ -255,7 +255,7 @@ func TestSubPaths(t *testing.T) {
 	n.delete("inside")
 }
 
-// Memory with a limit, everything in one projected folder, modes and groups.
+// Memory with a limit, everything in one projected directory, modes and groups.
 func TestMemoryAndProjected(t *testing.T) {
 	n := newNode(
 		t, &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "cm"}, Data: map[string]string{"a": "from cm"}, BinaryData: map[string][]byte{"b": {0, 1}}},
@@ -285,26 +285,26 @@ df -k /memory | grep -q " 1024 "; ! dd if=/dev/zero of=/memory/f bs=1M count=2 2
 	n.delete("parts")
 }
 
-// A pod renames a folder and a link that leads out of the node's disk in a loop; others
-// that have the folder as a volume get it, or wait.
+// A pod renames a directory and a link that leads out of the node's disk in a loop; others
+// that have the directory as a volume get it, or wait.
 func TestHostPathRaceOfPods(t *testing.T) {
 	n := newNode(t)
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	folder := func(path string, kind v1.HostPathType) v1.VolumeSource {
+	directory := func(path string, kind v1.HostPathType) v1.VolumeSource {
 		return v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: path, Type: &kind}}
 	}
 	racer := pod("racer", fmt.Sprintf(`cd /all; mkdir data; touch data/inside; ln -s %s link
-while :; do mv data folder; mv link data; mv data link; mv folder data; sleep 0.01; done`, outside))
-	mounted(racer, "all", folder("/race", v1.HostPathDirectoryOrCreate), v1.VolumeMount{MountPath: "/all"})
+while :; do mv data real; mv link data; mv data link; mv real data; sleep 0.01; done`, outside))
+	mounted(racer, "all", directory("/race", v1.HostPathDirectoryOrCreate), v1.VolumeMount{MountPath: "/all"})
 	n.create(racer)
 	n.wait("racer", "it to run", isReady)
 	var names []string
 	for i := range 8 {
 		p := pod(fmt.Sprint("victim", i), "test -e /v/inside && test ! -e /v/secret")
-		mounted(p, "v", folder("/race/data", v1.HostPathDirectory), v1.VolumeMount{MountPath: "/v"})
+		mounted(p, "v", directory("/race/data", v1.HostPathDirectory), v1.VolumeMount{MountPath: "/v"})
 		names = append(names, p.Name)
 		n.succeeds(p)
 	}

@@ -154,7 +154,7 @@ func TestResolverFiles(t *testing.T) {
 }
 
 // TestReferencesAreBounded: variables and arguments that stand for much more than
-// what the pod says are refused, and not made first.
+// what the pod has are rejected, and not made first.
 func TestReferencesAreBounded(t *testing.T) {
 	const megabyte = 1 << 20
 	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}

@@ -157,8 +157,8 @@ func (r *Runtime) Create(ctx context.Context, spec *cri.Spec) (string, error) {
 		case try > 0:
 			return "", explain("create container "+spec.Name, err)
 		case errdefs.IsConflict(err):
-			// What has the name is left over from a kubelet that died between create
-			// and start: the pod's uid is part of the name, and its worker asks.
+			// What has the name is left over from a kubelet that crashed between create
+			// and start: the pod's uid is part of the name, and its worker is the caller.
 			err = r.Remove(ctx, name)
 		case errdefs.IsNotFound(err) && spec.Image == "":
 			err = r.EnsurePause(ctx)

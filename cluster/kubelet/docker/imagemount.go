@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sealed is how an image's files are mounted: nobody writes there or runs a program.
+// sealed is how an image's files are mounted: read-only, without programs, setuid and devices.
 const sealed = unix.MS_RDONLY | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_NODEV
 
-// MountImage shows an image's files at dir. With Docker's overlay2 driver they are the
-// image's own layers; an engine that keeps images otherwise is asked for a copy.
+// MountImage mounts an image's files at dir. With Docker's overlay2 driver they are the
+// image's own layers; from an engine that keeps images otherwise they are copied.
 func (r *Runtime) MountImage(ctx context.Context, ref, dir string) error {
 	i, err := r.docker.ImageInspect(ctx, ref)
 	if err != nil {
@@ -158,7 +158,7 @@ func unpackOne(root *os.Root, name string, h *tar.Header, content io.Reader) err
 			_, err = io.Copy(f, content)
 			err = errors.Join(err, f.Close())
 		}
-	default: // devices and pipes, which nobody could open here
+	default: // devices and pipes, which cannot be opened here
 		return nil
 	}
 	if err == nil {

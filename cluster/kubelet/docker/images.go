@@ -81,7 +81,7 @@ func (r *Runtime) Images(ctx context.Context) ([]cri.Image, error) {
 	return out, nil
 }
 
-// onlyNames leaves out what an engine of before version 24 says where there is no name.
+// onlyNames leaves out the placeholder of engines before version 24 for an image without a name.
 func onlyNames(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return strings.HasPrefix(name, "<none>") })
 }

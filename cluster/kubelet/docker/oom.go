@@ -12,7 +12,7 @@ const oomMinimum = -1000
 
 // oomFloor is the least oom_score_adj that containers may be given: any with the
 // capability SYS_RESOURCE. Some machines (those that are containers themselves)
-// keep it even from root, and a container that asked for less would not start.
+// keep it even from root, and a container with less would not start.
 // The daemon is taken to have the capabilities of this process.
 func oomFloor() int {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

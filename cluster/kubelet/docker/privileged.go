@@ -36,8 +36,8 @@ func reducedCapabilities() []string {
 	return have
 }
 
-// reduce asks for no capability that the machine cannot give: the container would not
-// start. A privileged one gets by name all that there is.
+// reduce drops the capabilities that the machine does not have: with them the container would
+// not start. A privileged one gets by name all that there are.
 func reduce(host *container.HostConfig, have []string) {
 	if have == nil {
 		return

@@ -101,8 +101,8 @@ func (r *Runtime) exitCode(ctx context.Context, exec string) (int, error) {
 	}
 }
 
-// killExec ends a command that nobody waits for any more. The engine has no call
-// for it; the process id it tells is one of this machine.
+// killExec kills a command whose client is gone. The engine has no call for it; the process
+// id that it reports is one of this machine.
 func (r *Runtime) killExec(ctx context.Context, exec string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

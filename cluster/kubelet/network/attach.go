@@ -91,7 +91,7 @@ func (n *Network) connect(ctx context.Context, ns netns.NsHandle, pod string, ip
 	}
 	// Hairpin mode sends a pod's own duplicate address probe back to it, so that
 	// IPv6 on the interface would come up as a duplicate. Pods have IPv4 only.
-	// Nor is a pod led elsewhere than to the node by somebody's redirect.
+	// Pods do not accept ICMP redirects either.
 	_ = Do(ns, func() error {
 		return errors.Join(
 			os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644),
@@ -113,7 +113,7 @@ func (n *Network) connect(ctx context.Context, ns netns.NsHandle, pod string, ip
 	if err := n.configure(ctx, inside, veth, ip); err != nil {
 		return errors.Join(err, ignoreGone(netlink.LinkDel(veth)))
 	}
-	// Last, since the alias says that all is in place.
+	// Last, since the alias marks a complete interface.
 	return netlink.LinkSetAlias(veth, alias)
 }
 
@@ -159,8 +159,8 @@ func (n *Network) configure(ctx context.Context, inside *netlink.Handle, outer n
 	return errors.Join(WaitUp(ctx, inside.LinkByName, containerLink), WaitUp(ctx, netlink.LinkByName, outer.Attrs().Name), WaitUp(ctx, netlink.LinkByName, Bridge))
 }
 
-// setNeighbours lets nobody on the bridge be asked who has an address, nor accepted: node
-// and pod know each other's hardware address, and the bridge which pod has which.
+// setNeighbours makes ARP unnecessary on the bridge, and its answers ineffective: node and pod
+// have permanent entries for each other, and the bridge one for the port of each pod.
 func setNeighbours(inside *netlink.Handle, index int, outer netlink.Link, gw, ip netip.Addr) error {
 	o := outer.Attrs()
 	return errors.Join(

@@ -20,7 +20,7 @@ import (
 	"wheelhouse/cluster/kubelet/network/nettest"
 )
 
-// A pod that makes itself an address of somebody elsewhere sends nothing with it.
+// A pod that adds the address of another machine to its interface sends nothing with it.
 func TestForgedSource(t *testing.T) {
 	n := setup(t)
 	t.Cleanup(func() { _ = n.Cleanup() })
@@ -64,7 +64,7 @@ func TestForgedSource(t *testing.T) {
 	}
 }
 
-// A pod that says that it has the addresses of others gets none of their packets.
+// A pod that announces the addresses of others gets none of their packets.
 func TestForgedNeighbour(t *testing.T) {
 	n := setup(t)
 	t.Cleanup(func() { _ = n.Cleanup() })
@@ -142,7 +142,7 @@ func TestRouterAdvertisement(t *testing.T) {
 	}
 }
 
-// announcement says to everybody that the hardware address has the address.
+// announcement is a gratuitous ARP of the address at the hardware address.
 func announcement(mac []byte, ip netip.Addr) []byte {
 	frame := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac...)
 	frame = append(frame, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2)

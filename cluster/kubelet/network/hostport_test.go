@@ -16,7 +16,7 @@ import (
 )
 
 // A host port leads to its pod from other machines, from the node (its loopback
-// included), from other pods and from the pod itself, and no further than it was asked to.
+// included), from other pods and from the pod itself, and no other port does.
 func TestHostPorts(t *testing.T) {
 	n := setup(t)
 	t.Cleanup(func() { _ = n.Cleanup() })
@@ -55,7 +55,7 @@ func TestHostPorts(t *testing.T) {
 		"from the pod itself":               {ns, "192.168.77.1:8080", true},
 		"a port of the loopback alone":      {own, "127.0.0.1:8081", true},
 		"a port of the loopback, elsewhere": {outside, "192.168.77.1:8081", false},
-		"a port that nobody asked for":      {outside, "192.168.77.1:80", false},
+		"a port that is no host port":       {outside, "192.168.77.1:80", false},
 	} {
 		got, err := nettest.Get(c.from, c.to, time.Second)
 		if ok := err == nil && strings.HasPrefix(got, "web "); ok != c.open {
@@ -69,7 +69,7 @@ func TestHostPorts(t *testing.T) {
 		t.Errorf("UDP: %q, %v", got, err)
 	}
 
-	// What somebody has flushed comes back.
+	// Flushed rules are restored.
 	if out, err := exec.Command("iptables", "-t", "nat", "-F").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -95,7 +95,7 @@ func TestHostPorts(t *testing.T) {
 }
 
 // A port that the node itself has stays the node's; the pod's other ports are opened, and
-// that one as soon as the node lets go of it.
+// that one as soon as the node has closed it.
 func TestHostPortOfTheNode(t *testing.T) {
 	n := setup(t)
 	t.Cleanup(func() { _ = n.Cleanup() })

@@ -29,7 +29,7 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	const bridged = "net/bridge/bridge-nf-call-iptables"
 	err := sysctl(bridged, "1")
 	if errors.Is(err, fs.ErrNotExist) {
-		// The module may just not be loaded; what modprobe says is less clear than the second attempt.
+		// The module may just not be loaded; modprobe's error is less clear than that of the second attempt.
 		_ = exec.CommandContext(ctx, "modprobe", "br_netfilter").Run()
 		err = sysctl(bridged, "1")
 	}
@@ -39,10 +39,9 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	return nil
 }
 
-// tuneBridge lets pods reach each other through the node without being told of a shorter
-// way, keeps pods from sending as somebody who is not on this node, and from advertising
-// IPv6 routers to the node (CVE-2020-10749): pods have IPv4 only. A kernel without
-// IPv6 needs no telling.
+// tuneBridge disables ICMP redirects to pods that reach each other through the node, the
+// forwarding of packets whose source is not on this node, and IPv6 router advertisements to
+// the node (CVE-2020-10749): pods have IPv4 only. A kernel without IPv6 needs no setting.
 func tuneBridge() error {
 	for _, p := range []struct{ name, value string }{
 		{Bridge + "/rp_filter", "1"}, {Bridge + "/send_redirects", "0"}, {"all/send_redirects", "0"},

@@ -19,8 +19,8 @@ import (
 // "tcp" and "udp".
 type listeners map[string][]netip.AddrPort
 
-// States of sockets in /proc/net: a TCP socket that listens, a UDP socket that takes
-// packets from anybody.
+// States of sockets in /proc/net: a TCP socket that listens, a UDP socket that receives
+// packets from any address.
 const (
 	tcpListens = "0A"
 	udpOpen    = "07"

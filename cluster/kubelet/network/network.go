@@ -1,6 +1,6 @@
 // Package network gives pods their addresses on one node: a bridge that holds the
 // first address of the node's pod CIDR, a veth pair per pod, routes to the other
-// nodes' pod CIDRs and the packet rules that let pods reach the world outside.
+// nodes' pod CIDRs and the packet rules by which pods reach the world outside.
 //
 // Ports of the node can be made to lead to a pod (OpenPorts).
 //
@@ -30,10 +30,10 @@ import (
 // Bridge is the interface that all pods of a node hang on.
 const Bridge = "cbr0"
 
-// resetup is how often Run puts back what somebody else may have taken away.
+// resetup is how often Run restores what other programs may have removed.
 const resetup = time.Minute
 
-// Config says where the node is in the cluster.
+// Config is the place of the node in the cluster.
 type Config struct {
 	PodCIDR     netip.Prefix // the node's own pods
 	ClusterCIDR netip.Prefix // all nodes' pods: traffic inside keeps its source address

@@ -7,7 +7,7 @@ import (
 )
 
 // pool records which pod has which address. Addresses are given out in turn, so that
-// a freed one rests as long as possible before somebody else answers at it.
+// a freed one rests as long as possible before another pod gets it.
 type pool struct {
 	prefix netip.Prefix
 

@@ -18,10 +18,10 @@ import (
 )
 
 // RouteProtocol marks our routes in the kernel's table, so that stale ones are
-// found after a restart and nobody else's is touched.
+// found after a restart and no other is touched.
 const RouteProtocol = 87
 
-// RoutesConfig says whose routes to keep.
+// RoutesConfig is what routes are kept for.
 type RoutesConfig struct {
 	Nodes    coreinformers.NodeInformer
 	NodeName string

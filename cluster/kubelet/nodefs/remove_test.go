@@ -39,7 +39,7 @@ func deepTree(t *testing.T, dir string, depth int) {
 	}
 }
 
-// fewFiles lets this process have few files open for the length of a test.
+// fewFiles limits the open files of this process for the length of a test.
 func fewFiles(t *testing.T, n uint64) {
 	t.Helper()
 	var was syscall.Rlimit

@@ -31,7 +31,7 @@ func Missing(kind, name string, err error) error {
 	return fmt.Errorf("get %s %q: %w", kind, name, err)
 }
 
-// API is a Getter that asks the API server each time.
+// API is a Getter that reads from the API server each time.
 type API struct{ Client kubernetes.Interface }
 
 // ConfigMap implements Getter.

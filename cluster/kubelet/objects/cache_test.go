@@ -10,7 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// counting counts what is asked; it answers once told to.
+// counting counts requests; it answers when the test sends the error.
 type counting struct {
 	asked  atomic.Int32
 	answer chan error

@@ -1,5 +1,5 @@
-// Package podspec answers questions about a pod's spec and status that more than one room
-// of the kubelet asks: which containers it has, how long its grace period is, what it
+// Package podspec has what more than one room of the kubelet reads from a pod's spec and
+// status: which containers it has, how long its grace period is, what it
 // requests, whether a container restarts. Its functions are pure and never change a pod,
 // except SetCondition, which changes the status that it is given.
 package podspec

@@ -23,7 +23,7 @@ import (
 )
 
 // Allocations are the resources that the node has allocated to each of its pods. A pod that
-// asks for another size gets it when it fits beside the others, and keeps what it has until
+// requests another size gets it when it fits beside the others, and keeps what it has until
 // then. What is allocated is kept in a file of the pod's directory, for the next kubelet.
 //
 // One lock guards all, so that nothing is allocated twice.
@@ -53,7 +53,7 @@ type allocation struct {
 	worker  Worker
 	file    string // of the record
 	log     *slog.Logger
-	pod     *v1.Pod         // as it asks
+	pod     *v1.Pod         // as its spec requests
 	status  *v1.PodStatus   // as last reported, nil if not yet
 	used    v1.ResourceList // what it takes from the node
 	pending *v1.PodCondition
@@ -64,7 +64,7 @@ type allocation struct {
 
 // savedSizes is the content of the file.
 type savedSizes struct {
-	Allocated Sizes                 `json:"given,omitempty"`  // nil: what it asked for when it came
+	Allocated Sizes                 `json:"given,omitempty"`  // nil: what it requested when it came
 	Actual    map[string]ActualSize `json:"actual,omitempty"` // by container name
 	// Began is the generation whose size was allocated last, zero when the containers have it.
 	Began int64 `json:"began,omitempty"`
@@ -74,7 +74,7 @@ type savedSizes struct {
 type Decision struct {
 	State
 	Pod   *v1.Pod       // with the size that is allocated
-	Again time.Duration // when to ask again, 0 for at no time
+	Again time.Duration // when to call Allocate again, 0 for at no time
 }
 
 const (
@@ -128,7 +128,7 @@ func (a *Allocations) Cancel(uid types.UID) {
 	}
 }
 
-// Allocate allocates to a pod what it asks for now, if that fits.
+// Allocate allocates to a pod what it requests now, if that fits.
 func (a *Allocations) Allocate(pod *v1.Pod) Decision {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -218,7 +218,7 @@ func (a *Allocations) change(uid types.UID, f func(*allocation)) {
 	}
 }
 
-// isResized reports whether the pod asks for another size than is allocated.
+// isResized reports whether the pod requests another size than is allocated.
 func (m *allocation) isResized() bool { return m.Allocated.On(m.pod) != m.pod }
 
 // updateUsed computes what the pod takes from the node: what is allocated, or what it still
@@ -251,7 +251,7 @@ func (a *Allocations) retryPending(self *allocation) {
 	}
 }
 
-// before orders pods as upstream: those that ask for less, then by priority, then guaranteed
+// before orders pods as upstream: those that request less, then by priority, then guaranteed
 // pods, then those that have waited longer.
 func before(a, b *allocation) int {
 	no := func(yes bool) int {
@@ -281,12 +281,12 @@ func (m *allocation) grows() bool {
 	return false
 }
 
-// requests returns what a pod asks for and what is allocated to it.
+// requests returns what a pod requests and what is allocated to it.
 func (m *allocation) requests() (asked, allocated v1.ResourceList) {
 	return helper.PodRequests(m.pod, helper.PodResourcesOptions{}), helper.PodRequests(m.Allocated.On(m.pod), helper.PodResourcesOptions{})
 }
 
-// try allocates to one pod what it asks for, or sets its condition. It reports whether
+// try allocates to one pod what it requests, or sets its condition. It reports whether
 // anything has changed.
 func (a *Allocations) try(m *allocation) bool {
 	asked, allocated := m.requests()
@@ -336,8 +336,8 @@ func (a *Allocations) usedBesides(self *allocation) v1.ResourceList {
 	return sum
 }
 
-// fits returns why a pod cannot have what it asks for beside what others use: now (Deferred),
-// or ever (Infeasible). It can have what it asks no more of than is allocated.
+// fits returns why what a pod requests cannot be allocated beside what others use: now
+// (Deferred), or ever (Infeasible). A resource of which it requests no more than is allocated fits.
 func fits(asked, allocated, usedByOthers, allocatable v1.ResourceList) (reason, message string) {
 	for _, name := range resizable {
 		want, has, used, most := asked[name], allocated[name], usedByOthers[name], allocatable[name]

@@ -145,7 +145,7 @@ func (s *State) setResources(o *podstatus.Observed, status *v1.ContainerStatus, 
 		if has.CPUQuota > 0 && has.CPUPeriod > 0 {
 			limit = has.CPUQuota * 1000 / has.CPUPeriod
 		}
-		// Below the minimum of the kernel, what was asked for is shown.
+		// Below the minimum of the kernel, the status has what was requested.
 		if asked := allocated.Limits.Cpu().MilliValue(); asked > containerspec.MinQuota*1000/containerspec.CFSPeriod || limit > containerspec.MinQuota*1000/containerspec.CFSPeriod {
 			correct(allocated.Limits, v1.ResourceCPU, resource.NewMilliQuantity(limit, resource.DecimalSI))
 		}

@@ -22,7 +22,7 @@ import (
 )
 
 // Who has neither the API server's certificate nor a master's may do what the API server
-// says, which is asked about the part of the node that the path is.
+// allows in a review, whose subresource of the node is that of the path.
 func TestWhoMayUseTheServer(t *testing.T) {
 	client := fake.NewClientset()
 	client.PrependReactor("create", "tokenreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -89,7 +89,7 @@ func TestWhoMayUseTheServer(t *testing.T) {
 	}
 }
 
-// TestLookupsAreBounded: one address makes the node ask the API server only so much at
+// TestLookupsAreBounded: one address causes only so many reviews of the API server at
 // once; others, and the API server itself, are served meanwhile.
 func TestLookupsAreBounded(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
@@ -120,7 +120,7 @@ func TestLookupsAreBounded(t *testing.T) {
 		send("192.0.2.1:1")
 	}
 	if code := try("192.0.2.1:2", nil); code != http.StatusTooManyRequests {
-		t.Errorf("one more than may be asked about: %d", code)
+		t.Errorf("one more review than may be: %d", code)
 	}
 	cert := &x509.Certificate{Subject: pkix.Name{CommonName: "apiserver"}}
 	if code := try("192.0.2.1:3", &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}); code != http.StatusOK {

@@ -1,7 +1,7 @@
 // Package server is the HTTPS server of a node: logs, exec, attach and port-forward of its
 // pods, and statistics, metrics, health and configuration of the node. It authenticates
-// and authorizes each request, by certificate or by asking the API server, and bounds
-// connections and reviews. It runs nothing and changes no pod; what it shows it reads
+// and authorizes each request, by certificate or by a review of the API server, and bounds
+// connections and reviews. It runs nothing and changes no pod; what it serves it reads
 // through the interfaces of Config.
 //
 // The process must be in the node's network namespace. The caller calls Open and then the

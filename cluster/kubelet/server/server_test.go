@@ -14,7 +14,7 @@ import (
 )
 
 // One address cannot have all connections to the node's server: a new one takes the place
-// of one that has asked for nothing.
+// of one that has sent no request.
 func TestConnectionsOfOneClient(t *testing.T) {
 	s := New(Config{
 		Listen: "127.0.0.1:0", Serving: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil },

@@ -14,7 +14,7 @@ import (
 )
 
 // TestTokensBelongToTheirReader: whose containers run as one user, or whose pod has a
-// group, gets tokens that nobody else can read.
+// group, gets tokens that no other user can read.
 func TestTokensBelongToTheirReader(t *testing.T) {
 	user, other, group := int64(1000), int64(1001), int64(10000)
 	as := func(u *int64) v1.Container { return v1.Container{SecurityContext: &v1.SecurityContext{RunAsUser: u}} }

@@ -160,8 +160,8 @@ func startApart(dir string, cmd *exec.Cmd) error {
 	return <-started
 }
 
-// openToPod gives root what git has written, and lets any user of the pod write into the
-// volume, or its group where there is one.
+// openToPod gives root what git has written, and makes the volume writable for any user of the
+// pod, or for its group where there is one.
 func openToPod(dir string, pod *v1.Pod) error {
 	if err := nodefs.WalkDir(dir, func(root *os.Root, name string, _ fs.FileInfo) error { return root.Lchown(name, 0, 0) }); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What git is given for its /tmp is not seen by the kubelet itself, on whatever thread the
+// What git is given for its /tmp is not mounted for the kubelet itself, on whatever thread the
 // program is started.
 func TestStartApartLeavesTheMounts(t *testing.T) {
 	before, err := os.Readlink("/proc/self/ns/mnt")

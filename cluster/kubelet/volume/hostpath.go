@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// hostPath is a path of the node, created where its type asks for that.
+// hostPath is a path of the node, created where its type requires that.
 type hostPath struct{}
 
 // Supports implements Plugin.
@@ -63,7 +63,7 @@ func sameAs(f *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(have, want), err
 }
 
-// openHostPath opens a host path, which it creates where the type asks for that, and checks
+// openHostPath opens a host path, which it creates where the type requires that, and checks
 // that it is of the type. As Docker's own binds do, it creates a directory for no type.
 func openHostPath(root string, spec *v1.HostPathVolumeSource) (*os.File, fs.FileMode, error) {
 	kind := v1.HostPathUnset

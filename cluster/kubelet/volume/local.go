@@ -67,7 +67,7 @@ func (m *Manager) local(ctx context.Context, name string, pv *v1.PersistentVolum
 var fileSystem = regexp.MustCompile(`^[a-z0-9]+$`)
 
 // mountDevice mounts a device with the file system that it has; an empty one gets the
-// file system that the volume asks for, ext4 by default.
+// file system of the volume's fsType, ext4 by default.
 func (m *Manager) mountDevice(ctx context.Context, name string, pv *v1.PersistentVolume, device string) (Volume, error) {
 	dir := m.path("local-volume", name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {

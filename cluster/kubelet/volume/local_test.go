@@ -25,7 +25,7 @@ func localPV(path string, mode v1.PersistentVolumeMode) *v1.PersistentVolume {
 	}}
 }
 
-// A local volume is there, and is what its mode says, or the pod waits with a reason.
+// A local volume is there, and is of its mode, or the pod waits with a reason.
 func TestLocalVolume(t *testing.T) {
 	disk := t.TempDir()
 	for _, err := range []error{

@@ -39,7 +39,7 @@ var someObjects = apiObjects{
 	map[string]*v1.Secret{"sec": {Data: map[string][]byte{"pw": []byte("secret")}}},
 }
 
-// TestPayloadsAreBounded: files that stand for much more than what the pod says are refused,
+// TestPayloadsAreBounded: files that stand for much more than what the pod has are rejected,
 // and not made first.
 func TestPayloadsAreBounded(t *testing.T) {
 	const megabyte = 1 << 20

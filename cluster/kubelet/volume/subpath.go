@@ -50,7 +50,7 @@ func openSubPath(dir, sub string, readOnly bool) (*os.File, error) {
 }
 
 // createSubPath creates a path in a volume with the volume's own rights: who may write into
-// the volume may write there. The group is that of the directory above where its mode says so.
+// the volume may write there. The group is that of the directory above if that has setgid.
 func createSubPath(root *os.Root, sub string) error {
 	top, err := root.Stat(".")
 	if err != nil {
