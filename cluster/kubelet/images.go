@@ -14,8 +14,8 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// How registries are treated. A pod whose image lies on the machine is never
-// held up by a registry that does not answer.
+// Timeouts of registries. A pod whose image is on the machine never waits for a registry that
+// does not answer.
 const (
 	registryPatience = 500 * time.Millisecond // how long a start waits for the first answer
 	registryTimeout  = 20 * time.Second       // of the request, which outlasts that

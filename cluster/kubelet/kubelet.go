@@ -233,7 +233,7 @@ func sameFile(a, b string) bool {
 // podChanged is called by the source for each pod of the node, new or changed.
 func (k *Kubelet) podChanged(pod *v1.Pod) {
 	if podspec.IsMirror(pod) {
-		k.static.seen(pod)
+		k.static.recordMirror(pod)
 		return
 	}
 	k.mu.Lock()

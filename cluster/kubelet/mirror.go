@@ -23,14 +23,14 @@ type mirrors struct {
 	known map[types.NamespacedName]*v1.Pod
 }
 
-// seen records a mirror as the API server has it; its status is to be that of its pod.
-func (s *static) seen(mirror *v1.Pod) {
+// recordMirror records a mirror as the API server has it; its status is to be that of its pod.
+func (s *static) recordMirror(mirror *v1.Pod) {
 	s.mu.Lock()
 	s.known[types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}] = mirror
 	s.mu.Unlock()
 	signal(s.wake)
 	if w := s.k.workerOf(mirror.Namespace, mirror.Name, mirror.Annotations[v1.MirrorPodAnnotationKey]); w != nil {
-		w.reporter.saw(mirror)
+		w.reporter.record(mirror)
 		w.notify()
 	}
 }
@@ -86,7 +86,7 @@ func (s *static) create(ctx context.Context, pod *v1.Pod) error {
 	case err != nil:
 		return fmt.Errorf("create the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
 	}
-	s.seen(made)
+	s.recordMirror(made)
 	return nil
 }
 

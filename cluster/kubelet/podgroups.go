@@ -87,7 +87,7 @@ func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
 }
 
 // weighAbove gives the groups above all pods the weight of the machine's processors:
-// with the weight that a group is born with, all pods together would get no more of a
+// with the default weight of a group, all pods together would get no more of a
 // busy machine than one process beside them.
 func (k *Kubelet) weighAbove(all string) error {
 	machine := cgroup.Limits{CPUShares: containerspec.Shares(k.capacity.Cpu())}

@@ -14,7 +14,7 @@ import (
 	"wheelhouse/cluster/kubelet/resize"
 )
 
-// A pod is resized in place: resize.Allocations decides when it gets what it asks for, and
+// A pod is resized in place: resize.Allocations allocates what it requests when that fits, and
 // its worker applies it, container by container within a control group that is wide enough
 // for before and after. A container whose resizePolicy requires it is restarted.
 

@@ -49,7 +49,7 @@ type updater interface {
 
 // follower follows the runtime.
 type follower interface {
-	// Watch calls f for every container that starts, dies or is removed, and once with a
+	// Watch calls f for every container that starts, terminates or is removed, and once with a
 	// zero Event when the stream is open, as events may have been missed before. It returns
 	// when the stream breaks.
 	Watch(ctx context.Context, f func(cri.Event)) error

@@ -32,7 +32,7 @@ var stages = []struct {
 	{"allocate", (*worker).allocate},        // the size that the pod has on the node
 	{"admit", (*worker).admit},              // fails a pod that the node must not run
 	{"evict", (*worker).evictStage},         // fails a pod that the node evicts
-	{"deadline", (*worker).checkDeadline},   // fails a pod whose time is over
+	{"deadline", (*worker).checkDeadline},   // fails a pod after its activeDeadlineSeconds
 	{"retire", (*worker).retireStage},       // stops what a finished pod does not need
 	{"sync", (*worker).sync},                // plans and runs the pod
 }

@@ -85,7 +85,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		return errors.Join(startErr, w.k.runtime.Remove(ctx, id))
 	}
 	w.prune(ctx, c.Name, st.attempt)
-	if seen.State == cri.Exited && startErr == nil { // a short life
+	if seen.State == cri.Exited && startErr == nil { // it has terminated already
 		w.recordTerminationMessage(ctx, seen)
 	}
 	w.observed.Containers[c.Name] = append(w.observed.Containers[c.Name], seen)

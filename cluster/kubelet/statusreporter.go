@@ -41,8 +41,8 @@ func newReporter(client kubernetes.Interface, log *slog.Logger) *reporter {
 	return r
 }
 
-// saw records the server's pod.
-func (r *reporter) saw(pod *v1.Pod) {
+// record records the server's pod.
+func (r *reporter) record(pod *v1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil || newer(pod, r.known) && !podspec.IsStatic(pod) {
@@ -52,7 +52,7 @@ func (r *reporter) saw(pod *v1.Pod) {
 
 // status is the newest status of the server.
 func (r *reporter) status(pod *v1.Pod) v1.PodStatus {
-	r.saw(pod)
+	r.record(pod)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.known.Status
@@ -65,7 +65,7 @@ func newer(a, b *v1.Pod) bool {
 	return errX != nil || errY != nil || x > y
 }
 
-// report has a status sent soon, after the first saw.
+// report queues a status, after the first call of record.
 func (r *reporter) report(status v1.PodStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -93,7 +93,7 @@ func (w *worker) Health(id string) podstatus.Health {
 // update replaces the pod by a newer one.
 func (w *worker) update(pod *v1.Pod) {
 	urgent := w.replace(pod)
-	w.reporter.saw(pod)
+	w.reporter.record(pod)
 	if urgent {
 		w.notifyNow()
 	}

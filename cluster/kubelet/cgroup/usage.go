@@ -49,7 +49,7 @@ func (g Groups) usage2(path string) (Usage, error) {
 	return u, errors.Join(err1, err2, err3, err4)
 }
 
-// Kills is how often the kernel has killed a process of the group for want of memory;
+// Kills is how often the kernel has killed a process of the group for lack of memory;
 // in version 2 those of the groups below count too.
 func (g Groups) Kills(path string) (uint64, error) {
 	name := g.file("memory", path, "memory.oom_control")

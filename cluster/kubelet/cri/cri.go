@@ -61,7 +61,7 @@ type LogOptions struct {
 // Event is a change of a container of a pod.
 type Event struct {
 	PodUID, ContainerID string
-	Started             bool // rather than died or was removed
+	Started             bool // rather than terminated or was removed
 }
 
 // State of a container.
@@ -74,7 +74,7 @@ const (
 	Exited  State = "exited"
 )
 
-// Container is what the runtime shows of one container.
+// Container is what the runtime reports of one container.
 type Container struct {
 	ID      string
 	Name    string // of the container in the pod; SandboxName for the sandbox

@@ -43,7 +43,7 @@ func (r *Runtime) List(ctx context.Context, uid string) ([]cri.Container, error)
 	return out, nil
 }
 
-// Glance shows the containers by what the daemon lists of them.
+// Glance returns the containers by what the daemon lists of them.
 func (r *Runtime) Glance(ctx context.Context) ([]cri.Container, error) {
 	summaries, err := r.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: r.mine()})
 	if err != nil {
@@ -75,7 +75,7 @@ func named(labels map[string]string) cri.Container {
 	return c
 }
 
-// Inspect shows one container.
+// Inspect returns one container.
 func (r *Runtime) Inspect(ctx context.Context, id string) (cri.Container, error) {
 	c, err := r.docker.ContainerInspect(ctx, id)
 	if err != nil {
@@ -228,7 +228,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		}
 		return explain("remove container", err)
 	}
-	r.forget(c.ID)
+	r.dropRecords(c.ID)
 	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == cri.SandboxName {
 		removeCgroup(ctx, c.HostConfig.CgroupParent)
 	}

@@ -72,7 +72,7 @@ type daemon struct {
 	caps     []string // those that containers can have, nil: all
 }
 
-// New makes a runtime; it does not talk to the daemon yet.
+// New returns a runtime, without a connection to the daemon yet.
 func New(config Config) (*Runtime, error) {
 	if config.Cluster == "" || config.Node == "" {
 		return nil, fmt.Errorf("docker: cluster and node must be named")

@@ -52,7 +52,7 @@ func (r *Runtime) EnsurePause(ctx context.Context) error {
 	return finish("import "+PauseImage, out)
 }
 
-// Image shows one image of the machine.
+// Image returns one image of the machine.
 func (r *Runtime) Image(ctx context.Context, ref string) (cri.Image, error) {
 	i, err := r.docker.ImageInspect(ctx, ref)
 	if err != nil {

@@ -191,8 +191,8 @@ func (r *Runtime) ranOutOfMemory(id string) bool {
 	return told || w != nil && w.happened()
 }
 
-// forget drops the records of a container that is removed.
-func (r *Runtime) forget(id string) {
+// dropRecords drops the records of a container that is removed.
+func (r *Runtime) dropRecords(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.watches[id]; w != nil {

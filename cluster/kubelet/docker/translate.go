@@ -62,9 +62,9 @@ func (r *Runtime) translate(s *cri.Spec, info *daemon) (*container.Config, *cont
 func namespaces(s *cri.Spec, config *container.Config, host *container.HostConfig) {
 	if s.Sandbox == "" {
 		host.NetworkMode, host.IpcMode = "none", "shareable"
-		// The network namespace comes from the kernel and the kubelet fills it. Of a
-		// network the daemon would be notified by running itself once more in each start,
-		// even for none: that takes longer than all the rest.
+		// The network namespace comes from the kernel and the kubelet sets it up. With
+		// networking, even for none, a hook of each start runs the daemon's program once
+		// more: that takes longer than all the rest.
 		config.NetworkDisabled = !s.HostNetwork
 	} else {
 		joined := "container:" + s.Sandbox
@@ -146,7 +146,7 @@ func resources(in cri.Resources) container.Resources {
 	return out
 }
 
-// cgroupParent is the path itself for cgroupfs. systemd wants a slice, whose
+// cgroupParent is the path itself for cgroupfs. For systemd it is a slice, whose
 // name spells its path with dashes, so dashes inside a part are underscores.
 func cgroupParent(path string, systemd bool) string {
 	if !systemd || path == "" {

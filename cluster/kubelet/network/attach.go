@@ -215,8 +215,8 @@ func hasAddress(h *netlink.Handle, ip netip.Addr) bool {
 	return false
 }
 
-// learn takes the addresses of all interfaces on the bridge out of the pool.
-func (n *Network) learn() error {
+// restorePool takes the addresses of all interfaces on the bridge out of the pool.
+func (n *Network) restorePool() error {
 	ports, err := n.ports()
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func (n *Network) Setup(ctx context.Context) error {
 		return fmt.Errorf("bridge %s: %w", Bridge, err)
 	}
 	if !n.ready { // later, an interface that is just being removed would be taken for a new one
-		if err := n.learn(); err != nil {
+		if err := n.restorePool(); err != nil {
 			return fmt.Errorf("reading the interfaces on %s: %w", Bridge, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // removeDepth is how many directories one below the other are open at once. A pod may have
-// made them as deep as it likes: os.RemoveAll, which opens one for each, then leaves the
+// made them of any depth: os.RemoveAll, which opens one for each, then leaves the
 // node's process without file descriptors.
 const removeDepth = 64
 

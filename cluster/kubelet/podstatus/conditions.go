@@ -98,7 +98,7 @@ func closedGates(gates []v1.PodReadinessGate, have []v1.PodCondition) string {
 	return strings.Join(out, ", ")
 }
 
-// showFailure shows it in the status, once nothing runs any more.
+// showFailure sets Failed in the status, once nothing runs any more.
 func (s *Observed) showFailure(status *v1.PodStatus) {
 	if s.Failed == nil {
 		return

@@ -75,8 +75,8 @@ func sameAmount(a, b *v1.ResourceRequirements, name v1.ResourceName) bool {
 	return a.Requests[name].Equal(b.Requests[name]) && a.Limits[name].Equal(b.Limits[name])
 }
 
-// reported returns the sizes that a status shows as allocated, by an earlier kubelet. It is
-// empty where the status shows none.
+// reported returns the sizes that a status has as allocated, by an earlier kubelet. It is
+// empty where the status has none.
 func reported(pod *v1.Pod) Sizes {
 	out := Sizes{}
 	for _, list := range [][]v1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
@@ -96,7 +96,7 @@ type ActualSize struct {
 }
 
 // CreatedWith returns the size of a container of which none is recorded: its spec's if the
-// runtime agrees, else what the runtime shows. It cannot show requests of memory.
+// runtime agrees, else what the runtime reports, which has no requests of memory.
 func CreatedWith(spec *v1.Container, has cri.Resources) v1.ResourceRequirements {
 	want := containerspec.Resources(spec, 0)
 	out := *spec.Resources.DeepCopy()

@@ -29,8 +29,8 @@ const (
 )
 
 // gitRepo is a directory with the content of a git repository, fetched once. The kind is
-// deprecated, and for good reason: git runs on the node, in its network, for whoever may
-// create such pods. It has no rights there and no keys, is held to the transports of a
+// deprecated: git runs on the node, in its network, for all users who may create
+// such pods. It has no rights there and no keys, is held to the transports of a
 // network that need none, and runs nothing that a repository brings.
 type gitRepo struct{}
 

@@ -157,7 +157,7 @@ func tokenMode(pod *v1.Pod, mode int32) int32 {
 }
 
 // userOf is the one user of all of a pod's containers, who owns the tokens; nil if there
-// are several, or an image decides.
+// are several, or the image sets it.
 func userOf(pod *v1.Pod) *int64 {
 	var all *int64
 	for i, list := 0, slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers); i < len(list); i++ {
