@@ -195,9 +195,8 @@ func withDuplicates(duplicates, err error) error {
 	return runtime.NewStrictDecodingError(found)
 }
 
-// respell gives a body of JSON today's names for the fields that the kind once had under
-// others; to decode such a body would drop them. A body that it cannot read is the
-// decoder's.
+// respell returns a JSON body in which fields with old names have today's: decoding would
+// lose them. A body that it cannot parse is returned as it is, for the decoder to refuse.
 func (r *decoder) respell(body []byte) []byte {
 	if len(r.res.OldSpelling) == 0 {
 		return body

@@ -207,7 +207,7 @@ func aggregatedResource(k *api.Kind) discoveryv2.APIResourceDiscovery {
 		Resource: k.Plural, SingularResource: k.Singular, Scope: scope, Verbs: verbsOf(k),
 		ShortNames: k.Short, Categories: k.Categories, ResponseKind: responseKind(k.GroupVersionKind),
 	}
-	for _, sub := range partsOf(k) {
+	for _, sub := range subresourcesOf(k) {
 		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
 			Subresource: sub.Name, Verbs: sub.Verbs, ResponseKind: responseKind(sub.Kind),
 		})
@@ -226,17 +226,17 @@ func verbsOf(k *api.Kind) []string {
 	return k.Verbs
 }
 
-// partsOf are all subresources of a kind: its own, and those that the server gives.
-func partsOf(k *api.Kind) []api.Subresource {
-	parts := slices.Clone(k.Connect)
+// subresourcesOf returns all subresources of a kind: its own, status and scale.
+func subresourcesOf(k *api.Kind) []api.Subresource {
+	subs := slices.Clone(k.Connect)
 	if k.HasStatus {
-		parts = append(parts, api.Subresource{Name: "status", Kind: k.GroupVersionKind, Verbs: []string{"get", "patch", "update"}})
+		subs = append(subs, api.Subresource{Name: "status", Kind: k.GroupVersionKind, Verbs: []string{"get", "patch", "update"}})
 	}
 	if k.Scale != nil {
-		parts = append(parts, api.Subresource{Name: "scale", Kind: k.Scale.Kind(), Verbs: []string{"get", "patch", "update"}})
+		subs = append(subs, api.Subresource{Name: "scale", Kind: k.Scale.Kind(), Verbs: []string{"get", "patch", "update"}})
 	}
-	slices.SortFunc(parts, func(a, b api.Subresource) int { return cmp.Compare(a.Name, b.Name) })
-	return parts
+	slices.SortFunc(subs, func(a, b api.Subresource) int { return cmp.Compare(a.Name, b.Name) })
+	return subs
 }
 
 func legacyResources(v *versionInfo) *metav1.APIResourceList {
@@ -247,7 +247,7 @@ func legacyResources(v *versionInfo) *metav1.APIResourceList {
 			Name: k.Plural, SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Kind,
 			Verbs: verbsOf(k), ShortNames: k.Short, Categories: k.Categories,
 		})
-		for _, sub := range partsOf(k) {
+		for _, sub := range subresourcesOf(k) {
 			r := metav1.APIResource{Name: k.Plural + "/" + sub.Name, Namespaced: k.Namespaced, Kind: sub.Kind.Kind, Verbs: sub.Verbs}
 			if sub.Kind.GroupVersion() != v.gv {
 				r.Group, r.Version = sub.Kind.Group, sub.Kind.Version

@@ -28,10 +28,10 @@ import (
 // the object.
 const maxPatchOperations = 10000
 
-func (r *lifecycle) patch() error { return r.patchPart(change{}) }
+func (r *lifecycle) patch() error { return r.patchSubresource(change{}) }
 
-// patchPart patches the resource, or the part of it that the change's rules leave open.
-func (r *lifecycle) patchPart(c change) error {
+// patchSubresource patches the resource, or the fields that the change's subresource may write.
+func (r *lifecycle) patchSubresource(c change) error {
 	patchType := types.PatchType(negotiate.BodyType(r.Request))
 	o, err := patchOptions(r.Request, patchType)
 	if err != nil {

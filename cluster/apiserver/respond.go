@@ -74,7 +74,7 @@ func (r *responder) writeParts(code int, contentType string, size int, write fun
 	return quiet(zip.Close())
 }
 
-// quiet drops the error of a write: the client is gone.
+// quiet ignores the error of a write: the client has disconnected.
 func quiet(error) error { return nil }
 
 // wantsGzip reports whether the client accepts gzip, and its network is slower than compressing.

@@ -141,8 +141,8 @@ func (r *resource) offered(v verbs) verbs {
 func writes(offered []string, rules change) verbs {
 	all := verbs{
 		"get":    (*request).get,
-		"update": func(r *request) error { return r.updatePart(rules) },
-		"patch":  func(r *request) error { return r.patchPart(rules) },
+		"update": func(r *request) error { return r.updateSubresource(rules) },
+		"patch":  func(r *request) error { return r.patchSubresource(rules) },
 	}
 	out := verbs{}
 	for _, verb := range offered {

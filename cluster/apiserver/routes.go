@@ -40,7 +40,7 @@ func (s *Server) newRoutes(t *api.Table, former *routes) (*routes, error) {
 
 func (s *Server) newResource(k *api.Kind) *resource {
 	r := &resource{Kind: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
-	r.columns = newTableColumns(r.tabled())
+	r.columns = newTableColumns(r.columnKind())
 	r.returnsGone = deletesWithObject[k.Storage().GroupKind()]
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
 	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}

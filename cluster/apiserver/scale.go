@@ -44,7 +44,7 @@ func (r scaling) writeScale(scale *autoscalingv1.Scale) error {
 	if err != nil {
 		return err
 	}
-	shown, err := r.shownScale(scale)
+	shown, err := r.servedScale(scale)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,8 @@ func (r scaling) writeScale(scale *autoscalingv1.Scale) error {
 	return r.writeEncoded(http.StatusOK, a, table, metaGVK(a.Version, "Table"))
 }
 
-// shownScale is a Scale in the shape that it has in the version that was asked for.
-func (r scaling) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
+// servedScale returns a Scale in the version of the request.
+func (r scaling) servedScale(scale *autoscalingv1.Scale) (api.Object, error) {
 	former := r.res.Scale.Retired
 	if former.Empty() {
 		return scale, nil
@@ -88,7 +88,7 @@ func (r scaling) shownScale(scale *autoscalingv1.Scale) (api.Object, error) {
 
 // decodeScale reads what shownScale shows.
 func (r scaling) decodeScale(body []byte, mediaType, validation string) (*autoscalingv1.Scale, error) {
-	shown, err := r.shownScale(&autoscalingv1.Scale{})
+	shown, err := r.servedScale(&autoscalingv1.Scale{})
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (r scaling) patchScale() error {
 }
 
 func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *autoscalingv1.Scale, validation string) (*autoscalingv1.Scale, error) {
-	shown, err := r.shownScale(cur)
+	shown, err := r.servedScale(cur)
 	if err != nil {
 		return nil, err
 	}

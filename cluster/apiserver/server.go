@@ -10,12 +10,9 @@
 //
 // README.md draws the way of a request. Every failure is a metav1.Status.
 //
-// Recorded decision, managedFields: to track the owner of every field on every
-// write costs about as much as the write. An object gets managedFields when it is
-// first applied server-side; what was there before then belongs to the manager
-// "before-first-apply", and from then on every write keeps them up to date. That is
-// upstream's own rule for objects which are older than server-side apply. Refused:
-// tracking from create on (upstream's default), as it halves the rate of creates.
+// managedFields start with the first server-side apply of an object: what was there before
+// belongs to the manager "before-first-apply", and every later write keeps them up to date.
+// Upstream tracks every writer from create on; the server shall do so too, and does not yet.
 package apiserver
 
 import (

@@ -51,8 +51,8 @@ func includeObject(req *http.Request) (metav1.IncludeObjectPolicy, error) {
 	}
 }
 
-// tabled is the kind whose columns are shown: a version that has none shows its kind's.
-func (r *resource) tabled() *api.Kind {
+// columnKind returns the kind whose columns are printed: for a version without columns, its storage version.
+func (r *resource) columnKind() *api.Kind {
 	if r.Row == nil {
 		return r.Storage()
 	}
@@ -77,7 +77,7 @@ func (r *resource) rows(ctx context.Context, objects []api.Object, include metav
 			return nil, err
 		}
 	}
-	from, shown := r.tabled(), served
+	from, shown := r.columnKind(), served
 	if from != r.Kind {
 		shown = objects
 	}

@@ -17,10 +17,10 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-func (r *lifecycle) update() error { return r.updatePart(change{}) }
+func (r *lifecycle) update() error { return r.updateSubresource(change{}) }
 
-// updatePart replaces the resource, or the part of it that the change's rules leave open.
-func (r *lifecycle) updatePart(c change) error {
+// updateSubresource replaces the resource, or the fields that the change's subresource may write.
+func (r *lifecycle) updateSubresource(c change) error {
 	o, err := updateOptions(r.Request)
 	if err != nil {
 		return err

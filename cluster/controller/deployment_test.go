@@ -52,7 +52,7 @@ func (c *testCluster) image(name, image string) {
 	c.patch(name, fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"c","image":%q}]}}}}`, image))
 }
 
-// rolled waits until the roll-out of name is over, as `kubectl rollout status` does.
+// rolled waits until the rollout of name is complete, as `kubectl rollout status` does.
 func (c *testCluster) rolled(name string, n int32) {
 	c.t.Helper()
 	wait.For(c.t, name+" is rolled out", func() error {
@@ -138,7 +138,7 @@ func TestDeployment(t *testing.T) {
 
 	c.patch("web", `{"spec":{"replicas":1}}`)
 	c.rolled("web", 1)
-	wait.For(c.t, "progress is told", func() error {
+	wait.For(c.t, "progress is reported", func() error {
 		for _, x := range c.deployment("web").Status.Conditions {
 			if x.Type == apps.DeploymentProgressing && x.Status == v1.ConditionTrue && x.Reason == "NewReplicaSetAvailable" {
 				return nil

@@ -79,7 +79,7 @@ func TestDisruptionBudgets(t *testing.T) {
 	c.told("nothing", "controllermanager", "NoPods", "No matching pods found")
 	c.told("odd", "controllermanager", "CalculateExpectedPodCountFailed", "nodes does not implement the scale subresource")
 
-	// In the middle of a roll-out the pods of both sets count once for their Deployment.
+	// In the middle of a rollout the pods of both sets count once for their Deployment.
 	c.image("web", "nginx:2")
 	c.rolled("web", 4)
 	wanted("missing", 4, 4, 3, 1, "SufficientPods")

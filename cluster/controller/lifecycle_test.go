@@ -216,7 +216,7 @@ func TestLeaderElection(t *testing.T) {
 		}
 		return nil
 	})
-	<-leads // the lease is written a moment before its holder knows
+	<-leads // the lease is written a moment before its holder starts to work
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("a leader that was asked to end: %v", err)

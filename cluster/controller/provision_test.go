@@ -145,7 +145,7 @@ func TestVolumesByHandComeBeforeTheDefaultClass(t *testing.T) {
 	c.expectVolume("by-hand", v1.VolumeAvailable)
 	c.claimOf("old", nil)
 	c.expectClaim("old", v1.ClaimBound, "by-hand")
-	// A claim and its pod that are created just before the volume, as by a folder of files.
+	// A claim and its pod that are created just before the volume, as by a directory of files.
 	c.claimOf("claim", nil)
 	c.podWithClaim("pod", "claim")
 	c.volume("volume", "1Gi", v1.PersistentVolumeReclaimRetain)

@@ -44,7 +44,7 @@ func TestDeploymentOf2016(t *testing.T) {
 	c.rolled("web", 2)
 	c.told("web", "deployment-controller", "DeploymentRollback", `Rolled back deployment "web" to revision 1`)
 
-	// What names its owner in the version of then goes with it all the same.
+	// A dependent whose owner reference has the old version is deleted with its owner all the same.
 	m := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: []metav1.OwnerReference{
 		{APIVersion: "extensions/v1beta1", Kind: "Deployment", Name: d.Name, UID: d.UID},
 	}}}

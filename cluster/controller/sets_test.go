@@ -151,9 +151,9 @@ func TestDaemonSet(t *testing.T) {
 	})
 	settled("n1", "n2", "n3")
 	if after := fmt.Sprint(c.pods("agent")[0].UID); after != before {
-		t.Error("the pods were made anew")
+		t.Error("the pods were recreated")
 	}
-	// Its pods and revisions go before it, and it does not make them anew while one lingers.
+	// Its pods and revisions go before it, and it does not recreate them while one lingers.
 	slow := c.pods("agent")[0].Name
 	hold := func(finalizers string) {
 		t.Helper()

@@ -73,7 +73,7 @@ func (h *health) listen(address string, handler http.Handler) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		if !h.refused[address] {
-			h.log.Warn("health checks will not be answered", "address", address, "error", err)
+			h.log.Warn("health checks will not be answered", "address", address, "err", err)
 		}
 		h.refused[address] = true
 		return

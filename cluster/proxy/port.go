@@ -127,7 +127,7 @@ func onlyLocal(eps []endpoint) (local []endpoint) {
 	return local
 }
 
-// sorted orders endpoints and drops those that two slices name.
+// sorted returns endpoints in order, each once though two slices name it.
 func sorted(eps []endpoint) []endpoint {
 	slices.SortFunc(eps, func(a, b endpoint) int { return a.addr.Compare(b.addr) })
 	return slices.CompactFunc(eps, func(a, b endpoint) bool { return a.addr == b.addr })

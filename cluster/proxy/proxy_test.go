@@ -227,7 +227,7 @@ func TestHeadlessLabel(t *testing.T) {
 }
 
 // A load balancer sends its traffic to the nodes that have ready endpoints: each node
-// says on its own whether it has.
+// reports separately whether it has.
 func TestHealthCheckNodePort(t *testing.T) {
 	c := start(t)
 	balanced := func(s *v1.Service) {
@@ -310,7 +310,7 @@ func TestPreferSameNode(t *testing.T) {
 	c.answers(c.own, "10.247.0.20:80", "b 10.246.1.1")
 }
 
-// The zone is the one that the node's label says, also when it is notified later.
+// The zone is that of the node's label, also when the label is set later.
 func TestPreferSameZone(t *testing.T) {
 	c := start(t)
 	a, b := c.pods["a"], c.pods["b"]

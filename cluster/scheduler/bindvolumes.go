@@ -89,7 +89,7 @@ func (s *Scheduler) volumesBound(to assignment) (bool, error) {
 		case err != nil:
 			return false, err
 		case claim.UID != c.claim.UID:
-			return false, fmt.Errorf("claim %q was made anew", claim.Name)
+			return false, fmt.Errorf("claim %q was recreated", claim.Name)
 		case claim.Spec.VolumeName != "" && claim.Annotations[volume.AnnBindCompleted] != "":
 			continue
 		case c.pv == nil && claim.ResourceVersion != c.claim.ResourceVersion && claim.Annotations[volume.AnnSelectedNode] != to.node:

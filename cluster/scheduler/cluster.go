@@ -96,7 +96,7 @@ func (c *cluster) nodeFor(name string) *nodeInfo {
 
 // setNode adds or updates a node.
 func (c *cluster) setNode(node *v1.Node) {
-	c.forgetNodes()
+	c.invalidateNodes()
 	n := c.nodeFor(node.Name)
 	if n.node == nil {
 		c.list = append(c.list, n)
@@ -121,8 +121,8 @@ func (c *cluster) setNode(node *v1.Node) {
 	c.countImages(n, 1)
 }
 
-// forgetNodes drops what was computed from the nodes' labels and taints.
-func (c *cluster) forgetNodes() {
+// invalidateNodes clears what was computed from the nodes' labels and taints.
+func (c *cluster) invalidateNodes() {
 	clear(c.spans)
 	clear(c.members)
 	clear(c.labelled)
@@ -139,7 +139,7 @@ func (c *cluster) removeNode(name string) {
 	if n == nil || n.node == nil {
 		return
 	}
-	c.forgetNodes()
+	c.invalidateNodes()
 	c.countImages(n, -1)
 	n.images = nil
 	c.recount(n, func() { n.node = nil })

@@ -208,6 +208,6 @@ func TestUpfrontReason(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if !errors.As(error(m), new(*fitError)) {
-		t.Error("a misfit must be found by errors.As")
+		t.Error("a fitError must be found by errors.As")
 	}
 }

@@ -78,7 +78,7 @@ func (c *cluster) dropOldest() {
 	delete(c.selections, oldest.key)
 }
 
-// dropSelections drops all selections: the labels of a namespace have changed.
+// dropSelections removes all cached selections: the labels of a namespace have changed.
 func (c *cluster) dropSelections() {
 	clear(c.selections)
 	for _, g := range c.groups {

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// TestCountsAreKept lets pods and nodes come, go and change at random, and compares
-// the counts that are kept with those of a cluster that is made anew.
+// TestCountsAreKept adds, removes and changes pods and nodes at random, and compares
+// the counts that are kept with those of a cluster that is built again.
 func TestCountsAreKept(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	c := newCluster()
@@ -62,20 +62,20 @@ func TestCountsAreKept(t *testing.T) {
 				delete(pods, p)
 			}
 		}
-		anew := newCluster()
+		fresh := newCluster()
 		for _, n := range c.list {
-			anew.setNode(nodes[n.name])
+			fresh.setNode(nodes[n.name])
 		}
 		for p := range maps.Values(pods) {
-			anew.setPod(p)
+			fresh.setPod(p)
 		}
-		if got, want := ask(c), ask(anew); got != want {
-			t.Fatalf("after step %d: kept\n%s\nmade anew\n%s", step, got, want)
+		if got, want := ask(c), ask(fresh); got != want {
+			t.Fatalf("after step %d: kept\n%s\nbuilt again\n%s", step, got, want)
 		}
 	}
 }
 
-func TestForgottenQuestions(t *testing.T) {
+func TestRemovedSelections(t *testing.T) {
 	c := makeCluster(manyNodes(1), makePod("x", on("node-0"), podLabel("app", "web")))
 	web := labels.SelectorFromSet(labels.Set{"app": "web"})
 	c.livePods("default", web)
@@ -83,10 +83,10 @@ func TestForgottenQuestions(t *testing.T) {
 		c.livePods(fmt.Sprint("ns-", i), web)
 	}
 	if len(c.selections) > mostSelections {
-		t.Errorf("%d questions are remembered", len(c.selections))
+		t.Errorf("%d selections are cached", len(c.selections))
 	}
 	if n := len(c.groups[groupKey(c.pods["x"].info.pod)].in); n != 0 {
-		t.Errorf("the pods still count for %d forgotten questions", n)
+		t.Errorf("the pods still count for %d removed selections", n)
 	}
 	if n := c.livePods("default", web).by(byNode)["node-0"]; n != 1 {
 		t.Errorf("asked again: %d pods", n)

@@ -13,10 +13,10 @@ import (
 
 func withPriority(n int32) func(*v1.Pod) { return func(p *v1.Pod) { p.Spec.Priority = &n } }
 
-// TestVictimsEndInTheirOwnTime: a victim that needs its grace is told why it ends, the
-// pod's place is kept meanwhile, nobody else is ended for it, and it comes when the
-// victim is gone.
-func TestVictimsEndInTheirOwnTime(t *testing.T) {
+// TestVictimsKeepTheirGracePeriod: a victim with a grace period gets a condition with the
+// reason, the pod's place is reserved meanwhile, no other pod is preempted, and the pod is
+// bound when the victim is gone.
+func TestVictimsKeepTheirGracePeriod(t *testing.T) {
 	w := start(t, "")
 	w.node("n", "2")
 	w.pod("low", cpu("1500m"), func(p *v1.Pod) { p.Finalizers = []string{"example.com/slow"} })
@@ -25,7 +25,7 @@ func TestVictimsEndInTheirOwnTime(t *testing.T) {
 	w.expectOn("small", "n")
 	w.pod("high", cpu("1600m"), withPriority(1000))
 	w.expectRefused("high", "0/1 nodes are available: 1 Insufficient cpu.")
-	wait.For(w.t, "low told why it ends", func() error {
+	wait.For(w.t, "the condition of low has the reason", func() error {
 		p := w.get("low")
 		if p.DeletionTimestamp != nil {
 			for _, c := range p.Status.Conditions {
@@ -49,7 +49,7 @@ func TestVictimsEndInTheirOwnTime(t *testing.T) {
 	w.pod("late", cpu("50m"))
 	w.expectRefused("late", "0/1 nodes are available: 1 Insufficient cpu.")
 	if p := w.get("small"); p.DeletionTimestamp != nil {
-		t.Error("small was ended too")
+		t.Error("small was preempted too")
 	}
 	low := w.get("low")
 	low.Finalizers = nil

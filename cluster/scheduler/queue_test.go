@@ -82,6 +82,6 @@ func TestQueueForgets(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
 	if q.pop(ctx) != nil {
-		t.Error("pop gave a pod that was forgotten")
+		t.Error("pop returned a pod that was removed")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// resizing is a placed pod that asks for, was given and has so much cpu.
+// resizing returns a bound pod with these requests, allocation and actual resources of cpu.
 func resizing(asks, given, has string, generation int64) *v1.Pod {
 	p := makePod("x", on("a"), requests("cpu", asks))
 	p.Generation = generation
@@ -18,8 +18,9 @@ func resizing(asks, given, has string, generation int64) *v1.Pod {
 	return p
 }
 
-// A pod that is resized counts for the most of what it asks for, was given and has; what
-// it gives up is free when its containers have given it up, and pods that wait hear of it.
+// A pod that is resized counts for the maximum of its requests, its allocation and what its
+// containers have; what it releases is free when its containers have released it, and
+// pending pods are then scheduled.
 func TestResizedPodsCount(t *testing.T) {
 	c := makeCluster([]*v1.Node{makeNode("a")})
 	before := resizing("1", "1", "1", 1)

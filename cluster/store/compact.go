@@ -15,14 +15,14 @@ const (
 	// compactEvery is how long etcd remembers at least, as upstream.
 	compactEvery = 5 * time.Minute
 	// compactKey is where API servers agree on who compacts, as upstream: its version
-	// counts the rounds, its value is the revision that the next round may drop.
+	// counts the rounds, its value is the revision up to which the next round may compact.
 	compactKey = "compact_rev_key"
 )
 
 // rounds is what compaction has come to, as the watch tells of it: so all servers know,
 // whichever of them compacts.
 type rounds struct {
-	marked int64        // what the next round drops, for follow alone
+	marked int64        // up to where the next round compacts; only follow uses it
 	kept   atomic.Int64 // etcd remembers no revision before this one, or soon will not
 }
 
@@ -36,7 +36,7 @@ func (r *rounds) note(value []byte) {
 	r.marked = rev
 }
 
-// compact lets etcd drop what is older than one to two rounds.
+// compact removes revisions older than one to two rounds from etcd.
 func (s *Store) compact(ctx context.Context) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
@@ -49,12 +49,12 @@ func (s *Store) compact(ctx context.Context) error {
 		}
 		var err error
 		if round, rev, err = s.compactRound(ctx, round, rev); err != nil && ctx.Err() == nil {
-			s.Log.Warn("compacting etcd", "error", err)
+			s.Log.Warn("compacting etcd", "err", err)
 		}
 	}
 }
 
-// compactRound drops everything before rev, if no other server has begun a round since
+// compactRound compacts etcd up to rev, if no other server has begun a round since
 // ours. It returns the round and the revision for the next time.
 func (s *Store) compactRound(ctx context.Context, round, rev int64) (int64, int64, error) {
 	now, err := s.askRevision(ctx)

@@ -55,7 +55,7 @@ func StartEmbedded(ctx context.Context, cfg EmbedConfig) (client *clientv3.Clien
 	case <-server.ReadyNotify():
 		return client, stop, nil
 	case <-server.StopNotify():
-		err = errors.New("it stopped on its own")
+		err = errors.New("it stopped before it was ready")
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

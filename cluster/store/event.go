@@ -70,7 +70,7 @@ func protobufFrame(t watch.EventType, object []byte) []byte {
 	return protowire.AppendBytes(b, object)
 }
 
-// shed drops the encodings, and what else nobody new will ask for.
+// shed releases the encodings, and what no new watcher needs.
 func (e *Event) shed() {
 	e.frames[JSON].Store(nil)
 	e.frames[Protobuf].Store(nil)

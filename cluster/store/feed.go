@@ -19,7 +19,7 @@ const (
 	rewind = 1000
 	// pageSize is how many keys are read from etcd at once.
 	pageSize = 1000
-	// bookmarkEvery is how often watchers are notified the revision though nothing happens.
+	// bookmarkEvery is how often watchers get a bookmark though nothing happens.
 	bookmarkEvery = time.Minute
 )
 
@@ -52,7 +52,7 @@ func (s *Store) retry(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.Log.Warn(what+", trying again", "error", err)
+	s.Log.Warn(what+", trying again", "err", err)
 	select {
 	case <-ctx.Done():
 	case <-time.After(200 * time.Millisecond):

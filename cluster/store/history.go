@@ -7,7 +7,7 @@ import (
 
 const (
 	// remembered is how many events of a kind a watch can go back at least, once there
-	// were so many. Twice as many are held before the older half is dropped.
+	// were so many. Twice as many are held before the older half is removed.
 	remembered = 2048
 	// fresh is how many of them keep their encodings and superseded objects.
 	fresh = 512
@@ -34,7 +34,7 @@ func (h *history) add(e *Event) {
 	}
 }
 
-// after is every event with a revision above rev, ok is false if some are dropped.
+// after is every event with a revision above rev, ok is false if some were removed.
 func (h *history) after(rev int64) (events []*Event, ok bool) {
 	if rev < h.from {
 		return nil, false

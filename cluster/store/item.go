@@ -20,7 +20,7 @@ const (
 )
 
 // Item is one object at one revision, immutable and shared. The encoded bytes are its
-// one lasting form; object and JSON are made from them, and can be dropped again.
+// one lasting form; object and JSON are computed from them, and can be released again.
 type Item struct {
 	kind     *api.Kind
 	key      string
@@ -105,13 +105,13 @@ func (i *Item) Message() []byte { return i.encoded[i.at : len(i.encoded)-len(unk
 // Size is the number of bytes of the lasting form.
 func (i *Item) Size() int { return len(i.encoded) }
 
-// shed drops what can be made again.
+// shed releases what can be computed again.
 func (i *Item) shed() {
 	i.object.Store(nil)
 	i.json.Store(nil)
 }
 
-// sweep drops the JSON if nobody asked for it since the sweep before.
+// sweep releases the JSON if no request used it since the previous sweep.
 func (i *Item) sweep() {
 	if !i.asked.Swap(false) {
 		i.json.Store(nil)

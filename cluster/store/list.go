@@ -118,7 +118,7 @@ func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 	return nil, l.expired()
 }
 
-// expired refuses a page of a revision that is dropped, with a way to go on.
+// expired returns the error for a page of a compacted revision, with a token to continue.
 func (l *lister) expired() error {
 	gone := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
 		"Start a new list without it, or use the continue token of this answer to get the rest: objects that were " +

@@ -114,7 +114,7 @@ func TestListInPages(t *testing.T) {
 		t.Error("more is promised than there is")
 	}
 
-	// Once etcd has dropped, the client is notified, and may take what is there now.
+	// Once etcd has compacted the revision, the client gets 410, and may continue with the present state.
 	if _, err := s.Client.Compact(ctx, s.Revision()); err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +186,8 @@ func TestCompactRounds(t *testing.T) {
 	}
 }
 
-// A list of pages ends to be consistent when etcd drops its revision, also where
-// nothing has changed since: whoever pages can rely on learning of it.
+// A list in pages is no longer consistent once etcd has compacted its revision, also where
+// nothing has changed since: the client always gets an error.
 func TestContinueExpires(t *testing.T) {
 	s := newStore(t)
 	c, ctx := s.Of(pods), t.Context()

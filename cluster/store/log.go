@@ -27,8 +27,8 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 	return &bridge{handler: b.handler.WithAttrs(attrs(fields))}
 }
 
-// early are complaints of a member that has not yet committed its first batch, for a
-// second after its very first start. It tries again on its own.
+// early are the warnings of a member that has not yet committed its first batch, for a
+// second after its very first start. The member retries.
 var early = map[string]bool{
 	"Failed to detect schema version":  true,
 	"failed to update storage version": true,

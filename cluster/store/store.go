@@ -135,15 +135,15 @@ func (s *Store) latest(ctx context.Context) error {
 	return s.atLeast(ctx, rev)
 }
 
-// patience is how long a reader waits for a revision that the caches do not have yet.
-const patience = 3 * time.Second
+// revisionTimeout is how long a reader waits for a revision that the caches do not have yet.
+const revisionTimeout = 3 * time.Second
 
 // atLeast returns when the caches hold revision rev.
 func (s *Store) atLeast(ctx context.Context, rev int64) error {
 	if err := s.WaitReady(ctx); err != nil {
 		return timeout(err)
 	}
-	if !s.progress.wait(ctx, rev, patience) {
+	if !s.progress.wait(ctx, rev, revisionTimeout) {
 		return tooLarge(rev, s.progress.revision())
 	}
 	return nil
@@ -172,7 +172,7 @@ func (s *Store) noteWritten(rev int64) {
 }
 
 // askRevision is a linearizable read that moves no data: its header has the revision
-// of the newest write that any client was notified of.
+// of the newest write that any client got an answer to.
 func (s *Store) askRevision(ctx context.Context) (int64, error) {
 	resp, err := s.Client.Get(ctx, registry, clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"wheelhouse/cluster/api"
 )
 
-// backlog is how many events a watcher may be behind before it is dropped.
+// backlog is how many events a watcher may be behind before it is stopped.
 const backlog = 1024
 
 // WatchOptions are those of the API.
@@ -45,7 +45,7 @@ type Watcher struct {
 	unwatch func() bool
 }
 
-// Events is closed when the watch is over: stopped, dropped because the reader was too
+// Events is closed when the watch is over: stopped, cancelled because the reader was too
 // slow, or terminated with the store or because its kind was retired.
 func (w *Watcher) Events() <-chan *Event { return w.events }
 
@@ -224,13 +224,13 @@ func (c *Collection) sendBookmarks() {
 			if mark == nil {
 				var err error
 				if mark, err = c.bookmark(max(c.rev, c.store.progress.revision()), false); err != nil {
-					c.store.Log.Error("making a bookmark", "kind", c.kind.Kind, "error", err)
+					c.store.Log.Error("making a bookmark", "kind", c.kind.Kind, "err", err)
 					return
 				}
 			}
 			select {
 			case w.events <- mark:
-			default: // it has events enough to be notified the revision by
+			default: // the events in the channel carry newer revisions
 			}
 		}
 	}

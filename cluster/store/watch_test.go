@@ -201,7 +201,7 @@ func TestWatchVersions(t *testing.T) {
 	}
 	_, err := c.Watch(ctx, "", WatchOptions{ResourceVersion: strconv.FormatInt(first, 10)})
 	if want := fmt.Sprintf("too old resource version: %d (", first); !apierrors.IsResourceExpired(err) || err.Error()[:len(want)] != want {
-		t.Errorf("a version that is dropped: %v", err)
+		t.Errorf("a compacted version: %v", err)
 	}
 	// What was shed from memory can still be had.
 	now := s.Revision()

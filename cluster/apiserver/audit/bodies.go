@@ -90,7 +90,7 @@ func asJSON(body []byte, contentType string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// withoutManagedFields drops the managed fields of an object, of the items of a list and
+// withoutManagedFields returns a body without the managed fields of an object, of the items of a list and
 // of the rows of a table.
 func withoutManagedFields(body []byte) ([]byte, error) {
 	if !bytes.Contains(body, []byte(`"managedFields"`)) {

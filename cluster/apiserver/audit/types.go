@@ -3,7 +3,7 @@
 //
 // It owns the policy, the events and the log. The API server must Start a Trail for each
 // request, report its progress and Complete it. A request never waits for the log: what does
-// not fit into the queue is dropped and counted.
+// not fit into the queue is discarded and counted.
 package audit
 
 import (

@@ -14,9 +14,9 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// settle is how long the roles must be unchanged before the aggregates are written: the first
-// pass creates seventy at once.
-const settle = 200 * time.Millisecond
+// debounceDelay is the time from a change of the roles until the aggregates are written: the
+// first pass creates seventy at once.
+const debounceDelay = 200 * time.Millisecond
 
 // aggregate writes into aggregating ClusterRoles the rules that result, for people who read
 // them; the authorizer computes its own.
@@ -53,7 +53,7 @@ func (b *Bootstrap) aggregate(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			continue
-		case <-time.After(settle):
+		case <-time.After(debounceDelay):
 		}
 		if err := b.writeSums(ctx, informer.GetStore()); err != nil && ctx.Err() == nil {
 			b.Log.Warn("aggregating cluster roles", "err", err)

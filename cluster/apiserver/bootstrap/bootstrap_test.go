@@ -238,8 +238,8 @@ func TestKeepsWhatPeopleAdded(t *testing.T) {
 	}
 }
 
-// A subject that is no default any more is dropped from a binding of before, and stays
-// where somebody has put it since.
+// A subject that is no longer a default is removed from a binding of an earlier version, and stays
+// where a user has added it since.
 func TestReplacedSubject(t *testing.T) {
 	s := start(t)
 	b := s.bootstrap(t)

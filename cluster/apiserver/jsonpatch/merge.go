@@ -51,7 +51,7 @@ func merge(w *work, doc, patch *node) error {
 	return nil
 }
 
-// prune drops the members that are null: they stand for what is to be removed.
+// prune removes the members that are null: null means removal.
 func (n *node) prune() {
 	for key, child := range n.obj {
 		if child.isNull() {

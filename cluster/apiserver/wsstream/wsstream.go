@@ -1,7 +1,7 @@
 // Package wsstream upgrades requests to web sockets on which only the server sends: watches
 // and logs.
 //
-// What the client sends is read and dropped. Callers must send each message with a deadline
+// What the client sends is read and discarded. Callers must send each message with a deadline
 // of their own, and Close the connection.
 package wsstream
 

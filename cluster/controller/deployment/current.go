@@ -151,7 +151,7 @@ func (r *round) annotate(rs *apps.ReplicaSet, next int64) (changed bool) {
 	return true
 }
 
-// addToHistory drops the oldest revisions if there are too many.
+// addToHistory returns history with revision, without the oldest ones if there are too many.
 func addToHistory(history, revision string) string {
 	if history == "" {
 		return revision

@@ -73,7 +73,7 @@ func TestGraph(t *testing.T) {
 	}
 	expect(t, "a dependent goes: the owner waits for it", names(g.remove("pod")), "rc")
 	expect(t, "the owner is gone", names(g.remove("rc")), "pod2")
-	expect(t, "and forgotten", names(g.remove("rc")))
+	expect(t, "and removed from the graph", names(g.remove("rc")))
 }
 
 func TestGraphOrphans(t *testing.T) {
@@ -81,7 +81,7 @@ func TestGraphOrphans(t *testing.T) {
 	set(g, "ns", "rc")
 	set(g, "ns", "pod", owners(true, "rc"))
 	expect(t, "the owner lets its dependents be", set(g, "ns", "rc", dying(metav1.FinalizerOrphanDependents)), "rc orphan")
-	expect(t, "the dependent forgets its owner", set(g, "ns", "pod"))
+	expect(t, "the dependent no longer refers to its owner", set(g, "ns", "pod"))
 	if len(g.get("rc").dependents) != 0 {
 		t.Error("the edge is still there")
 	}

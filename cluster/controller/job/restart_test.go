@@ -19,7 +19,7 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// run starts a job controller that knows nothing; the answer ends it.
+// run starts a job controller with empty caches; stop terminates it.
 func run(t *testing.T, set kubernetes.Interface) (stop func()) {
 	t.Helper()
 	shared := informers.NewSharedInformerFactory(set, 0)
@@ -42,7 +42,7 @@ func run(t *testing.T, set kubernetes.Interface) (stop func()) {
 }
 
 // A controller that is replaced all the time still starts each pod once and counts
-// each once: what it knows is in the API.
+// each once: its state is in the API.
 func TestRestartsLoseNothing(t *testing.T) {
 	server, _ := apitest.StartServer(t)
 	set := kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}}))

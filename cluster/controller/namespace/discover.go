@@ -48,7 +48,7 @@ func Discover(d discovery.DiscoveryInterface) ([]Resource, error) {
 	return withoutAliases(out), err
 }
 
-// withoutAliases drops the kinds of old groups that another group serves too.
+// withoutAliases returns in without the kinds of old groups that another group serves too.
 func withoutAliases(in []Resource) []Resource {
 	served := map[string]bool{}
 	for _, r := range in {

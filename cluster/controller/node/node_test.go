@@ -87,7 +87,7 @@ func TestMayStay(t *testing.T) {
 	}{
 		{"healthy node", node(v1.ConditionTrue), nil, 0, tolerated{indefinitely: true}},
 		{"no toleration", dead, nil, 0, tolerated{until: now}},
-		{"for ever", dead, tolerate(nil), time.Second, tolerated{indefinitely: true}},
+		{"indefinitely", dead, tolerate(nil), time.Second, tolerated{indefinitely: true}},
 		{"five minutes", dead, tolerate(&five), 0, tolerated{until: now.Add(5 * time.Minute)}},
 		{"a person's taint does not say when it came", byHand, tolerate(&five), 0, tolerated{until: now.Add(5 * time.Minute)}},
 		{"of several taints the first that ends", both, tolerate(&five), 0, tolerated{until: now.Add(4 * time.Minute)}},

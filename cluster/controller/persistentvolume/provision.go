@@ -24,8 +24,8 @@ const (
 	// Provisioner is the provisioner of storage classes whose volumes are created here:
 	// directories on the disk of the node of the claim's first pod.
 	Provisioner = "wheelhouse.dev/host-path"
-	// Folder is their parent directory. The kubelet removes them (cluster/kubelet).
-	Folder = "/srv/volumes"
+	// VolumesDir is their parent directory. The kubelet removes the volumes (cluster/kubelet).
+	VolumesDir = "/srv/volumes"
 )
 
 // dataFinalizer keeps a provisioned volume until its data is removed.
@@ -46,12 +46,12 @@ func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeCl
 	name := volume.GetPersistentVolumeClaimClass(claim)
 	if name == "" {
 		c.Recorder.Event(claim, v1.EventTypeNormal, "FailedBinding",
-			"no persistent volumes available for this claim and no storage class is set"+misfits(claim, volumes))
+			"no persistent volumes available for this claim and no storage class is set"+mismatches(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	class, err := c.classes.Get(name)
 	if apierrors.IsNotFound(err) {
-		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "storageclass.storage.k8s.io %q not found%s", name, misfits(claim, volumes))
+		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "storageclass.storage.k8s.io %q not found%s", name, mismatches(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Controller) unmatched(ctx context.Context, claim *v1.PersistentVolumeCl
 		return c.provision(ctx, claim, class)
 	case volume.NotSupportedProvisioner:
 		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed",
-			"storage class %q makes no volumes, and no persistent volume of it is available for this claim%s", name, misfits(claim, volumes))
+			"storage class %q makes no volumes, and no persistent volume of it is available for this claim%s", name, mismatches(claim, volumes))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
 	return c.awaitExternal(ctx, claim, class)
@@ -178,7 +178,7 @@ func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeCl
 	}
 	switch {
 	case claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == v1.PersistentVolumeBlock:
-		return fail("a folder of the node cannot be a block device: ask for volumeMode Filesystem")
+		return fail("a directory of the node cannot be a block device: ask for volumeMode Filesystem")
 	case claim.Spec.Selector != nil:
 		return fail("claim Selector is not supported")
 	}
@@ -224,7 +224,7 @@ func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim
 			MountOptions:     class.MountOptions,
 			NodeAffinity:     onlyOn(node),
 			PersistentVolumeSource: v1.PersistentVolumeSource{
-				HostPath: &v1.HostPathVolumeSource{Path: Folder + "/" + name, Type: &kind},
+				HostPath: &v1.HostPathVolumeSource{Path: VolumesDir + "/" + name, Type: &kind},
 			},
 		},
 	}

@@ -99,14 +99,14 @@ func nodeOf(pv *v1.PersistentVolume) string {
 	return ""
 }
 
-// misfits returns by reason how many volumes do not fit a claim, for the event.
-func misfits(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) string {
+// mismatches returns by reason how many volumes do not fit a claim, for the event.
+func mismatches(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) string {
 	if len(volumes) == 0 {
 		return ": there are no persistent volumes"
 	}
 	counts := map[string]int{}
 	for _, pv := range volumes {
-		counts[misfit(claim, pv)]++
+		counts[mismatch(claim, pv)]++
 	}
 	var parts []string
 	for reason, n := range counts {
@@ -116,7 +116,7 @@ func misfits(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) st
 	return fmt.Sprintf(": of %d persistent volumes %s", len(volumes), strings.Join(parts, ", "))
 }
 
-func misfit(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) string {
+func mismatch(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) string {
 	want, have := claim.Spec.Resources.Requests[v1.ResourceStorage], pv.Spec.Capacity[v1.ResourceStorage]
 	switch {
 	case pv.DeletionTimestamp != nil:

@@ -18,7 +18,7 @@ type moment struct {
 	replicas int32
 }
 
-// keep drops what is older than a time.
+// keep returns the moments after since.
 func keep(list []moment, since time.Time) []moment {
 	var kept []moment
 	for _, m := range list {

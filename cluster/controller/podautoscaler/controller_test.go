@@ -276,7 +276,7 @@ func TestScalesWhatChangesMeanwhile(t *testing.T) {
 		return nil
 	})
 	if missing := w.event("FailedRescale", "New size"); missing == nil {
-		t.Error("a change of the target's annotations was told as a failure")
+		t.Error("a change of the target's annotations was reported as a failure")
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 var now = time.Unix(1_000_000, 0)
 
-// one pod of a table: what it uses in thousandths (-1: nobody knows), and how it is.
+// one pod of a table: what it uses in thousandths (-1: unknown), and how it is.
 type podIs struct {
 	uses  int64
 	phase v1.PodPhase // Running if empty

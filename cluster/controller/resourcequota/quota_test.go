@@ -256,7 +256,7 @@ func TestOtherKinds(t *testing.T) {
 		"persistentvolumeclaims=2", "requests.storage=3Gi", "gold.storageclass.storage.k8s.io/requests.storage=1Gi", "replicationcontrollers=0")
 }
 
-// What the API server has let in counts before a list shows it, and once when it does.
+// What the API server has admitted counts before a list shows it, and once when it does.
 func TestReservationsCount(t *testing.T) {
 	c := start(t)
 	c.must(c.pod("there"))

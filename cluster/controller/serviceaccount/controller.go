@@ -112,7 +112,7 @@ func (c *Controller) keepCA(ctx context.Context, ns string) error {
 	return harmless("update "+configMap, err)
 }
 
-// harmless drops errors that the next event resolves: the object was created meanwhile, or
+// harmless returns nil for errors that the next event resolves: the object was created meanwhile, or
 // the namespace is terminating.
 func harmless(doing string, err error) error {
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||

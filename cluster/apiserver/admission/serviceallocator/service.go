@@ -79,7 +79,7 @@ func wantsHealthPort(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 }
 
-// inherit sets what an update left out but the Service has, and drops what its new type does
+// inherit sets what an update left out but the Service has, and clears what its new type does
 // not use if the client only sent back what it had read.
 func inherit(s, old *corev1.Service) {
 	if wantsAddress(old) && wantsAddress(s) || headless(old) && s.Spec.Type != corev1.ServiceTypeExternalName {
