@@ -34,7 +34,7 @@ func (v versions) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 }
 
 // ConvertToVersion gives an object of a Go type. It leaves the version as it is when the
-// kind does not have the one that is asked for: the merge asks for one in between first.
+// kind does not have the requested one: the merge requests an intermediate one first.
 func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
 	gvk, err := kindOf(in)
 	if err != nil {
@@ -64,7 +64,7 @@ func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner)
 	return obj, nil
 }
 
-// kindOf is what an object says it is, or what its Go type is.
+// kindOf returns an object's kind as it is set in it, or that of its Go type.
 func kindOf(in runtime.Object) (schema.GroupVersionKind, error) {
 	if gvk := in.GetObjectKind().GroupVersionKind(); !gvk.Empty() {
 		return gvk, nil

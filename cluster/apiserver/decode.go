@@ -103,7 +103,7 @@ func (d codecDecoder) Decode(data []byte, _ *schema.GroupVersionKind, into runti
 }
 
 // decode reads the body of r into `into`, which is of kind gvk. What strict decoding
-// finds is an error, a warning, or nothing, as fieldValidation says.
+// finds is an error, a warning, or nothing, according to fieldValidation.
 func (r *decoder) decode(into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
 	body, err := r.readBody()
 	if err != nil {
@@ -149,7 +149,7 @@ func (r *decoder) decodeBytes(body []byte, mediaType string, into runtime.Object
 	return checkManagedFields(into)
 }
 
-// checkManagedFields looks at what a client says of who owns which field.
+// checkManagedFields validates the managedFields that a client sends.
 func checkManagedFields(obj runtime.Object) error {
 	if m, ok := obj.(metav1.Object); ok && len(m.GetManagedFields()) > 0 {
 		if err := budget.ManagedFields(m.GetManagedFields()); err != nil {

@@ -108,7 +108,7 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 	return apistatus.UnsupportedMediaType(negotiate.Accepted)
 }
 
-// deleteOne deletes one object, or begins to. gone says whether it is; item is its last
+// deleteOne deletes one object, or begins to. gone reports whether it is deleted; item is its last
 // state. While another write comes between, it begins again.
 func (r *lifecycle) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
 	e := *r.exchange
@@ -163,7 +163,7 @@ func (r *lifecycle) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (ite
 	return item, false, err
 }
 
-// errStays tells admission that the object was not deleted yet.
+// errStays ends admission of a deletion that has not removed the object yet.
 var errStays = errors.New("the object stays until its finalizers are gone")
 
 func (r *lifecycle) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
@@ -178,7 +178,7 @@ func (r *lifecycle) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) 
 	return nil
 }
 
-// plan is what a DELETE does to an object: let it go now, or store `next` in its place,
+// plan returns what a DELETE does to an object: delete it now, or store `next` in its place,
 // or, when neither, nothing (its deletion is under way already).
 //
 // An object stays as long as it has finalizers. A pod on a node stays until its grace
@@ -249,7 +249,7 @@ func gracePeriod(obj api.Object, o *metav1.DeleteOptions) (seconds int64, gracef
 	return seconds, true
 }
 
-// orphanByDefault are the kinds whose dependents stay when the request says nothing,
+// orphanByDefault are the kinds whose dependents stay when the request has no policy,
 // for the clients of 2015.
 var orphanByDefault = map[schema.GroupKind]bool{{Kind: "ReplicationController"}: true}
 

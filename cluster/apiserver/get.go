@@ -14,7 +14,7 @@ func (r *request) get() error {
 	return r.writeItem(http.StatusOK, item)
 }
 
-// stored is the object that the path names, at the version that the query asks for.
+// stored returns the object that the path names, at the resourceVersion of the query.
 func (r *request) stored() (*store.Item, error) {
 	version := ""
 	if r.URL.RawQuery != "" {

@@ -62,7 +62,7 @@ func (r *lifecycle) patchSubresource(c change) error {
 	return r.change(c)
 }
 
-// patcher makes the object that a patch asks for.
+// patcher applies a patch to an object.
 type patcher struct {
 	r          *lifecycle
 	validation string
@@ -189,7 +189,7 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 	return obj, nil
 }
 
-// refuse says that what a patch makes is not an object of the kind.
+// refuse returns the error for a result that is not an object of the kind.
 func (p *patcher) refuse(err error) error {
 	if apierrors.IsRequestEntityTooLargeError(err) {
 		return err

@@ -183,7 +183,7 @@ func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *auto
 	return r.decodeScale(out, "application/json", validation)
 }
 
-// changeScale sets the replicas that the Scale asks for, by the kind's own rules.
+// changeScale sets the replicas of the Scale, by the kind's own rules.
 func (r scaling) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
 	item, obj, err := r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
 		scale, err := next(r.scaleOf(cur.Object()))

@@ -161,8 +161,8 @@ func (s *Server) drain() {
 	}
 }
 
-// Drop closes the connections whose client certificate is refused, and lets those to kubelets
-// be verified again.
+// Drop closes the connections whose client certificate is refused, and those to kubelets, so
+// that they are verified again.
 func (s *Server) Drop(refused func(*x509.Certificate) bool) {
 	s.nodes.Reset()
 	s.conns.Drop(refused)

@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 )
 
-// checkEvery is after how many objects an answer looks whether somebody still waits for it.
+// checkEvery is after how many objects an answer checks whether its request was cancelled.
 const checkEvery = 256
 
 func newTableColumns(k *api.Kind) tableColumns {
@@ -68,7 +68,7 @@ func (r *resource) row(ctx context.Context, obj api.Object, include metav1.Inclu
 	return rows[0], nil
 }
 
-// rows does the same for the objects of a list, until nobody waits for them any more.
+// rows does the same for the objects of a list, until ctx ends.
 func (r *resource) rows(ctx context.Context, objects []api.Object, include metav1.IncludeObjectPolicy, version string) ([]metav1.TableRow, error) {
 	served := objects
 	if r.Stored != nil && (r.Row != nil || include == metav1.IncludeObject) {
@@ -99,7 +99,7 @@ func (r *resource) rows(ctx context.Context, objects []api.Object, include metav
 	return rows, nil
 }
 
-// bookmarkRow has nothing to show; its object says how far the watch has come.
+// bookmarkRow returns a row of null cells; its object has the revision of the watch.
 func (r *resource) bookmarkRow(obj api.Object, include metav1.IncludeObjectPolicy, version string) (metav1.TableRow, error) {
 	object, err := r.included(obj, obj, include, version)
 	return metav1.TableRow{Cells: make([]any, len(r.columns)), Object: object}, err

@@ -74,7 +74,7 @@ func (r *lifecycle) checkName(obj api.Object) error {
 type change struct {
 	writeOptions
 	// next is the object that the client wants, given the present one, in its stored
-	// shape. Its resourceVersion says which version it is to replace.
+	// shape. Its resourceVersion is that of the version to replace.
 	next func(cur *store.Item) (api.Object, error)
 	// prepare and validate replace the kind's, for subresources; nil leaves them.
 	prepare  func(obj, old api.Object)

@@ -46,7 +46,7 @@ func (r *request) watch() error {
 	var first []byte
 	switch {
 	case err != nil && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
-		// As upstream: the watch begins, and its first event says that it cannot.
+		// As upstream: the watch begins, and its first event is the error.
 		if first, err = f.failure(err); err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/coreos/go-iptables/iptables"
 )
 
-// Applier keeps the chains of an Owner as desired. It remembers what it wrote, so that a
+// Applier keeps the chains of an Owner as desired. It caches what it wrote, so that a
 // change costs one iptables-restore with the chains that differ.
 //
 // Measured on 1,000 services of two endpoints (iptables 1.8.9), one endpoint

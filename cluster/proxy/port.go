@@ -64,7 +64,7 @@ func protocol(p *v1.ServicePort) string {
 	return ""
 }
 
-// hasClusterIP reports whether anybody is led anywhere by the service.
+// hasClusterIP reports whether the service has a cluster IP.
 func hasClusterIP(svc *v1.Service) bool {
 	return svc.Spec.Type != v1.ServiceTypeExternalName && svc.Spec.ClusterIP != "" && svc.Spec.ClusterIP != v1.ClusterIPNone
 }
@@ -90,7 +90,7 @@ func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice)
 				}
 				ip, err := netip.ParseAddr(e.Addresses[0])
 				if err != nil || !ip.Is4() || !ip.IsGlobalUnicast() {
-					continue // loopback, say: each node's own, which nobody may be led to
+					continue // loopback, for example: each node's own, no target for other hosts' traffic
 				}
 				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node.Name}
 				switch {

@@ -327,11 +327,11 @@ func (b *builder) endpoint(p *port, e endpoint) {
 	var w strings.Builder
 	// A pod that connects to itself must get the reply from another address.
 	netfilter.WriteRule(&w, chain, "-s "+e.addr.Addr().String(), p.comment(""), "-j "+markMasqChain)
-	var remember string
+	var recent string
 	if p.affinity > 0 {
-		remember = "-m recent --name " + chain + " --set"
+		recent = "-m recent --name " + chain + " --set"
 	}
-	netfilter.WriteRule(&w, chain, "-p "+p.proto, p.comment(""), remember, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
+	netfilter.WriteRule(&w, chain, "-p "+p.proto, p.comment(""), recent, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
 	b.out.chains[chain] = w.String()
 }
 

@@ -49,7 +49,7 @@ type podClaims struct {
 type delayedClaim struct {
 	claim *v1.PersistentVolumeClaim
 	class *storagev1.StorageClass
-	can   []*v1.PersistentVolume // volumes of the class that nobody has
+	can   []*v1.PersistentVolume // unclaimed volumes of the class
 }
 
 // volumeBinding is the volume for a delayed claim, or, without one, its provisioning on the

@@ -210,7 +210,7 @@ func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 		}
 		present[key] = true
 		if known != nil && known.Object().GetUID() != item.Object().GetUID() {
-			// Deleted and made again; the deletion was before the new write.
+			// Deleted and recreated; the deletion was before the new write.
 			changed = c.removed(changed, key, item.rev)
 			known = nil
 		}

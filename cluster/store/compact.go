@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// compactEvery is how long etcd remembers at least, as upstream.
+	// compactEvery is how long etcd keeps a revision at least, as upstream.
 	compactEvery = 5 * time.Minute
 	// compactKey is where API servers agree on who compacts, as upstream: its version
 	// counts the rounds, its value is the revision up to which the next round may compact.
 	compactKey = "compact_rev_key"
 )
 
-// rounds is what compaction has come to, as the watch tells of it: so all servers know,
-// whichever of them compacts.
+// rounds is the progress of compaction as the watch reports it, to all servers, whichever
+// of them compacts.
 type rounds struct {
 	marked int64        // up to where the next round compacts; only follow uses it
-	kept   atomic.Int64 // etcd remembers no revision before this one, or soon will not
+	kept   atomic.Int64 // etcd has no revision before this one, or will soon have none
 }
 
 // note takes in the value of compactKey that a round has written.

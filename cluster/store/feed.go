@@ -24,7 +24,7 @@ const (
 )
 
 // follow keeps the caches equal to etcd. One watch on all keys feeds all kinds: it sees
-// every revision, so that the caches always know how far they are. Keys of no kind that
+// every revision, so that the revision of the caches is always known. Keys of no kind that
 // is served are passed over: Serve reads them when there is one.
 func (s *Store) follow(ctx context.Context) error {
 	defer close(s.ended)
@@ -90,7 +90,7 @@ func (s *Store) load(ctx context.Context, first bool) (newest int64, err error) 
 	return newest, nil
 }
 
-// lastRound is the revision at the last compaction round, which etcd still remembers,
+// lastRound is the revision at the last compaction round, which etcd still has,
 // or the newest if there was none.
 func (s *Store) lastRound(ctx context.Context, newest int64) int64 {
 	resp, err := s.Client.Get(ctx, compactKey)

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// remembered is how many events of a kind a watch can go back at least, once there
+	// historySize is how many events of a kind a watch can go back at least, once there
 	// were so many. Twice as many are held before the older half is removed.
-	remembered = 2048
+	historySize = 2048
 	// fresh is how many of them keep their encodings and superseded objects.
 	fresh = 512
 )
@@ -26,8 +26,8 @@ func (h *history) add(e *Event) {
 	for ; h.cool < len(h.events)-fresh; h.cool++ {
 		h.events[h.cool].shed()
 	}
-	if len(h.events) >= 2*remembered {
-		drop := len(h.events) - remembered
+	if len(h.events) >= 2*historySize {
+		drop := len(h.events) - historySize
 		h.from = h.events[drop-1].Revision
 		h.events = slices.Clone(h.events[drop:])
 		h.cool -= drop

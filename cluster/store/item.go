@@ -33,7 +33,7 @@ type Item struct {
 	asked  atomic.Bool // for the JSON since the last sweep
 }
 
-// newItem keeps a copy of body, and decodes it once to know that it can be.
+// newItem keeps a copy of body, and decodes it once to check it.
 func newItem(c *Collection, key string, rev int64, body []byte) (*Item, error) {
 	i := &Item{kind: c.kind, key: key, rev: rev, size: len(body)}
 	i.encoded, i.at = envelope(c.head, body, versionPatch(rev))

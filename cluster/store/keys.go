@@ -12,7 +12,7 @@ import (
 const registry = "/registry/"
 
 // directories are the kinds whose keys are not named like their resource, as Kubernetes
-// has them (so that its etcd can be read, and etcdctl finds what people know).
+// has them (so that its etcd can be read, and etcdctl finds the usual keys).
 var directories = map[schema.GroupResource]string{
 	{Resource: "services"}:                              "services/specs",
 	{Resource: "endpoints"}:                             "services/endpoints",

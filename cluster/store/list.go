@@ -99,7 +99,7 @@ func (l *lister) next(ctx context.Context) (*Page, error) {
 }
 
 // at is a page of the state at a revision: from the cache if nothing has changed since,
-// else out of etcd, which remembers until it is compacted. The first page's revision
+// else out of etcd, which has it until it is compacted. The first page's revision
 // ends with that for all further pages, so that it does not hang on what others write.
 func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 	if l.Continue != "" && rev < l.c.store.rounds.kept.Load() {
@@ -165,7 +165,7 @@ func (l *lister) page(ctx context.Context, rev int64) (*Page, error) {
 	return p, nil
 }
 
-// more says that the page is not the last.
+// more reports whether there are further pages.
 func (l *lister) more(p *Page, remaining int64) {
 	last := p.Items[len(p.Items)-1].key
 	p.Continue = encodeContinue(strings.TrimPrefix(last, l.within)+"\x00", p.Revision)

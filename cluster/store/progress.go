@@ -40,7 +40,7 @@ func (p *progress) advance(rev int64) {
 	p.waiting = still
 }
 
-// wait says whether rev was reached before the limit and before ctx ended.
+// wait reports whether rev was reached before the limit and before ctx ended.
 func (p *progress) wait(ctx context.Context, rev int64, limit time.Duration) bool {
 	if p.rev.Load() >= rev {
 		return true
@@ -107,7 +107,7 @@ func (n *newest) revision(ctx context.Context) (int64, error) {
 	}
 }
 
-// run asks until nobody waits for an answer.
+// run asks etcd until no reader waits for an answer.
 func (n *newest) run() {
 	for {
 		n.mu.Lock()

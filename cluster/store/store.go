@@ -20,7 +20,7 @@ type Config struct {
 	// Kinds are the kinds to serve from the start on; those that are Virtual are
 	// passed over. Serve and Retire change them later.
 	Kinds []*api.Kind
-	// OnlyWriter says that no other process writes to this etcd (it is embedded). Then
+	// OnlyWriter is set if no other process writes to this etcd (it is embedded). Then
 	// the newest state is known without asking etcd. When in doubt leave it false: it
 	// is slower by one request to etcd, shared by all who read at the time.
 	OnlyWriter bool

@@ -152,7 +152,7 @@ func (w *Watcher) backlog(rev int64, initial bool, o WatchOptions) (first []*Eve
 	return first, nil
 }
 
-// wants says whether an object is one that the watcher watches.
+// wants reports whether the watcher watches an object.
 func (w *Watcher) wants(i *Item) bool {
 	return i != nil && strings.HasPrefix(i.key, w.within) &&
 		(w.bucket == "" || w.c.bucket(i.Object()) == w.bucket) &&
@@ -202,8 +202,8 @@ func (w *Watcher) offer(e *Event) {
 	}
 }
 
-// tick reports the watchers how far the collection is, and lets go of encodings that
-// nobody asked for since the last time.
+// tick sends bookmarks to the watchers, and releases encodings that no request has used
+// since the previous tick.
 func (c *Collection) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -196,7 +196,7 @@ func TestWatchVersions(t *testing.T) {
 	if _, err := c.Watch(short, "", WatchOptions{ResourceVersion: "1000000"}); !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 		t.Errorf("a version of the future: %v", err)
 	}
-	for range 2 * remembered {
+	for range 2 * historySize {
 		must(t)(c.Update(ctx, "default", "a", edit(func(p *corev1.Pod) { p.Generation++ })))
 	}
 	_, err := c.Watch(ctx, "", WatchOptions{ResourceVersion: strconv.FormatInt(first, 10)})
@@ -205,8 +205,8 @@ func TestWatchVersions(t *testing.T) {
 	}
 	// What was shed from memory can still be had.
 	now := s.Revision()
-	w := follow(t, c, "", WatchOptions{ResourceVersion: strconv.FormatInt(now-remembered+10, 10), Keep: tier("a")})
-	if e := next(t, w); e.Type != watch.Modified || e.Item.Object().GetResourceVersion() != fmt.Sprint(now-remembered+11) {
+	w := follow(t, c, "", WatchOptions{ResourceVersion: strconv.FormatInt(now-historySize+10, 10), Keep: tier("a")})
+	if e := next(t, w); e.Type != watch.Modified || e.Item.Object().GetResourceVersion() != fmt.Sprint(now-historySize+11) {
 		t.Errorf("an old event: %s %s", e.Type, e.Item.Object().GetResourceVersion())
 	} else if frame, err := e.Frame(JSON); err != nil || len(frame) < 100 {
 		t.Errorf("its frame: %q, %v", frame, err)

@@ -9,7 +9,7 @@ import (
 // tolerationSeconds is how long a pod stays on a node that fails.
 const tolerationSeconds = 300
 
-// DefaultTolerationSeconds lets pods stay for a while on a node that is not ready or cannot be
+// DefaultTolerationSeconds keeps pods for a while on a node that is not ready or cannot be
 // reached, unless they have tolerations for that.
 type DefaultTolerationSeconds struct{}
 

@@ -22,7 +22,7 @@ import (
 type PodSecurityConfig = podsecurityconfig.PodSecurityConfiguration
 
 // LoadPodSecurity reads a PodSecurityConfiguration from a file. Without a file it is
-// upstream's default: privileged, and nobody is exempt.
+// upstream's default: privileged, without exemptions.
 func LoadPodSecurity(file string) (*PodSecurityConfig, error) {
 	c, err := load.LoadFromFile(file)
 	if err != nil {

@@ -66,7 +66,7 @@ func (p *ServiceAccount) Admit(ctx context.Context, r *Request) error {
 	return nil
 }
 
-// mirrorWithoutAccount: whoever makes a mirror pod, nothing in it may ask for a secret.
+// mirrorWithoutAccount refuses a mirror pod that refers to a secret, whoever creates it.
 func mirrorWithoutAccount(r *Request, pod *corev1.Pod) error {
 	if pod.Spec.ServiceAccountName != "" {
 		return r.forbidden("a mirror pod may not reference service accounts")

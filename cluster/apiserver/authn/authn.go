@@ -68,7 +68,7 @@ type Config struct {
 	Static    map[string]*User // by token
 	// Secrets reads the bootstrap tokens, which are secrets of kube-system.
 	Secrets    Getter
-	Authorizer Authorizer // without it nobody may impersonate
+	Authorizer Authorizer // nil refuses impersonation
 	// Revoked reports whether a client certificate is revoked; nil: none is.
 	Revoked func(context.Context, *x509.Certificate) bool
 	Log     *slog.Logger
@@ -94,7 +94,7 @@ func New(c Config) *Authenticator {
 	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, verifying: newVerifying(), good: map[[sha256.Size]byte]bool{}}
 	a.guesses = newGuesses(func() time.Time { return a.now() })
 	for token, u := range c.Static {
-		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing tells nothing
+		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing reveals nothing
 	}
 	return a
 }

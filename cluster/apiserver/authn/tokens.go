@@ -91,7 +91,7 @@ type ref struct {
 	UID  types.UID `json:"uid,omitempty"`
 }
 
-// Issue answers serviceaccounts/token: a token for sa, as r asks for it.
+// Issue answers serviceaccounts/token: it issues the token for sa that r requests.
 func (t *Tokens) Issue(ctx context.Context, _ *User, sa *corev1.ServiceAccount, r *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 	life := defaultTokenLife
 	if s := r.Spec.ExpirationSeconds; s != nil {

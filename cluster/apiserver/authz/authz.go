@@ -1,4 +1,4 @@
-// Package authz decides whether a user may do what a request asks: RBAC over the
+// Package authz decides whether a user may do what a request is for: RBAC over the
 // Role, ClusterRole and binding objects of the cluster, the node authorizer for
 // kubelets, and the shortcut for system:masters.
 //

@@ -25,7 +25,7 @@ func (b *readBody) Close() error             { return nil }
 var errSlowBody = apistatus.New(http.StatusRequestTimeout, "Timeout", "the body of the request did not arrive in time")
 
 // ReadAhead reads the body before the request takes a seat, so that a client that sends it
-// slowly delays nobody else. An error is ReadBody's to return.
+// slowly delays no other request. An error is ReadBody's to return.
 func (w *Writer) ReadAhead(r *http.Request) {
 	if w.pace != nil {
 		data, err := w.pace.readInTime(r)

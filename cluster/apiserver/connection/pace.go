@@ -152,7 +152,7 @@ func (p *pace) release() {
 	}
 }
 
-// keepSeats lets the request occupy its seats until the client has the answer: its user may
+// keepSeats keeps the seats of the request until the client has the answer: its user may
 // not keep the answer in memory without them.
 func (p *pace) keepSeats() {
 	p.mu.Lock()

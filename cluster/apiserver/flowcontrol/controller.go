@@ -21,12 +21,12 @@ func New(seats int, queueWait time.Duration) *Controller {
 
 const (
 	rejectionStep  = 10 * time.Millisecond // for each rejection of the flow that is under way
-	rejectionDelay = time.Second           // at most, which is what Retry-After says
+	rejectionDelay = time.Second           // at most, the Retry-After
 )
 
 // AcquireSlot gets an in-flight slot (Requests, Watches or Streams) for a request until its
 // ticket leaves. It reports false when the flow has no more of them: the request is to be
-// answered with 429. Administrators are exempt: somebody must be able to repair a cluster.
+// answered with 429. Administrators are exempt, so that a cluster can be repaired.
 func (c *Controller) AcquireSlot(ctx context.Context, t *Ticket, r *Request, what Resource) bool {
 	name, flow := Classify(r)
 	if name == Exempt {
@@ -57,7 +57,7 @@ func reject(ctx context.Context, t *Ticket, level *Level, flow string) {
 	delayRejection(ctx, t)
 }
 
-// delayRejection lets clients wait that go on in spite of many rejections.
+// delayRejection delays the answer to clients that continue in spite of many rejections.
 func delayRejection(ctx context.Context, t *Ticket) {
 	others := t.Held(Refusals) - 1
 	if others <= 0 {

@@ -43,7 +43,7 @@ func newNode(text []byte) *node {
 	return &node{raw: text[i:skip(text, i)]}
 }
 
-// expand turns the text of a container into nodes: as many levels of it as are said.
+// expand turns the text of a container into nodes, as deep as levels.
 func (n *node) expand(w *work, levels int) error {
 	if n.open || n.raw[0] != '{' && n.raw[0] != '[' {
 		return nil

@@ -3,7 +3,7 @@
 // results and the same errors, an operation's refusal included.
 //
 // It exists because the work of that library is not bounded. Its copies grow without limit
-// unless a global variable says otherwise, each level of a document is read again for
+// unless a global variable is set, each level of a document is read again for
 // every level above it, and nothing ends the work when the client is gone. Here a patch
 // may copy MaxCopied bytes, read MaxWork bytes, and go on as long as its context.
 //

@@ -151,7 +151,7 @@ func ParseAccept(header string) []Clause {
 	return clauses
 }
 
-// IsPretty reports whether the answer is to be indented: the query asks for it, or the user
+// IsPretty reports whether the answer is to be indented: the query requests it, or the user
 // agent is a program that shows the answer to a person.
 func IsPretty(req *http.Request) bool {
 	if strings.Contains(req.URL.RawQuery, "pretty") {

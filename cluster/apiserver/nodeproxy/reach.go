@@ -90,7 +90,7 @@ func (p *Proxy) kubeletURL(ctx context.Context, n *corev1.Node) (*url.URL, error
 			return &url.URL{Scheme: "https", Host: at.String()}, nil
 		}
 	}
-	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has not said its address yet", n.Name))
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q has no address in its status yet", n.Name))
 }
 
 // apiServers returns where the servers of this API listen, this one included.

@@ -11,8 +11,8 @@ import (
 	"wheelhouse/cluster/api"
 )
 
-// mergeRules says how lists and maps are merged by server-side apply. Go types do not
-// carry it; client-go's schema for apply does.
+// mergeRules are how lists and maps are merged by server-side apply. Go types do not
+// have it; client-go's schema for apply does.
 type mergeRules struct {
 	types map[string]*smdschema.Atom
 }

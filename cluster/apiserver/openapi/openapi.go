@@ -1,9 +1,9 @@
 // Package openapi describes the API in OpenAPI 2 and 3: a schema for every type, the
 // kind's own or by reflection over its Go type, and a path for every verb. kubectl
-// reads it for explain, for validation, and to learn which parameters a verb takes.
+// reads it for explain, for validation, and for the parameters of a verb.
 //
 // V3 and V2 are pure functions of the kinds. Handler serves what they return, and makes
-// it when somebody first asks, since most servers of a lab are never asked for V2.
+// it at the first request, since most servers of a lab never get one for V2.
 package openapi
 
 import (

@@ -53,7 +53,7 @@ func (s *schemas) ref(t reflect.Type) doc {
 	return doc{"$ref": s.refPrefix + name}
 }
 
-// refKind is ref for an object that is sent as such: it says which kind it is.
+// refKind is ref for an object that is sent as such: its kind is recorded.
 func (s *schemas) refKind(t reflect.Type, gvk schema.GroupVersionKind) doc {
 	r := s.ref(t)
 	definition := s.definitions[modelName(t)].(doc)

@@ -263,7 +263,7 @@ func Issued(c *x509.Certificate) time.Time {
 	if b := c.SerialNumber.Bytes(); len(b) == serialLength && b[0] == serialMark {
 		return time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
 	}
-	return c.NotBefore.Add(backdate) // of before serial numbers had the time
+	return c.NotBefore.Add(backdate) // certificates older than the time in serial numbers
 }
 
 func sameSet(a, b []string) bool {

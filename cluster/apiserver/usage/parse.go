@@ -23,10 +23,10 @@ type Counters struct {
 // Container names one.
 type Container struct{ Namespace, Pod, Name string }
 
-// Answer is what a kubelet says.
+// Answer is what a kubelet reports.
 type Answer struct {
 	Containers map[Container]*Counters
-	Machine    Counters // without the time if the kubelet says nothing of it
+	Machine    Counters // without the time if the kubelet does not report it
 }
 
 // Parse reads what a kubelet answers at /metrics/resource: text in the format of

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Used is what somebody uses over a time that ended at At.
+// Used is the usage of a node, pod or container over Window, which ended at At.
 type Used struct {
 	At     time.Time
 	Window time.Duration
@@ -27,7 +27,7 @@ type Pod struct {
 	Containers      map[string]Used
 }
 
-// sameStart is how far two words about one start may differ.
+// sameStart is how far two reports of one start may differ.
 const sameStart = 10 * time.Millisecond
 
 // rates makes of two answers of each node what was used between them.

@@ -2,7 +2,7 @@
 // kubelets report it.
 //
 // It keeps the last two answers of each kubelet and scrapes them only on request: a cluster
-// where nobody runs `kubectl top`, or scales by usage, pays nothing. CPU time is a counter,
+// without `kubectl top` and autoscaling by usage pays nothing. CPU time is a counter,
 // so that a rate needs two answers; the first request waits for both.
 package usage
 

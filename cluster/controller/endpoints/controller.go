@@ -83,7 +83,7 @@ func New(cfg Config) (*Controller, error) {
 }
 
 // hasService reports whether a service of the object's name exists. An object without one
-// is left to whoever writes it.
+// is left to its author.
 func (c *Controller) hasService(ep *v1.Endpoints) bool {
 	_, err := c.services.Services(ep.Namespace).Get(ep.Name)
 	return err == nil

@@ -23,7 +23,7 @@ type Shared struct {
 	Log        *slog.Logger         // nil is slog.Default
 }
 
-// IgnoreNotFound returns err, or nil if it says that the object does not exist: it was
+// IgnoreNotFound returns err, or nil if the error is that the object does not exist: it was
 // deleted, and a reconcile has nothing left to do.
 func IgnoreNotFound(err error) error {
 	if apierrors.IsNotFound(err) {

@@ -1,4 +1,4 @@
-// Package encryption encrypts values in etcd as an EncryptionConfiguration says
+// Package encryption encrypts values in etcd according to an EncryptionConfiguration
 // (apiserver.config.k8s.io/v1): the format of the values is upstream's, so that an etcd
 // that a kube-apiserver has written can be read, and the other way round.
 //

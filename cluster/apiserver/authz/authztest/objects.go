@@ -81,7 +81,7 @@ func (o *Objects) write(r schema.GroupResource, obj api.Object, t watch.EventTyp
 	}
 }
 
-// Deliver lets caches and watchers see everything.
+// Deliver brings everything into the caches and to the watchers.
 func (o *Objects) Deliver() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
