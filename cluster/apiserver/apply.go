@@ -22,7 +22,7 @@ import (
 // applying is a write by server-side apply.
 type applying struct{ *lifecycle }
 
-// apply is server-side apply: the body is what its manager wants of the object, which
+// apply is server-side apply: the body is the configuration of a manager; the object
 // is created if it does not exist.
 func (r applying) apply(c change, body []byte) error {
 	wanted, err := r.decodeApplied(body)
@@ -136,7 +136,7 @@ func (r applying) decodeApplied(body []byte) (*unstructured.Unstructured, error)
 	return wanted, nil
 }
 
-// applyError: what is not a Status yet is a configuration that does not fit the kind.
+// applyError returns err as a Status: BadRequest for a configuration that does not fit the kind.
 func applyError(err error) error {
 	if _, ok := err.(apierrors.APIStatus); ok {
 		return err
@@ -183,13 +183,13 @@ func (r *lifecycle) checkFields(obj api.Object, cur *store.Item) error {
 	return nil
 }
 
-// fieldManager is that of a resource, or of its status if the request is for that.
+// fieldManager returns that of a resource, or of its status if the request is for that.
 func (r *lifecycle) fieldManager(res *resource) (*managedfields.FieldManager, error) {
-	part, subresource := 0, ""
+	index, subresource := 0, ""
 	if r.Subresource == "status" {
-		part, subresource = 1, "status"
+		index, subresource = 1, "status"
 	}
-	m := &res.managers[part]
+	m := &res.managers[index]
 	m.once.Do(func() {
 		var types managedfields.TypeConverter
 		if types, m.err = r.s.typesOf(res.Kind); m.err != nil {
@@ -218,7 +218,7 @@ func (s *Server) typesOf(k *api.Kind) (managedfields.TypeConverter, error) {
 	return managedfields.NewTypeConverter(schemas, true)
 }
 
-// notOwned are the fields which a write to this part does not change, and so cannot own.
+// notOwned returns the fields which a write to the subresource does not change, and so cannot own.
 func notOwned(r *resource, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
 	if !r.HasStatus {
 		return nil

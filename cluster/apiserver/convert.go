@@ -170,7 +170,7 @@ func objectsOf(items []*store.Item) []api.Object {
 	return objects
 }
 
-// raw is an object's JSON with its kind, which a shared object may not carry.
+// raw returns an object's JSON with its kind, which a shared object may not have set.
 func (r *resource) raw(obj api.Object) ([]byte, error) {
 	data, err := json.Marshal(obj)
 	if err != nil {

@@ -149,7 +149,7 @@ func (r *lifecycle) wouldExist(ctx context.Context, obj api.Object) error {
 
 var errEmptyName = errors.New("name must be provided")
 
-// anyVersion: whatever is there may be replaced.
+// anyVersion reports whether an update may replace any version of the object.
 func anyVersion(obj api.Object) bool {
 	v := obj.GetResourceVersion()
 	return v == "" || v == "0"

@@ -80,7 +80,7 @@ func (r *responder) writeList(a negotiate.Output, page *store.Page) error {
 	if err != nil {
 		return err
 	}
-	return r.writeParts(http.StatusOK, negotiate.JSON.ContentType, l.size, l.write)
+	return r.writeSized(http.StatusOK, negotiate.JSON.ContentType, l.size, l.write)
 }
 
 // encodedList is a list as the pieces of its encoding: the items are the bytes that
@@ -183,7 +183,7 @@ func (r *responder) writeProtobufList(list metav1.ListMeta, items []*store.Item)
 	l.head = appendUnknownHead(nil, r.res.groupVersion, r.res.Kind.Kind+"List", size)
 	l.head = append(l.head, inner...)
 	l.size = len(l.head) - len(inner) + size + len(l.tail)
-	return r.writeParts(http.StatusOK, negotiate.Protobuf.ContentType, l.size, l.write)
+	return r.writeSized(http.StatusOK, negotiate.Protobuf.ContentType, l.size, l.write)
 }
 
 // appendUnknownHead begins a protobuf answer, up to the object itself of that size.

@@ -37,14 +37,14 @@ var gzipWriters = sync.Pool{New: func() any {
 
 // writeBody answers with a body that is complete.
 func (r *responder) writeBody(code int, contentType string, body []byte) error {
-	return r.writeParts(code, contentType, len(body), func(w io.Writer) error {
+	return r.writeSized(code, contentType, len(body), func(w io.Writer) error {
 		_, err := w.Write(body)
 		return err
 	})
 }
 
-// writeParts answers with a body of known size that `write` writes in pieces.
-func (r *responder) writeParts(code int, contentType string, size int, write func(io.Writer) error) error {
+// writeSized answers with a body of known size that `write` writes in pieces.
+func (r *responder) writeSized(code int, contentType string, size int, write func(io.Writer) error) error {
 	h := r.w.Header()
 	h.Set("Content-Type", contentType)
 	if h.Get("Cache-Control") == "" {

@@ -83,7 +83,7 @@ func mergeBudget(left int, doc, patch map[string]any, schema strategicpatch.Look
 	return left
 }
 
-// mergeElements goes on with the elements that are merged into one another.
+// mergeElements continues with the elements that are merged into one another.
 func mergeElements(left int, doc, patch []any, schema strategicpatch.LookupPatchMeta, mergeKey string) int {
 	if mergeKey == "" || len(doc) == 0 {
 		return left

@@ -79,7 +79,7 @@ type change struct {
 	// prepare and validate replace the kind's, for subresources; nil leaves them.
 	prepare  func(obj, old api.Object)
 	validate func(obj, old api.Object) field.ErrorList
-	// applied: next has seen to managedFields.
+	// applied: next has set managedFields.
 	applied  bool
 	admitted *admitting
 }
@@ -223,7 +223,7 @@ func carryOver(obj, old api.Object) {
 	}
 }
 
-// errChanged: the object is no longer at the revision at which it was judged.
+// errChanged is returned when the object is no longer at the revision that was read.
 var errChanged = errors.New("the object has changed")
 
 // remove deletes the request's object if it is still at that revision.

@@ -74,15 +74,15 @@ func Rules(node Node, s Snapshot) *Ruleset {
 }
 
 // compiler computes rules incrementally. The objects of a snapshot must not change, as those
-// of an informer do not: it keeps the part of each service, so that a change among a
+// of an informer do not: it caches the rules of each service, so that a change among a
 // thousand services costs little.
 type compiler struct {
-	node  Node
-	parts map[types.NamespacedName]*part
+	node     Node
+	services map[types.NamespacedName]*serviceRules
 }
 
-// part is one service's part of the rules.
-type part struct {
+// serviceRules are the rules of one service, and what they were computed from.
+type serviceRules struct {
 	svc     *v1.Service
 	slices  []*discovery.EndpointSlice
 	refused map[frontend]string // frontends that it is refused, and why
@@ -93,10 +93,10 @@ type part struct {
 	services, externals, nodePorts, rejects string
 }
 
-// inZone sets the node's zone, on which all parts depend.
+// inZone sets the node's zone, on which the rules of all services depend.
 func (c *compiler) inZone(zone string) {
 	if zone != c.node.Zone {
-		c.node.Zone, c.parts = zone, nil
+		c.node.Zone, c.services = zone, nil
 	}
 }
 
@@ -110,18 +110,18 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	})
 	services, overLimit := limitRules(services, s.Slices)
 	out := &Ruleset{Refused: overLimit, NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
-	parts := make(map[types.NamespacedName]*part, len(services))
+	computed := make(map[types.NamespacedName]*serviceRules, len(services))
 	reserved := newReserved(c.node, s)
 	refused := refusals(services, reserved)
 	var portals, externals, nodePorts, rejects strings.Builder
 	for _, svc := range services {
 		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
-		p := c.parts[key]
+		p := c.services[key]
 		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) || !maps.Equal(p.refused, refused[key]) {
-			p = newPart(c.node, svc, s.Slices[key], refused[key])
+			p = newServiceRules(c.node, svc, s.Slices[key], refused[key])
 		}
 		out.Refused = append(out.Refused, p.refusals()...)
-		parts[key] = p
+		computed[key] = p
 		maps.Copy(out.NAT, p.chains)
 		maps.Copy(out.UDP, p.udp)
 		if p.health.Port != 0 {
@@ -132,7 +132,7 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		nodePorts.WriteString(p.nodePorts)
 		rejects.WriteString(p.rejects)
 	}
-	c.parts = parts
+	c.services = computed
 	// Cluster IPs precede all other addresses of services; what the node serves precedes
 	// both.
 	reserved.accept(c.node, &portals)
@@ -144,8 +144,8 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	return out
 }
 
-func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *part {
-	p := &part{svc: svc, slices: slices.Clone(of), refused: refused, chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
+func newServiceRules(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *serviceRules {
+	p := &serviceRules{svc: svc, slices: slices.Clone(of), refused: refused, chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
 	if !hasClusterIP(svc) {
 		return p
 	}
@@ -164,7 +164,7 @@ func newPart(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused 
 
 type builder struct {
 	node Node
-	out  *part
+	out  *serviceRules
 
 	services, externals, nodePorts, rejects strings.Builder
 }

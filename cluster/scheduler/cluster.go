@@ -13,7 +13,7 @@ import (
 type nodeInfo struct {
 	name       string
 	node       *v1.Node // nil: pods name it, but it does not exist
-	host, zone label    // the labels that are asked for most, close at hand
+	host, zone label    // copies of the labels that are read most
 	can        resources
 	maxPods    int64
 	images     map[string]int64 // size by name

@@ -26,7 +26,7 @@ type rounds struct {
 	kept   atomic.Int64 // etcd has no revision before this one, or will soon have none
 }
 
-// note takes in the value of compactKey that a round has written.
+// note records the value of compactKey that a round has written.
 func (r *rounds) note(value []byte) {
 	rev, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil || rev <= r.marked {

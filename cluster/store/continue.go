@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// continueToken is what a client hands back for the next page, as Kubernetes has it.
+// continueToken is what a client sends for the next page, as Kubernetes has it.
 type continueToken struct {
 	APIVersion      string `json:"v"`
 	ResourceVersion int64  `json:"rv"` // -1: whatever is there now

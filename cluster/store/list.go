@@ -100,7 +100,7 @@ func (l *lister) next(ctx context.Context) (*Page, error) {
 
 // at is a page of the state at a revision: from the cache if nothing has changed since,
 // else out of etcd, which has it until it is compacted. The first page's revision
-// ends with that for all further pages, so that it does not hang on what others write.
+// ends with that for all further pages, so that other clients' writes do not matter.
 func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 	if l.Continue != "" && rev < l.c.store.rounds.kept.Load() {
 		return nil, l.expired()

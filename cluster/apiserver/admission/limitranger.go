@@ -175,7 +175,7 @@ func podLimits(pod *corev1.Pod, item *corev1.LimitRangeItem) []error {
 	return wrong
 }
 
-// claimLimits: a claim has requests only.
+// claimLimits returns the violations of a claim, which has requests only.
 func claimLimits(claim *corev1.PersistentVolumeClaim, item *corev1.LimitRangeItem) []error {
 	if item.Type != corev1.LimitTypePersistentVolumeClaim {
 		return nil

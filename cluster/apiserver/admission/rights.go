@@ -7,7 +7,7 @@ import (
 	"wheelhouse/cluster/apiserver/authz"
 )
 
-// right is the verb use on a resource that stands for a part of objects which not every user
+// right is the verb use on a resource that stands for fields which not every user
 // who may write the objects may write. README.md lists them.
 type right struct {
 	resource, subresource string

@@ -162,10 +162,10 @@ func (g *GroupResources) matches(at *authz.Attributes) bool {
 	if len(g.ResourceNames) > 0 && !slices.Contains(g.ResourceNames, at.Name) {
 		return false
 	}
-	return len(g.Resources) == 0 || slices.ContainsFunc(g.Resources, func(rule string) bool { return matchesPart(rule, at) })
+	return len(g.Resources) == 0 || slices.ContainsFunc(g.Resources, func(rule string) bool { return matchesRule(rule, at) })
 }
 
-func matchesPart(rule string, at *authz.Attributes) bool {
+func matchesRule(rule string, at *authz.Attributes) bool {
 	resource, subresource, both := strings.Cut(rule, "/")
 	switch {
 	case rule == "*":

@@ -61,8 +61,8 @@ func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 
 const aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 
-// part returns a role that another aggregates.
-func part(of, name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
+// aggregatedRole returns a role that another role aggregates.
+func aggregatedRole(of, name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	r := clusterRole(name, rules...)
 	r.Labels[aggregateTo+of] = "true"
 	return r
@@ -87,10 +87,10 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		sum("admin", ""),
 		sum("edit", "admin"),
 		sum("view", "edit"),
-		part("admin", "system:aggregate-to-admin",
+		aggregatedRole("admin", "system:aggregate-to-admin",
 			allow("create", "authorization.k8s.io", "localsubjectaccessreviews"),
 			allow(readWrite, "rbac.authorization.k8s.io", "roles rolebindings")),
-		part("edit", "system:aggregate-to-edit",
+		aggregatedRole("edit", "system:aggregate-to-edit",
 			allow(read, "core", "pods/attach pods/proxy pods/exec pods/portforward secrets services/proxy"),
 			allow("impersonate", "core", "serviceaccounts"),
 			allow(write, "core", "pods pods/attach pods/proxy pods/exec pods/portforward"),
@@ -106,7 +106,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow(write, "policy", "poddisruptionbudgets"),
 			allow(write, "networking.k8s.io", "networkpolicies ingresses"),
 			allow(readWrite, "coordination.k8s.io", "leases")),
-		part("view", "system:aggregate-to-view",
+		aggregatedRole("view", "system:aggregate-to-view",
 			allow(read, "core", "pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status "+
 				"endpoints persistentvolumeclaims persistentvolumeclaims/status configmaps"),
 			allow(read, "core", "limitranges resourcequotas bindings events pods/status resourcequotas/status namespaces/status "+
@@ -205,7 +205,7 @@ func makesPods(r rbacv1.PolicyRule) bool {
 
 // metricsReader is for all who may read pods.
 func metricsReader() *rbacv1.ClusterRole {
-	r := part("view", "system:aggregated-metrics-reader", allow(read, "metrics.k8s.io", "pods nodes"))
+	r := aggregatedRole("view", "system:aggregated-metrics-reader", allow(read, "metrics.k8s.io", "pods nodes"))
 	r.Labels[aggregateTo+"edit"], r.Labels[aggregateTo+"admin"] = "true", "true"
 	return r
 }

@@ -75,8 +75,8 @@ func NewLevel(c LevelConfig) *Level {
 	return &Level{LevelConfig: c, flows: map[string]*flow{}}
 }
 
-// Ticket is one request's part in a level. The zero Ticket is that of an exempt request:
-// it holds nothing and is refused nothing.
+// Ticket has the seats of one request in a level. The zero Ticket is that of an exempt
+// request: it holds no seats and is never refused.
 type Ticket struct {
 	level *Level
 	flow  *flow

@@ -44,7 +44,7 @@ type Operation map[string]*json.RawMessage
 // Patch is a list of operations.
 type Patch []Operation
 
-// Decode reads a JSON patch. Operations are looked at when they are applied.
+// Decode reads a JSON patch. Operations are checked when they are applied.
 func Decode(body []byte) (Patch, error) {
 	var p Patch
 	if err := json.Unmarshal(body, &p); err != nil {
@@ -55,10 +55,10 @@ func Decode(body []byte) (Patch, error) {
 
 // work is the bound of one patch.
 type work struct {
-	ctx    context.Context
-	left   int // of MaxWork
-	copied int
-	told   int // bytes since ctx was looked at
+	ctx        context.Context
+	left       int // of MaxWork
+	copied     int
+	sinceCheck int // bytes of work since ctx was checked
 }
 
 func newWork(ctx context.Context) *work { return &work{ctx: ctx, left: MaxWork} }
@@ -68,8 +68,8 @@ func (w *work) spend(n int) error {
 	if w.left -= n; w.left < 0 {
 		return ErrTooMuchWork
 	}
-	if w.told += n; w.told > 64<<10 {
-		w.told = 0
+	if w.sinceCheck += n; w.sinceCheck > 64<<10 {
+		w.sinceCheck = 0
 		return w.ctx.Err()
 	}
 	return nil

@@ -165,11 +165,11 @@ func itemVerbs(has func(string) bool) []string {
 	return out
 }
 
-// addItem writes the verbs on one object or on a part of it.
-func (b *pathBuilder) addItem(path, part string, object doc, gvk schema.GroupVersionKind, verbs []string) {
+// addItem writes the verbs on one object or on a subresource of it.
+func (b *pathBuilder) addItem(path, subresource string, object doc, gvk schema.GroupVersionKind, verbs []string) {
 	methods := doc{}
-	name := strings.TrimSpace(strings.ToLower(part) + " of the specified " + b.kind.Kind)
-	if part == "" {
+	name := strings.TrimSpace(strings.ToLower(subresource) + " of the specified " + b.kind.Kind)
+	if subresource == "" {
 		name = "the specified " + b.kind.Kind
 	}
 	for _, v := range verbs {
@@ -187,7 +187,7 @@ func (b *pathBuilder) addItem(path, part string, object doc, gvk schema.GroupVer
 		case "delete":
 			o = b.op("delete", "delete", "delete "+name, deleteOptions, b.s.ref(deleteOptionsType), b.s.ref(statusType))
 		}
-		o.id, o.gvk = o.id+part, gvk
+		o.id, o.gvk = o.id+subresource, gvk
 		methods[method] = o
 	}
 	b.add(path, b.inPath, methods)
@@ -196,10 +196,10 @@ func (b *pathBuilder) addItem(path, part string, object doc, gvk schema.GroupVer
 // addSubresource writes what the server implements beyond storing: bindings, logs,
 // streams and proxies.
 func (b *pathBuilder) addSubresource(item string, sub api.Subresource) {
-	part := strings.ToUpper(sub.Name[:1]) + sub.Name[1:]
+	subresource := strings.ToUpper(sub.Name[:1]) + sub.Name[1:]
 	path := item + "/" + sub.Name
 	if sub.Kind == b.kind.GroupVersionKind && sub.Name != "log" {
-		b.addItem(path, part, b.object, sub.Kind, itemVerbs(func(v string) bool { return slices.Contains(sub.Verbs, v) }))
+		b.addItem(path, subresource, b.object, sub.Kind, itemVerbs(func(v string) bool { return slices.Contains(sub.Verbs, v) }))
 		return
 	}
 	var object doc
@@ -213,7 +213,7 @@ func (b *pathBuilder) addSubresource(item string, sub api.Subresource) {
 		if object != nil {
 			o = b.op(v, method[v], v+" "+sub.Name+" of a "+b.kind.Kind, createOptions, object, object)
 		}
-		o.id, o.gvk = o.id+part, sub.Kind
+		o.id, o.gvk = o.id+subresource, sub.Kind
 		methods[method[v]] = o
 	}
 	b.add(path, b.inPath, methods)
@@ -250,8 +250,8 @@ func (b *pathBuilder) add(path string, inPath []parameter, methods doc) {
 		if k.Namespaced && scope == "" {
 			suffix = "ForAllNamespaces"
 		}
-		verb, part := splitID(o.id)
-		o.id = verb + title + scope + k.Kind + part + suffix
+		verb, subresource := splitID(o.id)
+		o.id = verb + title + scope + k.Kind + subresource + suffix
 		o.tag = group + "_" + k.Version
 		out[m] = b.w.operation(o)
 	}
@@ -266,7 +266,7 @@ func (b *pathBuilder) add(path string, inPath []parameter, methods doc) {
 }
 
 // splitID takes "readStatus" apart: verbs are in lower case but for deleteCollection.
-func splitID(id string) (verb, part string) {
+func splitID(id string) (verb, subresource string) {
 	if rest, ok := strings.CutPrefix(id, "deleteCollection"); ok {
 		return "deleteCollection", rest
 	}

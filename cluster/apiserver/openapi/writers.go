@@ -83,7 +83,7 @@ func (w v3Writer) operation(o operation) doc {
 	return d
 }
 
-// answerTypesOf: only lists are also streams.
+// answerTypesOf returns the media types of answers; only lists are also streams.
 func answerTypesOf(o operation) []any {
 	if o.action == "list" {
 		return o.only(answerTypes)

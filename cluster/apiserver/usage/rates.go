@@ -45,8 +45,9 @@ func rates(before, now map[string]*Answer) map[string]Node {
 	return nodes
 }
 
-// nodeRates: a container that began in between is measured from its start. A pod of
-// which something is not known yet is left out: half of it would look like little use.
+// nodeRates returns the usage between two answers. A container that began in between is
+// measured from its start. A pod with a container without data is left out: the sum would be
+// too small.
 func nodeRates(before, now *Answer) (Node, bool) {
 	var n Node
 	pods := map[Container]*Pod{}

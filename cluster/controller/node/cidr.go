@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// subnets assigns parts of a network of equal size, the first free one each time.
+// subnets assigns subnets of equal size of a network, the first free one each time.
 type subnets struct {
 	all  netip.Prefix
-	size int // prefix length of a part
+	size int // prefix length of a subnet
 	used map[netip.Prefix]string
 }
 
@@ -18,19 +18,19 @@ func newSubnets(cidr string, size int) (*subnets, error) {
 		return nil, fmt.Errorf("cluster CIDR: %w", err)
 	}
 	if !all.Addr().Is4() || size < all.Bits() || size > 30 {
-		return nil, fmt.Errorf("cluster CIDR %s cannot be divided into parts of /%d", cidr, size)
+		return nil, fmt.Errorf("cluster CIDR %s cannot be divided into subnets of /%d", cidr, size)
 	}
 	return &subnets{all.Masked(), size, map[netip.Prefix]string{}}, nil
 }
 
-// take records that a node has a part already.
+// take records that a node has a subnet already.
 func (s *subnets) take(node, cidr string) {
 	if p, err := netip.ParsePrefix(cidr); err == nil {
 		s.used[p.Masked()] = node
 	}
 }
 
-// free releases the part of a node.
+// free releases the subnet of a node.
 func (s *subnets) free(node string) {
 	for p, n := range s.used {
 		if n == node {
@@ -39,7 +39,7 @@ func (s *subnets) free(node string) {
 	}
 }
 
-// assign returns the part of a node, the same one on each call.
+// assign returns the subnet of a node, the same one on each call.
 func (s *subnets) assign(node string) (string, error) {
 	for p, n := range s.used {
 		if n == node {
@@ -57,7 +57,7 @@ func (s *subnets) assign(node string) (string, error) {
 			return p.String(), nil
 		}
 	}
-	return "", fmt.Errorf("no part of %s is free: all %d are in use", s.all, 1<<(s.size-s.all.Bits()))
+	return "", fmt.Errorf("no subnet of %s is free: all %d are in use", s.all, 1<<(s.size-s.all.Bits()))
 }
 
 func (s *subnets) overlaps(p netip.Prefix) bool {

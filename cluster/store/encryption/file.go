@@ -15,7 +15,7 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-// DefaultInterval is how often a configuration's file is looked at.
+// DefaultInterval is how often a configuration's file is checked.
 const DefaultInterval = time.Second
 
 // File is a configuration on disk.

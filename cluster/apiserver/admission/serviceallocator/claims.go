@@ -60,8 +60,8 @@ func (m *memoryClaims) Give(_ context.Context, owner string, keys []string) erro
 	return nil
 }
 
-// Release: a key is claimed until the one watcher in this process observes the deletion of
-// its Service, so a claim that it finds is always the old one.
+// Release implements Claims. A key is claimed until the one watcher in this process observes
+// the deletion of its Service, so a claim that it finds is always the old one.
 func (m *memoryClaims) Release(_ context.Context, keys []string, _ int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
