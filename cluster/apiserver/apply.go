@@ -233,7 +233,7 @@ func notOwned(r *resource, subresource string) map[fieldpath.APIVersion]fieldpat
 	}
 }
 
-// defaulter gives the kind's defaults to the merge.
+// defaulter sets the kind's defaults for the merge.
 type defaulter struct{ r *resource }
 
 func (d defaulter) Default(in runtime.Object) {

@@ -33,7 +33,7 @@ func (v versions) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 	return api.Scheme.New(gvk)
 }
 
-// ConvertToVersion gives an object of a Go type. It leaves the version as it is when the
+// ConvertToVersion returns an object of a Go type. It leaves the version as it is when the
 // kind does not have the requested one: the merge requests an intermediate one first.
 func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
 	gvk, err := kindOf(in)
@@ -217,7 +217,7 @@ func check2(f func(obj, old api.Object) field.ErrorList, obj, old api.Object) fi
 	return f(obj, old)
 }
 
-// withKind puts kind and version into an object's JSON that has none.
+// withKind returns an object's JSON with its kind and version.
 func (r *resource) withKind(data []byte) []byte {
 	if bytes.HasPrefix(data, []byte(`{"kind"`)) || bytes.HasPrefix(data, []byte(`{"apiVersion"`)) {
 		return data

@@ -119,7 +119,7 @@ func generateName(base string) string {
 	return base[:min(len(base), longest-letters)] + rand.String(letters)
 }
 
-// checkNamespace puts an object into the namespace of the path, or refuses one that
+// checkNamespace sets an object's namespace to that of the path, or refuses one that
 // names another.
 func (r *lifecycle) checkNamespace(obj api.Object) error {
 	switch ns := obj.GetNamespace(); {

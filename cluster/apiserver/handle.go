@@ -286,7 +286,7 @@ func (r *exchange) width() int {
 	return r.ticket.Width(objects, longList)
 }
 
-// finish gives back the seats when the request has been executed, and the rest when the
+// finish releases the seats when the request has been executed, and the rest when the
 // client has the answer, which is when ctx, the connection's context for it, ends.
 func (r *exchange) finish(ctx context.Context) {
 	r.w.Finish(r.Request)

@@ -69,7 +69,7 @@ type Admission interface {
 // CreateFunc answers a POST of a kind that is not stored.
 type CreateFunc = func(ctx context.Context, user *client.User, obj runtime.Object) (runtime.Object, error)
 
-// TokenFunc makes a token for a service account that exists.
+// TokenFunc issues a token for a service account that exists.
 type TokenFunc = func(ctx context.Context, user *client.User, account *corev1.ServiceAccount, request *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error)
 
 // Check is one line of /readyz?verbose; nil means well.
@@ -87,7 +87,7 @@ type Component struct {
 
 // Config is what a Server needs. Store and Authorizer are required; everything else
 // has the default that is named. It has more than 20 fields because it is all that the server
-// is wired with; New hands most of them on to the rooms.
+// is wired with; New passes most of them to the packages.
 type Config struct {
 	Store         *store.Store
 	Table         *api.Table    // of builtin; SetTable replaces it

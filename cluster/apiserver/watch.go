@@ -171,7 +171,7 @@ func gather(batch []byte, w *store.Watcher, f *framer) ([]byte, error) {
 		select {
 		case e, ok := <-w.Events():
 			if !ok {
-				return batch, nil // the next receive sees it too
+				return batch, nil // the next receive gets it too
 			}
 			frame, err := f.frame(e)
 			if err != nil {
@@ -254,7 +254,7 @@ func (f *framer) failure(err error) ([]byte, error) {
 	return wrapEvent(f.answer.Media, string(apiwatch.Error), data)
 }
 
-// wrapEvent makes a frame: a line of JSON, or a metav1.WatchEvent in protobuf with its
+// wrapEvent returns a frame: a line of JSON, or a metav1.WatchEvent in protobuf with its
 // length in four bytes before it.
 func wrapEvent(m *negotiate.Media, event string, data []byte) ([]byte, error) {
 	if m == negotiate.Protobuf {

@@ -34,7 +34,7 @@ func NewApplier(o *Owner) (*Applier, error) {
 // RandomFully reports whether iptables supports --random-fully.
 func (a *Applier) RandomFully() bool { return a.ipt.HasRandomFully() }
 
-// Apply makes the owner's chains those of want; the maps of want must not change afterwards.
+// Apply replaces the owner's chains by those of want; the maps of want must not change afterwards.
 // After a failure, and after Forget, it lists the existing chains and writes all of them.
 func (a *Applier) Apply(ctx context.Context, want Tables) error {
 	full, have := a.applied == nil, a.applied

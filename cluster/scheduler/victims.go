@@ -15,12 +15,12 @@ import (
 func (s *Scheduler) preemptVictims(ctx context.Context, p *v1.Pod, plan *preemption) {
 	for _, other := range plan.cleared {
 		if err := s.clearNomination(ctx, other); err != nil {
-			s.Log.Warn("could not take back the place kept for a pod", "pod", other.Namespace+"/"+other.Name, "err", err)
+			s.Log.Warn("clear the nominated node of a pod", "pod", other.Namespace+"/"+other.Name, "err", err)
 		}
 	}
 	for _, i := range plan.victims {
 		if err := s.preemptPod(ctx, i.pod, p, plan.node.name); err != nil {
-			s.Log.Warn("could not preempt", "pod", i.pod.Namespace+"/"+i.pod.Name, "for", p.Namespace+"/"+p.Name, "err", err)
+			s.Log.Warn("preempt", "pod", i.pod.Namespace+"/"+i.pod.Name, "for", p.Namespace+"/"+p.Name, "err", err)
 		}
 	}
 }

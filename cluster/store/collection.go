@@ -155,7 +155,7 @@ func (c *Collection) decode(key string, kv *mvccpb.KeyValue) (*Item, error) {
 	return newItem(c, key, kv.ModRevision, body)
 }
 
-// take makes an event part of the cache, with the lock held.
+// take adds an event to the cache, with the lock held.
 func (c *Collection) take(e *Event) {
 	if e.Type == watch.Deleted {
 		c.items.Delete(e.Item)

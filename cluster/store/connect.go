@@ -14,7 +14,7 @@ import (
 // TLS names the files for the connection to an external cluster; zero means no TLS.
 type TLS = transport.TLSInfo
 
-// Connect makes a client of an external etcd cluster, and returns when a member has
+// Connect returns a client of an external etcd cluster, and returns when a member has
 // answered or ctx has ended. The cluster should serve nothing else: the store watches
 // all its keys.
 func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger) (*clientv3.Client, error) {

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// fromEtcd makes what went wrong at etcd into an API error.
+// fromEtcd returns an error of etcd as an API error.
 func fromEtcd(err error, doing string) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):

@@ -23,7 +23,7 @@ const (
 	bookmarkEvery = time.Minute
 )
 
-// follow keeps the caches equal to etcd. One watch on all keys feeds all kinds: it sees
+// follow keeps the caches equal to etcd. One watch on all keys feeds all kinds: it gets
 // every revision, so that the revision of the caches is always known. Keys of no kind that
 // is served are passed over: Serve reads them when there is one.
 func (s *Store) follow(ctx context.Context) error {

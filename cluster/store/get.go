@@ -2,7 +2,7 @@ package store
 
 import "context"
 
-// Get reads one object. resourceVersion "" sees every write acknowledged before the
+// Get reads one object. resourceVersion "" reflects every write acknowledged before the
 // call, "0" is whatever the cache has, N is at least revision N.
 func (c *Collection) Get(ctx context.Context, namespace, name, resourceVersion string) (*Item, error) {
 	key, ok := c.key(namespace, name)

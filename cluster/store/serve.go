@@ -14,9 +14,8 @@ import (
 	"wheelhouse/cluster/api"
 )
 
-// Serve makes the store keep the objects of one more kind, and returns when its
-// collection holds what etcd has. The other collections go on meanwhile. The store must
-// run.
+// Serve starts the storage of one more kind, and returns when its collection holds what
+// etcd has. The other collections continue meanwhile. The store must run.
 func (s *Store) Serve(ctx context.Context, k *api.Kind) (*Collection, error) {
 	if c := s.Of(k); c != nil {
 		return c, nil

@@ -56,7 +56,7 @@ type Store struct {
 	rounds      rounds
 }
 
-// New makes a store; Run starts it.
+// New returns a store; Run starts it.
 func New(cfg Config) (*Store, error) {
 	if cfg.Client == nil || cfg.Log == nil {
 		return nil, fmt.Errorf("store: a client and a log are needed")

@@ -95,7 +95,7 @@ func head(k *api.Kind) ([]byte, error) {
 	return protowire.AppendTag(b, unknownRaw, protowire.BytesType), nil
 }
 
-// envelope puts a body, and more that belongs to it, after head. It returns where the
+// envelope appends a body, and more that belongs to it, to head. It returns where the
 // body begins.
 func envelope(head, body, more []byte) (value []byte, at int) {
 	if head == nil {

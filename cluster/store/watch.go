@@ -189,7 +189,7 @@ func (w *Watcher) view(e *Event) *Event {
 	return nil
 }
 
-// offer gives the watcher an event, with the collection's lock held. A watcher that is
+// offer sends the watcher an event, with the collection's lock held. A watcher that is
 // too far behind is ended: its client comes back and continues where it was.
 func (w *Watcher) offer(e *Event) {
 	if e = w.view(e); e == nil {

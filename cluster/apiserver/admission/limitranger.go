@@ -24,7 +24,7 @@ const limitRangerAnnotation = "kubernetes.io/limit-ranger"
 // LimitRanger applies the LimitRanges of a namespace to its pods and claims.
 type LimitRanger struct{ objects authz.Objects }
 
-// Admit gives the containers of a new pod the default requests and limits of its namespace.
+// Admit sets in the containers of a new pod the default requests and limits of its namespace.
 func (p *LimitRanger) Admit(ctx context.Context, r *Request) error {
 	pod, ok := r.Object.(*corev1.Pod)
 	if !ok || r.Verb != Create || !r.is("pods", "") {

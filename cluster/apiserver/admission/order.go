@@ -12,7 +12,7 @@ type Mutator interface {
 	Admit(context.Context, *Request) error
 }
 
-// Validator is a plugin that only refuses. It sees the object as it will be stored.
+// Validator is a plugin that only refuses. It gets the object as it will be stored.
 type Validator interface {
 	Validate(context.Context, *Request) error
 }

@@ -8,7 +8,7 @@ import (
 	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 )
 
-// ServiceAllocation gives Services their addresses and node ports. Upstream does this in the
+// ServiceAllocation assigns Services their addresses and node ports. Upstream does this in the
 // registry of Services.
 type ServiceAllocation struct{ allocator *serviceallocator.Allocator }
 

@@ -45,7 +45,7 @@ type Trail struct {
 	panicked       any
 }
 
-// Start gives the request its ID. What is logged of it is decided when its user is known. A
+// Start assigns the request its ID. What is logged of it is decided when its user is known. A
 // nil Log has nil Trails.
 func (l *Log) Start(r *http.Request, info *requestinfo.Info, w *connection.Writer, longRunning bool, at time.Time) *Trail {
 	if l == nil {

@@ -51,7 +51,7 @@ const (
 	// FreeBytes is how much of a body or an answer is not counted for its user: requests
 	// in flight are bounded themselves.
 	FreeBytes = 64 << 10
-	// AnswerTimeout is how long an answer may take without progress that the server sees:
+	// AnswerTimeout is how long an answer may take without progress that the server observes:
 	// HTTP/2 streams end then, also when their handler has returned.
 	AnswerTimeout = 90 * time.Second
 )
@@ -223,7 +223,7 @@ func (w *Writer) Reserve(bytes int) error {
 	return nil
 }
 
-// BeginStream gives back the seats of a request that has become a stream. A paused one may
+// BeginStream releases the seats of a request that has become a stream. A paused one may
 // stop reading for longer.
 func (w *Writer) BeginStream(paused bool) {
 	if w.pace != nil {

@@ -109,7 +109,7 @@ func (l *Level) AcquireSlot(t *Ticket, name string, what Resource) error {
 // Exempt reports whether the ticket is that of a request which is not bounded.
 func (t *Ticket) Exempt() bool { return t.level == nil }
 
-// ReleaseSlot gives back all that the request holds. It may be called more than once.
+// ReleaseSlot releases all that the request holds. It may be called more than once.
 func (t *Ticket) ReleaseSlot() {
 	if l := t.level; l != nil {
 		l.mu.Lock()
@@ -214,7 +214,7 @@ func (t *Ticket) Acquire(ctx context.Context, seats int) error {
 	}
 }
 
-// Release gives the seats back. It may be called more than once.
+// Release releases the seats. It may be called more than once.
 func (t *Ticket) Release() {
 	if l := t.level; l != nil {
 		l.mu.Lock()
@@ -234,7 +234,7 @@ func (t *Ticket) release() {
 	t.level.dispatch()
 }
 
-// occupy gives the request free seats.
+// occupy assigns free seats to the request.
 func (t *Ticket) occupy(seats int) {
 	t.seats = seats
 	t.level.give(t.flow, seats)
@@ -302,7 +302,7 @@ func (l *Level) drop(f *flow) {
 	l.queued = slices.Delete(l.queued, i, i+1)
 }
 
-// dispatch gives free seats to waiting requests. The next one keeps its turn though it needs
+// dispatch assigns free seats to waiting requests. The next one keeps its turn though it needs
 // more seats than are free: else small requests would starve large ones.
 func (l *Level) dispatch() {
 	for {

@@ -37,7 +37,7 @@ func (n *node) starts(c byte, opened bool) bool {
 	return n.raw[0] == c
 }
 
-// newNode makes a node of valid JSON.
+// newNode returns a node of valid JSON.
 func newNode(text []byte) *node {
 	i := space(text, 0)
 	return &node{raw: text[i:skip(text, i)]}

@@ -24,7 +24,7 @@ func (a *applier) add(op Operation) error {
 	return nil
 }
 
-// insert puts a value into an object, or before an element of a list.
+// insert adds a value to an object, or before an element of a list.
 func (a *applier) insert(container *node, key string, value *node) error {
 	if container.obj != nil {
 		container.obj[key] = value

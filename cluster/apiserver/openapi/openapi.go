@@ -23,7 +23,7 @@ import (
 // always give the same bytes.
 type doc = map[string]any
 
-// V3 gives one document for each group and version, by its path ("api/v1",
+// V3 returns one document for each group and version, by its path ("api/v1",
 // "apis/apps/v1").
 func V3(kinds []*api.Kind) (map[string][]byte, error) {
 	out := map[string][]byte{}
@@ -53,7 +53,7 @@ func V3(kinds []*api.Kind) (map[string][]byte, error) {
 	return out, nil
 }
 
-// V2 gives the one document of older clients, as JSON and as gnostic's protobuf.
+// V2 returns the one document of older clients, as JSON and as gnostic's protobuf.
 func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
 	s := newSchemas("#/definitions/", false)
 	paths := doc{}

@@ -18,7 +18,7 @@ import (
 // kept is how long an entry about a node stays: no certificate is valid for longer.
 const kept = 366 * 24 * time.Hour
 
-// RevokeNode puts all certificates of a node on the list that have been issued until now,
+// RevokeNode adds all certificates of a node that have been issued until now to the list,
 // by the clock of the API server.
 func RevokeNode(ctx context.Context, c kubernetes.Interface, node string) error {
 	now, err := serverTime(ctx, c)
@@ -28,7 +28,7 @@ func RevokeNode(ctx context.Context, c kubernetes.Interface, node string) error 
 	return revoke(ctx, c, NodePrefix+node, now)
 }
 
-// RevokeSerial puts one certificate on the list, by its serial number in hexadecimal.
+// RevokeSerial adds one certificate to the list, by its serial number in hexadecimal.
 func RevokeSerial(ctx context.Context, c kubernetes.Interface, serial string) error {
 	n, ok := new(big.Int).SetString(strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(serial), "0x"), ":", ""), 16)
 	if !ok || n.Sign() <= 0 {

@@ -30,7 +30,7 @@ type Pod struct {
 // sameStart is how far two reports of one start may differ.
 const sameStart = 10 * time.Millisecond
 
-// rates makes of two answers of each node what was used between them.
+// rates returns the usage between two answers of each node.
 func rates(before, now map[string]*Answer) map[string]Node {
 	nodes := make(map[string]Node, len(now))
 	for name, a := range now {

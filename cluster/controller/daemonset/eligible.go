@@ -69,7 +69,7 @@ const (
 	templateGenerationLabel = "pod-template-generation"
 )
 
-// podFor makes the set's pod of a node. The scheduler binds it, to that node only.
+// podFor returns the set's pod of a node. The scheduler binds it, to that node only.
 func podFor(ds *apps.DaemonSet, node, hash string) *v1.Pod {
 	p := podcontrol.PodFromTemplate(&ds.Spec.Template, ds, kind)
 	p.Spec.Tolerations = tolerations(&p.Spec)

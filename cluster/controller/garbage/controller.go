@@ -100,7 +100,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	return c.Loop.Run(ctx)
 }
 
-// setKinds makes kinds known to where, and reports whether some are new.
+// setKinds replaces the kinds that where finds, and reports whether some are new.
 func (c *Controller) setKinds(kinds []namespace.Resource) (changed bool) {
 	known := make(map[schema.GroupKind]namespace.Resource, len(kinds))
 	former := c.kinds.Load()

@@ -55,7 +55,7 @@ type Loop[K comparable] struct {
 	last map[K]time.Time
 }
 
-// New makes a loop; nothing runs before Run.
+// New returns a loop; nothing runs before Run.
 func New[K comparable](c Config[K]) *Loop[K] {
 	if c.Workers == 0 {
 		c.Workers = 2

@@ -43,7 +43,7 @@ func (c *Configuration) writing() (all []*Keys, err error) {
 	return all, nil
 }
 
-// AddKey gives each provider that writes a new key, the second of its keys: it is read
+// AddKey adds to each provider that writes a new key, the second of its keys: it is read
 // and not yet written with.
 func (c *Configuration) AddKey(now time.Time) error {
 	all, err := c.writing()

@@ -19,7 +19,7 @@ var (
 	portsPath      = field.NewPath("spec", "ports")
 )
 
-// Allocate gives a Service its cluster address and node ports, or claims those that it names.
+// Allocate assigns a Service its cluster address and node ports, or claims those that it names.
 // When it fails nothing is claimed.
 func (a *Allocator) Allocate(ctx context.Context, r *Reservation, s, old *corev1.Service) error {
 	if old != nil {
