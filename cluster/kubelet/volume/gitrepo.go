@@ -28,8 +28,8 @@ const (
 	nobody     = 65534    // user and group
 )
 
-// gitRepo is a directory with the content of a git repository, fetched once. The kind is
-// deprecated: git runs on the node, in its network, for all users who may create
+// gitRepo is a directory with the content of a git repository, fetched once. Upstream has
+// deprecated the kind, as git runs on the node, in its network, for all users who may create
 // such pods. It has no rights there and no keys, is held to the transports of a
 // network that need none, and runs nothing that a repository brings.
 type gitRepo struct{}
