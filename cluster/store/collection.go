@@ -13,6 +13,7 @@ import (
 )
 
 // Collection is all objects of one kind: the cache, its recent history, its watchers.
+// It has more than 30 methods: the operations, one a file, and the feed, which share its lock.
 type Collection struct {
 	store    *Store
 	kind     *api.Kind

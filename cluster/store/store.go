@@ -33,7 +33,8 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// Store is all collections over one etcd.
+// Store is all collections over one etcd. It has more than 30 methods: opening and closing, serving kinds, the one
+// watch of etcd and its progress, which share the state of that watch.
 type Store struct {
 	Config
 	tasks chan func() // for follow, between two answers of the watch

@@ -21,6 +21,7 @@ import (
 )
 
 // World is the environment of the steps of one run. The caller sets the exported fields.
+// It has more than 30 methods because each step is one; table.go has their sentences.
 type World struct {
 	Client    kubernetes.Interface
 	Namespace string

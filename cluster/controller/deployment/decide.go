@@ -33,7 +33,8 @@ type change struct {
 	from int32
 }
 
-// round computes one step, on copies.
+// round computes one step, on copies. It has more than 30 methods: the parts of one pure computation, which
+// read and change the same copies.
 type round struct {
 	step
 	snapshot

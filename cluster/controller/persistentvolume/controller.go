@@ -34,6 +34,8 @@ func (i item) String() string { return i.namespace + "/" + i.name }
 type Config = loop.Shared
 
 // Controller is the volume binder, provisioner and protection controller. Make it with New.
+// It has more than 30 methods because binding, provisioning and protection share one queue, so that no two of
+// them change one volume or claim at a time.
 type Controller struct {
 	*loop.Loop[item]
 	Config

@@ -74,7 +74,8 @@ const (
 	Exited  State = "exited"
 )
 
-// Container is what the runtime reports of one container.
+// Container is what the runtime reports of one container. Each field is one property, which is why there are
+// more than 20.
 type Container struct {
 	ID      string
 	Name    string // of the container in the pod; SandboxName for the sandbox

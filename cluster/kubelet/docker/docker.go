@@ -49,6 +49,7 @@ type Config struct {
 }
 
 // Runtime implements kubelet.Runtime. Its methods may be called concurrently.
+// It has more than 30 methods because it implements each small interface that a user of the runtime declares.
 type Runtime struct {
 	config Config
 	docker *client.Client
