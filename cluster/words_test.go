@@ -42,7 +42,7 @@ var banned = []struct{ turns, use string }{
 }
 
 // upstreamTexts are banned turns in texts that clients of Kubernetes read.
-var upstreamTexts = []string{"Back-off restarting", "Back-off pulling", "back-off %s restarting", "back-off 10s restarting", `"time-out"`}
+var upstreamTexts = []string{"Back-off restarting", "Back-off pulling", "back-off %s restarting", "back-off 10s restarting", `"back-off 20s"`, `"time-out"`}
 
 // fine is close to what is banned and is no banned turn.
 const fine = `reports whether the node is cordoned, the operator must know the address, a table of kinds, an unknown field, well-known labels,

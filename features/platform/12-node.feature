@@ -187,7 +187,7 @@ Feature: What a node does for its containers
     And `kubectl get pod loop` prints a line like "^loop +0/1 +CrashLoopBackOff +[1-9]"
     And `kubectl describe pod loop` prints "Back-off restarting failed container a in pod loop_"
     And `kubectl logs loop --previous` prints "bye"
-    And `kubectl get pod loop -o jsonpath={.status.containerStatuses[0].state.waiting.message}` prints "backoff 20s"
+    And `kubectl get pod loop -o jsonpath={.status.containerStatuses[0].state.waiting.message}` prints "back-off 20s"
 
   @M2
   Scenario: nothing of a deleted pod is left on the machine
