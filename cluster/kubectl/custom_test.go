@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -28,6 +29,7 @@ import (
 	"wheelhouse/cluster/apiserver/openapi"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/wait"
 )
 
 // widgets is a kind without a Go type.
@@ -123,13 +125,10 @@ func customCluster(t *testing.T) (*apiserver.Server, *rest.Config, *terminal) {
 // eventually repeats a command until its answer has a text.
 func (k *terminal) eventually(t *testing.T, manifest, line, want string) {
 	t.Helper()
-	var got string
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if got = k.run(t, manifest, line); strings.Contains(got, want) {
-			return
-		}
-	}
-	t.Fatalf("%s: last answer\n%s\nwant %q", line, got, want)
+	wait.Within(t, 60*time.Second, fmt.Sprintf("kubectl %s with %q", line, want), func() error {
+		got := k.run(t, manifest, line)
+		return wait.Seen(strings.Contains(got, want), got)
+	})
 }
 
 // TestCustomKind adds a kind to a running server, uses it with kubectl, and takes it away.
