@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
@@ -45,7 +46,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Mounts: mounts, CgroupParent: w.cgroup(pod), Resources: containerspec.Resources(c, w.k.config.PodPids),
 		OOMScoreAdj: containerspec.OOMScoreAdj(pod, c, w.k.capacity.Memory()),
-		Sandbox:     w.observed.Sandbox.ID, SharePID: podspec.IsTrue(pod.Spec.ShareProcessNamespace),
+		Sandbox:     w.observed.Sandbox.ID, SharePID: ptr.Deref(pod.Spec.ShareProcessNamespace, false),
 		HostNetwork: pod.Spec.HostNetwork && w.k.hostNetns, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	if s.Devices, err = w.devices(c); err != nil {

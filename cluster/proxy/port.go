@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	netutils "k8s.io/utils/net"
+	"k8s.io/utils/ptr"
 )
 
 const rejectVerdict = "-j REJECT --reject-with icmp-port-unreachable"
@@ -80,7 +82,7 @@ func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice)
 			continue
 		}
 		for _, sp := range s.Ports {
-			if deref(sp.Name) != spec.Name || sp.Port == nil || !sameProtocol(sp.Protocol, spec.Protocol) {
+			if ptr.Deref(sp.Name, "") != spec.Name || sp.Port == nil || !sameProtocol(sp.Protocol, spec.Protocol) {
 				continue
 			}
 			for i := range s.Endpoints {
@@ -92,12 +94,12 @@ func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice)
 				if err != nil || !ip.Is4() || !ip.IsGlobalUnicast() {
 					continue // loopback, for example: each node's own, no target for other hosts' traffic
 				}
-				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), deref(e.NodeName) == node.Name}
+				ep := endpoint{netip.AddrPortFrom(ip, uint16(*sp.Port)), ptr.Deref(e.NodeName, "") == node.Name}
 				switch {
 				case isReady(e):
 					ready = append(ready, ep)
 					near.add(node, e.Hints, ep)
-				case deref(e.Conditions.Serving) && deref(e.Conditions.Terminating):
+				case ptr.Deref(e.Conditions.Serving, false) && ptr.Deref(e.Conditions.Terminating, false):
 					leaving = append(leaving, ep)
 				}
 			}
@@ -136,20 +138,7 @@ func sorted(eps []endpoint) []endpoint {
 func union(a, b []endpoint) []endpoint { return sorted(append(slices.Clone(a), b...)) }
 
 func sameProtocol(p *v1.Protocol, q v1.Protocol) bool {
-	or := func(p v1.Protocol) v1.Protocol {
-		if p == "" {
-			return v1.ProtocolTCP
-		}
-		return p
-	}
-	return or(deref(p)) == or(q)
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
+	return cmp.Or(ptr.Deref(p, ""), v1.ProtocolTCP) == cmp.Or(q, v1.ProtocolTCP)
 }
 
 func (p *port) svcChain() string { return "KUBE-SVC-" + hash(p.name, p.proto) }

@@ -13,6 +13,7 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/netfilter"
 )
@@ -101,7 +102,7 @@ func (r *reserved) addEndpoints(service types.NamespacedName, of []*discovery.En
 			if p.Port == nil {
 				continue
 			}
-			proto := strings.ToLower(cmp.Or(string(deref(p.Protocol)), string(v1.ProtocolTCP)))
+			proto := strings.ToLower(cmp.Or(string(ptr.Deref(p.Protocol, "")), string(v1.ProtocolTCP)))
 			for i := range s.Endpoints {
 				for _, a := range s.Endpoints[i].Addresses {
 					ip, err := netip.ParseAddr(a)

@@ -1,6 +1,9 @@
 package proxy
 
-import discovery "k8s.io/api/discovery/v1"
+import (
+	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+)
 
 // hinted are the ready endpoints whose hints name this node or its zone. Hints count only if
 // every ready endpoint has one: otherwise the EndpointSlice controller has not set them
@@ -48,7 +51,7 @@ func localReady(node string, of []*discovery.EndpointSlice) int {
 	seen := map[string]bool{}
 	for _, s := range of {
 		for i := range s.Endpoints {
-			if e := &s.Endpoints[i]; len(e.Addresses) > 0 && isReady(e) && deref(e.NodeName) == node {
+			if e := &s.Endpoints[i]; len(e.Addresses) > 0 && isReady(e) && ptr.Deref(e.NodeName, "") == node {
 				seen[e.Addresses[0]] = true
 			}
 		}

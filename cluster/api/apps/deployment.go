@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podrules"
@@ -24,7 +25,7 @@ var Deployments = &api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(d *appsv1.Deployment) api.ScaleValues {
-			return api.ScaleValues{Spec: podrules.Replicas(d.Spec.Replicas), Status: d.Status.Replicas, Selector: selectorString(d.Spec.Selector)}
+			return api.ScaleValues{Spec: ptr.Deref(d.Spec.Replicas, 1), Status: d.Status.Replicas, Selector: selectorString(d.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.Deployment).Spec.Replicas = &n },
 	},
@@ -71,7 +72,7 @@ var Deployments = &api.Kind{
 	Row: rules.Typed(func(d *appsv1.Deployment) []any {
 		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{
-			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, podrules.Replicas(d.Spec.Replicas)),
+			d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, ptr.Deref(d.Spec.Replicas, 1)),
 			int64(d.Status.UpdatedReplicas), int64(d.Status.AvailableReplicas), rules.Age(d.CreationTimestamp),
 			names, images, selectorString(d.Spec.Selector),
 		}

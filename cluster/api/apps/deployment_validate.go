@@ -3,14 +3,14 @@ package apps
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
-	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
 func validateDeployment(d *appsv1.Deployment) field.ErrorList {
 	s := &d.Spec
-	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
+	errs := rules.NonNegative(int64(ptr.Deref(s.Replicas, 1)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
 	errs = append(errs, validateDeploymentStrategy(&s.Strategy, rules.SpecPath.Child("strategy"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)

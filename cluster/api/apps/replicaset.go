@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
@@ -22,7 +23,7 @@ var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(rs *appsv1.ReplicaSet) api.ScaleValues {
-			return api.ScaleValues{Spec: podrules.Replicas(rs.Spec.Replicas), Status: rs.Status.Replicas, Selector: selectorString(rs.Spec.Selector)}
+			return api.ScaleValues{Spec: ptr.Deref(rs.Spec.Replicas, 1), Status: rs.Status.Replicas, Selector: selectorString(rs.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.ReplicaSet).Spec.Replicas = &n },
 	},
@@ -55,7 +56,7 @@ var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
 		names, images := podrules.ContainerCells(rs.Spec.Template.Spec.Containers)
 		return []any{
-			rs.Name, int64(podrules.Replicas(rs.Spec.Replicas)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
+			rs.Name, int64(ptr.Deref(rs.Spec.Replicas, 1)), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), rules.Age(rs.CreationTimestamp),
 			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
 		}
 	}),
@@ -94,7 +95,7 @@ func validateSetSelector(s *metav1.LabelSelector, emptyMessage string) (labels.S
 
 func validateReplicaSet(rs *appsv1.ReplicaSet) field.ErrorList {
 	s := &rs.Spec
-	errs := rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))
+	errs := rules.NonNegative(int64(ptr.Deref(s.Replicas, 1)), rules.SpecPath.Child("replicas"))
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	return append(errs, validateSelectorAndTemplate(s.Selector, &s.Template)...)
 }

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
@@ -22,7 +23,7 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(s *appsv1.StatefulSet) api.ScaleValues {
-			return api.ScaleValues{Spec: podrules.Replicas(s.Spec.Replicas), Status: s.Status.Replicas, Selector: selectorString(s.Spec.Selector)}
+			return api.ScaleValues{Spec: ptr.Deref(s.Spec.Replicas, 1), Status: s.Status.Replicas, Selector: selectorString(s.Spec.Selector)}
 		}),
 		Set: func(o api.Object, n int32) { o.(*appsv1.StatefulSet).Spec.Replicas = &n },
 	},
@@ -45,7 +46,7 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 	}, podrules.TemplateColumns[:2]...),
 	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
 		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
-		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, podrules.Replicas(s.Spec.Replicas)), rules.Age(s.CreationTimestamp), names, images}
+		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, ptr.Deref(s.Spec.Replicas, 1)), rules.Age(s.CreationTimestamp), names, images}
 	}),
 }, func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
 	return &o.Spec, &o.Status

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
@@ -32,7 +33,7 @@ func validateStatefulSet(set *appsv1.StatefulSet) field.ErrorList {
 		errs = append(errs, rules.OneOf(r.WhenDeleted, at.Child("whenDeleted"), retain, remove)...)
 		errs = append(errs, rules.OneOf(r.WhenScaled, at.Child("whenScaled"), retain, remove)...)
 	}
-	errs = append(errs, rules.NonNegative(int64(podrules.Replicas(s.Replicas)), rules.SpecPath.Child("replicas"))...)
+	errs = append(errs, rules.NonNegative(int64(ptr.Deref(s.Replicas, 1)), rules.SpecPath.Child("replicas"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	if s.Ordinals != nil {
 		errs = append(errs, rules.NonNegative(int64(s.Ordinals.Start), rules.SpecPath.Child("ordinals.start"))...)

@@ -4,6 +4,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 )
 
 // Conversion of metrics between the annotations of autoscaling/v1 and autoscaling/v2.
@@ -64,12 +65,12 @@ func metricToV1(m *autoscalingv2.MetricSpec) autoscalingv1.MetricSpec {
 		out.Object = &autoscalingv1.ObjectMetricSource{
 			Target:     autoscalingv1.CrossVersionObjectReference(o.DescribedObject),
 			MetricName: o.Metric.Name, Selector: o.Metric.Selector,
-			TargetValue: orZero(o.Target.Value), AverageValue: o.Target.AverageValue,
+			TargetValue: ptr.Deref(o.Target.Value, resource.Quantity{}), AverageValue: o.Target.AverageValue,
 		}
 	}
 	if p := m.Pods; p != nil {
 		out.Pods = &autoscalingv1.PodsMetricSource{
-			MetricName: p.Metric.Name, Selector: p.Metric.Selector, TargetAverageValue: orZero(p.Target.AverageValue),
+			MetricName: p.Metric.Name, Selector: p.Metric.Selector, TargetAverageValue: ptr.Deref(p.Target.AverageValue, resource.Quantity{}),
 		}
 	}
 	if r := m.Resource; r != nil {
@@ -90,13 +91,6 @@ func metricToV1(m *autoscalingv2.MetricSpec) autoscalingv1.MetricSpec {
 		}
 	}
 	return out
-}
-
-func orZero(q *resource.Quantity) resource.Quantity {
-	if q == nil {
-		return resource.Quantity{}
-	}
-	return *q
 }
 
 func metricStatusFromV1(m *autoscalingv1.MetricStatus) autoscalingv2.MetricStatus {
@@ -139,29 +133,29 @@ func metricStatusToV1(m *autoscalingv2.MetricStatus) autoscalingv1.MetricStatus 
 		out.Object = &autoscalingv1.ObjectMetricStatus{
 			Target:     autoscalingv1.CrossVersionObjectReference(o.DescribedObject),
 			MetricName: o.Metric.Name, Selector: o.Metric.Selector,
-			CurrentValue: orZero(o.Current.Value), AverageValue: o.Current.AverageValue,
+			CurrentValue: ptr.Deref(o.Current.Value, resource.Quantity{}), AverageValue: o.Current.AverageValue,
 		}
 	}
 	if p := m.Pods; p != nil {
 		out.Pods = &autoscalingv1.PodsMetricStatus{
-			MetricName: p.Metric.Name, Selector: p.Metric.Selector, CurrentAverageValue: orZero(p.Current.AverageValue),
+			MetricName: p.Metric.Name, Selector: p.Metric.Selector, CurrentAverageValue: ptr.Deref(p.Current.AverageValue, resource.Quantity{}),
 		}
 	}
 	if r := m.Resource; r != nil {
 		out.Resource = &autoscalingv1.ResourceMetricStatus{
-			Name: r.Name, CurrentAverageUtilization: r.Current.AverageUtilization, CurrentAverageValue: orZero(r.Current.AverageValue),
+			Name: r.Name, CurrentAverageUtilization: r.Current.AverageUtilization, CurrentAverageValue: ptr.Deref(r.Current.AverageValue, resource.Quantity{}),
 		}
 	}
 	if c := m.ContainerResource; c != nil {
 		out.ContainerResource = &autoscalingv1.ContainerResourceMetricStatus{
 			Name: c.Name, Container: c.Container,
-			CurrentAverageUtilization: c.Current.AverageUtilization, CurrentAverageValue: orZero(c.Current.AverageValue),
+			CurrentAverageUtilization: c.Current.AverageUtilization, CurrentAverageValue: ptr.Deref(c.Current.AverageValue, resource.Quantity{}),
 		}
 	}
 	if e := m.External; e != nil {
 		out.External = &autoscalingv1.ExternalMetricStatus{
 			MetricName: e.Metric.Name, MetricSelector: e.Metric.Selector,
-			CurrentValue: orZero(e.Current.Value), CurrentAverageValue: e.Current.AverageValue,
+			CurrentValue: ptr.Deref(e.Current.Value, resource.Quantity{}), CurrentAverageValue: e.Current.AverageValue,
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/rules"
 )
@@ -50,7 +51,7 @@ func validateCronJobSpec(s, old *batchv1.CronJobSpec) field.ErrorList {
 	if job.Selector != nil {
 		errs = append(errs, field.Invalid(p.Child("selector"), job.Selector, "`selector` will be auto-generated"))
 	}
-	if rules.IsTrue(job.ManualSelector) {
+	if ptr.Deref(job.ManualSelector, false) {
 		errs = append(errs, field.NotSupported(p.Child("manualSelector"), *job.ManualSelector, []string{"nil", "false"}))
 	}
 	errs = append(errs, rules.NonNegativePtr(s.SuccessfulJobsHistoryLimit, rules.SpecPath.Child("successfulJobsHistoryLimit"))...)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podrules"
@@ -98,7 +99,7 @@ const (
 
 // generateSelector sets a unique selector and the template's labels for it, unless manualSelector is true.
 func generateSelector(j *batchv1.Job) {
-	if rules.IsTrue(j.Spec.ManualSelector) {
+	if ptr.Deref(j.Spec.ManualSelector, false) {
 		return
 	}
 	t := &j.Spec.Template

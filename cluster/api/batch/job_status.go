@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/rules"
 )
@@ -109,7 +110,7 @@ func validateJobTimes(j, old *batchv1.Job) field.ErrorList {
 	if was := old.Status.CompletionTime; end != nil && was != nil && !end.Equal(was) {
 		errs = append(errs, field.Invalid(at, end, "field is immutable"))
 	}
-	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !rules.IsTrue(j.Spec.Suspend) && !isResumed(j, old) {
+	if was := old.Status.StartTime; was != nil && !equalTimes(was, start) && !ptr.Deref(j.Spec.Suspend, false) && !isResumed(j, old) {
 		errs = append(errs, field.Invalid(rules.StatusPath.Child("startTime"), start, "field is immutable for unsuspended job once set"))
 	}
 	return errs

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
@@ -42,7 +43,7 @@ func isIndexed(s *batchv1.JobSpec) bool {
 // validateGeneratedSelector validates the labels and selector of generateSelector, unless manualSelector is
 // true.
 func validateGeneratedSelector(j *batchv1.Job) field.ErrorList {
-	if rules.IsTrue(j.Spec.ManualSelector) || j.Spec.Selector == nil {
+	if ptr.Deref(j.Spec.ManualSelector, false) || j.Spec.Selector == nil {
 		return nil
 	}
 	var errs field.ErrorList
@@ -205,7 +206,7 @@ func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	errs = append(errs, rules.Immutable(s.Selector, o.Selector, rules.SpecPath.Child("selector"))...)
 
 	before := &o.Template
-	if rules.IsTrue(o.Suspend) && old.Status.Active == 0 && (old.Status.StartTime == nil || isConditionTrue(old, batchv1.JobSuspended)) {
+	if ptr.Deref(o.Suspend, false) && old.Status.Active == 0 && (old.Status.StartTime == nil || isConditionTrue(old, batchv1.JobSuspended)) {
 		before = withSchedulingDirectives(before, &s.Template)
 		copyResources(before.Spec.Containers, s.Template.Spec.Containers)
 		copyResources(before.Spec.InitContainers, s.Template.Spec.InitContainers)

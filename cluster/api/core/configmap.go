@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -21,7 +22,7 @@ var ConfigMaps = &api.Kind{
 	Validate: rules.Typed(validateConfigMap),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *corev1.ConfigMap) field.ErrorList {
 		errs := rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
-		if rules.IsTrue(old.Immutable) {
+		if ptr.Deref(old.Immutable, false) {
 			errs = append(errs, validateImmutableFlag(c.Immutable)...)
 			if !rules.Equal(c.Data, old.Data) {
 				errs = append(errs, field.Forbidden(field.NewPath("data"), immutableSet))

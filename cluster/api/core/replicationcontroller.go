@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podrules"
@@ -24,7 +25,7 @@ var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 	HasStatus: true,
 	Scale: &api.Scale{
 		Get: rules.Typed(func(rc *corev1.ReplicationController) api.ScaleValues {
-			return api.ScaleValues{Spec: podrules.Replicas(rc.Spec.Replicas), Status: rc.Status.Replicas, Selector: labels.SelectorFromSet(rc.Spec.Selector).String()}
+			return api.ScaleValues{Spec: ptr.Deref(rc.Spec.Replicas, 1), Status: rc.Status.Replicas, Selector: labels.SelectorFromSet(rc.Spec.Selector).String()}
 		}),
 		Set: func(o api.Object, n int32) { o.(*corev1.ReplicationController).Spec.Replicas = &n },
 	},
@@ -58,7 +59,7 @@ var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 		}
 		names, images := podrules.ContainerCells(containers)
 		return []any{
-			rc.Name, int64(podrules.Replicas(rc.Spec.Replicas)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
+			rc.Name, int64(ptr.Deref(rc.Spec.Replicas, 1)), int64(rc.Status.Replicas), int64(rc.Status.ReadyReplicas), rules.Age(rc.CreationTimestamp),
 			names, images, labels.FormatLabels(rc.Spec.Selector),
 		}
 	}),

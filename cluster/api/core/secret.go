@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -44,7 +45,7 @@ var Secrets = &api.Kind{
 	ValidateUpdate: rules.TypedUpdate(func(s, old *corev1.Secret) field.ErrorList {
 		errs := rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)
 		errs = append(errs, rules.Immutable(s.Type, old.Type, field.NewPath("type"))...)
-		if rules.IsTrue(old.Immutable) {
+		if ptr.Deref(old.Immutable, false) {
 			errs = append(errs, validateImmutableFlag(s.Immutable)...)
 			if !rules.Equal(s.Data, old.Data) {
 				errs = append(errs, field.Forbidden(field.NewPath("data"), immutableSet))
@@ -66,7 +67,7 @@ const immutableSet = "field is immutable when `immutable` is set"
 
 // validateImmutableFlag reports a reset of immutable, which is permanent.
 func validateImmutableFlag(flag *bool) field.ErrorList {
-	if rules.IsTrue(flag) {
+	if ptr.Deref(flag, false) {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("immutable"), immutableSet)}

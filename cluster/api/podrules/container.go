@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/api/rules"
@@ -258,7 +259,7 @@ func validateMountPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *f
 		at := p.Child("mountPropagation")
 		errs = append(errs, rules.OneOf(*m.MountPropagation, at,
 			corev1.MountPropagationBidirectional, corev1.MountPropagationHostToContainer, corev1.MountPropagationNone)...)
-		privileged := ctr.SecurityContext != nil && rules.IsTrue(ctr.SecurityContext.Privileged)
+		privileged := ctr.SecurityContext != nil && ptr.Deref(ctr.SecurityContext.Privileged, false)
 		if *m.MountPropagation == corev1.MountPropagationBidirectional && !privileged {
 			errs = append(errs, field.Forbidden(at, "Bidirectional mount propagation is available only to privileged containers"))
 		}
@@ -320,7 +321,7 @@ func (c *podSpecValidator) validateSecurityContext(s *corev1.SecurityContext, p 
 	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation {
 		return errs
 	}
-	if rules.IsTrue(s.Privileged) {
+	if ptr.Deref(s.Privileged, false) {
 		errs = append(errs, field.Invalid(p, s, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
 	}
 	if s.Capabilities != nil {

@@ -28,14 +28,6 @@ func ValidateSelectorMatchesTemplate(selector labels.Selector, t *corev1.PodTemp
 	return field.ErrorList{field.Invalid(p.Child("metadata", "labels"), t.Labels, "`selector` does not match template `labels`")}
 }
 
-// Replicas returns the desired number of pods, 1 if it is not set.
-func Replicas(n *int32) int32 {
-	if n == nil {
-		return 1
-	}
-	return *n
-}
-
 // ContainerCells returns the names and images of containers for the columns.
 func ContainerCells(containers []corev1.Container) (names, images string) {
 	n, i := make([]string, len(containers)), make([]string, len(containers))

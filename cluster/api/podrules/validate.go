@@ -11,6 +11,7 @@ import (
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/rules"
 )
@@ -104,7 +105,7 @@ func validateHostnameOverride(s *corev1.PodSpec, p *field.Path) field.ErrorList 
 	}
 	var errs field.ErrorList
 	at, name := p.Child("hostnameOverride"), *s.HostnameOverride
-	if rules.IsTrue(s.SetHostnameAsFQDN) {
+	if ptr.Deref(s.SetHostnameAsFQDN, false) {
 		errs = append(errs, field.Forbidden(at, "may not be specified when setHostnameAsFQDN is true"))
 	}
 	if s.HostNetwork {
@@ -133,7 +134,7 @@ func (c *podSpecValidator) validateGates(p *field.Path) field.ErrorList {
 
 func validatePodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if rules.IsTrue(s.ShareProcessNamespace) && s.HostPID {
+	if ptr.Deref(s.ShareProcessNamespace, false) && s.HostPID {
 		errs = append(errs, field.Invalid(p.Child("shareProcessNamespace"), *s.ShareProcessNamespace,
 			"ShareProcessNamespace and HostPID cannot both be enabled"))
 	}

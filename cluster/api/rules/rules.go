@@ -232,9 +232,6 @@ var CreatedAtColumn = metav1.TableColumnDefinition{
 // CreatedAt returns the cell of CreatedAtColumn.
 func CreatedAt(m *metav1.ObjectMeta) string { return m.CreationTimestamp.UTC().Format(time.RFC3339) }
 
-// IsTrue reports whether a pointer is set to true.
-func IsTrue(b *bool) bool { return b != nil && *b }
-
 // SpecAndStatus sets the Prepare functions of a kind with spec and status and returns it. PrepareCreate is kept if it
 // is set. The two parts are written separately, and the generation counts the changes of the spec.
 func SpecAndStatus[T api.Object, S, U any](k *api.Kind, parts func(T) (*S, *U)) *api.Kind {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -60,7 +61,7 @@ var StorageClasses = &api.Kind{
 		if s.VolumeBindingMode != nil {
 			mode = string(*s.VolumeBindingMode)
 		}
-		return []any{name, s.Provisioner, reclaim, mode, rules.IsTrue(s.AllowVolumeExpansion), rules.Age(s.CreationTimestamp)}
+		return []any{name, s.Provisioner, reclaim, mode, ptr.Deref(s.AllowVolumeExpansion, false), rules.Age(s.CreationTimestamp)}
 	}),
 }
 

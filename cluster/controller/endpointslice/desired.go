@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/endpoints"
@@ -26,7 +27,7 @@ func (g *group) key() string { return groupKey(g.addressType, g.ports) }
 func groupKey(t discovery.AddressType, ports []discovery.EndpointPort) string {
 	key := string(t)
 	for _, p := range ports {
-		key += fmt.Sprintf("|%s/%s/%d/%s", deref(p.Name), deref(p.Protocol), deref(p.Port), deref(p.AppProtocol))
+		key += fmt.Sprintf("|%s/%s/%d/%s", ptr.Deref(p.Name, ""), ptr.Deref(p.Protocol, ""), ptr.Deref(p.Port, 0), ptr.Deref(p.AppProtocol, ""))
 	}
 	return key
 }
@@ -99,7 +100,7 @@ func hints(svc *v1.Service, e *discovery.Endpoint) *discovery.EndpointHints {
 		return nil
 	}
 	var h discovery.EndpointHints
-	switch deref(svc.Spec.TrafficDistribution) {
+	switch ptr.Deref(svc.Spec.TrafficDistribution, "") {
 	case v1.ServiceTrafficDistributionPreferSameNode:
 		if e.NodeName != nil {
 			h.ForNodes = []discovery.ForNode{{Name: *e.NodeName}}
@@ -186,11 +187,4 @@ func identity(e *discovery.Endpoint) string {
 		id += "/" + string(e.TargetRef.UID)
 	}
 	return id
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 )
 
 // overload is by how much the endpoints of a zone may exceed their share of the load before
@@ -78,7 +79,7 @@ func spread(groups []group, share map[string]float64) {
 	ready := readyOf(groups)
 	have := map[string]int{}
 	for _, e := range ready {
-		if deref(e.Zone) == "" {
+		if ptr.Deref(e.Zone, "") == "" {
 			return
 		}
 		have[*e.Zone]++
@@ -102,7 +103,7 @@ func spread(groups []group, share map[string]float64) {
 func readyOf(groups []group) (ready []*discovery.Endpoint) {
 	for i := range groups {
 		for j := range groups[i].endpoints {
-			if e := &groups[i].endpoints[j]; deref(e.Conditions.Ready) {
+			if e := &groups[i].endpoints[j]; ptr.Deref(e.Conditions.Ready, false) {
 				ready = append(ready, e)
 			}
 		}

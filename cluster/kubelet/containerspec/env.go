@@ -15,6 +15,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
@@ -89,7 +90,7 @@ func envFrom(ctx context.Context, e *EnvContext, from v1.EnvFromSource) (map[str
 	switch {
 	case from.ConfigMapRef != nil:
 		m, err := e.Objects.ConfigMap(ctx, e.Pod.Namespace, from.ConfigMapRef.Name)
-		if apierrors.IsNotFound(err) && podspec.IsTrue(from.ConfigMapRef.Optional) {
+		if apierrors.IsNotFound(err) && ptr.Deref(from.ConfigMapRef.Optional, false) {
 			return nil, nil
 		}
 		if err != nil {
@@ -100,7 +101,7 @@ func envFrom(ctx context.Context, e *EnvContext, from v1.EnvFromSource) (map[str
 		}
 	case from.SecretRef != nil:
 		s, err := e.Objects.Secret(ctx, e.Pod.Namespace, from.SecretRef.Name)
-		if apierrors.IsNotFound(err) && podspec.IsTrue(from.SecretRef.Optional) {
+		if apierrors.IsNotFound(err) && ptr.Deref(from.SecretRef.Optional, false) {
 			return nil, nil
 		}
 		if err != nil {
@@ -131,22 +132,22 @@ func envValue(ctx context.Context, e *EnvContext, v v1.EnvVar, lookup func(strin
 		ref := from.ConfigMapKeyRef
 		m, err := e.Objects.ConfigMap(ctx, e.Pod.Namespace, ref.Name)
 		if err != nil {
-			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("configmap", ref.Name, err))
+			return optional(ptr.Deref(ref.Optional, false) && apierrors.IsNotFound(err), objects.Missing("configmap", ref.Name, err))
 		}
 		if s, ok := m.Data[ref.Key]; ok {
 			return s, true, nil
 		}
-		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
+		return optional(ptr.Deref(ref.Optional, false), fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
 		s, err := e.Objects.Secret(ctx, e.Pod.Namespace, ref.Name)
 		if err != nil {
-			return optional(podspec.IsTrue(ref.Optional) && apierrors.IsNotFound(err), objects.Missing("secret", ref.Name, err))
+			return optional(ptr.Deref(ref.Optional, false) && apierrors.IsNotFound(err), objects.Missing("secret", ref.Name, err))
 		}
 		if b, ok := s.Data[ref.Key]; ok {
 			return string(b), true, nil
 		}
-		return optional(podspec.IsTrue(ref.Optional), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
+		return optional(ptr.Deref(ref.Optional, false), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
 	}
 	return "", false, fmt.Errorf("variable %s: its source is not supported", v.Name)
 }

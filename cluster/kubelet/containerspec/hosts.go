@@ -5,8 +5,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-
-	"wheelhouse/cluster/kubelet/podspec"
+	"k8s.io/utils/ptr"
 )
 
 // shortHostname is the host name in the pod: at most 63 characters, without a dash or a dot
@@ -29,7 +28,7 @@ func shortHostname(pod *v1.Pod) string {
 // the one with its domain. The kernel allows 64 characters.
 func Hostname(pod *v1.Pod, domain string) (string, error) {
 	name := shortHostname(pod)
-	if !podspec.IsTrue(pod.Spec.SetHostnameAsFQDN) || pod.Spec.Subdomain == "" {
+	if !ptr.Deref(pod.Spec.SetHostnameAsFQDN, false) || pod.Spec.Subdomain == "" {
 		return name, nil
 	}
 	full := fmt.Sprintf("%s.%s.%s.svc.%s", name, pod.Spec.Subdomain, pod.Namespace, domain)

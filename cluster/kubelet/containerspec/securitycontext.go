@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/kubelet/cri"
-	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // CheckWorkingDir refuses the open files of a process: a program that starts there may reach
@@ -79,7 +79,7 @@ func Secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root str
 			s.CapDrop = append(s.CapDrop, string(d))
 		}
 	}
-	s.Privileged, s.ReadOnlyRoot = podspec.IsTrue(sc.Privileged), podspec.IsTrue(sc.ReadOnlyRootFilesystem)
+	s.Privileged, s.ReadOnlyRoot = ptr.Deref(sc.Privileged, false), ptr.Deref(sc.ReadOnlyRootFilesystem, false)
 	s.NoNewPrivileges = sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation
 	s.UnmaskedProc = sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount
 	profile := sc.SeccompProfile
@@ -121,7 +121,7 @@ func secureUser(s *cri.Spec, psc *v1.PodSecurityContext, sc *v1.SecurityContext,
 		nonRoot = psc.RunAsNonRoot
 	}
 	imageUser, _, _ := strings.Cut(image.User, ":")
-	if podspec.IsTrue(nonRoot) {
+	if ptr.Deref(nonRoot, false) {
 		id, err := strconv.ParseInt(cmp.Or(imageUser, "0"), 10, 64)
 		switch {
 		case user != nil && *user == 0:

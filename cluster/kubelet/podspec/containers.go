@@ -32,6 +32,3 @@ func EphemeralContainer(pod *v1.Pod, name string) *v1.EphemeralContainer {
 	}
 	return nil
 }
-
-// IsTrue reports whether an optional value is set and true.
-func IsTrue(b *bool) bool { return b != nil && *b }

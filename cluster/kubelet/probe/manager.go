@@ -7,8 +7,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
-	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
 )
 
@@ -59,7 +59,7 @@ func (p *Manager) Follow(ctx context.Context, t Target, startedAt time.Time, bef
 	w := &probed{stop: cancel, stopLive: stopLive}
 	w.Started, w.Ready = t.Container.StartupProbe == nil, t.Container.ReadinessProbe == nil
 	if before != nil {
-		w.Started = w.Started || podspec.IsTrue(before.Started)
+		w.Started = w.Started || ptr.Deref(before.Started, false)
 		w.Ready = w.Ready || before.Ready
 	}
 	p.probed[t.ID] = w

@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
@@ -85,15 +86,15 @@ func volumePayload(ctx context.Context, p *payloadContext, v *v1.Volume) (payloa
 	switch {
 	case v.Secret != nil:
 		s := v.Secret
-		err = p.secret(ctx, out, s.SecretName, s.Items, modeOf(s.DefaultMode), podspec.IsTrue(s.Optional))
+		err = p.secret(ctx, out, s.SecretName, s.Items, ptr.Deref(s.DefaultMode, defaultMode), ptr.Deref(s.Optional, false))
 	case v.ConfigMap != nil:
 		c := v.ConfigMap
-		err = p.configMap(ctx, out, c.Name, c.Items, modeOf(c.DefaultMode), podspec.IsTrue(c.Optional))
+		err = p.configMap(ctx, out, c.Name, c.Items, ptr.Deref(c.DefaultMode, defaultMode), ptr.Deref(c.Optional, false))
 	case v.DownwardAPI != nil:
-		err = p.downward(out, v.DownwardAPI.Items, modeOf(v.DownwardAPI.DefaultMode))
+		err = p.downward(out, v.DownwardAPI.Items, ptr.Deref(v.DownwardAPI.DefaultMode, defaultMode))
 	case v.Projected != nil:
 		for i := range v.Projected.Sources {
-			if err = p.projected(ctx, out, &v.Projected.Sources[i], modeOf(v.Projected.DefaultMode)); err == nil {
+			if err = p.projected(ctx, out, &v.Projected.Sources[i], ptr.Deref(v.Projected.DefaultMode, defaultMode)); err == nil {
 				err = out.check()
 			}
 			if err != nil {
@@ -122,19 +123,12 @@ func (out payload) check() error {
 	return nil
 }
 
-func modeOf(m *int32) int32 {
-	if m == nil {
-		return defaultMode
-	}
-	return *m
-}
-
 func (p *payloadContext) projected(ctx context.Context, out payload, s *v1.VolumeProjection, mode int32) error {
 	switch {
 	case s.Secret != nil:
-		return p.secret(ctx, out, s.Secret.Name, s.Secret.Items, mode, podspec.IsTrue(s.Secret.Optional))
+		return p.secret(ctx, out, s.Secret.Name, s.Secret.Items, mode, ptr.Deref(s.Secret.Optional, false))
 	case s.ConfigMap != nil:
-		return p.configMap(ctx, out, s.ConfigMap.Name, s.ConfigMap.Items, mode, podspec.IsTrue(s.ConfigMap.Optional))
+		return p.configMap(ctx, out, s.ConfigMap.Name, s.ConfigMap.Items, mode, ptr.Deref(s.ConfigMap.Optional, false))
 	case s.DownwardAPI != nil:
 		return p.downward(out, s.DownwardAPI.Items, mode)
 	case s.ServiceAccountToken != nil:
