@@ -137,3 +137,5 @@ func (s Subnets) node(n int) Node {
 	}
 	return node
 }
+
+const pollEvery = 20 * time.Millisecond

@@ -79,16 +79,6 @@ func setGateRules(allowHostAccess bool) error {
 	return ipt.AppendUnique("filter", "FORWARD", newToHost...)
 }
 
-// withoutIPv6 disables IPv6 on the machine's interface to a cluster: it would have a
-// link-local address there, at which the machine's services answer.
-func withoutIPv6(link string) error {
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0o644)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // keepReachable accepts connections to the API server before any rules of services that an
 // earlier process has left in the master's namespace: without the API server no proxy could
 // replace them.

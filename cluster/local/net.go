@@ -18,12 +18,6 @@ import (
 	"wheelhouse/cluster/kubelet/network"
 )
 
-const (
-	bridge   = "br0"
-	nodeLink = "eth0"
-	hostPort = "host" // the peer of hostLink on gateBridge
-)
-
 // hostLink returns the name of the machine's interface to the cluster's LAN, at most 15
 // characters.
 func hostLink(cluster string) string {
@@ -32,20 +26,6 @@ func hostLink(cluster string) string {
 	}
 	sum := sha256.Sum256([]byte(cluster))
 	return "wh-" + hex.EncodeToString(sum[:6])
-}
-
-// lan is the open namespace of a cluster's bridge.
-type lan struct {
-	record
-	ns     netns.NsHandle
-	h      *netlink.Handle
-	bridge netlink.Link
-	gate   netlink.Link // the machine's own bridge; see buildHostGate
-}
-
-func (l *lan) close() {
-	l.h.Close()
-	_ = l.ns.Close()
 }
 
 // buildNetwork creates the namespaces, links, addresses and routes that are missing.
@@ -69,40 +49,6 @@ func buildNetwork(ctx context.Context, r record, allowHostAccess bool) error {
 		})
 	}
 	return all.Wait()
-}
-
-func openLAN(r record) (*lan, error) {
-	ns, err := openNS(r.lanNS())
-	if err != nil {
-		return nil, err
-	}
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, errors.Join(err, ns.Close())
-	}
-	l := &lan{record: r, ns: ns, h: h}
-	if l.bridge, err = ensureBridge(h, bridge); err != nil {
-		l.close()
-		return nil, fmt.Errorf("bridge in %s: %w", r.lanNS(), err)
-	}
-	// Nothing is filtered between nodes.
-	_ = network.Do(ns, func() error {
-		return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0o644)
-	})
-	return l, nil
-}
-
-func ensureBridge(h *netlink.Handle, name string) (netlink.Link, error) {
-	l, err := h.LinkByName(name)
-	if err != nil {
-		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
-			return nil, err
-		}
-		if l, err = h.LinkByName(name); err != nil {
-			return nil, err
-		}
-	}
-	return l, h.LinkSetUp(l)
 }
 
 // connectHost connects the machine's own namespace, with routes to pods and services.

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/kubelet/network"
+)
+
+const (
+	bridge   = "br0"
+	nodeLink = "eth0"
+	hostPort = "host" // the peer of hostLink on gateBridge
 )
 
 // netnsDir is where iproute2 looks for names, so that `ip netns exec` works.
@@ -104,4 +113,62 @@ func clusterNS(cluster string) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// lan is the open namespace of a cluster's bridge.
+type lan struct {
+	record
+	ns     netns.NsHandle
+	h      *netlink.Handle
+	bridge netlink.Link
+	gate   netlink.Link // the machine's own bridge; see buildHostGate
+}
+
+func (l *lan) close() {
+	l.h.Close()
+	_ = l.ns.Close()
+}
+
+func openLAN(r record) (*lan, error) {
+	ns, err := openNS(r.lanNS())
+	if err != nil {
+		return nil, err
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	l := &lan{record: r, ns: ns, h: h}
+	if l.bridge, err = ensureBridge(h, bridge); err != nil {
+		l.close()
+		return nil, fmt.Errorf("bridge in %s: %w", r.lanNS(), err)
+	}
+	// Nothing is filtered between nodes.
+	_ = network.Do(ns, func() error {
+		return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("0"), 0o644)
+	})
+	return l, nil
+}
+
+func ensureBridge(h *netlink.Handle, name string) (netlink.Link, error) {
+	l, err := h.LinkByName(name)
+	if err != nil {
+		if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
+			return nil, err
+		}
+		if l, err = h.LinkByName(name); err != nil {
+			return nil, err
+		}
+	}
+	return l, h.LinkSetUp(l)
+}
+
+// withoutIPv6 disables IPv6 on the machine's interface to a cluster: it would have a
+// link-local address there, at which the machine's services answer.
+func withoutIPv6(link string) error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -24,8 +24,6 @@ import (
 	"wheelhouse/cluster/kubelet/network"
 )
 
-const pollEvery = 20 * time.Millisecond
-
 // poll calls f until it returns nil; when ctx is done it returns f's last error.
 func poll(ctx context.Context, f func() error) error {
 	for {

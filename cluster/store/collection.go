@@ -1,11 +1,13 @@
 package store
 
 import (
-	"sync"
+	"sort"
+	"strings"
 	"sync/atomic"
 
 	"github.com/google/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -15,12 +17,10 @@ import (
 // Collection is all objects of one kind: the cache, its recent history, its watchers.
 // It has more than 30 methods: the operations, one a file, and the feed, which share its lock.
 type Collection struct {
-	store    *Store
-	kind     *api.Kind
+	store    *source
+	format   *format
 	resource schema.GroupResource
 	prefix   string // of the keys
-	head     []byte // of the values
-	bucket   func(api.Object) string
 
 	transformer atomic.Pointer[transforming] // nil: values are stored as they are
 
@@ -28,15 +28,13 @@ type Collection struct {
 	// once the state is there.
 	pending *[]batch
 
-	// Only follow changes what is below, with the lock held; so it alone may read
-	// without the lock.
-	mu       sync.RWMutex
-	items    *btree.BTreeG[*Item]
-	broken   map[string]error // keys with a value that cannot be read
-	rev      int64            // of the newest event
-	history  history
-	watchers map[string]map[*Watcher]struct{} // by bucket, "" watches all
-	retired  error                            // why watches end, once the kind is no longer served
+	// Only follow changes what is below, with the lock of the watchers held; so it alone
+	// may read without the lock.
+	watchers
+	items   *btree.BTreeG[*Item]
+	broken  map[string]error // keys with a value that cannot be read
+	rev     int64            // of the newest event
+	history history
 }
 
 // batch is what happened to a collection at one revision.
@@ -45,23 +43,23 @@ type batch struct {
 	changes []*mvccpb.Event
 }
 
-func newCollection(s *Store, k *api.Kind) (*Collection, error) {
-	h, err := head(k)
+func newCollection(s *source, k *api.Kind) (*Collection, error) {
+	f, err := newFormat(k)
 	if err != nil {
 		return nil, err
 	}
 	c := &Collection{
-		store: s, kind: k, bucket: s.Buckets[k], prefix: keyPrefix(k), head: h,
+		store: s, format: f, prefix: keyPrefix(k),
 		resource: schema.GroupResource{Group: k.Group, Resource: k.Plural},
 		items:    btree.NewG(32, func(a, b *Item) bool { return a.key < b.key }),
 		broken:   map[string]error{},
-		watchers: map[string]map[*Watcher]struct{}{},
+		watchers: watchers{byBucket: map[string]map[*Watcher]struct{}{}, bucket: s.Buckets[k]},
 	}
 	return c, nil
 }
 
 // Kind is the kind of the objects.
-func (c *Collection) Kind() *api.Kind { return c.kind }
+func (c *Collection) Kind() *api.Kind { return c.format.kind }
 
 // Len is the number of objects.
 func (c *Collection) Len() int {
@@ -108,7 +106,8 @@ func (c *Collection) apply(rev int64, changes []*mvccpb.Event) {
 			}
 			continue
 		}
-		events = c.stored(events, item)
+		prev, _ := c.items.Get(item)
+		events = append(events, stored(prev, item))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,13 +125,12 @@ func (c *Collection) apply(rev int64, changes []*mvccpb.Event) {
 	c.rev = rev
 }
 
-// stored adds the event of a new state of an object.
-func (c *Collection) stored(events []*Event, item *Item) []*Event {
-	prev, _ := c.items.Get(item)
+// stored is the event of a new state of an object.
+func stored(prev, item *Item) *Event {
 	if prev == nil {
-		return append(events, &Event{Type: watch.Added, Item: item, Revision: item.rev})
+		return &Event{Type: watch.Added, Item: item, Revision: item.rev}
 	}
-	return append(events, &Event{Type: watch.Modified, Item: item, Prev: prev, Revision: item.rev})
+	return &Event{Type: watch.Modified, Item: item, Prev: prev, Revision: item.rev}
 }
 
 // removed adds the event of an object's end, if it was known.
@@ -141,19 +139,19 @@ func (c *Collection) removed(events []*Event, key string, rev int64) []*Event {
 	if prev == nil {
 		return events
 	}
-	return append(events, &Event{Type: watch.Deleted, Item: prev.moved(c, rev), Prev: prev, Revision: rev})
+	return append(events, &Event{Type: watch.Deleted, Item: prev.moved(rev), Prev: prev, Revision: rev})
 }
 
 func (c *Collection) decode(key string, kv *mvccpb.KeyValue) (*Item, error) {
-	value, err := c.plain(key, kv.Value)
+	value, err := c.transformer.Load().plain(key, kv.Value)
 	if err != nil {
 		return nil, err
 	}
-	body, err := openValue(c.kind, value)
+	body, err := openValue(c.format.kind, value)
 	if err != nil {
 		return nil, err
 	}
-	return newItem(c, key, kv.ModRevision, body)
+	return newItem(c.format, key, kv.ModRevision, body)
 }
 
 // take adds an event to the cache, with the lock held.
@@ -164,29 +162,7 @@ func (c *Collection) take(e *Event) {
 		c.items.ReplaceOrInsert(e.Item)
 	}
 	c.history.add(e)
-	for w := range c.watchers[""] {
-		w.offer(e)
-	}
-	if c.bucket == nil || len(c.watchers) == 0 {
-		return
-	}
-	var now, before string
-	if e.Type != watch.Deleted {
-		now = c.bucket(e.Item.Object())
-	}
-	if e.Prev != nil {
-		before = c.bucket(e.Prev.Object())
-	}
-	if now != "" {
-		for w := range c.watchers[now] {
-			w.offer(e)
-		}
-	}
-	if before != "" && before != now {
-		for w := range c.watchers[before] {
-			w.offer(e)
-		}
-	}
+	c.offer(e)
 }
 
 // replace makes the collection what etcd had at rev, which is read again after the
@@ -215,11 +191,7 @@ func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 			changed = c.removed(changed, key, item.rev)
 			known = nil
 		}
-		e := &Event{Type: watch.Added, Item: item, Revision: item.rev}
-		if known != nil {
-			e.Type, e.Prev = watch.Modified, known
-		}
-		changed = append(changed, e)
+		changed = append(changed, stored(known, item))
 	}
 	var gone []*Event
 	c.items.Ascend(func(i *Item) bool {
@@ -244,4 +216,68 @@ func (c *Collection) replace(rev int64, kvs []*mvccpb.KeyValue, first bool) {
 		c.take(e)
 		c.rev = e.Revision
 	}
+}
+
+// missing is the error of a list of keys from start on within a prefix that would lack
+// objects which cannot be transformed. The collection's lock is held.
+func (c *Collection) missing(within, start string) error {
+	if len(c.broken) == 0 {
+		return nil
+	}
+	first := ""
+	for key, err := range c.broken {
+		if strings.HasPrefix(key, within) && key >= start && isTransformError(err) && (first == "" || key < first) {
+			first = key
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return untransformable(first, c.broken[first])
+}
+
+// key names one object, ok is false for names that no object can have.
+func (c *Collection) key(namespace, name string) (key string, ok bool) {
+	if name == "" || strings.Contains(name, "/") {
+		return "", false
+	}
+	if !c.format.kind.Namespaced {
+		return c.prefix + name, true
+	}
+	if namespace == "" || strings.Contains(namespace, "/") {
+		return "", false
+	}
+	return c.prefix + namespace + "/" + name, true
+}
+
+// within is the prefix of all keys in a namespace, "" being all namespaces.
+func (c *Collection) within(namespace string) string {
+	if namespace == "" || !c.format.kind.Namespaced {
+		return c.prefix
+	}
+	return c.prefix + namespace + "/"
+}
+
+func (c *Collection) notFound(name string) error {
+	return apierrors.NewNotFound(c.resource, name)
+}
+
+// collect is all items with keys from start on within a prefix.
+func (c *Collection) collect(within, start string) []*Item {
+	var items []*Item
+	if start == c.prefix {
+		items = make([]*Item, 0, c.items.Len())
+	}
+	c.items.AscendGreaterOrEqual(&Item{key: start}, func(i *Item) bool {
+		if !strings.HasPrefix(i.key, within) {
+			return false
+		}
+		items = append(items, i)
+		return true
+	})
+	return items
+}
+
+func sortByRevision(events []*Event) {
+	sort.SliceStable(events, func(a, b int) bool { return events[a].Revision < events[b].Revision })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -19,25 +18,8 @@ const (
 	compactKey = "compact_rev_key"
 )
 
-// rounds is the progress of compaction as the watch reports it, to all servers, whichever
-// of them compacts.
-type rounds struct {
-	marked int64        // up to where the next round compacts; only follow uses it
-	kept   atomic.Int64 // etcd has no revision before this one, or will soon have none
-}
-
-// note records the value of compactKey that a round has written.
-func (r *rounds) note(value []byte) {
-	rev, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || rev <= r.marked {
-		return
-	}
-	r.kept.Store(r.marked)
-	r.marked = rev
-}
-
 // compact removes revisions older than one to two rounds from etcd.
-func (s *Store) compact(ctx context.Context) error {
+func (s *source) compact(ctx context.Context) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
 	var round, rev int64
@@ -56,7 +38,7 @@ func (s *Store) compact(ctx context.Context) error {
 
 // compactRound compacts etcd up to rev, if no other server has begun a round since
 // ours. It returns the round and the revision for the next time.
-func (s *Store) compactRound(ctx context.Context, round, rev int64) (int64, int64, error) {
+func (s *source) compactRound(ctx context.Context, round, rev int64) (int64, int64, error) {
 	now, err := s.askRevision(ctx)
 	if err != nil {
 		return round, rev, err

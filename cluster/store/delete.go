@@ -20,5 +20,5 @@ func (c *Collection) Delete(ctx context.Context, namespace, name string, check f
 	if e := c.await(ctx, last.key, rev); e != nil {
 		return e.Item, nil
 	}
-	return last.moved(c, rev), nil
+	return last.moved(rev), nil
 }

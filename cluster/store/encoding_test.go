@@ -128,11 +128,11 @@ func FuzzOpenValue(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	c, err := newCollection(&Store{}, pods)
+	c, err := newCollection(&source{}, pods)
 	if err != nil {
 		f.Fatal(err)
 	}
-	value, _ := envelope(c.head, body, nil)
+	value, _ := envelope(c.format.head, body, nil)
 	f.Add(value)
 	f.Add([]byte("k8s\x00"))
 	f.Add([]byte(`{"kind":"Pod"}`))
@@ -141,7 +141,7 @@ func FuzzOpenValue(f *testing.F) {
 		if err != nil {
 			return
 		}
-		item, err := newItem(c, "k", 7, body)
+		item, err := newItem(c.format, "k", 7, body)
 		if err != nil {
 			return
 		}

@@ -42,10 +42,6 @@ func tooOld(want, oldest int64) error {
 	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", want, oldest))
 }
 
-func (c *Collection) notFound(name string) error {
-	return apierrors.NewNotFound(c.resource, name)
-}
-
 // unreadable is the answer for a key whose value in etcd is not an object of the kind.
 func unreadable(key string, err error) error {
 	if isTransformError(err) {

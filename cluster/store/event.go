@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -81,22 +80,4 @@ func (e *Event) shed() {
 	if e.Type == watch.Deleted {
 		e.Item.shed()
 	}
-}
-
-// bookmark is an event that only reports a revision. end marks the end of the initial
-// events.
-func (c *Collection) bookmark(rev int64, end bool) (*Event, error) {
-	obj := c.kind.New()
-	if end {
-		obj.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
-	}
-	body, err := encodeBody(c.kind, obj)
-	if err != nil {
-		return nil, err
-	}
-	item, err := newItem(c, c.prefix, rev, body)
-	if err != nil {
-		return nil, err
-	}
-	return &Event{Type: watch.Bookmark, Item: item, Revision: rev}, nil
 }

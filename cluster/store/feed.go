@@ -3,22 +3,19 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sort"
 	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
 	// rewind is how many revisions before the newest the cache begins at a start, so
 	// that watches which were open when the server went down can go on where they were.
 	rewind = 1000
-	// pageSize is how many keys are read from etcd at once.
-	pageSize = 1000
 	// bookmarkEvery is how often watchers get a bookmark though nothing happens.
 	bookmarkEvery = time.Minute
 )
@@ -118,22 +115,6 @@ func (s *Store) readAll(ctx context.Context, rev int64) (map[*Collection][]*mvcc
 	return all, nil
 }
 
-// readKeys reads what etcd has below a prefix at a revision.
-func (s *Store) readKeys(ctx context.Context, prefix string, rev int64) (all []*mvccpb.KeyValue, err error) {
-	end := clientv3.GetPrefixRangeEnd(prefix)
-	for start := prefix; ; {
-		resp, err := s.Client.Get(ctx, start, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(rev))
-		if err != nil {
-			return nil, fmt.Errorf("from %s at revision %d: %w", start, rev, err)
-		}
-		all = append(all, resp.Kvs...)
-		if !resp.More {
-			return all, nil
-		}
-		start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
-}
-
 // stream applies what happens from now on, until the watch breaks. target is the
 // revision at which the store is ready.
 func (s *Store) stream(ctx context.Context, target int64) error {
@@ -216,6 +197,11 @@ func (s *Store) applyOne(rev int64, events []*clientv3.Event) {
 	}
 }
 
-func sortByRevision(events []*Event) {
-	sort.SliceStable(events, func(a, b int) bool { return events[a].Revision < events[b].Revision })
+// Run fills the caches and keeps them up to date until ctx ends. It returns an error
+// only when ctx has ended before; trouble with etcd is logged and tried again.
+func (s *Store) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.compact(ctx) })
+	return g.Wait()
 }

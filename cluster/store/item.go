@@ -22,7 +22,7 @@ const (
 // Item is one object at one revision, immutable and shared. The encoded bytes are its
 // one lasting form; object and JSON are computed from them, and can be released again.
 type Item struct {
-	kind     *api.Kind
+	format   *format
 	key      string
 	rev      int64
 	encoded  []byte // protobuf as a client gets it, or what the kind's Codec returns
@@ -34,10 +34,10 @@ type Item struct {
 }
 
 // newItem keeps a copy of body, and decodes it once to check it.
-func newItem(c *Collection, key string, rev int64, body []byte) (*Item, error) {
-	i := &Item{kind: c.kind, key: key, rev: rev, size: len(body)}
-	i.encoded, i.at = envelope(c.head, body, versionPatch(rev))
-	obj, err := decodeBody(c.kind, i.body(), rev)
+func newItem(f *format, key string, rev int64, body []byte) (*Item, error) {
+	i := &Item{format: f, key: key, rev: rev, size: len(body)}
+	i.encoded, i.at = envelope(f.head, body, versionPatch(rev))
+	obj, err := decodeBody(f.kind, i.body(), rev)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +46,9 @@ func newItem(c *Collection, key string, rev int64, body []byte) (*Item, error) {
 }
 
 // moved is the same object at another revision.
-func (i *Item) moved(c *Collection, rev int64) *Item {
-	m := &Item{kind: i.kind, key: i.key, rev: rev, size: i.size}
-	m.encoded, m.at = envelope(c.head, i.body(), versionPatch(rev))
+func (i *Item) moved(rev int64) *Item {
+	m := &Item{format: i.format, key: i.key, rev: rev, size: i.size}
+	m.encoded, m.at = envelope(i.format.head, i.body(), versionPatch(rev))
 	return m
 }
 
@@ -60,7 +60,7 @@ func (i *Item) Object() api.Object {
 	if obj := i.object.Load(); obj != nil {
 		return *obj
 	}
-	obj, _ := decodeBody(i.kind, i.body(), i.rev) // the same bytes were decoded when the item was made
+	obj, _ := decodeBody(i.format.kind, i.body(), i.rev) // the same bytes were decoded when the item was made
 	if i.object.CompareAndSwap(nil, &obj) {
 		return obj
 	}
@@ -75,7 +75,7 @@ func (i *Item) Revision() int64 { return i.rev }
 // modify them.
 func (i *Item) Encoded(t MediaType) ([]byte, error) {
 	if t == Protobuf {
-		if i.kind.Codec != nil {
+		if i.format.kind.Codec != nil {
 			return nil, fmt.Errorf("%s has no protobuf encoding", i.key)
 		}
 		return i.encoded, nil

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -51,22 +53,6 @@ func (c *Collection) List(ctx context.Context, namespace string, o ListOptions) 
 		return l.at(ctx, rev)
 	}
 	return l.page(ctx, 0)
-}
-
-// collect is all items with keys from start on within a prefix.
-func (c *Collection) collect(within, start string) []*Item {
-	var items []*Item
-	if start == c.prefix {
-		items = make([]*Item, 0, c.items.Len())
-	}
-	c.items.AscendGreaterOrEqual(&Item{key: start}, func(i *Item) bool {
-		if !strings.HasPrefix(i.key, within) {
-			return false
-		}
-		items = append(items, i)
-		return true
-	})
-	return items
 }
 
 // checkEvery is after how many objects a list looks whether it is still wanted.
@@ -213,4 +199,41 @@ func (l *lister) past(ctx context.Context, rev int64) (*Page, error) {
 		}
 		start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
 	}
+}
+
+// continueToken is what a client sends for the next page, as Kubernetes has it.
+type continueToken struct {
+	APIVersion      string `json:"v"`
+	ResourceVersion int64  `json:"rv"` // -1: whatever is there now
+	StartKey        string `json:"start"`
+}
+
+const continueVersion = "meta.k8s.io/v1"
+
+func encodeContinue(start string, rev int64) string {
+	b, _ := json.Marshal(continueToken{APIVersion: continueVersion, ResourceVersion: rev, StartKey: start}) // strings and a number
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func decodeContinue(token string) (start string, rev int64, err error) {
+	invalid := func(why string) (string, int64, error) {
+		return "", 0, apierrors.NewBadRequest("continue key is not valid: " + why)
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(token, "="))
+	if err != nil {
+		return invalid(err.Error())
+	}
+	var t continueToken
+	if err := json.Unmarshal(b, &t); err != nil {
+		return invalid(err.Error())
+	}
+	switch {
+	case t.APIVersion != continueVersion:
+		return invalid("server does not recognize this encoded version")
+	case t.ResourceVersion == 0 || t.ResourceVersion < -1:
+		return invalid("incorrect encoded start resourceVersion")
+	case t.StartKey == "":
+		return invalid("no start key encoded")
+	}
+	return t.StartKey, t.ResourceVersion, nil
 }

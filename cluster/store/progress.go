@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,4 +125,21 @@ func (n *newest) run() {
 		cancel()
 		close(q.done)
 	}
+}
+
+// rounds is the progress of compaction as the watch reports it, to all servers, whichever
+// of them compacts.
+type rounds struct {
+	marked int64        // up to where the next round compacts; only follow uses it
+	kept   atomic.Int64 // etcd has no revision before this one, or will soon have none
+}
+
+// note records the value of compactKey that a round has written.
+func (r *rounds) note(value []byte) {
+	rev, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || rev <= r.marked {
+		return
+	}
+	r.kept.Store(r.marked)
+	r.marked = rev
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,7 +17,7 @@ func (s *Store) Serve(ctx context.Context, k *api.Kind) (*Collection, error) {
 	if c := s.Of(k); c != nil {
 		return c, nil
 	}
-	c, err := newCollection(s, k)
+	c, err := newCollection(&s.source, k)
 	if err != nil {
 		return nil, fmt.Errorf("store: %s: %w", k.Kind, err)
 	}
@@ -73,7 +70,7 @@ func (s *Store) join(ctx context.Context, c *Collection) (served bool, err error
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.byKind[c.kind] = c
+		s.byKind[c.format.kind] = c
 	})
 	return served && err == nil, err
 }
@@ -89,11 +86,7 @@ func (s *Store) Retire(k *api.Kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retired = apierrors.NewResourceExpired(fmt.Sprintf("%s are no longer served", c.resource))
-	for _, same := range c.watchers {
-		for w := range same {
-			w.close()
-		}
-	}
+	c.closeAll()
 }
 
 // within runs f between two answers of the watch on etcd, when no collection changes.
@@ -111,35 +104,3 @@ func (s *Store) within(ctx context.Context, f func()) error {
 }
 
 var errEnded = errors.New("the store has ended")
-
-// add refuses a collection whose keys would be among those of another.
-func (s *Store) add(c *Collection) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for prefix, other := range s.byPrefix {
-		if strings.HasPrefix(prefix, c.prefix) || strings.HasPrefix(c.prefix, prefix) {
-			return fmt.Errorf("%s and %s would share the keys %s", other.kind.Kind, c.kind.Kind, c.prefix)
-		}
-	}
-	s.byPrefix[c.prefix] = c
-	c.transformer.Store(transformerOf(s.Transformers, c.resource))
-	return nil
-}
-
-func (s *Store) remove(c *Collection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byPrefix[c.prefix] == c {
-		delete(s.byPrefix, c.prefix)
-	}
-	if s.byKind[c.kind] == c {
-		delete(s.byKind, c.kind)
-	}
-}
-
-// collections is all of them, those that are still being read too.
-func (s *Store) collections() []*Collection {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Collect(maps.Values(s.byPrefix))
-}

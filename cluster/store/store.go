@@ -1,42 +1,29 @@
+// Package store keeps the cluster's objects in etcd and answers every read from a
+// cache that one etcd watch feeds.
+//
+// It owns the keys and the encoding in etcd, the meaning of resourceVersion, and the
+// streams of events. It is independent of HTTP, users, defaults or validation: what it
+// is given, it writes.
+//
+// An Item and the object in it are shared by all readers and must never be changed.
+// Objects handed to Create, or returned by the function given to Update, are read
+// before the call returns and not kept.
 package store
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sync/errgroup"
 
 	"wheelhouse/cluster/api"
 )
 
-// Config is what a Store needs.
-type Config struct {
-	Client *clientv3.Client
-	// Kinds are the kinds to serve from the start on; those that are Virtual are
-	// passed over. Serve and Retire change them later.
-	Kinds []*api.Kind
-	// OnlyWriter is set if no other process writes to this etcd (it is embedded). Then
-	// the newest state is known without asking etcd. When in doubt leave it false: it
-	// is slower by one request to etcd, shared by all who read at the time.
-	OnlyWriter bool
-	// Buckets divide the watchers of a kind by a value of its objects (the pods'
-	// spec.nodeName), see WatchOptions.Bucket.
-	Buckets map[*api.Kind]func(api.Object) string
-	// Transformers encrypt the values of some resources; nil: none. SetTransformers
-	// replaces them.
-	Transformers Transformers
-	Log          *slog.Logger
-}
-
 // Store is all collections over one etcd. It has more than 30 methods: opening and closing, serving kinds, the one
 // watch of etcd and its progress, which share the state of that watch.
 type Store struct {
-	Config
+	source
 	tasks chan func() // for follow, between two answers of the watch
 	loads int         // how often follow has read everything, for follow alone
 
@@ -46,15 +33,8 @@ type Store struct {
 	byKind   map[*api.Kind]*Collection
 	byPrefix map[string]*Collection // "/registry/pods/"
 
-	ready    chan struct{} // closed when the caches hold what etcd held at the start
-	ended    chan struct{} // closed when Run has ended
-	progress progress      // the revision up to which the caches are complete
-	written  atomic.Int64  // the newest revision that a write of ours made
-	newest   newest
-	leases   leases
-
+	ended       chan struct{} // closed when Run has ended
 	transformed chan struct{} // there are other transformers
-	rounds      rounds
 }
 
 // New returns a store; Run starts it.
@@ -63,16 +43,15 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("store: a client and a log are needed")
 	}
 	s := &Store{
-		Config: cfg, byKind: map[*api.Kind]*Collection{}, byPrefix: map[string]*Collection{},
-		ready: make(chan struct{}), ended: make(chan struct{}), transformed: make(chan struct{}, 1), tasks: make(chan func()),
+		byKind: map[*api.Kind]*Collection{}, byPrefix: map[string]*Collection{},
+		ended: make(chan struct{}), transformed: make(chan struct{}, 1), tasks: make(chan func()),
 	}
-	s.newest.ask = s.askRevision
-	s.leases.client = cfg.Client
+	s.open(cfg)
 	for _, k := range cfg.Kinds {
 		if k.Virtual {
 			continue
 		}
-		c, err := newCollection(s, k)
+		c, err := newCollection(&s.source, k)
 		if err == nil {
 			err = s.add(c)
 		}
@@ -92,92 +71,55 @@ func (s *Store) Of(k *api.Kind) *Collection {
 	return s.byKind[k.Storage()]
 }
 
-// Run fills the caches and keeps them up to date until ctx ends. It returns an error
-// only when ctx has ended before; trouble with etcd is logged and tried again.
-func (s *Store) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.follow(ctx) })
-	g.Go(func() error { return s.compact(ctx) })
-	return g.Wait()
-}
-
-// WaitReady returns when the caches hold what etcd held at the start.
-func (s *Store) WaitReady(ctx context.Context) error {
-	select {
-	case <-s.ready:
-		return nil
-	default:
-	}
-	select {
-	case <-s.ready:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the store to read etcd: %w", ctx.Err())
-	}
-}
-
-// Revision is the revision up to which the caches are complete.
-func (s *Store) Revision() int64 { return s.progress.revision() }
-
-// latest returns when the caches hold every write that was acknowledged before the
-// call, by this process or, unless it is the only writer, by any.
-func (s *Store) latest(ctx context.Context) error {
-	if err := s.WaitReady(ctx); err != nil {
-		return timeout(err)
-	}
-	rev := s.written.Load()
-	if !s.OnlyWriter {
-		asked, err := s.newest.revision(ctx)
-		if err != nil {
-			return fromEtcd(err, "reading the newest revision")
+// add refuses a collection whose keys would be among those of another.
+func (s *Store) add(c *Collection) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for prefix, other := range s.byPrefix {
+		if strings.HasPrefix(prefix, c.prefix) || strings.HasPrefix(c.prefix, prefix) {
+			return fmt.Errorf("%s and %s would share the keys %s", other.Kind().Kind, c.format.kind.Kind, c.prefix)
 		}
-		rev = max(rev, asked)
 	}
-	return s.atLeast(ctx, rev)
-}
-
-// revisionTimeout is how long a reader waits for a revision that the caches do not have yet.
-const revisionTimeout = 3 * time.Second
-
-// atLeast returns when the caches hold revision rev.
-func (s *Store) atLeast(ctx context.Context, rev int64) error {
-	if err := s.WaitReady(ctx); err != nil {
-		return timeout(err)
-	}
-	if !s.progress.wait(ctx, rev, revisionTimeout) {
-		return tooLarge(rev, s.progress.revision())
-	}
+	s.byPrefix[c.prefix] = c
+	c.transformer.Store(transformerOf(s.Transformers, c.resource))
 	return nil
 }
 
-// reach returns when the caches hold what a request of that resourceVersion must see,
-// and the version as a number.
-func (s *Store) reach(ctx context.Context, version string) (int64, error) {
-	rev, err := parseVersion(version)
-	if err != nil {
-		return 0, err
+func (s *Store) remove(c *Collection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byPrefix[c.prefix] == c {
+		delete(s.byPrefix, c.prefix)
 	}
-	if version == "" {
-		return 0, s.latest(ctx)
+	if s.byKind[c.format.kind] == c {
+		delete(s.byKind, c.format.kind)
 	}
-	return rev, s.atLeast(ctx, rev)
 }
 
-func (s *Store) noteWritten(rev int64) {
-	for {
-		old := s.written.Load()
-		if old >= rev || s.written.CompareAndSwap(old, rev) {
-			return
+// collections is all of them, those that are still being read too.
+func (s *Store) collections() []*Collection {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.byPrefix))
+}
+
+// collectionOf finds whose key it is, nil for a key of no kind that is served.
+func (s *Store) collectionOf(key string) *Collection {
+	if !strings.HasPrefix(key, registry) {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	end := len(registry)
+	for range 2 { // a directory, or a directory within a directory
+		i := strings.IndexByte(key[end:], '/')
+		if i < 0 {
+			return nil
+		}
+		end += i + 1
+		if c := s.byPrefix[key[:end]]; c != nil {
+			return c
 		}
 	}
-}
-
-// askRevision is a linearizable read that moves no data: its header has the revision
-// of the newest write that any client got an answer to.
-func (s *Store) askRevision(ctx context.Context) (int64, error) {
-	resp, err := s.Client.Get(ctx, registry, clientv3.WithKeysOnly(), clientv3.WithLimit(1))
-	if err != nil {
-		return 0, err
-	}
-	return resp.Header.Revision, nil
+	return nil
 }

@@ -21,7 +21,7 @@ func (c *Collection) Update(ctx context.Context, namespace, name string, f func(
 		if err != nil {
 			return nil, err
 		}
-		if body, err = encodeBody(c.kind, obj); err != nil {
+		if body, err = encodeBody(c.format.kind, obj); err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
 		if bytes.Equal(body, cur.body()) {

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"wheelhouse/cluster/api"
 )
@@ -78,11 +79,17 @@ func decodeBody(k *api.Kind, body []byte, rev int64) (obj api.Object, err error)
 	return obj, nil
 }
 
-// head is what precedes the length of the body in every value of the kind; nil for a
-// kind with a Codec, whose values are what that returns.
-func head(k *api.Kind) ([]byte, error) {
+// format is how the objects of a kind are stored.
+type format struct {
+	kind *api.Kind
+	// head is what precedes the length of the body in every value of the kind; nil for a
+	// kind with a Codec, whose values are what that returns.
+	head []byte
+}
+
+func newFormat(k *api.Kind) (*format, error) {
 	if k.Codec != nil {
-		return nil, nil
+		return &format{kind: k}, nil
 	}
 	version, kind := k.ToAPIVersionAndKind()
 	typeMeta, err := (&runtime.TypeMeta{APIVersion: version, Kind: kind}).Marshal()
@@ -92,7 +99,7 @@ func head(k *api.Kind) ([]byte, error) {
 	b := bytes.Clone(magic)
 	b = protowire.AppendTag(b, unknownTypeMeta, protowire.BytesType)
 	b = protowire.AppendBytes(b, typeMeta)
-	return protowire.AppendTag(b, unknownRaw, protowire.BytesType), nil
+	return &format{kind: k, head: protowire.AppendTag(b, unknownRaw, protowire.BytesType)}, nil
 }
 
 // envelope appends a body, and more that belongs to it, to head. It returns where the
@@ -160,4 +167,30 @@ func openValue(k *api.Kind, value []byte) (body []byte, err error) {
 		return nil, fmt.Errorf("it holds %s %s, and %s %s belongs there", typeMeta.APIVersion, typeMeta.Kind, version, kind)
 	}
 	return body, nil
+}
+
+// registry is the root of all keys.
+const registry = "/registry/"
+
+// directories are the kinds whose keys are not named like their resource, as Kubernetes
+// has them (so that its etcd can be read, and etcdctl finds the usual keys).
+var directories = map[schema.GroupResource]string{
+	{Resource: "services"}:                              "services/specs",
+	{Resource: "endpoints"}:                             "services/endpoints",
+	{Resource: "nodes"}:                                 "minions",
+	{Resource: "replicationcontrollers"}:                "controllers",
+	{Group: "networking.k8s.io", Resource: "ingresses"}: "ingress",
+}
+
+// keyPrefix is where the objects of a kind are: "/registry/pods/", and below the group
+// for a kind that is not built in: "/registry/example.com/widgets/".
+func keyPrefix(k *api.Kind) string {
+	if k.Custom {
+		return registry + k.Group + "/" + k.Plural + "/"
+	}
+	directory, ok := directories[schema.GroupResource{Group: k.Group, Resource: k.Plural}]
+	if !ok {
+		directory = k.Plural
+	}
+	return registry + directory + "/"
 }

@@ -2,16 +2,12 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"wheelhouse/cluster/api"
 )
-
-// backlog is how many events a watcher may be behind before it is stopped.
-const backlog = 1024
 
 // WatchOptions are those of the API.
 type WatchOptions struct {
@@ -31,56 +27,6 @@ type WatchOptions struct {
 	SendInitialEvents *bool
 }
 
-// Watcher is one stream of events.
-type Watcher struct {
-	c         *Collection
-	within    string
-	keep      func(api.Object) bool
-	bucket    string
-	bookmarks bool
-
-	// The collection's lock guards sending and closing.
-	events  chan *Event
-	closed  bool
-	unwatch func() bool
-}
-
-// Events is closed when the watch is over: stopped, cancelled because the reader was too
-// slow, or terminated with the store or because its kind was retired.
-func (w *Watcher) Events() <-chan *Event { return w.events }
-
-// Err is why a watch cannot be continued at another server: its kind was retired. It is
-// nil for the other ends.
-func (w *Watcher) Err() error {
-	w.c.mu.RLock()
-	defer w.c.mu.RUnlock()
-	return w.c.retired
-}
-
-// Stop ends the watch. It can be called more than once.
-func (w *Watcher) Stop() {
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	w.close()
-}
-
-// close ends the watch, with the collection's lock held.
-func (w *Watcher) close() {
-	if w.closed {
-		return
-	}
-	w.closed = true
-	if w.unwatch != nil {
-		w.unwatch()
-	}
-	same := w.c.watchers[w.bucket]
-	delete(same, w)
-	if len(same) == 0 {
-		delete(w.c.watchers, w.bucket)
-	}
-	close(w.events)
-}
-
 // Watch follows the objects of a namespace ("" is all) until ctx ends or Stop.
 func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions) (*Watcher, error) {
 	rev, err := c.store.reach(ctx, o.ResourceVersion)
@@ -91,14 +37,14 @@ func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions
 	if o.SendInitialEvents != nil {
 		initial = *o.SendInitialEvents
 	}
-	w := &Watcher{c: c, within: c.within(namespace), keep: o.Keep, bookmarks: o.Bookmarks}
+	w := &Watcher{all: &c.watchers, within: c.within(namespace), keep: o.Keep, bookmarks: o.Bookmarks}
 	if c.bucket != nil {
 		w.bucket = o.Bucket
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first, err := w.backlog(rev, initial, o)
+	first, err := c.backlog(w, rev, initial, o)
 	if err == nil {
 		err = c.retired
 	}
@@ -109,17 +55,16 @@ func (c *Collection) Watch(ctx context.Context, namespace string, o WatchOptions
 	for _, e := range first {
 		w.events <- e
 	}
-	if c.watchers[w.bucket] == nil {
-		c.watchers[w.bucket] = map[*Watcher]struct{}{}
+	if c.byBucket[w.bucket] == nil {
+		c.byBucket[w.bucket] = map[*Watcher]struct{}{}
 	}
-	c.watchers[w.bucket][w] = struct{}{}
+	c.byBucket[w.bucket][w] = struct{}{}
 	w.unwatch = context.AfterFunc(ctx, w.Stop)
 	return w, nil
 }
 
 // backlog is what a new watcher gets before anything new happens.
-func (w *Watcher) backlog(rev int64, initial bool, o WatchOptions) (first []*Event, err error) {
-	c := w.c
+func (c *Collection) backlog(w *Watcher, rev int64, initial bool, o WatchOptions) (first []*Event, err error) {
 	now := max(c.rev, c.store.progress.revision())
 	switch {
 	case initial:
@@ -152,56 +97,6 @@ func (w *Watcher) backlog(rev int64, initial bool, o WatchOptions) (first []*Eve
 	return first, nil
 }
 
-// wants reports whether the watcher watches an object.
-func (w *Watcher) wants(i *Item) bool {
-	return i != nil && strings.HasPrefix(i.key, w.within) &&
-		(w.bucket == "" || w.c.bucket(i.Object()) == w.bucket) &&
-		(w.keep == nil || w.keep(i.Object()))
-}
-
-// view is what an event is to the watcher: itself, the appearance or disappearance of
-// an object whose labels or fields changed, or nothing.
-func (w *Watcher) view(e *Event) *Event {
-	if !strings.HasPrefix(e.Item.key, w.within) {
-		return nil
-	}
-	if w.keep == nil && w.bucket == "" {
-		return e
-	}
-	is := e.Type != watch.Deleted && w.wants(e.Item)
-	was := w.wants(e.Prev)
-	switch {
-	case is && !was && e.Prev != nil:
-		if e.entered == nil {
-			e.entered = &Event{Type: watch.Added, Item: e.Item, Revision: e.Revision}
-		}
-		return e.entered
-	case is:
-		return e
-	case was && e.Type != watch.Deleted:
-		if e.left == nil {
-			e.left = &Event{Type: watch.Deleted, Item: e.Prev.moved(w.c, e.Revision), Prev: e.Prev, Revision: e.Revision}
-		}
-		return e.left
-	case was:
-		return e
-	}
-	return nil
-}
-
-// offer sends the watcher an event, with the collection's lock held. A watcher that is
-// too far behind is ended: its client comes back and continues where it was.
-func (w *Watcher) offer(e *Event) {
-	if e = w.view(e); e == nil {
-		return
-	}
-	select {
-	case w.events <- e:
-	default:
-		w.close()
-	}
-}
-
 // tick sends bookmarks to the watchers, and releases encodings that no request has used
 // since the previous tick.
 func (c *Collection) tick() {
@@ -216,7 +111,7 @@ func (c *Collection) tick() {
 
 func (c *Collection) sendBookmarks() {
 	var mark *Event
-	for _, same := range c.watchers {
+	for _, same := range c.byBucket {
 		for w := range same {
 			if !w.bookmarks {
 				continue
@@ -224,7 +119,7 @@ func (c *Collection) sendBookmarks() {
 			if mark == nil {
 				var err error
 				if mark, err = c.bookmark(max(c.rev, c.store.progress.revision()), false); err != nil {
-					c.store.Log.Error("making a bookmark", "kind", c.kind.Kind, "err", err)
+					c.store.Log.Error("making a bookmark", "kind", c.format.kind.Kind, "err", err)
 					return
 				}
 			}
@@ -242,11 +137,25 @@ func (s *Store) endWatches() {
 	for _, c := range s.collections() {
 		c.mu.Lock()
 		c.sendBookmarks()
-		for _, same := range c.watchers {
-			for w := range same {
-				w.close()
-			}
-		}
+		c.closeAll()
 		c.mu.Unlock()
 	}
+}
+
+// bookmark is an event that only reports a revision. end marks the end of the initial
+// events.
+func (c *Collection) bookmark(rev int64, end bool) (*Event, error) {
+	obj := c.format.kind.New()
+	if end {
+		obj.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+	}
+	body, err := encodeBody(c.format.kind, obj)
+	if err != nil {
+		return nil, err
+	}
+	item, err := newItem(c.format, c.prefix, rev, body)
+	if err != nil {
+		return nil, err
+	}
+	return &Event{Type: watch.Bookmark, Item: item, Revision: rev}, nil
 }

@@ -4,7 +4,6 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -211,10 +210,6 @@ func (s *settings) fetch() *cobra.Command {
 	return c
 }
 
-func source(lab *catalog.Lab) fetch.Config {
-	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
-}
-
 // place returns the directory of the files of a lab that is done by hand.
 func (s *settings) place(lab *catalog.Lab) (string, error) {
 	if s.dir != "" {
@@ -230,7 +225,7 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 // connect opens the cluster to run labs on. It refuses labs that another user can change.
 func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 	for _, lab := range labs {
-		if err := currentCaller().checkLab(lab); err != nil {
+		if err := currentCaller().checkFiles(lab); err != nil {
 			return nil, err
 		}
 	}
@@ -245,10 +240,4 @@ func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then have all its rights: chmod go-r %s\n", path, path)
 	}
 	return open(path)
-}
-
-// withLimit bounds the duration of one command of a text.
-func withLimit(ctx context.Context) (context.Context, context.CancelFunc) {
-	const limit = 3 * time.Minute
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
 }

@@ -148,3 +148,13 @@ func check(ctx context.Context, lab *catalog.Lab, s catalog.Scenario, w *steps.W
 	}
 	return res
 }
+
+func source(lab *catalog.Lab) fetch.Config {
+	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
+}
+
+// withLimit bounds the duration of one command of a text.
+func withLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	const limit = 3 * time.Minute
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
+}

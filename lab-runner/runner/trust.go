@@ -47,8 +47,8 @@ func (e *writableError) Error() string {
 		e.path, e.why, e.caller.uid)
 }
 
-// checkLab returns an error if another user can change a file of the lab that is run or read.
-func (c caller) checkLab(lab *catalog.Lab) error {
+// checkFiles returns an error if another user can change a file of the lab that is run or read.
+func (c caller) checkFiles(lab *catalog.Lab) error {
 	trees := []string{lab.Dir}
 	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // a directory, as in fetch
 		if !filepath.IsAbs(from) {
@@ -94,7 +94,7 @@ func (c caller) checkTree(dir string) error {
 		if err != nil {
 			return err
 		}
-		return c.check(path, info, false)
+		return c.checkOne(path, info, false)
 	})
 }
 
@@ -115,7 +115,7 @@ func (c caller) checkPath(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := c.check(next, info, len(ahead) > 0); err != nil {
+		if err := c.checkOne(next, info, len(ahead) > 0); err != nil {
 			return err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
@@ -137,8 +137,8 @@ func (c caller) checkPath(path string) error {
 	return nil
 }
 
-// check checks one file or directory. It may be writable by a group that only its owner is in.
-func (c caller) check(path string, info fs.FileInfo, above bool) error {
+// checkOne checks one file or directory. It may be writable by a group that only its owner is in.
+func (c caller) checkOne(path string, info fs.FileInfo, above bool) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fmt.Errorf("%s: its owner is unknown", path)

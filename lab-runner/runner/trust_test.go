@@ -52,7 +52,7 @@ func TestLabsThatOthersCanChange(t *testing.T) {
 		if err := errorsOf(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644), c.change(filepath.Join(root, c.path))); err != nil {
 			t.Fatal(err)
 		}
-		err := currentCaller().checkLab(l)
+		err := currentCaller().checkFiles(l)
 		switch {
 		case c.why == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"wheelhouse/cluster/apiserver/audit"
@@ -57,15 +56,4 @@ func (a *auditFlags) start(log *slog.Logger) (l *audit.Log, stop func(), err err
 			log.Error("closing the audit log", "err", err)
 		}
 	}, nil
-}
-
-// metrics are those of the parts beside the server.
-func (cp *controlPlane) metrics() (all []prometheus.Collector) {
-	if cp.encryption != nil {
-		all = append(all, cp.encryption.Collectors()...)
-	}
-	if cp.audit != nil {
-		all = append(all, cp.audit.Collectors()...)
-	}
-	return all
 }

@@ -8,7 +8,10 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd/util"
 
+	"wheelhouse/cluster/kubectl"
 	"wheelhouse/cluster/local"
 )
 
@@ -24,13 +27,6 @@ func (f *clusterFlags) register(c *cobra.Command) {
 
 func (f *clusterFlags) config() local.Config {
 	return local.Config{Name: f.name, StateDir: f.stateDir}
-}
-
-func defaultCluster() string {
-	if name := os.Getenv("WHEELHOUSE_CLUSTER"); name != "" {
-		return name
-	}
-	return local.DefaultName
 }
 
 func upCommand() *cobra.Command {
@@ -196,3 +192,21 @@ func kubectlCommand() *cobra.Command {
 		Run:                func(_ *cobra.Command, args []string) { runKubectl(args) },
 	}
 }
+
+// runKubectl does not return: kubectl prints its own errors and chooses its exit status.
+func runKubectl(args []string) {
+	c, err := kubectl.Command(args, kubeconfig())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "wheelhouse:", err)
+		os.Exit(1)
+	}
+	if err := cli.RunNoErrOutput(c); err != nil {
+		util.CheckErr(err)
+	}
+	os.Exit(0)
+}
+
+// exitError is the exit status of a child process, which becomes ours.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }

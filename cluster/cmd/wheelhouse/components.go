@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,71 +10,19 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
-	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/podautoscaler"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
-	"wheelhouse/cluster/ui"
 )
-
-// runComponents runs controllers, scheduler and DNS over the in-memory transport. They
-// share one informer factory: each object is kept once. With an external etcd there may
-// be other servers, so that a Lease decides who acts; a server that lost it stands for
-// it again, as its API is as good as ever.
-func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
-	if err := cp.bootstrap.WaitReady(ctx); err != nil {
-		return ended(ctx, "bootstrap", err)
-	}
-	for {
-		err := o.runTerm(ctx, cp, log)
-		if !errors.Is(err, controller.ErrLost) {
-			return err
-		}
-		log.Warn("the components restart", "err", err)
-	}
-}
-
-// runTerm runs the components until ctx is done or a Lease is lost.
-func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
-	handler := cp.server.Handler()
-	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
-	if err != nil {
-		return err
-	}
-	factory := informers.NewSharedInformerFactory(shared, 0)
-	as := func(user string) *rest.Config {
-		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
-	}
-	controllers, scheduler := term{health: &cp.parts.controllers}, term{health: &cp.parts.scheduler}
-	if len(o.etcdServers) > 0 {
-		controllers.lease, scheduler.lease = controllersLease, schedulerLease("")
-	}
-	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error {
-		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllers.config(cp.keys.CertPEM(), &o.networkFlags), controllers, log)
-	})
-	all.Go(func() error {
-		return runScheduler(ctx, as(pki.Scheduler), factory, "", scheduler, log)
-	})
-	if o.dnsPort != 0 {
-		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
-		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
-	}
-	if o.servesUI() {
-		all.Go(func() error { return ended(ctx, "the web page", ui.Run(ctx, o.uiAddress())) })
-	}
-	return all.Wait()
-}
 
 // controllerFlags are the flags of the controllers.
 type controllerFlags struct {

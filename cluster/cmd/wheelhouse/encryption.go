@@ -54,11 +54,11 @@ func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*en
 }
 
 // run applies changes of the configuration.
-func (e *encryptionFlags) run(ctx context.Context, cp *controlPlane) error {
-	if cp.encryption == nil || !e.reload {
+func (e *encryptionFlags) run(ctx context.Context, f *encryption.File, s *store.Store) error {
+	if f == nil || !e.reload {
 		return nil
 	}
-	return ended(ctx, "encryption", cp.encryption.Run(ctx, cp.store.SetTransformers))
+	return ended(ctx, "encryption", f.Run(ctx, s.SetTransformers))
 }
 
 func transformers(f *encryption.File) store.Transformers {

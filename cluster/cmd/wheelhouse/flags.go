@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"wheelhouse/cluster/apiserver/admission/serviceallocator"
+	"wheelhouse/cluster/local"
 )
 
 // version is set by the linker (see the Makefile).
@@ -113,30 +114,32 @@ func parsePortRange(s string) (serviceallocator.PortRange, error) {
 	return r, nil
 }
 
-// check returns an error for flags that would fail later, or silently.
-func (o *serverOptions) check() error {
-	if _, err := parseNodes(o.nodes); err != nil {
-		return err
+// ended returns nil if ctx is done, else an error that names the part.
+func ended(ctx context.Context, part string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // whatever the part returned, it was asked to end
+	case err == nil:
+		return fmt.Errorf("%s stopped unexpectedly", part)
 	}
-	if _, err := parsePortRange(o.nodePorts); err != nil {
-		return err
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+var errNoKubeconfig = errors.New("--kubeconfig is needed: the file with the API server and the credentials")
+
+// kubeconfig returns the path of the default cluster's kubeconfig, "" if there is none.
+func kubeconfig() string { return existing(local.KubeconfigPath(defaultCluster(), "")) }
+
+func existing(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return ""
 	}
-	if o.dnsPort < 0 || o.dnsPort > 65535 {
-		return fmt.Errorf("--dns-port %d: want a port below 65536, or 0 for no DNS", o.dnsPort)
+	return path
+}
+
+func defaultCluster() string {
+	if name := os.Getenv("WHEELHOUSE_CLUSTER"); name != "" {
+		return name
 	}
-	if o.uiPort < 0 || o.uiPort > 65535 {
-		return fmt.Errorf("--ui-port %d: want a port below 65536, or 0 for no web page", o.uiPort)
-	}
-	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
-		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
-	}
-	for _, server := range o.etcdServers {
-		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return fmt.Errorf("--etcd-servers %q: want URLs such as https://10.245.1.2:2379", server)
-		}
-	}
-	if tls := o.etcdTLS; len(o.etcdServers) == 0 && (tls.TrustedCAFile != "" || tls.CertFile != "" || tls.KeyFile != "") {
-		return errors.New("--etcd-cafile, --etcd-certfile and --etcd-keyfile are for an etcd that --etcd-servers names")
-	}
-	return nil
+	return local.DefaultName
 }

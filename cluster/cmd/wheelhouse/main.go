@@ -15,11 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/component-base/cli"
-	"k8s.io/kubectl/pkg/cmd/util"
 
-	"wheelhouse/cluster/kubectl"
-	"wheelhouse/cluster/local"
 	"wheelhouse/lab-runner/runner"
 )
 
@@ -73,11 +69,6 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; `%s --help` lists them", args[0], c.CommandPath())
 }
 
-// exitError is the exit status of a child process, which becomes ours.
-type exitError struct{ code int }
-
-func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
-
 func exitCode(err error) int {
 	var exit exitError
 	switch {
@@ -88,27 +79,4 @@ func exitCode(err error) int {
 	}
 	fmt.Fprintln(os.Stderr, "wheelhouse:", err)
 	return 1
-}
-
-// runKubectl does not return: kubectl prints its own errors and chooses its exit status.
-func runKubectl(args []string) {
-	c, err := kubectl.Command(args, kubeconfig())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "wheelhouse:", err)
-		os.Exit(1)
-	}
-	if err := cli.RunNoErrOutput(c); err != nil {
-		util.CheckErr(err)
-	}
-	os.Exit(0)
-}
-
-// kubeconfig returns the path of the default cluster's kubeconfig, "" if there is none.
-func kubeconfig() string { return existing(local.KubeconfigPath(defaultCluster(), "")) }
-
-func existing(path string) string {
-	if _, err := os.Stat(path); err != nil {
-		return ""
-	}
-	return path
 }

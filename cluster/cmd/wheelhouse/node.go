@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -75,52 +77,25 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet and proxy", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
-		factory, err := id.shared() // both follow the nodes
-		if err != nil {
-			return err
-		}
-		all, ctx := errgroup.WithContext(ctx)
-		all.Go(func() error { return o.runKubelet(ctx, id, factory, log) })
-		all.Go(func() error { return o.runProxy(ctx, id, factory, log) })
-		return all.Wait()
-	})
+	return nodePart("node", "A node in one process: kubelet and proxy", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
 }
 
 func kubeletCommand() *cobra.Command {
-	return nodePart("kubelet", "The kubelet alone", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
-		factory, err := id.shared()
-		if err != nil {
-			return err
-		}
-		return o.runKubelet(ctx, id, factory, log)
-	})
+	return nodePart("kubelet", "The kubelet alone", (*nodeOptions).runKubelet)
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy alone", func(ctx context.Context, o *nodeOptions, id nodeIdentity, log *slog.Logger) error {
-		factory, err := id.shared()
-		if err != nil {
-			return err
-		}
-		return o.runProxy(ctx, id, factory, log)
-	})
+	return nodePart("proxy", "The service proxy alone", (*nodeOptions).runProxy)
 }
 
 // nodeIdentity has the identities of a node: the kubelet's has the rights for its own pods;
-// the proxy and the routes may read services, endpoints and nodes.
-type nodeIdentity struct{ kubelet, proxier *client.Identity }
-
-// shared returns the informers of the proxy and the routes.
-func (id nodeIdentity) shared() (informers.SharedInformerFactory, error) {
-	cs, err := kubernetes.NewForConfig(id.proxier.Config)
-	if err != nil {
-		return nil, err
-	}
-	return informers.NewSharedInformerFactory(cs, 0), nil
+// the proxy and the routes may read services, endpoints and nodes, and share the informers.
+type nodeIdentity struct {
+	kubelet, proxier *client.Identity
+	shared           informers.SharedInformerFactory
 }
 
-func nodePart(use, short string, run func(context.Context, *nodeOptions, nodeIdentity, *slog.Logger) error) *cobra.Command {
+func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error) *cobra.Command {
 	var o nodeOptions
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
@@ -134,7 +109,9 @@ func nodePart(use, short string, run func(context.Context, *nodeOptions, nodeIde
 			for _, i := range []*client.Identity{id.kubelet, id.proxier} {
 				all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
 			}
-			all.Go(func() error { return run(ctx, &o, id, log) })
+			for _, run := range parts {
+				all.Go(func() error { return run(&o, ctx, id, log) })
+			}
 			return all.Wait()
 		},
 	}
@@ -170,11 +147,18 @@ func identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIden
 	if id.kubelet, err = client.NodeIdentity(path, log.With("component", "certificates"), nil); err != nil {
 		return id, err
 	}
-	id.proxier, err = id.kubelet.Proxier(ctx)
-	return id, err
+	if id.proxier, err = id.kubelet.Proxier(ctx); err != nil {
+		return id, err
+	}
+	cs, err := kubernetes.NewForConfig(id.proxier.Config)
+	if err != nil {
+		return id, err
+	}
+	id.shared = informers.NewSharedInformerFactory(cs, 0)
+	return id, nil
 }
 
-func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory informers.SharedInformerFactory, log *slog.Logger) error {
+func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(id.kubelet.Config)
 	if err != nil {
 		return err
@@ -195,7 +179,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory i
 	if err := pods.Setup(ctx); err != nil {
 		return err
 	}
-	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: factory.Core().V1().Nodes(), NodeName: o.name, Log: log.With("component", "routes")})
+	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: id.shared.Core().V1().Nodes(), NodeName: o.name, Log: log.With("component", "routes")})
 	if err != nil {
 		return err
 	}
@@ -209,7 +193,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, factory i
 	if err := o.serve(ctx, serving, log); err != nil {
 		return err
 	}
-	factory.Start(ctx.Done())
+	id.shared.Start(ctx.Done())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return ended(ctx, "certificates", serving.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "network", pods.Run(ctx)) })
@@ -258,7 +242,7 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 	return kubelet.New(cfg)
 }
 
-func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory informers.SharedInformerFactory, log *slog.Logger) error {
+func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(id.proxier.Config)
 	if err != nil {
 		return err
@@ -266,13 +250,13 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, factory inf
 	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
 	defer flush(ctx, recorder)
 	p, err := proxy.New(proxy.Config{
-		Informers: factory, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
+		Informers: id.shared, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
 		Recorder: recorder, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err
 	}
-	factory.Start(ctx.Done())
+	id.shared.Start(ctx.Done())
 	return ended(ctx, "proxy", p.Run(ctx))
 }
 
@@ -291,4 +275,13 @@ func keepReachable(kubeconfig string) error {
 		return proxy.KeepReachable(at)
 	}
 	return nil
+}
+
+// clientCAs returns the authorities of a kubelet's clients.
+func clientCAs(pem []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the kubeconfig holds no certificate authority")
+	}
+	return pool, nil
 }

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/builtin"
+	"wheelhouse/cluster/apiserver"
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/admission/serviceallocator"
+	"wheelhouse/cluster/apiserver/audit"
+	"wheelhouse/cluster/apiserver/authn"
+	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/bootstrap"
+	"wheelhouse/cluster/apiserver/nodeproxy"
+	"wheelhouse/cluster/apiserver/openapi"
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/apiserver/revocation"
+	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/store/encryption"
+)
+
+// controlPlane is the API server and what it needs, without the components.
+type controlPlane struct {
+	keys    *pki.Authority
+	own     *ownCertificates
+	revoked *revocation.List
+	store   *store.Store
+	authz   *authz.Authorizer
+	server  *apiserver.Server
+	self    kubernetes.Interface // the server itself as a client, in memory
+	parts   *components
+
+	encryption *encryption.File // nil: etcd holds everything as it is
+	audit      *audit.Log       // nil: nothing is audited
+
+	admission *admission.Chain
+	bootstrap *bootstrap.Bootstrap
+}
+
+// join counts the use of a join token, by a compare-and-swap in etcd.
+func (cp *controlPlane) join(ctx context.Context, u *client.User, node string) error {
+	return authn.Join(ctx, cp.self, u, node)
+}
+
+// revocationsChanged closes the connections of revoked certificates.
+func (cp *controlPlane) revocationsChanged() {
+	cp.server.Drop(func(c *x509.Certificate) bool { return cp.revoked.Revoked(context.Background(), c) })
+	cp.own.notify()
+}
+
+// assemble creates the store, the authorizer, admission and the server; it starts nothing.
+func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
+	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
+	var err error
+	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), len(o.etcdServers) == 0, log); err != nil {
+		return nil, err
+	}
+	cp.store, err = store.New(store.Config{
+		Client: etcd, Kinds: builtin.Kinds, OnlyWriter: len(o.etcdServers) == 0,
+		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	objects := authz.FromStore(cp.store, builtin.Kinds)
+	if cp.authz, err = authz.New(authz.Config{Objects: objects, Log: log.With("component", "authz")}); err != nil {
+		return nil, err
+	}
+	if cp.revoked, err = revocation.New(revocation.Config{Objects: objects, Changed: cp.revocationsChanged, Log: log.With("component", "revocation")}); err != nil {
+		return nil, err
+	}
+	cp.own = &ownCertificates{options: o, keys: keys, revoked: cp.revoked.Until, changed: make(chan struct{}, 1), log: log.With("component", "certificates")}
+	tokens, err := authn.NewTokens(authn.TokensConfig{Key: keys.TokenKey(), Issuer: "https://kubernetes.default.svc." + o.domain, Objects: objects})
+	if err != nil {
+		return nil, err
+	}
+	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Revoked: cp.revoked.Revoked, Log: log.With("component", "authn")})
+	cp.admission, err = o.admission(objects, cp, etcd, log)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := tokens.Discovery(o.url())
+	if err != nil {
+		return nil, err
+	}
+	cp.server, err = apiserver.New(apiserver.Config{
+		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
+		OpenAPI: openapi.Handler,
+		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
+		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
+		Uncompressed: o.near(), Metrics: cp.metrics(),
+		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
+		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
+		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
+		Log:   log.With("component", "apiserver"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cp.self, err = kubernetes.NewForConfig(client.InProcess(cp.server.Handler(), owner)); err != nil {
+		return nil, err
+	}
+	cp.bootstrap, err = o.bootstrap(cp.self, log)
+	return cp, err
+}
+
+func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.bootstrap.Ready(ctx) }
+
+// admission returns the admission plugins; with an external etcd other servers may allocate
+// service addresses, too, so that claims are kept in etcd.
+func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
+	ports, err := parsePortRange(o.nodePorts)
+	if err != nil {
+		return nil, err
+	}
+	reserved, err := o.reserved()
+	if err != nil {
+		return nil, err
+	}
+	security, err := o.podSecurityConfig()
+	if err != nil {
+		return nil, err
+	}
+	claims := serviceallocator.NewMemoryClaims()
+	if len(o.etcdServers) > 0 {
+		claims = serviceallocator.NewEtcdClaims(etcd)
+	}
+	return admission.New(admission.Config{
+		Objects: objects, Authorizer: cp.authz, Log: log.With("component", "admission"),
+		Signer: &pki.Signer{Authority: cp.keys, Objects: objects, Reserved: reserved, Join: cp.join}, Reserved: reserved,
+		Services: serviceallocator.Config{CIDR: o.serviceCIDR.Prefix, NodePorts: ports, Claims: claims},
+		Quotas:   admission.StoreQuotas(cp.store),
+
+		PodSecurity: security, GitRepoByRight: o.class,
+	})
+}
+
+func (o *serverOptions) bootstrap(cs kubernetes.Interface, log *slog.Logger) (*bootstrap.Bootstrap, error) {
+	cfg := bootstrap.Config{Client: cs, Log: log.With("component", "bootstrap")}
+	// A server on loopback is for this machine's own clients: no pod could reach it.
+	if !o.address.IsLoopback() {
+		cfg.ServiceIP, cfg.Address, cfg.Port = o.firstService(), o.address.Addr, int32(o.port)
+	}
+	if o.dnsPort != 0 && !o.address.IsLoopback() {
+		cfg.DNSIP, cfg.DNSAddresses, cfg.DNSPort = o.dns.Addr, []netip.Addr{o.address.Addr}, int32(o.dnsPort)
+	}
+	if o.servesUI() {
+		cfg.UI = o.uiAddress()
+	}
+	return bootstrap.New(cfg)
+}
+
+// owner is who the server's own process is when it writes what every cluster has.
+var owner = &client.User{Name: "system:apiserver", Groups: []string{pki.Admins}}
+
+// virtual returns the kinds that are not stored.
+func virtual(sources ...map[schema.GroupVersionResource]authz.Review) map[schema.GroupVersionResource]apiserver.CreateFunc {
+	all := map[schema.GroupVersionResource]apiserver.CreateFunc{}
+	for _, source := range sources {
+		for resource, answer := range source {
+			all[resource] = answer
+		}
+	}
+	return all
+}
+
+// podsByNode lets each kubelet's watch see its own pods only, at no cost to others.
+func podsByNode() map[*api.Kind]func(api.Object) string {
+	return map[*api.Kind]func(api.Object) string{
+		builtin.Lookup("", "v1", "pods"): func(o api.Object) string { return o.(*corev1.Pod).Spec.NodeName },
+	}
+}
+
+// metrics are those of the parts beside the server.
+func (cp *controlPlane) metrics() (all []prometheus.Collector) {
+	if cp.encryption != nil {
+		all = append(all, cp.encryption.Collectors()...)
+	}
+	if cp.audit != nil {
+		all = append(all, cp.audit.Collectors()...)
+	}
+	return all
+}

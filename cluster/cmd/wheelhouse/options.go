@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/store"
+)
+
+// serverOptions are the flags of the server: where it listens, where its state is,
+// and for which nodes it writes kubeconfigs.
+type serverOptions struct {
+	networkFlags
+	stateDir    string
+	address     addrFlag
+	port        int
+	dnsPort     int
+	uiPort      int
+	etcdServers []string
+	etcdTLS     store.TLS
+	nodes       []string
+	nodePorts   string
+	nodeCIDR    prefixFlag
+	controllers controllerFlags
+
+	class       bool
+	podSecurity string
+	encryption  encryptionFlags
+	audit       auditFlags
+}
+
+func (o *serverOptions) register(c *cobra.Command) {
+	f := c.Flags()
+	o.networkFlags.register(f)
+	o.address.Addr = netip.MustParseAddr("127.0.0.1")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/server", "keys, kubeconfigs and etcd's data")
+	f.Var(&o.address, "address", "the address to listen on, and of the kubernetes service")
+	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 chooses a free one")
+	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
+	f.IntVar(&o.uiPort, "ui-port", 8090, "the port of the web page kube-ui on the address, unless that is loopback; 0 serves none")
+	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
+	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
+	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the client certificate for etcd")
+	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
+	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
+	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
+	o.controllers.register(f)
+	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
+	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")
+	o.encryption.register(f)
+	o.audit.register(f)
+	f.StringVar(&o.nodePorts, "service-node-port-range", "30000-32767", "the ports of NodePort services")
+}
+
+// check returns an error for flags that would fail later, or silently.
+func (o *serverOptions) check() error {
+	if _, err := parseNodes(o.nodes); err != nil {
+		return err
+	}
+	if _, err := parsePortRange(o.nodePorts); err != nil {
+		return err
+	}
+	if o.dnsPort < 0 || o.dnsPort > 65535 {
+		return fmt.Errorf("--dns-port %d: want a port below 65536, or 0 for no DNS", o.dnsPort)
+	}
+	if o.uiPort < 0 || o.uiPort > 65535 {
+		return fmt.Errorf("--ui-port %d: want a port below 65536, or 0 for no web page", o.uiPort)
+	}
+	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
+		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
+	}
+	for _, server := range o.etcdServers {
+		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return fmt.Errorf("--etcd-servers %q: want URLs such as https://10.245.1.2:2379", server)
+		}
+	}
+	if tls := o.etcdTLS; len(o.etcdServers) == 0 && (tls.TrustedCAFile != "" || tls.CertFile != "" || tls.KeyFile != "") {
+		return errors.New("--etcd-cafile, --etcd-certfile and --etcd-keyfile are for an etcd that --etcd-servers names")
+	}
+	return nil
+}
+
+func (o *serverOptions) podSecurityConfig() (*admission.PodSecurityConfig, error) {
+	if o.class && o.podSecurity == "" {
+		return admission.ClassPodSecurity(), nil
+	}
+	return admission.LoadPodSecurity(o.podSecurity)
+}
+
+// servesUI reports whether the page is served. It is reached through the API server's proxy
+// to a service, which has no endpoints on loopback.
+func (o *serverOptions) servesUI() bool { return o.uiPort != 0 && !o.address.IsLoopback() }
+
+func (o *serverOptions) uiAddress() netip.AddrPort {
+	return netip.AddrPortFrom(o.address.Addr, uint16(o.uiPort))
+}
+
+// near returns the networks of this machine's interfaces: sending more bytes there costs less
+// than compression.
+func (o *serverOptions) near() []netip.Prefix {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var near []netip.Prefix
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			near = append(near, p.Masked())
+		}
+	}
+	return near
+}
+
+// firstService is the address of the kubernetes Service.
+func (o *serverOptions) firstService() netip.Addr { return o.serviceCIDR.Masked().Addr().Next() }
+
+func (o *serverOptions) url() string {
+	if o.port == 443 {
+		return "https://" + o.address.String()
+	}
+	return "https://" + net.JoinHostPort(o.address.String(), strconv.Itoa(o.port))
+}
