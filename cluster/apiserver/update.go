@@ -7,11 +7,14 @@ import (
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
@@ -32,23 +35,70 @@ func (r *lifecycle) updateSubresource(c change) error {
 	if err := r.checkName(obj); err != nil {
 		return err
 	}
-	if anyVersion(obj) && conditionalOnly[r.res.Storage().GroupKind()] {
-		return apistatus.Invalid(r.res.Storage().GroupKind(), r.Name, field.ErrorList{field.Invalid(
-			field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
-	}
-	version := obj.GetResourceVersion()
+	version, found := obj.GetResourceVersion(), false
 	c.writeOptions = o
 	c.next = func(*store.Item) (api.Object, error) {
+		found = true
 		// What the last try has carried over is replaced by the next one's.
 		obj.SetResourceVersion(version)
-		return obj, nil
+		return obj, r.checkConditional(obj)
 	}
-	return r.change(c)
+	if r.Subresource != "" || !createsOnUpdate[r.res.Storage().GroupKind()] {
+		return r.change(c)
+	}
+	for {
+		err := r.change(c)
+		if found || !apierrors.IsNotFound(err) {
+			return err
+		}
+		if err := r.createByUpdate(obj.DeepCopyObject().(api.Object), o); !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
 }
 
 // conditionalOnly are the kinds whose updates must say which version they replace.
 var conditionalOnly = map[schema.GroupKind]bool{
+	{Group: "coordination.k8s.io", Kind: "Lease"}:  true,
+	{Group: "node.k8s.io", Kind: "RuntimeClass"}:   true,
+	{Group: "policy", Kind: "PodDisruptionBudget"}: true,
+}
+
+// checkConditional refuses an update that names no version, of a kind that needs one.
+func (r *lifecycle) checkConditional(obj api.Object) error {
+	k := r.res.Storage().GroupKind()
+	if !anyVersion(obj) || !conditionalOnly[k] {
+		return nil
+	}
+	// Upstream names the resource in the place of the kind.
+	return apistatus.Invalid(schema.GroupKind{Group: k.Group, Kind: r.Plural}, r.Name, field.ErrorList{field.Invalid(
+		field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
+}
+
+// createsOnUpdate are the kinds of which a PUT creates what does not exist, as upstream's AllowCreateOnUpdate.
+var createsOnUpdate = map[schema.GroupKind]bool{
+	{Kind: "Endpoints"}: true, {Kind: "Event"}: true, {Kind: "LimitRange"}: true, {Kind: "Service"}: true,
 	{Group: "coordination.k8s.io", Kind: "Lease"}: true,
+	{Group: "node.k8s.io", Kind: "RuntimeClass"}:  true,
+	{Group: rbacv1.GroupName, Kind: "Role"}:       true, {Group: rbacv1.GroupName, Kind: "ClusterRole"}: true,
+	{Group: rbacv1.GroupName, Kind: "RoleBinding"}: true, {Group: rbacv1.GroupName, Kind: "ClusterRoleBinding"}: true,
+}
+
+// createByUpdate creates the object of a PUT that does not exist. The user must be allowed to create it.
+func (r *lifecycle) createByUpdate(obj api.Object, o writeOptions) error {
+	if uid := obj.GetUID(); uid != "" {
+		return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(uid), "")
+	}
+	if err := r.s.authorize(r.exchange, "create"); err != nil {
+		return err
+	}
+	update := o.options.(*metav1.UpdateOptions)
+	o.options = &metav1.CreateOptions{
+		TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"},
+		DryRun:   update.DryRun, FieldManager: update.FieldManager, FieldValidation: update.FieldValidation,
+	}
+	obj.SetResourceVersion("")
+	return r.insert(obj, o)
 }
 
 // checkName compares the object's name and namespace with the path's.
@@ -200,7 +250,8 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	if err := c.admitted.begin(ctx, r.exchange, admission.Update, obj, old, c.options); err != nil {
 		return nil, err
 	}
-	if err := apistatus.Invalid(k.GroupKind(), r.Name, check2(validate, obj, old)); err != nil {
+	errs := append(rules.ValidateCommonFields(obj, old, k.Namespaced), check2(validate, obj, old)...)
+	if err := apistatus.Invalid(k.GroupKind(), r.Name, errs); err != nil {
 		return nil, err
 	}
 	if err := c.admitted.finish(ctx); err != nil {
@@ -209,13 +260,17 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	return r.track(obj, cur, c)
 }
 
-// carryOver keeps what no client may change.
+// carryOver keeps what a client's change is ignored of. Validation refuses to begin a deletion by an update.
 func carryOver(obj, old api.Object) {
 	obj.SetResourceVersion(old.GetResourceVersion())
 	obj.SetUID(old.GetUID())
 	obj.SetCreationTimestamp(old.GetCreationTimestamp())
-	obj.SetDeletionTimestamp(old.GetDeletionTimestamp())
-	obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
+	if t := old.GetDeletionTimestamp(); t != nil {
+		obj.SetDeletionTimestamp(t)
+	}
+	if grace := old.GetDeletionGracePeriodSeconds(); grace != nil && obj.GetDeletionGracePeriodSeconds() == nil {
+		obj.SetDeletionGracePeriodSeconds(grace)
+	}
 	obj.SetGeneration(old.GetGeneration())
 	obj.SetSelfLink("")
 	if obj.GetGenerateName() == "" {

@@ -313,3 +313,83 @@ func TestScaleEvictAndDeleteCollection(t *testing.T) {
 		t.Errorf("left: %v %v", l, err)
 	}
 }
+
+// A PUT of what does not exist creates it, for the kinds that upstream lets.
+func TestPutCreates(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for _, c := range []struct {
+		path, body string
+		code       int
+	}{
+		{"/api/v1/namespaces/default/services/a", `{"metadata":{"name":"a"},"spec":{"ports":[{"port":80}]}}`, 201},
+		{"/api/v1/namespaces/default/endpoints/a", `{"metadata":{"name":"a"}}`, 201},
+		{"/api/v1/namespaces/default/limitranges/a", `{"metadata":{"name":"a"}}`, 201},
+		{"/apis/coordination.k8s.io/v1/namespaces/default/leases/a", `{"metadata":{"name":"a"}}`, 201},
+		{"/apis/node.k8s.io/v1/runtimeclasses/a", `{"metadata":{"name":"a"},"handler":"runc"}`, 201},
+		{"/apis/rbac.authorization.k8s.io/v1/clusterroles/a", `{"metadata":{"name":"a"}}`, 201},
+		{"/api/v1/namespaces/default/configmaps/a", `{"metadata":{"name":"a"}}`, 404},
+		{"/api/v1/namespaces/default/endpoints/b", `{"metadata":{"name":"b","uid":"x"}}`, 409},
+	} {
+		if resp, body := r.do("PUT", c.path+"?dryRun=All", "application/json", c.body); resp.StatusCode != c.code {
+			t.Errorf("dry run, %s: %d %s", c.path, resp.StatusCode, body)
+		}
+		if resp, body := r.do("PUT", c.path, "application/json", c.body); resp.StatusCode != c.code {
+			t.Errorf("%s: %d %s", c.path, resp.StatusCode, body)
+		}
+		if resp, _ := r.do("GET", c.path, "", ""); (resp.StatusCode == 200) != (c.code == 201) {
+			t.Errorf("%s after %d: %d", c.path, c.code, resp.StatusCode)
+		}
+	}
+}
+
+// Leases, runtime classes and disruption budgets are not updated blindly, status included.
+func TestConditionalUpdates(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	const budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+	for _, c := range []struct{ collection, object, update, resource string }{
+		{"/apis/coordination.k8s.io/v1/namespaces/default/leases", `{"metadata":{"name":"a"}}`, "/a", "leases.coordination.k8s.io"},
+		{"/apis/node.k8s.io/v1/runtimeclasses", `{"metadata":{"name":"a"},"handler":"runc"}`, "/a", "runtimeclasses.node.k8s.io"},
+		{budgets, `{"metadata":{"name":"a"},"spec":{"minAvailable":1}}`, "/a", "poddisruptionbudgets.policy"},
+		{budgets, `{"metadata":{"name":"b"},"spec":{"minAvailable":1}}`, "/b/status", "poddisruptionbudgets.policy"},
+	} {
+		if resp, body := r.do("POST", c.collection, "application/json", c.object); resp.StatusCode != 201 {
+			t.Fatalf("%s: %d %s", c.collection, resp.StatusCode, body)
+		}
+		resp, body := r.do("PUT", c.collection+c.update, "application/json", c.object)
+		if resp.StatusCode != 422 || !strings.Contains(body, c.resource+` \"`) || !strings.Contains(body, "metadata.resourceVersion: Invalid value: 0: must be specified for an update") {
+			t.Errorf("%s: %d %s", c.collection+c.update, resp.StatusCode, body)
+		}
+	}
+}
+
+// An update cannot begin a deletion, and errors about metadata are reported by the rules of all kinds and by the kind's.
+func TestUpdatesOfMetadata(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	if resp, body := r.do("POST", maps, "application/json", `{"metadata":{"name":"a"}}`); resp.StatusCode != 201 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	for _, c := range []struct {
+		metadata, field string
+		causes          int
+	}{
+		{`"deletionTimestamp":"2024-05-05T00:00:00Z"`, "metadata.deletionTimestamp", 2},
+		{`"deletionGracePeriodSeconds":5`, "metadata.deletionGracePeriodSeconds", 2},
+		{`"labels":{"a b":"c"}`, "metadata.labels", 4},
+		{`"finalizers":["a b/c"]`, "metadata.finalizers", 2},
+	} {
+		resp, body := r.do("PUT", maps+"/a", "application/json", `{"metadata":{"name":"a",`+c.metadata+`}}`)
+		var status metav1.Status
+		if err := json.Unmarshal([]byte(body), &status); err != nil || resp.StatusCode != 422 {
+			t.Fatalf("%s: %d %s", c.metadata, resp.StatusCode, body)
+		}
+		n := 0
+		for _, cause := range status.Details.Causes {
+			if cause.Field == c.field {
+				n++
+			}
+		}
+		if n != c.causes {
+			t.Errorf("%s: %d causes: %s", c.metadata, n, body)
+		}
+	}
+}

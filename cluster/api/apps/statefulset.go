@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
@@ -66,7 +65,6 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	}
 	if u.Type == appsv1.RollingUpdateStatefulSetStrategyType && u.RollingUpdate != nil {
 		rules.SetDefaultPtr(&u.RollingUpdate.Partition, 0)
-		rules.SetDefaultPtr(&u.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
 	}
 	rules.SetDefaultPtr(&spec.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
 	retain := spec.PersistentVolumeClaimRetentionPolicy

@@ -15,7 +15,16 @@ import (
 )
 
 func validateStatefulSet(set *appsv1.StatefulSet) field.ErrorList {
-	s := &set.Spec
+	return validateStatefulSetSpec(&set.Spec, setValidation{})
+}
+
+// setValidation has what an update is not refused for: it cannot be changed, or the old set has it already.
+type setValidation struct {
+	update      bool // the service's name and the claim templates, which are immutable
+	badTemplate bool // the template of the pods
+}
+
+func validateStatefulSetSpec(s *appsv1.StatefulSetSpec, skip setValidation) field.ErrorList {
 	var errs field.ErrorList
 	p := rules.SpecPath.Child("podManagementPolicy")
 	switch s.PodManagementPolicy {
@@ -33,13 +42,21 @@ func validateStatefulSet(set *appsv1.StatefulSet) field.ErrorList {
 		errs = append(errs, rules.OneOf(r.WhenDeleted, at.Child("whenDeleted"), retain, remove)...)
 		errs = append(errs, rules.OneOf(r.WhenScaled, at.Child("whenScaled"), retain, remove)...)
 	}
+	for i := range s.VolumeClaimTemplates {
+		if !skip.update {
+			errs = append(errs, podrules.ValidatePersistentVolumeClaimSpec(&s.VolumeClaimTemplates[i].Spec, false,
+				rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+		}
+	}
 	errs = append(errs, rules.NonNegative(int64(ptr.Deref(s.Replicas, 1)), rules.SpecPath.Child("replicas"))...)
 	errs = append(errs, rules.NonNegative(int64(s.MinReadySeconds), rules.SpecPath.Child("minReadySeconds"))...)
 	if s.Ordinals != nil {
 		errs = append(errs, rules.NonNegative(int64(s.Ordinals.Start), rules.SpecPath.Child("ordinals.start"))...)
 	}
-	errs = append(errs, rules.OptionalValue(s.ServiceName, rules.SpecPath.Child("serviceName"), validation.IsDNS1123Label)...)
-	return append(errs, validateStatefulSetTemplate(s)...)
+	if !skip.update {
+		errs = append(errs, rules.OptionalValue(s.ServiceName, rules.SpecPath.Child("serviceName"), validation.IsDNS1123Label)...)
+	}
+	return append(errs, validateStatefulSetTemplate(s, skip)...)
 }
 
 func validateStatefulSetUpdateStrategy(s *appsv1.StatefulSetUpdateStrategy, p *field.Path) field.ErrorList {
@@ -74,48 +91,61 @@ func validateStatefulSetUpdateStrategy(s *appsv1.StatefulSetUpdateStrategy, p *f
 }
 
 // validateStatefulSetTemplate validates the selector, the template and the claim templates.
-func validateStatefulSetTemplate(s *appsv1.StatefulSetSpec) field.ErrorList {
+func validateStatefulSetTemplate(s *appsv1.StatefulSetSpec, skip setValidation) field.ErrorList {
 	selector, errs := validateSetSelector(s.Selector, "empty selector is invalid for statefulset")
 	p := rules.SpecPath.Child("template")
 	if selector == nil {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("selector"), s.Selector, ""))
 	} else {
 		errs = append(errs, podrules.ValidateSelectorMatchesTemplate(selector, &s.Template, p)...)
-		errs = append(errs, podrules.ValidatePodTemplateSpec(templateWithClaimVolumes(s), p)...)
+		t := templateOfPods(s)
+		if !skip.badTemplate {
+			errs = append(errs, podrules.ValidatePodTemplateSpec(t, p)...)
+		}
+		errs = append(errs, podrules.ValidateTemplateMeta(t, p)...) // again, as upstream
 	}
-	errs = append(errs, podrules.ValidateRestartPolicyAlways(&s.Template, "StatefulSet", p)...)
-	for i := range s.VolumeClaimTemplates {
-		errs = append(errs, podrules.ValidatePersistentVolumeClaimSpec(&s.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
-	}
-	return errs
+	return append(errs, podrules.ValidateRestartPolicyAlways(&s.Template, "StatefulSet", p)...)
 }
 
-// templateWithClaimVolumes returns the template with the volumes of the pods: the controller adds one for each
-// claim and replaces one of the same name.
-func templateWithClaimVolumes(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
-	if len(s.VolumeClaimTemplates) == 0 {
+// templateOfPods returns the template as the controller makes pods of it: with their own host names, and a volume for
+// each claim, which replaces one of the same name.
+func templateOfPods(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
+	if len(s.VolumeClaimTemplates) == 0 && s.Template.Spec.Subdomain == "" && s.Template.Spec.Hostname == "" {
 		return &s.Template
 	}
 	t := s.Template.DeepCopy()
-	names := make(map[string]bool, len(t.Spec.Volumes))
-	for i := range t.Spec.Volumes {
-		names[t.Spec.Volumes[i].Name] = true
+	t.Spec.Subdomain, t.Spec.Hostname = "", ""
+	if len(s.VolumeClaimTemplates) == 0 {
+		return t
 	}
+	own := map[string]bool{}
+	var volumes []corev1.Volume
 	for i := range s.VolumeClaimTemplates {
-		if name := s.VolumeClaimTemplates[i].Name; !names[name] {
-			t.Spec.Volumes = append(t.Spec.Volumes, corev1.Volume{
-				Name:         name,
-				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}},
-			})
+		name := s.VolumeClaimTemplates[i].Name
+		if own[name] {
+			continue
+		}
+		own[name] = true
+		volumes = append(volumes, corev1.Volume{
+			Name:         name,
+			VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}},
+		})
+	}
+	for i := range t.Spec.Volumes {
+		if !own[t.Spec.Volumes[i].Name] {
+			volumes = append(volumes, t.Spec.Volumes[i])
 		}
 	}
+	t.Spec.Volumes = volumes
 	return t
 }
 
 // validateStatefulSetUpdate validates an update. What makes the identity of the pods (names, claims, service) is
 // immutable.
 func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
-	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSet(s)...)
+	skip := setValidation{update: true}
+	skip.badTemplate = len(validateStatefulSetSpec(&old.Spec, skip)) > 0
+	errs := append(rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta), validateStatefulSetSpec(&s.Spec, skip)...)
 	rest := s.Spec
 	rest.Replicas = old.Spec.Replicas
 	rest.Ordinals = old.Spec.Ordinals

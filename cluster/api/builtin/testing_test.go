@@ -152,7 +152,7 @@ func update(k *api.Kind, obj, old api.Object) field.ErrorList {
 func lines(errs field.ErrorList) []string {
 	var out []string
 	for _, e := range errs {
-		out = append(out, e.Error())
+		out = append(out, strings.TrimSpace(e.Error()))
 	}
 	return out
 }

@@ -16,7 +16,7 @@ func TestInvalidJobs(t *testing.T) {
 		{"nothing set", `{spec: {template: {spec: {restartPolicy: null}}}}`, `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
 		{
 			"sometimes", `{spec: {template: {spec: {restartPolicy: Sometimes}}}}`,
-			`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"` + "\n" +
+			`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"` + "\n" +
 				`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`,
 		},
 		{"parallelism", `{spec: {parallelism: -1}}`, "spec.parallelism: Invalid value: -1: " + notLess},

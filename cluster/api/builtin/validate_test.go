@@ -163,7 +163,7 @@ func TestInvalidSettings(t *testing.T) {
 		{"no handler", `{handler: null}`, "handler: Required value"},
 		{"handler", `{handler: Run_C}`, `handler: Invalid value: "Run_C": a lowercase RFC 1123 label...`},
 		{"less than nothing", `{overhead: {podFixed: {cpu: -10m}}}`, `overhead.limits[cpu]: Invalid value: "-10m": must be greater than or equal to 0`},
-		{"no resource", `{overhead: {podFixed: {nope: 1}}}`, `overhead.limits: Invalid value: "nope": must be a standard resource type or fully qualified`},
+		{"no resource", `{overhead: {podFixed: {nope: 1}}}`, `overhead.limits[nope]: Invalid value: "nope": must be a standard resource type or fully qualified` + "\n" + `overhead.limits[nope]: Invalid value: "nope": must be a standard resource for containers`},
 		{"selector", `{scheduling: {nodeSelector: {"-": b}}}`, `scheduling.nodeSelector: Invalid value: "-"...`},
 		{"toleration", `{scheduling: {tolerations: [{key: a, operator: Maybe}]}}`, `scheduling.tolerations[0].operator: Unsupported value: "Maybe": supported values: "Equal", "Exists"`},
 		{"toleration twice", `{scheduling: {tolerations: [{key: a, operator: Exists, effect: NoExecute}, {key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]}}`, `scheduling.tolerations[1]: Duplicate value: {"key":"a","operator":"Exists","effect":"NoExecute","tolerationSeconds":5}`},
@@ -181,7 +181,7 @@ func TestInvalidCluster(t *testing.T) {
 	runInvalid(t, core.Namespaces, []invalidCase{
 		{"valid", `{}`, ""},
 		{"dots", `{metadata: {name: a.b}}`, `metadata.name: Invalid value: "a.b": must not contain dots`},
-		{"finalizer", `{spec: {finalizers: [x]}}`, `spec.finalizers[0]: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified`},
+		{"finalizer", `{spec: {finalizers: [x]}}`, `spec.finalizers: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified`},
 	})
 	runInvalid(t, core.Nodes, []invalidCase{
 		{"valid", `{}`, ""},
@@ -272,7 +272,7 @@ func TestInvalidUpdates(t *testing.T) {
 		{core.Pods, "more tolerated", `{spec: {tolerations: [{key: a}]}}`, `{spec: {tolerations: [{key: a}, {key: b}]}}`, ""},
 		{core.Pods, "less tolerated", `{spec: {tolerations: [{key: a}]}}`, `{}`, "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"},
 		{core.Pods, "gate opened", `{spec: {schedulingGates: [{name: a.b/c}]}}`, `{}`, ""},
-		{core.Pods, "gate closed", `{}`, `{spec: {schedulingGates: [{name: a.b/c}]}}`, "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/c'"},
+		{core.Pods, "gate closed", `{}`, `{spec: {schedulingGates: [{name: a.b/c}]}}`, "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/c'"},
 		{core.Pods, "narrower while gated", `{spec: {schedulingGates: [{name: a.b/c}]}}`, `{spec: {schedulingGates: [{name: a.b/c}], nodeSelector: {a: b}}}`, ""},
 		{core.Pods, "selector", `{}`, `{spec: {nodeSelector: {a: b}}}`, podImmutable},
 

@@ -48,7 +48,7 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 		},
 		{
 			"stateful set", apps.StatefulSets, `{spec: {` + template + `, volumeClaimTemplates: [{metadata: {name: www}}]}}`,
-			`{spec: {replicas: 1, podManagementPolicy: OrderedReady, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 0, maxUnavailable: 1}},
+			`{spec: {replicas: 1, podManagementPolicy: OrderedReady, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 0}},
 			  persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}, revisionHistoryLimit: 10, ` + filled + `,
 			  volumeClaimTemplates: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: www}, spec: {volumeMode: Filesystem}, status: {phase: Pending}}]}}`,
 		},

@@ -25,7 +25,7 @@ var Bindings = &api.Kind{
 func validateBinding(b *corev1.Binding) field.ErrorList {
 	var errs field.ErrorList
 	if _, ok := b.Annotations[corev1.MirrorPodAnnotationKey]; ok { // the annotations are copied to the pod
-		errs = append(errs, field.Forbidden(mirrorPath, "may not add mirror pod annotation"))
+		errs = append(errs, field.Forbidden(rules.MetadataPath.Child("annotations").Key(corev1.MirrorPodAnnotationKey), "may not add mirror pod annotation"))
 	}
 	target := field.NewPath("target")
 	if b.Target.Kind != "" && b.Target.Kind != "Node" {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
-	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -26,7 +25,7 @@ var Namespaces = &api.Kind{
 			Name: "finalize", Kind: api.GVK("", "v1", "Namespace"), Verbs: []string{"update"},
 			Prepare: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Status = old.Status }),
 			Validate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
-				return append(rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), validateFinalizers(n.Spec.Finalizers)...)
+				return append(rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta), validateFinalizers(n.Spec.Finalizers, rules.SpecPath.Child("finalizers"))...)
 			}),
 		},
 	},
@@ -47,7 +46,11 @@ var Namespaces = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(n *corev1.Namespace) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSLabel), validateFinalizers(n.Spec.Finalizers)...)
+		errs := rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSLabel)
+		for _, f := range n.Spec.Finalizers { // without an index, as upstream
+			errs = append(errs, validateFinalizer(string(f), rules.SpecPath.Child("finalizers"))...)
+		}
+		return errs
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
 		return rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
@@ -83,17 +86,15 @@ func defaultNamespace(n *corev1.Namespace) {
 	}
 }
 
-func validateFinalizers(finalizers []corev1.FinalizerName) field.ErrorList {
+func validateFinalizers(finalizers []corev1.FinalizerName, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	p := rules.SpecPath.Child("finalizers")
 	for i, f := range finalizers {
-		errs = append(errs, rules.Invalid(p.Index(i), string(f), validation.IsQualifiedName(string(f)))...)
-		if f == corev1.FinalizerKubernetes {
-			continue
-		}
-		if len(validation.IsQualifiedName(string(f))) == 0 && !podrules.HasSlash(string(f)) {
-			errs = append(errs, field.Invalid(p.Index(i), string(f), "name is neither a standard finalizer name nor is it fully qualified"))
-		}
+		errs = append(errs, validateFinalizer(string(f), p.Index(i))...)
 	}
 	return errs
+}
+
+func validateFinalizer(name string, p *field.Path) field.ErrorList {
+	errs := rules.Invalid(p, name, validation.IsQualifiedName(name))
+	return append(errs, rules.ValidateKubeFinalizerName(name, p)...)
 }

@@ -49,14 +49,21 @@ var PersistentVolumes = &api.Kind{
 
 	Validate: rules.Typed(validatePersistentVolume),
 	ValidateUpdate: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
-		errs := append(validatePersistentVolume(v), rules.ValidateObjectMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)...)
+		errs := validatePersistentVolume(v)
+		if old.Spec.CSI != nil && old.Spec.CSI.ControllerExpandSecretRef == nil && v.Spec.CSI != nil && v.Spec.CSI.ControllerExpandSecretRef != nil {
+			v = v.DeepCopy() // it may be set once
+			v.Spec.CSI.ControllerExpandSecretRef = nil
+		}
 		if !rules.Equal(v.Spec.PersistentVolumeSource, old.Spec.PersistentVolumeSource) {
 			errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentvolumesource"),
 				"spec.persistentvolumesource is immutable after creation\n"+diff.Diff(old.Spec.PersistentVolumeSource, v.Spec.PersistentVolumeSource)))
 		}
-		errs = append(errs, rules.Immutable(v.Spec.VolumeMode, old.Spec.VolumeMode, rules.SpecPath.Child("volumeMode"))...)
+		errs = append(errs, rules.Immutable(v.Spec.VolumeMode, old.Spec.VolumeMode, field.NewPath("volumeMode"))...)
 		if old.Spec.NodeAffinity != nil {
-			errs = append(errs, rules.Immutable(v.Spec.NodeAffinity, old.Spec.NodeAffinity, rules.SpecPath.Child("nodeAffinity"))...)
+			errs = append(errs, validateNodeAffinityUpdate(v.Spec.NodeAffinity, old.Spec.NodeAffinity, field.NewPath("nodeAffinity"))...)
+		}
+		if old.Spec.VolumeAttributesClassName != nil && v.Spec.VolumeAttributesClassName == nil {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("volumeAttributesClassName"), "update from non-nil value to nil is forbidden"))
 		}
 		return errs
 	}),
@@ -144,7 +151,7 @@ func validatePersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 		errs = append(errs, field.NotSupported(capacity, s.Capacity, []string{string(corev1.ResourceStorage)}))
 	}
 	for n, q := range s.Capacity {
-		errs = append(errs, podrules.ValidateResourceQuantityValue(n, q, capacity.Key(string(n)))...)
+		errs = append(errs, podrules.ValidateBasicResource(q, capacity.Key(string(n)))...)
 		if q.Sign() <= 0 {
 			errs = append(errs, field.Invalid(capacity.Key(string(n)), q.String(), podrules.NotPositive))
 		}
@@ -160,52 +167,22 @@ func validatePersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
 			errs = append(errs, podrules.ValidateNodeSelector(s.NodeAffinity.Required, at)...)
 		}
 	}
-	errs = append(errs, validatePersistentSource(s)...)
+	errs = append(errs, validatePersistentSource(s, v.Name)...)
 	if s.HostPath != nil && path.Clean(s.HostPath.Path) == "/" && s.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRecycle {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'"))
 	}
 	errs = append(errs, rules.OptionalValue(s.StorageClassName, rules.SpecPath.Child("storageClassName"), validation.IsDNS1123Subdomain)...)
 	errs = append(errs, rules.OptionalOneOf(s.VolumeMode, rules.SpecPath.Child("volumeMode"), podrules.VolumeModes...)...)
-	return errs
-}
-
-func validatePersistentSource(v *corev1.PersistentVolumeSpec) field.ErrorList {
-	s := podrules.Sources{P: rules.SpecPath}
-	if s.Has("hostPath", v.HostPath != nil) {
-		s.Add(podrules.ValidateHostPathVolumeSource(v.HostPath, rules.SpecPath.Child("hostPath")))
-	}
-	if s.Has("nfs", v.NFS != nil) {
-		s.Add(podrules.ValidateNFSVolumeSource(v.NFS, rules.SpecPath.Child("nfs")))
-	}
-	if s.Has("local", v.Local != nil) {
-		s.Need(v.Local.Path, "local", "path")
-		s.Add(podrules.ValidatePathNoBacksteps(v.Local.Path, rules.SpecPath.Child("local", "path")))
-		if v.NodeAffinity == nil {
-			s.Errs = append(s.Errs, field.Required(rules.SpecPath.Child("nodeAffinity"), "Local volume requires node affinity"))
+	if class := s.VolumeAttributesClassName; class != nil {
+		at := rules.SpecPath.Child("volumeAttributesClassName")
+		if *class == "" {
+			errs = append(errs, field.Required(at, "an empty string is disallowed"))
+		} else {
+			errs = append(errs, rules.Invalid(at, *class, validation.IsDNS1123Subdomain(*class))...)
+		}
+		if s.CSI == nil {
+			errs = append(errs, field.Required(rules.SpecPath.Child("csi"), "has to be specified when using volumeAttributesClassName"))
 		}
 	}
-	s.Source("gcePersistentDisk", v.GCEPersistentDisk != nil, "pdName", podrules.Deref(v.GCEPersistentDisk).PDName)
-	s.Source("awsElasticBlockStore", v.AWSElasticBlockStore != nil, "volumeID", podrules.Deref(v.AWSElasticBlockStore).VolumeID)
-	s.Source("glusterfs", v.Glusterfs != nil,
-		"endpoints", podrules.Deref(v.Glusterfs).EndpointsName, "path", podrules.Deref(v.Glusterfs).Path)
-	s.Source("csi", v.CSI != nil, "driver", podrules.Deref(v.CSI).Driver, "volumeHandle", podrules.Deref(v.CSI).VolumeHandle)
-	s.Source("rbd", v.RBD != nil)
-	s.Source("iscsi", v.ISCSI != nil)
-	s.Source("cinder", v.Cinder != nil)
-	s.Source("cephfs", v.CephFS != nil)
-	s.Source("fc", v.FC != nil)
-	s.Source("flocker", v.Flocker != nil)
-	s.Source("flexVolume", v.FlexVolume != nil)
-	s.Source("azureFile", v.AzureFile != nil)
-	s.Source("vsphereVolume", v.VsphereVolume != nil)
-	s.Source("quobyte", v.Quobyte != nil)
-	s.Source("azureDisk", v.AzureDisk != nil)
-	s.Source("photonPersistentDisk", v.PhotonPersistentDisk != nil)
-	s.Source("portworxVolume", v.PortworxVolume != nil)
-	s.Source("scaleIO", v.ScaleIO != nil)
-	s.Source("storageos", v.StorageOS != nil)
-	if s.N == 0 {
-		s.Errs = append(s.Errs, field.Required(rules.SpecPath, "must specify a volume type"))
-	}
-	return s.Errs
+	return errs
 }

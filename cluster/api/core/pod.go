@@ -9,7 +9,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podfacts"
@@ -63,20 +62,7 @@ var Pods = &api.Kind{
 		}
 	}),
 
-	Validate: rules.Typed(func(p *corev1.Pod) field.ErrorList {
-		errs := rules.ValidateObjectMeta(&p.ObjectMeta, true, rules.DNSSubdomain)
-		errs = append(errs, podrules.ValidatePodSpec(&p.Spec, rules.SpecPath)...)
-		if IsMirrorPod(p) && p.Spec.NodeName == "" {
-			errs = append(errs, field.Invalid(mirrorPath, p.Annotations[corev1.MirrorPodAnnotationKey], "must set spec.nodeName if mirror pod annotation is set"))
-		}
-		if len(p.Spec.EphemeralContainers) > 0 {
-			errs = append(errs, field.Forbidden(rules.SpecPath.Child("ephemeralContainers"), "cannot be set on create"))
-		}
-		if p.Spec.NodeName != "" && len(p.Spec.SchedulingGates) > 0 {
-			errs = append(errs, field.Forbidden(rules.SpecPath.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
-		}
-		return errs
-	}),
+	Validate:       rules.Typed(podrules.ValidateNewPod),
 	ValidateUpdate: rules.TypedUpdate(validatePodUpdate),
 	ValidateStatus: rules.TypedUpdate(validatePodStatus),
 

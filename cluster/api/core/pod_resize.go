@@ -48,8 +48,9 @@ func validatePodResize(pod, old *corev1.Pod) field.ErrorList {
 	if old.Spec.OS != nil && old.Spec.OS.Name == corev1.Windows {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
-	errs := append(rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta), validateMirrorPodUpdate(pod, old)...)
-	errs = append(errs, podrules.ValidatePodSpec(&pod.Spec, rules.SpecPath)...)
+	errs := rules.ValidateObjectMetaUpdate(&pod.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, podrules.ValidatePod(pod)...)
+	errs = append(errs, validateAnnotationsUpdate(pod, old)...)
 	if class := podfacts.ComputeQOSClass(&pod.Spec); class != podfacts.QOSClass(old) {
 		errs = append(errs, field.Invalid(rules.SpecPath, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}

@@ -2,7 +2,8 @@ package podrules
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,11 +98,16 @@ func ValidateTolerations(tolerations []corev1.Toleration, p *field.Path) field.E
 		}
 		switch t.Operator {
 		case corev1.TolerationOpEqual, "":
-			errs = append(errs, rules.Invalid(at.Child("operator"), t.Value, validation.IsValidLabelValue(t.Value))...)
+			if bad := validation.IsValidLabelValue(t.Value); len(bad) > 0 {
+				errs = append(errs, field.Invalid(at.Child("operator"), t.Value, strings.Join(bad, ";")))
+			}
 		case corev1.TolerationOpExists:
 			if t.Value != "" {
-				errs = append(errs, field.Invalid(at.Child("operator"), t, "value must be empty when `operator` is 'Exists'"))
+				errs = append(errs, field.Invalid(at.Child("operator"), t.Value, "value must be empty when `operator` is 'Exists'"))
 			}
+		case corev1.TolerationOpLt, corev1.TolerationOpGt: // their feature gate is off, and so is upstream's
+			errs = append(errs, field.NotSupported(at.Child("operator"), t.Operator,
+				[]corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists, corev1.TolerationOpLt, corev1.TolerationOpGt}))
 		default:
 			errs = append(errs, field.NotSupported(at.Child("operator"), t.Operator,
 				[]corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists}))
@@ -124,7 +130,7 @@ func validateAffinity(a *corev1.Affinity, p *field.Path) field.ErrorList {
 		for i := range n.PreferredDuringSchedulingIgnoredDuringExecution {
 			t, path := &n.PreferredDuringSchedulingIgnoredDuringExecution[i], at.Child("preferredDuringSchedulingIgnoredDuringExecution").Index(i)
 			errs = append(errs, validateWeight(t.Weight, path)...)
-			errs = append(errs, validateNodeSelectorTerm(&t.Preference, path.Child("preference"))...)
+			errs = append(errs, validateNodeSelectorTerm(&t.Preference, false, path.Child("preference"))...)
 		}
 	}
 	if a.PodAffinity != nil {
@@ -153,15 +159,23 @@ func ValidateNodeSelector(s *corev1.NodeSelector, p *field.Path) field.ErrorList
 	}
 	var errs field.ErrorList
 	for i := range s.NodeSelectorTerms {
-		errs = append(errs, validateNodeSelectorTerm(&s.NodeSelectorTerms[i], p.Index(i))...)
+		errs = append(errs, validateNodeSelectorTerm(&s.NodeSelectorTerms[i], true, p.Index(i))...)
 	}
 	return errs
 }
 
-func validateNodeSelectorTerm(t *corev1.NodeSelectorTerm, p *field.Path) field.ErrorList {
+// validateNodeSelectorTerm validates a term. The values of one that is only preferred may be no label values, as upstream.
+func validateNodeSelectorTerm(t *corev1.NodeSelectorTerm, required bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range t.MatchExpressions {
-		errs = append(errs, validateNodeSelectorRequirement(&t.MatchExpressions[i], p.Child("matchExpressions").Index(i))...)
+		r, at := &t.MatchExpressions[i], p.Child("matchExpressions").Index(i)
+		errs = append(errs, validateNodeSelectorRequirement(r, at)...)
+		if !required {
+			continue
+		}
+		for k, v := range r.Values {
+			errs = append(errs, rules.Invalid(at.Child("values").Index(k), v, validation.IsValidLabelValue(v))...)
+		}
 	}
 	for i := range t.MatchFields {
 		r, at := &t.MatchFields[i], p.Child("matchFields").Index(i)
@@ -199,8 +213,6 @@ func validateNodeSelectorRequirement(r *corev1.NodeSelectorRequirement, p *field
 	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
 		if len(r.Values) != 1 {
 			errs = append(errs, field.Required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'"))
-		} else if _, err := strconv.ParseInt(r.Values[0], 10, 64); err != nil {
-			errs = append(errs, field.Invalid(values.Index(0), r.Values[0], "must be an integer when `operator` is 'Lt' or 'Gt'"))
 		}
 	default:
 		errs = append(errs, field.Invalid(p.Child("operator"), r.Operator, "not a valid selector operator"))
@@ -227,8 +239,9 @@ func validatePodAffinityTerm(t *corev1.PodAffinityTerm, p *field.Path) field.Err
 	for _, ns := range t.Namespaces {
 		errs = append(errs, rules.Invalid(p.Child("namespace"), ns, rules.DNSLabel(ns, false))...)
 	}
+	errs = append(errs, validateMatchLabelKeys(t.MatchLabelKeys, t.MismatchLabelKeys, t.LabelSelector, p)...)
 	if t.TopologyKey == "" {
-		return append(errs, field.Required(p.Child("topologyKey"), "can not be empty"))
+		errs = append(errs, field.Required(p.Child("topologyKey"), "can not be empty"))
 	}
 	return append(errs, metav1validation.ValidateLabelName(t.TopologyKey, p.Child("topologyKey"))...)
 }
@@ -259,30 +272,82 @@ func validateTopologySpreadConstraints(constraints []corev1.TopologySpreadConstr
 		return errs
 	}
 	var errs field.ErrorList
-	seen := map[string]bool{}
 	for i := range constraints {
 		c, at := &constraints[i], p.Index(i)
 		if c.MaxSkew <= 0 {
-			errs = append(errs, field.Invalid(at.Child("maxSkew"), c.MaxSkew, "must be greater than zero"))
+			errs = append(errs, field.Invalid(at.Child("maxSkew"), c.MaxSkew, NotPositive))
 		}
 		if c.TopologyKey == "" {
 			errs = append(errs, field.Required(at.Child("topologyKey"), "can not be empty"))
-		} else {
-			errs = append(errs, metav1validation.ValidateLabelName(c.TopologyKey, at.Child("topologyKey"))...)
 		}
 		errs = append(errs, rules.OneOf(c.WhenUnsatisfiable, at.Child("whenUnsatisfiable"), corev1.DoNotSchedule, corev1.ScheduleAnyway)...)
+		if slices.ContainsFunc(constraints[i+1:], func(o corev1.TopologySpreadConstraint) bool {
+			return o.TopologyKey == c.TopologyKey && o.WhenUnsatisfiable == c.WhenUnsatisfiable
+		}) {
+			errs = append(errs, field.Duplicate(at.Child("{topologyKey, whenUnsatisfiable}"), fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)))
+		}
 		if c.MinDomains != nil {
 			if *c.MinDomains <= 0 {
-				errs = append(errs, field.Invalid(at.Child("minDomains"), c.MinDomains, "must be greater than zero"))
+				errs = append(errs, field.Invalid(at.Child("minDomains"), *c.MinDomains, NotPositive))
 			}
 			if c.WhenUnsatisfiable != corev1.DoNotSchedule {
 				errs = append(errs, field.Invalid(at.Child("minDomains"), c.MinDomains,
 					fmt.Sprintf("can only use minDomains if whenUnsatisfiable=%s, not %s", corev1.DoNotSchedule, c.WhenUnsatisfiable)))
 			}
 		}
-		key := fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)
-		errs = append(errs, rules.Unique(seen, key, at.Child("{topologyKey, whenUnsatisfiable}"), key)...)
+		errs = append(errs, rules.OptionalOneOf(c.NodeAffinityPolicy, at.Child("nodeAffinityPolicy"), corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore)...)
+		errs = append(errs, rules.OptionalOneOf(c.NodeTaintsPolicy, at.Child("nodeTaintsPolicy"), corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore)...)
+		errs = append(errs, validateMatchLabelKeys(c.MatchLabelKeys, nil, c.LabelSelector, at)...)
 		errs = append(errs, ValidateLabelSelector(c.LabelSelector, at.Child("labelSelector"))...)
+	}
+	return errs
+}
+
+// validateMatchLabelKeys validates the keys of labels whose values the pod's own labels give. The selector has them merged in, so a
+// key is there twice if the client has selected by it, too.
+func validateMatchLabelKeys(match, mismatch []string, s *metav1.LabelSelector, p *field.Path) field.ErrorList {
+	errs := validateLabelKeys(match, s, p.Child("matchLabelKeys"))
+	errs = append(errs, validateLabelKeys(mismatch, s, p.Child("mismatchLabelKeys"))...)
+	if s != nil && len(match) > 0 {
+		seen := make(map[string]bool, len(s.MatchLabels)+len(s.MatchExpressions))
+		for k := range s.MatchLabels {
+			seen[k] = true
+		}
+		for i := range s.MatchExpressions {
+			key := s.MatchExpressions[i].Key
+			if k := lastIndex(match, key); k >= 0 && seen[key] {
+				errs = append(errs, field.Invalid(p.Index(k), key, "exists in both matchLabelKeys and labelSelector"))
+			}
+			seen[key] = true
+		}
+	}
+	for i, k := range match {
+		if slices.Contains(mismatch, k) {
+			errs = append(errs, field.Invalid(p.Child("matchLabelKeys").Index(i), k, "exists in both matchLabelKeys and mismatchLabelKeys"))
+		}
+	}
+	return errs
+}
+
+func lastIndex(list []string, s string) int {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i] == s {
+			return i
+		}
+	}
+	return -1
+}
+
+func validateLabelKeys(keys []string, s *metav1.LabelSelector, p *field.Path) field.ErrorList {
+	if len(keys) == 0 {
+		return nil
+	}
+	if s == nil {
+		return field.ErrorList{field.Forbidden(p, "must not be specified when labelSelector is not set")}
+	}
+	var errs field.ErrorList
+	for i, k := range keys {
+		errs = append(errs, metav1validation.ValidateLabelName(k, p.Index(i))...)
 	}
 	return errs
 }

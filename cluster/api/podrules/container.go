@@ -2,7 +2,8 @@ package podrules
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -13,74 +14,73 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// validateContainers validates all containers, which share one set of names, and their host ports.
+// validateContainers validates the containers of all lists.
 func (c *podSpecValidator) validateContainers(p *field.Path) field.ErrorList {
-	var errs field.ErrorList
 	s := c.spec
-	at := p.Child("containers")
+	at, names := p.Child("containers"), map[string]bool{}
 	if len(s.Containers) == 0 {
-		errs = append(errs, field.Required(at, ""))
+		return append(field.ErrorList{field.Required(at, "")}, c.validateOtherContainers(names, p)...)
+	}
+	var errs field.ErrorList
+	for i := range s.Containers {
+		ctr, path := &s.Containers[i], at.Index(i)
+		errs = append(errs, c.validateContainer(ctr, path)...)
+		errs = append(errs, rules.Unique(names, ctr.Name, path.Child("name"), ctr.Name)...)
+		errs = append(errs, validateLifecycleAndProbes(ctr, s, path)...)
+		errs = append(errs, validateContainerRestartPolicy(ctr, path)...)
 	}
 	hostPorts := map[string]bool{}
 	for i := range s.Containers {
-		ctr, path := &s.Containers[i], at.Index(i)
-		errs = append(errs, c.validateContainerName(ctr.Name, path.Child("name"))...)
-		errs = append(errs, c.validateContainer(ctr, path)...)
-		errs = append(errs, validateLifecycleAndProbes(ctr, s, path)...)
-		errs = append(errs, validateContainerRestartPolicy(ctr, path)...)
-		errs = append(errs, validateHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
+		errs = append(errs, validateHostPorts(s.Containers[i].Ports, hostPorts, at.Index(i).Child("ports"))...)
 	}
-	at = p.Child("initContainers")
+	return append(errs, c.validateOtherContainers(names, p)...)
+}
+
+// validateOtherContainers validates the init containers and the ephemeral ones. Names has those of the containers.
+func (c *podSpecValidator) validateOtherContainers(names map[string]bool, p *field.Path) field.ErrorList {
+	errs := c.validateInitContainers(names, p.Child("initContainers"))
+	targets := maps.Clone(names)
+	for i := range c.spec.EphemeralContainers {
+		errs = append(errs, c.validateEphemeralContainer(&c.spec.EphemeralContainers[i], names, targets, p.Child("ephemeralContainers").Index(i))...)
+	}
+	return errs
+}
+
+func (c *podSpecValidator) validateInitContainers(names map[string]bool, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	s := c.spec
 	for i := range s.InitContainers {
-		ctr, path := &s.InitContainers[i], at.Index(i)
-		errs = append(errs, c.validateContainerName(ctr.Name, path.Child("name"))...)
+		ctr, path := &s.InitContainers[i], p.Index(i)
 		errs = append(errs, c.validateContainer(ctr, path)...)
-		errs = append(errs, validateContainerRestartPolicy(ctr, path)...)
+		errs = append(errs, validateInitContainerRestartPolicy(ctr, path)...)
+		if names[ctr.Name] {
+			errs = append(errs, field.Duplicate(path.Child("name"), ctr.Name))
+		} else if ctr.Name != "" {
+			names[ctr.Name] = true
+		}
+		// Init containers run one after the other, so their host ports do not conflict. Upstream counts each as the first.
+		errs = append(errs, validateHostPorts(ctr.Ports, map[string]bool{}, p.Index(0).Child("ports"))...)
 		if podfacts.Sidecar(ctr) {
-			if len(ctr.RestartPolicyRules) > 0 {
-				errs = append(errs, field.Forbidden(path.Child("restartPolicyRules"), "restartPolicyRules are not allowed for init containers with restart policy Always"))
-			}
 			errs = append(errs, validateLifecycleAndProbes(ctr, s, path)...)
-			errs = append(errs, validateHostPorts(ctr.Ports, hostPorts, s.HostNetwork, path.Child("ports"))...)
 		} else {
 			errs = append(errs, forbidLifecycleAndProbes(ctr, path)...)
 			errs = append(errs, validateInitResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
-			// Init containers run one after the other, so their host ports do not conflict.
-			errs = append(errs, validateHostPorts(ctr.Ports, map[string]bool{}, s.HostNetwork, path.Child("ports"))...)
 		}
 	}
-	at = p.Child("ephemeralContainers")
-	for i := range s.EphemeralContainers {
-		errs = append(errs, c.validateEphemeralContainer(&s.EphemeralContainers[i], at.Index(i))...)
-	}
 	return errs
 }
 
-func (c *podSpecValidator) validateContainerName(name string, p *field.Path) field.ErrorList {
-	if name == "" {
-		return field.ErrorList{field.Required(p, "")}
-	}
-	errs := rules.Invalid(p, name, validation.IsDNS1123Label(name))
-	if c.names[name] {
-		errs = append(errs, field.Duplicate(p, name))
-	}
-	c.names[name] = true
-	return errs
-}
-
+// validateContainer validates what all containers have.
 func (c *podSpecValidator) validateContainer(ctr *corev1.Container, p *field.Path) field.ErrorList {
-	errs := c.validateImage(ctr.Image, p.Child("image"))
-	if ctr.TerminationMessagePolicy == "" {
-		errs = append(errs, field.Required(p.Child("terminationMessagePolicy"), ""))
-	} else {
-		errs = append(errs, rules.OneOf(ctr.TerminationMessagePolicy, p.Child("terminationMessagePolicy"),
-			corev1.TerminationMessageFallbackToLogsOnError, corev1.TerminationMessageReadFile)...)
-	}
+	errs := rules.RequiredValue(ctr.Name, p.Child("name"), validation.IsDNS1123Label)
+	errs = append(errs, rules.Required(ctr.Image, p.Child("image"))...)
+	errs = append(errs, rules.RequiredOneOf(ctr.TerminationMessagePolicy, p.Child("terminationMessagePolicy"),
+		corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)...)
 	if len(ctr.Ports) > 0 {
 		errs = append(errs, validateContainerPorts(ctr.Ports, p.Child("ports"))...)
 	}
 	if len(ctr.Env) > 0 {
-		errs = append(errs, c.validateEnv(ctr.Env, p.Child("env"))...)
+		errs = append(errs, validateEnv(ctr.Env, p.Child("env"))...)
 	}
 	if len(ctr.EnvFrom) > 0 {
 		errs = append(errs, validateEnvFrom(ctr.EnvFrom, p.Child("envFrom"))...)
@@ -93,23 +93,10 @@ func (c *podSpecValidator) validateContainer(ctr *corev1.Container, p *field.Pat
 	}
 	errs = append(errs, rules.RequiredOneOf(ctr.ImagePullPolicy, p.Child("imagePullPolicy"), pullPolicies...)...)
 	if len(ctr.Resources.Limits)+len(ctr.Resources.Requests)+len(ctr.Resources.Claims) > 0 {
-		errs = append(errs, ValidateResourceRequirements(&ctr.Resources, c.spec.ResourceClaims, p.Child("resources"))...)
+		errs = append(errs, ValidateResourceRequirements(&ctr.Resources, c.claimNames, p.Child("resources"))...)
 	}
 	errs = append(errs, validateResizePolicy(ctr.ResizePolicy, c.spec, p.Child("resizePolicy"))...)
 	return append(errs, c.validateSecurityContext(ctr.SecurityContext, p.Child("securityContext"))...)
-}
-
-// validateImage validates an image. It may be empty in a template.
-func (c *podSpecValidator) validateImage(image string, p *field.Path) field.ErrorList {
-	switch {
-	case image == "" && c.template:
-		return nil
-	case image == "":
-		return field.ErrorList{field.Required(p, "")}
-	case strings.TrimSpace(image) != image:
-		return field.ErrorList{field.Invalid(p, image, "must not have leading or trailing whitespace")}
-	}
-	return nil
 }
 
 // validateLifecycleAndProbes validates the hooks and probes of a container or sidecar.
@@ -138,35 +125,40 @@ func forbidLifecycleAndProbes(ctr *corev1.Container, p *field.Path) field.ErrorL
 	return errs
 }
 
-func (c *podSpecValidator) validateEphemeralContainer(e *corev1.EphemeralContainer, p *field.Path) field.ErrorList {
-	errs := c.validateContainerName(e.Name, p.Child("name"))
+func (c *podSpecValidator) validateEphemeralContainer(e *corev1.EphemeralContainer, names, targets map[string]bool, p *field.Path) field.ErrorList {
 	ctr := corev1.Container(e.EphemeralContainerCommon)
-	errs = append(errs, c.validateContainer(&ctr, p)...)
-	if e.TargetContainerName != "" {
-		found := false
-		for i := range c.spec.Containers {
-			found = found || c.spec.Containers[i].Name == e.TargetContainerName
-		}
-		for i := range c.spec.InitContainers {
-			found = found || c.spec.InitContainers[i].Name == e.TargetContainerName
-		}
-		if !found {
-			errs = append(errs, field.NotFound(p.Child("targetContainerName"), e.TargetContainerName))
-		}
+	errs := c.validateContainer(&ctr, p)
+	errs = append(errs, validateImageIsTrimmed(ctr.Image, p.Child("image"))...)
+	errs = append(errs, rules.Unique(names, e.Name, p.Child("name"), e.Name)...)
+	if e.TargetContainerName != "" && !targets[e.TargetContainerName] {
+		errs = append(errs, field.NotFound(p.Child("targetContainerName"), e.TargetContainerName))
 	}
+	const unset = "cannot be set for an Ephemeral Container"
 	for _, f := range []struct {
 		name string
 		set  bool
 	}{
 		{"ports", len(ctr.Ports) > 0},
+		{"resources", len(ctr.Resources.Limits)+len(ctr.Resources.Requests)+len(ctr.Resources.Claims) > 0},
+		{"resizePolicy", len(ctr.ResizePolicy) > 0},
+		{"restartPolicy", ctr.RestartPolicy != nil},
+		{"restartPolicyRules", len(ctr.RestartPolicyRules) > 0},
 		{"livenessProbe", ctr.LivenessProbe != nil},
 		{"readinessProbe", ctr.ReadinessProbe != nil},
 		{"startupProbe", ctr.StartupProbe != nil},
 		{"lifecycle", ctr.Lifecycle != nil},
-		{"resources", len(ctr.Resources.Limits)+len(ctr.Resources.Requests) > 0},
 	} {
 		if f.set {
-			errs = append(errs, field.Forbidden(p.Child(f.name), "cannot be set for an Ephemeral Container"))
+			errs = append(errs, field.Forbidden(p.Child(f.name), unset))
+		}
+	}
+	for i := range ctr.VolumeMounts {
+		at := p.Child("volumeMounts").Index(i)
+		if ctr.VolumeMounts[i].SubPath != "" {
+			errs = append(errs, field.Forbidden(at.Child("subPath"), unset))
+		}
+		if ctr.VolumeMounts[i].SubPathExpr != "" {
+			errs = append(errs, field.Forbidden(at.Child("subPathExpr"), unset))
 		}
 	}
 	return errs
@@ -192,27 +184,39 @@ func validateContainerPorts(ports []corev1.ContainerPort, p *field.Path) field.E
 		if port.HostPort != 0 {
 			errs = append(errs, rules.Invalid(at.Child("hostPort"), int64(port.HostPort), validation.IsValidPortNum(int(port.HostPort)))...)
 		}
-		if port.HostIP != "" {
-			errs = append(errs, validation.IsValidIPForLegacyField(at.Child("hostIP"), port.HostIP, false, nil)...)
-		}
 		errs = append(errs, rules.RequiredOneOf(port.Protocol, at.Child("protocol"), rules.Protocols...)...)
 	}
 	return errs
 }
 
-// validateHostPorts reports conflicts of host ports. With hostNetwork a container port is a host port.
-func validateHostPorts(ports []corev1.ContainerPort, used map[string]bool, hostNetwork bool, p *field.Path) field.ErrorList {
+// validateHostPorts reports conflicts of host ports.
+func validateHostPorts(ports []corev1.ContainerPort, used map[string]bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range ports {
 		port := &ports[i]
-		if hostNetwork && port.HostPort != port.ContainerPort {
-			errs = append(errs, field.Invalid(p.Index(i).Child("containerPort"), port.ContainerPort, "must match `hostPort` when `hostNetwork` is true"))
-		}
 		if port.HostPort == 0 {
 			continue
 		}
 		key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
 		errs = append(errs, rules.Unique(used, key, p.Index(i).Child("hostPort"), key)...)
+	}
+	return errs
+}
+
+// validateHostNetworkPorts reports host ports that differ from the container ports, with hostNetwork. A template may
+// leave them out.
+func (c *podSpecValidator) validateHostNetworkPorts(p *field.Path) field.ErrorList {
+	if !c.spec.HostNetwork {
+		return nil
+	}
+	var errs field.ErrorList
+	for i := range c.spec.Containers {
+		for k, port := range c.spec.Containers[i].Ports {
+			if (!c.template || port.HostPort != 0) && port.HostPort != port.ContainerPort {
+				errs = append(errs, field.Invalid(p.Index(i).Child("ports").Index(k).Child("hostPort"), port.HostPort,
+					"must match `containerPort` when `hostNetwork` is true"))
+			}
+		}
 	}
 	return errs
 }
@@ -223,32 +227,31 @@ func (c *podSpecValidator) validateVolumeMounts(ctr *corev1.Container, p *field.
 	for i := range ctr.VolumeMounts {
 		m, at := &ctr.VolumeMounts[i], p.Index(i)
 		errs = append(errs, rules.Required(m.Name, at.Child("name"))...)
-		errs = append(errs, rules.Required(m.MountPath, at.Child("mountPath"))...)
 		if _, ok := c.volumes[m.Name]; !ok {
 			errs = append(errs, field.NotFound(at.Child("name"), m.Name))
 		}
+		errs = append(errs, rules.Required(m.MountPath, at.Child("mountPath"))...)
 		if paths[m.MountPath] {
 			errs = append(errs, field.Invalid(at.Child("mountPath"), m.MountPath, "must be unique"))
 		}
 		paths[m.MountPath] = true
-		for k := range ctr.VolumeDevices {
-			if ctr.VolumeDevices[k].Name == m.Name {
-				errs = append(errs, field.Invalid(at.Child("name"), m.Name, "must not already exist in volumeDevices"))
-			}
-			if ctr.VolumeDevices[k].DevicePath == m.MountPath {
-				errs = append(errs, field.Invalid(at.Child("mountPath"), m.MountPath, "must not already exist as a path in volumeDevices"))
-			}
+		if slices.ContainsFunc(ctr.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == m.Name }) {
+			errs = append(errs, field.Invalid(at.Child("name"), m.Name, "must not already exist in volumeDevices"))
 		}
+		if slices.ContainsFunc(ctr.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.DevicePath == m.MountPath }) {
+			errs = append(errs, field.Invalid(at.Child("mountPath"), m.MountPath, "must not already exist as a path in volumeDevices"))
+		}
+		// The paths of these errors have no index, as upstream's.
 		if m.SubPath != "" {
-			errs = append(errs, validateLocalDescendingPath(m.SubPath, at.Child("subPath"))...)
+			errs = append(errs, validateLocalDescendingPath(m.SubPath, p.Child("subPath"))...)
 		}
 		if m.SubPathExpr != "" {
 			if m.SubPath != "" {
 				errs = append(errs, field.Invalid(at.Child("subPathExpr"), m.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
 			}
-			errs = append(errs, validateLocalDescendingPath(m.SubPathExpr, at.Child("subPathExpr"))...)
+			errs = append(errs, validateLocalDescendingPath(m.SubPathExpr, p.Child("subPathExpr"))...)
 		}
-		errs = append(errs, validateMountPropagation(m, ctr, at)...)
+		errs = append(errs, validateMountPropagation(m, ctr, p)...)
 	}
 	return errs
 }
@@ -264,12 +267,18 @@ func validateMountPropagation(m *corev1.VolumeMount, ctr *corev1.Container, p *f
 			errs = append(errs, field.Forbidden(at, "Bidirectional mount propagation is available only to privileged containers"))
 		}
 	}
-	if r := m.RecursiveReadOnly; r != nil {
-		at := p.Child("recursiveReadOnly")
-		errs = append(errs, rules.OneOf(*r, at, corev1.RecursiveReadOnlyDisabled, corev1.RecursiveReadOnlyEnabled, corev1.RecursiveReadOnlyIfPossible)...)
-		if *r != corev1.RecursiveReadOnlyDisabled && !m.ReadOnly {
+	at := p.Child("recursiveReadOnly")
+	switch r := ptr.Deref(m.RecursiveReadOnly, corev1.RecursiveReadOnlyDisabled); r {
+	case corev1.RecursiveReadOnlyDisabled:
+	case corev1.RecursiveReadOnlyEnabled, corev1.RecursiveReadOnlyIfPossible:
+		if !m.ReadOnly {
 			errs = append(errs, field.Forbidden(at, "may only be specified when readOnly is true"))
 		}
+		if ptr.Deref(m.MountPropagation, corev1.MountPropagationNone) != corev1.MountPropagationNone {
+			errs = append(errs, field.Forbidden(at, "may only be specified when mountPropagation is None or not specified"))
+		}
+	default:
+		errs = append(errs, rules.OneOf(r, at, corev1.RecursiveReadOnlyDisabled, corev1.RecursiveReadOnlyEnabled, corev1.RecursiveReadOnlyIfPossible)...)
 	}
 	return errs
 }
@@ -279,27 +288,34 @@ func (c *podSpecValidator) validateVolumeDevices(ctr *corev1.Container, p *field
 	paths, names := map[string]bool{}, map[string]bool{}
 	for i := range ctr.VolumeDevices {
 		d, at := &ctr.VolumeDevices[i], p.Index(i)
-		source, found := c.volumes[d.Name]
-		switch {
-		case d.Name == "":
-			errs = append(errs, field.Required(at.Child("name"), ""))
-		case !found:
-			errs = append(errs, field.NotFound(at.Child("name"), d.Name))
-		case source.PersistentVolumeClaim == nil && source.Ephemeral == nil:
-			errs = append(errs, field.Invalid(at.Child("name"), d.Name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"))
-		}
+		name, path := at.Child("name"), at.Child("devicePath")
+		errs = append(errs, rules.Required(d.Name, name)...)
 		if names[d.Name] {
-			errs = append(errs, field.Invalid(at.Child("name"), d.Name, "must be unique"))
+			errs = append(errs, field.Invalid(name, d.Name, "must be unique"))
 		}
-		names[d.Name] = true
-		switch {
-		case d.DevicePath == "":
-			errs = append(errs, field.Required(at.Child("devicePath"), ""))
-		case paths[d.DevicePath]:
-			errs = append(errs, field.Invalid(at.Child("devicePath"), d.DevicePath, "must be unique"))
+		if source, found := c.volumes[d.Name]; !found {
+			errs = append(errs, field.NotFound(name, d.Name))
+		} else if source.PersistentVolumeClaim == nil && source.Ephemeral == nil {
+			errs = append(errs, field.Invalid(name, d.Name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"))
 		}
-		paths[d.DevicePath] = true
-		errs = append(errs, ValidatePathNoBacksteps(d.DevicePath, at.Child("devicePath"))...)
+		errs = append(errs, rules.Required(d.DevicePath, path)...)
+		if paths[d.DevicePath] {
+			errs = append(errs, field.Invalid(path, d.DevicePath, "must be unique"))
+		}
+		if len(ValidatePathNoBacksteps(d.DevicePath, path)) > 0 {
+			errs = append(errs, field.Invalid(path, d.DevicePath, "can not contain backsteps ('..')"))
+		} else {
+			paths[d.DevicePath] = true
+		}
+		if slices.ContainsFunc(ctr.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == d.Name }) {
+			errs = append(errs, field.Invalid(name, d.Name, "must not already exist in volumeMounts"))
+		}
+		if slices.ContainsFunc(ctr.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == d.DevicePath }) {
+			errs = append(errs, field.Invalid(path, d.DevicePath, "must not already exist as a path in volumeMounts"))
+		}
+		if d.Name != "" {
+			names[d.Name] = true
+		}
 	}
 	return errs
 }
@@ -317,10 +333,14 @@ func (c *podSpecValidator) validateSecurityContext(s *corev1.SecurityContext, p 
 		}
 	}
 	errs = append(errs, validateSeccompProfile(s.SeccompProfile, p.Child("seccompProfile"))...)
-	errs = append(errs, validateAppArmorProfile(s.AppArmorProfile, p.Child("appArmorProfile"))...)
-	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation {
-		return errs
+	if !ptr.Deref(s.AllowPrivilegeEscalation, true) {
+		errs = append(errs, validateNoPrivilegeEscalation(s, p)...)
 	}
+	return append(errs, validateAppArmorProfile(s.AppArmorProfile, p.Child("appArmorProfile"))...)
+}
+
+func validateNoPrivilegeEscalation(s *corev1.SecurityContext, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	if ptr.Deref(s.Privileged, false) {
 		errs = append(errs, field.Invalid(p, s, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
 	}

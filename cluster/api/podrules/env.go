@@ -2,6 +2,7 @@ package podrules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,19 +15,19 @@ import (
 
 const moreThanOne = "may not have more than one field specified at a time"
 
-func (c *podSpecValidator) validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
+func validateEnv(env []corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range env {
 		v, at := &env[i], p.Index(i)
 		errs = append(errs, rules.RequiredValue(v.Name, at.Child("name"), validation.IsRelaxedEnvVarName)...)
 		if v.ValueFrom != nil {
-			errs = append(errs, c.validateEnvVarValueFrom(v, at.Child("valueFrom"))...)
+			errs = append(errs, validateEnvVarValueFrom(v, at.Child("valueFrom"))...)
 		}
 	}
 	return errs
 }
 
-func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Path) field.ErrorList {
+func validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	from, n := v.ValueFrom, 0
 	if f := from.FieldRef; f != nil {
@@ -47,11 +48,11 @@ func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Pa
 	}
 	if r := from.FileKeyRef; r != nil {
 		n++
-		errs = append(errs, c.validateFileKeySelector(r, p.Child("fileKeyRef"))...)
+		errs = append(errs, validateFileKeySelector(r, p.Child("fileKeyRef"))...)
 	}
 	switch {
 	case n == 0:
-		errs = append(errs, field.Invalid(p, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"))
+		errs = append(errs, field.Invalid(p, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"))
 	case v.Value != "":
 		errs = append(errs, field.Invalid(p, "", "may not be specified when `value` is not empty"))
 	case n > 1:
@@ -61,26 +62,37 @@ func (c *podSpecValidator) validateEnvVarValueFrom(v *corev1.EnvVar, p *field.Pa
 }
 
 func validateKeySelector(name, key string, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	errs = append(errs, rules.Required(name, p.Child("name"))...)
+	errs := rules.Invalid(p.Child("name"), name, validation.IsDNS1123Subdomain(name))
 	return append(errs, rules.RequiredValue(key, p.Child("key"), validation.IsConfigMapKey)...)
 }
 
-func (c *podSpecValidator) validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	errs = append(errs, rules.RequiredValue(r.Key, p.Child("key"), validation.IsRelaxedEnvVarName)...)
-	if r.VolumeName == "" {
-		errs = append(errs, field.Required(p.Child("volumeName"), ""))
-	} else if v := c.volumes[r.VolumeName]; v == nil {
-		errs = append(errs, field.NotFound(p.Child("volumeName"), r.VolumeName))
-	} else if v.EmptyDir == nil {
-		errs = append(errs, field.Invalid(p.Child("volumeName"), r.VolumeName, "referenced volume must be an emptyDir"))
-	}
+func validateFileKeySelector(r *corev1.FileKeySelector, p *field.Path) field.ErrorList {
+	errs := rules.RequiredValue(r.Key, p.Child("key"), validation.IsRelaxedEnvVarName)
+	errs = append(errs, rules.RequiredValue(r.VolumeName, p.Child("volumeName"), validation.IsDNS1123Label)...)
 	if r.Path == "" {
-		errs = append(errs, field.Required(p.Child("path"), ""))
-	} else {
-		errs = append(errs, validateLocalDescendingPath(r.Path, p.Child("path"))...)
+		return append(errs, field.Required(p.Child("path"), ""))
 	}
+	return append(errs, ValidatePathNoBacksteps(r.Path, p.Child("path"))...)
+}
+
+// validateFileKeyRefVolumes reports variables from files of volumes that are not there, or no emptyDir.
+func (c *podSpecValidator) validateFileKeyRefVolumes(p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	eachContainer(c.spec, p, func(ctr *corev1.Container, p *field.Path) {
+		for i := range ctr.Env {
+			from := ctr.Env[i].ValueFrom
+			if from == nil || from.FileKeyRef == nil {
+				continue
+			}
+			name, at := from.FileKeyRef.VolumeName, p.Child("env").Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
+			k := slices.IndexFunc(c.spec.Volumes, func(v corev1.Volume) bool { return v.Name == name })
+			if k < 0 {
+				errs = append(errs, field.NotFound(at, name))
+			} else if c.spec.Volumes[k].EmptyDir == nil {
+				errs = append(errs, field.Invalid(at, name, "referenced volume must be of type emptyDir"))
+			}
+		}
+	})
 	return errs
 }
 
@@ -92,11 +104,11 @@ func validateEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList
 		n := 0
 		if f.ConfigMapRef != nil {
 			n++
-			errs = append(errs, rules.Required(f.ConfigMapRef.Name, at.Child("configMapRef", "name"))...)
+			errs = append(errs, rules.RequiredValue(f.ConfigMapRef.Name, at.Child("configMapRef", "name"), namePrefix)...)
 		}
 		if f.SecretRef != nil {
 			n++
-			errs = append(errs, rules.Required(f.SecretRef.Name, at.Child("secretRef", "name"))...)
+			errs = append(errs, rules.RequiredValue(f.SecretRef.Name, at.Child("secretRef", "name"), namePrefix)...)
 		}
 		switch {
 		case n == 0:
@@ -107,6 +119,9 @@ func validateEnvFrom(from []corev1.EnvFromSource, p *field.Path) field.ErrorList
 	}
 	return errs
 }
+
+// namePrefix is the rule for the names of envFrom, which upstream validates as prefixes.
+func namePrefix(name string) []string { return rules.DNSSubdomain(name, true) }
 
 var (
 	envDownwardAPIFields = []string{
@@ -126,26 +141,25 @@ func validateObjectFieldSelector(f *corev1.ObjectFieldSelector, allowed []string
 	if f.FieldPath == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
-	if path, key, ok := splitMaybeSubscriptedPath(f.FieldPath); ok {
-		switch path {
-		case "metadata.annotations":
-			return rules.Invalid(at, key, validation.IsQualifiedName(strings.ToLower(key)))
-		case "metadata.labels":
-			return rules.Invalid(at, key, validation.IsQualifiedName(key))
-		}
-		return field.ErrorList{field.Invalid(at, path, "does not support subscript")}
+	path, key, subscripted := splitMaybeSubscriptedPath(f.FieldPath)
+	if !subscripted {
+		path = f.FieldPath
 	}
-	for _, a := range allowed {
-		if f.FieldPath == a {
-			return nil
-		}
+	switch {
+	case f.APIVersion != "v1":
+		return field.ErrorList{field.Invalid(at, f.FieldPath, "error converting fieldPath: unsupported pod version: "+f.APIVersion)}
+	case subscripted && path == "metadata.annotations":
+		return rules.Invalid(p, strings.ToLower(key), validation.IsQualifiedName(strings.ToLower(key)))
+	case subscripted && path == "metadata.labels":
+		return rules.Invalid(p, key, validation.IsQualifiedName(key))
+	case subscripted:
+		return field.ErrorList{field.Invalid(at, f.FieldPath, "error converting fieldPath: field label does not support subscript: "+f.FieldPath)}
+	case path == "spec.host": // of clients before v1
+		path = "spec.nodeName"
+	case !slices.Contains(podFieldLabels, path):
+		return field.ErrorList{field.Invalid(at, f.FieldPath, "error converting fieldPath: field label not supported: "+f.FieldPath)}
 	}
-	for _, known := range podFieldLabels {
-		if f.FieldPath == known {
-			return field.ErrorList{field.NotSupported(at, f.FieldPath, allowed)}
-		}
-	}
-	return field.ErrorList{field.Invalid(at, f.FieldPath, fmt.Sprintf("error converting fieldPath: field label not supported: %s", f.FieldPath))}
+	return rules.OneOf(path, at, allowed...)
 }
 
 // splitMaybeSubscriptedPath splits metadata.labels['key'].
@@ -162,36 +176,45 @@ var containerFields = []string{
 	"requests.cpu", "requests.ephemeral-storage", "requests.memory",
 }
 
+func isHugePagesField(name string) bool {
+	return strings.HasPrefix(name, "limits.hugepages-") || strings.HasPrefix(name, "requests.hugepages-")
+}
+
 func validateContainerResourceFieldSelector(r *corev1.ResourceFieldSelector, volume bool, p *field.Path) field.ErrorList {
-	if volume && r.ContainerName == "" {
-		return field.ErrorList{field.Required(p.Child("containerName"), "")}
+	var errs field.ErrorList
+	switch {
+	case volume && r.ContainerName == "":
+		errs = append(errs, field.Required(p.Child("containerName"), ""))
+	case r.Resource == "":
+		errs = append(errs, field.Required(p.Child("resource"), ""))
+	case !isHugePagesField(r.Resource):
+		errs = append(errs, rules.OneOf(r.Resource, p.Child("resource"), containerFields...)...)
 	}
-	if r.Resource == "" {
-		return field.ErrorList{field.Required(p.Child("resource"), "")}
-	}
-	if !strings.HasPrefix(r.Resource, "limits.hugepages-") && !strings.HasPrefix(r.Resource, "requests.hugepages-") {
-		if errs := rules.OneOf(r.Resource, p.Child("resource"), containerFields...); len(errs) > 0 {
-			return errs
-		}
-	}
-	return validateContainerResourceDivisor(r.Resource, r.Divisor, p.Child("divisor"))
+	return append(errs, validateContainerResourceDivisor(r.Resource, r.Divisor, p.Child("divisor"))...)
 }
 
 func validateContainerResourceDivisor(name string, divisor resource.Quantity, p *field.Path) field.ErrorList {
 	if divisor.IsZero() {
 		return nil
 	}
-	divisors, what := []string{"1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"}, "memory"
+	divisors, list, what := []string{"1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"}, "", ""
 	switch {
-	case strings.HasSuffix(name, ".cpu"):
-		divisors, what = []string{"1m", "1"}, "cpu"
-	case strings.HasSuffix(name, "ephemeral-storage"):
+	case name == "limits.cpu" || name == "requests.cpu":
+		divisors, list, what = []string{"1m", "1"}, "1m and 1", "cpu"
+	case name == "limits.memory" || name == "requests.memory":
+		what = "memory"
+	case name == "limits.ephemeral-storage" || name == "requests.ephemeral-storage":
 		what = "local ephemeral storage"
+	case isHugePagesField(name):
+		what = "hugepages"
+	default:
+		return nil
 	}
-	for _, d := range divisors {
-		if divisor.String() == d {
-			return nil
-		}
+	if slices.Contains(divisors, divisor.String()) {
+		return nil
 	}
-	return field.ErrorList{field.Invalid(p, divisor.String(), fmt.Sprintf("only divisor's values %s are supported with the %s resource", strings.Join(divisors, ", "), what))}
+	if list == "" {
+		list = strings.Join(divisors, ", ")
+	}
+	return field.ErrorList{field.Invalid(p, name, fmt.Sprintf("only divisor's values %s are supported with the %s resource", list, what))}
 }

@@ -57,13 +57,19 @@ func ValidateRestartPolicyAlways(t *corev1.PodTemplateSpec, kind string, p *fiel
 
 // ValidatePodTemplateSpec validates the template of any kind that has one.
 func ValidatePodTemplateSpec(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	errs = append(errs, metav1validation.ValidateLabels(t.Labels, p.Child("labels"))...)
-	errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, p.Child("annotations"))...)
+	errs := ValidateTemplateMeta(t, p)
 	c := podSpecValidator{spec: &t.Spec, template: true}
 	errs = append(errs, c.validate(p.Child("spec"))...)
+	errs = append(errs, validateProfileAnnotations(&t.ObjectMeta, &t.Spec, p.Child("spec"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(p.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
 	return errs
+}
+
+// ValidateTemplateMeta validates the labels and annotations of a template.
+func ValidateTemplateMeta(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
+	errs := metav1validation.ValidateLabels(t.Labels, p.Child("labels"))
+	errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, p.Child("annotations"))...)
+	return append(errs, ValidatePodAnnotations(t.Annotations, &t.Spec, p.Child("annotations"))...)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -16,64 +17,118 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// podSpecValidator validates one pod spec.
+// podSpecValidator validates one pod spec. The order of the errors is upstream's.
 type podSpecValidator struct {
-	template bool // the spec is of a pod template, where an image may be empty
+	template bool               // the spec is of a pod template
+	meta     *metav1.ObjectMeta // of the pod, nil for a template
 
-	spec    *corev1.PodSpec
-	volumes map[string]*corev1.VolumeSource
-	names   map[string]bool // of all containers
+	spec       *corev1.PodSpec
+	volumes    map[string]*corev1.VolumeSource // the valid ones
+	claimNames []string
 }
 
 var (
 	pullPolicies    = []corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}
-	restartPolicies = []corev1.RestartPolicy{corev1.RestartPolicyAlways, corev1.RestartPolicyNever, corev1.RestartPolicyOnFailure}
-	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone}
+	restartPolicies = []corev1.RestartPolicy{corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever}
+	dnsPolicies     = []corev1.DNSPolicy{corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone}
 )
 
-// ValidatePodSpec validates the spec of a pod at p.
-func ValidatePodSpec(s *corev1.PodSpec, p *field.Path) field.ErrorList {
-	return (&podSpecValidator{spec: s}).validate(p)
+// ValidatePod validates the metadata, annotations included, and the spec of a pod.
+func ValidatePod(pod *corev1.Pod) field.ErrorList {
+	c := &podSpecValidator{meta: &pod.ObjectMeta, spec: &pod.Spec}
+	errs := rules.ValidateObjectMeta(&pod.ObjectMeta, true, rules.DNSSubdomain)
+	errs = append(errs, ValidatePodAnnotations(pod.Annotations, &pod.Spec, rules.MetadataPath.Child("annotations"))...)
+	errs = append(errs, c.validate(rules.SpecPath)...)
+	return append(errs, c.validateOnlyForPod(rules.SpecPath)...)
+}
+
+// ValidateNewPod is ValidatePod for a pod that is created.
+func ValidateNewPod(pod *corev1.Pod) field.ErrorList {
+	errs := ValidatePod(pod)
+	if len(pod.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("ephemeralContainers"), "cannot be set on create"))
+	}
+	if pod.Spec.NodeName != "" && len(pod.Spec.SchedulingGates) > 0 {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
+	}
+	return append(errs, validateProfileAnnotations(&pod.ObjectMeta, &pod.Spec, rules.SpecPath)...)
 }
 
 func (c *podSpecValidator) validate(p *field.Path) field.ErrorList {
 	s := c.spec
-	c.names = make(map[string]bool, len(s.Containers)+len(s.InitContainers))
 	errs := c.validateVolumes(s.Volumes, p.Child("volumes"))
+	errs = append(errs, c.validateResourceClaims(p.Child("resourceClaims"))...)
 	errs = append(errs, c.validateContainers(p)...)
+	if s.Resources != nil {
+		errs = append(errs, c.validatePodResources(p.Child("resources"))...)
+	}
+	errs = append(errs, c.validateHostNetworkPorts(p.Child("containers"))...)
 	errs = append(errs, rules.RequiredOneOf(s.RestartPolicy, p.Child("restartPolicy"), restartPolicies...)...)
 	errs = append(errs, rules.RequiredOneOf(s.DNSPolicy, p.Child("dnsPolicy"), dnsPolicies...)...)
 	if len(s.NodeSelector) > 0 {
 		errs = append(errs, metav1validation.ValidateLabels(s.NodeSelector, p.Child("nodeSelector"))...)
 	}
-	errs = append(errs, validatePodSecurity(s, p)...)
-	errs = append(errs, validatePodNames(s, p)...)
-	errs = append(errs, validateHostAliases(s.HostAliases, p.Child("hostAliases"))...)
-	errs = append(errs, validatePodDNSConfig(s, p)...)
+	errs = append(errs, validatePodSecurityContext(s, p.Child("securityContext"))...)
 	if s.Affinity != nil {
 		errs = append(errs, validateAffinity(s.Affinity, p.Child("affinity"))...)
 	}
-	if len(s.Tolerations) > 0 {
-		errs = append(errs, ValidateTolerations(s.Tolerations, p.Child("tolerations"))...)
-	}
-	errs = append(errs, validateTopologySpreadConstraints(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
+	errs = append(errs, validatePodDNSConfig(s, p)...)
 	errs = append(errs, c.validateGates(p)...)
-	if s.ActiveDeadlineSeconds != nil {
-		v := *s.ActiveDeadlineSeconds
-		if v < 1 || v > math.MaxInt32 {
-			errs = append(errs, field.Invalid(p.Child("activeDeadlineSeconds"), v, validation.InclusiveRangeError(1, math.MaxInt32)))
+	errs = append(errs, validateTopologySpreadConstraints(s.TopologySpreadConstraints, p.Child("topologySpreadConstraints"))...)
+	errs = append(errs, validateHostUsers(s, p)...)
+	errs = append(errs, validateHostnameOverride(s, p)...)
+	errs = append(errs, validatePodNames(s, p)...)
+	errs = append(errs, rules.OptionalOneOf(s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
+	if len(s.Overhead) > 0 {
+		errs = append(errs, ValidateResourceRequirements(&corev1.ResourceRequirements{Limits: s.Overhead}, nil, p.Child("overhead"))...)
+	}
+	errs = append(errs, validateOS(s, p)...)
+	return append(errs, c.validateFileKeyRefVolumes(p)...)
+}
+
+// validateOnlyForPod validates what templates may have, for compatibility, and pods not.
+func (c *podSpecValidator) validateOnlyForPod(p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if c.spec.ServiceAccountName == "" {
+		for i := range c.spec.Volumes {
+			projected := c.spec.Volumes[i].Projected
+			if projected == nil {
+				continue
+			}
+			for k := range projected.Sources {
+				if projected.Sources[k].ServiceAccountToken != nil {
+					errs = append(errs, field.Forbidden(p.Child("volumes").Index(i).Child("projected", "sources").Index(k).Child("serviceAccountToken"),
+						"must not be specified when serviceAccountName is not set"))
+				}
+			}
 		}
 	}
-	errs = append(errs, rules.OptionalOneOf(s.PreemptionPolicy, p.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)...)
-	errs = append(errs, ValidateResourceList(s.Overhead, p.Child("overhead"))...)
-	if s.Resources != nil {
-		errs = append(errs, ValidateResourceRequirements(s.Resources, nil, p.Child("resources"))...)
-	}
-	if s.OS != nil {
-		os := p.Child("os", "name")
-		errs = append(errs, rules.RequiredOneOf(s.OS.Name, os, corev1.Linux, corev1.Windows)...)
+	for _, list := range []struct {
+		name       string
+		containers []corev1.Container
+	}{{"containers", c.spec.Containers}, {"initContainers", c.spec.InitContainers}} {
+		for i := range list.containers {
+			errs = append(errs, validateImageIsTrimmed(list.containers[i].Image, p.Child(list.name).Index(i).Child("image"))...)
+		}
 	}
 	return errs
+}
+
+func validateImageIsTrimmed(image string, p *field.Path) field.ErrorList {
+	if strings.TrimSpace(image) != image {
+		return field.ErrorList{field.Invalid(p, image, "must not have leading or trailing whitespace")}
+	}
+	return nil
+}
+
+func validateOS(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	switch {
+	case s.OS == nil:
+		return nil
+	case s.OS.Name == "":
+		return field.ErrorList{field.Required(p.Child("os", "name"), "")}
+	}
+	return rules.OneOf(s.OS.Name, p.Child("os"), corev1.Linux, corev1.Windows)
 }
 
 // validatePodNames validates the fields that name hosts and other objects.
@@ -86,16 +141,20 @@ func validatePodNames(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	}
 	name("serviceAccountName", s.ServiceAccountName, validation.IsDNS1123Subdomain)
 	name("nodeName", s.NodeName, validation.IsDNS1123Subdomain)
+	if s.ActiveDeadlineSeconds != nil {
+		v := *s.ActiveDeadlineSeconds
+		if v < 1 || v > math.MaxInt32 {
+			errs = append(errs, field.Invalid(p.Child("activeDeadlineSeconds"), v, validation.InclusiveRangeError(1, math.MaxInt32)))
+		}
+	}
 	name("hostname", s.Hostname, validation.IsDNS1123Label)
 	name("subdomain", s.Subdomain, validation.IsDNS1123Label)
-	name("priorityClassName", s.PriorityClassName, validation.IsDNS1123Subdomain)
-	errs = append(errs, validateHostnameOverride(s, p)...)
-	errs = append(errs, rules.OptionalPointer(s.RuntimeClassName, p.Child("runtimeClassName"), validation.IsDNS1123Subdomain)...)
-	name("schedulerName", s.SchedulerName, validation.IsQualifiedName)
-	for i, r := range s.ImagePullSecrets {
-		errs = append(errs, rules.Required(r.Name, p.Child("imagePullSecrets").Index(i).Child("name"))...)
+	if len(s.Tolerations) > 0 {
+		errs = append(errs, ValidateTolerations(s.Tolerations, p.Child("tolerations"))...)
 	}
-	return errs
+	errs = append(errs, validateHostAliases(s.HostAliases, p.Child("hostAliases"))...)
+	name("priorityClassName", s.PriorityClassName, validation.IsDNS1123Subdomain)
+	return append(errs, rules.OptionalPointer(s.RuntimeClassName, p.Child("runtimeClassName"), validation.IsDNS1123Subdomain)...)
 }
 
 // validateHostnameOverride validates the hostname that replaces the pod's own. Linux limits its length.
@@ -126,37 +185,36 @@ func (c *podSpecValidator) validateGates(p *field.Path) field.ErrorList {
 	scheduling := p.Child("schedulingGates")
 	seen := map[string]bool{}
 	for i, g := range c.spec.SchedulingGates {
-		errs = append(errs, rules.Unique(seen, g.Name, scheduling.Index(i), g.Name)...)
 		errs = append(errs, rules.Invalid(scheduling.Index(i), g.Name, validation.IsQualifiedName(g.Name))...)
+		errs = append(errs, rules.Unique(seen, g.Name, scheduling.Index(i), g.Name)...)
 	}
 	return errs
 }
 
-func validatePodSecurity(s *corev1.PodSpec, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
+func validatePodSecurityContext(s *corev1.PodSpec, p *field.Path) field.ErrorList {
+	sc := s.SecurityContext
+	if sc == nil {
+		sc = &corev1.PodSecurityContext{}
+	}
+	errs := rules.OptionalPointer(sc.FSGroup, p.Child("fsGroup"), validation.IsValidGroupID)
+	errs = append(errs, rules.OptionalPointer(sc.RunAsUser, p.Child("runAsUser"), validation.IsValidUserID)...)
+	errs = append(errs, rules.OptionalPointer(sc.RunAsGroup, p.Child("runAsGroup"), validation.IsValidGroupID)...)
+	for i, g := range sc.SupplementalGroups {
+		errs = append(errs, rules.Invalid(p.Child("supplementalGroups").Index(i), g, validation.IsValidGroupID(g))...)
+	}
 	if ptr.Deref(s.ShareProcessNamespace, false) && s.HostPID {
 		errs = append(errs, field.Invalid(p.Child("shareProcessNamespace"), *s.ShareProcessNamespace,
 			"ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
-	errs = append(errs, validateHostUsers(s, p)...)
-	sc := s.SecurityContext
-	if sc == nil {
-		return errs
-	}
-	at := p.Child("securityContext")
-	errs = append(errs, rules.OptionalPointer(sc.FSGroup, at.Child("fsGroup"), validation.IsValidGroupID)...)
-	errs = append(errs, rules.OptionalPointer(sc.RunAsUser, at.Child("runAsUser"), validation.IsValidUserID)...)
-	errs = append(errs, rules.OptionalPointer(sc.RunAsGroup, at.Child("runAsGroup"), validation.IsValidGroupID)...)
-	for i, g := range sc.SupplementalGroups {
-		errs = append(errs, rules.Invalid(at.Child("supplementalGroups").Index(i), g, validation.IsValidGroupID(g))...)
-	}
-	errs = append(errs, rules.OptionalOneOf(sc.SupplementalGroupsPolicy, at.Child("supplementalGroupsPolicy"),
-		corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
-	errs = append(errs, rules.OptionalOneOf(sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"),
+	errs = append(errs, validateSysctls(sc.Sysctls, s, p.Child("sysctls"))...)
+	errs = append(errs, rules.OptionalOneOf(sc.FSGroupChangePolicy, p.Child("fsGroupChangePolicy"),
 		corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)
-	errs = append(errs, validateSysctls(sc.Sysctls, at.Child("sysctls"))...)
-	errs = append(errs, validateSeccompProfile(sc.SeccompProfile, at.Child("seccompProfile"))...)
-	return append(errs, validateAppArmorProfile(sc.AppArmorProfile, at.Child("appArmorProfile"))...)
+	errs = append(errs, validateSeccompProfile(sc.SeccompProfile, p.Child("seccompProfile"))...)
+	errs = append(errs, validateAppArmorProfile(sc.AppArmorProfile, p.Child("appArmorProfile"))...)
+	errs = append(errs, rules.OptionalOneOf(sc.SupplementalGroupsPolicy, p.Child("supplementalGroupsPolicy"),
+		corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
+	return append(errs, rules.OptionalOneOf(sc.SELinuxChangePolicy, p.Child("seLinuxChangePolicy"),
+		corev1.SELinuxChangePolicyMountOption, corev1.SELinuxChangePolicyRecursive)...)
 }
 
 // hasUserNamespace reports whether the pod has a user namespace of its own (hostUsers is false).
@@ -176,10 +234,28 @@ func validateHostUsers(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 			errs = append(errs, field.Forbidden(p.Child(f.name), "when `hostUsers` is false"))
 		}
 	}
+	eachContainer(s, p, func(ctr *corev1.Container, p *field.Path) {
+		if len(ctr.VolumeDevices) > 0 {
+			errs = append(errs, field.Forbidden(p.Child("volumeDevices"), "when `hostUsers` is false"))
+		}
+	})
 	return errs
 }
 
-func validateSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {
+// eachContainer calls f for all containers of the pod spec at p, with their paths.
+func eachContainer(s *corev1.PodSpec, p *field.Path, f func(ctr *corev1.Container, p *field.Path)) {
+	for i := range s.InitContainers {
+		f(&s.InitContainers[i], p.Child("initContainers").Index(i))
+	}
+	for i := range s.Containers {
+		f(&s.Containers[i], p.Child("containers").Index(i))
+	}
+	for i := range s.EphemeralContainers {
+		f((*corev1.Container)(&s.EphemeralContainers[i].EphemeralContainerCommon), p.Child("ephemeralContainers").Index(i))
+	}
+}
+
+func validateSysctls(sysctls []corev1.Sysctl, spec *corev1.PodSpec, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[string]bool{}
 	for i, s := range sysctls {
@@ -192,6 +268,12 @@ func validateSysctls(sysctls []corev1.Sysctl, p *field.Path) field.ErrorList {
 		case seen[s.Name]:
 			errs = append(errs, field.Duplicate(at, s.Name))
 		}
+		switch {
+		case spec.HostNetwork && isNetSysctl(s.Name):
+			errs = append(errs, field.Invalid(at, s.Name, "may not be specified when 'hostNetwork' is true"))
+		case spec.HostIPC && isIPCSysctl(s.Name):
+			errs = append(errs, field.Invalid(at, s.Name, "may not be specified when 'hostIPC' is true"))
+		}
 		seen[s.Name] = true
 	}
 	return errs
@@ -201,6 +283,20 @@ const (
 	maxSysctlName = 253
 	sysctlFormat  = `^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`
 )
+
+func isNetSysctl(name string) bool {
+	return strings.HasPrefix(strings.ReplaceAll(name, "/", "."), "net.")
+}
+
+func isIPCSysctl(name string) bool {
+	name = strings.ReplaceAll(name, "/", ".")
+	switch name {
+	case "kernel.sem", "kernel.shm", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+		"kernel.msg", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni":
+		return true
+	}
+	return strings.HasPrefix(name, "fs.mqueue.")
+}
 
 func isSysctlName(s string) bool {
 	if len(s) > maxSysctlName {
@@ -232,34 +328,61 @@ func validateSeccompProfile(s *corev1.SeccompProfile, p *field.Path) field.Error
 	if s == nil {
 		return nil
 	}
-	errs := rules.RequiredOneOf(s.Type, p.Child("type"), corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
-	return append(errs, validateLocalhostProfile(s.LocalhostProfile, s.Type == corev1.SeccompProfileTypeLocalhost, "seccomp", p.Child("localhostProfile"))...)
+	at := p.Child("localhostProfile")
+	errs := requiredProfileType(s.Type, "seccompProfile", p.Child("type"), corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
+	switch localhost := s.Type == corev1.SeccompProfileTypeLocalhost; {
+	case localhost && s.LocalhostProfile == nil:
+		errs = append(errs, field.Required(at, "must be set when seccomp type is Localhost"))
+	case localhost:
+		errs = append(errs, validateLocalDescendingPath(*s.LocalhostProfile, at)...)
+	case s.LocalhostProfile != nil:
+		errs = append(errs, field.Invalid(at, s, "can only be set when seccomp type is Localhost"))
+	}
+	return errs
 }
+
+func requiredProfileType[T ~string](t T, of string, p *field.Path, supported ...T) field.ErrorList {
+	if t == "" {
+		return field.ErrorList{field.Required(p, "type is required when "+of+" is set")}
+	}
+	return rules.OneOf(t, p, supported...)
+}
+
+const maxAppArmorProfile = 4095 // bytes of a path
 
 func validateAppArmorProfile(a *corev1.AppArmorProfile, p *field.Path) field.ErrorList {
 	if a == nil {
 		return nil
 	}
-	errs := rules.RequiredOneOf(a.Type, p.Child("type"), corev1.AppArmorProfileTypeLocalhost, corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined)
-	return append(errs, validateLocalhostProfile(a.LocalhostProfile, a.Type == corev1.AppArmorProfileTypeLocalhost, "AppArmor", p.Child("localhostProfile"))...)
-}
-
-func validateLocalhostProfile(profile *string, localhost bool, what string, p *field.Path) field.ErrorList {
-	switch {
-	case localhost && (profile == nil || *profile == ""):
-		return field.ErrorList{field.Required(p, fmt.Sprintf("must be set when %s type is Localhost", what))}
-	case !localhost && profile != nil:
-		return field.ErrorList{field.Invalid(p, profile, fmt.Sprintf("can only be set when %s type is Localhost", what))}
+	at, profile := p.Child("localhostProfile"), ptr.Deref(a.LocalhostProfile, "")
+	switch a.Type {
+	case corev1.AppArmorProfileTypeLocalhost:
+		var errs field.ErrorList
+		switch {
+		case a.LocalhostProfile == nil, profile == "":
+			errs = append(errs, field.Required(at, "must be set when AppArmor type is Localhost"))
+		case strings.TrimSpace(profile) != profile:
+			errs = append(errs, field.Invalid(at, profile, "must not be padded with whitespace"))
+		}
+		if len(profile) > maxAppArmorProfile {
+			errs = append(errs, field.TooLong(at, "", maxAppArmorProfile))
+		}
+		return errs
+	case corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined:
+		if a.LocalhostProfile != nil {
+			return field.ErrorList{field.Invalid(at, a.LocalhostProfile, "can only be set when AppArmor type is Localhost")}
+		}
+		return nil
 	}
-	return nil
+	return requiredProfileType(a.Type, "appArmorProfile", p.Child("type"), corev1.AppArmorProfileTypeLocalhost, corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined)
 }
 
 func validateHostAliases(aliases []corev1.HostAlias, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, a := range aliases {
 		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), a.IP, false, nil)...)
-		for _, h := range a.Hostnames {
-			errs = append(errs, rules.Invalid(p.Index(i).Child("hostnames"), h, validation.IsDNS1123Subdomain(h))...)
+		for k, h := range a.Hostnames {
+			errs = append(errs, rules.Invalid(p.Index(i).Child("hostnames").Index(k), h, validation.IsDNS1123Subdomain(h))...)
 		}
 	}
 	return errs
@@ -280,7 +403,7 @@ func validatePodDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 			return append(errs, field.Required(p, fmt.Sprintf("must provide `dnsConfig` when `dnsPolicy` is %s", corev1.DNSNone)))
 		}
 		if len(d.Nameservers) == 0 {
-			errs = append(errs, field.Required(p.Child("nameservers"), fmt.Sprintf("must provide at least one DNS nameserver when `dnsPolicy` is %s", corev1.DNSNone)))
+			return append(errs, field.Required(p.Child("nameservers"), fmt.Sprintf("must provide at least one DNS nameserver when `dnsPolicy` is %s", corev1.DNSNone)))
 		}
 	}
 	if d == nil {
@@ -297,14 +420,17 @@ func validatePodDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 	if len(d.Searches) > maxSearches {
 		errs = append(errs, field.Invalid(searches, d.Searches, fmt.Sprintf("must not have more than %v search paths", maxSearches)))
 	}
-	for i, v := range d.Searches {
+	for _, v := range d.Searches {
 		chars += len(v) + 1
-		if v != "." {
-			errs = append(errs, rules.Invalid(searches.Index(i), v, validation.IsDNS1123SubdomainWithUnderscore(strings.TrimSuffix(v, ".")))...)
-		}
 	}
 	if chars-1 > maxSearchChars {
 		errs = append(errs, field.Invalid(searches, d.Searches, fmt.Sprintf("must not have more than %v characters (including spaces) in the search list", maxSearchChars)))
+	}
+	for i, v := range d.Searches {
+		if v != "." {
+			name := strings.TrimSuffix(v, ".")
+			errs = append(errs, rules.Invalid(searches.Index(i), name, validation.IsDNS1123SubdomainWithUnderscore(name))...)
+		}
 	}
 	for i, o := range d.Options {
 		if o.Name == "" {

@@ -1,6 +1,7 @@
 package podrules
 
 import (
+	"fmt"
 	"path"
 	"strings"
 
@@ -11,29 +12,32 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// validateVolumes validates the volumes and records them by name for the mounts.
+// validateVolumes validates the volumes and records the valid ones by name for the mounts.
 func (c *podSpecValidator) validateVolumes(volumes []corev1.Volume, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	c.volumes = make(map[string]*corev1.VolumeSource, len(volumes))
-	for i := range volumes {
-		v, at := &volumes[i], p.Index(i)
-		errs = append(errs, validateVolumeSource(&v.VolumeSource, at)...)
-		if v.Image != nil && v.Image.Reference == "" && !c.template { // a controller may set it in the pods of a template
-			errs = append(errs, field.Required(at.Child("image", "reference"), ""))
-		}
-		var bad field.ErrorList
-		if v.Name == "" {
-			bad = field.ErrorList{field.Required(at.Child("name"), "")}
-		} else {
-			bad = rules.Invalid(at.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))
-			if c.volumes[v.Name] != nil {
-				bad = append(bad, field.Duplicate(at.Child("name"), v.Name))
+	created := map[string]bool{} // claims of ephemeral volumes
+	if c.meta != nil && c.meta.Name != "" {
+		for i := range volumes {
+			if volumes[i].Ephemeral != nil {
+				created[c.meta.Name+"-"+volumes[i].Name] = true
 			}
 		}
-		errs = append(errs, bad...)
-		// A volume with an invalid source counts, so that its mounts are no further errors.
+	}
+	for i := range volumes {
+		v, at := &volumes[i], p.Index(i)
+		bad := c.validateVolumeSource(v, at)
+		bad = append(bad, rules.RequiredValue(v.Name, at.Child("name"), validation.IsDNS1123Label)...)
+		if c.volumes[v.Name] != nil {
+			bad = append(bad, field.Duplicate(at.Child("name"), v.Name))
+		}
 		if len(bad) == 0 {
 			c.volumes[v.Name] = &v.VolumeSource
+		}
+		errs = append(errs, bad...)
+		if claim := v.PersistentVolumeClaim; claim != nil && created[claim.ClaimName] {
+			errs = append(errs, field.Invalid(at.Child("persistentVolumeClaim", "claimName"), claim.ClaimName,
+				"must not reference a PVC that gets created for an ephemeral volume"))
 		}
 	}
 	return errs
@@ -65,6 +69,13 @@ func (s *Sources) Need(v string, path ...string) {
 	}
 }
 
+// NeedSecret requires the name of a secret that is referenced.
+func (s *Sources) NeedSecret(ref *corev1.LocalObjectReference, source string) {
+	if ref != nil {
+		s.Need(ref.Name, source, "secretRef", "name")
+	}
+}
+
 // Source counts a source that is set and requires its fields, given as names and values.
 func (s *Sources) Source(name string, set bool, fields ...string) {
 	if s.Has(name, set) {
@@ -85,7 +96,8 @@ func Deref[T any](source *T) (v T) {
 // Add adds errors.
 func (s *Sources) Add(errs field.ErrorList) { s.Errs = append(s.Errs, errs...) }
 
-func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList {
+// validateVolumeSource validates the source of a volume, in upstream's order of the sources.
+func (c *podSpecValidator) validateVolumeSource(v *corev1.Volume, p *field.Path) field.ErrorList {
 	s := Sources{P: p}
 	if s.Has("emptyDir", v.EmptyDir != nil) && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Sign() < 0 {
 		s.Errs = append(s.Errs, field.Forbidden(p.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
@@ -97,69 +109,124 @@ func validateVolumeSource(v *corev1.VolumeSource, p *field.Path) field.ErrorList
 		s.Need(v.GitRepo.Repository, "gitRepo", "repository")
 		s.Add(validateLocalDescendingPath(v.GitRepo.Directory, p.Child("gitRepo", "directory")))
 	}
+	if s.Has("gcePersistentDisk", v.GCEPersistentDisk != nil) {
+		s.Add(ValidateGCEPersistentDisk(v.GCEPersistentDisk, p.Child("persistentDisk")))
+	}
+	if s.Has("awsElasticBlockStore", v.AWSElasticBlockStore != nil) {
+		s.Add(ValidateAWSElasticBlockStore(v.AWSElasticBlockStore, p.Child("awsElasticBlockStore")))
+	}
 	if s.Has("secret", v.Secret != nil) {
 		s.Need(v.Secret.SecretName, "secret", "secretName")
 		s.Add(validateFileMode(v.Secret.DefaultMode, p.Child("secret", "defaultMode")))
 		s.Add(validateKeyToPaths(v.Secret.Items, p.Child("secret", "items")))
 	}
-	if s.Has("configMap", v.ConfigMap != nil) {
-		s.Need(v.ConfigMap.Name, "configMap", "name")
-		s.Add(validateFileMode(v.ConfigMap.DefaultMode, p.Child("configMap", "defaultMode")))
-		s.Add(validateKeyToPaths(v.ConfigMap.Items, p.Child("configMap", "items")))
-	}
 	if s.Has("nfs", v.NFS != nil) {
 		s.Add(ValidateNFSVolumeSource(v.NFS, p.Child("nfs")))
 	}
-	s.Source("persistentVolumeClaim", v.PersistentVolumeClaim != nil, "claimName", Deref(v.PersistentVolumeClaim).ClaimName)
+	validateNetworkDisk(v, &s)
 	if s.Has("downwardAPI", v.DownwardAPI != nil) {
 		s.Add(validateFileMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
 		for i := range v.DownwardAPI.Items {
 			s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[i], p.Child("downwardAPI")))
 		}
 	}
+	if s.Has("fc", v.FC != nil) {
+		s.Add(ValidateFCVolumeSource(v.FC, p.Child("fc")))
+	}
+	if s.Has("flexVolume", v.FlexVolume != nil) {
+		s.Add(ValidateFlexVolume(v.FlexVolume.Driver, v.FlexVolume.Options, p.Child("flexVolume")))
+	}
+	if s.Has("configMap", v.ConfigMap != nil) {
+		s.Need(v.ConfigMap.Name, "configMap", "name")
+		s.Add(validateFileMode(v.ConfigMap.DefaultMode, p.Child("configMap", "defaultMode")))
+		s.Add(validateKeyToPaths(v.ConfigMap.Items, p.Child("configMap", "items")))
+	}
+	validateCloudDisk(v, &s)
 	if s.Has("projected", v.Projected != nil) {
 		s.Add(validateFileMode(v.Projected.DefaultMode, p.Child("projected", "defaultMode")))
-		s.Add(validateProjectionSources(v.Projected.Sources, p.Child("projected", "sources")))
+		s.Add(validateProjectionSources(v.Projected.Sources, p.Child("projected")))
+	}
+	s.Source("scaleIO", v.ScaleIO != nil, "gateway", Deref(v.ScaleIO).Gateway, "system", Deref(v.ScaleIO).System, "volumeName", Deref(v.ScaleIO).VolumeName)
+	if s.Has("csi", v.CSI != nil) {
+		s.Add(validateCSIVolumeSource(v.CSI, p.Child("csi")))
 	}
 	if s.Has("ephemeral", v.Ephemeral != nil) {
-		if t := v.Ephemeral.VolumeClaimTemplate; t == nil {
-			s.Errs = append(s.Errs, field.Required(p.Child("ephemeral", "volumeClaimTemplate"), ""))
-		} else {
-			s.Add(ValidatePersistentVolumeClaimSpec(&t.Spec, p.Child("ephemeral", "volumeClaimTemplate", "spec")))
-		}
+		s.Add(c.validateEphemeralVolume(v, p))
 	}
-	validateUnsupportedSource(v, &s)
+	if s.Has("image", v.Image != nil) {
+		s.Add(c.validateImageVolume(v.Image, p.Child("image")))
+	}
 	if s.N == 0 {
 		s.Errs = append(s.Errs, field.Required(p, "must specify a volume type"))
 	}
 	return s.Errs
 }
 
-// validateUnsupportedSource validates the sources that the kubelet does not support. It rejects such a pod with
-// an event.
-func validateUnsupportedSource(v *corev1.VolumeSource, s *Sources) {
-	s.Source("gcePersistentDisk", v.GCEPersistentDisk != nil, "pdName", Deref(v.GCEPersistentDisk).PDName)
-	s.Source("awsElasticBlockStore", v.AWSElasticBlockStore != nil, "volumeID", Deref(v.AWSElasticBlockStore).VolumeID)
-	s.Source("iscsi", v.ISCSI != nil, "targetPortal", Deref(v.ISCSI).TargetPortal, "iqn", Deref(v.ISCSI).IQN)
-	s.Source("glusterfs", v.Glusterfs != nil, "endpoints", Deref(v.Glusterfs).EndpointsName, "path", Deref(v.Glusterfs).Path)
-	s.Source("rbd", v.RBD != nil, "monitors", strings.Join(Deref(v.RBD).CephMonitors, ","), "image", Deref(v.RBD).RBDImage)
-	s.Source("cephfs", v.CephFS != nil, "monitors", strings.Join(Deref(v.CephFS).Monitors, ","))
-	s.Source("cinder", v.Cinder != nil, "volumeID", Deref(v.Cinder).VolumeID)
-	s.Source("flexVolume", v.FlexVolume != nil, "driver", Deref(v.FlexVolume).Driver)
-	s.Source("azureFile", v.AzureFile != nil, "secretName", Deref(v.AzureFile).SecretName, "shareName", Deref(v.AzureFile).ShareName)
-	s.Source("azureDisk", v.AzureDisk != nil, "diskName", Deref(v.AzureDisk).DiskName, "diskURI", Deref(v.AzureDisk).DataDiskURI)
-	s.Source("vsphereVolume", v.VsphereVolume != nil, "volumePath", Deref(v.VsphereVolume).VolumePath)
-	s.Source("csi", v.CSI != nil, "driver", Deref(v.CSI).Driver)
-	if s.Has("image", v.Image != nil) {
-		s.Add(rules.RequiredOneOf(v.Image.PullPolicy, s.P.Child("image", "pullPolicy"), pullPolicies...))
+func (c *podSpecValidator) validateImageVolume(v *corev1.ImageVolumeSource, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if v.Reference == "" && !c.template { // a controller may set it in the pods of a template
+		errs = append(errs, field.Required(p.Child("reference"), ""))
 	}
-	s.Source("fc", v.FC != nil)
-	s.Source("flocker", v.Flocker != nil)
-	s.Source("quobyte", v.Quobyte != nil)
-	s.Source("photonPersistentDisk", v.PhotonPersistentDisk != nil)
-	s.Source("portworxVolume", v.PortworxVolume != nil)
-	s.Source("scaleIO", v.ScaleIO != nil)
-	s.Source("storageos", v.StorageOS != nil)
+	return append(errs, rules.RequiredOneOf(v.PullPolicy, p.Child("pullPolicy"), pullPolicies...)...)
+}
+
+// validateEphemeralVolume validates the template of the claim and the claim's name, which begins with the pod's.
+func (c *podSpecValidator) validateEphemeralVolume(v *corev1.Volume, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	at := p.Child("ephemeral", "volumeClaimTemplate")
+	if t := v.Ephemeral.VolumeClaimTemplate; t == nil {
+		errs = append(errs, field.Required(at, ""))
+	} else {
+		errs = append(errs, validateTemplateObjectMeta(&t.ObjectMeta, at.Child("metadata"))...)
+		errs = append(errs, ValidatePersistentVolumeClaimSpec(&t.Spec, false, at.Child("spec"))...)
+	}
+	if c.meta == nil || c.meta.Name == "" || v.Name == "" {
+		return errs
+	}
+	claim := c.meta.Name + "-" + v.Name
+	for _, message := range rules.DNSSubdomain(claim, false) {
+		errs = append(errs, field.Invalid(p.Child("name"), v.Name, fmt.Sprintf("PVC name %q: %v", claim, message)))
+	}
+	return errs
+}
+
+// validateNetworkDisk validates sources of the cluster's network, most of which the kubelet does not support: it rejects such a pod
+// with an event.
+func validateNetworkDisk(v *corev1.Volume, s *Sources) {
+	if s.Has("iscsi", v.ISCSI != nil) {
+		s.Add(validateISCSIVolumeSource(v.ISCSI, s.P.Child("iscsi")))
+	}
+	if v.ISCSI != nil && v.ISCSI.InitiatorName != nil && len(v.Name+":"+v.ISCSI.TargetPortal) > MaxISCSIName {
+		s.Add(field.ErrorList{field.Invalid(s.P.Child("name"), v.Name, ISCSINameTooLong)})
+	}
+	s.Source("glusterfs", v.Glusterfs != nil, "endpoints", Deref(v.Glusterfs).EndpointsName, "path", Deref(v.Glusterfs).Path)
+	if s.Has("flocker", v.Flocker != nil) {
+		s.Add(ValidateFlockerVolumeSource(v.Flocker, s.P.Child("flocker")))
+	}
+	s.Source("persistentVolumeClaim", v.PersistentVolumeClaim != nil, "claimName", Deref(v.PersistentVolumeClaim).ClaimName)
+	s.Source("rbd", v.RBD != nil, "monitors", strings.Join(Deref(v.RBD).CephMonitors, ","), "image", Deref(v.RBD).RBDImage)
+	if s.Has("cinder", v.Cinder != nil) {
+		s.Need(v.Cinder.VolumeID, "cinder", "volumeID")
+		s.NeedSecret(v.Cinder.SecretRef, "cinder")
+	}
+	s.Source("cephfs", v.CephFS != nil, "monitors", strings.Join(Deref(v.CephFS).Monitors, ","))
+	if s.Has("quobyte", v.Quobyte != nil) {
+		s.Add(ValidateQuobyteVolumeSource(v.Quobyte, s.P.Child("quobyte")))
+	}
+}
+
+func validateCloudDisk(v *corev1.Volume, s *Sources) {
+	s.Source("azureFile", v.AzureFile != nil, "secretName", Deref(v.AzureFile).SecretName, "shareName", Deref(v.AzureFile).ShareName)
+	s.Source("vsphereVolume", v.VsphereVolume != nil, "volumePath", Deref(v.VsphereVolume).VolumePath)
+	s.Source("photonPersistentDisk", v.PhotonPersistentDisk != nil, "pdID", Deref(v.PhotonPersistentDisk).PdID)
+	s.Source("portworxVolume", v.PortworxVolume != nil, "volumeID", Deref(v.PortworxVolume).VolumeID)
+	if s.Has("azureDisk", v.AzureDisk != nil) {
+		s.Add(ValidateAzureDisk(v.AzureDisk, s.P.Child("azureDisk")))
+	}
+	if s.Has("storageos", v.StorageOS != nil) {
+		s.Add(ValidateStorageOS(v.StorageOS.VolumeName, v.StorageOS.VolumeNamespace, s.P.Child("storageos")))
+		s.NeedSecret(v.StorageOS.SecretRef, "storageos")
+	}
 }
 
 var hostPathTypes = []corev1.HostPathType{
@@ -198,25 +265,32 @@ func validateFileMode(mode *int32, p *field.Path) field.ErrorList {
 func validateKeyToPaths(items []corev1.KeyToPath, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range items {
-		item, at := &items[i], p.Index(i)
-		errs = append(errs, rules.Required(item.Key, at.Child("key"))...)
-		errs = append(errs, validateLocalNonReservedPath(item.Path, at.Child("path"))...)
-		errs = append(errs, validateFileMode(item.Mode, at.Child("mode"))...)
+		errs = append(errs, validateKeyToPath(&items[i], p.Index(i))...)
 	}
 	return errs
+}
+
+func validateKeyToPath(item *corev1.KeyToPath, p *field.Path) field.ErrorList {
+	errs := rules.Required(item.Key, p.Child("key"))
+	errs = append(errs, requireLocalNonReservedPath(item.Path, p.Child("path"))...)
+	return append(errs, validateFileMode(item.Mode, p.Child("mode"))...)
 }
 
 // validateLocalNonReservedPath validates the path of a file in a volume. Names that begin with ".." are reserved
 // for the kubelet.
 func validateLocalNonReservedPath(v string, p *field.Path) field.ErrorList {
-	if v == "" {
-		return field.ErrorList{field.Required(p, "")}
-	}
 	errs := validateLocalDescendingPath(v, p)
 	if strings.HasPrefix(v, "..") && !strings.HasPrefix(v, "../") {
 		errs = append(errs, field.Invalid(p, v, "must not start with '..'"))
 	}
 	return errs
+}
+
+func requireLocalNonReservedPath(v string, p *field.Path) field.ErrorList {
+	if v == "" {
+		return field.ErrorList{field.Required(p, "")}
+	}
+	return validateLocalNonReservedPath(v, p)
 }
 
 func validateLocalDescendingPath(v string, p *field.Path) field.ErrorList {
@@ -241,7 +315,7 @@ func ValidatePathNoBacksteps(v string, p *field.Path) field.ErrorList {
 }
 
 func validateDownwardAPIVolumeFile(f *corev1.DownwardAPIVolumeFile, p *field.Path) field.ErrorList {
-	errs := validateLocalNonReservedPath(f.Path, p.Child("path"))
+	errs := requireLocalNonReservedPath(f.Path, p.Child("path"))
 	switch {
 	case f.FieldRef != nil:
 		errs = append(errs, validateObjectFieldSelector(f.FieldRef, volumeDownwardAPIFields, p.Child("fieldRef"))...)
@@ -254,64 +328,4 @@ func validateDownwardAPIVolumeFile(f *corev1.DownwardAPIVolumeFile, p *field.Pat
 		errs = append(errs, field.Required(p, "one of fieldRef and resourceFieldRef is required"))
 	}
 	return append(errs, validateFileMode(f.Mode, p.Child("mode"))...)
-}
-
-func validateProjectionSources(list []corev1.VolumeProjection, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	paths := map[string]bool{}
-	addPath := func(name string, at *field.Path, value string) {
-		if name != "" && paths[name] {
-			errs = append(errs, field.Invalid(at, value, "conflicting duplicate paths"))
-		}
-		paths[name] = true
-	}
-	for i := range list {
-		v, s := &list[i], Sources{P: p.Index(i)}
-		if s.Has("secret", v.Secret != nil) {
-			s.Need(v.Secret.Name, "secret", "name")
-			s.Add(validateKeyToPaths(v.Secret.Items, s.P.Child("secret", "items")))
-			for _, item := range v.Secret.Items {
-				addPath(item.Path, s.P.Child("secret"), v.Secret.Name)
-			}
-		}
-		if s.Has("configMap", v.ConfigMap != nil) {
-			s.Need(v.ConfigMap.Name, "configMap", "name")
-			s.Add(validateKeyToPaths(v.ConfigMap.Items, s.P.Child("configMap", "items")))
-			for _, item := range v.ConfigMap.Items {
-				addPath(item.Path, s.P.Child("configMap"), v.ConfigMap.Name)
-			}
-		}
-		if s.Has("downwardAPI", v.DownwardAPI != nil) {
-			for k := range v.DownwardAPI.Items {
-				s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[k], s.P.Child("downwardAPI")))
-				addPath(v.DownwardAPI.Items[k].Path, s.P.Child("downwardAPI"), v.DownwardAPI.Items[k].Path)
-			}
-		}
-		if s.Has("serviceAccountToken", v.ServiceAccountToken != nil) {
-			s.Add(validateServiceAccountTokenProjection(v.ServiceAccountToken, s.P.Child("serviceAccountToken")))
-			addPath(v.ServiceAccountToken.Path, s.P.Child("serviceAccountToken"), v.ServiceAccountToken.Path)
-		}
-		if s.Has("clusterTrustBundle", v.ClusterTrustBundle != nil) {
-			s.Add(validateLocalNonReservedPath(v.ClusterTrustBundle.Path, s.P.Child("clusterTrustBundle", "path")))
-		}
-		s.Has("podCertificate", v.PodCertificate != nil)
-		if s.N == 0 {
-			s.Errs = append(s.Errs, field.Required(s.P, "must specify a volume type"))
-		}
-		errs = append(errs, s.Errs...)
-	}
-	return errs
-}
-
-func validateServiceAccountTokenProjection(t *corev1.ServiceAccountTokenProjection, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if e := t.ExpirationSeconds; e != nil {
-		if *e < 10*60 {
-			errs = append(errs, field.Invalid(p.Child("expirationSeconds"), *e, "may not specify a duration less than 10 minutes"))
-		}
-		if *e > 1<<32 {
-			errs = append(errs, field.Invalid(p.Child("expirationSeconds"), *e, "may not specify a duration larger than 2^32 seconds"))
-		}
-	}
-	return append(errs, validateLocalNonReservedPath(t.Path, p.Child("path"))...)
 }

@@ -5,6 +5,7 @@ package rules
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,8 +55,30 @@ var (
 )
 
 // ValidateObjectMeta validates the metadata of a new object.
-func ValidateObjectMeta(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
-	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
+func ValidateObjectMeta(m metav1.Object, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
+	errs := apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
+	return append(errs, validateKubeFinalizers(m.GetFinalizers(), MetadataPath.Child("finalizers"))...)
+}
+
+// validateKubeFinalizers reports finalizers that are neither standard ones nor have a prefix.
+func validateKubeFinalizers(finalizers []string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, f := range finalizers {
+		errs = append(errs, ValidateKubeFinalizerName(f, p.Index(i))...)
+	}
+	return errs
+}
+
+// ValidateKubeFinalizerName reports a finalizer that is not qualified, except for the standard ones.
+func ValidateKubeFinalizerName(name string, p *field.Path) field.ErrorList {
+	switch name {
+	case string(corev1.FinalizerKubernetes), metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents:
+		return nil
+	}
+	if strings.Contains(name, "/") {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(p, name, "name is neither a standard finalizer name nor is it fully qualified")}
 }
 
 // ValidateObjectMetaUpdate validates the metadata of an update. It does not require a resourceVersion: the
@@ -69,13 +92,21 @@ func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 		}
 		obj = &m
 	}
-	return apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
+	errs := apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
+	return append(errs, validateKubeFinalizers(obj.Finalizers, MetadataPath.Child("finalizers"))...)
+}
+
+// ValidateCommonFields validates the metadata of an update by the rules of all kinds. The server reports them before
+// those of the kind, which repeat some: clients get both, as from upstream's BeforeUpdate.
+func ValidateCommonFields(obj, old metav1.Object, namespaced bool) field.ErrorList {
+	errs := apivalidation.ValidateObjectMetaAccessor(obj, namespaced, PathSegment, MetadataPath)
+	return append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)...)
 }
 
 // Validate returns a kind's Validate: the rules of metadata, then check.
 func Validate[T api.Object](namespaced bool, name apivalidation.ValidateNameFunc, check func(T) field.ErrorList) func(api.Object) field.ErrorList {
 	return func(obj api.Object) field.ErrorList {
-		return append(apivalidation.ValidateObjectMetaAccessor(obj, namespaced, name, MetadataPath), check(obj.(T))...)
+		return append(ValidateObjectMeta(obj, namespaced, name), check(obj.(T))...)
 	}
 }
 
@@ -93,6 +124,11 @@ func ValidateUpdate[T api.Object](check func(T) field.ErrorList, update ...func(
 
 func objectMeta(o api.Object) *metav1.ObjectMeta {
 	return o.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+}
+
+// ValidateAnnotations validates annotations and bounds their size.
+func ValidateAnnotations(annotations map[string]string, p *field.Path) field.ErrorList {
+	return apivalidation.ValidateAnnotations(annotations, p)
 }
 
 // Equal reports semantic equality: nil and empty are equal, quantities compare by value.
