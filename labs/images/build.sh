@@ -10,6 +10,10 @@
 # tags: "# tag: nginx:latest") and, as needed,
 #   packages      Debian packages that become root.tar in the build's context,
 #                 with what they depend on; a line "-name" leaves a dependency out
+#   source        Debian source packages, fetched into the directory where compile.sh runs
+#   compile.sh    runs in a root of its own, of the packages in the file toolchain, with the
+#                 directory's patches beside the sources; what it leaves in /out is added to
+#                 the image's root. Nothing is installed on this machine
 #   prepare.sh    changes that root before it is packed: prepare.sh ROOT
 #   main.go       a static program, built as ./NAME in the context. Its variable main.version
 #                 is what stands behind the colon of a tag: a tag of another version is
@@ -59,12 +63,31 @@ fetch() {
     { tail -5 "$work/apt.log" >&2; die "apt could not fetch $*"; }
 }
 
-# unpack FILE: root.tar of the packages named in FILE goes to $work/context.
+# fetch_source DIR PACKAGE...: the source packages, from where this machine's apt has the binary
+# package of that name. The lists of sources are kept apart from the machine's.
+fetch_source() {
+  local dir=$1 package; shift
+  local key=/usr/share/keyrings/debian-archive-keyring.gpg
+  local apt=(apt-get -q -y -o "Dir::Etc::SourceList=$work/sources.list" -o "Dir::Etc::SourceParts=/dev/null"
+    -o "Dir::State::Lists=$work/lists" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache="
+    -o "APT::Sandbox::User=root" -o "Debug::NoLocking=1")
+  mkdir -p "$work/lists/partial" "$dir"
+  for package in "$@"; do
+    apt-cache policy "$package" | awk -v by="$([ ! -e $key ] || echo "[signed-by=$key] ")" \
+      '$NF == "Packages" {at = match($3, "/[^/]*$"); print "deb-src " by $2 "/ " substr($3, 1, at - 1) " " substr($3, at + 1)}'
+  done | sort -u >"$work/sources.list"
+  [ -s "$work/sources.list" ] || die "apt has no package $*"
+  { "${apt[@]}" update && (cd "$dir" && "${apt[@]}" source --download-only "$@"); } >"$work/apt.log" 2>&1 ||
+    { tail -5 "$work/apt.log" >&2; die "apt could not fetch the source of $*"; }
+}
+
+# unpack LIST ROOT: the packages named in the file LIST, and what they depend on, in ROOT.
 unpack() {
-  local name=$1 root=$work/root deb
+  local list=$1 root=$2 deb dir
   local wanted unwanted
-  wanted=$(grep -vE '^(#|-|$)' "$here/$name/packages" | tr '\n' ' ')
-  unwanted=$(sed -n 's/^-//p' "$here/$name/packages")
+  wanted=$(grep -vE '^(#|-|$)' "$list" | tr '\n' ' ')
+  unwanted=$(sed -n 's/^-//p' "$list")
+  rm -rf "$work/debs"
   # shellcheck disable=SC2086
   fetch "$work/debs" $wanted
   # Debian's merged /usr, which the installer makes and no package holds.
@@ -76,13 +99,42 @@ unpack() {
       tar -x -C "$root" --keep-directory-symlink --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
         --exclude='./usr/share/locale/*' --exclude='./usr/share/info/*' --exclude='./usr/share/lintian/*'
   done
+  [ -e "$root/bin/sh" ] || [ ! -e "$root/bin/bash" ] || ln -s bash "$root/bin/sh"
+}
+
+# compile NAME: runs its compile.sh in the root of its toolchain.
+compile() {
+  local name=$1 root=$work/toolchain
+  rm -rf "$root"
+  unpack "$here/$name/toolchain" "$root"
+  # What the packages' scripts would make.
+  [ -e "$root/usr/bin/awk" ] || ln -s mawk "$root/usr/bin/awk"
+  [ -e "$root/bin/sh" ] || ln -s dash "$root/bin/sh"
+  mkdir "$root/build" "$root/out"
+  # shellcheck disable=SC2046
+  fetch_source "$root/build" $(cat "$here/$name/source")
+  cp "$here/$name/"*.patch "$here/$name/compile.sh" "$root/build/"
+  touch "$root/dev/null"
+  # The mount ends with the namespace.
+  unshare --mount sh -euc 'mount --bind /dev/null "$0/dev/null"; exec chroot "$0" /usr/bin/env -i PATH=/usr/bin:/bin \
+    sh -c "cd /build && exec ./compile.sh"' "$root" >"$work/compile.log" 2>&1 ||
+    { tail -20 "$work/compile.log" >&2; die "$name/compile.sh failed"; }
+}
+
+# pack NAME: root.tar of the packages and what was compiled goes to $work/context.
+pack() {
+  local name=$1 root=$work/root
+  unpack "$here/$name/packages" "$root"
   [ ! -e "$root/usr/share/base-passwd/passwd.master" ] || {
     cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
     cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
   }
   # This machine's apt settings are no business of an image.
   rm -rf "$root"/etc/apt "$root"/var/cache/apt "$root"/var/lib/apt "$root"/var/lib/dpkg
-  [ -e "$root/bin/sh" ] || [ ! -e "$root/bin/bash" ] || ln -s bash "$root/bin/sh"
+  if [ -e "$here/$name/compile.sh" ]; then
+    compile "$name"
+    tar -c -C "$work/toolchain/out" . | tar -x -C "$root" --keep-directory-symlink
+  fi
   [ ! -x "$here/$name/prepare.sh" ] || "$here/$name/prepare.sh" "$root"
   tar -c -C "$root" --numeric-owner -f "$work/context/root.tar" .
 }
@@ -92,7 +144,7 @@ build() {
   rm -rf "$work/context" "$work/root" "$work/debs"
   mkdir "$work/context"
   cp -r "$here/$name/." "$work/context/"
-  [ ! -e "$here/$name/packages" ] || unpack "$name"
+  [ ! -e "$here/$name/packages" ] || pack "$name"
   [ -n "$(tags "$name")" ] || die "$name/Dockerfile names no tag"
   for version in $(versions "$name"); do build_version "$name" "$hash" "$version"; done
   echo "images: built $(tags "$name" | tr '\n' ' ')in $((SECONDS - start)) s"
