@@ -24,7 +24,7 @@ func (w *worker) admit(_ context.Context, s *podStep) error {
 		return nil
 	}
 	if reason, message := w.k.admissionFailure(pod); message != "" {
-		w.podEvent(v1.EventTypeWarning, reason, message)
+		w.PodEvent(v1.EventTypeWarning, reason, message)
 		w.fail(reason, "Pod was rejected: "+message)
 	}
 	return nil
@@ -79,4 +79,29 @@ func amountOf(name v1.ResourceName, q resource.Quantity) int64 {
 		return q.MilliValue()
 	}
 	return q.Value()
+}
+
+// portsTaken reports whether another pod of the node has a port that this one requests, as
+// when it was bound without the scheduler. A pod that is terminating counts no more.
+func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
+	want := nodePorts(pod)
+	if len(want) == 0 {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for uid, w := range k.workers {
+		other := w.latest()
+		if uid == pod.UID || other.DeletionTimestamp != nil || podfacts.Terminal(other) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
+			continue
+		}
+		for _, a := range want {
+			for _, b := range nodePorts(other) {
+				if samePort(a, b) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

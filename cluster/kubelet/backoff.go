@@ -1,8 +1,6 @@
 package kubelet
 
-import (
-	"time"
-)
+import "time"
 
 // The waits between starts of a container that keeps ending, as upstream.
 const (
@@ -35,4 +33,12 @@ func (b *backoff) restarted(finished, now time.Time) {
 		b.wait = min(2*b.wait, backoffMax)
 	}
 	b.last = now
+}
+
+// soonest is the smaller of the times that are not zero.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }

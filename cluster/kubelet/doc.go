@@ -1,6 +1,5 @@
 // Package kubelet runs the pods that the API server has bound to one node, and the static
-// pods of the node's manifests (static.go), each with a mirror pod at the API server
-// (mirror.go).
+// pods of the node's manifests, each with a mirror pod at the API server (package source).
 //
 // It owns: the node's Node object and Lease, the status of the node's pods, all
 // containers that carry the labels of this cluster and node, the directory
@@ -9,14 +8,10 @@
 // addresses: those come from the Network of Config. It removes only images that it has
 // pulled itself: the engine is shared with other users.
 //
-// One worker, a goroutine with its own state, runs each pod (worker.go). Its steps are lists
-// of stages (stages.go): observe the containers, compute the next step (plan.go, pure), do
+// run.go wires it. One worker, a goroutine with its own state, runs each pod (pods.go,
+// worker.go). Its steps are lists of stages (stages.go): observe the containers, compute the next step (plan.go, pure), do
 // it (sync.go, terminate.go). A change of the pod, an event of the runtime, the result of a
 // probe or a timer notifies it. README.md draws the pipeline and lists the packages below.
-//
-// It has more than 30 files because it is the core of one pod's life: the stages of a worker,
-// which share its state, and a file for each adapter of a worker or of the node to an
-// interface of the packages below.
 //
 // The process must run in the network namespace that is to be the node: probes and
 // port-forwards start there. New starts nothing; Run blocks until its context ends and

@@ -16,11 +16,11 @@ type podEvents struct {
 	newest   func() *v1.Pod
 }
 
-// podEvent records an event of the pod.
-func (p *podEvents) podEvent(kind, reason, message string) { p.event("", kind, reason, message) }
+// PodEvent records an event of the pod.
+func (p *podEvents) PodEvent(kind, reason, message string) { p.event("", kind, reason, message) }
 
-// containerEvent records an event of one container of the pod.
-func (p *podEvents) containerEvent(c *v1.Container, kind, reason, message string) {
+// ContainerEvent records an event of one container of the pod.
+func (p *podEvents) ContainerEvent(c *v1.Container, kind, reason, message string) {
 	field := ""
 	if c != nil {
 		pod := p.newest()

@@ -11,6 +11,7 @@ import (
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/eviction"
+	"wheelhouse/cluster/kubelet/hostinfo"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -35,13 +36,7 @@ func (k evicting) Evictable() (out []eviction.Pod, synced bool) {
 		out = append(out, eviction.Pod{Pod: w.pod, Worker: w, Running: len(list) > 0, Removed: w.evicted != nil || w.removed})
 		w.mu.Unlock()
 	}
-	return out, k.informers.synced()
-}
-
-// evicted is why and how the node evicts a pod.
-type evicted struct {
-	message string
-	grace   int64 // seconds
+	return out, k.informers.Synced()
 }
 
 // Evict implements eviction.Worker.
@@ -67,7 +62,7 @@ func (w *worker) applyEviction(pod *v1.Pod) {
 		return
 	}
 	if w.observed.Failed == nil {
-		w.podEvent(v1.EventTypeWarning, evictedReason, e.message)
+		w.PodEvent(v1.EventTypeWarning, evictedReason, e.message)
 	}
 	w.fail(evictedReason, e.message)
 	pod.Spec.TerminationGracePeriodSeconds = &e.grace
@@ -85,7 +80,7 @@ func (w *worker) rejectUnderPressure(pod *v1.Pod) {
 		return
 	}
 	if message := w.k.eviction.Reject(pod); message != "" {
-		w.podEvent(v1.EventTypeWarning, evictedReason, message)
+		w.PodEvent(v1.EventTypeWarning, evictedReason, message)
 		w.fail(evictedReason, message)
 	}
 }
@@ -129,4 +124,35 @@ func (k evicting) Reclaim(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		k.log.Warn("remove what is not used", "err", err)
 	}
+}
+
+// Observe implements eviction.Node. On a node that is configured to be smaller than its
+// machine, available is what its own pods leave of its size, and never more than the
+// machine has.
+func (k evicting) Observe(ctx context.Context) map[eviction.Signal]eviction.Observation {
+	if k.config.Signals != nil {
+		return k.config.Signals(ctx)
+	}
+	out := map[eviction.Signal]eviction.Observation{}
+	put := func(signal eviction.Signal, available, capacity int64) {
+		if capacity > 0 { // some file systems have no fixed number of inodes
+			out[signal] = eviction.Observation{Available: max(0, available), Capacity: capacity}
+		}
+	}
+	if available, err := hostinfo.MemoryAvailable(); err == nil {
+		capacity := k.capacity.Memory().Value()
+		put(eviction.SignalMemory, min(available, capacity-int64(k.nodeUsage().WorkingSet)), capacity)
+	}
+	if fs, err := k.nodeFS(time.Now()); err == nil {
+		put(eviction.SignalNodeFS, fs.Available, fs.Capacity)
+		put(eviction.SignalNodeFSInodes, fs.InodesFree, fs.Inodes)
+	}
+	if fs, err := k.images.DiskUsage(ctx); err == nil {
+		put(eviction.SignalImageFS, fs.Available, fs.Capacity)
+		put(eviction.SignalImageFSInodes, fs.InodesFree, fs.Inodes)
+	}
+	if most, now, err := hostinfo.Processes(); err == nil {
+		put(eviction.SignalPID, most-now, most)
+	}
+	return out
 }

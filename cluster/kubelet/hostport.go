@@ -13,7 +13,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // HostPorts makes ports of the node lead to pods. A Network that implements it is used
@@ -55,31 +54,6 @@ func nodePorts(pod *v1.Pod) []v1.ContainerPort {
 		take(&pod.Spec.Containers[i])
 	}
 	return out
-}
-
-// portsTaken reports whether another pod of the node has a port that this one requests, as
-// when it was bound without the scheduler. A pod that is terminating counts no more.
-func (k *Kubelet) portsTaken(pod *v1.Pod) bool {
-	want := nodePorts(pod)
-	if len(want) == 0 {
-		return false
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for uid, w := range k.workers {
-		other := w.latest()
-		if uid == pod.UID || other.DeletionTimestamp != nil || podfacts.Terminal(other) || other.Status.StartTime == nil && !podspec.IsStatic(other) {
-			continue
-		}
-		for _, a := range want {
-			for _, b := range nodePorts(other) {
-				if samePort(a, b) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 func samePort(a, b v1.ContainerPort) bool {
@@ -133,13 +107,13 @@ func (n *podNetwork) openHostPorts(ctx context.Context, pod *v1.Pod, ip netip.Ad
 	}
 	opener, ok := n.network.(HostPorts)
 	if !ok {
-		n.events.podEvent(v1.EventTypeWarning, "HostPortNotSupported",
+		n.events.PodEvent(v1.EventTypeWarning, "HostPortNotSupported",
 			fmt.Sprintf("Port %d is not opened on the node: its network has no host ports; a Service of type NodePort does that", ports[0].HostPort))
 		return nil
 	}
 	refused, err := opener.OpenPorts(ctx, n.uid, ip, ports)
 	for _, p := range refused {
-		n.events.podEvent(v1.EventTypeWarning, "HostPortRefused",
+		n.events.PodEvent(v1.EventTypeWarning, "HostPortRefused",
 			fmt.Sprintf("Port %d/%s of the node does not lead to the pod: a process of the node itself has it", p.HostPort, cmp.Or(string(p.Protocol), string(v1.ProtocolTCP))))
 	}
 	return err
@@ -176,4 +150,10 @@ func waitJoined(ctx context.Context, pid int) error {
 		}
 	}
 	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }

@@ -33,9 +33,9 @@ func (i *input) take(cancel context.CancelFunc) *podStep {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.cancel = cancel
-	step := &podStep{pod: i.pod, removed: i.removed, stale: i.stale}
+	next := &podStep{pod: i.pod, removed: i.removed, stale: i.stale}
 	i.stale = false
-	return step
+	return next
 }
 
 // replace replaces the pod by a newer one, and reports whether that is urgent. The current
@@ -106,4 +106,47 @@ func (i *input) sleep(ctx context.Context, again time.Duration, wake <-chan stru
 	case <-wake:
 	case <-timer:
 	}
+}
+
+// selfStarted are the containers that a worker has started and observes itself: the event of
+// their start is skipped.
+type selfStarted struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (b *selfStarted) add(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ids == nil {
+		b.ids = map[string]bool{}
+	}
+	b.ids[id] = true
+}
+
+// remove reports whether the container was added, and removes it.
+func (b *selfStarted) remove(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := b.ids[id]
+	delete(b.ids, id)
+	return known
+}
+
+// evicted is why and how the node evicts a pod.
+type evicted struct {
+	message string
+	grace   int64 // seconds
+}
+
+// podStep is one step of a worker: what its stages hand over to each other.
+type podStep struct {
+	pod     *v1.Pod // with its newest status and, from allocate on, its allocated resources
+	removed bool    // from the API server
+	stale   bool    // the containers must be listed
+
+	stage string        // that runs, for the log
+	again time.Duration // when the next step is due at the latest, 0 for at no time
+	done  bool          // no further stage runs
+	gone  bool          // nothing is left of the pod
 }

@@ -1,39 +1,30 @@
 package kubelet
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/containerspec"
-	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/objects"
-	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/resize"
+	"wheelhouse/cluster/kubelet/source"
 )
 
 // Config is what a kubelet is made of. The fields of the first part are needed.
@@ -86,11 +77,11 @@ type Config struct {
 type Kubelet struct {
 	config       Config
 	runtime      Runtime
-	puller       *puller
+	puller       *images.Puller
 	node         *node.Node
 	images       *images.Collector
-	informers    *podInformers
-	static       *static
+	informers    *source.APIServer
+	static       *source.Static
 	allocations  *resize.Allocations
 	eviction     *eviction.Manager
 	follower     *runtimeFollower
@@ -125,199 +116,10 @@ type usage struct {
 	groups    cgroup.Groups
 	podsGroup string // the control group above those of all pods, once there is one; guarded by mu
 	measures  nodefs.UsageCache
-	rates     rates
-}
-
-// New checks the configuration and starts nothing.
-func New(config Config) (*Kubelet, error) {
-	switch {
-	case config.NodeName == "" || config.Cluster == "" || config.RootDir == "":
-		return nil, errors.New("kubelet: cluster, node name and root directory are needed")
-	case !config.NodeIP.IsValid():
-		return nil, errors.New("kubelet: the node's address is needed")
-	case config.Client == nil || config.Runtime == nil || config.Network == nil || config.Recorder == nil:
-		return nil, errors.New("kubelet: client, runtime, network and recorder are needed")
-	}
-	if !filepath.IsAbs(config.RootDir) {
-		return nil, fmt.Errorf("kubelet: the root directory %q is not an absolute path", config.RootDir)
-	}
-	if below, err := filepath.Rel(config.HostRoot, config.RootDir); config.HostRoot != "" && err == nil && filepath.IsLocal(below) {
-		return nil, fmt.Errorf("kubelet: its directory %s lies on the disk that pods may use, %s, with the secrets of all pods: choose another directory, or / as the disk", config.RootDir, config.HostRoot)
-	}
-	if config.Log == nil {
-		config.Log = slog.Default()
-	}
-	config.ClusterDomain = cmp.Or(config.ClusterDomain, "cluster.local")
-	config.Listen = cmp.Or(config.Listen, net.JoinHostPort(config.NodeIP.String(), "10250"))
-	if config.MaxPods == 0 {
-		config.MaxPods = 110
-	}
-	if config.GC == (images.GC{}) {
-		config.GC = images.GC{ImagesHigh: 85, ImagesLow: 80, DeadContainers: -1}
-	}
-	if config.PodPids == 0 {
-		config.PodPids = 4096
-	}
-	k := &Kubelet{
-		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
-		puller: newPuller(config.Runtime), ctx: context.Background(),
-	}
-	k.groups, k.images = cgroup.At(cgroupRoot), images.NewCollector(config.GC, config.Runtime, collecting{k}, config.RootDir, k.log)
-	k.puller.pulled, k.terminations = k.images.Pulled, newTerminations()
-	k.eviction = eviction.NewManager(config.Eviction, evicting{k}, evicting{k}, k.log)
-	k.objects = objects.API{Client: config.Client}
-	k.shared = objects.NewCache(k.objects)
-	k.informers = newInformers(config.Client, config.NodeName, k)
-	k.static = newStatic(k)
-	k.follower = &runtimeFollower{k: k}
-	k.allocations = resize.NewAllocations(resizing{k})
-	return k, nil
-}
-
-// Run blocks until ctx is done. The containers are left running.
-func (k *Kubelet) Run(ctx context.Context) error {
-	if err := os.MkdirAll(k.podsDir(), 0o750); err != nil {
-		return fmt.Errorf("kubelet: %w", err)
-	}
-	var err error
-	if k.capacity, err = machineCapacity(k.config); err != nil {
-		return fmt.Errorf("kubelet: %w", err)
-	}
-	k.node = k.newNode()
-	if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
-		k.log.Warn("prepare the node's disk", "err", err)
-	}
-	k.images.Load()
-	k.resolv = containerspec.ReadResolvConf("/etc/resolv.conf")
-	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
-	ctx, cancel := context.WithCancel(ctx)
-	k.ctx, k.started = ctx, time.Now()
-	defer k.wg.Wait()
-	defer cancel()
-
-	failed := make(chan error, 1)
-	if server := (served{k}).server(); server != nil {
-		serve, err := server.Open(ctx)
-		if err != nil {
-			return fmt.Errorf("kubelet: %w", err)
-		}
-		k.wg.Go(func() { failed <- serve() })
-	}
-	k.wg.Go(func() { k.follower.run(ctx) })
-	k.wg.Go(func() { k.node.Run(ctx) })
-	k.static.look()
-	k.wg.Go(func() { k.static.run(ctx) })
-	k.wg.Go(func() { k.informers.run(ctx) })
-	k.wg.Go(func() { k.follower.relistLoop(ctx) })
-	k.wg.Go(func() { k.eviction.Run(ctx) })
-	k.wg.Go(func() { k.images.Run(ctx) })
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-failed:
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("kubelet: serve: %w", err)
-	}
+	rates     cgroup.Rates
 }
 
 func (k *Kubelet) podsDir() string { return filepath.Join(k.config.RootDir, "pods") }
-
-func sameFile(a, b string) bool {
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
-}
-
-// podChanged is called by the source for each pod of the node, new or changed.
-func (k *Kubelet) podChanged(pod *v1.Pod) {
-	if podspec.IsMirror(pod) {
-		k.static.recordMirror(pod)
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if w := k.workers[pod.UID]; w != nil {
-		w.update(pod)
-		return
-	}
-	k.startWorker(pod, false)
-}
-
-// podRemoved is called by the source when the API server has dropped a pod.
-func (k *Kubelet) podRemoved(pod *v1.Pod) {
-	if podspec.IsMirror(pod) {
-		k.static.gone(pod)
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if w := k.workers[pod.UID]; w != nil {
-		w.remove()
-	}
-}
-
-// unfitForPath returns the first of those names of a pod that cannot be part of a path of
-// the node: its uid, its volumes', its containers'. Pods do not only come from the API
-// server: they also come from the labels of containers.
-func unfitForPath(pod *v1.Pod) (string, bool) {
-	names := []string{string(pod.UID)}
-	for _, v := range pod.Spec.Volumes {
-		names = append(names, v.Name)
-	}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			names = append(names, c.Name)
-		}
-	}
-	for _, c := range pod.Spec.EphemeralContainers {
-		names = append(names, c.Name)
-	}
-	for _, name := range names {
-		if name == "" || name == "." || name == ".." || len(name) > 253 || strings.ContainsAny(name, "/\x00") {
-			return name, true
-		}
-	}
-	return "", false
-}
-
-// startWorker is called with mu held.
-func (k *Kubelet) startWorker(pod *v1.Pod, removed bool) {
-	if k.ctx.Err() != nil {
-		return
-	}
-	if name, ok := unfitForPath(pod); ok { // the API server rejects such pods
-		k.log.Error("pod not run: one of its names cannot be part of a path", "pod", pod.Namespace+"/"+pod.Name, "name", name)
-		return
-	}
-	w := newWorker(k, pod)
-	w.removed = removed
-	k.workers[pod.UID] = w
-	k.allocations.Add(resizingPod{w}, pod, w.dir, w.log)
-	k.wg.Go(func() {
-		w.run(k.ctx)
-		w.probes.Retain(nil)
-		k.allocations.Remove(resizingPod{w}, pod.UID)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.workers[pod.UID] == w {
-			delete(k.workers, pod.UID)
-		}
-	})
-}
-
-// deletePod removes a pod's object once nothing of it is left on the node.
-func (k *Kubelet) deletePod(ctx context.Context, ref cri.PodRef) error {
-	zero, uid := int64(0), types.UID(ref.UID)
-	err := k.config.Client.CoreV1().Pods(ref.Namespace).Delete(ctx, ref.Name, metav1.DeleteOptions{
-		GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &uid},
-	})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("delete the pod: %w", err)
-	}
-	return nil
-}
 
 // workerOf finds a pod by name for the node's server.
 func (k *Kubelet) workerOf(namespace, name, uid string) *worker {
@@ -331,17 +133,12 @@ func (k *Kubelet) workerOf(namespace, name, uid string) *worker {
 	return nil
 }
 
-func (k *Kubelet) newNode() *node.Node {
-	c := &k.config
-	return node.New(node.Config{
-		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: c.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Taints: c.Taints, Unschedulable: c.Unschedulable,
-		Capacity: k.capacity, Allocatable: k.allocatable(), Handlers: handlers,
-		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: nodeState{k.follower, k.eviction}, Log: k.log,
-	})
-}
-
-// nodeState implements node.Kubelet.
-type nodeState struct {
-	*runtimeFollower
-	*eviction.Manager
+func (k *Kubelet) allWorkers() []*worker {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]*worker, 0, len(k.workers))
+	for _, w := range k.workers {
+		out = append(out, w)
+	}
+	return out
 }

@@ -1,85 +1,67 @@
 package kubelet
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"time"
+	"io"
+	"os"
+
+	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 
 	v1 "k8s.io/api/core/v1"
-
-	"wheelhouse/cluster/kubelet/cgroup"
-	"wheelhouse/cluster/kubelet/eviction"
-	"wheelhouse/cluster/kubelet/hostinfo"
-	"wheelhouse/cluster/kubelet/nodefs"
 )
 
-// Observe implements eviction.Node. On a node that is configured to be smaller than its
-// machine, available is what its own pods leave of its size, and never more than the
-// machine has.
-func (k evicting) Observe(ctx context.Context) map[eviction.Signal]eviction.Observation {
-	if k.config.Signals != nil {
-		return k.config.Signals(ctx)
-	}
-	out := map[eviction.Signal]eviction.Observation{}
-	put := func(signal eviction.Signal, available, capacity int64) {
-		if capacity > 0 { // some file systems have no fixed number of inodes
-			out[signal] = eviction.Observation{Available: max(0, available), Capacity: capacity}
-		}
-	}
-	if available, err := hostinfo.MemoryAvailable(); err == nil {
-		capacity := k.capacity.Memory().Value()
-		put(eviction.SignalMemory, min(available, capacity-int64(k.nodeUsage().WorkingSet)), capacity)
-	}
-	if fs, err := k.nodeFS(time.Now()); err == nil {
-		put(eviction.SignalNodeFS, fs.Available, fs.Capacity)
-		put(eviction.SignalNodeFSInodes, fs.InodesFree, fs.Inodes)
-	}
-	if fs, err := k.images.DiskUsage(ctx); err == nil {
-		put(eviction.SignalImageFS, fs.Available, fs.Capacity)
-		put(eviction.SignalImageFSInodes, fs.InodesFree, fs.Inodes)
-	}
-	if most, now, err := hostinfo.Processes(); err == nil {
-		put(eviction.SignalPID, most-now, most)
-	}
-	return out
-}
-
-// nodeFS returns the file system of the kubelet's directory.
-func (k *Kubelet) nodeFS(now time.Time) (nodefs.FileSystem, error) {
-	fs, err := nodefs.StatFS(k.config.RootDir)
+// observe lists the pod's containers.
+func (w *worker) observe(ctx context.Context) error {
+	all, err := w.k.runtime.List(ctx, w.ref.UID)
 	if err != nil {
-		return fs, err
+		return err
 	}
-	size, replaced := k.config.Capacity[v1.ResourceEphemeralStorage]
-	if !replaced {
-		return fs, nil
-	}
-	used := int64(0)
-	for _, w := range k.allWorkers() {
-		used += w.DiskUsage(now).Total().Bytes
-	}
-	fs.Capacity = size.Value()
-	fs.Available = max(0, min(fs.Available, fs.Capacity-used))
-	return fs, nil
-}
-
-// nodeUsage returns the usage of the node: of its pods and of the kubelet's process.
-func (k *Kubelet) nodeUsage() cgroup.Usage {
-	k.mu.Lock()
-	group := k.podsGroup
-	k.mu.Unlock()
-	sum := cgroup.Usage{Time: time.Now()}
-	if group != "" {
-		if u, err := k.groups.Usage(group); err == nil {
-			sum = u
+	w.observed.See(all)
+	running := map[string]bool{}
+	for _, c := range all {
+		if c.State == cri.Running {
+			running[c.ID] = true
+		} else if c.State == cri.Exited && c.Name != cri.SandboxName {
+			w.recordTerminationMessage(ctx, c)
 		}
 	}
-	own := hostinfo.OwnUsage()
-	sum.CPUNanoseconds += own.CPUNanoseconds
-	sum.Memory += own.Memory
-	sum.WorkingSet += own.WorkingSet
-	sum.RSS += own.RSS
-	sum.PageFaults += own.PageFaults
-	sum.MajorFaults += own.MajorFaults
-	sum.Processes++
-	return sum
+	w.probes.Retain(running)
+	return nil
+}
+
+// recordTerminationMessage records the termination message of a container.
+func (w *worker) recordTerminationMessage(ctx context.Context, c cri.Container) {
+	if _, ok := w.observed.Messages[c.ID]; ok {
+		return
+	}
+	text := ""
+	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), maxTerminationMessage); err == nil {
+		text = data
+	}
+	spec := podspec.Container(w.observed.Pod, c.Name)
+	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
+		var out bytes.Buffer
+		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: maxTerminationLines}, &out, &out); err == nil {
+			text = out.String()[max(0, out.Len()-maxTerminationLog):]
+		}
+	}
+	w.observed.Messages[c.ID] = cmp.Or(text, c.Error)
+}
+
+// readEnd reads the last bytes of a file.
+func readEnd(path string, limit int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-limit), limit))
+	return string(data), err
 }

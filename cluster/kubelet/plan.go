@@ -276,3 +276,36 @@ func containerHash(c *v1.Container) string {
 	fmt.Fprintf(h, "%s\x00%s", c.Name, c.Image)
 	return strconv.FormatUint(h.Sum64(), 16)
 }
+
+// planEphemeral starts the ephemeral containers that have never been started. They are added
+// to a running pod to debug it (kubectl debug), are never restarted, and nothing waits for them.
+func (s *observed) planEphemeral(st *step) {
+	for i := range s.Pod.Spec.EphemeralContainers {
+		e := &s.Pod.Spec.EphemeralContainers[i]
+		if c := s.Latest(e.Name); c != nil && c.State != cri.Created {
+			continue
+		}
+		if old := podspec.ContainerStatus(&s.Pod.Status, e.Name); old != nil && old.ContainerID != "" {
+			continue // it has been, and was removed
+		}
+		st.start = append(st.start, containerStart{container: podspec.AsContainer(e), attempt: s.attempt(e.Name)})
+	}
+}
+
+// processesOf is the container whose processes an ephemeral one shall see, if any.
+func (s *observed) processesOf(name string) (string, error) {
+	e := podspec.EphemeralContainer(s.Pod, name)
+	if e == nil || e.TargetContainerName == "" {
+		return "", nil
+	}
+	c := s.Current(e.TargetContainerName)
+	if c == nil || c.State != cri.Running {
+		return "", fmt.Errorf("unable to find target container %s: it is not running", e.TargetContainerName)
+	}
+	return c.ID, nil
+}
+
+// restarts reports whether a terminated container restarts.
+func restarts(pod *v1.Pod, c *cri.Container) bool {
+	return podspec.ShouldRestart(&pod.Spec, podspec.Container(pod, c.Name), int32(c.ExitCode))
+}

@@ -113,13 +113,3 @@ func (k *Kubelet) burstableShares() int64 {
 	}
 	return containerspec.Shares(&sum)
 }
-
-func (k *Kubelet) allWorkers() []*worker {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := make([]*worker, 0, len(k.workers))
-	for _, w := range k.workers {
-		out = append(out, w)
-	}
-	return out
-}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"sync"
 
-	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
 )
 
@@ -22,36 +21,6 @@ type published struct {
 type running struct {
 	cri.Container
 	group string
-}
-
-// publish publishes the worker's containers as they are now.
-func (w *worker) publish() {
-	s := &w.published
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []running
-	paths, states := map[string]string{}, map[string]cri.State{}
-	if w.observed.Sandbox != nil {
-		states[w.observed.Sandbox.ID] = w.observed.Sandbox.State
-	}
-	for _, all := range w.observed.Containers {
-		for _, c := range all {
-			states[c.ID] = c.State
-			if c.State != cri.Running || c.Pid == 0 {
-				continue
-			}
-			path, ok := s.paths[c.ID]
-			if !ok {
-				var err error
-				if path, err = cgroup.Of(c.Pid); err != nil {
-					continue // it has just terminated
-				}
-			}
-			paths[c.ID] = path
-			list = append(list, running{c, path})
-		}
-	}
-	s.list, s.paths, s.all = list, paths, states
 }
 
 func (s *published) setGroup(path string) {

@@ -133,26 +133,6 @@ func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
 	}
 }
 
-// A manifest is a regular file of bounded size.
-func TestManifestsOfOtherKinds(t *testing.T) {
-	dir := t.TempDir()
-	large, fifo := filepath.Join(dir, "large.yaml"), filepath.Join(dir, "pipe.yaml")
-	if err := errorsOf(os.WriteFile(large, []byte("a: b\n#"), 0o644), os.Truncate(large, 256<<20)); err != nil {
-		t.Fatal(err)
-	}
-	pipe(t, fifo)
-	for path, want := range map[string]string{large: "more than 10485760 bytes", fifo: "not a regular file"} {
-		grown := memoryFor(func() {
-			if _, err := readManifest(path, "n"); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: %v", path, err)
-			}
-		})
-		if grown > 64<<20 {
-			t.Errorf("%s: read with %d bytes of memory", path, grown)
-		}
-	}
-}
-
 // Names that would lead out of the pod's directory are no pod's.
 func TestNamesThatAreNoPartOfAPath(t *testing.T) {
 	named := func(uid, volume, container, ephemeral string) *v1.Pod {
@@ -167,7 +147,7 @@ func TestNamesThatAreNoPartOfAPath(t *testing.T) {
 	} {
 		k := &Kubelet{config: Config{RootDir: t.TempDir()}, ctx: t.Context(), log: discard, workers: map[types.UID]*worker{}}
 		k.runtime, k.allocations = nil, resize.NewAllocations(resizing{k})
-		k.podChanged(pod)
+		handler{k}.PodChanged(pod)
 		if len(k.workers) != 0 {
 			t.Errorf("a pod %q with volume %q, containers %q and %q is run", pod.UID, pod.Spec.Volumes[0].Name, pod.Spec.Containers[0].Name, pod.Spec.EphemeralContainers[0].Name)
 		}

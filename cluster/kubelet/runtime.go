@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/server"
 )
@@ -21,7 +22,7 @@ type Runtime interface {
 	stopper
 	updater
 	follower
-	imagePuller
+	images.Source
 	imageStore
 }
 
@@ -53,15 +54,6 @@ type follower interface {
 	// zero Event when the stream is open, as events may have been missed before. It returns
 	// when the stream breaks.
 	Watch(ctx context.Context, f func(cri.Event)) error
-}
-
-// imagePuller pulls images.
-type imagePuller interface {
-	Image(ctx context.Context, ref string) (cri.Image, error)
-	// Reach checks that the registry of ref answers, and fetches nothing.
-	Reach(ctx context.Context, ref, auth string) error
-	// Pull fetches ref. auth is empty, or base64url JSON as registries take it.
-	Pull(ctx context.Context, ref, auth string) error
 }
 
 // imageStore is where the images are.

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 // containerSpec is a container of the pod as the runtime creates it.
@@ -22,20 +23,20 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 	c := st.container
 	env, lookup, err := containerspec.Environment(ctx, &containerspec.EnvContext{
 		Pod: pod, Container: c, Objects: w.k.objects,
-		Services: containerspec.VisibleServices(w.k.informers.allServices(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
+		Services: containerspec.VisibleServices(w.k.informers.Services(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
 		HostIP:   w.k.config.NodeIP.String(), PodIP: w.podIP(), Capacity: w.k.capacity,
 	})
 	if err != nil {
-		return nil, &waitingError{"CreateContainerConfigError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
 	command, commandErr := containerspec.ExpandAll(c.Command, lookup)
 	arguments, argumentsErr := containerspec.ExpandAll(c.Args, lookup)
 	if err := errors.Join(commandErr, argumentsErr); err != nil {
-		return nil, &waitingError{"CreateContainerConfigError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
 	mounts, err := w.mounts(c, st.attempt, lookup)
 	if err != nil {
-		return nil, &waitingError{"CreateContainerConfigError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
 	s := &cri.Spec{
 		Pod: w.ref, Name: c.Name, Attempt: st.attempt, Image: c.Image,
@@ -50,17 +51,17 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 		HostNetwork: pod.Spec.HostNetwork && w.k.hostNetns, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
 	if s.Devices, err = w.devices(c); err != nil {
-		return nil, &waitingError{"CreateContainerConfigError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
 	if s.PIDOf, err = w.observed.processesOf(c.Name); err != nil {
-		return nil, &waitingError{"CreateContainerError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerError", err)
 	}
 	// As Docker: the command of a pod replaces the image's arguments, too.
 	if s.Entrypoint != nil && s.Cmd == nil {
 		s.Cmd = []string{}
 	}
 	if err := errors.Join(containerspec.Secure(s, pod, c, image, w.k.config.RootDir), containerspec.CheckWorkingDir(cmp.Or(c.WorkingDir, image.WorkingDir))); err != nil {
-		return nil, &waitingError{"CreateContainerConfigError", err}
+		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
 	if w.k.config.HostRoot != "" && containerspec.UsesNodeDisk(pod) && !s.Privileged && !containerspec.AddsCapability(s.CapAdd, "MKNOD") {
 		s.CapDrop = append(s.CapDrop, "MKNOD")

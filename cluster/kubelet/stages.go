@@ -7,20 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
-	"wheelhouse/cluster/kubelet/podstatus"
 )
-
-// podStep is one step of a worker: what its stages hand over to each other.
-type podStep struct {
-	pod     *v1.Pod // with its newest status and, from allocate on, its allocated resources
-	removed bool    // from the API server
-	stale   bool    // the containers must be listed
-
-	stage string        // that runs, for the log
-	again time.Duration // when the next step is due at the latest, 0 for at no time
-	done  bool          // no further stage runs
-	gone  bool          // nothing is left of the pod
-}
 
 // stages are the stages of a step. They run in this order, until one is done or fails.
 var stages = []struct {
@@ -35,6 +22,35 @@ var stages = []struct {
 	{"deadline", (*worker).checkDeadline},   // fails a pod after its activeDeadlineSeconds
 	{"retire", (*worker).retireStage},       // stops what a finished pod does not need
 	{"sync", (*worker).sync},                // plans and runs the pod
+}
+
+// run runs steps until nothing is left of the pod, or ctx ends.
+func (w *worker) run(ctx context.Context) {
+	reporting, stop := context.WithCancel(ctx)
+	defer stop()
+	go w.reporter.run(reporting)
+	for ctx.Err() == nil {
+		stepCtx, cancel := context.WithCancel(ctx)
+		step := w.take(cancel)
+		err := w.step(stepCtx, step)
+		cancelled := stepCtx.Err() != nil
+		cancel()
+		wake := w.wake
+		switch {
+		case step.gone:
+			return
+		case err == nil:
+			w.retry = 0
+		case cancelled:
+			w.markStale()
+		default:
+			w.retry = min(max(2*w.retry, retryFirst), retryMax)
+			w.log.Warn("pod step failed", "stage", step.stage, "err", err, "retry", w.retry)
+			step.again, wake = w.retry, nil
+			w.markStale()
+		}
+		w.sleep(ctx, step.again, wake)
+	}
 }
 
 // step runs the stages.
@@ -86,14 +102,6 @@ const (
 	deadlineMessage = "Pod was active on the node longer than the specified deadline"
 )
 
-// fail makes the pod terminate: its containers are stopped, and its phase becomes Failed.
-// Only the worker's own goroutine calls it.
-func (w *worker) fail(reason, message string) {
-	if w.observed.Failed == nil {
-		w.observed.Failed, w.finished = &podstatus.Failure{Reason: reason, Message: message}, true
-	}
-}
-
 // checkDeadline fails a pod that has been active for longer than its activeDeadlineSeconds.
 func (w *worker) checkDeadline(_ context.Context, s *podStep) error {
 	pod := s.pod
@@ -105,7 +113,7 @@ func (w *worker) checkDeadline(_ context.Context, s *podStep) error {
 		s.again = soonest(s.again, left)
 		return nil
 	}
-	w.podEvent(v1.EventTypeNormal, deadlineReason, deadlineMessage)
+	w.PodEvent(v1.EventTypeNormal, deadlineReason, deadlineMessage)
 	w.fail(deadlineReason, deadlineMessage)
 	return nil
 }

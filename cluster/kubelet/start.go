@@ -10,6 +10,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 	"wheelhouse/cluster/kubelet/probe"
 )
 
@@ -27,13 +28,13 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []contai
 			return ctx.Err()
 		}
 		errs = append(errs, err)
-		var waiting *waitingError
+		var waiting *podstatus.WaitingError
 		if !errors.As(err, &waiting) {
 			continue
 		}
-		w.observed.Waiting[st.container.Name] = v1.ContainerStateWaiting{Reason: waiting.reason, Message: waiting.Error()}
-		if waiting.reason == "CreateContainerConfigError" || waiting.reason == "CreateContainerError" {
-			w.containerEvent(st.container, v1.EventTypeWarning, "Failed", "Error: "+waiting.Error())
+		w.observed.Waiting[st.container.Name] = v1.ContainerStateWaiting{Reason: waiting.Reason, Message: waiting.Error()}
+		if waiting.Reason == "CreateContainerConfigError" || waiting.Reason == "CreateContainerError" {
+			w.ContainerEvent(st.container, v1.EventTypeWarning, "Failed", "Error: "+waiting.Error())
 		}
 	}
 	return errors.Join(errs...)
@@ -45,7 +46,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	if err := w.imageVolumes(ctx, pod, c); err != nil {
 		return err
 	}
-	image, err := w.image(ctx, pod, c)
+	image, err := w.images.Image(ctx, pod, c)
 	if err != nil {
 		return err
 	}
@@ -56,10 +57,10 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	}
 	id, err := w.k.runtime.Create(ctx, spec)
 	if err != nil {
-		return &waitingError{"CreateContainerError", err}
+		return podstatus.NewWaitingError("CreateContainerError", err)
 	}
 	w.selfStarted.add(id)
-	w.containerEvent(c, v1.EventTypeNormal, "Created", "Created container: "+c.Name)
+	w.ContainerEvent(c, v1.EventTypeNormal, "Created", "Created container: "+c.Name)
 	if coming != nil {
 		if err := coming.wait(); err != nil {
 			return err
@@ -75,7 +76,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	}
 	startErr := w.k.runtime.Start(ctx, id)
 	if startErr != nil {
-		w.containerEvent(c, v1.EventTypeWarning, "Failed", "Error: failed to start container "+c.Name+": "+startErr.Error())
+		w.ContainerEvent(c, v1.EventTypeWarning, "Failed", "Error: failed to start container "+c.Name+": "+startErr.Error())
 	}
 	seen, err := w.k.runtime.Inspect(ctx, id)
 	if err != nil {
@@ -95,7 +96,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		w.markStale()
 		return nil //nolint:nilerr // it has terminated at once: the plan backs off
 	}
-	w.containerEvent(c, v1.EventTypeNormal, "Started", "Started container "+c.Name)
+	w.ContainerEvent(c, v1.EventTypeNormal, "Started", "Started container "+c.Name)
 	return w.postStart(ctx, pod, c, seen)
 }
 
@@ -104,10 +105,10 @@ func (w *worker) imageVolumes(ctx context.Context, pod *v1.Pod, c *v1.Container)
 	var errs []error
 	for _, v := range w.volumes.PendingImages(pod, c) {
 		wanted := &v1.Container{Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}
-		if _, err := w.fetch(ctx, pod, "volume "+v.Name, wanted, w.podEvent); err != nil {
+		if _, err := w.images.Fetch(ctx, pod, "volume "+v.Name, wanted, w.PodEvent); err != nil {
 			errs = append(errs, err)
 		} else if err := w.volumes.SetUpImage(ctx, v); err != nil {
-			errs = append(errs, &waitingError{"CreateContainerError", err})
+			errs = append(errs, podstatus.NewWaitingError("CreateContainerError", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -146,7 +147,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	w.containerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
+	w.ContainerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())
 	err = w.kill(ctx, pod, killing{container: seen, message: "FailedPostStartHook"}, podspec.GracePeriod(pod))
 	w.markStale()
 	return err

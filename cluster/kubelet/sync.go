@@ -11,7 +11,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
-	"wheelhouse/cluster/kubelet/probe"
+	"wheelhouse/cluster/kubelet/podstatus"
 	"wheelhouse/cluster/kubelet/volume"
 )
 
@@ -55,14 +55,6 @@ func (w *worker) sync(ctx context.Context, step *podStep) error {
 	return err
 }
 
-// soonest is the smaller of the times that are not zero.
-func soonest(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}
-
 // recordBackoffs records the backoffs of the plan. The waiting state of a failed start
 // stays until the container runs.
 func (w *worker) recordBackoffs(next *step) {
@@ -73,27 +65,10 @@ func (w *worker) recordBackoffs(next *step) {
 	}
 	for name, state := range next.waiting {
 		if c := w.observed.Latest(name); c != nil {
-			w.containerEvent(podspec.Container(w.observed.Pod, name), v1.EventTypeWarning, "BackOff",
+			w.ContainerEvent(podspec.Container(w.observed.Pod, name), v1.EventTypeWarning, "BackOff",
 				fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", name, w.ref.Name, w.ref.Namespace, w.ref.UID))
 		}
 		w.observed.Waiting[name] = state
-	}
-}
-
-// followHealth starts the probes of the containers that run.
-func (w *worker) followHealth(pod *v1.Pod) {
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			c := w.observed.Current(list[i].Name)
-			if c == nil || c.State != cri.Running {
-				continue
-			}
-			before := podspec.ContainerStatus(&pod.Status, c.Name)
-			if before != nil && before.ContainerID != c.StatusID() {
-				before = nil
-			}
-			w.probes.Follow(w.k.ctx, probe.Target{ID: c.ID, Container: &list[i], PodIP: w.podIP()}, c.StartedAt, before)
-		}
 	}
 }
 
@@ -156,7 +131,7 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 	w.mountEvents(volumeErr)
 	var sandbox *sandboxError
 	if errors.As(err, &sandbox) {
-		w.podEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
+		w.PodEvent(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+sandbox.Error())
 		// A sandbox that is not completely set up is recreated.
 		if w.observed.Sandbox != nil {
 			w.observed.Sandbox.State = cri.Exited
@@ -166,9 +141,9 @@ func (w *worker) startErrors(ctx context.Context, pod *v1.Pod, volumeErr, err er
 		}
 		return 0, errors.Join(volumeErr, err)
 	}
-	var waiting *waitingError
+	var waiting *podstatus.WaitingError
 	if errors.As(err, &waiting) && volumeErr == nil {
-		return w.pullRetry(), nil
+		return w.images.PullRetry(), nil
 	}
 	if err := errors.Join(volumeErr, err); err != nil {
 		return 0, err
@@ -186,7 +161,7 @@ func (w *worker) mountEvents(err error) {
 		each = joined.Unwrap()
 	}
 	for _, one := range each {
-		w.podEvent(v1.EventTypeWarning, "FailedMount", one.Error())
+		w.PodEvent(v1.EventTypeWarning, "FailedMount", one.Error())
 	}
 }
 

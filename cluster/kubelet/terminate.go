@@ -1,24 +1,23 @@
 package kubelet
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
+	"wheelhouse/cluster/kubelet/source"
 )
 
 const (
@@ -68,7 +67,7 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if err := w.reporter.flush(ctx); err != nil {
 		return false, err
 	}
-	return true, w.k.deletePod(ctx, w.ref)
+	return true, source.Delete(ctx, w.k.config.Client, w.ref)
 }
 
 // retire removes what a finished pod does not need: its sandbox and volumes.
@@ -175,16 +174,16 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 		spec = &v1.Container{Name: k.container.Name}
 	}
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
-	w.containerEvent(spec, v1.EventTypeNormal, "Killing", message)
+	w.ContainerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	earliest := time.Now().Add(terminationDelay(pod, w.k.informers.allServices(), left))
+	earliest := time.Now().Add(terminationDelay(pod, w.k.informers.Services(), left))
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
 		err := probe.RunHandler(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, probe.Target{ID: k.container.ID, Container: spec, PodIP: w.podIP()})
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			w.containerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())
+			w.ContainerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())
 		}
 		left = max(left-time.Since(start), minimumGrace)
 	}
@@ -215,36 +214,35 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 	}
 }
 
-// recordTerminationMessage records the termination message of a container.
-func (w *worker) recordTerminationMessage(ctx context.Context, c cri.Container) {
-	if _, ok := w.observed.Messages[c.ID]; ok {
-		return
+// endpointPropagation is how long a removed endpoint takes at most to the rules of all nodes:
+// by the API server to the endpoints, from there to each proxy, and into its kernel.
+const endpointPropagation = 500 * time.Millisecond
+
+// terminationDelay is how long a container of a pod that is deleted runs until SIGTERM. Where
+// a service selects the pod it is endpointPropagation: a program that closes its port at the
+// signal would refuse connections that nodes still send. Upstream leaves this to a preStop
+// hook, whose time counts here, too; the delay is part of the grace period.
+func terminationDelay(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
+	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
+		return 0
 	}
-	text := ""
-	if data, err := readEnd(w.messagePath(c.Name, c.Attempt), maxTerminationMessage); err == nil {
-		text = data
-	}
-	spec := podspec.Container(w.observed.Pod, c.Name)
-	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
-		var out bytes.Buffer
-		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: maxTerminationLines}, &out, &out); err == nil {
-			text = out.String()[max(0, out.Len()-maxTerminationLog):]
+	for _, s := range services {
+		if s.Namespace == pod.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			return min(endpointPropagation, grace/2)
 		}
 	}
-	w.observed.Messages[c.ID] = cmp.Or(text, c.Error)
+	return 0
 }
 
-// readEnd reads the last bytes of a file.
-func readEnd(path string, limit int64) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
+// waitFor waits for d, or until ctx ends.
+func waitFor(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-limit), limit))
-	return string(data), err
 }

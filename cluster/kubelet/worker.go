@@ -1,16 +1,19 @@
 package kubelet
 
 import (
-	"context"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/images"
+	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
 	"wheelhouse/cluster/kubelet/probe"
 	"wheelhouse/cluster/kubelet/volume"
@@ -35,10 +38,10 @@ type worker struct {
 	reporter    *reporter
 	selfStarted selfStarted
 	published   published
+	images      *images.Pod
 	input
 	podEvents
 	podNetwork
-	podImages
 
 	// ----
 	observed  observed
@@ -69,13 +72,13 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	}
 	w.podEvents = podEvents{recorder: k.config.Recorder, ref: w.ref, newest: w.latest}
 	w.podNetwork = podNetwork{network: k.config.Network, uid: w.ref.UID, events: &w.podEvents}
-	w.podImages = podImages{puller: k.puller, secrets: k.objects, events: &w.podEvents, pulls: map[string]*pullBackoff{}}
+	w.images = images.NewPod(k.puller, k.objects, &w.podEvents)
 	w.volumes = volume.NewManager(volume.Config{
 		Client: k.config.Client, Recorder: k.config.Recorder, Images: k.runtime,
 		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
 	}, w.dir)
 	w.reporter = newReporter(k.config.Client, w.log)
-	w.probes = probe.NewManager(k.runtime, w.containerEvent, w.notify)
+	w.probes = probe.NewManager(k.runtime, w.ContainerEvent, w.notify)
 	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
 		Results: w, Waiting: map[string]v1.ContainerStateWaiting{}, Messages: map[string]string{}, HostIP: k.config.NodeIP.String(),
 	}}
@@ -98,54 +101,6 @@ func (w *worker) update(pod *v1.Pod) {
 		w.notifyNow()
 	}
 	w.notify()
-}
-
-// run runs steps until nothing is left of the pod, or ctx ends.
-func (w *worker) run(ctx context.Context) {
-	reporting, stop := context.WithCancel(ctx)
-	defer stop()
-	go w.reporter.run(reporting)
-	for ctx.Err() == nil {
-		stepCtx, cancel := context.WithCancel(ctx)
-		step := w.take(cancel)
-		err := w.step(stepCtx, step)
-		cancelled := stepCtx.Err() != nil
-		cancel()
-		wake := w.wake
-		switch {
-		case step.gone:
-			return
-		case err == nil:
-			w.retry = 0
-		case cancelled:
-			w.markStale()
-		default:
-			w.retry = min(max(2*w.retry, retryFirst), retryMax)
-			w.log.Warn("pod step failed", "stage", step.stage, "err", err, "retry", w.retry)
-			step.again, wake = w.retry, nil
-			w.markStale()
-		}
-		w.sleep(ctx, step.again, wake)
-	}
-}
-
-// observe lists the pod's containers.
-func (w *worker) observe(ctx context.Context) error {
-	all, err := w.k.runtime.List(ctx, w.ref.UID)
-	if err != nil {
-		return err
-	}
-	w.observed.See(all)
-	running := map[string]bool{}
-	for _, c := range all {
-		if c.State == cri.Running {
-			running[c.ID] = true
-		} else if c.State == cri.Exited && c.Name != cri.SandboxName {
-			w.recordTerminationMessage(ctx, c)
-		}
-	}
-	w.probes.Retain(running)
-	return nil
 }
 
 // report computes the status of the pod and has it sent.
@@ -188,3 +143,73 @@ func (w *worker) withStatus(pod *v1.Pod) *v1.Pod {
 
 // ownConditions are those that the kubelet owns.
 var ownConditions = []v1.PodConditionType{v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady, v1.PodResizePending, v1.PodResizeInProgress}
+
+// observeEvent takes an event of the runtime about the worker's pod.
+func (w *worker) observeEvent(e cri.Event) {
+	if w.selfStarted.remove(e.ContainerID) && e.Started {
+		return
+	}
+	w.markStale()
+}
+
+// publish publishes the worker's containers as they are now.
+func (w *worker) publish() {
+	s := &w.published
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []running
+	paths, states := map[string]string{}, map[string]cri.State{}
+	if w.observed.Sandbox != nil {
+		states[w.observed.Sandbox.ID] = w.observed.Sandbox.State
+	}
+	for _, all := range w.observed.Containers {
+		for _, c := range all {
+			states[c.ID] = c.State
+			if c.State != cri.Running || c.Pid == 0 {
+				continue
+			}
+			path, ok := s.paths[c.ID]
+			if !ok {
+				var err error
+				if path, err = cgroup.Of(c.Pid); err != nil {
+					continue // it has just terminated
+				}
+			}
+			paths[c.ID] = path
+			list = append(list, running{c, path})
+		}
+	}
+	s.list, s.paths, s.all = list, paths, states
+}
+
+// fail makes the pod terminate: its containers are stopped, and its phase becomes Failed.
+// Only the worker's own goroutine calls it.
+func (w *worker) fail(reason, message string) {
+	if w.observed.Failed == nil {
+		w.observed.Failed, w.finished = &podstatus.Failure{Reason: reason, Message: message}, true
+	}
+}
+
+// followHealth starts the probes of the containers that run.
+func (w *worker) followHealth(pod *v1.Pod) {
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			c := w.observed.Current(list[i].Name)
+			if c == nil || c.State != cri.Running {
+				continue
+			}
+			before := podspec.ContainerStatus(&pod.Status, c.Name)
+			if before != nil && before.ContainerID != c.StatusID() {
+				before = nil
+			}
+			w.probes.Follow(w.k.ctx, probe.Target{ID: c.ID, Container: &list[i], PodIP: w.podIP()}, c.StartedAt, before)
+		}
+	}
+}
+
+// file is one of the pod's files in /etc, or beside them.
+func (w *worker) file(name string) string { return filepath.Join(w.dir, "etc", name) }
+
+func (w *worker) messagePath(container string, attempt int) string {
+	return filepath.Join(w.dir, "containers", container, strconv.Itoa(attempt))
+}

@@ -1,8 +1,11 @@
-// Package images removes images from a node. It removes only those that this kubelet has
-// pulled, which it records in a file: the engine is not the kubelet's alone, and what was
-// built or loaded there may not be had again. It never pulls, and never removes an image
-// that a pod of the node names. The caller runs Run in one goroutine; the other methods may
-// be called from any.
+// Package images pulls the images that the pods of a node name, by their pull policies and
+// secrets, and removes those that no pod names any more. It removes only images that this
+// kubelet has pulled, which it records in a file: the engine is not the kubelet's alone, and
+// what was built or loaded there may not be had again. A pod whose image is on the machine
+// never waits for a registry that does not answer.
+//
+// The caller runs Collector.Run in one goroutine and gives Puller.Pulled the Collector's. A
+// Pod belongs to one goroutine; the other methods may be called from any.
 package images
 
 import (

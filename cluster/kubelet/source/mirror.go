@@ -1,4 +1,4 @@
-package kubelet
+package source
 
 import (
 	"context"
@@ -23,31 +23,36 @@ type mirrors struct {
 	known map[types.NamespacedName]*v1.Pod
 }
 
-// recordMirror records a mirror as the API server has it; its status is to be that of its pod.
-func (s *static) recordMirror(mirror *v1.Pod) {
+// RecordMirror records a mirror as the API server has it.
+func (s *Static) RecordMirror(mirror *v1.Pod) {
 	s.mu.Lock()
 	s.known[types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}] = mirror
 	s.mu.Unlock()
-	signal(s.wake)
-	if w := s.k.workerOf(mirror.Namespace, mirror.Name, mirror.Annotations[v1.MirrorPodAnnotationKey]); w != nil {
-		w.reporter.record(mirror)
-		w.notify()
-	}
+	s.notify()
+	s.Pods.Mirrored(mirror)
 }
 
-func (s *static) gone(mirror *v1.Pod) {
+// MirrorRemoved records that the API server has dropped a mirror.
+func (s *Static) MirrorRemoved(mirror *v1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := types.NamespacedName{Namespace: mirror.Namespace, Name: mirror.Name}
 	if have := s.known[name]; have != nil && have.UID == mirror.UID {
 		delete(s.known, name)
 	}
-	signal(s.wake)
+	s.notify()
+}
+
+func (s *Static) notify() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // reconcile has each static pod have a mirror, and each mirror a pod. A mirror that
 // is deleted is recreated; the static pod runs on.
-func (s *static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) error {
+func (s *Static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) error {
 	s.mu.Lock()
 	known := maps.Clone(s.known)
 	s.mu.Unlock()
@@ -59,39 +64,36 @@ func (s *static) reconcile(ctx context.Context, pods map[types.UID]*v1.Pod) erro
 	}
 	for _, m := range known {
 		uid := types.UID(m.Annotations[v1.MirrorPodAnnotationKey])
-		s.k.mu.Lock()
-		runs := s.k.workers[uid] != nil
-		s.k.mu.Unlock()
-		if m.DeletionTimestamp != nil || pods[uid] == nil && !runs {
-			errs = append(errs, s.k.deletePod(ctx, cri.PodRef{Namespace: m.Namespace, Name: m.Name, UID: string(m.UID)}))
+		if m.DeletionTimestamp != nil || pods[uid] == nil && !s.Pods.Runs(uid) {
+			errs = append(errs, Delete(ctx, s.Client, cri.PodRef{Namespace: m.Namespace, Name: m.Name, UID: string(m.UID)}))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *static) create(ctx context.Context, pod *v1.Pod) error {
+func (s *Static) create(ctx context.Context, pod *v1.Pod) error {
 	mirror := pod.DeepCopy()
 	mirror.UID, mirror.ResourceVersion = "", ""
 	mirror.Annotations[v1.MirrorPodAnnotationKey] = string(pod.UID)
-	node, err := s.k.config.Client.CoreV1().Nodes().Get(ctx, s.k.config.NodeName, metav1.GetOptions{})
+	node, err := s.Client.CoreV1().Nodes().Get(ctx, s.NodeName, metav1.GetOptions{})
 	if err != nil { // the API server takes no mirror without its node
 		return fmt.Errorf("get the node that owns the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
 	}
 	yes := true
 	mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: &yes}}
-	made, err := s.k.config.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
+	made, err := s.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
 	switch {
 	case apierrors.IsAlreadyExists(err): // its event is on the way, or another pod has the name
 		return nil
 	case err != nil:
 		return fmt.Errorf("create the mirror of static pod %s/%s: %w", mirror.Namespace, mirror.Name, err)
 	}
-	s.recordMirror(made)
+	s.RecordMirror(made)
 	return nil
 }
 
-// ending is a static pod whose manifest is gone, as one that is deleted.
-func ending(pod *v1.Pod, now time.Time) *v1.Pod {
+// Ending is a static pod whose manifest is gone, as one that is deleted.
+func Ending(pod *v1.Pod, now time.Time) *v1.Pod {
 	out := pod.DeepCopy()
 	grace, at := podspec.GracePeriod(pod), metav1.NewTime(now)
 	out.DeletionTimestamp, out.DeletionGracePeriodSeconds = &at, &grace

@@ -1,4 +1,4 @@
-package kubelet
+package images
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 // Timeouts of registries. A pod whose image is on the machine never waits for a registry that
@@ -23,18 +24,18 @@ const (
 	pullTimeout      = 30 * time.Minute
 )
 
-// waitingError is an error that is reported as a container's waiting state.
-type waitingError struct {
-	reason string
-	err    error
+// Source pulls images.
+type Source interface {
+	Image(ctx context.Context, ref string) (cri.Image, error)
+	// Reach checks that the registry of ref answers, and fetches nothing.
+	Reach(ctx context.Context, ref, auth string) error
+	// Pull fetches ref. auth is empty, or base64url JSON as registries take it.
+	Pull(ctx context.Context, ref, auth string) error
 }
-
-func (e *waitingError) Error() string { return e.err.Error() }
-func (e *waitingError) Unwrap() error { return e.err }
 
 // registries caches which registries answer.
 type registries struct {
-	runtime imagePuller
+	runtime Source
 	mu      sync.Mutex
 	known   map[string]*registry
 }
@@ -124,30 +125,31 @@ func isUnreachable(err error) bool {
 	return false
 }
 
-// puller gets images onto the machine.
-type puller struct {
-	runtime    imagePuller
+// Puller gets images onto the machine.
+type Puller struct {
+	runtime    Source
 	registries *registries
-	pulled     func(ref string) // is called after each pull
+	Pulled     func(ref string) // is called after each pull
 }
 
-func newPuller(rt imagePuller) *puller {
-	return &puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
+// NewPuller pulls from the registries of rt.
+func NewPuller(rt Source) *Puller {
+	return &Puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
 }
 
 // ensure returns the container's image, pulled if its pull policy requires that, and records
 // events of it. Its error is a *waitingError.
-func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
+func (p *Puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
 		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive,staticcheck // upstream's words
 		event(v1.EventTypeWarning, "InspectFailed", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: InvalidImageName")
-		return cri.Image{}, &waitingError{"InvalidImageName", err}
+		return cri.Image{}, podstatus.NewWaitingError("InvalidImageName", err)
 	}
 	local, err := p.runtime.Image(ctx, c.Image)
 	present := err == nil
 	if err != nil && !cri.IsNotFound(err) {
-		return cri.Image{}, &waitingError{"ImageInspectError", fmt.Errorf("inspect image %q: %w", c.Image, err)}
+		return cri.Image{}, podstatus.NewWaitingError("ImageInspectError", fmt.Errorf("inspect image %q: %w", c.Image, err))
 	}
 	switch {
 	case present && c.ImagePullPolicy != v1.PullAlways:
@@ -157,7 +159,7 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:revive,staticcheck // upstream's words
 		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImageNeverPull")
-		return cri.Image{}, &waitingError{"ErrImageNeverPull", err}
+		return cri.Image{}, podstatus.NewWaitingError("ErrImageNeverPull", err)
 	case present && !p.registries.reachable(ctx, c.Image, auth):
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
 		return local, nil
@@ -174,12 +176,12 @@ func (p *puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		}
 		event(v1.EventTypeWarning, "Failed", fmt.Sprintf("Failed to pull image %q: %v", c.Image, err))
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImagePull")
-		return cri.Image{}, &waitingError{"ErrImagePull", err}
+		return cri.Image{}, podstatus.NewWaitingError("ErrImagePull", err)
 	}
-	p.pulled(c.Image)
+	p.Pulled(c.Image)
 	image, err := p.runtime.Image(ctx, c.Image)
 	if err != nil {
-		return cri.Image{}, &waitingError{"ErrImagePull", err}
+		return cri.Image{}, podstatus.NewWaitingError("ErrImagePull", err)
 	}
 	event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %s. Image size: %d bytes.",
 		c.Image, time.Since(begun).Truncate(time.Millisecond), image.Size))

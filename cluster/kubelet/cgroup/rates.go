@@ -1,17 +1,15 @@
-package kubelet
+package cgroup
 
 import (
 	"sync"
 	"time"
-
-	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 // ratePeriod is the least time between the readings of a rate.
 const ratePeriod = time.Second
 
-// rates are the last readings of each counter, from which the usage per second is computed.
-type rates struct {
+// Rates are the last readings of each counter, from which the usage per second is computed.
+type Rates struct {
 	mu   sync.Mutex
 	last map[string]rate
 }
@@ -22,9 +20,9 @@ type rate struct {
 	cores *uint64 // billionths, between this reading and the one before; nil for the first
 }
 
-// cores is the use of CPU since an earlier reading, in billionths of a core; nil when
+// Cores is the use of CPU since an earlier reading, in billionths of a core; nil when
 // there is none.
-func (r *rates) cores(key string, u cgroup.Usage) *uint64 {
+func (r *Rates) Cores(key string, u Usage) *uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {

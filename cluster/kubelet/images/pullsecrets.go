@@ -1,4 +1,4 @@
-package kubelet
+package images
 
 import (
 	"encoding/json"

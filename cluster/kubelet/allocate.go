@@ -27,13 +27,13 @@ type resizing struct{ *Kubelet }
 func (k resizing) Allocatable() v1.ResourceList { return k.allocatable() }
 
 // BoundPods implements resize.Node.
-func (k resizing) BoundPods() ([]*v1.Pod, bool) { return k.informers.known(), k.informers.synced() }
+func (k resizing) BoundPods() ([]*v1.Pod, bool) { return k.informers.Known(), k.informers.Synced() }
 
 // resizingPod is a worker as allocations use it: it implements resize.Worker.
 type resizingPod struct{ *worker }
 
 // Event implements resize.Worker.
-func (w resizingPod) Event(kind, reason, message string) { w.podEvent(kind, reason, message) }
+func (w resizingPod) Event(kind, reason, message string) { w.PodEvent(kind, reason, message) }
 
 // ResizeChanged implements resize.Worker.
 func (w resizingPod) ResizeChanged() {
@@ -97,7 +97,7 @@ func (w *worker) resize(ctx context.Context, pod *v1.Pod, starting bool) time.Du
 	}
 	w.k.allocations.Completed(w.podUID())
 	if w.observed.size.Began != 0 {
-		w.podEvent(v1.EventTypeNormal, "ResizeCompleted", resize.Message("completed", pod, w.observed.size.Began, ""))
+		w.PodEvent(v1.EventTypeNormal, "ResizeCompleted", resize.Message("completed", pod, w.observed.size.Began, ""))
 	}
 	w.observed.size.Began, w.observed.size.Progress = 0, nil
 	w.report()
@@ -169,7 +169,7 @@ func (w *worker) inspectAgain(ctx context.Context, c *cri.Container) error {
 func (w *worker) resizeFailed(pod *v1.Pod, err error) {
 	w.log.Warn("resize the pod", "err", err)
 	if w.k.allocations.Failed(w.podUID(), err.Error()) {
-		w.podEvent(v1.EventTypeWarning, "ResizeError", resize.Message("error", pod, w.observed.size.Began, err.Error()))
+		w.PodEvent(v1.EventTypeWarning, "ResizeError", resize.Message("error", pod, w.observed.size.Began, err.Error()))
 	}
 	w.observed.size.Progress = &v1.PodCondition{
 		Type: v1.PodResizeInProgress, Status: v1.ConditionTrue, Reason: v1.PodReasonError, Message: err.Error(), ObservedGeneration: w.observed.size.Began,

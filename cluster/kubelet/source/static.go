@@ -1,4 +1,4 @@
-package kubelet
+package source
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api/core"
@@ -23,12 +25,32 @@ import (
 
 const staticPeriod = 2 * time.Second // between two reads of the directory
 
-// static runs the pods of the manifests in a directory of the node, with or without the API
-// server, where each has a mirror pod. The maps belong to the goroutine of run; mirrors come
-// from the informers.
-type static struct {
-	k     *Kubelet
-	dir   string
+// Pods run the static pods.
+type Pods interface {
+	// Keep starts and terminates static pods until these run and no others.
+	Keep(want map[types.UID]*v1.Pod)
+	// Runs reports whether anything is left of a pod.
+	Runs(uid types.UID) bool
+	// Mirrored takes the mirror pod as the API server has it; its status is to be that of
+	// its static pod.
+	Mirrored(mirror *v1.Pod)
+}
+
+// Config is what static pods need.
+type Config struct {
+	Dir      string // of the manifests; empty for none
+	NodeName string
+	Client   kubernetes.Interface
+	API      *APIServer
+	Pods     Pods
+	Log      *slog.Logger
+}
+
+// Static are the pods of the manifests in a directory of the node, which run with or without
+// the API server, where each has a mirror pod. The maps belong to the goroutine of Run;
+// mirrors come from the API server.
+type Static struct {
+	Config
 	files map[string]manifest // by path, as last seen
 	wake  chan struct{}
 	mirrors
@@ -41,19 +63,20 @@ type manifest struct {
 	pod     *v1.Pod // nil: it describes none
 }
 
-func newStatic(k *Kubelet) *static {
-	return &static{k: k, dir: k.config.StaticPods, files: map[string]manifest{}, wake: make(chan struct{}, 1), mirrors: mirrors{known: map[types.NamespacedName]*v1.Pod{}}}
+// NewStatic reads nothing yet.
+func NewStatic(config Config) *Static {
+	return &Static{Config: config, files: map[string]manifest{}, wake: make(chan struct{}, 1), mirrors: mirrors{known: map[types.NamespacedName]*v1.Pod{}}}
 }
 
-// run reads the directory once a period, and reconciles pods and mirrors. The first read is
-// before run: what runs must not be taken for orphans.
-func (s *static) run(ctx context.Context) {
+// Run reads the directory once a period, and reconciles pods and mirrors. The first read is
+// before Run: what runs must not be taken for orphans.
+func (s *Static) Run(ctx context.Context) {
 	timer := time.NewTicker(staticPeriod)
 	defer timer.Stop()
 	for {
-		if s.k.informers.synced() {
+		if s.API.Synced() {
 			if err := s.reconcile(ctx, s.pods()); err != nil && ctx.Err() == nil {
-				s.k.log.Warn("static pods: mirrors", "err", err)
+				s.Log.Warn("static pods: mirrors", "err", err)
 			}
 		}
 		select {
@@ -62,24 +85,24 @@ func (s *static) run(ctx context.Context) {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		s.look()
+		s.Look()
 	}
 }
 
-// look reads what has changed in the directory, starts new pods and terminates those that are
+// Look reads what has changed in the directory, starts new pods and terminates those that are
 // gone.
-func (s *static) look() {
-	if s.dir == "" {
+func (s *Static) Look() {
+	if s.Dir == "" {
 		return
 	}
-	entries, err := os.ReadDir(s.dir)
+	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) { // then nothing changes
-		s.k.log.Warn("static pods: read the directory", "err", err)
+		s.Log.Warn("static pods: read the directory", "err", err)
 		return
 	}
 	have := map[string]manifest{}
 	for _, e := range entries {
-		path := filepath.Join(s.dir, e.Name())
+		path := filepath.Join(s.Dir, e.Name())
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -89,17 +112,17 @@ func (s *static) look() {
 			have[path] = old
 			continue
 		}
-		pod, err := readManifest(path, s.k.config.NodeName)
+		pod, err := readManifest(path, s.NodeName)
 		if err != nil {
-			s.k.log.Warn("static pods: file rejected", "file", path, "err", err)
+			s.Log.Warn("static pods: file rejected", "file", path, "err", err)
 		}
 		have[path] = manifest{info.ModTime(), info.Size(), pod}
 	}
 	s.files = have
-	s.k.keepStatic(s.pods())
+	s.Pods.Keep(s.pods())
 }
 
-func (s *static) pods() map[types.UID]*v1.Pod {
+func (s *Static) pods() map[types.UID]*v1.Pod {
 	out := map[types.UID]*v1.Pod{}
 	for _, m := range s.files {
 		if m.pod != nil {
@@ -107,29 +130,6 @@ func (s *static) pods() map[types.UID]*v1.Pod {
 		}
 	}
 	return out
-}
-
-// keepStatic starts and terminates static pods. One whose manifest has changed is another
-// pod: it starts when the one before it is gone.
-func (k *Kubelet) keepStatic(want map[types.UID]*v1.Pod) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	running := map[string]bool{}
-	for uid, w := range k.workers {
-		pod := w.latest()
-		if !podspec.IsStatic(pod) {
-			continue
-		}
-		running[w.ref.String()] = true
-		if want[uid] == nil && pod.DeletionTimestamp == nil {
-			w.update(ending(pod, time.Now()))
-		}
-	}
-	for _, pod := range want {
-		if !running[pod.Namespace+"/"+pod.Name] {
-			k.startWorker(pod, false)
-		}
-	}
 }
 
 // readManifest reads a pod from a file, as one that runs on the node. Its uid stands for

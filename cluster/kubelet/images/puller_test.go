@@ -1,4 +1,4 @@
-package kubelet
+package images
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
 // shelf is a store of images whose registry does what a test sets.
@@ -65,11 +66,11 @@ func TestPullPolicies(t *testing.T) {
 	} {
 		s := &shelf{local: map[string]bool{"x:1": c.local}, reach: c.reach, pull: c.pull}
 		last := ""
-		_, err := newPuller(s).ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: c.policy}, "", func(_, _, message string) { last = message })
-		var waiting *waitingError
+		_, err := NewPuller(s).ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: c.policy}, "", func(_, _, message string) { last = message })
+		var waiting *podstatus.WaitingError
 		reason := ""
 		if errors.As(err, &waiting) {
-			reason = waiting.reason
+			reason = waiting.Reason
 		}
 		if reason != c.reason || s.pulls != c.pulls || !strings.Contains(last, c.event) {
 			t.Errorf("%s: %v (%s), %d pulls, event %q", c.name, err, reason, s.pulls, last)
@@ -85,7 +86,7 @@ func TestSilentRegistry(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}
-		p := newPuller(s)
+		p := NewPuller(s)
 		for i, limit := range []time.Duration{registryPatience, 0, 0} {
 			begun := time.Now()
 			_, err := p.ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: v1.PullAlways}, "", func(_, _, _ string) {})
