@@ -1,6 +1,9 @@
 package api
 
 import (
+	"context"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -144,4 +147,57 @@ var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "
 // GVK returns the GroupVersionKind of its parts.
 func GVK(group, version, kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: group, Version: version, Kind: kind}
+}
+
+// MediaType is a media type of objects.
+type MediaType string
+
+// The media types that objects can have.
+const (
+	JSON     MediaType = "application/json"
+	YAML     MediaType = "application/yaml"
+	Protobuf MediaType = "application/vnd.kubernetes.protobuf"
+)
+
+// Supports reports whether objects of the kind can be of a media type.
+func (k *Kind) Supports(m MediaType) bool { return k.Media == nil || slices.Contains(k.Media, m) }
+
+// Codec encodes the objects of a kind that has no Go type with protobuf.
+type Codec interface {
+	// Encode returns what the store keeps of an object, as JSON.
+	Encode(obj Object) ([]byte, error)
+	// Decode reads JSON that a client sent or that the store has. It names the fields that
+	// are set twice or that the kind does not have; the latter are dropped.
+	Decode(data []byte, into Object) (unknown []error, err error)
+}
+
+// Version is a further group and version in which the objects of a kind are served. They
+// are stored in the kind's own shape, and validated and updated by its rules.
+type Version struct {
+	schema.GroupVersion
+	// Short are the short names in a group that is not the kind's; in the kind's group they
+	// are the kind's. Without them kubectl shows every object once.
+	Short   []string
+	New     func() Object
+	NewList func() runtime.Object
+	Codec   Codec
+	Schema  *spec.Schema
+	// Default fills in what this version has as default where the kind has something else.
+	Default func(obj Object)
+	// Columns and Row print objects of this version; without them the kind's do.
+	Columns []metav1.TableColumnDefinition
+	Row     func(obj Object) []any
+	// Fields are the field selectors of this version, with the values of a stored object.
+	Fields  func(stored Object) fields.Set
+	Connect []Subresource
+	// Scale is the group and version of its Scale, if that is not autoscaling/v1.
+	Scale     schema.GroupVersion
+	Converter Converter
+}
+
+// Converter converts objects between the versions of a kind. It may do I/O and may fail.
+type Converter interface {
+	// Convert returns the objects in the version "group/version", in the same order. It
+	// leaves those that it is given as they are, but may share their parts.
+	Convert(ctx context.Context, to string, in []Object) ([]Object, error)
 }

@@ -18,18 +18,6 @@ import (
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
-// discovery holds the answers to /api, /apis and what is below them for one table of
-// kinds, encoded.
-type discovery struct {
-	documents map[string]*document // by path; the aggregated ones by path, "|" and version
-	paths     []string
-}
-
-type document struct {
-	body []byte
-	etag string
-}
-
 const (
 	discoveryGroup = "apidiscovery.k8s.io"
 	discoveryList  = "APIGroupDiscoveryList"

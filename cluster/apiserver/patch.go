@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/mergepatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -148,11 +145,6 @@ func patchError(ctx context.Context, err error, refused func(error) error) error
 	return refused(err)
 }
 
-// unprocessable is upstream's answer to a patch that does not fit the object.
-func unprocessable(err error) error {
-	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
-}
-
 func (p *patcher) on(cur *store.Item) (api.Object, error) {
 	if p.onJSON != nil {
 		return p.applyJSON(cur)
@@ -243,19 +235,4 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 		return nil, p.refuse(err)
 	}
 	return obj, checkManagedFields(obj)
-}
-
-func strategicError(err error) error {
-	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
-		return err
-	}
-	for _, bad := range []error{
-		mergepatch.ErrBadJSONDoc, mergepatch.ErrBadPatchFormatForPrimitiveList, mergepatch.ErrBadPatchFormatForRetainKeys,
-		mergepatch.ErrBadPatchFormatForSetElementOrderList, mergepatch.ErrUnsupportedStrategicMergePatchFormat,
-	} {
-		if errors.Is(err, bad) {
-			return apistatus.BadRequest("%v", err)
-		}
-	}
-	return unprocessable(err)
 }

@@ -25,9 +25,9 @@ type (
 	}
 )
 
-// retirement is the warning that goes with every answer about a kind in a version that
+// retirementOf returns the warning that goes with every answer about a kind in a version that
 // Kubernetes no longer has, "" for a version that it has. Here they stay.
-func retirement(k *api.Kind) string {
+func retirementOf(k *api.Kind) string {
 	obj := k.New()
 	d, ok := obj.(deprecated)
 	if k.Stored == nil || !ok {

@@ -39,7 +39,7 @@ func (s *Server) newRoutes(t *api.Table, former *routes) (*routes, error) {
 }
 
 func (s *Server) newResource(k *api.Kind) *resource {
-	r := &resource{Kind: k, groupVersion: k.GroupVersion().String(), retirement: retirement(k)}
+	r := &resource{Kind: k, groupVersion: k.GroupVersion().String(), retirement: retirementOf(k)}
 	r.columns = newTableColumns(r.columnKind())
 	r.returnsGone = deletesWithObject[k.Storage().GroupKind()]
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
@@ -95,8 +95,4 @@ func (s *Server) SetTable(ctx context.Context, t *api.Table) error {
 		}
 	}
 	return nil
-}
-
-func (rt *routes) resource(group, version, plural string) *resource {
-	return rt.resources[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
 }

@@ -248,3 +248,19 @@ func newRequest(e *exchange) *request { return &request{newLifecycle(e)} }
 
 // longRunning reports whether the request has no timeout and counts as a stream.
 func (r *exchange) longRunning() bool { return r.serve != nil && r.Info.LongRunning() }
+
+func (rt *routes) resource(group, version, plural string) *resource {
+	return rt.resources[schema.GroupVersionResource{Group: group, Version: version, Resource: plural}]
+}
+
+// discovery holds the answers to /api, /apis and what is below them for one table of
+// kinds, encoded.
+type discovery struct {
+	documents map[string]*document // by path; the aggregated ones by path, "|" and version
+	paths     []string
+}
+
+type document struct {
+	body []byte
+	etag string
+}

@@ -13,22 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/kubectl/pkg/cmd/util"
 	"k8s.io/kubectl/pkg/scheme"
 )
-
-// rollingOptions are the flags of `kubectl rolling-update`, which kubectl had until
-// 1.17: it exchanged a ReplicationController for another from the client's side, a
-// pod at a time. A Deployment does so on the server.
-type rollingOptions struct {
-	oldName, newName string
-	file, image      string
-	container, key   string
-	period, poll     time.Duration
-	timeout          time.Duration
-	rollback         bool
-}
 
 func rollingUpdateCommand(f util.Factory, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &rollingOptions{}
@@ -74,14 +61,6 @@ func (o *rollingOptions) complete(args []string) error {
 		o.newName = args[1]
 	}
 	return nil
-}
-
-// rollingUpdate is one rolling update in progress.
-type rollingUpdate struct {
-	*rollingOptions
-	controllers typed.ReplicationControllerInterface
-	pods        typed.PodInterface
-	streams     genericiooptions.IOStreams
 }
 
 func (o *rollingOptions) run(ctx context.Context, f util.Factory, streams genericiooptions.IOStreams) error {

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/retry"
 
 	"wheelhouse/cluster/api/podfacts"
@@ -284,4 +286,24 @@ func replicas(rc *corev1.ReplicationController) int32 {
 		return 1
 	}
 	return *rc.Spec.Replicas
+}
+
+// rollingUpdate is one rolling update in progress.
+type rollingUpdate struct {
+	*rollingOptions
+	controllers typed.ReplicationControllerInterface
+	pods        typed.PodInterface
+	streams     genericiooptions.IOStreams
+}
+
+// rollingOptions are the flags of `kubectl rolling-update`, which kubectl had until
+// 1.17: it exchanged a ReplicationController for another from the client's side, a
+// pod at a time. A Deployment does so on the server.
+type rollingOptions struct {
+	oldName, newName string
+	file, image      string
+	container, key   string
+	period, poll     time.Duration
+	timeout          time.Duration
+	rollback         bool
 }

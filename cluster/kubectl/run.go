@@ -179,7 +179,7 @@ func (o *runOptions) run(ctx context.Context, f util.Factory, c *cobra.Command, 
 	}
 	for _, obj := range objects {
 		if dry != util.DryRunClient {
-			if obj, err = create(ctx, set, namespace, obj, options); err != nil {
+			if obj, err = createObject(ctx, set, namespace, obj, options); err != nil {
 				return err
 			}
 		}
@@ -190,7 +190,7 @@ func (o *runOptions) run(ctx context.Context, f util.Factory, c *cobra.Command, 
 	return nil
 }
 
-func create(ctx context.Context, set kubernetes.Interface, namespace string, obj runtime.Object, o metav1.CreateOptions) (runtime.Object, error) {
+func createObject(ctx context.Context, set kubernetes.Interface, namespace string, obj runtime.Object, o metav1.CreateOptions) (runtime.Object, error) {
 	switch obj := obj.(type) {
 	case *corev1.Pod:
 		return set.CoreV1().Pods(namespace).Create(ctx, obj, o)

@@ -102,3 +102,27 @@ func (y kubectlYear) answer(line string) string {
 	}
 	return fmt.Sprintf("%s %q %s", m[1], m[2], m[3])
 }
+
+// verbAt returns the index of the first argument that is neither a flag nor a flag's value,
+// or -1.
+func verbAt(args []string) int {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case globalWithValue[a]:
+			i++
+		case !strings.HasPrefix(a, "-"):
+			return i
+		}
+	}
+	return -1
+}
+
+// globalWithValue are the flags that may precede the verb and have a value as the next
+// argument.
+var globalWithValue = map[string]bool{
+	"-n": true, "--namespace": true, "-s": true, "--server": true, "--kubeconfig": true, "--context": true,
+	"--cluster": true, "--user": true, "--as": true, "--as-group": true, "--token": true, "--request-timeout": true,
+	"-v": true, "--v": true, "--cache-dir": true, "--certificate-authority": true, "--client-certificate": true,
+	"--client-key": true, "--tls-server-name": true, "--password": true, "--username": true,
+}

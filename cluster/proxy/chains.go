@@ -12,6 +12,17 @@ import (
 	"wheelhouse/cluster/netfilter"
 )
 
+// Chains that always exist. Names are those of kube-proxy, so that its documentation applies.
+const (
+	servicesChain    = "KUBE-SERVICES"
+	nodePortsChain   = "KUBE-NODEPORTS"
+	postroutingChain = "KUBE-POSTROUTING"
+	markMasqChain    = "KUBE-MARK-MASQ"
+	forwardChain     = "KUBE-FORWARD"
+	firewallChain    = "KUBE-FIREWALL"
+	canaryChain      = "KUBE-PROXY-CANARY"
+)
+
 // owner is what the proxy has in the kernel's tables. Its anchors come first: services are
 // refused before Docker's rules accept or drop.
 var owner = &netfilter.Owner{

@@ -37,7 +37,7 @@ func (f *flusher) flush(want map[Frontend][]netip.AddrPort) error {
 	}
 	s := stale{frontends: check, own: map[netip.Addr]bool{}}
 	for _, a := range addrs {
-		s.own[addr(a.IP)] = true
+		s.own[toAddr(a.IP)] = true
 	}
 	if err := netfilter.DeleteUDPFlows(s.matches); err != nil {
 		return err
@@ -54,15 +54,15 @@ type stale struct {
 // matches reports whether the flow goes to a service's address but not to one of its present
 // endpoints (nor, since before there was one, to any).
 func (s stale) matches(flow *netlink.ConntrackFlow) bool {
-	to := Frontend{addr(flow.Forward.DstIP), flow.Forward.DstPort}
+	to := Frontend{toAddr(flow.Forward.DstIP), flow.Forward.DstPort}
 	backends, ok := s.frontends[to]
 	if !ok && s.own[to.Addr] {
 		backends, ok = s.frontends[Frontend{Port: to.Port}]
 	}
-	return ok && !slices.Contains(backends, netip.AddrPortFrom(addr(flow.Reverse.SrcIP), flow.Reverse.SrcPort))
+	return ok && !slices.Contains(backends, netip.AddrPortFrom(toAddr(flow.Reverse.SrcIP), flow.Reverse.SrcPort))
 }
 
-func addr(ip net.IP) netip.Addr {
+func toAddr(ip net.IP) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
 	return a.Unmap()
 }

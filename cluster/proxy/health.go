@@ -20,10 +20,10 @@ const (
 	statusAddress  = "127.0.0.1:10249"
 )
 
-// health serves HTTP: to load balancers, at the health check node port of each service,
+// healthServer serves HTTP: to load balancers, at the health check node port of each service,
 // whether this node has ready endpoints; at its own ports, whether the rules are up to
 // date. A port that cannot be opened is logged once and retried with the next update.
-type health struct {
+type healthServer struct {
 	log     *slog.Logger
 	mu      sync.Mutex
 	ok      bool // the last update succeeded
@@ -33,22 +33,22 @@ type health struct {
 	refused map[string]bool
 }
 
-func newHealth(log *slog.Logger) *health {
-	h := &health{log: log, open: map[string]*http.Server{}, refused: map[string]bool{}}
+func newHealth(log *slog.Logger) *healthServer {
+	h := &healthServer{log: log, open: map[string]*http.Server{}, refused: map[string]bool{}}
 	h.update(nil)
 	h.ok = false // until the first rules are in place
 	return h
 }
 
 // failed is called when an update failed.
-func (h *health) failed() {
+func (h *healthServer) failed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ok = false
 }
 
 // update is called when rules are written, with the health checks to serve.
-func (h *health) update(checks map[types.NamespacedName]HealthCheck) {
+func (h *healthServer) update(checks map[types.NamespacedName]HealthCheck) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ok, h.updated, h.checks = true, time.Now(), checks
@@ -69,7 +69,7 @@ func (h *health) update(checks map[types.NamespacedName]HealthCheck) {
 	}
 }
 
-func (h *health) listen(address string, handler http.Handler) {
+func (h *healthServer) listen(address string, handler http.Handler) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		if !h.refused[address] {
@@ -84,7 +84,7 @@ func (h *health) listen(address string, handler http.Handler) {
 	go func() { _ = server.Serve(bounded) }()
 }
 
-func (h *health) close() {
+func (h *healthServer) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, server := range h.open {
@@ -93,7 +93,7 @@ func (h *health) close() {
 }
 
 // service answers for the service whose port it is, on any path: 200 when traffic may come.
-func (h *health) service(port uint16) http.Handler {
+func (h *healthServer) service(port uint16) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h.mu.Lock()
 		ok, name, local := h.ok, types.NamespacedName{}, 0
@@ -110,7 +110,7 @@ func (h *health) service(port uint16) http.Handler {
 }
 
 // own serves the health of the proxy.
-func (h *health) own() http.Handler {
+func (h *healthServer) own() http.Handler {
 	mux := http.NewServeMux()
 	check := func(w http.ResponseWriter, _ *http.Request) {
 		h.mu.Lock()

@@ -29,11 +29,6 @@ type port struct {
 	all, local    []endpoint // those that get traffic
 }
 
-type endpoint struct {
-	addr  netip.AddrPort
-	local bool
-}
-
 // newPort returns nil for a port that we do not serve.
 func newPort(node Node, svc *v1.Service, spec *v1.ServicePort, of []*discovery.EndpointSlice) *port {
 	p := &port{svc: svc, spec: spec, name: svc.Namespace + "/" + svc.Name, proto: protocol(spec)}
@@ -117,8 +112,6 @@ func endpointsOf(node Node, spec *v1.ServicePort, of []*discovery.EndpointSlice)
 	}
 	return sorted(all), sorted(local)
 }
-
-func isReady(e *discovery.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
 func onlyLocal(eps []endpoint) (local []endpoint) {
 	for _, e := range eps {

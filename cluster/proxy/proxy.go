@@ -32,11 +32,11 @@ import (
 )
 
 const (
-	debounce = 3 * time.Millisecond // changes rarely come alone
-	maxPause = time.Second
-	retry    = time.Second
-	check    = 5 * time.Second // how often the canary is checked
-	resync   = 5 * time.Minute
+	debounce   = 3 * time.Millisecond // changes rarely come alone
+	maxPause   = time.Second
+	retry      = time.Second
+	checkEvery = 5 * time.Second // how often the canary is checked
+	resync     = 5 * time.Minute
 )
 
 // ProxyName is the label of a service that another proxy serves.
@@ -129,7 +129,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	var udp flusher
 	health := newHealth(p.cfg.Log)
 	defer health.close()
-	checks, resyncs := time.NewTicker(check), time.NewTicker(resync)
+	checks, resyncs := time.NewTicker(checkEvery), time.NewTicker(resync)
 	defer checks.Stop()
 	defer resyncs.Stop()
 	first := true
@@ -197,7 +197,7 @@ func (p *Proxy) await(ctx context.Context, wait time.Duration, applier *netfilte
 	}
 }
 
-func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *health) error {
+func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *healthServer) error {
 	select { // changes until now are in the snapshot
 	case <-p.changed:
 	default:

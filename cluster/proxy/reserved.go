@@ -223,10 +223,3 @@ func externalFrontends(svc *v1.Service) (list []frontend) {
 	}
 	return list
 }
-
-func (p *serviceRules) refusals() (list []Refusal) {
-	for _, f := range slices.SortedFunc(maps.Keys(p.refused), frontend.compare) {
-		list = append(list, Refusal{Service: p.svc, At: f.String(), Why: p.refused[f]})
-	}
-	return list
-}

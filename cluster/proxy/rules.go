@@ -14,37 +14,10 @@ import (
 	"wheelhouse/cluster/netfilter"
 )
 
-// Chains that always exist. Names are those of kube-proxy, so that its documentation applies.
-const (
-	servicesChain    = "KUBE-SERVICES"
-	nodePortsChain   = "KUBE-NODEPORTS"
-	postroutingChain = "KUBE-POSTROUTING"
-	markMasqChain    = "KUBE-MARK-MASQ"
-	forwardChain     = "KUBE-FORWARD"
-	firewallChain    = "KUBE-FIREWALL"
-	canaryChain      = "KUBE-PROXY-CANARY"
-)
-
 const (
 	mark        = "0x4000/0x4000"
 	canaryRules = "-A " + canaryChain + " -m comment --comment \"removed when the table is flushed\" -j RETURN\n"
 )
-
-// Node is what the rules of a node depend on besides services and endpoints.
-type Node struct {
-	Name        string
-	Zone        string // may be empty: zone hints are then ignored
-	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
-	ServiceCIDR string // all cluster IPs; no other address of a service may be in it. May be empty
-	RandomFully bool   // iptables supports --random-fully
-}
-
-// Snapshot is what the rules are computed from.
-type Snapshot struct {
-	Services []*v1.Service
-	Slices   map[types.NamespacedName][]*discovery.EndpointSlice // by service
-	Nodes    []*v1.Node                                          // all, this one included
-}
 
 // Ruleset is the desired content of our chains.
 type Ruleset struct {
@@ -367,4 +340,11 @@ func fixed(node Node, out *Ruleset, portals *strings.Builder) {
 	// NodePorts on 127.0.0.1 need route_localnet; no other host may use it, not even with a
 	// source address of the node (CVE-2020-8558).
 	filter[firewallChain] = "-A " + firewallChain + " ! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
+}
+
+func (p *serviceRules) refusals() (list []Refusal) {
+	for _, f := range slices.SortedFunc(maps.Keys(p.refused), frontend.compare) {
+		list = append(list, Refusal{Service: p.svc, At: f.String(), Why: p.refused[f]})
+	}
+	return list
 }

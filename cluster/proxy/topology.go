@@ -1,9 +1,36 @@
 package proxy
 
 import (
+	"net/netip"
+
+	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
+
+// Node is what the rules of a node depend on besides services and endpoints.
+type Node struct {
+	Name        string
+	Zone        string // may be empty: zone hints are then ignored
+	ClusterCIDR string // all pods; traffic from elsewhere to a service is masqueraded. May be empty
+	ServiceCIDR string // all cluster IPs; no other address of a service may be in it. May be empty
+	RandomFully bool   // iptables supports --random-fully
+}
+
+// Snapshot is what the rules are computed from.
+type Snapshot struct {
+	Services []*v1.Service
+	Slices   map[types.NamespacedName][]*discovery.EndpointSlice // by service
+	Nodes    []*v1.Node                                          // all, this one included
+}
+
+type endpoint struct {
+	addr  netip.AddrPort
+	local bool
+}
+
+func isReady(e *discovery.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
 // hinted are the ready endpoints whose hints name this node or its zone. Hints count only if
 // every ready endpoint has one: otherwise the EndpointSlice controller has not set them

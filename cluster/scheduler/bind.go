@@ -2,15 +2,16 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/component-helpers/storage/volume"
+
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // bind writes the Binding. If that fails the pod is unassumed.
@@ -39,79 +40,89 @@ func (s *Scheduler) unassume(ctx context.Context, p *v1.Pod, to assignment, err 
 	s.handleFailure(ctx, p, err)
 }
 
-// handleFailure requeues the pod, and writes condition and event why it has no node. If
-// preemption helps, it deletes the victims.
-func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	if apierrors.IsNotFound(err) {
-		s.queue.forget(p.UID) // deleted meanwhile
-		return
-	}
-	why, reason, message := explain(err)
-	s.queue.failed(p.UID, why)
-	var m *fitError
-	if apierrors.IsConflict(err) || errors.As(err, &m) && m.upfront == unclassed {
-		return // another client wrote, or will; the watch delivers it
-	}
-	if why == 0 {
-		s.Log.Warn("scheduling failed, will retry", "pod", p.Namespace+"/"+p.Name, "err", err)
-	}
-	s.Recorder.Event(p, v1.EventTypeWarning, "FailedScheduling", message)
-	s.mu.Lock()
-	nominated := ""
-	if n := s.cluster.nominated[p.UID]; n != nil {
-		nominated = n.name
-	}
-	s.mu.Unlock()
-	if err := s.writeCondition(ctx, p, reason, message, nominated); err != nil && !apierrors.IsNotFound(err) {
-		s.Log.Warn("write condition", "pod", p.Namespace+"/"+p.Name, "err", err)
-	}
-	if m != nil && m.candidate != nil {
-		s.preemptVictims(ctx, p, m.candidate)
-	}
-}
+const (
+	// volumesTimeout is how long volumes may take before the pod is scheduled again.
+	volumesTimeout = 10 * time.Minute
+	// volumesPoll is how often the caches are checked for bound volumes.
+	volumesPoll = 50 * time.Millisecond
+)
 
-func explain(err error) (why cause, reason, message string) {
-	var m *fitError
-	switch {
-	case errors.As(err, &m):
-		return m.cause, v1.PodReasonUnschedulable, m.message()
-	case errors.Is(err, errNoNodes):
-		return causeNode, v1.PodReasonUnschedulable, err.Error()
-	}
-	return 0, v1.PodReasonSchedulerError, err.Error()
-}
-
-// writeCondition sets PodScheduled to False and the nominated node, if they differ.
-func (s *Scheduler) writeCondition(ctx context.Context, p *v1.Pod, reason, message, nominated string) error {
-	since := metav1.NewTime(time.Now())
-	for i := range p.Status.Conditions {
-		c := &p.Status.Conditions[i]
-		if c.Type != v1.PodScheduled || c.Status != v1.ConditionFalse {
-			continue
+// reserve keeps selected volumes from being selected again before the cache shows their
+// claims. The caller holds the lock.
+func (s *Scheduler) reserve(choices []volumeBinding, keep bool) {
+	for _, c := range choices {
+		switch {
+		case c.pv == nil:
+		case keep:
+			s.reserved[c.pv.Name] = true
+		default:
+			delete(s.reserved, c.pv.Name)
 		}
-		if c.Reason == reason && c.Message == message && c.ObservedGeneration == p.Generation && p.Status.NominatedNodeName == nominated {
-			return nil
-		}
-		since = c.LastTransitionTime
 	}
-	status := map[string]any{"conditions": []v1.PodCondition{{
-		Type: v1.PodScheduled, Status: v1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: since,
-		ObservedGeneration: p.Generation,
-	}}}
-	if p.Status.NominatedNodeName != nominated {
-		status["nominatedNodeName"] = nominated
-	}
-	return s.patchStatus(ctx, p, status)
 }
 
-func (s *Scheduler) patchStatus(ctx context.Context, p *v1.Pod, status map[string]any) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.UID}, "status": status})
+// bindVolumes binds the pod's delayed claims, or requests their provisioning on the node, and
+// waits until they are bound.
+func (s *Scheduler) bindVolumes(ctx context.Context, p *v1.Pod, to assignment) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, volumesTimeout, fmt.Errorf("binding volumes: not done within %v", volumesTimeout))
+	defer cancel()
+	for _, c := range to.volumes {
+		if err := s.startVolume(ctx, c, to.node); err != nil {
+			return fmt.Errorf("binding volumes: %w", err)
+		}
+	}
+	err := wait.PollUntilContextCancel(ctx, volumesPoll, true, func(context.Context) (bool, error) {
+		if live, err := s.pods.Pods(p.Namespace).Get(p.Name); apierrors.IsNotFound(err) || err == nil && (live.UID != p.UID || live.DeletionTimestamp != nil) {
+			return false, apierrors.NewNotFound(v1.Resource("pods"), p.Name)
+		}
+		return s.volumesBound(to)
+	})
 	if err != nil {
-		return fmt.Errorf("encode status: %w", err)
+		return errors.Join(err, context.Cause(ctx))
 	}
-	_, err = s.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserve(to.volumes, false)
+	return nil
+}
+
+// startVolume writes the volume or the selected node; the volume controller or a provisioner
+// binds the claim.
+func (s *Scheduler) startVolume(ctx context.Context, c volumeBinding, node string) error {
+	if c.pv != nil {
+		pv, dirty, err := volume.GetBindVolumeToClaim(c.pv, c.claim)
+		if err != nil || !dirty {
+			return err
+		}
+		_, err = s.Client.CoreV1().PersistentVolumes().Update(ctx, pv, metav1.UpdateOptions{})
+		return err
+	}
+	if c.claim.Annotations[volume.AnnSelectedNode] == node {
+		return nil
+	}
+	claim := c.claim.DeepCopy()
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnSelectedNode, node)
+	_, err := s.Client.CoreV1().PersistentVolumeClaims(claim.Namespace).Update(ctx, claim, metav1.UpdateOptions{})
 	return err
+}
+
+// volumesBound reports whether all claims are bound. An error means that they will not be
+// bound here: a provisioner that fails removes the selected node.
+func (s *Scheduler) volumesBound(to assignment) (bool, error) {
+	all := true
+	for _, c := range to.volumes {
+		claim, err := s.claims.claim(c.claim.Namespace, c.claim.Name)
+		switch {
+		case err != nil:
+			return false, err
+		case claim.UID != c.claim.UID:
+			return false, fmt.Errorf("claim %q was recreated", claim.Name)
+		case claim.Spec.VolumeName != "" && claim.Annotations[volume.AnnBindCompleted] != "":
+			continue
+		case c.pv == nil && claim.ResourceVersion != c.claim.ResourceVersion && claim.Annotations[volume.AnnSelectedNode] != to.node:
+			return false, fmt.Errorf("provisioning failed for PVC %q", claim.Name)
+		}
+		all = false
+	}
+	return all, nil
 }

@@ -9,53 +9,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// nodeInfo is a node with the sums over its pods, kept up to date by cluster.
-type nodeInfo struct {
-	name       string
-	node       *v1.Node // nil: pods name it, but it does not exist
-	host, zone label    // copies of the labels that are read most
-	can        resources
-	maxPods    int64
-	images     map[string]int64 // size by name
-	used       resources
-	nonzeroCPU int64
-	nonzeroMem int64
-	podCount   int64
-	pods       map[types.UID]*podInfo
-	ports      map[hostPort]int
-	nominated  map[types.UID]*podInfo // pods that wait for room that is made for them here
-}
-
-type label struct {
-	value string
-	ok    bool
-}
-
-func labelOf(n *v1.Node, key string) label {
-	value, ok := n.Labels[key]
-	return label{value, ok}
-}
-
 // cluster is the scheduler's cache of all nodes and the pods on them, assumed ones included.
 // It is not safe for concurrent use.
 type cluster struct {
+	index
 	nodes      map[string]*nodeInfo
-	list       []*nodeInfo // those that exist, in order of arrival
-	groups     map[string]*group
-	selections map[string]*selection
-	domains    map[string]map[string]int         // nodes by topology key and value
-	spans      map[string]*span                  // valid until a node changes
-	members    map[string]map[string][]*nodeInfo // by label and value; valid until a node changes
-	labelled   map[string]int                    // nodes by label; valid until a node changes
-	terms      map[string]*placedTerm
 	pods       map[types.UID]*placed
 	nominated  map[types.UID]*nodeInfo
-	namespaces map[string]labels.Set
 	imageNodes map[string]int // on how many nodes an image is
 	claims     map[string]int // pods that use a claim, by namespace/name
 	priorities map[int32]int  // placed pods by priority
 	next       int            // where the next search for nodes begins
-	clock      uint64
 }
 
 type placed struct {
@@ -66,17 +30,10 @@ type placed struct {
 
 func newCluster() *cluster {
 	return &cluster{
+		index:      newIndex(),
 		nodes:      map[string]*nodeInfo{},
-		groups:     map[string]*group{},
-		selections: map[string]*selection{},
-		domains:    map[string]map[string]int{},
-		spans:      map[string]*span{},
-		members:    map[string]map[string][]*nodeInfo{},
-		labelled:   map[string]int{},
-		terms:      map[string]*placedTerm{},
 		pods:       map[types.UID]*placed{},
 		nominated:  map[types.UID]*nodeInfo{},
-		namespaces: map[string]labels.Set{},
 		imageNodes: map[string]int{},
 		claims:     map[string]int{},
 		priorities: map[int32]int{},
@@ -130,7 +87,7 @@ func (c *cluster) invalidateNodes() {
 
 func (c *cluster) countImages(n *nodeInfo, sign int) {
 	for name := range n.images {
-		add(c.imageNodes, name, sign)
+		addTo(c.imageNodes, name, sign)
 	}
 }
 
@@ -193,7 +150,7 @@ func (c *cluster) place(i *podInfo, node string, assumed bool) {
 	n.count(i, 1)
 	c.priorities[i.priority]++
 	for _, name := range i.claims {
-		add(c.claims, name, 1)
+		addTo(c.claims, name, 1)
 	}
 	if i.hasTerms() {
 		c.enterTerms(i)
@@ -218,7 +175,7 @@ func (c *cluster) removePod(uid types.UID) bool {
 		delete(c.priorities, i.priority)
 	}
 	for _, name := range i.claims {
-		add(c.claims, name, -1)
+		addTo(c.claims, name, -1)
 	}
 	c.dropIfEmpty(n)
 	return true
@@ -241,57 +198,4 @@ func (c *cluster) unnominate(uid types.UID) {
 	delete(c.nominated, uid)
 	delete(n.nominated, uid)
 	c.dropIfEmpty(n)
-}
-
-func (i *podInfo) hasTerms() bool {
-	return len(i.affinity)+len(i.antiAffinity)+len(i.preferred) > 0
-}
-
-func (n *nodeInfo) count(i *podInfo, sign int64) {
-	n.used.add(&i.requests, sign)
-	n.nonzeroCPU += sign * i.nonzeroCPU
-	n.nonzeroMem += sign * i.nonzeroMem
-	n.podCount += sign
-	for _, p := range i.ports {
-		if n.ports[p] += int(sign); n.ports[p] == 0 {
-			delete(n.ports, p)
-		}
-	}
-}
-
-// but returns a copy of the node's sums with some pods added and some removed. What does not
-// depend on pods is shared.
-func (n *nodeInfo) but(d *difference) *nodeInfo {
-	out := *n
-	out.used.extended = maps.Clone(n.used.extended)
-	out.ports = maps.Clone(n.ports)
-	for _, i := range d.without {
-		out.count(i, -1)
-	}
-	for _, i := range d.with {
-		out.count(i, 1)
-	}
-	return &out
-}
-
-// difference is the pods added and removed in a simulation on one node; nil is none.
-type difference struct{ without, with []*podInfo }
-
-// count returns how many pods more there would be for which keep is true.
-func (d *difference) count(keep func(*podInfo) bool) int {
-	n := 0
-	if d == nil {
-		return n
-	}
-	for _, i := range d.with {
-		if keep(i) {
-			n++
-		}
-	}
-	for _, i := range d.without {
-		if keep(i) {
-			n--
-		}
-	}
-	return n
 }

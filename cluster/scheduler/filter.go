@@ -4,17 +4,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/klog/v2"
 )
-
-// rejection is why a node is infeasible for a pod. Its reasons are those of kube-scheduler, for
-// which users search.
-type rejection struct {
-	reasons []string
-	// final: removing pods from the node would not help.
-	final bool
-	cause cause
-}
 
 var (
 	unschedulable = &rejection{[]string{"node(s) were unschedulable"}, true, causeNode}
@@ -64,7 +54,7 @@ func (r *request) filterWith(n *nodeInfo, d *difference) *rejection {
 		return v
 	}
 	if r.claims != nil {
-		if v := r.claims.filter(r, n, d); v != nil {
+		if v := r.claims.filter(r.cluster.claims, n, d); v != nil {
 			return v
 		}
 	}
@@ -101,26 +91,6 @@ func (r *request) filterNode(node *v1.Node) *rejection {
 		return otherLabels
 	}
 	return nil
-}
-
-// untolerated returns the first taint that the pod does not tolerate.
-func untolerated(node *v1.Node, tolerations []v1.Toleration) *v1.Taint {
-	for i := range node.Spec.Taints {
-		t := &node.Spec.Taints[i]
-		if t.Effect != v1.TaintEffectPreferNoSchedule && !tolerates(tolerations, t) {
-			return t
-		}
-	}
-	return nil
-}
-
-func tolerates(tolerations []v1.Toleration, t *v1.Taint) bool {
-	for i := range tolerations {
-		if tolerations[i].ToleratesTaint(klog.Background(), t, false) {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *request) filterPorts(n *nodeInfo) *rejection {

@@ -12,49 +12,52 @@ import (
 // zone). The counts are kept, and each pod that is added or removed changes them by one, so
 // that the thousandth pod of a controller costs as much as the first.
 
-// group is all bound pods with the same namespace and labels. Most pods are in large groups,
-// so selectors are matched against groups and not pods.
-type group struct {
-	key         string
-	namespace   string
-	labels      labels.Set
-	terminating bool
-	pods        int
-	nodes       map[*nodeInfo]int
-	in          []*selection // those that select it
+// index finds and counts nodes and bound pods by their labels. It is kept up to date by cluster,
+// which embeds it.
+type index struct {
+	list       []*nodeInfo // those that exist, in order of arrival
+	groups     map[string]*group
+	selections map[string]*selection
+	domains    map[string]map[string]int         // nodes by topology key and value
+	spans      map[string]*span                  // valid until a node changes
+	members    map[string]map[string][]*nodeInfo // by label and value; valid until a node changes
+	labelled   map[string]int                    // nodes by label; valid until a node changes
+	terms      map[string]*placedTerm
+	namespaces map[string]labels.Set
+	clock      uint64
 }
 
-// byNode is the topology key under which a selection counts per node: not all nodes
-// have a host name label, and no label has an empty key.
-const byNode = ""
-
-// selection is the bound pods that one selector selects, counted per domain.
-type selection struct {
-	key     string
-	matches func(*group) bool
-	groups  map[*group]bool
-	counts  map[string]map[string]int // by topology key and its value; never zero
-	used    uint64                    // when it was last asked for
+func newIndex() index {
+	return index{
+		groups:     map[string]*group{},
+		selections: map[string]*selection{},
+		domains:    map[string]map[string]int{},
+		spans:      map[string]*span{},
+		members:    map[string]map[string][]*nodeInfo{},
+		labelled:   map[string]int{},
+		terms:      map[string]*placedTerm{},
+		namespaces: map[string]labels.Set{},
+	}
 }
 
 // mostSelections bounds the memory of selections that are no longer used.
 const mostSelections = 512
 
 // selection returns the bound pods for which matches is true; key identifies it.
-func (c *cluster) selection(key string, matches func(*group) bool) *selection {
-	c.clock++
-	s := c.selections[key]
+func (x *index) selection(key string, matches func(*group) bool) *selection {
+	x.clock++
+	s := x.selections[key]
 	if s == nil {
 		s = &selection{key: key, matches: matches, groups: map[*group]bool{}, counts: map[string]map[string]int{}}
-		for _, g := range c.groups {
+		for _, g := range x.groups {
 			s.join(g)
 		}
-		if len(c.selections) >= mostSelections {
-			c.dropOldest()
+		if len(x.selections) >= mostSelections {
+			x.dropOldest()
 		}
-		c.selections[key] = s
+		x.selections[key] = s
 	}
-	s.used = c.clock
+	s.used = x.clock
 	return s
 }
 
@@ -65,9 +68,9 @@ func (s *selection) join(g *group) {
 	}
 }
 
-func (c *cluster) dropOldest() {
+func (x *index) dropOldest() {
 	var oldest *selection
-	for _, s := range c.selections {
+	for _, s := range x.selections {
 		if oldest == nil || s.used < oldest.used {
 			oldest = s
 		}
@@ -75,13 +78,13 @@ func (c *cluster) dropOldest() {
 	for g := range oldest.groups {
 		g.in = slices.DeleteFunc(g.in, func(s *selection) bool { return s == oldest })
 	}
-	delete(c.selections, oldest.key)
+	delete(x.selections, oldest.key)
 }
 
 // dropSelections removes all cached selections: the labels of a namespace have changed.
-func (c *cluster) dropSelections() {
-	clear(c.selections)
-	for _, g := range c.groups {
+func (x *index) dropSelections() {
+	clear(x.selections)
+	for _, g := range x.groups {
 		g.in = nil
 	}
 }
@@ -104,56 +107,23 @@ func (s *selection) by(topologyKey string) map[string]int {
 	return m
 }
 
-// domain returns the node's value of a topology key.
-func (n *nodeInfo) domain(key string) (string, bool) {
-	if n.node == nil {
-		return "", false
-	}
-	switch key {
-	case byNode:
-		return n.name, true
-	case v1.LabelHostname:
-		return n.host.value, n.host.ok
-	case v1.LabelTopologyZone:
-		return n.zone.value, n.zone.ok
-	}
-	value, ok := n.node.Labels[key]
-	return value, ok
-}
-
-// placedTerm is an affinity term of bound pods, with the number of them in each domain.
-type placedTerm struct {
-	weightedTerm
-	kind   termKind
-	counts map[string]int
-	pods   int
-}
-
-type termKind byte
-
-const (
-	attracts termKind = 'a' // required affinity
-	repels   termKind = 'r' // required anti-affinity
-	prefers  termKind = 'p' // preferred, either way
-)
-
 // count adds a pod to all selections, or with a negative sign removes it.
-func (c *cluster) count(i *podInfo, n *nodeInfo, sign int) {
+func (x *index) count(i *podInfo, n *nodeInfo, sign int) {
 	for _, s := range i.group.in {
 		for key, m := range s.counts {
 			if value, ok := n.domain(key); ok {
-				add(m, value, sign)
+				addTo(m, value, sign)
 			}
 		}
 	}
 	for _, t := range i.placedTerms {
 		if value, ok := n.domain(t.topologyKey); ok {
-			add(t.counts, value, sign)
+			addTo(t.counts, value, sign)
 		}
 	}
 }
 
-func add(m map[string]int, value string, n int) {
+func addTo(m map[string]int, value string, n int) {
 	if m[value] += n; m[value] == 0 {
 		delete(m, value)
 	}
@@ -161,62 +131,62 @@ func add(m map[string]int, value string, n int) {
 
 // recount removes all pods of a node, calls f, which changes the node's labels, and adds the
 // pods again.
-func (c *cluster) recount(n *nodeInfo, f func()) {
-	c.countDomains(n, -1)
+func (x *index) recount(n *nodeInfo, f func()) {
+	x.countDomains(n, -1)
 	for _, i := range n.pods {
-		c.count(i, n, -1)
+		x.count(i, n, -1)
 	}
 	f()
-	c.countDomains(n, 1)
+	x.countDomains(n, 1)
 	for _, i := range n.pods {
-		c.count(i, n, 1)
+		x.count(i, n, 1)
 	}
 }
 
 // countDomains keeps how many nodes there are with each value of a topology key.
-func (c *cluster) countDomains(n *nodeInfo, sign int) {
-	for key, m := range c.domains {
+func (x *index) countDomains(n *nodeInfo, sign int) {
+	for key, m := range x.domains {
 		if value, ok := n.domain(key); ok {
-			add(m, value, sign)
+			addTo(m, value, sign)
 		}
 	}
 }
 
 // nodesBy returns the number of nodes with each value of a node label.
-func (c *cluster) nodesBy(key string) map[string]int {
-	m := c.domains[key]
+func (x *index) nodesBy(key string) map[string]int {
+	m := x.domains[key]
 	if m == nil {
 		m = map[string]int{}
-		for _, n := range c.list {
+		for _, n := range x.list {
 			if value, ok := n.domain(key); ok {
 				m[value]++
 			}
 		}
-		c.domains[key] = m
+		x.domains[key] = m
 	}
 	return m
 }
 
 // nodesWith returns how many nodes have a label.
-func (c *cluster) nodesWith(key string) int {
-	n, known := c.labelled[key]
+func (x *index) nodesWith(key string) int {
+	n, known := x.labelled[key]
 	if !known {
-		for _, nodes := range c.nodesBy(key) {
+		for _, nodes := range x.nodesBy(key) {
 			n += nodes
 		}
-		c.labelled[key] = n
+		x.labelled[key] = n
 	}
 	return n
 }
 
 // enterTerms adds the terms of a bound pod.
-func (c *cluster) enterTerms(i *podInfo) {
+func (x *index) enterTerms(i *podInfo) {
 	enter := func(kind termKind, t *term, weight int64) {
 		key := string(kind) + t.key
-		p := c.terms[key]
+		p := x.terms[key]
 		if p == nil {
 			p = &placedTerm{weightedTerm: weightedTerm{*t, weight}, kind: kind, counts: map[string]int{}}
-			c.terms[key] = p
+			x.terms[key] = p
 		}
 		p.pods++
 		i.placedTerms = append(i.placedTerms, p)
@@ -233,30 +203,30 @@ func (c *cluster) enterTerms(i *podInfo) {
 	}
 }
 
-func (c *cluster) leaveTerms(i *podInfo) {
+func (x *index) leaveTerms(i *podInfo) {
 	for _, p := range i.placedTerms {
 		if p.pods--; p.pods == 0 {
-			delete(c.terms, string(p.kind)+p.key)
+			delete(x.terms, string(p.kind)+p.key)
 		}
 	}
 	i.placedTerms = nil
 }
 
 // groupOf returns the group of a pod, which it creates if needed.
-func (c *cluster) groupOf(p *v1.Pod) *group {
+func (x *index) groupOf(p *v1.Pod) *group {
 	key := groupKey(p)
-	g := c.groups[key]
+	g := x.groups[key]
 	if g == nil {
 		g = &group{key: key, namespace: p.Namespace, labels: p.Labels, terminating: p.DeletionTimestamp != nil, nodes: map[*nodeInfo]int{}}
-		c.groups[key] = g
-		for _, s := range c.selections {
+		x.groups[key] = g
+		for _, s := range x.selections {
 			s.join(g)
 		}
 	}
 	return g
 }
 
-func (c *cluster) leaveGroup(i *podInfo, n *nodeInfo) {
+func (x *index) leaveGroup(i *podInfo, n *nodeInfo) {
 	g := i.group
 	if g.nodes[n]--; g.nodes[n] == 0 {
 		delete(g.nodes, n)
@@ -264,7 +234,7 @@ func (c *cluster) leaveGroup(i *podInfo, n *nodeInfo) {
 	if g.pods--; g.pods > 0 {
 		return
 	}
-	delete(c.groups, g.key)
+	delete(x.groups, g.key)
 	for _, s := range g.in {
 		delete(s.groups, g)
 	}
@@ -272,25 +242,66 @@ func (c *cluster) leaveGroup(i *podInfo, n *nodeInfo) {
 
 // livePods selects the pods of a namespace that all selectors select and that are not
 // terminating: what spreading counts.
-func (c *cluster) livePods(namespace string, selectors ...labels.Selector) *selection {
+func (x *index) livePods(namespace string, selectors ...labels.Selector) *selection {
 	var key strings.Builder
 	key.WriteString("live " + namespace)
 	for _, s := range selectors {
 		key.WriteString(" | " + selectorKey(s))
 	}
-	return c.selection(key.String(), func(g *group) bool {
+	return x.selection(key.String(), func(g *group) bool {
 		return g.namespace == namespace && !g.terminating &&
 			!slices.ContainsFunc(selectors, func(s labels.Selector) bool { return !s.Matches(g.labels) })
 	})
 }
 
 // selectedBy selects the pods that match all terms together.
-func (c *cluster) selectedBy(terms ...term) *selection {
+func (x *index) selectedBy(terms ...term) *selection {
 	var key strings.Builder
 	for i := range terms {
 		key.WriteString("term " + terms[i].key)
 	}
-	return c.selection(key.String(), func(g *group) bool {
-		return !slices.ContainsFunc(terms, func(t term) bool { return !t.matches(g, c.namespaces) })
+	return x.selection(key.String(), func(g *group) bool {
+		return !slices.ContainsFunc(terms, func(t term) bool { return !t.matchesPod(g.namespace, g.labels, x.namespaces) })
 	})
+}
+
+// span is the part of the cluster that a constraint spreads over.
+type span struct {
+	nodes  []*nodeInfo
+	values []string       // of the topology key, for each of the nodes
+	sizes  map[string]int // nodes by value
+	whole  bool           // of each domain it has all nodes or none
+}
+
+// mostSpans bounds the memory that spans take.
+const mostSpans = 128
+
+// count sums the pods of the span's nodes per domain.
+func (s *span) count(pods map[string]int) map[string]int {
+	out := map[string]int{}
+	for i, n := range s.nodes {
+		if here := pods[n.name]; here > 0 {
+			out[s.values[i]] += here
+		}
+	}
+	return out
+}
+
+// requiredWeight is what a placed pod's required affinity for the new pod counts
+// in scores, next to preferred ones with their own weights.
+const requiredWeight = 1
+
+// membersBy returns the nodes with each value of a label; valid until a node changes.
+func (x *index) membersBy(key string) map[string][]*nodeInfo {
+	m := x.members[key]
+	if m == nil {
+		m = map[string][]*nodeInfo{}
+		for _, n := range x.list {
+			if value, ok := n.domain(key); ok {
+				m[value] = append(m[value], n)
+			}
+		}
+		x.members[key] = m
+	}
+	return m
 }

@@ -6,6 +6,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 )
 
 // A pod's node affinity is evaluated for thousands of nodes per scheduling cycle, so it is
@@ -106,4 +107,45 @@ func preferredNodes(terms []v1.PreferredSchedulingTerm, n *v1.Node) int64 {
 		}
 	}
 	return sum
+}
+
+// untolerated returns the first taint that the pod does not tolerate.
+func untolerated(node *v1.Node, tolerations []v1.Toleration) *v1.Taint {
+	for i := range node.Spec.Taints {
+		t := &node.Spec.Taints[i]
+		if t.Effect != v1.TaintEffectPreferNoSchedule && !tolerates(tolerations, t) {
+			return t
+		}
+	}
+	return nil
+}
+
+func tolerates(tolerations []v1.Toleration, t *v1.Taint) bool {
+	for i := range tolerations {
+		if tolerations[i].ToleratesTaint(klog.Background(), t, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// equals returns the pod's node selector.
+func (m *nodeMatch) equals() map[string]string {
+	if m == nil {
+		return nil
+	}
+	return m.equal
+}
+
+// oneOf returns a requirement with values of the only term; nil if there is none.
+func (m *nodeMatch) oneOf() *v1.NodeSelectorRequirement {
+	if m == nil || len(m.terms) != 1 {
+		return nil
+	}
+	for i := range m.terms[0].MatchExpressions {
+		if e := &m.terms[0].MatchExpressions[i]; e.Operator == v1.NodeSelectorOpIn {
+			return e
+		}
+	}
+	return nil
 }

@@ -1,11 +1,7 @@
 package scheduler
 
 import (
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 )
 
 // enoughNodes returns how many feasible nodes are scored: all of up to 100, else a percentage
@@ -108,69 +104,4 @@ func best(nodes []*nodeInfo, scores []int64) *nodeInfo {
 		}
 	}
 	return nodes[pick]
-}
-
-var errNoNodes = errors.New("no nodes available to schedule pods")
-
-// fitError is why no node is feasible for a pod.
-type fitError struct {
-	nodes   int
-	upfront string // a reason that has nothing to do with single nodes
-	counts  map[string]int
-	final   int         // nodes where removing pods would not help
-	maybe   []*nodeInfo // nodes where it might
-	cause   cause
-	// preemption is why preemption does not help, empty if it is in progress.
-	preemption string
-	candidate  *preemption
-	keeps      bool // the place that is kept for the pod is still its best hope
-}
-
-func (m *fitError) add(n *nodeInfo, v *rejection) {
-	if !v.final {
-		m.maybe = append(m.maybe, n)
-	}
-	m.addMany(v, 1)
-}
-
-func (m *fitError) addMany(v *rejection, nodes int) {
-	if nodes == 0 {
-		return
-	}
-	if m.counts == nil {
-		m.counts = map[string]int{}
-	}
-	for _, r := range v.reasons {
-		m.counts[r] += nodes
-	}
-	if v.final {
-		m.final += nodes
-	}
-	m.cause |= v.cause
-}
-
-// Error returns the message of kube-scheduler.
-func (m *fitError) Error() string {
-	head := fmt.Sprintf("0/%d nodes are available: ", m.nodes)
-	if m.upfront != "" {
-		return head + m.upfront + "."
-	}
-	return head + countList(m.counts) + "."
-}
-
-// message is Error with why preemption does not help.
-func (m *fitError) message() string {
-	if m.preemption == "" {
-		return m.Error()
-	}
-	return m.Error() + " preemption: " + m.preemption
-}
-
-func countList(counts map[string]int) string {
-	parts := make([]string, 0, len(counts))
-	for reason, n := range counts {
-		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
 }

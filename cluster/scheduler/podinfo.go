@@ -8,8 +8,9 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/storage/ephemeral"
 
 	"wheelhouse/cluster/api/podfacts"
 )
@@ -91,20 +92,6 @@ type podInfo struct {
 	placedTerms []*placedTerm
 }
 
-// term is one (anti-)affinity term of a pod, compiled.
-type term struct {
-	key         string // equal for equal terms
-	namespaces  []string
-	nsSelector  labels.Selector // nil: only namespaces
-	selector    labels.Selector
-	topologyKey string
-}
-
-type weightedTerm struct {
-	term
-	weight int64
-}
-
 func newPodInfo(p *v1.Pod) *podInfo {
 	i := &podInfo{pod: p}
 	i.requests = resourcesOf(effectiveRequests(p))
@@ -156,84 +143,17 @@ func (i *podInfo) compileAffinity() {
 func (i *podInfo) terms(in []v1.PodAffinityTerm) []term {
 	out := make([]term, len(in))
 	for n := range in {
-		out[n] = i.term(&in[n])
+		out[n] = newTerm(i.pod, &in[n])
 	}
 	return out
 }
 
 func (i *podInfo) prefer(in []v1.WeightedPodAffinityTerm, sign int64) {
 	for n := range in {
-		w := weightedTerm{i.term(&in[n].PodAffinityTerm), sign * int64(in[n].Weight)}
+		w := weightedTerm{newTerm(i.pod, &in[n].PodAffinityTerm), sign * int64(in[n].Weight)}
 		w.key = strconv.FormatInt(w.weight, 10) + " " + w.key
 		i.preferred = append(i.preferred, w)
 	}
-}
-
-func (i *podInfo) term(t *v1.PodAffinityTerm) term {
-	out := term{topologyKey: t.TopologyKey, selector: i.selector(t.LabelSelector, t.MatchLabelKeys, t.MismatchLabelKeys)}
-	out.namespaces = t.Namespaces
-	if t.NamespaceSelector != nil {
-		out.nsSelector = selectorOf(t.NamespaceSelector)
-	} else if len(t.Namespaces) == 0 {
-		out.namespaces = []string{i.pod.Namespace}
-	}
-	out.key = out.topologyKey + " in " + strings.Join(out.namespaces, ",") + " "
-	if out.nsSelector != nil {
-		out.key += "(" + out.nsSelector.String() + ")"
-	}
-	out.key += ": " + selectorKey(out.selector)
-	return out
-}
-
-// selectorKey is equal for selectors that select the same. All and none have no text.
-func selectorKey(s labels.Selector) string {
-	if _, selectable := s.Requirements(); !selectable {
-		return "none"
-	}
-	return s.String()
-}
-
-// selector compiles a label selector with the keys whose values come from the pod itself.
-func (i *podInfo) selector(s *metav1.LabelSelector, match, mismatch []string) labels.Selector {
-	sel := selectorOf(s)
-	add := func(keys []string, not bool) {
-		for _, k := range keys {
-			v, ok := i.pod.Labels[k]
-			if !ok || s == nil {
-				continue
-			}
-			op := metav1.LabelSelectorOpIn
-			if not {
-				op = metav1.LabelSelectorOpNotIn
-			}
-			more := selectorOf(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: k, Operator: op, Values: []string{v}}}})
-			reqs, _ := more.Requirements()
-			sel = sel.Add(reqs...)
-		}
-	}
-	add(match, false)
-	add(mismatch, true)
-	return sel
-}
-
-// selectorOf compiles a selector; the API server has validated it, so one that
-// does not compile matches nothing.
-func selectorOf(s *metav1.LabelSelector) labels.Selector {
-	sel, err := metav1.LabelSelectorAsSelector(s)
-	if err != nil {
-		return labels.Nothing()
-	}
-	return sel
-}
-
-// matches reports whether the term selects pods of a group.
-func (t *term) matches(g *group, namespaces map[string]labels.Set) bool {
-	return t.matchesPod(g.namespace, g.labels, namespaces)
-}
-
-func (t *term) matchesPod(ns string, set labels.Set, namespaces map[string]labels.Set) bool {
-	in := slices.Contains(t.namespaces, ns) || t.nsSelector != nil && t.nsSelector.Matches(namespaces[ns])
-	return in && t.selector.Matches(set)
 }
 
 func groupKey(p *v1.Pod) string {
@@ -250,3 +170,163 @@ func groupKey(p *v1.Pod) string {
 	}
 	return b.String()
 }
+
+// claimName returns the claim of a pod's volume, "" if there is none.
+func claimName(p *v1.Pod, v *v1.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName
+	case v.Ephemeral != nil:
+		return ephemeral.VolumeClaimName(p, v)
+	}
+	return ""
+}
+
+// claimNames returns a pod's claims as namespace/name.
+func claimNames(p *v1.Pod) []string {
+	var out []string
+	for i := range p.Spec.Volumes {
+		if name := claimName(p, &p.Spec.Volumes[i]); name != "" {
+			out = append(out, p.Namespace+"/"+name)
+		}
+	}
+	return out
+}
+
+// nodeInfo is a node with the sums over its pods, kept up to date by cluster.
+type nodeInfo struct {
+	name       string
+	node       *v1.Node // nil: pods name it, but it does not exist
+	host, zone label    // copies of the labels that are read most
+	can        resources
+	maxPods    int64
+	images     map[string]int64 // size by name
+	used       resources
+	nonzeroCPU int64
+	nonzeroMem int64
+	podCount   int64
+	pods       map[types.UID]*podInfo
+	ports      map[hostPort]int
+	nominated  map[types.UID]*podInfo // pods that wait for room that is made for them here
+}
+
+type label struct {
+	value string
+	ok    bool
+}
+
+func labelOf(n *v1.Node, key string) label {
+	value, ok := n.Labels[key]
+	return label{value, ok}
+}
+
+func (i *podInfo) hasTerms() bool {
+	return len(i.affinity)+len(i.antiAffinity)+len(i.preferred) > 0
+}
+
+func (n *nodeInfo) count(i *podInfo, sign int64) {
+	n.used.add(&i.requests, sign)
+	n.nonzeroCPU += sign * i.nonzeroCPU
+	n.nonzeroMem += sign * i.nonzeroMem
+	n.podCount += sign
+	for _, p := range i.ports {
+		if n.ports[p] += int(sign); n.ports[p] == 0 {
+			delete(n.ports, p)
+		}
+	}
+}
+
+// but returns a copy of the node's sums with some pods added and some removed. What does not
+// depend on pods is shared.
+func (n *nodeInfo) but(d *difference) *nodeInfo {
+	out := *n
+	out.used.extended = maps.Clone(n.used.extended)
+	out.ports = maps.Clone(n.ports)
+	for _, i := range d.without {
+		out.count(i, -1)
+	}
+	for _, i := range d.with {
+		out.count(i, 1)
+	}
+	return &out
+}
+
+// difference is the pods added and removed in a simulation on one node; nil is none.
+type difference struct{ without, with []*podInfo }
+
+// count returns how many pods more there would be for which keep is true.
+func (d *difference) count(keep func(*podInfo) bool) int {
+	n := 0
+	if d == nil {
+		return n
+	}
+	for _, i := range d.with {
+		if keep(i) {
+			n++
+		}
+	}
+	for _, i := range d.without {
+		if keep(i) {
+			n--
+		}
+	}
+	return n
+}
+
+// group is all bound pods with the same namespace and labels. Most pods are in large groups,
+// so selectors are matched against groups and not pods.
+type group struct {
+	key         string
+	namespace   string
+	labels      labels.Set
+	terminating bool
+	pods        int
+	nodes       map[*nodeInfo]int
+	in          []*selection // those that select it
+}
+
+// byNode is the topology key under which a selection counts per node: not all nodes
+// have a host name label, and no label has an empty key.
+const byNode = ""
+
+// selection is the bound pods that one selector selects, counted per domain.
+type selection struct {
+	key     string
+	matches func(*group) bool
+	groups  map[*group]bool
+	counts  map[string]map[string]int // by topology key and its value; never zero
+	used    uint64                    // when it was last asked for
+}
+
+// domain returns the node's value of a topology key.
+func (n *nodeInfo) domain(key string) (string, bool) {
+	if n.node == nil {
+		return "", false
+	}
+	switch key {
+	case byNode:
+		return n.name, true
+	case v1.LabelHostname:
+		return n.host.value, n.host.ok
+	case v1.LabelTopologyZone:
+		return n.zone.value, n.zone.ok
+	}
+	value, ok := n.node.Labels[key]
+	return value, ok
+}
+
+// placedTerm is an affinity term of bound pods, with the number of them in each domain.
+type placedTerm struct {
+	weightedTerm
+	kind   termKind
+	counts map[string]int
+	pods   int
+}
+
+type termKind byte
+
+const (
+	attracts termKind = 'a' // required affinity
+	repels   termKind = 'r' // required anti-affinity
+	prefers  termKind = 'p' // preferred, either way
+)

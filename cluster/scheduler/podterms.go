@@ -1,19 +1,18 @@
 package scheduler
 
+import "slices"
+
 var (
 	affinityUnmet = &rejection{[]string{"node(s) didn't match pod affinity rules"}, true, causePods | causeNode}
 	antiUnmet     = &rejection{[]string{"node(s) didn't match pod anti-affinity rules"}, false, causePods | causeNode}
 	othersAnti    = &rejection{[]string{"node(s) didn't satisfy existing pods anti-affinity rules"}, false, causePods | causeNode}
 )
 
-// requiredWeight is what a placed pod's required affinity for the new pod counts
-// in scores, next to preferred ones with their own weights.
-const requiredWeight = 1
-
 // podTerms is the pod affinity per topology domain (such as a host or a zone). The counts are
 // the cluster's own.
 type podTerms struct {
-	r     *request
+	pod   *podInfo
+	index *index
 	want  []domains // by the pod's required affinity terms: how many pods attract
 	self  bool      // the pod matches its own affinity terms, so it may be the first
 	avoid []domains // by its required anti-affinity terms: how many pods repel
@@ -35,17 +34,16 @@ type scoredDomains struct {
 }
 
 // newPodTerms returns nil if no term matters.
-func newPodTerms(r *request) *podTerms {
-	c := r.cluster
-	if !r.hasTerms() && len(c.terms) == 0 {
+func newPodTerms(x *index, r *podInfo) *podTerms {
+	if !r.hasTerms() && len(x.terms) == 0 {
 		return nil
 	}
-	t := &podTerms{r: r}
+	t := &podTerms{pod: r, index: x}
 	if len(r.affinity) > 0 {
-		s := c.selectedBy(r.affinity...) // one pod must match all terms together, as upstream
+		s := x.selectedBy(r.affinity...) // one pod must match all terms together, as upstream
 		all := func(i *podInfo) bool {
 			for k := range r.affinity {
-				if !r.affinity[k].matchesPod(i.pod.Namespace, i.pod.Labels, c.namespaces) {
+				if !r.affinity[k].matchesPod(i.pod.Namespace, i.pod.Labels, x.namespaces) {
 					return false
 				}
 			}
@@ -55,17 +53,17 @@ func newPodTerms(r *request) *podTerms {
 			key := r.affinity[i].topologyKey
 			t.want = append(t.want, domains{key, s.by(key), all})
 		}
-		t.self = all(r.podInfo)
+		t.self = all(r)
 	}
 	for i := range r.antiAffinity {
 		own := &r.antiAffinity[i]
-		t.avoid = append(t.avoid, domains{own.topologyKey, c.selectedBy(*own).by(own.topologyKey), func(i *podInfo) bool {
-			return own.matchesPod(i.pod.Namespace, i.pod.Labels, c.namespaces)
+		t.avoid = append(t.avoid, domains{own.topologyKey, x.selectedBy(*own).by(own.topologyKey), func(i *podInfo) bool {
+			return own.matchesPod(i.pod.Namespace, i.pod.Labels, x.namespaces)
 		}})
 	}
 	for i := range r.preferred {
 		w := &r.preferred[i]
-		if count := c.selectedBy(w.term).by(w.topologyKey); len(count) > 0 {
+		if count := x.selectedBy(w.term).by(w.topologyKey); len(count) > 0 {
 			t.scores = append(t.scores, scoredDomains{w.topologyKey, count, w.weight})
 		}
 	}
@@ -78,8 +76,8 @@ func newPodTerms(r *request) *podTerms {
 
 // others reads the terms of bound pods that select the new one.
 func (t *podTerms) others() {
-	for _, p := range t.r.cluster.terms {
-		if !p.matchesPod(t.r.pod.Namespace, t.r.pod.Labels, t.r.cluster.namespaces) {
+	for _, p := range t.index.terms {
+		if !p.matchesPod(t.pod.pod.Namespace, t.pod.pod.Labels, t.index.namespaces) {
 			continue
 		}
 		if p.kind == repels {
@@ -120,7 +118,7 @@ func (t *podTerms) filter(n *nodeInfo, d *difference) *rejection {
 func (t *podTerms) repelledBy(i *podInfo, n *nodeInfo) bool {
 	for k := range i.antiAffinity {
 		own := &i.antiAffinity[k]
-		if _, ok := n.domain(own.topologyKey); ok && own.matchesPod(t.r.pod.Namespace, t.r.pod.Labels, t.r.cluster.namespaces) {
+		if _, ok := n.domain(own.topologyKey); ok && own.matchesPod(t.pod.pod.Namespace, t.pod.pod.Labels, t.index.namespaces) {
 			return true
 		}
 	}
@@ -169,4 +167,9 @@ func (t *podTerms) score(n *nodeInfo) int64 {
 		}
 	}
 	return sum
+}
+
+// some reports whether any pod matches this one's affinity: then it is not the first.
+func (t *podTerms) some() bool {
+	return !t.self || slices.ContainsFunc(t.want, func(w domains) bool { return len(w.count) > 0 })
 }

@@ -17,15 +17,6 @@ import (
 // Preemption: if no node is feasible, lower-priority pods may be deleted. It is simulated on
 // copies of single nodes; nothing is changed before the victims are selected.
 
-// preemption is the victims on one node that make the pod fit there.
-type preemption struct {
-	node    *nodeInfo
-	victims []*podInfo // the most important first
-	broken  int        // victims whose disruption budget does not allow it
-	// cleared are lower-priority pods that were nominated there.
-	cleared []*v1.Pod
-}
-
 // How many nodes are simulated: a tenth, a hundred at least, as upstream.
 const (
 	leastCandidates = 100

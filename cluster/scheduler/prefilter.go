@@ -1,43 +1,22 @@
 package scheduler
 
-import (
-	"slices"
-
-	v1 "k8s.io/api/core/v1"
-)
-
 // fewDomains is the number of domains up to which nodes are excluded by domain: with as many
 // domains as nodes that costs as much as filtering each node.
 const fewDomains = 100
-
-// membersBy returns the nodes with each value of a label; valid until a node changes.
-func (c *cluster) membersBy(key string) map[string][]*nodeInfo {
-	m := c.members[key]
-	if m == nil {
-		m = map[string][]*nodeInfo{}
-		for _, n := range c.list {
-			if value, ok := n.domain(key); ok {
-				m[value] = append(m[value], n)
-			}
-		}
-		c.members[key] = m
-	}
-	return m
-}
 
 // prefilter excludes nodes that are infeasible without filtering each: by a required label, by
 // domains at their maximum, or without a pod of a required affinity. It returns the nodes
 // of the domains in turn, so that the first of them are of all domains.
 func (r *request) prefilter() []*nodeInfo {
-	best := r.cluster.list
+	few := r.cluster.list
 	less := func(key string, values []string) {
 		members := r.cluster.membersBy(key)
 		sum := 0
 		for _, value := range values {
 			sum += len(members[value])
 		}
-		if sum < len(best) {
-			best = interleave(members, values, sum)
+		if sum < len(few) {
+			few = interleave(members, values, sum)
 		}
 	}
 	for key, value := range r.nodes.equals() {
@@ -58,44 +37,7 @@ func (r *request) prefilter() []*nodeInfo {
 			}
 		}
 	}
-	return best
-}
-
-// equals returns the pod's node selector.
-func (m *nodeMatch) equals() map[string]string {
-	if m == nil {
-		return nil
-	}
-	return m.equal
-}
-
-// oneOf returns a requirement with values of the only term; nil if there is none.
-func (m *nodeMatch) oneOf() *v1.NodeSelectorRequirement {
-	if m == nil || len(m.terms) != 1 {
-		return nil
-	}
-	for i := range m.terms[0].MatchExpressions {
-		if e := &m.terms[0].MatchExpressions[i]; e.Operator == v1.NodeSelectorOpIn {
-			return e
-		}
-	}
-	return nil
-}
-
-// some reports whether any pod matches this one's affinity: then it is not the first.
-func (t *podTerms) some() bool {
-	return !t.self || slices.ContainsFunc(t.want, func(w domains) bool { return len(w.count) > 0 })
-}
-
-// open returns the domains that may have one more pod.
-func (s *spreadRule) open() []string {
-	var out []string
-	for value := range s.sizes {
-		if s.count[value]+s.self-s.least <= s.maxSkew {
-			out = append(out, value)
-		}
-	}
-	return out
+	return few
 }
 
 func keysOf(m map[string]int) []string {

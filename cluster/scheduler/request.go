@@ -6,17 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// cause is why a pod did not fit, as a set of bits; the queue uses it to decide which events
-// lead to a retry.
-type cause uint
-
-const (
-	causeNode     cause = 1 << iota // taints, labels, unschedulable, name
-	causeResource                   // cpu, memory, pods, host ports
-	causePods                       // pod affinity and spread
-	causeVolume
-)
-
 // request is one scheduling cycle: the pod, the cluster, and what is computed once for all
 // nodes.
 type request struct {
@@ -40,8 +29,8 @@ func newRequest(c *cluster, i *podInfo, claims *podClaims, peers []labels.Select
 		r.preferredNodes = a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
 	}
 	r.only = namedNodes(i.pod)
-	r.pods = newPodTerms(r)
-	r.spread = newSpreadRules(r)
+	r.pods = newPodTerms(&c.index, i)
+	r.spread = newSpreadRules(&c.index, i.pod, r.nodes)
 	if len(peers) > 0 && len(r.spread) == 0 {
 		r.peers = c.livePods(i.pod.Namespace, peers...).by(byNode)
 	}

@@ -203,3 +203,47 @@ func bounds(in []int64) (lo, hi int64) {
 	}
 	return lo, hi
 }
+
+// scoreSoftSpread prefers domains with fewer pods, by all soft constraints together.
+// A node without one of the labels comes last.
+func (r *request) scoreSoftSpread(nodes []*nodeInfo, out []int64) {
+	const outside = -1
+	lo, hi := int64(math.MaxInt64), int64(0)
+	for i, n := range nodes {
+		var sum float64
+		for k := range r.spread {
+			s := &r.spread[k]
+			if s.hard {
+				continue
+			}
+			value, ok := n.domain(s.key)
+			if !ok {
+				sum = outside
+				break
+			}
+			sum += float64(s.count[value])*s.weight() + float64(s.maxSkew-1)
+		}
+		if out[i] = int64(math.Round(sum)); out[i] >= 0 {
+			lo, hi = min(lo, out[i]), max(hi, out[i])
+		}
+	}
+	for i := range out {
+		switch {
+		case out[i] < 0:
+			out[i] = 0
+		case hi == 0:
+			out[i] = maxScore
+		default:
+			out[i] = maxScore * (hi + lo - out[i]) / hi
+		}
+	}
+}
+
+func (r *request) softSpread() bool {
+	for i := range r.spread {
+		if !r.spread[i].hard {
+			return true
+		}
+	}
+	return false
+}

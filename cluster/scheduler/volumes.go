@@ -10,7 +10,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/component-helpers/storage/volume"
 )
 
@@ -57,28 +56,6 @@ type delayedClaim struct {
 type volumeBinding struct {
 	claim *v1.PersistentVolumeClaim
 	pv    *v1.PersistentVolume
-}
-
-// claimName returns the claim of a pod's volume, "" if there is none.
-func claimName(p *v1.Pod, v *v1.Volume) string {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		return ephemeral.VolumeClaimName(p, v)
-	}
-	return ""
-}
-
-// claimNames returns a pod's claims as namespace/name.
-func claimNames(p *v1.Pod) []string {
-	var out []string
-	for i := range p.Spec.Volumes {
-		if name := claimName(p, &p.Spec.Volumes[i]); name != "" {
-			out = append(out, p.Namespace+"/"+name)
-		}
-	}
-	return out
 }
 
 // of reads the pod's claims. reason is why no node is feasible yet; taken are volumes that are
@@ -181,9 +158,9 @@ func (c claimReader) hasDefault() bool {
 }
 
 // filter returns why the pod's volumes cannot be on the node.
-func (c *podClaims) filter(r *request, n *nodeInfo, d *difference) *rejection {
+func (c *podClaims) filter(uses map[string]int, n *nodeInfo, d *difference) *rejection {
 	for _, name := range c.alone {
-		if r.cluster.claims[name]+d.count(func(i *podInfo) bool { return slices.Contains(i.claims, name) }) > 0 {
+		if uses[name]+d.count(func(i *podInfo) bool { return slices.Contains(i.claims, name) }) > 0 {
 			return usedElsewhere
 		}
 	}
@@ -258,4 +235,10 @@ func inZone(pv *v1.PersistentVolume, node *v1.Node) bool {
 		}
 	}
 	return true
+}
+
+// assignment is a node for a pod, and the volumes for its claims that waited for it.
+type assignment struct {
+	node    string
+	volumes []volumeBinding
 }
