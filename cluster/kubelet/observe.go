@@ -1,16 +1,23 @@
 package kubelet
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"io"
 	"os"
+	"slices"
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 
 	v1 "k8s.io/api/core/v1"
+)
+
+// What a termination message has at most, as upstream.
+const (
+	maxTerminationMessage = 4096 // bytes
+	maxTerminationLog     = 2048 // bytes of the log, where that is the message
+	maxTerminationLines   = 80
 )
 
 // observe lists the pod's containers.
@@ -43,9 +50,9 @@ func (w *worker) recordTerminationMessage(ctx context.Context, c cri.Container) 
 	}
 	spec := podspec.Container(w.observed.Pod, c.Name)
 	if text == "" && c.ExitCode != 0 && spec != nil && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError {
-		var out bytes.Buffer
+		var out lastBytes
 		if err := w.k.runtime.Logs(ctx, c.ID, cri.LogOptions{Tail: maxTerminationLines}, &out, &out); err == nil {
-			text = out.String()[max(0, out.Len()-maxTerminationLog):]
+			text = string(out)
 		}
 	}
 	w.observed.Messages[c.ID] = cmp.Or(text, c.Error)
@@ -64,4 +71,14 @@ func readEnd(path string, limit int64) (string, error) {
 	}
 	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-limit), limit))
 	return string(data), err
+}
+
+// lastBytes keeps the end of what is written to it: lines of a log may have any length.
+type lastBytes []byte
+
+// Write implements io.Writer.
+func (b *lastBytes) Write(p []byte) (int, error) {
+	*b = append(*b, p[max(0, len(p)-maxTerminationLog):]...)
+	*b = slices.Delete(*b, 0, max(0, len(*b)-maxTerminationLog))
+	return len(p), nil
 }

@@ -21,11 +21,8 @@ import (
 )
 
 const (
-	minimumGrace          = 2 * time.Second // after a preStop hook that took all the time
-	removedGrace          = 1               // seconds, for a pod that the API server has dropped already
-	maxTerminationMessage = 4096            // bytes
-	maxTerminationLog     = 2048
-	maxTerminationLines   = 80
+	minimumGrace = 2 * time.Second // after a preStop hook that took all the time
+	removedGrace = 1               // seconds, for a pod that the API server has dropped already
 )
 
 // terminate stops the containers within their grace period, then removes network, volumes and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -15,31 +14,6 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 )
-
-// Logs copies a container's output. With Follow it returns when the container
-// has terminated or ctx is done.
-func (r *Runtime) Logs(ctx context.Context, id string, o cri.LogOptions, stdout, stderr io.Writer) error {
-	c, err := r.docker.ContainerInspect(ctx, id)
-	if err != nil {
-		return explain("inspect container", err)
-	}
-	options := container.LogsOptions{
-		ShowStdout: stdout != nil, ShowStderr: stderr != nil,
-		Follow: o.Follow, Timestamps: o.Timestamps, Tail: "all",
-	}
-	if o.Tail >= 0 {
-		options.Tail = strconv.FormatInt(o.Tail, 10)
-	}
-	if !o.Since.IsZero() {
-		options.Since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
-	}
-	out, err := r.docker.ContainerLogs(ctx, id, options)
-	if err != nil {
-		return explain("read the log", err)
-	}
-	defer out.Close()
-	return copyOutput(out, stdout, stderr, c.Config != nil && c.Config.Tty)
-}
 
 // copyOutput takes the daemon's frames apart; a terminal's output has none.
 func copyOutput(from io.Reader, stdout, stderr io.Writer, tty bool) error {

@@ -1,6 +1,7 @@
 package podstatus
 
 import (
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -29,12 +30,32 @@ func Compute(s *Observed, now time.Time) v1.PodStatus {
 	status.InitContainerStatuses = s.statuses(pod.Spec.InitContainers, true)
 	status.ContainerStatuses = s.statuses(pod.Spec.Containers, false)
 	status.EphemeralContainerStatuses = s.ephemeralStatuses()
+	shareMessages(&status, len(pod.Spec.InitContainers)+len(pod.Spec.Containers)+len(pod.Spec.EphemeralContainers))
 	if !podfacts.Terminal(pod) {
 		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.Final)
 	}
 	s.showFailure(&status)
 	s.conditions(&status, now)
 	return status
+}
+
+// maxMessages is how many bytes the termination messages of a pod may have together, as upstream.
+const maxMessages = 12 << 10
+
+// shareMessages cuts the termination messages of a pod's containers: each has the same share.
+func shareMessages(status *v1.PodStatus, containers int) {
+	share := maxMessages / max(1, containers)
+	for _, list := range [][]v1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses, status.EphemeralContainerStatuses} {
+		for i := range list {
+			for _, state := range []*v1.ContainerState{&list[i].State, &list[i].LastTerminationState} {
+				if t := state.Terminated; t != nil && len(t.Message) > share {
+					cut := *t // the pod's status may have it, too
+					cut.Message = strings.ToValidUTF8(t.Message[:share], "")
+					state.Terminated = &cut
+				}
+			}
+		}
+	}
 }
 
 func (s *Observed) statuses(specs []v1.Container, init bool) []v1.ContainerStatus {
