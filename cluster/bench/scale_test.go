@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"wheelhouse/cluster/store"
+	"wheelhouse/cluster/store/etcd"
 )
 
 // BenchmarkRawEtcd is the scale for the other figures: how many values of a pod's size
 // etcd alone, in one process and with nothing around it, syncs to this machine's disk
 // for 16 writers. A created and bound pod is two such writes and an event.
 func BenchmarkRawEtcd(b *testing.B) {
-	etcd, stop, err := store.StartEmbedded(b.Context(), store.EmbedConfig{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	etcd, stop, err := etcd.StartEmbedded(b.Context(), etcd.Config{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

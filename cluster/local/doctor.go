@@ -53,6 +53,7 @@ func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 		checkInotify,
 		func() Check { return checkClock(cfg.Binary) },
 		func() Check { return checkAddresses(cfg) },
+		func() Check { return checkStorage(ctx, cfg) },
 	} {
 		list = append(list, f())
 	}

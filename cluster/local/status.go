@@ -1,12 +1,15 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"text/tabwriter"
+
+	"wheelhouse/cluster/store/etcd"
 )
 
 // State is what Status finds.
@@ -17,6 +20,8 @@ type State struct {
 	Subnets    Subnets   `json:"subnets"`
 	DNS        string    `json:"dns"`
 	Processes  []Process `json:"processes"`
+	// Storage is the space of the cluster's database, nil if the server does not answer.
+	Storage *etcd.Status `json:"storage,omitempty"`
 }
 
 // Process is the state of one process of the cluster.
@@ -61,6 +66,9 @@ func Status(cfg Config) (*State, error) {
 		}
 		s.Processes = append(s.Processes, p)
 	}
+	if s.Processes[0].State == stateRunning {
+		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // what the processes do is told all the same
+	}
 	return s, nil
 }
 
@@ -99,5 +107,11 @@ func (s *State) Print(out io.Writer) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, pid, p.Address, p.State, p.Log)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || s.Storage == nil {
+		return err
+	}
+	if short := s.Storage.Refusing + s.Storage.Warning; short != "" {
+		fmt.Fprintf(out, "\nWarning: %s\n", short)
+	}
+	return nil
 }

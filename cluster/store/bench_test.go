@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -171,7 +173,7 @@ func BenchmarkFanout100(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {
-		client, stop, err := StartEmbedded(b.Context(), EmbedConfig{Dir: dir})
+		client, stop, err := etcd.StartEmbedded(b.Context(), etcd.Config{Dir: dir})
 		if err != nil {
 			b.Fatal(err)
 		}

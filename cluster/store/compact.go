@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -18,7 +19,8 @@ const (
 	compactKey = "compact_rev_key"
 )
 
-// compact removes revisions older than one to two rounds from etcd.
+// compact removes revisions older than one to two rounds from etcd. A round is due after
+// compactEvery, or when HistoryBytes were written.
 func (s *source) compact(ctx context.Context) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
@@ -28,6 +30,7 @@ func (s *source) compact(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-s.rounds.due:
 		}
 		var err error
 		if round, rev, err = s.compactRound(ctx, round, rev); err != nil && ctx.Err() == nil {
@@ -47,6 +50,10 @@ func (s *source) compactRound(ctx context.Context, round, rev int64) (int64, int
 		If(clientv3.Compare(clientv3.Version(compactKey), "=", round)).
 		Then(clientv3.OpPut(compactKey, strconv.FormatInt(now, 10))).
 		Else(clientv3.OpGet(compactKey)).Commit()
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		// The history is what takes the space. Who cannot be told finds out by reading it.
+		return round, now, s.compactTo(ctx, cmp.Or(rev, now))
+	}
 	if err != nil {
 		return round, rev, err
 	}
@@ -57,9 +64,14 @@ func (s *source) compactRound(ctx context.Context, round, rev int64) (int64, int
 		return 0, now, nil
 	}
 	if rev > 0 {
-		if _, err := s.Client.Compact(ctx, rev); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
-			return round + 1, now, err
-		}
+		err = s.compactTo(ctx, rev)
 	}
-	return round + 1, now, nil
+	return round + 1, now, err
+}
+
+func (s *source) compactTo(ctx context.Context, rev int64) error {
+	if _, err := s.Client.Compact(ctx, rev); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		return err
+	}
+	return nil
 }

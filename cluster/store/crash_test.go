@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"wheelhouse/cluster/store/etcd"
 )
 
 const crashDir = "STORE_TEST_CRASH_DIR"
@@ -93,7 +95,7 @@ func TestKilledProcess(t *testing.T) {
 func TestDirectoryInUse(t *testing.T) {
 	dir := t.TempDir()
 	embedded(t, dir)
-	_, _, err := StartEmbedded(t.Context(), EmbedConfig{Dir: dir})
+	_, _, err := etcd.StartEmbedded(t.Context(), etcd.Config{Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
 		t.Errorf("a second member in one directory: %v", err)
 	}

@@ -11,6 +11,9 @@ func (c *Collection) Delete(ctx context.Context, namespace, name string, check f
 				return nil, err
 			}
 		}
+		if err := c.store.Room(true); err != nil {
+			return nil, insufficientStorage(err)
+		}
 		return &write{}, nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -21,10 +22,21 @@ func fromEtcd(err error, doing string) error {
 		errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost), errors.Is(err, rpctypes.ErrNoLeader),
 		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrStopped):
 		return timeout(fmt.Errorf("%s: %w", doing, err))
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return insufficientStorage(fmt.Errorf("%s: %w. Delete objects that are not needed; history is removed by itself; "+
+			"then let an operator run `etcdctl defrag` and `etcdctl alarm disarm`, or give etcd a larger --quota-backend-bytes", doing, err))
 	case errors.Is(err, rpctypes.ErrTooManyRequests):
 		return apierrors.NewTooManyRequests(fmt.Sprintf("%s: %v", doing, err), 1)
 	}
 	return apierrors.NewInternalError(fmt.Errorf("%s: %w", doing, err))
+}
+
+// insufficientStorage is the answer to a write for which there is no space; err has the
+// remedy. Kubernetes has no reason for it: the code is that of RFC 4918.
+func insufficientStorage(err error) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInsufficientStorage, Reason: "InsufficientStorage", Message: err.Error(),
+	}}
 }
 
 func timeout(err error) error { return apierrors.NewTimeoutError(err.Error(), 1) }

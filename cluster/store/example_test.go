@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 
+	"wheelhouse/cluster/store/etcd"
+
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -27,7 +29,7 @@ func Example() {
 	must(err)
 	defer func() { _ = os.RemoveAll(dir) }()
 	silent := slog.New(slog.DiscardHandler)
-	etcd, stop, err := store.StartEmbedded(ctx, store.EmbedConfig{Dir: dir, Log: silent})
+	etcd, stop, err := etcd.StartEmbedded(ctx, etcd.Config{Dir: dir, Log: silent})
 	must(err)
 	defer stop()
 	s, err := store.New(store.Config{Client: etcd, Kinds: []*api.Kind{core.ConfigMaps}, OnlyWriter: true, Log: silent})

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -78,7 +80,7 @@ func TestExternalCluster(t *testing.T) {
 	var stores []*Store
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		client, err := Connect(ctx, endpoints, TLS{}, slog.Default())
+		client, err := etcd.Connect(ctx, endpoints, etcd.TLS{}, slog.Default())
 		cancel()
 		if err != nil {
 			t.Fatal(err)
@@ -116,10 +118,10 @@ func TestConnectToNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	nowhere := freeURL(t)
-	if _, err := Connect(ctx, []string{nowhere.String()}, TLS{}, nil); err == nil || !strings.Contains(err.Error(), nowhere.String()) {
+	if _, err := etcd.Connect(ctx, []string{nowhere.String()}, etcd.TLS{}, nil); err == nil || !strings.Contains(err.Error(), nowhere.String()) {
 		t.Errorf("connecting to where nothing listens: %v", err)
 	}
-	if _, err := Connect(ctx, []string{nowhere.String()}, TLS{TrustedCAFile: "/nonexistent"}, nil); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
+	if _, err := etcd.Connect(ctx, []string{nowhere.String()}, etcd.TLS{TrustedCAFile: "/nonexistent"}, nil); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Errorf("a CA file that is not there: %v", err)
 	}
 }

@@ -168,6 +168,7 @@ func (s *Store) applyAll(events []*clientv3.Event) {
 			n++
 		}
 		if rev > s.progress.revision() { // a watch that was opened again may repeat
+			s.rounds.wrote(events[:n], s.HistoryBytes)
 			s.applyOne(rev, events[:n])
 			s.progress.advance(rev)
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -44,7 +46,7 @@ func podNode(obj api.Object) string { return obj.(*corev1.Pod).Spec.NodeName }
 // embedded is an etcd of its own for a test.
 func embedded(t testing.TB, dir string) *clientv3.Client {
 	t.Helper()
-	client, stop, err := StartEmbedded(t.Context(), EmbedConfig{Dir: dir, Log: slog.Default()})
+	client, stop, err := etcd.StartEmbedded(t.Context(), etcd.Config{Dir: dir, Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,9 @@ const (
 	// historySize is how many events of a kind a watch can go back at least, once there
 	// were so many. Twice as many are held before the older half is removed.
 	historySize = 2048
+	// historyBytes is how much their items may take; beyond it the older half is removed,
+	// however few they are.
+	historyBytes = 64 << 20
 	// fresh is how many of them keep their encodings and superseded objects.
 	fresh = 512
 )
@@ -19,6 +22,7 @@ type history struct {
 	from   int64
 	events []*Event
 	cool   int // events before this index were shed
+	bytes  int // of the items
 }
 
 func (h *history) add(e *Event) {
@@ -26,11 +30,15 @@ func (h *history) add(e *Event) {
 	for ; h.cool < len(h.events)-fresh; h.cool++ {
 		h.events[h.cool].shed()
 	}
-	if len(h.events) >= 2*historySize {
-		drop := len(h.events) - historySize
+	h.bytes += e.Item.Size()
+	if len(h.events) >= 2*historySize || h.bytes > historyBytes && len(h.events) > 1 {
+		drop := len(h.events) / 2
+		for _, e := range h.events[:drop] {
+			h.bytes -= e.Item.Size()
+		}
 		h.from = h.events[drop-1].Revision
 		h.events = slices.Clone(h.events[drop:])
-		h.cool -= drop
+		h.cool = max(0, h.cool-drop)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // progress is a revision that only grows, and that can be waited for.
@@ -130,8 +132,26 @@ func (n *newest) run() {
 // rounds is the progress of compaction as the watch reports it, to all servers, whichever
 // of them compacts.
 type rounds struct {
-	marked int64        // up to where the next round compacts; only follow uses it
-	kept   atomic.Int64 // etcd has no revision before this one, or will soon have none
+	due    chan struct{} // so much was written that a round cannot wait
+	bytes  int64         // written since the last round; only follow uses it
+	marked int64         // up to where the next round compacts; only follow uses it
+	kept   atomic.Int64  // etcd has no revision before this one, or will soon have none
+}
+
+// wrote counts what a revision has added to etcd's history, of which there may be limit
+// until the next round.
+func (r *rounds) wrote(events []*mvccpb.Event, limit int64) {
+	for _, e := range events {
+		r.bytes += int64(len(e.Kv.Key) + len(e.Kv.Value))
+	}
+	if r.bytes < limit {
+		return
+	}
+	r.bytes = 0
+	select {
+	case r.due <- struct{}{}:
+	default:
+	}
 }
 
 // note records the value of compactKey that a round has written.
@@ -141,5 +161,5 @@ func (r *rounds) note(value []byte) {
 		return
 	}
 	r.kept.Store(r.marked)
-	r.marked = rev
+	r.marked, r.bytes = rev, 0
 }

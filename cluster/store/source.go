@@ -30,6 +30,12 @@ type Config struct {
 	// Transformers encrypt the values of some resources; nil: none. SetTransformers
 	// replaces them.
 	Transformers Transformers
+	// Room returns an error if a write is not accepted for want of space; relief is set for a
+	// write that deletes an object, or makes it smaller. nil: every write is accepted.
+	Room func(relief bool) error
+	// HistoryBytes is how many bytes are written before the history is made shorter, however
+	// new it is; 0: 256 MiB. etcd holds at most twice as many.
+	HistoryBytes int64
 	Log          *slog.Logger
 }
 
@@ -45,6 +51,13 @@ type source struct {
 }
 
 func (s *source) open(cfg Config) {
+	if cfg.Room == nil {
+		cfg.Room = func(bool) error { return nil }
+	}
+	if cfg.HistoryBytes == 0 {
+		cfg.HistoryBytes = 256 << 20
+	}
+	s.rounds.due = make(chan struct{}, 1)
 	s.Config, s.ready = cfg, make(chan struct{})
 	s.newest.ask = s.askRevision
 	s.leases.client = cfg.Client

@@ -29,6 +29,9 @@ func (c *Collection) Update(ctx context.Context, namespace, name string, f func(
 				return nil, err
 			}
 		}
+		if err := c.store.Room(obj.GetDeletionTimestamp() != nil || len(body) < cur.size); err != nil {
+			return nil, insufficientStorage(err)
+		}
 		return &write{body}, nil
 	})
 	if err != nil || rev == 0 {

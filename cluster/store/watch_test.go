@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -217,7 +219,7 @@ func TestWatchVersions(t *testing.T) {
 func TestWatchGoesOnAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	client, stopEtcd, err := StartEmbedded(t.Context(), EmbedConfig{Dir: dir})
+	client, stopEtcd, err := etcd.StartEmbedded(t.Context(), etcd.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +232,7 @@ func TestWatchGoesOnAfterRestart(t *testing.T) {
 	stopEtcd()
 
 	for _, more := range []int{0, rewind - 10, rewind} {
-		client, stopEtcd, err = StartEmbedded(t.Context(), EmbedConfig{Dir: dir})
+		client, stopEtcd, err = etcd.StartEmbedded(t.Context(), etcd.Config{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}

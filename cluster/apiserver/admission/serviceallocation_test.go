@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,7 +17,6 @@ import (
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/apiserver/authz/authztest"
-	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/wait"
 )
 
@@ -66,13 +67,13 @@ func claimsOf(t *testing.T) map[string]func() serviceallocator.Claims {
 	t.Helper()
 	return map[string]func() serviceallocator.Claims{
 		"memory": serviceallocator.NewMemoryClaims,
-		"etcd":   func() serviceallocator.Claims { return serviceallocator.NewEtcdClaims(etcd(t)) },
+		"etcd":   func() serviceallocator.Claims { return serviceallocator.NewEtcdClaims(startEtcd(t)) },
 	}
 }
 
-func etcd(t *testing.T) *clientv3.Client {
+func startEtcd(t *testing.T) *clientv3.Client {
 	t.Helper()
-	c, stop, err := store.StartEmbedded(bg, store.EmbedConfig{Dir: t.TempDir()})
+	c, stop, err := etcd.StartEmbedded(bg, etcd.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (s *server) create(svc *corev1.Service) error {
 // Two API servers over one etcd, each with its own store: Services come and go
 // through both, no two ever have one address, and none is lost.
 func TestTwoServersOverOneEtcd(t *testing.T) {
-	client := etcd(t)
+	client := startEtcd(t)
 	ctx, cancel := context.WithCancel(bg)
 	var servers []*server
 	var running sync.WaitGroup

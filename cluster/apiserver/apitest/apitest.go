@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -52,7 +54,7 @@ func StartServer(t testing.TB, options ...Option) (*apiserver.Server, *rest.Conf
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
-	etcd, stop, err := store.StartEmbedded(ctx, store.EmbedConfig{Dir: t.TempDir(), Log: log})
+	etcd, stop, err := etcd.StartEmbedded(ctx, etcd.Config{Dir: t.TempDir(), Log: log})
 	if err != nil {
 		cancel()
 		t.Fatalf("starting etcd: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -62,14 +63,14 @@ func (cp *controlPlane) revocationsChanged() {
 }
 
 // assemble creates the store, the authorizer, admission and the server; it starts nothing.
-func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
+func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
 	var err error
-	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), len(o.etcdServers) == 0, log); err != nil {
+	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), o.etcd.embedded(), log); err != nil {
 		return nil, err
 	}
 	cp.store, err = store.New(store.Config{
-		Client: etcd, Kinds: builtin.Kinds, OnlyWriter: len(o.etcdServers) == 0,
+		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.etcd.embedded(), Room: db.room(), HistoryBytes: o.etcd.quota / 16,
 		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
 	})
 	if err != nil {
@@ -88,7 +89,7 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 		return nil, err
 	}
 	authenticator := authn.New(authn.Config{ClientCAs: keys.Pool(), Tokens: tokens, Secrets: objects, Authorizer: cp.authz, Revoked: cp.revoked.Revoked, Log: log.With("component", "authn")})
-	cp.admission, err = o.admission(objects, cp, etcd, log)
+	cp.admission, err = o.admission(objects, cp, db.client, log)
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +97,14 @@ func (o *serverOptions) assemble(etcd *clientv3.Client, keys *pki.Authority, aud
 	if err != nil {
 		return nil, err
 	}
+	paths := map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer}
+	maps.Copy(paths, db.paths())
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
 		OpenAPI: openapi.Handler,
-		Paths:   map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer},
+		Paths:   paths,
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		Uncompressed: o.near(), Metrics: cp.metrics(),
+		Uncompressed: o.near(), Metrics: cp.metrics(db),
 		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
@@ -135,7 +138,7 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 		return nil, err
 	}
 	claims := serviceallocator.NewMemoryClaims()
-	if len(o.etcdServers) > 0 {
+	if !o.etcd.embedded() {
 		claims = serviceallocator.NewEtcdClaims(etcd)
 	}
 	return admission.New(admission.Config{
@@ -185,7 +188,10 @@ func podsByNode() map[*api.Kind]func(api.Object) string {
 }
 
 // metrics are those of the parts beside the server.
-func (cp *controlPlane) metrics() (all []prometheus.Collector) {
+func (cp *controlPlane) metrics(db *database) (all []prometheus.Collector) {
+	if db.member != nil {
+		all = append(all, db.member)
+	}
 	if cp.encryption != nil {
 		all = append(all, cp.encryption.Collectors()...)
 	}

@@ -16,11 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
 	"wheelhouse/cluster/wait"
 )
@@ -113,7 +114,7 @@ func rotate(s *server, more ...string) *exec.Cmd {
 // encryptedWith checks all secrets in the etcd of a server that does not run.
 func encryptedWith(t *testing.T, dir, key string) {
 	t.Helper()
-	client, stop, err := store.StartEmbedded(t.Context(), store.EmbedConfig{Dir: filepath.Join(dir, "etcd"), Log: slog.Default()})
+	client, stop, err := etcd.StartEmbedded(t.Context(), etcd.Config{Dir: filepath.Join(dir, "etcd"), Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}

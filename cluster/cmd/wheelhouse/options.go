@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"wheelhouse/cluster/apiserver/admission"
-	"wheelhouse/cluster/store"
 )
 
 // serverOptions are the flags of the server: where it listens, where its state is,
@@ -23,8 +22,7 @@ type serverOptions struct {
 	port        int
 	dnsPort     int
 	uiPort      int
-	etcdServers []string
-	etcdTLS     store.TLS
+	etcd        etcdFlags
 	nodes       []string
 	nodePorts   string
 	nodeCIDR    prefixFlag
@@ -45,10 +43,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.IntVar(&o.port, "port", 6443, "the port of the API; 0 chooses a free one")
 	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
 	f.IntVar(&o.uiPort, "ui-port", 8090, "the port of the web page kube-ui on the address, unless that is loopback; 0 serves none")
-	f.StringSliceVar(&o.etcdServers, "etcd-servers", nil, "an etcd cluster to use instead of the embedded member")
-	f.StringVar(&o.etcdTLS.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
-	f.StringVar(&o.etcdTLS.CertFile, "etcd-certfile", "", "the client certificate for etcd")
-	f.StringVar(&o.etcdTLS.KeyFile, "etcd-keyfile", "", "its key")
+	o.etcd.register(f)
 	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)
@@ -76,12 +71,12 @@ func (o *serverOptions) check() error {
 	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
 		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
 	}
-	for _, server := range o.etcdServers {
+	for _, server := range o.etcd.servers {
 		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return fmt.Errorf("--etcd-servers %q: want URLs such as https://10.245.1.2:2379", server)
 		}
 	}
-	if tls := o.etcdTLS; len(o.etcdServers) == 0 && (tls.TrustedCAFile != "" || tls.CertFile != "" || tls.KeyFile != "") {
+	if tls := o.etcd.tls; o.etcd.embedded() && (tls.TrustedCAFile != "" || tls.CertFile != "" || tls.KeyFile != "") {
 		return errors.New("--etcd-cafile, --etcd-certfile and --etcd-keyfile are for an etcd that --etcd-servers names")
 	}
 	return nil

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
-	"time"
+	"syscall"
+
+	"wheelhouse/cluster/store/etcd"
 
 	"github.com/spf13/cobra"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -21,7 +23,6 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
-	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/ui"
 )
 
@@ -32,7 +33,7 @@ func serverCommand() *cobra.Command {
 		Short: "Run the control plane in one process: etcd, API server, controllers, scheduler, DNS",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return o.run(c.Context(), logger("server"), o.runComponents)
+			return again(o.run(c.Context(), logger("server"), o.runComponents))
 		},
 	}
 	o.register(c)
@@ -46,7 +47,7 @@ func apiserverCommand() *cobra.Command {
 		Short: "Run the API server alone, with the embedded etcd or --etcd-servers",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return o.run(c.Context(), logger("apiserver"), nil)
+			return again(o.run(c.Context(), logger("apiserver"), nil))
 		},
 	}
 	o.register(c)
@@ -75,12 +76,12 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return err
 	}
 	defer stopAudit() // when the server has answered its last request
-	etcd, stop, err := o.etcd(ctx, log)
+	db, err := o.etcd.open(ctx, o.stateDir, log)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	cp, err := o.assemble(etcd, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
+	defer db.close()
+	cp, err := o.assemble(db, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return db.run(ctx, cp.self) })
 	all.Go(func() error { return ended(ctx, "store", cp.store.Run(ctx)) })
 	all.Go(func() error { return o.encryption.run(ctx, cp.encryption, cp.store) })
 	all.Go(func() error { return ended(ctx, "authorizer", cp.authz.Run(ctx)) })
@@ -100,23 +102,6 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		all.Go(func() error { return more(ctx, cp, log) })
 	}
 	return all.Wait()
-}
-
-// etcdPatience is the timeout for an external etcd at the start.
-const etcdPatience = 10 * time.Second
-
-func (o *serverOptions) etcd(ctx context.Context, log *slog.Logger) (*clientv3.Client, func(), error) {
-	log = log.With("component", "etcd")
-	if len(o.etcdServers) == 0 {
-		return store.StartEmbedded(ctx, store.EmbedConfig{Dir: filepath.Join(o.stateDir, "etcd"), Log: log})
-	}
-	first, cancel := context.WithTimeout(ctx, etcdPatience)
-	defer cancel()
-	c, err := store.Connect(first, o.etcdServers, o.etcdTLS, log)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w (is it running? --etcd-servers and the --etcd-*file flags name it)", err)
-	}
-	return c, func() { _ = c.Close() }, nil
 }
 
 // runComponents runs controllers, scheduler and DNS over the in-memory transport. They
@@ -148,7 +133,7 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}
 	controllers, scheduler := term{health: &cp.parts.controllers}, term{health: &cp.parts.scheduler}
-	if len(o.etcdServers) > 0 {
+	if !o.etcd.embedded() {
 		controllers.lease, scheduler.lease = controllersLease, schedulerLease("")
 	}
 	all, ctx := errgroup.WithContext(ctx)
@@ -166,4 +151,16 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		all.Go(func() error { return ended(ctx, "the web page", ui.Run(ctx, o.uiAddress())) })
 	}
 	return all.Wait()
+}
+
+// again replaces the process by a new one with the same id if that is how it ended.
+func again(err error) error {
+	if !errors.Is(err, etcd.ErrRestart) {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, os.Args, os.Environ())
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"wheelhouse/cluster/store/etcd"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,9 +32,9 @@ var (
 	configMaps = builtin.Lookup("", "v1", "configmaps")
 )
 
-func etcd(t testing.TB, dir string) (*clientv3.Client, func()) {
+func startEtcd(t testing.TB, dir string) (*clientv3.Client, func()) {
 	t.Helper()
-	client, stop, err := store.StartEmbedded(t.Context(), store.EmbedConfig{Dir: dir, Log: slog.Default()})
+	client, stop, err := etcd.StartEmbedded(t.Context(), etcd.Config{Dir: dir, Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func password(t testing.TB, s *store.Store, name string) error {
 
 // In etcd is what the configuration says; readers and watchers see the object.
 func TestSecretsAreEncrypted(t *testing.T) {
-	client, _ := etcd(t, t.TempDir())
+	client, _ := startEtcd(t, t.TempDir())
 	of := transformers(t, provider("aesgcm", "k="+key1), provider("identity"))
 	s, _ := open(t, client, true, of)
 	w, err := s.Of(secretKind).Watch(t.Context(), "", store.WatchOptions{ResourceVersion: "0"})
@@ -189,7 +191,7 @@ func TestSecretsAreEncrypted(t *testing.T) {
 // An update that changes nothing is written where the value is not as it would be
 // written now, once; that is how keys are rotated, on one server or on two.
 func TestRotation(t *testing.T) {
-	client, _ := etcd(t, t.TempDir())
+	client, _ := startEtcd(t, t.TempDir())
 	plain := transformers(t, provider("identity"))
 	one, _ := open(t, client, false, plain)
 	two, _ := open(t, client, false, plain)
@@ -237,7 +239,7 @@ func internal(t *testing.T, what string, err error, key string) {
 // key puts all right without a restart.
 func TestWrongKey(t *testing.T) {
 	dir := t.TempDir()
-	client, stopEtcd := etcd(t, dir)
+	client, stopEtcd := startEtcd(t, dir)
 	right := transformers(t, provider("aesgcm", "k="+key1))
 	s, stop := open(t, client, true, right)
 	create(t, s, secret("default", "a"))
@@ -245,7 +247,7 @@ func TestWrongKey(t *testing.T) {
 	stop()
 	stopEtcd()
 
-	client, _ = etcd(t, dir)
+	client, _ = startEtcd(t, dir)
 	before, rev := raw(t, client, storage)
 	s, _ = open(t, client, true, transformers(t, provider("aesgcm", "k="+key2), provider("identity")))
 	c, ctx := s.Of(secretKind), t.Context()
@@ -287,7 +289,7 @@ func TestWrongKey(t *testing.T) {
 // A ciphertext in another place of etcd is not taken for that object; where an object
 // stood it is not seen as deleted.
 func TestMovedCiphertext(t *testing.T) {
-	client, _ := etcd(t, t.TempDir())
+	client, _ := startEtcd(t, t.TempDir())
 	s, _ := open(t, client, false, transformers(t, provider("aesgcm", "k="+key1)))
 	c, ctx := s.Of(secretKind), t.Context()
 	create(t, s, secret("default", "a"))
@@ -344,7 +346,7 @@ func (h held) TransformToStorage(data []byte, key string) ([]byte, error) {
 // When keys are replaced, what was written with the former ones is in etcd: whoever
 // rewrites all objects then misses none.
 func TestWritesUnderWayAreWaitedFor(t *testing.T) {
-	client, _ := etcd(t, t.TempDir())
+	client, _ := startEtcd(t, t.TempDir())
 	next := transformers(t, provider("secretbox", "2="+key2, "1="+key1))
 	slow := held{transformers(t, provider("secretbox", "1="+key1))(secrets), make(chan chan struct{})}
 	s, _ := open(t, client, true, func(gr schema.GroupResource) store.Transformer {
@@ -397,7 +399,7 @@ func TestWritesUnderWayAreWaitedFor(t *testing.T) {
 func BenchmarkCreate(b *testing.B) {
 	for name, of := range map[string]store.Transformers{"plain": nil, "secretbox": transformers(b, provider("secretbox", "k="+key1)), "aesgcm": transformers(b, provider("aesgcm", "k="+key1))} {
 		b.Run(name, func(b *testing.B) {
-			client, _ := etcd(b, b.TempDir())
+			client, _ := startEtcd(b, b.TempDir())
 			s, _ := open(b, client, true, of)
 			i := 0
 			for b.Loop() {

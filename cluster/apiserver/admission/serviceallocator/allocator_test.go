@@ -6,18 +6,19 @@ import (
 	"net/netip"
 	"testing"
 
+	"wheelhouse/cluster/store/etcd"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/apiserver/authz/authztest"
-	"wheelhouse/cluster/store"
 )
 
 // A claim that a crashed write left is freed at the second comparison; one of a
 // write under way, or of a Service, never.
 func TestRepair(t *testing.T) {
 	ctx := context.Background()
-	etcd, stop, err := store.StartEmbedded(ctx, store.EmbedConfig{Dir: t.TempDir()})
+	etcd, stop, err := etcd.StartEmbedded(ctx, etcd.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestRepair(t *testing.T) {
 // A late release does not free what was claimed again since.
 func TestLateReleaseFreesNothingNew(t *testing.T) {
 	ctx := context.Background()
-	etcd, stop, err := store.StartEmbedded(ctx, store.EmbedConfig{Dir: t.TempDir()})
+	etcd, stop, err := etcd.StartEmbedded(ctx, etcd.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package store
+package etcd
 
 import (
 	"context"
@@ -15,29 +15,29 @@ import (
 type TLS = transport.TLSInfo
 
 // Connect returns a client of an external etcd cluster, and returns when a member has
-// answered or ctx has ended. The cluster should serve nothing else: the store watches
-// all its keys.
+// answered or ctx has ended. The cluster should serve nothing else: the store of objects
+// watches all its keys.
 func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger) (*clientv3.Client, error) {
 	cfg := clientv3.Config{
 		Endpoints:            endpoints,
 		DialTimeout:          5 * time.Second,
 		DialKeepAliveTime:    30 * time.Second,
 		DialKeepAliveTimeout: 10 * time.Second,
-		Logger:               zapTo(log),
+		Logger:               zapTo(log, nil),
 	}
 	if !tls.Empty() || tls.TrustedCAFile != "" {
 		var err error
 		if cfg.TLS, err = tls.ClientConfig(); err != nil {
-			return nil, fmt.Errorf("store: the TLS files for etcd: %w", err)
+			return nil, fmt.Errorf("etcd: the TLS files for etcd: %w", err)
 		}
 	}
 	client, err := clientv3.New(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("store: a client for etcd at %s: %w", strings.Join(endpoints, ","), err)
+		return nil, fmt.Errorf("etcd: a client for etcd at %s: %w", strings.Join(endpoints, ","), err)
 	}
-	if _, err := client.Get(ctx, registry, clientv3.WithCountOnly(), clientv3.WithLimit(1)); err != nil {
+	if _, err := client.Get(ctx, "\x00", clientv3.WithCountOnly(), clientv3.WithLimit(1)); err != nil {
 		_ = client.Close() // it never worked
-		return nil, fmt.Errorf("store: etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)
+		return nil, fmt.Errorf("etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)
 	}
 	return client, nil
 }

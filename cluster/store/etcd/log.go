@@ -1,4 +1,4 @@
-package store
+package etcd
 
 import (
 	"context"
@@ -8,12 +8,17 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapTo is a logger for etcd that passes warnings and worse on to log.
-func zapTo(log *slog.Logger) *zap.Logger {
-	if log == nil {
-		return zap.NewNop()
+// zapTo is a logger for etcd that passes warnings and worse on to log (nil: to nobody). What
+// etcd takes for its end goes to fatal, which etcd would answer with the end of the process.
+func zapTo(log *slog.Logger, fatal zapcore.CheckWriteHook) *zap.Logger {
+	core := zapcore.NewNopCore()
+	if log != nil {
+		core = &bridge{handler: log.Handler()}
 	}
-	return zap.New(&bridge{handler: log.Handler()})
+	if fatal == nil {
+		return zap.New(core)
+	}
+	return zap.New(core, zap.WithFatalHook(fatal), zap.WithPanicHook(fatal))
 }
 
 // bridge is a zapcore.Core over a slog.Handler.

@@ -1,0 +1,255 @@
+// Package etcd runs the etcd member of a server that has none outside, and connects to one
+// that is outside.
+//
+// It owns the member's directory: it tells what is damaged there, keeps its snapshots, and
+// looks after its space. A member never fills its quota or its disk: before that, Room
+// refuses writes, and its user must ask before each. It knows nothing of objects.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/config"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/features"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Config describes the member that runs inside this process.
+type Config struct {
+	Dir string // holds the write-ahead log and the database; made if missing
+	Log *slog.Logger
+	// Quota is how many bytes of the database may be in use before only deletions are
+	// accepted; 0 is DefaultQuota.
+	Quota int64
+	// DiskReserve is how many bytes must be free on the disk of Dir, else only deletions are
+	// accepted; 0 is DefaultDiskReserve.
+	DiskReserve int64
+	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
+	// is only logged.
+	Notice func(Notice)
+
+	// etcdQuota is etcd's own quota, none unless a test sets one: at it etcd would refuse the
+	// writes that end an object, too, and until an operator acts.
+	etcdQuota int64
+}
+
+const (
+	// DefaultQuota is what etcd's documentation takes for a normal environment, twice.
+	DefaultQuota = 4 << 30
+	// DefaultDiskReserve is four segments of etcd's log.
+	DefaultDiskReserve = 256 << 20
+)
+
+// Member is etcd in this process.
+type Member struct {
+	cfg    Config
+	client *clientv3.Client
+	server *etcdserver.EtcdServer
+	unlock func()
+
+	room    atomic.Pointer[shortage] // nil: every write is accepted
+	failed  chan struct{}            // closed when etcd has given up
+	failure error                    // why, once failed is closed
+	fail    sync.Once
+
+	mu        sync.Mutex // of what is below, and of compaction and defragmentation
+	compacted int64      // the newest revision to which this process has compacted
+	defragged time.Time
+	warned    bool
+}
+
+const memberName = "wheelhouse"
+
+// peerURL is the member's address in its own membership list. Nothing listens there.
+const peerURL = "http://127.0.0.1:2380"
+
+// StartEmbedded is Start for those who need no more than a client. stop closes the client
+// and the member, and waits for both.
+func StartEmbedded(ctx context.Context, cfg Config) (client *clientv3.Client, stop func(), err error) {
+	m, err := Start(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.client, m.Stop, nil
+}
+
+// Start runs a single etcd member in this process, without any socket, and returns when it
+// can be written to. Every acknowledged write has been synced to disk.
+func Start(ctx context.Context, cfg Config) (*Member, error) {
+	if cfg.Quota == 0 {
+		cfg.Quota = DefaultQuota
+	}
+	if cfg.DiskReserve == 0 {
+		cfg.DiskReserve = DefaultDiskReserve
+	}
+	if cfg.etcdQuota == 0 {
+		cfg.etcdQuota = -1
+	}
+	unlock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	m := &Member{cfg: cfg, unlock: unlock, failed: make(chan struct{})}
+	if free(cfg.Dir) < cfg.DiskReserve {
+		m.releaseReserve()
+	}
+	if err := m.start(ctx); err != nil {
+		unlock()
+		return nil, fmt.Errorf("etcd: starting in %s: %w", cfg.Dir, err)
+	}
+	return m, nil
+}
+
+func (m *Member) start(ctx context.Context) error {
+	made := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				made <- fmt.Errorf("it gave up: %v", r)
+			}
+		}()
+		var err error
+		m.server, err = etcdserver.NewServer(serverConfig(m.cfg, zapTo(m.cfg.Log, m)))
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		if err != nil {
+			return err
+		}
+	case <-m.failed:
+		return m.failure
+	}
+	m.server.Start()
+	m.client = v3client.New(m.server)
+	var err error
+	select {
+	case <-m.server.ReadyNotify():
+		return nil
+	case <-m.failed:
+		err = m.failure
+	case <-m.server.StopNotify():
+		err = errors.New("it stopped before it was ready")
+	case <-ctx.Done():
+		err = fmt.Errorf("waiting for it: %w", ctx.Err())
+	}
+	m.close()
+	return err
+}
+
+// Client is a client of the member.
+func (m *Member) Client() *clientv3.Client { return m.client }
+
+// Stop closes the client and the member, and waits for both.
+func (m *Member) Stop() {
+	m.close()
+	m.unlock()
+}
+
+func (m *Member) close() {
+	_ = m.client.Close() // nothing is on its way
+	select {
+	case <-m.failed: // it waits for what does not come
+	default:
+		m.server.Stop()
+	}
+}
+
+// OnWrite is what etcd logs when it gives up: instead of the process, only the part of etcd
+// that called it ends, and Room refuses every write from there on.
+func (m *Member) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	m.fail.Do(func() {
+		err := errors.New(e.Message)
+		for _, f := range fields {
+			if cause, ok := f.Interface.(error); ok {
+				err = fmt.Errorf("%s: %w", e.Message, cause)
+			}
+		}
+		m.failure = err
+		close(m.failed)
+	})
+	select {}
+}
+
+func serverConfig(cfg Config, log *zap.Logger) config.ServerConfig {
+	peers := types.MustNewURLs([]string{peerURL})
+	return config.ServerConfig{
+		Name:                memberName,
+		DataDir:             cfg.Dir,
+		PeerURLs:            peers,
+		ClientURLs:          types.URLs{url.URL{Scheme: "http", Host: "127.0.0.1:2379"}}, // must not be empty; nothing listens
+		InitialPeerURLsMap:  types.URLsMap{memberName: peers},
+		InitialClusterToken: memberName,
+		NewCluster:          true, // if there is no log yet
+
+		// A single member elects itself two to three ticks after it starts.
+		TickMs:                     50,
+		ElectionTicks:              2,
+		InitialElectionTickAdvance: true,
+		PreVote:                    true,
+
+		// Nobody has to catch up with a single member, so that few entries stay in
+		// memory; a snapshot bounds how much log a start reads.
+		SnapshotCount:          5000,
+		SnapshotCatchUpEntries: 100,
+		MaxSnapFiles:           2,
+		MaxWALFiles:            2,
+
+		// The log on disk is what makes a write durable. The database behind it is
+		// synced rarely, because writers wait meanwhile.
+		BackendBatchInterval: time.Second,
+		BackendBatchLimit:    10000,
+		BackendFreelistType:  bolt.FreelistMapType,
+		QuotaBackendBytes:    cfg.etcdQuota, // see Room
+
+		MaxTxnOps:                   128,
+		MaxRequestBytes:             4 << 20, // the API takes bodies of 3 MiB
+		MaxConcurrentStreams:        1 << 20,
+		WarningApplyDuration:        500 * time.Millisecond,
+		WarningUnaryRequestDuration: time.Second,
+		StrictReconfigCheck:         true,
+		AuthToken:                   "", // no users
+		CompactHashCheckTime:        time.Minute,
+		V2Deprecation:               config.V2DeprDefault,
+		ServerFeatureGate:           features.NewDefaultServerFeatureGate(memberName, log),
+		BcryptCost:                  10, // unused, and missed aloud if not set
+		Metrics:                     "basic",
+		Logger:                      log,
+	}
+}
+
+// lockDir keeps a second server out of the directory. etcd would wait for the first
+// one's end without a word.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use by another process: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
+}
