@@ -3,7 +3,6 @@ package apiserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
@@ -281,7 +280,8 @@ func carryOver(obj, old api.Object) {
 // errChanged is returned when the object is no longer at the revision that was read.
 var errChanged = errors.New("the object has changed")
 
-// remove deletes the request's object if it is still at that revision.
+// remove deletes the request's object if it is still at that revision. An object that another request has deleted
+// meanwhile is an error: this one has not done so, and has written nothing.
 func (r *lifecycle) remove(ctx context.Context, revision int64) error {
 	_, err := r.res.collection.Delete(ctx, r.Namespace, r.Name, func(cur *store.Item) error {
 		if cur.Revision() != revision {
@@ -289,12 +289,6 @@ func (r *lifecycle) remove(ctx context.Context, revision int64) error {
 		}
 		return nil
 	})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil && !errors.Is(err, errChanged) {
-		return fmt.Errorf("removing %s %s: %w", r.Plural, r.Name, err)
-	}
 	return err
 }
 

@@ -59,8 +59,7 @@ func (s *Scheduler) preemptPod(ctx context.Context, victim, pod *v1.Pod, node st
 }
 
 func ignoreNotFound(err error) error {
-	var status apierrors.APIStatus
-	if errors.As(err, &status) && status.Status().Reason == metav1.StatusReasonNotFound {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -72,7 +71,7 @@ func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if apierrors.IsNotFound(err) {
+	if isMissing(p, err) {
 		s.queue.forget(p.UID) // deleted meanwhile
 		return
 	}
@@ -98,6 +97,16 @@ func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
 	if m != nil && m.candidate != nil {
 		s.preemptVictims(ctx, p, m.candidate)
 	}
+}
+
+// isMissing reports whether the error is that the pod does not exist, not another object that its binding needs.
+func isMissing(p *v1.Pod, err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	of := status.Status().Details
+	return of != nil && of.Kind == "pods" && of.Name == p.Name
 }
 
 func explain(err error) (why cause, reason, message string) {
