@@ -45,7 +45,7 @@ func TestAttacks(t *testing.T) {
 		attacks = slices.DeleteFunc(attacks, func(a attack) bool { return !only.MatchString(a.kind + "/" + a.name) })
 		t.Logf("%d attacks are called %s; the others are left out", len(attacks), only)
 	}
-	s := newFixture(t, bringUp(t, 2))
+	s := newFixture(t, bringUp(t, "attacks", 2))
 	for _, a := range attacks {
 		t.Run(strings.ReplaceAll(a.kind, " ", "-")+"/"+strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

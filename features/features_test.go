@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // bringUp makes a cluster that is gone when the test ends.
-func bringUp(t testing.TB, nodes int) *testCluster {
+func bringUp(t testing.TB, name string, nodes int) *testCluster {
 	t.Helper()
 	path := os.Getenv("WHEELHOUSE_TEST_PROGRAM")
 	if path == "" {
@@ -64,7 +65,7 @@ func bringUp(t testing.TB, nodes int) *testCluster {
 	if os.Geteuid() != 0 {
 		t.Fatal("a local cluster needs root")
 	}
-	c := &testCluster{name: ownClusters + strings.ToLower(t.Name()), program: program}
+	c := &testCluster{name: ownClusters + name, program: program}
 	c.removeLeftOvers(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -162,7 +163,7 @@ func TestLabs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := bringUp(t, 2)
+	c := bringUp(t, "labs", 2)
 	for _, lab := range labs {
 		t.Run(lab.Name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), c.program, "lab", "run", "--labs", root, "--kubeconfig", c.kubeconfig, lab.Name)
@@ -175,10 +176,51 @@ func TestLabs(t *testing.T) {
 	}
 }
 
-// TestPlatform runs the scenarios of platform/, the file with what disturbs everything
-// last.
+// lanes is how many clusters share the files of platform/: the scenarios wait most of the time.
+const lanes = 2
+
+// TestPlatform runs the scenarios of platform/. Each cluster takes the next file when it is
+// done with one, the longest first; what is tagged @alone follows when they all are done.
 func TestPlatform(t *testing.T) {
 	t.Parallel()
+	s := newPlatformSuite(t)
+	var clusters [lanes]*testCluster
+	for i := range clusters {
+		clusters[i] = bringUp(t, fmt.Sprintf("platform-%d", i+1), 2)
+	}
+	queue := make(chan string)
+	var wg sync.WaitGroup
+	for _, c := range clusters {
+		wg.Go(func() {
+			for path := range queue {
+				s.run(t, c, path, "~@alone")
+			}
+		})
+	}
+	for _, path := range s.paths {
+		queue <- path
+	}
+	close(queue)
+	wg.Wait()
+	for _, path := range s.paths {
+		s.run(t, clusters[0], path, "@alone")
+	}
+	if s.ran.Load() == 0 {
+		t.Error("no scenario was run")
+	}
+}
+
+// platformSuite is what all files of platform/ are run with.
+type platformSuite struct {
+	paths    []string // the longest file first
+	tags     string
+	patience time.Duration
+	ran      atomic.Int32 // scenarios, which gives each its namespace
+	output   sync.Mutex   // a file's steps are printed together
+}
+
+func newPlatformSuite(t *testing.T) *platformSuite {
+	t.Helper()
 	pattern := "platform/*.feature"
 	if some := os.Getenv("WHEELHOUSE_TEST_FEATURES"); some != "" {
 		pattern = some
@@ -190,49 +232,70 @@ func TestPlatform(t *testing.T) {
 	if len(paths) == 0 {
 		t.Fatalf("no feature is called %s", pattern)
 	}
+	scenarios := map[string]int{}
 	for _, path := range paths {
-		if _, err := catalog.Scenarios(path); err != nil {
+		found, err := catalog.Scenarios(path)
+		if err != nil {
 			t.Fatal(err)
 		}
+		scenarios[path] = len(found)
 	}
-	tags := os.Getenv("WHEELHOUSE_TEST_TAGS")
-	if tags != "" {
-		t.Log("scenarios are left out that do not match " + tags)
+	slices.SortStableFunc(paths, func(a, b string) int { return scenarios[b] - scenarios[a] })
+	s := &platformSuite{paths: paths, patience: 90 * time.Second, tags: os.Getenv("WHEELHOUSE_TEST_TAGS")}
+	if s.tags != "" {
+		t.Log("scenarios are left out that do not match " + s.tags)
 	}
 	if why := mayNotRestartDocker(t); why != "" {
 		t.Log("scenarios tagged @dockerd are left out: " + why)
-		tags = strings.TrimPrefix(tags+" && ~@dockerd", " && ")
+		s.tags = and(s.tags, "~@dockerd")
 	}
 	if _, err := exec.LookPath("ping"); err != nil {
 		t.Log("scenarios tagged @ping are left out: this machine has no ping")
-		tags = strings.TrimPrefix(tags+" && ~@ping", " && ")
+		s.tags = and(s.tags, "~@ping")
 	}
-	patience := 90 * time.Second
 	if given, err := time.ParseDuration(os.Getenv("WHEELHOUSE_TEST_PATIENCE")); err == nil {
-		patience = given
+		s.patience = given
 	}
-	c := bringUp(t, 2)
-	var number, ran atomic.Int32
-	suite := godog.TestSuite{
-		Name: "platform",
-		ScenarioInitializer: func(sc *godog.ScenarioContext) {
-			ran.Add(1)
-			p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: fmt.Sprintf("f%d", number.Add(1)), Patience: patience}}
-			sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) { return ctx, p.begin(ctx, t) })
-			sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
-				return ctx, p.end(ctx, err)
-			})
-			steps.Register(sc, p.World)
-			p.register(sc)
-		},
-		Options: &godog.Options{Format: "pretty", NoColors: true, Strict: true, Paths: paths, Tags: tags, TestingT: t, DefaultContext: t.Context()},
-	}
-	if code := suite.Run(); code != 0 {
-		t.Errorf("godog ends with status %d", code)
-	}
-	if ran.Load() == 0 {
-		t.Error("no scenario was run")
-	}
+	return s
+}
+
+// and is the tag expression that demands both.
+func and(tags, more string) string {
+	return strings.TrimPrefix(tags+" && "+more, " && ")
+}
+
+// run runs the scenarios of one file that match the suite's tags and these.
+func (s *platformSuite) run(t *testing.T, c *testCluster, path, tags string) {
+	t.Helper()
+	t.Run(strings.TrimSuffix(filepath.Base(path), ".feature"), func(t *testing.T) {
+		var printed bytes.Buffer
+		suite := godog.TestSuite{
+			Name:                "platform",
+			ScenarioInitializer: func(sc *godog.ScenarioContext) { s.initialize(t, sc, c) },
+			Options: &godog.Options{
+				Format: "pretty", NoColors: true, Strict: true, Paths: []string{path}, Tags: and(s.tags, tags),
+				Output: &printed, TestingT: t, DefaultContext: t.Context(),
+			},
+		}
+		if code := suite.Run(); code != 0 {
+			t.Errorf("godog ends with status %d", code)
+		}
+		s.output.Lock()
+		defer s.output.Unlock()
+		fmt.Print(printed.String())
+	})
+}
+
+func (s *platformSuite) initialize(t *testing.T, sc *godog.ScenarioContext, c *testCluster) {
+	t.Helper()
+	namespace := fmt.Sprintf("f%d", s.ran.Add(1))
+	p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: namespace, Patience: s.patience}}
+	sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) { return ctx, p.begin(ctx, t) })
+	sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
+		return ctx, p.end(ctx, err)
+	})
+	steps.Register(sc, p.World)
+	p.register(sc)
 }
 
 // begin gives the scenario a namespace and a kubeconfig that lies in it.

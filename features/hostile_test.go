@@ -346,7 +346,7 @@ func BenchmarkHostile(b *testing.B) {
 	if given, err := time.ParseDuration(os.Getenv("WHEELHOUSE_BENCH_TIME")); err == nil {
 		period = given
 	}
-	c := bringUp(b, 2)
+	c := bringUp(b, "hostile", 2)
 	a, err := newArena(b.Context(), c.kubeconfig, c.client, "bench")
 	if err != nil {
 		b.Fatal(err)
