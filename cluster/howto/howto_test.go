@@ -12,6 +12,7 @@ package howto_test
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,14 +84,49 @@ func follow(t *testing.T, page string) {
 	run(t, dir, script.String())
 }
 
-// copyOfTheTree has the files that git tracks or would add.
+// copyOfTheTree has the files of the tree, without what builds and git leave in it. It does
+// not ask git: the tree may belong to another user, or be an export.
 func copyOfTheTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	list := `cd "$(git rev-parse --show-toplevel)" && git ls-files -z -co --exclude-standard |
-		while IFS= read -rd '' f; do if [ -e "$f" ]; then printf '%s\0' "$f"; fi; done | xargs -0 cp --parents -Pt "$0"`
-	if out, err := exec.CommandContext(t.Context(), "bash", "-c", list, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	root := filepath.Dir(goEnv(t, "GOMOD"))
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case relative == ".git", relative == "bin", relative == "out":
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil // .git of a worktree is a file
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(dir, relative), 0o755)
+		case entry.Type() == fs.ModeSymlink:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, filepath.Join(dir, relative))
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, relative), text, info.Mode().Perm())
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -151,7 +187,7 @@ func commands(text string) string {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// run runs a script with a home of its own.
+// run runs a script with a home of its own, in which go keeps the settings of the test's.
 func run(t *testing.T, dir, script string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "output"))
@@ -161,7 +197,7 @@ func run(t *testing.T, dir, script string) {
 	defer out.Close()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
+	cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "HOME="+t.TempDir(), "GOENV="+goEnv(t, "GOENV"), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(out.Name())
 		t.Errorf("%v\n%s", err, text)
