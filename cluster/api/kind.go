@@ -184,6 +184,9 @@ type Version struct {
 	Schema  *spec.Schema
 	// Default fills in what this version has as default where the kind has something else.
 	Default func(obj Object)
+	// Validate and ValidateUpdate replace the kind's for clients of this version. They get objects in the stored shape.
+	Validate       func(stored Object) field.ErrorList
+	ValidateUpdate func(stored, old Object) field.ErrorList
 	// Columns and Row print objects of this version; without them the kind's do.
 	Columns []metav1.TableColumnDefinition
 	Row     func(obj Object) []any

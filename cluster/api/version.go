@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // of returns the kind as it is served in the version.
@@ -13,7 +14,8 @@ func (v *Version) of(k *Kind) *Kind {
 		GroupVersionKind: v.WithKind(k.Kind),
 		Plural:           k.Plural, Singular: k.Singular, Short: v.Short, Namespaced: k.Namespaced, Verbs: k.Verbs, HasStatus: k.HasStatus,
 		Connect: v.Connect, New: v.New, NewList: v.NewList, Codec: v.Codec, Schema: v.Schema, Media: k.Media, Custom: k.Custom,
-		Default: v.Default, Columns: v.Columns, Row: v.Row, Fields: v.Fields,
+		Default: v.Default, Validate: v.Validate, ValidateUpdate: v.ValidateUpdate,
+		Columns: v.Columns, Row: v.Row, Fields: v.Fields,
 		Stored: k, Converter: v.Converter,
 	}
 	if v.Group == k.Group {
@@ -31,6 +33,18 @@ func (k *Kind) Storage() *Kind {
 		return k.Stored
 	}
 	return k
+}
+
+// Validators returns the rules for clients of the version, which get objects in the stored shape.
+func (k *Kind) Validators() (create func(Object) field.ErrorList, update func(obj, old Object) field.ErrorList) {
+	create, update = k.Storage().Validate, k.Storage().ValidateUpdate
+	if k.Validate != nil {
+		create = k.Validate
+	}
+	if k.ValidateUpdate != nil {
+		update = k.ValidateUpdate
+	}
+	return create, update
 }
 
 // ToStored converts objects of the kind into its stored version.

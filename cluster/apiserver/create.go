@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/api/rules"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/store"
@@ -60,7 +61,7 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 	if err := r.checkNamespace(obj); err != nil {
 		return nil, err
 	}
-	if !anyVersion(obj) {
+	if !anyVersion(obj) && !o.dryRun { // upstream's dry run does not look
 		return nil, apistatus.BadRequest("resourceVersion should not be set on objects to be created")
 	}
 	obj.SetResourceVersion("")
@@ -77,7 +78,12 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 		return nil, err
 	}
 	defer func() { a.end(ctx, err) }()
-	if err := apistatus.Invalid(k.GroupKind(), obj.GetName(), check(k.Validate, obj)); err != nil {
+	validate, _ := r.res.Validators()
+	errs := check(validate, obj)
+	if len(errs) == 0 {
+		errs = rules.ValidatePlainMeta(obj, k.Namespaced, rules.PathSegment)
+	}
+	if err := apistatus.Invalid(k.GroupKind(), obj.GetName(), errs); err != nil {
 		return nil, err
 	}
 	if err := a.finish(ctx); err != nil {
@@ -106,8 +112,15 @@ func (r *lifecycle) store(ctx context.Context, obj api.Object, generated bool) (
 
 // stamp sets what only the server may set on a new object.
 func stamp(obj api.Object) {
+	wipe(obj)
 	obj.SetUID(types.UID(uuid.NewString()))
 	obj.SetCreationTimestamp(metav1.Now().Rfc3339Copy())
+}
+
+// wipe removes what a client may not set.
+func wipe(obj api.Object) {
+	obj.SetUID("")
+	obj.SetCreationTimestamp(metav1.Time{})
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	obj.SetSelfLink("")

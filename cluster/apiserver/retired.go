@@ -26,11 +26,11 @@ type (
 )
 
 // retirementOf returns the warning that goes with every answer about a kind in a version that
-// Kubernetes no longer has, "" for a version that it has. Here they stay.
+// is deprecated, or that Kubernetes no longer has, "" for others. Here they stay.
 func retirementOf(k *api.Kind) string {
 	obj := k.New()
 	d, ok := obj.(deprecated)
-	if k.Stored == nil || !ok {
+	if !ok {
 		return ""
 	}
 	major, minor := d.APILifecycleDeprecated()

@@ -179,7 +179,8 @@ func (r *lifecycle) tryWrite(ctx context.Context, c change) (*store.Item, api.Ob
 		return obj, nil
 	}
 	addWarnings := func() {
-		if c.prepare == nil && last.GetGeneration() != present.Object().GetGeneration() {
+		// Without a generation there is no telling what has changed.
+		if generation := last.GetGeneration(); c.prepare == nil && (generation == 0 || generation != present.Object().GetGeneration()) {
 			r.addWarnings(last)
 		}
 	}
@@ -240,7 +241,8 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	}
 	carryOver(obj, old)
 	k := r.res.Storage()
-	prepare, validate := k.PrepareUpdate, k.ValidateUpdate
+	prepare := k.PrepareUpdate
+	_, validate := r.res.Validators()
 	if c.prepare != nil {
 		prepare, validate = c.prepare, c.validate
 	}

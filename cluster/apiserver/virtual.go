@@ -98,11 +98,10 @@ func (r *request) createVirtual(answer CreateFunc) error {
 	if err != nil {
 		return err
 	}
-	if r.res.Namespaced {
-		if err := r.checkNamespace(obj); err != nil {
-			return err
-		}
+	if err := r.checkNamespace(obj); err != nil {
+		return err
 	}
+	wipe(obj)
 	call(r.res.Default, obj)
 	if err := apistatus.Invalid(r.res.Kind.GroupKind(), obj.GetName(), check(r.res.Validate, obj)); err != nil {
 		return err

@@ -51,7 +51,9 @@ var DaemonSets = &api.Kind{
 	}),
 	ValidateStatus: rules.TypedUpdate(validateDaemonSetStatus),
 
-	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string { return podrules.WarningsForTemplate(&d.Spec.Template) }),
+	Warn: rules.Typed(func(d *appsv1.DaemonSet) []string {
+		return podrules.WarningsForTemplate(&d.Spec.Template, rules.SpecPath.Child("template"))
+	}),
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,

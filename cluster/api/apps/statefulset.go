@@ -82,6 +82,9 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 func statefulSetWarnings(s *appsv1.StatefulSet) []string {
 	var w podrules.Warnings
 	w.Template(&s.Spec.Template, rules.SpecPath.Child("template"))
+	for i := range s.Spec.VolumeClaimTemplates {
+		w.ClaimSpec(&s.Spec.VolumeClaimTemplates[i].Spec, rules.SpecPath.Child("volumeClaimTemplates").Index(i))
+	}
 	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
 		w.Add(rules.SpecPath.Child("revisionHistoryLimit"), "a negative value retains all historical revisions; a value >= 0 is recommended")
 	}

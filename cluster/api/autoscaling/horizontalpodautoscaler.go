@@ -30,14 +30,10 @@ var HorizontalPodAutoscalers = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(h, old *autoscalingv2.HorizontalPodAutoscaler) { h.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(h *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		return append(rules.ValidateObjectMeta(&h.ObjectMeta, true, rules.DNSSubdomain), validateAutoscaler(&h.Spec, 1)...)
+		return append(rules.ValidateObjectMeta(&h.ObjectMeta, true, rules.DNSSubdomain), validateAutoscaler(&h.Spec, nil)...)
 	}),
 	ValidateUpdate: rules.TypedUpdate(func(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-		minReplicasLowerBound := int32(1)
-		if n := old.Spec.MinReplicas; n != nil && *n == 0 {
-			minReplicasLowerBound = 0 // an unchanged value stays valid
-		}
-		return append(rules.ValidateObjectMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), validateAutoscaler(&h.Spec, minReplicasLowerBound)...)
+		return append(rules.ValidateObjectMetaUpdate(&h.ObjectMeta, &old.ObjectMeta), validateAutoscaler(&h.Spec, &old.Spec)...)
 	}),
 	ValidateStatus: rules.TypedUpdate(validateAutoscalerStatus),
 

@@ -1,6 +1,7 @@
 package autoscaling
 
 import (
+	"errors"
 	"fmt"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -18,21 +20,52 @@ const (
 	maxStabilizationSeconds = 3600
 )
 
-func validateAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, minReplicasLowerBound int32) field.ErrorList {
-	var errs field.ErrorList
-	if n := s.MinReplicas; n != nil && *n < minReplicasLowerBound {
-		errs = append(errs, field.Invalid(rules.SpecPath.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", minReplicasLowerBound)))
+// autoscalerBounds is what a valid update of an old autoscaler may have, other than a new one.
+type autoscalerBounds struct {
+	minReplicas int32
+	anyTarget   bool // the target is the old one's
+	anyObject   bool // of the described objects, an old one's has an invalid version
+}
+
+func boundsOf(s, old *autoscalingv2.HorizontalPodAutoscalerSpec) autoscalerBounds {
+	b := autoscalerBounds{minReplicas: 1}
+	if old == nil {
+		return b
 	}
-	if s.MaxReplicas < 1 {
-		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than 0"))
+	if old.MinReplicas != nil && *old.MinReplicas == 0 {
+		b.minReplicas = 0
+	}
+	b.anyTarget = old.ScaleTargetRef.APIVersion == s.ScaleTargetRef.APIVersion && old.ScaleTargetRef.Kind == s.ScaleTargetRef.Kind
+	for i := range old.Metrics {
+		if m := &old.Metrics[i]; m.Object != nil && m.Type == autoscalingv2.ObjectMetricSourceType {
+			_, err := schema.ParseGroupVersion(m.Object.DescribedObject.APIVersion)
+			b.anyObject = b.anyObject || err != nil
+		}
+	}
+	return b
+}
+
+func validateAutoscaler(s, old *autoscalingv2.HorizontalPodAutoscalerSpec) field.ErrorList {
+	var errs field.ErrorList
+	bounds := boundsOf(s, old)
+	if n := s.MinReplicas; n != nil && *n < bounds.minReplicas {
+		errs = append(errs, field.Invalid(rules.SpecPath.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", bounds.minReplicas)))
+	}
+	switch at := rules.SpecPath.Child("maxReplicas"); {
+	case s.MaxReplicas == 0:
+		errs = append(errs, field.Required(at, "must be set and greater than 0"))
+	case s.MaxReplicas < 0:
+		errs = append(errs, field.Invalid(at, s.MaxReplicas, "must be greater than or equal to 1"))
 	}
 	if n := s.MinReplicas; n != nil && s.MaxReplicas < *n {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("maxReplicas"), s.MaxReplicas, "must be greater than or equal to `minReplicas`"))
 	}
-	errs = append(errs, validateObjectReference(&s.ScaleTargetRef, rules.SpecPath.Child("scaleTargetRef"))...)
+	// The only scalable kind without a group is ReplicationController.
+	target := reference{noGroup: s.ScaleTargetRef.Kind == "ReplicationController", anyVersion: bounds.anyTarget}
+	errs = append(errs, target.validate(&s.ScaleTargetRef, rules.SpecPath.Child("scaleTargetRef"))...)
 	metrics, hasObjectMetric := rules.SpecPath.Child("metrics"), false
 	for i := range s.Metrics {
-		errs = append(errs, validateMetric(&s.Metrics[i], metrics.Index(i))...)
+		errs = append(errs, validateMetric(&s.Metrics[i], reference{noGroup: true, anyVersion: bounds.anyObject}, metrics.Index(i))...)
 		t := s.Metrics[i].Type
 		hasObjectMetric = hasObjectMetric || t == autoscalingv2.ObjectMetricSourceType || t == autoscalingv2.ExternalMetricSourceType
 	}
@@ -47,13 +80,26 @@ func validateAutoscaler(s *autoscalingv2.HorizontalPodAutoscalerSpec, minReplica
 	return errs
 }
 
-func validateObjectReference(r *autoscalingv2.CrossVersionObjectReference, p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if _, err := schema.ParseGroupVersion(r.APIVersion); err != nil {
+// reference is what a reference to an object may have.
+type reference struct {
+	noGroup    bool
+	anyVersion bool
+}
+
+func (may reference) validate(r *autoscalingv2.CrossVersionObjectReference, p *field.Path) field.ErrorList {
+	errs := validatePathSegmentName(r.Kind, p.Child("kind"), "")
+	errs = append(errs, validatePathSegmentName(r.Name, p.Child("name"), "")...)
+	if may.anyVersion {
+		return errs
+	}
+	gv, err := schema.ParseGroupVersion(r.APIVersion)
+	if err == nil && !may.noGroup && gv.Group == "" {
+		err = errors.New("apiVersion must specify API group")
+	}
+	if err != nil {
 		errs = append(errs, field.Invalid(p.Child("apiVersion"), r.APIVersion, err.Error()))
 	}
-	errs = append(errs, validatePathSegmentName(r.Kind, p.Child("kind"), "")...)
-	return append(errs, validatePathSegmentName(r.Name, p.Child("name"), "")...)
+	return errs
 }
 
 // validatePathSegmentName validates a required name that is used in paths.
@@ -104,7 +150,7 @@ func validateScalingRules(r *autoscalingv2.HPAScalingRules, p *field.Path) field
 }
 
 // validateMetric validates a metric, which must have the source of its type and no other.
-func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList {
+func validateMetric(m *autoscalingv2.MetricSpec, object reference, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if m.Type == "" {
 		errs = append(errs, field.Required(p.Child("type"), "must specify a metric source type"))
@@ -119,7 +165,7 @@ func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList 
 		there bool
 		check func(p *field.Path) field.ErrorList
 	}{
-		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil, func(p *field.Path) field.ErrorList { return validateObjectMetric(m.Object, p) }},
+		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil, func(p *field.Path) field.ErrorList { return validateObjectMetric(m.Object, object, p) }},
 		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil, func(p *field.Path) field.ErrorList { return validateExternalMetric(m.External, p) }},
 		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil, func(p *field.Path) field.ErrorList { return validatePodsMetric(m.Pods, p) }},
 		{autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil, func(p *field.Path) field.ErrorList {
@@ -129,12 +175,15 @@ func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList 
 			return validateContainerMetric(m.ContainerResource, p)
 		}},
 	}
-	seen := false
+	present := 0
 	for _, s := range sources {
-		if s.there && !seen {
-			errs = append(errs, s.check(p.Child(s.name))...)
-			seen = true
+		if !s.there {
+			continue
 		}
+		if present == 0 {
+			errs = append(errs, s.check(p.Child(s.name))...)
+		}
+		present++
 	}
 	if len(known) > 0 {
 		errs = append(errs, known...) // as upstream, which reports it twice
@@ -143,15 +192,15 @@ func validateMetric(m *autoscalingv2.MetricSpec, p *field.Path) field.ErrorList 
 		switch {
 		case s.kind == m.Type && !s.there:
 			errs = append(errs, field.Required(p.Child(s.name), "must populate information for the given metric source"))
-		case s.kind != m.Type && s.there:
+		case s.kind != m.Type && s.there && present > 1:
 			errs = append(errs, field.Forbidden(p.Child(s.name), "must populate the given metric source only"))
 		}
 	}
 	return errs
 }
 
-func validateObjectMetric(m *autoscalingv2.ObjectMetricSource, p *field.Path) field.ErrorList {
-	errs := validateObjectReference(&m.DescribedObject, p.Child("describedObject"))
+func validateObjectMetric(m *autoscalingv2.ObjectMetricSource, object reference, p *field.Path) field.ErrorList {
+	errs := object.validate(&m.DescribedObject, p.Child("describedObject"))
 	errs = append(errs, validateMetricName(m.Metric.Name, p)...)
 	errs = append(errs, validateMetricTarget(&m.Target, p.Child("target"))...)
 	if m.Target.Value == nil && m.Target.AverageValue == nil {
@@ -183,12 +232,17 @@ func validatePodsMetric(m *autoscalingv2.PodsMetricSource, p *field.Path) field.
 
 func validateContainerMetric(m *autoscalingv2.ContainerResourceMetricSource, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
+	if m.Name == "" {
+		errs = append(errs, field.Required(p.Child("name"), "must specify a resource name"))
+	} else {
+		errs = append(errs, podrules.ValidateContainerResourceName(m.Name, p.Child("name"))...)
+	}
 	if m.Container == "" {
 		errs = append(errs, field.Required(p.Child("container"), "must specify a container"))
 	} else {
 		errs = append(errs, rules.Invalid(p.Child("container"), m.Container, validation.IsDNS1123Label(m.Container))...)
 	}
-	return append(errs, validateResourceMetric(string(m.Name), &m.Target, p)...)
+	return append(errs, validateResourceTarget(&m.Target, p.Child("target"))...)
 }
 
 func validateResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
@@ -196,12 +250,16 @@ func validateResourceMetric(name string, t *autoscalingv2.MetricTarget, p *field
 	if name == "" {
 		errs = append(errs, field.Required(p.Child("name"), "must specify a resource name"))
 	}
-	errs = append(errs, validateMetricTarget(t, p.Child("target"))...)
+	return append(errs, validateResourceTarget(t, p.Child("target"))...)
+}
+
+func validateResourceTarget(t *autoscalingv2.MetricTarget, p *field.Path) field.ErrorList {
+	errs := validateMetricTarget(t, p)
 	switch {
 	case t.AverageUtilization == nil && t.AverageValue == nil:
-		errs = append(errs, field.Required(p.Child("target", "averageUtilization"), "must set either a target raw value or a target utilization"))
+		errs = append(errs, field.Required(p.Child("averageUtilization"), "must set either a target raw value or a target utilization"))
 	case t.AverageUtilization != nil && t.AverageValue != nil:
-		errs = append(errs, field.Forbidden(p.Child("target", "averageValue"), "may not set both a target raw value and a target utilization"))
+		errs = append(errs, field.Forbidden(p.Child("averageValue"), "may not set both a target raw value and a target utilization"))
 	}
 	return errs
 }

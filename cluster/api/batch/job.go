@@ -28,8 +28,12 @@ var Jobs = rules.SpecAndStatus(&api.Kind{
 
 	Default: rules.Mutate(defaultJob),
 	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
-		defaultJob(j) // before the generated labels: the job's own are the client's
+		inherits := len(j.Labels) == 0 && len(j.Spec.Template.Labels) > 0
+		defaultJob(j)
 		generateSelector(j)
+		if inherits {
+			j.Labels = maps.Clone(j.Spec.Template.Labels) // the generated ones too, as upstream
+		}
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
 	}),

@@ -20,8 +20,8 @@ func jobWarnings(j *batchv1.Job) []string {
 
 func addJobSpecWarnings(w *podrules.Warnings, s *batchv1.JobSpec, p *field.Path) {
 	if s.Completions != nil && *s.Completions > completionsSoftLimit && s.Parallelism != nil && *s.Parallelism > limitForHighCompletions && isIndexed(s) {
-		w.Add(p.Child("completions"), "In big Indexed Jobs with a number of completions higher than %d and a parallelism higher than %d, "+
-			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail", completionsSoftLimit, limitForHighCompletions)
+		w.Add(p, "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "+
+			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail")
 	}
 	w.Template(&s.Template, p.Child("template"))
 }

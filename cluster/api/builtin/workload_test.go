@@ -286,7 +286,7 @@ func TestWarnings(t *testing.T) {
 		{apps.StatefulSets, `{spec: {revisionHistoryLimit: -1}}`, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"},
 		{
 			batch.Jobs, `{spec: {completionMode: Indexed, completions: 100001, parallelism: 10001}}`,
-			"spec.completions: In big Indexed Jobs with a number of completions higher than 100000 and a parallelism higher than 10000, Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
+			"spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
 		},
 		{batch.CronJobs, `{spec: {jobTemplate: {spec: {template: {spec: {nodeSelector: {beta.kubernetes.io/os: linux}}}}}}}`, `spec.jobTemplate.spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead`},
 		{networking.Ingresses, `{metadata: {annotations: {kubernetes.io/ingress.class: nginx}}}`, `annotation "kubernetes.io/ingress.class" is deprecated, please use 'spec.ingressClassName' instead`},

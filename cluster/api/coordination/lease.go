@@ -11,15 +11,23 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// Leases is the kind Lease, for leader election and for the heartbeats of nodes.
+// Leases is the kind Lease, for leader election and for the heartbeats of nodes. The fields of coordinated leader election,
+// whose feature gate is off, are dropped, as upstream.
 var Leases = &api.Kind{
 	GroupVersionKind: api.GVK(coordinationv1.GroupName, "v1", "Lease"),
 	Plural:           "leases", Singular: "lease", Namespaced: true,
 	New:     func() api.Object { return &coordinationv1.Lease{} },
 	NewList: func() runtime.Object { return &coordinationv1.LeaseList{} },
 
-	Validate:       rules.Validate(true, rules.DNSSubdomain, validateLease),
-	ValidateUpdate: rules.ValidateUpdate(validateLease),
+	PrepareCreate: rules.Mutate(func(l *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),
+	PrepareUpdate: rules.MutateUpdate(func(l, _ *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),
+
+	Validate: rules.Typed(func(l *coordinationv1.Lease) field.ErrorList {
+		return append(rules.ValidatePlainMeta(l, true, rules.DNSSubdomain), validateLease(l)...)
+	}),
+	ValidateUpdate: rules.TypedUpdate(func(l, old *coordinationv1.Lease) field.ErrorList {
+		return append(rules.ValidatePlainMetaUpdate(l, old), validateLease(l)...)
+	}),
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Identity of the holder."), rules.AgeColumn},
 	Row: rules.Typed(func(l *coordinationv1.Lease) []any {
@@ -39,11 +47,6 @@ func validateLease(l *coordinationv1.Lease) field.ErrorList {
 	}
 	if s.LeaseTransitions != nil && *s.LeaseTransitions < 0 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("leaseTransitions"), *s.LeaseTransitions, "must be greater than or equal to 0"))
-	}
-	if s.Strategy != nil {
-		errs = append(errs, rules.OneOf(*s.Strategy, rules.SpecPath.Child("strategy"), coordinationv1.OldestEmulationVersion)...)
-	} else if s.PreferredHolder != nil && *s.PreferredHolder != "" {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("preferredHolder"), "may only be specified if `strategy` is defined"))
 	}
 	return errs
 }

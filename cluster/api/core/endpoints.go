@@ -35,6 +35,8 @@ var Endpoints = &api.Kind{
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validateEndpointSubsets),
 	ValidateUpdate: rules.ValidateUpdate(validateEndpointSubsets),
 
+	Warn: rules.Typed(endpointsWarnings),
+
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that are ready."), rules.AgeColumn},
 	Row: rules.Typed(func(e *corev1.Endpoints) []any {
 		return []any{e.Name, formatSubsets(e.Subsets), rules.Age(e.CreationTimestamp)}

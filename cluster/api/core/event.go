@@ -1,9 +1,7 @@
 package core
 
 import (
-	"fmt"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -11,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -26,8 +23,9 @@ var Events = &api.Kind{
 	New:      func() api.Object { return &corev1.Event{} },
 	NewList:  func() runtime.Object { return &corev1.EventList{} },
 
-	Validate:       rules.Typed(validateEvent),
-	ValidateUpdate: rules.ValidateUpdate(validateEvent),
+	// The server validates the rest of the metadata; upstream has no further rule in this version.
+	Validate:       rules.Typed(func(e *corev1.Event) field.ErrorList { return validateEvent(e, "reportingComponent") }),
+	ValidateUpdate: rules.TypedUpdate(func(e, _ *corev1.Event) field.ErrorList { return validateEvent(e, "reportingComponent") }),
 	Columns:        eventColumns,
 	Row:            rules.Typed(eventRow),
 	Fields: rules.Typed(func(e *corev1.Event) fields.Set {
@@ -72,7 +70,9 @@ var EventsV1 = api.Version{
 			"type":                      e.Type,
 		}
 	}),
-	Converter: api.Conversion(eventToCore, eventFromCore),
+	Validate:       rules.Typed(validateEventV1),
+	ValidateUpdate: rules.TypedUpdate(validateEventV1Update),
+	Converter:      api.Conversion(eventToCore, eventFromCore),
 }
 
 // eventToCore converts an event. The result shares everything below the top level with e.
@@ -181,39 +181,4 @@ func eventSource(e *corev1.Event) string {
 		return component
 	}
 	return component + ", " + instance
-}
-
-// validateEvent validates an event. Most rules apply only to events with an eventTime, which events.k8s.io
-// clients set.
-func validateEvent(e *corev1.Event) field.ErrorList {
-	errs := rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain)
-	involved := field.NewPath("involvedObject", "namespace")
-	ns := e.InvolvedObject.Namespace
-	switch {
-	case ns == "" && e.Namespace != metav1.NamespaceDefault && e.Namespace != metav1.NamespaceSystem:
-		errs = append(errs, field.Invalid(involved, ns, "does not match event.namespace"))
-	case ns != "" && ns != e.Namespace:
-		errs = append(errs, field.Invalid(involved, ns, "does not match event.namespace"))
-	}
-	if e.EventTime.Equal(&metav1.MicroTime{Time: time.Time{}}) {
-		return errs
-	}
-	required := func(name, v string) {
-		errs = append(errs, rules.Required(v, field.NewPath(name))...)
-	}
-	tooLong := func(name, v string, max int) {
-		if len(v) > max {
-			errs = append(errs, field.Invalid(field.NewPath(name), "", fmt.Sprintf("can have at most %d characters", max)))
-		}
-	}
-	required("reportingController", e.ReportingController)
-	errs = append(errs, rules.OptionalValue(e.ReportingController, field.NewPath("reportingController"), validation.IsQualifiedName)...)
-	required("reportingInstance", e.ReportingInstance)
-	tooLong("reportingInstance", e.ReportingInstance, 128)
-	required("action", e.Action)
-	tooLong("action", e.Action, 128)
-	required("reason", e.Reason)
-	tooLong("reason", e.Reason, 128)
-	tooLong("message", e.Message, 1024)
-	return errs
 }

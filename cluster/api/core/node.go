@@ -59,6 +59,8 @@ var Nodes = &api.Kind{
 	ValidateUpdate: rules.TypedUpdate(validateNodeUpdate),
 	ValidateStatus: rules.TypedUpdate(validateNodeUpdate),
 
+	Warn: rules.Typed(nodeWarnings),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.Column("Status", "string", 0, "Ready, NotReady or Unknown, and SchedulingDisabled if the node is cordoned."),

@@ -71,6 +71,8 @@ var PersistentVolumes = &api.Kind{
 		return rules.ValidateObjectMetaUpdate(&v.ObjectMeta, &old.ObjectMeta)
 	}),
 
+	Warn: rules.Typed(volumeWarnings),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.Column("Capacity", "string", 0, "Capacity of the volume."),

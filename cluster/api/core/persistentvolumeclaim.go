@@ -41,6 +41,8 @@ var PersistentVolumeClaims = &api.Kind{
 	ValidateUpdate: rules.TypedUpdate(validateClaimUpdate),
 	ValidateStatus: rules.TypedUpdate(validateClaimStatus),
 
+	Warn: rules.Typed(claimWarnings),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.Column("Status", "string", 0, "Pending, Bound or Lost."),

@@ -30,6 +30,10 @@ var PodTemplates = &api.Kind{
 	Validate:       rules.Validate(true, rules.DNSSubdomain, validatePodTemplate),
 	ValidateUpdate: rules.ValidateUpdate(validatePodTemplate),
 
+	Warn: rules.Typed(func(t *corev1.PodTemplate) []string {
+		return podrules.WarningsForTemplate(&t.Template, field.NewPath("template"))
+	}),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.Column("Containers", "string", 0, "Names of the containers."),

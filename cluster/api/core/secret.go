@@ -54,6 +54,8 @@ var Secrets = &api.Kind{
 		return append(errs, validateSecret(s)...)
 	}),
 
+	Warn: rules.Typed(secretWarnings),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn, rules.Column("Type", "string", 0, "Type of the secret."), rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn,
 	},

@@ -32,9 +32,11 @@ var Services = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(prepareServiceUpdate),
 	PrepareStatus: rules.MutateUpdate(func(s, old *corev1.Service) { s.Spec = old.Spec }),
 
-	Validate:       rules.Typed(validateService),
+	Validate:       rules.Typed(validateNewService),
 	ValidateUpdate: rules.TypedUpdate(validateServiceUpdate),
 	ValidateStatus: rules.ValidateUpdate(validateLoadBalancerStatus),
+
+	Warn: rules.Typed(serviceWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,

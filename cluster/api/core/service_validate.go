@@ -8,42 +8,67 @@ import (
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	netutils "k8s.io/utils/net"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
-func validateService(svc *corev1.Service) field.ErrorList {
-	errs := rules.ValidateObjectMeta(&svc.ObjectMeta, true, rules.DNS1035Label)
+func validateNewService(svc *corev1.Service) field.ErrorList {
+	return append(rules.ValidateObjectMeta(&svc.ObjectMeta, true, rules.DNSLabel), validateService(svc, nil)...)
+}
+
+// validateService validates all but the metadata, in upstream's order. What old has is valid.
+func validateService(svc, old *corev1.Service) field.ErrorList {
 	s := &svc.Spec
+	var errs field.ErrorList
+	hints, hasHints := svc.Annotations[corev1.DeprecatedAnnotationTopologyAwareHints]
+	if mode, has := svc.Annotations[corev1.AnnotationTopologyMode]; has && hasHints && mode != hints {
+		errs = append(errs, field.Invalid(rules.MetadataPath.Child("annotations").Key(corev1.AnnotationTopologyMode), mode,
+			fmt.Sprintf("must match annotations[%s] when both are specified", corev1.DeprecatedAnnotationTopologyAwareHints)))
+	}
 	if len(s.Ports) == 0 && !isHeadless(svc) && s.Type != corev1.ServiceTypeExternalName {
 		errs = append(errs, field.Required(rules.SpecPath.Child("ports"), ""))
 	}
 	errs = append(errs, validateServiceType(svc)...)
-	errs = append(errs, validateServicePorts(svc)...)
+	names := map[string]bool{}
+	for i := range s.Ports {
+		errs = append(errs, validateServicePort(&s.Ports[i], len(s.Ports) > 1, names, rules.SpecPath.Child("ports").Index(i))...)
+	}
 	if len(s.Selector) > 0 {
 		errs = append(errs, metav1validation.ValidateLabels(s.Selector, rules.SpecPath.Child("selector"))...)
 	}
 	errs = append(errs, validateSessionAffinity(s)...)
-	errs = append(errs, validateServiceAddresses(svc)...)
+	errs = append(errs, validateServiceAddresses(svc, old)...)
 	for i, ip := range s.ExternalIPs {
 		p := rules.SpecPath.Child("externalIPs").Index(i)
-		if bad := validation.IsValidIPForLegacyField(p, ip, false, nil); len(bad) > 0 {
+		if bad := validation.IsValidIPForLegacyField(p, ip, false, oldSpec(old).ExternalIPs); len(bad) > 0 {
 			errs = append(errs, bad...)
 		} else {
 			errs = append(errs, ValidateNonSpecialIP(ip, p)...)
 		}
 	}
+	errs = append(errs, rules.RequiredOneOf(s.Type, rules.SpecPath.Child("type"),
+		corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort)...)
+	errs = append(errs, validateUniquePorts(s)...)
+	errs = append(errs, validateLoadBalancer(svc, old)...)
 	errs = append(errs, validateTrafficPolicies(svc)...)
-	errs = append(errs, rules.OptionalOneOf(s.TrafficDistribution, rules.SpecPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
+	return append(errs, rules.OptionalOneOf(s.TrafficDistribution, rules.SpecPath.Child("trafficDistribution"), corev1.ServiceTrafficDistributionPreferClose,
 		corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
-	return append(errs, validateLoadBalancer(svc)...)
+}
+
+// oldSpec returns the spec of the service before an update, an empty one for a new service.
+func oldSpec(old *corev1.Service) *corev1.ServiceSpec {
+	if old == nil {
+		return &corev1.ServiceSpec{}
+	}
+	return &old.Spec
 }
 
 func validateServiceType(svc *corev1.Service) field.ErrorList {
 	s := &svc.Spec
-	errs := rules.RequiredOneOf(s.Type, rules.SpecPath.Child("type"),
-		corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort)
+	var errs field.ErrorList
 	switch s.Type {
 	case corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
 		if isHeadless(svc) {
@@ -51,59 +76,55 @@ func validateServiceType(svc *corev1.Service) field.ErrorList {
 				fmt.Sprintf("may not be set to 'None' for %s services", s.Type)))
 		}
 	case corev1.ServiceTypeExternalName:
+		const unset = "may not be set for ExternalName services"
 		if len(s.ClusterIPs) > 0 || s.ClusterIP != "" {
-			errs = append(errs, field.Forbidden(rules.SpecPath.Child("clusterIPs"), "may not be set for ExternalName services"))
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("clusterIPs"), unset))
 		}
-		if name := strings.TrimSuffix(s.ExternalName, "."); name != "" {
-			errs = append(errs, rules.Invalid(rules.SpecPath.Child("externalName"), name, validation.IsDNS1123Subdomain(name))...)
-		} else {
-			errs = append(errs, field.Required(rules.SpecPath.Child("externalName"), ""))
+		if len(s.IPFamilies) > 0 {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("ipFamilies"), unset))
 		}
+		if s.IPFamilyPolicy != nil {
+			errs = append(errs, field.Forbidden(rules.SpecPath.Child("ipFamilyPolicy"), unset))
+		}
+		errs = append(errs, rules.RequiredValue(strings.TrimSuffix(s.ExternalName, "."), rules.SpecPath.Child("externalName"), validation.IsDNS1123Subdomain)...)
 	}
 	return errs
 }
 
-func validateServicePorts(svc *corev1.Service) field.ErrorList {
+func validateServicePort(port *corev1.ServicePort, named bool, names map[string]bool, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
+	if port.Name != "" {
+		errs = append(errs, rules.Invalid(p.Child("name"), port.Name, validation.IsDNS1123Label(port.Name))...)
+		errs = append(errs, rules.Unique(names, port.Name, p.Child("name"), port.Name)...)
+	} else if named {
+		errs = append(errs, field.Required(p.Child("name"), ""))
+	}
+	errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
+	errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
+	errs = append(errs, podrules.ValidatePortNumOrName(port.TargetPort, p.Child("targetPort"))...)
+	return append(errs, ValidateAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
+}
+
+// validateUniquePorts reports ports and node ports that are there twice for a protocol.
+func validateUniquePorts(s *corev1.ServiceSpec) field.ErrorList {
 	type portKey struct {
 		protocol corev1.Protocol
 		port     int32
 	}
-	names, ports, nodePorts := map[string]bool{}, map[portKey]bool{}, map[portKey]bool{}
-	for i := range svc.Spec.Ports {
-		port, p := &svc.Spec.Ports[i], rules.SpecPath.Child("ports").Index(i)
-		switch port.Name {
-		case "":
-			if len(svc.Spec.Ports) > 1 {
-				errs = append(errs, field.Required(p.Child("name"), ""))
-			}
-		default:
-			errs = append(errs, rules.Invalid(p.Child("name"), port.Name, validation.IsDNS1123Label(port.Name))...)
-			errs = append(errs, rules.Unique(names, port.Name, p.Child("name"), port.Name)...)
-		}
-		errs = append(errs, rules.Invalid(p.Child("port"), int64(port.Port), validation.IsValidPortNum(int(port.Port)))...)
-		errs = append(errs, rules.RequiredOneOf(port.Protocol, p.Child("protocol"), rules.Protocols...)...)
-		errs = append(errs, podrules.ValidatePortNumOrName(port.TargetPort, p.Child("targetPort"))...)
-		errs = append(errs, ValidateAppProtocol(port.AppProtocol, p.Child("appProtocol"))...)
-		if key := (portKey{port.Protocol, port.Port}); ports[key] {
-			errs = append(errs, field.Duplicate(p, corev1.ServicePort{Protocol: port.Protocol, Port: port.Port}))
-		} else {
-			ports[key] = true
-		}
+	var unused, nodeErrs, errs field.ErrorList
+	ports, nodePorts := map[portKey]bool{}, map[portKey]bool{}
+	for i := range s.Ports {
+		port, p := &s.Ports[i], rules.SpecPath.Child("ports").Index(i)
+		errs = append(errs, rules.Unique(ports, portKey{port.Protocol, port.Port}, p, corev1.ServicePort{Protocol: port.Protocol, Port: port.Port})...)
 		if port.NodePort == 0 {
 			continue
 		}
-		at := p.Child("nodePort")
-		if svc.Spec.Type == corev1.ServiceTypeClusterIP || svc.Spec.Type == corev1.ServiceTypeExternalName {
-			errs = append(errs, field.Forbidden(at, fmt.Sprintf("may not be used when `type` is '%s'", svc.Spec.Type)))
+		if s.Type == corev1.ServiceTypeClusterIP {
+			unused = append(unused, field.Forbidden(p.Child("nodePort"), "may not be used when `type` is 'ClusterIP'"))
 		}
-		if key := (portKey{port.Protocol, port.NodePort}); nodePorts[key] {
-			errs = append(errs, field.Duplicate(at, port.NodePort))
-		} else {
-			nodePorts[key] = true
-		}
+		nodeErrs = append(nodeErrs, rules.Unique(nodePorts, portKey{port.Protocol, port.NodePort}, p.Child("nodePort"), port.NodePort)...)
 	}
-	return errs
+	return append(append(unused, nodeErrs...), errs...)
 }
 
 // maxAffinitySeconds is a day.
@@ -114,12 +135,18 @@ func validateSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
 	p := rules.SpecPath.Child("sessionAffinityConfig")
 	switch s.SessionAffinity {
 	case corev1.ServiceAffinityClientIP:
-		c := s.SessionAffinityConfig
-		if c == nil || c.ClientIP == nil || c.ClientIP.TimeoutSeconds == nil {
-			return append(errs, field.Required(p.Child("clientIP", "timeoutSeconds"), ""))
-		}
-		if t := *c.ClientIP.TimeoutSeconds; t <= 0 || t > maxAffinitySeconds {
-			errs = append(errs, field.Invalid(p.Child("clientIP", "timeoutSeconds"), t, fmt.Sprintf("must be greater than 0 and less than %d", maxAffinitySeconds)))
+		what := fmt.Sprintf("when session affinity type is %s", corev1.ServiceAffinityClientIP)
+		switch c := s.SessionAffinityConfig; {
+		case c == nil:
+			errs = append(errs, field.Required(p, what))
+		case c.ClientIP == nil:
+			errs = append(errs, field.Required(p.Child("clientIP"), what))
+		case c.ClientIP.TimeoutSeconds == nil:
+			errs = append(errs, field.Required(p.Child("clientIP", "timeoutSeconds"), what))
+		default:
+			if t := *c.ClientIP.TimeoutSeconds; t <= 0 || t > maxAffinitySeconds {
+				errs = append(errs, field.Invalid(p.Child("clientIP", "timeoutSeconds"), t, fmt.Sprintf("must be greater than 0 and less than %d", maxAffinitySeconds)))
+			}
 		}
 	case corev1.ServiceAffinityNone:
 		if s.SessionAffinityConfig != nil {
@@ -129,61 +156,65 @@ func validateSessionAffinity(s *corev1.ServiceSpec) field.ErrorList {
 	return errs
 }
 
-// validateServiceAddresses validates families and cluster IPs. The cluster has one family, IPv4.
-func validateServiceAddresses(svc *corev1.Service) field.ErrorList {
+// validateServiceAddresses validates families and cluster IPs. The cluster has one family, IPv4: admission refuses the other.
+func validateServiceAddresses(svc, old *corev1.Service) field.ErrorList {
 	s := &svc.Spec
 	if s.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
 	var errs field.ErrorList
-	families := rules.SpecPath.Child("ipFamilies")
-	seen := map[corev1.IPFamily]bool{}
-	for i, f := range s.IPFamilies {
-		switch {
-		case f != corev1.IPv4Protocol && f != corev1.IPv6Protocol:
-			errs = append(errs, field.NotSupported(families.Index(i), f, []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol}))
-		case seen[f]:
-			errs = append(errs, field.Duplicate(families.Index(i), f))
-		case f == corev1.IPv6Protocol:
-			errs = append(errs, field.Invalid(families.Index(i), f, "not configured on this cluster"))
-		}
-		seen[f] = true
-	}
-	if s.IPFamilyPolicy != nil {
-		p := rules.SpecPath.Child("ipFamilyPolicy")
-		errs = append(errs, rules.OneOf(*s.IPFamilyPolicy, p,
-			corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack, corev1.IPFamilyPolicySingleStack)...)
-		if *s.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack {
-			errs = append(errs, field.Invalid(p, *s.IPFamilyPolicy, "this cluster is not configured for dual-stack services"))
-		}
-	}
 	ips := rules.SpecPath.Child("clusterIPs")
-	if len(s.ClusterIPs) == 0 {
-		if s.ClusterIP != "" {
-			errs = append(errs, field.Required(ips, "must be specified when `clusterIP` is specified"))
+	switch {
+	case s.ClusterIP != "" && len(s.ClusterIPs) == 0:
+		errs = append(errs, field.Required(ips, ""))
+	case s.ClusterIP != "" && s.ClusterIPs[0] != s.ClusterIP:
+		errs = append(errs, field.Invalid(ips, s.ClusterIPs, "first value must match `clusterIP`"))
+	case s.ClusterIP == "" && len(s.ClusterIPs) > 0:
+		errs = append(errs, field.Invalid(ips, s.ClusterIPs, "must be empty when `clusterIP` is not specified"))
+	}
+	errs = append(errs, validateIPFamilies(s)...)
+	bad := false
+	for i, ip := range s.ClusterIPs {
+		if i == 0 && ip == corev1.ClusterIPNone {
+			if len(s.ClusterIPs) > 1 {
+				bad = true
+				errs = append(errs, field.Invalid(ips, s.ClusterIPs, "'None' must be the first and only value"))
+			}
+			continue
 		}
+		invalid := validation.IsValidIPForLegacyField(ips.Index(i), ip, false, oldSpec(old).ClusterIPs)
+		bad = bad || len(invalid) > 0
+		errs = append(errs, invalid...)
+	}
+	if len(s.ClusterIPs) > 2 {
+		errs = append(errs, field.Invalid(ips, s.ClusterIPs, "may only hold up to 2 values"))
+	}
+	if bad || len(s.ClusterIPs) == 0 || isHeadless(svc) {
 		return errs
 	}
-	if s.ClusterIP != s.ClusterIPs[0] {
-		errs = append(errs, field.Invalid(ips, s.ClusterIPs, "first value must match `clusterIP`"))
+	if len(s.ClusterIPs) > 1 {
+		if dual, err := netutils.IsDualStackIPStrings(s.ClusterIPs); err != nil || !dual {
+			errs = append(errs, field.Invalid(ips, s.ClusterIPs, "may specify no more than one IP for each IP family"))
+		}
 	}
-	for i, ip := range s.ClusterIPs {
-		switch {
-		case i == 0 && ip == corev1.ClusterIPNone:
-			if len(s.ClusterIPs) > 1 {
-				errs = append(errs, field.Invalid(ips.Index(i), ip, "can not have more than one entry for headless services"))
-			}
-		case i > 1:
-			errs = append(errs, field.Invalid(ips, s.ClusterIPs, "may only hold up to 2 values"))
-		default:
-			bad := validation.IsValidIPForLegacyField(ips.Index(i), ip, false, nil)
-			errs = append(errs, bad...)
-			if len(bad) == 0 && strings.Contains(ip, ":") {
-				errs = append(errs, field.Invalid(ips.Index(i), ip, "not configured on this cluster"))
-			}
+	for i, ip := range s.ClusterIPs[:min(len(s.ClusterIPs), len(s.IPFamilies))] {
+		if f := s.IPFamilies[i]; f == corev1.IPv4Protocol && netutils.IsIPv6String(ip) || f == corev1.IPv6Protocol && !netutils.IsIPv6String(ip) {
+			errs = append(errs, field.Invalid(ips.Index(i), ip, fmt.Sprintf("expected an %s value as indicated by `ipFamilies[%d]`", f, i)))
 		}
 	}
 	return errs
+}
+
+func validateIPFamilies(s *corev1.ServiceSpec) field.ErrorList {
+	var errs field.ErrorList
+	families := rules.SpecPath.Child("ipFamilies")
+	seen := map[corev1.IPFamily]bool{}
+	for i, f := range s.IPFamilies {
+		errs = append(errs, rules.OneOf(f, families.Index(i), corev1.IPv4Protocol, corev1.IPv6Protocol)...)
+		errs = append(errs, rules.Unique(seen, f, families.Index(i), f)...)
+	}
+	return append(errs, rules.OptionalOneOf(s.IPFamilyPolicy, rules.SpecPath.Child("ipFamilyPolicy"),
+		corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack, corev1.IPFamilyPolicySingleStack)...)
 }
 
 func validateTrafficPolicies(svc *corev1.Service) field.ErrorList {
@@ -197,63 +228,153 @@ func validateTrafficPolicies(svc *corev1.Service) field.ErrorList {
 	case s.ExternalTrafficPolicy != "":
 		errs = append(errs, field.Invalid(external, s.ExternalTrafficPolicy, "may only be set for externally-accessible services"))
 	}
-	if s.HealthCheckNodePort != 0 && !needsHealthCheck(svc) {
-		errs = append(errs, field.Invalid(rules.SpecPath.Child("healthCheckNodePort"), s.HealthCheckNodePort,
-			"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
-	}
-	if s.Type == corev1.ServiceTypeExternalName || s.Type == "" {
-		return errs
+	health := rules.SpecPath.Child("healthCheckNodePort")
+	switch {
+	case !needsHealthCheck(svc):
+		if s.HealthCheckNodePort != 0 {
+			errs = append(errs, field.Invalid(health, s.HealthCheckNodePort,
+				"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
+		}
+	case s.HealthCheckNodePort != 0: // else admission allocates one
+		errs = append(errs, rules.Invalid(health, s.HealthCheckNodePort, validation.IsValidPortNum(int(s.HealthCheckNodePort)))...)
 	}
 	internal := rules.SpecPath.Child("internalTrafficPolicy")
-	if s.InternalTrafficPolicy == nil {
-		return append(errs, field.Required(internal, ""))
+	switch s.Type {
+	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
+		if s.InternalTrafficPolicy == nil {
+			errs = append(errs, field.Required(internal, ""))
+		}
 	}
-	return append(errs, rules.OneOf(*s.InternalTrafficPolicy, internal,
+	return append(errs, rules.OptionalOneOf(s.InternalTrafficPolicy, internal,
 		corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)...)
 }
 
-func validateLoadBalancer(svc *corev1.Service) field.ErrorList {
-	var errs field.ErrorList
+const onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'"
+
+func validateLoadBalancer(svc, old *corev1.Service) field.ErrorList {
 	s := &svc.Spec
-	const onlyLoadBalancer = "may only be used when `type` is 'LoadBalancer'"
-	if s.Type == corev1.ServiceTypeLoadBalancer {
+	errs := validateSourceRanges(svc, old)
+	at := rules.SpecPath.Child("allocateLoadBalancerNodePorts")
+	if s.Type != corev1.ServiceTypeLoadBalancer {
+		if s.AllocateLoadBalancerNodePorts != nil {
+			errs = append(errs, field.Forbidden(at, onlyLoadBalancer))
+		}
+	} else if s.AllocateLoadBalancerNodePorts == nil {
+		errs = append(errs, field.Required(field.NewPath("allocateLoadBalancerNodePorts"), ""))
+	}
+	return append(errs, validateLoadBalancerClass(s, nil)...)
+}
+
+// validateSourceRanges validates the field or, if it is empty, the annotation of old manifests.
+func validateSourceRanges(svc, old *corev1.Service) field.ErrorList {
+	s := &svc.Spec
+	var errs field.ErrorList
+	if len(s.LoadBalancerSourceRanges) > 0 {
+		p := rules.SpecPath.Child("loadBalancerSourceRanges")
+		if s.Type != corev1.ServiceTypeLoadBalancer {
+			errs = append(errs, field.Forbidden(p, onlyLoadBalancer))
+		}
+		var before []string
+		for _, r := range oldSpec(old).LoadBalancerSourceRanges {
+			before = append(before, strings.TrimSpace(r))
+		}
 		for i, r := range s.LoadBalancerSourceRanges {
-			errs = append(errs, validation.IsValidCIDRForLegacyField(rules.SpecPath.Child("loadBalancerSourceRanges").Index(i), strings.TrimSpace(r), false, nil)...)
+			errs = append(errs, validation.IsValidCIDRForLegacyField(p.Index(i), strings.TrimSpace(r), false, before)...)
 		}
-		if s.AllocateLoadBalancerNodePorts == nil {
-			errs = append(errs, field.Required(rules.SpecPath.Child("allocateLoadBalancerNodePorts"), ""))
-		}
-		errs = append(errs, rules.OptionalPointer(s.LoadBalancerClass, rules.SpecPath.Child("loadBalancerClass"), validation.IsQualifiedName)...)
 		return errs
 	}
-	if len(s.LoadBalancerSourceRanges) > 0 {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerSourceRanges"), onlyLoadBalancer))
+	ranges, has := svc.Annotations[corev1.AnnotationLoadBalancerSourceRangesKey]
+	if !has {
+		return nil
 	}
-	if s.AllocateLoadBalancerNodePorts != nil {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("allocateLoadBalancerNodePorts"), onlyLoadBalancer))
+	p := rules.MetadataPath.Child("annotations").Key(corev1.AnnotationLoadBalancerSourceRangesKey)
+	if s.Type != corev1.ServiceTypeLoadBalancer {
+		errs = append(errs, field.Forbidden(p, onlyLoadBalancer))
 	}
-	if s.LoadBalancerClass != nil {
-		errs = append(errs, field.Forbidden(rules.SpecPath.Child("loadBalancerClass"), onlyLoadBalancer))
+	if old != nil && old.Annotations[corev1.AnnotationLoadBalancerSourceRangesKey] == ranges || strings.TrimSpace(ranges) == "" {
+		return errs
+	}
+	for r := range strings.SplitSeq(strings.TrimSpace(ranges), ",") {
+		errs = append(errs, validation.IsValidCIDRForLegacyField(p, strings.TrimSpace(r), false, nil)...)
 	}
 	return errs
 }
 
+// validateLoadBalancerClass validates the class, which is immutable once it matters. Without old the service is new.
+func validateLoadBalancerClass(s, old *corev1.ServiceSpec) field.ErrorList {
+	p := rules.SpecPath.Child("loadBalancerClass")
+	if s.Type != corev1.ServiceTypeLoadBalancer {
+		if s.LoadBalancerClass != nil {
+			return field.ErrorList{field.Forbidden(p, onlyLoadBalancer)}
+		}
+		return nil
+	}
+	var errs field.ErrorList
+	if old != nil && old.Type == corev1.ServiceTypeLoadBalancer && !ptr.Equal(s.LoadBalancerClass, old.LoadBalancerClass) {
+		errs = append(errs, field.Invalid(p, s.LoadBalancerClass, "may not change once set"))
+	}
+	return append(errs, rules.OptionalPointer(s.LoadBalancerClass, p, validation.IsQualifiedName)...)
+}
+
 func validateServiceUpdate(svc, old *corev1.Service) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&svc.ObjectMeta, &old.ObjectMeta)
+	errs = append(errs, validateAddressesUpdate(svc, old)...)
+	errs = append(errs, validateLoadBalancerClass(&svc.Spec, &old.Spec)...)
+	if needsHealthCheck(old) && needsHealthCheck(svc) && svc.Spec.HealthCheckNodePort != old.Spec.HealthCheckNodePort {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("healthCheckNodePort"), "field is immutable"))
+	}
+	return append(errs, validateService(svc, old)...)
+}
+
+// validateAddressesUpdate reports a change of the first address or family. Further ones may be added, and released by the policy.
+func validateAddressesUpdate(svc, old *corev1.Service) field.ErrorList {
 	s, o := &svc.Spec, &old.Spec
-	if s.Type != corev1.ServiceTypeExternalName && o.Type != corev1.ServiceTypeExternalName && len(o.ClusterIPs) > 0 {
-		ips := rules.SpecPath.Child("clusterIPs")
-		switch {
-		case len(s.ClusterIPs) == 0:
-			errs = append(errs, field.Invalid(ips.Index(0), s.ClusterIPs, "primary clusterIP can not be unset"))
-		case s.ClusterIPs[0] != o.ClusterIPs[0]:
-			errs = append(errs, field.Invalid(ips.Index(0), s.ClusterIPs, "may not change once set"))
+	if s.Type == corev1.ServiceTypeExternalName || o.Type == corev1.ServiceTypeExternalName || isHeadless(svc) && isHeadless(old) {
+		return nil
+	}
+	const once = "may not change once set"
+	var errs field.ErrorList
+	ips, families, policy := rules.SpecPath.Child("clusterIPs"), rules.SpecPath.Child("ipFamilies"), rules.SpecPath.Child("ipFamilyPolicy")
+	single := ptr.Deref(s.IPFamilyPolicy, "") == corev1.IPFamilyPolicySingleStack
+	switch is, was := s.ClusterIPs, o.ClusterIPs; {
+	case len(is) == len(was):
+		for i := range was {
+			if is[i] != was[i] {
+				errs = append(errs, field.Invalid(ips.Index(i), is, once))
+			}
+		}
+	case len(is) == 0:
+		errs = append(errs, field.Invalid(ips.Index(0), is, "primary clusterIP can not be unset"))
+	default:
+		if len(was) > 0 && is[0] != was[0] {
+			errs = append(errs, field.Invalid(ips.Index(0), is, once))
+		}
+		if len(is) == 1 && len(was) > 1 && !single {
+			errs = append(errs, field.Invalid(policy, s.IPFamilyPolicy, "must be set to 'SingleStack' when releasing the secondary clusterIP"))
 		}
 	}
-	if s.Type == corev1.ServiceTypeLoadBalancer && o.Type == corev1.ServiceTypeLoadBalancer {
-		errs = append(errs, rules.Immutable(s.LoadBalancerClass, o.LoadBalancerClass, rules.SpecPath.Child("loadBalancerClass"))...)
+	if isHeadless(svc) != isHeadless(old) {
+		return errs
 	}
-	return append(errs, validateService(svc)...)
+	switch is, was := s.IPFamilies, o.IPFamilies; {
+	case len(is) == len(was):
+		for i := range was {
+			if is[i] != was[i] {
+				errs = append(errs, field.Invalid(families.Index(0), is, once))
+			}
+		}
+	default:
+		if len(is) < len(was) && len(s.ClusterIPs) == 0 {
+			errs = append(errs, field.Invalid(families.Index(0), is, "primary ipFamily can not be unset"))
+		}
+		if len(is) > 0 && len(was) > 0 && is[0] != was[0] {
+			errs = append(errs, field.Invalid(families.Index(0), s.ClusterIPs, once)) // the addresses in the place of the value, as upstream
+		}
+		if len(is) == 1 && len(was) > 1 && !single {
+			errs = append(errs, field.Invalid(policy, s.IPFamilyPolicy, "must be set to 'SingleStack' when releasing the secondary ipFamily"))
+		}
+	}
+	return errs
 }
 
 func validateLoadBalancerStatus(svc *corev1.Service) field.ErrorList {

@@ -24,6 +24,8 @@ var ServiceAccounts = &api.Kind{
 	Validate:       rules.Typed(validateServiceAccount),
 	ValidateUpdate: rules.ValidateUpdate(validateServiceAccount),
 
+	Warn: rules.Typed(serviceAccountWarnings),
+
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn, rules.Column("Secrets", "string", 0, "Number of secrets that its pods may use."), rules.AgeColumn,
 	},

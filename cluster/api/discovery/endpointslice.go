@@ -17,6 +17,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podrules"
 	"wheelhouse/cluster/api/rules"
 )
 
@@ -50,9 +51,10 @@ var EndpointSlices = &api.Kind{
 	Validate: rules.Typed(validateEndpointSlice),
 	ValidateUpdate: rules.TypedUpdate(func(s, old *discoveryv1.EndpointSlice) field.ErrorList {
 		errs := validateEndpointSlice(s)
-		errs = append(errs, rules.ValidateObjectMetaUpdate(&s.ObjectMeta, &old.ObjectMeta)...)
 		return append(errs, rules.Immutable(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
 	}),
+
+	Warn: rules.Typed(sliceWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -97,18 +99,38 @@ func formatFirstThree(list []string, none string) string {
 	return strings.Join(list, ",")
 }
 
+func sliceWarnings(s *discoveryv1.EndpointSlice) []string {
+	var w podrules.Warnings
+	if s.AddressType == discoveryv1.AddressTypeFQDN {
+		w.Add(rules.SpecPath.Child("addressType"), "FQDN endpoints are deprecated")
+	}
+	switch s.Labels[discoveryv1.LabelManagedBy] {
+	case "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io":
+		return w // they write no other notation
+	}
+	for i := range s.Endpoints {
+		w.Addresses(s.Endpoints[i].Addresses, field.NewPath("endpoints").Index(i).Child("addresses"))
+	}
+	return w
+}
+
 func validateEndpointSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSSubdomain)
 	errs = append(errs, rules.RequiredOneOf(s.AddressType, field.NewPath("addressType"),
 		discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6)...)
-	p := field.NewPath("endpoints")
+	errs = append(errs, validateSlicePorts(s.Ports, field.NewPath("ports"))...)
+	return append(errs, validateSliceEndpoints(s, field.NewPath("endpoints"))...)
+}
+
+func validateSliceEndpoints(s *discoveryv1.EndpointSlice, p *field.Path) field.ErrorList {
 	if len(s.Endpoints) > maxSliceEndpoints {
-		return append(errs, field.TooMany(p, len(s.Endpoints), maxSliceEndpoints))
+		return field.ErrorList{field.TooMany(p, len(s.Endpoints), maxSliceEndpoints)}
 	}
+	var errs field.ErrorList
 	for i := range s.Endpoints {
 		errs = append(errs, validateSliceEndpoint(&s.Endpoints[i], s.AddressType, p.Index(i))...)
 	}
-	return append(errs, validateSlicePorts(s.Ports, field.NewPath("ports"))...)
+	return errs
 }
 
 func validateSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
@@ -121,7 +143,7 @@ func validateSliceEndpoint(e *discoveryv1.Endpoint, t discoveryv1.AddressType, p
 		errs = append(errs, field.TooMany(at, len(e.Addresses), maxSliceAddresses))
 	}
 	for i, a := range e.Addresses {
-		errs = append(errs, validateSliceAddress(a, t, at.Index(i))...)
+		errs = append(errs, validateSliceAddress(a, t, i, at)...)
 	}
 	errs = append(errs, rules.OptionalPointer(e.NodeName, p.Child("nodeName"), validation.IsDNS1123Subdomain)...)
 	errs = append(errs, metav1validation.ValidateLabels(e.DeprecatedTopology, p.Child("deprecatedTopology"))...)
@@ -160,16 +182,23 @@ func validateHintNames(names []string, check func(string) []string, p *field.Pat
 	return errs
 }
 
-func validateSliceAddress(a string, t discoveryv1.AddressType, p *field.Path) field.ErrorList {
+// validateSliceAddress validates the address of an index in the addresses at p.
+func validateSliceAddress(a string, t discoveryv1.AddressType, i int, p *field.Path) field.ErrorList {
 	switch t {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
-		errs := validation.IsValidIPForLegacyField(p, a, true, nil)
-		if len(errs) == 0 && strings.Contains(a, ":") != (t == discoveryv1.AddressTypeIPv6) {
+		errs := validation.IsValidIPForLegacyField(p.Index(i), a, false, nil)
+		if t == discoveryv1.AddressTypeIPv6 {
+			errs = validation.IsValidIP(p.Index(i), a)
+		}
+		if len(errs) > 0 {
+			return errs
+		}
+		if strings.Contains(a, ":") != (t == discoveryv1.AddressTypeIPv6) {
 			errs = append(errs, field.Invalid(p, a, fmt.Sprintf("must be an %s address", t)))
 		}
-		return append(errs, core.ValidateNonSpecialIP(a, p)...)
+		return append(errs, core.ValidateNonSpecialIP(a, p.Index(i))...)
 	case discoveryv1.AddressTypeFQDN:
-		return validation.IsFullyQualifiedDomainName(p, a)
+		return validation.IsFullyQualifiedDomainName(p.Index(i), a)
 	}
 	return nil
 }
@@ -192,9 +221,6 @@ func validateSlicePorts(ports []discoveryv1.EndpointPort, p *field.Path) field.E
 			errs = append(errs, field.Required(at.Child("protocol"), ""))
 		} else {
 			errs = append(errs, rules.RequiredOneOf(*port.Protocol, at.Child("protocol"), rules.Protocols...)...)
-		}
-		if port.Port != nil {
-			errs = append(errs, rules.Invalid(at.Child("port"), int64(*port.Port), validation.IsValidPortNum(int(*port.Port)))...)
 		}
 		errs = append(errs, core.ValidateAppProtocol(port.AppProtocol, at.Child("appProtocol"))...)
 	}

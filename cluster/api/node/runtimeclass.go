@@ -24,8 +24,17 @@ var RuntimeClasses = &api.Kind{
 
 	Validate: rules.Typed(validateRuntimeClass),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *nodev1.RuntimeClass) field.ErrorList {
-		errs := append(validateRuntimeClass(c), rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)...)
+		errs := append(validateRuntimeClass(c), rules.ValidatePlainMetaUpdate(c, old)...)
 		return append(errs, rules.Immutable(c.Handler, old.Handler, field.NewPath("handler"))...)
+	}),
+
+	Warn: rules.Typed(func(c *nodev1.RuntimeClass) []string {
+		var w podrules.Warnings
+		if c.Scheduling != nil {
+			p := field.NewPath("scheduling", "nodeSelector")
+			w.NodeLabels(c.Scheduling.NodeSelector, func(string) *field.Path { return p })
+		}
+		return w
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -39,7 +48,7 @@ var RuntimeClasses = &api.Kind{
 }
 
 func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
-	errs := rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain)
+	errs := rules.ValidatePlainMeta(c, false, rules.DNSSubdomain)
 	handler := field.NewPath("handler")
 	errs = append(errs, rules.RequiredValue(c.Handler, handler, validation.IsDNS1123Label)...)
 	if c.Overhead != nil {

@@ -63,7 +63,8 @@ func isIntegerResourceName(n corev1.ResourceName) bool {
 	return isExtendedResourceName(n)
 }
 
-func isOvercommitAllowed(n corev1.ResourceName) bool {
+// IsOvercommitAllowed reports whether requests may be below limits.
+func IsOvercommitAllowed(n corev1.ResourceName) bool {
 	return IsNativeResource(n) && !isHugePageResourceName(n)
 }
 
@@ -78,7 +79,8 @@ func ValidateResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList 
 	return nil
 }
 
-func validateContainerResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
+// ValidateContainerResourceName validates the name of a resource of a container.
+func ValidateContainerResourceName(n corev1.ResourceName, p *field.Path) field.ErrorList {
 	if n == corev1.ResourceCPU || n == corev1.ResourceMemory { // nearly all
 		return nil
 	}
@@ -135,7 +137,7 @@ func ValidateResourceList(l corev1.ResourceList, p *field.Path) field.ErrorList 
 // ValidateResourceRequirements validates names and amounts of a container, and that no request is above its limit. The claims are
 // the names of the pod's resource claims.
 func ValidateResourceRequirements(r *corev1.ResourceRequirements, claims []string, p *field.Path) field.ErrorList {
-	return validateResourceRequirements(r, validateContainerResourceName, claims, p)
+	return validateResourceRequirements(r, ValidateContainerResourceName, claims, p)
 }
 
 func validateResourceRequirements(r *corev1.ResourceRequirements, name func(corev1.ResourceName, *field.Path) field.ErrorList, claims []string, p *field.Path) field.ErrorList {
@@ -176,10 +178,10 @@ func validateResourceRequest(n corev1.ResourceName, q resource.Quantity, limits 
 	limit, ok := limits[n]
 	switch {
 	case !ok:
-		if !isOvercommitAllowed(n) {
+		if !IsOvercommitAllowed(n) {
 			return field.ErrorList{field.Required(p.Child("limits"), "Limit must be set for non overcommitable resources")}
 		}
-	case !isOvercommitAllowed(n) && q.Cmp(limit) != 0:
+	case !IsOvercommitAllowed(n) && q.Cmp(limit) != 0:
 		return field.ErrorList{field.Invalid(p.Child("requests"), q.String(), fmt.Sprintf("must be equal to %s limit of %s", n, limit.String()))}
 	case q.Cmp(limit) > 0:
 		return field.ErrorList{field.Invalid(p.Child("requests"), q.String(), fmt.Sprintf("must be less than or equal to %s limit of %s", n, limit.String()))}

@@ -24,8 +24,9 @@ var PodDisruptionBudgets = rules.SpecAndStatus(&api.Kind{
 	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
 	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
 
-	Validate:       rules.Validate(true, rules.DNSSubdomain, validateBudget),
-	ValidateUpdate: rules.ValidateUpdate(validateBudget),
+	// The server validates the metadata; upstream has no further rule.
+	Validate:       rules.Typed(validateBudget),
+	ValidateUpdate: rules.TypedUpdate(func(b, _ *policyv1.PodDisruptionBudget) field.ErrorList { return validateBudget(b) }),
 	ValidateStatus: rules.TypedUpdate(validateBudgetStatus),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -69,9 +70,8 @@ func validateBudget(b *policyv1.PodDisruptionBudget) field.ErrorList {
 	return errs
 }
 
-func validateBudgetStatus(b, old *policyv1.PodDisruptionBudget) field.ErrorList {
-	errs := append(rules.ValidateObjectMetaUpdate(&b.ObjectMeta, &old.ObjectMeta),
-		metav1validation.ValidateConditions(b.Status.Conditions, rules.StatusPath.Child("conditions"))...)
+func validateBudgetStatus(b, _ *policyv1.PodDisruptionBudget) field.ErrorList {
+	errs := metav1validation.ValidateConditions(b.Status.Conditions, rules.StatusPath.Child("conditions"))
 	errs = append(errs, rules.NonNegativeCounts(
 		rules.Count("disruptionsAllowed", b.Status.DisruptionsAllowed),
 		rules.Count("currentHealthy", b.Status.CurrentHealthy),

@@ -3,9 +3,12 @@
 package review
 
 import (
+	"fmt"
+
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -22,14 +25,18 @@ var (
 
 	SubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SubjectAccessReview", "subjectaccessreviews", false,
 		func() api.Object { return &authorizationv1.SubjectAccessReview{} }),
-		rules.Typed(func(r *authorizationv1.SubjectAccessReview) field.ErrorList { return validateSubjectAccess(&r.Spec) }))
+		rules.Typed(func(r *authorizationv1.SubjectAccessReview) field.ErrorList {
+			return append(validateSubjectAccess(&r.Spec), validateNoMetadata(&r.ObjectMeta)...)
+		}))
 	LocalSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "LocalSubjectAccessReview", "localsubjectaccessreviews", true,
 		func() api.Object { return &authorizationv1.LocalSubjectAccessReview{} }),
 		rules.Typed(validateLocalSubjectAccess))
 	SelfSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SelfSubjectAccessReview", "selfsubjectaccessreviews", false,
 		func() api.Object { return &authorizationv1.SelfSubjectAccessReview{} }),
 		rules.Typed(func(r *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
-			return validateAccess(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+			errs := validateAccess(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+			errs = append(errs, validateResourceAttributes(r.Spec.ResourceAttributes)...)
+			return append(errs, validateNoMetadata(&r.ObjectMeta)...)
 		}))
 	SelfSubjectRulesReviews = review(authorizationv1.GroupName, "SelfSubjectRulesReview", "selfsubjectrulesreviews", false,
 		func() api.Object { return &authorizationv1.SelfSubjectRulesReview{} })
@@ -68,13 +75,56 @@ func validateSubjectAccess(s *authorizationv1.SubjectAccessReviewSpec) field.Err
 	if s.User == "" && len(s.Groups) == 0 {
 		errs = append(errs, field.Invalid(rules.SpecPath.Child("user"), s.User, "at least one of user or group must be specified"))
 	}
+	return append(errs, validateResourceAttributes(s.ResourceAttributes)...)
+}
+
+// validateNoMetadata reports metadata of a review: nothing is stored under a name.
+func validateNoMetadata(m *metav1.ObjectMeta) field.ErrorList {
+	without := *m
+	without.ManagedFields = nil
+	if rules.Equal(without, metav1.ObjectMeta{}) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(rules.MetadataPath, *m, "must be empty")}
+}
+
+// validateResourceAttributes validates the selectors. Their operators may be ones of later versions.
+func validateResourceAttributes(a *authorizationv1.ResourceAttributes) field.ErrorList {
+	if a == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	one := func(p *field.Path, raw string, requirements int) {
+		if raw != "" && requirements > 0 {
+			errs = append(errs, field.Invalid(p.Child("rawSelector"), raw, "may not specified at the same time as requirements"))
+		}
+		if raw == "" && requirements == 0 {
+			errs = append(errs, field.Required(p.Child("requirements"), fmt.Sprintf("when %s is specified, requirements or rawSelector is required", p)))
+		}
+	}
+	if s := a.FieldSelector; s != nil {
+		p := rules.SpecPath.Child("resourceAttributes", "fieldSelector")
+		one(p, s.RawSelector, len(s.Requirements))
+		for i, r := range s.Requirements {
+			errs = append(errs, metav1validation.ValidateFieldSelectorRequirement(r,
+				metav1validation.FieldSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, p.Child("requirements").Index(i))...)
+		}
+	}
+	if s := a.LabelSelector; s != nil {
+		p := rules.SpecPath.Child("resourceAttributes", "labelSelector")
+		one(p, s.RawSelector, len(s.Requirements))
+		for i, r := range s.Requirements {
+			errs = append(errs, metav1validation.ValidateLabelSelectorRequirement(r,
+				metav1validation.LabelSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, p.Child("requirements").Index(i))...)
+		}
+	}
 	return errs
 }
 
 func validateLocalSubjectAccess(r *authorizationv1.LocalSubjectAccessReview) field.ErrorList {
 	errs := validateSubjectAccess(&r.Spec)
 	m := r.ObjectMeta
-	m.Namespace = ""
+	m.Namespace, m.ManagedFields = "", nil
 	if !rules.Equal(m, metav1.ObjectMeta{}) {
 		errs = append(errs, field.Invalid(rules.MetadataPath, r.ObjectMeta, "must be empty except for namespace"))
 	}

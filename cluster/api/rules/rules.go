@@ -60,6 +60,11 @@ func ValidateObjectMeta(m metav1.Object, namespaced bool, name apivalidation.Val
 	return append(errs, validateKubeFinalizers(m.GetFinalizers(), MetadataPath.Child("finalizers"))...)
 }
 
+// ValidatePlainMeta is ValidateObjectMeta without the rule for unqualified finalizers, which upstream has not for some kinds.
+func ValidatePlainMeta(m metav1.Object, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
+	return apivalidation.ValidateObjectMetaAccessor(m, namespaced, name, MetadataPath)
+}
+
 // validateKubeFinalizers reports finalizers that are neither standard ones nor have a prefix.
 func validateKubeFinalizers(finalizers []string, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -92,8 +97,12 @@ func ValidateObjectMetaUpdate(obj, old *metav1.ObjectMeta) field.ErrorList {
 		}
 		obj = &m
 	}
-	errs := apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
-	return append(errs, validateKubeFinalizers(obj.Finalizers, MetadataPath.Child("finalizers"))...)
+	return append(ValidatePlainMetaUpdate(obj, old), validateKubeFinalizers(obj.Finalizers, MetadataPath.Child("finalizers"))...)
+}
+
+// ValidatePlainMetaUpdate is ValidateObjectMetaUpdate without the rule for unqualified finalizers.
+func ValidatePlainMetaUpdate(obj, old metav1.Object) field.ErrorList {
+	return apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, MetadataPath)
 }
 
 // ValidateCommonFields validates the metadata of an update by the rules of all kinds. The server reports them before
