@@ -7,15 +7,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/budget"
-	"wheelhouse/cluster/apiserver/openapi"
 	"wheelhouse/cluster/store"
 )
 
@@ -25,21 +23,20 @@ type applying struct{ *lifecycle }
 // apply is server-side apply: the body is the configuration of a manager; the object
 // is created if it does not exist.
 func (r applying) apply(c change, body []byte) error {
-	wanted, err := r.decodeApplied(body)
+	wanted, err := r.decodeApplied(body, r.res.GroupVersionKind, r.res.New())
 	if err != nil {
 		return err
 	}
-	manager, err := r.fieldManager(r.res)
+	manager, err := r.fieldManager()
 	if err != nil {
 		return err
 	}
 	merge := func(live api.Object) (api.Object, error) {
-		live.GetObjectKind().SetGroupVersionKind(r.res.GroupVersionKind)
-		merged, err := manager.Apply(live, wanted.DeepCopy(), c.manager, c.force)
+		merged, err := manager.Apply(live, wanted, c.manager, c.force)
 		if err != nil {
 			return nil, applyError(err)
 		}
-		return r.toStored(merged.(api.Object))
+		return r.toStored(merged)
 	}
 	c.applied = true
 	c.next = func(cur *store.Item) (api.Object, error) {
@@ -92,7 +89,8 @@ func (r applying) applyNew(merge func(api.Object) (api.Object, error), wanted *u
 	return r.insert(obj, c.writeOptions)
 }
 
-func (r applying) decodeApplied(body []byte) (*unstructured.Unstructured, error) {
+// decodeApplied reads a configuration of a kind, of which example is an object.
+func (r *lifecycle) decodeApplied(body []byte, kind schema.GroupVersionKind, example api.Object) (*unstructured.Unstructured, error) {
 	wanted := &unstructured.Unstructured{}
 	text := body
 	if !isJSON(body) {
@@ -102,7 +100,7 @@ func (r applying) decodeApplied(body []byte) (*unstructured.Unstructured, error)
 		}
 	}
 	text = r.respell(text)
-	if err := api.CheckQuantities(text, true, r.res.New()); err != nil {
+	if err := api.CheckQuantities(text, true, example); err != nil {
 		return nil, apistatus.BadRequest("error decoding YAML: %v", err)
 	}
 	duplicates, err := kjson.UnmarshalStrict(text, &wanted.Object)
@@ -118,8 +116,8 @@ func (r applying) decodeApplied(body []byte) (*unstructured.Unstructured, error)
 	if wanted.Object == nil {
 		return nil, apistatus.BadRequest("error decoding YAML: the body is empty")
 	}
-	if got := wanted.GroupVersionKind(); got != r.res.GroupVersionKind {
-		return nil, apistatus.BadRequest("invalid object kind %q: the applied object must be a %s", got.String(), r.res.GroupVersionKind.String())
+	if got := wanted.GroupVersionKind(); got != kind {
+		return nil, apistatus.BadRequest("invalid object kind %q: the applied object must be a %s", got.String(), kind.String())
 	}
 	if len(wanted.GetManagedFields()) > 0 {
 		return nil, apistatus.BadRequest("metadata.managedFields must be nil")
@@ -144,28 +142,6 @@ func applyError(err error) error {
 	return apistatus.BadRequest("%v", err)
 }
 
-// track keeps managedFields up to date on objects that have been applied once; see the
-// package comment.
-func (r *lifecycle) track(obj api.Object, cur *store.Item, c change) (api.Object, error) {
-	old := cur.Object()
-	if c.applied || len(old.GetManagedFields()) == 0 {
-		return obj, nil
-	}
-	// The objects are in their stored shape, and so are the fields that they name.
-	k := r.res.Storage()
-	manager, err := r.fieldManager(r.routes.resource(k.Group, k.Version, k.Plural))
-	if err != nil {
-		return obj, nil //nolint:nilerr // a kind without a schema has no managed fields
-	}
-	if err := r.checkFields(obj, cur); err != nil {
-		return nil, err
-	}
-	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
-	live := old.DeepCopyObject().(api.Object)
-	live.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
-	return manager.UpdateNoErrors(live, obj, c.manager).(api.Object), nil
-}
-
 // checkFields refuses an object, which follows cur or is it, that has too many fields for
 // their owners to be kept.
 func (r *lifecycle) checkFields(obj api.Object, cur *store.Item) error {
@@ -181,63 +157,4 @@ func (r *lifecycle) checkFields(obj api.Object, cur *store.Item) error {
 		return apistatus.TooExpensive(err)
 	}
 	return nil
-}
-
-// fieldManager returns that of a resource, or of its status if the request is for that.
-func (r *lifecycle) fieldManager(res *resource) (*managedfields.FieldManager, error) {
-	index, subresource := 0, ""
-	if r.Subresource == "status" {
-		index, subresource = 1, "status"
-	}
-	m := &res.managers[index]
-	m.once.Do(func() {
-		var types managedfields.TypeConverter
-		if types, m.err = r.s.typesOf(res.Kind); m.err != nil {
-			return
-		}
-		v := versions{api.Scheme, r.routes.table}
-		m.FieldManager, m.err = managedfields.NewDefaultFieldManager(types, v, defaulter{res}, v,
-			res.GroupVersionKind, res.GroupVersion(), subresource, notOwned(res, subresource))
-	})
-	return m.FieldManager, m.err
-}
-
-// typesOf returns how the objects of a kind are merged: by their Go types, by the schema, or
-// by what they are.
-func (s *Server) typesOf(k *api.Kind) (managedfields.TypeConverter, error) {
-	switch {
-	case k.Schema == nil && k.Codec == nil:
-		return s.types(), nil
-	case k.Schema == nil:
-		return managedfields.NewDeducedTypeConverter(), nil
-	}
-	schemas, err := openapi.Schemas(k)
-	if err != nil {
-		return nil, err
-	}
-	return managedfields.NewTypeConverter(schemas, true)
-}
-
-// notOwned returns the fields which a write to the subresource does not change, and so cannot own.
-func notOwned(r *resource, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
-	if !r.HasStatus {
-		return nil
-	}
-	other := "status"
-	if subresource == "status" {
-		other = "spec"
-	}
-	set := fieldpath.NewSet(fieldpath.MakePathOrDie(other))
-	return map[fieldpath.APIVersion]fieldpath.Filter{
-		fieldpath.APIVersion(r.groupVersion): fieldpath.NewExcludeSetFilter(set),
-	}
-}
-
-// defaulter sets the kind's defaults for the merge.
-type defaulter struct{ r *resource }
-
-func (d defaulter) Default(in runtime.Object) {
-	if obj, ok := in.(api.Object); ok && d.r.Stored == nil {
-		call(d.r.Default, obj)
-	}
 }

@@ -69,8 +69,12 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 	if generated {
 		obj.SetName(generateName(obj.GetGenerateName()))
 	}
-	stamp(obj)
 	k := r.res.Storage()
+	call(k.Default, obj)
+	if err := r.track(obj, nil, &o); err != nil {
+		return nil, err
+	}
+	stamp(obj)
 	call(k.PrepareCreate, obj)
 	call(k.Default, obj)
 	var a admitting
@@ -100,6 +104,10 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 func (r *lifecycle) store(ctx context.Context, obj api.Object, generated bool) (*store.Item, error) {
 	for try := 1; ; try++ {
 		item, err := r.res.collection.Create(ctx, obj)
+		if apierrors.IsRequestEntityTooLargeError(err) && obj.GetManagedFields() != nil {
+			obj.SetManagedFields(nil) // as upstream: without them it may fit
+			continue
+		}
 		if err == nil || !generated || !apierrors.IsAlreadyExists(err) {
 			return item, err
 		}

@@ -110,7 +110,7 @@ func patchAll(t *testing.T, body string) (accepted bool) {
 		}
 	}
 	r := podRequest(http.MethodPatch, "", string(types.ApplyPatchType), body)
-	if _, err := (applying{&r.lifecycle}).decodeApplied([]byte(body)); err != nil && apistatus.Of(err).Code >= 500 {
+	if _, err := r.decodeApplied([]byte(body), r.res.GroupVersionKind, r.res.New()); err != nil && apistatus.Of(err).Code >= 500 {
 		t.Errorf("apply: %v", err)
 	}
 	return accepted

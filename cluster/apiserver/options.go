@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -25,24 +27,34 @@ type writeOptions struct {
 	manager    string
 	force      bool
 	validation string // of fields: Strict, Warn (the default) or Ignore
+	// applied: the object has its managedFields. untracked: it shall have none.
+	applied, untracked bool
 }
 
 func newWriteOptions(req *http.Request, options runtime.Object, dryRun []string, manager, fieldValidation string) writeOptions {
 	if manager == "" {
-		// as upstream: the program's name is the start of its user agent
-		manager, _, _ = strings.Cut(req.UserAgent(), "/")
-		manager = strings.Map(func(c rune) rune {
-			if c < ' ' || c > '~' {
-				return -1
-			}
-			return c
-		}, manager)
-		manager = manager[:min(len(manager), validation.FieldManagerMaxLength)]
+		manager = agentName(req.UserAgent())
 	}
 	if fieldValidation == "" {
 		fieldValidation = metav1.FieldValidationWarn
 	}
 	return writeOptions{options: options, dryRun: len(dryRun) > 0, manager: manager, validation: fieldValidation}
+}
+
+// agentName returns the program's name, with which its user agent begins.
+func agentName(agent string) string {
+	name, _, _ := strings.Cut(agent, "/")
+	out := make([]byte, 0, min(len(name), validation.FieldManagerMaxLength))
+	for _, c := range name {
+		if !unicode.IsPrint(c) {
+			continue
+		}
+		if len(out)+utf8.RuneLen(c) > validation.FieldManagerMaxLength {
+			break
+		}
+		out = utf8.AppendRune(out, c)
+	}
+	return string(out)
 }
 
 func createOptions(req *http.Request) (writeOptions, error) {

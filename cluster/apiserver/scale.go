@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/fieldmanager"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
@@ -127,7 +127,7 @@ func (r scaling) updateScale() error {
 	if err != nil {
 		return err
 	}
-	return r.changeScale(o, func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return wanted, nil })
+	return r.changeScale(&o, func(*autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return wanted.DeepCopy(), nil })
 }
 
 func (r scaling) patchScale() error {
@@ -140,8 +140,54 @@ func (r scaling) patchScale() error {
 	if err != nil {
 		return err
 	}
-	return r.changeScale(o, func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+	if patchType == types.ApplyPatchType {
+		return r.applyScale(&o, body)
+	}
+	return r.changeScale(&o, func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
 		return r.patchedScale(patchType, body, cur, o.validation)
+	})
+}
+
+// applyScale is server-side apply of a Scale, which has one field to own.
+func (r scaling) applyScale(o *writeOptions, body []byte) error {
+	kind := r.res.Scale.Kind()
+	shown, err := r.servedScale(&autoscalingv1.Scale{})
+	if err != nil {
+		return err
+	}
+	wanted, err := r.decodeApplied(body, kind, shown)
+	if err != nil {
+		return err
+	}
+	if kind != fieldmanager.ScaleKind {
+		wanted.SetGroupVersionKind(fieldmanager.ScaleKind)
+		delete(wanted.Object, "status")
+	}
+	m, err := r.scaleManager()
+	if err != nil {
+		return err
+	}
+	o.applied = true
+	return r.changeScale(o, func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+		merged, err := m.Apply(cur, wanted, o.manager, o.force)
+		if err != nil {
+			return nil, applyError(err)
+		}
+		return merged.(*autoscalingv1.Scale), nil
+	})
+}
+
+// scaleManager returns the field manager of Scales of the request's resource.
+func (r scaling) scaleManager() (*fieldmanager.Manager, error) {
+	return r.res.managers.get("scale", func() (*fieldmanager.Manager, error) {
+		types, err := fieldmanager.ScaleTypes(api.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		return fieldmanager.New(fieldmanager.Config{
+			Kind: fieldmanager.ScaleKind, Subresource: "scale", New: func() api.Object { return &autoscalingv1.Scale{} },
+			Types: types, Converter: api.Scheme, Defaulter: api.Scheme, Creater: api.Scheme,
+		})
 	})
 }
 
@@ -160,11 +206,6 @@ func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *auto
 		on, err = jsonPatch(r.Context(), patch)
 	case types.MergePatchType:
 		on, err = mergePatch(r.Context(), patch)
-	case types.ApplyPatchType:
-		// A Scale has one field to own: to apply it is to merge it.
-		if patch, err = yaml.YAMLToJSON(patch); err == nil {
-			on, err = mergePatch(r.Context(), patch)
-		}
 	case types.StrategicMergePatchType:
 		on, err = strategicPatch(patch, shown)
 	default:
@@ -183,28 +224,38 @@ func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *auto
 	return r.decodeScale(out, "application/json", validation)
 }
 
-// changeScale sets the replicas of the Scale, by the kind's own rules.
-func (r scaling) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
-	item, obj, err := r.write(r.Context(), change{writeOptions: o, next: func(cur *store.Item) (api.Object, error) {
-		scale, err := next(r.scaleOf(cur.Object()))
+// changeScale sets the replicas of the Scale, by the kind's own rules. Its managedFields are
+// those of the object that concern the replicas.
+func (r scaling) changeScale(o *writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
+	m, err := r.scaleManager()
+	if err != nil {
+		return err
+	}
+	applied := o.applied
+	o.applied = true // to the object itself, of which the entries are made here
+	item, obj, err := r.write(r.Context(), change{writeOptions: *o, next: func(cur *store.Item) (api.Object, error) {
+		owners := fieldmanager.NewScale(cur.Object().GetManagedFields(), r.res.GroupVersion(), versionsOf(r.res.Kind))
+		live := r.scaleOf(cur.Object())
+		if live.ManagedFields, err = owners.OfScale(); err != nil {
+			return nil, err
+		}
+		scale, err := next(live.DeepCopy())
 		if err != nil {
 			return nil, err
 		}
-		if scale.Name != r.Name {
-			return nil, apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
+		if !applied {
+			m.Update(live, scale, o.manager)
 		}
-		if scale.Namespace != "" && scale.Namespace != r.Namespace {
-			return nil, apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", scale.Namespace, r.Namespace)
-		}
-		path := field.NewPath("spec", "replicas")
-		if errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path); len(errs) > 0 {
-			return nil, apistatus.Invalid(r.res.Scale.Kind().GroupKind(), r.Name, errs)
+		if err := r.checkScale(scale); err != nil {
+			return nil, err
 		}
 		obj := cur.Object().DeepCopyObject().(api.Object)
 		r.res.Storage().Scale.Set(obj, scale.Spec.Replicas)
 		obj.SetResourceVersion(scale.ResourceVersion)
 		obj.SetUID(scale.UID)
-		return obj, nil
+		entries, err := owners.OfObject(scale.ManagedFields)
+		obj.SetManagedFields(entries)
+		return obj, err
 	}})
 	if err != nil {
 		return err
@@ -213,4 +264,16 @@ func (r scaling) changeScale(o writeOptions, next func(cur *autoscalingv1.Scale)
 		obj = item.Object()
 	}
 	return r.writeScale(r.scaleOf(obj))
+}
+
+func (r scaling) checkScale(scale *autoscalingv1.Scale) error {
+	if scale.Name != r.Name {
+		return apistatus.BadRequest("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.Name)
+	}
+	if scale.Namespace != "" && scale.Namespace != r.Namespace {
+		return apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", scale.Namespace, r.Namespace)
+	}
+	path := field.NewPath("spec", "replicas")
+	errs := apivalidation.ValidateNonnegativeField(int64(scale.Spec.Replicas), path)
+	return apistatus.Invalid(r.res.Scale.Kind().GroupKind(), r.Name, errs)
 }

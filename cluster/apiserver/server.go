@@ -10,9 +10,9 @@
 //
 // README.md draws the way of a request. Every failure is a metav1.Status.
 //
-// managedFields start with the first server-side apply of an object: what was there before
-// belongs to the manager "before-first-apply", and every later write keeps them up to date.
-// Upstream tracks every writer from create on; the server shall do so too, and does not yet.
+// managedFields are kept for every writer from create on (fieldmanager): each write goes through
+// track once, after the defaults and before admission and the kind's own rules, as upstream, so
+// that who writes owns what they have sent and the server owns nothing.
 package apiserver
 
 import (
@@ -180,15 +180,7 @@ type resource struct {
 	columns      tableColumns
 	groupVersion string
 	retirement   string // the warning about a version that has had its time
-	managers     [2]fieldManager
-}
-
-// fieldManager merges applied configurations of a resource, or of its status. It is made
-// when it is first needed: the schema of all types takes some 100 ms and 30 MB.
-type fieldManager struct {
-	once sync.Once
-	*managedfields.FieldManager
-	err error
+	managers     managers
 }
 
 // tableColumns are the columns of a kind, Name and Age for a kind that names none.

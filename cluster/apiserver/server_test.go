@@ -58,8 +58,8 @@ func TestVerbsInBothEncodings(t *testing.T) {
 			if made.UID == "" || made.ResourceVersion == "" || made.CreationTimestamp.IsZero() || made.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 				t.Errorf("created: %+v", made.ObjectMeta)
 			}
-			if len(made.ManagedFields) != 0 {
-				t.Errorf("managedFields before anybody applied: %v", made.ManagedFields)
+			if m := made.ManagedFields; len(m) != 1 || m[0].Manager != "apiserver.test" || m[0].Operation != metav1.ManagedFieldsOperationUpdate {
+				t.Errorf("managedFields of a new object: %v", m)
 			}
 			if _, err := pods.Create(ctx, testPod("a-"+name), metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
 				t.Errorf("the second create: %v", err)

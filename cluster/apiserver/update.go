@@ -16,6 +16,7 @@ import (
 	"wheelhouse/cluster/api/rules"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/fieldmanager"
 	"wheelhouse/cluster/store"
 )
 
@@ -34,12 +35,13 @@ func (r *lifecycle) updateSubresource(c change) error {
 	if err := r.checkName(obj); err != nil {
 		return err
 	}
-	version, found := obj.GetResourceVersion(), false
+	again, found := anyVersion(obj), false
 	c.writeOptions = o
 	c.next = func(*store.Item) (api.Object, error) {
 		found = true
-		// What the last try has carried over is replaced by the next one's.
-		obj.SetResourceVersion(version)
+		if again { // it may be tried again, on another version
+			return obj.DeepCopyObject().(api.Object), r.checkConditional(obj)
+		}
 		return obj, r.checkConditional(obj)
 	}
 	if r.Subresource != "" || !createsOnUpdate[r.res.Storage().GroupKind()] {
@@ -128,8 +130,6 @@ type change struct {
 	// prepare and validate replace the kind's, for subresources; nil leaves them.
 	prepare  func(obj, old api.Object)
 	validate func(obj, old api.Object) field.ErrorList
-	// applied: next has set managedFields.
-	applied  bool
 	admitted *admitting
 }
 
@@ -197,6 +197,10 @@ func (r *lifecycle) tryWrite(ctx context.Context, c change) (*store.Item, api.Ob
 			return nil, last, nil
 		}
 		item, err := r.res.collection.Update(ctx, r.Namespace, r.Name, step)
+		if apierrors.IsRequestEntityTooLargeError(err) && last != nil && !c.applied && !c.untracked {
+			c.untracked = true // as upstream: without them it may fit
+			continue
+		}
 		if !errors.Is(err, errEmptied) {
 			if err == nil {
 				addWarnings()
@@ -247,6 +251,9 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 		prepare, validate = c.prepare, c.validate
 	}
 	call(k.Default, obj)
+	if err := r.track(obj, old, &c.writeOptions); err != nil {
+		return nil, err
+	}
 	call2(prepare, obj, old)
 	if err := c.admitted.begin(ctx, r.exchange, admission.Update, obj, old, c.options); err != nil {
 		return nil, err
@@ -258,7 +265,8 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	if err := c.admitted.finish(ctx); err != nil {
 		return nil, err
 	}
-	return r.track(obj, cur, c)
+	fieldmanager.KeepTimes(obj, old)
+	return obj, nil
 }
 
 // carryOver keeps what a client's change is ignored of. Validation refuses to begin a deletion by an update.
