@@ -40,6 +40,7 @@ func NodeIdentity(path string, log *slog.Logger, now clock.Clock) (*Identity, er
 	if err != nil {
 		return nil, err
 	}
+	rc = As(rc, Kubelet)
 	if err := rest.LoadTLSFiles(rc); err != nil {
 		return nil, fmt.Errorf("reading kubeconfig %s: %w", path, err)
 	}

@@ -8,10 +8,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/client"
 )
 
 // debounceDelay is the time from a change of the roles until the aggregates are written: the
@@ -30,7 +30,7 @@ func (b *Bootstrap) aggregate(ctx context.Context) {
 	}
 	// Rules come with every change of a role and are not needed for long: only the objects
 	// of the last change are kept beside the cache.
-	f := informers.NewSharedInformerFactory(b.Client, 0)
+	f := client.Informers(b.Client)
 	informer := f.Rbac().V1().ClusterRoles().Informer()
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: notify, UpdateFunc: func(_, n any) { notify(n) }, DeleteFunc: notify,

@@ -40,6 +40,7 @@ func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Co
 }
 
 func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, t term, log *slog.Logger) error {
+	rc = client.As(rc, client.ControllerManager)
 	cs, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 }
 
 func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, t term, log *slog.Logger) error {
-	cs, err := kubernetes.NewForConfig(rc)
+	cs, err := kubernetes.NewForConfig(client.As(rc, client.Scheduler))
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func alone(use, short string, run func(context.Context, *rest.Config, informers.
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), rc, informers.NewSharedInformerFactory(cs, 0), logger(use))
+			return run(c.Context(), rc, client.Informers(cs), logger(use))
 		},
 	}
 	c.Flags().StringVar(&kubeconfig, "kubeconfig", "", "the kubeconfig with the API server and the credentials")

@@ -113,7 +113,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	if err != nil {
 		return nil, err
 	}
-	if cp.self, err = kubernetes.NewForConfig(client.InProcess(cp.server.Handler(), owner)); err != nil {
+	if cp.self, err = kubernetes.NewForConfig(client.As(client.InProcess(cp.server.Handler(), owner), client.APIServer)); err != nil {
 		return nil, err
 	}
 	cp.bootstrap, err = o.bootstrap(cp.self, log)

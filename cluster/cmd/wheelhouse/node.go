@@ -150,11 +150,11 @@ func identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIden
 	if id.proxier, err = id.kubelet.Proxier(ctx); err != nil {
 		return id, err
 	}
-	cs, err := kubernetes.NewForConfig(id.proxier.Config)
+	cs, err := kubernetes.NewForConfig(client.As(id.proxier.Config, client.Proxy))
 	if err != nil {
 		return id, err
 	}
-	id.shared = informers.NewSharedInformerFactory(cs, 0)
+	id.shared = client.Informers(cs)
 	return id, nil
 }
 
@@ -243,7 +243,7 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 }
 
 func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
-	cs, err := kubernetes.NewForConfig(id.proxier.Config)
+	cs, err := kubernetes.NewForConfig(client.As(id.proxier.Config, client.Proxy))
 	if err != nil {
 		return err
 	}

@@ -124,11 +124,11 @@ func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log
 // runTerm runs the components until ctx is done or a Lease is lost.
 func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
 	handler := cp.server.Handler()
-	shared, err := kubernetes.NewForConfig(client.InProcess(handler, owner))
+	shared, err := kubernetes.NewForConfig(client.As(client.InProcess(handler, owner), client.APIServer))
 	if err != nil {
 		return err
 	}
-	factory := informers.NewSharedInformerFactory(shared, 0)
+	factory := client.Informers(shared)
 	as := func(user string) *rest.Config {
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}

@@ -20,6 +20,7 @@ import (
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet/cri"
 )
 
@@ -40,11 +41,11 @@ type APIServer struct {
 }
 
 // NewAPIServer follows nothing yet.
-func NewAPIServer(client kubernetes.Interface, node string, handler Handler, log *slog.Logger) *APIServer {
-	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+func NewAPIServer(c kubernetes.Interface, node string, handler Handler, log *slog.Logger) *APIServer {
+	pods := client.Informers(c, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
 	}))
-	all := informers.NewSharedInformerFactory(client, 0)
+	all := client.Informers(c)
 	return &APIServer{
 		handler: handler, log: log, pods: pods.Core().V1().Pods().Informer(),
 		services: all, lister: all.Core().V1().Services().Lister(),
