@@ -117,7 +117,7 @@ func (r *lifecycle) decodeApplied(body []byte, kind schema.GroupVersionKind, exa
 		return nil, apistatus.BadRequest("error decoding YAML: the body is empty")
 	}
 	if got := wanted.GroupVersionKind(); got != kind {
-		return nil, apistatus.BadRequest("invalid object kind %q: the applied object must be a %s", got.String(), kind.String())
+		return nil, apistatus.BadRequest("invalid object type: %v", got)
 	}
 	if len(wanted.GetManagedFields()) > 0 {
 		return nil, apistatus.BadRequest("metadata.managedFields must be nil")

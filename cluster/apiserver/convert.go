@@ -33,8 +33,8 @@ func (v versions) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 	return api.Scheme.New(gvk)
 }
 
-// ConvertToVersion returns an object of a Go type. It leaves the version as it is when the
-// kind does not have the requested one: the merge requests an intermediate one first.
+// ConvertToVersion returns an object of a Go type. The merge forgets who owns fields in a
+// version that the kind does not have, or no longer.
 func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
 	gvk, err := kindOf(in)
 	if err != nil {
@@ -49,7 +49,10 @@ func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner)
 		return nil, err
 	}
 	target := v.versionOf(kind, to)
-	if target == nil || target == kind {
+	if target == nil {
+		return nil, runtime.NewNotRegisteredErrForTarget("wheelhouse", reflect.TypeOf(obj), to)
+	}
+	if target == kind {
 		obj.GetObjectKind().SetGroupVersionKind(gvk)
 		return obj, nil
 	}

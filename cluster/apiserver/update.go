@@ -254,7 +254,9 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	if err := r.track(obj, old, &c.writeOptions); err != nil {
 		return nil, err
 	}
+	owners := obj.GetManagedFields()
 	call2(prepare, obj, old)
+	obj.SetManagedFields(owners) // also where most of the object is replaced by the old one
 	if err := c.admitted.begin(ctx, r.exchange, admission.Update, obj, old, c.options); err != nil {
 		return nil, err
 	}

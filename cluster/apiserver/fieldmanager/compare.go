@@ -319,6 +319,9 @@ func equal(entry *value.TypeReflectCacheEntry, a, b operand) bool {
 	switch a.Kind() {
 	case reflect.Struct:
 		for _, f := range entry.OrderedFields() {
+			if (f.JsonName == "kind" || f.JsonName == "apiVersion") && hasTypeMeta(a.Type()) {
+				continue // an object within another may be stored without them
+			}
 			x, y := f.GetFrom(a.Value), f.GetFrom(b.Value)
 			if omit := f.CanOmit(x); omit != f.CanOmit(y) || !omit && !equal(nil, of(x), of(y)) {
 				return false
@@ -343,6 +346,10 @@ func equal(entry *value.TypeReflectCacheEntry, a, b operand) bool {
 		return a.Bool() == b.Bool()
 	}
 	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+func hasTypeMeta(typ reflect.Type) bool {
+	return typ.NumField() > 0 && typ.Field(0).Type == reflect.TypeFor[metav1.TypeMeta]()
 }
 
 func equalMaps(a, b operand) bool {

@@ -20,7 +20,7 @@ type Config struct {
 	Subresource string
 	New         func() api.Object
 	// Versions are the groups and versions of the kind that are served.
-	Versions []schema.GroupVersion
+	Versions  []schema.GroupVersion
 	HasStatus bool
 	// Types know the schema of the kind.
 	Types managedfields.TypeConverter
@@ -51,7 +51,8 @@ func New(c Config) (*Manager, error) {
 	reset := resetFields(c.Kind.GroupKind(), c.Subresource, c.HasStatus)
 	m.skipped, m.excluded = reset.split()
 	var err error
-	m.library, err = managedfields.NewDefaultFieldManager(c.Types, c.Converter, c.Defaulter, c.Creater,
+	// That of custom resources converts by way of one version, whatever the group.
+	m.library, err = managedfields.NewDefaultCRDFieldManager(c.Types, c.Converter, c.Defaulter, c.Creater,
 		c.Kind, c.Kind.GroupVersion(), c.Subresource, reset.filters(c.Versions))
 	if err != nil {
 		return nil, fmt.Errorf("the field manager of %s: %w", c.Kind, err)

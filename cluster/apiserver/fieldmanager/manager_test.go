@@ -29,7 +29,9 @@ import (
 // asItIs converts nothing: the tests write in one version.
 type asItIs struct{ runtime.ObjectConvertor }
 
-func (asItIs) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) { return in, nil }
+func (asItIs) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) {
+	return in, nil
+}
 
 type noDefaults struct{}
 
@@ -203,7 +205,9 @@ func untimed(t *testing.T, obj api.Object) []string {
 func randomObjects() *randfill.Filler {
 	own := func(runtimeserializer.CodecFactory) []any {
 		return []any{
-			func(q *resource.Quantity, c randfill.Continue) { *q = *resource.NewQuantity(c.Int63n(1000), resource.DecimalSI) },
+			func(q *resource.Quantity, c randfill.Continue) {
+				*q = *resource.NewQuantity(c.Int63n(1000), resource.DecimalSI)
+			},
 			func(s *string, c randfill.Continue) { *s = string("abcdefgh\"<é"[c.Intn(8)]) },
 			func(b *[]byte, c randfill.Continue) { *b = []byte{byte(c.Intn(3))} },
 		}

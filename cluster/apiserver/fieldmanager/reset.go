@@ -35,9 +35,9 @@ var specialResets = map[schema.GroupKind]map[string]paths{
 		"status":   {{"spec"}, {"status", "conditions"}},
 		"approval": {{"spec"}, {"status", "certificate"}},
 	},
-	{Group: "networking.k8s.io", Kind: "ServiceCIDR"}:    {"status": {{"metadata"}, {"spec"}}},
-	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}:  {"status": {{"metadata"}, {"spec"}}},
-	{Group: "resource.k8s.io", Kind: "ResourceClaim"}:    {"status": {{"metadata"}, {"spec"}}},
+	{Group: "networking.k8s.io", Kind: "ServiceCIDR"}:   {"status": {{"metadata"}, {"spec"}}},
+	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}: {"status": {{"metadata"}, {"spec"}}},
+	{Group: "resource.k8s.io", Kind: "ResourceClaim"}:   {"status": {{"metadata"}, {"spec"}}},
 }
 
 func (p paths) set() *fieldpath.Set {
