@@ -36,7 +36,8 @@ type Manager struct {
 	Config
 	version string
 	library *managedfields.FieldManager
-	shape   *shape // nil for objects without a Go type
+	shape   *shape        // nil for objects without a Go type
+	empty   reflect.Value // an object
 
 	// What a write to the subresource cannot change, and so cannot own: whole fields of the
 	// object, and the rest.
@@ -58,6 +59,7 @@ func New(c Config) (*Manager, error) {
 		return nil, fmt.Errorf("the field manager of %s: %w", c.Kind, err)
 	}
 	empty := c.New()
+	m.empty = reflect.ValueOf(empty)
 	if _, ok := empty.(*unstructured.Unstructured); ok {
 		return m, nil
 	}

@@ -36,6 +36,7 @@ type shape struct {
 type fieldShape struct {
 	*value.FieldCacheEntry
 	shape *shape
+	key   string // how its entry begins
 }
 
 // keyShape is a field that tells the elements of a list apart.
@@ -114,7 +115,7 @@ func (s *shapes) mapOf(sh *shape, m *schema.Map) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.JsonName, err)
 			}
-			sh.fields = append(sh.fields, fieldShape{f, of})
+			sh.fields = append(sh.fields, fieldShape{f, of, `"f:` + f.JsonName + `":{`})
 		}
 		return nil
 	case reflect.Map:

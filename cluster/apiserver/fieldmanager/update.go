@@ -2,6 +2,7 @@ package fieldmanager
 
 import (
 	"bytes"
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -22,11 +23,26 @@ func (m *Manager) Create(obj api.Object, manager string) {
 		m.byLibrary(m.New(), obj, manager)
 		return
 	}
-	entries, err := m.update(m.New(), obj, nil, manager)
-	if err != nil {
-		entries = nil
+	if m.excluded != nil {
+		m.byLibrary(m.New(), obj, manager)
+		return
 	}
-	obj.SetManagedFields(entries)
+	raw, err := m.shape.encodeNew(m.empty, reflect.ValueOf(obj), m.skipped)
+	if err != nil || raw == nil {
+		obj.SetManagedFields(nil)
+		return
+	}
+	entry := m.entry(manager)
+	entry.Time, entry.FieldsV1 = now(), &metav1.FieldsV1{Raw: raw}
+	obj.SetManagedFields([]metav1.ManagedFieldsEntry{entry})
+}
+
+// entry returns that of a manager who writes other than by server-side apply.
+func (m *Manager) entry(manager string) metav1.ManagedFieldsEntry {
+	return metav1.ManagedFieldsEntry{
+		Manager: cmp.Or(manager, unknown), Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: m.version, Subresource: m.Subresource,
+		FieldsType: fieldsType,
+	}
 }
 
 // Update sets the managedFields of obj, which replaces live. Both have their defaults. A
@@ -174,12 +190,7 @@ func (m *Manager) update(live, obj api.Object, entries []metav1.ManagedFieldsEnt
 	taken := c.added.Union(c.modified)
 	gone := taken.Union(c.removed)
 	names := topLevel(gone)
-	self := metav1.ManagedFieldsEntry{
-		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: m.version, Subresource: m.Subresource, FieldsType: fieldsType,
-	}
-	if manager == "" {
-		self.Manager = unknown
-	}
+	self := m.entry(manager)
 	owners := make([]*owner, 0, len(entries)+1)
 	var mine *owner
 	for i := range entries {
