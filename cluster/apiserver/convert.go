@@ -33,8 +33,8 @@ func (v versions) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 	return api.Scheme.New(gvk)
 }
 
-// ConvertToVersion returns an object of a Go type. The merge forgets who owns fields in a
-// version that the kind does not have, or no longer.
+// ConvertToVersion returns an object of a Go type. The merge drops the owners of fields in a
+// version in which the kind is not served.
 func (v versions) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
 	gvk, err := kindOf(in)
 	if err != nil {

@@ -71,7 +71,7 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 	}
 	k := r.res.Storage()
 	call(k.Default, obj)
-	if err := r.track(obj, nil, &o); err != nil {
+	if err := r.track(ctx, obj, nil, &o); err != nil {
 		return nil, err
 	}
 	stamp(obj)

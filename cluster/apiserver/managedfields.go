@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,7 +47,7 @@ func (r *lifecycle) fieldManager() (*fieldmanager.Manager, error) {
 		v := versions{api.Scheme, r.routes.table}
 		return fieldmanager.New(fieldmanager.Config{
 			Kind: res.GroupVersionKind, Subresource: r.Subresource, New: res.New, Versions: versionsOf(res.Kind), HasStatus: res.HasStatus,
-			Types: types, Converter: v, Defaulter: defaulter{res}, Creater: v,
+			Types: types, Converter: v, Defaulter: defaulter{res}, Maker: v,
 		})
 	})
 }
@@ -88,7 +89,7 @@ func (d defaulter) Default(in runtime.Object) {
 
 // track sets the managedFields of obj, which has its defaults and follows old; without old it is
 // new. Fields are owned in the version of the request.
-func (r *lifecycle) track(obj, old api.Object, o *writeOptions) error {
+func (r *lifecycle) track(ctx context.Context, obj, old api.Object, o *writeOptions) error {
 	if o.applied {
 		return nil
 	}
@@ -100,14 +101,14 @@ func (r *lifecycle) track(obj, old api.Object, o *writeOptions) error {
 	if err != nil {
 		return err
 	}
-	shown, err := r.res.fromStored(r.Context(), obj)
+	shown, err := r.res.fromStored(ctx, obj)
 	if err != nil {
 		return err
 	}
 	if old == nil {
 		m.Create(shown, o.manager)
 	} else {
-		live, err := r.res.fromStored(r.Context(), old)
+		live, err := r.res.fromStored(ctx, old)
 		if err != nil {
 			return err
 		}

@@ -186,7 +186,7 @@ func (r scaling) scaleManager() (*fieldmanager.Manager, error) {
 		}
 		return fieldmanager.New(fieldmanager.Config{
 			Kind: fieldmanager.ScaleKind, Subresource: "scale", New: func() api.Object { return &autoscalingv1.Scale{} },
-			Types: types, Converter: api.Scheme, Defaulter: api.Scheme, Creater: api.Scheme,
+			Types: types, Converter: api.Scheme, Defaulter: api.Scheme, Maker: api.Scheme,
 		})
 	})
 }

@@ -251,7 +251,7 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 		prepare, validate = c.prepare, c.validate
 	}
 	call(k.Default, obj)
-	if err := r.track(obj, old, &c.writeOptions); err != nil {
+	if err := r.track(ctx, obj, old, &c.writeOptions); err != nil {
 		return nil, err
 	}
 	owners := obj.GetManagedFields()

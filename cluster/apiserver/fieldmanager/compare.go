@@ -179,14 +179,14 @@ func (c *comparison) keyed(sh *shape, old, now operand) {
 	}
 }
 
-// element is an element of a list by what tells it apart.
+// element is an element of a list with its key or value.
 type element struct {
 	fieldpath.PathElement
 	operand
 	side int
 }
 
-// elements compares lists whose elements are told apart by keys or values. Elements that are
+// elements compares lists whose elements have keys or values. Elements that are
 // alike in that are owned together.
 func (c *comparison) elements(sh *shape, old, now operand) {
 	var all []element
@@ -252,7 +252,7 @@ func (c *comparison) alike(sh *shape, all []element) {
 
 var errNull = errors.New("an element is null")
 
-// elementOf returns what tells an element of a list apart.
+// elementOf returns the key or value of an element of a list.
 func (sh *shape) elementOf(v operand) (fieldpath.PathElement, error) {
 	if v.null() {
 		return fieldpath.PathElement{}, errNull

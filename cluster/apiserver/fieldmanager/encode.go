@@ -133,7 +133,7 @@ func (e *encoder) name(s string) {
 	e.buf = append(e.buf, `":{`...)
 }
 
-// element writes what tells an element of a list apart, and opens its object.
+// element writes the key or value of an element of a list, and opens its object.
 func (e *encoder) element(at fieldpath.PathElement) {
 	start := len(e.buf)
 	ok := true

@@ -27,7 +27,7 @@ type Config struct {
 	// Converter converts between the versions, Defaulter sets the defaults of merged objects.
 	Converter runtime.ObjectConvertor
 	Defaulter runtime.ObjectDefaulter
-	Creater   runtime.ObjectCreater
+	Maker     runtime.ObjectCreater
 }
 
 // Manager keeps the managedFields of the objects of a resource, for writes to it or to one
@@ -53,7 +53,7 @@ func New(c Config) (*Manager, error) {
 	m.skipped, m.excluded = reset.split()
 	var err error
 	// That of custom resources converts by way of one version, whatever the group.
-	m.library, err = managedfields.NewDefaultCRDFieldManager(c.Types, c.Converter, c.Defaulter, c.Creater,
+	m.library, err = managedfields.NewDefaultCRDFieldManager(c.Types, c.Converter, c.Defaulter, c.Maker,
 		c.Kind, c.Kind.GroupVersion(), c.Subresource, reset.filters(c.Versions))
 	if err != nil {
 		return nil, fmt.Errorf("the field manager of %s: %w", c.Kind, err)

@@ -43,7 +43,7 @@ func newManager(t testing.TB, k *api.Kind, subresource string) *Manager {
 	t.Helper()
 	m, err := New(Config{
 		Kind: k.GroupVersionKind, Subresource: subresource, New: k.New, HasStatus: k.HasStatus,
-		Versions: []schema.GroupVersion{k.GroupVersion()}, Types: types, Converter: asItIs{}, Defaulter: noDefaults{}, Creater: api.Scheme,
+		Versions: []schema.GroupVersion{k.GroupVersion()}, Types: types, Converter: asItIs{}, Defaulter: noDefaults{}, Maker: api.Scheme,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func follow(t *testing.T, k *api.Kind, managers map[string]*Manager, subresource
 }
 
 // decoded returns an object as it is in JSON. Empty lists that are omitted there are nil then: the
-// library tells them apart within atomic lists, where nobody who reads the object could.
+// library distinguishes them within atomic lists, where nobody who reads the object could.
 func decoded(t *testing.T, k *api.Kind, obj api.Object) api.Object {
 	t.Helper()
 	text, err := json.Marshal(obj)

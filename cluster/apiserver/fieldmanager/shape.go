@@ -14,7 +14,7 @@ type form int
 
 const (
 	leaf   form = iota // as a whole: scalars, and lists and maps that are atomic
-	fields             // a Go struct, each field by itself
+	fields             // a Go struct, each field on its own
 	keyed              // a Go map, each value by its key
 	set                // a list of scalars, each by its value
 	list               // a list of structs, each by the values of its keys
@@ -39,7 +39,7 @@ type fieldShape struct {
 	key   string // how its entry begins
 }
 
-// keyShape is a field that tells the elements of a list apart.
+// keyShape is a field of the key of a list.
 type keyShape struct {
 	*value.FieldCacheEntry
 	def any // the value of elements that leave it out, nil for none
