@@ -37,7 +37,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 	defer func() { r.audit.Complete() }()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	done := s.metrics.Begin(r.Info, r.serve != nil)
+	done := s.metrics.Begin(req, r.Info, r.serve != nil)
 	defer r.finish(req.Context())
 	defer func() {
 		if r.w.Hijacked != nil {
@@ -151,6 +151,7 @@ func (s *Server) authenticate(r *request) error {
 		r.user = user
 		r.Request = r.Request.WithContext(client.WithUser(r.Context(), user))
 	}
+	s.metrics.Authenticated(r.Request)
 	// A proxied service must not get it.
 	r.Header.Del("Authorization")
 	r.audit.Authenticated(r.Request, r.user)
@@ -199,8 +200,8 @@ func (s *Server) servePath(r *request) error {
 	case path == "/api" || path == "/apis" || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/apis/"):
 		return r.serveDiscovery()
 	}
-	for prefix, h := range s.Paths {
-		if strings.HasPrefix(path, prefix) {
+	for at, h := range s.Paths {
+		if path == at || strings.HasSuffix(at, "/") && strings.HasPrefix(path, at) {
 			h.ServeHTTP(r.w, r.Request)
 			return nil
 		}

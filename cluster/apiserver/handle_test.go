@@ -274,7 +274,7 @@ func (r *raw) metric(name string, least, most float64) {
 
 func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
-	const gets, watches = `apiserver_current_inflight_requests{request_kind="readOnly"}`, `apiserver_longrunning_requests{resource="configmaps",verb="watch"}`
+	const gets, watches = `apiserver_current_inflight_requests{request_kind="readOnly"}`, `apiserver_longrunning_requests{component="apiserver",group="",resource="configmaps",scope="namespace",subresource="",verb="WATCH",version="v1"}`
 	r, h := startNamed(t, impatient)
 	largeMaps(t, r)
 	h.send("GET", maps, 0, "")

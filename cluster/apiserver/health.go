@@ -119,6 +119,12 @@ func (s *Server) logHealth(check string, err error) {
 func (r *request) writePaths() error {
 	paths := append([]string{"/api", "/api/v1", "/apis"}, r.routes.discovery.paths...)
 	paths = append(paths, "/healthz", "/livez", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+	for path := range r.s.Paths {
+		if !strings.HasSuffix(path, "/") && !strings.HasPrefix(path, "/debug/") {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
 	body, err := json.MarshalIndent(map[string][]string{"paths": paths}, "", "  ")
 	if err != nil {
 		return err

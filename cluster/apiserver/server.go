@@ -97,7 +97,8 @@ type Config struct {
 	Audit         *audit.Log // nil: nothing is audited
 	// OpenAPI returns what answers /openapi/ for a table; nil: 404.
 	OpenAPI func(*api.Table) http.Handler
-	// Paths answers further paths that are not resources, by their beginning.
+	// Paths answers further paths that are not resources; one that ends with / also those
+	// below it.
 	Paths map[string]http.Handler
 
 	// Virtual answers the kinds which are not stored, such as the access reviews.

@@ -103,7 +103,7 @@ func writes(b *testing.B, s *Server) map[string]float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^apiserver_request_total\{code="(\d+)",group="[^"]*",resource="([^"]*)",subresource="([^"]*)",verb="(create|update|patch|delete)",version="[^"]*"\} (\S+)$`)
+	line := regexp.MustCompile(`(?m)^apiserver_request_total\{code="(\d+)",[^}]*resource="([^"]*)",[^}]*subresource="([^"]*)",verb="(POST|PUT|PATCH|APPLY|DELETE)",version="[^"]*"\} (\S+)$`)
 	out := map[string]float64{}
 	for _, m := range line.FindAllStringSubmatch(string(text), -1) {
 		n, err := strconv.ParseFloat(m[5], 64)

@@ -21,6 +21,7 @@ func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to assignment) {
 		Target:     v1.ObjectReference{Kind: "Node", Name: to.node},
 	}, metav1.CreateOptions{})
 	if err == nil {
+		s.attempted(p.UID, resultScheduled)
 		s.queue.forget(p.UID)
 		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, to.node)
 		return

@@ -59,6 +59,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	s.ready.Store(true)
 	defer s.ready.Store(false)
+	running.Store(s.queue)
+	defer running.CompareAndSwap(s.queue, nil)
 	var writes sync.WaitGroup
 	defer writes.Wait()
 	for {
@@ -75,7 +77,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // scheduleOne selects a node for one pod; a binder writes the result.
 func (s *Scheduler) scheduleOne(ctx context.Context, info *podInfo, writes *sync.WaitGroup) {
 	pod := info.pod // the cluster owns info from now on
+	start := time.Now()
 	to, err := s.schedulePod(info)
+	algorithmDuration.Observe(time.Since(start).Seconds())
 	if errors.Is(err, errScheduled) {
 		s.queue.forget(pod.UID)
 		return

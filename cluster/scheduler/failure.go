@@ -16,6 +16,8 @@ import (
 // preemptVictims deletes the victims, each with its grace period. The preempting pod is retried
 // when they are deleted; until then the node is nominated for it.
 func (s *Scheduler) preemptVictims(ctx context.Context, p *v1.Pod, plan *preemption) {
+	preemptions.Inc()
+	victims.Observe(float64(len(plan.victims)))
 	for _, other := range plan.cleared {
 		if err := s.clearNomination(ctx, other); err != nil {
 			s.Log.Warn("clear the nominated node of a pod", "pod", other.Namespace+"/"+other.Name, "err", err)
@@ -76,6 +78,11 @@ func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
 		return
 	}
 	why, reason, message := explain(err)
+	if why == 0 {
+		s.attempted(p.UID, resultError)
+	} else {
+		s.attempted(p.UID, resultUnschedulable)
+	}
 	s.queue.failed(p.UID, why)
 	var m *fitError
 	if apierrors.IsConflict(err) || errors.As(err, &m) && m.upfront == unclassed {

@@ -26,6 +26,7 @@ type queued struct {
 	*podInfo
 	attempts           int
 	since              time.Time // when it was added
+	started            time.Time // of the last attempt
 	ready              time.Time // when the backoff ends
 	unschedulableSince time.Time // when it became unschedulable
 	cause              cause     // why the last attempt failed; 0 is an error, which any change may resolve
@@ -138,6 +139,7 @@ func (q *queue) tryPop() *podInfo {
 	item := q.active.items[0]
 	q.put(item, inFlight)
 	item.attempts++
+	item.started = q.now()
 	q.moved[item.pod.UID] = 0
 	copied := *item.podInfo
 	return &copied

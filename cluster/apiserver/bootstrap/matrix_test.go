@@ -109,7 +109,7 @@ var (
 	// mark is a field selector.
 	moreResources = []string{
 		"/users", "/groups", "authentication.k8s.io/uids", "authentication.k8s.io/userextras/scopes",
-		"/nodes/stats", "/nodes/metrics", "/nodes/log", "/nodes/spec", "/nodes/healthz", "/nodes/pods", "/nodes/configz", "/nodes/checkpoint",
+		"/nodes/stats", "/nodes/metrics", "/nodes/log", "/nodes/spec", "/nodes/healthz", "/nodes/pods", "/nodes/configz", "/nodes/checkpoint", "/nodes/statusz",
 		"/pods?spec.nodeName=" + theirs, "/pods?spec.nodeName=" + others, "/nodes/controlplane", "/pods/gitrepo", "/endpoints/restricted", "/services/externalips",
 		"certificates.k8s.io/signers", "certificates.k8s.io/certificatesigningrequests/nodeclient", "certificates.k8s.io/certificatesigningrequests/selfnodeclient",
 		anything,
@@ -117,7 +117,7 @@ var (
 	paths = []string{
 		"/", "/api", "/api/v1", "/apis", "/apis/apps/v1", "/openapi/v2", "/openapi/v3", "/version", "/version/", "/healthz", "/healthz/etcd",
 		"/livez", "/livez/ping", "/readyz", "/readyz/etcd", "/metrics", "/metrics/slis", "/.well-known/openid-configuration", "/openid/v1/jwks",
-		"/logs", "/debug/pprof", "/x",
+		"/logs", "/debug/pprof", "/debug/pprof/profile", "/statusz", "/flagz", "/x",
 	}
 )
 

@@ -16,6 +16,11 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	// The work queues, clients and version of this process, among its metrics.
+	_ "k8s.io/component-base/metrics/prometheus/restclient"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	_ "k8s.io/component-base/metrics/prometheus/workqueue"
+
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/controller/node"

@@ -29,8 +29,10 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/apiserver/revocation"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
+	"wheelhouse/cluster/zpages"
 )
 
 // controlPlane is the API server and what it needs, without the components.
@@ -97,7 +99,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	if err != nil {
 		return nil, err
 	}
-	paths := map[string]http.Handler{"/.well-known/openid-configuration": issuer, "/openid/": issuer}
+	paths := o.paths(issuer)
 	maps.Copy(paths, db.paths())
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
@@ -118,6 +120,16 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	}
 	cp.bootstrap, err = o.bootstrap(cp.self, log)
 	return cp, err
+}
+
+// paths are the paths beside the API: the issuer's keys, and pages for who looks for a fault.
+func (o *serverOptions) paths(issuer http.Handler) map[string]http.Handler {
+	all := zpages.Handlers(zpages.Config{
+		Component: "kube-apiserver", Version: zpages.Compatible, Flags: zpages.Flags(o.flags),
+		Paths: []string{"/healthz", "/livez", "/metrics", "/readyz", "/version"},
+	})
+	all["/.well-known/openid-configuration"], all["/openid/"] = issuer, issuer
+	return all
 }
 
 func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.bootstrap.Ready(ctx) }
@@ -188,7 +200,8 @@ func podsByNode() map[*api.Kind]func(api.Object) string {
 }
 
 // metrics are those of the parts beside the server.
-func (cp *controlPlane) metrics(db *database) (all []prometheus.Collector) {
+func (cp *controlPlane) metrics(db *database) []prometheus.Collector {
+	all := scheduler.Collectors()
 	if db.member != nil {
 		all = append(all, db.member)
 	}

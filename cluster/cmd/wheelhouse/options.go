@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"wheelhouse/cluster/apiserver/admission"
 )
@@ -27,6 +28,7 @@ type serverOptions struct {
 	nodePorts   string
 	nodeCIDR    prefixFlag
 	controllers controllerFlags
+	flags       *pflag.FlagSet
 
 	class       bool
 	podSecurity string
@@ -36,6 +38,7 @@ type serverOptions struct {
 
 func (o *serverOptions) register(c *cobra.Command) {
 	f := c.Flags()
+	o.flags = f
 	o.networkFlags.register(f)
 	o.address.Addr = netip.MustParseAddr("127.0.0.1")
 	f.StringVar(&o.stateDir, "state-dir", "/var/lib/wheelhouse/server", "keys, kubeconfigs and etcd's data")
