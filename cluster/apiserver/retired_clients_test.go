@@ -136,7 +136,7 @@ func TestDiscoveryOfRetiredVersions(t *testing.T) {
 		}
 	}
 	const want = "daemonsets daemonsets/status deployments deployments/rollback deployments/scale deployments/status " +
-		"ingresses ingresses/status replicasets replicasets/scale replicasets/status"
+		"ingresses ingresses/status networkpolicies replicasets replicasets/scale replicasets/status"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("extensions/v1beta1 has\n%s\nwant\n%s", got, want)
 	}

@@ -61,6 +61,7 @@ var Kinds = []*api.Kind{
 	batch.Jobs,
 	networking.IngressClasses,
 	networking.Ingresses,
+	networking.NetworkPolicies,
 	policy.PodDisruptionBudgets,
 	node.RuntimeClasses,
 

@@ -151,6 +151,7 @@ func TestColumnNames(t *testing.T) {
 		batch.CronJobs:              "NAME SCHEDULE TIMEZONE SUSPEND ACTIVE LAST SCHEDULE AGE / CONTAINERS,IMAGES,SELECTOR",
 		policy.PodDisruptionBudgets: "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE / ",
 		networking.Ingresses:        "NAME CLASS HOSTS ADDRESS PORTS AGE / ",
+		networking.NetworkPolicies:  "NAME POD-SELECTOR AGE / ",
 		networking.IngressClasses:   "NAME CONTROLLER PARAMETERS AGE / ",
 		rbac.RoleBindings:           "NAME ROLE AGE / USERS,GROUPS,SERVICEACCOUNTS",
 

@@ -68,6 +68,7 @@ var bases = map[*api.Kind]string{
 	policy.PodDisruptionBudgets:             `{metadata: {name: b, namespace: ns}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}`,
 	autoscaling.HorizontalPodAutoscalers:    `{metadata: {name: h, namespace: ns}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 5}}`,
 	networking.Ingresses:                    `{metadata: {name: i, namespace: ns}, spec: {rules: [{host: a.b, http: {paths: [{path: /, pathType: Prefix, backend: ` + testBackend + `}]}}]}}`,
+	networking.NetworkPolicies:              `{metadata: {name: np, namespace: ns}, spec: {podSelector: {}}}`,
 	networking.IngressClasses:               `{metadata: {name: nginx}, spec: {controller: example.com/nginx}}`,
 	certificates.CertificateSigningRequests: `{metadata: {name: r}, spec: {signerName: kubernetes.io/kube-apiserver-client, usages: [client auth], request: ` + testRequest + `}}`,
 }

@@ -120,3 +120,48 @@ func TestInvalidIngressClasses(t *testing.T) {
 		{"namespace of the cluster", parameters(`{kind: k, name: n, namespace: a}`), "spec.parameters.namespace: Forbidden: `parameters.scope` is set to 'Cluster'"},
 	})
 }
+
+// peer returns changes of a NetworkPolicy with peers that pods send to.
+func peer(peers string) string { return `{spec: {egress: [{to: [` + peers + `]}]}}` }
+
+func TestInvalidNetworkPolicies(t *testing.T) {
+	port := func(p string) string { return `{spec: {ingress: [{}, {ports: [` + p + `]}]}}` }
+	const atPort, atPeer = "spec.ingress[1].ports[0]", "spec.egress[0].to[0]"
+	runInvalid(t, networking.NetworkPolicies, []invalidCase{
+		{"valid", `{}`, ""},
+		{"all", `{spec: {podSelector: {matchLabels: {a: b}}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}, namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: http}, {port: 1, endPort: 2, protocol: SCTP}]}], egress: [{}]}}`, ""},
+		{"name", `{metadata: {name: a_b}}`, `metadata.name: Invalid value: "a_b": a lowercase RFC 1123 subdomain...`},
+		{"selector", `{spec: {podSelector: {matchLabels: {a: b c}}}}`, `spec.podSelector.matchLabels: Invalid value: "b c": a valid label must be...`},
+		{"types", `{spec: {policyTypes: [Ingress, Sideways]}}`, `spec.policyTypes[1]: Unsupported value: "Sideways": supported values: "Ingress", "Egress"`},
+		{"three types", `{spec: {policyTypes: [Ingress, Egress, Ingress]}}`, `spec.policyTypes: Invalid value: ["Ingress","Egress","Ingress"]: may not specify more than two policyTypes`},
+		{"protocol", port(`{protocol: ICMP}`), atPort + `.protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"`},
+		{"port", port(`{port: 70000}`), atPort + ".port: Invalid value: 70000: must be between 1 and 65535, inclusive"},
+		{"port's name", port(`{port: a_b}`), atPort + `.port: Invalid value: "a_b": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)`},
+		{"end alone", port(`{endPort: 2}`), atPort + ".endPort: Invalid value: 2: may not be specified when `port` is not specified"},
+		{"end of a name", port(`{port: http, endPort: 2}`), atPort + ".endPort: Invalid value: 2: may not be specified when `port` is non-numeric"},
+		{"end before", port(`{port: 3, endPort: 2}`), atPort + ".endPort: Invalid value: 3: must be greater than or equal to `port`"},
+		{"end", port(`{port: 3, endPort: 70000}`), atPort + ".endPort: Invalid value: 70000: must be between 1 and 65535, inclusive"},
+		{"no peer", peer(`{}`), atPeer + ": Required value: must specify a peer"},
+		{"two peers", peer(`{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}`), atPeer + ": Forbidden: may not specify both ipBlock and another peer"},
+		{"no range", peer(`{ipBlock: {cidr: ""}}`), atPeer + ".ipBlock.cidr: Required value"},
+		{"no CIDR", peer(`{ipBlock: {cidr: here, except: [10.0.0.0/8]}}`), atPeer + `.ipBlock.cidr: Invalid value: "here": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)`},
+		{"address within the range", peer(`{ipBlock: {cidr: 10.0.0.1/8}}`), atPeer + `.ipBlock.cidr: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length`},
+		{"exception", peer(`{ipBlock: {cidr: 10.0.0.0/8, except: [x]}}`), atPeer + `.ipBlock.except[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)`},
+		{"exception outside", peer(`{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 11.0.0.0/16]}}`), atPeer + ".ipBlock.except[1]: Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`"},
+		{"exception of all", peer(`{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}`), atPeer + ".ipBlock.except[0]: Invalid value: \"10.0.0.0/8\": must be a strict subset of `cidr`"},
+		{"selector of a peer", peer(`{podSelector: {matchExpressions: [{key: a, operator: In}]}}`), atPeer + `.podSelector.matchExpressions[0].values: Required value: must be specified when ` + "`operator` is 'In' or 'NotIn'"},
+		{"selector of a namespace", peer(`{namespaceSelector: {matchExpressions: [{key: a, operator: x}]}}`), atPeer + `.namespaceSelector.matchExpressions[0].operator: Invalid value: "x": not a valid selector operator`},
+	})
+}
+
+// A range that a policy was stored with, before today's rules, may stay in an update; a new one may not.
+func TestNetworkPoliciesKeepTheirRanges(t *testing.T) {
+	k := networking.NetworkPolicies
+	old := read(t, k, peer(`{ipBlock: {cidr: 010.0.0.0/8, except: [10.1.2.3/16]}}`))
+	for peers, want := range map[string]string{
+		`{ipBlock: {cidr: 10.1.2.3/16}}, {ipBlock: {cidr: 010.0.0.0/8}}`: "",
+		`{ipBlock: {cidr: 011.0.0.0/8}}`:                                 `spec.egress[0].to[0].ipBlock.cidr: Invalid value: "011.0.0.0/8": must not have leading 0s...`,
+	} {
+		matches(t, update(k, read(t, k, peer(peers)), old), want)
+	}
+}

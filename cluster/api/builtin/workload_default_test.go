@@ -74,6 +74,9 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 			  scaleUp: {stabilizationWindowSeconds: 0, selectPolicy: Max, policies: [{type: Pods, value: 4, periodSeconds: 15}, {type: Percent, value: 100, periodSeconds: 15}]},
 			  scaleDown: {selectPolicy: Max, policies: [{type: Pods, value: 1, periodSeconds: 60}]}}}}`,
 		},
+		{"network policy", networking.NetworkPolicies, `{spec: {ingress: [{ports: [{port: 80}]}]}}`, `{spec: {policyTypes: [Ingress], ingress: [{ports: [{port: 80, protocol: TCP}]}]}}`},
+		{"network policy for both ways", networking.NetworkPolicies, `{spec: {egress: [{ports: [{protocol: UDP}]}]}}`, `{spec: {policyTypes: [Ingress, Egress], egress: [{ports: [{protocol: UDP}]}]}}`},
+		{"network policy that says its type", networking.NetworkPolicies, `{spec: {policyTypes: [Ingress], egress: [{}]}}`, `{spec: {policyTypes: [Ingress], egress: [{}]}}`},
 		{"class", networking.IngressClasses, `{spec: {parameters: {kind: k, name: n}}}`, `{spec: {parameters: {kind: k, name: n, scope: Cluster}}}`},
 
 		// the defaults of retired versions, in their own shape
@@ -230,6 +233,8 @@ func TestColumnsOfWorkloads(t *testing.T) {
 			"ingress of many hosts", networking.Ingresses, `{spec: {ingressClassName: nginx, tls: [{}], rules: [{host: a}, {host: b}, {host: c}, {host: d}, {host: e}]}, status: {loadBalancer: {ingress: [{ip: 1.2.3.4}, {hostname: x.example.com}]}}}`,
 			"i | nginx | a,b,c + 2 more... | 1.2.3.4,x.example.com | 80, 443 | <unknown>",
 		},
+		{"network policy", networking.NetworkPolicies, `{}`, "np | <none> | <unknown>"},
+		{"network policy of some pods", networking.NetworkPolicies, `{spec: {podSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: Exists}]}}}`, "np | a=b,c | <unknown>"},
 		{"class", networking.IngressClasses, `{spec: {parameters: {apiGroup: example.com, kind: K, name: p}}}`, "nginx | example.com/nginx | K.example.com/p | <unknown>"},
 	})
 }

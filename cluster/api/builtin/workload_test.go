@@ -224,6 +224,8 @@ func TestGenerationOfWorkloads(t *testing.T) {
 		{policy.PodDisruptionBudgets, `{spec: {minAvailable: 2}}`, 2},
 		{networking.Ingresses, `{spec: {ingressClassName: a}}`, 2},
 		{networking.IngressClasses, `{spec: {parameters: {kind: k, name: n}}}`, 2},
+		{networking.NetworkPolicies, `{metadata: {labels: {x: y}}}`, 1},
+		{networking.NetworkPolicies, `{spec: {policyTypes: [Egress]}}`, 2},
 	} {
 		old, obj := read(t, c.kind, `{}`), read(t, c.kind, c.changes)
 		create(c.kind, old)
@@ -289,6 +291,7 @@ func TestWarnings(t *testing.T) {
 			"spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
 		},
 		{batch.CronJobs, `{spec: {jobTemplate: {spec: {template: {spec: {nodeSelector: {beta.kubernetes.io/os: linux}}}}}}}`, `spec.jobTemplate.spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead`},
+		{networking.NetworkPolicies, peer(`{ipBlock: {cidr: "0::/8", except: [not validated]}}`), `spec.egress[0].to[0].ipBlock.cidr: IPv6 CIDR value "0::/8" should be in RFC 5952 canonical format ("::/8")`},
 		{networking.Ingresses, `{metadata: {annotations: {kubernetes.io/ingress.class: nginx}}}`, `annotation "kubernetes.io/ingress.class" is deprecated, please use 'spec.ingressClassName' instead`},
 	} {
 		o := read(t, c.kind, c.changes)
