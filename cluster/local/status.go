@@ -67,7 +67,7 @@ func Status(cfg Config) (*State, error) {
 		s.Processes = append(s.Processes, p)
 	}
 	if s.Processes[0].State == stateRunning {
-		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // what the processes do is told all the same
+		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // the processes are reported without it
 	}
 	return s, nil
 }

@@ -13,7 +13,7 @@ import (
 	"wheelhouse/cluster/store/etcd"
 )
 
-// storage is the space of the cluster's database, as its server tells it.
+// storage is the space of the cluster's database, as its server reports it.
 func storage(ctx context.Context, kubeconfig string) (*etcd.Status, error) {
 	rc, err := client.FromKubeconfig(kubeconfig)
 	if err != nil {

@@ -51,7 +51,7 @@ func (s *source) compactRound(ctx context.Context, round, rev int64) (int64, int
 		Then(clientv3.OpPut(compactKey, strconv.FormatInt(now, 10))).
 		Else(clientv3.OpGet(compactKey)).Commit()
 	if errors.Is(err, rpctypes.ErrNoSpace) {
-		// The history is what takes the space. Who cannot be told finds out by reading it.
+		// The history is what takes the space. Other servers are not notified: their reads of it fail.
 		return round, now, s.compactTo(ctx, cmp.Or(rev, now))
 	}
 	if err != nil {

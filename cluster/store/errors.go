@@ -23,7 +23,7 @@ func fromEtcd(err error, doing string) error {
 		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrStopped):
 		return timeout(fmt.Errorf("%s: %w", doing, err))
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		return insufficientStorage(fmt.Errorf("%s: %w. Delete objects that are not needed; history is removed by itself; "+
+		return insufficientStorage(fmt.Errorf("%s: %w. Delete objects that are not needed; history is removed automatically; "+
 			"then let an operator run `etcdctl defrag` and `etcdctl alarm disarm`, or give etcd a larger --quota-backend-bytes", doing, err))
 	case errors.Is(err, rpctypes.ErrTooManyRequests):
 		return apierrors.NewTooManyRequests(fmt.Sprintf("%s: %v", doing, err), 1)

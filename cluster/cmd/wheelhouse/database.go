@@ -45,6 +45,10 @@ type database struct {
 	close   func()
 }
 
+// The files of the member, below the server's state directory.
+func etcdDir(stateDir string) string      { return filepath.Join(stateDir, "etcd") }
+func snapshotsDir(stateDir string) string { return filepath.Join(stateDir, "snapshots") }
+
 // etcdPatience is the timeout for an external etcd at the start.
 const etcdPatience = 10 * time.Second
 
@@ -52,7 +56,9 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, log *slog.Logger)
 	log = log.With("component", "etcd")
 	db := &database{notices: make(chan etcd.Notice, 16)}
 	if e.embedded() {
-		m, err := etcd.Start(ctx, etcd.Config{Dir: filepath.Join(stateDir, "etcd"), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log})
+		m, err := etcd.Start(ctx, etcd.Config{
+			Dir: etcdDir(stateDir), Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ func etcdCommand() *cobra.Command {
 	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "the kubeconfig with the API server and the credentials")
 	c.AddCommand(
 		etcdSubcommand(&path, "status", http.MethodGet, "Print how much of its quota and of its disk the database uses"),
-		etcdSubcommand(&path, "compact", http.MethodPost, "Remove the history now; clients that watch or page from before start anew"),
+		etcdSubcommand(&path, "compact", http.MethodPost, "Remove the history now; clients that watch or page from before start again"),
 		etcdSubcommand(&path, "defrag", http.MethodPost, "Give unused pages back to the disk; writes wait meanwhile"),
 	)
 	return c

@@ -3,14 +3,18 @@ package main_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"wheelhouse/cluster/wait"
 )
@@ -66,4 +70,153 @@ func TestFullDatabase(t *testing.T) {
 func (s *server) run(t *testing.T, args ...string) string {
 	t.Helper()
 	return string(must[[]byte](t)(exec.Command(binary, append(args, "--kubeconfig", s.kubeconfig)...).CombinedOutput()))
+}
+
+// smallDisk is a directory on a disk of its own, and the rest of that disk in one file.
+func smallDisk(t *testing.T, bytes int64) (dir string, fill func(leave int64), empty func()) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Fatalf("a disk for the test (it needs root): %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	ballast := filepath.Join(dir, "ballast")
+	fill = func(leave int64) {
+		t.Helper()
+		f := must[*os.File](t)(os.OpenFile(ballast, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600))
+		defer f.Close()
+		piece := make([]byte, 1<<20)
+		for {
+			var st unix.Statfs_t
+			if err := unix.Statfs(dir, &st); err != nil {
+				t.Fatal(err)
+			}
+			if int64(st.Bavail)*st.Bsize <= leave {
+				return
+			}
+			if _, err := f.Write(piece); err != nil {
+				return
+			}
+		}
+	}
+	return dir, fill, func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A server whose disk is filled by others serves reads, watches and deletions, and accepts
+// writes again when there is room, in the same process.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	dir, fill, empty := smallDisk(t, 700<<20)
+	s := startServer(t, "server", dir)
+	maps := s.CoreV1().ConfigMaps("default")
+	write := func(name string) error {
+		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"x": strings.Repeat("x", 64<<10)}}
+		_, err := maps.Create(t.Context(), m, metav1.CreateOptions{})
+		return err
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if err := write(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := must[watch.Interface](t)(maps.Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=a"}))
+	defer w.Stop()
+	if e := <-w.ResultChan(); e.Type != watch.Added {
+		t.Fatalf("the watch begins with %v", e.Type)
+	}
+
+	fill(100 << 20)
+	refused := func() error {
+		err := write("refused")
+		status, ok := err.(apierrors.APIStatus)
+		return wait.Seen(ok && status.Status().Code == http.StatusInsufficientStorage && strings.Contains(err.Error(), "--state-dir"), err)
+	}
+	wait.Within(t, 10*time.Second, "writes are refused with the remedy", refused)
+	if err := maps.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleting: %v", err)
+	}
+	if e := <-w.ResultChan(); e.Type != watch.Deleted {
+		t.Errorf("the watch brings %v", e.Type)
+	}
+
+	fill(0)
+	for range 20 { // the file of the reserve is given up and filled too
+		_ = write("refused") // whatever it answers, the server must survive it
+		fill(0)
+	}
+	if _, err := maps.Get(t.Context(), "b", metav1.GetOptions{}); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	empty()
+	wait.Within(t, 30*time.Second, "writes are accepted", func() error {
+		select {
+		case <-s.ended:
+			t.Fatalf("the server ended:\n%s", s.log.String())
+		default:
+		}
+		return write("later")
+	})
+	if _, err := maps.Get(t.Context(), "c", metav1.GetOptions{}); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+}
+
+// A server with damaged files says which, and what can be done, and does it.
+func TestDamagedState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startServer(t, "server", dir)
+	create := func(name string) {
+		t.Helper()
+		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		must[*corev1.ConfigMap](t)(s.CoreV1().ConfigMaps("default").Create(t.Context(), m, metav1.CreateOptions{}))
+	}
+	create("before")
+	saved := filepath.Join(t.TempDir(), "saved.db")
+	s.run(t, "snapshot", "save", saved)
+	create("after")
+	seen := must[*corev1.ConfigMap](t)(s.CoreV1().ConfigMaps("default").Get(t.Context(), "after", metav1.GetOptions{}))
+	wait.Within(t, 20*time.Second, "a snapshot that the server keeps", func() error {
+		out, err := exec.Command(binary, "snapshot", "list", "--state-dir", dir).CombinedOutput()
+		return wait.Seen(err == nil && strings.Contains(string(out), filepath.Join(dir, "snapshots", "etcd-")), string(out), err)
+	})
+	if out, err := exec.Command(binary, "snapshot", "restore", saved, "--state-dir", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
+		t.Errorf("restoring beneath a server: %v: %s", err, out)
+	}
+	s.kill()
+	database := filepath.Join(dir, "etcd/member/snap/db")
+	if err := os.Truncate(database, 64<<10); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "server", "--state-dir", dir, "--port", "0", "--dns-port", "0").CombinedOutput()
+	if err == nil || strings.Contains(string(out), "goroutine ") {
+		t.Errorf("the server ended with %v: %s", err, out)
+	}
+	for _, want := range []string{database, "wheelhouse snapshot restore --state-dir " + dir, filepath.Join(dir, "snapshots", "etcd-")} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	if out, err := exec.Command(binary, "snapshot", "restore", saved, "--state-dir", dir).CombinedOutput(); err != nil {
+		t.Fatalf("restoring: %v: %s", err, out)
+	}
+	s = startServer(t, "server", dir)
+	if _, err := s.CoreV1().ConfigMaps("default").Get(t.Context(), "before", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.CoreV1().ConfigMaps("default").Get(t.Context(), "after", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("what was written after the snapshot: %v", err)
+	}
+	w, err := s.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: seen.ResourceVersion})
+	if err == nil {
+		e := <-w.ResultChan()
+		err = apierrors.FromObject(e.Object)
+	}
+	if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		t.Errorf("a watch from what is lost: %v", err)
+	}
 }

@@ -54,7 +54,7 @@ func root() *cobra.Command {
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand())
 	add("learn", runner.Command(runner.WithKubeconfig(kubeconfig)))
-	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
+	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
 	return c
 }
 

@@ -8,17 +8,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// AdminPath is the beginning of the paths that Admin answers: GET AdminPath+"status", POST
-// "compact" and "defrag". It is for administrators: those who may use any path.
+// AdminPath is the beginning of the paths that Admin answers: GET AdminPath+"status" and
+// "snapshot", POST "compact" and "defrag". It is for administrators: those who may use any path.
 const AdminPath = "/wheelhouse/etcd/"
 
-// Admin answers what the commands of an administrator ask. Each answer is a Status, or an
-// error as text.
+// Admin answers what the commands of an administrator ask. Each answer but a
+// snapshot is a Status, or an error as text.
 func (m *Member) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
 		switch r.Method + " " + strings.TrimPrefix(r.URL.Path, AdminPath) {
 		case "GET status":
+		case "GET snapshot":
+			if err := m.Snapshot(r.Context(), w); err != nil {
+				panic(http.ErrAbortHandler) // the client sees that it is not whole
+			}
+			return
 		case "POST compact":
 			err = m.running(func() error { return m.Compact(r.Context()) })
 		case "POST defrag":

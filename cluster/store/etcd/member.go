@@ -1,9 +1,9 @@
 // Package etcd runs the etcd member of a server that has none outside, and connects to one
 // that is outside.
 //
-// It owns the member's directory: it tells what is damaged there, keeps its snapshots, and
+// It owns the member's directory: it reports what is damaged there, keeps its snapshots, and
 // looks after its space. A member never fills its quota or its disk: before that, Room
-// refuses writes, and its user must ask before each. It knows nothing of objects.
+// refuses writes, and its user must ask before each. It is independent of the objects.
 package etcd
 
 import (
@@ -40,6 +40,9 @@ type Config struct {
 	// DiskReserve is how many bytes must be free on the disk of Dir, else only deletions are
 	// accepted; 0 is DefaultDiskReserve.
 	DiskReserve int64
+	// Snapshots is the directory in which Run keeps snapshots, and Start looks for one when
+	// Dir is damaged; "": none.
+	Snapshots string
 	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
 	// is only logged.
 	Notice func(Notice)
@@ -109,7 +112,14 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if free(cfg.Dir) < cfg.DiskReserve {
 		m.releaseReserve()
 	}
-	if err := m.start(ctx); err != nil {
+	err = cfg.check()
+	if err == nil {
+		err = m.start(ctx)
+	}
+	if err == nil {
+		err = os.WriteFile(cfg.madeFile(), nil, 0o600)
+	}
+	if err != nil {
 		unlock()
 		return nil, fmt.Errorf("etcd: starting in %s: %w", cfg.Dir, err)
 	}
@@ -121,7 +131,7 @@ func (m *Member) start(ctx context.Context) error {
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				made <- fmt.Errorf("it gave up: %v", r)
+				made <- m.cfg.damage(m.cfg.Dir, fmt.Errorf("etcd ended with: %v", r))
 			}
 		}()
 		var err error
@@ -134,7 +144,7 @@ func (m *Member) start(ctx context.Context) error {
 			return err
 		}
 	case <-m.failed:
-		return m.failure
+		return m.cfg.damage(m.cfg.Dir, m.failure)
 	}
 	m.server.Start()
 	m.client = v3client.New(m.server)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	humanize "github.com/dustin/go-humanize"
@@ -127,6 +128,11 @@ func (m *Member) Run(ctx context.Context) error {
 	m.look(ctx)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	beside.Go(func() { m.runSnapshots(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,7 +149,7 @@ func (m *Member) Run(ctx context.Context) error {
 func (m *Member) revive(ctx context.Context, tick <-chan time.Time) error {
 	m.releaseReserve()
 	m.room.Store(&shortage{all: true, err: fmt.Errorf(
-		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again by itself", m.failure, diskRemedy)})
+		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again on its own", m.failure, diskRemedy)})
 	m.notify(Notice{Short: true, Reason: "StorageFailed", Message: m.Room(false).Error()})
 	for {
 		select {
@@ -228,7 +234,7 @@ func (m *Member) decide(s Status) {
 }
 
 // Compact removes all history up to now. It needs no write to be accepted. Clients that list
-// in pages or watch from before start anew.
+// in pages or watch from before start again.
 func (m *Member) Compact(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -132,7 +136,7 @@ func TestHistoryIsBoundedByBytes(t *testing.T) {
 	}
 }
 
-// A full database accepts deletions, with and without finalizers, and recovers by itself.
+// A full database accepts deletions, with and without finalizers, and recovers on its own.
 func TestFullQuota(t *testing.T) {
 	const quota = 24 << 20
 	s := start(t, etcd.Config{Dir: t.TempDir(), Quota: quota}, quota/8)
@@ -204,5 +208,56 @@ func TestAlarmOfEarlier(t *testing.T) {
 	got, err := s.Client().Get(t.Context(), "/k", clientv3.WithCountOnly())
 	if err != nil || got.Count != 1 {
 		t.Errorf("the key is %v, %v", got, err)
+	}
+}
+
+// A disk that fills within a moment makes etcd give up. The process goes on, refuses writes
+// with the reason, and starts again when there is room, with all that was acknowledged.
+func TestGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=200m"); err != nil {
+		t.Fatalf("a disk for the test (it needs root): %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	cfg := etcd.Config{Dir: filepath.Join(dir, "etcd"), DiskReserve: 1 << 20, Log: slog.Default()}
+	m, err := etcd.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := 0
+	for ; ; acknowledged++ { // Room is not asked
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, err := m.Client().Put(ctx, fmt.Sprint("/k", acknowledged), strings.Repeat(filler, 16))
+		cancel()
+		if err != nil {
+			break
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(t.Context()) }()
+	wait.For(t, "every write is refused", func() error {
+		err := m.Room(true)
+		return wait.Seen(err != nil && strings.Contains(err.Error(), "--state-dir"), err)
+	})
+	m.Stop()
+	// What fills it is etcd itself here: a larger disk is the remedy.
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=800m"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, etcd.ErrRestart) {
+		t.Fatalf("Run ended with %v", err)
+	}
+	// The next process begins with the files; in this one the former member has them open.
+	cfg.Dir = filepath.Join(dir, "next")
+	if err := os.CopyFS(cfg.Dir, os.DirFS(filepath.Join(dir, "etcd"))); err != nil {
+		t.Fatal(err)
+	}
+	m, err = etcd.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	if n := keys(t, m); n < int64(acknowledged) {
+		t.Errorf("%d keys of %d are there", n, acknowledged)
 	}
 }
