@@ -182,16 +182,19 @@ func (r *resource) raw(obj api.Object) ([]byte, error) {
 	return r.withKind(data), nil
 }
 
-// withoutSpec is a shallow copy of an object with an empty Spec: what a patch of the
-// status does not need it need not convert, and that is most of a pod.
-func withoutSpec(obj api.Object) api.Object {
+// patchable is a shallow copy of an object without what a strategic merge patch need not
+// convert, which is most of a pod: managedFields, which a patch can only replace, and the Spec
+// if the patch is of the status.
+func patchable(obj api.Object, status bool) api.Object {
 	from := reflect.ValueOf(obj).Elem()
 	to := reflect.New(from.Type())
 	to.Elem().Set(from)
-	if spec := to.Elem().FieldByName("Spec"); spec.IsValid() {
+	if spec := to.Elem().FieldByName("Spec"); status && spec.IsValid() {
 		spec.SetZero()
 	}
-	return to.Interface().(api.Object)
+	out := to.Interface().(api.Object)
+	out.SetManagedFields(nil)
+	return out
 }
 
 func call(f func(api.Object), obj api.Object) {

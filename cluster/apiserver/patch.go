@@ -204,10 +204,7 @@ func (p *patcher) applyStrategic(cur *store.Item) (api.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.status {
-		view = withoutSpec(view)
-	}
-	return p.merged(view)
+	return p.merged(patchable(view, p.status))
 }
 
 func (p *patcher) merged(view api.Object) (api.Object, error) {
