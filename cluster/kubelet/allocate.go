@@ -132,7 +132,8 @@ func (w *worker) applySizes(ctx context.Context, pod *v1.Pod, list []resize.Chan
 		if group == "" {
 			return nil
 		}
-		return w.limitGroup(pod, group)
+		_, err := w.limitGroup(ctx, pod, group)
+		return err
 	}
 	if err := limit(); err != nil {
 		return fmt.Errorf("limit the pod's control group: %w", err)

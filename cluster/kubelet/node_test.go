@@ -96,7 +96,7 @@ func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiru
 
 // removeGroups removes the control groups above those of the pods, which outside of tests
 // is for `wheelhouse down` to do. What another test still uses stays.
-func removeGroups() { _ = cgroup.At("/sys/fs/cgroup").Remove("/wheelhouse/kubelet-test") }
+func removeGroups() { _ = cgroup.At("/sys/fs/cgroup").Remove(context.Background(), "/wheelhouse/kubelet-test") }
 
 // start runs a kubelet until stop; a second start is a restarted kubelet.
 func (n *testNode) start() {
@@ -248,12 +248,16 @@ type wires struct {
 	mu   sync.Mutex
 	ips  map[string]netip.Addr
 	next byte
+	cut  string // the pod whose cable is missing until Attach
 }
 
 func (w *wires) Attach(_ context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if have, ok := w.ips[pod]; ok {
+		if w.cut == pod {
+			w.cut = ""
+		}
 		return have, nil
 	}
 	w.next++
@@ -297,6 +301,15 @@ func (w *wires) Attach(_ context.Context, pod string, pid int, ip netip.Addr) (n
 	}
 	w.ips[pod] = inner
 	return inner, plug(name+"p", inner.String()+"/30")
+}
+
+func (w *wires) Missing(_ context.Context, pod string, _ int, _ netip.Addr) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut == pod {
+		return "its cable", nil
+	}
+	return "", nil
 }
 
 func plug(name, addr string) error {

@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"context"
 	"path"
 	"path/filepath"
 	"strings"
@@ -35,23 +36,24 @@ func (w *worker) cgroup(pod *v1.Pod) string {
 // limitGroups sets the limits of the groups above a sandbox, which the runtime has made:
 // the pod's, its class's and the node's. The runtime may spell their names in its own
 // way, so they are read from the process.
-func (w *worker) limitGroups(pod *v1.Pod, pid int) error {
+// It reports whether the pod's had others.
+func (w *worker) limitGroups(ctx context.Context, pod *v1.Pod, pid int) (changed bool, err error) {
 	own, err := cgroup.Of(pid)
 	if err != nil {
-		return err
+		return false, err
 	}
 	group := path.Dir(own)
-	if err := w.limitGroup(pod, group); err != nil {
-		return err
+	if changed, err = w.limitGroup(ctx, pod, group); err == nil {
+		w.published.setGroup(group)
 	}
-	w.published.setGroup(group)
-	return nil
+	return changed, err
 }
 
-// limitGroup sets the limits of the pod's group and of those above it.
-func (w *worker) limitGroup(pod *v1.Pod, group string) error {
-	if err := w.k.groups.Limit(group, w.podLimits(pod)); err != nil {
-		return err
+// limitGroup sets the limits of the pod's group and of those above it, and reports whether the
+// pod's had others.
+func (w *worker) limitGroup(ctx context.Context, pod *v1.Pod, group string) (changed bool, err error) {
+	if changed, err = w.k.groups.Limit(ctx, group, w.podLimits(pod)); err != nil {
+		return changed, err
 	}
 	class := path.Dir(group)
 	all := class
@@ -59,42 +61,44 @@ func (w *worker) limitGroup(pod *v1.Pod, group string) error {
 		all = path.Dir(class)
 	}
 	if !strings.Contains(path.Base(all), "kubepods") { // made by a kubelet that had no classes
-		return nil
+		return changed, nil
 	}
-	return w.k.limitClass(podfacts.QOSClass(pod), class, all)
+	return changed, w.k.limitClass(ctx, podfacts.QOSClass(pod), class, all)
 }
 
 // limitClass sets what the pods of a class get together, and what all pods may use.
-func (k *Kubelet) limitClass(class v1.PodQOSClass, group, all string) error {
+func (k *Kubelet) limitClass(ctx context.Context, class v1.PodQOSClass, group, all string) error {
 	k.mu.Lock()
 	k.podsGroup = all
 	k.mu.Unlock()
 	allocatable := k.allocatable()
 	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value()}
-	if err := k.groups.Limit(all, limits); err != nil {
+	if _, err := k.groups.Limit(ctx, all, limits); err != nil {
 		return err
 	}
-	if err := k.weighAbove(all); err != nil {
+	if err := k.weighAbove(ctx, all); err != nil {
 		return err
 	}
+	shares := int64(containerspec.MinShares)
 	switch class {
-	case v1.PodQOSBestEffort:
-		return k.groups.Limit(group, cgroup.Limits{CPUShares: containerspec.MinShares})
+	case v1.PodQOSGuaranteed: // which has no group of its own
+		return nil
 	case v1.PodQOSBurstable:
-		return k.groups.Limit(group, cgroup.Limits{CPUShares: k.burstableShares()})
+		shares = k.burstableShares()
 	}
-	return nil
+	_, err := k.groups.Limit(ctx, group, cgroup.Limits{CPUShares: shares})
+	return err
 }
 
 // weighAbove gives the groups above all pods the weight of the machine's processors:
 // with the default weight of a group, all pods together would get no more of a
 // busy machine than one process beside them.
-func (k *Kubelet) weighAbove(all string) error {
+func (k *Kubelet) weighAbove(ctx context.Context, all string) error {
 	machine := cgroup.Limits{CPUShares: containerspec.Shares(k.capacity.Cpu())}
 	group := all
 	for range strings.Count(nodeGroup("cluster", "node"), "/") - 1 {
 		group = path.Dir(group)
-		if err := k.groups.Limit(group, machine); err != nil {
+		if _, err := k.groups.Limit(ctx, group, machine); err != nil {
 			return err
 		}
 	}

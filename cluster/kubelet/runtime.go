@@ -75,6 +75,9 @@ type Network interface {
 	// free address; an ip is taken as it is, for a sandbox that is adopted.
 	// Attaching what is attached changes nothing.
 	Attach(ctx context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error)
+	// Missing returns what of the connection that Attach made is not there any more, such as
+	// "its interface on the node"; empty if nothing is. Attach makes it again.
+	Missing(ctx context.Context, pod string, pid int, ip netip.Addr) (string, error)
 	// Detach releases the pod's address; an unknown pod is no error.
 	Detach(ctx context.Context, pod string) error
 }

@@ -94,7 +94,7 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 
 // attach connects the sandbox to the network, and writes the files with its address.
 func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr) error {
-	err := w.limitGroups(pod, pid)
+	_, err := w.limitGroups(ctx, pod, pid)
 	if err != nil {
 		return fmt.Errorf("limit the pod's control group: %w", err)
 	}
@@ -112,6 +112,9 @@ func (w *worker) attach(ctx context.Context, pod *v1.Pod, pid int, ip netip.Addr
 	w.setIP(ip)
 	return w.writeFiles(pod, ip.String())
 }
+
+// podFiles are what writeFiles writes.
+var podFiles = []string{"ip", "hosts", "resolv.conf"}
 
 // writeFiles writes what names the pod and its resolver. Before the address is
 // known they are written without it: Docker binds only files that exist.

@@ -21,6 +21,7 @@ var stages = []struct {
 	{"evict", (*worker).evictStage},         // fails a pod that the node evicts
 	{"deadline", (*worker).checkDeadline},   // fails a pod after its activeDeadlineSeconds
 	{"retire", (*worker).retireStage},       // stops what a finished pod does not need
+	{"repair", (*worker).repair},            // makes again what is missing of a pod that runs
 	{"sync", (*worker).sync},                // plans and runs the pod
 }
 

@@ -48,6 +48,7 @@ type worker struct {
 	volumes   *volume.Manager
 	refreshed refresh         // of the volumes
 	adopted   string          // the sandbox whose network is set up
+	repaired  time.Time       // the last check
 	hooked    map[string]bool // containers whose postStart hook still runs
 	retry     time.Duration
 	finished  bool // nothing of the pod will run again

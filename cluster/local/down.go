@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"wheelhouse/cluster/kubelet/cgroup"
 )
 
 // Down removes the cluster, whatever there is of it: also what a crash has left, and
@@ -86,9 +88,13 @@ func stopAll(ctx context.Context, cfg Config) error {
 const cgroupRoot = "/sys/fs/cgroup"
 
 // removeCgroups removes the cgroups above the cluster's containers, which the Docker Engine
-// creates and leaves. Only directories are removed, the deepest first.
+// creates and leaves, and systemd where that is its driver. Only directories are removed, the
+// deepest first.
 func removeCgroups(ctx context.Context, cluster string) error {
 	var errs []error
+	if cgroup.SystemdRuns() {
+		errs = append(errs, cgroup.NewSystemd(cgroup.At(cgroupRoot).Unified()).StopCluster(ctx, cluster))
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for _, pattern := range []string{cgroupRoot + "/wheelhouse", cgroupRoot + "/*/wheelhouse"} {

@@ -3,6 +3,7 @@ package netfilter
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 )
@@ -59,6 +60,25 @@ func (a *Applier) Apply(ctx context.Context, want Tables) error {
 
 // Forget makes the next Apply a full one.
 func (a *Applier) Forget() { a.applied = nil }
+
+// Holds reports whether the anchors of what was applied last are there, and each chain has as
+// many rules as were written.
+func (a *Applier) Holds() bool {
+	for _, anchor := range a.owner.Anchors {
+		if ok, err := a.ipt.Exists(anchor.Table, anchor.Chain, anchor.Rule...); err != nil || !ok {
+			return false
+		}
+	}
+	for table, chains := range a.applied {
+		for chain, rules := range chains {
+			lines, err := a.ipt.List(table, chain) // the chain itself, then its rules
+			if err != nil || len(lines) != 1+strings.Count(rules, "\n") {
+				return false
+			}
+		}
+	}
+	return a.applied != nil
+}
 
 // Intact reports whether the owner's canary still has its rule in each table. Another process
 // may have flushed a table, as a firewall does when it restarts.

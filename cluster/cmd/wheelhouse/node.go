@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
@@ -172,19 +174,25 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		return err
 	}
 	defer func() { _ = runtime.Close() }()
-	pods, err := network.New(network.Config{PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Log: log.With("component", "network")})
+	recorder := client.NodeRecorder(cs, "kubelet", o.name)
+	defer flush(ctx, recorder)
+	repaired := func(what string) {
+		recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: o.name, UID: types.UID(o.name)}, v1.EventTypeWarning, "Repaired",
+			"Another program has removed or changed "+what+" of the node, which the kubelet has made again")
+	}
+	pods, err := network.New(network.Config{
+		PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Repaired: repaired, Log: log.With("component", "network"),
+	})
 	if err != nil {
 		return err
 	}
 	if err := pods.Setup(ctx); err != nil {
 		return err
 	}
-	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: id.shared.Core().V1().Nodes(), NodeName: o.name, Log: log.With("component", "routes")})
+	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: id.shared.Core().V1().Nodes(), NodeName: o.name, Repaired: repaired, Log: log.With("component", "routes")})
 	if err != nil {
 		return err
 	}
-	recorder := client.NodeRecorder(cs, "kubelet", o.name)
-	defer flush(ctx, recorder)
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
 	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
 	if err != nil {

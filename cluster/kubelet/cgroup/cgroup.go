@@ -3,13 +3,16 @@
 // and is independent of pods.
 //
 // A group is named by its path below the mount point, as /proc/PID/cgroup has it. In
-// version 1 it is the same path in each controller's hierarchy.
+// version 1 it is the same path in each controller's hierarchy. One whose name ends in .slice
+// is systemd's, and is limited and removed over D-Bus (systemd.go).
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,12 +23,16 @@ import (
 type Groups struct {
 	root    string
 	unified bool // version 2: one hierarchy
+	systemd *Systemd
 }
+
+// defaultPeriod is the period of quotas, in microseconds.
+const defaultPeriod = 100_000
 
 // At are the groups mounted at root, which is /sys/fs/cgroup but for tests.
 func At(root string) Groups {
 	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
-	return Groups{root, err == nil}
+	return Groups{root, err == nil, NewSystemd(err == nil)}
 }
 
 // Unified reports whether they are of version 2.
@@ -66,15 +73,35 @@ func parseOf(text string) (string, error) {
 	return unified, nil
 }
 
-// Limit sets a group's limits. The group must exist.
-func (g Groups) Limit(path string, l Limits) error {
+// Limit sets a group's limits, and reports whether it had others. The group must exist. Those of
+// a slice are properties of its unit as well.
+func (g Groups) Limit(ctx context.Context, path string, l Limits) (changed bool, err error) {
+	if IsSlice(path) {
+		l = wholePercent(l)
+	}
+	if changed, err = g.write(path, l, false); err == nil && changed && IsSlice(path) {
+		err = g.systemd.Limit(ctx, filepath.Base(path), l)
+	}
+	if err != nil {
+		return changed, err
+	}
+	_, err = g.write(path, l, true)
+	return changed, err
+}
+
+// write writes the limits that a group does not have already, and reports whether there are
+// any; with really false it only reports.
+func (g Groups) write(path string, l Limits, really bool) (changed bool, err error) {
 	set := func(controller, file, value string) error {
 		name := g.file(controller, path, file)
 		old, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(string(old)) == value {
+		if sameLimit(file, strings.TrimSpace(string(old)), value) {
+			return nil
+		}
+		if changed = true; !really {
 			return nil
 		}
 		return os.WriteFile(name, []byte(value), 0o644)
@@ -86,21 +113,38 @@ func (g Groups) Limit(path string, l Limits) error {
 		return strconv.FormatInt(n, 10)
 	}
 	if g.unified {
-		period := max(l.CPUPeriod, 100_000)
-		return errors.Join(
+		period := max(l.CPUPeriod, defaultPeriod)
+		err = errors.Join(
 			set("", "cpu.weight", strconv.FormatInt(weight(l.CPUShares), 10)),
 			set("", "cpu.max", number(l.CPUQuota, "max")+" "+strconv.FormatInt(period, 10)),
 			set("", "memory.max", number(l.Memory, "max")),
 			set("", "pids.max", number(l.Pids, "max")))
+		return changed, err
 	}
 	errs := []error{set("cpu", "cpu.shares", strconv.FormatInt(max(l.CPUShares, 2), 10))}
 	if l.CPUPeriod > 0 {
 		errs = append(errs, set("cpu", "cpu.cfs_period_us", strconv.FormatInt(l.CPUPeriod, 10)))
 	}
-	return errors.Join(append(errs,
+	err = errors.Join(append(errs,
 		set("cpu", "cpu.cfs_quota_us", number(l.CPUQuota, "-1")),
 		set("memory", "memory.limit_in_bytes", number(l.Memory, "-1")),
 		set("pids", "pids.max", number(l.Pids, "max")))...)
+	return changed, err
+}
+
+// sameLimit reports whether a file has a value already. The kernel counts memory in pages, and
+// version 1 reports no limit as the largest number of pages.
+func sameLimit(file, have, want string) bool {
+	if have == want || !strings.HasPrefix(file, "memory.") {
+		return have == want
+	}
+	page := int64(os.Getpagesize())
+	h, errHave := strconv.ParseInt(have, 10, 64)
+	w, errWant := strconv.ParseInt(want, 10, 64)
+	if errHave != nil || errWant != nil {
+		return false
+	}
+	return w < 0 && h >= math.MaxInt64/page*page || h == w/page*page
 }
 
 // weight is version 2's measure for version 1's shares, as the container runtimes
@@ -110,8 +154,12 @@ func weight(shares int64) int64 {
 }
 
 // Remove removes a group and those below it in every hierarchy. What a process is still
-// in stays, and is an error for which errors.Is(err, syscall.EBUSY) is true.
-func (g Groups) Remove(path string) error {
+// in stays, and is an error for which errors.Is(err, syscall.EBUSY) is true. A slice, by its
+// path or its name alone, is stopped.
+func (g Groups) Remove(ctx context.Context, path string) error {
+	if IsSlice(path) {
+		return g.systemd.Stop(ctx, filepath.Base(path))
+	}
 	if path == "" || path == "/" || !strings.HasPrefix(path, "/") {
 		return nil
 	}

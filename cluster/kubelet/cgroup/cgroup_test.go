@@ -86,8 +86,10 @@ func TestLimit(t *testing.T) {
 		{two, limits, map[string]string{"p/cpu.weight": "20", "p/cpu.max": "50000 100000", "p/memory.max": "134217728", "p/pids.max": "9"}},
 		{two, Limits{}, map[string]string{"p/cpu.weight": "1", "p/cpu.max": "max 100000", "p/memory.max": "max", "p/pids.max": "max"}},
 	} {
-		if err := At(c.root).Limit("/p", c.limits); err != nil {
-			t.Errorf("%+v: %v", c.limits, err)
+		for _, first := range []bool{true, false} { // what is so already is not changed
+			if changed, err := At(c.root).Limit(t.Context(), "/p", c.limits); err != nil || changed != first {
+				t.Errorf("%+v: changed: %v, want %v; %v", c.limits, changed, first, err)
+			}
 		}
 		for name, want := range c.want {
 			if got, err := os.ReadFile(filepath.Join(c.root, name)); err != nil || string(got) != want {
@@ -95,7 +97,18 @@ func TestLimit(t *testing.T) {
 			}
 		}
 	}
-	if err := At(one).Limit("/gone", limits); err == nil {
+	// The kernel counts pages.
+	odd, none := tree(t, map[string]string{
+		"cgroup.controllers": "cpu memory pids\n", "p/cpu.weight": "1\n", "p/cpu.max": "max 100000\n", "p/memory.max": "99999744\n", "p/pids.max": "max\n",
+	}), tree(t, map[string]string{
+		"cpu/p/cpu.shares": "2\n", "cpu/p/cpu.cfs_quota_us": "-1\n", "memory/p/memory.limit_in_bytes": "9223372036854771712\n", "pids/p/pids.max": "max\n",
+	})
+	for root, l := range map[string]Limits{odd: {Memory: 100_000_000}, none: {}} {
+		if changed, err := At(root).Limit(t.Context(), "/p", l); err != nil || changed {
+			t.Errorf("%+v: changed: %v; %v", l, changed, err)
+		}
+	}
+	if _, err := At(one).Limit(t.Context(), "/gone", limits); err == nil {
 		t.Error("a group that is gone can be limited")
 	}
 }
@@ -107,7 +120,7 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := At(root).Remove("/a"); err != nil {
+	if err := At(root).Remove(t.Context(), "/a"); err != nil {
 		t.Error(err)
 	}
 	for dir, want := range map[string]bool{"cpu/a": false, "memory/a": false, "pids/other": true} {
@@ -115,7 +128,7 @@ func TestRemove(t *testing.T) {
 			t.Errorf("%s is there: %v, want %v", dir, err == nil, want)
 		}
 	}
-	if err := At(root).Remove("/"); err != nil {
+	if err := At(root).Remove(t.Context(), "/"); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(root, "pids")); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
 )
 
@@ -145,6 +146,11 @@ func (r *Runtime) Create(ctx context.Context, spec *cri.Spec) (string, error) {
 	}
 	defer done()
 	config, host := r.translate(spec, info)
+	if spec.Sandbox == "" && cgroup.IsSlice(host.CgroupParent) {
+		if err := systemd.Start(ctx, host.CgroupParent); err != nil {
+			return "", err
+		}
+	}
 	name := containerName(spec)
 	for try := 0; ; try++ {
 		res, err := r.docker.ContainerCreate(ctx, config, host, nil, nil, name)
@@ -230,7 +236,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	}
 	r.dropRecords(c.ID)
 	if c.Config != nil && c.HostConfig != nil && c.Config.Labels[labelContainer] == cri.SandboxName {
-		removeCgroup(ctx, c.HostConfig.CgroupParent)
+		return removeCgroup(ctx, c.HostConfig.CgroupParent)
 	}
 	return nil
 }

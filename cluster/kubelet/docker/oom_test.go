@@ -27,7 +27,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 	defer func() { _ = rt.Close() }()
 	pod := cri.PodRef{Namespace: "default", Name: "oom", UID: fmt.Sprint("oom-", os.Getpid())}
-	defer func() { _ = groups.Remove("/wheelhouse/oom-test") }()
+	defer func() { _ = groups.Remove(context.Background(), "/wheelhouse/oom-test") }()
 	ended := func(name string, kill bool, cmd ...string) cri.Container {
 		t.Helper()
 		id, err := rt.Create(ctx, &cri.Spec{

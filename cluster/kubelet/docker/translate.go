@@ -3,11 +3,11 @@ package docker
 import (
 	"maps"
 	"strconv"
-	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/docker/pause"
 )
@@ -146,15 +146,10 @@ func resources(in cri.Resources) container.Resources {
 	return out
 }
 
-// cgroupParent is the path itself for cgroupfs. For systemd it is a slice, whose
-// name spells its path with dashes, so dashes inside a part are underscores.
+// cgroupParent is the path itself for cgroupfs, and a slice for systemd.
 func cgroupParent(path string, systemd bool) string {
 	if !systemd || path == "" {
 		return path
 	}
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	for i, p := range parts {
-		parts[i] = strings.ReplaceAll(p, "-", "_")
-	}
-	return strings.Join(parts, "-") + ".slice"
+	return cgroup.SliceOf(path)
 }

@@ -77,17 +77,20 @@ func (n *Network) connect(ctx context.Context, ns netns.NsHandle, pod string, ip
 		return err
 	}
 	defer inside.Close()
-	alias := pod + " " + ip.String()
-	if l, err := netlink.LinkByName(linkName(pod)); err == nil {
-		a := l.Attrs()
-		if a.Alias == alias && a.MasterIndex == bridge && hasAddress(inside, ip) {
-			return nil
-		}
-		if err := ignoreGone(netlink.LinkDel(l)); err != nil {
+	if what, err := n.missing(inside, pod, ip, bridge); err != nil || what == "" {
+		return err
+	}
+	l, err := netlink.LinkByName(linkName(pod))
+	if err == nil {
+		err = netlink.LinkDel(l)
+	}
+	if err = ignoreGone(err); err != nil {
+		return err
+	}
+	if l, err := inside.LinkByName(containerLink); err == nil { // its other end is elsewhere
+		if err := ignoreGone(inside.LinkDel(l)); err != nil {
 			return err
 		}
-	} else if !isGone(err) {
-		return err
 	}
 	// Hairpin mode sends a pod's own duplicate address probe back to it, so that
 	// IPv6 on the interface would come up as a duplicate. Pods have IPv4 only.
@@ -114,7 +117,7 @@ func (n *Network) connect(ctx context.Context, ns netns.NsHandle, pod string, ip
 		return errors.Join(err, ignoreGone(netlink.LinkDel(veth)))
 	}
 	// Last, since the alias marks a complete interface.
-	return netlink.LinkSetAlias(veth, alias)
+	return netlink.LinkSetAlias(veth, aliasOf(pod, ip))
 }
 
 func (n *Network) configure(ctx context.Context, inside *netlink.Handle, outer netlink.Link, ip netip.Addr) error {
@@ -197,23 +200,6 @@ func WaitUp(ctx context.Context, byName func(string) (netlink.Link, error), name
 }
 
 var defaultRoute = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
-
-func hasAddress(h *netlink.Handle, ip netip.Addr) bool {
-	l, err := h.LinkByName(containerLink)
-	if err != nil {
-		return false
-	}
-	addrs, err := h.AddrList(l, netlink.FAMILY_V4)
-	if err != nil {
-		return false
-	}
-	for _, a := range addrs {
-		if got, ok := netip.AddrFromSlice(a.IP.To4()); ok && got == ip {
-			return true
-		}
-	}
-	return false
-}
 
 // restorePool takes the addresses of all interfaces on the bridge out of the pool.
 func (n *Network) restorePool() error {

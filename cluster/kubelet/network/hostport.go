@@ -97,15 +97,11 @@ func (n *Network) repairPorts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{ensureHostPorts(ipt)}
 	for pod, have := range n.open {
-		ok := false
-		if exists, err := ipt.ChainExists("nat", podChain(pod)); err != nil {
+		ok, err := podIntact(ipt, pod)
+		if err != nil {
 			return err
-		} else if exists {
-			if ok, err = ipt.Exists("nat", hostPortChain, jumpTo(pod)...); err != nil {
-				return err
-			}
 		}
 		if !ok || have.refused > 0 {
 			if _, err := n.applyPorts(ctx, pod); err != nil {
@@ -114,6 +110,33 @@ func (n *Network) repairPorts(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// podIntact reports whether the chain of a pod is there and used.
+func podIntact(ipt *iptables.IPTables, pod string) (bool, error) {
+	if exists, err := ipt.ChainExists("nat", podChain(pod)); err != nil || !exists {
+		return false, err
+	}
+	return ipt.Exists("nat", hostPortChain, jumpTo(pod)...)
+}
+
+// portsIntact reports whether the host ports of all pods are open; mu is held.
+func (n *Network) portsIntact() (bool, error) {
+	ipt, err := iptables.New()
+	if err != nil {
+		return false, err
+	}
+	for _, a := range hostPorts.Anchors {
+		if ok, err := ipt.Exists(a.Table, a.Chain, a.Rule...); err != nil || !ok {
+			return false, nil //nolint:nilerr // iptables cannot name a rule whose chain is gone
+		}
+	}
+	for pod := range n.open {
+		if ok, err := podIntact(ipt, pod); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.ContainerPort, err error) {

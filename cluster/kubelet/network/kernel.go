@@ -19,6 +19,9 @@ const (
 	firewallChain   = "WHEELHOUSE-FIREWALL"
 )
 
+// bridged is the parameter by which packets on the bridge pass the packet rules.
+const bridged = "net/bridge/bridge-nf-call-iptables"
+
 // setupKernel sets the namespace's parameters that pod traffic depends on.
 func (n *Network) setupKernel(ctx context.Context) error {
 	if err := sysctl("net/ipv4/ip_forward", "1"); err != nil {
@@ -26,7 +29,6 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	}
 	// A pod that reaches another on the same bridge through a service gets its
 	// answer back through the bridge: the address translation must see that too.
-	const bridged = "net/bridge/bridge-nf-call-iptables"
 	err := sysctl(bridged, "1")
 	if errors.Is(err, fs.ErrNotExist) {
 		// The module may just not be loaded; modprobe's error is less clear than that of the second attempt.
@@ -88,12 +90,15 @@ var nodeRules = &netfilter.Owner{
 // even if Docker has set the policy to DROP. Other hosts do not reach the node's loopback,
 // although host ports there need route_localnet (CVE-2020-8558).
 func (n *Network) setupRules(ctx context.Context) error {
-	applier, err := netfilter.NewApplier(nodeRules)
-	if err != nil {
-		return err
+	if n.rules == nil {
+		var err error
+		if n.rules, err = netfilter.NewApplier(nodeRules); err != nil {
+			return err
+		}
 	}
+	n.rules.Forget()
 	all := n.cfg.ClusterCIDR.String()
-	return applier.Apply(ctx, netfilter.Tables{
+	return n.rules.Apply(ctx, netfilter.Tables{
 		"nat": {
 			masqueradeChain: netfilter.Rule(masqueradeChain, "-s "+n.cfg.PodCIDR.String(), "! -d "+all, "! -o "+Bridge, "-m addrtype ! --dst-type LOCAL", "-j MASQUERADE"),
 		},

@@ -25,20 +25,26 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"wheelhouse/cluster/netfilter"
 )
 
 // Bridge is the interface that all pods of a node hang on.
 const Bridge = "cbr0"
 
-// resetup is how often Run restores what other programs may have removed.
-const resetup = time.Minute
+const (
+	checkPeriod = 5 * time.Second // between two checks of what other programs may have removed
+	setupPeriod = time.Minute     // between two complete repairs
+)
 
 // Config is the place of the node in the cluster.
 type Config struct {
 	PodCIDR     netip.Prefix // the node's own pods
 	ClusterCIDR netip.Prefix // all nodes' pods: traffic inside keeps its source address
 	NodeIP      netip.Addr   // names the interface whose MTU the pods get; may be zero
-	Log         *slog.Logger
+	// Repaired is called with what another program has removed and Run has made again.
+	Repaired func(what string)
+	Log      *slog.Logger
 }
 
 // Network attaches pods to the node's network. Its methods can be called at the
@@ -50,6 +56,7 @@ type Network struct {
 	bridge int        // link index
 	mtu    int
 	ready  bool
+	rules  *netfilter.Applier
 	open   map[string]openPorts // by the pod's uid
 }
 
@@ -64,6 +71,9 @@ func New(cfg Config) (*Network, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Repaired == nil {
+		cfg.Repaired = func(string) {}
 	}
 	return &Network{cfg: cfg, pool: newPool(cfg.PodCIDR)}, nil
 }
@@ -98,16 +108,29 @@ func (n *Network) Setup(ctx context.Context) error {
 	return nil
 }
 
-// Run repeats Setup until ctx ends, so that a flushed table or a deleted bridge heals.
+// Run repeats Setup until ctx ends, at once where something is missing, so that a flushed table
+// or a deleted bridge heals.
 func (n *Network) Run(ctx context.Context) error {
-	for {
+	timer := time.NewTicker(checkPeriod)
+	defer timer.Stop()
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(resetup):
+		case <-timer.C:
 		}
-		if err := n.Setup(ctx); err != nil {
-			n.cfg.Log.Error("network setup", "error", err)
+		n.mu.Lock()
+		what, err := n.missingOfNode()
+		n.mu.Unlock()
+		if err == nil && what == "" && time.Since(last) < setupPeriod {
+			continue
+		}
+		last = time.Now()
+		if err := errors.Join(err, n.Setup(ctx)); err != nil {
+			n.cfg.Log.Error("network setup", "err", err, "missing", what)
+		} else if what != "" {
+			n.cfg.Log.Warn("network repaired", "missing", what)
+			n.cfg.Repaired(what)
 		}
 	}
 }
@@ -123,7 +146,8 @@ func (n *Network) Cleanup() error {
 	if l, err := netlink.LinkByName(Bridge); err == nil {
 		errs = append(errs, ignoreGone(netlink.LinkDel(l)))
 	}
-	return errors.Join(append(errs, replaceRoutes(nil))...)
+	_, err = replaceRoutes(nil)
+	return errors.Join(append(errs, err)...)
 }
 
 func (n *Network) setupBridge() error {

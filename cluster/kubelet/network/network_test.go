@@ -5,6 +5,7 @@ package network_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -182,7 +183,8 @@ func TestRoutesFollowTheNodes(t *testing.T) {
 	}
 	client := fake.NewClientset(node("self", "10.246.0.0/24", "192.168.78.1"), node("other", "10.246.5.0/24", "192.168.78.5"))
 	factory := informers.NewSharedInformerFactory(client, 0)
-	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: factory.Core().V1().Nodes(), NodeName: "self"})
+	repaired := make(chan string, 10)
+	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: factory.Core().V1().Nodes(), NodeName: "self", Repaired: func(what string) { repaired <- what }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestRoutesFollowTheNodes(t *testing.T) {
 	defer cancel()
 	expect := func(want string) {
 		t.Helper()
-		wait.Within(t, 5*time.Second, "the routes", func() error {
+		wait.Within(t, 10*time.Second, "the routes", func() error {
 			list, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: network.RouteProtocol}, netlink.RT_FILTER_PROTOCOL)
 			if err != nil {
 				return err
@@ -210,6 +212,17 @@ func TestRoutesFollowTheNodes(t *testing.T) {
 		})
 	}
 	expect("10.246.5.0/24 192.168.78.5")
+	_, other, err := net.ParseCIDR("10.246.5.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.RouteDel(&netlink.Route{Dst: other, Protocol: network.RouteProtocol}); err != nil { // as another program does
+		t.Fatal(err)
+	}
+	expect("10.246.5.0/24 192.168.78.5")
+	if got := <-repaired; !strings.Contains(got, "1 of the routes") {
+		t.Errorf("repaired %q", got)
+	}
 	if _, err := client.CoreV1().Nodes().Update(ctx, node("other", "10.246.5.0/24", "192.168.78.6"), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

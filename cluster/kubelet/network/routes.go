@@ -25,6 +25,7 @@ const RouteProtocol = 87
 type RoutesConfig struct {
 	Nodes    coreinformers.NodeInformer
 	NodeName string
+	Repaired func(what string) // is called with what another program has removed
 	Log      *slog.Logger
 }
 
@@ -39,6 +40,9 @@ type Routes struct {
 func NewRoutes(cfg RoutesConfig) (*Routes, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Repaired == nil {
+		cfg.Repaired = func(string) {}
 	}
 	r := &Routes{cfg: cfg, changed: make(chan struct{}, 1)}
 	poke := func(any) {
@@ -58,14 +62,19 @@ func (r *Routes) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), r.cfg.Nodes.Informer().HasSynced) {
 		return ctx.Err()
 	}
-	var applied map[netip.Prefix]netip.Addr
+	var applied, known map[netip.Prefix]netip.Addr // known: once all were there
 	for {
-		wait := time.Minute
+		wait := checkPeriod
 		want, err := r.wanted()
 		// A node writes its status every few seconds; its addresses hardly ever change.
 		if err == nil && (applied == nil || !maps.Equal(want, applied)) {
-			if err = replaceRoutes(want); err == nil {
-				applied = want
+			var added int
+			if added, err = replaceRoutes(want); err == nil {
+				if applied = want; known != nil && maps.Equal(want, known) && added > 0 {
+					r.cfg.Log.Warn("routes repaired", "routes", added)
+					r.cfg.Repaired(fmt.Sprintf("%d of the routes to the pods of other nodes", added))
+				}
+				known = want
 			}
 		}
 		if err != nil {
@@ -112,12 +121,12 @@ func routesFor(nodes []*v1.Node, self string) map[netip.Prefix]netip.Addr {
 	return routes
 }
 
-// replaceRoutes makes want the whole of our routes.
-func replaceRoutes(want map[netip.Prefix]netip.Addr) error {
+// replaceRoutes makes want the whole of our routes, and returns how many were missing.
+func replaceRoutes(want map[netip.Prefix]netip.Addr) (added int, err error) {
 	filter := &netlink.Route{Protocol: RouteProtocol}
 	have, err := netlink.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL)
 	if err != nil {
-		return fmt.Errorf("listing routes: %w", err)
+		return 0, fmt.Errorf("listing routes: %w", err)
 	}
 	var errs []error
 	present := map[netip.Prefix]bool{}
@@ -144,6 +153,7 @@ func replaceRoutes(want map[netip.Prefix]netip.Addr) error {
 		if err := netlink.RouteReplace(route); err != nil {
 			errs = append(errs, fmt.Errorf("route to %s via %s: %w", dst, gw, err))
 		}
+		added++
 	}
-	return errors.Join(errs...)
+	return added, errors.Join(errs...)
 }

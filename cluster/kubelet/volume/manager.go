@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -49,6 +52,7 @@ type Volume struct {
 	ReadOnly bool
 	Device   bool // the path is a device that containers get as one
 	Sealed   bool // the file system itself is read-only, and must not be mounted with other flags
+	mounted  bool // the path is a mount point
 	file     bool // the path is a file or device rather than a directory
 }
 
@@ -72,9 +76,46 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod, podIP string, getter o
 			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err))
 			continue
 		}
+		got.mounted = m.volumes[v.Name].mounted
 		m.volumes[v.Name] = got
 	}
-	return errors.Join(errs...)
+	mounted, err := nodefs.MountsBelow(m.dir)
+	for name, v := range m.volumes {
+		v.mounted = v.mounted || slices.Contains(mounted, v.Path)
+		m.volumes[name] = v
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// Missing returns the volumes whose mount or directory another program has removed since they
+// were set up, by name, and drops them. What a mount leads to is not looked at: it may not
+// answer.
+func (m *Manager) Missing() ([]string, error) {
+	mounted, err := nodefs.MountsBelow(m.dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for name, v := range m.volumes {
+		gone := v.mounted && !slices.Contains(mounted, v.Path)
+		if !v.mounted {
+			_, err := os.Lstat(v.Path)
+			gone = errors.Is(err, fs.ErrNotExist)
+		}
+		if gone {
+			delete(m.volumes, name)
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// SetUpAgain is SetUp of the named volumes alone.
+func (m *Manager) SetUpAgain(ctx context.Context, pod *v1.Pod, podIP string, getter objects.Getter, names []string) error {
+	some := *pod
+	some.Spec.Volumes = slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v v1.Volume) bool { return !slices.Contains(names, v.Name) })
+	return m.SetUp(ctx, &some, podIP, getter)
 }
 
 // Get returns a volume that is set up.

@@ -1,0 +1,95 @@
+//go:build !quick
+
+package kubelet_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/wait"
+)
+
+// What another program removes of a pod that runs is there again within ten seconds, with an
+// event, and the pod's next container starts.
+func TestRepair(t *testing.T) {
+	n := newNode(t, &v1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "key"}, Data: map[string][]byte{"k": []byte("value")}})
+	p := pod("mended", "cat /secret/k /etc/hosts || exit 3; touch /memory/f /disk/f; trap exit TERM; sleep 1000 & wait")
+	p.Spec.Volumes = []v1.Volume{
+		{Name: "secret", VolumeSource: v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "key", DefaultMode: new(int32(0o644))}}},
+		{Name: "memory", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}},
+		{Name: "disk", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
+	}
+	for _, v := range p.Spec.Volumes {
+		p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, v1.VolumeMount{Name: v.Name, MountPath: "/" + v.Name})
+	}
+	p = n.create(p)
+	n.wait("mended", "Ready", isReady)
+	dir, uid := filepath.Join(n.root, "pods", string(p.UID)), string(p.UID)
+
+	n.network.mu.Lock()
+	n.network.cut = uid
+	n.network.mu.Unlock()
+	repaired := func(what string) {
+		t.Helper()
+		want := "Warning Repaired Another program has removed or changed " + what + " of the pod, which the kubelet has made again"
+		wait.Within(t, 10*time.Second, want, func() error { return wait.Seen(strings.Contains(n.events.String(), want), n.events) })
+	}
+	repaired("its cable")
+
+	groups := cgroup.At("/sys/fs/cgroup")
+	sandbox := 0
+	all, err := n.runtime.List(t.Context(), uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Name == "POD" {
+			sandbox = c.Pid
+		}
+	}
+	own, err := cgroup.Of(sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := groups.Limit(t.Context(), filepath.Dir(own), cgroup.Limits{CPUShares: 777, Pids: 99}); err != nil {
+		t.Fatal(err)
+	}
+	repaired("the limits of the control group")
+
+	if err := os.RemoveAll(filepath.Join(dir, "etc")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "volumes/kubernetes.io~empty-dir/disk")); err != nil {
+		t.Fatal(err)
+	}
+	for _, mount := range []string{"volumes/kubernetes.io~empty-dir/memory", "volumes/kubernetes.io~secret/secret"} {
+		_ = exec.Command("umount", "-l", filepath.Join(dir, mount)).Run()
+		if err := os.RemoveAll(filepath.Join(dir, mount)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repaired("files in the directory")
+	repaired("volumes (disk, memory, secret)")
+	events := n.events.String()
+
+	id := containerID(n.wait("mended", "Ready", isReady))
+	if err := n.runtime.Stop(t.Context(), id, 0); err != nil {
+		t.Fatal(err)
+	}
+	p = n.wait("mended", "its next container to run", func(p *v1.Pod) bool { return isReady(p) && containerID(p) != id })
+	if log := n.logs(p, containerID(p)); !strings.HasPrefix(log, "value") {
+		t.Errorf("the next container has %q", log)
+	}
+	if got := strings.TrimPrefix(n.events.String(), events); strings.Contains(got, "Repaired") {
+		t.Errorf("what is whole is repaired: %s", got)
+	}
+	n.delete("mended")
+}
