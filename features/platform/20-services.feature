@@ -73,7 +73,7 @@ Feature: Services and names
   @N8
   Scenario: session affinity keeps a client with one pod
     When `kubectl patch service web -p '{"spec":{"sessionAffinity":"ClientIP"}}'` succeeds
-    Then `sleep 1; for i in $(seq 12); do curl -s http://$(kubectl get svc web -o jsonpath={.spec.clusterIP}):8000/net | grep -o '10\.[0-9.]*/24'; done | sort | uniq -c` prints a line like "^ *12 10\.[0-9.]+/24\n*\z"
+    Then `sleep 1; ip=$(kubectl get svc web -o jsonpath={.spec.clusterIP}); for i in $(seq 12); do curl -s http://$ip:8000/net | grep -o '10\.[0-9.]*/24'; done | sort | uniq -c` prints a line like "^ *12 10\.[0-9.]+/24\n*\z"
 
   @N8
   Scenario: without ready pods a connection is refused at once
