@@ -56,6 +56,7 @@ func (r *request) decodeBinding() (*corev1.Binding, writeOptions, error) {
 }
 
 func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err error) {
+	b.Labels = merged(b.Labels, r.topology(b.Target.Name))
 	var a admitting
 	if err := a.begin(r.Context(), r.exchange, admission.Create, b, nil, o.options); err != nil {
 		return err
@@ -80,6 +81,22 @@ func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err er
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }
 
+// topology returns the labels of a node that its pods get: where it is. One that does not exist
+// has none; the pod may be bound to it nevertheless.
+func (r *request) topology(node string) map[string]string {
+	item, err := r.routes.resource("", "v1", "nodes").collection.Get(r.Context(), "", node, "0")
+	if err != nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, key := range []string{corev1.LabelTopologyZone, corev1.LabelTopologyRegion} {
+		if value, ok := item.Object().GetLabels()[key]; ok {
+			out[key] = value
+		}
+	}
+	return out
+}
+
 // assigned returns the pod bound to its node. It shares with the old one what is unchanged.
 func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 	conflict := func(format string, args ...any) error {
@@ -102,6 +119,7 @@ func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 	pod.Annotations = merged(old.Annotations, b.Annotations)
 	pod.Labels = merged(old.Labels, b.Labels)
 	pod.Status.Conditions = scheduled(old)
+	pod.Status.NominatedNodeName = ""
 	return &pod, nil
 }
 

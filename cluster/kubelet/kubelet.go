@@ -69,6 +69,8 @@ type Config struct {
 	// AllowedUsers may use the server, by the common name of their certificate, as
 	// may the group system:masters.
 	AllowedUsers []string
+	Flags        map[string]string      // of the process, for /flagz
+	Metrics      []prometheus.Collector // of the node's other parts, for /metrics
 
 	Log *slog.Logger
 }

@@ -15,12 +15,26 @@ type published struct {
 	all   map[string]cri.State // every container and sandbox, by id
 	paths map[string]string    // the control groups, by container id
 	group string               // the pod's control group, empty if it has none
+
+	claims map[string]string // the paths of their volumes, by the claims' names
 }
 
 // running is a container that runs, and its control group.
 type running struct {
 	cri.Container
 	group string
+}
+
+func (s *published) setClaims(paths map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims = paths
+}
+
+func (s *published) claimPaths() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claims
 }
 
 func (s *published) setGroup(path string) {
@@ -35,6 +49,16 @@ func (s *published) differs(seen map[string]cri.State) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !maps.Equal(s.all, seen)
+}
+
+// states are those of every container and sandbox.
+func (s *published) states() (all []cri.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, state := range s.all {
+		all = append(all, state)
+	}
+	return all
 }
 
 // get is what was published last.

@@ -27,6 +27,7 @@ const (
 type runtimeFollower struct {
 	k        *Kubelet
 	watching atomic.Bool
+	relisted atomic.Int64 // start of the last relist, unix nanoseconds
 }
 
 // Watching reports whether the events of the runtime are followed.
@@ -88,7 +89,11 @@ func (r *runtimeFollower) relistLoop(ctx context.Context) {
 // relist compares what the runtime has with what the workers have published, and notifies
 // those that differ.
 func (r *runtimeFollower) relist(ctx context.Context) error {
-	k := r.k
+	k, start := r.k, time.Now()
+	defer func() { relistDuration.Observe(time.Since(start).Seconds()) }()
+	if before := r.relisted.Swap(start.UnixNano()); before != 0 {
+		relistInterval.Observe(start.Sub(time.Unix(0, before)).Seconds())
+	}
 	all, err := k.runtime.Glance(ctx)
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func New(config Config) (*Kubelet, error) {
 		config.PodPids = 4096
 	}
 	k := &Kubelet{
-		config: config, runtime: config.Runtime, log: config.Log, workers: map[types.UID]*worker{},
+		config: config, runtime: measured{config.Runtime}, log: config.Log, workers: map[types.UID]*worker{},
 		puller: images.NewPuller(config.Runtime), ctx: context.Background(),
 	}
 	k.groups, k.images = cgroup.At(cgroupRoot), images.NewCollector(config.GC, config.Runtime, collecting{k}, config.RootDir, k.log)

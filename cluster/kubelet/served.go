@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	config "k8s.io/kubelet/config/v1beta1"
@@ -38,7 +36,7 @@ func (s served) config() server.Config {
 	return server.Config{
 		NodeName: c.NodeName, Listen: c.Listen, Serving: c.Serving, ClientCAs: c.ClientCAs, AllowedUsers: c.AllowedUsers,
 		Client: c.Client, Node: s, Pods: s, Disk: s, Usage: s, Containers: s.k.runtime, Streams: s.k.runtime,
-		Metrics: s.metrics(), Log: s.k.log,
+		Metrics: s.metrics(), Cadvisor: s.cadvisor(), Probes: s.probes(), Flags: c.Flags, Log: s.k.log,
 	}
 }
 
@@ -151,24 +149,4 @@ func thresholdMap(list []eviction.Threshold) map[string]string {
 		}
 	}
 	return out
-}
-
-// metrics are the kubelet's own, under upstream's names.
-func (s served) metrics() prometheus.Gatherer {
-	k := s.k
-	name := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "kubelet_node_name", Help: "The node's name. The count is always 1.",
-		ConstLabels: prometheus.Labels{"node": k.config.NodeName},
-	})
-	name.Set(1)
-	pods := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "kubelet_running_pods", Help: "Number of pods that the node takes care of.",
-	}, func() float64 {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		return float64(len(k.workers))
-	})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(name, pods, k.terminations, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	return registry
 }

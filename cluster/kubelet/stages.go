@@ -33,7 +33,9 @@ func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		stepCtx, cancel := context.WithCancel(ctx)
 		step := w.take(cancel)
+		start := time.Now()
 		err := w.step(stepCtx, step)
+		workerDuration.WithLabelValues("sync").Observe(time.Since(start).Seconds())
 		cancelled := stepCtx.Err() != nil
 		cancel()
 		wake := w.wake

@@ -100,7 +100,7 @@ func TestStreams(t *testing.T) {
 	if code, _ := n.get("/containerLogs/default/nobody/main"); code != 404 {
 		t.Errorf("log of no pod: %d", code)
 	}
-	for _, path := range []string{"/pods", "/runningpods", "/runningpods/", "/stats/summary", "/metrics/resource"} {
+	for _, path := range []string{"/pods", "/runningpods", "/runningpods/", "/stats/summary", "/metrics/resource", "/metrics/cadvisor"} {
 		if code, body := n.get(path); code != 200 || !strings.Contains(body, "streams") {
 			t.Errorf("%s: %d %s", path, code, body)
 		}

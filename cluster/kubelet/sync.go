@@ -87,7 +87,10 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	var volumeErr error
 	w.refreshed = refresh{time.Now(), pod}
 	needsIP := usesPodIP(pod)
-	prepare := func() { volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects) }
+	prepare := func() {
+		volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects)
+		w.published.setClaims(w.volumes.Claims())
+	}
 	if !needsIP {
 		wg.Go(prepare)
 	}
@@ -187,6 +190,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	if err := w.volumes.SetUp(ctx, pod, w.podIP(), w.k.shared); err != nil {
 		w.mountEvents(err)
 	}
+	w.published.setClaims(w.volumes.Claims())
 	return untilRefresh(w.refreshed.at), nil
 }
 

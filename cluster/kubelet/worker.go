@@ -203,7 +203,7 @@ func (w *worker) followHealth(pod *v1.Pod) {
 			if before != nil && before.ContainerID != c.StatusID() {
 				before = nil
 			}
-			w.probes.Follow(w.k.ctx, probe.Target{ID: c.ID, Container: &list[i], PodIP: w.podIP()}, c.StartedAt, before)
+			w.probes.Follow(w.k.ctx, probe.Target{ID: c.ID, Container: &list[i], Pod: cri.PodRef{Namespace: w.ref.Namespace, Name: w.ref.Name, UID: w.ref.UID}, PodIP: w.podIP()}, c.StartedAt, before)
 		}
 	}
 }

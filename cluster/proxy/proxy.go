@@ -197,7 +197,8 @@ func (p *Proxy) await(ctx context.Context, wait time.Duration, applier *netfilte
 	}
 }
 
-func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *healthServer) error {
+func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *healthServer) (err error) {
+	defer func(start time.Time) { synced(start, err) }(time.Now())
 	select { // changes until now are in the snapshot
 	case <-p.changed:
 	default:

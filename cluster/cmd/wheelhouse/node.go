@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,7 @@ import (
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/proxy"
+	"wheelhouse/cluster/zpages"
 )
 
 // nodeOptions are the flags of a node: who it is, where its state and its disk are.
@@ -45,10 +47,12 @@ type nodeOptions struct {
 	unschedulable bool
 	labels        map[string]string
 	resources     nodeResources
+	flags         *pflag.FlagSet
 }
 
 func (o *nodeOptions) register(c *cobra.Command) {
 	f := c.Flags()
+	o.flags = f
 	o.clusterCIDR.Prefix = netip.MustParsePrefix("10.246.0.0/16")
 	o.serviceCIDR.Prefix = netip.MustParsePrefix("10.247.0.0/16")
 	o.dns.Addr = netip.MustParseAddr("10.247.0.10")
@@ -243,6 +247,7 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 		return nil, err
 	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
+	cfg.Flags, cfg.Metrics = zpages.Flags(o.flags), proxy.Collectors()
 	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving.ForServer, callers, []string{"kube-apiserver-kubelet-client"}
 	if err := o.resources.apply(&cfg); err != nil {
 		return nil, err

@@ -83,3 +83,109 @@ func readTable(name string) (map[string]uint64, error) {
 	}
 	return out, nil
 }
+
+// Detail is what monitoring asks for beyond Usage. What a kernel does not count is zero.
+type Detail struct {
+	Periods, ThrottledPeriods uint64 // of the cpu limit
+	Throttled                 time.Duration
+	Cache, Swap               uint64 // bytes
+	OOMKills                  uint64
+	IO                        []IO // by device
+}
+
+// IO is what a group has read from and written to a device.
+type IO struct {
+	Device                  string // its number, such as 8:0
+	ReadBytes, WrittenBytes uint64
+	Reads, Writes           uint64
+}
+
+// Detail reads the details of a group.
+func (g Groups) Detail(path string) Detail {
+	// A file that is not there, as its controller is not, counts nothing.
+	cpu, _ := readTable(g.file("cpu", path, "cpu.stat"))
+	stat, _ := readTable(g.file("memory", path, "memory.stat"))
+	kills, _ := g.Kills(path)
+	d := Detail{Periods: cpu["nr_periods"], ThrottledPeriods: cpu["nr_throttled"], OOMKills: kills}
+	if g.unified {
+		d.Throttled, d.Cache = time.Duration(cpu["throttled_usec"])*time.Microsecond, stat["file"]
+		d.Swap, _ = readNumber(g.file("", path, "memory.swap.current"))
+		text, _ := os.ReadFile(g.file("", path, "io.stat"))
+		d.IO = parseIOStat(string(text))
+		return d
+	}
+	d.Throttled, d.Cache, d.Swap = time.Duration(cpu["throttled_time"]), stat["total_cache"], stat["total_swap"]
+	bytes, _ := os.ReadFile(g.file("blkio", path, "blkio.throttle.io_service_bytes"))
+	count, _ := os.ReadFile(g.file("blkio", path, "blkio.throttle.io_serviced"))
+	d.IO = parseThrottle(string(bytes), string(count))
+	return d
+}
+
+// parseIOStat reads io.stat: lines of a device and pairs such as rbytes=1.
+func parseIOStat(text string) (out []IO) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		io := IO{Device: fields[0]}
+		for _, pair := range fields[1:] {
+			key, value, _ := strings.Cut(pair, "=")
+			n, err := strconv.ParseUint(value, 10, 64)
+			if err != nil {
+				continue
+			}
+			switch key {
+			case "rbytes":
+				io.ReadBytes = n
+			case "wbytes":
+				io.WrittenBytes = n
+			case "rios":
+				io.Reads = n
+			case "wios":
+				io.Writes = n
+			}
+		}
+		out = append(out, io)
+	}
+	return out
+}
+
+// parseThrottle reads the two files of version 1: lines of a device, Read or Write, and a number.
+func parseThrottle(bytes, count string) (out []IO) {
+	at := map[string]int{}
+	each := func(text string, set func(io *IO, operation string, n uint64)) {
+		for line := range strings.Lines(text) {
+			fields := strings.Fields(line)
+			if len(fields) != 3 {
+				continue
+			}
+			n, err := strconv.ParseUint(fields[2], 10, 64)
+			if err != nil {
+				continue
+			}
+			if _, ok := at[fields[0]]; !ok {
+				at[fields[0]] = len(out)
+				out = append(out, IO{Device: fields[0]})
+			}
+			set(&out[at[fields[0]]], fields[1], n)
+		}
+	}
+	each(bytes, func(io *IO, operation string, n uint64) {
+		switch operation {
+		case "Read":
+			io.ReadBytes = n
+		case "Write":
+			io.WrittenBytes = n
+		}
+	})
+	each(count, func(io *IO, operation string, n uint64) {
+		switch operation {
+		case "Read":
+			io.Reads = n
+		case "Write":
+			io.Writes = n
+		}
+	})
+	return out
+}

@@ -166,6 +166,7 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 	}
 	timer := time.NewTimer(max(0, wait))
 	defer timer.Stop()
+	defer t.uncount(kind)
 	for {
 		select {
 		case <-ctx.Done():
@@ -177,6 +178,7 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 		if ctx.Err() != nil {
 			return false
 		}
+		t.count(kind, v, time.Since(start))
 		switch {
 		case err != nil:
 			p.event(t.Container, v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe errored: %v", kind, err))

@@ -56,6 +56,7 @@ type Execer interface {
 type Target struct {
 	ID        string
 	Container *v1.Container
+	Pod       cri.PodRef
 	PodIP     string
 }
 

@@ -168,6 +168,8 @@ func subresourcesOf(path string) []string {
 		return []string{"log"}
 	case "pods", "runningpods":
 		return []string{"pods", "proxy"}
+	case "flagz":
+		return []string{"configz"}
 	case "healthz", "configz":
 		return []string{first, "proxy"}
 	}

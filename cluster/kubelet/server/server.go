@@ -29,6 +29,7 @@ import (
 
 	"wheelhouse/cluster/connlimit"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/zpages"
 )
 
 // Config is what a server is made of.
@@ -50,6 +51,9 @@ type Config struct {
 	Containers Containers
 	Streams    Streams
 	Metrics    prometheus.Gatherer
+	Cadvisor   prometheus.Gatherer // of what the containers use
+	Probes     prometheus.Gatherer
+	Flags      map[string]string // of the process
 	Log        *slog.Logger
 }
 
@@ -156,6 +160,15 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /stats/summary", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, s.Usage.Summary(r.Context())) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /metrics/resource", s.serveResourceMetrics)
+	mux.Handle("GET /metrics/cadvisor", promhttp.HandlerFor(s.Cadvisor, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics/probes", promhttp.HandlerFor(s.Probes, promhttp.HandlerOpts{}))
+	pages := zpages.Config{
+		Component: "kubelet", Version: zpages.Compatible, Flags: s.Flags,
+		Paths: []string{"/configz", "/healthz", "/metrics"},
+	}
+	for path, page := range zpages.Handlers(pages) {
+		mux.Handle(path, page)
+	}
 	mux.HandleFunc("DELETE /provisionedVolumes/{name}", s.serveRemoveProvisioned)
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.serveLogs)
 	for _, pod := range []string{"{namespace}/{pod}", "{namespace}/{pod}/{uid}"} {

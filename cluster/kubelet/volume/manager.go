@@ -54,6 +54,7 @@ type Volume struct {
 	Sealed   bool // the file system itself is read-only, and must not be mounted with other flags
 	mounted  bool // the path is a mount point
 	file     bool // the path is a file or device rather than a directory
+	remote   bool // a look at its file system may block indefinitely
 }
 
 // NewManager returns the manager of a pod's volumes below the pod's directory.
@@ -122,6 +123,19 @@ func (m *Manager) SetUpAgain(ctx context.Context, pod *v1.Pod, podIP string, get
 func (m *Manager) Get(name string) (Volume, bool) {
 	v, ok := m.volumes[name]
 	return v, ok
+}
+
+// Claims returns the paths of the claims' volumes that are set up, by the claims' names, without
+// devices and without those that another machine serves.
+func (m *Manager) Claims() map[string]string {
+	out := map[string]string{}
+	for i := range m.pod.Spec.Volumes {
+		ref := m.pod.Spec.Volumes[i].PersistentVolumeClaim
+		if v, ok := m.volumes[m.pod.Spec.Volumes[i].Name]; ok && ref != nil && !v.Device && !v.remote {
+			out[ref.ClaimName] = v.Path
+		}
+	}
+	return out
 }
 
 // TearDown unmounts all volumes of a pod that has terminated, and removes its emptyDirs.

@@ -33,7 +33,7 @@ func (nfs) SetUp(ctx context.Context, m *Manager, v *v1.Volume) (Volume, error) 
 
 func (m *Manager) nfs(ctx context.Context, name string, spec *v1.NFSVolumeSource, options []string) (Volume, error) {
 	dir := m.path("nfs", name)
-	out := Volume{Path: dir, ReadOnly: spec.ReadOnly}
+	out := Volume{Path: dir, ReadOnly: spec.ReadOnly, remote: true}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return Volume{}, err
 	}
