@@ -27,10 +27,7 @@ func (r applying) apply(c change, body []byte) error {
 	if err != nil {
 		return err
 	}
-	manager, err := r.fieldManager()
-	if err != nil {
-		return err
-	}
+	manager := r.fieldManager()
 	merge := func(live api.Object) (api.Object, error) {
 		merged, err := manager.Apply(live, wanted, c.manager, c.force)
 		if err != nil {

@@ -14,40 +14,27 @@ import (
 )
 
 // managers are the field managers of a resource, by the name of the subresource. One is made
-// when it is first needed: the schema of all types takes some 100 ms.
+// when it is first needed.
 type managers struct {
-	mu sync.Mutex
 	of sync.Map // of *fieldmanager.Manager
 }
 
-func (m *managers) get(subresource string, make func() (*fieldmanager.Manager, error)) (*fieldmanager.Manager, error) {
-	if known, ok := m.of.Load(subresource); ok {
-		return known.(*fieldmanager.Manager), nil
+func (m *managers) get(subresource string, make func() *fieldmanager.Manager) *fieldmanager.Manager {
+	known, ok := m.of.Load(subresource)
+	if !ok {
+		known, _ = m.of.LoadOrStore(subresource, make())
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if known, ok := m.of.Load(subresource); ok {
-		return known.(*fieldmanager.Manager), nil
-	}
-	made, err := make()
-	if err == nil {
-		m.of.Store(subresource, made)
-	}
-	return made, err
+	return known.(*fieldmanager.Manager)
 }
 
 // fieldManager returns that of the request's resource or subresource.
-func (r *lifecycle) fieldManager() (*fieldmanager.Manager, error) {
-	res := r.res
-	return res.managers.get(r.Subresource, func() (*fieldmanager.Manager, error) {
-		types, err := r.s.typesOf(res.Kind)
-		if err != nil {
-			return nil, err
-		}
+func (r *lifecycle) fieldManager() *fieldmanager.Manager {
+	s, res := r.s, r.res // the request is not kept
+	return res.managers.get(r.Subresource, func() *fieldmanager.Manager {
 		v := versions{api.Scheme, r.routes.table}
 		return fieldmanager.New(fieldmanager.Config{
 			Kind: res.GroupVersionKind, Subresource: r.Subresource, New: res.New, Versions: versionsOf(res.Kind), HasStatus: res.HasStatus,
-			Types: types, Converter: v, Defaulter: defaulter{res}, Maker: v,
+			Types: func() (managedfields.TypeConverter, error) { return s.typesOf(res.Kind) }, Converter: v, Defaulter: defaulter{res}, Maker: v,
 		})
 	})
 }
@@ -97,10 +84,7 @@ func (r *lifecycle) track(ctx context.Context, obj, old api.Object, o *writeOpti
 		obj.SetManagedFields(nil)
 		return nil
 	}
-	m, err := r.fieldManager()
-	if err != nil {
-		return err
-	}
+	m := r.fieldManager()
 	shown, err := r.res.fromStored(ctx, obj)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -163,10 +164,7 @@ func (r scaling) applyScale(o *writeOptions, body []byte) error {
 		wanted.SetGroupVersionKind(fieldmanager.ScaleKind)
 		delete(wanted.Object, "status")
 	}
-	m, err := r.scaleManager()
-	if err != nil {
-		return err
-	}
+	m := r.scaleManager()
 	o.applied = true
 	return r.changeScale(o, func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
 		merged, err := m.Apply(cur, wanted, o.manager, o.force)
@@ -178,15 +176,12 @@ func (r scaling) applyScale(o *writeOptions, body []byte) error {
 }
 
 // scaleManager returns the field manager of Scales of the request's resource.
-func (r scaling) scaleManager() (*fieldmanager.Manager, error) {
-	return r.res.managers.get("scale", func() (*fieldmanager.Manager, error) {
-		types, err := fieldmanager.ScaleTypes(api.Scheme)
-		if err != nil {
-			return nil, err
-		}
+func (r scaling) scaleManager() *fieldmanager.Manager {
+	return r.res.managers.get("scale", func() *fieldmanager.Manager {
 		return fieldmanager.New(fieldmanager.Config{
 			Kind: fieldmanager.ScaleKind, Subresource: "scale", New: func() api.Object { return &autoscalingv1.Scale{} },
-			Types: types, Converter: api.Scheme, Defaulter: api.Scheme, Maker: api.Scheme,
+			Types:     func() (managedfields.TypeConverter, error) { return fieldmanager.ScaleTypes(api.Scheme) },
+			Converter: api.Scheme, Defaulter: api.Scheme, Maker: api.Scheme,
 		})
 	})
 }
@@ -227,18 +222,17 @@ func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *auto
 // changeScale sets the replicas of the Scale, by the kind's own rules. Its managedFields are
 // those of the object that concern the replicas.
 func (r scaling) changeScale(o *writeOptions, next func(cur *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) error {
-	m, err := r.scaleManager()
-	if err != nil {
-		return err
-	}
+	m := r.scaleManager()
 	applied := o.applied
 	o.applied = true // to the object itself, of which the entries are made here
 	item, obj, err := r.write(r.Context(), change{writeOptions: *o, next: func(cur *store.Item) (api.Object, error) {
 		owners := fieldmanager.NewScale(cur.Object().GetManagedFields(), r.res.GroupVersion(), versionsOf(r.res.Kind))
 		live := r.scaleOf(cur.Object())
-		if live.ManagedFields, err = owners.OfScale(); err != nil {
+		entries, err := owners.OfScale()
+		if err != nil {
 			return nil, err
 		}
+		live.ManagedFields = entries
 		scale, err := next(live.DeepCopy())
 		if err != nil {
 			return nil, err
@@ -253,7 +247,7 @@ func (r scaling) changeScale(o *writeOptions, next func(cur *autoscalingv1.Scale
 		r.res.Storage().Scale.Set(obj, scale.Spec.Replicas)
 		obj.SetResourceVersion(scale.ResourceVersion)
 		obj.SetUID(scale.UID)
-		entries, err := owners.OfObject(scale.ManagedFields)
+		entries, err = owners.OfObject(scale.ManagedFields)
 		obj.SetManagedFields(entries)
 		return obj, err
 	}})

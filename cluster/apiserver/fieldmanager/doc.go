@@ -8,7 +8,7 @@
 //
 // Apply is the library's (k8s.io/apimachinery/pkg/util/managedfields). Create and Update are
 // done here for kinds with a Go type, by the same rules: two objects are compared along the
-// shape of the kind, which is derived once from the Go type and the schema, and a set of
+// shape of the kind, which is derived once from the Go type (hints.go), and a set of
 // fields is only decoded when the write concerns it. That takes a tenth of the library's
 // time; tests hold both to the same answers. What is rare is left to the library: other
 // versions of the kind, managedFields that a client has edited, kinds without a Go type.

@@ -3,6 +3,7 @@ package fieldmanager
 import (
 	"fmt"
 	"reflect"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,8 +23,9 @@ type Config struct {
 	// Versions are the groups and versions of the kind that are served.
 	Versions  []schema.GroupVersion
 	HasStatus bool
-	// Types know the schema of the kind.
-	Types managedfields.TypeConverter
+	// Types returns the schema of the kind. It is only called when it is needed: that of all Go
+	// types takes some 100 ms and 30 MB.
+	Types func() (managedfields.TypeConverter, error)
 	// Converter converts between the versions, Defaulter sets the defaults of merged objects.
 	Converter runtime.ObjectConvertor
 	Defaulter runtime.ObjectDefaulter
@@ -35,7 +37,7 @@ type Config struct {
 type Manager struct {
 	Config
 	version string
-	library *managedfields.FieldManager
+	library func() (*managedfields.FieldManager, error)
 	shape   *shape        // nil for objects without a Go type
 	empty   reflect.Value // an object
 
@@ -45,39 +47,32 @@ type Manager struct {
 	excluded *fieldpath.Set
 }
 
-// New returns the Manager of a resource or subresource. Objects of a kind that Types do not
-// know are not tracked, and cannot be applied.
-func New(c Config) (*Manager, error) {
+// New returns the Manager of a resource or subresource.
+func New(c Config) *Manager {
 	m := &Manager{Config: c, version: c.Kind.GroupVersion().String()}
 	reset := resetFields(c.Kind.GroupKind(), c.Subresource, c.HasStatus)
 	m.skipped, m.excluded = reset.split()
-	var err error
-	// That of custom resources converts by way of one version, whatever the group.
-	m.library, err = managedfields.NewDefaultCRDFieldManager(c.Types, c.Converter, c.Defaulter, c.Maker,
-		c.Kind, c.Kind.GroupVersion(), c.Subresource, reset.filters(c.Versions))
-	if err != nil {
-		return nil, fmt.Errorf("the field manager of %s: %w", c.Kind, err)
-	}
+	m.library = sync.OnceValues(func() (*managedfields.FieldManager, error) {
+		types, err := c.Types()
+		if err != nil {
+			return nil, err
+		}
+		// That of custom resources converts by way of one version, whatever the group.
+		library, err := managedfields.NewDefaultCRDFieldManager(types, c.Converter, c.Defaulter, c.Maker,
+			c.Kind, c.Kind.GroupVersion(), c.Subresource, reset.filters(c.Versions))
+		if err != nil {
+			return nil, fmt.Errorf("the field manager of %s: %w", c.Kind, err)
+		}
+		return library, nil
+	})
 	empty := c.New()
 	m.empty = reflect.ValueOf(empty)
-	if _, ok := empty.(*unstructured.Unstructured); ok {
-		return m, nil
+	if _, ok := empty.(*unstructured.Unstructured); !ok {
+		if sh, err := shapeOfType(reflect.TypeOf(empty)); err == nil { // else it is left to the library
+			m.shape = sh
+		}
 	}
-	if m.shape, err = shapeOfKind(c.Types, empty, c.Kind); err != nil {
-		m.shape = nil //nolint:nilerr // left to the library
-	}
-	return m, nil
-}
-
-// shapeOfKind derives the shape of a kind.
-func shapeOfKind(types managedfields.TypeConverter, empty api.Object, kind schema.GroupVersionKind) (*shape, error) {
-	empty.GetObjectKind().SetGroupVersionKind(kind)
-	typed, err := types.ObjectToTyped(empty)
-	if err != nil {
-		return nil, fmt.Errorf("the schema of %s: %w", kind, err)
-	}
-	derived := shapes{typed.Schema(), map[shapeOf]*shape{}}
-	return derived.of(reflect.TypeOf(empty), typed.TypeRef())
+	return m
 }
 
 // Apply returns live with the configuration that a manager applies, and its managedFields; live
@@ -85,7 +80,11 @@ func shapeOfKind(types managedfields.TypeConverter, empty api.Object, kind schem
 // are an error unless force is set.
 func (m *Manager) Apply(live api.Object, applied *unstructured.Unstructured, manager string, force bool) (api.Object, error) {
 	live.GetObjectKind().SetGroupVersionKind(m.Kind)
-	merged, err := m.library.Apply(live, applied.DeepCopy(), manager, force)
+	library, err := m.library()
+	if err != nil {
+		return nil, err
+	}
+	merged, err := library.Apply(live, applied.DeepCopy(), manager, force)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	runtimeserializer "k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/diff"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
 	"sigs.k8s.io/randfill"
 
@@ -41,31 +42,14 @@ var types = applyconfigurations.NewTypeConverter(api.Scheme)
 
 func newManager(t testing.TB, k *api.Kind, subresource string) *Manager {
 	t.Helper()
-	m, err := New(Config{
+	return New(Config{
 		Kind: k.GroupVersionKind, Subresource: subresource, New: k.New, HasStatus: k.HasStatus,
-		Versions: []schema.GroupVersion{k.GroupVersion()}, Types: types, Converter: asItIs{}, Defaulter: noDefaults{}, Maker: api.Scheme,
+		Versions: []schema.GroupVersion{k.GroupVersion()}, Types: func() (managedfields.TypeConverter, error) { return types, nil }, Converter: asItIs{}, Defaulter: noDefaults{}, Maker: api.Scheme,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
 
 // kindsOfAnyShape are left to the library: they have fields that may be anything.
 var kindsOfAnyShape = map[string]bool{"ControllerRevision": true}
-
-func TestShapes(t *testing.T) {
-	for _, k := range builtin.Table().Served() {
-		if k.Virtual {
-			continue
-		}
-		empty := k.New()
-		_, err := shapeOfKind(types, empty, k.GroupVersionKind)
-		if (err != nil) != kindsOfAnyShape[k.Kind] {
-			t.Errorf("%s: %v", k.GroupVersionKind, err)
-		}
-	}
-}
 
 // TestAsLibrary makes random objects and changes of them, and compares with what the library
 // says of the same writes.

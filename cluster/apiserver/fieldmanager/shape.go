@@ -3,9 +3,9 @@ package fieldmanager
 import (
 	"fmt"
 	"reflect"
-	"slices"
+	"strings"
 
-	"sigs.k8s.io/structured-merge-diff/v6/schema"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
@@ -20,7 +20,7 @@ const (
 	list               // a list of structs, each by the values of its keys
 )
 
-// shape is a Go type as the schema sees it.
+// shape is a Go type with what the schema says of lists and maps (hints).
 type shape struct {
 	form  form
 	typ   reflect.Type // without pointers
@@ -45,124 +45,110 @@ type keyShape struct {
 	def any // the value of elements that leave it out, nil for none
 }
 
-// shapes derives shapes; those of the types it has met are kept, as types may be recursive.
-type shapes struct {
-	schema *schema.Schema
-	known  map[shapeOf]*shape
+// shapeOfType derives the shape of a kind's Go type.
+func shapeOfType(typ reflect.Type) (*shape, error) {
+	return make(shapes).of(typ, "")
 }
 
-type shapeOf struct {
-	typ reflect.Type
-	ref string
+// shapes are those that are derived already: types may be recursive.
+type shapes map[hinted]*shape
+
+type hinted struct {
+	typ  reflect.Type
+	hint string
 }
 
-func (s *shapes) of(typ reflect.Type, ref schema.TypeRef) (*shape, error) {
+func (s shapes) of(typ reflect.Type, hint string) (*shape, error) {
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
 	}
-	key := shapeOf{typ, describe(ref)}
-	if known := s.known[key]; known != nil {
+	if hint == "" && typ.Kind() == reflect.Struct {
+		hint = hints[nameOf(typ)]
+	}
+	at := hinted{typ, hint}
+	if known := s[at]; known != nil {
 		return known, nil
 	}
-	atom, ok := s.schema.Resolve(ref)
-	if !ok {
-		return nil, fmt.Errorf("the schema does not describe %s", typ)
-	}
 	sh := &shape{typ: typ, entry: value.TypeReflectEntryOf(typ)}
-	s.known[key] = sh
+	s[at] = sh
 	switch {
+	case typ == reflect.TypeFor[runtime.RawExtension]():
+		return nil, fmt.Errorf("%s may be anything", typ)
 	case sh.entry.CanConvertToUnstructured():
-		if atom.Map != nil || atom.List != nil {
-			return nil, fmt.Errorf("%s may be anything", typ)
-		}
 		return sh, nil
-	case atom.Map != nil && atom.List == nil:
-		return sh, s.mapOf(sh, atom.Map)
-	case atom.List != nil && atom.Map == nil && atom.Scalar == nil:
-		return sh, s.listOf(sh, atom.List)
-	case atom.Scalar != nil && atom.Map == nil && atom.List == nil:
-		return sh, nil
+	case typ.Kind() == reflect.Struct:
+		return sh, s.structOf(sh, hint)
+	case typ.Kind() == reflect.Map:
+		return sh, s.mapOf(sh, hint)
+	case typ.Kind() == reflect.Slice && typ.Elem().Kind() != reflect.Uint8:
+		return sh, s.listOf(sh, hint)
 	}
-	return nil, fmt.Errorf("%s may be of several kinds", typ)
+	return sh, nil
 }
 
-func describe(ref schema.TypeRef) string {
-	if ref.NamedType != nil {
-		relation := ""
-		if ref.ElementRelationship != nil {
-			relation = string(*ref.ElementRelationship)
-		}
-		return *ref.NamedType + " " + relation
-	}
-	return fmt.Sprintf("%+v %+v %+v", ref.Inlined.Scalar, ref.Inlined.List, ref.Inlined.Map)
-}
-
-func (s *shapes) mapOf(sh *shape, m *schema.Map) (err error) {
+func (s shapes) structOf(sh *shape, hint string) error {
 	sh.container = true
-	if m.ElementRelationship == schema.Atomic {
+	if hint == atomic {
 		return nil
 	}
-	switch sh.typ.Kind() {
-	case reflect.Struct:
-		sh.form = fields
-		for _, f := range sh.entry.OrderedFields() {
-			ref := m.ElementType
-			if declared, ok := m.FindField(f.JsonName); ok {
-				ref = declared.Type
-			}
-			field, _ := fieldOf(sh.typ, f.JsonName)
-			of, err := s.of(field, ref)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.JsonName, err)
-			}
-			sh.fields = append(sh.fields, fieldShape{f, of, `"f:` + f.JsonName + `":{`})
+	sh.form = fields
+	for _, f := range sh.entry.OrderedFields() {
+		field, _ := fieldOf(sh.typ, f.JsonName)
+		of, err := s.of(field, hints[nameOf(sh.typ)+"."+f.JsonName])
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.JsonName, err)
 		}
+		sh.fields = append(sh.fields, fieldShape{f, of, `"f:` + f.JsonName + `":{`})
+	}
+	return nil
+}
+
+func (s shapes) mapOf(sh *shape, hint string) (err error) {
+	sh.container = true
+	if hint == atomic {
 		return nil
-	case reflect.Map:
-		sh.form = keyed
-		if len(m.Fields) > 0 || sh.typ.Key().Kind() != reflect.String {
-			return fmt.Errorf("%s is no map of values of one type", sh.typ)
-		}
-		sh.elem, err = s.of(sh.typ.Elem(), m.ElementType)
+	}
+	sh.form = keyed
+	sh.elem, err = s.of(sh.typ.Elem(), "")
+	return err
+}
+
+// listOf: a list without a hint is atomic.
+func (s shapes) listOf(sh *shape, hint string) (err error) {
+	sh.container = true
+	if hint == "" {
+		return nil
+	}
+	if sh.elem, err = s.of(sh.typ.Elem(), ""); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s is no map", sh.typ)
-}
-
-func (s *shapes) listOf(sh *shape, l *schema.List) (err error) {
-	if sh.typ.Kind() != reflect.Slice || sh.typ.Elem().Kind() == reflect.Uint8 {
-		return fmt.Errorf("%s is no list", sh.typ)
-	}
-	sh.container = true
-	if l.ElementRelationship == schema.Atomic {
-		return nil
-	}
-	if sh.elem, err = s.of(sh.typ.Elem(), l.ElementType); err != nil {
-		return err
-	}
-	if len(l.Keys) == 0 {
+	if hint == scalars {
 		sh.form = set
-		if sh.elem.container || sh.typ.Elem().Kind() == reflect.Pointer {
-			return fmt.Errorf("%s is no set of scalars", sh.typ)
-		}
 		return nil
 	}
 	sh.form = list
-	atom, ok := s.schema.Resolve(l.ElementType)
-	if !ok || atom.Map == nil || sh.elem.typ.Kind() != reflect.Struct {
-		return fmt.Errorf("%s is no list of structs", sh.typ)
-	}
-	keys := slices.Clone(l.Keys)
-	slices.Sort(keys)
-	for _, name := range keys {
+	for key := range strings.SplitSeq(hint, ",") {
+		name, def, has := strings.Cut(key, "=")
 		entry := sh.elem.entry.Fields()[name]
 		if entry == nil {
 			return fmt.Errorf("the elements of %s have no %s", sh.typ, name)
 		}
-		declared, _ := atom.Map.FindField(name)
-		sh.keys = append(sh.keys, keyShape{entry, declared.Default})
+		k := keyShape{FieldCacheEntry: entry}
+		if has {
+			k.def = def
+			if kind, _ := fieldOf(sh.elem.typ, name); kind.Kind() == reflect.Int32 {
+				k.def = 0
+			}
+		}
+		sh.keys = append(sh.keys, k)
 	}
 	return nil
+}
+
+// nameOf is how hints name a type: core/v1.Container.
+func nameOf(typ reflect.Type) string {
+	parts := strings.Split(typ.PkgPath(), "/")
+	return strings.Join(parts[max(0, len(parts)-2):], "/") + "." + typ.Name()
 }
 
 // fieldOf returns the type of a struct's field, which may be one of an inlined struct.

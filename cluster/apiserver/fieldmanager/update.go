@@ -77,14 +77,15 @@ func (m *Manager) Update(live, obj api.Object, manager string) {
 
 // byLibrary is for what is rare. It bounds the work, which the library does not.
 func (m *Manager) byLibrary(live, obj api.Object, manager string) {
-	if tooManyFields(live) || tooManyFields(obj) {
+	library, err := m.library()
+	if err != nil || tooManyFields(live) || tooManyFields(obj) {
 		obj.SetManagedFields(nil)
 		return
 	}
 	live = live.DeepCopyObject().(api.Object)
 	live.GetObjectKind().SetGroupVersionKind(m.Kind)
 	obj.GetObjectKind().SetGroupVersionKind(m.Kind)
-	m.library.UpdateNoErrors(live, obj, manager)
+	library.UpdateNoErrors(live, obj, manager)
 }
 
 func tooManyFields(obj api.Object) bool {
