@@ -95,6 +95,8 @@ type Kind struct {
 	// is stored.
 	Stored    *Kind
 	Converter Converter
+	// Deprecated is the warning about a version whose Go type does not have its releases; see Retired.
+	Deprecated string
 }
 
 // Subresource is a subresource of a kind, with verbs of its own.
@@ -182,6 +184,8 @@ type Version struct {
 	NewList func() runtime.Object
 	Codec   Codec
 	Schema  *spec.Schema
+	// Deprecated is the warning of a version whose Go type does not have its releases.
+	Deprecated string
 	// Default fills in what this version has as default where the kind has something else.
 	Default func(obj Object)
 	// Validate and ValidateUpdate replace the kind's for clients of this version. They get objects in the stored shape.

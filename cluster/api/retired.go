@@ -17,14 +17,16 @@ type Retired[F, T Object] struct {
 	ToStored   func(from F, to T)
 	FromStored func(from T, to F)
 	Connect    []Subresource
+	// Deprecated is the warning of a version whose Go type does not have the release in which it ended.
+	Deprecated string
 }
 
 // Version returns what the table of kinds takes. Group, version and list are those that
 // Scheme has for F.
 func (r Retired[F, T]) Version() Version {
 	v := Version{
-		Connect: r.Connect,
-		New:     func() Object { return newOf[F]() },
+		Connect: r.Connect, Deprecated: r.Deprecated,
+		New: func() Object { return newOf[F]() },
 		Converter: Conversion(
 			func(o F) T { return reshaped(o, r.ToStored) },
 			func(o T) F { return reshaped(o, r.FromStored) },

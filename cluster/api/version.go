@@ -16,7 +16,7 @@ func (v *Version) of(k *Kind) *Kind {
 		Connect: v.Connect, New: v.New, NewList: v.NewList, Codec: v.Codec, Schema: v.Schema, Media: k.Media, Custom: k.Custom,
 		Default: v.Default, Validate: v.Validate, ValidateUpdate: v.ValidateUpdate,
 		Columns: v.Columns, Row: v.Row, Fields: v.Fields,
-		Stored: k, Converter: v.Converter,
+		Stored: k, Converter: v.Converter, Deprecated: v.Deprecated,
 	}
 	if v.Group == k.Group {
 		s.Short, s.Categories = k.Short, k.Categories

@@ -30,8 +30,8 @@ type (
 func retirementOf(k *api.Kind) string {
 	obj := k.New()
 	d, ok := obj.(deprecated)
-	if !ok {
-		return ""
+	if k.Deprecated != "" || !ok {
+		return k.Deprecated
 	}
 	major, minor := d.APILifecycleDeprecated()
 	text := fmt.Sprintf("%s %s is deprecated in v%d.%d+", k.GroupVersion(), k.Kind, major, minor)

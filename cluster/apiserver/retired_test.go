@@ -252,3 +252,57 @@ func TestIngressOf2016(t *testing.T) {
 		}
 	}
 }
+
+// Kinds beside workloads in the versions of their beginnings: what they mean today, with the warning.
+func TestFormerVersions(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for _, c := range []struct{ version, resource, object, warning, today, want string }{
+		{
+			"rbac.authorization.k8s.io/v1alpha1", "clusterrolebindings", `"kind":"ClusterRoleBinding","subjects":[{"kind":"User","name":"*"},{"kind":"ServiceAccount","name":"s","namespace":"n"}],"roleRef":{"kind":"ClusterRole","name":"view"}`,
+			"use rbac.authorization.k8s.io/v1 ClusterRoleBinding", "rbac.authorization.k8s.io/v1",
+			`"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"},{"kind":"ServiceAccount","name":"s","namespace":"n"}]`,
+		},
+		{
+			"rbac.authorization.k8s.io/v1beta1", "clusterroles", `"kind":"ClusterRole","rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]`,
+			"use rbac.authorization.k8s.io/v1 ClusterRole", "rbac.authorization.k8s.io/v1", `"resources":["pods"]`,
+		},
+		{
+			"storage.k8s.io/v1beta1", "storageclasses", `"kind":"StorageClass","provisioner":"example.com/disk"`,
+			"use storage.k8s.io/v1 StorageClass", "storage.k8s.io/v1", `"reclaimPolicy":"Delete"`,
+		},
+		{
+			"scheduling.k8s.io/v1beta1", "priorityclasses", `"kind":"PriorityClass","value":5`,
+			"use scheduling.k8s.io/v1 PriorityClass", "scheduling.k8s.io/v1", `"value":5`,
+		},
+		{
+			"node.k8s.io/v1alpha1", "runtimeclasses", `"kind":"RuntimeClass","spec":{"runtimeHandler":"runc"}`,
+			"use node.k8s.io/v1 RuntimeClass", "node.k8s.io/v1", `"handler":"runc"`,
+		},
+	} {
+		resp, body := r.do("POST", "/apis/"+c.version+"/"+c.resource, asJSON, `{"apiVersion":"`+c.version+`","metadata":{"name":"old"},`+c.object+`}`)
+		if warning := resp.Header.Get("Warning"); resp.StatusCode != 201 || !strings.Contains(warning, c.version) || !strings.Contains(warning, c.warning) {
+			t.Errorf("%s %s: %d %q %s", c.version, c.resource, resp.StatusCode, warning, body)
+		}
+		if resp, body = r.do("GET", "/apis/"+c.today+"/"+c.resource+"/old", "", ""); resp.StatusCode != 200 || !strings.Contains(body, c.want) || resp.Header.Get("Warning") != "" {
+			t.Errorf("%s %s: %d %s, want %s", c.today, c.resource, resp.StatusCode, body, c.want)
+		}
+		r.do("DELETE", "/apis/"+c.today+"/"+c.resource+"/old", "", "")
+	}
+}
+
+// A request for a version that is not served, of a kind that once was, names today's.
+func TestSuccessorsAreNamed(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	const head = "the server could not find the requested resource"
+	for path, want := range map[string]string{
+		"/apis/autoscaling/v2beta1/namespaces/default/horizontalpodautoscalers": head + ": autoscaling/v2beta1 HorizontalPodAutoscaler is not served; use autoscaling/v2 HorizontalPodAutoscaler",
+		"/apis/apps/v1alpha1/namespaces/default/petsets/db":                     head + ": apps/v1alpha1 PetSet is not served; use apps/v1 StatefulSet",
+		"/api/v1beta3/namespaces/default/pods":                                  head + ": v1beta3 Pod is not served; use v1 Pod",
+		"/apis/apps/v1/namespaces/default/widgets":                              head,
+	} {
+		resp, body := r.do("GET", path, "", "")
+		if s := into[metav1.Status](t, resp, body, 404); s.Message != want || s.Reason != metav1.StatusReasonNotFound {
+			t.Errorf("%s: %s, want %s", path, body, want)
+		}
+	}
+}

@@ -20,6 +20,8 @@ func (s *Server) resolve(r *request) (handler, error) {
 	switch {
 	case r.asksForCustomResources():
 		return (*request).noCustomResources, nil
+	case res == nil && i.Plural != "":
+		return nil, apistatus.ResourceNotFound(r.routes.table.Successor(schema.GroupVersion{Group: i.Group, Version: i.Version}, i.Plural))
 	case res == nil || strings.HasPrefix(i.Path, "//"),
 		!res.Namespaced && i.Namespace != "",
 		res.Namespaced && i.Namespace == "" && i.Named,

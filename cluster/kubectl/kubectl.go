@@ -3,6 +3,7 @@ package kubectl
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -32,6 +33,12 @@ func Command(args []string, kubeconfig string) (*cobra.Command, error) {
 	// kubectl reads os.Args for plugins, its name and its arguments; it has replaced those of a
 	// user's alias when the tree is built.
 	os.Args = append([]string{"kubectl"}, today...)
+	util.BehaviorOnFatal(func(message string, code int) {
+		if message = nameSuccessors(message); message != "" {
+			fmt.Fprintln(os.Stderr, strings.TrimSuffix(message, "\n"))
+		}
+		os.Exit(code)
+	})
 	c := build(today, year, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	return c, nil
 }

@@ -10,8 +10,13 @@ package kubectl
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"wheelhouse/cluster/api/builtin"
 )
 
 // renamed maps removed verbs to today's.
@@ -147,4 +152,21 @@ func quote(arg string) string {
 		return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 	}
 	return arg
+}
+
+var unmapped = regexp.MustCompile(`no matches for kind "(\w+)" in version "([^"]+)"\nensure CRDs are installed first`)
+
+// nameSuccessors replaces, in an error of kubectl, the advice about kinds of former releases by what there is today.
+func nameSuccessors(message string) string {
+	return unmapped.ReplaceAllStringFunc(message, func(found string) string {
+		m := unmapped.FindStringSubmatch(found)
+		gv, err := schema.ParseGroupVersion(m[2])
+		if err != nil {
+			return found
+		}
+		if now := builtin.Table().Successor(gv, m[1]); now != "" {
+			return now
+		}
+		return found
+	})
 }

@@ -95,3 +95,16 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsNameSuccessors(t *testing.T) {
+	const head, advice = `resource mapping not found for name: "p" namespace: "" from "p.yaml": `, "\nensure CRDs are installed first"
+	for in, want := range map[string]string{
+		head + `no matches for kind "PetSet" in version "apps/v1alpha1"` + advice:  head + "apps/v1alpha1 PetSet is not served; use apps/v1 StatefulSet",
+		head + `no matches for kind "Widget" in version "example.com/v1"` + advice: head + `no matches for kind "Widget" in version "example.com/v1"` + advice,
+		"another error": "another error",
+	} {
+		if got := nameSuccessors(in); got != want {
+			t.Errorf("%q became\n%q, want\n%q", in, got, want)
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 )
 
 // A pod whose binding fails because another object is gone, such as its volume, is scheduled
-// again; only a pod that is gone itself is forgotten.
+// again; only a pod that is gone itself is removed from the queue.
 func TestFailureForgetsOnlyTheMissingPod(t *testing.T) {
 	set := kubernetes.NewForConfigOrDie(apitest.Start(t))
 	s, err := New(Config{Client: set, Informers: informers.NewSharedInformerFactory(set, 0), Recorder: record.NewFakeRecorder(10)})
@@ -22,7 +22,7 @@ func TestFailureForgetsOnlyTheMissingPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	pod := makePod("p")
-	for missing, forgotten := range map[error]bool{
+	for missing, removed := range map[error]bool{
 		apierrors.NewNotFound(v1.Resource("persistentvolumes"), "p"):      false,
 		apierrors.NewNotFound(v1.Resource("persistentvolumeclaims"), "p"): false,
 		apierrors.NewNotFound(v1.Resource("namespaces"), pod.Namespace):   false,
@@ -34,8 +34,8 @@ func TestFailureForgetsOnlyTheMissingPod(t *testing.T) {
 			t.Fatalf("got pod %s", got.pod.Name)
 		}
 		s.handleFailure(t.Context(), pod, fmt.Errorf("binding volumes: %w", missing))
-		if (s.queue.all[pod.UID] == nil) != forgotten {
-			t.Errorf("%v: forgotten is %v, want %v", missing, !forgotten, forgotten)
+		if (s.queue.all[pod.UID] == nil) != removed {
+			t.Errorf("%v: removed is %v, want %v", missing, !removed, removed)
 		}
 		s.queue.forget(pod.UID)
 	}

@@ -3,6 +3,7 @@ package coordination
 
 import (
 	coordinationv1 "k8s.io/api/coordination/v1"
+	coordinationv1beta1 "k8s.io/api/coordination/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -16,8 +17,9 @@ import (
 var Leases = &api.Kind{
 	GroupVersionKind: api.GVK(coordinationv1.GroupName, "v1", "Lease"),
 	Plural:           "leases", Singular: "lease", Namespaced: true,
-	New:     func() api.Object { return &coordinationv1.Lease{} },
-	NewList: func() runtime.Object { return &coordinationv1.LeaseList{} },
+	Versions: []api.Version{api.Retired[*coordinationv1beta1.Lease, *coordinationv1.Lease]{}.Version()},
+	New:      func() api.Object { return &coordinationv1.Lease{} },
+	NewList:  func() runtime.Object { return &coordinationv1.LeaseList{} },
 
 	PrepareCreate: rules.Mutate(func(l *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),
 	PrepareUpdate: rules.MutateUpdate(func(l, _ *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),

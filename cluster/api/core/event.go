@@ -3,6 +3,8 @@ package core
 import (
 	"strings"
 
+	eventsv1beta1 "k8s.io/api/events/v1beta1"
+
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,7 +21,7 @@ import (
 var Events = &api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Event"),
 	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true, TTL: true,
-	Versions: []api.Version{EventsV1},
+	Versions: []api.Version{EventsV1, eventsV1beta1},
 	New:      func() api.Object { return &corev1.Event{} },
 	NewList:  func() runtime.Object { return &corev1.EventList{} },
 
@@ -74,6 +76,16 @@ var EventsV1 = api.Version{
 	ValidateUpdate: rules.TypedUpdate(validateEventV1Update),
 	Converter:      api.Conversion(eventToCore, eventFromCore),
 }
+
+// eventsV1beta1 has the shape of events.k8s.io/v1, and the rules of the core group.
+var eventsV1beta1 = api.Retired[*eventsv1beta1.Event, *corev1.Event]{
+	ToStored: func(from *eventsv1beta1.Event, to *corev1.Event) {
+		middle := &eventsv1.Event{}
+		api.CopyShape(from, middle)
+		eventToCore(middle).DeepCopyInto(to)
+	},
+	FromStored: func(from *corev1.Event, to *eventsv1beta1.Event) { api.CopyShape(eventFromCore(from), to) },
+}.Version()
 
 // eventToCore converts an event. The result shares everything below the top level with e.
 func eventToCore(e *eventsv1.Event) *corev1.Event {

@@ -32,8 +32,9 @@ const (
 var EndpointSlices = &api.Kind{
 	GroupVersionKind: api.GVK(discoveryv1.GroupName, "v1", "EndpointSlice"),
 	Plural:           "endpointslices", Singular: "endpointslice", Namespaced: true,
-	New:     func() api.Object { return &discoveryv1.EndpointSlice{} },
-	NewList: func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
+	Versions: []api.Version{endpointSlicesV1beta1},
+	New:      func() api.Object { return &discoveryv1.EndpointSlice{} },
+	NewList:  func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 
 	Default: rules.Mutate(func(s *discoveryv1.EndpointSlice) {
 		for i := range s.Ports {

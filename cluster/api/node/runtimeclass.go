@@ -4,6 +4,8 @@ package node
 import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	nodev1alpha1 "k8s.io/api/node/v1alpha1"
+	nodev1beta1 "k8s.io/api/node/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,8 +21,9 @@ import (
 var RuntimeClasses = &api.Kind{
 	GroupVersionKind: api.GVK(nodev1.GroupName, "v1", "RuntimeClass"),
 	Plural:           "runtimeclasses", Singular: "runtimeclass",
-	New:     func() api.Object { return &nodev1.RuntimeClass{} },
-	NewList: func() runtime.Object { return &nodev1.RuntimeClassList{} },
+	Versions: []api.Version{api.Retired[*nodev1beta1.RuntimeClass, *nodev1.RuntimeClass]{}.Version(), runtimeClassesV1alpha1},
+	New:      func() api.Object { return &nodev1.RuntimeClass{} },
+	NewList:  func() runtime.Object { return &nodev1.RuntimeClassList{} },
 
 	Validate: rules.Typed(validateRuntimeClass),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *nodev1.RuntimeClass) field.ErrorList {
@@ -46,6 +49,29 @@ var RuntimeClasses = &api.Kind{
 		return []any{c.Name, c.Handler, rules.Age(c.CreationTimestamp)}
 	}),
 }
+
+// runtimeClassesV1alpha1 has the handler, the overhead and the scheduling in a spec.
+var runtimeClassesV1alpha1 = api.Retired[*nodev1alpha1.RuntimeClass, *nodev1.RuntimeClass]{
+	Deprecated: "node.k8s.io/v1alpha1 RuntimeClass is deprecated in v1.14+, unavailable in v1.22+; use node.k8s.io/v1 RuntimeClass",
+	ToStored: func(from *nodev1alpha1.RuntimeClass, to *nodev1.RuntimeClass) {
+		to.Handler = from.Spec.RuntimeHandler
+		if o := from.Spec.Overhead; o != nil {
+			to.Overhead = &nodev1.Overhead{PodFixed: o.PodFixed}
+		}
+		if s := from.Spec.Scheduling; s != nil {
+			to.Scheduling = &nodev1.Scheduling{NodeSelector: s.NodeSelector, Tolerations: s.Tolerations}
+		}
+	},
+	FromStored: func(from *nodev1.RuntimeClass, to *nodev1alpha1.RuntimeClass) {
+		to.Spec.RuntimeHandler = from.Handler
+		if o := from.Overhead; o != nil {
+			to.Spec.Overhead = &nodev1alpha1.Overhead{PodFixed: o.PodFixed}
+		}
+		if s := from.Scheduling; s != nil {
+			to.Spec.Scheduling = &nodev1alpha1.Scheduling{NodeSelector: s.NodeSelector, Tolerations: s.Tolerations}
+		}
+	},
+}.Version()
 
 func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	errs := rules.ValidatePlainMeta(c, false, rules.DNSSubdomain)

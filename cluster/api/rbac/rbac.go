@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	rbacv1beta1 "k8s.io/api/rbac/v1beta1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -21,6 +22,7 @@ import (
 var Roles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "Role"),
 	Plural:           "roles", Singular: "role", Namespaced: true,
+	Versions:       []api.Version{api.Retired[*rbacv1beta1.Role, *rbacv1.Role]{}.Version(), rolesV1alpha1},
 	New:            func() api.Object { return &rbacv1.Role{} },
 	NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
 	Validate:       rules.Validate(true, rules.PathSegment, validateRole),
@@ -33,6 +35,7 @@ var Roles = &api.Kind{
 var ClusterRoles = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRole"),
 	Plural:           "clusterroles", Singular: "clusterrole",
+	Versions:       []api.Version{api.Retired[*rbacv1beta1.ClusterRole, *rbacv1.ClusterRole]{}.Version(), clusterRolesV1alpha1},
 	New:            func() api.Object { return &rbacv1.ClusterRole{} },
 	NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 	Validate:       rules.Validate(false, rules.PathSegment, validateClusterRole),
@@ -45,6 +48,7 @@ var ClusterRoles = &api.Kind{
 var RoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "RoleBinding"),
 	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
+	Versions: []api.Version{api.Retired[*rbacv1beta1.RoleBinding, *rbacv1.RoleBinding]{}.Version(), roleBindingsV1alpha1},
 	New:      func() api.Object { return &rbacv1.RoleBinding{} },
 	NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
@@ -62,6 +66,7 @@ var RoleBindings = &api.Kind{
 var ClusterRoleBindings = &api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRoleBinding"),
 	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
+	Versions: []api.Version{api.Retired[*rbacv1beta1.ClusterRoleBinding, *rbacv1.ClusterRoleBinding]{}.Version(), clusterRoleBindingsV1alpha1},
 	New:      func() api.Object { return &rbacv1.ClusterRoleBinding{} },
 	NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),

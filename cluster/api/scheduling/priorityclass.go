@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,8 +21,9 @@ import (
 var PriorityClasses = &api.Kind{
 	GroupVersionKind: api.GVK(schedulingv1.GroupName, "v1", "PriorityClass"),
 	Plural:           "priorityclasses", Singular: "priorityclass", Short: []string{"pc"},
-	New:     func() api.Object { return &schedulingv1.PriorityClass{} },
-	NewList: func() runtime.Object { return &schedulingv1.PriorityClassList{} },
+	Versions: []api.Version{api.Retired[*schedulingv1beta1.PriorityClass, *schedulingv1.PriorityClass]{}.Version()},
+	New:      func() api.Object { return &schedulingv1.PriorityClass{} },
+	NewList:  func() runtime.Object { return &schedulingv1.PriorityClassList{} },
 
 	Default: rules.Mutate(func(p *schedulingv1.PriorityClass) {
 		rules.SetDefaultPtr(&p.PreemptionPolicy, corev1.PreemptLowerPriority)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	storagev1beta1 "k8s.io/api/storage/v1beta1"
+
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,8 +27,9 @@ import (
 var StorageClasses = &api.Kind{
 	GroupVersionKind: api.GVK(storagev1.GroupName, "v1", "StorageClass"),
 	Plural:           "storageclasses", Singular: "storageclass", Short: []string{"sc"},
-	New:     func() api.Object { return &storagev1.StorageClass{} },
-	NewList: func() runtime.Object { return &storagev1.StorageClassList{} },
+	Versions: []api.Version{api.Retired[*storagev1beta1.StorageClass, *storagev1.StorageClass]{}.Version()},
+	New:      func() api.Object { return &storagev1.StorageClass{} },
+	NewList:  func() runtime.Object { return &storagev1.StorageClassList{} },
 
 	Default: rules.Mutate(func(s *storagev1.StorageClass) {
 		rules.SetDefaultPtr(&s.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)

@@ -56,9 +56,17 @@ func BadRequest(format string, args ...any) error {
 	return apierrors.NewBadRequest(fmt.Sprintf(format, args...))
 }
 
+const noResource = "the server could not find the requested resource"
+
 // PathNotFound returns the 404 for a path that nothing serves.
-func PathNotFound() error {
-	return New(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+func PathNotFound() error { return New(http.StatusNotFound, metav1.StatusReasonNotFound, noResource) }
+
+// ResourceNotFound is PathNotFound for a resource that once was; successor names today's, and may be empty.
+func ResourceNotFound(successor string) error {
+	if successor == "" {
+		return PathNotFound()
+	}
+	return New(http.StatusNotFound, metav1.StatusReasonNotFound, noResource+": "+successor)
 }
 
 // MethodNotSupported returns a 405.
