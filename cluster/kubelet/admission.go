@@ -43,6 +43,9 @@ func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
 	if os := pod.Spec.OS; os != nil && string(os.Name) != runtime.GOOS {
 		return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
 	}
+	if sc := pod.Spec.SecurityContext; sc != nil && sc.SupplementalGroupsPolicy != nil && *sc.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict {
+		return "SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"
+	}
 	if n := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxContainers {
 		return "TooManyContainers", fmt.Sprintf("The node runs pods of at most %d containers, and this one has %d", maxContainers, n)
 	}

@@ -96,7 +96,9 @@ func newNodeWith(t *testing.T, configure func(*kubelet.Config), objects ...apiru
 
 // removeGroups removes the control groups above those of the pods, which outside of tests
 // is for `wheelhouse down` to do. What another test still uses stays.
-func removeGroups() { _ = cgroup.At("/sys/fs/cgroup").Remove(context.Background(), "/wheelhouse/kubelet-test") }
+func removeGroups() {
+	_ = cgroup.At("/sys/fs/cgroup").Remove(context.Background(), "/wheelhouse/kubelet-test")
+}
 
 // start runs a kubelet until stop; a second start is a restarted kubelet.
 func (n *testNode) start() {

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -179,6 +180,7 @@ func (w *worker) dropSandboxes(ctx context.Context) error {
 var handlers = []string{"", "runc"}
 
 // checkHandler rejects a pod whose runtime class names a handler that the node does not have,
+// one that requests devices or a group of pods that start together, which nothing here gives,
 // and one that requests a user namespace, which no handler supports. PodSecurity allows such a
 // pod more, as its root is no user of the node: without the namespace it would be root.
 func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
@@ -188,6 +190,9 @@ func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
 			handler = *pod.Spec.RuntimeClassName
 		}
 		return fmt.Errorf("RuntimeClass handler %q does not support user namespaces", handler)
+	}
+	if err := ungiven(pod); err != nil {
+		return err
 	}
 	if pod.Spec.RuntimeClassName == nil || *pod.Spec.RuntimeClassName == "" {
 		return nil
@@ -204,6 +209,24 @@ func (w *worker) checkHandler(ctx context.Context, pod *v1.Pod) error {
 	}
 	if !slices.Contains(handlers, class.Handler) {
 		return fmt.Errorf("failed to get sandbox runtime: no runtime for %q is configured", class.Handler)
+	}
+	return nil
+}
+
+// ungiven is an error for what a pod requests and no part of the cluster gives: without it the
+// pod would run with less than it asks for.
+func ungiven(pod *v1.Pod) error {
+	if pod.Spec.SchedulingGroup != nil {
+		return errors.New("schedulingGroup is not supported: the scheduler starts no pods of a group together")
+	}
+	claims := len(pod.Spec.ResourceClaims) > 0
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			claims = claims || len(list[i].Resources.Claims) > 0
+		}
+	}
+	if claims {
+		return errors.New("resourceClaims are not supported: the node has no drivers of dynamic resources")
 	}
 	return nil
 }

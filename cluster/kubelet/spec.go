@@ -50,6 +50,9 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 		Sandbox:     w.observed.Sandbox.ID, SharePID: ptr.Deref(pod.Spec.ShareProcessNamespace, false),
 		HostNetwork: pod.Spec.HostNetwork && w.k.hostNetns, HostPID: pod.Spec.HostPID, HostIPC: pod.Spec.HostIPC,
 	}
+	if l := c.Lifecycle; l != nil {
+		s.StopSignal = string(ptr.Deref(l.StopSignal, ""))
+	}
 	if s.Devices, err = w.devices(c); err != nil {
 		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)
 	}
@@ -106,6 +109,9 @@ func (w *worker) mounts(c *v1.Container, attempt int, lookup func(string) (strin
 			mount.Propagation = map[v1.MountPropagationMode]string{
 				v1.MountPropagationHostToContainer: "rslave", v1.MountPropagationBidirectional: "rshared",
 			}[*p]
+		}
+		if m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == v1.RecursiveReadOnlyEnabled {
+			return nil, fmt.Errorf("volume %q requested recursive read-only mode, but it is not supported by the runtime", m.Name)
 		}
 		taken[filepath.Clean(m.MountPath)] = true
 		out = append(out, mount)

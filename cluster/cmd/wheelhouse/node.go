@@ -180,7 +180,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	defer func() { _ = runtime.Close() }()
 	recorder := client.NodeRecorder(cs, "kubelet", o.name)
 	defer flush(ctx, recorder)
-	repaired := func(what string) {
+	repaired := func(what string) { //nolint:contextcheck // events outlast what causes them
 		recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: o.name, UID: types.UID(o.name)}, v1.EventTypeWarning, "Repaired",
 			"Another program has removed or changed "+what+" of the node, which the kubelet has made again")
 	}

@@ -65,6 +65,10 @@ func Secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root str
 	if err := secureUser(s, psc, sc, image); err != nil {
 		return fmt.Errorf("%w (pod: %q, container: %s)", err, fmt.Sprintf("%s_%s(%s)", pod.Name, pod.Namespace, pod.UID), c.Name)
 	}
+	if psc.WindowsOptions != nil || sc.WindowsOptions != nil {
+		return errors.New("windowsOptions are not supported: the node runs Linux")
+	}
+	s.SELinux = selinux(psc.SELinuxOptions, sc.SELinuxOptions)
 	for _, g := range psc.SupplementalGroups {
 		s.Groups = append(s.Groups, strconv.FormatInt(g, 10))
 	}
@@ -87,6 +91,22 @@ func Secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root str
 		profile = psc.SeccompProfile
 	}
 	return errors.Join(seccomp(s, profile, root), appArmor(s, pod, psc, sc, c.Name))
+}
+
+// selinux returns the parts of the container's label. A machine without SELinux ignores them, as
+// with upstream's runtimes.
+func selinux(pod, own *v1.SELinuxOptions) []string {
+	o := cmp.Or(own, pod)
+	if o == nil {
+		return nil
+	}
+	var out []string
+	for _, part := range []struct{ name, value string }{{"user", o.User}, {"role", o.Role}, {"type", o.Type}, {"level", o.Level}} {
+		if part.value != "" {
+			out = append(out, part.name+":"+part.value)
+		}
+	}
+	return out
 }
 
 func seccomp(s *cri.Spec, profile *v1.SeccompProfile, root string) error {

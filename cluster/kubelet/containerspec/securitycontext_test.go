@@ -1,6 +1,13 @@
 package containerspec
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+
+	"wheelhouse/cluster/kubelet/cri"
+)
 
 func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
 	for dir, ok := range map[string]bool{
@@ -10,6 +17,22 @@ func TestWorkingDirThatIsAnOpenFile(t *testing.T) {
 	} {
 		if err := CheckWorkingDir(dir); (err == nil) != ok {
 			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}
+
+// A container's SELinux options replace those of its pod.
+func TestSELinux(t *testing.T) {
+	pod, own := &v1.SELinuxOptions{Level: "s0:c1", Role: "system_r"}, &v1.SELinuxOptions{Type: "spc_t"}
+	for _, c := range []struct {
+		pod, own *v1.SELinuxOptions
+		want     []string
+	}{{nil, nil, nil}, {pod, nil, []string{"role:system_r", "level:s0:c1"}}, {pod, own, []string{"type:spc_t"}}} {
+		s := &cri.Spec{}
+		err := Secure(s, &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{SELinuxOptions: c.pod}}},
+			&v1.Container{SecurityContext: &v1.SecurityContext{SELinuxOptions: c.own}}, cri.Image{}, "")
+		if err != nil || !slices.Equal(s.SELinux, c.want) {
+			t.Errorf("%v, %v; want %v", s.SELinux, err, c.want)
 		}
 	}
 }

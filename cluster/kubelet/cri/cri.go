@@ -130,8 +130,10 @@ type Spec struct {
 	ReadOnlyRoot     bool
 	NoNewPrivileges  bool
 	CapAdd, CapDrop  []string
-	Seccomp          string // "", "unconfined" or a profile's JSON
-	AppArmor         string // "", "unconfined" or a profile's name
+	SELinux          []string // parts of the label, such as "level:s0"; the machine's where it has none
+	StopSignal       string   // such as "SIGUSR1", empty: the image's
+	Seccomp          string   // "", "unconfined" or a profile's JSON
+	AppArmor         string   // "", "unconfined" or a profile's name
 	UnmaskedProc     bool
 	Sysctls          map[string]string
 	Sandbox          string // id of the sandbox whose namespaces are joined

@@ -24,7 +24,8 @@ func (r *Runtime) translate(s *cri.Spec, info *daemon) (*container.Config, *cont
 	config := &container.Config{
 		Image: s.Image, Entrypoint: s.Entrypoint, Cmd: s.Cmd, Env: s.Env,
 		WorkingDir: s.WorkingDir, User: s.User, Hostname: s.Hostname, Labels: labels,
-		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce,
+		StopSignal: s.StopSignal,
+		Tty:        s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce,
 		// The probes of the pod report its health, not those of the image.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
@@ -104,6 +105,9 @@ func securityOptions(s *cri.Spec) []string {
 	}
 	if s.NoNewPrivileges {
 		out = append(out, "no-new-privileges")
+	}
+	for _, part := range s.SELinux {
+		out = append(out, "label="+part)
 	}
 	return out
 }

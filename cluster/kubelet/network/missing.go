@@ -134,7 +134,11 @@ func (n *Network) missingOfNode() (string, error) {
 		return "the address of the bridge " + Bridge, nil
 	}
 	for _, name := range []string{"net/ipv4/ip_forward", bridged} {
-		if value, err := os.ReadFile("/proc/sys/" + name); err != nil || strings.TrimSpace(string(value)) != "1" {
+		value, err := os.ReadFile("/proc/sys/" + name)
+		if err != nil {
+			return "", err
+		}
+		if strings.TrimSpace(string(value)) != "1" {
 			return "the kernel parameter " + strings.ReplaceAll(name, "/", "."), nil
 		}
 	}
