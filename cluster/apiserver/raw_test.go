@@ -127,6 +127,8 @@ func TestBadInput(t *testing.T) {
 		{"limit", "GET", maps + "?limit=x", "", "", 400, "invalid syntax"},
 		{"patch type", "PATCH", maps + "/there", asJSON, "{}", 415, "application/strategic-merge-patch+json"},
 		{"malformed patch", "PATCH", maps + "/there", "application/merge-patch+json", "{", 400, "unexpected end of JSON input"},
+		{"patch with an unknown directive", "PATCH", somePods + "/p", "application/strategic-merge-patch+json", `{"spec":{"$patch":"nope"}}`, 422, "unknown patch type: nope in map: map[$patch:nope]"},
+		{"patch of an element without its key", "PATCH", somePods + "/p", "application/strategic-merge-patch+json", `{"spec":{"containers":[{"image":"x"}]}}`, 422, "map: map[image:x] does not contain declared merge key: name"},
 		{"patch that does not fit", "PATCH", maps + "/there", "application/json-patch+json", `[{"op":"remove","path":"/data/nope"}]`, 422, "the server rejected our request due to an error in our request"},
 		{"patch of the wrong type", "PATCH", maps + "/there", "application/merge-patch+json", `{"data":[]}`, 422, "cannot unmarshal array"},
 		{"unknown field in a patch", "PATCH", somePods + "/p?fieldValidation=Strict", "application/strategic-merge-patch+json", `{"spec":{"foo":1}}`, 422, `unknown field "spec.foo"`},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/mergepatch"
@@ -143,7 +144,8 @@ func strategicError(err error) error {
 			return apistatus.BadRequest("%v", err)
 		}
 	}
-	return unprocessable(err)
+	// Upstream answers 500 with the same text.
+	return apistatus.New(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, summaryOfPatch([]byte(err.Error())))
 }
 
 // unprocessable is upstream's answer to a patch that does not fit the object.
