@@ -17,6 +17,7 @@ package local
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -139,3 +140,15 @@ func (s Subnets) node(n int) Node {
 }
 
 const pollEvery = 20 * time.Millisecond
+
+// writeJSON replaces the file atomically.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".tmp", append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}

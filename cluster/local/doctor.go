@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	humanize "github.com/dustin/go-humanize"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -309,4 +310,17 @@ func checkAddresses(cfg Config) Check {
 		return Check{"addresses", Fail, fmt.Sprintf("%s of the cluster clashes with a route to %s", ours, other), "remove the route, or: wheelhouse down, then up, which chooses other networks"}
 	}
 	return Check{"addresses", OK, fmt.Sprintf("no clash: nodes %s, pods %s, services %s", rec.Subnets.LAN, rec.Subnets.Pods, rec.Subnets.Services), ""}
+}
+
+// checkStorage checks a cluster that runs; without one there is nothing to check.
+func checkStorage(ctx context.Context, cfg Config) Check {
+	s, err := storage(ctx, KubeconfigPath(cfg.Name, cfg.StateDir))
+	if err != nil {
+		return Check{Name: "database", Result: OK, Found: "no cluster runs"}
+	}
+	found := fmt.Sprintf("%s of %s in use, %s free on the disk", humanize.IBytes(uint64(s.InUse)), humanize.IBytes(uint64(s.Quota)), humanize.IBytes(uint64(s.DiskFree)))
+	if s.Refusing != "" {
+		return Check{"database", Fail, found, s.Refusing}
+	}
+	return check("database", s.Warning == "", Warn, found, s.Warning)
 }

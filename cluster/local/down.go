@@ -33,7 +33,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 	if _, err := os.Stat(cfg.dir()); errors.Is(err, fs.ErrNotExist) {
 		defer func() { _ = os.Remove(cfg.StateDir) }() // if it is empty; lock creates it
 	}
-	unlock, err := lock(cfg.dir())
+	unlock, err := lock(ctx, cfg.dir(), out)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -215,6 +216,30 @@ func TestLifeOfACluster(t *testing.T) {
 				return fmt.Errorf("state %s, want stopped", s)
 			}
 			return nil
+		})
+		names := "pid " + pid + ") is stopped by a signal or a debugger: `kill -CONT " + pid
+		if err := local.Up(t.Context(), cfg, io.Discard); err == nil || !strings.Contains(err.Error(), names) {
+			t.Errorf("up: %v; want %q at once", err, names)
+		}
+		s, err := local.Status(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := s.Print(&text); err != nil || !strings.Contains(text.String(), "stopped (by a signal or a debugger: kill -CONT "+pid) {
+			t.Errorf("status: %v:\n%s", err, text.String())
+		}
+	})
+	t.Run("what waits for a held server is seen", func(t *testing.T) {
+		pid := pids(t, cfg)["server"]
+		kill(t, pid, syscall.SIGSTOP)
+		defer kill(t, pid, syscall.SIGCONT)
+		wait.Within(t, 5*time.Second, "the node waits for the server", func() error {
+			s, err := local.Status(cfg)
+			if err != nil {
+				return err
+			}
+			return wait.Seen(s.Processes[0].State == "stopped" && s.Processes[1].State == "running" && s.Processes[1].Detail == "waits for the server", s.Processes)
 		})
 	})
 	t.Run("another number of nodes", func(t *testing.T) {

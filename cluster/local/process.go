@@ -176,10 +176,18 @@ func (r running) state() string {
 	switch {
 	case err != nil, start != r.Start, r.Boot != bootID(), state == 'Z', state == 'X':
 		return stateDead
-	case state == 'T':
+	case state == 'T', state == 't':
 		return stateStopped
 	}
 	return stateRunning
+}
+
+// held returns an error if a signal or a debugger holds the process, which then does nothing.
+func (r running) held() error {
+	if r.state() != stateStopped {
+		return nil
+	}
+	return fmt.Errorf("%s (pid %d) is stopped by a signal or a debugger: `kill -CONT %d` continues it", r.ID, r.PID, r.PID)
 }
 
 func (r running) inNS(name string) bool {

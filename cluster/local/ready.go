@@ -60,6 +60,9 @@ func (w startedProcess) check() error {
 	if dead {
 		return permanentError{fmt.Errorf("%s exited. The end of %s:\n%s", w.ID, w.Log, tail(w.Log, 12))}
 	}
+	if err := w.held(); err != nil {
+		return permanentError{err}
+	}
 	return nil
 }
 
@@ -122,14 +125,16 @@ func waitNodes(ctx context.Context, cfg Config, watch []startedProcess) (names [
 		names = append(names, w.Node)
 	}
 	return names, poll(ctx, func() error {
+		for _, w := range watch {
+			if err := w.check(); err != nil {
+				return err
+			}
+		}
 		list, err := cs.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
 		for _, w := range watch {
-			if err := w.check(); err != nil {
-				return err
-			}
 			if err := w.nodeReady(list.Items); err != nil {
 				return fmt.Errorf("%w (log: %s)", err, w.Log)
 			}

@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // record is what stays the same over the life of a cluster, in cluster.json.
@@ -54,31 +52,6 @@ func load(dir string) (r record, err error) {
 		return r, fmt.Errorf("%s: %w", recordPath(dir), err)
 	}
 	return r, r.Subnets.validate()
-}
-
-// claim loads the cluster's record, or creates one with free address blocks, and updates the
-// number of nodes and whether the cluster serves a class.
-func claim(cfg Config) (r record, before int, err error) {
-	unlock, err := lock(cfg.StateDir) // two new clusters must not choose the same block
-	if err != nil {
-		return r, 0, err
-	}
-	defer unlock()
-	r, err = load(cfg.dir())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		r = record{Name: cfg.Name}
-		if r.Subnets, err = choose(cfg); err != nil {
-			return r, 0, err
-		}
-	case err != nil:
-		return r, 0, err
-	}
-	before, r.Nodes = r.Nodes, cfg.Nodes
-	if cfg.Class != nil {
-		r.Class = *cfg.Class
-	}
-	return r, before, r.save(cfg.dir())
 }
 
 // block returns the k-th triple of networks: 10.245, 10.246, 10.247 for the first
@@ -169,39 +142,4 @@ func routed(except string) (dsts []netip.Prefix, err error) {
 		}
 	}
 	return dsts, nil
-}
-
-// lock creates the directory and waits until no other wheelhouse process has locked it.
-func lock(dir string) (unlock func(), err error) {
-	for {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
-		f, err := os.Open(dir)
-		if err != nil {
-			return nil, err
-		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("locking %s: %w", dir, err)
-		}
-		held, err1 := f.Stat()
-		now, err2 := os.Stat(dir)
-		if err1 == nil && err2 == nil && os.SameFile(held, now) {
-			return func() { f.Close() }, nil
-		}
-		f.Close() // removed meanwhile
-	}
-}
-
-// writeJSON replaces the file atomically.
-func writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(path+".tmp", append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".tmp", path)
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"wheelhouse/cluster/store/etcd"
 )
@@ -32,7 +34,9 @@ type Process struct {
 	Node    string `json:"node"`
 	Address string `json:"address"`
 	State   string `json:"state"` // running, stopped (by SIGSTOP, or never started) or dead
-	Log     string `json:"log,omitempty"`
+	// Detail is why the process is stopped, or what it waits for; "" when it works.
+	Detail string `json:"detail,omitempty"`
+	Log    string `json:"log,omitempty"`
 }
 
 // ErrNoCluster is the error of Status and SSH for a cluster that does not exist.
@@ -56,20 +60,41 @@ func Status(cfg Config) (*State, error) {
 		}
 	}
 	for _, d := range daemons {
-		p := Process{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, State: stateStopped}
+		p := Process{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, State: stateStopped, Detail: "not started"}
 		r, err := readRunning(pidFile(cfg.dir(), d))
 		switch {
 		case err == nil:
-			p.PID, p.Log, p.State = r.PID, r.Log, r.state()
+			p.PID, p.Log, p.State, p.Detail = r.PID, r.Log, r.state(), ""
+			if r.held() != nil {
+				p.Detail = fmt.Sprintf("by a signal or a debugger: kill -CONT %d continues it", r.PID)
+			}
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("reading the record of %s: %w", d.ID, err)
 		}
 		s.Processes = append(s.Processes, p)
 	}
+	s.waiting()
 	if s.Processes[0].State == stateRunning {
 		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // the processes are reported without it
 	}
 	return s, nil
+}
+
+// waiting says of the processes that run what they wait for.
+func (s *State) waiting() {
+	server := &s.Processes[0]
+	if server.State == stateRunning {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if err := ready(ctx, s.Kubeconfig); err != nil {
+			server.Detail = "not ready: " + strings.Join(strings.Fields(err.Error()), " ")
+		}
+	}
+	for i := range s.Processes[1:] {
+		if p := &s.Processes[i+1]; p.State == stateRunning && (server.State != stateRunning || server.Detail != "") {
+			p.Detail = "waits for the server"
+		}
+	}
 }
 
 func existing(cfg Config) (Config, record, error) {
@@ -105,7 +130,11 @@ func (s *State) Print(out io.Writer) error {
 		if p.PID != 0 {
 			pid = fmt.Sprint(p.PID)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, pid, p.Address, p.State, p.Log)
+		state := p.State
+		if p.Detail != "" {
+			state += " (" + p.Detail + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, pid, p.Address, state, p.Log)
 	}
 	if err := w.Flush(); err != nil || s.Storage == nil {
 		return err

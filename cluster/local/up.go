@@ -24,7 +24,7 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	if err := requireRoot("up"); err != nil {
 		return err
 	}
-	unlock, err := lock(cfg.dir())
+	unlock, err := lock(ctx, cfg.dir(), out)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (u *up) machine(ctx context.Context) (string, error) {
 
 func (u *up) network(ctx context.Context) (string, error) {
 	var err error
-	if u.rec, u.before, err = claim(u.cfg); err != nil {
+	if u.rec, u.before, err = claim(ctx, u.cfg, u.out); err != nil {
 		return "", err
 	}
 	if err := buildNetwork(ctx, u.rec, u.cfg.AllowHostAccess); err != nil {

@@ -75,7 +75,7 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, log *slog.Logger)
 	return db, nil
 }
 
-// notice passes a notice on to run; it is in the log anyway if nobody reads.
+// notice passes a notice on to maintain; it is in the log anyway if nobody reads.
 func (db *database) notice(n etcd.Notice) {
 	select {
 	case db.notices <- n:
@@ -83,8 +83,8 @@ func (db *database) notice(n etcd.Notice) {
 	}
 }
 
-// run looks after the space of the member, and writes an Event for each notice.
-func (db *database) run(ctx context.Context, cs kubernetes.Interface) error {
+// maintain looks after the space of the member, and writes an Event for each notice.
+func (db *database) maintain(ctx context.Context, cs kubernetes.Interface) error {
 	if db.member == nil {
 		return nil
 	}

@@ -41,16 +41,6 @@ func (m *Member) Admin() http.Handler {
 	})
 }
 
-// running calls f unless etcd has given up, when f would not return.
-func (m *Member) running(f func() error) error {
-	select {
-	case <-m.failed:
-		return m.Room(true)
-	default:
-		return f()
-	}
-}
-
 // The names are those of etcd and of the upstream API server.
 var (
 	sizeDesc    = prometheus.NewDesc("etcd_mvcc_db_total_size_in_bytes", "Total size of the underlying database physically allocated in bytes.", nil, nil)

@@ -60,9 +60,6 @@ func (c Config) damage(file string, err error) error {
 	return d
 }
 
-// madeFile says that the member has been here.
-func (c Config) madeFile() string { return filepath.Join(c.Dir, "made") }
-
 // check returns a DamageError if the member's files are not what a member has written and
 // synced: etcd would end the process with less to go by, begin with an empty database, or
 // cut off what was acknowledged.

@@ -99,7 +99,7 @@ func TestDamage(t *testing.T) {
 		"pages of zeros": {"etcd/member/snap/db", func(t *testing.T, path string) {
 			edit(t, path, func(b []byte) []byte { clear(b[3*4096 : len(b)/2]); return b })
 		}},
-		"no member": {"etcd/member", remove},
+		"no member":    {"etcd/member", remove},
 		"no directory": {"etcd", remove},
 	} {
 		t.Run(name, func(t *testing.T) {

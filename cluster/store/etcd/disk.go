@@ -20,27 +20,27 @@ func free(dir string) int64 {
 
 // reserveSize is the size of a file that is given up when the disk is full, so that what
 // others have filled has room for deletions, and for a start.
-func (m *Member) reserveSize() int64 { return m.cfg.DiskReserve / 4 }
+func (c Config) reserveSize() int64 { return c.DiskReserve / 4 }
 
-func (m *Member) reserveFile() string { return filepath.Join(m.cfg.Dir, "reserve") }
+func (c Config) reserveFile() string { return filepath.Join(c.Dir, "reserve") }
 
 // keepReserve makes the file unless it is there or would itself make the disk full.
-func (m *Member) keepReserve() {
-	if _, err := os.Stat(m.reserveFile()); err == nil || free(m.cfg.Dir) < m.cfg.DiskReserve/2*3+m.reserveSize() {
+func (c Config) keepReserve() {
+	if _, err := os.Stat(c.reserveFile()); err == nil || free(c.Dir) < c.DiskReserve/2*3+c.reserveSize() {
 		return
 	}
-	f, err := os.OpenFile(m.reserveFile(), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(c.reserveFile(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return // the disk is in a worse state than full: etcd tells
 	}
 	defer f.Close()
-	if unix.Fallocate(int(f.Fd()), 0, 0, m.reserveSize()) != nil {
-		m.releaseReserve()
+	if unix.Fallocate(int(f.Fd()), 0, 0, c.reserveSize()) != nil {
+		c.releaseReserve()
 	}
 }
 
-func (m *Member) releaseReserve() {
-	if err := os.Remove(m.reserveFile()); err != nil && !errors.Is(err, fs.ErrNotExist) && m.cfg.Log != nil {
-		m.cfg.Log.Warn("giving up the disk's reserve", "err", err)
+func (c Config) releaseReserve() {
+	if err := os.Remove(c.reserveFile()); err != nil && !errors.Is(err, fs.ErrNotExist) && c.Log != nil {
+		c.Log.Warn("giving up the disk's reserve", "err", err)
 	}
 }

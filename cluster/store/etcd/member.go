@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,35 +27,6 @@ import (
 	"go.etcd.io/etcd/server/v3/features"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-)
-
-// Config describes the member that runs inside this process.
-type Config struct {
-	Dir string // holds the write-ahead log and the database; made if missing
-	Log *slog.Logger
-	// Quota is how many bytes of the database may be in use before only deletions are
-	// accepted; 0 is DefaultQuota.
-	Quota int64
-	// DiskReserve is how many bytes must be free on the disk of Dir, else only deletions are
-	// accepted; 0 is DefaultDiskReserve.
-	DiskReserve int64
-	// Snapshots is the directory in which Run keeps snapshots, and Start looks for one when
-	// Dir is damaged; "": none.
-	Snapshots string
-	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
-	// is only logged.
-	Notice func(Notice)
-
-	// etcdQuota is etcd's own quota, none unless a test sets one: at it etcd would refuse the
-	// writes that end an object, too, and until an operator acts.
-	etcdQuota int64
-}
-
-const (
-	// DefaultQuota is what etcd's documentation takes for a normal environment, twice.
-	DefaultQuota = 4 << 30
-	// DefaultDiskReserve is four segments of etcd's log.
-	DefaultDiskReserve = 256 << 20
 )
 
 // Member is etcd in this process.
@@ -110,7 +80,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	}
 	m := &Member{cfg: cfg, unlock: unlock, failed: make(chan struct{})}
 	if free(cfg.Dir) < cfg.DiskReserve {
-		m.releaseReserve()
+		m.cfg.releaseReserve()
 	}
 	err = cfg.check()
 	if err == nil {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,32 +22,7 @@ const (
 	// afterRestore is added to the revision of a snapshot: no client may take a new revision
 	// for one that it has seen before, of what is lost.
 	afterRestore = 1_000_000_000
-
-	snapshotName = "etcd-20060102T150405Z.db"
 )
-
-// SnapshotFile is a snapshot that Run or Save has written, as `etcdctl snapshot save` does.
-type SnapshotFile struct {
-	Path string
-	Time time.Time
-	Size int64
-}
-
-// Snapshots lists the snapshots of a directory, the newest first.
-func Snapshots(dir string) (list []SnapshotFile, err error) {
-	files, err := filepath.Glob(filepath.Join(dir, "etcd-*.db"))
-	for _, path := range files {
-		at, err := time.Parse(snapshotName, filepath.Base(path))
-		if err != nil {
-			continue // of somebody else
-		}
-		if st, err := os.Stat(path); err == nil {
-			list = append(list, SnapshotFile{path, at, st.Size()})
-		}
-	}
-	slices.SortFunc(list, func(a, b SnapshotFile) int { return b.Time.Compare(a.Time) })
-	return list, err
-}
 
 // keepSnapshots takes a snapshot when the newest is older than SnapshotEvery, unless the
 // disk has no room for it, and removes the oldest.
@@ -137,20 +111,4 @@ func Restore(dir, path string, log *slog.Logger) (former string, err error) {
 		return former, err
 	}
 	return former, os.RemoveAll(restored)
-}
-
-// runSnapshots keeps snapshots until ctx ends.
-func (m *Member) runSnapshots(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		if err := m.keepSnapshots(ctx); err != nil {
-			m.warn(ctx, "taking a snapshot of etcd", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	humanize "github.com/dustin/go-humanize"
@@ -22,9 +21,6 @@ const (
 	defragEvery = 10 * time.Minute
 )
 
-// ErrRestart is the end of Run after etcd has given up, once there is room to start again.
-var ErrRestart = errors.New("etcd has to start again")
-
 // shortage is why not every write is accepted.
 type shortage struct {
 	err error
@@ -38,13 +34,6 @@ func (m *Member) Room(relief bool) error {
 		return s.err
 	}
 	return nil
-}
-
-// Notice is a change that an operator should know of.
-type Notice struct {
-	Short   bool   // else there is room again
-	Reason  string // in CamelCase, for events
-	Message string
 }
 
 func (m *Member) notify(n Notice) {
@@ -122,47 +111,6 @@ const (
 
 func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// Run looks after the space until ctx ends: it removes history and unused pages before they
-// fill the quota, ends the alarm of etcd when there is room, and decides what Room accepts.
-func (m *Member) Run(ctx context.Context) error {
-	m.look(ctx)
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	ctx, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer cancel()
-	beside.Go(func() { m.runSnapshots(ctx) })
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-m.failed:
-			return m.revive(ctx, tick.C)
-		case <-tick.C:
-			m.look(ctx)
-		}
-	}
-}
-
-// revive refuses writes until there is room for etcd to start again.
-func (m *Member) revive(ctx context.Context, tick <-chan time.Time) error {
-	m.releaseReserve()
-	m.room.Store(&shortage{all: true, err: fmt.Errorf(
-		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again on its own", m.failure, diskRemedy)})
-	m.notify(Notice{Short: true, Reason: "StorageFailed", Message: m.Room(false).Error()})
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick:
-			if free(m.cfg.Dir) > m.cfg.DiskReserve+m.reserveSize() {
-				return ErrRestart
-			}
-		}
-	}
-}
-
 func (m *Member) look(ctx context.Context) {
 	s := m.Status()
 	if s.Alarm || s.InUse >= m.cfg.Quota {
@@ -204,7 +152,7 @@ func (m *Member) decide(s Status) {
 	var reason string
 	switch {
 	case s.DiskFree < reserve:
-		m.releaseReserve()
+		m.cfg.releaseReserve()
 		reason = "StorageDiskFull"
 		now = &shortage{all: free(m.cfg.Dir) < m.cfg.DiskReserve/32, err: fmt.Errorf(
 			"the disk of the cluster's database is full: %s are free, and %s are kept for deletions, the only writes that are accepted. %s",
@@ -214,7 +162,7 @@ func (m *Member) decide(s Status) {
 		now = &shortage{err: fmt.Errorf("the cluster's database is full: %s of %s are in use, and only deletions are accepted. %s",
 			size(s.InUse), size(s.Quota), quotaRemedy)}
 	default:
-		m.keepReserve()
+		m.cfg.keepReserve()
 	}
 	m.room.Store(now)
 	switch {
@@ -289,4 +237,14 @@ func (m *Member) disarm(ctx context.Context) error {
 		Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_NOSPACE, MemberID: uint64(m.server.MemberID()),
 	})
 	return err
+}
+
+// running calls f unless etcd has given up, when f would not return.
+func (m *Member) running(f func() error) error {
+	select {
+	case <-m.failed:
+		return m.Room(true)
+	default:
+		return f()
+	}
 }

@@ -1,0 +1,73 @@
+package etcd
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Config describes the member that runs inside this process.
+type Config struct {
+	Dir string // holds the write-ahead log and the database; made if missing
+	Log *slog.Logger
+	// Quota is how many bytes of the database may be in use before only deletions are
+	// accepted; 0 is DefaultQuota.
+	Quota int64
+	// DiskReserve is how many bytes must be free on the disk of Dir, else only deletions are
+	// accepted; 0 is DefaultDiskReserve.
+	DiskReserve int64
+	// Snapshots is the directory in which Run keeps snapshots, and Start looks for one when
+	// Dir is damaged; "": none.
+	Snapshots string
+	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
+	// is only logged.
+	Notice func(Notice)
+
+	// etcdQuota is etcd's own quota, none unless a test sets one: at it etcd would refuse the
+	// writes that end an object, too, and until an operator acts.
+	etcdQuota int64
+}
+
+const (
+	// DefaultQuota is what etcd's documentation takes for a normal environment, twice.
+	DefaultQuota = 4 << 30
+	// DefaultDiskReserve is four segments of etcd's log.
+	DefaultDiskReserve = 256 << 20
+)
+
+// Notice is a change that an operator should know of.
+type Notice struct {
+	Short   bool   // else there is room again
+	Reason  string // in CamelCase, for events
+	Message string
+}
+
+// SnapshotFile is a snapshot that Run or Save has written, as `etcdctl snapshot save` does.
+type SnapshotFile struct {
+	Path string
+	Time time.Time
+	Size int64
+}
+
+// Snapshots lists the snapshots of a directory, the newest first.
+func Snapshots(dir string) (list []SnapshotFile, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "etcd-*.db"))
+	for _, path := range files {
+		at, err := time.Parse(snapshotName, filepath.Base(path))
+		if err != nil {
+			continue // of somebody else
+		}
+		if st, err := os.Stat(path); err == nil {
+			list = append(list, SnapshotFile{path, at, st.Size()})
+		}
+	}
+	slices.SortFunc(list, func(a, b SnapshotFile) int { return b.Time.Compare(a.Time) })
+	return list, err
+}
+
+// madeFile says that the member has been here.
+func (c Config) madeFile() string { return filepath.Join(c.Dir, "made") }
+
+const snapshotName = "etcd-20060102T150405Z.db"
