@@ -46,8 +46,8 @@ func (o *overtaken) Validate(_ context.Context, r *admission.Request) error {
 	return nil
 }
 
-// An object is deleted once: of two requests that delete it at the same time, one is told that
-// it does not exist.
+// An object is deleted once: of two requests that delete it at the same time, one is answered with
+// NotFound.
 func TestAnObjectIsDeletedOnce(t *testing.T) {
 	var between overtaken
 	client := kubernetes.NewForConfigOrDie(apitest.Start(t, func(c *apiserver.Config) { c.Admission = &between })).CoreV1()
