@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
 LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests test-clients bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,10 @@ unit-tests:
 
 features-tests:
 	go test -timeout 40m -count=1 -v ./features
+
+# A module of its own: the product does not depend on the clients.
+test-clients: build ## drive clients from outside against the API server, from a module of its own
+	cd features/clients && go test -timeout 15m -count=1 -v ./...
 
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
