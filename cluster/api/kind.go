@@ -62,6 +62,8 @@ type Kind struct {
 	// current names: decoders ignored the case then. See Respell.
 	OldSpelling map[string]string
 
+	// Restore sets what the store's encoding of an object leaves out.
+	Restore func(obj Object)
 	// Default sets the documented defaults.
 	Default func(obj Object)
 	// PrepareCreate resets what a client may not set on create: the status, and the generation to 1.

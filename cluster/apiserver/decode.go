@@ -3,7 +3,9 @@ package apiserver
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -186,7 +188,12 @@ func withDuplicates(duplicates, err error) error {
 	if duplicates == nil {
 		return err
 	}
-	found := []error{duplicates}
+	var found []error
+	for line := range strings.SplitSeq(duplicates.Error(), "\n") {
+		if _, text, ok := strings.Cut(line, "line "); ok {
+			found = append(found, errors.New("line "+text))
+		}
+	}
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
 		found = append(found, strict.Errors()...)
 	} else if err != nil {

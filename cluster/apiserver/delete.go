@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	stdjson "encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -52,7 +54,7 @@ func (r *lifecycle) deleteNamed(o *metav1.DeleteOptions) error {
 		return r.writeSuccess(http.StatusOK, r.details(item.Object()))
 	}
 	code := http.StatusOK
-	if !gone && o.PropagationPolicy != nil && *o.PropagationPolicy == metav1.DeletePropagationForeground {
+	if !gone && o.OrphanDependents != nil && !*o.OrphanDependents { //nolint:staticcheck // SA1019: clients of old send it
 		code = http.StatusAccepted
 	}
 	return r.writeItem(code, item)
@@ -70,7 +72,9 @@ func (r *lifecycle) deleteOptions() (*metav1.DeleteOptions, error) {
 		return nil, err
 	}
 	if len(body) > 0 {
-		err = decodeDeleteOptions(body, negotiate.BodyType(r.Request), o)
+		if err = decodeDeleteOptions(body, negotiate.BodyType(r.Request), o); err == nil && o.Kind != "" && o.Kind != "DeleteOptions" {
+			err = apistatus.BadRequest("no kind %q is registered for version %q in the scheme of the options of a deletion", o.Kind, o.APIVersion)
+		}
 	} else if r.URL.RawQuery != "" {
 		query := r.URL.Query()
 		err = metav1.Convert_url_Values_To_v1_DeleteOptions(&query, o, nil)
@@ -92,18 +96,24 @@ func (r *lifecycle) deleteOptions() (*metav1.DeleteOptions, error) {
 func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions) error {
 	switch mediaType {
 	case "", "application/json":
-		return kjson.UnmarshalCaseSensitivePreserveInts(body, o)
+		err := kjson.UnmarshalCaseSensitivePreserveInts(body, o)
+		if err != nil && !stdjson.Valid(body) {
+			err = fmt.Errorf("couldn't get version/kind; json parse error: %w", err)
+		}
+		return err
 	case "application/yaml":
 		return yaml.Unmarshal(body, o)
 	case runtime.ContentTypeProtobuf:
 		if !bytes.HasPrefix(body, protobufMagic) {
 			return o.Unmarshal(body)
 		}
-		raw, err := unwrapUnknown(body)
-		if err != nil {
+		envelope := runtime.Unknown{}
+		if err := envelope.Unmarshal(body[len(protobufMagic):]); err != nil {
 			return apistatus.BadRequest("the options are not in the protobuf encoding that they claim to be in")
 		}
-		return o.Unmarshal(raw)
+		err := o.Unmarshal(envelope.Raw)
+		o.APIVersion, o.Kind = envelope.APIVersion, envelope.Kind
+		return err
 	}
 	return apistatus.UnsupportedMediaType(negotiate.Accepted)
 }
@@ -169,13 +179,19 @@ var errStays = errors.New("the object stays until its finalizers are gone")
 func (r *lifecycle) checkPreconditions(obj api.Object, o *metav1.DeleteOptions) error {
 	if p := o.Preconditions; p != nil {
 		if p.UID != nil && *p.UID != obj.GetUID() {
-			return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(*p.UID), string(obj.GetUID()))
+			return notAsExpected(r.res, obj, "the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, obj.GetUID())
 		}
 		if v := p.ResourceVersion; v != nil && *v != obj.GetResourceVersion() {
-			return apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "ResourceVersion", *v, obj.GetResourceVersion())
+			return notAsExpected(r.res, obj, "the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *v, obj.GetResourceVersion())
 		}
 	}
 	return nil
+}
+
+// notAsExpected is upstream's answer, which names the kind in the place of the resource.
+func notAsExpected(r *resource, obj api.Object, format string, want, have any) error {
+	k := r.Storage().GroupKind()
+	return apierrors.NewConflict(schema.GroupResource{Group: k.Group, Resource: k.Kind}, obj.GetName(), fmt.Errorf(format, want, have))
 }
 
 // plan returns what a DELETE does to an object: delete it now, or store `next` in its place,

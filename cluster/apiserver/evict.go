@@ -40,8 +40,8 @@ func (r eviction) evict() error {
 	if err != nil {
 		return err
 	}
-	if e.Name != "" && e.Name != r.Name {
-		return apistatus.BadRequest("name in URL does not match name in Eviction object: %s vs %s", r.Name, e.Name)
+	if e.Name != r.Name {
+		return apistatus.BadRequest("name in URL does not match name in Eviction object")
 	}
 	if err := r.checkNamespace(e); err != nil {
 		return err

@@ -168,11 +168,11 @@ func unauthenticated(err error) error {
 
 // serveResource calls the handler of the route.
 func (r *request) serveResource() error {
-	if r.res != nil && r.res.retirement != "" && !r.inProcess {
-		r.w.Warn(r.res.retirement)
-	}
 	if r.refusal != nil {
 		return r.refusal
+	}
+	if r.res != nil && r.res.retirement != "" && !r.inProcess {
+		r.w.Warn(r.res.retirement)
 	}
 	return r.serve(r)
 }

@@ -145,7 +145,7 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	}
 	if o.ResourceVersionMatch != metav1.ResourceVersionMatchExact && o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
 		errs = append(errs, field.NotSupported(match, o.ResourceVersionMatch,
-			[]metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan}))
+			[]metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan, ""}))
 	}
 	if o.ResourceVersionMatch == metav1.ResourceVersionMatchExact && o.ResourceVersion == "0" {
 		errs = append(errs, field.Forbidden(match, `resourceVersionMatch "exact" is forbidden for resourceVersion "0"`))
@@ -183,6 +183,9 @@ func (r *resource) keep(o *metav1.ListOptions, name string) (func(api.Object) bo
 	own := false // the selector needs the kind's own fields
 	for _, q := range selector.Requirements() {
 		if !r.fieldLabels[q.Field] {
+			if r.Fields == nil { // upstream's text for kinds with no selectors of their own
+				return nil, apistatus.BadRequest(`%q is not a known field selector: only "metadata.name", "metadata.namespace"`, q.Field)
+			}
 			return nil, apistatus.BadRequest("field label not supported: %s", q.Field)
 		}
 		own = own || (q.Field != "metadata.name" && q.Field != "metadata.namespace")

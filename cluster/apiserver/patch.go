@@ -123,6 +123,9 @@ func jsonPatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, erro
 
 func mergePatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
 	if err := json.Unmarshal(body, &map[string]json.RawMessage{}); err != nil {
+		if named := json.Unmarshal(body, &map[string]any{}); named != nil { // without a type of ours
+			err = named
+		}
 		return nil, apistatus.BadRequest("error decoding patch: %v", err)
 	}
 	return func(doc []byte) ([]byte, error) {

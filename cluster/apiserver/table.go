@@ -47,7 +47,7 @@ func includeObject(req *http.Request) (metav1.IncludeObjectPolicy, error) {
 	case metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject:
 		return v, nil
 	default:
-		return "", apistatus.BadRequest("Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", v)
+		return "", apistatus.BadRequest("Unable to convert to Table as requested: includeObject: Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", v)
 	}
 }
 

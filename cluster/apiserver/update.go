@@ -40,10 +40,11 @@ func (r *lifecycle) updateSubresource(c change) error {
 	c.next = func(*store.Item) (api.Object, error) {
 		found = true
 		if again { // it may be tried again, on another version
-			return obj.DeepCopyObject().(api.Object), r.checkConditional(obj)
+			return obj.DeepCopyObject().(api.Object), nil
 		}
-		return obj, r.checkConditional(obj)
+		return obj, nil
 	}
+	c.whole = true
 	if r.Subresource != "" || !createsOnUpdate[r.res.Storage().GroupKind()] {
 		return r.change(c)
 	}
@@ -115,7 +116,7 @@ func (r *lifecycle) checkName(obj api.Object) error {
 		return nil
 	}
 	if ns := obj.GetNamespace(); ns != "" && ns != r.Namespace {
-		return apistatus.BadRequest("the namespace of the object (%s) does not match the namespace on the request (%s)", ns, r.Namespace)
+		return apistatus.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	obj.SetNamespace(r.Namespace)
 	return nil
@@ -130,6 +131,8 @@ type change struct {
 	// prepare and validate replace the kind's, for subresources; nil leaves them.
 	prepare  func(obj, old api.Object)
 	validate func(obj, old api.Object) field.ErrorList
+	// whole: it is a PUT, of which the uid is a precondition.
+	whole    bool
 	admitted *admitting
 }
 
@@ -240,10 +243,19 @@ func (r *lifecycle) successor(ctx context.Context, c change, cur *store.Item) (a
 	if !anyVersion(obj) && obj.GetResourceVersion() != old.GetResourceVersion() {
 		return nil, apistatus.Conflict(r.res.groupResource(), r.Name)
 	}
-	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
-		return nil, apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(uid), string(old.GetUID()))
+	uid := obj.GetUID()
+	if c.whole {
+		if uid != "" && uid != old.GetUID() {
+			return nil, apistatus.PreconditionFailed(r.res.groupResource(), r.Name, "UID", string(uid), string(old.GetUID()))
+		}
+		if err := r.checkConditional(obj); err != nil {
+			return nil, err
+		}
 	}
 	carryOver(obj, old)
+	if uid != "" {
+		obj.SetUID(uid) // which validation compares
+	}
 	k := r.res.Storage()
 	prepare := k.PrepareUpdate
 	_, validate := r.res.Validators()

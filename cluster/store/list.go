@@ -107,8 +107,9 @@ func (l *lister) at(ctx context.Context, rev int64) (*Page, error) {
 // expired returns the error for a page of a compacted revision, with a token to continue.
 func (l *lister) expired() error {
 	gone := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
-		"Start a new list without it, or use the continue token of this answer to get the rest: objects that were " +
-		"created, changed or deleted since the first page may or may not be in it.")
+		"You can start a new list without the continue parameter, or use the continue token in this response to retrieve the " +
+		"remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were " +
+		"created, modified, or deleted between the time the first chunk was returned and now may show up in the list.")
 	gone.ErrStatus.Continue = encodeContinue(strings.TrimPrefix(l.start, l.within), -1)
 	return gone
 }
@@ -217,7 +218,7 @@ func encodeContinue(start string, rev int64) string {
 
 func decodeContinue(token string) (start string, rev int64, err error) {
 	invalid := func(why string) (string, int64, error) {
-		return "", 0, apierrors.NewBadRequest("continue key is not valid: " + why)
+		return "", 0, apierrors.NewBadRequest("invalid continue token: continue key is not valid: " + why)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(token, "="))
 	if err != nil {

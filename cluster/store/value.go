@@ -74,6 +74,9 @@ func decodeBody(k *api.Kind, body []byte, rev int64) (obj api.Object, err error)
 	if err != nil {
 		return nil, err
 	}
+	if k.Restore != nil {
+		k.Restore(obj)
+	}
 	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
 	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
 	return obj, nil

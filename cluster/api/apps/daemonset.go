@@ -46,8 +46,10 @@ var DaemonSets = &api.Kind{
 	}),
 
 	Validate: rules.Validate(true, rules.DNSSubdomain, validateDaemonSet),
-	ValidateUpdate: rules.ValidateUpdate(validateDaemonSet, func(d, old *appsv1.DaemonSet) field.ErrorList {
-		return rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))
+	ValidateUpdate: rules.TypedUpdate(func(d, old *appsv1.DaemonSet) field.ErrorList {
+		errs := append(rules.ValidateObjectMetaUpdate(&d.ObjectMeta, &old.ObjectMeta),
+			rules.Immutable(d.Spec.Selector, old.Spec.Selector, rules.SpecPath.Child("selector"))...)
+		return append(errs, validateDaemonSet(d)...)
 	}),
 	ValidateStatus: rules.TypedUpdate(validateDaemonSetStatus),
 

@@ -62,6 +62,7 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		rules.Count("availableReplicas", s.AvailableReplicas),
 		rules.Count("unavailableReplicas", s.UnavailableReplicas),
 	)...)
+	errs = append(errs, rules.NonNegativePtr(s.TerminatingReplicas, rules.StatusPath.Child("terminatingReplicas"))...)
 	errs = append(errs, rules.NonNegativePtr(s.CollisionCount, rules.StatusPath.Child("collisionCount"))...)
 	errs = append(errs, rules.NotGreater(s.Replicas, "cannot be greater than status.replicas",
 		rules.Count("updatedReplicas", s.UpdatedReplicas), rules.Count("readyReplicas", s.ReadyReplicas),

@@ -114,8 +114,9 @@ func validateSelectorAndTemplate(s *metav1.LabelSelector, t *corev1.PodTemplateS
 
 func validateReplicaSetStatus(rs *appsv1.ReplicaSet) field.ErrorList {
 	s := &rs.Status
-	return core.ValidateReplicaStatus(&corev1.ReplicationControllerStatus{
+	errs := core.ValidateReplicaStatus(&corev1.ReplicationControllerStatus{
 		Replicas: s.Replicas, FullyLabeledReplicas: s.FullyLabeledReplicas, ReadyReplicas: s.ReadyReplicas,
 		AvailableReplicas: s.AvailableReplicas, ObservedGeneration: s.ObservedGeneration,
 	})
+	return append(errs, rules.NonNegativePtr(s.TerminatingReplicas, rules.StatusPath.Child("terminatingReplicas"))...)
 }

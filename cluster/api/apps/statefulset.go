@@ -31,6 +31,7 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 	NewList:  func() runtime.Object { return &appsv1.StatefulSetList{} },
 
 	Default: rules.Mutate(defaultStatefulSet),
+	Restore: rules.Mutate(nameClaimTemplates),
 
 	Validate:       rules.Validate(true, rules.DNSLabel, validateStatefulSet),
 	ValidateUpdate: rules.TypedUpdate(validateStatefulSetUpdate),
@@ -74,8 +75,14 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	for i := range spec.VolumeClaimTemplates {
 		c := &spec.VolumeClaimTemplates[i]
 		core.PersistentVolumeClaims.Default(c)
-		rules.SetDefault(&c.APIVersion, "v1")
-		rules.SetDefault(&c.Kind, "PersistentVolumeClaim")
+	}
+	nameClaimTemplates(s)
+}
+
+// nameClaimTemplates sets the kind of the claim templates, whatever a client calls them.
+func nameClaimTemplates(s *appsv1.StatefulSet) {
+	for i := range s.Spec.VolumeClaimTemplates {
+		s.Spec.VolumeClaimTemplates[i].TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
 	}
 }
 

@@ -2,7 +2,6 @@ package apps
 
 import (
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -154,13 +153,6 @@ func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	rest.RevisionHistoryLimit = old.Spec.RevisionHistoryLimit
 	rest.PersistentVolumeClaimRetentionPolicy = old.Spec.PersistentVolumeClaimRetentionPolicy
 	rest.MinReadySeconds = old.Spec.MinReadySeconds
-	// Stored claims have no TypeMeta.
-	rest.VolumeClaimTemplates = slices.Clone(rest.VolumeClaimTemplates)
-	for i := range rest.VolumeClaimTemplates {
-		if i < len(old.Spec.VolumeClaimTemplates) {
-			rest.VolumeClaimTemplates[i].TypeMeta = old.Spec.VolumeClaimTemplates[i].TypeMeta
-		}
-	}
 	if !rules.Equal(rest, old.Spec) {
 		errs = append(errs, field.Forbidden(rules.SpecPath, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "+
 			"'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"))

@@ -199,19 +199,21 @@ func validateJobRestartPolicy(s *batchv1.JobSpec, p *field.Path) field.ErrorList
 // validateJobUpdate validates an update. The template is immutable, except for scheduling directives and
 // resources while the job is suspended and has no active pods.
 func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
-	errs := append(rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta), validateJobSpec(&j.Spec, rules.SpecPath)...)
+	errs := append(validateJob(j), rules.ValidateObjectMetaUpdate(&j.ObjectMeta, &old.ObjectMeta)...)
+	errs = append(errs, validateJobSpec(&j.Spec, rules.SpecPath)...) // again, as upstream
 	errs = append(errs, validateJobSelector(&j.Spec)...)
 	s, o := &j.Spec, &old.Spec
 	errs = append(errs, validateCompletionsUpdate(s, o)...)
 	errs = append(errs, rules.Immutable(s.Selector, o.Selector, rules.SpecPath.Child("selector"))...)
 
-	before := &o.Template
 	if ptr.Deref(o.Suspend, false) && old.Status.Active == 0 && (old.Status.StartTime == nil || isConditionTrue(old, batchv1.JobSuspended)) {
-		before = withSchedulingDirectives(before, &s.Template)
+		before := withSchedulingDirectives(&o.Template, &s.Template)
 		copyResources(before.Spec.Containers, s.Template.Spec.Containers)
 		copyResources(before.Spec.InitContainers, s.Template.Spec.InitContainers)
+		errs = append(errs, rules.Immutable(s.Template.Spec, before.Spec, rules.SpecPath.Child("template", "spec"))...)
+	} else {
+		errs = append(errs, rules.Immutable(&s.Template, &o.Template, rules.SpecPath.Child("template"))...)
 	}
-	errs = append(errs, rules.Immutable(&s.Template, before, rules.SpecPath.Child("template"))...)
 	errs = append(errs, rules.Immutable(s.CompletionMode, o.CompletionMode, rules.SpecPath.Child("completionMode"))...)
 	errs = append(errs, rules.Immutable(s.PodFailurePolicy, o.PodFailurePolicy, rules.SpecPath.Child("podFailurePolicy"))...)
 	errs = append(errs, rules.Immutable(s.BackoffLimitPerIndex, o.BackoffLimitPerIndex, rules.SpecPath.Child("backoffLimitPerIndex"))...)

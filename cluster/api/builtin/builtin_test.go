@@ -278,17 +278,21 @@ func TestApproval(t *testing.T) {
 	}{
 		{"approved", `[{type: Failed, status: "True"}, {type: Approved, status: "True"}]`, "Approved,Failed", ""},
 		{"custom condition", `[{type: Failed, status: "True"}, {type: example.com/seen, status: "False"}]`, "Pending,Failed", ""},
-		{"nothing else left", `[{type: example.com/seen, status: "True"}]`, "Pending", ""},
+		{"nothing else left", `[{type: example.com/seen, status: "True"}]`, "Pending", `status.conditions: Forbidden: updates may not remove a condition of type "Failed"`},
 		{
-			"approved and denied", `[{type: Approved, status: "True"}, {type: Denied, status: "True"}]`, "Denied",
-			`status.conditions[1].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`,
+			"twice", `[{type: Failed, status: "True"}, {type: x, status: "True"}, {type: x, status: "True"}]`, "Pending,Failed",
+			`status.conditions[2].type: Duplicate value: "x"`,
 		},
-		{"not approved", `[{type: Approved, status: "False"}]`, "Approved", `status.conditions[0].status: Unsupported value: "False": supported values: "True"`},
 		{
-			"unknown status", `[{type: x, status: Perhaps}]`, "Pending",
-			`status.conditions[0].status: Unsupported value: "Perhaps": supported values: "False", "True", "Unknown"`,
+			"approved and denied", `[{type: Failed, status: "True"}, {type: Approved, status: "True"}, {type: Denied, status: "True"}]`, "Denied,Failed",
+			`status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`,
 		},
-		{"no type", `[{status: "True"}]`, "Pending", "status.conditions[0].type: Required value"},
+		{"not approved", `[{type: Failed, status: "True"}, {type: Approved, status: "False"}]`, "Approved,Failed", `status.conditions[1].status: Unsupported value: "False": supported values: "True"`},
+		{
+			"unknown status", `[{type: Failed, status: "True"}, {type: x, status: Perhaps}]`, "Pending,Failed",
+			`status.conditions[1].status: Unsupported value: "Perhaps": supported values: "False", "True", "Unknown"`,
+		},
+		{"no type", `[{type: Failed, status: "True"}, {status: "True"}]`, "Pending,Failed", "status.conditions[1].type: Required value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			old := read(t, certificates.CertificateSigningRequests, `{}`).(*certificatesv1.CertificateSigningRequest)

@@ -98,7 +98,7 @@ func TestInvalidUpdatesOfJobs(t *testing.T) {
 		  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}}}}}`, ""},
 		{batch.Jobs, "node affinity of a suspended job, removed", suspended(1), `{spec: {suspend: true}}`, ""},
 		{batch.Jobs, "node affinity of a suspended job, changed", suspended(1), suspended(2), ""},
-		{batch.Jobs, "image of a suspended job", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, template},
+		{batch.Jobs, "image of a suspended job", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:2"}]}}}}`, "spec.template.spec: Invalid value..."},
 		{batch.Jobs, "resources of a suspended job", `{spec: {suspend: true}}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, ""},
 		{batch.Jobs, "resources of a running job", `{}`, `{spec: {template: {spec: {containers: [{name: c, image: "busybox:1", resources: {requests: {cpu: 1}}}]}}}}`, template},
 		{batch.Jobs, "policy", `{}`, `{spec: {podReplacementPolicy: Failed, podFailurePolicy: {rules: []}}}`, `spec.podFailurePolicy: Invalid value: {"rules":[]}: field is immutable`},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/diff"
+
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,19 +37,13 @@ var CertificateSigningRequests = &api.Kind{
 				c.Status.Certificate = old.Status.Certificate
 			}),
 			Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-				errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateConditions(c.Status.Conditions)...)
-				return append(errs, validateApprovalConditions(c, old, true)...)
+				return validateUpdate(c, old, true)
 			}),
 		},
 	},
 	New:     func() api.Object { return &certificatesv1.CertificateSigningRequest{} },
 	NewList: func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
 
-	Default: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
-		for i := range c.Status.Conditions {
-			rules.SetDefault(&c.Status.Conditions[i].Status, corev1.ConditionTrue)
-		}
-	}),
 	PrepareCreate: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
 		c.Status = certificatesv1.CertificateSigningRequestStatus{}
 	}),
@@ -62,20 +58,10 @@ var CertificateSigningRequests = &api.Kind{
 
 	Validate: rules.Typed(validateSigningRequest),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-		return rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)
+		return validateUpdate(c, old, false)
 	}),
 	ValidateStatus: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-		errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta), validateApprovalConditions(c, old, false)...)
-		p := rules.StatusPath.Child("certificate")
-		if len(old.Status.Certificate) > 0 && !rules.Equal(c.Status.Certificate, old.Status.Certificate) {
-			return append(errs, field.Forbidden(p, "updates may not set a different certificate value"))
-		}
-		if b := c.Status.Certificate; len(b) > 0 {
-			if block, _ := pem.Decode(b); block == nil || block.Type != "CERTIFICATE" {
-				errs = append(errs, field.Invalid(p, "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
-			}
-		}
-		return errs
+		return validateUpdate(c, old, false)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -98,47 +84,85 @@ var CertificateSigningRequests = &api.Kind{
 	}),
 }
 
-// validateConditions validates the conditions that an approver writes: Approved, Denied, Failed and custom ones.
-func validateConditions(conditions []certificatesv1.CertificateSigningRequestCondition) field.ErrorList {
+// validateUpdate validates an update of the request, its status or its approval. What the old one has may stay.
+func validateUpdate(c, old *certificatesv1.CertificateSigningRequest, approval bool) field.ErrorList {
+	errs := append(rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.PathSegment), validateConditions(c.Status.Conditions, old.Status.Conditions)...)
+	certificate := rules.StatusPath.Child("certificate")
+	changed := !rules.Equal(c.Status.Certificate, old.Status.Certificate)
+	if b := c.Status.Certificate; changed && len(b) > 0 {
+		if block, _ := pem.Decode(b); block == nil || block.Type != "CERTIFICATE" {
+			errs = append(errs, field.Invalid(certificate, "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
+		}
+	}
+	errs = append(errs, validateApprovalConditions(c, old, approval)...)
+	if changed && len(old.Status.Certificate) > 0 {
+		errs = append(errs, field.Forbidden(certificate, "updates may not modify existing certificate content"))
+	}
+	return append(errs, rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta)...)
+}
+
+type conditions []certificatesv1.CertificateSigningRequestCondition
+
+func (cs conditions) has(t certificatesv1.RequestConditionType) bool {
+	return slices.ContainsFunc(cs, func(c certificatesv1.CertificateSigningRequestCondition) bool { return c.Type == t })
+}
+
+func (cs conditions) repeats() bool {
+	types := map[certificatesv1.RequestConditionType]bool{}
+	for _, c := range cs {
+		types[c.Type] = true
+	}
+	return len(types) < len(cs)
+}
+
+func validateConditions(now, before conditions) field.ErrorList {
 	var errs field.ErrorList
-	approved, denied := false, false
-	for i, c := range conditions {
-		p := rules.StatusPath.Child("conditions").Index(i)
-		switch {
-		case c.Type == "":
-			errs = append(errs, field.Required(p.Child("type"), ""))
-		case isApprovalCondition(c.Type) || c.Type == certificatesv1.CertificateFailed:
-			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionTrue)...)
-		default:
-			errs = append(errs, rules.RequiredOneOf(c.Status, p.Child("status"), corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown)...)
+	p := rules.StatusPath.Child("conditions")
+	const yes, no = certificatesv1.CertificateApproved, certificatesv1.CertificateDenied
+	seen := map[certificatesv1.RequestConditionType]bool{}
+	for i, c := range now {
+		at := p.Index(i)
+		if c.Type == "" && !before.has("") {
+			errs = append(errs, field.Required(at.Child("type"), ""))
 		}
-		approved = approved || c.Type == certificatesv1.CertificateApproved
-		denied = denied || c.Type == certificatesv1.CertificateDenied
-		if approved && denied && isApprovalCondition(c.Type) {
-			errs = append(errs, field.Invalid(p.Child("type"), c.Type, "Approved and Denied conditions are mutually exclusive"))
+		if isApprovalCondition(c.Type) || c.Type == certificatesv1.CertificateFailed {
+			errs = append(errs, rules.RequiredOneOf(c.Status, at.Child("status"), corev1.ConditionTrue)...)
+		} else {
+			errs = append(errs, rules.RequiredOneOf(c.Status, at.Child("status"), corev1.ConditionFalse, corev1.ConditionTrue, corev1.ConditionUnknown)...)
 		}
+		if (c.Type == yes && seen[no] || c.Type == no && seen[yes]) && !(before.has(yes) && before.has(no)) {
+			errs = append(errs, field.Invalid(p, c.Type, "Approved and Denied conditions are mutually exclusive"))
+		}
+		if seen[c.Type] && !before.repeats() {
+			errs = append(errs, field.Duplicate(at.Child("type"), c.Type))
+		}
+		seen[c.Type] = true
 	}
 	return errs
 }
 
-// validateApprovalConditions validates changes of Approved and Denied. They are final, and only a write to the
-// approval subresource may add one.
+// validateApprovalConditions validates changes of Approved, Denied and Failed. They are final, and only a write to the
+// approval subresource may add one of the first two.
 func validateApprovalConditions(c, old *certificatesv1.CertificateSigningRequest, allowAdd bool) field.ErrorList {
 	var errs field.ErrorList
-	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {
+	p := rules.StatusPath.Child("conditions")
+	decisions := []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied}
+	for _, t := range append(slices.Clone(decisions), certificatesv1.CertificateFailed) {
+		if len(conditionsOfType(c.Status.Conditions, t)) < len(conditionsOfType(old.Status.Conditions, t)) {
+			errs = append(errs, field.Forbidden(p, fmt.Sprintf("updates may not remove a condition of type %q", t)))
+		}
+	}
+	if allowAdd {
+		return errs
+	}
+	for _, t := range decisions {
 		was, is := conditionsOfType(old.Status.Conditions, t), conditionsOfType(c.Status.Conditions, t)
-		verb := ""
 		switch {
 		case len(is) < len(was):
-			verb = "remove"
-		case allowAdd:
 		case len(is) > len(was):
-			verb = "add"
+			errs = append(errs, field.Forbidden(p, fmt.Sprintf("updates may not add a condition of type %q", t)))
 		case !rules.Equal(is, was):
-			verb = "modify"
-		}
-		if verb != "" {
-			errs = append(errs, field.Forbidden(rules.StatusPath.Child("conditions"), fmt.Sprintf("updates may not %s a condition of type %q", verb, t)))
+			errs = append(errs, field.Forbidden(p, fmt.Sprintf("updates may not modify a condition of type %q\n%v", t, diff.Diff(was, is))))
 		}
 	}
 	return errs

@@ -32,8 +32,11 @@ var Endpoints = &api.Kind{
 			}
 		}
 	}),
-	Validate:       rules.Validate(true, rules.DNSSubdomain, validateEndpointSubsets),
-	ValidateUpdate: rules.ValidateUpdate(validateEndpointSubsets),
+	Validate: rules.Validate(true, rules.DNSSubdomain, validateEndpointSubsets),
+	ValidateUpdate: rules.TypedUpdate(func(e, old *corev1.Endpoints) field.ErrorList {
+		errs := append(rules.ValidateObjectMetaUpdate(&e.ObjectMeta, &old.ObjectMeta), rules.ValidateObjectMeta(&e.ObjectMeta, true, rules.DNSSubdomain)...)
+		return append(errs, validateEndpointSubsets(e)...)
+	}),
 
 	Warn: rules.Typed(endpointsWarnings),
 

@@ -45,16 +45,8 @@ var Namespaces = &api.Kind{
 	}),
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Namespace) { n.Spec = old.Spec }),
 
-	Validate: rules.Typed(func(n *corev1.Namespace) field.ErrorList {
-		errs := rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSLabel)
-		for _, f := range n.Spec.Finalizers { // without an index, as upstream
-			errs = append(errs, validateFinalizer(string(f), rules.SpecPath.Child("finalizers"))...)
-		}
-		return errs
-	}),
-	ValidateUpdate: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
-		return rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
-	}),
+	Validate:       rules.Typed(validateNamespace),
+	ValidateUpdate: rules.WholeUpdate[*corev1.Namespace](rules.Typed(validateNamespace)),
 	ValidateStatus: rules.TypedUpdate(func(n, old *corev1.Namespace) field.ErrorList {
 		errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 		if n.DeletionTimestamp == nil && n.Status.Phase != corev1.NamespaceActive {
@@ -97,4 +89,12 @@ func validateFinalizers(finalizers []corev1.FinalizerName, p *field.Path) field.
 func validateFinalizer(name string, p *field.Path) field.ErrorList {
 	errs := rules.Invalid(p, name, validation.IsQualifiedName(name))
 	return append(errs, rules.ValidateKubeFinalizerName(name, p)...)
+}
+
+func validateNamespace(n *corev1.Namespace) field.ErrorList {
+	errs := rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSLabel)
+	for _, f := range n.Spec.Finalizers { // without an index, as upstream
+		errs = append(errs, validateFinalizer(string(f), rules.SpecPath.Child("finalizers"))...)
+	}
+	return errs
 }

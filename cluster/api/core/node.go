@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
@@ -55,8 +56,10 @@ var Nodes = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Node) { n.Status = old.Status }),
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Node) { n.Spec = old.Spec }),
 
-	Validate:       rules.Typed(validateNode),
-	ValidateUpdate: rules.TypedUpdate(validateNodeUpdate),
+	Validate: rules.Typed(validateNode),
+	ValidateUpdate: rules.TypedUpdate(func(n, old *corev1.Node) field.ErrorList {
+		return append(validateNode(n), validateNodeUpdate(n, old)...)
+	}),
 	ValidateStatus: rules.TypedUpdate(validateNodeUpdate),
 
 	Warn: rules.Typed(nodeWarnings),
@@ -160,7 +163,7 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, validateNodeResources(n)...)
 	errs = append(errs, validateNodeAddresses(n.Status.Addresses)...)
-	if len(old.Spec.PodCIDRs) > 0 && !rules.Equal(n.Spec.PodCIDRs, old.Spec.PodCIDRs) {
+	if len(old.Spec.PodCIDRs) > 0 && !slices.Equal(n.Spec.PodCIDRs, old.Spec.PodCIDRs) {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"))
 	}
 	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {

@@ -49,7 +49,7 @@ var PersistentVolumes = &api.Kind{
 
 	Validate: rules.Typed(validatePersistentVolume),
 	ValidateUpdate: rules.TypedUpdate(func(v, old *corev1.PersistentVolume) field.ErrorList {
-		errs := validatePersistentVolume(v)
+		errs := append(validatePersistentVolume(v), validatePersistentVolume(v)...) // upstream's two steps have both
 		if old.Spec.CSI != nil && old.Spec.CSI.ControllerExpandSecretRef == nil && v.Spec.CSI != nil && v.Spec.CSI.ControllerExpandSecretRef != nil {
 			v = v.DeepCopy() // it may be set once
 			v.Spec.CSI.ControllerExpandSecretRef = nil

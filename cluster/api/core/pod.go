@@ -53,6 +53,10 @@ var Pods = &api.Kind{
 	}),
 	PrepareStatus: rules.MutateUpdate(func(p, old *corev1.Pod) {
 		p.Spec = old.Spec
+		// The older field counts where they differ.
+		if ip := p.Status.PodIP; ip != "" && (len(p.Status.PodIPs) == 0 || p.Status.PodIPs[0].IP != ip) {
+			p.Status.PodIPs = []corev1.PodIP{{IP: ip}}
+		}
 		p.Generation = old.Generation
 		p.OwnerReferences = old.OwnerReferences
 		p.DeletionTimestamp = old.DeletionTimestamp

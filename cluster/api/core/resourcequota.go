@@ -43,9 +43,9 @@ var ResourceQuotas = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.AgeColumn,
 		rules.Column("Request", "string", 0, "Usage and limits of requests and object counts."),
 		rules.Column("Limit", "string", 0, "Usage and limits of resource limits."),
+		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(q *corev1.ResourceQuota) []any {
 		var names []string
@@ -57,12 +57,12 @@ var ResourceQuotas = &api.Kind{
 		for _, n := range names {
 			used, hard := q.Status.Used[corev1.ResourceName(n)], q.Status.Hard[corev1.ResourceName(n)]
 			s := fmt.Sprintf("%s: %s/%s", n, used.String(), hard.String())
-			if strings.HasPrefix(n, "limits") {
+			if strings.HasPrefix(n, "limits.") {
 				limits = append(limits, s)
 			} else {
 				requests = append(requests, s)
 			}
 		}
-		return []any{q.Name, rules.Age(q.CreationTimestamp), strings.Join(requests, ", "), strings.Join(limits, ", ")}
+		return []any{q.Name, strings.Join(requests, ", "), strings.Join(limits, ", "), rules.Age(q.CreationTimestamp)}
 	}),
 }

@@ -27,11 +27,9 @@ var ServiceAccounts = &api.Kind{
 	Warn: rules.Typed(serviceAccountWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
-		rules.NameColumn, rules.Column("Secrets", "string", 0, "Number of secrets that its pods may use."), rules.AgeColumn,
+		rules.NameColumn, rules.AgeColumn,
 	},
-	Row: rules.Typed(func(s *corev1.ServiceAccount) []any {
-		return []any{s.Name, int64(len(s.Secrets)), rules.Age(s.CreationTimestamp)}
-	}),
+	Row: rules.Typed(func(s *corev1.ServiceAccount) []any { return []any{s.Name, rules.Age(s.CreationTimestamp)} }),
 }
 
 func validateServiceAccount(s *corev1.ServiceAccount) field.ErrorList {

@@ -24,7 +24,8 @@ func validateIngress(i *networkingv1.Ingress) field.ErrorList {
 }
 
 func validateIngressUpdate(i, old *networkingv1.Ingress) field.ErrorList {
-	return append(rules.ValidateObjectMetaUpdate(&i.ObjectMeta, &old.ObjectMeta), validateIngressSpec(&i.Spec)...)
+	errs := append(rules.ValidateObjectMetaUpdate(&i.ObjectMeta, &old.ObjectMeta), rules.ValidateObjectMeta(&i.ObjectMeta, true, rules.DNSSubdomain)...)
+	return append(errs, validateIngressSpec(&i.Spec)...)
 }
 
 func validateIngressSpec(s *networkingv1.IngressSpec) field.ErrorList {
@@ -120,7 +121,7 @@ func validateIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field
 	}
 	var errs field.ErrorList
 	service, port := p.Child("service"), b.Service.Port
-	errs = append(errs, rules.RequiredValue(b.Service.Name, service.Child("name"), validation.IsDNS1035Label)...)
+	errs = append(errs, rules.RequiredValue(b.Service.Name, service.Child("name"), validation.IsDNS1123Label)...)
 	switch {
 	case port.Name != "" && port.Number != 0:
 		errs = append(errs, field.Invalid(p, "", "cannot set both port name & port number"))

@@ -28,8 +28,11 @@ var IngressClasses = &api.Kind{
 	PrepareUpdate: rules.MutateUpdate(func(c, old *networkingv1.IngressClass) { c.Generation = rules.NextGeneration(old, c.Spec, old.Spec) }),
 
 	Validate: rules.Validate(false, rules.DNSSubdomain, validateIngressClass),
-	ValidateUpdate: rules.ValidateUpdate(validateIngressClass, func(c, old *networkingv1.IngressClass) field.ErrorList {
-		return rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))
+	ValidateUpdate: rules.TypedUpdate(func(c, old *networkingv1.IngressClass) field.ErrorList {
+		errs := append(rules.ValidateObjectMetaUpdate(&c.ObjectMeta, &old.ObjectMeta),
+			rules.Immutable(c.Spec.Controller, old.Spec.Controller, rules.SpecPath.Child("controller"))...)
+		errs = append(errs, rules.ValidateObjectMeta(&c.ObjectMeta, false, rules.DNSSubdomain)...)
+		return append(errs, validateIngressClass(c)...)
 	}),
 
 	Columns: []metav1.TableColumnDefinition{
@@ -88,12 +91,12 @@ func validateLocalReference(group *string, kind, name string, p *field.Path) fie
 	var errs field.ErrorList
 	errs = append(errs, rules.OptionalPointer(group, p.Child("apiGroup"), validation.IsDNS1123Subdomain)...)
 	if kind == "" {
-		errs = append(errs, field.Required(p.Child("kind"), "kind is required"))
+		errs = append(errs, field.Required(p.Child("kind"), ""))
 	} else {
 		errs = append(errs, rules.Invalid(p.Child("kind"), kind, rules.PathSegment(kind, false))...)
 	}
 	if name == "" {
-		return append(errs, field.Required(p.Child("name"), "name is required"))
+		return append(errs, field.Required(p.Child("name"), ""))
 	}
 	return append(errs, rules.Invalid(p.Child("name"), name, rules.PathSegment(name, false))...)
 }

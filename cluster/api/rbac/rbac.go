@@ -26,7 +26,7 @@ var Roles = &api.Kind{
 	New:            func() api.Object { return &rbacv1.Role{} },
 	NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
 	Validate:       rules.Validate(true, rules.PathSegment, validateRole),
-	ValidateUpdate: rules.ValidateUpdate(validateRole),
+	ValidateUpdate: rules.WholeUpdate[*rbacv1.Role](rules.Validate(true, rules.PathSegment, validateRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:            rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
@@ -39,7 +39,7 @@ var ClusterRoles = &api.Kind{
 	New:            func() api.Object { return &rbacv1.ClusterRole{} },
 	NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 	Validate:       rules.Validate(false, rules.PathSegment, validateClusterRole),
-	ValidateUpdate: rules.ValidateUpdate(validateClusterRole),
+	ValidateUpdate: rules.WholeUpdate[*rbacv1.ClusterRole](rules.Validate(false, rules.PathSegment, validateClusterRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:            rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
 }
@@ -53,7 +53,7 @@ var RoleBindings = &api.Kind{
 	NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Validate(true, rules.PathSegment, validateRoleBinding),
-	ValidateUpdate: rules.ValidateUpdate(validateRoleBinding, func(b, old *rbacv1.RoleBinding) field.ErrorList {
+	ValidateUpdate: rules.WholeUpdate(rules.Validate(true, rules.PathSegment, validateRoleBinding), func(b, old *rbacv1.RoleBinding) field.ErrorList {
 		return validateRoleRefUpdate(b.RoleRef, old.RoleRef)
 	}),
 	Columns: bindingColumns,
@@ -71,7 +71,7 @@ var ClusterRoleBindings = &api.Kind{
 	NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Validate(false, rules.PathSegment, validateClusterRoleBinding),
-	ValidateUpdate: rules.ValidateUpdate(validateClusterRoleBinding, func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
+	ValidateUpdate: rules.WholeUpdate(rules.Validate(false, rules.PathSegment, validateClusterRoleBinding), func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
 		return validateRoleRefUpdate(b.RoleRef, old.RoleRef)
 	}),
 	Columns: bindingColumns,

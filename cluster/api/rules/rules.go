@@ -131,6 +131,18 @@ func ValidateUpdate[T api.Object](check func(T) field.ErrorList, update ...func(
 	}
 }
 
+// WholeUpdate returns the ValidateUpdate of a kind whose updates are validated as creations are, and then by the rules of
+// metadata's updates and by update.
+func WholeUpdate[T api.Object](create func(api.Object) field.ErrorList, update ...func(obj, old T) field.ErrorList) func(obj, old api.Object) field.ErrorList {
+	return func(obj, old api.Object) field.ErrorList {
+		errs := append(create(obj), ValidateObjectMetaUpdate(objectMeta(obj), objectMeta(old))...)
+		for _, u := range update {
+			errs = append(errs, u(obj.(T), old.(T))...)
+		}
+		return errs
+	}
+}
+
 func objectMeta(o api.Object) *metav1.ObjectMeta {
 	return o.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
 }

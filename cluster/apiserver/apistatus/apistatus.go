@@ -71,7 +71,7 @@ func ResourceNotFound(successor string) error {
 
 // MethodNotSupported returns a 405.
 func MethodNotSupported(r schema.GroupResource, verb string) error {
-	return apierrors.NewMethodNotSupported(r, verb)
+	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, verb, schema.GroupResource{}, "", "", 0, true)
 }
 
 // Unauthorized returns the 401 of every failed authentication: it gives no reason.

@@ -47,9 +47,6 @@ func (a *Authenticator) reviewed(ctx context.Context, by *User, token string, au
 	if a.Tokens != nil && !isBootstrap(token) {
 		u, matching, err := a.Tokens.Verify(ctx, token, audiences)
 		if err == nil {
-			if len(audiences) == 0 {
-				matching = nil
-			}
 			return u, matching, nil
 		}
 		if len(audiences) > 0 {
@@ -61,7 +58,10 @@ func (a *Authenticator) reviewed(ctx context.Context, by *User, token string, au
 		source += " by " + by.Name
 	}
 	u, err := a.token(ctx, source, token)
-	return u, nil, err
+	if a.Tokens != nil {
+		audiences = a.Tokens.Audiences
+	}
+	return u, audiences, err
 }
 
 func selfSubjectReview(_ context.Context, u *User, obj runtime.Object) (runtime.Object, error) {

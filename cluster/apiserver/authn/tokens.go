@@ -100,7 +100,12 @@ func (t *Tokens) Issue(ctx context.Context, _ *User, sa *corev1.ServiceAccount, 
 			return nil, err
 		}
 	}
+	if r.UID != "" && r.UID != sa.UID {
+		return nil, apierrors.NewConflict(schema.GroupResource{Group: authenticationv1.GroupName, Resource: "TokenRequest"}, sa.Name,
+			fmt.Errorf("the UID in the token request (%s) does not match the UID of the service account (%s)", r.UID, sa.UID))
+	}
 	out := r.DeepCopy()
+	out.UID, out.CreationTimestamp = sa.UID, metav1.NewTime(t.now())
 	if len(out.Spec.Audiences) == 0 {
 		out.Spec.Audiences = slices.Clone(t.Audiences)
 	}

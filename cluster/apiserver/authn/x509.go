@@ -3,6 +3,7 @@ package authn
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -35,7 +36,11 @@ func (a *Authenticator) certificate(r *http.Request) (*User, error) {
 	case a.Revoked != nil && a.Revoked(r.Context(), leaf): // asked with each request: the connection may be older
 		return nil, fmt.Errorf("the certificate of %s with serial number %x has been revoked", leaf.Subject, leaf.SerialNumber)
 	}
-	return &User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, nil
+	sum := sha256.Sum256(leaf.Raw)
+	return &User{
+		Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization,
+		Extra: map[string][]string{extraCredentialID: {"X509SHA256=" + hex.EncodeToString(sum[:])}},
+	}, nil
 }
 
 // verified caches the valid certificates: each request of a connection has the same one, and

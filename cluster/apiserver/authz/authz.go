@@ -127,13 +127,13 @@ func (a *Authorizer) Authorize(ctx context.Context, at Attributes) (allowed bool
 // Rules returns all rules of u in namespace ("" is the cluster scope), with an error for what
 // could not be resolved.
 func (a *Authorizer) Rules(u *client.User, namespace string) ([]rbacv1.PolicyRule, error) {
+	rules, missing := a.rbac.policy().rules(u, namespace)
 	if u.InGroup(masters) {
-		return []rbacv1.PolicyRule{
+		rules = append([]rbacv1.PolicyRule{
 			{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}},
 			{NonResourceURLs: []string{"*"}, Verbs: []string{"*"}},
-		}, nil
+		}, rules...)
 	}
-	rules, missing := a.rbac.policy().rules(u, namespace)
 	if nodeName(u) != "" {
 		for _, r := range nodeRules {
 			rules = append(rules, r.PolicyRule)

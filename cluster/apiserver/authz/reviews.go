@@ -126,7 +126,7 @@ func (a *Authorizer) selfSubjectRules(_ context.Context, u *client.User, obj run
 	if r.Spec.Namespace == "" {
 		return nil, apierrors.NewBadRequest("no namespace on request")
 	}
-	out := r.DeepCopy()
+	out := &authorizationv1.SelfSubjectRulesReview{}
 	rules, err := a.Rules(u, r.Spec.Namespace)
 	out.Status = splitRules(rules)
 	if err != nil {

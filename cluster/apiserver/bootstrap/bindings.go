@@ -71,21 +71,33 @@ func bindIn(namespace, name string, to ...rbacv1.Subject) *rbacv1.RoleBinding {
 	return b
 }
 
-// namespacedRoles returns the default roles of kube-system.
+// namespacedRoles returns the default roles of kube-system and kube-public.
 func namespacedRoles() []*rbacv1.Role {
 	const ns = metav1.NamespaceSystem
+	locks := allow("create get list update watch", "coordination.k8s.io", "leases")
 	return []*rbacv1.Role{
 		role(ns, "extension-apiserver-authentication-reader", allow(read, "core", "configmaps", "extension-apiserver-authentication")),
-		role(ns, "system::leader-locking-kube-controller-manager",
-			allow("watch", "core", "configmaps"), allow("get update", "core", "configmaps", "kube-controller-manager")),
-		role(ns, "system::leader-locking-kube-scheduler",
-			allow("watch", "core", "configmaps"), allow("get update", "core", "configmaps", "kube-scheduler")),
+		role(ns, "system::leader-locking-kube-controller-manager", locks),
+		role(ns, "system::leader-locking-kube-scheduler", locks),
+		role(ns, "system:controller:bootstrap-signer", allow(read, "core", "secrets")),
+		role(ns, "system:controller:cloud-provider", allow(read+" create", "core", "configmaps")),
+		role(ns, "system:controller:token-cleaner", allow(read+" delete", "core", "secrets"), events),
+		role(metav1.NamespacePublic, "system:controller:bootstrap-signer",
+			allow(read, "core", "configmaps"), allow("update", "core", "configmaps", "cluster-info"), events),
 	}
 }
 
 func namespacedRoleBindings() []*rbacv1.RoleBinding {
 	const ns = metav1.NamespaceSystem
+	signer := account(ns, "bootstrap-signer")
+	reader := bindIn(ns, "extension-apiserver-authentication-reader", user(controllerManager), user("system:kube-scheduler"))
+	reader.Name = "system::extension-apiserver-authentication-reader"
 	return []*rbacv1.RoleBinding{
+		reader,
+		bindIn(ns, "system:controller:bootstrap-signer", signer),
+		bindIn(metav1.NamespacePublic, "system:controller:bootstrap-signer", signer),
+		bindIn(ns, "system:controller:cloud-provider", account(ns, "cloud-provider")),
+		bindIn(ns, "system:controller:token-cleaner", account(ns, "token-cleaner")),
 		bindIn(ns, "system::leader-locking-kube-controller-manager", user(controllerManager), account(ns, "kube-controller-manager")),
 		bindIn(ns, "system::leader-locking-kube-scheduler", user("system:kube-scheduler"), account(ns, "kube-scheduler")),
 	}

@@ -34,9 +34,12 @@ type Config struct {
 	DNSAddresses []netip.Addr
 	DNSPort      int32 // 53 when zero
 	// UI is where the web page listens; without it there is no kube-ui Service.
-	UI    netip.AddrPort
-	Every time.Duration // between passes; 10 s when zero
-	Log   *slog.Logger
+	UI netip.AddrPort
+	// ClientCA are the authorities of client certificates, in PEM. With them, servers that extend the API find
+	// them in the ConfigMap extension-apiserver-authentication.
+	ClientCA []byte
+	Every    time.Duration // between passes; 10 s when zero
+	Log      *slog.Logger
 }
 
 // Bootstrap is a reconciler.
@@ -123,6 +126,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 		inner, ctx := errgroup.WithContext(ctx)
 		inner.Go(func() error { return b.roles(ctx, w) })
 		inner.Go(func() error { return b.roleBindings(ctx, w) })
+		inner.Go(func() error { return b.clientCA(ctx) })
 		inner.Go(func() error { return b.kubernetes(ctx) })
 		inner.Go(func() error { return b.dns(ctx) })
 		inner.Go(func() error { return b.ui(ctx) })

@@ -121,7 +121,7 @@ func (s *secured) bootstrap(t testing.TB) *bootstrap.Bootstrap {
 		Client:    s.inProcess(&client.User{Name: "system:apiserver", Groups: []string{"system:masters"}}),
 		ServiceIP: netip.MustParseAddr("10.247.0.1"), Address: netip.MustParseAddr("10.245.1.2"), Port: 443,
 		DNSIP: netip.MustParseAddr("10.247.0.10"), DNSAddresses: []netip.Addr{netip.MustParseAddr("10.245.1.2")},
-		Log: slog.New(slog.DiscardHandler),
+		ClientCA: []byte("authority"), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -172,6 +172,10 @@ func TestObjects(t *testing.T) {
 	slices, err := root.DiscoveryV1().EndpointSlices("").List(bg, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name in (kubernetes,kube-dns)"})
 	if err != nil || len(slices.Items) != 2 || len(slices.Items[0].Endpoints) != 1 {
 		t.Errorf("slices: %+v, %v", slices, err)
+	}
+	ca, err := root.CoreV1().ConfigMaps("kube-system").Get(bg, "extension-apiserver-authentication", metav1.GetOptions{})
+	if err != nil || ca.Data["client-ca-file"] != "authority" {
+		t.Errorf("authorities: %+v, %v", ca, err)
 	}
 	classes, err := root.SchedulingV1().PriorityClasses().List(bg, metav1.ListOptions{})
 	if err != nil || len(classes.Items) != 2 {

@@ -137,10 +137,18 @@ func (b *Bootstrap) roles(ctx context.Context, w *writer) error {
 	exists := names(have.Items, func(r *rbacv1.Role) string { return r.Namespace + "/" + r.Name })
 	return w.each(len(wanted), func(i int) error {
 		r := wanted[i]
-		if exists[r.Namespace+"/"+r.Name] != nil {
+		old := exists[r.Namespace+"/"+r.Name]
+		if old == nil {
+			_, err := b.Client.RbacV1().Roles(r.Namespace).Create(ctx, r, metav1.CreateOptions{})
+			return done(err, "role", r.Name)
+		}
+		next := old.DeepCopy()
+		mergeMeta(&next.ObjectMeta, &r.ObjectMeta)
+		next.Rules = mergeRules(old.Rules, r.Rules)
+		if frozen(old.Annotations) || equality.Semantic.DeepEqual(old, next) {
 			return nil
 		}
-		_, err := b.Client.RbacV1().Roles(r.Namespace).Create(ctx, r, metav1.CreateOptions{})
+		_, err := b.Client.RbacV1().Roles(r.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 		return done(err, "role", r.Name)
 	})
 }

@@ -97,6 +97,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow("create", "core", "pods/eviction"),
 			allow(write, "core", "replicationcontrollers replicationcontrollers/scale serviceaccounts services services/proxy "+
 				"persistentvolumeclaims configmaps secrets events"),
+			allow(write, "events.k8s.io", "events"),
 			allow("create", "core", "serviceaccounts/token"),
 			allow(write, "apps", "statefulsets statefulsets/scale daemonsets deployments deployments/scale deployments/rollback replicasets replicasets/scale"),
 			allow(write, "autoscaling", "horizontalpodautoscalers"),
@@ -111,6 +112,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 				"endpoints persistentvolumeclaims persistentvolumeclaims/status configmaps"),
 			allow(read, "core", "limitranges resourcequotas bindings events pods/status resourcequotas/status namespaces/status "+
 				"replicationcontrollers/status pods/log namespaces"),
+			allow(read, "events.k8s.io", "events"),
 			allow(read, "discovery.k8s.io", "endpointslices"),
 			allow(read, "apps", "controllerrevisions statefulsets statefulsets/status statefulsets/scale daemonsets daemonsets/status "+
 				"deployments deployments/status deployments/scale replicasets replicasets/status replicasets/scale"),
@@ -129,9 +131,10 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allowPaths("get", "/livez /readyz /healthz /version /version/ /openapi /openapi/* /api /api/* /apis /apis/*")),
 		clusterRole("system:public-info-viewer", allowPaths("get", "/livez /readyz /healthz /version /version/")),
 		clusterRole("system:monitoring",
-			allowPaths("get", "/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /flagz /statusz"),
-			allow("get", "core", "nodes/metrics")),
-		clusterRole("system:service-account-issuer-discovery", allowPaths("get", "/.well-known/openid-configuration /openid/v1/jwks")),
+			allow("get", "core", "nodes/metrics"),
+			allowPaths("get", "/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /statusz /flagz")),
+		clusterRole("system:service-account-issuer-discovery",
+			allowPaths("get", "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/")),
 		clusterRole("system:auth-delegator", reviews...),
 		clusterRole("system:kubelet-api-admin",
 			allow(read, "core", "nodes"), allow("proxy", "core", "nodes"),
@@ -141,7 +144,8 @@ func clusterRoles() []*rbacv1.ClusterRole {
 
 		clusterRole("system:node", append(authz.NodeRules(),
 			allow(read, "core", "secrets configmaps"),
-			allow("get", "core", "persistentvolumeclaims persistentvolumes"),
+			allow("get", "core", "persistentvolumeclaims persistentvolumes serviceaccounts"),
+			allow("get update patch", "core", "persistentvolumeclaims/status"),
 			allow("create", "core", "serviceaccounts/token"),
 			allow("get create update patch delete", "coordination.k8s.io", "leases"))...),
 		clusterRole("system:node-proxier",
@@ -154,6 +158,8 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow("create", "certificates.k8s.io", "certificatesigningrequests/nodeclient")),
 		clusterRole("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
 			allow("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient")),
+
+		approver("kube-apiserver-client"), approver("kube-apiserver-client-kubelet"), approver("kubelet-serving"), approver("legacy-unknown"),
 
 		clusterRole("system:kube-scheduler", append([]rbacv1.PolicyRule{
 			events,
@@ -195,6 +201,12 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		roles = append(roles, clusterRole(controllerPrefix+c.name, rules...))
 	}
 	return roles
+}
+
+// approver returns the role of those who approve requests to a signer.
+func approver(signer string) *rbacv1.ClusterRole {
+	return clusterRole("system:certificates.k8s.io:"+signer+"-approver",
+		allow("approve", "certificates.k8s.io", "signers", "kubernetes.io/"+signer))
 }
 
 // makesPods reports whether a controller creates pods, or objects with a pod template.

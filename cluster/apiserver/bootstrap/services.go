@@ -137,6 +137,30 @@ func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
 	return err
 }
 
+// clientCA publishes by what authorities the API server knows its clients, as upstream.
+func (b *Bootstrap) clientCA(ctx context.Context) error {
+	if len(b.ClientCA) == 0 {
+		return nil
+	}
+	const name, key = "extension-apiserver-authentication", "client-ca-file"
+	c := b.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
+	have, err := c.Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
+	if apierrors.IsNotFound(err) {
+		_, err = c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{key: string(b.ClientCA)}}, metav1.CreateOptions{})
+		return done(err, "config map", name)
+	}
+	if err != nil || have.Data[key] == string(b.ClientCA) {
+		return err
+	}
+	next := have.DeepCopy()
+	if next.Data == nil {
+		next.Data = map[string]string{}
+	}
+	next.Data[key] = string(b.ClientCA)
+	_, err = c.Update(ctx, next, metav1.UpdateOptions{})
+	return done(err, "config map", name)
+}
+
 func (b *Bootstrap) slice(ctx context.Context, f *fixed) error {
 	c := b.Client.DiscoveryV1().EndpointSlices(f.namespace)
 	have, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})

@@ -72,9 +72,6 @@ func ReadBody(r *http.Request) ([]byte, error) {
 
 // readInTime reads the body; the connection's deadline ends a read that takes too long.
 func (p *pace) readInTime(r *http.Request) ([]byte, error) {
-	if r.ContentLength > apistatus.MaxBody {
-		return nil, apistatus.BodyTooLarge()
-	}
 	var read atomic.Int64
 	var late atomic.Bool
 	start := time.Now()
@@ -113,9 +110,25 @@ func (p *pace) readInTime(r *http.Request) ([]byte, error) {
 	return body, err
 }
 
+// discard reads a body that is too large: many clients read no answer before they have sent
+// all. What is far too large is cut off.
+func discard(body io.Reader, read *atomic.Int64) error {
+	for buf := make([]byte, 32<<10); read.Load() < 4*apistatus.MaxBody; {
+		n, err := body.Read(buf)
+		read.Add(int64(n))
+		if err != nil {
+			break
+		}
+	}
+	return apistatus.BodyTooLarge()
+}
+
 // readCounted reads into a buffer that grows with what has arrived, not with what was
 // announced, and counts it for the user.
 func (p *pace) readCounted(r *http.Request, read *atomic.Int64) ([]byte, error) {
+	if r.ContentLength > apistatus.MaxBody {
+		return nil, discard(r.Body, read)
+	}
 	size := min(r.ContentLength, FreeBytes)
 	if size <= 0 { // it is not known
 		size = 4 << 10

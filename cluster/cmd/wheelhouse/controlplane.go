@@ -118,7 +118,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	if cp.self, err = kubernetes.NewForConfig(client.As(client.InProcess(cp.server.Handler(), owner), client.APIServer)); err != nil {
 		return nil, err
 	}
-	cp.bootstrap, err = o.bootstrap(cp.self, log)
+	cp.bootstrap, err = o.bootstrap(cp.self, cp.keys.CertPEM(), log)
 	return cp, err
 }
 
@@ -163,8 +163,8 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	})
 }
 
-func (o *serverOptions) bootstrap(cs kubernetes.Interface, log *slog.Logger) (*bootstrap.Bootstrap, error) {
-	cfg := bootstrap.Config{Client: cs, Log: log.With("component", "bootstrap")}
+func (o *serverOptions) bootstrap(cs kubernetes.Interface, ca []byte, log *slog.Logger) (*bootstrap.Bootstrap, error) {
+	cfg := bootstrap.Config{Client: cs, ClientCA: ca, Log: log.With("component", "bootstrap")}
 	// A server on loopback is for this machine's own clients: no pod could reach it.
 	if !o.address.IsLoopback() {
 		cfg.ServiceIP, cfg.Address, cfg.Port = o.firstService(), o.address.Addr, int32(o.port)
