@@ -100,7 +100,7 @@ var rows = []row{
 	{"serviceaccount", "", "service-account-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return serviceaccount.New(serviceaccount.Config{Shared: s, RootCA: c.RootCA})
 	}},
-	{"garbagecollector", "", "generic-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
+	{"garbagecollector", "garbage-collector-controller", "generic-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return garbage.New(garbage.Config{Shared: s, Metadata: c.Metadata})
 	}},
 	{"horizontalpodautoscaler", "horizontal-pod-autoscaler", "horizontal-pod-autoscaler", func(s loop.Shared, c Config) (loop.Runner, error) {

@@ -324,7 +324,7 @@ func controllers() []controllerRole {
 		}},
 		{"service-account-controller", []rbacv1.PolicyRule{allow(read+" create", "core", "serviceaccounts"), allow(read, "core", "namespaces")}},
 		{"root-ca-cert-publisher", []rbacv1.PolicyRule{allow("create update", "core", "configmaps"), allow(read, "core", "namespaces")}},
-		{"generic-garbage-collector", []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*")}},
+		{"generic-garbage-collector", []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*"), events}},
 		{"pod-garbage-collector", []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
 		}},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	v1 "k8s.io/api/core/v1"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -74,6 +76,7 @@ type ownerStates struct {
 
 func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerReference) (s ownerStates, err error) {
 	for _, ref := range refs {
+		c.reportNamespace(v, &ref)
 		where := c.where(ref, v.namespace)
 		if where.Resource == "" || where.namespace != "" && v.namespace == "" {
 			// An unknown kind, or a namespaced owner of a cluster-scoped object: its
@@ -100,6 +103,23 @@ func (c *Controller) owners(ctx context.Context, v *vertex, refs []metav1.OwnerR
 		}
 	}
 	return s, nil
+}
+
+// reportNamespace records an event if an owner of the object is in another namespace: there it is no owner, and
+// the object may be deleted for lack of one.
+func (c *Controller) reportNamespace(v *vertex, ref *metav1.OwnerReference) {
+	owner := c.graph.get(ref.UID)
+	if owner == nil || owner.virtual || owner.namespace == "" || owner.namespace == v.namespace {
+		return
+	}
+	at := &v1.ObjectReference{APIVersion: v.GroupVersion().String(), Namespace: v.namespace, Name: v.name, UID: v.uid}
+	for gk, k := range *c.kinds.Load() {
+		if k.GroupVersionResource == v.GroupVersionResource {
+			at.Kind = gk.Kind
+		}
+	}
+	c.Recorder.Eventf(at, v1.EventTypeWarning, "OwnerRefInvalidNamespace", "ownerRef [%s/%s, namespace: %s, name: %s, uid: %s] does not exist in namespace %q",
+		ref.APIVersion, ref.Kind, v.namespace, ref.Name, ref.UID, v.namespace)
 }
 
 func (c *Controller) decide(ctx context.Context, v *vertex, live *metav1.PartialObjectMetadata, s ownerStates) error {
