@@ -25,7 +25,7 @@ func (m *Member) Admin() http.Handler {
 			}
 			return
 		case "POST compact":
-			err = m.running(func() error { return m.Compact(r.Context()) })
+			err = m.running(func() error { return m.Compact(r.Context()) }) //nolint:contextcheck // it is the request's
 		case "POST defrag":
 			err = m.running(m.Defragment)
 		default:

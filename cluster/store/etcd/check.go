@@ -116,7 +116,7 @@ func checkDatabase(path string) (applied uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // nothing was written
 	return applied, db.View(func(tx *bolt.Tx) error {
 		st, err := os.Stat(path)
 		if err != nil {

@@ -76,37 +76,33 @@ func keys(t *testing.T, m *etcd.Member) int64 {
 // Damage is reported with the file and the remedy, and the remedy works.
 func TestDamage(t *testing.T) {
 	for name, c := range map[string]struct {
-		file   string // below the state directory
-		damage func(t *testing.T, path string)
+		file   string              // below the state directory
+		damage func([]byte) []byte // nil: it is removed
 	}{
-		"a flipped bit in the log": {"etcd/member/wal/*.wal", func(t *testing.T, path string) { edit(t, path, flip(500_000)) }},
-		"a flipped length in the log": {"etcd/member/wal/*.wal", func(t *testing.T, path string) {
-			edit(t, path, func(b []byte) []byte {
-				at := bytes.Index(b[500_000:], []byte("/k")) + 500_000
-				for i := at - 120; i < at-20; i++ { // the frame's length is among these
-					b[i] = 0
-				}
-				return b
-			})
+		"a flipped bit in the log": {"etcd/member/wal/*.wal", flip(500_000)},
+		"a flipped length in the log": {"etcd/member/wal/*.wal", func(b []byte) []byte {
+			at := bytes.Index(b[500_000:], []byte("/k")) + 500_000
+			clear(b[at-120 : at-20]) // the frame's length is among these
+			return b
 		}},
-		"a cut log":      {"etcd/member/wal/*.wal", func(t *testing.T, path string) { edit(t, path, func(b []byte) []byte { return b[:500_000] }) }},
-		"no log":         {"etcd/member/wal", remove},
-		"a cut database": {"etcd/member/snap/db", func(t *testing.T, path string) { edit(t, path, func(b []byte) []byte { return b[:64<<10] }) }},
-		"no database":    {"etcd/member/snap/db", remove},
-		"a database of zeros": {"etcd/member/snap/db", func(t *testing.T, path string) {
-			edit(t, path, func(b []byte) []byte { return make([]byte, len(b)) })
-		}},
-		"pages of zeros": {"etcd/member/snap/db", func(t *testing.T, path string) {
-			edit(t, path, func(b []byte) []byte { clear(b[3*4096 : len(b)/2]); return b })
-		}},
-		"no member":    {"etcd/member", remove},
-		"no directory": {"etcd", remove},
+		"a cut log":           {"etcd/member/wal/*.wal", func(b []byte) []byte { return b[:500_000] }},
+		"no log":              {"etcd/member/wal", nil},
+		"a cut database":      {"etcd/member/snap/db", func(b []byte) []byte { return b[:64<<10] }},
+		"no database":         {"etcd/member/snap/db", nil},
+		"a database of zeros": {"etcd/member/snap/db", func(b []byte) []byte { return make([]byte, len(b)) }},
+		"pages of zeros":      {"etcd/member/snap/db", func(b []byte) []byte { clear(b[3*4096 : len(b)/2]); return b }},
+		"no member":           {"etcd/member", nil},
+		"no directory":        {"etcd", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := written(t)
 			state := filepath.Dir(cfg.Dir)
 			path := one(t, state, c.file)
-			c.damage(t, path)
+			if c.damage != nil {
+				edit(t, path, c.damage)
+			} else if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
 			_, err := etcd.Start(t.Context(), cfg)
 			var d *etcd.DamageError
 			if !errors.As(err, &d) {
@@ -139,13 +135,6 @@ func TestDamage(t *testing.T) {
 				t.Errorf("revision %d may have been seen", s.Revision)
 			}
 		})
-	}
-}
-
-func remove(t *testing.T, path string) {
-	t.Helper()
-	if err := os.RemoveAll(path); err != nil {
-		t.Fatal(err)
 	}
 }
 
