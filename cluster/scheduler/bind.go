@@ -16,12 +16,13 @@ import (
 
 // bind writes the Binding. If that fails the pod is unassumed.
 func (s *Scheduler) bind(ctx context.Context, p *v1.Pod, to assignment) {
+	this := s.queue.attempt(p.UID) // the watch may remove the bound pod from the queue first
 	err := s.Client.CoreV1().Pods(p.Namespace).Bind(ctx, &v1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		Target:     v1.ObjectReference{Kind: "Node", Name: to.node},
 	}, metav1.CreateOptions{})
 	if err == nil {
-		s.attempted(p.UID, resultScheduled)
+		s.attempted(this, resultScheduled)
 		s.queue.forget(p.UID)
 		s.Recorder.Eventf(p, v1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, to.node)
 		return

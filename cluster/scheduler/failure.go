@@ -79,9 +79,9 @@ func (s *Scheduler) handleFailure(ctx context.Context, p *v1.Pod, err error) {
 	}
 	why, reason, message := explain(err)
 	if why == 0 {
-		s.attempted(p.UID, resultError)
+		s.attempted(s.queue.attempt(p.UID), resultError)
 	} else {
-		s.attempted(p.UID, resultUnschedulable)
+		s.attempted(s.queue.attempt(p.UID), resultUnschedulable)
 	}
 	s.queue.failed(p.UID, why)
 	var m *fitError

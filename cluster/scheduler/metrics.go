@@ -68,10 +68,10 @@ func pending(name string, states ...queueState) prometheus.Collector {
 	})
 }
 
-// attempted counts the end of an attempt; a pod that is gone counts for nothing.
-func (s *Scheduler) attempted(uid types.UID, result string) {
-	a, ok := s.queue.attempt(uid)
-	if !ok {
+// attempted counts the end of an attempt; that of a pod which was not queued any more counts
+// for nothing.
+func (s *Scheduler) attempted(a attempt, result string) {
+	if a.attempts == 0 {
 		return
 	}
 	now := time.Now()
@@ -94,14 +94,15 @@ type attempt struct {
 	since, started time.Time
 }
 
-func (q *queue) attempt(uid types.UID) (attempt, bool) {
+// attempt returns the present one of a pod; without attempts if it is not queued.
+func (q *queue) attempt(uid types.UID) attempt {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	item := q.all[uid]
 	if item == nil {
-		return attempt{}, false
+		return attempt{}
 	}
-	return attempt{item.attempts, item.since, item.started}, true
+	return attempt{item.attempts, item.since, item.started}
 }
 
 // count returns how many pods are in one of the states.
