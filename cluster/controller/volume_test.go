@@ -109,7 +109,10 @@ func TestVolumes(t *testing.T) {
 	c.expectClaim("chosen", v1.ClaimBound, "chosen")
 
 	// Its volume's attributes are the claim's.
-	c.volume("gold", "1Gi", v1.PersistentVolumeReclaimRetain, func(pv *v1.PersistentVolume) { pv.Spec.VolumeAttributesClassName = new("gold") })
+	c.volume("gold", "1Gi", v1.PersistentVolumeReclaimRetain, func(pv *v1.PersistentVolume) {
+		pv.Spec.VolumeAttributesClassName = new("gold")
+		pv.Spec.PersistentVolumeSource = v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: "example.com", VolumeHandle: "gold"}}
+	})
 	c.claim("iron", "1Gi", "gold")
 	c.expectEvent("iron", "VolumeMismatch", `Cannot bind to requested volume "gold": volumeAttributesClassName does not match`)
 	claim, err := c.CoreV1().PersistentVolumeClaims("default").Create(ctx, &v1.PersistentVolumeClaim{

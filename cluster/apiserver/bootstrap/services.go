@@ -137,7 +137,7 @@ func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
 	return err
 }
 
-// clientCA publishes by what authorities the API server knows its clients, as upstream.
+// clientCA publishes the authorities that sign the certificates of the API server's clients, as upstream does.
 func (b *Bootstrap) clientCA(ctx context.Context) error {
 	if len(b.ClientCA) == 0 {
 		return nil

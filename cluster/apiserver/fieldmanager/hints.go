@@ -126,6 +126,8 @@ var hints = map[string]string{
 	"networking/v1.NetworkPolicySpec.podSelector":                         atomic,
 	"networking/v1beta1.IngressBackend.resource":                          atomic,
 	"node/v1.Scheduling.nodeSelector":                                     atomic,
+	"node/v1alpha1.Scheduling.nodeSelector":                               atomic,
+	"node/v1beta1.Scheduling.nodeSelector":                                atomic,
 	"policy/v1.PodDisruptionBudgetSpec.selector":                          atomic,
 	"policy/v1.PodDisruptionBudgetStatus.conditions":                      "type=",
 	"policy/v1beta1.PodDisruptionBudgetSpec.selector":                     atomic,

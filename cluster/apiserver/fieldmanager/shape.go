@@ -93,7 +93,7 @@ func (s shapes) structOf(sh *shape, hint string) error {
 	}
 	sh.form = fields
 	for _, f := range sh.entry.OrderedFields() {
-		field, _ := fieldOf(sh.typ, f.JsonName)
+		field := fieldOf(sh.typ, f.JsonName)
 		of, err := s.of(field, hints[nameOf(sh.typ)+"."+f.JsonName])
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.JsonName, err)
@@ -136,7 +136,7 @@ func (s shapes) listOf(sh *shape, hint string) (err error) {
 		k := keyShape{FieldCacheEntry: entry}
 		if has {
 			k.def = def
-			if kind, _ := fieldOf(sh.elem.typ, name); kind.Kind() == reflect.Int32 {
+			if kind := fieldOf(sh.elem.typ, name); kind.Kind() == reflect.Int32 {
 				k.def = 0
 			}
 		}
@@ -151,12 +151,13 @@ func nameOf(typ reflect.Type) string {
 	return strings.Join(parts[max(0, len(parts)-2):], "/") + "." + typ.Name()
 }
 
-// fieldOf returns the type of a struct's field, which may be one of an inlined struct.
-func fieldOf(typ reflect.Type, name string) (reflect.Type, bool) {
+// fieldOf returns the type of a struct's field, which may be one of an inlined struct; nil
+// where it has none of that name.
+func fieldOf(typ reflect.Type, name string) reflect.Type {
 	zero := reflect.New(typ).Elem()
 	entry := value.TypeReflectEntryOf(typ).Fields()[name]
 	if entry == nil {
-		return nil, false
+		return nil
 	}
-	return entry.GetFrom(zero).Type(), true
+	return entry.GetFrom(zero).Type()
 }

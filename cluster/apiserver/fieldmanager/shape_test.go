@@ -65,7 +65,8 @@ func shapeBySchema(empty api.Object, kind schema.GroupVersionKind) (*shape, erro
 	return derived.of(reflect.TypeOf(empty), typed.TypeRef())
 }
 
-// schemaShapes derives shapes from a schema; those of the types it has met are kept, as types may be
+// schemaShapes derives shapes from a schema; those of the types that it has met are kept, as
+// types may be recursive.
 type schemaShapes struct {
 	schema *smdschema.Schema
 	known  map[shapeOf]*shape
@@ -130,7 +131,7 @@ func (s *schemaShapes) mapOf(sh *shape, m *smdschema.Map) (err error) {
 			if declared, ok := m.FindField(f.JsonName); ok {
 				ref = declared.Type
 			}
-			field, _ := fieldOf(sh.typ, f.JsonName)
+			field := fieldOf(sh.typ, f.JsonName)
 			of, err := s.of(field, ref)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.JsonName, err)

@@ -99,7 +99,7 @@ func (db *database) maintain(ctx context.Context, cs kubernetes.Interface) error
 				if n.Short {
 					kind = corev1.EventTypeWarning
 				}
-				recorder.Event(systemNamespace, kind, n.Reason, n.Message)
+				recorder.Event(systemNamespace, kind, n.Reason, n.Message) //nolint:contextcheck // the recorder's own goroutine sends it
 			}
 		}
 	}()
