@@ -18,8 +18,8 @@ help: ## list the targets
 
 build: ## bin/wheelhouse, bin/kubectl (a link to it) and bin/lab
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/wheelhouse ./cluster/cmd/wheelhouse
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/wheelhouse ./cluster/cmd/wheelhouse
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
 	@ln -sf wheelhouse bin/kubectl
 
 setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs only what is missing)
