@@ -154,7 +154,7 @@ build() {
 build_version() {
   local name=$1 hash=$2 version=$3 tag args=()
   if [ -e "$here/$name/main.go" ]; then
-    (cd "$here/$name" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$work/context/$name" .)
+    (cd "$here/$name" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$work/context/$name" .)
   fi
   for tag in $(tags "$name"); do
     if [ "$version" = any ] || [ "${tag##*:}" = "$version" ]; then args+=(-t "$tag"); fi
