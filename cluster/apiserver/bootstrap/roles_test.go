@@ -30,6 +30,7 @@ var notServed = map[string]string{
 	"/nodes/pods": kubeletOnly, "/nodes/stats": kubeletOnly,
 	"certificates.k8s.io/certificatesigningrequests/nodeclient":     approval,
 	"certificates.k8s.io/certificatesigningrequests/selfnodeclient": approval,
+	"certificates.k8s.io/signers":                                   admissionOnly,
 	"storage.k8s.io/csidrivers":                                     csi, "storage.k8s.io/csinodes": csi, "storage.k8s.io/csistoragecapacities": csi,
 	"extensions/replicationcontrollers/scale": group2015,
 }
