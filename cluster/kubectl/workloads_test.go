@@ -217,7 +217,7 @@ func TestWorkloadCommands(t *testing.T) {
 		{"explain hpa.spec --api-version=autoscaling/v1", "targetCPUUtilizationPercentage"},
 		{"explain deployment.spec.strategy.type", "ENUM:\n    Recreate\n    RollingUpdate"},
 		{"get replicasets.v1beta1.extensions", "No resources found"},
-		{"get deploy --field-selector=status.phase=x", "field label not supported: status.phase"},
+		{"get deploy --field-selector=status.phase=x", `"status.phase" is not a known field selector: only "metadata.name", "metadata.namespace"`},
 		{"get jobs --field-selector=status.successful=0 -o name", "job.batch/by-hand"},
 		{"delete deploy,job,cj,pdb,ing,hpa --all", `horizontalpodautoscaler.autoscaling "web" deleted`},
 	} {

@@ -59,31 +59,42 @@ func SystemdRuns() bool {
 	return err == nil && info.IsDir()
 }
 
-// call runs f with a connection.
+// call runs f with a connection. A restart of systemd or of the bus breaks that, which shows at
+// the next use only: then f runs once more, with another. What f asks for may be done twice.
 func (s *Systemd) call(ctx context.Context, doing string, f func(context.Context, Units) error) error {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
-	s.mu.Lock()
-	if s.conn != nil && !s.conn.Connected() {
-		s.conn.Close()
-		s.conn = nil
-	}
-	var err error
-	if s.conn == nil {
-		var conn *dbus.Conn
-		if conn, err = s.dial(ctx); err == nil {
-			s.conn = conn
-		}
-	}
-	conn := s.conn
-	s.mu.Unlock()
+	conn, err := s.connection(ctx, nil)
 	if err == nil {
 		err = f(ctx, conn)
+	}
+	if answered := new(godbus.Error); err != nil && conn != nil && ctx.Err() == nil && !errors.As(err, answered) {
+		if conn, err = s.connection(ctx, conn); err == nil {
+			err = f(ctx, conn)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("systemd: %s: %w", doing, err)
 	}
 	return nil
+}
+
+// connection returns one that is not broken, which is another than that one.
+func (s *Systemd) connection(ctx context.Context, broken Units) (Units, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil && (s.conn == broken || !s.conn.Connected()) {
+		s.conn.Close()
+		s.conn = nil
+	}
+	if s.conn == nil {
+		conn, err := s.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.conn = conn
+	}
+	return s.conn, nil
 }
 
 // Start makes a slice that is gone when it is stopped, and those above it; one that exists stays.

@@ -302,7 +302,6 @@ func TestSlicesAreStopped(t *testing.T) {
 	}
 	m.conns = nil
 	m.mu.Unlock()
-	_ = s.Stop(t.Context(), "other.slice") // may meet the end of the connection
 	if err := s.Stop(t.Context(), "other.slice"); err != nil || slices.Contains(left(), "other.slice") || m.dials < 2 {
 		t.Errorf("after a lost connection: %v, %v left, %d connections", err, left(), m.dials)
 	}

@@ -24,18 +24,37 @@ type file struct {
 	rest []byte // the beginning of an entry whose end is not written yet
 }
 
+// maxOpenings is how often the files are opened again because the log has rotated meanwhile.
+const maxOpenings = 100
+
 // newer opens the files of the log that are newer than last, or all of them, the oldest first.
-// Rotation renames them: path to path.1, that to path.2. They are opened from the newest on,
-// so that one that is renamed meanwhile is met twice and none is missed; while rotation runs
-// one name is free.
-func newer(path string, last *file) ([]*file, error) {
+// Rotation renames them: path to path.1, that to path.2. What was opened while a rotation ended
+// may be out of order, and is opened again.
+func newer(path string, last *file, open func(string) (*os.File, error)) ([]*file, error) {
+	for range maxOpenings {
+		before, _ := os.Stat(path) // nil if it is not there
+		files, err := openNewer(path, last, open)
+		if err != nil {
+			return nil, err
+		}
+		if after, _ := os.Stat(path); before == nil && after == nil || before != nil && after != nil && os.SameFile(before, after) {
+			return files, nil
+		}
+		closeAll(files)
+	}
+	return nil, fmt.Errorf("open the log: it has rotated during each of %d attempts; a larger max-size of the log driver helps", maxOpenings)
+}
+
+// openNewer opens the files from the newest on, so that one that is renamed meanwhile is met
+// twice and none is missed; while rotation runs one name is free.
+func openNewer(path string, last *file, open func(string) (*os.File, error)) ([]*file, error) {
 	var out []*file
 	for i, missing := 0, 0; missing < 2; i++ {
 		name := path
 		if i > 0 {
 			name += "." + strconv.Itoa(i)
 		}
-		f, err := os.Open(name)
+		f, err := open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing++
 			continue

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ type Options struct {
 // or of ctx. A reader that is slower than all files of a log together misses what they lose.
 func Read(ctx context.Context, path string, o Options) error {
 	r := &reader{path: path, out: lines{Options: o, open: map[string]*line{}}}
-	files, err := newer(path, nil)
+	files, err := newer(path, nil, os.Open)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (r *reader) advance(ctx context.Context) (some bool, err error) {
 			return r.at.restartIfTruncated()
 		}
 	}
-	files, err := newer(r.path, r.at)
+	files, err := newer(r.path, r.at, os.Open)
 	if err != nil || len(files) == 0 {
 		return false, err
 	}

@@ -237,6 +237,38 @@ func TestFollowOverRotation(t *testing.T) {
 	}
 }
 
+// Two rotations between the opening of one file and of the next put neither out of order.
+func TestRotationsWhileFilesAreOpened(t *testing.T) {
+	e := newEngine(t, 1, 5) // a line a file
+	e.put("stdout", noon, "0\n")
+	e.put("stdout", noon, "1\n")
+	opened := 0
+	files, err := newer(e.path, nil, func(name string) (*os.File, error) {
+		f, err := os.Open(name)
+		if opened++; opened == 1 {
+			e.put("stdout", noon, "2\n")
+			e.put("stdout", noon, "3\n")
+		}
+		return f, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(files)
+	var got string
+	for _, f := range files {
+		raw, err := f.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, _ := parse(raw)
+		got += line.Log
+	}
+	if want := "0\n1\n2\n3\n"; got != want {
+		t.Errorf("the files have %q, want %q", got, want)
+	}
+}
+
 // A log that keeps one file is emptied in place.
 func TestFollowOneFile(t *testing.T) {
 	e := newEngine(t, 4096, 1)
