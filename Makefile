@@ -65,9 +65,9 @@ unit: $(if $(filter ./...,$(PKG)),images) unit-tests ## the packages' own tests,
 
 features: images features-tests ## what the labs and the platform promise, on clusters of their own
 
-# Tests wait more than they compute: more of them run at a time than there are processors.
+# Tests wait more than they compute, and the features run beside them.
 unit-tests:
-	go test -timeout 15m -parallel 4 -p 3 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
+	go test -timeout 15m -parallel 4 -p 2 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
 
 features-tests:
 	go test -timeout 40m -count=1 -v ./features

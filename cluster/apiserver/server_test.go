@@ -37,10 +37,10 @@ func testPod(name string) *corev1.Pod {
 	}
 }
 
-// within is the time a test gives to something that should happen at once.
+// within ends what hangs; a machine that runs the other tests beside this one is slow.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

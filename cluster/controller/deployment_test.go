@@ -204,10 +204,8 @@ func TestDeploymentNameIsTaken(t *testing.T) {
 	background := metav1.DeletePropagationForeground
 	c.must(c.AppsV1().Deployments("default").Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}))
 	wait.For(c.t, "gone", func() error {
-		if n := len(c.setsOf("web")); n > 0 {
-			return wait.Seen(false, n, " sets")
-		}
-		return nil
+		_, err := c.AppsV1().Deployments("default").Get(t.Context(), "web", metav1.GetOptions{})
+		return wait.Seen(apierrors.IsNotFound(err), len(c.setsOf("web")), " sets, the deployment: ", err)
 	})
 	other := makeDeployment("other", 0)
 	_, err := c.AppsV1().ReplicaSets("default").Create(t.Context(), &apps.ReplicaSet{
