@@ -40,7 +40,8 @@ demo: images ## a two-node cluster, and the workshop's labs proven on it; the cl
 	@echo "  wheelhouse down                            # leaves nothing behind"
 
 test: lint images ## lint and all tests, the features included, apart from a running demo cluster
-	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory -j2 unit-tests features-tests
+	$(MAKE) --no-print-directory unit-tests
+	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory features-tests
 	WHEELHOUSE_TEST_TAGS='@alone' go test -timeout 10m -count=1 -v -run 'TestPlatform$$' ./features
 
 quick: ## in a minute: the tests that need neither Docker nor root, which are those in files without '//go:build !quick'
@@ -65,7 +66,7 @@ unit: $(if $(filter ./...,$(PKG)),images) unit-tests ## the packages' own tests,
 
 features: images features-tests ## what the labs and the platform promise, on clusters of their own
 
-# Tests wait more than they compute, and the features run beside them.
+# Tests wait more than they compute: more of them run at a time than there are processors.
 unit-tests:
 	go test -timeout 15m -parallel 4 -p 2 $$(go list $(PKG) | grep -v -E '/features$$|/bench$$')
 
