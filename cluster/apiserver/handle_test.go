@@ -230,7 +230,7 @@ func TestReadersThatDoNotRead(t *testing.T) {
 
 // impatient is a server that gives up on slow clients soon.
 func impatient(c *apiserver.Config) {
-	c.ClientTimeouts = connection.ClientTimeouts{Body: 300 * time.Millisecond, Write: 500 * time.Millisecond, Seat: 10 * time.Millisecond}
+	c.ClientTimeouts = connection.ClientTimeouts{Body: 300 * time.Millisecond, Write: 1500 * time.Millisecond, Seat: 10 * time.Millisecond}
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {

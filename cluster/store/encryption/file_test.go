@@ -27,6 +27,17 @@ func write(t *testing.T, path string, c *Configuration) string {
 	return hash
 }
 
+// replace gives the file other contents at once: half of them would be one more failure.
+func replace(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".next", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".next", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // metrics are those of f, by name and value of the one label.
 func metrics(t *testing.T, f *File) map[string]float64 {
 	t.Helper()
@@ -67,9 +78,7 @@ func TestReload(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx, func(of store.Transformers) { set <- of }) }()
 
-	if err := os.WriteFile(path, []byte("garbage"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	replace(t, path, []byte("garbage"))
 	wait.For(t, "a configuration that cannot be used is counted", func() error {
 		n := metrics(t, f)[failed]
 		return wait.Seen(n == 1, n)

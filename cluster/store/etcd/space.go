@@ -201,7 +201,7 @@ func (m *Member) Compact(ctx context.Context) error {
 // pays reports whether a defragmentation is worth holding up the writes.
 func (m *Member) pays(s Status) bool {
 	unused := s.Size - s.InUse
-	urgent := s.Size >= s.Quota && unused > s.Size/8
+	urgent := s.Size >= s.Quota && unused > s.Size/8 || s.Size >= s.Quota/2 && unused > s.Size/2
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	idle := time.Since(m.defragged)
