@@ -5,6 +5,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/wait"
@@ -21,11 +22,13 @@ func TestOwnerInAnotherNamespaceIsReported(t *testing.T) {
 	parent, err := c.CoreV1().ConfigMaps("other").Create(ctx, &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "parent"}}, metav1.CreateOptions{})
 	c.must(err)
 	stray := metav1.ObjectMeta{Name: "stray", OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "parent", UID: parent.UID}}}
-	_, err = c.CoreV1().ConfigMaps("default").Create(ctx, &v1.ConfigMap{ObjectMeta: stray}, metav1.CreateOptions{})
-	c.must(err)
 	_, err = c.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: stray}, metav1.CreateOptions{})
 	c.must(err)
 	wait.For(t, "events about both", func() error {
+		// One that is collected before the collector has seen its owner has no event: it is created again.
+		if _, err := c.CoreV1().ConfigMaps("default").Create(ctx, &v1.ConfigMap{ObjectMeta: stray}, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+			c.must(err)
+		}
 		list, err := c.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "reason=OwnerRefInvalidNamespace"})
 		c.must(err)
 		kinds := map[string]bool{}
