@@ -45,7 +45,7 @@ func (c *Controller) collect(ctx context.Context, v *vertex) error {
 	}
 	live, err := c.api(v.object).Get(ctx, v.name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && live.UID != v.uid {
-		c.addAll(c.graph.remove(v.uid))
+		c.addAll(c.graph.absent(v.object))
 		return nil
 	}
 	if err != nil {

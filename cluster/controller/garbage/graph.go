@@ -57,12 +57,16 @@ func (g *graph) set(o object, m metav1.Object, where resolve) []task {
 	}
 	wasForeground, wasOrphan := v.foreground, v.orphan
 	old := v.owners
+	elsewhere := v.virtual && v.object != o // than the dependents say that are known
 	v.object, v.virtual = o, false
 	v.dying = m.GetDeletionTimestamp() != nil
 	v.foreground = v.dying && slices.Contains(m.GetFinalizers(), metav1.FinalizerDeleteDependents)
 	v.orphan = v.dying && slices.Contains(m.GetFinalizers(), metav1.FinalizerOrphanDependents)
 	v.owners = m.GetOwnerReferences()
 	tasks := g.relink(v, old, where)
+	if elsewhere {
+		tasks = append(tasks, v.dependentTasks()...)
+	}
 	if v.orphan && !wasOrphan {
 		tasks = append(tasks, task{uid: o.uid, orphan: true})
 	}
@@ -114,7 +118,11 @@ func (g *graph) remove(uid types.UID) []task {
 	if v == nil {
 		return nil
 	}
-	delete(g.all, uid)
+	return g.drop(v)
+}
+
+func (g *graph) drop(v *vertex) []task {
+	delete(g.all, v.uid)
 	tasks := v.dependentTasks()
 	for i := range v.owners {
 		owner := g.all[v.owners[i].UID]
@@ -130,6 +138,21 @@ func (g *graph) remove(uid types.UID) []task {
 		}
 	}
 	return tasks
+}
+
+// absent removes an object that is not where it is said to be, and returns tasks for its
+// dependents. One that an informer has delivered from another place stays.
+func (g *graph) absent(o object) []task {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := g.all[o.uid]
+	switch {
+	case v == nil:
+		return nil
+	case v.object != o:
+		return v.dependentTasks()
+	}
+	return g.drop(v)
 }
 
 // resolve looks up the virtual owners of unknown kinds again, after other kinds are served.

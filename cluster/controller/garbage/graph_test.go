@@ -76,6 +76,27 @@ func TestGraph(t *testing.T) {
 	expect(t, "and removed from the graph", names(g.remove("rc")))
 }
 
+// A reference from another namespace names a place where its owner is not; the owner's own
+// vertex is not touched by it, in whichever order the two are met.
+func TestGraphOwnerInAnotherNamespace(t *testing.T) {
+	g := newGraph()
+	expect(t, "a stray before its owner", set(g, "ns", "stray", owners(false, "owner")), "owner")
+	absent := g.get("owner").object
+	expect(t, "the owner comes elsewhere: the stray is to be checked", set(g, "other", "owner"), "stray")
+	expect(t, "the owner's own dependent comes", set(g, "other", "own", owners(false, "owner")))
+	expect(t, "nothing is where the stray's reference points", names(g.absent(absent)), "own", "stray")
+	if owner := g.get("owner"); owner == nil || owner.virtual || owner.namespace != "other" {
+		t.Fatalf("the owner is %v", owner)
+	}
+	expect(t, "the owner is gone: its own dependent is to be collected", names(g.remove("owner")), "own", "stray")
+
+	expect(t, "another stray", set(g, "ns", "stray2", owners(false, "nobody")), "nobody")
+	expect(t, "its owner is nowhere", names(g.absent(g.get("nobody").object)), "stray2")
+	if g.get("nobody") != nil {
+		t.Error("the owner that is nowhere is still in the graph")
+	}
+}
+
 func TestGraphOrphans(t *testing.T) {
 	g := newGraph()
 	set(g, "ns", "rc")
