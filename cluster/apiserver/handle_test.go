@@ -228,13 +228,21 @@ func TestReadersThatDoNotRead(t *testing.T) {
 	}
 }
 
-// impatient is a server that gives up on slow clients soon.
-func impatient(c *apiserver.Config) {
-	c.ClientTimeouts = connection.ClientTimeouts{Body: 300 * time.Millisecond, Write: 1500 * time.Millisecond, Seat: 10 * time.Millisecond}
+// slowReaders sets timeouts that only a client that does not read at all reaches: the tests'
+// own bodies, of half a megabyte each, have the usual time, however busy the machine is.
+func slowReaders(c *apiserver.Config) {
+	c.ClientTimeouts = connection.ClientTimeouts{Write: 5 * time.Second, Seat: 10 * time.Millisecond}
+}
+
+// slowBodies sets a short time for a request's body. The requests that prepare the test have
+// bodies that arrive with their headers.
+func slowBodies(c *apiserver.Config) {
+	c.ClientTimeouts = connection.ClientTimeouts{Body: 2 * time.Second}
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {
-	_, h := startNamed(t, impatient)
+	t.Parallel()
+	_, h := startNamed(t, slowBodies)
 	for name, c := range map[string]net.Conn{
 		"a length":               h.send("POST", maps, 1000, "{"),
 		"no resource, so unread": h.send("POST", "/version", 1000, "{"),
@@ -275,7 +283,7 @@ func (r *raw) metric(name string, least, most float64) {
 func TestReaderThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	const gets, watches = `apiserver_current_inflight_requests{request_kind="readOnly"}`, `apiserver_longrunning_requests{component="apiserver",group="",resource="configmaps",scope="namespace",subresource="",verb="WATCH",version="v1"}`
-	r, h := startNamed(t, impatient)
+	r, h := startNamed(t, slowReaders)
 	largeMaps(t, r)
 	h.send("GET", maps, 0, "")
 	h.send("GET", maps+"?watch=1", 0, "")

@@ -191,7 +191,7 @@ func TestAllAtWork(t *testing.T) {
 // TestReaderThatDoesNotRead: a client that reads is served for as long as it does; when it
 // stops, the server's write fails.
 func TestReaderThatDoesNotRead(t *testing.T) {
-	s := serve(t, Config{PerSource: 2, Total: 3, WriteStall: 200 * time.Millisecond})
+	s := serve(t, Config{PerSource: 2, Total: 3, WriteStall: 2 * time.Second})
 	c := s.begin("127.0.0.1", "/endless")
 	if _, err := io.CopyN(io.Discard, c, 20<<20); err != nil {
 		t.Fatal(err)
