@@ -197,13 +197,17 @@ func TestPlatform(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range s.paths {
-		queue <- path
+	if s.tags != "@alone" {
+		for _, path := range s.paths {
+			queue <- path
+		}
 	}
 	close(queue)
 	wg.Wait()
 	for _, path := range s.paths {
-		s.run(t, clusters[0], path, "@alone")
+		if s.alone[path] {
+			s.run(t, clusters[0], path, "@alone")
+		}
 	}
 	if s.ran.Load() == 0 {
 		t.Error("no scenario was run")
@@ -212,7 +216,8 @@ func TestPlatform(t *testing.T) {
 
 // platformSuite is what all files of platform/ are run with.
 type platformSuite struct {
-	paths    []string // the longest file first
+	paths    []string        // the longest file first
+	alone    map[string]bool // has a scenario tagged @alone
 	tags     string
 	patience time.Duration
 	ran      atomic.Int32 // scenarios, which gives each its namespace
@@ -232,16 +237,17 @@ func newPlatformSuite(t *testing.T) *platformSuite {
 	if len(paths) == 0 {
 		t.Fatalf("no feature is called %s", pattern)
 	}
-	scenarios := map[string]int{}
+	scenarios, alone := map[string]int{}, map[string]bool{}
 	for _, path := range paths {
 		found, err := catalog.Scenarios(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		scenarios[path] = len(found)
+		alone[path] = slices.ContainsFunc(found, func(s catalog.Scenario) bool { return slices.Contains(s.Tags, "alone") })
 	}
 	slices.SortStableFunc(paths, func(a, b string) int { return scenarios[b] - scenarios[a] })
-	s := &platformSuite{paths: paths, patience: 90 * time.Second, tags: os.Getenv("WHEELHOUSE_TEST_TAGS")}
+	s := &platformSuite{paths: paths, alone: alone, patience: 90 * time.Second, tags: os.Getenv("WHEELHOUSE_TEST_TAGS")}
 	if s.tags != "" {
 		t.Log("scenarios are left out that do not match " + s.tags)
 	}

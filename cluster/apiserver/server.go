@@ -10,9 +10,9 @@
 //
 // README.md draws the way of a request. Every failure is a metav1.Status.
 //
-// managedFields are kept for every writer from create on (fieldmanager): each write goes through
+// managedFields are tracked from create on, for every writer (fieldmanager). Each write calls
 // track once, after the defaults and before admission and the kind's own rules, as upstream, so
-// that who writes owns what they have sent and the server owns nothing.
+// that a manager owns the fields of its request and the server owns none.
 package apiserver
 
 import (

@@ -214,5 +214,8 @@ Feature: What a node gives its pods, and what it takes back
     And the control group of pod "kept" lies in "kubepods" and holds 67108864 bytes
     And `kubectl get --raw /api/v1/nodes/minion-2/proxy/metrics/resource | grep kept` prints "container_memory_working_set_bytes"
     And `kubectl get --raw /api/v1/nodes/minion-2/proxy/stats/summary` prints "workingSetBytes"
+    And `kubectl get --raw /api/v1/nodes/minion-2/proxy/metrics` prints "kubeproxy_sync_proxy_rules_duration_seconds_count"
+    And `kubectl get --raw /api/v1/nodes/minion-2/proxy/metrics` prints "rest_client_requests_total{"
+    And `kubectl get --raw /api/v1/nodes/minion-2/proxy/metrics` prints "kubernetes_build_info{"
     When `kubectl delete pods --all` succeeds
     Then no control group of pod "kept" is left
