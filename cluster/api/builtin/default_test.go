@@ -178,6 +178,41 @@ func TestCreateResets(t *testing.T) {
 	}
 }
 
+// The two fields for the source of a claim's content have one value; what the older never led to
+// is dropped.
+func TestDataSources(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{`dataSource: {kind: PersistentVolumeClaim, name: a}`, `{"apiGroup":null,"kind":"PersistentVolumeClaim","name":"a"}{"apiGroup":null,"kind":"PersistentVolumeClaim","name":"a"}`},
+		{`dataSource: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: a}`, `{"apiGroup":"snapshot.storage.k8s.io","kind":"VolumeSnapshot","name":"a"}{"apiGroup":"snapshot.storage.k8s.io","kind":"VolumeSnapshot","name":"a"}`},
+		{`dataSource: {apiGroup: a.b, kind: Image, name: a}`, `nullnull`},
+		{`dataSourceRef: {apiGroup: a.b, kind: Image, name: a}`, `{"apiGroup":"a.b","kind":"Image","name":"a"}{"apiGroup":"a.b","kind":"Image","name":"a"}`},
+		{`dataSourceRef: {apiGroup: a.b, kind: Image, name: a, namespace: n}`, `null{"apiGroup":"a.b","kind":"Image","name":"a","namespace":"n"}`},
+	} {
+		claim := read(t, core.PersistentVolumeClaims, `{spec: {`+c.in+`}}`).(*corev1.PersistentVolumeClaim)
+		create(core.PersistentVolumeClaims, claim)
+		source, err := json.Marshal(claim.Spec.DataSource)
+		ref, refErr := json.Marshal(claim.Spec.DataSourceRef)
+		if got := string(source) + string(ref); err != nil || refErr != nil || got != c.want {
+			t.Errorf("%s: %s", c.in, got)
+		}
+	}
+}
+
+// The kubelet takes no configuration from the API, so a Node keeps no source of one.
+func TestNodeConfigSourceIsDropped(t *testing.T) {
+	const source = `{spec: {configSource: {configMap: {namespace: a, name: b, kubeletConfigKey: c}}}, status: {config: {error: e}}}`
+	old := read(t, core.Nodes, source).(*corev1.Node)
+	matches(t, create(core.Nodes, old), "")
+	if old.Spec.ConfigSource != nil || old.Status.Config != nil {
+		t.Errorf("after a create: %+v, %+v", old.Spec.ConfigSource, old.Status.Config)
+	}
+	next := read(t, core.Nodes, source).(*corev1.Node)
+	matches(t, update(core.Nodes, next, old), "")
+	if next.Spec.ConfigSource != nil {
+		t.Errorf("after an update: %+v", next.Spec.ConfigSource)
+	}
+}
+
 func TestGeneration(t *testing.T) {
 	old := read(t, core.ReplicationControllers, `{}`).(*corev1.ReplicationController)
 	create(core.ReplicationControllers, old)

@@ -103,8 +103,8 @@ func TestInvalidReferencesOfPods(t *testing.T) {
 
 func TestInvalidClaimsAndVolumes(t *testing.T) {
 	runInvalid(t, core.PersistentVolumeClaims, []invalidCase{
-		{"source", `{spec: {dataSource: {kind: Nope, name: x}}}`, "spec.dataSource: Invalid value: \"Nope\": must be 'PersistentVolumeClaim' when referencing the default apiGroup"},
-		{"group of a source", `{spec: {dataSourceRef: {apiGroup: "A_", kind: Nope, name: x}}}`, `spec.dataSourceRef.apiGroup: Invalid value: "A_": a lowercase RFC 1123 subdomain must consist of...`},
+		{"source", `{spec: {dataSourceRef: {kind: Nope, name: x}}}`, "spec.dataSource: Invalid value: \"Nope\": must be 'PersistentVolumeClaim' when referencing the default apiGroup\nspec.dataSourceRef: Invalid value: \"Nope\": must be 'PersistentVolumeClaim' when referencing the default apiGroup"},
+		{"group of a source", `{spec: {dataSourceRef: {apiGroup: "A_", kind: Nope, name: x}}}`, "spec.dataSource.apiGroup: Invalid value: \"A_\": a lowercase RFC 1123 subdomain must consist of...\nspec.dataSourceRef.apiGroup: Invalid value: \"A_\": a lowercase RFC 1123 subdomain must consist of..."},
 		{"attributes class", `{spec: {volumeAttributesClassName: "A_"}}`, `spec.volumeAttributesClassName: Invalid value: "A_": a lowercase RFC 1123 subdomain must consist of...`},
 	})
 	runInvalid(t, core.PersistentVolumes, []invalidCase{

@@ -53,7 +53,14 @@ var Nodes = &api.Kind{
 			n.Spec.PodCIDRs = []string{n.Spec.PodCIDR}
 		}
 	}),
-	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Node) { n.Status = old.Status }),
+	// The kubelet takes no configuration from the API: a source is dropped, as upstream.
+	PrepareCreate: rules.Mutate(func(n *corev1.Node) { n.Spec.ConfigSource, n.Status.Config = nil, nil }),
+	PrepareUpdate: rules.MutateUpdate(func(n, old *corev1.Node) {
+		n.Status = old.Status
+		if old.Spec.ConfigSource == nil {
+			n.Spec.ConfigSource = nil
+		}
+	}),
 	PrepareStatus: rules.MutateUpdate(func(n, old *corev1.Node) { n.Spec = old.Spec }),
 
 	Validate: rules.Typed(validateNode),

@@ -31,8 +31,12 @@ var PersistentVolumeClaims = &api.Kind{
 	}),
 	PrepareCreate: rules.Mutate(func(c *corev1.PersistentVolumeClaim) {
 		c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
+		prepareDataSources(&c.Spec, &corev1.PersistentVolumeClaimSpec{})
 	}),
-	PrepareUpdate: rules.MutateUpdate(func(c, old *corev1.PersistentVolumeClaim) { c.Status = old.Status }),
+	PrepareUpdate: rules.MutateUpdate(func(c, old *corev1.PersistentVolumeClaim) {
+		c.Status = old.Status
+		prepareDataSources(&c.Spec, &old.Spec)
+	}),
 	PrepareStatus: rules.MutateUpdate(func(c, old *corev1.PersistentVolumeClaim) { c.Spec = old.Spec }),
 
 	Validate: rules.Typed(func(c *corev1.PersistentVolumeClaim) field.ErrorList {
@@ -75,6 +79,23 @@ var PersistentVolumeClaims = &api.Kind{
 		}
 	}),
 	Fields: rules.Typed(func(c *corev1.PersistentVolumeClaim) fields.Set { return fields.Set{"name": c.Name} }),
+}
+
+// prepareDataSources gives both fields for the source of a volume's content the same value. A
+// dataSource of another kind than claims and snapshots is dropped, as it was before dataSourceRef.
+func prepareDataSources(s, old *corev1.PersistentVolumeClaimSpec) {
+	if source := s.DataSource; source != nil && s.DataSourceRef == nil && old.DataSource == nil && old.DataSourceRef == nil {
+		group := ptr.Deref(source.APIGroup, "")
+		if !(source.Kind == "PersistentVolumeClaim" && group == "") && !(source.Kind == "VolumeSnapshot" && group == "snapshot.storage.k8s.io") {
+			s.DataSource = nil
+		}
+	}
+	switch source, ref := s.DataSource, s.DataSourceRef; {
+	case source != nil && ref == nil:
+		s.DataSourceRef = &corev1.TypedObjectReference{APIGroup: source.APIGroup, Kind: source.Kind, Name: source.Name}
+	case source == nil && ref != nil && ptr.Deref(ref.Namespace, "") == "":
+		s.DataSource = &corev1.TypedLocalObjectReference{APIGroup: ref.APIGroup, Kind: ref.Kind, Name: ref.Name}
+	}
 }
 
 // validateClaimUpdate validates an update. The spec is immutable, except that the volume and a default class can

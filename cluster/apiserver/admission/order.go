@@ -64,6 +64,7 @@ func newChain(c Config) (*Chain, error) {
 		&CertificateApproval{signers{c.Authorizer}, c.Signer},
 		&ControlPlaneLabel{c.Objects},
 		&ControlPlaneNodes{rights, c.Objects},
+		&DefaultIngressClass{c.Objects},
 	)
 	for _, w := range c.Webhooks {
 		chain.mutators = append(chain.mutators, defaulted{w})
