@@ -199,6 +199,58 @@ func TestOtherClasses(t *testing.T) {
 	})
 }
 
+// What a directory of a node cannot be is refused with an event, not left out.
+func TestWhatIsNotProvisioned(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	c.node("n1")
+	now := storagev1.VolumeBindingImmediate
+	for name, edit := range map[string]func(*storagev1.StorageClass){
+		"plain":      func(*storagev1.StorageClass) {},
+		"options":    func(s *storagev1.StorageClass) { s.MountOptions = []string{"noatime"} },
+		"parameters": func(s *storagev1.StorageClass) { s.Parameters = map[string]string{"fsType": "xfs"} },
+	} {
+		class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: persistentvolume.Provisioner, VolumeBindingMode: &now}
+		edit(class)
+		_, err := c.StorageV1().StorageClasses().Create(t.Context(), class, metav1.CreateOptions{})
+		c.must(err)
+	}
+	plain, options, parameters, gold := "plain", "options", "parameters", "gold"
+	for name, x := range map[string]struct {
+		class *string
+		edit  func(*v1.PersistentVolumeClaimSpec)
+		want  string
+	}{
+		"copy": {&plain, func(s *v1.PersistentVolumeClaimSpec) {
+			s.DataSource = &v1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "other"}
+		}, "Only CSI plugin can provision a claim with a datasource"},
+		"filled": {&plain, func(s *v1.PersistentVolumeClaimSpec) {
+			group := "a.b"
+			s.DataSourceRef = &v1.TypedObjectReference{APIGroup: &group, Kind: "Image", Name: "other"}
+		}, "Only CSI plugin can provision a claim with a datasource"},
+		"fast":      {&plain, func(s *v1.PersistentVolumeClaimSpec) { s.VolumeAttributesClassName = &gold }, "has no volume attributes classes"},
+		"mounted":   {&options, func(*v1.PersistentVolumeClaimSpec) {}, `Mount options are not supported by the provisioner but StorageClass "options" has mount options [noatime]`},
+		"formatted": {&parameters, func(*v1.PersistentVolumeClaimSpec) {}, `invalid option "fsType" for volume plugin wheelhouse.dev/host-path`},
+	} {
+		spec := v1.PersistentVolumeClaimSpec{
+			StorageClassName: x.class, AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce},
+			Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse("1Gi")}},
+		}
+		x.edit(&spec)
+		_, err := c.CoreV1().PersistentVolumeClaims("default").Create(t.Context(), &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}, metav1.CreateOptions{})
+		c.must(err)
+		c.expectEvent(name, "ProvisioningFailed", x.want)
+		c.expectClaim(name, v1.ClaimPending, "")
+	}
+	// The class of a volume that is there cannot change, either.
+	c.claimOf("data", &plain)
+	claim := c.boundClaim("data")
+	claim.Spec.VolumeAttributesClassName = &gold
+	_, err := c.CoreV1().PersistentVolumeClaims("default").Update(t.Context(), claim, metav1.UpdateOptions{})
+	c.must(err)
+	c.expectEvent("data", "VolumeModifyFailed", `"gold" is not applied`)
+}
+
 func TestProvisionedVolumeGrowsAndIsRetained(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)

@@ -346,5 +346,13 @@ func (p *serviceRules) refusals() (list []Refusal) {
 	for _, f := range slices.SortedFunc(maps.Keys(p.refused), frontend.compare) {
 		list = append(list, Refusal{Service: p.svc, At: f.String(), Why: p.refused[f]})
 	}
+	if !hasClusterIP(p.svc) {
+		return list
+	}
+	for i := range p.svc.Spec.Ports {
+		if spec := &p.svc.Spec.Ports[i]; protocol(spec) == "" {
+			list = append(list, Refusal{Service: p.svc, At: "port " + strconv.Itoa(int(spec.Port)) + "/" + string(spec.Protocol), Why: "they serve TCP and UDP only"})
+		}
+	}
 	return list
 }

@@ -204,3 +204,21 @@ func TestStaleFlows(t *testing.T) {
 		}
 	}
 }
+
+// A port that no rule serves is reported: nobody would see why it does not answer.
+func TestUnservedProtocol(t *testing.T) {
+	svc := &v1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web"},
+		Spec: v1.ServiceSpec{Type: v1.ServiceTypeClusterIP, ClusterIP: "10.247.0.9", Ports: []v1.ServicePort{
+			{Name: "a", Port: 80}, {Name: "b", Port: 81, Protocol: v1.ProtocolSCTP},
+		}},
+	}
+	got := Rules(Node{}, Snapshot{Services: []*v1.Service{svc}}).Refused
+	if len(got) != 1 || got[0].Service != svc || got[0].At != "port 81/SCTP" || got[0].Why != "they serve TCP and UDP only" {
+		t.Errorf("refused: %+v", got)
+	}
+	svc.Spec.ClusterIP = v1.ClusterIPNone
+	if got := Rules(Node{}, Snapshot{Services: []*v1.Service{svc}}).Refused; len(got) != 0 {
+		t.Errorf("a headless service, which no rule serves anyway: %+v", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
 )
 
 // reconcileClaim performs the next step for one claim.
@@ -76,6 +77,9 @@ func (c *Controller) checkBound(ctx context.Context, claim *v1.PersistentVolumeC
 	case err != nil:
 		return err
 	case pv.Spec.ClaimRef == nil || volume.IsVolumeBoundToClaim(pv, claim):
+		if class := ptr.Deref(claim.Spec.VolumeAttributesClassName, ""); class != ptr.Deref(pv.Spec.VolumeAttributesClassName, "") && provisioned(pv) {
+			c.Recorder.Eventf(claim, v1.EventTypeWarning, "VolumeModifyFailed", "plugin %q has no volume attributes classes: %q is not applied", Provisioner, class)
+		}
 		if pv, err = c.grow(ctx, pv, claim); err != nil {
 			return err
 		}

@@ -6,7 +6,8 @@
 //
 // Classes of the provisioner wheelhouse.dev/host-path get volumes from provision.go: a
 // directory on one node's disk, which the volume's node affinity
-// names. Their data goes with the claim if the reclaim policy is Delete (reclaim.go),
+// names. What a directory cannot be (a device, a copy of another volume, mount options) is
+// refused with an event. Their data goes with the claim if the reclaim policy is Delete (reclaim.go),
 // removed by that node's kubelet. Volumes of other classes are left to their
 // provisioners; a manually created one with the policy Delete or Recycle needs a user, as its
 // status reports.

@@ -3,6 +3,7 @@ package persistentvolume
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/reference"
 	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/controller/loop"
@@ -176,11 +178,8 @@ func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeCl
 		c.Recorder.Eventf(claim, v1.EventTypeWarning, "ProvisioningFailed", "failed to provision volume with StorageClass %q: %s", class.Name, fmt.Sprintf(format, args...))
 		return c.claimPhase(ctx, claim, v1.ClaimPending, nil)
 	}
-	switch {
-	case claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == v1.PersistentVolumeBlock:
-		return fail("a directory of the node cannot be a block device: ask for volumeMode Filesystem")
-	case claim.Spec.Selector != nil:
-		return fail("claim Selector is not supported")
+	if why := unprovisionable(claim, class); why != "" {
+		return fail("%s", why)
 	}
 	node, err := c.nodeFor(claim, class)
 	if err != nil {
@@ -204,6 +203,27 @@ func (c *Controller) provision(ctx context.Context, claim *v1.PersistentVolumeCl
 	return c.bind(ctx, pv, claim)
 }
 
+// unprovisionable returns what of a claim or its class a directory of a node cannot be, "" if
+// nothing: a volume without it would not be what was asked for.
+func unprovisionable(claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass) string {
+	switch {
+	case claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == v1.PersistentVolumeBlock:
+		return "a directory of the node cannot be a block device: ask for volumeMode Filesystem"
+	case claim.Spec.Selector != nil:
+		return "claim Selector is not supported"
+	case claim.Spec.DataSource != nil || claim.Spec.DataSourceRef != nil:
+		return fmt.Sprintf("plugin %q is not a CSI plugin. Only CSI plugin can provision a claim with a datasource", class.Provisioner)
+	case ptr.Deref(claim.Spec.VolumeAttributesClassName, "") != "":
+		return fmt.Sprintf("plugin %q has no volume attributes classes", class.Provisioner)
+	case len(class.MountOptions) > 0:
+		return fmt.Sprintf("Mount options are not supported by the provisioner but StorageClass %q has mount options %v", class.Name, class.MountOptions)
+	}
+	for _, name := range slices.Sorted(maps.Keys(class.Parameters)) {
+		return fmt.Sprintf("invalid option %q for volume plugin %s", name, class.Provisioner)
+	}
+	return ""
+}
+
 func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim, class *storagev1.StorageClass, node *v1.Node) (*v1.PersistentVolume, error) {
 	ref, err := reference.GetReference(scheme.Scheme, claim)
 	if err != nil {
@@ -221,7 +241,6 @@ func (c *Controller) create(ctx context.Context, claim *v1.PersistentVolumeClaim
 			AccessModes:      claim.Spec.AccessModes,
 			ClaimRef:         ref,
 			StorageClassName: class.Name,
-			MountOptions:     class.MountOptions,
 			NodeAffinity:     onlyOn(node),
 			PersistentVolumeSource: v1.PersistentVolumeSource{
 				HostPath: &v1.HostPathVolumeSource{Path: VolumesDir + "/" + name, Type: &kind},

@@ -2,10 +2,13 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/storage/volume"
 
 	"wheelhouse/cluster/kubelet/objects"
 )
@@ -67,6 +70,11 @@ func (m *Manager) bound(ctx context.Context, name string, pvc *v1.PersistentVolu
 	if err := modeFits(m.pod, name, isBlock(pv)); err != nil {
 		return Volume{}, err
 	}
+	if _, done := m.volumes[name]; !done {
+		if err := m.checkNodeAffinity(ctx, pv); err != nil {
+			return Volume{}, err
+		}
+	}
 	out, err := m.persistent(ctx, name, pv)
 	out.ReadOnly = out.ReadOnly || readOnly
 	_, done := m.volumes[name]
@@ -85,6 +93,9 @@ func (m *Manager) persistent(ctx context.Context, name string, pv *v1.Persistent
 	case isBlock(pv):
 		return Volume{}, fmt.Errorf("persistentvolume %q has volumeMode Block, which on this node only volumes of kind local have", pv.Name)
 	case pv.Spec.HostPath != nil:
+		if len(mountOptions(pv)) > 0 {
+			return Volume{}, checkError{"MountOptionSupport", errors.New("mount options are not supported for this volume type")}
+		}
 		if isProvisioned(pv) {
 			if err := createProvisioned(m.HostRoot, pv.Name); err != nil {
 				return Volume{}, err
@@ -92,7 +103,41 @@ func (m *Manager) persistent(ctx context.Context, name string, pv *v1.Persistent
 		}
 		return m.hostPath(name, pv.Spec.HostPath)
 	case pv.Spec.NFS != nil:
-		return m.nfs(ctx, name, pv.Spec.NFS, pv.Spec.MountOptions)
+		return m.nfs(ctx, name, pv.Spec.NFS, mountOptions(pv))
 	}
 	return Volume{}, fmt.Errorf("persistentvolume %q: %w", pv.Name, unsupported(pv.Spec.PersistentVolumeSource))
+}
+
+// checkError is why a persistent volume is not mounted, by the name of upstream's check.
+type checkError struct {
+	check string
+	error
+}
+
+// Unwrap returns the reason.
+func (e checkError) Unwrap() error { return e.error }
+
+// checkNodeAffinity is an error if a volume belongs to other nodes: the scheduler sends no pod
+// here then, but a pod may name its node itself.
+func (m *Manager) checkNodeAffinity(ctx context.Context, pv *v1.PersistentVolume) error {
+	if pv.Spec.NodeAffinity == nil {
+		return nil
+	}
+	node, err := m.Client.CoreV1().Nodes().Get(ctx, m.pod.Spec.NodeName, metav1.GetOptions{})
+	if err != nil {
+		return checkError{"NodeAffinity", err}
+	}
+	if err := volume.CheckNodeAffinity(pv, node.Labels); err != nil {
+		return checkError{"NodeAffinity", err}
+	}
+	return nil
+}
+
+// mountOptions returns the mount options of a volume; the annotation of old manifests has
+// precedence, as upstream.
+func mountOptions(pv *v1.PersistentVolume) []string {
+	if text, ok := pv.Annotations[v1.MountOptionAnnotation]; ok {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	return pv.Spec.MountOptions
 }

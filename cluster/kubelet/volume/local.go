@@ -61,7 +61,22 @@ func (m *Manager) local(ctx context.Context, name string, pv *v1.PersistentVolum
 	if err == nil && device && !isBlock(pv) {
 		return m.mountDevice(ctx, name, pv, pinned)
 	}
+	if options := mountOptions(pv); err == nil && !device && len(options) > 0 {
+		return m.mountDirectory(ctx, name, pinned, options)
+	}
 	return Volume{Path: pinned, file: device, Device: device}, err
+}
+
+// mountDirectory mounts a directory once more, with mount options.
+func (m *Manager) mountDirectory(ctx context.Context, name, from string, options []string) (Volume, error) {
+	dir := m.path("local-volume", name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return Volume{}, err
+	}
+	if mounted, err := nodefs.IsMountPoint(dir); err != nil || mounted {
+		return Volume{Path: dir}, err
+	}
+	return Volume{Path: dir}, mount(ctx, []string{"-o", "bind," + strings.Join(options, ","), "--", from, dir})
 }
 
 var fileSystem = regexp.MustCompile(`^[a-z0-9]+$`)
@@ -87,8 +102,8 @@ func (m *Manager) mountDevice(ctx context.Context, name string, pv *v1.Persisten
 		return Volume{}, err
 	}
 	args := []string{"-t", kind}
-	if len(pv.Spec.MountOptions) > 0 {
-		args = append(args, "-o", strings.Join(pv.Spec.MountOptions, ","))
+	if options := mountOptions(pv); len(options) > 0 {
+		args = append(args, "-o", strings.Join(options, ","))
 	}
 	return Volume{Path: dir}, mount(ctx, append(args, device, dir))
 }

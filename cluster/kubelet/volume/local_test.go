@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/nodefs"
@@ -63,6 +65,59 @@ func TestLocalVolume(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(disk, "none")); err == nil {
 		t.Error("a local volume was made")
+	}
+}
+
+// Mount options of a local directory hold for its mount; a host path refuses them.
+func TestMountOptions(t *testing.T) {
+	disk := t.TempDir()
+	if err := os.Mkdir(filepath.Join(disk, "directory"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := NewManager(Config{HostRoot: disk}, t.TempDir())
+	t.Cleanup(func() { _ = nodefs.UnmountBelow(m.dir) })
+	pv := localPV("/directory", v1.PersistentVolumeFilesystem)
+	pv.Spec.MountOptions = []string{"noexec", "ro"}
+	for range 2 { // the second time it is there
+		got, err := m.persistent(t.Context(), "v", pv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fs unix.Statfs_t
+		if err := unix.Statfs(got.Path, &fs); err != nil || fs.Flags&unix.ST_NOEXEC == 0 || fs.Flags&unix.ST_RDONLY == 0 {
+			t.Errorf("%s: flags %x, %v", got.Path, fs.Flags, err)
+		}
+	}
+	host := &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "host", Annotations: map[string]string{v1.MountOptionAnnotation: "hard,nolock"}}}
+	host.Spec.HostPath = &v1.HostPathVolumeSource{Path: "/directory"}
+	if _, err := m.persistent(t.Context(), "h", host); err == nil || err.Error() != "mount options are not supported for this volume type" {
+		t.Errorf("mount options of a host path: %v", err)
+	}
+	if got := mountOptions(host); !slices.Equal(got, []string{"hard", "nolock"}) {
+		t.Errorf("the annotation: %q", got)
+	}
+}
+
+// A pod that names its node itself gets no volume of another node.
+func TestVolumeNodeAffinity(t *testing.T) {
+	pv := localPV("/directory", v1.PersistentVolumeFilesystem)
+	pv.Spec.NodeAffinity = &v1.VolumeNodeAffinity{Required: &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
+		MatchExpressions: []v1.NodeSelectorRequirement{{Key: v1.LabelHostname, Operator: v1.NodeSelectorOpIn, Values: []string{"other"}}},
+	}}}}
+	pv.Spec.ClaimRef = &v1.ObjectReference{UID: "claim"}
+	claim := &v1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "claim", UID: "claim"},
+		Spec:       v1.PersistentVolumeClaimSpec{VolumeName: "pv"}, Status: v1.PersistentVolumeClaimStatus{Phase: v1.ClaimBound},
+	}
+	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{v1.LabelHostname: "n"}}}
+	m := NewManager(Config{Client: fake.NewClientset(pv, claim, node), HostRoot: t.TempDir()}, t.TempDir())
+	t.Cleanup(func() { _ = nodefs.UnmountBelow(m.dir) })
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default"}, Spec: v1.PodSpec{NodeName: "n", Volumes: []v1.Volume{{
+		Name: "v", VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "claim"}},
+	}}}}
+	const want = `MountVolume.NodeAffinity check failed for volume "v" : no matching NodeSelectorTerms`
+	if err := m.SetUp(t.Context(), pod, "", nil); err == nil || err.Error() != want {
+		t.Errorf("a volume of another node: %v", err)
 	}
 }
 

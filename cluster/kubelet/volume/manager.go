@@ -74,7 +74,11 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod, podIP string, getter o
 		}
 		got, err := m.setUp(ctx, v)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err))
+			step := "SetUp"
+			if failed := (checkError{}); errors.As(err, &failed) {
+				step = failed.check + " check"
+			}
+			errs = append(errs, fmt.Errorf("MountVolume.%s failed for volume %q : %w", step, v.Name, err))
 			continue
 		}
 		got.mounted = m.volumes[v.Name].mounted
