@@ -74,8 +74,9 @@ features-tests:
 	go test -timeout 40m -count=1 -v ./features
 
 # A module of its own: the product does not depend on the clients.
-test-clients: build ## drive clients from outside against the API server, from a module of its own
-	cd features/clients && go test -timeout 15m -count=1 -v ./...
+test-clients: build ## build clients of other projects, and drive them against the API server
+	features/clients/setup.sh
+	cd features/clients && go test -timeout 120m -count=1 -v ./...
 
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench

@@ -1,21 +1,17 @@
 // Package clients drives clients of Kubernetes against this API server, as people run them. It is
-// a module of its own, so that the product does not depend on them; `make test-clients` runs it.
+// a module of its own, so that the product does not depend on them; README.md lists them, `make test-clients` runs it.
 package clients
 
 import (
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -25,48 +21,11 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// limit is the time for what should happen soon, on a slow machine.
-const limit = 2 * time.Minute
-
-// startServer runs the control plane on a free port and returns how to reach it as its owner.
-func startServer(t *testing.T) *rest.Config {
-	t.Helper()
-	dir := t.TempDir()
-	binary, err := filepath.Abs("../../bin/wheelhouse")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(binary, "server", "--state-dir", dir, "--port", "0", "--dns-port", "0")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; make build builds it", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = <-ended // it was killed
-	})
-	var rc *rest.Config
-	wait.Within(t, limit, "the server is ready", func() error {
-		var err error
-		if rc, err = clientcmd.BuildConfigFromFlags("", filepath.Join(dir, "admin.kubeconfig")); err != nil {
-			return err
-		}
-		cs, err := kubernetes.NewForConfig(rc)
-		if err == nil {
-			_, err = cs.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
-		}
-		return err
-	})
-	return rc
-}
-
 // TestManager: of two managers of controller-runtime one leads and reconciles, with owner references,
 // finalizers, patches and its cache; when it stops the other goes on.
 func TestManager(t *testing.T) {
-	rc := startServer(t)
-	cs := kubernetes.NewForConfigOrDie(rc)
+	c := startServer(t)
+	rc, cs := c.config, c.client
 	stopFirst := startManager(t, rc, "first")
 	create := func(name string) {
 		t.Helper()
