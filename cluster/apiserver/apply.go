@@ -110,9 +110,6 @@ func (r *lifecycle) decodeApplied(body []byte, kind schema.GroupVersionKind, exa
 	if err := budget.Fields(wanted.Object); err != nil {
 		return nil, apistatus.TooExpensive(err)
 	}
-	if wanted.Object == nil {
-		return nil, apistatus.BadRequest("error decoding YAML: the body is empty")
-	}
 	if got := wanted.GroupVersionKind(); got != kind {
 		return nil, apistatus.BadRequest("invalid object type: %v", got)
 	}

@@ -1,9 +1,12 @@
 package apiserver
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/nodeproxy"
 )
 
@@ -12,6 +15,9 @@ func connects(f func(*nodeproxy.Proxy, *nodeproxy.Request) error, offered ...str
 	v := verbs{}
 	for _, verb := range offered {
 		v[verb] = func(r *request) error {
+			if strings.Contains(r.URL.RawQuery, "dryRun") && r.URL.Query().Has("dryRun") {
+				return apistatus.BadRequest("dryRun is not supported")
+			}
 			return f(r.s.nodes, &nodeproxy.Request{Request: r.Request, Info: r.Info, Caller: connecting{r}, User: r.user, W: r.w})
 		}
 	}

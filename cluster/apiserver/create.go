@@ -64,6 +64,7 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 	if !anyVersion(obj) && !o.dryRun { // upstream's dry run does not look
 		return nil, apistatus.BadRequest("resourceVersion should not be set on objects to be created")
 	}
+	asked := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	if generated {
@@ -95,6 +96,7 @@ func (r *lifecycle) createObject(ctx context.Context, obj api.Object, o writeOpt
 	}
 	r.addWarnings(obj)
 	if o.dryRun {
+		obj.SetResourceVersion(asked) // as upstream
 		return nil, r.wouldExist(ctx, obj)
 	}
 	return r.store(ctx, obj, generated)

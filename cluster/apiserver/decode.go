@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -81,14 +82,6 @@ func (r *resource) acceptedBodies() string {
 	return "application/json, application/yaml"
 }
 
-// acceptedPatches are the media types of the patches of a resource's objects.
-func (r *resource) acceptedPatches() string {
-	if r.Supports(api.Protobuf) {
-		return "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
-	}
-	return "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-}
-
 // codecDecoder decodes by the Codec of a kind.
 type codecDecoder struct {
 	api.Codec
@@ -115,23 +108,34 @@ func (r *decoder) decode(into runtime.Object, gvk schema.GroupVersionKind, valid
 }
 
 func (r *decoder) decodeBytes(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) error {
+	actual, err := r.decodeText(body, mediaType, into, gvk, validation)
+	if status := apierrors.APIStatus(nil); err != nil && !errors.As(err, &status) {
+		return errUndecodable(err, gvk, actual, body)
+	}
+	return err
+}
+
+// decodeText is decodeBytes whose error is the decoder's own, when it could not read the body; actual is then the
+// kind that the body says, nil if that could not be read either.
+func (r *decoder) decodeText(body []byte, mediaType string, into runtime.Object, gvk schema.GroupVersionKind, validation string) (actual *schema.GroupVersionKind, err error) {
 	decoder, err := r.decoderFor(mediaType, validation, gvk)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, duplicates, err := r.decodable(body, mediaType, validation)
 	if err != nil {
-		return errUndecodable(err, gvk, nil, body)
+		return nil, err
 	}
 	if mediaType == runtime.ContentTypeProtobuf {
 		if err := budget.Protobuf(body, into); err != nil {
-			return apistatus.TooExpensive(err)
+			return nil, apistatus.TooExpensive(err)
 		}
 	}
 	if err := api.CheckQuantities(text, mediaType != runtime.ContentTypeProtobuf, into); err != nil {
-		return errUndecodable(err, gvk, &gvk, body)
+		return &gvk, err
 	}
-	obj, actual, err := decoder.Decode(text, &gvk, into)
+	var obj runtime.Object
+	obj, actual, err = decoder.Decode(text, &gvk, into)
 	err = withDuplicates(duplicates, err)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && obj != nil && validation != metav1.FieldValidationStrict {
 		for _, e := range strict.Errors() {
@@ -140,15 +144,19 @@ func (r *decoder) decodeBytes(body []byte, mediaType string, into runtime.Object
 		err = nil
 	}
 	if err != nil {
-		return errUndecodable(err, gvk, actual, body)
+		return actual, err
+	}
+	if actual.Kind != gvk.Kind {
+		return actual, apistatus.BadRequest("%s in version %q cannot be handled as a %s: converting (%s.%s) to (%s): unknown conversion",
+			actual.Kind, actual.Version, gvk.Kind, actual.Version, actual.Kind, r.res.internalType())
 	}
 	if actual.GroupVersion() != gvk.GroupVersion() {
-		return apistatus.BadRequest("the API version in the data (%s) does not match the expected API version (%s)", actual.GroupVersion(), gvk.GroupVersion())
+		return actual, apistatus.BadRequest("the API version in the data (%s) does not match the expected API version (%s)", actual.GroupVersion(), gvk.GroupVersion())
 	}
-	if obj != into || actual.Kind != gvk.Kind {
-		return apistatus.BadRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
+	if obj != into {
+		return actual, apistatus.BadRequest("%s in version %q cannot be handled as a %s", actual.Kind, actual.Version, gvk.Kind)
 	}
-	return checkManagedFields(into)
+	return actual, checkManagedFields(into)
 }
 
 // checkManagedFields validates the managedFields that a client sends.

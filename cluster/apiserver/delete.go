@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,8 @@ import (
 var deletesWithObject = map[schema.GroupKind]bool{
 	{Kind: "Pod"}: true, {Kind: "PodTemplate"}: true, {Kind: "ResourceQuota"}: true,
 	{Kind: "Service"}: true, {Kind: "ServiceAccount"}: true,
-	{Kind: "PersistentVolume"}: true, {Kind: "PersistentVolumeClaim"}: true,
+	{Kind: "PersistentVolume"}: true, {Kind: "PersistentVolumeClaim"}: true, {Kind: "Namespace"}: true,
+	{Group: "storage.k8s.io", Kind: "StorageClass"}: true,
 }
 
 func (r *lifecycle) delete() error {
@@ -46,18 +48,30 @@ func (r *lifecycle) delete() error {
 
 // deleteNamed deletes the object of the path and answers.
 func (r *lifecycle) deleteNamed(o *metav1.DeleteOptions) error {
-	item, gone, err := r.deleteOne(r.Context(), r.Namespace, r.Name, o)
+	d, err := r.deleteOne(r.Context(), r.Namespace, r.Name, o)
 	if err != nil {
 		return err
 	}
-	if gone && !r.res.returnsGone {
-		return r.writeSuccess(http.StatusOK, r.details(item.Object()))
+	if d.gone && !r.res.returnsGone {
+		return r.writeSuccess(http.StatusOK, r.details(d.item.Object()))
 	}
 	code := http.StatusOK
-	if !gone && o.OrphanDependents != nil && !*o.OrphanDependents { //nolint:staticcheck // SA1019: clients of old send it
+	if !d.gone && o.OrphanDependents != nil && !*o.OrphanDependents { //nolint:staticcheck // SA1019: clients of old send it
 		code = http.StatusAccepted
 	}
-	return r.writeItem(code, item)
+	if d.unstored != nil {
+		return r.writeUnstored(code, d.unstored)
+	}
+	return r.writeItem(code, d.item)
+}
+
+// deletion is what a DELETE has done to an object.
+type deletion struct {
+	gone bool        // it is deleted; else it stays for its finalizers or its grace period
+	item *store.Item // its last state in the store
+	// unstored is the state that the client sees, where the store has not kept it: of a dry run, or with the
+	// time at which an object went that could have had a grace period.
+	unstored api.Object
 }
 
 func (r *exchange) details(obj api.Object) *metav1.StatusDetails {
@@ -73,7 +87,7 @@ func (r *lifecycle) deleteOptions() (*metav1.DeleteOptions, error) {
 	}
 	if len(body) > 0 {
 		if err = decodeDeleteOptions(body, negotiate.BodyType(r.Request), o); err == nil && o.Kind != "" && o.Kind != "DeleteOptions" {
-			err = apistatus.BadRequest("no kind %q is registered for version %q in the scheme of the options of a deletion", o.Kind, o.APIVersion)
+			err = apistatus.BadRequest("%v", runtime.NewNotRegisteredErrForKind(api.Scheme.Name(), o.GroupVersionKind()))
 		}
 	} else if r.URL.RawQuery != "" {
 		query := r.URL.Query()
@@ -87,6 +101,11 @@ func (r *lifecycle) deleteOptions() (*metav1.DeleteOptions, error) {
 	}
 	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
 		return nil, invalidOptions("DeleteOptions", errs)
+	}
+	if r.res.GroupVersionKind == batchv1.SchemeGroupVersion.WithKind("Job") && !r.inProcess && o.PropagationPolicy == nil &&
+		o.OrphanDependents == nil { //nolint:staticcheck // SA1019: clients of old send it
+		r.w.Warn("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or " +
+			"set propagationPolicy=Orphan to suppress this warning")
 	}
 	return o, nil
 }
@@ -118,33 +137,32 @@ func decodeDeleteOptions(body []byte, mediaType string, o *metav1.DeleteOptions)
 	return apistatus.UnsupportedMediaType(negotiate.Accepted)
 }
 
-// deleteOne deletes one object, or begins to. gone reports whether it is deleted; item is its last
-// state. While another write comes between, it begins again.
-func (r *lifecycle) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+// deleteOne deletes one object, or begins to. While another write comes between, it begins again.
+func (r *lifecycle) deleteOne(ctx context.Context, namespace, name string, o *metav1.DeleteOptions) (deletion, error) {
 	e := *r.exchange
 	e.Info = r.Of(namespace, name)
 	one := newLifecycle(&e)
 	for {
-		item, gone, err = one.tryDelete(ctx, o)
+		d, err := one.tryDelete(ctx, o)
 		if !errors.Is(err, errChanged) {
-			return item, gone, err
+			return d, err
 		}
 	}
 }
 
-func (r *lifecycle) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (item *store.Item, gone bool, err error) {
+func (r *lifecycle) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (d deletion, err error) {
 	c := r.res.collection
 	cur, err := c.Get(ctx, r.Namespace, r.Name, "")
 	if err != nil {
-		return nil, false, err
+		return d, err
 	}
 	if err := r.checkPreconditions(cur.Object(), o); err != nil {
-		return nil, false, err
+		return d, err
 	}
 	dryRun := len(o.DryRun) > 0
 	var a admitting
 	if err := a.begin(ctx, r.exchange, admission.Delete, nil, cur.Object(), o); err != nil {
-		return nil, false, err
+		return d, err
 	}
 	next, gone := plan(r.res, cur.Object(), o, time.Now())
 	defer func() {
@@ -156,21 +174,26 @@ func (r *lifecycle) tryDelete(ctx context.Context, o *metav1.DeleteOptions) (ite
 		}
 	}()
 	if err := a.finish(ctx); err != nil {
-		return nil, false, err
+		return d, err
 	}
+	d = deletion{gone: gone, item: cur}
 	switch {
-	case dryRun || (next == nil && !gone):
-		return cur, gone, nil
+	case next == nil && !gone:
+		return d, nil
+	case dryRun:
+		d.unstored = next
+		return d, nil
 	case gone:
-		return cur, true, r.remove(ctx, cur.Revision())
+		d.unstored = next
+		return d, r.remove(ctx, cur.Revision())
 	}
-	item, err = c.Update(ctx, r.Namespace, r.Name, func(fresh *store.Item) (api.Object, error) {
+	d.item, err = c.Update(ctx, r.Namespace, r.Name, func(fresh *store.Item) (api.Object, error) {
 		if fresh.Revision() != cur.Revision() {
 			return nil, errChanged
 		}
 		return next, nil
 	})
-	return item, false, err
+	return d, err
 }
 
 // errStays ends admission of a deletion that has not removed the object yet.
@@ -195,7 +218,8 @@ func notAsExpected(r *resource, obj api.Object, format string, want, have any) e
 }
 
 // plan returns what a DELETE does to an object: delete it now, or store `next` in its place,
-// or, when neither, nothing (its deletion is under way already).
+// or, when neither, nothing (its deletion is under way already). Of a kind with grace periods, next is also what
+// the client sees of an object that is deleted now.
 //
 // An object stays as long as it has finalizers. A pod on a node stays until its grace
 // period is over, when the kubelet deletes it with a period of 0; later requests can
@@ -207,7 +231,8 @@ func plan(r *resource, cur api.Object, o *metav1.DeleteOptions, now time.Time) (
 	if ns, ok := cur.(*corev1.Namespace); ok {
 		held = held || len(ns.Spec.Finalizers) > 0
 	}
-	if !held && (!graceful || grace == 0) {
+	gone = !held && (!graceful || grace == 0)
+	if gone && !graceful {
 		return nil, true
 	}
 	next = cur.DeepCopyObject().(api.Object)
@@ -233,10 +258,10 @@ func plan(r *resource, cur api.Object, o *metav1.DeleteOptions, now time.Time) (
 		ns.Status.Phase = corev1.NamespaceTerminating
 		changed = true
 	}
-	if !changed {
+	if !changed && !gone {
 		return nil, false
 	}
-	return next, false
+	return next, gone
 }
 
 // gracePeriod is the time in seconds that an object has left, for kinds that have any.
@@ -265,13 +290,24 @@ func gracePeriod(obj api.Object, o *metav1.DeleteOptions) (seconds int64, gracef
 	return seconds, true
 }
 
-// orphanByDefault are the kinds whose dependents stay when the request has no policy,
+// orphanByDefault are the kinds and versions whose dependents stay when the request has no policy,
 // for the clients of 2015.
-var orphanByDefault = map[schema.GroupKind]bool{{Kind: "ReplicationController"}: true}
+var orphanByDefault = map[schema.GroupVersionKind]bool{
+	{Version: "v1", Kind: "ReplicationController"}:         true,
+	{Group: "batch", Version: "v1", Kind: "Job"}:           true,
+	{Group: "batch", Version: "v1beta1", Kind: "CronJob"}:  true,
+	{Group: "batch", Version: "v2alpha1", Kind: "CronJob"}: true,
+}
+
+// uncollected are the kinds of which the garbage collector knows nothing: their deletion has no policy.
+var uncollected = map[schema.GroupKind]bool{{Kind: "Event"}: true}
 
 // deletionFinalizers are an object's finalizers, with the one for its dependents that
 // the request asks for: the garbage collector does the rest.
 func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []string {
+	if uncollected[r.Storage().GroupKind()] {
+		return obj.GetFinalizers()
+	}
 	orphan, foreground := false, false
 	for _, f := range obj.GetFinalizers() {
 		orphan = orphan || f == metav1.FinalizerOrphanDependents
@@ -284,7 +320,7 @@ func deletionFinalizers(r *resource, obj api.Object, o *metav1.DeleteOptions) []
 		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
 		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground
 	case !orphan && !foreground:
-		orphan = orphanByDefault[r.Storage().GroupKind()]
+		orphan = orphanByDefault[r.GroupVersionKind]
 	}
 	var keep []string
 	for _, f := range obj.GetFinalizers() {
@@ -330,7 +366,7 @@ func (r *request) deleteCollection() error {
 		group.Go(func() error {
 			own := *o // each may change its own
 			obj := item.Object()
-			_, _, err := r.deleteOne(ctx, obj.GetNamespace(), obj.GetName(), &own)
+			_, err := r.deleteOne(ctx, obj.GetNamespace(), obj.GetName(), &own)
 			if apierrors.IsNotFound(err) {
 				return nil
 			}

@@ -2,7 +2,9 @@ package apiserver_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -93,5 +95,58 @@ func TestAnObjectIsDeletedOnce(t *testing.T) {
 				t.Errorf("the request that passed was answered with %v, want success; the other with %v, want 404", passed, err)
 			}
 		})
+	}
+}
+
+// A dry run shows what would be stored, and a pod that goes at once shows when.
+func TestDeletionsShowTheirEnd(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for path, body := range map[string]string{
+		maps:                                              `{"metadata":{"name":"p"}}`,
+		somePods:                                          podJSON,
+		"/apis/batch/v1/namespaces/default/jobs":          `{"metadata":{"name":"p"},"spec":{"suspend":true,"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"x"}]}}}}`,
+		"/apis/storage.k8s.io/v1/storageclasses":          `{"metadata":{"name":"p"},"provisioner":"a.example/b"}`,
+		"/api/v1/namespaces/default/events":               `{"metadata":{"name":"p"},"involvedObject":{"namespace":"default"}}`,
+		"/api/v1/namespaces/default/serviceaccounts":      `{"metadata":{"name":"p"}}`,
+		"/apis/batch/v1beta1/namespaces/default/cronjobs": `{"metadata":{"name":"p"},"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"x"}]}}}}}}`,
+	} {
+		if resp, answer := r.do("POST", path, asJSON, body); resp.StatusCode != 201 {
+			t.Fatalf("%s: %d %s", path, resp.StatusCode, answer)
+		}
+	}
+	const warning = `299 - "child pods are preserved by default when jobs are deleted; ` +
+		`set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"`
+	for _, c := range []struct {
+		name, path string
+		finalizers []string // nil: the answer is a Status, or it has none
+		kind       string
+		ends       bool
+		warning    string
+	}{
+		{"foreground", maps + "/p?dryRun=All&propagationPolicy=Foreground", []string{"foregroundDeletion"}, "ConfigMap", true, ""},
+		{"at once", maps + "/p?dryRun=All", nil, "Status", false, ""},
+		{"events have no dependents", "/api/v1/namespaces/default/events/p?dryRun=All&propagationPolicy=Orphan", nil, "Status", false, ""},
+		{"a class is shown", "/apis/storage.k8s.io/v1/storageclasses/p?dryRun=All", nil, "StorageClass", false, ""},
+		{"an account is shown", "/api/v1/namespaces/default/serviceaccounts/p?dryRun=All", nil, "ServiceAccount", false, ""},
+		{"pods of a Job stay by default", "/apis/batch/v1/namespaces/default/jobs/p?dryRun=All", []string{"orphan"}, "Job", true, warning},
+		{"pods of a Job go", "/apis/batch/v1/namespaces/default/jobs/p?dryRun=All&propagationPolicy=Background", nil, "Status", false, ""},
+		{"Jobs of an old CronJob stay", "/apis/batch/v1beta1/namespaces/default/cronjobs/p?dryRun=All", []string{"orphan"}, "CronJob", true, "-"},
+		{"Jobs of a CronJob go", "/apis/batch/v1/namespaces/default/cronjobs/p?dryRun=All", nil, "Status", false, ""},
+		{"a pod in a dry run", somePods + "/p?dryRun=All", nil, "Pod", true, ""},
+		{"a pod", somePods + "/p", nil, "Pod", true, ""},
+	} {
+		resp, body := r.do("DELETE", c.path, "", "")
+		var got metav1.PartialObjectMetadata
+		if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%s: %d %v %s", c.name, resp.StatusCode, err, body)
+			continue
+		}
+		if !slices.Equal(got.Finalizers, c.finalizers) || got.Kind != c.kind || (got.DeletionTimestamp != nil) != c.ends ||
+			c.ends && (got.DeletionGracePeriodSeconds == nil || *got.DeletionGracePeriodSeconds != 0) {
+			t.Errorf("%s: %s %v, deleted at %v; want %s %v, %v", c.name, got.Kind, got.Finalizers, got.DeletionTimestamp, c.kind, c.finalizers, c.ends)
+		}
+		if w := resp.Header.Get("Warning"); w != c.warning && c.warning != "-" {
+			t.Errorf("%s: warning %q, want %q", c.name, w, c.warning)
+		}
 	}
 }

@@ -81,7 +81,7 @@ func (d *discovery) add(key string, doc any) error {
 // serveDiscovery answers /api, /apis, /api/V, /apis/G and /apis/G/V.
 func (r *request) serveDiscovery() error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return apistatus.MethodNotSupported(schema.GroupResource{Group: r.Group, Resource: r.Plural}, r.Verb)
+		return apistatus.MethodNotSupported()
 	}
 	path := strings.TrimSuffix(r.Path, "/")
 	doc := r.routes.discovery.documents[path]

@@ -107,7 +107,7 @@ func (r eviction) evictPod(ctx context.Context, asked *metav1.DeleteOptions) err
 			err = r.markEvicted(ctx, o)
 		}
 		if err == nil {
-			_, _, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
+			_, err = r.deleteOne(ctx, r.Namespace, r.Name, o)
 		}
 		if exempt && apierrors.IsConflict(err) {
 			continue

@@ -15,6 +15,7 @@ import (
 	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/client"
 )
@@ -173,6 +174,11 @@ func (r *request) serveResource() error {
 	}
 	if r.res != nil && r.res.retirement != "" && !r.inProcess {
 		r.w.Warn(r.res.retirement)
+	}
+	if r.Mutates() && !r.longRunning() { // before it has an effect
+		if _, err := r.output(negotiate.AllForms); err != nil {
+			return err
+		}
 	}
 	return r.serve(r)
 }

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"wheelhouse/cluster/apiserver/apistatus"
 	"wheelhouse/cluster/apiserver/negotiate"
 	"wheelhouse/cluster/store"
 )
@@ -26,7 +27,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	a, err := r.output(negotiate.AllForms)
+	a, err := r.output(negotiate.ListForms)
 	if err != nil {
 		return err
 	}
@@ -257,6 +258,9 @@ func (r *responder) writeTable(a negotiate.Output, list metav1.ListMeta, items [
 }
 
 func (r *responder) writePartials(a negotiate.Output, list metav1.ListMeta, items []*store.Item) error {
+	if !a.List {
+		return apistatus.NotOfThatForm("you requested PartialObjectMetadata, but the requested object is a list (*%sList)", r.res.internalType())
+	}
 	if err := r.mayRenderItems(items, metadataSize); err != nil {
 		return err
 	}

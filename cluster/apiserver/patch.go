@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -66,13 +67,12 @@ type patcher struct {
 	// status: only metadata and status of the result count.
 	status   bool
 	onJSON   func(doc []byte) ([]byte, error) // JSON and merge patches
-	original []byte
 	patch    map[string]any // strategic merge
 	plain    bool           // it has only fields of the kind, and no directives
 }
 
 func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
-	p := &patcher{r: r, validation: validation, original: body, status: r.Subresource == "status"}
+	p := &patcher{r: r, validation: validation, status: r.Subresource == "status"}
 	switch patchType {
 	case types.JSONPatchType:
 		var err error
@@ -86,7 +86,7 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 		}
 	case types.StrategicMergePatchType:
 		if !r.res.Supports(api.Protobuf) {
-			return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
+			return nil, apistatus.UnsupportedPatchType()
 		}
 		body = p.r.respell(body)
 		alone := p.r.res.New()
@@ -100,7 +100,7 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 		unknown, err := kjson.UnmarshalStrict(body, alone)
 		p.plain = err == nil && len(unknown) == 0
 	default:
-		return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
+		return nil, apistatus.UnsupportedPatchType()
 	}
 	return p, nil
 }
@@ -108,6 +108,9 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 // jsonPatch and mergePatch are what a patch makes of a document. They end with ctx.
 func jsonPatch(ctx context.Context, body []byte) (func(doc []byte) ([]byte, error), error) {
 	patch, err := jsonpatch.Decode(body)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field == "" { // with upstream's name of the type
+		err = fmt.Errorf("json: cannot unmarshal %s into Go value of type []handlers.jsonPatchOp", wrong.Value)
+	}
 	if err != nil {
 		return nil, apistatus.BadRequest("error decoding patch: %v", err)
 	}
@@ -178,28 +181,30 @@ func (p *patcher) patchedJSON(doc []byte) (api.Object, error) {
 	}
 	p.r.bodySize = max(p.r.bodySize, len(patched))
 	obj := res.New()
-	if err := p.r.decodeBytes(patched, "application/json", obj, res.GroupVersionKind, p.validation); err != nil {
-		return nil, p.refuse(err)
+	if _, err := p.r.decodeText(patched, "application/json", obj, res.GroupVersionKind, p.validation); err != nil {
+		return nil, refusePatched(patched, err)
 	}
 	return obj, nil
 }
 
-// refuse returns the error for a result that is not an object of the kind.
-func (p *patcher) refuse(err error) error {
+// refusePatched returns the error for the result of a patch that is not an object of the kind: as upstream, with no name and kind of
+// its own, and with that result.
+func refusePatched(patched []byte, err error) error {
 	if apierrors.IsRequestEntityTooLargeError(err) {
 		return err
 	}
-	return apierrors.NewInvalid(p.r.res.GroupKind(), p.r.Name, field.ErrorList{
-		field.Invalid(field.NewPath("patch"), summaryOfPatch(p.original), err.Error()),
+	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{
+		field.Invalid(field.NewPath("patch"), shortened(patched), err.Error()),
 	})
 }
 
-func summaryOfPatch(patch []byte) string {
-	const most = 1024
-	if len(patch) > most {
-		return string(patch[:most]) + "..."
+// shortened is a text as an error shows it, where it has no other bound.
+func shortened(text []byte) string {
+	const most = 64 << 10
+	if len(text) > most {
+		return string(text[:most]) + "..."
 	}
-	return string(patch)
+	return string(text)
 }
 
 func (p *patcher) applyStrategic(cur *store.Item) (api.Object, error) {
@@ -232,7 +237,7 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, p.refuse(err)
+		return nil, refusePatched(fmt.Appendf(nil, "%+v", p.patch), err)
 	}
 	return obj, checkManagedFields(obj)
 }

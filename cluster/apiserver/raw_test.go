@@ -123,26 +123,35 @@ func TestBadInput(t *testing.T) {
 		{"other uid", "PUT", maps + "/there", asJSON, `{"metadata":{"name":"there","uid":"u"}}`, 409, "Precondition failed: UID in precondition: u"},
 		{"label selector", "GET", maps + "?labelSelector=a%3D%3D%3Db", "", "", 400, "unable to parse requirement"},
 		{"field selector", "GET", maps + "?fieldSelector=spec.a%3Db", "", "", 400, `"spec.a" is not a known field selector: only "metadata.name", "metadata.namespace"`},
+		{"field selector of volumes", "GET", "/api/v1/persistentvolumes?fieldSelector=name%3Db", "", "", 400, `"name" is not a known field selector: only "metadata.name", "metadata.namespace"`},
+		{"namespace of nodes", "GET", "/api/v1/nodes?fieldSelector=metadata.namespace%3Db", "", "", 400, "field label not supported: metadata.namespace"},
+		{"method", "POST", maps + "/there", asJSON, "{}", 405, `"message":"the server does not allow this method on the requested resource","reason":"MethodNotAllowed","details":{}`},
+		{"version of an object", "GET", maps + "/there?resourceVersion=abc", "", "", 400, `"resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax"`},
+		{"version of a page", "GET", maps + "?resourceVersion=-1", "", "", 400, `"invalid resource version: resourceVersion: Invalid value: "-1": strconv.ParseUint: parsing "-1": invalid syntax"`},
+		{"another kind", "POST", maps, asJSON, `{"kind":"Pod","apiVersion":"v1"}`, 400, `Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown conversion`},
+		{"a kind of another group", "POST", "/apis/apps/v1/namespaces/default/deployments", asJSON, `{"kind":"Pod","apiVersion":"v1"}`, 400, `cannot be handled as a Deployment: converting (v1.Pod) to (apps.Deployment): unknown conversion`},
+		{"patch that is no list", "PATCH", maps + "/there", "application/json-patch+json", `{}`, 400, "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"},
+		{"dry run of a proxy", "GET", somePods + "/p/proxy?dryRun=All", "", "", 400, "dryRun is not supported"},
 		{"field selector of pods", "GET", somePods + "?fieldSelector=spec.a%3Db", "", "", 400, "field label not supported: spec.a"},
 		{"continue token", "GET", maps + "?continue=abc", "", "", 400, "invalid continue token: continue key is not valid"},
 		{"version of a list", "GET", maps + "?resourceVersionMatch=Exact", "", "", 422, "resourceVersionMatch is forbidden unless resourceVersion is provided"},
 		{"version of a watch", "GET", maps + "?watch=1&sendInitialEvents=true", "", "", 422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
 		{"limit", "GET", maps + "?limit=x", "", "", 400, "invalid syntax"},
-		{"patch type", "PATCH", maps + "/there", asJSON, "{}", 415, "application/strategic-merge-patch+json"},
+		{"patch type", "PATCH", maps + "/there", asJSON, "{}", 415, `"message":"415: Unsupported Media Type","reason":"UnsupportedMediaType","details":{}`},
 		{"malformed patch", "PATCH", maps + "/there", "application/merge-patch+json", "{", 400, "unexpected end of JSON input"},
 		{"patch with an unknown directive", "PATCH", somePods + "/p", "application/strategic-merge-patch+json", `{"spec":{"$patch":"nope"}}`, 422, "unknown patch type: nope in map: map[$patch:nope]"},
 		{"patch of an element without its key", "PATCH", somePods + "/p", "application/strategic-merge-patch+json", `{"spec":{"containers":[{"image":"x"}]}}`, 422, "map: map[image:x] does not contain declared merge key: name"},
 		{"patch that does not fit", "PATCH", maps + "/there", "application/json-patch+json", `[{"op":"remove","path":"/data/nope"}]`, 422, "the server rejected our request due to an error in our request"},
-		{"patch of the wrong type", "PATCH", maps + "/there", "application/merge-patch+json", `{"data":[]}`, 422, "cannot unmarshal array"},
-		{"unknown field in a patch", "PATCH", somePods + "/p?fieldValidation=Strict", "application/strategic-merge-patch+json", `{"spec":{"foo":1}}`, 422, `unknown field "spec.foo"`},
+		{"patch of the wrong type", "PATCH", maps + "/there", "application/merge-patch+json", `{"data":[]}`, 422, `": json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string"`},
+		{"unknown field in a patch", "PATCH", somePods + "/p?fieldValidation=Strict", "application/strategic-merge-patch+json", `{"spec":{"foo":1}}`, 422, `" "" is invalid: patch: Invalid value: "map[spec:map[foo:1]]": strict decoding error: unknown field "spec.foo"`},
 		{"long patch", "PATCH", maps + "/there", "application/json-patch+json", "[" + strings.TrimSuffix(operations, ",") + "]", 413, "The allowed maximum operations in a JSON patch is 10000, got 10001"},
 		{"apply without a manager", "PATCH", maps + "/there", "application/apply-patch+yaml", "{}", 422, "fieldManager: Required value"},
-		{"apply of nothing", "PATCH", maps + "/there?fieldManager=m", "application/apply-patch+yaml", "", 400, "error decoding YAML"},
+		{"apply of nothing", "PATCH", maps + "/there?fieldManager=m", "application/apply-patch+yaml", "", 400, "invalid object type: /, Kind="},
 		{"grace period", "DELETE", somePods + "/p?gracePeriodSeconds=x", "", "", 400, "invalid syntax"},
 		{"delete options", "DELETE", somePods + "/p", asJSON, "{", 400, "unexpected end of JSON input"},
 		{"two policies", "DELETE", somePods + "/p", asJSON, `{"orphanDependents":true,"propagationPolicy":"Orphan"}`, 422, "cannot be both set"},
 		{"precondition", "DELETE", somePods + "/p", asJSON, `{"preconditions":{"uid":"u"}}`, 409, "the UID in the precondition (u) does not match the UID in record"},
-		{"options of another kind", "DELETE", somePods + "/p", asJSON, `{"kind":"Pod","apiVersion":"v1"}`, 400, `no kind "Pod" is registered for version "v1"`},
+		{"options of another kind", "DELETE", somePods + "/p", asJSON, `{"kind":"Pod","apiVersion":"v1"}`, 400, `no kind "Pod" is registered for version "v1" in scheme "`},
 		{"options of any group", "DELETE", somePods + "/p", asJSON, `{"kind":"DeleteOptions","apiVersion":"apps/v1","dryRun":["All"]}`, 200, ""},
 		{"eviction without a name", "POST", somePods + "/p/eviction", asJSON, `{}`, 400, "name in URL does not match name in Eviction object"},
 		{"eviction of another pod", "POST", somePods + "/p/eviction", asJSON, `{"metadata":{"name":"q"}}`, 400, "name in URL does not match name in Eviction object"},
@@ -214,6 +223,21 @@ func TestFormsOfAnswers(t *testing.T) {
 	if !strings.Contains(body, `"kind":"PartialObjectMetadataList"`) || strings.Contains(body, `"spec"`) {
 		t.Errorf("metadata: %.500s", body)
 	}
+	for _, c := range []struct{ method, path, accept, message string }{
+		{"GET", somePods, "application/xml", `"406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"`},
+		{"GET", somePods + "/p1", "application/xml", `"406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"`},
+		{"DELETE", somePods + "/p1", "application/xml", "Available representations"},
+		{"GET", somePods + "/p1", "application/json;as=Nope;v=v1;g=meta.k8s.io", `"only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"`},
+		{"GET", somePods, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", `"you requested PartialObjectMetadata, but the requested object is a list (*core.PodList)"`},
+		{"GET", somePods + "/p1", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", `"you requested PartialObjectMetadataList, but the requested object is not a list (*core.Pod)"`},
+	} {
+		if resp, body := r.do(c.method, c.path, "", "", "Accept", c.accept); resp.StatusCode != 406 || !strings.Contains(body, c.message) {
+			t.Errorf("%s %s as %s: %d %s\nwant 406 and %s", c.method, c.path, c.accept, resp.StatusCode, body, c.message)
+		}
+	}
+	if resp, _ := r.do("HEAD", somePods+"/p1", "", ""); resp.StatusCode != 405 {
+		t.Errorf("HEAD: %d, want 405", resp.StatusCode)
+	}
 	if kind, body := get(somePods+"/p1", "application/yaml"); kind != "application/yaml" || !strings.HasPrefix(body, "apiVersion: v1\nkind: Pod\n") {
 		t.Errorf("yaml: %s %.200s", kind, body)
 	}
@@ -224,7 +248,7 @@ func TestFormsOfAnswers(t *testing.T) {
 		t.Errorf("pretty: %.200s", body)
 	}
 	resp, body := r.do("GET", somePods, "", "", "Accept", "application/cbor")
-	if resp.StatusCode != 406 || !strings.Contains(body, "only the following media types are accepted") {
+	if resp.StatusCode != 406 || !strings.Contains(body, "406: Not Acceptable") {
 		t.Errorf("cbor: %d %s", resp.StatusCode, body)
 	}
 }

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -173,6 +174,9 @@ func (r *responder) writeObject(code int, obj runtime.Object, gvk schema.GroupVe
 func (r *responder) writeForm(code int, a negotiate.Output, obj api.Object) error {
 	gv := schema.GroupVersion{Group: metav1.GroupName, Version: a.Version}
 	if a.Form == negotiate.PartialObjectMetadata {
+		if a.List {
+			return apistatus.NotOfThatForm("you requested PartialObjectMetadataList, but the requested object is not a list (*%s)", r.res.internalType())
+		}
 		return r.writeEncoded(code, a, partial(obj), gv.WithKind("PartialObjectMetadata"))
 	}
 	include, err := includeObject(r.Request)
@@ -204,6 +208,13 @@ func (r *responder) writeSuccess(code int, details *metav1.StatusDetails) error 
 	}
 	r.w.Status = status
 	return r.writeObject(code, status, apistatus.GVK)
+}
+
+// internalType is what upstream calls the kind in the texts that show its type in memory: core.ConfigMap, rbac.Role.
+func (r *resource) internalType() string {
+	k := r.Storage()
+	group, _, _ := strings.Cut(k.Group, ".")
+	return cmp.Or(group, "core") + "." + k.Kind
 }
 
 func (r *resource) groupResource() schema.GroupResource {

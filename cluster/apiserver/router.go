@@ -39,8 +39,9 @@ func (s *Server) resolve(r *request) (handler, error) {
 	case f == nil,
 		everywhere && i.Verb != "list" && i.Verb != "watch",
 		i.Verb == "watch" && r.Method != http.MethodGet,
+		r.Method == http.MethodHead && i.Subresource != "proxy",
 		i.Verb == "" && r.Method != http.MethodOptions:
-		return nil, apistatus.MethodNotSupported(schema.GroupResource{Group: i.Group, Resource: i.Plural}, i.Verb)
+		return nil, apistatus.MethodNotSupported()
 	}
 	if !i.Named {
 		return f, nil

@@ -43,7 +43,8 @@ func (s *Server) newResource(k *api.Kind) *resource {
 	r.columns = newTableColumns(r.columnKind())
 	r.returnsGone = deletesWithObject[k.Storage().GroupKind()]
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
-	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": true}
+	// Of a kind with field selectors of its own, upstream takes no label that the kind does not have.
+	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": k.Namespaced || k.Fields == nil}
 	r.routes = s.routesOf(r)
 	if k.Virtual {
 		return r

@@ -204,7 +204,7 @@ func (r scaling) patchedScale(patchType types.PatchType, patch []byte, cur *auto
 	case types.StrategicMergePatchType:
 		on, err = strategicPatch(patch, shown)
 	default:
-		return nil, apistatus.UnsupportedMediaType(r.res.acceptedPatches())
+		return nil, apistatus.UnsupportedPatchType()
 	}
 	if err != nil {
 		return nil, applyError(err)

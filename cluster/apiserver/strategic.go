@@ -145,7 +145,7 @@ func strategicError(err error) error {
 		}
 	}
 	// Upstream answers 500 with the same text.
-	return apistatus.New(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, summaryOfPatch([]byte(err.Error())))
+	return apistatus.New(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, shortened([]byte(err.Error())))
 }
 
 // unprocessable is upstream's answer to a patch that does not fit the object.

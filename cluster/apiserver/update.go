@@ -295,7 +295,6 @@ func carryOver(obj, old api.Object) {
 		obj.SetDeletionGracePeriodSeconds(grace)
 	}
 	obj.SetGeneration(old.GetGeneration())
-	obj.SetSelfLink("")
 	if obj.GetGenerateName() == "" {
 		obj.SetGenerateName(old.GetGenerateName())
 	}

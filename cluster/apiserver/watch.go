@@ -196,12 +196,12 @@ type framer struct {
 }
 
 func (r *request) newFramer() (*framer, error) {
-	a, err := r.output(negotiate.AllForms)
+	a, err := r.output(negotiate.ListForms)
 	if err != nil {
 		return nil, err
 	}
 	if a.Media.StreamType == "" {
-		return nil, apistatus.NotAcceptable("application/json, application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
+		return nil, apistatus.NotAcceptable("application/json;stream=watch, " + runtime.ContentTypeProtobuf + ";stream=watch")
 	}
 	include, err := includeObject(r.Request)
 	return &framer{ctx: r.Context(), res: r.res, answer: a, include: include}, err

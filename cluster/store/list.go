@@ -43,6 +43,9 @@ func (c *Collection) List(ctx context.Context, namespace string, o ListOptions) 
 	if o.Continue != "" {
 		return l.next(ctx)
 	}
+	if _, err := parseVersion(o.ResourceVersion); err != nil {
+		return nil, apierrors.NewBadRequest("invalid resource version: " + err.Error())
+	}
 	rev, err := c.store.reach(ctx, o.ResourceVersion)
 	if err != nil {
 		return nil, err

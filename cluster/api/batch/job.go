@@ -2,7 +2,6 @@
 package batch
 
 import (
-	"maps"
 	"math"
 	"strconv"
 
@@ -28,12 +27,8 @@ var Jobs = rules.SpecAndStatus(&api.Kind{
 
 	Default: rules.Mutate(defaultJob),
 	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
-		inherits := len(j.Labels) == 0 && len(j.Spec.Template.Labels) > 0
 		defaultJob(j)
 		generateSelector(j)
-		if inherits {
-			j.Labels = maps.Clone(j.Spec.Template.Labels) // the generated ones too, as upstream
-		}
 		j.Status = batchv1.JobStatus{}
 		j.Generation = 1
 	}),
@@ -71,7 +66,7 @@ func defaultJob(j *batchv1.Job) {
 	}
 	rules.SetDefaultPtr(&s.BackoffLimit, limit)
 	if len(j.Labels) == 0 && len(s.Template.Labels) > 0 {
-		j.Labels = maps.Clone(s.Template.Labels)
+		j.Labels = s.Template.Labels // the same map, as upstream: what generateSelector adds is in both
 	}
 	rules.SetDefaultPtr(&s.CompletionMode, batchv1.NonIndexedCompletion)
 	rules.SetDefaultPtr(&s.Suspend, false)

@@ -99,7 +99,7 @@ func TestInvalidEndpoints(t *testing.T) {
 	runInvalid(t, core.Endpoints, []invalidCase{
 		{"valid", `{}`, ""},
 		{"no addresses", `{subsets: [{ports: [{port: 80}]}]}`, "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`"},
-		{"ip", `{subsets: [{addresses: [{ip: x}]}]}`, `subsets[0].addresses[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`},
+		{"ip", `{subsets: [{addresses: [{ip: x}]}]}`, `subsets[0].addresses[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)` + "\n" + `subsets[0].addresses[0].ip: Invalid value: "x": must be a valid IP address`},
 		{"loopback", `{subsets: [{addresses: [{ip: 127.0.0.1}]}]}`, `subsets[0].addresses[0].ip: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)`},
 		{"link-local", `{subsets: [{addresses: [{ip: 169.254.1.1}]}]}`, `subsets[0].addresses[0].ip: Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)`},
 		{"nowhere", `{subsets: [{addresses: [{ip: 0.0.0.0}]}]}`, `subsets[0].addresses[0].ip: Invalid value: "0.0.0.0": may not be unspecified (0.0.0.0)`},
@@ -144,6 +144,7 @@ func TestInvalidSettings(t *testing.T) {
 	})
 	runInvalid(t, core.ResourceQuotas, []invalidCase{
 		{"valid", `{}`, ""},
+		{"no scope", `{spec: {scopeSelector: {matchExpressions: [{}]}}}`, `spec.scopeSelector.matchExpressions.scopeName: Invalid value: "": unsupported scope` + "\n" + `spec.scopeSelector.matchExpressions.operator: Invalid value: "": not a valid selector operator`},
 		{"half a pod", `{spec: {hard: {pods: 500m}}}`, `spec.hard[pods]: Invalid value: "500m": must be an integer`},
 		{"scope", `{spec: {scopes: [x]}}`, `spec.scopes: Invalid value: ["x"]: unsupported scope`},
 	})
@@ -189,9 +190,9 @@ func TestInvalidCluster(t *testing.T) {
 		{"two cidrs", `{spec: {podCIDRs: [10.246.1.0/24, "fd00::/64"]}}`, ""},
 		{"two cidrs of a family", `{spec: {podCIDRs: [10.246.1.0/24, 10.246.2.0/24]}}`, `spec.podCIDRs: Invalid value: ["10.246.1.0/24","10.246.2.0/24"]: may specify no more than one CIDR for each IP family`},
 		{"three cidrs", `{spec: {podCIDRs: [10.246.1.0/24, "fd00::/64", 10.246.2.0/24]}}`, `spec.podCIDRs: Invalid value: ["10.246.1.0/24","fd00::/64","10.246.2.0/24"]: may specify no more than one CIDR for each IP family`},
-		{"taint without effect", `{spec: {taints: [{key: a}]}}`, "spec.taints[0].effect: Required value"},
-		{"taint effect", `{spec: {taints: [{key: a, effect: x}]}}`, `spec.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`},
-		{"taint twice", `{spec: {taints: [{key: a, effect: NoExecute}, {key: a, effect: NoExecute}]}}`, `spec.taints[1]: Duplicate value: {"key":"a","effect":"NoExecute"}: taints must be unique by key and effect pair`},
+		{"taint without effect", `{spec: {taints: [{key: a}]}}`, "metadata.taints[0].effect: Required value"},
+		{"taint effect", `{spec: {taints: [{key: a, effect: x}]}}`, `metadata.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`},
+		{"taint twice", `{spec: {taints: [{key: a, effect: NoExecute}, {key: a, effect: NoExecute}]}}`, `metadata.taints[1]: Duplicate value: {"key":"a","effect":"NoExecute"}: taints must be unique by key and effect pair`},
 	})
 	runInvalid(t, core.Events, []invalidCase{
 		{"valid", `{}`, ""},
@@ -218,6 +219,7 @@ func TestInvalidRBAC(t *testing.T) {
 	runInvalid(t, rbac.ClusterRoles, []invalidCase{
 		{"valid", `{}`, ""},
 		{"both", `{rules: [{verbs: [get], nonResourceURLs: [/x], apiGroups: [""]}]}`, `rules[0].nonResourceURLs: Invalid value: ["/x"]: rules cannot apply to both regular resources and non-resource URLs`},
+		{"aggregation by a bad label", `{aggregationRule: {clusterRoleSelectors: [{matchLabels: {"-": x}}]}}`, `aggregationRule.clusterRoleSelectors[0].matchLabels: Invalid value: "-": name part must consist of...` + "\n" + `aggregationRule.clusterRoleSelectors[0]: Invalid value: null: invalid label selector.`},
 		{"aggregation", `{aggregationRule: {}}`, "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil"},
 	})
 	runInvalid(t, rbac.RoleBindings, []invalidCase{
@@ -278,6 +280,8 @@ func TestInvalidUpdates(t *testing.T) {
 
 		{core.Services, "address left out", `{}`, `{spec: {clusterIP: null}}`, ""},
 		{core.Services, "address", `{}`, `{spec: {clusterIP: 10.247.0.6}}`, `spec.clusterIPs[0]: Invalid value: ["10.247.0.6"]: may not change once set`},
+		{core.Services, "bad address", `{}`, `{spec: {clusterIP: x}}`, `spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`},
+		{core.Services, "bad family", `{}`, `{spec: {ipFamilies: [x]}}`, `spec.ipFamilies[0]: Unsupported value: "x": supported values: "IPv4", "IPv6"`},
 		{core.Services, "to a name", `{}`, `{spec: {type: ExternalName, externalName: a.b, clusterIP: 10.247.0.5}}`, ""},
 		{core.Services, "from node port", `{spec: {type: NodePort, ports: [{port: 80, nodePort: 30001}]}}`, `{spec: {ports: [{port: 80, nodePort: 30001}]}}`, ""},
 
@@ -287,6 +291,7 @@ func TestInvalidUpdates(t *testing.T) {
 		{core.ConfigMaps, "immutable data", `{immutable: true, data: {a: x}}`, `{immutable: true, data: {a: y}}`, "data: Forbidden: field is immutable when `immutable` is set"},
 		{core.Nodes, "first cidr", `{}`, `{spec: {podCIDR: 10.246.1.0/24}}`, ""},
 		{core.Nodes, "cidr", `{spec: {podCIDR: 10.246.1.0/24}}`, `{spec: {podCIDR: 10.246.2.0/24}}`, `spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid`},
+		{core.Nodes, "later cidrs", `{spec: {podCIDR: 10.246.1.0/24}}`, `{spec: {podCIDR: 10.246.1.0/24, podCIDRs: [x]}}`, ""},
 		{core.Nodes, "first provider", `{}`, `{spec: {providerID: a}}`, ""},
 		{core.Nodes, "provider", `{spec: {providerID: a}}`, `{spec: {providerID: b}}`, `spec.providerID: Forbidden: node updates may not change providerID except from "" to valid`},
 		{core.ReplicationControllers, "scale", `{}`, `{spec: {replicas: 5}}`, ""},

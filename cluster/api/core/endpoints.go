@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	netutils "k8s.io/utils/net"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -105,13 +106,14 @@ func validateEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.Err
 	return append(errs, ValidateNonSpecialIP(a.IP, p.Child("ip"))...)
 }
 
-// ValidateNonSpecialIP reports addresses that are local to each node.
+// ValidateNonSpecialIP reports addresses that are local to each node, and what is no address.
 func ValidateNonSpecialIP(ip string, p *field.Path) field.ErrorList {
 	a, err := netip.ParseAddr(ip)
-	if err != nil {
-		return nil
-	}
 	switch {
+	case err != nil && netutils.ParseIPSloppy(ip) == nil:
+		return field.ErrorList{field.Invalid(p, ip, "must be a valid IP address")}
+	case err != nil: // with leading zeros
+		return nil
 	case a.IsUnspecified():
 		return field.ErrorList{field.Invalid(p, ip, fmt.Sprintf("may not be unspecified (%v)", ip))}
 	case a.IsLoopback():

@@ -49,8 +49,8 @@ var Nodes = &api.Kind{
 		if n.Status.Allocatable == nil && n.Status.Capacity != nil {
 			n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 		}
-		if n.Spec.PodCIDR != "" && len(n.Spec.PodCIDRs) == 0 {
-			n.Spec.PodCIDRs = []string{n.Spec.PodCIDR}
+		if c := n.Spec.PodCIDR; c != "" && (len(n.Spec.PodCIDRs) == 0 || n.Spec.PodCIDRs[0] != c) { // the older field counts
+			n.Spec.PodCIDRs = []string{c}
 		}
 	}),
 	// The kubelet takes no configuration from the API: a source is dropped, as upstream.
@@ -140,7 +140,7 @@ func nodeAddress(n *corev1.Node, t corev1.NodeAddressType) string {
 
 func validateNode(n *corev1.Node) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&n.ObjectMeta, false, rules.DNSSubdomain)
-	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.MetadataPath.Child("taints"))...)
 	p := rules.SpecPath.Child("podCIDRs")
 	for i, c := range n.Spec.PodCIDRs {
 		errs = append(errs, validation.IsValidCIDR(p.Index(i), c)...)
@@ -176,7 +176,7 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("providerID"), "node updates may not change providerID except from \"\" to valid"))
 	}
-	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.SpecPath.Child("taints"))...)
+	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.MetadataPath.Child("taints"))...)
 	if !rules.Equal(n.Spec.ConfigSource, old.Spec.ConfigSource) && n.Spec.ConfigSource != nil {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("configSource"), "configSource may not be set"))
 	}
@@ -192,6 +192,7 @@ func validateNodeAddresses(addresses []corev1.NodeAddress) field.ErrorList {
 	return errs
 }
 
+// validateNodeTaints validates taints, at the path that upstream gives them: metadata.taints.
 func validateNodeTaints(taints []corev1.Taint, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	type portKey struct{ key, effect string }

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -104,7 +103,6 @@ var PersistentVolumes = &api.Kind{
 			class, orUnset(v.Spec.VolumeAttributesClassName), v.Status.Reason, rules.Age(v.CreationTimestamp), orUnset(v.Spec.VolumeMode),
 		}
 	}),
-	Fields: rules.Typed(func(v *corev1.PersistentVolume) fields.Set { return fields.Set{"name": v.Name} }),
 }
 
 func storage(l corev1.ResourceList) string {

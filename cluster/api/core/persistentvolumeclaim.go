@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -78,7 +77,6 @@ var PersistentVolumeClaims = &api.Kind{
 			rules.Age(c.CreationTimestamp), orUnset(c.Spec.VolumeMode),
 		}
 	}),
-	Fields: rules.Typed(func(c *corev1.PersistentVolumeClaim) fields.Set { return fields.Set{"name": c.Name} }),
 }
 
 // prepareDataSources gives both fields for the source of a volume's content the same value. A

@@ -96,8 +96,8 @@ func validateScopeSelector(s *corev1.ResourceQuotaSpec) field.ErrorList {
 		errs = append(errs, validateQuotaScope(r.ScopeName, s.Hard, field.Invalid(p.Child("scopeName"), r.ScopeName, "unsupported scope"),
 			field.Invalid(p, s.ScopeSelector, "unsupported scope applied to resource"))...)
 		switch r.ScopeName {
-		case corev1.ResourceQuotaScopePriorityClass, corev1.ResourceQuotaScopeVolumeAttributesClass:
-		default:
+		case corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotTerminating, corev1.ResourceQuotaScopeBestEffort,
+			corev1.ResourceQuotaScopeNotBestEffort, corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
 			if r.Operator != corev1.ScopeSelectorOpExists {
 				errs = append(errs, field.Invalid(p.Child("operator"), r.Operator, "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "+
 					"ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"))

@@ -16,10 +16,13 @@ import (
 )
 
 func validateNewService(svc *corev1.Service) field.ErrorList {
+	if errs := validateServiceAddresses(svc, nil); len(errs) > 0 {
+		return errs // alone: upstream's storage looks at them first
+	}
 	return append(rules.ValidateObjectMeta(&svc.ObjectMeta, true, rules.DNSLabel), validateService(svc, nil)...)
 }
 
-// validateService validates all but the metadata, in upstream's order. What old has is valid.
+// validateService validates all but the metadata and the addresses, in upstream's order. What old has is valid.
 func validateService(svc, old *corev1.Service) field.ErrorList {
 	s := &svc.Spec
 	var errs field.ErrorList
@@ -40,7 +43,6 @@ func validateService(svc, old *corev1.Service) field.ErrorList {
 		errs = append(errs, metav1validation.ValidateLabels(s.Selector, rules.SpecPath.Child("selector"))...)
 	}
 	errs = append(errs, validateSessionAffinity(s)...)
-	errs = append(errs, validateServiceAddresses(svc, old)...)
 	for i, ip := range s.ExternalIPs {
 		p := rules.SpecPath.Child("externalIPs").Index(i)
 		if bad := validation.IsValidIPForLegacyField(p, ip, false, oldSpec(old).ExternalIPs); len(bad) > 0 {
@@ -317,6 +319,9 @@ func validateLoadBalancerClass(s, old *corev1.ServiceSpec) field.ErrorList {
 }
 
 func validateServiceUpdate(svc, old *corev1.Service) field.ErrorList {
+	if errs := validateServiceAddresses(svc, old); len(errs) > 0 {
+		return errs
+	}
 	errs := rules.ValidateObjectMetaUpdate(&svc.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, validateAddressesUpdate(svc, old)...)
 	errs = append(errs, validateLoadBalancerClass(&svc.Spec, &old.Spec)...)

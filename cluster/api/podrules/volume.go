@@ -124,7 +124,7 @@ func (c *podSpecValidator) validateVolumeSource(v *corev1.Volume, p *field.Path)
 		s.Add(ValidateNFSVolumeSource(v.NFS, p.Child("nfs")))
 	}
 	validateNetworkDisk(v, &s)
-	if s.Has("downwardAPI", v.DownwardAPI != nil) {
+	if s.Has("downwarAPI", v.DownwardAPI != nil) { // upstream's spelling
 		s.Add(validateFileMode(v.DownwardAPI.DefaultMode, p.Child("downwardAPI", "defaultMode")))
 		for i := range v.DownwardAPI.Items {
 			s.Add(validateDownwardAPIVolumeFile(&v.DownwardAPI.Items[i], p.Child("downwardAPI")))
@@ -209,7 +209,9 @@ func validateNetworkDisk(v *corev1.Volume, s *Sources) {
 		s.Need(v.Cinder.VolumeID, "cinder", "volumeID")
 		s.NeedSecret(v.Cinder.SecretRef, "cinder")
 	}
-	s.Source("cephfs", v.CephFS != nil, "monitors", strings.Join(Deref(v.CephFS).Monitors, ","))
+	if s.Has("cephFS", v.CephFS != nil) { // as upstream, only this error names it so
+		s.Need(strings.Join(v.CephFS.Monitors, ","), "cephfs", "monitors")
+	}
 	if s.Has("quobyte", v.Quobyte != nil) {
 		s.Add(ValidateQuobyteVolumeSource(v.Quobyte, s.P.Child("quobyte")))
 	}

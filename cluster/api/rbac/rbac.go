@@ -25,6 +25,7 @@ var Roles = &api.Kind{
 	Versions:       []api.Version{api.Retired[*rbacv1beta1.Role, *rbacv1.Role]{}.Version(), rolesV1alpha1},
 	New:            func() api.Object { return &rbacv1.Role{} },
 	NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
+	Default:        rules.Mutate(func(r *rbacv1.Role) { r.Rules = noEmpty(r.Rules) }),
 	Validate:       rules.Validate(true, rules.PathSegment, validateRole),
 	ValidateUpdate: rules.WholeUpdate[*rbacv1.Role](rules.Validate(true, rules.PathSegment, validateRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
@@ -38,10 +39,19 @@ var ClusterRoles = &api.Kind{
 	Versions:       []api.Version{api.Retired[*rbacv1beta1.ClusterRole, *rbacv1.ClusterRole]{}.Version(), clusterRolesV1alpha1},
 	New:            func() api.Object { return &rbacv1.ClusterRole{} },
 	NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
+	Default:        rules.Mutate(func(r *rbacv1.ClusterRole) { r.Rules = noEmpty(r.Rules) }),
 	Validate:       rules.Validate(false, rules.PathSegment, validateClusterRole),
 	ValidateUpdate: rules.WholeUpdate[*rbacv1.ClusterRole](rules.Validate(false, rules.PathSegment, validateClusterRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:            rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
+}
+
+// noEmpty returns nil for an empty list, as upstream's storage does: the field is written always.
+func noEmpty(list []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // RoleBindings is the kind RoleBinding: it grants a role to subjects in one namespace.
@@ -92,8 +102,11 @@ func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 		return append(errs, field.Required(p, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
 	}
 	for i := range r.AggregationRule.ClusterRoleSelectors {
-		errs = append(errs, metav1validation.ValidateLabelSelector(&r.AggregationRule.ClusterRoleSelectors[i],
-			metav1validation.LabelSelectorValidationOptions{}, p.Index(i))...)
+		s := &r.AggregationRule.ClusterRoleSelectors[i]
+		errs = append(errs, metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, p.Index(i))...)
+		if _, err := metav1.LabelSelectorAsSelector(s); err != nil {
+			errs = append(errs, field.Invalid(p.Index(i), nil, "invalid label selector."))
+		}
 	}
 	return errs
 }

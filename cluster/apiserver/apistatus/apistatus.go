@@ -70,8 +70,15 @@ func ResourceNotFound(successor string) error {
 }
 
 // MethodNotSupported returns a 405.
-func MethodNotSupported(r schema.GroupResource, verb string) error {
-	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, verb, schema.GroupResource{}, "", "", 0, true)
+func MethodNotSupported() error {
+	return routing(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "the server does not allow this method on the requested resource")
+}
+
+// routing returns a failure that upstream's router finds, before there is a resource: its details are empty.
+func routing(code int32, reason metav1.StatusReason, message string) error {
+	err := New(code, reason, message)
+	err.ErrStatus.Details = &metav1.StatusDetails{}
+	return err
 }
 
 // Unauthorized returns the 401 of every failed authentication: it gives no reason.
@@ -100,16 +107,31 @@ func UnsupportedMediaType(accepted string) error {
 		"the body of the request was in an unknown format - accepted media types include: "+accepted)
 }
 
+// UnsupportedPatchType returns the 415 for a patch in none of the types of the resource.
+func UnsupportedPatchType() error {
+	return routing(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType, "415: Unsupported Media Type")
+}
+
 // NotMarshalable refuses protobuf of an object that has none.
 func NotMarshalable(obj any) error {
 	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
 		fmt.Sprintf("object %T does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message", obj))
 }
 
-// NotAcceptable returns a 406.
+// NoRepresentation returns the 406 for a request that accepts none of the media types in which an answer can be.
+func NoRepresentation(available string) error {
+	return routing(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable, "406: Not Acceptable\n\nAvailable representations: "+available)
+}
+
+// NotAcceptable returns the 406 for a request that accepts a media type of the answer, but asks for a form that it cannot have.
 func NotAcceptable(accepted string) error {
 	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
 		"only the following media types are accepted: "+accepted)
+}
+
+// NotOfThatForm returns the 406 for an object that has not the form that is asked for.
+func NotOfThatForm(format, kind string) error {
+	return New(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable, fmt.Sprintf(format, kind))
 }
 
 // Forbidden returns a 403 with upstream's message.

@@ -60,16 +60,18 @@ type Output struct {
 	Media   *Media
 	Form    Form
 	Version string // of meta.k8s.io, for the forms other than the object itself
+	List    bool   // the metadata of a list is asked for, not of one object
 }
 
 // Forms are those which a handler can give beside the object; without any, `as=` is refused.
-// NoProtobuf leaves out protobuf of the object itself.
-type Forms struct{ Table, Partial, NoProtobuf bool }
+// NoProtobuf leaves out protobuf of the object itself; Streams says that the route also has watches.
+type Forms struct{ Table, Partial, NoProtobuf, Streams bool }
 
-// None and all of the forms.
+// None and all of the forms; those of a list or watch.
 var (
-	NoForms  = Forms{}
-	AllForms = Forms{Table: true, Partial: true}
+	NoForms   = Forms{}
+	AllForms  = Forms{Table: true, Partial: true}
+	ListForms = Forms{Table: true, Partial: true, Streams: true}
 )
 
 // Clause is one alternative of an Accept header.
@@ -91,12 +93,21 @@ func Response(req *http.Request, can Forms) (Output, error) {
 			return Output{Media: Protobuf}, nil
 		}
 	}
+	known := false
 	for _, c := range ParseAccept(strings.Join(req.Header.Values("Accept"), ",")) {
-		if a, ok := c.serve(can); ok {
+		a, ok := c.serve(can)
+		if ok {
 			return a, nil
 		}
+		known = known || a.Media != nil
 	}
-	return Output{}, apistatus.NotAcceptable(Accepted)
+	switch {
+	case known:
+		return Output{}, apistatus.NotAcceptable(Accepted)
+	case can.Streams:
+		return Output{}, apistatus.NoRepresentation(Accepted + ", " + JSON.ContentType + ";stream=watch, " + Protobuf.StreamType)
+	}
+	return Output{}, apistatus.NoRepresentation(Accepted)
 }
 
 func (c Clause) serve(can Forms) (Output, bool) {
@@ -123,7 +134,7 @@ func (c Clause) serve(can Forms) (Output, bool) {
 	case as == "Table" && can.Table && a.Media != Protobuf:
 		a.Form = Table
 	case (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") && can.Partial:
-		a.Form = PartialObjectMetadata
+		a.Form, a.List = PartialObjectMetadata, as == "PartialObjectMetadataList"
 	default:
 		return a, false
 	}
