@@ -33,6 +33,11 @@ const (
 	DefaultStateDir = "/var/lib/wheelhouse"
 	apiPort         = 443
 	maxNodes        = 200
+
+	// DefaultTimeout is enough for a machine that is twenty times slower than a laptop. A process
+	// that exits or is stopped ends a step at once, whatever the timeout.
+	DefaultTimeout  = 5 * time.Minute
+	defaultProgress = 10 * time.Second
 )
 
 // Config names a cluster and how it is set up. The zero value is the default cluster.
@@ -44,7 +49,8 @@ type Config struct {
 	NodeArgs   []string      // further flags of the minions' node processes. Up only
 	Binary     string        // the wheelhouse program; default the running one. Up only
 	Subnets    *Subnets      // default: the first block that is free. Up of a new cluster only
-	Timeout    time.Duration // for each step of Up; default 60 s
+	Timeout    time.Duration // for each step of Up, and for the end of processes and containers; default DefaultTimeout
+	Progress   time.Duration // the interval of Up's lines about a step that waits; default 10 s
 	Class      *bool         // the cluster serves a class; nil: unchanged, false for a new cluster. Up only
 	KeepData   bool          // Down keeps keys, etcd, logs and the nodes' disks
 
@@ -56,9 +62,13 @@ var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
 func (c Config) complete() (Config, error) {
 	c.Name = cmp.Or(c.Name, DefaultName)
 	c.StateDir = cmp.Or(c.StateDir, DefaultStateDir)
-	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.Progress = cmp.Or(c.Progress, defaultProgress)
 	if !nameSyntax.MatchString(c.Name) {
 		return c, fmt.Errorf("cluster name %q: want at most 30 lower case letters, digits and dashes", c.Name)
+	}
+	if c.Timeout < 0 || c.Progress < 0 {
+		return c, fmt.Errorf("timeout %s: want a duration such as %s", c.Timeout, DefaultTimeout)
 	}
 	if c.Nodes < 0 || c.Nodes > maxNodes {
 		return c, fmt.Errorf("%d nodes: want 0 to %d", c.Nodes, maxNodes)

@@ -43,15 +43,15 @@ func dockerVersion(ctx context.Context) (string, error) {
 
 // removeContainers removes a cluster's containers, or only those of one node,
 // whatever state they are in.
-func removeContainers(ctx context.Context, cluster, node string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+func removeContainers(ctx context.Context, cfg Config, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	c, _, err := dockerClient(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	match := filters.NewArgs(filters.Arg("label", labelCluster+"="+cluster))
+	match := filters.NewArgs(filters.Arg("label", labelCluster+"="+cfg.Name))
 	if node != "" {
 		match.Add("label", labelNode+"="+node)
 	}
@@ -78,7 +78,7 @@ func removeContainers(ctx context.Context, cluster, node string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), fmt.Errorf("%d containers of cluster %s still exist", len(list), cluster))
+			return errors.Join(ctx.Err(), fmt.Errorf("%d containers of cluster %s still exist", len(list), cfg.Name))
 		case <-time.After(pollEvery):
 		}
 	}

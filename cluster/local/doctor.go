@@ -87,8 +87,11 @@ func checkRoot() Check {
 	return check("root", os.Geteuid() == 0, Fail, fmt.Sprintf("user id %d", os.Geteuid()), "run it with sudo")
 }
 
+// dockerTimeout is how long the Docker Engine may take to answer.
+const dockerTimeout = 20 * time.Second
+
 func checkDocker(ctx context.Context) Check {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, dockerTimeout)
 	defer cancel()
 	version, err := dockerVersion(ctx)
 	if err != nil {

@@ -45,7 +45,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		do   func() error
 	}{
 		{"processes", func() error { return stopAll(ctx, cfg) }},
-		{"containers", func() error { return removeContainers(ctx, cfg.Name, "") }},
+		{"containers", func() error { return removeContainers(ctx, cfg, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
 		{"cgroups", func() error { return removeCgroups(ctx, cfg.Name) }},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
@@ -87,6 +87,9 @@ func stopAll(ctx context.Context, cfg Config) error {
 // version 2 is the root.
 const cgroupRoot = "/sys/fs/cgroup"
 
+// emptyTimeout is how long the kernel may count processes that have exited.
+const emptyTimeout = 10 * time.Second
+
 // removeCgroups removes the cgroups above the cluster's containers, which the Docker Engine
 // creates and leaves, and systemd where that is its driver. Only directories are removed, the
 // deepest first.
@@ -95,7 +98,7 @@ func removeCgroups(ctx context.Context, cluster string) error {
 	if cgroup.SystemdRuns() {
 		errs = append(errs, cgroup.NewSystemd(cgroup.At(cgroupRoot).Unified()).StopCluster(ctx, cluster))
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, emptyTimeout)
 	defer cancel()
 	for _, pattern := range []string{cgroupRoot + "/wheelhouse", cgroupRoot + "/*/wheelhouse"} {
 		parents, err := filepath.Glob(pattern)

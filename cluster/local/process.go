@@ -26,8 +26,10 @@ import (
 )
 
 const (
-	termGrace = 5 * time.Second // between SIGTERM and SIGKILL
-	logLimit  = 16 << 20        // a longer log is rotated when its process starts
+	// Between SIGTERM and SIGKILL: a server writes its database, a shell often ignores SIGTERM.
+	daemonGrace = 30 * time.Second
+	otherGrace  = 5 * time.Second
+	logLimit    = 16 << 20 // a longer log is rotated when its process starts
 )
 
 // daemon is a process that should run.
@@ -196,7 +198,8 @@ func (r running) inNS(name string) bool {
 	return err1 == nil && err2 == nil && own == want
 }
 
-// procStat reads a process's state and start time (in ticks since boot).
+// procStat reads a process's state and start time (in ticks since boot). One whose first thread
+// alone has exited runs: the others have its files and ports until they exit.
 func procStat(pid int) (state byte, start uint64, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -207,8 +210,12 @@ func procStat(pid int) (state byte, start uint64, err error) {
 	if len(fields) < 20 {
 		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
+	state = fields[0][0]
+	if threads, err := strconv.Atoi(fields[17]); err == nil && state == 'Z' && threads > 1 {
+		state = 'R'
+	}
 	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return fields[0][0], start, err
+	return state, start, err
 }
 
 func bootID() string {
@@ -229,11 +236,13 @@ func stop(ctx context.Context, list []running) error {
 			}
 			_ = unix.Kill(r.PID, unix.SIGCONT) // a stopped process does not get SIGTERM
 		}
-		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, termGrace, true, func(context.Context) (bool, error) {
+		sent := time.Now()
+		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, daemonGrace, true, func(context.Context) (bool, error) {
 			alive = slices.DeleteFunc(alive, func(r running) bool { return r.state() == stateDead })
-			return len(alive) == 0, nil
+			daemons := slices.ContainsFunc(alive, func(r running) bool { return r.Role != "" })
+			return !daemons && (len(alive) == 0 || time.Since(sent) > otherGrace), nil
 		})
-		if err == nil || ctx.Err() != nil {
+		if len(alive) == 0 || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,25 +25,6 @@ import (
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet/network"
 )
-
-// poll calls f until it returns nil; when ctx is done it returns f's last error.
-func poll(ctx context.Context, f func() error) error {
-	for {
-		err := f()
-		var final permanentError
-		if err == nil || errors.As(err, &final) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("timed out: %w", err)
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-// permanentError ends a poll.
-type permanentError struct{ error }
 
 // startedProcess is a process that Up waits for.
 type startedProcess struct {
@@ -66,14 +49,25 @@ func (w startedProcess) check() error {
 	return nil
 }
 
+// The time for one question to the server, or to its DNS, which is asked again.
+const (
+	readyTimeout = 10 * time.Second
+	dnsFirst     = 300 * time.Millisecond // doubles, since an answer to a lost question never comes
+	dnsMax       = 5 * time.Second
+)
+
 // waitServer waits until the API server is ready. Its kubeconfigs exist then.
-func waitServer(ctx context.Context, cfg Config, p running, ended <-chan struct{}) error {
+func (u *up) waitServer(ctx context.Context, p running, ended <-chan struct{}) error {
 	w := startedProcess{running: p, ended: ended}
-	err := poll(ctx, func() error {
+	err := u.poll(ctx, func() error {
 		if err := w.check(); err != nil {
 			return err
 		}
-		return ready(ctx, KubeconfigPath(cfg.Name, cfg.StateDir))
+		kubeconfig := KubeconfigPath(u.cfg.Name, u.cfg.StateDir)
+		if _, err := os.Stat(kubeconfig); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the server has not written %s yet (log: %s)", kubeconfig, p.Log)
+		}
+		return ready(ctx, kubeconfig)
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w (log: %s)", err, p.Log)
@@ -86,7 +80,7 @@ func ready(ctx context.Context, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	rc.Timeout = 2 * time.Second
+	rc.Timeout = readyTimeout
 	c, err := rest.HTTPClientFor(rc)
 	if err != nil {
 		return err
@@ -116,15 +110,15 @@ func clientset(cfg Config) (*kubernetes.Clientset, error) {
 }
 
 // waitNodes waits until every node is Ready.
-func waitNodes(ctx context.Context, cfg Config, watch []startedProcess) (names []string, err error) {
-	cs, err := clientset(cfg)
+func (u *up) waitNodes(ctx context.Context, watch []startedProcess) (names []string, err error) {
+	cs, err := clientset(u.cfg)
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range watch {
 		names = append(names, w.Node)
 	}
-	return names, poll(ctx, func() error {
+	return names, u.poll(ctx, func() error {
 		for _, w := range watch {
 			if err := w.check(); err != nil {
 				return err
@@ -181,14 +175,16 @@ func deleteNode(ctx context.Context, cfg Config, name string) error {
 
 // waitDNS waits until server resolves the name of the kubernetes service over UDP, from within
 // a namespace if one is given.
-func waitDNS(ctx context.Context, server netip.Addr, from string, want netip.Addr) error {
-	return poll(ctx, func() error {
+func (u *up) waitDNS(ctx context.Context, server netip.Addr, from string, want netip.Addr) error {
+	limit := dnsFirst
+	return u.poll(ctx, func() error {
 		conn, err := dialUDP(from, netip.AddrPortFrom(server, 53).String())
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		c := &dns.Client{Timeout: 300 * time.Millisecond}
+		c := &dns.Client{Timeout: limit}
+		limit = min(2*limit, dnsMax)
 		question := new(dns.Msg).SetQuestion("kubernetes.default.svc.cluster.local.", dns.TypeA)
 		resp, _, err := c.ExchangeWithConn(question, &dns.Conn{Conn: conn})
 		if err != nil {

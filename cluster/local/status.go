@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"wheelhouse/cluster/store/etcd"
 )
@@ -64,30 +63,40 @@ func Status(cfg Config) (*State, error) {
 		r, err := readRunning(pidFile(cfg.dir(), d))
 		switch {
 		case err == nil:
-			p.PID, p.Log, p.State, p.Detail = r.PID, r.Log, r.state(), ""
-			if r.held() != nil {
-				p.Detail = fmt.Sprintf("by a signal or a debugger: kill -CONT %d continues it", r.PID)
-			}
+			p.set(r)
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("reading the record of %s: %w", d.ID, err)
 		}
 		s.Processes = append(s.Processes, p)
 	}
-	s.waiting()
+	s.waiting(pidFile(cfg.dir(), daemons[0]))
 	if s.Processes[0].State == stateRunning {
 		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // the processes are reported without it
 	}
 	return s, nil
 }
 
-// waiting says of the processes that run what they wait for.
-func (s *State) waiting() {
+// set records the state of a process.
+func (p *Process) set(r running) {
+	p.PID, p.Log, p.State, p.Detail = r.PID, r.Log, r.state(), ""
+	if r.held() != nil {
+		p.Detail = fmt.Sprintf("by a signal or a debugger: kill -CONT %d continues it", r.PID)
+	}
+}
+
+// waiting says of the processes that run what they wait for. record is the server's.
+func (s *State) waiting(record string) {
 	server := &s.Processes[0]
 	if server.State == stateRunning {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 		defer cancel()
 		if err := ready(ctx, s.Kubeconfig); err != nil {
-			server.Detail = "not ready: " + strings.Join(strings.Fields(err.Error()), " ")
+			if r, err := readRunning(record); err == nil {
+				server.set(r) // it may have been stopped while it was asked
+			}
+			if server.State == stateRunning {
+				server.Detail = "not ready: " + strings.Join(strings.Fields(err.Error()), " ")
+			}
 		}
 	}
 	for i := range s.Processes[1:] {

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 
@@ -21,7 +20,7 @@ func storage(ctx context.Context, kubeconfig string) (*etcd.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	data, err := cs.RESTClient().Get().AbsPath(etcd.AdminPath + "status").DoRaw(ctx)
 	if err != nil {

@@ -89,7 +89,13 @@ func stubServer(arg func(string) string, nodes []string) error {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := os.Stat(filepath.Join(arg("state-dir"), "slow")); err == nil {
+			http.Error(w, "[-]etcd is still opening", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, "ok")
+	})
 	mux.HandleFunc("DELETE /api/v1/nodes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = os.Remove(filepath.Join(arg("state-dir"), "nodes", r.PathValue("name"), "ready"))

@@ -15,7 +15,8 @@ import (
 
 // Up starts the processes of the cluster that are missing, replaces those whose program
 // or arguments have changed, and adds or removes nodes. Pods keep running. It returns
-// when all nodes are Ready and DNS answers, and prints each step and its time to out.
+// when all nodes are Ready and DNS answers, and prints to out each step and its time, and what a
+// step waits for that takes longer than cfg.Progress.
 func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -37,7 +38,7 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	u := &up{cfg: cfg, out: out, program: program}
+	u := &up{cfg: cfg, progress: &progress{out: out, every: cfg.Progress}, program: program}
 	began := time.Now()
 	if err := u.run(ctx); err != nil {
 		return err
@@ -51,8 +52,8 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 const evictionHard = "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%,imagefs.inodesFree<1%"
 
 type up struct {
+	*progress
 	cfg    Config
-	out    io.Writer
 	rec    record
 	before int // minions before
 
@@ -72,9 +73,7 @@ func (u *up) run(ctx context.Context) error {
 	}
 	for _, s := range steps {
 		began := time.Now()
-		stepCtx, cancel := context.WithTimeout(ctx, u.cfg.Timeout)
-		done, err := s.do(stepCtx)
-		cancel()
+		done, err := u.step(ctx, s.name, u.cfg.Timeout, s.do)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -88,6 +87,7 @@ func (u *up) machine(ctx context.Context) (string, error) {
 	if u.cfg.Nodes == 0 {
 		return "control plane alone, Docker is not needed", nil
 	}
+	u.saw("the Docker Engine has not answered yet")
 	version, err := dockerVersion(ctx)
 	if err != nil {
 		return "", err
@@ -111,11 +111,12 @@ func (u *up) network(ctx context.Context) (string, error) {
 }
 
 func (u *up) server(ctx context.Context) (string, error) {
+	u.saw("the end of the process that is replaced")
 	p, ended, err := ensure(ctx, u.cfg, u.serverDaemon())
 	if err != nil {
 		return "", err
 	}
-	if err := waitServer(ctx, u.cfg, p, ended); err != nil {
+	if err := u.waitServer(ctx, p, ended); err != nil {
 		return "", err
 	}
 	return u.rec.api() + " is ready", nil
@@ -128,6 +129,7 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 	if u.rec.Nodes == 0 {
 		return "none", nil
 	}
+	u.saw("the end of processes that are replaced")
 	var starts errgroup.Group
 	watch := make([]startedProcess, len(u.rec.nodes()))
 	for i, n := range u.rec.nodes() {
@@ -141,7 +143,7 @@ func (u *up) nodes(ctx context.Context) (string, error) {
 	if err := starts.Wait(); err != nil {
 		return "", err
 	}
-	names, err := waitNodes(ctx, u.cfg, watch)
+	names, err := u.waitNodes(ctx, watch)
 	return strings.Join(names, ", ") + " are Ready", err
 }
 
@@ -152,7 +154,7 @@ func (u *up) dns(ctx context.Context) (string, error) {
 	} else {
 		from = u.rec.nodeNS(u.rec.Subnets.node(u.rec.Nodes))
 	}
-	if err := waitDNS(ctx, at, from, u.rec.Subnets.kubernetes()); err != nil {
+	if err := u.waitDNS(ctx, at, from, u.rec.Subnets.kubernetes()); err != nil {
 		return "", err
 	}
 	return "kubernetes.default.svc.cluster.local is answered by " + at.String(), nil
@@ -200,12 +202,13 @@ func (u *up) dropSurplus(ctx context.Context) error {
 	for n := first; u.before > u.rec.Nodes && n <= u.before; n++ {
 		node := u.rec.Subnets.node(n)
 		file := pidFile(u.cfg.dir(), u.nodeDaemon(node))
+		u.saw("the end of node " + node.Name + " and of its containers")
 		if p, err := readRunning(file); err == nil {
 			if err := stop(ctx, []running{p}); err != nil {
 				return err
 			}
 		}
-		errs := []error{deleteNode(ctx, u.cfg, node.Name), removeContainers(ctx, u.cfg.Name, node.Name), os.RemoveAll(file)}
+		errs := []error{deleteNode(ctx, u.cfg, node.Name), removeContainers(ctx, u.cfg, node.Name), os.RemoveAll(file)}
 		if !node.Master {
 			errs = append(errs, dropNode(u.rec, node))
 		}

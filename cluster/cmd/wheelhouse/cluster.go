@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
@@ -18,6 +19,7 @@ import (
 // clusterFlags say which of the clusters on this machine is meant.
 type clusterFlags struct {
 	name, stateDir string
+	timeout        time.Duration // of commands that wait
 }
 
 func (f *clusterFlags) register(c *cobra.Command) {
@@ -26,7 +28,12 @@ func (f *clusterFlags) register(c *cobra.Command) {
 }
 
 func (f *clusterFlags) config() local.Config {
-	return local.Config{Name: f.name, StateDir: f.stateDir}
+	return local.Config{Name: f.name, StateDir: f.stateDir, Timeout: f.timeout}
+}
+
+// timeoutFlag is for commands that wait.
+func (f *clusterFlags) timeoutFlag(c *cobra.Command, whatFor string) {
+	c.Flags().DurationVar(&f.timeout, "timeout", local.DefaultTimeout, "how long "+whatFor+" may take; a slow machine needs more")
 }
 
 func upCommand() *cobra.Command {
@@ -40,6 +47,9 @@ func upCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
+			if f.timeout <= 0 { // which a Config takes for the default
+				return fmt.Errorf("--timeout %s: want a duration such as 10m", f.timeout)
+			}
 			cfg.Nodes, cfg.ServerArgs, cfg.NodeArgs, cfg.AllowHostAccess = nodes, serverArgs, nodeArgs, hostAccess
 			if c.Flags().Changed("class") {
 				cfg.Class = &class
@@ -48,6 +58,7 @@ func upCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
+	f.timeoutFlag(c, "each step")
 	c.Flags().IntVar(&nodes, "nodes", nodes, "number of minions; 0 is the control plane alone")
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; a later up without the flag keeps the setting")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
@@ -70,6 +81,7 @@ func downCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
+	f.timeoutFlag(c, "the removal of containers")
 	c.Flags().BoolVar(&keep, "keep-data", false, "keep keys, etcd's data, logs and the nodes' disks for the next up")
 	return c
 }

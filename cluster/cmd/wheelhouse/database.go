@@ -23,6 +23,8 @@ type etcdFlags struct {
 	tls     etcd.TLS
 	quota   int64
 	reserve int64
+
+	patience time.Duration
 }
 
 func (e *etcdFlags) register(f *pflag.FlagSet) {
@@ -30,6 +32,7 @@ func (e *etcdFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&e.tls.TrustedCAFile, "etcd-cafile", "", "the authority of the etcd servers")
 	f.StringVar(&e.tls.CertFile, "etcd-certfile", "", "the client certificate for etcd")
 	f.StringVar(&e.tls.KeyFile, "etcd-keyfile", "", "its key")
+	startFlag(f, &e.patience, "the servers of --etcd-servers")
 	f.Int64Var(&e.quota, "quota-backend-bytes", etcd.DefaultQuota, "the bytes that the embedded etcd's database may use before only deletions are accepted")
 	f.Int64Var(&e.reserve, "disk-reserve-bytes", etcd.DefaultDiskReserve, "the bytes that stay free on the disk of the embedded etcd: below, only deletions are accepted")
 }
@@ -49,8 +52,8 @@ type database struct {
 func etcdDir(stateDir string) string      { return filepath.Join(stateDir, "etcd") }
 func snapshotsDir(stateDir string) string { return filepath.Join(stateDir, "snapshots") }
 
-// etcdPatience is the timeout for an external etcd at the start.
-const etcdPatience = 10 * time.Second
+// etcdAttempt is the time for one attempt to reach an external etcd.
+const etcdAttempt = 10 * time.Second
 
 func (e *etcdFlags) open(ctx context.Context, stateDir string, log *slog.Logger) (*database, error) {
 	log = log.With("component", "etcd")
@@ -65,9 +68,13 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, log *slog.Logger)
 		db.member, db.client, db.close = m, m.Client(), m.Stop
 		return db, nil
 	}
-	first, cancel := context.WithTimeout(ctx, etcdPatience)
-	defer cancel()
-	c, err := etcd.Connect(first, e.servers, e.tls, log)
+	var c *clientv3.Client
+	err := awaitStart(ctx, e.patience, log, "etcd", func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, etcdAttempt)
+		defer cancel()
+		c, err = etcd.Connect(ctx, e.servers, e.tls, log)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (is it running? --etcd-servers and the --etcd-*file flags name it)", err)
 	}

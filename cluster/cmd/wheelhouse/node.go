@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,6 +34,7 @@ import (
 type nodeOptions struct {
 	kubeconfig    string
 	joining       joinOptions
+	patience      time.Duration
 	cluster       string
 	name          string
 	address       addrFlag
@@ -61,6 +63,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.joining.token, "token", "", "the join token, as wheelhouse token prints it")
 	f.StringVar(&o.joining.tokenFile, "token-file", "", "instead of --token, which other users see in the list of processes: a file with the token, or /dev/stdin")
 	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, as wheelhouse token prints it")
+	startFlag(f, &o.patience, "the API server")
 	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, the label of the node's Docker objects")
 	f.StringVar(&o.name, "name", "", "the node's name")
 	f.Var(&o.address, "address", "the node's address")
@@ -107,7 +110,11 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := logger(use)
-			id, err := o.identity(c.Context(), log)
+			var id nodeIdentity
+			err := awaitStart(c.Context(), o.patience, log, "the API server", func(ctx context.Context) (err error) {
+				id, err = o.identity(ctx, log)
+				return err
+			})
 			if err != nil {
 				return err
 			}

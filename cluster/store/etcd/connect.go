@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 // TLS names the files for the connection to an external cluster; zero means no TLS.
 type TLS = transport.TLSInfo
+
+// ErrNoAnswer is the error of Connect for a cluster of which no member has answered.
+var ErrNoAnswer = errors.New("etcd does not answer")
 
 // Connect returns a client of an external etcd cluster, and returns when a member has
 // answered or ctx has ended. The cluster should serve nothing else: the store of objects
@@ -37,7 +41,7 @@ func Connect(ctx context.Context, endpoints []string, tls TLS, log *slog.Logger)
 	}
 	if _, err := client.Get(ctx, "\x00", clientv3.WithCountOnly(), clientv3.WithLimit(1)); err != nil {
 		_ = client.Close() // it never worked
-		return nil, fmt.Errorf("etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)
+		return nil, fmt.Errorf("%w at %s: %w", ErrNoAnswer, strings.Join(endpoints, ","), err)
 	}
 	return client, nil
 }
