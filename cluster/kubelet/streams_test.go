@@ -169,6 +169,14 @@ func testExec(t *testing.T, n *testNode, dial func(*rest.Config, string, *url.UR
 	if err := run(remotecommand.StreamOptions{Stdin: strings.NewReader(big), Stdout: &out}, "cat"); err != nil || out.String() != big {
 		t.Errorf("stdin: %d of %d bytes back, %v", out.Len(), len(big), err)
 	}
+	// A command that ends before its stdin does: its output and its exit code arrive.
+	for i := range 20 {
+		out.Reset()
+		err := run(remotecommand.StreamOptions{Stdin: endless{}, Stdout: &out}, "sh", "-c", "head -c 3; exit 9")
+		if code := (exec.CodeExitError{}); !errors.As(err, &code) || code.Code != 9 || out.String() != "yyy" {
+			t.Fatalf("early end %d: %q %v, want 9", i, out.String(), err)
+		}
+	}
 	out.Reset()
 	size := &oneSize{remotecommand.TerminalSize{Width: 123, Height: 45}, false}
 	script := "for i in $(seq 100); do s=$(stty size); test \"$s\" = '45 123' && break; sleep 0.05; done; echo size $s"
@@ -176,6 +184,11 @@ func testExec(t *testing.T, n *testNode, dial func(*rest.Config, string, *url.UR
 		t.Errorf("terminal: %q %v", out.String(), err)
 	}
 }
+
+// endless is a stdin that never ends.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("y"), len(p))), nil }
 
 type oneSize struct {
 	size remotecommand.TerminalSize

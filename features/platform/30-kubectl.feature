@@ -53,6 +53,11 @@ Feature: The client that others wrote
     Then `kubectl logs rc/web; kubectl exec rc/web -- curl -s -o /dev/null localhost; kubectl logs rc/web` prints "GET / HTTP/1.1"
     And `echo hello | kubectl exec -i rc/web -- cat` prints "hello"
     And `kubectl exec rc/web -- sh -c "exit 7"; echo status $?` prints "status 7"
+    # A command may end before its stdin does, and stdin before the command.
+    And `for ws in true false; do export KUBECTL_REMOTE_COMMAND_WEBSOCKETS=$ws; for i in 1 2 3 4 5; do yes | kubectl exec -i rc/web -- sh -c "head -c 2; exit 9" 2>/dev/null; echo "$? "; done; done | tr -d '\n'` prints "y9 y9 y9 y9 y9 y9 y9 y9 y9 y9 "
+    And `for ws in true false; do export KUBECTL_REMOTE_COMMAND_WEBSOCKETS=$ws; printf 'b\na\n' | kubectl exec -i rc/web -- sh -c "sort; sleep 1; echo late; exit 3" 2>/dev/null; echo "$? "; done | tr '\n' ' '` prints "a b late 3  a b late 3 "
+    And `head -c 20000000 /dev/urandom > big; kubectl exec -i rc/web -- cat < big | cmp - big && echo all` prints "all"
+    And `kubectl run -q -i --rm --restart=Never ended --image=busybox -- sh -c "wc -c; exit 5" < big; echo "status $?"` prints "20000000"
     When `echo copied > a.txt && kubectl cp a.txt $(kubectl get pod -l app=web -o jsonpath={.items[0].metadata.name}):/tmp/a.txt` succeeds
     Then `kubectl exec rc/web -- cat /tmp/a.txt` prints "copied"
     And `kubectl port-forward rc/web 18391:80 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18391 && break; sleep 0.1; done; kill $p` prints "Welcome to nginx!"

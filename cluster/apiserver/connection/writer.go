@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/apiserver/flowcontrol"
+	"wheelhouse/cluster/linger"
 )
 
 // Writer is the http.ResponseWriter of every request. It records the status code, and passes
@@ -75,7 +77,10 @@ func (w *Writer) Flush() {
 	}
 }
 
-// Hijack implements http.Hijacker.
+// lingerTime is how long a client that goes on sending has to read the end of an upgraded connection.
+const lingerTime = 5 * time.Second
+
+// Hijack implements http.Hijacker. The connection's Close loses nothing that was written (package linger).
 func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h, ok := w.ResponseWriter.(http.Hijacker)
 	if !ok {
@@ -84,6 +89,7 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := h.Hijack()
 	if err == nil {
 		w.Hijacked = conn
+		conn = linger.New(conn, lingerTime)
 		w.begin(http.StatusSwitchingProtocols)
 	}
 	return conn, buf, err

@@ -174,7 +174,7 @@ func openSPDY(w http.ResponseWriter, r *http.Request, want streamSet, gone func(
 	quit := make(chan struct{})
 	var once sync.Once
 	var streams atomic.Int32
-	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(lingering(w), r, func(s httpstream.Stream, replied <-chan struct{}) error {
 		if streams.Add(1) > maxStreams {
 			return errors.New("too many streams")
 		}

@@ -8,9 +8,19 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
+
+	"wheelhouse/cluster/linger"
 )
 
-// watchEnd closes ended when the connection that is hijacked from w is closed or can no
+// lingerTime is how long the API server, or a client, that goes on sending has to read the end of a stream.
+const lingerTime = 30 * time.Second
+
+// lingering returns w with a Hijack whose connection loses nothing that was written when it is
+// closed (package linger).
+func lingering(w http.ResponseWriter) http.ResponseWriter { return watchEnd(w, make(chan struct{})) }
+
+// watchEnd is lingering, and closes ended when the connection that is hijacked from w is closed or can no
 // longer be read, which the web socket library does not report.
 func watchEnd(w http.ResponseWriter, ended chan struct{}) http.ResponseWriter {
 	return &endWatcher{ResponseWriter: w, ended: ended}
@@ -31,7 +41,7 @@ func (e *endWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	watched := &endConn{Conn: conn, ended: e.ended}
+	watched := &endConn{Conn: linger.New(conn, lingerTime), ended: e.ended}
 	// What the server has read already must not be lost.
 	head, err := rw.Reader.Peek(rw.Reader.Buffered())
 	if err != nil {

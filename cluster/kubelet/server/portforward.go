@@ -89,7 +89,7 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 			Subprotocols: []string{portforward.WebsocketsSPDYTunnelingPortForwardV1},
 			CheckOrigin:  func(*http.Request) bool { return true }, // callers are authenticated
 		}
-		ws, err := u.Upgrade(w, r, nil)
+		ws, err := u.Upgrade(lingering(w), r, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func (f *forwarder) upgrade(w http.ResponseWriter, r *http.Request) (httpstream.
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return nil, err
 	}
-	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, f.arrived)
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(lingering(w), r, f.arrived)
 	if conn == nil {
 		return nil, errors.New("the upgrade has failed")
 	}
