@@ -24,6 +24,15 @@ func (c *testCluster) taint(node string, taints ...v1.Taint) {
 	})
 }
 
+func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	c.node("n")
+	c.expectEvent("n", "RegisteredNode", "Node n event: Registered Node n in Controller")
+	c.must(c.CoreV1().Nodes().Delete(t.Context(), "n", metav1.DeleteOptions{}))
+	c.expectEvent("n", "RemovingNode", "Node n event: Removing Node n from Controller")
+}
+
 // TestNoExecute taints a node as kubectl does, without a time: who tolerates it stays,
 // who tolerates it for a while goes then, who does not goes at once.
 func TestNoExecute(t *testing.T) {

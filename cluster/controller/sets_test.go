@@ -319,6 +319,35 @@ func TestStatefulSet(t *testing.T) {
 	})
 }
 
+// A claim that something else controls stays as it is, and the set says so.
+func TestClaimOfAnotherController(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	ctx := t.Context()
+	c.node("n1")
+	c.claim("data-db-0", "1Gi", "")
+	claim, err := c.CoreV1().PersistentVolumeClaims("default").Get(ctx, "data-db-0", metav1.GetOptions{})
+	c.must(err)
+	other, err := c.CoreV1().ConfigMaps("default").Create(ctx, &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
+	c.must(err)
+	wait.For(t, "the claim of another", func() error {
+		_, err := c.CoreV1().PersistentVolumeClaims("default").Patch(ctx, "data-db-0", types.MergePatchType,
+			[]byte(fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"other","uid":%q,"controller":true}]}}`, other.UID)), metav1.PatchOptions{})
+		return err
+	})
+	set := makeStatefulSet("db", 1)
+	set.Spec.VolumeClaimTemplates = []v1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}, Spec: claim.Spec}}
+	set.Spec.PersistentVolumeClaimRetentionPolicy = &apps.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: apps.DeletePersistentVolumeClaimRetentionPolicyType}
+	_, err = c.AppsV1().StatefulSets("default").Create(ctx, set, metav1.CreateOptions{})
+	c.must(err)
+	c.hasEvent("db", "ConflictingController", "PersistentVolumeClaim data-db-0 has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim")
+	claim, err = c.CoreV1().PersistentVolumeClaims("default").Get(ctx, "data-db-0", metav1.GetOptions{})
+	c.must(err)
+	if len(claim.OwnerReferences) != 1 || claim.OwnerReferences[0].Name != "other" {
+		t.Errorf("owners %+v", claim.OwnerReferences)
+	}
+}
+
 func TestParallelStatefulSet(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)

@@ -69,6 +69,7 @@ func TestPodLife(t *testing.T) {
 		}
 	}
 	n.wait("life", "a new sandbox", func(p *v1.Pod) bool { return isReady(p) && containerID(p) != third })
+	n.saysAll("Normal SandboxChanged Pod sandbox changed, it will be killed and re-created.")
 	n.delete("life")
 }
 

@@ -70,6 +70,17 @@ func TestProbes(t *testing.T) {
 
 // A pod that is being ended is probed for readiness until its container is gone, so that
 // nobody sends to it when it has stopped to serve; a failed liveness probe means nothing any more.
+// Name servers beyond three are left out of the file, and an event says so.
+func TestNameserversBeyondTheLimit(t *testing.T) {
+	n := newNode(t)
+	p := pod("names", `test "$(grep -c nameserver /etc/resolv.conf)" = 3`)
+	p.Spec.DNSPolicy = v1.DNSNone
+	p.Spec.DNSConfig = &v1.PodDNSConfig{Nameservers: []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}}
+	n.succeeds(p)
+	n.saysAll("Warning DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 192.0.2.1 192.0.2.2 192.0.2.3")
+	n.delete("names")
+}
+
 func TestReadinessWhileEnding(t *testing.T) {
 	n := newNode(t)
 	p := pod("leaving", "touch /ready; trap 'rm /ready; while [ ! -e /go ]; do sleep 0.1; done; exit 0' TERM; while true; do sleep 0.1; done")

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/eviction"
+	"wheelhouse/cluster/kubelet/hostinfo"
 	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/kubelet/nodefs"
@@ -80,6 +82,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		return fmt.Errorf("kubelet: %w", err)
 	}
 	k.node = k.newNode()
+	if text := swapWarning(hostinfo.SwapOn(), func() bool { return nodefs.NoSwap(k.config.RootDir) }); text != "" {
+		k.node.Event(v1.EventTypeWarning, "PossibleMemoryBackedVolumesOnDisk", text)
+	}
 	if err := nodefs.PopulateRootFS(k.config.HostRoot, k.config.NodeIP, k.config.NodeName); err != nil { // pods may have put something there that is in the way
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
@@ -116,6 +121,16 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("kubelet: serve: %w", err)
 	}
+}
+
+// swapWarning is the text about volumes in memory that the kernel may write to a disk, "" if it
+// does not.
+func swapWarning(swap bool, noSwap func() bool) string {
+	if !swap || noSwap() {
+		return ""
+	}
+	return "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) " +
+		"might be swapped to disk and should no longer be considered secure."
 }
 
 func (k *Kubelet) newNode() *node.Node {

@@ -43,6 +43,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 	attempt := 0
 	if w.observed.Sandbox != nil {
 		attempt = w.observed.Sandbox.Attempt + 1
+		w.PodEvent(v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 		if err := w.dropSandboxes(ctx); err != nil {
 			return nil, err
 		}
@@ -123,7 +124,12 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	if err := os.MkdirAll(filepath.Join(w.dir, "etc"), 0o755); err != nil {
 		return err
 	}
-	dns := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.config.ClusterDNS, w.k.config.ClusterDomain)
+	dns, omitted := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.config.ClusterDNS, w.k.config.ClusterDomain).Fit()
+	if ip == "" { // once for each sandbox
+		for _, text := range omitted {
+			w.PodEvent(v1.EventTypeWarning, "DNSConfigForming", text)
+		}
+	}
 	for name, content := range map[string]string{
 		"ip": ip, "hosts": containerspec.HostsFile(pod, ip, w.k.config.ClusterDomain, func() string { return nodefs.Hosts(w.k.config.HostRoot) }), "resolv.conf": dns.String(),
 	} {

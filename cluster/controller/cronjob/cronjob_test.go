@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
 )
 
 func at(text string) time.Time {
@@ -103,6 +104,24 @@ func TestTimeZone(t *testing.T) {
 	j := jobFor(cj, "x", *s.due)
 	if got := j.Annotations[batch.CronJobScheduledTimestampAnnotation]; got != "2026-07-01T08:00:00+02:00" {
 		t.Errorf("scheduled for %s", got)
+	}
+}
+
+// A time zone in the schedule, which objects of before timeZone may have, holds, with a warning.
+func TestScheduleWithTimeZone(t *testing.T) {
+	events := record.NewFakeRecorder(10)
+	c := &Controller{Config: Config{Recorder: events}, now: func() time.Time { return at("2026-03-01 10:00:00") }}
+	cj := newCron("CRON_TZ=Asia/Tokyo 0 20 * * *", "2026-03-01 09:00:00")
+	zone := "Europe/Berlin"
+	cj.Spec.TimeZone = &zone
+	wait, err := c.schedule(t.Context(), cj, nil)
+	if err != nil || wait != time.Hour+margin {
+		t.Errorf("the next in %v, %v", wait, err)
+	}
+	const want = `Warning UnsupportedSchedule CRON_TZ or TZ used in schedule "CRON_TZ=Asia/Tokyo 0 20 * * *" is not officially supported, ` +
+		"see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+	if got := <-events.Events; got != want {
+		t.Errorf("event %q", got)
 	}
 }
 

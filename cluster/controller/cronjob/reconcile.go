@@ -134,6 +134,9 @@ func (c *Controller) schedule(ctx context.Context, cj *batch.CronJob, jobs []*ba
 	if cj.Spec.Suspend != nil && *cj.Spec.Suspend {
 		return 0, nil
 	}
+	if namesZone(cj) {
+		warn("UnsupportedSchedule", "CRON_TZ or TZ used in schedule %q is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details", cj.Spec.Schedule)
+	}
 	schedule, err := parse(cj)
 	if err != nil {
 		warn("UnparseableSchedule", "unparseable schedule: %q : %s", cj.Spec.Schedule, err)

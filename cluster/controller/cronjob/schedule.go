@@ -3,6 +3,7 @@ package cronjob
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -18,10 +19,14 @@ const (
 	margin = 100 * time.Millisecond
 )
 
+// namesZone reports whether the schedule has a time zone in itself, as objects from before
+// timeZone may have.
+func namesZone(cj *batch.CronJob) bool { return strings.Contains(cj.Spec.Schedule, "TZ") }
+
 // parse parses the schedule, in the CronJob's time zone.
 func parse(cj *batch.CronJob) (cron.Schedule, error) {
 	text := cj.Spec.Schedule
-	if zone := cj.Spec.TimeZone; zone != nil {
+	if zone := cj.Spec.TimeZone; zone != nil && !namesZone(cj) {
 		text = fmt.Sprintf("TZ=%s %s", *zone, text)
 	}
 	return cron.ParseStandard(text)

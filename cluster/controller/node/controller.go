@@ -68,6 +68,7 @@ type Controller struct {
 	tolerating map[types.UID]time.Time // pods on tainted nodes, and since when that is known
 	evicting   map[types.UID]bool      // those of them with a limited toleration
 	subnets    *subnets                // nil: none are assigned
+	registered map[string]types.UID    // the nodes of which that is recorded
 }
 
 // New returns the controller; nothing runs before Run.
@@ -83,7 +84,7 @@ func New(cfg Config) (*Controller, error) {
 	}
 	core, coord := cfg.Informers.Core().V1(), cfg.Informers.Coordination().V1()
 	c := &Controller{
-		Config: cfg, now: time.Now, heartbeats: map[string]*heartbeat{}, tolerating: map[types.UID]time.Time{}, evicting: map[types.UID]bool{},
+		Config: cfg, now: time.Now, heartbeats: map[string]*heartbeat{}, tolerating: map[types.UID]time.Time{}, evicting: map[types.UID]bool{}, registered: map[string]types.UID{},
 		nodeLister: core.Nodes().Lister(), podLister: core.Pods().Lister(), leaseLister: coord.Leases().Lister(),
 	}
 	if cfg.ClusterCIDR != "" {
@@ -128,6 +129,7 @@ func (c *Controller) nodeChanged(old, now **v1.Node) {
 			c.subnets.free((*old).Name)
 		}
 		c.mu.Unlock()
+		c.nodes.Add((*old).Name)
 		return
 	}
 	n := *now
@@ -194,8 +196,15 @@ func (c *Controller) podsOn(node string) []*v1.Pod {
 
 func (c *Controller) reconcile(ctx context.Context, name string) error {
 	node, err := c.nodeLister.Get(name)
+	if loop.IgnoreNotFound(err) != nil {
+		return err
+	}
 	if err != nil {
-		return loop.IgnoreNotFound(err)
+		node = nil
+	}
+	c.recordMembership(name, node)
+	if node == nil {
+		return nil
 	}
 	if wait := c.registering(node); wait > 0 {
 		c.nodes.AddAfter(name, wait)
@@ -221,6 +230,27 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 		return c.markPods(ctx, node)
 	}
 	return nil
+}
+
+// recordMembership records that a node has come, or, if it is nil, that it has gone. After a
+// start all nodes come, as upstream.
+func (c *Controller) recordMembership(name string, node *v1.Node) {
+	c.mu.Lock()
+	was, known := c.registered[name]
+	delete(c.registered, name)
+	if node != nil {
+		c.registered[name] = node.UID
+	}
+	c.mu.Unlock()
+	ref := func(uid types.UID) *v1.ObjectReference {
+		return &v1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name, UID: uid}
+	}
+	if known && (node == nil || node.UID != was) {
+		c.Recorder.Eventf(ref(was), v1.EventTypeNormal, "RemovingNode", "Node %s event: Removing Node %s from Controller", name, name)
+	}
+	if node != nil && (!known || node.UID != was) {
+		c.Recorder.Eventf(ref(node.UID), v1.EventTypeNormal, "RegisteredNode", "Node %s event: Registered Node %s in Controller", name, name)
+	}
 }
 
 // registering returns how long a node that was just created is left alone: its kubelet writes

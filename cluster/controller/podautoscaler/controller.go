@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	autoscalinglisters "k8s.io/client-go/listers/autoscaling/v2"
@@ -56,8 +59,9 @@ type Controller struct {
 	startup startup
 	now     func() time.Time
 
-	mu      sync.Mutex
-	history map[string]*history // by namespace/name
+	mu        sync.Mutex
+	history   map[string]*history        // by namespace/name
+	selectors map[string]labels.Selector // of the targets' pods, by namespace/name of the autoscaler
 }
 
 // New returns the controller; nothing runs before Run.
@@ -75,7 +79,7 @@ func New(cfg Config) (*Controller, error) {
 		Config: cfg, scalers: scalers.Lister(), pods: pods.Lister(), mapper: mapper,
 		scales:  scale.New(discovery.RESTClient(), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(discovery)),
 		startup: startup{initialization: 5 * time.Minute, readiness: 30 * time.Second},
-		now:     time.Now, history: map[string]*history{},
+		now:     time.Now, history: map[string]*history{}, selectors: map[string]labels.Selector{},
 	}
 	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
 	c.Need(pods.Informer())
@@ -93,6 +97,7 @@ func (c *Controller) forget(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.history, key)
+	delete(c.selectors, key)
 }
 
 func (c *Controller) historyOf(key string) *history {
@@ -197,17 +202,21 @@ func (c *Controller) desiredReplicas(ctx context.Context, h *autoscaling.Horizon
 // measureAll returns the metric with the most replicas. Metrics that cannot be read prevent a
 // scale-down, but not a scale-up because of another.
 func (c *Controller) measureAll(ctx context.Context, h *autoscaling.HorizontalPodAutoscaler, target *autoscalingv1.Scale) (*measured, error) {
-	invalid := func(reason, text string) error {
+	invalid := func(reason, text, detail string) error {
 		c.Recorder.Event(h, v1.EventTypeWarning, reason, text)
-		c.set(h, autoscaling.ScalingActive, condition{false, reason, "the HPA target's scale is missing a selector"})
+		c.set(h, autoscaling.ScalingActive, condition{false, "InvalidSelector", detail})
 		return errors.New(text)
 	}
 	if target.Status.Selector == "" {
-		return nil, invalid("InvalidSelector", "selector is required")
+		return nil, invalid("SelectorRequired", "selector is required", "the HPA target's scale is missing a selector")
 	}
 	selector, err := labels.Parse(target.Status.Selector)
 	if err != nil {
-		return nil, invalid("InvalidSelector", fmt.Sprintf("couldn't convert selector into a corresponding internal selector object: %v", err))
+		text := fmt.Sprintf("couldn't convert selector into a corresponding internal selector object: %v", err)
+		return nil, invalid("InvalidSelector", text, text)
+	}
+	if err := c.checkAmbiguous(h, target.Status.Selector, selector); err != nil {
+		return nil, err
 	}
 	var best *measured
 	var first error
@@ -243,6 +252,40 @@ func (c *Controller) measureAll(ctx context.Context, h *autoscaling.HorizontalPo
 		c.set(h, autoscaling.ScalingActive, condition{true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from " + best.name})
 	}
 	return best, first
+}
+
+// checkAmbiguous is an error if pods that a selector matches are also those of another
+// autoscaler: the two would scale against each other.
+func (c *Controller) checkAmbiguous(h *autoscaling.HorizontalPodAutoscaler, text string, s labels.Selector) error {
+	pods, err := c.pods.Pods(h.Namespace).List(s)
+	if err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	names := c.selecting(h, s, pods)
+	if len(names) < 2 {
+		return nil
+	}
+	message := fmt.Sprintf("pods by selector %v are controlled by multiple HPAs: %v", text, names)
+	c.Recorder.Event(h, v1.EventTypeWarning, "AmbiguousSelector", message)
+	c.set(h, autoscaling.ScalingActive, condition{false, "AmbiguousSelector", message})
+	return errors.New(message)
+}
+
+// selecting returns the autoscalers of a namespace whose selectors match any of the pods, this
+// one's included, which it keeps.
+func (c *Controller) selecting(h *autoscaling.HorizontalPodAutoscaler, s labels.Selector, pods []*v1.Pod) []types.NamespacedName {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.selectors[loop.Key(h)] = s
+	var out []types.NamespacedName
+	for _, key := range slices.Sorted(maps.Keys(c.selectors)) {
+		namespace, name := loop.Split(key)
+		selector := c.selectors[key]
+		if namespace == h.Namespace && slices.ContainsFunc(pods, func(p *v1.Pod) bool { return selector.Matches(labels.Set(p.Labels)) }) {
+			out = append(out, types.NamespacedName{Namespace: namespace, Name: name})
+		}
+	}
+	return out
 }
 
 // tolerances returns the autoscaler's own, or the default.

@@ -175,9 +175,14 @@ func (w *world) follow() int32 {
 
 func (w *world) autoscaler(target string, most int32) {
 	w.t.Helper()
+	w.autoscalerNamed("web", target, most)
+}
+
+func (w *world) autoscalerNamed(name, target string, most int32) {
+	w.t.Helper()
 	now, use := int32(0), int32(50)
 	_, err := w.AutoscalingV2().HorizontalPodAutoscalers("default").Create(w.t.Context(), &autoscaling.HorizontalPodAutoscaler{
-		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: autoscaling.HorizontalPodAutoscalerSpec{
 			ScaleTargetRef: autoscaling.CrossVersionObjectReference{APIVersion: "v1", Kind: "ReplicationController", Name: target},
 			MaxReplicas:    most,
@@ -278,6 +283,24 @@ func TestScalesWhatChangesMeanwhile(t *testing.T) {
 	if missing := w.event("FailedRescale", "New size"); missing == nil {
 		t.Error("a change of the target's annotations was reported as a failure")
 	}
+}
+
+// Two autoscalers of the same pods do not scale against each other.
+func TestTwoAutoscalersOfOnePod(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.web(1)
+	w.load.Store(50)
+	w.follow()
+	w.autoscaler("web", 5)
+	wait.For(w.t, "active", func() error { return w.says(autoscaling.ScalingActive, v1.ConditionTrue, "ValidMetricFound") })
+	w.autoscalerNamed("other", "web", 5)
+	wait.For(w.t, "ambiguous", func() error { return w.says(autoscaling.ScalingActive, v1.ConditionFalse, "AmbiguousSelector") })
+	wait.For(w.t, "told", func() error {
+		return w.event("AmbiguousSelector", "pods by selector app=web are controlled by multiple HPAs: [default/other default/web]")
+	})
+	w.must(w.AutoscalingV2().HorizontalPodAutoscalers("default").Delete(t.Context(), "other", metav1.DeleteOptions{}))
+	wait.For(w.t, "alone again", func() error { return w.says(autoscaling.ScalingActive, v1.ConditionTrue, "ValidMetricFound") })
 }
 
 func TestSaysWhatIsMissing(t *testing.T) {

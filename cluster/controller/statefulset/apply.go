@@ -97,6 +97,7 @@ func (c *Controller) createClaims(ctx context.Context, s *snapshot, p *v1.Pod) e
 			errs = append(errs, fmt.Errorf("pvc %s is being deleted", claim.Name))
 		}
 		if is != nil {
+			c.checkController(s, is, p)
 			continue
 		}
 		if refs, set := desiredOwners(claim, s.set, p, true); set {
@@ -117,6 +118,14 @@ func (c *Controller) createClaims(ctx context.Context, s *snapshot, p *v1.Pod) e
 	return errors.Join(errs...)
 }
 
+// checkController records that a claim has another controller. The text is upstream's.
+func (c *Controller) checkController(s *snapshot, claim *v1.PersistentVolumeClaim, p *v1.Pod) {
+	if conflicting(claim, s.set, p) {
+		c.Recorder.Eventf(s.set, v1.EventTypeWarning, "ConflictingController",
+			"PersistentVolumeClaim %s has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim", claim.Name)
+	}
+}
+
 func (c *Controller) setOwners(ctx context.Context, s *snapshot, p *v1.Pod) error {
 	var errs []error
 	for _, t := range claimsFor(s.set, ordinalOf(s.set, p)) {
@@ -128,6 +137,7 @@ func (c *Controller) setOwners(ctx context.Context, s *snapshot, p *v1.Pod) erro
 		if !change {
 			continue
 		}
+		c.checkController(s, is, p)
 		next := is.DeepCopy()
 		next.OwnerReferences = refs
 		_, err := c.Client.CoreV1().PersistentVolumeClaims(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})

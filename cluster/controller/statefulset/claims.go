@@ -30,7 +30,7 @@ func desiredOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod
 	}
 	next := slices.DeleteFunc(slices.Clone(c.OwnerReferences), own)
 	if slices.ContainsFunc(next, controls) {
-		return c.OwnerReferences, false // it has another controller
+		return next, len(next) < len(c.OwnerReferences) // it has another controller
 	}
 	if bySet {
 		next = append(next, *metav1.NewControllerRef(set, kind))
@@ -39,6 +39,24 @@ func desiredOwners(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod
 		next = append(next, *metav1.NewControllerRef(p, v1.SchemeGroupVersion.WithKind("Pod")))
 	}
 	return next, !sameOwners(next, c.OwnerReferences)
+}
+
+// conflicting reports whether something else controls a claim that the set should own.
+func conflicting(c *v1.PersistentVolumeClaim, set *apps.StatefulSet, p *v1.Pod) bool {
+	const remove = apps.DeletePersistentVolumeClaimRetentionPolicyType
+	policy := set.Spec.PersistentVolumeClaimRetentionPolicy
+	if policy == nil || policy.WhenScaled != remove && policy.WhenDeleted != remove {
+		return false
+	}
+	return slices.ContainsFunc(c.OwnerReferences, func(r metav1.OwnerReference) bool {
+		switch {
+		case r.Kind == kind.Kind && r.APIVersion == kind.GroupVersion().String() && r.Name == set.Name:
+			return r.UID != set.UID
+		case r.Kind == "Pod" && r.APIVersion == "v1" && r.Name == p.Name:
+			return r.UID != p.UID
+		}
+		return controls(r)
+	})
 }
 
 func sameOwners(a, b []metav1.OwnerReference) bool {

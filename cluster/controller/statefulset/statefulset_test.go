@@ -233,6 +233,7 @@ func TestClaimsAreKeptOrGo(t *testing.T) {
 		{remove, remove, false, "db", "db-0"},
 		{remove, remove, true, "db-0", "db"},
 		{remove, remove, false, "stranger", "stranger"},
+		{remove, remove, true, "db stranger", "stranger"},
 	}
 	for _, tt := range tests {
 		s := set(1, claimed(tt.deleted, tt.scaled))
@@ -244,8 +245,14 @@ func TestClaimsAreKeptOrGo(t *testing.T) {
 			claim.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s, kind)}
 		case "db-0":
 			claim.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(p, v1.SchemeGroupVersion.WithKind("Pod"))}
-		case "stranger":
+		case "stranger", "db stranger":
 			claim.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Thing", Name: "stranger", UID: "s", Controller: &yes}}
+		}
+		if strings.HasPrefix(tt.had, "db ") {
+			claim.OwnerReferences = append(claim.OwnerReferences, *metav1.NewControllerRef(s, kind))
+		}
+		if got := conflicting(claim, s, p); got != strings.HasSuffix(tt.had, "stranger") {
+			t.Errorf("%+v: conflicting %v", tt, got)
 		}
 		refs, change := desiredOwners(claim, s, p, tt.inRange)
 		var got string

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // ResolvConf is a resolver configuration.
@@ -29,7 +30,7 @@ func ResolvConfFor(pod *v1.Pod, node ResolvConf, server, domain string) ResolvCo
 		svc := "svc." + domain
 		r = ResolvConf{
 			servers:  []string{server},
-			searches: append([]string{pod.Namespace + "." + svc, svc, domain}, node.searches...),
+			searches: unique(append([]string{pod.Namespace + "." + svc, svc, domain}, node.searches...)),
 			options:  []string{"ndots:5"},
 		}
 	}
@@ -39,6 +40,34 @@ func ResolvConfFor(pod *v1.Pod, node ResolvConf, server, domain string) ResolvCo
 		r.options = mergeOptions(r.options, c.Options)
 	}
 	return r
+}
+
+// Limits of a resolver configuration, as upstream. The resolver of glibc ends the process for
+// a longer search path.
+const (
+	maxNameservers = 3
+	maxSearchPaths = 32
+	maxSearchChars = 2048 // of the line, spaces included
+)
+
+// Fit returns the configuration without what is beyond the limits, and a text for the event of
+// each line that is shortened.
+func (r ResolvConf) Fit() (fit ResolvConf, omitted []string) {
+	fit = r
+	if len(r.servers) > maxNameservers {
+		fit.servers = r.servers[:maxNameservers]
+		omitted = append(omitted, "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "+strings.Join(fit.servers, " "))
+	}
+	fit.searches = slices.DeleteFunc(slices.Clone(r.searches[:min(len(r.searches), maxSearchPaths)]), func(s string) bool {
+		return len(s) > validation.DNS1123SubdomainMaxLength
+	})
+	for len(strings.Join(fit.searches, " ")) > maxSearchChars {
+		fit.searches = fit.searches[:len(fit.searches)-1]
+	}
+	if len(fit.searches) < len(r.searches) {
+		omitted = append(omitted, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+strings.Join(fit.searches, " "))
+	}
+	return fit, omitted
 }
 
 // mergeOptions replaces the options that the pod sets, by name.

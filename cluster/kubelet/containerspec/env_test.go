@@ -153,6 +153,36 @@ func TestResolverFiles(t *testing.T) {
 	}
 }
 
+// What is beyond a resolver's limits is left out, and said.
+func TestResolverLimits(t *testing.T) {
+	long := strings.Repeat("x", 254)
+	many, wide := make([]string, 33), make([]string, 20)
+	for i := range many {
+		many[i] = fmt.Sprint("s", i)
+	}
+	for i := range wide {
+		wide[i] = strings.Repeat("y", 200) + fmt.Sprint(i)
+	}
+	const servers, searches = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ",
+		"Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+	for _, c := range []struct {
+		in            ResolvConf
+		servers, kept int
+		want          []string
+	}{
+		{ResolvConf{servers: []string{"1", "2", "3"}, searches: many[:32]}, 3, 32, nil},
+		{ResolvConf{servers: []string{"1", "2", "3", "4"}}, 3, 0, []string{servers + "1 2 3"}},
+		{ResolvConf{searches: many}, 0, 32, []string{searches + strings.Join(many[:32], " ")}},
+		{ResolvConf{searches: []string{"a", long, "b"}}, 0, 2, []string{searches + "a b"}},
+		{ResolvConf{searches: wide}, 0, 10, []string{searches + strings.Join(wide[:10], " ")}},
+	} {
+		fit, omitted := c.in.Fit()
+		if len(fit.servers) != c.servers || len(fit.searches) != c.kept || !slices.Equal(omitted, c.want) {
+			t.Errorf("%+v: %+v, %q", c.in, fit, omitted)
+		}
+	}
+}
+
 // TestReferencesAreBounded: variables and arguments that stand for much more than
 // what the pod has are rejected, and not made first.
 func TestReferencesAreBounded(t *testing.T) {

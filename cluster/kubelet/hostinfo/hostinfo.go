@@ -35,6 +35,15 @@ func OwnUsage() cgroup.Usage {
 // MemoryAvailable is the memory that the machine has left, in bytes.
 func MemoryAvailable() (int64, error) { return meminfo("MemAvailable:") }
 
+// SwapOn reports whether the machine uses swap.
+func SwapOn() bool { return swapOn("/proc/swaps") }
+
+// swapOn reads the kernel's table of swap areas, of which the first line is the heading.
+func swapOn(path string) bool {
+	table, err := os.ReadFile(path)
+	return err == nil && strings.Count(strings.TrimSpace(string(table)), "\n") > 0
+}
+
 // Memory is the memory of the machine, in bytes.
 func Memory() (int64, error) { return meminfo("MemTotal:") }
 

@@ -80,8 +80,9 @@ type Kubelet interface {
 // Node reports one node.
 type Node struct {
 	Config
-	images images
-	lease  *coordinationv1.Lease // as last written; of Run alone
+	images   images
+	lease    *coordinationv1.Lease // as last written; of Run alone
+	rebooted bool                  // that is recorded
 
 	mu     sync.Mutex
 	health error
@@ -191,6 +192,10 @@ func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
 		if node, err = nodes.Update(ctx, node, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
+	}
+	if was, is := node.Status.NodeInfo.BootID, status.NodeInfo.BootID; was != "" && was != is && !n.rebooted {
+		n.rebooted = true
+		n.Event(v1.EventTypeWarning, "Rebooted", fmt.Sprintf("Node %s has been rebooted, boot id: %s", n.NodeName, is))
 	}
 	node = node.DeepCopy()
 	mergeStatus(&node.Status, status)

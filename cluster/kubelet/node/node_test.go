@@ -1,13 +1,37 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
 )
+
+// A new boot ID is reported once by a process; a node that is new has no earlier one.
+func TestRebooted(t *testing.T) {
+	events := record.NewFakeRecorder(10)
+	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	for _, boots := range [][]string{{"first", "first"}, {"second", "third"}} {
+		n := New(Config{NodeName: "n1", Client: client, Recorder: events})
+		for _, id := range boots {
+			if err := n.report(t.Context(), &v1.NodeStatus{NodeInfo: v1.NodeSystemInfo{BootID: id}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(events.Events)
+	var got []string
+	for e := range events.Events {
+		got = append(got, e)
+	}
+	if want := []string{"Warning Rebooted Node n1 has been rebooted, boot id: second"}; !slices.Equal(got, want) {
+		t.Errorf("events %q", got)
+	}
+}
 
 func TestExtendedResourcesAreKept(t *testing.T) {
 	one, two := resource.MustParse("1"), resource.MustParse("2")

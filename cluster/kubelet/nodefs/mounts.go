@@ -22,14 +22,35 @@ func MountTmpfs(dir string, size int64) error {
 	if err != nil || mounted {
 		return err
 	}
-	options := ""
+	options := noswap
 	if size > 0 {
-		options = fmt.Sprintf("size=%d", size)
+		options += fmt.Sprintf(",size=%d", size)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+	err = unix.Mount("tmpfs", dir, "tmpfs", 0, options)
+	if err != nil { // a kernel before 6.4
+		err = unix.Mount("tmpfs", dir, "tmpfs", 0, strings.TrimPrefix(strings.TrimPrefix(options, noswap), ","))
+	}
+	if err != nil {
 		return fmt.Errorf("mount a tmpfs at %s: %w", dir, err)
 	}
 	return nil
+}
+
+// noswap is the mount option that keeps a memory file system out of swap.
+const noswap = "noswap"
+
+// NoSwap reports whether the kernel can keep memory file systems out of swap; it tries so in a
+// new directory below dir.
+func NoSwap(dir string) bool {
+	at, err := os.MkdirTemp(dir, "noswap-")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = os.Remove(at) }()
+	if err := unix.Mount("tmpfs", at, "tmpfs", 0, noswap); err != nil {
+		return false
+	}
+	return unix.Unmount(at, unix.MNT_DETACH) == nil
 }
 
 // BindMount mounts an open file at a path below the pod's directory, where no container can put

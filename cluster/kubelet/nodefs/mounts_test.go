@@ -5,10 +5,33 @@ package nodefs
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
+
+// A memory file system is kept out of swap where the kernel can.
+func TestTmpfs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "memory")
+	if err := MountTmpfs(dir, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := ""
+	for line := range strings.Lines(string(table)) {
+		if strings.Contains(line, " "+dir+" ") {
+			options = line
+		}
+	}
+	if !strings.Contains(options, "size=1024k") || strings.Contains(options, "noswap") != NoSwap(t.TempDir()) {
+		t.Errorf("mounted as %q", options)
+	}
+}
 
 // A directory that is removed takes nothing along that is mounted below it, though its path
 // leads over a link and the kernel lists mounts by another one.

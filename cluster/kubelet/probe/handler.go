@@ -27,7 +27,7 @@ func RunHandler(ctx context.Context, rt Execer, h *v1.LifecycleHandler, t Target
 		if err != nil {
 			return err
 		}
-		code, err := send(r)
+		code, _, err := send(r)
 		if err == nil && (code < http.StatusOK || code >= http.StatusBadRequest) {
 			err = fmt.Errorf("GET %s: status code %d", r.URL, code)
 		}

@@ -178,6 +178,10 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 		if ctx.Err() != nil {
 			return false
 		}
+		if v == warning {
+			p.event(t.Container, v1.EventTypeWarning, "ProbeWarning", fmt.Sprintf("%s probe warning: %s", kind, text))
+			v = success
+		}
 		t.count(kind, v, time.Since(start))
 		switch {
 		case err != nil:

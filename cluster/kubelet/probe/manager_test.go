@@ -1,6 +1,58 @@
 package probe
 
-import "testing"
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/cluster/wait"
+)
+
+// A redirect to another host counts as a success, and an event has what was answered.
+func TestRedirectToAnotherHost(t *testing.T) {
+	var port string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away":
+			w.Header().Set("Location", "http://localhost:"+port+"/never")
+			w.WriteHeader(http.StatusFound)
+			_, _ = w.Write([]byte("go there"))
+		case "/here":
+			http.Redirect(w, r, "/there", http.StatusFound)
+		case "/never":
+			t.Error("the redirect was followed")
+		}
+	}))
+	defer server.Close()
+	_, port, _ = net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/away": "Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: go there", "/here": "",
+	} {
+		events, changed := make(chan string, 100), make(chan bool, 100)
+		m := NewManager(nil, func(_ *v1.Container, kind, reason, message string) { events <- kind + " " + reason + " " + message }, func() { changed <- true })
+		m.Follow(t.Context(), Target{ID: "c", PodIP: "127.0.0.1", Container: &v1.Container{ReadinessProbe: &v1.Probe{
+			PeriodSeconds: 3600, TimeoutSeconds: 60, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromInt(number)}},
+		}}}, time.Now(), nil)
+		<-changed
+		wait.For(t, path+" ready", func() error { return wait.Seen(m.Health("c").Ready, m.Health("c")) })
+		m.StopAll()
+		close(events)
+		if got := <-events; got != want {
+			t.Errorf("%s: event %q", path, got)
+		}
+	}
+}
 
 func TestProbeCounting(t *testing.T) {
 	c := counter{successes: 2, failures: 3}

@@ -39,6 +39,7 @@ type result int
 const (
 	unknown result = iota
 	success
+	warning // a success that is worth an event
 	failure
 )
 
@@ -110,9 +111,9 @@ func probeTCP(ctx context.Context, addr string) (result, string, error) {
 	return success, "", nil
 }
 
-// send returns the status code of the answer. There is no proxy, no shared connection, and
+// send returns the status code of the answer and the beginning of its body. There is no proxy, no shared connection, and
 // no check of the certificate, as upstream.
-func send(r *http.Request) (int, error) {
+func send(r *http.Request) (int, string, error) {
 	client := &http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true, DisableCompression: true,
@@ -130,11 +131,11 @@ func send(r *http.Request) (int, error) {
 	}
 	res, err := client.Do(r)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, outputLimit))
-	return res.StatusCode, nil
+	body, err := io.ReadAll(io.LimitReader(res.Body, outputLimit))
+	return res.StatusCode, string(body), err
 }
 
 func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target, agent string) (*http.Request, error) {
@@ -169,12 +170,14 @@ func probeHTTP(ctx context.Context, a *v1.HTTPGetAction, t Target) (result, stri
 	if err != nil {
 		return unknown, "", err
 	}
-	code, err := send(r)
-	if err != nil {
+	code, body, err := send(r)
+	switch {
+	case err != nil:
 		return failure, err.Error(), nil //nolint:nilerr // the result of the probe
-	}
-	if code < 200 || code >= 400 {
+	case code < http.StatusOK || code >= http.StatusBadRequest:
 		return failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", code), nil
+	case code >= http.StatusMultipleChoices:
+		return warning, "Probe terminated redirects, Response body: " + body, nil
 	}
 	return success, "", nil
 }
