@@ -299,7 +299,7 @@ var orphanByDefault = map[schema.GroupVersionKind]bool{
 	{Group: "batch", Version: "v2alpha1", Kind: "CronJob"}: true,
 }
 
-// uncollected are the kinds of which the garbage collector knows nothing: their deletion has no policy.
+// uncollected are the kinds that the garbage collector leaves out: their deletion has no policy.
 var uncollected = map[schema.GroupKind]bool{{Kind: "Event"}: true}
 
 // deletionFinalizers are an object's finalizers, with the one for its dependents that

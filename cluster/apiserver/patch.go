@@ -65,10 +65,10 @@ type patcher struct {
 	r          *lifecycle
 	validation string
 	// status: only metadata and status of the result count.
-	status   bool
-	onJSON   func(doc []byte) ([]byte, error) // JSON and merge patches
-	patch    map[string]any // strategic merge
-	plain    bool           // it has only fields of the kind, and no directives
+	status bool
+	onJSON func(doc []byte) ([]byte, error) // JSON and merge patches
+	patch  map[string]any                   // strategic merge
+	plain  bool                             // it has only fields of the kind, and no directives
 }
 
 func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation string) (*patcher, error) {
