@@ -29,15 +29,6 @@ import (
 	"wheelhouse/cluster/store"
 )
 
-// deletesWithObject are the kinds whose DELETE answers with the object, as upstream;
-// the others answer with a Status.
-var deletesWithObject = map[schema.GroupKind]bool{
-	{Kind: "Pod"}: true, {Kind: "PodTemplate"}: true, {Kind: "ResourceQuota"}: true,
-	{Kind: "Service"}: true, {Kind: "ServiceAccount"}: true,
-	{Kind: "PersistentVolume"}: true, {Kind: "PersistentVolumeClaim"}: true, {Kind: "Namespace"}: true,
-	{Group: "storage.k8s.io", Kind: "StorageClass"}: true,
-}
-
 func (r *lifecycle) delete() error {
 	o, err := r.deleteOptions()
 	if err != nil {

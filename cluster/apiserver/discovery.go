@@ -2,7 +2,9 @@ package apiserver
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -86,7 +88,8 @@ func (r *request) serveDiscovery() error {
 	path := strings.TrimSuffix(r.Path, "/")
 	doc := r.routes.discovery.documents[path]
 	if doc == nil {
-		return apistatus.PathNotFound()
+		http.NotFound(r.w, r.Request)
+		return nil
 	}
 	if path != "/api" && path != "/apis" {
 		return r.writeDocument(doc, "application/json")
@@ -179,31 +182,35 @@ func (g *groupInfo) aggregated() discoveryv2.APIGroupDiscovery {
 	for _, v := range g.versions {
 		version := discoveryv2.APIVersionDiscovery{Version: v.gv.Version, Freshness: discoveryv2.DiscoveryFreshnessCurrent}
 		for _, k := range v.kinds {
-			version.Resources = append(version.Resources, aggregatedResource(k))
+			version.Resources = append(version.Resources, aggregatedResource(k, v.gv))
 		}
 		d.Versions = append(d.Versions, version)
 	}
 	return d
 }
 
-func aggregatedResource(k *api.Kind) discoveryv2.APIResourceDiscovery {
+func aggregatedResource(k *api.Kind, gv schema.GroupVersion) discoveryv2.APIResourceDiscovery {
 	scope := discoveryv2.ScopeCluster
 	if k.Namespaced {
 		scope = discoveryv2.ScopeNamespace
 	}
 	d := discoveryv2.APIResourceDiscovery{
 		Resource: k.Plural, SingularResource: k.Singular, Scope: scope, Verbs: verbsOf(k),
-		ShortNames: k.Short, Categories: k.Categories, ResponseKind: responseKind(k.GroupVersionKind),
+		ShortNames: k.Short, Categories: k.Categories, ResponseKind: responseKind(k.GroupVersionKind, gv),
 	}
 	for _, sub := range subresourcesOf(k) {
 		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
-			Subresource: sub.Name, Verbs: sub.Verbs, ResponseKind: responseKind(sub.Kind),
+			Subresource: sub.Name, Verbs: sub.Verbs, ResponseKind: responseKind(sub.Kind, gv),
 		})
 	}
 	return d
 }
 
-func responseKind(gvk schema.GroupVersionKind) *metav1.GroupVersionKind {
+// responseKind names group and version only where they are not the resource's own, as upstream.
+func responseKind(gvk schema.GroupVersionKind, of schema.GroupVersion) *metav1.GroupVersionKind {
+	if gvk.GroupVersion() == of {
+		return &metav1.GroupVersionKind{Kind: gvk.Kind}
+	}
 	return &metav1.GroupVersionKind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind}
 }
 
@@ -229,11 +236,14 @@ func subresourcesOf(k *api.Kind) []api.Subresource {
 
 func legacyResources(v *versionInfo) *metav1.APIResourceList {
 	list := &metav1.APIResourceList{GroupVersion: v.gv.String()}
-	list.Kind, list.APIVersion = "APIResourceList", "v1"
+	list.Kind = "APIResourceList"
+	if v.gv.Group != "" { // as upstream
+		list.APIVersion = "v1"
+	}
 	for _, k := range v.kinds {
 		list.APIResources = append(list.APIResources, metav1.APIResource{
 			Name: k.Plural, SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Kind,
-			Verbs: verbsOf(k), ShortNames: k.Short, Categories: k.Categories,
+			Verbs: verbsOf(k), ShortNames: k.Short, Categories: k.Categories, StorageVersionHash: storageVersionHash(k),
 		})
 		for _, sub := range subresourcesOf(k) {
 			r := metav1.APIResource{Name: k.Plural + "/" + sub.Name, Namespaced: k.Namespaced, Kind: sub.Kind.Kind, Verbs: sub.Verbs}
@@ -244,4 +254,14 @@ func legacyResources(v *versionInfo) *metav1.APIResourceList {
 		}
 	}
 	return list
+}
+
+// storageVersionHash changes when a kind is stored in another version. It is empty for a kind that is not stored.
+func storageVersionHash(k *api.Kind) string {
+	if k.Virtual {
+		return ""
+	}
+	s := k.Storage()
+	sum := sha256.Sum256([]byte(s.Group + "/" + s.Version + "/" + s.Kind))
+	return base64.StdEncoding.EncodeToString(sum[:8])
 }

@@ -215,7 +215,8 @@ func (s *Server) servePath(r *request) error {
 	if name, check, ok := healthPath(path); ok {
 		return r.serveHealth(name, check)
 	}
-	return apistatus.PathNotFound()
+	http.NotFound(r.w, r.Request) // as upstream, no Status
+	return nil
 }
 
 func userName(u *client.User) string {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/version"
-
-	"wheelhouse/cluster/apiserver/apistatus"
 )
 
 // defaultVersion returns the API level that clients may expect, by the release of k8s.io/api
@@ -73,7 +71,8 @@ func (r *request) serveHealth(name, only string) error {
 	if only != "" {
 		i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == only })
 		if i < 0 {
-			return apistatus.PathNotFound()
+			http.NotFound(r.w, r.Request)
+			return nil
 		}
 		checks = checks[i : i+1]
 	}

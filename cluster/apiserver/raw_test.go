@@ -95,7 +95,7 @@ func TestBadInput(t *testing.T) {
 		code                                  int
 		message                               string
 	}{
-		{"unknown path", "GET", "/nope", "", "", 404, "the server could not find the requested resource"},
+		{"unknown resource", "GET", "/apis/apps/v1/nope", "", "", 404, `"message":"the server could not find the requested resource","reason":"NotFound","details":{}`},
 		{"timeout", "GET", "/version?timeout=soon", "", "", 400, `invalid timeout specified in the request URL - time: invalid duration "soon"`},
 		{"unknown group", "GET", "/apis/nope/v1/things", "", "", 404, "the server could not find the requested resource"},
 		{"unknown part", "GET", maps + "/there/nope", "", "", 404, "could not find the requested resource"},
@@ -250,6 +250,17 @@ func TestFormsOfAnswers(t *testing.T) {
 	resp, body := r.do("GET", somePods, "", "", "Accept", "application/cbor")
 	if resp.StatusCode != 406 || !strings.Contains(body, "406: Not Acceptable") {
 		t.Errorf("cbor: %d %s", resp.StatusCode, body)
+	}
+}
+
+// What is no resource has no Status.
+func TestUnknownPaths(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	for _, path := range []string{"/nope", "/apis/nope", "/apis/apps/v9", "/readyz/nope"} {
+		resp, body := r.do("GET", path, "", "")
+		if kind := resp.Header.Get("Content-Type"); resp.StatusCode != 404 || kind != "text/plain; charset=utf-8" || body != "404 page not found\n" {
+			t.Errorf("%s: %d %s %q", path, resp.StatusCode, kind, body)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Server) newRoutes(t *api.Table, former *routes) (*routes, error) {
 func (s *Server) newResource(k *api.Kind) *resource {
 	r := &resource{Kind: k, groupVersion: k.GroupVersion().String(), retirement: retirementOf(k)}
 	r.columns = newTableColumns(r.columnKind())
-	r.returnsGone = deletesWithObject[k.Storage().GroupKind()]
+	r.returnsGone = api.ShowsDeleted(k.Storage().GroupKind())
 	r.jsonPrefix = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,`, k.Kind, r.groupVersion)
 	// Of a kind with field selectors of its own, upstream takes no label that the kind does not have.
 	r.fieldLabels = map[string]bool{"metadata.name": true, "metadata.namespace": k.Namespaced || k.Fields == nil}

@@ -59,7 +59,9 @@ func BadRequest(format string, args ...any) error {
 const noResource = "the server could not find the requested resource"
 
 // PathNotFound returns the 404 for a path that nothing serves.
-func PathNotFound() error { return New(http.StatusNotFound, metav1.StatusReasonNotFound, noResource) }
+func PathNotFound() error {
+	return routing(http.StatusNotFound, metav1.StatusReasonNotFound, noResource)
+}
 
 // ResourceNotFound is PathNotFound for a resource that once was; successor names today's, and may be empty.
 func ResourceNotFound(successor string) error {

@@ -10,6 +10,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	"google.golang.org/protobuf/proto"
@@ -24,17 +26,24 @@ import (
 type doc = map[string]any
 
 // V3 returns one document for each group and version, by its path ("api/v1",
-// "apis/apps/v1").
+// "apis/apps/v1"), and those of what is no resource ("apis/apps", "version").
 func V3(kinds []*api.Kind) (map[string][]byte, error) {
+	byDocument := map[string][]*api.Kind{}
+	for _, k := range kinds {
+		at := prefix(k.GroupVersion())[1:]
+		byDocument[at] = append(byDocument[at], k)
+	}
 	out := map[string][]byte{}
-	for gv, list := range byVersion(kinds) {
-		s := newSchemas("#/components/schemas/", true)
+	for _, r := range rootsOf(versionsOf(kinds)) {
+		list := byDocument[r.document]
+		s := newSchemas("#/components/schemas/", true, versionsOf(list))
 		paths := doc{}
 		for _, k := range list {
 			addPaths(paths, k, s, v3Writer{s})
 		}
+		addRoot(paths, r, s, v3Writer{s})
 		if s.err != nil {
-			return nil, fmt.Errorf("OpenAPI v3 of %s: %w", gv, s.err)
+			return nil, fmt.Errorf("OpenAPI v3 of %s: %w", r.document, s.err)
 		}
 		b, err := json.Marshal(doc{
 			"openapi": "3.0.0",
@@ -46,19 +55,22 @@ func V3(kinds []*api.Kind) (map[string][]byte, error) {
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("encode OpenAPI v3 of %s: %w", gv, err)
+			return nil, fmt.Errorf("encode OpenAPI v3 of %s: %w", r.document, err)
 		}
-		out[prefix(gv)[1:]] = b
+		out[r.document] = b
 	}
 	return out, nil
 }
 
 // V2 returns the one document of older clients, as JSON and as gnostic's protobuf.
 func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
-	s := newSchemas("#/definitions/", false)
+	s := newSchemas("#/definitions/", false, versionsOf(kinds))
 	paths := doc{}
 	for _, k := range kinds {
 		addPaths(paths, k, s, v2Writer{s})
+	}
+	for _, r := range rootsOf(versionsOf(kinds)) {
+		addRoot(paths, r, s, v2Writer{s})
 	}
 	if s.err != nil {
 		return nil, nil, fmt.Errorf("OpenAPI v2: %w", s.err)
@@ -87,7 +99,7 @@ func V2(kinds []*api.Kind) (jsonDoc, protobufDoc []byte, err error) {
 
 // Schemas returns the schema of a kind with those that it leads to, by their names.
 func Schemas(k *api.Kind) (map[string]*spec.Schema, error) {
-	s := newSchemas("#/components/schemas/", true)
+	s := newSchemas("#/components/schemas/", true, []schema.GroupVersion{k.GroupVersion()})
 	s.object(k)
 	b, err := json.Marshal(s.definitions)
 	if err = cmp.Or(s.err, err); err != nil {
@@ -102,11 +114,17 @@ var (
 	bearerToken = doc{"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"}
 )
 
-func byVersion(kinds []*api.Kind) map[schema.GroupVersion][]*api.Kind {
-	out := map[schema.GroupVersion][]*api.Kind{}
+// versionsOf returns the groups and versions of the kinds, each once and sorted.
+func versionsOf(kinds []*api.Kind) []schema.GroupVersion {
+	var out []schema.GroupVersion
 	for _, k := range kinds {
-		out[k.GroupVersion()] = append(out[k.GroupVersion()], k)
+		if gv := k.GroupVersion(); !slices.Contains(out, gv) {
+			out = append(out, gv)
+		}
 	}
+	slices.SortFunc(out, func(a, b schema.GroupVersion) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Version, b.Version))
+	})
 	return out
 }
 

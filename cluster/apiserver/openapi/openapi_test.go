@@ -77,6 +77,43 @@ func TestV3DescribesPod(t *testing.T) {
 	}
 }
 
+// What the comments of the Go types say is in the schemas, as in those of kube-apiserver 1.36.3.
+func TestV3HasDefaultsAndEnums(t *testing.T) {
+	core := v3(t, "api/v1").Components.Schemas
+	for _, c := range []struct{ name, want string }{
+		{"Container.imagePullPolicy", `{"description":"Image pull policy. One of Always, Never, IfNotPresent. Defaults to Always if :latest tag is specified, or IfNotPresent otherwise. Cannot be updated. More info: https://kubernetes.io/docs/concepts/containers/images#updating-images\n\nPossible enum values:\n - ` + "`\\\"Always\\\"`" + ` means that kubelet always attempts to pull the latest image. Container will fail If the pull fails.\n - ` + "`\\\"IfNotPresent\\\"`" + ` means that kubelet pulls if the image isn't present on disk. Container will fail if the image isn't present and the pull fails.\n - ` + "`\\\"Never\\\"`" + ` means that kubelet never pulls an image, but only uses a local image. Container will fail if the image isn't present","type":"string","enum":["Always","IfNotPresent","Never"]}`},
+		{"ContainerPort.protocol", `"default":"TCP"`},
+		{"ContainerPort.containerPort", `"default":0`},
+		{"Container.name", `"default":""`},
+		{"Pod.spec", `"default":{},"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSpec"}]`},
+		{"PodSpec.containers", `"items":{"default":{},"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.Container"}]}`},
+		{"PodSpec.nodeSelector", `"additionalProperties":{"type":"string","default":""},"x-kubernetes-map-type":"atomic"`},
+		{"PodSpec.securityContext", `"allOf":[{"$ref":"#/components/schemas/io.k8s.api.core.v1.PodSecurityContext"}]`},
+		{"Toleration.operator", `"enum":["Equal","Exists","Gt","Lt"]`},
+		{"TopologySpreadConstraint.maxSkew", "zone1"},
+	} {
+		of, field, _ := strings.Cut(c.name, ".")
+		p := core["io.k8s.api.core.v1."+of].Properties[field]
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(b), c.want) {
+			t.Errorf("%s: %s\nwant %s", c.name, b, c.want)
+		}
+	}
+	if r := core["io.k8s.api.core.v1.ContainerRestartRule"].Required; !slices.Equal(r, []string{"action"}) {
+		t.Errorf("required of ContainerRestartRule: %v", r)
+	}
+	if d := core["io.k8s.apimachinery.pkg.apis.meta.v1.Time"].Description; d == "" {
+		t.Error("no description of Time")
+	}
+	claim, ok := v3(t, "apis/apps/v1").Components.Schemas["io.k8s.api.core.v1.PersistentVolumeClaim"].Extensions["x-kubernetes-group-version-kind"].([]any)
+	if !ok || len(claim) != 1 {
+		t.Errorf("the kind of a claim within another group: %v", claim)
+	}
+}
+
 // Every reference must lead somewhere, in all documents.
 func TestReferencesResolve(t *testing.T) {
 	docs, err := V3(allKinds())
@@ -143,9 +180,26 @@ func TestOperationIDsAreUnique(t *testing.T) {
 			seen[o.OperationID] = m + " " + path
 		}
 	}
-	for _, id := range []string{"createCoreV1NamespacedPod", "patchCoreV1Node", "readCoreV1NamespacedPodStatus", "listCoreV1PodForAllNamespaces", "listRbacAuthorizationV1ClusterRole"} {
-		if seen[id] == "" && id != "listRbacAuthorizationV1ClusterRole" {
-			t.Errorf("no operation %s", id)
+	for id, want := range map[string]string{ // generated clients take their methods from them
+		"createCoreV1NamespacedPod":                             "post /api/v1/namespaces/{namespace}/pods",
+		"patchCoreV1Node":                                       "patch /api/v1/nodes/{name}",
+		"readCoreV1NamespacedPodStatus":                         "get /api/v1/namespaces/{namespace}/pods/{name}/status",
+		"readCoreV1NamespacedPodLog":                            "get /api/v1/namespaces/{namespace}/pods/{name}/log",
+		"createCoreV1NamespacedPodEviction":                     "post /api/v1/namespaces/{namespace}/pods/{name}/eviction",
+		"connectCoreV1PostNamespacedPodExec":                    "post /api/v1/namespaces/{namespace}/pods/{name}/exec",
+		"connectCoreV1HeadNodeProxyWithPath":                    "head /api/v1/nodes/{name}/proxy/{path}",
+		"listCoreV1PodForAllNamespaces":                         "get /api/v1/pods",
+		"watchCoreV1PodListForAllNamespaces":                    "get /api/v1/watch/pods",
+		"watchAppsV1NamespacedDeployment":                       "get /apis/apps/v1/watch/namespaces/{namespace}/deployments/{name}",
+		"deleteCoreV1CollectionNamespacedConfigMap":             "delete /api/v1/namespaces/{namespace}/configmaps",
+		"listRbacAuthorizationV1ClusterRole":                    "get /apis/rbac.authorization.k8s.io/v1/clusterroles",
+		"replaceAutoscalingV2NamespacedHorizontalPodAutoscaler": "put /apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}",
+		"getAppsV1APIResources":                                 "get /apis/apps/v1/",
+		"getRbacAuthorizationAPIGroup":                          "get /apis/rbac.authorization.k8s.io/",
+		"getCodeVersion":                                        "get /version/",
+	} {
+		if seen[id] != want {
+			t.Errorf("operation %s is %q, want %q", id, seen[id], want)
 		}
 	}
 }

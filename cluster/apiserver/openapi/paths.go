@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -13,15 +14,19 @@ import (
 
 // operation is one verb on one path, before it is written for a version of OpenAPI.
 type operation struct {
-	id, action  string
+	verb        string // with which the id begins: "read"
+	infix       string // what follows the version in the id: Collection, or the method of a connection
+	suffix      string // what follows the kind in it: the subresource, List, WithPath
+	action      string // "" for what is no object's
 	description string
-	tag         string
+	id, tag     string // by add
 	gvk         schema.GroupVersionKind
 	query       []parameter
 	body        doc // schema, nil for none
 	patch       bool
-	protobuf    bool // and strategic merge patches
-	answer      doc  // schema, nil for plain text
+	protobuf    bool  // and strategic merge patches
+	answer      doc   // schema, nil for text
+	produces    []any // the media types of the answer, nil for those of objects
 }
 
 type parameter struct {
@@ -38,15 +43,24 @@ type writer interface {
 // The parameters' comments are those of the options they are decoded into.
 func options(of documented, names ...string) []parameter {
 	docs, t := of.SwaggerDoc(), reflect.TypeOf(of)
-	list := []parameter{{name: "pretty", in: "query", typ: "string", description: "If 'true', the answer is indented."}}
+	list := []parameter{{name: "pretty", in: "query", typ: "string", description: "If 'true', then the output is pretty printed. " +
+		"Defaults to 'false' unless the user-agent indicates a browser or command-line HTTP tool (curl and wget)."}}
+	return append(list, queryOf(t, docs, names)...)
+}
+
+// queryOf returns the parameters of the fields of a type, of those that are named or all.
+func queryOf(t reflect.Type, docs map[string]string, names []string) (list []parameter) {
 	for i := 0; i < t.NumField(); i++ {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if !slices.Contains(names, name) {
+		if name == "" || names != nil && !slices.Contains(names, name) {
 			continue
 		}
 		typ := t.Field(i).Type
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
 			typ = typ.Elem()
+		}
+		if typ.Kind() == reflect.Struct { // a time: upstream leaves it out
+			continue
 		}
 		p := parameter{name: name, in: "query", typ: "string", description: docs[name]}
 		switch typ.Kind() {
@@ -64,29 +78,37 @@ var (
 	createOptions = options(metav1.CreateOptions{}, "dryRun", "fieldManager", "fieldValidation")
 	updateOptions = options(metav1.UpdateOptions{}, "dryRun", "fieldManager", "fieldValidation")
 	patchOptions  = options(metav1.PatchOptions{}, "dryRun", "fieldManager", "fieldValidation", "force")
-	deleteOptions = options(metav1.DeleteOptions{}, "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy")
-	listOptions   = options(metav1.ListOptions{}, "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit",
-		"resourceVersion", "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch")
-	getOptions = options(metav1.GetOptions{})
+	deleteOptions = options(metav1.DeleteOptions{}, "dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential",
+		"orphanDependents", "propagationPolicy")
+	listOptions = options(metav1.ListOptions{}, "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit",
+		"resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch")
+	getOptions = options(metav1.GetOptions{}, "pretty")
 
-	nameParameter      = parameter{name: "name", in: "path", typ: "string", description: "name of the object"}
-	namespaceParameter = parameter{name: "namespace", in: "path", typ: "string", description: "namespace of the object"}
+	namespaceParameter = parameter{name: "namespace", in: "path", typ: "string", description: "object name and auth scope, such as for teams and projects"}
 )
+
+func nameParameter(kind string) parameter {
+	return parameter{name: "name", in: "path", typ: "string", description: "name of the " + kind}
+}
 
 var (
 	statusType        = reflect.TypeFor[metav1.Status]()
 	deleteOptionsType = reflect.TypeFor[metav1.DeleteOptions]()
 	patchType         = reflect.TypeFor[metav1.Patch]()
+	watchEventType    = reflect.TypeFor[metav1.WatchEvent]()
+	logOptionsType    = reflect.TypeFor[corev1.PodLogOptions]()
 )
 
 // addPaths writes all paths of one kind.
 func addPaths(paths doc, k *api.Kind, s *schemas, w writer) {
 	b := pathBuilder{paths: paths, kind: k, s: s, w: w, object: s.object(k)}
-	base := prefix(k.GroupVersion())
+	root := prefix(k.GroupVersion())
+	base := root
 	if k.Namespaced {
 		if list := b.list(); list != nil && !k.Virtual {
 			b.add(base+"/"+k.Plural, nil, doc{"get": *list})
 		}
+		b.addWatches(root, "/"+k.Plural, nil, false)
 		base += "/namespaces/{namespace}"
 		b.inPath = []parameter{namespaceParameter}
 	}
@@ -96,15 +118,19 @@ func addPaths(paths doc, k *api.Kind, s *schemas, w writer) {
 		verbs["get"] = *list
 	}
 	if b.has("create") {
-		verbs["post"] = b.op("create", "post", "create a "+k.Kind, createOptions, b.object, b.object)
+		verbs["post"] = b.op("create", "post", "create"+article(k.Kind)+k.Kind, createOptions, b.object, b.object)
 	}
 	if b.has("deletecollection") {
-		verbs["delete"] = b.op("deleteCollection", "deletecollection", "delete a collection of "+k.Kind,
-			append(slices.Clone(listOptions), deleteOptions[1:]...), s.ref(deleteOptionsType), s.ref(statusType))
+		o := b.op("delete", "deletecollection", "delete collection of "+k.Kind,
+			append(slices.DeleteFunc(slices.Clone(listOptions), watchesOnly), deleteOptions[1:]...), s.ref(deleteOptionsType), s.ref(statusType))
+		o.infix = "Collection"
+		verbs["delete"] = o
 	}
 	b.add(collection, b.inPath, verbs)
+	b.addWatches(root, strings.TrimPrefix(collection, root), b.inPath, true)
 
-	b.inPath = append(b.inPath, nameParameter)
+	inPath := b.inPath
+	b.inPath = append(slices.Clone(inPath), nameParameter(k.Kind))
 	item := collection + "/{name}"
 	b.addItem(item, "", b.object, k.GroupVersionKind, itemVerbs(b.has))
 	status := func(v string) bool { return v != "delete" }
@@ -113,11 +139,44 @@ func addPaths(paths doc, k *api.Kind, s *schemas, w writer) {
 	}
 	if k.Scale != nil {
 		gvk := k.Scale.Kind()
+		b.inPath = append(slices.Clone(inPath), nameParameter(gvk.Kind))
 		b.addItem(item+"/scale", "Scale", s.refKind(api.Scheme.AllKnownTypes()[gvk], gvk), gvk, itemVerbs(status))
+		b.inPath = append(slices.Clone(inPath), nameParameter(k.Kind))
 	}
 	for _, sub := range k.Connect {
 		b.addSubresource(item, sub)
 	}
+}
+
+// watchesOnly is whether a parameter of lists is of no use to what deletes them.
+func watchesOnly(p parameter) bool { return p.name == "watch" || p.name == "allowWatchBookmarks" }
+
+// article is the article before a noun, with the spaces around it, as upstream chooses it.
+func article(noun string) string {
+	switch {
+	case strings.HasSuffix(noun, "s") && !strings.HasSuffix(noun, "ss"):
+		return " "
+	case strings.ContainsRune("AEIOU", rune(noun[0])):
+		return " an "
+	}
+	return " a "
+}
+
+// addWatches writes the paths of 2015 that watch what is at path, and, with one, an object there.
+func (b *pathBuilder) addWatches(root, path string, inPath []parameter, one bool) {
+	if !b.has("watch") || b.kind.Virtual {
+		return
+	}
+	o := b.op("watch", "watchlist", "watch individual changes to a list of "+b.kind.Kind+". deprecated: use the 'watch' parameter with a list operation instead.",
+		listOptions, nil, b.s.ref(watchEventType))
+	o.suffix = "List"
+	b.add(root+"/watch"+path, inPath, doc{"get": o})
+	if !one || !b.has("get") {
+		return
+	}
+	o = b.op("watch", "watch", "watch changes to an object of kind "+b.kind.Kind+". deprecated: use the 'watch' parameter with a list operation instead, "+
+		"filtered to a single item with the 'fieldSelector' parameter.", listOptions, nil, b.s.ref(watchEventType))
+	b.add(root+"/watch"+path+"/{name}", append(slices.Clone(inPath), nameParameter(b.kind.Kind)), doc{"get": o})
 }
 
 type pathBuilder struct {
@@ -139,9 +198,9 @@ func (b *pathBuilder) has(verb string) bool {
 	return slices.Contains(verbs, verb)
 }
 
-func (b *pathBuilder) op(id, action, description string, query []parameter, body, answer doc) operation {
+func (b *pathBuilder) op(verb, action, description string, query []parameter, body, answer doc) operation {
 	return operation{
-		id: id, action: action, description: description, gvk: b.kind.GroupVersionKind,
+		verb: verb, action: action, description: description, gvk: b.kind.GroupVersionKind,
 		query: query, body: body, answer: answer, protobuf: b.kind.Supports(api.Protobuf),
 	}
 }
@@ -151,7 +210,11 @@ func (b *pathBuilder) list() *operation {
 		return nil
 	}
 	answer := b.s.list(b.kind)
-	o := b.op("list", "list", "list or watch objects of kind "+b.kind.Kind, listOptions, nil, answer)
+	what := "list or watch"
+	if !b.has("watch") || b.kind.Virtual {
+		what = "list"
+	}
+	o := b.op("list", "list", what+" objects of kind "+b.kind.Kind, listOptions, nil, answer)
 	return &o
 }
 
@@ -168,7 +231,7 @@ func itemVerbs(has func(string) bool) []string {
 // addItem writes the verbs on one object or on a subresource of it.
 func (b *pathBuilder) addItem(path, subresource string, object doc, gvk schema.GroupVersionKind, verbs []string) {
 	methods := doc{}
-	name := strings.TrimSpace(strings.ToLower(subresource) + " of the specified " + b.kind.Kind)
+	name := lowerFirst(subresource) + " of the specified " + b.kind.Kind
 	if subresource == "" {
 		name = "the specified " + b.kind.Kind
 	}
@@ -185,9 +248,13 @@ func (b *pathBuilder) addItem(path, subresource string, object doc, gvk schema.G
 			o = b.op("patch", "patch", "partially update "+name, patchOptions, b.s.ref(patchType), object)
 			o.patch = true
 		case "delete":
-			o = b.op("delete", "delete", "delete "+name, deleteOptions, b.s.ref(deleteOptionsType), b.s.ref(statusType))
+			answer := b.s.ref(statusType)
+			if api.ShowsDeleted(b.kind.Storage().GroupKind()) {
+				answer = object
+			}
+			o = b.op("delete", "delete", "delete"+article(b.kind.Kind)+b.kind.Kind, deleteOptions, b.s.ref(deleteOptionsType), answer)
 		}
-		o.id, o.gvk = o.id+subresource, gvk
+		o.suffix, o.gvk = subresource, gvk
 		methods[method] = o
 	}
 	b.add(path, b.inPath, methods)
@@ -198,34 +265,74 @@ func (b *pathBuilder) addItem(path, subresource string, object doc, gvk schema.G
 func (b *pathBuilder) addSubresource(item string, sub api.Subresource) {
 	subresource := strings.ToUpper(sub.Name[:1]) + sub.Name[1:]
 	path := item + "/" + sub.Name
-	if sub.Kind == b.kind.GroupVersionKind && sub.Name != "log" {
+	switch {
+	case sub.Name == "log":
+		o := b.op("read", "get", "read log of the specified "+b.kind.Kind, nil, nil, nil)
+		o.suffix, o.produces = subresource, append([]any{"text/plain"}, bodyTypes...)
+		b.add(path, b.withOptions(logOptionsType, getOptions...), doc{"get": o})
+		return
+	case sub.Kind == b.kind.GroupVersionKind:
 		b.addItem(path, subresource, b.object, sub.Kind, itemVerbs(func(v string) bool { return slices.Contains(sub.Verbs, v) }))
 		return
 	}
-	var object doc
-	if o, err := api.Scheme.New(sub.Kind); err == nil && !strings.HasSuffix(sub.Kind.Kind, "Options") && sub.Name != "log" {
-		object = b.s.refKind(typeOf(o), sub.Kind)
+	of := api.Scheme.AllKnownTypes()[sub.Kind]
+	if of != nil && !strings.HasSuffix(sub.Kind.Kind, "Options") {
+		object := b.s.refKind(of, sub.Kind)
+		o := b.op("create", "post", "create "+sub.Name+" of"+article(b.kind.Kind)+b.kind.Kind, createOptions, object, object)
+		o.suffix, o.gvk = subresource, sub.Kind
+		b.add(path, b.named(sub.Kind.Kind), doc{"post": o})
+		return
 	}
-	method := map[string]string{"create": "post", "update": "put", "get": "get", "patch": "patch", "delete": "delete"}
-	methods := doc{}
-	for _, v := range sub.Verbs {
-		o := b.op("connect"+method[v], "connect", "connect "+strings.ToUpper(method[v])+" requests to "+sub.Name+" of "+b.kind.Kind, nil, nil, object)
-		if object != nil {
-			o = b.op(v, method[v], v+" "+sub.Name+" of a "+b.kind.Kind, createOptions, object, object)
-		}
-		o.id, o.gvk = o.id+subresource, sub.Kind
-		methods[method[v]] = o
+	b.addConnections(path, subresource, sub, of)
+}
+
+// addConnections writes a subresource of which the answer is a stream, or another server's.
+func (b *pathBuilder) addConnections(path, subresource string, sub api.Subresource, options reflect.Type) {
+	methods := connectMethods
+	if sub.Name != "proxy" {
+		methods = []string{"get", "post"}
 	}
-	b.add(path, b.inPath, methods)
+	all, behind := doc{}, doc{}
+	for _, m := range methods {
+		title := strings.ToUpper(m[:1]) + m[1:]
+		o := b.op("connect", "connect", "connect "+strings.ToUpper(m)+" requests to "+sub.Name+" of "+b.kind.Kind, nil, nil, nil)
+		o.infix, o.suffix, o.gvk, o.produces = title, subresource, b.kind.GroupVersion().WithKind(sub.Kind.Kind), []any{"*/*"}
+		all[m] = o
+		o.suffix += "WithPath"
+		behind[m] = o
+	}
+	b.inPath[len(b.inPath)-1] = nameParameter(sub.Kind.Kind)
+	inPath := b.withOptions(options)
+	b.add(path, inPath, all)
 	if sub.Name == "proxy" {
-		inPath := append(slices.Clone(b.inPath), parameter{name: "path", in: "path", typ: "string", description: "path of the URL behind the proxy"})
-		for m, o := range methods {
-			o := o.(operation)
-			o.id += "WithPath"
-			methods[m] = o
-		}
-		b.add(path+"/{path}", inPath, methods)
+		b.add(path+"/{path}", append(inPath, parameter{name: "path", in: "path", typ: "string", description: "path to the resource"}), behind)
 	}
+	b.inPath[len(b.inPath)-1] = nameParameter(b.kind.Kind)
+}
+
+var connectMethods = []string{"get", "post", "put", "patch", "delete", "head", "options"}
+
+// withOptions returns the parameters in the path and those of a connection's options.
+func (b *pathBuilder) withOptions(of reflect.Type, more ...parameter) []parameter {
+	out := append(slices.Clone(b.inPath), more...)
+	if of == nil {
+		return out
+	}
+	return append(out, queryOf(of, docOf(reflect.Zero(of).Interface()), nil)...)
+}
+
+// named returns the parameters in the path, where the name is that of an object of a kind.
+func (b *pathBuilder) named(kind string) []parameter {
+	out := slices.Clone(b.inPath)
+	out[len(out)-1] = nameParameter(kind)
+	return out
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 // add writes the path with its operations, whose ids must be unique.
@@ -234,10 +341,6 @@ func (b *pathBuilder) add(path string, inPath []parameter, methods doc) {
 		return
 	}
 	k := b.kind
-	group, _, _ := strings.Cut(k.Group, ".")
-	if group == "" {
-		group = "core"
-	}
 	out := doc{}
 	for m, o := range methods {
 		o := o.(operation)
@@ -245,13 +348,13 @@ func (b *pathBuilder) add(path string, inPath []parameter, methods doc) {
 		if strings.Contains(path, "{namespace}") {
 			scope = "Namespaced"
 		}
-		title := strings.ToUpper(group[:1]) + group[1:] + strings.ToUpper(k.Version[:1]) + k.Version[1:]
-		suffix := ""
+		after := ""
 		if k.Namespaced && scope == "" {
-			suffix = "ForAllNamespaces"
+			after = "ForAllNamespaces"
 		}
-		verb, subresource := splitID(o.id)
-		o.id = verb + title + scope + k.Kind + subresource + suffix
+		group := groupTag(k.Group)
+		title := strings.ToUpper(group[:1]) + group[1:] + strings.ToUpper(k.Version[:1]) + k.Version[1:]
+		o.id = o.verb + title + o.infix + scope + k.Kind + o.suffix + after
 		o.tag = group + "_" + k.Version
 		out[m] = b.w.operation(o)
 	}
@@ -265,15 +368,14 @@ func (b *pathBuilder) add(path string, inPath []parameter, methods doc) {
 	b.paths[path] = out
 }
 
-// splitID takes "readStatus" apart: verbs are in lower case but for deleteCollection.
-func splitID(id string) (verb, subresource string) {
-	if rest, ok := strings.CutPrefix(id, "deleteCollection"); ok {
-		return "deleteCollection", rest
+// groupTag is what upstream makes of a group's name: rbacAuthorization of rbac.authorization.k8s.io.
+func groupTag(group string) string {
+	if group == "" {
+		return "core"
 	}
-	for i, r := range id {
-		if r >= 'A' && r <= 'Z' {
-			return id[:i], id[i:]
-		}
+	parts := strings.Split(strings.TrimSuffix(group, ".k8s.io"), ".")
+	for i, p := range parts[1:] {
+		parts[i+1] = strings.ToUpper(p[:1]) + p[1:]
 	}
-	return id, ""
+	return strings.Join(parts, "")
 }

@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
 
 	"wheelhouse/cluster/api"
 )
@@ -20,13 +21,13 @@ import (
 type schemas struct {
 	refPrefix   string
 	v3          bool
+	versions    []schema.GroupVersion // of the document
 	definitions doc
-	merge       *mergeRules
 	err         error // the first
 }
 
-func newSchemas(refPrefix string, v3 bool) *schemas {
-	return &schemas{refPrefix: refPrefix, v3: v3, definitions: doc{}, merge: loadMergeRules()}
+func newSchemas(refPrefix string, v3 bool, versions []schema.GroupVersion) *schemas {
+	return &schemas{refPrefix: refPrefix, v3: v3, versions: versions, definitions: doc{}}
 }
 
 // named is what generated types say of themselves.
@@ -48,9 +49,33 @@ func (s *schemas) ref(t reflect.Type) doc {
 	name := modelName(t)
 	if _, ok := s.definitions[name]; !ok {
 		s.definitions[name] = doc{} // a type may hold itself
-		s.definitions[name] = s.define(t, name)
+		d := s.define(t, name)
+		if kinds := s.kindsOf(t); kinds != nil {
+			d["x-kubernetes-group-version-kind"] = kinds
+		}
+		s.definitions[name] = d
 	}
 	return doc{"$ref": s.refPrefix + name}
+}
+
+// kindsOf are the kinds that a type is, nil for one that is no object: of a type that all groups have, those of the
+// document and core's.
+func (s *schemas) kindsOf(t reflect.Type) (list []any) {
+	o, ok := reflect.New(t).Interface().(runtime.Object)
+	if !ok {
+		return nil
+	}
+	kinds, _, err := api.Scheme.ObjectKinds(o)
+	if err != nil {
+		return nil
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
+	for _, k := range kinds {
+		if len(kinds) == 1 || k.GroupVersion() == corev1.SchemeGroupVersion || slices.Contains(s.versions, k.GroupVersion()) {
+			list = append(list, gvkDoc(k))
+		}
+	}
+	return list
 }
 
 // refKind is ref for an object that is sent as such: its kind is recorded.
@@ -136,7 +161,8 @@ func modelName(t reflect.Type) string {
 func (s *schemas) define(t reflect.Type, name string) doc {
 	d := doc{}
 	zero := reflect.Zero(t).Interface()
-	if text := docOf(zero)[""]; text != "" {
+	marked := markersOf(t)
+	if text := cmp.Or(marked.Doc, docOf(zero)[""]); text != "" {
 		d["description"] = text
 	}
 	switch v := zero.(type) {
@@ -165,16 +191,15 @@ func (s *schemas) define(t reflect.Type, name string) doc {
 	if freeForm[name] {
 		return d
 	}
-	atom := s.merge.types[name]
 	properties, required := doc{}, []string{}
-	s.addFields(t, atom, properties, &required)
+	s.addFields(t, properties, &required)
 	if len(properties) > 0 {
 		d["properties"] = properties
 	}
 	if len(required) > 0 {
 		d["required"] = required
 	}
-	if atom != nil && atom.Map != nil && atom.Map.ElementRelationship == smdschema.Atomic {
+	if marked.Atomic {
 		d["x-kubernetes-map-type"] = "atomic"
 	}
 	return d
@@ -194,8 +219,8 @@ func docOf(zero any) map[string]string {
 	return nil
 }
 
-func (s *schemas) addFields(t reflect.Type, atom *smdschema.Atom, properties doc, required *[]string) {
-	docs := docOf(reflect.Zero(t).Interface())
+func (s *schemas) addFields(t reflect.Type, properties doc, required *[]string) {
+	docs, marked := docOf(reflect.Zero(t).Interface()), markersOf(t)
 	for i := 0; i < t.NumField(); i++ {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -203,52 +228,101 @@ func (s *schemas) addFields(t reflect.Type, atom *smdschema.Atom, properties doc
 			continue
 		}
 		if name == "" && f.Anonymous {
-			s.addFields(f.Type, atom, properties, required)
+			s.addFields(f.Type, properties, required)
 			continue
 		}
 		if name == "" {
 			continue
 		}
-		p := s.describe(f.Type, docs[name])
+		m := marked.Fields[name]
+		omitEmpty := strings.Contains(options, "omitempty")
+		p := s.typeOf(f.Type)
+		text := cmp.Or(m.Doc, docs[name])
+		if values := enumDoc(markersOf(pointed(f.Type)).Enum); values != "" {
+			text = strings.TrimSpace(text + "\n\n" + values)
+		}
+		if text != "" {
+			p["description"] = text
+		}
+		switch {
+		case m.Default != nil:
+			s.setDefault(p, m.Default)
+		default:
+			s.setDefault(p, zeroOf(f.Type, omitEmpty))
+		}
 		if typ := f.Tag.Get("patchStrategy"); typ != "" {
 			p["x-kubernetes-patch-strategy"] = typ
 		}
 		if key := f.Tag.Get("patchMergeKey"); key != "" {
 			p["x-kubernetes-patch-merge-key"] = key
 		}
-		addMergeRules(p, atom, name)
-		properties[name] = p
-		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && !optional[t.PkgPath()+"."+t.Name()+"."+f.Name] {
+		m.addTo(p)
+		properties[name] = s.wrapped(p)
+		if m.Required || !omitEmpty && !strings.Contains(options, "omitzero") && !m.Optional {
 			*required = append(*required, name)
 		}
 	}
 }
 
-// describe is the schema of a field, with its comment. A reference can have no
-// neighbours in OpenAPI 3, so it is wrapped there.
-func (s *schemas) describe(t reflect.Type, description string) doc {
-	p := s.typeOf(t)
-	if description == "" {
-		return p
-	}
-	if _, isRef := p["$ref"]; isRef && s.v3 {
-		return doc{"allOf": []any{p}, "description": description}
-	}
-	p["description"] = description
-	return p
-}
-
-func (s *schemas) typeOf(t reflect.Type) doc {
+func pointed(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	return t
+}
+
+// setDefault sets the default of a schema; only OpenAPI 3 has them.
+func (s *schemas) setDefault(p doc, v any) {
+	if s.v3 && v != nil {
+		p["default"] = v
+	}
+}
+
+// zeroOf is the default of what Go fills in where JSON has nothing, as upstream writes it; nil if there is none.
+func zeroOf(t reflect.Type, omitEmpty bool) any {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Array, reflect.Interface:
+		return nil
+	case reflect.Struct:
+		if t.NumField() == 1 && t.Field(0).Anonymous {
+			return zeroOf(t.Field(0).Type, omitEmpty)
+		}
+		return doc{}
+	}
+	if omitEmpty {
+		return nil
+	}
+	return reflect.Zero(t).Interface()
+}
+
+// wrapped is a schema in which a reference has no neighbours: OpenAPI 3 does not allow them.
+func (s *schemas) wrapped(p doc) doc {
+	if ref, ok := p["$ref"]; ok && s.v3 && len(p) > 1 {
+		delete(p, "$ref")
+		p["allOf"] = []any{doc{"$ref": ref}}
+	}
+	return p
+}
+
+// element is the schema of the elements of a list or map.
+func (s *schemas) element(t reflect.Type) doc {
+	p := s.typeOf(t)
+	s.setDefault(p, zeroOf(t, false))
+	return s.wrapped(p)
+}
+
+func (s *schemas) typeOf(t reflect.Type) doc {
+	t = pointed(t)
 	switch t.Kind() {
 	case reflect.String:
 		d := doc{"type": "string"}
-		if values := enums[t]; len(values) > 0 {
+		if values := markersOf(t).Enum; len(values) > 0 {
 			list := make([]any, len(values))
 			for i, v := range values {
-				list[i] = v
+				list[i] = v.Value
 			}
 			d["enum"] = list
 		}
@@ -265,9 +339,9 @@ func (s *schemas) typeOf(t reflect.Type) doc {
 		if t.Elem().Kind() == reflect.Uint8 {
 			return doc{"type": "string", "format": "byte"}
 		}
-		return doc{"type": "array", "items": s.typeOf(t.Elem())}
+		return doc{"type": "array", "items": s.element(t.Elem())}
 	case reflect.Map:
-		return doc{"type": "object", "additionalProperties": s.typeOf(t.Elem())}
+		return doc{"type": "object", "additionalProperties": s.element(t.Elem())}
 	case reflect.Struct:
 		return s.ref(t)
 	case reflect.Interface:

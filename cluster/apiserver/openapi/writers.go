@@ -15,13 +15,12 @@ var (
 )
 
 func common(o operation) doc {
-	return doc{
-		"description":                     o.description,
-		"operationId":                     o.id,
-		"tags":                            []any{o.tag},
-		"x-kubernetes-action":             o.action,
-		"x-kubernetes-group-version-kind": gvkDoc(o.gvk),
+	d := doc{"description": o.description, "operationId": o.id, "tags": []any{o.tag}}
+	if o.action != "" {
+		d["x-kubernetes-action"] = o.action
+		d["x-kubernetes-group-version-kind"] = gvkDoc(o.gvk)
 	}
+	return d
 }
 
 // codes are the answers of an operation that went well.
@@ -66,16 +65,20 @@ func (w v3Writer) operation(o operation) doc {
 		for _, t := range types {
 			content[t.(string)] = doc{"schema": o.body}
 		}
-		d["requestBody"] = doc{"content": content, "required": o.action == "post" || o.action == "put" || o.patch}
+		body := doc{"content": content}
+		if o.needsBody() {
+			body["required"] = true
+		}
+		d["requestBody"] = body
 	}
 	answers := doc{"401": doc{"description": "Unauthorized"}}
 	for _, code := range codes(o) {
-		content := doc{"*/*": doc{"schema": doc{"type": "string"}}}
-		if o.answer != nil {
-			content = doc{}
-			for _, t := range answerTypesOf(o) {
-				content[t.(string)] = doc{"schema": o.answer}
-			}
+		content, answer := doc{}, o.answer
+		if answer == nil {
+			answer = doc{"type": "string"}
+		}
+		for _, t := range answerTypesOf(o) {
+			content[t.(string)] = doc{"schema": answer}
 		}
 		answers[code] = doc{"description": meaning[code], "content": content}
 	}
@@ -83,9 +86,14 @@ func (w v3Writer) operation(o operation) doc {
 	return d
 }
 
-// answerTypesOf returns the media types of answers; only lists are also streams.
+func (o operation) needsBody() bool { return o.action == "post" || o.action == "put" || o.patch }
+
+// answerTypesOf returns the media types of answers; only lists and watches are also streams.
 func answerTypesOf(o operation) []any {
-	if o.action == "list" {
+	switch {
+	case o.produces != nil:
+		return o.produces
+	case o.action == "list", o.action == "watch", o.action == "watchlist":
 		return o.only(answerTypes)
 	}
 	return o.only(bodyTypes)
@@ -115,16 +123,20 @@ func (w v2Writer) operation(o operation) doc {
 	d := common(o)
 	d["schemes"] = []any{"https"}
 	d["produces"] = answerTypesOf(o)
-	d["consumes"] = []any{"*/*"}
-	if o.patch {
+	switch {
+	case o.patch:
 		d["consumes"] = o.only(patchTypes)
+	case o.action == "":
+		d["consumes"] = answerTypesOf(o)
+	default:
+		d["consumes"] = []any{"*/*"}
 	}
 	var params []any
 	for _, p := range o.query {
 		params = append(params, w.parameter(p))
 	}
 	if o.body != nil {
-		params = append(params, doc{"name": "body", "in": "body", "schema": o.body, "required": o.action == "post" || o.action == "put" || o.patch})
+		params = append(params, doc{"name": "body", "in": "body", "schema": o.body, "required": o.needsBody()})
 	}
 	if params != nil {
 		d["parameters"] = params
