@@ -55,9 +55,9 @@ func SSH(cfg Config, node string, command []string, s Streams) (status int, err 
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+rec.Name, "WHEELHOUSE_NODE="+n.Name, "WHEELHOUSE_NODE_IP="+n.IP.String(),
 		"KUBECONFIG="+KubeconfigPath(cfg.Name, cfg.StateDir))
 	// The terminal's signals go to the command; this process waits for its exit.
-	ignored := make(chan os.Signal, 1)
-	signal.Notify(ignored, os.Interrupt, syscall.SIGQUIT)
-	defer signal.Stop(ignored)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGQUIT, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	started := make(chan error)
 	go func() {
 		// The thread changes its host name with its namespaces and is not used again.
@@ -67,7 +67,10 @@ func SSH(cfg Config, node string, command []string, s Streams) (status int, err 
 	if err := <-started; err != nil {
 		return 0, fmt.Errorf("node %s: %w", node, err)
 	}
+	ended := make(chan struct{})
+	go hangUp(cmd.Process, signals, ended)
 	err = cmd.Wait()
+	close(ended)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
@@ -100,4 +103,19 @@ func shellCommand(command []string) *exec.Cmd {
 		return exec.Command("/bin/sh", "-c", command[0])
 	}
 	return exec.Command(command[0], command[1:]...)
+}
+
+// hangUp sends the login's process what the end of a connection sends when this process is
+// to terminate. It returns when the process has ended.
+func hangUp(p *os.Process, signals <-chan os.Signal, ended <-chan struct{}) {
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGTERM {
+				_ = p.Signal(syscall.SIGHUP) // fails only if it has exited
+			}
+		case <-ended:
+			return
+		}
+	}
 }

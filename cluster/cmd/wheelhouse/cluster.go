@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -201,7 +203,10 @@ func kubectlCommand() *cobra.Command {
 		Use:                "kubectl ...",
 		Short:              "The real kubectl, for the cluster of this machine ($WHEELHOUSE_CLUSTER)",
 		DisableFlagParsing: true,
-		Run:                func(_ *cobra.Command, args []string) { runKubectl(args) },
+		Run: func(_ *cobra.Command, args []string) {
+			signal.Reset(os.Interrupt, syscall.SIGTERM) // kubectl ends at them, or handles them itself
+			runKubectl(args)
+		},
 	}
 }
 
