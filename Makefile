@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
 LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests test-clients bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests test-clients test-vm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ features-tests:
 test-clients: build ## build clients of other projects, and drive them against the API server
 	features/clients/setup.sh
 	cd features/clients && go test -timeout 120m -count=1 -v ./...
+
+test-vm: images ## what needs systemd, cgroup v2 and a reboot, proven in a virtual machine of Debian 12; TEST="TestUp TestOOM": some
+	@features/vm/run.sh $(TEST)
 
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
