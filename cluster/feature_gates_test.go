@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,5 +28,40 @@ func TestFeatureGates(t *testing.T) {
 	want := strings.Split(strings.TrimSpace(string(list)), "\n")
 	if len(want) < 40 || !slices.Equal(rows, want) {
 		t.Errorf("the table has %q, want %q", rows, want)
+	}
+}
+
+// TestFeatureGatesAreTried: what is done or refused is so by a test.
+func TestFeatureGatesAreTried(t *testing.T) {
+	page, err := os.ReadFile("feature-gates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declaration.FindAllStringSubmatch(string(text), -1) {
+			tests[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`")
+	for _, m := range regexp.MustCompile(`(?m)^\| ([A-Za-z]+) \| 1\.\d+ \| ((?:done|refused).*) \|$`).FindAllStringSubmatch(string(page), -1) {
+		names := named.FindAllStringSubmatch(m[2], -1)
+		if len(names) == 0 {
+			t.Errorf("%s names no test: %s", m[1], m[2])
+		}
+		for _, name := range names {
+			if !tests[name[1]] {
+				t.Errorf("%s: there is no %s", m[1], name[1])
+			}
+		}
 	}
 }

@@ -163,6 +163,7 @@ func TestSuspendedJob(t *testing.T) {
 	set("false")
 	c.jobIs("later", "1 active, 0 succeeded, 0 failed")
 	c.hasEvent("later", "Resumed", "Job resumed")
+	began := c.getJob("later").Status.StartTime
 	set("true")
 	wait.For(c.t, "its pod goes", func() error {
 		if n := len(c.pods("later")); n > 0 || c.getJob("later").Status.Active > 0 {
@@ -170,7 +171,13 @@ func TestSuspendedJob(t *testing.T) {
 		}
 		return nil
 	})
-	began := c.getJob("later").Status.StartTime
+	if s := c.getJob("later").Status; s.StartTime != nil {
+		t.Errorf("suspended, and started at %v", s.StartTime)
+	}
+	// Without pods the template may change, as before the first start.
+	_, err := c.BatchV1().Jobs("default").Patch(t.Context(), "later", types.StrategicMergePatchType,
+		[]byte(`{"spec":{"template":{"metadata":{"annotations":{"queue":"fast"}},"spec":{"nodeSelector":{"kubernetes.io/hostname":"n1"},"containers":[{"name":"c","resources":{"requests":{"cpu":"10m"}}}]}}}}`), metav1.PatchOptions{})
+	c.must(err)
 	wait.For(c.t, "another second begins", func() error {
 		if time.Since(began.Time) > time.Second {
 			return nil

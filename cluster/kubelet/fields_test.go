@@ -113,11 +113,6 @@ func TestRefusedFieldsAreRefused(t *testing.T) {
 	secure := func(p *v1.PodSecurityContext, c *v1.SecurityContext) error {
 		return containerspec.Secure(&cri.Spec{}, &v1.Pod{Spec: v1.PodSpec{SecurityContext: p}}, &v1.Container{SecurityContext: c}, cri.Image{}, "")
 	}
-	env := func(source *v1.EnvVarSource) error {
-		c := &v1.Container{Env: []v1.EnvVar{{Name: "a", ValueFrom: source}}}
-		_, _, err := containerspec.Environment(t.Context(), &containerspec.EnvContext{Pod: &v1.Pod{}, Container: c})
-		return err
-	}
 	sandbox := func(s v1.PodSpec) error { return (&worker{}).checkHandler(t.Context(), &v1.Pod{Spec: s}) }
 	volumes := func(v v1.VolumeSource) error {
 		m := volume.NewManager(volume.Config{}, t.TempDir())
@@ -135,7 +130,6 @@ func TestRefusedFieldsAreRefused(t *testing.T) {
 		"PodSecurityContext.windowsOptions":   secure(&v1.PodSecurityContext{WindowsOptions: &v1.WindowsSecurityContextOptions{}}, nil),
 		"SecurityContext.windowsOptions":      secure(nil, &v1.SecurityContext{WindowsOptions: &v1.WindowsSecurityContextOptions{}}),
 		"VolumeMount.recursiveReadOnly":       nil,
-		"EnvVarSource.fileKeyRef":             env(&v1.EnvVarSource{FileKeyRef: &v1.FileKeySelector{}}),
 		"VolumeProjection.clusterTrustBundle": projected(v1.VolumeProjection{ClusterTrustBundle: &v1.ClusterTrustBundleProjection{}}),
 		"VolumeProjection.podCertificate":     projected(v1.VolumeProjection{PodCertificate: &v1.PodCertificateProjection{}}),
 	}

@@ -25,6 +25,7 @@ func (w *worker) containerSpec(ctx context.Context, pod *v1.Pod, st containerSta
 		Pod: pod, Container: c, Objects: w.k.objects,
 		Services: containerspec.VisibleServices(w.k.informers.Services(), pod.Namespace, pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks),
 		HostIP:   w.k.config.NodeIP.String(), PodIP: w.podIP(), Capacity: w.k.capacity,
+		File: w.volumes.EnvFile,
 	})
 	if err != nil {
 		return nil, podstatus.NewWaitingError("CreateContainerConfigError", err)

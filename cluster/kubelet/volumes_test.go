@@ -39,6 +39,32 @@ func mounted(p *v1.Pod, name string, source v1.VolumeSource, mount v1.VolumeMoun
 	p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, mount)
 }
 
+// A variable comes from a file that an init container has written.
+func TestVariablesFromAFile(t *testing.T) {
+	n := newNode(t)
+	from := func(key string) []v1.EnvVar {
+		return []v1.EnvVar{{Name: "GREETING", ValueFrom: &v1.EnvVarSource{FileKeyRef: &v1.FileKeySelector{VolumeName: "env", Path: "made/env", Key: key}}}}
+	}
+	make := func(name, key string) *v1.Pod {
+		p := pod(name, `test "$GREETING" = "$(printf 'hello\n$HOME')"`)
+		p.Spec.InitContainers = []v1.Container{*p.Spec.Containers[0].DeepCopy()}
+		p.Spec.InitContainers[0].Name = "make"
+		p.Spec.InitContainers[0].Command = []string{"sh", "-c", `mkdir /env/made && printf "# made\nGREETING='hello\n\$HOME'\n" > /env/made/env`}
+		p.Spec.InitContainers[0].VolumeMounts = []v1.VolumeMount{{Name: "env", MountPath: "/env"}}
+		p.Spec.Containers[0].Env = from(key)
+		p.Spec.Volumes = []v1.Volume{{Name: "env", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+		return p
+	}
+	n.succeeds(make("file", "GREETING"))
+	n.create(make("missing", "OTHER"))
+	n.saysAll(`Warning Failed Error: environment variable key "OTHER" not found in file "made/env"`)
+	n.wait("missing", "waiting", func(p *v1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == "CreateContainerConfigError"
+	})
+	n.delete2("file", "missing")
+}
+
 // serveGit serves a repository of two commits by git's own daemon, and returns the first.
 func serveGit(t *testing.T) (url, first string) {
 	t.Helper()

@@ -186,7 +186,7 @@ func TestDataSources(t *testing.T) {
 		{`dataSource: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: a}`, `{"apiGroup":"snapshot.storage.k8s.io","kind":"VolumeSnapshot","name":"a"}{"apiGroup":"snapshot.storage.k8s.io","kind":"VolumeSnapshot","name":"a"}`},
 		{`dataSource: {apiGroup: a.b, kind: Image, name: a}`, `nullnull`},
 		{`dataSourceRef: {apiGroup: a.b, kind: Image, name: a}`, `{"apiGroup":"a.b","kind":"Image","name":"a"}{"apiGroup":"a.b","kind":"Image","name":"a"}`},
-		{`dataSourceRef: {apiGroup: a.b, kind: Image, name: a, namespace: n}`, `null{"apiGroup":"a.b","kind":"Image","name":"a","namespace":"n"}`},
+		{`dataSourceRef: {apiGroup: a.b, kind: Image, name: a, namespace: ns}`, `null{"apiGroup":"a.b","kind":"Image","name":"a","namespace":"ns"}`},
 	} {
 		claim := read(t, core.PersistentVolumeClaims, `{spec: {`+c.in+`}}`).(*corev1.PersistentVolumeClaim)
 		create(core.PersistentVolumeClaims, claim)

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/autoscaling"
+	"wheelhouse/cluster/api/core"
 	"wheelhouse/cluster/api/networking"
 )
 
@@ -164,5 +166,35 @@ func TestNetworkPoliciesKeepTheirRanges(t *testing.T) {
 		`{ipBlock: {cidr: 011.0.0.0/8}}`:                                 `spec.egress[0].to[0].ipBlock.cidr: Invalid value: "011.0.0.0/8": must not have leading 0s...`,
 	} {
 		matches(t, update(k, read(t, k, peer(peers)), old), want)
+	}
+}
+
+// An address in a form that programs read in different ways is refused; what is stored stays.
+func TestAddressesAreStrict(t *testing.T) {
+	const octal, mapped = `Invalid value: "010.0.0.1": must not have leading 0s...`, `Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address...`
+	for _, c := range []struct {
+		k             *api.Kind
+		changes, want string
+	}{
+		{core.Services, `{spec: {externalIPs: [010.0.0.1]}}`, "spec.externalIPs[0]: " + octal},
+		{core.Services, `{spec: {externalIPs: ["::ffff:1.2.3.4"]}}`, "spec.externalIPs[0]: " + mapped},
+		{core.Services, `{spec: {clusterIP: 010.0.0.1, clusterIPs: [010.0.0.1]}}`, "spec.clusterIPs[0]: " + octal},
+		{core.Services, `{spec: {type: LoadBalancer, loadBalancerSourceRanges: [10.1.2.3/8]}}`, `spec.loadBalancerSourceRanges[0]: Invalid value: "10.1.2.3/8": must not have bits set beyond the prefix length...`},
+		{core.Pods, `{spec: {dnsPolicy: None, dnsConfig: {nameservers: [010.0.0.1]}}}`, "spec.dnsConfig.nameservers[0]: " + octal},
+		{core.Pods, `{spec: {hostAliases: [{ip: 010.0.0.1, hostnames: [a]}]}}`, "spec.hostAliases[0].ip: " + octal},
+		{core.Nodes, `{spec: {podCIDR: 10.1.2.3/8, podCIDRs: [10.1.2.3/8]}}`, `spec.podCIDRs[0]: Invalid value: "10.1.2.3/8": must not have bits set beyond the prefix length...`},
+	} {
+		matches(t, create(c.k, read(t, c.k, c.changes)), c.want)
+	}
+	const stored = `{spec: {externalIPs: [010.0.0.1]}}`
+	matches(t, update(core.Services, read(t, core.Services, stored), read(t, core.Services, stored)), "")
+	const balanced = `spec: {type: LoadBalancer, allocateLoadBalancerNodePorts: true, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster}, status: {loadBalancer: {ingress: `
+	for _, c := range []struct{ old, ingress, want string }{
+		{`[]`, `[{ip: 010.0.0.1, ipMode: VIP}]`, "status.loadBalancer.ingress[0].ip: " + octal},
+		{`[{ip: 010.0.0.1, ipMode: VIP}]`, `[{ip: 010.0.0.1, ipMode: VIP}]`, ""},
+		{`[]`, `[{hostname: 10.0.0.1}]`, `status.loadBalancer.ingress[0].hostname: Invalid value: "10.0.0.1": must be a DNS name, not an IP address`},
+	} {
+		old, next := read(t, core.Services, `{`+balanced+c.old+`}}}`), read(t, core.Services, `{`+balanced+c.ingress+`}}}`)
+		matches(t, core.Services.ValidateStatus(next, old), c.want)
 	}
 }

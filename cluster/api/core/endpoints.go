@@ -100,7 +100,7 @@ func validateEndpointSubsets(e *corev1.Endpoints) field.ErrorList {
 }
 
 func validateEndpointAddress(a *corev1.EndpointAddress, p *field.Path) field.ErrorList {
-	errs := validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, false, nil)
+	errs := validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, true, nil)
 	errs = append(errs, rules.OptionalValue(a.Hostname, p.Child("hostname"), validation.IsDNS1123Label)...)
 	errs = append(errs, rules.OptionalPointer(a.NodeName, p.Child("nodeName"), validation.IsDNS1123Subdomain)...)
 	return append(errs, ValidateNonSpecialIP(a.IP, p.Child("ip"))...)

@@ -143,7 +143,7 @@ func validateNode(n *corev1.Node) field.ErrorList {
 	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.MetadataPath.Child("taints"))...)
 	p := rules.SpecPath.Child("podCIDRs")
 	for i, c := range n.Spec.PodCIDRs {
-		errs = append(errs, validation.IsValidCIDR(p.Index(i), c)...)
+		errs = append(errs, validation.IsValidCIDRForLegacyField(p.Index(i), c, true, nil)...)
 	}
 	switch {
 	case len(n.Spec.PodCIDRs) > 2:

@@ -239,7 +239,7 @@ func validatePodAddresses(s, old *corev1.PodStatus) field.ErrorList {
 func validateAddresses(ips, old []string, shown any, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, ip := range ips {
-		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i), ip, false, old)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i), ip, true, old)...)
 	}
 	if len(ips) < 2 {
 		return errs

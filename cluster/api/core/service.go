@@ -34,7 +34,7 @@ var Services = &api.Kind{
 
 	Validate:       rules.Typed(validateNewService),
 	ValidateUpdate: rules.TypedUpdate(validateServiceUpdate),
-	ValidateStatus: rules.ValidateUpdate(validateLoadBalancerStatus),
+	ValidateStatus: rules.TypedUpdate(validateLoadBalancerStatus),
 
 	Warn: rules.Typed(serviceWarnings),
 

@@ -187,7 +187,7 @@ func validateHintNames(names []string, check func(string) []string, p *field.Pat
 func validateSliceAddress(a string, t discoveryv1.AddressType, i int, p *field.Path) field.ErrorList {
 	switch t {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
-		errs := validation.IsValidIPForLegacyField(p.Index(i), a, false, nil)
+		errs := validation.IsValidIPForLegacyField(p.Index(i), a, true, nil)
 		if t == discoveryv1.AddressTypeIPv6 {
 			errs = validation.IsValidIP(p.Index(i), a)
 		}

@@ -137,10 +137,14 @@ func validateIngressBackend(b *networkingv1.IngressBackend, p *field.Path) field
 
 func validateIngressStatus(i, old *networkingv1.Ingress) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&i.ObjectMeta, &old.ObjectMeta)
+	var had []string // what is stored stays valid
+	for _, a := range old.Status.LoadBalancer.Ingress {
+		had = append(had, a.IP)
+	}
 	for n, a := range i.Status.LoadBalancer.Ingress {
 		p := rules.StatusPath.Child("loadBalancer", "ingress").Index(n)
 		if a.IP != "" {
-			errs = append(errs, validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, false, nil)...)
+			errs = append(errs, validation.IsValidIPForLegacyField(p.Child("ip"), a.IP, true, had)...)
 		}
 		if a.Hostname == "" {
 			continue

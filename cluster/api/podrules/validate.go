@@ -380,7 +380,7 @@ func validateAppArmorProfile(a *corev1.AppArmorProfile, p *field.Path) field.Err
 func validateHostAliases(aliases []corev1.HostAlias, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, a := range aliases {
-		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), a.IP, false, nil)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(p.Index(i).Child("ip"), a.IP, true, nil)...)
 		for k, h := range a.Hostnames {
 			errs = append(errs, rules.Invalid(p.Index(i).Child("hostnames").Index(k), h, validation.IsDNS1123Subdomain(h))...)
 		}
@@ -414,7 +414,7 @@ func validatePodDNSConfig(s *corev1.PodSpec, p *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(servers, d.Nameservers, fmt.Sprintf("must not have more than %v nameservers", maxNameservers)))
 	}
 	for i, n := range d.Nameservers {
-		errs = append(errs, validation.IsValidIPForLegacyField(servers.Index(i), n, false, nil)...)
+		errs = append(errs, validation.IsValidIPForLegacyField(servers.Index(i), n, true, nil)...)
 	}
 	searches, chars := p.Child("searches"), 0
 	if len(d.Searches) > maxSearches {

@@ -101,7 +101,8 @@ func (s *snapshot) count(next *batch.JobStatus, ending bool) (free []*v1.Pod) {
 	return free
 }
 
-// times sets the start time and the Suspended condition. A resumed job starts again.
+// times sets the start time and the Suspended condition. A suspended job has no start time, and
+// a resumed one starts again.
 func (s *snapshot) times(next *batch.JobStatus, d *step) {
 	now := metav1.NewTime(s.now)
 	if next.StartTime == nil && (!suspended(s.job) || d.finish != nil) {
@@ -114,6 +115,7 @@ func (s *snapshot) times(next *batch.JobStatus, d *step) {
 	switch {
 	case *d.suspended && (was < 0 || next.Conditions[was].Status != v1.ConditionTrue):
 		set(next, condition(batch.JobSuspended, "JobSuspended", "Job suspended", s.now))
+		next.StartTime = nil
 	case !*d.suspended && was >= 0 && next.Conditions[was].Status == v1.ConditionTrue:
 		c := condition(batch.JobSuspended, "JobResumed", "Job resumed", s.now)
 		c.Status = v1.ConditionFalse

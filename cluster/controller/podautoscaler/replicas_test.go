@@ -71,6 +71,31 @@ func build(list []podIs, name v1.ResourceName, replicas int32) *calculation {
 	return q
 }
 
+// An autoscaler's own tolerances hold in their direction; the other keeps the default.
+func TestTolerances(t *testing.T) {
+	half := resource.MustParse("0.5")
+	up := &autoscaling.HPAScalingRules{Tolerance: &half}
+	for _, tt := range []struct {
+		behavior *autoscaling.HorizontalPodAutoscalerBehavior
+		uses     int64
+		want     int32
+	}{
+		{nil, 700, 3},
+		{&autoscaling.HorizontalPodAutoscalerBehavior{ScaleUp: up}, 700, 2},
+		{&autoscaling.HorizontalPodAutoscalerBehavior{ScaleUp: up}, 800, 4},
+		{&autoscaling.HorizontalPodAutoscalerBehavior{ScaleUp: up}, 250, 1},
+		{&autoscaling.HorizontalPodAutoscalerBehavior{ScaleDown: up}, 250, 2},
+		{&autoscaling.HorizontalPodAutoscalerBehavior{ScaleDown: up}, 700, 3},
+	} {
+		q := build(uses(tt.uses, tt.uses), v1.ResourceCPU, 2)
+		q.tolerance = (&Controller{}).tolerances(&autoscaling.HorizontalPodAutoscaler{Spec: autoscaling.HorizontalPodAutoscalerSpec{Behavior: tt.behavior}})
+		got, err := q.byUtilization(50)
+		if err != nil || got.replicas != tt.want {
+			t.Errorf("%+v, %d: %d replicas, %v; want %d", tt.behavior, tt.uses, got.replicas, err, tt.want)
+		}
+	}
+}
+
 func TestByUtilization(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

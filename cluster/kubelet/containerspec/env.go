@@ -29,6 +29,8 @@ type EnvContext struct {
 	HostIP, PodIP string
 	Capacity      v1.ResourceList
 	Objects       objects.Getter
+	// File reads a file of a volume of the pod; links in its path stay within the volume.
+	File func(volume, path string) ([]byte, error)
 }
 
 // Environment is the variables of the container in the order of upstream: services first,
@@ -148,8 +150,28 @@ func envValue(ctx context.Context, e *EnvContext, v v1.EnvVar, lookup func(strin
 			return string(b), true, nil
 		}
 		return optional(ptr.Deref(ref.Optional, false), fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, e.Pod.Namespace, ref.Name))
+	case from.FileKeyRef != nil:
+		return fromFile(e, from.FileKeyRef)
 	}
 	return "", false, fmt.Errorf("variable %s: its source is not supported", v.Name)
+}
+
+// fromFile is the value of a variable in a file that an init container has written. A file that
+// is not there is an error even if the variable is optional, and an empty value is none, as
+// upstream.
+func fromFile(e *EnvContext, ref *v1.FileKeySelector) (string, bool, error) {
+	text, err := e.File(ref.VolumeName, ref.Path)
+	if err != nil {
+		return "", false, err
+	}
+	value, err := variableIn(text, ref.Key)
+	if err != nil {
+		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
+	}
+	if value == "" {
+		return optional(ptr.Deref(ref.Optional, false), fmt.Errorf("environment variable key %q not found in file %q", ref.Key, ref.Path))
+	}
+	return value, true, nil
 }
 
 func optional(ok bool, err error) (string, bool, error) {

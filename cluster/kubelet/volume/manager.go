@@ -129,6 +129,37 @@ func (m *Manager) Get(name string) (Volume, bool) {
 	return v, ok
 }
 
+// maxEnvFile is how much of variables a file may have, as a ConfigMap. A pod can write anything.
+const maxEnvFile = 1 << 20
+
+// EnvFile reads a file with variables. Links mean what they mean to a process whose / is the
+// volume.
+func (m *Manager) EnvFile(name, path string) ([]byte, error) {
+	v, ok := m.volumes[name]
+	if !ok {
+		return nil, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", name)
+	}
+	f, mode, err := nodefs.OpenPath(v.Path, path)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't parse env file: %s of volume %q: %w", path, name, reason(err))
+	}
+	defer f.Close()
+	text, err := nodefs.ReadRegular(f, mode, maxEnvFile)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't parse env file: %s of volume %q: %w", path, name, reason(err))
+	}
+	return text, nil
+}
+
+// reason is an error without the path on the node's disk.
+func reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // Claims returns the paths of the claims' volumes that are set up, by the claims' names, without
 // devices and without those that another machine serves.
 func (m *Manager) Claims() map[string]string {
