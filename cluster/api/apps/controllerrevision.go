@@ -29,8 +29,8 @@ var ControllerRevisions = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Controller", "string", 0, "The controller that the revision belongs to."),
-		rules.Column("Revision", "string", 0, "Number of the revision."),
+		rules.Column("Controller", "string", 0, "Controller of the object"),
+		rules.Column("Revision", "string", 0, rules.Doc(appsv1.ControllerRevision{}, "revision")),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(r *appsv1.ControllerRevision) []any {

@@ -59,14 +59,15 @@ var DaemonSets = &api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Number of nodes that should run the pod."),
-		rules.Column("Current", "integer", 0, "Number of nodes that run at least one pod and should."),
-		rules.Column("Ready", "integer", 0, "Number of nodes with a ready pod."),
-		rules.Column("Up-to-date", "integer", 0, "Number of nodes with an updated pod."),
-		rules.Column("Available", "integer", 0, "Number of nodes with an available pod."),
-		rules.Column("Node Selector", "string", 0, "Labels of the nodes that should run the pod."),
+		rules.Column("Desired", "integer", 0, rules.Doc(appsv1.DaemonSetStatus{}, "desiredNumberScheduled")),
+		rules.Column("Current", "integer", 0, rules.Doc(appsv1.DaemonSetStatus{}, "currentNumberScheduled")),
+		rules.Column("Ready", "integer", 0, rules.Doc(appsv1.DaemonSetStatus{}, "numberReady")),
+		rules.Column("Up-to-date", "integer", 0, rules.Doc(appsv1.DaemonSetStatus{}, "updatedNumberScheduled")),
+		rules.Column("Available", "integer", 0, rules.Doc(appsv1.DaemonSetStatus{}, "numberAvailable")),
+		rules.Column("Node Selector", "string", 0, "NodeSelector is a selector which must be true for the pod to fit on a node. Selector which must match a node's labels for the pod to be scheduled on "+
+			"that node. More info: https://kubernetes.io/docs/concepts/configuration/assign-pod-node/"),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(appsv1.DaemonSetSpec{}, "selector"))...),
 	Row: rules.Typed(func(d *appsv1.DaemonSet) []any {
 		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{

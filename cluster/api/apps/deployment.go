@@ -64,11 +64,11 @@ var Deployments = &api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Ready", "string", 0, "Number of ready pods, of the desired number."),
-		rules.Column("Up-to-date", "string", 0, "Number of updated pods."),
-		rules.Column("Available", "string", 0, "Number of available pods."),
+		rules.Column("Ready", "string", 0, "Number of the pod with ready state"),
+		rules.Column("Up-to-date", "string", 0, rules.Doc(appsv1.DeploymentStatus{}, "updatedReplicas")),
+		rules.Column("Available", "string", 0, rules.Doc(appsv1.DeploymentStatus{}, "availableReplicas")),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(appsv1.DeploymentSpec{}, "selector"))...),
 	Row: rules.Typed(func(d *appsv1.Deployment) []any {
 		names, images := podrules.ContainerCells(d.Spec.Template.Spec.Containers)
 		return []any{

@@ -48,11 +48,11 @@ var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Number of desired pods."),
-		rules.Column("Current", "integer", 0, "Number of pods."),
-		rules.Column("Ready", "integer", 0, "Number of ready pods."),
+		rules.Column("Desired", "integer", 0, rules.Doc(appsv1.ReplicaSetSpec{}, "replicas")),
+		rules.Column("Current", "integer", 0, rules.Doc(appsv1.ReplicaSetStatus{}, "replicas")),
+		rules.Column("Ready", "integer", 0, rules.Doc(appsv1.ReplicaSetStatus{}, "readyReplicas")),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(appsv1.ReplicaSetSpec{}, "selector"))...),
 	Row: rules.Typed(func(rs *appsv1.ReplicaSet) []any {
 		names, images := podrules.ContainerCells(rs.Spec.Template.Spec.Containers)
 		return []any{

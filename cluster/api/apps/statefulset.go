@@ -41,9 +41,9 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Ready", "string", 0, "Number of ready pods, of the desired number."),
+		rules.Column("Ready", "string", 0, "Number of the pod with ready state"),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns[:2]...),
+	}, podrules.TemplateColumns("")[:2]...),
 	Row: rules.Typed(func(s *appsv1.StatefulSet) []any {
 		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, ptr.Deref(s.Spec.Replicas, 1)), rules.Age(s.CreationTimestamp), names, images}

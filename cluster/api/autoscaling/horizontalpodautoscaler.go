@@ -39,11 +39,11 @@ var HorizontalPodAutoscalers = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Reference", "string", 0, "The scaled object."),
-		rules.Column("Targets", "string", 0, "Current and target values of the metrics."),
-		rules.Column("MinPods", "string", 0, "Lower limit of pods."),
-		rules.Column("MaxPods", "string", 0, "Upper limit of pods."),
-		rules.Column("Replicas", "string", 0, "Number of pods."),
+		rules.Column("Reference", "string", 0, rules.Doc(autoscalingv2.HorizontalPodAutoscalerSpec{}, "scaleTargetRef")),
+		rules.Column("Targets", "string", 0, rules.Doc(autoscalingv2.HorizontalPodAutoscalerSpec{}, "metrics")),
+		rules.Column("MinPods", "string", 0, rules.Doc(autoscalingv2.HorizontalPodAutoscalerSpec{}, "minReplicas")),
+		rules.Column("MaxPods", "string", 0, rules.Doc(autoscalingv2.HorizontalPodAutoscalerSpec{}, "maxReplicas")),
+		rules.Column("Replicas", "string", 0, rules.Doc(autoscalingv2.HorizontalPodAutoscalerStatus{}, "currentReplicas")),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(autoscalerRow),

@@ -41,13 +41,13 @@ var CronJobs = rules.SpecAndStatus(&api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Schedule", "string", 0, "Schedule in cron format."),
-		rules.Column("Timezone", "string", 0, "Time zone of the schedule."),
-		rules.Column("Suspend", "boolean", 0, "Whether the schedule is suspended."),
-		rules.Column("Active", "integer", 0, "Number of active jobs."),
-		rules.Column("Last Schedule", "string", 0, "Time since the last job was created."),
+		rules.Column("Schedule", "string", 0, rules.Doc(batchv1.CronJobSpec{}, "schedule")),
+		rules.Column("Timezone", "string", 0, rules.Doc(batchv1.CronJobSpec{}, "timeZone")),
+		rules.Column("Suspend", "boolean", 0, rules.Doc(batchv1.CronJobSpec{}, "suspend")),
+		rules.Column("Active", "integer", 0, rules.Doc(batchv1.CronJobStatus{}, "active")),
+		rules.Column("Last Schedule", "string", 0, rules.Doc(batchv1.CronJobStatus{}, "lastScheduleTime")),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(batchv1.JobSpec{}, "selector"))...),
 	Row: rules.Typed(func(c *batchv1.CronJob) []any {
 		last, zone, suspend := "<none>", "<none>", "<unset>"
 		if c.Status.LastScheduleTime != nil {

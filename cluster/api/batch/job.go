@@ -41,11 +41,11 @@ var Jobs = rules.SpecAndStatus(&api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Status", "string", 0, "Status from the job's conditions."),
-		rules.Column("Completions", "string", 0, "Number of succeeded pods, of the desired number."),
-		rules.Column("Duration", "string", 0, "Time from start to completion."),
+		rules.Column("Status", "string", 0, "Status of the job."),
+		rules.Column("Completions", "string", 0, rules.Doc(batchv1.JobStatus{}, "succeeded")),
+		rules.Column("Duration", "string", 0, "Time required to complete the job."),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(batchv1.JobSpec{}, "selector"))...),
 	Row: rules.Typed(jobRow),
 	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
 		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}

@@ -3,6 +3,9 @@ package builtin
 import (
 	"slices"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -308,5 +311,24 @@ func TestApproval(t *testing.T) {
 				t.Errorf("%s, asked by %q; want %s", got, obj.Spec.Username, c.state)
 			}
 		})
+	}
+}
+
+// A writer of conditions may leave out their times, and a condition that was there keeps that of its transition.
+func TestTimesOfConditionsOfRequests(t *testing.T) {
+	k := certificates.CertificateSigningRequests
+	was := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	for name, prepare := range map[string]func(obj, old api.Object){"approval": k.Sub("approval").Prepare, "status": k.PrepareStatus} {
+		old := read(t, k, `{}`).(*certificatesv1.CertificateSigningRequest)
+		old.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: "Approved", Status: "True", LastTransitionTime: was}}
+		obj := old.DeepCopy()
+		obj.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: "Approved", Status: "True"}, {Type: "Failed", Status: "True"}}
+		before := metav1.Now()
+		prepare(obj, old)
+		for i, c := range obj.Status.Conditions {
+			if c.LastUpdateTime.Before(&before) || (i == 0) != c.LastTransitionTime.Equal(&was) || i == 1 && c.LastTransitionTime.Before(&before) {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
 	}
 }

@@ -2,9 +2,12 @@ package builtin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/apps"
@@ -167,6 +170,35 @@ func TestColumnNames(t *testing.T) {
 		}
 		if got := strings.Join(always, " ") + " / " + strings.Join(wide, ","); got != want {
 			t.Errorf("%s: %s\nwant %s", k.Kind, got, want)
+		}
+	}
+}
+
+// Columns are described as upstream describes them: mostly by what the Go type says of the field.
+func TestColumnsAreDescribed(t *testing.T) {
+	for _, c := range []struct {
+		kind         *api.Kind
+		column, want string
+	}{
+		{core.Pods, "Name", "Name must be unique within a namespace. Is required when creating resources"},
+		{core.Pods, "Restarts", "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted."},
+		{core.Pods, "Age", "CreationTimestamp is a timestamp representing the server time when this object was created."},
+		{apps.Deployments, "Up-to-date", "Total number of non-terminating pods targeted by this deployment that have the desired template spec."},
+		{apps.Deployments, "Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment."},
+		{apps.ReplicaSets, "Selector", "Selector is a label query over pods that should match the replica count."},
+		{batch.CronJobs, "Images", "Images referenced by each container in the template."},
+		{rbac.Roles, "Created At", "CreationTimestamp is a timestamp representing"},
+	} {
+		i := slices.IndexFunc(c.kind.Columns, func(d metav1.TableColumnDefinition) bool { return d.Name == c.column })
+		if i < 0 || !strings.HasPrefix(c.kind.Columns[i].Description, c.want) {
+			t.Errorf("%s, %s: %+v, want %q", c.kind.Kind, c.column, c.kind.Columns, c.want)
+		}
+	}
+	for _, k := range Table().Served() {
+		for _, c := range k.Columns {
+			if c.Description == "" && c.Name != "Handler" { // upstream has none
+				t.Errorf("%s: no description of column %s", k.GroupVersionKind, c.Name)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -140,15 +141,17 @@ func runDefaults(t *testing.T, cases []defaultCase) {
 
 func TestPullPolicyByTag(t *testing.T) {
 	for image, want := range map[string]corev1.PullPolicy{
-		"busybox":                           corev1.PullAlways,
-		"busybox:latest":                    corev1.PullAlways,
-		"busybox:1.36":                      corev1.PullIfNotPresent,
-		"docker.io/tutum/influxdb:latest":   corev1.PullAlways,
-		"localhost:5000/app":                corev1.PullAlways,
-		"localhost:5000/app:2":              corev1.PullIfNotPresent,
-		"b.gcr.io/kuar/inspector:1.0.0":     corev1.PullIfNotPresent,
-		"busybox@sha256:0123456789abcdef":   corev1.PullIfNotPresent,
-		"busybox:latest@sha256:0123456789a": corev1.PullAlways,
+		"busybox":                         corev1.PullAlways,
+		"Bad_Value!":                      corev1.PullIfNotPresent,
+		strings.Repeat("x", 300):          corev1.PullIfNotPresent,
+		"busybox:latest":                  corev1.PullAlways,
+		"busybox:1.36":                    corev1.PullIfNotPresent,
+		"docker.io/tutum/influxdb:latest": corev1.PullAlways,
+		"localhost:5000/app":              corev1.PullAlways,
+		"localhost:5000/app:2":            corev1.PullIfNotPresent,
+		"b.gcr.io/kuar/inspector:1.0.0":   corev1.PullIfNotPresent,
+		"busybox@sha256:0123456789abcdef": corev1.PullIfNotPresent,
+		"busybox:latest@sha256:" + strings.Repeat("0123456789abcdef", 4): corev1.PullAlways,
 	} {
 		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}}
 		core.Pods.Default(pod)

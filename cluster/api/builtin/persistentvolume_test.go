@@ -34,6 +34,9 @@ func TestLastPhaseTransitionTime(t *testing.T) {
 	next.Status.Phase = corev1.VolumeAvailable
 	core.PersistentVolumes.PrepareStatus(next, v)
 	isNow("a new phase", next.Status.LastPhaseTransitionTime)
+	next.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumeAvailable}
+	core.PersistentVolumes.PrepareStatus(next, v)
+	isNow("a new phase without a time", next.Status.LastPhaseTransitionTime)
 
 	own := metav1.NewTime(began.Add(-time.Minute))
 	next = v.DeepCopy()

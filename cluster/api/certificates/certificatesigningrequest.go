@@ -35,6 +35,7 @@ var CertificateSigningRequests = &api.Kind{
 			Prepare: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
 				c.Spec = old.Spec
 				c.Status.Certificate = old.Status.Certificate
+				setConditionTimes(c, old)
 			}),
 			Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
 				return validateUpdate(c, old, true)
@@ -54,6 +55,7 @@ var CertificateSigningRequests = &api.Kind{
 	}),
 	PrepareStatus: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
 		c.Spec = old.Spec
+		setConditionTimes(c, old)
 	}),
 
 	Validate: rules.Typed(validateSigningRequest),
@@ -67,10 +69,13 @@ var CertificateSigningRequests = &api.Kind{
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
 		rules.AgeColumn,
-		rules.Column("SignerName", "string", 0, "Name of the requested signer."),
-		rules.Column("Requestor", "string", 0, "User who created the request."),
-		rules.Column("RequestedDuration", "string", 0, "Requested duration of validity."),
-		rules.Column("Condition", "string", 0, "Pending, Approved, Denied, Failed; Issued when there is a certificate."),
+		rules.Column("SignerName", "string", 0, "Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will be defaulted:\n 1. If it's a kubelet "+
+			"client certificate, it is assigned\n    \"kubernetes.io/kube-apiserver-client-kubelet\".\n 2. If it's a kubelet serving certificate, it is assigned\n    "+
+			"\"kubernetes.io/kubelet-serving\".\n 3. Otherwise, it is assigned \"kubernetes.io/legacy-unknown\".\nDistribution of trust for signers happens out of band. "+
+			"You can select on this field using `spec.signerName`."),
+		rules.Column("Requestor", "string", 0, "Base64-encoded PKCS#10 CSR data"),
+		rules.Column("RequestedDuration", "string", 0, rules.Doc(certificatesv1.CertificateSigningRequestSpec{}, "expirationSeconds")),
+		rules.Column("Condition", "string", 0, "Conditions applied to the request, such as approval or denial."),
 	},
 	Row: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) []any {
 		length := "<none>"
@@ -261,4 +266,26 @@ var sortedUsages = []certificatesv1.KeyUsage{
 	certificatesv1.UsageIPsecUser, certificatesv1.UsageKeyAgreement, certificatesv1.UsageKeyEncipherment,
 	certificatesv1.UsageMicrosoftSGC, certificatesv1.UsageNetscapeSGC, certificatesv1.UsageOCSPSigning,
 	certificatesv1.UsageSMIME, certificatesv1.UsageServerAuth, certificatesv1.UsageSigning, certificatesv1.UsageTimestamping,
+}
+
+// setConditionTimes sets the times that a writer of conditions has left out. A condition that was there with its status keeps
+// the time of its transition.
+func setConditionTimes(c, old *certificatesv1.CertificateSigningRequest) {
+	now := metav1.Now()
+	for i := range c.Status.Conditions {
+		cond := &c.Status.Conditions[i]
+		if cond.LastUpdateTime.IsZero() {
+			cond.LastUpdateTime = now
+		}
+		if !cond.LastTransitionTime.IsZero() {
+			continue
+		}
+		cond.LastTransitionTime = now
+		for _, was := range old.Status.Conditions {
+			if was.Type == cond.Type && was.Status == cond.Status && !was.LastTransitionTime.IsZero() {
+				cond.LastTransitionTime = was.LastTransitionTime
+				break
+			}
+		}
+	}
 }

@@ -31,7 +31,7 @@ var Leases = &api.Kind{
 		return append(rules.ValidatePlainMetaUpdate(l, old), validateLease(l)...)
 	}),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, "Identity of the holder."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Holder", "string", 0, rules.Doc(coordinationv1.LeaseSpec{}, "holderIdentity")), rules.AgeColumn},
 	Row: rules.Typed(func(l *coordinationv1.Lease) []any {
 		holder := ""
 		if l.Spec.HolderIdentity != nil {

@@ -21,9 +21,9 @@ var ComponentStatuses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Status", "string", 0, "Healthy, Unhealthy or Unknown."),
-		rules.Column("Message", "string", 0, "Answer of the component."),
-		rules.Column("Error", "string", 0, "Error of the health check."),
+		rules.Column("Status", "string", 0, "Status of the component conditions"),
+		rules.Column("Message", "string", 0, "Message of the component conditions"),
+		rules.Column("Error", "string", 0, "Error of the component conditions"),
 	},
 	Row: rules.Typed(func(c *corev1.ComponentStatus) []any {
 		status, message, failure := "Unknown", "", ""

@@ -34,7 +34,7 @@ var ConfigMaps = &api.Kind{
 		return append(errs, validateConfigMap(c)...)
 	}),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Data", "string", 0, rules.Doc(corev1.ConfigMap{}, "data")), rules.AgeColumn},
 	Row: rules.Typed(func(c *corev1.ConfigMap) []any {
 		return []any{c.Name, int64(len(c.Data) + len(c.BinaryData)), rules.Age(c.CreationTimestamp)}
 	}),

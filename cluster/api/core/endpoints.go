@@ -41,7 +41,7 @@ var Endpoints = &api.Kind{
 
 	Warn: rules.Typed(endpointsWarnings),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, "Addresses that are ready."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Endpoints", "string", 0, rules.Doc(corev1.Endpoints{}, "subsets")), rules.AgeColumn},
 	Row: rules.Typed(func(e *corev1.Endpoints) []any {
 		return []any{e.Name, formatSubsets(e.Subsets), rules.Age(e.CreationTimestamp)}
 	}),

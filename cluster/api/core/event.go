@@ -137,16 +137,16 @@ func eventFromCore(e *corev1.Event) *eventsv1.Event {
 }
 
 var eventColumns = []metav1.TableColumnDefinition{
-	rules.Column("Last Seen", "string", 0, "Time since the last occurrence."),
-	rules.Column("Type", "string", 0, "Normal or Warning."),
-	rules.Column("Reason", "string", 0, "Reason in CamelCase."),
-	rules.Column("Object", "string", 0, "The object that the event is about."),
-	rules.Column("Subobject", "string", 1, "Field of the object."),
-	rules.Column("Source", "string", 1, "Component that reported the event."),
-	rules.Column("Message", "string", 0, "Description of the occurrence."),
-	rules.Column("First Seen", "string", 1, "Time since the first occurrence."),
-	rules.Column("Count", "string", 1, "Number of occurrences."),
-	rules.Column("Name", "string", 1, "Name of the event."),
+	rules.Column("Last Seen", "string", 0, rules.Doc(corev1.Event{}, "lastTimestamp")),
+	rules.Column("Type", "string", 0, rules.Doc(corev1.Event{}, "type")),
+	rules.Column("Reason", "string", 0, rules.Doc(corev1.Event{}, "reason")),
+	rules.Column("Object", "string", 0, rules.Doc(corev1.Event{}, "involvedObject")),
+	rules.Column("Subobject", "string", 1, rules.Doc(corev1.ObjectReference{}, "fieldPath")),
+	rules.Column("Source", "string", 1, rules.Doc(corev1.Event{}, "source")),
+	rules.Column("Message", "string", 0, rules.Doc(corev1.Event{}, "message")),
+	rules.Column("First Seen", "string", 1, rules.Doc(corev1.Event{}, "firstTimestamp")),
+	rules.Column("Count", "string", 1, rules.Doc(corev1.Event{}, "count")),
+	rules.Column("Name", "string", 1, rules.Doc(metav1.ObjectMeta{}, "name")),
 }
 
 func eventRow(e *corev1.Event) []any {

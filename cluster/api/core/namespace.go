@@ -58,7 +58,7 @@ var Namespaces = &api.Kind{
 		return errs
 	}),
 
-	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Status", "string", 0, "Phase of the namespace."), rules.AgeColumn},
+	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.Column("Status", "string", 0, "The status of the namespace"), rules.AgeColumn},
 	Row: rules.Typed(func(n *corev1.Namespace) []any {
 		return []any{n.Name, string(n.Status.Phase), rules.Age(n.CreationTimestamp)}
 	}),

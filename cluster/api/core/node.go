@@ -73,15 +73,15 @@ var Nodes = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Status", "string", 0, "Ready, NotReady or Unknown, and SchedulingDisabled if the node is cordoned."),
-		rules.Column("Roles", "string", 0, "Roles, from the node's labels."),
+		rules.Column("Status", "string", 0, "The status of the node"),
+		rules.Column("Roles", "string", 0, "The roles of the node"),
 		rules.AgeColumn,
-		rules.Column("Version", "string", 0, "Version of the kubelet."),
-		rules.Column("Internal-IP", "string", 1, "Address inside the cluster."),
-		rules.Column("External-IP", "string", 1, "Address outside the cluster."),
-		rules.Column("OS-Image", "string", 1, "Operating system."),
-		rules.Column("Kernel-Version", "string", 1, "Kernel."),
-		rules.Column("Container-Runtime", "string", 1, "Name and version of the container runtime."),
+		rules.Column("Version", "string", 0, rules.Doc(corev1.NodeSystemInfo{}, "kubeletVersion")),
+		rules.Column("Internal-IP", "string", 1, rules.Doc(corev1.NodeStatus{}, "addresses")),
+		rules.Column("External-IP", "string", 1, rules.Doc(corev1.NodeStatus{}, "addresses")),
+		rules.Column("OS-Image", "string", 1, rules.Doc(corev1.NodeSystemInfo{}, "osImage")),
+		rules.Column("Kernel-Version", "string", 1, rules.Doc(corev1.NodeSystemInfo{}, "kernelVersion")),
+		rules.Column("Container-Runtime", "string", 1, rules.Doc(corev1.NodeSystemInfo{}, "containerRuntimeVersion")),
 	},
 	Row: rules.Typed(func(n *corev1.Node) []any {
 		info := &n.Status.NodeInfo

@@ -40,7 +40,8 @@ var PersistentVolumes = &api.Kind{
 	PrepareStatus: rules.MutateUpdate(func(v, old *corev1.PersistentVolume) {
 		v.Spec = old.Spec
 		// A writer may set the time itself.
-		if v.Status.Phase != old.Status.Phase && rules.Equal(v.Status.LastPhaseTransitionTime, old.Status.LastPhaseTransitionTime) {
+		at := v.Status.LastPhaseTransitionTime
+		if v.Status.Phase != old.Status.Phase && (at == nil || rules.Equal(at, old.Status.LastPhaseTransitionTime)) {
 			now := metav1.Now()
 			v.Status.LastPhaseTransitionTime = &now
 		}
@@ -74,16 +75,16 @@ var PersistentVolumes = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Capacity", "string", 0, "Capacity of the volume."),
-		rules.Column("Access Modes", "string", 0, "Supported access modes."),
-		rules.Column("Reclaim Policy", "string", 0, "What happens to the volume when its claim is deleted."),
-		rules.Column("Status", "string", 0, "Available, Bound, Released or Failed."),
-		rules.Column("Claim", "string", 0, "The claim that the volume is bound to."),
-		rules.Column("StorageClass", "string", 0, "The storage class."),
-		rules.Column("VolumeAttributesClass", "string", 0, "The VolumeAttributesClass."),
-		rules.Column("Reason", "string", 0, "Reason of a failure."),
+		rules.Column("Capacity", "string", 0, rules.Doc(corev1.PersistentVolumeSpec{}, "capacity")),
+		rules.Column("Access Modes", "string", 0, rules.Doc(corev1.PersistentVolumeSpec{}, "accessModes")),
+		rules.Column("Reclaim Policy", "string", 0, rules.Doc(corev1.PersistentVolumeSpec{}, "persistentVolumeReclaimPolicy")),
+		rules.Column("Status", "string", 0, rules.Doc(corev1.PersistentVolumeStatus{}, "phase")),
+		rules.Column("Claim", "string", 0, rules.Doc(corev1.PersistentVolumeSpec{}, "claimRef")),
+		rules.Column("StorageClass", "string", 0, "StorageClass of the pv"),
+		rules.Column("VolumeAttributesClass", "string", 0, "VolumeAttributesClass of the pv"),
+		rules.Column("Reason", "string", 0, rules.Doc(corev1.PersistentVolumeStatus{}, "reason")),
 		rules.AgeColumn,
-		rules.Column("VolumeMode", "string", 1, "Filesystem or Block."),
+		rules.Column("VolumeMode", "string", 1, rules.Doc(corev1.PersistentVolumeSpec{}, "volumeMode")),
 	},
 	Row: rules.Typed(func(v *corev1.PersistentVolume) []any {
 		claim := ""

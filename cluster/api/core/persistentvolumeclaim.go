@@ -48,14 +48,14 @@ var PersistentVolumeClaims = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Status", "string", 0, "Pending, Bound or Lost."),
-		rules.Column("Volume", "string", 0, "The volume that the claim is bound to."),
-		rules.Column("Capacity", "string", 0, "Capacity of the volume."),
-		rules.Column("Access Modes", "string", 0, "Supported access modes."),
-		rules.Column("StorageClass", "string", 0, "The storage class."),
-		rules.Column("VolumeAttributesClass", "string", 0, "The VolumeAttributesClass."),
+		rules.Column("Status", "string", 0, rules.Doc(corev1.PersistentVolumeClaimStatus{}, "phase")),
+		rules.Column("Volume", "string", 0, rules.Doc(corev1.PersistentVolumeClaimSpec{}, "volumeName")),
+		rules.Column("Capacity", "string", 0, rules.Doc(corev1.PersistentVolumeClaimStatus{}, "capacity")),
+		rules.Column("Access Modes", "string", 0, rules.Doc(corev1.PersistentVolumeClaimStatus{}, "accessModes")),
+		rules.Column("StorageClass", "string", 0, "StorageClass of the pvc"),
+		rules.Column("VolumeAttributesClass", "string", 0, "VolumeAttributesClass of the pvc"),
 		rules.AgeColumn,
-		rules.Column("VolumeMode", "string", 1, "Filesystem or Block."),
+		rules.Column("VolumeMode", "string", 1, rules.Doc(corev1.PersistentVolumeClaimSpec{}, "volumeMode")),
 	},
 	Row: rules.Typed(func(c *corev1.PersistentVolumeClaim) []any {
 		phase := string(c.Status.Phase)
@@ -162,7 +162,7 @@ func validateClassUpdate(c, old *corev1.PersistentVolumeClaim, rest *corev1.Pers
 
 var claimResizeStatuses = []corev1.ClaimResourceStatus{
 	corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimControllerResizeInfeasible,
-	corev1.PersistentVolumeClaimNodeResizeInfeasible, corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizePending,
+	corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizeInfeasible, corev1.PersistentVolumeClaimNodeResizePending,
 }
 
 func validateClaimStatus(c, old *corev1.PersistentVolumeClaim) field.ErrorList {

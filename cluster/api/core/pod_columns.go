@@ -14,14 +14,14 @@ import (
 
 var podColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,
-	rules.Column("Ready", "string", 0, "Number of ready containers, of all."),
-	rules.Column("Status", "string", 0, "Phase of the pod, or reason of a container's state."),
-	rules.Column("Restarts", "string", 0, "Number of restarts of containers, and time since the last one."),
+	rules.Column("Ready", "string", 0, "The aggregate readiness state of this pod for accepting traffic."),
+	rules.Column("Status", "string", 0, "The aggregate status of the containers in this pod."),
+	rules.Column("Restarts", "string", 0, "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted."),
 	rules.AgeColumn,
-	rules.Column("IP", "string", 1, "The pod's address."),
-	rules.Column("Node", "string", 1, "Name of the node."),
-	rules.Column("Nominated Node", "string", 1, "Name of the node where lower-priority pods are preempted for it."),
-	rules.Column("Readiness Gates", "string", 1, "Conditions that must be true before it is ready."),
+	rules.Column("IP", "string", 1, rules.Doc(corev1.PodStatus{}, "podIP")),
+	rules.Column("Node", "string", 1, rules.Doc(corev1.PodSpec{}, "nodeName")),
+	rules.Column("Nominated Node", "string", 1, rules.Doc(corev1.PodStatus{}, "nominatedNodeName")),
+	rules.Column("Readiness Gates", "string", 1, rules.Doc(corev1.PodSpec{}, "readinessGates")),
 }
 
 func podRow(p *corev1.Pod) []any {

@@ -36,9 +36,9 @@ var PodTemplates = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Containers", "string", 0, "Names of the containers."),
-		rules.Column("Images", "string", 0, "Images of the containers."),
-		rules.Column("Pod Labels", "string", 0, "Labels of the pods."),
+		rules.Column("Containers", "string", 0, "Names of each container in the template."),
+		rules.Column("Images", "string", 0, "Images referenced by each container in the template."),
+		rules.Column("Pod Labels", "string", 0, "The labels for the pod template."),
 	},
 	Row: rules.Typed(func(t *corev1.PodTemplate) []any {
 		names, images := podrules.ContainerCells(t.Template.Spec.Containers)

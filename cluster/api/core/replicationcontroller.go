@@ -47,11 +47,11 @@ var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 
 	Columns: append([]metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Desired", "integer", 0, "Number of desired pods."),
-		rules.Column("Current", "integer", 0, "Number of pods."),
-		rules.Column("Ready", "integer", 0, "Number of ready pods."),
+		rules.Column("Desired", "integer", 0, rules.Doc(corev1.ReplicationControllerSpec{}, "replicas")),
+		rules.Column("Current", "integer", 0, rules.Doc(corev1.ReplicationControllerStatus{}, "replicas")),
+		rules.Column("Ready", "integer", 0, rules.Doc(corev1.ReplicationControllerStatus{}, "readyReplicas")),
 		rules.AgeColumn,
-	}, podrules.TemplateColumns...),
+	}, podrules.TemplateColumns(rules.Doc(corev1.ReplicationControllerSpec{}, "selector"))...),
 	Row: rules.Typed(func(rc *corev1.ReplicationController) []any {
 		var containers []corev1.Container
 		if rc.Spec.Template != nil {

@@ -43,8 +43,8 @@ var ResourceQuotas = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Request", "string", 0, "Usage and limits of requests and object counts."),
-		rules.Column("Limit", "string", 0, "Usage and limits of resource limits."),
+		rules.Column("Request", "string", 0, "Request represents a minimum amount of cpu/memory that a container may consume."),
+		rules.Column("Limit", "string", 0, "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(q *corev1.ResourceQuota) []any {

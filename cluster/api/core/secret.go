@@ -57,7 +57,7 @@ var Secrets = &api.Kind{
 	Warn: rules.Typed(secretWarnings),
 
 	Columns: []metav1.TableColumnDefinition{
-		rules.NameColumn, rules.Column("Type", "string", 0, "Type of the secret."), rules.Column("Data", "string", 0, "Number of keys."), rules.AgeColumn,
+		rules.NameColumn, rules.Column("Type", "string", 0, rules.Doc(corev1.Secret{}, "type")), rules.Column("Data", "string", 0, rules.Doc(corev1.Secret{}, "data")), rules.AgeColumn,
 	},
 	Row: rules.Typed(func(s *corev1.Secret) []any {
 		return []any{s.Name, string(s.Type), int64(len(s.Data)), rules.Age(s.CreationTimestamp)}

@@ -40,12 +40,12 @@ var Services = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Type", "string", 0, "Type of the service."),
-		rules.Column("Cluster-IP", "string", 0, "Address inside the cluster."),
-		rules.Column("External-IP", "string", 0, "Addresses outside the cluster."),
-		rules.Column("Port(s)", "string", 0, "Ports and node ports."),
+		rules.Column("Type", "string", 0, rules.Doc(corev1.ServiceSpec{}, "type")),
+		rules.Column("Cluster-IP", "string", 0, rules.Doc(corev1.ServiceSpec{}, "clusterIP")),
+		rules.Column("External-IP", "string", 0, rules.Doc(corev1.ServiceSpec{}, "externalIPs")),
+		rules.Column("Port(s)", "string", 0, rules.Doc(corev1.ServiceSpec{}, "ports")),
 		rules.AgeColumn,
-		rules.Column("Selector", "string", 1, "Label selector of the pods."),
+		rules.Column("Selector", "string", 1, rules.Doc(corev1.ServiceSpec{}, "selector")),
 	},
 	Row: rules.Typed(func(s *corev1.Service) []any {
 		ip := "<none>"

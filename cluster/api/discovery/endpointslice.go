@@ -59,9 +59,9 @@ var EndpointSlices = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("AddressType", "string", 0, "IPv4, IPv6 or FQDN."),
-		rules.Column("Ports", "string", 0, "Ports of every endpoint."),
-		rules.Column("Endpoints", "string", 0, "Addresses of the endpoints."),
+		rules.Column("AddressType", "string", 0, rules.Doc(discoveryv1.EndpointSlice{}, "addressType")),
+		rules.Column("Ports", "string", 0, rules.Doc(discoveryv1.EndpointSlice{}, "ports")),
+		rules.Column("Endpoints", "string", 0, rules.Doc(discoveryv1.EndpointSlice{}, "endpoints")),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(s *discoveryv1.EndpointSlice) []any {

@@ -31,10 +31,10 @@ var Ingresses = rules.SpecAndStatus(&api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Class", "string", 0, "The IngressClass."),
-		rules.Column("Hosts", "string", 0, "Hosts of the rules."),
-		rules.Column("Address", "string", 0, "Addresses of the load balancer."),
-		rules.Column("Ports", "string", 0, "Ports: 80, and 443 with TLS."),
+		rules.Column("Class", "string", 0, "The name of the IngressClass resource that should be used for additional configuration"),
+		rules.Column("Hosts", "string", 0, "Hosts that incoming requests are matched against before the ingress rule"),
+		rules.Column("Address", "string", 0, "Address is a list containing ingress points for the load-balancer"),
+		rules.Column("Ports", "string", 0, "Ports of TLS configurations that open"),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(i *networkingv1.Ingress) []any {

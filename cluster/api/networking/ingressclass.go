@@ -37,8 +37,8 @@ var IngressClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Controller", "string", 0, "The controller that implements it."),
-		rules.Column("Parameters", "string", 0, "Reference to further configuration."),
+		rules.Column("Controller", "string", 0, "Controller that is responsible for handling this class"),
+		rules.Column("Parameters", "string", 0, "A reference to a resource with additional parameters"),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(c *networkingv1.IngressClass) []any {

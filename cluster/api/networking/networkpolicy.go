@@ -56,7 +56,7 @@ var NetworkPolicies = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Pod-Selector", "string", 0, "The pods to which the policy applies."),
+		rules.Column("Pod-Selector", "string", 0, rules.Doc(networkingv1.NetworkPolicySpec{}, "podSelector")),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(n *networkingv1.NetworkPolicy) []any {

@@ -42,7 +42,7 @@ var RuntimeClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Handler", "string", 0, "Name of the handler in the runtime's configuration."),
+		rules.Column("Handler", "string", 0, ""),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(c *nodev1.RuntimeClass) []any {

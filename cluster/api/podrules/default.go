@@ -3,6 +3,7 @@ package podrules
 import (
 	"strings"
 
+	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -134,14 +135,20 @@ func defaultContainer(c *corev1.Container) {
 	}
 }
 
-// hasLatestTag reports whether an image has the tag latest, which is the default without tag and digest.
+// hasLatestTag reports whether an image has the tag latest, which is the default without tag and digest. What is no
+// reference of an image has no tag.
 func hasLatestTag(image string) bool {
 	name, _, digest := strings.Cut(image, "@")
 	colon := strings.LastIndexByte(name, ':')
+	latest := colon >= 0 && name[colon+1:] == "latest"
 	if colon < 0 || strings.Contains(name[colon:], "/") { // a colon before a slash is a port
-		return !digest && name != ""
+		latest = !digest && name != ""
 	}
-	return name[colon+1:] == "latest"
+	if !latest {
+		return false
+	}
+	_, err := reference.ParseNormalizedNamed(image)
+	return err == nil
 }
 
 // roundUpToMilli rounds amounts up to thousandths, the finest unit of cpu.

@@ -13,11 +13,13 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// TemplateColumns are the last columns of the kinds with a pod template and a selector.
-var TemplateColumns = []metav1.TableColumnDefinition{
-	rules.Column("Containers", "string", 1, "Names of the template's containers."),
-	rules.Column("Images", "string", 1, "Images of the template's containers."),
-	rules.Column("Selector", "string", 1, "Label selector of the pods."),
+// TemplateColumns returns the last columns of the kinds with a pod template and a selector, which has a description.
+func TemplateColumns(selector string) []metav1.TableColumnDefinition {
+	return []metav1.TableColumnDefinition{
+		rules.Column("Containers", "string", 1, "Names of each container in the template."),
+		rules.Column("Images", "string", 1, "Images referenced by each container in the template."),
+		rules.Column("Selector", "string", 1, selector),
+	}
 }
 
 // ValidateSelectorMatchesTemplate reports a selector that does not match the labels of the template.

@@ -31,9 +31,9 @@ var PodDisruptionBudgets = rules.SpecAndStatus(&api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Min Available", "string", 0, "Number or percentage of pods that must be available."),
-		rules.Column("Max Unavailable", "string", 0, "Number or percentage of pods that may be unavailable."),
-		rules.Column("Allowed Disruptions", "integer", 0, "Number of pods that may be evicted now."),
+		rules.Column("Min Available", "string", 0, "The minimum number of pods that must be available."),
+		rules.Column("Max Unavailable", "string", 0, "The maximum number of pods that may be unavailable."),
+		rules.Column("Allowed Disruptions", "integer", 0, "Calculated number of pods that may be disrupted at this time."),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(b *policyv1.PodDisruptionBudget) []any {

@@ -199,11 +199,11 @@ func validateRoleRefUpdate(ref, old rbacv1.RoleRef) field.ErrorList {
 
 var bindingColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,
-	rules.Column("Role", "string", 0, "The role that is granted."),
+	rules.Column("Role", "string", 0, rules.Doc(rbacv1beta1.RoleBinding{}, "roleRef")),
 	rules.AgeColumn,
-	rules.Column("Users", "string", 1, "Users that the role is granted to."),
-	rules.Column("Groups", "string", 1, "Groups that the role is granted to."),
-	rules.Column("ServiceAccounts", "string", 1, "Service accounts that the role is granted to."),
+	rules.Column("Users", "string", 1, "Users in the roleBinding"),
+	rules.Column("Groups", "string", 1, "Groups in the roleBinding"),
+	rules.Column("ServiceAccounts", "string", 1, "ServiceAccounts in the roleBinding"),
 }
 
 func bindingRow(m *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) []any {

@@ -276,14 +276,19 @@ func Column(name, typ string, priority int32, description string) metav1.TableCo
 
 // The columns that most kinds have.
 var (
-	NameColumn = Column("Name", "string", 0, "Name is unique within a namespace, and cannot be changed.")
-	AgeColumn  = Column("Age", "string", 0, "Time since the object was created.")
+	NameColumn = Column("Name", "string", 0, Doc(metav1.ObjectMeta{}, "name"))
+	AgeColumn  = Column("Age", "string", 0, Doc(metav1.ObjectMeta{}, "creationTimestamp"))
 )
+
+// Doc returns what a type says of its field of a name in JSON: upstream describes columns with it.
+func Doc(of interface{ SwaggerDoc() map[string]string }, field string) string {
+	return of.SwaggerDoc()[field]
+}
 
 // CreatedAtColumn has the creation time instead of the age.
 var CreatedAtColumn = metav1.TableColumnDefinition{
 	Name: "Created At", Type: "date",
-	Description: "Time at which the object was created.",
+	Description: Doc(metav1.ObjectMeta{}, "creationTimestamp"),
 }
 
 // CreatedAt returns the cell of CreatedAtColumn.

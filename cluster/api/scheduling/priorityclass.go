@@ -41,10 +41,10 @@ var PriorityClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Value", "integer", 0, "Value of the priority."),
-		rules.Column("Global-Default", "boolean", 0, "Whether this is the class of pods without one."),
+		rules.Column("Value", "integer", 0, rules.Doc(schedulingv1.PriorityClass{}, "value")),
+		rules.Column("Global-Default", "boolean", 0, rules.Doc(schedulingv1.PriorityClass{}, "globalDefault")),
 		rules.AgeColumn,
-		rules.Column("PreemptionPolicy", "string", 0, "Whether its pods preempt lower-priority pods."),
+		rules.Column("PreemptionPolicy", "string", 0, rules.Doc(schedulingv1.PriorityClass{}, "preemptionPolicy")),
 	},
 	Row: rules.Typed(func(p *schedulingv1.PriorityClass) []any {
 		policy := corev1.PreemptLowerPriority

@@ -56,10 +56,10 @@ var StorageClasses = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
-		rules.Column("Provisioner", "string", 0, "The provisioner of the volumes."),
-		rules.Column("ReclaimPolicy", "string", 0, "What happens to a volume when its claim is deleted."),
-		rules.Column("VolumeBindingMode", "string", 0, "When claims are bound and provisioned."),
-		rules.Column("AllowVolumeExpansion", "string", 0, "Whether claims can be expanded."),
+		rules.Column("Provisioner", "string", 0, rules.Doc(storagev1.StorageClass{}, "provisioner")),
+		rules.Column("ReclaimPolicy", "string", 0, rules.Doc(storagev1.StorageClass{}, "reclaimPolicy")),
+		rules.Column("VolumeBindingMode", "string", 0, rules.Doc(storagev1.StorageClass{}, "volumeBindingMode")),
+		rules.Column("AllowVolumeExpansion", "string", 0, rules.Doc(storagev1.StorageClass{}, "allowVolumeExpansion")),
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(func(s *storagev1.StorageClass) []any {
