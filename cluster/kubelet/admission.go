@@ -6,10 +6,14 @@ import (
 	"runtime"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/containerspec"
+	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -18,12 +22,19 @@ import (
 const maxContainers = 500
 
 // admit fails a pod that the node must not run, before anything of it is started.
-func (w *worker) admit(_ context.Context, s *podStep) error {
+func (w *worker) admit(ctx context.Context, s *podStep) error {
 	pod := s.pod
 	if w.finished || pod.Status.StartTime != nil || podfacts.Terminal(pod) {
 		return nil
 	}
-	if reason, message := w.k.admissionFailure(pod); message != "" {
+	reason, message := w.k.admissionFailure(pod)
+	if message == "" {
+		var err error
+		if reason, message, err = w.k.placementFailure(ctx, pod); err != nil {
+			return err
+		}
+	}
+	if message != "" {
 		w.PodEvent(v1.EventTypeWarning, reason, message)
 		w.fail(reason, "Pod was rejected: "+message)
 	}
@@ -61,6 +72,28 @@ func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
 			name, amountOf(name, asked), amountOf(name, used), amountOf(name, room))
 	}
 	return "", ""
+}
+
+// placementFailure is why a pod that names its node itself must not be there: the scheduler was
+// not asked about its node selector and affinity. Pods of the node's own manifests run in any case.
+func (k *Kubelet) placementFailure(ctx context.Context, pod *v1.Pod) (reason, message string, err error) {
+	affine := pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil
+	if podspec.IsStatic(pod) || podspec.IsMirror(pod) || len(pod.Spec.NodeSelector) == 0 && !affine {
+		return "", "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, objects.Timeout)
+	defer cancel()
+	node, err := k.config.Client.CoreV1().Nodes().Get(ctx, k.config.NodeName, metav1.GetOptions{ResourceVersion: "0"})
+	if apierrors.IsNotFound(err) { // it is about to be registered
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read the node for the admission of the pod: %w", err)
+	}
+	if fits, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !fits {
+		return "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector", nil //nolint:nilerr // an affinity that no node matches
+	}
+	return "", "", nil
 }
 
 // usedByOthers is what the node's other pods request.

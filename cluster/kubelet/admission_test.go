@@ -7,7 +7,52 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"wheelhouse/cluster/kubelet/podspec"
 )
+
+// A pod that names its node itself does not run where its selector or affinity forbids it.
+func TestMisplaced(t *testing.T) {
+	k := &Kubelet{config: Config{NodeName: "n", Client: fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"disk": "ssd"}}})}}
+	affine := func(key, field, value string) v1.PodSpec {
+		r := []v1.NodeSelectorRequirement{{Key: key + field, Operator: v1.NodeSelectorOpIn, Values: []string{value}}}
+		term := v1.NodeSelectorTerm{MatchExpressions: r}
+		if field != "" {
+			term = v1.NodeSelectorTerm{MatchFields: r}
+		}
+		return v1.PodSpec{Affinity: &v1.Affinity{NodeAffinity: &v1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{term}},
+		}}}
+	}
+	static := v1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{podspec.AnnotationSource: "file"}}, Spec: v1.PodSpec{NodeSelector: map[string]string{"disk": "hdd"}}}
+	for _, c := range []struct {
+		pod  v1.Pod
+		fits bool
+	}{
+		{v1.Pod{}, true},
+		{v1.Pod{Spec: v1.PodSpec{NodeSelector: map[string]string{"disk": "ssd"}}}, true},
+		{v1.Pod{Spec: v1.PodSpec{NodeSelector: map[string]string{"disk": "hdd"}}}, false},
+		{v1.Pod{Spec: affine("disk", "", "ssd")}, true},
+		{v1.Pod{Spec: affine("disk", "", "hdd")}, false},
+		{v1.Pod{Spec: affine("", "metadata.name", "n")}, true},
+		{v1.Pod{Spec: affine("", "metadata.name", "m")}, false},
+		{static, true},
+	} {
+		reason, message, err := k.placementFailure(t.Context(), &c.pod)
+		want := [2]string{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
+		if c.fits {
+			want = [2]string{}
+		}
+		if err != nil || [2]string{reason, message} != want {
+			t.Errorf("%+v: %q %q %v", c.pod.Spec, reason, message, err)
+		}
+	}
+	k.config.NodeName = "new"
+	if _, message, err := k.placementFailure(t.Context(), &v1.Pod{Spec: v1.PodSpec{NodeSelector: map[string]string{"a": "b"}}}); message != "" || err != nil {
+		t.Errorf("before the node is registered: %q %v", message, err)
+	}
+}
 
 func TestMisfit(t *testing.T) {
 	asking := func(uid, name, amount string) *v1.Pod {
