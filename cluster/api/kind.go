@@ -186,6 +186,8 @@ type Version struct {
 	NewList func() runtime.Object
 	Codec   Codec
 	Schema  *spec.Schema
+	// Media are the media types of this version, nil for those of the kind.
+	Media []MediaType
 	// Deprecated is the warning of a version whose Go type does not have its releases.
 	Deprecated string
 	// Default fills in what this version has as default where the kind has something else.

@@ -5,12 +5,15 @@ import (
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authenticationv1beta1 "k8s.io/api/authentication/v1beta1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	authorizationv1beta1 "k8s.io/api/authorization/v1beta1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	batchv1beta1 "k8s.io/api/batch/v1beta1"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	coordinationv1beta1 "k8s.io/api/coordination/v1beta1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +42,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"wheelhouse/cluster/api/autoscaling/v2beta1"
+	"wheelhouse/cluster/api/autoscaling/v2beta2"
+	"wheelhouse/cluster/api/batch/v2alpha1"
 )
 
 // Scheme has the Go types of all groups that the server serves, and the types beside them (options, Status,
@@ -62,6 +69,8 @@ func newScheme() *runtime.Scheme {
 		networkingv1beta1.AddToScheme, policyv1beta1.AddToScheme, rbacv1beta1.AddToScheme, rbacv1alpha1.AddToScheme, storagev1beta1.AddToScheme,
 		coordinationv1beta1.AddToScheme, schedulingv1beta1.AddToScheme, discoveryv1beta1.AddToScheme, eventsv1beta1.AddToScheme,
 		nodev1beta1.AddToScheme, nodev1alpha1.AddToScheme,
+		authenticationv1beta1.AddToScheme, authorizationv1beta1.AddToScheme, certificatesv1beta1.AddToScheme,
+		v2alpha1.AddToScheme, v2beta1.AddToScheme, v2beta2.AddToScheme,
 	} {
 		utilruntime.Must(add(s))
 	}

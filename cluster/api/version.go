@@ -12,11 +12,14 @@ import (
 func (v *Version) of(k *Kind) *Kind {
 	s := &Kind{
 		GroupVersionKind: v.WithKind(k.Kind),
-		Plural:           k.Plural, Singular: k.Singular, Short: v.Short, Namespaced: k.Namespaced, Verbs: k.Verbs, HasStatus: k.HasStatus,
+		Plural:           k.Plural, Singular: k.Singular, Short: v.Short, Namespaced: k.Namespaced, Verbs: k.Verbs, Virtual: k.Virtual, HasStatus: k.HasStatus,
 		Connect: v.Connect, New: v.New, NewList: v.NewList, Codec: v.Codec, Schema: v.Schema, Media: k.Media, Custom: k.Custom,
 		Default: v.Default, Validate: v.Validate, ValidateUpdate: v.ValidateUpdate,
 		Columns: v.Columns, Row: v.Row, Fields: v.Fields,
 		Stored: k, Converter: v.Converter, Deprecated: v.Deprecated,
+	}
+	if v.Media != nil {
+		s.Media = v.Media
 	}
 	if v.Group == k.Group {
 		s.Short, s.Categories = k.Short, k.Categories

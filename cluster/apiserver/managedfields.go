@@ -52,10 +52,11 @@ func versionsOf(k *api.Kind) []schema.GroupVersion {
 // typesOf returns how the objects of a kind are merged: by their Go types, by the schema, or
 // by what they are.
 func (s *Server) typesOf(k *api.Kind) (managedfields.TypeConverter, error) {
+	own := k.Schema == nil && k.Codec == nil
 	switch {
-	case k.Schema == nil && k.Codec == nil:
+	case own && k.Supports(api.Protobuf):
 		return s.types(), nil
-	case k.Schema == nil:
+	case k.Schema == nil: // client-go has merge rules for the types of k8s.io/api only, which all have protobuf
 		return managedfields.NewDeducedTypeConverter(), nil
 	}
 	schemas, err := openapi.Schemas(k)

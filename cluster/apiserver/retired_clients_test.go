@@ -116,7 +116,7 @@ func TestDiscoveryOfRetiredVersions(t *testing.T) {
 	}
 	for _, g := range groups {
 		want := map[string]string{
-			"apps": "v1 v1beta2 v1beta1", "autoscaling": "v2 v1", "batch": "v1 v1beta1", "extensions": "v1beta1",
+			"apps": "v1 v1beta2 v1beta1", "autoscaling": "v2 v1 v2beta2 v2beta1", "batch": "v1 v1beta1 v2alpha1", "extensions": "v1beta1",
 			"networking.k8s.io": "v1 v1beta1", "policy": "v1 v1beta1",
 		}[g.Name]
 		var got []string

@@ -278,6 +278,24 @@ func TestFormerVersions(t *testing.T) {
 			"node.k8s.io/v1alpha1", "runtimeclasses", `"kind":"RuntimeClass","spec":{"runtimeHandler":"runc"}`,
 			"use node.k8s.io/v1 RuntimeClass", "node.k8s.io/v1", `"handler":"runc"`,
 		},
+		{
+			"autoscaling/v2beta1", "namespaces/default/horizontalpodautoscalers", `"kind":"HorizontalPodAutoscaler","spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"php-apache"},
+			  "minReplicas":1,"maxReplicas":10,"metrics":[{"type":"Resource","resource":{"name":"cpu","targetAverageUtilization":50}},{"type":"Pods","pods":{"metricName":"packets-per-second","targetAverageValue":"1k"}},
+			  {"type":"Object","object":{"metricName":"requests-per-second","target":{"apiVersion":"extensions/v1beta1","kind":"Ingress","name":"main-route"},"targetValue":"10k"}}]}`,
+			"use autoscaling/v2 HorizontalPodAutoscaler", "autoscaling/v2",
+			`"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},{"type":"Pods","pods":{"metric":{"name":"packets-per-second"},"target":{"type":"AverageValue","averageValue":"1k"}}},` +
+				`{"type":"Object","object":{"describedObject":{"kind":"Ingress","name":"main-route","apiVersion":"extensions/v1beta1"},"target":{"type":"Value","value":"10k"},"metric":{"name":"requests-per-second"}}}]`,
+		},
+		{
+			"autoscaling/v2beta2", "namespaces/default/horizontalpodautoscalers", `"kind":"HorizontalPodAutoscaler","spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"php-apache"},
+			  "minReplicas":1,"maxReplicas":10,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}}]}`,
+			"use autoscaling/v2 HorizontalPodAutoscaler", "autoscaling/v2", `"target":{"type":"Utilization","averageUtilization":50}`,
+		},
+		{
+			"batch/v2alpha1", "namespaces/default/cronjobs", `"kind":"CronJob","spec":{"schedule":"*/1 * * * *","jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"hello","image":"busybox",
+			  "args":["/bin/sh","-c","date; echo Hello from the Kubernetes cluster"]}],"restartPolicy":"OnFailure"}}}}}`,
+			"use batch/v1 CronJob", "batch/v1", `"successfulJobsHistoryLimit":3`,
+		},
 	} {
 		resp, body := r.do("POST", "/apis/"+c.version+"/"+c.resource, asJSON, `{"apiVersion":"`+c.version+`","metadata":{"name":"old"},`+c.object+`}`)
 		if warning := resp.Header.Get("Warning"); resp.StatusCode != 201 || !strings.Contains(warning, c.version) || !strings.Contains(warning, c.warning) {
@@ -286,7 +304,64 @@ func TestFormerVersions(t *testing.T) {
 		if resp, body = r.do("GET", "/apis/"+c.today+"/"+c.resource+"/old", "", ""); resp.StatusCode != 200 || !strings.Contains(body, c.want) || resp.Header.Get("Warning") != "" {
 			t.Errorf("%s %s: %d %s, want %s", c.today, c.resource, resp.StatusCode, body, c.want)
 		}
+		formerVersionIsWhole(t, r, "/apis/"+c.version+"/"+c.resource)
 		r.do("DELETE", "/apis/"+c.today+"/"+c.resource+"/old", "", "")
+	}
+}
+
+// formerVersionIsWhole lists, patches, applies, replaces and prints the object "old" of a former version.
+func formerVersionIsWhole(t *testing.T, r *raw, path string) {
+	t.Helper()
+	var before struct{ APIVersion, Kind string }
+	_, text := r.do("GET", path+"/old", "", "")
+	if err := json.Unmarshal([]byte(text), &before); err != nil {
+		t.Fatal(err)
+	}
+	head := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":"old","labels":`, before.APIVersion, before.Kind)
+	for _, c := range []struct{ verb, path, media, body, want string }{
+		{"GET", path, "", "", `"kind":"` + before.Kind + `List","apiVersion":"` + before.APIVersion + `"`},
+		{"PATCH", path + "/old", string(types.MergePatchType), `{"metadata":{"labels":{"a":"merged"}}}`, `"a":"merged"`},
+		{"PATCH", path + "/old?fieldManager=third&force=true", string(types.ApplyPatchType), head + `{"b":"applied"}}}`, `"b":"applied"`},
+		{"PUT", path + "/old", asJSON, strings.Replace(text, `"name":"old",`, `"name":"old","labels":{"c":"put"},`, 1), ""},
+	} {
+		resp, body := r.do(c.verb, c.path, c.media, c.body)
+		stale := c.verb == "PUT" && resp.StatusCode == 409 // it was changed since
+		if !stale && (resp.StatusCode != 200 || !strings.Contains(strings.ReplaceAll(body, " ", ""), c.want)) {
+			t.Errorf("%s %s: %d %s, want %s", c.verb, c.path, resp.StatusCode, body, c.want)
+		}
+	}
+	resp, body := r.do("GET", path, "", "", "Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
+	if table := into[metav1.Table](t, resp, body, 200); len(table.Rows) == 0 {
+		t.Errorf("table of %s: %s", path, body)
+	}
+}
+
+// A client of a former version reads and writes what today's has beside it.
+func TestAutoscalerOf2018(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	const then, now = "/apis/autoscaling/v2beta1/namespaces/default/horizontalpodautoscalers", "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+	resp, body := r.do("POST", now, asJSON, `{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"web"},"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"},
+	  "maxReplicas":3,"metrics":[{"type":"Resource","resource":{"name":"memory","target":{"type":"AverageValue","averageValue":"100Mi"}}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":60}}}}`)
+	if resp.StatusCode != 201 {
+		t.Fatal(body)
+	}
+	_, body = r.do("GET", then+"/web", "", "")
+	for _, want := range []string{`"targetAverageValue":"100Mi"`, `\"stabilizationWindowSeconds\":60`, `"currentMetrics":[]`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	if resp, body = r.do("PUT", then+"/web", asJSON, strings.Replace(body, `"maxReplicas":3`, `"maxReplicas":4`, 1)); resp.StatusCode != 200 {
+		t.Errorf("put: %d %s", resp.StatusCode, body)
+	}
+	_, body = r.do("GET", now+"/web", "", "")
+	for _, want := range []string{`"maxReplicas":4`, `"stabilizationWindowSeconds":60`, `"averageValue":"100Mi"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	if resp, _ = r.do("GET", then+"/web", "", "", "Accept", "application/vnd.kubernetes.protobuf"); resp.StatusCode != 406 {
+		t.Errorf("protobuf: %d", resp.StatusCode)
 	}
 }
 
@@ -295,10 +370,10 @@ func TestSuccessorsAreNamed(t *testing.T) {
 	r := newRaw(t, apitest.Start(t))
 	const head = "the server could not find the requested resource"
 	for path, want := range map[string]string{
-		"/apis/autoscaling/v2beta1/namespaces/default/horizontalpodautoscalers": head + ": autoscaling/v2beta1 HorizontalPodAutoscaler is not served; use autoscaling/v2 HorizontalPodAutoscaler",
-		"/apis/apps/v1alpha1/namespaces/default/petsets/db":                     head + ": apps/v1alpha1 PetSet is not served; use apps/v1 StatefulSet",
-		"/api/v1beta3/namespaces/default/pods":                                  head + ": v1beta3 Pod is not served; use v1 Pod",
-		"/apis/apps/v1/namespaces/default/widgets":                              head,
+		"/apis/batch/v2alpha1/namespaces/default/scheduledjobs": head + ": batch/v2alpha1 ScheduledJob is not served; use batch/v1 CronJob",
+		"/apis/apps/v1alpha1/namespaces/default/petsets/db":     head + ": apps/v1alpha1 PetSet is not served; use apps/v1 StatefulSet",
+		"/api/v1beta3/namespaces/default/pods":                  head + ": v1beta3 Pod is not served; use v1 Pod",
+		"/apis/apps/v1/namespaces/default/widgets":              head,
 	} {
 		resp, body := r.do("GET", path, "", "")
 		if s := into[metav1.Status](t, resp, body, 404); s.Message != want || s.Reason != metav1.StatusReasonNotFound {

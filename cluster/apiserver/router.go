@@ -96,7 +96,7 @@ func (s *Server) routesOf(r *resource) map[route]verbs {
 	if s.ServiceAccountToken == nil {
 		delete(table, route{"token", true})
 	}
-	if answer := s.Virtual[r.GroupVersion().WithResource(r.Plural)]; answer != nil && len(table) == 0 {
+	if answer := s.Virtual[k.GroupVersion().WithResource(k.Plural)]; answer != nil && len(table) == 0 {
 		table[route{}] = verbs{"create": func(r *request) error { return r.createVirtual(answer) }}
 	}
 	if r.Virtual {

@@ -102,13 +102,19 @@ func (r *request) createVirtual(answer CreateFunc) error {
 		return err
 	}
 	wipe(obj)
-	call(r.res.Default, obj)
-	if err := apistatus.Invalid(r.res.Kind.GroupKind(), obj.GetName(), check(r.res.Validate, obj)); err != nil {
+	call(r.res.Storage().Default, obj)
+	validate, _ := r.res.Validators()
+	if err := apistatus.Invalid(r.res.Kind.GroupKind(), obj.GetName(), check(validate, obj)); err != nil {
 		return err
 	}
 	result, err := answer(r.Context(), r.user, obj)
 	if err != nil {
 		return err
+	}
+	if r.res.Stored != nil { // the answer to a review, in the version of today
+		if result, err = r.res.fromStored(r.Context(), result.(api.Object)); err != nil {
+			return err
+		}
 	}
 	body, err := r.encode(result, r.res.GroupVersionKind, a.Media)
 	if err != nil {

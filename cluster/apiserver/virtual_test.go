@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	authorizationv1beta1 "k8s.io/api/authorization/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -49,6 +51,32 @@ func TestReviewsHaveNoTable(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("Accept: %s answers %d, want %d", accept, resp.StatusCode, want)
 		}
+	}
+}
+
+// Reviews in the versions of before 1.22 are answered in these, by who answers today's.
+func TestReviewsOfV1beta1(t *testing.T) {
+	answer := func(_ context.Context, _ *client.User, obj runtime.Object) (runtime.Object, error) {
+		review := obj.DeepCopyObject().(*authorizationv1.SubjectAccessReview)
+		review.Status.Reason = strings.Join(review.Spec.Groups, " ")
+		return review, nil
+	}
+	reviews := schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
+	r := newRaw(t, apitest.Start(t, func(c *apiserver.Config) {
+		c.Virtual = map[schema.GroupVersionResource]apiserver.CreateFunc{reviews: answer}
+	}))
+	const path, review = "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews", `{"apiVersion":"authorization.k8s.io/v1beta1","kind":"SubjectAccessReview","spec":{"user":"jane","group":["a","b"],"resourceAttributes":{"verb":"get","resource":"pods"}}}`
+	resp, body := r.do("POST", path, asJSON, review)
+	got := into[authorizationv1beta1.SubjectAccessReview](t, resp, body, http.StatusCreated)
+	if got.APIVersion != "authorization.k8s.io/v1beta1" || got.Status.Reason != "a b" || len(got.Spec.Groups) != 2 {
+		t.Errorf("the answer is %s", body)
+	}
+	if warning := resp.Header.Get("Warning"); !strings.Contains(warning, "use authorization.k8s.io/v1 SubjectAccessReview") {
+		t.Errorf("the warning is %q", warning)
+	}
+	resp, body = r.do("POST", path, asJSON, strings.Replace(review, `"user":"jane","group":["a","b"],`, "", 1))
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "at least one of user or group must be specified") {
+		t.Errorf("a review of nobody: %d %s", resp.StatusCode, body)
 	}
 }
 

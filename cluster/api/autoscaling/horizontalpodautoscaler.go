@@ -18,7 +18,7 @@ var HorizontalPodAutoscalers = &api.Kind{
 	Plural:           "horizontalpodautoscalers", Singular: "horizontalpodautoscaler",
 	Short: []string{"hpa"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
-	Versions:  []api.Version{HorizontalPodAutoscalersV1},
+	Versions:  []api.Version{HorizontalPodAutoscalersV1, autoscalersV2beta2, autoscalersV2beta1},
 	New:       func() api.Object { return &autoscalingv2.HorizontalPodAutoscaler{} },
 	NewList:   func() runtime.Object { return &autoscalingv2.HorizontalPodAutoscalerList{} },
 

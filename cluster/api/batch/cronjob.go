@@ -17,7 +17,7 @@ var CronJobs = rules.SpecAndStatus(&api.Kind{
 	Plural:           "cronjobs", Singular: "cronjob",
 	Short: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
-	Versions:  []api.Version{CronJobsV1beta1},
+	Versions:  []api.Version{CronJobsV1beta1, cronJobsV2alpha1},
 	New:       func() api.Object { return &batchv1.CronJob{} },
 	NewList:   func() runtime.Object { return &batchv1.CronJobList{} },
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/diff"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -29,21 +30,10 @@ var CertificateSigningRequests = &api.Kind{
 	GroupVersionKind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"),
 	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
 	HasStatus: true,
-	Connect: []api.Subresource{
-		{
-			Name: "approval", Kind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"},
-			Prepare: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
-				c.Spec = old.Spec
-				c.Status.Certificate = old.Status.Certificate
-				setConditionTimes(c, old)
-			}),
-			Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
-				return validateUpdate(c, old, true)
-			}),
-		},
-	},
-	New:     func() api.Object { return &certificatesv1.CertificateSigningRequest{} },
-	NewList: func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
+	Connect:   []api.Subresource{approval("v1")},
+	Versions:  []api.Version{requestsV1beta1()},
+	New:       func() api.Object { return &certificatesv1.CertificateSigningRequest{} },
+	NewList:   func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
 
 	PrepareCreate: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
 		c.Status = certificatesv1.CertificateSigningRequestStatus{}
@@ -58,7 +48,13 @@ var CertificateSigningRequests = &api.Kind{
 		setConditionTimes(c, old)
 	}),
 
-	Validate: rules.Typed(validateSigningRequest),
+	Validate: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
+		errs := validateSigningRequest(c)
+		if c.Spec.SignerName == certificatesv1beta1.LegacyUnknownSignerName {
+			errs = append(errs, field.Invalid(rules.SpecPath.Child("signerName"), c.Spec.SignerName, "the legacy signerName is not allowed via this API version"))
+		}
+		return errs
+	}),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
 		return validateUpdate(c, old, false)
 	}),
@@ -87,6 +83,21 @@ var CertificateSigningRequests = &api.Kind{
 	Fields: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
 		return fields.Set{"spec.signerName": c.Spec.SignerName}
 	}),
+}
+
+// approval is the subresource by which a request is approved or denied, in a version.
+func approval(version string) api.Subresource {
+	return api.Subresource{
+		Name: "approval", Kind: api.GVK(certificatesv1.GroupName, version, "CertificateSigningRequest"), Verbs: []string{"get", "patch", "update"},
+		Prepare: rules.MutateUpdate(func(c, old *certificatesv1.CertificateSigningRequest) {
+			c.Spec = old.Spec
+			c.Status.Certificate = old.Status.Certificate
+			setConditionTimes(c, old)
+		}),
+		Validate: rules.TypedUpdate(func(c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
+			return validateUpdate(c, old, true)
+		}),
+	}
 }
 
 // validateUpdate validates an update of the request, its status or its approval. What the old one has may stay.

@@ -19,37 +19,38 @@ import (
 // A client creates a review; the server returns it with its status.
 var (
 	TokenReviews = review(authenticationv1.GroupName, "TokenReview", "tokenreviews", false,
-		func() api.Object { return &authenticationv1.TokenReview{} })
+		func() api.Object { return &authenticationv1.TokenReview{} }, tokenReviewsV1beta1)
 	SelfSubjectReviews = review(authenticationv1.GroupName, "SelfSubjectReview", "selfsubjectreviews", false,
-		func() api.Object { return &authenticationv1.SelfSubjectReview{} })
+		func() api.Object { return &authenticationv1.SelfSubjectReview{} }, selfSubjectReviewsV1beta1)
 
 	SubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SubjectAccessReview", "subjectaccessreviews", false,
-		func() api.Object { return &authorizationv1.SubjectAccessReview{} }),
+		func() api.Object { return &authorizationv1.SubjectAccessReview{} }, subjectAccessReviewsV1beta1),
 		rules.Typed(func(r *authorizationv1.SubjectAccessReview) field.ErrorList {
 			return append(validateSubjectAccess(&r.Spec), validateNoMetadata(&r.ObjectMeta)...)
 		}))
 	LocalSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "LocalSubjectAccessReview", "localsubjectaccessreviews", true,
-		func() api.Object { return &authorizationv1.LocalSubjectAccessReview{} }),
+		func() api.Object { return &authorizationv1.LocalSubjectAccessReview{} }, localSubjectAccessReviewsV1beta1),
 		rules.Typed(validateLocalSubjectAccess))
 	SelfSubjectAccessReviews = withValidation(review(authorizationv1.GroupName, "SelfSubjectAccessReview", "selfsubjectaccessreviews", false,
-		func() api.Object { return &authorizationv1.SelfSubjectAccessReview{} }),
+		func() api.Object { return &authorizationv1.SelfSubjectAccessReview{} }, selfSubjectAccessReviewsV1beta1),
 		rules.Typed(func(r *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
 			errs := validateAccess(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
 			errs = append(errs, validateResourceAttributes(r.Spec.ResourceAttributes)...)
 			return append(errs, validateNoMetadata(&r.ObjectMeta)...)
 		}))
 	SelfSubjectRulesReviews = review(authorizationv1.GroupName, "SelfSubjectRulesReview", "selfsubjectrulesreviews", false,
-		func() api.Object { return &authorizationv1.SelfSubjectRulesReview{} })
+		func() api.Object { return &authorizationv1.SelfSubjectRulesReview{} }, selfSubjectRulesReviewsV1beta1)
 )
 
-func review(group, kind, plural string, namespaced bool, make func() api.Object) *api.Kind {
+func review(group, kind, plural string, namespaced bool, make func() api.Object, v1beta1 api.Version) *api.Kind {
 	return &api.Kind{
 		GroupVersionKind: api.GVK(group, "v1", kind),
 		Plural:           plural, Singular: plural[:len(plural)-1], Namespaced: namespaced,
-		Verbs:   []string{"create"},
-		Virtual: true,
-		New:     make,
-		NewList: func() runtime.Object { return nil },
+		Verbs:    []string{"create"},
+		Virtual:  true,
+		Versions: []api.Version{v1beta1},
+		New:      make,
+		NewList:  func() runtime.Object { return nil },
 	}
 }
 
