@@ -74,7 +74,7 @@ features-tests:
 	go test -timeout 40m -count=1 -v ./features
 
 # A module of its own: the product does not depend on the clients.
-test-clients: build ## build clients of other projects, and drive them against the API server
+test-clients: build images ## build clients of other projects, and drive them against the API server
 	features/clients/setup.sh
 	cd features/clients && go test -timeout 120m -count=1 -v ./...
 
