@@ -103,6 +103,10 @@ func TestServiceAddresses(t *testing.T) {
 				`Service "two" is invalid: spec.clusterIPs: Invalid value: ["10.247.0.10"]: failed to allocate IP 10.247.0.10: provided IP is already allocated`)
 			want(t, write(c, o, service("two", clusterIP("10.1.2.3")), nil),
 				`Service "two" is invalid: spec.clusterIPs: Invalid value: ["10.1.2.3"]: failed to allocate IP 10.1.2.3: the provided IP (10.1.2.3) is not in the valid range. The range of valid IPs is 10.247.0.0/16`)
+			moved := s.DeepCopy()
+			moved.Spec.ClusterIP, moved.Spec.ClusterIPs = "10.1.2.3", []string{"10.1.2.3"}
+			want(t, write(c, o, moved, s), "") // it is validation that refuses it: the address may not change
+			want(t, write(c, o, s, moved), "")
 			want(t, write(c, o, service("none", clusterIP("None")), nil), "")
 			external := service("ext", func(s *corev1.ServiceSpec) { s.Type, s.ExternalName = corev1.ServiceTypeExternalName, "x.org" })
 			want(t, write(c, o, external, nil), "")

@@ -247,12 +247,17 @@ func TestReviews(t *testing.T) {
 	if s := review(vault); s.Authenticated || s.Error == "" {
 		t.Errorf("vault for us: %+v", s)
 	}
+	for _, token := range []string{"abc", "a.b.c"} { // no token of ours: why not is no matter
+		if s := review(token); s.Authenticated || s.Error != "invalid bearer token" {
+			t.Errorf("%s: %+v", token, s)
+		}
+	}
 	if s := review("static-token"); !s.Authenticated || s.User.Username != "joe" {
 		t.Errorf("static: %+v", s)
 	}
 	out, err := ask[gv.WithResource("selfsubjectreviews")](context.Background(),
 		&User{Name: "joe", Groups: []string{rbacv1.GroupKind}, Extra: map[string][]string{"k": {"v"}}}, &authenticationv1.SelfSubjectReview{})
-	if s := out.(*authenticationv1.SelfSubjectReview); err != nil || s.Status.UserInfo.Username != "joe" || s.Status.UserInfo.Extra["k"][0] != "v" {
+	if s := out.(*authenticationv1.SelfSubjectReview); err != nil || s.Status.UserInfo.Username != "joe" || s.Status.UserInfo.Extra["k"][0] != "v" || s.CreationTimestamp.IsZero() {
 		t.Errorf("self: %+v, %v", s, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -70,6 +71,7 @@ func selfSubjectReview(_ context.Context, u *User, obj runtime.Object) (runtime.
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("unexpected object %T", obj))
 	}
 	out := r.DeepCopy()
+	out.CreationTimestamp = metav1.Now()
 	out.Status.UserInfo = UserInfo(u)
 	return out, nil
 }

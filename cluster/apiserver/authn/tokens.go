@@ -96,7 +96,7 @@ func (t *Tokens) Issue(ctx context.Context, _ *User, sa *corev1.ServiceAccount, 
 	life := defaultTokenLife
 	if s := r.Spec.ExpirationSeconds; s != nil {
 		life = time.Duration(*s) * time.Second
-		if err := checkLife(r.Name, *s); err != nil {
+		if err := checkLife(*s); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +140,7 @@ func (t *Tokens) Issue(ctx context.Context, _ *User, sa *corev1.ServiceAccount, 
 	return out, nil
 }
 
-func checkLife(name string, seconds int64) error {
+func checkLife(seconds int64) error {
 	path := field.NewPath("spec", "expirationSeconds")
 	var problem string
 	switch {
@@ -151,7 +151,7 @@ func checkLife(name string, seconds int64) error {
 	default:
 		return nil
 	}
-	return apierrors.NewInvalid(schema.GroupKind{Group: authenticationv1.GroupName, Kind: "TokenRequest"}, name,
+	return apierrors.NewInvalid(schema.GroupKind{Group: authenticationv1.GroupName, Kind: "TokenRequest"}, "", // as upstream
 		field.ErrorList{field.Invalid(path, seconds, problem)})
 }
 

@@ -166,7 +166,7 @@ func TestTokenRequestErrors(t *testing.T) {
 		spec authenticationv1.TokenRequestSpec
 		want string
 	}{
-		"short life": {authenticationv1.TokenRequestSpec{ExpirationSeconds: &short}, "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes"},
+		"short life": {authenticationv1.TokenRequestSpec{ExpirationSeconds: &short}, `TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes`},
 		"gone pod":   {authenticationv1.TokenRequestSpec{BoundObjectRef: bound("Pod", "x")}, `pods "x" not found`},
 		"other uid":  {authenticationv1.TokenRequestSpec{BoundObjectRef: wrong}, "the UID in the bound object reference (other) does not match the UID in record"},
 		"other kind": {authenticationv1.TokenRequestSpec{BoundObjectRef: bound("ConfigMap", "x")}, "cannot bind token to object of type /v1, Kind=ConfigMap"},

@@ -64,7 +64,10 @@ func (t *Tokens) parse(token string) (*claims, error) {
 	_, err := jwt.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return &t.Key.PublicKey, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}), jwt.WithIssuer(t.Issuer),
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(t.now))
-	if err != nil {
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed): // it may be another kind of token
+		return nil, errors.New("invalid bearer token")
+	case err != nil:
 		return nil, fmt.Errorf("invalid bearer token: %w", err)
 	}
 	k := &c.Kubernetes

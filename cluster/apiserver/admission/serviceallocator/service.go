@@ -191,8 +191,8 @@ func (a *Allocator) address(ctx context.Context, r *Reservation, s, old *corev1.
 		s.Spec.ClusterIP, s.Spec.ClusterIPs = ip, []string{ip}
 		return nil, nil
 	}
-	if old != nil && old.Spec.ClusterIP == s.Spec.ClusterIP && old.Spec.Type != corev1.ServiceTypeExternalName {
-		return nil, nil
+	if old != nil && old.Spec.Type != corev1.ServiceTypeExternalName {
+		return nil, nil // it is the same, or validation refuses it
 	}
 	text := s.Spec.ClusterIPs[0]
 	ip, err := netip.ParseAddr(text)
