@@ -213,8 +213,8 @@ func validatePodSecurityContext(s *corev1.PodSpec, p *field.Path) field.ErrorLis
 	errs = append(errs, validateAppArmorProfile(sc.AppArmorProfile, p.Child("appArmorProfile"))...)
 	errs = append(errs, rules.OptionalOneOf(sc.SupplementalGroupsPolicy, p.Child("supplementalGroupsPolicy"),
 		corev1.SupplementalGroupsPolicyMerge, corev1.SupplementalGroupsPolicyStrict)...)
-	return append(errs, rules.OptionalOneOf(sc.SELinuxChangePolicy, p.Child("seLinuxChangePolicy"),
-		corev1.SELinuxChangePolicyMountOption, corev1.SELinuxChangePolicyRecursive)...)
+	// MountOption needs the gate SELinuxMount, which is off.
+	return append(errs, rules.OptionalOneOf(sc.SELinuxChangePolicy, p.Child("seLinuxChangePolicy"), corev1.SELinuxChangePolicyRecursive)...)
 }
 
 // hasUserNamespace reports whether the pod has a user namespace of its own (hostUsers is false).

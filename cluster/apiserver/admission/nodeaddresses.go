@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"wheelhouse/cluster/apiserver/authz"
 )
@@ -40,7 +41,8 @@ func (p *NodeAddresses) Admit(ctx context.Context, r *Request) error {
 	if !ok {
 		return nil
 	}
-	if r.Verb == Create && node.Name != "" && !p.reserved.Named(node.Name) {
+	valid := len(validation.IsDNS1123Subdomain(node.Name)) == 0 // what is no name is refused by validation
+	if r.Verb == Create && valid && !p.reserved.Named(node.Name) {
 		if err := p.reserved.Name(node.Name); err != nil {
 			return r.forbidden("%w", err)
 		}
