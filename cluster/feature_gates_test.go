@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"wheelhouse/cluster/api/builtin"
 )
 
 // TestFeatureGates: the table has a line with a verdict for each gate of the list, which is that of
@@ -62,6 +64,26 @@ func TestFeatureGatesAreTried(t *testing.T) {
 			if !tests[name[1]] {
 				t.Errorf("%s: there is no %s", m[1], name[1])
 			}
+		}
+	}
+}
+
+// TestFeatureGatesOfKinds: a kind or group of which the page says that it is not served is in no table.
+func TestFeatureGatesOfKinds(t *testing.T) {
+	page, err := os.ReadFile("feature-gates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	absent := map[string]bool{}
+	for _, m := range regexp.MustCompile(`not: ([\w.]+) is not served`).FindAllStringSubmatch(string(page), -1) {
+		absent[m[1]] = true
+	}
+	if len(absent) < 4 {
+		t.Errorf("not served: %v", absent)
+	}
+	for _, k := range builtin.Kinds {
+		if absent[k.Kind] || absent[k.Group] {
+			t.Errorf("%s of %s is served", k.Kind, k.Group)
 		}
 	}
 }
