@@ -130,7 +130,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	invalid := cost{"", "POST", somePods, asJSON, containers(" i"), 422, ", and 7000 more", 200}
 	invalid.check(r)
-	aliases := `{"metadata":{"name":"p"},"spec":{"hostAliases":[` + times(5000, ",", func(i int) string { return fmt.Sprintf(`{"ip":"010.0.0.%d"}`, i%200) }) + `],"containers":[{"name":"c","image":"i"}]}}`
+	aliases := `{"metadata":{"name":"p"},"spec":{"hostAliases":[` + times(5000, ",", func(i int) string { return fmt.Sprintf(`{"ip":"2001:0db8::%d"}`, i%200) }) + `],"containers":[{"name":"c","image":"i"}]}}`
 	resp, answer := r.do("POST", somePods, asJSON, aliases)
 	length := 0
 	for _, w := range resp.Header["Warning"] {
