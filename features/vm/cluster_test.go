@@ -99,7 +99,8 @@ func TestOOM(t *testing.T) {
 // TestWeights: two pods that want all processors get them as their requests are.
 func TestWeights(t *testing.T) {
 	cs := cluster(t)
-	const script = "for i in 1 2 3 4; do (while :; do :; done) & done; wait"
+	// Both begin at a signal: one alone would take what the other needs to start.
+	const script = "trap 'go=1' USR1; until [ \"$go\" ]; do sleep 1; done; for i in 1 2 3 4; do (while :; do :; done) & done; wait"
 	small := create(t, cs, pod("small", "minion-1", script, nil, resources("200m", "16Mi")))
 	large := create(t, cs, pod("large", "minion-1", script, nil, resources("800m", "16Mi")))
 	use := func(p *corev1.Pod) float64 {
@@ -113,15 +114,19 @@ func TestWeights(t *testing.T) {
 		}
 		return n / 1e6
 	}
+	var ids []string
 	for _, p := range []*corev1.Pod{small, large} {
-		state(t, cs, p.Name, "ready", ready)
+		status := state(t, cs, p.Name, "ready", ready).Status.ContainerStatuses[0]
+		ids = append(ids, strings.TrimPrefix(status.ContainerID, "docker://"))
 	}
+	sh(t, "docker kill -s USR1 "+strings.Join(ids, " "))
+	t.Cleanup(func() { _ = exec.Command("docker", append([]string{"kill"}, ids...)...).Run() }) // they may have ended
 	s, l := use(small), use(large)
 	var ratio float64
-	until(t, "two minutes of a processor are used", func() error {
+	until(t, "half a minute of a processor is used", func() error {
 		ds, dl := use(small)-s, use(large)-l
 		ratio = dl / ds
-		return wait.Seen(ds+dl > 120, ds+dl, " s")
+		return wait.Seen(ds+dl > 30, ds+dl, " s")
 	})
 	if ratio < 2.5 || ratio > 6 {
 		t.Errorf("requests of 200m and 800m got processors as 1 to %.2f", ratio)

@@ -61,8 +61,11 @@ func TestMachine(t *testing.T) {
 	t.Run("nfs", func(t *testing.T) { proveNFS(t, cs, address) })
 	t.Run("eviction", func(t *testing.T) { proveEviction(t, cs) })
 	t.Run("gone", func(t *testing.T) {
-		sh(t, "systemctl stop wh-node wh-server; wheelhouse down")
+		sh(t, "systemctl stop wh-node wh-server; wheelhouse node --cleanup --name self --address "+address+" --pod-cidr 10.246.1.0/24; wheelhouse down")
 		nothing(t)
+		if left := sh(t, "iptables-save | grep -E 'WHEELHOUSE|KUBE' || true; ip -o link show cbr0 2>/dev/null || true"); left != "" {
+			t.Errorf("rules or interfaces are left: %s", left)
+		}
 	})
 }
 

@@ -47,6 +47,7 @@ type nodeOptions struct {
 	hostRoot      string
 	manifests     string
 	unschedulable bool
+	cleanup       bool
 	labels        map[string]string
 	resources     nodeResources
 	flags         *pflag.FlagSet
@@ -76,6 +77,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.hostRoot, "host-root", "", "the directory that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
 	f.StringVar(&o.manifests, "pod-manifest-path", "", "the directory with the manifests of static pods (default: manifests below --state-dir)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
+	f.BoolVar(&o.cleanup, "cleanup", false, "remove the node's bridge, interfaces, routes and packet rules from this machine, and exit; wheelhouse down removes its containers")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
 	o.resources.register(f)
 	for _, required := range []string{"name", "address", "pod-cidr"} {
@@ -110,6 +112,9 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := logger(use)
+			if o.cleanup {
+				return o.cleanUp(c.Context(), log)
+			}
 			var id nodeIdentity
 			err := awaitStart(c.Context(), o.patience, log, "the API server", func(ctx context.Context) (err error) {
 				id, err = o.identity(ctx, log)
