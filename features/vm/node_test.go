@@ -25,7 +25,7 @@ const room = 500 << 20
 func TestMachine(t *testing.T) {
 	address := own(t)
 	began := time.Now()
-	sh(t, "systemd-run -q --unit=wh-server wheelhouse server --address "+address)
+	sh(t, "systemd-run -q --unit=wh-server wheelhouse server --address "+address+" --node self="+address)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s", sh(t, "journalctl -u wh-server -u wh-node --no-pager | tail -60"))
