@@ -42,13 +42,9 @@ func TestMachine(t *testing.T) {
 		_, err := cs.RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
 		return err
 	})
-	join := sh(t, "wheelhouse token --kubeconfig "+kubeconfig+" | grep -o 'wheelhouse node.*' | head -1")
-	words := strings.Fields(join)
-	if len(words) < 8 {
-		t.Fatalf("token printed %q", join)
-	}
-	sh(t, fmt.Sprintf("systemd-run -q --unit=wh-node %s --name self --address %s --pod-cidr 10.246.1.0/24 --eviction-hard 'memory.available<%d' --eviction-pressure-transition-period 10s",
-		strings.Join(words[:8], " "), address, availableMemory(t)-room))
+	// The server has written the kubeconfig of the node on its own machine.
+	sh(t, fmt.Sprintf("systemd-run -q --unit=wh-node wheelhouse node --kubeconfig /var/lib/wheelhouse/server/self.kubeconfig --name self --address %s --pod-cidr 10.246.1.0/24 --eviction-hard 'memory.available<%d' --eviction-pressure-transition-period 10s",
+		address, availableMemory(t)-room))
 	until(t, "the node is Ready", func() error {
 		n, err := cs.CoreV1().Nodes().Get(t.Context(), "self", metav1.GetOptions{})
 		if err != nil {
