@@ -118,9 +118,11 @@ func proveNFS(t *testing.T, cs *kubernetes.Clientset, address string) {
 	})
 	seen(t, "the pod's file is on the server; mounted as %s", sh(t, "mount -t nfs,nfs4 | head -1"))
 	remove(t, cs, p.Name)
-	if left := sh(t, "mount -t nfs,nfs4"); left != "" {
-		t.Errorf("mounts are left: %s", left)
-	}
+	// Without a grace period the object is gone before the node has cleaned up.
+	until(t, "the volume is unmounted", func() error {
+		left := sh(t, "mount -t nfs,nfs4")
+		return wait.Seen(left == "", left)
+	})
 	sh(t, "systemctl stop nfs-server")
 }
 
