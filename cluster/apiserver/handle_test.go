@@ -231,7 +231,7 @@ func TestReadersThatDoNotRead(t *testing.T) {
 // slowReaders sets timeouts that only a client that does not read at all reaches: the tests'
 // own bodies, of half a megabyte each, have the usual time, however busy the machine is.
 func slowReaders(c *apiserver.Config) {
-	c.ClientTimeouts = connection.ClientTimeouts{Write: 5 * time.Second, Seat: 10 * time.Millisecond}
+	c.ClientTimeouts = connection.ClientTimeouts{Write: 20 * time.Second, Seat: 10 * time.Millisecond}
 }
 
 // slowBodies sets a short time for a request's body. The requests that prepare the test have

@@ -10,6 +10,9 @@
 // For each write the server must call Admit, which may change the object; then the kind's own
 // validation and Validate, which may not; and, when the write has ended, Done, exactly once
 // for each Admit.
+//
+// Each plugin is a file of upstream's name, so there are more than thirty: who looks for a
+// plugin finds it by its name.
 package admission
 
 import (
