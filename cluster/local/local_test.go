@@ -112,6 +112,32 @@ func traces(t *testing.T, cfg local.Config) string {
 	return left
 }
 
+// A namespace that somebody else adds is mounted beside the cluster's, not over them: names
+// that are hidden cannot be removed.
+func TestNamespaceOfSomebodyElse(t *testing.T) {
+	// The machine's own directory, which is no mount point before the first name.
+	if err := unix.Unmount("/run/netns", unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sh(t, "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns")
+	})
+	cfg := config(t, "others")
+	before := traces(t, cfg)
+	up(t, cfg)
+	other := cfg.Name + "-other"
+	sh(t, "ip netns add "+other)
+	t.Cleanup(func() { sh(t, "! test -e /run/netns/"+other+" || ip netns delete "+other) })
+	down(t, cfg)
+	if out := sh(t, "ip netns exec "+other+" ip -o link"); !strings.Contains(out, "lo:") {
+		t.Errorf("the other namespace: %s", out)
+	}
+	sh(t, "ip netns delete "+other)
+	if after := traces(t, cfg); after != before {
+		t.Errorf("left: %s\nbefore: %s", after, before)
+	}
+}
+
 func TestLifeOfACluster(t *testing.T) {
 	cfg := config(t, "life")
 	began := time.Now()

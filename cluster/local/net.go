@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -192,6 +191,5 @@ func removeNetwork(cluster string) error {
 	for _, name := range names {
 		errs = append(errs, removeNS(name))
 	}
-	_ = os.Remove(netnsDir) // if it is empty
-	return errors.Join(errs...)
+	return errors.Join(append(errs, removeNames())...)
 }

@@ -34,10 +34,7 @@ func openNS(name string) (netns.NsHandle, error) {
 		}
 		_ = ns.Close() // a file without its mount: from before a reboot or half a creation
 	}
-	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
-		return -1, err
-	}
-	if err := os.WriteFile(path, nil, 0o444); err != nil {
+	if err := addName(path); err != nil {
 		return -1, err
 	}
 	made := make(chan error)
@@ -50,6 +47,84 @@ func openNS(name string) (netns.NsHandle, error) {
 		return -1, fmt.Errorf("network namespace %s: %w", name, err)
 	}
 	return netns.GetFromPath(path)
+}
+
+// addName makes the file that a namespace is mounted on.
+func addName(path string) error {
+	lock, err := lockNames()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := shareNames(); err != nil {
+		return fmt.Errorf("%s: %w", netnsDir, err)
+	}
+	return os.WriteFile(path, nil, 0o444)
+}
+
+// lockNames locks netnsDir, as iproute2 does, and makes it if it is not there. The lock ends
+// when the file is closed.
+func lockNames() (*os.File, error) {
+	for {
+		if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+			return nil, err
+		}
+		dir, err := os.Open(netnsDir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", netnsDir, err), dir.Close())
+		}
+		locked, err := dir.Stat()
+		if now, err2 := os.Stat(netnsDir); err == nil && err2 == nil && os.SameFile(locked, now) {
+			return dir, nil
+		}
+		_ = dir.Close() // it was removed in between
+	}
+}
+
+// shareNames makes netnsDir a mount point of its own, as iproute2 does before it adds a name.
+// Otherwise the next `ip netns add` would mount it over the names that are there, and they
+// could not be removed any more. Names that were added before that are left as they are.
+func shareNames() error {
+	err := unix.Mount("", netnsDir, "", unix.MS_SHARED|unix.MS_REC, "")
+	if !errors.Is(err, unix.EINVAL) { // EINVAL: it is no mount point
+		return err
+	}
+	names, err := os.ReadDir(netnsDir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if isNetNS(filepath.Join(netnsDir, n.Name())) {
+			return nil
+		}
+	}
+	if err := unix.Mount(netnsDir, netnsDir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", netnsDir, "", unix.MS_SHARED|unix.MS_REC, "")
+}
+
+// removeNames removes netnsDir if it has no name.
+func removeNames() error {
+	lock, err := lockNames()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	names, err := os.ReadDir(netnsDir)
+	if err != nil || len(names) > 0 {
+		return err
+	}
+	if err := unix.Unmount(netnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%s: %w", netnsDir, err)
+	}
+	return os.Remove(netnsDir)
 }
 
 func makeNS(path string) error {
@@ -68,8 +143,8 @@ func makeNS(path string) error {
 }
 
 func isNetNS(path string) bool {
-	var fs unix.Statfs_t
-	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.NSFS_MAGIC
 }
 
 // nsInode identifies a namespace, as /proc/PID/ns/net does.
