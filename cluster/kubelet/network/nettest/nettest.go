@@ -61,6 +61,10 @@ func prepare() error {
 	if err := unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("own /run/netns: %w", err)
 	}
+	// Who removes the directory when it has no name left leaves this one, and not the machine's.
+	if err := os.WriteFile("/run/netns/."+isolated, nil, 0o444); err != nil {
+		return err
+	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
