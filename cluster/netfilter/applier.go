@@ -21,6 +21,8 @@ type Applier struct {
 	owner   *Owner
 	ipt     *iptables.IPTables
 	applied Tables // nil: unknown
+	holds   Generation
+	intact  Generation
 }
 
 // NewApplier returns an Applier for the owner's chains, of which nothing is known yet.
@@ -64,6 +66,10 @@ func (a *Applier) Forget() { a.applied = nil }
 // Holds reports whether the anchors of what was applied last are there, and each chain has as
 // many rules as were written.
 func (a *Applier) Holds() bool {
+	return a.applied != nil && a.holds.Holds(a.hasApplied)
+}
+
+func (a *Applier) hasApplied() bool {
 	for _, anchor := range a.owner.Anchors {
 		if ok, err := a.ipt.Exists(anchor.Table, anchor.Chain, anchor.Rule...); err != nil || !ok {
 			return false
@@ -77,12 +83,14 @@ func (a *Applier) Holds() bool {
 			}
 		}
 	}
-	return a.applied != nil
+	return true
 }
 
 // Intact reports whether the owner's canary still has its rule in each table. Another process
 // may have flushed a table, as a firewall does when it restarts.
-func (a *Applier) Intact() bool {
+func (a *Applier) Intact() bool { return a.intact.Holds(a.hasCanary) }
+
+func (a *Applier) hasCanary() bool {
 	for _, table := range a.owner.Tables {
 		lines, err := a.ipt.List(table, a.owner.Canary) // the chain itself, then its rules
 		if err != nil || len(lines) < 2 {

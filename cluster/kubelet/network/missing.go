@@ -146,7 +146,12 @@ func (n *Network) missingOfNode() (string, error) {
 		return "packet rules of the pod network", nil
 	}
 	if len(n.open) > 0 {
-		if intact, err := n.portsIntact(); err != nil || !intact {
+		var err error
+		if !n.opened.Holds(func() bool {
+			var intact bool
+			intact, err = n.portsIntact()
+			return intact && err == nil
+		}) {
 			return "packet rules of host ports", err
 		}
 	}

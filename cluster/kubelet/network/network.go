@@ -58,6 +58,7 @@ type Network struct {
 	ready  bool
 	rules  *netfilter.Applier
 	open   map[string]openPorts // by the pod's uid
+	opened netfilter.Generation // at which the rules of open were there
 }
 
 // New returns a Network; nothing is changed on the machine before Setup.
