@@ -171,11 +171,16 @@ func (r *raw) served(who string) {
 	}
 }
 
+// patientServer cuts nobody off while a test has still to begin all that a hostile user does.
+func patientServer(c *apiserver.Config) {
+	c.ClientTimeouts = connection.ClientTimeouts{Body: 5 * time.Minute, Write: 5 * time.Minute}
+}
+
 func TestSlowBodiesOfOneUser(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
-			r, h := startNamed(t)
+			r, h := startNamed(t, patientServer)
 			largeMaps(t, r)
 			if protocol == "HTTP/2" {
 				for range 4 {
@@ -208,7 +213,7 @@ func largeMaps(t *testing.T, r *raw) {
 func TestReadersThatDoNotRead(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
-			r, h := startNamed(t)
+			r, h := startNamed(t, patientServer)
 			largeMaps(t, r)
 			if protocol == "HTTP/2" {
 				for range 5 {

@@ -86,7 +86,7 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 		}
 	case types.StrategicMergePatchType:
 		if !r.res.Supports(api.Protobuf) {
-			return nil, apistatus.UnsupportedPatchType()
+			return nil, r.unsupportedPatch()
 		}
 		body = p.r.respell(body)
 		alone := p.r.res.New()
@@ -100,9 +100,18 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 		unknown, err := kjson.UnmarshalStrict(body, alone)
 		p.plain = err == nil && len(unknown) == 0
 	default:
-		return nil, apistatus.UnsupportedPatchType()
+		return nil, r.unsupportedPatch()
 	}
 	return p, nil
+}
+
+// unsupportedPatch refuses a patch in none of the types of the resource. As upstream, a custom
+// kind names them.
+func (r *lifecycle) unsupportedPatch() error {
+	if r.res.Supports(api.Protobuf) {
+		return apistatus.UnsupportedPatchType()
+	}
+	return apistatus.UnsupportedMediaType("application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml")
 }
 
 // jsonPatch and mergePatch are what a patch makes of a document. They end with ctx.

@@ -39,6 +39,7 @@ var hints = map[string]string{
 	"batch/v1.UncountedTerminatedPods.failed":                             scalars,
 	"batch/v1.UncountedTerminatedPods.succeeded":                          scalars,
 	"certificates/v1.CertificateSigningRequestStatus.conditions":          "type=",
+	"certificates/v1beta1.CertificateSigningRequestStatus.conditions":     "type=",
 	"core/v1.CSIPersistentVolumeSource.controllerExpandSecretRef":         atomic,
 	"core/v1.CSIPersistentVolumeSource.controllerPublishSecretRef":        atomic,
 	"core/v1.CSIPersistentVolumeSource.nodeExpandSecretRef":               atomic,

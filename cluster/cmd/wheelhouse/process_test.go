@@ -114,24 +114,31 @@ func startServer(t *testing.T, command, dir string, more ...string) *server {
 	}
 	args := []string{command, "--state-dir", dir, "--port", "0", "--dns-port", "0", "--node-monitor-grace-period", "10m"}
 	s.process = start(t, append(args, more...)...)
-	wait.Within(t, 20*time.Second, "the server is ready", func() error {
+	wait.Within(t, time.Minute, "the server is ready", func() error {
 		select {
 		case <-s.ended:
 			t.Fatalf("the server ended:\n%s", s.log.String())
 		default:
 		}
-		cfg, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
-		if err != nil {
+		if err := s.connect(); err != nil {
 			return err
 		}
-		cfg.QPS, cfg.Timeout = -1, 10*time.Second
-		if s.Clientset, err = kubernetes.NewForConfig(cfg); err != nil {
-			return err
-		}
-		_, err = s.RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
+		_, err := s.RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
 		return err
 	})
 	return s
+}
+
+// connect makes a client of what the kubeconfig says now: a server that starts again on its own
+// may have another port.
+func (s *server) connect() error {
+	cfg, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
+	if err != nil {
+		return err
+	}
+	cfg.QPS, cfg.Timeout = -1, 10*time.Second
+	s.Clientset, err = kubernetes.NewForConfig(cfg)
+	return err
 }
 
 // always fails the test when f gives an error within the time: that nothing happens can
