@@ -10,7 +10,7 @@
 //
 // README.md draws the way of a request. Every failure is a metav1.Status.
 //
-// managedFields are tracked from create on, for every writer (fieldmanager). Each write calls
+// managedFields are tracked from create on, for all writers (fieldmanager). Each write calls
 // track once, after the defaults and before admission and the kind's own rules, as upstream, so
 // that a manager owns the fields of its request and the server owns none.
 package apiserver

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -132,8 +133,13 @@ func stream(ctx context.Context, conn types.HijackedResponse, s cri.IO, tty bool
 		go follow(ended, s.Resize, resize)
 	}
 	err := copyOutput(conn.Reader, s.Stdout, s.Stderr, tty)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case s.Stdin != nil && errors.Is(err, syscall.ECONNRESET):
+		// The engine has closed its end with stdin unread, as the command has ended. What a Unix
+		// socket holds is read before the reset: the output is complete.
+		return nil
 	}
 	return err
 }
