@@ -166,7 +166,7 @@ func TestLifeOfACluster(t *testing.T) {
 		}
 		pid := pids(t, cfg)["node/minion-2"]
 		kill(t, pid, syscall.SIGKILL)
-		wait.Within(t, 5*time.Second, "the node to be dead", func() error {
+		wait.Within(t, time.Minute, "the node to be dead", func() error {
 			if s := pids(t, cfg)["node/minion-2"]; s != "dead" {
 				return fmt.Errorf("state %s, want dead", s)
 			}
@@ -218,7 +218,7 @@ func TestLifeOfACluster(t *testing.T) {
 	})
 	t.Run("a dead process is seen and replaced", func(t *testing.T) {
 		kill(t, first["node/minion-1"], syscall.SIGKILL)
-		wait.Within(t, 5*time.Second, "the node to be dead", func() error {
+		wait.Within(t, time.Minute, "the node to be dead", func() error {
 			if s := pids(t, cfg)["node/minion-1"]; s != "dead" {
 				return fmt.Errorf("state %s, want dead", s)
 			}
@@ -237,7 +237,7 @@ func TestLifeOfACluster(t *testing.T) {
 		pid := pids(t, cfg)["node/minion-1"]
 		kill(t, pid, syscall.SIGSTOP)
 		defer kill(t, pid, syscall.SIGCONT)
-		wait.Within(t, 5*time.Second, "the node to be stopped", func() error {
+		wait.Within(t, time.Minute, "the node to be stopped", func() error {
 			if s := pids(t, cfg)["node/minion-1"]; s != "stopped" {
 				return fmt.Errorf("state %s, want stopped", s)
 			}
@@ -260,7 +260,7 @@ func TestLifeOfACluster(t *testing.T) {
 		pid := pids(t, cfg)["server"]
 		kill(t, pid, syscall.SIGSTOP)
 		defer kill(t, pid, syscall.SIGCONT)
-		wait.Within(t, 5*time.Second, "the node waits for the server", func() error {
+		wait.Within(t, time.Minute, "the node waits for the server", func() error {
 			s, err := local.Status(cfg)
 			if err != nil {
 				return err

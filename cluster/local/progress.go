@@ -62,15 +62,20 @@ func (p *progress) step(ctx context.Context, name string, limit time.Duration, d
 	}
 }
 
-// poll calls look until it returns nil; when ctx is done it returns look's last error. What look
-// returns is what the step waits for.
+// poll calls look until it returns nil; when ctx is done it returns look's last error, not that
+// of a look that ctx has ended. What look returns is what the step waits for.
 func (p *progress) poll(ctx context.Context, look func() error) error {
+	var last error
 	for {
 		err := look()
 		var final permanentError
 		if err == nil || errors.As(err, &final) {
 			return err
 		}
+		if last != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = last
+		}
+		last = err
 		p.saw(err.Error())
 		select {
 		case <-ctx.Done():

@@ -58,6 +58,21 @@ func Status(cfg Config) (*State, error) {
 			daemons = append(daemons, u.nodeDaemon(n))
 		}
 	}
+	if err := s.look(cfg, daemons); err != nil {
+		return nil, err
+	}
+	if s.Processes[0].State == stateRunning {
+		s.Storage, err = storage(context.Background(), s.Kubeconfig) // the processes are reported without it
+		if err != nil {                                              // it may have been stopped while it was asked
+			return s, s.look(cfg, daemons)
+		}
+	}
+	return s, nil
+}
+
+// look sets the processes as they are now.
+func (s *State) look(cfg Config, daemons []daemon) error {
+	s.Processes = nil
 	for _, d := range daemons {
 		p := Process{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, State: stateStopped, Detail: "not started"}
 		r, err := readRunning(pidFile(cfg.dir(), d))
@@ -65,15 +80,12 @@ func Status(cfg Config) (*State, error) {
 		case err == nil:
 			p.set(r)
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("reading the record of %s: %w", d.ID, err)
+			return fmt.Errorf("reading the record of %s: %w", d.ID, err)
 		}
 		s.Processes = append(s.Processes, p)
 	}
 	s.waiting(pidFile(cfg.dir(), daemons[0]))
-	if s.Processes[0].State == stateRunning {
-		s.Storage, _ = storage(context.Background(), s.Kubeconfig) // the processes are reported without it
-	}
-	return s, nil
+	return nil
 }
 
 // set records the state of a process.
