@@ -175,7 +175,7 @@ func TestPodsLeaveNothing(t *testing.T) {
 // TestLabs: the nine labs, as a learner's `wheelhouse lab run` does them.
 func TestLabs(t *testing.T) {
 	began := time.Now()
-	cmd := exec.CommandContext(t.Context(), "wheelhouse", "lab", "run", "--labs", "/payload", "--patience", limit.String())
+	cmd := exec.CommandContext(t.Context(), "wheelhouse", "lab", "run", "--labs", "/payload", "--slow", "20")
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_NO_COLOR=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -82,7 +82,8 @@ prove() { # TEST: runs it inside, and keeps its output
 
 mkdir -p "$dir"
 needs
-"$here/image.sh" "$dir"
+# Two runs at once build one image.
+flock "$dir/lock" "$here/image.sh" "$dir"
 payload
 start=$SECONDS
 : >"$log"

@@ -25,6 +25,7 @@ import (
 type cluster struct {
 	client kubernetes.Interface
 	files  *clientcmd.ClientConfigLoadingRules
+	slow   steps.Slow // of the machine
 }
 
 // open reads the kubeconfig; an empty path is kubectl's default.
@@ -97,7 +98,8 @@ func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, e
 // awaitServiceAccount waits for the default service account, which every pod needs and which
 // its controller creates after the namespace.
 func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	limit := c.slow.Wait(15 * time.Second)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		_, err := c.client.CoreV1().ServiceAccounts(ns).Get(ctx, "default", metav1.GetOptions{})
@@ -106,7 +108,7 @@ func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("namespace %s has no service account after 15 s: %w; does the controller manager run?", ns, err)
+			return fmt.Errorf("namespace %s has no service account after %v: %w; does the controller manager run?", ns, limit, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -186,7 +188,8 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 		return fmt.Errorf("getting namespace %s: %w", name, err)
 	}
 	rep.Info("cleaning up namespace %s", name)
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, fmt.Errorf("namespace %s is not gone after 2 minutes", name))
+	limit := c.slow.Wait(2 * time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("namespace %s is not gone after %v", name, limit))
 	defer cancel()
 	for _, line := range []string{lab.Cleanup, deletion} {
 		cmd := exec.CommandContext(ctx, "bash", "-c", line)
@@ -211,5 +214,5 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 }
 
 func (c *cluster) world(lab, dir string, env []string, patience time.Duration, rep *report.Report) *steps.World {
-	return &steps.World{Client: c.client, Namespace: namespace(lab), Dir: dir, Env: env, Patience: patience, OnWait: rep.Waiting}
+	return &steps.World{Client: c.client, Namespace: namespace(lab), Dir: dir, Env: env, Patience: patience, Slow: c.slow, OnWait: rep.Waiting}
 }

@@ -18,6 +18,7 @@ import (
 	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/report"
+	"wheelhouse/lab-runner/steps"
 )
 
 // Option changes what Command starts from.
@@ -28,6 +29,9 @@ func WithKubeconfig(path func() string) Option {
 	return func(s *settings) { s.fallback = path }
 }
 
+// slowest bounds --slow: emulated processors are 10 to 30 times slower.
+const slowest = 1000
+
 type settings struct {
 	root       string
 	kubeconfig string
@@ -35,6 +39,7 @@ type settings struct {
 	keep       bool
 	output     string
 	dir        string
+	slow       float64
 	warnings   func() io.Writer
 }
 
@@ -59,6 +64,7 @@ func Command(options ...Option) *cobra.Command {
 	s.warnings = lab.ErrOrStderr
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
+	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
 	lab.AddCommand(s.list(), s.run(), s.start(), s.check(), s.fetch())
 	return lab
 }
@@ -224,6 +230,9 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 
 // connect opens the cluster to run labs on. It refuses labs that another user can change.
 func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
+	if !(s.slow >= 1 && s.slow <= slowest) {
+		return nil, fmt.Errorf("--slow %v: want a number from 1 to %d", s.slow, slowest)
+	}
 	for _, lab := range labs {
 		if err := currentCaller().checkFiles(lab); err != nil {
 			return nil, err
@@ -239,5 +248,10 @@ func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o044 != 0 {
 		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then have all its rights: chmod go-r %s\n", path, path)
 	}
-	return open(path)
+	cl, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	cl.slow = steps.Slow(s.slow)
+	return cl, nil
 }

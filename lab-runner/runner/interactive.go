@@ -31,7 +31,7 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	if err != nil {
 		return err
 	}
-	if err := checkNeeds(ctx, lab, env); err != nil {
+	if err := checkNeeds(ctx, lab, env, c.slow); err != nil {
 		return err
 	}
 	if err := c.makeNamespace(ctx, lab.Name); err != nil {

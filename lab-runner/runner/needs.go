@@ -11,11 +11,12 @@ import (
 
 	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/report"
+	"wheelhouse/lab-runner/steps"
 )
 
 // checkNeeds returns an error that names a program which the lab needs and which is missing
 // here. docker is missing unless its engine answers.
-func checkNeeds(ctx context.Context, lab *catalog.Lab, env []string) error {
+func checkNeeds(ctx context.Context, lab *catalog.Lab, env []string, slow steps.Slow) error {
 	for _, need := range lab.Needs {
 		path := find(need, env)
 		if path == "" {
@@ -24,7 +25,7 @@ func checkNeeds(ctx context.Context, lab *catalog.Lab, env []string) error {
 		if need != "docker" {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, slow.Wait(10*time.Second))
 		defer cancel()
 		cmd := exec.CommandContext(ctx, path, "version", "--format", "{{.Server.Version}}")
 		cmd.Env = env

@@ -20,20 +20,20 @@ func TestALabSaysWhatItLacks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := checkNeeds(t.Context(), l, env); err != nil {
+	if err := checkNeeds(t.Context(), l, env, 1); err != nil {
 		t.Errorf("no needs: %v", err)
 	}
 	l.Needs = []string{"openssl"}
-	if err := checkNeeds(t.Context(), l, env); err == nil || !strings.Contains(err.Error(), "needs openssl, which is not on the PATH") {
+	if err := checkNeeds(t.Context(), l, env, 1); err == nil || !strings.Contains(err.Error(), "needs openssl, which is not on the PATH") {
 		t.Errorf("absent: %v", err)
 	}
 	program("openssl", "exit 1", 0o644)
-	if err := checkNeeds(t.Context(), l, env); err == nil {
+	if err := checkNeeds(t.Context(), l, env, 1); err == nil {
 		t.Error("a file that cannot be run is taken for a program")
 	}
 	program("docker", "echo Cannot connect to the daemon >&2; exit 1", 0o755)
 	l.Needs = []string{"docker"}
-	err := checkNeeds(t.Context(), l, env)
+	err := checkNeeds(t.Context(), l, env, 1)
 	if err == nil || !strings.Contains(err.Error(), "needs a Docker Engine, and none answers here: exit status 1: Cannot connect") {
 		t.Fatalf("docker without engine: %v", err)
 	}
@@ -45,7 +45,7 @@ func TestALabSaysWhatItLacks(t *testing.T) {
 		t.Errorf("a lab that did not begin: %s", out.String())
 	}
 	program("docker", "echo 20.10", 0o755)
-	if err := checkNeeds(t.Context(), l, env); err != nil {
+	if err := checkNeeds(t.Context(), l, env, 1); err != nil {
 		t.Errorf("docker with its engine: %v", err)
 	}
 }

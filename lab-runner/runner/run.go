@@ -39,7 +39,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err != nil {
 		return err
 	}
-	if err := checkNeeds(ctx, lab, env); err != nil {
+	if err := checkNeeds(ctx, lab, env, c.slow); err != nil {
 		notReached(lab, err, rep)
 		return nil
 	}
@@ -59,6 +59,7 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	if err != nil {
 		return err
 	}
+	shell.Quiet = c.slow.Wait(shell.Quiet)
 	defer shell.Close()
 	return follow(ctx, lab, shell, c.world(lab.Name, files, env, patience, rep), rep)
 }
@@ -81,7 +82,7 @@ func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps
 		case item.Kind == script.Heading:
 			rep.Heading(item.Text)
 		case item.Kind == script.Command:
-			if failure := command(ctx, shell, item, rep); failure != "" {
+			if failure := command(ctx, shell, item, w.Slow, rep); failure != "" {
 				broken = true
 				rep.Add(report.Result{Lab: lab.Name, Name: fmt.Sprintf("text.md line %d", item.Line), Outcome: report.Failed, Detail: failure})
 			}
@@ -91,9 +92,10 @@ func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps
 }
 
 // command runs one command and returns its failure, or "".
-func command(ctx context.Context, shell *script.Shell, item script.Item, rep *report.Report) string {
+func command(ctx context.Context, shell *script.Shell, item script.Item, slow steps.Slow, rep *report.Report) string {
+	item.Text = slow.Command(item.Text)
 	rep.Command(item.Text)
-	ctx, cancel := withLimit(ctx)
+	ctx, cancel := withLimit(ctx, slow)
 	defer cancel()
 	var out bytes.Buffer
 	status, err := shell.Run(ctx, item, io.MultiWriter(rep, &out))
@@ -154,7 +156,7 @@ func source(lab *catalog.Lab) fetch.Config {
 }
 
 // withLimit bounds the duration of one command of a text.
-func withLimit(ctx context.Context) (context.Context, context.CancelFunc) {
-	const limit = 3 * time.Minute
+func withLimit(ctx context.Context, slow steps.Slow) (context.Context, context.CancelFunc) {
+	limit := slow.Wait(3 * time.Minute)
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
 }

@@ -42,6 +42,11 @@ func lab(t *testing.T, text, feature string) *catalog.Lab {
 // run follows the lab with a real bash and godog, on no cluster.
 func run(t *testing.T, l *catalog.Lab) (string, error) {
 	t.Helper()
+	return runOn(t, l, 1)
+}
+
+func runOn(t *testing.T, l *catalog.Lab, slow steps.Slow) (string, error) {
+	t.Helper()
 	dir := t.TempDir()
 	env := []string{"PATH=" + os.Getenv("PATH")}
 	shell, err := script.Start(t.Context(), dir, env)
@@ -52,12 +57,26 @@ func run(t *testing.T, l *catalog.Lab) (string, error) {
 	var out bytes.Buffer
 	rep := report.New(&out)
 	rep.Lab(l.Name, l.Title)
-	w := &steps.World{Dir: dir, Env: env, Patience: 300 * time.Millisecond, OnWait: rep.Waiting}
+	w := &steps.World{Dir: dir, Env: env, Patience: 300 * time.Millisecond, Slow: slow, OnWait: rep.Waiting}
 	if err := follow(t.Context(), l, shell, w, rep); err != nil {
 		t.Fatal(err)
 	}
 	err = rep.Summary()
 	return out.String(), err
+}
+
+// A lab whose commands and checks take longer than they wait passes on a machine that is said
+// to be slow, and shows the commands that were run.
+func TestALabOnASlowMachine(t *testing.T) {
+	l := lab(t, "```\n$ timeout 0.1 sleep 0.5\n```\n<!-- check: it comes late -->\n",
+		"Feature: f\n  Scenario: it comes late\n    Then `[ -e late ] || { sleep 1; touch late; false; }; timeout 0.1 sh -c 'sleep 0.5; echo late'` prints \"late\"\n")
+	if out, err := runOn(t, l, 1); err == nil {
+		t.Errorf("on a machine of usual speed it passes\n%s", out)
+	}
+	out, err := runOn(t, l, 600)
+	if err != nil || !strings.Contains(out, "$ timeout 60 sleep 0.5") {
+		t.Errorf("on a slow machine: %v\n%s", err, out)
+	}
 }
 
 const text = "## One\n```\n$ echo 1 >n\n```\n<!-- check: it is one -->\n## Two\n```\n$ echo 2 >n\n```\n<!-- check: it is two -->\n"
@@ -110,6 +129,8 @@ func TestCommandLineErrorsNameTheWayOut(t *testing.T) {
 		{[]string{"run", "--output", "html=x"}, "use --output junit=FILE"},
 		{[]string{"run", "--kubeconfig", "/nowhere"}, "'wheelhouse up' brings one up"},
 		{[]string{"run"}, "'wheelhouse up' brings one up"},
+		{[]string{"run", "--slow", "0"}, "--slow 0: want a number from 1 to 1000"},
+		{[]string{"run", "--slow", "NaN"}, "--slow NaN: want a number from 1 to 1000"},
 		{[]string{"fetch", "http://127.0.0.1/x"}, "is not fetched from"},
 	}
 	for _, c := range cases {

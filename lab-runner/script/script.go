@@ -5,7 +5,7 @@
 // that starts with "> " right after it continues it. Other lines of the block are example
 // output. A block's info string may contain the word "fails": each of its commands must end
 // with an error. A block whose last line is "^C" has commands that do not terminate: they are
-// interrupted once they have printed something and then nothing for Quiet. At a line
+// interrupted once they have printed something and then nothing for Shell.Quiet. At a line
 // "<!-- check: NAME -->" the scenario NAME of the lab's feature must hold. "## Heading" starts
 // a step.
 package script

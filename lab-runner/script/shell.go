@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// Quiet is how long a command prints nothing before it is interrupted, if it must be.
-const Quiet = time.Second
-
 // Shell is one bash that runs a lab's commands one after the other, as a learner's does:
 // variables and the working directory are kept between commands.
 type Shell struct {
+	// Quiet is how long a command prints nothing before it is interrupted, if it must be. Start
+	// sets it to a second.
+	Quiet time.Duration
+
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   chan []byte
@@ -33,7 +34,7 @@ func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	if _, err := rand.Read(random); err != nil {
 		return nil, err
 	}
-	s := &Shell{out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
+	s := &Shell{Quiet: time.Second, out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
 	s.cmd = exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "-s")
 	s.cmd.Dir, s.cmd.Env = dir, env
 	// A process group of its own, so that Ctrl-C and Close signal bash's children, and only those.
@@ -108,7 +109,7 @@ func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, er
 			}
 			s.rest = append(s.rest, b...)
 			if item.Interrupt {
-				quiet.Reset(Quiet)
+				quiet.Reset(s.Quiet)
 			}
 		case <-quiet.C:
 			// Children of a background job may ignore SIGINT.
@@ -120,7 +121,7 @@ func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, er
 			if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
 				return 0, fmt.Errorf("interrupting the command: %w", err)
 			}
-			quiet.Reset(Quiet)
+			quiet.Reset(s.Quiet)
 		case <-ctx.Done():
 			s.Close()
 			return 0, fmt.Errorf("the command did not end: %w", context.Cause(ctx))

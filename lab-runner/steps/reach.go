@@ -18,17 +18,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// get sends one request on a new connection, so that a service chooses a pod for each.
-func (w *World) get(ctx context.Context, host string, port int32, path string) (status int, body string, err error) {
+// client sends each request on a new connection, so that a service chooses a pod for each.
+func (w *World) client() *http.Client {
 	if w.http == nil {
-		w.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+		w.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: w.Slow.Wait(5 * time.Second)}
 	}
+	return w.http
+}
+
+// get sends one request.
+func (w *World) get(ctx context.Context, host string, port int32, path string) (status int, body string, err error) {
 	address := "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	res, err := w.http.Do(r)
+	res, err := w.client().Do(r)
 	if err != nil {
 		return 0, "", err
 	}

@@ -61,7 +61,7 @@ func (w *World) trusting(file, server string) (*http.Client, error) {
 		return nil, fmt.Errorf("%s holds no certificate", file)
 	}
 	return &http.Client{
-		Timeout:   5 * time.Second,
+		Timeout:   w.Slow.Wait(5 * time.Second),
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: server, MinVersion: tls.VersionTLS12}},
 	}, nil
 }

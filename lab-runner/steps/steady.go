@@ -44,20 +44,20 @@ func (w *World) steady(ctx context.Context, name, path, line string) error {
 		// The first address is the cluster IP; it gets both kinds of requests.
 		go func() {
 			defer senders.Done()
-			sendRequests(sending, log, "http://"+address+path, true)
+			w.sendRequests(sending, log, "http://"+address+path, true)
 		}()
 		if i == 0 {
 			senders.Add(1)
 			go func() {
 				defer senders.Done()
-				sendRequests(sending, log, "http://"+address+path, false)
+				w.sendRequests(sending, log, "http://"+address+path, false)
 			}()
 		}
 	}
 	out, status, err := w.command(ctx, line)
 	after := w.after
 	if after == 0 {
-		after = steadyAfter
+		after = w.Slow.Wait(steadyAfter)
 	}
 	select {
 	case <-ctx.Done():
@@ -122,8 +122,8 @@ type requestLog struct {
 	since    time.Time // of the first failure
 }
 
-func sendRequests(ctx context.Context, log *requestLog, address string, newConnection bool) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: newConnection}, Timeout: 5 * time.Second}
+func (w *World) sendRequests(ctx context.Context, log *requestLog, address string, newConnection bool) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: newConnection}, Timeout: w.Slow.Wait(5 * time.Second)}
 	defer client.CloseIdleConnections()
 	for {
 		// A request in flight is not cancelled: it would count as lost.

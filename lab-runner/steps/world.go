@@ -27,7 +27,8 @@ type World struct {
 	Namespace string
 	Dir       string        // where commands run
 	Env       []string      // of commands: PATH with kubectl, KUBECONFIG
-	Patience  time.Duration // the timeout of each step
+	Patience  time.Duration // the timeout of each step, on a machine of usual speed
+	Slow      Slow          // multiplies Patience, the limits of single probes, and the timeouts of commands
 	// OnWait is called while a step waits, with its condition and the last state; may be nil.
 	OnWait func(wanted, seen string, since time.Time)
 
@@ -74,11 +75,11 @@ const pause = 150 * time.Millisecond
 
 // eventually polls until the condition is met or Patience has passed.
 func (w *World) eventually(ctx context.Context, c condition) error {
-	deadline := time.Now().Add(w.Patience)
+	deadline := time.Now().Add(w.Slow.Wait(w.Patience))
 	var last string
 	since := time.Now()
 	for {
-		probe, cancel := context.WithTimeout(ctx, 10*time.Second)
+		probe, cancel := context.WithTimeout(ctx, w.Slow.Wait(10*time.Second))
 		seen, ok, err := c.probe(probe)
 		cancel()
 		if err != nil {
@@ -105,7 +106,7 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 
 // event returns the newest event of the objects whose name starts with about, warnings first.
 func (w *World) event(ctx context.Context, about string) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Slow.Wait(5*time.Second))
 	defer cancel()
 	if w.Client == nil || about == "" {
 		return ""
@@ -147,7 +148,7 @@ func rank(e *corev1.Event) time.Time {
 
 // command runs one line as the lab's shell does, and returns its output and exit status.
 func (w *World) command(ctx context.Context, line string) (out string, status int, err error) {
-	cmd := exec.CommandContext(ctx, "bash", "-c", line)
+	cmd := exec.CommandContext(ctx, "bash", "-c", w.Slow.Command(line))
 	cmd.Dir, cmd.Env = w.Dir, w.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
