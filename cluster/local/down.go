@@ -47,7 +47,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		{"processes", func() error { return stopAll(ctx, cfg) }},
 		{"containers", func() error { return removeContainers(ctx, cfg, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
-		{"cgroups", func() error { return removeCgroups(ctx, cfg.Name) }},
+		{"cgroups", func() error { return removeCgroups(ctx, "/wheelhouse/"+cfg.Name) }},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
 		{"state", func() error { return removeState(cfg) }},
 	} {
@@ -90,22 +90,24 @@ const cgroupRoot = "/sys/fs/cgroup"
 // emptyTimeout is how long the kernel may count processes that have exited.
 const emptyTimeout = 10 * time.Second
 
-// removeCgroups removes the cgroups above the cluster's containers, which the Docker Engine
-// creates and leaves, and systemd where that is its driver. Only directories are removed, the
-// deepest first.
-func removeCgroups(ctx context.Context, cluster string) error {
+// removeCgroups removes a group, such as /wheelhouse/CLUSTER, and those below it: they are above
+// containers, and the Docker Engine creates and leaves them, or systemd where that is its
+// driver. Only directories are removed, the deepest first, and those above if they are empty.
+func removeCgroups(ctx context.Context, group string) error {
 	var errs []error
 	if cgroup.SystemdRuns() {
-		errs = append(errs, cgroup.NewSystemd(cgroup.At(cgroupRoot).Unified()).StopCluster(ctx, cluster))
+		errs = append(errs, cgroup.NewSystemd(cgroup.At(cgroupRoot).Unified()).StopAll(ctx, group))
 	}
 	ctx, cancel := context.WithTimeout(ctx, emptyTimeout)
 	defer cancel()
-	for _, pattern := range []string{cgroupRoot + "/wheelhouse", cgroupRoot + "/*/wheelhouse"} {
-		parents, err := filepath.Glob(pattern)
+	for _, pattern := range []string{cgroupRoot, cgroupRoot + "/*"} {
+		hierarchies, err := filepath.Glob(pattern)
 		errs = append(errs, err)
-		for _, parent := range parents {
-			errs = append(errs, removeGroup(ctx, filepath.Join(parent, cluster)))
-			_ = os.Remove(parent) // if no other cluster has groups in it
+		for _, hierarchy := range hierarchies {
+			errs = append(errs, removeGroup(ctx, filepath.Join(hierarchy, group)))
+			for above := filepath.Dir(group); above != "/"; above = filepath.Dir(above) {
+				_ = os.Remove(filepath.Join(hierarchy, above)) // unless others have groups in it
+			}
 		}
 	}
 	return errors.Join(errs...)

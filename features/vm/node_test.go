@@ -57,8 +57,14 @@ func TestMachine(t *testing.T) {
 	t.Run("nfs", func(t *testing.T) { proveNFS(t, cs, address) })
 	t.Run("eviction", func(t *testing.T) { proveEviction(t, cs) })
 	t.Run("gone", func(t *testing.T) {
-		sh(t, "systemctl stop wh-node wh-server; wheelhouse node --cleanup --name self --address "+address+" --pod-cidr 10.246.1.0/24; wheelhouse down")
+		create(t, cs, pod("left", "", "sleep 1000000", resources("500m", "64Mi"), nil))
+		left := state(t, cs, "left", "ready", ready)
+		if sliceOf(t, left) == "" || sh(t, "mount | grep -c /var/lib/wheelhouse/node/") == "0" {
+			t.Error("the pod has no slice, or no volume: its removal would prove nothing")
+		}
+		sh(t, "systemctl stop wh-node wh-server; wheelhouse node --cleanup --name self --address "+address+" --pod-cidr 10.246.1.0/24")
 		nothing(t)
+		sh(t, "rm -r /var/lib/wheelhouse/server /var/lib/wheelhouse/node")
 		if left := sh(t, "iptables-save | grep -E 'WHEELHOUSE|KUBE' || true; ip -o link show cbr0 2>/dev/null || true"); left != "" {
 			t.Errorf("rules or interfaces are left: %s", left)
 		}

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 
 	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/local"
 	"wheelhouse/cluster/proxy"
 )
 
-// cleanUp removes what a node has made in this machine's network: the bridge, pods' interfaces,
-// routes, and packet rules. It is for a machine that stops being a node, as kube-proxy's
-// --cleanup; containers and control groups are removed by `wheelhouse down`.
+// cleanUp removes what a node has made on this machine: containers, mounts, pods' directories,
+// control groups, the bridge, pods' interfaces, routes, and packet rules. It is for a machine
+// that stops being a node, as kube-proxy's --cleanup and kubeadm's reset. The node's identity
+// and disk stay in its directory.
 func (o *nodeOptions) cleanUp(ctx context.Context, log *slog.Logger) error {
 	pods, err := network.New(network.Config{PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Log: log})
 	if err != nil {
 		return err
 	}
-	return errors.Join(pods.Cleanup(), proxy.Cleanup(ctx)) //nolint:contextcheck // what has been begun is finished
+	made := local.NodeConfig{Cluster: o.cluster, Name: o.name, Dir: filepath.Join(o.stateDir, "kubelet")}
+	return errors.Join(local.RemoveNode(ctx, made), pods.Cleanup(), proxy.Cleanup(ctx)) //nolint:contextcheck // what has been begun is finished
 }

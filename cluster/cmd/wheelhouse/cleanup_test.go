@@ -45,7 +45,7 @@ func TestNodeCleanup(t *testing.T) {
 	if before := inside(look); !strings.Contains(before, "WHEELHOUSE-MASQ") || !strings.Contains(before, "10.246.1.1") && !strings.Contains(before, "10.246.1.0/24") {
 		t.Fatalf("the node has made nothing:\n%s", before)
 	}
-	inside(binary + " node --cleanup --name n --address 127.0.0.1 --pod-cidr 10.246.1.0/24 2>&1")
+	inside(binary + " node --cleanup --cluster " + name + " --state-dir " + t.TempDir() + " --name n --address 127.0.0.1 --pod-cidr 10.246.1.0/24 2>&1")
 	after := inside(look)
 	for _, gone := range []string{"WHEELHOUSE", "KUBE", "10.246.", "mtu"} {
 		if strings.Contains(after, gone) {

@@ -77,7 +77,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.hostRoot, "host-root", "", "the directory that is the node's disk, for hostPath volumes (default: disk below --state-dir; / for the machine's own)")
 	f.StringVar(&o.manifests, "pod-manifest-path", "", "the directory with the manifests of static pods (default: manifests below --state-dir)")
 	f.BoolVar(&o.unschedulable, "unschedulable", false, "register the node so that no pods are scheduled to it")
-	f.BoolVar(&o.cleanup, "cleanup", false, "remove the node's bridge, interfaces, routes and packet rules from this machine, and exit; wheelhouse down removes its containers")
+	f.BoolVar(&o.cleanup, "cleanup", false, "remove all that the node has made on this machine but its --state-dir, and exit: containers, mounts, pods' directories, control groups, interfaces, routes, packet rules")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
 	o.resources.register(f)
 	for _, required := range []string{"name", "address", "pod-cidr"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -132,18 +133,22 @@ func (s *Systemd) Stop(ctx context.Context, slice string) error {
 	})
 }
 
-// StopCluster stops the slices of a cluster's pods, those below others first, and the one above
-// all clusters with the last of them.
-func (s *Systemd) StopCluster(ctx context.Context, cluster string) error {
-	own := SliceOf("/wheelhouse/" + cluster)
+// StopAll stops the slices of a group in cgroupfs and of all below it, such as
+// /wheelhouse/CLUSTER/NODE, those below others first, and each above it with the last below.
+func (s *Systemd) StopAll(ctx context.Context, group string) error {
+	own := SliceOf(group)
 	names, err := s.list(ctx, own, strings.TrimSuffix(own, ".slice")+"-*.slice")
 	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
 	errs := []error{err}
 	for _, name := range names {
 		errs = append(errs, s.Stop(ctx, name))
 	}
-	if left, err := s.list(ctx, "wheelhouse-*.slice"); err == nil && len(left) == 0 && len(names) > 0 {
-		errs = append(errs, s.Stop(ctx, "wheelhouse.slice"))
+	for above := path.Dir(group); len(names) > 0 && above != "/"; above = path.Dir(above) {
+		slice := SliceOf(above)
+		if left, err := s.list(ctx, strings.TrimSuffix(slice, ".slice")+"-*.slice"); err != nil || len(left) > 0 {
+			break
+		}
+		errs = append(errs, s.Stop(ctx, slice))
 	}
 	return errors.Join(errs...)
 }

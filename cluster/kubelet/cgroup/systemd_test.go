@@ -265,7 +265,7 @@ func TestLimitsAreProperties(t *testing.T) {
 func TestSlicesAreStopped(t *testing.T) {
 	m, s := testSystemd(t, true)
 	g := Groups{root: t.TempDir(), unified: true, systemd: s}
-	names := []string{"wheelhouse.slice", "wheelhouse-a.slice", "wheelhouse-a-n.slice", "wheelhouse-a-n-kubepods-podu.slice", "wheelhouse-a-n-kubepods-podv.slice", "wheelhouse-a_b.slice", "other.slice"}
+	names := []string{"wheelhouse.slice", "wheelhouse-a.slice", "wheelhouse-a-n.slice", "wheelhouse-a-n-kubepods-podu.slice", "wheelhouse-a-n-kubepods-podv.slice", "wheelhouse-a-m.slice", "wheelhouse-a_b.slice", "other.slice"}
 	for _, name := range names {
 		if err := s.Start(t.Context(), name); err != nil {
 			t.Fatal(err)
@@ -285,14 +285,20 @@ func TestSlicesAreStopped(t *testing.T) {
 		t.Errorf("left: %v", got)
 	}
 	for _, c := range []struct {
-		cluster string
-		want    []string
-	}{{"a", []string{"other.slice", "wheelhouse-a_b.slice", "wheelhouse.slice"}}, {"a-b", []string{"other.slice"}}, {"a", []string{"other.slice"}}} {
-		if err := s.StopCluster(t.Context(), c.cluster); err != nil {
+		group string
+		want  []string
+	}{
+		{"/wheelhouse/a/n", []string{"other.slice", "wheelhouse-a-m.slice", "wheelhouse-a.slice", "wheelhouse-a_b.slice", "wheelhouse.slice"}},
+		{"/wheelhouse/a/m", []string{"other.slice", "wheelhouse-a_b.slice", "wheelhouse.slice"}},
+		{"/wheelhouse/a", []string{"other.slice", "wheelhouse-a_b.slice", "wheelhouse.slice"}},
+		{"/wheelhouse/a-b", []string{"other.slice"}},
+		{"/wheelhouse/a-b", []string{"other.slice"}},
+	} {
+		if err := s.StopAll(t.Context(), c.group); err != nil {
 			t.Error(err)
 		}
 		if got := left(); !slices.Equal(got, c.want) {
-			t.Errorf("after cluster %s: %v, want %v", c.cluster, got, c.want)
+			t.Errorf("after %s: %v, want %v", c.group, got, c.want)
 		}
 	}
 	// A restarted systemd or bus breaks the connection.
