@@ -150,8 +150,13 @@ func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
 // dockerInUse is held while a test runs that the end of the Docker Engine would disturb.
 var dockerInUse sync.RWMutex
 
+// labsRun is held while TestLabs has a cluster.
+var labsRun sync.Mutex
+
 // TestLabs runs each lab as people do, beside TestPlatform: both wait most of the time.
 func TestLabs(t *testing.T) {
+	labsRun.Lock() // before TestPlatform begins
+	t.Cleanup(labsRun.Unlock)
 	t.Parallel()
 	dockerInUse.RLock()
 	t.Cleanup(dockerInUse.RUnlock) // after the cluster is down
@@ -177,21 +182,29 @@ func TestLabs(t *testing.T) {
 }
 
 // lanes is how many clusters share the files of platform/: the scenarios wait most of the time.
-const lanes = 2
+// The last takes part when the labs are done.
+const lanes = 3
 
 // TestPlatform runs the scenarios of platform/. Each cluster takes the next file when it is
 // done with one, the longest first; what is tagged @alone follows when they all are done.
 func TestPlatform(t *testing.T) {
 	t.Parallel()
 	s := newPlatformSuite(t)
-	var clusters [lanes]*testCluster
+	clusters := make([]*testCluster, lanes)
+	if s.tags == "@alone" {
+		clusters = clusters[:1]
+	}
 	for i := range clusters {
 		clusters[i] = bringUp(t, fmt.Sprintf("platform-%d", i+1), 2)
 	}
-	queue := make(chan string)
+	queue := make(chan string, len(s.paths))
 	var wg sync.WaitGroup
-	for _, c := range clusters {
+	for i, c := range clusters {
 		wg.Go(func() {
+			if i == lanes-1 {
+				labsRun.Lock()
+				defer labsRun.Unlock()
+			}
 			for path := range queue {
 				s.run(t, c, path, "~@alone")
 			}
@@ -216,7 +229,7 @@ func TestPlatform(t *testing.T) {
 
 // platformSuite is what all files of platform/ are run with.
 type platformSuite struct {
-	paths    []string        // the longest file first
+	paths    []string        // the longest file first: a scenario tagged @long takes as long as ten others
 	alone    map[string]bool // has a scenario tagged @alone
 	tags     string
 	patience time.Duration
@@ -243,7 +256,12 @@ func newPlatformSuite(t *testing.T) *platformSuite {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scenarios[path] = len(found)
+		for _, s := range found {
+			scenarios[path]++
+			if slices.Contains(s.Tags, "long") {
+				scenarios[path] += 10
+			}
+		}
 		alone[path] = slices.ContainsFunc(found, func(s catalog.Scenario) bool { return slices.Contains(s.Tags, "alone") })
 	}
 	slices.SortStableFunc(paths, func(a, b string) int { return scenarios[b] - scenarios[a] })

@@ -97,7 +97,7 @@ func (c *cluster) startProxy() {
 	c.t.Cleanup(c.stop)
 	select {
 	case <-p.Ready():
-	case <-time.After(20 * second):
+	case <-time.After(60 * second):
 		c.t.Fatal("the proxy does not get ready")
 	}
 }
@@ -177,7 +177,7 @@ func (c *cluster) put(svc *v1.Service, s *discovery.EndpointSlice) {
 // answers waits until addr answers from ns with the wanted text.
 func (c *cluster) answers(ns netns.NsHandle, addr, want string) {
 	c.t.Helper()
-	wait.Within(c.t, 5*second, want+" at "+addr, func() error {
+	wait.For(c.t, want+" at "+addr, func() error {
 		got, err := nettest.Get(ns, addr, second)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s answers %q, want %q", addr, got, want)
@@ -188,7 +188,7 @@ func (c *cluster) answers(ns netns.NsHandle, addr, want string) {
 
 func (c *cluster) refused(ns netns.NsHandle, addr string) {
 	c.t.Helper()
-	wait.Within(c.t, 5*second, "refusal at "+addr, func() error {
+	wait.For(c.t, "refusal at "+addr, func() error {
 		got, err := nettest.Get(ns, addr, second)
 		if err == nil || !strings.Contains(err.Error(), "connection refused") {
 			return fmt.Errorf("%s: %q, %v; want connection refused", addr, got, err)

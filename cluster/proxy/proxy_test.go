@@ -70,7 +70,7 @@ func TestSpreadAndChange(t *testing.T) {
 	}
 	c.put(nil, slice("web", d.ip))
 	// By chance c answers under the old rules too; not twenty times, though.
-	wait.Within(t, 5*second, "only the endpoint that is left", func() error {
+	wait.For(t, "only the endpoint that is left", func() error {
 		for range 20 {
 			if got, err := nettest.Get(b.ns, "10.247.0.20:80", second); err != nil || got[:1] != "c" {
 				return fmt.Errorf("removed endpoints still get traffic: %q, %v", got, err)
@@ -81,7 +81,7 @@ func TestSpreadAndChange(t *testing.T) {
 	if err := c.client.CoreV1().Services("default").Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	wait.Within(t, 5*second, "no answer of the deleted service", func() error {
+	wait.For(t, "no answer of the deleted service", func() error {
 		if got, err := nettest.Get(b.ns, "10.247.0.20:80", 50*time.Millisecond); err == nil {
 			return fmt.Errorf("deleted service answers %q", got)
 		}
@@ -94,7 +94,7 @@ func TestSpreadAndChange(t *testing.T) {
 
 func (c *cluster) answersOneOf(ns netns.NsHandle, addr, name string) {
 	c.t.Helper()
-	wait.Within(c.t, 5*second, name+" at "+addr, func() error {
+	wait.For(c.t, name+" at "+addr, func() error {
 		got, err := nettest.Get(ns, addr, second)
 		if err == nil && !strings.HasPrefix(got, name) {
 			err = fmt.Errorf("%s answered, not %s yet", got, name)
@@ -166,7 +166,7 @@ func TestUDPClientMovesOn(t *testing.T) {
 	expect := func(want string) {
 		t.Helper()
 		for name, conn := range conns {
-			wait.Within(t, 5*second, want+" to answer "+name, func() error {
+			wait.For(t, want+" to answer "+name, func() error {
 				got, err := nettest.Ask(conn, 200*time.Millisecond)
 				if err == nil && got != want {
 					err = fmt.Errorf("%s: answered by %q, want %q", name, got, want)
@@ -194,7 +194,7 @@ func TestTrafficPolicyLocal(t *testing.T) {
 		c.answers(a.ns, "10.247.0.21:80", "b "+a.ip)
 	}
 	c.put(nil, slice("ext", "10.246.9.9@minion-2"))
-	wait.Within(t, 5*second, "silence", func() error {
+	wait.For(t, "silence", func() error {
 		if got, err := nettest.Get(c.outside, nodeIP+":30080", 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "exceeded") && !strings.Contains(err.Error(), "timeout") {
 			return fmt.Errorf("%q, %v; want silence", got, err)
 		}
@@ -218,7 +218,7 @@ func TestHeadlessLabel(t *testing.T) {
 	if _, err := c.client.CoreV1().Services("default").Update(t.Context(), svc, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	wait.Within(t, 5*second, "no answer", func() error {
+	wait.For(t, "no answer", func() error {
 		if got, err := nettest.Get(b.ns, "10.247.0.20:80", 100*time.Millisecond); err == nil {
 			return fmt.Errorf("still answered by %q", got)
 		}
@@ -237,7 +237,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 	}
 	expect := func(code int, weight string) {
 		t.Helper()
-		wait.Within(t, 5*second, fmt.Sprintf("%d of the health check", code), func() error {
+		wait.For(t, fmt.Sprintf("%d of the health check", code), func() error {
 			resp, err := nettest.Client(c.outside, second).Get("http://" + nodeIP + ":30099/healthz")
 			if err != nil {
 				return err
@@ -327,7 +327,7 @@ func TestPreferSameZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	// By chance b answers without the zone too; not twenty times, though.
-	wait.Within(t, 5*second, "only the endpoint of the zone", func() error {
+	wait.For(t, "only the endpoint of the zone", func() error {
 		for range 20 {
 			if got, err := nettest.Get(c.own, "10.247.0.20:80", second); err != nil || got[:1] != "b" {
 				return fmt.Errorf("another zone gets traffic: %q, %v", got, err)
@@ -358,7 +358,7 @@ func TestRestartAndFlush(t *testing.T) {
 		if out, err := exec.Command("sh", "-c", "iptables -t nat -F; iptables -t nat "+flush).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		wait.Within(t, 15*second, "an answer", func() error {
+		wait.For(t, "an answer", func() error {
 			_, err := nettest.Get(b.ns, "10.247.0.20:80", 200*time.Millisecond)
 			return err
 		})

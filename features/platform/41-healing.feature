@@ -143,7 +143,7 @@ Feature: What heals itself, and what it says when it cannot
     When `kubectl patch deployment hello -p '{"spec":{"replicas":4,"template":{"spec":{"containers":[{"name":"hello","image":"nosuch.invalid/hello:3"}]}}}}'` succeeds
     Then `kubectl get pdb hello -o jsonpath={.status.conditions[0].reason}` prints "InsufficientPods"
 
-  @M5 @silence
+  @M5 @silence @long
   Scenario: a node falls silent, and a deployment's pods are replaced elsewhere
     When `kubectl patch deployment hello -p '{"spec":{"template":{"spec":{"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":1},{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":1}]}}}}'` succeeds
     And `kubectl rollout status deployment/hello --timeout=60s` succeeds

@@ -112,7 +112,7 @@ Feature: Limits
     And `kubectl get podmetrics.metrics.k8s.io busy` prints the columns "NAME CPU MEMORY WINDOW"
     And `kubectl api-versions` prints "metrics.k8s.io/v1beta1"
 
-  @M7
+  @M7 @long
   Scenario: a deployment grows under load and shrinks when it is over
     Given the objects:
       """

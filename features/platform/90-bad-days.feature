@@ -66,7 +66,7 @@ Feature: Bad days
     Then pod "watched" is running and ready
     And port 80 of pod "watched" answers "/" with "Welcome to nginx!"
 
-  @N5 @M5
+  @N5 @M5 @long
   Scenario: a node falls silent, and its pods are replaced elsewhere
     When the node process of "minion-2" is killed
     Then node "minion-2" becomes not ready

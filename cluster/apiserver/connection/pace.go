@@ -65,6 +65,7 @@ type pace struct {
 
 	mu       sync.Mutex
 	timer    *time.Timer
+	due      time.Time // when the timer fires; one that fired before it was set again is late
 	first    time.Time // when the answer began
 	extended time.Time // when the stream's deadline was last put off
 	writing  bool
@@ -96,6 +97,7 @@ func (p *pace) begin() {
 	if p.timer == nil {
 		p.first = time.Now()
 		p.extended = p.first
+		p.due = p.first.Add(p.wait())
 		p.timer = time.AfterFunc(p.wait(), p.timedOut)
 		return
 	}
@@ -107,7 +109,13 @@ func (p *pace) begin() {
 		p.extended = now
 		_ = p.client.SetWriteDeadline(now.Add(AnswerTimeout)) // the write reports what is wrong
 	}
-	p.timer.Reset(p.wait())
+	p.reset()
+}
+
+// reset sets the timer for the present write.
+func (p *pace) reset() {
+	p.due = time.Now().Add(p.wait())
+	p.timer.Reset(time.Until(p.due))
 }
 
 func (p *pace) end() {
@@ -137,9 +145,10 @@ func (p *pace) timedOut() {
 	defer p.mu.Unlock()
 	switch {
 	case !p.writing || p.finished:
+	case time.Now().Before(p.due): // the timer of an earlier write, that waited for the lock
 	case !p.released:
 		p.release()
-		p.timer.Reset(p.wait())
+		p.reset()
 	default:
 		_ = p.client.SetWriteDeadline(time.Unix(1, 0)) // ends the write
 	}
