@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/connection"
 	"wheelhouse/cluster/apiserver/flowcontrol"
 	"wheelhouse/cluster/apiserver/negotiate"
@@ -143,20 +144,40 @@ func (s *Server) authenticate(r *request) error {
 		if s.Authenticator == nil {
 			return apistatus.Unauthorized()
 		}
+		notes := r.collectNotes()
 		user, err := s.Authenticator.Authenticate(r.Request)
 		if err != nil || user == nil {
-			r.audit.Refused(user)
+			r.audit.Refused(user, notes.Annotations())
 			s.Log.Debug("not authenticated", "path", r.Path, "remote", r.RemoteAddr, "err", err)
 			return unauthenticated(err)
 		}
 		r.user = user
 		r.Request = r.Request.WithContext(client.WithUser(r.Context(), user))
+		defer r.writeNotes(notes)
 	}
 	s.metrics.Authenticated(r.Request)
 	// A proxied service must not get it.
 	r.Header.Del("Authorization")
 	r.audit.Authenticated(r.Request, r.user)
 	return nil
+}
+
+// collectNotes lets authentication say more about a token than whose it is.
+func (r *exchange) collectNotes() *authn.Notes {
+	if r.Header.Get("Authorization") == "" {
+		return nil
+	}
+	notes := &authn.Notes{}
+	r.Request = r.Request.WithContext(authn.WithNotes(r.Context(), notes))
+	return notes
+}
+
+// writeNotes passes on what has been said of a token.
+func (r *exchange) writeNotes(notes *authn.Notes) {
+	for _, text := range notes.Warnings() {
+		r.w.Warn(text)
+	}
+	r.audit.Annotate(notes.Annotations())
 }
 
 // unauthenticated keeps an authenticator's own Status (of a refused impersonation, say).

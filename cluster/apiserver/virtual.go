@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/apiserver/negotiate"
 )
 
@@ -107,7 +108,9 @@ func (r *request) createVirtual(answer CreateFunc) error {
 	if err := apistatus.Invalid(r.res.Kind.GroupKind(), obj.GetName(), check(validate, obj)); err != nil {
 		return err
 	}
-	result, err := answer(r.Context(), r.user, obj)
+	notes := &authn.Notes{} // of the token that a TokenReview is about
+	result, err := answer(authn.WithNotes(r.Context(), notes), r.user, obj)
+	r.writeNotes(notes)
 	if err != nil {
 		return err
 	}

@@ -10,3 +10,12 @@ const (
 	Proxiers      = "system:node-proxiers"
 	ProxierPrefix = "system:node-proxier:"
 )
+
+// What is known of the use of tokens in Secrets, as upstream: labels of the Secret with a day
+// (2006-01-02, UTC), and the ConfigMap of kube-system with the day since which uses are recorded.
+const (
+	LegacyTokenLastUsed     = "kubernetes.io/legacy-token-last-used"
+	LegacyTokenInvalidSince = "kubernetes.io/legacy-token-invalid-since"
+	LegacyTokenTracking     = "kube-apiserver-legacy-service-account-token-tracking"
+	LegacyTokenTrackedSince = "since"
+)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -51,7 +52,10 @@ type Config struct {
 	Recorder  func(source string) record.EventRecorder
 	Log       *slog.Logger
 
-	RootCA         []byte        // PEM, published in every namespace; none if empty
+	RootCA []byte // PEM, published in every namespace; none if empty
+	// SignToken signs tokens for Secrets, see serviceaccount.TokensConfig.
+	SignToken      func(*v1.ServiceAccount, *v1.Secret) (string, error)
+	TokenCleanUp   time.Duration // 0 is serviceaccount.DefaultCleanUpPeriod
 	NodeGrace      time.Duration // see node.Config
 	EvictAfter     time.Duration
 	ClusterCIDR    string
@@ -64,7 +68,7 @@ type Config struct {
 type row struct {
 	name   string // in logs and health
 	events string // the source of its events; "" for none
-	role   string // the ClusterRole system:controller:<role>, as upstream
+	role   string // the ClusterRole system:controller:<role>, as upstream; "" for the controller manager's own
 	build  func(loop.Shared, Config) (loop.Runner, error)
 }
 
@@ -99,6 +103,12 @@ var rows = []row{
 	{"ephemeralvolume", "ephemeral_volume", "ephemeral-volume-controller", plain(ephemeral.New)},
 	{"serviceaccount", "", "service-account-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return serviceaccount.New(serviceaccount.Config{Shared: s, RootCA: c.RootCA})
+	}},
+	{"serviceaccount-token", "", "", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return serviceaccount.NewTokens(serviceaccount.TokensConfig{Shared: s, RootCA: c.RootCA, Sign: c.SignToken})
+	}},
+	{"legacy-service-account-token-cleaner", "", "legacy-service-account-token-cleaner", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return serviceaccount.NewCleaner(serviceaccount.CleanerConfig{Shared: s, Period: c.TokenCleanUp})
 	}},
 	{"garbagecollector", "garbage-collector-controller", "generic-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return garbage.New(garbage.Config{Shared: s, Metadata: c.Metadata})
@@ -187,9 +197,11 @@ func (m *Controllers) Status() []Status {
 
 // Roles returns the ClusterRoles of the controllers, which the API server creates.
 func Roles() []string {
-	out := make([]string, len(rows))
-	for i, r := range rows {
-		out[i] = "system:controller:" + r.role
+	var out []string
+	for _, r := range rows {
+		if r.role != "" {
+			out = append(out, "system:controller:"+r.role)
+		}
 	}
 	return out
 }

@@ -117,6 +117,18 @@ Feature: The client of today
     Then `kubectl get csr ann-$NAMESPACE` prints "Approved,Issued"
     And `kubectl get csr ann-$NAMESPACE -o jsonpath={.status.certificate} | base64 -d | openssl x509 -noout -subject` prints "CN = ann"
 
+  Scenario: a token in a secret, as texts of before 1.24 use it
+    When `kubectl create serviceaccount robot && kubectl create rolebinding robot --clusterrole=view --serviceaccount=$NAMESPACE:robot && printf 'apiVersion: v1\nkind: Secret\nmetadata:\n  name: robot-token\n  annotations: {kubernetes.io/service-account.name: robot}\ntype: kubernetes.io/service-account-token\n' | kubectl create -f -` succeeds
+    Then `kubectl describe secret robot-token` prints a line like "^token: +eyJ"
+    And `kubectl describe secret robot-token` prints a line like "^Annotations: +kubernetes.io/service-account.name: robot"
+    And `kubectl describe secret robot-token` prints a line like "kubernetes.io/service-account.uid: [0-9a-f-]{36}$"
+    And `kubectl describe secret robot-token` prints a line like "^ca.crt: +[0-9]+ bytes"
+    And `curl -sk -H "Authorization: Bearer $(kubectl get secret robot-token -o jsonpath={.data.token} | base64 -d)" $(kubectl config view --minify -o jsonpath={.clusters[0].cluster.server})/api/v1/namespaces/$NAMESPACE/pods` prints "PodList"
+    And `kubectl get secret robot-token -L kubernetes.io/legacy-token-last-used` prints a line like "^robot-token +kubernetes.io/service-account-token +3 +[0-9a-z]+ +20[0-9-]+$"
+    When `kubectl get secret robot-token -o jsonpath={.data.token} | base64 -d >token && kubectl delete serviceaccount robot` succeeds
+    Then `kubectl get secret robot-token` fails with "NotFound"
+    And `curl -sk -H "Authorization: Bearer $(cat token)" $(kubectl config view --minify -o jsonpath={.clusters[0].cluster.server})/api/v1/namespaces/$NAMESPACE/pods` prints "Unauthorized"
+
   Scenario: proxy, and a debugger beside a container
     Given 2 pods with label "app=web" are running and ready
     Then `kubectl proxy --port=18395 >/dev/null & p=$!; for i in $(seq 30); do curl -s localhost:18395/api/v1/namespaces/$NAMESPACE/pods && break; sleep 0.1; done; kill $p` prints "PodList"

@@ -1,6 +1,6 @@
 // Package podfacts holds the facts that every component reads from a pod in the same
-// way: whether it is terminal, active, ready or available, its priority and its QoS
-// class. The rules and most names are those of upstream's pod utilities.
+// way: whether it is terminal, active, ready or available, its priority, its QoS
+// class, and the objects that it refers to. The rules and most names are those of upstream's pod utilities.
 //
 // Functions are pure and never change the pod. The package imports nothing of the
 // project, so the API server and the components share it.

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/authz"
 )
 
@@ -157,7 +157,7 @@ func reachesNode(spec *corev1.PodSpec) bool {
 			return true
 		}
 	}
-	return !core.VisitContainers(spec, func(c *corev1.Container) bool {
+	return !podfacts.VisitContainers(spec, func(c *corev1.Container) bool {
 		for i := range c.Ports {
 			if c.Ports[i].HostPort != 0 {
 				return false

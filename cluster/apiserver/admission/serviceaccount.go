@@ -14,6 +14,7 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/apiserver/authz"
 )
 
@@ -71,7 +72,7 @@ func mirrorWithoutAccount(r *Request, pod *corev1.Pod) error {
 	if pod.Spec.ServiceAccountName != "" {
 		return r.forbidden("a mirror pod may not reference service accounts")
 	}
-	if !core.VisitSecretNames(pod, func(string) bool { return false }) {
+	if !podfacts.VisitSecretNames(pod, func(string) bool { return false }) {
 		return r.forbidden("a mirror pod may not reference secrets")
 	}
 	for _, v := range pod.Spec.Volumes {

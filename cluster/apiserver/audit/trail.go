@@ -81,11 +81,12 @@ func (a *Trail) Authenticated(r *http.Request, user *client.User) {
 }
 
 // Refused logs a request whose credentials are not valid, or whose sender (if known) may not
-// impersonate. Upstream logs the former when the answer begins.
-func (a *Trail) Refused(user *client.User) {
+// impersonate, with what authentication says of them. Upstream logs the former when the answer begins.
+func (a *Trail) Refused(user *client.User, annotations map[string]string) {
 	if a == nil || !a.begin(user) {
 		return
 	}
+	a.Annotate(annotations)
 	if user != nil {
 		a.stage(StageRequestReceived)
 		return

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -39,16 +40,28 @@ type TokensConfig struct {
 	Audiences []string
 	// Objects reads accounts and what their tokens are bound to.
 	Objects Getter
+	// MarkUsed labels the Secret of a legacy token with the day of its last use; nil: none is.
+	MarkUsed func(ctx context.Context, s *corev1.Secret, day string) error
+	Log      *slog.Logger
 }
 
 // Tokens issues and verifies service-account tokens (JWT, ES256). A token is valid for as long
-// as its account, and the pod, secret or node that it is bound to, exist with the same uid.
+// as its account, and the pod, secret or node that it is bound to, exist with the same uid. It also
+// verifies the tokens without expiry that are in Secrets (LegacyIssuer), which a controller makes.
 type Tokens struct {
 	TokensConfig
-	kid   string
-	now   func() time.Time
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]*claims // signature and form were right
+	kid    string
+	now    func() time.Time
+	legacy legacyMetrics
+	mu     sync.Mutex
+	known  map[[sha256.Size]byte]verifier // signature and form were right
+	marked map[types.UID]time.Time        // when the use of a Secret was last to be recorded
+}
+
+// verifier is the claims of a token whose signature is right.
+type verifier interface {
+	// verify returns the token's user, and those of audiences that it is for, if it is valid.
+	verify(ctx context.Context, t *Tokens, token string, audiences []string) (*User, []string, error)
 }
 
 // NewTokens returns a Tokens.
@@ -59,17 +72,47 @@ func NewTokens(c TokensConfig) (*Tokens, error) {
 	if len(c.Audiences) == 0 {
 		c.Audiences = []string{c.Issuer}
 	}
-	der, err := x509.MarshalPKIXPublicKey(&c.Key.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("naming the token key: %w", err)
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
-	sum := sha256.Sum256(der)
+	kid, err := keyID(c.Key)
+	if err != nil {
+		return nil, err
+	}
 	return &Tokens{
 		TokensConfig: c,
-		kid:          base64.RawURLEncoding.EncodeToString(sum[:]),
+		kid:          kid,
 		now:          time.Now,
-		known:        map[[sha256.Size]byte]*claims{},
+		legacy:       newLegacyMetrics(),
+		known:        map[[sha256.Size]byte]verifier{},
+		marked:       map[types.UID]time.Time{},
 	}, nil
+}
+
+// keyID names a key as upstream, by the digest of its public half.
+func keyID(key *ecdsa.PrivateKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "", fmt.Errorf("naming the token key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// sign returns the token with the claims.
+func sign(key *ecdsa.PrivateKey, c jwt.Claims) (string, error) {
+	kid, err := keyID(key)
+	if err != nil {
+		return "", err
+	}
+	j := jwt.NewWithClaims(jwt.SigningMethodES256, c)
+	j.Header["kid"] = kid
+	delete(j.Header, "typ")
+	token, err := j.SignedString(key)
+	if err != nil {
+		return "", fmt.Errorf("signing a token: %w", err)
+	}
+	return token, nil
 }
 
 // claims are those of upstream's bound tokens.
@@ -129,12 +172,9 @@ func (t *Tokens) Issue(ctx context.Context, _ *User, sa *corev1.ServiceAccount, 
 			return nil, err
 		}
 	}
-	j := jwt.NewWithClaims(jwt.SigningMethodES256, c)
-	j.Header["kid"] = t.kid
-	delete(j.Header, "typ")
-	token, err := j.SignedString(t.Key)
+	token, err := sign(t.Key, c)
 	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("signing a token: %w", err))
+		return nil, apierrors.NewInternalError(err)
 	}
 	out.Status = authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(c.ExpiresAt.Time)}
 	return out, nil

@@ -31,18 +31,17 @@ func (t *Tokens) Verify(ctx context.Context, token string, audiences []string) (
 	if err != nil {
 		return nil, nil, err
 	}
+	return c.verify(ctx, t, token, audiences)
+}
+
+func (c *claims) verify(ctx context.Context, t *Tokens, _ string, audiences []string) (*User, []string, error) {
 	now := t.now()
 	if now.After(c.ExpiresAt.Time) || now.Before(c.NotBefore.Time) {
 		return nil, nil, errors.New("service account token has expired or is not yet valid")
 	}
-	var matching []string
-	for _, a := range audiences {
-		if slices.Contains(c.Audience, a) {
-			matching = append(matching, a)
-		}
-	}
-	if len(matching) == 0 {
-		return nil, nil, fmt.Errorf("invalid bearer token: audiences %q are none of %q", []string(c.Audience), audiences)
+	matching, err := intersect(c.Audience, audiences)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := t.stillThere(ctx, &c.Kubernetes); err != nil {
 		return nil, nil, err
@@ -50,9 +49,23 @@ func (t *Tokens) Verify(ctx context.Context, token string, audiences []string) (
 	return c.user(), matching, nil
 }
 
+// intersect returns those of the wanted audiences that a token is for.
+func intersect(own, wanted []string) ([]string, error) {
+	var matching []string
+	for _, a := range wanted {
+		if slices.Contains(own, a) {
+			matching = append(matching, a)
+		}
+	}
+	if len(matching) == 0 {
+		return nil, fmt.Errorf("invalid bearer token: audiences %q are none of %q", own, wanted)
+	}
+	return matching, nil
+}
+
 // parse checks signature, issuer and form. A client sends the same token with every request,
 // so that results are cached.
-func (t *Tokens) parse(token string) (*claims, error) {
+func (t *Tokens) parse(token string) (verifier, error) {
 	sum := sha256.Sum256([]byte(token))
 	t.mu.Lock()
 	c := t.known[sum]
@@ -60,20 +73,14 @@ func (t *Tokens) parse(token string) (*claims, error) {
 	if c != nil {
 		return c, nil
 	}
-	c = &claims{}
-	_, err := jwt.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return &t.Key.PublicKey, nil },
-		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}), jwt.WithIssuer(t.Issuer),
-		jwt.WithExpirationRequired(), jwt.WithTimeFunc(t.now))
-	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed): // it may be another kind of token
-		return nil, errors.New("invalid bearer token")
-	case err != nil:
-		return nil, fmt.Errorf("invalid bearer token: %w", err)
+	var err error
+	if hasLegacyIssuer(token) {
+		c, err = t.parseLegacy(token)
+	} else {
+		c, err = t.parseBound(token)
 	}
-	k := &c.Kubernetes
-	if c.NotBefore == nil || k.Namespace == "" || k.ServiceAccount.Name == "" ||
-		c.Subject != ServiceAccountPrefix+k.Namespace+":"+k.ServiceAccount.Name {
-		return nil, errors.New("invalid bearer token: the claims are not those of a service account")
+	if err != nil {
+		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,6 +89,33 @@ func (t *Tokens) parse(token string) (*claims, error) {
 	}
 	t.known[sum] = c
 	return c, nil
+}
+
+// parseBound checks the signature and the form of a token that a TokenRequest issued.
+func (t *Tokens) parseBound(token string) (*claims, error) {
+	c := &claims{}
+	if err := t.parseSigned(token, c, jwt.WithIssuer(t.Issuer), jwt.WithExpirationRequired()); err != nil {
+		return nil, err
+	}
+	k := &c.Kubernetes
+	if c.NotBefore == nil || k.Namespace == "" || k.ServiceAccount.Name == "" ||
+		c.Subject != ServiceAccountPrefix+k.Namespace+":"+k.ServiceAccount.Name {
+		return nil, errors.New("invalid bearer token: the claims are not those of a service account")
+	}
+	return c, nil
+}
+
+// parseSigned reads the claims of a token that our key has signed.
+func (t *Tokens) parseSigned(token string, into jwt.Claims, options ...jwt.ParserOption) error {
+	_, err := jwt.ParseWithClaims(token, into, func(*jwt.Token) (any, error) { return &t.Key.PublicKey, nil },
+		append(options, jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}), jwt.WithTimeFunc(t.now))...)
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed): // it may be another kind of token
+		return errors.New("invalid bearer token")
+	case err != nil:
+		return fmt.Errorf("invalid bearer token: %w", err)
+	}
+	return nil
 }
 
 // stillThere checks that what the token is bound to exists. What the cache lacks is read from

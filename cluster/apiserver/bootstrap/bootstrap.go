@@ -127,6 +127,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 		inner.Go(func() error { return b.roles(ctx, w) })
 		inner.Go(func() error { return b.roleBindings(ctx, w) })
 		inner.Go(func() error { return b.clientCA(ctx) })
+		inner.Go(func() error { return b.tokenTracking(ctx) })
 		inner.Go(func() error { return b.kubernetes(ctx) })
 		inner.Go(func() error { return b.dns(ctx) })
 		inner.Go(func() error { return b.ui(ctx) })

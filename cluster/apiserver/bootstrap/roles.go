@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/client"
 )
 
 const (
@@ -194,7 +195,10 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow(read, "storage.k8s.io", "storageclasses"), allow("watch", "core", "events"), events),
 	}
 	for _, c := range controllers() {
-		rules := append(slices.Clip(c.rules), events)
+		rules := slices.Clip(c.rules)
+		if !c.quiet {
+			rules = append(rules, events)
+		}
 		if slices.ContainsFunc(c.rules, makesPods) {
 			rules = append(rules, useControlPlane, useGitRepo)
 		}
@@ -228,89 +232,90 @@ const controllerPrefix = "system:controller:"
 type controllerRole struct {
 	name  string
 	rules []rbacv1.PolicyRule
+	quiet bool // it records no events
 }
 
 // controllers returns the rules of each controller.
 func controllers() []controllerRole {
 	return []controllerRole{
-		{"replication-controller", []rbacv1.PolicyRule{
+		{name: "replication-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update patch", "core", "replicationcontrollers"),
 			allow("update patch", "core", "replicationcontrollers/status replicationcontrollers/finalizers"),
 			allow(read+" create patch delete", "core", "pods"),
 		}},
-		{"replicaset-controller", []rbacv1.PolicyRule{
+		{name: "replicaset-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update patch", "apps extensions", "replicasets"),
 			allow("update patch", "apps extensions", "replicasets/status replicasets/finalizers"),
 			allow(read+" create patch delete", "core", "pods"),
 		}},
-		{"deployment-controller", []rbacv1.PolicyRule{
+		{name: "deployment-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update", "apps extensions", "deployments"),
 			allow("update patch", "apps extensions", "deployments/status deployments/finalizers"),
 			allow(read+" create update patch delete", "apps extensions", "replicasets"),
 			allow(read+" update patch", "core", "pods"),
 		}},
-		{"disruption-controller", []rbacv1.PolicyRule{
+		{name: "disruption-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "apps extensions", "deployments replicasets"),
 			allow(read, "apps", "statefulsets"), allow(read, "core", "replicationcontrollers pods"),
 			allow(read, "policy", "poddisruptionbudgets"), allow("update", "policy", "poddisruptionbudgets/status"),
 			allow("get", "*", "*/scale"),
 		}},
-		{"daemon-set-controller", []rbacv1.PolicyRule{
+		{name: "daemon-set-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "apps extensions", "daemonsets"),
 			allow("update", "apps extensions", "daemonsets/status daemonsets/finalizers"),
 			allow(read, "core", "nodes"), allow(read+" create patch delete", "core", "pods"),
 			allow(read+" create update patch delete", "apps", "controllerrevisions"),
 		}},
-		{"statefulset-controller", []rbacv1.PolicyRule{
+		{name: "statefulset-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "apps", "statefulsets"),
 			allow("update", "apps", "statefulsets/status statefulsets/finalizers"),
 			allow(read+" create update patch delete", "core", "pods"),
 			allow(read+" create update", "core", "persistentvolumeclaims"),
 			allow(read+" create update patch delete", "apps", "controllerrevisions"),
 		}},
-		{"job-controller", []rbacv1.PolicyRule{
+		{name: "job-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update patch", "batch", "jobs"),
 			allow("update", "batch", "jobs/status jobs/finalizers"),
 			allow(read+" create patch delete", "core", "pods"),
 		}},
-		{"cronjob-controller", []rbacv1.PolicyRule{
+		{name: "cronjob-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update", "batch", "cronjobs"),
 			allow("update", "batch", "cronjobs/status cronjobs/finalizers"),
 			allow(read+" create update patch delete", "batch", "jobs"),
 		}},
-		{"ttl-after-finished-controller", []rbacv1.PolicyRule{allow(read+" delete", "batch", "jobs")}},
-		{"ephemeral-volume-controller", []rbacv1.PolicyRule{
+		{name: "ttl-after-finished-controller", rules: []rbacv1.PolicyRule{allow(read+" delete", "batch", "jobs")}},
+		{name: "ephemeral-volume-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "core", "pods"), allow("update", "core", "pods/finalizers"),
 			allow(read+" create", "core", "persistentvolumeclaims"),
 		}},
-		{"endpoint-controller", []rbacv1.PolicyRule{
+		{name: "endpoint-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "core", "services pods"),
 			allow(read+" create update patch delete", "core", "endpoints"),
 			allow("create", "core", "endpoints/restricted"),
 		}},
-		{"endpointslice-controller", []rbacv1.PolicyRule{
+		{name: "endpointslice-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "core", "services pods nodes"),
 			allow("update", "core", "services/finalizers"),
 			allow(read+" create update patch delete", "discovery.k8s.io", "endpointslices"),
 		}},
-		{"endpointslicemirroring-controller", []rbacv1.PolicyRule{
+		{name: "endpointslicemirroring-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "core", "services endpoints"),
 			allow("update", "core", "services/finalizers endpoints/finalizers"),
 			allow(read+" create update patch delete", "discovery.k8s.io", "endpointslices"),
 		}},
-		{"node-controller", []rbacv1.PolicyRule{
+		{name: "node-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update delete patch", "core", "nodes"),
 			allow("patch update", "core", "nodes/status"),
 			allow("patch update", "core", "pods/status"),
 			allow(read+" delete", "core", "pods"),
 			allow(read, "coordination.k8s.io", "leases"),
 		}},
-		{"namespace-controller", []rbacv1.PolicyRule{
+		{name: "namespace-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "namespaces"),
 			allow("update patch", "core", "namespaces/finalize namespaces/status"),
 			allow("get list delete deletecollection", "*", "*"),
 		}},
-		{"persistent-volume-binder", []rbacv1.PolicyRule{
+		{name: "persistent-volume-binder", rules: []rbacv1.PolicyRule{
 			allow(read+" update patch create delete", "core", "persistentvolumes"),
 			allow("update patch", "core", "persistentvolumes/status persistentvolumeclaims/status"),
 			allow(read+" update patch", "core", "persistentvolumeclaims"),
@@ -318,22 +323,25 @@ func controllers() []controllerRole {
 			allow(read, "storage.k8s.io", "storageclasses"),
 			allow("delete", "core", "nodes/proxy"), // the kubelet removes a volume's data
 		}},
-		{"pv-protection-controller", []rbacv1.PolicyRule{allow(read+" update", "core", "persistentvolumes")}},
-		{"pvc-protection-controller", []rbacv1.PolicyRule{
+		{name: "pv-protection-controller", rules: []rbacv1.PolicyRule{allow(read+" update", "core", "persistentvolumes")}},
+		{name: "pvc-protection-controller", rules: []rbacv1.PolicyRule{
 			allow(read+" update", "core", "persistentvolumeclaims"), allow(read, "core", "pods"),
 		}},
-		{"service-account-controller", []rbacv1.PolicyRule{allow(read+" create", "core", "serviceaccounts"), allow(read, "core", "namespaces")}},
-		{"root-ca-cert-publisher", []rbacv1.PolicyRule{allow("create update", "core", "configmaps"), allow(read, "core", "namespaces")}},
-		{"generic-garbage-collector", []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*"), events}},
-		{"pod-garbage-collector", []rbacv1.PolicyRule{
+		{name: "service-account-controller", rules: []rbacv1.PolicyRule{allow(read+" create", "core", "serviceaccounts"), allow(read, "core", "namespaces")}},
+		{name: "legacy-service-account-token-cleaner", rules: []rbacv1.PolicyRule{
+			allow("get", "core", "configmaps", client.LegacyTokenTracking), allow("patch delete", "core", "secrets"),
+		}, quiet: true},
+		{name: "root-ca-cert-publisher", rules: []rbacv1.PolicyRule{allow("create update", "core", "configmaps"), allow(read, "core", "namespaces")}},
+		{name: "generic-garbage-collector", rules: []rbacv1.PolicyRule{allow(read+" patch update delete", "*", "*"), events}},
+		{name: "pod-garbage-collector", rules: []rbacv1.PolicyRule{
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
 		}},
-		{"resourcequota-controller", []rbacv1.PolicyRule{allow("list watch", "*", "*"), allow("update", "core", "resourcequotas/status")}},
-		{"horizontal-pod-autoscaler", []rbacv1.PolicyRule{
+		{name: "resourcequota-controller", rules: []rbacv1.PolicyRule{allow("list watch", "*", "*"), allow("update", "core", "resourcequotas/status")}},
+		{name: "horizontal-pod-autoscaler", rules: []rbacv1.PolicyRule{
 			allow(read, "autoscaling", "horizontalpodautoscalers"), allow("update patch", "autoscaling", "horizontalpodautoscalers/status"),
 			allow("get update", "*", "*/scale"), allow("list", "core", "pods"), allow("list", "metrics.k8s.io", "pods"),
 		}},
-		{"clusterrole-aggregation-controller", []rbacv1.PolicyRule{
+		{name: "clusterrole-aggregation-controller", rules: []rbacv1.PolicyRule{
 			allow("escalate get list watch update patch", "rbac.authorization.k8s.io", "clusterroles"),
 		}},
 	}

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/client"
 )
 
 // fixed is a Service without selector, whose endpoints are kept here.
@@ -142,21 +145,34 @@ func (b *Bootstrap) clientCA(ctx context.Context) error {
 	if len(b.ClientCA) == 0 {
 		return nil
 	}
-	const name, key = "extension-apiserver-authentication", "client-ca-file"
+	want := string(b.ClientCA)
+	return b.configMap(ctx, "extension-apiserver-authentication", "client-ca-file", want, func(have string) bool { return have == want })
+}
+
+// tokenTracking records since when the uses of tokens in Secrets are recorded, as upstream.
+func (b *Bootstrap) tokenTracking(ctx context.Context) error {
+	return b.configMap(ctx, client.LegacyTokenTracking, client.LegacyTokenTrackedSince, time.Now().UTC().Format(time.DateOnly), func(have string) bool {
+		_, err := time.Parse(time.DateOnly, have)
+		return err == nil
+	})
+}
+
+// configMap writes want as a key of a ConfigMap of kube-system, unless the value there is right.
+func (b *Bootstrap) configMap(ctx context.Context, name, key, want string, right func(have string) bool) error {
 	c := b.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	have, err := c.Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
 	if apierrors.IsNotFound(err) {
-		_, err = c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{key: string(b.ClientCA)}}, metav1.CreateOptions{})
+		_, err = c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{key: want}}, metav1.CreateOptions{})
 		return done(err, "config map", name)
 	}
-	if err != nil || have.Data[key] == string(b.ClientCA) {
+	if err != nil || right(have.Data[key]) {
 		return err
 	}
 	next := have.DeepCopy()
 	if next.Data == nil {
 		next.Data = map[string]string{}
 	}
-	next.Data[key] = string(b.ClientCA)
+	next.Data[key] = want
 	_, err = c.Update(ctx, next, metav1.UpdateOptions{})
 	return done(err, "config map", name)
 }

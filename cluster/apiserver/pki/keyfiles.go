@@ -34,6 +34,19 @@ func (a *Authority) loadKey(name string) (*ecdsa.PrivateKey, error) {
 	return key, a.write(name, data, true)
 }
 
+// LoadKey reads the key of a file, such as sa.key.
+func LoadKey(path string) (*ecdsa.PrivateKey, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a key: %w", err)
+	}
+	key, err := decodeKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key %s: %w", path, err)
+	}
+	return key, nil
+}
+
 const temporary = ".tmp-*"
 
 // write replaces a file in one step, 0600.

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,8 +25,10 @@ func TestPartsAlone(t *testing.T) {
 	says("scheduler", corev1.ConditionFalse, "no leader: lease kube-system/kube-scheduler does not exist yet")
 	says("controller-manager", corev1.ConditionFalse, "no leader: lease kube-system/kube-controller-manager does not exist yet")
 
-	start(t, "controller-manager", "--kubeconfig", s.kubeconfig, "--node-monitor-grace-period", "10m")
+	start(t, "controller-manager", "--kubeconfig", s.kubeconfig, "--node-monitor-grace-period", "10m",
+		"--service-account-private-key-file", filepath.Join(filepath.Dir(s.kubeconfig), "pki", "sa.key"))
 	says("controller-manager", corev1.ConditionTrue, "ok")
+	tokenAuthenticates(t, s, secretToken(t, s, "early"))
 	addNode(t, s, "n1")
 	addPod(t, s, pod("early", ""))
 	always(t, time.Second, "a pod without a scheduler", func() error { return pending(t, s, "early") })

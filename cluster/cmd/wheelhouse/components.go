@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/ecdsa"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -21,27 +22,34 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	_ "k8s.io/component-base/metrics/prometheus/workqueue"
 
+	"wheelhouse/cluster/apiserver/authn"
+	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/podautoscaler"
+	"wheelhouse/cluster/controller/serviceaccount"
 	"wheelhouse/cluster/dns"
 	"wheelhouse/cluster/scheduler"
 )
 
 // controllerFlags are the flags of the controllers.
 type controllerFlags struct {
-	nodeGrace, evictAfter, autoscale time.Duration
+	nodeGrace, evictAfter, autoscale, tokenCleanUp time.Duration
 }
 
 func (c *controllerFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node without a heartbeat for this long is not ready")
 	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are evicted after this time; 0: after each pod's tolerationSeconds, by default five minutes")
 	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "the interval between reconciliations of autoscalers")
+	f.DurationVar(&c.tokenCleanUp, "legacy-service-account-token-clean-up-period", serviceaccount.DefaultCleanUpPeriod,
+		"an auto-generated service account token in a secret is marked as invalid when it was not used for this long, and deleted after as long again")
 }
 
 func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Config {
-	return controller.Config{RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter, AutoscalerSync: c.autoscale}
+	return controller.Config{
+		RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter, AutoscalerSync: c.autoscale, TokenCleanUp: c.tokenCleanUp,
+	}
 }
 
 func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, t term, log *slog.Logger) error {
@@ -121,6 +129,13 @@ func alone(use, short string, run func(context.Context, *rest.Config, informers.
 	return c
 }
 
+// signToken returns the function that signs tokens for secrets.
+func signToken(key *ecdsa.PrivateKey) func(*corev1.ServiceAccount, *corev1.Secret) (string, error) {
+	return func(sa *corev1.ServiceAccount, s *corev1.Secret) (string, error) {
+		return authn.LegacyToken(key, sa, s.Name)
+	}
+}
+
 func schedulerCommand() *cobra.Command {
 	var name string
 	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
@@ -133,9 +148,19 @@ func schedulerCommand() *cobra.Command {
 func controllerManagerCommand() *cobra.Command {
 	var network networkFlags
 	var flags controllerFlags
+	var keyFile string
 	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
-		return runControllers(ctx, rc, f, flags.config(rc.CAData, &network), term{lease: controllersLease}, log)
+		config := flags.config(rc.CAData, &network)
+		if keyFile != "" {
+			key, err := pki.LoadKey(keyFile)
+			if err != nil {
+				return err
+			}
+			config.SignToken = signToken(key)
+		}
+		return runControllers(ctx, rc, f, config, term{lease: controllersLease}, log)
 	})
+	c.Flags().StringVar(&keyFile, "service-account-private-key-file", "", "the key (PEM) that signs the tokens of service accounts for secrets; without it secrets get no token")
 	network.register(c.Flags())
 	flags.register(c.Flags())
 	return c

@@ -58,6 +58,11 @@ func (cp *controlPlane) join(ctx context.Context, u *client.User, node string) e
 	return authn.Join(ctx, cp.self, u, node)
 }
 
+// markUsed labels the Secret of a service account's token with the day of its last use.
+func (cp *controlPlane) markUsed(ctx context.Context, s *corev1.Secret, day string) error {
+	return authn.MarkUsed(ctx, cp.self, s, day)
+}
+
 // revocationsChanged closes the connections of revoked certificates.
 func (cp *controlPlane) revocationsChanged() {
 	cp.server.Drop(func(c *x509.Certificate) bool { return cp.revoked.Revoked(context.Background(), c) })
@@ -86,7 +91,9 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		return nil, err
 	}
 	cp.own = &ownCertificates{options: o, keys: keys, revoked: cp.revoked.Until, changed: make(chan struct{}, 1), log: log.With("component", "certificates")}
-	tokens, err := authn.NewTokens(authn.TokensConfig{Key: keys.TokenKey(), Issuer: "https://kubernetes.default.svc." + o.domain, Objects: objects})
+	tokens, err := authn.NewTokens(authn.TokensConfig{
+		Key: keys.TokenKey(), Issuer: "https://kubernetes.default.svc." + o.domain, Objects: objects, MarkUsed: cp.markUsed, Log: log.With("component", "authn"),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +113,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		OpenAPI: openapi.Handler,
 		Paths:   paths,
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		Uncompressed: o.near(), Metrics: cp.metrics(db),
+		Uncompressed: o.near(), Metrics: append(cp.metrics(db), tokens.Collectors()...),
 		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},

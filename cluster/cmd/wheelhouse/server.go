@@ -135,9 +135,11 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	if !o.etcd.embedded() {
 		controllers.lease, scheduler.lease = controllersLease, schedulerLease("")
 	}
+	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags)
+	config.SignToken = signToken(cp.keys.TokenKey())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		return runControllers(ctx, as(pki.ControllerManager), factory, o.controllers.config(cp.keys.CertPEM(), &o.networkFlags), controllers, log)
+		return runControllers(ctx, as(pki.ControllerManager), factory, config, controllers, log)
 	})
 	all.Go(func() error {
 		return runScheduler(ctx, as(pki.Scheduler), factory, "", scheduler, log)

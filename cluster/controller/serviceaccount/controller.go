@@ -1,8 +1,10 @@
-// Package serviceaccount creates in every namespace what its pods need to authenticate and
-// verify the API server: the service account "default", and the config map
-// kube-root-ca.crt with the cluster's certificate authority.
+// Package serviceaccount has the three controllers of service accounts. Controller creates in every
+// namespace what its pods need to authenticate and verify the API server: the service account
+// "default", and the config map kube-root-ca.crt with the cluster's certificate authority. Tokens
+// fills Secrets with tokens and deletes them with their account. Cleaner deletes such Secrets
+// that clusters before 1.24 made and nobody uses.
 //
-// It never deletes anything: the namespace controller does.
+// None deletes anything else: the namespace controller does.
 package serviceaccount
 
 import (
