@@ -126,6 +126,34 @@ func TestSilentNode(t *testing.T) {
 	}
 }
 
+// What kubelets are asked to cache is in an annotation, and a value that is no number is replaced.
+func TestNodesHaveATTL(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	nodes := c.CoreV1().Nodes()
+	has := func(want string) {
+		t.Helper()
+		wait.For(t, "the annotation", func() error {
+			n, err := nodes.Get(t.Context(), "n1", metav1.GetOptions{})
+			c.must(err)
+			if got, ok := n.Annotations["node.alpha.kubernetes.io/ttl"]; !ok || got != want {
+				return wait.Seen(false, n.Annotations)
+			}
+			return nil
+		})
+	}
+	c.node("n1")
+	has("0")
+	wait.For(t, "the annotation is changed", func() error {
+		n, err := nodes.Get(t.Context(), "n1", metav1.GetOptions{})
+		c.must(err)
+		n.Annotations["node.alpha.kubernetes.io/ttl"] = "often"
+		_, err = nodes.Update(t.Context(), n, metav1.UpdateOptions{})
+		return err
+	})
+	has("0")
+}
+
 func TestCordonBecomesTaint(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)

@@ -283,6 +283,7 @@ func controllers() []controllerRole {
 			allow("update", "batch", "cronjobs/status cronjobs/finalizers"),
 			allow(read+" create update patch delete", "batch", "jobs"),
 		}},
+		{name: "ttl-controller", rules: []rbacv1.PolicyRule{allow("update patch list watch", "core", "nodes")}},
 		{name: "ttl-after-finished-controller", rules: []rbacv1.PolicyRule{allow(read+" delete", "batch", "jobs")}},
 		{name: "ephemeral-volume-controller", rules: []rbacv1.PolicyRule{
 			allow(read, "core", "pods"), allow("update", "core", "pods/finalizers"),

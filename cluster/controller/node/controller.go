@@ -4,7 +4,8 @@
 // period gets its conditions set to Unknown. Conditions and cordon (spec.unschedulable) become
 // taints; pods that do not tolerate a NoExecute taint, or no longer, are evicted; the pods of
 // a node that is not ready are set not ready, so that services stop routing to them at once.
-// Nodes without a podCIDR get one.
+// Nodes without a podCIDR get one, and an annotation with which larger clusters ask their
+// kubelets to cache Secrets for longer.
 //
 // While no node at all is ready, nothing is evicted: then the control plane is more likely
 // at fault. It never deletes a Node.
@@ -69,6 +70,7 @@ type Controller struct {
 	evicting   map[types.UID]bool      // those of them with a limited toleration
 	subnets    *subnets                // nil: none are assigned
 	registered map[string]types.UID    // the nodes of which that is recorded
+	ttlStep    int                     // of ttlSteps
 }
 
 // New returns the controller; nothing runs before Run.
@@ -219,17 +221,28 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	} else if node, err = c.markUnknown(ctx, node); err != nil {
 		return err
 	}
-	if taints, changed := desiredTaints(node, metav1.NewTime(c.now())); changed {
-		next := node.DeepCopy()
-		next.Spec.Taints = taints
-		if node, err = c.Client.CoreV1().Nodes().Update(ctx, next, metav1.UpdateOptions{}); err != nil {
-			return fmt.Errorf("taint node: %w", err)
-		}
+	if node, err = c.mark(ctx, node); err != nil {
+		return err
 	}
 	if ready(node) != v1.ConditionTrue {
 		return c.markPods(ctx, node)
 	}
 	return nil
+}
+
+// mark writes the taints and the annotation that a node should have.
+func (c *Controller) mark(ctx context.Context, node *v1.Node) (*v1.Node, error) {
+	next := node.DeepCopy()
+	taints, changed := desiredTaints(node, metav1.NewTime(c.now()))
+	next.Spec.Taints = taints
+	if ttl := c.withTTL(next); !ttl && !changed {
+		return node, nil
+	}
+	next, err := c.Client.CoreV1().Nodes().Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("taint or annotate node: %w", err)
+	}
+	return next, nil
 }
 
 // recordMembership records that a node has come, or, if it is nil, that it has gone. After a

@@ -30,12 +30,15 @@ func TestWantedTaints(t *testing.T) {
 		changed bool
 	}{
 		{"ready", node(v1.ConditionTrue), nil, false},
-		{"not ready", node(v1.ConditionFalse), []string{"node.kubernetes.io/not-ready:NoExecute", "node.kubernetes.io/not-ready:NoSchedule"}, true},
-		{"unknown", node(v1.ConditionUnknown), []string{"node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule"}, true},
-		{"never reported", node(v1.ConditionTrue, func(n *v1.Node) { n.Status.Conditions = nil }), []string{"node.kubernetes.io/not-ready:NoSchedule"}, true},
+		{"not ready", node(v1.ConditionFalse), []string{"node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute"}, true},
+		{"unknown", node(v1.ConditionUnknown), []string{"node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}, true},
+		{"never reported", node(v1.ConditionTrue, func(n *v1.Node) {
+			n.Status.Conditions, n.Spec.Unschedulable = nil, true
+			n.Spec.Taints = []v1.Taint{{Key: v1.TaintNodeNotReady, Effect: v1.TaintEffectNoSchedule}, own}
+		}), []string{"own:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule"}, true},
 		{
 			"cordoned, keeps its own", node(v1.ConditionTrue, func(n *v1.Node) { n.Spec.Unschedulable, n.Spec.Taints = true, []v1.Taint{own} }),
-			[]string{"node.kubernetes.io/unschedulable:NoSchedule", "own:NoSchedule"},
+			[]string{"own:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule"},
 			true,
 		},
 		{"ready again", node(v1.ConditionTrue, func(n *v1.Node) {
@@ -101,6 +104,19 @@ func TestMayStay(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// The seconds follow the size of the cluster, and not each node that comes and goes at a limit.
+func TestTTLSteps(t *testing.T) {
+	step := 0
+	for _, c := range []struct{ nodes, seconds int }{
+		{0, 0}, {100, 0}, {101, 15}, {95, 15}, {90, 15}, {89, 0}, {500, 15}, {501, 30}, {5000, 300}, {1800, 300}, {1799, 60}, {1, 0},
+	} {
+		step = ttlStep(step, c.nodes)
+		if got := ttlSteps[step].seconds; got != c.seconds {
+			t.Errorf("%d nodes: %d s, want %d", c.nodes, got, c.seconds)
+		}
 	}
 }
 

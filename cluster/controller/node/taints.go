@@ -1,8 +1,6 @@
 package node
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -22,41 +20,41 @@ var pressures = []struct {
 }
 
 // desiredTaints returns a node's taints as its conditions and cordon require. Other taints
-// stay as they are; a taint that stays keeps its time.
+// stay as they are; a taint that stays keeps its time and place. A node that has never reported
+// has no taint of a condition, as upstream: what admission has given it goes.
 func desiredTaints(node *v1.Node, now metav1.Time) (taints []v1.Taint, changed bool) {
+	var order []v1.Taint // in which they are added
 	want := map[v1.Taint]bool{}
-	put := func(key string, effect v1.TaintEffect, on bool) { want[v1.Taint{Key: key, Effect: effect}] = on }
-	status := ready(node)
-	// A node that has never reported is new: it gets NoSchedule only.
-	fresh := condition(node, v1.NodeReady) == nil
-	for _, effect := range []v1.TaintEffect{v1.TaintEffectNoSchedule, v1.TaintEffectNoExecute} {
-		put(v1.TaintNodeNotReady, effect, status == v1.ConditionFalse || fresh && effect == v1.TaintEffectNoSchedule)
-		put(v1.TaintNodeUnreachable, effect, status == v1.ConditionUnknown && !fresh)
+	put := func(key string, effect v1.TaintEffect, on bool) {
+		t := v1.Taint{Key: key, Effect: effect}
+		order, want[t] = append(order, t), on
 	}
-	put(v1.TaintNodeUnschedulable, v1.TaintEffectNoSchedule, node.Spec.Unschedulable)
 	for _, p := range pressures {
 		c := condition(node, p.condition)
 		put(p.key, v1.TaintEffectNoSchedule, c != nil && c.Status == v1.ConditionTrue)
 	}
+	reported := condition(node, v1.NodeReady)
+	for _, effect := range []v1.TaintEffect{v1.TaintEffectNoSchedule, v1.TaintEffectNoExecute} {
+		put(v1.TaintNodeNotReady, effect, reported != nil && reported.Status == v1.ConditionFalse)
+		put(v1.TaintNodeUnreachable, effect, reported != nil && reported.Status == v1.ConditionUnknown)
+	}
+	put(v1.TaintNodeUnschedulable, v1.TaintEffectNoSchedule, node.Spec.Unschedulable)
 	for _, t := range node.Spec.Taints {
-		on, ours := want[v1.Taint{Key: t.Key, Effect: t.Effect}]
-		if ours && !on {
+		key := v1.Taint{Key: t.Key, Effect: t.Effect}
+		if on, ours := want[key]; ours && !on {
 			changed = true
 			continue
 		}
-		delete(want, v1.Taint{Key: t.Key, Effect: t.Effect})
+		delete(want, key)
 		taints = append(taints, t)
 	}
-	for t, on := range want {
-		if on {
+	for _, t := range order {
+		if want[t] {
 			t.TimeAdded = &now
 			taints = append(taints, t)
 			changed = true
 		}
 	}
-	slices.SortStableFunc(taints, func(a, b v1.Taint) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Effect, b.Effect))
-	})
 	return taints, changed
 }
 

@@ -100,7 +100,7 @@ func (c *Cleaner) unused(s *v1.Secret, now time.Time) bool {
 		return true
 	}
 	if _, err := time.Parse(time.DateOnly, used); err != nil {
-		return false // it cannot be told
+		return false // of an unknown day
 	}
 	return used < c.before(now)
 }
