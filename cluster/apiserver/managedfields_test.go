@@ -259,3 +259,22 @@ func TestOwnersInForms(t *testing.T) {
 		}
 	}
 }
+
+// Who creates an object owns what the version's defaults are, and not what the server fills in for a new object.
+func TestOwnersOfWhatTheServerSets(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	const services, daemons = "/api/v1/namespaces/default/services", "/apis/apps/v1/namespaces/default/daemonsets"
+	service := func(policy string) string {
+		return `{"kind":"Service","apiVersion":"v1","metadata":{"name":"s"},"spec":{"clusterIP":"None","selector":{"a":"b"}` + policy + `}}`
+	}
+	const own = `"f:clusterIP":{},"f:internalTrafficPolicy":{}`
+	const rest = `"f:selector":{},"f:sessionAffinity":{},"f:type":{}`
+	r.own("POST", services+"?fieldManager=one", asJSON, service(""), `one Update v1 {"f:spec":{`+own+`,`+rest+`}}`)
+	r.own("PUT", services+"/s?fieldManager=one", asJSON, service(`,"ipFamilyPolicy":"SingleStack"`), `one Update v1 {"f:spec":{`+own+`,`+rest+`}}`)
+	_, answer := r.do("POST", daemons+"?fieldManager=one", asJSON, `{"kind":"DaemonSet","apiVersion":"apps/v1","metadata":{"name":"d"},"spec":{
+		"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
+	fields := r.owners(answer)["one Update apps/v1"]
+	if !strings.Contains(fields, `{"f:annotations":{".":{},"f:deprecated.daemonset.template.generation":{}}}`) || !strings.Contains(answer, `"deprecated.daemonset.template.generation":"1"`) {
+		t.Errorf("fields %s of %s", fields, answer)
+	}
+}

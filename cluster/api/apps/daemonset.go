@@ -90,6 +90,9 @@ func setTemplateGeneration(d *appsv1.DaemonSet, n int64) {
 }
 
 func defaultDaemonSet(d *appsv1.DaemonSet) {
+	if _, ok := d.Annotations[appsv1.DeprecatedTemplateGeneration]; !ok {
+		setTemplateGeneration(d, 0) // whoever writes the DaemonSet owns it, as upstream
+	}
 	podrules.DefaultPodSpec(&d.Spec.Template.Spec)
 	s := &d.Spec.UpdateStrategy
 	rules.SetDefault(&s.Type, appsv1.RollingUpdateDaemonSetStrategyType)

@@ -61,28 +61,28 @@ func TestDefaults(t *testing.T) {
 		},
 		{
 			"service", core.Services, `{spec: {ports: [{port: 80}]}}`,
-			`{spec: {type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack,
+			`{spec: {type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster,
 			  ports: [{port: 80, targetPort: 80, protocol: TCP}]}}`,
 		},
 		{
 			"node port service with session affinity", core.Services, `{spec: {type: NodePort, sessionAffinity: ClientIP, ports: [{port: 53, protocol: UDP, targetPort: dns}]}}`,
 			`{spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}, externalTrafficPolicy: Cluster,
-			  internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`,
+			  internalTrafficPolicy: Cluster, ports: [{port: 53, targetPort: dns, protocol: UDP}]}}`,
 		},
 		{
 			"headless service", core.Services, `{spec: {clusterIP: None}}`,
-			`{spec: {clusterIP: None, clusterIPs: [None], type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`,
+			`{spec: {clusterIP: None, type: ClusterIP, sessionAffinity: None, internalTrafficPolicy: Cluster}}`,
 		},
 		{"external name", core.Services, `{spec: {type: ExternalName, externalName: a.b}}`, `{spec: {type: ExternalName, externalName: a.b, sessionAffinity: None}}`},
 		{
 			"load balancer", core.Services, `{spec: {type: LoadBalancer}}`,
-			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
-			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true}}`,
+			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster,
+			  allocateLoadBalancerNodePorts: true}}`,
 		},
 		{
 			"load balancer with addresses", core.Services, `{spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 1.2.3.4}, {hostname: a.b}]}}}`,
-			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ipFamilies: [IPv4],
-			  ipFamilyPolicy: SingleStack, allocateLoadBalancerNodePorts: true},
+			`{spec: {type: LoadBalancer, sessionAffinity: None, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster,
+			  allocateLoadBalancerNodePorts: true},
 			  status: {loadBalancer: {ingress: [{ip: 1.2.3.4, ipMode: VIP}, {hostname: a.b}]}}}`,
 		},
 		{"endpoints", core.Endpoints, `{subsets: [{ports: [{port: 80}]}]}`, `{subsets: [{ports: [{port: 80, protocol: TCP}]}]}`},
@@ -178,6 +178,12 @@ func TestCreateResets(t *testing.T) {
 	create(core.ReplicationControllers, rc)
 	if rc.Status.Replicas != 0 || rc.Generation != 1 {
 		t.Errorf("controller: generation %d, status %+v", rc.Generation, rc.Status)
+	}
+	svc := read(t, core.Services, `{spec: {clusterIP: None}}`).(*corev1.Service)
+	create(core.Services, svc)
+	s := &svc.Spec
+	if len(s.IPFamilies) != 1 || s.IPFamilies[0] != corev1.IPv4Protocol || *s.IPFamilyPolicy != corev1.IPFamilyPolicySingleStack || len(s.ClusterIPs) != 1 || s.ClusterIPs[0] != "None" {
+		t.Errorf("families of a service: %+v", s)
 	}
 }
 

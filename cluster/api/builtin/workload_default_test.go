@@ -44,7 +44,8 @@ func TestDefaultsOfWorkloads(t *testing.T) {
 		},
 		{
 			"daemon set", apps.DaemonSets, `{spec: {` + template + `}}`,
-			`{spec: {updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}, revisionHistoryLimit: 10, ` + filled + `}}`,
+			`{metadata: {annotations: {deprecated.daemonset.template.generation: "0"}},
+			  spec: {updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}, revisionHistoryLimit: 10, ` + filled + `}}`,
 		},
 		{
 			"stateful set", apps.StatefulSets, `{spec: {` + template + `, volumeClaimTemplates: [{metadata: {name: www}}]}}`,

@@ -27,8 +27,11 @@ var Services = &api.Kind{
 	New:     func() api.Object { return &corev1.Service{} },
 	NewList: func() runtime.Object { return &corev1.ServiceList{} },
 
-	Default:       rules.Mutate(defaultService),
-	PrepareCreate: rules.Mutate(func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} }),
+	Default: rules.Mutate(defaultService),
+	PrepareCreate: rules.Mutate(func(s *corev1.Service) {
+		s.Status = corev1.ServiceStatus{}
+		setFamilies(s)
+	}),
 	PrepareUpdate: rules.MutateUpdate(prepareServiceUpdate),
 	PrepareStatus: rules.MutateUpdate(func(s, old *corev1.Service) { s.Spec = old.Spec }),
 
@@ -138,14 +141,6 @@ func defaultService(svc *corev1.Service) {
 	}
 	if s.Type != corev1.ServiceTypeExternalName {
 		rules.SetDefaultPtr(&s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
-		rules.SetDefaultPtr(&s.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
-		if len(s.IPFamilies) == 0 {
-			s.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-		}
-		// clusterIP is the first of clusterIPs.
-		if s.ClusterIP != "" && len(s.ClusterIPs) == 0 {
-			s.ClusterIPs = []string{s.ClusterIP}
-		}
 	}
 	if s.Type == corev1.ServiceTypeLoadBalancer {
 		rules.SetDefaultPtr(&s.AllocateLoadBalancerNodePorts, true)
@@ -157,11 +152,32 @@ func defaultService(svc *corev1.Service) {
 	}
 }
 
+// setFamilies sets what a Service leaves out of its address families. As upstream these are no defaults: who writes
+// the Service does not own them.
+func setFamilies(svc *corev1.Service) {
+	s := &svc.Spec
+	if s.Type == corev1.ServiceTypeExternalName {
+		return
+	}
+	rules.SetDefaultPtr(&s.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
+	if len(s.IPFamilies) == 0 {
+		s.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+	}
+	// clusterIP is the first of clusterIPs.
+	if s.ClusterIP != "" && len(s.ClusterIPs) == 0 {
+		s.ClusterIPs = []string{s.ClusterIP}
+	}
+}
+
 // prepareServiceUpdate keeps allocated values that the update does not set, and drops those that the new type
 // does not use.
 func prepareServiceUpdate(svc, old *corev1.Service) {
 	svc.Status = old.Status
 	s, o := &svc.Spec, &old.Spec
+	if s.IPFamilyPolicy == nil && s.Type != corev1.ServiceTypeExternalName {
+		s.IPFamilyPolicy = o.IPFamilyPolicy
+	}
+	setFamilies(svc)
 	if s.Type == corev1.ServiceTypeExternalName {
 		// The change to ExternalName releases the address.
 		if s.ClusterIP == o.ClusterIP {
