@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -31,8 +32,9 @@ type Config struct {
 }
 
 const (
-	// DefaultQuota is what etcd's documentation takes for a normal environment, twice.
-	DefaultQuota = 4 << 30
+	// DefaultQuota is what etcd's documentation takes for a normal environment, twice. A 32-bit
+	// process has to map the database into what it can address.
+	DefaultQuota = (1 << 30) << (strconv.IntSize/32*2 - 2)
 	// DefaultDiskReserve is four segments of etcd's log.
 	DefaultDiskReserve = 256 << 20
 )

@@ -15,7 +15,7 @@ func free(dir string) int64 {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0
 	}
-	return int64(st.Bavail) * st.Bsize
+	return int64(st.Bavail) * int64(st.Bsize)
 }
 
 // reserveSize is the size of a file that is given up when the disk is full, so that what
