@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/bin:$(PATH)
 GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
 PKG := ./...
+ARCH := amd64 arm64 armhf
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # kubectl tells its own version by these; it is that of the k8s.io modules in go.mod.
 KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
@@ -14,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests test-clients test-vm bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb test-clients test-vm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -80,6 +81,11 @@ unit-tests:
 
 features-tests:
 	go test -timeout 40m -count=1 -v ./features
+
+deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
+	@arm/setup.sh
+	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
+	lintian --allow-root --fail-on error,warning bin/deb/*.deb
 
 # A module of its own: the product does not depend on the clients.
 test-clients: build images ## build clients of other projects, and drive them against the API server

@@ -25,10 +25,11 @@ func Pin(ca []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the cluster's authority: %w", err)
 	}
-	return pinOf(cert), nil
+	return PinOf(cert), nil
 }
 
-func pinOf(cert *x509.Certificate) string {
+// PinOf returns the hash of an authority's public key, in the form of Pin.
+func PinOf(cert *x509.Certificate) string {
 	hash := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return "sha256:" + hex.EncodeToString(hash[:])
 }
@@ -64,7 +65,7 @@ func PinnedCA(ctx context.Context, server, pin string) ([]byte, error) {
 // pinned returns the pinned authority from the peer's certificates, if it signed the peer's.
 func pinned(s tls.ConnectionState, pin string) ([]byte, error) {
 	for _, ca := range s.PeerCertificates[1:] {
-		if pinOf(ca) != pin {
+		if PinOf(ca) != pin {
 			continue
 		}
 		roots := x509.NewCertPool()

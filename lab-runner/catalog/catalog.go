@@ -59,7 +59,8 @@ type file struct {
 }
 
 // Root returns the directory that holds labs/ and features/: given if it is not empty, else
-// the current directory or the nearest above it, else the nearest above the running program.
+// the current directory or the nearest above it, else the nearest above the running program,
+// else ../share/wheelhouse beside the program's directory, where packages have it.
 func Root(given string) (string, error) {
 	isRoot := func(dir string) bool {
 		for _, sub := range []string{"labs", "features"} {
@@ -81,7 +82,7 @@ func Root(given string) (string, error) {
 	}
 	if exe, err := os.Executable(); err == nil {
 		if exe, err = filepath.EvalSymlinks(exe); err == nil {
-			starts = append(starts, filepath.Dir(exe))
+			starts = append(starts, filepath.Dir(exe), filepath.Join(filepath.Dir(exe), "../share/wheelhouse"))
 		}
 	}
 	for _, start := range starts {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"wheelhouse/cluster/apiserver/admission/serviceallocator"
 	"wheelhouse/cluster/local"
+	"wheelhouse/cluster/machine"
 )
 
 // version is set by the linker (see the Makefile).
@@ -127,8 +129,11 @@ func ended(ctx context.Context, part string, err error) error {
 
 var errNoKubeconfig = errors.New("--kubeconfig is needed: the file with the API server and the credentials")
 
-// kubeconfig returns the path of the default cluster's kubeconfig, "" if there is none.
-func kubeconfig() string { return existing(local.KubeconfigPath(defaultCluster(), "")) }
+// kubeconfig returns the path of the default cluster's kubeconfig, else that of the master
+// which kube-config has set up on this machine, "" if there is none.
+func kubeconfig() string {
+	return cmp.Or(existing(local.KubeconfigPath(defaultCluster(), "")), existing(machine.AdminKubeconfig))
+}
 
 func existing(path string) string {
 	if _, err := os.Stat(path); err != nil {

@@ -20,13 +20,21 @@ import (
 )
 
 func main() {
-	if filepath.Base(os.Args[0]) == "kubectl" {
+	name, command := filepath.Base(os.Args[0]), root
+	switch name {
+	case "kubectl":
 		runKubectl(os.Args[1:])
+	case "lab":
+		command = labCommand
+	case "kube-config":
+		command = kubeConfigCommand
+	default:
+		name = "wheelhouse"
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
+	err := command().ExecuteContext(ctx)
 	stop()
-	os.Exit(exitCode(err))
+	os.Exit(exitCode(name, err))
 }
 
 func root() *cobra.Command {
@@ -69,7 +77,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; `%s --help` lists them", args[0], c.CommandPath())
 }
 
-func exitCode(err error) int {
+func exitCode(program string, err error) int {
 	var exit exitError
 	switch {
 	case err == nil:
@@ -77,6 +85,6 @@ func exitCode(err error) int {
 	case errors.As(err, &exit):
 		return exit.code
 	}
-	fmt.Fprintln(os.Stderr, "wheelhouse:", err)
+	fmt.Fprintln(os.Stderr, program+":", err)
 	return 1
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -33,6 +34,26 @@ func owned(path *string, f func(*cobra.Command, []string, *rest.Config, kubernet
 	}
 }
 
+// tokenLimits are how long a token is valid, and for whom.
+type tokenLimits struct {
+	life  time.Duration
+	count int
+	node  string // "": any
+}
+
+// createToken writes a join token, and returns it with the hash of the cluster's authority.
+func createToken(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, limits tokenLimits) (token, pin string, err error) {
+	if pin, err = client.Pin(rc.CAData); err != nil {
+		return "", "", err
+	}
+	token, secret := authn.NewBootstrapToken(limits.life)
+	authn.LimitJoins(secret, limits.count, limits.node)
+	if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		return "", "", fmt.Errorf("writing the token: %w", err)
+	}
+	return token, pin, nil
+}
+
 // tokenCommand creates join tokens.
 func tokenCommand() *cobra.Command {
 	path, life, count, node := kubeconfig(), 24*time.Hour, 1, ""
@@ -44,14 +65,9 @@ func tokenCommand() *cobra.Command {
 			if count < 1 || (node != "" && count != 1) {
 				return errors.New("--count: want at least 1, and 1 for a --node")
 			}
-			pin, err := client.Pin(rc.CAData)
+			token, pin, err := createToken(c.Context(), rc, cs, tokenLimits{life: life, count: count, node: node})
 			if err != nil {
 				return err
-			}
-			token, secret := authn.NewBootstrapToken(life)
-			authn.LimitJoins(secret, count, node)
-			if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(c.Context(), secret, metav1.CreateOptions{}); err != nil {
-				return fmt.Errorf("writing the token: %w", err)
 			}
 			if node == "" {
 				node = "NAME"

@@ -1,0 +1,80 @@
+package machine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const (
+	// smallMemory is below what a machine has on which memory needs no care.
+	smallMemory = 2 << 30
+	// smallQuota keeps etcd's database, which is mapped into memory, far from 1 GB of memory
+	// and from the address space of a 32-bit process.
+	smallQuota = 512 << 20
+	// quota is etcd's on every other machine.
+	quota = 2 << 30
+)
+
+func (m *Machine) writeServer(o Options) error {
+	memory, err := m.memory()
+	if err != nil {
+		return err
+	}
+	values := []string{
+		"ADDRESS=" + o.Address.String(), "NODE=" + o.Name + "=" + o.Address.String(), "STATE_DIR=" + m.stateDir() + "/server",
+	}
+	bytes := int64(quota)
+	if memory < smallMemory || strconv.IntSize == 32 {
+		bytes = smallQuota
+	}
+	values = append(values, fmt.Sprintf("QUOTA=%d", bytes))
+	return m.writeSettings(serverEnv, "enable-master", append(values, memoryLimit(memory, 4, 192<<20)...))
+}
+
+func (m *Machine) writeNode(o Options, kubeconfig string) error {
+	memory, err := m.memory()
+	if err != nil {
+		return err
+	}
+	values := []string{
+		"ADDRESS=" + o.Address.String(), "NAME=" + o.Name, "POD_CIDR=" + o.PodCIDR.String(),
+		"KUBECONFIG=" + kubeconfig, "STATE_DIR=" + m.stateDir() + "/node",
+	}
+	return m.writeSettings(nodeEnv, "enable-master or enable-worker", append(values, memoryLimit(memory, 10, 64<<20)...))
+}
+
+// memoryLimit returns the setting of the Go runtime's soft limit on a small machine: a part of
+// its memory, and at least what the process needs.
+func memoryLimit(memory int64, part int64, least int64) []string {
+	if memory >= smallMemory {
+		return nil
+	}
+	return []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", max(memory/part, least)>>20)}
+}
+
+func (m *Machine) writeSettings(name, by string, values []string) error {
+	text := "# Written by `kube-config " + by + "`; further flags are in /etc/default.\n" + strings.Join(values, "\n") + "\n"
+	return m.write(name, text, 0o644)
+}
+
+// settings reads a file that writeSettings has written; without it there are none.
+func (m *Machine) settings(name string) (map[string]string, error) {
+	text, err := m.read(name)
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			values[key] = value
+		}
+	}
+	return values, err
+}
+
+// memory returns the machine's memory in bytes.
+func (m *Machine) memory() (int64, error) {
+	text, err := m.read("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	return field(text, "MemTotal:") << 10, nil
+}

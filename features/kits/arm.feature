@@ -1,0 +1,122 @@
+Feature: The package and kube-config on a machine of its own
+  A master and a worker, each with the Debian package on a disk of its own. systemctl alone is a stand-in: it runs the
+  server's unit as written, and notes the node's.
+
+  @P1
+  Scenario: from the package to a master and a worker
+    Given machines "master" and "desk-3" with the package installed
+    Then on "master" `kube-config info` prints:
+      """
+      Architecture: .+
+      Kernel: Linux \d.+
+      CPU: \d+ cores.*
+
+      Used RAM Memory: \d+ MiB
+      RAM Memory: \d+ MiB
+
+      Used disk space: .+B \(\d+ KB\)
+      Free disk space: .+B \(\d+ KB\)
+
+      SD Card/deb package was built: \d\d-\d\d-\d{4} \d\d:\d\d
+
+      wheelhouse:
+      Latest commit: [0-9a-f]{9}
+      Version: \d+\.\d+\.\d+
+
+      systemd version: v252
+      docker version: unknown
+      kubernetes client version: v1.36.3
+
+      Role: none
+      Needs: a Docker Engine that answers: .+
+      """
+    And on "master" `kube-config install` prints:
+      """
+      Checks so the kernel has all control groups
+      Checks swap
+      Loads kernel modules and settings
+      Checks so all images are present
+      This machine is ready. .+
+      """
+    And on "desk-3" `kube-config enable-worker 10.245.9.2` fails with "kube-config token"
+    And on "desk-3" `kube-config token` fails with "no master"
+    And on "master" `kube-config enable-master --address 10.245.9.2` prints:
+      """
+      Disabling k8s if it is running
+      Checks so all images are present
+      Created symlink /etc/systemd/system/multi-user.target.wants/wheelhouse-server.service.+
+      Created symlink /etc/systemd/system/multi-user.target.wants/wheelhouse-node.service.+
+      Kubernetes master services enabled
+      .*kube-config token.*
+      """
+    And on "master" `kubectl get --raw /readyz` prints:
+      """
+      ok
+      """
+    And on "master" `kubectl cluster-info | sed 's/\x1b\[[0-9;]*m//g' | head -1` prints:
+      """
+      Kubernetes control plane is running at https://10.245.9.2:6443
+      """
+    # The document's address, for who asks for it: a proxy of one's own instead of a port that is open to all.
+    And on "master" `kubectl proxy --port 8080 >/dev/null & until curl -sf localhost:8080/readyz >/dev/null; do sleep .1; done; kubectl -s http://localhost:8080 cluster-info | sed 's/\x1b\[[0-9;]*m//g' | head -1; kill $!` prints:
+      """
+      Kubernetes control plane is running at http://localhost:8080
+      """
+    And on "master" `cat /run/units/wheelhouse-node.service` prints:
+      """
+      /usr/bin/wheelhouse node --kubeconfig /var/lib/wheelhouse/server/10.245.9.2.kubeconfig --name 10.245.9.2 --address 10.245.9.2 --pod-cidr 10.246.2.0/24 --state-dir /var/lib/wheelhouse/node --host-root /
+      """
+    When on "master" `kube-config token` is noted
+    Then on "desk-3" the noted command with `--address 10.245.9.3 --name desk-3` prints:
+      """
+      Disabling k8s if it is running
+      Using master ip: 10.245.9.2
+      Checks so all images are present
+      Starting worker components
+      Created symlink /etc/systemd/system/multi-user.target.wants/wheelhouse-node.service.+
+      Kubernetes worker services enabled
+      """
+    And on "desk-3" `kubectl --kubeconfig /var/lib/wheelhouse/node/node.kubeconfig auth whoami -o jsonpath='{.status.userInfo.username}'` prints:
+      """
+      system:node:desk-3
+      """
+    And on "desk-3" `stat -c %a /var/lib/wheelhouse/node/node.kubeconfig; kube-config info | grep Role` prints:
+      """
+      600
+      Role: worker
+      """
+    # The token was for one worker, and a worker that has joined needs none.
+    And on "desk-3" the noted command with `--address 10.245.9.4 --name desk-4` fails with "joining https://10.245.9.2:6443"
+    And on "desk-3" `kube-config enable-worker 10.245.9.2 --address 10.245.9.3 --name desk-3 | tail -1` prints:
+      """
+      Kubernetes worker services enabled
+      """
+    And on "master" `kube-config enable-addon` prints:
+      """
+      loadbalancer
+      monitoring
+      registry
+      """
+    And on "master" `kube-config enable-addon registry | tail -1` prints:
+      """
+      Add-on registry enabled
+      """
+    And on "master" `lab list | head -2 | tail -1` prints:
+      """
+      .*influxdb.*
+      """
+    # An upgrade stops nothing and keeps what runs.
+    When on "master" the package is installed again
+    Then on "master" `kubectl get --raw /readyz` prints:
+      """
+      ok
+      """
+    And on "master" `kube-config delete-data --yes` fails with "disable-node"
+    And on "master" `systemctl disable --now wheelhouse-node.service wheelhouse-server.service; kube-config delete-data --yes` prints:
+      """
+      All Kubernetes data in /var/lib/wheelhouse is deleted
+      """
+    And on "desk-3" `dpkg --purge wheelhouse >/dev/null 2>&1; { ls -d /etc/wheelhouse /var/lib/wheelhouse /usr/bin/wheelhouse 2>&1 || true; } | grep -c 'No such file'` prints:
+      """
+      3
+      """
