@@ -122,6 +122,19 @@ func (k *Kind) Sub(name string) *Subresource {
 	return nil
 }
 
+// Of sets New and NewList of a kind whose objects are of type T, and their lists of type L.
+func Of[T, L any, O interface {
+	*T
+	Object
+}, R interface {
+	*L
+	runtime.Object
+}](k *Kind) *Kind {
+	k.New = func() Object { return O(new(T)) }
+	k.NewList = func() runtime.Object { return R(new(L)) }
+	return k
+}
+
 // Scale gets and sets the replicas of a kind.
 type Scale struct {
 	Get func(obj Object) ScaleValues

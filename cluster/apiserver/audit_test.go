@@ -1,7 +1,6 @@
 package apiserver_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,20 +30,7 @@ import (
 // audited is a server with an audit log.
 type audited struct {
 	*rest.Config
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (a *audited) Write(p []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.lines.Write(p)
-}
-
-func (a *audited) text() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.lines.String()
+	lines wait.Output
 }
 
 // startAudited serves with a policy ("" is the default one); who comes with the token
@@ -60,7 +45,7 @@ func startAudited(t *testing.T, policy string, options ...apitest.Option) *audit
 		t.Fatal(err)
 	}
 	a := &audited{}
-	log := audit.NewLog(p, a, slog.Default())
+	log := audit.NewLog(p, &a.lines, slog.Default())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { log.Run(ctx); close(done) }()
@@ -117,7 +102,7 @@ func (a *audited) events(t *testing.T, n int, fits func(*audit.Event) bool) []*a
 	var found []*audit.Event
 	wait.For(t, fmt.Sprintf("%d events", n), func() error {
 		found = nil
-		for line := range strings.Lines(a.text()) {
+		for line := range strings.Lines(a.lines.String()) {
 			e := &audit.Event{}
 			if err := json.Unmarshal([]byte(line), e); err != nil {
 				t.Fatalf("%v: %s", err, line)
@@ -126,7 +111,7 @@ func (a *audited) events(t *testing.T, n int, fits func(*audit.Event) bool) []*a
 				found = append(found, e)
 			}
 		}
-		return wait.Seen(len(found) >= n, len(found), ", the log is\n", a.text())
+		return wait.Seen(len(found) >= n, len(found), ", the log is\n", a.lines.String())
 	})
 	return found
 }
@@ -285,7 +270,7 @@ func TestAuditOfRefusals(t *testing.T) {
 	if stages(e) != "ResponseStarted" || e[0].ResponseStatus.Code != 401 || e[0].ResponseStatus.Message != "Authentication failed, attempted: bearer" || e[0].User.Username != "" || e[0].ObjectRef.Resource != "secrets" {
 		t.Errorf("%s %+v", stages(e), e[0])
 	}
-	if strings.Contains(a.text(), "stolen") {
+	if strings.Contains(a.lines.String(), "stolen") {
 		t.Error("the token is in the log")
 	}
 	if resp := a.do(t, "GET", "/api/v1/secrets", "jane", "", "Audit-Id", "as", "Impersonate-User", "joe", "Impersonate-Group", "ops"); resp.StatusCode != 200 {
@@ -385,10 +370,10 @@ func TestAuditByDefault(t *testing.T) {
 	}
 	events := a.events(t, 4, func(e *audit.Event) bool { return e.User.Username == "jane" })
 	if len(events) != 4 || events[0].ObjectRef.Name != "s" || events[0].ObjectRef.Resource != "secrets" || !strings.Contains(string(events[3].RequestObject), `"port":80`) {
-		t.Errorf("the log is\n%s", a.text())
+		t.Errorf("the log is\n%s", a.lines.String())
 	}
-	if strings.Contains(a.text(), hush) || strings.Contains(a.text(), "aHVzaC1odXNo") {
-		t.Errorf("the log holds a secret:\n%s", a.text())
+	if strings.Contains(a.lines.String(), hush) || strings.Contains(a.lines.String(), "aHVzaC1odXNo") {
+		t.Errorf("the log holds a secret:\n%s", a.lines.String())
 	}
 }
 

@@ -171,6 +171,29 @@ func (r *raw) served(who string) {
 	}
 }
 
+// hold sends n requests whose bodies do not end, or whose answers it does not read; over HTTP/2 so many of them on
+// each connection.
+func (h *hostile) hold(protocol, method string, n, onEach int) {
+	h.t.Helper()
+	reads := method == "GET"
+	if protocol == "HTTP/2" {
+		for range n / onEach {
+			s := h.noWindow()
+			for range onEach {
+				s.send(h.t, method, maps, "hostile", reads)
+			}
+		}
+		return
+	}
+	length, body := 1000, "{"
+	if reads {
+		length, body = 0, ""
+	}
+	for range n {
+		h.send(method, maps, length, body)
+	}
+}
+
 // patientServer cuts nobody off while a test has still to begin all that a hostile user does.
 func patientServer(c *apiserver.Config) {
 	c.ClientTimeouts = connection.ClientTimeouts{Body: 5 * time.Minute, Write: 5 * time.Minute}
@@ -182,18 +205,7 @@ func TestSlowBodiesOfOneUser(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			r, h := startNamed(t, patientServer)
 			largeMaps(t, r)
-			if protocol == "HTTP/2" {
-				for range 4 {
-					s := h.noWindow()
-					for range 65 {
-						s.send(t, "POST", maps, "hostile", false)
-					}
-				}
-			} else {
-				for range 260 {
-					h.send("POST", maps, 1000, "{")
-				}
-			}
+			h.hold(protocol, "POST", 260, 65)
 			exhausted(t, func() int { return r.as("hostile", "POST", maps, `{"metadata":{"generateName":"h"}}`) })
 			r.served("other")
 		})
@@ -215,18 +227,7 @@ func TestReadersThatDoNotRead(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			r, h := startNamed(t, patientServer)
 			largeMaps(t, r)
-			if protocol == "HTTP/2" {
-				for range 5 {
-					s := h.noWindow()
-					for range 90 {
-						s.send(t, "GET", maps, "hostile", true)
-					}
-				}
-			} else {
-				for range 440 {
-					h.send("GET", maps, 0, "")
-				}
-			}
+			h.hold(protocol, "GET", 450, 90)
 			exhausted(t, func() int { return r.as("hostile", "GET", maps, "") })
 			r.served("other")
 		})

@@ -1,40 +1,21 @@
 package apiserver_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"wheelhouse/cluster/apiserver"
 	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/wait"
 )
-
-// lockedBuffer takes a log while a test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), s)
-}
 
 // TestHealthIsLoggedWhenItChanges: it is asked for every second, and one line says it.
 func TestHealthIsLoggedWhenItChanges(t *testing.T) {
-	var log lockedBuffer
+	var log wait.Output
 	var well atomic.Bool
 	cfg := apitest.Start(t, func(c *apiserver.Config) {
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -60,7 +41,7 @@ func TestHealthIsLoggedWhenItChanges(t *testing.T) {
 			}
 		}
 	}
-	if failed, again := log.count("health check failed"), log.count("health check passes again"); failed != 2 || again != 2 {
+	if failed, again := strings.Count(log.String(), "health check failed"), strings.Count(log.String(), "health check passes again"); failed != 2 || again != 2 {
 		t.Errorf("%d lines say that it failed twice, %d that it passed again twice", failed, again)
 	}
 }

@@ -1,30 +1,16 @@
 package kubelet
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/fixture"
 	"wheelhouse/cluster/kubelet/resize"
 )
-
-func amounts(pairs ...string) v1.ResourceList {
-	out := v1.ResourceList{}
-	for _, p := range pairs {
-		name, q, _ := strings.Cut(p, "=")
-		out[v1.ResourceName(name)] = resource.MustParse(q)
-	}
-	return out
-}
-
-func size(requests, limits v1.ResourceList) v1.ResourceRequirements {
-	return v1.ResourceRequirements{Requests: requests, Limits: limits}
-}
 
 // observedSize is a pod with one running container that has an actual size, and is to get
 // another.
@@ -42,19 +28,19 @@ func TestShownSize(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{
-			"as given", size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")), size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")),
-			size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")),
+			"as given", fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")), fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")),
+			fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")),
 		},
 		{
-			"not yet as given", size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")), size(amounts("cpu=1", "memory=1Gi"), amounts("cpu=2", "memory=2Gi")),
-			size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")),
+			"not yet as given", fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")), fixture.Size(fixture.Amounts("cpu=1", "memory=1Gi"), fixture.Amounts("cpu=2", "memory=2Gi")),
+			fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")),
 		},
-		{"less than the kernel can do", size(amounts("cpu=2m"), amounts("cpu=10m")), size(amounts("cpu=1m"), amounts("cpu=5m")), size(amounts("cpu=1m"), amounts("cpu=5m"))},
+		{"less than the kernel can do", fixture.Size(fixture.Amounts("cpu=2m"), fixture.Amounts("cpu=10m")), fixture.Size(fixture.Amounts("cpu=1m"), fixture.Amounts("cpu=5m")), fixture.Size(fixture.Amounts("cpu=1m"), fixture.Amounts("cpu=5m"))},
 		{
-			"a limit that is not there yet", size(amounts("cpu=20m"), nil), size(amounts("cpu=20m", "memory=1Mi"), amounts("cpu=30m", "memory=9Mi")),
-			size(amounts("cpu=20m"), nil),
+			"a limit that is not there yet", fixture.Size(fixture.Amounts("cpu=20m"), nil), fixture.Size(fixture.Amounts("cpu=20m", "memory=1Mi"), fixture.Amounts("cpu=30m", "memory=9Mi")),
+			fixture.Size(fixture.Amounts("cpu=20m"), nil),
 		},
-		{"what cannot change", size(amounts("cpu=20m"), nil), size(amounts("cpu=30m", "ephemeral-storage=1Gi"), nil), size(amounts("cpu=20m", "ephemeral-storage=1Gi"), nil)},
+		{"what cannot change", fixture.Size(fixture.Amounts("cpu=20m"), nil), fixture.Size(fixture.Amounts("cpu=30m", "ephemeral-storage=1Gi"), nil), fixture.Size(fixture.Amounts("cpu=20m", "ephemeral-storage=1Gi"), nil)},
 	} {
 		s := observedSize(c.has, c.given)
 		st := s.status(noon).ContainerStatuses[0]
@@ -81,17 +67,17 @@ func TestResizePolicy(t *testing.T) {
 	policy := func(name v1.ResourceName) v1.ContainerResizePolicy {
 		return v1.ContainerResizePolicy{ResourceName: name, RestartPolicy: v1.RestartContainer}
 	}
-	has := size(amounts("cpu=20m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi"))
+	has := fixture.Size(fixture.Amounts("cpu=20m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi"))
 	for _, c := range []struct {
 		name     string
 		asked    v1.ResourceRequirements
 		policies []v1.ContainerResizePolicy
 		restart  bool
 	}{
-		{"no policy", size(amounts("cpu=25m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")), nil, false},
-		{"cpu's policy, cpu request", size(amounts("cpu=25m", "memory=35Mi"), amounts("cpu=30m", "memory=45Mi")), []v1.ContainerResizePolicy{policy("cpu")}, true},
-		{"cpu's policy, memory", size(amounts("cpu=20m", "memory=36Mi"), amounts("cpu=30m", "memory=46Mi")), []v1.ContainerResizePolicy{policy("cpu")}, false},
-		{"memory's policy, memory request", size(amounts("cpu=20m", "memory=36Mi"), amounts("cpu=30m", "memory=45Mi")), []v1.ContainerResizePolicy{policy("memory")}, true},
+		{"no policy", fixture.Size(fixture.Amounts("cpu=25m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")), nil, false},
+		{"cpu's policy, cpu request", fixture.Size(fixture.Amounts("cpu=25m", "memory=35Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")), []v1.ContainerResizePolicy{policy("cpu")}, true},
+		{"cpu's policy, memory", fixture.Size(fixture.Amounts("cpu=20m", "memory=36Mi"), fixture.Amounts("cpu=30m", "memory=46Mi")), []v1.ContainerResizePolicy{policy("cpu")}, false},
+		{"memory's policy, memory request", fixture.Size(fixture.Amounts("cpu=20m", "memory=36Mi"), fixture.Amounts("cpu=30m", "memory=45Mi")), []v1.ContainerResizePolicy{policy("memory")}, true},
 	} {
 		s := observedSize(has, c.asked, c.policies...)
 		next := plan(s, noon)
@@ -117,7 +103,7 @@ func TestResizePolicy(t *testing.T) {
 }
 
 func TestResizeConditions(t *testing.T) {
-	s := observedSize(size(amounts("cpu=1"), nil), size(amounts("cpu=1"), nil))
+	s := observedSize(fixture.Size(fixture.Amounts("cpu=1"), nil), fixture.Size(fixture.Amounts("cpu=1"), nil))
 	s.size.Pending = &v1.PodCondition{Type: v1.PodResizePending, Status: v1.ConditionTrue, Reason: v1.PodReasonDeferred, Message: "no room"}
 	find := func(status v1.PodStatus, kind v1.PodConditionType) *v1.PodCondition {
 		for i := range status.Conditions {

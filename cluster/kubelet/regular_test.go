@@ -4,7 +4,6 @@ package kubelet
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -20,31 +19,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/kubelet/fixture"
 	"wheelhouse/cluster/kubelet/resize"
 )
-
-// pipe makes a named pipe that gives who opens it a line.
-func pipe(t *testing.T, path string) {
-	t.Helper()
-	if err := unix.Mkfifo(path, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f, err := os.OpenFile(path, os.O_WRONLY, 0) // waits for a reader
-		if err == nil {
-			_, _ = io.WriteString(f, "from a pipe\n")
-			f.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
-			defer f.Close()
-		}
-		<-done
-	})
-}
 
 func errorsOf(all ...error) error {
 	for _, err := range all {
@@ -111,7 +88,7 @@ func TestNodeLogsThatAPodHasReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pipe(t, filepath.Join(logs, "pipe"))
+	fixture.Pipe(t, filepath.Join(logs, "pipe"))
 	files, done, err := served{&Kubelet{config: Config{HostRoot: disk}}}.Logs()
 	if err != nil {
 		t.Fatal(err)

@@ -6,31 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"wheelhouse/cluster/local"
 	"wheelhouse/cluster/wait"
 )
-
-// lines is what Up prints, read while it runs.
-type lines struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
-}
 
 // A server that needs long is waited for: Up prints what it sees meanwhile, and is done when the
 // server is. One that needs longer than the timeout ends Up with what was seen and the flag.
@@ -50,7 +31,7 @@ func TestSlowServer(t *testing.T) {
 		t.Errorf("after the timeout: %v", err)
 	}
 
-	var out lines
+	var out wait.Output
 	ended := make(chan error, 1)
 	cfg.Timeout = time.Minute
 	go func() { ended <- local.Up(t.Context(), cfg, &out) }()

@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -14,12 +13,10 @@ import (
 )
 
 // ControllerRevisions is the kind ControllerRevision: a past state of a DaemonSet or StatefulSet.
-var ControllerRevisions = &api.Kind{
+var ControllerRevisions = api.Of[appsv1.ControllerRevision, appsv1.ControllerRevisionList](&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ControllerRevision"),
 	Plural:           "controllerrevisions", Singular: "controllerrevision", Namespaced: true,
 	Versions: []api.Version{ControllerRevisionsV1beta2, ControllerRevisionsV1beta1},
-	New:      func() api.Object { return &appsv1.ControllerRevision{} },
-	NewList:  func() runtime.Object { return &appsv1.ControllerRevisionList{} },
 
 	Validate: rules.Typed(validateControllerRevision),
 	ValidateUpdate: rules.TypedUpdate(func(r, old *appsv1.ControllerRevision) field.ErrorList {
@@ -41,7 +38,7 @@ var ControllerRevisions = &api.Kind{
 		}
 		return []any{r.Name, controller, r.Revision, rules.Age(r.CreationTimestamp)}
 	}),
-}
+})
 
 func validateControllerRevision(r *appsv1.ControllerRevision) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&r.ObjectMeta, true, rules.DNSSubdomain)

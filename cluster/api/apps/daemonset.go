@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -16,14 +15,12 @@ import (
 )
 
 // DaemonSets is the kind DaemonSet: a pod on each matching node.
-var DaemonSets = &api.Kind{
+var DaemonSets = api.Of[appsv1.DaemonSet, appsv1.DaemonSetList](&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "DaemonSet"),
 	Plural:           "daemonsets", Singular: "daemonset",
 	Short: []string{"ds"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{DaemonSetsV1beta2, DaemonSetsExtensions},
-	New:       func() api.Object { return &appsv1.DaemonSet{} },
-	NewList:   func() runtime.Object { return &appsv1.DaemonSetList{} },
 
 	Default: rules.Mutate(defaultDaemonSet),
 	PrepareCreate: rules.Mutate(func(d *appsv1.DaemonSet) {
@@ -76,7 +73,7 @@ var DaemonSets = &api.Kind{
 			rules.Age(d.CreationTimestamp), names, images, metav1.FormatLabelSelector(d.Spec.Selector),
 		}
 	}),
-}
+})
 
 // templateGeneration returns the number of a DaemonSet's template, from the annotation that replaces the field
 // of the first version. The pods have it as a label.

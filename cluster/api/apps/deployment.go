@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -18,7 +17,7 @@ import (
 )
 
 // Deployments is the kind Deployment: it replaces pods by those of a new template with ReplicaSets.
-var Deployments = &api.Kind{
+var Deployments = api.Of[appsv1.Deployment, appsv1.DeploymentList](&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "Deployment"),
 	Plural:           "deployments", Singular: "deployment",
 	Short: []string{"deploy"}, Categories: []string{"all"}, Namespaced: true,
@@ -30,8 +29,6 @@ var Deployments = &api.Kind{
 		Set: func(o api.Object, n int32) { o.(*appsv1.Deployment).Spec.Replicas = &n },
 	},
 	Versions: []api.Version{DeploymentsV1beta2, DeploymentsV1beta1, DeploymentsExtensions},
-	New:      func() api.Object { return &appsv1.Deployment{} },
-	NewList:  func() runtime.Object { return &appsv1.DeploymentList{} },
 
 	Default: rules.Mutate(defaultDeployment),
 	PrepareCreate: rules.Mutate(func(d *appsv1.Deployment) {
@@ -77,7 +74,7 @@ var Deployments = &api.Kind{
 			names, images, selectorString(d.Spec.Selector),
 		}
 	}),
-}
+})
 
 func defaultDeployment(d *appsv1.Deployment) {
 	rules.SetDefaultPtr(&d.Spec.Replicas, 1)

@@ -5,7 +5,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -16,7 +15,7 @@ import (
 )
 
 // ReplicaSets is the kind ReplicaSet: a number of equal pods, with a set-based selector.
-var ReplicaSets = rules.SpecAndStatus(&api.Kind{
+var ReplicaSets = rules.SpecAndStatus(api.Of[appsv1.ReplicaSet, appsv1.ReplicaSetList](&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "ReplicaSet"),
 	Plural:           "replicasets", Singular: "replicaset",
 	Short: []string{"rs"}, Categories: []string{"all"}, Namespaced: true,
@@ -28,8 +27,6 @@ var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 		Set: func(o api.Object, n int32) { o.(*appsv1.ReplicaSet).Spec.Replicas = &n },
 	},
 	Versions: []api.Version{ReplicaSetsV1beta2, ReplicaSetsExtensions},
-	New:      func() api.Object { return &appsv1.ReplicaSet{} },
-	NewList:  func() runtime.Object { return &appsv1.ReplicaSetList{} },
 
 	Default: rules.Mutate(func(rs *appsv1.ReplicaSet) {
 		rules.SetDefaultPtr(&rs.Spec.Replicas, 1)
@@ -60,7 +57,7 @@ var ReplicaSets = rules.SpecAndStatus(&api.Kind{
 			names, images, metav1.FormatLabelSelector(rs.Spec.Selector),
 		}
 	}),
-}, func(o *appsv1.ReplicaSet) (*appsv1.ReplicaSetSpec, *appsv1.ReplicaSetStatus) {
+}), func(o *appsv1.ReplicaSet) (*appsv1.ReplicaSetSpec, *appsv1.ReplicaSetStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
@@ -15,7 +14,7 @@ import (
 )
 
 // StatefulSets is the kind StatefulSet: pods with stable names and volumes of their own.
-var StatefulSets = rules.SpecAndStatus(&api.Kind{
+var StatefulSets = rules.SpecAndStatus(api.Of[appsv1.StatefulSet, appsv1.StatefulSetList](&api.Kind{
 	GroupVersionKind: api.GVK(appsv1.GroupName, "v1", "StatefulSet"),
 	Plural:           "statefulsets", Singular: "statefulset",
 	Short: []string{"sts"}, Categories: []string{"all"}, Namespaced: true,
@@ -27,8 +26,6 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 		Set: func(o api.Object, n int32) { o.(*appsv1.StatefulSet).Spec.Replicas = &n },
 	},
 	Versions: []api.Version{StatefulSetsV1beta2, StatefulSetsV1beta1},
-	New:      func() api.Object { return &appsv1.StatefulSet{} },
-	NewList:  func() runtime.Object { return &appsv1.StatefulSetList{} },
 
 	Default: rules.Mutate(defaultStatefulSet),
 	Restore: rules.Mutate(nameClaimTemplates),
@@ -48,7 +45,7 @@ var StatefulSets = rules.SpecAndStatus(&api.Kind{
 		names, images := podrules.ContainerCells(s.Spec.Template.Spec.Containers)
 		return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, ptr.Deref(s.Spec.Replicas, 1)), rules.Age(s.CreationTimestamp), names, images}
 	}),
-}, func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
+}), func(o *appsv1.StatefulSet) (*appsv1.StatefulSetSpec, *appsv1.StatefulSetStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -5,7 +5,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -13,14 +12,12 @@ import (
 )
 
 // HorizontalPodAutoscalers is the kind HorizontalPodAutoscaler: it scales a workload by the metrics of its pods.
-var HorizontalPodAutoscalers = &api.Kind{
+var HorizontalPodAutoscalers = api.Of[autoscalingv2.HorizontalPodAutoscaler, autoscalingv2.HorizontalPodAutoscalerList](&api.Kind{
 	GroupVersionKind: api.GVK(autoscalingv2.GroupName, "v2", "HorizontalPodAutoscaler"),
 	Plural:           "horizontalpodautoscalers", Singular: "horizontalpodautoscaler",
 	Short: []string{"hpa"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{HorizontalPodAutoscalersV1, autoscalersV2beta2, autoscalersV2beta1},
-	New:       func() api.Object { return &autoscalingv2.HorizontalPodAutoscaler{} },
-	NewList:   func() runtime.Object { return &autoscalingv2.HorizontalPodAutoscalerList{} },
 
 	Default: rules.Mutate(defaultAutoscaler),
 	PrepareCreate: rules.Mutate(func(h *autoscalingv2.HorizontalPodAutoscaler) {
@@ -47,7 +44,7 @@ var HorizontalPodAutoscalers = &api.Kind{
 		rules.AgeColumn,
 	},
 	Row: rules.Typed(autoscalerRow),
-}
+})
 
 func defaultAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) {
 	rules.SetDefaultPtr(&h.Spec.MinReplicas, 1)

@@ -3,7 +3,6 @@ package batch
 import (
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -12,14 +11,12 @@ import (
 )
 
 // CronJobs is the kind CronJob: it creates Jobs on a schedule.
-var CronJobs = rules.SpecAndStatus(&api.Kind{
+var CronJobs = rules.SpecAndStatus(api.Of[batchv1.CronJob, batchv1.CronJobList](&api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "CronJob"),
 	Plural:           "cronjobs", Singular: "cronjob",
 	Short: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{CronJobsV1beta1, cronJobsV2alpha1},
-	New:       func() api.Object { return &batchv1.CronJob{} },
-	NewList:   func() runtime.Object { return &batchv1.CronJobList{} },
 
 	Default: rules.Mutate(func(c *batchv1.CronJob) {
 		rules.SetDefault(&c.Spec.ConcurrencyPolicy, batchv1.AllowConcurrent)
@@ -69,4 +66,4 @@ var CronJobs = rules.SpecAndStatus(&api.Kind{
 			names, images, metav1.FormatLabelSelector(job.Selector),
 		}
 	}),
-}, func(o *batchv1.CronJob) (*batchv1.CronJobSpec, *batchv1.CronJobStatus) { return &o.Spec, &o.Status })
+}), func(o *batchv1.CronJob) (*batchv1.CronJobSpec, *batchv1.CronJobStatus) { return &o.Spec, &o.Status })

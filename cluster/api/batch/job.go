@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
 	"wheelhouse/cluster/api"
@@ -18,12 +17,10 @@ import (
 )
 
 // Jobs is the kind Job: it runs pods until enough of them have succeeded.
-var Jobs = rules.SpecAndStatus(&api.Kind{
+var Jobs = rules.SpecAndStatus(api.Of[batchv1.Job, batchv1.JobList](&api.Kind{
 	GroupVersionKind: api.GVK(batchv1.GroupName, "v1", "Job"),
 	Plural:           "jobs", Singular: "job", Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
-	New:       func() api.Object { return &batchv1.Job{} },
-	NewList:   func() runtime.Object { return &batchv1.JobList{} },
 
 	Default: rules.Mutate(defaultJob),
 	PrepareCreate: rules.Mutate(func(j *batchv1.Job) {
@@ -50,7 +47,7 @@ var Jobs = rules.SpecAndStatus(&api.Kind{
 	Fields: rules.Typed(func(j *batchv1.Job) fields.Set {
 		return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 	}),
-}, func(o *batchv1.Job) (*batchv1.JobSpec, *batchv1.JobStatus) { return &o.Spec, &o.Status })
+}), func(o *batchv1.Job) (*batchv1.JobSpec, *batchv1.JobStatus) { return &o.Spec, &o.Status })
 
 func defaultJob(j *batchv1.Job) {
 	s := &j.Spec

@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -26,14 +25,12 @@ import (
 
 // CertificateSigningRequests is the kind CertificateSigningRequest: a request for a certificate, as a joining
 // node creates it. The server sets the requestor (spec.username, uid, groups, extra).
-var CertificateSigningRequests = &api.Kind{
+var CertificateSigningRequests = api.Of[certificatesv1.CertificateSigningRequest, certificatesv1.CertificateSigningRequestList](&api.Kind{
 	GroupVersionKind: api.GVK(certificatesv1.GroupName, "v1", "CertificateSigningRequest"),
 	Plural:           "certificatesigningrequests", Singular: "certificatesigningrequest", Short: []string{"csr"},
 	HasStatus: true,
 	Connect:   []api.Subresource{approval("v1")},
 	Versions:  []api.Version{requestsV1beta1()},
-	New:       func() api.Object { return &certificatesv1.CertificateSigningRequest{} },
-	NewList:   func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
 
 	PrepareCreate: rules.Mutate(func(c *certificatesv1.CertificateSigningRequest) {
 		c.Status = certificatesv1.CertificateSigningRequestStatus{}
@@ -83,7 +80,7 @@ var CertificateSigningRequests = &api.Kind{
 	Fields: rules.Typed(func(c *certificatesv1.CertificateSigningRequest) fields.Set {
 		return fields.Set{"spec.signerName": c.Spec.SignerName}
 	}),
-}
+})
 
 // approval is the subresource by which a request is approved or denied, in a version.
 func approval(version string) api.Subresource {

@@ -5,7 +5,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	coordinationv1beta1 "k8s.io/api/coordination/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -14,12 +13,10 @@ import (
 
 // Leases is the kind Lease, for leader election and for the heartbeats of nodes. The fields of coordinated leader election,
 // whose feature gate is off, are dropped, as upstream.
-var Leases = &api.Kind{
+var Leases = api.Of[coordinationv1.Lease, coordinationv1.LeaseList](&api.Kind{
 	GroupVersionKind: api.GVK(coordinationv1.GroupName, "v1", "Lease"),
 	Plural:           "leases", Singular: "lease", Namespaced: true,
 	Versions: []api.Version{api.Retired[*coordinationv1beta1.Lease, *coordinationv1.Lease]{}.Version()},
-	New:      func() api.Object { return &coordinationv1.Lease{} },
-	NewList:  func() runtime.Object { return &coordinationv1.LeaseList{} },
 
 	PrepareCreate: rules.Mutate(func(l *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),
 	PrepareUpdate: rules.MutateUpdate(func(l, _ *coordinationv1.Lease) { l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil }),
@@ -39,7 +36,7 @@ var Leases = &api.Kind{
 		}
 		return []any{l.Name, holder, rules.Age(l.CreationTimestamp)}
 	}),
-}
+})
 
 func validateLease(l *coordinationv1.Lease) field.ErrorList {
 	s := &l.Spec

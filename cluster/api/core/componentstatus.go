@@ -3,7 +3,6 @@ package core
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -11,13 +10,11 @@ import (
 
 // ComponentStatuses is the kind ComponentStatus. The server checks the components of the control plane on each
 // read.
-var ComponentStatuses = &api.Kind{
+var ComponentStatuses = api.Of[corev1.ComponentStatus, corev1.ComponentStatusList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ComponentStatus"),
 	Plural:           "componentstatuses", Singular: "componentstatus", Short: []string{"cs"},
 	Verbs:   []string{"get", "list"},
 	Virtual: true,
-	New:     func() api.Object { return &corev1.ComponentStatus{} },
-	NewList: func() runtime.Object { return &corev1.ComponentStatusList{} },
 
 	Columns: []metav1.TableColumnDefinition{
 		rules.NameColumn,
@@ -41,4 +38,4 @@ var ComponentStatuses = &api.Kind{
 		}
 		return []any{c.Name, status, message, failure}
 	}),
-}
+})

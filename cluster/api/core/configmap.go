@@ -3,7 +3,6 @@ package core
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -13,11 +12,9 @@ import (
 )
 
 // ConfigMaps is the kind ConfigMap: configuration data in keys.
-var ConfigMaps = &api.Kind{
+var ConfigMaps = api.Of[corev1.ConfigMap, corev1.ConfigMapList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ConfigMap"),
 	Plural:           "configmaps", Singular: "configmap", Short: []string{"cm"}, Namespaced: true,
-	New:     func() api.Object { return &corev1.ConfigMap{} },
-	NewList: func() runtime.Object { return &corev1.ConfigMapList{} },
 
 	Validate: rules.Typed(validateConfigMap),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *corev1.ConfigMap) field.ErrorList {
@@ -38,7 +35,7 @@ var ConfigMaps = &api.Kind{
 	Row: rules.Typed(func(c *corev1.ConfigMap) []any {
 		return []any{c.Name, int64(len(c.Data) + len(c.BinaryData)), rules.Age(c.CreationTimestamp)}
 	}),
-}
+})
 
 func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
 	errs := rules.ValidateObjectMeta(&c.ObjectMeta, true, rules.DNSSubdomain)

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	netutils "k8s.io/utils/net"
@@ -19,11 +18,9 @@ import (
 )
 
 // Endpoints is the kind Endpoints: the addresses and ports of a service.
-var Endpoints = &api.Kind{
+var Endpoints = api.Of[corev1.Endpoints, corev1.EndpointsList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Endpoints"),
 	Plural:           "endpoints", Singular: "endpoints", Short: []string{"ep"}, Namespaced: true,
-	New:         func() api.Object { return &corev1.Endpoints{} },
-	NewList:     func() runtime.Object { return &corev1.EndpointsList{} },
 	OldSpelling: map[string]string{"IP": "ip"},
 
 	Default: rules.Mutate(func(e *corev1.Endpoints) {
@@ -45,7 +42,7 @@ var Endpoints = &api.Kind{
 	Row: rules.Typed(func(e *corev1.Endpoints) []any {
 		return []any{e.Name, formatSubsets(e.Subsets), rules.Age(e.CreationTimestamp)}
 	}),
-}
+})
 
 // formatSubsets returns the first three addresses and the number of others.
 func formatSubsets(subsets []corev1.EndpointSubset) string {

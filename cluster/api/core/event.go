@@ -18,12 +18,10 @@ import (
 )
 
 // Events is the kind Event. The store deletes events after an hour.
-var Events = &api.Kind{
+var Events = api.Of[corev1.Event, corev1.EventList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Event"),
 	Plural:           "events", Singular: "event", Short: []string{"ev"}, Namespaced: true, TTL: true,
 	Versions: []api.Version{EventsV1, eventsV1beta1},
-	New:      func() api.Object { return &corev1.Event{} },
-	NewList:  func() runtime.Object { return &corev1.EventList{} },
 
 	// The server validates the rest of the metadata; upstream has no further rule in this version.
 	Validate:       rules.Typed(func(e *corev1.Event) field.ErrorList { return validateEvent(e, "reportingComponent") }),
@@ -49,7 +47,7 @@ var Events = &api.Kind{
 			"type":                           e.Type,
 		}
 	}),
-}
+})
 
 // EventsV1 is Events in the version events.k8s.io/v1, where regarding is involvedObject, note is message,
 // reportingController is reportingComponent, and source, firstTimestamp, lastTimestamp and count have the prefix

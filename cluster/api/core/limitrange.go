@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -18,11 +17,9 @@ import (
 )
 
 // LimitRanges is the kind LimitRange: the bounds of resources of one pod, container or claim in a namespace.
-var LimitRanges = &api.Kind{
+var LimitRanges = api.Of[corev1.LimitRange, corev1.LimitRangeList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "LimitRange"),
 	Plural:           "limitranges", Singular: "limitrange", Short: []string{"limits"}, Namespaced: true,
-	New:     func() api.Object { return &corev1.LimitRange{} },
-	NewList: func() runtime.Object { return &corev1.LimitRangeList{} },
 
 	Default: rules.Mutate(func(l *corev1.LimitRange) {
 		for i := range l.Spec.Limits {
@@ -34,7 +31,7 @@ var LimitRanges = &api.Kind{
 
 	Columns: []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:     rules.Typed(func(l *corev1.LimitRange) []any { return []any{l.Name, rules.CreatedAt(&l.ObjectMeta)} }),
-}
+})
 
 // defaultLimitRangeItem sets default to max, and defaultRequest to default or min.
 func defaultLimitRangeItem(item *corev1.LimitRangeItem) {

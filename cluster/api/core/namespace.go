@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -15,7 +14,7 @@ import (
 )
 
 // Namespaces is the kind Namespace. Only the finalize subresource changes spec.finalizers.
-var Namespaces = &api.Kind{
+var Namespaces = api.Of[corev1.Namespace, corev1.NamespaceList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Namespace"),
 	Plural:           "namespaces", Singular: "namespace", Short: []string{"ns"},
 	Verbs:     []string{"create", "delete", "get", "list", "patch", "update", "watch"},
@@ -29,8 +28,6 @@ var Namespaces = &api.Kind{
 			}),
 		},
 	},
-	New:     func() api.Object { return &corev1.Namespace{} },
-	NewList: func() runtime.Object { return &corev1.NamespaceList{} },
 
 	Default: rules.Mutate(defaultNamespace),
 	PrepareCreate: rules.Mutate(func(n *corev1.Namespace) {
@@ -65,7 +62,7 @@ var Namespaces = &api.Kind{
 	Fields: rules.Typed(func(n *corev1.Namespace) fields.Set {
 		return fields.Set{"status.phase": string(n.Status.Phase), "name": n.Name}
 	}),
-}
+})
 
 func defaultNamespace(n *corev1.Namespace) {
 	rules.SetDefault(&n.Status.Phase, corev1.NamespaceActive)

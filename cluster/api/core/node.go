@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -34,15 +33,13 @@ func KubeletRuns(path string) bool {
 }
 
 // Nodes is the kind Node.
-var Nodes = &api.Kind{
+var Nodes = api.Of[corev1.Node, corev1.NodeList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Node"),
 	Plural:           "nodes", Singular: "node", Short: []string{"no"},
 	HasStatus: true,
 	Connect: []api.Subresource{
 		{Name: "proxy", Kind: api.GVK("", "v1", "NodeProxyOptions"), Verbs: proxyVerbs},
 	},
-	New:     func() api.Object { return &corev1.Node{} },
-	NewList: func() runtime.Object { return &corev1.NodeList{} },
 
 	Default: rules.Mutate(func(n *corev1.Node) {
 		// Allocatable defaults to the capacity.
@@ -94,7 +91,7 @@ var Nodes = &api.Kind{
 	Fields: rules.Typed(func(n *corev1.Node) fields.Set {
 		return fields.Set{"spec.unschedulable": fmt.Sprint(n.Spec.Unschedulable)}
 	}),
-}
+})
 
 func nodeStatus(n *corev1.Node) string {
 	status := "Unknown"

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,12 +16,10 @@ import (
 )
 
 // PersistentVolumes is the kind PersistentVolume: storage that is independent of pods.
-var PersistentVolumes = &api.Kind{
+var PersistentVolumes = api.Of[corev1.PersistentVolume, corev1.PersistentVolumeList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PersistentVolume"),
 	Plural:           "persistentvolumes", Singular: "persistentvolume", Short: []string{"pv"},
 	HasStatus: true,
-	New:       func() api.Object { return &corev1.PersistentVolume{} },
-	NewList:   func() runtime.Object { return &corev1.PersistentVolumeList{} },
 
 	Default: rules.Mutate(func(v *corev1.PersistentVolume) {
 		rules.SetDefault(&v.Status.Phase, corev1.VolumePending)
@@ -104,7 +101,7 @@ var PersistentVolumes = &api.Kind{
 			class, orUnset(v.Spec.VolumeAttributesClassName), v.Status.Reason, rules.Age(v.CreationTimestamp), orUnset(v.Spec.VolumeMode),
 		}
 	}),
-}
+})
 
 func storage(l corev1.ResourceList) string {
 	q := l[corev1.ResourceStorage]

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,12 +16,10 @@ import (
 )
 
 // PersistentVolumeClaims is the kind PersistentVolumeClaim: a request for a persistent volume.
-var PersistentVolumeClaims = &api.Kind{
+var PersistentVolumeClaims = api.Of[corev1.PersistentVolumeClaim, corev1.PersistentVolumeClaimList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PersistentVolumeClaim"),
 	Plural:           "persistentvolumeclaims", Singular: "persistentvolumeclaim", Short: []string{"pvc"}, Namespaced: true,
 	HasStatus: true,
-	New:       func() api.Object { return &corev1.PersistentVolumeClaim{} },
-	NewList:   func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
 
 	Default: rules.Mutate(func(c *corev1.PersistentVolumeClaim) {
 		rules.SetDefault(&c.Status.Phase, corev1.ClaimPending)
@@ -77,7 +74,7 @@ var PersistentVolumeClaims = &api.Kind{
 			rules.Age(c.CreationTimestamp), orUnset(c.Spec.VolumeMode),
 		}
 	}),
-}
+})
 
 // prepareDataSources gives both fields for the source of a volume's content the same value. A
 // dataSource of another kind than claims and snapshots is dropped, as it was before dataSourceRef.

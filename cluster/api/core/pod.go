@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/podfacts"
@@ -18,7 +17,7 @@ import (
 
 // Pods is the kind Pod. pod_update.go and pod_resize.go have the rules of its updates; podrules has those of its
 // spec, which all kinds with a pod template share.
-var Pods = &api.Kind{
+var Pods = api.Of[corev1.Pod, corev1.PodList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Pod"),
 	Plural:           "pods", Singular: "pod", Short: []string{"po"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
@@ -39,8 +38,6 @@ var Pods = &api.Kind{
 			Prepare: rules.MutateUpdate(preparePodResize), Validate: rules.TypedUpdate(validatePodResize),
 		},
 	},
-	New:     func() api.Object { return &corev1.Pod{} },
-	NewList: func() runtime.Object { return &corev1.PodList{} },
 
 	Default:       rules.Mutate(podrules.DefaultPod),
 	PrepareCreate: rules.Mutate(preparePodCreate),
@@ -88,7 +85,7 @@ var Pods = &api.Kind{
 		set["status.nominatedNodeName"] = p.Status.NominatedNodeName
 		return set
 	}),
-}
+})
 
 func preparePodCreate(p *corev1.Pod) {
 	p.Generation = 1

@@ -4,7 +4,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -13,11 +12,9 @@ import (
 )
 
 // PodTemplates is the kind PodTemplate: a template that clients create pods from.
-var PodTemplates = &api.Kind{
+var PodTemplates = api.Of[corev1.PodTemplate, corev1.PodTemplateList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "PodTemplate"),
 	Plural:           "podtemplates", Singular: "podtemplate", Namespaced: true,
-	New:     func() api.Object { return &corev1.PodTemplate{} },
-	NewList: func() runtime.Object { return &corev1.PodTemplateList{} },
 
 	Default:       rules.Mutate(func(t *corev1.PodTemplate) { podrules.DefaultPodSpec(&t.Template.Spec) }),
 	PrepareCreate: rules.Mutate(func(t *corev1.PodTemplate) { t.Generation = 1 }),
@@ -44,7 +41,7 @@ var PodTemplates = &api.Kind{
 		names, images := podrules.ContainerCells(t.Template.Spec.Containers)
 		return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 	}),
-}
+})
 
 func validatePodTemplate(t *corev1.PodTemplate) field.ErrorList {
 	return podrules.ValidatePodTemplateSpec(&t.Template, field.NewPath("template"))

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -18,7 +17,7 @@ import (
 )
 
 // ReplicationControllers is the kind ReplicationController: a number of equal pods.
-var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
+var ReplicationControllers = rules.SpecAndStatus(api.Of[corev1.ReplicationController, corev1.ReplicationControllerList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ReplicationController"),
 	Plural:           "replicationcontrollers", Singular: "replicationcontroller",
 	Short: []string{"rc"}, Categories: []string{"all"}, Namespaced: true,
@@ -29,8 +28,6 @@ var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 		}),
 		Set: func(o api.Object, n int32) { o.(*corev1.ReplicationController).Spec.Replicas = &n },
 	},
-	New:     func() api.Object { return &corev1.ReplicationController{} },
-	NewList: func() runtime.Object { return &corev1.ReplicationControllerList{} },
 
 	Default: rules.Mutate(defaultReplicationController),
 
@@ -66,7 +63,7 @@ var ReplicationControllers = rules.SpecAndStatus(&api.Kind{
 	Fields: rules.Typed(func(rc *corev1.ReplicationController) fields.Set {
 		return fields.Set{"status.replicas": fmt.Sprint(rc.Status.Replicas)}
 	}),
-}, func(o *corev1.ReplicationController) (*corev1.ReplicationControllerSpec, *corev1.ReplicationControllerStatus) {
+}), func(o *corev1.ReplicationController) (*corev1.ReplicationControllerSpec, *corev1.ReplicationControllerStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -16,12 +15,10 @@ import (
 )
 
 // ResourceQuotas is the kind ResourceQuota: the limits of what a namespace may use.
-var ResourceQuotas = &api.Kind{
+var ResourceQuotas = api.Of[corev1.ResourceQuota, corev1.ResourceQuotaList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ResourceQuota"),
 	Plural:           "resourcequotas", Singular: "resourcequota", Short: []string{"quota"}, Namespaced: true,
 	HasStatus: true,
-	New:       func() api.Object { return &corev1.ResourceQuota{} },
-	NewList:   func() runtime.Object { return &corev1.ResourceQuotaList{} },
 
 	PrepareCreate: rules.Mutate(func(q *corev1.ResourceQuota) { q.Status = corev1.ResourceQuotaStatus{} }),
 	PrepareUpdate: rules.MutateUpdate(func(q, old *corev1.ResourceQuota) { q.Status = old.Status }),
@@ -65,4 +62,4 @@ var ResourceQuotas = &api.Kind{
 		}
 		return []any{q.Name, strings.Join(requests, ", "), strings.Join(limits, ", "), rules.Age(q.CreationTimestamp)}
 	}),
-}
+})

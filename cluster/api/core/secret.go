@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -16,11 +15,9 @@ import (
 )
 
 // Secrets is the kind Secret: confidential data in keys.
-var Secrets = &api.Kind{
+var Secrets = api.Of[corev1.Secret, corev1.SecretList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Secret"),
 	Plural:           "secrets", Singular: "secret", Namespaced: true,
-	New:     func() api.Object { return &corev1.Secret{} },
-	NewList: func() runtime.Object { return &corev1.SecretList{} },
 
 	Default: rules.Mutate(func(s *corev1.Secret) {
 		// stringData is write-only and overwrites data.
@@ -63,7 +60,7 @@ var Secrets = &api.Kind{
 		return []any{s.Name, string(s.Type), int64(len(s.Data)), rules.Age(s.CreationTimestamp)}
 	}),
 	Fields: rules.Typed(func(s *corev1.Secret) fields.Set { return fields.Set{"type": string(s.Type)} }),
-}
+})
 
 const immutableSet = "field is immutable when `immutable` is set"
 

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"wheelhouse/cluster/api"
@@ -17,15 +16,13 @@ import (
 )
 
 // Services is the kind Service: one address for a set of pods. Admission allocates addresses and node ports.
-var Services = &api.Kind{
+var Services = api.Of[corev1.Service, corev1.ServiceList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "Service"),
 	Plural:           "services", Singular: "service", Short: []string{"svc"}, Categories: []string{"all"}, Namespaced: true,
 	HasStatus: true,
 	Connect: []api.Subresource{
 		{Name: "proxy", Kind: api.GVK("", "v1", "ServiceProxyOptions"), Verbs: proxyVerbs},
 	},
-	New:     func() api.Object { return &corev1.Service{} },
-	NewList: func() runtime.Object { return &corev1.ServiceList{} },
 
 	Default: rules.Mutate(defaultService),
 	PrepareCreate: rules.Mutate(func(s *corev1.Service) {
@@ -65,7 +62,7 @@ var Services = &api.Kind{
 	Fields: rules.Typed(func(s *corev1.Service) fields.Set {
 		return fields.Set{"spec.clusterIP": s.Spec.ClusterIP, "spec.type": string(s.Spec.Type)}
 	}),
-}
+})
 
 func externalIPs(s *corev1.Service) string {
 	switch s.Spec.Type {

@@ -4,7 +4,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -12,14 +11,12 @@ import (
 )
 
 // ServiceAccounts is the kind ServiceAccount: the identity of pods at the API server.
-var ServiceAccounts = &api.Kind{
+var ServiceAccounts = api.Of[corev1.ServiceAccount, corev1.ServiceAccountList](&api.Kind{
 	GroupVersionKind: api.GVK("", "v1", "ServiceAccount"),
 	Plural:           "serviceaccounts", Singular: "serviceaccount", Short: []string{"sa"}, Namespaced: true,
 	Connect: []api.Subresource{
 		{Name: "token", Kind: api.GVK(authenticationv1.GroupName, "v1", "TokenRequest"), Verbs: []string{"create"}},
 	},
-	New:     func() api.Object { return &corev1.ServiceAccount{} },
-	NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
 
 	Validate:       rules.Typed(validateServiceAccount),
 	ValidateUpdate: rules.ValidateUpdate(validateServiceAccount),
@@ -30,7 +27,7 @@ var ServiceAccounts = &api.Kind{
 		rules.NameColumn, rules.AgeColumn,
 	},
 	Row: rules.Typed(func(s *corev1.ServiceAccount) []any { return []any{s.Name, rules.Age(s.CreationTimestamp)} }),
-}
+})
 
 func validateServiceAccount(s *corev1.ServiceAccount) field.ErrorList {
 	return rules.ValidateObjectMeta(&s.ObjectMeta, true, rules.DNSSubdomain)

@@ -11,7 +11,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -29,12 +28,10 @@ const (
 )
 
 // EndpointSlices is the kind EndpointSlice: some of the endpoints of a service.
-var EndpointSlices = &api.Kind{
+var EndpointSlices = api.Of[discoveryv1.EndpointSlice, discoveryv1.EndpointSliceList](&api.Kind{
 	GroupVersionKind: api.GVK(discoveryv1.GroupName, "v1", "EndpointSlice"),
 	Plural:           "endpointslices", Singular: "endpointslice", Namespaced: true,
 	Versions: []api.Version{endpointSlicesV1beta1},
-	New:      func() api.Object { return &discoveryv1.EndpointSlice{} },
-	NewList:  func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 
 	Default: rules.Mutate(func(s *discoveryv1.EndpointSlice) {
 		for i := range s.Ports {
@@ -67,7 +64,7 @@ var EndpointSlices = &api.Kind{
 	Row: rules.Typed(func(s *discoveryv1.EndpointSlice) []any {
 		return []any{s.Name, string(s.AddressType), formatSlicePorts(s.Ports), formatSliceEndpoints(s.Endpoints), rules.Age(s.CreationTimestamp)}
 	}),
-}
+})
 
 func formatSlicePorts(ports []discoveryv1.EndpointPort) string {
 	list := make([]string, len(ports))

@@ -5,7 +5,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"wheelhouse/cluster/api"
@@ -14,28 +13,24 @@ import (
 
 // NodeMetrics is the kind NodeMetrics: the resource usage of each node. The server computes it from the
 // kubelets' answers.
-var NodeMetrics = &api.Kind{
+var NodeMetrics = api.Of[metricsv1beta1.NodeMetrics, metricsv1beta1.NodeMetricsList](&api.Kind{
 	GroupVersionKind: api.GVK(metricsv1beta1.GroupName, "v1beta1", "NodeMetrics"),
 	Plural:           "nodes",
 	Verbs:            []string{"get", "list"},
 	Virtual:          true,
-	New:              func() api.Object { return &metricsv1beta1.NodeMetrics{} },
-	NewList:          func() runtime.Object { return &metricsv1beta1.NodeMetricsList{} },
 
 	Columns: usageColumns,
 	Row: rules.Typed(func(m *metricsv1beta1.NodeMetrics) []any {
 		return usageRow(m.Name, m.Usage, m.Window)
 	}),
-}
+})
 
 // PodMetrics is the kind PodMetrics: the resource usage of each pod's containers.
-var PodMetrics = &api.Kind{
+var PodMetrics = api.Of[metricsv1beta1.PodMetrics, metricsv1beta1.PodMetricsList](&api.Kind{
 	GroupVersionKind: api.GVK(metricsv1beta1.GroupName, "v1beta1", "PodMetrics"),
 	Plural:           "pods", Namespaced: true,
 	Verbs:   []string{"get", "list"},
 	Virtual: true,
-	New:     func() api.Object { return &metricsv1beta1.PodMetrics{} },
-	NewList: func() runtime.Object { return &metricsv1beta1.PodMetricsList{} },
 
 	Columns: usageColumns,
 	Row: rules.Typed(func(m *metricsv1beta1.PodMetrics) []any {
@@ -49,7 +44,7 @@ var PodMetrics = &api.Kind{
 		}
 		return usageRow(m.Name, sum, m.Window)
 	}),
-}
+})
 
 var usageColumns = []metav1.TableColumnDefinition{
 	rules.NameColumn,

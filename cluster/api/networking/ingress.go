@@ -7,7 +7,6 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/api/rules"
@@ -15,13 +14,11 @@ import (
 
 // Ingresses is the kind Ingress: routes from hosts and paths to services. The API stores them; an ingress
 // controller, installed separately, implements them.
-var Ingresses = rules.SpecAndStatus(&api.Kind{
+var Ingresses = rules.SpecAndStatus(api.Of[networkingv1.Ingress, networkingv1.IngressList](&api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "Ingress"),
 	Plural:           "ingresses", Singular: "ingress", Short: []string{"ing"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{IngressesV1beta1, IngressesExtensions},
-	New:       func() api.Object { return &networkingv1.Ingress{} },
-	NewList:   func() runtime.Object { return &networkingv1.IngressList{} },
 
 	Validate:       rules.Typed(validateIngress),
 	ValidateUpdate: rules.TypedUpdate(validateIngressUpdate),
@@ -47,7 +44,7 @@ var Ingresses = rules.SpecAndStatus(&api.Kind{
 		}
 		return []any{i.Name, class, ingressHosts(i.Spec.Rules), ingressAddresses(&i.Status), ports, rules.Age(i.CreationTimestamp)}
 	}),
-}, func(o *networkingv1.Ingress) (*networkingv1.IngressSpec, *networkingv1.IngressStatus) {
+}), func(o *networkingv1.Ingress) (*networkingv1.IngressSpec, *networkingv1.IngressStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -3,7 +3,6 @@ package networking
 import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -12,12 +11,10 @@ import (
 )
 
 // IngressClasses is the kind IngressClass: a controller that implements Ingresses.
-var IngressClasses = &api.Kind{
+var IngressClasses = api.Of[networkingv1.IngressClass, networkingv1.IngressClassList](&api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "IngressClass"),
 	Plural:           "ingressclasses", Singular: "ingressclass",
 	Versions: []api.Version{IngressClassesV1beta1},
-	New:      func() api.Object { return &networkingv1.IngressClass{} },
-	NewList:  func() runtime.Object { return &networkingv1.IngressClassList{} },
 
 	Default: rules.Mutate(func(c *networkingv1.IngressClass) {
 		if p := c.Spec.Parameters; p != nil {
@@ -52,7 +49,7 @@ var IngressClasses = &api.Kind{
 		}
 		return []any{c.Name, c.Spec.Controller, parameters, rules.Age(c.CreationTimestamp)}
 	}),
-}
+})
 
 func validateIngressClass(c *networkingv1.IngressClass) field.ErrorList {
 	s := &c.Spec

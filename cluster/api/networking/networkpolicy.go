@@ -5,7 +5,6 @@ import (
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -18,13 +17,11 @@ import (
 
 // NetworkPolicies is the kind NetworkPolicy: which traffic pods accept and send. It is stored as on an upstream cluster
 // whose network plugin does not implement it: nothing enforces it.
-var NetworkPolicies = &api.Kind{
+var NetworkPolicies = api.Of[networkingv1.NetworkPolicy, networkingv1.NetworkPolicyList](&api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "NetworkPolicy"),
 	Plural:           "networkpolicies", Singular: "networkpolicy", Short: []string{"netpol"},
 	Namespaced: true,
 	Versions:   []api.Version{api.Retired[*extensionsv1beta1.NetworkPolicy, *networkingv1.NetworkPolicy]{}.Version()},
-	New:        func() api.Object { return &networkingv1.NetworkPolicy{} },
-	NewList:    func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
 
 	Default:       rules.Mutate(defaultNetworkPolicy),
 	PrepareCreate: rules.Mutate(func(n *networkingv1.NetworkPolicy) { n.Generation = 1 }),
@@ -62,7 +59,7 @@ var NetworkPolicies = &api.Kind{
 	Row: rules.Typed(func(n *networkingv1.NetworkPolicy) []any {
 		return []any{n.Name, metav1.FormatLabelSelector(&n.Spec.PodSelector), rules.Age(n.CreationTimestamp)}
 	}),
-}
+})
 
 func defaultNetworkPolicy(n *networkingv1.NetworkPolicy) {
 	eachRule(&n.Spec, func(ports []networkingv1.NetworkPolicyPort, _ []networkingv1.NetworkPolicyPeer, _, _ *field.Path) {

@@ -8,7 +8,6 @@ import (
 	nodev1beta1 "k8s.io/api/node/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -18,12 +17,10 @@ import (
 )
 
 // RuntimeClasses is the kind RuntimeClass: the handler that runs a pod's containers, and its overhead.
-var RuntimeClasses = &api.Kind{
+var RuntimeClasses = api.Of[nodev1.RuntimeClass, nodev1.RuntimeClassList](&api.Kind{
 	GroupVersionKind: api.GVK(nodev1.GroupName, "v1", "RuntimeClass"),
 	Plural:           "runtimeclasses", Singular: "runtimeclass",
 	Versions: []api.Version{api.Retired[*nodev1beta1.RuntimeClass, *nodev1.RuntimeClass]{}.Version(), runtimeClassesV1alpha1},
-	New:      func() api.Object { return &nodev1.RuntimeClass{} },
-	NewList:  func() runtime.Object { return &nodev1.RuntimeClassList{} },
 
 	Validate: rules.Typed(validateRuntimeClass),
 	ValidateUpdate: rules.TypedUpdate(func(c, old *nodev1.RuntimeClass) field.ErrorList {
@@ -48,7 +45,7 @@ var RuntimeClasses = &api.Kind{
 	Row: rules.Typed(func(c *nodev1.RuntimeClass) []any {
 		return []any{c.Name, c.Handler, rules.Age(c.CreationTimestamp)}
 	}),
-}
+})
 
 // runtimeClassesV1alpha1 has the handler, the overhead and the scheduling in a spec.
 var runtimeClassesV1alpha1 = api.Retired[*nodev1alpha1.RuntimeClass, *nodev1.RuntimeClass]{

@@ -5,7 +5,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -15,14 +14,12 @@ import (
 )
 
 // PodDisruptionBudgets is the kind PodDisruptionBudget: how many of the selected pods may be evicted at a time.
-var PodDisruptionBudgets = rules.SpecAndStatus(&api.Kind{
+var PodDisruptionBudgets = rules.SpecAndStatus(api.Of[policyv1.PodDisruptionBudget, policyv1.PodDisruptionBudgetList](&api.Kind{
 	GroupVersionKind: api.GVK(policyv1.GroupName, "v1", "PodDisruptionBudget"),
 	Plural:           "poddisruptionbudgets", Singular: "poddisruptionbudget",
 	Short: []string{"pdb"}, Namespaced: true,
 	HasStatus: true,
 	Versions:  []api.Version{PodDisruptionBudgetsV1beta1},
-	New:       func() api.Object { return &policyv1.PodDisruptionBudget{} },
-	NewList:   func() runtime.Object { return &policyv1.PodDisruptionBudgetList{} },
 
 	// The server validates the metadata; upstream has no further rule.
 	Validate:       rules.Typed(validateBudget),
@@ -41,7 +38,7 @@ var PodDisruptionBudgets = rules.SpecAndStatus(&api.Kind{
 			b.Name, orNA(b.Spec.MinAvailable), orNA(b.Spec.MaxUnavailable), int64(b.Status.DisruptionsAllowed), rules.Age(b.CreationTimestamp),
 		}
 	}),
-}, func(o *policyv1.PodDisruptionBudget) (*policyv1.PodDisruptionBudgetSpec, *policyv1.PodDisruptionBudgetStatus) {
+}), func(o *policyv1.PodDisruptionBudget) (*policyv1.PodDisruptionBudgetSpec, *policyv1.PodDisruptionBudgetStatus) {
 	return &o.Spec, &o.Status
 })
 

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -19,32 +18,28 @@ import (
 )
 
 // Roles is the kind Role: permissions in one namespace.
-var Roles = &api.Kind{
+var Roles = api.Of[rbacv1.Role, rbacv1.RoleList](&api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "Role"),
 	Plural:           "roles", Singular: "role", Namespaced: true,
 	Versions:       []api.Version{api.Retired[*rbacv1beta1.Role, *rbacv1.Role]{}.Version(), rolesV1alpha1},
-	New:            func() api.Object { return &rbacv1.Role{} },
-	NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
 	Default:        rules.Mutate(func(r *rbacv1.Role) { r.Rules = noEmpty(r.Rules) }),
 	Validate:       rules.Validate(true, rules.PathSegment, validateRole),
 	ValidateUpdate: rules.WholeUpdate[*rbacv1.Role](rules.Validate(true, rules.PathSegment, validateRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:            rules.Typed(func(r *rbacv1.Role) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
-}
+})
 
 // ClusterRoles is the kind ClusterRole: permissions in the cluster, or in the namespace of a RoleBinding.
-var ClusterRoles = &api.Kind{
+var ClusterRoles = api.Of[rbacv1.ClusterRole, rbacv1.ClusterRoleList](&api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRole"),
 	Plural:           "clusterroles", Singular: "clusterrole",
 	Versions:       []api.Version{api.Retired[*rbacv1beta1.ClusterRole, *rbacv1.ClusterRole]{}.Version(), clusterRolesV1alpha1},
-	New:            func() api.Object { return &rbacv1.ClusterRole{} },
-	NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 	Default:        rules.Mutate(func(r *rbacv1.ClusterRole) { r.Rules = noEmpty(r.Rules) }),
 	Validate:       rules.Validate(false, rules.PathSegment, validateClusterRole),
 	ValidateUpdate: rules.WholeUpdate[*rbacv1.ClusterRole](rules.Validate(false, rules.PathSegment, validateClusterRole)),
 	Columns:        []metav1.TableColumnDefinition{rules.NameColumn, rules.CreatedAtColumn},
 	Row:            rules.Typed(func(r *rbacv1.ClusterRole) []any { return []any{r.Name, rules.CreatedAt(&r.ObjectMeta)} }),
-}
+})
 
 // noEmpty returns nil for an empty list, as upstream's storage does: the field is written always.
 func noEmpty(list []rbacv1.PolicyRule) []rbacv1.PolicyRule {
@@ -55,12 +50,10 @@ func noEmpty(list []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 }
 
 // RoleBindings is the kind RoleBinding: it grants a role to subjects in one namespace.
-var RoleBindings = &api.Kind{
+var RoleBindings = api.Of[rbacv1.RoleBinding, rbacv1.RoleBindingList](&api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "RoleBinding"),
 	Plural:           "rolebindings", Singular: "rolebinding", Namespaced: true,
 	Versions: []api.Version{api.Retired[*rbacv1beta1.RoleBinding, *rbacv1.RoleBinding]{}.Version(), roleBindingsV1alpha1},
-	New:      func() api.Object { return &rbacv1.RoleBinding{} },
-	NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.RoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Validate(true, rules.PathSegment, validateRoleBinding),
 	ValidateUpdate: rules.WholeUpdate(rules.Validate(true, rules.PathSegment, validateRoleBinding), func(b, old *rbacv1.RoleBinding) field.ErrorList {
@@ -70,15 +63,13 @@ var RoleBindings = &api.Kind{
 	Row: rules.Typed(func(b *rbacv1.RoleBinding) []any {
 		return bindingRow(&b.ObjectMeta, b.RoleRef, b.Subjects)
 	}),
-}
+})
 
 // ClusterRoleBindings is the kind ClusterRoleBinding: it grants a role to subjects in the whole cluster.
-var ClusterRoleBindings = &api.Kind{
+var ClusterRoleBindings = api.Of[rbacv1.ClusterRoleBinding, rbacv1.ClusterRoleBindingList](&api.Kind{
 	GroupVersionKind: api.GVK(rbacv1.GroupName, "v1", "ClusterRoleBinding"),
 	Plural:           "clusterrolebindings", Singular: "clusterrolebinding",
 	Versions: []api.Version{api.Retired[*rbacv1beta1.ClusterRoleBinding, *rbacv1.ClusterRoleBinding]{}.Version(), clusterRoleBindingsV1alpha1},
-	New:      func() api.Object { return &rbacv1.ClusterRoleBinding{} },
-	NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
 	Default:  rules.Mutate(func(b *rbacv1.ClusterRoleBinding) { defaultRoleBinding(&b.RoleRef, b.Subjects) }),
 	Validate: rules.Validate(false, rules.PathSegment, validateClusterRoleBinding),
 	ValidateUpdate: rules.WholeUpdate(rules.Validate(false, rules.PathSegment, validateClusterRoleBinding), func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
@@ -88,7 +79,7 @@ var ClusterRoleBindings = &api.Kind{
 	Row: rules.Typed(func(b *rbacv1.ClusterRoleBinding) []any {
 		return bindingRow(&b.ObjectMeta, b.RoleRef, b.Subjects)
 	}),
-}
+})
 
 func validateRole(r *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) }
 

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"wheelhouse/cluster/api"
@@ -18,12 +17,10 @@ import (
 )
 
 // PriorityClasses is the kind PriorityClass: a name for a priority of pods.
-var PriorityClasses = &api.Kind{
+var PriorityClasses = api.Of[schedulingv1.PriorityClass, schedulingv1.PriorityClassList](&api.Kind{
 	GroupVersionKind: api.GVK(schedulingv1.GroupName, "v1", "PriorityClass"),
 	Plural:           "priorityclasses", Singular: "priorityclass", Short: []string{"pc"},
 	Versions: []api.Version{api.Retired[*schedulingv1beta1.PriorityClass, *schedulingv1.PriorityClass]{}.Version()},
-	New:      func() api.Object { return &schedulingv1.PriorityClass{} },
-	NewList:  func() runtime.Object { return &schedulingv1.PriorityClassList{} },
 
 	Default: rules.Mutate(func(p *schedulingv1.PriorityClass) {
 		rules.SetDefaultPtr(&p.PreemptionPolicy, corev1.PreemptLowerPriority)
@@ -53,7 +50,7 @@ var PriorityClasses = &api.Kind{
 		}
 		return []any{p.Name, int64(p.Value), p.GlobalDefault, rules.Age(p.CreationTimestamp), string(policy)}
 	}),
-}
+})
 
 // systemPriorities has the classes that may have the prefix "system-", with their values.
 var systemPriorities = map[string]int32{

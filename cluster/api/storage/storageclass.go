@@ -13,7 +13,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -24,12 +23,10 @@ import (
 )
 
 // StorageClasses is the kind StorageClass: a provisioner of volumes and its parameters.
-var StorageClasses = &api.Kind{
+var StorageClasses = api.Of[storagev1.StorageClass, storagev1.StorageClassList](&api.Kind{
 	GroupVersionKind: api.GVK(storagev1.GroupName, "v1", "StorageClass"),
 	Plural:           "storageclasses", Singular: "storageclass", Short: []string{"sc"},
 	Versions: []api.Version{api.Retired[*storagev1beta1.StorageClass, *storagev1.StorageClass]{}.Version()},
-	New:      func() api.Object { return &storagev1.StorageClass{} },
-	NewList:  func() runtime.Object { return &storagev1.StorageClassList{} },
 
 	Default: rules.Mutate(func(s *storagev1.StorageClass) {
 		rules.SetDefaultPtr(&s.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
@@ -76,7 +73,7 @@ var StorageClasses = &api.Kind{
 		}
 		return []any{name, s.Provisioner, reclaim, mode, ptr.Deref(s.AllowVolumeExpansion, false), rules.Age(s.CreationTimestamp)}
 	}),
-}
+})
 
 func isDefaultClass(m *metav1.ObjectMeta) bool {
 	return m.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" ||

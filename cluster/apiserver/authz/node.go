@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 
 	"wheelhouse/cluster/api/core"
+	"wheelhouse/cluster/api/podfacts"
 )
 
 var (
@@ -228,62 +229,9 @@ func names(p *corev1.Pod, resource, name string) bool {
 }
 
 func namesSecret(p *corev1.Pod, name string) bool {
-	for _, s := range p.Spec.ImagePullSecrets {
-		if s.Name == name {
-			return true
-		}
-	}
-	for _, v := range p.Spec.Volumes {
-		if v.Secret != nil && v.Secret.SecretName == name {
-			return true
-		}
-		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-			return s.Secret != nil && s.Secret.Name == name
-		}) {
-			return true
-		}
-	}
-	return anyContainer(p, func(c *corev1.Container) bool {
-		return slices.ContainsFunc(c.EnvFrom, func(e corev1.EnvFromSource) bool {
-			return e.SecretRef != nil && e.SecretRef.Name == name
-		}) || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
-			return e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && e.ValueFrom.SecretKeyRef.Name == name
-		})
-	})
+	return !podfacts.VisitSecretNames(p, func(of string) bool { return of != name })
 }
 
 func namesConfigMap(p *corev1.Pod, name string) bool {
-	for _, v := range p.Spec.Volumes {
-		if v.ConfigMap != nil && v.ConfigMap.Name == name {
-			return true
-		}
-		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-			return s.ConfigMap != nil && s.ConfigMap.Name == name
-		}) {
-			return true
-		}
-	}
-	return anyContainer(p, func(c *corev1.Container) bool {
-		return slices.ContainsFunc(c.EnvFrom, func(e corev1.EnvFromSource) bool {
-			return e.ConfigMapRef != nil && e.ConfigMapRef.Name == name
-		}) || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
-			return e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil && e.ValueFrom.ConfigMapKeyRef.Name == name
-		})
-	})
-}
-
-func anyContainer(p *corev1.Pod, f func(*corev1.Container) bool) bool {
-	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
-		for i := range list {
-			if f(&list[i]) {
-				return true
-			}
-		}
-	}
-	for i := range p.Spec.EphemeralContainers {
-		if c := corev1.Container(p.Spec.EphemeralContainers[i].EphemeralContainerCommon); f(&c) {
-			return true
-		}
-	}
-	return false
+	return !podfacts.VisitConfigMapNames(p, func(of string) bool { return of != name })
 }

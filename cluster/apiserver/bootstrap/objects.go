@@ -24,6 +24,47 @@ func done(err error, what, name string) error {
 	return fmt.Errorf("%s %s: %w", what, name, err)
 }
 
+// object is a pointer to a stored object of type T.
+type object[T any] interface {
+	*T
+	metav1.Object
+	DeepCopy() *T
+}
+
+// writes are the requests of a kind of objects in one namespace.
+type writes[T any] interface {
+	Create(ctx context.Context, o *T, opts metav1.CreateOptions) (*T, error)
+	Update(ctx context.Context, o *T, opts metav1.UpdateOptions) (*T, error)
+}
+
+// ensure creates the objects that are missing. It changes those that there are by merge, if there is one; next is
+// a copy of old with the labels and annotations of want.
+func ensure[T any, O object[T]](ctx context.Context, w *writer, what string, have []T, wanted []O, in func(namespace string) writes[T], merge func(next, old, want O)) error {
+	exists := make(map[string]O, len(have))
+	for i := range have {
+		o := O(&have[i])
+		exists[o.GetNamespace()+"/"+o.GetName()] = o
+	}
+	return w.each(len(wanted), func(i int) error {
+		want := wanted[i]
+		old := exists[want.GetNamespace()+"/"+want.GetName()]
+		var err error
+		switch {
+		case old == nil:
+			_, err = in(want.GetNamespace()).Create(ctx, want, metav1.CreateOptions{})
+		case merge != nil:
+			next := O(old.DeepCopy())
+			mergeMeta(next, want)
+			merge(next, old, want)
+			if old.GetAnnotations()[rbacv1.AutoUpdateAnnotationKey] == "false" || equality.Semantic.DeepEqual(old, next) {
+				return nil
+			}
+			_, err = in(want.GetNamespace()).Update(ctx, next, metav1.UpdateOptions{})
+		}
+		return done(err, what, want.GetName())
+	})
+}
+
 var systemNamespaces = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}
 
 func (b *Bootstrap) namespaces(ctx context.Context, w *writer) error {
@@ -32,15 +73,11 @@ func (b *Bootstrap) namespaces(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing namespaces: %w", err)
 	}
-	exists := names(have.Items, func(n *corev1.Namespace) string { return n.Name })
-	return w.each(len(systemNamespaces), func(i int) error {
-		name := systemNamespaces[i]
-		if exists[name] != nil {
-			return nil
-		}
-		_, err := c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-		return done(err, "namespace", name)
-	})
+	var wanted []*corev1.Namespace
+	for _, name := range systemNamespaces {
+		wanted = append(wanted, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return ensure(ctx, w, "namespace", have.Items, wanted, func(string) writes[corev1.Namespace] { return c }, nil)
 }
 
 func (b *Bootstrap) priorityClasses(ctx context.Context, w *writer) error {
@@ -49,15 +86,7 @@ func (b *Bootstrap) priorityClasses(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing priority classes: %w", err)
 	}
-	exists := names(have.Items, func(p *schedulingv1.PriorityClass) string { return p.Name })
-	wanted := priorityClasses()
-	return w.each(len(wanted), func(i int) error {
-		if exists[wanted[i].Name] != nil {
-			return nil
-		}
-		_, err := c.Create(ctx, wanted[i], metav1.CreateOptions{})
-		return done(err, "priority class", wanted[i].Name)
-	})
+	return ensure(ctx, w, "priority class", have.Items, priorityClasses(), func(string) writes[schedulingv1.PriorityClass] { return c }, nil)
 }
 
 func priorityClasses() []*schedulingv1.PriorityClass {
@@ -78,26 +107,12 @@ func (b *Bootstrap) clusterRoles(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing cluster roles: %w", err)
 	}
-	exists := names(have.Items, func(r *rbacv1.ClusterRole) string { return r.Name })
-	wanted := clusterRoles()
-	return w.each(len(wanted), func(i int) error {
-		role := wanted[i]
-		old := exists[role.Name]
-		if old == nil {
-			_, err := c.Create(ctx, role, metav1.CreateOptions{})
-			return done(err, "cluster role", role.Name)
-		}
-		next := old.DeepCopy()
-		mergeMeta(&next.ObjectMeta, &role.ObjectMeta)
-		next.Rules = mergeRules(old.Rules, role.Rules)
+	in := func(string) writes[rbacv1.ClusterRole] { return c }
+	return ensure(ctx, w, "cluster role", have.Items, clusterRoles(), in, func(next, old, want *rbacv1.ClusterRole) {
+		next.Rules = mergeRules(old.Rules, want.Rules)
 		if next.AggregationRule == nil {
-			next.AggregationRule = role.AggregationRule
+			next.AggregationRule = want.AggregationRule
 		}
-		if frozen(old.Annotations) || equality.Semantic.DeepEqual(old, next) {
-			return nil
-		}
-		_, err := c.Update(ctx, next, metav1.UpdateOptions{})
-		return done(err, "cluster role", role.Name)
 	})
 }
 
@@ -107,93 +122,49 @@ func (b *Bootstrap) clusterRoleBindings(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing cluster role bindings: %w", err)
 	}
-	exists := names(have.Items, func(r *rbacv1.ClusterRoleBinding) string { return r.Name })
-	wanted := clusterRoleBindings()
-	return w.each(len(wanted), func(i int) error {
-		binding := wanted[i]
-		old := exists[binding.Name]
-		if old == nil {
-			_, err := c.Create(ctx, binding, metav1.CreateOptions{})
-			return done(err, "cluster role binding", binding.Name)
-		}
-		next := old.DeepCopy()
-		mergeMeta(&next.ObjectMeta, &binding.ObjectMeta)
-		next.Subjects = mergeSubjects(withoutReplaced(binding.Name, old.Subjects), binding.Subjects)
-		if frozen(old.Annotations) || equality.Semantic.DeepEqual(old, next) {
-			return nil
-		}
-		_, err := c.Update(ctx, next, metav1.UpdateOptions{})
-		return done(err, "cluster role binding", binding.Name)
+	in := func(string) writes[rbacv1.ClusterRoleBinding] { return c }
+	return ensure(ctx, w, "cluster role binding", have.Items, clusterRoleBindings(), in, func(next, old, want *rbacv1.ClusterRoleBinding) {
+		next.Subjects = mergeSubjects(withoutReplaced(want.Name, old.Subjects), want.Subjects)
 	})
 }
 
-// roles and roleBindings of namespaces are created and not changed: a user may change them.
 func (b *Bootstrap) roles(ctx context.Context, w *writer) error {
-	wanted := namespacedRoles()
 	have, err := b.Client.RbacV1().Roles("").List(ctx, list)
 	if err != nil {
 		return fmt.Errorf("listing roles: %w", err)
 	}
-	exists := names(have.Items, func(r *rbacv1.Role) string { return r.Namespace + "/" + r.Name })
-	return w.each(len(wanted), func(i int) error {
-		r := wanted[i]
-		old := exists[r.Namespace+"/"+r.Name]
-		if old == nil {
-			_, err := b.Client.RbacV1().Roles(r.Namespace).Create(ctx, r, metav1.CreateOptions{})
-			return done(err, "role", r.Name)
-		}
-		next := old.DeepCopy()
-		mergeMeta(&next.ObjectMeta, &r.ObjectMeta)
-		next.Rules = mergeRules(old.Rules, r.Rules)
-		if frozen(old.Annotations) || equality.Semantic.DeepEqual(old, next) {
-			return nil
-		}
-		_, err := b.Client.RbacV1().Roles(r.Namespace).Update(ctx, next, metav1.UpdateOptions{})
-		return done(err, "role", r.Name)
+	in := func(namespace string) writes[rbacv1.Role] { return b.Client.RbacV1().Roles(namespace) }
+	return ensure(ctx, w, "role", have.Items, namespacedRoles(), in, func(next, old, want *rbacv1.Role) {
+		next.Rules = mergeRules(old.Rules, want.Rules)
 	})
 }
 
+// roleBindings of namespaces are created and not changed: a user may change them.
 func (b *Bootstrap) roleBindings(ctx context.Context, w *writer) error {
-	wanted := namespacedRoleBindings()
 	have, err := b.Client.RbacV1().RoleBindings("").List(ctx, list)
 	if err != nil {
 		return fmt.Errorf("listing role bindings: %w", err)
 	}
-	exists := names(have.Items, func(r *rbacv1.RoleBinding) string { return r.Namespace + "/" + r.Name })
-	return w.each(len(wanted), func(i int) error {
-		r := wanted[i]
-		if exists[r.Namespace+"/"+r.Name] != nil {
-			return nil
-		}
-		_, err := b.Client.RbacV1().RoleBindings(r.Namespace).Create(ctx, r, metav1.CreateOptions{})
-		return done(err, "role binding", r.Name)
-	})
+	in := func(namespace string) writes[rbacv1.RoleBinding] { return b.Client.RbacV1().RoleBindings(namespace) }
+	return ensure(ctx, w, "role binding", have.Items, namespacedRoleBindings(), in, nil)
 }
 
-func names[T any](items []T, name func(*T) string) map[string]*T {
-	out := make(map[string]*T, len(items))
-	for i := range items {
-		out[name(&items[i])] = &items[i]
-	}
-	return out
+func mergeMeta(have, want metav1.Object) {
+	have.SetLabels(withMissing(have.GetLabels(), want.GetLabels()))
+	have.SetAnnotations(withMissing(have.GetAnnotations(), want.GetAnnotations()))
 }
 
-// frozen reports whether an object has the annotation that keeps it from being updated.
-func frozen(annotations map[string]string) bool {
-	return annotations[rbacv1.AutoUpdateAnnotationKey] == "false"
-}
-
-func mergeMeta(have, want *metav1.ObjectMeta) {
-	for k, v := range want.Labels {
-		if _, ok := have.Labels[k]; !ok {
-			metav1.SetMetaDataLabel(have, k, v)
+// withMissing adds what have does not have.
+func withMissing(have, want map[string]string) map[string]string {
+	for k, v := range want {
+		if _, ok := have[k]; !ok {
+			if have == nil {
+				have = map[string]string{}
+			}
+			have[k] = v
 		}
 	}
-	for k, v := range want.Annotations {
-		if _, ok := have.Annotations[k]; !ok {
-			metav1.SetMetaDataAnnotation(have, k, v)
-		}
-	}
+	return have
 }
 
 // mergeRules adds the rules that have does not grant yet.

@@ -18,15 +18,8 @@ func (b *Bootstrap) storageClasses(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing storage classes: %w", err)
 	}
-	exists := names(have.Items, func(s *storagev1.StorageClass) string { return s.Name })
-	wanted := standardClass()
-	return w.each(1, func(int) error {
-		if exists[wanted.Name] != nil {
-			return nil
-		}
-		_, err := c.Create(ctx, wanted, metav1.CreateOptions{})
-		return done(err, "storage class", wanted.Name)
-	})
+	wanted := []*storagev1.StorageClass{standardClass()}
+	return ensure(ctx, w, "storage class", have.Items, wanted, func(string) writes[storagev1.StorageClass] { return c }, nil)
 }
 
 // standardClass returns the class that is served by cluster/controller/persistentvolume.

@@ -3,13 +3,11 @@
 package main_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -49,26 +47,8 @@ func run(m *testing.M) int {
 // process is a running wheelhouse.
 type process struct {
 	*exec.Cmd
-	log   output
+	log   wait.Output
 	ended chan struct{}
-}
-
-// output is written by the process while a test reads it.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // start runs the program until it is killed or the test ends.

@@ -19,33 +19,10 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"wheelhouse/cluster/controller/loop"
+	"wheelhouse/cluster/controller/podcontrol/podtest"
 )
 
-var now = time.Unix(1_000_000, 0)
-
-func pod(name string, edit ...func(*v1.Pod)) *v1.Pod {
-	p := &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "ns", Name: name, UID: types.UID(name), Labels: map[string]string{"app": "web"},
-			CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
-		},
-		Spec:   v1.PodSpec{NodeName: "n-" + name},
-		Status: v1.PodStatus{Phase: v1.PodRunning},
-	}
-	readyFor(time.Minute)(p)
-	for _, e := range edit {
-		e(p)
-	}
-	return p
-}
-
-func readyFor(d time.Duration) func(*v1.Pod) {
-	return func(p *v1.Pod) {
-		p.Status.Conditions = []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-d))}}
-	}
-}
-
-func notReady(p *v1.Pod) { p.Status.Conditions = nil }
+var now, pod, readyFor, notReady = podtest.Now, podtest.Pod, podtest.ReadyFor, podtest.NotReady
 
 func TestNextStatus(t *testing.T) {
 	rs := &apps.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Generation: 3}, Spec: apps.ReplicaSetSpec{MinReadySeconds: 30}}

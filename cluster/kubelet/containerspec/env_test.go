@@ -10,9 +10,10 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/fixture"
 )
 
 func TestExpand(t *testing.T) {
@@ -58,31 +59,7 @@ func TestServiceVariables(t *testing.T) {
 	}
 }
 
-// apiObjects are lookups in memory.
-type apiObjects struct {
-	configMaps map[string]*v1.ConfigMap
-	secrets    map[string]*v1.Secret
-}
-
-func (o apiObjects) ConfigMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
-	if c := o.configMaps[name]; c != nil {
-		return c, nil
-	}
-	return nil, apierrors.NewNotFound(v1.Resource("configmaps"), name)
-}
-
-func (o apiObjects) Secret(_ context.Context, _, name string) (*v1.Secret, error) {
-	if s := o.secrets[name]; s != nil {
-		return s, nil
-	}
-	return nil, apierrors.NewNotFound(v1.Resource("secrets"), name)
-}
-
-var someObjects = apiObjects{
-	map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": "v", "log": "info"}}},
-	map[string]*v1.Secret{"sec": {Data: map[string][]byte{"pw": []byte("secret")}}},
-}
-
+// fixture.Objects are lookups in memory.
 func TestEnvironment(t *testing.T) {
 	yes := true
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns", Labels: map[string]string{"app": "x"}}}
@@ -103,7 +80,7 @@ func TestEnvironment(t *testing.T) {
 			{Name: "OPT", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "none", Optional: &yes}}},
 		},
 	}
-	e := &EnvContext{Pod: pod, Container: c, PodIP: "10.0.0.7", Objects: someObjects, Capacity: v1.ResourceList{v1.ResourceCPU: resource.MustParse("2")}}
+	e := &EnvContext{Pod: pod, Container: c, PodIP: "10.0.0.7", Objects: fixture.SomeObjects, Capacity: v1.ResourceList{v1.ResourceCPU: resource.MustParse("2")}}
 	got, _, err := Environment(context.Background(), e)
 	want := []string{"C_k=v", "C_log=debug", "A=v-$(LATER)", "LATER=v-$(LATER)", "APP=x", "IP=10.0.0.7", "MEM=10", "MILLI=250", "ALL=2", "PW=secret"}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -187,7 +164,7 @@ func TestResolverLimits(t *testing.T) {
 // what the pod has are rejected, and not made first.
 func TestReferencesAreBounded(t *testing.T) {
 	const megabyte = 1 << 20
-	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
+	large := fixture.Objects{ConfigMaps: map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}}
 	ref := v1.LocalObjectReference{Name: "cm"}
 	doubling := []v1.EnvVar{{Name: "V0", Value: strings.Repeat("x", 100)}}
 	for i := range 25 {

@@ -2,37 +2,15 @@ package nodefs
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// pipe makes a named pipe that gives who opens it a line.
-func pipe(t *testing.T, path string) {
-	t.Helper()
-	if err := unix.Mkfifo(path, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f, err := os.OpenFile(path, os.O_WRONLY, 0) // waits for a reader
-		if err == nil {
-			_, _ = io.WriteString(f, "from a pipe\n")
-			f.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		if f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
-			defer f.Close()
-		}
-		<-done
-	})
-}
+	"wheelhouse/cluster/kubelet/fixture"
+)
 
 // memoryFor is how many bytes f allocates.
 func memoryFor(f func()) uint64 {
@@ -46,7 +24,7 @@ func memoryFor(f func()) uint64 {
 // The node's file of hosts lies on a disk that pods can write to.
 func TestHostsThatAPodHasReplaced(t *testing.T) {
 	for name, put := range map[string]func(string) error{
-		"a pipe":      func(p string) error { pipe(t, p); return nil },
+		"a pipe":      func(p string) error { fixture.Pipe(t, p); return nil },
 		"a large":     func(p string) error { return errors.Join(os.WriteFile(p, nil, 0o644), os.Truncate(p, 1<<30)) },
 		"a device":    func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) }, // null
 		"a link":      func(p string) error { return os.Symlink("/outside", p) },

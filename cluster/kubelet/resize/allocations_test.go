@@ -10,35 +10,37 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/fixture"
 )
 
 func TestFits(t *testing.T) {
-	node := amounts("cpu=2", "memory=1Gi")
+	node := fixture.Amounts("cpu=2", "memory=1Gi")
 	for _, c := range []struct {
 		name               string
 		asked, given, held v1.ResourceList
 		reason, message    string
 	}{
-		{"alone", amounts("cpu=2", "memory=1Gi"), amounts("cpu=1"), nil, "", ""},
-		{"beside others", amounts("cpu=1500m"), amounts("cpu=1"), amounts("cpu=500m"), "", ""},
+		{"alone", fixture.Amounts("cpu=2", "memory=1Gi"), fixture.Amounts("cpu=1"), nil, "", ""},
+		{"beside others", fixture.Amounts("cpu=1500m"), fixture.Amounts("cpu=1"), fixture.Amounts("cpu=500m"), "", ""},
 		{
-			"not beside others", amounts("cpu=1501m"), amounts("cpu=1"), amounts("cpu=500m"),
+			"not beside others", fixture.Amounts("cpu=1501m"), fixture.Amounts("cpu=1"), fixture.Amounts("cpu=500m"),
 			"Deferred", "Node didn't have enough resource: cpu, requested: 1501, used: 500, capacity: 2000",
 		},
 		{
-			"memory, not beside others", amounts("cpu=1", "memory=1Gi"), amounts("cpu=1"), amounts("cpu=1", "memory=1Mi"),
+			"memory, not beside others", fixture.Amounts("cpu=1", "memory=1Gi"), fixture.Amounts("cpu=1"), fixture.Amounts("cpu=1", "memory=1Mi"),
 			"Deferred", "Node didn't have enough resource: memory, requested: 1073741824, used: 1048576, capacity: 1073741824",
 		},
 		{
-			"never", amounts("cpu=2001m"), amounts("cpu=1"), nil,
+			"never", fixture.Amounts("cpu=2001m"), fixture.Amounts("cpu=1"), nil,
 			"Infeasible", "Node didn't have enough capacity: cpu, requested: 2001, capacity: 2000",
 		},
 		{
-			"never before not now", amounts("cpu=2", "memory=2Gi"), amounts("cpu=1"), amounts("cpu=1"),
+			"never before not now", fixture.Amounts("cpu=2", "memory=2Gi"), fixture.Amounts("cpu=1"), fixture.Amounts("cpu=1"),
 			"Infeasible", "Node didn't have enough capacity: memory, requested: 2147483648, capacity: 1073741824",
 		},
-		{"less, where there is no room", amounts("cpu=1"), amounts("cpu=2"), amounts("cpu=3"), "", ""},
-		{"no more of what there is no room for", amounts("cpu=1", "memory=2Mi"), amounts("cpu=1", "memory=1Mi"), amounts("cpu=3"), "", ""},
+		{"less, where there is no room", fixture.Amounts("cpu=1"), fixture.Amounts("cpu=2"), fixture.Amounts("cpu=3"), "", ""},
+		{"no more of what there is no room for", fixture.Amounts("cpu=1", "memory=2Mi"), fixture.Amounts("cpu=1", "memory=1Mi"), fixture.Amounts("cpu=3"), "", ""},
 	} {
 		reason, message := fits(c.asked, c.given, c.held, node)
 		if reason != c.reason || message != c.message {
@@ -75,13 +77,13 @@ func allocated(t *testing.T, capacity v1.ResourceList, pods ...*v1.Pod) (*Alloca
 func asking(name, cpu string) *v1.Pod {
 	return &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: 1},
-		Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "c", Resources: size(amounts("cpu="+cpu), nil)}}},
+		Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "c", Resources: fixture.Size(fixture.Amounts("cpu="+cpu), nil)}}},
 	}
 }
 
 func another(pod *v1.Pod, cpu string) *v1.Pod {
 	out := pod.DeepCopy()
-	out.Spec.Containers[0].Resources = size(amounts("cpu="+cpu), nil)
+	out.Spec.Containers[0].Resources = fixture.Size(fixture.Amounts("cpu="+cpu), nil)
 	out.Generation++
 	return out
 }
@@ -93,7 +95,7 @@ func TestDeferredResizes(t *testing.T) {
 	big, low, high, late := asking("big", "2"), asking("low", "500m"), asking("high", "500m"), asking("late", "500m")
 	priority := int32(1000)
 	high.Spec.Priority = &priority
-	a, _, events := allocated(t, amounts("cpu=4"), big, low, high, late)
+	a, _, events := allocated(t, fixture.Amounts("cpu=4"), big, low, high, late)
 	want := func(d Decision, cpu, reason string) {
 		t.Helper()
 		got := ""
@@ -115,15 +117,15 @@ func TestDeferredResizes(t *testing.T) {
 	want(a.Allocate(low), "500m", "") // the resize is taken back
 
 	// What is released counts when the containers have released it.
-	has := size(amounts("cpu=2"), nil)
-	status := v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "c", AllocatedResources: amounts("cpu=2"), Resources: &has}}}
+	has := fixture.Size(fixture.Amounts("cpu=2"), nil)
+	status := v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "c", AllocatedResources: fixture.Amounts("cpu=2"), Resources: &has}}}
 	a.Reported(high.UID, &status)
 	want(a.Allocate(another(another(high, "2"), "250m")), "250m", "")
 	want(a.Allocate(another(late, "2")), "500m", "Deferred")
-	status = v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "c", AllocatedResources: amounts("cpu=250m"), Resources: &has}}}
+	status = v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "c", AllocatedResources: fixture.Amounts("cpu=250m"), Resources: &has}}}
 	a.Reported(high.UID, &status)
 	want(a.Allocate(another(late, "2")), "500m", "Deferred")
-	has = size(amounts("cpu=250m"), nil)
+	has = fixture.Size(fixture.Amounts("cpu=250m"), nil)
 	a.Reported(high.UID, &status)
 	want(a.Allocate(another(late, "2")), "2", "")
 
@@ -142,7 +144,7 @@ func TestDeferredResizes(t *testing.T) {
 // A new kubelet reads what was allocated from the pod's directory or from its status.
 func TestAllocationsAreKept(t *testing.T) {
 	pod := asking("p", "1")
-	a, add, _ := allocated(t, amounts("cpu=4"), pod)
+	a, add, _ := allocated(t, fixture.Amounts("cpu=4"), pod)
 	d := a.Allocate(another(pod, "2"))
 	if d.Progress == nil || d.Progress.ObservedGeneration != 2 {
 		t.Errorf("progress %+v", d.Progress)
@@ -155,7 +157,7 @@ func TestAllocationsAreKept(t *testing.T) {
 	}
 
 	other := asking("q", "9")
-	other.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "c", AllocatedResources: amounts("cpu=1"), Resources: &v1.ResourceRequirements{Requests: amounts("cpu=1")}}}
+	other.Status.ContainerStatuses = []v1.ContainerStatus{{Name: "c", AllocatedResources: fixture.Amounts("cpu=1"), Resources: &v1.ResourceRequirements{Requests: fixture.Amounts("cpu=1")}}}
 	add(other)
 	if d = a.Allocate(other); cpuOf(d.Pod) != "1" || d.Pending == nil || d.Began != 0 {
 		t.Errorf("from the status: %s, %+v", cpuOf(d.Pod), d)

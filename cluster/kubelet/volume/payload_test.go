@@ -10,40 +10,17 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/kubelet/fixture"
 )
 
-// apiObjects are lookups in memory.
-type apiObjects struct {
-	configMaps map[string]*v1.ConfigMap
-	secrets    map[string]*v1.Secret
-}
-
-func (o apiObjects) ConfigMap(_ context.Context, _, name string) (*v1.ConfigMap, error) {
-	if c := o.configMaps[name]; c != nil {
-		return c, nil
-	}
-	return nil, apierrors.NewNotFound(v1.Resource("configmaps"), name)
-}
-
-func (o apiObjects) Secret(_ context.Context, _, name string) (*v1.Secret, error) {
-	if s := o.secrets[name]; s != nil {
-		return s, nil
-	}
-	return nil, apierrors.NewNotFound(v1.Resource("secrets"), name)
-}
-
-var someObjects = apiObjects{
-	map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": "v", "log": "info"}}},
-	map[string]*v1.Secret{"sec": {Data: map[string][]byte{"pw": []byte("secret")}}},
-}
-
+// fixture.Objects are lookups in memory.
 // TestPayloadsAreBounded: files that stand for much more than what the pod has are rejected,
 // and not made first.
 func TestPayloadsAreBounded(t *testing.T) {
 	const megabyte = 1 << 20
-	large := apiObjects{map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}, nil}
+	large := fixture.Objects{ConfigMaps: map[string]*v1.ConfigMap{"cm": {Data: map[string]string{"k": strings.Repeat("x", megabyte)}}}}
 	ref := v1.LocalObjectReference{Name: "cm"}
 	var items []v1.KeyToPath
 	for i := range 300 {
@@ -74,7 +51,7 @@ func TestPayloads(t *testing.T) {
 	mode, yes := int32(0o400), true
 	p := &payloadContext{
 		pod:     &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"b": "2", "a": "1"}}},
-		objects: someObjects,
+		objects: fixture.SomeObjects,
 		token:   func(context.Context, *v1.ServiceAccountTokenProjection) (string, error) { return "jwt", nil },
 	}
 	for name, c := range map[string]struct {
