@@ -318,7 +318,9 @@ func (s *platformSuite) initialize(t *testing.T, sc *godog.ScenarioContext, c *t
 	sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
 		return ctx, p.end(ctx, err)
 	})
-	steps.Register(sc, p.World)
+	for _, step := range steps.Table(p.World) {
+		sc.Step(step.Pattern, step.Func)
+	}
 	p.register(sc)
 }
 

@@ -80,6 +80,8 @@ prove() { # TEST: runs it inside, and keeps its output
   fi
 }
 
+# In braces: bash reads all before it runs, so that a change of this file does not change a run.
+{
 mkdir -p "$dir"
 needs
 # Two runs at once build one image.
@@ -109,3 +111,5 @@ for test in "${tests[@]}"; do
 done
 say "${#tests[@]} tests in $(((SECONDS - start) / 60)) minutes, failed: ${failed[*]:-none}; all output is in $log"
 [ ${#failed[@]} -eq 0 ]
+exit
+}

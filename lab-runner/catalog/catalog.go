@@ -44,9 +44,16 @@ type Manifests struct {
 
 // Scenario is one check.
 type Scenario struct {
-	Name string
-	Line int
-	Tags []string // without @
+	Name  string
+	Line  int
+	Tags  []string // without @
+	Steps []Step   // those of the feature's background first
+}
+
+// Step is one sentence of a scenario, without its keyword.
+type Step struct {
+	Text string
+	Doc  string // the block of text below it; may be empty
 }
 
 // file is lab.yaml.
@@ -232,9 +239,20 @@ func Scenarios(path string) ([]Scenario, error) {
 	}
 	defer f.Close()
 	id := 0
-	doc, err := gherkin.ParseGherkinDocument(f, func() string { id++; return strconv.Itoa(id) })
+	next := func() string { id++; return strconv.Itoa(id) }
+	doc, err := gherkin.ParseGherkinDocument(f, next)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	steps := map[string][]Step{} // by the scenario's node
+	for _, p := range gherkin.Pickles(*doc, path, next) {
+		for _, s := range p.Steps {
+			step := Step{Text: s.Text}
+			if s.Argument != nil && s.Argument.DocString != nil {
+				step.Doc = s.Argument.DocString.Content
+			}
+			steps[p.AstNodeIds[0]] = append(steps[p.AstNodeIds[0]], step)
+		}
 	}
 	var out []Scenario
 	seen := map[string]bool{}
@@ -243,7 +261,7 @@ func Scenarios(path string) ([]Scenario, error) {
 			if child.Scenario == nil {
 				continue
 			}
-			s := Scenario{Name: child.Scenario.Name, Line: int(child.Scenario.Location.Line)}
+			s := Scenario{Name: child.Scenario.Name, Line: int(child.Scenario.Location.Line), Steps: steps[child.Scenario.Id]}
 			for _, tag := range append(doc.Feature.Tags, child.Scenario.Tags...) {
 				s.Tags = append(s.Tags, strings.TrimPrefix(tag.Name, "@"))
 			}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,6 +90,22 @@ func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 	}
 	if _, err := Load(t.TempDir()); err == nil {
 		t.Error("no labs at all: no error")
+	}
+}
+
+func TestStepsOfAScenario(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.feature")
+	text := "Feature: f\n  Background:\n    Given the first\n  Scenario: s\n    Then the second:\n      \"\"\"\n      a\n        b\n      \"\"\"\n    And the third\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Scenarios(path)
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	want := []Step{{Text: "the first"}, {Text: "the second:", Doc: "a\n  b"}, {Text: "the third"}}
+	if !slices.Equal(got[0].Steps, want) {
+		t.Errorf("%q, want %q", got[0].Steps, want)
 	}
 }
 

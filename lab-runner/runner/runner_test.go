@@ -39,7 +39,7 @@ func lab(t *testing.T, text, feature string) *catalog.Lab {
 	return labs[0]
 }
 
-// run follows the lab with a real bash and godog, on no cluster.
+// run follows the lab with a real bash, on no cluster.
 func run(t *testing.T, l *catalog.Lab) (string, error) {
 	t.Helper()
 	return runOn(t, l, 1)
@@ -142,6 +142,18 @@ func TestCommandLineErrorsNameTheWayOut(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, wanted %q in it", c.args, err, c.want)
 		}
+	}
+}
+
+// No start of a program starts another: godog asks the go command for a directory when it is
+// initialized, so it is for tests alone. kubectl is the same program, started for each command.
+func TestProgramsDoNotImportGodog(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "wheelhouse/lab-runner/cmd/lab", "wheelhouse/cluster/cmd/wheelhouse").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deps := string(out); strings.Contains(deps, "cucumber/godog") || !strings.Contains(deps, "wheelhouse/lab-runner/steps\n") {
+		t.Error("a program imports godog")
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/cucumber/godog"
+	messages "github.com/cucumber/messages/go/v21"
 )
 
 // output waits until the command's output is as wanted. failing says which end is wanted.
@@ -37,7 +37,7 @@ func (w *World) prints(ctx context.Context, line, text string) error {
 
 // printsAll waits until the output has each line of the text, in that order; runs of spaces
 // are equal.
-func (w *World) printsAll(ctx context.Context, line string, text *godog.DocString) error {
+func (w *World) printsAll(ctx context.Context, line string, text *messages.PickleDocString) error {
 	return w.output(ctx, line, "\n"+text.Content, false, func(out string) bool { return inOrder(out, text.Content) })
 }
 
@@ -103,6 +103,6 @@ func (w *World) succeeds(ctx context.Context, line string) error {
 	return nil
 }
 
-func (w *World) apply(ctx context.Context, text *godog.DocString) error {
+func (w *World) apply(ctx context.Context, text *messages.PickleDocString) error {
 	return w.succeeds(ctx, "kubectl create -f - <<'OBJECTS'\n"+text.Content+"\nOBJECTS")
 }

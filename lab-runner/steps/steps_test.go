@@ -39,7 +39,7 @@ func TestEverySentenceMatchesOneStep(t *testing.T) {
 		for _, pickle := range gherkin.Pickles(*doc, path, newID) {
 			for _, step := range pickle.Steps {
 				var found []string
-				for _, s := range table(&World{}) {
+				for _, s := range Table(&World{}) {
 					if regexp.MustCompile(s.Pattern).MatchString(step.Text) {
 						found = append(found, s.Pattern)
 					}

@@ -1,6 +1,15 @@
 package steps
 
-import "github.com/cucumber/godog"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+
+	messages "github.com/cucumber/messages/go/v21"
+)
 
 // Step is a regular expression and the function that gets its groups.
 type Step struct {
@@ -8,8 +17,8 @@ type Step struct {
 	Func    any
 }
 
-// table lists every step. Names in steps are in double quotes, commands in backquotes.
-func table(w *World) []Step {
+// Table lists every step. Names in steps are in double quotes, commands in backquotes.
+func Table(w *World) []Step {
 	return []Step{
 		{`^pod "([^"]+)" is running and ready$`, w.podReady},
 		{`^pod "([^"]+)" has restarted (\d+) times?$`, w.podRestarted},
@@ -47,9 +56,44 @@ func table(w *World) []Step {
 	}
 }
 
-// Register registers all steps with a scenario, for w.
-func Register(sc *godog.ScenarioContext, w *World) {
-	for _, s := range table(w) {
-		sc.Step(s.Pattern, s.Func)
+// ErrUndefined is the error of a step that the table does not have.
+var ErrUndefined = errors.New("the step is undefined")
+
+// Run runs the step of that text, with the block of text below it. A text that the table does
+// not have is ErrUndefined: it would check nothing.
+func (w *World) Run(ctx context.Context, text, doc string) error {
+	for _, s := range Table(w) {
+		groups := regexp.MustCompile(s.Pattern).FindStringSubmatch(text)
+		if groups == nil {
+			continue
+		}
+		return s.call(ctx, groups[1:], doc)
 	}
+	return ErrUndefined
+}
+
+// call calls the step's function: the context, then as many groups as it has parameters of
+// text and numbers, and the block of text if it takes one.
+func (s Step) call(ctx context.Context, groups []string, doc string) error {
+	f := reflect.ValueOf(s.Func)
+	in := []reflect.Value{reflect.ValueOf(ctx)}
+	for i := 1; i < f.Type().NumIn(); i++ {
+		switch kind := f.Type().In(i); kind {
+		case reflect.TypeFor[*messages.PickleDocString]():
+			if doc == "" {
+				return errors.New("the step has no block of text below it")
+			}
+			in = append(in, reflect.ValueOf(&messages.PickleDocString{Content: doc}))
+		case reflect.TypeFor[int]():
+			n, err := strconv.Atoi(groups[i-1])
+			if err != nil {
+				return fmt.Errorf("%s: %w", groups[i-1], err)
+			}
+			in = append(in, reflect.ValueOf(n))
+		default:
+			in = append(in, reflect.ValueOf(groups[i-1]))
+		}
+	}
+	err, _ := f.Call(in)[0].Interface().(error)
+	return err
 }
