@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	autoscalinglisters "k8s.io/client-go/listers/autoscaling/v2"
@@ -60,8 +57,8 @@ type Controller struct {
 	now     func() time.Time
 
 	mu        sync.Mutex
-	history   map[string]*history        // by namespace/name
-	selectors map[string]labels.Selector // of the targets' pods, by namespace/name of the autoscaler
+	history   map[string]*history // by namespace/name
+	selectors selectors
 }
 
 // New returns the controller; nothing runs before Run.
@@ -79,7 +76,7 @@ func New(cfg Config) (*Controller, error) {
 		Config: cfg, scalers: scalers.Lister(), pods: pods.Lister(), mapper: mapper,
 		scales:  scale.New(discovery.RESTClient(), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(discovery)),
 		startup: startup{initialization: 5 * time.Minute, readiness: 30 * time.Second},
-		now:     time.Now, history: map[string]*history{}, selectors: map[string]labels.Selector{},
+		now:     time.Now, history: map[string]*history{}, selectors: selectors{},
 	}
 	c.Loop = loop.New(loop.Config[string]{Name: cfg.Controller, Workers: 4, Reconcile: c.reconcile, Log: cfg.Log})
 	c.Need(pods.Informer())
@@ -97,7 +94,7 @@ func (c *Controller) forget(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.history, key)
-	delete(c.selectors, key)
+	c.selectors.forget(loop.Split(key))
 }
 
 func (c *Controller) historyOf(key string) *history {
@@ -269,23 +266,6 @@ func (c *Controller) checkAmbiguous(h *autoscaling.HorizontalPodAutoscaler, text
 	c.Recorder.Event(h, v1.EventTypeWarning, "AmbiguousSelector", message)
 	c.set(h, autoscaling.ScalingActive, condition{false, "AmbiguousSelector", message})
 	return errors.New(message)
-}
-
-// selecting returns the autoscalers of a namespace whose selectors match any of the pods, this
-// one's included, which it keeps.
-func (c *Controller) selecting(h *autoscaling.HorizontalPodAutoscaler, s labels.Selector, pods []*v1.Pod) []types.NamespacedName {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.selectors[loop.Key(h)] = s
-	var out []types.NamespacedName
-	for _, key := range slices.Sorted(maps.Keys(c.selectors)) {
-		namespace, name := loop.Split(key)
-		selector := c.selectors[key]
-		if namespace == h.Namespace && slices.ContainsFunc(pods, func(p *v1.Pod) bool { return selector.Matches(labels.Set(p.Labels)) }) {
-			out = append(out, types.NamespacedName{Namespace: namespace, Name: name})
-		}
-	}
-	return out
 }
 
 // tolerances returns the autoscaler's own, or the default.
