@@ -201,7 +201,7 @@ func (r *request) serveResource() error {
 			return err
 		}
 	}
-	return r.serve(r)
+	return r.res.renamed(r.serve(r))
 }
 
 // servePath answers paths that are not resources.

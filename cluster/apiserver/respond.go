@@ -221,6 +221,26 @@ func (r *resource) groupResource() schema.GroupResource {
 	return schema.GroupResource{Group: r.Group, Resource: r.Plural}
 }
 
+// renamed returns the error of a request to a kind that is stored in another group, about the kind as it is served:
+// events.events.k8s.io. A retired version has the names of the one that is stored.
+func (r *resource) renamed(err error) error {
+	if err == nil || r == nil || r.retirement != "" || r.Group == r.Storage().Group {
+		return err
+	}
+	is := func(d *metav1.StatusDetails) bool {
+		return d != nil && d.Kind == r.Plural && d.Group == r.Storage().Group
+	}
+	switch d := apistatus.Of(err).Details; {
+	case !is(d):
+		return err
+	case apierrors.IsNotFound(err):
+		return apierrors.NewNotFound(r.groupResource(), d.Name)
+	case apierrors.IsAlreadyExists(err) && d.RetryAfterSeconds == 0:
+		return apierrors.NewAlreadyExists(r.groupResource(), d.Name)
+	}
+	return err
+}
+
 // fail answers with err as a Status, in a media type that the client accepts. An answer that
 // has begun is broken off.
 func (s *Server) fail(w *connection.Writer, req *http.Request, err error) {

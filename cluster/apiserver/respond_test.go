@@ -107,3 +107,23 @@ func TestKeptSeats(t *testing.T) {
 		}
 	}
 }
+
+// Errors name an Event as the group of the path does, also where it is stored in another.
+func TestErrorsNameTheGroupOfThePath(t *testing.T) {
+	r := newRaw(t, apitest.Start(t))
+	const now, old = "/apis/events.k8s.io/v1/namespaces/default/events", "/api/v1/namespaces/default/events"
+	event := `{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"example.com/c",
+		"reportingInstance":"i","action":"a","reason":"r","type":"Normal","regarding":{"kind":"Pod","namespace":"default","name":"p"}}`
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", now, event, ""},
+		{"POST", now, event, `"message":"events.events.k8s.io \"e\" already exists","reason":"AlreadyExists","details":{"name":"e","group":"events.k8s.io","kind":"events"}`},
+		{"GET", now + "/x", "", `"message":"events.events.k8s.io \"x\" not found","reason":"NotFound","details":{"name":"x","group":"events.k8s.io","kind":"events"}`},
+		{"DELETE", now + "/x", "", `events.events.k8s.io \"x\" not found`},
+		{"GET", old + "/x", "", `"message":"events \"x\" not found","reason":"NotFound","details":{"name":"x","kind":"events"}`},
+		{"GET", "/apis/extensions/v1beta1/namespaces/default/deployments/x", "", `deployments.apps \"x\" not found`},
+	} {
+		if _, got := r.do(c.method, c.path, asJSON, c.body); !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %s, want %s", c.method, c.path, got, c.want)
+		}
+	}
+}
