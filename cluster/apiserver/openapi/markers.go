@@ -19,7 +19,14 @@ type typeMarkers struct {
 	Doc    string                  `json:"doc,omitempty"`
 	Atomic bool                    `json:"atomic,omitempty"` // it is applied as a whole
 	Enum   []enumValue             `json:"enum,omitempty"`   // all values of a string type, sorted
+	Union  *unionMarker            `json:"union,omitempty"`
 	Fields map[string]fieldMarkers `json:"fields,omitempty"` // by their names in JSON
+}
+
+// unionMarker says that one field of a type is set at most, as the extension x-kubernetes-unions has it.
+type unionMarker struct {
+	Discriminator string            `json:"discriminator,omitempty"` // the field that names the one
+	Fields        map[string]string `json:"fields-to-discriminateBy,omitempty"`
 }
 
 type enumValue struct {

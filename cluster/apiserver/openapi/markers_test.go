@@ -213,6 +213,9 @@ func (p *sourcePackage) readType(s *ast.TypeSpec, comment []string) typeMarkers 
 		slices.SortFunc(m.Enum, func(a, b enumValue) int { return strings.Compare(a.Value, b.Value) })
 	}
 	if t, ok := s.Type.(*ast.StructType); ok {
+		if has(comment, "union") {
+			m.Union = readUnion(t)
+		}
 		for _, f := range t.Fields.List {
 			if f.Tag != nil {
 				name, options, _ := strings.Cut(reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("json"), ",")
@@ -225,6 +228,23 @@ func (p *sourcePackage) readType(s *ast.TypeSpec, comment []string) typeMarkers 
 		}
 	}
 	return m
+}
+
+// readUnion returns the fields of a type of which one is set at most, by their names in Go.
+func readUnion(t *ast.StructType) *unionMarker {
+	u := &unionMarker{Fields: map[string]string{}}
+	for _, f := range t.Fields.List {
+		if f.Tag == nil || len(f.Names) == 0 {
+			continue
+		}
+		name, _, _ := strings.Cut(reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("json"), ",")
+		if has(lines(f.Doc), "unionDiscriminator") {
+			u.Discriminator = name
+		} else {
+			u.Fields[name] = f.Names[0].Name
+		}
+	}
+	return u
 }
 
 func (p *sourcePackage) readField(comment []string) fieldMarkers {

@@ -332,3 +332,32 @@ func BenchmarkV2(b *testing.B) {
 		}
 	}
 }
+
+// Which types are unions is in both documents, as upstream has it.
+func TestUnions(t *testing.T) {
+	const profile = `[{"discriminator":"type","fields-to-discriminateBy":{"localhostProfile":"LocalhostProfile"}}]`
+	want := map[string]string{
+		"io.k8s.api.core.v1.AppArmorProfile":    profile,
+		"io.k8s.api.core.v1.SeccompProfile":     profile,
+		"io.k8s.api.core.v1.PodSchedulingGroup": `[{"fields-to-discriminateBy":{"podGroupName":"PodGroupName"}}]`,
+		"io.k8s.api.core.v1.Pod":                `null`,
+	}
+	body, _, err := V2(allKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var second struct {
+		Definitions map[string]map[string]any
+	}
+	if err := json.Unmarshal(body, &second); err != nil {
+		t.Fatal(err)
+	}
+	third := v3(t, "api/v1").Components.Schemas
+	for name, want := range want {
+		for version, unions := range map[string]any{"v2": second.Definitions[name]["x-kubernetes-unions"], "v3": third[name].Extensions["x-kubernetes-unions"]} {
+			if got, err := json.Marshal(unions); err != nil || string(got) != want {
+				t.Errorf("%s in %s: %s, %v, want %s", name, version, got, err, want)
+			}
+		}
+	}
+}

@@ -202,6 +202,9 @@ func (s *schemas) define(t reflect.Type, name string) doc {
 	if marked.Atomic {
 		d["x-kubernetes-map-type"] = "atomic"
 	}
+	if marked.Union != nil {
+		d["x-kubernetes-unions"] = []any{marked.Union}
+	}
 	return d
 }
 
