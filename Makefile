@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb test-clients test-vm bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb vagrant-archive test-clients test-vm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,12 @@ deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Ra
 	@arm/setup.sh
 	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
 	lintian --allow-root --fail-on error,warning bin/deb/*.deb
+
+vagrant-archive: images ## what the machines of a class are made from (the kit for Vagrant, vagrant/)
+	@arm/setup.sh zstd=zstd
+	@rm -rf bin/kit
+	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh -o bin/kit $$(dpkg --print-architecture)
+	@vagrant/archive.sh bin/kit/wheelhouse_*.deb
 
 # A module of its own: the product does not depend on the clients.
 test-clients: build images ## build clients of other projects, and drive them against the API server

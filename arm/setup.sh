@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the kit's checks need and this machine lacks, from the distribution's packages:
 # lintian, shellcheck, systemd-analyze (of the package systemd, which is not started) and man.
+#
+#   setup.sh [COMMAND=PACKAGE...]     further ones
 set -euo pipefail
 
-needs=(lintian=lintian shellcheck=shellcheck systemd-analyze=systemd man=man-db nsenter=util-linux dpkg-deb=dpkg ip=iproute2)
+needs=(lintian=lintian shellcheck=shellcheck systemd-analyze=systemd man=man-db nsenter=util-linux dpkg-deb=dpkg ip=iproute2 "$@")
 missing=()
 for need in "${needs[@]}"; do
   command -v "${need%%=*}" >/dev/null || missing+=("${need#*=}")

@@ -350,7 +350,11 @@ func (p *platform) begin(ctx context.Context, t *testing.T) error {
 	if err := clientcmd.WriteToFile(*raw, path); err != nil {
 		return err
 	}
-	p.Env = append(os.Environ(), "KUBECONFIG="+path, "NAMESPACE="+p.Namespace, "WHEELHOUSE_CLUSTER="+p.cluster.name,
+	top, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	p.Env = append(os.Environ(), "KUBECONFIG="+path, "NAMESPACE="+p.Namespace, "WHEELHOUSE_CLUSTER="+p.cluster.name, "TOP="+top,
 		"PATH="+filepath.Dir(p.cluster.program)+":"+os.Getenv("PATH"))
 	return nil
 }

@@ -47,6 +47,14 @@ Feature: The client that others wrote
     And `kubectl version` prints "Server Version"
     And `kubectl api-resources` prints a line like "^replicationcontrollers +rc +v1 +true +ReplicationController"
     And `kubectl explain pod.spec.containers` prints "List of containers belonging to the pod"
+
+  @W2
+  Scenario: the Vagrant kit validates a cluster, and says why it is not valid
+    Then `$TOP/vagrant/validate-cluster --timeout 60` prints "Cluster validation succeeded"
+    And `$TOP/vagrant/validate-cluster --timeout 60` prints a line like "^etcd-0 +Healthy"
+    And `$TOP/vagrant/validate-cluster --nodes 99 --timeout 1` fails with "of 99 node(s) Ready after 1 s. On a machine that is missing: journalctl -u wheelhouse-node"
+    And `KUBECONFIG=absent $TOP/vagrant/validate-cluster --timeout 1` fails with "the API server does not answer"
+    And `$TOP/vagrant/validate-cluster --nodes many` fails with "usage: validate-cluster"
     And `kubectl auth can-i create pods` prints "yes"
 
   Scenario: what a container prints, and what is run in it
