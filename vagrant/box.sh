@@ -108,7 +108,7 @@ ExecStart=-/bin/sh -c 'growpart $(lsblk -no PKNAME,PARTN $(findmnt -no SOURCE /)
 WantedBy=multi-user.target
 UNIT
   chroot "$root" systemctl -q enable systemd-networkd ssh docker first-boot
-  # What fetches from a network by itself.
+  # What fetches from a network on its own.
   chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service
   printf 'MODULES=most\nCOMPRESS=zstd\n' | write /etc/initramfs-tools/conf.d/box
   user
