@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/objects"
 	"wheelhouse/lab-runner/steps"
 )
 
@@ -36,6 +37,7 @@ type testCluster struct {
 	program    string // bin/wheelhouse
 	kubeconfig string
 	client     kubernetes.Interface
+	objects    *objects.Client // for the steps
 }
 
 func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
@@ -92,6 +94,9 @@ func bringUp(t testing.TB, name string, nodes int) *testCluster {
 	}
 	config.QPS = -1
 	if c.client, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if c.objects, err = objects.New(config); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -313,7 +318,7 @@ func (s *platformSuite) run(t *testing.T, c *testCluster, path, tags string) {
 func (s *platformSuite) initialize(t *testing.T, sc *godog.ScenarioContext, c *testCluster) {
 	t.Helper()
 	namespace := fmt.Sprintf("f%d", s.ran.Add(1))
-	p := &platform{cluster: c, World: &steps.World{Client: c.client, Namespace: namespace, Patience: s.patience}}
+	p := &platform{cluster: c, World: &steps.World{Client: c.objects, Namespace: namespace, Patience: s.patience}}
 	sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) { return ctx, p.begin(ctx, t) })
 	sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
 		return ctx, p.end(ctx, err)
@@ -327,11 +332,11 @@ func (s *platformSuite) initialize(t *testing.T, sc *godog.ScenarioContext, c *t
 // begin gives the scenario a namespace and a kubeconfig that lies in it.
 func (p *platform) begin(ctx context.Context, t *testing.T) error {
 	t.Helper()
-	if _, err := p.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}}, metav1.CreateOptions{}); err != nil {
+	if _, err := p.cluster.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	err := until(ctx, 15*time.Second, "a service account in namespace "+p.Namespace, func() (string, bool, error) {
-		_, err := p.Client.CoreV1().ServiceAccounts(p.Namespace).Get(ctx, "default", metav1.GetOptions{})
+		_, err := p.cluster.client.CoreV1().ServiceAccounts(p.Namespace).Get(ctx, "default", metav1.GetOptions{})
 		return "", err == nil, err
 	})
 	if err != nil {
@@ -366,7 +371,7 @@ func (p *platform) end(ctx context.Context, err error) error {
 	if err != nil {
 		p.openNodes(ctx)
 	}
-	if deleteErr := p.Client.CoreV1().Namespaces().Delete(ctx, p.Namespace, metav1.DeleteOptions{}); deleteErr != nil && err == nil {
+	if deleteErr := p.cluster.client.CoreV1().Namespaces().Delete(ctx, p.Namespace, metav1.DeleteOptions{}); deleteErr != nil && err == nil {
 		return deleteErr
 	}
 	return nil
@@ -377,6 +382,6 @@ func (p *platform) openNodes(ctx context.Context) {
 	for _, name := range []string{"minion-1", "minion-2"} {
 		patch := []byte(`{"spec":{"unschedulable":null,"taints":null}}`)
 		// What cannot be mended shows in the next scenario.
-		_, _ = p.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, _ = p.cluster.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	}
 }

@@ -312,7 +312,7 @@ func (a *arena) work(ctx context.Context) error {
 func (p *platform) registerHostile(sc *godog.ScenarioContext) {
 	var a *arena
 	sc.Step(`^two users who each may edit a namespace$`, func(ctx context.Context) (err error) {
-		a, err = newArena(ctx, p.cluster.kubeconfig, p.Client, p.Namespace)
+		a, err = newArena(ctx, p.cluster.kubeconfig, p.cluster.client, p.Namespace)
 		return err
 	})
 	sc.Step(`^one of them holds (\d+) connections of the kind "([^"]*)"$`, func(ctx context.Context, n int, name string) error {

@@ -60,7 +60,7 @@ func (p *platform) registerLoad(sc *godog.ScenarioContext) {
 // pod by service address. They begin when every node has the service: nodes observe a
 // new pod one by one.
 func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) error {
-	s, err := p.Client.CoreV1().Services(p.Namespace).Get(ctx, name, metav1.GetOptions{})
+	s, err := p.cluster.client.CoreV1().Services(p.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) 
 	address := func(host string, port int32) string {
 		return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 	}
-	nodes, err := p.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := p.cluster.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}

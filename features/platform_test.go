@@ -102,7 +102,7 @@ func (p *platform) killDuringCreates(ctx context.Context, n int) error {
 			defer wg.Done()
 			for name := range names {
 				c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
-				if _, err := p.Client.CoreV1().ConfigMaps(p.Namespace).Create(ctx, c, metav1.CreateOptions{}); err == nil {
+				if _, err := p.cluster.client.CoreV1().ConfigMaps(p.Namespace).Create(ctx, c, metav1.CreateOptions{}); err == nil {
 					mu.Lock()
 					acknowledged[name] = true
 					mu.Unlock()
@@ -123,7 +123,7 @@ func (p *platform) killDuringCreates(ctx context.Context, n int) error {
 	}
 	close(names)
 	wg.Wait()
-	list, err := p.Client.CoreV1().ConfigMaps(p.Namespace).List(ctx, metav1.ListOptions{})
+	list, err := p.cluster.client.CoreV1().ConfigMaps(p.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (p *platform) killDuringCreates(ctx context.Context, n int) error {
 }
 
 func (p *platform) containers(ctx context.Context, name string) (string, error) {
-	pod, err := p.Client.CoreV1().Pods(p.Namespace).Get(ctx, name, metav1.GetOptions{})
+	pod, err := p.cluster.client.CoreV1().Pods(p.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -198,7 +198,7 @@ func (p *platform) harm(ctx context.Context, container, pod, what string) error 
 
 func (p *platform) nodeNotReady(ctx context.Context, name string) error {
 	return until(ctx, p.Patience, "node "+name+" not ready", func() (string, bool, error) {
-		n, err := p.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		n, err := p.cluster.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return "", false, err
 		}

@@ -28,7 +28,7 @@ func (p *platform) registerResources(sc *godog.ScenarioContext) {
 // groupsOf are the directories of a pod's control group, one in each hierarchy. The pod may
 // be gone: its uid is then the one that was seen last.
 func (p *platform) groupsOf(ctx context.Context, name string) ([]string, error) {
-	if pod, err := p.Client.CoreV1().Pods(p.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+	if pod, err := p.cluster.client.CoreV1().Pods(p.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
 		if p.noted == nil {
 			p.noted = map[string]string{}
 		}

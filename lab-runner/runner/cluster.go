@@ -13,17 +13,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/objects"
 	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/steps"
 )
 
 // cluster is where the labs run.
 type cluster struct {
-	client kubernetes.Interface
+	client *objects.Client
 	files  *clientcmd.ClientConfigLoadingRules
 	slow   steps.Slow // of the machine
 }
@@ -47,7 +47,7 @@ func open(path string) (*cluster, error) {
 		return nil, fmt.Errorf("no cluster to run labs on: %w; 'wheelhouse up' brings one up, --kubeconfig names another", err)
 	}
 	config.QPS = -1
-	client, err := kubernetes.NewForConfig(config)
+	client, err := objects.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig: %w", err)
 	}
@@ -60,7 +60,7 @@ func namespace(lab string) string { return "lab-" + lab }
 // makeNamespace creates the lab's namespace, and waits until pods can be created in it.
 func (c *cluster) makeNamespace(ctx context.Context, lab string) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(lab)}}
-	if _, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := c.client.Create(ctx, "namespaces", "", ns); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
 	}
 	return c.awaitServiceAccount(ctx, ns.Name)
@@ -69,8 +69,8 @@ func (c *cluster) makeNamespace(ctx context.Context, lab string) error {
 // environment returns the environment of the lab's commands. It writes a kubeconfig into dir
 // whose context has the lab's namespace.
 func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, error) {
-	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
+	var nodes corev1.NodeList
+	if err := c.client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes); err != nil {
 		return nil, fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
 	node, address := readyNode(nodes.Items)
@@ -102,7 +102,7 @@ func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		_, err := c.client.CoreV1().ServiceAccounts(ns).Get(ctx, "default", metav1.GetOptions{})
+		err := c.client.Get(ctx, "serviceaccounts", ns, "default", &corev1.ServiceAccount{})
 		if err == nil {
 			return nil
 		}
@@ -180,7 +180,7 @@ const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.yml' -o -name '*.jso
 // ones included, and its namespace. It waits until the namespace is gone.
 func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, rep *report.Report) error {
 	name := namespace(lab.Name)
-	_, err := c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	err := c.client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -198,9 +198,9 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 			return fmt.Errorf("deleting the lab's objects: %w: %s", err, out)
 		}
 	}
-	err = c.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+	err = c.client.Delete(ctx, "namespaces", "", name)
 	for err == nil {
-		_, err = c.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		err = c.client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -12,13 +12,15 @@ import (
 )
 
 func (w *World) pod(ctx context.Context, name string) (*corev1.Pod, error) {
-	return w.Client.CoreV1().Pods(w.Namespace).Get(ctx, name, metav1.GetOptions{})
+	var p corev1.Pod
+	err := w.Client.Get(ctx, "pods", w.Namespace, name, &p)
+	return &p, err
 }
 
 // pods returns the pods with the label that are not being deleted.
 func (w *World) pods(ctx context.Context, label string) ([]corev1.Pod, error) {
-	list, err := w.Client.CoreV1().Pods(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: label})
-	if err != nil {
+	var list corev1.PodList
+	if err := w.Client.List(ctx, "pods", w.Namespace, metav1.ListOptions{LabelSelector: label}, &list); err != nil {
 		return nil, err
 	}
 	return list.Items, nil
@@ -184,8 +186,8 @@ func (w *World) eventuallyNodes(ctx context.Context, text string, ok func([]core
 	return w.eventually(ctx, condition{
 		text: text, try: "kubectl get nodes -o wide; kubectl describe nodes",
 		probe: func(ctx context.Context) (string, bool, error) {
-			list, err := w.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-			if err != nil {
+			var list corev1.NodeList
+			if err := w.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &list); err != nil {
 				return "", false, err
 			}
 			var seen []string
@@ -228,8 +230,8 @@ func (w *World) claimBound(ctx context.Context, claim, volume string) error {
 	return w.eventually(ctx, condition{
 		text: "claim " + claim + " Bound to volume " + volume, about: claim, try: "kubectl describe pvc " + claim + "; kubectl get pv",
 		probe: func(ctx context.Context) (string, bool, error) {
-			c, err := w.Client.CoreV1().PersistentVolumeClaims(w.Namespace).Get(ctx, claim, metav1.GetOptions{})
-			if err != nil {
+			var c corev1.PersistentVolumeClaim
+			if err := w.Client.Get(ctx, "persistentvolumeclaims", w.Namespace, claim, &c); err != nil {
 				return "", false, err
 			}
 			seen := fmt.Sprintf("claim %s %s to %q", claim, c.Status.Phase, c.Spec.VolumeName)

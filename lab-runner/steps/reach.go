@@ -78,7 +78,9 @@ func (w *World) podText(ctx context.Context, port int, name, path, text string) 
 }
 
 func (w *World) service(ctx context.Context, name string) (*corev1.Service, error) {
-	return w.Client.CoreV1().Services(w.Namespace).Get(ctx, name, metav1.GetOptions{})
+	var s corev1.Service
+	err := w.Client.Get(ctx, "services", w.Namespace, name, &s)
+	return &s, err
 }
 
 func (w *World) serviceText(ctx context.Context, port int, name, path, text string) error {
@@ -105,8 +107,8 @@ func (w *World) nodePort(ctx context.Context, name string) (port int32, hosts []
 	if len(s.Spec.Ports) == 0 || s.Spec.Ports[0].NodePort == 0 {
 		return 0, nil, fmt.Errorf("service %s is of type %s and has no node port", name, s.Spec.Type)
 	}
-	list, err := w.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
+	var list corev1.NodeList
+	if err := w.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &list); err != nil {
 		return 0, nil, err
 	}
 	for i := range list.Items {
@@ -194,7 +196,8 @@ func (w *World) nodePortRange(ctx context.Context, name string, low, high int) e
 
 // endpointAddresses returns none for a service without an Endpoints object.
 func (w *World) endpointAddresses(ctx context.Context, name string) ([]string, error) {
-	e, err := w.Client.CoreV1().Endpoints(w.Namespace).Get(ctx, name, metav1.GetOptions{})
+	var e corev1.Endpoints
+	err := w.Client.Get(ctx, "endpoints", w.Namespace, name, &e)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -17,7 +17,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
 )
 
 // serviceOn is a world whose one service, and one pod, lead to a server on this machine.
@@ -32,7 +31,7 @@ func serviceOn(t *testing.T, server *httptest.Server) (w *World, port int) {
 	}
 	meta := metav1.ObjectMeta{Name: "web", Namespace: "ns"}
 	return &World{
-		Client: fake.NewClientset(
+		Client: fakeObjects(
 			&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: host, Ports: []corev1.ServicePort{{Port: int32(port)}}}},
 			&corev1.Pod{ObjectMeta: meta, Status: corev1.PodStatus{PodIP: host}},
 		),

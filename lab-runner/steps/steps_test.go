@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,7 +15,10 @@ import (
 
 	gherkin "github.com/cucumber/gherkin/go/v26"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 )
 
@@ -52,6 +57,38 @@ func TestEverySentenceMatchesOneStep(t *testing.T) {
 	}
 }
 
+// stored is Objects of a clientset without a server.
+type stored struct{ *fake.Clientset }
+
+func fakeObjects(objects ...runtime.Object) stored { return stored{fake.NewClientset(objects...)} }
+
+func (s stored) Get(_ context.Context, resource, namespace, name string, into runtime.Object) error {
+	found, err := s.Tracker().Get(corev1.SchemeGroupVersion.WithResource(resource), namespace, name)
+	if err == nil {
+		reflect.ValueOf(into).Elem().Set(reflect.ValueOf(found).Elem())
+	}
+	return err
+}
+
+func (s stored) List(_ context.Context, resource, namespace string, opts metav1.ListOptions, into runtime.Object) error {
+	kind := strings.TrimSuffix(reflect.TypeOf(into).Elem().Name(), "List")
+	found, err := s.Tracker().List(corev1.SchemeGroupVersion.WithResource(resource), corev1.SchemeGroupVersion.WithKind(kind), namespace)
+	if err != nil {
+		return err
+	}
+	selector, err := labels.Parse(opts.LabelSelector)
+	if err != nil {
+		return err
+	}
+	all, err := meta.ExtractList(found)
+	if err != nil {
+		return err
+	}
+	return meta.SetList(into, slices.DeleteFunc(all, func(o runtime.Object) bool {
+		return !selector.Matches(labels.Set(o.(metav1.Object).GetLabels()))
+	}))
+}
+
 func world(t *testing.T, patience time.Duration) *World {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -69,7 +106,7 @@ func world(t *testing.T, patience time.Duration) *World {
 	}
 	now := time.Now()
 	return &World{
-		Client: fake.NewClientset(pod, event("a", "Warning", "Failed", now.Add(-time.Minute)), event("b", "Normal", "Scheduled", now)),
+		Client: fakeObjects(pod, event("a", "Warning", "Failed", now.Add(-time.Minute)), event("b", "Normal", "Scheduled", now)),
 		Dir:    t.TempDir(), Env: os.Environ(), Namespace: "ns", Patience: patience,
 	}
 }
@@ -95,7 +132,7 @@ func TestAStepWaitsForItsCondition(t *testing.T) {
 	waited := 0
 	w.OnWait = func(_, seen string, _ time.Time) {
 		if waited++; waited == 3 {
-			if err := w.Client.CoreV1().Pods("ns").Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+			if err := w.Client.(stored).Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), "ns", "web"); err != nil {
 				t.Error(err)
 			}
 		}

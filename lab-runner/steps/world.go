@@ -17,13 +17,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/runtime"
 )
+
+// Objects reads objects of the core group into one of their type, or into a list. A resource is a plural, such as "pods".
+type Objects interface {
+	Get(ctx context.Context, resource, namespace, name string, into runtime.Object) error
+	List(ctx context.Context, resource, namespace string, opts metav1.ListOptions, into runtime.Object) error
+}
 
 // World is the environment of the steps of one run. The caller sets the exported fields.
 // It has more than 30 methods because each step is one; table.go has their sentences.
 type World struct {
-	Client    kubernetes.Interface
+	Client    Objects
 	Namespace string
 	Dir       string        // where commands run
 	Env       []string      // of commands: PATH with kubectl, KUBECONFIG
@@ -111,8 +117,8 @@ func (w *World) event(ctx context.Context, about string) string {
 	if w.Client == nil || about == "" {
 		return ""
 	}
-	list, err := w.Client.CoreV1().Events(w.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
+	var list corev1.EventList
+	if err := w.Client.List(ctx, "events", w.Namespace, metav1.ListOptions{}, &list); err != nil {
 		return ""
 	}
 	var best *corev1.Event

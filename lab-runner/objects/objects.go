@@ -1,0 +1,55 @@
+// Package objects is a client of the core group alone: client-go's clientset links the types and the clients of all
+// groups. Objects are read and written as JSON. Errors are those of the API server, for apierrors.
+package objects
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+)
+
+// Client speaks to one API server. A resource is a plural such as "pods"; the namespace is empty where there is none.
+type Client struct {
+	rest   rest.Interface
+	params runtime.ParameterCodec
+}
+
+// New returns a client for a configuration, which it does not change.
+func New(config *rest.Config) (*Client, error) {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	own := rest.CopyConfig(config)
+	own.APIPath, own.GroupVersion = "/api", &corev1.SchemeGroupVersion
+	own.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	c, err := rest.RESTClientFor(own)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{c, runtime.NewParameterCodec(scheme)}, nil
+}
+
+// Get reads an object into one of its type.
+func (c *Client) Get(ctx context.Context, resource, namespace, name string, into runtime.Object) error {
+	return c.rest.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Name(name).Do(ctx).Into(into)
+}
+
+// List reads objects into a list of their type.
+func (c *Client) List(ctx context.Context, resource, namespace string, opts metav1.ListOptions, into runtime.Object) error {
+	return c.rest.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).VersionedParams(&opts, c.params).Do(ctx).Into(into)
+}
+
+// Create creates an object.
+func (c *Client) Create(ctx context.Context, resource, namespace string, obj runtime.Object) error {
+	return c.rest.Post().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Body(obj).Do(ctx).Error()
+}
+
+// Delete deletes an object.
+func (c *Client) Delete(ctx context.Context, resource, namespace, name string) error {
+	return c.rest.Delete().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Name(name).Do(ctx).Error()
+}

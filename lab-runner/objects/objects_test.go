@@ -1,0 +1,62 @@
+package objects
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+// The requests are those of the API, and its errors are recognized.
+func TestRequests(t *testing.T) {
+	pod := corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ns"}}
+	answers := map[string]any{
+		"GET /api/v1/namespaces/ns/pods/web":                  pod,
+		"GET /api/v1/namespaces/ns/pods?labelSelector=app%3D": corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod}},
+		"POST /api/v1/namespaces":                             corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}},
+		"DELETE /api/v1/namespaces/ns":                        metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess},
+	}
+	var created corev1.Namespace
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, ok := answers[r.Method+" "+r.URL.RequestURI()]
+		if !ok {
+			answer = apierrors.NewNotFound(corev1.Resource("pods"), r.URL.Path).Status()
+			w.WriteHeader(http.StatusNotFound)
+		}
+		if r.Method == http.MethodPost {
+			if err := json.NewDecoder(r.Body).Decode(&created); err != nil {
+				t.Error(err)
+			}
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	defer server.Close()
+	c, err := New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	var got corev1.Pod
+	if err := c.Get(ctx, "pods", "ns", "web", &got); err != nil || got.Name != "web" {
+		t.Errorf("get: %v, %v", got.Name, err)
+	}
+	var list corev1.PodList
+	if err := c.List(ctx, "pods", "ns", metav1.ListOptions{LabelSelector: "app="}, &list); err != nil || len(list.Items) != 1 {
+		t.Errorf("list: %d, %v", len(list.Items), err)
+	}
+	if err := c.Create(ctx, "namespaces", "", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}); err != nil || created.Name != "ns" || created.Kind != "Namespace" {
+		t.Errorf("create: %+v, %v", created, err)
+	}
+	if err := c.Delete(ctx, "namespaces", "", "ns"); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if err := c.Get(ctx, "pods", "ns", "gone", &got); !apierrors.IsNotFound(err) {
+		t.Errorf("what there is not: %v", err)
+	}
+}
