@@ -31,9 +31,8 @@ func (k evicting) Event(kind, reason, message string) { k.node.Event(kind, reaso
 // Evictable implements eviction.Pods.
 func (k evicting) Evictable() (out []eviction.Pod, synced bool) {
 	for _, w := range k.allWorkers() {
-		list, _ := w.published.get()
 		w.mu.Lock()
-		out = append(out, eviction.Pod{Pod: w.pod, Worker: w, Running: len(list) > 0, Removed: w.evicted != nil || w.removed})
+		out = append(out, eviction.Pod{Pod: w.pod, Worker: w, Reclaimed: w.retired, Removed: w.evicted != nil || w.removed})
 		w.mu.Unlock()
 	}
 	return out, k.informers.Synced()

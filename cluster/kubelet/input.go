@@ -22,6 +22,7 @@ type input struct {
 	stale   bool               // the containers must be listed again
 	cancel  context.CancelFunc // of the current step
 	evicted *evicted           // nil unless the node evicts the pod
+	retired bool               // it has terminated, and its volumes are gone
 }
 
 func newInput(pod *v1.Pod) input {

@@ -94,6 +94,9 @@ func (w *worker) retire(ctx context.Context, pod *v1.Pod) error {
 	if err := w.volumes.TearDown(); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	w.retired = true
+	w.mu.Unlock()
 	w.report()
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 // The tests of this file share a cluster, in this order.
 
 func TestUp(t *testing.T) {
-	seen(t, "%s", sh(t, "systemctl --version | head -1; stat -fc %T /sys/fs/cgroup; uname -r; docker info -f '{{.CgroupDriver}} driver, Docker {{.ServerVersion}}, {{.SecurityOptions}}'"))
+	seen(t, "%s", strings.ReplaceAll(sh(t, "systemctl --version | head -1; stat -fc %T /sys/fs/cgroup; uname -r; docker info -f '{{.CgroupDriver}} driver, Docker {{.ServerVersion}}, {{.SecurityOptions}}'"), "\n", ", "))
 	cs := up(t)
 	nodes, err := cs.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(nodes.Items) != 3 {

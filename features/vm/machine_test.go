@@ -23,8 +23,9 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// limit is for whatever is waited for: an emulated machine may be thirty times slower.
-const limit = 15 * time.Minute
+// limit is for whatever is waited for: an emulated machine may be thirty times slower, and have a
+// fraction of the processors.
+const limit = 30 * time.Minute
 
 const groupRoot = "/sys/fs/cgroup"
 

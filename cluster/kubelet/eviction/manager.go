@@ -17,7 +17,7 @@ import (
 
 const (
 	period      = 5 * time.Second
-	victimWait  = 30 * time.Second // for a pod to terminate, before another is evicted
+	victimWait  = 30 * time.Second // for what a pod held to be free, before another is evicted; as upstream
 	gracePeriod = 1                // seconds, of a pod that is evicted at once
 )
 
@@ -40,9 +40,9 @@ type Pods interface {
 // Pod is a pod of the node.
 type Pod struct {
 	*v1.Pod
-	Worker  Worker
-	Running bool // any of its containers runs
-	Removed bool // it is evicted already, or no longer at the API server
+	Worker    Worker
+	Reclaimed bool // it has been evicted: its containers have ended, its volumes are gone
+	Removed   bool // it is evicted already, or no longer at the API server
 }
 
 // Worker runs a pod.
@@ -75,26 +75,37 @@ func NewManager(c Config, node Node, pods Pods, log *slog.Logger) *Manager {
 func (m *Manager) Run(ctx context.Context) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
-	var victim types.UID
-	var since time.Time
+	var last victim
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		pods, synced := m.pods.Evictable()
-		if !synced {
-			continue
-		}
-		evictOverLimits(pods, time.Now())
-		met := m.evaluateThresholds(ctx)
-		terminating := func(p Pod) bool { return p.UID == victim && p.Running }
-		if slices.ContainsFunc(pods, terminating) && time.Since(since) < victimWait {
-			continue
-		}
-		victim, since = m.reclaim(ctx, met), time.Now()
+		last = m.look(ctx, last, time.Now())
 	}
+}
+
+// victim is a pod that was evicted; its uid is empty if none was.
+type victim struct {
+	uid   types.UID
+	since time.Time
+}
+
+// look evicts the pods that exceed their own limits, and one more where the node is short of
+// something, unless what the last one held is still to come back.
+func (m *Manager) look(ctx context.Context, last victim, now time.Time) victim {
+	pods, synced := m.pods.Evictable()
+	if !synced {
+		return last
+	}
+	evictOverLimits(pods, now)
+	met := m.evaluateThresholds(ctx)
+	ending := func(p Pod) bool { return p.UID == last.uid && !p.Reclaimed }
+	if slices.ContainsFunc(pods, ending) && now.Sub(last.since) < victimWait {
+		return last
+	}
+	return victim{m.reclaim(ctx, met), now}
 }
 
 // Pressures returns the pressure conditions of the node.
