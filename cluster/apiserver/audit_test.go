@@ -84,7 +84,7 @@ func (janesRule) Authorize(_ context.Context, at authz.Attributes) (bool, string
 	if at.User.Name == "jane" && at.Verb == "delete" {
 		return false, "because", nil
 	}
-	if at.User.Name == "jane" && at.Verb == "impersonate" && at.Name == "boss" {
+	if at.User.Name == "jane" && strings.HasPrefix(at.Verb, "impersonate") && at.Name == "boss" {
 		return false, "", nil
 	}
 	return true, "allowed by a test", nil
@@ -277,7 +277,7 @@ func TestAuditOfRefusals(t *testing.T) {
 		t.Fatal(resp.Status)
 	}
 	e = a.events(t, 2, about("as"))
-	if as := e[1].ImpersonatedUser; e[1].User.Username != "jane" || as == nil || as.Username != "joe" || as.Groups[0] != "ops" {
+	if as := e[1].ImpersonatedUser; e[1].User.Username != "jane" || as == nil || as.Username != "joe" || as.Groups[0] != "ops" || e[1].AuthenticationMetadata.ImpersonationConstraint != "impersonate:user-info" {
 		t.Errorf("acting as joe: %+v as %+v", e[1].User, as)
 	}
 	if resp := a.do(t, "GET", "/api/v1/secrets", "jane", "", "Audit-Id", "boss", "Impersonate-User", "boss"); resp.StatusCode != 403 {

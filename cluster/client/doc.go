@@ -23,6 +23,8 @@ type User struct {
 	Extra  map[string][]string
 	// Impersonator is the user who impersonates this one, or nil.
 	Impersonator *User
+	// Constraint is the verb by which the Impersonator may, of a constrained mode; "" for impersonate.
+	Constraint string
 }
 
 // InGroup reports whether u is a member of group; a nil User is in none.

@@ -71,6 +71,9 @@ func (a *Trail) Authenticated(r *http.Request, user *client.User) {
 	if user.Impersonator != nil {
 		as := authn.UserInfo(user)
 		a.event.ImpersonatedUser = &as
+		if user.Constraint != "" {
+			a.event.AuthenticationMetadata = &AuthenticationMetadata{ImpersonationConstraint: user.Constraint}
+		}
 	}
 	a.stage(StageRequestReceived)
 	if a.stream {

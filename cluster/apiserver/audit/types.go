@@ -52,6 +52,7 @@ type Event struct {
 	Verb                     string                     `json:"verb"`
 	User                     authenticationv1.UserInfo  `json:"user"`
 	ImpersonatedUser         *authenticationv1.UserInfo `json:"impersonatedUser,omitempty"`
+	AuthenticationMetadata   *AuthenticationMetadata    `json:"authenticationMetadata,omitempty"`
 	SourceIPs                []string                   `json:"sourceIPs,omitempty"` // all but the last are claimed by the client
 	UserAgent                string                     `json:"userAgent,omitempty"` // claimed by the client
 	ObjectRef                *ObjectReference           `json:"objectRef,omitempty"`
@@ -61,6 +62,12 @@ type Event struct {
 	RequestReceivedTimestamp metav1.MicroTime           `json:"requestReceivedTimestamp"`
 	StageTimestamp           metav1.MicroTime           `json:"stageTimestamp"`
 	Annotations              map[string]string          `json:"annotations,omitempty"`
+}
+
+// AuthenticationMetadata says how the sender was authenticated.
+type AuthenticationMetadata struct {
+	// ImpersonationConstraint is the verb by which the sender may impersonate, of a constrained mode.
+	ImpersonationConstraint string `json:"impersonationConstraint,omitempty"`
 }
 
 // ObjectReference is the object that a request is about.

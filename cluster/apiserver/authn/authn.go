@@ -82,8 +82,11 @@ type Authenticator struct {
 	guesses   *guesses
 	verifying *flowcontrol.Level
 
-	mu   sync.Mutex
-	good map[[sha256.Size]byte]bool // client certificates verified before
+	impersonations impersonationMetrics
+
+	mu       sync.Mutex
+	good     map[[sha256.Size]byte]bool // client certificates verified before
+	lastMode map[string]int             // of impersonationModes, by which a user has impersonated
 }
 
 // New returns an Authenticator.
@@ -91,7 +94,10 @@ func New(c Config) *Authenticator {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	a := &Authenticator{Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, verifying: newVerifying(), good: map[[sha256.Size]byte]bool{}}
+	a := &Authenticator{
+		Config: c, static: map[[sha256.Size]byte]*User{}, now: time.Now, verifying: newVerifying(), impersonations: newImpersonationMetrics(),
+		good: map[[sha256.Size]byte]bool{}, lastMode: map[string]int{},
+	}
 	a.guesses = newGuesses(func() time.Time { return a.now() })
 	for token, u := range c.Static {
 		a.static[sha256.Sum256([]byte(token))] = u // compared by digest: timing reveals nothing

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,9 +9,10 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"wheelhouse/cluster/apiserver/authz"
+	"wheelhouse/cluster/apiserver/requestinfo"
 )
 
 // impersonate returns the user whom u impersonates by the headers of r, if u may; u itself
@@ -25,30 +25,25 @@ func (a *Authenticator) impersonate(r *http.Request, u *User) (*User, error) {
 	if as.Name == "" {
 		return u, apierrors.NewBadRequest(fmt.Sprintf("requested %v without impersonating a user", headersOf(as)))
 	}
-	for _, at := range impersonations(as) {
-		at.User = u
-		if err := a.mayImpersonate(r, at); err != nil {
-			return u, err
-		}
+	actual, err := a.tryModes(r.Context(), as, requestAttributes(r, u))
+	if err != nil {
+		return u, err
 	}
-	as.Impersonator = u
+	actual.Impersonator = u
 	for h := range r.Header {
 		if strings.HasPrefix(h, "Impersonate-") {
 			r.Header.Del(h)
 		}
 	}
-	if len(as.Groups) == 0 {
-		if ns, _, ok := serviceAccount(as.Name); ok {
-			as.Groups = serviceAccountGroups(ns)
-		}
-	}
-	if as.Name == Anonymous {
-		return withGroup(as, AllUnauthenticated), nil
-	}
-	if slices.Contains(as.Groups, AllUnauthenticated) {
-		return as, nil
-	}
-	return withGroup(as, AllAuthenticated), nil
+	return actual, nil
+}
+
+// requestAttributes describes what u asks for, whoever it is that may.
+func requestAttributes(r *http.Request, u *User) authz.Attributes {
+	info := requestinfo.Parse(r)
+	at := info.Attributes(u, info.Verb)
+	at.FieldSelector = info.FieldSelector(r.URL)
+	return at
 }
 
 func wanted(h http.Header) *User {
@@ -88,60 +83,6 @@ func headersOf(as *User) []string {
 	return out
 }
 
-// impersonations returns what a user must be authorized for to impersonate as.
-func impersonations(as *User) []authz.Attributes {
-	const group = "authentication.k8s.io"
-	var out []authz.Attributes
-	add := func(at authz.Attributes) {
-		at.Verb, at.ResourceRequest = "impersonate", true
-		if at.Version == "" {
-			at.Version = "v1"
-		}
-		out = append(out, at)
-	}
-	if ns, name, ok := serviceAccount(as.Name); ok {
-		add(authz.Attributes{Resource: "serviceaccounts", Namespace: ns, Name: name})
-	} else {
-		add(authz.Attributes{Resource: "users", Name: as.Name})
-	}
-	for _, g := range as.Groups {
-		add(authz.Attributes{Resource: "groups", Name: g})
-	}
-	for key, values := range as.Extra {
-		for _, v := range values {
-			add(authz.Attributes{Group: group, Resource: "userextras", Subresource: key, Name: v})
-		}
-	}
-	if as.UID != "" {
-		add(authz.Attributes{Group: group, Resource: "uids", Name: as.UID})
-	}
-	return out
-}
-
-func (a *Authenticator) mayImpersonate(r *http.Request, at authz.Attributes) error {
-	reason := ""
-	if a.Authorizer != nil {
-		allowed, why, err := a.Authorizer.Authorize(r.Context(), at)
-		if err != nil {
-			return apierrors.NewInternalError(fmt.Errorf("authorizing the impersonation: %w", err))
-		}
-		if allowed {
-			return nil
-		}
-		reason = why
-	}
-	message := fmt.Sprintf("User %q cannot impersonate resource %q in API group %q", at.User.Name, at.Resource, at.Group)
-	if at.Namespace != "" {
-		message += fmt.Sprintf(" in the namespace %q", at.Namespace)
-	} else {
-		message += " at the cluster scope"
-	}
-	if reason != "" {
-		message += ": " + reason
-	}
-	return apierrors.NewForbidden(schema.GroupResource{Group: at.Group, Resource: at.Resource}, at.Name, errors.New(message))
-}
-
 // serviceAccount splits the user name of a service account.
 func serviceAccount(user string) (namespace, name string, ok bool) {
 	rest, ok := strings.CutPrefix(user, ServiceAccountPrefix)
@@ -149,7 +90,7 @@ func serviceAccount(user string) (namespace, name string, ok bool) {
 		return "", "", false
 	}
 	namespace, name, ok = strings.Cut(rest, ":")
-	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, ":")
+	return namespace, name, ok && len(validation.ValidateNamespaceName(namespace, false)) == 0 && len(validation.ValidateServiceAccountName(name, false)) == 0
 }
 
 func serviceAccountGroups(namespace string) []string {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -113,7 +114,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		OpenAPI: openapi.Handler,
 		Paths:   paths,
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,
-		Uncompressed: o.near(), Metrics: append(cp.metrics(db), tokens.Collectors()...),
+		Uncompressed: o.near(), Metrics: slices.Concat(cp.metrics(db), tokens.Collectors(), authenticator.Collectors()),
 		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
 		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
