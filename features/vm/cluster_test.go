@@ -26,7 +26,11 @@ import (
 func TestUp(t *testing.T) {
 	seen(t, "%s", strings.ReplaceAll(sh(t, "systemctl --version | head -1; stat -fc %T /sys/fs/cgroup; uname -r; docker info -f '{{.CgroupDriver}} driver, Docker {{.ServerVersion}}, {{.SecurityOptions}}'"), "\n", ", "))
 	cs := up(t)
-	nodes, err := cs.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	var nodes *corev1.NodeList
+	err := answered(t, func() (err error) {
+		nodes, err = cs.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		return err
+	})
 	if err != nil || len(nodes.Items) != 3 {
 		t.Fatalf("%v, %v", nodes, err)
 	}
@@ -66,7 +70,10 @@ func TestLimits(t *testing.T) {
 	check("after daemon-reload", first)
 
 	patch := `{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"500m","memory":"32Mi"},"limits":{"cpu":"700m","memory":"96Mi"}}}]}}`
-	if _, err := cs.CoreV1().Pods("default").Patch(t.Context(), p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "resize"); err != nil {
+	if err := answered(t, func() error {
+		_, err := cs.CoreV1().Pods("default").Patch(t.Context(), p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "resize")
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	second := "memory.max=100663296, cpu.weight=20, cpu.max=70000 100000, pids.max=4096"
@@ -216,9 +223,16 @@ func available(t *testing.T, cs *kubernetes.Clientset) func() error {
 
 // TestAfterReboot: nothing of the cluster runs on its own, and `up` brings back what was there.
 func TestAfterReboot(t *testing.T) {
-	seen(t, "before up: %s containers run, units %v", sh(t, "docker ps -q | wc -l"), units(t))
+	running, left := sh(t, "docker ps -q | wc -l"), units(t)
+	if running != "0" || len(left) > 0 {
+		t.Errorf("before up %s containers run, and there are units %v", running, left)
+	}
+	seen(t, "before up: %s containers run, units %v", running, left)
 	cs := up(t)
-	if _, err := cs.CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{}); err != nil {
+	if err := answered(t, func() error {
+		_, err := cs.CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{})
+		return err
+	}); err != nil {
 		t.Error(err)
 	}
 	node := map[string]bool{}

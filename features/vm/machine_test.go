@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -59,6 +60,22 @@ func until(t *testing.T, wanted string, look func() error) time.Duration {
 	began := time.Now()
 	wait.Within(t, limit, wanted, look)
 	return time.Since(began).Round(time.Second)
+}
+
+// answered repeats a call until the API server answers it, and returns the answer's error: a
+// handshake may take longer than the ten seconds that client-go gives it.
+func answered(t *testing.T, call func() error) error {
+	t.Helper()
+	var answer error
+	until(t, "the API server answers", func() error {
+		answer = call()
+		var status apierrors.APIStatus
+		if errors.As(answer, &status) {
+			return nil
+		}
+		return answer
+	})
+	return answer
 }
 
 // up brings the cluster up, and returns a client for it.

@@ -92,8 +92,8 @@ type victim struct {
 	since time.Time
 }
 
-// look evicts the pods that exceed their own limits, and one more where the node is short of
-// something, unless what the last one held is still to come back.
+// look evicts the pods that exceed their own limits, and one more while an eviction threshold is
+// met, unless what the last one held is not yet free.
 func (m *Manager) look(ctx context.Context, last victim, now time.Time) victim {
 	pods, synced := m.pods.Evictable()
 	if !synced {

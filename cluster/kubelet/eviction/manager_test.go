@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// crowd is a node that is short of memory, and its pods.
+// crowd is a node with an eviction threshold met, and its pods.
 type crowd struct {
 	pods    []Pod
 	evicted []types.UID
