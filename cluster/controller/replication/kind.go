@@ -42,3 +42,12 @@ type Kind interface {
 
 // NewKind is Controllers or ReplicaSets.
 type NewKind func(kubernetes.Interface, informers.SharedInformerFactory) Kind
+
+// source is what the kinds read and write their objects with.
+type source struct {
+	client   kubernetes.Interface
+	informer cache.SharedIndexInformer
+}
+
+// Informer implements Kind.
+func (s source) Informer() cache.SharedIndexInformer { return s.informer }

@@ -10,24 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 )
 
 // ReplicaSets is the Kind of ReplicaSets, with or without a Deployment.
 func ReplicaSets(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
-	return &rsKind{client, f.Apps().V1().ReplicaSets().Informer()}
+	return &rsKind{source{client, f.Apps().V1().ReplicaSets().Informer()}}
 }
 
-type rsKind struct {
-	client   kubernetes.Interface
-	informer cache.SharedIndexInformer
-}
+type rsKind struct{ source }
 
 func (k *rsKind) GroupVersionKind() schema.GroupVersionKind {
 	return apps.SchemeGroupVersion.WithKind("ReplicaSet")
 }
-
-func (k *rsKind) Informer() cache.SharedIndexInformer { return k.informer }
 
 func (k *rsKind) View(obj any) (*Set, error) {
 	rs, ok := obj.(*apps.ReplicaSet)

@@ -11,24 +11,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 )
 
 // Controllers is the Kind of ReplicationControllers.
 func Controllers(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
-	return &rcKind{client, f.Core().V1().ReplicationControllers().Informer()}
+	return &rcKind{source{client, f.Core().V1().ReplicationControllers().Informer()}}
 }
 
-type rcKind struct {
-	client   kubernetes.Interface
-	informer cache.SharedIndexInformer
-}
+type rcKind struct{ source }
 
 func (k *rcKind) GroupVersionKind() schema.GroupVersionKind {
 	return v1.SchemeGroupVersion.WithKind("ReplicationController")
 }
-
-func (k *rcKind) Informer() cache.SharedIndexInformer { return k.informer }
 
 func (k *rcKind) View(obj any) (*Set, error) {
 	rc, ok := obj.(*v1.ReplicationController)
