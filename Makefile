@@ -84,8 +84,10 @@ features-tests:
 
 deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
 	@arm/setup.sh
+	@rm -f bin/deb/*.deb
 	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
 	lintian --allow-root --fail-on error,warning bin/deb/*.deb
+	@arm/deb/emulated.sh bin/deb/*.deb
 
 vagrant-archive: images ## what the machines of a class are made from (the kit for Vagrant, vagrant/)
 	@arm/setup.sh zstd=zstd

@@ -75,7 +75,7 @@ func build(t *testing.T) string {
 
 func TestScripts(t *testing.T) {
 	run(t, "./setup.sh")
-	scripts := []string{"setup.sh", "deb/build.sh", "deb/debian/postinst", "deb/debian/prerm", "deb/debian/postrm", "testdata/systemctl", "testdata/machines.sh"}
+	scripts := []string{"setup.sh", "deb/build.sh", "deb/emulated.sh", "deb/debian/postinst", "deb/debian/prerm", "deb/debian/postrm", "testdata/systemctl", "testdata/machines.sh"}
 	more, _ := filepath.Glob("*/*.sh") // the pattern is right
 	run(t, "shellcheck", append(append([]string{"--exclude=SC1090,SC1091"}, scripts...), more...)...)
 }
