@@ -65,6 +65,36 @@ func TestRemoveNode(t *testing.T) {
 	}
 }
 
+// Beside the groups there are files, in version 2 at the root.
+func TestRemoveGroups(t *testing.T) {
+	for _, hierarchy := range []string{"", "memory"} {
+		root := t.TempDir()
+		for _, dir := range []string{"wheelhouse/a/n/kubepods", "wheelhouse/a/m", "system.slice"} {
+			if err := os.MkdirAll(filepath.Join(root, hierarchy, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(root, "cgroup.procs"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct{ group, gone, kept string }{
+			{"/wheelhouse/a/n", "wheelhouse/a/n", "wheelhouse/a/m"},
+			{"/wheelhouse/a", "wheelhouse", "system.slice"},
+			{"/wheelhouse/a", "wheelhouse", "system.slice"},
+		} {
+			if err := removeGroups(t.Context(), root, c.group); err != nil {
+				t.Errorf("%q, %s: %v", hierarchy, c.group, err)
+			}
+			if _, err := os.Stat(filepath.Join(root, hierarchy, c.gone)); !os.IsNotExist(err) {
+				t.Errorf("%q, %s: %s is left: %v", hierarchy, c.group, c.gone, err)
+			}
+			if _, err := os.Stat(filepath.Join(root, hierarchy, c.kept)); err != nil {
+				t.Errorf("%q, %s: %v", hierarchy, c.group, err)
+			}
+		}
+	}
+}
+
 func TestRemoveNodeNeedsNameAndDirectory(t *testing.T) {
 	for _, n := range []NodeConfig{{Name: "n"}, {Dir: t.TempDir()}, {Name: "../../..", Dir: t.TempDir()}, {Cluster: "../x", Name: "n", Dir: t.TempDir()}} {
 		if err := RemoveNode(t.Context(), n); err == nil {

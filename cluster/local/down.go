@@ -98,12 +98,21 @@ func removeCgroups(ctx context.Context, group string) error {
 	if cgroup.SystemdRuns() {
 		errs = append(errs, cgroup.NewSystemd(cgroup.At(cgroupRoot).Unified()).StopAll(ctx, group))
 	}
+	return errors.Join(append(errs, removeGroups(ctx, cgroupRoot, group))...)
+}
+
+// removeGroups removes a group below root, which is a hierarchy itself (version 2) or has a
+// directory for each (version 1), and files.
+func removeGroups(ctx context.Context, root, group string) error {
 	ctx, cancel := context.WithTimeout(ctx, emptyTimeout)
 	defer cancel()
-	for _, pattern := range []string{cgroupRoot, cgroupRoot + "/*"} {
-		hierarchies, err := filepath.Glob(pattern)
+	first, _, _ := strings.Cut(strings.TrimPrefix(group, "/"), "/")
+	var errs []error
+	for _, pattern := range []string{filepath.Join(root, first), filepath.Join(root, "*", first)} {
+		found, err := filepath.Glob(pattern)
 		errs = append(errs, err)
-		for _, hierarchy := range hierarchies {
+		for _, top := range found {
+			hierarchy := filepath.Dir(top)
 			errs = append(errs, removeGroup(ctx, filepath.Join(hierarchy, group)))
 			for above := filepath.Dir(group); above != "/"; above = filepath.Dir(above) {
 				_ = os.Remove(filepath.Join(hierarchy, above)) // unless others have groups in it
