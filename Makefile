@@ -46,7 +46,7 @@ demo: images ## a two-node cluster, and the workshop's labs proven on it; the cl
 test: lint images ## lint and all tests, the features included, apart from a running demo cluster
 	$(MAKE) --no-print-directory unit-tests
 	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory features-tests
-	WHEELHOUSE_TEST_TAGS='@alone' go test -timeout 10m -count=1 -v -run 'TestPlatform$$' ./features
+	WHEELHOUSE_TEST_TAGS='@alone' $(GOTEST) -timeout 10m -count=1 -v -run 'TestPlatform$$' ./features
 
 quick: ## in a minute: the tests that need neither Docker nor root, which are those in files without '//go:build !quick'
 	DOCKER_HOST=unix:///nonexistent $(GOTEST) -tags quick -parallel 4 -p 4 $$(go list -e -tags quick -f '{{if or .GoFiles .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(PKG) | grep -v -E '/features$$|/bench$$')
@@ -54,7 +54,7 @@ quick: ## in a minute: the tests that need neither Docker nor root, which are th
 
 lint: bin/golangci-lint bin/govulncheck ## formatting, static checks, banned turns, known vulnerabilities
 	bin/golangci-lint run --timeout 15m ./...
-	go test -run 'TestWords|TestBannedTurns' ./cluster
+	$(GOTEST) -run 'TestWords|TestBannedTurns' ./cluster
 	@if [ -z "$$HTTPS_PROXY$$https_proxy" ] && ! getent hosts vuln.go.dev >/dev/null; then \
 	  echo "govulncheck: NOT CHECKED: the vulnerability database cannot be reached from here"; exit 0; fi; \
 	bin/govulncheck ./... > out.govulncheck 2>&1; status=$$?; \
@@ -80,7 +80,7 @@ unit-tests:
 	$(GOTEST) -timeout 15m -parallel 4 -p 4 $$(grep -E '$(LONGEST)' <<<"$$list"; grep -v -E '$(LONGEST)' <<<"$$list")
 
 features-tests:
-	go test -timeout 40m -count=1 -v ./features
+	$(GOTEST) -timeout 40m -count=1 -v ./features
 
 deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
 	@arm/setup.sh
