@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -102,7 +103,10 @@ const (
 	accountOf = "system:serviceaccount:"
 )
 
-// Authorize decides. The reason says why not, or which binding allowed it; it is
+// readyWait is how long a request waits at most for the RBAC objects at the server's start.
+const readyWait = 10 * time.Second
+
+// Authorize decides; nothing is refused before the RBAC objects have been read. The reason says why not, or which binding allowed it; it is
 // for the answer to the user. An error means that there is no decision.
 func (a *Authorizer) Authorize(ctx context.Context, at Attributes) (allowed bool, reason string, err error) {
 	if at.User == nil {
@@ -118,6 +122,14 @@ func (a *Authorizer) Authorize(ctx context.Context, at Attributes) (allowed bool
 		}
 	}
 	allowed, reason = a.rbac.policy().allows(&at)
+	if !allowed && !a.rbac.isReady() {
+		wait, cancel := context.WithTimeout(ctx, readyWait)
+		defer cancel()
+		if err := a.rbac.waitReady(wait); err != nil {
+			return false, "", fmt.Errorf("the server has just started: %w", err)
+		}
+		allowed, reason = a.rbac.policy().allows(&at)
+	}
 	if !allowed && why != "" {
 		reason = strings.TrimPrefix(reason+", "+why, ", ")
 	}

@@ -12,7 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/apiserver/authz/authztest"
 	"wheelhouse/cluster/client"
@@ -95,6 +97,46 @@ func fixture() *authztest.Objects {
 		binding("a", "reading", "ClusterRole", "reader", user("ann")),
 	)
 	return o
+}
+
+// late is a store that answers when it is let to.
+type late struct {
+	*authztest.Objects
+	answer chan struct{}
+}
+
+func (l late) List(ctx context.Context, r schema.GroupResource, namespace string, fresh bool) ([]api.Object, int64, error) {
+	select {
+	case <-l.answer:
+		return l.Objects.List(ctx, r, namespace, fresh)
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+}
+
+// Nobody is refused what the objects allow because the server has not read them yet; without
+// them there is no decision.
+func TestStart(t *testing.T) {
+	objects := late{fixture(), make(chan struct{})}
+	a, err := authz.New(authz.Config{Objects: objects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = a.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+
+	scale := authz.Attributes{User: &client.User{Name: "sue"}, Verb: "update", Group: "apps", Resource: "deployments", Subresource: "scale", Name: "x", ResourceRequest: true}
+	gone, end := context.WithCancel(ctx)
+	end()
+	if allowed, _, err := a.Authorize(gone, scale); allowed || err == nil || !strings.Contains(err.Error(), "the server has just started") {
+		t.Errorf("before the objects are read: %v, %v", allowed, err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { close(objects.answer) })
+	if allowed, reason, err := a.Authorize(ctx, scale); !allowed || err != nil {
+		t.Errorf("once they are: %v, %q, %v", allowed, reason, err)
+	}
 }
 
 func TestRBAC(t *testing.T) {

@@ -57,6 +57,17 @@ func (c *rbacCache) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+func (c *rbacCache) isReady() bool {
+	for _, k := range c.kinds {
+		select {
+		case <-k.ready:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 func (c *rbacCache) waitReady(ctx context.Context) error {
 	for _, k := range c.kinds {
 		select {
