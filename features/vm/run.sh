@@ -99,7 +99,7 @@ if ! running; then
   say "booted in $((SECONDS - start)) s"
 fi
 # Programs run from the disk: a page of /payload takes a request each.
-vm ssh 'for program in wheelhouse proofs; do cp /payload/$program /usr/local/bin/.new && mv /usr/local/bin/.new /usr/local/bin/$program; done'
+vm ssh 'for program in wheelhouse proofs; do cp /payload/$program /usr/local/bin/.new && mv /usr/local/bin/.new /usr/local/bin/$program; done; ln -sf wheelhouse /usr/local/bin/kubectl'
 for test in "${tests[@]}"; do
   if [ "$test" = TestAfterReboot ]; then
     vm ssh 'systemctl reboot' || true
