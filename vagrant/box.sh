@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the class's own Vagrant box: Debian 12, its kernel and Docker Engine, and what the archive
 # has: the wheelhouse package and the images of the labs. All packages come from where this
-# machine's apt has them. The same inputs give the same bytes.
+# machine's apt has them. Times, names and orders are fixed, so that the
+# same inputs shall give the same bytes.
 #
 #   box.sh [--arch ARCH] [--out DIR] [ARCHIVE]     leaves debian12-PROVIDER-ARCH.box in DIR, and their digests
 #

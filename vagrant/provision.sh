@@ -71,10 +71,10 @@ docker_engine() {
       { tail -n 5 "$kit/packages.log" >&2; die "apt-get install failed: see $kit/packages.log"; }
   fi
   systemctl -q enable --now docker
-  id vagrant >/dev/null 2>&1 && usermod -aG docker vagrant
+  if id vagrant >/dev/null 2>&1; then usermod -aG docker vagrant; fi
 }
 
-wheelhouse() {
+package() {
   version=$(dpkg-deb -f "$kit"/wheelhouse_*.deb Version)
   [ "$(dpkg-query -W -f '${Version}' wheelhouse 2>/dev/null)" != "$version" ] || return 0
   say "installing wheelhouse $version"
@@ -121,7 +121,7 @@ become_minion() {
 own_address
 unpack
 docker_engine
-wheelhouse
+package
 images
 names
 install -m 0755 "$kit/validate-cluster" /usr/local/bin/validate-cluster

@@ -72,7 +72,7 @@ func (m *Machine) role(ctx context.Context) (string, error) {
 	return noRole, ctx.Err()
 }
 
-// enabled reports whether a unit is enabled: systemctl's answer has an error for every other
+// enabled reports whether a unit is enabled: systemctl's answer has an error for each other
 // state.
 func (m *Machine) enabled(ctx context.Context, unit string) bool {
 	out, err := m.Run(ctx, false, "systemctl", "is-enabled", unit)

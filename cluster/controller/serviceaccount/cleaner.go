@@ -31,7 +31,7 @@ type CleanerConfig struct {
 	Now    func() time.Time // nil is time.Now
 }
 
-// Cleaner marks, and later deletes, Secrets with tokens which clusters before 1.24 made for every account, if
+// Cleaner marks, and later deletes, Secrets with tokens which clusters before 1.24 made for each account, if
 // nobody has used them for Period and no pod mounts them. Upstream's rules: a Secret is such a one if its account
 // refers to it, so that what a user made stays.
 type Cleaner struct {
