@@ -1,9 +1,12 @@
-// Package objects is a client of the core group alone: client-go's clientset links the types and the clients of all
-// groups. Objects are read and written as JSON. Errors are those of the API server, for apierrors.
+// Package objects is a client of the core group: client-go's clientset links the types and the clients of all groups. Of
+// other groups it reads paths as streams, without types. Objects are read and written as JSON. Errors are those of the
+// API server, for apierrors. Warnings of the API server are dropped: they would be written to the terminal.
 package objects
 
 import (
 	"context"
+	"io"
+	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +29,7 @@ func New(config *rest.Config) (*Client, error) {
 	}
 	own := rest.CopyConfig(config)
 	own.APIPath, own.GroupVersion = "/api", &corev1.SchemeGroupVersion
+	own.WarningHandler = rest.NoWarnings{}
 	own.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	c, err := rest.RESTClientFor(own)
 	if err != nil {
@@ -52,4 +56,15 @@ func (c *Client) Create(ctx context.Context, resource, namespace string, obj run
 // Delete deletes an object.
 func (c *Client) Delete(ctx context.Context, resource, namespace, name string) error {
 	return c.rest.Delete().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Name(name).Do(ctx).Error()
+}
+
+// Open reads a path of any group as a stream of JSON, such as a list or a watch. The caller closes it; it ends with ctx.
+func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	r := c.rest.Get().AbsPath(path)
+	for name, values := range query {
+		for _, value := range values {
+			r = r.Param(name, value)
+		}
+	}
+	return r.Stream(ctx)
 }

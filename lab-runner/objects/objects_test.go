@@ -2,8 +2,10 @@ package objects
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +20,7 @@ func TestRequests(t *testing.T) {
 	answers := map[string]any{
 		"GET /api/v1/namespaces/ns/pods/web":                  pod,
 		"GET /api/v1/namespaces/ns/pods?labelSelector=app%3D": corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod}},
+		"GET /apis/any.group/v1/things?watch=true":            "an event",
 		"POST /api/v1/namespaces":                             corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}},
 		"DELETE /api/v1/namespaces/ns":                        metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess},
 	}
@@ -55,6 +58,17 @@ func TestRequests(t *testing.T) {
 	}
 	if err := c.Delete(ctx, "namespaces", "", "ns"); err != nil {
 		t.Errorf("delete: %v", err)
+	}
+	stream, err := c.Open(ctx, "/apis/any.group/v1/things", url.Values{"watch": {"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if text, err := io.ReadAll(stream); err != nil || string(text) != "\"an event\"\n" {
+		t.Errorf("open: %q, %v", text, err)
+	}
+	if _, err := c.Open(ctx, "/apis/any.group/v1/others", nil); !apierrors.IsNotFound(err) {
+		t.Errorf("opening what there is not: %v", err)
 	}
 	if err := c.Get(ctx, "pods", "ns", "gone", &got); !apierrors.IsNotFound(err) {
 		t.Errorf("what there is not: %v", err)

@@ -1,7 +1,7 @@
 // Package render lays Markdown out for a terminal: headings, paragraphs, lists, quotes, tables as
 // they are written, fenced blocks, and code, emphasis and links in a line. It is the part of
 // Markdown that labs use; what it does not recognize is shown as it is written. Comments are left
-// out. All text is shown, none of it obeyed: see Visible. The work is linear in the text.
+// out. No text reaches the terminal as a command: see Visible. The work is linear in the text.
 package render
 
 import "strings"
