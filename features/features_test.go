@@ -158,7 +158,8 @@ var dockerInUse sync.RWMutex
 // labsRun is held while TestLabs has a cluster.
 var labsRun sync.Mutex
 
-// TestLabs runs each lab as people do, beside TestPlatform: both wait most of the time.
+// TestLabs runs each lab as people do, beside TestPlatform: both wait most of the time. Those
+// drills that leave the nodes alone run side by side, when the other labs are done.
 func TestLabs(t *testing.T) {
 	labsRun.Lock() // before TestPlatform begins
 	t.Cleanup(labsRun.Unlock)
@@ -176,6 +177,9 @@ func TestLabs(t *testing.T) {
 	c := bringUp(t, "labs", 2)
 	for _, lab := range labs {
 		t.Run(lab.Name, func(t *testing.T) {
+			if lab.Track == "drills" && lab.Cleanup == "" {
+				t.Parallel()
+			}
 			cmd := exec.CommandContext(t.Context(), c.program, "lab", "run", "--labs", root, "--kubeconfig", c.kubeconfig, lab.Name)
 			out, err := cmd.CombinedOutput()
 			t.Logf("%s", out)
