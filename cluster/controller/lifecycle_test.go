@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/wait"
@@ -180,30 +181,30 @@ func TestCordonBecomesTaint(t *testing.T) {
 	}
 }
 
-// Whoever registers a node writes its status next, on what the create answered.
+// Controllers write to a new node at once, as upstream; its first status, which is a patch, meets no conflict.
 func TestNodeSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, func(cfg *controller.Config) { cfg.ClusterCIDR, cfg.NodeMask = "10.246.0.0/16", 24 })
 	ctx, nodes := t.Context(), c.CoreV1().Nodes()
-	fresh, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "fresh"}}, metav1.CreateOptions{})
+	_, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "fresh"}}, metav1.CreateOptions{})
 	c.must(err)
-	c.node("later")
-	welcome := func(name string) {
-		wait.For(c.t, "a network for "+name, func() error {
-			n, err := nodes.Get(ctx, name, metav1.GetOptions{})
+	written := func(taints int) {
+		t.Helper()
+		wait.For(c.t, "what controllers write", func() error {
+			n, err := nodes.Get(ctx, "fresh", metav1.GetOptions{})
 			c.must(err)
-			if n.Spec.PodCIDR == "" || len(n.Spec.Taints) > 0 {
-				return wait.Seen(false, n.Spec)
+			if n.Spec.PodCIDR == "" || n.Annotations[v1.ObjectTTLAnnotationKey] != "0" || len(n.Spec.Taints) != taints {
+				return wait.Seen(false, n.Spec, n.Annotations)
 			}
 			return nil
 		})
 	}
-	welcome("later") // and so the controller has seen the other, too
-	fresh.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
-	if _, err := nodes.UpdateStatus(ctx, fresh, metav1.UpdateOptions{}); err != nil {
+	written(0)
+	status := []byte(`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
+	if _, err := nodes.Patch(ctx, "fresh", types.StrategicMergePatchType, status, metav1.PatchOptions{}, "status"); err != nil {
 		t.Errorf("the first status of a node: %v", err)
 	}
-	welcome("fresh")
+	written(2)
 }
 
 func TestPodsOfAMissingNodeGo(t *testing.T) {

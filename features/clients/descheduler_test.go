@@ -122,6 +122,7 @@ func (c *cluster) pretendNode(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	node.ResourceVersion = "" // the node controller may have changed it meanwhile
 	node.Status = corev1.NodeStatus{Capacity: room, Allocatable: room, Conditions: []corev1.NodeCondition{
 		{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()},
 	}}

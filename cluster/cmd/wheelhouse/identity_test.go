@@ -119,6 +119,7 @@ func TestServingCertificates(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		n.ResourceVersion = "" // the node controller may have changed it meanwhile
 		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeAddressType(kind), Address: address}}
 		_, err = c.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{})
 		return err

@@ -268,6 +268,7 @@ func setKubelet(t *testing.T, s *server, name, at string) {
 	t.Helper()
 	u := must[*url.URL](t)(url.Parse(at))
 	n := must[*corev1.Node](t)(s.CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{}))
+	n.ResourceVersion = "" // the node controller may have changed it meanwhile
 	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: u.Hostname()}}
 	n.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(must[int](t)(strconv.Atoi(u.Port())))
 	must[*corev1.Node](t)(s.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}))

@@ -34,8 +34,6 @@ import (
 const (
 	DefaultGrace = 40 * time.Second
 	DefaultMask  = 24
-	// registration is how long a new node has for its first status; creation times are whole seconds.
-	registration = 2 * time.Second
 )
 
 // Config is what the controller is given.
@@ -208,9 +206,8 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	if node == nil {
 		return nil
 	}
-	if wait := c.registering(node); wait > 0 {
-		c.nodes.AddAfter(name, wait)
-		return nil
+	if node, err = c.annotate(ctx, node); err != nil {
+		return err
 	}
 	if node, err = c.assignCIDR(ctx, node); err != nil {
 		return err
@@ -221,7 +218,7 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	} else if node, err = c.markUnknown(ctx, node); err != nil {
 		return err
 	}
-	if node, err = c.mark(ctx, node); err != nil {
+	if node, err = c.taint(ctx, node); err != nil {
 		return err
 	}
 	if ready(node) != v1.ConditionTrue {
@@ -230,17 +227,17 @@ func (c *Controller) reconcile(ctx context.Context, name string) error {
 	return nil
 }
 
-// mark writes the taints and the annotation that a node should have.
-func (c *Controller) mark(ctx context.Context, node *v1.Node) (*v1.Node, error) {
-	next := node.DeepCopy()
+// taint writes the taints that a node should have.
+func (c *Controller) taint(ctx context.Context, node *v1.Node) (*v1.Node, error) {
 	taints, changed := desiredTaints(node, metav1.NewTime(c.now()))
-	next.Spec.Taints = taints
-	if ttl := c.withTTL(next); !ttl && !changed {
+	if !changed {
 		return node, nil
 	}
+	next := node.DeepCopy()
+	next.Spec.Taints = taints
 	next, err := c.Client.CoreV1().Nodes().Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("taint or annotate node: %w", err)
+		return nil, fmt.Errorf("taint node: %w", err)
 	}
 	return next, nil
 }
@@ -264,17 +261,6 @@ func (c *Controller) recordMembership(name string, node *v1.Node) {
 	if node != nil && (!known || node.UID != was) {
 		c.Recorder.Eventf(ref(node.UID), v1.EventTypeNormal, "RegisteredNode", "Node %s event: Registered Node %s in Controller", name, name)
 	}
-}
-
-// registering returns how long a node that was just created is left alone: its kubelet writes
-// the status next, with the resourceVersion of the create, and a write in between would
-// cause a conflict.
-func (c *Controller) registering(node *v1.Node) time.Duration {
-	if len(node.Status.Conditions) > 0 {
-		return 0
-	}
-	age := c.now().Sub(node.CreationTimestamp.Time)
-	return max(0, registration-max(0, age))
 }
 
 func (c *Controller) assignCIDR(ctx context.Context, node *v1.Node) (*v1.Node, error) {

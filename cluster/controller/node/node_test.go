@@ -2,12 +2,18 @@ package node
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/controller/loop"
 )
 
 var now = time.Unix(1_000_000, 0)
@@ -104,6 +110,36 @@ func TestMayStay(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// A node that was created this moment is annotated, gets a network and loses the taint of its creation; nothing
+// waits for its first status.
+func TestNewNodeIsWrittenAtOnce(t *testing.T) {
+	n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", CreationTimestamp: metav1.NewTime(now)}}
+	n.Spec.Taints = []v1.Taint{{Key: v1.TaintNodeNotReady, Effect: v1.TaintEffectNoSchedule}}
+	set := fake.NewClientset(n)
+	shared := informers.NewSharedInformerFactory(set, 0)
+	c, err := New(Config{
+		Shared:      loop.Shared{Client: set, Informers: shared, Recorder: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler)},
+		ClusterCIDR: "10.246.0.0/16",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.now = func() time.Time { return now }
+	if err := shared.Core().V1().Nodes().Informer().GetStore().Add(n); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.reconcile(t.Context(), "n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := set.CoreV1().Nodes().Get(t.Context(), "n", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Annotations[v1.ObjectTTLAnnotationKey] != "0" || got.Spec.PodCIDR != "10.246.0.0/24" || len(got.Spec.Taints) > 0 {
+		t.Errorf("annotations %v, spec %+v", got.Annotations, got.Spec)
 	}
 }
 

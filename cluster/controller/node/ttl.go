@@ -1,9 +1,13 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"strconv"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // ttlSteps are how many seconds kubelets may cache Secrets and ConfigMaps, by the number of nodes, as upstream's
@@ -24,19 +28,20 @@ func ttlStep(step, nodes int) int {
 	return step
 }
 
-// withTTL sets the annotation by which a kubelet is asked how long to cache, and reports whether that is
-// another than it was.
-func (c *Controller) withTTL(node *v1.Node) bool {
+// annotate writes the annotation by which a kubelet is asked how long to cache. It is a patch without a
+// resourceVersion, as upstream's: the node writes its first status at the same time.
+func (c *Controller) annotate(ctx context.Context, node *v1.Node) (*v1.Node, error) {
 	c.mu.Lock()
 	c.ttlStep = ttlStep(c.ttlStep, len(c.registered))
 	seconds := ttlSteps[c.ttlStep].seconds
 	c.mu.Unlock()
 	if have, err := strconv.Atoi(node.Annotations[v1.ObjectTTLAnnotationKey]); err == nil && have == seconds {
-		return false
+		return node, nil
 	}
-	if node.Annotations == nil {
-		node.Annotations = map[string]string{}
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1.ObjectTTLAnnotationKey, seconds)
+	next, err := c.Client.CoreV1().Nodes().Patch(ctx, node.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("annotate node: %w", err)
 	}
-	node.Annotations[v1.ObjectTTLAnnotationKey] = strconv.Itoa(seconds)
-	return true
+	return next, nil
 }

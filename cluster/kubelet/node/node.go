@@ -197,9 +197,13 @@ func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
 		n.rebooted = true
 		n.Event(v1.EventTypeWarning, "Rebooted", fmt.Sprintf("Node %s has been rebooted, boot id: %s", n.NodeName, is))
 	}
-	node = node.DeepCopy()
-	mergeStatus(&node.Status, status)
-	_, err = nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	next := node.Status.DeepCopy()
+	mergeStatus(next, status)
+	patch, err := statusPatch(node, next)
+	if err != nil {
+		return err
+	}
+	_, err = nodes.Patch(ctx, n.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
 }
 

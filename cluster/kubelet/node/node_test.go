@@ -1,12 +1,16 @@
 package node
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 )
@@ -75,5 +79,43 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	}
 	if n.extendedChanged(t.Context()) {
 		t.Error("what is allocatable already is reported again")
+	}
+}
+
+// The status is a patch that says which node is meant and names no resourceVersion, so that it meets no
+// conflict with controllers that write to the same Node; addresses replace those that are there.
+func TestStatusIsAPatch(t *testing.T) {
+	at := func(kind v1.NodeAddressType, ip string) v1.NodeAddress {
+		return v1.NodeAddress{Type: kind, Address: ip}
+	}
+	before := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", ResourceVersion: "7"}, Status: v1.NodeStatus{
+		Addresses:  []v1.NodeAddress{at(v1.NodeInternalIP, "10.0.0.1"), at(v1.NodeInternalIP, "fd00::1")},
+		Conditions: []v1.NodeCondition{{Type: "Ready", Status: "False"}, {Type: "Theirs", Status: "True"}},
+	}}
+	after := before.Status.DeepCopy()
+	after.Addresses = []v1.NodeAddress{at(v1.NodeInternalIP, "10.0.0.2"), at(v1.NodeHostName, "n1")}
+	after.Conditions[0].Status = v1.ConditionTrue
+	patch, err := statusPatch(before, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(patch), "resourceVersion") || !strings.Contains(string(patch), `"uid":"u"`) {
+		t.Errorf("the patch is %s", patch)
+	}
+	stored := before.DeepCopy() // a controller has written in between
+	stored.ResourceVersion, stored.Spec.PodCIDR = "8", "10.246.0.0/24"
+	data, err := json.Marshal(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = strategicpatch.StrategicMergePatch(data, patch, v1.Node{}); err != nil {
+		t.Fatal(err)
+	}
+	var got v1.Node
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !equality.Semantic.DeepEqual(got.Status, *after) || got.Spec.PodCIDR != "10.246.0.0/24" || got.ResourceVersion != "8" {
+		t.Errorf("after %s: %+v", patch, got)
 	}
 }
