@@ -17,7 +17,7 @@ import (
 // that the server is built with.
 func defaultVersion() version.Info {
 	return version.Info{
-		Major: "1", Minor: "36", GitVersion: "v1.36.3+wheelhouse", GitTreeState: "clean",
+		Major: "1", Minor: "36", EmulationMajor: "1", EmulationMinor: "36", GitVersion: "v1.36.3+wheelhouse", GitTreeState: "clean",
 		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 }

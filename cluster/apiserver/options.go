@@ -123,15 +123,10 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	var errs field.ErrorList
 	match := field.NewPath("resourceVersionMatch")
 	initial := field.NewPath("sendInitialEvents")
-	switch {
-	case watching && o.SendInitialEvents != nil:
-		if o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
-			errs = append(errs, field.Forbidden(match, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-		}
-		return errs
-	case watching && o.ResourceVersionMatch != "":
-		return append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
-	case o.SendInitialEvents != nil:
+	if watching {
+		return checkWatchOptions(o)
+	}
+	if o.SendInitialEvents != nil {
 		errs = append(errs, field.Forbidden(initial, "sendInitialEvents is forbidden for list"))
 	}
 	if o.ResourceVersionMatch == "" {
@@ -149,6 +144,28 @@ func checkListOptions(o *metav1.ListOptions, watching bool) field.ErrorList {
 	}
 	if o.ResourceVersionMatch == metav1.ResourceVersionMatchExact && o.ResourceVersion == "0" {
 		errs = append(errs, field.Forbidden(match, `resourceVersionMatch "exact" is forbidden for resourceVersion "0"`))
+	}
+	return errs
+}
+
+// checkWatchOptions checks what only makes sense together, as upstream's validation of a watch.
+func checkWatchOptions(o *metav1.ListOptions) field.ErrorList {
+	var errs field.ErrorList
+	match := field.NewPath("resourceVersionMatch")
+	if o.SendInitialEvents != nil && o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
+		errs = append(errs, field.Forbidden(match, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+	}
+	if o.ResourceVersionMatch == "" {
+		return errs
+	}
+	if o.SendInitialEvents == nil {
+		errs = append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+	}
+	if o.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan {
+		errs = append(errs, field.NotSupported(match, o.ResourceVersionMatch, []metav1.ResourceVersionMatch{metav1.ResourceVersionMatchNotOlderThan}))
+	}
+	if o.Continue != "" {
+		errs = append(errs, field.Forbidden(match, "resourceVersionMatch is forbidden when continue is provided"))
 	}
 	return errs
 }

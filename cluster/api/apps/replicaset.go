@@ -106,7 +106,7 @@ func validateSelectorAndTemplate(s *metav1.LabelSelector, t *corev1.PodTemplateS
 	}
 	p := rules.SpecPath.Child("template")
 	errs = append(errs, podrules.ValidateSelectorMatchesTemplate(selector, t, p)...)
-	return append(errs, podrules.ValidateReplicaTemplate(t, p)...)
+	return append(errs, podrules.ValidateReplicaTemplate(t, "ReplicaSet", p)...)
 }
 
 func validateReplicaSetStatus(rs *appsv1.ReplicaSet) field.ErrorList {

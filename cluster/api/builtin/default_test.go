@@ -257,6 +257,24 @@ func TestStatusUpdateKeepsSpec(t *testing.T) {
 	}
 }
 
+// The older field of a pod's address follows the newer one that is written alone, and counts where both are.
+func TestPodAddressesOfAStatus(t *testing.T) {
+	for _, c := range []struct{ status, want string }{
+		{`{podIPs: [{ip: 10.0.0.1}]}`, "10.0.0.1"},
+		{`{podIP: 10.0.0.2}`, "10.0.0.2"},
+		{`{podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.1}]}`, "10.0.0.2"},
+	} {
+		var p corev1.Pod
+		if err := yaml.Unmarshal([]byte("status: "+c.status), &p); err != nil {
+			t.Fatal(err)
+		}
+		core.Pods.PrepareStatus(&p, &corev1.Pod{})
+		if p.Status.PodIP != c.want || len(p.Status.PodIPs) != 1 || p.Status.PodIPs[0].IP != c.want {
+			t.Errorf("%s: %s, %v", c.status, p.Status.PodIP, p.Status.PodIPs)
+		}
+	}
+}
+
 func specOf(t *testing.T, o api.Object) string {
 	t.Helper()
 	b, err := json.Marshal(o)

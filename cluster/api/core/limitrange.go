@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -24,6 +25,11 @@ var LimitRanges = api.Of[corev1.LimitRange, corev1.LimitRangeList](&api.Kind{
 	Default: rules.Mutate(func(l *corev1.LimitRange) {
 		for i := range l.Spec.Limits {
 			defaultLimitRangeItem(&l.Spec.Limits[i])
+		}
+	}),
+	PrepareCreate: rules.Mutate(func(l *corev1.LimitRange) {
+		if l.Name == "" { // as upstream, for this kind alone
+			l.Name = string(uuid.NewUUID())
 		}
 	}),
 	Validate:       rules.Typed(validateLimitRange),

@@ -162,7 +162,8 @@ func validateNodeResources(n *corev1.Node) field.ErrorList {
 	return append(errs, podrules.ValidateResourceList(n.Status.Allocatable, rules.StatusPath.Child("allocatable"))...)
 }
 
-// validateNodeUpdate validates an update. podCIDRs and providerID can be set once.
+// validateNodeUpdate validates an update. podCIDRs and providerID can be set once,
+// externalID cannot be changed.
 func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	errs := rules.ValidateObjectMetaUpdate(&n.ObjectMeta, &old.ObjectMeta)
 	errs = append(errs, validateNodeResources(n)...)
@@ -174,6 +175,9 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("providerID"), "node updates may not change providerID except from \"\" to valid"))
 	}
 	errs = append(errs, validateNodeTaints(n.Spec.Taints, rules.MetadataPath.Child("taints"))...)
+	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
+		errs = append(errs, field.Forbidden(rules.SpecPath.Child("externalID"), "may not be updated"))
+	}
 	if !rules.Equal(n.Spec.ConfigSource, old.Spec.ConfigSource) && n.Spec.ConfigSource != nil {
 		errs = append(errs, field.Forbidden(rules.SpecPath.Child("configSource"), "configSource may not be set"))
 	}

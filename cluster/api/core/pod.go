@@ -53,6 +53,8 @@ var Pods = api.Of[corev1.Pod, corev1.PodList](&api.Kind{
 		// The older field counts where they differ.
 		if ip := p.Status.PodIP; ip != "" && (len(p.Status.PodIPs) == 0 || p.Status.PodIPs[0].IP != ip) {
 			p.Status.PodIPs = []corev1.PodIP{{IP: ip}}
+		} else if ip == "" && len(p.Status.PodIPs) > 0 {
+			p.Status.PodIP = p.Status.PodIPs[0].IP
 		}
 		p.Generation = old.Generation
 		p.OwnerReferences = old.OwnerReferences

@@ -104,7 +104,7 @@ func validateReplicationController(rc *corev1.ReplicationController) field.Error
 	if len(s.Selector) > 0 && !labels.SelectorFromSet(s.Selector).Matches(labels.Set(s.Template.Labels)) {
 		errs = append(errs, field.Invalid(p.Child("metadata", "labels"), s.Template.Labels, "`selector` does not match template `labels`"))
 	}
-	return append(errs, podrules.ValidateReplicaTemplate(s.Template, p)...)
+	return append(errs, podrules.ValidateReplicaTemplate(s.Template, "ReplicationController", p)...)
 }
 
 // ValidateReplicaStatus validates the counts of a ReplicationController or ReplicaSet.

@@ -30,6 +30,11 @@ var Secrets = api.Of[corev1.Secret, corev1.SecretList](&api.Kind{
 			}
 			s.StringData = nil
 		}
+		for k, v := range s.Data {
+			if v == nil { // upstream stores it as protobuf, in which null is empty
+				s.Data[k] = []byte{}
+			}
+		}
 		rules.SetDefault(&s.Type, corev1.SecretTypeOpaque)
 	}),
 	PrepareUpdate: rules.MutateUpdate(func(s, old *corev1.Secret) {

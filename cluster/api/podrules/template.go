@@ -39,9 +39,10 @@ func ContainerCells(containers []corev1.Container) (names, images string) {
 	return strings.Join(n, ","), strings.Join(i, ",")
 }
 
-// ValidateReplicaTemplate validates the template of a controller that replaces its pods.
-func ValidateReplicaTemplate(t *corev1.PodTemplateSpec, p *field.Path) field.ErrorList {
-	return append(ValidatePodTemplateSpec(t, p), ValidateRestartPolicyAlways(t, "ReplicaSet", p)...)
+// ValidateReplicaTemplate validates the template of a controller that replaces its pods; kind is the one that
+// the error names, ReplicaSet for a Deployment.
+func ValidateReplicaTemplate(t *corev1.PodTemplateSpec, kind string, p *field.Path) field.ErrorList {
+	return append(ValidatePodTemplateSpec(t, p), ValidateRestartPolicyAlways(t, kind, p)...)
 }
 
 // ValidateRestartPolicyAlways reports a template whose pods can complete or have a deadline.

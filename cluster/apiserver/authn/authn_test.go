@@ -247,6 +247,9 @@ func TestReviews(t *testing.T) {
 	if s := review(vault, "vault", "x"); !s.Authenticated || s.User.Username != "system:serviceaccount:a:bot" || !reflect.DeepEqual(s.Audiences, []string{"vault"}) {
 		t.Errorf("vault: %+v", s)
 	}
+	if s := review(vault, "x"); s.Authenticated || s.Error != `[invalid bearer token, token audiences ["vault"] is invalid for the target audiences ["x"]]` {
+		t.Errorf("vault for x: %+v", s)
+	}
 	if s := review(vault); s.Authenticated || s.Error == "" {
 		t.Errorf("vault for us: %+v", s)
 	}

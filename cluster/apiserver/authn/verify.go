@@ -58,7 +58,7 @@ func intersect(own, wanted []string) ([]string, error) {
 		}
 	}
 	if len(matching) == 0 {
-		return nil, fmt.Errorf("invalid bearer token: audiences %q are none of %q", own, wanted)
+		return nil, fmt.Errorf("[invalid bearer token, token audiences %q is invalid for the target audiences %q]", own, wanted)
 	}
 	return matching, nil
 }

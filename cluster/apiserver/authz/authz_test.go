@@ -323,6 +323,7 @@ func TestNode(t *testing.T) {
 		{"get /secrets a other", false, unrelated},
 		{"get /secrets b vol", false, unrelated},
 		{"list /secrets a -", false, "No Object name found"},
+		{"list /secrets - -", false, "can only read namespaced object of this type"},
 		{"list /secrets - vol", false, "can only read namespaced object of this type"},
 		{"watch /configmaps - from", false, "can only read namespaced object of this type"},
 		{"delete /secrets a vol", false, "can only read resources of this type"},

@@ -143,11 +143,11 @@ func ownLease(node string, at *Attributes) (bool, string, error) {
 // its pod from another API server.
 func (a *Authorizer) related(ctx context.Context, node string, at *Attributes) (bool, string, error) {
 	switch {
+	case at.Namespace == "" && at.Resource != "persistentvolumes":
+		// A list of a name would have the objects of all namespaces in it.
+		return false, "can only read namespaced object of this type", nil
 	case at.Name == "":
 		return false, "No Object name found", nil
-	case at.Namespace == "" && at.Resource != "persistentvolumes":
-		// A list of this name would have the objects of all namespaces in it.
-		return false, "can only read namespaced object of this type", nil
 	}
 	for _, fresh := range []bool{false, true} {
 		ok, err := a.relation(ctx, node, at, fresh)
