@@ -45,8 +45,9 @@ type Config struct {
 // Bootstrap is a reconciler.
 type Bootstrap struct {
 	Config
-	once  sync.Once
-	ready chan struct{}
+	once    sync.Once
+	ready   chan struct{}
+	settled settled
 }
 
 // New returns a Bootstrap.
@@ -63,7 +64,7 @@ func New(c Config) (*Bootstrap, error) {
 	if c.DNSPort == 0 {
 		c.DNSPort = 53
 	}
-	return &Bootstrap{Config: c, ready: make(chan struct{})}, nil
+	return &Bootstrap{Config: c, ready: make(chan struct{}), settled: settled{sum: map[string]string{}}}, nil
 }
 
 // concurrent is how many writes the first pass has in flight: etcd commits many in the time
@@ -114,7 +115,7 @@ func (b *Bootstrap) WaitReady(ctx context.Context) error {
 // at once.
 func (b *Bootstrap) Pass(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	w := &writer{slots: make(chan struct{}, concurrent)}
+	w := &writer{slots: make(chan struct{}, concurrent), settled: &b.settled}
 	g.Go(func() error { return b.clusterRoles(ctx, w) })
 	g.Go(func() error { return b.clusterRoleBindings(ctx, w) })
 	g.Go(func() error { return b.priorityClasses(ctx, w) })
@@ -136,8 +137,11 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 	return g.Wait()
 }
 
-// writer bounds the writes of one pass.
-type writer struct{ slots chan struct{} }
+// writer bounds the writes of one pass, and knows which kinds need none.
+type writer struct {
+	slots   chan struct{}
+	settled *settled
+}
 
 // each runs f for all n, some at a time, and joins their errors.
 func (w *writer) each(n int, f func(i int) error) error {

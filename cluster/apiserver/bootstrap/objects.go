@@ -2,7 +2,10 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -38,19 +41,26 @@ type writes[T any] interface {
 }
 
 // ensure creates the objects that are missing. It changes those that there are by merge, if there is one; next is
-// a copy of old with the labels and annotations of want.
+// a copy of old with the labels and annotations of want. Where a pass has found nothing to write, the next ones
+// only look whether an object has changed since.
 func ensure[T any, O object[T]](ctx context.Context, w *writer, what string, have []T, wanted []O, in func(namespace string) writes[T], merge func(next, old, want O)) error {
+	sum := fingerprint[T, O](have)
+	if w.settled.is(what, sum) {
+		return nil
+	}
+	var written atomic.Bool
 	exists := make(map[string]O, len(have))
 	for i := range have {
 		o := O(&have[i])
 		exists[o.GetNamespace()+"/"+o.GetName()] = o
 	}
-	return w.each(len(wanted), func(i int) error {
+	err := w.each(len(wanted), func(i int) error {
 		want := wanted[i]
 		old := exists[want.GetNamespace()+"/"+want.GetName()]
 		var err error
 		switch {
 		case old == nil:
+			written.Store(true)
 			_, err = in(want.GetNamespace()).Create(ctx, want, metav1.CreateOptions{})
 		case merge != nil:
 			next := O(old.DeepCopy())
@@ -59,10 +69,43 @@ func ensure[T any, O object[T]](ctx context.Context, w *writer, what string, hav
 			if old.GetAnnotations()[rbacv1.AutoUpdateAnnotationKey] == "false" || equality.Semantic.DeepEqual(old, next) {
 				return nil
 			}
+			written.Store(true)
 			_, err = in(want.GetNamespace()).Update(ctx, next, metav1.UpdateOptions{})
 		}
 		return done(err, what, want.GetName())
 	})
+	if err == nil && !written.Load() {
+		w.settled.put(what, sum)
+	}
+	return err
+}
+
+// fingerprint is another one when an object was created, changed or deleted.
+func fingerprint[T any, O object[T]](objects []T) string {
+	h := sha256.New()
+	for i := range objects {
+		o := O(&objects[i])
+		fmt.Fprintln(h, o.GetUID(), o.GetResourceVersion())
+	}
+	return string(h.Sum(nil))
+}
+
+// settled is what passes had nothing to write for: the fingerprint of each kind's objects.
+type settled struct {
+	mu  sync.Mutex
+	sum map[string]string
+}
+
+func (s *settled) is(what, sum string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sum[what] == sum
+}
+
+func (s *settled) put(what, sum string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum[what] = sum
 }
 
 var systemNamespaces = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}
