@@ -7,6 +7,11 @@ func Inline(markdown string, width int) []Line {
 	return wrap(inline(strings.ReplaceAll(Visible(markdown), "\n", " ")), max(width, 10), "")
 }
 
+// Wrap returns a text that is no Markdown in lines of at most width columns.
+func Wrap(style Style, text string, width int) []Line {
+	return wrap([]Span{{style, strings.ReplaceAll(Visible(text), "\n", " ")}}, max(width, 10), "")
+}
+
 // inline divides a paragraph at code, emphasis and links. A mark that is not closed is text.
 func inline(s string) (spans []Span) {
 	start := 0

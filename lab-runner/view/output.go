@@ -1,0 +1,99 @@
+package view
+
+import (
+	"bytes"
+	"strings"
+
+	"wheelhouse/lab-runner/render"
+)
+
+// What is kept of the output of commands.
+const (
+	linesKept = 2000
+	lineBytes = 4000
+)
+
+// output is what commands have printed: text of the lab's programs, so it is shown, and is no
+// command to the terminal. Its size is bounded.
+type output struct {
+	lines []outputLine
+	open  []byte // the last line, until it ends
+	up    int    // rows that the learner has scrolled up from the end
+}
+
+type outputLine struct{ code, text string }
+
+// write adds what a command printed.
+func (o *output) write(b []byte) {
+	o.open = append(o.open, b...)
+	for {
+		line, rest, ok := bytes.Cut(o.open, []byte("\n"))
+		if !ok && len(o.open) < lineBytes {
+			return
+		}
+		if !ok {
+			line, rest = o.open[:lineBytes], o.open[lineBytes:]
+		}
+		o.add(plain, string(bytes.TrimSuffix(line, []byte("\r"))))
+		o.open = append([]byte(nil), rest...)
+	}
+}
+
+// add adds a line.
+func (o *output) add(code, line string) {
+	if len(line) > lineBytes {
+		line = line[:lineBytes] + " ..."
+	}
+	o.lines = append(o.lines, outputLine{code, render.Visible(line)})
+	if len(o.lines) > linesKept {
+		o.lines = append([]outputLine(nil), o.lines[len(o.lines)-linesKept:]...)
+	}
+}
+
+// say ends the open line and adds lines of the view itself.
+func (o *output) say(code, s string) {
+	if len(o.open) > 0 {
+		o.add(plain, string(o.open))
+		o.open = nil
+	}
+	for line := range strings.SplitSeq(strings.TrimRight(s, "\n"), "\n") {
+		o.add(code, line)
+	}
+	o.up = 0
+}
+
+func (o *output) empty() bool { return len(o.lines) == 0 && len(o.open) == 0 }
+
+// rows returns the last rows of the output, from which height are shown; no more lines are laid
+// out than that takes.
+func (o *output) rows(width, height int) []row {
+	all := o.lines
+	if len(o.open) > 0 {
+		all = append(all[:len(all):len(all)], outputLine{plain, render.Visible(string(o.open))})
+	}
+	var out []row // from the last to the first
+	for i := len(all) - 1; i >= 0 && len(out) < height+o.up; i-- {
+		parts := divide(all[i], max(width, 1))
+		for j := len(parts) - 1; j >= 0; j-- {
+			out = append(out, parts[j])
+		}
+	}
+	o.up = max(0, min(o.up, len(out)-height))
+	out = out[o.up:]
+	out = out[:min(height, len(out))]
+	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+		out[i], out[j] = out[j], out[i]
+	}
+	return out
+}
+
+func divide(l outputLine, width int) (out []row) {
+	for {
+		head, tail := render.Cut(l.text, width)
+		out = append(out, row{{l.code, head}})
+		if tail == "" {
+			return out
+		}
+		l.text = tail
+	}
+}
