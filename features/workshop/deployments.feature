@@ -44,6 +44,7 @@ Feature: Services and deployments
   Scenario: the deleted pod is replaced
     Then 3 pods with label "app=hello" are running and ready
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +3 +3 "
+    And `kubectl describe replicasets -l app=hello | grep -c SuccessfulCreate` prints a line like "^4$"
 
   @M5
   Scenario: the drained node has no replica, and there are three

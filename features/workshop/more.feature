@@ -1,6 +1,11 @@
 Feature: More kinds of workloads
   What labs/workshop/09-more: each scenario holds at the point of the text that names it.
 
+  @M7
+  Scenario: the burner has an autoscaler
+    Then `kubectl get hpa burner` prints a line like "^burner +Deployment/burner +"
+    And `kubectl get deployment burner -o name` prints "deployment.apps/burner"
+
   @M7 @W12 @W13
   Scenario: a volume is provisioned for the claim, and keeps its data
     Then `kubectl get pvc notebook` prints a line like "^notebook +Bound +pvc-[0-9a-f-]+ +100Mi +RWO "
@@ -44,6 +49,10 @@ Feature: More kinds of workloads
     Then `kubectl top pods` prints the columns "NAME CPU(cores) MEMORY(bytes)"
     And `kubectl top pods -l app=burner` prints a line like "^burner-[^ ]+ +[1-9][0-9]*m +[0-9]+Mi"
     And `kubectl top nodes` prints a line like "^minion-1 +[0-9]+m +[0-9]+% +[0-9]+Mi +[0-9]+%|^[^ ]+ +[0-9]+m +[0-9]+% "
+
+  @M7
+  Scenario: the page was requested through the proxy
+    Then `cat proxy.log` prints "Starting to serve on 127.0.0.1:10801"
 
   @M7
   Scenario: the burner was scaled up

@@ -1,7 +1,7 @@
-// Package catalog finds and validates the labs on disk: labs/TRACK/NN-NAME with lab.yaml
-// and text.md, and features/TRACK/NAME.feature with exactly the scenarios that the text
-// names as checks. It runs nothing. The caller passes the directory that holds labs/ and
-// features/, or uses Root to find it.
+// Package catalog finds and validates the labs on disk: labs/TRACK/NN-NAME with lab.yaml,
+// text.md, and scripts in setup/ and solve/, and features/TRACK/NAME.feature with exactly the
+// scenarios that the text names as checks. It runs nothing. The caller passes the directory that
+// holds labs/ and features/, or uses Root to find it.
 package catalog
 
 import (
@@ -9,61 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
-	"strconv"
 	"strings"
-
-	gherkin "github.com/cucumber/gherkin/go/v26"
-	"sigs.k8s.io/yaml"
-
-	"wheelhouse/lab-runner/script"
 )
-
-// Lab is one lab, read and validated.
-type Lab struct {
-	Name      string // as on the command line: the directory's name without its number
-	Track     string
-	Title     string
-	About     string
-	Manifests Manifests
-	Needs     []string // programs that the commands use beside kubectl, curl and the shell's builtins
-	Cleanup   string   // commands that remove what is outside the lab's namespace; may be empty
-	Dir       string   // of lab.yaml
-	TextFile  string
-	Text      []script.Item
-	Feature   string // file
-	Scenarios []Scenario
-}
-
-// Manifests is the source of the lab's manifests, in the form of package fetch.
-type Manifests struct {
-	Source   string `json:"source"`
-	Checksum string `json:"checksum,omitempty"`
-}
-
-// Scenario is one check.
-type Scenario struct {
-	Name  string
-	Line  int
-	Tags  []string // without @
-	Steps []Step   // those of the feature's background first
-}
-
-// Step is one sentence of a scenario, without its keyword.
-type Step struct {
-	Text string
-	Doc  string // the block of text below it; may be empty
-}
-
-// file is lab.yaml.
-type file struct {
-	Title     string    `json:"title"`
-	About     string    `json:"about"`
-	Manifests Manifests `json:"manifests"`
-	Needs     []string  `json:"needs"`
-	Cleanup   string    `json:"cleanup"`
-}
 
 // Root returns the directory that holds labs/ and features/: given if it is not empty, else
 // the current directory or the nearest above it, else the nearest above the running program,
@@ -119,161 +67,110 @@ func Load(root string) ([]*Lab, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if other := seen[lab.Name]; other != "" {
-			return nil, fmt.Errorf("%s: a lab %s is in %s already", path, lab.Name, other)
+		if other := seen[lab.ID()]; other != "" {
+			return nil, fmt.Errorf("%s: a lab %s is in %s already", path, lab.ID(), other)
 		}
-		seen[lab.Name] = path
+		seen[lab.ID()] = path
 		labs = append(labs, lab)
 	}
 	if len(labs) == 0 {
 		return nil, fmt.Errorf("no lab under %s", filepath.Join(root, "labs"))
 	}
-	return labs, nil
+	return labs, errors.Join(place(labs), required(labs))
 }
 
-// Pick returns the named labs, or all of them when no name is given.
+// place sets the labs' namespaces: lab-NAME, or lab-TRACK-NAME if several tracks have the name.
+func place(labs []*Lab) error {
+	count := map[string]int{}
+	for _, l := range labs {
+		count[l.Name]++
+	}
+	taken := map[string]*Lab{}
+	for _, l := range labs {
+		l.Namespace = "lab-" + l.Name
+		if count[l.Name] > 1 {
+			l.Namespace = "lab-" + l.Track + "-" + l.Name
+		}
+		if other := taken[l.Namespace]; other != nil {
+			return fmt.Errorf("the labs %s and %s have one namespace, %s: rename one", other.ID(), l.ID(), l.Namespace)
+		}
+		if len(l.Namespace) > 63 {
+			return fmt.Errorf("lab %s: %s is longer than a namespace's name may be, 63", l.ID(), l.Namespace)
+		}
+		taken[l.Namespace] = l
+	}
+	return nil
+}
+
+// required returns an error unless the labs that others require are there.
+func required(labs []*Lab) error {
+	for _, l := range labs {
+		for _, id := range l.RequiredLabs() {
+			if _, err := Pick(labs, []string{id}); err != nil {
+				return fmt.Errorf("lab %s: requires: %w", l.ID(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// Pick returns the named labs, or all of them when no name is given. A lab is named TRACK/NAME,
+// or NAME alone if no other track has it.
 func Pick(labs []*Lab, names []string) ([]*Lab, error) {
 	if len(names) == 0 {
 		return labs, nil
 	}
 	var out []*Lab
 	for _, name := range names {
-		i := 0
-		for i < len(labs) && labs[i].Name != name {
-			i++
-		}
-		if i == len(labs) {
-			var known []string
-			for _, l := range labs {
-				known = append(known, l.Name)
+		var found []*Lab
+		for _, l := range labs {
+			if name == l.ID() || name == l.Name {
+				found = append(found, l)
 			}
-			return nil, fmt.Errorf("no lab %s; there are %s", name, strings.Join(known, ", "))
 		}
-		out = append(out, labs[i])
+		switch len(found) {
+		case 1:
+			out = append(out, found[0])
+		case 0:
+			return nil, fmt.Errorf("no lab %s; there are %s", name, list(labs))
+		default:
+			return nil, fmt.Errorf("%s is the name of several labs: say which of %s", name, list(found))
+		}
 	}
 	return out, nil
 }
 
-var (
-	labDir  = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
-	program = regexp.MustCompile(`^[a-z][a-z0-9.-]*$`)
-)
-
-func read(root, dir string) (*Lab, error) {
-	m := labDir.FindStringSubmatch(filepath.Base(dir))
-	if m == nil {
-		return nil, fmt.Errorf("the directory %s is not named like 01-name", filepath.Base(dir))
+func list(labs []*Lab) string {
+	count := map[string]int{}
+	for _, l := range labs {
+		count[l.Name]++
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "lab.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	var f file
-	if err := yaml.UnmarshalStrict(text, &f); err != nil {
-		return nil, err
-	}
-	if f.Title == "" {
-		return nil, errors.New("title is missing")
-	}
-	if f.Manifests.Source == "" {
-		return nil, errors.New("manifests.source is missing: './manifests', or an address")
-	}
-	for _, need := range f.Needs {
-		if !program.MatchString(need) {
-			return nil, fmt.Errorf("needs: %q is not the name of a program", need)
+	var out []string
+	for _, l := range labs {
+		if count[l.Name] > 1 {
+			out = append(out, l.ID())
+		} else {
+			out = append(out, l.Name)
 		}
 	}
-	lab := &Lab{
-		Name: m[1], Track: filepath.Base(filepath.Dir(dir)), Title: f.Title, About: f.About, Manifests: f.Manifests, Needs: f.Needs, Cleanup: f.Cleanup,
-		Dir: dir, TextFile: filepath.Join(dir, "text.md"),
-	}
-	lab.Feature = filepath.Join(root, "features", lab.Track, lab.Name+".feature")
-	prose, err := os.ReadFile(lab.TextFile)
-	if err != nil {
-		return nil, err
-	}
-	if lab.Text, err = script.Parse(string(prose)); err != nil {
-		return nil, fmt.Errorf("text.md: %w", err)
-	}
-	if lab.Scenarios, err = Scenarios(lab.Feature); err != nil {
-		return nil, err
-	}
-	return lab, lab.match()
+	return strings.Join(out, ", ")
 }
 
-// match returns an error unless the text's checks and the feature's scenarios are the same: a
-// check without a scenario would check nothing, and a scenario without a check never runs.
-func (l *Lab) match() error {
-	named := map[string]bool{}
-	for _, item := range l.Text {
-		if item.Kind == script.Check {
-			named[item.Text] = true
-			if _, ok := l.Scenario(item.Text); !ok {
-				return fmt.Errorf("text.md line %d: %s has no scenario %q", item.Line, l.Feature, item.Text)
-			}
-		}
+// Find returns the lab and the index of the step that a name says: [TRACK/]LAB, or
+// [TRACK/]LAB/STEP. Without STEP the index is -1.
+func Find(labs []*Lab, name string) (*Lab, int, error) {
+	if picked, err := Pick(labs, []string{name}); err == nil {
+		return picked[0], -1, nil
 	}
-	for _, s := range l.Scenarios {
-		if !named[s.Name] {
-			return fmt.Errorf("%s line %d: text.md never checks %q", l.Feature, s.Line, s.Name)
-		}
+	i := strings.LastIndex(name, "/")
+	if i < 0 {
+		_, err := Pick(labs, []string{name})
+		return nil, 0, err
 	}
-	return nil
-}
-
-// Scenario returns the scenario of that name.
-func (l *Lab) Scenario(name string) (Scenario, bool) {
-	for _, s := range l.Scenarios {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Scenario{}, false
-}
-
-// Scenarios reads a feature file. A file without scenarios is an error: it checks nothing.
-func Scenarios(path string) ([]Scenario, error) {
-	f, err := os.Open(path)
+	picked, err := Pick(labs, []string{name[:i]})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	defer f.Close()
-	id := 0
-	next := func() string { id++; return strconv.Itoa(id) }
-	doc, err := gherkin.ParseGherkinDocument(f, next)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	steps := map[string][]Step{} // by the scenario's node
-	for _, p := range gherkin.Pickles(*doc, path, next) {
-		for _, s := range p.Steps {
-			step := Step{Text: s.Text}
-			if s.Argument != nil && s.Argument.DocString != nil {
-				step.Doc = s.Argument.DocString.Content
-			}
-			steps[p.AstNodeIds[0]] = append(steps[p.AstNodeIds[0]], step)
-		}
-	}
-	var out []Scenario
-	seen := map[string]bool{}
-	if doc.Feature != nil {
-		for _, child := range doc.Feature.Children {
-			if child.Scenario == nil {
-				continue
-			}
-			s := Scenario{Name: child.Scenario.Name, Line: int(child.Scenario.Location.Line), Steps: steps[child.Scenario.Id]}
-			for _, tag := range append(doc.Feature.Tags, child.Scenario.Tags...) {
-				s.Tags = append(s.Tags, strings.TrimPrefix(tag.Name, "@"))
-			}
-			if seen[s.Name] || len(child.Scenario.Steps) == 0 {
-				return nil, fmt.Errorf("%s line %d: scenario %q has no steps, or its name is there twice", path, s.Line, s.Name)
-			}
-			seen[s.Name] = true
-			out = append(out, s)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: no scenario in it, so nothing would be checked", path)
-	}
-	return out, nil
+	step, err := picked[0].StepIndex(name[i+1:])
+	return picked[0], step, err
 }

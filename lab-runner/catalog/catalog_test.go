@@ -10,7 +10,7 @@ import (
 
 const (
 	goodYAML    = "title: A lab\nmanifests:\n  source: ./manifests\n"
-	goodText    = "```\n$ echo hello\n```\n<!-- check: it holds -->\n"
+	goodText    = "## One\n```\n$ echo hello\n```\n<!-- check: it holds -->\n"
 	goodFeature = "Feature: f\n\n  @W1\n  Scenario: it holds\n    Then `echo hello` prints \"hello\"\n"
 )
 
@@ -47,7 +47,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(labs) != 1 || labs[0].Name != "first" || labs[0].Track != "track" || len(labs[0].Text) != 2 {
+	if len(labs) != 1 || labs[0].Name != "first" || labs[0].Track != "track" || len(labs[0].Text) != 3 || len(labs[0].Steps) != 1 || labs[0].Namespace != "lab-first" {
 		t.Fatalf("%+v", labs)
 	}
 	if s := labs[0].Scenarios; len(s) != 1 || s[0].Name != "it holds" || s[0].Line != 4 || len(s[0].Tags) != 1 || s[0].Tags[0] != "W1" {
@@ -67,10 +67,17 @@ func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 	cases := []struct{ name, file, text, want string }{
 		{"unknown field", "labs/track/01-first/lab.yaml", goodYAML + "colour: red\n", "colour"},
 		{"a need that is no program", "labs/track/01-first/lab.yaml", goodYAML + "needs: [\"docker; rm\"]\n", "not the name of a program"},
+		{"a requirement that is none", "labs/track/01-first/lab.yaml", goodYAML + "requires: [dockr]\n", "neither a lab (TRACK/NAME) nor one of docker"},
+		{"a lab that is not there", "labs/track/01-first/lab.yaml", goodYAML + "requires: [track/zeroth]\n", "requires: no lab track/zeroth"},
+		{"too many minutes", "labs/track/01-first/lab.yaml", goodYAML + "minutes: 1000\n", "not between 1 and 240"},
+		{"no step", "labs/track/01-first/text.md", "prose\n", "no step"},
+		{"a comment that is misspelt", "labs/track/01-first/text.md", goodText + "<!-- hnit: x -->\n", "text.md: line 6: a comment may not begin with 'hnit:'"},
+		{"one check twice", "labs/track/01-first/text.md", goodText + "<!-- holds: it holds -->\n", "is checked twice"},
+		{"a script without step", "labs/track/01-first/solve/two.sh", "true", "solve/two.sh is the script of no step"},
 		{"no title", "labs/track/01-first/lab.yaml", "manifests: {source: ./manifests}\n", "title is missing"},
 		{"no source", "labs/track/01-first/lab.yaml", "title: x\n", "manifests.source"},
 		{"no text", "labs/track/01-first/text.md", "", "text.md"},
-		{"no command", "labs/track/01-first/text.md", "<!-- check: it holds -->\n", "no command"},
+		{"no command", "labs/track/01-first/text.md", "## One\n<!-- check: it holds -->\n", "no command"},
 		{"check without scenario", "labs/track/01-first/text.md", goodText + "<!-- check: other -->\n", `no scenario "other"`},
 		{"scenario without check", "features/track/first.feature", goodFeature + "\n  Scenario: more\n    Then x\n", `never checks "more"`},
 		{"no feature", "features/track/first.feature", "", "first.feature"},
@@ -93,6 +100,59 @@ func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 	}
 }
 
+// Labs of one name in two tracks are distinct, and have namespaces of their own.
+func TestNames(t *testing.T) {
+	root := tree(t, map[string]string{
+		"labs/other/01-first/lab.yaml":     goodYAML + "requires: [track/first, docker]\nminutes: 5\n",
+		"labs/other/01-first/text.md":      strings.Replace(goodText, "## One", "## One\n```\n$ true\n```\n<!-- check: so -->\n<!-- hint: h -->\n\n## Two", 1),
+		"labs/other/01-first/setup/two.sh": "echo trouble\n",
+		"labs/other/01-first/solve/two.sh": "echo none\n",
+		"features/other/first.feature":     goodFeature + "\n  Scenario: so\n    Then x\n",
+		"labs/other/02-own/lab.yaml":       goodYAML,
+		"labs/other/02-own/text.md":        goodText,
+		"features/other/own.feature":       goodFeature,
+	})
+	labs, err := Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"track/first": "lab-track-first", "other/first": "lab-other-first", "own": "lab-own", "other/own": "lab-own",
+		"first": "several labs: say which of other/first, track/first", "third": "there are other/first, own, track/first",
+	} {
+		picked, err := Pick(labs, []string{name})
+		if got := ""; err == nil {
+			if got = picked[0].Namespace; got != want {
+				t.Errorf("%s is in %s, want %s", name, got, want)
+			}
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+	for name, want := range map[string]int{"other/first": -1, "other/first/two": 1, "own/one": 0} {
+		if _, step, err := Find(labs, name); err != nil || step != want {
+			t.Errorf("%s is step %d, %v; want %d", name, step, err, want)
+		}
+	}
+	if _, _, err := Find(labs, "own/two"); err == nil || !strings.Contains(err.Error(), "lab other/own has no step two; there are one") {
+		t.Errorf("a step that is not there: %v", err)
+	}
+	l := labs[0]
+	if !l.Has("docker") || !slices.Equal(l.RequiredLabs(), []string{"track/first"}) || l.Minutes != 5 {
+		t.Errorf("%+v", l)
+	}
+	if two := l.Steps[1]; two.Setup != "echo trouble\n" || two.Solution()[0].Text != "echo none\n" || l.Steps[0].Solution()[0].Text != "true" {
+		t.Errorf("%+v", two)
+	}
+	var run []string
+	for _, item := range l.Text {
+		run = append(run, strings.TrimSpace(item.Text))
+	}
+	if want := []string{"One", "true", "so", "Two", "echo trouble", "echo hello", "echo none", "it holds"}; !slices.Equal(run, want) {
+		t.Errorf("it is run as %q, want %q", run, want)
+	}
+}
+
 func TestStepsOfAScenario(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.feature")
 	text := "Feature: f\n  Background:\n    Given the first\n  Scenario: s\n    Then the second:\n      \"\"\"\n      a\n        b\n      \"\"\"\n    And the third\n"
@@ -103,7 +163,7 @@ func TestStepsOfAScenario(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
-	want := []Step{{Text: "the first"}, {Text: "the second:", Doc: "a\n  b"}, {Text: "the third"}}
+	want := []Sentence{{Text: "the first"}, {Text: "the second:", Doc: "a\n  b"}, {Text: "the third"}}
 	if !slices.Equal(got[0].Steps, want) {
 		t.Errorf("%q, want %q", got[0].Steps, want)
 	}

@@ -5,6 +5,8 @@ package objects
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/url"
 
@@ -67,4 +69,27 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 		}
 	}
 	return r.Stream(ctx)
+}
+
+// Find returns the names, labels and namespaces of the objects of a resource of any group, whose API is a path such as
+// /apis/apps/v1. In an empty namespace it looks in all.
+func (c *Client) Find(ctx context.Context, api, resource, namespace string, opts metav1.ListOptions) ([]metav1.ObjectMeta, error) {
+	path := api + "/" + resource
+	if namespace != "" {
+		path = api + "/namespaces/" + namespace + "/" + resource
+	}
+	text, err := c.rest.Get().AbsPath(path).VersionedParams(&opts, c.params).
+		SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json").Do(ctx).Raw()
+	if err != nil {
+		return nil, err
+	}
+	var list metav1.PartialObjectMetadataList
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	var out []metav1.ObjectMeta
+	for i := range list.Items {
+		out = append(out, list.Items[i].ObjectMeta)
+	}
+	return out, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/steps"
@@ -139,7 +140,7 @@ func (s *settings) run() *cobra.Command {
 }
 
 // one returns the lab to do by hand, its cluster and the directory of its files.
-func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir string, err error) {
+func (s *settings) one(names []string) (lab *catalog.Lab, cl *environment.Cluster, dir string, err error) {
 	labs, err := s.pick(names)
 	if err != nil {
 		return nil, nil, "", err
@@ -150,7 +151,7 @@ func (s *settings) one(names []string) (lab *catalog.Lab, cl *cluster, dir strin
 	if dir, err = s.place(labs[0]); err != nil {
 		return nil, nil, "", err
 	}
-	return labs[0], cl, dir, currentCaller().checkTree(dir)
+	return labs[0], cl, dir, environment.CurrentCaller().CheckTree(dir)
 }
 
 func (s *settings) start() *cobra.Command {
@@ -199,7 +200,7 @@ func (s *settings) fetch() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				cfg = source(labs[0])
+				cfg = environment.Source(labs[0])
 			}
 			if len(args) == 1 {
 				sum, err := fetch.Pin(c.Context(), cfg)
@@ -229,12 +230,12 @@ func (s *settings) place(lab *catalog.Lab) (string, error) {
 }
 
 // connect opens the cluster to run labs on. It refuses labs that another user can change.
-func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
+func (s *settings) connect(labs ...*catalog.Lab) (*environment.Cluster, error) {
 	if !(s.slow >= 1 && s.slow <= slowest) {
 		return nil, fmt.Errorf("--slow %v: want a number from 1 to %d", s.slow, slowest)
 	}
 	for _, lab := range labs {
-		if err := currentCaller().checkFiles(lab); err != nil {
+		if err := environment.CurrentCaller().CheckFiles(lab); err != nil {
 			return nil, err
 		}
 	}
@@ -248,10 +249,10 @@ func (s *settings) connect(labs ...*catalog.Lab) (*cluster, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o044 != 0 {
 		fmt.Fprintf(s.warnings(), "warning: the kubeconfig %s can be read by others, who then have all its rights: chmod go-r %s\n", path, path)
 	}
-	cl, err := open(path)
+	cl, err := environment.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	cl.slow = steps.Slow(s.slow)
+	cl.Slow = steps.Slow(s.slow)
 	return cl, nil
 }

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/report"
 )
 
 // startLab sets a lab up in dir for a learner, and prints its text.
-func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out io.Writer) error {
+func startLab(ctx context.Context, c *environment.Cluster, lab *catalog.Lab, dir string, out io.Writer) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		cfg := source(lab)
+		cfg := environment.Source(lab)
 		cfg.Dst = dir
 		if err := fetch.Fetch(ctx, cfg); err != nil {
 			return err
@@ -27,14 +28,14 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 	} else if err != nil {
 		return err
 	}
-	env, err := c.environment(ctx, lab.Name, dir)
+	env, err := c.Environment(ctx, lab, dir)
 	if err != nil {
 		return err
 	}
-	if err := checkNeeds(ctx, lab, env, c.slow); err != nil {
+	if err := environment.CheckNeeds(ctx, lab, env, c.Slow); err != nil {
 		return err
 	}
-	if err := c.makeNamespace(ctx, lab.Name); err != nil {
+	if err := c.MakeNamespace(ctx, lab); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(lab.TextFile)
@@ -42,7 +43,7 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 		return err
 	}
 	fmt.Fprintf(out, "%s\n", text)
-	fmt.Fprintf(out, "----\nThe lab's files are in %s, its objects go to namespace %s. In a shell of your own:\n\n", dir, namespace(lab.Name))
+	fmt.Fprintf(out, "----\nThe lab's files are in %s, its objects go to namespace %s. In a shell of your own:\n\n", dir, lab.Namespace)
 	fmt.Fprintf(out, "  cd %s\n", dir)
 	for _, v := range env[:5] {
 		fmt.Fprintf(out, "  export %s\n", v)
@@ -53,11 +54,11 @@ func startLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, out
 
 // checkLab runs every check of a lab that is done by hand. A check that passed once stays
 // done: later steps change the objects of earlier ones.
-func checkLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, rep *report.Report, patience time.Duration) error {
+func checkLab(ctx context.Context, c *environment.Cluster, lab *catalog.Lab, dir string, rep *report.Report, patience time.Duration) error {
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("the lab is not started: 'lab start %s' does it (%w)", lab.Name, err)
 	}
-	env, err := c.environment(ctx, lab.Name, dir)
+	env, err := c.Environment(ctx, lab, dir)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,8 @@ func checkLab(ctx context.Context, c *cluster, lab *catalog.Lab, dir string, rep
 		}
 	}
 	rep.Lab(lab.Name, lab.Title)
-	w := c.world(lab.Name, dir, env, patience, rep)
+	w := c.World(lab, dir, env, patience)
+	w.OnWait = rep.Waiting
 	for _, s := range lab.Scenarios {
 		res := check(ctx, lab, s, w)
 		at, before := done[s.Name]

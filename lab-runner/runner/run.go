@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/script"
@@ -20,7 +21,7 @@ import (
 
 // runLab runs one lab in a directory and a namespace of its own. Failures of the lab go to
 // the report; the error is one that prevented the run.
-func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Report, patience time.Duration, keep bool) (err error) {
+func runLab(ctx context.Context, c *environment.Cluster, lab *catalog.Lab, rep *report.Report, patience time.Duration, keep bool) (err error) {
 	rep.Lab(lab.Name, lab.Title)
 	dir, err := os.MkdirTemp("", "lab-"+lab.Name+"-")
 	if err != nil {
@@ -28,38 +29,40 @@ func runLab(ctx context.Context, c *cluster, lab *catalog.Lab, rep *report.Repor
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	files := filepath.Join(dir, lab.Name)
-	cfg := source(lab)
+	cfg := environment.Source(lab)
 	cfg.Dst = files
 	if err := fetch.Fetch(ctx, cfg); err != nil {
 		return err
 	}
-	env, err := c.environment(ctx, lab.Name, dir)
+	env, err := c.Environment(ctx, lab, dir)
 	if err != nil {
 		return err
 	}
-	if err := checkNeeds(ctx, lab, env, c.slow); err != nil {
+	if err := environment.CheckNeeds(ctx, lab, env, c.Slow); err != nil {
 		notReached(lab, err, rep)
 		return nil
 	}
 	// Objects of an earlier run must not affect this one.
-	if err := c.clean(ctx, lab, files, env, rep); err != nil {
+	if err := c.Clean(ctx, lab, files, env, rep.Info); err != nil {
 		return err
 	}
-	if err := c.makeNamespace(ctx, lab.Name); err != nil {
+	if err := c.MakeNamespace(ctx, lab); err != nil {
 		return err
 	}
 	if !keep {
 		defer func() {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx), lab, files, env, rep))
+			err = errors.Join(err, c.Clean(context.WithoutCancel(ctx), lab, files, env, rep.Info))
 		}()
 	}
 	shell, err := script.Start(ctx, files, env)
 	if err != nil {
 		return err
 	}
-	shell.Quiet = c.slow.Wait(shell.Quiet)
+	shell.Quiet = c.Slow.Wait(shell.Quiet)
 	defer shell.Close()
-	return follow(ctx, lab, shell, c.world(lab.Name, files, env, patience, rep), rep)
+	w := c.World(lab, files, env, patience)
+	w.OnWait = rep.Waiting
+	return follow(ctx, lab, shell, w, rep)
 }
 
 // follow runs the items of the text in order. After a command with the wrong exit status the
@@ -71,10 +74,11 @@ func follow(ctx context.Context, lab *catalog.Lab, shell *script.Shell, w *steps
 			return context.Cause(ctx)
 		}
 		scenario, _ := lab.Scenario(item.Text)
+		checks := item.Kind == script.Check || item.Kind == script.Holds
 		switch {
-		case item.Kind == script.Check && broken:
+		case checks && broken:
 			rep.Add(report.Result{Lab: lab.Name, Name: scenario.Name, Tags: scenario.Tags, Outcome: report.NotReached})
-		case item.Kind == script.Check:
+		case checks:
 			rep.Add(check(ctx, lab, scenario, w))
 		case broken:
 		case item.Kind == script.Heading:
@@ -127,8 +131,12 @@ func check(ctx context.Context, lab *catalog.Lab, s catalog.Scenario, w *steps.W
 	return res
 }
 
-func source(lab *catalog.Lab) fetch.Config {
-	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
+// notReached reports a lab that could not start: a failure, and all its checks not reached.
+func notReached(lab *catalog.Lab, why error, rep *report.Report) {
+	rep.Add(report.Result{Lab: lab.Name, Name: "what the lab needs is there", Outcome: report.Failed, Detail: why.Error()})
+	for _, s := range lab.Scenarios {
+		rep.Add(report.Result{Lab: lab.Name, Name: s.Name, Tags: s.Tags, Outcome: report.NotReached})
+	}
 }
 
 // withLimit bounds the duration of one command of a text.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +69,7 @@ func runOn(t *testing.T, l *catalog.Lab, slow steps.Slow) (string, error) {
 // A lab whose commands and checks take longer than they wait passes on a machine that is said
 // to be slow, and shows the commands that were run.
 func TestALabOnASlowMachine(t *testing.T) {
-	l := lab(t, "```\n$ timeout 0.1 sleep 0.5\n```\n<!-- check: it comes late -->\n",
+	l := lab(t, "## Slow\n```\n$ timeout 0.1 sleep 0.5\n```\n<!-- check: it comes late -->\n",
 		"Feature: f\n  Scenario: it comes late\n    Then `[ -e late ] || { sleep 1; touch late; false; }; timeout 0.1 sh -c 'sleep 0.5; echo late'` prints \"late\"\n")
 	if out, err := runOn(t, l, 1); err == nil {
 		t.Errorf("on a machine of usual speed it passes\n%s", out)
@@ -154,6 +155,18 @@ func TestProgramsDoNotImportGodog(t *testing.T) {
 	}
 	if deps := string(out); strings.Contains(deps, "cucumber/godog") || !strings.Contains(deps, "wheelhouse/lab-runner/steps\n") {
 		t.Error("a program imports godog")
+	}
+}
+
+// A lab that cannot start is a failure, and so are all its checks.
+func TestALabThatDidNotBegin(t *testing.T) {
+	l := lab(t, text, feature)
+	var out bytes.Buffer
+	rep := report.New(&out)
+	rep.Lab(l.Name, l.Title)
+	notReached(l, errors.New("Cannot connect"), rep)
+	if rep.Summary() == nil || !strings.Contains(out.String(), "Cannot connect") || !strings.Contains(out.String(), "it is two: not reached") {
+		t.Errorf("a lab that did not begin: %s", out.String())
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // A text's commands run in one shell, as a learner's do.
 func Example() {
-	items, err := script.Parse("```\n$ colour=blue\n$ echo $colour\nblue\n```\n\n<!-- check: it is blue -->\n")
+	items, err := script.Parse("## Colours\n```\n$ colour=blue\n$ echo $colour\nblue\n```\n\n<!-- check: it is blue -->\n")
 	if err != nil {
 		panic(err)
 	}
@@ -21,7 +21,10 @@ func Example() {
 	}
 	defer shell.Close()
 	for _, item := range items {
-		if item.Kind == script.Check {
+		switch item.Kind {
+		case script.Heading:
+			continue
+		case script.Check:
 			fmt.Println("check:", item.Text)
 			continue
 		}

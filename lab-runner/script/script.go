@@ -5,16 +5,18 @@
 // that starts with "> " right after it continues it. Other lines of the block are example
 // output. A block's info string may contain the word "fails": each of its commands must end
 // with an error. A block whose last line is "^C" has commands that do not terminate: they are
-// interrupted once they have printed something and then nothing for Shell.Quiet. At a line
-// "<!-- check: NAME -->" the scenario NAME of the lab's feature must hold. "## Heading" starts
-// a step.
+// interrupted once they have printed something and then nothing for Shell.Quiet.
+//
+// "## Heading" starts a step; its name is the heading as a slug. In a step, comments of the form
+// "<!-- WORD: TEXT -->" are not displayed: after "check: NAME" the scenario NAME of the lab's
+// feature holds, and did not before the step; "holds: NAME" is a scenario that may have held
+// before. Both stand after the step's last command. "hint: TEXT" helps, one after the other;
+// "break: COMMAND" makes a check of the step fail. A block whose info string is "quiz" is a
+// question: its text, an answer a line ("- [ ] wrong", "- [x] right", exactly one right) and its
+// explanation ("> ..."). Errors name the line.
 package script
 
-import (
-	"fmt"
-	"regexp"
-	"strings"
-)
+import "fmt"
 
 // Kind of an Item.
 type Kind int
@@ -24,9 +26,10 @@ const (
 	Heading Kind = iota
 	Command
 	Check
+	Holds
 )
 
-// Item is a heading, command or check of the text.
+// Item is a heading, command or check of the text. Holds is a check that may have held before the step.
 type Item struct {
 	Kind      Kind
 	Line      int    // of the text, from 1
@@ -35,70 +38,17 @@ type Item struct {
 	Interrupt bool   // the command must be interrupted
 }
 
-var checkLine = regexp.MustCompile(`^<!--\s*check:\s*(.+?)\s*-->\s*$`)
-
-// Parse returns the items of a text. A text without a command is an error.
+// Parse returns the items of a text, in order. A text without a command is an error.
 func Parse(text string) ([]Item, error) {
-	p := parser{}
-	for i, line := range strings.Split(text, "\n") {
-		p.line(i+1, strings.TrimRight(line, "\r"))
+	t, err := Read(text)
+	if err != nil {
+		return nil, err
 	}
-	if p.fence != "" {
-		return nil, fmt.Errorf("line %d: the block is not closed", p.opened)
-	}
-	for _, item := range p.items {
+	items := t.Items()
+	for _, item := range items {
 		if item.Kind == Command {
-			return p.items, nil
+			return items, nil
 		}
 	}
 	return nil, fmt.Errorf("no command: a fenced block with a line that starts with %q is one", "$ ")
-}
-
-type parser struct {
-	items  []Item
-	fence  string // of the open block; "" outside of blocks
-	opened int
-	fails  bool
-	first  int // the block's first item
-	more   bool
-}
-
-func (p *parser) line(n int, line string) {
-	trimmed := strings.TrimSpace(line)
-	switch {
-	case p.fence == "" && (strings.HasPrefix(trimmed, "```") || strings.HasPrefix(trimmed, "~~~")):
-		p.fence, p.opened, p.first, p.more = trimmed[:3], n, len(p.items), false
-		p.fails = false
-		for _, word := range strings.Fields(trimmed[3:]) {
-			p.fails = p.fails || word == "fails"
-		}
-	case p.fence != "" && trimmed == p.fence:
-		p.fence = ""
-	case p.fence != "":
-		p.inBlock(n, line)
-	case strings.HasPrefix(line, "## "):
-		p.items = append(p.items, Item{Kind: Heading, Line: n, Text: strings.TrimSpace(line[3:])})
-	default:
-		if m := checkLine.FindStringSubmatch(trimmed); m != nil {
-			p.items = append(p.items, Item{Kind: Check, Line: n, Text: m[1]})
-		}
-	}
-}
-
-func (p *parser) inBlock(n int, line string) {
-	if command, ok := strings.CutPrefix(line, "$ "); ok {
-		p.items = append(p.items, Item{Kind: Command, Line: n, Text: command, Fails: p.fails})
-		p.more = true
-		return
-	}
-	if rest, ok := strings.CutPrefix(line, "> "); ok && p.more {
-		p.items[len(p.items)-1].Text += "\n" + rest
-		return
-	}
-	p.more = false
-	if line == "^C" {
-		for i := p.first; i < len(p.items); i++ {
-			p.items[i].Interrupt = true
-		}
-	}
 }

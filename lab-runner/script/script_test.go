@@ -15,7 +15,7 @@ func TestParse(t *testing.T) {
 	text := strings.Join([]string{
 		"# A lab", "", "Prose with `$ not a command`.", "", "## First step",
 		"```sh", "$ echo one \\", "> two", "one two", "$ echo three", "> is output here? no: it goes on", "```",
-		"<!-- check: it prints -->", "$ not in a block",
+		"<!-- check: it prints -->", "$ not in a block", "## Second step",
 		"```sh fails", "$ false", "```", "~~~", "$ tail -f x", "line", "^C", "~~~",
 	}, "\n")
 	got, err := Parse(text)
@@ -27,8 +27,9 @@ func TestParse(t *testing.T) {
 		{Kind: Command, Line: 7, Text: "echo one \\\ntwo"},
 		{Kind: Command, Line: 10, Text: "echo three\nis output here? no: it goes on"},
 		{Kind: Check, Line: 13, Text: "it prints"},
-		{Kind: Command, Line: 16, Text: "false", Fails: true},
-		{Kind: Command, Line: 19, Text: "tail -f x", Interrupt: true},
+		{Kind: Heading, Line: 15, Text: "Second step"},
+		{Kind: Command, Line: 17, Text: "false", Fails: true},
+		{Kind: Command, Line: 20, Text: "tail -f x", Interrupt: true},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

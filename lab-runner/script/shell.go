@@ -147,3 +147,12 @@ func (s *Shell) Close() {
 	for range s.out {
 	}
 }
+
+// Leave ends the shell at the end of its command. What it has started in the background goes on, unless it prints.
+func (s *Shell) Leave() {
+	_ = s.in.Close()
+	go func() {
+		for range s.out { // until bash and its children have closed their output
+		}
+	}()
+}

@@ -16,7 +16,7 @@ func (w *World) output(ctx context.Context, line, text string, failing bool, ok 
 		end = "fails with"
 	}
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command by hand: " + line,
+		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command by hand: " + line, object: objectOf(line),
 		probe: func(ctx context.Context) (string, bool, error) {
 			out, status, err := w.command(ctx, line)
 			if err != nil {

@@ -77,7 +77,7 @@ func podStates(pods []corev1.Pod) string {
 // eventuallyPod waits until the pod exists and ok returns true for it.
 func (w *World) eventuallyPod(ctx context.Context, name, text string, ok func(*corev1.Pod) bool) error {
 	return w.eventually(ctx, condition{
-		text: "pod " + name + " " + text, about: name,
+		text: "pod " + name + " " + text, about: name, object: "pods " + name,
 		try: "kubectl describe pod/" + name + "; kubectl logs " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			p, err := w.pod(ctx, name)
@@ -137,7 +137,7 @@ func (w *World) podGone(ctx context.Context, name string) error {
 func (w *World) eventuallyPods(ctx context.Context, label, text string, ok func([]corev1.Pod) bool) error {
 	_, about, _ := strings.Cut(label, "=")
 	return w.eventually(ctx, condition{
-		text: text, about: about, try: "kubectl get pods -o wide -l " + label + "; kubectl get rc -o wide",
+		text: text, about: about, object: "pods " + label, try: "kubectl get pods -o wide -l " + label + "; kubectl get rc -o wide",
 		probe: func(ctx context.Context) (string, bool, error) {
 			pods, err := w.pods(ctx, label)
 			if err != nil {
@@ -228,7 +228,7 @@ func (w *World) nodesReady(ctx context.Context, n int) error {
 
 func (w *World) claimBound(ctx context.Context, claim, volume string) error {
 	return w.eventually(ctx, condition{
-		text: "claim " + claim + " Bound to volume " + volume, about: claim, try: "kubectl describe pvc " + claim + "; kubectl get pv",
+		text: "claim " + claim + " Bound to volume " + volume, about: claim, object: "persistentvolumeclaims " + claim, try: "kubectl describe pvc " + claim + "; kubectl get pv",
 		probe: func(ctx context.Context) (string, bool, error) {
 			var c corev1.PersistentVolumeClaim
 			if err := w.Client.Get(ctx, "persistentvolumeclaims", w.Namespace, claim, &c); err != nil {

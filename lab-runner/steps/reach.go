@@ -51,7 +51,7 @@ func answer(address string, status int, body string) string {
 
 func (w *World) podAnswers(ctx context.Context, port int, name, path, text string, ok func(status int, body string) bool) error {
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("port %d of pod %s answers %s with %s", port, name, path, text), about: name,
+		text: fmt.Sprintf("port %d of pod %s answers %s with %s", port, name, path, text), about: name, object: "pods " + name,
 		try: "kubectl get pod " + name + " -o wide; kubectl logs " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			p, err := w.pod(ctx, name)
@@ -85,7 +85,7 @@ func (w *World) service(ctx context.Context, name string) (*corev1.Service, erro
 
 func (w *World) serviceText(ctx context.Context, port int, name, path, text string) error {
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("port %d of service %s answers %s with %q", port, name, path, text), about: name,
+		text: fmt.Sprintf("port %d of service %s answers %s with %q", port, name, path, text), about: name, object: "services " + name,
 		try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			s, err := w.service(ctx, name)
@@ -129,7 +129,7 @@ func (w *World) nodePort(ctx context.Context, name string) (port int32, hosts []
 
 func (w *World) nodePortText(ctx context.Context, name, path, text string) error {
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("the node port of service %s answers %s with %q on every node", name, path, text), about: name,
+		text: fmt.Sprintf("the node port of service %s answers %s with %q on every node", name, path, text), about: name, object: "services " + name,
 		try: "kubectl describe service " + name + "; kubectl get nodes -o wide",
 		probe: func(ctx context.Context) (string, bool, error) {
 			port, hosts, err := w.nodePort(ctx, name)
@@ -151,7 +151,7 @@ func (w *World) nodePortText(ctx context.Context, name, path, text string) error
 func (w *World) nodePortSpread(ctx context.Context, n int, label, path, name string) error {
 	answered := map[string]bool{}
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("answers of %d different pods to %s through the node port of service %s", n, path, name), about: name,
+		text: fmt.Sprintf("answers of %d different pods to %s through the node port of service %s", n, path, name), about: name, object: "services " + name,
 		try: "kubectl describe service " + name + "; kubectl get pods -o wide -l " + label,
 		probe: func(ctx context.Context) (string, bool, error) {
 			pods, err := w.pods(ctx, label)
@@ -186,7 +186,7 @@ func (w *World) nodePortSpread(ctx context.Context, n int, label, path, name str
 
 func (w *World) nodePortRange(ctx context.Context, name string, low, high int) error {
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("a node port of service %s between %d and %d", name, low, high), about: name, try: "kubectl describe service " + name,
+		text: fmt.Sprintf("a node port of service %s between %d and %d", name, low, high), about: name, object: "services " + name, try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			port, _, err := w.nodePort(ctx, name)
 			return fmt.Sprintf("node port %d", port), int(port) >= low && int(port) <= high, err
@@ -216,7 +216,7 @@ func (w *World) endpointAddresses(ctx context.Context, name string) ([]string, e
 
 func (w *World) endpointsMatch(ctx context.Context, name string, n int, label string) error {
 	return w.eventually(ctx, condition{
-		text: fmt.Sprintf("the endpoints of service %s are the %d ready pods with label %s", name, n, label), about: name,
+		text: fmt.Sprintf("the endpoints of service %s are the %d ready pods with label %s", name, n, label), about: name, object: "services " + name,
 		try: "kubectl describe service " + name + "; kubectl get pods -o wide -l " + label,
 		probe: func(ctx context.Context) (string, bool, error) {
 			got, err := w.endpointAddresses(ctx, name)
@@ -242,7 +242,7 @@ func (w *World) endpointsMatch(ctx context.Context, name string, n int, label st
 
 func (w *World) noEndpoints(ctx context.Context, name string) error {
 	return w.eventually(ctx, condition{
-		text: "service " + name + " without endpoints", about: name, try: "kubectl describe service " + name,
+		text: "service " + name + " without endpoints", about: name, object: "services " + name, try: "kubectl describe service " + name,
 		probe: func(ctx context.Context) (string, bool, error) {
 			if _, err := w.service(ctx, name); err != nil {
 				return "", false, err

@@ -49,6 +49,8 @@ type Failure struct {
 	Since  time.Time // of the last change of Seen
 	Event  string    // the most relevant event; may be empty
 	Try    string    // commands to run next
+	// Elsewhere says that what was looked for is in another namespace; may be empty.
+	Elsewhere string
 }
 
 func (f *Failure) Error() string {
@@ -56,6 +58,9 @@ func (f *Failure) Error() string {
 	fmt.Fprintf(&b, "wanted: %s\nseen:   %s\nsince:  %s", f.Wanted, indent(f.Seen), f.Since.UTC().Format("15:04:05 UTC"))
 	if f.Event != "" {
 		fmt.Fprintf(&b, "\nevent:  %s", f.Event)
+	}
+	if f.Elsewhere != "" {
+		fmt.Fprintf(&b, "\nnote:   %s", f.Elsewhere)
 	}
 	if f.Try != "" {
 		fmt.Fprintf(&b, "\ntry:    %s", f.Try)
@@ -75,6 +80,9 @@ type condition struct {
 	// probe returns the current state, and whether the condition is met. An error is shown as
 	// the state.
 	probe func(ctx context.Context) (seen string, ok bool, err error)
+	// object is what the condition is about, "resource name" or "resource label=value", to find it
+	// in another namespace; may be empty.
+	object string
 }
 
 const pause = 150 * time.Millisecond
@@ -98,7 +106,7 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return &Failure{Wanted: c.text, Seen: last, Since: since, Event: w.event(ctx, c.about), Try: c.try}
+			return &Failure{Wanted: c.text, Seen: last, Since: since, Event: w.event(ctx, c.about), Try: c.try, Elsewhere: w.elsewhere(ctx, c.object)}
 		}
 		if w.OnWait != nil {
 			w.OnWait(c.text, last, since)

@@ -1,4 +1,4 @@
-package runner
+package environment
 
 import (
 	"context"
@@ -6,18 +6,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"wheelhouse/lab-runner/catalog"
-	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/steps"
 )
 
-// checkNeeds returns an error that names a program which the lab needs and which is missing
+// CheckNeeds returns an error that names a program which the lab needs and which is missing
 // here. docker is missing unless its engine answers.
-func checkNeeds(ctx context.Context, lab *catalog.Lab, env []string, slow steps.Slow) error {
-	for _, need := range lab.Needs {
+func CheckNeeds(ctx context.Context, lab *catalog.Lab, env []string, slow steps.Slow) error {
+	needs := lab.Needs
+	if lab.Has("docker") {
+		needs = append(slices.Clone(needs), "docker")
+	}
+	for _, need := range needs {
 		path := find(need, env)
 		if path == "" {
 			return fmt.Errorf("lab %s needs %s, which is not on the PATH: install it, or leave this lab out", lab.Name, need)
@@ -51,12 +55,4 @@ func find(program string, env []string) string {
 		}
 	}
 	return ""
-}
-
-// notReached reports a lab that could not start: a failure, and all its checks not reached.
-func notReached(lab *catalog.Lab, why error, rep *report.Report) {
-	rep.Add(report.Result{Lab: lab.Name, Name: "what the lab needs is there", Outcome: report.Failed, Detail: why.Error()})
-	for _, s := range lab.Scenarios {
-		rep.Add(report.Result{Lab: lab.Name, Name: s.Name, Tags: s.Tags, Outcome: report.NotReached})
-	}
 }

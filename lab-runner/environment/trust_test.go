@@ -1,14 +1,36 @@
 //go:build !quick
 
-package runner
+package environment
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wheelhouse/lab-runner/catalog"
 )
+
+// lab writes a lab, and reads it as the runner does.
+func lab(t *testing.T) *catalog.Lab {
+	t.Helper()
+	root := t.TempDir()
+	for name, body := range map[string]string{
+		"labs/track/01-first/lab.yaml": "title: A lab\nmanifests:\n  source: ./manifests\n",
+		"labs/track/01-first/text.md":  "## One\n```\n$ echo 1 >n\n```\n<!-- check: it is one -->\n",
+		"features/track/first.feature": "Feature: f\n  Scenario: it is one\n    Then `cat n` prints \"1\"\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(body), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	labs, err := catalog.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return labs[0]
+}
 
 // A lab runs only if nobody but root and its caller can change what it runs.
 func TestLabsThatOthersCanChange(t *testing.T) {
@@ -47,12 +69,12 @@ func TestLabsThatOthersCanChange(t *testing.T) {
 		}, "", "can be written by others"},
 	} {
 		t.Setenv("SUDO_UID", c.sudo)
-		l := lab(t, text, feature)
+		l := lab(t)
 		root := filepath.Join(l.Dir, "../../..")
 		if err := errorsOf(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644), c.change(filepath.Join(root, c.path))); err != nil {
 			t.Fatal(err)
 		}
-		err := currentCaller().checkFiles(l)
+		err := CurrentCaller().CheckFiles(l)
 		switch {
 		case c.why == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
@@ -69,68 +91,4 @@ func errorsOf(all ...error) error {
 		}
 	}
 	return nil
-}
-
-// The commands themselves refuse, before anything is run; and a kubeconfig that others can
-// change, which may name a program to run.
-func TestCommandsRefuseLabsThatOthersCanChange(t *testing.T) {
-	l := lab(t, text, feature)
-	if err := errorsOf(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	root, dir := filepath.Join(l.Dir, "../../.."), t.TempDir()
-	config := filepath.Join(dir, "config")
-	var warned bytes.Buffer
-	execute := func(args ...string) string {
-		t.Helper()
-		c := Command()
-		c.SilenceUsage, c.SilenceErrors = true, true
-		c.SetErr(&warned)
-		c.SetArgs(append(args, "--labs", root, "--kubeconfig", config))
-		if err := c.ExecuteContext(t.Context()); err != nil {
-			return err.Error()
-		}
-		return ""
-	}
-	unreachable := "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\n"
-	if err := os.WriteFile(config, []byte(unreachable), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	commands := [][]string{{"run", "first"}, {"start", "first", "--dir", filepath.Join(dir, "new")}, {"check", "first", "--dir", dir}}
-	for _, args := range commands {
-		if said := execute(args...); !strings.Contains(said, "is the cluster up?") {
-			t.Errorf("%v of a lab that nobody else can change: %s", args, said)
-		}
-	}
-	if warned.Len() > 0 {
-		t.Errorf("warned of a kubeconfig that nobody else can read: %s", &warned)
-	}
-	if err := os.Chmod(config, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range commands {
-		if said := execute(args...); !strings.Contains(said, "config can be written by others") {
-			t.Errorf("%v with a kubeconfig for all: %s", args, said)
-		}
-	}
-	if want := config + " can be read by others"; !strings.Contains(warned.String(), want) {
-		t.Errorf("no warning that %s: %s", want, &warned)
-	}
-	if err := errorsOf(os.Chmod(config, 0o600), os.Chmod(filepath.Join(l.Dir, "text.md"), 0o666)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range commands {
-		if said := execute(args...); !strings.Contains(said, "lab first is not run: ") {
-			t.Errorf("%v of a lab that others can change: %s", args, said)
-		}
-	}
-	// A directory that somebody else has put where the lab's files are to be.
-	if err := errorsOf(os.Chmod(filepath.Join(l.Dir, "text.md"), 0o644), os.Chmod(dir, 0o777)); err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range []string{"start", "check"} {
-		if said := execute(command, "first", "--dir", dir); !strings.Contains(said, "can be written by others") {
-			t.Errorf("%s in a directory for all: %s", command, said)
-		}
-	}
 }

@@ -1,4 +1,7 @@
-package runner
+// Package environment prepares what a lab's commands and checks need: the cluster that a kubeconfig names, a
+// namespace, a kubeconfig that has it, variables; and removes what a lab leaves. It tells who can change a lab's files.
+// It runs no command of a text. A lab has a namespace of its own, so that labs do not disturb each other.
+package environment
 
 import (
 	"context"
@@ -13,30 +16,32 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/objects"
-	"wheelhouse/lab-runner/report"
 	"wheelhouse/lab-runner/steps"
 )
 
-// cluster is where the labs run.
-type cluster struct {
-	client *objects.Client
+// Cluster is where labs run.
+type Cluster struct {
+	Client *objects.Client
+	Config *rest.Config
+	Slow   steps.Slow // of the machine
 	files  *clientcmd.ClientConfigLoadingRules
-	slow   steps.Slow // of the machine
 }
 
-// open reads the kubeconfig; an empty path is kubectl's default.
-func open(path string) (*cluster, error) {
+// Open reads the kubeconfig; an empty path is kubectl's default.
+func Open(path string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if path != "" {
 		if first, _, _ := strings.Cut(path, string(filepath.ListSeparator)); first == path {
 			if _, err := os.Stat(path); err != nil {
 				return nil, fmt.Errorf("the kubeconfig: %w; is the cluster up? 'wheelhouse up' brings one up, --kubeconfig names another", err)
 			}
-			if err := currentCaller().checkPath(path); err != nil { // it may name a program to run
+			if err := CurrentCaller().CheckPath(path); err != nil { // it may name a program to run
 				return nil, fmt.Errorf("the kubeconfig: %w", err)
 			}
 			rules.ExplicitPath = path
@@ -51,26 +56,23 @@ func open(path string) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig: %w", err)
 	}
-	return &cluster{client: client, files: rules}, nil
+	return &Cluster{Client: client, Config: config, files: rules}, nil
 }
 
-// namespace returns the namespace of a lab, one for each, so that labs are isolated.
-func namespace(lab string) string { return "lab-" + lab }
-
-// makeNamespace creates the lab's namespace, and waits until pods can be created in it.
-func (c *cluster) makeNamespace(ctx context.Context, lab string) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(lab)}}
-	if err := c.client.Create(ctx, "namespaces", "", ns); err != nil && !apierrors.IsAlreadyExists(err) {
+// MakeNamespace creates the lab's namespace, and waits until pods can be created in it.
+func (c *Cluster) MakeNamespace(ctx context.Context, lab *catalog.Lab) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: lab.Namespace}}
+	if err := c.Client.Create(ctx, "namespaces", "", ns); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
 	}
 	return c.awaitServiceAccount(ctx, ns.Name)
 }
 
-// environment returns the environment of the lab's commands. It writes a kubeconfig into dir
+// Environment returns the environment of the lab's commands, the five variables that a learner's shell needs first. It writes a kubeconfig into dir
 // whose context has the lab's namespace.
-func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, error) {
+func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string) ([]string, error) {
 	var nodes corev1.NodeList
-	if err := c.client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes); err != nil {
+	if err := c.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes); err != nil {
 		return nil, fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
 	node, address := readyNode(nodes.Items)
@@ -85,7 +87,7 @@ func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + namespace(lab), "NODE_IP=" + address, "NODE=" + node}
+	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + lab.Namespace, "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {
 		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
@@ -97,12 +99,12 @@ func (c *cluster) environment(ctx context.Context, lab, dir string) ([]string, e
 
 // awaitServiceAccount waits for the default service account, which every pod needs and which
 // its controller creates after the namespace.
-func (c *cluster) awaitServiceAccount(ctx context.Context, ns string) error {
-	limit := c.slow.Wait(15 * time.Second)
+func (c *Cluster) awaitServiceAccount(ctx context.Context, ns string) error {
+	limit := c.Slow.Wait(15 * time.Second)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		err := c.client.Get(ctx, "serviceaccounts", ns, "default", &corev1.ServiceAccount{})
+		err := c.Client.Get(ctx, "serviceaccounts", ns, "default", &corev1.ServiceAccount{})
 		if err == nil {
 			return nil
 		}
@@ -133,7 +135,7 @@ func readyNode(nodes []corev1.Node) (name, address string) {
 	return "", ""
 }
 
-func (c *cluster) kubeconfig(lab, dir string) (string, error) {
+func (c *Cluster) kubeconfig(lab *catalog.Lab, dir string) (string, error) {
 	raw, err := c.files.Load()
 	if err != nil {
 		return "", fmt.Errorf("the kubeconfig: %w", err)
@@ -145,7 +147,7 @@ func (c *cluster) kubeconfig(lab, dir string) (string, error) {
 	if err := clientcmd.ResolveLocalPaths(raw); err != nil {
 		return "", fmt.Errorf("the kubeconfig: %w", err)
 	}
-	current.Namespace = namespace(lab)
+	current.Namespace = lab.Namespace
 	path := filepath.Join(dir, ".kubeconfig")
 	if err := clientcmd.WriteToFile(*raw, path); err != nil {
 		return "", fmt.Errorf("writing the lab's kubeconfig: %w", err)
@@ -176,19 +178,19 @@ const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.yml' -o -name '*.jso
     ! grep -v -e 'no matches for kind' -e '^ensure CRDs are installed' -e '^Warning: ' <<<"$said"
 }`
 
-// clean runs the lab's cleanup commands, deletes the objects of its manifests, cluster-scoped
+// Clean runs the lab's cleanup commands, deletes the objects of its manifests, cluster-scoped
 // ones included, and its namespace. It waits until the namespace is gone.
-func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, rep *report.Report) error {
-	name := namespace(lab.Name)
-	err := c.client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
+func (c *Cluster) Clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, info func(format string, args ...any)) error {
+	name := lab.Namespace
+	err := c.Client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("getting namespace %s: %w", name, err)
 	}
-	rep.Info("cleaning up namespace %s", name)
-	limit := c.slow.Wait(2 * time.Minute)
+	info("cleaning up namespace %s", name)
+	limit := c.Slow.Wait(2 * time.Minute)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("namespace %s is not gone after %v", name, limit))
 	defer cancel()
 	for _, line := range []string{lab.Cleanup, deletion} {
@@ -198,9 +200,9 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 			return fmt.Errorf("deleting the lab's objects: %w: %s", err, out)
 		}
 	}
-	err = c.client.Delete(ctx, "namespaces", "", name)
+	err = c.Client.Delete(ctx, "namespaces", "", name)
 	for err == nil {
-		err = c.client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
+		err = c.Client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -213,6 +215,12 @@ func (c *cluster) clean(ctx context.Context, lab *catalog.Lab, manifests string,
 	return nil
 }
 
-func (c *cluster) world(lab, dir string, env []string, patience time.Duration, rep *report.Report) *steps.World {
-	return &steps.World{Client: c.client, Namespace: namespace(lab), Dir: dir, Env: env, Patience: patience, Slow: c.slow, OnWait: rep.Waiting}
+// World returns what the lab's checks are evaluated with. Each waits for patience at most; 0: it looks once.
+func (c *Cluster) World(lab *catalog.Lab, dir string, env []string, patience time.Duration) *steps.World {
+	return &steps.World{Client: c.Client, Namespace: lab.Namespace, Dir: dir, Env: env, Patience: patience, Slow: c.Slow}
+}
+
+// Source returns where the lab's manifests come from.
+func Source(lab *catalog.Lab) fetch.Config {
+	return fetch.Config{Source: lab.Manifests.Source, Checksum: lab.Manifests.Checksum, Base: lab.Dir}
 }

@@ -1,4 +1,4 @@
-package runner
+package environment
 
 import (
 	"errors"
@@ -19,14 +19,15 @@ import (
 // A lab's commands run with the rights of the user who runs the lab, often root. So no other
 // user may be able to change them, as with sshd's StrictModes and git's safe.directory.
 
-// caller is the user who runs the labs.
-type caller struct {
+// Caller is the user who runs the labs.
+type Caller struct {
 	uid  uint32
 	sudo uint32 // the user who became root by sudo, else uid
 }
 
-func currentCaller() caller {
-	c := caller{uid: uint32(os.Geteuid())}
+// CurrentCaller returns the user of this process.
+func CurrentCaller() Caller {
+	c := Caller{uid: uint32(os.Geteuid())}
 	c.sudo = c.uid
 	if sudo, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil && c.uid == 0 {
 		c.sudo = uint32(sudo)
@@ -34,12 +35,12 @@ func currentCaller() caller {
 	return c
 }
 
-func (c caller) trusts(uid uint32) bool { return uid == 0 || uid == c.uid || uid == c.sudo }
+func (c Caller) trusts(uid uint32) bool { return uid == 0 || uid == c.uid || uid == c.sudo }
 
 // writableError is returned for a file or directory that another user can change.
 type writableError struct {
 	path, why string
-	caller    caller
+	caller    Caller
 }
 
 func (e *writableError) Error() string {
@@ -47,8 +48,8 @@ func (e *writableError) Error() string {
 		e.path, e.why, e.caller.uid)
 }
 
-// checkFiles returns an error if another user can change a file of the lab that is run or read.
-func (c caller) checkFiles(lab *catalog.Lab) error {
+// CheckFiles returns an error if another user can change a file of the lab that is run or read.
+func (c Caller) CheckFiles(lab *catalog.Lab) error {
 	trees := []string{lab.Dir}
 	if from := lab.Manifests.Source; !strings.Contains(from, ":") { // a directory, as in fetch
 		if !filepath.IsAbs(from) {
@@ -56,9 +57,9 @@ func (c caller) checkFiles(lab *catalog.Lab) error {
 		}
 		trees = append(trees, from)
 	}
-	err := c.checkPath(lab.Feature)
+	err := c.CheckPath(lab.Feature)
 	for _, tree := range trees {
-		err = errors.Join(err, c.checkTree(tree))
+		err = errors.Join(err, c.CheckTree(tree))
 	}
 	if err != nil {
 		return fmt.Errorf("lab %s is not run: %w", lab.Name, first(err))
@@ -75,10 +76,10 @@ func first(err error) error {
 	return err
 }
 
-// checkTree checks a directory, its contents, and the directories above it. It ignores a
+// CheckTree checks a directory, its contents, and the directories above it. It ignores a
 // directory that does not exist.
-func (c caller) checkTree(dir string) error {
-	if err := c.checkPath(dir); errors.Is(err, fs.ErrNotExist) {
+func (c Caller) CheckTree(dir string) error {
+	if err := c.CheckPath(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (c caller) checkTree(dir string) error {
 			return err
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
-			return c.checkPath(path)
+			return c.CheckPath(path)
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -100,9 +101,9 @@ func (c caller) checkTree(dir string) error {
 
 const maxLinks = 40 // as the kernel's
 
-// checkPath checks each component of a path, and of the links on it. A parent directory may
+// CheckPath checks each component of a path, and of the links on it. A parent directory may
 // be world-writable if its sticky bit prevents users from renaming the files of others.
-func (c caller) checkPath(path string) error {
+func (c Caller) CheckPath(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (c caller) checkPath(path string) error {
 }
 
 // checkOne checks one file or directory. It may be writable by a group that only its owner is in.
-func (c caller) checkOne(path string, info fs.FileInfo, above bool) error {
+func (c Caller) checkOne(path string, info fs.FileInfo, above bool) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fmt.Errorf("%s: its owner is unknown", path)

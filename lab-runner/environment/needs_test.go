@@ -1,18 +1,15 @@
-package runner
+package environment
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"wheelhouse/lab-runner/report"
 )
 
 func TestALabSaysWhatItLacks(t *testing.T) {
-	l := lab(t, text, feature)
+	l := lab(t)
 	bin := t.TempDir()
 	env := []string{"HOME=/", "PATH=" + bin}
 	program := func(name, body string, mode os.FileMode) {
@@ -20,32 +17,25 @@ func TestALabSaysWhatItLacks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := checkNeeds(t.Context(), l, env, 1); err != nil {
+	if err := CheckNeeds(t.Context(), l, env, 1); err != nil {
 		t.Errorf("no needs: %v", err)
 	}
 	l.Needs = []string{"openssl"}
-	if err := checkNeeds(t.Context(), l, env, 1); err == nil || !strings.Contains(err.Error(), "needs openssl, which is not on the PATH") {
+	if err := CheckNeeds(t.Context(), l, env, 1); err == nil || !strings.Contains(err.Error(), "needs openssl, which is not on the PATH") {
 		t.Errorf("absent: %v", err)
 	}
 	program("openssl", "exit 1", 0o644)
-	if err := checkNeeds(t.Context(), l, env, 1); err == nil {
+	if err := CheckNeeds(t.Context(), l, env, 1); err == nil {
 		t.Error("a file that cannot be run is taken for a program")
 	}
 	program("docker", "echo Cannot connect to the daemon >&2; exit 1", 0o755)
-	l.Needs = []string{"docker"}
-	err := checkNeeds(t.Context(), l, env, 1)
+	l.Needs, l.Requires = nil, []string{"docker"}
+	err := CheckNeeds(t.Context(), l, env, 1)
 	if err == nil || !strings.Contains(err.Error(), "needs a Docker Engine, and none answers here: exit status 1: Cannot connect") {
 		t.Fatalf("docker without engine: %v", err)
 	}
-	var out bytes.Buffer
-	rep := report.New(&out)
-	rep.Lab(l.Name, l.Title)
-	notReached(l, err, rep)
-	if rep.Summary() == nil || !strings.Contains(out.String(), "Cannot connect") || !strings.Contains(out.String(), "it is two: not reached") {
-		t.Errorf("a lab that did not begin: %s", out.String())
-	}
 	program("docker", "echo 20.10", 0o755)
-	if err := checkNeeds(t.Context(), l, env, 1); err != nil {
+	if err := CheckNeeds(t.Context(), l, env, 1); err != nil {
 		t.Errorf("docker with its engine: %v", err)
 	}
 }
