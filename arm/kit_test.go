@@ -21,6 +21,8 @@ import (
 	"testing"
 
 	"github.com/cucumber/godog"
+
+	"wheelhouse/cluster/pairing"
 )
 
 // ldflags leave out debug information; kubectl's version is that of go.mod.
@@ -151,13 +153,26 @@ type machines struct {
 
 func TestKubeConfig(t *testing.T) {
 	run(t, "./setup.sh")
-	m := &machines{t: t, deb: pack(t), dir: t.TempDir()}
+	m := &machines{t: t, deb: pack(t)}
 	suite := godog.TestSuite{
 		ScenarioInitializer: func(sc *godog.ScenarioContext) {
-			sc.Step(`^machines "([^"]+)" and "([^"]+)" with the package installed$`, m.start)
+			sc.Step(`^machines "([^"]+)" and "([^"]+)" with the package installed$`, func(ctx context.Context, first, second string) error {
+				return m.start(ctx, first, second)
+			})
+			sc.Step(`^machines "([^"]+)", "([^"]+)" and "([^"]+)" with the package installed$`, func(ctx context.Context, first, second, third string) error {
+				return m.start(ctx, first, second, third)
+			})
 			sc.Step("^on \"([^\"]+)\" `(.+)` prints:$", m.prints)
 			sc.Step("^on \"([^\"]+)\" `(.+)` fails with \"([^\"]+)\"$", m.fails)
 			sc.Step("^on \"([^\"]+)\" `(.+)` is noted$", m.note)
+			sc.Step("^on \"([^\"]+)\" `(.+)` is run$", func(ctx context.Context, name, line string) error {
+				out, err := m.command(ctx, name, line)
+				if err != nil {
+					return fmt.Errorf("%w: %s%s", err, out, m.serverLog(ctx, name))
+				}
+				return nil
+			})
+			sc.Step(`^on "([^"]+)" 40 secrets are tried for the noted code$`, m.guess)
 			sc.Step("^on \"([^\"]+)\" the noted command with `(.+)` prints:$", func(ctx context.Context, name, args string, want *godog.DocString) error {
 				return m.prints(ctx, name, m.noted+" "+args, want)
 			})
@@ -180,8 +195,9 @@ func TestKubeConfig(t *testing.T) {
 }
 
 // start makes the machines. They end when the test does, with all their processes.
-func (m *machines) start(_ context.Context, first, second string) error {
-	cmd := exec.CommandContext(m.t.Context(), "./testdata/machines.sh", m.dir, m.deb, "testdata/systemctl", first, second)
+func (m *machines) start(_ context.Context, names ...string) error {
+	m.dir = m.t.TempDir()
+	cmd := exec.CommandContext(m.t.Context(), "./testdata/machines.sh", append([]string{m.dir, m.deb, "testdata/systemctl"}, names...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID}
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
@@ -213,7 +229,7 @@ func (m *machines) start(_ context.Context, first, second string) error {
 
 // command runs a command line on a machine, and returns what it printed.
 func (m *machines) command(ctx context.Context, name, line string) (string, error) {
-	cmd := exec.CommandContext(ctx, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "--net", "--pid", "chroot", filepath.Join(m.dir, name),
+	cmd := exec.CommandContext(ctx, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "--pid", "nsenter", "--net=/run/netns/"+name, "chroot", filepath.Join(m.dir, name),
 		"env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "bash", "-o", "pipefail", "-c", line)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -262,6 +278,28 @@ func (m *machines) note(ctx context.Context, name, line string) error {
 	m.noted = strings.TrimSpace(out)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// guess tries secrets for the id of the noted code, eight from an address as the server bounds
+// what a source may try.
+func (m *machines) guess(ctx context.Context, name string) error {
+	words := strings.Fields(m.noted)
+	code, err := pairing.Parse(words[len(words)-1])
+	if err != nil {
+		return err
+	}
+	id, _, _ := strings.Cut(code.Token(), ".")
+	out, err := m.command(ctx, name, `for a in 101 102 103 104 105; do
+  ip address add 10.245.9.$a/24 dev eth0
+  for b in a b c d e f g h; do
+    curl -sk --interface 10.245.9.$a -o /dev/null -w '%{http_code} ' -H "Authorization: Bearer `+id+`.000000000000${a}$b" https://10.245.9.2:6443/api
+  done
+  ip address del 10.245.9.$a/24 dev eth0
+done`)
+	if err != nil || strings.Count(out, "401") != 40 {
+		return fmt.Errorf("want 40 refusals, none for a source's own number of tries: %w: %s", err, out)
 	}
 	return nil
 }

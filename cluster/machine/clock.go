@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/pairing"
 )
 
 // A Raspberry Pi has no clock that runs without power. A worker that starts with a time from
@@ -33,7 +34,21 @@ func pinnedBy(pin string) verifier {
 				return ca, nil
 			}
 		}
-		return nil, errors.New("its authority is not the one of the token: this is another cluster, or somebody in between")
+		return nil, errOtherAuthority
+	}
+}
+
+// errOtherAuthority is of a server that holds no key of the right authority.
+var errOtherAuthority = errors.New("its authority is not the one of the token or code: this is another cluster, or somebody in between")
+
+// pairedBy returns the authority that a pairing code pins. It looks at one certificate of the
+// chain, the last, as each look takes a tenth of a second.
+func pairedBy(code pairing.Code) verifier {
+	return func(chain []*x509.Certificate) (*x509.Certificate, error) {
+		if last := chain[len(chain)-1]; len(chain) > 1 && code.Pins(last) {
+			return last, nil
+		}
+		return nil, errOtherAuthority
 	}
 }
 

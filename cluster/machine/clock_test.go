@@ -22,6 +22,13 @@ import (
 // is says. It returns its URL and the hash of the authority.
 func master(t *testing.T, says time.Time) (url, pin string) {
 	t.Helper()
+	url, ca := masterOf(t, says)
+	return url, client.PinOf(ca)
+}
+
+// masterOf is master with the authority itself.
+func masterOf(t *testing.T, says time.Time) (url string, ca *x509.Certificate) {
+	t.Helper()
 	now := time.Now()
 	issue := func(c, by *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +62,7 @@ func master(t *testing.T, says time.Time) (url, pin string) {
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw, ca.Raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s.URL, client.PinOf(ca)
+	return s.URL, ca
 }
 
 func TestSetTime(t *testing.T) {

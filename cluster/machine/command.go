@@ -2,15 +2,28 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// Command returns the command kube-config. newToken creates a join token on the master, in the
-// form TOKEN@PIN.
-func Command(m *Machine, newToken func(c *cobra.Command, kubeconfig string, nodes int) (server, token string, err error)) *cobra.Command {
+// Issuer creates on the master, whose owner's kubeconfig it is given, what so many nodes may join
+// with until life has passed.
+type Issuer struct {
+	Token func(ctx context.Context, kubeconfig string, nodes int, life time.Duration) (server, token string, err error) // TOKEN@PIN
+	Code  func(ctx context.Context, kubeconfig string, nodes int, life time.Duration) (code string, err error)
+	// Register makes a code valid that Class has made for this master's authority.
+	Register func(ctx context.Context, kubeconfig, code string, nodes int, life time.Duration) error
+	// Class makes an authority in a directory, which a server takes as its own, and a code for it.
+	Class func(pkiDir string) (code string, err error)
+}
+
+// Command returns the command kube-config.
+func Command(m *Machine, issuer Issuer) *cobra.Command {
 	c := &cobra.Command{
 		Use:           "kube-config",
 		Short:         "Set this machine up as the master or a worker of a cluster",
@@ -38,7 +51,7 @@ func Command(m *Machine, newToken func(c *cobra.Command, kubeconfig string, node
 		Use: "disable-node", Short: "Stop the master or worker and its pods; the data is kept", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return m.DisableNode(c.Context()) },
 	}
-	c.AddCommand(install, info, masterCommand(m), workerCommand(m), disable, tokenCommand(m, newToken),
+	c.AddCommand(install, info, masterCommand(m), workerCommand(m), disable, tokenCommand(m, issuer), codeCommand(m, issuer), classCommand(m, issuer),
 		addonCommand(m, "enable-addon NAME", "Run an add-on in the cluster, from the master", m.EnableAddon),
 		addonCommand(m, "disable-addon NAME", "Remove an add-on from the cluster", m.DisableAddon),
 		deleteCommand(m), timeCommand(m))
@@ -85,6 +98,7 @@ func masterCommand(m *Machine) *cobra.Command {
 		},
 	}
 	parse = nodeFlags(c, &o)
+	c.Flags().BoolVar(&o.Hidden, "hidden", false, "do not announce the master on its network: workers need its address")
 	return c
 }
 
@@ -92,26 +106,100 @@ func workerCommand(m *Machine) *cobra.Command {
 	var o Options
 	var parse func() error
 	c := &cobra.Command{
-		Use: "enable-worker ADDR", Short: "Make this machine a worker of the master at ADDR", Args: cobra.ExactArgs(1),
+		Use: "enable-worker [ADDR]", Short: "Make this machine a worker of the master at ADDR, or of the one on this network", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := parse(); err != nil {
 				return err
 			}
-			return m.EnableWorker(c.Context(), args[0], o)
+			return m.EnableWorker(c.Context(), strings.Join(args, ""), o)
 		},
 	}
 	parse = nodeFlags(c, &o)
 	c.Flags().StringVar(&o.Token, "token", "", "the join token, as `kube-config token` prints it; asked for at a terminal, not needed again once joined")
 	c.Flags().StringVar(&o.File, "token-file", "", "instead of --token, which other users see in the list of processes: a file with the token, or /dev/stdin")
+	c.Flags().DurationVar(&m.Patience, "timeout", m.Patience, "how long to look for the master where no ADDR is given")
+	c.Flags().StringVar(&o.Code, "code", "", "instead of a token: the pairing code, as `kube-config code` prints it")
+	c.Flags().StringVar(&o.CodeFile, "code-file", "", "instead of --code, which other users see in the list of processes: a file with the code, or /dev/stdin")
+	c.MarkFlagsMutuallyExclusive("token", "token-file", "code", "code-file")
 	return c
 }
 
-func tokenCommand(m *Machine, newToken func(*cobra.Command, string, int) (string, string, error)) *cobra.Command {
-	nodes := 1
+// joinFlags registers how many workers may join, and for how long, and returns a check of them.
+func joinFlags(c *cobra.Command, nodes *int, life *time.Duration) func() error {
+	c.Flags().IntVar(nodes, "count", 1, "number of workers that may join")
+	c.Flags().DurationVar(life, "ttl", 24*time.Hour, "for how long they may")
+	return func() error {
+		if *nodes < 1 || *life <= 0 {
+			return errors.New("--count and --ttl: want at least 1, and a time such as 24h")
+		}
+		return nil
+	}
+}
+
+func codeCommand(m *Machine, issuer Issuer) *cobra.Command {
+	var nodes int
+	var life time.Duration
+	var check func() error
+	bare, file := false, ""
+	c := &cobra.Command{
+		Use: "code", Short: "On the master: create a pairing code, and print the command for a worker on the same network", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := check(); err != nil {
+				return err
+			}
+			if file != "" {
+				text, err := m.read(file)
+				if err != nil || text == "" {
+					return fmt.Errorf("--register: %s has no code: %w", file, err)
+				}
+				return issuer.Register(c.Context(), m.path(m.stateDir()+"/"+adminFile), text, nodes, life)
+			}
+			code, err := issuer.Code(c.Context(), m.path(m.stateDir()+"/"+adminFile), nodes, life)
+			if err != nil {
+				return err
+			}
+			if bare {
+				m.say("%s", code)
+				return nil
+			}
+			m.say("kube-config enable-worker --code %s", code)
+			return nil
+		},
+	}
+	check = joinFlags(c, &nodes, &life)
+	c.Flags().BoolVar(&bare, "bare", false, "print the code alone, as for an SD card")
+	c.Flags().StringVar(&file, "register", "", "create none, but make the code in this file valid, which new-class has made for this master")
+	c.MarkFlagsMutuallyExclusive("bare", "register")
+	return c
+}
+
+func classCommand(m *Machine, issuer Issuer) *cobra.Command {
+	return &cobra.Command{
+		Use: "new-class DIR", Short: "Make the keys of a master that is not set up yet, and a code for its workers, as for SD cards", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if existing, err := m.list(args[0]); err != nil || len(existing) > 0 {
+				return fmt.Errorf("%s: want a directory that is empty or not there: %w", args[0], err)
+			}
+			code, err := issuer.Class(m.path(args[0] + "/pki"))
+			if err != nil {
+				return err
+			}
+			return m.write(args[0]+"/code", code+"\n", 0o600)
+		},
+	}
+}
+
+func tokenCommand(m *Machine, issuer Issuer) *cobra.Command {
+	var nodes int
+	var life time.Duration
+	var check func() error
 	c := &cobra.Command{
 		Use: "token", Short: "On the master: create a join token, and print the command for a worker", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			server, token, err := newToken(c, m.path(m.stateDir()+"/"+adminFile), nodes)
+			if err := check(); err != nil {
+				return err
+			}
+			server, token, err := issuer.Token(c.Context(), m.path(m.stateDir()+"/"+adminFile), nodes, life)
 			if err != nil {
 				return err
 			}
@@ -123,7 +211,7 @@ func tokenCommand(m *Machine, newToken func(*cobra.Command, string, int) (string
 			return nil
 		},
 	}
-	c.Flags().IntVar(&nodes, "count", nodes, "number of workers that may join with the token, within a day")
+	check = joinFlags(c, &nodes, &life)
 	return c
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/pairing"
 )
 
 // Config is a machine, and where its commands read and write.
@@ -31,10 +33,13 @@ type Config struct {
 	// Local returns the machine's own address on the way to another, or on its default route
 	// if that is the zero Addr.
 	Local func(to netip.Addr) (netip.Addr, error)
+	// Find returns the addresses that masters are announced at, after limit.
+	Find func(ctx context.Context, limit time.Duration) ([]netip.AddrPort, error)
 	// Now and SetClock are the machine's clock.
 	Now      func() time.Time
 	SetClock func(time.Time) error
-	// Patience is how long enable-master and enable-worker wait for what they have started.
+	// Patience is how long enable-master waits for what it has started, and enable-worker
+	// looks for a master.
 	Patience time.Duration
 }
 
@@ -64,7 +69,7 @@ const AdminKubeconfig = settingsDir + "/state/" + adminFile
 func OnThisMachine() Config {
 	c := Config{
 		Root: "/", In: os.Stdin, Out: os.Stdout,
-		Now: time.Now, SetClock: setClock, Local: localAddress, Patience: DefaultPatience,
+		Now: time.Now, SetClock: setClock, Local: localAddress, Find: pairing.Find, Patience: DefaultPatience,
 	}
 	c.Run = func(ctx context.Context, streams bool, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)

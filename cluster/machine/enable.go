@@ -1,18 +1,12 @@
 package machine
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 	"time"
-
-	"wheelhouse/cluster/client"
 )
 
 // Options are the flags of enable-master and enable-worker. What is empty is chosen.
@@ -23,6 +17,9 @@ type Options struct {
 	StateDir string
 	Token    string // enable-worker: TOKEN@PIN, as `kube-config token` prints it
 	File     string // enable-worker: a file with that
+	Code     string // enable-worker: instead of a token, as `kube-config code` prints it
+	CodeFile string // enable-worker: a file with that
+	Hidden   bool   // enable-master: do not announce it by multicast DNS
 }
 
 // EnableMaster makes the machine a master that is a node, too, and waits until it is ready.
@@ -56,54 +53,7 @@ func (m *Machine) EnableMaster(ctx context.Context, o Options) error {
 		return err
 	}
 	m.say("Kubernetes master services enabled")
-	m.say("`kube-config token` prints the command that makes another machine a worker")
-	return nil
-}
-
-// EnableWorker joins the cluster of the master at addr, and makes the machine a node of it.
-// A machine that has joined that master before needs no token.
-func (m *Machine) EnableWorker(ctx context.Context, addr string, o Options) error {
-	server, err := serverURL(addr)
-	if err != nil {
-		return err
-	}
-	to, err := resolve(ctx, server)
-	if err != nil {
-		return err
-	}
-	if err := m.prepare(&o, to.Addr()); err != nil {
-		return err
-	}
-	kubeconfig := m.stateDir() + "/" + nodeFileName
-	if o.StateDir != "" {
-		kubeconfig = o.StateDir + "/" + nodeFileName
-	}
-	joined := m.joined(kubeconfig, server, o.Name)
-	if !joined || o.Token != "" || o.File != "" {
-		if err := m.token(&o); err != nil {
-			return err
-		}
-	}
-	if err := m.begin(ctx, o); err != nil {
-		return err
-	}
-	m.say("Using master ip: %s", to.Addr())
-	if o.Token != "" {
-		if err := m.join(ctx, server, kubeconfig, o); err != nil {
-			return err
-		}
-	}
-	if err := m.loadImages(ctx); err != nil {
-		return err
-	}
-	if err := m.writeNode(o, kubeconfig); err != nil {
-		return err
-	}
-	m.say("Starting worker components")
-	if _, err := m.Run(ctx, true, "systemctl", "enable", "--now", nodeUnit); err != nil {
-		return err
-	}
-	m.say("Kubernetes worker services enabled")
+	m.say("`kube-config code` prints the command that makes another machine a worker; `kube-config token` does for one that cannot look for this master")
 	return nil
 }
 
@@ -172,55 +122,6 @@ func (m *Machine) prepare(o *Options, to netip.Addr) (err error) {
 	return nil
 }
 
-// token completes the token from its file, or from a person at the terminal.
-func (m *Machine) token(o *Options) error {
-	if o.Token == "" && o.File != "" {
-		text, err := os.ReadFile(o.File)
-		if err != nil {
-			return fmt.Errorf("reading the token: %w", err)
-		}
-		o.Token = strings.TrimSpace(string(text))
-	}
-	if o.Token == "" && m.Terminal {
-		fmt.Fprint(m.Out, "Token (`kube-config token` on the master prints it): ")
-		line, err := bufio.NewReader(m.In).ReadString('\n')
-		if err != nil {
-			return fmt.Errorf("reading the token: %w", err)
-		}
-		o.Token = strings.TrimSpace(line)
-	}
-	if token, pin, ok := strings.Cut(o.Token, "@"); !ok || token == "" || !strings.HasPrefix(pin, "sha256:") {
-		return errors.New("--token: want TOKEN@sha256:HASH, which `kube-config token` on the master prints")
-	}
-	return nil
-}
-
-func (m *Machine) join(ctx context.Context, server, kubeconfig string, o Options) error {
-	token, pin, _ := strings.Cut(o.Token, "@")
-	if err := m.setTime(ctx, server, pinnedBy(pin)); err != nil {
-		return err
-	}
-	ca, err := client.PinnedCA(ctx, server, pin)
-	if err != nil {
-		return err
-	}
-	k, err := client.Join(ctx, server, ca, token, o.Name)
-	if err != nil {
-		return fmt.Errorf("joining %s (`kube-config token` on the master prints a new token): %w", server, err)
-	}
-	return client.WriteKubeconfig(m.path(kubeconfig), *k)
-}
-
-// joined reports whether the node has an identity in the cluster of server.
-func (m *Machine) joined(kubeconfig, server, name string) bool {
-	settings, err := m.settings(nodeEnv)
-	if err != nil || settings["NAME"] != name {
-		return false
-	}
-	rc, err := client.FromKubeconfig(m.path(kubeconfig))
-	return err == nil && rc.Host == server
-}
-
 // await waits until look returns nil. On timeout the unit's last log lines are in the error.
 func (m *Machine) await(ctx context.Context, unit, what string, look func() error) error {
 	waiting, cancel := context.WithTimeout(ctx, m.Patience)
@@ -239,30 +140,4 @@ func (m *Machine) await(ctx context.Context, unit, what string, look func() erro
 		case <-tick.C:
 		}
 	}
-}
-
-// serverURL returns the API server's URL for what a person calls the master: an address or
-// name, with or without a port.
-func serverURL(addr string) (string, error) {
-	host, port, err := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(addr, "https://"), "/"))
-	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(addr, "https://"), "/"), apiPort
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, "/ @:") {
-		return "", fmt.Errorf("%q: want the master's address, such as 192.168.1.102", addr)
-	}
-	return "https://" + net.JoinHostPort(host, port), nil
-}
-
-// resolve returns the address behind a server's URL.
-func resolve(ctx context.Context, server string) (netip.AddrPort, error) {
-	host, port, err := net.SplitHostPort(strings.TrimPrefix(server, "https://"))
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("the master's address: %w", err)
-	}
-	return netip.ParseAddrPort(net.JoinHostPort(found[0].Unmap().String(), port))
 }

@@ -96,7 +96,7 @@ func TestEnableWorkerAsksAPerson(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v", err)
 	}
-	if !strings.Contains(m.out.String(), "Token (") {
+	if !strings.Contains(m.out.String(), "Code or token (") {
 		t.Errorf("printed %s", m.out.String())
 	}
 	if m.has("systemctl enable --now " + nodeUnit) {

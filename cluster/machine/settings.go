@@ -29,6 +29,9 @@ func (m *Machine) writeServer(o Options) error {
 		bytes = smallQuota
 	}
 	values = append(values, fmt.Sprintf("QUOTA=%d", bytes))
+	if !o.Hidden {
+		values = append(values, "ANNOUNCE=--announce")
+	}
 	return m.writeSettings(serverEnv, "enable-master", append(values, memoryLimit(memory, 4, 192<<20)...))
 }
 

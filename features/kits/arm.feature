@@ -1,6 +1,6 @@
 Feature: The package and kube-config on a machine of its own
-  A master and a worker, each with the Debian package on a disk of its own. systemctl alone is a stand-in: it runs the
-  server's unit as written, and notes the node's.
+  A master and workers, each with the Debian package on a disk of its own and a network of its own, on one switch.
+  systemctl alone is a stand-in: it runs the server's unit as written, and notes the node's.
 
   @P1
   Scenario: from the package to a master and a worker
@@ -119,4 +119,55 @@ Feature: The package and kube-config on a machine of its own
     And on "desk-3" `dpkg --purge wheelhouse >/dev/null 2>&1; { ls -d /etc/wheelhouse /var/lib/wheelhouse /usr/bin/wheelhouse 2>&1 || true; } | grep -c 'No such file'` prints:
       """
       3
+      """
+
+  # The code has the authority's pin and a secret of 40 bits. What a master is called and where it is comes from the
+  # network, where anybody can say anything.
+  @P1
+  Scenario: a worker finds its master with a code, among false ones
+    Given machines "master", "stranger" and "desk-3" with the package installed
+    When on "stranger" `kube-config enable-master` is run
+    And on "master" `kube-config enable-master` is run
+    And on "master" `kube-config code` is noted
+    Then on "desk-3" the noted command with `--name desk-3 | grep -v "^The master at 10.245.9.3:6443 is another cluster's"` prints:
+      """
+      Looking for the master on this network
+      Disabling k8s if it is running
+      Using master ip: 10.245.9.2
+      Checks so all images are present
+      Starting worker components
+      Created symlink /etc/systemd/system/multi-user.target.wants/wheelhouse-node.service.+
+      Kubernetes worker services enabled
+      """
+    And on "desk-3" `kubectl --kubeconfig /var/lib/wheelhouse/node/node.kubeconfig auth whoami -o jsonpath='{.status.userInfo.username}'` prints:
+      """
+      system:node:desk-3
+      """
+    # The code was for one worker.
+    And on "desk-3" the noted command with `--name desk-4` fails with "joining https://10.245.9.2:6443"
+    # The master that it was for is off: the other one is not taken, whatever it announces, and it is told no secret.
+    When on "master" `kube-config code` is noted
+    And on "master" `systemctl disable --now wheelhouse-server.service` is run
+    Then on "desk-3" the noted command with `--name desk-5 --timeout 20s` fails with "no master of this cluster is found"
+    And on "stranger" `grep -c 'bootstrap token' /run/server.log || true` prints:
+      """
+      0
+      """
+    # Somebody who knows which code is in use tries its secret, from addresses enough for each source's limit. After 32
+    # wrong ones the right code is refused, too.
+    When on "master" `kube-config enable-master` is run
+    And on "master" `kube-config code` is noted
+    And on "stranger" 40 secrets are tried for the noted code
+    Then on "desk-3" the noted command with `--name desk-6` fails with "Unauthorized"
+    When on "master" `kube-config code --count 2 --ttl 1h` is noted
+    Then on "desk-3" the noted command with `--name desk-6 | tail -1` prints:
+      """
+      Kubernetes worker services enabled
+      """
+    # A master that does not announce itself is found by its address only.
+    When on "master" `kube-config enable-master --hidden` is run
+    Then on "desk-3" the noted command with `--name desk-7 --timeout 20s` fails with "another cluster"
+    And on "desk-3" the noted command with `10.245.9.2 --name desk-7 | tail -1` prints:
+      """
+      Kubernetes worker services enabled
       """

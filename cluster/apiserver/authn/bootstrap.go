@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	bootstrapSecretType   = corev1.SecretType("bootstrap.kubernetes.io/token")
 	bootstrapUserPrefix   = "system:bootstrap:"
 	bootstrapSecretPrefix = "bootstrap-token-"
+
+	// maxGuesses is the key of a secret with the number that LimitGuesses sets.
+	maxGuesses = "max-wrong-secrets"
 )
 
 func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
@@ -36,8 +40,15 @@ func isBootstrap(token string) bool { return bootstrapToken.MatchString(token) }
 // NewBootstrapToken returns a join token that expires after life, and the secret that makes it
 // valid once it is written to kube-system.
 func NewBootstrapToken(life time.Duration) (token string, secret *corev1.Secret) {
-	id, hidden := randomWord(6), randomWord(16)
-	return id + "." + hidden, &corev1.Secret{
+	token = randomWord(6) + "." + randomWord(16)
+	return token, BootstrapSecret(token, life)
+}
+
+// BootstrapSecret returns the secret that makes a token ("id.secret", as a pairing code stands
+// for) valid until life has passed.
+func BootstrapSecret(token string, life time.Duration) *corev1.Secret {
+	id, hidden, _ := strings.Cut(token, ".")
+	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: bootstrapSecretPrefix + id},
 		Type:       bootstrapSecretType,
 		Data: map[string][]byte{
@@ -71,6 +82,31 @@ func (a *Authenticator) bootstrap(ctx context.Context, source, token string) (*U
 	return u, err
 }
 
+// LimitGuesses sets after how many wrong secrets the token of a secret is refused, however right,
+// by each server until it restarts. Without it there is no limit, as upstream: a token of 80 bits
+// needs none.
+func LimitGuesses(secret *corev1.Secret, most int) {
+	secret.Data[maxGuesses] = []byte(strconv.Itoa(most))
+}
+
+// guessed returns an error if too many wrong secrets were sent for the token of s, and counts
+// one more if this one is wrong.
+func (a *Authenticator) guessed(s *corev1.Secret, right bool) error {
+	most, err := strconv.Atoi(string(s.Data[maxGuesses]))
+	if err != nil {
+		return nil //nolint:nilerr // no limit
+	}
+	id := string(s.Data["token-id"])
+	count := a.guesses.count(id+"/"+string(s.UID), !right)
+	if count < most {
+		return nil
+	}
+	if count == most && !right {
+		a.Log.Warn("a join token is refused from now on: too many wrong secrets were sent for it", "id", id)
+	}
+	return fmt.Errorf("bootstrap token %s: too many wrong secrets were sent for it; `wheelhouse token` makes another", id)
+}
+
 func (a *Authenticator) bootstrapUser(ctx context.Context, token string) (*User, error) {
 	m := bootstrapToken.FindStringSubmatch(token)
 	if m == nil {
@@ -81,9 +117,14 @@ func (a *Authenticator) bootstrapUser(ctx context.Context, token string) (*User,
 		return nil, fmt.Errorf("bootstrap token %s: %w", m[1], err)
 	}
 	s, ok := o.(*corev1.Secret)
-	if !ok || s.Type != bootstrapSecretType || s.DeletionTimestamp != nil ||
-		string(s.Data["token-id"]) != m[1] || subtle.ConstantTimeCompare(s.Data["token-secret"], []byte(m[2])) != 1 ||
-		string(s.Data["usage-bootstrap-authentication"]) != "true" {
+	if !ok || s.Type != bootstrapSecretType || s.DeletionTimestamp != nil || string(s.Data["token-id"]) != m[1] {
+		return nil, errUnknownToken
+	}
+	right := subtle.ConstantTimeCompare(s.Data["token-secret"], []byte(m[2])) == 1
+	if err := a.guessed(s, right); err != nil {
+		return nil, err
+	}
+	if !right || string(s.Data["usage-bootstrap-authentication"]) != "true" {
 		return nil, errUnknownToken
 	}
 	if at := string(s.Data["expiration"]); at != "" {

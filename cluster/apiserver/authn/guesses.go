@@ -15,17 +15,20 @@ const (
 	maxSources = 4096
 )
 
-// guesses counts the unknown bootstrap tokens of each source.
+// guesses counts the unknown bootstrap tokens of each source, and the wrong secrets of tokens
+// that have a limit of them.
 type guesses struct {
 	now func() time.Time
 
 	mu sync.Mutex
 	// paid is the time until which the guesses of a source count: each adds guessInterval to it.
 	paid map[string]time.Time
+	// wrong is by id and uid of a secret that exists or did; maxSources bounds it.
+	wrong map[string]int
 }
 
 func newGuesses(now func() time.Time) *guesses {
-	return &guesses{now: now, paid: map[string]time.Time{}}
+	return &guesses{now: now, paid: map[string]time.Time{}, wrong: map[string]int{}}
 }
 
 const otherSources = ""
@@ -63,4 +66,18 @@ func (g *guesses) failed(source string) {
 		paid = now
 	}
 	g.paid[source] = paid.Add(guessInterval)
+}
+
+// count returns how many wrong secrets were sent for a token, and counts one more if wrong.
+// Beyond maxSources tokens all others share one count.
+func (g *guesses) count(token string, wrong bool) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.wrong[token]; !ok && len(g.wrong) >= maxSources {
+		token = otherSources
+	}
+	if wrong {
+		g.wrong[token]++
+	}
+	return g.wrong[token]
 }

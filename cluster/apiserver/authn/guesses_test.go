@@ -54,3 +54,44 @@ func TestGuessesAreCounted(t *testing.T) {
 		t.Errorf("%d sources in memory", n)
 	}
 }
+
+// A token with a limit of wrong secrets is refused after them, from every source; another is not.
+func TestWrongSecretsAreCounted(t *testing.T) {
+	_, o := newTokens(t)
+	limited := bootstrapSecret("abcdef", "")
+	LimitGuesses(limited, 32)
+	o.Put("", "secrets", limited, bootstrapSecret("ghijkl", ""))
+	a := New(Config{Secrets: o})
+	try := func(source int, token string) error {
+		r := httptest.NewRequest("GET", "/api", nil)
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", source)
+		r.Header.Set("Authorization", "Bearer "+token)
+		_, err := a.Authenticate(r)
+		return err
+	}
+	for i := range 31 {
+		if err := try(i, "abcdef.0123456789abcdee"); !apierrors.IsUnauthorized(err) {
+			t.Errorf("guess %d: %v", i, err)
+		}
+	}
+	if err := try(100, "abcdef.0123456789abcdef"); err != nil {
+		t.Errorf("after 31 guesses of 32: %v", err)
+	}
+	_ = try(101, "abcdef.0123456789abcdee")
+	for i := range 60 {
+		_ = try(i, "ghijkl.0123456789abcdee")
+	}
+	if err := try(102, "abcdef.0123456789abcdef"); !apierrors.IsUnauthorized(err) {
+		t.Errorf("after 32 guesses: %v", err)
+	}
+	if err := try(103, "ghijkl.0123456789abcdef"); err != nil {
+		t.Errorf("a token without a limit: %v", err)
+	}
+	again := bootstrapSecret("abcdef", "")
+	again.UID = "made again"
+	LimitGuesses(again, 32)
+	o.Put("", "secrets", again)
+	if err := try(104, "abcdef.0123456789abcdef"); err != nil {
+		t.Errorf("a new token with the same id: %v", err)
+	}
+}

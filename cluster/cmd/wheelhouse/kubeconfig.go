@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	terminal "golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
+	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/machine"
+	"wheelhouse/cluster/pairing"
 	"wheelhouse/lab-runner/runner"
 )
 
@@ -18,27 +23,81 @@ import (
 func kubeConfigCommand() *cobra.Command {
 	cfg := machine.OnThisMachine()
 	cfg.Terminal = terminal.IsTerminal(int(os.Stdin.Fd()))
-	return machine.Command(machine.New(cfg), masterToken)
+	return machine.Command(machine.New(cfg), machine.Issuer{Token: masterToken, Code: masterCode, Register: registerCode, Class: newClass})
 }
 
-// masterToken creates a token that so many nodes may join with, within a day.
-func masterToken(c *cobra.Command, kubeconfig string, nodes int) (server, token string, err error) {
+// masterToken creates a token that so many nodes may join with.
+func masterToken(ctx context.Context, kubeconfig string, nodes int, life time.Duration) (server, token string, err error) {
+	rc, cs, err := asOwner(kubeconfig)
+	if err != nil {
+		return "", "", err
+	}
+	token, pin, err := createToken(ctx, rc, cs, tokenLimits{life: life, count: nodes})
+	return rc.Host, token + "@" + pin, err
+}
+
+// masterCode creates a pairing code that so many nodes may join with.
+func masterCode(ctx context.Context, kubeconfig string, nodes int, life time.Duration) (string, error) {
+	rc, cs, err := asOwner(kubeconfig)
+	if err != nil {
+		return "", err
+	}
+	code, err := createCode(ctx, rc, cs, tokenLimits{life: life, count: nodes})
+	if err != nil {
+		return "", err
+	}
+	return code.String(), nil
+}
+
+// registerCode makes a code of newClass valid at the master that has the class's authority.
+func registerCode(ctx context.Context, kubeconfig, text string, nodes int, life time.Duration) error {
+	rc, cs, err := asOwner(kubeconfig)
+	if err != nil {
+		return err
+	}
+	code, err := pairing.Parse(text)
+	if err != nil {
+		return err
+	}
+	authority, err := client.ParseCA(rc.CAData)
+	if err != nil {
+		return err
+	}
+	if !code.Pins(authority) {
+		return errors.New("the code is of another master: a worker that has it would not join this one")
+	}
+	err = writeCode(ctx, cs, code, tokenLimits{life: life, count: nodes})
+	if apierrors.IsAlreadyExists(err) {
+		return nil // by this command before
+	}
+	return err
+}
+
+// newClass makes the authority of a master that is not set up yet.
+func newClass(pkiDir string) (string, error) {
+	keys, err := pki.Open(pkiDir, "wheelhouse")
+	if err != nil {
+		return "", err
+	}
+	authority, err := client.ParseCA(keys.CertPEM())
+	if err != nil {
+		return "", err
+	}
+	code, err := pairing.New(authority)
+	return code.String(), err
+}
+
+// asOwner connects to the master of this machine.
+func asOwner(kubeconfig string) (*rest.Config, kubernetes.Interface, error) {
 	if existing(kubeconfig) == "" {
-		return "", "", errors.New("this machine is no master: run this on the master")
+		return nil, nil, errors.New("this machine is no master: run this on the master")
 	}
 	rc, err := client.FromKubeconfig(kubeconfig)
 	if err != nil {
-		return "", "", err
+		return nil, nil, err
 	}
 	cs, err := kubernetes.NewForConfig(rc)
-	if err != nil {
-		return "", "", err
-	}
-	if nodes < 1 {
-		return "", "", errors.New("--count: want at least 1")
-	}
-	token, pin, err := createToken(c.Context(), rc, cs, tokenLimits{life: 24 * time.Hour, count: nodes})
-	return rc.Host, token + "@" + pin, err
+	return rc, cs, err
 }
 
 // labCommand is the command of the package's link lab.

@@ -30,6 +30,7 @@ type serverOptions struct {
 	controllers controllerFlags
 	flags       *pflag.FlagSet
 
+	announce    bool
 	class       bool
 	podSecurity string
 	encryption  encryptionFlags
@@ -50,6 +51,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)
+	f.BoolVar(&o.announce, "announce", false, "tell machines on the address's network that ask by multicast DNS that a master is here (_wheelhouse._tcp), so that kube-config enable-worker needs no address")
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")
 	o.encryption.register(f)
@@ -73,6 +75,9 @@ func (o *serverOptions) check() error {
 	}
 	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
 		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)
+	}
+	if o.announce && (!o.address.Is4() || o.address.IsLoopback() || o.address.IsUnspecified()) {
+		return fmt.Errorf("--announce: want an --address that other machines reach, not %s", o.address)
 	}
 	for _, server := range o.etcd.servers {
 		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

@@ -22,6 +22,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/pairing"
 	"wheelhouse/cluster/ui"
 )
 
@@ -97,6 +98,10 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	all.Go(func() error { return ended(ctx, "certificates", cp.own.run(ctx)) })
 	all.Go(func() error { return ended(ctx, "admission", cp.admission.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "bootstrap", cp.bootstrap.Run(ctx)) })
+	if o.announce {
+		at := netip.AddrPortFrom(o.address.Addr, uint16(o.port))
+		all.Go(func() error { return pairing.Announce(ctx, at, log.With("component", "announcement")) })
+	}
 	if more != nil {
 		all.Go(func() error { return more(ctx, cp, log) })
 	}

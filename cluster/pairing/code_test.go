@@ -1,0 +1,106 @@
+package pairing
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func authority(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func newCode(t *testing.T) (Code, *x509.Certificate) {
+	t.Helper()
+	ca := authority(t)
+	code, err := New(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, ca
+}
+
+func TestCode(t *testing.T) {
+	code, ca := newCode(t)
+	text := code.String()
+	if !regexp.MustCompile(`^([0-9A-HJKMNP-TV-Z]{5}-){4}[0-9A-HJKMNP-TV-Z]{5}$`).MatchString(text) {
+		t.Errorf("printed as %q", text)
+	}
+	for _, typed := range []string{text, strings.ToLower(text), " " + strings.ReplaceAll(text, "-", "") + "\n", strings.ReplaceAll(text, "-", " "), strings.NewReplacer("0", "o", "1", "l").Replace(text)} {
+		if got, err := Parse(typed); err != nil || got != code {
+			t.Errorf("%q is read as %v, %v", typed, got, err)
+		}
+	}
+	if !regexp.MustCompile(`^kit[0-9a-z]{3}\.[a-z2-7]{16}$`).MatchString(code.Token()) {
+		t.Errorf("stands for the token %q", code.Token())
+	}
+	if !code.Pins(ca) || code.Pins(authority(t)) {
+		t.Error("the pin is not that of the authority")
+	}
+	other, err := New(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Token() == code.Token() || other.pin != code.pin {
+		t.Errorf("two codes of one authority: %v, %v", code, other)
+	}
+}
+
+// Each wrong character is found out, and so is each swap of two.
+func TestCheckDigit(t *testing.T) {
+	code, _ := newCode(t)
+	text := strings.ReplaceAll(code.String(), "-", "")
+	for i := range len(text) {
+		for _, wrong := range alphabet {
+			typed := text[:i] + string(wrong) + text[i+1:]
+			if _, err := Parse(typed); (err == nil) != (typed == text) {
+				t.Errorf("%q for %q: %v", typed, text, err)
+			}
+		}
+		for j := i + 1; j < len(text); j++ {
+			typed := []byte(text)
+			typed[i], typed[j] = typed[j], typed[i]
+			if _, err := Parse(string(typed)); (err == nil) != (string(typed) == text) {
+				t.Errorf("%q for %q: %v", typed, text, err)
+			}
+		}
+	}
+	for _, typed := range []string{"", "0", text + "0", text[:24], strings.Repeat("U", 25), strings.Repeat("é", 25)} {
+		if _, err := Parse(typed); err == nil || (typed != "" && typed != "0" && strings.Contains(err.Error(), typed)) {
+			t.Errorf("%q: %v", typed, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("00000-00000-00000-00000-00000")
+	f.Fuzz(func(t *testing.T, typed string) {
+		code, err := Parse(typed)
+		if err != nil {
+			return
+		}
+		if again, err := Parse(code.String()); err != nil || again != code {
+			t.Errorf("%q: %v, %v", typed, again, err)
+		}
+	})
+}

@@ -1,0 +1,29 @@
+// Package pairing is how a machine finds the master of its cluster on the local network and
+// knows it from others, given a code of 25 characters that a person can type, or that is on the
+// machine's SD card.
+//
+// It owns the code (New, Parse), the announcement of a master by multicast DNS (Announce) and the
+// search for masters (Find). It never decides on what Find returns: anybody on the network can
+// announce anything. The caller connects by TLS, lets Code.Pins verify the authority, and only
+// then sends Code.Token.
+//
+// # The code
+//
+// Five groups of five characters of Crockford's base32, five bits each:
+//
+//	3   the id of the token (15 bits): which of the codes in use this is
+//	8   the secret (40 bits): that the machine may join
+//	13  the pin (65 bits): which authority the master has
+//	1   a check digit: any one wrong character and any two swapped ones are detected
+//
+// The secret can only be tried at the server, which refuses a code after MaxGuesses wrong
+// secrets, and each source after ten wrong tokens and then one each six seconds (package authn).
+// So the chance of a guess is MaxGuesses in 2^40. A code has an expiry and a number of nodes.
+//
+// The pin can be attacked offline, as the certificate of an authority is public: somebody has to
+// create keys until one has the same pin. It is stretched by scrypt with 32 MiB, so that the
+// 2^65 tries cost about 2^62 seconds of a processor's core.
+//
+// Whoever has the code can join as one node, and nothing more: unlike a shared password it does
+// not make them a master for others, who pin the authority's key and not the secret.
+package pairing
