@@ -69,7 +69,7 @@ func (m *Machine) Info(ctx context.Context) (Info, error) {
 	if i.Role, err = m.role(ctx); err != nil {
 		return i, err
 	}
-	i.Remedies, err = m.remedies(ctx)
+	i.Remedies, err = m.remedies(ctx, i.Built)
 	return i, err
 }
 

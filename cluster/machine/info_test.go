@@ -66,6 +66,29 @@ func TestInfoOfAMachine(t *testing.T) {
 	}
 }
 
+// Each thing that a Raspberry Pi lacks is named with its remedy.
+func TestRemedies(t *testing.T) {
+	m := newMachine(t)
+	m.file(t, share+"/build", "version=1\ncommit=1\ndate=2026-11-01T00:00:00Z\n")
+	m.file(t, "/sys/fs/cgroup/cgroup.controllers", "cpu pids\n")
+	m.file(t, "/proc/swaps", "Filename Type Size Used Priority\n/var/swap file 102396 0 -2\n")
+	m.answers["docker version"] = errOff
+	m.Now = func() time.Time { return time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC) }
+	i, err := m.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := []string{"memory control group", "swap in a file", "systemd-zram-generator", "fake-hwclock", "Docker"}
+	if len(i.Remedies) != len(wanted) {
+		t.Fatalf("%q", i.Remedies)
+	}
+	for n, want := range wanted {
+		if !strings.Contains(i.Remedies[n], want) {
+			t.Errorf("%q has no %q", i.Remedies[n], want)
+		}
+	}
+}
+
 func TestHuman(t *testing.T) {
 	for kb, want := range map[uint64]string{0: "0KB", 1023: "1023KB", 1025: "1.1MB", 2424044: "2.4GB", 10 << 20: "10GB", 11382472: "11GB", 3 << 30: "3.0TB"} {
 		if got := human(kb); got != want {

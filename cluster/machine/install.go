@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // cmdlines are where Raspberry Pi OS has the kernel's command line, the newer place first.
@@ -27,6 +28,9 @@ func (m *Machine) Install(ctx context.Context, stateDir string) error {
 	}
 	m.say("Checks swap")
 	if err := m.stopCardSwap(ctx); err != nil {
+		return err
+	}
+	if err := m.enableZram(ctx); err != nil {
 		return err
 	}
 	m.say("Loads kernel modules and settings")
@@ -117,7 +121,7 @@ func (m *Machine) enableMemoryGroup() (reboot bool, err error) {
 			if err := m.write(name+".before-wheelhouse", line, 0o644); err != nil {
 				return false, err
 			}
-			if err := m.write(name, mended, 0o644); err != nil {
+			if err := errors.Join(m.keepMemoryFlags(), m.write(name, mended, 0o644)); err != nil {
 				return false, err
 			}
 			m.say("The memory control group is now enabled in %s; the old line is in %s.before-wheelhouse", name, name)
@@ -125,6 +129,25 @@ func (m *Machine) enableMemoryGroup() (reboot bool, err error) {
 		return true, nil
 	}
 	return false, fmt.Errorf("the kernel has no memory control group, and there is no %s to mend: start it with %s", strings.Join(cmdlines, " or "), strings.Join(memoryFlags, " "))
+}
+
+// Debian's own images for Raspberry Pis write cmdline.txt anew with each kernel, if this file is
+// there, and add what is in the other one.
+const (
+	raspiFirmware = "/etc/default/raspi-firmware"
+	raspiExtra    = "/etc/default/raspi-extra-cmdline"
+)
+
+// keepMemoryFlags lets a new kernel's command line have memoryFlags, too.
+func (m *Machine) keepMemoryFlags() error {
+	if _, err := os.Stat(m.path(raspiFirmware)); err != nil {
+		return nil //nolint:nilerr // Raspberry Pi OS leaves cmdline.txt alone
+	}
+	extra, err := m.read(raspiExtra)
+	if err != nil {
+		return err
+	}
+	return m.write(raspiExtra, withMemory(extra), 0o644)
 }
 
 // withMemory returns a kernel's command line with memoryFlags, and without their opposite.
@@ -170,7 +193,7 @@ func (m *Machine) fileSwaps() (names []string, err error) {
 }
 
 // remedies lists what the machine lacks, each with what to do.
-func (m *Machine) remedies(ctx context.Context) (list []string, err error) {
+func (m *Machine) remedies(ctx context.Context, built time.Time) (list []string, err error) {
 	on, err := m.memoryGroup()
 	if err != nil {
 		return nil, err
@@ -184,6 +207,14 @@ func (m *Machine) remedies(ctx context.Context) (list []string, err error) {
 	}
 	if len(swaps) > 0 {
 		list = append(list, "no swap in a file: `kube-config install`")
+	}
+	if needs, err := m.needsZram(); err != nil {
+		return nil, err
+	} else if needs {
+		list = append(list, "compressed memory, as it has little: `apt-get install systemd-zram-generator`, then `kube-config install`")
+	}
+	if m.Now().Before(built) {
+		list = append(list, "the time, which is before this package was built: a network with NTP, `date -s`, or `apt-get install fake-hwclock`; a worker takes its master's")
 	}
 	if _, err := m.Run(ctx, false, "docker", "version", "--format", "{{.Server.Version}}"); err != nil {
 		list = append(list, "a Docker Engine that answers: `kube-config install`, or `apt-get install docker.io`")

@@ -93,3 +93,20 @@ func TestInstallLoadsImagesOnce(t *testing.T) {
 		t.Errorf("loaded again: %v", err)
 	}
 }
+
+// Debian's own images write cmdline.txt anew with each kernel.
+func TestInstallKeepsTheFlagsOverKernels(t *testing.T) {
+	m := newMachine(t)
+	m.file(t, "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
+	m.file(t, cmdlines[0], "root=LABEL=root\n")
+	m.file(t, raspiFirmware, "#CMA=64M\n")
+	m.file(t, raspiExtra, "quiet\n")
+	for range 2 {
+		if err := m.Install(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := m.text(t, raspiExtra), "quiet cgroup_enable=memory cgroup_memory=1\n"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
