@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb vagrant-archive test-clients test-vm bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-clients test-vm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,12 @@ deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Ra
 	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
 	lintian --allow-root --fail-on error,warning bin/deb/*.deb
 	@arm/deb/emulated.sh bin/deb/*.deb
+
+handout: ## the instructor's hand-out of both kits as a PDF, into bin/handout.pdf
+	@arm/handout.sh
+
+budget: build ## what an idle cluster costs, against the budget of a Raspberry Pi with 1 GB (arm/README.md)
+	@arm/budget.sh
 
 vagrant-archive: images ## what the machines of a class are made from (the kit for Vagrant, vagrant/)
 	@arm/setup.sh zstd=zstd

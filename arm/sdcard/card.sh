@@ -220,7 +220,7 @@ UNIT
 # firmware: what the Pi's firmware starts from, by Debian's own hook.
 firmware() {
   printf 'ROOTPART="LABEL=root"\nCONSOLES="ttyS1,115200 tty0"\n' >>"$root/etc/default/raspi-firmware"
-  # The hook writes cmdline.txt anew with each kernel: this is where it takes the rest from.
+  # The hook writes cmdline.txt again with each kernel: this is where it takes the rest from.
   printf 'cgroup_enable=memory cgroup_memory=1\n' | write /etc/default/raspi-extra-cmdline
   chroot "$root" env DEB_MAINT_PARAMS=configure /etc/kernel/postinst.d/z50-raspi-firmware
   {

@@ -131,7 +131,7 @@ func (m *Machine) enableMemoryGroup() (reboot bool, err error) {
 	return false, fmt.Errorf("the kernel has no memory control group, and there is no %s to mend: start it with %s", strings.Join(cmdlines, " or "), strings.Join(memoryFlags, " "))
 }
 
-// Debian's own images for Raspberry Pis write cmdline.txt anew with each kernel, if this file is
+// Debian's own images for Raspberry Pis write cmdline.txt again with each kernel, if this file is
 // there, and add what is in the other one.
 const (
 	raspiFirmware = "/etc/default/raspi-firmware"

@@ -94,7 +94,7 @@ func TestInstallLoadsImagesOnce(t *testing.T) {
 	}
 }
 
-// Debian's own images write cmdline.txt anew with each kernel.
+// Debian's own images write cmdline.txt again with each kernel.
 func TestInstallKeepsTheFlagsOverKernels(t *testing.T) {
 	m := newMachine(t)
 	m.file(t, "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")

@@ -70,7 +70,7 @@ func (m *Machine) nodeFile(o Options) string {
 	return cmp.Or(o.StateDir, m.stateDir()) + "/" + nodeFileName
 }
 
-// credential is what a machine joins with: a token, and how it knows whom to send it to.
+// credential is what a machine joins with: a token, and which authority it is for.
 type credential struct {
 	token     string
 	authority verifier
@@ -149,8 +149,8 @@ const (
 )
 
 // find looks for the master that holds the credential's authority, until Patience has passed: at
-// a class's start it may come up after its workers. Whoever else announces a master learns
-// nothing but that somebody looks for one: the token is sent only after the authority is known.
+// a class's start it may come up after its workers. Whoever else announces a master sees
+// only that somebody looks for one: the token is sent only after the authority is known.
 func (m *Machine) find(ctx context.Context, by *credential) (string, error) {
 	m.say("Looking for the master on this network")
 	waiting, cancel := context.WithTimeout(ctx, m.Patience)

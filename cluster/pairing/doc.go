@@ -1,5 +1,5 @@
 // Package pairing is how a machine finds the master of its cluster on the local network and
-// knows it from others, given a code of 25 characters that a person can type, or that is on the
+// distinguishes it from others, given a code of 25 characters that a person can type, or that is on the
 // machine's SD card.
 //
 // It owns the code (New, Parse), the announcement of a master by multicast DNS (Announce) and the

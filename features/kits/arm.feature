@@ -145,7 +145,7 @@ Feature: The package and kube-config on a machine of its own
       """
     # The code was for one worker.
     And on "desk-3" the noted command with `--name desk-4` fails with "joining https://10.245.9.2:6443"
-    # The master that it was for is off: the other one is not taken, whatever it announces, and it is told no secret.
+    # The master that it was for is off: the other one is not taken, whatever it announces, and no secret is sent to it.
     When on "master" `kube-config code` is noted
     And on "master" `systemctl disable --now wheelhouse-server.service` is run
     Then on "desk-3" the noted command with `--name desk-5 --timeout 20s` fails with "no master of this cluster is found"
@@ -153,7 +153,7 @@ Feature: The package and kube-config on a machine of its own
       """
       0
       """
-    # Somebody who knows which code is in use tries its secret, from addresses enough for each source's limit. After 32
+    # Somebody who has the id of a code tries its secret, from addresses enough for each source's limit. After 32
     # wrong ones the right code is refused, too.
     When on "master" `kube-config enable-master` is run
     And on "master" `kube-config code` is noted
