@@ -89,9 +89,12 @@ func (p *listPane) about(width int) []row {
 	rows := []row{text(faint, strings.Repeat("─", width))}
 	rows = append(rows, wrapped(bold, "", e.Title, width)...)
 	rows = append(rows, markup(plain, "", e.About, width)...)
-	facts := fmt.Sprintf("%d minutes", e.Minutes)
-	if len(e.Requires) > 0 {
-		facts += "; requires " + strings.Join(e.Requires, ", ")
+	var facts []string
+	if e.Minutes > 0 {
+		facts = append(facts, fmt.Sprintf("%d minutes", e.Minutes))
 	}
-	return append(rows, wrapped(faint, "", facts, width)...)
+	if len(e.Requires) > 0 {
+		facts = append(facts, "requires "+strings.Join(e.Requires, ", "))
+	}
+	return append(rows, wrapped(faint, "", strings.Join(facts, "; "), width)...)
 }

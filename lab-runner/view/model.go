@@ -122,14 +122,14 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.opened(msg)
 	default:
 		if m.lab != nil {
-			return m, m.updateLab(msg)
+			m.updateLab(msg)
 		}
 	}
 	return m, nil
 }
 
 // updateLab changes the open lab.
-func (m *Model) updateLab(msg tea.Msg) tea.Cmd {
+func (m *Model) updateLab(msg tea.Msg) {
 	switch msg := msg.(type) {
 	case stateMsg:
 		if msg.number == m.lab.number {
@@ -160,7 +160,6 @@ func (m *Model) updateLab(msg tea.Msg) tea.Cmd {
 			m.say("the checks are not evaluated any more: "+msg.err.Error(), true)
 		}
 	}
-	return nil
 }
 
 func (m *Model) say(notice string, failed bool) {
@@ -228,7 +227,7 @@ func (m *Model) announce(before, after State) {
 			m.say("not true any more: "+c.Name, true)
 		}
 	}
-	if before.open() > 0 && after.open() == 0 {
+	if before.open() > 0 && after.open() == 0 && !m.wide() {
 		m.say("All checks of this step are done. n: the next step", false)
 	}
 }

@@ -201,8 +201,8 @@ func TestAnySize(t *testing.T) {
 	m, _ := opened(t, 80, 24)
 	press(m, "enter")
 	m.Update(outputMsg{1, []byte(strings.Repeat("long 日本 ", 100) + "\n\n")})
-	for width := 4; width < 140; width += 7 {
-		for height := 3; height < 50; height += 5 {
+	for width := 4; width < 140; width += 13 {
+		for height := 3; height < 50; height += 9 {
 			m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 			for _, keys := range [][]string{{}, {"tab"}, {"tab"}, {"g"}, {"esc", "?"}, {"esc", "s"}, {"esc", "down", "pgdown"}, {"pgup"}} {
 				press(m, keys...)
@@ -298,7 +298,7 @@ func TestChecksChange(t *testing.T) {
 	done := state()
 	done.Checks[0].State = "done"
 	m.Update(stateMsg{1, done})
-	if s := seen(t, m); !strings.Contains(s, "[x] five pods run") || !strings.Contains(s, "All checks of this step are done") || !strings.Contains(s, "2/2 checks") {
+	if s := seen(t, m); !strings.Contains(s, "[x] five pods run") || !strings.Contains(s, "All done. n: the next step") || !strings.Contains(s, "2/2 checks") {
 		t.Errorf("done:\n%s", s)
 	}
 	lost := state()

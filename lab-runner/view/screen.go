@@ -208,9 +208,7 @@ func (m *Model) checkRows(width int) []row {
 			rows = append(rows, wrapped(red, "    ", "was done, and is not any more", width)...)
 		}
 		if c.Reason != "" && c.State != "done" {
-			for line := range strings.SplitSeq(c.Reason, "\n") {
-				rows = append(rows, wrapped(faint, "    ", line, width)...)
-			}
+			rows = append(rows, reasonRows(c.Reason, width)...)
 		}
 	}
 	switch {
@@ -218,6 +216,19 @@ func (m *Model) checkRows(width int) []row {
 		rows = append(rows, text(faint, "This step has no check."))
 	case s.open() == 0:
 		rows = append(rows, text(green, "All done. n: the next step"))
+	}
+	return rows
+}
+
+// reasonRows has the beginning of a reason: "c" and "w" show all of it.
+func reasonRows(reason string, width int) []row {
+	const most = 4
+	var rows []row
+	for line := range strings.SplitSeq(reason, "\n") {
+		rows = append(rows, wrapped(faint, "    ", line, width)...)
+	}
+	if len(rows) > most {
+		rows = append(rows[:most:most], text(faint, "    (c: all of it)"))
 	}
 	return rows
 }

@@ -93,6 +93,9 @@ func (p *textPane) question(q *Question, number, width int) {
 		verdict, code := "Right. ", green
 		if q.Given != q.Right {
 			verdict, code = "No. ", red
+			if q.Explanation == "" {
+				verdict += "Try another answer."
+			}
 		}
 		p.rows = append(p.rows, markup(code, "", verdict+q.Explanation, width)...)
 	}
