@@ -64,7 +64,8 @@ EOF
 labs() {
   local dir=$1/usr/share/wheelhouse
   mkdir -p "$dir/labs" "$dir/features"
-  (cd "$top" && git ls-files -z labs/workshop features/workshop) | (cd "$top" && xargs -0 cp --parents -t "$dir")
+  (cd "$top" && git ls-files ':(glob)labs/*/*/lab.yaml' | cut -d/ -f2 | sort -u |
+    while read -r track; do git ls-files -z "labs/$track" "features/$track"; done | xargs -0 cp --parents -t "$dir")
 }
 
 # finish DIR CONTROL ARCH: the package of a tree.
