@@ -20,11 +20,12 @@ GOTEST := go test -vet=off -ldflags '-s -w'
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: ## bin/wheelhouse, bin/kubectl (a link to it) and bin/lab
+build: ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) and bin/lab
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/wheelhouse ./cluster/cmd/wheelhouse
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
 	@ln -sf wheelhouse bin/kubectl
+	@ln -sf wheelhouse bin/kubectl-why
 
 setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs only what is missing)
 	@cluster/local/setup.sh

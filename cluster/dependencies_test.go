@@ -50,13 +50,18 @@ var forbidden = []struct {
 		because:  "labs run on any cluster and any system",
 	},
 	{
+		packages: []string{"lab-runner/why"},
+		never:    []string{"k8s.io/client-go/kubernetes", "github.com/cucumber"},
+		because:  "the clients of all groups make lab twice as large",
+	},
+	{
 		packages: []string{"cluster/...", "lab-runner/..."},
 		never:    []string{"k8s.io/kubernetes", "k8s.io/apiserver"},
 		because:  "they are what this project is instead of",
 	},
 	{
 		packages: []string{"cluster/cmd/...", "lab-runner/cmd/..."},
-		never:    []string{"wheelhouse/cluster/wait"},
+		never:    []string{"wheelhouse/cluster/wait", "wheelhouse/lab-runner/why/situations"},
 		because:  "it is for tests alone",
 	},
 }

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -55,6 +56,15 @@ func TestRequests(t *testing.T) {
 	}
 	if err := c.Create(ctx, "namespaces", "", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}); err != nil || created.Name != "ns" || created.Kind != "Namespace" {
 		t.Errorf("create: %+v, %v", created, err)
+	}
+	if text, err := c.Read(ctx, "/api/v1/namespaces/ns/pods/web", nil, "", 1<<20); err != nil || !json.Valid(text) {
+		t.Errorf("read: %s, %v", text, err)
+	}
+	if _, err := c.Read(ctx, "/api/v1/namespaces/ns/pods/web", nil, "", 10); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("an answer beyond the limit: %v", err)
+	}
+	if _, err := c.Read(ctx, "/api/v1/namespaces/ns/pods/gone", nil, "", 10); !apierrors.IsNotFound(err) {
+		t.Errorf("read of what there is not: %v", err)
 	}
 	if err := c.Delete(ctx, "namespaces", "", "ns"); err != nil {
 		t.Errorf("delete: %v", err)

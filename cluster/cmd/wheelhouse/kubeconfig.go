@@ -17,6 +17,7 @@ import (
 	"wheelhouse/cluster/machine"
 	"wheelhouse/cluster/pairing"
 	"wheelhouse/lab-runner/runner"
+	"wheelhouse/lab-runner/why"
 )
 
 // kubeConfigCommand is the command of the package's link kube-config.
@@ -102,7 +103,21 @@ func asOwner(kubeconfig string) (*rest.Config, kubernetes.Interface, error) {
 
 // labCommand is the command of the package's link lab.
 func labCommand() *cobra.Command {
+	c := labs()
+	c.SilenceUsage, c.SilenceErrors = true, true
+	return c
+}
+
+// labs is lab with why, as lab-runner/cmd/lab has it.
+func labs() *cobra.Command {
 	c := runner.Command(runner.WithKubeconfig(kubeconfig))
+	c.AddCommand(why.Command(kubeconfig))
+	return c
+}
+
+// whyPlugin is the command of the link kubectl-why.
+func whyPlugin() *cobra.Command {
+	c := why.Command(kubeconfig)
 	c.SilenceUsage, c.SilenceErrors = true, true
 	return c
 }

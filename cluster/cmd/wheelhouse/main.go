@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wheelhouse/lab-runner/runner"
+	"wheelhouse/lab-runner/why"
 )
 
 func main() {
@@ -28,6 +28,8 @@ func main() {
 		command = labCommand
 	case "kube-config":
 		command = kubeConfigCommand
+	case "kubectl-why": // as a plugin: `kubectl why`
+		command = whyPlugin
 	default:
 		name = "wheelhouse"
 	}
@@ -61,7 +63,7 @@ func root() *cobra.Command {
 		}
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand())
-	add("learn", runner.Command(runner.WithKubeconfig(kubeconfig)))
+	add("learn", labs(), why.Command(kubeconfig))
 	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
 	return c
 }

@@ -10,11 +10,13 @@ import (
 	"syscall"
 
 	"wheelhouse/lab-runner/runner"
+	"wheelhouse/lab-runner/why"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	c := runner.Command()
+	c.AddCommand(why.Command(nil))
 	c.SilenceUsage, c.SilenceErrors = true, true
 	err := c.ExecuteContext(ctx)
 	stop()
