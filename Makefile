@@ -40,7 +40,7 @@ demo: images ## a two-node cluster, and the workshop's labs proven on it; the cl
 	@echo "The cluster is up. Go on by hand:"
 	@echo "  export PATH=$(CURDIR)/bin:\$$PATH"
 	@echo "  kubectl get nodes -o wide                  # the real kubectl, speaking to this cluster"
-	@echo "  wheelhouse lab start inspector             # a lab, step by step; 'wheelhouse lab check inspector' looks at your work"
+	@echo "  wheelhouse lab start inspector             # a lab, step by step; it says how to go on"
 	@echo "  wheelhouse ssh minion-1                    # log in to a node"
 	@echo "  wheelhouse down                            # leaves nothing behind"
 

@@ -83,7 +83,7 @@ func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string)
 	if err != nil {
 		return nil, err
 	}
-	path, err := programs()
+	path, err := Programs()
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +155,8 @@ func (c *Cluster) kubeconfig(lab *catalog.Lab, dir string) (string, error) {
 	return path, nil
 }
 
-// programs returns PATH, with this program's directory first if kubectl is in it.
-func programs() (string, error) {
+// Programs returns PATH, with this program's directory first if kubectl is in it.
+func Programs() (string, error) {
 	path := os.Getenv("PATH")
 	if exe, err := os.Executable(); err == nil {
 		if exe, err = filepath.EvalSymlinks(exe); err == nil {

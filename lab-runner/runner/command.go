@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,12 +51,12 @@ func Command(options ...Option) *cobra.Command {
 	}
 	lab := &cobra.Command{
 		Use:   "lab",
-		Short: "the labs: list, start, check, run, fetch",
+		Short: "the labs: learn by steps, on any cluster",
 		Long: "Labs are texts with commands, and checks of what the commands achieve. They run on any cluster:\n" +
 			"the one of --kubeconfig, else of $KUBECONFIG.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("lab has no command %q: use list, start, check, run or fetch", args[0])
+				return fmt.Errorf("lab has no command %q: 'lab --help' lists them", args[0])
 			}
 			return c.Help()
 		},
@@ -66,7 +65,8 @@ func Command(options ...Option) *cobra.Command {
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
-	lab.AddCommand(s.list(), s.run(), s.start(), s.check(), s.fetch())
+	lab.AddCommand(s.list(), s.run(), s.fetch())
+	lab.AddCommand(s.learn()...)
 	return lab
 }
 
@@ -81,24 +81,6 @@ func (s *settings) pick(names []string) ([]*catalog.Lab, error) {
 		return nil, err
 	}
 	return catalog.Pick(labs, names)
-}
-
-func (s *settings) list() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "list the labs", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			labs, err := s.pick(nil)
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 3, ' ', 0)
-			fmt.Fprintln(w, "NAME\tTRACK\tCHECKS\tNEEDS\tTITLE")
-			for _, l := range labs {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", l.Name, l.Track, len(l.Scenarios), strings.Join(l.Needs, ","), l.Title)
-			}
-			return w.Flush()
-		},
-	}
 }
 
 func (s *settings) run() *cobra.Command {
@@ -139,53 +121,6 @@ func (s *settings) run() *cobra.Command {
 	return c
 }
 
-// one returns the lab to do by hand, its cluster and the directory of its files.
-func (s *settings) one(names []string) (lab *catalog.Lab, cl *environment.Cluster, dir string, err error) {
-	labs, err := s.pick(names)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	if cl, err = s.connect(labs[0]); err != nil {
-		return nil, nil, "", err
-	}
-	if dir, err = s.place(labs[0]); err != nil {
-		return nil, nil, "", err
-	}
-	return labs[0], cl, dir, environment.CurrentCaller().CheckTree(dir)
-}
-
-func (s *settings) start() *cobra.Command {
-	c := &cobra.Command{
-		Use: "start LAB", Short: "set a lab up and show its text, to do by hand", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, names []string) error {
-			lab, cl, dir, err := s.one(names)
-			if err != nil {
-				return err
-			}
-			return startLab(c.Context(), cl, lab, dir, c.OutOrStdout())
-		},
-	}
-	c.Flags().StringVar(&s.dir, "dir", "", "where to put the lab's files (default: ~/wheelhouse-labs/LAB)")
-	return c
-}
-
-func (s *settings) check() *cobra.Command {
-	var patience time.Duration
-	c := &cobra.Command{
-		Use: "check LAB", Short: "check the progress of a lab that is done by hand", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, names []string) error {
-			lab, cl, dir, err := s.one(names)
-			if err != nil {
-				return err
-			}
-			return checkLab(c.Context(), cl, lab, dir, report.New(c.OutOrStdout()), patience)
-		},
-	}
-	c.Flags().StringVar(&s.dir, "dir", "", "where 'lab start' put the lab's files")
-	c.Flags().DurationVar(&patience, "patience", 2*time.Second, "how long a check waits for its condition")
-	return c
-}
-
 func (s *settings) fetch() *cobra.Command {
 	var checksum string
 	c := &cobra.Command{
@@ -217,17 +152,16 @@ func (s *settings) fetch() *cobra.Command {
 	return c
 }
 
-// place returns the directory of the files of a lab that is done by hand.
-func (s *settings) place(lab *catalog.Lab) (string, error) {
-	if s.dir != "" {
-		return filepath.Abs(s.dir)
+// place returns the directory that --dir names, or "".
+func (s *settings) place() (string, error) {
+	if s.dir == "" {
+		return "", nil
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("no home directory to put the lab in: use --dir (%w)", err)
-	}
-	return filepath.Join(home, "wheelhouse-labs", lab.Name), nil
+	return filepath.Abs(s.dir)
 }
+
+// trusted returns an error if another user can change a file of the directory. One that does not exist is trusted.
+func (s *settings) trusted(dir string) error { return environment.CurrentCaller().CheckTree(dir) }
 
 // connect opens the cluster to run labs on. It refuses labs that another user can change.
 func (s *settings) connect(labs ...*catalog.Lab) (*environment.Cluster, error) {

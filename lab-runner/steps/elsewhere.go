@@ -57,7 +57,7 @@ func objectOf(line string) string {
 	return kind + " " + m[2]
 }
 
-// elsewhere tells in which other namespace an object is that the lab's namespace has not, or "". Namespaces of other
+// elsewhere returns in which other namespace an object is that the lab's namespace has not, or "". Namespaces of other
 // labs and of the cluster itself have objects of the same names.
 func (w *World) elsewhere(ctx context.Context, object string) string {
 	kind, what, ok := strings.Cut(object, " ")

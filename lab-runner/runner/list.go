@@ -1,0 +1,62 @@
+package runner
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"wheelhouse/lab-runner/render"
+)
+
+// listed is one lab of 'lab list'.
+type listed struct {
+	Lab      string   `json:"lab"`
+	Title    string   `json:"title"`
+	About    string   `json:"about"`
+	Minutes  int      `json:"minutes"`
+	Requires []string `json:"requires"`
+	Steps    int      `json:"steps"`
+	Done     int      `json:"done"`
+	BySelf   int      `json:"bySelf"` // of Done: not solved by 'lab solve'
+	Current  bool     `json:"current"`
+}
+
+func (s *settings) list() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use: "list", Short: "list the labs, and what is done of them", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			labs, err := s.pick(nil)
+			if err != nil {
+				return err
+			}
+			store, err := s.store()
+			if err != nil {
+				return err
+			}
+			p, err := store.Progress()
+			if err != nil {
+				return err
+			}
+			all := []listed{}
+			for _, l := range labs {
+				e := listed{Lab: l.ID(), Title: l.Title, About: l.About, Minutes: l.Minutes, Requires: append([]string{}, l.Requires...), Steps: len(l.Steps), Current: l.ID() == p.Current}
+				e.Done, e.BySelf = p.StepsDone(l)
+				all = append(all, e)
+			}
+			if output == "json" {
+				return printJSON(c, all)
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(w, "LAB\tDONE\tMINUTES\tTITLE\tREQUIRES")
+			for _, e := range all {
+				fmt.Fprintf(w, "%s\t%d/%d\t%d\t%s\t%s\n", e.Lab, e.Done, e.Steps, e.Minutes, render.Visible(e.Title), strings.Join(e.Requires, ","))
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().StringVar(&output, "output", "", "json: print what a program can read")
+	return c
+}
