@@ -78,8 +78,38 @@ func build(t *testing.T) string {
 func TestScripts(t *testing.T) {
 	run(t, "./setup.sh")
 	scripts := []string{"setup.sh", "deb/build.sh", "deb/emulated.sh", "deb/debian/postinst", "deb/debian/prerm", "deb/debian/postrm", "testdata/systemctl", "testdata/machines.sh"}
+	scripts = append(scripts, "budget.sh", "handout.sh", "sdcard/first-boot", "sdcard/prepare")
 	more, _ := filepath.Glob("*/*.sh") // the pattern is right
 	run(t, "shellcheck", append(append([]string{"--exclude=SC1090,SC1091"}, scripts...), more...)...)
+}
+
+// What would fail only on the machine is refused before anything is built.
+func TestCardRefuses(t *testing.T) {
+	for want, args := range map[string]string{
+		"could join no master":        "--role worker",
+		"want one of them":            "--role worker --class c --code-file /etc/hostname",
+		"master, worker or none":      "--role minion",
+		"two capital letters":         "--wifi room",
+		"--wifi-password-file":        "--wifi room --wifi-country DE",
+		"lower-case letters, digits":  "--name Pi_1",
+		"--user root;reboot":          "--user root;reboot",
+		"an address with a prefix":    "--address 10.0.0.1",
+		"--address is needed":         "--serve-addresses",
+		"a time such as 336h":         "--ttl soon",
+		"cannot be read":              "--password-file /none",
+		"unknown flag --password":     "--password secret",
+		"a package and the name":      "",
+		"/none/wheelhouse.deb cannot": "--role none",
+	} {
+		words := strings.Fields(args)
+		if args != "" {
+			words = append(words, "/none/wheelhouse.deb", "/none/card.img")
+		}
+		out, err := exec.CommandContext(t.Context(), "sdcard/card.sh", words...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("card.sh %s: %v, printed %s; want %q", args, err, out, want)
+		}
+	}
 }
 
 func TestPackage(t *testing.T) {
@@ -172,6 +202,7 @@ func TestKubeConfig(t *testing.T) {
 				}
 				return nil
 			})
+			sc.Step(`^"([^"]+)" starts for the first time with a card for a (master|worker) of the class$`, m.firstStart)
 			sc.Step(`^on "([^"]+)" 40 secrets are tried for the noted code$`, m.guess)
 			sc.Step("^on \"([^\"]+)\" the noted command with `(.+)` prints:$", func(ctx context.Context, name, args string, want *godog.DocString) error {
 				return m.prints(ctx, name, m.noted+" "+args, want)
@@ -278,6 +309,29 @@ func (m *machines) note(ctx context.Context, name, line string) error {
 	m.noted = strings.TrimSpace(out)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// firstStart runs what the card runs at the first start of a machine, in the class that was made
+// on "master" in /tmp/class.
+func (m *machines) firstStart(ctx context.Context, name, role string) error {
+	script, err := os.ReadFile("sdcard/first-boot")
+	if err != nil {
+		return err
+	}
+	code, err := m.command(ctx, "master", "cat /tmp/class/code")
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, code)
+	}
+	keys := ""
+	if role == "master" {
+		keys = "cp -r /tmp/class/pki /etc/wheelhouse/card/\n"
+	}
+	out, err := m.command(ctx, name, fmt.Sprintf("umask 077; mkdir -p /etc/wheelhouse/card\n%scat >/etc/wheelhouse/card/code <<'END'\n%sEND\nprintf 'role=%s\\nname=%s\\ncount=1\\nttl=1h\\n' >/etc/wheelhouse/card/settings\ncat >/tmp/first-boot <<'END'\n%sEND\numask 022; bash /tmp/first-boot",
+		keys, code, role, name, script))
+	if err != nil || strings.Contains(out, strings.TrimSpace(code)) {
+		return fmt.Errorf("the first start failed, or printed the code: %w: %s%s", err, out, m.serverLog(ctx, name))
 	}
 	return nil
 }

@@ -4,16 +4,18 @@
 # from where this machine's apt has them. What was built from the same script is left alone.
 #
 #   base.sh [DIR]      leaves base.tar in DIR (default: bin/sdcard)
+#
+# CARD_ARCH   for the checks of these scripts: another architecture than arm64. No Pi starts from it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-$here/../../bin/sdcard}
 suite=bookworm
-arch=arm64
+arch=${CARD_ARCH:-arm64}
 
 . "$here/emulation.sh"
 
 packages=(
-  systemd systemd-sysv systemd-resolved systemd-timesyncd dbus udev kmod initramfs-tools apt linux-image-arm64 raspi-firmware
+  systemd systemd-sysv systemd-resolved systemd-timesyncd dbus udev kmod initramfs-tools apt linux-image-"$arch" raspi-firmware
   docker.io iptables nfs-common iproute2 wpasupplicant firmware-brcm80211 wireless-regdb rfkill iw
   openssh-server libpam-systemd sudo ca-certificates curl procps psmisc util-linux e2fsprogs cloud-guest-utils fdisk dosfstools
   fake-hwclock systemd-zram-generator less nano iputils-ping conntrack
@@ -28,7 +30,7 @@ mirrors() {
 
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-wanted=$(sha256sum <"$here/base.sh" | cut -d' ' -f1)
+wanted=$arch-$(sha256sum <"$here/base.sh" | cut -d' ' -f1)
 if [ "$(cat "$dir/base.source" 2>/dev/null)" = "$wanted" ] && [ -f "$dir/base.tar" ]; then
   say "$dir/base.tar is there"
   exit 0
@@ -41,7 +43,7 @@ begun=$SECONDS
 say "installing Debian $suite for $arch"
 list=$(IFS=,; echo "${packages[*]}")
 # shellcheck disable=SC2016
-mirrors | mmdebstrap --quiet --mode=root --format=tar --arch=$arch --variant=minbase --include="$list" \
+mirrors | mmdebstrap --quiet --mode=root --format=tar --arch="$arch" --variant=minbase --include="$list" \
   --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" && printf "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\n" >"$1/etc/initramfs-tools/conf.d/card"' \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
   --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list "$1"/etc/apt/apt.conf.d/99*' \

@@ -75,7 +75,7 @@ case $role in master | worker | none) ;; *) die "--role $role: master, worker or
 [ -z "$serve" ] || [ -n "$address" ] || die "--serve-addresses: --address is needed"
 [ -z "$address" ] || [[ $address =~ ^[0-9]+(\.[0-9]+){3}/[0-9]+$ ]] || die "--address $address: want an address with a prefix, such as 192.168.77.1/24"
 for file in "$deb" $password $key $code $wifi_password $images; do [ -r "$file" ] || die "$file cannot be read"; done
-[ "$(dpkg-deb -f "$deb" Architecture)" = arm64 ] || die "$deb is not for arm64"
+[ "$(dpkg-deb -f "$deb" Architecture)" = "${CARD_ARCH:-arm64}" ] || die "$deb is not for ${CARD_ARCH:-arm64}"
 [ -n "$password$key" ] || say "without --password-file and --ssh-key nobody can log in to the machine"
 
 mkdir -p "$dir"

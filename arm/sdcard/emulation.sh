@@ -19,7 +19,7 @@ needs() {
 # emulation: the kernel runs programs of arm64 by qemu, from now until a restart.
 emulation() {
   local formats=/proc/sys/fs/binfmt_misc
-  [ "$(dpkg --print-architecture)" != arm64 ] || return 0
+  [ "$(dpkg --print-architecture)" != "${CARD_ARCH:-arm64}" ] || return 0
   needs qemu-aarch64-static=qemu-user-static arch-test=arch-test
   [ -e $formats/register ] || mount -t binfmt_misc binfmt_misc $formats || die "this kernel runs no programs of other architectures (binfmt_misc)"
   [ -e $formats/qemu-aarch64 ] ||

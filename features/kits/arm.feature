@@ -171,3 +171,24 @@ Feature: The package and kube-config on a machine of its own
       """
       Kubernetes worker services enabled
       """
+
+  # What an SD card does at its machine's first start: the class's keys and code were made before there was a master.
+  @P1
+  Scenario: cards of a class find each other
+    Given machines "master" and "pi-2" with the package installed
+    When on "master" `kube-config new-class /tmp/class` is run
+    And "master" starts for the first time with a card for a master of the class
+    # Cut off before it had removed its settings, it starts again.
+    And "master" starts for the first time with a card for a master of the class
+    And "pi-2" starts for the first time with a card for a worker of the class
+    Then on "pi-2" `kubectl --kubeconfig /var/lib/wheelhouse/node/node.kubeconfig auth whoami -o jsonpath='{.status.userInfo.username}'` prints:
+      """
+      system:node:pi-2
+      """
+    And on "pi-2" `ls -d /etc/wheelhouse/card` fails with "No such file"
+    And on "master" `ls -d /etc/wheelhouse/card` fails with "No such file"
+    And on "master" `stat -c %a /var/lib/wheelhouse/server /var/lib/wheelhouse/server/pki/ca.key` prints:
+      """
+      700
+      600
+      """
