@@ -23,7 +23,7 @@ check() {
   if "$@" >"$work/log" 2>&1; then passed=$((passed + 1)); echo "sdcard: pass: $what"; else failed=$((failed + 1)); echo "sdcard: FAIL: $what: $(tail -n 2 "$work/log")"; fi
 }
 # part IMAGE NUMBER: the first byte of a partition.
-part() { sfdisk -J "$1" | sed -n 's/.*"start": *\([0-9]*\).*/\1/p' | sed -n "$2p" | awk '{print $1 * 512}'; }
+part() { echo $(($(sfdisk -J "$1" | sed -n 's/.*"start": *\([0-9]*\).*/\1/p' | sed -n "$2p") * 512)); }
 # on IMAGE NUMBER COMMAND: debugfs's answer about a file system of the image.
 on() { debugfs -R "$3" "$1?offset=$(part "$1" "$2")" 2>/dev/null; }
 mode() { on "$1" "$2" "stat $3" | grep -Eq "Mode: +$4 .*|Mode: +$4$" && on "$1" "$2" "stat $3" | grep -Eq 'User: +0 +Group: +0'; }
