@@ -186,7 +186,7 @@ func TestPodsLeaveNothing(t *testing.T) {
 	seen(t, "gone within %s; left are %s", took, strings.Join(units(t), " "))
 }
 
-// TestLabs: the nine labs, as a learner's `wheelhouse lab run` does them.
+// TestLabs: the labs of four tracks, as a learner's `wheelhouse lab run` does them.
 func TestLabs(t *testing.T) {
 	began := time.Now()
 	cmd := exec.CommandContext(t.Context(), "wheelhouse", "lab", "run", "--labs", "/payload", "--slow", "20")

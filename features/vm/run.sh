@@ -37,11 +37,14 @@ needs() {
 # payload: what the machine sees as /payload.
 payload() {
   local tags
-  mkdir -p "$dir/payload/features" "$dir/payload/labs"
+  mkdir -p "$dir/payload"
   cp "$top/bin/wheelhouse" "$dir/payload/"
-  rm -rf "$dir/payload/labs/workshop" "$dir/payload/features/workshop"
-  cp -r "$top/labs/workshop" "$dir/payload/labs/"
-  cp -r "$top/features/workshop" "$dir/payload/features/"
+  rm -rf "$dir/payload/labs" "$dir/payload/features"
+  mkdir -p "$dir/payload/features" "$dir/payload/labs"
+  for track in workshop trial monolith notes; do
+    cp -r "$top/labs/$track" "$dir/payload/labs/"
+    cp -r "$top/features/$track" "$dir/payload/features/"
+  done
   (cd "$top" && CGO_ENABLED=0 go test -tags vm -c -trimpath -ldflags '-s -w' -o "$dir/payload/proofs" ./features/vm)
   mapfile -t tags < <(sed -n 's/^# tag: //p' "$top"/labs/images/*/Dockerfile)
   docker image inspect -f '{{.Id}} {{.RepoTags}}' "${tags[@]}" | sort -u >"$dir/images.new"

@@ -1,5 +1,5 @@
 Feature: Rolling updates without a lost request
-  What labs/workshop/07-updates: each scenario holds at the point of the text that names it.
+  What labs/monolith/04-updates: each scenario holds at the point of the text that names it.
 
   @M6
   Scenario: three pods of version 1

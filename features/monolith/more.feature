@@ -1,5 +1,5 @@
 Feature: More kinds of workloads
-  What labs/workshop/09-more: each scenario holds at the point of the text that names it.
+  What labs/monolith/05-more: each scenario holds at the point of the text that names it.
 
   @M7
   Scenario: the burner has an autoscaler

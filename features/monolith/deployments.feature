@@ -1,5 +1,5 @@
 Feature: Services and deployments
-  What labs/workshop/06-deployments: each scenario holds at the point of the text that names it.
+  What labs/monolith/03-deployments: each scenario holds at the point of the text that names it.
 
   @M5
   Scenario: seven monoliths behind one service

@@ -1,5 +1,5 @@
 Feature: A monolith in pods
-  What labs/workshop/05-monolith: each scenario holds at the point of the text that names it.
+  What labs/monolith/02-monolith: each scenario holds at the point of the text that names it.
 
   @M2 @M3
   Scenario: the monolith runs as a pod

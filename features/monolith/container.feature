@@ -1,5 +1,5 @@
 Feature: One program, one container
-  What labs/workshop/04-container: each scenario holds at the point of the text that names it.
+  What labs/monolith/01-container: each scenario holds at the point of the text that names it.
 
   @M1
   Scenario: the program answers, and requires a token for its page

@@ -1,5 +1,5 @@
 Feature: Pods by label
-  What labs/workshop/03-nginx: each scenario holds at the point of the text that names it.
+  What labs/trial/01-nginx: each scenario holds at the point of the text that names it.
 
   @T1
   Scenario: the nodes are ready, and the master is cordoned

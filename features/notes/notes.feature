@@ -1,5 +1,5 @@
 Feature: Field notes
-  What labs/workshop/08-notes: each scenario holds at the point of the text that names it.
+  What labs/notes/01-notes: each scenario holds at the point of the text that names it.
 
   @N1
   Scenario: the file server is missing, and the pod's events show it
