@@ -72,7 +72,7 @@ Feature: Field notes
     And `kubectl get pods -l name=node-js-giant --field-selector status.phase=Pending -o name | wc -l` prints a line like "^3$"
     And `kubectl describe pods -l name=node-js-giant --show-events` prints a line like "Warning +FailedScheduling .*0/[0-9]+ nodes are available: .*Insufficient cpu"
 
-  @N6
+  @N6 @N7
   Scenario: one name, two addresses
     Then `kubectl get namespaces` prints:
       """
@@ -82,6 +82,12 @@ Feature: Field notes
     And `kubectl exec client -n lab-notes-test -- ping -c 1 -W 1 my-database | grep -F "($(kubectl get service my-database -n lab-notes-test -o jsonpath={.spec.clusterIP}))"` prints "PING my-database"
     And `kubectl exec client -n lab-notes-prod -- ping -c 1 -W 1 my-database | grep -F "($(kubectl get service my-database -n lab-notes-prod -o jsonpath={.spec.clusterIP}))"` prints "PING my-database"
     And `kubectl get pod client` fails with "NotFound"
+
+  @N7
+  Scenario: a name and an address stand for servers outside
+    Then `kubectl exec client -n lab-notes-test -- nslookup external-database.$NAMESPACE.svc.cluster.local` prints "canonical name = database.company.com"
+    And `kubectl get service external-database -o jsonpath={.spec.clusterIP}` prints nothing
+    And `curl -s -m 3 http://$(kubectl get service external-ip-database -o jsonpath={.spec.clusterIP}):3306/healthy` prints "ok"
 
   @N6
   Scenario: quota and roles apply in their namespace
