@@ -33,9 +33,9 @@ setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs on
 images: build setup ## the images the labs use, built here under the names the manifests use
 	@labs/images/build.sh
 
-demo: images ## a two-node cluster, and the workshop's labs proven on it; the cluster stays up
+demo: images ## a two-node cluster, and nine labs proven on it; the cluster stays up
 	@bin/wheelhouse up --nodes 2
-	@bin/wheelhouse lab run
+	@bin/wheelhouse lab run influxdb inspector nginx container monolith deployments updates notes more
 	@echo
 	@echo "The cluster is up. Go on by hand:"
 	@echo "  export PATH=$(CURDIR)/bin:\$$PATH"

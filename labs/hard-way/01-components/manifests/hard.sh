@@ -1,0 +1,2 @@
+# hard is kubectl for the second cluster.
+hard() { kubectl --kubeconfig /var/lib/hard-way/server/admin.kubeconfig "$@"; }
