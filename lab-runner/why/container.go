@@ -256,7 +256,7 @@ func (c *chain) exited(ct *container, last *corev1.ContainerStateTerminated) {
 		w.do = "Correct lifecycle.postStart: " + c.edit(ct.pod)
 		w.details = append([]string{quote(hook)}, w.details...)
 	case last.ExitCode == 0 && ct.pod.Spec.RestartPolicy == corev1.RestartPolicyAlways && !ct.init:
-		w.reason, w.text = "CommandEnded", ct.who+" ends by itself with exit code 0, and restartPolicy Always starts it again and again"
+		w.reason, w.text = "CommandEnded", ct.who+" ends on its own with exit code 0, and restartPolicy Always starts it again and again"
 		w.do = "Give it a command that keeps running (a server in the foreground), or make it a Job: " + c.edit(ct.pod)
 		if words(ct) == "" {
 			w.text += "; the manifest names no command, and that of the image ends"

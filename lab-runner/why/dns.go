@@ -76,13 +76,14 @@ func (c *chain) resolve(name string) {
 		return
 	}
 	c.fine("service", "Service %s exists", service)
-	if s.Spec.ClusterIP == corev1.ClusterIPNone {
+	switch {
+	case s.Spec.ClusterIP == corev1.ClusterIPNone:
 		c.headless(s, pod)
-	} else if pod != "" {
+	case pod != "":
 		c.broken(cause{hop: "service", reason: "NotHeadless", text: "a pod has a name of its own under a headless Service only, and " + service + " has the address " + s.Spec.ClusterIP, do: "Use " + full + ", or a Service with clusterIP: None."})
-	} else if s.Spec.Type == corev1.ServiceTypeExternalName {
+	case s.Spec.Type == corev1.ServiceTypeExternalName:
 		c.service(s)
-	} else {
+	default:
 		c.fine("address", "DNS answers with the Service's address %s", s.Spec.ClusterIP)
 	}
 	c.dnsServer()

@@ -8,5 +8,5 @@
 // The package changes nothing in the cluster. It reads names of Secrets, never their content. What it quotes of the
 // cluster (names, events, logs) may hold escape sequences: Print shows them and the terminal does not obey them.
 //
-// A hop is called broken only if the facts prove it; what may still change by itself is waiting.
+// A hop is called broken only if the facts prove it; what may still change on its own is waiting.
 package why

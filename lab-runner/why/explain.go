@@ -191,3 +191,20 @@ func (f *Facts) owned(kind, name string) bool {
 	}
 	return metav1.GetControllerOf(m) != nil
 }
+
+// Path returns the path of the target at the API server, "" if it is no object.
+func (t Target) Path(namespace string) string {
+	for _, k := range kinds() {
+		if k.name == t.Kind {
+			if k.cluster {
+				namespace = ""
+			}
+			group := groupOf(k.resource)
+			if k.resource == "ingresses" {
+				group = "networking.k8s.io/v1"
+			}
+			return listPath(group, namespace, k.resource) + "/" + t.Name
+		}
+	}
+	return ""
+}

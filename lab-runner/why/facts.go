@@ -258,9 +258,9 @@ func isReady(p *corev1.Pod) bool {
 	return p.DeletionTimestamp == nil && condition(p, corev1.PodReady).Status == corev1.ConditionTrue
 }
 
-func nodeCondition(n *corev1.Node, kind corev1.NodeConditionType) corev1.NodeCondition {
+func readyCondition(n *corev1.Node) corev1.NodeCondition {
 	for _, c := range n.Status.Conditions {
-		if c.Type == kind {
+		if c.Type == corev1.NodeReady {
 			return c
 		}
 	}

@@ -216,7 +216,7 @@ func strip(f *Facts) {
 // of ports, objects of other namespaces.
 func (c *Cluster) Deepen(ctx context.Context, f *Facts, t Target) {
 	d := &deepening{Cluster: c, f: f}
-	for range 3 { // what was learnt leads on, from an Ingress to a Service to a pod
+	for range 3 { // what was read leads on, from an Ingress to a Service to a pod
 		before := len(d.done)
 		d.look(ctx, t)
 		if len(d.done) == before {

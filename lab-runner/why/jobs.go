@@ -20,13 +20,13 @@ func jobCondition(j *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCon
 
 func (c *chain) job(j *batchv1.Job) {
 	c.of("job/"+j.Name, func() {
-		c.fine("object", "Job %s asks for %s to finish", j.Name, count(int(number(j.Spec.Completions, 1)), "pod"))
+		c.fine("object", "Job %s asks for %s to finish", j.Name, podCount(int(number(j.Spec.Completions, 1))))
 		c.deletion(nil, "Job", &j.ObjectMeta)
 		pods := c.f.podsOf(&j.ObjectMeta)
 		switch {
 		case c.over():
 		case jobCondition(j, batchv1.JobComplete) != nil:
-			c.fine("complete", "the Job has finished: %s", count(int(j.Status.Succeeded), "pod"))
+			c.fine("complete", "the Job has finished: %s", podCount(int(j.Status.Succeeded)))
 		case isTrue(j.Spec.Suspend):
 			c.broken(cause{
 				hop: "suspend", reason: "Suspended", text: "the Job is suspended, so it has no pods",
@@ -48,7 +48,7 @@ func (c *chain) job(j *batchv1.Job) {
 		case len(pods) == 0:
 			c.refused("Job", &j.ObjectMeta, "")
 		case j.Status.Failed > 0:
-			c.failedPod(j, pods, fmt.Sprintf("%s failed so far; the Job tries again until backoffLimit, %d", count(int(j.Status.Failed), "pod"), number(j.Spec.BackoffLimit, 6)))
+			c.failedPod(j, pods, fmt.Sprintf("%s failed so far; the Job tries again until backoffLimit, %d", podCount(int(j.Status.Failed)), number(j.Spec.BackoffLimit, 6)))
 		default:
 			c.fine("admission", "the Job has created its pods")
 			c.firstBroken(pods)

@@ -5,7 +5,7 @@ import "testing"
 func TestNear(t *testing.T) {
 	have := []string{"web", "database", "db-headless", "kube-system", "linux"}
 	for name, want := range map[string]string{
-		"wbe": "web", "webs": "web", "Web": "web", "databse": "database", "db-headles": "db-headless", "kube-sytem": "kube-system", "linxu": "linux",
+		"wbe": "web", "webs": "web", "Web": "web", "databse": "database", "db-headles": "db-headless", "kube-systm": "kube-system", "linxu": "linux",
 		"api": "", "web": "", "w": "", "": "", "cache": "", "dbheadlss": "db-headless",
 	} {
 		if got := near(name, have); got != want {
@@ -22,7 +22,7 @@ func TestNearLabels(t *testing.T) {
 	}{
 		{map[string]string{"app": "wbe"}, "app=web, not app=wbe"},
 		{map[string]string{"app": "web", "tier": "frnt"}, "tier=front, not tier=frnt"},
-		{map[string]string{"nmae": "db"}, "name=db, not nmae=db"},
+		{map[string]string{"nam": "db"}, "name=db, not nam=db"},
 		{map[string]string{"app": "api"}, ""},
 		{map[string]string{"app": "web", "zone": "eu"}, ""},
 	} {

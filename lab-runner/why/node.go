@@ -11,7 +11,7 @@ import (
 func (c *chain) nodeHops(n *corev1.Node) {
 	c.of("node/"+n.Name, func() {
 		c.fine("object", "node %s has joined the cluster", n.Name)
-		ready := nodeCondition(n, corev1.NodeReady)
+		ready := readyCondition(n)
 		switch ready.Status {
 		case corev1.ConditionTrue:
 			c.fine("kubelet", "the kubelet reports the node as ready")

@@ -325,7 +325,7 @@ func (d *deepening) answer(key, path string) reading {
 	}}
 }
 
-// judge tells what a port answered from what the API server said. The API server says "error trying to reach service" of what
+// judge distinguishes what a port answered from what the API server said. The API server says "error trying to reach service" of what
 // it could not reach; a program behind may answer with the same status.
 func judge(err error) (a Answer, known bool) {
 	text := fmt.Sprint(err)

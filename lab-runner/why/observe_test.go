@@ -28,7 +28,7 @@ func TestParseSockets(t *testing.T) {
 	}
 }
 
-// What a port answers is told from what the API server says of it.
+// What a port answers is distinguished from what the API server says of it.
 func TestJudge(t *testing.T) {
 	status := func(code int, text string) error { // as the client makes it of a text that is no Status
 		return apierrors.NewGenericServerResponse(code, "get", schema.GroupResource{}, "", text, 0, true)

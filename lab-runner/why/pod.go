@@ -131,7 +131,7 @@ func (c *chain) deletion(p *corev1.Pod, kind string, m *metav1.ObjectMeta) {
 	}
 	resource := strings.ToLower(kind)
 	if p != nil {
-		if n := c.f.node(p.Spec.NodeName); p.Spec.NodeName != "" && c.f.Unread["nodes"] == "" && (n == nil || nodeCondition(n, corev1.NodeReady).Status != corev1.ConditionTrue) {
+		if n := c.f.node(p.Spec.NodeName); p.Spec.NodeName != "" && c.f.Unread["nodes"] == "" && (n == nil || readyCondition(n).Status != corev1.ConditionTrue) {
 			c.broken(cause{
 				hop: "node", reason: "DeletionOnLostNode", text: "the pod is being deleted, but the kubelet of node " + p.Spec.NodeName + " does not answer, which has to end the containers",
 				do: "Bring node " + p.Spec.NodeName + " back. If it is gone for good: " + c.kubectl("delete pod %s --grace-period=0 --force", p.Name), details: nodeState(n),
@@ -189,7 +189,7 @@ func (c *chain) podNode(p *corev1.Pod) {
 		c.broken(cause{hop: "node", reason: "NodeMissing", text: text, do: "Remove nodeName from the manifest, so that the scheduler chooses a node, and create the pod again."})
 		return
 	}
-	if ready := nodeCondition(n, corev1.NodeReady); ready.Status != corev1.ConditionTrue {
+	if ready := readyCondition(n); ready.Status != corev1.ConditionTrue {
 		c.broken(cause{
 			hop: "node", reason: "NodeNotReady", text: "node " + name + ", to which the pod is assigned, is not ready",
 			do: "Look at the node: kubectl why node/" + name, details: nodeState(n),
@@ -204,7 +204,7 @@ func nodeState(n *corev1.Node) []string {
 	if n == nil {
 		return []string{"the node is not in the list of nodes"}
 	}
-	ready := nodeCondition(n, corev1.NodeReady)
+	ready := readyCondition(n)
 	if ready.Status == "" {
 		return []string{"node " + n.Name + " has never reported a state"}
 	}

@@ -128,7 +128,7 @@ func (p *printer) wrapped(text string, indent int) {
 	p.text.WriteString("\n")
 }
 
-var verdicts = map[State]string{Fine: "is fine", Waiting: "is not there yet", Broken: "is broken", Unknown: "cannot be told"}
+var verdicts = map[State]string{Fine: "is fine", Waiting: "is not there yet", Broken: "is broken", Unknown: "is unknown"}
 
 func (p *printer) explanation(e *Explanation) {
 	title := e.Object

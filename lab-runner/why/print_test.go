@@ -104,7 +104,7 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
-// A registry that is asked each time for an image that the node has is told from a wrong name.
+// A registry that is asked each time for an image that the node has is distinguished from a wrong name.
 func TestPullAlways(t *testing.T) {
 	f := facts(t, "image-registry-unreachable")
 	p := &f.Pods[0]
@@ -120,7 +120,7 @@ func TestPullAlways(t *testing.T) {
 	}
 }
 
-// What may not be read is no fault of the object: the way goes on behind it, and the reader is told.
+// What may not be read is no fault of the object: the way goes on behind it, and the output names it.
 func TestUnread(t *testing.T) {
 	f := facts(t, "fine-service")
 	f.Nodes, f.Slices, f.Listening, f.Answers, f.NodePorts = nil, nil, nil, nil, nil

@@ -17,7 +17,7 @@ func (ct *container) killedByProbe(c *chain) bool {
 	if e == nil || last == nil || ct.spec.LivenessProbe == nil && ct.spec.StartupProbe == nil {
 		return false
 	}
-	// A container that ended by itself later than that ended for its own reason.
+	// A container that ended on its own later than that ended for its own reason.
 	return last.Reason != "OOMKilled" && last.FinishedAt.Sub(eventTime(e)).Abs() <= grace(ct.pod)
 }
 

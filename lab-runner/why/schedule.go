@@ -44,8 +44,8 @@ func (c *chain) scheduler(p *corev1.Pod) {
 	}
 }
 
-// misfit is why a node does not take a pod. Remedies are tried in the order of fits.
-type misfit struct {
+// refusal is why a node does not take a pod. Remedies are tried in the order of fits.
+type refusal struct {
 	reason, text, do string
 }
 
@@ -59,12 +59,12 @@ func (c *chain) unschedulable(p *corev1.Pod, message string) {
 		return
 	}
 	var details []string
-	found := map[string]misfit{}
+	found := map[string]refusal{}
 	for i := range c.f.Nodes {
 		n := &c.f.Nodes[i]
 		m := c.fits(p, n)
 		if m.reason == "" {
-			m = misfit{reason: "Unschedulable", text: "see the scheduler's words below"}
+			m = refusal{reason: "Unschedulable", text: "see the scheduler's words below"}
 		}
 		details = append(details, "node "+n.Name+": "+m.text)
 		if _, has := found[m.reason]; !has {
@@ -99,12 +99,12 @@ func fromMessage(c *chain, p *corev1.Pod, message string) (reason, text, do stri
 
 // fits returns why a node does not take the pod, as far as the facts say it. What the pod selects comes first: a node that it
 // does not want may be tainted, full or cordoned.
-func (c *chain) fits(p *corev1.Pod, n *corev1.Node) misfit {
+func (c *chain) fits(p *corev1.Pod, n *corev1.Node) refusal {
 	if m := c.selects(p, n); m.reason != "" {
 		return m
 	}
 	if n.Spec.Unschedulable && !tolerates(p, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}) {
-		return misfit{"Cordoned", "node " + n.Name + " is cordoned", "Let node " + n.Name + " take pods again: kubectl uncordon " + n.Name}
+		return refusal{"Cordoned", "node " + n.Name + " is cordoned", "Let node " + n.Name + " take pods again: kubectl uncordon " + n.Name}
 	}
 	notReady := false
 	for _, t := range n.Spec.Taints {
@@ -123,29 +123,29 @@ func (c *chain) fits(p *corev1.Pod, n *corev1.Node) misfit {
 		if near := nearToleration(p, t); near != "" {
 			text += " (it tolerates " + near + ")"
 		}
-		return misfit{"Taint", text, "Give the pod a toleration of " + taint + ", or remove the taint: kubectl taint nodes " + n.Name + " " + t.Key + ":" + string(t.Effect) + "-"}
+		return refusal{"Taint", text, "Give the pod a toleration of " + taint + ", or remove the taint: kubectl taint nodes " + n.Name + " " + t.Key + ":" + string(t.Effect) + "-"}
 	}
 	if notReady {
-		return misfit{"NodeNotReady", "node " + n.Name + " is not ready", "Look at the node: kubectl why node/" + n.Name}
+		return refusal{"NodeNotReady", "node " + n.Name + " is not ready", "Look at the node: kubectl why node/" + n.Name}
 	}
 	for i := range c.f.Pods {
 		other := &c.f.Pods[i]
 		if other.Spec.NodeName == n.Name && other.UID != p.UID && other.Status.Phase != corev1.PodSucceeded && other.Status.Phase != corev1.PodFailed {
 			if port := sharedHostPort(p, other); port != 0 {
-				return misfit{"HostPort", fmt.Sprintf("hostPort %d of node %s is taken by pod %s", port, n.Name, other.Name), "Remove hostPort (a Service reaches pods without it), or use another one: " + c.edit(p)}
+				return refusal{"HostPort", fmt.Sprintf("hostPort %d of node %s is taken by pod %s", port, n.Name, other.Name), "Remove hostPort (a Service reaches pods without it), or use another one: " + c.edit(p)}
 			}
 		}
 	}
 	return c.room(p, n)
 }
 
-func (c *chain) selects(p *corev1.Pod, n *corev1.Node) misfit {
+func (c *chain) selects(p *corev1.Pod, n *corev1.Node) refusal {
 	if !hasAll(n.Labels, p.Spec.NodeSelector) {
 		var want []string
 		for _, k := range slices.Sorted(keysOf(p.Spec.NodeSelector)) {
 			want = append(want, k+"="+p.Spec.NodeSelector[k])
 		}
-		m := misfit{"NodeSelector", "no node has the labels of nodeSelector " + strings.Join(want, ","), "Give a node the label: kubectl label node " + n.Name + " " + strings.Join(want, " ")}
+		m := refusal{"NodeSelector", "no node has the labels of nodeSelector " + strings.Join(want, ","), "Give a node the label: kubectl label node " + n.Name + " " + strings.Join(want, " ")}
 		var sets []map[string]string
 		for i := range c.f.Nodes {
 			sets = append(sets, c.f.Nodes[i].Labels)
@@ -160,7 +160,7 @@ func (c *chain) selects(p *corev1.Pod, n *corev1.Node) misfit {
 	}
 	a := p.Spec.Affinity
 	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return misfit{}
+		return refusal{}
 	}
 	var wants []string
 	for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
@@ -172,10 +172,10 @@ func (c *chain) selects(p *corev1.Pod, n *corev1.Node) misfit {
 			}
 		}
 		if ok {
-			return misfit{}
+			return refusal{}
 		}
 	}
-	return misfit{"NodeAffinity", "node " + n.Name + " does not have the labels of nodeAffinity: " + strings.Join(wants, " or "), "Give a node such a label, or correct nodeAffinity: " + c.edit(p)}
+	return refusal{"NodeAffinity", "node " + n.Name + " does not have the labels of nodeAffinity: " + strings.Join(wants, " or "), "Give a node such a label, or correct nodeAffinity: " + c.edit(p)}
 }
 
 func anyHas(sets []map[string]string, selector map[string]string) bool {
@@ -255,12 +255,12 @@ func requests(p *corev1.Pod) corev1.ResourceList {
 }
 
 // room compares what the pod requests with what the node has, whole and left.
-func (c *chain) room(p *corev1.Pod, n *corev1.Node) misfit {
+func (c *chain) room(p *corev1.Pod, n *corev1.Node) refusal {
 	want := requests(p)
 	for _, name := range resourceNames(want) {
 		q, whole := want[name], n.Status.Allocatable[name]
 		if q.Cmp(whole) > 0 {
-			return misfit{
+			return refusal{
 				"Resources", fmt.Sprintf("it requests %s %s, and node %s has %s in all", q.String(), name, n.Name, amount(whole)),
 				fmt.Sprintf("Lower the request of %s to what a node has: %s", name, c.edit(p)),
 			}
@@ -272,13 +272,13 @@ func (c *chain) room(p *corev1.Pod, n *corev1.Node) misfit {
 		left := whole.DeepCopy()
 		left.Sub(used[name])
 		if q.Cmp(left) > 0 {
-			return misfit{
+			return refusal{
 				"Resources", fmt.Sprintf("it requests %s %s, and of the %s of node %s other pods have requested %s", q.String(), name, amount(whole), n.Name, amount(used[name])),
 				fmt.Sprintf("Lower requests of %s, of this pod or of others: %s", name, c.edit(p)),
 			}
 		}
 	}
-	return misfit{}
+	return refusal{}
 }
 
 func amount(q resource.Quantity) string { return q.String() }

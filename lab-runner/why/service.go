@@ -69,7 +69,7 @@ func (c *chain) selector(s *corev1.Service) []*corev1.Pod {
 		}
 	}
 	if len(pods) > 0 {
-		c.fine("selector", "%s selects %s", pairs(s.Spec.Selector), count(len(pods), "pod"))
+		c.fine("selector", "%s selects %s", pairs(s.Spec.Selector), podCount(len(pods)))
 		return pods
 	}
 	if text := c.f.Unread["pods"]; text != "" {
@@ -178,11 +178,11 @@ func (c *chain) firstBroken(pods []*corev1.Pod) {
 	}
 }
 
-func count(n int, what string) string {
+func podCount(n int) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 pod"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d pods", n)
 }
 
 func isAre(n int, what string) string {
@@ -452,7 +452,7 @@ func (c *chain) nodePorts(s *corev1.Service) {
 		for i := range c.f.Nodes {
 			n := &c.f.Nodes[i]
 			a, tried := c.f.NodePorts[fmt.Sprintf("%s %d", n.Name, port.NodePort)]
-			if !tried || nodeCondition(n, corev1.NodeReady).Status != corev1.ConditionTrue {
+			if !tried || readyCondition(n).Status != corev1.ConditionTrue {
 				continue
 			}
 			if a.OK {

@@ -46,7 +46,7 @@ func (c *chain) makerOf(selector map[string]string) (about string, follow func()
 	return "", nil
 }
 
-// none is the hop of a controller that was told to have no pods.
+// none is the hop of a controller of 0 replicas.
 func (c *chain) none(kind, name string) {
 	c.broken(cause{
 		hop: "replicas", reason: "ScaledToZero", text: fmt.Sprintf("%s %s has 0 replicas", kind, name),
@@ -148,13 +148,13 @@ func (c *chain) podsOf(kind string, m *metav1.ObjectMeta, want int32, message st
 		}
 		c.refused(kind, m, message)
 	case ready < want:
-		c.fine("admission", "%s %s has created its %s", kind, m.Name, count(int(want), "pod"))
+		c.fine("admission", "%s %s has created its %s", kind, m.Name, podCount(int(want)))
 		c.firstBroken(live)
 		if !c.over() {
 			c.waiting(cause{hop: "pods", reason: "NotReadyYet", text: fmt.Sprintf("%d of %d pods are ready", ready, want), do: "Wait a few seconds and ask again."})
 		}
 	default:
-		c.fine("admission", "%s %s has created its %s", kind, m.Name, count(int(want), "pod"))
+		c.fine("admission", "%s %s has created its %s", kind, m.Name, podCount(int(want)))
 		c.fine("pods", "%s ready", isAre(int(ready), "pod"))
 	}
 }
@@ -190,7 +190,7 @@ func deploymentCondition(d *appsv1.Deployment, kind appsv1.DeploymentConditionTy
 func (c *chain) deployment(d *appsv1.Deployment) {
 	c.of("deployment/"+d.Name, func() {
 		want := number(d.Spec.Replicas, 1)
-		c.fine("object", "Deployment %s asks for %s", d.Name, count(int(want), "pod"))
+		c.fine("object", "Deployment %s asks for %s", d.Name, podCount(int(want)))
 		c.deletion(nil, "Deployment", &d.ObjectMeta)
 		rs := c.newest(d)
 		switch {
@@ -256,7 +256,7 @@ func (c *chain) rollout(d *appsv1.Deployment, want int32) {
 func (c *chain) replicaSet(rs *appsv1.ReplicaSet) {
 	c.of("replicaset/"+rs.Name, func() {
 		want := number(rs.Spec.Replicas, 1)
-		c.fine("object", "ReplicaSet %s asks for %s", rs.Name, count(int(want), "pod"))
+		c.fine("object", "ReplicaSet %s asks for %s", rs.Name, podCount(int(want)))
 		c.deletion(nil, "ReplicaSet", &rs.ObjectMeta)
 		if by := metav1.GetControllerOf(rs); want == 0 && by != nil {
 			c.fine("replicas", "%s %s has scaled it to 0: another ReplicaSet has the present template", by.Kind, by.Name)
@@ -272,7 +272,7 @@ func (c *chain) replicaSet(rs *appsv1.ReplicaSet) {
 func (c *chain) replicationController(rc *corev1.ReplicationController) {
 	c.of("replicationcontroller/"+rc.Name, func() {
 		want := number(rc.Spec.Replicas, 1)
-		c.fine("object", "ReplicationController %s asks for %s", rc.Name, count(int(want), "pod"))
+		c.fine("object", "ReplicationController %s asks for %s", rc.Name, podCount(int(want)))
 		c.deletion(nil, "ReplicationController", &rc.ObjectMeta)
 		if want == 0 {
 			c.none("ReplicationController", rc.Name)
@@ -284,7 +284,7 @@ func (c *chain) replicationController(rc *corev1.ReplicationController) {
 func (c *chain) statefulSet(s *appsv1.StatefulSet) {
 	c.of("statefulset/"+s.Name, func() {
 		want := number(s.Spec.Replicas, 1)
-		c.fine("object", "StatefulSet %s asks for %s", s.Name, count(int(want), "pod"))
+		c.fine("object", "StatefulSet %s asks for %s", s.Name, podCount(int(want)))
 		c.deletion(nil, "StatefulSet", &s.ObjectMeta)
 		if want == 0 {
 			c.none("StatefulSet", s.Name)
