@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wheelhouse/lab-runner/journey"
 	"wheelhouse/lab-runner/why"
 )
 
@@ -63,7 +64,7 @@ func root() *cobra.Command {
 		}
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand())
-	add("learn", labs(), why.Command(kubeconfig))
+	add("learn", labs(), why.Command(kubeconfig), journey.Command(kubeconfig))
 	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
 	return c
 }
