@@ -41,6 +41,7 @@ type settings struct {
 	dir        string
 	slow       float64
 	warnings   func() io.Writer
+	why        Why
 }
 
 // Command is `lab` with its subcommands.
@@ -49,18 +50,20 @@ func Command(options ...Option) *cobra.Command {
 	for _, o := range options {
 		o(s)
 	}
+	plain := false
 	lab := &cobra.Command{
 		Use:   "lab",
 		Short: "the labs: learn by steps, on any cluster",
 		Long: "Labs are texts with commands, and checks of what the commands achieve. They run on any cluster:\n" +
-			"the one of --kubeconfig, else of $KUBECONFIG.",
+			"the one of --kubeconfig, else of $KUBECONFIG.\n\nWithout a command, in a terminal, a full-screen view opens, where you left it.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("lab has no command %q: 'lab --help' lists them", args[0])
 			}
-			return c.Help()
+			return s.fullScreen(c, plain)
 		},
 	}
+	lab.Flags().BoolVar(&plain, "plain", false, "without a command: line by line, for screen readers")
 	s.warnings = lab.ErrOrStderr
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
