@@ -174,17 +174,17 @@ func printReason(out io.Writer, r *session.Reason) {
 	if r == nil {
 		return
 	}
-	print := func(name, text string) {
+	row := func(name, text string) {
 		if text != "" {
 			text = render.Visible(strings.TrimSpace(text))
 			fmt.Fprintf(out, "         %-8s%s\n", name, strings.ReplaceAll(text, "\n", "\n                 "))
 		}
 	}
-	print("wanted:", r.Wanted)
-	print("seen:", r.Seen)
-	print("event:", r.Event)
-	print("note:", r.Elsewhere)
-	print("try:", r.Try)
+	row("wanted:", r.Wanted)
+	row("seen:", r.Seen)
+	row("event:", r.Event)
+	row("note:", r.Elsewhere)
+	row("try:", r.Try)
 }
 
 func (l *learner) answer() *cobra.Command {
