@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -22,29 +23,35 @@ type Options struct {
 	Hidden   bool   // enable-master: do not announce it by multicast DNS
 }
 
-// EnableMaster makes the machine a master that is a node, too, and waits until it is ready.
+// EnableMaster makes the machine a master that is a node, too, and waits until it is ready. What
+// runs with the same settings goes on.
 func (m *Machine) EnableMaster(ctx context.Context, o Options) error {
 	if err := m.prepare(&o, netip.Addr{}); err != nil {
 		return err
 	}
-	if err := m.begin(ctx, o); err != nil {
+	server, err := m.serverSettings(o)
+	if err != nil {
+		return err
+	}
+	node, err := m.nodeSettings(o, o.StateDir+"/server/"+o.Name+".kubeconfig")
+	if err != nil {
+		return err
+	}
+	files := []file{{serverEnv, server}, {nodeEnv, node}}
+	if err := m.begin(ctx, o, false, files); err != nil {
 		return err
 	}
 	if err := m.loadImages(ctx); err != nil {
 		return err
 	}
-	state := m.stateDir()
-	if err := m.writeServer(o); err != nil {
-		return err
-	}
-	if err := m.writeNode(o, state+"/server/"+o.Name+".kubeconfig"); err != nil {
+	if err := m.writeSettings(files); err != nil {
 		return err
 	}
 	if _, err := m.Run(ctx, true, "systemctl", "enable", "--now", serverUnit); err != nil {
 		return err
 	}
 	if err := m.await(ctx, serverUnit, "the API server is ready", func() error {
-		_, err := m.Kubectl(ctx, m.path(state+"/"+adminFile), "get", "--raw", "/readyz")
+		_, err := m.Kubectl(ctx, m.path(o.StateDir+"/"+adminFile), "get", "--raw", "/readyz")
 		return err
 	}); err != nil {
 		return err
@@ -87,8 +94,9 @@ func (m *Machine) stop(ctx context.Context) error {
 	return err
 }
 
-// begin checks what the machine lacks, and stops what runs.
-func (m *Machine) begin(ctx context.Context, o Options) error {
+// begin checks what the machine lacks, and stops what runs: unless nothing joins, and the
+// files of settings are what they shall be.
+func (m *Machine) begin(ctx context.Context, o Options, joins bool, files []file) error {
 	on, err := m.memoryGroup()
 	if err != nil {
 		return err
@@ -96,8 +104,14 @@ func (m *Machine) begin(ctx context.Context, o Options) error {
 	if !on {
 		return errors.New("the kernel has no memory control group: run `kube-config install`, then reboot")
 	}
-	if err := m.stop(ctx); err != nil {
+	differs, err := m.differs(files)
+	if err != nil {
 		return err
+	}
+	if joins || differs {
+		if err := m.stop(ctx); err != nil {
+			return err
+		}
 	}
 	return m.useStateDir(o.StateDir)
 }
@@ -119,6 +133,10 @@ func (m *Machine) prepare(o *Options, to netip.Addr) (err error) {
 	if !o.PodCIDR.IsValid() {
 		o.PodCIDR = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 246, o.Address.As4()[3], 0}), 24)
 	}
+	if o.StateDir == "" {
+		o.StateDir = m.stateDir()
+	}
+	o.StateDir = filepath.Clean(o.StateDir)
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"wheelhouse/cluster/client"
 )
 
 func TestEnableMaster(t *testing.T) {
@@ -104,6 +106,53 @@ func TestEnableWorkerAsksAPerson(t *testing.T) {
 	}
 }
 
+// A second run with the same settings stops nothing; with others it does.
+func TestEnableAgain(t *testing.T) {
+	m := newMachine(t)
+	if err := m.EnableMaster(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	stop := "systemctl disable --now --quiet " + nodeUnit + " " + serverUnit
+	for _, c := range []struct {
+		o     Options
+		stops bool
+	}{{Options{}, false}, {Options{Name: "desk-3"}, true}, {Options{Name: "desk-3"}, false}, {Options{}, true}} {
+		m.ran = nil
+		if err := m.EnableMaster(t.Context(), c.o); err != nil {
+			t.Fatal(err)
+		}
+		if m.has(stop) != c.stops || !m.has("systemctl enable --now "+serverUnit) || !m.has("systemctl enable --now "+nodeUnit) {
+			t.Errorf("%+v: ran %q, stops: want %t", c.o, m.ran, c.stops)
+		}
+	}
+}
+
+// A worker that has joined goes on, with a token or without, while the master knows it.
+func TestEnableWorkerAgain(t *testing.T) {
+	m := newMachine(t)
+	const address, token = "127.0.0.1:1", "abcdef.0123456789abcdef@sha256:00"
+	kubeconfig := client.Kubeconfig{Server: "https://" + address, CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key")}
+	if err := client.WriteKubeconfig(m.path(DefaultStateDir+"/"+nodeFileName), kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	m.file(t, nodeEnv, "NAME=192.168.1.102\n")
+	stop := "systemctl disable --now --quiet " + nodeUnit + " " + serverUnit
+	for i, o := range []Options{{}, {Token: token}, {}} {
+		m.ran = nil
+		if err := m.EnableWorker(t.Context(), address, o); err != nil {
+			t.Fatal(err)
+		}
+		if m.has(stop) != (i == 0) || !m.has("systemctl enable --now "+nodeUnit) {
+			t.Errorf("run %d: ran %q", i, m.ran)
+		}
+	}
+	// The master does not know it: the token is used, and nothing listens there.
+	m.answers["kubectl"] = errOff
+	if err := m.EnableWorker(t.Context(), address, Options{Token: token}); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestServerURL(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.168.1.102": "https://192.168.1.102:6443", "https://192.168.1.102": "https://192.168.1.102:6443", "https://192.168.1.102:7443/": "https://192.168.1.102:7443",
@@ -129,9 +178,7 @@ func TestPrepare(t *testing.T) {
 
 func TestDisableNodeRemovesPods(t *testing.T) {
 	m := newMachine(t)
-	if err := m.writeNode(Options{Name: "desk-3", Address: netip.MustParseAddr("192.168.1.7"), PodCIDR: netip.MustParsePrefix("10.246.7.0/24")}, "/k"); err != nil {
-		t.Fatal(err)
-	}
+	m.file(t, nodeEnv, "NAME=desk-3\nADDRESS=192.168.1.7\nPOD_CIDR=10.246.7.0/24\n")
 	m.file(t, DefaultStateDir+"/node/node.kubeconfig", "")
 	if err := m.DisableNode(t.Context()); err != nil {
 		t.Fatal(err)

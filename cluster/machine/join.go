@@ -19,7 +19,8 @@ import (
 
 // EnableWorker joins the cluster of the master at addr, and makes the machine a node of it. For
 // addr "" it looks for the master that holds the token's or code's authority on the network. A
-// machine that has joined that master before needs neither.
+// machine that has joined that master before needs neither: one that is given is used if the
+// master refuses the machine's identity. What runs with the same settings goes on.
 func (m *Machine) EnableWorker(ctx context.Context, addr string, o Options) error {
 	by, err := m.credential(addr, &o)
 	if err != nil {
@@ -37,12 +38,23 @@ func (m *Machine) EnableWorker(ctx context.Context, addr string, o Options) erro
 		return err
 	}
 	kubeconfig := m.nodeFile(o)
-	if by == nil && !m.joined(kubeconfig, server, o.Name) {
+	joined := m.joined(kubeconfig, server, o.Name)
+	if by == nil && !joined {
 		if by, err = m.ask(&o); err != nil {
 			return err
 		}
 	}
-	if err := m.begin(ctx, o); err != nil {
+	if by != nil && joined {
+		if _, err := m.Kubectl(ctx, m.path(kubeconfig), "auth", "whoami"); err == nil {
+			by = nil
+		}
+	}
+	settings, err := m.nodeSettings(o, kubeconfig)
+	if err != nil {
+		return err
+	}
+	files := []file{{nodeEnv, settings}}
+	if err := m.begin(ctx, o, by != nil, files); err != nil {
 		return err
 	}
 	m.say("Using master ip: %s", to.Addr())
@@ -54,7 +66,7 @@ func (m *Machine) EnableWorker(ctx context.Context, addr string, o Options) erro
 	if err := m.loadImages(ctx); err != nil {
 		return err
 	}
-	if err := m.writeNode(o, kubeconfig); err != nil {
+	if err := m.writeSettings(files); err != nil {
 		return err
 	}
 	m.say("Starting worker components")

@@ -16,13 +16,14 @@ const (
 	quota = 2 << 30
 )
 
-func (m *Machine) writeServer(o Options) error {
+// serverSettings returns the text of serverEnv.
+func (m *Machine) serverSettings(o Options) (string, error) {
 	memory, err := m.memory()
 	if err != nil {
-		return err
+		return "", err
 	}
 	values := []string{
-		"ADDRESS=" + o.Address.String(), "NODE=" + o.Name + "=" + o.Address.String(), "STATE_DIR=" + m.stateDir() + "/server",
+		"ADDRESS=" + o.Address.String(), "NODE=" + o.Name + "=" + o.Address.String(), "STATE_DIR=" + o.StateDir + "/server",
 	}
 	bytes := int64(quota)
 	if memory < smallMemory || strconv.IntSize == 32 {
@@ -32,19 +33,20 @@ func (m *Machine) writeServer(o Options) error {
 	if !o.Hidden {
 		values = append(values, "ANNOUNCE=--announce")
 	}
-	return m.writeSettings(serverEnv, "enable-master", append(values, memoryLimit(memory, 4, 192<<20)...))
+	return settingsText("enable-master", append(values, memoryLimit(memory, 4, 192<<20)...)), nil
 }
 
-func (m *Machine) writeNode(o Options, kubeconfig string) error {
+// nodeSettings returns the text of nodeEnv.
+func (m *Machine) nodeSettings(o Options, kubeconfig string) (string, error) {
 	memory, err := m.memory()
 	if err != nil {
-		return err
+		return "", err
 	}
 	values := []string{
 		"ADDRESS=" + o.Address.String(), "NAME=" + o.Name, "POD_CIDR=" + o.PodCIDR.String(),
-		"KUBECONFIG=" + kubeconfig, "STATE_DIR=" + m.stateDir() + "/node",
+		"KUBECONFIG=" + kubeconfig, "STATE_DIR=" + o.StateDir + "/node",
 	}
-	return m.writeSettings(nodeEnv, "enable-master or enable-worker", append(values, memoryLimit(memory, 10, 64<<20)...))
+	return settingsText("enable-master or enable-worker", append(values, memoryLimit(memory, 10, 64<<20)...)), nil
 }
 
 // memoryLimit returns the setting of the Go runtime's soft limit on a small machine: a part of
@@ -56,12 +58,33 @@ func memoryLimit(memory int64, part int64, least int64) []string {
 	return []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", max(memory/part, least)>>20)}
 }
 
-func (m *Machine) writeSettings(name, by string, values []string) error {
-	text := "# Written by `kube-config " + by + "`; further flags are in /etc/default.\n" + strings.Join(values, "\n") + "\n"
-	return m.write(name, text, 0o644)
+func settingsText(by string, values []string) string {
+	return "# Written by `kube-config " + by + "`; further flags are in /etc/default.\n" + strings.Join(values, "\n") + "\n"
 }
 
-// settings reads a file that writeSettings has written; without it there are none.
+// file is a file of settings and its text.
+type file struct{ name, text string }
+
+// differs reports whether one of the files has another text, or none.
+func (m *Machine) differs(files []file) (bool, error) {
+	for _, f := range files {
+		if text, err := m.read(f.name); err != nil || text != f.text {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+func (m *Machine) writeSettings(files []file) error {
+	for _, f := range files {
+		if err := m.write(f.name, f.text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings returns the values of a file of settings; without it there are none.
 func (m *Machine) settings(name string) (map[string]string, error) {
 	text, err := m.read(name)
 	values := map[string]string{}
