@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-clients test-vm bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -101,6 +101,9 @@ vagrant-archive: images ## what the machines of a class are made from (the kit f
 	@rm -rf bin/kit
 	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh -o bin/kit $$(dpkg --print-architecture)
 	@vagrant/archive.sh bin/kit/wheelhouse_*.deb
+
+test-kits: images ## the kits proven on machines that start, emulated; goes on where it was broken off; STAGE="vagrant-up": some
+	@LDFLAGS='$(LDFLAGS)' features/kits/prove.sh $(STAGE)
 
 # A module of its own: the product does not depend on the clients.
 test-clients: build images ## build clients of other projects, and drive them against the API server

@@ -4,6 +4,7 @@
 # inside, one after the other, and prints what each has seen.
 #
 #   run.sh [TEST...]      all tests in their order, or some
+#   run.sh image          builds loaded.qcow2 alone: the disk with the images of the labs
 #
 # WHEELHOUSE_VM_DIR     where the image and the logs are (default: bin/vm)
 # WHEELHOUSE_VM_KEEP    if set, the machine goes on at the end; the next run uses it as it is
@@ -90,11 +91,15 @@ needs
 # Two runs at once build one image.
 flock "$dir/lock" "$here/image.sh" "$dir"
 payload
+trap '[ -n "${WHEELHOUSE_VM_KEEP:-}" ] || vm cut' EXIT
+if [ "$*" = image ]; then
+  loaded
+  exit
+fi
 start=$SECONDS
 : >"$log"
 : >"$dir/summary"
 failed=()
-trap '[ -n "${WHEELHOUSE_VM_KEEP:-}" ] || vm cut' EXIT
 if ! running; then
   loaded
   vm start loaded.qcow2

@@ -17,6 +17,11 @@ verb=${1:?start, boot, ssh, wait, down, stop or cut}
 dir=$(realpath "${2:?the directory of the image}")
 shift 2
 memory=${WHEELHOUSE_VM_MEMORY:-3072}
+network=()
+# A second network, in qemu's words, and the last number of the machine's address there.
+if [ -n "${WHEELHOUSE_VM_NETDEV:-}" ]; then
+  network=(-netdev "$WHEELHOUSE_VM_NETDEV,id=kit" -device "virtio-net-pci,netdev=kit,mac=52:54:00:f5:09:0${WHEELHOUSE_VM_NUMBER:-2}")
+fi
 
 alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 
@@ -46,7 +51,7 @@ boot() {
     if nice -n 10 qemu-system-x86_64 "${accel[@]}" -machine q35 -smp 2 -m "$memory" -nodefaults -no-reboot -display none \
       -kernel "$dir/vmlinuz" -initrd "$dir/initrd.img" -append "root=/dev/vda rw console=ttyS0 quiet panic=-1" \
       -drive "file=$dir/run.qcow2,if=virtio,cache=unsafe" \
-      -netdev "user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n \
+      -netdev "user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n "${network[@]}" \
       -virtfs "local,path=$dir/payload,mount_tag=payload,security_model=none,readonly=on" \
       -device virtio-rng-pci -serial "file:$dir/console.log" -pidfile "$dir/pid" -daemonize 2>"$dir/qemu.log"; then
       echo "$port" >"$dir/port"
