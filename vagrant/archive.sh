@@ -26,7 +26,7 @@ closure() {
 # What every box has: fetching that again would replace a machine's own system.
 engine() {
   closure apt systemd-sysv udev dbus openssh-server sudo ifupdown initramfs-tools linux-image-"$arch" >"$work/base"
-  closure docker.io iptables iputils-ping >"$work/engine"
+  closure docker.io iptables iputils-ping zstd >"$work/engine"
   LC_ALL=C join -v 1 "$work/engine" "$work/base" | cut -d' ' -f1
 }
 

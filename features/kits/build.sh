@@ -23,7 +23,8 @@ stage_packages() {
   [ -n "$older" ] || die "this clone has no commit before the last one of cluster/"
   git -C "$top" worktree remove --force "$tree" 2>/dev/null || true
   git -C "$top" worktree add -q --detach "$tree" "$older"
-  trap 'git -C "$top" worktree remove --force "$tree"' EXIT
+  # shellcheck disable=SC2064 # the directory as it is now
+  trap "git -C '$top' worktree remove --force '$tree'" EXIT
   "$tree/arm/deb/build.sh" -z zstd -l 3 -o "$dir/older" "$arch"
   dpkg --compare-versions "$(version older)" lt "$(version deb)" || die "$(version older) is not older than $(version deb)"
   seen "$(version deb), and before it $(version older)"

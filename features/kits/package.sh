@@ -29,7 +29,7 @@ vm() {
   local name=$1 verb=$2 number=2
   shift 2
   [ "$name" = master ] || number=3
-  inside env WHEELHOUSE_VM_NETDEV="tap,ifname=$name,script=no,downscript=no" WHEELHOUSE_VM_NUMBER=$number \
+  inside env WHEELHOUSE_VM_NETDEV="tap,ifname=kit-$name,script=no,downscript=no" WHEELHOUSE_VM_NUMBER=$number \
     "$top/features/vm/vm.sh" "$verb" "$at/$name" "$@"
 }
 on() { vm "$1" ssh "$2"; }
@@ -59,8 +59,8 @@ bridge() {
   inside ip address add $network.1/24 dev kit
   inside ip link set kit up
   for name in master worker; do
-    inside ip tuntap add dev $name mode tap
-    inside ip link set $name master kit up
+    inside ip tuntap add dev kit-$name mode tap
+    inside ip link set dev kit-$name master kit up
   done
 }
 

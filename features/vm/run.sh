@@ -37,7 +37,6 @@ needs() {
 
 # payload: what the machine sees as /payload.
 payload() {
-  local tags
   mkdir -p "$dir/payload"
   cp "$top/bin/wheelhouse" "$dir/payload/"
   rm -rf "$dir/payload/labs" "$dir/payload/features"
@@ -47,25 +46,24 @@ payload() {
     cp -r "$top/features/$track" "$dir/payload/features/"
   done
   (cd "$top" && CGO_ENABLED=0 go test -tags vm -c -trimpath -ldflags '-s -w' -o "$dir/payload/proofs" ./features/vm)
-  mapfile -t tags < <(sed -n 's/^# tag: //p' "$top"/labs/images/*/Dockerfile)
-  docker image inspect -f '{{.Id}} {{.RepoTags}}' "${tags[@]}" | sort -u >"$dir/images.new"
-  if ! cmp -s "$dir/images.new" "$dir/images" || [ ! -f "$dir/payload/images.tar" ]; then
-    docker save -o "$dir/payload/images.tar" "${tags[@]}"
-    mv "$dir/images.new" "$dir/images"
-  fi
 }
 
 # loaded: the disk with the images of the labs in its Docker.
 loaded() {
-  local wanted
+  local wanted tags
+  mapfile -t tags < <(sed -n 's/^# tag: //p' "$top"/labs/images/*/Dockerfile)
+  docker image inspect -f '{{.Id}} {{.RepoTags}}' "${tags[@]}" | sort -u >"$dir/images"
   wanted=$(cat "$dir/source" "$dir/images" | sha256sum | cut -d' ' -f1)
   if [ -f "$dir/loaded.qcow2" ] && [ "$(cat "$dir/loaded" 2>/dev/null)" = "$wanted" ]; then return 0; fi
   say "loading the images of the labs"
   rm -f "$dir/loaded"
+  mkdir -p "$dir/payload"
+  docker save -o "$dir/payload/images.tar" "${tags[@]}"
   vm start disk.raw
   vm wait 1800
   vm ssh 'docker load -q -i /payload/images.tar && sync' >"$dir/load.log"
   vm stop
+  rm "$dir/payload/images.tar"
   mv "$dir/run.qcow2" "$dir/loaded.qcow2"
   echo "$wanted" >"$dir/loaded"
 }
@@ -90,12 +88,12 @@ mkdir -p "$dir"
 needs
 # Two runs at once build one image.
 flock "$dir/lock" "$here/image.sh" "$dir"
-payload
 trap '[ -n "${WHEELHOUSE_VM_KEEP:-}" ] || vm cut' EXIT
 if [ "$*" = image ]; then
   loaded
   exit
 fi
+payload
 start=$SECONDS
 : >"$log"
 : >"$dir/summary"
