@@ -94,16 +94,23 @@ configure() {
   # An interface that the provider numbers itself is Vagrant's own to set.
   printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n[DHCPv4]\nClientIdentifier=mac\n' | write /etc/systemd/network/80-dhcp.network
   printf 'UseDNS no\nPasswordAuthentication no\n' | write /etc/ssh/sshd_config.d/vagrant.conf
+  cat <<'SCRIPT' | write /usr/local/sbin/first-boot 0755
+#!/bin/sh
+# The whole disk for the files of this machine, and its own keys, which are the mark of having run.
+root=$(findmnt -n -o SOURCE /)
+growpart "/dev/$(lsblk -n -o PKNAME "$root")" "$(cat "/sys/class/block/${root##*/}/partition")"
+resize2fs "$root"
+ssh-keygen -A
+SCRIPT
   cat <<'UNIT' | write /etc/systemd/system/first-boot.service
 [Unit]
-Description=Keys of this machine, and the whole disk for its files
+Description=The whole disk for this machine's files, and keys of its own
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 Before=ssh.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -A
-ExecStart=-/bin/sh -c 'growpart $(lsblk -no PKNAME,PARTN $(findmnt -no SOURCE /) | sed "s,^,/dev/,") ; resize2fs $(findmnt -no SOURCE /)'
+ExecStart=/usr/local/sbin/first-boot
 
 [Install]
 WantedBy=multi-user.target
