@@ -127,7 +127,7 @@ func TestEnableAgain(t *testing.T) {
 	}
 }
 
-// A worker that has joined goes on, with a token or without, while the master knows it.
+// A worker that has joined goes on, with a token or without, while the master accepts it.
 func TestEnableWorkerAgain(t *testing.T) {
 	m := newMachine(t)
 	const address, token = "127.0.0.1:1", "abcdef.0123456789abcdef@sha256:00"
@@ -146,7 +146,7 @@ func TestEnableWorkerAgain(t *testing.T) {
 			t.Errorf("run %d: ran %q", i, m.ran)
 		}
 	}
-	// The master does not know it: the token is used, and nothing listens there.
+	// The master refuses it: the token is used, and nothing listens there.
 	m.answers["kubectl"] = errOff
 	if err := m.EnableWorker(t.Context(), address, Options{Token: token}); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v", err)
