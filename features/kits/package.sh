@@ -97,7 +97,7 @@ named() { # MACHINE NUMBER
 }
 
 install_on() { # MACHINE older|newer
-  on "$1" "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-download --no-install-recommends install /payload/$2.deb" >"$at/apt.log" 2>&1 ||
+  on "$1" "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install /payload/$2.deb" >"$at/apt.log" 2>&1 ||
     { tail -n 5 "$at/apt.log" >&2; die "apt-get install on $1"; }
 }
 
