@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 dir=${WHEELHOUSE_KITS_DIR:-$top/bin/kits}
-class=$dir/class
+class=$dir/_class # the go command passes over a name with an underscore
 
 export VAGRANT_HOME=$dir/vagrant VAGRANT_CHECKPOINT_DISABLE=1 VAGRANT_DEFAULT_PROVIDER=libvirt VAGRANT_NO_COLOR=1
 export WHEELHOUSE_LIBVIRT_DRIVER=qemu WHEELHOUSE_CPUS=2 WHEELHOUSE_TIMEOUT=2400
@@ -106,7 +106,7 @@ stage_up() {
   seen "vagrant ssh minion-1: $(minion '. /etc/os-release; echo "$PRETTY_NAME, $(uname -r), Docker $(docker version -f {{.Server.Version}}), $(docker info -f {{.CgroupDriver}}), cgroup v$(docker info -f {{.CgroupVersion}}), $(docker images -q | sort -u | wc -l) images"')"
   seen "systemd: $(master 'systemctl is-system-running') on the master, $(minion 'systemctl is-system-running') on the minion"
   for unit in wheelhouse-server wheelhouse-node; do
-    master "systemd-analyze verify $unit.service 2>&1" | tee "$dir/verify.out"
+    master "systemd-analyze verify --man=no $unit.service 2>&1 || true" | tee "$dir/verify.out"
     [ ! -s "$dir/verify.out" ] || die "systemd-analyze verify $unit"
   done
   seen "memory in use: master $(master "free -m | awk '/Mem:/ {print \$3\" of \"\$2}'") MB, minion $(minion "free -m | awk '/Mem:/ {print \$3\" of \"\$2}'") MB"
