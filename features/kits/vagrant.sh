@@ -53,7 +53,7 @@ RUBY
 copy() {
   rm -rf "$class"
   mkdir -p "$class"
-  (cd "$top" && git ls-files -z -c -o --exclude-standard vagrant labs features/workshop | xargs -0 cp --parents -t "$class")
+  (cd "$top" && git ls-files -z -c -o --exclude-standard vagrant labs features | xargs -0 cp --parents -t "$class")
   mkdir "$class/bin"
   cp "$dir/deb/$(dpkg --print-architecture)/wheelhouse" "$class/bin/"
   ln -s wheelhouse "$class/bin/kubectl"
