@@ -3,12 +3,16 @@ package podautoscaler
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscaling "k8s.io/api/autoscaling/v2"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/record"
 )
 
 func scaler(namespace, name string) *autoscaling.HorizontalPodAutoscaler {
@@ -42,5 +46,28 @@ func TestOnlyTheOwnNamespaceIsCompared(t *testing.T) {
 	c.forget("mine/three")
 	if got := c.selecting(own, web, pods); len(got) != 1 {
 		t.Errorf("after the other was deleted: %v", got)
+	}
+}
+
+// A scale without a selector, or with one that cannot be read, is told with upstream's reasons.
+func TestSelectorOfAScale(t *testing.T) {
+	for selector, want := range map[string][2]string{
+		"":      {"SelectorRequired", "the HPA target's scale is missing a selector"},
+		"a in(": {"InvalidSelector", "couldn't convert selector into a corresponding internal selector object: "},
+	} {
+		events := record.NewFakeRecorder(1)
+		c := &Controller{selectors: selectors{}, now: time.Now}
+		c.Recorder = events
+		h := scaler("default", "web")
+		target := &autoscalingv1.Scale{Status: autoscalingv1.ScaleStatus{Selector: selector}}
+		if best, err := c.measureAll(t.Context(), h, target); best != nil || err == nil {
+			t.Fatalf("%q: %v, %v", selector, best, err)
+		}
+		if got := <-events.Events; !strings.HasPrefix(got, "Warning "+want[0]+" ") {
+			t.Errorf("%q: event %s", selector, got)
+		}
+		if got := h.Status.Conditions; len(got) != 1 || got[0].Reason != "InvalidSelector" || !strings.HasPrefix(got[0].Message, want[1]) {
+			t.Errorf("%q: conditions %+v", selector, got)
+		}
 	}
 }
