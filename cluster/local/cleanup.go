@@ -33,13 +33,14 @@ func RemoveNode(ctx context.Context, n NodeConfig) error {
 	}
 	return errors.Join(
 		removeContainers(ctx, cfg, n.Name),
-		removePods(filepath.Join(n.Dir, "pods")),
+		RemoveTree(filepath.Join(n.Dir, "pods")),
 		removeCgroups(ctx, filepath.Join("/wheelhouse", cfg.Name, n.Name)),
 	)
 }
 
-// removePods removes the pods' directories, never through a mount that could not be removed.
-func removePods(dir string) error {
+// RemoveTree removes a directory, for example of pods, with the mounts below it, never through one that could
+// not be removed.
+func RemoveTree(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -137,7 +137,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 	return g.Wait()
 }
 
-// writer bounds the writes of one pass, and knows which kinds need none.
+// writer bounds the writes of one pass, and has the kinds that need none.
 type writer struct {
 	slots   chan struct{}
 	settled *settled

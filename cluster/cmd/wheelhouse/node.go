@@ -115,6 +115,9 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 			if o.cleanup {
 				return o.cleanUp(c.Context(), log)
 			}
+			if err := o.record(); err != nil {
+				return err
+			}
 			var id nodeIdentity
 			err := awaitStart(c.Context(), o.patience, log, "the API server", func(ctx context.Context) (err error) {
 				id, err = o.identity(ctx, log)

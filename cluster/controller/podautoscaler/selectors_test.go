@@ -49,7 +49,7 @@ func TestOnlyTheOwnNamespaceIsCompared(t *testing.T) {
 	}
 }
 
-// A scale without a selector, or with one that cannot be read, is told with upstream's reasons.
+// A scale without a selector, or with one that cannot be read, is reported with upstream's reasons.
 func TestSelectorOfAScale(t *testing.T) {
 	for selector, want := range map[string][2]string{
 		"":      {"SelectorRequired", "the HPA target's scale is missing a selector"},
