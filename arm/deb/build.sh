@@ -64,6 +64,7 @@ EOF
 labs() {
   local dir=$1/usr/share/wheelhouse
   mkdir -p "$dir/labs" "$dir/features"
+  cp "$top/labs/tracks.yaml" "$dir/labs/"
   (cd "$top" && git ls-files ':(glob)labs/*/*/lab.yaml' | cut -d/ -f2 | sort -u |
     while read -r track; do git ls-files -z "labs/$track" "features/$track"; done | xargs -0 cp --parents -t "$dir")
 }

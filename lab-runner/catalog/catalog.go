@@ -7,10 +7,14 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 // Root returns the directory that holds labs/ and features/: given if it is not empty, else
@@ -53,7 +57,7 @@ func Root(given string) (string, error) {
 	return "", errors.New("no labs found here or beside the program: name the directory that has labs/ and features/ in it with --labs")
 }
 
-// Load reads all labs under root, in the order of their tracks and numbers.
+// Load reads all labs under root, in the order of their tracks (labs/tracks.yaml) and numbers.
 func Load(root string) ([]*Lab, error) {
 	found, err := filepath.Glob(filepath.Join(root, "labs", "*", "*", "lab.yaml"))
 	if err != nil {
@@ -76,7 +80,34 @@ func Load(root string) ([]*Lab, error) {
 	if len(labs) == 0 {
 		return nil, fmt.Errorf("no lab under %s", filepath.Join(root, "labs"))
 	}
+	if err := order(root, labs); err != nil {
+		return nil, err
+	}
 	return labs, errors.Join(place(labs), required(labs))
+}
+
+// order sorts labs by the list of tracks in labs/tracks.yaml, where there is one. Other tracks follow, by name.
+func order(root string, labs []*Lab) error {
+	path := filepath.Join(root, "labs", "tracks.yaml")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var tracks []string
+	if err := yaml.UnmarshalStrict(text, &tracks); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	rank := func(l *Lab) int {
+		if i := slices.Index(tracks, l.Track); i >= 0 {
+			return i
+		}
+		return len(tracks)
+	}
+	slices.SortStableFunc(labs, func(a, b *Lab) int { return rank(a) - rank(b) })
+	return nil
 }
 
 // place sets the labs' namespaces: lab-NAME, or lab-TRACK-NAME if several tracks have the name.

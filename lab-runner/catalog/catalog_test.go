@@ -188,3 +188,20 @@ func TestTheRepositorysLabsAreWhole(t *testing.T) {
 		}
 	}
 }
+
+// The list of tracks names tracks that exist, and decides the order.
+func TestOrderOfTracks(t *testing.T) {
+	labs, err := Load("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tracks []string
+	for _, l := range labs {
+		if !slices.Contains(tracks, l.Track) {
+			tracks = append(tracks, l.Track)
+		}
+	}
+	if want := []string{"workshop", "trial", "pi", "monolith", "notes", "drills", "hard-way"}; !slices.Equal(tracks, want) {
+		t.Errorf("tracks: %v, want %v", tracks, want)
+	}
+}

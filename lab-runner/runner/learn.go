@@ -42,6 +42,20 @@ func (s *settings) store() (*session.Store, error) {
 	return session.NewStore(path, func(text string) { fmt.Fprintln(s.warnings(), "warning: "+text) }), nil
 }
 
+// CurrentNamespace returns the namespace of the lab that the learner started last, or "".
+func CurrentNamespace() string {
+	s := &settings{warnings: func() io.Writer { return io.Discard }}
+	store, err := s.store()
+	if err != nil {
+		return ""
+	}
+	lab, _, err := (&learner{settings: s}).find(nil, store)
+	if err != nil {
+		return ""
+	}
+	return lab.Namespace
+}
+
 // find returns the lab that is named, or that was started last, and the index of the step that is named, or -1.
 func (l *learner) find(names []string, store *session.Store) (*catalog.Lab, int, error) {
 	labs, err := l.pick(nil)

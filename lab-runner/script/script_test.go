@@ -108,3 +108,16 @@ func TestCommandThatHangsOrExits(t *testing.T) {
 		t.Errorf("exit: %v", err)
 	}
 }
+
+// A command cannot write to the terminal beside the output that is read.
+func TestTheShellHasNoTerminal(t *testing.T) {
+	s, _ := shell(t)
+	var out bytes.Buffer
+	if _, err := s.Run(t.Context(), Item{Text: "read -r stat < /proc/$$/stat; rest=${stat##*) }; set -- $rest; echo $$ $4 $5"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(out.String())
+	if len(f) != 3 || f[1] != f[0] || f[2] != "0" {
+		t.Errorf("process, session, terminal: %q, want a session of its own without a terminal", out.String())
+	}
+}

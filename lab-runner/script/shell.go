@@ -37,8 +37,9 @@ func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	s := &Shell{Quiet: time.Second, out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
 	s.cmd = exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "-s")
 	s.cmd.Dir, s.cmd.Env = dir, env
-	// A process group of its own, so that Ctrl-C and Close signal bash's children, and only those.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own: Ctrl-C and Close signal bash's children, and only those, and no command
+	// reaches the terminal (/dev/tty) beside the output that is read here.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	s.cmd.Cancel = func() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
 	r, w := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = w, w

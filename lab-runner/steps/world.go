@@ -164,7 +164,7 @@ func rank(e *corev1.Event) time.Time {
 func (w *World) command(ctx context.Context, line string) (out string, status int, err error) {
 	cmd := exec.CommandContext(ctx, "bash", "-c", w.Slow.Command(line))
 	cmd.Dir, cmd.Env = w.Dir, w.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput()

@@ -73,7 +73,7 @@ func (s *shelf) Interrupt()                {}
 func (s *shelf) Shell() (*exec.Cmd, error) { return exec.Command("true"), nil }
 func (s *shelf) Close()                    {}
 
-// A learner works line by line, and hears of the checks as they change.
+// A learner works line by line, and reads the checks as they change.
 func TestPlain(t *testing.T) {
 	in, typed := io.Pipe()
 	out := &wait.Output{}

@@ -1,16 +1,32 @@
 package why
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/client-go/rest"
 )
 
+// Namespace writes what is wrong in a namespace, and why: the command why without KIND/NAME.
+func Namespace(ctx context.Context, config *rest.Config, namespace string, out io.Writer) error {
+	cluster, err := New(config)
+	if err != nil {
+		return fmt.Errorf("the kubeconfig: %w", err)
+	}
+	facts, err := cluster.Snapshot(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	return PrintSurvey(out, namespace, cluster.SurveyDeep(ctx, facts), Format{})
+}
+
 // Command returns the command why. fallback names the kubeconfig that is used where neither --kubeconfig nor $KUBECONFIG
-// names one; it may be nil.
-func Command(fallback func() string) *cobra.Command {
+// names one, and namespace the namespace of a learner's lab, for when neither --namespace nor $KUBECONFIG says one. Both may be nil.
+func Command(fallback, namespace func() string) *cobra.Command {
 	var place Place
 	var output string
 	c := &cobra.Command{
@@ -25,6 +41,9 @@ func Command(fallback func() string) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "" && output != "json" {
 				return fmt.Errorf("--output %s is not supported: use --output json", output)
+			}
+			if place.namespace == "" && os.Getenv("KUBECONFIG") == "" && namespace != nil {
+				place.namespace = namespace()
 			}
 			config, namespace, err := place.Open(fallback)
 			if err != nil {

@@ -110,14 +110,14 @@ func labCommand() *cobra.Command {
 
 // labs is lab with why, as lab-runner/cmd/lab has it.
 func labs() *cobra.Command {
-	c := runner.Command(runner.WithKubeconfig(kubeconfig))
-	c.AddCommand(why.Command(kubeconfig))
+	c := runner.Command(runner.WithKubeconfig(kubeconfig), runner.WithWhy(why.Namespace))
+	c.AddCommand(why.Command(kubeconfig, runner.CurrentNamespace))
 	return c
 }
 
 // whyPlugin is the command of the link kubectl-why.
 func whyPlugin() *cobra.Command {
-	c := why.Command(kubeconfig)
+	c := why.Command(kubeconfig, nil)
 	c.SilenceUsage, c.SilenceErrors = true, true
 	return c
 }

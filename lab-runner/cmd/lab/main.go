@@ -15,8 +15,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	c := runner.Command()
-	c.AddCommand(why.Command(nil))
+	c := runner.Command(runner.WithWhy(why.Namespace))
+	c.AddCommand(why.Command(nil, runner.CurrentNamespace))
 	c.SilenceUsage, c.SilenceErrors = true, true
 	err := c.ExecuteContext(ctx)
 	stop()
