@@ -105,7 +105,9 @@ func (s *Session) Solve(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	s.building.Lock()
 	results, err := s.solve(ctx, n, out)
+	s.building.Unlock()
 	if err != nil {
 		return err
 	}
@@ -124,10 +126,8 @@ func (s *Session) Solve(ctx context.Context, out io.Writer) error {
 	})
 }
 
-// solve returns results that are all met.
+// solve returns results that are all met. s.building is held.
 func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, error) {
-	s.building.Lock()
-	defer s.building.Unlock()
 	step := &s.lab.Steps[n]
 	if len(step.Checks) == 0 && len(step.Solution()) == 0 {
 		return nil, nil
@@ -136,7 +136,7 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 	if err := s.runAll(ctx, step.Solution(), false, out); err != nil {
 		return nil, err
 	}
-	results, err := s.evaluate(ctx, n, 15*time.Second)
+	results, err := s.evaluate(ctx, n, s.cfg.Patience/4)
 	if err != nil || met(results) {
 		return results, errors.Join(err, s.keepVariables(ctx))
 	}
@@ -144,15 +144,18 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 	if err := s.rebuild(ctx, n, out); err != nil {
 		return nil, err
 	}
+	if err := s.setUp(ctx, step, out); err != nil {
+		return nil, err
+	}
 	if err := s.runAll(ctx, step.Solution(), true, out); err != nil {
 		return nil, err
 	}
-	if results, err = s.evaluate(ctx, n, time.Minute); err != nil {
+	if results, err = s.evaluate(ctx, n, s.cfg.Patience); err != nil {
 		return nil, err
 	}
 	for _, r := range results {
 		if !r.OK {
-			return nil, fmt.Errorf("the step %s is not solved by its solution: %s: wanted %s; seen %s", step.Name, r.Name, r.Reason.Wanted, r.Reason.Seen)
+			return nil, fmt.Errorf("the step %s is not solved by its solution: %s", step.Name, r)
 		}
 	}
 	return results, s.keepVariables(ctx)
@@ -189,13 +192,13 @@ func (s *Session) rebuild(ctx context.Context, n int, out io.Writer) error {
 			return err
 		}
 		// A check waits for what the next step's commands rely on.
-		results, err := s.evaluate(ctx, i, time.Minute)
+		results, err := s.evaluate(ctx, i, s.cfg.Patience)
 		if err != nil {
 			return err
 		}
 		for _, r := range results {
 			if !r.OK && r.Kind == script.Check {
-				return fmt.Errorf("step %s: %s: wanted %s; seen %s", step.Name, r.Name, r.Reason.Wanted, r.Reason.Seen)
+				return fmt.Errorf("step %s: %s", step.Name, r)
 			}
 		}
 	}

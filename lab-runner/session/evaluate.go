@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,14 @@ type Result struct {
 	Kind   script.Kind // Check or Holds
 	OK     bool
 	Reason *Reason // nil if OK
+}
+
+// String says what was found.
+func (r Result) String() string {
+	if r.OK {
+		return fmt.Sprintf("%q holds", r.Name)
+	}
+	return fmt.Sprintf("%q does not hold: wanted %s; seen %s", r.Name, r.Reason.Wanted, r.Reason.Seen)
 }
 
 // Reason says why a check is not met.

@@ -28,6 +28,8 @@ type Config struct {
 	Dir     string           // of the lab's files; empty: where the lab was started, else ~/wheelhouse-labs/NAME
 	Program []string         // what runs these commands in the learner's shell, such as ["/usr/bin/lab"]; empty: nothing does
 	Now     func() time.Time // nil: time.Now
+	// Patience is how long solving and building wait for a check, on a machine of usual speed. 0: a minute.
+	Patience time.Duration
 }
 
 // Session is one lab of one learner.
@@ -57,6 +59,9 @@ func (e *NotDoneError) Error() string {
 func Open(cfg Config) (*Session, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = time.Minute
 	}
 	s := &Session{cfg: cfg, lab: cfg.Lab, dir: cfg.Dir}
 	if s.dir != "" {
@@ -145,10 +150,6 @@ func (s *Session) Check(ctx context.Context, look Look) (View, error) {
 
 // evaluate looks at the checks of a step. It notes the reasons, and nothing in the progress.
 func (s *Session) evaluate(ctx context.Context, n int, patience time.Duration) ([]Result, error) {
-	env, err := s.environment(ctx)
-	if err != nil {
-		return nil, err
-	}
 	p, err := s.cfg.Store.Progress()
 	if err != nil {
 		return nil, err
@@ -158,6 +159,16 @@ func (s *Session) evaluate(ctx context.Context, n int, patience time.Duration) (
 	for name, m := range p.lab(s.lab.ID()).step(step.Name).Checks {
 		known[name] = !m.Done.IsZero()
 	}
+	return s.look(ctx, n, patience, known)
+}
+
+// look is evaluate without the progress: known are the checks of which only what changes nothing is evaluated.
+func (s *Session) look(ctx context.Context, n int, patience time.Duration, known map[string]bool) ([]Result, error) {
+	env, err := s.environment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	step := &s.lab.Steps[n]
 	world := func() *steps.World { return s.cfg.Cluster.World(s.lab, s.dir, env, patience) }
 	results := evaluate(ctx, s.lab, step, world, known)
 	if ctx.Err() != nil {

@@ -87,6 +87,14 @@ type world struct {
 
 func begin(t *testing.T) *world {
 	t.Helper()
+	w := open(t, files)[0]
+	w.must(w.Start(t.Context(), w.out))
+	return w
+}
+
+// open returns the labs of the files, on one API server.
+func open(t *testing.T, files map[string]string) []*world {
+	t.Helper()
 	root := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(root, name)
@@ -116,14 +124,16 @@ func begin(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(Config{Lab: labs[0], Cluster: cluster, Store: NewStore(filepath.Join(t.TempDir(), "progress.json"), nil), Dir: filepath.Join(t.TempDir(), "maps")})
-	if err != nil {
-		t.Fatal(err)
+	var out []*world
+	for _, lab := range labs {
+		s, err := Open(Config{Lab: lab, Cluster: cluster, Store: NewStore(filepath.Join(t.TempDir(), "progress.json"), nil), Dir: filepath.Join(t.TempDir(), lab.Name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.closeShell)
+		out = append(out, &world{s, t, client, &bytes.Buffer{}})
 	}
-	t.Cleanup(s.closeShell)
-	w := &world{s, t, client, &bytes.Buffer{}}
-	w.must(s.Start(t.Context(), w.out))
-	return w
+	return out
 }
 
 // programs puts kubectl on the PATH.
