@@ -195,7 +195,7 @@ func (b *whyBench) shell(ctx context.Context, s *situations.Situation, line stri
 	if err := clientcmd.WriteToFile(*raw, path); err != nil {
 		return err
 	}
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }()
 	cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(line, situations.NS, s.Namespace()))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+path, "PATH="+filepath.Dir(b.program)+":"+os.Getenv("PATH"))
 	if out, err := cmd.CombinedOutput(); err != nil {

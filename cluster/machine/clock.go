@@ -56,7 +56,7 @@ func pairedBy(code pairing.Code) verifier {
 // run before the node's unit starts. A master that cannot be reached is no error: the node waits
 // for it anyway.
 func (m *Machine) SetTime(ctx context.Context) error {
-	settings, err := m.settings(nodeEnv)
+	settings, err := m.settings()
 	if err != nil {
 		return err
 	}

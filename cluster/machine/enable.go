@@ -70,7 +70,7 @@ func (m *Machine) DisableNode(ctx context.Context) error {
 	if err := m.stop(ctx); err != nil {
 		return err
 	}
-	settings, err := m.settings(nodeEnv)
+	settings, err := m.settings()
 	if err != nil {
 		return err
 	}

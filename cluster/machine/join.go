@@ -221,7 +221,7 @@ func (m *Machine) join(ctx context.Context, server, kubeconfig string, by *crede
 
 // joinedTo returns the server of the node's identity, "" without one.
 func (m *Machine) joinedTo(o Options) string {
-	settings, err := m.settings(nodeEnv)
+	settings, err := m.settings()
 	if err != nil || settings["NAME"] == "" || (o.Name != "" && settings["NAME"] != o.Name) {
 		return ""
 	}
@@ -234,7 +234,7 @@ func (m *Machine) joinedTo(o Options) string {
 
 // joined reports whether the node has an identity in the cluster of server.
 func (m *Machine) joined(kubeconfig, server, name string) bool {
-	settings, err := m.settings(nodeEnv)
+	settings, err := m.settings()
 	if err != nil || settings["NAME"] != name {
 		return false
 	}

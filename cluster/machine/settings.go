@@ -84,9 +84,9 @@ func (m *Machine) writeSettings(files []file) error {
 	return nil
 }
 
-// settings returns the values of a file of settings; without it there are none.
-func (m *Machine) settings(name string) (map[string]string, error) {
-	text, err := m.read(name)
+// settings returns the node's settings; without their file there are none.
+func (m *Machine) settings() (map[string]string, error) {
+	text, err := m.read(nodeEnv)
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {

@@ -64,7 +64,7 @@ func (l *link) ask(ctx context.Context, limit time.Duration) (found []netip.Addr
 	if err != nil {
 		return nil, fmt.Errorf("looking for a master on %s: %w", l.Name, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := ipv4.NewPacketConn(conn).SetMulticastInterface(&l.Interface); err != nil {
 		return nil, fmt.Errorf("looking for a master on %s: %w", l.Name, err)

@@ -249,7 +249,9 @@ func BenchmarkView(b *testing.B) {
 	b.ReportMetric(float64(ticks(b, pid)-before)/time.Since(from).Seconds(), "%cpu-idle")
 	b.ReportMetric(resident(b, pid), "MB")
 	s.press("q")
-	<-ended
+	if err := <-ended; err != nil {
+		b.Error(err)
+	}
 }
 
 // ticks returns the processor time of a process, in hundredths of a second.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wheelhouse/lab-runner/script"
@@ -38,7 +40,7 @@ func (s *Session) environment(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.env = append(env, marker+s.dir)
+	s.env = slices.Concat(env, []string{marker + s.dir})
 	return s.env, nil
 }
 
@@ -119,7 +121,7 @@ func (s *Session) Run(ctx context.Context, item script.Item, out io.Writer) (sta
 
 // writePrompt writes what the prompt of the learner's shell names.
 func (s *Session) writePrompt(n int) error {
-	if _, err := os.Stat(s.dir); err != nil {
+	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // not started
 	}
 	return os.WriteFile(filepath.Join(s.dir, promptFile), []byte(s.lab.Name+": "+s.lab.Steps[n].Name+"\n"), 0o644)

@@ -59,10 +59,10 @@ func (s *Session) evaluateOn(ctx context.Context, signals <-chan struct{}, chang
 	var before string
 	for {
 		v, err := s.Check(ctx, Look{})
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the watch ends with ctx; the check's error is of that
+		case err != nil:
 			return err
 		}
 		if now := s.key(v); now != before {

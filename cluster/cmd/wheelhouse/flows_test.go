@@ -69,6 +69,7 @@ func readFlow(t *testing.T, file string) (head string, steps []step) {
 }
 
 func runFlow(t *testing.T, kubeconfig, name string) {
+	t.Helper()
 	file := filepath.Join("testdata", "flows", name+".txt")
 	out, steps := readFlow(t, file)
 	kubeconfig = must[string](t)(filepath.Abs(kubeconfig))
