@@ -59,31 +59,47 @@ func Root(given string) (string, error) {
 
 // Load reads all labs under root, in the order of their tracks (labs/tracks.yaml) and numbers.
 func Load(root string) ([]*Lab, error) {
-	found, err := filepath.Glob(filepath.Join(root, "labs", "*", "*", "lab.yaml"))
+	labs, refused, err := Read(root)
+	for path, why := range refused {
+		err = errors.Join(err, fmt.Errorf("%s: %w", path, why))
+	}
 	if err != nil {
 		return nil, err
 	}
+	return labs, nil
+}
+
+// Read reads all labs under root as Load does, and returns why the others are refused, by the path of their lab.yaml.
+func Read(root string) (labs []*Lab, refused map[string]error, err error) {
+	found, err := filepath.Glob(filepath.Join(root, "labs", "*", "*", "lab.yaml"))
+	if err != nil {
+		return nil, nil, err
+	}
 	sort.Strings(found)
-	var labs []*Lab
+	refused = map[string]error{}
 	seen := map[string]string{}
 	for _, path := range found {
 		lab, err := read(root, filepath.Dir(path))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		switch {
+		case err != nil:
+			refused[path] = err
+		case seen[lab.ID()] != "":
+			refused[path] = fmt.Errorf("a lab %s is in %s already", lab.ID(), seen[lab.ID()])
+		default:
+			seen[lab.ID()] = path
+			labs = append(labs, lab)
 		}
-		if other := seen[lab.ID()]; other != "" {
-			return nil, fmt.Errorf("%s: a lab %s is in %s already", path, lab.ID(), other)
-		}
-		seen[lab.ID()] = path
-		labs = append(labs, lab)
 	}
-	if len(labs) == 0 {
-		return nil, fmt.Errorf("no lab under %s", filepath.Join(root, "labs"))
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("no lab under %s", filepath.Join(root, "labs"))
 	}
 	if err := order(root, labs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return labs, errors.Join(place(labs), required(labs))
+	if err = place(labs); len(refused) == 0 {
+		err = errors.Join(err, required(labs))
+	}
+	return labs, refused, err
 }
 
 // order sorts labs by the list of tracks in labs/tracks.yaml, where there is one. Other tracks follow, by name.

@@ -3,6 +3,8 @@
 package session
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -94,5 +96,29 @@ func TestProve(t *testing.T) {
 			}
 			w.must(w.Clean(t.Context(), w.out))
 		})
+	}
+}
+
+// The lab that 'lab new' makes passes.
+func TestProveANewLab(t *testing.T) {
+	files := map[string]string{}
+	for from, to := range map[string]string{
+		"lab.yaml": "labs/track/01-new/lab.yaml", "text.md": "labs/track/01-new/text.md",
+		"manifests/NAME.yaml": "labs/track/01-new/manifests/new.yaml", "NAME.feature": "features/track/new.feature",
+	} {
+		text, err := os.ReadFile(filepath.Join("../runner/template", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[to] = strings.NewReplacer("NAME", "new", "create -f", "create --validate=false -f").Replace(string(text)) // no OpenAPI is served here
+	}
+	w, parts := open(t, files)[0], 0
+	w.must(w.Prove(t.Context(), w.out, func(f Finding) {
+		if parts++; f.Detail != "" {
+			t.Errorf("%+v\n%s", f, w.out)
+		}
+	}))
+	if parts != 10 {
+		t.Errorf("%d parts, want 10", parts)
 	}
 }

@@ -65,6 +65,16 @@ func Changes(text string) bool { return changes.MatchString(text) }
 // ErrUndefined is the error of a step that the table does not have.
 var ErrUndefined = errors.New("the step is undefined")
 
+// Defined reports whether the table has a step of that text.
+func Defined(text string) bool {
+	for _, s := range Table(&World{}) {
+		if regexp.MustCompile(s.Pattern).MatchString(text) {
+			return true
+		}
+	}
+	return false
+}
+
 // Run runs the step of that text, with the block of text below it. A text that the table does
 // not have is ErrUndefined: it would check nothing.
 func (w *World) Run(ctx context.Context, text, doc string) error {
