@@ -53,12 +53,12 @@ Feature: The package and kube-config on a machine of its own
       """
       ok
       """
-    And on "master" `kubectl cluster-info | sed 's/\x1b\[[0-9;]*m//g' | head -1` prints:
+    And on "master" `kubectl cluster-info | sed 's/\x1b\[[0-9;]*m//g' | sed -n 1p` prints:
       """
       Kubernetes control plane is running at https://10.245.9.2:6443
       """
     # The document's address, for who asks for it: a proxy of one's own instead of a port that is open to all.
-    And on "master" `kubectl proxy --port 8080 >/dev/null & until curl -sf localhost:8080/readyz >/dev/null; do sleep .1; done; kubectl -s http://localhost:8080 cluster-info | sed 's/\x1b\[[0-9;]*m//g' | head -1; kill $!` prints:
+    And on "master" `kubectl proxy --port 8080 >/dev/null & until curl -sf localhost:8080/readyz >/dev/null; do sleep .1; done; kubectl -s http://localhost:8080 cluster-info | sed 's/\x1b\[[0-9;]*m//g' | sed -n 1p; kill $!` prints:
       """
       Kubernetes control plane is running at http://localhost:8080
       """
@@ -101,7 +101,7 @@ Feature: The package and kube-config on a machine of its own
       """
       Add-on registry enabled
       """
-    And on "master" `lab list | head -2 | tail -1` prints:
+    And on "master" `lab list | sed -n 2p` prints:
       """
       .*influxdb.*
       """
