@@ -2,7 +2,9 @@ Feature: A drain that waits
 
   @T1
   Scenario: the node is cordoned and the pod still there
-    Then `kubectl get node $(kubectl get pod -l app=tickets -o jsonpath={.items[0].spec.nodeName})` prints a line like "SchedulingDisabled"
+    Then `kubectl get nodes -l repair=today` prints a line like "SchedulingDisabled"
+    And 1 pod with label "app=tickets" is running and ready
+    And `[ "$(kubectl get pod -l app=tickets -o jsonpath={.items[*].spec.nodeName})" = "$(kubectl get nodes -l repair=today -o jsonpath={.items[*].metadata.name})" ] && echo there` prints "there"
 
   @T1
   Scenario: no pod of the deployment is on the cordoned node

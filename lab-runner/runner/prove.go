@@ -55,7 +55,7 @@ func (s *settings) test() *cobra.Command {
 	}
 	c.Flags().DurationVar(&t.patience, "patience", time.Minute, "how long a check waits for its condition")
 	c.Flags().IntVar(&t.parallel, "parallel", 1, "test N labs at once; those that need more than their namespace are tested one by one")
-	c.Flags().BoolVar(&t.verbose, "verbose", false, "print the commands and their output; only for one lab at once")
+	c.Flags().BoolVar(&t.verbose, "verbose", false, "print the commands and their output, unless the lab is tested beside others")
 	return c
 }
 
@@ -72,25 +72,26 @@ func (t *tester) all(ctx context.Context, labs []*catalog.Lab) {
 		}
 		free <- struct{}{}
 		wg.Go(func() {
-			t.one(ctx, l)
+			t.one(ctx, l, false)
 			<-free
 		})
 	}
 	wg.Wait()
 	for _, l := range labs {
 		if alone(l) {
-			t.one(ctx, l)
+			t.one(ctx, l, true)
 		}
 	}
 }
 
-// one tests one lab in a directory of its own. An error that prevents the test is a failure of the lab.
-func (t *tester) one(ctx context.Context, lab *catalog.Lab) {
+// one tests one lab in a directory of its own. An error that prevents the test is a failure of the lab. live: each
+// result is printed as it comes, else all at the end.
+func (t *tester) one(ctx context.Context, lab *catalog.Lab, live bool) {
 	if ctx.Err() != nil {
 		return
 	}
 	out, add, end := io.Discard, t.rep.Add, func() {}
-	if t.parallel == 1 {
+	if live {
 		t.rep.Lab(lab.ID(), lab.Title)
 		if t.verbose {
 			out = t.rep
