@@ -110,28 +110,30 @@ Feature: Jobs and cron jobs
     Given the objects:
       """
       apiVersion: v1
-      kind: List
-      items:
-      - apiVersion: v1
-        kind: ResourceQuota
-        metadata:
-          name: few
-        spec:
-          hard: {requests.cpu: "1"}
-      - apiVersion: batch/v1
-        kind: Job
-        metadata:
-          name: greedy
-        spec:
-          template:
-            spec:
-              restartPolicy: Never
-              containers:
-              - name: c
-                image: busybox:1.35
-                command: ["true"]
-                resources:
-                  requests: {cpu: "2"}
+      kind: ResourceQuota
+      metadata:
+        name: few
+      spec:
+        hard: {requests.cpu: "1"}
+      """
+    # A quota is enforced from when its status says so.
+    And `kubectl get resourcequota few -o jsonpath={.status.hard}` prints "requests.cpu"
+    And the objects:
+      """
+      apiVersion: batch/v1
+      kind: Job
+      metadata:
+        name: greedy
+      spec:
+        template:
+          spec:
+            restartPolicy: Never
+            containers:
+            - name: c
+              image: busybox:1.35
+              command: ["true"]
+              resources:
+                requests: {cpu: "2"}
       """
     Then `kubectl describe job greedy` prints "exceeded quota: few, requested: requests.cpu=2, used: requests.cpu=0, limited: requests.cpu=1"
     And `kubectl get job greedy` prints a line like "^greedy +Running +0/1 "

@@ -117,6 +117,8 @@ Feature: Volumes and quotas, as the documents list them
       spec:
         hard: {pods: "2", services: "1", replicationcontrollers: "1", cpu: "1", memory: 256Mi}
       """
+    # A quota is enforced from when its status says so.
+    And `kubectl get resourcequota quota -o jsonpath={.status.hard}` prints "services"
     When `kubectl create service clusterip one --tcp=80` succeeds
     Then `kubectl create service clusterip two --tcp=80` fails with "exceeded quota: quota, requested: services=1, used: services=1, limited: services=1"
     And `kubectl run unsaid --image=busybox:1.35` fails with "failed quota: quota: must specify cpu for: unsaid; memory for: unsaid"
