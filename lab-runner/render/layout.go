@@ -53,7 +53,10 @@ const narrow = 50
 // Layout returns a Markdown text in lines of at most width columns (at least 10). Words that are
 // longer are divided. Paragraphs are separated by one empty line.
 func Layout(markdown string, width int) []Line {
-	p := &layout{width: max(width, 10)}
+	return lay(&layout{width: max(width, 10)}, markdown)
+}
+
+func lay(p *layout, markdown string) []Line {
 	for line := range strings.SplitSeq(Visible(markdown), "\n") {
 		p.line(line)
 	}
@@ -67,6 +70,7 @@ func Layout(markdown string, width int) []Line {
 // layout is the state between two lines of the source.
 type layout struct {
 	width    int
+	whole    bool // lines of fenced blocks are not divided
 	lines    []Line
 	text     []string // of the open paragraph, item or quote
 	marker   string   // before its first line: "- ", "> "
@@ -161,7 +165,11 @@ func (p *layout) fenced(line string) {
 	if p.more {
 		style, number = Command, p.commands-1
 	}
-	for i, part := range divide(line, p.width-len(indent)-2) {
+	parts := []string{line}
+	if !p.whole {
+		parts = divide(line, p.width-len(indent)-2)
+	}
+	for i, part := range parts {
 		if i > 0 {
 			part = "  " + part
 		}

@@ -12,14 +12,15 @@ type Options struct {
 	Color bool // false: no escape sequence is written
 }
 
-// Terminal writes a Markdown text, laid out, with a line feed after each line. Without color a
+// Terminal writes a Markdown text, laid out, with a line feed after each line. Lines of fenced
+// blocks stay whole: a command that is copied from the terminal is the command. Without color a
 // heading has a line below it.
 func Terminal(w io.Writer, markdown string, o Options) error {
 	if o.Width == 0 {
 		o.Width = 80
 	}
 	out := bufio.NewWriter(w)
-	for _, line := range Layout(markdown, o.Width) {
+	for _, line := range lay(&layout{width: max(o.Width, 10), whole: true}, markdown) {
 		text := line.String()
 		if o.Color {
 			text = line.Colored()

@@ -23,6 +23,18 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// A command that is wider than the terminal is one line: it is what a learner copies.
+func TestCommandsStayWhole(t *testing.T) {
+	command := "$ curl -s -m 2 http://$(kubectl get service shop -o jsonpath={.spec.clusterIP})/"
+	var out strings.Builder
+	if err := render.Terminal(&out, "Ask the service, as often as you like.\n\n```\n"+command+"\n```\n", render.Options{Width: 30}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Ask the service, as often as\nyou like.\n\n" + command + "\n"; out.String() != want {
+		t.Errorf("%q, wanted %q", out.String(), want)
+	}
+}
+
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("full") }

@@ -110,8 +110,10 @@ func (l *learner) show(c *cobra.Command, s *session.Session, started bool) error
 		fmt.Fprintln(out, " Type the commands here; 'lab check' looks at your work.")
 	case started:
 		fmt.Fprintf(out, " Open the lab's shell, in which everything is set:\n\n  %s shell\n", l.called())
+	case len(s.Lab().Steps[v.Step].Quiz) > 0:
+		fmt.Fprintf(out, " '%s answer NUMBER' answers the question.\n", l.called())
 	default:
-		fmt.Fprintln(out)
+		fmt.Fprintf(out, " '%s check' looks at your work.\n", l.called())
 	}
 	return nil
 }
