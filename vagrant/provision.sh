@@ -104,6 +104,8 @@ pods() { echo "10.246.${1#minion-}.0/24"; }
 
 become_master() {
   kube-config enable-master --name "$name" --address "$address" --pod-cidr "$(pods 0)"
+  # The node registers itself when it has started, which an emulated machine takes a minute for.
+  kubectl wait --for=create "node/$name" --timeout=10m
   kubectl cordon "$name"
   if id vagrant >/dev/null 2>&1; then
     install -d -m 0700 -o vagrant -g vagrant ~vagrant/.kube
