@@ -8,8 +8,8 @@ import (
 
 // Visible returns a text in which a terminal obtains no command: each control character but a line
 // feed is shown as cat -v shows it (ESC is ^[), a tab becomes spaces, and what is invisible or
-// changes the direction of writing, and what is no UTF-8, is shown by its number. It is for every
-// text that comes from a lab, a command or the cluster.
+// changes the direction of writing, and what is no UTF-8, is shown by its number. Each text
+// of a lab, a command or the cluster is printed by it.
 func Visible(s string) string {
 	if clean(s) {
 		return s

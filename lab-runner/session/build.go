@@ -24,14 +24,7 @@ import (
 func (s *Session) Start(ctx context.Context, out io.Writer) error {
 	s.building.Lock()
 	defer s.building.Unlock()
-	if err := s.placeFiles(ctx); err != nil {
-		return err
-	}
-	env, err := s.environment(ctx)
-	if err != nil {
-		return err
-	}
-	if err := environment.CheckNeeds(ctx, s.lab, env, s.cfg.Cluster.Slow); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	if err := s.cfg.Cluster.MakeNamespace(ctx, s.lab); err != nil {
@@ -42,6 +35,18 @@ func (s *Session) Start(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return s.enter(ctx, n, out)
+}
+
+// prepare puts the lab's files in place, and checks that what its commands need is here.
+func (s *Session) prepare(ctx context.Context) error {
+	if err := s.placeFiles(ctx); err != nil {
+		return err
+	}
+	env, err := s.environment(ctx)
+	if err != nil {
+		return err
+	}
+	return environment.CheckNeeds(ctx, s.lab, env, s.cfg.Cluster.Slow)
 }
 
 // placeFiles fetches the lab's files unless they are there.

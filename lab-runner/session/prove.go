@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"wheelhouse/lab-runner/catalog"
-	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/script"
 	"wheelhouse/lab-runner/steps"
 )
@@ -39,14 +38,7 @@ type Finding struct {
 func (s *Session) Prove(ctx context.Context, out io.Writer, found func(Finding)) error {
 	s.building.Lock()
 	defer s.building.Unlock()
-	if err := s.placeFiles(ctx); err != nil {
-		return err
-	}
-	env, err := s.environment(ctx)
-	if err != nil {
-		return err
-	}
-	if err := environment.CheckNeeds(ctx, s.lab, env, s.cfg.Cluster.Slow); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	if err := s.rebuild(ctx, 0, out); err != nil {

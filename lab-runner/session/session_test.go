@@ -164,7 +164,9 @@ func kubeconfig(t *testing.T, config *rest.Config) string {
 
 // namespaces is what a controller manager does: the default service account, and the end of a namespace.
 func namespaces(ctx context.Context, client kubernetes.Interface) {
-	for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; <-tick.C {
 		list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			continue

@@ -17,11 +17,15 @@ func Namespace(ctx context.Context, config *rest.Config, namespace string, out i
 	if err != nil {
 		return fmt.Errorf("the kubeconfig: %w", err)
 	}
+	return survey(ctx, cluster, namespace, out, Format{})
+}
+
+func survey(ctx context.Context, cluster *Cluster, namespace string, out io.Writer, f Format) error {
 	facts, err := cluster.Snapshot(ctx, namespace)
 	if err != nil {
 		return err
 	}
-	return PrintSurvey(out, namespace, cluster.SurveyDeep(ctx, facts), Format{})
+	return PrintSurvey(out, namespace, cluster.SurveyDeep(ctx, facts), f)
 }
 
 // Command returns the command why. fallback names the kubeconfig that is used where neither --kubeconfig nor $KUBECONFIG
@@ -55,12 +59,7 @@ func Command(fallback, namespace func() string) *cobra.Command {
 			}
 			f := format(c, output == "json")
 			if len(args) == 0 {
-				facts, err := cluster.Snapshot(c.Context(), namespace)
-				if err != nil {
-					return err
-				}
-				all := cluster.SurveyDeep(c.Context(), facts)
-				return PrintSurvey(c.OutOrStdout(), namespace, all, f)
+				return survey(c.Context(), cluster, namespace, c.OutOrStdout(), f)
 			}
 			target, err := ParseTarget(args)
 			if err != nil {

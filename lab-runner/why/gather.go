@@ -94,6 +94,9 @@ func into[T any](c *Cluster, group, namespace, resource string, out *[]T) readin
 	return reading{resource, func(ctx context.Context) error {
 		var p page[T]
 		err := c.read(ctx, listPath(group, namespace, resource), url.Values{"limit": {fmt.Sprint(mostItems)}}, "", &p)
+		for i := range p.Items {
+			any(&p.Items[i]).(metav1.Object).SetManagedFields(nil) // long, and of no explanation
+		}
 		*out = p.Items
 		if err == nil && p.Metadata.Continue != "" {
 			err = fmt.Errorf("there are more than %d; those that follow were not read", mostItems)
@@ -147,6 +150,7 @@ func (c *Cluster) readings(f *Facts) []reading {
 			var s corev1.Service
 			err := c.read(ctx, "/api/v1/namespaces/kube-system/services/kube-dns", nil, "", &s)
 			if err == nil {
+				s.ManagedFields = nil
 				f.DNS = &s
 			}
 			return err
@@ -180,7 +184,6 @@ func (c *Cluster) Snapshot(ctx context.Context, namespace string) (*Facts, error
 	if unreachable != nil && f.Unread["pods"] != "" && f.Unread["services"] != "" {
 		return nil, fmt.Errorf("the API server: %w; is the cluster up?", unreachable)
 	}
-	strip(f)
 	return f, nil
 }
 
@@ -196,20 +199,6 @@ func (c *Cluster) each(ctx context.Context, all []reading, done func(reading, er
 		})
 	}
 	wg.Wait()
-}
-
-// strip removes what no explanation looks at and makes facts long.
-func strip(f *Facts) {
-	for i := range f.Pods {
-		f.Pods[i].ManagedFields = nil
-	}
-	for i := range f.Events {
-		f.Events[i].ManagedFields = nil
-	}
-	for i := range f.Deployments {
-		f.Deployments[i].ManagedFields = nil
-		delete(f.Deployments[i].Annotations, corev1.LastAppliedConfigAnnotation)
-	}
 }
 
 // Deepen adds to the facts what the target's explanation needs beyond the snapshot: logs, what containers listen on, answers

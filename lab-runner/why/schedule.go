@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
 // scheduler is the hop that assigns a node to a pod.
@@ -162,17 +163,13 @@ func (c *chain) selects(p *corev1.Pod, n *corev1.Node) refusal {
 	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return refusal{}
 	}
+	if ok, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n); ok || err != nil {
+		return refusal{} // an expression that is invalid is left to the scheduler's message
+	}
 	var wants []string
 	for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-		ok := len(term.MatchExpressions) > 0 || len(term.MatchFields) > 0
-		for _, e := range term.MatchExpressions {
-			if !expressionHolds(e, n.Labels) {
-				ok = false
-				wants = append(wants, fmt.Sprintf("%s %s %s", e.Key, e.Operator, strings.Join(e.Values, ",")))
-			}
-		}
-		if ok {
-			return refusal{}
+		for _, e := range slices.Concat(term.MatchExpressions, term.MatchFields) {
+			wants = append(wants, fmt.Sprintf("%s %s %s", e.Key, e.Operator, strings.Join(e.Values, ",")))
 		}
 	}
 	return refusal{"NodeAffinity", "node " + n.Name + " does not have the labels of nodeAffinity: " + strings.Join(wants, " or "), "Give a node such a label, or correct nodeAffinity: " + c.edit(p)}
@@ -180,22 +177,6 @@ func (c *chain) selects(p *corev1.Pod, n *corev1.Node) refusal {
 
 func anyHas(sets []map[string]string, selector map[string]string) bool {
 	return slices.ContainsFunc(sets, func(s map[string]string) bool { return hasAll(s, selector) })
-}
-
-// expressionHolds is as the scheduler's NodeAffinity; Gt and Lt are left to its message.
-func expressionHolds(e corev1.NodeSelectorRequirement, labels map[string]string) bool {
-	v, has := labels[e.Key]
-	switch e.Operator {
-	case corev1.NodeSelectorOpIn:
-		return has && slices.Contains(e.Values, v)
-	case corev1.NodeSelectorOpNotIn:
-		return !has || !slices.Contains(e.Values, v)
-	case corev1.NodeSelectorOpExists:
-		return has
-	case corev1.NodeSelectorOpDoesNotExist:
-		return !has
-	}
-	return true
 }
 
 func tolerates(p *corev1.Pod, t corev1.Taint) bool {

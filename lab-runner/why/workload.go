@@ -269,26 +269,27 @@ func (c *chain) replicaSet(rs *appsv1.ReplicaSet) {
 	})
 }
 
+// replicas begins the way of an object that asks for pods, and returns how many.
+func (c *chain) replicas(kind string, o *metav1.ObjectMeta, replicas *int32) int32 {
+	want := number(replicas, 1)
+	c.fine("object", "%s %s asks for %s", kind, o.Name, podCount(int(want)))
+	c.deletion(nil, kind, o)
+	if want == 0 {
+		c.none(kind, o.Name)
+	}
+	return want
+}
+
 func (c *chain) replicationController(rc *corev1.ReplicationController) {
 	c.of("replicationcontroller/"+rc.Name, func() {
-		want := number(rc.Spec.Replicas, 1)
-		c.fine("object", "ReplicationController %s asks for %s", rc.Name, podCount(int(want)))
-		c.deletion(nil, "ReplicationController", &rc.ObjectMeta)
-		if want == 0 {
-			c.none("ReplicationController", rc.Name)
-		}
+		want := c.replicas("ReplicationController", &rc.ObjectMeta, rc.Spec.Replicas)
 		c.podsOf("ReplicationController", &rc.ObjectMeta, want, "")
 	})
 }
 
 func (c *chain) statefulSet(s *appsv1.StatefulSet) {
 	c.of("statefulset/"+s.Name, func() {
-		want := number(s.Spec.Replicas, 1)
-		c.fine("object", "StatefulSet %s asks for %s", s.Name, podCount(int(want)))
-		c.deletion(nil, "StatefulSet", &s.ObjectMeta)
-		if want == 0 {
-			c.none("StatefulSet", s.Name)
-		}
+		want := c.replicas("StatefulSet", &s.ObjectMeta, s.Spec.Replicas)
 		pods := c.f.podsOf(&s.ObjectMeta)
 		ordered := s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
 		if ordered && int32(len(pods)) < want && len(pods) > 0 && !c.over() {

@@ -19,34 +19,13 @@ func Trim(s *Situation, f *why.Facts) *why.Facts {
 	f.Nodes = slices.DeleteFunc(f.Nodes, func(n corev1.Node) bool { return !mine(n.Name) })
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
-		n.ManagedFields, n.Status.NodeInfo, n.Status.Capacity = nil, corev1.NodeSystemInfo{}, nil
+		n.Status.NodeInfo, n.Status.Capacity = corev1.NodeSystemInfo{}, nil
 		n.Status.Conditions = slices.DeleteFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 			return c.Type != corev1.NodeReady && c.Status == corev1.ConditionFalse
 		})
 		if s.Hop != "image" {
 			n.Status.Images = nil
 		}
-	}
-	for i := range f.Namespaces {
-		f.Namespaces[i].ManagedFields = nil
-	}
-	for i := range f.Volumes {
-		f.Volumes[i].ManagedFields = nil
-	}
-	for i := range f.Services {
-		f.Services[i].ManagedFields = nil
-	}
-	for i := range f.Slices {
-		f.Slices[i].ManagedFields = nil
-	}
-	for i := range f.ReplicaSets {
-		f.ReplicaSets[i].ManagedFields = nil
-	}
-	for i := range f.StorageClasses {
-		f.StorageClasses[i].ManagedFields = nil
-	}
-	if f.DNS != nil {
-		f.DNS.ManagedFields = nil
 	}
 	return f
 }
