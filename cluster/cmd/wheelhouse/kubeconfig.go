@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	terminal "golang.org/x/term"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -67,11 +66,7 @@ func registerCode(ctx context.Context, kubeconfig, text string, nodes int, life 
 	if !code.Pins(authority) {
 		return errors.New("the code is of another master: a worker that has it would not join this one")
 	}
-	err = writeCode(ctx, cs, code, tokenLimits{life: life, count: nodes})
-	if apierrors.IsAlreadyExists(err) {
-		return nil // by this command before
-	}
-	return err
+	return ensureCode(ctx, cs, code, tokenLimits{life: life, count: nodes})
 }
 
 // newClass makes the authority of a master that is not set up yet.

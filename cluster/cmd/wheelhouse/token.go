@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/client"
-	"wheelhouse/cluster/pairing"
 )
 
 // owned runs f as whom the kubeconfig names.
@@ -54,38 +52,6 @@ func createToken(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, 
 		return "", "", fmt.Errorf("writing the token: %w", err)
 	}
 	return token, pin, nil
-}
-
-// codeTries bounds how many codes are made until one has an id that no other has.
-const codeTries = 20
-
-// createCode writes the join token of a pairing code, and returns the code.
-func createCode(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, limits tokenLimits) (pairing.Code, error) {
-	authority, err := client.ParseCA(rc.CAData)
-	if err != nil {
-		return pairing.Code{}, err
-	}
-	for range codeTries {
-		code, err := pairing.New(authority)
-		if err != nil {
-			return code, err
-		}
-		if err = writeCode(ctx, cs, code, limits); !apierrors.IsAlreadyExists(err) {
-			return code, err
-		}
-	}
-	return pairing.Code{}, errors.New("too many codes are in use: `wheelhouse token list` lists them, `wheelhouse token delete` revokes one")
-}
-
-// writeCode makes a code valid. That its id is in use is an AlreadyExists error.
-func writeCode(ctx context.Context, cs kubernetes.Interface, code pairing.Code, limits tokenLimits) error {
-	secret := authn.BootstrapSecret(code.Token(), limits.life)
-	authn.LimitJoins(secret, limits.count, limits.node)
-	authn.LimitGuesses(secret, pairing.MaxGuesses)
-	if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("writing the code: %w", err)
-	}
-	return nil
 }
 
 // tokenCommand creates join tokens.
