@@ -61,9 +61,6 @@ func uninstallCommand() *cobra.Command {
 			if os.Geteuid() != 0 {
 				return errors.New("uninstall removes packet rules and control groups and needs root: run it with sudo")
 			}
-			if err := local.DownAll(c.Context(), local.Config{StateDir: stateDir}, out); err != nil {
-				return err
-			}
 			if nodeDir == "" {
 				nodeDir = filepath.Join(stateDir, "node")
 			}
@@ -77,6 +74,9 @@ func uninstallCommand() *cobra.Command {
 			if len(running) > 0 {
 				return fmt.Errorf("stop these services first, and run uninstall again: %s", strings.Join(running, ", "))
 			}
+			if err := local.DownAll(c.Context(), local.Config{StateDir: stateDir}, out); err != nil {
+				return err
+			}
 			if err := removeNode(c.Context(), nodeDir, out, log); err != nil {
 				return err
 			}
@@ -89,10 +89,16 @@ func uninstallCommand() *cobra.Command {
 	return c
 }
 
+// program returns the name of a process's program. A program that an upgrade has replaced is "(deleted)", and runs on.
+func program(proc string) (string, error) {
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	return filepath.Base(strings.TrimSuffix(exe, " (deleted)")), err
+}
+
 // services returns the running processes of this program that use one of the directories: with the flag, or the
 // default of their command.
 func services(nodeDir, serverDir string) (found []string, err error) {
-	self, err := os.Stat("/proc/self/exe")
+	self, err := program("/proc/self")
 	if err != nil {
 		return nil, fmt.Errorf("find running services: %w", err)
 	}
@@ -102,8 +108,8 @@ func services(nodeDir, serverDir string) (found []string, err error) {
 	}
 	for _, dir := range all {
 		pid, _ := strconv.Atoi(filepath.Base(dir)) // the pattern ends in a digit
-		exe, err := os.Stat(filepath.Join(dir, "exe"))
-		if err != nil || pid == os.Getpid() || !os.SameFile(self, exe) {
+		name, err := program(dir)
+		if err != nil || pid == os.Getpid() || name != self {
 			continue // it has ended, or is another program
 		}
 		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))

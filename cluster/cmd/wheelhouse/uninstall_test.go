@@ -51,6 +51,14 @@ func TestUninstall(t *testing.T) {
 	if out, err := run(uninstall); err == nil || !strings.Contains(out, "stop these services first, and run uninstall again: server (process ") {
 		t.Errorf("while the server runs: %v, %s", err, out)
 	}
+	// As after an upgrade: the server that runs is not the program that is there now.
+	upgraded := filepath.Join(t.TempDir(), "wheelhouse")
+	if out, err := exec.Command("cp", binary, upgraded).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := run(upgraded + " uninstall --state-dir " + dir + " 2>&1"); err == nil || !strings.Contains(out, "server (process ") {
+		t.Errorf("while the server of before an upgrade runs: %v, %s", err, out)
+	}
 	s.kill()
 	if out, err := run(uninstall); err != nil {
 		t.Fatalf("%v: %s", err, out)
