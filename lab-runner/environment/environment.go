@@ -75,7 +75,7 @@ func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string)
 	if err := c.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes); err != nil {
 		return nil, fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
-	node, address := readyNode(nodes.Items)
+	node, address := ReadyNode(nodes.Items)
 	if address == "" {
 		return nil, errors.New("no node is ready to run pods: see 'kubectl get nodes'")
 	}
@@ -90,7 +90,7 @@ func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string)
 	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + lab.Namespace, "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {
-		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
+		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "WHEELHOUSE_CLUSTER", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
 			env = append(env, v)
 		}
 	}
@@ -116,8 +116,8 @@ func (c *Cluster) awaitServiceAccount(ctx context.Context, ns string) error {
 	}
 }
 
-// readyNode returns the first node that is ready and not cordoned, and its address.
-func readyNode(nodes []corev1.Node) (name, address string) {
+// ReadyNode returns the first node that is ready and not cordoned, and its address.
+func ReadyNode(nodes []corev1.Node) (name, address string) {
 	for _, n := range nodes {
 		ready := false
 		for _, cond := range n.Status.Conditions {

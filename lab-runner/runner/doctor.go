@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/environment"
 )
 
@@ -102,7 +105,16 @@ func (l *learner) examine(ctx context.Context) []finding {
 		}
 		if lab.Has("docker") && !needs["docker"] {
 			needs["docker"] = true
-			add("docker, for "+lab.ID(), environment.CheckNeeds(ctx, lab, []string{"PATH=" + path}, cluster.Slow), "an engine answers", "leave the labs out that need it")
+			add("docker, for "+lab.ID(), environment.CheckPrograms(ctx, lab, []string{"PATH=" + path}, cluster.Slow), "an engine answers", "leave the labs out that need it")
+		}
+	}
+	env := []string{"PATH=" + path, "HOME=" + os.Getenv("HOME"), "WHEELHOUSE_CLUSTER=" + os.Getenv("WHEELHOUSE_CLUSTER")}
+	if node, _ := environment.ReadyNode(nodes.Items); node != "" {
+		env = append(env, "NODE="+node)
+	}
+	for _, r := range environment.ClusterRequirements {
+		if i := slices.IndexFunc(labs, func(lab *catalog.Lab) bool { return lab.Has(r) }); i >= 0 && err == nil {
+			add(r+", for "+labs[i].ID(), cluster.CheckRequirement(ctx, labs[i], r, env), "is there", "leave the labs out that need it")
 		}
 	}
 	delete(needs, "docker")

@@ -38,7 +38,7 @@ func runLab(ctx context.Context, c *environment.Cluster, lab *catalog.Lab, rep *
 	if err != nil {
 		return err
 	}
-	if err := environment.CheckNeeds(ctx, lab, env, c.Slow); err != nil {
+	if err := c.CheckNeeds(ctx, lab, env); err != nil {
 		notReached(lab, err, rep)
 		return nil
 	}

@@ -46,7 +46,7 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return environment.CheckNeeds(ctx, s.lab, env, s.cfg.Cluster.Slow)
+	return s.cfg.Cluster.CheckNeeds(ctx, s.lab, env)
 }
 
 // placeFiles fetches the lab's files unless they are there.
