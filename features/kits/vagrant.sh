@@ -86,13 +86,13 @@ stage_up() {
   copy
   box=$dir/box/debian12-libvirt-$(dpkg --print-architecture).box
   sum=$(sha256sum "$box")
-  if [ "$(cat "$dir/box-added" 2>/dev/null)" != "$sum" ]; then
+  if [ "$(cat "$VAGRANT_HOME/box-added" 2>/dev/null)" != "$sum" ]; then
     inside vagrant box remove -f --all wheelhouse/debian12 >/dev/null 2>&1 || true
     inside virsh -q -c qemu:///system vol-list default 2>/dev/null | awk '/^ *wheelhouse-/ {print $1}' | while read -r volume; do
       inside virsh -q -c qemu:///system vol-delete "$volume" default
     done
     timed "vagrant box add" inside vagrant box add --name wheelhouse/debian12 "$box"
-    echo "$sum" >"$dir/box-added"
+    echo "$sum" >"$VAGRANT_HOME/box-added"
   fi
   timed "vagrant up, master" class_vagrant up master
   timed "vagrant up, minion-1" class_vagrant up minion-1 | tee "$dir/up.out"

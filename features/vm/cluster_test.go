@@ -56,9 +56,9 @@ func TestLimits(t *testing.T) {
 	}
 	reload := func() {
 		t.Helper()
-		before := limits(t, slices(t, "")...)
+		before := limits(t, podSlices(t, "")...)
 		sh(t, "systemctl daemon-reload")
-		after := limits(t, slices(t, "")...)
+		after := limits(t, podSlices(t, "")...)
 		if !maps.Equal(before, after) {
 			t.Errorf("daemon-reload: limits were %v, are %v", before, after)
 		}
@@ -176,7 +176,7 @@ func TestPodsLeaveNothing(t *testing.T) {
 	remove(t, cs, p.Name)
 	took := until(t, "no pod has a unit or a control group", func() error {
 		var left []string
-		for _, name := range append(units(t), slices(t, "")...) {
+		for _, name := range append(units(t), podSlices(t, "")...) {
 			if strings.Contains(filepath.Base(name), "-pod") {
 				left = append(left, name)
 			}
@@ -186,18 +186,29 @@ func TestPodsLeaveNothing(t *testing.T) {
 	seen(t, "gone within %s; left are %s", took, strings.Join(units(t), " "))
 }
 
-// TestLabs: the labs of four tracks, as a learner's `wheelhouse lab run` does them.
+// TestLabs: the labs of four tracks, each as a learner's `wheelhouse lab run` does it.
 func TestLabs(t *testing.T) {
-	began := time.Now()
-	cmd := exec.CommandContext(t.Context(), "wheelhouse", "lab", "run", "--labs", "/payload", "--slow", "20")
-	cmd.Env = append(os.Environ(), "WHEELHOUSE_NO_COLOR=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("lab run: %v", err)
-		t.Logf("%s", out)
+	labs, err := filepath.Glob("/payload/labs/*/*")
+	if err != nil || len(labs) == 0 {
+		t.Fatalf("no labs in /payload: %v", err)
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	seen(t, "in %.0f s: %s", time.Since(began).Seconds(), lines[len(lines)-1])
+	began := time.Now()
+	for _, dir := range labs {
+		_, name, _ := strings.Cut(filepath.Base(dir), "-")
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			cmd := exec.CommandContext(t.Context(), "wheelhouse", "lab", "run", "--labs", "/payload", "--slow", "20", name)
+			cmd.Env = append(os.Environ(), "WHEELHOUSE_NO_COLOR=1")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("lab run %s: %v", name, err)
+				t.Logf("%s", out)
+			}
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			seen(t, "%s in %.0f s: %s", name, time.Since(began).Seconds(), lines[len(lines)-1])
+		})
+	}
+	seen(t, "%d labs in %.0f s", len(labs), time.Since(began).Seconds())
 }
 
 // TestBeforeReboot leaves a cluster with a Deployment, for TestAfterReboot.
@@ -253,6 +264,32 @@ func TestAfterReboot(t *testing.T) {
 		return wait.Seen(len(list.Items) == 2, len(list.Items), " pods")
 	})
 	seen(t, "the Deployment is available after %s, on %d nodes", took, len(node))
+	rebooted(t, cs)
+}
+
+// rebooted: each node has one event of the reboot, with the boot that it sees now.
+func rebooted(t *testing.T, cs *kubernetes.Clientset) {
+	t.Helper()
+	boot := sh(t, "cat /proc/sys/kernel/random/boot_id")
+	until(t, "every node has an event of the reboot", func() error {
+		nodes, err := cs.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		events, err := cs.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=Rebooted"})
+		if err != nil {
+			return err
+		}
+		want, got := map[string]int{}, map[string]int{}
+		for _, n := range nodes.Items {
+			want[fmt.Sprintf("Node %s has been rebooted, boot id: %s", n.Name, boot)] = 1
+		}
+		for _, e := range events.Items {
+			got[e.Message] += max(int(e.Count), 1)
+		}
+		return wait.Seen(len(want) > 0 && maps.Equal(want, got), got, ", want ", want)
+	})
+	seen(t, "each node has its event: Rebooted, boot id: %s", boot)
 }
 
 // TestDown: nothing is left of a cluster with running pods.

@@ -4,11 +4,15 @@
 # SSH server. Packages come from where this machine's own apt has them. What was built from the
 # same script is left alone.
 #
-#   image.sh DIR      leaves disk.raw, vmlinuz, initrd.img and the SSH key id in DIR
+#   image.sh DIR [SUITE]      leaves disk.raw, vmlinuz, initrd.img and the SSH key id in DIR
+#
+# SUITE is bookworm (Debian 12, the default), or a later one, such as trixie or sid: a newer
+# systemd, kernel and Docker Engine. Its packages are looked for where those of bookworm are.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:?the directory of the image}
-suite=bookworm
+stock=bookworm
+suite=${2:-$stock}
 
 say() { echo "image: $*"; }
 die() { echo "image: $*" >&2; exit 1; }
@@ -18,6 +22,9 @@ packages=(
   openssh-server libpam-systemd iproute2 iptables docker.io nfs-kernel-server nfs-common
   ca-certificates curl procps util-linux e2fsprogs less iputils-ping
 )
+# What later suites have in packages of their own, of which the former depended on or were part.
+# Those of systemd are libraries that it loads when it needs them.
+later=(docker-cli mount login libpam0g libseccomp2 libapparmor1 libkmod2 libcrypt1 libacl1)
 
 # needs COMMAND=PACKAGE...: installs what is missing on this machine.
 needs() {
@@ -32,8 +39,9 @@ needs() {
     die "apt-get install ${missing[*]} failed: see $dir/setup.log"
 }
 
-# mirror: where this machine's apt has the suite's packages, and where its security updates.
+# mirror: where this machine's apt has the suite's packages.
 mirror() { # SUITE
+  # shellcheck disable=SC2016 # apt's own variables
   apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
     awk -v suite="$1" '$1 == suite {print $2; exit}'
 }
@@ -43,6 +51,17 @@ write() {
   mkdir -p "$(dirname "$root$1")"
   cat >"$root$1"
   chmod "${2:-0644}" "$root$1"
+}
+
+# unpack: the packages, into the root. Of a later suite dependencies have alternatives that exclude what is listed (dracut
+# and initramfs-tools), which debootstrap cannot weigh and apt can.
+unpack() {
+  if [ "$suite" = "$stock" ]; then
+    unshare --mount debootstrap --variant=minbase --include="$list" "$suite" "$root" "$from"
+  else
+    # A mirror's copy may be older than the week for which sid's index is valid. Its signature is verified.
+    unshare --mount mmdebstrap --aptopt='Acquire::Check-Valid-Until "false"' --mode=root --variant=minbase --include="$list" "$suite" "$root" "$from"
+  fi
 }
 
 configure() {
@@ -55,7 +74,8 @@ configure() {
   printf '[Journal]\nStorage=persistent\n' | write /etc/systemd/journald.conf.d/persistent.conf
   printf 'UseDNS no\n' | write /etc/ssh/sshd_config.d/local.conf
   mkdir -p "$root/payload"
-  mkdir -m 0700 -p "$root/root/.ssh"
+  mkdir -p "$root/root/.ssh"
+  chmod 0700 "$root/root/.ssh"
   write /root/.ssh/authorized_keys 0600 <"$dir/id.pub"
   chroot "$root" systemctl -q enable systemd-networkd ssh docker
   # What fetches from a network, or works on the disk at times of its own.
@@ -68,15 +88,17 @@ configure() {
 }
 
 mkdir -p "$dir"
-wanted=$(sha256sum <"$here/image.sh" | cut -d' ' -f1)
+wanted=$({ cat "$here/image.sh"; [ "$suite" = "$stock" ] || echo "$suite"; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$dir/source" 2>/dev/null)" = "$wanted" ]; then
   say "$dir/disk.raw is there"
   exit 0
 fi
 [ "$(id -u)" = 0 ] || die "run this as root: it unpacks packages into a root of their own"
-needs debootstrap=debootstrap mke2fs=e2fsprogs ssh-keygen=openssh-client
+needs debootstrap=debootstrap mmdebstrap=mmdebstrap mke2fs=e2fsprogs ssh-keygen=openssh-client
 from=$(mirror "$suite")
-[ -n "$from" ] || die "this machine's apt has no $suite: its settings must name a mirror of Debian 12"
+[ -n "$from" ] || from=$(mirror "$stock")
+[ -n "$from" ] || die "this machine's apt has no $stock: its settings must name a mirror of Debian"
+[ "$suite" = "$stock" ] || packages+=("${later[@]}")
 start=$SECONDS
 [ -f "$dir/id" ] || ssh-keygen -q -t ed25519 -N '' -C wheelhouse-vm -f "$dir/id"
 # The go command passes over a name with an underscore.
@@ -85,8 +107,7 @@ root=$(mktemp -d "$dir/_root.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
 say "installing Debian $suite"
 list=$(IFS=,; echo "${packages[*]}")
-unshare --mount debootstrap --variant=minbase --include="$list" "$suite" "$root" "$from" >"$dir/debootstrap.log" 2>&1 ||
-  { tail -5 "$dir/debootstrap.log" >&2; die "debootstrap failed: see $dir/debootstrap.log"; }
+unpack >"$dir/unpack.log" 2>&1 || { tail -5 "$dir/unpack.log" >&2; die "$suite is not installed: see $dir/unpack.log"; }
 configure
 cp -L "$root"/boot/vmlinuz-* "$dir/vmlinuz"
 cp -L "$root"/boot/initrd.img-* "$dir/initrd.img"

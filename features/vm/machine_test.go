@@ -173,8 +173,8 @@ func remove(t *testing.T, cs *kubernetes.Clientset, name string) {
 	})
 }
 
-// slices returns the directories of the cluster's slices whose name contains part.
-func slices(t *testing.T, part string) (dirs []string) {
+// podSlices returns the directories of the cluster's slices whose name contains part.
+func podSlices(t *testing.T, part string) (dirs []string) {
 	t.Helper()
 	err := filepath.WalkDir(groupRoot, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -194,7 +194,7 @@ func slices(t *testing.T, part string) (dirs []string) {
 // sliceOf returns the directory of a pod's slice, "" if there is none.
 func sliceOf(t *testing.T, p *corev1.Pod) string {
 	t.Helper()
-	if dirs := slices(t, "pod"+strings.ReplaceAll(string(p.UID), "-", "_")); len(dirs) > 0 {
+	if dirs := podSlices(t, "pod"+strings.ReplaceAll(string(p.UID), "-", "_")); len(dirs) > 0 {
 		return dirs[0]
 	}
 	return ""

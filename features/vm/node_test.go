@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,27 @@ const room = 500 << 20
 
 // TestMachine: the machine itself is server and node, as two of systemd's services.
 func TestMachine(t *testing.T) {
+	cs, address := serve(t)
+	t.Run("nfs", func(t *testing.T) { proveNFS(t, cs, address) })
+	t.Run("eviction", func(t *testing.T) { proveEviction(t, cs) })
+	t.Run("gone", func(t *testing.T) {
+		create(t, cs, pod("left", "", "sleep 1000000", resources("500m", "64Mi"), nil))
+		left := state(t, cs, "left", "ready", ready)
+		if sliceOf(t, left) == "" || sh(t, "mount | grep -c /var/lib/wheelhouse/node/") == "0" {
+			t.Error("the pod has no slice, or no volume: its removal would prove nothing")
+		}
+		sh(t, "systemctl stop wh-node wh-server; wheelhouse node --cleanup --name self --address "+address+" --pod-cidr 10.246.1.0/24")
+		nothing(t)
+		sh(t, "rm -r /var/lib/wheelhouse/server /var/lib/wheelhouse/node")
+		if left := sh(t, "iptables-save | grep -E 'WHEELHOUSE|KUBE' || true; ip -o link show cbr0 2>/dev/null || true"); left != "" {
+			t.Errorf("rules or interfaces are left: %s", left)
+		}
+	})
+}
+
+// serve makes the machine server and node, as the services wh-server and wh-node, and returns a client and its address.
+func serve(t *testing.T) (*kubernetes.Clientset, string) {
+	t.Helper()
 	address := own(t)
 	began := time.Now()
 	sh(t, "systemd-run -q --unit=wh-server wheelhouse server --address "+address+" --node self="+address)
@@ -53,22 +76,77 @@ func TestMachine(t *testing.T) {
 		return wait.Seen(condition(n, corev1.NodeReady) == corev1.ConditionTrue, n.Status.Conditions)
 	})
 	seen(t, "server and node are ready in %.0f s", time.Since(began).Seconds())
+	return cs, address
+}
 
-	t.Run("nfs", func(t *testing.T) { proveNFS(t, cs, address) })
-	t.Run("eviction", func(t *testing.T) { proveEviction(t, cs) })
-	t.Run("gone", func(t *testing.T) {
-		create(t, cs, pod("left", "", "sleep 1000000", resources("500m", "64Mi"), nil))
-		left := state(t, cs, "left", "ready", ready)
-		if sliceOf(t, left) == "" || sh(t, "mount | grep -c /var/lib/wheelhouse/node/") == "0" {
-			t.Error("the pod has no slice, or no volume: its removal would prove nothing")
+// TestUninstall: `uninstall` refuses while services of systemd run, and changes nothing; then it frees the machine
+// of node, server and a cluster of `up` with running pods.
+func TestUninstall(t *testing.T) {
+	ofUp := up(t)
+	sh(t, "wheelhouse kubectl create deployment web --image=nginx --replicas=2")
+	until(t, "the Deployment is available", available(t, ofUp))
+	cs, _ := serve(t)
+	create(t, cs, pod("left", "", "sleep 1000000", resources("500m", "64Mi"), nil))
+	state(t, cs, "left", "ready", ready)
+
+	containers := sh(t, "docker ps -q --no-trunc | sort")
+	out, err := exec.CommandContext(t.Context(), "wheelhouse", "uninstall").CombinedOutput()
+	text := strings.TrimSpace(string(out))
+	for _, service := range []string{"server (process ", "node (process "} {
+		if err == nil || !strings.Contains(text, service) {
+			t.Errorf("while both services run: %v, %s", err, text)
 		}
-		sh(t, "systemctl stop wh-node wh-server; wheelhouse node --cleanup --name self --address "+address+" --pod-cidr 10.246.1.0/24")
-		nothing(t)
-		sh(t, "rm -r /var/lib/wheelhouse/server /var/lib/wheelhouse/node")
-		if left := sh(t, "iptables-save | grep -E 'WHEELHOUSE|KUBE' || true; ip -o link show cbr0 2>/dev/null || true"); left != "" {
-			t.Errorf("rules or interfaces are left: %s", left)
+	}
+	seen(t, "while both services run: %s", text)
+	if now := sh(t, "docker ps -q --no-trunc | sort"); now != containers {
+		t.Errorf("a refused uninstall has changed the containers: were %s, are %s", containers, now)
+	}
+	if err := available(t, ofUp)(); err != nil {
+		t.Errorf("a refused uninstall has changed the cluster: %v", err)
+	}
+
+	sh(t, "systemctl stop wh-node wh-server")
+	began := time.Now()
+	said := sh(t, "wheelhouse uninstall")
+	seen(t, "in %.0f s: %s", time.Since(began).Seconds(), strings.ReplaceAll(said, "\n", "; "))
+	nothing(t)
+	if left := sh(t, "ls -d /var/lib/wheelhouse 2>/dev/null || true; iptables-save | grep -E 'WHEELHOUSE|KUBE' || true; ip -o link | grep -E 'cbr0|wh-|veth' || true"); left != "" {
+		t.Errorf("left are: %s", left)
+	}
+	seen(t, "again: %s", sh(t, "wheelhouse uninstall 2>&1; echo status $?"))
+}
+
+// TestSwap: on a machine with swap a pod's volumes in memory are kept out of it; where the kernel cannot (before 6.4),
+// the node says so.
+func TestSwap(t *testing.T) {
+	const file = "/var/swap"
+	sh(t, "fallocate -l 64M "+file+" && chmod 600 "+file+" && mkswap -q "+file+" && swapon "+file)
+	t.Cleanup(func() { _ = exec.Command("sh", "-c", "swapoff "+file+"; rm "+file).Run() }) // the machine is thrown away
+	cs, _ := serve(t)
+	create(t, cs, pod("secretive", "", "sleep 1000000", resources("500m", "64Mi"), nil))
+	p := state(t, cs, "secretive", "ready", ready)
+	volumes := strings.Split(sh(t, "grep ' tmpfs ' /proc/mounts | grep "+string(p.UID)), "\n")
+	var out int
+	for _, line := range volumes {
+		if slices.Contains(strings.Split(strings.Fields(line)[3], ","), "noswap") {
+			out++
 		}
-	})
+	}
+	events, err := cs.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=PossibleMemoryBackedVolumesOnDisk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	supported := sh(t, "mount -t tmpfs -o noswap probe /mnt 2>/dev/null && umount /mnt && echo yes || echo no") == "yes"
+	if supported && (out != len(volumes) || len(events.Items) != 0) {
+		t.Errorf("the kernel has noswap: of %v %d are out of swap, and there are %d warnings", volumes, out, len(events.Items))
+	}
+	if !supported && len(events.Items) != 1 {
+		t.Errorf("the kernel lacks noswap, and there are %d warnings", len(events.Items))
+	}
+	seen(t, "Linux %s: noswap supported %t; %d of %d volumes in memory have it, %d warnings", sh(t, "uname -r"), supported, out, len(volumes), len(events.Items))
+	seen(t, "memory.swap.max of the pod's containers: %s", sh(t, "find "+sliceOf(t, p)+" -name memory.swap.max | xargs cat | sort | uniq -c | xargs"))
+	sh(t, "systemctl stop wh-node wh-server; wheelhouse uninstall")
+	nothing(t)
 }
 
 // own returns the machine's address.

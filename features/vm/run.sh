@@ -3,20 +3,25 @@
 # groups of version 2, a reboot. Builds what is missing, boots, runs the tests of this directory
 # inside, one after the other, and prints what each has seen.
 #
-#   run.sh [TEST...]      all tests in their order, or some
+#   run.sh [TEST...]      all tests in their order, or some; TestLabs/nginx is one lab
 #   run.sh image          builds loaded.qcow2 alone: the disk with the images of the labs
 #
-# WHEELHOUSE_VM_DIR     where the image and the logs are (default: bin/vm)
+# WHEELHOUSE_VM_SUITE   the suite of Debian (default bookworm, which is Debian 12); sid has the newest
+#                       systemd, kernel and Docker Engine of the distribution
+# WHEELHOUSE_VM_DIR     where the image and the logs are (default: bin/vm, of another suite bin/vm-SUITE)
 # WHEELHOUSE_VM_KEEP    if set, the machine goes on at the end; the next run uses it as it is
 # WHEELHOUSE_VM_MEMORY  MiB (default 3072)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-dir=${WHEELHOUSE_VM_DIR:-$top/bin/vm}
+suite=${WHEELHOUSE_VM_SUITE:-bookworm}
+dir=$top/bin/vm
+[ "$suite" = bookworm ] || dir+=-$suite
+dir=${WHEELHOUSE_VM_DIR:-$dir}
 log=$dir/proofs.log
 
 # The order counts: the tests before TestDown share a cluster.
-all=(TestUp TestLimits TestOOM TestWeights TestDockerRestart TestPodsLeaveNothing TestLabs TestBeforeReboot TestAfterReboot TestDown TestMachine)
+all=(TestUp TestLimits TestOOM TestWeights TestDockerRestart TestPodsLeaveNothing TestLabs TestBeforeReboot TestAfterReboot TestDown TestMachine TestUninstall TestSwap)
 tests=("$@")
 [ ${#tests[@]} -gt 0 ] || tests=("${all[@]}")
 
@@ -71,7 +76,7 @@ loaded() {
 prove() { # TEST: runs it inside, and keeps its output
   local began=$SECONDS result=FAIL
   if vm ssh "PATH=\$PATH:/usr/sbin:/sbin proofs -test.v -test.timeout 90m -test.run '^$1\$'" >"$dir/last.log" 2>&1 &&
-    grep -q "^--- PASS: $1 " "$dir/last.log"; then result=ok; fi
+    grep -q "^ *--- PASS: $1 " "$dir/last.log"; then result=ok; fi
   cat "$dir/last.log" >>"$log"
   printf '%-5s %-22s %5d s\n' "$result" "$1" $((SECONDS - began)) | tee -a "$dir/summary"
   if [ $result = ok ]; then
@@ -87,7 +92,7 @@ prove() { # TEST: runs it inside, and keeps its output
 mkdir -p "$dir"
 needs
 # Two runs at once build one image.
-flock "$dir/lock" "$here/image.sh" "$dir"
+flock "$dir/lock" "$here/image.sh" "$dir" "$suite"
 trap '[ -n "${WHEELHOUSE_VM_KEEP:-}" ] || vm cut' EXIT
 if [ "$*" = image ]; then
   loaded
