@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// steadyPause is the time between two requests of one sender.
+	// steadyPause is the time between two requests of one sender. On a slow machine it is longer, as every wait is:
+	// else the senders take the processors that the command needs.
 	steadyPause = 20 * time.Millisecond
 	// steadyAfter is how long requests are sent after the command, unless World.after is set:
 	// pods that the command deleted are still terminating.
@@ -132,7 +133,7 @@ func (w *World) sendRequests(ctx context.Context, log *requestLog, address strin
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(steadyPause):
+		case <-time.After(w.Slow.Wait(steadyPause)):
 		}
 	}
 }

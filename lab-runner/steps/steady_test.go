@@ -39,6 +39,23 @@ func serviceOn(t *testing.T, server *httptest.Server) (w *World, port int) {
 	}, port
 }
 
+// On a slow machine a steady client leaves the processors to what it watches.
+func TestASteadyClientIsSlowerOnASlowMachine(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer server.Close()
+	w, _ := serviceOn(t, server)
+	w.Slow = 5
+	began := time.Now()
+	_ = w.steady(t.Context(), "web", "/", "true") // whether these are enough requests is not asked here
+	// Two senders, and a request before them.
+	most := 1 + 2*(1+int64(time.Since(began)/w.Slow.Wait(steadyPause)))
+	if n := asked.Load(); n < 2 || n > most {
+		t.Errorf("%d requests, want 2 to %d", n, most)
+	}
+}
+
 func TestASteadyClientCountsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
