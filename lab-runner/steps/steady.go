@@ -20,7 +20,8 @@ const (
 	// steadyAfter is how long requests are sent after the command, unless World.after is set:
 	// pods that the command deleted are still terminating.
 	steadyAfter = 2 * time.Second
-	// steadyMinimum is the number of responses that the step requires.
+	// steadyMinimum is the number of responses that the step requires. Where they take long it waits for them, for
+	// World.Patience.
 	steadyMinimum = 20
 )
 
@@ -64,6 +65,7 @@ func (w *World) steady(ctx context.Context, name, path, line string) error {
 	case <-ctx.Done():
 	case <-time.After(after):
 	}
+	w.awaitRequests(ctx, log)
 	stop()
 	senders.Wait()
 	if err != nil {
@@ -73,6 +75,18 @@ func (w *World) steady(ctx context.Context, name, path, line string) error {
 		return fmt.Errorf("`%s` ends with exit status %d:\n%s", line, status, out)
 	}
 	return log.err(fmt.Sprintf("every request for %s to service %s answered while `%s` runs", path, name, line), w.event(ctx, name))
+}
+
+// awaitRequests returns when there are responses enough to tell, or one is lost.
+func (w *World) awaitRequests(ctx context.Context, log *requestLog) {
+	deadline := time.Now().Add(w.Slow.Wait(w.Patience))
+	for !log.decided() && time.Now().Before(deadline) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(steadyPause):
+		}
+	}
 }
 
 func (w *World) awaitAnswers(ctx context.Context, name, path string, addresses []string) error {
@@ -167,6 +181,13 @@ func (l *requestLog) add(address, body string, err error) {
 		l.since = time.Now()
 	}
 	l.failures = append(l.failures, fmt.Sprintf("%s %s: %v", time.Now().UTC().Format("15:04:05.000"), address, err))
+}
+
+// decided reports whether more requests cannot change what err returns for the better.
+func (l *requestLog) decided() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.failures) > 0 || l.answered >= steadyMinimum
 }
 
 // err returns a *Failure unless every request was answered.

@@ -69,6 +69,7 @@ func TestASteadyClientCountsWhatIsLost(t *testing.T) {
 	}))
 	defer server.Close()
 	w, _ := serviceOn(t, server)
+	w.Patience, w.after = time.Minute, time.Millisecond // the responses are waited for
 	if err := w.steady(t.Context(), "web", "/", "true"); err != nil {
 		t.Errorf("a server that loses nothing: %v", err)
 	}
@@ -84,6 +85,7 @@ func TestASteadyClientCountsWhatIsLost(t *testing.T) {
 	}))
 	defer late.Close()
 	lateWorld, _ := serviceOn(t, late)
+	lateWorld.Patience = time.Minute
 	if err := lateWorld.steady(t.Context(), "web", "/", "true"); err != nil {
 		t.Errorf("a server that answers after a moment, and then always: %v", err)
 	}
@@ -98,6 +100,7 @@ func TestASteadyClientCountsWhatIsLost(t *testing.T) {
 		}
 	}
 	server.Close()
+	w.Patience = time.Second
 	if err := w.steady(t.Context(), "web", "/", "true"); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("a server that is gone: %v", err)
 	}
