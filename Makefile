@@ -117,6 +117,7 @@ bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
 	go test -run '^$$' -bench 'EditAmong1000Services' -benchtime 1x ./cluster/proxy
 	go test -run '^$$' -bench Hostile -benchtime 1x -timeout 40m ./features
+	go test -run '^$$' -bench View -benchtime 1x ./lab-runner/runner
 
 clean: ## stop the demo cluster, remove what was built here
 	-@[ ! -x bin/wheelhouse ] || bin/wheelhouse down

@@ -48,6 +48,10 @@ func Open(path string) (*Cluster, error) {
 		}
 	}
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) { // its text names what nobody uses any more
+		return nil, errors.New("no cluster to run labs on: neither --kubeconfig nor $KUBECONFIG nor ~/.kube/config names one; " +
+			"'wheelhouse up' brings one up here, and prints what to type then")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to run labs on: %w; 'wheelhouse up' brings one up, --kubeconfig names another", err)
 	}
@@ -178,6 +182,9 @@ const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.yml' -o -name '*.jso
     ! grep -v -e 'no matches for kind' -e '^ensure CRDs are installed' -e '^Warning: ' <<<"$said"
 }`
 
+// shortGrace is the seconds that the programs of a lab which is removed have to end.
+const shortGrace = 1
+
 // Clean runs the lab's cleanup commands, deletes the objects of its manifests, cluster-scoped
 // ones included, and its namespace. It waits until the namespace is gone.
 func (c *Cluster) Clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, info func(format string, args ...any)) error {
@@ -201,6 +208,10 @@ func (c *Cluster) Clean(ctx context.Context, lab *catalog.Lab, manifests string,
 		}
 	}
 	err = c.Client.Delete(ctx, "namespaces", "", name)
+	if err == nil {
+		// No pod can be created any more, and nobody is served by those that end.
+		err = c.Client.DeleteAll(ctx, "pods", name, shortGrace)
+	}
 	for err == nil {
 		err = c.Client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
 		select {

@@ -60,6 +60,12 @@ func (c *Client) Delete(ctx context.Context, resource, namespace, name string) e
 	return c.rest.Delete().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Name(name).Do(ctx).Error()
 }
 
+// DeleteAll deletes all objects of a resource in a namespace, with a period of grace in seconds.
+func (c *Client) DeleteAll(ctx context.Context, resource, namespace string, grace int64) error {
+	opts := &metav1.DeleteOptions{GracePeriodSeconds: &grace}
+	return c.rest.Delete().Namespace(namespace).Resource(resource).Body(opts).Do(ctx).Error()
+}
+
 // Open reads a path of any group as a stream of JSON, such as a list or a watch. The caller closes it; it ends with ctx.
 func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	r := c.rest.Get().AbsPath(path)

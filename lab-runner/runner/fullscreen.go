@@ -124,13 +124,8 @@ type openLab struct {
 }
 
 // Watch implements view.Lab.
-func (l *openLab) Watch(ctx context.Context, changed func(view.State)) error {
-	return l.Session.Watch(ctx, func(v session.View) { changed(stateOf(l.Lab(), v)) })
-}
-
-// Follow implements view.Lab.
-func (l *openLab) Follow(ctx context.Context, changed func(clustermap.Change)) {
-	clustermap.Follow(ctx, l.cluster.Client, l.Lab().Namespace, changed)
+func (l *openLab) Watch(ctx context.Context, changed func(view.State), drawn func(clustermap.Change)) error {
+	return l.Session.Watch(ctx, func(v session.View) { changed(stateOf(l.Lab(), v)) }, drawn)
 }
 
 var errInterrupted = errors.New("interrupted")

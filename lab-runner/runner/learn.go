@@ -176,7 +176,7 @@ func (l *learner) check() *cobra.Command {
 				return err
 			}
 			if watch {
-				return s.Watch(c.Context(), func(v session.View) { l.printChecks(c.OutOrStdout(), v, true) })
+				return s.Watch(c.Context(), func(v session.View) { l.printChecks(c.OutOrStdout(), v, true) }, nil)
 			}
 			v, err := s.Check(c.Context(), session.Look{Patience: patience, Asked: true})
 			if err != nil {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -54,9 +55,26 @@ func (s *settings) list() *cobra.Command {
 			for _, e := range all {
 				fmt.Fprintf(w, "%s\t%d/%d\t%d\t%s\t%s\n", e.Lab, e.Done, e.Steps, e.Minutes, render.Visible(e.Title), strings.Join(e.Requires, ","))
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprint(c.OutOrStdout(), toBegin(c.Parent().CommandPath(), all))
+			return nil
 		},
 	}
 	c.Flags().StringVar(&output, "output", "", "json: print what a program can read")
 	return c
+}
+
+// toBegin says which lab to do next: the one that was begun, else the first that is not done.
+func toBegin(program string, all []listed) string {
+	next := slices.IndexFunc(all, func(e listed) bool { return e.Current && e.Done < e.Steps })
+	verb := "Go on with"
+	if next < 0 {
+		next, verb = slices.IndexFunc(all, func(e listed) bool { return e.Done < e.Steps }), "Begin with"
+	}
+	if next < 0 {
+		return ""
+	}
+	return fmt.Sprintf("\n%s '%s start %s', or with '%s' alone for the full screen.\n", verb, program, all[next].Lab, program)
 }

@@ -137,11 +137,21 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 	if len(step.Checks) == 0 && len(step.Solution()) == 0 {
 		return nil, nil
 	}
-	// As things are, some commands may fail: what they make is there already.
-	if err := s.runAll(ctx, step.Solution(), false, out); err != nil {
-		return nil, err
+	// As things are, some commands may fail: what they make is there already. Then there is less to wait for.
+	asIs, patience := true, s.cfg.Patience/4
+	for _, item := range step.Solution() {
+		wrong, err := s.runOne(ctx, item, out)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if asIs = asIs && err == nil && wrong == ""; err != nil { // it did not end: what it waits for is not there
+			break
+		}
 	}
-	results, err := s.evaluate(ctx, n, s.cfg.Patience/4)
+	if !asIs {
+		patience = s.cfg.Patience / 15
+	}
+	results, err := s.evaluate(ctx, n, patience)
 	if err != nil || met(results) {
 		return results, errors.Join(err, s.keepVariables(ctx))
 	}
@@ -152,7 +162,7 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 	if err := s.setUp(ctx, step, out); err != nil {
 		return nil, err
 	}
-	if err := s.runAll(ctx, step.Solution(), true, out); err != nil {
+	if err := s.runAll(ctx, step.Solution(), out); err != nil {
 		return nil, err
 	}
 	if results, err = s.evaluate(ctx, n, s.cfg.Patience); err != nil {
@@ -193,7 +203,7 @@ func (s *Session) rebuild(ctx context.Context, n int, out io.Writer) error {
 		if err := s.setUp(ctx, step, out); err != nil {
 			return err
 		}
-		if err := s.runAll(ctx, needed(step.Solution()), true, out); err != nil {
+		if err := s.runAll(ctx, needed(step.Solution()), out); err != nil {
 			return err
 		}
 		// A check waits for what the next step's commands rely on.
@@ -266,37 +276,49 @@ func (s *Session) setUp(ctx context.Context, step *catalog.Step, out io.Writer) 
 		return nil
 	}
 	// What is wrong is for the learner to find: it is not shown.
-	if err := s.runAll(ctx, []script.Item{{Kind: script.Command, Line: step.Line, Text: step.Setup}}, true, io.Discard); err != nil {
+	if err := s.runAll(ctx, []script.Item{{Kind: script.Command, Line: step.Line, Text: step.Setup}}, io.Discard); err != nil {
 		return fmt.Errorf("setting up step %s: %w", step.Name, err)
 	}
 	fmt.Fprintf(out, "# The situation of this step was set up.\n")
 	return nil
 }
 
-// runAll runs commands in the session's bash. strict: a command with the wrong exit status is an error.
-func (s *Session) runAll(ctx context.Context, items []script.Item, strict bool, out io.Writer) error {
+// runAll runs commands in the session's bash. One with the wrong exit status is an error.
+func (s *Session) runAll(ctx context.Context, items []script.Item, out io.Writer) error {
 	for _, item := range items {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		shell, err := s.openShell(ctx)
+		wrong, err := s.runOne(ctx, item, out)
 		if err != nil {
 			return err
 		}
-		item.Text = s.cfg.Cluster.Slow.Command(item.Text)
-		fmt.Fprintf(out, "$ %s\n", strings.ReplaceAll(strings.TrimRight(item.Text, "\n"), "\n", "\n> "))
-		limit := s.cfg.Cluster.Slow.Wait(3 * time.Minute)
-		one, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
-		var said bytes.Buffer
-		status, err := shell.Run(one, item, io.MultiWriter(out, &said))
-		cancel()
-		if err != nil {
-			s.closeShell()
-			return fmt.Errorf("`%s`: %w", item.Text, err)
-		}
-		if strict && (status != 0) != item.Fails {
-			return fmt.Errorf("`%s` ends with exit status %d: %s", item.Text, status, strings.TrimSpace(said.String()))
+		if wrong != "" {
+			return errors.New(wrong)
 		}
 	}
 	return nil
+}
+
+// runOne runs a command in the session's bash, and returns what is wrong with its exit status, or "".
+func (s *Session) runOne(ctx context.Context, item script.Item, out io.Writer) (wrong string, err error) {
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	shell, err := s.openShell(ctx)
+	if err != nil {
+		return "", err
+	}
+	item.Text = s.cfg.Cluster.Slow.Command(item.Text)
+	fmt.Fprintf(out, "$ %s\n", strings.ReplaceAll(strings.TrimRight(item.Text, "\n"), "\n", "\n> "))
+	limit := s.cfg.Cluster.Slow.Wait(3 * time.Minute)
+	one, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v have passed", limit))
+	defer cancel()
+	var said bytes.Buffer
+	status, err := shell.Run(one, item, io.MultiWriter(out, &said))
+	if err != nil {
+		s.closeShell()
+		return "", fmt.Errorf("`%s`: %w", item.Text, err)
+	}
+	if (status != 0) != item.Fails {
+		return fmt.Sprintf("`%s` ends with exit status %d: %s", item.Text, status, strings.TrimSpace(said.String())), nil
+	}
+	return "", nil
 }

@@ -117,7 +117,7 @@ func (s *Session) byText(ctx context.Context, n int, out io.Writer) error {
 	if step.Solve != "" {
 		items = slices.Concat(items, step.Solution())
 	}
-	if err := s.runAll(ctx, items, true, out); err != nil {
+	if err := s.runAll(ctx, items, out); err != nil {
 		return err
 	}
 	return s.holds(ctx, n)
@@ -140,7 +140,7 @@ func (s *Session) broken(ctx context.Context, n int, out io.Writer) error {
 	if step.Break == "" {
 		return errors.New("the step has checks and no 'break:'")
 	}
-	if err := s.runAll(ctx, []script.Item{{Kind: script.Command, Line: step.Line, Text: step.Break}}, true, out); err != nil {
+	if err := s.runAll(ctx, []script.Item{{Kind: script.Command, Line: step.Line, Text: step.Break}}, out); err != nil {
 		return err
 	}
 	known, looks := map[string]bool{}, false
@@ -177,7 +177,7 @@ func (s *Session) undone(ctx context.Context, n int, out io.Writer) error {
 	if err := errors.Join(s.setUp(ctx, step, out), s.notYet(ctx, n)); err != nil {
 		return err
 	}
-	if err := s.runAll(ctx, step.Solution(), true, out); err != nil {
+	if err := s.runAll(ctx, step.Solution(), out); err != nil {
 		return err
 	}
 	return s.holds(ctx, n)

@@ -325,7 +325,7 @@ func TestWatch(t *testing.T) {
 	w.must(w.choose(3))
 	ctx, cancel := context.WithCancel(t.Context())
 	views, done := make(chan View, 100), make(chan error, 1)
-	go func() { done <- w.Watch(ctx, func(v View) { views <- v }) }()
+	go func() { done <- w.Watch(ctx, func(v View) { views <- v }, nil) }()
 	await := func(what string, ok func(CheckView) bool) {
 		t.Helper()
 		for {

@@ -7,25 +7,27 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/clustermap"
 	"wheelhouse/lab-runner/steps"
 )
 
-// watched are the resources whose changes may change a check: in the lab's namespace, and of the cluster. One that the
-// cluster does not serve, or that may not be watched, is left out.
+// watched are the resources whose changes may change a check, beside those of the map: in the lab's namespace, and of the
+// cluster. One that the cluster does not serve, or that may not be watched, is left out.
 var watched = struct{ namespaced, cluster []string }{
 	namespaced: []string{
-		"/api/v1 pods", "/api/v1 services", "/api/v1 endpoints", "/api/v1 replicationcontrollers", "/api/v1 persistentvolumeclaims",
+		"/api/v1 endpoints", "/api/v1 replicationcontrollers", "/api/v1 persistentvolumeclaims",
 		"/api/v1 configmaps", "/api/v1 secrets", "/api/v1 resourcequotas", "/api/v1 serviceaccounts", "/api/v1 events",
 		"/apis/apps/v1 deployments", "/apis/apps/v1 replicasets", "/apis/apps/v1 daemonsets", "/apis/apps/v1 statefulsets",
 		"/apis/batch/v1 jobs", "/apis/batch/v1 cronjobs", "/apis/networking.k8s.io/v1 ingresses", "/apis/networking.k8s.io/v1 networkpolicies",
 		"/apis/autoscaling/v2 horizontalpodautoscalers", "/apis/rbac.authorization.k8s.io/v1 roles", "/apis/rbac.authorization.k8s.io/v1 rolebindings",
 	},
-	cluster: []string{"/api/v1 nodes", "/api/v1 persistentvolumes", "/api/v1 namespaces"},
+	cluster: []string{"/api/v1 persistentvolumes", "/api/v1 namespaces"},
 }
 
 const (
@@ -38,13 +40,28 @@ const (
 // Watch evaluates the current step's checks at first and after every change in the cluster, and calls changed with
 // what there is to show when it is another view than before. What the cluster has no events of, such as a container or
 // a file, is looked at every three seconds while a check that names it is to do. It ends with ctx, and returns nil
-// then. A step that is chosen elsewhere is noticed as a change.
-func (s *Session) Watch(ctx context.Context, changed func(View)) error {
+// then. A step that is chosen elsewhere is noticed as a change. What the map draws is reported to drawn, if it is not
+// nil, from the same watches. Calls of each come one at a time, and none after the end.
+func (s *Session) Watch(ctx context.Context, changed func(View), drawn func(clustermap.Change)) error {
 	signals := make(chan struct{}, 1)
 	client, err := watchClient(s.cfg.Cluster.Config)
 	if err != nil {
 		return err
 	}
+	var following sync.WaitGroup
+	defer following.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	following.Go(func() {
+		clustermap.Follow(ctx, s.cfg.Cluster.Client, s.lab.Namespace, func(c clustermap.Change) {
+			if c.Denied == "" {
+				signal(signals)
+			}
+			if drawn != nil {
+				drawn(c)
+			}
+		})
+	})
 	for _, r := range watched.namespaced {
 		go follow(ctx, client, path(s.cfg.Cluster.Config, r, s.lab.Namespace), signals)
 	}
@@ -188,6 +205,13 @@ func follow(ctx context.Context, client *http.Client, url string, signals chan<-
 	}
 }
 
+func signal(signals chan<- struct{}) {
+	select {
+	case signals <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
 // followOnce returns false if the resource cannot be watched.
 func followOnce(ctx context.Context, client *http.Client, url string, signals chan<- struct{}) (served bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -211,10 +235,7 @@ func followOnce(ctx context.Context, client *http.Client, url string, signals ch
 	for {
 		n, err := res.Body.Read(buffer)
 		if n > 0 {
-			select {
-			case signals <- struct{}{}:
-			default: // one is waiting already
-			}
+			signal(signals)
 		}
 		if errors.Is(err, io.EOF) {
 			return true, nil

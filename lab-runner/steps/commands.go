@@ -15,6 +15,13 @@ func (w *World) output(ctx context.Context, line, text string, failing bool, ok 
 	if failing {
 		end = "fails with"
 	}
+	judge := func(out string, status int) (seen string, met bool) {
+		seen = strings.TrimSpace(out)
+		if seen == "" {
+			seen = "nothing printed"
+		}
+		return fmt.Sprintf("%s\n(exit status %d)", seen, status), (status != 0) == failing && ok(out)
+	}
 	return w.eventually(ctx, condition{
 		text: fmt.Sprintf("`%s` %s %s", line, end, text), try: "run the command by hand: " + line, object: objectOf(line),
 		probe: func(ctx context.Context) (string, bool, error) {
@@ -22,11 +29,13 @@ func (w *World) output(ctx context.Context, line, text string, failing bool, ok 
 			if err != nil {
 				return "", false, err
 			}
-			seen := out
-			if strings.TrimSpace(out) == "" {
-				seen = "nothing printed"
-			}
-			return fmt.Sprintf("%s\n(exit status %d)", strings.TrimSpace(seen), status), (status != 0) == failing && ok(out), nil
+			seen, met := judge(out, status)
+			return seen, met, nil
+		},
+		quick: func(ctx context.Context) (seen string, met, known bool) {
+			out, status, known := w.kubectlGet(ctx, line)
+			seen, met = judge(out, status)
+			return seen, met, known
 		},
 	})
 }

@@ -17,25 +17,33 @@ type Finder interface {
 	Find(ctx context.Context, api, resource, namespace string, opts metav1.ListOptions) ([]metav1.ObjectMeta, error)
 }
 
-// kinds are those that labs' commands name, by what kubectl calls them.
-var kinds = []struct {
-	api, resource, kind string
-	names               []string
-}{
-	{"/api/v1", "pods", "pod", []string{"pods", "pod", "po"}},
-	{"/api/v1", "services", "service", []string{"services", "service", "svc"}},
-	{"/api/v1", "replicationcontrollers", "replication controller", []string{"replicationcontrollers", "replicationcontroller", "rc"}},
-	{"/api/v1", "persistentvolumeclaims", "claim", []string{"persistentvolumeclaims", "persistentvolumeclaim", "pvc"}},
-	{"/api/v1", "configmaps", "config map", []string{"configmaps", "configmap", "cm"}},
-	{"/api/v1", "secrets", "secret", []string{"secrets", "secret"}},
-	{"/apis/apps/v1", "deployments", "deployment", []string{"deployments", "deployment", "deploy"}},
-	{"/apis/apps/v1", "replicasets", "replica set", []string{"replicasets", "replicaset", "rs"}},
-	{"/apis/apps/v1", "daemonsets", "daemon set", []string{"daemonsets", "daemonset", "ds"}},
-	{"/apis/apps/v1", "statefulsets", "stateful set", []string{"statefulsets", "statefulset", "sts"}},
-	{"/apis/batch/v1", "jobs", "job", []string{"jobs", "job"}},
-	{"/apis/batch/v1", "cronjobs", "cron job", []string{"cronjobs", "cronjob", "cj"}},
-	{"/apis/networking.k8s.io/v1", "ingresses", "ingress", []string{"ingresses", "ingress", "ing"}},
-	{"/apis/autoscaling/v2", "horizontalpodautoscalers", "autoscaler", []string{"horizontalpodautoscalers", "horizontalpodautoscaler", "hpa"}},
+// kind is one that labs' commands name.
+type kind struct {
+	api, resource, words string
+	names                []string // kubectl's: plural, singular, short
+	cluster              bool     // it has no namespace
+}
+
+var kinds = []kind{
+	{"/api/v1", "pods", "pod", []string{"pods", "pod", "po"}, false},
+	{"/api/v1", "services", "service", []string{"services", "service", "svc"}, false},
+	{"/api/v1", "replicationcontrollers", "replication controller", []string{"replicationcontrollers", "replicationcontroller", "rc"}, false},
+	{"/api/v1", "persistentvolumeclaims", "claim", []string{"persistentvolumeclaims", "persistentvolumeclaim", "pvc"}, false},
+	{"/api/v1", "configmaps", "config map", []string{"configmaps", "configmap", "cm"}, false},
+	{"/api/v1", "secrets", "secret", []string{"secrets", "secret"}, false},
+	{"/apis/apps/v1", "deployments", "deployment", []string{"deployments", "deployment", "deploy"}, false},
+	{"/apis/apps/v1", "replicasets", "replica set", []string{"replicasets", "replicaset", "rs"}, false},
+	{"/apis/apps/v1", "daemonsets", "daemon set", []string{"daemonsets", "daemonset", "ds"}, false},
+	{"/apis/apps/v1", "statefulsets", "stateful set", []string{"statefulsets", "statefulset", "sts"}, false},
+	{"/apis/batch/v1", "jobs", "job", []string{"jobs", "job"}, false},
+	{"/apis/batch/v1", "cronjobs", "cron job", []string{"cronjobs", "cronjob", "cj"}, false},
+	{"/apis/networking.k8s.io/v1", "ingresses", "ingress", []string{"ingresses", "ingress", "ing"}, false},
+	{"/apis/autoscaling/v2", "horizontalpodautoscalers", "autoscaler", []string{"horizontalpodautoscalers", "horizontalpodautoscaler", "hpa"}, false},
+	{"/api/v1", "resourcequotas", "quota", []string{"resourcequotas", "resourcequota", "quota"}, false},
+	{"/api/v1", "serviceaccounts", "service account", []string{"serviceaccounts", "serviceaccount", "sa"}, false},
+	{"/api/v1", "nodes", "node", []string{"nodes", "node", "no"}, true},
+	{"/api/v1", "namespaces", "namespace", []string{"namespaces", "namespace", "ns"}, true},
+	{"/api/v1", "persistentvolumes", "volume", []string{"persistentvolumes", "persistentvolume", "pv"}, true},
 }
 
 // asked finds the object that a command asks for in the lab's namespace.
@@ -60,7 +68,7 @@ func objectOf(line string) string {
 // elsewhere returns in which other namespace an object is that the lab's namespace has not, or "". Namespaces of other
 // labs and of the cluster itself have objects of the same names.
 func (w *World) elsewhere(ctx context.Context, object string) string {
-	kind, what, ok := strings.Cut(object, " ")
+	word, what, ok := strings.Cut(object, " ")
 	finder, can := w.Client.(Finder)
 	if !ok || !can {
 		return ""
@@ -68,12 +76,12 @@ func (w *World) elsewhere(ctx context.Context, object string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Slow.Wait(5*time.Second))
 	defer cancel()
 	for _, k := range kinds {
-		if !slices.Contains(k.names, kind) {
+		if k.cluster || !slices.Contains(k.names, word) {
 			continue
 		}
-		opts, named := metav1.ListOptions{FieldSelector: "metadata.name=" + what}, k.kind+" "+what
+		opts, named := metav1.ListOptions{FieldSelector: "metadata.name=" + what}, k.words+" "+what
 		if strings.ContainsAny(what, "=!,() ") {
-			opts, named = metav1.ListOptions{LabelSelector: what}, "a "+k.kind+" with label "+what
+			opts, named = metav1.ListOptions{LabelSelector: what}, "a "+k.words+" with label "+what
 		}
 		if here, err := finder.Find(ctx, k.api, k.resource, w.Namespace, opts); err != nil || len(here) > 0 {
 			return ""

@@ -80,6 +80,9 @@ type condition struct {
 	// probe returns the current state, and whether the condition is met. An error is shown as
 	// the state.
 	probe func(ctx context.Context) (seen string, ok bool, err error)
+	// quick is what probe is without its cost; known is false if it cannot tell. nil: there is none. Where a step only
+	// looks, it decides; where a step waits, it says when to probe.
+	quick func(ctx context.Context) (seen string, ok, known bool)
 	// object is what the condition is about, "resource name" or "resource label=value", to find it
 	// in another namespace; may be empty.
 	object string
@@ -87,14 +90,21 @@ type condition struct {
 
 const pause = 150 * time.Millisecond
 
+// probeLimit is how long one probe may take, on a machine of usual speed. One that takes as long has twice as long the
+// next time: the machine may be busy.
+const probeLimit = 10 * time.Second
+
 // eventually polls until the condition is met or Patience has passed.
 func (w *World) eventually(ctx context.Context, c condition) error {
 	deadline := time.Now().Add(w.Slow.Wait(w.Patience))
 	var last string
-	since := time.Now()
+	since, limit := time.Now(), w.Slow.Wait(probeLimit)
 	for {
-		probe, cancel := context.WithTimeout(ctx, w.Slow.Wait(10*time.Second))
-		seen, ok, err := c.probe(probe)
+		probe, cancel := context.WithTimeout(ctx, limit)
+		seen, ok, err := w.look(probe, c, time.Now().After(deadline))
+		if probe.Err() != nil {
+			limit *= 2
+		}
 		cancel()
 		if err != nil {
 			seen, ok = err.Error(), false
@@ -116,6 +126,17 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// look probes the condition. While there is time left, what the quick probe says is not so is not probed.
+func (w *World) look(ctx context.Context, c condition, last bool) (seen string, ok bool, err error) {
+	if c.quick != nil {
+		seen, ok, known := c.quick(ctx)
+		if known && (w.Patience == 0 || !ok && !last) {
+			return seen, ok, nil
+		}
+	}
+	return c.probe(ctx)
 }
 
 // event returns the newest event of the objects whose name starts with about, warnings first.

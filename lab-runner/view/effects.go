@@ -74,49 +74,55 @@ func (p *program) watch(number int, l Lab) tea.Cmd {
 	p.lock.Lock()
 	p.ends[number] = end
 	p.lock.Unlock()
+	changes := &changes{wake: make(chan struct{}, 1)}
 	states := func() tea.Msg {
-		err := l.Watch(ctx, func(s State) { p.send(stateMsg{number, s}) })
+		err := l.Watch(ctx, func(s State) { p.send(stateMsg{number, s}) }, changes.add)
 		if ctx.Err() != nil {
 			err = nil
 		}
 		return watchEndedMsg{number, err}
 	}
 	return tea.Batch(states, func() tea.Msg {
-		p.drawMap(ctx, number, l)
+		p.drawMap(ctx, number, changes)
 		return nil
 	})
 }
 
+// changes are those that are not drawn yet.
+type changes struct {
+	lock    sync.Mutex
+	pending []clustermap.Change
+	wake    chan struct{} // has one when there are some
+}
+
+func (c *changes) add(change clustermap.Change) {
+	c.lock.Lock()
+	c.pending = append(c.pending, change)
+	c.lock.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *changes) take() []clustermap.Change {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	out := c.pending
+	c.pending = nil
+	return out
+}
+
 // drawMap sends the map after its changes.
-func (p *program) drawMap(ctx context.Context, number int, l Lab) {
-	var lock sync.Mutex
-	var pending []clustermap.Change
-	wake := make(chan struct{}, 1)
-	var done sync.WaitGroup
-	done.Go(func() {
-		l.Follow(ctx, func(c clustermap.Change) {
-			lock.Lock()
-			pending = append(pending, c)
-			lock.Unlock()
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
-		})
-	})
-	defer done.Wait()
+func (p *program) drawMap(ctx context.Context, number int, changes *changes) {
 	var m clustermap.Map
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-wake:
+		case <-changes.wake:
 		}
-		lock.Lock()
-		changes := pending
-		pending = nil
-		lock.Unlock()
-		m = m.Apply(changes...)
+		m = m.Apply(changes.take()...)
 		p.send(mapMsg{number, m})
 		select {
 		case <-ctx.Done():

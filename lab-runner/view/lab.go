@@ -30,10 +30,9 @@ type Entry struct {
 // Lab is a lab that is done by hand. The methods may be called from several goroutines.
 type Lab interface {
 	// Watch calls changed with the state at first and after each change of it, which changes of
-	// the cluster cause, until ctx is done.
-	Watch(ctx context.Context, changed func(State)) error
-	// Follow reports what happens in the lab's namespace until ctx is done.
-	Follow(ctx context.Context, changed func(clustermap.Change))
+	// the cluster cause, until ctx is done. It reports what happens in the lab's namespace to
+	// drawn, unless that is nil.
+	Watch(ctx context.Context, changed func(State), drawn func(clustermap.Change)) error
 	// Do carries an action out and writes to out what the commands of it print.
 	Do(ctx context.Context, a Action, out io.Writer) (Result, error)
 	// Run runs a command in the lab's own shell, which keeps variables, and returns its exit

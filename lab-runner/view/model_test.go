@@ -52,13 +52,12 @@ func (r *recorder) last() string {
 // idle is a lab that does nothing.
 type idle struct{}
 
-func (idle) Watch(context.Context, func(State)) error                 { return nil }
-func (idle) Follow(context.Context, func(clustermap.Change))          {}
-func (idle) Do(context.Context, Action, io.Writer) (Result, error)    { return Result{}, nil }
-func (idle) Run(context.Context, script.Item, io.Writer) (int, error) { return 0, nil }
-func (idle) Interrupt()                                               {}
-func (idle) Shell() (*exec.Cmd, error)                                { return nil, errors.New("none") }
-func (idle) Close()                                                   {}
+func (idle) Watch(context.Context, func(State), func(clustermap.Change)) error { return nil }
+func (idle) Do(context.Context, Action, io.Writer) (Result, error)             { return Result{}, nil }
+func (idle) Run(context.Context, script.Item, io.Writer) (int, error)          { return 0, nil }
+func (idle) Interrupt()                                                        {}
+func (idle) Shell() (*exec.Cmd, error)                                         { return nil, errors.New("none") }
+func (idle) Close()                                                            {}
 
 var entries = []Entry{
 	{ID: "workshop/inspector", Title: "Replicas and a service", About: "A replication controller keeps a number of pods running, and a service gives them one address.", Minutes: 15, Done: 1, Steps: 5, Current: true},

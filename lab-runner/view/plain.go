@@ -123,7 +123,7 @@ func (p *plainView) open(ctx context.Context, id string) {
 			}
 			p.states <- s
 			once.Do(func() { close(first) })
-		})
+		}, nil)
 		if err != nil && ctx.Err() == nil {
 			p.say("error: the checks are not evaluated any more: %v", err)
 		}

@@ -32,7 +32,7 @@ func (s *shelf) Open(_ context.Context, id string, out io.Writer) (Lab, error) {
 	return s, err
 }
 
-func (s *shelf) Watch(ctx context.Context, changed func(State)) error {
+func (s *shelf) Watch(ctx context.Context, changed func(State), _ func(clustermap.Change)) error {
 	s.lock.Lock()
 	s.changed = changed
 	changed(s.state)
@@ -40,8 +40,6 @@ func (s *shelf) Watch(ctx context.Context, changed func(State)) error {
 	<-ctx.Done()
 	return nil
 }
-
-func (s *shelf) Follow(ctx context.Context, _ func(clustermap.Change)) { <-ctx.Done() }
 
 func (s *shelf) Do(_ context.Context, a Action, _ io.Writer) (Result, error) {
 	s.lock.Lock()
