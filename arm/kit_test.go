@@ -344,7 +344,11 @@ func (m *machines) guess(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	id, _, _ := strings.Cut(code.Token(), ".")
+	token, err := code.Token()
+	if err != nil {
+		return err
+	}
+	id, _, _ := strings.Cut(token, ".")
 	out, err := m.command(ctx, name, `for a in 101 102 103 104 105; do
   ip address add 10.245.9.$a/24 dev eth0
   for b in a b c d e f g h; do

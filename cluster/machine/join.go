@@ -137,7 +137,11 @@ func (m *Machine) ask(o *Options) (*credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &credential{token: code.Token(), authority: pairedBy(code)}, nil
+	token, err := code.Token()
+	if err != nil {
+		return nil, err
+	}
+	return &credential{token: token, authority: pairedBy(code)}, nil
 }
 
 // master returns the URL of the API server: at addr, that of the machine's identity, or one

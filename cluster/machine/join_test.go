@@ -44,7 +44,7 @@ func TestFindTheMasterOfTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by.token != code.Token() {
+	if token, err := code.Token(); err != nil || by.token != token {
 		t.Errorf("the token is %q", by.token)
 	}
 	got, err := m.master(t.Context(), "", by, Options{})

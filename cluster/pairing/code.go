@@ -19,23 +19,24 @@ const MaxGuesses = 32
 
 // The parts of a code, in characters.
 const (
-	idLen     = 3
-	secretLen = 8
+	secretLen = 11
 	pinLen    = 13
-	codeLen   = idLen + secretLen + pinLen + 1
+	codeLen   = secretLen + pinLen + 1
 	group     = 5
+
+	tokenIDLen = 6 // of every bootstrap token
 )
 
 // alphabet is Crockford's: without I, L, O and U, which are read as 1, 1, 0 and not at all.
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // Code lets machines join the cluster of one authority. Only New and Parse make one.
-type Code struct{ id, secret, pin string }
+type Code struct{ secret, pin string }
 
 // New returns a code for the cluster of an authority.
 func New(authority *x509.Certificate) (Code, error) {
 	pin, err := pinOf(authority)
-	return Code{id: random(idLen), secret: random(secretLen), pin: pin}, err
+	return Code{secret: random(secretLen), pin: pin}, err
 }
 
 // Parse reads a code as a person may have typed it: in any case, with or without dashes and
@@ -55,12 +56,12 @@ func Parse(text string) (Code, error) {
 	if check(body) != text[codeLen-1] {
 		return Code{}, errors.New("the code: one character or more is wrong")
 	}
-	return Code{id: body[:idLen], secret: body[idLen : idLen+secretLen], pin: body[idLen+secretLen:]}, nil
+	return Code{secret: body[:secretLen], pin: body[secretLen:]}, nil
 }
 
 // String returns the code in groups. It is a secret.
 func (c Code) String() string {
-	text := c.id + c.secret + c.pin
+	text := c.secret + c.pin
 	text += string(check(text))
 	var groups []string
 	for ; text != ""; text = text[group:] {
@@ -70,10 +71,16 @@ func (c Code) String() string {
 }
 
 // Token returns the bootstrap token that the code stands for. It is a secret, and is sent to
-// nobody whose authority Pins has not verified.
-func (c Code) Token() string {
+// nobody whose authority Pins has not verified. Its id is not: it is computed from the whole code, so
+// that a stranger cannot guess it, and stretched, so that the code cannot be computed from it. It
+// takes as long as Pins.
+func (c Code) Token() (string, error) {
+	id, err := stretch([]byte(c.pin+c.secret), "wheelhouse pairing id", tokenIDLen)
+	if err != nil {
+		return "", fmt.Errorf("the id of a code: %w", err)
+	}
 	sum := sha256.Sum256([]byte("wheelhouse pairing token\n" + c.pin + c.secret))
-	return "kit" + strings.ToLower(c.id) + "." + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+	return strings.ToLower(letters(id) + "." + base32.StdEncoding.EncodeToString(sum[:10])), nil
 }
 
 // Pins reports whether an authority is the code's. It takes 32 MiB and a tenth of a second, one
@@ -87,13 +94,17 @@ func (c Code) Pins(authority *x509.Certificate) bool {
 var stretching sync.Mutex
 
 func pinOf(authority *x509.Certificate) (string, error) {
-	stretching.Lock()
-	defer stretching.Unlock()
-	key, err := scrypt.Key(authority.RawSubjectPublicKeyInfo, []byte("wheelhouse pairing pin"), 1<<15, 8, 1, pinLen)
+	key, err := stretch(authority.RawSubjectPublicKeyInfo, "wheelhouse pairing pin", pinLen)
 	if err != nil {
 		return "", fmt.Errorf("the pin of an authority: %w", err)
 	}
 	return letters(key), nil
+}
+
+func stretch(what []byte, purpose string, n int) ([]byte, error) {
+	stretching.Lock()
+	defer stretching.Unlock()
+	return scrypt.Key(what, []byte(purpose), 1<<15, 8, 1, n)
 }
 
 func random(n int) string {

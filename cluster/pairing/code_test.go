@@ -51,8 +51,8 @@ func TestCode(t *testing.T) {
 			t.Errorf("%q is read as %v, %v", typed, got, err)
 		}
 	}
-	if !regexp.MustCompile(`^kit[0-9a-z]{3}\.[a-z2-7]{16}$`).MatchString(code.Token()) {
-		t.Errorf("stands for the token %q", code.Token())
+	if token := tokenOf(t, code); !regexp.MustCompile(`^[0-9a-z]{6}\.[a-z2-7]{16}$`).MatchString(token) {
+		t.Errorf("stands for the token %q", token)
 	}
 	if !code.Pins(ca) || code.Pins(authority(t)) {
 		t.Error("the pin is not that of the authority")
@@ -61,8 +61,46 @@ func TestCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if other.Token() == code.Token() || other.pin != code.pin {
+	if tokenOf(t, other) == tokenOf(t, code) || other.pin != code.pin {
 		t.Errorf("two codes of one authority: %v, %v", code, other)
+	}
+}
+
+func tokenOf(t *testing.T, c Code) string {
+	t.Helper()
+	token, err := c.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// Who does not have a code cannot tell the id of its token from that of another: each character of it
+// depends on all of the secret, and no part of the code is in it.
+func TestTokenID(t *testing.T) {
+	code, _ := newCode(t)
+	ids := map[string]bool{}
+	same := make([]int, tokenIDLen)
+	first, _, _ := strings.Cut(tokenOf(t, code), ".")
+	for i := range secretLen {
+		near := code
+		digit := alphabet[(strings.IndexByte(alphabet, near.secret[i])+1)%len(alphabet)]
+		near.secret = near.secret[:i] + string(digit) + near.secret[i+1:]
+		id, _, _ := strings.Cut(tokenOf(t, near), ".")
+		ids[id] = true
+		for j := range same {
+			if id[j] == first[j] {
+				same[j]++
+			}
+		}
+	}
+	if len(ids) != secretLen || ids[first] {
+		t.Errorf("of %d codes that differ by one character %d have ids of their own: %v and %s", secretLen, len(ids), ids, first)
+	}
+	for j, n := range same {
+		if n > secretLen/2 {
+			t.Errorf("character %d of the id is the same in %d of %d codes", j+1, n, secretLen)
+		}
 	}
 }
 

@@ -11,14 +11,17 @@
 //
 // Five groups of five characters of Crockford's base32, five bits each:
 //
-//	3   the id of the token (15 bits): which of the codes in use this is
-//	8   the secret (40 bits): that the machine may join
+//	11  the secret (55 bits): that the machine may join
 //	13  the pin (65 bits): which authority the master has
 //	1   a check digit: any one wrong character and any two swapped ones are detected
 //
-// The secret can only be tried at the server, which refuses a code after MaxGuesses wrong
-// secrets, and each source after ten wrong tokens and then one each six seconds (package authn).
-// So the chance of a guess is MaxGuesses in 2^40. A code has an expiry and a number of nodes.
+// The token that a code stands for has an id of 30 bits and a secret of 55, both computed from the
+// code. They can only be tried at the server, which refuses a token after MaxGuesses wrong secrets,
+// and each source after ten wrong tokens and then one each six seconds (package authn). So a
+// stranger, who does not know the id, needs about 2^30 tries to send one wrong secret for a code in use, and
+// cannot make the server refuse it; and who knows the id, from a log, has MaxGuesses in 2^55. The id
+// is stretched by scrypt as the pin is: no code can be found from it.
+// A code has an expiry and a number of nodes.
 //
 // The pin can be attacked offline, as the certificate of an authority is public: somebody has to
 // create keys until one has the same pin. It is stretched by scrypt with 32 MiB, so that the

@@ -91,13 +91,17 @@ func LimitGuesses(secret *corev1.Secret, most int) {
 
 // guessed returns an error if too many wrong secrets were sent for the token of s, and counts
 // one more if this one is wrong.
-func (a *Authenticator) guessed(s *corev1.Secret, right bool) error {
+func (a *Authenticator) guessed(ctx context.Context, s *corev1.Secret, right bool) error {
 	most, err := strconv.Atoi(string(s.Data[maxGuesses]))
 	if err != nil {
 		return nil //nolint:nilerr // no limit
 	}
 	id := string(s.Data["token-id"])
-	count := a.guesses.count(id+"/"+string(s.UID), !right)
+	count := a.guesses.count(id+"/"+string(s.UID), !right, func(counted string) bool {
+		id, uid, _ := strings.Cut(counted, "/")
+		s, err := a.bootstrapSecret(ctx, id)
+		return err != nil && !apierrors.IsNotFound(err) || s != nil && string(s.UID) == uid
+	})
 	if count < most {
 		return nil
 	}
@@ -107,21 +111,30 @@ func (a *Authenticator) guessed(s *corev1.Secret, right bool) error {
 	return fmt.Errorf("bootstrap token %s: too many wrong secrets were sent for it; `wheelhouse token` makes another", id)
 }
 
+// bootstrapSecret returns the secret of a token's id.
+func (a *Authenticator) bootstrapSecret(ctx context.Context, id string) (*corev1.Secret, error) {
+	o, err := a.Secrets.Get(ctx, schema.GroupResource{Resource: "secrets"}, metav1.NamespaceSystem, bootstrapSecretPrefix+id, true)
+	if err != nil {
+		return nil, err
+	}
+	s, _ := o.(*corev1.Secret)
+	return s, nil
+}
+
 func (a *Authenticator) bootstrapUser(ctx context.Context, token string) (*User, error) {
 	m := bootstrapToken.FindStringSubmatch(token)
 	if m == nil {
 		return nil, errUnknownToken
 	}
-	o, err := a.Secrets.Get(ctx, schema.GroupResource{Resource: "secrets"}, metav1.NamespaceSystem, bootstrapSecretPrefix+m[1], true)
+	s, err := a.bootstrapSecret(ctx, m[1])
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap token %s: %w", m[1], err)
 	}
-	s, ok := o.(*corev1.Secret)
-	if !ok || s.Type != bootstrapSecretType || s.DeletionTimestamp != nil || string(s.Data["token-id"]) != m[1] {
+	if s == nil || s.Type != bootstrapSecretType || s.DeletionTimestamp != nil || string(s.Data["token-id"]) != m[1] {
 		return nil, errUnknownToken
 	}
 	right := subtle.ConstantTimeCompare(s.Data["token-secret"], []byte(m[2])) == 1
-	if err := a.guessed(s, right); err != nil {
+	if err := a.guessed(ctx, s, right); err != nil {
 		return nil, err
 	}
 	if !right || string(s.Data["usage-bootstrap-authentication"]) != "true" {

@@ -23,12 +23,14 @@ type guesses struct {
 	mu sync.Mutex
 	// paid is the time until which the guesses of a source count: each adds guessInterval to it.
 	paid map[string]time.Time
-	// wrong is by id and uid of a secret that exists or did; maxSources bounds it.
-	wrong map[string]int
+	// wrong is by id and uid of a secret that exists or did; those that are gone are forgotten
+	// when there are mostTokens.
+	wrong      map[string]int
+	mostTokens int
 }
 
 func newGuesses(now func() time.Time) *guesses {
-	return &guesses{now: now, paid: map[string]time.Time{}, wrong: map[string]int{}}
+	return &guesses{now: now, paid: map[string]time.Time{}, wrong: map[string]int{}, mostTokens: maxSources}
 }
 
 const otherSources = ""
@@ -68,16 +70,22 @@ func (g *guesses) failed(source string) {
 	g.paid[source] = paid.Add(guessInterval)
 }
 
-// count returns how many wrong secrets were sent for a token, and counts one more if wrong.
-// Beyond maxSources tokens all others share one count.
-func (g *guesses) count(token string, wrong bool) int {
+// count returns how many wrong secrets were sent for a token, and counts one more if wrong. Each
+// token that exists has a count of its own: their number is bounded by that of the secrets.
+func (g *guesses) count(token string, wrong bool, exists func(token string) bool) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, ok := g.wrong[token]; !ok && len(g.wrong) >= maxSources {
-		token = otherSources
+	if !wrong {
+		return g.wrong[token]
 	}
-	if wrong {
-		g.wrong[token]++
+	if _, ok := g.wrong[token]; !ok && len(g.wrong) >= g.mostTokens {
+		for t := range g.wrong {
+			if !exists(t) {
+				delete(g.wrong, t)
+			}
+		}
+		g.mostTokens = max(maxSources, 2*len(g.wrong))
 	}
+	g.wrong[token]++
 	return g.wrong[token]
 }

@@ -95,3 +95,27 @@ func TestWrongSecretsAreCounted(t *testing.T) {
 		t.Errorf("a new token with the same id: %v", err)
 	}
 }
+
+// However many tokens were tried, each has its own count, and those of tokens that are gone are forgotten.
+func TestEachTokenHasItsCount(t *testing.T) {
+	now := time.Now()
+	g := newGuesses(func() time.Time { return now })
+	exists := func(token string) bool { return token[0] == 'h' }
+	for i := range 2 * maxSources {
+		for range 3 {
+			g.count(fmt.Sprint("here/", i), true, exists)
+			g.count(fmt.Sprint("gone/", i), true, exists)
+		}
+	}
+	for i := range 2 * maxSources {
+		if n := g.count(fmt.Sprint("here/", i), false, exists); n != 3 {
+			t.Fatalf("token %d of %d: %d wrong secrets were counted, and 3 sent", i, 2*maxSources, n)
+		}
+	}
+	if n := g.count("another/1", true, exists); n != 1 {
+		t.Errorf("one more token begins with %d", n)
+	}
+	if most := 6 * maxSources; len(g.wrong) > most {
+		t.Errorf("%d tokens in memory: the %d that exist, and more than as many again", len(g.wrong), 2*maxSources)
+	}
+}

@@ -30,7 +30,11 @@ func createCode(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, l
 		if err != nil {
 			return code, err
 		}
-		if err = writeCode(ctx, cs, code, limits); !apierrors.IsAlreadyExists(err) {
+		token, err := code.Token()
+		if err != nil {
+			return code, err
+		}
+		if err = writeCode(ctx, cs, token, limits); !apierrors.IsAlreadyExists(err) {
 			return code, err
 		}
 	}
@@ -39,11 +43,15 @@ func createCode(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, l
 
 // ensureCode makes a code valid, unless it is already. That its id is in use by another token is an error.
 func ensureCode(ctx context.Context, cs kubernetes.Interface, code pairing.Code, limits tokenLimits) error {
-	err := writeCode(ctx, cs, code, limits)
+	token, err := code.Token()
+	if err != nil {
+		return err
+	}
+	err = writeCode(ctx, cs, token, limits)
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	want := authn.BootstrapSecret(code.Token(), limits.life)
+	want := authn.BootstrapSecret(token, limits.life)
 	have, err := cs.CoreV1().Secrets(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("reading the token that has the code's id: %w", err)
@@ -54,9 +62,9 @@ func ensureCode(ctx context.Context, cs kubernetes.Interface, code pairing.Code,
 	return nil
 }
 
-// writeCode makes a code valid. That its id is in use is an AlreadyExists error.
-func writeCode(ctx context.Context, cs kubernetes.Interface, code pairing.Code, limits tokenLimits) error {
-	secret := authn.BootstrapSecret(code.Token(), limits.life)
+// writeCode makes the token of a code valid. That its id is in use is an AlreadyExists error.
+func writeCode(ctx context.Context, cs kubernetes.Interface, token string, limits tokenLimits) error {
+	secret := authn.BootstrapSecret(token, limits.life)
 	authn.LimitJoins(secret, limits.count, limits.node)
 	authn.LimitGuesses(secret, pairing.MaxGuesses)
 	if _, err := cs.CoreV1().Secrets(secret.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {

@@ -34,7 +34,11 @@ func TestCodeIsMadeValidOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	id, _, _ := strings.Cut(code.Token(), ".")
+	token, err := code.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _, _ := strings.Cut(token, ".")
 	taken := fake.NewClientset(authn.BootstrapSecret(id+".0123456789abcdef", time.Hour))
 	if err := ensureCode(t.Context(), taken, code, limits); err == nil || !strings.Contains(err.Error(), "token delete "+id) {
 		t.Errorf("another token has the id: %v", err)
