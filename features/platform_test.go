@@ -46,6 +46,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerResources(sc)
 	p.registerScheduling(sc)
 	p.registerHostile(sc)
+	p.registerSnapshots(sc)
 }
 
 // until is wait.Until for steps, which see output and errors of commands.

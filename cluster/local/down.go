@@ -44,7 +44,7 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		name string
 		do   func() error
 	}{
-		{"processes", func() error { return stopAll(ctx, cfg) }},
+		{"processes", func() error { return errors.Join(thaw(cfg.Name), stopAll(ctx, cfg)) }},
 		{"containers", func() error { return removeContainers(ctx, cfg, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
 		{"cgroups", func() error { return removeCgroups(ctx, "/wheelhouse/"+cfg.Name) }},

@@ -34,6 +34,9 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 	if err := os.Chmod(cfg.dir(), 0o700); err != nil {
 		return err
 	}
+	if err := settle(ctx, cfg, out); err != nil {
+		return err
+	}
 	program, err := stamp(cfg.Binary)
 	if err != nil {
 		return err

@@ -48,9 +48,9 @@ type Notice struct {
 
 // SnapshotFile is a snapshot that Run or Save has written, as `etcdctl snapshot save` does.
 type SnapshotFile struct {
-	Path string
-	Time time.Time
-	Size int64
+	Path string    `json:"path"`
+	Time time.Time `json:"taken"`
+	Size int64     `json:"bytes"`
 }
 
 // Snapshots lists the snapshots of a directory, the newest first.

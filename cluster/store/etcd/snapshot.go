@@ -2,15 +2,18 @@ package etcd
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 )
 
@@ -83,23 +86,18 @@ func (m *Member) Snapshot(ctx context.Context, w io.Writer) error {
 // is renamed; its new name is returned, "" if there was nothing. Every revision is larger
 // after that than any before, so that clients begin again.
 func Restore(dir, path string, log *slog.Logger) (former string, err error) {
-	unlock, err := lockDir(dir)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
 	restored := filepath.Join(dir, "restored")
 	if err := os.RemoveAll(restored); err != nil {
 		return "", err
 	}
-	err = snapshot.NewV3(zapTo(log, nil)).Restore(snapshot.RestoreConfig{
-		SnapshotPath: path, Name: memberName, OutputDataDir: restored, PeerURLs: []string{peerURL},
-		InitialCluster: memberName + "=" + peerURL, InitialClusterToken: memberName,
-		RevisionBump: afterRestore, MarkCompacted: true,
-	})
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("restoring %s: %w", path, err), os.RemoveAll(restored))
+	if err := Prepare(dir, path, restored, log); err != nil {
+		return "", err
 	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(restored))
+	}
+	defer unlock()
 	member := filepath.Join(dir, "member")
 	if exists(member) {
 		former = member + ".before-" + strings.TrimSuffix(strings.TrimPrefix(time.Now().UTC().Format(snapshotName), "etcd-"), ".db")
@@ -111,4 +109,64 @@ func Restore(dir, path string, log *slog.Logger) (former string, err error) {
 		return former, err
 	}
 	return former, os.RemoveAll(restored)
+}
+
+// Prepare writes the files of a member with the state of a snapshot to into, which does not
+// exist yet: into/member is to take the place of dir/member, and must do so before the member of
+// dir runs again. Its revisions are larger than those of both.
+func Prepare(dir, path, into string, log *slog.Logger) error {
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = snapshot.NewV3(zapTo(log, nil)).Restore(snapshot.RestoreConfig{
+		SnapshotPath: path, Name: memberName, OutputDataDir: into, PeerURLs: []string{peerURL},
+		InitialCluster: memberName + "=" + peerURL, InitialClusterToken: memberName,
+		RevisionBump: bump(path, filepath.Join(dir, "member", "snap", "db")), MarkCompacted: true,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("restoring %s: %w", path, err), os.RemoveAll(into))
+	}
+	return nil
+}
+
+// bump is what is added to the revision of a snapshot so that it is beyond all that clients have
+// seen: the database that it replaces may itself come from a snapshot, even from the same. Where
+// that cannot be read, the clock gives a number that grows faster than revisions.
+func bump(snapshot, replaced string) uint64 {
+	if !exists(replaced) {
+		return afterRestore
+	}
+	from, err1 := lastRevision(snapshot)
+	seen, err2 := lastRevision(replaced)
+	if err1 != nil || err2 != nil {
+		return uint64(max(afterRestore, time.Now().UnixMilli()))
+	}
+	return uint64(afterRestore + max(0, seen-from))
+}
+
+// lastRevision is that of the last change which a database file has.
+func lastRevision(path string) (revision int64, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil { // bbolt panics about pages that make no sense
+			err = fmt.Errorf("%s: %v", path, p)
+		}
+	}()
+	db, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	return revision, db.View(func(tx *bolt.Tx) error {
+		keys := tx.Bucket([]byte("key"))
+		if keys == nil {
+			return fmt.Errorf("%s has no bucket of keys", path)
+		}
+		if last, _ := keys.Cursor().Last(); len(last) >= 8 {
+			revision = int64(binary.BigEndian.Uint64(last))
+		}
+		return nil
+	})
 }
