@@ -91,6 +91,9 @@ type Kind struct {
 	// Fields returns the values of the kind's field selectors, except metadata.name and metadata.namespace.
 	Fields func(obj Object) fields.Set
 
+	// Reduced is the form of the kind for who may not read it; nil if there is none.
+	Reduced *Reduced
+
 	// Versions are the further versions in which the kind is served.
 	Versions []Version
 	// Stored and Converter are set by the table for one of Versions. Stored is the kind that has the rules and
@@ -110,6 +113,35 @@ type Subresource struct {
 	// such as a namespace's finalize. Without them the server implements the subresource.
 	Prepare  func(obj, old Object)
 	Validate func(obj, old Object) field.ErrorList
+}
+
+// Reduced is a form of a kind with a part of its fields. Who may not list or watch the kind, but may do so with the subresource Name, which
+// has no path of its own, gets this form.
+type Reduced struct {
+	Name string
+	Of   func(Object) Object
+}
+
+// InReducedForm returns the kind in its reduced form, nil if it has none.
+func (k *Kind) InReducedForm() *Kind {
+	if k.Reduced == nil {
+		return nil
+	}
+	c := *k
+	c.Stored, c.Reduced, c.Converter = k, nil, reduction(k.Reduced.Of)
+	return &c
+}
+
+// reduction is the Converter of a reduced form, which nobody writes.
+type reduction func(Object) Object
+
+// Convert implements Converter.
+func (f reduction) Convert(_ context.Context, _ string, in []Object) ([]Object, error) {
+	out := make([]Object, len(in))
+	for i, obj := range in {
+		out[i] = f(obj)
+	}
+	return out, nil
 }
 
 // Sub returns the subresource of a name, nil if the kind does not have it.

@@ -10,6 +10,7 @@ import (
 	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/apiserver/admission"
 	"wheelhouse/cluster/apiserver/apistatus"
+	"wheelhouse/cluster/apiserver/negotiate"
 )
 
 // admitting is one write in admission: begin admits the object, finish validates it, end
@@ -98,11 +99,20 @@ func isDryRun(options runtime.Object) bool {
 }
 
 // authorize returns a 403 if the user may not do to the request's object what the verb
-// stands for: the request's own verb, or another that it needs as well.
+// stands for: the request's own verb, or another that it needs as well. Who may only read the
+// reduced form of a kind gets that.
 func (s *Server) authorize(r *exchange, verb string) error {
 	a := r.Attributes(r.user, verb)
 	a.FieldSelector = r.Info.FieldSelector(r.URL)
 	allowed, reason, err := s.Authorizer.Authorize(r.Context(), a)
+	if err == nil && !allowed && r.hasReducedForm(verb) {
+		part := a
+		part.Subresource = r.res.Reduced.Name
+		var why string
+		if allowed, why, err = s.Authorizer.Authorize(r.Context(), part); allowed {
+			reason, r.res = why, r.res.reduced
+		}
+	}
 	r.audit.Authorized(allowed, reason, err)
 	if err != nil {
 		return fmt.Errorf("authorizing: %w", err)
@@ -111,4 +121,17 @@ func (s *Server) authorize(r *exchange, verb string) error {
 		return apistatus.Forbidden(&a, reason)
 	}
 	return nil
+}
+
+// hasReducedForm reports whether the verb reads many objects of a kind that has a reduced form.
+func (r *exchange) hasReducedForm(verb string) bool {
+	return r.res != nil && r.res.reduced != nil && r.Subresource == "" && (verb == "list" || verb == "watch")
+}
+
+// listForms are the forms in which a list or a watch can be answered.
+func (r *exchange) listForms() negotiate.Forms {
+	if r.res.wholeOnly {
+		return negotiate.Forms{Streams: true}
+	}
+	return negotiate.ListForms
 }

@@ -27,7 +27,7 @@ func (r *request) list() error {
 	if err != nil {
 		return err
 	}
-	a, err := r.output(negotiate.ListForms)
+	a, err := r.output(r.listForms())
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,10 @@ func (s *Server) newResource(k *api.Kind) *resource {
 		return r
 	}
 	r.collection = s.Store.Of(k)
+	if reduced := k.InReducedForm(); reduced != nil {
+		r.reduced = s.newResource(reduced)
+		r.reduced.wholeOnly = true
+	}
 	if k.Fields != nil {
 		for label := range k.Fields(k.Storage().New()) {
 			r.fieldLabels[label] = true

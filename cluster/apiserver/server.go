@@ -182,6 +182,8 @@ type resource struct {
 	groupVersion string
 	retirement   string // the warning about a version that has had its time
 	managers     managers
+	reduced      *resource // the same in the kind's reduced form, nil if it has none
+	wholeOnly    bool      // the reduced form, of which no table or metadata is made
 }
 
 // tableColumns are the columns of a kind, Name and Age for a kind that names none.

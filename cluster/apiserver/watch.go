@@ -196,7 +196,7 @@ type framer struct {
 }
 
 func (r *request) newFramer() (*framer, error) {
-	a, err := r.output(negotiate.ListForms)
+	a, err := r.output(r.listForms())
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,8 @@ const (
 	// Nodes is the group of kubelets; NodePrefix and the node's name are a kubelet's user name.
 	Nodes      = "system:nodes"
 	NodePrefix = "system:node:"
-	// Proxiers is the group of the proxy and the routes of a node. They read services, endpoints
-	// and nodes, and no pods.
+	// Proxiers is the group of the proxy, the routes and the network policies of a node. They read services,
+	// endpoints, nodes, policies and namespaces, and of pods no more than labels, ports and addresses.
 	Proxiers      = "system:node-proxiers"
 	ProxierPrefix = "system:node-proxier:"
 )

@@ -16,6 +16,8 @@ import (
 	humanize "github.com/dustin/go-humanize"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/netfilter"
 )
 
 // Verdicts of a check.
@@ -47,6 +49,7 @@ func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 		checkIPTables,
 		checkForward,
 		checkPacketFeatures,
+		checkSets,
 		checkLinks,
 		checkOverlay,
 		func() Check { return checkDisk(cfg.StateDir) },
@@ -173,19 +176,42 @@ COMMIT
 -A FORWARD -m conntrack --ctstate NEW -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 `
-	err := inScratch(func() error {
-		cmd := exec.Command("iptables-restore")
-		cmd.Stdin = strings.NewReader(rules)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(string(out)), " "))
-		}
-		return nil
-	})
+	err := inScratch(func() error { return restoreRules(rules) })
 	if err != nil {
 		return Check{"packet rules", Fail, err.Error(), "modprobe -a nf_conntrack nf_nat xt_statistic xt_recent xt_addrtype xt_comment xt_MASQUERADE xt_REDIRECT ipt_REJECT"}
 	}
 	return Check{"packet rules", OK, "nat, conntrack, statistic, recent, addrtype, comment, REJECT, MASQUERADE work", ""}
+}
+
+// checkSets makes sets and rules of the kinds that network policies use, in a temporary namespace.
+func checkSets() Check {
+	const rules = `*mangle
+-A FORWARD -p tcp -m multiport --dports 80,81:82 -m set --match-set WH-0 src -m set --match-set WH-1 dst -m set --match-set WH-2 dst,dst -j DROP
+COMMIT
+`
+	err := inScratch(func() error {
+		for i, kind := range []string{netfilter.Addresses, netfilter.Networks, netfilter.AddressPorts} {
+			if err := netlink.IpsetCreate(fmt.Sprintf("WH-%d", i), kind, netlink.IpsetCreateOptions{}); err != nil {
+				return fmt.Errorf("set of the type %s: %w", kind, err)
+			}
+		}
+		return restoreRules(rules)
+	})
+	if err != nil {
+		return Check{"packet sets", Warn, err.Error(), "modprobe -a ip_set ip_set_hash_ip ip_set_hash_net ip_set_hash_ipport xt_set xt_multiport (without, no network policy is enforced)"}
+	}
+	return Check{"packet sets", OK, "rules with sets of addresses, networks and ports work", ""}
+}
+
+// restoreRules writes rules in the namespace of the thread.
+func restoreRules(rules string) error {
+	cmd := exec.Command("iptables-restore")
+	cmd.Stdin = strings.NewReader(rules)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(string(out)), " "))
+	}
+	return nil
 }
 
 func checkLinks() Check {

@@ -2,9 +2,12 @@
 //
 // Rules are values: the chains of an Owner by table, each with its rules as text. An Applier
 // writes only the chains that differ, in one iptables-restore --noflush, and detects by a
-// canary chain that another process flushed a table. Owners are the service proxy and the
-// kubelet's host ports. The package never decides what a rule is for, and never touches a
-// chain that is not its Owner's, except for the Owner's anchors.
+// canary chain that another process flushed a table. Owners are the service proxy, network
+// policies, the pod network and host ports. The package never decides what a rule is for, and
+// never touches a chain that is not its Owner's, except for the Owner's anchors.
+//
+// Sets are the kernel's sets of addresses and ports, to which rules refer by name: a change of a
+// member costs no rule.
 //
 // It works in the network namespace of the calling thread.
 package netfilter
@@ -128,7 +131,7 @@ func Write(ctx context.Context, chains Tables) error { return restore(ctx, nil, 
 // restore writes what turns have into want, in one iptables-restore.
 func restore(ctx context.Context, have, want Tables) error {
 	var input bytes.Buffer
-	for _, table := range []string{"nat", "filter"} {
+	for _, table := range []string{"mangle", "nat", "filter"} {
 		writeTable(&input, table, have[table], want[table])
 	}
 	if input.Len() == 0 {

@@ -71,6 +71,8 @@ var Pods = api.Of[corev1.Pod, corev1.PodList](&api.Kind{
 
 	Warn: rules.Typed(podrules.WarningsForPod),
 
+	Reduced: &api.Reduced{Name: "addresses", Of: func(o api.Object) api.Object { return podAddresses(o.(*corev1.Pod)) }},
+
 	Columns: podColumns,
 	Row:     rules.Typed(podRow),
 	Fields: rules.Typed(func(p *corev1.Pod) fields.Set {

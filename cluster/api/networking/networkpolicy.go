@@ -15,8 +15,8 @@ import (
 	"wheelhouse/cluster/api/rules"
 )
 
-// NetworkPolicies is the kind NetworkPolicy: which traffic pods accept and send. It is stored as on an upstream cluster
-// whose network plugin does not implement it: nothing enforces it.
+// NetworkPolicies is the kind NetworkPolicy: which traffic pods accept and send. Each node enforces it for its pods
+// (package netpol).
 var NetworkPolicies = api.Of[networkingv1.NetworkPolicy, networkingv1.NetworkPolicyList](&api.Kind{
 	GroupVersionKind: api.GVK(networkingv1.GroupName, "v1", "NetworkPolicy"),
 	Plural:           "networkpolicies", Singular: "networkpolicy", Short: []string{"netpol"},

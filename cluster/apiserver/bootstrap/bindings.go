@@ -41,6 +41,7 @@ func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
 		bind("system:monitoring", group("system:monitoring")),
 		bind("system:service-account-issuer-discovery", group("system:serviceaccounts")),
 		bind("system:node-proxier", user("system:kube-proxy"), group("system:node-proxiers")),
+		bind("wheelhouse:network-policies", group("system:node-proxiers")),
 		bind("system:kubelet-api-admin", group("system:kubelet-api-clients")),
 		bind("system:node-bootstrapper", group("system:bootstrappers")),
 		bind("system:kube-scheduler", user("system:kube-scheduler")),

@@ -152,6 +152,9 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		clusterRole("system:node-proxier",
 			allow("list watch", "core", "services endpoints"), allow(read, "core", "nodes"),
 			allow("list watch", "discovery.k8s.io", "endpointslices"), events),
+		// No more of pods than policies depend on: addresses is their reduced form.
+		clusterRole("wheelhouse:network-policies",
+			allow("list watch", "core", "namespaces pods/addresses"), allow("list watch", "networking.k8s.io", "networkpolicies")),
 		clusterRole("system:node-bootstrapper", allow("create get list watch", "certificates.k8s.io", "certificatesigningrequests")),
 		clusterRole("system:node-problem-detector",
 			allow("get", "core", "nodes"), allow("patch", "core", "nodes/status"), events),

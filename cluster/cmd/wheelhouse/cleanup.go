@@ -8,11 +8,12 @@ import (
 
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/local"
+	"wheelhouse/cluster/netpol"
 	"wheelhouse/cluster/proxy"
 )
 
 // cleanUp removes what a node has made on this machine: containers, mounts, pods' directories,
-// control groups, the bridge, pods' interfaces, routes, and packet rules. It is for a machine
+// control groups, the bridge, pods' interfaces, routes, and packet rules with their sets. It is for a machine
 // that stops being a node, as kube-proxy's --cleanup and kubeadm's reset. The node's identity
 // and disk stay in its directory.
 func (o *nodeOptions) cleanUp(ctx context.Context, log *slog.Logger) error {
@@ -21,5 +22,5 @@ func (o *nodeOptions) cleanUp(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	made := local.NodeConfig{Cluster: o.cluster, Name: o.name, Dir: filepath.Join(o.stateDir, "kubelet")}
-	return errors.Join(local.RemoveNode(ctx, made), pods.Cleanup(), proxy.Cleanup(ctx)) //nolint:contextcheck // what has been begun is finished
+	return errors.Join(local.RemoveNode(ctx, made), pods.Cleanup(), proxy.Cleanup(ctx), netpol.Cleanup(ctx)) //nolint:contextcheck // what has been begun is finished
 }

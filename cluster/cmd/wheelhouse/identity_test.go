@@ -316,9 +316,7 @@ func TestNodeReadsItsOwn(t *testing.T) {
 	if _, err := proxier.DiscoveryV1().EndpointSlices("").List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("endpoints for the proxy: %v", err)
 	}
-	if _, err := list(proxier, "spec.nodeName=n1"); !apierrors.IsForbidden(err) {
-		t.Errorf("pods for the proxy: %v", err)
-	}
+	proxierReadsAddresses(t, s, proxier)
 	if _, err := n1.DiscoveryV1().EndpointSlices("").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("endpoints for the kubelet: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ import (
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/netpol"
 	"wheelhouse/cluster/proxy"
 	"wheelhouse/cluster/zpages"
 )
@@ -88,7 +90,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet and proxy", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
+	return nodePart("node", "A node in one process: kubelet, proxy and network policies", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
 }
 
 func kubeletCommand() *cobra.Command {
@@ -96,11 +98,12 @@ func kubeletCommand() *cobra.Command {
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy alone", (*nodeOptions).runProxy)
+	return nodePart("proxy", "The service proxy and network policies alone", (*nodeOptions).runProxy)
 }
 
 // nodeIdentity has the identities of a node: the kubelet's has the rights for its own pods;
-// the proxy and the routes may read services, endpoints and nodes, and share the informers.
+// the proxy, the routes and network policies may read services, endpoints, nodes, policies,
+// namespaces, and of pods labels and addresses, and share the informers.
 type nodeIdentity struct {
 	kubelet, proxier *client.Identity
 	shared           informers.SharedInformerFactory
@@ -262,7 +265,7 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 		return nil, err
 	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
-	cfg.Flags, cfg.Metrics = zpages.Flags(o.flags), proxy.Collectors()
+	cfg.Flags, cfg.Metrics = zpages.Flags(o.flags), slices.Concat(proxy.Collectors(), netpol.Collectors())
 	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving.ForServer, callers, []string{"kube-apiserver-kubelet-client"}
 	if err := o.resources.apply(&cfg); err != nil {
 		return nil, err
@@ -284,8 +287,15 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	if err != nil {
 		return err
 	}
+	policies, err := netpol.New(netpol.Config{Informers: id.shared, NodeName: o.name, Recorder: recorder, Log: log.With("component", "network-policies")})
+	if err != nil {
+		return err
+	}
 	id.shared.Start(ctx.Done())
-	return ended(ctx, "proxy", p.Run(ctx))
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return ended(ctx, "proxy", p.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "network policies", policies.Run(ctx)) })
+	return all.Wait()
 }
 
 // keepReachable accepts connections to the API server before any rules of services that are
