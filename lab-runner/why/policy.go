@@ -27,11 +27,7 @@ func (c *chain) policies(s *corev1.Service, pods []*corev1.Pod) {
 	var selecting []string
 	var near []string
 	open := false
-	for i := range c.f.Policies {
-		np := &c.f.Policies[i]
-		if !slices.Contains(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress) && len(np.Spec.PolicyTypes) > 0 || !selects(&np.Spec.PodSelector, p.Labels) {
-			continue
-		}
+	for _, np := range c.isolating(p) {
 		selecting = append(selecting, np.Name)
 		for _, rule := range np.Spec.Ingress {
 			admits, why := c.admits(rule, s, p)
@@ -51,6 +47,31 @@ func (c *chain) policies(s *corev1.Service, pods []*corev1.Pod) {
 			do: "Add a rule that admits those who shall connect: " + c.kubectl("edit networkpolicy %s", selecting[len(selecting)-1]), details: near,
 		})
 	}
+}
+
+// isolating returns the policies that restrict which connections a pod gets.
+func (c *chain) isolating(p *corev1.Pod) (all []*networkingv1.NetworkPolicy) {
+	for i := range c.f.Policies {
+		np := &c.f.Policies[i]
+		if (len(np.Spec.PolicyTypes) == 0 || slices.Contains(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)) && selects(&np.Spec.PodSelector, p.Labels) {
+			all = append(all, np)
+		}
+	}
+	return all
+}
+
+// restricted reports whether a pod of the Service gets no connection from everywhere, by policies: the API server's, which comes from a node, and
+// those from outside need not be answered then.
+func (c *chain) restricted(s *corev1.Service) bool {
+	if len(s.Spec.Selector) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(c.f.podsWith(s.Spec.Selector), func(p *corev1.Pod) bool {
+		all := c.isolating(p)
+		return len(all) > 0 && !slices.ContainsFunc(all, func(np *networkingv1.NetworkPolicy) bool {
+			return slices.ContainsFunc(np.Spec.Ingress, func(r networkingv1.NetworkPolicyIngressRule) bool { return len(r.From) == 0 })
+		})
+	})
 }
 
 // admits reports whether a rule admits a connection of some pod of the namespace, or of others, to a port of the Service.

@@ -301,6 +301,8 @@ func (c *chain) packet(s *corev1.Service) {
 		case !asked || c.over():
 		case a.OK:
 			good = append(good, fmt.Sprintf("port %d: %s", port.Port, short(a.Text, 60)))
+		case c.restricted(s):
+			c.unknown("packet", "a request to port %d, sent by the API server, is not answered, and NetworkPolicies need not admit it; try from a pod that they admit", port.Port)
 		case slices.ContainsFunc(c.f.podsWith(s.Spec.Selector), c.justStarted):
 			c.waiting(cause{hop: "packet", reason: "NoAnswerYet", text: fmt.Sprintf("port %d is not answered yet, and a pod has just been started", port.Port), do: "Wait half a minute and ask again.", details: []string{"the answer: " + short(a.Text, 300)}})
 		default:
@@ -333,8 +335,8 @@ func (c *chain) nodePorts(s *corev1.Service) {
 				good = append(good, n.Name)
 				continue
 			}
-			if s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && !c.hasPodOn(s, n.Name) {
-				continue // as the policy has it
+			if s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && !c.hasPodOn(s, n.Name) || c.restricted(s) {
+				continue // as the policies have it
 			}
 			refused = refused || strings.Contains(a.Text, "refused")
 			bad = append(bad, n.Name)
