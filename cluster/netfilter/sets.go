@@ -201,6 +201,9 @@ func destroySet(name string) error {
 // setNames lists the sets with the prefix.
 func setNames(prefix string) (names []string, err error) {
 	all, err := netlink.IpsetListAll()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // a kernel without sets has none
+	}
 	if err = ignoreAbsent(err); err != nil {
 		return nil, fmt.Errorf("listing sets: %w", err)
 	}
