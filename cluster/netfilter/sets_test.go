@@ -111,7 +111,7 @@ func TestSets(t *testing.T) {
 		rule("-A")
 		expect("a change", Sets{"OURS-A": setOf(Addresses, "10.0.0.2", "10.0.0.3"), "OURS-N": nets, "OURS-P": setOf(AddressPorts, "10.0.0.1,udp:53")},
 			map[string]string{"OURS-A": "10.0.0.2 10.0.0.3", "OURS-N": "0.0.0.0/1 10.0.0.0/8 10.1.2.3", "OURS-P": "10.0.0.1,udp:53"})
-		// A process that knows nothing of them, as after a crash; another has changed one.
+		// A new process, as after a crash; another has changed one.
 		a = NewSetApplier("OURS-")
 		if err := netlink.IpsetFlush("OURS-A"); err != nil {
 			t.Error(err)

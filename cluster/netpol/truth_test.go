@@ -116,7 +116,7 @@ func labPod(ns, name string) *v1.Pod {
 	return p
 }
 
-// apply puts the policies in force. Flows of before are forgotten: a new one of the same port numbers would belong to them.
+// apply puts the policies in force. Flows of before are removed: a new one of the same port numbers would belong to them.
 func (l *lab) apply(t *testing.T, policies []*networkingv1.NetworkPolicy) {
 	t.Helper()
 	s := Snapshot{Policies: policies, Namespaces: l.namespaces}
