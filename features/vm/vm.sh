@@ -41,6 +41,11 @@ accelerator() {
   fi
 }
 
+# patience: systemd gives a unit 90 seconds to start, which an emulated machine beside other work may need longer for.
+patience() {
+  [ "${accel[1]}" = kvm ] || echo systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900
+}
+
 boot() {
   ! alive || die "it runs already, as process $(cat "$dir/pid")"
   local port accel
@@ -49,7 +54,7 @@ boot() {
   for _ in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 10000))
     if nice -n 10 qemu-system-x86_64 "${accel[@]}" -machine q35 -smp 2 -m "$memory" -nodefaults -no-reboot -display none \
-      -kernel "$dir/vmlinuz" -initrd "$dir/initrd.img" -append "root=/dev/vda rw console=ttyS0 quiet panic=-1" \
+      -kernel "$dir/vmlinuz" -initrd "$dir/initrd.img" -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 $(patience)" \
       -drive "file=$dir/run.qcow2,if=virtio,cache=unsafe" \
       -netdev "user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n "${network[@]}" \
       -virtfs "local,path=$dir/payload,mount_tag=payload,security_model=none,readonly=on" \
