@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm bench clean
+.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Ra
 
 handout: ## the instructor's hand-out of both kits as a PDF, into bin/handout.pdf
 	@arm/handout.sh
+
+test-chaos: ## three masters, one of them killed, stopped or cut off at a time, 200 times (FAULTS=200); make test does it 10 times
+	WHEELHOUSE_FAULTS=$(or $(FAULTS),200) $(GOTEST) -timeout 6h -count=1 -v -run 'TestThreeMasters$$' ./cluster/cmd/wheelhouse
 
 budget: build ## what an idle cluster costs, against the budget of a Raspberry Pi with 1 GB (arm/README.md)
 	@arm/budget.sh

@@ -54,6 +54,9 @@ func WriteKubeconfig(path string, k Kubeconfig) error {
 	return nil
 }
 
+// WriteFile replaces a file, 0600, in one step. One with the same content is not written.
+func WriteFile(path string, data []byte) error { return replaceFile(path, data) }
+
 func replaceFile(path string, data []byte) (err error) {
 	if old, rerr := os.ReadFile(path); rerr == nil && string(old) == string(data) {
 		return os.Chmod(path, 0o600)

@@ -36,9 +36,18 @@ type Identity struct {
 // with a certificate in the file, Run renews it: each new certificate is written to the file,
 // and one that the administrator writes there is used.
 func NodeIdentity(path string, log *slog.Logger, now clock.Clock) (*Identity, error) {
+	return NodeIdentityVia(path, "", log, now)
+}
+
+// NodeIdentityVia is NodeIdentity with another URL than the file's for requests, such as that of
+// a balancer; "" is the file's.
+func NodeIdentityVia(path, via string, log *slog.Logger, now clock.Clock) (*Identity, error) {
 	rc, err := FromKubeconfig(path)
 	if err != nil {
 		return nil, err
+	}
+	if via != "" {
+		rc.Host, rc.ServerName = via, ""
 	}
 	rc = As(rc, Kubelet)
 	if err := rest.LoadTLSFiles(rc); err != nil {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ import (
 type Leader struct {
 	Namespace string // "" is kube-system
 	Name      string // such as kube-controller-manager
+	// Identity is the holder, of which no second process may run; "": one made up for this call.
+	// With the same identity, a process that was killed has the Lease again when it starts.
+	Identity string
 }
 
 const (
@@ -34,15 +38,14 @@ var ErrLost = errors.New("lost the lease")
 // Run acquires the Lease, runs work while it is held, and returns ErrLost when it is lost
 // before ctx ends. The Lease is released at the end.
 func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func(context.Context) error) error {
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("leader election: %w", err)
-	}
 	ns := l.Namespace
 	if ns == "" {
 		ns = metav1.NamespaceSystem
 	}
-	identity := host + "_" + string(uuid.NewUUID())
+	identity, err := l.identity()
+	if err != nil {
+		return fmt.Errorf("leader election: %w", err)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	result := make(chan error, 1)
@@ -81,6 +84,15 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 		return errors.Join(fmt.Errorf("%w %s/%s", ErrLost, ns, l.Name), err)
 	}
 	return err
+}
+
+// identity begins with the host's name, as upstream's.
+func (l *Leader) identity() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	return host + "_" + cmp.Or(l.Identity, string(uuid.NewUUID())), nil
 }
 
 // release releases a Lease that the elector still left to this process: it tries once, and a

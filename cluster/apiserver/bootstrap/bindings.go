@@ -38,6 +38,7 @@ func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
 		bind("system:basic-user", group("system:authenticated")),
 		bind("system:discovery", group("system:authenticated")),
 		bind("system:public-info-viewer", group("system:authenticated"), group("system:unauthenticated")),
+		bind("system:master-joiner", group("system:unauthenticated")),
 		bind("system:monitoring", group("system:monitoring")),
 		bind("system:service-account-issuer-discovery", group("system:serviceaccounts")),
 		bind("system:node-proxier", user("system:kube-proxy"), group("system:node-proxiers")),

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
@@ -38,9 +39,15 @@ type Config struct {
 	// ClientCA are the authorities of client certificates, in PEM. With them, servers that extend the API find
 	// them in the ConfigMap extension-apiserver-authentication.
 	ClientCA []byte
-	Every    time.Duration // between passes; 10 s when zero
-	Log      *slog.Logger
+	// Servers returns where the live API servers are, this one among them; nil: there is no
+	// other. The endpoints of the Services above are those.
+	Servers func(context.Context) (Servers, error)
+	Every   time.Duration // between passes; 10 s when zero
+	Log     *slog.Logger
 }
+
+// Servers are the addresses of live API servers, and of those that serve DNS and the web page.
+type Servers struct{ API, DNS, UI []netip.Addr }
 
 // Bootstrap is a reconciler.
 type Bootstrap struct {
@@ -74,6 +81,9 @@ const concurrent = 64
 // Run creates the objects, then reconciles them until ctx ends.
 func (b *Bootstrap) Run(ctx context.Context) error {
 	go b.aggregate(ctx)
+	if b.Servers != nil {
+		go b.follow(ctx)
+	}
 	retry := 50 * time.Millisecond
 	for ctx.Err() == nil {
 		pause := b.Every
@@ -89,6 +99,28 @@ func (b *Bootstrap) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// followEvery is how often the list of live API servers is looked at.
+const followEvery = 2 * time.Second
+
+// follow writes the endpoints soon after the list of live API servers has changed.
+func (b *Bootstrap) follow(ctx context.Context) {
+	var last Servers
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(followEvery):
+		}
+		now, err := b.Servers(ctx)
+		if err != nil || reflect.DeepEqual(now, last) || b.Ready(ctx) != nil {
+			continue
+		}
+		if err := errors.Join(b.kubernetes(ctx), b.dns(ctx), b.ui(ctx)); err == nil {
+			last = now
+		}
+	}
 }
 
 // Ready returns nil once the first pass is done; for readyz.

@@ -117,7 +117,7 @@ var (
 	paths = []string{
 		"/", "/api", "/api/v1", "/apis", "/apis/apps/v1", "/openapi/v2", "/openapi/v3", "/version", "/version/", "/healthz", "/healthz/etcd",
 		"/livez", "/livez/ping", "/readyz", "/readyz/etcd", "/metrics", "/metrics/slis", "/.well-known/openid-configuration", "/openid/v1/jwks",
-		"/logs", "/debug/pprof", "/debug/pprof/profile", "/statusz", "/flagz", "/x",
+		"/logs", "/debug/pprof", "/debug/pprof/profile", "/statusz", "/flagz", "/wheelhouse/masters/join", "/wheelhouse/masters/token", "/x",
 	}
 )
 
@@ -207,7 +207,7 @@ func (m *matrix) readRoles(cs kubernetes.Interface) []rbacv1.ClusterRole {
 		add(inNamespaces.Items[i].Rules)
 	}
 	m.resources = slices.Sorted(maps.Keys(resources))
-	for _, v := range slices.Concat(readVerbs, writeVerbs, []string{rbacv1.VerbAll}) {
+	for _, v := range slices.Concat(readVerbs, writeVerbs, []string{rbacv1.VerbAll, "post"}) { // post is of paths, which table asks about
 		delete(verbs, v)
 	}
 	m.verbs = slices.Concat(readVerbs, writeVerbs, slices.Sorted(maps.Keys(verbs)))

@@ -130,6 +130,7 @@ func clusterRoles() []*rbacv1.ClusterRole {
 			allow("create", "authentication.k8s.io", "selfsubjectreviews")),
 		clusterRole("system:discovery",
 			allowPaths("get", "/livez /readyz /healthz /version /version/ /openapi /openapi/* /api /api/* /apis /apis/*")),
+		clusterRole("system:master-joiner", allowPaths("post", "/wheelhouse/masters/join")), // answered to who has a master token alone
 		clusterRole("system:public-info-viewer", allowPaths("get", "/livez /readyz /healthz /version /version/")),
 		clusterRole("system:monitoring",
 			allow("get", "core", "nodes/metrics"),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,10 +25,26 @@ type fixed struct {
 	addresses       []netip.Addr
 }
 
+// servers returns the live API servers, or this one alone.
+func (b *Bootstrap) servers(ctx context.Context) (Servers, error) {
+	if b.Servers != nil {
+		return b.Servers(ctx)
+	}
+	s := Servers{API: []netip.Addr{b.Address}, DNS: b.DNSAddresses}
+	if b.UI.IsValid() {
+		s.UI = []netip.Addr{b.UI.Addr()}
+	}
+	return s, nil
+}
+
 // kubernetes returns the Service through which pods reach the API server.
 func (b *Bootstrap) kubernetes(ctx context.Context) error {
 	if !b.ServiceIP.IsValid() || !b.Address.IsValid() {
 		return nil
+	}
+	live, err := b.servers(ctx)
+	if err != nil {
+		return err
 	}
 	return b.fixed(ctx, &fixed{
 		namespace: metav1.NamespaceDefault, name: "kubernetes",
@@ -37,7 +52,7 @@ func (b *Bootstrap) kubernetes(ctx context.Context) error {
 		ip:        b.ServiceIP,
 		ports:     []corev1.ServicePort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: 443}},
 		targets:   []corev1.EndpointPort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: b.Port}},
-		addresses: []netip.Addr{b.Address},
+		addresses: live.API,
 	})
 }
 
@@ -46,6 +61,10 @@ func (b *Bootstrap) kubernetes(ctx context.Context) error {
 func (b *Bootstrap) dns(ctx context.Context) error {
 	if !b.DNSIP.IsValid() || len(b.DNSAddresses) == 0 {
 		return nil
+	}
+	live, err := b.servers(ctx)
+	if err != nil {
+		return err
 	}
 	return b.fixed(ctx, &fixed{
 		namespace: metav1.NamespaceSystem, name: "kube-dns",
@@ -61,7 +80,7 @@ func (b *Bootstrap) dns(ctx context.Context) error {
 			{Name: "dns", Protocol: corev1.ProtocolUDP, Port: b.DNSPort},
 			{Name: "dns-tcp", Protocol: corev1.ProtocolTCP, Port: b.DNSPort},
 		},
-		addresses: b.DNSAddresses,
+		addresses: live.DNS,
 	})
 }
 
@@ -70,6 +89,10 @@ func (b *Bootstrap) ui(ctx context.Context) error {
 	if !b.UI.IsValid() {
 		return nil
 	}
+	live, err := b.servers(ctx)
+	if err != nil {
+		return err
+	}
 	return b.fixed(ctx, &fixed{
 		namespace: metav1.NamespaceSystem, name: "kube-ui",
 		labels: map[string]string{
@@ -77,7 +100,7 @@ func (b *Bootstrap) ui(ctx context.Context) error {
 		},
 		ports:     []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}},
 		targets:   []corev1.EndpointPort{{Protocol: corev1.ProtocolTCP, Port: int32(b.UI.Port())}},
-		addresses: []netip.Addr{b.UI.Addr()},
+		addresses: live.UI,
 	})
 }
 
@@ -108,8 +131,7 @@ func (b *Bootstrap) service(ctx context.Context, f *fixed) error {
 	return err
 }
 
-// endpoints reconciles the endpoints. With several API servers each adds its own address; one
-// that is gone is removed by hand.
+// endpoints reconciles the endpoints: they are exactly those that are live.
 func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
 	c := b.Client.CoreV1().Endpoints(f.namespace)
 	have, err := c.Get(ctx, f.name, metav1.GetOptions{ResourceVersion: "0"})
@@ -117,13 +139,8 @@ func (b *Bootstrap) endpoints(ctx context.Context, f *fixed) error {
 		return err
 	}
 	subset := corev1.EndpointSubset{Ports: f.targets}
-	if err == nil && len(have.Subsets) == 1 && equality.Semantic.DeepEqual(have.Subsets[0].Ports, f.targets) {
-		subset.Addresses = slices.Clone(have.Subsets[0].Addresses)
-	}
 	for _, a := range f.addresses {
-		if !slices.ContainsFunc(subset.Addresses, func(e corev1.EndpointAddress) bool { return e.IP == a.String() }) {
-			subset.Addresses = append(subset.Addresses, corev1.EndpointAddress{IP: a.String()})
-		}
+		subset.Addresses = append(subset.Addresses, corev1.EndpointAddress{IP: a.String()})
 	}
 	meta := metav1.ObjectMeta{Name: f.name, Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"}}
 	if err != nil {
@@ -191,16 +208,10 @@ func (b *Bootstrap) slice(ctx context.Context, f *fixed) error {
 	for _, t := range f.targets {
 		want.Ports = append(want.Ports, discoveryv1.EndpointPort{Name: &t.Name, Protocol: &t.Protocol, Port: &t.Port})
 	}
-	if err == nil && equality.Semantic.DeepEqual(have.Ports, want.Ports) {
-		want.Endpoints = slices.Clone(have.Endpoints)
-	}
 	for _, a := range f.addresses {
-		known := func(e discoveryv1.Endpoint) bool { return slices.Contains(e.Addresses, a.String()) }
-		if !slices.ContainsFunc(want.Endpoints, known) {
-			want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
-			})
-		}
+		want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		})
 	}
 	if err != nil {
 		_, err = c.Create(ctx, want, metav1.CreateOptions{})

@@ -10,7 +10,9 @@ package pki
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -51,29 +53,42 @@ type Authority struct {
 // Open loads the authority of dir, or creates it. The name is in the authority's certificate.
 func Open(dir, name string) (*Authority, error) { return open(dir, name, time.Now) }
 
+// OpenCA is Open for an authority that signs no tokens, such as that of etcd's members.
+func OpenCA(dir, name string) (*Authority, error) {
+	a := &Authority{dir: dir, now: time.Now}
+	return a, a.open(name, false)
+}
+
 func open(dir, name string, now func() time.Time) (*Authority, error) {
+	a := &Authority{dir: dir, now: now}
+	return a, a.open(name, true)
+}
+
+func (a *Authority) open(name string, tokens bool) error {
+	dir := a.dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("creating the key directory: %w", err)
+		return fmt.Errorf("creating the key directory: %w", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("closing the key directory: %w", err)
+		return fmt.Errorf("closing the key directory: %w", err)
 	}
-	a := &Authority{dir: dir, now: now}
 	unlock, err := a.lock()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
 	if err := a.sweep(); err != nil {
-		return nil, err
+		return err
 	}
 	if a.key, err = a.loadKey("ca.key"); err != nil {
-		return nil, err
+		return err
 	}
-	if a.tokens, err = a.loadKey("sa.key"); err != nil {
-		return nil, err
+	if tokens {
+		if a.tokens, err = a.loadKey("sa.key"); err != nil {
+			return err
+		}
 	}
-	return a, a.loadCert(name)
+	return a.loadCert(name)
 }
 
 // CertPEM returns the authority's certificate: what a client needs to trust the cluster.
@@ -84,6 +99,16 @@ func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
+}
+
+// Derive returns a key of 32 bytes for a purpose, which only who has the authority's key can
+// compute. Each purpose has another one.
+func (a *Authority) Derive(purpose string) ([]byte, error) {
+	private, err := a.key.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("deriving a key: %w", err)
+	}
+	return hkdf.Key(sha256.New, private, nil, "wheelhouse "+purpose, sha256.Size)
 }
 
 // TokenKey signs service-account tokens.

@@ -12,10 +12,12 @@ import (
 // Reserved are the names and addresses that no node may have, since a server under one of them
 // could impersonate the API server, a service or a pod.
 type Reserved struct {
-	Names     []string       // with all names below them
-	Addresses []netip.Addr   // the API server's own
-	Ranges    []netip.Prefix // of services and pods
-	Pods      netip.Prefix   // of which each node has a part; not valid: any
+	Names     []string     // with all names below them
+	Addresses []netip.Addr // the API server's own
+	// Masters returns the addresses of all masters; nil: there is no other.
+	Masters func() []netip.Addr
+	Ranges  []netip.Prefix // of services and pods
+	Pods    netip.Prefix   // of which each node has a part; not valid: any
 	// Nodes are those that the owner of the server has configured with their addresses: the
 	// master itself may be one. Their kubeconfigs are written by the server.
 	Nodes map[string]netip.Addr
@@ -78,7 +80,7 @@ func (r *Reserved) anyones(a netip.Addr) error {
 		return fmt.Errorf("address %s is not the node's: it is of no single machine", a)
 	case r == nil:
 		return nil
-	case slices.Contains(r.Addresses, a):
+	case slices.Contains(r.Addresses, a), r.Masters != nil && slices.Contains(r.Masters(), a):
 		return fmt.Errorf("address %s is not the node's: it is the API server's (a node of the same machine is named by the server's --node)", a)
 	}
 	for _, p := range r.Ranges {

@@ -28,6 +28,7 @@ type ownCertificates struct {
 	// revoked returns until when the certificates of a node are revoked.
 	revoked func(node string) time.Time
 	changed chan struct{} // the list of revoked certificates has
+	peer    func() error  // renews the certificate of the etcd member
 	log     *slog.Logger
 
 	serving, kubelet atomic.Pointer[tls.Certificate]
@@ -35,6 +36,9 @@ type ownCertificates struct {
 
 // renew issues certificates that are missing, due or revoked.
 func (c *ownCertificates) renew() error {
+	if err := c.peer(); err != nil {
+		return err
+	}
 	serving, err := c.pair("apiserver", c.options.servingRequest())
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/apiserver/revocation"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/masters"
 	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
@@ -49,6 +50,10 @@ type controlPlane struct {
 
 	encryption *encryption.File // nil: etcd holds everything as it is
 	audit      *audit.Log       // nil: nothing is audited
+
+	live     *masters.Live // nil: there are no other masters
+	masters  func() []netip.Addr
+	identity string // in Leases, the same after a restart; "": another one each time
 
 	admission *admission.Chain
 	bootstrap *bootstrap.Bootstrap
@@ -73,12 +78,15 @@ func (cp *controlPlane) revocationsChanged() {
 // assemble creates the store, the authorizer, admission and the server; it starts nothing.
 func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
+	if db.member != nil {
+		cp.masters, cp.identity = db.member.PeerAddresses, db.member.ID()
+	}
 	var err error
-	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), o.etcd.embedded(), log); err != nil {
+	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), log); err != nil {
 		return nil, err
 	}
 	cp.store, err = store.New(store.Config{
-		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.etcd.embedded(), Room: db.room(), HistoryBytes: o.etcd.quota / 16,
+		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.alone(), Room: db.room(), HistoryBytes: o.etcd.quota / 16,
 		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
 	})
 	if err != nil {
@@ -107,8 +115,10 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	if err != nil {
 		return nil, err
 	}
-	paths := o.paths(issuer)
-	maps.Copy(paths, db.paths())
+	paths, err := o.paths(issuer, cp, db, log)
+	if err != nil {
+		return nil, err
+	}
 	cp.server, err = apiserver.New(apiserver.Config{
 		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
 		OpenAPI: openapi.Handler,
@@ -117,8 +127,9 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		Uncompressed: o.near(), Metrics: slices.Concat(cp.metrics(db), tokens.Collectors(), authenticator.Collectors()),
 		Reach:      nodeproxy.Reach{Pods: o.podCIDR.Prefix, Services: o.serviceCIDR.Prefix, Nodes: o.nodeCIDR.Prefix, Loopback: o.address.IsLoopback()},
 		KubeletTLS: cp.own.kubeletTLS(cp.revoked.Revoked), Components: cp.parts.statuses(cp.store),
-		Ready: []apiserver.Check{{Name: "authorizer", Check: cp.authz.WaitReady}, {Name: "revoked-certificates", Check: cp.revoked.WaitReady}, {Name: "bootstrap", Check: cp.bootstrapped}},
-		Log:   log.With("component", "apiserver"),
+		Ready: append(o.majority(db), apiserver.Check{Name: "authorizer", Check: cp.authz.WaitReady},
+			apiserver.Check{Name: "revoked-certificates", Check: cp.revoked.WaitReady}, apiserver.Check{Name: "bootstrap", Check: cp.bootstrapped}),
+		Log: log.With("component", "apiserver"),
 	})
 	if err != nil {
 		return nil, err
@@ -126,23 +137,28 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 	if cp.self, err = kubernetes.NewForConfig(client.As(client.InProcess(cp.server.Handler(), owner), client.APIServer)); err != nil {
 		return nil, err
 	}
-	cp.bootstrap, err = o.bootstrap(cp.self, cp.keys.CertPEM(), log)
+	cp.live = o.live(db, cp.bootstrapped, log)
+	cp.bootstrap, err = o.bootstrap(cp, log)
 	return cp, err
 }
 
-// paths are the paths beside the API: the issuer's keys, and pages for who looks for a fault.
-func (o *serverOptions) paths(issuer http.Handler) map[string]http.Handler {
+// paths are the paths beside the API: the issuer's keys, pages for who looks for a fault, the
+// database, and the handover to further masters.
+func (o *serverOptions) paths(issuer http.Handler, cp *controlPlane, db *database, log *slog.Logger) (map[string]http.Handler, error) {
 	all := zpages.Handlers(zpages.Config{
 		Component: "kube-apiserver", Version: zpages.Compatible, Flags: zpages.Flags(o.flags),
 		Paths: []string{"/healthz", "/livez", "/metrics", "/readyz", "/version"},
 	})
 	all["/.well-known/openid-configuration"], all["/openid/"] = issuer, issuer
-	return all
+	maps.Copy(all, db.paths())
+	handover, err := o.handover(cp, db, log)
+	maps.Copy(all, handover)
+	return all, err
 }
 
 func (cp *controlPlane) bootstrapped(ctx context.Context) error { return cp.bootstrap.Ready(ctx) }
 
-// admission returns the admission plugins; with an external etcd other servers may allocate
+// admission returns the admission plugins; other masters may allocate
 // service addresses, too, so that claims are kept in etcd.
 func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd *clientv3.Client, log *slog.Logger) (*admission.Chain, error) {
 	ports, err := parsePortRange(o.nodePorts)
@@ -153,12 +169,13 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	if err != nil {
 		return nil, err
 	}
+	reserved.Masters = cp.masters
 	security, err := o.podSecurityConfig()
 	if err != nil {
 		return nil, err
 	}
 	claims := serviceallocator.NewMemoryClaims()
-	if !o.etcd.embedded() {
+	if !o.alone() {
 		claims = serviceallocator.NewEtcdClaims(etcd)
 	}
 	return admission.New(admission.Config{
@@ -171,8 +188,8 @@ func (o *serverOptions) admission(objects authz.Objects, cp *controlPlane, etcd 
 	})
 }
 
-func (o *serverOptions) bootstrap(cs kubernetes.Interface, ca []byte, log *slog.Logger) (*bootstrap.Bootstrap, error) {
-	cfg := bootstrap.Config{Client: cs, ClientCA: ca, Log: log.With("component", "bootstrap")}
+func (o *serverOptions) bootstrap(cp *controlPlane, log *slog.Logger) (*bootstrap.Bootstrap, error) {
+	cfg := bootstrap.Config{Client: cp.self, ClientCA: cp.keys.CertPEM(), Servers: servers(cp.live), Log: log.With("component", "bootstrap")}
 	// A server on loopback is for this machine's own clients: no pod could reach it.
 	if !o.address.IsLoopback() {
 		cfg.ServiceIP, cfg.Address, cfg.Port = o.firstService(), o.address.Addr, int32(o.port)

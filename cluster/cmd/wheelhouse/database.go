@@ -37,7 +37,7 @@ func (e *etcdFlags) register(f *pflag.FlagSet) {
 	f.Int64Var(&e.reserve, "disk-reserve-bytes", etcd.DefaultDiskReserve, "the bytes that stay free on the disk of the embedded etcd: below, only deletions are accepted")
 }
 
-// embedded reports whether etcd runs in the server's process, for this server alone.
+// embedded reports whether etcd runs in the server's process.
 func (e *etcdFlags) embedded() bool { return len(e.servers) == 0 }
 
 // database is etcd as the server uses it.
@@ -55,12 +55,16 @@ func snapshotsDir(stateDir string) string { return filepath.Join(stateDir, "snap
 // etcdAttempt is the time for one attempt to reach an external etcd.
 const etcdAttempt = 10 * time.Second
 
-func (e *etcdFlags) open(ctx context.Context, stateDir string, log *slog.Logger) (*database, error) {
+func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers, log *slog.Logger) (*database, error) {
 	log = log.With("component", "etcd")
 	db := &database{notices: make(chan etcd.Notice, 16)}
 	if e.embedded() {
+		if peers != nil {
+			waiting := time.AfterFunc(majorityNotice, func() { log.Info("waiting for a majority of the masters") })
+			defer waiting.Stop()
+		}
 		m, err := etcd.Start(ctx, etcd.Config{
-			Dir: etcdDir(stateDir), Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
+			Dir: etcdDir(stateDir), Peers: peers, Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
 		})
 		if err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ type encryptionFlags struct {
 	path    string
 	reload  bool
 	secrets bool
+	mayMake bool // the default file
 }
 
 func (e *encryptionFlags) register(f *pflag.FlagSet) {
@@ -32,9 +33,9 @@ func (e *encryptionFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&e.secrets, "encrypt-secrets", true, "create the default file, with a key for Secrets, if there is none and the etcd is embedded")
 }
 
-// open returns the configuration in use, nil for none. With an external etcd it creates no
-// key: other servers would not have it.
-func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*encryption.File, error) {
+// open returns the configuration in use, nil for none. It creates a key where
+// no other server would lack it.
+func (e *encryptionFlags) open(pki string, log *slog.Logger) (*encryption.File, error) {
 	log = log.With("component", "encryption")
 	if e.path != "" {
 		return encryption.Open(e.path, 0, log)
@@ -43,7 +44,7 @@ func (e *encryptionFlags) open(pki string, embedded bool, log *slog.Logger) (*en
 	e.reload = true
 	_, err := os.Stat(own)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !embedded || !e.secrets {
+		if !e.mayMake || !e.secrets {
 			return nil, nil
 		}
 		if err := encryption.Write(own, encryption.Default(time.Now())); err != nil {

@@ -80,11 +80,12 @@ type component interface {
 	Healthy() error
 }
 
-// term is how a component runs in this process: always, or, with a lease, while it is held.
-// health, if not nil, is set meanwhile.
+// term is how a component runs in this process: while its Lease is held. health, if not nil, is
+// set meanwhile.
 type term struct {
-	lease  string
-	health *health
+	lease    string
+	identity string // of the holder; "": another one each time
+	health   *health
 }
 
 func (t term) run(ctx context.Context, cs kubernetes.Interface, c component) error {
@@ -96,9 +97,6 @@ func (t term) run(ctx context.Context, cs kubernetes.Interface, c component) err
 		}
 		return c.Run(ctx)
 	}
-	if t.lease == "" {
-		return work(ctx)
-	}
-	leader := controller.Leader{Name: t.lease}
+	leader := controller.Leader{Name: t.lease, Identity: t.identity}
 	return leader.Run(ctx, cs, work)
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +33,7 @@ import (
 type nodeOptions struct {
 	kubeconfig    string
 	joining       joinOptions
+	masters       nodeMasters
 	patience      time.Duration
 	cluster       string
 	name          string
@@ -67,6 +65,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.StringVar(&o.joining.tokenFile, "token-file", "", "instead of --token, which other users see in the list of processes: a file with the token, or /dev/stdin")
 	f.StringVar(&o.joining.pin, "ca-pin", "", "the hash of the cluster's authority, as wheelhouse token prints it")
 	startFlag(f, &o.patience, "the API server")
+	f.IntVar(&o.masters.port, "balancer-port", 6444, "the port on loopback at which the masters are reached, whichever of them is live; a free one if it is in use")
 	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, the label of the node's Docker objects")
 	f.StringVar(&o.name, "name", "", "the node's name")
 	f.Var(&o.address, "address", "the node's address")
@@ -121,15 +120,23 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 			if err := o.record(); err != nil {
 				return err
 			}
+			all, ctx := errgroup.WithContext(c.Context())
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel() // of the masters, where the rest does not start
+			if err := o.masters.listen(ctx, log); err != nil {
+				return err
+			}
 			var id nodeIdentity
-			err := awaitStart(c.Context(), o.patience, log, "the API server", func(ctx context.Context) (err error) {
+			err := awaitStart(ctx, o.patience, log, "the API server", func(ctx context.Context) (err error) {
 				id, err = o.identity(ctx, log)
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			all, ctx := errgroup.WithContext(c.Context())
+			if err := o.masters.follow(id.shared.Discovery().V1().EndpointSlices().Informer()); err != nil {
+				return err
+			}
 			for _, i := range []*client.Identity{id.kubelet, id.proxier} {
 				all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
 			}
@@ -148,27 +155,27 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 // again with the token.
 func (o *nodeOptions) identity(ctx context.Context, log *slog.Logger) (nodeIdentity, error) {
 	if o.kubeconfig != "" {
-		return identityOf(ctx, o.kubeconfig, log)
+		return o.identityOf(ctx, o.kubeconfig, log)
 	}
 	path, err := o.joining.join(ctx, o.stateDir, o.name, false)
 	if err != nil {
 		return nodeIdentity{}, err
 	}
-	id, err := identityOf(ctx, path, log)
+	id, err := o.identityOf(ctx, path, log)
 	if !apierrors.IsUnauthorized(err) || o.joining.token+o.joining.tokenFile == "" {
 		return id, err
 	}
 	if path, err = o.joining.join(ctx, o.stateDir, o.name, true); err != nil {
 		return id, err
 	}
-	return identityOf(ctx, path, log)
+	return o.identityOf(ctx, path, log)
 }
 
-func identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIdentity, err error) {
-	if err := keepReachable(path); err != nil {
+func (o *nodeOptions) identityOf(ctx context.Context, path string, log *slog.Logger) (id nodeIdentity, err error) {
+	if err := o.masters.begin(path, filepath.Join(o.stateDir, "masters")); err != nil {
 		return id, err
 	}
-	if id.kubelet, err = client.NodeIdentity(path, log.With("component", "certificates"), nil); err != nil {
+	if id.kubelet, err = client.NodeIdentityVia(path, o.masters.url(), log.With("component", "certificates"), nil); err != nil {
 		return id, err
 	}
 	if id.proxier, err = id.kubelet.Proxier(ctx); err != nil {
@@ -296,23 +303,6 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	all.Go(func() error { return ended(ctx, "proxy", p.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "network policies", policies.Run(ctx)) })
 	return all.Wait()
-}
-
-// keepReachable accepts connections to the API server before any rules of services that are
-// left here. It does nothing for a host name, whose address is unknown.
-func keepReachable(kubeconfig string) error {
-	rc, err := client.FromKubeconfig(kubeconfig)
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(rc.Host)
-	if err != nil {
-		return err
-	}
-	if at, err := netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))); err == nil {
-		return proxy.KeepReachable(at)
-	}
-	return nil
 }
 
 // clientCAs returns the authorities of a kubelet's clients.

@@ -24,6 +24,7 @@ type serverOptions struct {
 	dnsPort     int
 	uiPort      int
 	etcd        etcdFlags
+	masters     masterFlags
 	nodes       []string
 	nodePorts   string
 	nodeCIDR    prefixFlag
@@ -48,6 +49,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.IntVar(&o.dnsPort, "dns-port", 53, "the port of the cluster's DNS on the address; 0 serves no DNS")
 	f.IntVar(&o.uiPort, "ui-port", 8090, "the port of the web page kube-ui on the address, unless that is loopback; 0 serves none")
 	o.etcd.register(f)
+	o.masters.register(f)
 	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)

@@ -57,12 +57,8 @@ func apiserverCommand() *cobra.Command {
 // run runs etcd, the store and the API server, then more, over the in-memory transport.
 // It returns when ctx is done or one of them fails.
 func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(context.Context, *controlPlane, *slog.Logger) error) error {
-	if err := o.check(); err != nil {
+	if err := errors.Join(o.recall(), o.check()); err != nil {
 		return err
-	}
-	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
-	if err != nil {
-		return fmt.Errorf("the directory %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
 	}
 	// A port that is in use is an error before anything is started.
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.address.String(), strconv.Itoa(o.port)))
@@ -71,20 +67,38 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	}
 	defer listener.Close()
 	o.port = listener.Addr().(*net.TCPAddr).Port
+	peers, err := o.peers(ctx, log)
+	if err != nil {
+		return err
+	}
+	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
+	if err == nil {
+		err = o.peerCertificate(peers)
+	}
+	if err != nil {
+		return fmt.Errorf("the directory %s cannot be used (choose another with --state-dir): %w", o.stateDir, err)
+	}
 	auditLog, stopAudit, err := o.audit.start(log) //nolint:contextcheck // stopAudit ends it
 	if err != nil {
 		return err
 	}
 	defer stopAudit() // when the server has answered its last request
-	db, err := o.etcd.open(ctx, o.stateDir, log)
+	o.encryption.mayMake = o.keepsSecrets()
+	db, err := o.etcd.open(ctx, o.stateDir, peers, log)
 	if err != nil {
 		return err
 	}
 	defer db.close()
+	if db.member != nil {
+		if err := o.complete(ctx, db.member); err != nil {
+			return err
+		}
+	}
 	cp, err := o.assemble(db, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
 	if err != nil {
 		return err
 	}
+	cp.own.peer = func() error { return o.peerCertificate(peers) }
 	if err := cp.own.renew(); err != nil {
 		return err
 	}
@@ -98,6 +112,9 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	all.Go(func() error { return ended(ctx, "certificates", cp.own.run(ctx)) })
 	all.Go(func() error { return ended(ctx, "admission", cp.admission.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "bootstrap", cp.bootstrap.Run(ctx)) })
+	if cp.live != nil {
+		all.Go(func() error { return ended(ctx, "the list of masters", cp.live.Run(ctx)) })
+	}
 	if o.announce {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.port))
 		all.Go(func() error { return pairing.Announce(ctx, at, log.With("component", "announcement")) })
@@ -109,9 +126,9 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 }
 
 // runComponents runs controllers, scheduler and DNS over the in-memory transport. They
-// share one informer factory: each object is kept once. With an external etcd there may
-// be other servers, so that a Lease decides who acts; a server that lost it stands for
-// it again, as its API is as good as ever.
+// share one informer factory: each object is kept once. There may be other servers, so that a
+// Lease decides who acts; a server that lost it stands for it again, as its API is as good as
+// ever.
 func (o *serverOptions) runComponents(ctx context.Context, cp *controlPlane, log *slog.Logger) error {
 	if err := cp.bootstrap.WaitReady(ctx); err != nil {
 		return ended(ctx, "bootstrap", err)
@@ -136,10 +153,8 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	as := func(user string) *rest.Config {
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}
-	controllers, scheduler := term{health: &cp.parts.controllers}, term{health: &cp.parts.scheduler}
-	if !o.etcd.embedded() {
-		controllers.lease, scheduler.lease = controllersLease, schedulerLease("")
-	}
+	controllers := term{lease: controllersLease, identity: cp.identity, health: &cp.parts.controllers}
+	scheduler := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler}
 	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags)
 	config.SignToken = signToken(cp.keys.TokenKey())
 	all, ctx := errgroup.WithContext(ctx)

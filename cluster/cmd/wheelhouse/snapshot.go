@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/local"
+	"wheelhouse/cluster/masters"
 	"wheelhouse/cluster/store/etcd"
 )
 
@@ -184,6 +185,9 @@ func restoreFile(out io.Writer, stateDir string, args []string) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s is restored; start the server\n", args[0])
+	if _, _, _, several, err := masters.Recall(stateDir); err == nil && several {
+		fmt.Fprintf(out, "it is the only master then: stop the others before, remove the directory etcd below their --state-dir, and start them with --join and a new token\n")
+	}
 	if former != "" {
 		fmt.Fprintf(out, "what was there is kept in %s\n", former)
 	}

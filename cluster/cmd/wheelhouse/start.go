@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
+	"wheelhouse/cluster/masters"
 	"wheelhouse/cluster/store/etcd"
 )
 
@@ -66,6 +67,6 @@ func startsLater(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, etcd.ErrNoAnswer) || utilnet.IsTimeout(err) || utilnet.IsProbableEOF(err) ||
+	return errors.Is(err, etcd.ErrNoAnswer) || errors.Is(err, masters.ErrLater) || utilnet.IsTimeout(err) || utilnet.IsProbableEOF(err) ||
 		apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err)
 }

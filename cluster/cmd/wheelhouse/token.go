@@ -14,6 +14,7 @@ import (
 
 	"wheelhouse/cluster/apiserver/authn"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/masters"
 )
 
 // owned runs f as whom the kubeconfig names.
@@ -54,14 +55,33 @@ func createToken(ctx context.Context, rc *rest.Config, cs kubernetes.Interface, 
 	return token, pin, nil
 }
 
+// masterCommand creates a master token, and prints the command for it.
+func masterCommand(c *cobra.Command, rc *rest.Config, cs kubernetes.Interface, life time.Duration) error {
+	if !c.Flags().Changed("ttl") {
+		life = time.Hour
+	}
+	token, err := cs.Discovery().RESTClient().Post().AbsPath(masters.TokenPath).Param("ttl", life.String()).DoRaw(c.Context())
+	if err != nil {
+		return fmt.Errorf("creating the token: %w: %s", err, token)
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "wheelhouse server --join %s --token %s --address IP\n", rc.Host, token)
+	return err
+}
+
 // tokenCommand creates join tokens.
 func tokenCommand() *cobra.Command {
-	path, life, count, node := kubeconfig(), 24*time.Hour, 1, ""
+	path, life, count, node, master := kubeconfig(), 24*time.Hour, 1, "", false
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Create a token with which another machine joins as a node, and print the command for it",
+		Short: "Create a token with which another machine joins as a node or a master, and print the command for it",
 		Args:  cobra.NoArgs,
 		RunE: owned(&path, func(c *cobra.Command, _ []string, rc *rest.Config, cs kubernetes.Interface) error {
+			if master {
+				if count != 1 || node != "" {
+					return errors.New("--master: such a token is for one master; --count and --node are for nodes")
+				}
+				return masterCommand(c, rc, cs, life)
+			}
 			if count < 1 || (node != "" && count != 1) {
 				return errors.New("--count: want at least 1, and 1 for a --node")
 			}
@@ -77,9 +97,10 @@ func tokenCommand() *cobra.Command {
 		}),
 	}
 	c.PersistentFlags().StringVar(&path, "kubeconfig", path, "the kubeconfig with the API server and the credentials")
-	c.Flags().DurationVar(&life, "ttl", life, "how long the token is valid")
+	c.Flags().DurationVar(&life, "ttl", life, "how long the token is valid (of a --master: an hour by default, a day at most)")
 	c.Flags().IntVar(&count, "count", count, "number of nodes that may join with the token")
 	c.Flags().StringVar(&node, "node", "", "the only node that may join with the token, which may exist already")
+	c.Flags().BoolVar(&master, "master", false, "the token is for a further master: who has it gets the cluster's keys")
 	c.AddCommand(tokenListCommand(&path), tokenDeleteCommand(&path))
 	return c
 }
@@ -93,9 +114,20 @@ func tokenListCommand(path *string) *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
-			fmt.Fprintln(w, "ID\tEXPIRES\tLEFT\tNODE\tJOINED")
+			ofMasters, err := masters.List(c.Context(), cs)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(w, "ID\tEXPIRES\tLEFT\tNODE\tJOINED\tFOR")
 			for _, t := range tokens {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", t.ID, t.Expires, t.Left, t.Node, t.Joined)
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\tnodes\n", t.ID, t.Expires, t.Left, t.Node, t.Joined)
+			}
+			for _, t := range ofMasters {
+				left := 1
+				if t.Master != "" {
+					left = 0
+				}
+				fmt.Fprintf(w, "%s\t%s\t%d\t\t%s\ta master\n", t.ID, t.Expires, left, t.Master)
 			}
 			return w.Flush()
 		}),
@@ -107,6 +139,14 @@ func tokenDeleteCommand(path *string) *cobra.Command {
 		Use: "delete ID...", Short: "Revoke join tokens; nodes that have joined are not affected", Args: cobra.MinimumNArgs(1),
 		RunE: owned(path, func(c *cobra.Command, ids []string, _ *rest.Config, cs kubernetes.Interface) error {
 			for _, id := range ids {
+				found, err := masters.Delete(c.Context(), cs, id)
+				if err != nil {
+					return err
+				}
+				if found {
+					fmt.Fprintf(c.OutOrStdout(), "token %s deleted; a master that has joined with it keeps the keys\n", id)
+					continue
+				}
 				if err := authn.DeleteJoinToken(c.Context(), cs, id); err != nil {
 					return err
 				}

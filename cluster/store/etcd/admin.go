@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -8,12 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// AdminPath is the beginning of the paths that Admin answers: GET AdminPath+"status" and
-// "snapshot", POST "compact" and "defrag". It is for administrators: those who may use any path.
+// AdminPath is the beginning of the paths that Admin answers: GET AdminPath+"status",
+// "snapshot" and "members", POST "compact", "defrag" and "remove?member=NAME". It is for administrators: those who may use any path.
 const AdminPath = "/wheelhouse/etcd/"
 
 // Admin answers what the commands of an administrator ask. Each answer but a
-// snapshot is a Status, or an error as text.
+// snapshot or a list of members is a Status, or an error as text.
 func (m *Member) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
@@ -24,6 +25,13 @@ func (m *Member) Admin() http.Handler {
 				panic(http.ErrAbortHandler) // the client sees that it is not whole
 			}
 			return
+		case "GET members":
+			err = m.running(func() error { return m.writeMembers(r.Context(), w) }) //nolint:contextcheck // it is the request's
+			if err == nil {
+				return
+			}
+		case "POST remove":
+			err = m.running(func() error { return m.Remove(r.Context(), r.URL.Query().Get("member")) }) //nolint:contextcheck // it is the request's
 		case "POST compact":
 			err = m.running(func() error { return m.Compact(r.Context()) }) //nolint:contextcheck // it is the request's
 		case "POST defrag":
@@ -39,6 +47,16 @@ func (m *Member) Admin() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(m.Status()) // the client has gone
 	})
+}
+
+func (m *Member) writeMembers(ctx context.Context, w http.ResponseWriter) error {
+	all, err := m.Members(ctx)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(all) // the client has gone
+	return nil
 }
 
 // The names are those of etcd and of the upstream API server.

@@ -25,6 +25,8 @@ type Config struct {
 	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
 	// is only logged.
 	Notice func(Notice)
+	// Peers makes the member one of several; nil: it is alone and has no socket.
+	Peers *Peers
 
 	// etcdQuota is etcd's own quota, none unless a test sets one: at it etcd would refuse the
 	// writes that end an object, too, and until an operator acts.

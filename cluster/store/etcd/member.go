@@ -34,6 +34,7 @@ type Member struct {
 	cfg    Config
 	client *clientv3.Client
 	server *etcdserver.EtcdServer
+	peers  *peerServer // nil: the member is alone
 	unlock func()
 
 	room    atomic.Pointer[shortage] // nil: every write is accepted
@@ -62,8 +63,9 @@ func StartEmbedded(ctx context.Context, cfg Config) (client *clientv3.Client, st
 	return m.client, m.Stop, nil
 }
 
-// Start runs a single etcd member in this process, without any socket, and returns when it
-// can be written to. Every acknowledged write has been synced to disk.
+// Start runs an etcd member in this process, without any socket for clients, and returns when
+// it can be written to: one of several waits for a majority. Every acknowledged write has been
+// synced to disk.
 func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.Quota == 0 {
 		cfg.Quota = DefaultQuota
@@ -82,12 +84,16 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if free(cfg.Dir) < cfg.DiskReserve {
 		m.cfg.releaseReserve()
 	}
-	err = cfg.check()
+	if cfg.joins() {
+		err = cfg.forget()
+	} else {
+		err = cfg.check()
+	}
 	if err == nil {
 		err = m.start(ctx)
 	}
 	if err == nil {
-		err = os.WriteFile(cfg.madeFile(), nil, 0o600)
+		err = cfg.markMade()
 	}
 	if err != nil {
 		unlock()
@@ -96,7 +102,10 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	return m, nil
 }
 
-func (m *Member) start(ctx context.Context) error {
+func (m *Member) start(ctx context.Context) (err error) {
+	if m.peers, err = listenPeers(m.cfg.Peers); err != nil {
+		return err
+	}
 	made := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -111,21 +120,23 @@ func (m *Member) start(ctx context.Context) error {
 	select {
 	case err := <-made:
 		if err != nil {
+			m.peers.close()
 			return err
 		}
 	case <-m.failed:
+		m.peers.close()
 		return m.cfg.damage(m.cfg.Dir, m.failure)
 	}
 	m.server.Start()
 	m.client = v3client.New(m.server)
-	var err error
+	m.peers.serve(m.server, zapTo(m.cfg.Log, nil))
 	select {
 	case <-m.server.ReadyNotify():
 		return nil
 	case <-m.failed:
 		err = m.failure
 	case <-m.server.StopNotify():
-		err = errors.New("it stopped before it was ready")
+		err = ErrRemoved // a member that is alone does not stop
 	case <-ctx.Done():
 		err = fmt.Errorf("waiting for it: %w", ctx.Err())
 	}
@@ -149,6 +160,7 @@ func (m *Member) close() {
 	default:
 		m.server.Stop()
 	}
+	m.peers.close()
 }
 
 // OnWrite is what etcd logs when it gives up: instead of the process, only the part of etcd
@@ -169,7 +181,7 @@ func (m *Member) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 
 func serverConfig(cfg Config, log *zap.Logger) config.ServerConfig {
 	peers := types.MustNewURLs([]string{peerURL})
-	return config.ServerConfig{
+	c := config.ServerConfig{
 		Name:                memberName,
 		DataDir:             cfg.Dir,
 		PeerURLs:            peers,
@@ -212,6 +224,8 @@ func serverConfig(cfg Config, log *zap.Logger) config.ServerConfig {
 		Metrics:                     "basic",
 		Logger:                      log,
 	}
+	cfg.Peers.configure(&c)
+	return c
 }
 
 // lockDir keeps a second server out of the directory. etcd would wait for the first

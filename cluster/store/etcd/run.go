@@ -28,6 +28,8 @@ func (m *Member) Run(ctx context.Context) error {
 			return nil
 		case <-m.failed:
 			return m.revive(ctx, tick.C)
+		case <-m.server.StopNotify():
+			return ErrRemoved
 		case <-tick.C:
 			m.look(ctx)
 		}
