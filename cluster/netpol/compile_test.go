@@ -145,7 +145,8 @@ func TestBlocksAndPorts(t *testing.T) {
 		{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8", Except: []string{"10.128.0.0/9", "10.0.0.0/9"}}},
 		{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}},
 		{IPBlock: &networkingv1.IPBlock{CIDR: "192.168.0.0/30", Except: []string{"192.168.0.1/32"}}},
-		{IPBlock: &networkingv1.IPBlock{CIDR: "fd00::/8"}}, {IPBlock: &networkingv1.IPBlock{CIDR: "010.0.0.0/8"}},
+		{IPBlock: &networkingv1.IPBlock{CIDR: "fd00::/8"}},
+		{IPBlock: &networkingv1.IPBlock{CIDR: "010.0.0.0/8"}},
 	}
 	if got := fmt.Sprint(blocksOf(peers)); got != "[0.0.0.0/1 128.0.0.0/1 192.168.0.0/32 192.168.0.2/31]" {
 		t.Errorf("ranges: %s", got)
