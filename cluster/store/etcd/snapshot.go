@@ -158,7 +158,7 @@ func lastRevision(path string) (revision int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // nothing was written
 	return revision, db.View(func(tx *bolt.Tx) error {
 		keys := tx.Bucket([]byte("key"))
 		if keys == nil {
