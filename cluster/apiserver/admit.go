@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +66,10 @@ func (a *admitting) finish(ctx context.Context) error {
 // end may be called again; only the first counts.
 func (a *admitting) end(ctx context.Context, err error) {
 	if a.req != nil {
+		a.r.changedBy = a.req.ChangedBy
+		if old, ok := a.req.Old.(api.Object); ok && err != nil && !errors.Is(err, errChanged) && !errors.Is(err, errEmptied) {
+			a.r.recordRefusal(old.GetUID(), err)
+		}
 		a.r.audit.Annotate(a.req.AuditAnnotations)
 		// The client may be gone by now.
 		a.r.s.Admission.Done(context.WithoutCancel(ctx), a.req, err)

@@ -75,8 +75,10 @@ func (r *request) assign(name string, b *corev1.Binding, o writeOptions) (err er
 		if _, err := set(cur); err != nil {
 			return err
 		}
-	} else if _, err := pods.Update(r.Context(), r.Namespace, name, set); err != nil {
+	} else if item, err := pods.Update(r.Context(), r.Namespace, name, set); err != nil {
 		return err
+	} else if r.s.Journal != nil {
+		r.record(item.Object().GetUID(), item.Revision())
 	}
 	return r.writeObject(http.StatusCreated, &metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusCreated}, apistatus.GVK)
 }

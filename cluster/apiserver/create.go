@@ -52,6 +52,7 @@ func (r *lifecycle) insert(obj api.Object, o writeOptions) error {
 	if item == nil { // a dry run
 		return r.writeUnstored(http.StatusCreated, obj)
 	}
+	r.record(obj.GetUID(), item.Revision())
 	return r.writeItem(http.StatusCreated, item)
 }
 

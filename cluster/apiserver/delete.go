@@ -46,6 +46,9 @@ func (r *lifecycle) deleteNamed(o *metav1.DeleteOptions) error {
 	if d.gone && !r.res.returnsGone {
 		return r.writeSuccess(http.StatusOK, r.details(d.item.Object()))
 	}
+	if d.unstored == nil {
+		r.record(d.item.Object().GetUID(), d.item.Revision())
+	}
 	code := http.StatusOK
 	if !d.gone && o.OrphanDependents != nil && !*o.OrphanDependents { //nolint:staticcheck // SA1019: clients of old send it
 		code = http.StatusAccepted

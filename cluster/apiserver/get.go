@@ -11,6 +11,9 @@ func (r *request) get() error {
 	if err != nil {
 		return err
 	}
+	if r.asksJournal() {
+		return r.writeJournal(item)
+	}
 	return r.writeItem(http.StatusOK, item)
 }
 

@@ -27,7 +27,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler) // the client cancelled it before it was served
 	}
 	start := time.Now()
-	r := newRequest(&exchange{Request: req, Info: requestinfo.Parse(req), s: s, routes: s.routes.Load(), w: &connection.Writer{ResponseWriter: w}})
+	r := newRequest(&exchange{Request: req, Info: requestinfo.Parse(req), s: s, routes: s.routes.Load(), started: start, w: &connection.Writer{ResponseWriter: w}})
 	if client.UserFrom(req.Context()) == nil {
 		r.w = connection.NewWriter(w, &r.ticket, s.ClientTimeouts)
 	}

@@ -45,6 +45,7 @@ import (
 	"wheelhouse/cluster/apiserver/requestinfo"
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/store"
 )
 
@@ -95,6 +96,8 @@ type Config struct {
 	Authorizer    Authorizer
 	Admission     Admission  // nil: admits everything
 	Audit         *audit.Log // nil: nothing is audited
+	// Journal keeps the last writes of each object; nil: none.
+	Journal *journal.Log
 	// OpenAPI returns what answers /openapi/ for a table; nil: 404.
 	OpenAPI func(*api.Table) http.Handler
 	// Paths answers further paths that are not resources; one that ends with / also those
@@ -219,6 +222,8 @@ type exchange struct {
 	inProcess bool // the caller is a component of this very process
 	bodySize  int  // of what the client sent, or of what its patch made of the object
 	ticket    flowcontrol.Ticket
+	started   time.Time
+	changedBy []string // the admission plugins that changed what is written
 }
 
 // responder writes answers.

@@ -163,6 +163,9 @@ func (r *lifecycle) write(ctx context.Context, c change) (*store.Item, api.Objec
 	c.admitted = &admitting{}
 	item, last, err := r.tryWrite(ctx, c)
 	c.admitted.end(ctx, err)
+	if err == nil && item != nil {
+		r.record(last.GetUID(), item.Revision())
+	}
 	return item, last, err
 }
 

@@ -14,6 +14,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/journal"
 )
 
 // binders is how many bindings are written at once.
@@ -139,7 +141,12 @@ func (s *Scheduler) schedulePod(info *podInfo) (assignment, error) {
 		return assignment{}, errScheduled
 	}
 	r := newRequest(s.cluster, info, claims, peers)
+	var judged []journal.Node
+	if s.Journal != nil {
+		r.judged = &judged
+	}
 	node, err := r.pick()
+	s.record(info.pod, node, judged)
 	if err != nil {
 		s.tryPreempt(r, err)
 		return assignment{}, err
@@ -151,6 +158,18 @@ func (s *Scheduler) schedulePod(info *podInfo) (assignment, error) {
 	}
 	s.cluster.assume(info, node.name)
 	return to, nil
+}
+
+// record keeps a decision about a pod; node is nil where none is feasible.
+func (s *Scheduler) record(pod *v1.Pod, node *nodeInfo, judged []journal.Node) {
+	if s.Journal == nil {
+		return
+	}
+	e := journal.Entry{Time: time.Now(), Component: "kube-scheduler", Nodes: judged}
+	if node != nil {
+		e.Chosen = node.name
+	}
+	s.Journal.Add(pod.UID, e)
 }
 
 func (s *Scheduler) readClaims(info *podInfo) (*podClaims, string, error) {

@@ -52,6 +52,7 @@ func (r *request) search(among []*nodeInfo, enough int, bad *fitError) []*nodeIn
 			fit = append(fit, n)
 		} else if bad != nil {
 			bad.add(n, v)
+			r.reject(n, v)
 		}
 	}
 	r.cluster.next += seen
@@ -71,6 +72,7 @@ func (r *request) pickNamed() (*nodeInfo, error) {
 		others--
 		if v := r.filter(n); v != nil {
 			bad.add(n, v)
+			r.reject(n, v)
 		} else {
 			fit = append(fit, n)
 		}
@@ -85,9 +87,22 @@ func (r *request) bestOf(fit []*nodeInfo, bad *fitError) (*nodeInfo, error) {
 	case 0:
 		return nil, bad
 	case 1:
+		r.judge(fit[0], nil, nil)
 		return fit[0], nil
 	}
-	return best(fit, r.score(fit)), nil
+	scores := r.score(fit)
+	chosen := best(fit, scores)
+	for i, n := range fit {
+		if n == chosen {
+			r.judge(n, &scores[i], nil)
+		}
+	}
+	for i, n := range fit {
+		if n != chosen {
+			r.judge(n, &scores[i], nil)
+		}
+	}
+	return chosen, nil
 }
 
 func best(nodes []*nodeInfo, scores []int64) *nodeInfo {

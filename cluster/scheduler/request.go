@@ -4,6 +4,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"wheelhouse/cluster/journal"
 )
 
 // request is one scheduling cycle: the pod, the cluster, and what is computed once for all
@@ -19,6 +21,27 @@ type request struct {
 	claims  *podClaims
 
 	preferredNodes []v1.PreferredSchedulingTerm
+
+	judged *[]journal.Node // what is to be remembered of nodes; nil: nothing is
+}
+
+// reject remembers why a node is not feasible. Half of what is remembered is for those that are.
+func (r *request) reject(n *nodeInfo, v *rejection) {
+	if r.judged != nil && len(*r.judged) < journal.MostNodes/2 {
+		r.judge(n, nil, v)
+	}
+}
+
+// judge remembers what became of a node.
+func (r *request) judge(n *nodeInfo, score *int64, v *rejection) {
+	if r.judged == nil || len(*r.judged) >= journal.MostNodes {
+		return
+	}
+	j := journal.Node{Name: n.name, Score: score}
+	if v != nil {
+		j.Reasons = v.reasons
+	}
+	*r.judged = append(*r.judged, j)
 }
 
 // newRequest computes what all nodes share. peers selects the pods to spread

@@ -22,6 +22,8 @@ import (
 	policylisters "k8s.io/client-go/listers/policy/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/journal"
 )
 
 // Config is what the scheduler is given. Informers may be shared; Run starts them.
@@ -29,7 +31,8 @@ type Config struct {
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
 	Recorder  record.EventRecorder
-	Name      string // "" is default-scheduler
+	Name      string       // "" is default-scheduler
+	Journal   *journal.Log // keeps the decisions about each pod; nil: none
 	Log       *slog.Logger
 }
 

@@ -33,8 +33,9 @@ func Command(fallback func() string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "journey KIND/NAME",
 		Short: "what happened to an object and to its owners, in the order of time",
-		Long: "Journey reports what the cluster's records say of an object and of its owners: creation, writers of fields, conditions,\n" +
-			"containers, events. Times are those of the records, most of them of whole seconds. It changes nothing.",
+		Long: "Journey reports what the cluster's records say of an object and of its owners: the last writes (who asked for them, with which\n" +
+			"program, what admission changed or refused), the scheduler's decisions with each node's score or reason, writers of fields,\n" +
+			"conditions, containers, events. Times are those of the records, many of them of whole seconds. It changes nothing.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "" && output != "json" {
@@ -88,6 +89,9 @@ func gather(ctx context.Context, client *objects.Client, namespace string, t why
 			return nil, nil, fmt.Errorf("%s: %w", path, err)
 		}
 		o.Kind = kind
+		if text, err := client.Read(ctx, path, url.Values{"journal": {"true"}}, "", mostBytes); err == nil { // another server answers with the object
+			o.Journal = readJournal(text)
+		}
 		found = append(found, o)
 		var list corev1.EventList
 		query := url.Values{"fieldSelector": {"involvedObject.kind=" + kind + ",involvedObject.name=" + name}, "limit": {"200"}}
@@ -132,7 +136,7 @@ func print(out io.Writer, entries []Entry, asJSON bool) error {
 		if e.By != "" {
 			by = " [" + e.By + "]"
 		}
-		fmt.Fprintf(&b, "  %s +%6.1fs  %s%s\n", e.Time.Format("15:04:05"), e.Time.Sub(entries[0].Time).Seconds(), render.Visible(strings.ReplaceAll(e.Text, "\n", " ")), render.Visible(by))
+		fmt.Fprintf(&b, "  %s +%8.3fs  %s%s\n", e.Time.Format("15:04:05.000"), e.Time.Sub(entries[0].Time).Seconds(), render.Visible(strings.ReplaceAll(e.Text, "\n", " ")), render.Visible(by))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

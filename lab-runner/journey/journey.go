@@ -1,7 +1,8 @@
 // Package journey reports what happened to an object, in the order of time, from what the cluster has recorded: the object's
-// creation, the writers of its fields, its conditions, the states of its containers, its events, and the objects that it owns
-// or belongs to. Tell is pure. It claims no more than the records say: times are those of the records, most of them of whole
-// seconds, and what no record has is missing.
+// creation, the last writes and the scheduler's decisions (the journal of the API server, read with the object), the writers of
+// its fields, its conditions, the states of its containers, its events, and the objects that it owns or belongs to. Tell is
+// pure. It claims no more than the records say: times are those of the records, many of them of whole seconds, and what no
+// record has is missing.
 package journey
 
 import (
@@ -19,10 +20,12 @@ import (
 type Entry struct {
 	Time   time.Time `json:"time"`
 	Object string    `json:"object"`       // kind/name
-	Source string    `json:"source"`       // the record: metadata, managedFields, condition, container, event
+	Source string    `json:"source"`       // the record: metadata, managedFields, condition, container, event, journal
 	By     string    `json:"by,omitempty"` // the component or the client that the record names
 	Text   string    `json:"text"`
 	Count  int32     `json:"count,omitempty"` // of an event that was recorded more than once
+
+	Record *Recorded `json:"record,omitempty"` // of the journal
 }
 
 // Object is what is read of any object.
@@ -30,6 +33,8 @@ type Object struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Status            Status `json:"status"`
+
+	Journal []Recorded `json:"-"`
 }
 
 // Status is what the statuses of many kinds have.
@@ -63,6 +68,10 @@ func Tell(objects []Object, events []corev1.Event) []Entry {
 		add(o.CreationTimestamp, "metadata", "", "created, uid %s", o.UID)
 		if o.DeletionTimestamp != nil {
 			add(*o.DeletionTimestamp, "metadata", "", "to be gone by this time: it was deleted")
+		}
+		for i := range o.Journal {
+			r := &o.Journal[i]
+			out = append(out, Entry{Time: r.Time.UTC(), Object: name, Source: "journal", By: r.Component, Text: r.text(), Record: r})
 		}
 		for _, m := range o.ManagedFields {
 			if m.Time == nil {

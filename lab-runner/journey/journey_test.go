@@ -52,3 +52,40 @@ func TestTell(t *testing.T) {
 		t.Errorf("a terminal would obey this: %q", out.String())
 	}
 }
+
+// What the components have recorded stands in its place, and an answer without a journal adds nothing.
+func TestJournal(t *testing.T) {
+	answer := `{"kind":"JournalEntries","items":[
+		{"time":"2026-01-02T03:04:05.1Z","component":"kube-apiserver","verb":"create","user":"ann","client":"kubectl/v1.36 (linux)","resourceVersion":7,"changedBy":["Priority"],"tookMilliseconds":2.5},
+		{"time":"2026-01-02T03:04:05.2Z","component":"kube-scheduler","chosen":"n1","nodes":[{"name":"n2","reasons":["Insufficient cpu"]},{"name":"n1","score":90},{"name":"n3","score":0}]},
+		{"time":"2026-01-02T03:04:05.3Z","component":"kube-scheduler","nodes":[{"name":"n2","reasons":["Insufficient cpu"]}]},
+		{"time":"2026-01-02T03:04:05.4Z","component":"kube-apiserver","verb":"patch","subresource":"status","user":"bob","refused":"no\u001b[2J"}]}`
+	pod := Object{TypeMeta: metav1.TypeMeta{Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p", CreationTimestamp: at(0)}, Journal: readJournal([]byte(answer))}
+	entries := Tell([]Object{pod}, nil)
+	var out bytes.Buffer
+	if err := print(&out, entries, false); err != nil {
+		t.Fatal(err)
+	}
+	rest := out.String()
+	for _, want := range []string{
+		"created, uid", "03:04:05.100", "create by user ann with kubectl/v1.36, stored as resourceVersion 7 after 2.5 ms; changed by admission: Priority [kube-apiserver]",
+		"node n1 chosen (n2 not: Insufficient cpu; n1 score 90; n3 score 0) [kube-scheduler]", "no node is feasible (n2 not: Insufficient cpu)",
+		"patch of status by user bob was refused: no",
+	} {
+		_, after, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("%q is missing, or not in its place:\n%s", want, out.String())
+		}
+		rest = after
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("a terminal would obey this: %q", out.String())
+	}
+	out.Reset()
+	if err := print(&out, entries, true); err != nil || !strings.Contains(out.String(), `"chosen": "n1"`) {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if got := readJournal([]byte(`{"kind":"Pod","items":[{"verb":"create"}]}`)); got != nil {
+		t.Errorf("of a server without a journal: %v", got)
+	}
+}

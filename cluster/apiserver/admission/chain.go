@@ -63,6 +63,8 @@ type Request struct {
 	// the audit log, of one that is refused too; by upstream's keys.
 	Warnings         []string
 	AuditAnnotations map[string]string
+	// ChangedBy are the plugins that have changed Object; of webhooks, each that was asked.
+	ChangedBy []string
 
 	service *serviceallocator.Reservation
 	quota   *reservation
@@ -71,6 +73,9 @@ type Request struct {
 func (r *Request) resource() schema.GroupResource {
 	return schema.GroupResource{Group: r.Kind.Group, Resource: r.Kind.Plural}
 }
+
+// changed notes that a plugin has changed the object.
+func (r *Request) changed(plugin string) { r.ChangedBy = append(r.ChangedBy, plugin) }
 
 func (r *Request) annotate(key, value string) {
 	if r.AuditAnnotations == nil {

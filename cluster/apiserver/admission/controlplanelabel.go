@@ -41,6 +41,7 @@ func (p *ControlPlaneLabel) Admit(ctx context.Context, r *Request) error {
 	}
 	if serves(servers, node) {
 		metav1.SetMetaDataLabel(&node.ObjectMeta, roleControlPlane, "")
+		r.changed("ControlPlaneLabel")
 	}
 	return nil
 }

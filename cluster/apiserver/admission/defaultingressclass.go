@@ -43,5 +43,6 @@ func (p *DefaultIngressClass) Admit(ctx context.Context, r *Request) error {
 	})
 	name := first.Name
 	ingress.Spec.IngressClassName = &name
+	r.changed("DefaultIngressClass")
 	return nil
 }

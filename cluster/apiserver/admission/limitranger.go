@@ -48,6 +48,7 @@ func (p *LimitRanger) Admit(ctx context.Context, r *Request) error {
 	if len(notes) == 0 {
 		return nil
 	}
+	r.changed("LimitRanger")
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
 	}

@@ -53,6 +53,7 @@ func (p *Priority) Admit(ctx context.Context, r *Request) error {
 		return r.forbidden("the string value of PreemptionPolicy (%s) must not be provided in pod spec; "+
 			"priority admission controller computed %s from the given PriorityClass name", *have, preempt)
 	}
+	r.changed("Priority")
 	pod.Spec.PriorityClassName, pod.Spec.Priority, pod.Spec.PreemptionPolicy = class.Name, &class.Value, &preempt
 	return nil
 }

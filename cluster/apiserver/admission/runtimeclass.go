@@ -28,6 +28,9 @@ func (p *RuntimeClass) Admit(ctx context.Context, r *Request) error {
 	if err != nil || class == nil {
 		return err
 	}
+	if class.Overhead != nil || class.Scheduling != nil {
+		r.changed("RuntimeClass")
+	}
 	if class.Overhead != nil {
 		if len(pod.Spec.Overhead) > 0 && !apiequality.Semantic.DeepEqual(class.Overhead.PodFixed, pod.Spec.Overhead) {
 			return r.forbidden(overheadDiffers)

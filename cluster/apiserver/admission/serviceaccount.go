@@ -45,6 +45,7 @@ func (p *ServiceAccount) Admit(ctx context.Context, r *Request) error {
 	if core.IsMirrorPod(pod) {
 		return mirrorWithoutAccount(r, pod)
 	}
+	r.changed("ServiceAccount")
 	if pod.Spec.ServiceAccountName == "" {
 		pod.Spec.ServiceAccountName = defaultAccount
 	}

@@ -22,7 +22,12 @@ func (p *ServiceAllocation) Admit(ctx context.Context, r *Request) error {
 	if r.service == nil {
 		r.service = serviceallocator.NewReservation(r.Namespace, s.Name, r.DryRun)
 	}
-	return p.allocator.Allocate(ctx, r.service, s, old)
+	ip, nodePort := s.Spec.ClusterIP, nodePorts(s)
+	err := p.allocator.Allocate(ctx, r.service, s, old)
+	if s.Spec.ClusterIP != ip || nodePorts(s) != nodePort {
+		r.changed("ServiceAllocation")
+	}
+	return err
 }
 
 // Settle implements Settler.
@@ -30,4 +35,12 @@ func (p *ServiceAllocation) Settle(ctx context.Context, r *Request, err error) {
 	if s, ok := r.Object.(*corev1.Service); ok && r.service != nil {
 		p.allocator.Settle(ctx, r.service, s, err)
 	}
+}
+
+// nodePorts is the sum of a service's node ports: it grows when one is allocated.
+func nodePorts(s *corev1.Service) (sum int32) {
+	for i := range s.Spec.Ports {
+		sum += s.Spec.Ports[i].NodePort
+	}
+	return sum + s.Spec.HealthCheckNodePort
 }

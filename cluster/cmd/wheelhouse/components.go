@@ -73,14 +73,17 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 	return ended(ctx, "controllers", t.run(ctx, cs, controllers))
 }
 
-func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, name string, t term, log *slog.Logger) error {
+// runScheduler needs of the scheduler's configuration the Name, the Journal and the Log.
+func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg scheduler.Config, t term) error {
 	cs, err := kubernetes.NewForConfig(client.As(rc, client.Scheduler))
 	if err != nil {
 		return err
 	}
-	recorder := client.Recorder(cs, cmp.Or(name, corev1.DefaultSchedulerName))
+	recorder := client.Recorder(cs, cmp.Or(cfg.Name, corev1.DefaultSchedulerName))
 	defer flush(ctx, recorder)
-	s, err := scheduler.New(scheduler.Config{Client: cs, Informers: factory, Recorder: recorder, Name: name, Log: log.With("component", "scheduler")})
+	cfg.Client, cfg.Informers, cfg.Recorder = cs, factory, recorder
+	cfg.Log = cfg.Log.With("component", "scheduler")
+	s, err := scheduler.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func signToken(key *ecdsa.PrivateKey) func(*corev1.ServiceAccount, *corev1.Secre
 func schedulerCommand() *cobra.Command {
 	var name string
 	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
-		return runScheduler(ctx, rc, f, name, term{lease: schedulerLease(name)}, log)
+		return runScheduler(ctx, rc, f, scheduler.Config{Name: name, Log: log}, term{lease: schedulerLease(name)})
 	})
 	c.Flags().StringVar(&name, "scheduler-name", "", "schedule the pods that name this scheduler (default: default-scheduler)")
 	return c

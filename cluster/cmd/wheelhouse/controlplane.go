@@ -30,6 +30,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/apiserver/revocation"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/masters"
 	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/store"
@@ -50,6 +51,7 @@ type controlPlane struct {
 
 	encryption *encryption.File // nil: etcd holds everything as it is
 	audit      *audit.Log       // nil: nothing is audited
+	journal    *journal.Log     // of the API server and the scheduler
 
 	live     *masters.Live // nil: there are no other masters
 	masters  func() []netip.Addr
@@ -77,7 +79,7 @@ func (cp *controlPlane) revocationsChanged() {
 
 // assemble creates the store, the authorizer, admission and the server; it starts nothing.
 func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
-	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog}
+	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog, journal: journal.New()}
 	if db.member != nil {
 		cp.masters, cp.identity = db.member.PeerAddresses, db.member.ID()
 	}
@@ -120,7 +122,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		return nil, err
 	}
 	cp.server, err = apiserver.New(apiserver.Config{
-		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit,
+		Store: cp.store, Authenticator: authenticator, Authorizer: cp.authz, Admission: cp.admission, Audit: cp.audit, Journal: cp.journal,
 		OpenAPI: openapi.Handler,
 		Paths:   paths,
 		Virtual: virtual(authenticator.Reviews(), cp.authz.Reviews()), ServiceAccountToken: tokens.Issue,

@@ -23,6 +23,7 @@ import (
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/pairing"
+	"wheelhouse/cluster/scheduler"
 	"wheelhouse/cluster/ui"
 )
 
@@ -154,7 +155,7 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}
 	controllers := term{lease: controllersLease, identity: cp.identity, health: &cp.parts.controllers}
-	scheduler := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler}
+	scheduling := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler}
 	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags)
 	config.SignToken = signToken(cp.keys.TokenKey())
 	all, ctx := errgroup.WithContext(ctx)
@@ -162,7 +163,7 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		return runControllers(ctx, as(pki.ControllerManager), factory, config, controllers, log)
 	})
 	all.Go(func() error {
-		return runScheduler(ctx, as(pki.Scheduler), factory, "", scheduler, log)
+		return runScheduler(ctx, as(pki.Scheduler), factory, scheduler.Config{Journal: cp.journal, Log: log}, scheduling)
 	})
 	if o.dnsPort != 0 {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))

@@ -1,0 +1,119 @@
+//go:build !quick
+
+package main_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/wait"
+)
+
+// What the server and the scheduler did to an object is told to who may read the object, and to nobody
+// else, and nothing of a Secret is in it.
+func TestJournal(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "server", t.TempDir())
+	for name, cpu := range map[string]string{"small": "100m", "large": "4", "larger": "8"} {
+		n := must[*corev1.Node](t)(s.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+		n.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse(cpu), "memory": resource.MustParse("8Gi"), "pods": resource.MustParse("110")}
+		n.Status.Capacity = n.Status.Allocatable
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
+		n.ResourceVersion = ""
+		must[*corev1.Node](t)(s.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}))
+	}
+	wait.Within(t, time.Minute, "the account of the namespace", func() error {
+		_, err := s.CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "c", Image: "i", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("1")}},
+	}}}}
+	p = must[*corev1.Pod](t)(s.CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{}))
+	if _, err := s.CoreV1().Pods("default").Patch(t.Context(), "p", types.MergePatchType, []byte(`{"spec":{"priority":7}}`), metav1.PatchOptions{}); err == nil {
+		t.Error("the priority of a pod was changed")
+	}
+	type answer struct {
+		Kind  string
+		UID   types.UID
+		Items []struct {
+			Component, Verb, Subresource, User, Client, Chosen, Refused string
+
+			ResourceVersion int64
+			ChangedBy       []string
+			Nodes           []struct {
+				Name    string
+				Score   *int64
+				Reasons []string
+			}
+		}
+	}
+	read := func(path string) (a answer, raw string) {
+		t.Helper()
+		text := must[[]byte](t)(s.CoreV1().RESTClient().Get().AbsPath(path).Param("journal", "true").DoRaw(t.Context()))
+		if err := json.Unmarshal(text, &a); err != nil {
+			t.Fatal(err)
+		}
+		return a, string(text)
+	}
+	const pod = "/api/v1/namespaces/default/pods/p"
+	var got answer
+	wait.Within(t, time.Minute, "the pod to be bound", func() error {
+		var raw string
+		got, raw = read(pod)
+		return wait.Seen(strings.Contains(raw, `"verb":"create","subresource":"binding"`), raw)
+	})
+	if first := got.Items[0]; got.Kind != "JournalEntries" || got.UID != p.UID || first.Verb != "create" || first.Subresource != "" || first.User == "" || first.Client == "" ||
+		strings.Join(first.ChangedBy, " ") != "ServiceAccount Priority" || first.ResourceVersion == 0 {
+		t.Errorf("the creation: %+v", first)
+	}
+	chosen, filtered, scored := "", "", 0
+	for _, i := range got.Items {
+		if i.Component != "kube-scheduler" || i.Chosen == "" {
+			continue
+		}
+		chosen = i.Chosen
+		for _, n := range i.Nodes {
+			if n.Score != nil {
+				scored++
+			}
+			if n.Name == "small" {
+				filtered = strings.Join(n.Reasons, " ")
+			}
+		}
+	}
+	if chosen != "larger" && chosen != "large" || filtered != "Insufficient cpu" || scored != 2 {
+		t.Errorf("the decision: %q chosen of %d, small was filtered for %q: %+v", chosen, scored, filtered, got)
+	}
+	if _, raw := read(pod); !strings.Contains(raw, `"refused":"`) {
+		t.Errorf("the refused change is not there: %s", raw)
+	}
+
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}, StringData: map[string]string{"word": "opensesame"}}
+	must[*corev1.Secret](t)(s.CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{}))
+	if _, raw := read("/api/v1/namespaces/default/secrets/s"); !strings.Contains(raw, `"verb":"create"`) || strings.Contains(raw, "opensesame") || strings.Contains(raw, "b3BlbnNlc2FtZ") {
+		t.Errorf("of a Secret: %s", raw)
+	}
+	for _, path := range []string{pod, "/api/v1/namespaces/default/secrets/s"} {
+		err := as(t, s, pki.Request{CommonName: "stranger", Client: true}).CoreV1().RESTClient().Get().AbsPath(path).Param("journal", "true").Do(t.Context()).Error()
+		if !apierrors.IsForbidden(err) {
+			t.Errorf("a stranger reads the journal of %s: %v", path, err)
+		}
+	}
+	out := string(must[[]byte](t)(exec.Command(binary, "journey", "pod/p", "--kubeconfig", s.kubeconfig).CombinedOutput()))
+	for _, want := range []string{"create by user ", "changed by admission: ServiceAccount, Priority", "small not: Insufficient cpu", " chosen (", "create of binding by user system:kube-scheduler"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}

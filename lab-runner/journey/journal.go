@@ -1,0 +1,90 @@
+package journey
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Recorded is what a component of the control plane has recorded of an object, as the API server
+// answers a GET of the object with journal=true.
+type Recorded struct {
+	Time            time.Time `json:"time"`
+	Component       string    `json:"component"`
+	Verb            string    `json:"verb"`
+	Subresource     string    `json:"subresource"`
+	User            string    `json:"user"`
+	Client          string    `json:"client"`
+	ResourceVersion int64     `json:"resourceVersion"`
+	ChangedBy       []string  `json:"changedBy"`
+	Took            float64   `json:"tookMilliseconds"`
+	Refused         string    `json:"refused"`
+	Chosen          string    `json:"chosen"`
+	Nodes           []Judged  `json:"nodes"`
+}
+
+// Judged is how the scheduler has judged a node.
+type Judged struct {
+	Name    string   `json:"name"`
+	Score   *int64   `json:"score"`
+	Reasons []string `json:"reasons"`
+}
+
+// readJournal returns what is recorded, nothing where the answer is no journal.
+func readJournal(text []byte) []Recorded {
+	var answer struct {
+		Kind  string     `json:"kind"`
+		Items []Recorded `json:"items"`
+	}
+	if json.Unmarshal(text, &answer) != nil || answer.Kind != "JournalEntries" {
+		return nil
+	}
+	return answer.Items
+}
+
+// text says what was done.
+func (r *Recorded) text() string {
+	if r.Component == "kube-scheduler" {
+		return r.decision()
+	}
+	what := r.Verb
+	if r.Subresource != "" {
+		what += " of " + r.Subresource
+	}
+	client, _, _ := strings.Cut(r.Client, " ")
+	by := fmt.Sprintf(" by user %s with %s", r.User, client)
+	if client == "" {
+		by = " by user " + r.User
+	}
+	if r.Refused != "" {
+		return what + by + " was refused: " + r.Refused
+	}
+	out := fmt.Sprintf("%s%s, stored as resourceVersion %d after %.1f ms", what, by, r.ResourceVersion, r.Took)
+	if len(r.ChangedBy) > 0 {
+		out += "; changed by admission: " + strings.Join(r.ChangedBy, ", ")
+	}
+	return out
+}
+
+func (r *Recorded) decision() string {
+	var nodes []string
+	for _, n := range r.Nodes {
+		switch {
+		case len(n.Reasons) > 0:
+			nodes = append(nodes, n.Name+" not: "+strings.Join(n.Reasons, ", "))
+		case n.Score != nil:
+			nodes = append(nodes, fmt.Sprintf("%s score %d", n.Name, *n.Score))
+		default:
+			nodes = append(nodes, n.Name+" feasible")
+		}
+	}
+	out := "no node is feasible"
+	if r.Chosen != "" {
+		out = "node " + r.Chosen + " chosen"
+	}
+	if len(nodes) > 0 {
+		out += " (" + strings.Join(nodes, "; ") + ")"
+	}
+	return out
+}
