@@ -1,5 +1,5 @@
 // Package fetch copies a lab's files to a directory: from a local directory, over https (an
-// archive or one file), or from a git repository. It restricts go-getter to these sources, to
+// archive or one file), or from a git repository. It restricts these to public addresses, to
 // limits on bytes, files and time, to regular files and directories, and to contents pinned by
 // a checksum. A failed fetch leaves no file at the destination, and no error contains a
 // password of an address. The caller stores the checksum beside the source.
@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	getter "github.com/hashicorp/go-getter/v2"
@@ -36,7 +35,9 @@ type Config struct {
 	Checksum string // "sha256:..." as Pin returns it; required unless Source is a local directory
 	Dst      string // created by Fetch; must not exist
 	Limits   Limits
-	Client   *http.Client // for https; nil: a client that goes to https addresses only
+	// Private agrees to addresses of private networks and of this machine; link-local ones are never fetched from.
+	Private bool
+	Client  *http.Client // for https; nil: a client that goes to https addresses only
 }
 
 // ErrUnpinned is returned for a remote source without a checksum. The error's text contains
@@ -137,18 +138,23 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 		client.Getters = []getter.Getter{&getter.FileGetter{}}
 	case https:
 		client.Decompressors = archives(c.Limits)
+		web, err := c.limited()
+		if err != nil {
+			return err
+		}
 		client.Getters = []getter.Getter{&getter.HttpGetter{
-			Client:                limited(c.Client, c.Limits.Bytes),
+			Client:                web,
 			XTerraformGetDisabled: true,
 			DoNotCheckHeadFirst:   true,
 		}}
 	case git:
-		if err := gitEnvironment(src); err != nil {
-			return err
-		}
-		client.Getters = []getter.Getter{&getter.GitGetter{}}
 		// git has no limit on the size of what it receives.
 		go watchSize(ctx, stop, filepath.Dir(dir), c.Limits)
+		err := getGit(ctx, c, src, dir)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		return err
 	}
 	// In place, because go-getter would create a symbolic link to a local directory.
 	got, err := client.Get(ctx, &getter.Request{Src: src.address, Dst: dir, Inplace: src.kind == local, GetMode: src.mode(), DisableSymlinks: true})
@@ -160,21 +166,6 @@ func get(ctx context.Context, c *Config, src source, dir string) error {
 	}
 	if src.kind == local {
 		return os.CopyFS(dir, os.DirFS(got.Dst))
-	}
-	return os.RemoveAll(filepath.Join(dir, ".git"))
-}
-
-// gitEnvironment restricts git, and what a repository causes it to fetch, to src's protocol,
-// and disables password prompts. go-getter passes this process's environment on.
-func gitEnvironment(src source) error {
-	protocol := "https"
-	if strings.HasPrefix(src.address, "git::file:") {
-		protocol = "file"
-	}
-	for name, value := range map[string]string{"GIT_ALLOW_PROTOCOL": protocol, "GIT_TERMINAL_PROMPT": "0"} {
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -206,24 +197,28 @@ func watchSize(ctx context.Context, stop context.CancelCauseFunc, dir string, l 
 	}
 }
 
-// limited returns client with two restrictions: it requests https addresses only, and a body
-// longer than max is an error.
-func limited(client *http.Client, max int64) *http.Client {
+// limited returns c.Client with three restrictions: it requests https addresses only, connects to allowed addresses only, and a
+// body longer than the limit is an error.
+func (c *Config) limited() (*http.Client, error) {
 	out := http.Client{}
-	if client != nil {
-		out = *client
+	if c.Client != nil {
+		out = *c.Client
 	}
 	if out.Transport == nil {
 		out.Transport = http.DefaultTransport
 	}
-	out.Transport = capped{out.Transport, max}
+	from, ok := out.Transport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("the client's transport is a %T, which cannot be restricted", out.Transport)
+	}
+	out.Transport = capped{c.guard(from), c.Limits.Bytes}
 	out.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		if len(via) >= 5 {
 			return errors.New("more than five redirects")
 		}
 		return nil
 	}
-	return &out
+	return &out, nil
 }
 
 type capped struct {

@@ -103,6 +103,8 @@ func serve(t *testing.T, bodies map[string][]byte) (*httptest.Server, *http.Clie
 			<-r.Context().Done()
 		case r.URL.Path == "/plain.tgz":
 			http.Redirect(w, r, plain.URL, http.StatusFound)
+		case r.URL.Path == "/metadata.tgz":
+			http.Redirect(w, r, "https://169.254.169.254/latest.tgz", http.StatusFound)
 		case r.URL.Path == "/terraform.yaml":
 			w.Header().Set("X-Terraform-Get", "file:///etc")
 			http.NotFound(w, r)
@@ -121,6 +123,7 @@ func serve(t *testing.T, bodies map[string][]byte) (*httptest.Server, *http.Clie
 func run(t *testing.T, c Config) (string, error) {
 	t.Helper()
 	c.Dst = filepath.Join(t.TempDir(), "deep", "dst")
+	c.Private = !strings.Contains(t.Name(), "Private")
 	err := Fetch(t.Context(), c)
 	if _, there := os.Stat(c.Dst); err != nil && there == nil {
 		t.Errorf("%s failed and left %s behind", c.Source, c.Dst)
@@ -161,7 +164,7 @@ func TestHTTPSArchivesAndFilesPinned(t *testing.T) {
 		"/sub.tgz":  tgz(t, entry{"a/b/pod.yaml", podText, tar.TypeReg}, entry{"other", "x", tar.TypeReg}),
 	})
 	for _, path := range []string{"/lab.tgz", "/lab.zip", "/pod.yaml", "/sub.tgz//a/b"} {
-		c := Config{Source: server.URL + path, Client: client}
+		c := Config{Source: server.URL + path, Client: client, Private: true}
 		_, err := run(t, c)
 		if err == nil || !strings.Contains(err.Error(), "sha256:") {
 			t.Errorf("%s without a checksum: %v, wanted it refused with the checksum to write", path, err)
@@ -178,42 +181,92 @@ func TestHTTPSArchivesAndFilesPinned(t *testing.T) {
 	}
 }
 
-func TestGitRepository(t *testing.T) {
-	repo := write(t, t.TempDir(), map[string]string{"labs/pod.yaml": podText})
-	commands := [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"}, {"tag", "v1"}}
-	for _, args := range commands {
-		cmd := exec.CommandContext(t.Context(), "git", args...)
-		cmd.Dir = repo
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
+func gitRun(t *testing.T, repo string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@b"}, args...)...)
+	cmd.Dir = repo
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git %v: %v: %s", args, err, out)
 	}
-	c := Config{Source: "git::file://" + repo + "//labs?ref=v1"}
-	sum, err := Pin(t.Context(), c)
+}
+
+func TestGitRepository(t *testing.T) {
+	repo := write(t, t.TempDir(), map[string]string{"labs/pod.yaml": podText, "labs/.gitattributes": "* filter=evil\n"})
+	gitRun(t, repo, "init", "-q", "-b", "main")
+	gitRun(t, repo, "add", ".")
+	gitRun(t, repo, "commit", "-qm", "one")
+	gitRun(t, repo, "tag", "v1")
+	commit, err := exec.CommandContext(t.Context(), "git", "-C", repo, "rev-parse", "HEAD").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Checksum = sum
-	dst, err := run(t, c)
-	wantPod(t, dst, "pod.yaml", err)
-
-	c = Config{Source: "git::file://" + repo, Checksum: "sha256:other"}
-	if _, err = run(t, c); err == nil || !strings.Contains(err.Error(), "has changed") {
+	var sum string
+	for _, ref := range []string{"?ref=v1", "?ref=main", "", "?ref=" + strings.TrimSpace(string(commit)), "?ref=" + string(commit[:8])} {
+		c := Config{Source: "git::file://" + repo + "//labs" + ref}
+		got, err := Pin(t.Context(), c)
+		if err != nil || sum != "" && got != sum {
+			t.Fatalf("%s: %s, %v; want %s", ref, got, err, sum)
+		}
+		sum, c.Checksum = got, got
+		dst, err := run(t, c)
+		wantPod(t, dst, "pod.yaml", err)
+	}
+	c := Config{Source: "git::file://" + repo, Checksum: "sha256:other"}
+	if _, err := run(t, c); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("another checksum: %v", err)
 	}
-	// The same files, with a link among them.
-	if err := os.Symlink("/etc/passwd", filepath.Join(repo, "link")); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "two"}} {
-		cmd := exec.CommandContext(t.Context(), "git", args...)
-		cmd.Dir = repo
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
+	for source, want := range map[string]string{
+		"git::file://" + repo + "//nowhere":    `no directory "nowhere"`,
+		"git::file://" + repo + "?ref=v7":      "git fetch",
+		"git::file://" + repo + "//labs/../..": "plain path inside",
+	} {
+		if _, err := run(t, Config{Source: source, Checksum: "sha256:any"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", source, err, want)
 		}
 	}
-	if _, err = run(t, c); err == nil || !strings.Contains(err.Error(), "symbolic link") {
-		t.Errorf("a repository with a link: %v", err)
+}
+
+// A repository is sent by a stranger: what is in it is counted and looked at before a file is written.
+func TestHostileRepositories(t *testing.T) {
+	inner := write(t, t.TempDir(), map[string]string{"f": "x"})
+	gitRun(t, inner, "init", "-q", "-b", "main")
+	gitRun(t, inner, "add", ".")
+	gitRun(t, inner, "commit", "-qm", "one")
+	link := func(target, name string) func(string) {
+		return func(repo string) {
+			if err := os.Symlink(target, filepath.Join(repo, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	many := map[string]string{}
+	for _, c := range "abcdefghijkl" {
+		many[string(c)] = "x"
+	}
+	for _, c := range []struct {
+		name, sub string
+		change    func(repo string)
+		want      string
+	}{
+		{"a link", "", link("/etc/passwd", "link"), "link is a symbolic link"},
+		{"a link as the directory", "//sub", link("/etc", "sub"), "no directory"},
+		{"a link on the way to the directory", "//sub/ssl", link("/etc", "sub"), "no directory"},
+		{"a submodule", "", func(repo string) {
+			gitRun(t, repo, "-c", "protocol.file.allow=always", "submodule", "-q", "add", inner, "sub")
+		}, "sub is a submodule"},
+		{"many files", "", func(repo string) { write(t, repo, many) }, "more than 10 files"},
+		{"large ones", "", func(repo string) { write(t, repo, map[string]string{"zeros": strings.Repeat("0", 200_000)}) }, "more than 100000 bytes"},
+		{"nothing in it", "//empty", func(repo string) { write(t, repo, map[string]string{"x": "y"}) }, "no directory"},
+	} {
+		repo := t.TempDir()
+		gitRun(t, repo, "init", "-q", "-b", "main")
+		c.change(repo)
+		gitRun(t, repo, "add", ".")
+		gitRun(t, repo, "commit", "-qm", "one")
+		_, err := run(t, Config{Source: "git::file://" + repo + c.sub, Checksum: "sha256:any", Limits: Limits{Bytes: 100_000, Files: 10}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 }
 
@@ -238,6 +291,9 @@ func TestRefused(t *testing.T) {
 		"/device.tgz":   tgz(t, entry{"null", "", tar.TypeChar}),
 		"/escape.tgz":   tgz(t, entry{"../../escaped", "x", tar.TypeReg}),
 		"/escape.zip":   zipped(t, "../escaped"),
+		"/absolute.tgz": tgz(t, entry{"/../etc/escaped", "x", tar.TypeReg}),
+		"/fifo.tgz":     tgz(t, entry{"fifo", "", tar.TypeFifo}),
+		"/through.tgz":  tgz(t, entry{"d", "/tmp", tar.TypeSymlink}, entry{"d/escaped", "x", tar.TypeReg}),
 		"/empty.tgz":    tgz(t),
 		"/broken.tgz":   []byte("this is no archive"),
 	})
@@ -252,11 +308,26 @@ func TestRefused(t *testing.T) {
 		{"mercurial", "hg::https://127.0.0.1/lab", "is not fetched from"},
 		{"file as address", "file:///etc", `"file" is not fetched from`},
 		{"git's own programs", "git::ext::sh -c id", "is not"},
+		{"a program as a getter", "ext::sh -c id", "is not"},
+		{"a file by a getter", "file::/etc/passwd", "is not"},
+		{"a file by git's getter", "git::file::/etc", "is not"},
+		{"a getter twice", "https::https://127.0.0.1/lab.tgz", "is not fetched from"},
+		{"a bucket", "s3::https://127.0.0.1/lab.tgz", "is not fetched from"},
+		{"another form of archive", "https://127.0.0.1/lab?archive=tgz", `"archive" is not taken`},
+		{"a checksum in the address", "https://127.0.0.1/lab.tgz?checksum=file:https://127.0.0.1/sum", `"checksum" is not taken`},
+		{"a depth", "git::https://127.0.0.1/x?depth=1", `"depth" is not taken`},
+		{"a ref that is a short option", "git::https://127.0.0.1/x?ref=-c", "is no branch"},
+		{"a ref with a line feed", "git::https://127.0.0.1/x?ref=a%0a-c", "is no branch"},
+		{"a ref of a range", "git::https://127.0.0.1/x?ref=a:refs/heads/b", "is no branch"},
+		{"a host that is an option", "git::https://-oProxyCommand=id/x", "does not begin with '-'"},
+		{"a user that is an option", "git::https://-oProxyCommand=id@127.0.0.1/x", "does not begin with '-'"},
+		{"a directory that climbs in git", "git::https://127.0.0.1/x//../..", "plain path inside"},
 		{"a ref that is an option", "git::https://127.0.0.1/x?ref=--upload-pack=id", "is no branch"},
 		{"a key in the address", "git::https://127.0.0.1/x?sshkey=AAAA", `"sshkey" is not taken`},
 		{"a path that climbs", "https://127.0.0.1/lab.tgz//../..", "plain path inside"},
 		{"not there", server.URL + "/missing.tgz", "404"},
 		{"another address by redirect", server.URL + "/plain.tgz", "only https is fetched"},
+		{"link-local by redirect", server.URL + "/metadata.tgz", "never fetched from"},
 		{"another address by header", server.URL + "/terraform.yaml", "404"},
 		{"slow", server.URL + "/slow.tgz", "the limit"},
 		{"large", server.URL + "/big.yaml", "more than 100000 bytes"},
@@ -268,6 +339,9 @@ func TestRefused(t *testing.T) {
 		{"hard link in a tar", server.URL + "/hardlink.tgz", "special file"},
 		{"device in a tar", server.URL + "/device.tgz", "special file"},
 		{"tar that climbs", server.URL + "/escape.tgz", "leads out"},
+		{"tar that climbs from the root", server.URL + "/absolute.tgz", "leads out"},
+		{"pipe in a tar", server.URL + "/fifo.tgz", "special file"},
+		{"tar that goes through its own link", server.URL + "/through.tgz", "symbolic link"},
 		{"zip that climbs", server.URL + "/escape.zip", "leads out"},
 		{"empty archive", server.URL + "/empty.tgz", "empty archive"},
 		{"no archive", server.URL + "/broken.tgz", "gzip: invalid header"},

@@ -73,6 +73,8 @@ func parse(raw, base string) (source, error) {
 		s.kind, s.shown = git, "git::"+s.shown
 	}
 	switch {
+	case strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User.Username(), "-"):
+		return source{}, fmt.Errorf("%s: a host does not begin with '-'", s)
 	case u.Scheme == "https" && u.Host != "":
 	case u.Scheme == "file" && isGit && u.Host == "" && filepath.IsAbs(u.Path):
 	default:
