@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm test-chaos bench clean
+.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,14 @@ build: ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) and bin/
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
 	@ln -sf wheelhouse bin/kubectl
 	@ln -sf wheelhouse bin/kubectl-why
+
+lab-all: ## bin/lab-all: the program lab for linux, darwin and windows, on amd64 and arm64
+	@mkdir -p bin/lab-all
+	@set -e; for system in linux darwin windows; do for arch in amd64 arm64; do \
+	  suffix=; [ $$system != windows ] || suffix=.exe; \
+	  CGO_ENABLED=0 GOOS=$$system GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab-all/lab-$$system-$$arch$$suffix ./lab-runner/cmd/lab; \
+	  ls -l bin/lab-all/lab-$$system-$$arch$$suffix; \
+	done; done
 
 setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs only what is missing)
 	@cluster/local/setup.sh

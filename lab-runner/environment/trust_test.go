@@ -3,6 +3,8 @@
 package environment
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,9 +36,6 @@ func lab(t *testing.T) *catalog.Lab {
 
 // A lab runs only if nobody but root and its caller can change what it runs.
 func TestLabsThatOthersCanChange(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("files are given away, which takes root")
-	}
 	const stranger = 12345
 	chmod := func(mode os.FileMode) func(string) error { return func(p string) error { return os.Chmod(p, mode) } }
 	give := func(p string) error { return os.Lchown(p, stranger, stranger) }
@@ -68,19 +67,27 @@ func TestLabsThatOthersCanChange(t *testing.T) {
 			return errorsOf(os.Rename(p, p+".was"), os.Mkdir(elsewhere, 0o755), os.Mkdir(elsewhere+"/m", 0o755), os.Chmod(elsewhere, 0o777), os.Symlink("../../../elsewhere/m", p))
 		}, "", "can be written by others"},
 	} {
-		t.Setenv("SUDO_UID", c.sudo)
-		l := lab(t)
-		root := filepath.Join(l.Dir, "../../..")
-		if err := errorsOf(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644), c.change(filepath.Join(root, c.path))); err != nil {
-			t.Fatal(err)
-		}
-		err := CurrentCaller().CheckFiles(l)
-		switch {
-		case c.why == "" && err != nil:
-			t.Errorf("%s: %v", c.name, err)
-		case c.why != "" && (err == nil || !strings.Contains(err.Error(), "lab first is not run: ") || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(), "chmod go-w")):
-			t.Errorf("%s: %v", c.name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("SUDO_UID", c.sudo)
+			l := lab(t)
+			if err := errorsOf(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			err := c.change(filepath.Join(l.Root(), c.path))
+			if os.Geteuid() != 0 && errors.Is(err, fs.ErrPermission) {
+				t.Skip("giving a file away takes root")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = CurrentCaller().CheckFiles(l)
+			switch {
+			case c.why == "" && err != nil:
+				t.Error(err)
+			case c.why != "" && (err == nil || !strings.Contains(err.Error(), "lab first is not run: ") || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(), "chmod go-w")):
+				t.Error(err)
+			}
+		})
 	}
 }
 

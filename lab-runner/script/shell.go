@@ -10,7 +10,6 @@ import (
 	"io"
 	"os/exec"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -37,10 +36,7 @@ func Start(ctx context.Context, dir string, env []string) (*Shell, error) {
 	s := &Shell{Quiet: time.Second, out: make(chan []byte, 64), token: "\x00end " + hex.EncodeToString(random) + " "}
 	s.cmd = exec.CommandContext(ctx, "bash", "--noprofile", "--norc", "-s")
 	s.cmd.Dir, s.cmd.Env = dir, env
-	// A session of its own: Ctrl-C and Close signal bash's children, and only those, and no command
-	// reaches the terminal (/dev/tty) beside the output that is read here.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	s.cmd.Cancel = func() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+	OwnSession(s.cmd)
 	r, w := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = w, w
 	// A background process of a command may keep the output open.
@@ -113,15 +109,10 @@ func (s *Shell) Run(ctx context.Context, item Item, w io.Writer) (status int, er
 				quiet.Reset(s.Quiet)
 			}
 		case <-quiet.C:
-			// Children of a background job may ignore SIGINT.
-			signal := syscall.SIGINT
-			if interrupted {
-				signal = syscall.SIGTERM
-			}
-			interrupted = true
-			if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
+			if err := interruptAll(s.cmd, interrupted); err != nil {
 				return 0, fmt.Errorf("interrupting the command: %w", err)
 			}
+			interrupted = true
 			quiet.Reset(s.Quiet)
 		case <-ctx.Done():
 			s.Close()
@@ -144,7 +135,7 @@ func (s *Shell) flush(w io.Writer) error {
 // Close kills the shell and its children.
 func (s *Shell) Close() {
 	_ = s.in.Close()
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // gone already is as good
+	_ = killAll(s.cmd) // gone already is as good
 	for range s.out {
 	}
 }

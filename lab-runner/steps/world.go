@@ -12,12 +12,13 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"wheelhouse/lab-runner/script"
 )
 
 // Objects reads objects of the core group into one of their type, or into a list. A resource is a plural, such as "pods".
@@ -185,8 +186,7 @@ func rank(e *corev1.Event) time.Time {
 func (w *World) command(ctx context.Context, line string) (out string, status int, err error) {
 	cmd := exec.CommandContext(ctx, "bash", "-c", w.Slow.Command(line))
 	cmd.Dir, cmd.Env = w.Dir, w.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	script.OwnSession(cmd)
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
