@@ -142,6 +142,7 @@ stage_install() {
 
 stage_lab() {
   ready
+  inside "$dir/deb/$(dpkg --print-architecture)/wheelhouse" lab author "$top"
   timed "lab run inspector from outside" inside "$dir/deb/$(dpkg --print-architecture)/wheelhouse" lab run inspector --slow 20
 }
 

@@ -116,6 +116,7 @@ stage_up() {
 run_lab() {
   local began started
   began=$(minion 'date +%s')
+  inside lab author "$top"
   timed "lab run $1 from the host" inside lab run "$1" --slow 20
   started=$(minion "docker events --since $began --until \$(date +%s) --filter type=container --filter event=start --format '{{index .Actor.Attributes \"io.kubernetes.pod.name\"}} {{.Actor.Attributes.image}}' | sort -u")
   [ -n "$started" ] || die "docker events on the minion shows no container of the lab"

@@ -192,6 +192,9 @@ func TestLabs(t *testing.T) {
 	if err != nil || len(labs) == 0 {
 		t.Fatalf("no labs in /payload: %v", err)
 	}
+	if out, err := exec.CommandContext(t.Context(), "wheelhouse", "lab", "author", "/payload").CombinedOutput(); err != nil {
+		t.Fatalf("lab author: %v: %s", err, out)
+	}
 	began := time.Now()
 	for _, dir := range labs {
 		_, name, _ := strings.Cut(filepath.Base(dir), "-")

@@ -134,10 +134,11 @@ func place(labs []*Lab) error {
 	}
 	taken := map[string]*Lab{}
 	for _, l := range labs {
-		l.Namespace = "lab-" + l.Name
+		l.place = l.Name
 		if count[l.Name] > 1 {
-			l.Namespace = "lab-" + l.Track + "-" + l.Name
+			l.place = l.Track + "-" + l.Name
 		}
+		l.Namespace = "lab-" + l.place
 		if other := taken[l.Namespace]; other != nil {
 			return fmt.Errorf("the labs %s and %s have one namespace, %s: rename one", other.ID(), l.ID(), l.Namespace)
 		}

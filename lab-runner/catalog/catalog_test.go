@@ -85,6 +85,7 @@ func TestLabsThatWouldNotBeCheckedAreRefused(t *testing.T) {
 		{"scenario without steps", "features/track/first.feature", "Feature: f\n\n  Scenario: it holds\n", "has no steps"},
 		{"same name twice", "features/track/first.feature", goodFeature + strings.TrimPrefix(goodFeature, "Feature: f\n"), "is there twice"},
 		{"broken feature", "features/track/first.feature", "Scenario without feature\n", "Parser errors"},
+		{"a track with a terminal escape", "labs/a\x1b[2J/01-first/lab.yaml", goodYAML, "is not named like a-name"},
 		{"directory without number", "labs/track/second/lab.yaml", goodYAML, "is not named like"},
 	}
 	for _, c := range cases {

@@ -35,6 +35,10 @@ type Lab struct {
 	Text      []script.Item // of all steps, in order, with their setup and solutions
 	Feature   string        // file
 	Scenarios []Scenario
+	// Foreign labs neither came with the program nor are the learner's own: their objects stay in their namespace. The
+	// caller sets it.
+	Foreign bool
+	place   string
 }
 
 // Step is one step of a lab.
@@ -66,11 +70,26 @@ func (s *Step) items() []script.Item {
 }
 
 // Requirements are the words that 'requires' may have beside labs: a Docker Engine here, all
-// rights in the cluster, a shell on its nodes, and two nodes that run pods.
-var Requirements = []string{"docker", "cluster-admin", "node-shell", "many-nodes"}
+// rights in the cluster, a shell on its nodes, two nodes that run pods, and pods that have rights
+// on their nodes (privileged, host network, processes or files).
+var Requirements = []string{"docker", "cluster-admin", "node-shell", "many-nodes", "privileged-pods"}
 
 // ID returns TRACK/NAME.
 func (l *Lab) ID() string { return l.Track + "/" + l.Name }
+
+// Root returns the tree that the lab is in: the directory of labs/ and features/.
+func (l *Lab) Root() string { return filepath.Dir(filepath.Dir(filepath.Dir(l.Dir))) }
+
+// Place is what a directory of the lab's files is called: NAME, or TRACK-NAME if several tracks have the name.
+func (l *Lab) Place() string { return l.place }
+
+// Key is what the lab's progress is kept by: its ID, and for a foreign lab, which may have any ID, its tree as well.
+func (l *Lab) Key() string {
+	if l.Foreign {
+		return l.ID() + " in " + l.Root()
+	}
+	return l.ID()
+}
 
 // Has reports whether the lab requires that.
 func (l *Lab) Has(requirement string) bool { return slices.Contains(l.Requires, requirement) }
@@ -111,15 +130,19 @@ type file struct {
 }
 
 var (
-	labDir  = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
-	labID   = regexp.MustCompile(`^[a-z][a-z0-9-]*/[a-z][a-z0-9-]*$`)
-	program = regexp.MustCompile(`^[a-z][a-z0-9.-]*$`)
+	labDir   = regexp.MustCompile(`^[0-9]{2}-([a-z][a-z0-9-]*)$`)
+	trackDir = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	labID    = regexp.MustCompile(`^[a-z][a-z0-9-]*/[a-z][a-z0-9-]*$`)
+	program  = regexp.MustCompile(`^[a-z][a-z0-9.-]*$`)
 )
 
 func read(root, dir string) (*Lab, error) {
 	m := labDir.FindStringSubmatch(filepath.Base(dir))
 	if m == nil {
 		return nil, fmt.Errorf("the directory %s is not named like 01-name", filepath.Base(dir))
+	}
+	if track := filepath.Base(filepath.Dir(dir)); !trackDir.MatchString(track) {
+		return nil, fmt.Errorf("the directory of the track, %q, is not named like a-name", track)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "lab.yaml"))
 	if err != nil {

@@ -30,6 +30,7 @@ type Cluster struct {
 	Client *objects.Client
 	Config *rest.Config
 	Slow   steps.Slow // of the machine
+	only   string     // namespace, as Only returns it
 	files  *clientcmd.ClientConfigLoadingRules
 }
 
@@ -63,27 +64,54 @@ func Open(path string) (*Cluster, error) {
 	return &Cluster{Client: client, Config: config, files: rules}, nil
 }
 
-// MakeNamespace creates the lab's namespace, and waits until pods can be created in it.
-func (c *Cluster) MakeNamespace(ctx context.Context, lab *catalog.Lab) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: lab.Namespace}}
-	if err := c.Client.Create(ctx, "namespaces", "", ns); err != nil && !apierrors.IsAlreadyExists(err) {
+// MakeNamespace creates the lab's namespace, or takes the shared one, and waits until pods can be created in it. The
+// kubeconfig in dir, which Environment has written, has the lab's rights then.
+func (c *Cluster) MakeNamespace(ctx context.Context, lab *catalog.Lab, dir string) error {
+	if c.only != "" {
+		return c.occupy(ctx, lab)
+	}
+	ns := c.namespaceOf(lab)
+	err := c.Client.Create(ctx, "namespaces", "", ns)
+	if apierrors.IsAlreadyExists(err) {
+		err = c.keepNamespace(ctx, lab, ns)
+	}
+	if err != nil {
 		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
 	}
-	return c.awaitServiceAccount(ctx, ns.Name)
+	if err := c.awaitServiceAccount(ctx, ns.Name); err != nil || !c.confined(lab) {
+		return err
+	}
+	if err := c.grant(ctx, lab); err != nil {
+		return err
+	}
+	_, err = c.accountConfig(ctx, lab, dir)
+	return err
+}
+
+// keepNamespace goes on with a namespace that is there, if it is of this lab.
+func (c *Cluster) keepNamespace(ctx context.Context, lab *catalog.Lab, wanted *corev1.Namespace) error {
+	var ns corev1.Namespace
+	if err := c.Client.Get(ctx, "namespaces", "", wanted.Name, &ns); err != nil {
+		return err
+	}
+	if err := ofThisLab(&ns, lab); err != nil || len(wanted.Labels) == 0 {
+		return err
+	}
+	return c.Client.Merge(ctx, "/api/v1/namespaces/"+ns.Name, map[string]any{"metadata": map[string]any{"labels": wanted.Labels}})
 }
 
 // Environment returns the environment of the lab's commands, the five variables that a learner's shell needs first. It writes a kubeconfig into dir
 // whose context has the lab's namespace.
 func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string) ([]string, error) {
-	var nodes corev1.NodeList
-	if err := c.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes); err != nil {
-		return nil, fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
+	node, address, err := c.node(ctx)
+	if err != nil {
+		return nil, err
 	}
-	node, address := ReadyNode(nodes.Items)
-	if address == "" {
-		return nil, errors.New("no node is ready to run pods: see 'kubectl get nodes'")
+	write := c.kubeconfig
+	if c.confined(lab) {
+		write = c.accountConfig
 	}
-	kubeconfig, err := c.kubeconfig(lab, dir)
+	kubeconfig, err := write(ctx, lab, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +121,38 @@ func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string)
 	}
 	env := []string{"PATH=" + path, "KUBECONFIG=" + kubeconfig, "NAMESPACE=" + lab.Namespace, "NODE_IP=" + address, "NODE=" + node}
 	for _, v := range os.Environ() {
-		switch name, _, _ := strings.Cut(v, "="); name {
-		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "WHEELHOUSE_CLUSTER", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
+		name, _, _ := strings.Cut(v, "=")
+		switch strings.ToUpper(name) { // the last line is what programs on Windows need
+		case "HOME", "USER", "LANG", "LC_ALL", "TERM", "TMPDIR", "WHEELHOUSE_CLUSTER",
+			"SYSTEMROOT", "USERPROFILE", "APPDATA", "TEMP", "TMP", "PATHEXT":
 			env = append(env, v)
+		case "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY":
+			if !lab.Foreign || lab.Has("docker") {
+				env = append(env, v)
+			}
 		}
 	}
 	return env, nil
 }
+
+// node returns name and address of a node that runs pods. Where nodes may not be listed they are those of this process's
+// NODE and NODE_IP, and may be empty.
+func (c *Cluster) node(ctx context.Context) (name, address string, err error) {
+	var nodes corev1.NodeList
+	err = c.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes)
+	if apierrors.IsForbidden(err) {
+		return os.Getenv("NODE"), os.Getenv("NODE_IP"), nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
+	}
+	if name, address = ReadyNode(nodes.Items); address == "" {
+		return "", "", errors.New("no node is ready to run pods: see 'kubectl get nodes'")
+	}
+	return name, address, nil
+}
+
+var errNoContext = errors.New("the kubeconfig has no current context: choose one with 'kubectl config use-context'")
 
 // awaitServiceAccount waits for the default service account, which every pod needs and which
 // its controller creates after the namespace.
@@ -139,14 +192,14 @@ func ReadyNode(nodes []corev1.Node) (name, address string) {
 	return "", ""
 }
 
-func (c *Cluster) kubeconfig(lab *catalog.Lab, dir string) (string, error) {
+func (c *Cluster) kubeconfig(_ context.Context, lab *catalog.Lab, dir string) (string, error) {
 	raw, err := c.files.Load()
 	if err != nil {
 		return "", fmt.Errorf("the kubeconfig: %w", err)
 	}
 	current := raw.Contexts[raw.CurrentContext]
 	if current == nil {
-		return "", errors.New("the kubeconfig has no current context: choose one with 'kubectl config use-context'")
+		return "", errNoContext
 	}
 	if err := clientcmd.ResolveLocalPaths(raw); err != nil {
 		return "", fmt.Errorf("the kubeconfig: %w", err)
@@ -164,7 +217,7 @@ func Programs() (string, error) {
 	path := os.Getenv("PATH")
 	if exe, err := os.Executable(); err == nil {
 		if exe, err = filepath.EvalSymlinks(exe); err == nil {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(exe), "kubectl")); err == nil {
+			if _, err := exec.LookPath(filepath.Join(filepath.Dir(exe), "kubectl")); err == nil { // with .exe, where that is usual
 				return filepath.Dir(exe) + string(filepath.ListSeparator) + path, nil
 			}
 		}
@@ -186,21 +239,33 @@ const deletion = `[ -z "$(find . -name '*.yaml' -o -name '*.yml' -o -name '*.jso
 const shortGrace = 1
 
 // Clean runs the lab's cleanup commands, deletes the objects of its manifests, cluster-scoped
-// ones included, and its namespace. It waits until the namespace is gone.
+// ones included, and its namespace. It waits until the namespace is gone. In a shared namespace it
+// removes the lab's objects. What the manifests of a foreign lab name outside of its namespace is left.
 func (c *Cluster) Clean(ctx context.Context, lab *catalog.Lab, manifests string, env []string, info func(format string, args ...any)) error {
 	name := lab.Namespace
-	err := c.Client.Get(ctx, "namespaces", "", name, &corev1.Namespace{})
+	limit := c.Slow.Wait(2 * time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("namespace %s is not gone after %v", name, limit))
+	defer cancel()
+	if c.only != "" {
+		return c.vacate(ctx, lab, manifests, env, info)
+	}
+	var ns corev1.Namespace
+	err := c.Client.Get(ctx, "namespaces", "", name, &ns)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("getting namespace %s: %w", name, err)
 	}
+	if err := ofThisLab(&ns, lab); err != nil {
+		return err
+	}
 	info("cleaning up namespace %s", name)
-	limit := c.Slow.Wait(2 * time.Minute)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("namespace %s is not gone after %v", name, limit))
-	defer cancel()
-	for _, line := range []string{lab.Cleanup, deletion} {
+	lines := []string{lab.Cleanup, deletion}
+	if c.confined(lab) {
+		lines = lines[:1] // all that it could make goes with the namespace
+	}
+	for _, line := range lines {
 		cmd := exec.CommandContext(ctx, "bash", "-c", line)
 		cmd.Dir, cmd.Env = manifests, env
 		if out, err := cmd.CombinedOutput(); err != nil {

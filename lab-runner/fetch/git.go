@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// commitID is a reference that a server may refuse to send by itself: all branches and tags are fetched then.
+// commitID is a reference that a server may refuse to send on its own: all branches and tags are fetched then.
 var commitID = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
 // repository is what is fetched of a git repository.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,9 +24,13 @@ func TestRequests(t *testing.T) {
 		"GET /api/v1/namespaces/ns/pods?labelSelector=app%3D": corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod}},
 		"GET /apis/any.group/v1/things?watch=true":            "an event",
 		"POST /api/v1/namespaces":                             corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}},
+		"POST /apis/any.group/v1/things":                      map[string]string{"answer": "made"},
+		"PATCH /apis/any.group/v1/things/a":                   map[string]string{},
+		"DELETE /apis/any.group/v1/things/a":                  metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess},
 		"DELETE /api/v1/namespaces/ns":                        metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess},
 	}
 	var created corev1.Namespace
+	sent := map[string]string{} // by method, of any group
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer, ok := answers[r.Method+" "+r.URL.RequestURI()]
@@ -33,7 +38,13 @@ func TestRequests(t *testing.T) {
 			answer = apierrors.NewNotFound(corev1.Resource("pods"), r.URL.Path).Status()
 			w.WriteHeader(http.StatusNotFound)
 		}
-		if r.Method == http.MethodPost {
+		if strings.HasPrefix(r.URL.Path, "/apis/") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			sent[r.Method] = r.Header.Get("Content-Type") + " " + string(body)
+		} else if r.Method == http.MethodPost {
 			if err := json.NewDecoder(r.Body).Decode(&created); err != nil {
 				t.Error(err)
 			}
@@ -68,6 +79,19 @@ func TestRequests(t *testing.T) {
 	}
 	if err := c.Delete(ctx, "namespaces", "", "ns"); err != nil {
 		t.Errorf("delete: %v", err)
+	}
+	var answer struct{ Answer string }
+	thing := map[string]string{"kind": "Thing"}
+	if err := errors.Join(c.Post(ctx, "/apis/any.group/v1/things", thing, &answer), c.Merge(ctx, "/apis/any.group/v1/things/a", thing), c.Remove(ctx, "/apis/any.group/v1/things/a")); err != nil || answer.Answer != "made" {
+		t.Errorf("any group: %v, %v", answer, err)
+	}
+	for method, want := range map[string]string{"POST": `application/json {"kind":"Thing"}`, "PATCH": `application/merge-patch+json {"kind":"Thing"}`, "DELETE": `"propagationPolicy":"Background"`} {
+		if !strings.Contains(sent[method], want) {
+			t.Errorf("%s sends %s, want %s", method, sent[method], want)
+		}
+	}
+	if err := c.Post(ctx, "/apis/any.group/v1/others", thing, nil); !apierrors.IsNotFound(err) {
+		t.Errorf("post to what there is not: %v", err)
 	}
 	stream, err := c.Open(ctx, "/apis/any.group/v1/things", url.Values{"watch": {"true"}})
 	if err != nil {

@@ -2,10 +2,13 @@ package objects
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // ErrTooLarge is the error of a Read whose answer has more bytes than the limit.
@@ -47,4 +50,32 @@ func (c *Client) URL(path string, query url.Values) *url.URL {
 		}
 	}
 	return r.URL()
+}
+
+// Post sends an object of any group, as JSON, to a path, and reads the answer into into, which may be nil.
+func (c *Client) Post(ctx context.Context, path string, object, into any) error {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	answer, err := c.rest.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(text).Do(ctx).Raw()
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// Merge changes the object at a path by a merge patch.
+func (c *Client) Merge(ctx context.Context, path string, patch any) error {
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	return c.rest.Patch(types.MergePatchType).AbsPath(path).Body(text).Do(ctx).Error()
+}
+
+// Remove deletes the object at a path, and in the background what it owns.
+func (c *Client) Remove(ctx context.Context, path string) error {
+	background := []byte(`{"apiVersion":"v1","kind":"DeleteOptions","propagationPolicy":"Background"}`)
+	return c.rest.Delete().AbsPath(path).SetHeader("Content-Type", "application/json").Body(background).Do(ctx).Error()
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"wheelhouse/lab-runner/render"
 )
 
 // Outcome of a Result.
@@ -37,14 +39,15 @@ type Result struct {
 
 func (r Result) title() string {
 	if len(r.Tags) == 0 {
-		return r.Name
+		return render.Visible(r.Name)
 	}
-	return strings.Join(r.Tags, " ") + "  " + r.Name
+	return render.Visible(strings.Join(r.Tags, " ") + "  " + r.Name)
 }
 
 // Report prints progress and collects the results. Its methods are safe for concurrent use.
 type Report struct {
 	out         io.Writer
+	shown       *render.Writer // of out, for the output of commands
 	color       bool
 	mu          sync.Mutex
 	results     []Result
@@ -58,14 +61,16 @@ type Report struct {
 // New returns a Report that prints to out: with colours and progress lines if it is a
 // terminal, plain if not.
 func New(out io.Writer) *Report {
-	r := &Report{out: out, started: time.Now(), column0: true}
+	r := &Report{out: out, shown: render.NewWriter(out), started: time.Now(), column0: true}
 	if f, ok := out.(*os.File); ok {
 		r.color = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
 	}
 	return r
 }
 
+// paint returns a text in a color. What a terminal would obey in it is shown.
 func (r *Report) paint(code, text string) string {
+	text = render.Visible(text)
 	if !r.color {
 		return text
 	}
@@ -119,7 +124,7 @@ func (r *Report) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(b) > 0 {
-		fmt.Fprintf(r.out, "%s", b)
+		_, _ = r.shown.Write(b) // a terminal that is gone is none to tell
 		r.column0 = b[len(b)-1] == '\n'
 	}
 	return len(b), nil
@@ -131,7 +136,7 @@ func (r *Report) Waiting(wanted, seen string, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, _, _ := strings.Cut(strings.TrimSpace(seen), "\n")
-	line := fmt.Sprintf("  ... %s; now: %s (%.0f s)", strings.ReplaceAll(wanted, "\n", " "), first, time.Since(since).Seconds())
+	line := render.Visible(fmt.Sprintf("  ... %s; now: %s (%.0f s)", strings.ReplaceAll(wanted, "\n", " "), first, time.Since(since).Seconds()))
 	if !r.color {
 		if time.Since(r.lastWaiting) > 10*time.Second {
 			if !r.lastWaiting.IsZero() {
@@ -169,7 +174,7 @@ func (r *Report) Add(res Result) {
 }
 
 func indented(text string) string {
-	return "         " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n         ")
+	return "         " + strings.ReplaceAll(render.Visible(strings.TrimSpace(text)), "\n", "\n         ")
 }
 
 // Summary prints the summary and returns an error unless every check passed and there was at

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,8 @@ type settings struct {
 	slow       float64
 	warnings   func() io.Writer
 	why        Why
+	agree      []string                            // checksums of labs of others that may be run
+	ask        func(question string) (bool, error) // nil: there is no terminal to ask in
 }
 
 // Command is `lab` with its subcommands.
@@ -50,6 +53,10 @@ func Command(options ...Option) *cobra.Command {
 	for _, o := range options {
 		o(s)
 	}
+	return s.command()
+}
+
+func (s *settings) command() *cobra.Command {
 	plain := false
 	lab := &cobra.Command{
 		Use:   "lab",
@@ -65,10 +72,12 @@ func Command(options ...Option) *cobra.Command {
 	}
 	lab.Flags().BoolVar(&plain, "plain", false, "without a command: line by line, for screen readers")
 	s.warnings = lab.ErrOrStderr
+	lab.PersistentPreRun = func(c *cobra.Command, _ []string) { s.ask = asker(c.InOrStdin(), c.ErrOrStderr()) }
+	lab.PersistentFlags().StringArrayVar(&s.agree, "agree", nil, "the checksum of a lab that did not come with this program: it may be run ('lab agree LAB' shows what that is)")
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
-	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch())
+	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author())
 	lab.AddCommand(s.learn()...)
 	return lab
 }
@@ -81,6 +90,9 @@ func (s *settings) pick(names []string) ([]*catalog.Lab, error) {
 	}
 	labs, err := catalog.Load(root)
 	if err != nil {
+		return nil, err
+	}
+	if err := markForeign(root, labs); err != nil {
 		return nil, err
 	}
 	return catalog.Pick(labs, names)
@@ -99,7 +111,7 @@ func (s *settings) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cl, err := s.connect(labs...)
+			cl, err := s.connect(c.Context(), labs...)
 			if err != nil {
 				return err
 			}
@@ -126,13 +138,14 @@ func (s *settings) run() *cobra.Command {
 
 func (s *settings) fetch() *cobra.Command {
 	var checksum string
+	private := false
 	c := &cobra.Command{
 		Use: "fetch LAB|SOURCE [DIR]", Short: "fetch a lab's manifests, or any source's files",
 		Long: "Fetch puts the files into DIR. Without DIR it prints the checksum to write into lab.yaml.\n" +
 			"SOURCE is a directory, https://... (an archive or one file), or git::https://...?ref=TAG.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg := fetch.Config{Source: args[0], Base: ".", Checksum: checksum}
+			cfg := fetch.Config{Source: args[0], Base: ".", Checksum: checksum, Private: private}
 			if !strings.ContainsAny(args[0], "/:.") {
 				labs, err := s.pick(args[:1])
 				if err != nil {
@@ -148,9 +161,17 @@ func (s *settings) fetch() *cobra.Command {
 				return err
 			}
 			cfg.Dst = args[1]
-			return fetch.Fetch(c.Context(), cfg)
+			if err := fetch.Fetch(c.Context(), cfg); err != nil {
+				return err
+			}
+			store, err := agreements()
+			if err != nil {
+				return err
+			}
+			return store.AddFetched(cfg.Dst)
 		},
 	}
+	c.Flags().BoolVar(&private, "private-addresses", false, "also fetch from addresses of private networks and of this machine")
 	c.Flags().StringVar(&checksum, "checksum", "", "the checksum that SOURCE must have, as printed without DIR")
 	return c
 }
@@ -166,8 +187,9 @@ func (s *settings) place() (string, error) {
 // trusted returns an error if another user can change a file of the directory. One that does not exist is trusted.
 func (s *settings) trusted(dir string) error { return environment.CurrentCaller().CheckTree(dir) }
 
-// connect opens the cluster to run labs on. It refuses labs that another user can change.
-func (s *settings) connect(labs ...*catalog.Lab) (*environment.Cluster, error) {
+// connect opens the cluster to run labs on. It refuses labs that another user can change, and foreign ones that the learner
+// has not agreed to.
+func (s *settings) connect(ctx context.Context, labs ...*catalog.Lab) (*environment.Cluster, error) {
 	if !(s.slow >= 1 && s.slow <= slowest) {
 		return nil, fmt.Errorf("--slow %v: want a number from 1 to %d", s.slow, slowest)
 	}
@@ -191,5 +213,8 @@ func (s *settings) connect(labs ...*catalog.Lab) (*environment.Cluster, error) {
 		return nil, err
 	}
 	cl.Slow = steps.Slow(s.slow)
-	return cl, nil
+	if err := cl.Share(ctx, labs...); err != nil {
+		return nil, err
+	}
+	return cl, s.agreed(ctx, labs)
 }

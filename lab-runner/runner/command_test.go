@@ -35,8 +35,8 @@ func TestUnknownCommandIsAnError(t *testing.T) {
 // The commands themselves refuse, before anything is run; and a kubeconfig that others can
 // change, which may name a program to run.
 func TestCommandsRefuseLabsThatOthersCanChange(t *testing.T) {
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	l := lab(t, text, feature)
+	own(t, l.Root())
 	if err := errors.Join(os.Mkdir(filepath.Join(l.Dir, "manifests"), 0o755), os.WriteFile(filepath.Join(l.Dir, "manifests/pod.yaml"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}

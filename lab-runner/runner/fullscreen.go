@@ -46,13 +46,14 @@ func (s *settings) fullScreen(c *cobra.Command, plain bool) error {
 		return err
 	}
 	// What there is to warn of is said before the screen is the view's.
-	if _, err := s.connect(); err != nil {
+	if _, err := s.connect(c.Context()); err != nil {
 		return err
 	}
 	if _, err := store.Progress(); err != nil {
 		return err
 	}
 	s.warnings = func() io.Writer { return io.Discard }
+	s.ask = nil // the screen is the view's; 'lab agree' asks
 	cfg := view.Config{Library: &library{settings: s, labs: labs, store: store}, Input: c.InOrStdin(), Output: c.OutOrStdout(), Environ: os.Environ()}
 	if plain {
 		return view.Plain(c.Context(), cfg)
@@ -95,7 +96,7 @@ func (l *library) Open(ctx context.Context, id string, out io.Writer) (view.Lab,
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := l.connect(lab)
+	cluster, err := l.connect(ctx, lab)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func learnerOn(t testing.TB, config *rest.Config, sentence string) (root string,
 	}
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	t.Setenv("HOME", filepath.Join(root, "home"))
-	t.Setenv("XDG_STATE_HOME", filepath.Join(root, "state"))
+	own(t, root)
 	if err := os.MkdirAll(filepath.Join(root, "home"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/session"
 )
 
@@ -24,7 +26,7 @@ type learner struct {
 // commands returns the commands of a learner.
 func (s *settings) learn() []*cobra.Command {
 	l := &learner{settings: s}
-	all := []*cobra.Command{l.start(), l.text(), l.check(), l.hint(), l.answer(), l.solve(), l.reset(), l.goTo(), l.next(), l.status(), l.shell(), l.doctor()}
+	all := []*cobra.Command{l.start(), l.text(), l.check(), l.hint(), l.answer(), l.solve(), l.reset(), l.goTo(), l.next(), l.status(), l.shell(), l.stop(), l.doctor()}
 	for _, c := range all {
 		c.Flags().StringVar(&l.json, "output", "", "json: print what a program can read")
 		c.Flags().StringVar(&s.dir, "dir", "", "where the lab's files are (default: where it was started, else ~/wheelhouse-labs/LAB)")
@@ -52,6 +54,9 @@ func CurrentNamespace() string {
 	lab, _, err := (&learner{settings: s}).find(nil, store)
 	if err != nil {
 		return ""
+	}
+	if cluster, err := environment.Open(os.Getenv("KUBECONFIG")); err == nil {
+		_ = cluster.Share(context.Background(), lab) // else it is the lab's own
 	}
 	return lab.Namespace
 }
@@ -86,7 +91,7 @@ func (l *learner) find(names []string, store *session.Store) (*catalog.Lab, int,
 }
 
 // open returns the session of the named lab, which needs the cluster.
-func (l *learner) open(names []string) (*session.Session, int, error) {
+func (l *learner) open(c *cobra.Command, names []string) (*session.Session, int, error) {
 	if l.json != "" && l.json != "json" {
 		return nil, 0, fmt.Errorf("--output %s is not supported: use --output json", l.json)
 	}
@@ -98,7 +103,7 @@ func (l *learner) open(names []string) (*session.Session, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	cluster, err := l.connect(lab)
+	cluster, err := l.connect(c.Context(), lab)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -117,7 +122,7 @@ func (l *learner) start() *cobra.Command {
 	return &cobra.Command{
 		Use: "start LAB", Short: "set a lab up, and show the step where you are", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			s, step, err := l.open(names)
+			s, step, err := l.open(c, names)
 			if err != nil {
 				return err
 			}
@@ -171,7 +176,7 @@ func (l *learner) check() *cobra.Command {
 		Use: "check [LAB]", Short: "look at what the step is to achieve", Args: cobra.MaximumNArgs(1),
 		Long: "Check evaluates the checks of the current step. What is not done yet is to do; a second look also says why.",
 		RunE: func(c *cobra.Command, names []string) error {
-			s, _, err := l.open(names)
+			s, _, err := l.open(c, names)
 			if err != nil {
 				return err
 			}
@@ -277,7 +282,7 @@ func (l *learner) goTo() *cobra.Command {
 
 // build runs what changes the state of a lab, and shows where it is afterwards.
 func (l *learner) build(c *cobra.Command, names []string, what func(*session.Session, int, io.Writer) error) error {
-	s, step, err := l.open(names)
+	s, step, err := l.open(c, names)
 	if err != nil {
 		return err
 	}
@@ -300,7 +305,7 @@ func (l *learner) next() *cobra.Command {
 	c := &cobra.Command{
 		Use: "next [LAB]", Short: "go on to the next step", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			s, _, err := l.open(names)
+			s, _, err := l.open(c, names)
 			if err != nil {
 				return err
 			}
@@ -349,7 +354,7 @@ func (l *learner) shell() *cobra.Command {
 	return &cobra.Command{
 		Use: "shell [LAB]", Short: "open a shell in which everything is set for the lab", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			s, _, err := l.open(names)
+			s, _, err := l.open(c, names)
 			if err != nil {
 				return err
 			}

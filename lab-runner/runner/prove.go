@@ -45,7 +45,7 @@ func (s *settings) test() *cobra.Command {
 			if t.parallel < 1 || t.parallel > 64 {
 				return fmt.Errorf("--parallel %d: want a number from 1 to 64", t.parallel)
 			}
-			if t.cluster, err = s.connect(labs...); err != nil {
+			if t.cluster, err = s.connect(c.Context(), labs...); err != nil {
 				return err
 			}
 			t.rep = report.New(c.OutOrStdout())

@@ -14,6 +14,7 @@ import (
 // A test that could not be made is a failure, whether labs are tested one by one or side by side.
 func TestATestThatCannotBeMade(t *testing.T) {
 	l := lab(t, text, feature)
+	own(t, l.Root())
 	if err := os.MkdirAll(filepath.Join(l.Dir, "manifests"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func runLab(ctx context.Context, c *environment.Cluster, lab *catalog.Lab, rep *
 	if err := c.Clean(ctx, lab, files, env, rep.Info); err != nil {
 		return err
 	}
-	if err := c.MakeNamespace(ctx, lab); err != nil {
+	if err := c.MakeNamespace(ctx, lab, dir); err != nil {
 		return err
 	}
 	if !keep {

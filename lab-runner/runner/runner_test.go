@@ -16,6 +16,19 @@ import (
 	"wheelhouse/lab-runner/steps"
 )
 
+// own says that the labs of a tree are the learner's, whose progress is in a directory of the test.
+func own(t testing.TB, root string) {
+	t.Helper()
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	store, err := agreements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.AddAuthor(root); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // lab writes a lab of one text and one feature, and reads it as the runner does.
 func lab(t *testing.T, text, feature string) *catalog.Lab {
 	t.Helper()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -19,10 +21,26 @@ import (
 	"wheelhouse/lab-runner/session"
 )
 
+// printJSON prints v. JSON leaves some characters as they are that a terminal acts on: they are escaped too.
 func printJSON(c *cobra.Command, v any) error {
-	e := json.NewEncoder(c.OutOrStdout())
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r < utf8.RuneSelf || render.Visible(string(r)) == string(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), b.String())
+	return err
 }
 
 func printJSONIf(ok bool, c *cobra.Command, v any) error {
@@ -62,15 +80,7 @@ func (l *learner) progress(c *cobra.Command) io.Writer {
 	if l.json != "" {
 		return io.Discard
 	}
-	return visible{c.OutOrStdout()}
-}
-
-// visible prints the output of others: what a terminal would obey is shown.
-type visible struct{ out io.Writer }
-
-func (v visible) Write(b []byte) (int, error) {
-	_, err := io.WriteString(v.out, render.Visible(string(b)))
-	return len(b), err
+	return render.NewWriter(c.OutOrStdout())
 }
 
 // printStep prints the text of a step, and of the lab before its first.

@@ -16,7 +16,7 @@ func OwnSession(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return killAll(cmd) }
 }
 
-// killAll ends cmd and its children, which Windows does not know as a group: taskkill goes from parent to child.
+// killAll ends cmd and its children, which are no group on Windows: taskkill goes from parent to child.
 func killAll(cmd *exec.Cmd) error {
 	tree := exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()
 	return errors.Join(tree, cmd.Process.Kill())

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ func (s *Session) Start(ctx context.Context, out io.Writer) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.cfg.Cluster.MakeNamespace(ctx, s.lab); err != nil {
+	if err := s.cfg.Cluster.MakeNamespace(ctx, s.lab, s.dir); err != nil {
 		return err
 	}
 	n, _, err := s.Step()
@@ -64,7 +65,11 @@ func defaultDir(lab *catalog.Lab) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no home directory to put the lab in: use --dir (%w)", err)
 	}
-	return filepath.Join(home, "wheelhouse-labs", strings.TrimPrefix(lab.Namespace, "lab-")), nil
+	name := lab.Place()
+	if lab.Foreign {
+		name += fmt.Sprintf("-%.3x", sha256.Sum256([]byte(lab.Root())))
+	}
+	return filepath.Join(home, "wheelhouse-labs", name), nil
 }
 
 // Goto builds the state before a step from any state: it removes the lab's objects, puts its files back, and runs the
@@ -76,7 +81,7 @@ func (s *Session) Goto(ctx context.Context, n int, out io.Writer) error {
 		return err
 	}
 	err := s.cfg.Store.Update(func(p *Progress) {
-		l := p.lab(s.lab.ID())
+		l := p.lab(s.lab.Key())
 		for i := range s.lab.Steps {
 			sp := l.step(s.lab.Steps[i].Name)
 			if i < n && sp.Done.IsZero() {
@@ -194,7 +199,7 @@ func (s *Session) rebuild(ctx context.Context, n int, out io.Writer) error {
 	if err := s.restoreFiles(ctx); err != nil {
 		return err
 	}
-	if err := s.cfg.Cluster.MakeNamespace(ctx, s.lab); err != nil {
+	if err := s.cfg.Cluster.MakeNamespace(ctx, s.lab, s.dir); err != nil {
 		return err
 	}
 	for i := range n {

@@ -179,7 +179,7 @@ type QuestionView struct {
 
 // StepsDone returns how many steps of the lab are done, by whatever way, and how many by oneself.
 func (p *Progress) StepsDone(lab *catalog.Lab) (done, bySelf int) {
-	l := p.Labs[lab.ID()]
+	l := p.Labs[lab.Key()]
 	if l == nil {
 		return 0, 0
 	}

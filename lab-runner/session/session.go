@@ -71,7 +71,7 @@ func Open(cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l := p.Labs[s.lab.ID()]; l != nil && l.Dir != "" {
+	if l := p.Labs[s.lab.Key()]; l != nil && l.Dir != "" {
 		s.dir = l.Dir
 		return s, nil
 	}
@@ -93,7 +93,7 @@ func (s *Session) View() (View, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := p.lab(s.lab.ID())
+	l := p.lab(s.lab.Key())
 	if l.Dir == "" {
 		l.Dir = s.dir
 	}
@@ -106,14 +106,14 @@ func (s *Session) Step() (int, *catalog.Step, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	n := p.lab(s.lab.ID()).current(s.lab)
+	n := p.lab(s.lab.Key()).current(s.lab)
 	return n, &s.lab.Steps[n], nil
 }
 
 // update changes the progress of the lab and of its current step.
 func (s *Session) update(change func(l *LabProgress, step *catalog.Step, sp *StepProgress)) error {
 	return s.cfg.Store.Update(func(p *Progress) {
-		l := p.lab(s.lab.ID())
+		l := p.lab(s.lab.Key())
 		step := &s.lab.Steps[l.current(s.lab)]
 		change(l, step, l.step(step.Name))
 	})
@@ -156,7 +156,7 @@ func (s *Session) evaluate(ctx context.Context, n int, patience time.Duration) (
 	}
 	step := &s.lab.Steps[n]
 	known := map[string]bool{}
-	for name, m := range p.lab(s.lab.ID()).step(step.Name).Checks {
+	for name, m := range p.lab(s.lab.Key()).step(step.Name).Checks {
 		known[name] = !m.Done.IsZero()
 	}
 	return s.look(ctx, n, patience, known)
@@ -230,7 +230,7 @@ func (s *Session) Next(ctx context.Context, skip bool, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if sp := p.lab(s.lab.ID()).step(step.Name); sp.Done.IsZero() {
+	if sp := p.lab(s.lab.Key()).step(step.Name); sp.Done.IsZero() {
 		if !skip {
 			return &NotDoneError{Step: step.Name, Left: left(step, sp)}
 		}
@@ -277,7 +277,7 @@ func (s *Session) choose(n int) error {
 	s.mu.Unlock()
 	err := s.cfg.Store.Update(func(p *Progress) {
 		p.Current = s.lab.ID()
-		l := p.lab(s.lab.ID())
+		l := p.lab(s.lab.Key())
 		l.Step, l.Dir = s.lab.Steps[n].Name, s.dir
 		if l.Started.IsZero() {
 			l.Started = s.cfg.Now()
@@ -299,7 +299,7 @@ func (s *Session) enter(ctx context.Context, n int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if step.Setup == "" || !p.lab(s.lab.ID()).step(step.Name).SetUp.IsZero() {
+	if step.Setup == "" || !p.lab(s.lab.Key()).step(step.Name).SetUp.IsZero() {
 		return nil
 	}
 	if err := s.setUp(ctx, step, out); err != nil {

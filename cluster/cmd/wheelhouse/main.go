@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wheelhouse/lab-runner/journey"
+	"wheelhouse/lab-runner/render"
 	"wheelhouse/lab-runner/why"
 )
 
@@ -88,6 +89,6 @@ func exitCode(program string, err error) int {
 	case errors.As(err, &exit):
 		return exit.code
 	}
-	fmt.Fprintln(os.Stderr, program+":", err)
+	fmt.Fprintln(os.Stderr, program+":", render.Visible(err.Error())) // an error may have the text of a lab or of an object
 	return 1
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"wheelhouse/lab-runner/render"
 	"wheelhouse/lab-runner/runner"
 	"wheelhouse/lab-runner/why"
 )
@@ -21,7 +22,7 @@ func main() {
 	err := c.ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
+		fmt.Fprintln(os.Stderr, "lab:", render.Visible(err.Error()))
 		os.Exit(1)
 	}
 }
