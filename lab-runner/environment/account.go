@@ -51,10 +51,10 @@ func ofThisLab(ns *corev1.Namespace, lab *catalog.Lab) error {
 	if lab.Foreign {
 		wanted = lab.Root()
 	}
-	switch {
-	case has == wanted:
+	switch has {
+	case wanted:
 		return nil
-	case has == "":
+	case "":
 		return fmt.Errorf("namespace %s is there already, and not of the lab %s in %s: 'lab stop' of the lab that it is of removes it, or 'kubectl delete namespace %s'", ns.Name, lab.ID(), wanted, ns.Name)
 	}
 	return fmt.Errorf("namespace %s is of a lab of the same name in %s: 'lab --labs %s stop %s' removes it", ns.Name, has, has, lab.ID())

@@ -2,6 +2,7 @@ package render
 
 import (
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -16,7 +17,7 @@ func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
 // Write prints b, apart from the beginning of a character at its end.
 func (w *Writer) Write(b []byte) (int, error) {
-	text := append(w.rest, b...)
+	text := slices.Concat(w.rest, b)
 	end := len(text)
 	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
 		if c := text[len(text)-n]; utf8.RuneStart(c) {

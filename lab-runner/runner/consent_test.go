@@ -203,8 +203,17 @@ func TestATerminalObeysNoLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"list"}, {"list", "--output", "json"}, {"text", "first"}, {"text", "first", "--output", "json"}, {"status", "first"}, {"status", "first", "--output", "json"},
-		{"hint", "first"}, {"hint", "first"}, {"hint", "first", "--output", "json"}, {"agree", "first"}, {"lint"},
+		{"list"},
+		{"list", "--output", "json"},
+		{"text", "first"},
+		{"text", "first", "--output", "json"},
+		{"status", "first"},
+		{"status", "first", "--output", "json"},
+		{"hint", "first"},
+		{"hint", "first"},
+		{"hint", "first", "--output", "json"},
+		{"agree", "first"},
+		{"lint"},
 	} {
 		said := f.do(args...)
 		if !strings.Contains(said, "error: ") && strings.TrimSpace(said) == "" {
