@@ -101,6 +101,9 @@ func Restore(dir, path string, log *slog.Logger) (former string, err error) {
 	member := filepath.Join(dir, "member")
 	if exists(member) {
 		former = member + ".before-" + strings.TrimSuffix(strings.TrimPrefix(time.Now().UTC().Format(snapshotName), "etcd-"), ".db")
+		for n, first := 2, former; exists(former); n++ { // the second restore in a second
+			former = fmt.Sprintf("%s-%d", first, n)
+		}
 		if err := os.Rename(member, former); err != nil {
 			return "", err
 		}
