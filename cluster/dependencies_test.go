@@ -30,7 +30,7 @@ var forbidden = []struct {
 		because:  "the store is independent of its callers",
 	},
 	{
-		packages: []string{"cluster/client", "cluster/scheduler", "cluster/controller/...", "cluster/kubelet/...", "cluster/proxy", "cluster/netpol", "cluster/dns", "lab-runner/..."},
+		packages: []string{"cluster/client", "cluster/scheduler", "cluster/controller/...", "cluster/kubelet/...", "cluster/proxy", "cluster/netpol", "cluster/dns", "cluster/ingress", "lab-runner/..."},
 		never:    []string{"wheelhouse/cluster/store", "wheelhouse/cluster/apiserver", "go.etcd.io"},
 		because:  "components meet only at the API server",
 	},

@@ -43,6 +43,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	sc.Step(`^namespace "([^"]+)" is gone$`, p.namespaceGone)
 	p.registerSets(sc)
 	p.registerLoad(sc)
+	p.registerIngress(sc)
 	p.registerResources(sc)
 	p.registerScheduling(sc)
 	p.registerHostile(sc)

@@ -18,6 +18,7 @@ const (
 	Scheduler         = "kube-scheduler"
 	Kubelet           = "kubelet"
 	Proxy             = "kube-proxy"
+	Ingress           = "wheelhouse-ingress" // upstream has none
 )
 
 // As returns the configuration for a component: its user agent begins with the name.

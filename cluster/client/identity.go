@@ -19,3 +19,12 @@ const (
 	LegacyTokenTracking     = "kube-apiserver-legacy-service-account-token-tracking"
 	LegacyTokenTrackedSince = "since"
 )
+
+// The Ingress controller: the name of its user, the IngressClass of every cluster, the controller that this class
+// names, and the Service in kube-system whose endpoints are the masters that serve Ingresses.
+const (
+	IngressUser       = "system:ingress-controller"
+	IngressClass      = "wheelhouse"
+	IngressController = "wheelhouse.dev/ingress"
+	IngressService    = "ingress"
+)

@@ -39,10 +39,10 @@ Feature: More kinds of workloads
 
   @M7
   Scenario: one address leads to two services
-    Then `kubectl get ingress front` prints a line like "^front +[^ ]+ +hello.example "
-    And `curl -s -H 'Host: hello.example' http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "Hello"
-    And `curl -s -H 'Host: hello.example' -u user:password http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/login` prints "token"
-    And `curl -s -o /dev/null -w %{http_code} http://$NODE_IP:$(kubectl get service ingress -o jsonpath={.spec.ports[0].nodePort})/` prints "404"
+    Then `kubectl get ingress front` prints a line like "^front +[^ ]+ +hello.example +[0-9.]+ +80 "
+    And `curl -s -H 'Host: hello.example' http://$(kubectl get ingress front -o jsonpath={.status.loadBalancer.ingress[0].ip})/` prints "Hello"
+    And `curl -s -H 'Host: hello.example' -u user:password http://$(kubectl get ingress front -o jsonpath={.status.loadBalancer.ingress[0].ip})/login` prints "token"
+    And `curl -s -o /dev/null -w %{http_code} http://$(kubectl get ingress front -o jsonpath={.status.loadBalancer.ingress[0].ip})/` prints "404"
 
   @M7
   Scenario: the metrics are available

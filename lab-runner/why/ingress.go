@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -37,12 +38,41 @@ func (c *chain) ingress(in *networkingv1.Ingress) {
 		if c.over() {
 			return
 		}
-		if len(in.Status.LoadBalancer.Ingress) > 0 {
-			first := in.Status.LoadBalancer.Ingress[0]
-			c.fine("address", "the controller serves it at %s%s", first.IP, first.Hostname)
-		} else {
-			c.unknown("address", "no controller has written an address into its status; some never do")
-		}
+		c.ingressAddress(in)
+	})
+}
+
+// builtInIngress is the controller that an IngressClass names to be served by the cluster's own servers.
+const builtInIngress = "wheelhouse.dev/ingress"
+
+// ingressAddress looks at what the controller has reported: an address, and what it does not serve as it is written.
+func (c *chain) ingressAddress(in *networkingv1.Ingress) {
+	reports := []string{"TLSSecretNotFound", "InvalidTLSSecret", "CertificateMismatch", "PathConflict", "InvalidAnnotation"}
+	if e := c.f.event("Ingress", in.Name, string(in.UID), reports...); e != nil && c.isBuiltIn(in) {
+		c.unknown("controller", "the controller has reported, and this may be corrected since: %s", quote(e))
+	}
+	switch {
+	case len(in.Status.LoadBalancer.Ingress) > 0:
+		first := in.Status.LoadBalancer.Ingress[0]
+		c.fine("address", "the controller serves it at %s%s", first.IP, first.Hostname)
+	case c.isBuiltIn(in) && c.f.Taken.Sub(in.CreationTimestamp.Time) < addressGrace:
+		c.waiting(cause{hop: "address", reason: "NoAddressYet", text: "the server has not written an address into its status yet", do: "Ask again in a few seconds."})
+	case c.isBuiltIn(in):
+		c.broken(cause{
+			hop: "address", reason: "IngressNotServed", text: "no server has written an address into its status: none serves Ingresses, or the ports 80 and 443 of the master belong to another program",
+			do: "Free the ports, or start the server with --ingress-http-port and --ingress-https-port; its log names the one that is in use.",
+		})
+	default:
+		c.unknown("address", "no controller has written an address into its status; some never do")
+	}
+}
+
+// addressGrace is how long the server may take to write an address.
+const addressGrace = 30 * time.Second
+
+func (c *chain) isBuiltIn(in *networkingv1.Ingress) bool {
+	return in.Spec.IngressClassName != nil && slices.ContainsFunc(c.f.Classes, func(k networkingv1.IngressClass) bool {
+		return k.Name == *in.Spec.IngressClassName && k.Spec.Controller == builtInIngress
 	})
 }
 

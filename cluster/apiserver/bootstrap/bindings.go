@@ -5,6 +5,8 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/cluster/client"
 )
 
 func user(name string) rbacv1.Subject {
@@ -49,6 +51,7 @@ func clusterRoleBindings() []*rbacv1.ClusterRoleBinding {
 		bind("system:volume-scheduler", user("system:kube-scheduler")),
 		bind("system:kube-controller-manager", user(controllerManager)),
 		bind("system:kube-dns", account(metav1.NamespaceSystem, "kube-dns"), user("system:kube-dns")),
+		bind(client.IngressUser, user(client.IngressUser)),
 		bind("system:node"), // without subjects: kubelets have the node authorizer
 	}
 	for _, c := range controllers() {

@@ -36,6 +36,8 @@ type Config struct {
 	DNSPort      int32 // 53 when zero
 	// UI is where the web page listens; without it there is no kube-ui Service.
 	UI netip.AddrPort
+	// Ingress is where Ingresses are served; without a port there is neither the Service ingress nor its IngressClass.
+	Ingress Ingress
 	// ClientCA are the authorities of client certificates, in PEM. With them, servers that extend the API find
 	// them in the ConfigMap extension-apiserver-authentication.
 	ClientCA []byte
@@ -48,6 +50,14 @@ type Config struct {
 
 // Servers are the addresses of live API servers, and of those that serve DNS and the web page.
 type Servers struct{ API, DNS, UI []netip.Addr }
+
+// Ingress is the address and the ports at which a server serves Ingresses; 0 is none.
+type Ingress struct {
+	Address     netip.Addr
+	HTTP, HTTPS uint16
+}
+
+func (i Ingress) served() bool { return i.Address.IsValid() && (i.HTTP != 0 || i.HTTPS != 0) }
 
 // Bootstrap is a reconciler.
 type Bootstrap struct {
@@ -117,7 +127,7 @@ func (b *Bootstrap) follow(ctx context.Context) {
 		if err != nil || reflect.DeepEqual(now, last) || b.Ready(ctx) != nil {
 			continue
 		}
-		if err := errors.Join(b.kubernetes(ctx), b.dns(ctx), b.ui(ctx)); err == nil {
+		if err := errors.Join(b.kubernetes(ctx), b.dns(ctx), b.ui(ctx), b.ingress(ctx)); err == nil {
 			last = now
 		}
 	}
@@ -152,6 +162,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 	g.Go(func() error { return b.clusterRoleBindings(ctx, w) })
 	g.Go(func() error { return b.priorityClasses(ctx, w) })
 	g.Go(func() error { return b.storageClasses(ctx, w) })
+	g.Go(func() error { return b.ingressClasses(ctx, w) })
 	g.Go(func() error {
 		if err := b.namespaces(ctx, w); err != nil {
 			return err
@@ -164,6 +175,7 @@ func (b *Bootstrap) Pass(ctx context.Context) error {
 		inner.Go(func() error { return b.kubernetes(ctx) })
 		inner.Go(func() error { return b.dns(ctx) })
 		inner.Go(func() error { return b.ui(ctx) })
+		inner.Go(func() error { return b.ingress(ctx) })
 		return inner.Wait()
 	})
 	return g.Wait()

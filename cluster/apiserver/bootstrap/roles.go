@@ -194,6 +194,9 @@ func clusterRoles() []*rbacv1.ClusterRole {
 		}, reviews...)...),
 		clusterRole("system:kube-dns",
 			allow("list watch", "core", "services endpoints namespaces pods"), allow("list watch", "discovery.k8s.io", "endpointslices")),
+		clusterRole(client.IngressUser, events, // upstream has no Ingress controller
+			allow("list watch", "core", "services secrets"), allow("list watch", "discovery.k8s.io", "endpointslices"),
+			allow("list watch", "networking.k8s.io", "ingresses ingressclasses"), allow("update", "networking.k8s.io", "ingresses/status")),
 		clusterRole("system:persistent-volume-provisioner",
 			allow(read+" create delete", "core", "persistentvolumes"), allow(read+" update", "core", "persistentvolumeclaims"),
 			allow(read, "storage.k8s.io", "storageclasses"), allow("watch", "core", "events"), events),

@@ -202,6 +202,7 @@ func (o *serverOptions) bootstrap(cp *controlPlane, log *slog.Logger) (*bootstra
 	if o.servesUI() {
 		cfg.UI = o.uiAddress()
 	}
+	cfg.Ingress = o.ingress.at(o.address.Addr)
 	return bootstrap.New(cfg)
 }
 

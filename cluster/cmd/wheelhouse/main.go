@@ -66,7 +66,7 @@ func root() *cobra.Command {
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand(), uninstallCommand())
 	add("learn", labs(), why.Command(kubeconfig, nil), journey.Command(kubeconfig))
-	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand())
+	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand(), ingressCommand())
 	return c
 }
 

@@ -29,6 +29,7 @@ type serverOptions struct {
 	nodePorts   string
 	nodeCIDR    prefixFlag
 	controllers controllerFlags
+	ingress     ingressFlags
 	flags       *pflag.FlagSet
 
 	announce    bool
@@ -53,6 +54,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.Var(&o.nodeCIDR, "node-cidr", "the addresses that nodes can have: this server connects to no other node address (default: any that is no pod's or service's)")
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)
+	o.ingress.register(f)
 	f.BoolVar(&o.announce, "announce", false, "tell machines on the address's network that ask by multicast DNS that a master is here (_wheelhouse._tcp), so that kube-config enable-worker needs no address")
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")
@@ -74,6 +76,9 @@ func (o *serverOptions) check() error {
 	}
 	if o.uiPort < 0 || o.uiPort > 65535 {
 		return fmt.Errorf("--ui-port %d: want a port below 65536, or 0 for no web page", o.uiPort)
+	}
+	if err := o.ingress.check(); err != nil {
+		return err
 	}
 	if o.dnsPort != 0 && !o.serviceCIDR.Contains(o.dns.Addr) {
 		return fmt.Errorf("--dns-address %s is not in --service-cidr %s: choose one that is", o.dns, o.serviceCIDR)

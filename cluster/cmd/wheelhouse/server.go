@@ -31,7 +31,7 @@ func serverCommand() *cobra.Command {
 	var o serverOptions
 	c := &cobra.Command{
 		Use:   "server",
-		Short: "Run the control plane in one process: etcd, API server, controllers, scheduler, DNS",
+		Short: "Run the control plane in one process: etcd, API server, controllers, scheduler, DNS, Ingresses",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return again(o.run(c.Context(), logger("server"), o.runComponents))
@@ -126,7 +126,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	return all.Wait()
 }
 
-// runComponents runs controllers, scheduler and DNS over the in-memory transport. They
+// runComponents runs controllers, scheduler, DNS and Ingresses over the in-memory transport. They
 // share one informer factory: each object is kept once. There may be other servers, so that a
 // Lease decides who acts; a server that lost it stands for it again, as its API is as good as
 // ever.
@@ -168,6 +168,9 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	if o.dnsPort != 0 {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
 		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
+	}
+	if !o.address.IsLoopback() {
+		all.Go(func() error { return o.ingress.run(ctx, as(client.IngressUser), factory, o.address.Addr, log) })
 	}
 	if o.servesUI() {
 		all.Go(func() error { return ended(ctx, "the web page", ui.Run(ctx, o.uiAddress())) })
