@@ -103,12 +103,13 @@ func requireRoot(what string) error {
 
 // Subnets are the address blocks of a cluster.
 type Subnets struct {
-	LAN      netip.Prefix `json:"lan"`      // the machine itself is .1, the master .2, minion-N .2+N
+	LAN      netip.Prefix `json:"lan"`      // the machine itself is .1, the master .2, minion-N .2+N, Ingresses are at .254
 	Pods     netip.Prefix `json:"pods"`     // a /16 of which node N has the N-th /24
 	Services netip.Prefix `json:"services"` // `kubernetes` is .1, DNS .10
 }
 
 func (s Subnets) host() netip.Addr       { return nth(s.LAN, 1) }
+func (s Subnets) ingress() netip.Addr    { return nth(s.LAN, 254) }
 func (s Subnets) dns() netip.Addr        { return nth(s.Services, 10) }
 func (s Subnets) kubernetes() netip.Addr { return nth(s.Services, 1) }
 func (s Subnets) all() []netip.Prefix    { return []netip.Prefix{s.LAN, s.Pods, s.Services} }

@@ -92,6 +92,12 @@ func (l *lan) connectNode(ctx context.Context, n Node) error {
 	if err != nil {
 		return err
 	}
+	if n.Master { // a second address: the API server has port 443 of the first
+		at := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(l.Subnets.ingress(), l.Subnets.LAN.Bits()))}
+		if err := h.AddrReplace(link, at); err != nil {
+			return fmt.Errorf("the address of Ingresses: %w", err)
+		}
+	}
 	// A connection to a service needs a route before the proxy's rules apply. There is no
 	// default route: connections out of the cluster fail at once.
 	return replaceRoute(h, link, l.Subnets.Services, netip.Addr{})

@@ -169,7 +169,7 @@ func (u *up) serverDaemon() daemon {
 	args := []string{
 		"server", "--state-dir", u.cfg.dir(), "--address", master.IP.String(), "--port", fmt.Sprint(apiPort),
 		"--service-cidr", s.Services.String(), "--pod-cidr", s.Pods.String(), "--dns-address", s.dns().String(),
-		"--node-cidr", s.LAN.String(), "--ingress-access-log", filepath.Join(u.cfg.dir(), "log", "ingress-access.log"),
+		"--node-cidr", s.LAN.String(), "--ingress-address", s.ingress().String(), "--ingress-access-log", filepath.Join(u.cfg.dir(), "log", "ingress-access.log"),
 	}
 	if u.rec.Class {
 		args = append(args, "--class")

@@ -1,6 +1,6 @@
 @long
 Feature: Ingress
-  The servers of the cluster serve Ingresses themselves, on ports 80 and 443. The scenarios follow the features of upstream's
+  The server of the cluster serves Ingresses itself, on ports 80 and 443 of an address. The scenarios follow the features of upstream's
   conformance suite for Ingress controllers: default backend, host rules, path rules, class, load balancing; then TLS and rollouts.
 
   Background:
@@ -11,7 +11,7 @@ Feature: Ingress
     And `kubectl get ingressclass wheelhouse -o jsonpath={.metadata.annotations}` prints "ingressclass.kubernetes.io/is-default-class"
     When `kubectl create ingress plain --rule=plain.example/*=echo-service:8080` succeeds
     Then `kubectl get ingress plain` prints a line like "^plain +wheelhouse +plain.example +10\.[0-9.]+ +80 "
-    And `curl -s -H "Host: plain.example" http://$(kubectl get node master -o jsonpath={.status.addresses[0].address})/from-the-host` prints "from-the-host"
+    And `curl -s -H "Host: plain.example" http://$(kubectl get ingress plain -o jsonpath={.status.loadBalancer.ingress[0].ip})/from-the-host` prints "from-the-host"
     And `wheelhouse why ingress/plain` prints "the controller serves it at 10."
     And `kubectl run asks --image=busybox:1.35 --restart=Never --command -- wget -q -O - --header "Host: plain.example" http://ingress.kube-system/from-a-pod` succeeds
     And `kubectl logs asks` prints "from-a-pod"

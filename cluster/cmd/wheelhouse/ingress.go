@@ -22,12 +22,14 @@ import (
 
 // ingressFlags say where Ingresses are served, and where requests are recorded.
 type ingressFlags struct {
+	address     addrFlag
 	http, https int
 	accessLog   string
 }
 
 func (i *ingressFlags) register(f *pflag.FlagSet) {
-	f.IntVar(&i.http, "ingress-http-port", 80, "the port of Ingresses on the address, unless that is loopback; 0 serves none")
+	f.Var(&i.address, "ingress-address", "the address at which Ingresses are served, and in their status (default: the server's --address, unless that is loopback)")
+	f.IntVar(&i.http, "ingress-http-port", 80, "the port of Ingresses; 0 serves none")
 	f.IntVar(&i.https, "ingress-https-port", 443, "the same with TLS")
 	f.StringVar(&i.accessLog, "ingress-access-log", "", "the file with a line of JSON for each request to an Ingress, rotated at 10 MB, - for standard output (default: none)")
 }
@@ -41,12 +43,16 @@ func (i *ingressFlags) check() error {
 	return nil
 }
 
-// at returns where Ingresses are served. A server on loopback serves none: it is for this machine's own clients.
-func (i *ingressFlags) at(address netip.Addr) bootstrap.Ingress {
-	if address.IsLoopback() {
+// at returns where a server serves Ingresses. One on loopback serves none: it is for this machine's own clients.
+func (i *ingressFlags) at(server netip.Addr) bootstrap.Ingress {
+	at := i.address.Addr
+	if !at.IsValid() {
+		at = server
+	}
+	if at.IsLoopback() {
 		return bootstrap.Ingress{}
 	}
-	return bootstrap.Ingress{Address: address, HTTP: uint16(i.http), HTTPS: uint16(i.https)}
+	return bootstrap.Ingress{Address: at, HTTP: uint16(i.http), HTTPS: uint16(i.https)}
 }
 
 // open returns the access log, which is nil if there is none.
@@ -61,8 +67,8 @@ func (i *ingressFlags) open() io.Writer {
 }
 
 // run serves Ingresses, if there is a port for them.
-func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, address netip.Addr, log *slog.Logger) error {
-	if i.http == 0 && i.https == 0 {
+func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, at bootstrap.Ingress, log *slog.Logger) error {
+	if at.HTTP == 0 && at.HTTPS == 0 {
 		return nil
 	}
 	cs, err := kubernetes.NewForConfig(client.As(rc, client.Ingress))
@@ -72,7 +78,7 @@ func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informe
 	recorder := client.Recorder(cs, client.Ingress)
 	defer flush(ctx, recorder)
 	c, err := ingress.New(ingress.Config{
-		Client: cs, Informers: factory, Recorder: recorder, Address: address, HTTPPort: uint16(i.http), HTTPSPort: uint16(i.https),
+		Client: cs, Informers: factory, Recorder: recorder, Address: at.Address, HTTPPort: at.HTTP, HTTPSPort: at.HTTPS,
 		AccessLog: i.open(), Log: log.With("component", "ingress"),
 	})
 	if err != nil {
@@ -84,15 +90,14 @@ func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informe
 
 func ingressCommand() *cobra.Command {
 	var flags ingressFlags
-	var address addrFlag
 	c := alone("ingress", "The Ingress controller alone; its credentials read the TLS Secrets of all namespaces", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
 		if err := flags.check(); err != nil {
 			return err
 		}
-		return flags.run(ctx, rc, f, address.Addr, log)
+		at := bootstrap.Ingress{Address: flags.address.Addr, HTTP: uint16(flags.http), HTTPS: uint16(flags.https)}
+		return flags.run(ctx, rc, f, at, log)
 	})
-	address.Addr = netip.MustParseAddr("127.0.0.1")
-	c.Flags().Var(&address, "address", "the address to listen on, and in the status of Ingresses")
+	flags.address.Addr = netip.MustParseAddr("127.0.0.1")
 	flags.register(c.Flags())
 	return c
 }

@@ -169,9 +169,9 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
 		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
 	}
-	if !o.address.IsLoopback() {
-		all.Go(func() error { return o.ingress.run(ctx, as(client.IngressUser), factory, o.address.Addr, log) })
-	}
+	all.Go(func() error {
+		return o.ingress.run(ctx, as(client.IngressUser), factory, o.ingress.at(o.address.Addr), log)
+	})
 	if o.servesUI() {
 		all.Go(func() error { return ended(ctx, "the web page", ui.Run(ctx, o.uiAddress())) })
 	}
