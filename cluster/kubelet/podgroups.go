@@ -66,13 +66,14 @@ func (w *worker) limitGroup(ctx context.Context, pod *v1.Pod, group string) (cha
 	return changed, w.k.limitClass(ctx, podfacts.QOSClass(pod), class, all)
 }
 
-// limitClass sets what the pods of a class get together, and what all pods may use.
+// limitClass sets what the pods of a class get together, and what all pods may use: no swap,
+// as upstream's swapBehavior NoSwap has it.
 func (k *Kubelet) limitClass(ctx context.Context, class v1.PodQOSClass, group, all string) error {
 	k.mu.Lock()
 	k.podsGroup = all
 	k.mu.Unlock()
 	allocatable := k.allocatable()
-	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value()}
+	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value(), NoSwap: true}
 	if _, err := k.groups.Limit(ctx, all, limits); err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ func (g Groups) Unified() bool { return g.unified }
 type Limits struct {
 	CPUShares, CPUQuota, CPUPeriod int64 // microseconds, as in CFS
 	Memory, Pids                   int64 // bytes, processes
+	NoSwap                         bool  // none of its memory is swapped; has no effect in version 1
 }
 
 // Of is the group that a process is in: in version 1 the one that counts its memory.
@@ -119,6 +120,11 @@ func (g Groups) write(path string, l Limits, really bool) (changed bool, err err
 			set("", "cpu.max", number(l.CPUQuota, "max")+" "+strconv.FormatInt(period, 10)),
 			set("", "memory.max", number(l.Memory, "max")),
 			set("", "pids.max", number(l.Pids, "max")))
+		if l.NoSwap {
+			if swap := set("", "memory.swap.max", "0"); !errors.Is(swap, fs.ErrNotExist) { // a kernel that cannot limit swap
+				err = errors.Join(err, swap)
+			}
+		}
 		return changed, err
 	}
 	errs := []error{set("cpu", "cpu.shares", strconv.FormatInt(max(l.CPUShares, 2), 10))}

@@ -74,6 +74,7 @@ func TestLimit(t *testing.T) {
 	})
 	two := tree(t, map[string]string{
 		"cgroup.controllers": "cpu memory pids\n", "p/cpu.weight": "100\n", "p/cpu.max": "max 100000\n", "p/memory.max": "max\n", "p/pids.max": "max\n",
+		"p/memory.swap.max": "max\n",
 	})
 	limits := Limits{CPUShares: 512, CPUQuota: 50_000, CPUPeriod: 100_000, Memory: 1 << 27, Pids: 9}
 	for _, c := range []struct {
@@ -84,7 +85,8 @@ func TestLimit(t *testing.T) {
 		{one, limits, map[string]string{"cpu/p/cpu.shares": "512", "cpu/p/cpu.cfs_quota_us": "50000", "memory/p/memory.limit_in_bytes": "134217728", "pids/p/pids.max": "9"}},
 		{one, Limits{}, map[string]string{"cpu/p/cpu.shares": "2", "cpu/p/cpu.cfs_quota_us": "-1", "memory/p/memory.limit_in_bytes": "-1", "pids/p/pids.max": "max"}},
 		{two, limits, map[string]string{"p/cpu.weight": "20", "p/cpu.max": "50000 100000", "p/memory.max": "134217728", "p/pids.max": "9"}},
-		{two, Limits{}, map[string]string{"p/cpu.weight": "1", "p/cpu.max": "max 100000", "p/memory.max": "max", "p/pids.max": "max"}},
+		{two, Limits{}, map[string]string{"p/cpu.weight": "1", "p/cpu.max": "max 100000", "p/memory.max": "max", "p/pids.max": "max", "p/memory.swap.max": "max\n"}},
+		{two, Limits{NoSwap: true}, map[string]string{"p/cpu.weight": "1", "p/memory.max": "max", "p/memory.swap.max": "0"}},
 	} {
 		for _, first := range []bool{true, false} { // what is so already is not changed
 			if changed, err := At(c.root).Limit(t.Context(), "/p", c.limits); err != nil || changed != first {
@@ -103,7 +105,7 @@ func TestLimit(t *testing.T) {
 	}), tree(t, map[string]string{
 		"cpu/p/cpu.shares": "2\n", "cpu/p/cpu.cfs_quota_us": "-1\n", "memory/p/memory.limit_in_bytes": "9223372036854771712\n", "pids/p/pids.max": "max\n",
 	})
-	for root, l := range map[string]Limits{odd: {Memory: 100_000_000}, none: {}} {
+	for root, l := range map[string]Limits{odd: {Memory: 100_000_000, NoSwap: true}, none: {NoSwap: true}} { // and may be unable to limit swap
 		if changed, err := At(root).Limit(t.Context(), "/p", l); err != nil || changed {
 			t.Errorf("%+v: changed: %v; %v", l, changed, err)
 		}

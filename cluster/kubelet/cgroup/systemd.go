@@ -210,6 +210,9 @@ func (s *Systemd) properties(l Limits) []dbus.Property {
 		property("CPUQuotaPerSecUSec", orNone(perSecond)), property("CPUQuotaPeriodUSec", uint64(period)), property("TasksMax", orNone(l.Pids)),
 	}
 	if s.unified {
+		if l.NoSwap {
+			out = append(out, property("MemorySwapMax", uint64(0)))
+		}
 		return append(out, property("CPUWeight", uint64(weight(l.CPUShares))), property("MemoryMax", orNone(l.Memory)))
 	}
 	return append(out, property("CPUShares", uint64(max(l.CPUShares, 2))), property("MemoryLimit", orNone(l.Memory)))

@@ -192,7 +192,7 @@ func testSystemd(t *testing.T, unified bool) (*manager, *Systemd) {
 // in its files; a group that is no slice is systemd's in no way.
 func TestLimitsAreProperties(t *testing.T) {
 	const unit = "wheelhouse-c-n-kubepods-podu.slice"
-	limits := Limits{CPUShares: 512, CPUQuota: 12_345, CPUPeriod: 100_000, Memory: 1 << 27, Pids: 9}
+	limits := Limits{CPUShares: 512, CPUQuota: 12_345, CPUPeriod: 100_000, Memory: 1 << 27, Pids: 9, NoSwap: true}
 	const none = uint64(1<<64 - 1)
 	for _, c := range []struct {
 		files      map[string]string
@@ -203,7 +203,7 @@ func TestLimitsAreProperties(t *testing.T) {
 		{
 			map[string]string{"cgroup.controllers": "cpu memory pids\n", unit + "/cpu.weight": "100\n", unit + "/cpu.max": "max 100000\n", unit + "/memory.max": "max\n", unit + "/pids.max": "max\n"},
 			unit + "/cpu.max", "13000 100000",
-			map[string]any{"CPUWeight": uint64(20), "CPUQuotaPerSecUSec": uint64(130_000), "CPUQuotaPeriodUSec": uint64(100_000), "MemoryMax": uint64(1 << 27), "TasksMax": uint64(9)},
+			map[string]any{"CPUWeight": uint64(20), "CPUQuotaPerSecUSec": uint64(130_000), "CPUQuotaPeriodUSec": uint64(100_000), "MemoryMax": uint64(1 << 27), "MemorySwapMax": uint64(0), "TasksMax": uint64(9)},
 			map[string]any{"CPUWeight": uint64(1), "CPUQuotaPerSecUSec": none, "CPUQuotaPeriodUSec": uint64(100_000), "MemoryMax": none, "TasksMax": none},
 		},
 		{
