@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-clients test-vm test-chaos bench clean
+.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -116,6 +116,9 @@ vagrant-archive: images ## what the machines of a class are made from (the kit f
 test-kits: images ## the kits proven on machines that start, emulated; goes on where it was broken off; STAGE="vagrant-up": some
 	@LDFLAGS='$(LDFLAGS)' features/kits/prove.sh $(STAGE)
 
+test-labs: images ## each step of each lab, proven before and after, broken, solved and reset (lab test), on three clusters
+	$(GOTEST) -tags labs -timeout 60m -count=1 -v -run 'TestLabSteps$$' ./features
+
 # A module of its own: the product does not depend on the clients.
 test-clients: build images ## build clients of other projects, and drive them against the API server
 	features/clients/setup.sh
@@ -129,7 +132,7 @@ bench: images ## the figures of the README's table
 	go test -run '^$$' -bench 'EditAmong1000Services' -benchtime 1x ./cluster/proxy
 	go test -run '^$$' -bench 'ChangeAmong100Policies' -benchtime 20x ./cluster/netpol
 	go test -run '^$$' -bench Ingress ./cluster/ingress
-	go test -run '^$$' -bench Hostile -benchtime 1x -timeout 40m ./features
+	go test -run '^$$' -bench 'Hostile|Goto' -benchtime 1x -timeout 40m ./features
 	go test -run '^$$' -bench View -benchtime 1x ./lab-runner/runner
 
 clean: ## stop the demo cluster, remove what was built here

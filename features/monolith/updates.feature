@@ -53,7 +53,7 @@ Feature: Rolling updates without a lost request
     Then 3 pods with label "app=hello,track=stable" are running and ready
     And 1 pod with label "app=hello,track=canary" is running and ready
     And service "hello" has as endpoints the 4 ready pods with label "app=hello"
-    And `port=$(kubectl get service hello -o jsonpath={.spec.ports[0].nodePort}); for i in $(seq 30); do curl -s http://$NODE_IP:$port/version; done | sort | uniq -c` prints:
+    And `port=$(kubectl get service hello -o jsonpath={.spec.ports[0].nodePort}); curl -s -m 20 -H 'Connection: close' "http://$NODE_IP:$port/version?[1-30]" | sort | uniq -c` prints:
       """
       {"version":"1.0.0"}
       {"version":"2.0.0"}

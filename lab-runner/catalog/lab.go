@@ -94,6 +94,12 @@ func (l *Lab) Key() string {
 // Has reports whether the lab requires that.
 func (l *Lab) Has(requirement string) bool { return slices.Contains(l.Requires, requirement) }
 
+// Alone reports whether the lab changes or looks at more than its namespace, so that no other may run on the cluster
+// beside it.
+func (l *Lab) Alone() bool {
+	return l.Cleanup != "" || slices.ContainsFunc([]string{"docker", "cluster-admin", "node-shell"}, l.Has)
+}
+
 // RequiredLabs returns the labs to do before this one.
 func (l *Lab) RequiredLabs() []string {
 	return slices.DeleteFunc(slices.Clone(l.Requires), func(r string) bool { return slices.Contains(Requirements, r) })

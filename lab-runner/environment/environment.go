@@ -103,7 +103,7 @@ func (c *Cluster) keepNamespace(ctx context.Context, lab *catalog.Lab, wanted *c
 // Environment returns the environment of the lab's commands, the five variables that a learner's shell needs first. It writes a kubeconfig into dir
 // whose context has the lab's namespace.
 func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string) ([]string, error) {
-	node, address, err := c.node(ctx)
+	node, address, err := c.node(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (c *Cluster) Environment(ctx context.Context, lab *catalog.Lab, dir string)
 
 // node returns name and address of a node that runs pods. Where nodes may not be listed they are those of this process's
 // NODE and NODE_IP, and may be empty.
-func (c *Cluster) node(ctx context.Context) (name, address string, err error) {
+func (c *Cluster) node(ctx context.Context, dir string) (name, address string, err error) {
 	var nodes corev1.NodeList
 	err = c.Client.List(ctx, "nodes", "", metav1.ListOptions{}, &nodes)
 	if apierrors.IsForbidden(err) {
@@ -146,13 +146,37 @@ func (c *Cluster) node(ctx context.Context) (name, address string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("listing nodes: %w; is the cluster up? 'wheelhouse up' brings one up", err)
 	}
-	if name, address = ReadyNode(nodes.Items); address == "" {
-		return "", "", errors.New("no node is ready to run pods: see 'kubectl get nodes'")
-	}
-	return name, address, nil
+	return chosenNode(nodes.Items, dir)
 }
 
 var errNoContext = errors.New("the kubeconfig has no current context: choose one with 'kubectl config use-context'")
+
+// chosenNode returns the node that the lab's texts call $NODE. It is the same as before, which dir has in a file, as long
+// as it is ready: a step that cordons or drains it is about that one.
+func chosenNode(nodes []corev1.Node, dir string) (name, address string, err error) {
+	file := filepath.Join(dir, ".node")
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", "", fmt.Errorf("the lab's node: %w", err)
+	}
+	for i := range nodes {
+		n := nodes[i]
+		n.Spec.Unschedulable = false
+		if n.Name != strings.TrimSpace(string(before)) {
+			continue
+		}
+		if name, address = ReadyNode([]corev1.Node{n}); address != "" {
+			return name, address, nil
+		}
+	}
+	if name, address = ReadyNode(nodes); address == "" {
+		return "", "", errors.New("no node is ready to run pods: see 'kubectl get nodes'")
+	}
+	if err := os.WriteFile(file, []byte(name+"\n"), 0o600); err != nil {
+		return "", "", fmt.Errorf("the lab's node: %w", err)
+	}
+	return name, address, nil
+}
 
 // awaitServiceAccount waits for the default service account, which every pod needs and which
 // its controller creates after the namespace.

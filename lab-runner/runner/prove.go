@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -61,9 +60,7 @@ func (s *settings) test() *cobra.Command {
 
 // all tests the labs that need nothing beyond their namespace side by side, then the others.
 func (t *tester) all(ctx context.Context, labs []*catalog.Lab) {
-	alone := func(l *catalog.Lab) bool {
-		return t.parallel == 1 || l.Cleanup != "" || slices.ContainsFunc([]string{"docker", "cluster-admin", "node-shell"}, l.Has)
-	}
+	alone := func(l *catalog.Lab) bool { return t.parallel == 1 || l.Alone() }
 	var wg sync.WaitGroup
 	free := make(chan struct{}, t.parallel)
 	for _, l := range labs {

@@ -1,6 +1,11 @@
 # node.sh COMPONENT [FLAG...]: runs a component of the node, in the background. The machine's disk is nearly the
 # node's only resource that other programs use, so pressure on it is left out.
 set -euo pipefail
+# A second one could not listen, and stop.sh would know no other.
+if pid=$(cat "/var/lib/hard-way/$1.pid" 2>/dev/null) && grep -qz wheelhouse "/proc/$pid/cmdline" 2>/dev/null; then
+  echo "$1 runs already"
+  exit 0
+fi
 more=()
 [ "$1" != kubelet ] || more=(--eviction-hard "memory.available<50Mi")
 setsid nsenter --net=/run/netns/hard-way wheelhouse "$@" --name pi --address 10.249.0.2 \
