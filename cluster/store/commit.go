@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -26,17 +27,23 @@ func (c *Collection) acquire() *transforming {
 
 // commit replaces the value of a key that etcd has at revision rev (0: not at all) by
 // that of body, or deletes the key if body is nil, in one transaction.
-func (c *Collection) commit(ctx context.Context, key string, rev int64, body []byte) (*clientv3.TxnResponse, error) {
+func (c *Collection) commit(ctx context.Context, key string, rev int64, body []byte) (*pb.TxnResponse, error) {
 	t := c.acquire()
 	defer t.release()
-	op := clientv3.OpDelete(key)
+	op := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}}
 	if body != nil {
-		var err error
-		if op, err = c.put(ctx, t, key, body); err != nil {
+		put, err := c.put(ctx, t, key, body)
+		if err != nil {
 			return nil, err
 		}
+		op.Request = &pb.RequestOp_RequestPut{RequestPut: put}
 	}
-	resp, err := c.store.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(op).Commit()
+	resp, err := transact(ctx, c.store.Client, &pb.TxnRequest{
+		Compare: []*pb.Compare{{
+			Key: []byte(key), Target: pb.Compare_MOD, Result: pb.Compare_EQUAL, TargetUnion: &pb.Compare_ModRevision{ModRevision: rev},
+		}},
+		Success: []*pb.RequestOp{op},
+	})
 	if err != nil {
 		return nil, fromEtcd(err, "writing "+key)
 	}
@@ -44,22 +51,43 @@ func (c *Collection) commit(ctx context.Context, key string, rev int64, body []b
 }
 
 // put is the write of an object's new state. Objects of a kind with a TTL end with a lease.
-func (c *Collection) put(ctx context.Context, t *transforming, key string, body []byte) (clientv3.Op, error) {
+func (c *Collection) put(ctx context.Context, t *transforming, key string, body []byte) (*pb.PutRequest, error) {
 	value, _ := envelope(c.format.head, body, nil)
 	if t != nil {
 		var err error
 		if value, err = t.TransformToStorage(value, key); err != nil {
-			return clientv3.Op{}, untransformable(key, err)
+			return nil, untransformable(key, err)
 		}
 	}
-	if !c.format.kind.TTL {
-		return clientv3.OpPut(key, string(value)), nil
+	r := &pb.PutRequest{Key: []byte(key), Value: value}
+	if c.format.kind.TTL {
+		lease, err := c.store.leases.get(ctx)
+		if err != nil {
+			return nil, fromEtcd(err, "a lease for "+key)
+		}
+		r.Lease = int64(lease)
 	}
-	lease, err := c.store.leases.get(ctx)
-	if err != nil {
-		return clientv3.Op{}, fromEtcd(err, "a lease for "+key)
+	return r, nil
+}
+
+// Transactor is a clientv3.KV that takes a transaction as it is sent. That of an embedded member does: the
+// client's own form costs each write two copies of the value. The request is the member's from then on.
+type Transactor interface {
+	Transact(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error)
+}
+
+// transact sends a transaction to etcd, with one comparison of a mod_revision and one put or deletion.
+func transact(ctx context.Context, client *clientv3.Client, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	if direct, ok := client.KV.(Transactor); ok {
+		return direct.Transact(ctx, r)
 	}
-	return clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), nil
+	op := clientv3.OpDelete(string(r.Compare[0].Key))
+	if put := r.Success[0].GetRequestPut(); put != nil {
+		op = clientv3.OpPut(string(put.Key), string(put.Value), clientv3.WithLease(clientv3.LeaseID(put.Lease)))
+	}
+	rev := r.Compare[0].GetModRevision()
+	resp, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(string(r.Compare[0].Key)), "=", rev)).Then(op).Commit()
+	return (*pb.TxnResponse)(resp), err
 }
 
 // stale reports whether the value of an item in etcd should be written again. One that

@@ -14,13 +14,15 @@ import (
 const (
 	// compactEvery is how long etcd keeps a revision at least, as upstream.
 	compactEvery = 5 * time.Minute
+	// roundBytes is how much history is not worth a round.
+	roundBytes = 256 << 10
 	// compactKey is where API servers agree on who compacts, as upstream: its version
 	// counts the rounds, its value is the revision up to which the next round may compact.
 	compactKey = "compact_rev_key"
 )
 
 // compact removes revisions older than one to two rounds from etcd. A round is due after
-// compactEvery, or when HistoryBytes were written.
+// compactEvery, unless less than roundBytes were written, or when HistoryBytes were.
 func (s *source) compact(ctx context.Context) error {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
@@ -30,6 +32,9 @@ func (s *source) compact(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			if !s.rounds.worthwhile() {
+				continue
+			}
 		case <-s.rounds.due:
 		}
 		var err error

@@ -136,13 +136,22 @@ type rounds struct {
 	bytes  int64         // written since the last round; only follow uses it
 	marked int64         // up to where the next round compacts; only follow uses it
 	kept   atomic.Int64  // etcd has no revision before this one, or will soon have none
+
+	// since and before are what was written since the last round, and between the one before and that: what
+	// the next round removes, or the one after it.
+	since, before atomic.Int64
 }
 
 // wrote counts what a revision has added to etcd's history, of which there may be limit
 // until the next round.
 func (r *rounds) wrote(events []*mvccpb.Event, limit int64) {
 	for _, e := range events {
-		r.bytes += int64(len(e.Kv.Key) + len(e.Kv.Value))
+		n := int64(len(e.Kv.Key) + len(e.Kv.Value))
+		r.bytes += n
+		if e.Type == mvccpb.Event_DELETE {
+			n = roundBytes // how much it releases is not known
+		}
+		r.since.Add(n)
 	}
 	if r.bytes < limit {
 		return
@@ -154,6 +163,10 @@ func (r *rounds) wrote(events []*mvccpb.Event, limit int64) {
 	}
 }
 
+// worthwhile reports whether a round removes so much, or the next one will, that it is worth its own writes: an
+// idle cluster has only leases that are renewed.
+func (r *rounds) worthwhile() bool { return r.since.Load()+r.before.Load() >= roundBytes }
+
 // note records the value of compactKey that a round has written.
 func (r *rounds) note(value []byte) {
 	rev, err := strconv.ParseInt(string(value), 10, 64)
@@ -162,4 +175,5 @@ func (r *rounds) note(value []byte) {
 	}
 	r.kept.Store(r.marked)
 	r.marked, r.bytes = rev, 0
+	r.before.Store(r.since.Swap(0))
 }

@@ -75,6 +75,7 @@ func (m *Member) Status() Status {
 	default:
 	}
 	s.Revision = m.server.KV().Rev()
+	m.batch.at(s.Revision)
 	s.Size, s.InUse = m.server.Backend().Size(), m.server.Backend().SizeInUse()
 	s.Alarm = m.alarmed()
 	m.mu.Lock()
