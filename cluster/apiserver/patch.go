@@ -67,7 +67,8 @@ type patcher struct {
 	// status: only metadata and status of the result count.
 	status bool
 	onJSON func(doc []byte) ([]byte, error) // JSON and merge patches
-	patch  map[string]any                   // strategic merge
+	body   []byte                           // strategic merge
+	patch  map[string]any                   // body, until the first merge, which changes it
 	plain  bool                             // it has only fields of the kind, and no directives
 }
 
@@ -93,7 +94,9 @@ func (r *lifecycle) newPatch(patchType types.PatchType, body []byte, validation 
 		if err := api.CheckQuantities(body, true, alone); err != nil {
 			return nil, apistatus.BadRequest("error decoding patch: %v", err)
 		}
-		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &p.patch); err != nil {
+		p.body = body
+		var err error
+		if p.patch, err = p.document(); err != nil {
 			return nil, apistatus.BadRequest("error decoding patch: %v", err)
 		}
 		// Unknown fields can come from the patch alone, and it is smaller than the object.
@@ -230,8 +233,11 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing a patch: %w", err)
 	}
-	// The merge changes its arguments, and this may run again.
-	patch := runtime.DeepCopyJSON(p.patch)
+	patch, err := p.document()
+	if err != nil {
+		return nil, err
+	}
+	p.patch = nil // the merge changes its arguments, and this may run again
 	patched, err := mergeStrategic(doc, patch, res.New())
 	if err != nil {
 		return nil, strategicError(err)
@@ -246,7 +252,18 @@ func (p *patcher) merged(view api.Object) (api.Object, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, refusePatched(fmt.Appendf(nil, "%+v", p.patch), err)
+		patch, _ := p.document() // it was decoded before
+		return nil, refusePatched(fmt.Appendf(nil, "%+v", patch), err)
 	}
 	return obj, checkManagedFields(obj)
+}
+
+// document returns the strategic merge patch as a document.
+func (p *patcher) document() (map[string]any, error) {
+	if p.patch != nil {
+		return p.patch, nil
+	}
+	var patch map[string]any
+	err := kjson.UnmarshalCaseSensitivePreserveInts(p.body, &patch)
+	return patch, err
 }

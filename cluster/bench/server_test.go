@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +101,7 @@ func createAndBind(b *testing.B, s *Server) {
 		b.Fatal(err)
 	}
 	defer seen.stop()
+	before := s.spent(b)
 	began := time.Now()
 	each := spread(b, pods, writers, func(i int) error {
 		_, err := s.Client.CoreV1().Pods(space).Create(b.Context(), podNamed(fmt.Sprintf("created-%04d", i), "created"), metav1.CreateOptions{})
@@ -111,6 +114,37 @@ func createAndBind(b *testing.B, s *Server) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(pods/seen.lastBound.Sub(began).Seconds(), "bound/s")
+	// Beside the time, what it costs: others may use the machine too.
+	after := s.spent(b)
+	b.ReportMetric((after.cpu-before.cpu).Seconds()*1000/pods, "server-cpu-ms/create")
+	b.ReportMetric((after.allocations-before.allocations)/pods, "server-allocs/create")
+	b.ReportMetric((after.bytes-before.bytes)/pods, "server-B/create")
+}
+
+// spent is what the server has used since its start.
+type spent struct {
+	cpu                time.Duration
+	allocations, bytes float64
+}
+
+func (s *Server) spent(b *testing.B) spent {
+	b.Helper()
+	text, err := s.Client.Discovery().RESTClient().Get().AbsPath("/metrics").Do(b.Context()).Raw()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := spent{cpu: look(b, s.cmd.Process.Pid).cpu}
+	for line := range strings.Lines(string(text)) {
+		if n, ok := strings.CutPrefix(line, "go_memstats_mallocs_total "); ok {
+			out.allocations, err = strconv.ParseFloat(strings.TrimSpace(n), 64)
+		} else if n, ok := strings.CutPrefix(line, "go_memstats_alloc_bytes_total "); ok {
+			out.bytes, err = strconv.ParseFloat(strings.TrimSpace(n), 64)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return out
 }
 
 func get(b *testing.B, s *Server, readers int) {

@@ -114,20 +114,29 @@ func (q *queue) forget(uid types.UID) {
 // pop waits for the next pod, and returns nil when ctx ends. The pod is in flight until failed
 // or forget is called; its podInfo is a private copy.
 func (q *queue) pop(ctx context.Context) *podInfo {
-	timer := time.NewTicker(tick)
-	defer timer.Stop()
 	for {
 		if i := q.tryPop(); i != nil {
 			return i
+		}
+		var due <-chan time.Time // without pods that wait there is nothing to wake up for
+		if q.waits() {
+			due = time.After(tick)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-q.wake:
-		case <-timer.C:
+		case <-due:
 			q.flush()
 		}
 	}
+}
+
+// waits reports whether a pod waits for its backoff, or for an event.
+func (q *queue) waits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.backoff.Len() > 0 || len(q.unschedulable) > 0
 }
 
 func (q *queue) tryPop() *podInfo {
@@ -238,12 +247,14 @@ func (q *queue) put(item *queued, to queueState) {
 		q.unschedulable[item] = true
 	case active:
 		heap.Push(&q.active, item)
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
 	case backingOff:
 		heap.Push(&q.backoff, item)
+	default:
+		return
+	}
+	select {
+	case q.wake <- struct{}{}:
+	default:
 	}
 }
 

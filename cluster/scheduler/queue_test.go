@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -67,6 +68,27 @@ func TestQueueMoves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestQueueWakesUp: pop sleeps while no pod waits, and not past the backoff of one that fails meanwhile.
+func TestQueueWakesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(time.Now)
+		p := makePod("p")
+		q.set(p, false)
+		q.pop(t.Context())
+		popped := make(chan *podInfo)
+		go func() { popped <- q.pop(t.Context()) }()
+		synctest.Wait() // it has seen that no pod waits
+		failed := time.Now()
+		q.failed(p.UID, 0)
+		if got := <-popped; got == nil || got.pod.Name != "p" {
+			t.Fatalf("got %v", got)
+		}
+		if d := time.Since(failed); d < minBackoff || d > minBackoff+tick {
+			t.Errorf("the pod came back after %v, want %v", d, minBackoff)
+		}
+	})
 }
 
 func TestQueueForgets(t *testing.T) {

@@ -142,8 +142,8 @@ func (w *Warnings) pods(annotations map[string]string, s *corev1.PodSpec, p *fie
 			w.Add(constraint.Child("labelSelector"), matchesNoPod)
 		}
 	}
-	for _, a := range slices.Sorted(maps.Keys(deprecatedAnnotations)) {
-		if _, has := annotations[a]; has {
+	for _, a := range slices.Sorted(maps.Keys(annotations)) {
+		if _, has := deprecatedAnnotations[a]; has {
 			w.Add(p.Child("metadata", "annotations").Key(a), "%s", deprecatedAnnotations[a])
 		}
 	}

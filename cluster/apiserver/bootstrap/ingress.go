@@ -23,10 +23,12 @@ func (b *Bootstrap) ingressClasses(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing ingress classes: %w", err)
 	}
-	wanted := []*networkingv1.IngressClass{{
-		ObjectMeta: metav1.ObjectMeta{Name: client.IngressClass, Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
-		Spec:       networkingv1.IngressClassSpec{Controller: client.IngressController},
-	}}
+	wanted := func() []*networkingv1.IngressClass {
+		return []*networkingv1.IngressClass{{
+			ObjectMeta: metav1.ObjectMeta{Name: client.IngressClass, Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
+			Spec:       networkingv1.IngressClassSpec{Controller: client.IngressController},
+		}}
+	}
 	return ensure(ctx, w, "ingress class", have.Items, wanted, func(string) writes[networkingv1.IngressClass] { return c }, nil)
 }
 

@@ -43,11 +43,12 @@ type writes[T any] interface {
 // ensure creates the objects that are missing. It changes those that there are by merge, if there is one; next is
 // a copy of old with the labels and annotations of want. Where a pass has found nothing to write, the next ones
 // only look whether an object has changed since.
-func ensure[T any, O object[T]](ctx context.Context, w *writer, what string, have []T, wanted []O, in func(namespace string) writes[T], merge func(next, old, want O)) error {
+func ensure[T any, O object[T]](ctx context.Context, w *writer, what string, have []T, defaults func() []O, in func(namespace string) writes[T], merge func(next, old, want O)) error {
 	sum := fingerprint[T, O](have)
 	if w.settled.is(what, sum) {
 		return nil
 	}
+	wanted := defaults()
 	var written atomic.Bool
 	exists := make(map[string]O, len(have))
 	for i := range have {
@@ -116,9 +117,11 @@ func (b *Bootstrap) namespaces(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing namespaces: %w", err)
 	}
-	var wanted []*corev1.Namespace
-	for _, name := range systemNamespaces {
-		wanted = append(wanted, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	wanted := func() (all []*corev1.Namespace) {
+		for _, name := range systemNamespaces {
+			all = append(all, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+		return all
 	}
 	return ensure(ctx, w, "namespace", have.Items, wanted, func(string) writes[corev1.Namespace] { return c }, nil)
 }
@@ -129,7 +132,7 @@ func (b *Bootstrap) priorityClasses(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing priority classes: %w", err)
 	}
-	return ensure(ctx, w, "priority class", have.Items, priorityClasses(), func(string) writes[schedulingv1.PriorityClass] { return c }, nil)
+	return ensure(ctx, w, "priority class", have.Items, priorityClasses, func(string) writes[schedulingv1.PriorityClass] { return c }, nil)
 }
 
 func priorityClasses() []*schedulingv1.PriorityClass {
@@ -151,7 +154,7 @@ func (b *Bootstrap) clusterRoles(ctx context.Context, w *writer) error {
 		return fmt.Errorf("listing cluster roles: %w", err)
 	}
 	in := func(string) writes[rbacv1.ClusterRole] { return c }
-	return ensure(ctx, w, "cluster role", have.Items, clusterRoles(), in, func(next, old, want *rbacv1.ClusterRole) {
+	return ensure(ctx, w, "cluster role", have.Items, clusterRoles, in, func(next, old, want *rbacv1.ClusterRole) {
 		next.Rules = mergeRules(old.Rules, want.Rules)
 		if next.AggregationRule == nil {
 			next.AggregationRule = want.AggregationRule
@@ -166,7 +169,7 @@ func (b *Bootstrap) clusterRoleBindings(ctx context.Context, w *writer) error {
 		return fmt.Errorf("listing cluster role bindings: %w", err)
 	}
 	in := func(string) writes[rbacv1.ClusterRoleBinding] { return c }
-	return ensure(ctx, w, "cluster role binding", have.Items, clusterRoleBindings(), in, func(next, old, want *rbacv1.ClusterRoleBinding) {
+	return ensure(ctx, w, "cluster role binding", have.Items, clusterRoleBindings, in, func(next, old, want *rbacv1.ClusterRoleBinding) {
 		next.Subjects = mergeSubjects(withoutReplaced(want.Name, old.Subjects), want.Subjects)
 	})
 }
@@ -177,7 +180,7 @@ func (b *Bootstrap) roles(ctx context.Context, w *writer) error {
 		return fmt.Errorf("listing roles: %w", err)
 	}
 	in := func(namespace string) writes[rbacv1.Role] { return b.Client.RbacV1().Roles(namespace) }
-	return ensure(ctx, w, "role", have.Items, namespacedRoles(), in, func(next, old, want *rbacv1.Role) {
+	return ensure(ctx, w, "role", have.Items, namespacedRoles, in, func(next, old, want *rbacv1.Role) {
 		next.Rules = mergeRules(old.Rules, want.Rules)
 	})
 }
@@ -189,7 +192,7 @@ func (b *Bootstrap) roleBindings(ctx context.Context, w *writer) error {
 		return fmt.Errorf("listing role bindings: %w", err)
 	}
 	in := func(namespace string) writes[rbacv1.RoleBinding] { return b.Client.RbacV1().RoleBindings(namespace) }
-	return ensure(ctx, w, "role binding", have.Items, namespacedRoleBindings(), in, nil)
+	return ensure(ctx, w, "role binding", have.Items, namespacedRoleBindings, in, nil)
 }
 
 func mergeMeta(have, want metav1.Object) {

@@ -18,7 +18,7 @@ func (b *Bootstrap) storageClasses(ctx context.Context, w *writer) error {
 	if err != nil {
 		return fmt.Errorf("listing storage classes: %w", err)
 	}
-	wanted := []*storagev1.StorageClass{standardClass()}
+	wanted := func() []*storagev1.StorageClass { return []*storagev1.StorageClass{standardClass()} }
 	return ensure(ctx, w, "storage class", have.Items, wanted, func(string) writes[storagev1.StorageClass] { return c }, nil)
 }
 

@@ -105,6 +105,9 @@ func (c *comparison) values(sh *shape, old, now operand) {
 		c.leaf(sh, old, now)
 		return
 	}
+	if sh.form != fields && old.present && now.present && equal(sh.entry, old, now) {
+		return // most lists and maps of most writes
+	}
 	switch sh.form {
 	case fields:
 		for i := range sh.fields {

@@ -188,8 +188,8 @@ func (m *Manager) update(live, obj api.Object, entries []metav1.ManagedFieldsEnt
 	if c.empty() {
 		return entries, nil
 	}
-	taken := c.added.Union(c.modified)
-	gone := taken.Union(c.removed)
+	taken := union(c.added, c.modified)
+	gone := union(taken, c.removed)
 	names := topLevel(gone)
 	self := m.entry(manager)
 	owners := make([]*owner, 0, len(entries)+1)
@@ -223,14 +223,25 @@ func (m *Manager) update(live, obj api.Object, entries []metav1.ManagedFieldsEnt
 // encoding of sets.
 func topLevel(s *fieldpath.Set) [][]byte {
 	var names [][]byte
-	last := ""
-	s.Iterate(func(p fieldpath.Path) {
-		if name := p[0].FieldName; name != nil && *name != last {
-			last = *name
-			names = append(names, []byte(`"f:`+last+`":`))
+	add := func(p fieldpath.PathElement) {
+		if p.FieldName != nil {
+			names = append(names, []byte(`"f:`+*p.FieldName+`":`))
 		}
-	})
+	}
+	s.Members.Iterate(add)
+	s.Children.Iterate(add)
 	return names
+}
+
+// union returns the union of two sets, which share their parts with it.
+func union(a, b *fieldpath.Set) *fieldpath.Set {
+	switch {
+	case a.Empty():
+		return b
+	case b.Empty():
+		return a
+	}
+	return a.Union(b)
 }
 
 // lose takes fields from an owner and reports whether it is left with any. An owner that has

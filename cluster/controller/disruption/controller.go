@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -79,7 +80,7 @@ func covers(b *policy.PodDisruptionBudget, p **v1.Pod) bool {
 // concerns reports whether a budget can count two states of a pod differently.
 func concerns(old, now *v1.Pod) bool {
 	return podfacts.Ready(old) != podfacts.Ready(now) || (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
-		!equality.Semantic.DeepEqual(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.OwnerReferences, now.OwnerReferences)
+		!maps.Equal(old.Labels, now.Labels) || !equality.Semantic.DeepEqual(old.OwnerReferences, now.OwnerReferences)
 }
 
 // reconcile counts for one budget. If the count fails, no disruption is allowed.

@@ -2,11 +2,11 @@ package endpoints
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"wheelhouse/cluster/api/podfacts"
@@ -40,7 +40,7 @@ func Concerns(old, now *v1.Pod) bool {
 	return (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		old.Status.PodIP != now.Status.PodIP || !slices.Equal(old.Status.PodIPs, now.Status.PodIPs) ||
 		old.Spec.NodeName != now.Spec.NodeName || podfacts.Ready(old) != podfacts.Ready(now) ||
-		IsEndpoint(old, true) != IsEndpoint(now, true) || !equality.Semantic.DeepEqual(old.Labels, now.Labels)
+		IsEndpoint(old, true) != IsEndpoint(now, true) || !maps.Equal(old.Labels, now.Labels)
 }
 
 // TargetPort returns the port of a service on one pod: a number as it is, a name by the

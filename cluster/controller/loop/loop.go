@@ -66,7 +66,7 @@ func New[K comparable](c Config[K]) *Loop[K] {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, lastRetry)
 	return &Loop[K]{
 		config: c,
-		queue:  workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[K]{Name: c.Name}),
+		queue:  workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[K]{Name: c.Name, Clock: gaugeClock{}}),
 		busy:   make([]atomic.Int64, c.Workers),
 		last:   map[K]time.Time{},
 	}

@@ -1,8 +1,9 @@
 package podcontrol
 
 import (
+	"maps"
+
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
@@ -64,7 +65,7 @@ func (h *PodHandler) updated(old, now *v1.Pod) {
 		h.deleted(now)
 	case hasOwner:
 		h.Enqueue(key)
-	case hadOwner || !equality.Semantic.DeepEqual(old.Labels, now.Labels):
+	case hadOwner || !maps.Equal(old.Labels, now.Labels):
 		h.orphan(now)
 	}
 }

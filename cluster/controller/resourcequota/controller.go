@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/quota"
@@ -41,9 +42,10 @@ type Config struct {
 type Controller struct {
 	*loop.Loop[string]
 	Config
-	quotas listers.ResourceQuotaLister
-	kinds  *kinds
-	now    func() time.Time
+	quotas  listers.ResourceQuotaLister
+	indexer cache.Indexer // of the quotas
+	kinds   *kinds
+	now     func() time.Time
 
 	mu        sync.Mutex
 	watching  map[schema.GroupResource]bool
@@ -58,7 +60,7 @@ func New(cfg Config) (*Controller, error) {
 	}
 	core := cfg.Informers.Core().V1()
 	c := &Controller{
-		Config: cfg, quotas: core.ResourceQuotas().Lister(), now: time.Now,
+		Config: cfg, quotas: core.ResourceQuotas().Lister(), indexer: core.ResourceQuotas().Informer().GetIndexer(), now: time.Now,
 		kinds:    &kinds{discovery: cfg.Client.Discovery()},
 		watching: map[schema.GroupResource]bool{quota.Pods: true},
 	}
@@ -86,7 +88,7 @@ func (c *Controller) podChanged(old, now **corev1.Pod) {
 		c.enqueue((*now).Namespace)
 	case now == nil:
 		c.enqueue((*old).Namespace)
-	default:
+	case c.limited((*now).Namespace):
 		t := c.now()
 		if !equality.Semantic.DeepEqual(quota.Of(quota.Pods, *old, t), quota.Of(quota.Pods, *now, t)) {
 			c.enqueue((*now).Namespace)
@@ -94,8 +96,17 @@ func (c *Controller) podChanged(old, now **corev1.Pod) {
 	}
 }
 
+// limited reports whether a namespace has a quota. Most have none.
+func (c *Controller) limited(namespace string) bool {
+	keys, err := c.indexer.IndexKeys(cache.NamespaceIndex, namespace)
+	return err != nil || len(keys) > 0
+}
+
 // enqueue requests a count of all quotas of a namespace.
 func (c *Controller) enqueue(namespace string) {
+	if !c.limited(namespace) {
+		return
+	}
 	for _, q := range loop.All(c.Log, c.quotas.ResourceQuotas(namespace).List) {
 		c.AddSoon(loop.Key(q))
 	}
