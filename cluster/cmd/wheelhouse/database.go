@@ -65,6 +65,7 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers
 		}
 		m, err := etcd.Start(ctx, etcd.Config{
 			Dir: etcdDir(stateDir), Peers: peers, Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
+			Tick: etcdTick(),
 		})
 		if err != nil {
 			return nil, err

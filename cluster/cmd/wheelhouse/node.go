@@ -137,6 +137,8 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 			if err := o.masters.follow(id.shared.Discovery().V1().EndpointSlices().Informer()); err != nil {
 				return err
 			}
+			collectEarly()
+			all.Go(func() error { return settle(ctx, log) })
 			for _, i := range []*client.Identity{id.kubelet, id.proxier} {
 				all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
 			}

@@ -104,6 +104,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return settle(ctx, log) })
 	all.Go(func() error { return db.maintain(ctx, cp.self) })
 	all.Go(func() error { return ended(ctx, "store", cp.store.Run(ctx)) })
 	all.Go(func() error { return o.encryption.run(ctx, cp.encryption, cp.store) })

@@ -22,6 +22,9 @@ type Config struct {
 	// Snapshots is the directory in which Run keeps snapshots, and Start looks for one when
 	// Dir is damaged; "": none.
 	Snapshots string
+	// Tick is the clock of the member: it elects itself two to three ticks after it starts, and wakes up at
+	// each; 0 is DefaultTick.
+	Tick time.Duration
 	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
 	// is only logged.
 	Notice func(Notice)
@@ -37,6 +40,8 @@ const (
 	// DefaultQuota is what etcd's documentation takes for a normal environment, twice. A 32-bit
 	// process has to map the database into what it can address.
 	DefaultQuota = (1 << 30) << (strconv.IntSize/32*2 - 2)
+	// DefaultTick makes a start short.
+	DefaultTick = 50 * time.Millisecond
 	// DefaultDiskReserve is four segments of etcd's log.
 	DefaultDiskReserve = 256 << 20
 )

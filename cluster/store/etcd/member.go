@@ -72,6 +72,9 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.Quota == 0 {
 		cfg.Quota = DefaultQuota
 	}
+	if cfg.Tick == 0 {
+		cfg.Tick = DefaultTick
+	}
 	if cfg.DiskReserve == 0 {
 		cfg.DiskReserve = DefaultDiskReserve
 	}
@@ -202,8 +205,7 @@ func serverConfig(cfg Config, log *zap.Logger) config.ServerConfig {
 		InitialClusterToken: memberName,
 		NewCluster:          true, // if there is no log yet
 
-		// A single member elects itself two to three ticks after it starts.
-		TickMs:                     50,
+		TickMs:                     uint(cfg.Tick.Milliseconds()),
 		ElectionTicks:              2,
 		InitialElectionTickAdvance: true,
 		PreVote:                    true,
