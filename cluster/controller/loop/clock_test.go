@@ -50,8 +50,8 @@ func TestIdleQueue(t *testing.T) {
 		q := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[string]{Name: "q", MetricsProvider: p, Clock: gaugeClock{}})
 		defer q.ShutDown()
 		began := time.Now()
-		q.AddAfter("key", time.Minute)
-		if key, _ := q.Get(); key != "key" || time.Since(began) != time.Minute {
+		q.AddAfter("key", time.Minute+time.Second)
+		if key, _ := q.Get(); key != "key" || time.Since(began) != time.Minute+time.Second {
 			t.Errorf("%q came after %v", key, time.Since(began))
 		}
 		if p.set != 4 {
