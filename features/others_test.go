@@ -76,6 +76,7 @@ func narrow(t *testing.T, c *testCluster, namespace string) string {
 }
 
 func oneNamespace(t *testing.T, c *testCluster) {
+	t.Helper()
 	const team = "team"
 	kubeconfig := narrow(t, c, team)
 	ctx := t.Context()
@@ -189,6 +190,7 @@ $ kubectl run bad --image=busybox:1.35 --overrides='{"spec":{"volumes":[{"name":
 var sumIn = regexp.MustCompile(`--agree (sha256:[0-9a-f]{64})'`)
 
 func somebodyElses(t *testing.T, c *testCluster) {
+	t.Helper()
 	root := t.TempDir()
 	for name, text := range map[string]string{
 		"labs/odd/01-helpful/lab.yaml":             "title: Helpful\nimages: [busybox:1.35]\nmanifests:\n  source: ./manifests\n",

@@ -40,6 +40,6 @@ func (p *platform) killRestore(ctx context.Context, name, file string) error {
 	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	_ = <-ended // it was killed
+	<-ended // it was killed
 	return p.up(ctx)
 }

@@ -239,7 +239,7 @@ func TestWebsocket(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		for {
 			kind, p, err := c.ReadMessage()
 			if err != nil {

@@ -20,12 +20,14 @@ const (
 	kubeletOnly   = "the right to a path of the kubelet's own server"
 	approval      = "the right by which the controller approves a request"
 	csi           = "upstream's role; CSI drivers are not supported, so their kinds do not exist"
+	reducedForm   = "the right to read the kind itself, in a reduced form"
 	group2015     = "upstream's role; Scale of a ReplicationController is served in the group of the kind"
 )
 
 // notServed are the resources that roles name and that no kind has, with the reason.
 var notServed = map[string]string{
 	"/endpoints/restricted": admissionOnly, "/nodes/controlplane": admissionOnly, "/pods/gitrepo": admissionOnly,
+	"/pods/addresses": reducedForm,
 	"/nodes/configz": kubeletOnly, "/nodes/healthz": kubeletOnly, "/nodes/log": kubeletOnly, "/nodes/metrics": kubeletOnly,
 	"/nodes/pods": kubeletOnly, "/nodes/stats": kubeletOnly,
 	"certificates.k8s.io/certificatesigningrequests/nodeclient":     approval,
