@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/utils/ptr"
@@ -108,7 +107,7 @@ func schedule(b *testing.B, set kubernetes.Interface, edit func(*corev1.Pod)) {
 	})
 	ctx, stop := context.WithCancel(b.Context())
 	s, err := scheduler.New(scheduler.Config{
-		Client: set, Informers: informers.NewSharedInformerFactory(set, 0), Recorder: client.Recorder(set, "bench"),
+		Client: set, Informers: client.Informers(set), Recorder: client.Recorder(set, "bench"),
 		Name: "bench", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
@@ -27,12 +25,6 @@ func As(c *rest.Config, component string) *rest.Config {
 	_, rest, _ := strings.Cut(rest.DefaultKubernetesUserAgent(), "/")
 	out.UserAgent = component + "/" + rest
 	return out
-}
-
-// Informers returns a factory whose objects have no managedFields: no component reads them, and they
-// are half of an object. A write without them leaves them to the API server.
-func Informers(c kubernetes.Interface, options ...informers.SharedInformerOption) informers.SharedInformerFactory {
-	return informers.NewSharedInformerFactoryWithOptions(c, 0, append(options, informers.WithTransform(withoutManagedFields))...)
 }
 
 func withoutManagedFields(obj any) (any, error) {

@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
@@ -37,7 +36,7 @@ func startCluster(t testing.TB, edit ...func(*controller.Config)) *testCluster {
 	set := kubernetes.NewForConfigOrDie(cfg)
 	c := &testCluster{Interface: set, t: t}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	shared := informers.NewSharedInformerFactory(set, 0)
+	shared := client.Informers(set)
 	config := controller.Config{
 		Client: set, Metadata: metadata.NewForConfigOrDie(cfg), Informers: shared,
 		Recorder: client.Recorder(set, "controller-manager").As, Log: log, RootCA: []byte("PEM"),
@@ -74,7 +73,7 @@ func startCluster(t testing.TB, edit ...func(*controller.Config)) *testCluster {
 }
 
 // kubelets make bound pods Running and Ready, and let deleted ones go.
-func (c *testCluster) kubelets(ctx context.Context, shared informers.SharedInformerFactory) {
+func (c *testCluster) kubelets(ctx context.Context, shared *client.SharedInformers) {
 	work := make(chan *v1.Pod, 10000)
 	see := func(o any) {
 		if p, ok := o.(*v1.Pod); ok && p.Spec.NodeName != "" && p.Spec.NodeName != "dead" {

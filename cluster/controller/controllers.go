@@ -15,11 +15,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/cronjob"
 	"wheelhouse/cluster/controller/daemonset"
 	"wheelhouse/cluster/controller/deployment"
@@ -48,7 +48,7 @@ import (
 type Config struct {
 	Client    kubernetes.Interface
 	Metadata  metadata.Interface
-	Informers informers.SharedInformerFactory
+	Informers *client.SharedInformers
 	Recorder  func(source string) record.EventRecorder
 	Log       *slog.Logger
 

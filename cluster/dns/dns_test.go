@@ -19,9 +19,9 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/dns"
 )
 
@@ -72,7 +72,7 @@ func start(t *testing.T, upstream string, objects ...runtime.Object) netip.AddrP
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	factory := informers.NewSharedInformerFactory(fake.NewClientset(objects...), 0)
+	factory := client.Informers(fake.NewClientset(objects...))
 	s, err := dns.New(dns.Config{Informers: factory, Addr: netip.MustParseAddrPort("127.0.0.1:0"), Domain: "cluster.local", ResolvConf: conf})
 	if err != nil {
 		t.Fatal(err)

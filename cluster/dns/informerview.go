@@ -3,8 +3,9 @@ package dns
 import (
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/client"
 )
 
 const (
@@ -17,7 +18,7 @@ type informerView struct {
 	namespaces, services, slices cache.SharedIndexInformer
 }
 
-func newInformerView(f informers.SharedInformerFactory) (*informerView, error) {
+func newInformerView(f *client.SharedInformers) (*informerView, error) {
 	l := &informerView{
 		namespaces: f.Core().V1().Namespaces().Informer(),
 		services:   f.Core().V1().Services().Informer(),

@@ -21,9 +21,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/connlimit"
 )
 
@@ -40,7 +40,7 @@ const maxUDP = 1232
 
 // Config configures a Server.
 type Config struct {
-	Informers  informers.SharedInformerFactory
+	Informers  *client.SharedInformers
 	Addr       netip.AddrPort // UDP and TCP; port 0 chooses one
 	Domain     string         // "cluster.local"
 	ResolvConf string         // has the servers for other names; default /etc/resolv.conf

@@ -18,10 +18,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/proxy"
@@ -104,7 +104,7 @@ func (c *cluster) startProxy() {
 
 func (c *cluster) newProxy(ctx context.Context) *proxy.Proxy {
 	c.t.Helper()
-	factory := informers.NewSharedInformerFactory(c.client, 0)
+	factory := client.Informers(c.client)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: "minion-1", ClusterCIDR: clusterCIDR, ServiceCIDR: "10.247.0.0/16",
 		Recorder: c.events, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),

@@ -22,12 +22,12 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/netfilter"
 )
 
@@ -44,7 +44,7 @@ const ProxyName = "service.kubernetes.io/service-proxy-name"
 
 // Config is what the proxy is given. The caller starts the informers after New.
 type Config struct {
-	Informers   informers.SharedInformerFactory
+	Informers   *client.SharedInformers
 	NodeName    string
 	ClusterCIDR string               // all pods, such as 10.246.0.0/16
 	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty

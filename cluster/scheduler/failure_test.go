@@ -6,18 +6,18 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/client"
 )
 
 // A pod whose binding fails because another object is gone, such as its volume, is scheduled
 // again; only a pod that is gone itself is removed from the queue.
 func TestFailureForgetsOnlyTheMissingPod(t *testing.T) {
 	set := kubernetes.NewForConfigOrDie(apitest.Start(t))
-	s, err := New(Config{Client: set, Informers: informers.NewSharedInformerFactory(set, 0), Recorder: record.NewFakeRecorder(10)})
+	s, err := New(Config{Client: set, Informers: client.Informers(set), Recorder: record.NewFakeRecorder(10)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,20 +16,20 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	policylisters "k8s.io/client-go/listers/policy/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/journal"
 )
 
 // Config is what the scheduler is given. Informers may be shared; Run starts them.
 type Config struct {
 	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory
+	Informers *client.SharedInformers
 	Recorder  record.EventRecorder
 	Name      string       // "" is default-scheduler
 	Journal   *journal.Log // keeps the decisions about each pod; nil: none

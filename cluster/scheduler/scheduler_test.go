@@ -10,7 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver/apitest"
@@ -29,7 +28,7 @@ func start(t testing.TB, name string) *world {
 	server, _ := apitest.StartServer(t)
 	set := kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}}))
 	s, err := scheduler.New(scheduler.Config{
-		Client: set, Informers: informers.NewSharedInformerFactory(set, 0), Recorder: client.Recorder(set, "default-scheduler"),
+		Client: set, Informers: client.Informers(set), Recorder: client.Recorder(set, "default-scheduler"),
 		Name: name, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -52,7 +51,7 @@ func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Co
 	}
 }
 
-func runControllers(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg controller.Config, t term, log *slog.Logger) error {
+func runControllers(ctx context.Context, rc *rest.Config, factory *client.SharedInformers, cfg controller.Config, t term, log *slog.Logger) error {
 	rc = client.As(rc, client.ControllerManager)
 	cs, err := kubernetes.NewForConfig(rc)
 	if err != nil {
@@ -74,7 +73,7 @@ func runControllers(ctx context.Context, rc *rest.Config, factory informers.Shar
 }
 
 // runScheduler needs of the scheduler's configuration the Name, the Journal and the Log.
-func runScheduler(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, cfg scheduler.Config, t term) error {
+func runScheduler(ctx context.Context, rc *rest.Config, factory *client.SharedInformers, cfg scheduler.Config, t term) error {
 	cs, err := kubernetes.NewForConfig(client.As(rc, client.Scheduler))
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func runScheduler(ctx context.Context, rc *rest.Config, factory informers.Shared
 	return ended(ctx, "scheduler", t.run(ctx, cs, s))
 }
 
-func runDNS(ctx context.Context, factory informers.SharedInformerFactory, at netip.AddrPort, domain string, log *slog.Logger) error {
+func runDNS(ctx context.Context, factory *client.SharedInformers, at netip.AddrPort, domain string, log *slog.Logger) error {
 	server, err := dns.New(dns.Config{Informers: factory, Addr: at, Domain: domain, Log: log.With("component", "dns")})
 	if err != nil {
 		return err
@@ -109,7 +108,7 @@ func flush(ctx context.Context, r *client.EventRecorder) {
 
 // alone returns the command that runs one component with a kubeconfig, outside the server's
 // process.
-func alone(use, short string, run func(context.Context, *rest.Config, informers.SharedInformerFactory, *slog.Logger) error) *cobra.Command {
+func alone(use, short string, run func(context.Context, *rest.Config, *client.SharedInformers, *slog.Logger) error) *cobra.Command {
 	var kubeconfig string
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
@@ -141,7 +140,7 @@ func signToken(key *ecdsa.PrivateKey) func(*corev1.ServiceAccount, *corev1.Secre
 
 func schedulerCommand() *cobra.Command {
 	var name string
-	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+	c := alone("scheduler", "The scheduler alone", func(ctx context.Context, rc *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
 		return runScheduler(ctx, rc, f, scheduler.Config{Name: name, Log: log}, term{lease: schedulerLease(name)})
 	})
 	c.Flags().StringVar(&name, "scheduler-name", "", "schedule the pods that name this scheduler (default: default-scheduler)")
@@ -152,7 +151,7 @@ func controllerManagerCommand() *cobra.Command {
 	var network networkFlags
 	var flags controllerFlags
 	var keyFile string
-	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
 		config := flags.config(rc.CAData, &network)
 		if keyFile != "" {
 			key, err := pki.LoadKey(keyFile)
@@ -172,7 +171,7 @@ func controllerManagerCommand() *cobra.Command {
 func dnsCommand() *cobra.Command {
 	var network networkFlags
 	listen := "127.0.0.1:53"
-	c := alone("dns", "The cluster's DNS alone", func(ctx context.Context, _ *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+	c := alone("dns", "The cluster's DNS alone", func(ctx context.Context, _ *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
 		at, err := netip.ParseAddrPort(listen)
 		if err != nil {
 			return fmt.Errorf("--listen %q: want IP:PORT: %w", listen, err)

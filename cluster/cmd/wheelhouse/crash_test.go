@@ -10,8 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/wait"
 )
 
@@ -23,7 +23,7 @@ func TestKilledServer(t *testing.T) {
 	again := []string{"--port", port.Port()}
 	s := startServer(t, "server", dir, again...)
 
-	factory := informers.NewSharedInformerFactory(s, 0)
+	factory := client.Informers(s)
 	seen := factory.Core().V1().ConfigMaps()
 	seen.Informer()
 	stop := make(chan struct{})

@@ -17,7 +17,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/client"
@@ -105,7 +104,7 @@ func proxyCommand() *cobra.Command {
 // namespaces, and of pods labels and addresses, and share the informers.
 type nodeIdentity struct {
 	kubelet, proxier *client.Identity
-	shared           informers.SharedInformerFactory
+	shared           *client.SharedInformers
 }
 
 func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error) *cobra.Command {

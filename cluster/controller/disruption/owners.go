@@ -12,11 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/client"
 )
 
 // owners reads the desired replicas of a pod's controller: the kinds that are watched anyway
@@ -35,7 +36,7 @@ type replicas struct {
 	n   int32
 }
 
-func newOwners(client kubernetes.Interface, f informers.SharedInformerFactory) *owners {
+func newOwners(client kubernetes.Interface, f *client.SharedInformers) *owners {
 	apps := f.Apps().V1()
 	return &owners{
 		discovery:   client.Discovery(),
@@ -46,7 +47,7 @@ func newOwners(client kubernetes.Interface, f informers.SharedInformerFactory) *
 	}
 }
 
-func (*owners) informers(f informers.SharedInformerFactory) []cache.SharedIndexInformer {
+func (*owners) informers(f *client.SharedInformers) []cache.SharedIndexInformer {
 	apps := f.Apps().V1()
 	return []cache.SharedIndexInformer{
 		f.Core().V1().ReplicationControllers().Informer(), apps.ReplicaSets().Informer(),

@@ -82,11 +82,11 @@ func (c *Controller) Run(ctx context.Context) error {
 		if k.Resource == "events" {
 			continue
 		}
-		informer, err := c.Informers.ForResource(k.GroupVersionResource)
-		if err != nil {
-			continue // client-go does not have it; see watch
+		informer := c.Informers.ForResource(k.GroupVersionResource)
+		if informer == nil {
+			continue // nobody else watches it; see watch
 		}
-		switch err := c.On(informer.Informer(), c.handler(k.GroupVersionResource)); {
+		switch err := c.On(informer, c.handler(k.GroupVersionResource)); {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // the informers stop with it, and accept no handler any more
 		case err != nil:

@@ -8,7 +8,6 @@ import (
 	batch "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -24,7 +23,7 @@ func BenchmarkJob(b *testing.B) {
 	server, _ := apitest.StartServer(b)
 	set := kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}}))
 	ctx := b.Context()
-	shared := informers.NewSharedInformerFactory(set, 0)
+	shared := client.Informers(set)
 	c, err := job.New(job.Config{Controller: "job", Client: set, Informers: shared, Recorder: client.Recorder(set, "job-controller")})
 	if err != nil {
 		b.Fatal(err)

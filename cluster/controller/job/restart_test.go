@@ -10,7 +10,6 @@ import (
 	batch "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver/apitest"
@@ -22,7 +21,7 @@ import (
 // run starts a job controller with empty caches; stop terminates it.
 func run(t *testing.T, set kubernetes.Interface) (stop func()) {
 	t.Helper()
-	shared := informers.NewSharedInformerFactory(set, 0)
+	shared := client.Informers(set)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	c, err := job.New(job.Config{Controller: "job", Client: set, Informers: shared, Recorder: client.Recorder(set, "job-controller"), Log: log})
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/client"
 )
 
 // Shared is what every controller is given. Package controller fills it from the
@@ -18,7 +19,7 @@ import (
 type Shared struct {
 	Controller string // its name in logs and health
 	Client     kubernetes.Interface
-	Informers  informers.SharedInformerFactory
+	Informers  *client.SharedInformers
 	Recorder   record.EventRecorder // with the controller's event source
 	Log        *slog.Logger         // nil is slog.Default
 }

@@ -9,10 +9,10 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/loop"
 )
 
@@ -119,7 +119,7 @@ func TestNewNodeIsWrittenAtOnce(t *testing.T) {
 	n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", CreationTimestamp: metav1.NewTime(now)}}
 	n.Spec.Taints = []v1.Taint{{Key: v1.TaintNodeNotReady, Effect: v1.TaintEffectNoSchedule}}
 	set := fake.NewClientset(n)
-	shared := informers.NewSharedInformerFactory(set, 0)
+	shared := client.Informers(set)
 	c, err := New(Config{
 		Shared:      loop.Shared{Client: set, Informers: shared, Recorder: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler)},
 		ClusterCIDR: "10.246.0.0/16",

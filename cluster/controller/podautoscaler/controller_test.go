@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver"
@@ -81,7 +80,7 @@ func start(t *testing.T) *world {
 	kubelet := httptest.NewTLSServer(w)
 	t.Cleanup(kubelet.Close)
 	w.node(kubelet.Listener.Addr().String())
-	shared := informers.NewSharedInformerFactory(w, 0)
+	shared := client.Informers(w)
 	recorder := client.Recorder(w, "horizontal-pod-autoscaler")
 	c, err := podautoscaler.New(podautoscaler.Config{
 		Sync: 50 * time.Millisecond, Shared: loop.Shared{

@@ -8,9 +8,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"wheelhouse/cluster/client"
 )
 
 // Set is a ReplicationController or a ReplicaSet, in the form of a ReplicaSet. It is read only.
@@ -41,7 +42,7 @@ type Kind interface {
 }
 
 // NewKind is Controllers or ReplicaSets.
-type NewKind func(kubernetes.Interface, informers.SharedInformerFactory) Kind
+type NewKind func(kubernetes.Interface, *client.SharedInformers) Kind
 
 // source is what the kinds read and write their objects with.
 type source struct {

@@ -15,9 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/podcontrol/podtest"
 )
@@ -71,7 +71,7 @@ func TestRelated(t *testing.T) {
 			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: &yes}}
 		}
 	}
-	f := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
+	f := client.Informers(fake.NewClientset())
 	r, err := New(Config{Shared: loop.Shared{Controller: "replicaset", Informers: f}, Kind: ReplicaSets})
 	if err != nil {
 		t.Fatal(err)

@@ -8,12 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/client"
 )
 
 // ReplicaSets is the Kind of ReplicaSets, with or without a Deployment.
-func ReplicaSets(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
+func ReplicaSets(client kubernetes.Interface, f *client.SharedInformers) Kind {
 	return &rsKind{source{client, f.Apps().V1().ReplicaSets().Informer()}}
 }
 

@@ -9,12 +9,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/client"
 )
 
 // Controllers is the Kind of ReplicationControllers.
-func Controllers(client kubernetes.Interface, f informers.SharedInformerFactory) Kind {
+func Controllers(client kubernetes.Interface, f *client.SharedInformers) Kind {
 	return &rcKind{source{client, f.Core().V1().ReplicationControllers().Informer()}}
 }
 

@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
@@ -42,7 +41,7 @@ func start(t *testing.T) *cluster {
 	server, _ := apitest.StartServer(t, apitest.WithAdmission(t))
 	cfg := client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}})
 	c := &cluster{kubernetes.NewForConfigOrDie(cfg), t}
-	shared := informers.NewSharedInformerFactory(c, 0)
+	shared := client.Informers(c)
 	one, err := resourcequota.New(resourcequota.Config{
 		Shared: loop.Shared{Controller: "resourcequota", Client: c, Informers: shared, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}, Metadata: metadata.NewForConfigOrDie(cfg),
 	})

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/util/retry"
 
@@ -32,7 +31,7 @@ type TokensConfig struct {
 type Tokens struct {
 	*loop.Loop[tokenKey]
 	TokensConfig
-	factory  informers.SharedInformerFactory // of these Secrets alone
+	factory  *client.SharedInformers // of these Secrets alone
 	secrets  listers.SecretLister
 	accounts listers.ServiceAccountLister
 }
@@ -58,7 +57,7 @@ var onlyTokens = fields.OneTermEqualSelector("type", string(v1.SecretTypeService
 // NewTokens returns the controller; nothing runs before Run.
 func NewTokens(cfg TokensConfig) (*Tokens, error) {
 	c := &Tokens{TokensConfig: cfg}
-	c.factory = client.Informers(cfg.Client, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = onlyTokens }))
+	c.factory = client.InformersOf(cfg.Client, func(o *metav1.ListOptions) { o.FieldSelector = onlyTokens })
 	secrets, accounts := c.factory.Core().V1().Secrets(), cfg.Informers.Core().V1().ServiceAccounts()
 	c.secrets, c.accounts = secrets.Lister(), accounts.Lister()
 	c.Loop = loop.New(loop.Config[tokenKey]{Name: cfg.Controller, Reconcile: c.reconcile, Log: cfg.Log})

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -36,15 +35,15 @@ type APIServer struct {
 	handler  Handler
 	log      *slog.Logger
 	pods     cache.SharedIndexInformer
-	services informers.SharedInformerFactory
+	services *client.SharedInformers
 	lister   listers.ServiceLister
 }
 
 // NewAPIServer follows nothing yet.
 func NewAPIServer(c kubernetes.Interface, node string, handler Handler, log *slog.Logger) *APIServer {
-	pods := client.Informers(c, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+	pods := client.InformersOf(c, func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
-	}))
+	})
 	all := client.Informers(c)
 	return &APIServer{
 		handler: handler, log: log, pods: pods.Core().V1().Pods().Informer(),
