@@ -14,6 +14,7 @@ import (
 	core "k8s.io/client-go/informers/core/v1"
 	discovery "k8s.io/client-go/informers/discovery/v1"
 	"k8s.io/client-go/informers/internalinterfaces"
+	networking "k8s.io/client-go/informers/networking/v1"
 	policy "k8s.io/client-go/informers/policy/v1"
 	rbac "k8s.io/client-go/informers/rbac/v1"
 	storage "k8s.io/client-go/informers/storage/v1"
@@ -88,6 +89,11 @@ func (f *SharedInformers) Coordination() V1[coordination.Interface] {
 // Discovery returns the informers of discovery.k8s.io.
 func (f *SharedInformers) Discovery() V1[discovery.Interface] {
 	return V1[discovery.Interface]{discovery.New(f, "", f.tweak)}
+}
+
+// Networking returns the informers of networking.k8s.io.
+func (f *SharedInformers) Networking() V1[networking.Interface] {
+	return V1[networking.Interface]{networking.New(f, "", f.tweak)}
 }
 
 // Policy returns the informers of policy.

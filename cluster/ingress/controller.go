@@ -15,7 +15,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -34,7 +33,7 @@ const (
 // Config configures a Controller.
 type Config struct {
 	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory // of Ingresses, IngressClasses, Services and EndpointSlices
+	Informers *client.SharedInformers // of Ingresses, IngressClasses, Services and EndpointSlices
 	Recorder  record.EventRecorder
 
 	Address             netip.Addr
@@ -47,7 +46,7 @@ type Config struct {
 type Controller struct {
 	cfg                                                      Config
 	ingresses, classes, services, endpointSlices, tlsSecrets cache.SharedIndexInformer
-	secretFactory                                            informers.SharedInformerFactory
+	secretFactory                                            *client.SharedInformers
 
 	server   *server
 	handler  *handler

@@ -18,7 +18,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/ptr"
@@ -45,7 +44,7 @@ func run(t *testing.T, objects ...runtime.Object) *running {
 	at := netip.MustParseAddrPort(free.Addr().String())
 	_ = free.Close()
 	r := &running{Clientset: fake.NewClientset(append(objects, class(client.IngressClass, client.IngressController), class("nginx", "k8s.io/ingress-nginx"))...), url: "http://" + at.String(), events: record.NewFakeRecorder(100)}
-	factory := informers.NewSharedInformerFactory(r, 0)
+	factory := client.Informers(r)
 	c, err := New(Config{Client: r, Informers: factory, Recorder: r.events, Address: at.Addr(), HTTPPort: at.Port(), Log: newLog(t)})
 	if err != nil {
 		t.Fatal(err)

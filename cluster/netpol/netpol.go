@@ -28,13 +28,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/netfilter"
 )
 
@@ -51,7 +51,7 @@ const dnsService = "kube-dns"
 
 // Config is what an Enforcer needs.
 type Config struct {
-	Informers informers.SharedInformerFactory
+	Informers *client.SharedInformers
 	NodeName  string
 	Recorder  record.EventRecorder // of policies whose rules are not in force; may be nil
 	Log       *slog.Logger

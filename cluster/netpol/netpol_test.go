@@ -17,9 +17,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/netfilter"
 	"wheelhouse/cluster/wait"
@@ -64,7 +64,7 @@ func create(t testing.TB, c *fake.Clientset, ns string, obj any) {
 func run(t testing.TB, c *fake.Clientset) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	factory := informers.NewSharedInformerFactory(c, 0)
+	factory := client.Informers(c)
 	e, err := New(Config{Informers: factory, NodeName: thisNode, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

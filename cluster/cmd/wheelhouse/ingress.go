@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"gopkg.in/natefinch/lumberjack.v2"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -67,7 +66,7 @@ func (i *ingressFlags) open() io.Writer {
 }
 
 // run serves Ingresses, if there is a port for them.
-func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informers.SharedInformerFactory, at bootstrap.Ingress, log *slog.Logger) error {
+func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory *client.SharedInformers, at bootstrap.Ingress, log *slog.Logger) error {
 	if at.HTTP == 0 && at.HTTPS == 0 {
 		return nil
 	}
@@ -90,7 +89,7 @@ func (i *ingressFlags) run(ctx context.Context, rc *rest.Config, factory informe
 
 func ingressCommand() *cobra.Command {
 	var flags ingressFlags
-	c := alone("ingress", "The Ingress controller alone; its credentials read the TLS Secrets of all namespaces", func(ctx context.Context, rc *rest.Config, f informers.SharedInformerFactory, log *slog.Logger) error {
+	c := alone("ingress", "The Ingress controller alone; its credentials read the TLS Secrets of all namespaces", func(ctx context.Context, rc *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
 		if err := flags.check(); err != nil {
 			return err
 		}
