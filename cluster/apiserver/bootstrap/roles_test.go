@@ -28,7 +28,7 @@ const (
 var notServed = map[string]string{
 	"/endpoints/restricted": admissionOnly, "/nodes/controlplane": admissionOnly, "/pods/gitrepo": admissionOnly,
 	"/pods/addresses": reducedForm,
-	"/nodes/configz": kubeletOnly, "/nodes/healthz": kubeletOnly, "/nodes/log": kubeletOnly, "/nodes/metrics": kubeletOnly,
+	"/nodes/configz":  kubeletOnly, "/nodes/healthz": kubeletOnly, "/nodes/log": kubeletOnly, "/nodes/metrics": kubeletOnly,
 	"/nodes/pods": kubeletOnly, "/nodes/stats": kubeletOnly,
 	"certificates.k8s.io/certificatesigningrequests/nodeclient":     approval,
 	"certificates.k8s.io/certificatesigningrequests/selfnodeclient": approval,
