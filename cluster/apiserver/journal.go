@@ -21,7 +21,7 @@ type JournalEntries struct {
 	Items           []journal.Entry `json:"items"`
 }
 
-// JournalKind is the kind of JournalEntries: who asks a server that does not know the query gets the object.
+// JournalKind is the kind of JournalEntries: a server without support for the query answers with the object.
 const JournalKind = "JournalEntries"
 
 // asksJournal reports whether a GET of an object is for its journal.

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/ptr"
 
@@ -44,6 +45,20 @@ func run(t *testing.T, objects ...runtime.Object) *running {
 	at := netip.MustParseAddrPort(free.Addr().String())
 	_ = free.Close()
 	r := &running{Clientset: fake.NewClientset(append(objects, class(client.IngressClass, client.IngressController), class("nginx", "k8s.io/ingress-nginx"))...), url: "http://" + at.String(), events: record.NewFakeRecorder(100)}
+	r.PrependReactor("update", "ingresses", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if action.GetSubresource() != "status" {
+			return false, nil, nil
+		}
+		// As the API server: a write of the status is one of the status alone.
+		written := action.(clienttesting.UpdateAction).GetObject().(*networkingv1.Ingress)
+		current, err := r.Tracker().Get(action.GetResource(), written.Namespace, written.Name)
+		if err != nil {
+			return true, nil, err
+		}
+		next := current.(*networkingv1.Ingress).DeepCopy()
+		next.Status = written.Status
+		return true, next, r.Tracker().Update(action.GetResource(), next, next.Namespace)
+	})
 	factory := client.Informers(r)
 	c, err := New(Config{Client: r, Informers: factory, Recorder: r.events, Address: at.Addr(), HTTPPort: at.Port(), Log: newLog(t)})
 	if err != nil {

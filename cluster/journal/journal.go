@@ -2,7 +2,7 @@
 // objects' uids: the API server its writes, the scheduler its decisions.
 //
 // It owns a bounded memory: of about twice MostObjects objects, the MostEntries last entries of each;
-// those that nothing was added to for longest are forgotten first. It never has the content of an
+// those that nothing was added to for longest are removed first. It never has the content of an
 // object. It authorizes nothing: who serves an entry asks first whether its reader may read the
 // object. A nil Log keeps nothing. All methods may be called concurrently.
 package journal

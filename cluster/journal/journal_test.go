@@ -48,7 +48,7 @@ func TestBoundedObjects(t *testing.T) {
 	}
 	for _, uid := range []string{"often", fmt.Sprint(9*MostObjects + 1), fmt.Sprint(10*MostObjects - 1)} {
 		if l.Of(types.UID(uid)) == nil {
-			t.Errorf("%s is forgotten", uid)
+			t.Errorf("%s is removed", uid)
 		}
 	}
 }

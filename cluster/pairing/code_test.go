@@ -75,7 +75,7 @@ func tokenOf(t *testing.T, c Code) string {
 	return token
 }
 
-// Who does not have a code cannot tell the id of its token from that of another: each character of it
+// Without a code the id of its token looks like that of any other: each character of it
 // depends on all of the secret, and no part of the code is in it.
 func TestTokenID(t *testing.T) {
 	code, _ := newCode(t)

@@ -18,8 +18,8 @@
 // The token that a code stands for has an id of 30 bits and a secret of 55, both computed from the
 // code. They can only be tried at the server, which refuses a token after MaxGuesses wrong secrets,
 // and each source after ten wrong tokens and then one each six seconds (package authn). So a
-// stranger, who does not know the id, needs about 2^30 tries to send one wrong secret for a code in use, and
-// cannot make the server refuse it; and who knows the id, from a log, has MaxGuesses in 2^55. The id
+// stranger, who does not have the id, needs about 2^30 tries to send one wrong secret for a code in use, and
+// cannot make the server refuse it; and who has the id, from a log, has MaxGuesses in 2^55. The id
 // is stretched by scrypt as the pin is: no code can be found from it.
 // A code has an expiry and a number of nodes.
 //

@@ -42,7 +42,7 @@ accelerator() {
 }
 
 # patience: an emulated machine beside other work may take longer than the 90 seconds that systemd gives a unit to start, and
-# than the ten ticks in which the kernel wants to see that the timer works.
+# than the ten ticks in which the kernel checks that the timer works.
 patience() {
   [ "${accel[1]}" = kvm ] || echo no_timer_check systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900
 }

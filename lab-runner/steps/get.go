@@ -20,7 +20,7 @@ import (
 )
 
 // Reader reads a path of the API, as objects.Client does; an empty accept asks for JSON. A World whose Client is one
-// answers `kubectl get` by itself: to start kubectl takes a hundred times as long as the request.
+// answers `kubectl get` without kubectl, whose start takes a hundred times as long as the request.
 type Reader interface {
 	Read(ctx context.Context, path string, query url.Values, accept string, limit int64) ([]byte, error)
 }
@@ -53,7 +53,7 @@ func (k *kind) reference(name string) string {
 // errNotHere says that the line is kubectl's to answer.
 var errNotHere = errors.New("not answered here")
 
-// parseGet reads a line as the shell and kubectl do. What it does not know is errNotHere.
+// parseGet reads a line as the shell and kubectl do. What it does not support is errNotHere.
 func parseGet(line, namespace string, env []string) (*getLine, error) {
 	words, err := split(line, env)
 	if err != nil {

@@ -23,7 +23,7 @@ type guesses struct {
 	mu sync.Mutex
 	// paid is the time until which the guesses of a source count: each adds guessInterval to it.
 	paid map[string]time.Time
-	// wrong is by id and uid of a secret that exists or did; those that are gone are forgotten
+	// wrong is by id and uid of a secret that exists or did; those that are gone are removed
 	// when there are mostTokens.
 	wrong      map[string]int
 	mostTokens int

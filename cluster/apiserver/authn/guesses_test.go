@@ -96,7 +96,7 @@ func TestWrongSecretsAreCounted(t *testing.T) {
 	}
 }
 
-// However many tokens were tried, each has its own count, and those of tokens that are gone are forgotten.
+// However many tokens were tried, each has its own count, and those of tokens that are gone are removed.
 func TestEachTokenHasItsCount(t *testing.T) {
 	now := time.Now()
 	g := newGuesses(func() time.Time { return now })

@@ -19,7 +19,7 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-// What the server and the scheduler did to an object is told to who may read the object, and to nobody
+// What the server and the scheduler did to an object is shown to who may read the object, and to nobody
 // else, and nothing of a Secret is in it.
 func TestJournal(t *testing.T) {
 	t.Parallel()

@@ -39,22 +39,25 @@ func releaseProgram() error {
 	if err != nil {
 		return err
 	}
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
+	var from, to uintptr
+	var clean bool // nothing of the mapping differs from the file, as does what a dynamic linker has relocated
 	for line := range strings.Lines(string(maps)) {
-		// Range, access, offset, device, inode, path. What can be written is no page of the file any more.
-		fields := strings.Fields(line)
-		if len(fields) != 6 || fields[5] != program || strings.Contains(fields[1], "w") {
-			continue
-		}
-		var from, to uintptr
-		if _, err := fmt.Sscanf(fields[0], "%x-%x", &from, &to); err != nil {
-			return fmt.Errorf("reading a mapping: %w", err)
-		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
-			return fmt.Errorf("unmapping the program: %w", errno)
+		switch fields := strings.Fields(line); {
+		case !strings.HasSuffix(fields[0], ":"): // range, access, offset, device, inode, path
+			clean = len(fields) == 6 && fields[5] == program && !strings.Contains(fields[1], "w")
+			if _, err := fmt.Sscanf(fields[0], "%x-%x", &from, &to); err != nil {
+				return fmt.Errorf("reading a mapping: %w", err)
+			}
+		case fields[0] == "Anonymous:" || fields[0] == "Swap:":
+			clean = clean && fields[1] == "0"
+		case fields[0] == "VmFlags:" && clean: // the last line of a mapping
+			if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
+				return fmt.Errorf("unmapping the program: %w", errno)
+			}
 		}
 	}
 	return nil
