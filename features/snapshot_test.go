@@ -40,6 +40,8 @@ func (p *platform) killRestore(ctx context.Context, name, file string) error {
 	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	<-ended // it was killed
+	if err := <-ended; err == nil {
+		return fmt.Errorf("the restore ended before it was killed at %s: %s", file, &said)
+	}
 	return p.up(ctx)
 }

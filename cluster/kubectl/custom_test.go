@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -98,7 +97,7 @@ func customCluster(t *testing.T) (*apiserver.Server, *rest.Config, *terminal) {
 	cfg.BearerToken = "any"
 	inside := client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}})
 	set := kubernetes.NewForConfigOrDie(inside)
-	shared := informers.NewSharedInformerFactory(set, 0)
+	shared := client.Informers(set)
 	controls, err := controller.New(controller.Config{
 		Client: set, Metadata: metadata.NewForConfigOrDie(inside), Informers: shared,
 		Recorder: client.Recorder(set, "controller-manager").As, Log: log, RootCA: []byte("PEM"),

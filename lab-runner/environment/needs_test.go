@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"wheelhouse/cluster/apiserver/apitest"
 	"wheelhouse/cluster/apiserver/authz"
 	"wheelhouse/cluster/client"
+	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/objects"
 )
 
@@ -207,4 +209,25 @@ func TestALabSaysWhatTheClusterLacks(t *testing.T) {
 			wanted(got, seen...)
 		}
 	}
+}
+
+// lab writes a lab, and reads it as the runner does.
+func lab(t *testing.T) *catalog.Lab {
+	t.Helper()
+	root := t.TempDir()
+	for name, body := range map[string]string{
+		"labs/track/01-first/lab.yaml": "title: A lab\nmanifests:\n  source: ./manifests\n",
+		"labs/track/01-first/text.md":  "## One\n```\n$ echo 1 >n\n```\n<!-- check: it is one -->\n",
+		"features/track/first.feature": "Feature: f\n  Scenario: it is one\n    Then `cat n` prints \"1\"\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(body), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	labs, err := catalog.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return labs[0]
 }

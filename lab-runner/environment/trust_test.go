@@ -9,30 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"wheelhouse/lab-runner/catalog"
 )
-
-// lab writes a lab, and reads it as the runner does.
-func lab(t *testing.T) *catalog.Lab {
-	t.Helper()
-	root := t.TempDir()
-	for name, body := range map[string]string{
-		"labs/track/01-first/lab.yaml": "title: A lab\nmanifests:\n  source: ./manifests\n",
-		"labs/track/01-first/text.md":  "## One\n```\n$ echo 1 >n\n```\n<!-- check: it is one -->\n",
-		"features/track/first.feature": "Feature: f\n  Scenario: it is one\n    Then `cat n` prints \"1\"\n",
-	} {
-		path := filepath.Join(root, name)
-		if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(body), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	labs, err := catalog.Load(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return labs[0]
-}
 
 // A lab runs only if nobody but root and its caller can change what it runs.
 func TestLabsThatOthersCanChange(t *testing.T) {
