@@ -8,9 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/osthread"
 )
 
 // copyTree copies what a directory has to another, with owners, modes, times, links and holes, by
@@ -21,12 +22,8 @@ func copyTree(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // it has mounts of its own now, and terminates with this goroutine
-		done <- copyView(ctx, from, view, to)
-	}()
-	return errors.Join(<-done, os.Remove(view))
+	osthread.Apart(func() { err = copyView(ctx, from, view, to) })
+	return errors.Join(err, os.Remove(view))
 }
 
 // copyView copies from a mount without those below it, which the calling thread alone sees.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wheelhouse/cluster/netfilter"
+	"wheelhouse/cluster/osthread"
 )
 
 // Verdicts of a check.
@@ -232,17 +232,15 @@ func checkLinks() Check {
 }
 
 // inScratch runs f on a thread in a temporary network namespace.
-func inScratch(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("network namespace: %w", err)
+func inScratch(f func() error) (err error) {
+	osthread.Apart(func() {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("network namespace: %w", err)
 			return
 		}
-		done <- f()
-	}()
-	return <-done
+		err = f()
+	})
+	return err
 }
 
 func checkOverlay() Check {

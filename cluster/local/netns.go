@@ -7,13 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/osthread"
 )
 
 const (
@@ -37,13 +37,9 @@ func openNS(name string) (netns.NsHandle, error) {
 	if err := addName(path); err != nil {
 		return -1, err
 	}
-	made := make(chan error)
-	go func() {
-		// The thread is in another namespace now; it terminates with this goroutine.
-		runtime.LockOSThread()
-		made <- makeNS(path)
-	}()
-	if err := <-made; err != nil {
+	var err error
+	osthread.Apart(func() { err = makeNS(path) })
+	if err != nil {
 		return -1, fmt.Errorf("network namespace %s: %w", name, err)
 	}
 	return netns.GetFromPath(path)

@@ -9,12 +9,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"wheelhouse/cluster/osthread"
 )
 
 // Streams are what a command on a node is connected to. Files, such as a terminal,
@@ -58,13 +59,8 @@ func SSH(cfg Config, node string, command []string, s Streams) (status int, err 
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGQUIT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	started := make(chan error)
-	go func() {
-		// The thread changes its host name with its namespaces and is not used again.
-		runtime.LockOSThread()
-		started <- startOn(cmd, ns, n.Name)
-	}()
-	if err := <-started; err != nil {
+	osthread.Apart(func() { err = startOn(cmd, ns, n.Name) })
+	if err != nil {
 		return 0, fmt.Errorf("node %s: %w", node, err)
 	}
 	ended := make(chan struct{})

@@ -56,7 +56,7 @@ func (m *Machine) DeleteData(ctx context.Context, sure bool) error {
 // unmountBelow unmounts what pods had mounted below a directory: a removal would go on in the
 // volumes themselves.
 func unmountBelow(dir string) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	text, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return err
 	}

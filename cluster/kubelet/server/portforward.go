@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/osthread"
 )
 
 const (
@@ -204,21 +204,9 @@ func (f *forwarder) copy(data io.ReadWriteCloser, status io.Writer, port int) {
 
 // dialInside connects to a port on the loopback device of a process's network,
 // so that applications bound to localhost are reached as well.
-func dialInside(pid, port int) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	out := make(chan result, 1)
-	go func() {
-		// The thread is never unlocked: it exits with its goroutine, as it is in a
-		// foreign namespace.
-		runtime.LockOSThread()
-		conn, err := dialFrom(pid, port)
-		out <- result{conn, err}
-	}()
-	r := <-out
-	return r.conn, r.err
+func dialInside(pid, port int) (conn net.Conn, err error) {
+	osthread.Apart(func() { conn, err = dialFrom(pid, port) })
+	return conn, err
 }
 
 func dialFrom(pid, port int) (net.Conn, error) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +19,7 @@ import (
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/nodefs"
+	"wheelhouse/cluster/osthread"
 )
 
 const (
@@ -132,17 +132,9 @@ func git(ctx context.Context, dir, below string, args ...string) error {
 
 // startApart starts a program that has dir as its /tmp, so that a user who may not enter
 // the directories above can work there, and that cannot gain rights.
-func startApart(dir string, cmd *exec.Cmd) error {
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == os.Getpid() { // whose mounts are those of the process, as /proc/self shows them
-			started <- startApart(dir, cmd) // on another thread, as this one is taken
-			runtime.UnlockOSThread()
-			return
-		}
-		// Locked for good: the thread is of no other use, and ends with the goroutine.
-		err := unix.Unshare(unix.CLONE_NEWNS)
+func startApart(dir string, cmd *exec.Cmd) (err error) {
+	osthread.Apart(func() {
+		err = unix.Unshare(unix.CLONE_NEWNS)
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 		}
@@ -155,9 +147,8 @@ func startApart(dir string, cmd *exec.Cmd) error {
 		if err == nil {
 			err = cmd.Start()
 		}
-		started <- err
-	}()
-	return <-started
+	})
+	return err
 }
 
 // openToPod gives root what git has written, and makes the volume writable for any user of the
