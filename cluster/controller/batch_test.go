@@ -166,10 +166,9 @@ func TestSuspendedJob(t *testing.T) {
 	began := c.getJob("later").Status.StartTime
 	set("true")
 	wait.For(c.t, "its pod goes", func() error {
-		if n := len(c.pods("later")); n > 0 || c.getJob("later").Status.Active > 0 {
-			return wait.Seen(false, n)
-		}
-		return nil
+		n, s := len(c.pods("later")), c.getJob("later").Status
+		suspended := slices.ContainsFunc(s.Conditions, func(o batch.JobCondition) bool { return o.Type == batch.JobSuspended && o.Status == v1.ConditionTrue })
+		return wait.Seen(n == 0 && s.Active == 0 && suspended, n, s)
 	})
 	if s := c.getJob("later").Status; s.StartTime != nil {
 		t.Errorf("suspended, and started at %v", s.StartTime)

@@ -5,10 +5,12 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -77,11 +79,18 @@ func etcdCluster(t *testing.T) (members []member, flags []string) {
 	}
 }
 
+// freeURL returns a URL with a port that nobody listens at. It is below those that the kernel gives to connections
+// of others, which would take it before it is used.
 func freeURL(t *testing.T, scheme string) url.URL {
 	t.Helper()
-	l := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	defer l.Close()
-	return url.URL{Scheme: scheme, Host: l.Addr().String()}
+	for range 100 {
+		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(15_000+rand.IntN(15_000)))
+		if l, err := net.Listen("tcp", at); err == nil && l.Close() == nil {
+			return url.URL{Scheme: scheme, Host: at}
+		}
+	}
+	t.Fatal("no port is free")
+	return url.URL{}
 }
 
 // Two servers over an etcd cluster of three are one control plane, also when one of
