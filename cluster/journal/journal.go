@@ -1,5 +1,5 @@
 // Package journal keeps what the components of one process have lately done to objects, by the
-// objects' uids: the API server its writes, the scheduler its decisions.
+// objects' uids: the API server its writes, the scheduler its decisions, a kubelet its steps.
 //
 // It owns a bounded memory: of about twice MostObjects objects, the MostEntries last entries of each;
 // those that nothing was added to for longest are removed first. It never has the content of an
@@ -36,6 +36,9 @@ type Entry struct {
 	ChangedBy       []string `json:"changedBy,omitempty"` // the admission plugins that changed the object
 	Took            float64  `json:"tookMilliseconds,omitempty"`
 	Refused         string   `json:"refused,omitempty"` // why admission or validation refused it
+
+	// Of a step of a kubelet, that took Took; Refused is the error it ended with.
+	Step string `json:"step,omitempty"`
 
 	// Of a scheduling decision.
 	Chosen string `json:"chosen,omitempty"` // the node

@@ -1,10 +1,13 @@
 package kubelet
 
 import (
+	"time"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -43,4 +46,14 @@ func (p *podEvents) event(field, kind, reason, message string) {
 		Kind: "Pod", APIVersion: "v1", Namespace: p.ref.Namespace, Name: p.ref.Name,
 		UID: types.UID(p.ref.UID), ResourceVersion: p.newest().ResourceVersion, FieldPath: field,
 	}, kind, reason, message)
+}
+
+// recordStep keeps in the journal how long a step of the pod took, and the error it ended with.
+func (w *worker) recordStep(began time.Time, err error, what string) {
+	e := journal.Entry{Time: time.Now(), Component: "kubelet", Step: what}
+	e.Took = float64(e.Time.Sub(began).Microseconds()) / 1000
+	if err != nil {
+		e.Refused = err.Error()
+	}
+	w.k.config.Journal.Add(types.UID(w.ref.UID), e)
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/eviction"
@@ -72,7 +73,9 @@ type Config struct {
 	Flags        map[string]string      // of the process, for /flagz
 	Metrics      []prometheus.Collector // of the node's other parts, for /metrics
 
-	Log *slog.Logger
+	// Journal keeps the last steps of each pod; default: a new one.
+	Journal *journal.Log
+	Log     *slog.Logger
 }
 
 // Kubelet runs the pods of one node.

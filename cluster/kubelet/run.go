@@ -14,6 +14,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/eviction"
@@ -55,6 +56,9 @@ func New(config Config) (*Kubelet, error) {
 	}
 	if config.PodPids == 0 {
 		config.PodPids = 4096
+	}
+	if config.Journal == nil {
+		config.Journal = journal.New()
 	}
 	k := &Kubelet{
 		config: config, runtime: measured{config.Runtime}, log: config.Log, workers: map[types.UID]*worker{},

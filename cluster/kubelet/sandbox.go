@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,7 +66,9 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 		spec.NetNS, spec.Hostname = ownNetNS(), w.k.config.NodeName
 	}
 	spec.Sysctls = containerspec.Sysctls(pod)
+	began := time.Now()
 	id, err := w.k.runtime.Create(ctx, spec)
+	w.recordStep(began, err, "sandbox created")
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +84,10 @@ func (w *worker) createSandbox(ctx context.Context, pod *v1.Pod) (*startingSandb
 }
 
 func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error {
-	if err := w.k.runtime.Start(ctx, id); err != nil {
+	began := time.Now()
+	err := w.k.runtime.Start(ctx, id)
+	w.recordStep(began, err, "sandbox started")
+	if err != nil {
 		return err
 	}
 	c, err := w.k.runtime.Inspect(ctx, id)
@@ -91,7 +97,10 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 	if c.State != cri.Running {
 		return fmt.Errorf("the sandbox terminated with exit code %d", c.ExitCode)
 	}
-	return w.attach(ctx, pod, c.Pid, netip.Addr{})
+	began = time.Now()
+	err = w.attach(ctx, pod, c.Pid, netip.Addr{})
+	w.recordStep(began, err, "network attached")
+	return err
 }
 
 // attach connects the sandbox to the network, and writes the files with its address.

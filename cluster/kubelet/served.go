@@ -36,7 +36,7 @@ func (s served) config() server.Config {
 	return server.Config{
 		NodeName: c.NodeName, Listen: c.Listen, Serving: c.Serving, ClientCAs: c.ClientCAs, AllowedUsers: c.AllowedUsers,
 		Client: c.Client, Node: s, Pods: s, Disk: s, Usage: s, Containers: s.k.runtime, Streams: s.k.runtime,
-		Metrics: s.metrics(), Cadvisor: s.cadvisor(), Probes: s.probes(), Flags: c.Flags, Log: s.k.log,
+		Metrics: s.metrics(), Cadvisor: s.cadvisor(), Probes: s.probes(), Flags: c.Flags, Journal: c.Journal, Log: s.k.log,
 	}
 }
 

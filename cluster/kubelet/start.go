@@ -46,7 +46,9 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	if err := w.imageVolumes(ctx, pod, c); err != nil {
 		return err
 	}
+	began := time.Now()
 	image, err := w.images.Image(ctx, pod, c)
+	w.recordStep(began, err, "image of container "+c.Name+" is present")
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,9 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 	if err != nil {
 		return err
 	}
+	began = time.Now()
 	id, err := w.k.runtime.Create(ctx, spec)
+	w.recordStep(began, err, "container "+c.Name+" created")
 	if err != nil {
 		return podstatus.NewWaitingError("CreateContainerError", err)
 	}
@@ -74,7 +78,9 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		}
 		b.restarted(last.Finished, time.Now())
 	}
+	began = time.Now()
 	startErr := w.k.runtime.Start(ctx, id)
+	w.recordStep(began, startErr, "container "+c.Name+" started")
 	if startErr != nil {
 		w.ContainerEvent(c, v1.EventTypeWarning, "Failed", "Error: failed to start container "+c.Name+": "+startErr.Error())
 	}

@@ -88,7 +88,9 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 	w.refreshed = refresh{time.Now(), pod}
 	needsIP := usesPodIP(pod)
 	prepare := func() {
+		began := time.Now()
 		volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects)
+		w.recordStep(began, volumeErr, "volumes set up")
 		w.published.setClaims(w.volumes.Claims())
 	}
 	if !needsIP {

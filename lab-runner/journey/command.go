@@ -92,6 +92,12 @@ func gather(ctx context.Context, client *objects.Client, namespace string, t why
 		if text, err := client.Read(ctx, path, url.Values{"journal": {"true"}}, "", mostBytes); err == nil { // another server answers with the object
 			o.Journal = readJournal(text)
 		}
+		if kind == "Pod" && o.Spec.NodeName != "" { // who has no right to the node reads less
+			at := "/api/v1/nodes/" + url.PathEscape(o.Spec.NodeName) + "/proxy/journal/" + url.PathEscape(string(o.UID))
+			if text, err := client.Read(ctx, at, nil, "", mostBytes); err == nil {
+				o.Journal = append(o.Journal, readJournal(text)...)
+			}
+		}
 		found = append(found, o)
 		var list corev1.EventList
 		query := url.Values{"fieldSelector": {"involvedObject.kind=" + kind + ",involvedObject.name=" + name}, "limit": {"200"}}

@@ -20,6 +20,7 @@ type Recorded struct {
 	ChangedBy       []string  `json:"changedBy"`
 	Took            float64   `json:"tookMilliseconds"`
 	Refused         string    `json:"refused"`
+	Step            string    `json:"step"`
 	Chosen          string    `json:"chosen"`
 	Nodes           []Judged  `json:"nodes"`
 }
@@ -47,6 +48,12 @@ func readJournal(text []byte) []Recorded {
 func (r *Recorded) text() string {
 	if r.Component == "kube-scheduler" {
 		return r.decision()
+	}
+	if r.Step != "" {
+		if r.Refused != "" {
+			return fmt.Sprintf("%s: failed after %.1f ms: %s", r.Step, r.Took, r.Refused)
+		}
+		return fmt.Sprintf("%s, in %.1f ms", r.Step, r.Took)
 	}
 	what := r.Verb
 	if r.Subresource != "" {

@@ -33,6 +33,9 @@ type Object struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Status            Status `json:"status"`
+	Spec              struct {
+		NodeName string `json:"nodeName"`
+	} `json:"spec"`
 
 	Journal []Recorded `json:"-"`
 }

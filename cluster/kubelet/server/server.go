@@ -23,11 +23,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	config "k8s.io/kubelet/config/v1beta1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"wheelhouse/cluster/connlimit"
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/zpages"
 )
@@ -54,6 +56,7 @@ type Config struct {
 	Cadvisor   prometheus.Gatherer // of what the containers use
 	Probes     prometheus.Gatherer
 	Flags      map[string]string // of the process
+	Journal    *journal.Log      // of the pods
 	Log        *slog.Logger
 }
 
@@ -186,5 +189,8 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("GET "+path, s.serveRunningPods)
 	}
 	mux.HandleFunc("GET /logs/", s.serveNodeLogs)
+	mux.HandleFunc("GET /journal/{uid}", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, map[string]any{"kind": "JournalEntries", "items": append([]journal.Entry{}, s.Journal.Of(types.UID(r.PathValue("uid")))...)})
+	})
 	return s.authorized(mux)
 }
