@@ -7,7 +7,7 @@
 // never touches a chain that is not its Owner's, except for the Owner's anchors.
 //
 // Sets are the kernel's sets of addresses and ports, to which rules refer by name: a change of a
-// member costs no rule.
+// member costs no rule. A Keeper calls for a synchronization of an owner's rules when one is due.
 //
 // It works in the network namespace of the calling thread.
 package netfilter

@@ -39,11 +39,9 @@ import (
 )
 
 const (
-	debounce   = 3 * time.Millisecond
-	maxPause   = 200 * time.Millisecond // between two synchronizations while changes keep coming
-	retry      = 5 * time.Second        // after a failure
-	checkEvery = 5 * time.Second        // between two looks for rules that another process has removed
-	resync     = 10 * time.Minute       // between two complete writes
+	maxPause = 200 * time.Millisecond // between two synchronizations while changes keep coming
+	retry    = 5 * time.Second        // after a failure
+	resync   = 10 * time.Minute       // between two complete writes
 )
 
 // dnsService is the Service of the cluster's DNS, in the namespace kube-system.
@@ -66,7 +64,7 @@ type Enforcer struct {
 	slices     discoverylisters.EndpointSliceLister
 	synced     []cache.InformerSynced
 	reported   map[types.UID]string // by policy, what its last event said
-	changed    chan struct{}
+	changes    netfilter.Changes
 	ready      chan struct{}
 }
 
@@ -79,7 +77,7 @@ func New(cfg Config) (*Enforcer, error) {
 	policies, endpoints := cfg.Informers.Networking().V1().NetworkPolicies(), cfg.Informers.Discovery().V1().EndpointSlices()
 	e := &Enforcer{
 		cfg: cfg, policies: policies.Lister(), pods: core.Pods().Lister(), namespaces: core.Namespaces().Lister(), slices: endpoints.Lister(),
-		reported: map[types.UID]string{}, changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		reported: map[types.UID]string{}, changes: netfilter.NewChanges(), ready: make(chan struct{}),
 	}
 	for _, of := range []struct {
 		informer cache.SharedIndexInformer
@@ -139,12 +137,7 @@ func otherSlice(obj any) bool {
 // Ready is closed when the rules are in place for the first time.
 func (e *Enforcer) Ready() <-chan struct{} { return e.ready }
 
-func (e *Enforcer) notify(any) {
-	select {
-	case e.changed <- struct{}{}:
-	default:
-	}
-}
+func (e *Enforcer) notify(any) { e.changes.Notify() }
 
 // Run keeps the rules until ctx ends, and leaves them.
 func (e *Enforcer) Run(ctx context.Context) error {
@@ -156,54 +149,12 @@ func (e *Enforcer) Run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	k := kernel{chains, netfilter.NewSetApplier(setPrefix)}
-	checks, resyncs := time.NewTicker(checkEvery), time.NewTicker(resync)
-	defer checks.Stop()
-	defer resyncs.Stop()
-	for first := true; ; {
-		wait := time.Duration(-1) // for the next event
-		start := time.Now()
-		if err := e.sync(ctx, k); err != nil {
-			e.cfg.Log.Error("write rules of network policies", "err", err)
-			wait = retry
-		} else if first {
-			close(e.ready)
-			first = false
-		}
-		if len(e.changed) > 0 {
-			// While changes keep coming, at most half of the time is spent on rules.
-			sleep(ctx, min(time.Since(start), maxPause))
-		}
-		if !e.await(ctx, wait, k, checks.C, resyncs.C) {
-			return ctx.Err()
-		}
+	keeper := netfilter.Keeper{
+		Name: "rules of network policies", Rules: k, Changes: e.changes, Ready: e.ready,
+		Sync:     func(ctx context.Context) error { return e.sync(ctx, k) },
+		MaxPause: maxPause, Retry: retry, Resync: resync, Log: e.cfg.Log,
 	}
-}
-
-// await returns when there is something to do, false when ctx ended.
-func (e *Enforcer) await(ctx context.Context, wait time.Duration, k kernel, checks, resyncs <-chan time.Time) bool {
-	var again <-chan time.Time
-	if wait >= 0 {
-		again = time.After(wait)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-again:
-			return true
-		case <-e.changed:
-			return sleep(ctx, debounce)
-		case <-resyncs:
-			k.forget()
-			return true
-		case <-checks:
-			if !k.chains.Intact() {
-				e.cfg.Log.Warn("rules of network policies were removed by another process; writing them again")
-				k.forget()
-				return true
-			}
-		}
-	}
+	return keeper.Run(ctx)
 }
 
 // kernel is what writes to the kernel.
@@ -212,7 +163,11 @@ type kernel struct {
 	sets   *netfilter.SetApplier
 }
 
-func (k kernel) forget() {
+// Intact implements netfilter.Rules.
+func (k kernel) Intact() bool { return k.chains.Intact() }
+
+// Forget implements netfilter.Rules.
+func (k kernel) Forget() {
 	k.chains.Forget()
 	k.sets.Forget()
 }
@@ -231,10 +186,6 @@ func (k kernel) apply(ctx context.Context, want *Ruleset) error {
 
 func (e *Enforcer) sync(ctx context.Context, k kernel) (err error) {
 	defer func(start time.Time) { synced(start, err) }(time.Now())
-	select { // changes until now are in the snapshot
-	case <-e.changed:
-	default:
-	}
 	snapshot, err := e.snapshot()
 	if err != nil {
 		return err
@@ -297,13 +248,4 @@ func (e *Enforcer) report(refused []Refusal) {
 		}
 	}
 	e.reported = text
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

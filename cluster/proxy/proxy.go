@@ -32,11 +32,9 @@ import (
 )
 
 const (
-	debounce   = 3 * time.Millisecond // changes rarely come alone
-	maxPause   = time.Second
-	retry      = time.Second
-	checkEvery = 5 * time.Second // how often the canary is checked
-	resync     = 5 * time.Minute
+	maxPause = time.Second // between two synchronizations while changes keep coming
+	retry    = time.Second
+	resync   = 5 * time.Minute
 )
 
 // ProxyName is the label of a service that another proxy serves.
@@ -60,7 +58,7 @@ type Proxy struct {
 	nodes    corelisters.NodeLister
 	synced   []cache.InformerSynced
 	reported map[types.UID]string // by service, the refusals in its last event
-	changed  chan struct{}
+	changes  netfilter.Changes
 	ready    chan struct{}
 }
 
@@ -72,7 +70,7 @@ func New(cfg Config) (*Proxy, error) {
 	services, endpoints, nodes := cfg.Informers.Core().V1().Services(), cfg.Informers.Discovery().V1().EndpointSlices(), cfg.Informers.Core().V1().Nodes()
 	p := &Proxy{
 		cfg: cfg, services: services.Lister(), slices: endpoints.Lister(), nodes: nodes.Lister(),
-		changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		changes: netfilter.NewChanges(), ready: make(chan struct{}),
 	}
 	for _, informer := range []cache.SharedIndexInformer{services.Informer(), endpoints.Informer(), nodes.Informer()} {
 		reg, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -89,12 +87,7 @@ func New(cfg Config) (*Proxy, error) {
 // Ready is closed when the rules are in place for the first time.
 func (p *Proxy) Ready() <-chan struct{} { return p.ready }
 
-func (p *Proxy) notify(any) {
-	select {
-	case p.changed <- struct{}{}:
-	default:
-	}
-}
+func (p *Proxy) notify(any) { p.changes.Notify() }
 
 // changedFrom ignores nodes' heartbeats: only zones, addresses and ports matter.
 func (p *Proxy) changedFrom(old, now any) {
@@ -129,29 +122,18 @@ func (p *Proxy) Run(ctx context.Context) error {
 	var udp flusher
 	health := newHealth(p.cfg.Log)
 	defer health.close()
-	checks, resyncs := time.NewTicker(checkEvery), time.NewTicker(resync)
-	defer checks.Stop()
-	defer resyncs.Stop()
-	first := true
-	for {
-		wait := time.Duration(-1) // for the next event
-		start := time.Now()
-		if err := p.sync(ctx, rules, applier, &udp, health); err != nil {
-			health.failed()
-			p.cfg.Log.Error("write service rules", "err", err)
-			wait = retry
-		} else if first {
-			close(p.ready)
-			first = false
-		}
-		if len(p.changed) > 0 {
-			// While changes keep coming, at most half of the time is spent on rules.
-			sleep(ctx, min(time.Since(start), maxPause))
-		}
-		if !p.await(ctx, wait, applier, checks.C, resyncs.C) {
-			return ctx.Err()
-		}
+	keeper := netfilter.Keeper{
+		Name: "service rules", Rules: applier, Changes: p.changes, Ready: p.ready,
+		Sync: func(ctx context.Context) error {
+			err := p.sync(ctx, rules, applier, &udp, health)
+			if err != nil {
+				health.failed()
+			}
+			return err
+		},
+		MaxPause: maxPause, Retry: retry, Resync: resync, Log: p.cfg.Log,
 	}
+	return keeper.Run(ctx)
 }
 
 // tune sets the kernel parameters that the rules need, in the network namespace.
@@ -170,39 +152,8 @@ func (p *Proxy) tune() {
 	}
 }
 
-// await returns when there is something to do, false when ctx ended.
-func (p *Proxy) await(ctx context.Context, wait time.Duration, applier *netfilter.Applier, checks, resyncs <-chan time.Time) bool {
-	var again <-chan time.Time
-	if wait >= 0 {
-		again = time.After(wait)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-again:
-			return true
-		case <-p.changed:
-			return sleep(ctx, debounce)
-		case <-resyncs:
-			applier.Forget()
-			return true
-		case <-checks:
-			if !applier.Intact() {
-				p.cfg.Log.Warn("service rules were removed by another process; writing them again")
-				applier.Forget()
-				return true
-			}
-		}
-	}
-}
-
 func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *healthServer) (err error) {
 	defer func(start time.Time) { synced(start, err) }(time.Now())
-	select { // changes until now are in the snapshot
-	case <-p.changed:
-	default:
-	}
 	snapshot, err := p.snapshot()
 	if err != nil {
 		return err
@@ -273,13 +224,4 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 		slices.SortFunc(of, func(a, b *discovery.EndpointSlice) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return s, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
