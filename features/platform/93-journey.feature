@@ -7,7 +7,7 @@ Feature: What happened to an object
     Then `wheelhouse journey $(kubectl get pods -l app=web -o name) | tee seen` prints "created, uid"
     And `cat seen` prints a line like "^deployment/web$"
     And `cat seen` prints a line like "create by user [^ ]+ with kubectl/.*stored as resourceVersion [0-9]+ after [0-9.]+ ms.*kube-apiserver"
-    And `cat seen` prints a line like "create by user [^ ]*replicaset-controller.*changed by admission: ServiceAccount, Priority"
+    And `cat seen` prints a line like "create by user system:kube-controller-manager .*changed by admission: ServiceAccount, Priority"
     And `cat seen` prints a line like "node minion-[12] chosen .*minion-[12] score [0-9]+; minion-[12] score [0-9]+.*kube-scheduler"
     And `cat seen` prints a line like "create of binding by user system:kube-scheduler"
     And `cat seen` prints a line like "sandbox created, in [0-9.]+ ms .kubelet"
