@@ -134,7 +134,17 @@ func TestMasterTokens(t *testing.T) {
 	mustRun(t, binary, "token", "delete", id, "--kubeconfig", m.kubeconfig)
 	short := strings.Fields(mustRun(t, binary, "token", "--master", "--ttl", "1s", "--kubeconfig", m.kubeconfig))
 	expired := short[slices.Index(short, "--token")+1]
-	time.Sleep(2 * time.Second) // its life
+	wait.Within(t, time.Minute, "the token's life ends", func() error {
+		s, err := m.CoreV1().Secrets("kube-system").Get(t.Context(), "master-token-"+strings.Split(expired, ".")[1], metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		at, err := time.Parse(time.RFC3339, string(s.Data["expiration"]))
+		if err != nil {
+			return err
+		}
+		return wait.Seen(time.Now().After(at), at)
+	})
 	// A Secret that somebody with rights on Secrets has written: another token's, with a hash that
 	// they know the token of.
 	_, known := masterToken(t, m.server)

@@ -180,13 +180,13 @@ func TestThreeMasters(t *testing.T) {
 		l.nextObjects()
 		at := time.Now()
 		mend := faults[kind](t, m)
-		time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond) // how long the fault lasts at least
+		<-time.After(time.Duration(random.IntN(3000)) * time.Millisecond) // the fault's length at least, not a wait for a state
 		l.progress(t, 40)
 		gap := l.history.Gap(at)
 		mend()
 		m.ready(t)
 		longest[kind] = max(longest[kind], gap)
-		// A machine that is busy with other things takes longer for everything.
+		// A busy machine takes longer for everything.
 		if limit := 15*time.Second + 20*usual; gap > limit {
 			t.Errorf("fault %d, master %d %s: no write was acknowledged for %v, want %v at most", i, m.index, kind, gap, limit)
 		}
@@ -359,7 +359,10 @@ func (w *watcher) follow(ctx context.Context, cs *kubernetes.Clientset) error {
 		return err
 	}
 	if err != nil {
-		time.Sleep(50 * time.Millisecond) // it is tried again
+		select { // before it is tried again
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 		return nil
 	}
 	defer events.Stop()
