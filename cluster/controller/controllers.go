@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ import (
 	"wheelhouse/cluster/controller/ephemeral"
 	"wheelhouse/cluster/controller/garbage"
 	"wheelhouse/cluster/controller/job"
+	"wheelhouse/cluster/controller/loadbalancer"
 	"wheelhouse/cluster/controller/loop"
 	"wheelhouse/cluster/controller/namespace"
 	"wheelhouse/cluster/controller/node"
@@ -62,6 +64,9 @@ type Config struct {
 	NodeMask       int
 	TerminatedPods int           // terminal pods that are kept, 0 is podgc.Keep
 	AutoscalerSync time.Duration // 0 is podautoscaler.DefaultSync
+
+	LoadBalancers loadbalancer.Pool // addresses for services of type LoadBalancer; empty: none are given
+	OwnAddresses  []netip.Addr      // of the cluster, which no load balancer gets; nodes' need not be among them
 }
 
 // row is one controller.
@@ -118,6 +123,9 @@ var rows = []row{
 	}},
 	{"resourcequota", "", "resourcequota-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return resourcequota.New(resourcequota.Config{Shared: s, Metadata: c.Metadata})
+	}},
+	{"service-lb", "service-controller", "service-controller", func(s loop.Shared, c Config) (loop.Runner, error) {
+		return loadbalancer.New(loadbalancer.Config{Shared: s, Pool: c.LoadBalancers, Reserved: c.OwnAddresses})
 	}},
 	{"podgc", "", "pod-garbage-collector", func(s loop.Shared, c Config) (loop.Runner, error) {
 		return podgc.New(podgc.Config{Shared: s, Keep: c.TerminatedPods, NodeGone: c.NodeGrace})

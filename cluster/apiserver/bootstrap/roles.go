@@ -345,6 +345,9 @@ func controllers() []controllerRole {
 			allow(read+" delete", "core", "pods"), allow(read, "core", "nodes"), allow("patch update", "core", "pods/status"),
 		}},
 		{name: "resourcequota-controller", rules: []rbacv1.PolicyRule{allow("list watch", "*", "*"), allow("update", "core", "resourcequotas/status")}},
+		{name: "service-controller", rules: []rbacv1.PolicyRule{
+			allow(read, "core", "services"), allow("patch update", "core", "services/status"), allow("list watch", "core", "nodes"),
+		}},
 		{name: "horizontal-pod-autoscaler", rules: []rbacv1.PolicyRule{
 			allow(read, "autoscaling", "horizontalpodautoscalers"), allow("update patch", "autoscaling", "horizontalpodautoscalers/status"),
 			allow("get update", "*", "*/scale"), allow("list", "core", "pods"), allow("list", "metrics.k8s.io", "pods"),

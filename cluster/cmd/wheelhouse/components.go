@@ -25,6 +25,7 @@ import (
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/controller"
+	"wheelhouse/cluster/controller/loadbalancer"
 	"wheelhouse/cluster/controller/node"
 	"wheelhouse/cluster/controller/podautoscaler"
 	"wheelhouse/cluster/controller/serviceaccount"
@@ -35,18 +36,39 @@ import (
 // controllerFlags are the flags of the controllers.
 type controllerFlags struct {
 	nodeGrace, evictAfter, autoscale, tokenCleanUp time.Duration
+
+	pool []string // addresses of load balancers
 }
 
 func (c *controllerFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.nodeGrace, "node-monitor-grace-period", node.DefaultGrace, "a node without a heartbeat for this long is not ready")
 	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are evicted after this time; 0: after each pod's tolerationSeconds, by default five minutes")
 	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "the interval between reconciliations of autoscalers")
+	f.StringSliceVar(&c.pool, "load-balancer-pool", nil,
+		"addresses on the nodes' link that services of type LoadBalancer get: CIDRs such as 192.168.1.240/28, ranges such as 192.168.1.200-192.168.1.220; nodes answer for them (default: none)")
 	f.DurationVar(&c.tokenCleanUp, "legacy-service-account-token-clean-up-period", serviceaccount.DefaultCleanUpPeriod,
 		"an auto-generated service account token in a secret is marked as invalid when it was not used for this long, and deleted after as long again")
 }
 
-func (c *controllerFlags) config(ca []byte, network *networkFlags) controller.Config {
+// balancers returns the pool of load balancers, which may have no address of pods or services.
+func (c *controllerFlags) balancers(network *networkFlags) (loadbalancer.Pool, error) {
+	pool, err := loadbalancer.ParsePool(c.pool)
+	if err != nil {
+		return pool, fmt.Errorf("--load-balancer-pool: %w", err)
+	}
+	for flag, cidr := range map[string]netip.Prefix{"--pod-cidr": network.podCIDR.Prefix, "--service-cidr": network.serviceCIDR.Prefix} {
+		if pool.Overlaps(cidr) {
+			return pool, fmt.Errorf("--load-balancer-pool %s: it has addresses of %s %s", pool, flag, cidr)
+		}
+	}
+	return pool, nil
+}
+
+// config needs flags whose pool is valid. No load balancer gets one of the cluster's own addresses.
+func (c *controllerFlags) config(ca []byte, network *networkFlags, own ...netip.Addr) controller.Config {
+	pool, _ := c.balancers(network)
 	return controller.Config{
+		LoadBalancers: pool, OwnAddresses: own,
 		RootCA: ca, ClusterCIDR: network.podCIDR.String(), NodeGrace: c.nodeGrace, EvictAfter: c.evictAfter, AutoscalerSync: c.autoscale, TokenCleanUp: c.tokenCleanUp,
 	}
 }
@@ -152,6 +174,9 @@ func controllerManagerCommand() *cobra.Command {
 	var flags controllerFlags
 	var keyFile string
 	c := alone("controller-manager", "The controllers alone", func(ctx context.Context, rc *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
+		if _, err := flags.balancers(&network); err != nil {
+			return err
+		}
 		config := flags.config(rc.CAData, &network)
 		if keyFile != "" {
 			key, err := pki.LoadKey(keyFile)

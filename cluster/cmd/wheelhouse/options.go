@@ -77,6 +77,9 @@ func (o *serverOptions) check() error {
 	if o.uiPort < 0 || o.uiPort > 65535 {
 		return fmt.Errorf("--ui-port %d: want a port below 65536, or 0 for no web page", o.uiPort)
 	}
+	if _, err := o.controllers.balancers(&o.networkFlags); err != nil {
+		return err
+	}
 	if err := o.ingress.check(); err != nil {
 		return err
 	}

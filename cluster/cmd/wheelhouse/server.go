@@ -157,7 +157,7 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	}
 	controllers := term{lease: controllersLease, identity: cp.identity, health: &cp.parts.controllers}
 	scheduling := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler}
-	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags)
+	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags, o.address.Addr, o.ingress.at(o.address.Addr).Address)
 	config.SignToken = signToken(cp.keys.TokenKey())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
