@@ -187,9 +187,9 @@ func (p *Proxy) report(refused []Refusal) {
 	maps.DeleteFunc(p.reported, func(uid types.UID, _ string) bool { return text[uid] == "" })
 }
 
-// ourLabels reports whether a service or slice is for this proxy: not for another one, and not
-// labelled headless.
-func ourLabels(labels map[string]string) bool {
+// Serves reports whether a service or slice with these labels is for this proxy: not for another
+// one, and not labelled headless.
+func Serves(labels map[string]string) bool {
 	_, others := labels[ProxyName]
 	_, headless := labels[v1.IsHeadlessService]
 	return !others && !headless
@@ -202,7 +202,7 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 		return s, fmt.Errorf("listing services: %w", err)
 	}
 	for _, svc := range services {
-		if ourLabels(svc.Labels) {
+		if Serves(svc.Labels) {
 			s.Services = append(s.Services, svc)
 		}
 	}
@@ -215,7 +215,7 @@ func (p *Proxy) snapshot() (Snapshot, error) {
 	}
 	s.Slices = make(map[types.NamespacedName][]*discovery.EndpointSlice, len(list))
 	for _, slice := range list {
-		if svc := slice.Labels[discovery.LabelServiceName]; svc != "" && ourLabels(slice.Labels) {
+		if svc := slice.Labels[discovery.LabelServiceName]; svc != "" && Serves(slice.Labels) {
 			key := types.NamespacedName{Namespace: slice.Namespace, Name: svc}
 			s.Slices[key] = append(s.Slices[key], slice)
 		}

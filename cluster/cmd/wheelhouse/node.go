@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"wheelhouse/cluster/announce"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
@@ -88,7 +89,7 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet, proxy and network policies", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
+	return nodePart("node", "A node in one process: kubelet, proxy, addresses of load balancers and network policies", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
 }
 
 func kubeletCommand() *cobra.Command {
@@ -96,7 +97,7 @@ func kubeletCommand() *cobra.Command {
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy and network policies alone", (*nodeOptions).runProxy)
+	return nodePart("proxy", "The service proxy, addresses of load balancers and network policies alone", (*nodeOptions).runProxy)
 }
 
 // nodeIdentity has the identities of a node: the kubelet's has the rights for its own pods;
@@ -295,6 +296,12 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	if err != nil {
 		return err
 	}
+	balancers, err := announce.New(announce.Config{
+		Informers: id.shared, NodeName: o.name, NodeIP: o.address.Addr, Serves: proxy.Serves, Recorder: recorder, Log: log.With("component", "load-balancers"),
+	})
+	if err != nil {
+		return err
+	}
 	policies, err := netpol.New(netpol.Config{Informers: id.shared, NodeName: o.name, Recorder: recorder, Log: log.With("component", "network-policies")})
 	if err != nil {
 		return err
@@ -303,6 +310,7 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return ended(ctx, "proxy", p.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "network policies", policies.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "load balancers", balancers.Run(ctx)) })
 	return all.Wait()
 }
 
