@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"wheelhouse/cluster/controller/loadbalancer"
 )
 
 // Where things are unless somebody says otherwise.
@@ -52,6 +54,7 @@ type Config struct {
 	Timeout    time.Duration // for each step of Up, and for the end of processes and containers; default DefaultTimeout
 	Progress   time.Duration // the interval of Up's lines about a step that waits; default 10 s
 	Class      *bool         // the cluster serves a class; nil: unchanged, false for a new cluster. Up only
+	Pool       *[]string     // addresses of the LAN for load balancers; nil: unchanged, none for a new cluster. Up only
 	KeepData   bool          // Down keeps keys, etcd, logs and the nodes' disks
 
 	AllowHostAccess bool // nodes and pods may open connections to this machine. Up only
@@ -120,6 +123,20 @@ func (s Subnets) validate() error {
 	}
 	if s.LAN.Overlaps(s.Pods) || s.LAN.Overlaps(s.Services) || s.Pods.Overlaps(s.Services) {
 		return errors.New("the networks of nodes, pods and services overlap")
+	}
+	return nil
+}
+
+// balancers refuses addresses of load balancers that the machine cannot reach on the LAN, or has itself.
+func (s Subnets) balancers(list []string) error {
+	pool, err := loadbalancer.ParsePool(list)
+	switch {
+	case err != nil:
+		return fmt.Errorf("addresses of load balancers: %w", err)
+	case !pool.Within(s.LAN):
+		return fmt.Errorf("addresses of load balancers %s: the cluster's machines are on %s, so choose some of these, such as %s-%s", pool, s.LAN, nth(s.LAN, 210), nth(s.LAN, 250))
+	case pool.Contains(s.host()):
+		return fmt.Errorf("addresses of load balancers %s: %s is this machine's own, so choose others, such as %s-%s", pool, s.host(), nth(s.LAN, 210), nth(s.LAN, 250))
 	}
 	return nil
 }

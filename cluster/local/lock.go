@@ -96,5 +96,11 @@ func claim(ctx context.Context, cfg Config, out io.Writer) (r record, before int
 	if cfg.Class != nil {
 		r.Class = *cfg.Class
 	}
+	if cfg.Pool != nil {
+		if err := r.Subnets.balancers(*cfg.Pool); err != nil {
+			return r, 0, err
+		}
+		r.Pool = *cfg.Pool
+	}
 	return r, before, r.save(cfg.dir())
 }

@@ -17,6 +17,8 @@ type record struct {
 	Nodes   int     `json:"nodes"` // minions
 	Subnets Subnets `json:"subnets"`
 	Class   bool    `json:"class,omitempty"` // its users are not trusted with its nodes
+
+	Pool []string `json:"loadBalancerPool,omitempty"`
 }
 
 // nodes returns the nodes that have a namespace, the master included.

@@ -174,6 +174,9 @@ func (u *up) serverDaemon() daemon {
 	if u.rec.Class {
 		args = append(args, "--class")
 	}
+	if len(u.rec.Pool) > 0 {
+		args = append(args, "--load-balancer-pool", strings.Join(u.rec.Pool, ","))
+	}
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}

@@ -42,7 +42,7 @@ func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
 	var class, hostAccess bool
-	var serverArgs, nodeArgs []string
+	var serverArgs, nodeArgs, pool []string
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or its missing processes",
@@ -56,6 +56,9 @@ func upCommand() *cobra.Command {
 			if c.Flags().Changed("class") {
 				cfg.Class = &class
 			}
+			if c.Flags().Changed("load-balancer-pool") {
+				cfg.Pool = &pool
+			}
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
@@ -63,6 +66,8 @@ func upCommand() *cobra.Command {
 	f.timeoutFlag(c, "each step")
 	c.Flags().IntVar(&nodes, "nodes", nodes, "number of minions; 0 is the control plane alone")
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; a later up without the flag keeps the setting")
+	c.Flags().StringSliceVar(&pool, "load-balancer-pool", nil,
+		"addresses of the nodes' network that services of type LoadBalancer get, such as 10.245.1.210-10.245.1.250; a later up without the flag keeps them")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
 	c.Flags().BoolVar(&hostAccess, "allow-host-access", false, "allow connections from nodes and pods to this machine's own services")
