@@ -129,7 +129,7 @@ func (l *lan) start(name string, ip netip.Addr) {
 }
 
 // neighbour returns the Ethernet address by which a machine reaches an address; it asks if it
-// knows none. The kernel renews what it knows with each packet.
+// has none. The kernel renews what it has with each packet.
 func (m *machine) neighbour(ip string) string {
 	m.t.Helper()
 	var mac string
@@ -229,7 +229,7 @@ func (l *lan) answers(t testing.TB, ip string) (macs []string) {
 		conn, err = packet.Listen(iface, packet.Raw, 0x0806, nil)
 		return err
 	}))
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	everybody := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	frame := slices.Concat(everybody, own, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, own, []byte{192, 0, 2, 1, 0, 0, 0, 0, 0, 0}, netip.MustParseAddr(ip).AsSlice())
 	_, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: everybody})
@@ -287,7 +287,7 @@ func TestAnnouncerStranger(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		everybody, addr := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, netip.MustParseAddr(ip).AsSlice()
 		frame := slices.Concat(everybody, iface.HardwareAddr, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, iface.HardwareAddr, addr, []byte{0, 0, 0, 0, 0, 0}, addr)
 		_, err = conn.WriteTo(frame, &packet.Addr{HardwareAddr: everybody})
@@ -308,4 +308,23 @@ func TestAnnouncerStranger(t *testing.T) {
 	if now, _ := l.reached(ip); now != at {
 		t.Errorf("at %s, want %s", now, at)
 	}
+}
+
+// The time from the end of the process that answers to the first question that another node answers,
+// with the kernel's own table of a client on the link.
+func BenchmarkTakeover(b *testing.B) {
+	const ip = "192.0.2.203"
+	l := newLAN(b, balancer("web", ip))
+	at, _ := l.reached(ip)
+	var worst time.Duration
+	for b.Loop() {
+		l.nodes[at].stop()
+		before := at
+		next, took := l.reached(ip, before)
+		worst, at = max(worst, took), next
+		b.StopTimer()
+		l.start(before, netip.AddrFrom4([4]byte{192, 0, 2, 10 + before[1] - '0'}))
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(worst.Milliseconds()), "ms-worst")
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// Frames of the two protocols by which a machine on the link learns who has an address: ARP
+// Frames of the two protocols by which a machine on the link finds who has an address: ARP
 // (RFC 826, announcements as in RFC 5227) and neighbour discovery (RFC 4861). All functions
 // here are pure, look at no more than the frame, and take any bytes.
 
@@ -32,7 +32,7 @@ const (
 	override      = 0x20
 
 	optionTarget = 2  // the link-layer address of the target
-	optionNonce  = 14 // RFC 3971; who does not know it skips it
+	optionNonce  = 14 // RFC 3971; other receivers skip it
 )
 
 // message is what a frame says of an address.

@@ -59,7 +59,7 @@ func New(cfg Config) (*Controller, error) {
 		c.On(services.Informer(), loop.Changes(c.serviceChanged)),
 		c.On(nodes.Informer(), loop.Changes(func(old, now **v1.Node) {
 			if old == nil || now == nil || !slices.Equal((*old).Status.Addresses, (*now).Status.Addresses) {
-				c.addAll(func(s *v1.Service) bool { return servicefacts.WantsAddress(s) })
+				c.addAll(servicefacts.WantsAddress)
 			}
 		})),
 	)
@@ -158,7 +158,8 @@ func (c *Controller) ensure(ctx context.Context, cached *v1.Service) error {
 	}
 	want, err := c.allocate(svc, all)
 	if err != nil {
-		return errors.Join(c.fail(svc, err), c.withdraw(ctx, svc))
+		c.fail(svc, err)
+		return c.withdraw(ctx, svc)
 	}
 	if !c.waits(svc) {
 		c.Recorder.Event(svc, v1.EventTypeNormal, "EnsuringLoadBalancer", "Ensuring load balancer")
@@ -184,17 +185,16 @@ func texts(list []netip.Addr) string {
 
 // fail records why a service has no address, once for each reason. What can mend it is a change
 // of a service or a node, or another pool, so it is not tried again before.
-func (c *Controller) fail(svc *v1.Service, why error) error {
+func (c *Controller) fail(svc *v1.Service, why error) {
 	c.mu.Lock()
 	last, before := c.failed[svc.UID]
 	c.failed[svc.UID] = why.Error()
 	c.mu.Unlock()
 	if before && last == why.Error() {
-		return nil
+		return
 	}
 	c.Recorder.Event(svc, v1.EventTypeNormal, "EnsuringLoadBalancer", "Ensuring load balancer")
 	c.Recorder.Eventf(svc, v1.EventTypeWarning, "SyncLoadBalancerFailed", "Error syncing load balancer: failed to ensure load balancer: %v", why)
-	return nil
 }
 
 func (c *Controller) succeeded(uid types.UID) {

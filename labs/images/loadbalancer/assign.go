@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Assignment is what a service's status is to have.
@@ -18,6 +19,9 @@ type Assignment struct {
 // off from the machine or the nodes off from the API server.
 var ownPorts = []int32{22, 53, 2379, 2380, 6443, 8090, 10250}
 
+// fromPool is the condition of a service whose load balancer is an address of --load-balancer-pool.
+const fromPool = "wheelhouse.dev/AddressFromPool"
+
 type port struct {
 	protocol corev1.Protocol
 	number   int32
@@ -26,7 +30,7 @@ type port struct {
 // Assign returns what has to be written so that each service of type LoadBalancer has the
 // addresses of the ready nodes. All services share these addresses: of two with the same port
 // the older one gets it, and the other waits, without an address. A service that names a class
-// of load balancers is another one's.
+// of load balancers is another one's, and so is one with an address of the cluster's pool.
 func Assign(services []*corev1.Service, nodes []*corev1.Node) (changes []Assignment) {
 	addresses := ready(nodes)
 	services = slices.Clone(services)
@@ -35,7 +39,7 @@ func Assign(services []*corev1.Service, nodes []*corev1.Node) (changes []Assignm
 	})
 	taken := map[port]bool{}
 	for _, s := range services {
-		if s.Spec.LoadBalancerClass != nil {
+		if s.Spec.LoadBalancerClass != nil || slices.ContainsFunc(s.Status.Conditions, func(c metav1.Condition) bool { return c.Type == fromPool }) {
 			continue
 		}
 		var want []corev1.LoadBalancerIngress

@@ -36,13 +36,15 @@ func TestAssign(t *testing.T) {
 	other := service("of-another-class", 0, corev1.ServiceTypeLoadBalancer, 90)
 	class := "metallb"
 	other.Spec.LoadBalancerClass = &class
+	pooled := service("of-the-pool", 0, corev1.ServiceTypeLoadBalancer, 93)
+	pooled.Status.Conditions = []metav1.Condition{{Type: "wheelhouse.dev/AddressFromPool", Status: metav1.ConditionTrue}}
 	was := service("was-a-balancer", 0, corev1.ServiceTypeClusterIP, 91)
 	was.Status.LoadBalancer.Ingress = ready(nodes)
 	settled := service("settled", 0, corev1.ServiceTypeLoadBalancer, 92)
 	settled.Status.LoadBalancer.Ingress = ready(nodes)
 	list := []*corev1.Service{
 		service("second", time.Minute, corev1.ServiceTypeLoadBalancer, 80, 443), service("first", time.Hour, corev1.ServiceTypeLoadBalancer, 80),
-		service("ssh", time.Hour, corev1.ServiceTypeLoadBalancer, 22), service("plain", 0, corev1.ServiceTypeNodePort, 81), other, was, settled,
+		service("ssh", time.Hour, corev1.ServiceTypeLoadBalancer, 22), service("plain", 0, corev1.ServiceTypeNodePort, 81), other, pooled, was, settled,
 	}
 	var got []string
 	for _, a := range Assign(list, nodes) {
