@@ -21,7 +21,11 @@ func TestForwardIsBounded(t *testing.T) {
 		t.Fatal("run this as root, with nobody else on this address: ", err)
 	}
 	var asked atomic.Int32
-	srv := &mdns.Server{PacketConn: conn, Handler: mdns.HandlerFunc(func(mdns.ResponseWriter, *mdns.Msg) { asked.Add(1) })}
+	srv := &mdns.Server{PacketConn: conn, Handler: mdns.HandlerFunc(func(_ mdns.ResponseWriter, r *mdns.Msg) {
+		if r.Question[0].Qtype == mdns.TypeA { // not what looks for loops
+			asked.Add(1)
+		}
+	})}
 	go func() { _ = srv.ActivateAndServe() }()
 	t.Cleanup(func() { _ = srv.Shutdown() })
 	at := start(t, upstream, world()...)

@@ -72,8 +72,14 @@ func start(t *testing.T, upstream string, objects ...runtime.Object) netip.AddrP
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, dns.Config{ResolvConf: conf}, objects...)
+}
+
+func startWith(t testing.TB, cfg dns.Config, objects ...runtime.Object) netip.AddrPort {
+	t.Helper()
 	factory := client.Informers(fake.NewClientset(objects...))
-	s, err := dns.New(dns.Config{Informers: factory, Addr: netip.MustParseAddrPort("127.0.0.1:0"), Domain: "cluster.local", ResolvConf: conf})
+	cfg.Informers, cfg.Addr, cfg.Domain = factory, netip.MustParseAddrPort("127.0.0.1:0"), "cluster.local"
+	s, err := dns.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +112,8 @@ func world() []runtime.Object {
 		slice("db", map[string]string{"10.246.1.2": "db-0", "10.246.2.3": ""}, true),
 		slice("db", map[string]string{"10.246.1.9": "db-9"}, false),
 		service("default", "idle", none),
+		service("default", "twins", none), slice("twins", map[string]string{"10.246.5.1": "pair", "10.246.5.2": "pair"}, true),
+		service("default", "early", none, func(s *v1.Service) { s.Spec.PublishNotReadyAddresses = true }), slice("early", map[string]string{"10.246.6.9": "early-9"}, false),
 		service("default", "big", none), slice("big", many, true),
 		service("default", "outside", none, externalName("www.example.org")),
 		service("default", "alias", none, externalName("web.default.svc.cluster.local")),
@@ -198,7 +206,25 @@ func TestAnswers(t *testing.T) {
 		{"_http._tcp.web.default.svc.cluster.local.", mdns.TypeA, ok, ""},
 		{"_http._udp.web.default.svc.cluster.local.", mdns.TypeSRV, nx, ""},
 		{"_tcp.web.default.svc.cluster.local.", mdns.TypeSRV, ok, ""},
-		{"_http._tcp.db.default.svc.cluster.local.", mdns.TypeSRV, ok, "0 100 8080 10-246-2-3.db.default.svc.cluster.local., 0 100 8080 db-0.db.default.svc.cluster.local."},
+		{"_http._tcp.db.default.svc.cluster.local.", mdns.TypeSRV, ok, "0 50 8080 10-246-2-3.db.default.svc.cluster.local., 0 50 8080 db-0.db.default.svc.cluster.local."},
+		{"web.default.svc.cluster.local.", mdns.TypeSRV, ok, "0 50 53 web.default.svc.cluster.local., 0 50 80 web.default.svc.cluster.local."},
+		{"db-0.db.default.svc.cluster.local.", mdns.TypeSRV, ok, "0 100 8080 db-0.db.default.svc.cluster.local."},
+		{"db-0.db.default.svc.cluster.local.", mdns.TypeAAAA, ok, ""},
+		{"pair.twins.default.svc.cluster.local.", mdns.TypeA, ok, "10.246.5.1, 10.246.5.2"},
+		{"_http._tcp.twins.default.svc.cluster.local.", mdns.TypeSRV, ok, "0 100 8080 pair.twins.default.svc.cluster.local."},
+		{"early-9.early.default.svc.cluster.local.", mdns.TypeA, ok, "10.246.6.9"},
+		{"early.default.svc.cluster.local.", mdns.TypeA, ok, "10.246.6.9"},
+		{"9.6.246.10.in-addr.arpa.", mdns.TypePTR, ok, "early-9.early.default.svc.cluster.local."},
+		{"9.1.246.10.in-addr.arpa.", mdns.TypePTR, fail, ""}, // not ready: no name of the cluster's
+		{"0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.", mdns.TypePTR, ok, "web.default.svc.cluster.local."},
+		{"20.0.247.10.in-addr.arpa.", mdns.TypeA, ok, ""},
+		{"x.outside.default.svc.cluster.local.", mdns.TypeA, nx, ""},
+		{"_http._tcp.web.empty.svc.cluster.local.", mdns.TypeSRV, nx, ""},
+		{"ns.dns.cluster.local.", mdns.TypeA, ok, "127.0.0.1"},
+		{"cluster.local.", mdns.TypeNS, ok, "ns.dns.cluster.local."},
+		{"cluster.local.", mdns.TypeSOA, ok, "ns.dns.cluster.local. hostmaster.cluster.local. 1 7200 1800 86400 5"},
+		{"dns-version.cluster.local.", mdns.TypeA, ok, ""},
+		{"local.", mdns.TypeA, fail, ""},
 		{"10-246-1-2.default.pod.cluster.local.", mdns.TypeA, ok, "10.246.1.2"},
 		{"10-246-1.default.pod.cluster.local.", mdns.TypeA, nx, ""},
 		{"alias.default.svc.cluster.local.", mdns.TypeA, ok, "10.247.0.20, web.default.svc.cluster.local."},

@@ -129,9 +129,12 @@ func (z *Zone) service(name string, qtype uint16, labels []string, depth int) An
 	if headless {
 		eps = endpoints(svc, z.View.Slices(svc.Namespace, svc.Name))
 	}
+	anyPort := func(*v1.ServicePort) bool { return true }
 	switch {
 	case n == 2 && headless && len(eps) == 0:
 		return noName // as the specification has it
+	case n == 2 && qtype == dns.TypeSRV: // beyond the specification, as CoreDNS
+		return z.srv(name, svc, eps, anyPort)
 	case n == 2 && headless:
 		return Answer{Records: addresses(name, qtype, addrs(eps[:min(len(eps), maxRecords)]))}
 	case n == 2:
@@ -148,40 +151,55 @@ func (z *Zone) service(name string, qtype uint16, labels []string, depth int) An
 		if len(eps) == 0 {
 			return noName
 		}
+		if qtype == dns.TypeSRV {
+			return z.srv(name, svc, eps, anyPort)
+		}
 		return Answer{Records: addresses(name, qtype, addrs(eps))}
 	}
-	return z.srv(name, qtype, labels, svc, eps)
+	a := z.srv(name, svc, eps, func(p *v1.ServicePort) bool {
+		return p.Name != "" && labels[0] == "_"+strings.ToLower(p.Name) && labels[1] == "_"+strings.ToLower(string(p.Protocol))
+	})
+	if len(a.Records) == 0 {
+		return noName
+	}
+	if qtype != dns.TypeSRV && qtype != dns.TypeANY {
+		return Answer{}
+	}
+	return a
 }
 
-// srv answers _port._proto.svc.ns.svc: the service, or each endpoint of a headless one, with
-// their addresses as additional records.
-func (z *Zone) srv(name string, qtype uint16, labels []string, svc *v1.Service, eps []endpoint) Answer {
+// srv returns a record for each matching port of the service, or of each endpoint of a headless one, with
+// their addresses as additional records. The weights are CoreDNS's: all are alike, and their sum is 100.
+func (z *Zone) srv(name string, svc *v1.Service, eps []endpoint, match func(*v1.ServicePort) bool) (a Answer) {
 	base := svc.Name + "." + svc.Namespace + ".svc." + z.Domain
-	var a Answer
-	found := false
-	add := func(target string, port int32, ips []netip.Addr) {
-		found = true
-		if qtype != dns.TypeSRV && qtype != dns.TypeANY {
-			return
-		}
-		a.Records = append(a.Records, &dns.SRV{Hdr: header(name, dns.TypeSRV), Weight: 100, Port: uint16(port), Target: target})
-		a.Extra = append(a.Extra, addresses(target, dns.TypeANY, ips)...)
+	type target struct {
+		host string
+		port int32
 	}
-	for _, p := range svc.Spec.Ports {
-		if p.Name == "" || labels[0] != "_"+strings.ToLower(p.Name) || labels[1] != "_"+strings.ToLower(string(p.Protocol)) {
+	known := map[target]bool{}
+	add := func(host string, port int32, ips []netip.Addr) {
+		if t := (target{host, port}); !known[t] { // endpoints may share a name
+			known[t] = true
+			a.Records = append(a.Records, &dns.SRV{Hdr: header(name, dns.TypeSRV), Port: uint16(port), Target: host})
+		}
+		a.Extra = append(a.Extra, addresses(host, dns.TypeANY, ips)...)
+	}
+	for i := range svc.Spec.Ports {
+		p := &svc.Spec.Ports[i]
+		if !match(p) {
 			continue
 		}
 		if svc.Spec.ClusterIP != v1.ClusterIPNone {
 			add(base, p.Port, clusterIPs(svc))
 		}
-		for _, e := range eps[:min(len(eps), maxRecords)] {
+		for _, e := range eps[:min(len(eps), maxRecords-len(a.Records))] {
 			if port, ok := e.ports[p.Name]; ok {
 				add(e.host+"."+base, port, []netip.Addr{e.ip})
 			}
 		}
 	}
-	if !found {
-		return noName
+	for _, rr := range a.Records {
+		rr.(*dns.SRV).Weight = uint16(max(100/len(a.Records), 1))
 	}
 	return a
 }

@@ -1,10 +1,11 @@
 // Package dns resolves the names of services and pods, and forwards other questions to
 // the machine's name servers.
 //
-// It owns the listening sockets and nothing else: every answer is computed from the
-// informers' caches at the time of the question (records.go, pure), so there is no
-// zone to rebuild and no stale record. The caller starts the informers after New, and
-// calls Run.
+// It owns the listening sockets, and a bounded cache of what other name servers have answered
+// (cache.go): every answer about the cluster is computed from the informers' caches at the
+// time of the question (records.go, pure), so there is no zone to rebuild and no stale record.
+// Others are asked by forward.go. The caller starts the informers after New, and calls Run.
+// Beside DNS the TCP port serves /health, /ready and /metrics, which CoreDNS has on three ports.
 package dns
 
 import (
@@ -14,7 +15,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -42,8 +42,10 @@ const maxUDP = 1232
 type Config struct {
 	Informers  *client.SharedInformers
 	Addr       netip.AddrPort // UDP and TCP; port 0 chooses one
+	Service    netip.Addr     // the address of its Service, if it has one: never asked about other names
 	Domain     string         // "cluster.local"
-	ResolvConf string         // has the servers for other names; default /etc/resolv.conf
+	ResolvConf string         // has the servers for other names, such as resolvconf.Default; empty: there are none
+	NetNS      string         // the network namespace from which those are asked; default the process's
 	Log        *slog.Logger
 }
 
@@ -56,6 +58,8 @@ type Server struct {
 	addr  netip.AddrPort // valid once ready
 
 	forwards connlimit.Limiter
+	outside  forwarder
+	metrics  *metrics
 }
 
 // New registers with the informers; it starts nothing.
@@ -66,18 +70,19 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Domain == "" {
 		cfg.Domain = "cluster.local"
 	}
-	if cfg.ResolvConf == "" {
-		cfg.ResolvConf = "/etc/resolv.conf"
-	}
 	view, err := newInformerView(cfg.Informers)
 	if err != nil {
 		return nil, fmt.Errorf("indexing services and endpoint slices: %w", err)
 	}
 	zone := &Zone{Domain: dns.Fqdn(strings.ToLower(cfg.Domain)), Addr: cfg.Addr.Addr(), View: view}
-	return &Server{
+	s := &Server{
 		cfg: cfg, view: view, zone: zone, ready: make(chan struct{}),
 		forwards: connlimit.Limiter{PerSource: forwardPerSource, Total: forwardTotal},
-	}, nil
+	}
+	s.outside.own = func(at netip.AddrPort) bool { return at == s.addr || at.Addr() == cfg.Service }
+	s.outside.netNS, s.outside.log, s.outside.file.Path = cfg.NetNS, cfg.Log, cfg.ResolvConf
+	s.metrics = newMetrics(s.outside.cache.len)
+	return s, nil
 }
 
 // Ready returns a channel that is closed when the server answers.
@@ -97,9 +102,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer func() { _, _ = udp.Close(), tcp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	s.outside.current()
 	sorted := newTCPMux(connlimit.New(tcp, connlimit.Config{PerSource: tcpPerSource, Total: tcpTotal, WriteStall: firstBytes}))
 	go sorted.run()
-	web, pages := connlimit.NewServer(muxListener{sorted, sorted.http}, http.HandlerFunc(s.info))
+	web, pages := connlimit.NewServer(muxListener{sorted, sorted.http}, s.pages())
 	defer func() { _ = web.Close() }()
 	go func() { _ = web.Serve(pages) }() // ends with the listener
 	servers := []*dns.Server{{PacketConn: udp, Handler: s, UDPSize: 4096}, {Listener: muxListener{sorted, sorted.dns}, Handler: s}}
@@ -153,14 +159,16 @@ func listen(addr netip.AddrPort) (net.PacketConn, net.Listener, error) {
 
 // ServeDNS implements dns.Handler.
 func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
+	began := time.Now()
 	network := w.LocalAddr().Network()
-	resp := s.answer(req, network, w.RemoteAddr())
-	if opt := req.IsEdns0(); opt != nil && resp.IsEdns0() == nil {
+	resp := s.answer(req, w.RemoteAddr())
+	opt := req.IsEdns0()
+	if opt != nil && resp.IsEdns0() == nil {
 		resp.SetEdns0(maxUDP, opt.Do())
 	}
 	if network == "udp" {
 		size := dns.MinMsgSize
-		if opt := req.IsEdns0(); opt != nil {
+		if opt != nil {
 			size = min(max(int(opt.UDPSize()), dns.MinMsgSize), maxUDP)
 		}
 		resp.Truncate(size)
@@ -168,9 +176,10 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	if err := w.WriteMsg(resp); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.cfg.Log.Debug("answer not sent", "to", w.RemoteAddr(), "err", err)
 	}
+	s.metrics.observe(req, resp, network, began)
 }
 
-func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg {
+func (s *Server) answer(req *dns.Msg, client net.Addr) *dns.Msg {
 	resp := new(dns.Msg)
 	switch {
 	case len(req.Question) != 1:
@@ -179,6 +188,9 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 		return resp.SetRcode(req, dns.RcodeNotImplemented)
 	case req.Question[0].Qclass != dns.ClassINET && req.Question[0].Qclass != dns.ClassANY:
 		return resp.SetRcode(req, dns.RcodeRefused)
+	}
+	if opt := req.IsEdns0(); opt != nil && opt.Version() != 0 {
+		return resp.SetRcode(req, dns.RcodeBadVers)
 	}
 	q := req.Question[0]
 	name := strings.ToLower(q.Name)
@@ -191,7 +203,7 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 			a, ours = s.zone.Reverse(name, q.Qtype)
 		}
 		if !ours {
-			return s.forward(req, network, client)
+			return s.forward(req, client)
 		}
 	}
 	resp.SetRcode(req, a.Rcode)
@@ -202,7 +214,7 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 		if len(a.Records) > 0 && a.Records[0].Header().Rrtype != dns.TypeCNAME {
 			rand.Shuffle(len(resp.Answer), func(i, j int) { resp.Answer[i], resp.Answer[j] = resp.Answer[j], resp.Answer[i] })
 		}
-	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), network, client); out.Rcode == dns.RcodeSuccess {
+	} else if out := s.forward(new(dns.Msg).SetQuestion(a.Outside, q.Qtype), client); out.Rcode == dns.RcodeSuccess {
 		resp.Answer = append(resp.Answer, out.Answer...)
 	}
 	for _, rr := range resp.Answer { // in the case of the question
@@ -216,33 +228,42 @@ func (s *Server) answer(req *dns.Msg, network string, client net.Addr) *dns.Msg 
 	return resp
 }
 
-// forward sends the question to the machine's name servers in turn, in the client's protocol.
-// If none answers, the answer is SERVFAIL.
-func (s *Server) forward(req *dns.Msg, network string, client net.Addr) *dns.Msg {
-	failed := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
-	failed.RecursionAvailable = true
-	leave, ok := s.forwards.Acquire(client)
-	if !ok {
-		return failed
+// forward answers from the machine's name servers, or from what they have answered before. If
+// there is none, or none answers, the answer is SERVFAIL, as CoreDNS's.
+func (s *Server) forward(req *dns.Msg, client net.Addr) *dns.Msg {
+	q := req.Question[0]
+	resp := new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
+	resp.RecursionAvailable, resp.Compress = true, true
+	k := cacheKey{name: strings.ToLower(q.Name), qtype: q.Qtype, cd: req.CheckingDisabled}
+	if opt := req.IsEdns0(); opt != nil {
+		k.do = opt.Do()
 	}
-	defer leave()
-	// Read for each question: a laptop changes its network.
-	conf, err := dns.ClientConfigFromFile(s.cfg.ResolvConf)
-	if err != nil {
-		return failed
+	if s.outside.isLoop(k.name, k.qtype) {
+		return resp
 	}
-	asking := &dns.Client{Net: network, Timeout: 2 * time.Second, UDPSize: 4096}
-	for _, server := range conf.Servers {
-		at := net.JoinHostPort(server, conf.Port)
-		if at == s.addr.String() {
-			continue
-		}
-		resp, _, err := asking.Exchange(req, at)
-		if err == nil {
-			resp.Id = req.Id
+	m := s.outside.cache.get(k, time.Now())
+	if m == nil {
+		leave, ok := s.forwards.Acquire(client)
+		if !ok {
+			s.metrics.rejects.Inc()
 			return resp
 		}
-		s.cfg.Log.Debug("name server did not answer", "server", at, "question", req.Question[0].Name, "err", err)
+		defer leave()
+		var err error
+		if m, err = s.outside.resolve(k); err != nil {
+			return resp
+		}
+		s.metrics.misses.Inc()
+	} else {
+		s.metrics.hits.Inc()
 	}
-	return failed
+	resp.Rcode, resp.Answer, resp.Ns, resp.Extra = m.Rcode, m.Answer, m.Ns, m.Extra
+	resp.Truncated = m.Truncated
+	resp.AuthenticatedData = m.AuthenticatedData && (k.do || req.AuthenticatedData)
+	for _, rr := range resp.Answer { // in the case of the question
+		if strings.EqualFold(rr.Header().Name, q.Name) {
+			rr.Header().Name = q.Name
+		}
+	}
+	return resp
 }

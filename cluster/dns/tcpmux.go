@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -85,6 +86,17 @@ func (s muxListener) Accept() (net.Conn, error) {
 	case <-s.done:
 		return nil, net.ErrClosed
 	}
+}
+
+// pages are what the TCP port serves by HTTP.
+func (s *Server) pages() http.Handler {
+	mux := http.NewServeMux()
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") }
+	mux.HandleFunc("/health", ok)
+	mux.HandleFunc("/ready", ok) // nothing listens before the caches are filled
+	mux.Handle("/metrics", s.metrics.handler())
+	mux.HandleFunc("/", s.info)
+	return mux
 }
 
 // info describes this server to a browser.

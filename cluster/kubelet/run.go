@@ -25,6 +25,7 @@ import (
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/resize"
 	"wheelhouse/cluster/kubelet/source"
+	"wheelhouse/cluster/resolvconf"
 )
 
 // New checks the configuration and starts nothing.
@@ -93,7 +94,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		k.log.Warn("prepare the node's disk", "err", err)
 	}
 	k.images.Load()
-	k.resolv = containerspec.ReadResolvConf("/etc/resolv.conf")
+	k.resolv = containerspec.ReadResolvConf(resolvconf.Real(resolvconf.Default))
 	k.hostNetns = sameFile("/proc/self/ns/net", "/proc/1/ns/net")
 	ctx, cancel := context.WithCancel(ctx)
 	k.ctx, k.started = ctx, time.Now()

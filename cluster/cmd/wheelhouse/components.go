@@ -112,8 +112,9 @@ func runScheduler(ctx context.Context, rc *rest.Config, factory *client.SharedIn
 	return ended(ctx, "scheduler", t.run(ctx, cs, s))
 }
 
-func runDNS(ctx context.Context, factory *client.SharedInformers, at netip.AddrPort, domain string, log *slog.Logger) error {
-	server, err := dns.New(dns.Config{Informers: factory, Addr: at, Domain: domain, Log: log.With("component", "dns")})
+func runDNS(ctx context.Context, factory *client.SharedInformers, cfg dns.Config) error {
+	cfg.Informers = factory
+	server, err := dns.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -195,15 +196,19 @@ func controllerManagerCommand() *cobra.Command {
 
 func dnsCommand() *cobra.Command {
 	var network networkFlags
+	var resolver resolverFlags
 	listen := "127.0.0.1:53"
 	c := alone("dns", "The cluster's DNS alone", func(ctx context.Context, _ *rest.Config, f *client.SharedInformers, log *slog.Logger) error {
 		at, err := netip.ParseAddrPort(listen)
 		if err != nil {
 			return fmt.Errorf("--listen %q: want IP:PORT: %w", listen, err)
 		}
-		return runDNS(ctx, f, at, network.domain, log)
+		cfg := resolver.config(log)
+		cfg.Addr, cfg.Domain, cfg.Service = at, network.domain, network.dns.Addr
+		return runDNS(ctx, f, cfg)
 	})
 	network.register(c.Flags())
+	resolver.register(c.Flags())
 	c.Flags().StringVar(&listen, "listen", listen, "address and port to listen on")
 	return c
 }

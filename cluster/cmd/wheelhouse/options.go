@@ -30,6 +30,7 @@ type serverOptions struct {
 	nodeCIDR    prefixFlag
 	controllers controllerFlags
 	ingress     ingressFlags
+	resolver    resolverFlags
 	flags       *pflag.FlagSet
 
 	announce    bool
@@ -55,6 +56,7 @@ func (o *serverOptions) register(c *cobra.Command) {
 	f.StringSliceVar(&o.nodes, "node", nil, "NAME=IP of a node to write a kubeconfig for; can be repeated")
 	o.controllers.register(f)
 	o.ingress.register(f)
+	o.resolver.register(f)
 	f.BoolVar(&o.announce, "announce", false, "tell machines on the address's network that ask by multicast DNS that a master is here (_wheelhouse._tcp), so that kube-config enable-worker needs no address")
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")

@@ -167,8 +167,9 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 		return runScheduler(ctx, as(pki.Scheduler), factory, scheduler.Config{Journal: cp.journal, Log: log}, scheduling)
 	})
 	if o.dnsPort != 0 {
-		at := netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort))
-		all.Go(func() error { return runDNS(ctx, factory, at, o.domain, log) })
+		resolver := o.resolver.config(log)
+		resolver.Addr, resolver.Domain, resolver.Service = netip.AddrPortFrom(o.address.Addr, uint16(o.dnsPort)), o.domain, o.dns.Addr
+		all.Go(func() error { return runDNS(ctx, factory, resolver) })
 	}
 	all.Go(func() error {
 		return o.ingress.run(ctx, as(client.IngressUser), factory, o.ingress.at(o.address.Addr), log)
