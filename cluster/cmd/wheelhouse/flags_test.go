@@ -65,6 +65,8 @@ func TestBadFlags(t *testing.T) {
 		"DNS out of range":    {server("--dns-port", "53", "--dns-address", "1.2.3.4"), []string{"1.2.3.4", "--service-cidr"}},
 		"node without IP":     {server("--node", "minion-1"), []string{`"minion-1"`, "NAME=IP"}},
 		"node with bad name":  {server("--node", "../x=1.2.3.4"), []string{`"../x"`, "lower case"}},
+		"bad pool":            {server("--load-balancer-pool", "192.0.2.9"), []string{"--load-balancer-pool", `"192.0.2.9"`, "192.168.1.240/28"}},
+		"pool of pods":        {server("--load-balancer-pool", "10.246.7.0/24"), []string{"10.246.7.0", "--pod-cidr 10.246.0.0/16"}},
 		"bad port range":      {server("--service-node-port-range", "9-1"), []string{`"9-1"`, "30000-32767"}},
 		"not a directory":     {server("--state-dir", filepath.Join(broken, "x")), []string{broken, "--state-dir"}},
 		"etcd without scheme": {server("--etcd-servers", "127.0.0.1:2379"), []string{"127.0.0.1:2379", "https://"}},
