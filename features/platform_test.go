@@ -48,6 +48,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerScheduling(sc)
 	p.registerHostile(sc)
 	p.registerSnapshots(sc)
+	p.registerBalancers(sc)
 }
 
 // until is wait.Until for steps, which see output and errors of commands.

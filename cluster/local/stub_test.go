@@ -40,6 +40,7 @@ func stub(args []string) int {
 	f.Var(&nodes, "node", "")
 	f.Bool("unschedulable", false, "")
 	f.Bool("class", false, "")
+	f.String("load-balancer-pool", "", "")
 	_ = f.Parse(args[1:])
 	run := stubServer
 	if args[0] == "node" {
