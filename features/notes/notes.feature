@@ -96,7 +96,7 @@ Feature: Field notes
       pods 1 1
       services 1 2
       """
-    And `sed 's/name: client/name: second/' client.yaml | kubectl create -n lab-notes-test -f -` fails with "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"
+    And `sed 's/name: client/name: second/' client.yaml | kubectl create --dry-run=server -n lab-notes-test -f -` fails with "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"
     And `kubectl auth can-i list pods --as=dana -n lab-notes-test` prints "yes"
     And `kubectl auth can-i list pods --as=dana -n lab-notes-prod` fails with "no"
 

@@ -19,7 +19,7 @@ Feature: Pods by label
   @T2
   Scenario: a name is unique, and the label selects the pod
     Then 1 pod with label "app=nginx" is running and ready
-    And `kubectl create -f pod_nginx.yaml` fails with "already exists"
+    And `kubectl create --dry-run=server -f pod_nginx.yaml` fails with "already exists"
 
   @T3
   Scenario: the controller adopted the pod and created one more

@@ -24,7 +24,7 @@ Feature: Replicas and a service
 
   @W18
   Scenario: port 36000 is refused, with the reason
-    Then `kubectl create -f inspector-svc-36000.yaml` fails with "spec.ports[0].nodePort: Invalid value: 36000: provided port is not in the valid range. The range of valid ports is 30000-32767"
+    Then `kubectl create --dry-run=server -f inspector-svc-36000.yaml` fails with "spec.ports[0].nodePort: Invalid value: 36000: provided port is not in the valid range. The range of valid ports is 30000-32767"
     And `kubectl get svc inspector` fails with "NotFound"
 
   @W18

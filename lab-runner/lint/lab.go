@@ -37,6 +37,9 @@ func (l *linter) lab(lab *catalog.Lab) error {
 			if !steps.Defined(sentence.Text) {
 				l.add(lab.Feature, s.Line, "scenario %q: no step is defined for the sentence %q: lab-runner/steps/table.go has them", s.Name, sentence.Text)
 			}
+			if !steps.Changes(sentence.Text) && slices.ContainsFunc(code.FindAllString(sentence.Text, -1), changesCluster) {
+				l.add(lab.Feature, s.Line, "scenario %q: the check %q changes the cluster each time that it is evaluated: use --dry-run=server", s.Name, sentence.Text)
+			}
 		}
 	}
 	for i := range lab.Steps {
@@ -73,6 +76,14 @@ var (
 	version = regexp.MustCompile(`^\s*"?apiVersion"?: *"?([a-z0-9./]+)"?,?\s*$`)
 	kind    = regexp.MustCompile(`^\s*"?kind"?: *"?([A-Za-z]+)"?,?\s*$`)
 )
+
+// writing finds kubectl's commands that write, whatever flags stand between.
+var writing = regexp.MustCompile(`\bkubectl(?: -{1,2}[a-z-]+(?:[= ][^\s|;&]+)?)* (?:annotate|apply|autoscale|cordon|create|delete|drain|edit|expose|label|patch|replace|run|scale|set|taint|uncordon|rollout (?:pause|restart|resume|undo))\b[^|;&]*`)
+
+// changesCluster reports whether a command has a part that writes.
+func changesCluster(command string) bool {
+	return slices.ContainsFunc(writing.FindAllString(command, -1), func(part string) bool { return !strings.Contains(part, "--dry-run=") })
+}
 
 // links finds links to files that are not there, and addresses that a browser would not open.
 func (l *linter) links(lab *catalog.Lab, text string) {

@@ -53,6 +53,9 @@ func TestLabs(t *testing.T) {
 	}{
 		{"sound", nil, ""},
 		{"an undefined sentence", replace(feature, "is gone", "is well"), feature + ":2: scenario \"it is there\": no step is defined for the sentence \"pod \\\"pod\\\" is well\""},
+		{"a check that writes", replace(feature, "pod \"pod\" is gone", "`sed s/a/b/ x | kubectl -n other create -f -` fails with \"quota\""), feature + ":2: scenario \"it is there\": the check \"`sed s/a/b/ x | kubectl -n other create -f -` fails with \\\"quota\\\"\" changes the cluster"},
+		{"a check that would write", replace(feature, "pod \"pod\" is gone", "`kubectl create --dry-run=server -f pod.yaml` fails with \"quota\""), ""},
+		{"a check that only reads", replace(feature, "pod \"pod\" is gone", "`kubectl get events -n create | grep -v delete` prints nothing"), ""},
 		{"a step without a check", replace(text, "## First", "## Nothing\n\nText.\n\n## First"), text + ":8: the step nothing has neither check nor question"},
 		{"a check without a step", replace(feature, "Feature: f\n", "Feature: f\n  Scenario: another\n    Then pod \"x\" is gone\n"), "text.md never checks \"another\""},
 		{"a check without a scenario", replace(text, "check: it is there", "check: it is not"), "has no scenario \"it is not\""},
