@@ -47,6 +47,9 @@ func (r *lifecycle) decodeObject(validation string) (api.Object, error) {
 func (r *lifecycle) insert(obj api.Object, o writeOptions) error {
 	item, err := r.createObject(r.Context(), obj, o)
 	if err != nil {
+		if !o.dryRun {
+			r.recordRefusedCreate(obj, err)
+		}
 		return err
 	}
 	if item == nil { // a dry run

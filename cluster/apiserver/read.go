@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -23,10 +24,13 @@ import (
 func (r *request) get() error {
 	item, err := r.stored()
 	if err != nil {
+		if apierrors.IsNotFound(err) && r.asksJournal() {
+			return r.writeRefused(err)
+		}
 		return err
 	}
 	if r.asksJournal() {
-		return r.writeJournal(item)
+		return r.writeJournal(item.Object())
 	}
 	return r.writeItem(http.StatusOK, item)
 }

@@ -25,6 +25,7 @@ import (
 	"wheelhouse/cluster/apiserver/usage"
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/connlimit"
+	"wheelhouse/cluster/journal"
 )
 
 // New returns a Server. It starts nothing.
@@ -55,6 +56,7 @@ func New(c Config) (*Server, error) {
 		Config:   c,
 		types:    sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(api.Scheme) }),
 		flows:    flowcontrol.New(c.MaxInFlight+c.MaxMutating, c.ClientTimeouts.QueueWait),
+		refusals: journal.New(),
 		stopping: make(chan struct{}),
 	}
 	s.metrics = metrics.New(append(c.Metrics, s.flows)...)

@@ -143,6 +143,7 @@ type Server struct {
 	metrics  *metrics.Metrics
 	failing  sync.Map     // health checks that fail, by name
 	active   atomic.Int64 // requests under way, of all sorts
+	refusals *journal.Log // of creates that were refused
 
 	conns connection.Set
 

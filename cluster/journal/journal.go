@@ -1,5 +1,7 @@
 // Package journal keeps what the components of one process have lately done to objects, by the
-// objects' uids: the API server its writes, the scheduler its decisions, a kubelet its steps.
+// objects' uids: the API server its writes, the scheduler its decisions, a kubelet its steps and what probes
+// were answered, a proxy when the rules of a service were written. A caller may use another key for what
+// shall not drive out the rest of an object's entries.
 //
 // It owns a bounded memory: of about twice MostObjects objects, the MostEntries last entries of each;
 // those that nothing was added to for longest are removed first. It never has the content of an
@@ -36,8 +38,9 @@ type Entry struct {
 	ChangedBy       []string `json:"changedBy,omitempty"` // the admission plugins that changed the object
 	Took            float64  `json:"tookMilliseconds,omitempty"`
 	Refused         string   `json:"refused,omitempty"` // why admission or validation refused it
+	Object          string   `json:"object,omitempty"`  // plural/name of the object whose create was refused, if it is another than the entry's
 
-	// Of a step of a kubelet, that took Took; Refused is the error it ended with.
+	// Of a step of a kubelet or a proxy, that took Took; Refused is the error it ended with.
 	Step string `json:"step,omitempty"`
 
 	// Of a scheduling decision.
@@ -75,7 +78,7 @@ func (l *Log) Add(uid types.UID, e Entry) {
 	if l == nil || uid == "" {
 		return
 	}
-	e.User, e.Client, e.Refused = cut(e.User), cut(e.Client), cut(e.Refused)
+	e.User, e.Client, e.Refused, e.Object = cut(e.User), cut(e.Client), cut(e.Refused), cut(e.Object)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.young[uid]

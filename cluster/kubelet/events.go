@@ -10,6 +10,7 @@ import (
 	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/server"
 )
 
 // podEvents records the events of one pod.
@@ -46,6 +47,15 @@ func (p *podEvents) event(field, kind, reason, message string) {
 		Kind: "Pod", APIVersion: "v1", Namespace: p.ref.Namespace, Name: p.ref.Name,
 		UID: types.UID(p.ref.UID), ResourceVersion: p.newest().ResourceVersion, FieldPath: field,
 	}, kind, reason, message)
+}
+
+// recordProbe keeps in the journal what a probe was answered. It has a key of its own: a probe whose outcome
+// changes often does not drive out the steps.
+func (w *worker) recordProbe(began time.Time, asked, failed string) {
+	now := time.Now()
+	w.k.config.Journal.Add(server.ProbesOf(types.UID(w.ref.UID)), journal.Entry{
+		Time: now, Component: "kubelet", Step: asked, Refused: failed, Took: float64(now.Sub(began).Microseconds()) / 1000,
+	})
 }
 
 // recordStep keeps in the journal how long a step of the pod took, and the error it ended with.

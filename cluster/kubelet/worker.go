@@ -79,7 +79,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
 	}, w.dir)
 	w.reporter = newReporter(k.config.Client, w.log)
-	w.probes = probe.NewManager(k.runtime, w.ContainerEvent, w.notify)
+	w.probes = probe.NewManager(k.runtime, w.ContainerEvent, w.notify, w.recordProbe)
 	w.observed = observed{backoff: map[string]*backoff{}, Observed: podstatus.Observed{
 		Results: w, Waiting: map[string]v1.ContainerStateWaiting{}, Messages: map[string]string{}, HostIP: k.config.NodeIP.String(),
 	}}

@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/netfilter"
 )
 
@@ -47,6 +48,7 @@ type Config struct {
 	ClusterCIDR string               // all pods, such as 10.246.0.0/16
 	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty
 	Recorder    record.EventRecorder // of addresses that a service is refused; may be nil
+	Journal     *journal.Log         // of when the rules of each service were written, by the service's uid; may be nil
 	Log         *slog.Logger
 }
 
@@ -153,7 +155,8 @@ func (p *Proxy) tune() {
 }
 
 func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Applier, udp *flusher, health *healthServer) (err error) {
-	defer func(start time.Time) { synced(start, err) }(time.Now())
+	began := time.Now()
+	defer func() { synced(began, err) }()
 	snapshot, err := p.snapshot()
 	if err != nil {
 		return err
@@ -163,6 +166,7 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Ap
 	if err := applier.Apply(ctx, netfilter.Tables{"nat": want.NAT, "filter": want.Filter}); err != nil {
 		return err
 	}
+	p.recordWritten(began, rules)
 	health.update(want.Health)
 	p.report(want.Refused)
 	return udp.flush(want.UDP)

@@ -52,6 +52,8 @@ func Rules(node Node, s Snapshot) *Ruleset {
 type compiler struct {
 	node     Node
 	services map[types.NamespacedName]*serviceRules
+
+	unwritten map[types.NamespacedName]bool // services whose rules differ from those that were written last
 }
 
 // serviceRules are the rules of one service, and what they were computed from.
@@ -62,6 +64,7 @@ type serviceRules struct {
 	chains  map[string]string
 	udp     map[Frontend][]netip.AddrPort
 	health  HealthCheck
+	leadTo  []netip.AddrPort // the endpoints, of all ports
 
 	services, externals, nodePorts, rejects string
 }
@@ -91,7 +94,10 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
 		p := c.services[key]
 		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) || !maps.Equal(p.refused, refused[key]) {
-			p = newServiceRules(c.node, svc, s.Slices[key], refused[key])
+			before := p
+			if p = newServiceRules(c.node, svc, s.Slices[key], refused[key]); !p.same(before) {
+				c.unwritten = with(c.unwritten, key)
+			}
 		}
 		out.Refused = append(out.Refused, p.refusals()...)
 		computed[key] = p
@@ -161,6 +167,7 @@ func (b *builder) port(p *port) {
 		used = union(p.all, p.local)
 	}
 	for _, e := range used {
+		b.out.leadTo = append(b.out.leadTo, e.addr)
 		b.endpoint(p, e)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Recorded is what a component of the control plane has recorded of an object, as the API server
-// answers a GET of the object with journal=true.
+// Recorded is what a component has recorded of an object, as the API server answers a GET of the object
+// with journal=true, and a node a GET of /journal/UID.
 type Recorded struct {
 	Time            time.Time `json:"time"`
 	Component       string    `json:"component"`
@@ -20,6 +20,7 @@ type Recorded struct {
 	ChangedBy       []string  `json:"changedBy"`
 	Took            float64   `json:"tookMilliseconds"`
 	Refused         string    `json:"refused"`
+	Object          string    `json:"object"` // of a refused create: plural/name
 	Step            string    `json:"step"`
 	Chosen          string    `json:"chosen"`
 	Nodes           []Judged  `json:"nodes"`
@@ -56,6 +57,9 @@ func (r *Recorded) text() string {
 		return fmt.Sprintf("%s, in %.1f ms", r.Step, r.Took)
 	}
 	what := r.Verb
+	if r.Object != "" {
+		what += " of " + r.Object
+	}
 	if r.Subresource != "" {
 		what += " of " + r.Subresource
 	}

@@ -1,7 +1,8 @@
 // Package journey reports what happened to an object, in the order of time, from what the cluster has recorded: the object's
-// creation, the last writes and the scheduler's decisions (the journal of the API server, read with the object), the writers of
-// its fields, its conditions, the states of its containers, its events, and the objects that it owns or belongs to. Tell is
-// pure. It claims no more than the records say: times are those of the records, many of them of whole seconds, and what no
+// creation, the last writes and the scheduler's decisions (the journal of the API server, read with the object), creates that
+// were refused, the steps of the kubelet and the answers to probes (the journal of the node), endpoints and the rules for them on
+// each node, the writers of its fields, its conditions, the states of its containers, its events, and the objects that it owns
+// or belongs to. Tell is pure. It claims no more than the records say: times are those of the records, many of them of whole seconds, and what no
 // record has is missing.
 package journey
 
@@ -37,7 +38,8 @@ type Object struct {
 		NodeName string `json:"nodeName"`
 	} `json:"spec"`
 
-	Journal []Recorded `json:"-"`
+	Journal []Recorded  `json:"-"`
+	Since   metav1.Time `json:"-"` // the entries before are left out
 }
 
 // Status is what the statuses of many kinds have.
@@ -74,6 +76,9 @@ func Tell(objects []Object, events []corev1.Event) []Entry {
 		}
 		for i := range o.Journal {
 			r := &o.Journal[i]
+			if r.Time.Before(o.Since.Time) {
+				continue
+			}
 			out = append(out, Entry{Time: r.Time.UTC(), Object: name, Source: "journal", By: r.Component, Text: r.text(), Record: r})
 		}
 		for _, m := range o.ManagedFields {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/wait"
@@ -115,5 +116,66 @@ func TestJournal(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
+	}
+}
+
+// A refused create is told to who may read the name, and to who may read the controller that asked for it in the
+// same namespace, and to nobody else.
+func TestJournalOfRefusedCreates(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "server", t.TempDir())
+	wait.Within(t, time.Minute, "the account of the namespace", func() error {
+		_, err := s.CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
+	none := corev1.ResourceList{"pods": resource.MustParse("0")}
+	must[*corev1.ResourceQuota](t)(s.CoreV1().ResourceQuotas("default").Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none}}, metav1.CreateOptions{}))
+	wait.Within(t, time.Minute, "the quota's status", func() error {
+		q, err := s.CoreV1().ResourceQuotas("default").Get(t.Context(), "none", metav1.GetOptions{})
+		return wait.Seen(err == nil && len(q.Status.Hard) > 0, q)
+	})
+	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}
+	refused := func(p *corev1.Pod) {
+		t.Helper()
+		if _, err := s.CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+			t.Errorf("a pod beyond the quota: %v", err)
+		}
+	}
+	owner := must[*corev1.ConfigMap](t)(s.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{}))
+	elsewhere := must[*corev1.ConfigMap](t)(s.CoreV1().ConfigMaps("kube-public").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "elsewhere"}}, metav1.CreateOptions{}))
+	refused(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: spec})
+	for _, of := range []*corev1.ConfigMap{owner, elsewhere} {
+		yes := true
+		refused(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "made-", OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: "v1", Kind: "ConfigMap", Name: of.Name, UID: of.UID, Controller: &yes,
+		}}}, Spec: spec})
+	}
+	journal := func(s kubernetes.Interface, path string) (string, error) {
+		text, err := s.CoreV1().RESTClient().Get().AbsPath(path).Param("journal", "true").DoRaw(t.Context())
+		return string(text), err
+	}
+	for path, want := range map[string]string{
+		"/api/v1/namespaces/default/pods/p":               `"refused":"pods \"p\" is forbidden: exceeded quota: none`,
+		"/api/v1/namespaces/default/configmaps/owner":     `"object":"pods/made-`,
+		"/api/v1/namespaces/kube-public/configmaps/other": "",
+	} {
+		text, err := journal(s, path)
+		if want == "" && !apierrors.IsNotFound(err) || want != "" && (err != nil || !strings.Contains(text, want)) {
+			t.Errorf("%s: %v: %s", path, err, text)
+		}
+	}
+	if text, err := journal(s, "/api/v1/namespaces/kube-public/configmaps/elsewhere"); err != nil || strings.Contains(text, "made-") {
+		t.Errorf("an owner reference to another namespace: %v: %s", err, text)
+	}
+	stranger := as(t, s, pki.Request{CommonName: "stranger", Client: true})
+	if _, err := journal(stranger, "/api/v1/namespaces/default/pods/p"); !apierrors.IsForbidden(err) {
+		t.Errorf("a stranger reads of a refused create: %v", err)
+	}
+	out := string(must[[]byte](t)(exec.Command(binary, "journey", "pod/p", "--kubeconfig", s.kubeconfig).CombinedOutput()))
+	if !strings.Contains(out, "create of pods/p by user ") || !strings.Contains(out, "was refused: ") {
+		t.Errorf("of a pod that was refused:\n%s", out)
+	}
+	if out, err := exec.Command(binary, "journey", "pod/nobody", "--kubeconfig", s.kubeconfig).CombinedOutput(); err == nil {
+		t.Errorf("of a pod that nobody asked for:\n%s", out)
 	}
 }

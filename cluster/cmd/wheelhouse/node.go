@@ -21,6 +21,7 @@ import (
 
 	"wheelhouse/cluster/announce"
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/journal"
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/network"
@@ -106,6 +107,7 @@ func proxyCommand() *cobra.Command {
 type nodeIdentity struct {
 	kubelet, proxier *client.Identity
 	shared           *client.SharedInformers
+	journal          *journal.Log // of kubelet and proxy, which the kubelet's server answers with
 }
 
 func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error) *cobra.Command {
@@ -187,7 +189,7 @@ func (o *nodeOptions) identityOf(ctx context.Context, path string, log *slog.Log
 	if err != nil {
 		return id, err
 	}
-	id.shared = client.Informers(cs)
+	id.shared, id.journal = client.Informers(cs), journal.New()
 	return id, nil
 }
 
@@ -225,7 +227,9 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		return err
 	}
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
-	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Log: log.With("component", "kubelet")})
+	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{
+		Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
+	})
 	if err != nil {
 		return err
 	}
@@ -291,7 +295,7 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	defer flush(ctx, recorder)
 	p, err := proxy.New(proxy.Config{
 		Informers: id.shared, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
-		Recorder: recorder, Log: log.With("component", "proxy"),
+		Recorder: recorder, Journal: id.journal, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err

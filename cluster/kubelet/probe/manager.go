@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -17,10 +18,15 @@ type Manager struct {
 	runtime Execer
 	event   func(c *v1.Container, kind, reason, message string)
 	changed func()
+	record  Record
 
 	mu     sync.Mutex
 	probed map[string]*probed // by container id
 }
+
+// Record keeps what a probe was answered, if that is another outcome than that of the probe before: what was
+// asked, since when, and why it failed, "" where it did not.
+type Record func(began time.Time, asked, failed string)
 
 // probed is one container.
 type probed struct {
@@ -30,9 +36,9 @@ type probed struct {
 }
 
 // NewManager returns a manager that follows no container yet. changed is called, without
-// a lock, when the health of a container has changed.
-func NewManager(rt Execer, event func(c *v1.Container, kind, reason, message string), changed func()) *Manager {
-	return &Manager{runtime: rt, event: event, changed: changed, probed: map[string]*probed{}}
+// a lock, when the health of a container has changed. record may be nil.
+func NewManager(rt Execer, event func(c *v1.Container, kind, reason, message string), changed func(), record Record) *Manager {
+	return &Manager{runtime: rt, event: event, changed: changed, record: record, probed: map[string]*probed{}}
 }
 
 // Health implements podstatus.Results: a container that is not followed yet is not ready.
@@ -167,6 +173,7 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 	timer := time.NewTimer(max(0, wait))
 	defer timer.Stop()
 	defer t.uncount(kind)
+	recorded := unknown
 	for {
 		select {
 		case <-ctx.Done():
@@ -183,6 +190,7 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 			v = success
 		}
 		t.count(kind, v, time.Since(start))
+		recorded = p.keep(recorded, v, start, asked(kind, spec, t), cmp.Or(text, "no reason was given"))
 		switch {
 		case err != nil:
 			p.event(t.Container, v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe errored: %v", kind, err))
@@ -194,6 +202,18 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 		}
 		timer.Reset(max(0, period-time.Since(start)))
 	}
+}
+
+// keep records an outcome that differs from the last one, and returns the outcome that was recorded last.
+func (p *Manager) keep(last, v result, began time.Time, asked, reason string) result {
+	if p.record == nil || v == unknown || v == last {
+		return last
+	}
+	if v == success {
+		reason = ""
+	}
+	p.record(began, asked, reason)
+	return v
 }
 
 // counter applies the thresholds of a probe: a result counts once it has come that many

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestRedirectToAnotherHost(t *testing.T) {
 		"/away": "Warning ProbeWarning Readiness probe warning: Probe terminated redirects, Response body: go there", "/here": "",
 	} {
 		events, changed := make(chan string, 100), make(chan bool, 100)
-		m := NewManager(nil, func(_ *v1.Container, kind, reason, message string) { events <- kind + " " + reason + " " + message }, func() { changed <- true })
+		m := NewManager(nil, func(_ *v1.Container, kind, reason, message string) { events <- kind + " " + reason + " " + message }, func() { changed <- true }, nil)
 		m.Follow(t.Context(), Target{ID: "c", PodIP: "127.0.0.1", Container: &v1.Container{ReadinessProbe: &v1.Probe{
 			PeriodSeconds: 3600, TimeoutSeconds: 60, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromInt(number)}},
 		}}}, time.Now(), nil)
@@ -74,5 +75,38 @@ func TestProbeCounting(t *testing.T) {
 		if got := c.add(step.in); got != step.want {
 			t.Errorf("step %d: %v gives %v, want %v", i, step.in, got, step.want)
 		}
+	}
+}
+
+// What was asked and answered is recorded when the outcome changes, and not each time.
+func TestRecordOfOutcomes(t *testing.T) {
+	var answers atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n := answers.Add(1); n == 3 || n == 4 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := make(chan string, 100)
+	m := NewManager(nil, func(*v1.Container, string, string, string) {}, func() {}, func(_ time.Time, asked, failed string) { recorded <- asked + ": " + failed })
+	m.Follow(t.Context(), Target{ID: "c", PodIP: host, Container: &v1.Container{
+		Name: "web", Ports: []v1.ContainerPort{{Name: "http", ContainerPort: int32(number)}}, ReadinessProbe: &v1.Probe{
+			PeriodSeconds: 1, TimeoutSeconds: 60, FailureThreshold: 3, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "ready", Port: intstr.FromString("http")}},
+		},
+	}}, time.Now(), nil)
+	defer m.StopAll()
+	asked := "readiness probe of container web, GET http://127.0.0.1:" + port + "/ready: "
+	for _, want := range []string{asked, asked + "HTTP probe failed with statuscode: 503", asked} {
+		if got := <-recorded; got != want {
+			t.Fatalf("recorded %q, want %q", got, want)
+		}
+	}
+	if n := answers.Load(); n != 5 {
+		t.Errorf("three outcomes in %d probes", n)
 	}
 }

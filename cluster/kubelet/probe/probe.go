@@ -45,6 +45,7 @@ const (
 
 const (
 	outputLimit  = 10 << 10 // bytes
+	askedLimit   = 160      // bytes of what a probe asks, in a record
 	maxRedirects = 10
 )
 
@@ -86,6 +87,32 @@ func probe(ctx context.Context, rt Execer, p *v1.Probe, t Target) (result, strin
 		return probeGRPC(ctx, net.JoinHostPort(t.PodIP, strconv.Itoa(int(p.GRPC.Port))), service, timeout)
 	}
 	return unknown, "", errors.New("the probe names no action")
+}
+
+// asked says what a probe asks for.
+func asked(kind string, p *v1.Probe, t Target) string {
+	what := "an action that is not named"
+	switch {
+	case p.Exec != nil:
+		what = fmt.Sprintf("command %q", p.Exec.Command)
+	case p.HTTPGet != nil:
+		scheme := strings.ToLower(cmp.Or(string(p.HTTPGet.Scheme), "http"))
+		what = "GET " + scheme + "://" + t.at(p.HTTPGet.Host, p.HTTPGet.Port) + "/" + strings.TrimPrefix(p.HTTPGet.Path, "/")
+	case p.TCPSocket != nil:
+		what = "a connection to " + t.at(p.TCPSocket.Host, p.TCPSocket.Port)
+	case p.GRPC != nil:
+		what = "a gRPC health check of " + t.at("", intstr.FromInt32(p.GRPC.Port))
+	}
+	return strings.ToLower(kind) + " probe of container " + t.Container.Name + ", " + what[:min(len(what), askedLimit)]
+}
+
+// at is the address of a port, of the pod if no host is named. A port that has no number is named.
+func (t Target) at(host string, port intstr.IntOrString) string {
+	text := port.String()
+	if n, err := portNumber(port, t.Container); err == nil {
+		text = strconv.Itoa(n)
+	}
+	return net.JoinHostPort(cmp.Or(host, t.PodIP), text)
 }
 
 func probeExec(ctx context.Context, rt Execer, cmd []string, id string, timeout time.Duration) (result, string, error) {

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -189,8 +190,17 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("GET "+path, s.serveRunningPods)
 	}
 	mux.HandleFunc("GET /logs/", s.serveNodeLogs)
-	mux.HandleFunc("GET /journal/{uid}", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, map[string]any{"kind": "JournalEntries", "items": append([]journal.Entry{}, s.Journal.Of(types.UID(r.PathValue("uid")))...)})
-	})
+	mux.HandleFunc("GET /journal/{uid}", s.serveJournal)
 	return s.authorized(mux)
+}
+
+// ProbesOf returns the key in the journal of what the probes of a pod were answered.
+func ProbesOf(pod types.UID) types.UID { return pod + "/probes" }
+
+// serveJournal answers with what this process has recorded of a pod or of a service.
+func (s *Server) serveJournal(w http.ResponseWriter, r *http.Request) {
+	uid := types.UID(r.PathValue("uid"))
+	items := slices.Concat([]journal.Entry{}, s.Journal.Of(uid), s.Journal.Of(ProbesOf(uid)))
+	slices.SortStableFunc(items, func(a, b journal.Entry) int { return a.Time.Compare(b.Time) })
+	writeJSON(w, map[string]any{"kind": "JournalEntries", "items": items})
 }
