@@ -144,8 +144,13 @@ func TestLifeOfACluster(t *testing.T) {
 	printed := up(t, cfg)
 	t.Logf("up in %s:\n%s", time.Since(began), printed)
 	_, next, _ := strings.Cut(printed, "Next:")
-	if got := strings.Count(next, "\n  "); got != 3 {
-		t.Errorf("%d next commands", got)
+	if got := strings.Count(next, "\n  "); got != 4 || !strings.Contains(next, "\n  wheelhouse lab ") {
+		t.Errorf("%d next commands: %s", got, next)
+	}
+	for line := range strings.Lines(printed) {
+		if len(line) > 81 && !strings.Contains(line, "KUBECONFIG=") { // the test's directory is long
+			t.Errorf("wider than a terminal: %q", line)
+		}
 	}
 	first := pids(t, cfg)
 	if len(first) != 4 {

@@ -80,7 +80,8 @@ func (u *up) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Fprintf(u.out, "  %-8s %-66s %6.2f s\n", s.name, done, time.Since(began).Seconds())
+		// At most 80 columns, with three subnets.
+		fmt.Fprintf(u.out, "  %-7s %-64s %.1f s\n", s.name, done, time.Since(began).Seconds())
 	}
 	return nil
 }
@@ -234,5 +235,6 @@ func (u *up) next() string {
 	if u.rec.Nodes == 0 {
 		where = "wheelhouse ssh" + name + " master"
 	}
-	return fmt.Sprintf("  export KUBECONFIG=%s\n  wheelhouse kubectl get nodes\n  %s\n", KubeconfigPath(u.cfg.Name, u.cfg.StateDir), where)
+	return fmt.Sprintf("  export KUBECONFIG=%s\n  wheelhouse lab                  # learn with this cluster, step by step\n  wheelhouse kubectl get nodes\n  %s\n",
+		KubeconfigPath(u.cfg.Name, u.cfg.StateDir), where)
 }

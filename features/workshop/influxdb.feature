@@ -6,7 +6,7 @@ Feature: A database in a pod
     Then pod "influxdb" is running and ready
     And `kubectl get pod` prints the columns "NAME READY STATUS RESTARTS AGE"
     And `kubectl get pod influxdb` prints a line like "^influxdb +1/1 +Running +0 "
-    And `timeout 3 kubectl get pod --watch || true` prints a line like "^influxdb +1/1 +Running"
+    And `kubectl get pod --watch --request-timeout=2s || true` prints a line like "^influxdb +1/1 +Running"
     And `kubectl describe pod/influxdb` prints:
       """
       Name:         influxdb

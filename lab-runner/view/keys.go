@@ -88,7 +88,7 @@ func (m *Model) labKey(key string) tea.Cmd {
 		if l.running == "" {
 			return m.fx.shell(l.number, l.lab)
 		}
-		m.say("a command runs in the shell: ctrl+c interrupts it", true)
+		m.say(stillRuns, true)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (m *Model) run() tea.Cmd {
 	case t.command == nil:
 		return m.do(Action{Verb: Answer, Question: t.question, Choice: t.choice})
 	case l.running != "":
-		m.say("a command runs: ctrl+c interrupts it", true)
+		m.say(stillRuns, true)
 		return nil
 	}
 	l.running = t.command.Text
@@ -150,7 +150,7 @@ func (m *Model) run() tea.Cmd {
 func (m *Model) do(a Action) tea.Cmd {
 	l := m.lab
 	if l.running != "" && a.Verb != Hint && a.Verb != Answer && a.Verb != Check && a.Verb != Why {
-		m.say("a command runs: ctrl+c interrupts it", true)
+		m.say(stillRuns, true)
 		return nil
 	}
 	m.busy = string(a.Verb)

@@ -162,6 +162,9 @@ func (m *Model) updateLab(msg tea.Msg) {
 	}
 }
 
+// stillRuns is what is said to a key that has to wait for the command; it is dropped when that ends.
+const stillRuns = "a command runs: ctrl+c interrupts it"
+
 func (m *Model) say(notice string, failed bool) {
 	m.notice, m.failed = notice, failed
 	m.lay()
@@ -223,8 +226,11 @@ func (m *Model) announce(before, after State) {
 		was[c.Name] = c.State
 	}
 	for _, c := range after.Checks {
-		if c.State == "lost" && was[c.Name] == "done" {
-			m.say("not true any more: "+c.Name, true)
+		switch text := "not true any more: " + c.Name; {
+		case c.State == "lost" && was[c.Name] == "done":
+			m.say(text, true)
+		case c.State == "done" && m.notice == text:
+			m.say("", false)
 		}
 	}
 	if before.open() > 0 && after.open() == 0 && !m.wide() {
@@ -238,15 +244,21 @@ func (m *Model) ran(msg ranMsg) {
 		return
 	}
 	l.running = ""
+	if m.notice == stillRuns {
+		m.notice = ""
+	}
+	there := msg.step == l.state.Step && msg.target < len(l.text.targets)
 	switch {
 	case msg.err != nil:
 		l.out.say(red, msg.err.Error())
+	case msg.status != 0 && there && l.text.targets[msg.target].command != nil && l.text.targets[msg.target].command.Fails:
+		l.out.say(faint, fmt.Sprintf("(exit status %d: this command shall fail)", msg.status))
 	case msg.status != 0:
 		l.out.say(faint, fmt.Sprintf("(exit status %d)", msg.status))
 	default:
 		l.out.say(faint, "(done)")
 	}
-	if msg.step == l.state.Step && msg.err == nil && msg.target < len(l.text.targets) {
+	if there && msg.err == nil {
 		l.text.ran[msg.target] = msg.status
 		if next := msg.target + 1; l.text.cursor == msg.target && next < len(l.text.targets) {
 			l.text.cursor = next

@@ -306,6 +306,10 @@ func TestChecksChange(t *testing.T) {
 	if s := seen(t, m); !strings.Contains(s, "[!] five pods run") || !strings.Contains(s, "not true any more: five pods run") || !strings.Contains(s, "^[[2Jnot 5") {
 		t.Errorf("lost:\n%s", s)
 	}
+	m.Update(stateMsg{1, done})
+	if s := seen(t, m); strings.Contains(s, "not true any more") || !strings.Contains(s, "2/2 checks") {
+		t.Errorf("done again:\n%s", s)
+	}
 }
 
 func TestQuizAndHintsAreShownInPlace(t *testing.T) {
@@ -321,6 +325,26 @@ func TestQuizAndHintsAreShownInPlace(t *testing.T) {
 		if !strings.Contains(seen(t, m), want) {
 			t.Errorf("%q is not shown:\n%s", want, seen(t, m))
 		}
+	}
+}
+
+// What is said of a command that runs is not said any more when it has ended, and that a command shall fail is.
+func TestTheEndOfACommand(t *testing.T) {
+	m, _ := opened(t, 80, 40)
+	s := state()
+	s.Blocks[1].Commands[0].Fails = true
+	m.Update(stateMsg{1, s})
+	press(m, "enter", "n")
+	if !strings.Contains(seen(t, m), stillRuns) {
+		t.Errorf("n is possible while a command runs:\n%s", seen(t, m))
+	}
+	m.Update(ranMsg{number: 1, target: 0, step: 1, status: 3})
+	if got := seen(t, m); strings.Contains(got, stillRuns) || !strings.Contains(got, "(exit status 3: this command shall fail)") {
+		t.Errorf("after the end:\n%s", got)
+	}
+	m.Update(ranMsg{number: 1, target: 1, step: 1, status: 4})
+	if got := seen(t, m); !strings.Contains(got, "(exit status 4)") {
+		t.Errorf("a failure:\n%s", got)
 	}
 }
 

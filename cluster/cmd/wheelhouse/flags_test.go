@@ -34,6 +34,15 @@ func call(t *testing.T, program string, args ...string) (status int, stderr stri
 	return c.ProcessState.ExitCode(), out.String()
 }
 
+// Who types nothing but the program's name is told what to begin with, at the end, where a small terminal shows it.
+func TestWhatToBeginWith(t *testing.T) {
+	t.Parallel()
+	lines := strings.Split(strings.TrimSpace(string(must[[]byte](t)(exec.Command(binary).Output()))), "\n")
+	if end := strings.Join(lines[len(lines)-2:], " "); !strings.Contains(end, "'wheelhouse up'") || !strings.Contains(end, "'wheelhouse lab'") {
+		t.Errorf("the end is %q", end)
+	}
+}
+
 // What was typed wrongly is reported in one sentence, with the remedy.
 func TestBadFlags(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,11 @@ func root() *cobra.Command {
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
 		Args:                       knownCommand,
-		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			err := c.Help()
+			fmt.Fprintln(c.OutOrStdout(), "\nTo begin: 'wheelhouse up' starts a cluster on this machine, then 'wheelhouse lab'\nopens the labs: learn by steps, from the first pod on.")
+			return err
+		},
 	}
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists the flags", err, c.CommandPath())
