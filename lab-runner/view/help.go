@@ -25,7 +25,7 @@ var keys = []struct{ key, short, long string }{
 	{"s", "solve", "solve this step"},
 	{"c", "check", "evaluate the checks now, with what is missing"},
 	{"Up Down", "", "move the cursor; PgUp, PgDn and Space scroll"},
-	{"Ctrl+C", "", "interrupt the command that runs; else leave"},
+	{"Ctrl+C", "", "interrupt the command that runs; twice: leave"},
 }
 
 func helpRows(width int) []row {

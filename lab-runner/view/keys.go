@@ -4,11 +4,18 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
+// leaveAgain is said to the first Ctrl+C that has nothing to interrupt.
+const leaveAgain = "no command runs; ctrl+c again leaves ('lab' resumes here)"
+
 // key does what a key is for.
 func (m *Model) key(key string) tea.Cmd {
 	switch {
 	case key == "ctrl+c" && m.lab != nil && m.lab.running != "":
 		return m.fx.interrupt(m.lab.lab)
+	case key == "ctrl+c" && m.lab != nil && m.notice != leaveAgain:
+		// The command may have ended by itself just now: who wanted to interrupt it shall not be thrown out.
+		m.say(leaveAgain, false)
+		return nil
 	case key == "ctrl+c" || key == "q" && m.prompt == noPrompt:
 		return m.quit()
 	case m.prompt != noPrompt:

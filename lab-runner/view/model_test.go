@@ -239,6 +239,8 @@ func TestKeys(t *testing.T) {
 		{[]string{"l", "down", "enter"}, "close; entries; open workshop/nginx"},
 		{[]string{"enter", "enter"}, "run 0 kubectl scale rc inspector --replicas=5"},
 		{[]string{"enter", "n", "x", "ctrl+c"}, "run 0 kubectl scale rc inspector --replicas=5; interrupt"},
+		{[]string{"ctrl+c"}, ""},
+		{[]string{"ctrl+c", "ctrl+c"}, "close"},
 		{[]string{"n", "n", "h"}, "{Verb:next Step:0 Question:0 Choice:0}"}, // one at a time
 		{[]string{"q"}, "close"},
 		{[]string{"?", "n"}, ""},
