@@ -45,6 +45,7 @@ type settings struct {
 	why        Why
 	agree      []string                            // checksums of labs of others that may be run
 	ask        func(question string) (bool, error) // nil: there is no terminal to ask in
+	called     func() string                       // what is typed for 'lab' here
 }
 
 // Command is `lab` with its subcommands.
@@ -67,7 +68,7 @@ func (s *settings) command() *cobra.Command {
 			if len(args) > 0 {
 				return fmt.Errorf("lab has no command %q: 'lab --help' lists them", args[0])
 			}
-			return s.fullScreen(c, plain)
+			return s.typed(s.fullScreen(c, plain))
 		},
 	}
 	lab.Flags().BoolVar(&plain, "plain", false, "without a command: line by line, for screen readers")
@@ -79,8 +80,43 @@ func (s *settings) command() *cobra.Command {
 	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
 	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author())
 	lab.AddCommand(s.learn()...)
+	s.called = func() string {
+		if os.Getenv("WHEELHOUSE_LAB_DIR") != "" { // the lab's shell has a function lab
+			return "lab"
+		}
+		return lab.CommandPath()
+	}
+	for _, sub := range lab.Commands() {
+		run := sub.RunE
+		sub.RunE = func(c *cobra.Command, args []string) error { return s.typed(run(c, args)) }
+	}
 	return lab
 }
+
+// words returns a text whose commands, such as 'lab hint', are as they can be typed here.
+func (s *settings) words(text string) string {
+	if s.called == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, "'lab ", "'"+s.called()+" ")
+}
+
+// typed returns an error whose text names commands as words does.
+func (s *settings) typed(err error) error {
+	if err == nil || s.words(err.Error()) == err.Error() {
+		return err
+	}
+	return &typedError{err, s.words(err.Error())}
+}
+
+// typedError is an error with another text.
+type typedError struct {
+	error
+	text string
+}
+
+func (e *typedError) Error() string { return e.text }
+func (e *typedError) Unwrap() error { return e.error }
 
 // pick loads all labs, so that an invalid one is an error, and returns the named ones.
 func (s *settings) pick(names []string) ([]*catalog.Lab, error) {

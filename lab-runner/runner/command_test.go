@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // Each command has its own patience: a learner who checks wants an answer now, a run
@@ -29,6 +31,32 @@ func TestUnknownCommandIsAnError(t *testing.T) {
 	c.SilenceUsage, c.SilenceErrors = true, true
 	if err := c.Execute(); err == nil || !strings.Contains(err.Error(), "frob") {
 		t.Errorf("got %v, want an error that names frob", err)
+	}
+}
+
+// What is named can be typed: who has the labs as 'wheelhouse lab' need not have a program lab.
+func TestCommandsAreNamedAsTheyAreTyped(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	l := lab(t, text, feature)
+	for program, want := range map[string]string{"lab": "'lab list' shows them, 'lab start LAB' starts one", "wheelhouse": "'wheelhouse lab list' shows them, 'wheelhouse lab start LAB' starts one"} {
+		c, args := Command(), []string{"next", "--labs", filepath.Join(l.Dir, "../../..")}
+		if program != "lab" {
+			root := &cobra.Command{Use: program}
+			root.AddCommand(c)
+			c, args = root, append([]string{"lab"}, args...)
+		}
+		c.SetArgs(args)
+		c.SilenceUsage, c.SilenceErrors = true, true
+		if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("as %s: %v, want %s", program, err, want)
+		}
+	}
+	t.Setenv("WHEELHOUSE_LAB_DIR", t.TempDir())
+	root, c := &cobra.Command{Use: "wheelhouse", SilenceUsage: true, SilenceErrors: true}, Command()
+	root.AddCommand(c)
+	root.SetArgs([]string{"lab", "next", "--labs", filepath.Join(l.Dir, "../../..")})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "'lab list'") {
+		t.Errorf("in the lab's shell: %v", err)
 	}
 }
 

@@ -203,7 +203,7 @@ func (l *learner) stop() *cobra.Command {
 			if err := s.Clean(c.Context(), l.progress(c)); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "Lab %s has nothing in the cluster any more. 'lab reset' makes its current step again.\n", s.Lab().ID())
+			fmt.Fprintf(c.OutOrStdout(), l.words("Lab %s has nothing in the cluster any more. 'lab reset' makes its current step again.\n"), s.Lab().ID())
 			return nil
 		},
 	}

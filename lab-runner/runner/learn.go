@@ -219,7 +219,7 @@ func (l *learner) hint() *cobra.Command {
 				for _, h := range v.Hints {
 					l.printText(c.OutOrStdout(), "- "+h)
 				}
-				fmt.Fprintln(c.OutOrStdout(), "There is no other hint. 'lab solve' does the step for you.")
+				fmt.Fprintln(c.OutOrStdout(), l.words("There is no other hint. 'lab solve' does the step for you."))
 				return nil
 			}
 			l.printText(c.OutOrStdout(), text)
@@ -345,7 +345,7 @@ func (l *learner) end(c *cobra.Command, s *session.Session) error {
 	for _, step := range v.Steps {
 		count[step.State]++
 	}
-	fmt.Fprintf(c.OutOrStdout(), "That was the last step of %s: %d done by yourself, %d solved for you, %d left out.\n'lab list' shows the labs.\n",
+	fmt.Fprintf(c.OutOrStdout(), l.words("That was the last step of %s: %d done by yourself, %d solved for you, %d left out.\n'lab list' shows the labs.\n"),
 		v.Lab, count[session.Done], count[session.Solved], count[session.Skipped]+count[session.ToDo])
 	return nil
 }

@@ -128,15 +128,6 @@ func (l *learner) show(c *cobra.Command, s *session.Session, started bool) error
 	return nil
 }
 
-// called returns what the learner typed to get here.
-func (l *learner) called() string {
-	name := filepath.Base(os.Args[0])
-	if name == "lab" {
-		return name
-	}
-	return name + " lab"
-}
-
 // printChecks prints the state of the step's checks, what is to do, and what to type next.
 func (l *learner) printChecks(out io.Writer, v session.View, watching bool) {
 	fmt.Fprintf(out, "%s\n", l.paint(out, "1", fmt.Sprintf("%s, step %d of %d: %s", v.Lab, v.Step+1, len(v.Steps), render.Visible(v.Steps[v.Step].Title))))
@@ -160,18 +151,18 @@ func (l *learner) printChecks(out io.Writer, v session.View, watching bool) {
 			continue
 		}
 		todo++
-		fmt.Fprintf(out, "  to do  question %d: 'lab answer %d NUMBER'; 'lab text' shows it\n", i+1, i+1)
+		fmt.Fprint(out, l.words(fmt.Sprintf("  to do  question %d: 'lab answer %d NUMBER'; 'lab text' shows it\n", i+1, i+1)))
 	}
 	if watching {
 		return
 	}
 	switch state := v.Steps[v.Step].State; {
 	case todo > 0:
-		fmt.Fprintln(out, "'lab hint' helps, 'lab text' shows the step again.")
+		fmt.Fprintln(out, l.words("'lab hint' helps, 'lab text' shows the step again."))
 	case v.Step+1 == len(v.Steps):
-		fmt.Fprintf(out, "The last step is %s: the lab is finished. 'lab list' shows the labs.\n", said(state))
+		fmt.Fprintf(out, l.words("The last step is %s: the lab is finished. 'lab list' shows the labs.\n"), said(state))
 	default:
-		fmt.Fprintf(out, "The step is %s. 'lab next' shows the next one.\n", said(state))
+		fmt.Fprintf(out, l.words("The step is %s. 'lab next' shows the next one.\n"), said(state))
 	}
 }
 
@@ -224,7 +215,7 @@ func (l *learner) answer() *cobra.Command {
 				return printJSON(c, map[string]any{"right": right, "explanation": explanation})
 			}
 			if !right {
-				fmt.Fprintln(c.OutOrStdout(), "No. Read the step again ('lab text'), and try another answer.")
+				fmt.Fprintln(c.OutOrStdout(), l.words("No. Read the step again ('lab text'), and try another answer."))
 				return nil
 			}
 			l.printText(c.OutOrStdout(), "Yes. "+explanation)
