@@ -18,7 +18,7 @@ import (
 )
 
 // needsTimeout is how long the cluster, an engine or a node may take to answer, on a machine of usual speed.
-const needsTimeout = 10 * time.Second
+const needsTimeout = time.Minute
 
 // CheckNeeds returns an error that names the first thing which the lab needs and which is missing here, and what to do
 // then: a program of `needs`, or what `requires` says. env is that of the lab's commands.
@@ -144,6 +144,9 @@ func CheckPrograms(ctx context.Context, lab *catalog.Lab, env []string, slow ste
 		cmd := exec.CommandContext(ctx, path, "version", "--format", "{{.Server.Version}}")
 		cmd.Env = env
 		if out, err := cmd.CombinedOutput(); err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err() // it was killed
+			}
 			return fmt.Errorf("lab %s needs a Docker Engine, and none answers here: %w: %s: "+
 				"start it, name another with DOCKER_HOST, or leave this lab out", lab.Name, err, strings.TrimSpace(string(out)))
 		}

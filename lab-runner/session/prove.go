@@ -20,7 +20,7 @@ const (
 	PartText   = "done by the text"      // its commands, and its solution if it has one, make all checks hold
 	PartBreak  = "a break is noticed"    // after its break a check does not hold
 	PartSolve  = "solve mends it"        // as Session.Solve does
-	PartReset  = "reset undoes the step" // as Session.Reset does; then the solution does the step again
+	PartReset  = "reset undoes the step" // the state before it is built as Session.Reset does; no check holds, and the solution does the step
 )
 
 // Finding is what was found of one part of a step.
@@ -32,9 +32,10 @@ type Finding struct {
 	Took       time.Duration
 }
 
-// Prove tests the lab itself: from the state before the first step it goes through all steps, and calls found for each
-// part of each. It removes what the lab has left before, and the caller removes what it leaves (Clean). It changes no
-// progress. The error is one that prevented the test; a fault of the lab is a Finding.
+// Prove tests the lab itself, and calls found for each part of each step. It goes through all steps twice from the state
+// before the first: by their texts, with their breaks, and by their solutions alone, as Goto does. It removes what the lab
+// has left before, and the caller removes what it leaves (Clean). It changes no progress. The error is one that prevented
+// the test; a fault of the lab is a Finding.
 func (s *Session) Prove(ctx context.Context, out io.Writer, found func(Finding)) error {
 	s.building.Lock()
 	defer s.building.Unlock()
@@ -44,51 +45,114 @@ func (s *Session) Prove(ctx context.Context, out io.Writer, found func(Finding))
 	if err := s.rebuild(ctx, 0, out); err != nil {
 		return err
 	}
-	reached := true
-	for n := range s.lab.Steps {
-		if !reached {
-			found(Finding{Step: s.lab.Steps[n].Name, Part: PartText, NotReached: true})
-			continue
-		}
-		reached = s.proveStep(ctx, n, out, found)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	p := prover{Session: s, out: out, found: found}
+	reached := 0
+	for reached < len(s.lab.Steps) && p.byText(ctx, reached) {
+		reached++
 	}
-	return nil
+	for n := reached + 1; n < len(s.lab.Steps) && ctx.Err() == nil; n++ {
+		found(Finding{Step: s.lab.Steps[n].Name, Part: PartText, NotReached: true})
+	}
+	if ctx.Err() == nil {
+		if err := s.rebuild(ctx, 0, out); err != nil {
+			return err
+		}
+		p.bySolutions(ctx, reached)
+	}
+	return context.Cause(ctx)
 }
 
-// proveStep reports whether the state after the step was reached.
-func (s *Session) proveStep(ctx context.Context, n int, out io.Writer, found func(Finding)) bool {
-	step := &s.lab.Steps[n]
-	part := func(name string, prove func(context.Context, int, io.Writer) error) bool {
-		started := time.Now()
-		fmt.Fprintf(out, "# %s: %s\n", step.Name, name)
-		err := prove(ctx, n, out)
-		f := Finding{Step: step.Name, Part: name, Took: time.Since(started)}
-		if err != nil {
-			f.Detail = err.Error()
-		}
-		if ctx.Err() == nil {
-			found(f)
-		}
-		return err == nil
+// prover is one test of a lab. s.building is held.
+type prover struct {
+	*Session
+	out    io.Writer
+	found  func(Finding)
+	broken bool // a break has been run since the state was built
+}
+
+// part proves one part of a step.
+func (p *prover) part(ctx context.Context, n int, name string, prove func(context.Context, int, io.Writer) error) Finding {
+	started, step := time.Now(), p.lab.Steps[n].Name
+	fmt.Fprintf(p.out, "# %s: %s\n", step, name)
+	err := prove(ctx, n, p.out)
+	f := Finding{Step: step, Part: name, Took: time.Since(started)}
+	if err != nil {
+		f.Detail = err.Error()
 	}
-	part(PartBefore, func(ctx context.Context, n int, out io.Writer) error {
-		return errors.Join(s.setUp(ctx, step, out), s.notYet(ctx, n))
-	})
-	if !part(PartText, s.byText) {
+	return f
+}
+
+// report reports findings, unless the test was ended.
+func (p *prover) report(ctx context.Context, findings ...Finding) {
+	for _, f := range findings {
+		if ctx.Err() == nil {
+			p.found(f)
+		}
+	}
+}
+
+// byText goes through a step by its text, and breaks and solves it. It reports whether the state after the step was
+// reached. What the breaks of the steps before have left is no fault of this one: then it is proved from a state that is
+// built anew.
+func (p *prover) byText(ctx context.Context, n int) bool {
+	step := &p.lab.Steps[n]
+	through := func() (before, text Finding) {
+		return p.part(ctx, n, PartBefore, p.notBefore), p.part(ctx, n, PartText, p.doText)
+	}
+	before, text := through()
+	if before.Detail+text.Detail != "" && p.broken && ctx.Err() == nil {
+		p.broken = false
+		if err := p.rebuild(ctx, n, p.out); err != nil {
+			text.Detail = err.Error()
+		} else {
+			before, text = through()
+		}
+	}
+	p.report(ctx, before, text)
+	if text.Detail != "" || ctx.Err() != nil {
 		return false
 	}
-	if step.Break == "" && !differs(step) {
+	if !proved(step) {
 		return true // before and after look the same
 	}
-	part(PartBreak, s.broken)
-	part(PartSolve, func(ctx context.Context, n int, out io.Writer) error {
-		_, err := s.solve(ctx, n, out)
+	p.broken = true
+	p.report(ctx, p.part(ctx, n, PartBreak, p.breaks))
+	p.report(ctx, p.part(ctx, n, PartSolve, func(ctx context.Context, n int, out io.Writer) error {
+		_, err := p.solve(ctx, n, out)
 		return err
-	})
-	return part(PartReset, s.undone)
+	}))
+	return true
+}
+
+// bySolutions goes through the first steps by their solutions, from nothing. That is how the state before each of them is
+// built: none of its checks holds there, and its solution does it.
+func (p *prover) bySolutions(ctx context.Context, steps int) {
+	for n, reached := 0, true; n < steps && ctx.Err() == nil; n++ {
+		f := Finding{Step: p.lab.Steps[n].Name, Part: PartReset, NotReached: !reached}
+		if reached {
+			f = p.part(ctx, n, PartReset, func(ctx context.Context, n int, out io.Writer) error {
+				if err := p.notBefore(ctx, n, out); err != nil {
+					return err
+				}
+				if err := p.runAll(ctx, needed(p.lab.Steps[n].Solution()), out); err != nil {
+					return err
+				}
+				return p.holds(ctx, n)
+			})
+			reached = f.Detail == ""
+		}
+		if proved(&p.lab.Steps[n]) || f.Detail != "" {
+			p.report(ctx, f)
+		}
+	}
+}
+
+// proved reports whether the state after a step differs from that before.
+func proved(step *catalog.Step) bool { return step.Break != "" || differs(step) }
+
+// notBefore makes the situation of a step, and returns an error if a check of it holds already.
+func (p *prover) notBefore(ctx context.Context, n int, out io.Writer) error {
+	return errors.Join(p.setUp(ctx, &p.lab.Steps[n], out), p.notYet(ctx, n))
 }
 
 // differs reports whether a check distinguishes the state before the step from that after it.
@@ -110,8 +174,8 @@ func (s *Session) notYet(ctx context.Context, n int) error {
 	return err
 }
 
-// byText runs all commands of the text, then the solution that is not in it, and waits for the checks.
-func (s *Session) byText(ctx context.Context, n int, out io.Writer) error {
+// doText runs all commands of the text, then the solution that is not in it, and waits for the checks.
+func (s *Session) doText(ctx context.Context, n int, out io.Writer) error {
 	step := &s.lab.Steps[n]
 	items := step.Commands
 	if step.Solve != "" {
@@ -134,8 +198,8 @@ func (s *Session) holds(ctx context.Context, n int) error {
 	return errors.Join(err, s.keepVariables(ctx))
 }
 
-// broken runs the step's break, and waits until a check does not hold.
-func (s *Session) broken(ctx context.Context, n int, out io.Writer) error {
+// breaks runs the step's break, and waits until a check does not hold.
+func (s *Session) breaks(ctx context.Context, n int, out io.Writer) error {
 	step := &s.lab.Steps[n]
 	if step.Break == "" {
 		return errors.New("the step has checks and no 'break:'")
@@ -166,21 +230,6 @@ func (s *Session) broken(ctx context.Context, n int, out io.Writer) error {
 		return err
 	}
 	return fmt.Errorf("after `%s` all checks of the step still hold", strings.TrimSpace(step.Break))
-}
-
-// undone resets the step, and does it again.
-func (s *Session) undone(ctx context.Context, n int, out io.Writer) error {
-	step := &s.lab.Steps[n]
-	if err := s.rebuild(ctx, n, out); err != nil {
-		return err
-	}
-	if err := errors.Join(s.setUp(ctx, step, out), s.notYet(ctx, n)); err != nil {
-		return err
-	}
-	if err := s.runAll(ctx, step.Solution(), out); err != nil {
-		return err
-	}
-	return s.holds(ctx, n)
 }
 
 // Clean removes the lab's objects and its namespace, if it was started.
