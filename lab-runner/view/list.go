@@ -38,7 +38,7 @@ func (p *listPane) current() (Entry, bool) {
 // draw returns the list, and below it what the lab under the cursor is about.
 func (p *listPane) draw(width, height int) []row {
 	var rows []row
-	track, at := "", 0
+	track, at, lines := "", 0, make([]int, len(p.entries))
 	for i, e := range p.entries {
 		if t, _, _ := strings.Cut(e.ID, "/"); t != track {
 			if track = t; i > 0 {
@@ -53,6 +53,7 @@ func (p *listPane) draw(width, height int) []row {
 		} else {
 			r = append(row{{plain, "  "}}, r...)
 		}
+		lines[i] = len(rows)
 		rows = append(rows, r)
 	}
 	about := p.about(width)
@@ -60,6 +61,15 @@ func (p *listPane) draw(width, height int) []row {
 	p.top = max(0, min(p.top, len(rows)-room, at-1))
 	if at >= p.top+room {
 		p.top = at - room + 1
+	}
+	below := 0
+	for _, line := range lines {
+		if line >= p.top+room {
+			below++
+		}
+	}
+	if below > 0 {
+		about[0] = text(faint, fmt.Sprintf("── %d more below ", below)+strings.Repeat("─", max(0, width-render.Width(fmt.Sprintf("── %d more below ", below)))))
 	}
 	return append(window(rows, p.top, width, room), window(about, 0, width, height-room)...)
 }
@@ -93,8 +103,25 @@ func (p *listPane) about(width int) []row {
 	if e.Minutes > 0 {
 		facts = append(facts, fmt.Sprintf("%d minutes", e.Minutes))
 	}
-	if len(e.Requires) > 0 {
-		facts = append(facts, "requires "+strings.Join(e.Requires, ", "))
+	var labs, needs []string
+	for _, r := range e.Requires {
+		if words := requirements[r]; words != "" {
+			needs = append(needs, words)
+		} else {
+			labs = append(labs, r)
+		}
+	}
+	if len(labs) > 0 {
+		facts = append(facts, "comes after "+strings.Join(labs, " and "))
+	}
+	if len(needs) > 0 {
+		facts = append(facts, "needs "+strings.Join(needs, ", "))
 	}
 	return append(rows, wrapped(faint, "", strings.Join(facts, "; "), width)...)
+}
+
+// requirements are what a lab may require beside other labs, in words.
+var requirements = map[string]string{
+	"docker": "Docker on this machine", "cluster-admin": "all rights in the cluster", "node-shell": "a shell on a node", "many-nodes": "two nodes",
+	"privileged-pods": "pods with rights on their node",
 }

@@ -17,6 +17,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/clustermap"
 	"wheelhouse/lab-runner/render"
 	"wheelhouse/lab-runner/script"
@@ -347,6 +348,28 @@ func TestTheEndOfACommand(t *testing.T) {
 	m.Update(ranMsg{number: 1, target: 1, step: 1, status: 4})
 	if got := seen(t, m); !strings.Contains(got, "(exit status 4)") {
 		t.Errorf("a failure:\n%s", got)
+	}
+}
+
+// A list that is longer than the screen says so, and what a lab requires is said in words.
+func TestListBeyondTheScreen(t *testing.T) {
+	list := &Model{fx: &recorder{}, width: 80, height: 12}
+	list.Update(entriesMsg{entries: entries})
+	if s := seen(t, list); !strings.Contains(s, "── 1 more below ──") {
+		t.Errorf("the last lab is not in sight, and nothing says so:\n%s", s)
+	}
+	press(list, "down")
+	if s := seen(t, list); !strings.Contains(s, "10 minutes; comes after workshop/inspector; needs Docker on this machine") {
+		t.Errorf("what the lab requires:\n%s", s)
+	}
+	press(list, "down")
+	if s := seen(t, list); !strings.Contains(s, "crash") || strings.Contains(s, "more below") {
+		t.Errorf("the end of the list:\n%s", s)
+	}
+	for _, r := range catalog.Requirements {
+		if requirements[r] == "" {
+			t.Errorf("the list has no words for %q", r)
+		}
 	}
 }
 
