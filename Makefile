@@ -135,7 +135,7 @@ bench: images ## the figures of the README's table
 	go test -run '^$$' -bench 'ChangeAmong100Policies' -benchtime 20x ./cluster/netpol
 	go test -run '^$$' -bench Ingress ./cluster/ingress
 	go test -run '^$$' -bench DNS -benchtime 1x ./cluster/dns
-	go test -run '^$$' -bench 'Hostile|Goto' -benchtime 1x -timeout 40m ./features
+	go test -run '^$$' -bench 'Hostile|Goto|FirstCheck' -benchtime 1x -timeout 40m ./features
 	go test -run '^$$' -bench View -benchtime 1x ./lab-runner/runner
 
 clean: ## stop the demo cluster, remove what was built here

@@ -19,8 +19,11 @@ const (
 	labsAlone    = 2
 )
 
-// TestLabSteps proves each step of each lab (`lab test`). Labs that need nothing but their namespace share a cluster,
-// the others have one to themselves, one after the other.
+// slower is how many times slower than usual the machine may be: several labs run at a time.
+const slower = "3"
+
+// TestLabSteps proves each step of each lab (`lab test`). Labs that need nothing but their namespace, or Docker, share a
+// cluster, the others have one to themselves, one after the other.
 func TestLabSteps(t *testing.T) {
 	root, err := catalog.Root("..")
 	if err != nil {
@@ -34,7 +37,7 @@ func TestLabSteps(t *testing.T) {
 	slices.SortStableFunc(labs, func(a, b *catalog.Lab) int { return len(b.Steps) - len(a.Steps) })
 	together, alone := make(chan *catalog.Lab, len(labs)), make(chan *catalog.Lab, len(labs))
 	for _, lab := range labs {
-		if lab.Alone() {
+		if lab.Alone() && !lab.Has("docker") {
 			alone <- lab
 		} else {
 			together <- lab
@@ -66,7 +69,8 @@ func TestLabSteps(t *testing.T) {
 // proveLab runs `wheelhouse lab test LAB` on the cluster.
 func (c *testCluster) proveLab(t *testing.T, root, lab string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.program, "lab", "test", "--labs", root, "--kubeconfig", c.kubeconfig, lab)
+	args := []string{"lab", "test", "--labs", root, "--kubeconfig", c.kubeconfig, "--slow", slower, lab}
+	cmd := exec.CommandContext(t.Context(), c.program, args...)
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+c.name)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
