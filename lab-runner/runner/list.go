@@ -2,11 +2,15 @@ package runner
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"wheelhouse/lab-runner/render"
 )
@@ -50,12 +54,7 @@ func (s *settings) list() *cobra.Command {
 			if output == "json" {
 				return printJSON(c, all)
 			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "LAB\tDONE\tMINUTES\tTITLE\tREQUIRES")
-			for _, e := range all {
-				fmt.Fprintf(w, "%s\t%d/%d\t%d\t%s\t%s\n", e.Lab, e.Done, e.Steps, e.Minutes, render.Visible(e.Title), strings.Join(e.Requires, ","))
-			}
-			if err := w.Flush(); err != nil {
+			if err := printList(c.OutOrStdout(), all, widthOf(c.OutOrStdout())); err != nil {
 				return err
 			}
 			fmt.Fprint(c.OutOrStdout(), toBegin(c.Parent().CommandPath(), all))
@@ -64,6 +63,35 @@ func (s *settings) list() *cobra.Command {
 	}
 	c.Flags().StringVar(&output, "output", "", "json: print what a program can read")
 	return c
+}
+
+// withRequires is how many columns the list takes with what labs require.
+const withRequires = 110
+
+// widthOf returns the columns of a terminal, and of anything else enough for all.
+func widthOf(out io.Writer) int {
+	if f, ok := out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return withRequires
+}
+
+// printList prints the labs. On a narrow terminal what they require is left out: 'lab start' and the full screen say it.
+func printList(out io.Writer, all []listed, width int) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	line := func(columns ...string) {
+		if width < withRequires {
+			columns = columns[:4]
+		}
+		fmt.Fprintln(w, strings.Join(columns, "\t"))
+	}
+	line("LAB", "DONE", "MINUTES", "TITLE", "REQUIRES")
+	for _, e := range all {
+		line(e.Lab, fmt.Sprintf("%d/%d", e.Done, e.Steps), strconv.Itoa(e.Minutes), render.Visible(e.Title), strings.Join(e.Requires, ","))
+	}
+	return w.Flush()
 }
 
 // toBegin says which lab to do next: the one that was begun, else the first that is not done.

@@ -1,6 +1,25 @@
 package runner
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// The list is as wide as the terminal at most.
+func TestListOnANarrowTerminal(t *testing.T) {
+	all := []listed{{Lab: "monolith/updates", Title: "Rolling updates without a lost request", Requires: []string{"monolith/deployments", "cluster-admin"}, Steps: 10, Minutes: 30}}
+	for width, want := range map[int]bool{80: false, withRequires: true} {
+		var out strings.Builder
+		if err := printList(&out, all, width); err != nil || strings.Contains(out.String(), "cluster-admin") != want || !strings.Contains(out.String(), "a lost request") {
+			t.Errorf("%d columns: %v\n%s", width, err, out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if len(line) > width+1 {
+				t.Errorf("%d columns: %q", width, line)
+			}
+		}
+	}
+}
 
 // The list ends with what to type next.
 func TestToBegin(t *testing.T) {
