@@ -97,7 +97,7 @@ func (r *exchange) recordRefusedCreate(obj api.Object, err error) {
 		Time: time.Now(), Component: "kube-apiserver", Verb: r.Verb, Object: r.Plural + "/" + cmp.Or(obj.GetName(), obj.GetGenerateName()),
 		User: userName(r.user), Client: r.UserAgent(), Refused: err.Error(),
 	}
-	if obj.GetGenerateName() == "" { // nobody knows a generated name
+	if obj.GetGenerateName() == "" { // a generated name is of use to nobody
 		r.s.refusals.Add(refusedName(r, obj.GetName()), e)
 	}
 	if owner := metav1.GetControllerOf(obj); owner != nil {

@@ -25,7 +25,7 @@ type endpointSlice struct {
 }
 
 // endpoints reads the endpoint slices of a service, or those with a pod if it is not nil, with their journals, and returns
-// the services that they are of. Of a pod's slices only the writes since it is there are told.
+// the services that they are of. Of a pod's slices only the writes since it is there are shown.
 func (r *reader) endpoints(ctx context.Context, service string, pod *Object) (services []string) {
 	base := "/apis/discovery.k8s.io/v1/namespaces/" + url.PathEscape(r.namespace) + "/endpointslices"
 	query := url.Values{"limit": {"500"}}

@@ -93,7 +93,7 @@ func (p *prover) report(ctx context.Context, findings ...Finding) {
 
 // byText goes through a step by its text, and breaks and solves it. It reports whether the state after the step was
 // reached. What the breaks of the steps before have left is no fault of this one: then it is proved from a state that is
-// built anew.
+// built again.
 func (p *prover) byText(ctx context.Context, n int) bool {
 	step := &p.lab.Steps[n]
 	through := func() (before, text Finding) {

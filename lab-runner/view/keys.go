@@ -13,7 +13,7 @@ func (m *Model) key(key string) tea.Cmd {
 	case key == "ctrl+c" && m.lab != nil && m.lab.running != "":
 		return m.fx.interrupt(m.lab.lab)
 	case key == "ctrl+c" && m.lab != nil && m.notice != leaveAgain:
-		// The command may have ended by itself just now: who wanted to interrupt it shall not be thrown out.
+		// The command may have ended on its own just now: who wanted to interrupt it stays in the lab.
 		m.say(leaveAgain, false)
 		return nil
 	case key == "ctrl+c" || key == "q" && m.prompt == noPrompt:

@@ -34,7 +34,7 @@ func call(t *testing.T, program string, args ...string) (status int, stderr stri
 	return c.ProcessState.ExitCode(), out.String()
 }
 
-// Who types nothing but the program's name is told what to begin with, at the end, where a small terminal shows it.
+// The program's name alone prints what to begin with, at the end, where a small terminal shows it.
 func TestWhatToBeginWith(t *testing.T) {
 	t.Parallel()
 	lines := strings.Split(strings.TrimSpace(string(must[[]byte](t)(exec.Command(binary).Output()))), "\n")

@@ -119,7 +119,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// A refused create is told to who may read the name, and to who may read the controller that asked for it in the
+// A refused create is shown to who may read the name, and to who may read the controller that asked for it in the
 // same namespace, and to nobody else.
 func TestJournalOfRefusedCreates(t *testing.T) {
 	t.Parallel()
