@@ -16,7 +16,7 @@ LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-chaos bench clean
+.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-machines test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -124,6 +124,9 @@ test-labs: images ## each step of each lab, proven before and after, broken, sol
 test-clients: build images ## build clients of other projects, and drive them against the API server
 	features/clients/setup.sh
 	cd features/clients && go test -timeout 120m -count=1 -v ./...
+
+test-machines: build images ## machines that share no link, each with a Docker Engine of its own, behind a router
+	$(GOTEST) -tags machines -timeout 60m -count=1 -v ./features/machines
 
 test-vm: images ## what needs systemd, cgroup v2 and a reboot, proven in a virtual machine of Debian 12; TEST="TestUp TestOOM": some
 	@features/vm/run.sh $(TEST)

@@ -50,6 +50,7 @@ type Config struct {
 	ClusterDNS    string // address of the cluster's name server; empty: the node's own
 	ClusterDomain string // default cluster.local
 	Labels        map[string]string
+	Annotations   map[string]string // of the Node; with an empty value: none
 	Taints        []v1.Taint
 	Unschedulable bool
 	Capacity      v1.ResourceList // replaces what the machine has

@@ -141,7 +141,7 @@ func swapWarning(swap bool, noSwap func() bool) string {
 func (k *Kubelet) newNode() *node.Node {
 	c := &k.config
 	return node.New(node.Config{
-		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: c.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Taints: c.Taints, Unschedulable: c.Unschedulable,
+		NodeName: c.NodeName, NodeIP: c.NodeIP, Port: c.port(), PodCIDR: c.PodCIDR, Labels: c.Labels, Annotations: c.Annotations, Taints: c.Taints, Unschedulable: c.Unschedulable,
 		Capacity: k.capacity, Allocatable: k.allocatable(), Handlers: handlers,
 		Client: c.Client, Recorder: c.Recorder, Runtime: k.runtime, Kubelet: nodeState{k.follower, k.eviction}, Log: k.log,
 	})

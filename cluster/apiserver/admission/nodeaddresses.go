@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,8 +26,8 @@ type Reserved interface {
 
 // NodeAddresses refuses nodes the names and addresses of the API server, of services, of pods
 // and of each other: the API server connects to the addresses that a node writes into its own
-// status, other nodes send it what is for its pod range, and it may serve under them.
-// Administrators may write any address.
+// status, other nodes send it what is for its pod range, and it may serve under them. It refuses
+// them the WireGuard keys of each other, too, by which nodes send. Administrators may write any address.
 type NodeAddresses struct {
 	objects  authz.Objects
 	reserved Reserved
@@ -53,7 +54,8 @@ func (p *NodeAddresses) Admit(ctx context.Context, r *Request) error {
 	}
 	addresses := added(node.Status.Addresses, old.Status.Addresses)
 	ranges := added(podCIDRs(node), podCIDRs(old))
-	if len(addresses)+len(ranges) == 0 || r.User.InGroup("system:masters") {
+	keys := added(wireGuardKeys(node), wireGuardKeys(old))
+	if len(addresses)+len(ranges)+len(keys) == 0 || r.User.InGroup("system:masters") {
 		return nil
 	}
 	others, err := list[*corev1.Node](ctx, p.objects, nodesResource, "", true)
@@ -66,9 +68,39 @@ func (p *NodeAddresses) Admit(ctx context.Context, r *Request) error {
 			return r.forbidden("%w", err)
 		}
 	}
+	for _, key := range keys {
+		if err := checkKey(key, others); err != nil {
+			return r.forbidden("%w", err)
+		}
+	}
 	for _, cidr := range ranges {
 		if err := p.checkPodCIDR(cidr, others); err != nil {
 			return r.forbidden("%w", err)
+		}
+	}
+	return nil
+}
+
+// wireGuardKey is the annotation with a node's public key (network.KeyAnnotation of the kubelet, on which
+// the API server does not depend).
+const wireGuardKey = "network.wheelhouse.dev/wireguard-public-key"
+
+func wireGuardKeys(n *corev1.Node) []string {
+	if key := n.Annotations[wireGuardKey]; key != "" {
+		return []string{key}
+	}
+	return nil
+}
+
+// checkKey refuses what is no key of 32 bytes in the one spelling that it has, and a key of another node.
+func checkKey(text string, others []*corev1.Node) error {
+	key, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(key) != 32 || base64.StdEncoding.EncodeToString(key) != text {
+		return fmt.Errorf("annotation %s: %.64q is not a key of 32 bytes in base64", wireGuardKey, text)
+	}
+	for _, n := range others {
+		if n.Annotations[wireGuardKey] == text {
+			return fmt.Errorf("annotation %s: the key is node %q's", wireGuardKey, n.Name)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 
 	"wheelhouse/cluster/kubelet/network"
@@ -13,10 +14,16 @@ import (
 )
 
 // cleanUp removes what a node has made on this machine: containers, mounts, pods' directories,
-// control groups, the bridge, pods' interfaces, routes, and packet rules with their sets. It is for a machine
+// control groups, the bridge, pods' interfaces, those to other nodes, routes, and packet rules with their sets. It is for a machine
 // that stops being a node, as kube-proxy's --cleanup and kubeadm's reset. The node's identity
 // and disk stay in its directory.
 func (o *nodeOptions) cleanUp(ctx context.Context, log *slog.Logger) error {
+	if err := o.findName(); err != nil {
+		return err
+	}
+	if !o.podCIDR.IsValid() { // nothing that is removed depends on it
+		o.podCIDR.Prefix = netip.PrefixFrom(o.clusterCIDR.Addr(), 24)
+	}
 	pods, err := network.New(network.Config{PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Log: log})
 	if err != nil {
 		return err

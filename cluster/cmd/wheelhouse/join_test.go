@@ -77,6 +77,16 @@ func TestJoin(t *testing.T) {
 	if register("n2") == nil {
 		t.Error("a node registered another one")
 	}
+	// The pod CIDR is the one that the server has given the node.
+	given := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n3"}, Spec: corev1.NodeSpec{PodCIDR: "10.9.9.0/30", PodCIDRs: []string{"10.9.9.0/30"}}}
+	if _, err := s.CoreV1().Nodes().Create(t.Context(), given, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	line := append([]string{"kubelet"}, words[2:8]...)
+	line = append(line, "--token", joinToken(t, s, "--node", "n3"), "--name", "n3", "--address", "127.0.0.1", "--state-dir", dir)
+	if _, said := call(t, binary, line...); !strings.Contains(said, "pod CIDR 10.9.9.0/30") {
+		t.Errorf("without --pod-cidr: %s", said)
+	}
 	before := certificateIn(t, file)
 	revoke(t, s, "--node", "n1")
 	wait.Within(t, 10*time.Second, "the node joins again", func() error {

@@ -39,7 +39,9 @@ type nodeOptions struct {
 	cluster       string
 	name          string
 	address       addrFlag
+	findsAddress  bool // as no flag gave it
 	podCIDR       prefixFlag
+	podNetwork    modeFlag
 	clusterCIDR   prefixFlag
 	serviceCIDR   prefixFlag
 	dns           addrFlag
@@ -68,9 +70,11 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	startFlag(f, &o.patience, "the API server")
 	f.IntVar(&o.masters.port, "balancer-port", 6444, "the port on loopback at which the masters are reached, whichever of them is live; a free one if it is in use")
 	f.StringVar(&o.cluster, "cluster", "wheelhouse", "the cluster's name, the label of the node's Docker objects")
-	f.StringVar(&o.name, "name", "", "the node's name")
-	f.Var(&o.address, "address", "the node's address")
-	f.Var(&o.podCIDR, "pod-cidr", "the addresses of this node's pods")
+	f.StringVar(&o.name, "name", "", "the node's name (default: the machine's host name)")
+	f.Var(&o.address, "address", "the node's address (default: the one from which the machine reaches the server, also when it changes)")
+	f.Var(&o.podCIDR, "pod-cidr", "the addresses of this node's pods (default: what the server gives it)")
+	o.podNetwork.Mode = network.Auto
+	f.Var(&o.podNetwork, "pod-network", "how packets reach the pods of other nodes: auto (a route to nodes on the same link, VXLAN to others), routes, vxlan, wireguard (encrypted; on all nodes), none (another program's matter)")
 	f.Var(&o.clusterCIDR, "cluster-cidr", "the addresses of all nodes' pods")
 	f.Var(&o.serviceCIDR, "service-cidr", "the addresses of services")
 	f.Var(&o.dns, "cluster-dns", "the service address of the cluster's DNS")
@@ -82,11 +86,6 @@ func (o *nodeOptions) register(c *cobra.Command) {
 	f.BoolVar(&o.cleanup, "cleanup", false, "remove all that the node has made on this machine but its --state-dir, and exit: containers, mounts, pods' directories, control groups, interfaces, routes, packet rules")
 	f.StringToStringVar(&o.labels, "labels", nil, "further labels of the node")
 	o.resources.register(f)
-	for _, required := range []string{"name", "address", "pod-cidr"} {
-		if err := c.MarkFlagRequired(required); err != nil {
-			panic(err) // a misspelt flag in this file
-		}
-	}
 }
 
 func nodeCommand() *cobra.Command {
@@ -110,7 +109,10 @@ type nodeIdentity struct {
 	journal          *journal.Log // of kubelet and proxy, which the kubelet's server answers with
 }
 
-func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error) *cobra.Command {
+// part is a component of a node.
+type part func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error
+
+func nodePart(use, short string, parts ...part) *cobra.Command {
 	var o nodeOptions
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
@@ -119,39 +121,56 @@ func nodePart(use, short string, parts ...func(*nodeOptions, context.Context, no
 			if o.cleanup {
 				return o.cleanUp(c.Context(), log)
 			}
-			if err := o.record(); err != nil {
-				return err
-			}
-			all, ctx := errgroup.WithContext(c.Context())
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel() // of the masters, where the rest does not start
-			if err := o.masters.listen(ctx, log); err != nil {
-				return err
-			}
-			var id nodeIdentity
-			err := awaitStart(ctx, o.patience, log, "the API server", func(ctx context.Context) (err error) {
-				id, err = o.identity(ctx, log)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if err := o.masters.follow(id.shared.Discovery().V1().EndpointSlices().Informer()); err != nil {
-				return err
-			}
-			collectEarly()
-			all.Go(func() error { return settle(ctx, log) })
-			for _, i := range []*client.Identity{id.kubelet, id.proxier} {
-				all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
-			}
-			for _, run := range parts {
-				all.Go(func() error { return run(&o, ctx, id, log) })
-			}
-			return all.Wait()
+			return again(o.run(c.Context(), parts, log))
 		},
 	}
 	o.register(c)
 	return c
+}
+
+// run finds the node's place, joins, and runs the parts until ctx is done, one of them fails or the machine has another address.
+func (o *nodeOptions) run(ctx context.Context, parts []part, log *slog.Logger) error {
+	if err := errors.Join(o.findName(), o.record(), o.podNetwork.open(ctx, o.stateDir)); err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of the masters, where the rest does not start
+	if err := o.masters.listen(ctx, log); err != nil {
+		return err
+	}
+	var id nodeIdentity
+	err := awaitStart(ctx, o.patience, log, "the API server", func(ctx context.Context) (err error) {
+		if id, err = o.identity(ctx, log); err != nil {
+			return err
+		}
+		cs, err := kubernetes.NewForConfig(id.kubelet.Config)
+		if err != nil {
+			return err
+		}
+		return o.findPlace(ctx, cs)
+	})
+	if err != nil {
+		return err
+	}
+	if err := o.record(); err != nil {
+		return err
+	}
+	if err := o.masters.follow(id.shared.Discovery().V1().EndpointSlices().Informer()); err != nil {
+		return err
+	}
+	collectEarly()
+	all.Go(func() error { return settle(ctx, log) })
+	if o.findsAddress {
+		all.Go(func() error { return ended(ctx, "the machine's address", o.followAddress(ctx, log)) })
+	}
+	for _, i := range []*client.Identity{id.kubelet, id.proxier} {
+		all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
+	}
+	for _, run := range parts {
+		all.Go(func() error { return run(o, ctx, id, log) })
+	}
+	return all.Wait()
 }
 
 // identity returns the identity of the kubeconfig, or of a machine that joins. If the API
@@ -213,22 +232,13 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: o.name, UID: types.UID(o.name)}, v1.EventTypeWarning, "Repaired",
 			"Another program has removed or changed "+what+" of the node, which the kubelet has made again")
 	}
-	pods, err := network.New(network.Config{
-		PodCIDR: o.podCIDR.Prefix, ClusterCIDR: o.clusterCIDR.Prefix, NodeIP: o.address.Addr, Repaired: repaired, Log: log.With("component", "network"),
-	})
-	if err != nil {
-		return err
-	}
-	if err := pods.Setup(ctx); err != nil {
-		return err
-	}
-	routes, err := network.NewRoutes(network.RoutesConfig{Nodes: id.shared.Core().V1().Nodes(), NodeName: o.name, Repaired: repaired, Log: log.With("component", "routes")})
+	pods, routes, annotations, err := o.network(ctx, id.shared, repaired, log)
 	if err != nil {
 		return err
 	}
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
 	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{
-		Client: cs, Runtime: runtime, Network: pods, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
+		Client: cs, Runtime: runtime, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
 	})
 	if err != nil {
 		return err

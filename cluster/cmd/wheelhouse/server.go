@@ -182,7 +182,7 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 
 // again replaces the process by a new one with the same id if that is how it ended.
 func again(err error) error {
-	if !errors.Is(err, etcd.ErrRestart) {
+	if !errors.Is(err, etcd.ErrRestart) && !errors.Is(err, errMoved) {
 		return err
 	}
 	program, err := os.Executable()

@@ -89,10 +89,10 @@ func tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if node == "" {
-				node = "NAME"
+			if node != "" {
+				node = " --name " + node
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "wheelhouse node --server %s --token %s --ca-pin %s --name %s --address IP --pod-cidr CIDR\n", rc.Host, token, pin, node)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "wheelhouse node --server %s --token %s --ca-pin %s%s\n", rc.Host, token, pin, node)
 			return err
 		}),
 	}

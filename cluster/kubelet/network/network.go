@@ -1,11 +1,11 @@
 // Package network gives pods their addresses on one node: a bridge that holds the
 // first address of the node's pod CIDR, a veth pair per pod, routes to the other
-// nodes' pod CIDRs and the packet rules by which pods reach the world outside.
+// nodes' pod CIDRs (over links, VXLAN or WireGuard: Routes) and the packet rules by which pods reach the world outside.
 //
 // Ports of the node can be made to lead to a pod (OpenPorts).
 //
-// It owns the bridge cbr0, every interface on it, the routes of protocol
-// RouteProtocol and the WHEELHOUSE-* chains, all in the network namespace that the
+// It owns the bridge cbr0, every interface on it, the interfaces cvxlan0 and cwg0, the routes of protocol
+// RouteProtocol, the set WHPEERS and the WHEELHOUSE-* chains, all in the network namespace that the
 // process runs in. It never touches a container except through the network
 // namespace that the caller names by pid.
 //
@@ -41,7 +41,8 @@ const (
 type Config struct {
 	PodCIDR     netip.Prefix // the node's own pods
 	ClusterCIDR netip.Prefix // all nodes' pods: traffic inside keeps its source address
-	NodeIP      netip.Addr   // names the interface whose MTU the pods get; may be zero
+	NodeIP      netip.Addr   // names the interface whose MTU the pods get, less Mode's headers; may be zero
+	Mode        Mode         // of Routes
 	// Repaired is called with what another program has removed and Run has made again.
 	Repaired func(what string)
 	Log      *slog.Logger
@@ -55,6 +56,7 @@ type Network struct {
 	mu     sync.Mutex // guards what setup finds
 	bridge int        // link index
 	mtu    int
+	over   int // bytes of headers between nodes
 	ready  bool
 	rules  *netfilter.Applier
 	open   map[string]openPorts // by the pod's uid
@@ -76,7 +78,25 @@ func New(cfg Config) (*Network, error) {
 	if cfg.Repaired == nil {
 		cfg.Repaired = func(string) {}
 	}
-	return &Network{cfg: cfg, pool: newPool(cfg.PodCIDR)}, nil
+	return &Network{cfg: cfg, pool: newPool(cfg.PodCIDR), over: (&plan{}).overhead(cfg.Mode)}, nil
+}
+
+// Overhead makes packets of pods smaller by the headers between nodes. Pods that are attached
+// already keep their MTU: the node answers what is too large for its way with
+// "fragmentation needed".
+func (n *Network) Overhead(bytes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.over == bytes {
+		return
+	}
+	n.over = bytes
+	if !n.ready {
+		return
+	}
+	if err := n.setupBridge(); err != nil { // Run tries it again
+		n.cfg.Log.Error("the MTU of pods", "err", err)
+	}
 }
 
 // Gateway is the bridge's address and the pods' default route.
@@ -147,12 +167,12 @@ func (n *Network) Cleanup() error {
 	if l, err := netlink.LinkByName(Bridge); err == nil {
 		errs = append(errs, ignoreGone(netlink.LinkDel(l)))
 	}
-	_, err = replaceRoutes(nil)
-	return errors.Join(append(errs, err)...)
+	_, err = replaceRoutes(nil, nil)
+	return errors.Join(append(errs, err, removeLink(vxlanLink), removeLink(wireguardLink), newGuard().remove(context.Background()))...)
 }
 
 func (n *Network) setupBridge() error {
-	n.mtu = mtuOf(n.cfg.NodeIP)
+	n.mtu = mtuOf(n.cfg.NodeIP) - n.over
 	gw := n.Gateway()
 	l, err := netlink.LinkByName(Bridge)
 	if isGone(err) {
@@ -165,6 +185,11 @@ func (n *Network) setupBridge() error {
 	}
 	if err != nil {
 		return err
+	}
+	if l.Attrs().MTU != n.mtu {
+		if err := netlink.LinkSetMTU(l, n.mtu); err != nil {
+			return fmt.Errorf("MTU %d: %w", n.mtu, err)
+		}
 	}
 	want := &net.IPNet{IP: gw.AsSlice(), Mask: net.CIDRMask(n.cfg.PodCIDR.Bits(), 32)}
 	have, err := netlink.AddrList(l, netlink.FAMILY_V4)

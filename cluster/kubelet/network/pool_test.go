@@ -1,12 +1,8 @@
 package network
 
 import (
-	"maps"
 	"net/netip"
 	"testing"
-
-	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestPool(t *testing.T) {
@@ -44,25 +40,4 @@ func TestPool(t *testing.T) {
 	expect("full", take("h", ""), "error")
 	p.release("a")
 	expect("the one free address", take("h", ""), "10.246.1.3")
-}
-
-func TestRoutesFor(t *testing.T) {
-	node := func(name, cidr string, addrs ...string) *v1.Node {
-		n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.NodeSpec{PodCIDR: cidr}}
-		n.Status.Addresses = append(n.Status.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: name})
-		for _, a := range addrs {
-			n.Status.Addresses = append(n.Status.Addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: a})
-		}
-		return n
-	}
-	got := routesFor([]*v1.Node{
-		node("self", "10.246.0.0/24", "10.245.1.2"),
-		node("other", "10.246.1.0/24", "fd00::1", "10.245.1.3"),
-		node("no-address", "10.246.2.0/24"),
-		node("no-cidr", "", "10.245.1.5"),
-	}, "self")
-	want := map[netip.Prefix]netip.Addr{netip.MustParsePrefix("10.246.1.0/24"): netip.MustParseAddr("10.245.1.3")}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
 }

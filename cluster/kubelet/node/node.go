@@ -49,6 +49,7 @@ type Config struct {
 	Port          int32  // of the node's server
 	PodCIDR       string // empty: the node controller allocates it
 	Labels        map[string]string
+	Annotations   map[string]string // with an empty value: there is none
 	Taints        []v1.Taint
 	Unschedulable bool
 
@@ -83,6 +84,7 @@ type Node struct {
 	images   images
 	lease    *coordinationv1.Lease // as last written; of Run alone
 	rebooted bool                  // that is recorded
+	rival    string                // a machine with the same name that is reported
 
 	mu     sync.Mutex
 	health error
@@ -150,24 +152,25 @@ func (n *Node) Run(ctx context.Context) {
 				continue
 			}
 			renewed = time.Now()
-			extended = n.extendedChanged(ctx)
+			extended = n.extendedChanged(ctx, &last)
 		}
 	}
 }
 
 // extendedChanged reports whether the extended resources of the node's capacity differ from
-// its allocatable ones, which have to follow.
-func (n *Node) extendedChanged(ctx context.Context) bool {
+// its allocatable ones, which have to follow. It looks, too, whether the status is still the one that was reported.
+func (n *Node) extendedChanged(ctx context.Context, reported *v1.NodeStatus) bool {
 	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, metav1.GetOptions{ResourceVersion: "0"})
 	if err != nil {
 		return false // the next report reads it again
 	}
 	s := &node.Status
+	n.noteRival(s, reported)
 	return !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
 }
 
 // report writes the status, registers the node if it does not exist, and restores the
-// labels that the kubelet owns.
+// labels and annotations that the kubelet owns.
 func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
 	nodes := n.Client.CoreV1().Nodes()
 	node, err := nodes.Get(ctx, n.NodeName, metav1.GetOptions{})
@@ -178,18 +181,8 @@ func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
 	if err != nil {
 		return err
 	}
-	labels := n.labels()
-	missing := false
-	for name, value := range labels {
-		missing = missing || node.Labels[name] != value
-	}
-	if missing {
-		node = node.DeepCopy()
-		if node.Labels == nil {
-			node.Labels = map[string]string{}
-		}
-		maps.Copy(node.Labels, labels)
-		if node, err = nodes.Update(ctx, node, metav1.UpdateOptions{}); err != nil {
+	if next := n.owned(node); next != nil {
+		if node, err = nodes.Update(ctx, next, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -207,10 +200,39 @@ func (n *Node) report(ctx context.Context, status *v1.NodeStatus) error {
 	return err
 }
 
+// owned returns the node with the labels and annotations that the kubelet owns, nil if it has them.
+func (n *Node) owned(node *v1.Node) *v1.Node {
+	next := node.DeepCopy()
+	if next.Labels == nil {
+		next.Labels = map[string]string{}
+	}
+	maps.Copy(next.Labels, n.labels())
+	next.Annotations = n.annotate(next.Annotations)
+	if maps.Equal(next.Labels, node.Labels) && maps.Equal(next.Annotations, node.Annotations) {
+		return nil
+	}
+	return next
+}
+
+// annotate returns the annotations with those that the kubelet owns.
+func (n *Node) annotate(have map[string]string) map[string]string {
+	for name, value := range n.Annotations {
+		if value == "" {
+			delete(have, name)
+			continue
+		}
+		if have == nil {
+			have = map[string]string{}
+		}
+		have[name] = value
+	}
+	return have
+}
+
 // object is the node as it is registered.
 func (n *Node) object() *v1.Node {
 	out := &v1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.NodeName, Labels: n.labels()},
+		ObjectMeta: metav1.ObjectMeta{Name: n.NodeName, Labels: n.labels(), Annotations: n.annotate(nil)},
 		Spec:       v1.NodeSpec{PodCIDR: n.PodCIDR, Unschedulable: n.Unschedulable, Taints: n.Taints},
 	}
 	if n.PodCIDR != "" {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"encoding/json"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +39,63 @@ func TestRebooted(t *testing.T) {
 	}
 }
 
+// A machine that is a copy of another one writes the same node. Each says so once.
+func TestAnotherMachineOfTheSameName(t *testing.T) {
+	status := func(ip, boot string) *v1.NodeStatus {
+		return &v1.NodeStatus{
+			Addresses: []v1.NodeAddress{{Type: v1.NodeHostName, Address: "n1"}, {Type: v1.NodeInternalIP, Address: ip}}, NodeInfo: v1.NodeSystemInfo{BootID: boot},
+		}
+	}
+	own := status("10.245.1.3", "a")
+	events := record.NewFakeRecorder(10)
+	n := New(Config{NodeName: "n1", Recorder: events, Log: slog.New(slog.DiscardHandler)})
+	for _, now := range []*v1.NodeStatus{own, status("10.245.1.4", "b"), status("10.245.1.4", "b"), own, status("10.245.1.3", "b"), own} {
+		n.noteRival(now, own)
+	}
+	n.noteRival(own, &v1.NodeStatus{}) // nothing is reported yet
+	close(events.Events)
+	var got []string
+	for e := range events.Events {
+		got = append(got, e)
+	}
+	if len(got) != 2 || !strings.Contains(got[0], "another machine (address 10.245.1.4, boot ID b) runs as node n1: stop one") || !strings.Contains(got[1], "10.245.1.3, boot ID b") {
+		t.Errorf("events %q", got)
+	}
+}
+
+// The kubelet's annotations are written, those with an empty value removed, and others kept.
+func TestAnnotations(t *testing.T) {
+	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Annotations: map[string]string{"a": "old", "gone": "x", "other": "y"}}})
+	for _, name := range []string{"n1", "new"} {
+		n := New(Config{NodeName: name, Client: client, Recorder: record.NewFakeRecorder(10), Annotations: map[string]string{"a": "1", "gone": ""}})
+		for range 2 {
+			if err := n.report(t.Context(), &v1.NodeStatus{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		node, err := client.CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"a": "1"}
+		if name == "n1" {
+			want["other"] = "y"
+		}
+		if !maps.Equal(node.Annotations, want) {
+			t.Errorf("node %s: annotations %v, want %v", name, node.Annotations, want)
+		}
+	}
+	updates := 0
+	for _, a := range client.Actions() {
+		if a.GetVerb() == "update" {
+			updates++
+		}
+	}
+	if updates != 1 {
+		t.Errorf("%d updates, want one of the node that had others", updates)
+	}
+}
+
 func TestExtendedResourcesAreKept(t *testing.T) {
 	one, two := resource.MustParse("1"), resource.MustParse("2")
 	node := v1.NodeStatus{
@@ -66,7 +125,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	list := v1.ResourceList{"example.com/dongle": resource.MustParse("4")}
 	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{Capacity: list}})
 	n := New(Config{NodeName: "n1", Client: client})
-	if !n.extendedChanged(t.Context()) {
+	if !n.extendedChanged(t.Context(), &v1.NodeStatus{}) {
 		t.Error("a resource without an allocatable amount is not noticed")
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
@@ -77,7 +136,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	if _, err := client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if n.extendedChanged(t.Context()) {
+	if n.extendedChanged(t.Context(), &v1.NodeStatus{}) {
 		t.Error("what is allocatable already is reported again")
 	}
 }
