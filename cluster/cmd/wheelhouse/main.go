@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wheelhouse/cluster/unit"
 	"wheelhouse/lab-runner/journey"
 	"wheelhouse/lab-runner/render"
 	"wheelhouse/lab-runner/why"
@@ -68,7 +69,7 @@ func root() *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
-	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand(), uninstallCommand())
+	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand(), unit.Command(), uninstallCommand())
 	add("learn", labs(), why.Command(kubeconfig, nil), journey.Command(kubeconfig))
 	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand(), ingressCommand())
 	return c

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wheelhouse/cluster/local"
+	"wheelhouse/cluster/unit"
 )
 
 // madeBy is what uninstall has to know of a node of this machine; the node writes it below its --state-dir.
@@ -54,7 +55,7 @@ func uninstallCommand() *cobra.Command {
 		Short: "Remove all clusters, the node and the server of this machine, with all their data",
 		Long: "Remove from this machine all that Wheelhouse has made: clusters of `up`, what a node has made (containers,\n" +
 			"mounts, control groups and their units, interfaces, routes, packet rules), and the data of node and server.\n" +
-			"Their services have to be stopped before. The program, its package and images of Docker stay.",
+			"Services of `wheelhouse install` are stopped and removed; others have to be stopped before. The program, its package and images of Docker stay.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			out, log := c.OutOrStdout(), logger("uninstall")
@@ -66,6 +67,9 @@ func uninstallCommand() *cobra.Command {
 			}
 			if serverDir == "" {
 				serverDir = filepath.Join(stateDir, "server")
+			}
+			if err := (&unit.Machine{Out: out}).Uninstall(c.Context()); err != nil {
+				return err
 			}
 			running, err := services(nodeDir, serverDir)
 			if err != nil {
