@@ -45,7 +45,7 @@ func (c *controllerFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.evictAfter, "pod-eviction-timeout", 0, "its pods are evicted after this time; 0: after each pod's tolerationSeconds, by default five minutes")
 	f.DurationVar(&c.autoscale, "horizontal-pod-autoscaler-sync-period", podautoscaler.DefaultSync, "the interval between reconciliations of autoscalers")
 	f.StringSliceVar(&c.pool, "load-balancer-pool", nil,
-		"addresses on the nodes' link that services of type LoadBalancer get: CIDRs such as 192.168.1.240/28, ranges such as 192.168.1.200-192.168.1.220; nodes answer for them (default: none)")
+		"addresses on the nodes' link that services of type LoadBalancer get: CIDRs such as 192.168.1.240/28, ranges such as 192.168.1.200-192.168.1.220; nodes answer for them; the same on every master, as a server without a pool takes them back (default: none)")
 	f.DurationVar(&c.tokenCleanUp, "legacy-service-account-token-clean-up-period", serviceaccount.DefaultCleanUpPeriod,
 		"an auto-generated service account token in a secret is marked as invalid when it was not used for this long, and deleted after as long again")
 }

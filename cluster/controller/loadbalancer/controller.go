@@ -156,6 +156,10 @@ func (c *Controller) ensure(ctx context.Context, cached *v1.Service) error {
 	if svc == nil || !servicefacts.WantsAddress(svc) {
 		return nil // its event follows
 	}
+	if c.settled(svc, all) { // the cache is behind
+		c.succeeded(svc.UID)
+		return nil
+	}
 	want, err := c.allocate(svc, all)
 	if err != nil {
 		c.fail(svc, err)
@@ -164,8 +168,8 @@ func (c *Controller) ensure(ctx context.Context, cached *v1.Service) error {
 	if !c.waits(svc) {
 		c.Recorder.Event(svc, v1.EventTypeNormal, "EnsuringLoadBalancer", "Ensuring load balancer")
 	}
-	if asks := strings.Join(addressesOf(svc), ","); isOurs(svc) && asks != "" {
-		c.Recorder.Eventf(svc, v1.EventTypeNormal, "LoadBalancerIP", "%s -> %s", asks, texts(want))
+	if had := texts(servicefacts.PoolAddresses(svc)); had != "" {
+		c.Recorder.Eventf(svc, v1.EventTypeNormal, "LoadBalancerIP", "%s -> %s", had, texts(want))
 	}
 	if err := c.write(ctx, svc, want); err != nil {
 		return err
