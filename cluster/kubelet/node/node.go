@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -110,7 +111,7 @@ func (n *Node) Run(ctx context.Context) {
 	start := time.Now()
 	var renewed, reported time.Time
 	var last v1.NodeStatus
-	var extended bool // the node has resources that are not allocatable yet
+	var stale bool // the node is not as it was reported
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -127,7 +128,7 @@ func (n *Node) Run(ctx context.Context) {
 			timer.Reset(startupCheck)
 			continue
 		}
-		if extended || time.Since(reported) >= StatusPeriod || !sameStatus(&last, &status) {
+		if stale || time.Since(reported) >= StatusPeriod || !sameStatus(&last, &status) {
 			if err := n.report(ctx, &status); err != nil {
 				n.Log.Warn("report the node's status", "err", err)
 				timer.Reset(500 * time.Millisecond)
@@ -140,7 +141,7 @@ func (n *Node) Run(ctx context.Context) {
 				}
 				n.Event(v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", n.NodeName, reason))
 			}
-			last, reported, extended = status, time.Now(), false
+			last, reported, stale = status, time.Now(), false
 		}
 		if time.Since(renewed) >= leaseRenew {
 			err := n.renewLease(ctx)
@@ -152,21 +153,33 @@ func (n *Node) Run(ctx context.Context) {
 				continue
 			}
 			renewed = time.Now()
-			extended = n.extendedChanged(ctx, &last)
+			stale = n.stale(ctx, &last)
 		}
 	}
 }
 
-// extendedChanged reports whether the extended resources of the node's capacity differ from
-// its allocatable ones, which have to follow. It looks, too, whether the status is still the one that was reported.
-func (n *Node) extendedChanged(ctx context.Context, reported *v1.NodeStatus) bool {
+// stale reports whether the node has to be reported again: others have changed its conditions, as the node
+// controller does with those of a node that was cut off, or the extended resources of its capacity, which the
+// allocatable ones have to follow.
+func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) bool {
 	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, metav1.GetOptions{ResourceVersion: "0"})
 	if err != nil {
 		return false // the next report reads it again
 	}
 	s := &node.Status
 	n.noteRival(s, reported)
-	return !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
+	return conditionsDiffer(s, reported) || !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
+}
+
+// conditionsDiffer reports whether a condition that was reported has another status now.
+func conditionsDiffer(now, reported *v1.NodeStatus) bool {
+	for _, c := range reported.Conditions {
+		i := slices.IndexFunc(now.Conditions, func(x v1.NodeCondition) bool { return x.Type == c.Type })
+		if i < 0 || now.Conditions[i].Status != c.Status {
+			return true
+		}
+	}
+	return false
 }
 
 // report writes the status, registers the node if it does not exist, and restores the

@@ -63,6 +63,25 @@ func TestAnotherMachineOfTheSameName(t *testing.T) {
 	}
 }
 
+// A node that was cut off is reported again as soon as it renews its lease: the node controller has set its conditions to Unknown.
+func TestConditionsOfANodeThatWasCutOff(t *testing.T) {
+	ready := func(s v1.ConditionStatus) v1.NodeStatus {
+		return v1.NodeStatus{Conditions: []v1.NodeCondition{{Type: v1.NodeReady, Status: s}, {Type: "Other", Status: v1.ConditionTrue}}}
+	}
+	reported := ready(v1.ConditionTrue)
+	reported.Conditions = reported.Conditions[:1]
+	for status, want := range map[v1.ConditionStatus]bool{v1.ConditionTrue: false, v1.ConditionUnknown: true, v1.ConditionFalse: true} {
+		client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: ready(status)})
+		n := New(Config{NodeName: "n1", Client: client})
+		if got := n.stale(t.Context(), &reported); got != want {
+			t.Errorf("Ready is %s: reported again %v", status, got)
+		}
+	}
+	if !conditionsDiffer(&v1.NodeStatus{}, &reported) {
+		t.Error("a condition that was removed stays away")
+	}
+}
+
 // The kubelet's annotations are written, those with an empty value removed, and others kept.
 func TestAnnotations(t *testing.T) {
 	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Annotations: map[string]string{"a": "old", "gone": "x", "other": "y"}}})
@@ -125,7 +144,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	list := v1.ResourceList{"example.com/dongle": resource.MustParse("4")}
 	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{Capacity: list}})
 	n := New(Config{NodeName: "n1", Client: client})
-	if !n.extendedChanged(t.Context(), &v1.NodeStatus{}) {
+	if !n.stale(t.Context(), &v1.NodeStatus{}) {
 		t.Error("a resource without an allocatable amount is not noticed")
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
@@ -136,7 +155,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	if _, err := client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if n.extendedChanged(t.Context(), &v1.NodeStatus{}) {
+	if n.stale(t.Context(), &v1.NodeStatus{}) {
 		t.Error("what is allocatable already is reported again")
 	}
 }
