@@ -199,26 +199,50 @@ stage_upgrade() {
   seen "from $(version older) to $(version newer): $(echo "$after" | wc -l) containers went on"
 }
 
-# write: a writer from outside, one object after the other; the acknowledged ones are noted.
+# write RUN: a writer from outside, one object after the other, until one fails; the acknowledged ones are noted.
 write() {
   local i=0
-  while kubectl create configmap "written-$i" --from-literal=n=$i --request-timeout=20s >/dev/null 2>&1; do
-    echo "written-$i" >>"$at/acknowledged"
+  while kubectl create configmap "written-$1-$i" --from-literal=n=$i --request-timeout=20s >/dev/null 2>&1; do
+    echo "written-$1-$i" >>"$at/acknowledged"
     i=$((i + 1))
   done
 }
 
 acknowledged() { [ "$(wc -l <"$at/acknowledged")" -ge "$1" ]; }
 
+# containers: those of the pods that an object says are ready.
+containers() { kubectl get pods -l app=kept -o jsonpath='{range .items[*].status.containerStatuses[?(@.ready==true)]}{.containerID}{"\n"}{end}' | sort; }
+
+# new_boot: both nodes are Ready, and have told the boot that their machines are in: what the
+# store had from before the cut does not count.
+new_boot() {
+  local name told
+  nodes_ready || return 1
+  for name in master worker; do
+    told=$(kubectl get node "$name" -o jsonpath='{.status.nodeInfo.bootID}') || return 1
+    [ "$told" = "$(on "$name" 'cat /proc/sys/kernel/random/boot_id')" ] || { echo "$name tells boot $told"; return 1; }
+  done
+}
+
+# pods_again BEFORE: both pods are ready in containers that were not among those before the cut.
+pods_again() {
+  local now
+  now=$(containers)
+  echo "$now"
+  [ "$(echo "$now" | grep -c .)" = 2 ] && [ -z "$(comm -12 <(echo "$1") <(echo "$now"))" ]
+}
+
 stage_power() {
-  local writer there
+  local writer there before pod
   ready
   spread
+  before=$(containers)
+  equal "containers before the cut" 2 "$(echo "$before" | grep -c .)"
   on worker 'echo before >/srv/kept/file; sync'
   : >"$at/acknowledged"
-  write &
+  write "$(date +%s)" & # objects of an earlier run of this stage may be there
   writer=$!
-  within 600 "forty writes" acknowledged 40
+  within 600 "a hundred writes" acknowledged 100
   vm master cut
   vm worker cut
   wait $writer
@@ -226,16 +250,16 @@ stage_power() {
   vm master boot
   vm worker boot
   for name in master worker; do vm $name wait 2400; done
-  timed "then two nodes are Ready" within 1200 "two nodes are Ready" nodes_ready
+  timed "then both nodes are Ready, of the new boot" within 1200 "two nodes are Ready, of the new boot" new_boot
   there=$(kubectl get configmaps -o name | sed -n 's/^configmap\///p' | sort)
   equal "acknowledged writes that are lost" "" "$(sort "$at/acknowledged" | comm -23 - <(echo "$there"))"
-  kubectl rollout status daemonset/kept --timeout=20m
-  timed "and the pods run" within 1200 "pods run again" pods_run
+  timed "and the pods are ready in new containers" within 1200 "pods run again" pods_again "$before"
+  for pod in $(kubectl get pods -l app=kept -o name); do
+    equal "the volume in $pod" yes "$(kubectl exec "$pod" -- sh -c 'test -d /data && echo yes')"
+  done
   equal "the file of the pod" before "$(on worker 'cat /srv/kept/file')"
   equal "failed units" "" "$(for name in master worker; do on $name 'systemctl --failed --no-legend --plain | grep -E "wheelhouse|docker" || true'; done)"
 }
-
-pods_run() { [ "$(kubectl get pods -l app=kept --no-headers | grep -c ' 1/1 .*Running')" = 2 ]; }
 
 stage_remove() {
   ready
