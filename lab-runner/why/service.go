@@ -379,5 +379,9 @@ func (c *chain) loadBalancer(s *corev1.Service) {
 	if len(s.Spec.Ports) > 0 && s.Spec.Ports[0].NodePort != 0 {
 		w.do = fmt.Sprintf("On a cluster without cloud use port %d of any node, or install a controller of load balancers.", s.Spec.Ports[0].NodePort)
 	}
+	if c.f.event("Service", s.Name, string(s.UID), "SyncLoadBalancerFailed") != nil {
+		w.reason, w.text = "LoadBalancerRefused", "the Service has no address outside of the cluster (EXTERNAL-IP is pending): the controller of load balancers could not give it one"
+		w.do = "Do what the event says: ask for another address or for none, delete a Service that has one, or give the controller more."
+	}
 	c.broken(w)
 }
