@@ -56,7 +56,7 @@ demo: images ## a two-node cluster, and nine labs proven on it; the cluster stay
 test: lint images ## lint and all tests, the features included, apart from a running demo cluster
 	$(MAKE) --no-print-directory unit-tests
 	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory features-tests
-	WHEELHOUSE_TEST_TAGS='@alone' $(GOTEST) -timeout 10m -count=1 -v -run 'TestPlatform$$' ./features
+	WHEELHOUSE_TEST_TAGS='@alone' $(GOTEST) -timeout 20m -count=1 -v -run 'TestPlatform$$' ./features
 
 quick: ## in a minute: the tests that need neither Docker nor root, which are those in files without '//go:build !quick'
 	DOCKER_HOST=unix:///nonexistent $(GOTEST) -tags quick -parallel 4 -p 4 $$(go list -e -tags quick -f '{{if or .GoFiles .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(PKG) | grep -v -E '/features$$|/bench$$')
