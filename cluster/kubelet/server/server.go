@@ -200,7 +200,7 @@ func ProbesOf(pod types.UID) types.UID { return pod + "/probes" }
 // serveJournal answers with what this process has recorded of a pod or of a service.
 func (s *Server) serveJournal(w http.ResponseWriter, r *http.Request) {
 	uid := types.UID(r.PathValue("uid"))
-	items := slices.Concat([]journal.Entry{}, s.Journal.Of(uid), s.Journal.Of(ProbesOf(uid)))
+	items := append(append([]journal.Entry{}, s.Journal.Of(uid)...), s.Journal.Of(ProbesOf(uid))...)
 	slices.SortStableFunc(items, func(a, b journal.Entry) int { return a.Time.Compare(b.Time) })
 	writeJSON(w, map[string]any{"kind": "JournalEntries", "items": items})
 }
