@@ -82,19 +82,26 @@ func (r *Routes) Run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	var applied, settled bool // settled: the former plan was there completely once
+	missing := 0              // of a settled plan, also in attempts that failed
 	for {
 		wait := checkPeriod
 		want, err := r.wanted()
 		same := samePlan(want, r.former)
 		// A node writes its status every few seconds; its addresses hardly ever change.
 		if err == nil && (!applied || !same) {
+			if settled = settled && same; !settled {
+				missing = 0
+			}
 			var added int
 			added, err = r.apply(ctx, want)
-			if err == nil && settled && same && added > 0 {
-				r.cfg.Log.Warn("routes repaired", "routes", added)
-				r.cfg.Repaired(fmt.Sprintf("%d of the routes to the pods of other nodes", added))
+			r.former, applied, missing = want, err == nil, missing+added
+			if applied && settled && missing > 0 {
+				r.cfg.Log.Warn("routes repaired", "routes", missing)
+				r.cfg.Repaired(fmt.Sprintf("%d of the routes to the pods of other nodes", missing))
 			}
-			r.former, applied, settled = want, err == nil, err == nil
+			if applied {
+				settled, missing = true, 0
+			}
 		}
 		if err != nil {
 			r.cfg.Log.Error("routes to other nodes", "error", err)
