@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,13 +19,14 @@ import (
 // limit is for what a busy computer may take minutes for.
 const limit = 10 * time.Minute
 
-func program() string {
+// program is the path of bin/wheelhouse.
+var program = sync.OnceValue(func() string {
 	path, err := filepath.Abs("../../bin/wheelhouse")
 	if err != nil {
 		panic(err) // there is no working directory
 	}
 	return path
-}
+})
 
 // machine is a network namespace behind the router, with a directory for its disk. Its address
 // is 10.88.N.2, the router's 10.88.N.1.

@@ -79,7 +79,8 @@ func (c *cluster) join(t *testing.T, m *machine, more ...string) {
 	}
 	words := strings.Fields(line)
 	args := append([]string{program()}, words[1:8]...) // node --server URL --token TOKEN --ca-pin HASH
-	args = append(append(args, m.flags()...), "--eviction-hard", "memory.available<100Mi,nodefs.available<1%,imagefs.available<1%") // the disk is the computer's
+	args = append(args, m.flags()...)
+	args = append(args, "--eviction-hard", "memory.available<100Mi,nodefs.available<1%,imagefs.available<1%") // the disk is the computer's
 	m.start(t, append(args, more...)...)
 }
 
