@@ -102,7 +102,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer func() { _, _ = udp.Close(), tcp.Close() }()
 	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.outside.current()
 	sorted := newTCPMux(connlimit.New(tcp, connlimit.Config{PerSource: tcpPerSource, Total: tcpTotal, WriteStall: firstBytes}))
 	go sorted.run()
 	web, pages := connlimit.NewServer(muxListener{sorted, sorted.http}, s.pages())

@@ -2,17 +2,19 @@
 // namespace with its own addresses, routes and iptables, in which the same node
 // process runs as on a separate machine.
 //
-// It owns the network namespaces wh-<cluster>-*, the interface to them, the routes
-// over that interface, the cluster's directory below the state directory and the
+// It owns the network namespaces wh-<cluster>-*, the interfaces to them, the routes
+// over those, the cluster's directory below the state directory and the
 // processes that it has started; Down removes all of these, and the Docker containers
 // with the cluster's label. Everything is found by name or label, so that Up can
-// repair and Down can remove what a crash at any point leaves. It never changes the
-// machine's packet rules. The caller must be root.
+// repair and Down can remove what a crash at any point leaves. Of the machine's packet
+// rules it owns those with the comment wheelhouse:<cluster>, of which an isolated
+// cluster has none, and it never changes others, nor ip_forward. The caller must be root.
 //
 // The namespaces are connected to a bridge in one more namespace, so that neither
-// Docker's forwarding policy nor bridge filtering of the machine applies. There,
-// connections of nodes and pods to the machine's own services are dropped
-// (hostaccess.go).
+// Docker's forwarding policy nor bridge filtering of the machine applies to what stays
+// within a cluster. There, connections of nodes and pods to the machine's own services are
+// dropped (hostaccess.go). What they send elsewhere the machine forwards, unless the
+// cluster is isolated (outside.go).
 package local
 
 import (
@@ -55,6 +57,7 @@ type Config struct {
 	Progress   time.Duration // the interval of Up's lines about a step that waits; default 10 s
 	Class      *bool         // the cluster serves a class; nil: unchanged, false for a new cluster. Up only
 	Pool       *[]string     // addresses of the LAN for load balancers; nil: unchanged, none for a new cluster. Up only
+	Isolated   *bool         // nothing leaves the cluster; nil: unchanged, false for a new cluster. Up only
 	KeepData   bool          // Down keeps keys, etcd, logs and the nodes' disks
 
 	AllowHostAccess bool // nodes and pods may open connections to this machine. Up only
@@ -106,13 +109,31 @@ func requireRoot(what string) error {
 
 // Subnets are the address blocks of a cluster.
 type Subnets struct {
-	LAN      netip.Prefix `json:"lan"`      // the machine itself is .1, the master .2, minion-N .2+N, Ingresses are at .254
+	LAN      netip.Prefix `json:"lan"`      // the machine itself is .1, the master .2, minion-N .2+N, the way out .252 and .253, Ingresses are at .254
 	Pods     netip.Prefix `json:"pods"`     // a /16 of which node N has the N-th /24
 	Services netip.Prefix `json:"services"` // `kubernetes` is .1, DNS .10
 }
 
+// ParseSubnets reads the networks of nodes, pods and services.
+func ParseSubnets(list []string) (Subnets, error) {
+	if len(list) != 3 {
+		return Subnets{}, fmt.Errorf("%q: want three networks, of nodes, pods and services", list)
+	}
+	var p [3]netip.Prefix
+	for i, text := range list {
+		var err error
+		if p[i], err = netip.ParsePrefix(text); err != nil || !p[i].Addr().Is4() {
+			return Subnets{}, fmt.Errorf("network %q: want one such as 172.30.0.0/16", text)
+		}
+	}
+	s := Subnets{LAN: p[0].Masked(), Pods: p[1].Masked(), Services: p[2].Masked()}
+	return s, s.validate()
+}
+
 func (s Subnets) host() netip.Addr       { return nth(s.LAN, 1) }
 func (s Subnets) ingress() netip.Addr    { return nth(s.LAN, 254) }
+func (s Subnets) gateway() netip.Addr    { return nth(s.LAN, 253) } // the namespace of the bridge, the nodes' default route
+func (s Subnets) uplink() netip.Addr     { return nth(s.LAN, 252) } // the machine's end of the way out
 func (s Subnets) dns() netip.Addr        { return nth(s.Services, 10) }
 func (s Subnets) kubernetes() netip.Addr { return nth(s.Services, 1) }
 func (s Subnets) all() []netip.Prefix    { return []netip.Prefix{s.LAN, s.Pods, s.Services} }
@@ -137,6 +158,8 @@ func (s Subnets) balancers(list []string) error {
 		return fmt.Errorf("addresses of load balancers %s: the cluster's machines are on %s, so choose some of these, such as %s-%s", pool, s.LAN, nth(s.LAN, 210), nth(s.LAN, 250))
 	case pool.Contains(s.host()):
 		return fmt.Errorf("addresses of load balancers %s: %s is this machine's own, so choose others, such as %s-%s", pool, s.host(), nth(s.LAN, 210), nth(s.LAN, 250))
+	case pool.Contains(s.gateway()) || pool.Contains(s.uplink()):
+		return fmt.Errorf("addresses of load balancers %s: %s and %s are those of the way out, so choose others, such as %s-%s", pool, s.uplink(), s.gateway(), nth(s.LAN, 210), nth(s.LAN, 250))
 	}
 	return nil
 }

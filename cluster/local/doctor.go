@@ -47,7 +47,9 @@ func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 		func() Check { return checkDocker(ctx) },
 		checkCgroups,
 		checkIPTables,
-		checkForward,
+		func() Check { return checkForward(cfg) },
+		checkBackends,
+		checkFirewalls,
 		checkPacketFeatures,
 		checkSets,
 		checkLinks,
@@ -57,6 +59,7 @@ func Doctor(ctx context.Context, cfg Config) ([]Check, error) {
 		checkInotify,
 		func() Check { return checkClock(cfg.Binary) },
 		func() Check { return checkAddresses(cfg) },
+		func() Check { return checkOverlaps(cfg) },
 		func() Check { return checkStorage(ctx, cfg) },
 	} {
 		list = append(list, f())
@@ -147,19 +150,6 @@ func checkIPTables() Check {
 		return Check{"iptables", Fail, strings.TrimSpace(string(out) + " " + err.Error()), "apt-get install iptables"}
 	}
 	return Check{"iptables", OK, strings.TrimSpace(string(out)), ""}
-}
-
-func checkForward() Check {
-	out, err := exec.Command("iptables", "-S", "FORWARD").Output()
-	if err != nil {
-		return Check{"forward policy", Warn, "not readable: " + err.Error(), "run doctor as root"}
-	}
-	policy, _, _ := strings.Cut(string(out), "\n")
-	note := ""
-	if strings.HasSuffix(policy, "DROP") {
-		note = " (set by Docker; local nodes are not affected, and a node on a machine of its own accepts pod traffic before it)"
-	}
-	return Check{"forward policy", OK, strings.TrimPrefix(policy, "-P FORWARD ") + note, ""}
 }
 
 // checkPacketFeatures loads rules of each kind that the proxy uses, in a temporary namespace:
@@ -325,16 +315,16 @@ func checkAddresses(cfg Config) Check {
 	if err != nil { // not started yet: check those that it would get
 		rec.Subnets, err = choose(cfg)
 		if err != nil {
-			return Check{"addresses", Fail, err.Error(), "remove the route, or choose other networks"}
+			return Check{"addresses", Fail, err.Error(), "remove the route, or choose other networks: wheelhouse up --networks NODES,PODS,SERVICES"}
 		}
 		return Check{"addresses", OK, fmt.Sprintf("free: nodes %s, pods %s, services %s", rec.Subnets.LAN, rec.Subnets.Pods, rec.Subnets.Services), ""}
 	}
-	routes, err := routed(hostLink(cfg.Name))
+	routes, err := routed(hostLink(cfg.Name), outsideLink(cfg.Name))
 	if err != nil {
 		return Check{"addresses", Fail, err.Error(), "run doctor as root"}
 	}
 	if ours, other := clash(rec.Subnets, routes); other.IsValid() {
-		return Check{"addresses", Fail, fmt.Sprintf("%s of the cluster clashes with a route to %s", ours, other), "remove the route, or: wheelhouse down, then up, which chooses other networks"}
+		return Check{"addresses", Fail, fmt.Sprintf("%s of the cluster clashes with %s, which the machine has or needs elsewhere", ours, other), "wheelhouse down, then up, which chooses other networks (or --networks NODES,PODS,SERVICES)"}
 	}
 	return Check{"addresses", OK, fmt.Sprintf("no clash: nodes %s, pods %s, services %s", rec.Subnets.LAN, rec.Subnets.Pods, rec.Subnets.Services), ""}
 }

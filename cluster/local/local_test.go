@@ -99,7 +99,7 @@ func run(t *testing.T, cfg local.Config, node string, command ...string) (string
 // traces are what a cluster could leave behind.
 func traces(t *testing.T, cfg local.Config) string {
 	t.Helper()
-	left := sh(t, `ip -o link | grep -v ' lo:' || true; ip route; iptables-save; ls /run/netns 2>/dev/null || true; ls -d `+cfg.StateDir+` 2>/dev/null || true
+	left := sh(t, `ip -o link | grep -v ' lo:' || true; ip route; iptables-save | grep '^-A' || true; ls /run/netns 2>/dev/null || true; ls -d `+cfg.StateDir+` 2>/dev/null || true
 		grep -F `+cfg.StateDir+` /proc/self/mountinfo || true; env -u DOCKER_HOST docker ps -aq --filter label=wheelhouse.cluster=`+cfg.Name+`; ls -d /sys/fs/cgroup/wheelhouse/`+cfg.Name+` /sys/fs/cgroup/*/wheelhouse/`+cfg.Name+` 2>/dev/null || true`)
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -449,7 +449,7 @@ func TestKeepDataAndFailure(t *testing.T) {
 	}
 	began := time.Now()
 	err := local.Up(t.Context(), cfg, t.Output())
-	if err == nil || !strings.Contains(err.Error(), "told to fail") || time.Since(began) > 5*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "told to fail") || time.Since(began) > cfg.Timeout {
 		t.Errorf("after %s: %v; want the end of the log, at once", time.Since(began), err)
 	}
 	if err := os.Remove(filepath.Join(dir, "fail")); err != nil {

@@ -102,5 +102,8 @@ func claim(ctx context.Context, cfg Config, out io.Writer) (r record, before int
 		}
 		r.Pool = *cfg.Pool
 	}
+	if cfg.Isolated != nil {
+		r.Isolated = *cfg.Isolated
+	}
 	return r, before, r.save(cfg.dir())
 }

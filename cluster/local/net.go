@@ -17,14 +17,16 @@ import (
 	"wheelhouse/cluster/kubelet/network"
 )
 
-// hostLink returns the name of the machine's interface to the cluster's LAN, at most 15
-// characters.
-func hostLink(cluster string) string {
-	if name := "wh-" + cluster; len(name) <= 15 {
+// hostLink returns the name of the machine's interface to the cluster's LAN.
+func hostLink(cluster string) string { return linkName("wh-", cluster) }
+
+// linkName returns the name of an interface of the machine, at most 15 characters.
+func linkName(prefix, cluster string) string {
+	if name := prefix + cluster; len(name) <= 15 {
 		return name
 	}
 	sum := sha256.Sum256([]byte(cluster))
-	return "wh-" + hex.EncodeToString(sum[:6])
+	return prefix + hex.EncodeToString(sum[:6])
 }
 
 // buildNetwork creates the namespaces, links, addresses and routes that are missing.
@@ -36,6 +38,9 @@ func buildNetwork(ctx context.Context, r record, allowHostAccess bool) error {
 	defer l.close()
 	if err := l.buildHostGate(ctx, allowHostAccess); err != nil {
 		return fmt.Errorf("connecting nodes and the machine in %s: %w", r.lanNS(), err)
+	}
+	if err := l.connectOutside(ctx, allowHostAccess); err != nil {
+		return fmt.Errorf("the way out of %s: %w", r.lanNS(), err)
 	}
 	var all errgroup.Group
 	all.Go(func() error { return l.connectHost(ctx) })
@@ -98,9 +103,19 @@ func (l *lan) connectNode(ctx context.Context, n Node) error {
 			return fmt.Errorf("the address of Ingresses: %w", err)
 		}
 	}
-	// A connection to a service needs a route before the proxy's rules apply. There is no
-	// default route: connections out of the cluster fail at once.
-	return replaceRoute(h, link, l.Subnets.Services, netip.Addr{})
+	// A connection to a service needs a route before the proxy's rules apply.
+	if err := replaceRoute(h, link, l.Subnets.Services, netip.Addr{}); err != nil {
+		return err
+	}
+	if !l.Isolated {
+		return replaceRoute(h, link, everywhere, l.Subnets.gateway())
+	}
+	// Without a default route connections out of the cluster fail at once.
+	err = h.RouteDel(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(everywhere), Gw: l.Subnets.gateway().AsSlice()})
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("default route: %w", err)
+	}
+	return nil
 }
 
 // join connects a namespace to a bridge: port is the interface there, name that in the
@@ -183,15 +198,18 @@ func dropNode(r record, n Node) error {
 	return errors.Join(append(errs, removeNS(r.nodeNS(n)))...)
 }
 
-// removeNetwork removes all namespaces and the machine's interface of a cluster, with or
-// without a record of it. The kernel removes the routes with the interface.
+// removeNetwork removes all namespaces, and the machine's interfaces and rules of a cluster,
+// with or without a record of it. The kernel removes the routes with the interfaces.
 func removeNetwork(cluster string) error {
 	var errs []error
-	if l, err := netlink.LinkByName(hostLink(cluster)); err == nil {
-		if err := netlink.LinkDel(l); err != nil {
-			errs = append(errs, fmt.Errorf("interface %s: %w", hostLink(cluster), err))
+	for _, name := range []string{hostLink(cluster), outsideLink(cluster)} {
+		if l, err := netlink.LinkByName(name); err == nil {
+			if err := netlink.LinkDel(l); err != nil {
+				errs = append(errs, fmt.Errorf("interface %s: %w", name, err))
+			}
 		}
 	}
+	errs = append(errs, setMachineRules(cluster, nil)) // after the interface, from which packets come
 	names, err := clusterNS(cluster)
 	errs = append(errs, err)
 	for _, name := range names {

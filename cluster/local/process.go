@@ -104,6 +104,14 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	cmd := exec.Command(cfg.Binary, d.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if slices.Contains(d.Args, machineNSArg) {
+		machine, err := machineNS()
+		if err != nil {
+			return r, nil, fmt.Errorf("the machine's network namespace: %w", err)
+		}
+		defer machine.Close()
+		cmd.ExtraFiles = []*os.File{machine}
+	}
 	// Inherited file descriptors (a lock or pipe of a script) must not stay open as long as
 	// the daemon runs. Files of this process are close-on-exec anyway.
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {

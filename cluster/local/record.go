@@ -18,7 +18,8 @@ type record struct {
 	Subnets Subnets `json:"subnets"`
 	Class   bool    `json:"class,omitempty"` // its users are not trusted with its nodes
 
-	Pool []string `json:"loadBalancerPool,omitempty"`
+	Pool     []string `json:"loadBalancerPool,omitempty"`
+	Isolated bool     `json:"isolated,omitempty"` // nothing leaves it
 }
 
 // nodes returns the nodes that have a namespace, the master included.
@@ -73,7 +74,7 @@ func choose(cfg Config) (Subnets, error) {
 	if err != nil {
 		return Subnets{}, err
 	}
-	routes, err := routed("")
+	routes, err := routed()
 	if err != nil {
 		return Subnets{}, err
 	}
@@ -124,24 +125,21 @@ func others(cfg Config) (taken []netip.Prefix, err error) {
 	return taken, nil
 }
 
-// routed returns the destinations of the machine's routes, except those over the given
-// interface.
-func routed(except string) (dsts []netip.Prefix, err error) {
-	skip := -1
-	if l, err := netlink.LinkByName(except); err == nil {
-		skip = l.Attrs().Index
-	}
+// routed returns the destinations of the machine's routes, and its neighbours, except those over
+// the given interfaces.
+func routed(except ...string) (dsts []netip.Prefix, err error) {
+	skip := linkIndexes(except...)
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
 	}
 	for _, r := range routes {
-		if r.Dst == nil || r.LinkIndex == skip {
+		if r.Dst == nil || skip[r.LinkIndex] {
 			continue
 		}
 		if p, err := netip.ParsePrefix(r.Dst.String()); err == nil && p.Bits() > 0 {
 			dsts = append(dsts, p)
 		}
 	}
-	return dsts, nil
+	return append(dsts, neighbours(skip)...), nil
 }

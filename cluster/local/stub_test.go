@@ -34,7 +34,7 @@ func stub(args []string) int {
 	f := flag.NewFlagSet(args[0], flag.ExitOnError)
 	var nodes list
 	values := map[string]*string{}
-	for _, name := range []string{"state-dir", "address", "port", "service-cidr", "pod-cidr", "node-cidr", "ingress-address", "ingress-access-log", "dns-address", "kubeconfig", "name", "cluster-cidr", "cluster", "cluster-dns", "eviction-hard"} {
+	for _, name := range []string{"state-dir", "address", "port", "service-cidr", "pod-cidr", "node-cidr", "ingress-address", "ingress-access-log", "dns-address", "kubeconfig", "name", "cluster-cidr", "cluster", "cluster-dns", "eviction-hard", "resolv-conf", "resolver-netns"} {
 		values[name] = f.String(name, "", "")
 	}
 	f.Var(&nodes, "node", "")

@@ -110,6 +110,9 @@ func (u *up) network(ctx context.Context) (string, error) {
 	if err := keepReachable(u.rec); err != nil {
 		return "", err
 	}
+	if !u.rec.Isolated && u.rec.Nodes > 0 && !forwards() {
+		fmt.Fprintf(u.out, "  note: %s\n", notForwarding)
+	}
 	s := u.rec.Subnets
 	return fmt.Sprintf("nodes %s, pods %s, services %s", s.LAN, s.Pods, s.Services), nil
 }
@@ -177,6 +180,11 @@ func (u *up) serverDaemon() daemon {
 	}
 	if len(u.rec.Pool) > 0 {
 		args = append(args, "--load-balancer-pool", strings.Join(u.rec.Pool, ","))
+	}
+	if u.rec.Isolated {
+		args = append(args, "--resolv-conf=")
+	} else {
+		args = append(args, machineNSArg)
 	}
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())

@@ -41,8 +41,8 @@ func (f *clusterFlags) timeoutFlag(c *cobra.Command, whatFor string) {
 func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
-	var class, hostAccess bool
-	var serverArgs, nodeArgs, pool []string
+	var class, isolated, hostAccess bool
+	var serverArgs, nodeArgs, pool, networks []string
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or its missing processes",
@@ -59,6 +59,16 @@ func upCommand() *cobra.Command {
 			if c.Flags().Changed("load-balancer-pool") {
 				cfg.Pool = &pool
 			}
+			if len(networks) > 0 {
+				subnets, err := local.ParseSubnets(networks)
+				if err != nil {
+					return fmt.Errorf("--networks: %w", err)
+				}
+				cfg.Subnets = &subnets
+			}
+			if c.Flags().Changed("isolated") {
+				cfg.Isolated = &isolated
+			}
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
@@ -68,6 +78,8 @@ func upCommand() *cobra.Command {
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; a later up without the flag keeps the setting")
 	c.Flags().StringSliceVar(&pool, "load-balancer-pool", nil,
 		"addresses of the nodes' network that services of type LoadBalancer get, such as 10.245.1.210-10.245.1.250; a later up without the flag keeps them")
+	c.Flags().BoolVar(&isolated, "isolated", false, "nodes and pods reach nothing outside the cluster, and DNS answers no names of others; a later up without the flag keeps the setting")
+	c.Flags().StringSliceVar(&networks, "networks", nil, "the networks of nodes, pods and services of a new cluster, such as 172.29.1.0/24,172.30.0.0/16,172.31.0.0/16 (default: the first that are free below 10.0.0.0/8)")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
 	c.Flags().BoolVar(&hostAccess, "allow-host-access", false, "allow connections from nodes and pods to this machine's own services")
