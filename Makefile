@@ -133,7 +133,7 @@ test-vm: images ## what needs systemd, cgroup v2 and a reboot, proven in a virtu
 
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
-	go test -run '^$$' -bench 'EditAmong1000Services' -benchtime 1x ./cluster/proxy
+	go test -run '^$$' -bench 'EditAmong1000Services|Sync|FirstPacket' -benchtime 1x -timeout 30m ./cluster/proxy
 	go test -run '^$$' -bench Takeover -benchtime 10x ./cluster/announce
 	go test -run '^$$' -bench 'ChangeAmong100Policies' -benchtime 20x ./cluster/netpol
 	go test -run '^$$' -bench Ingress ./cluster/ingress

@@ -14,7 +14,8 @@ import (
 // Measured on 1,000 services of two endpoints (iptables 1.8.9), one endpoint
 // edited: 12 to 33 ms with the nft backend, 31 to 45 ms with the legacy one, which
 // reads and writes whole tables. Both are below 100 ms, so the backend is left to the
-// machine: it must be the one that Docker uses.
+// machine: it must be the one that Docker uses. What is edited costs the same among 10,000 services:
+// iptables-restore looks at the chains that it is given only.
 //
 // An Applier is not safe for concurrent use.
 type Applier struct {

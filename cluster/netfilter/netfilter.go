@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
 	"strings"
 
@@ -75,9 +76,9 @@ func (o *Owner) owns(chain string) bool {
 func (o *Owner) existing(ipt *iptables.IPTables) (Tables, error) {
 	found := Tables{}
 	for _, table := range o.Tables {
-		chains, err := ipt.ListChains(table)
+		chains, err := listChains(ipt, table)
 		if err != nil {
-			return nil, fmt.Errorf("chains of table %s: %w", table, err)
+			return nil, err
 		}
 		found[table] = map[string]string{}
 		for _, c := range chains {
@@ -130,9 +131,13 @@ func Write(ctx context.Context, chains Tables) error { return restore(ctx, nil, 
 
 // restore writes what turns have into want, in one iptables-restore.
 func restore(ctx context.Context, have, want Tables) error {
+	size := math.MaxInt // the legacy backend reads and writes the whole table in each transaction
+	if onNftables() {
+		size = batchSize
+	}
 	var input bytes.Buffer
 	for _, table := range []string{"mangle", "nat", "filter"} {
-		writeTable(&input, table, have[table], want[table])
+		writeTable(&input, table, have[table], want[table], size)
 	}
 	if input.Len() == 0 {
 		return nil
@@ -159,27 +164,4 @@ func faultyLine(message, input string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%q)", lines[n-1])
-}
-
-// writeTable writes what iptables-restore needs to turn have into want: naming a chain
-// creates or empties it.
-func writeTable(w *bytes.Buffer, table string, have, want map[string]string) {
-	var heads, rules, drops bytes.Buffer
-	for chain, text := range want {
-		if old, ok := have[chain]; ok && old == text {
-			continue
-		}
-		fmt.Fprintf(&heads, ":%s - [0:0]\n", chain)
-		rules.WriteString(text)
-	}
-	for chain := range have {
-		if _, ok := want[chain]; !ok {
-			fmt.Fprintf(&heads, ":%s - [0:0]\n", chain)
-			fmt.Fprintf(&drops, "-X %s\n", chain)
-		}
-	}
-	if heads.Len() == 0 {
-		return
-	}
-	fmt.Fprintf(w, "*%s\n%s%s%sCOMMIT\n", table, heads.Bytes(), rules.Bytes(), drops.Bytes())
 }

@@ -1,35 +1,6 @@
 package netfilter
 
-import (
-	"bytes"
-	"strings"
-	"testing"
-)
-
-func TestWriteTableOnlyDifferences(t *testing.T) {
-	rule := func(chain string) string { return Rule(chain, "", "-j RETURN") }
-	same, changed, added := rule("SAME"), rule("CHANGED"), rule("ADDED")
-	for _, c := range []struct {
-		name       string
-		have, want map[string]string
-		lines      []string // in any order between the first and the last
-	}{
-		{"nothing", map[string]string{"SAME": same}, map[string]string{"SAME": same}, nil},
-		{"changed", map[string]string{"SAME": same, "CHANGED": "-A CHANGED -j DROP\n"}, map[string]string{"SAME": same, "CHANGED": changed}, []string{":CHANGED - [0:0]", "-A CHANGED -j RETURN"}},
-		{"added", nil, map[string]string{"ADDED": added}, []string{":ADDED - [0:0]", "-A ADDED -j RETURN"}},
-		{"removed", map[string]string{"GONE": "unknown"}, nil, []string{":GONE - [0:0]", "-X GONE"}},
-	} {
-		var out bytes.Buffer
-		writeTable(&out, "nat", c.have, c.want)
-		want := ""
-		if c.lines != nil {
-			want = "*nat\n" + strings.Join(c.lines, "\n") + "\nCOMMIT\n"
-		}
-		if out.String() != want {
-			t.Errorf("%s: got %q, want %q", c.name, out.String(), want)
-		}
-	}
-}
+import "testing"
 
 func TestOwns(t *testing.T) {
 	o := &Owner{Chains: []string{"KUBE-SVC-", "KUBE-SERVICES"}}

@@ -145,14 +145,16 @@ func (r *reserved) why(f frontend) string {
 
 // accept accepts packets to what this node serves, and to the API servers, before another rule
 // can translate them, such as that of a pod's host port.
-func (r *reserved) accept(node Node, w *strings.Builder) {
+func (r *reserved) accept(node Node) string {
+	var w strings.Builder
 	for _, f := range slices.SortedFunc(maps.Keys(r.at), frontend.compare) {
 		name, isNode := r.nodes[f.addr]
 		if f.addr.IsValid() && (!isNode || name == node.Name || strings.HasSuffix(r.at[f], " default/kubernetes")) {
-			netfilter.WriteRule(w, servicesChain, "-d "+f.addr.String()+"/32 -p "+f.proto+" -m "+f.proto+" --dport "+strconv.Itoa(int(f.port)),
+			netfilter.WriteRule(&w, servicesChain, "-d "+f.addr.String()+"/32 -p "+f.proto+" -m "+f.proto+" --dport "+strconv.Itoa(int(f.port)),
 				`-m comment --comment "reserved for `+r.at[f]+`"`, "-j ACCEPT")
 		}
 	}
+	return w.String()
 }
 
 func (f frontend) compare(g frontend) int {

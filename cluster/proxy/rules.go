@@ -66,7 +66,7 @@ type serviceRules struct {
 	health  HealthCheck
 	leadTo  []netip.AddrPort // the endpoints, of all ports
 
-	services, externals, nodePorts, rejects string
+	leads
 }
 
 // inZone sets the node's zone, on which the rules of all services depend.
@@ -89,7 +89,7 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 	computed := make(map[types.NamespacedName]*serviceRules, len(services))
 	reserved := newReserved(c.node, s)
 	refused := refusals(services, reserved)
-	var portals, externals, nodePorts, rejects strings.Builder
+	var all leads
 	for _, svc := range services {
 		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
 		p := c.services[key]
@@ -106,21 +106,31 @@ func (c *compiler) rules(s Snapshot) *Ruleset {
 		if p.health.Port != 0 {
 			out.Health[key] = p.health
 		}
-		portals.WriteString(p.services)
-		externals.WriteString(p.externals)
-		nodePorts.WriteString(p.nodePorts)
-		rejects.WriteString(p.rejects)
+		all.add(p.leads)
 	}
 	c.services = computed
-	// Cluster IPs precede all other addresses of services; what the node serves precedes
-	// both.
-	reserved.accept(c.node, &portals)
-	portals.WriteString(externals.String())
-	fixed(c.node, out, &portals)
-	out.NAT[servicesChain] = portals.String()
-	out.NAT[nodePortsChain] = nodePorts.String()
-	out.Filter[servicesChain] = rejects.String()
+	dispatch(out, reserved.accept(c.node), &all)
+	fixed(c.node, out)
 	return out
+}
+
+// dispatch adds the chains that lead packets to services. Cluster IPs precede all other addresses of services; what the
+// node serves, which first accepts, precedes both.
+func dispatch(out *Ruleset, first string, all *leads) {
+	nat, filter := out.NAT, out.Filter
+	var services, nodePorts, rejects, portRejects strings.Builder
+	services.WriteString(first)
+	byAddress.write(&services, servicesChain, clusterIPBranch, all.clusterIPs, nat)
+	byAddress.write(&services, servicesChain, externalBranch, all.externals, nat)
+	byPort.write(&nodePorts, nodePortsChain, nodePortBranch, all.nodePorts, nat)
+	byAddress.write(&rejects, servicesChain, clusterIPBranch, all.rejects, filter)
+	byPort.write(&portRejects, nodePortsChain, nodePortBranch, all.portRejects, filter)
+	for _, w := range []*strings.Builder{&services, &rejects} {
+		// Last, since an address that is no service's may still be a node port.
+		netfilter.WriteRule(w, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
+	}
+	nat[servicesChain], nat[nodePortsChain] = services.String(), nodePorts.String()
+	filter[servicesChain], filter[nodePortsChain] = rejects.String(), portRejects.String()
 }
 
 func newServiceRules(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *serviceRules {
@@ -137,15 +147,27 @@ func newServiceRules(node Node, svc *v1.Service, of []*discovery.EndpointSlice, 
 	if n := svc.Spec.HealthCheckNodePort; n != 0 && !b.refuses(netip.Addr{}, "tcp", n) {
 		p.health = HealthCheck{Port: uint16(n), Local: localReady(node.Name, of)}
 	}
-	p.services, p.externals, p.nodePorts, p.rejects = b.services.String(), b.externals.String(), b.nodePorts.String(), b.rejects.String()
 	return p
 }
 
 type builder struct {
 	node Node
 	out  *serviceRules
+}
 
-	services, externals, nodePorts, rejects strings.Builder
+// to appends the rule to which packets to the port at ip lead.
+func (b *builder) to(list *[]lead, p *port, ip netip.Addr, source, what, verdict string) {
+	*list = append(*list, lead{addressKey(ip), rule(p.match(ip), source, p.comment(what), verdict)})
+}
+
+// toNode appends the rule to which packets to the node port lead.
+func (b *builder) toNode(list *[]lead, p *port, what, verdict string) {
+	match := "-p " + p.proto + " -m " + p.proto + " --dport " + strconv.Itoa(int(p.spec.NodePort))
+	*list = append(*list, lead{portKey(p.proto, uint16(p.spec.NodePort)), rule(match, p.comment(what), verdict)})
+}
+
+func rule(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " ")
 }
 
 func (b *builder) refuses(addr netip.Addr, proto string, port int32) bool {
@@ -182,12 +204,11 @@ func (b *builder) clusterIP(p *port) {
 		}
 	}
 	for _, ip := range clusterIPs(p.svc) {
-		match := p.match(ip)
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
 		if len(eps) > 0 {
-			netfilter.WriteRule(&b.services, servicesChain, match, p.comment("cluster IP"), "-j "+target)
+			b.to(&b.out.clusterIPs, p, ip, "", "cluster IP", "-j "+target)
 		} else {
-			netfilter.WriteRule(&b.rejects, servicesChain, match, p.comment("has no endpoints"), verdict)
+			b.to(&b.out.rejects, p, ip, "", "has no endpoints", verdict)
 		}
 	}
 }
@@ -204,9 +225,9 @@ func (b *builder) external(p *port) {
 	if p.externalLocal {
 		eps = union(p.all, p.local) // pods and the node itself still reach all
 	}
-	lead := func(w *strings.Builder, chain, match, what, source string) {
+	lead := func(ip netip.Addr, what, source string) {
 		if len(p.all) > 0 {
-			netfilter.WriteRule(w, chain, match, source, p.comment(what), "-j "+p.extChain())
+			b.to(&b.out.externals, p, ip, source, what, "-j "+p.extChain())
 		}
 	}
 	for _, ip := range externalIPs(p.svc) {
@@ -214,9 +235,9 @@ func (b *builder) external(p *port) {
 			continue
 		}
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
-		lead(&b.externals, servicesChain, p.match(ip), "external IP", "")
+		lead(ip, "external IP", "")
 		if refuse {
-			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+			b.to(&b.out.rejects, p, ip, "", "has no endpoints", verdict)
 		}
 	}
 	for _, ip := range balancerIPs(p.svc) {
@@ -226,26 +247,27 @@ func (b *builder) external(p *port) {
 		b.udp(p, Frontend{ip, uint16(p.spec.Port)}, eps)
 		ranges := p.svc.Spec.LoadBalancerSourceRanges
 		if len(ranges) == 0 {
-			lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "")
+			lead(ip, "loadbalancer IP", "")
 		}
 		for _, r := range ranges {
 			if source, ok := ipv4Range(r); ok {
-				lead(&b.externals, servicesChain, p.match(ip), "loadbalancer IP", "-s "+source)
+				lead(ip, "loadbalancer IP", "-s "+source)
 			}
 		}
 		switch {
 		case refuse:
-			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("has no endpoints"), verdict)
+			b.to(&b.out.rejects, p, ip, "", "has no endpoints", verdict)
 		case len(ranges) > 0: // packets that no rule above translated still have this destination
-			netfilter.WriteRule(&b.rejects, servicesChain, p.match(ip), p.comment("source not in loadBalancerSourceRanges"), "-j DROP")
+			b.to(&b.out.rejects, p, ip, "", "source not in loadBalancerSourceRanges", "-j DROP")
 		}
 	}
 	if n := p.spec.NodePort; n != 0 && !b.refuses(netip.Addr{}, p.proto, n) {
-		match := "-p " + p.proto + " -m " + p.proto + " --dport " + strconv.Itoa(int(n))
 		b.udp(p, Frontend{Port: uint16(n)}, eps)
-		lead(&b.nodePorts, nodePortsChain, match, "node port", "")
+		if len(p.all) > 0 {
+			b.toNode(&b.out.nodePorts, p, "node port", "-j "+p.extChain())
+		}
 		if refuse {
-			netfilter.WriteRule(&b.rejects, servicesChain, "-m addrtype --dst-type LOCAL", match, p.comment("has no endpoints"), verdict)
+			b.toNode(&b.out.portRejects, p, "has no endpoints", verdict)
 		}
 	}
 	if len(p.all) > 0 {
@@ -327,9 +349,7 @@ func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
 }
 
 // fixed adds the chains that every node has.
-func fixed(node Node, out *Ruleset, portals *strings.Builder) {
-	// Last, since an address that is no service's may still be a node port.
-	netfilter.WriteRule(portals, servicesChain, `-m comment --comment "node ports; must be the last rule"`, "-m addrtype --dst-type LOCAL", "-j "+nodePortsChain)
+func fixed(node Node, out *Ruleset) {
 	random := ""
 	if node.RandomFully {
 		random = " --random-fully"

@@ -1,0 +1,4 @@
+package proxy
+
+// Owner is what the proxy has in the kernel's tables.
+var Owner = owner
