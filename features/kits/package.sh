@@ -145,8 +145,12 @@ stage_install() {
 
 stage_lab() {
   ready
-  inside "$dir/deb/$(dpkg --print-architecture)/wheelhouse" lab author "$top"
-  timed "lab run inspector from outside" inside "$dir/deb/$(dpkg --print-architecture)/wheelhouse" lab run inspector --slow 20
+  # The texts are written for the kubectl that the package has; this machine may have another.
+  local bin
+  bin=$dir/deb/$(dpkg --print-architecture)
+  ln -sf wheelhouse "$bin/kubectl"
+  inside "$bin/wheelhouse" lab author "$top"
+  timed "lab run inspector from outside" inside env "PATH=$bin:$PATH" "$bin/wheelhouse" lab run inspector --slow 20
 }
 
 # pods: containers of pods on both machines, with what a restart would change.
