@@ -217,14 +217,14 @@ acknowledged() { [ "$(wc -l <"$at/acknowledged")" -ge "$1" ]; }
 # containers: those of the pods that an object says are ready.
 containers() { kubectl get pods -l app=kept -o jsonpath='{range .items[*].status.containerStatuses[?(@.ready==true)]}{.containerID}{"\n"}{end}' | sort; }
 
-# new_boot: both nodes are Ready, and have told the boot that their machines are in: what the
-# store had from before the cut does not count.
+# new_boot: both nodes are Ready, and their status has the boot that their machines are in: one
+# from before the cut does not count.
 new_boot() {
-  local name told
+  local name boot
   nodes_ready || return 1
   for name in master worker; do
-    told=$(kubectl get node "$name" -o jsonpath='{.status.nodeInfo.bootID}') || return 1
-    [ "$told" = "$(on "$name" 'cat /proc/sys/kernel/random/boot_id')" ] || { echo "$name tells boot $told"; return 1; }
+    boot=$(kubectl get node "$name" -o jsonpath='{.status.nodeInfo.bootID}') || return 1
+    [ "$boot" = "$(on "$name" 'cat /proc/sys/kernel/random/boot_id')" ] || { echo "the status of $name has boot $boot"; return 1; }
   done
 }
 
