@@ -16,7 +16,7 @@ LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-machines test-chaos bench clean
+.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -130,6 +130,9 @@ test-machines: build images ## machines that share no link, each with a Docker E
 
 test-vm: images ## what needs systemd, cgroup v2 and a reboot, proven in a virtual machine of Debian 12; TEST="TestUp TestOOM": some
 	@features/vm/run.sh $(TEST)
+
+test-engine: images ## the labs and the platform on a Docker Engine newer than the distribution's; STAGE="up nginx": some
+	@features/engine/run.sh $(STAGE)
 
 bench: images ## the figures of the README's table
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cluster/bench
