@@ -110,6 +110,9 @@ func convert(c container.InspectResponse) cri.Container {
 	switch {
 	case c.State.Running:
 		out.State, out.Pid = cri.Running, c.State.Pid
+		if out.Layer == "" {
+			out.Layer = writableLayer(c.State.Pid)
+		}
 	case c.State.Status == "created" && c.State.Error == "":
 		out.State = cri.Created
 	default:
