@@ -31,7 +31,10 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	if _, err := os.Stat(cfg.dir()); errors.Is(err, fs.ErrNotExist) {
-		defer func() { _ = os.Remove(cfg.StateDir) }() // if it is empty; lock creates it
+		defer func() { // what lock creates, if it is empty: data that are kept are none
+			_ = os.Remove(cfg.dir())
+			_ = os.Remove(cfg.StateDir)
+		}()
 	}
 	unlock, err := lock(ctx, cfg.dir(), out)
 	if err != nil {

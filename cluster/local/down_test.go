@@ -4,7 +4,11 @@ package local_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -71,5 +75,18 @@ func TestRecycledPid(t *testing.T) {
 	down(t, cfg)
 	if err := syscall.Kill(pid, 0); err != nil {
 		t.Errorf("down killed somebody else's process: %v", err)
+	}
+}
+
+// TestDownOfNothing: `down` of a cluster that never was leaves no directory, whether data are kept or not.
+func TestDownOfNothing(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		cfg := local.Config{Name: "nothing", StateDir: filepath.Join(t.TempDir(), "state"), KeepData: keep}
+		if err := local.Down(t.Context(), cfg, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(cfg.StateDir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("with KeepData %t the directory is there: %v", keep, err)
+		}
 	}
 }
