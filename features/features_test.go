@@ -80,7 +80,8 @@ func bringUp(t testing.TB, name string, nodes int) *testCluster {
 			t.Error(err)
 		}
 	})
-	if _, err := c.run(t.Context(), "up", "--nodes", fmt.Sprint(nodes)); err != nil {
+	// Isolated, which every later up keeps: what scenarios ask for reaches no network of the machine.
+	if _, err := c.run(t.Context(), "up", "--isolated", "--nodes", fmt.Sprint(nodes)); err != nil {
 		t.Fatal(err)
 	}
 	kubeconfig, err := c.run(t.Context(), "kubeconfig")

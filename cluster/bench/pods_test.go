@@ -153,7 +153,7 @@ func startCluster(b *testing.B, name string, nodes int) kubernetes.Interface {
 	}
 	b.Cleanup(func() { wheelhouse("down") })
 	began := time.Now()
-	wheelhouse("up", "--nodes", fmt.Sprint(nodes))
+	wheelhouse("up", "--isolated", "--nodes", fmt.Sprint(nodes))
 	b.ReportMetric(time.Since(began).Seconds(), "up-s")
 	cfg, err := clientcmd.BuildConfigFromFlags("", wheelhouse("kubeconfig"))
 	if err != nil {

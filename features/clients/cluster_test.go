@@ -43,7 +43,7 @@ func bringUp(t *testing.T) *cluster {
 		return string(out)
 	}
 	t.Cleanup(func() { wheelhouse(context.Background(), "down") })
-	wheelhouse(t.Context(), "up", "--nodes", "1")
+	wheelhouse(t.Context(), "up", "--isolated", "--nodes", "1")
 	kubeconfig := strings.TrimSpace(wheelhouse(t.Context(), "kubeconfig"))
 	if t.Failed() {
 		t.FailNow()
