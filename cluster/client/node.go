@@ -103,14 +103,24 @@ func (id *Identity) Serving(node string, addresses ...net.IP) *Rotation {
 	}, nil)
 }
 
-// issue returns a function that requests a certificate as the node.
+// mostTimeouts bounds the attempts to request a certificate of an API server that answers too late.
+const mostTimeouts = 6
+
+// issue returns a function that requests a certificate as the node. It asks again after a timeout: on a
+// slow machine that starts all components at once, a TLS handshake can take longer than its ten seconds.
 func (id *Identity) issue(ask func(context.Context, kubernetes.Interface, string) (*Pair, error)) func(context.Context) (*Pair, error) {
 	return func(ctx context.Context) (*Pair, error) {
 		c, err := kubernetes.NewForConfig(id.Config)
 		if err != nil {
 			return nil, err
 		}
-		return ask(ctx, c, id.Node)
+		for attempt := 1; ; attempt++ {
+			pair, err := ask(ctx, c, id.Node)
+			if err == nil || !utilnet.IsTimeout(err) || attempt == mostTimeouts || ctx.Err() != nil {
+				return pair, err
+			}
+			id.log.Warn("the API server answers too late; asking again", "err", err)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func TestBadFlags(t *testing.T) {
 		"no kubeconfig":       {[]string{"scheduler"}, []string{"--kubeconfig"}},
 		"missing kubeconfig":  {[]string{"controller-manager", "--kubeconfig", "/nonexistent"}, []string{"/nonexistent"}},
 		"broken kubeconfig":   {[]string{"dns", "--kubeconfig", broken}, []string{broken, "yaml"}},
-		"node without flags":  {[]string{"node"}, []string{"address", "name", "pod-cidr"}},
+		"node without flags":  {[]string{"node"}, []string{"--server", "--token", "--ca-pin"}},
 		"node of no cluster":  {[]string{"node", "--state-dir", dir, "--name", "n", "--address", "127.0.0.1", "--pod-cidr", "10.0.0.0/30"}, []string{"--kubeconfig", "--token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
