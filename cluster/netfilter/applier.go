@@ -14,14 +14,15 @@ import (
 // Measured on 1,000 services of two endpoints (iptables 1.8.9), one endpoint
 // edited: 12 to 33 ms with the nft backend, 31 to 45 ms with the legacy one, which
 // reads and writes whole tables. Both are below 100 ms, so the backend is left to the
-// machine: it must be the one that Docker uses. What is edited costs the same among 10,000 services:
-// iptables-restore looks at the chains that it is given only.
+// machine: it must be the one that Docker uses. Among 10,000 services (160,000 rules) iptables-restore takes no longer,
+// as it looks at the chains that it is given only; but the kernel takes 90 to 150 ms (Linux 6.18): for each transaction with a jump it
+// follows all jumps of the table from each hook, to find loops.
 //
 // An Applier is not safe for concurrent use.
 type Applier struct {
 	owner   *Owner
 	ipt     *iptables.IPTables
-	applied Tables // nil: unknown
+	applied TableParts // nil: unknown
 	holds   Generation
 	intact  Generation
 }
@@ -41,6 +42,11 @@ func (a *Applier) RandomFully() bool { return a.ipt.HasRandomFully() }
 // Apply replaces the owner's chains by those of want; the maps of want must not change afterwards.
 // After a failure, and after Forget, it lists the existing chains and writes all of them.
 func (a *Applier) Apply(ctx context.Context, want Tables) error {
+	return a.ApplyParts(ctx, want.parts())
+}
+
+// ApplyParts does what Apply does. It looks at no part that was applied last and is wanted still.
+func (a *Applier) ApplyParts(ctx context.Context, want TableParts) error {
 	full, have := a.applied == nil, a.applied
 	if full {
 		var err error
@@ -76,8 +82,8 @@ func (a *Applier) hasApplied() bool {
 			return false
 		}
 	}
-	for table, chains := range a.applied {
-		for chain, rules := range chains {
+	for table, parts := range a.applied {
+		for chain, rules := range parts.Chains() {
 			lines, err := a.ipt.List(table, chain) // the chain itself, then its rules
 			if err != nil || len(lines) != 1+strings.Count(rules, "\n") {
 				return false

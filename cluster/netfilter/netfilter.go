@@ -73,7 +73,7 @@ func (o *Owner) owns(chain string) bool {
 
 // existing returns the owner's chains in the kernel. Their content is unknown, which equals
 // no desired text.
-func (o *Owner) existing(ipt *iptables.IPTables) (Tables, error) {
+func (o *Owner) existing(ipt *iptables.IPTables) (TableParts, error) {
 	found := Tables{}
 	for _, table := range o.Tables {
 		chains, err := listChains(ipt, table)
@@ -87,7 +87,7 @@ func (o *Owner) existing(ipt *iptables.IPTables) (Tables, error) {
 			}
 		}
 	}
-	return found, nil
+	return found.parts(), nil
 }
 
 // Anchor adds the anchors that are missing. Their chains must exist.
@@ -127,17 +127,18 @@ func (o *Owner) Cleanup(ctx context.Context) error {
 }
 
 // Write writes chains, and no others: each is created or replaced.
-func Write(ctx context.Context, chains Tables) error { return restore(ctx, nil, chains) }
+func Write(ctx context.Context, chains Tables) error { return restore(ctx, nil, chains.parts()) }
 
 // restore writes what turns have into want, in one iptables-restore.
-func restore(ctx context.Context, have, want Tables) error {
+func restore(ctx context.Context, have, want TableParts) error {
 	size := math.MaxInt // the legacy backend reads and writes the whole table in each transaction
 	if onNftables() {
 		size = batchSize
 	}
 	var input bytes.Buffer
 	for _, table := range []string{"mangle", "nat", "filter"} {
-		writeTable(&input, table, have[table], want[table], size)
+		gone, added := have[table].Without(want[table]), want[table].Without(have[table])
+		writeTable(&input, table, gone.Chains(), added.Chains(), size)
 	}
 	if input.Len() == 0 {
 		return nil
