@@ -65,15 +65,29 @@ func newReserved(node Node, s Snapshot) *reserved {
 	for port, what := range nodeServices {
 		r.at[frontend{proto: "tcp", port: port}] = what
 	}
-	for _, n := range s.Nodes {
+	// In the order of names, as the last one of those that have an address stands in the rules.
+	for _, n := range slices.SortedFunc(slices.Values(s.Nodes), func(a, b *v1.Node) int { return strings.Compare(a.Name, b.Name) }) {
 		r.addNode(n)
 	}
-	for key, of := range s.Slices {
+	var own []types.NamespacedName
+	for key := range s.Slices {
 		if key.Namespace == metav1.NamespaceSystem || key == (types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}) {
-			r.addEndpoints(key, of)
+			own = append(own, key)
 		}
 	}
+	slices.SortFunc(own, compareNames)
+	for _, key := range own {
+		r.addEndpoints(key, s.Slices[key])
+	}
 	return r
+}
+
+func nameOf(svc *v1.Service) types.NamespacedName {
+	return types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 func (r *reserved) addNode(n *v1.Node) {
@@ -166,7 +180,7 @@ func (f frontend) compare(g frontend) int {
 func refusals(services []*v1.Service, r *reserved) map[types.NamespacedName]map[frontend]string {
 	refused := map[types.NamespacedName]map[frontend]string{}
 	refuse := func(svc *v1.Service, f frontend, why string) {
-		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+		key := nameOf(svc)
 		if refused[key] == nil {
 			refused[key] = map[frontend]string{}
 		}

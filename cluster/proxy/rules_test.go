@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -220,5 +221,31 @@ func TestUnservedProtocol(t *testing.T) {
 	svc.Spec.ClusterIP = v1.ClusterIPNone
 	if got := Rules(Node{}, Snapshot{Services: []*v1.Service{svc}}).Refused; len(got) != 0 {
 		t.Errorf("a headless service, which no rule serves anyway: %+v", got)
+	}
+}
+
+// Rules do not depend on the order of nodes and services, though two have the same address.
+func TestRulesInAnyOrder(t *testing.T) {
+	node := func(name string) *v1.Node {
+		n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		n.Status.Addresses = []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: "192.0.2.7"}}
+		return n
+	}
+	port := int32(53)
+	dns := []*discovery.EndpointSlice{{
+		AddressType: discovery.AddressTypeIPv4, Ports: []discovery.EndpointPort{{Port: &port}}, Endpoints: []discovery.Endpoint{{Addresses: []string{"192.0.2.7"}}},
+	}}
+	seen := map[string]bool{}
+	for i := range 50 {
+		s := Snapshot{Nodes: []*v1.Node{node("a"), node("b")}, Slices: map[types.NamespacedName][]*discovery.EndpointSlice{
+			{Namespace: "kube-system", Name: "x"}: dns, {Namespace: "kube-system", Name: "y"}: dns, {Namespace: "kube-system", Name: "z"}: dns,
+		}}
+		if i%2 == 1 {
+			slices.Reverse(s.Nodes)
+		}
+		seen[Rules(Node{Name: "a"}, s).NAT[servicesChain]] = true
+	}
+	if len(seen) != 1 {
+		t.Errorf("the same nodes and services have %d different rules", len(seen))
 	}
 }
