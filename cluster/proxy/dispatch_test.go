@@ -132,6 +132,7 @@ func TestDispatch(t *testing.T) {
 	} {
 		rules := Rules(Node{Name: "here"}, many(test.services))
 		most := 0
+		nat, filter := rules.NAT.Chains(), rules.Filter.Chains()
 		expect := func(chains map[string]string, p packet, want string) {
 			t.Helper()
 			got, compared := walk(t, chains, servicesChain, p)
@@ -158,18 +159,18 @@ func TestDispatch(t *testing.T) {
 					{packet{netip.MustParseAddr(at(203, 1, i)), port.proto, port.number, false}, ext},
 					{packet{netip.MustParseAddr("192.0.2.7"), port.proto, 20000 + i, true}, ext},
 				} {
-					expect(rules.NAT, way.p, way.want)
-					expect(rules.Filter, way.p, reject)
+					expect(nat, way.p, way.want)
+					expect(filter, way.p, reject)
 				}
 			}
 			// No service's.
-			expect(rules.NAT, packet{netip.MustParseAddr(at(10, 247, i)), "tcp", 81, false}, "")
-			expect(rules.NAT, packet{netip.MustParseAddr("192.0.2.7"), "tcp", 20000 + i, false}, "")
+			expect(nat, packet{netip.MustParseAddr(at(10, 247, i)), "tcp", 81, false}, "")
+			expect(nat, packet{netip.MustParseAddr("192.0.2.7"), "tcp", 20000 + i, false}, "")
 		}
 		if most > test.most {
 			t.Errorf("%d services: a packet is compared with %d rules, want %d at most", test.services, most, test.most)
 		}
-		for _, chains := range []map[string]string{rules.NAT, rules.Filter} {
+		for _, chains := range []map[string]string{nat, filter} {
 			for chain := range chains {
 				if len(chain) > 28 {
 					t.Errorf("chain name %s is too long", chain)
@@ -186,7 +187,7 @@ func TestDispatchOfOneAddress(t *testing.T) {
 	for i := range 300 {
 		s.Services[7].Spec.Ports = append(s.Services[7].Spec.Ports, v1.ServicePort{Name: fmt.Sprint("p", i), Port: int32(1000 + i)})
 	}
-	chains := Rules(Node{}, s).Filter
+	chains := Rules(Node{}, s).Filter.Chains()
 	for _, port := range []int{1000, 1299} {
 		if got, _ := walk(t, chains, servicesChain, packet{netip.MustParseAddr(at(10, 247, 7)), "tcp", port, false}); got != "REJECT" {
 			t.Errorf("port %d leads to %q", port, got)
@@ -199,7 +200,9 @@ func TestDispatchChangesLittle(t *testing.T) {
 	c := compiler{node: Node{Name: "here"}}
 	before := c.rules(many(5000))
 	after := c.rules(many(5001))
-	for name, table := range map[string][2]map[string]string{"nat": {before.NAT, after.NAT}, "filter": {before.Filter, after.Filter}} {
+	for name, table := range map[string][2]map[string]string{
+		"nat": {before.NAT.Chains(), after.NAT.Chains()}, "filter": {before.Filter.Chains(), after.Filter.Chains()},
+	} {
 		changed, size := 0, 0
 		for chain, text := range table[1] {
 			if old := table[0][chain]; old != text {
@@ -220,7 +223,7 @@ func TestDispatchChangesLittle(t *testing.T) {
 func TestBranchesAreOwned(t *testing.T) {
 	rules := Rules(Node{}, many(300))
 	branches := 0
-	for chain := range rules.NAT {
+	for chain := range rules.NAT.Chains() {
 		if strings.Contains(chain, "-IP-") || strings.Contains(chain, "-NP-") {
 			branches++
 			if !strings.HasPrefix(chain, "KUBE-SVC-") && !strings.HasPrefix(chain, "KUBE-EXT-") {

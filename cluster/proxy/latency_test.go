@@ -41,7 +41,7 @@ func BenchmarkFirstPacket(b *testing.B) {
 		for range latencyRounds {
 			for _, services := range []int{fewServices, manyServices} {
 				rules := proxy.Rules(proxy.Node{Name: "minion-1", ClusterCIDR: clusterCIDR, ServiceCIDR: "10.247.0.0/16"}, c.numbered(services))
-				if err := applier.Apply(b.Context(), netfilter.Tables{"nat": rules.NAT, "filter": rules.Filter}); err != nil {
+				if err := applier.ApplyParts(b.Context(), netfilter.TableParts{"nat": rules.NAT, "filter": rules.Filter}); err != nil {
 					b.Fatal(err)
 				}
 				took[services] = append(took[services], firstPackets(b, c.outside, services)...)

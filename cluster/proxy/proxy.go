@@ -163,7 +163,7 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Ap
 	}
 	rules.inZone(p.zone())
 	want := rules.rules(snapshot)
-	if err := applier.Apply(ctx, netfilter.Tables{"nat": want.NAT, "filter": want.Filter}); err != nil {
+	if err := applier.ApplyParts(ctx, netfilter.TableParts{"nat": want.NAT, "filter": want.Filter}); err != nil {
 		return err
 	}
 	p.recordWritten(began, rules)

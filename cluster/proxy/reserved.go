@@ -177,7 +177,7 @@ func (f frontend) compare(g frontend) int {
 
 // refusals returns, by service, the frontends that it is refused: those that are reserved, and
 // the external addresses that an older service has.
-func refusals(services []*v1.Service, r *reserved) map[types.NamespacedName]map[frontend]string {
+func refusals(services []candidate, r *reserved) map[types.NamespacedName]map[frontend]string {
 	refused := map[types.NamespacedName]map[frontend]string{}
 	refuse := func(svc *v1.Service, f frontend, why string) {
 		key := nameOf(svc)
@@ -187,7 +187,8 @@ func refusals(services []*v1.Service, r *reserved) map[types.NamespacedName]map[
 		refused[key][f] = why
 	}
 	var external []*v1.Service
-	for _, svc := range services {
+	for i := range services {
+		svc := services[i].svc
 		if !hasClusterIP(svc) {
 			continue
 		}

@@ -30,7 +30,7 @@ func TestCrowdedService(t *testing.T) {
 	if len(rules.Refused) != 1 || rules.Refused[0].Service.Name != "crowded" || !strings.Contains(rules.Refused[0].Why, "8002000 rules") {
 		t.Errorf("refused: %+v", rules.Refused)
 	}
-	if filter := rules.Filter[servicesChain]; !strings.Contains(filter, "ns/usual:p1") || strings.Contains(filter, "ns/crowded") {
+	if filter := rules.Filter.Chains()[servicesChain]; !strings.Contains(filter, "ns/usual:p1") || strings.Contains(filter, "ns/crowded") {
 		t.Errorf("the rules: %.500s", filter)
 	}
 	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 16 {

@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	discovery "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/netfilter"
@@ -21,7 +19,7 @@ const (
 
 // Ruleset is the desired content of our chains.
 type Ruleset struct {
-	NAT, Filter map[string]string // chain to its rules, each a line "-A CHAIN ...\n"
+	NAT, Filter netfilter.Parts // chains and their rules, each a line "-A CHAIN ...\n"
 	UDP         map[Frontend][]netip.AddrPort
 	Health      map[types.NamespacedName]HealthCheck
 	Refused     []Refusal
@@ -40,84 +38,9 @@ type Frontend struct {
 	Port uint16
 }
 
-// Rules returns a node's rules. It does no I/O and does not change its arguments; equal
-// snapshots have equal rules.
-func Rules(node Node, s Snapshot) *Ruleset {
-	return (&compiler{node: node}).rules(s)
-}
-
-// compiler computes rules incrementally. The objects of a snapshot must not change, as those
-// of an informer do not: it caches the rules of each service, so that a change among a
-// thousand services costs little.
-type compiler struct {
-	node     Node
-	services map[types.NamespacedName]*serviceRules
-
-	unwritten map[types.NamespacedName]bool // services whose rules differ from those that were written last
-}
-
-// serviceRules are the rules of one service, and what they were computed from.
-type serviceRules struct {
-	svc     *v1.Service
-	slices  []*discovery.EndpointSlice
-	refused map[frontend]string // frontends that it is refused, and why
-	chains  map[string]string
-	udp     map[Frontend][]netip.AddrPort
-	health  HealthCheck
-	leadTo  []netip.AddrPort // the endpoints, of all ports
-
-	leads
-}
-
-// inZone sets the node's zone, on which the rules of all services depend.
-func (c *compiler) inZone(zone string) {
-	if zone != c.node.Zone {
-		c.node.Zone, c.services = zone, nil
-	}
-}
-
-func (c *compiler) rules(s Snapshot) *Ruleset {
-	services := slices.Clone(s.Services)
-	slices.SortFunc(services, func(x, y *v1.Service) int {
-		if c := strings.Compare(x.Namespace, y.Namespace); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Name, y.Name)
-	})
-	services, overLimit := limitRules(services, s.Slices)
-	out := &Ruleset{Refused: overLimit, NAT: make(map[string]string, len(services)*4), Filter: map[string]string{}, UDP: map[Frontend][]netip.AddrPort{}, Health: map[types.NamespacedName]HealthCheck{}}
-	computed := make(map[types.NamespacedName]*serviceRules, len(services))
-	reserved := newReserved(c.node, s)
-	refused := refusals(services, reserved)
-	var all leads
-	for _, svc := range services {
-		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
-		p := c.services[key]
-		if p == nil || p.svc != svc || !slices.Equal(p.slices, s.Slices[key]) || !maps.Equal(p.refused, refused[key]) {
-			before := p
-			if p = newServiceRules(c.node, svc, s.Slices[key], refused[key]); !p.same(before) {
-				c.unwritten = with(c.unwritten, key)
-			}
-		}
-		out.Refused = append(out.Refused, p.refusals()...)
-		computed[key] = p
-		maps.Copy(out.NAT, p.chains)
-		maps.Copy(out.UDP, p.udp)
-		if p.health.Port != 0 {
-			out.Health[key] = p.health
-		}
-		all.add(p.leads)
-	}
-	c.services = computed
-	dispatch(out, reserved.accept(c.node), &all)
-	fixed(c.node, out)
-	return out
-}
-
 // dispatch adds the chains that lead packets to services. Cluster IPs precede all other addresses of services; what the
 // node serves, which first accepts, precedes both.
-func dispatch(out *Ruleset, first string, all *leads) {
-	nat, filter := out.NAT, out.Filter
+func dispatch(nat, filter map[string]string, first string, all *leads) {
 	var services, nodePorts, rejects, portRejects strings.Builder
 	services.WriteString(first)
 	byAddress.write(&services, servicesChain, clusterIPBranch, all.clusterIPs, nat)
@@ -131,23 +54,6 @@ func dispatch(out *Ruleset, first string, all *leads) {
 	}
 	nat[servicesChain], nat[nodePortsChain] = services.String(), nodePorts.String()
 	filter[servicesChain], filter[nodePortsChain] = rejects.String(), portRejects.String()
-}
-
-func newServiceRules(node Node, svc *v1.Service, of []*discovery.EndpointSlice, refused map[frontend]string) *serviceRules {
-	p := &serviceRules{svc: svc, slices: slices.Clone(of), refused: refused, chains: map[string]string{}, udp: map[Frontend][]netip.AddrPort{}}
-	if !hasClusterIP(svc) {
-		return p
-	}
-	b := &builder{node: node, out: p}
-	for i := range svc.Spec.Ports {
-		if port := newPort(node, svc, &svc.Spec.Ports[i], of); port != nil {
-			b.port(port)
-		}
-	}
-	if n := svc.Spec.HealthCheckNodePort; n != 0 && !b.refuses(netip.Addr{}, "tcp", n) {
-		p.health = HealthCheck{Port: uint16(n), Local: localReady(node.Name, of)}
-	}
-	return p
 }
 
 type builder struct {
@@ -292,7 +198,7 @@ func (b *builder) externalChain(p *port) {
 		netfilter.WriteRule(&w, chain, p.comment(""), "-j "+markMasqChain)
 		netfilter.WriteRule(&w, chain, p.comment(""), "-j "+p.svcChain())
 	}
-	b.out.chains[chain] = w.String()
+	b.out.part.Chains[chain] = w.String()
 }
 
 // balancer distributes connections evenly: the k-th of n endpoints is chosen with probability
@@ -321,7 +227,7 @@ func (b *builder) balancer(chain string, p *port, eps []endpoint, masquerade str
 		}
 		netfilter.WriteRule(&w, chain, p.comment("-> "+e.addr.String()), chance, "-j "+p.sepChain(e))
 	}
-	b.out.chains[chain] = w.String()
+	b.out.part.Chains[chain] = w.String()
 }
 
 func (b *builder) endpoint(p *port, e endpoint) {
@@ -334,7 +240,7 @@ func (b *builder) endpoint(p *port, e endpoint) {
 		recent = "-m recent --name " + chain + " --set"
 	}
 	netfilter.WriteRule(&w, chain, "-p "+p.proto, p.comment(""), recent, "-m "+p.proto, "-j DNAT --to-destination "+e.addr.String())
-	b.out.chains[chain] = w.String()
+	b.out.part.Chains[chain] = w.String()
 }
 
 func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
@@ -349,12 +255,11 @@ func (b *builder) udp(p *port, f Frontend, eps []endpoint) {
 }
 
 // fixed adds the chains that every node has.
-func fixed(node Node, out *Ruleset) {
+func fixed(node Node, nat, filter map[string]string) {
 	random := ""
 	if node.RandomFully {
 		random = " --random-fully"
 	}
-	nat, filter := out.NAT, out.Filter
 	nat[markMasqChain] = "-A " + markMasqChain + " -j MARK --set-xmark " + mark + "\n"
 	nat[postroutingChain] = "-A " + postroutingChain + " -m mark ! --mark " + mark + " -j RETURN\n" +
 		// A packet that passes these rules again (in a tunnel) must not be marked.
@@ -367,19 +272,4 @@ func fixed(node Node, out *Ruleset) {
 	// NodePorts on 127.0.0.1 need route_localnet; no other host may use it, not even with a
 	// source address of the node (CVE-2020-8558).
 	filter[firewallChain] = "-A " + firewallChain + " ! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n"
-}
-
-func (p *serviceRules) refusals() (list []Refusal) {
-	for _, f := range slices.SortedFunc(maps.Keys(p.refused), frontend.compare) {
-		list = append(list, Refusal{Service: p.svc, At: f.String(), Why: p.refused[f]})
-	}
-	if !hasClusterIP(p.svc) {
-		return list
-	}
-	for i := range p.svc.Spec.Ports {
-		if spec := &p.svc.Spec.Ports[i]; protocol(spec) == "" {
-			list = append(list, Refusal{Service: p.svc, At: "port " + strconv.Itoa(int(spec.Port)) + "/" + string(spec.Protocol), Why: "they serve TCP and UDP only"})
-		}
-	}
-	return list
 }

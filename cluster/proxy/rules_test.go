@@ -103,8 +103,8 @@ func TestRules(t *testing.T) {
 				Services: []*v1.Service{svc},
 				Slices:   map[types.NamespacedName][]*discovery.EndpointSlice{{Namespace: "ns", Name: "web"}: {slice}},
 			})
-			nat, filter, chains := "", got.Filter[servicesChain], 0
-			for chain, text := range got.NAT {
+			nat, filter, chains := "", got.Filter.Chains()[servicesChain], 0
+			for chain, text := range got.NAT.Chains() {
 				nat += text
 				if strings.HasPrefix(chain, "KUBE-S") && chain != servicesChain || strings.HasPrefix(chain, "KUBE-EXT") {
 					chains++
@@ -243,7 +243,7 @@ func TestRulesInAnyOrder(t *testing.T) {
 		if i%2 == 1 {
 			slices.Reverse(s.Nodes)
 		}
-		seen[Rules(Node{Name: "a"}, s).NAT[servicesChain]] = true
+		seen[Rules(Node{Name: "a"}, s).NAT.Chains()[servicesChain]] = true
 	}
 	if len(seen) != 1 {
 		t.Errorf("the same nodes and services have %d different rules", len(seen))

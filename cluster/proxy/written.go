@@ -33,7 +33,7 @@ func (p *Proxy) recordWritten(began time.Time, rules *compiler) {
 
 // same reports whether the rules of a service are those of other, which may be nil.
 func (p *serviceRules) same(other *serviceRules) bool {
-	return other != nil && p.svc.UID == other.svc.UID && maps.Equal(p.chains, other.chains) && p.leads.same(other.leads)
+	return other != nil && p.svc.UID == other.svc.UID && maps.Equal(p.part.Chains, other.part.Chains) && p.leads.same(other.leads)
 }
 
 // describe says where the rules of a service lead from and to.
