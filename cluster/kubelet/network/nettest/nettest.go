@@ -5,8 +5,10 @@ package nettest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -39,16 +41,40 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "nettest: run this as root: the tests make network namespaces")
 		return 1
 	}
+	release, err := keepNames()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nettest:", err)
+		return 1
+	}
+	defer release()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), isolated+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
-	err := cmd.Run()
+	err = cmd.Run()
 	if cmd.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "nettest:", err)
 		return 1
 	}
 	return cmd.ProcessState.ExitCode()
+}
+
+// keepNames keeps the machine's directory of names, by a file in it, until release is called. Who removes a
+// directory removes what is mounted on it in all mount namespaces, such as the tests' own directory;
+// a cluster that ends meanwhile removes this one when it is empty.
+func keepNames() (release func(), err error) {
+	var f *os.File
+	for f == nil {
+		if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+			return nil, err
+		}
+		f, err = os.CreateTemp("/run/netns", ".nettest-")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed in between
+			return nil, fmt.Errorf("keeping /run/netns: %w", err)
+		}
+	}
+	_ = f.Close()
+	return func() { _ = os.Remove(f.Name()) }, nil
 }
 
 func prepare() error {
