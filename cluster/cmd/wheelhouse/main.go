@@ -1,7 +1,8 @@
 // Command wheelhouse is the whole orchestrator in one binary: the control plane,
 // the node, a local cluster of several nodes, the labs, and kubectl.
 //
-// This package reads flags, wires packages and exits; nothing else is here.
+// This package reads flags, wires packages and exits; nothing else is here. It has more than thirty files, as
+// each subcommand has its own.
 package main
 
 import (
