@@ -185,9 +185,11 @@ func TestAnnouncer(t *testing.T) {
 	l := newLAN(t, balancer("web", v4, v6))
 	first4, _ := l.reached(v4)
 	first6, _ := l.reached(v6)
-	if answers := l.answers(t, v4); len(answers) != 1 || answers[0] != l.nodes[first4].mac {
-		t.Errorf("%v answer for %s, want %s alone", answers, v4, l.nodes[first4].mac)
-	}
+	wait.Within(t, time.Minute, "one node alone to answer for "+v4, func() error { // all have begun at once
+		first4, _ = l.reached(v4)
+		answers := l.answers(t, v4)
+		return wait.Seen(len(answers) == 1 && answers[0] == l.nodes[first4].mac, answers, " answer, reached is ", l.nodes[first4].mac)
+	})
 	l.nodes[first4].stop()
 	second4, took := l.reached(v4, first4)
 	t.Logf("%s: %s after %s was ended, %v", v4, second4, first4, took)

@@ -37,6 +37,16 @@ func TestJournal(t *testing.T) {
 		_, err := s.CoreV1().ServiceAccounts("default").Get(t.Context(), "default", metav1.GetOptions{})
 		return err
 	})
+	for _, node := range []string{"small", "large", "larger"} { // the scheduler has seen it when it has bound a pod to it
+		at := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "at-" + node}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}, Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{node}}}}}},
+		}}}}
+		must[*corev1.Pod](t)(s.CoreV1().Pods("default").Create(t.Context(), at, metav1.CreateOptions{}))
+		wait.Within(t, time.Minute, "a pod at node "+node, func() error {
+			now, err := s.CoreV1().Pods("default").Get(t.Context(), at.Name, metav1.GetOptions{})
+			return wait.Seen(err == nil && now.Spec.NodeName == node, err, now)
+		})
+	}
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{
 		Name: "c", Image: "i", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("1")}},
 	}}}}
@@ -74,7 +84,11 @@ func TestJournal(t *testing.T) {
 		got, raw = read(pod)
 		return wait.Seen(strings.Contains(raw, `"verb":"create","subresource":"binding"`), raw)
 	})
-	if first := got.Items[0]; got.Kind != "JournalEntries" || got.UID != p.UID || first.Verb != "create" || first.Subresource != "" || first.User == "" || first.Client == "" ||
+	creation := 0 // the scheduler may have decided before the API server has recorded what it did
+	for got.Items[creation].Component != "kube-apiserver" {
+		creation++
+	}
+	if first := got.Items[creation]; got.Kind != "JournalEntries" || got.UID != p.UID || first.Verb != "create" || first.Subresource != "" || first.User == "" || first.Client == "" ||
 		strings.Join(first.ChangedBy, " ") != "ServiceAccount Priority" || first.ResourceVersion == 0 {
 		t.Errorf("the creation: %+v", first)
 	}
