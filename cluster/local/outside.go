@@ -127,6 +127,12 @@ func (l *lan) routeOutside(port netlink.Link, allowHostAccess bool) error {
 			return fmt.Errorf("route to %s: %w", p, err)
 		}
 	}
+	// The machine asks for this end's hardware address from its own; without this route rp_filter, which looks
+	// for that address on the bridge, has the kernel ignore the question.
+	peer := &netlink.Route{LinkIndex: port.Attrs().Index, Dst: ipNet(netip.PrefixFrom(l.Subnets.uplink(), 32)), Scope: netlink.SCOPE_LINK}
+	if err := l.h.RouteReplace(peer); err != nil {
+		return fmt.Errorf("route to the machine: %w", err)
+	}
 	way := &netlink.Route{LinkIndex: port.Attrs().Index, Dst: ipNet(everywhere), Gw: l.Subnets.uplink().AsSlice(), Flags: int(netlink.FLAG_ONLINK)}
 	if err := l.h.RouteReplace(way); err != nil {
 		return fmt.Errorf("default route: %w", err)

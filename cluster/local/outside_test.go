@@ -85,10 +85,13 @@ func TestOutside(t *testing.T) {
 		nettest.ServeHTTP(t, ns, ":80", "node")
 	}
 	for at, ns := range nodes {
+		// The machine finds the way back by itself; it has learned it from the cluster's question before.
+		sh(t, "ip neigh flush all")
 		if got, err := nettest.Get(ns, "203.0.113.2:80", time.Minute); err != nil || got != "outside 203.0.113.1" {
 			t.Errorf("%s to the outside: %q, %v", at, got, err)
 		}
-		if got, err := nettest.Ask(nettest.DialUDP(t, ns, "203.0.113.2:53"), time.Minute); err != nil || got != "outside" {
+		sh(t, "ip neigh flush all")
+		if got, err := nettest.Ask(nettest.DialUDP(t, ns, "203.0.113.2:53"), 10*time.Second); err != nil || got != "outside" {
 			t.Errorf("%s to the outside, UDP: %q, %v", at, got, err)
 		}
 		for _, no := range []string{"203.0.113.1:9080", "10.245.1.1:9080", "10.242.1.1:9080", "10.245.1.252:9080", "10.242.1.252:9080", "127.0.0.1:9080", "169.254.169.254:80", "203.0.113.3:80"} {
