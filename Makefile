@@ -16,17 +16,20 @@ LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build lab-all setup images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
+.PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) and bin/lab
+build: assets ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) and bin/lab
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/wheelhouse ./cluster/cmd/wheelhouse
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
 	@ln -sf wheelhouse bin/kubectl
 	@ln -sf wheelhouse bin/kubectl-why
+
+assets: ## the pages of a class, from TypeScript (lab-runner/classroom/web); again only when their sources have changed
+	@lab-runner/classroom/web/build.sh
 
 lab-all: ## bin/lab-all: the program lab for linux, darwin and windows, on amd64 and arm64
 	@mkdir -p bin/lab-all
@@ -38,6 +41,9 @@ lab-all: ## bin/lab-all: the program lab for linux, darwin and windows, on amd64
 
 setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs only what is missing)
 	@cluster/local/setup.sh
+
+browser: ## Chromium of the distribution, in which the tests drive the pages (80 MB; installs it only where it is missing)
+	@lab-runner/classroom/web/browser.sh
 
 images: build setup ## the images the labs use, built here under the names the manifests use
 	@labs/images/build.sh
@@ -53,7 +59,7 @@ demo: images ## a two-node cluster, and nine labs proven on it; the cluster stay
 	@echo "  wheelhouse ssh minion-1                    # log in to a node"
 	@echo "  wheelhouse down                            # leaves nothing behind"
 
-test: lint images ## lint and all tests, the features included, apart from a running demo cluster
+test: lint images browser ## lint and all tests, the features included, apart from a running demo cluster
 	$(MAKE) --no-print-directory unit-tests
 	WHEELHOUSE_TEST_TAGS='~@alone' $(MAKE) --no-print-directory features-tests
 	WHEELHOUSE_TEST_TAGS='@alone' $(GOTEST) -timeout 20m -count=1 -v -run 'TestPlatform$$' ./features
@@ -79,7 +85,7 @@ bin/golangci-lint:
 bin/govulncheck:
 	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 
-unit: $(if $(filter ./...,$(PKG)),images) unit-tests ## the packages' own tests, on real etcd, Docker and iptables; PKG=./cluster/store: of one
+unit: $(if $(filter ./...,$(PKG)),images browser) unit-tests ## the packages' own tests, on real etcd, Docker and iptables; PKG=./cluster/store: of one
 
 features: images features-tests ## what the labs and the platform promise, on clusters of their own
 
@@ -93,7 +99,7 @@ unit-tests:
 features-tests:
 	$(GOTEST) -timeout 40m -count=1 -v ./features
 
-deb: ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
+deb: assets ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
 	@arm/setup.sh
 	@rm -f bin/deb/*.deb
 	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
@@ -147,4 +153,5 @@ bench: images ## the figures of the README's table
 
 clean: ## stop the demo cluster, remove what was built here
 	-@[ ! -x bin/wheelhouse ] || bin/wheelhouse down
-	rm -rf bin
+	rm -rf bin lab-runner/classroom/web/node_modules
+	find lab-runner/classroom/web/dist -mindepth 1 ! -name stub.html -delete

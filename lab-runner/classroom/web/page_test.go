@@ -1,0 +1,32 @@
+//go:build !quick
+
+package web
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// TestPages drives the built pages in headless Chromium by Playwright (test/all.test.mjs), against the stub. It builds
+// them if they are not built, and serves dist as it then is.
+// WHEELHOUSE_PICTURES is a directory for pictures of the pages; without it none are taken.
+func TestPages(t *testing.T) {
+	if out, err := exec.CommandContext(t.Context(), "./build.sh", "--require").CombinedOutput(); err != nil {
+		t.Fatalf("building the pages: %v\n%s", err, out)
+	}
+	server := httptest.NewServer(newStub(t).handler())
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "--test", "test/all.test.mjs")
+	cmd.Env = append(os.Environ(), "PAGE="+server.URL+prefix, "CODE="+roomCode)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Errorf("node --test: %v", err)
+	}
+}

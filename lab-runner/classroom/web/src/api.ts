@@ -1,0 +1,63 @@
+// Requests to the server of the page. All addresses are relative to the page.
+import { t } from "./i18n";
+import { line, object, type Json } from "./safe";
+
+// Refused is an answer of the server that is not a success. message is its sentence.
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly retryAfter = 0, // seconds; 0: not said
+  ) {
+    super(message);
+  }
+}
+
+export const address = (path: string): string => new URL(path, document.baseURI).href;
+
+// The server's clock minus this machine's, in milliseconds: machines without a network have no common time.
+let ahead = 0;
+export const now = (): number => Date.now() + ahead;
+
+const patience = 60_000; // ms; what is slower shows its progress by events
+
+export async function get(path: string): Promise<unknown> {
+  return ask(path, {});
+}
+
+// post sends a change. The header shows the server that a script of its own page has sent it.
+export async function post(path: string, body: Json): Promise<unknown> {
+  return ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Wheelhouse": "1" },
+    body: JSON.stringify(body),
+  });
+}
+
+async function ask(path: string, options: RequestInit): Promise<unknown> {
+  let answer: Response;
+  try {
+    answer = await fetch(address(path), { ...options, credentials: "same-origin", signal: AbortSignal.timeout(patience) });
+  } catch {
+    throw new Refused(0, t("error.unreachable"));
+  }
+  const at = Date.parse(answer.headers.get("Date") ?? "");
+  if (!Number.isNaN(at)) {
+    // The header has whole seconds: a difference below that is none.
+    ahead = Math.abs(at + 500 - Date.now()) > 1500 ? at + 500 - Date.now() : 0;
+  }
+  let body: unknown = null;
+  try {
+    body = await answer.json();
+  } catch {
+    // an empty answer, or a page of a proxy
+  }
+  if (answer.ok) return body;
+  const says = line(object(body)["error"], 1000) || t("error.status", { status: answer.status });
+  throw new Refused(answer.status, says, Number(answer.headers.get("Retry-After")) || 0);
+}
+
+// message returns the sentence of whatever was thrown.
+export function message(err: unknown): string {
+  return err instanceof Error ? err.message : String(err);
+}

@@ -1,0 +1,77 @@
+// Banners are what concerns the learner now: the connection, the instructor's message, who sees the terminal.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { language, t } from "../i18n";
+import { kept, keep } from "../kept";
+import type { LiveState } from "../live";
+import type { Me } from "../page";
+import { object, text } from "../safe";
+
+interface Props {
+  me: Me;
+  desk: { state: string; text: string };
+  live: LiveState;
+  typing: (allow: boolean) => void;
+  run: (command: string) => void;
+}
+
+export function Banners({ me, desk, live, typing, run }: Props) {
+  const [read, setRead] = useState(kept("message.read") ?? "");
+  const [closed, setClosed] = useState(""); // the slide that the learner has closed
+  const { message, slide, follow } = me.class;
+  const key = slide ? slide.deck : "";
+  return (
+    <div class="banners">
+      {live === "lost" && <p class="banner warn" role="status">{t("live.lost")}</p>}
+      {live === "open" && desk.state === "starting" && <p class="banner" role="status">{desk.text || t("desk.starting")}</p>}
+      {live === "open" && desk.state === "lost" && <p class="banner warn" role="alert">{desk.text || t("desk.lost")}</p>}
+      {message && message !== read && (
+        <div class="banner message" role="alert">
+          <p><strong>{t("banner.message")}</strong> {message}</p>
+          <button type="button" onClick={() => { keep("message.read", message); setRead(message); }}>{t("banner.read")}</button>
+        </div>
+      )}
+      {me.watched && <p class="banner" role="status"><span aria-hidden="true">◉</span> {t("banner.watched")}</p>}
+      {me.typing === "asked" && (
+        <div class="banner message" role="alert">
+          <p>{t("banner.typing.asked")}</p>
+          <button type="button" class="primary" onClick={() => typing(true)}>{t("banner.typing.allow")}</button>
+          <button type="button" onClick={() => typing(false)}>{t("banner.typing.refuse")}</button>
+        </div>
+      )}
+      {me.typing === "allowed" && (
+        <div class="banner warn" role="status">
+          <p>{t("banner.typing.allowed")}</p>
+          <button type="button" onClick={() => typing(false)}>{t("banner.typing.end")}</button>
+        </div>
+      )}
+      {follow && slide && closed !== key && <Slide deck={slide.deck} page={slide.page} run={run} close={() => setClosed(key)} />}
+      {follow && slide && closed === key && <p class="banner"><button type="button" onClick={() => setClosed("")}>{t("slide.open")}</button></p>}
+    </div>
+  );
+}
+
+// Slide is the instructor's slide in a frame. A command on it runs in this page's terminal when the learner clicks it there.
+function Slide({ deck, page, run, close }: { deck: string; page: number; run: (command: string) => void; close: () => void }) {
+  const frame = useRef<HTMLIFrameElement>(null);
+  useEffect(() => {
+    const heard = (e: MessageEvent<unknown>): void => {
+      if (e.origin !== location.origin || e.source !== frame.current?.contentWindow) return;
+      const o = object(e.data);
+      if (o["type"] === "wheelhouse.run") run(text(o["command"]));
+    };
+    addEventListener("message", heard);
+    return () => removeEventListener("message", heard);
+  });
+  return (
+    <section class="slide" aria-label={t("slide.title")}>
+      <header><strong>{t("slide.title")}</strong><button type="button" onClick={close}>{t("slide.close")}</button></header>
+      <iframe ref={frame} src={slideAddress(deck, page)} title={t("slide.title")} sandbox="allow-scripts allow-same-origin" />
+    </section>
+  );
+}
+
+// slideAddress is the page of a deck below slides/, in a frame that follows. A name of a deck is one part of a path.
+export function slideAddress(deck: string, page: number): string {
+  const name = /^[A-Za-z0-9][\w.-]*$/.test(deck) ? deck + "/" : "";
+  return `slides/${name}?follow=1&lang=${language()}#${Math.max(1, Math.floor(page))}`;
+}
