@@ -25,6 +25,9 @@ build: assets ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) a
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/wheelhouse ./cluster/cmd/wheelhouse
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab ./lab-runner/cmd/lab
+	@mkdir -p bin/workbench
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(KUBECTL)' -o bin/workbench/kubectl ./labs/images/workbench/kubectl
+	@[ bin/workbench/completion -nt bin/workbench/kubectl ] || bin/workbench/kubectl completion bash >bin/workbench/completion
 	@ln -sf wheelhouse bin/kubectl
 	@ln -sf wheelhouse bin/kubectl-why
 

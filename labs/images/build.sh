@@ -18,9 +18,13 @@
 #   main.go       a static program, built as ./NAME in the context. Its variable main.version
 #                 is what stands behind the colon of a tag: a tag of another version is
 #                 another program
+#   inputs        files and directories of this repository, by patterns from its root, that the
+#                 build's context has below input/; what `make build` makes is there already
+# An image may be FROM another one of here that stands before it in the alphabet.
 # internal/ holds Go packages that several programs share.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
 label=wheelhouse.image.source
 
 die() { echo "images: $*" >&2; exit 1; }
@@ -28,10 +32,24 @@ die() { echo "images: $*" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-source_hash() { # of the directory's files and of this script
-  local from=("$1" build.sh)
+source_hash() { # of the directory's files, of this script, of the inputs, and of the image below
+  local from=("$1" build.sh) base
   [ ! -e "$here/$1/main.go" ] || from+=(internal)
-  (cd "$here" && find "${from[@]}" -type f ! -name '*_test.go' ! -name '*.md' | LC_ALL=C sort | xargs sha256sum; uname -m) | sha256sum | cut -d' ' -f1
+  {
+    cd "$here" && find "${from[@]}" -type f ! -name '*_test.go' ! -name '*.md' | LC_ALL=C sort | xargs sha256sum; uname -m
+    [ ! -e "$1/inputs" ] || inputs "$1" | (cd "$top" && LC_ALL=C sort -z | xargs -0 sha256sum)
+    for base in $(sed -n 's#^FROM wheelhouse/\([a-z-]*\):.*#\1#p' "$1/Dockerfile"); do source_hash "$base"; done
+  } | sha256sum | cut -d' ' -f1
+}
+
+# inputs NAME: the files that its context has of the repository, from its root.
+inputs() {
+  local pattern found
+  (cd "$top" && while read -r pattern; do
+    found=($pattern)
+    [ -e "${found[0]}" ] || { echo "images: $1 needs $pattern: 'make build' makes what is in bin" >&2; exit 1; }
+    find "${found[@]}" -type f ! -name '*_test.go' -print0
+  done <"$here/$1/inputs")
 }
 
 tags() { sed -n 's/^# tag: //p' "$here/$1/Dockerfile"; }
@@ -145,6 +163,7 @@ build() {
   mkdir "$work/context"
   cp -r "$here/$name/." "$work/context/"
   [ ! -e "$here/$name/packages" ] || pack "$name"
+  [ ! -e "$here/$name/inputs" ] || { mkdir "$work/context/input" && inputs "$name" | (cd "$top" && xargs -0 cp --parents -t "$work/context/input"); }
   [ -n "$(tags "$name")" ] || die "$name/Dockerfile names no tag"
   for version in $(versions "$name"); do build_version "$name" "$hash" "$version"; done
   echo "images: built $(tags "$name" | tr '\n' ' ')in $((SECONDS - start)) s"
