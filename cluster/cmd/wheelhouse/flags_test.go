@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -102,6 +103,18 @@ func TestBadFlags(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A node that is refused for its flags has written nothing.
+func TestRefusedNodeWritesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	if status, said := call(t, binary, "node", "--state-dir", dir, "--name", "n", "--server", "https://192.0.2.1:6443"); status != 1 || !strings.Contains(said, "--token") {
+		t.Errorf("exit status %d, saying %q", status, said)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v", dir, err)
 	}
 }
 

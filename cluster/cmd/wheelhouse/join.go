@@ -17,7 +17,7 @@ type joinOptions struct{ server, token, tokenFile, pin string }
 // join writes the node's kubeconfig below dir and returns its path. A node that has joined
 // before keeps its identity, unless rejoin is set.
 func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (string, error) {
-	path := filepath.Join(dir, node+".kubeconfig")
+	path := identityPath(dir, node)
 	if !rejoin && existing(path) != "" {
 		return path, nil
 	}
@@ -25,7 +25,7 @@ func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (
 		return "", err
 	}
 	if j.server == "" || j.token == "" || j.pin == "" {
-		return "", errors.New("--kubeconfig is needed, or --server, --token (or --token-file) and --ca-pin as `wheelhouse token` prints them")
+		return "", errNoCluster
 	}
 	ca, err := client.PinnedCA(ctx, j.server, j.pin)
 	if err != nil {
@@ -36,6 +36,20 @@ func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (
 		return "", fmt.Errorf("joining %s (`wheelhouse token` creates a new token): %w", j.server, err)
 	}
 	return path, client.WriteKubeconfig(path, *k)
+}
+
+var errNoCluster = errors.New("--kubeconfig is needed, or --server, --token (or --token-file) and --ca-pin as `wheelhouse token` prints them")
+
+// identityPath returns the kubeconfig of a node that has joined.
+func identityPath(dir, node string) string { return filepath.Join(dir, node+".kubeconfig") }
+
+// check returns an error for a node that is told of no cluster and has joined none before.
+func (j *joinOptions) check(dir, node string) error {
+	told := j.server != "" && j.token+j.tokenFile != "" && j.pin != ""
+	if told || existing(identityPath(dir, node)) != "" {
+		return nil
+	}
+	return errNoCluster
 }
 
 // readToken reads the token from its file, if there is one.

@@ -130,7 +130,15 @@ func nodePart(use, short string, parts ...part) *cobra.Command {
 
 // run finds the node's place, joins, and runs the parts until ctx is done, one of them fails or the machine has another address.
 func (o *nodeOptions) run(ctx context.Context, parts []part, log *slog.Logger) error {
-	if err := errors.Join(o.findName(), o.record(), o.podNetwork.open(ctx, o.stateDir)); err != nil {
+	if err := o.findName(); err != nil {
+		return err
+	}
+	if o.kubeconfig == "" {
+		if err := o.joining.check(o.stateDir, o.name); err != nil {
+			return err // before anything is written
+		}
+	}
+	if err := errors.Join(o.record(), o.podNetwork.open(ctx, o.stateDir)); err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
