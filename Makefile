@@ -16,7 +16,7 @@ LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
+.PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb bundle handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -109,6 +109,12 @@ deb: assets ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit
 	lintian --allow-root --fail-on error,warning bin/deb/*.deb
 	@arm/deb/emulated.sh bin/deb/*.deb
 
+bundle: build images lab-all ## bin/class.tar: programs, images, labs, slides and packages for a class without internet; ARCH="amd64": some
+	@arm/setup.sh
+	@LDFLAGS='$(LDFLAGS)' arm/deb/build.sh $(ARCH)
+	@lab-runner/bundle/fill.sh bin/bundle $(ARCH)
+	@bin/wheelhouse bundle create --from bin/bundle -o bin/class.tar
+
 handout: ## the instructor's hand-out of both kits as a PDF, into bin/handout.pdf
 	@arm/handout.sh
 
@@ -134,6 +140,7 @@ test-labs: images ## each step of each lab, proven before and after, broken, sol
 test-clients: build images ## build clients of other projects, and drive them against the API server
 	features/clients/setup.sh
 	cd features/clients && go test -timeout 120m -count=1 -v ./...
+	$(GOTEST) -tags conformance -timeout 20m -count=1 -v -run 'TestConformance$$' ./lab-runner/classroom/registry
 
 test-machines: build images ## machines that share no link, each with a Docker Engine of its own, behind a router
 	$(GOTEST) -tags machines -timeout 60m -count=1 -v ./features/machines

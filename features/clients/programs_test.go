@@ -13,7 +13,6 @@ import (
 // programs are the clients that are commands. Each is built from its own module, with the dependencies that it
 // was released with.
 var programs = map[string]struct{ module, version, pkg string }{
-	"conformance":    {"github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111", "."},
 	"descheduler":    {"sigs.k8s.io/descheduler", "v0.36.0", "./cmd/descheduler"},
 	"helm":           {"helm.sh/helm/v3", "v3.22.0", "./cmd/helm"},
 	"k9s":            {"github.com/derailed/k9s", "v0.50.16", "."},
