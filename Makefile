@@ -16,7 +16,7 @@ LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 # make lint vets the tests, and none reads debug symbols.
 GOTEST := go test -vet=off -ldflags '-s -w'
 
-.PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb bundle handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench clean
+.PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb bundle handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench slides clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -117,6 +117,9 @@ bundle: build images lab-all ## bin/class.tar: programs, images, labs, slides an
 
 handout: ## the instructor's hand-out of both kits as a PDF, into bin/handout.pdf
 	@arm/handout.sh
+
+slides: build ## the slides and the class's hand-out as PDFs, into bin/slides; checks that everything fits on its slide
+	@slides/print.sh
 
 test-chaos: ## three masters, one of them killed, stopped or cut off at a time, 200 times (FAULTS=200); make test does it 10 times
 	WHEELHOUSE_FAULTS=$(or $(FAULTS),200) $(GOTEST) -timeout 6h -count=1 -v -run 'TestThreeMasters$$' ./cluster/cmd/wheelhouse

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -60,7 +61,11 @@ func Handler(cfg Config) http.Handler {
 	mux.HandleFunc("GET /assets/{file}", h.asset)
 	mux.HandleFunc("GET /drawings/{file}", h.drawing)
 	mux.HandleFunc("GET /{track}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", "./"+r.PathValue("track")+"/") // relative: the prefix stays
+		to := "./" + url.PathEscape(r.PathValue("track")) + "/" // relative: the prefix stays
+		if r.URL.RawQuery != "" {
+			to += "?" + r.URL.RawQuery
+		}
+		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusMovedPermanently)
 	})
 	mux.HandleFunc("GET /{track}/{$}", h.deck)
@@ -123,7 +128,10 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 		}
 		all = append(all, e)
 	}
-	h.page(w, "list.html", all)
+	h.page(w, "list.html", struct {
+		Decks   []entry
+		Present bool // who presents to a class goes on doing so in the deck
+	}{all, r.URL.Query().Has("present")})
 }
 
 // Instructor is the track of the deck that only who may read notes sees.

@@ -88,7 +88,7 @@ var loads = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 // TestPages opens list and deck as a browser does: what they load is there, below the prefix, and nothing is inline.
 func TestPages(t *testing.T) {
 	at := serve(t, slides.Config{})
-	for _, page := range []string{"/", "/demo/", "/demo/?lang=es", "/demo"} {
+	for _, page := range []string{"/", "/demo/", "/demo/?lang=es", "/demo", "/?present=1"} {
 		res, html := do(t, "GET", at+page, "")
 		if res.StatusCode != 200 || !strings.Contains(res.Header.Get("Content-Security-Policy"), "script-src 'self'") {
 			t.Fatalf("%s: %s %v", page, res.Status, res.Header)
@@ -113,6 +113,12 @@ func TestPages(t *testing.T) {
 	}
 	if _, html := do(t, "GET", at+"/demo/?lang=es", ""); !strings.Contains(html, "Primera") || !strings.Contains(html, `lang="es"`) {
 		t.Error("?lang=es does not show the translation")
+	}
+	if res, html := do(t, "GET", at+"/demo?follow=1&lang=es", ""); res.Request.URL.RawQuery != "follow=1&lang=es" || !strings.Contains(html, "Primera") {
+		t.Errorf("without the last slash the address becomes %s", res.Request.URL)
+	}
+	if _, html := do(t, "GET", at+"/?present=1", ""); !strings.Contains(html, `href="demo/?present=1"`) {
+		t.Error("the list does not go on presenting")
 	}
 	if _, html := do(t, "GET", at+"/demo/?lang=../x", ""); !strings.Contains(html, "First") {
 		t.Error("an unknown language does not show the original")

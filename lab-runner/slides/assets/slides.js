@@ -160,6 +160,27 @@
   });
   if (windows) windows.onmessage = (e) => show(Number(e.data.page) || page, true);
 
+  // With "check" in the query the body names what does not fit on its slide (slides/print.sh reads it).
+
+  function check() {
+    const found = [];
+    slides.forEach((slide, i) => {
+      show(i + 1, true);
+      const frame = slide.getBoundingClientRect();
+      for (const part of slide.querySelectorAll(".body *, h1")) {
+        const at = part.getBoundingClientRect();
+        if (at.height && (at.bottom > frame.bottom - 12 || at.right > frame.right - 12)) {
+          found.push(i + 1 + ": " + part.tagName.toLowerCase() + " " + part.textContent.trim().slice(0, 30));
+          break;
+        }
+      }
+      for (const img of slide.querySelectorAll("img")) if (!img.naturalWidth || img.getBoundingClientRect().width < 240) found.push(i + 1 + ": " + img.getAttribute("src") + " is not seen");
+    });
+    body.dataset.checked = slides.length;
+    body.dataset.misfits = found.join("; ");
+  }
+  if (query.has("check")) addEventListener("load", check);
+
   if (query.has("notes")) view("speaking", true);
   if (following()) document.querySelector("nav").hidden = true;
   setInterval(tick, 1000);
