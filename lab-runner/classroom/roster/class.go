@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -62,7 +63,7 @@ type Learner struct {
 // Position is where a learner is, and what is red there.
 type Position struct {
 	Lab       string    `json:"lab,omitempty"`
-	Step      int       `json:"step"` // from 1 on; 0: none
+	Step      int       `json:"step"` // from 0 on
 	StepTitle string    `json:"stepTitle,omitempty"`
 	Steps     int       `json:"steps"`
 	Done      int       `json:"done"` // checks
@@ -74,13 +75,12 @@ type Position struct {
 	Solved    int       `json:"solved"` // steps whose solution was used
 }
 
-// Solution is the key of a step's solution in Released. Step counts from 1 on; 0 means all steps of the lab.
+// Solution is the key of a step's solution in Released. Steps count from 0 on; -1 means all steps of the lab.
 func Solution(lab string, step int) string {
-	if step <= 0 {
+	if step < 0 {
 		return lab
 	}
-	b, _ := json.Marshal(step) // of an int: no error
-	return lab + "#" + string(b)
+	return lab + "#" + strconv.Itoa(step)
 }
 
 // Opened reports whether the learner may work in the lab.
@@ -94,9 +94,9 @@ func Opened(c *Class, l *Learner, lab string) bool {
 	return c.Open[lab]
 }
 
-// Released reports whether the learner may use the solution of a step, which counts from 1 on.
+// Released reports whether the learner may use the solution of a step, which counts from 0 on.
 func Released(c *Class, l *Learner, lab string, step int) bool {
-	for _, key := range []string{Solution(lab, step), Solution(lab, 0)} {
+	for _, key := range []string{Solution(lab, step), Solution(lab, -1)} {
 		if own, ok := l.Released[key]; ok {
 			return own
 		}

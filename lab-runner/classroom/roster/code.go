@@ -70,15 +70,15 @@ const maxName = 64
 // control characters are refused, spaces are joined, and case does not distinguish two names.
 func cleanName(name string) (shown, key string, err error) {
 	if len(name) > maxName {
-		return "", "", fmt.Errorf("the name has more than %d bytes: take a shorter one", maxName)
+		return "", "", fmt.Errorf("%w: it has more than %d bytes; take a shorter one", ErrName, maxName)
 	}
 	shown, err = precis.Nickname.String(name)
 	if err != nil || shown == "" {
-		return "", "", fmt.Errorf("%q is no name: use letters, digits, spaces and signs", name)
+		return "", "", fmt.Errorf("%w: use letters, digits, spaces and signs", ErrName)
 	}
 	key, err = precis.Nickname.CompareKey(shown)
 	if err != nil {
-		return "", "", fmt.Errorf("%q is no name: use letters, digits, spaces and signs", name)
+		return "", "", fmt.Errorf("%w: use letters, digits, spaces and signs", ErrName)
 	}
 	return shown, key, nil
 }

@@ -24,6 +24,7 @@ const (
 // Errors of credentials. They do not say more than what was wrong.
 var (
 	ErrWrongCode   = errors.New("the code is wrong: the instructor shows the room's code")
+	ErrName        = errors.New("this cannot be a name")
 	ErrNameTaken   = errors.New("the name is taken: if it is you, give your return code as well, else take another name")
 	ErrWrongReturn = errors.New("the return code is wrong: the instructor can remove your entry, and you join again")
 	ErrFull        = errors.New("the class is full: the instructor can start it with a larger --learners")

@@ -27,15 +27,20 @@ type Joined struct {
 	Return  string // the return code of a new learner; it cannot be shown again
 }
 
-// Join adds a learner, or returns one who is back. Errors are ErrWrongCode, ErrNameTaken, ErrWrongReturn, ErrFull, of the
-// name, or of the API.
-func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
-	_, c, err := r.readSecret(ctx, className)
-	if err != nil {
-		return Joined{}, fmt.Errorf("the room's code: %w", err)
+// CheckCode returns ErrWrongCode unless the code is the room's.
+func (r *Roster) CheckCode(ctx context.Context, code string) error {
+	right, err := r.Code(ctx)
+	if err == nil && !same(hash(typed(right)), hash(typed(code))) {
+		return ErrWrongCode
 	}
-	if !same(hash(typed(c.Code)), hash(typed(j.Code))) {
-		return Joined{}, ErrWrongCode
+	return err
+}
+
+// Join adds a learner, or returns one who is back. Errors are ErrWrongCode, ErrNameTaken, ErrWrongReturn, ErrFull, one that
+// wraps ErrName, or of the API.
+func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
+	if err := r.CheckCode(ctx, j.Code); err != nil {
+		return Joined{}, err
 	}
 	shown, key, err := cleanName(j.Name)
 	if err != nil {

@@ -1,0 +1,281 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/classroom/roster"
+	"wheelhouse/lab-runner/session"
+)
+
+// join makes a session of a learner.
+func (s *Server) join(w http.ResponseWriter, r *http.Request) {
+	var q struct{ Code, Name, ReturnCode, Client string }
+	if !read(w, r, &q) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 15*time.Second)
+	defer cancel()
+	j := roster.Join{Code: q.Code, Name: q.Name, Return: q.ReturnCode, Token: cookie(r, learnerCookie), Place: roster.Room}
+	if q.Client == "lab" {
+		j.Client, j.Place, j.Token = true, roster.Own, bearerOf(r)
+	}
+	var err error
+	wait := s.codes.try(r, func() bool {
+		err = s.cfg.Roster.CheckCode(ctx, q.Code)
+		return errors.Is(err, roster.ErrWrongCode)
+	})
+	var joined roster.Joined
+	if wait == 0 && err == nil {
+		wait = s.returns.try(r, func() bool {
+			joined, err = s.cfg.Roster.Join(ctx, j)
+			return errors.Is(err, roster.ErrWrongReturn)
+		})
+	}
+	switch {
+	case wait > 0:
+		later(w, wait)
+	case err == nil:
+		s.admitted(w, joined, j.Client)
+	case errors.Is(err, roster.ErrWrongCode), errors.Is(err, roster.ErrWrongReturn):
+		refuse(w, http.StatusForbidden, err.Error())
+	case errors.Is(err, roster.ErrNameTaken):
+		refuse(w, http.StatusConflict, err.Error())
+	case errors.Is(err, roster.ErrFull):
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+	case errors.Is(err, roster.ErrName):
+		refuse(w, http.StatusBadRequest, err.Error())
+	default:
+		s.failed(w, "a learner joins", err)
+	}
+}
+
+func (s *Server) admitted(w http.ResponseWriter, j roster.Joined, client bool) {
+	out := map[string]any{"id": j.Learner.ID, "name": j.Learner.Name, "returnCode": j.Return}
+	if client {
+		out["token"] = j.Token
+	} else {
+		s.setCookie(w, learnerCookie, j.Token, int(roster.LearnerSession.Seconds()))
+		if k := s.keeper(j.Learner.ID); k != nil { // the workbench is made while the page loads
+			k.enter()()
+		}
+	}
+	status := http.StatusOK
+	if j.New {
+		status = http.StatusCreated
+	}
+	answer(w, status, out)
+}
+
+// later answers to one who has been wrong too often.
+func later(w http.ResponseWriter, wait time.Duration) {
+	seconds := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Retry-After", fmt.Sprint(seconds))
+	refuse(w, http.StatusTooManyRequests, fmt.Sprintf("too many wrong attempts from your address: wait %d seconds", seconds))
+}
+
+// classView is what pages show of the class.
+func classView(c *roster.Class, message string) map[string]any {
+	var timer, slide any
+	if !c.Timer.IsZero() {
+		timer = c.Timer.UTC().Format(time.RFC3339)
+	}
+	if c.Slide != nil {
+		slide = c.Slide
+	}
+	return map[string]any{"title": c.Title, "labs": c.Labs, "message": message, "timer": timer, "slide": slide, "follow": c.Follow}
+}
+
+// meView is the answer of api/me, and the event class. The return code is not in it: only its hash is stored.
+func (s *Server) meView(l *roster.Learner, k *keeper) map[string]any {
+	class := s.cfg.Roster.Class()
+	message := class.Message
+	if l.Message != "" {
+		message = l.Message
+	}
+	watched, typing := k.watched()
+	return map[string]any{
+		"id": l.ID, "name": l.Name, "returnCode": "", "class": classView(&class, message),
+		"help": !l.Help.IsZero(), "watched": watched, "typing": typing, "labs": s.labStates(&class, l),
+	}
+}
+
+// labStates changes whenever the list of labs does, so that a page knows when to ask for it.
+func (s *Server) labStates(class *roster.Class, l *roster.Learner) []string {
+	open := []string{}
+	for _, id := range class.Labs {
+		if roster.Opened(class, l, id) {
+			open = append(open, id)
+		}
+	}
+	return open
+}
+
+func (s *Server) me(w http.ResponseWriter, _ *http.Request, v visit) {
+	answer(w, http.StatusOK, s.meView(&v.Learner, v.keeper))
+}
+
+// lab returns a lab of the class, or nil.
+func (s *Server) lab(id string) *catalog.Lab {
+	for _, l := range s.cfg.Labs {
+		if l.ID() == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// elsewhere returns where a lab is done that needs more than a namespace, "" if it is done here.
+func elsewhere(l *catalog.Lab) string {
+	for _, need := range []struct{ word, what string }{
+		{"docker", "a Docker Engine"}, {"cluster-admin", "all rights in a cluster"}, {"node-shell", "a shell on the nodes"}, {"privileged-pods", "pods with rights on their node"},
+	} {
+		if l.Has(need.word) {
+			return "it needs " + need.what + ": do it on a cluster of your own, with `lab join` to be on the board"
+		}
+	}
+	return ""
+}
+
+// labView is one lab in the answer of api/labs.
+type labView struct {
+	Lab       string   `json:"lab"`
+	Title     string   `json:"title"`
+	About     string   `json:"about"`
+	Minutes   int      `json:"minutes"`
+	Track     string   `json:"track"`
+	Steps     []string `json:"steps"`
+	StepsDone int      `json:"stepsDone"`
+	Open      bool     `json:"open"`
+	Here      bool     `json:"here"`
+	Why       string   `json:"why"`
+}
+
+func (s *Server) labs(w http.ResponseWriter, _ *http.Request, v visit) {
+	var progress session.Progress
+	if v.Progress != nil && json.Unmarshal(v.Progress, &progress) != nil {
+		progress = session.Progress{} // the desk reports it again
+	}
+	class := s.cfg.Roster.Class()
+	out := []labView{}
+	for _, id := range class.Labs {
+		l := s.lab(id)
+		if l == nil {
+			continue
+		}
+		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, &v.Learner, id), Why: elsewhere(l)}
+		view.Here = view.Why == ""
+		for i := range l.Steps {
+			view.Steps = append(view.Steps, l.Steps[i].Title)
+		}
+		view.StepsDone, _ = progress.StepsDone(l)
+		out = append(out, view)
+	}
+	answer(w, http.StatusOK, out)
+}
+
+func (s *Server) help(w http.ResponseWriter, r *http.Request, v visit) {
+	var q struct{ On bool }
+	if !read(w, r, &q) {
+		return
+	}
+	err := s.cfg.Roster.Update(r.Context(), v.ID, func(l *roster.Learner) {
+		switch {
+		case !q.On:
+			l.Help = time.Time{}
+		case l.Help.IsZero():
+			l.Help = time.Now().UTC().Truncate(time.Second)
+		}
+	})
+	s.done(w, "a learner asks for help", err)
+}
+
+// typing is the learner's consent, or its end.
+func (s *Server) typing(w http.ResponseWriter, r *http.Request, v visit) {
+	var q struct{ Allow bool }
+	if !read(w, r, &q) {
+		return
+	}
+	_, now := v.watched()
+	switch {
+	case !q.Allow:
+		v.setTyping(typingNo)
+	case now == typingNo:
+		refuse(w, http.StatusConflict, "the instructor has not asked to type")
+		return
+	default:
+		v.setTyping(typingAllowed)
+	}
+	answer(w, http.StatusOK, map[string]any{})
+}
+
+// leave ends the session. The learner stays in the class, and may come back with the return code.
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, v visit) {
+	err := s.cfg.Roster.Logout(r.Context(), v.token)
+	if err == nil {
+		s.setCookie(w, learnerCookie, "", -1)
+		v.setTyping(typingNo)
+		s.cfg.Roster.Touch(v.ID)
+	}
+	s.done(w, "a learner leaves", err)
+}
+
+// done answers to a change.
+func (s *Server) done(w http.ResponseWriter, what string, err error) {
+	if err != nil {
+		s.failed(w, what, err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{})
+}
+
+// bearerOf returns the token of the header Authorization.
+func bearerOf(r *http.Request) string {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return ""
+	}
+	return token
+}
+
+// report is where a learner is on a cluster of their own, as their client says.
+func (s *Server) report(w http.ResponseWriter, r *http.Request) {
+	l, err := s.cfg.Roster.Session(bearerOf(r), true)
+	if err != nil {
+		refuse(w, http.StatusUnauthorized, "the token is not valid: join again with `lab join`")
+		return
+	}
+	s.visit(w, r, s.reported, l, "")
+}
+
+func (s *Server) reported(w http.ResponseWriter, r *http.Request, v visit) {
+	var q struct {
+		Lab, StepTitle, Red, Cause string
+		Step, Steps                int
+		Checks                     struct{ Done, Todo, Lost int }
+		RedSince                   time.Time
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	number := func(n int) int { return max(0, min(n, 999)) }
+	at := roster.Position{
+		Lab: plain(q.Lab, 128), Step: number(q.Step), StepTitle: plain(q.StepTitle, 120), Steps: number(q.Steps), Done: number(q.Checks.Done), Todo: number(q.Checks.Todo),
+		Lost: number(q.Checks.Lost), Red: plain(q.Red, 200), Cause: plain(q.Cause, 200),
+	}
+	if lab := s.lab(q.Lab); lab != nil && at.StepTitle == "" && at.Step < len(lab.Steps) {
+		at.StepTitle = lab.Steps[at.Step].Title
+	}
+	if now := time.Now(); at.Red != "" && !q.RedSince.IsZero() && q.RedSince.Before(now) {
+		at.RedSince = q.RedSince.UTC().Truncate(time.Second)
+	}
+	v.update(func() { v.keeper.reported = time.Now() })
+	s.done(w, "a learner reports", s.cfg.Roster.Update(r.Context(), v.ID, func(l *roster.Learner) { l.At = at }))
+}

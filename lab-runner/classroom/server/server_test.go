@@ -1,0 +1,422 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"wheelhouse/lab-runner/classroom/roster"
+)
+
+var tests = []struct {
+	name string
+	run  func(*class)
+	with func(*Config)
+}{
+	{"a learner works, and the board shows it", works, nil},
+	{"a restart of the process loses nothing", restarts, nil},
+	{"learners see only their own", isolated, nil},
+	{"a change comes from the page", fromThePage, nil},
+	{"a session is never the client's choice", noFixation, nil},
+	{"wrong codes lock an address out", lockedOut, nil},
+	{"paths stay in the assets", traversal, nil},
+	{"every answer has the security headers", headers, nil},
+	{"bodies are bounded", bodies, nil},
+	{"a hostile desk", hostileDesk, nil},
+	{"terminals", terminals, nil},
+	{"terminals of strangers", strangers, nil},
+	{"frames are bounded", frames, nil},
+	{"over the shoulder", overTheShoulder, nil},
+	{"labs and solutions are the instructor's to open", opening, nil},
+	{"what the board does", boardDoes, nil},
+	{"the table", table, nil},
+	{"removal and forgetting", removal, nil},
+	{"evict all", evict, nil},
+	{"a learner on their own cluster", ownCluster, nil},
+	{"streams of one learner are bounded", streamLimits, nil},
+	{"requests of one learner are bounded", requestLimits, nil},
+	{"below a prefix", prefixed, func(c *Config) { c.Prefix = "/class/" }},
+	{"without assets, by plain HTTP", bare, func(c *Config) { c.Assets, c.Plain = nil, true }},
+	{"the class is full", isFull, nil},
+}
+
+func works(c *class) {
+	ada, board := c.join("Ada"), c.instructor()
+	me := ada.get("/api/me")
+	if me["name"] != "Ada" || me["typing"] != "no" || len(ada.returnCode) != 14 {
+		c.Errorf("me: %v, return code %q", me, ada.returnCode)
+	}
+	status, labs, _ := ada.send(http.MethodGet, "/api/labs", "")
+	for _, want := range []string{`"lab":"workshop/one"`, `"steps":["First","Second"]`, `"open":true,"here":false,"why":"it needs all rights in a cluster`} {
+		if !strings.Contains(labs["raw"].(string), want) {
+			c.Errorf("labs (%d): %v; want %s", status, labs["raw"], want)
+		}
+	}
+	live, shown := ada.stream("/api/live"), board.stream("/api/board/live")
+	live.shows("desk", "ready")
+	if out := ada.post("/api/desk", map[string]any{"do": "start", "lab": "workshop/one"}); out["result"] == nil {
+		c.Errorf("start: %v", out)
+	}
+	live.shows("view", "for "+ada.id)
+	live.shows("map", "nodes")
+	shown.shows("board", `"red":"a pod runs"`)
+	shown.shows("board", `"causes":[{"cause":"no pod[2J","count":1}]`) // without its escape
+	ada.post("/api/desk", map[string]any{"do": "check", "lab": "workshop/one"})
+	shown.shows("board", `"checks":{"done":1,"todo":0,"lost":0}`)
+	row := board.row(ada.id)
+	if row["connected"] != true || row["lab"] != "workshop/one" || row["stepTitle"] != "First" || row["solved"] != 1.0 || row["red"] != "" {
+		c.Errorf("the row: %v", row)
+	}
+	ada.post("/api/help", map[string]any{"on": true})
+	shown.shows("board", `"help":"2`)
+	live.shows("class", `"help":true`)
+	// A page that is loaded again gets the whole state.
+	again := ada.stream("/api/live")
+	again.shows("view", `"done"`)
+	again.shows("class", "Ada")
+	live.cancel()
+	again.cancel()
+	shown.shows("board", `"connected":false`)
+}
+
+func restarts(c *class) {
+	ada := c.join("Ada")
+	ada.stream("/api/live").shows("desk", "ready")
+	ada.post("/api/desk", map[string]any{"do": "check", "lab": "workshop/one"})
+	jar := ada.Jar
+	c.stop() // what was reported last is stored
+	cookies := jar.Cookies(mustParse(c, c.url("/")))
+	c.start()
+	again := c.browser()
+	again.Jar.SetCookies(mustParse(c, c.url("/")), cookies)
+	if me := again.get("/api/me"); me["id"] != ada.id {
+		c.Errorf("after the restart: %v", me)
+	}
+	again.stream("/api/live").shows("desk", "ready")
+	c.eventually("the new desk has the progress", c.seen(func() bool { return strings.Contains(c.opened[ada.id], "workshop/one") }))
+}
+
+func isolated(c *class) {
+	ada, bob := c.join("Ada"), c.join("Bob")
+	a, b := ada.stream("/api/live"), bob.stream("/api/live")
+	for _, l := range []*browser{ada, bob} {
+		l.post("/api/desk", map[string]any{"do": "start", "lab": "workshop/one"})
+	}
+	a.shows("view", "for "+ada.id)
+	b.shows("view", "for "+bob.id)
+	if text := b.text(); strings.Contains(text, ada.id) || strings.Contains(text, "Ada") {
+		c.Errorf("Bob's page has got of Ada: %s", text)
+	}
+	// No request names another learner, and the board's paths are the instructor's.
+	sh := bob.shell("/api/terminal?id=" + ada.id + "&learner=" + ada.id)
+	sh.shows("shell of " + bob.id)
+	for _, path := range []string{"/api/board", "/api/board/live", "/api/board/export.csv", "/api/board/terminal/" + ada.id + "?mode=view"} {
+		if status, out, _ := bob.send(http.MethodGet, path, ""); status != http.StatusUnauthorized {
+			c.Errorf("GET %s by a learner: %d %v", path, status, out)
+		}
+	}
+	for _, path := range []string{"/api/board/do", "/api/board/forget", "/api/instructor/logout"} {
+		bob.refused(http.StatusUnauthorized, path, map[string]any{"action": "remove", "learners": []string{"*"}})
+	}
+	boss := c.instructor()
+	for _, path := range []string{"/api/me", "/api/live", "/api/labs", "/api/terminal"} {
+		if status, out, _ := boss.send(http.MethodGet, path, ""); status != http.StatusUnauthorized {
+			c.Errorf("GET %s by the instructor: %d %v", path, status, out)
+		}
+	}
+	if nobody, status := c.browser().dial("/api/terminal"); nobody != nil || status != http.StatusUnauthorized {
+		c.Errorf("a terminal of nobody: %d", status)
+	}
+}
+
+func fromThePage(c *class) {
+	ada := c.join("Ada")
+	for _, test := range []struct {
+		what   string
+		change []string
+		want   int
+	}{
+		{"as the page does", nil, http.StatusOK},
+		{"a form", []string{"Content-Type", "application/x-www-form-urlencoded"}, http.StatusUnsupportedMediaType},
+		{"text", []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType},
+		{"no type", []string{"Content-Type", ""}, http.StatusUnsupportedMediaType},
+		{"no header", []string{"X-Wheelhouse", ""}, http.StatusForbidden},
+		{"another origin", []string{"Origin", "https://evil.example"}, http.StatusForbidden},
+		{"another port", []string{"Origin", "https://127.0.0.1:1"}, http.StatusForbidden},
+		{"a sandboxed page", []string{"Origin", "null"}, http.StatusForbidden},
+		{"no origin, with a cookie", []string{"Origin", ""}, http.StatusForbidden},
+		{"cross-site by the browser's word", []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+	} {
+		on := test.want == http.StatusOK
+		status, out, _ := ada.send(http.MethodPost, "/api/help", map[string]bool{"on": on}, test.change...)
+		if status != test.want {
+			c.Errorf("%s: %d %v, want %d", test.what, status, out, test.want)
+		}
+		if l, _ := c.roster.Learner(ada.id); l.Help.IsZero() {
+			c.Errorf("%s has changed something", test.what)
+		}
+	}
+	if status, _, h := ada.send(http.MethodGet, "/api/me", "", "Origin", "https://evil.example"); status != http.StatusOK || h.Get("Access-Control-Allow-Origin") != "" {
+		c.Errorf("another origin may read: %d %v", status, h)
+	}
+	if status, _, _ := ada.send(http.MethodGet, "/api/help", ""); status == http.StatusOK {
+		c.Error("a GET changes something")
+	}
+}
+
+func noFixation(c *class) {
+	ada := c.join("Ada")
+	value := func(b *browser) string {
+		for _, k := range b.Jar.Cookies(mustParse(c, c.url("/"))) {
+			if k.Name == learnerCookie {
+				return k.Value
+			}
+		}
+		return ""
+	}
+	first := value(ada)
+	planted := c.browser()
+	planted.Jar.SetCookies(mustParse(c, c.url("/")), []*http.Cookie{{Name: learnerCookie, Value: "planted", Path: "/"}})
+	planted.post("/api/join", map[string]string{"code": c.code(), "name": "Bob"})
+	if v := value(planted); v == "planted" || v == "" {
+		c.Errorf("the session of who came with a planted cookie is %q", v)
+	}
+	ada.post("/api/join", map[string]string{"code": c.code(), "name": "Ada"})
+	if v := value(ada); v == first {
+		c.Error("a second login has the session of the first")
+	}
+	old := c.browser()
+	old.Jar.SetCookies(mustParse(c, c.url("/")), []*http.Cookie{{Name: learnerCookie, Value: first, Path: "/"}})
+	if status, _, _ := old.send(http.MethodGet, "/api/me", ""); status != http.StatusUnauthorized {
+		c.Errorf("the replaced session: %d", status)
+	}
+	if status, _, _ := ada.send(http.MethodGet, "/api/me", "", "Cookie", learnerCookie+"=x"); status != http.StatusUnauthorized {
+		c.Errorf("with two cookies of one name: %d", status)
+	}
+	live := ada.stream("/api/live")
+	live.shows("class", "Ada")
+	copied := c.browser()
+	copied.Jar.SetCookies(mustParse(c, c.url("/")), ada.Jar.Cookies(mustParse(c, c.url("/"))))
+	ada.post("/api/leave", map[string]any{})
+	live.ends()
+	if status, _, _ := copied.send(http.MethodGet, "/api/me", ""); status != http.StatusUnauthorized {
+		c.Errorf("after leaving: %d", status)
+	}
+	_, _, h := c.browser().send(http.MethodPost, "/api/join", map[string]string{"code": c.code(), "name": "Ada", "returnCode": ada.returnCode})
+	for _, want := range []string{"HttpOnly", "Secure", "SameSite=Strict", "Path=/"} {
+		if !strings.Contains(h.Get("Set-Cookie"), want) {
+			c.Errorf("the cookie is not %s: %s", want, h.Get("Set-Cookie"))
+		}
+	}
+}
+
+// from sends a change as a client of another address.
+func (c *class) from(address, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.RemoteAddr = address
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Wheelhouse", "1")
+	w := httptest.NewRecorder()
+	c.server.Handler().ServeHTTP(w, r)
+	return w
+}
+
+func lockedOut(c *class) {
+	ada := c.join("Ada")
+	password, _ := c.roster.NewPassword(c.Context())
+	right := `{"code":"` + c.code() + `","name":"Bob"}`
+	for _, test := range []struct{ what, path, wrong, right string }{
+		{"codes", "/api/join", `{"code":"aaaa-aaaa","name":"Bob"}`, right},
+		{"return codes", "/api/join", `{"code":"` + c.code() + `","name":"Ada","returnCode":"aaaa-aaaa-aaaa"}`, `{"code":"` + c.code() + `","name":"Ada","returnCode":"` + ada.returnCode + `"}`},
+		{"passwords", "/api/instructor/login", `{"password":"aaaa"}`, `{"password":"` + password + `"}`},
+	} {
+		for i := range freeAttempts {
+			if w := c.from("192.0.2.7:999", test.path, test.wrong); w.Code != http.StatusForbidden {
+				c.Fatalf("%s, wrong attempt %d: %d %s", test.what, i, w.Code, w.Body)
+			}
+		}
+		for _, body := range []string{test.wrong, test.right} { // the right one would say so else
+			if w := c.from("192.0.2.7:1000", test.path, body); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+				c.Errorf("%s, after them: %d %s", test.what, w.Code, w.Body)
+			}
+		}
+		if w := c.from("192.0.2.8:999", test.path, test.right); w.Code > http.StatusCreated {
+			c.Errorf("%s, another address: %d %s", test.what, w.Code, w.Body)
+		}
+		c.server.codes = newLockout(time.Now) // the next row needs the address again
+	}
+}
+
+func TestLockout(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := newLockout(func() time.Time { return now })
+	try := func(address string, wrong bool) time.Duration {
+		return l.try(&http.Request{RemoteAddr: address}, func() bool { return wrong })
+	}
+	for range freeAttempts {
+		if wait := try("[2001:db8::1]:1", true); wait != 0 {
+			t.Fatalf("a free attempt waits %s", wait)
+		}
+	}
+	want := firstWait
+	for range 8 {
+		if wait := try("[2001:db8::ffff]:1", true); wait != want { // one machine has the whole /64
+			t.Fatalf("waits %s, want %s", wait, want)
+		}
+		now = now.Add(want)
+		if wait := try("[2001:db8::1]:1", true); wait != 0 {
+			t.Fatalf("after the wait it waits %s", wait)
+		}
+		want = min(longestWait, 2*want)
+	}
+	if wait := try("[2001:db8:0:1::1]:1", false); wait != 0 {
+		t.Errorf("another network waits %s", wait)
+	}
+	now = now.Add(2 * longestWait)
+	if wait := try("[2001:db8::1]:1", false); wait != 0 {
+		t.Errorf("long after it waits %s", wait)
+	}
+	for i := range 2 * maxAddresses {
+		try(http.Request{RemoteAddr: "10." + itoa(i>>16) + "." + itoa(i>>8&255) + "." + itoa(i&255) + ":1"}.RemoteAddr, true)
+	}
+	if len(l.by) > maxAddresses+1 {
+		t.Errorf("%d addresses are kept", len(l.by))
+	}
+}
+
+func streamLimits(c *class) {
+	ada, bob := c.join("Ada"), c.join("Bob")
+	for range maxLive {
+		ada.stream("/api/live").shows("class", "Ada")
+	}
+	if status, out, _ := ada.send(http.MethodGet, "/api/live", ""); status != http.StatusTooManyRequests {
+		c.Errorf("one stream more: %d %v", status, out)
+	}
+	for range maxTerminals {
+		ada.shell("/api/terminal").shows("shell of")
+	}
+	if conn, status := ada.dial("/api/terminal"); conn != nil || status != http.StatusTooManyRequests {
+		c.Errorf("one terminal more: %d", status)
+	}
+	bob.stream("/api/live").shows("class", "Bob") // another learner has their own
+	boss := c.instructor()
+	for range maxBoards {
+		boss.stream("/api/board/live").shows("board", "Ada")
+	}
+	if status, _, _ := boss.send(http.MethodGet, "/api/board/live", ""); status != http.StatusTooManyRequests {
+		c.Errorf("one board more: %d", status)
+	}
+	live := bob.stream("/api/live")
+	live.shows("desk", "ready")
+	for range maxPending {
+		go bob.leave("/api/desk", `{"do":"view","lab":"workshop/one","object":"silence"}`)
+	}
+	c.eventually("four requests wait", c.seen(func() bool { return strings.Count(strings.Join(c.asked[bob.id], " "), "view") == maxPending }))
+	bob.refused(http.StatusTooManyRequests, "/api/desk", map[string]any{"do": "view", "lab": "workshop/one"})
+}
+
+// leave sends a change whose answer nobody waits for: it ends with the test.
+func (b *browser) leave(path, body string) {
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, b.url(path), strings.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	r.Header.Set("Origin", b.http.URL)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Wheelhouse", "1")
+	if res, err := b.Do(r); err == nil {
+		_ = res.Body.Close()
+	}
+}
+
+func requestLimits(c *class) {
+	ada, bob := c.join("Ada"), c.join("Bob")
+	limited := false
+	for range 20 * burst {
+		if status, _, h := ada.send(http.MethodGet, "/api/me", ""); status == http.StatusTooManyRequests && h.Get("Retry-After") != "" {
+			limited = true
+			break
+		}
+	}
+	if !limited {
+		c.Error("1,200 requests as fast as they go were all served")
+	}
+	bob.get("/api/me")
+}
+
+func isFull(c *class) {
+	for _, name := range []string{"Ada", "Bob", "Cleo"} {
+		c.join(name)
+	}
+	says := c.browser().refused(http.StatusServiceUnavailable, "/api/join", map[string]string{"code": c.code(), "name": "Dora"})
+	if says != roster.ErrFull.Error() {
+		c.Errorf("a full class says %q", says)
+	}
+}
+
+func terminals(c *class) {
+	ada := c.join("Ada")
+	sh := ada.shell("/api/terminal?columns=100&rows=30")
+	sh.state("ready")
+	sh.shows("shell of " + ada.id)
+	sh.shows("[100x30]")
+	sh.send("decho hi\r")
+	sh.shows("echo hi")
+	sh.send(`r{"columns":70000,"rows":-1}`)
+	sh.shows("[500x2]")
+	sh.send("dexit")
+	sh.state("lost")
+	sh.ends()
+	// Reload: the shell is there again.
+	ada.shell("/api/terminal").shows("shell of " + ada.id)
+}
+
+func strangers(c *class) {
+	ada := c.join("Ada")
+	for _, test := range []struct {
+		what   string
+		change []string
+		want   int
+	}{
+		{"another origin", []string{"Origin", "https://evil.example"}, http.StatusForbidden},
+		{"no origin", []string{"Origin", ""}, http.StatusForbidden},
+		{"no subprotocol", []string{"Sec-WebSocket-Protocol", ""}, http.StatusBadRequest},
+		{"another subprotocol", []string{"Sec-WebSocket-Protocol", "v4.channel.k8s.io"}, http.StatusBadRequest},
+	} {
+		if conn, status := ada.dial("/api/terminal", test.change...); conn != nil || status != test.want {
+			c.Errorf("%s: %d, want %d", test.what, status, test.want)
+		}
+	}
+	if typed := c.typed[ada.id]; typed != "" {
+		c.Errorf("typed: %q", typed)
+	}
+}
+
+func frames(c *class) {
+	ada := c.join("Ada")
+	for _, test := range []struct {
+		what, frame string
+		kind        int
+	}{
+		{"more than 64 KiB", "d" + strings.Repeat("x", maxFrame), websocket.BinaryMessage},
+		{"text", "dls\r", websocket.TextMessage},
+		{"empty", "", websocket.BinaryMessage},
+		{"of no kind", "xls", websocket.BinaryMessage},
+		{"a size that is none", "r[", websocket.BinaryMessage},
+	} {
+		sh := ada.shell("/api/terminal")
+		sh.shows("shell of")
+		if err := sh.conn.WriteMessage(test.kind, []byte(test.frame)); err != nil {
+			c.Fatal(err)
+		}
+		sh.ends()
+		if strings.Contains(sh.shown, "ls") || strings.Contains(sh.shown, "xxx") {
+			c.Errorf("a frame %s was taken: %q", test.what, sh.shown[:20])
+		}
+	}
+}
