@@ -172,7 +172,7 @@ func (b *Bundle) scan(f io.ReadSeeker) error {
 			b.damage = fmt.Errorf("%s is damaged: it has %d bytes instead of %d", h.Name, h.Size, b.members[n].Size)
 		}
 		if b.damage != nil {
-			return nil
+			return nil //nolint:nilerr // Open returns the damage, Verify the first member that it concerns
 		}
 		if b.offsets[h.Name], err = f.Seek(0, io.SeekCurrent); err != nil {
 			return err
@@ -247,7 +247,7 @@ func (b *Bundle) Extract(dir string, below ...string) error {
 	if err != nil {
 		return fmt.Errorf("extract: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	found := false
 	for _, m := range b.members {
 		if len(below) > 0 && !slices.ContainsFunc(below, func(folder string) bool {

@@ -147,7 +147,7 @@ func TestContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	want := []string{"bin/amd64/wheelhouse", "lab/lab-darwin-arm64", "deb/wheelhouse_1_amd64.deb", "labs/tracks.yaml", "labs/workshop/inspector/lab.yaml", "features/workshop/inspector.feature", "slides/workshop/deck.md", "images/index.json"}
 	if err := fstest.TestFS(b.Files(), want...); err != nil {
 		t.Error(err)
@@ -254,7 +254,7 @@ func TestHostileBundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	dir, outside := t.TempDir(), t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	h, err := b.Handler()
 	if err != nil {
 		t.Fatal(err)

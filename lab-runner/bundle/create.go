@@ -59,7 +59,7 @@ func (c Create) Write(ctx context.Context, out string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the bundle: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	all, err := c.files(ctx)
 	if err != nil {
 		return nil, err

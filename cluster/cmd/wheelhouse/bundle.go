@@ -40,7 +40,7 @@ func bundleCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			return describeBundle(c, out, b)
 		},
 	}
@@ -74,7 +74,7 @@ func bundleVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			return describeBundle(c, args[0], b)
 		},
 	}
@@ -88,7 +88,7 @@ func bundleExtract() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			return b.Extract(args[1], args[2:]...)
 		},
 	}
@@ -110,7 +110,7 @@ func bundleServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			if err := describeBundle(c, args[0], b); err != nil {
 				return err
 			}

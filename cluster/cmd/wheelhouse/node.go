@@ -234,6 +234,10 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		return err
 	}
 	defer func() { _ = runtime.Close() }()
+	mirrored, err := o.resources.mirror.open(runtime)
+	if err != nil {
+		return err
+	}
 	recorder := client.NodeRecorder(cs, "kubelet", o.name)
 	defer flush(ctx, recorder)
 	repaired := func(what string) { //nolint:contextcheck // events outlast what causes them
@@ -246,7 +250,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	}
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
 	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{
-		Client: cs, Runtime: runtime, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
+		Client: cs, Runtime: mirrored, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ type nodeResources struct {
 	deadContainers       int
 	logSize              string
 	logFiles             int
+	mirror               imageMirror
 }
 
 func (r *nodeResources) register(f *pflag.FlagSet) {
@@ -47,6 +48,7 @@ func (r *nodeResources) register(f *pflag.FlagSet) {
 	f.IntVar(&r.imageLow, "image-gc-low-threshold", 80, "disk usage in percent down to which images are removed")
 	f.StringVar(&r.logSize, "container-log-max-size", "10Mi", "size of a container's log at which it is rotated")
 	f.IntVar(&r.logFiles, "container-log-max-files", 5, "maximum number of files of a container's log")
+	r.mirror.register(f)
 	f.IntVar(&r.deadContainers, "maximum-dead-containers", -1, "maximum number of terminated containers that are kept; -1 is no limit")
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/docker/pause"
@@ -102,6 +103,16 @@ func (r *Runtime) Pull(ctx context.Context, ref, auth string) error {
 	}
 	defer out.Close()
 	return finish("pull "+ref, out)
+}
+
+// Load takes the images of an archive as `docker save` writes it, under the names that it has.
+func (r *Runtime) Load(ctx context.Context, archive io.Reader) error {
+	out, err := r.docker.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
+	if err != nil {
+		return explain("load an image", err)
+	}
+	defer out.Body.Close()
+	return finish("load an image", out.Body)
 }
 
 // finish reads a progress stream to its end; an error in it is the outcome.

@@ -28,7 +28,7 @@ func TestDockerPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer docker.Close()
+	defer func() { _ = docker.Close() }()
 	name := fmt.Sprintf("%s/team/app:%d", strings.TrimPrefix(s.URL, "http://"), os.Getpid())
 	if err := docker.ImageTag(t.Context(), "busybox:latest", name); err != nil {
 		t.Fatalf("%v: make images builds it", err)
