@@ -237,7 +237,7 @@ func Verify(name string) (*Bundle, error) {
 	return b, nil
 }
 
-// Extract writes the members below some folders, or all, into a directory. A file that is there is replaced; nothing is written outside the
+// Extract writes the members below some directories, or all, into a directory. A file that is there is replaced; nothing is written outside the
 // directory, through no link. Each member's digest is checked.
 func (b *Bundle) Extract(dir string, below ...string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -250,9 +250,9 @@ func (b *Bundle) Extract(dir string, below ...string) error {
 	defer func() { _ = root.Close() }()
 	found := false
 	for _, m := range b.members {
-		if len(below) > 0 && !slices.ContainsFunc(below, func(folder string) bool {
-			folder = path.Clean(folder)
-			return m.Name == folder || strings.HasPrefix(m.Name, folder+"/")
+		if len(below) > 0 && !slices.ContainsFunc(below, func(directory string) bool {
+			directory = path.Clean(directory)
+			return m.Name == directory || strings.HasPrefix(m.Name, directory+"/")
 		}) {
 			continue
 		}

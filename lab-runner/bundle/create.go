@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// The folders of the directory that a bundle is made from, which are those of the bundle.
+// What is below the directory that a bundle is made from, and below the same names in the bundle.
 //
 //	bin/ARCH/         the program wheelhouse, for Linux
 //	lab/              the program lab, for each system
@@ -26,15 +26,15 @@ import (
 //	kit/              other files of the kits
 //	images/ARCH.tar   what `docker save` wrote; becomes the OCI layout images/
 const (
-	binFolder    = "bin"
-	debFolder    = "deb"
-	labsFolder   = "labs"
-	checksFolder = "features"
-	imagesFolder = "images"
+	binDirectory    = "bin"
+	debDirectory    = "deb"
+	labsDirectory   = "labs"
+	checksDirectory = "features"
+	imagesDirectory = "images"
 )
 
-// folders are those that are packed.
-var folders = []string{binFolder, "lab", debFolder, labsFolder, checksFolder, "slides", "kit"}
+// directories are those that are packed.
+var directories = []string{binDirectory, "lab", debDirectory, labsDirectory, checksDirectory, "slides", "kit"}
 
 // Create is what a bundle is made from.
 type Create struct {
@@ -86,13 +86,13 @@ func (c Create) Write(ctx context.Context, out string) (*Bundle, error) {
 // complete reports what was asked for and is not there.
 func (c Create) complete() error {
 	for _, a := range c.Arches {
-		found, err := filepath.Glob(filepath.Join(c.From, binFolder, a, "wheelhouse"))
+		found, err := filepath.Glob(filepath.Join(c.From, binDirectory, a, "wheelhouse"))
 		if err != nil || len(found) == 0 {
 			return fmt.Errorf("create the bundle: %s has no program for %s; `make bundle` builds it", c.From, a)
 		}
 	}
 	for _, track := range c.Labs {
-		if info, err := os.Stat(filepath.Join(c.From, labsFolder, filepath.Base(track))); err != nil || !info.IsDir() || filepath.Base(track) != track {
+		if info, err := os.Stat(filepath.Join(c.From, labsDirectory, filepath.Base(track))); err != nil || !info.IsDir() || filepath.Base(track) != track {
 			return fmt.Errorf("create the bundle: %s has no track of labs %q", c.From, track)
 		}
 	}
@@ -105,23 +105,23 @@ func (c Create) wants(name string) bool {
 	if slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(p, ".") }) {
 		return false
 	}
-	switch folder := parts[0]; {
-	case folder == binFolder && len(parts) > 2 && len(c.Arches) > 0:
+	switch directory := parts[0]; {
+	case directory == binDirectory && len(parts) > 2 && len(c.Arches) > 0:
 		return slices.Contains(c.Arches, parts[1])
-	case folder == debFolder && len(c.Arches) > 0:
+	case directory == debDirectory && len(c.Arches) > 0:
 		return slices.ContainsFunc(append([]string{"all"}, c.Arches...), func(a string) bool { return strings.HasSuffix(name, "_"+a+".deb") })
-	case (folder == labsFolder || folder == checksFolder) && len(parts) > 2 && len(c.Labs) > 0:
+	case (directory == labsDirectory || directory == checksDirectory) && len(parts) > 2 && len(c.Labs) > 0:
 		return slices.Contains(c.Labs, parts[1])
 	}
 	return true
 }
 
-// files lists what lies in the folders, with the digests. A link, or anything else that is no file, is an error.
+// files lists what lies in the directories, with the digests. A link, or anything else that is no file, is an error.
 func (c Create) files(ctx context.Context) ([]source, error) {
 	var out []source
-	for _, folder := range folders {
-		err := filepath.WalkDir(filepath.Join(c.From, folder), func(file string, e fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) && file == filepath.Join(c.From, folder) {
+	for _, directory := range directories {
+		err := filepath.WalkDir(filepath.Join(c.From, directory), func(file string, e fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) && file == filepath.Join(c.From, directory) {
 				return nil
 			}
 			if err != nil || e.IsDir() {
@@ -244,4 +244,4 @@ func (u untilDone) Read(p []byte) (int, error) {
 }
 
 // blobName is where a blob of the OCI layout is.
-func blobName(hex string) string { return path.Join(imagesFolder, "blobs", "sha256", hex) }
+func blobName(hex string) string { return path.Join(imagesDirectory, "blobs", "sha256", hex) }

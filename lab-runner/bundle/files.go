@@ -15,7 +15,7 @@ func (b *Bundle) Files() fs.FS { return files{b} }
 
 type files struct{ b *Bundle }
 
-// Open opens a member, or a folder of members.
+// Open opens a member, or a directory of members.
 func (f files) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
@@ -28,10 +28,10 @@ func (f files) Open(name string) (fs.File, error) {
 	if len(entries) == 0 {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return &folder{name, entries}, nil
+	return &directory{name, entries}, nil
 }
 
-// entries lists a folder; it has none if there is no such folder.
+// entries lists a directory; it has none if there is no such directory.
 func (f files) entries(name string) []fs.DirEntry {
 	prefix := name + "/"
 	if name == "." {
@@ -59,7 +59,7 @@ func (f files) entries(name string) []fs.DirEntry {
 	return slices.CompactFunc(out, func(a, b fs.DirEntry) bool { return a.Name() == b.Name() })
 }
 
-// info describes a member or a folder. There are no times, so that the same bundle is served the same.
+// info describes a member or a directory. There are no times, so that the same bundle is served the same.
 type info struct {
 	m   Member
 	dir bool
@@ -87,21 +87,21 @@ type file struct {
 func (f *file) Stat() (fs.FileInfo, error) { return info{f.m, false}, nil }
 func (*file) Close() error                 { return nil }
 
-// folder is a folder that is open.
-type folder struct {
+// directory is a directory that is open.
+type directory struct {
 	name string
 	left []fs.DirEntry
 }
 
-func (d *folder) Stat() (fs.FileInfo, error) { return info{Member{Name: d.name}, true}, nil }
-func (*folder) Close() error                 { return nil }
+func (d *directory) Stat() (fs.FileInfo, error) { return info{Member{Name: d.name}, true}, nil }
+func (*directory) Close() error                 { return nil }
 
-func (d *folder) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("it is a folder")}
+func (d *directory) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("it is a directory")}
 }
 
 // ReadDir returns the next n entries, or all that are left.
-func (d *folder) ReadDir(n int) ([]fs.DirEntry, error) {
+func (d *directory) ReadDir(n int) ([]fs.DirEntry, error) {
 	if n > 0 && len(d.left) == 0 {
 		return nil, io.EOF
 	}

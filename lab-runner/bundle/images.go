@@ -22,8 +22,8 @@ import (
 
 const (
 	maxManifest = 4 << 20 // bytes of a manifest, an index or a configuration
-	layoutFile  = imagesFolder + "/oci-layout"
-	layoutIndex = imagesFolder + "/index.json"
+	layoutFile  = imagesDirectory + "/oci-layout"
+	layoutIndex = imagesDirectory + "/index.json"
 	// elsewhere ends the first part of the name of an image for another architecture: a Docker Engine has
 	// one image of a name, so that of arm64 is arm64.bundle/docker.io/library/nginx there.
 	elsewhere = ".bundle"
@@ -40,7 +40,7 @@ type layout struct {
 
 // images makes the layout of the archives images/ARCH.tar.
 func (c Create) images(ctx context.Context, work string) ([]source, error) {
-	archives, err := filepath.Glob(filepath.Join(c.From, imagesFolder, "*.tar"))
+	archives, err := filepath.Glob(filepath.Join(c.From, imagesDirectory, "*.tar"))
 	if err != nil {
 		return nil, fmt.Errorf("create the bundle: %w", err)
 	}

@@ -53,7 +53,7 @@ var pageOf = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <style>body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#111;background:#fff}td{padding:.2em 1em .2em 0}code{overflow-wrap:anywhere}</style>
 </head><body><h1>The class's bundle</h1>
 <p>Digest <code>{{.Digest}}</code>. <a href="files/">All files</a>.</p>
-{{range .Folders}}<h2>{{.Title}}</h2><table>{{range .Members}}<tr><td><a href="files/{{.Name}}">{{.Name}}</a></td><td>{{.Size}} bytes</td></tr>{{end}}</table>
+{{range .Directories}}<h2>{{.Title}}</h2><table>{{range .Members}}<tr><td><a href="files/{{.Name}}">{{.Name}}</a></td><td>{{.Size}} bytes</td></tr>{{end}}</table>
 {{end}}{{if .Images}}<h2>Images</h2><p>A node takes them from here with <code>--image-mirror</code> and this address.</p>
 <ul>{{range .Images}}<li><code>{{.}}</code></li>{{end}}</ul>{{end}}</body></html>
 `))
@@ -66,22 +66,22 @@ type listing struct {
 func (b *Bundle) page(w http.ResponseWriter, _ *http.Request) {
 	secure(w)
 	var data struct {
-		Digest  string
-		Folders []listing
-		Images  []string
+		Digest      string
+		Directories []listing
+		Images      []string
 	}
 	data.Digest = b.Digest()
-	for _, f := range []struct{ folder, title string }{
-		{"lab", "The program lab, for a learner's machine"}, {binFolder, "The program wheelhouse, for Linux"}, {debFolder, "Debian packages"}, {"slides", "Slides"}, {"kit", "Kits"},
+	for _, f := range []struct{ directory, title string }{
+		{"lab", "The program lab, for a learner's machine"}, {binDirectory, "The program wheelhouse, for Linux"}, {debDirectory, "Debian packages"}, {"slides", "Slides"}, {"kit", "Kits"},
 	} {
 		var members []Member
 		for _, m := range b.members {
-			if strings.HasPrefix(m.Name, f.folder+"/") {
+			if strings.HasPrefix(m.Name, f.directory+"/") {
 				members = append(members, m)
 			}
 		}
 		if len(members) > 0 {
-			data.Folders = append(data.Folders, listing{f.title, members})
+			data.Directories = append(data.Directories, listing{f.title, members})
 		}
 	}
 	names, err := b.ImageNames()
@@ -111,4 +111,4 @@ func (b *Bundle) ImageNames() ([]string, error) {
 	return out, nil
 }
 
-var _ fs.ReadDirFile = (*folder)(nil)
+var _ fs.ReadDirFile = (*directory)(nil)

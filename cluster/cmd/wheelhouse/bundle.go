@@ -82,7 +82,7 @@ func bundleVerify() *cobra.Command {
 
 func bundleExtract() *cobra.Command {
 	return &cobra.Command{
-		Use: "extract FILE DIR [FOLDER...]", Short: "Write files of a bundle into a directory: all, or those below some of its folders", Args: cobra.MinimumNArgs(2),
+		Use: "extract FILE DIR [DIRECTORY...]", Short: "Write files of a bundle into a directory: all, or those below some of its directories", Args: cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := bundle.Open(args[0])
 			if err != nil {

@@ -1,5 +1,5 @@
 // Package registry is the image registry of a class: an HTTP handler that speaks the OCI distribution protocol. Everybody
-// whom the caller lets in pulls; only the instructor pushes. It owns the images that were pushed, in a directory,
+// whom the caller admits pulls; only the instructor pushes. It owns the images that were pushed, in a directory,
 // and serves those of a base beside them, such as the ones of a bundle. It never writes to the base, and it
 // has no TLS and no address of its own: the caller serves the handler at the root of a host, with TLS and with a timeout
 // for headers.

@@ -110,7 +110,7 @@ func (r *Registry) verify(token string) (string, bool) {
 	return claims.Subject, err == nil
 }
 
-// challenge tells the client where to get a token.
+// challenge answers with where a token is had.
 func (r *Registry) challenge(w http.ResponseWriter, req *http.Request) {
 	scheme := "http"
 	if req.TLS != nil {

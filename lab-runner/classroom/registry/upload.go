@@ -75,7 +75,7 @@ func (d *disk) PushBlobChunked(_ context.Context, repo string, _ int) (ociregist
 	return &writer{disk: d, id: id, upload: u}, nil
 }
 
-// drop forgets an upload and removes its file. Called with mu held.
+// drop removes an upload and its file. Called with mu held.
 func (d *disk) drop(id string, u *upload) error {
 	delete(d.uploads, id)
 	d.used -= u.size
