@@ -71,7 +71,7 @@ func root() *cobra.Command {
 		}
 	}
 	add("cluster", upCommand(), downCommand(), statusCommand(), doctorCommand(), sshCommand(), kubeconfigCommand(), kubectlCommand(), unit.Command(), uninstallCommand())
-	add("learn", labs(), slidesCommand(), bundleCommand(), why.Command(kubeconfig, nil), journey.Command(kubeconfig))
+	add("learn", classroomCommand(), labs(), slidesCommand(), bundleCommand(), why.Command(kubeconfig, nil), journey.Command(kubeconfig))
 	add("parts", serverCommand(), nodeCommand(), tokenCommand(), certsCommand(), secretsCommand(), etcdCommand(), snapshotCommand(), apiserverCommand(), controllerManagerCommand(), schedulerCommand(), kubeletCommand(), proxyCommand(), dnsCommand(), ingressCommand())
 	return c
 }

@@ -99,6 +99,11 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request, serve ofLearner, 
 	serve(w, r, visit{l, token, k})
 }
 
+// Instructor reports whether a request, of the slides for instance, is the instructor's.
+func (s *Server) Instructor(r *http.Request) bool {
+	return s.cfg.Roster.Instructor(cookie(r, instructorCookie))
+}
+
 // instructor admits a session of the instructor.
 func (s *Server) instructor(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mdp/qrterminal/v3"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+
+	"wheelhouse/cluster/apiserver/pki"
+	"wheelhouse/cluster/connlimit"
+	"wheelhouse/cluster/local"
+	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/classroom/roster"
+	"wheelhouse/lab-runner/classroom/server"
+	"wheelhouse/lab-runner/classroom/web"
+	"wheelhouse/lab-runner/classroom/workbench"
+	"wheelhouse/lab-runner/slides"
+)
+
+const defaultClassListen = ":8443"
+
+// classroomServing are the flags of `classroom serve`.
+type classroomServing struct {
+	classroomFlags
+	listen, host, prefix, title, open, cert, key string
+	labs                                         []string
+	learners                                     int
+	plain                                        bool
+}
+
+func classroomServe() *cobra.Command {
+	o := classroomServing{listen: defaultClassListen, prefix: "/", title: "Kubernetes", learners: 40}
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve a class until Ctrl-C; what it has is in the cluster, and the next serve goes on", Args: cobra.NoArgs,
+		Long: "Serve starts the cluster of this machine if it does not run (as `wheelhouse up --class`), or uses that of --kubeconfig, and serves the class:\n" +
+			"the learners' page, the instructor's board, slides. It prints their addresses, the room's code and a password for one login.",
+		RunE: func(c *cobra.Command, _ []string) error { return o.serve(c) },
+	}
+	o.registerAll(c)
+	o.timeoutFlag(c, "each step of the cluster's start")
+	c.Flags().StringVar(&o.listen, "listen", o.listen, "the address and port to serve at")
+	c.Flags().StringVar(&o.host, "host", "", "the name or address that learners open (default: this machine's address)")
+	c.Flags().StringVar(&o.prefix, "path-prefix", o.prefix, "the path below which the class is served, for a proxy in front")
+	c.Flags().StringVar(&o.title, "title", o.title, "the title of a new class")
+	c.Flags().StringSliceVar(&o.labs, "labs", nil, "the labs that are offered: tracks, or TRACK/NAME, in this order (default: those of the class, of a new one all)")
+	c.Flags().StringVar(&o.open, "open", "first", "which labs of a new class, or of --labs, are open at the beginning: first, all or none")
+	c.Flags().IntVar(&o.learners, "learners", o.learners, "the most learners; more are refused with a sentence")
+	c.Flags().BoolVar(&o.plain, "plain-http", false, "serve without TLS: who reads the network's traffic can act as any learner and as the instructor")
+	c.Flags().StringVar(&o.cert, "tls-cert-file", "", "a certificate, PEM (default: one of the cluster's authority)")
+	c.Flags().StringVar(&o.key, "tls-private-key-file", "", "its key")
+	return c
+}
+
+func (o *classroomServing) serve(c *cobra.Command) error {
+	if o.learners < 1 || !slices.Contains([]string{"first", "all", "none"}, o.open) {
+		return errors.New("--learners is at least 1, and --open is first, all or none")
+	}
+	root, err := catalog.Root("")
+	if err != nil {
+		return err
+	}
+	labs, err := catalog.Load(root)
+	if err != nil {
+		return err
+	}
+	offered, err := offer(labs, o.labs)
+	if err != nil {
+		return err
+	}
+	if err := o.startCluster(c); err != nil {
+		return err
+	}
+	rc, cs, err := o.connect()
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(c.Context(), "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", o.listen, err)
+	}
+	defer listener.Close()
+	benches, err := workbench.New(workbench.Config{REST: rc})
+	if err != nil {
+		return err
+	}
+	r, err := o.class(c.Context(), cs, offered)
+	if err != nil {
+		return err
+	}
+	config, authority, err := o.certificate(c.Context(), cs)
+	if err != nil {
+		return err
+	}
+	cfg := server.Config{
+		Roster: r, Benches: benches, Streams: benches, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
+		Plain: o.plain, Prefix: o.prefix, Log: logger("classroom"),
+	}
+	var s *server.Server
+	if dir, err := os.OpenRoot(filepath.Join(root, "slides")); err == nil {
+		defer dir.Close()
+		cfg.Slides = slides.Handler(slides.Config{Files: dir.FS(), Notes: func(r *http.Request) bool { return s.Instructor(r) }})
+	}
+	if s, err = server.New(cfg); err != nil {
+		return err
+	}
+	if err := o.print(c, r, listener.Addr(), authority); err != nil {
+		return err
+	}
+	return o.run(c.Context(), s, r, listener, config)
+}
+
+// offer returns the labs that names, tracks or TRACK/NAME, mean; without names all.
+func offer(labs []*catalog.Lab, names []string) ([]string, error) {
+	var out []string
+	for _, l := range labs {
+		if len(names) == 0 {
+			out = append(out, l.ID())
+		}
+	}
+	for _, name := range names {
+		found := 0
+		for _, l := range labs {
+			if (name == l.Track || name == l.ID()) && !slices.Contains(out, l.ID()) {
+				out = append(out, l.ID())
+				found++
+			}
+		}
+		if found == 0 {
+			picked, err := catalog.Pick(labs, []string{name})
+			if err != nil {
+				return nil, fmt.Errorf("--labs: %w", err)
+			}
+			out = append(out, picked[0].ID())
+		}
+	}
+	return out, nil
+}
+
+// startCluster starts the cluster of this machine, or its missing processes.
+func (o *classroomServing) startCluster(c *cobra.Command) error {
+	if o.kubeconfig != "" {
+		return nil
+	}
+	cfg := o.config()
+	state, err := local.Status(cfg)
+	if err == nil && state.Healthy() {
+		return nil
+	}
+	if err != nil && !errors.Is(err, local.ErrNoCluster) {
+		return err
+	}
+	if class := true; errors.Is(err, local.ErrNoCluster) {
+		cfg.Class, cfg.Nodes = &class, 2
+	} else {
+		cfg.Nodes = max(0, len(state.Processes)-2) // beside the server and the master's node
+	}
+	return local.Up(c.Context(), cfg, c.OutOrStdout())
+}
+
+// class opens the class, or makes it. --labs changes what an earlier serve has offered.
+func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, offered []string) (*roster.Roster, error) {
+	opened := map[string]bool{}
+	for i, id := range offered {
+		if o.open == "all" || o.open == "first" && i == 0 {
+			opened[id] = true
+		}
+	}
+	r, err := roster.Open(ctx, roster.Config{Client: cs, Limit: o.learners, Log: logger("classroom")}, func() roster.Class {
+		return roster.Class{Title: o.title, Labs: offered, Open: opened}
+	})
+	if err != nil || len(o.labs) == 0 {
+		return r, err
+	}
+	return r, r.UpdateClass(ctx, func(k *roster.Class) {
+		if !slices.Equal(k.Labs, offered) {
+			k.Labs = offered
+			for id := range opened {
+				k.Open = roster.Set(k.Open, id, true)
+			}
+		}
+	})
+}
+
+// print shows what the room needs.
+func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr, authority []byte) error {
+	code, err := r.Code(c.Context())
+	if err != nil {
+		return err
+	}
+	password, err := r.NewPassword(c.Context())
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return err
+	}
+	host, scheme, prefix := o.host, "https", "/"+strings.Trim(o.prefix, "/")
+	if host == "" {
+		host = "localhost"
+		if found, err := sourceTo("192.0.2.1:9"); err == nil { // no machine has it; nothing is sent
+			host = found.String()
+		}
+	}
+	if o.plain {
+		scheme = "http"
+	}
+	url := scheme + "://" + net.JoinHostPort(host, port) + strings.TrimSuffix(prefix, "/") + "/"
+	out := c.OutOrStdout()
+	qrterminal.GenerateHalfBlock(url+"#code="+code, qrterminal.L, out)
+	fmt.Fprintf(out, "learners:   %s\nroom code:  %s\ninstructor: %sboard\npassword:   %s (for one login; `wheelhouse classroom password` makes another)\n", url, code, url, password)
+	if print, err := server.Fingerprint(authority); err == nil {
+		fmt.Fprintf(out, "trust:      %strust\nauthority:  SHA-256 %s\n", url, print)
+	}
+	if !web.Built() {
+		fmt.Fprintln(out, "the pages are not in this program: `make build` builds them")
+	}
+	return nil
+}
+
+// run serves until ctx is done, and ends when what desks have reported is stored.
+func (o *classroomServing) run(ctx context.Context, s *server.Server, r *roster.Roster, l net.Listener, config *tls.Config) error {
+	// A room may have one address, behind a router or a proxy: a learner has about three connections.
+	limited := connlimit.New(l, connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256})
+	h := &http.Server{
+		Handler: s.Handler(), TLSConfig: config, ConnState: limited.ConnState,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(logger("classroom").Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- r.Run(ctx) }()
+	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
+	defer stop()
+	var err error
+	if config != nil {
+		err = h.ServeTLS(limited, "", "")
+	} else {
+		err = h.Serve(limited)
+	}
+	if !errors.Is(err, http.ErrServerClosed) || ctx.Err() == nil {
+		return fmt.Errorf("serving the class: %w", err)
+	}
+	for range cap(ended) {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return nil
+}
+
+// certificate returns the certificate, and the authority that learners may trust; both nil for plain HTTP.
+func (o *classroomServing) certificate(ctx context.Context, cs kubernetes.Interface) (*tls.Config, []byte, error) {
+	if o.plain {
+		return nil, nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	names, ips := o.hosts()
+	dir := filepath.Join(o.stateDir, o.name, "pki")
+	switch {
+	case (o.cert == "") != (o.key == ""):
+		return nil, nil, errors.New("--tls-cert-file and --tls-private-key-file go together")
+	case o.cert != "":
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		config.Certificates = []tls.Certificate{pair}
+		return config, nil, err
+	case o.kubeconfig == "" && existing(filepath.Join(dir, "ca.key")) != "":
+		keys, err := pki.Open(dir, "wheelhouse")
+		if err != nil {
+			return nil, nil, fmt.Errorf("the cluster's authority: %w", err)
+		}
+		pair, err := keys.Issue(pki.Request{CommonName: "wheelhouse-class", DNSNames: names, IPs: ips, Server: true})
+		if err != nil {
+			return nil, nil, fmt.Errorf("a certificate of the class: %w", err)
+		}
+		leaf, err := pair.TLS()
+		config.Certificates = []tls.Certificate{leaf}
+		return config, keys.CertPEM(), err
+	}
+	chain, key, err := roster.Certificate(ctx, cs, names, ips)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	config.Certificates = []tls.Certificate{pair}
+	return config, chain, err
+}
+
+// hosts returns what a certificate is for: the names and addresses of this machine.
+func (o *classroomServing) hosts() (names []string, ips []net.IP) {
+	names = []string{"localhost"}
+	if name, err := os.Hostname(); err == nil && name != "localhost" {
+		names = append(names, name, name+".local")
+	}
+	if ip := net.ParseIP(o.host); ip != nil {
+		ips = append(ips, ip)
+	} else if o.host != "" {
+		names = append(names, o.host)
+	}
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return names, ips
+	}
+	for _, a := range found {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLinkLocalUnicast() && len(ips) < 64 {
+			ips = append(ips, n.IP)
+		}
+	}
+	return names, ips
+}
