@@ -107,7 +107,7 @@ func (s *Server) meView(l *roster.Learner, k *keeper) map[string]any {
 	}
 }
 
-// labStates changes whenever the list of labs does, so that a page knows when to ask for it.
+// labStates changes whenever the list of labs does, which shows a page when to ask for it.
 func (s *Server) labStates(class *roster.Class, l *roster.Learner) []string {
 	open := []string{}
 	for _, id := range class.Labs {
