@@ -75,7 +75,7 @@ func (s *stub) board() map[string]any {
 	rows, causes := []map[string]any{}, map[string]int{}
 	for _, l := range s.learners {
 		row := map[string]any{
-			"id": l.id, "name": l.name, "place": "room", "connected": true, "lab": l.lab, "step": l.step + 1, "stepTitle": titles[l.step], "steps": len(titles),
+			"id": l.id, "name": l.name, "place": "room", "connected": true, "lab": l.lab, "step": l.step, "stepTitle": titles[l.step], "steps": len(titles),
 			"help": l.help, "solved": 0, "watched": l.watched > 0, "typing": l.typing, "redSince": nil, "red": "", "cause": "",
 		}
 		done, todo, lost := 0, 0, 0

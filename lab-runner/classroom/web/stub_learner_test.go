@@ -4,6 +4,7 @@ package web
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,8 +14,6 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/gorilla/websocket"
-
-	"encoding/json"
 )
 
 // learner is a learner of the stub, at the lab workshop/notes: its checks look for files in the home directory of a
@@ -185,7 +184,7 @@ func (s *stub) terminal(w http.ResponseWriter, r *http.Request, l *learner, read
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	conn.SetReadLimit(64 << 10)
 	cmd := exec.CommandContext(r.Context(), "bash", "--norc", "--noprofile", "-i")
 	cmd.Dir, cmd.Env = l.home, []string{"PATH=/usr/bin:/bin", "HOME=" + l.home, "TERM=xterm-256color", "PS1=" + l.name + "$ ", "HISTFILE="}

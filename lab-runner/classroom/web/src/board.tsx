@@ -12,7 +12,7 @@ import { kept, keep } from "./kept";
 import { Live, type LiveState } from "./live";
 import { lab, type Lab } from "./page";
 import { Language, Notice, Timer } from "./parts";
-import { list, oneOf } from "./safe";
+import { line, list, object, oneOf } from "./safe";
 
 function Instructor() {
   const [state, setState] = useState<Board | null>(null);
@@ -64,8 +64,11 @@ function Room({ board: b, change, reload }: { board: Board; change: (b: Board) =
 
   const send = async (path: string, body: Record<string, unknown>, done: string): Promise<void> => {
     try {
-      await post(path, body);
-      setNotice({ text: done, failed: false });
+      const answer = object(await post(path, body));
+      const failed = list(answer["failed"], (f) => `${b.learners.find((r) => r.id === object(f)["id"])?.name ?? "?"}: ${line(object(f)["error"])}`);
+      const code = line(answer["code"]);
+      if (failed.length) setNotice({ text: t("board.failed", { n: failed.length }) + " " + failed.slice(0, 5).join("; "), failed: true });
+      else setNotice({ text: code ? t("board.code", { code }) : done, failed: false });
       if (live !== "open") await reload();
     } catch (err) {
       setNotice({ text: message(err), failed: true });

@@ -8,6 +8,7 @@ import { Head } from "./learner/head";
 import { Join } from "./learner/join";
 import { LabPage } from "./learner/lab";
 import { Labs } from "./learner/labs";
+import { keep } from "./kept";
 import { Live, type LiveState } from "./live";
 import * as page from "./page";
 import { Notice } from "./parts";
@@ -23,6 +24,7 @@ export interface Desk {
 function Learner() {
   const [me, setMe] = useState<page.Me | null>(null);
   const [joinSays, setJoinSays] = useState("");
+  // The server has a hash of it only: it is shown until this tab is closed.
   const [returnCode, setReturnCode] = useState("");
   const [asked, setAsked] = useState(false); // whether this browser is known was asked
   const load = useCallback(async () => {
@@ -44,6 +46,7 @@ function Learner() {
         says={joinSays}
         joined={(code) => {
           setReturnCode(code);
+          keep("returnCode", code, "session");
           void load();
         }}
       />
@@ -73,6 +76,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
   const [busy, setBusy] = useState("");
   const [where, setWhere] = useState(place());
   const failures = useRef(0);
+  const open = useRef<string | undefined>(undefined); // the labs that are open
   const runs = useRef<((command: string) => void) | null>(null);
 
   const say = (text: string, failed = false): void => setNotice({ text, failed });
@@ -97,7 +101,9 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
         desk: (d) => setDesk({ state: line(object(d)["state"]), text: line(object(d)["text"], 1000) }),
         class: (c) => {
           setMe((m) => m && changed(m, c));
-          void loadLabs();
+          const now = JSON.stringify(object(c)["labs"] ?? object(object(c)["class"])["labs"]);
+          if (now !== open.current && place() === "labs") void loadLabs();
+          open.current = now;
         },
       },
       (state) => {
@@ -123,7 +129,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
     say("");
     if (["solve", "reset", "goto"].includes(body.do)) setOutput("");
     try {
-      return await post("api/desk", body);
+      return await post("api/desk", { lab: view?.lab, step: view?.step, ...body });
     } catch (err) {
       say(message(err), true);
       return undefined;
@@ -147,6 +153,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
 
   const leave = async (): Promise<void> => {
     await set("api/leave", {}, (m) => m);
+    keep("returnCode", "", "session");
     await reload();
   };
 

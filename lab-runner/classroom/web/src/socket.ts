@@ -5,6 +5,7 @@ import { Retry } from "./retry";
 import { line, object } from "./safe";
 
 const frame = 32 * 1024; // bytes of keys in a frame; the server refuses more than 64 KiB
+const steady = 5000; // ms
 const mostKept = 4096; // bytes of keys that wait for a connection
 
 const encoder = new TextEncoder();
@@ -29,6 +30,8 @@ export class Socket {
   private waiting: Uint8Array[] = [];
   private waitingBytes = 0;
   private opened = false;
+  private since = 0; // when it was opened
+  private last = ""; // what the server said last
   private readonly retry = new Retry(() => this.connect());
 
   constructor(
@@ -100,9 +103,11 @@ export class Socket {
     };
     socket.onclose = () => {
       if (socket !== this.socket) return;
+      // A connection that ends at once is no success: the delay grows.
+      if (this.opened && Date.now() - this.since > steady) this.retry.succeeded();
       this.opened = false;
       this.retry.later();
-      this.listener.state("lost", "", this.waitingBytes);
+      this.listener.state("lost", this.last, this.waitingBytes);
     };
   }
 
@@ -111,7 +116,8 @@ export class Socket {
       const says = object(JSON.parse(decoder.decode(bytes)));
       const state = line(says["state"], 40);
       if (state === "ready") this.ready();
-      this.listener.state(state, line(says["text"], 1000), this.waitingBytes);
+      this.last = line(says["text"], 1000);
+      this.listener.state(state, this.last, this.waitingBytes);
     } catch {
       // not a state of this contract
     }
@@ -121,7 +127,7 @@ export class Socket {
   private ready(): void {
     if (this.opened) return;
     this.opened = true;
-    this.retry.succeeded();
+    this.since = Date.now();
     for (const bytes of this.waiting) this.socket?.send(framed("d", bytes));
     this.waiting = [];
     this.waitingBytes = 0;

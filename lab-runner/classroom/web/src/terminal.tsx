@@ -145,8 +145,8 @@ export function Terminal({ path, readOnly = false, shown, label, handle, onState
         <span class="spacer" />
         {leave && <span class="quiet keyboard-only">{t("terminal.leave")}</span>}
         <label><input type="checkbox" checked={reader} onChange={(e) => readAloud(e.currentTarget.checked)} /> {t("terminal.reader")}</label>
-        <button type="button" aria-label={t("terminal.smaller")} onClick={size(-1)}>A−</button>
-        <button type="button" aria-label={t("terminal.larger")} onClick={size(1)}>A+</button>
+        <button type="button" onClick={size(-1)}>A−<span class="unseen">: {t("terminal.smaller")}</span></button>
+        <button type="button" onClick={size(1)}>A+<span class="unseen">: {t("terminal.larger")}</span></button>
       </div>
     </section>
   );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { join, page, picture, screen, shows, someone, stub, until } from "./browser.mjs";
+import { accessible, join, page, picture, screen, shows, someone, stub, until } from "./browser.mjs";
 
 let board;
 
@@ -36,6 +36,7 @@ test("the board shows help first and red next, live", async () => {
   await board.getByRole("searchbox").fill("Board");
   const names = await board.locator("tbody th").allInnerTexts();
   assert.deepEqual(names.map((n) => n.trim().slice(0, 7)), ["Board C", "Board B", "Board A"]);
+  await accessible(board, "the board");
   await picture(board, "board");
   await board.getByRole("button", { name: /^Help 1/ }).click();
   assert.equal(await board.locator("tbody tr").count(), 1);
@@ -58,6 +59,7 @@ test("the board shows help first and red next, live", async () => {
   await board.locator("dialog .xterm-box").click();
   await board.keyboard.type("echo helped > note\n");
   await a.locator(".checks li.done").waitFor();
+  await accessible(board, "a terminal on the board");
   await picture(board, "watch");
   await board.getByRole("button", { name: "Close" }).last().click();
   await a.getByText("The instructor sees your terminal now.").waitFor({ state: "detached" });
@@ -75,7 +77,8 @@ test("the board shows help first and red next, live", async () => {
   await board.getByRole("button", { name: "Reset the lab" }).click();
   await board.getByRole("dialog").getByRole("button", { name: "Reset the lab" }).click();
   const last = await until("all actions are sent", actions, (l) => l.at(-1)?.action === "reset");
-  assert.deepEqual(last.slice(-2).map((x) => [x.action, x.learners, x.lab]), [["release", ["*"], "workshop/notes"], ["reset", ["*"], "workshop/notes"]]);
+  assert.deepEqual(last.slice(-2).map((x) => [x.action, x.learners, x.lab, x.step ?? "all"]), [["release", ["*"], "workshop/notes", 0], ["reset", ["*"], "workshop/notes", "all"]]);
+  await row("Board A").getByText("step 1 of 3").waitFor();
   assert.equal(last.find((x) => x.action === "message").learners.length, 1);
   await board.reload();
   await row("Board A").waitFor();

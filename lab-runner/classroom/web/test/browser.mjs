@@ -1,6 +1,8 @@
 // What the tests share: a browser of the distribution, and contexts that stand for one person each.
 import { chromium } from "playwright-core";
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 
 export const page = process.env.PAGE;
@@ -69,6 +71,20 @@ export const shows = (p, text) => until(`the terminal shows ${text}`, () => scre
 export async function stub(act, body = {}) {
   const r = await fetch(`${page}test/${act}`, { method: "POST", headers: { "Content-Type": "application/json", "X-Wheelhouse": "1" }, body: JSON.stringify(body) });
   return r.json();
+}
+
+const axe = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+// accessible checks what is shown by the rules of axe for WCAG 2 A and AA, contrast included, in light and dark.
+export async function accessible(p, what) {
+  await p.evaluate(axe);
+  for (const colorScheme of ["dark", "light"]) {
+    await p.emulateMedia({ colorScheme });
+    const found = await p.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] }));
+    const says = found.violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + " (" + (n.any[0]?.message ?? "") + ")").join("; ")}`);
+    assert.deepEqual(says, [], `${what} in ${colorScheme}`);
+    assert.ok(found.passes.length > 5, `axe has checked ${found.passes.length} rules of ${what}`);
+  }
 }
 
 export async function picture(p, name) {

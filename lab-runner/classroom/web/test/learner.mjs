@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { join, page, picture, screen, shows, someone, stub, until } from "./browser.mjs";
+import { accessible, join, page, picture, screen, shows, someone, stub, until } from "./browser.mjs";
 
 
 async function clean(p) {
@@ -14,6 +14,7 @@ const check = (p, state) => p.locator(`.checks li.${state}`);
 test("a wrong code is refused with the server's sentence, and what was typed stays", async () => {
   const p = await someone();
   await p.goto(page);
+  await accessible(p, "the form to join");
   await picture(p, "join");
   await p.getByLabel("Code of the room").fill("WRONG");
   await p.getByLabel("Your name").fill("Ada");
@@ -28,6 +29,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   const p = await someone();
   await join(p, "Grace");
   await p.getByRole("button", { name: "Notes that stay" }).waitFor();
+  await accessible(p, "the list of labs");
   await picture(p, "labs");
   assert.equal(await p.getByRole("button", { name: "Not open yet: Rolling updates" }).isDisabled(), true);
   await p.getByText("do it on a cluster of your own").waitFor();
@@ -44,6 +46,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   // A command that is typed by hand, and a check that is lost and comes back.
   await p.keyboard.type("rm note\n");
   await check(p, "lost").waitFor();
+  await accessible(p, "a lab");
   await p.getByRole("button", { name: "Why?" }).click();
   await p.getByText("nothing has written it").waitFor();
   await p.keyboard.press("Escape");
@@ -59,6 +62,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   await p.getByText("Checks of this step are still to do.").waitFor();
   await p.getByRole("button", { name: "Map" }).click();
   await p.locator("svg .pod.well").first().waitFor();
+  await accessible(p, "the map");
   await picture(p, "map");
   await p.getByRole("button", { name: /^Checks/ }).click();
   await p.getByRole("button", { name: "Run: echo written > more" }).click();
@@ -71,6 +75,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   await p.getByText("Not right. Choose again.").waitFor();
   await p.getByLabel("note").check();
   await p.getByText("It was written in step 1.").waitFor();
+  await accessible(p, "a question");
   await p.getByRole("button", { name: "Finish" }).click();
   await p.getByText("You have finished this lab.").waitFor();
 
@@ -211,6 +216,7 @@ test("a phone has one part of the page at a time, and all of it by the keyboard 
   await p.getByRole("button", { name: "Notes that stay" }).focus();
   await p.keyboard.press("Enter");
   await p.getByRole("heading", { name: "Write a note" }).waitFor();
+  await accessible(p, "a lab on a phone");
   await picture(p, "phone-text");
   await p.getByRole("button", { name: "Run: echo written > note" }).focus();
   await p.keyboard.press("Enter");
@@ -240,4 +246,16 @@ test("two learners have different screens", async () => {
   assert.ok(!(await screen(b)).includes("echo written"));
   await clean(a);
   await clean(b);
+});
+
+test("the page is in the browser's language where there is a translation, and in the one that was chosen", async () => {
+  const p = await someone({ locale: "de-AT" });
+  await p.goto(page);
+  await p.getByRole("button", { name: "Teilnehmen" }).waitFor();
+  assert.equal(await p.locator("html").getAttribute("lang"), "de");
+  await p.getByLabel("Sprache").selectOption("en");
+  await p.getByRole("button", { name: "Join", exact: true }).waitFor();
+  await p.reload();
+  await p.getByRole("button", { name: "Join", exact: true }).waitFor();
+  await clean(p);
 });

@@ -29,7 +29,7 @@ export function Actions({ board, labs, chosen, act, forget }: Props) {
   const isOpen = current !== undefined && (board.open ?? board.class.labs).includes(current.lab);
   const ask = (what: "reset" | "remove" | "evict", action: () => void): void =>
     setQuestion({ title: t(`act.${what}.title`), text: t(`act.${what}.text`) + " " + for_, yes: t(`act.${what}`), act: action });
-  const about = { lab: current?.lab ?? "", step: Number(step) || 1 };
+  const about = { lab: current?.lab ?? "", step: (Number(step) || 1) - 1 };
   const slide = board.class.slide;
   return (
     <aside class="actions" aria-label={t("act.title")}>
@@ -82,7 +82,7 @@ export function Actions({ board, labs, chosen, act, forget }: Props) {
         {slide && <p class="quiet">{slide.deck}: {slide.page} <a href={slideAddress(slide.deck, slide.page).replace("follow=1", "present=1")} target="_blank" rel="noopener">{t("act.slides.current")}</a></p>}
         <div class="buttons">
           <a class="button" href="slides/?present=1" target="_blank" rel="noopener">{t("act.slides.open")}</a>
-          <button type="button" aria-pressed={board.class.follow} onClick={() => act("follow", { on: !board.class.follow, text: board.class.follow ? "off" : "on" })}>{t("act.slides.follow")}</button>
+          <button type="button" aria-pressed={board.class.follow} onClick={() => act("follow", { on: !board.class.follow })}>{t("act.slides.follow")}</button>
         </div>
       </fieldset>
       <details>

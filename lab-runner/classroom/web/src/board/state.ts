@@ -14,7 +14,7 @@ function row(v: unknown) {
     own: o["place"] === "own",
     connected: flag(o["connected"]),
     lab: line(o["lab"]),
-    step: number(o["step"]),
+    step: number(o["step"]) + 1, // the server counts from 0 on
     stepTitle: line(o["stepTitle"]),
     steps: number(o["steps"]),
     done: number(checks["done"]),

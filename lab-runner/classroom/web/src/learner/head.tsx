@@ -1,6 +1,7 @@
 // Head is the bar at the top of a learner's page.
 import { useState } from "preact/hooks";
 import { t } from "../i18n";
+import { kept } from "../kept";
 import type { LiveState } from "../live";
 import type { Me } from "../page";
 import { Dialog, Language, Timer } from "../parts";
@@ -17,6 +18,7 @@ interface Props {
 
 export function Head({ me, live, inLab, hasLab, newReturnCode, help, leave }: Props) {
   const [menu, setMenu] = useState(!!newReturnCode);
+  const returnCode = me.returnCode || newReturnCode || kept("returnCode", "session");
   return (
     <header class="top learner">
       <span class="brand" title={me.class.title}>{me.class.title || "Wheelhouse"}</span>
@@ -30,10 +32,10 @@ export function Head({ me, live, inLab, hasLab, newReturnCode, help, leave }: Pr
       <button type="button" aria-haspopup="dialog" onClick={() => setMenu(true)} class="who" aria-label={t("head.menu") + ": " + me.name}>{me.name}</button>
       {menu && (
         <Dialog title={me.name} close={() => setMenu(false)}>
-          {me.returnCode && (
+          {returnCode && (
             <>
               <p>{t("head.returnCode")}</p>
-              <p class="bigcode"><code>{me.returnCode}</code></p>
+              <p class="bigcode"><code>{returnCode}</code></p>
               <p class="quiet">{t("head.returnCode.about")}</p>
             </>
           )}

@@ -27,8 +27,8 @@ export function Labs({ labs, current, open }: { labs: Lab[] | null; current: str
                   {l.stepsDone > 0 && <progress max={l.steps.length} value={l.stepsDone} aria-label={t("labs.done", { n: l.stepsDone, of: l.steps.length })} />}
                 </div>
                 {l.here && (
-                  <button type="button" class={l.open ? "primary" : ""} disabled={!l.open} onClick={() => open(l.lab)} aria-label={(l.open ? "" : t("labs.closed") + ": ") + (l.title || l.lab)}>
-                    {!l.open ? t("labs.closed") : l.lab === current || l.stepsDone > 0 ? t("labs.continue") : t("labs.start")}
+                  <button type="button" class={l.open ? "primary" : ""} disabled={!l.open} onClick={() => open(l.lab)}>
+                    {!l.open ? t("labs.closed") : l.lab === current || l.stepsDone > 0 ? t("labs.continue") : t("labs.start")}<span class="unseen">: {l.title || l.lab}</span>
                   </button>
                 )}
               </li>
