@@ -4,12 +4,15 @@ package web
 
 import (
 	"context"
+	"flag"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
 )
+
+var only = flag.String("pages", "", "drives only those tests of the pages whose name matches this pattern")
 
 // TestPages drives the built pages in headless Chromium by Playwright (test/all.test.mjs), against the stub. It builds
 // them if they are not built, and serves dist as it then is.
@@ -22,7 +25,11 @@ func TestPages(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "--test", "test/all.test.mjs")
+	args := []string{"--test", "test/all.test.mjs"}
+	if *only != "" {
+		args = append([]string{"--test-name-pattern=" + *only}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = append(os.Environ(), "PAGE="+server.URL+prefix, "CODE="+roomCode)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)

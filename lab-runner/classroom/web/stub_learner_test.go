@@ -99,8 +99,8 @@ func (l *learner) view() map[string]any {
 	if l.step == 2 {
 		text = append(text, map[string]string{"kind": "quiz"})
 		quiz = append(quiz, map[string]any{
-			"text": "<p>Which file was first?</p>", "answers": []string{"more", "note"}, "given": l.given, "right": l.given == 1,
-			"explanation": map[bool]string{true: "<p>It was written in step 1.</p>"}[l.given == 1],
+			"text": "Which file was first, by `ls -t`?", "answers": []string{"`more`", "`note`, if x < y"}, "given": l.given, "right": l.given == 1,
+			"explanation": map[bool]string{true: "It was written in step 1."}[l.given == 1],
 		})
 	}
 	hints := []string{}

@@ -89,7 +89,7 @@ export function Map_({ map }: { map: ClusterMap | null }) {
               <title>{pod.name + ": " + (pod.phrase || pod.state)}</title>
               <rect x={x} y={y} width={width} height={podHeight} rx="5" />
               <text class="sign" x={x + 9} y={y + 22}>{signs[m]}</text>
-              <text class="pod-name" x={x + 26} y={y + 15}>{cut(pod.name, (width - 30) / 7)}</text>
+              <text class="pod-name" x={x + 26} y={y + 15}>{cut(pod.name, (width - 34) / 7.4)}</text>
               <text class="pod-state" x={x + 26} y={y + 28}>{cut(pod.phrase || pod.state, (width - 30) / 6.2)}</text>
             </g>
           );

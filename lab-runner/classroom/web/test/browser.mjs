@@ -31,7 +31,7 @@ export const close = () => browser?.close();
 // someone is a person with a browser of their own. What the console complains about is collected in problems:
 // a refusal of the content security policy is there, too.
 export async function someone(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", colorScheme: "light", ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", colorScheme: "light", reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(60_000);
   const p = await context.newPage();
   p.problems = [];

@@ -31,7 +31,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   await p.getByRole("button", { name: "Notes that stay" }).waitFor();
   await accessible(p, "the list of labs");
   await picture(p, "labs");
-  assert.equal(await p.getByRole("button", { name: "Not open yet: Rolling updates" }).isDisabled(), true);
+  assert.equal(await p.getByRole("button", { name: /Not open yet ?: Rolling updates/ }).isDisabled(), true);
   await p.getByText("do it on a cluster of your own").waitFor();
   await p.getByRole("button", { name: "Notes that stay" }).click();
 
@@ -70,10 +70,10 @@ test("a lab from the first to the last step, in the terminal of the page", async
   await until("both checks are done", () => check(p, "done").count(), (n) => n === 2);
   await p.getByRole("button", { name: "Next" }).click();
 
-  await p.getByText("Which file was first?").waitFor();
+  await p.getByText("Which file was first, by ls -t?").waitFor();
   await p.getByLabel("more").check();
   await p.getByText("Not right. Choose again.").waitFor();
-  await p.getByLabel("note").check();
+  await p.getByLabel("note, if x < y").check();
   await p.getByText("It was written in step 1.").waitFor();
   await accessible(p, "a question");
   await p.getByRole("button", { name: "Finish" }).click();
@@ -88,7 +88,7 @@ test("a lab from the first to the last step, in the terminal of the page", async
   await p.getByText("Step 2 of 3").click();
   await p.getByRole("button", { name: /What was it/ }).click();
   await p.getByRole("button", { name: "Go there" }).click();
-  await p.getByText("Which file was first?").waitFor();
+  await p.getByText("Which file was first, by ls -t?").waitFor();
   await p.getByRole("button", { name: "Reset" }).click();
   await p.getByRole("button", { name: "Start again" }).click();
   await p.getByRole("heading", { name: "Write a note" }).waitFor();

@@ -73,7 +73,7 @@ async function read(tab: Tab, kind: Kind, row: Row, container: string, signal: A
   const path = pathOf(kind, row.namespace, row.name);
   switch (tab) {
     case "yaml":
-      return yaml(path, signal);
+      return withoutManagedFields(await yaml(path, signal));
     case "logs":
       return container ? plainText(`${path}/log?tailLines=${lines}&container=${encodeURIComponent(container)}`, signal) : "";
     case "events": {
@@ -84,4 +84,17 @@ async function read(tab: Tab, kind: Kind, row: Row, container: string, signal: A
       return said.sort().join("\n") || t("cluster.events.none");
     }
   }
+}
+
+// withoutManagedFields leaves out what kubectl leaves out, too.
+function withoutManagedFields(text: string): string {
+  let inside = false;
+  return text
+    .split("\n")
+    .filter((l) => {
+      if (l.startsWith("  managedFields:")) inside = true;
+      else if (inside && /^( {0,2})[^ -]/.test(l)) inside = false;
+      return !inside;
+    })
+    .join("\n");
 }

@@ -47,17 +47,22 @@ function Quiz({ question: q, number, answer }: { question: Question; number: num
   useEffect(() => choose(-1), [q.given]);
   return (
     <fieldset class="quiz">
-      <legend><Html html={q.text} class="html" /></legend>
+      <legend><Inline text={q.text} /></legend>
       {q.answers.map((a, i) => (
         <label key={i} class={i === q.given ? (q.right ? "given right" : "given wrong") : ""}>
           <input type="radio" name={"question" + number} checked={i === (chosen < 0 ? q.given : chosen)} onChange={() => { choose(i); answer(number, i); }} />
-          <Html html={a} class="html" />
+          <Inline text={a} />
         </label>
       ))}
       <div role="status">
         {q.given >= 0 && <p class={q.right ? "right" : "wrong"}>{q.right ? "✓ " + t("quiz.right") : "✗ " + t("quiz.wrong")}</p>}
-        {q.given >= 0 && q.explanation && <Html html={q.explanation} />}
+        {q.given >= 0 && q.explanation && <p><Inline text={q.explanation} /></p>}
       </div>
     </fieldset>
   );
+}
+
+// Inline is text in which what stands between backticks is code.
+function Inline({ text }: { text: string }) {
+  return <span>{text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</span>;
 }
