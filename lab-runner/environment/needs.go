@@ -24,7 +24,7 @@ const needsTimeout = time.Minute
 // then: a program of `needs`, or what `requires` says. env is that of the lab's commands.
 func (c *Cluster) CheckNeeds(ctx context.Context, lab *catalog.Lab, env []string) error {
 	if c.only != "" {
-		if err := c.more(lab, env); err != nil {
+		if err := c.more(ctx, lab, env); err != nil {
 			return err
 		}
 	}

@@ -80,15 +80,44 @@ func (c *Cluster) Share(ctx context.Context, labs ...*catalog.Lab) error {
 // Only returns the one namespace that labs have on this cluster, or "" if each has its own.
 func (c *Cluster) Only() string { return c.only }
 
+// Holds returns the key of the lab that the shared namespace holds, or "".
+func (c *Cluster) Holds(ctx context.Context) (string, error) {
+	if c.only == "" {
+		return "", nil
+	}
+	lab, _, err := c.held(ctx)
+	return lab, err
+}
+
 // more returns an error for a lab that needs more than one namespace gives.
-func (c *Cluster) more(lab *catalog.Lab, env []string) error {
+func (c *Cluster) more(ctx context.Context, lab *catalog.Lab, env []string) error {
 	for requirement, what := range map[string]string{"cluster-admin": "all rights in the cluster", "node-shell": "a shell on the nodes", "privileged-pods": "pods that have rights on their node"} {
 		if lab.Has(requirement) {
 			return fmt.Errorf("lab %s needs %s (%s), and your account works in namespace %s alone: use the kubeconfig of an administrator, or leave this lab out", lab.ID(), what, requirement, c.only)
 		}
 	}
+	if err := c.limited(ctx, lab); err != nil {
+		return err
+	}
 	if usesNode(lab) && slices.Contains(env, "NODE_IP=") {
 		return fmt.Errorf("lab %s uses a node's name or address, and your account may not list nodes: set NODE and NODE_IP to those of one, or leave this lab out", lab.ID())
+	}
+	return nil
+}
+
+// limited returns an error if the lab sets limits of its own, or has pods beyond all limits, and the namespace has some.
+func (c *Cluster) limited(ctx context.Context, lab *catalog.Lab) error {
+	if !lab.Has("own-limits") {
+		return nil
+	}
+	for _, resource := range []string{"resourcequotas", "limitranges"} {
+		found, err := c.Client.Find(ctx, "/api/v1", resource, c.only, metav1.ListOptions{})
+		if err != nil && !apierrors.IsForbidden(err) {
+			return fmt.Errorf("listing %s in namespace %s: %w", resource, c.only, err)
+		}
+		if len(found) > 0 {
+			return fmt.Errorf("lab %s needs a namespace without limits of others (own-limits), and %s has the %s %s: use a namespace of your own, or leave this lab out", lab.ID(), c.only, resource, found[0].Name)
+		}
 	}
 	return nil
 }

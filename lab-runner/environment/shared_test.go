@@ -49,7 +49,7 @@ func TestWhatOneNamespaceDoesNotGive(t *testing.T) {
 		{catalog.Lab{Text: []script.Item{{Text: "echo $NODES"}}}, "NODE_IP=", false},
 		{catalog.Lab{Scenarios: []catalog.Scenario{{Steps: []catalog.Sentence{{Text: "`kubectl describe node $NODE` prints \"x\""}}}}}, "NODE_IP=", true},
 	} {
-		if err := c.more(&x.lab, []string{x.env}); (err != nil) != x.refused {
+		if err := c.more(t.Context(), &x.lab, []string{x.env}); (err != nil) != x.refused {
 			t.Errorf("%+v with %s: %v", x.lab, x.env, err)
 		}
 	}

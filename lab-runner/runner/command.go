@@ -78,7 +78,7 @@ func (s *settings) command() *cobra.Command {
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
-	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author())
+	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author(), s.desk())
 	lab.AddCommand(s.learn()...)
 	s.called = func() string {
 		if os.Getenv("WHEELHOUSE_LAB_DIR") != "" { // the lab's shell has a function lab

@@ -38,6 +38,13 @@ func (s *Session) Start(ctx context.Context, out io.Writer) error {
 	return s.enter(ctx, n, out)
 }
 
+// Prepare puts the lab's files in place, unless they are there: what removes a lab's objects needs them.
+func (s *Session) Prepare(ctx context.Context) error {
+	s.building.Lock()
+	defer s.building.Unlock()
+	return s.placeFiles(ctx)
+}
+
 // prepare puts the lab's files in place, and checks that what its commands need is here.
 func (s *Session) prepare(ctx context.Context) error {
 	if err := s.placeFiles(ctx); err != nil {
@@ -115,6 +122,11 @@ func (s *Session) Solve(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	p, err := s.cfg.Store.Progress()
+	if err != nil {
+		return err
+	}
+	before := p.lab(s.lab.Key()).step(step.Name).Done // a Watch notes what it sees meanwhile
 	s.building.Lock()
 	results, err := s.solve(ctx, n, out)
 	s.building.Unlock()
@@ -125,7 +137,6 @@ func (s *Session) Solve(ctx context.Context, out io.Writer) error {
 		if current.Name != step.Name {
 			return
 		}
-		before := sp.Done
 		for i, q := range step.Quiz {
 			sp.Answers[i] = q.Right
 		}

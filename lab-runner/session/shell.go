@@ -127,22 +127,33 @@ func (s *Session) writePrompt(n int) error {
 	return os.WriteFile(filepath.Join(s.dir, promptFile), []byte(s.lab.Name+": "+s.lab.Steps[n].Name+"\n"), 0o644)
 }
 
-// Shell returns the learner's bash, in the lab's directory, with all variables set. Its prompt names lab and step. The
-// caller sets input and output, and runs it.
-func (s *Session) Shell(ctx context.Context) (*exec.Cmd, error) {
+// ShellFile writes what a learner's bash reads to be in the lab, and returns its path: the directory, the variables, and a
+// prompt that names lab and step.
+func (s *Session) ShellFile(ctx context.Context) (string, error) {
 	env, err := s.environment(ctx)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	n, _, err := s.Step()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := s.writePrompt(n); err != nil {
-		return nil, err
+		return "", err
 	}
 	rc := filepath.Join(s.dir, rcFile)
-	if err := os.WriteFile(rc, []byte(s.rc(env)), 0o600); err != nil {
+	return rc, os.WriteFile(rc, []byte(s.rc(env)), 0o600)
+}
+
+// Shell returns the learner's bash, in the lab's directory, with all variables set. Its prompt names lab and step. The
+// caller sets input and output, and runs it.
+func (s *Session) Shell(ctx context.Context) (*exec.Cmd, error) {
+	rc, err := s.ShellFile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	env, err := s.environment(ctx)
+	if err != nil {
 		return nil, err
 	}
 	bash, err := exec.LookPath("bash")
