@@ -46,8 +46,8 @@ for deck in "$here"/*/deck*.md; do
   slides=$(awk '/^```/ { block = !block } !block && /^---$/ { n++ } END { print n - 1 }' "$deck")
   page=$(browser --virtual-time-budget=20000 --dump-dom "$address$track/?check&lang=${lang:-en}")
   [[ $page == *"data-checked=\"$slides\""* ]] || die "$track: the browser has not checked $slides slides"
-  misfits=$(grep -o 'data-misfits="[^"]*"' <<<"$page" | cut -d'"' -f2)
-  [ -z "$misfits" ] || { echo "slides: $track${lang:+ ($lang)}: does not fit: $misfits" >&2; faults=1; }
+  overflow=$(grep -o 'data-overflow="[^"]*"' <<<"$page" | cut -d'"' -f2)
+  [ -z "$overflow" ] || { echo "slides: $track${lang:+ ($lang)}: does not fit: $overflow" >&2; faults=1; }
   print "$track${lang:+.$lang}.pdf" "$address$track/?lang=${lang:-en}"
   pages=$(grep -a -c '/Type /Page$' "$out/$track${lang:+.$lang}.pdf" || true)
   [ "$pages" = "$slides" ] || { echo "slides: $track${lang:+ ($lang)}: $pages pages for $slides slides" >&2; faults=1; }

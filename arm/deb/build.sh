@@ -60,13 +60,14 @@ EOF
   compress "$1/usr/share/doc/$2/changelog"
 }
 
-# labs DIR: the labs and their checks, as lab finds them.
+# labs DIR: the labs and their checks, as lab finds them, and the slides beside them.
 labs() {
   local dir=$1/usr/share/wheelhouse
   mkdir -p "$dir/labs" "$dir/features"
   cp "$top/labs/tracks.yaml" "$dir/labs/"
   (cd "$top" && git ls-files ':(glob)labs/*/*/lab.yaml' | cut -d/ -f2 | sort -u |
     while read -r track; do git ls-files -z "labs/$track" "features/$track"; done | xargs -0 cp --parents -t "$dir")
+  (cd "$top" && git ls-files -z ':(glob)slides/*/*' | xargs -0 cp --parents -t "$dir")
 }
 
 # finish DIR CONTROL ARCH: the package of a tree.

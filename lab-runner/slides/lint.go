@@ -138,7 +138,7 @@ func checkDrawing(files fs.FS, p string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	in := xml.NewDecoder(io.LimitReader(f, maxDeck))
 	width, titled := 0.0, false
 	for {

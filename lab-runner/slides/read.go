@@ -33,7 +33,7 @@ func read(files fs.FS, track, name, lang string) (*Deck, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(f, maxDeck+1))
 	if err != nil {
 		return nil, err

@@ -119,7 +119,9 @@
     } catch (err) {
       pre.textContent = err.message;
     }
+    const top = block.scrollTop;
     block.replaceChildren(pre);
+    block.scrollTop = top; // who reads further down goes on there
     if (shown === page) mapTimer = setTimeout(liveBlocks, block.dataset.kind === "map" ? 1000 : 5000);
   }
 
@@ -177,7 +179,7 @@
       for (const img of slide.querySelectorAll("img")) if (!img.naturalWidth || img.getBoundingClientRect().width < 240) found.push(i + 1 + ": " + img.getAttribute("src") + " is not seen");
     });
     body.dataset.checked = slides.length;
-    body.dataset.misfits = found.join("; ");
+    body.dataset.overflow = found.join("; ");
   }
   if (query.has("check")) addEventListener("load", check);
 

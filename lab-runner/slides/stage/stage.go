@@ -120,7 +120,7 @@ func (s *Stage) begin(ctx context.Context, l *catalog.Lab) (*play, error) {
 	s.mu.Lock()
 	s.open[l.ID()] = p
 	s.mu.Unlock()
-	go clustermap.Follow(s.ctx, cluster.Client, l.Namespace, p.changed)
+	go clustermap.Follow(s.ctx, cluster.Client, l.Namespace, p.changed) //nolint:contextcheck // until Close, longer than the request
 	return p, nil
 }
 
