@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"wheelhouse/cluster/connlimit"
+	"wheelhouse/cluster/kubelet/mirror"
 	"wheelhouse/lab-runner/bundle"
 )
 
@@ -26,7 +28,7 @@ func bundleCommand() *cobra.Command {
 		Use: "bundle", Short: "One file for a class without internet: programs, images, labs, slides, packages",
 		Args: knownCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(bundleCreate(), bundleVerify(), bundleServe(), bundleExtract())
+	c.AddCommand(bundleCreate(), bundleVerify(), bundleServe(), bundleExtract(), bundleImages())
 	return c
 }
 
@@ -92,6 +94,41 @@ func bundleExtract() *cobra.Command {
 			return b.Extract(args[1], args[2:]...)
 		},
 	}
+}
+
+func bundleImages() *cobra.Command {
+	var out, arch string
+	c := &cobra.Command{
+		Use: "images FILE", Short: "Write the images of a bundle for one architecture as `docker save` does, for docker load or a card, and print their names", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = b.Close() }()
+			names, err := b.ImageNames()
+			if err != nil {
+				return err
+			}
+			images, err := b.Images()
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(out, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, f.Close()) }()
+			saved, err := mirror.Save(c.Context(), images, arch, names, f)
+			for _, name := range saved {
+				fmt.Fprintln(c.OutOrStdout(), name)
+			}
+			return err
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "images.tar", "the file that is written")
+	c.Flags().StringVar(&arch, "arch", runtime.GOARCH, "the architecture: amd64, arm64 or arm")
+	return c
 }
 
 // bundleServing are the flags of bundle serve.

@@ -223,49 +223,100 @@ func check(m ocispec.Manifest) error {
 
 // archive writes the image as `docker save` does.
 func (m *Mirror) archive(ctx context.Context, image found, ref string, to io.Writer) error {
+	a := archive{mirror: m, tar: tar.NewWriter(to), added: map[string]bool{}}
+	if err := a.image(ctx, image, ref); err != nil {
+		return err
+	}
+	return a.close()
+}
+
+// Save writes an archive of images of a registry, as `docker save` does: those of refs that it has for the architecture, of which
+// there has to be one. It returns their full names.
+func Save(ctx context.Context, from ociregistry.Interface, architecture string, refs []string, to io.Writer) ([]string, error) {
+	m := &Mirror{from, architecture}
+	a := archive{mirror: m, tar: tar.NewWriter(to), added: map[string]bool{}}
+	for _, ref := range refs {
+		image, err := m.find(ctx, ref)
+		if err == nil {
+			err = a.image(ctx, image, ref)
+		}
+		if err != nil && !errors.Is(err, ErrNotThere) {
+			return nil, fmt.Errorf("save %s: %w", ref, err)
+		}
+	}
+	if len(a.images) == 0 {
+		return nil, fmt.Errorf("there is no image for %s", architecture)
+	}
+	var names []string
+	for _, e := range a.images {
+		names = append(names, e.RepoTags...)
+	}
+	return names, a.close()
+}
+
+// archive is an archive of `docker save` that is written.
+type archive struct {
+	mirror *Mirror
+	tar    *tar.Writer
+	added  map[string]bool // the files in it, of which several images may have one
+	images []entry
+}
+
+// entry is an image in the archive's manifest.json.
+type entry struct {
+	Config           string
+	RepoTags, Layers []string
+}
+
+// image adds the files of one image.
+func (a *archive) image(ctx context.Context, image found, ref string) error {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
 		return err
 	}
-	var config bytes.Buffer
-	w := tar.NewWriter(to)
-	entry := struct {
-		Config           string
-		RepoTags, Layers []string
-	}{Config: image.manifest.Config.Digest.Encoded() + ".json", RepoTags: []string{named.String()}}
-	if err := m.add(ctx, w, image.repo, entry.Config, image.manifest.Config, &config); err != nil {
-		return err
+	e := entry{Config: image.manifest.Config.Digest.Encoded() + ".json", RepoTags: []string{named.String()}}
+	if !a.added[e.Config] {
+		var config bytes.Buffer
+		if err := a.mirror.add(ctx, a.tar, image.repo, e.Config, image.manifest.Config, &config); err != nil {
+			return err
+		}
+		var about ocispec.Image
+		if err := json.Unmarshal(config.Bytes(), &about); err != nil {
+			return fmt.Errorf("the mirror's image: %w", err)
+		}
+		if about.Architecture != a.mirror.architecture {
+			return fmt.Errorf("%w for %s, but for %q", ErrNotThere, a.mirror.architecture, about.Architecture)
+		}
+		a.added[e.Config] = true
 	}
-	var about ocispec.Image
-	if err := json.Unmarshal(config.Bytes(), &about); err != nil {
-		return fmt.Errorf("the mirror's image: %w", err)
-	}
-	if about.Architecture != m.architecture {
-		return fmt.Errorf("%w for %s, but for %q", ErrNotThere, m.architecture, about.Architecture)
-	}
-	added := map[string]bool{}
 	for _, layer := range image.manifest.Layers {
 		name := layer.Digest.Encoded() + ".tar"
-		entry.Layers = append(entry.Layers, name)
-		if added[name] {
+		e.Layers = append(e.Layers, name)
+		if a.added[name] {
 			continue
 		}
-		added[name] = true
-		if err := m.add(ctx, w, image.repo, name, layer, io.Discard); err != nil {
+		a.added[name] = true
+		if err := a.mirror.add(ctx, a.tar, image.repo, name, layer, io.Discard); err != nil {
 			return err
 		}
 	}
-	data, err := json.Marshal([]any{entry})
+	a.images = append(a.images, e)
+	return nil
+}
+
+// close writes the last file.
+func (a *archive) close() error {
+	data, err := json.Marshal(a.images)
 	if err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Name: "manifest.json", Size: int64(len(data)), Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
+	if err := a.tar.WriteHeader(&tar.Header{Name: "manifest.json", Size: int64(len(data)), Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
 		return err
 	}
-	if _, err := w.Write(data); err != nil {
+	if _, err := a.tar.Write(data); err != nil {
 		return err
 	}
-	return w.Close()
+	return a.tar.Close()
 }
 
 // add writes one blob, and returns an error unless it has its digest.

@@ -200,3 +200,28 @@ func TestFallback(t *testing.T) {
 		}
 	}
 }
+
+// Save writes the images of an architecture into one archive, each file once; what the registry does not have is left out.
+func TestSave(t *testing.T) {
+	r := ocimem.New()
+	for _, repo := range []string{"docker.io/library/nginx", "docker.io/library/httpd"} {
+		list := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+		list.Manifests = append(list.Manifests, image(t, r, repo, "arm64"))
+		pushJSON(t, r, repo, "1", list.MediaType, list)
+	}
+	var out bytes.Buffer
+	names, err := Save(t.Context(), r, "arm64", []string{"nginx:1", "httpd:1", "absent:1"}, &out)
+	if err != nil || strings.Join(names, " ") != "docker.io/library/nginx:1 docker.io/library/httpd:1" {
+		t.Fatal(names, err)
+	}
+	e := &engine{}
+	if err := e.Load(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	if text := e.loaded["manifest.json"]; !strings.Contains(text, "docker.io/library/nginx:1") || !strings.Contains(text, "docker.io/library/httpd:1") || len(e.loaded) != 3 {
+		t.Errorf("the archive has %q", e.loaded)
+	}
+	if _, err := Save(t.Context(), r, "amd64", []string{"nginx:1"}, io.Discard); err == nil {
+		t.Error("an archive without images")
+	}
+}
