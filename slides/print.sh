@@ -46,7 +46,8 @@ for deck in "$here"/*/deck*.md; do
   slides=$(awk '/^```/ { block = !block } !block && /^---$/ { n++ } END { print n - 1 }' "$deck")
   page=$(browser --virtual-time-budget=20000 --dump-dom "$address$track/?check&lang=${lang:-en}")
   [[ $page == *"data-checked=\"$slides\""* ]] || die "$track: the browser has not checked $slides slides"
-  overflow=$(grep -o 'data-overflow="[^"]*"' <<<"$page" | cut -d'"' -f2)
+  overflow=$(grep -o 'data-overflow="[^"]*"' <<<"$page") || die "$track: the browser says nothing of what fits"
+  overflow=$(cut -d'"' -f2 <<<"$overflow")
   [ -z "$overflow" ] || { echo "slides: $track${lang:+ ($lang)}: does not fit: $overflow" >&2; faults=1; }
   print "$track${lang:+.$lang}.pdf" "$address$track/?lang=${lang:-en}"
   pages=$(grep -a -c '/Type /Page$' "$out/$track${lang:+.$lang}.pdf" || true)

@@ -30,8 +30,16 @@ func (stage) Map(context.Context, string) ([]slides.Row, error) {
 
 func (stage) Journey(context.Context, string, string) (string, error) { return "", errors.New("none") }
 
-// serve serves the small deck below a prefix, and a file outside of the decks' directory that a link leads to.
+// serve serves the small deck below a prefix.
 func serve(t *testing.T, cfg slides.Config) string {
+	t.Helper()
+	server := httptest.NewServer(http.StripPrefix("/class/slides", handler(t, cfg)))
+	t.Cleanup(server.Close)
+	return server.URL + "/class/slides"
+}
+
+// handler has the small deck, and a link to a file outside of the decks' directory.
+func handler(t *testing.T, cfg slides.Config) http.Handler {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -56,9 +64,7 @@ func serve(t *testing.T, cfg slides.Config) string {
 		t.Fatal(err)
 	}
 	cfg.Files = root.FS()
-	server := httptest.NewServer(http.StripPrefix("/class/slides", slides.Handler(cfg)))
-	t.Cleanup(server.Close)
-	return server.URL + "/class/slides"
+	return slides.Handler(cfg)
 }
 
 // do sends a request, and returns status and body.

@@ -143,8 +143,13 @@
     key();
   });
   addEventListener("click", (e) => {
-    const button = e.target.closest("button[data-command]"), slide = e.target.closest(".slide");
+    const button = e.target.closest("button[data-command]"), slide = e.target.closest(".slide"), other = e.target.closest("nav a");
     if (button) run(button);
+    else if (other) { // the same slide in another language; what else the address says stays
+      e.preventDefault();
+      query.set("lang", other.lang);
+      location.search = "?" + query;
+    }
     else if (slide && body.classList.contains("overview") && !following()) { view("overview", false); show(slides.indexOf(slide) + 1); }
   });
   addEventListener("touchstart", (e) => { touch = e.touches.length === 1 ? e.touches[0] : null; }, { passive: true });
@@ -172,7 +177,7 @@
       for (const part of slide.querySelectorAll(".body *, h1")) {
         const at = part.getBoundingClientRect();
         if (at.height && (at.bottom > frame.bottom - 12 || at.right > frame.right - 12)) {
-          found.push(i + 1 + ": " + part.tagName.toLowerCase() + " " + part.textContent.trim().slice(0, 30));
+          found.push(i + 1 + ": " + part.tagName.toLowerCase() + " " + part.textContent.trim().replace(/\s+/g, " ").slice(0, 30));
           break;
         }
       }
