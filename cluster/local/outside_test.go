@@ -85,7 +85,7 @@ func TestOutside(t *testing.T) {
 		nettest.ServeHTTP(t, ns, ":80", "node")
 	}
 	for at, ns := range nodes {
-		// The machine finds the way back by itself; it has learned it from the cluster's question before.
+		// The machine has to ask for the way back: nothing of an earlier question is left.
 		sh(t, "ip neigh flush all")
 		if got, err := nettest.Get(ns, "203.0.113.2:80", time.Minute); err != nil || got != "outside 203.0.113.1" {
 			t.Errorf("%s to the outside: %q, %v", at, got, err)

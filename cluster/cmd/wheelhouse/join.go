@@ -43,10 +43,10 @@ var errNoCluster = errors.New("--kubeconfig is needed, or --server, --token (or 
 // identityPath returns the kubeconfig of a node that has joined.
 func identityPath(dir, node string) string { return filepath.Join(dir, node+".kubeconfig") }
 
-// check returns an error for a node that is told of no cluster and has joined none before.
+// check returns an error for a node whose flags name no cluster and that has joined none before.
 func (j *joinOptions) check(dir, node string) error {
-	told := j.server != "" && j.token+j.tokenFile != "" && j.pin != ""
-	if told || existing(identityPath(dir, node)) != "" {
+	named := j.server != "" && j.token+j.tokenFile != "" && j.pin != ""
+	if named || existing(identityPath(dir, node)) != "" {
 		return nil
 	}
 	return errNoCluster
