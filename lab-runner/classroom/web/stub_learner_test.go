@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
@@ -40,9 +41,12 @@ var (
 )
 
 func (s *stub) newLearner(name string) *learner {
-	id := strings.ToLower(rand.Text()[:8])
+	return newLearner(s.dir, strings.ToLower(rand.Text()[:8]), name)
+}
+
+func newLearner(dir, id, name string) *learner {
 	return &learner{
-		id: id, name: name, returnCode: "wheel-" + id[:4], home: home(s.dir, id), states: []string{"todo", "todo", "todo"},
+		id: id, name: name, returnCode: "wheel-" + id[:4], home: home(dir, id), states: []string{"todo", "todo", "todo"},
 		was: map[string]bool{}, given: -1, typing: "no",
 	}
 }
@@ -130,51 +134,68 @@ func (s *stub) desk(w http.ResponseWriter, r *http.Request, l *learner) {
 	if !ok {
 		return
 	}
-	status, says, result := 200, "", map[string]any{}
-	s.change(func() {
-		_, done := l.checks()
-		switch o["do"] {
-		case "start":
-			l.lab, _ = o["lab"].(string)
-		case "next":
-			switch {
-			case !done && o["skip"] != true:
-				status, says = 409, "checks of this step are still to do"
-			case l.step == 2 && l.given != 1:
-				status, says = 409, "the question has no right answer yet"
-			default:
-				if l.states[l.step] == "todo" {
-					l.states[l.step] = map[bool]string{true: "done", false: "skipped"}[done]
-				}
-				l.step = min(l.step+1, 2)
-			}
-		case "back":
-			l.step = max(l.step-1, 0)
-		case "goto":
-			step, _ := o["step"].(float64)
-			l.step, l.output = int(step), "$ setting up step "+titles[int(step)]+"\n"
-		case "hint":
-			l.hints = 1
-		case "answer":
-			given, _ := o["answer"].(float64)
-			l.given = int(given)
-		case "why":
-			result["text"] = "the file is not there: nothing has written it"
-		case "reset":
-			files, _ := filepath.Glob(filepath.Join(l.home, "[a-z]*"))
-			for _, f := range files {
-				_ = os.Remove(f)
-			}
-			l.step, l.states, l.was, l.given, l.output = 0, []string{"todo", "todo", "todo"}, map[string]bool{}, -1, "$ rm note\n\x1b[32mremoved\x1b[0m\n"
-		case "solve":
-			status, says = 403, "the instructor has not released this solution"
-		}
-	})
-	if says != "" {
-		refuse(w, status, says)
+	if o["do"] == "solve" {
+		refuse(w, 403, "the instructor has not released this solution")
 		return
 	}
-	answer(w, 200, result)
+	says, result := "", map[string]any{}
+	s.change(func() { says, result = l.do(o) })
+	if says != "" {
+		refuse(w, 409, says)
+		return
+	}
+	answer(w, 200, map[string]any{"result": result})
+}
+
+// do is what a desk does; it returns why not, or the result.
+func (l *learner) do(o map[string]any) (says string, result map[string]any) {
+	_, done := l.checks()
+	result = map[string]any{}
+	switch o["do"] {
+	case "start":
+		l.lab, _ = o["lab"].(string)
+	case "next":
+		switch {
+		case !done && o["skip"] != true:
+			return "checks of this step are still to do", nil
+		case l.step == 2 && l.given != 1:
+			return "the question has no right answer yet", nil
+		}
+		if l.states[l.step] == "todo" {
+			l.states[l.step] = map[bool]string{true: "done", false: "skipped"}[done]
+		}
+		l.step = min(l.step+1, 2)
+	case "back":
+		l.step = max(l.step-1, 0)
+	case "goto":
+		step, _ := o["step"].(float64)
+		l.step, l.output = int(step), "$ setting up step "+titles[int(step)]+"\n"
+	case "hint":
+		l.hints = 1
+	case "answer":
+		given, _ := o["answer"].(float64)
+		l.given = int(given)
+	case "why":
+		result["text"] = "the file is not there: nothing has written it"
+	case "reset":
+		files, _ := filepath.Glob(filepath.Join(l.home, "[a-z]*"))
+		for _, f := range files {
+			_ = os.Remove(f)
+		}
+		l.step, l.states, l.was, l.given, l.output = 0, []string{"todo", "todo", "todo"}, map[string]bool{}, -1, "$ rm note\n\x1b[32mremoved\x1b[0m\n"
+	case "solve":
+		for _, file := range wanted[l.step] {
+			_ = os.WriteFile(filepath.Join(l.home, file), []byte("solved\n"), 0o600)
+		}
+		l.states[l.step], l.output = "solved", "$ the solution\n"
+	}
+	return "", result
+}
+
+func (l *learner) shell(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "--norc", "--noprofile", "-i")
+	cmd.Dir, cmd.Env = l.home, []string{"PATH=/usr/bin:/bin", "HOME=" + l.home, "TERM=xterm-256color", "PS1=" + l.name + "$ ", "HISTFILE="}
+	return cmd
 }
 
 // terminal is a shell of this machine in the learner's home directory, one for each connection.
@@ -186,8 +207,7 @@ func (s *stub) terminal(w http.ResponseWriter, r *http.Request, l *learner, read
 	}
 	defer func() { _ = conn.Close() }()
 	conn.SetReadLimit(64 << 10)
-	cmd := exec.CommandContext(r.Context(), "bash", "--norc", "--noprofile", "-i")
-	cmd.Dir, cmd.Env = l.home, []string{"PATH=/usr/bin:/bin", "HOME=" + l.home, "TERM=xterm-256color", "PS1=" + l.name + "$ ", "HISTFILE="}
+	cmd := l.shell(r.Context())
 	tty, err := pty.Start(cmd)
 	if err != nil {
 		return

@@ -102,7 +102,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
         class: (c) => {
           setMe((m) => m && changed(m, c));
           const now = JSON.stringify(object(c)["labs"] ?? object(object(c)["class"])["labs"]);
-          if (now !== open.current && place() === "labs") void loadLabs();
+          if (open.current !== undefined && now !== open.current) void loadLabs();
           open.current = now;
         },
       },
