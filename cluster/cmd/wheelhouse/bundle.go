@@ -120,10 +120,13 @@ func bundleImages() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, f.Close()) }()
 			saved, err := mirror.Save(c.Context(), images, arch, names, f)
+			if err != nil {
+				return errors.Join(err, os.Remove(out))
+			}
 			for _, name := range saved {
 				fmt.Fprintln(c.OutOrStdout(), name)
 			}
-			return err
+			return nil
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "images.tar", "the file that is written")
