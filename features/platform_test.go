@@ -27,6 +27,7 @@ type platform struct {
 	cluster *testCluster
 	noted   map[string]string // pod -> its containers' ids and starts
 	load    *load             // clients that ask without rest
+	class   *classroom        // that is served
 }
 
 func (p *platform) register(sc *godog.ScenarioContext) {
@@ -49,6 +50,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerHostile(sc)
 	p.registerSnapshots(sc)
 	p.registerBalancers(sc)
+	p.registerClass(sc)
 }
 
 // until is wait.Until for steps, which see output and errors of commands.

@@ -136,6 +136,7 @@ func (s *Server) lab(id string) *catalog.Lab {
 func elsewhere(l *catalog.Lab) string {
 	for _, need := range []struct{ word, what string }{
 		{"docker", "a Docker Engine"}, {"cluster-admin", "all rights in a cluster"}, {"node-shell", "a shell on the nodes"}, {"privileged-pods", "pods with rights on their node"},
+		{"own-limits", "a namespace without limits of the class"},
 	} {
 		if l.Has(need.word) {
 			return "it needs " + need.what + ": do it on a cluster of your own, with `lab join` to be on the board"
