@@ -49,7 +49,6 @@ type world struct {
 	cfg    Config
 	in     *io.PipeWriter
 	lines  chan map[string]any
-	events []map[string]any
 	ended  chan error
 	id     int
 }
@@ -122,7 +121,7 @@ func (w *world) run(ctx context.Context) {
 			w.lines <- v
 		}
 	}()
-	w.t.Cleanup(func() { typed.Close(); shown.Close() })
+	w.t.Cleanup(func() { _, _ = typed.Close(), shown.Close() })
 }
 
 func (w *world) send(line string) {
@@ -227,7 +226,7 @@ func TestALabAtTheDesk(t *testing.T) {
 	if v = w.must(`"do":"answer","question":0,"answer":1`); !strings.Contains(text(v["quiz"]), "It is.") || v["done"] != true {
 		t.Errorf("answered: %s", text(v))
 	}
-	w.in.Close()
+	_ = w.in.Close()
 	if err := <-w.ended; err != nil {
 		t.Errorf("the end: %v", err)
 	}
@@ -257,8 +256,10 @@ func TestSolveAndComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.in.Close()
-	<-w.ended
+	_ = w.in.Close()
+	if err := <-w.ended; err != nil {
+		t.Errorf("the end: %v", err)
+	}
 
 	// The home is lost: what the class has stored is taken.
 	if err := os.Remove(filepath.Join(w.cfg.Home, "progress.json")); err != nil {

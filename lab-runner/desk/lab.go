@@ -92,8 +92,10 @@ func (d *desk) labs() ([]Entry, error) {
 // Elsewhere returns why a lab is not done in a namespace of a class, in a sentence that says where it is; empty: it is.
 func Elsewhere(lab *catalog.Lab) string {
 	for _, r := range []struct{ requirement, what string }{
-		{"cluster-admin", "changes what all learners share"}, {"docker", "needs a Docker Engine of its own"},
-		{"node-shell", "needs a shell on the nodes"}, {"privileged-pods", "needs pods that have rights on their node"},
+		{"cluster-admin", "changes what all learners share"},
+		{"docker", "needs a Docker Engine of its own"},
+		{"node-shell", "needs a shell on the nodes"},
+		{"privileged-pods", "needs pods that have rights on their node"},
 		{"own-limits", "sets the limits of its namespace, which the class has set here"},
 	} {
 		if lab.Has(r.requirement) {
