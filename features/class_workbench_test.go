@@ -174,7 +174,7 @@ func (b *benches) connect(t *testing.T, l workbench.Learner, readOnly bool) *ter
 	go func() {
 		w.ended <- b.m.Terminal(ctx, l, workbench.Terminal{In: in, Out: &w.screen, Resize: w.sizes, ReadOnly: readOnly})
 	}()
-	t.Cleanup(func() { end(); keys.Close() })
+	t.Cleanup(func() { end(); _ = keys.Close() })
 	return w
 }
 
@@ -194,7 +194,7 @@ func (b *benches) lab(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- b.m.Desk(ctx, ann, in, out); out.Close() }()
+	go func() { ended <- b.m.Desk(ctx, ann, in, out); _ = out.Close() }()
 	lines := bufio.NewScanner(answers)
 	lines.Buffer(nil, 1<<20)
 	id := 0
@@ -268,7 +268,7 @@ func (b *benches) lab(t *testing.T) {
 		t.Errorf("after %d commands: %+v", typed, s)
 	}
 	go func() { _, _ = io.Copy(io.Discard, answers) }() // what it still reports
-	requests.Close()
+	_ = requests.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("the end of the desk: %v", err)
 	}

@@ -109,7 +109,7 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	}
 	var s *server.Server
 	if dir, err := os.OpenRoot(filepath.Join(root, "slides")); err == nil {
-		defer dir.Close()
+		defer func() { _ = dir.Close() }()
 		cfg.Slides = slides.Handler(slides.Config{Files: dir.FS(), Notes: func(r *http.Request) bool { return s.Instructor(r) }})
 	}
 	if s, err = server.New(cfg); err != nil {

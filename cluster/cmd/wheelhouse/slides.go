@@ -138,7 +138,7 @@ func (o *slidesOptions) stage(root string) (*stage.Stage, func(*cobra.Command), 
 		},
 		Journey: func(ctx context.Context, namespace, target string) (string, error) {
 			var out bytes.Buffer
-			c := journey.Command(place)
+			c := journey.Command(place) //nolint:contextcheck // the command gets it by ExecuteContext
 			c.SilenceUsage, c.SilenceErrors = true, true
 			c.SetOut(&out)
 			c.SetArgs([]string{"--namespace", namespace, target})

@@ -148,7 +148,7 @@ func nameIsTaken(c *class) {
 }
 
 func names(c *class) {
-	for name, want := range map[string]string{"  Zoë   M. ": "Zoë M.", "": "", "a\x1b[31m": "", "a\nb": "", "\u202eevil": "", strings.Repeat("x", 65): ""} {
+	for name, want := range map[string]string{strings.Repeat(" ", 2) + "Zoë   M. ": "Zoë M.", "": "", "a\x1b[31m": "", "a\nb": "", "\u202eevil": "", strings.Repeat("x", 65): ""} {
 		j, err := c.try(c.r, name, "")
 		if j.Learner.Name != want || (err == nil) != (want != "") {
 			c.Errorf("%q is kept as %q, %v; want %q", name, j.Learner.Name, err, want)

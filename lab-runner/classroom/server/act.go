@@ -324,7 +324,7 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 	for _, l := range s.cfg.Roster.Learners() {
 		a.Learners = append(a.Learners, l.ID)
 	}
-	out := s.side(a, func(id string) error { return s.removeLearner(r.Context(), id) })
+	out := s.side(a, func(id string) error { return s.removeLearner(r.Context(), id) }) //nolint:contextcheck // what is begun is finished
 	if err := s.cfg.Roster.UpdateClass(r.Context(), func(c *roster.Class) { c.Message = "" }); err != nil {
 		s.failed(w, "removing the message", err)
 		return

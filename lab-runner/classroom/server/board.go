@@ -25,7 +25,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	var token string
 	var err error
-	wait := s.logins.try(r, func() bool {
+	wait := s.logins.try(r, func() bool { //nolint:contextcheck // the request's own
 		ctx, cancel := context.WithTimeout(r.Context(), 15*time.Second)
 		defer cancel()
 		token, err = s.cfg.Roster.Login(ctx, q.Password)

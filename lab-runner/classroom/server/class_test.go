@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -85,7 +86,9 @@ func (c *class) start() {
 	go func() { done <- c.server.Run(ctx) }()
 	c.stop = sync.OnceFunc(func() {
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			c.Error(err)
+		}
 		c.http.CloseClientConnections()
 		c.http.Close()
 	})

@@ -135,7 +135,10 @@ func (s *Server) lab(id string) *catalog.Lab {
 // elsewhere returns where a lab is done that needs more than a namespace, "" if it is done here.
 func elsewhere(l *catalog.Lab) string {
 	for _, need := range []struct{ word, what string }{
-		{"docker", "a Docker Engine"}, {"cluster-admin", "all rights in a cluster"}, {"node-shell", "a shell on the nodes"}, {"privileged-pods", "pods with rights on their node"},
+		{"docker", "a Docker Engine"},
+		{"cluster-admin", "all rights in a cluster"},
+		{"node-shell", "a shell on the nodes"},
+		{"privileged-pods", "pods with rights on their node"},
 		{"own-limits", "a namespace without limits of the class"},
 	} {
 		if l.Has(need.word) {

@@ -60,7 +60,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, name string) 
 		http.NotFound(w, r)
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	content, seekable := f.(io.ReadSeeker)
 	if err != nil || info.IsDir() || !seekable {

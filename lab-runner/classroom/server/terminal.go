@@ -55,7 +55,7 @@ func (s *Server) terminal(w http.ResponseWriter, r *http.Request, v visit) {
 	if ws == nil {
 		return
 	}
-	defer ws.conn.Close()
+	defer func() { _ = ws.conn.Close() }()
 	defer v.enter()()
 	valid := func() bool { _, err := s.cfg.Roster.Session(v.token, false); return err == nil }
 	s.serveTerminal(v.ctx, ws, v.keeper, valid, false)
@@ -94,11 +94,11 @@ func (s *Server) shoulder(w http.ResponseWriter, r *http.Request) {
 	if ws == nil {
 		return
 	}
-	defer ws.conn.Close()
+	defer func() { _ = ws.conn.Close() }()
 	k.watch(1)
 	defer k.watch(-1)
 	token := cookie(r, instructorCookie)
-	s.serveTerminal(ctx, ws, k, func() bool { return s.cfg.Roster.Instructor(token) }, mode == "view")
+	s.serveTerminal(ctx, ws, k, func() bool { return s.cfg.Roster.Instructor(token) }, mode == "view") //nolint:contextcheck // until the socket, or the learner's agreement, ends
 }
 
 // open makes a WebSocket of a request, or answers why not.
@@ -219,7 +219,7 @@ func (ws *socket) readAll(ctx context.Context, view bool) error {
 
 // pump writes what was typed to the shell.
 func (ws *socket) pump(ctx context.Context, in *io.PipeWriter) {
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	for {
 		select {
 		case <-ctx.Done():
