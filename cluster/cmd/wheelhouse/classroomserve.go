@@ -51,11 +51,11 @@ func classroomServe() *cobra.Command {
 	o.registerAll(c)
 	o.timeoutFlag(c, "each step of the cluster's start")
 	c.Flags().StringVar(&o.listen, "listen", o.listen, "the address and port to serve at")
-	c.Flags().StringVar(&o.host, "host", "", "the name or address that learners open (default: this machine's address)")
+	c.Flags().StringVar(&o.host, "host", "", "the name or address that learners open (default: the address of --listen, or this machine's)")
 	c.Flags().StringVar(&o.prefix, "path-prefix", o.prefix, "the path below which the class is served, for a proxy in front")
 	c.Flags().StringVar(&o.title, "title", o.title, "the title of a new class")
 	c.Flags().StringSliceVar(&o.labs, "labs", nil, "the labs that are offered: tracks, or TRACK/NAME, in this order (default: those of the class, of a new one all)")
-	c.Flags().StringVar(&o.open, "open", "first", "which labs of a new class, or of --labs, are open at the beginning: first, all or none")
+	c.Flags().StringVar(&o.open, "open", "first", "which labs of a new class, or of --labs, are open at the beginning: first (that is done in the class), all or none")
 	c.Flags().IntVar(&o.learners, "learners", o.learners, "the most learners; more are refused with a sentence")
 	c.Flags().BoolVar(&o.plain, "plain-http", false, "serve without TLS: who reads the network's traffic can act as any learner and as the instructor")
 	c.Flags().StringVar(&o.cert, "tls-cert-file", "", "a certificate, PEM (default: one of the cluster's authority)")
@@ -95,7 +95,7 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	r, err := o.class(c.Context(), cs, offered)
+	r, err := o.class(c.Context(), cs, labs, offered)
 	if err != nil {
 		return err
 	}
@@ -170,10 +170,11 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 }
 
 // class opens the class, or makes it. --labs changes what an earlier serve has offered.
-func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, offered []string) (*roster.Roster, error) {
+func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, labs []*catalog.Lab, offered []string) (*roster.Roster, error) {
 	opened := map[string]bool{}
-	for i, id := range offered {
-		if o.open == "all" || o.open == "first" && i == 0 {
+	for _, id := range offered {
+		here := slices.ContainsFunc(labs, func(l *catalog.Lab) bool { return l.ID() == id && server.Elsewhere(l) == "" })
+		if o.open == "all" || o.open == "first" && here && len(opened) == 0 {
 			opened[id] = true
 		}
 	}
@@ -208,6 +209,9 @@ func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr
 		return err
 	}
 	host, scheme, prefix := o.host, "https", "/"+strings.Trim(o.prefix, "/")
+	if own, ok := at.(*net.TCPAddr); ok && host == "" && !own.IP.IsUnspecified() {
+		host = own.IP.String()
+	}
 	if host == "" {
 		host = "localhost"
 		if found, err := sourceTo("192.0.2.1:9"); err == nil { // no machine has it; nothing is sent

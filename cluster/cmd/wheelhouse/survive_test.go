@@ -41,7 +41,11 @@ func ownNetwork(t *testing.T, limit time.Duration) bool {
 		}
 		return true
 	}
-	args := []string{"--net", "--", os.Args[0], "-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", limit.String()}
+	self, err := os.Executable() // os.Args is kubectl's once a test has made its commands
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--net", "--", self, "-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", limit.String()}
 	c := exec.Command("unshare", args...)
 	c.Env = append(os.Environ(), "WHEELHOUSE_TEST_NETWORK="+t.Name(), "WHEELHOUSE_TEST_BINARY="+binary)
 	out, err := c.CombinedOutput()

@@ -325,8 +325,8 @@ func (s *Server) permitted(q request, l roster.Learner) (status int, why string)
 		return http.StatusNotFound, "this class has no such lab"
 	case !roster.Opened(&class, &l, q.Lab):
 		return http.StatusForbidden, "the instructor has not opened this lab"
-	case elsewhere(lab) != "":
-		return http.StatusForbidden, elsewhere(lab)
+	case Elsewhere(lab) != "":
+		return http.StatusForbidden, Elsewhere(lab)
 	}
 	if q.Do == "solve" {
 		step := l.At.Step

@@ -132,8 +132,8 @@ func (s *Server) lab(id string) *catalog.Lab {
 	return nil
 }
 
-// elsewhere returns where a lab is done that needs more than a namespace, "" if it is done here.
-func elsewhere(l *catalog.Lab) string {
+// Elsewhere returns where a lab is done that needs more than a namespace, "" if it is done here.
+func Elsewhere(l *catalog.Lab) string {
 	for _, need := range []struct{ word, what string }{
 		{"docker", "a Docker Engine"},
 		{"cluster-admin", "all rights in a cluster"},
@@ -174,7 +174,7 @@ func (s *Server) labs(w http.ResponseWriter, _ *http.Request, v visit) {
 		if l == nil {
 			continue
 		}
-		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, &v.Learner, id), Why: elsewhere(l)}
+		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, &v.Learner, id), Why: Elsewhere(l)}
 		view.Here = view.Why == ""
 		for i := range l.Steps {
 			view.Steps = append(view.Steps, l.Steps[i].Title)

@@ -27,7 +27,6 @@ import (
 // TestPagesWithServer drives the pages against the server of the class, with its roster on a real API server, by TLS.
 // Workbenches are shells of this machine, and their desks are the stub's.
 func TestPagesWithServer(t *testing.T) {
-	build(t)
 	steps := make([]catalog.Step, len(titles))
 	for i, title := range titles {
 		steps[i] = catalog.Step{Step: script.Step{Title: title}}

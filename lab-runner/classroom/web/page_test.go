@@ -18,17 +18,9 @@ var only = flag.String("pages", "", "drives only those tests of the pages whose 
 // them if they are not built, and serves dist as it then is.
 // WHEELHOUSE_PICTURES is a directory for pictures of the pages; without it none are taken.
 func TestPages(t *testing.T) {
-	build(t)
 	server := httptest.NewServer(newStub(t).handler())
 	defer server.Close()
 	drive(t, "test/all.test.mjs", "PAGE="+server.URL+prefix, "CODE="+roomCode)
-}
-
-func build(t *testing.T) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "./build.sh", "--require").CombinedOutput(); err != nil {
-		t.Fatalf("building the pages: %v\n%s", err, out)
-	}
 }
 
 func drive(t *testing.T, tests string, env ...string) {

@@ -27,10 +27,13 @@ import (
 
 const isolated = "WHEELHOUSE_NETTEST_ISOLATED"
 
+// Inside reports whether Main has made the namespaces of this process.
+func Inside() bool { return os.Getenv(isolated) != "" }
+
 // Main is for TestMain: it runs the tests in fresh namespaces, where lo is up and
 // /run/netns is empty.
 func Main(m *testing.M) int {
-	if os.Getenv(isolated) != "" {
+	if Inside() {
 		if err := prepare(); err != nil {
 			fmt.Fprintln(os.Stderr, "nettest:", err)
 			return 1
