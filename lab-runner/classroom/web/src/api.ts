@@ -26,12 +26,22 @@ export async function get(path: string): Promise<unknown> {
 }
 
 // post sends a change. The header shows the server that a script of its own page has sent it.
-export async function post(path: string, body: Json): Promise<unknown> {
-  return ask(path, {
+// again says that the change has the same effect when it is sent twice: it is sent again when no answer came. A browser
+// breaks off its requests when an interface of its machine comes or goes, as they do on a machine with a cluster.
+export async function post(path: string, body: Json, again = false): Promise<unknown> {
+  const options: RequestInit = {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Wheelhouse": "1" },
     body: JSON.stringify(body),
-  });
+  };
+  for (let left = again ? 5 : 0; ; left--) {
+    try {
+      return await ask(path, options);
+    } catch (err) {
+      if (left === 0 || !(err instanceof Refused) || err.status !== 0) throw err;
+    }
+    await new Promise((wake) => setTimeout(wake, 1500 / left)); // 0.3 s at first, then longer
+  }
 }
 
 async function ask(path: string, options: RequestInit): Promise<unknown> {

@@ -129,7 +129,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
     say("");
     if (["solve", "reset", "goto"].includes(body.do)) setOutput("");
     try {
-      return await post("api/desk", { lab: view?.lab, step: view?.step, ...body });
+      return await post("api/desk", { lab: view?.lab, step: view?.step, ...body }, !["next", "back", "hint"].includes(body.do));
     } catch (err) {
       say(message(err), true);
       return undefined;
@@ -144,7 +144,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
 
   const set = async (path: string, body: Record<string, unknown>, change: (m: page.Me) => page.Me): Promise<void> => {
     try {
-      await post(path, body);
+      await post(path, body, true);
       setMe((m) => m && change(m));
     } catch (err) {
       say(message(err), true);

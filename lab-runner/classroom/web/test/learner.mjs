@@ -233,6 +233,17 @@ test("a phone has one part of the page at a time, and all of it by the keyboard 
   await clean(p);
 });
 
+test("a request that a browser breaks off is sent again", async () => {
+  const p = await someone();
+  await join(p, "Barbara Two");
+  let sent = 0;
+  await p.route("**/api/desk", (r) => (sent++ ? r.continue() : r.abort("internetdisconnected")));
+  await p.getByRole("button", { name: "Notes that stay" }).click();
+  await p.getByRole("heading", { name: "Write a note" }).waitFor();
+  assert.equal(sent, 2);
+  await clean(p);
+});
+
 test("two learners have different screens", async () => {
   const [a, b] = [await someone(), await someone()];
   for (const [p, name] of [[a, "Anna"], [b, "Ben"]]) {
