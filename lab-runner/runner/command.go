@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/classroom/reporter"
 	"wheelhouse/lab-runner/environment"
 	"wheelhouse/lab-runner/fetch"
 	"wheelhouse/lab-runner/report"
@@ -46,6 +47,7 @@ type settings struct {
 	agree      []string                            // checksums of labs of others that may be run
 	ask        func(question string) (bool, error) // nil: there is no terminal to ask in
 	called     func() string                       // what is typed for 'lab' here
+	class      *reporter.Reporter                  // of the class that was joined; nil: none
 }
 
 // Command is `lab` with its subcommands.
@@ -68,6 +70,7 @@ func (s *settings) command() *cobra.Command {
 			if len(args) > 0 {
 				return fmt.Errorf("lab has no command %q: 'lab --help' lists them", args[0])
 			}
+			defer s.reported(c)
 			return s.typed(s.fullScreen(c, plain))
 		},
 	}
@@ -78,7 +81,7 @@ func (s *settings) command() *cobra.Command {
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
 	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
-	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author(), s.desk())
+	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author(), s.desk(), s.join(), s.leave())
 	lab.AddCommand(s.learn()...)
 	s.called = func() string {
 		if os.Getenv("WHEELHOUSE_LAB_DIR") != "" { // the lab's shell has a function lab
@@ -88,7 +91,10 @@ func (s *settings) command() *cobra.Command {
 	}
 	for _, sub := range lab.Commands() {
 		run := sub.RunE
-		sub.RunE = func(c *cobra.Command, args []string) error { return s.typed(run(c, args)) }
+		sub.RunE = func(c *cobra.Command, args []string) error {
+			defer s.reported(c)
+			return s.typed(run(c, args))
+		}
 	}
 	return lab
 }

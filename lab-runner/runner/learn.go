@@ -41,7 +41,9 @@ func (s *settings) store() (*session.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session.NewStore(path, func(text string) { fmt.Fprintln(s.warnings(), "warning: "+text) }), nil
+	store := session.NewStore(path, func(text string) { fmt.Fprintln(s.warnings(), "warning: "+text) })
+	store.Noted = s.note()
+	return store, nil
 }
 
 // CurrentNamespace returns the namespace of the lab that the learner started last, or "".

@@ -228,6 +228,10 @@ func (l *learner) status() *cobra.Command {
 	return &cobra.Command{
 		Use: "status [LAB]", Short: "show what is done", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
+			out := c.OutOrStdout()
+			if l.json == "" {
+				defer printClass(out)
+			}
 			s, err := l.offline(names)
 			if err != nil {
 				return err
@@ -239,7 +243,6 @@ func (l *learner) status() *cobra.Command {
 			if l.json != "" {
 				return printJSON(c, v)
 			}
-			out := c.OutOrStdout()
 			fmt.Fprintf(out, "%s: %s\n", v.Lab, render.Visible(v.Title))
 			w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 			for i, step := range v.Steps {

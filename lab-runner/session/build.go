@@ -87,7 +87,7 @@ func (s *Session) Goto(ctx context.Context, n int, out io.Writer) error {
 	if err := s.rebuild(ctx, n, out); err != nil {
 		return err
 	}
-	err := s.cfg.Store.Update(func(p *Progress) {
+	err := s.change(func(p *Progress) {
 		l := p.lab(s.lab.Key())
 		for i := range s.lab.Steps {
 			sp := l.step(s.lab.Steps[i].Name)

@@ -41,6 +41,9 @@ type Session struct {
 	env  []string
 	last map[string]*Reason // of the last evaluation
 
+	noting sync.Mutex // of said, and so that views are reported in their order
+	said   string     // key of the view that was reported last
+
 	building sync.Mutex
 	shell    *script.Shell // of build.go; nil until it is needed
 }
@@ -110,9 +113,32 @@ func (s *Session) Step() (int, *catalog.Step, error) {
 	return n, &s.lab.Steps[n], nil
 }
 
+// change changes the progress, and reports what there is to show then. Whatever a session notes comes through here.
+func (s *Session) change(f func(*Progress)) error {
+	err := s.cfg.Store.Update(f)
+	if err == nil && s.cfg.Store.Noted != nil {
+		s.note()
+	}
+	return err
+}
+
+// note reports what there is to show, unless it is what was reported last.
+func (s *Session) note() {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	v, err := s.View()
+	if err != nil {
+		return // who changed the progress looks at it next, and gets the error
+	}
+	if now := s.key(v); now != s.said {
+		s.said = now
+		s.cfg.Store.Noted(v)
+	}
+}
+
 // update changes the progress of the lab and of its current step.
 func (s *Session) update(change func(l *LabProgress, step *catalog.Step, sp *StepProgress)) error {
-	return s.cfg.Store.Update(func(p *Progress) {
+	return s.change(func(p *Progress) {
 		l := p.lab(s.lab.Key())
 		step := &s.lab.Steps[l.current(s.lab)]
 		change(l, step, l.step(step.Name))
@@ -275,7 +301,7 @@ func (s *Session) choose(n int) error {
 	s.mu.Lock()
 	s.last = nil
 	s.mu.Unlock()
-	err := s.cfg.Store.Update(func(p *Progress) {
+	err := s.change(func(p *Progress) {
 		p.Current = s.lab.ID()
 		l := p.lab(s.lab.Key())
 		l.Step, l.Dir = s.lab.Steps[n].Name, s.dir

@@ -18,6 +18,9 @@ type Store struct {
 	now  func() time.Time
 	mu   sync.Mutex
 	mem  []byte
+	// Noted receives what there is to show of a session after each change of it; nil: nothing does. It is set before the
+	// first session is opened, is called by one session at a time in order, and must not block.
+	Noted func(View)
 	// warn receives once a text for each broken file that was set aside.
 	warn func(string)
 }

@@ -229,4 +229,17 @@ func ownCluster(c *class) {
 			c.Errorf("a cookie as a token: %d", status)
 		}
 	}
+	for _, test := range []struct {
+		path, token string
+		want        int
+	}{
+		{"/api/leave", "wrong", http.StatusUnauthorized},
+		{"/api/report", token, http.StatusOK},
+		{"/api/leave", token, http.StatusOK},
+		{"/api/report", token, http.StatusUnauthorized},
+	} {
+		if status, out, _ := lab.send(http.MethodPost, test.path, report, "Origin", "", "Authorization", "Bearer "+test.token); status != test.want {
+			c.Errorf("%s: %d %v, want %d", test.path, status, out, test.want)
+		}
+	}
 }

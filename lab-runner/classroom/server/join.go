@@ -220,6 +220,15 @@ func (s *Server) typing(w http.ResponseWriter, r *http.Request, v visit) {
 	answer(w, http.StatusOK, map[string]any{})
 }
 
+// leaves finds who leaves: by the cookie of a page, or by the token of a client.
+func (s *Server) leaves(w http.ResponseWriter, r *http.Request) {
+	if token := bearerOf(r); token == "" {
+		s.learner(s.leave)(w, r)
+	} else {
+		s.client(s.leave, token)(w, r)
+	}
+}
+
 // leave ends the session. The learner stays in the class, and may come back with the return code.
 func (s *Server) leave(w http.ResponseWriter, r *http.Request, v visit) {
 	err := s.cfg.Roster.Logout(r.Context(), v.token)
@@ -251,12 +260,19 @@ func bearerOf(r *http.Request) string {
 
 // report is where a learner is on a cluster of their own, as their client says.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
-	l, err := s.cfg.Roster.Session(bearerOf(r), true)
-	if err != nil {
-		refuse(w, http.StatusUnauthorized, "the token is not valid: join again with `lab join`")
-		return
+	s.client(s.reported, bearerOf(r))(w, r)
+}
+
+// client finds the learner of a client's token, and bounds the learner's requests.
+func (s *Server) client(serve ofLearner, token string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		l, err := s.cfg.Roster.Session(token, true)
+		if err != nil {
+			refuse(w, http.StatusUnauthorized, "the token is not valid: join again with `lab join`")
+			return
+		}
+		s.visit(w, r, serve, l, token)
 	}
-	s.visit(w, r, s.reported, l, "")
 }
 
 func (s *Server) reported(w http.ResponseWriter, r *http.Request, v visit) {

@@ -135,7 +135,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST /api/desk", s.change(s.learner(s.desk)))
 	s.mux.HandleFunc("POST /api/help", s.change(s.learner(s.help)))
 	s.mux.HandleFunc("POST /api/typing", s.change(s.learner(s.typing)))
-	s.mux.HandleFunc("POST /api/leave", s.change(s.learner(s.leave)))
+	s.mux.HandleFunc("POST /api/leave", s.change(s.leaves))
 	s.mux.HandleFunc("POST /api/report", s.change(s.report))
 
 	s.mux.HandleFunc("POST /api/instructor/login", s.change(s.login))
