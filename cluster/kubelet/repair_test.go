@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,11 @@ func TestRepair(t *testing.T) {
 		}
 	}
 	repaired("files in the directory")
-	repaired("volumes (disk, memory, secret)")
+	// A look may come between two of them.
+	for _, volume := range []string{"disk", "memory", "secret"} {
+		in := regexp.MustCompile(`Repaired Another program has removed or changed volumes \([^)]*\b` + volume + `\b`)
+		wait.Within(t, 10*time.Second, "volume "+volume+" is repaired", func() error { return wait.Seen(in.MatchString(n.events.String()), n.events) })
+	}
 	events := n.events.String()
 
 	id := containerID(n.wait("mended", "Ready", isReady))
