@@ -124,4 +124,5 @@ func (p *listPane) about(width int) []row {
 var requirements = map[string]string{
 	"docker": "Docker on this machine", "cluster-admin": "all rights in the cluster", "node-shell": "a shell on a node", "many-nodes": "two nodes",
 	"privileged-pods": "pods with rights on their node",
+	"own-limits":      "a namespace without limits of others",
 }
