@@ -33,6 +33,7 @@ func TestInBrowser(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var found [][]byte
+	var page string    // the last one
 	for found == nil { // on a busy machine Chromium's virtual time can end before the page is done
 		home := t.TempDir()
 		cmd := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir="+home,
@@ -40,9 +41,9 @@ func TestInBrowser(t *testing.T) {
 		cmd.Env = append(cmd.Environ(), "HOME="+home)
 		out, err := cmd.Output()
 		if err != nil {
-			t.Fatalf("chromium, without a result so far: %v\n%s", err, out)
+			t.Fatalf("chromium: %v; the last page without a result:\n%s", err, page)
 		}
-		found = result.FindSubmatch(out)
+		page, found = string(out), result.FindSubmatch(out)
 	}
 	lines := strings.Split(html.UnescapeString(string(found[1])), "; ")
 	for _, line := range lines {

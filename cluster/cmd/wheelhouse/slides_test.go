@@ -17,12 +17,12 @@ import (
 	"wheelhouse/lab-runner/slides"
 )
 
-// TestSlides starts `wheelhouse slides` on this machine alone and for everybody, and opens the address that it prints.
+// TestSlides starts `wheelhouse slides` on this machine alone and on the network, and opens the address that it prints.
 func TestSlides(t *testing.T) {
 	for name, c := range map[string]struct {
 		listen string
 		live   bool
-	}{"this machine": {"127.0.0.1:0", true}, "everybody": {"0.0.0.0:0", false}} {
+	}{"this machine": {"127.0.0.1:0", true}, "the network": {"0.0.0.0:0", false}} {
 		t.Run(name, func(t *testing.T) {
 			address := strings.Replace(startSlides(t, c.listen), "0.0.0.0", "127.0.0.1", 1)
 			status, page := get(t, address, "")

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Class is what holds for everybody.
+// Class is what all learners have in common.
 type Class struct {
 	Title    string          `json:"title"`
 	Labs     []string        `json:"labs"`               // that are offered, TRACK/NAME, in their order

@@ -173,7 +173,7 @@ func (r *Roster) object(name, of string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: r.cfg.Namespace, Labels: map[string]string{label: of}}}
 }
 
-// Class returns what holds for everybody.
+// Class returns what all learners have in common.
 func (r *Roster) Class() Class {
 	r.mu.Lock()
 	defer r.mu.Unlock()

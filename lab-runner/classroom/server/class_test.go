@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"wheelhouse/cluster/apiserver/apitest"
+	"wheelhouse/cluster/wait"
 	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/classroom/roster"
 	"wheelhouse/lab-runner/script"
@@ -65,6 +66,7 @@ func TestServer(t *testing.T) {
 				Roster: c.roster, Benches: c.room, Streams: c.room, Labs: offered(),
 				Assets: fstest.MapFS{"index.html": {Data: []byte("the page")}, "board.html": {Data: []byte("the board")}, "a-ABCD2345.js": {Data: []byte("//")}, "lang/de.json": {Data: []byte("{}")}},
 			}
+			c.cfg.Slides = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "slide "+r.URL.Path) })
 			if test.with != nil {
 				test.with(&c.cfg)
 			}
@@ -100,13 +102,7 @@ func (c *class) start() {
 // eventually waits until a condition holds.
 func (c *class) eventually(what string, holds func() bool) {
 	c.Helper()
-	end := time.Now().Add(20 * time.Second)
-	for !holds() {
-		if time.Now().After(end) {
-			c.Fatalf("it was not seen that %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	wait.Within(c, 20*time.Second, what, func() error { return wait.Seen(holds(), "it does not hold") })
 }
 
 // browser is a client with cookies, as the page is.
@@ -413,4 +409,15 @@ func (s *shell) ends() {
 	case <-time.After(20 * time.Second):
 		s.Fatal("the terminal goes on")
 	}
+}
+
+// page returns the status of a page.
+func (b *browser) page(path string) int {
+	b.Helper()
+	resp, err := b.Get(b.http.URL + path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }

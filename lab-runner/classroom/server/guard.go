@@ -104,10 +104,21 @@ func (s *Server) Instructor(r *http.Request) bool {
 	return s.cfg.Roster.Instructor(cookie(r, instructorCookie))
 }
 
+// members admits a session of a learner or of the instructor.
+func (s *Server) members(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.cfg.Roster.Session(cookie(r, learnerCookie), false); err != nil && !s.Instructor(r) {
+			http.Error(w, "the slides are for the class: join with the room's code first", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // instructor admits a session of the instructor.
 func (s *Server) instructor(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !s.cfg.Roster.Instructor(cookie(r, instructorCookie)) {
+		if !s.Instructor(r) {
 			refuse(w, http.StatusUnauthorized, "log in as the instructor first: `wheelhouse classroom password` makes a password")
 			return
 		}

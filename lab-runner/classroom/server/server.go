@@ -124,7 +124,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /{$}", s.page("index.html"))
 	s.mux.HandleFunc("/", s.asset)
 	if s.cfg.Slides != nil {
-		s.mux.Handle("/slides/", http.StripPrefix("/slides", s.cfg.Slides))
+		s.mux.Handle("/slides/", s.members(http.StripPrefix("/slides", s.cfg.Slides)))
 	}
 
 	s.mux.HandleFunc("POST /api/join", s.change(s.join))

@@ -128,6 +128,11 @@ func isolated(c *class) {
 			c.Errorf("GET %s by the instructor: %d %v", path, status, out)
 		}
 	}
+	for who, want := range map[*browser]int{c.browser(): http.StatusUnauthorized, bob: http.StatusOK, boss: http.StatusOK} {
+		if w := who.page("/slides/workshop/"); w != want {
+			c.Errorf("the slides for %q: %d, want %d", who.id, w, want)
+		}
+	}
 	if nobody, status := c.browser().dial("/api/terminal"); nobody != nil || status != http.StatusUnauthorized {
 		c.Errorf("a terminal of nobody: %d", status)
 	}

@@ -28,6 +28,9 @@ var Pages = []string{"index.html", "board.html", "cluster.html"}
 //go:embed dist
 var dist embed.FS
 
+//go:embed dist/stub.html
+var notBuilt []byte
+
 // Built reports whether the pages were built before the program.
 func Built() bool {
 	_, err := fs.Stat(dist, "dist/"+Pages[0])
@@ -38,18 +41,10 @@ func Built() bool {
 // their page, so that they work under any path prefix. Names of scripts and styles end in a
 // hash of their content, except those in Pages and in lang/.
 func Assets() fs.FS {
-	if !Built() {
-		text, err := dist.ReadFile("dist/stub.html")
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		return missing(text)
+	if files, err := fs.Sub(dist, "dist"); err == nil && Built() {
+		return files
 	}
-	files, err := fs.Sub(dist, "dist")
-	if err != nil {
-		panic(err) // the name is valid
-	}
-	return files
+	return missing(notBuilt)
 }
 
 // missing is a file system that has one text for each of Pages, and nothing else.
