@@ -186,12 +186,12 @@ func (c *cluster) answers(ns netns.NsHandle, addr, want string) {
 	})
 }
 
-// refused waits until addr refuses connections from ns. The kernel sends one refusal a second after some, and a
-// connection's second packet follows after a second: an attempt that ended by then would never see one.
+// refused waits until addr refuses connections from ns, by the answer to the first packet: an attempt ends before the
+// second one.
 func (c *cluster) refused(ns netns.NsHandle, addr string) {
 	c.t.Helper()
 	wait.For(c.t, "refusal at "+addr, func() error {
-		got, err := nettest.Get(ns, addr, 5*second)
+		got, err := nettest.Get(ns, addr, second)
 		if err == nil || !strings.Contains(err.Error(), "connection refused") {
 			return fmt.Errorf("%s: %q, %v; want connection refused", addr, got, err)
 		}

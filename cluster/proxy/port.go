@@ -15,7 +15,13 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-const rejectVerdict = "-j REJECT --reject-with icmp-port-unreachable"
+// rejectVerdicts is how a connection to a port without endpoints is refused, by protocol. TCP gets a reset: the kernel holds
+// ICMP messages back by their number, and none gets out for a minute to a neighbour in the same network that routes
+// service addresses to the node, as each of its packets also causes an ICMP redirect (inet_peer.rate_last).
+var rejectVerdicts = map[string]string{
+	"tcp": "-j REJECT --reject-with tcp-reset",
+	"udp": "-j REJECT --reject-with icmp-port-unreachable",
+}
 
 // port is one port of one service with the endpoints that this node sends it to.
 type port struct {

@@ -102,7 +102,7 @@ func (b *builder) port(p *port) {
 
 // clusterIP adds the rules from the cluster IP to the endpoints, or the reject.
 func (b *builder) clusterIP(p *port) {
-	target, eps, verdict := p.svcChain(), p.all, rejectVerdict
+	target, eps, verdict := p.svcChain(), p.all, rejectVerdicts[p.proto]
 	if p.internalLocal {
 		target, eps = p.svlChain(), p.local
 		if len(p.all) > 0 {
@@ -122,7 +122,7 @@ func (b *builder) clusterIP(p *port) {
 // external adds the rules from NodePort, external IPs and load balancer addresses to the
 // endpoints, through one chain that decides about masquerading.
 func (b *builder) external(p *port) {
-	verdict := rejectVerdict
+	verdict := rejectVerdicts[p.proto]
 	if p.externalLocal && len(p.all) > 0 {
 		verdict = "-j DROP"
 	}

@@ -191,6 +191,7 @@ func TestTheViewOnARealCluster(t *testing.T) {
 	s.await("> ") // the cursor is on the command
 	s.press("\r")
 	s.await("configmap/page created")
+	s.await("(done)") // until then the shell is refused
 	s.await("[x] there is a page")
 	if err := client.CoreV1().ConfigMaps("lab-page").Delete(t.Context(), "page", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
