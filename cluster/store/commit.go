@@ -45,7 +45,7 @@ func (c *Collection) commit(ctx context.Context, key string, rev int64, body []b
 		Success: []*pb.RequestOp{op},
 	})
 	if err != nil {
-		return nil, fromEtcd(err, "writing "+key)
+		return nil, fromWrite(err, "writing "+key)
 	}
 	return resp, nil
 }

@@ -32,6 +32,18 @@ func fromEtcd(err error, doing string) error {
 	return apierrors.NewInternalError(fmt.Errorf("%s: %w", doing, err))
 }
 
+// fromWrite returns an error of a transaction as an API error. A timeout does not say when to try again: the write may
+// have been done, and a client that repeats it by itself, as client-go does, is told of its own object that it already
+// exists, or makes a second one of a generateName.
+func fromWrite(err error, doing string) error {
+	err = fromEtcd(err, doing)
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok && apierrors.IsTimeout(err) {
+		status.ErrStatus.Details.RetryAfterSeconds = 0
+		status.ErrStatus.Message += "; the write may have been done: read the object before you try again"
+	}
+	return err
+}
+
 // insufficientStorage is the answer to a write for which there is no space; err has the
 // remedy. Kubernetes has no reason for it: the code is that of RFC 4918.
 func insufficientStorage(err error) error {

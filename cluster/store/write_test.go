@@ -245,7 +245,11 @@ func TestContextEnds(t *testing.T) {
 	c := newStore(t).Of(pods)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Create(ctx, pod("default", "a")); !apierrors.IsTimeout(err) {
+	_, err := c.Create(ctx, pod("default", "a"))
+	if !apierrors.IsTimeout(err) {
 		t.Errorf("create with a context that has ended: %v", err)
+	}
+	if after, again := apierrors.SuggestsClientDelay(err); again {
+		t.Errorf("clients repeat a write that may have been done after %d s: %v", after, err)
 	}
 }
