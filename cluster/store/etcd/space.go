@@ -114,7 +114,7 @@ func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 func (m *Member) look(ctx context.Context) {
 	s := m.Status()
-	if s.Alarm || s.InUse >= m.cfg.Quota {
+	if s.Alarm || s.InUse >= m.limit() {
 		if err := m.Compact(ctx); err != nil {
 			m.warn(ctx, "compacting etcd", err)
 		}
@@ -141,13 +141,21 @@ func (m *Member) warn(ctx context.Context, doing string, err error) {
 	}
 }
 
-// decide sets what Room accepts. It opens again only when there is some more room than at
-// the limit.
+// limit is how many bytes may be in use while writes are accepted: some fewer where they are not, so that they are
+// accepted again only when there is some more room.
+func (m *Member) limit() int64 {
+	if m.room.Load() != nil {
+		return m.cfg.Quota / 100 * 95
+	}
+	return m.cfg.Quota
+}
+
+// decide sets what Room accepts.
 func (m *Member) decide(s Status) {
 	was := m.room.Load()
-	quota, reserve := s.Quota, s.Reserve
+	quota, reserve := m.limit(), s.Reserve
 	if was != nil {
-		quota, reserve = quota/100*95, reserve/2*3
+		reserve = reserve / 2 * 3
 	}
 	var now *shortage
 	var reason string

@@ -87,6 +87,12 @@ func (s *server) told(reason string) func() error {
 	}
 }
 
+// compacted returns nil when all history up to now is gone, or is not needed for the quota.
+func (s *server) compacted() error {
+	st := s.Status()
+	return wait.Seen(st.Compacted == st.Revision || st.InUse < st.Quota, st)
+}
+
 var filler = strings.Repeat("0123456789abcdef", 64<<10/16) // 64 KiB
 
 func large(name string, n int) *corev1.ConfigMap {
@@ -179,6 +185,33 @@ func TestFullQuota(t *testing.T) {
 	if _, err := s.Create(t.Context(), large("again", 1)); err != nil {
 		t.Errorf("creating: %v", err)
 	}
+}
+
+// A database that is a little below the quota, and was full, is not full for ever: what is deleted there is compacted, too.
+func TestRoomComesBackBelowTheQuota(t *testing.T) {
+	const quota = 24 << 20
+	s := start(t, etcd.Config{Dir: t.TempDir(), Quota: quota}, quota) // history alone causes no compaction
+	n, err := s.fill(t, -1)
+	insufficient(t, err, "--quota-backend-bytes")
+	wait.For(t, "a notice", s.told("StorageFull"))
+	for wait.For(t, "the compaction", s.compacted); s.Status().InUse >= quota; wait.For(t, "the compaction", s.compacted) {
+		n-- // what makes an object smaller is accepted
+		_, err := s.Update(t.Context(), "default", fmt.Sprint("o", n), func(*store.Item) (api.Object, error) {
+			return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("o", n), UID: "u"}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Status().Refusing == "" {
+		t.Fatalf("writes are accepted: %+v", s.Status())
+	}
+	for i := range n / 4 {
+		if _, err := s.Delete(t.Context(), "default", fmt.Sprint("o", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait.For(t, "room again", s.told("StorageHasRoom"))
 }
 
 // The alarm of a member that another version has filled ends after a start, and its objects
