@@ -4,6 +4,8 @@
 #
 #   setup.sh [COMMAND=PACKAGE...]     further ones
 set -euo pipefail
+exec 9<"$0"
+flock 9 # tests of two packages may call it at once
 
 needs=(lintian=lintian shellcheck=shellcheck systemd-analyze=systemd man=man-db nsenter=util-linux dpkg-deb=dpkg ip=iproute2 "$@")
 missing=()
