@@ -24,13 +24,17 @@ type Config struct {
 	Servers []string
 	// Probe returns nil if a server answers. It is called every ProbeEvery, with as much time.
 	Probe func(ctx context.Context, server string) error
-	Log   *slog.Logger
+	// Lost, if there is one, is called once when no probe of any server has succeeded for LostAfter, and again after the next success.
+	Lost func(servers []string, err error)
+	Log  *slog.Logger
 }
 
 const (
 	// ProbeEvery is the time between two probes of the server in use. One that has failed twice
 	// running is given up.
-	ProbeEvery  = 2 * time.Second
+	ProbeEvery = 2 * time.Second
+	// LostAfter is how long no server answers until Lost is called.
+	LostAfter   = 20 * time.Second
 	dialTimeout = 3 * time.Second
 	failures    = 2
 )
@@ -39,8 +43,10 @@ const (
 type Balancer struct {
 	Config
 	mu      sync.Mutex
-	servers []string // in the order of preference
-	failed  int      // probes of the first one, running
+	servers []string  // in the order of preference
+	failed  int       // probes of the first one, running
+	since   time.Time // of the last probe that succeeded
+	lost    bool      // Lost was called since then
 	open    map[net.Conn]string
 }
 
@@ -135,6 +141,7 @@ func (b *Balancer) probe(ctx context.Context) {
 func (b *Balancer) judge(server string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.noteLost(err)
 	if b.servers[0] != server {
 		return
 	}
@@ -146,6 +153,17 @@ func (b *Balancer) judge(server string, err error) {
 		return
 	}
 	b.giveUp(server, err)
+}
+
+// noteLost calls Lost when it is due.
+func (b *Balancer) noteLost(err error) {
+	switch now := time.Now(); {
+	case err == nil || b.since.IsZero():
+		b.since, b.lost = now, false
+	case !b.lost && b.Lost != nil && now.Sub(b.since) >= LostAfter:
+		b.lost = true
+		b.Lost(slices.Clone(b.servers), err)
+	}
 }
 
 // giveUp makes the first server the last one, and closes its connections.

@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"wheelhouse/cluster/balancer"
 	"wheelhouse/cluster/wait"
@@ -171,3 +173,59 @@ func TestSet(t *testing.T) {
 		t.Fatalf("answered by %s, %v", who, err)
 	}
 }
+
+// When no server has answered for a while, that is reported once.
+func TestNoServerAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var down bool
+		var lost []string
+		b := balancer.New(balancer.Config{Servers: []string{"a", "b"}, Log: slog.New(slog.DiscardHandler),
+			Probe: func(context.Context, string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if down {
+					return errors.New("no route")
+				}
+				return nil
+			},
+			Lost: func(servers []string, err error) { lost = append(lost, fmt.Sprint(len(servers), " ", err)) },
+		})
+		l := pipe{closed: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(ctx, &l) }()
+		set := func(to bool, d time.Duration, want int) {
+			t.Helper()
+			mu.Lock()
+			down = to
+			mu.Unlock()
+			time.Sleep(d)
+			synctest.Wait()
+			if len(lost) != want {
+				t.Errorf("reported %q, want %d", lost, want)
+			}
+		}
+		set(false, time.Minute, 0)
+		set(true, balancer.LostAfter/2, 0)
+		set(false, time.Minute, 0)
+		set(true, 10*time.Minute, 1)
+		set(false, time.Minute, 1)
+		set(true, time.Minute, 2)
+		cancel()
+		if err := <-ended; err != nil || lost[0] != "2 no route" {
+			t.Errorf("%v, %q", err, lost)
+		}
+	})
+}
+
+// pipe is a listener that nobody connects to.
+type pipe struct {
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (p *pipe) Accept() (net.Conn, error) { <-p.closed; return nil, net.ErrClosed }
+func (p *pipe) Close() error              { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipe) Addr() net.Addr            { return &net.TCPAddr{} }

@@ -67,6 +67,7 @@ func NodeIdentityVia(path, via string, log *slog.Logger, now clock.Clock) (*Iden
 	file := &kubeconfigFile{path: path, node: id.Node, written: string(first.Cert)}
 	err = id.rotate(RotationConfig{
 		Name: NodePrefix + id.Node, Issue: id.issue(nodeCertificate), Changed: file.write, Found: file.read,
+		Remedy: "start the node with the flags that `wheelhouse token --node " + id.Node + "` prints on a master",
 	}, first.TLS)
 	return id, err
 }

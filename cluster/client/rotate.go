@@ -28,8 +28,10 @@ type RotationConfig struct {
 	// Found returns a newer certificate that the administrator has written, or nil; it is
 	// called once a minute. May be nil.
 	Found func() *Pair
-	Clock clock.Clock // the real one when nil
-	Log   *slog.Logger
+	// Remedy is what to do when the certificate has expired; "" where it is renewed all the same.
+	Remedy string
+	Clock  clock.Clock // the real one when nil
+	Log    *slog.Logger
 }
 
 // The intervals between attempts to renew, and between calls of Found.
@@ -88,7 +90,13 @@ func (r *Rotation) use(p *Pair) error {
 
 // Run renews the certificate until ctx is done. A failed renewal is retried.
 func (r *Rotation) Run(ctx context.Context) error {
-	for spread := 0.9 + rand.Float64()/5; ; {
+	for spread, former := 0.9+rand.Float64()/5, ""; ; {
+		if why := r.invalid(); why != former {
+			former = why
+			if why != "" {
+				r.Log.Error("a certificate is not valid by this machine's clock", "of", r.Name, "why", why)
+			}
+		}
 		wait := min(r.due(spread), renewLook)
 		if wait <= 0 {
 			switch err := r.Renew(ctx); {
@@ -114,6 +122,20 @@ func (r *Rotation) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// invalid returns why the certificate in use is not valid now, with what to do, or "".
+func (r *Rotation) invalid() string {
+	c, now := r.current.Load(), r.Clock.Now()
+	switch {
+	case c == nil || r.Remedy == "":
+		return ""
+	case now.Before(c.Leaf.NotBefore):
+		return "it begins at " + c.Leaf.NotBefore.Format(time.RFC3339) + ": set the clock of this machine"
+	case now.After(c.Leaf.NotAfter):
+		return "it has expired at " + c.Leaf.NotAfter.Format(time.RFC3339) + ": set the clock of this machine if it is wrong; else " + r.Remedy
+	}
+	return ""
 }
 
 // due returns the time until the renewal; spread (about 1) distributes the renewals of many

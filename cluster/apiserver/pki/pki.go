@@ -249,9 +249,10 @@ func (a *Authority) loadCert(name string) error {
 	}
 	subject := pkix.Name{CommonName: name}
 	t := &x509.Certificate{
-		SerialNumber:          serial(a.now()),
-		Subject:               subject,
-		NotBefore:             a.now().Add(-backdate),
+		SerialNumber: serial(a.now()),
+		Subject:      subject,
+		// Whatever a machine's clock says, it is the cluster's authority; what is issued has times of its own.
+		NotBefore:             a.now().Add(-authorityLife),
 		NotAfter:              a.now().Add(authorityLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,

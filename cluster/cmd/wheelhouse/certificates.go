@@ -17,8 +17,12 @@ import (
 	"wheelhouse/cluster/client"
 )
 
-// renewEvery is how often the server looks whether a certificate of its own is due.
-const renewEvery = time.Hour
+const (
+	// renewEvery is how often the server looks whether a certificate of its own is due.
+	renewEvery = time.Hour
+	// clockEvery is how often it looks whether the machine's clock was set: certificates of another time are good for nobody.
+	clockEvery = 5 * time.Second
+)
 
 // ownCertificates are the server's certificates, and those in the kubeconfigs that it writes;
 // run renews them.
@@ -68,11 +72,20 @@ func (c *ownCertificates) pair(name string, r pki.Request) (*tls.Certificate, er
 func (c *ownCertificates) run(ctx context.Context) error {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	for {
+	look := time.NewTicker(clockEvery)
+	defer look.Stop()
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		case <-look.C:
+			now := time.Now()
+			by := clockSet(last, now)
+			if last = now; by.Abs() < clocksDiffer {
+				continue
+			}
+			c.log.Warn("the machine's clock was set, or the machine slept: the server's certificates are checked", "by", by.Round(time.Second), "is", now.UTC().Format(time.RFC3339))
 		case <-c.changed:
 			// A revocation counts to the end of its second: what is made sooner is revoked too.
 			select {
@@ -85,6 +98,11 @@ func (c *ownCertificates) run(ctx context.Context) error {
 			c.log.Warn("renew the server's certificates", "err", err)
 		}
 	}
+}
+
+// clockSet is by how much the wall clock was set between two times of time.Now.
+func clockSet(last, now time.Time) time.Duration {
+	return now.Round(0).Sub(last.Round(0)) - now.Sub(last)
 }
 
 // notify makes run check at once.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"wheelhouse/cluster/client"
 )
 
@@ -15,11 +17,11 @@ import (
 type joinOptions struct{ server, token, tokenFile, pin string }
 
 // join writes the node's kubeconfig below dir and returns its path. A node that has joined
-// before keeps its identity, unless rejoin is set.
+// before keeps its identity, unless rejoin is set; a --server that is another one than then is used from now on.
 func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (string, error) {
 	path := identityPath(dir, node)
 	if !rejoin && existing(path) != "" {
-		return path, nil
+		return path, j.moved(path)
 	}
 	if err := j.readToken(); err != nil {
 		return "", err
@@ -36,6 +38,31 @@ func (j *joinOptions) join(ctx context.Context, dir, node string, rejoin bool) (
 		return "", fmt.Errorf("joining %s (`wheelhouse token` creates a new token): %w", j.server, err)
 	}
 	return path, client.WriteKubeconfig(path, *k)
+}
+
+// moved writes the server's URL into the kubeconfig, if it has another one. The authority in there stays, so that only a master of
+// the cluster can be at that URL.
+func (j *joinOptions) moved(path string) error {
+	if j.server == "" {
+		return nil
+	}
+	c, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		return fmt.Errorf("reading kubeconfig %s: %w", path, err)
+	}
+	changed := false
+	for _, cluster := range c.Clusters {
+		changed = changed || cluster.Server != j.server
+		cluster.Server = j.server
+	}
+	if !changed {
+		return nil
+	}
+	data, err := clientcmd.Write(*c)
+	if err != nil {
+		return fmt.Errorf("encoding kubeconfig %s: %w", path, err)
+	}
+	return client.WriteFile(path, data)
 }
 
 var errNoCluster = errors.New("--kubeconfig is needed, or --server, --token (or --token-file) and --ca-pin as `wheelhouse token` prints them")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -25,6 +26,7 @@ import (
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/network"
+	"wheelhouse/cluster/kubelet/node"
 	"wheelhouse/cluster/netpol"
 	"wheelhouse/cluster/proxy"
 	"wheelhouse/cluster/zpages"
@@ -193,8 +195,11 @@ func (o *nodeOptions) identity(ctx context.Context, log *slog.Logger) (nodeIdent
 		return nodeIdentity{}, err
 	}
 	id, err := o.identityOf(ctx, path, log)
-	if !apierrors.IsUnauthorized(err) || o.joining.token+o.joining.tokenFile == "" {
+	switch {
+	case !apierrors.IsUnauthorized(err):
 		return id, err
+	case o.joining.token+o.joining.tokenFile == "":
+		return id, fmt.Errorf("the API server refuses the certificate of node %s, which has expired by its clock or was revoked (start the node with the flags that `wheelhouse token --node %s` prints on a master): %w", o.name, o.name, err)
 	}
 	if path, err = o.joining.join(ctx, o.stateDir, o.name, true); err != nil {
 		return id, err
@@ -225,6 +230,9 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	if err != nil {
 		return err
 	}
+	if err := node.Taken(ctx, cs, o.name); err != nil {
+		return err
+	}
 	engine := docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")}
 	if err := o.resources.logs(&engine); err != nil {
 		return err
@@ -249,7 +257,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		return err
 	}
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
-	node, err := o.kubelet(id.kubelet, serving, kubelet.Config{
+	kept, err := o.kubelet(id.kubelet, serving, kubelet.Config{
 		Client: cs, Runtime: mirrored, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
 	})
 	if err != nil {
@@ -263,7 +271,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	all.Go(func() error { return ended(ctx, "certificates", serving.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "network", pods.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "routes", routes.Run(ctx)) })
-	all.Go(func() error { return ended(ctx, "kubelet", node.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "kubelet", kept.Run(ctx)) })
 	return all.Wait()
 }
 

@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/tools/cache"
@@ -34,6 +35,7 @@ type nodeMasters struct {
 	balancer *balancer.Balancer
 	first    string // of the kubeconfig
 	file     string
+	clocks   bool // they differ, and that is reported
 	log      *slog.Logger
 }
 
@@ -46,7 +48,7 @@ func (n *nodeMasters) listen(ctx context.Context, log *slog.Logger) (err error) 
 			return fmt.Errorf("listening for the balancer: %w", err)
 		}
 	}
-	n.balancer = balancer.New(balancer.Config{Probe: probeMaster, Log: n.log})
+	n.balancer = balancer.New(balancer.Config{Probe: n.probe, Lost: n.lost, Log: n.log})
 	go func() {
 		if err := n.balancer.Run(ctx, n.listener); err != nil {
 			n.log.Error("the balancer ended", "err", err)
@@ -58,9 +60,14 @@ func (n *nodeMasters) listen(ctx context.Context, log *slog.Logger) (err error) 
 // url is that of the balancer.
 func (n *nodeMasters) url() string { return "https://" + n.listener.Addr().String() }
 
-// probeMaster returns nil if a master is ready for clients. No secret is sent, and nothing but
-// the status is used, so that the certificate is not checked: clients do that.
-func probeMaster(ctx context.Context, server string) error {
+// lost reports that no master answers, and what to do if that is for a new address.
+func (n *nodeMasters) lost(servers []string, err error) {
+	n.log.Error("no master answers; if it has another address now, start the node with --server https://ADDRESS:6443: it stays the node that it is", "tried", servers, "err", err)
+}
+
+// probe returns nil if a master is ready for clients. No secret is sent, and nothing but the status and
+// the time is used, so that the certificate is not checked: clients do that.
+func (n *nodeMasters) probe(ctx context.Context, server string) error {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+server+"/readyz", nil)
@@ -72,10 +79,30 @@ func probeMaster(ctx context.Context, server string) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		n.compareClocks(time.Now(), at, server)
+	}
 	if resp.StatusCode >= http.StatusInternalServerError {
 		return errors.New(resp.Status)
 	}
 	return nil
+}
+
+// clocksDiffer is from which difference on certificates and tokens may be refused for the time alone.
+const clocksDiffer = time.Minute
+
+// compareClocks reports once that the clocks of this machine and of a master differ, and that they no longer do. Only the
+// balancer's probes call it.
+func (n *nodeMasters) compareClocks(own, master time.Time, server string) {
+	ahead := own.Round(0).Sub(master).Round(time.Second)
+	switch differ := ahead.Abs() >= clocksDiffer; {
+	case differ && !n.clocks:
+		n.clocks = true
+		n.log.Error("the clocks of this machine and of the master differ: certificates may be refused until the wrong one is set", "ahead", ahead, "here", own.UTC().Format(time.RFC3339), "there", master.UTC().Format(time.RFC3339), "master", server)
+	case !differ && n.clocks:
+		n.clocks = false
+		n.log.Info("the clocks of this machine and of the master agree again", "master", server)
+	}
 }
 
 // begin sets the masters to the kubeconfig's and those of before.

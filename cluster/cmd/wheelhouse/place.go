@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,6 +127,40 @@ func (o *nodeOptions) followAddress(ctx context.Context, log *slog.Logger) error
 			return errMoved
 		}
 	}
+}
+
+// followAddress reports once that no interface has the server's address any more, and what to do, until ctx ends. The server goes on, as
+// components of its process and clients on loopback reach it, and the address may come back.
+func (o *serverOptions) followAddress(ctx context.Context, log *slog.Logger) error {
+	tick := time.NewTicker(placeCheck / 2)
+	defer tick.Stop()
+	for gone := false; ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		all, err := net.InterfaceAddrs()
+		if err != nil {
+			continue // the next look may succeed
+		}
+		switch here := o.address.IsUnspecified() || onInterface(all, o.address.Addr); {
+		case !here && !gone:
+			log.Error("this machine no longer has the server's --address: start the server with --address of the new one, and nodes with --server https://NEW:"+strconv.Itoa(o.port), "address", o.address, "has", fmt.Sprint(all))
+			gone = true
+		case here && gone:
+			log.Info("the machine has the server's address again", "address", o.address)
+			gone = false
+		}
+	}
+}
+
+// onInterface reports whether an address is one of interfaces, or in the network of loopback.
+func onInterface(all []net.Addr, address netip.Addr) bool {
+	return address.IsLoopback() || slices.ContainsFunc(all, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().Unmap() == address.Unmap()
+	})
 }
 
 // modeFlag is a flag for how nodes reach each other's pods.

@@ -117,6 +117,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	if cp.live != nil {
 		all.Go(func() error { return ended(ctx, "the list of masters", cp.live.Run(ctx)) })
 	}
+	all.Go(func() error { return o.followAddress(ctx, log) })
 	if o.announce {
 		at := netip.AddrPortFrom(o.address.Addr, uint16(o.port))
 		all.Go(func() error { return pairing.Announce(ctx, at, log.With("component", "announcement")) })

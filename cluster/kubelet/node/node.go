@@ -159,7 +159,7 @@ func (n *Node) Run(ctx context.Context) {
 }
 
 // stale reports whether the node has to be reported again: others have changed its conditions, as the node
-// controller does with those of a node that was cut off, or the extended resources of its capacity, which the
+// controller does with those of a node that was cut off, another machine has written the status, or the extended resources of its capacity, which the
 // allocatable ones have to follow.
 func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) bool {
 	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, metav1.GetOptions{ResourceVersion: "0"})
@@ -168,7 +168,7 @@ func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) bool {
 	}
 	s := &node.Status
 	n.noteRival(s, reported)
-	return conditionsDiffer(s, reported) || !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
+	return n.rival != "" || conditionsDiffer(s, reported) || !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
 }
 
 // conditionsDiffer reports whether a condition that was reported has another status now.

@@ -77,6 +77,14 @@ func TestConditionsOfANodeThatWasCutOff(t *testing.T) {
 			t.Errorf("Ready is %s: reported again %v", status, got)
 		}
 	}
+	// A copy that has ended leaves its address.
+	was, is := ready(v1.ConditionTrue), ready(v1.ConditionTrue)
+	was.Addresses = []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: "10.0.0.1"}}
+	is.Addresses = []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: "10.0.0.2"}}
+	n := New(Config{NodeName: "n1", Client: fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: is}), Recorder: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler)})
+	if !n.stale(t.Context(), &was) {
+		t.Error("the address of another machine stays")
+	}
 	if !conditionsDiffer(&v1.NodeStatus{}, &reported) {
 		t.Error("a condition that was removed stays away")
 	}

@@ -88,7 +88,7 @@ func systemInfo(runtimeVersion string) v1.NodeSystemInfo {
 	info := v1.NodeSystemInfo{
 		ContainerRuntimeVersion: runtimeVersion, KubeletVersion: kubeletVersion,
 		OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH, OSImage: "Linux",
-		MachineID: hostinfo.ReadLine("/etc/machine-id"), BootID: hostinfo.ReadLine("/proc/sys/kernel/random/boot_id"),
+		MachineID: hostinfo.ReadLine("/etc/machine-id"), BootID: hostinfo.ReadLine(bootIDFile),
 		SystemUUID: hostinfo.ReadLine("/sys/class/dmi/id/product_uuid"),
 	}
 	var u unix.Utsname
