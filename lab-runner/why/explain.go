@@ -121,6 +121,9 @@ func (c *chain) absent(k kind, name string) {
 	if !k.cluster {
 		w.do = "See those that there are: " + c.kubectl("get %s", k.resource)
 	}
+	if last := c.f.events(k.name, name, ""); len(last) > 0 { // it was there: an event outlives its object by an hour
+		w.details = []string{"the last event of a " + k.name + " of this name, at " + eventTime(&last[0]).UTC().Format("15:04:05 UTC") + ": " + last[0].Reason + ": " + short(last[0].Message, 300)}
+	}
 	have := k.names(c.f)
 	if other := near(name, have); other != "" {
 		w.text += "; there is a " + k.name + " " + other

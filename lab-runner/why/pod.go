@@ -64,8 +64,15 @@ func (c *chain) ended(p *corev1.Pod) {
 	case reason == "Terminated" || reason == "NodeShutdown" || reason == "NodeLost" || reason == "Preempting":
 		c.broken(cause{hop: "node", reason: "EndedByNode", text: "the node has ended the pod: " + short(p.Status.Message, 300), do: again})
 	}
-	if d := condition(p, corev1.DisruptionTarget); !c.over() && d.Status == corev1.ConditionTrue && d.Reason == corev1.PodReasonPreemptionByScheduler {
+	d := condition(p, corev1.DisruptionTarget)
+	if c.over() || d.Status != corev1.ConditionTrue {
+		return
+	}
+	switch d.Reason {
+	case corev1.PodReasonPreemptionByScheduler:
 		c.broken(cause{hop: "eviction", reason: "Preempted", text: "a pod of higher priority took this one's place: " + short(d.Message, 300), do: again})
+	case "DeletionByPodGC": // as upstream's pod garbage collector, once the node was missing for 40 s
+		c.nodeMissing(p, again)
 	}
 }
 
@@ -182,11 +189,7 @@ func (c *chain) podNode(p *corev1.Pod) {
 	}
 	n := c.f.node(name)
 	if n == nil {
-		text := "the cluster has no node " + name + ", to which the pod is assigned"
-		if other := near(name, names(c.f.Nodes)); other != "" {
-			text += "; there is a node " + other
-		}
-		c.broken(cause{hop: "node", reason: "NodeMissing", text: text, do: "Remove nodeName from the manifest, so that the scheduler chooses a node, and create the pod again."})
+		c.nodeMissing(p, "")
 		return
 	}
 	if ready := readyCondition(n); ready.Status != corev1.ConditionTrue {
@@ -197,6 +200,31 @@ func (c *chain) podNode(p *corev1.Pod) {
 		return
 	}
 	c.fine("node", "node %s is ready", name)
+}
+
+// nodeMissing is the hop of a node that there is not, or was not for so long that the pod was ended. again is what to do
+// about a pod that was ended.
+func (c *chain) nodeMissing(p *corev1.Pod, again string) {
+	name := p.Spec.NodeName
+	w := cause{hop: "node", reason: "NodeMissing", do: "Remove nodeName from the manifest, so that the scheduler chooses a node, and create the pod again."}
+	if c.f.node(name) != nil {
+		w.text, w.do = "the cluster had no node "+name+", to which the pod is assigned", again
+	} else {
+		w.text = "the cluster has no node " + name + ", to which the pod is assigned"
+		if other := near(name, names(c.f.Nodes)); other != "" {
+			w.text += "; there is a node " + other
+		}
+	}
+	if again != "" {
+		w.text += "; therefore the pod garbage collector has ended the pod"
+		if c.owner(p) != "" {
+			w.do = again
+		}
+	}
+	if p.DeletionTimestamp != nil && len(p.Finalizers) > 0 {
+		w.details = []string{"the pod was deleted, and stays until its finalizers are removed: " + strings.Join(p.Finalizers, ", ")}
+	}
+	c.broken(w)
 }
 
 // nodeState is the node's condition Ready in a line.
