@@ -63,7 +63,7 @@ func (m Map) draw(width int, each bool) []Row {
 	}
 	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.name, b.name) })
 	for _, n := range nodes {
-		rows = append(rows, Row{Text: strings.TrimSpace("node " + n.name + "  " + n.state), Mark: n.mark, Title: true})
+		rows = append(rows, Row{Text: nodeText(n, width), Mark: n.mark, Title: true})
 		rows = append(rows, podRows(m.podsOf(n.name), width, each)...)
 	}
 	if waiting := m.podsOf(""); len(waiting) > 0 {
@@ -80,6 +80,15 @@ func (m Map) draw(width int, each bool) []Row {
 		rows = append(rows, Row{Text: fmt.Sprintf("%s: %s", k, m.denied[k]), Mark: Over})
 	}
 	return rows
+}
+
+// nodeText has a node's name and state. Where kubectl's word for a cordoned node has no room, its state is said in short.
+func nodeText(n node, width int) string {
+	text := strings.TrimSpace("node " + n.name + "  " + n.state)
+	if render.Width(text) > width {
+		text = strings.Replace(text, "SchedulingDisabled", "cordoned", 1)
+	}
+	return text
 }
 
 // podRows has the pods of one node, each in a row or all in one.

@@ -65,7 +65,7 @@ service web reaches no pod  1,2,3,...
 `},
 		{30, 12, `node node-1  Ready
   ~* 1 ContainerCreating, 1 ..
-node node-2  Ready,Schedulin..
+node node-2  Ready,cordoned
   * inspector-5..qqqqq Running
 node node-3  NotReady
 node node-9

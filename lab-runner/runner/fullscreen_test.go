@@ -167,11 +167,12 @@ func (s *screen) press(keys string) {
 	}
 }
 
+// await waits until the screen has a text, and takes keys: a state may be shown before the action that led to it has ended.
 func (s *screen) await(want string) {
 	s.t.Helper()
-	wait.For(s.t, fmt.Sprintf("%q on the screen", want), func() error {
+	wait.For(s.t, fmt.Sprintf("%q on the screen, and no action under way", want), func() error {
 		text := s.text()
-		return wait.Seen(strings.Contains(text, want), text)
+		return wait.Seen(strings.Contains(text, want) && !strings.Contains(text, "please wait:"), text)
 	})
 }
 
@@ -240,7 +241,7 @@ func benchmarkView(b *testing.B, sentence string) {
 	}
 	ended := make(chan error, 1)
 	s, pid := show(b, program, root, ended)
-	s.await("page")
+	s.await("[ ] 0/2   page")
 	s.press("\r")
 	s.await("[ ] there is a page")
 	pods, ctx := client.CoreV1().Pods("lab-page"), context.Background()

@@ -2,6 +2,8 @@ package view
 
 import (
 	tea "charm.land/bubbletea/v2"
+
+	"wheelhouse/lab-runner/render"
 )
 
 // leaveAgain is said to the first Ctrl+C that has nothing to interrupt.
@@ -23,7 +25,10 @@ func (m *Model) key(key string) tea.Cmd {
 	case key == "?":
 		m.prompt, m.helpTop = helpPrompt, 0
 		return nil
-	case m.busy != "": // one action at a time
+	case m.busy != "": // one action at a time, as the notice says; what is shown can be moved
+		if m.lab != nil {
+			m.scrollKey(key)
+		}
 		return nil
 	case m.lab == nil:
 		return m.listKey(key)
@@ -52,8 +57,15 @@ func (m *Model) listKey(key string) tea.Cmd {
 		if e, ok := m.list.current(); ok {
 			return m.open(e.ID)
 		}
+	default:
+		m.noSuchKey(key, "in the list")
 	}
 	return nil
+}
+
+// noSuchKey says that a key does nothing: a newcomer would press it again.
+func (m *Model) noSuchKey(key, where string) {
+	m.say("the key "+render.Visible(key)+" does nothing "+where+"; ? lists the keys", false)
 }
 
 func (m *Model) labKey(key string) tea.Cmd {
@@ -96,6 +108,8 @@ func (m *Model) labKey(key string) tea.Cmd {
 			return m.fx.shell(l.number, l.lab)
 		}
 		m.say(stillRuns, true)
+	default:
+		m.noSuchKey(key, "here")
 	}
 	return nil
 }
@@ -123,7 +137,9 @@ func (m *Model) scrollKey(key string) bool {
 func (m *Model) nextPage() {
 	l := m.lab
 	if m.wide() {
-		l.focus = !l.focus && !l.out.empty()
+		if l.focus = !l.focus && !l.out.empty(); l.out.empty() {
+			m.say("there is no output yet; Enter runs a command", false)
+		}
 		return
 	}
 	l.page = (l.page + 1) % pages
@@ -139,6 +155,7 @@ func (m *Model) run() tea.Cmd {
 	t := l.text.current()
 	switch {
 	case t == nil:
+		m.say("the text of this step has no command; x opens a shell for your own, n is the next step", false)
 		return nil
 	case t.command == nil:
 		return m.do(Action{Verb: Answer, Question: t.question, Choice: t.choice})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os/exec"
+	"slices"
 
 	"wheelhouse/lab-runner/clustermap"
 	"wheelhouse/lab-runner/script"
@@ -127,4 +128,9 @@ func (s *State) open() (n int) {
 		}
 	}
 	return n
+}
+
+// asks reports whether a question of the step has not been answered rightly.
+func (s *State) asks() bool {
+	return slices.ContainsFunc(s.Blocks, func(b Block) bool { return b.Question != nil && b.Question.Right < 0 })
 }

@@ -255,6 +255,36 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A key that does nothing says so, or what is missing for it; and while an action runs the text can be read.
+func TestNoKeyIsSilent(t *testing.T) {
+	for _, size := range sizes {
+		for _, key := range []string{"z", "f1", "5", "tab", "enter"} {
+			m, fx := opened(t, size[0], size[1])
+			s := state()
+			s.Blocks = s.Blocks[:1] // nothing to run
+			m.Update(stateMsg{1, s})
+			before := seen(t, m)
+			press(m, key)
+			if fx.last() == "" && seen(t, m) == before {
+				t.Errorf("%dx%d: the key %s changes nothing on the screen", size[0], size[1], key)
+			}
+		}
+		m, fx := opened(t, size[0], size[1])
+		press(m, "l")
+		fx.last()
+		before := seen(t, m)
+		press(m, "x")
+		if seen(t, m) == before {
+			t.Errorf("%dx%d: x in the list changes nothing on the screen", size[0], size[1])
+		}
+	}
+	m, fx := opened(t, 80, 24)
+	press(m, "s", "y", "down", "enter")
+	if got := fx.last(); strings.Contains(got, "run") || m.lab.text.cursor != 1 || !strings.Contains(seen(t, m), "please wait: solve") {
+		t.Errorf("while an action runs: %q, cursor %d:\n%s", got, m.lab.text.cursor, seen(t, m))
+	}
+}
+
 // Where the output takes the screen, Enter comes back from it, and runs nothing that is not seen.
 func TestOneColumn(t *testing.T) {
 	m, fx := opened(t, 40, 20)
@@ -300,8 +330,19 @@ func TestChecksChange(t *testing.T) {
 	done := state()
 	done.Checks[0].State = "done"
 	m.Update(stateMsg{1, done})
-	if s := seen(t, m); !strings.Contains(s, "[x] five pods run") || !strings.Contains(s, "All done. n: the next step") || !strings.Contains(s, "2/2 checks") {
+	if s := seen(t, m); !strings.Contains(s, "[x] five pods run") || !strings.Contains(s, "All checks are done: answer the") || !strings.Contains(s, "2/2 checks") {
 		t.Errorf("done:\n%s", s)
+	}
+	done.Blocks = done.Blocks[:3]
+	m.Update(stateMsg{1, done})
+	if s := seen(t, m); !strings.Contains(s, "All done. n: the next step") {
+		t.Errorf("done, without a question:\n%s", s)
+	}
+	last := done
+	last.Steps = last.Steps[:2]
+	m.Update(stateMsg{1, last})
+	if s := seen(t, m); !strings.Contains(s, "This was the last") || strings.Contains(s, "the next step") {
+		t.Errorf("the last step:\n%s", s)
 	}
 	lost := state()
 	lost.Checks[0].State, lost.Checks[0].Reason = "lost", "4 pods run\n\x1b[2Jnot 5"

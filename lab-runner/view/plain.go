@@ -167,7 +167,19 @@ func (p *plainView) changed(s State) {
 		}
 	}
 	if before.open() > 0 && s.open() == 0 {
-		p.say("All checks of this step are done. \"next\" goes on.")
+		p.sayDone()
+	}
+}
+
+// sayDone says what follows when all checks of the step are done.
+func (p *plainView) sayDone() {
+	switch s := &p.state; {
+	case s.asks():
+		p.say("All checks of this step are done. A question is still to be answered.")
+	case s.Step+1 >= len(s.Steps):
+		p.say("All of this step is done, and it was the last. \"labs\" lists the labs.")
+	default:
+		p.say("All of this step is done. \"next\" goes on.")
 	}
 }
 
@@ -289,6 +301,9 @@ func (p *plainView) labCommand(ctx context.Context, word string, numbers []int) 
 		}
 		if verb == Answer {
 			p.sayAnswer(a)
+			if p.state.open() == 0 && !p.state.asks() {
+				p.sayDone()
+			}
 		}
 		return nil
 	}
@@ -324,8 +339,13 @@ func (p *plainView) run(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	if status != 0 {
+	switch {
+	case status != 0 && all[n-1].Fails:
+		p.say("exit status %d: this command shall fail", status)
+	case status != 0:
 		p.say("exit status %d", status)
+	case all[n-1].Fails:
+		p.say("exit status 0, but this command shall fail: an object of an earlier attempt may be in its way")
 	}
 	p.at = n
 	p.prompt()

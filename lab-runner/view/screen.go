@@ -212,12 +212,24 @@ func (m *Model) checkRows(width int) []row {
 		}
 	}
 	switch {
+	case len(s.Checks) == 0 && s.asks():
+		rows = append(rows, wrapped(faint, "", "No check here: answer the question.", width)...)
 	case len(s.Checks) == 0:
-		rows = append(rows, text(faint, "This step has no check."))
+		rows = append(rows, wrapped(faint, "", "This step has no check. "+s.goOn(), width)...)
+	case s.open() == 0 && s.asks():
+		rows = append(rows, wrapped(green, "", "All checks are done: answer the question.", width)...)
 	case s.open() == 0:
-		rows = append(rows, text(green, "All done. n: the next step"))
+		rows = append(rows, wrapped(green, "", "All done. "+s.goOn(), width)...)
 	}
 	return rows
+}
+
+// goOn says what follows the step.
+func (s *State) goOn() string {
+	if s.Step+1 >= len(s.Steps) {
+		return "This was the last step. l: the labs"
+	}
+	return "n: the next step"
 }
 
 // reasonRows has the beginning of a reason: "c" and "w" show all of it.
