@@ -156,41 +156,6 @@ func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
 // dockerInUse is held while a test runs that the end of the Docker Engine would disturb.
 var dockerInUse sync.RWMutex
 
-// labsRun is held while TestLabs has a cluster.
-var labsRun sync.Mutex
-
-// TestLabs runs each lab as people do, beside TestPlatform: both wait most of the time. Those
-// drills that leave the nodes alone run side by side, when the other labs are done.
-func TestLabs(t *testing.T) {
-	labsRun.Lock() // before TestPlatform begins
-	t.Cleanup(labsRun.Unlock)
-	t.Parallel()
-	dockerInUse.RLock()
-	t.Cleanup(dockerInUse.RUnlock) // after the cluster is down
-	root, err := catalog.Root("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	labs, err := catalog.Load(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := bringUp(t, "labs", 2)
-	for _, lab := range labs {
-		t.Run(lab.Name, func(t *testing.T) {
-			if lab.Track == "drills" && lab.Cleanup == "" {
-				t.Parallel()
-			}
-			cmd := exec.CommandContext(t.Context(), c.program, "lab", "run", "--labs", root, "--kubeconfig", c.kubeconfig, lab.Name)
-			out, err := cmd.CombinedOutput()
-			t.Logf("%s", out)
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // lanes is how many clusters share the files of platform/: the scenarios wait most of the time.
 // The last takes part when the labs are done.
 const lanes = 3

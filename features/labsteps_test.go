@@ -4,8 +4,6 @@ package features_test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -69,12 +67,5 @@ func TestLabSteps(t *testing.T) {
 // proveLab runs `wheelhouse lab test LAB` on the cluster.
 func (c *testCluster) proveLab(t *testing.T, root, lab string) {
 	t.Helper()
-	args := []string{"lab", "test", "--labs", root, "--kubeconfig", c.kubeconfig, "--slow", slower, lab}
-	cmd := exec.CommandContext(t.Context(), c.program, args...)
-	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+c.name)
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
-	}
+	c.labs(t, root, "test", "--slow", slower, lab)
 }

@@ -24,6 +24,7 @@ type tester struct {
 	patience time.Duration
 	parallel int
 	verbose  bool
+	steps    map[string]int // how many of a lab's, by its ID; without an entry all
 	cluster  *environment.Cluster
 	rep      *report.Report
 	printing sync.Mutex // of one lab's results after the other, if several are tested at once
@@ -32,12 +33,12 @@ type tester struct {
 func (s *settings) test() *cobra.Command {
 	t := &tester{settings: s}
 	c := &cobra.Command{
-		Use: "test [LAB...]", Short: "test labs themselves, step by step (all labs if none is named)",
+		Use: "test [LAB[/STEP]...]", Short: "test labs themselves, step by step (all labs if none is named)",
 		Long: "Test goes through the steps of each lab. Of each step it proves that its checks do not hold before it, that the commands\n" +
 			"of its text make them hold, that they notice its 'break:', that 'lab solve' mends it, and that 'lab reset' brings back the\n" +
-			"state before. What the lab has in the cluster is removed, before and after.",
+			"state before. What the lab has in the cluster is removed, before and after. Of LAB/STEP the steps up to that one are tested.",
 		RunE: func(c *cobra.Command, names []string) error {
-			labs, err := s.pick(names)
+			labs, err := t.pickSteps(names)
 			if err != nil {
 				return err
 			}
@@ -56,6 +57,25 @@ func (s *settings) test() *cobra.Command {
 	c.Flags().IntVar(&t.parallel, "parallel", 1, "test N labs at once; those that need more than their namespace are tested one by one")
 	c.Flags().BoolVar(&t.verbose, "verbose", false, "print the commands and their output, unless the lab is tested beside others")
 	return c
+}
+
+// pickSteps returns the named labs, and notes how many steps of them are named.
+func (t *tester) pickSteps(names []string) ([]*catalog.Lab, error) {
+	labs, err := t.pick(nil)
+	if err != nil || len(names) == 0 {
+		return labs, err
+	}
+	var out []*catalog.Lab
+	t.steps = map[string]int{}
+	for _, name := range names {
+		lab, step, err := catalog.Find(labs, name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, lab)
+		t.steps[lab.ID()] = step + 1
+	}
+	return out, nil
 }
 
 // all tests the labs that need nothing beyond their namespace side by side, then the others.
@@ -127,7 +147,7 @@ func (t *tester) prove(ctx context.Context, lab *catalog.Lab, out io.Writer, add
 	}
 	defer s.Close()
 	defer func() { err = errors.Join(err, s.Clean(context.WithoutCancel(ctx), out)) }()
-	return s.Prove(ctx, out, func(f session.Finding) {
+	return s.Prove(ctx, t.steps[lab.ID()], out, func(f session.Finding) {
 		r := report.Result{Lab: lab.ID(), Name: f.Step + ": " + f.Part, Detail: f.Detail, Took: f.Took}
 		switch {
 		case f.NotReached:

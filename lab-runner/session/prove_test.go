@@ -75,7 +75,7 @@ func TestProve(t *testing.T) {
 			w.t = t
 			w.cfg.Patience = 2 * time.Second
 			got, reached := map[string]string{}, 0
-			w.must(w.Prove(t.Context(), w.out, func(f Finding) {
+			w.must(w.Prove(t.Context(), 0, w.out, func(f Finding) {
 				if f.Step == "second" && f.Detail != "" {
 					got[f.Part] = f.Detail
 				} else if f.Detail != "" {
@@ -113,12 +113,21 @@ func TestProveANewLab(t *testing.T) {
 		files[to] = strings.NewReplacer("NAME", "new", "create -f", "create --validate=false -f").Replace(string(text)) // no OpenAPI is served here
 	}
 	w, parts := open(t, files)[0], 0
-	w.must(w.Prove(t.Context(), w.out, func(f Finding) {
+	w.must(w.Prove(t.Context(), 0, w.out, func(f Finding) {
 		if parts++; f.Detail != "" {
 			t.Errorf("%+v\n%s", f, w.out)
 		}
 	}))
 	if parts != 10 {
 		t.Errorf("%d parts, want 10", parts)
+	}
+	parts = 0
+	w.must(w.Prove(t.Context(), 1, w.out, func(f Finding) {
+		if parts++; f.Detail != "" || f.Step != w.lab.Steps[0].Name {
+			t.Errorf("of the first step alone: %+v", f)
+		}
+	}))
+	if parts != 5 {
+		t.Errorf("%d parts of the first step, want 5", parts)
 	}
 }
