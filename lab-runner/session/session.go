@@ -234,7 +234,10 @@ func (s *Session) Answer(question, answer int) (right bool, explanation string, 
 			bad = fmt.Sprintf("the question has the answers 1 to %d", len(q.Answers))
 			return
 		}
-		if sp.Answers[question] = answer; answer == q.Right {
+		if given, ok := sp.Answers[question]; !ok || given != q.Right { // what was right stays
+			sp.Answers[question] = answer
+		}
+		if answer == q.Right {
 			right, explanation = true, q.Explanation
 		}
 		sp.finish(step, s.cfg.Now())

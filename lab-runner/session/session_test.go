@@ -268,6 +268,12 @@ func TestALabByHand(t *testing.T) {
 	if right, why, err := w.Answer(0, 1); err != nil || !right || why != "It is." {
 		t.Errorf("the right answer: %v %q %v", right, why, err)
 	}
+	if right, _, err := w.Answer(0, 0); err != nil || right {
+		t.Errorf("%v, %v", right, err)
+	}
+	if v, err := w.View(); err != nil || !v.Quiz[0].Right {
+		t.Errorf("what was answered rightly is open again: %+v, %v", v.Quiz, err)
+	}
 	if _, _, err := w.Answer(1, 0); err == nil {
 		t.Error("an answer to no question")
 	}

@@ -192,8 +192,11 @@ func TestCommands(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	w.Patience = time.Minute
-	if err := w.prints(ctx, "sleep 60", "x"); err == nil || ctx.Err() == nil {
+	if err := w.prints(ctx, "sleep 60", "x"); err == nil || ctx.Err() == nil || !strings.Contains(err.Error(), "took too long") {
 		t.Errorf("a command that hangs: %v", err)
+	}
+	if err := w.failsWith(ctx, "sleep 60", ""); err == nil {
+		t.Error("a command that hangs counts as one that fails")
 	}
 }
 

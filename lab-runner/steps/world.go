@@ -100,6 +100,9 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 	deadline := time.Now().Add(w.Slow.Wait(w.Patience))
 	var last string
 	since, limit := time.Now(), w.Slow.Wait(probeLimit)
+	if w.Patience == 0 { // there is no next time: whoever looks again begins with this limit
+		limit *= 3
+	}
 	for {
 		probe, cancel := context.WithTimeout(ctx, limit)
 		seen, ok, err := w.look(probe, c, time.Now().After(deadline))
@@ -182,6 +185,8 @@ func rank(e *corev1.Event) time.Time {
 	return t
 }
 
+var errTooLong = errors.New("the command was ended, as it took too long: the machine is busy, or what it asks does not answer")
+
 // command runs one line as the lab's shell does, and returns its output and exit status.
 func (w *World) command(ctx context.Context, line string) (out string, status int, err error) {
 	cmd := exec.CommandContext(ctx, "bash", "-c", w.Slow.Command(line))
@@ -190,6 +195,9 @@ func (w *World) command(ctx context.Context, line string) (out string, status in
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
+	if err != nil && ctx.Err() != nil { // it was killed: its exit status says nothing
+		return string(text), 0, errTooLong
+	}
 	if errors.As(err, &exit) {
 		return string(text), exit.ExitCode(), nil
 	}

@@ -8,8 +8,11 @@ import (
 	"wheelhouse/lab-runner/clustermap"
 )
 
+// keyHelp says what a key is for, in a word and in full.
+type keyHelp struct{ key, short, long string }
+
 // keys are what each key is for; the line at the bottom has the first that fit.
-var keys = []struct{ key, short, long string }{
+var keys = []keyHelp{
 	{"Enter", "run", "run the command under the cursor, or give the answer"},
 	{"n", "next", "the next step (N: even if checks are to do)"},
 	{"?", "help", "these keys"},
@@ -41,7 +44,12 @@ func helpRows(width int) []row {
 func (m *Model) keysRow() row {
 	var parts []string
 	used := 0
-	for _, k := range keys {
+	shown := slices.Clone(keys)
+	if !m.wide() { // there only Tab leads to the checks
+		tab := slices.IndexFunc(shown, func(k keyHelp) bool { return k.key == "Tab" })
+		shown = slices.Insert(slices.Delete(shown, tab, tab+1), 2, keys[tab])
+	}
+	for _, k := range shown {
 		if k.short == "" || m.lab == nil && !slices.Contains([]string{"Enter", "?", "q"}, k.key) {
 			continue
 		}

@@ -157,6 +157,9 @@ func (m *Model) run() tea.Cmd {
 	case t == nil:
 		m.say("the text of this step has no command; x opens a shell for your own, n is the next step", false)
 		return nil
+	case t.command == nil && l.state.answered(t.question):
+		m.say("this question is answered; "+l.state.goOn(), false)
+		return nil
 	case t.command == nil:
 		return m.do(Action{Verb: Answer, Question: t.question, Choice: t.choice})
 	case l.running != "":

@@ -130,7 +130,23 @@ func (s *State) open() (n int) {
 	return n
 }
 
+// answered reports whether a question of the step, from 0, was answered rightly.
+func (s *State) answered(question int) bool {
+	for _, b := range s.Blocks {
+		if b.Question == nil {
+			continue
+		}
+		if question == 0 {
+			return b.Question.rightly()
+		}
+		question--
+	}
+	return false
+}
+
 // asks reports whether a question of the step has not been answered rightly.
 func (s *State) asks() bool {
-	return slices.ContainsFunc(s.Blocks, func(b Block) bool { return b.Question != nil && b.Question.Right < 0 })
+	return slices.ContainsFunc(s.Blocks, func(b Block) bool { return b.Question != nil && !b.Question.rightly() })
 }
+
+func (q *Question) rightly() bool { return q.Given >= 0 && q.Given == q.Right }

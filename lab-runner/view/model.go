@@ -265,9 +265,7 @@ func (m *Model) ran(msg ranMsg) {
 		}
 	}
 	m.lay()
-	if t := l.text.current(); t != nil {
-		l.text.reveal(t.first, t.last)
-	}
+	l.text.revealTarget()
 }
 
 func (m *Model) did(msg didMsg) {
@@ -294,6 +292,9 @@ func (m *Model) did(msg didMsg) {
 		l.out.say(faint, "("+string(msg.action.Verb)+" is done)")
 	}
 	m.lay()
+	if msg.action.Verb == Answer {
+		l.text.revealTarget()
+	}
 }
 
 // showOutput brings the output into sight where there is one column only.

@@ -372,6 +372,37 @@ func TestQuizAndHintsAreShownInPlace(t *testing.T) {
 	}
 }
 
+// On a small screen all answers of a question are in sight with the first, and the verdict after the answer. What was
+// answered rightly stays. Text below the screen is announced.
+func TestQuestionOnASmallScreen(t *testing.T) {
+	m, fx := opened(t, 80, 14)
+	if s := seen(t, m); !strings.Contains(s, "more below (Space)") {
+		t.Errorf("the text goes on, and nothing says so:\n%s", s)
+	}
+	for range 9 {
+		press(m, "down")
+	}
+	if s := seen(t, m); !strings.Contains(s, "  ( ) It stays away") || !strings.Contains(s, "> ( ) The controller creates another") || strings.Contains(s, "more below") {
+		t.Errorf("the answers:\n%s", s)
+	}
+	press(m, "enter")
+	if got := fx.last(); !strings.Contains(got, "Verb:answer") {
+		t.Error(got)
+	}
+	s := state()
+	q := *s.Blocks[3].Question
+	q.Given, q.Right, q.Explanation = 1, 1, "It has `replicas: 5`."
+	s.Blocks[3].Question = &q
+	m.Update(didMsg{number: 1, action: Action{Verb: Answer}, result: Result{State: s}})
+	if got := seen(t, m); !strings.Contains(got, "Right. It has replicas: 5.") {
+		t.Errorf("the verdict:\n%s", got)
+	}
+	press(m, "up", "enter")
+	if got := fx.last(); got != "" || !strings.Contains(seen(t, m), "this question is answered") {
+		t.Errorf("answered again: %s\n%s", got, seen(t, m))
+	}
+}
+
 // What is said of a command that runs is not said any more when it has ended, and that a command shall fail is.
 func TestTheEndOfACommand(t *testing.T) {
 	m, _ := opened(t, 80, 40)

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,12 +164,18 @@ func (p *plainView) changed(s State) {
 	}
 	for _, c := range s.Checks {
 		if c.State != was[c.Name] {
-			p.say("check %s: %s", c.State, c.Name)
+			p.sayCheck(c)
 		}
 	}
 	if before.open() > 0 && s.open() == 0 {
 		p.sayDone()
 	}
+}
+
+// sayCheck says the state of a check in words.
+func (p *plainView) sayCheck(c CheckState) {
+	state := map[string]string{"todo": "to do", "lost": "not true any more"}[c.State]
+	p.say("check %s: %s", cmp.Or(state, c.State), c.Name)
 }
 
 // sayDone says what follows when all checks of the step are done.
@@ -204,7 +211,7 @@ func (p *plainView) printStep() {
 		}
 	}
 	for _, c := range s.Checks {
-		p.say("check %s: %s", c.State, c.Name)
+		p.sayCheck(c)
 	}
 	p.prompt()
 }
@@ -285,7 +292,9 @@ func (p *plainView) labCommand(ctx context.Context, word string, numbers []int) 
 				return fmt.Errorf("there are the steps 1 to %d", len(p.state.Steps))
 			}
 		case Answer:
-			a.Question, a.Choice = numbers[0]-1, numbers[1]-1
+			if a.Question, a.Choice = numbers[0]-1, numbers[1]-1; p.state.answered(a.Question) {
+				return errors.New("this question is answered already")
+			}
 		}
 		hints := len(p.state.Hints)
 		result, err := p.lab.Do(ctx, a, p)

@@ -89,6 +89,7 @@ func TestPlain(t *testing.T) {
 		{"hint\n", "Hint: look at the scale"},
 		{"answer 1 1\n", "No. Try another answer."},
 		{"answer 1 2\n", "Right. It keeps the number.\nAll of this step is done. \"next\" goes on."},
+		{"answer 1 1\n", "error: this question is answered already"},
 		{"goto 9\n", "error: there are the steps 1 to 5"},
 		{"run 7\n", "no further command"},
 		{"shell\n", ""},

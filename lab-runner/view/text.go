@@ -13,6 +13,7 @@ const gutter = 2
 // target is what the cursor can be on: a command to run, or an answer to give.
 type target struct {
 	first, last int          // rows of the text
+	until       int          // the last row that belongs to it: of a question, that of its verdict
 	command     *script.Item // or
 	question    int
 	choice      int
@@ -31,7 +32,7 @@ type textPane struct {
 // lay lays the text of a state out. The cursor stays on its target, and the text where it is,
 // unless the step is another.
 func (p *textPane) lay(s *State, width, height int) {
-	p.rows, p.targets, p.height = nil, nil, height
+	p.rows, p.targets = nil, nil
 	width = max(width-gutter, 10)
 	if s.Step < len(s.Steps) {
 		p.rows = append(p.rows, markup(bold, "", s.Steps[s.Step].Title, width)...)
@@ -49,6 +50,12 @@ func (p *textPane) lay(s *State, width, height int) {
 	for i, h := range s.Hints {
 		p.rows = append(p.rows, markup(yellow, "", fmt.Sprintf("Hint %d of %d: %s", i+1, s.HintsOf, h), width)...)
 		p.rows = append(p.rows, row{})
+	}
+	for len(p.rows) > 0 && len(p.rows[len(p.rows)-1]) == 0 {
+		p.rows = p.rows[:len(p.rows)-1]
+	}
+	if p.height = height; len(p.rows) > height && height > 3 {
+		p.height-- // the last row says how many follow
 	}
 	p.cursor = max(0, min(p.cursor, len(p.targets)-1))
 	p.top = max(0, min(p.top, len(p.rows)-p.height))
@@ -68,13 +75,14 @@ func (p *textPane) markdown(b Block, width int) {
 		if t.first < 0 {
 			t.first = len(p.rows) + i
 		}
-		t.last = len(p.rows) + i
+		t.last, t.until = len(p.rows)+i, len(p.rows)+i
 	}
 	p.rows = append(append(p.rows, lines(layout)...), row{})
 }
 
 func (p *textPane) question(q *Question, number, width int) {
 	p.rows = append(p.rows, markup(bold, "", q.Text, width)...)
+	first := len(p.targets)
 	for i, a := range q.Answers {
 		mark, code := "( ) ", plain
 		switch {
@@ -99,6 +107,9 @@ func (p *textPane) question(q *Question, number, width int) {
 		}
 		p.rows = append(p.rows, markup(code, "", verdict+q.Explanation, width)...)
 	}
+	for i := range p.targets[first:] {
+		p.targets[first+i].until = len(p.rows) - 1
+	}
 	p.rows = append(p.rows, row{})
 }
 
@@ -113,11 +124,18 @@ func (p *textPane) move(by int) {
 		t := p.targets[next]
 		if t.first >= p.top-1 && t.first <= p.top+p.height {
 			p.cursor = next
-			p.reveal(t.first, t.last)
+			p.revealTarget()
 			return
 		}
 	}
 	p.scroll(by)
+}
+
+// revealTarget scrolls so that what the cursor is on is shown, of a question all answers and the verdict.
+func (p *textPane) revealTarget() {
+	if t := p.current(); t != nil {
+		p.reveal(t.first, t.until)
+	}
 }
 
 // visible returns the first target that is shown, or the last if by is negative; -1 if none is.
@@ -170,6 +188,10 @@ func (p *textPane) draw(width, height int) []row {
 	cur := p.current()
 	out := make([]row, 0, height)
 	for i := p.top; len(out) < height; i++ {
+		if left := len(p.rows) - i; len(out) == p.height && left > 0 {
+			out = append(out, rule(fmt.Sprintf("%d more below (Space)", left), faint, width))
+			continue
+		}
 		if i >= len(p.rows) {
 			out = append(out, row{}.fit(width))
 			continue
