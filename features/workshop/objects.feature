@@ -3,7 +3,7 @@ Feature: Labels, lists and shared namespaces
 
   @W16
   Scenario: one file has made three objects
-    Then `kubectl get configmaps page-1 page-2 page-3 -o name` prints:
+    Then `kubectl get configmaps -l tier -o name` prints:
       """
       configmap/page-1
       configmap/page-2

@@ -55,7 +55,7 @@ var kubectls = []string{
 }
 
 // age changes while kubectl starts.
-var age = regexp.MustCompile(`\b([0-9]+[mh])?[0-9]+s\b *`)
+var age = regexp.MustCompile(`\b(?:([0-9]+[mh])?[0-9]+s|[1-9][0-9]?m)\b *`)
 
 // What is answered here is what kubectl prints, of every form that a check uses.
 func TestGetIsKubectls(t *testing.T) {
