@@ -3,6 +3,7 @@
 package machines
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,6 +33,7 @@ var program = sync.OnceValue(func() string {
 // is 10.88.N.2, the router's 10.88.N.1.
 type machine struct {
 	name, dir, address string
+	clock              wallClocks // of bin/wheelhouse on it
 }
 
 const routerNS = "whm-router"
@@ -41,7 +43,7 @@ func (m *machine) ns() string { return "whm-" + m.name }
 func (m *machine) docker() string { return "unix://" + filepath.Join(m.dir, "docker.sock") }
 
 // newMachine makes the namespace and its link to the router.
-func newMachine(t *testing.T, name string, subnet int) *machine {
+func newMachine(t testing.TB, name string, subnet int) *machine {
 	t.Helper()
 	m := &machine{name: name, dir: filepath.Join(t.TempDir(), name), address: fmt.Sprintf("10.88.%d.2", subnet)}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
@@ -58,7 +60,7 @@ ip -n %[1]s route add default via 10.88.%[4]d.1`, m.ns(), name, routerNS, subnet
 }
 
 // host runs a script on the computer.
-func host(t *testing.T, script string) {
+func host(t testing.TB, script string) {
 	t.Helper()
 	if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", script, err, out)
@@ -74,15 +76,29 @@ func (m *machine) command(args ...string) *exec.Cmd {
 
 // run returns what a command prints.
 func (m *machine) run(args ...string) (string, error) {
-	out, err := m.command(args...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("on %s: %s: %w: %s", m.name, strings.Join(args, " "), err, out)
+	var out bytes.Buffer
+	c := m.command(args...)
+	c.Stdout, c.Stderr = &out, &out
+	err := m.begin(c, args[0])
+	if err == nil {
+		err = c.Wait()
 	}
-	return strings.TrimSpace(string(out)), nil
+	if err != nil {
+		return "", fmt.Errorf("on %s: %s: %w: %s", m.name, strings.Join(args, " "), err, out.String())
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// begin starts a command, bin/wheelhouse with the machine's clock if that was ever set.
+func (m *machine) begin(c *exec.Cmd, path string) error {
+	if path == program() && m.clock.used() {
+		return m.clock.start(c, filepath.Base(path))
+	}
+	return c.Start()
 }
 
 // sees waits until a command prints what has want in it, and returns how long that took.
-func (m *machine) sees(t *testing.T, what, want string, args ...string) time.Duration {
+func (m *machine) sees(t testing.TB, what, want string, args ...string) time.Duration {
 	t.Helper()
 	start := time.Now()
 	wait.Within(t, limit, what, func() error {
@@ -104,12 +120,12 @@ type service struct {
 	ended chan struct{}
 }
 
-// start runs a program until the test's end.
-func (m *machine) start(t *testing.T, args ...string) {
+// start runs a program until the test's end, or until it is stopped.
+func (m *machine) start(t testing.TB, args ...string) *service {
 	t.Helper()
 	s := &service{Cmd: m.command(args...), ended: make(chan struct{})}
 	s.Stdout, s.Stderr = &s.log, &s.log
-	if err := s.Start(); err != nil {
+	if err := m.begin(s.Cmd, args[0]); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = s.Wait(); close(s.ended) }()
@@ -120,6 +136,20 @@ func (m *machine) start(t *testing.T, args ...string) {
 			t.Logf("%s on %s, its last lines:\n%s", args[0], m.name, log[max(0, len(log)-6000):])
 		}
 	})
+	return s
+}
+
+// says waits until the program has printed a text, and returns how long that took.
+func (s *service) says(t testing.TB, what, want string) time.Duration {
+	t.Helper()
+	start := time.Now()
+	wait.Within(t, limit, what, func() error {
+		log := s.log.String()
+		return wait.Seen(strings.Contains(log, want), log[max(0, len(log)-600):])
+	})
+	took := time.Since(start)
+	t.Logf("%-44s after %6.2f s", what, took.Seconds())
+	return took
 }
 
 func (s *service) stop() {
@@ -128,7 +158,7 @@ func (s *service) stop() {
 }
 
 // startDocker runs the machine's own Docker Engine, with an image of the computer's.
-func (m *machine) startDocker(t *testing.T, image string) {
+func (m *machine) startDocker(t testing.TB, image string) {
 	t.Helper()
 	at := func(name string) string { return filepath.Join(m.dir, name) }
 	m.start(t, "dockerd", "--data-root", at("docker"), "--exec-root", at("docker-run"), "--pidfile", at("docker.pid"), "-H", m.docker(),

@@ -4,101 +4,14 @@ package machines
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"wheelhouse/cluster/wait"
 )
 
-const (
-	image = "busybox:latest"
-	cable = time.Minute // as long as a cable is pulled
-)
-
-const workload = `
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec:
-  nodeSelector: {kubernetes.io/hostname: two}
-  containers:
-  - {name: web, image: "busybox:latest", imagePullPolicy: Never, command: [sh, -c, "mkdir /www; head -c 2000000 /dev/zero >/www/large; echo hello >/www/index.html; echo serving; exec httpd -f -p 8080 -h /www"]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client}
-spec:
-  nodeSelector: {kubernetes.io/hostname: one}
-  containers:
-  - {name: client, image: "busybox:latest", imagePullPolicy: Never, command: [sleep, "1000000"]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
-`
-
-// cluster is a server and two nodes, each behind the router.
-type cluster struct {
-	server, one, two *machine
-}
-
-// newCluster starts them; more are further flags of the nodes.
-func newCluster(t *testing.T, more ...string) *cluster {
-	t.Helper()
-	host(t, "ip netns add "+routerNS+"; ip -n "+routerNS+" link set lo up; ip netns exec "+routerNS+" sysctl -qw net.ipv4.ip_forward=1")
-	t.Cleanup(func() { host(t, "ip netns del "+routerNS) })
-	c := &cluster{server: newMachine(t, "server", 0), one: newMachine(t, "one", 1), two: newMachine(t, "two", 2)}
-	c.server.start(t, program(), "server", "--address", c.server.address, "--state-dir", filepath.Join(c.server.dir, "server"), "--ui-port", "0")
-	c.server.sees(t, "the server is ready", "ok", program(), "kubectl", "get", "--raw", "/readyz")
-	for _, m := range []*machine{c.one, c.two} {
-		m.startDocker(t, image)
-		t.Cleanup(func() { // between the ends of the node and of the Docker Engine
-			if _, err := m.run(append([]string{program(), "node", "--cleanup"}, m.flags()...)...); err != nil {
-				t.Error(err)
-			}
-		})
-		c.join(t, m, more...)
-	}
-	for _, m := range []*machine{c.one, c.two} {
-		c.sees(t, "node "+m.name+" is ready", "True", "get", "node", m.name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
-	}
-	return c
-}
-
-// join runs a node with a token of its own.
-func (c *cluster) join(t *testing.T, m *machine, more ...string) {
-	t.Helper()
-	line, err := c.server.run(program(), "token", "--kubeconfig", filepath.Join(c.server.dir, "server", "admin.kubeconfig"), "--node", m.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := strings.Fields(line)
-	args := append([]string{program()}, words[1:8]...) // node --server URL --token TOKEN --ca-pin HASH
-	args = append(args, m.flags()...)
-	args = append(args, "--eviction-hard", "memory.available<100Mi,nodefs.available<1%,imagefs.available<1%") // the disk is the computer's
-	m.start(t, append(args, more...)...)
-}
-
-// flags name the node and its directory: it finds its address on its own, and gets its pod CIDR from the server.
-func (m *machine) flags() []string {
-	return []string{"--name", m.name, "--state-dir", filepath.Join(m.dir, "node"), "--cluster", "machines"}
-}
-
-// sees is what kubectl on the server prints.
-func (c *cluster) sees(t *testing.T, what, want string, args ...string) time.Duration {
-	t.Helper()
-	return c.server.sees(t, what, want, append([]string{program(), "kubectl"}, args...)...)
-}
-
-func (c *cluster) fromClient(t *testing.T, what, want string, args ...string) time.Duration {
-	t.Helper()
-	return c.sees(t, what, want, append([]string{"exec", "client", "--"}, args...)...)
-}
+const cable = time.Minute // as long as a cable is pulled
 
 // Pods, services, names, exec and logs cross a router by VXLAN, which no flag asks for.
 func TestVXLANAcrossARouter(t *testing.T) {
@@ -112,7 +25,7 @@ func TestWireGuardAcrossARouter(t *testing.T) {
 		return
 	}
 	m := &machine{name: "none", dir: t.TempDir(), address: "127.0.0.1"}
-	c := exec.Command(program(), append([]string{"node", "--kubeconfig", filepath.Join(m.dir, "none"), "--pod-network", "wireguard"}, m.flags()...)...)
+	c := exec.Command(program(), append([]string{"node", "--kubeconfig", filepath.Join(m.dir, "none"), "--pod-network", "wireguard"}, m.flags("none")...)...)
 	out, err := c.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "modprobe wireguard") {
 		t.Errorf("%v: %s", err, out)
@@ -124,28 +37,15 @@ func TestWireGuardAcrossARouter(t *testing.T) {
 func crosses(t *testing.T, route string, mtu int, more ...string) {
 	t.Helper()
 	c := newCluster(t, more...)
-	file := filepath.Join(t.TempDir(), "workload.yaml")
-	if err := os.WriteFile(file, []byte(workload), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c.sees(t, "the workload is created", "service/web", "apply", "-f", file)
-	for _, pod := range []string{"web", "client"} {
-		c.sees(t, "pod "+pod+" runs", "Running", "get", "pod", pod, "-o", "jsonpath={.status.phase}")
-	}
-	ip, err := c.server.run(program(), "kubectl", "get", "pod", "web", "-o", "jsonpath={.status.podIP}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.apply(t, workload)
+	ip, uid := c.get(t, "pod", "web", "-o", "jsonpath={.status.podIP}"), c.get(t, "pod", "web", "-o", "jsonpath={.metadata.uid}")
 	url := "http://" + ip + ":8080/"
 	reaches := func(when string) time.Duration {
 		t.Helper()
 		return c.fromClient(t, "pod to pod "+when, "hello", "wget", "-T", "2", "-qO-", url)
 	}
 
-	cidr, err := c.server.run(program(), "kubectl", "get", "node", "two", "-o", "jsonpath={.spec.podCIDR}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cidr := c.get(t, "node", "two", "-o", "jsonpath={.spec.podCIDR}")
 	route = cidr + " " + strings.ReplaceAll(route, "VTEP", strings.TrimSuffix(cidr, "/24"))
 	c.one.sees(t, "the route is "+route, route, "ip", "route", "show", "proto", "87")
 	reaches("at first")
@@ -173,16 +73,10 @@ func crosses(t *testing.T, route string, mtu int, more ...string) {
 	if out, err := c.server.run(program(), "kubectl", "exec", "client", "--", "wget", "-T", "2", "-qO-", url); err == nil {
 		t.Errorf("without a cable: %s", out)
 	}
-	wait.Within(t, limit, "the node is not ready", func() error {
-		out, err := c.server.run(program(), "kubectl", "get", "node", "two", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
-		if err == nil {
-			err = wait.Seen(out == "Unknown", out)
-		}
-		return err
-	})
+	c.sees(t, "the node is not ready", "Unknown", "get", "node", "two", "-o", readiness)
 	time.Sleep(time.Until(known.Add(cable))) // the fault has a length
 	link("up")
 	reaches("after the cable")
-	c.sees(t, "the node is ready again", "True", "get", "node", "two", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
-	c.sees(t, "the pod is the same one", "0", "get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+	c.ready(t, "two")
+	c.same(t, uid)
 }
