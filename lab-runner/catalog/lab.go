@@ -69,11 +69,6 @@ func (s *Step) items() []script.Item {
 	return append(out, s.Checks...)
 }
 
-// Requirements are the words that 'requires' may have beside labs: a Docker Engine here, all
-// rights in the cluster, a shell on its nodes, two nodes that run pods, pods that have rights
-// on their nodes (privileged, host network, ports, processes or files), and a namespace without limits that others set.
-var Requirements = []string{"docker", "cluster-admin", "node-shell", "many-nodes", "privileged-pods", "own-limits"}
-
 // ID returns TRACK/NAME.
 func (l *Lab) ID() string { return l.Track + "/" + l.Name }
 

@@ -82,27 +82,11 @@ func (d *desk) labs() ([]Entry, error) {
 			e.Steps = append(e.Steps, lab.Steps[i].Title)
 		}
 		e.StepsDone, _ = p.StepsDone(lab)
-		e.Why = Elsewhere(lab)
+		e.Why = lab.Elsewhere()
 		e.Here = e.Why == ""
 		out = append(out, e)
 	}
 	return out, nil
-}
-
-// Elsewhere returns why a lab is not done in a namespace of a class, in a sentence that says where it is; empty: it is.
-func Elsewhere(lab *catalog.Lab) string {
-	for _, r := range []struct{ requirement, what string }{
-		{"cluster-admin", "changes what all learners share"},
-		{"docker", "needs a Docker Engine of its own"},
-		{"node-shell", "needs a shell on the nodes"},
-		{"privileged-pods", "needs pods that have rights on their node"},
-		{"own-limits", "sets the limits of its namespace, which the class has set here"},
-	} {
-		if lab.Has(r.requirement) {
-			return fmt.Sprintf("This lab %s: do it on a cluster of your own ('wheelhouse up', or the Vagrant machines), and 'lab join' shows it on the board.", r.what)
-		}
-	}
-	return ""
 }
 
 // start opens a lab. What another one has in the namespace is removed before, and a lab that was begun has the state of
@@ -115,7 +99,7 @@ func (d *desk) start(ctx context.Context, id string) (any, error) {
 	if d.open != nil && !d.open[lab.ID()] {
 		return nil, fmt.Errorf("the lab %s is not open yet", lab.ID())
 	}
-	if text := Elsewhere(lab); text != "" {
+	if text := lab.Elsewhere(); text != "" {
 		return nil, errors.New(text)
 	}
 	holds, err := d.cfg.Cluster.Holds(ctx)

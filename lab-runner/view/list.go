@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/render"
 )
 
@@ -105,7 +106,7 @@ func (p *listPane) about(width int) []row {
 	}
 	var labs, needs []string
 	for _, r := range e.Requires {
-		if words := requirements[r]; words != "" {
+		if words := catalog.Needs(r); words != "" {
 			needs = append(needs, words)
 		} else {
 			labs = append(labs, r)
@@ -118,11 +119,4 @@ func (p *listPane) about(width int) []row {
 		facts = append(facts, "needs "+strings.Join(needs, ", "))
 	}
 	return append(rows, wrapped(faint, "", strings.Join(facts, "; "), width)...)
-}
-
-// requirements are what a lab may require beside other labs, in words.
-var requirements = map[string]string{
-	"docker": "Docker on this machine", "cluster-admin": "all rights in the cluster", "node-shell": "a shell on a node", "many-nodes": "two nodes",
-	"privileged-pods": "pods with rights on their node",
-	"own-limits":      "a namespace without limits of others",
 }
