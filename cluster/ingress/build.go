@@ -49,9 +49,10 @@ type Problem struct {
 }
 
 // Build computes the routes. Of two Ingresses that claim the same path of the same host, or the certificate of
-// one, the older one has it.
+// one, the older one has it. A host belongs to the namespace of the oldest Ingress that names it, alone or by a wildcard:
+// rules and certificates of other namespaces for it are not served.
 func Build(s Snapshot) (*Table, []Problem) {
-	b := &builder{Snapshot: s, table: &Table{hosts: map[string]*host{}, wildcards: map[string]*host{}, certs: newCertificates()}}
+	b := &builder{Snapshot: s, table: &Table{hosts: map[string]*host{}, wildcards: map[string]*host{}, certs: newCertificates()}, owners: map[string]string{}}
 	all := slices.Clone(s.Ingresses)
 	slices.SortFunc(all, func(x, y *networkingv1.Ingress) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
@@ -66,6 +67,32 @@ type builder struct {
 	Snapshot
 	table    *Table
 	problems []Problem
+	owners   map[string]string // the namespace of each host that a rule or a certificate has named
+}
+
+// owns reports whether a host is that of the Ingress's namespace, which it becomes if it is nobody's. A host below
+// another namespace's wildcard is not free. Rules without a host are for what nobody has named: several namespaces may have such.
+func (b *builder) owns(in *networkingv1.Ingress, name string) bool {
+	name = strings.ToLower(name)
+	if name == "" {
+		return true
+	}
+	of, taken := b.owners[name]
+	if dot := strings.IndexByte(name, '.'); !taken && dot > 0 && name[0] != '*' {
+		if of, taken = b.owners["*"+name[dot:]]; taken && of == in.Namespace {
+			taken = false
+		}
+	}
+	if taken && of != in.Namespace {
+		return false
+	}
+	b.owners[name] = in.Namespace
+	return true
+}
+
+// reportHost reports a host of another namespace, which is not named: it may be another person's.
+func (b *builder) reportHost(in *networkingv1.Ingress, name string) {
+	b.report(in, "HostConflict", "host %q is of an older Ingress in another namespace: choose another host", name)
 }
 
 func (b *builder) report(in *networkingv1.Ingress, reason, format string, args ...any) {
@@ -83,6 +110,10 @@ func (b *builder) addIngress(in *networkingv1.Ingress) {
 	}
 	for i := range in.Spec.Rules {
 		rule := &in.Spec.Rules[i]
+		if !b.owns(in, rule.Host) {
+			b.reportHost(in, rule.Host)
+			continue
+		}
 		h := b.host(rule.Host)
 		if h.fallback == nil && rule.Host != "" {
 			h.fallback = fallback
@@ -254,6 +285,10 @@ func (b *builder) tls(in *networkingv1.Ingress, t *networkingv1.IngressTLS) {
 	}
 	for _, name := range hosts {
 		if name == "" {
+			continue
+		}
+		if !b.owns(in, name) {
+			b.reportHost(in, name)
 			continue
 		}
 		b.table.certs.add(name, cert)
