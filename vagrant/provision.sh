@@ -2,10 +2,10 @@
 # Makes a virtual machine the master or a minion of the class's cluster, from the archive that was
 # put at /tmp/wheelhouse-kit.tar. It fetches nothing. A second run changes only what is different.
 #
-#   provision.sh master|minion NAME ADDRESS MASTER-ADDRESS
+#   provision.sh master|minion NAME ADDRESS MASTER-ADDRESS [IMAGE-MIRROR]
 set -eu
 
-role=$1 name=$2 address=$3 master=$4
+role=$1 name=$2 address=$3 master=$4 mirror=${5:-}
 admin=/etc/wheelhouse/state/server/admin.kubeconfig
 kit=/var/lib/wheelhouse-kit
 archive=/tmp/wheelhouse-kit.tar
@@ -102,8 +102,15 @@ names() {
 # Pods of the master get 10.246.0.0/24, those of minion-1 10.246.1.0/24, as in the workshop.
 pods() { echo "10.246.${1#minion-}.0/24"; }
 
+# enable ARGUMENTS...: kube-config, with the class's registry if there is one.
+enable() {
+  if [ -n "$mirror" ]; then set -- "$@" --image-mirror "$mirror"; fi
+  if [ -n "$mirror" ] && [ -s /tmp/image-mirror-ca.crt ]; then set -- "$@" --image-mirror-ca /tmp/image-mirror-ca.crt; fi
+  kube-config "$@"
+}
+
 become_master() {
-  kube-config enable-master --name "$name" --address "$address" --pod-cidr "$(pods 0)"
+  enable enable-master --name "$name" --address "$address" --pod-cidr "$(pods 0)"
   # The node registers itself when it has started, which an emulated machine takes a minute for.
   kubectl wait --for=create "node/$name" --timeout=10m
   kubectl cordon "$name"
@@ -115,10 +122,10 @@ become_master() {
 
 become_minion() {
   if [ -s /tmp/join-token ]; then
-    kube-config enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")" --token-file /tmp/join-token
+    enable enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")" --token-file /tmp/join-token
     rm -f /tmp/join-token
   else
-    kube-config enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")"
+    enable enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")"
   fi
 }
 

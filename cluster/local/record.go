@@ -20,6 +20,7 @@ type record struct {
 
 	Pool     []string `json:"loadBalancerPool,omitempty"`
 	Isolated bool     `json:"isolated,omitempty"` // nothing leaves it
+	Mirror   Mirror   `json:"imageMirror,omitzero"`
 }
 
 // nodes returns the nodes that have a namespace, the master included.

@@ -54,6 +54,9 @@ func Up(ctx context.Context, cfg Config, out io.Writer) error {
 // a laptop is often nearly full, which is no reason to evict a learner's pods.
 const evictionHard = "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%,imagefs.inodesFree<1%"
 
+// classPodPids is how many processes and threads a pod of a class may have: a workbench with a few programs has 60, and a fork bomb ends there.
+const classPodPids = "512"
+
 type up struct {
 	*progress
 	cfg    Config
@@ -203,6 +206,10 @@ func (u *up) nodeDaemon(n Node) daemon {
 	if n.Master {
 		args = append(args, "--unschedulable")
 	} else {
+		if u.rec.Class {
+			args = append(args, "--pod-max-pids", classPodPids)
+		}
+		args = append(args, u.rec.Mirror.args()...)
 		args = append(args, u.cfg.NodeArgs...)
 	}
 	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program}

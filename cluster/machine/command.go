@@ -69,6 +69,8 @@ func nodeFlags(c *cobra.Command, o *Options) func() error {
 	f.StringVar(&o.Name, "name", "", "the node's name (default: its address)")
 	f.StringVar(&address, "address", "", "the machine's address (default: that of its route)")
 	f.StringVar(&pods, "pod-cidr", "", "the addresses of the node's pods (default: 10.246.N.0/24, where N is the last part of the address)")
+	f.StringVar(&o.Mirror.Address, "image-mirror", "", "the registry that is asked first for each image, such as a class's, https://HOST:PORT; without the flag none is")
+	f.StringVar(&o.Mirror.CA, "image-mirror-ca", "", "a file with the certificate authority of --image-mirror, which is copied (default: those of the machine)")
 	stateDirFlag(c, &o.StateDir)
 	return func() (err error) {
 		if address != "" {

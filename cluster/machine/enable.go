@@ -21,6 +21,7 @@ type Options struct {
 	Code     string // enable-worker: instead of a token, as `kube-config code` prints it
 	CodeFile string // enable-worker: a file with that
 	Hidden   bool   // enable-master: do not announce it by multicast DNS
+	Mirror   Mirror
 }
 
 // EnableMaster makes the machine a master that is a node, too, and waits until it is ready. What

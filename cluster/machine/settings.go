@@ -46,6 +46,11 @@ func (m *Machine) nodeSettings(o Options, kubeconfig string) (string, error) {
 		"ADDRESS=" + o.Address.String(), "NAME=" + o.Name, "POD_CIDR=" + o.PodCIDR.String(),
 		"KUBECONFIG=" + kubeconfig, "STATE_DIR=" + o.StateDir + "/node",
 	}
+	mirror, err := m.mirrorSetting(o.Mirror)
+	if err != nil {
+		return "", err
+	}
+	values = append(values, mirror...)
 	return settingsText("enable-master or enable-worker", append(values, memoryLimit(memory, 10, 64<<20)...)), nil
 }
 

@@ -43,6 +43,7 @@ func upCommand() *cobra.Command {
 	nodes := 2
 	var class, isolated, hostAccess bool
 	var serverArgs, nodeArgs, pool, networks []string
+	var images imageMirror
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, or its missing processes",
@@ -69,6 +70,13 @@ func upCommand() *cobra.Command {
 			if c.Flags().Changed("isolated") {
 				cfg.Isolated = &isolated
 			}
+			if c.Flags().Changed("image-mirror") || c.Flags().Changed("image-mirror-ca") {
+				found, err := images.forNodes()
+				if err != nil {
+					return err
+				}
+				cfg.Mirror = &found
+			}
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
@@ -78,6 +86,7 @@ func upCommand() *cobra.Command {
 	c.Flags().BoolVar(&class, "class", false, "the cluster serves a class: its users are not trusted with its nodes; a later up without the flag keeps the setting")
 	c.Flags().StringSliceVar(&pool, "load-balancer-pool", nil,
 		"addresses of the nodes' network that services of type LoadBalancer get, such as 10.245.1.210-10.245.1.250; a later up without the flag keeps them")
+	images.register(c.Flags())
 	c.Flags().BoolVar(&isolated, "isolated", false, "nodes and pods reach nothing outside the cluster, and DNS answers no names of others; a later up without the flag keeps the setting")
 	c.Flags().StringSliceVar(&networks, "networks", nil, "the networks of nodes, pods and services of a new cluster, such as 172.29.1.0/24,172.30.0.0/16,172.31.0.0/16 (default: the first that are free below 10.0.0.0/8)")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 
 	"github.com/spf13/pflag"
@@ -12,6 +13,7 @@ import (
 	"wheelhouse/cluster/kubelet"
 	"wheelhouse/cluster/kubelet/docker"
 	"wheelhouse/cluster/kubelet/mirror"
+	"wheelhouse/cluster/local"
 )
 
 // imageMirror are the flags of a registry that has the images of others, such as a class's.
@@ -34,6 +36,29 @@ func (m mirrored) Pull(ctx context.Context, ref, auth string) error {
 
 func (m mirrored) Reach(ctx context.Context, ref, auth string) error {
 	return m.source.Reach(ctx, ref, auth)
+}
+
+// forNodes returns the setting of a local cluster's nodes, which have another working directory.
+func (m *imageMirror) forNodes() (local.Mirror, error) {
+	out := local.Mirror{Address: m.address}
+	if m.address != "" {
+		var ca []byte
+		if m.ca != "" {
+			var err error
+			if ca, err = os.ReadFile(m.ca); err != nil {
+				return out, fmt.Errorf("--image-mirror-ca: %w", err)
+			}
+		}
+		if _, err := mirror.New(m.address, ca, goruntime.GOARCH); err != nil {
+			return out, err
+		}
+	}
+	if m.ca == "" {
+		return out, nil
+	}
+	path, err := filepath.Abs(m.ca)
+	out.CA = path
+	return out, err
 }
 
 // open returns the runtime with the mirror, if there is one.
