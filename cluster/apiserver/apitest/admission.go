@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -34,12 +35,15 @@ func WithAdmission(t testing.TB) Option {
 			t.Fatalf("making admission: %v", err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
+		done := make(chan error, 2)
 		go func() { done <- chain.Run(ctx) }()
+		go func() { done <- grants.Run(ctx) }() // of users that are no administrators
 		t.Cleanup(func() {
 			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("stopping admission: %v", err)
+			for range cap(done) {
+				if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("stopping admission: %v", err)
+				}
 			}
 		})
 		c.Admission = chain

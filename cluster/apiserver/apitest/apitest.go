@@ -25,6 +25,7 @@ import (
 
 	"wheelhouse/cluster/store/etcd"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -111,6 +112,20 @@ type admin struct{}
 
 func (admin) Authenticate(*http.Request) (*client.User, error) {
 	return &client.User{Name: "admin", Groups: []string{"system:masters", "system:authenticated"}}, nil
+}
+
+// WithImpersonation has the server take the user and groups of impersonation headers, which everybody may send here.
+func WithImpersonation() Option {
+	return func(c *apiserver.Config) { c.Authenticator = impersonated{} }
+}
+
+type impersonated struct{ admin }
+
+func (i impersonated) Authenticate(r *http.Request) (*client.User, error) {
+	if name := r.Header.Get(authenticationv1.ImpersonateUserHeader); name != "" {
+		return &client.User{Name: name, Groups: r.Header.Values(authenticationv1.ImpersonateGroupHeader)}, nil
+	}
+	return i.admin.Authenticate(r)
 }
 
 func selfSigned(t testing.TB) (certificate tls.Certificate, pemBytes []byte) {

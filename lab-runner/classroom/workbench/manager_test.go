@@ -24,7 +24,7 @@ var ann = Learner{ID: "ann00001", Namespace: "learner-ann00001"}
 
 func start(t *testing.T) (*Manager, kubernetes.Interface) {
 	t.Helper()
-	config := apitest.Start(t, apitest.WithAdmission(t))
+	config := apitest.Start(t, apitest.WithAdmission(t), apitest.WithImpersonation())
 	m, err := New(Config{REST: config, Ready: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -142,5 +142,23 @@ func TestEnsureSaysWhatItSees(t *testing.T) {
 	}
 	if err := m.Terminal(t.Context(), ann, Terminal{Out: io.Discard}); err == nil || !strings.Contains(err.Error(), "no pod") {
 		t.Errorf("a terminal without a pod: %v", err)
+	}
+}
+
+// A cluster that lets learners take any address gets no workbench: the error names the remedy. One that refuses it does.
+func TestExternalAddresses(t *testing.T) {
+	config := apitest.Start(t) // without admission everybody may
+	m, err := New(Config{REST: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := kubernetes.NewForConfigOrDie(config)
+	err = m.apply(t.Context(), ann)
+	if err == nil || !strings.Contains(err.Error(), "DenyServiceExternalIPs") {
+		t.Errorf("everybody may use external addresses: %v", err)
+	}
+	left, err := client.CoreV1().Services(ann.Namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(left.Items) > 0 {
+		t.Errorf("the question has created %v, %v", left.Items, err)
 	}
 }

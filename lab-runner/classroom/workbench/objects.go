@@ -12,8 +12,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
@@ -52,11 +55,43 @@ func (m *Manager) apply(ctx context.Context, l Learner) error {
 		if err := m.applyFile(ctx, "class.yaml", v); err != nil {
 			return err
 		}
-		m.mu.Lock()
-		m.shared = true
-		m.mu.Unlock()
 	}
-	return m.applyFile(ctx, "learner.yaml", v)
+	if err := m.applyFile(ctx, "learner.yaml", v); err != nil {
+		return err
+	}
+	if shared {
+		return nil
+	}
+	if err := m.refusesExternal(ctx, l); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.shared = true
+	m.mu.Unlock()
+	return nil
+}
+
+// refusesExternal asks the API server whether a learner could take an address of others for a Service: an error if so. Nothing is
+// created. Wheelhouse refuses it to everybody without the right, another cluster may need the admission plugin.
+func (m *Manager) refusesExternal(ctx context.Context, l Learner) error {
+	as := rest.CopyConfig(m.cfg.REST)
+	as.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + Namespace + ":learner-" + l.ID, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	client, err := kubernetes.NewForConfig(as)
+	if err != nil {
+		return fmt.Errorf("as a learner: %w", err)
+	}
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "external-"},
+		Spec:       corev1.ServiceSpec{ExternalIPs: []string{"192.0.2.1"}, Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	_, err = client.CoreV1().Services(l.Namespace).Create(ctx, s, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err == nil {
+		return errors.New("this cluster lets learners take any address for a Service (spec.externalIPs): start its API server with the admission plugin DenyServiceExternalIPs")
+	}
+	if !apierrors.IsForbidden(err) {
+		return fmt.Errorf("asking whether learners may use external addresses: %w", err)
+	}
+	return nil
 }
 
 // values asks the cluster for what the manifests need to know.
