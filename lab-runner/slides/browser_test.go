@@ -51,7 +51,7 @@ func TestInBrowser(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	if len(lines) != 12 {
-		t.Errorf("%d results, want 12: %q", len(lines), lines)
+	if len(lines) != 13 {
+		t.Errorf("%d results, want 13: %q", len(lines), lines)
 	}
 }

@@ -3,7 +3,7 @@
 //   {type: "wheelhouse.slide", deck, page}       when the slide changes here, and
 //   {type: "wheelhouse.run", deck, page, command}  when a command is to be run in its terminal,
 // and may send {type: "wheelhouse.slide", page}. Messages of other origins are ignored. With "follow" in the query or
-// after the number (#3?follow) keys do not move: the page around does. With "present" in the query each change is sent to
+// after the number (#3?follow) keys do not move and commands have no buttons: the page around moves it. With "present" in the query each change is sent to
 // the class (../../api/board/do).
 "use strict";
 (() => {
@@ -189,7 +189,10 @@
   if (query.has("check")) addEventListener("load", check);
 
   if (query.has("notes")) view("speaking", true);
-  if (following()) document.querySelector("nav").hidden = true;
+  if (following()) { // what is run is the speaker's to run
+    document.querySelector("nav").hidden = true;
+    for (const button of document.querySelectorAll("button[data-command]")) button.remove();
+  }
   setInterval(tick, 1000);
   show(fromHash(), true);
 })();

@@ -53,6 +53,7 @@ async function all() {
   press(follower, "ArrowRight");
   await later(100);
   expect("keys do not move a deck that follows", seen(follower) === "First");
+  expect("a deck that follows has no buttons", follower.contentDocument.querySelector(".command code") && !follower.contentDocument.querySelector("button[data-command]"));
   const foreign = document.createElement("iframe");
   foreign.setAttribute("sandbox", "allow-scripts");
   foreign.srcdoc = "<script>parent.frames[1].postMessage({ type: 'wheelhouse.slide', page: 2 }, '*'); parent.postMessage('sent', '*')<\/script>";
