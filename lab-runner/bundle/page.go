@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Handler serves a bundle: its images at /v2/, its files below /files/, and at / a page that lists what one takes home. It reads
-// only. The caller serves it with a timeout for headers.
+// Handler serves a bundle: its images at /v2/, and what Takings serves. It reads only. The caller serves it with a timeout for
+// headers.
 func (b *Bundle) Handler() (http.Handler, error) {
 	images, err := b.Registry()
 	if err != nil {
@@ -18,9 +18,16 @@ func (b *Bundle) Handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", images)
+	mux.Handle("/", b.Takings())
+	return mux, nil
+}
+
+// Takings serves the files of a bundle below /files/, and at / a page that lists what one takes home. Its links are relative.
+func (b *Bundle) Takings() http.Handler {
+	mux := http.NewServeMux()
 	mux.Handle("GET /files/", http.StripPrefix("/files", b.fileServer()))
 	mux.HandleFunc("GET /{$}", b.page)
-	return mux, nil
+	return mux
 }
 
 // fileServer serves the members as downloads: a page among them must not run as one of this server.

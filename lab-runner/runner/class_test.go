@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,7 +69,7 @@ func newRoom(t testing.TB) *room {
 	var s *server.Server
 	r.served = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { s.Handler().ServeHTTP(w, q) }))
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.served.Certificate().Raw})
-	if s, err = server.New(server.Config{Roster: r.roster, Benches: noBenches{}, Streams: noBenches{}, Labs: labs, CA: ca, Prefix: "/class/"}); err != nil {
+	if s, err = server.New(server.Config{Roster: r.roster, Benches: noBenches{}, Streams: noBenches{}, Labs: labs, Assets: fstest.MapFS{}, CA: ca, Prefix: "/class/"}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

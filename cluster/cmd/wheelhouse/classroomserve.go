@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,8 @@ type classroomServing struct {
 	labs                                         []string
 	learners                                     int
 	plain                                        bool
+	proxies                                      []string
+	bundle                                       classBundle
 }
 
 func classroomServe() *cobra.Command {
@@ -60,6 +63,8 @@ func classroomServe() *cobra.Command {
 	c.Flags().BoolVar(&o.plain, "plain-http", false, "serve without TLS: who reads the network's traffic can act as any learner and as the instructor")
 	c.Flags().StringVar(&o.cert, "tls-cert-file", "", "a certificate, PEM (default: one of the cluster's authority)")
 	c.Flags().StringVar(&o.key, "tls-private-key-file", "", "its key")
+	c.Flags().StringSliceVar(&o.proxies, "trusted-proxies", nil, "the networks of proxies in front, such as 10.0.0.5/32: their X-Forwarded-For, and no one else's, says whose requests they forward")
+	o.bundle.register(c)
 	return c
 }
 
@@ -67,10 +72,15 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	if o.learners < 1 || !slices.Contains([]string{"first", "all", "none"}, o.open) {
 		return errors.New("--learners is at least 1, and --open is first, all or none")
 	}
-	root, err := catalog.Root("")
+	proxies, err := parsePrefixes(o.proxies)
+	if err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
+	}
+	root, end, err := o.bundle.open(c)
 	if err != nil {
 		return err
 	}
+	defer end()
 	labs, err := catalog.Load(root)
 	if err != nil {
 		return err
@@ -103,14 +113,32 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	takings, err := o.takings()
+	if err != nil {
+		return err
+	}
 	cfg := server.Config{
+		Takings: takings, Proxies: proxies,
 		Roster: r, Benches: benches, Streams: benches, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
 		Plain: o.plain, Prefix: o.prefix, Log: logger("classroom"),
 	}
 	var s *server.Server
 	if dir, err := os.OpenRoot(filepath.Join(root, "slides")); err == nil {
 		defer func() { _ = dir.Close() }()
-		cfg.Slides = slides.Handler(slides.Config{Files: dir.FS(), Notes: func(r *http.Request) bool { return s.Instructor(r) }})
+		stage, end, err := newStage(labs, o.path)
+		if err != nil {
+			return err
+		}
+		defer end(c)
+		cfg.Slides = slides.Handler(slides.Config{
+			Files: dir.FS(), Notes: func(r *http.Request) bool { return s.Instructor(r) },
+			Live: func(r *http.Request) slides.Live {
+				if !s.Instructor(r) {
+					return nil
+				}
+				return stage
+			},
+		})
 	}
 	if s, err = server.New(cfg); err != nil {
 		return err
@@ -119,6 +147,30 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 		return err
 	}
 	return o.run(c.Context(), s, r, listener, config)
+}
+
+// parsePrefixes reads networks; an address is a network of one.
+func parsePrefixes(texts []string) (out []netip.Prefix, err error) {
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(text); err != nil {
+				return nil, fmt.Errorf("%q: want a network such as 10.0.0.0/24", text)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// takings returns what the class gives out. What is pushed is kept beside the cluster of this machine unless a flag says otherwise.
+func (o *classroomServing) takings() (server.Takings, error) {
+	if o.kubeconfig != "" {
+		return o.bundle.takings("")
+	}
+	return o.bundle.takings(filepath.Join(o.stateDir, o.name, "registry"))
 }
 
 // offer returns the labs that names, tracks or TRACK/NAME, mean; without names all.
@@ -153,6 +205,9 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 	if o.kubeconfig != "" {
 		return nil
 	}
+	if err := o.bundle.load(c); err != nil {
+		return err
+	}
 	cfg := o.config()
 	state, err := local.Status(cfg)
 	if err == nil && state.Healthy() {
@@ -173,7 +228,7 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, labs []*catalog.Lab, offered []string) (*roster.Roster, error) {
 	opened := map[string]bool{}
 	for _, id := range offered {
-		here := slices.ContainsFunc(labs, func(l *catalog.Lab) bool { return l.ID() == id && server.Elsewhere(l) == "" })
+		here := slices.ContainsFunc(labs, func(l *catalog.Lab) bool { return l.ID() == id && l.Elsewhere() == "" })
 		if o.open == "all" || o.open == "first" && here && len(opened) == 0 {
 			opened[id] = true
 		}
@@ -225,6 +280,9 @@ func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr
 	out := c.OutOrStdout()
 	qrterminal.GenerateHalfBlock(url+"#code="+code, qrterminal.L, out)
 	fmt.Fprintf(out, "learners:   %s\nroom code:  %s\ninstructor: %sboard\npassword:   %s (for one login; `wheelhouse classroom password` makes another)\n", url, code, url, password)
+	if o.bundle.bundle != nil || o.bundle.registryDir != "" {
+		o.bundle.print(c, scheme, net.JoinHostPort(host, port), url, authority != nil)
+	}
 	if print, err := server.Fingerprint(authority); err == nil {
 		fmt.Fprintf(out, "trust:      %strust\nauthority:  SHA-256 %s\n", url, print)
 	}

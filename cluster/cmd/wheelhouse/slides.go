@@ -78,7 +78,11 @@ func (o *slidesOptions) run(c *cobra.Command) error {
 	defer l.Close()
 	cfg, prefix := slides.Config{Files: files}, "/"
 	if l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		live, end, err := o.stage(root)
+		labs, err := catalog.Load(root)
+		if err != nil {
+			return err
+		}
+		live, end, err := newStage(labs, func() string { return cmp.Or(o.kubeconfig, os.Getenv("KUBECONFIG"), kubeconfig()) })
 		if err != nil {
 			return err
 		}
@@ -113,17 +117,12 @@ func serveSlides(ctx context.Context, l net.Listener, prefix string, handler htt
 	return nil
 }
 
-// stage returns what runs the slides' commands on the local cluster, and what ends it.
-func (o *slidesOptions) stage(root string) (*stage.Stage, func(*cobra.Command), error) {
-	labs, err := catalog.Load(root)
-	if err != nil {
-		return nil, nil, err
-	}
+// newStage returns what runs the slides' commands on the cluster of a kubeconfig, and what ends it.
+func newStage(labs []*catalog.Lab, place func() string) (*stage.Stage, func(*cobra.Command), error) {
 	dir, err := os.MkdirTemp("", "wheelhouse-slides-")
 	if err != nil {
 		return nil, nil, err
 	}
-	place := func() string { return cmp.Or(o.kubeconfig, os.Getenv("KUBECONFIG"), kubeconfig()) }
 	s := stage.New(stage.Config{
 		Labs: labs, Dir: dir,
 		Cluster: func(ctx context.Context, lab *catalog.Lab) (*environment.Cluster, error) {

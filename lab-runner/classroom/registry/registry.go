@@ -15,8 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"cuelabs.dev/go/oci/ociregistry"
@@ -33,6 +35,7 @@ const (
 	minPassword     = 12      // bytes
 	requestTimeout  = 30 * time.Minute
 	requestsAtOnce  = 128
+	requestsEach    = 32 // of one address, so that others have turns
 	waitForTurn     = 30 * time.Second
 	defaultMaxBlob  = 4 << 30
 	defaultMaxTotal = 20 << 30
@@ -57,6 +60,7 @@ type Registry struct {
 	server  http.Handler
 	turns   chan struct{}
 	guesses guesses
+	shares  shares
 }
 
 // New returns a registry; it starts nothing. An error says that the directory cannot be used, or the password is too short.
@@ -108,6 +112,12 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.writeError(w, req, err)
 		return
 	}
+	client := clientOf(req)
+	if !r.shares.enter(client) {
+		r.writeError(w, req, ociregistry.ErrTooManyRequests)
+		return
+	}
+	defer r.shares.leave(client)
 	if !r.takeTurn(ctx) {
 		r.writeError(w, req, ociregistry.ErrTooManyRequests)
 		return
@@ -133,6 +143,42 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.server.ServeHTTP(w, adapted)
+}
+
+// shares counts the requests of each address that are served.
+type shares struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+// enter reports whether one more of the client may be served; leave must follow then.
+func (s *shares) enter(client string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by == nil {
+		s.by = map[string]int{}
+	}
+	if s.by[client] >= requestsEach {
+		return false
+	}
+	s.by[client]++
+	return true
+}
+
+func (s *shares) leave(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by[client]--; s.by[client] == 0 {
+		delete(s.by, client)
+	}
+}
+
+// clientOf returns the address that a request comes from.
+func clientOf(req *http.Request) string {
+	if host, _, err := net.SplitHostPort(req.RemoteAddr); err == nil {
+		return host
+	}
+	return req.RemoteAddr
 }
 
 // takeTurn waits until less than the most requests are served; false when that takes too long.

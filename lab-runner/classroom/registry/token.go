@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -84,10 +83,7 @@ func (r *Registry) basic(w http.ResponseWriter, req *http.Request) (string, bool
 	if !sent {
 		return "", true
 	}
-	client, _, err := net.SplitHostPort(req.RemoteAddr)
-	if err != nil {
-		client = req.RemoteAddr
-	}
+	client := clientOf(req)
 	if !r.guesses.may(client) {
 		w.Header().Set("Retry-After", "60")
 		r.writeError(w, req, ociregistry.ErrTooManyRequests)

@@ -128,6 +128,8 @@ func (r *room) Desk(ctx context.Context, l workbench.Learner, in io.Reader, out 
 			done = true
 			say(map[string]any{"event": "progress", "progress": map[string]any{"version": 1, "current": "workshop/one"}})
 			view("for " + l.ID)
+		case q.Do == "why":
+			reply["result"] = map[string]any{"text": "why", "cause": "Image\x1b[2JMissing"}
 		case q.Do == "hint":
 			reply = map[string]any{"id": q.ID, "ok": false, "error": "no hint\x1b[2J left"}
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"wheelhouse/lab-runner/classroom/roster"
+	"wheelhouse/lab-runner/session"
 )
 
 // boardPause is the least time between two events of a board.
@@ -151,8 +152,11 @@ func keys(m map[string]bool) []string {
 	return out
 }
 
+// board is the view, and the labs with the titles of their steps, which do not change while the board is open.
 func (s *Server) board(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, s.boardView())
+	view := s.boardView()
+	view["labs"] = s.labViews(&roster.Learner{}, &session.Progress{})
+	answer(w, http.StatusOK, view)
 }
 
 // boardLive sends the board at first and after changes, at most four times a second.

@@ -189,7 +189,7 @@ func (k *keeper) take(m message) {
 			return
 		}
 		at := position(view, time.Now())
-		k.update(func() { k.view, k.unstored.at = view, at })
+		k.update(func() { k.view, k.unstored.at = view, k.found.on(at) })
 		k.wake()
 	case "map":
 		if drawn := oneLine(m.Map, maxMap); drawn != nil {
@@ -305,6 +305,9 @@ func (s *Server) desk(w http.ResponseWriter, r *http.Request, v visit) {
 	case !m.OK:
 		refuse(w, http.StatusConflict, plain(m.Error, 1000))
 	default:
+		if q.Do == "why" {
+			v.explained(m.Result)
+		}
 		result := oneLine(m.Result, maxLine)
 		if result == nil {
 			result = json.RawMessage("null")
@@ -325,8 +328,8 @@ func (s *Server) permitted(q request, l roster.Learner) (status int, why string)
 		return http.StatusNotFound, "this class has no such lab"
 	case !roster.Opened(&class, &l, q.Lab):
 		return http.StatusForbidden, "the instructor has not opened this lab"
-	case Elsewhere(lab) != "":
-		return http.StatusForbidden, Elsewhere(lab)
+	case lab.Elsewhere() != "":
+		return http.StatusForbidden, lab.Elsewhere()
 	}
 	if q.Do == "solve" {
 		step := l.At.Step

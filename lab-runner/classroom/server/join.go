@@ -104,6 +104,7 @@ func (s *Server) meView(l *roster.Learner, k *keeper) map[string]any {
 	return map[string]any{
 		"id": l.ID, "name": l.Name, "returnCode": "", "class": classView(&class, message),
 		"help": !l.Help.IsZero(), "watched": watched, "typing": typing, "labs": s.labStates(&class, l),
+		"programs": append([]Program{}, s.cfg.Takings.Programs...),
 	}
 }
 
@@ -132,22 +133,6 @@ func (s *Server) lab(id string) *catalog.Lab {
 	return nil
 }
 
-// Elsewhere returns where a lab is done that needs more than a namespace, "" if it is done here.
-func Elsewhere(l *catalog.Lab) string {
-	for _, need := range []struct{ word, what string }{
-		{"docker", "a Docker Engine"},
-		{"cluster-admin", "all rights in a cluster"},
-		{"node-shell", "a shell on the nodes"},
-		{"privileged-pods", "pods with rights on their node"},
-		{"own-limits", "a namespace without limits of the class"},
-	} {
-		if l.Has(need.word) {
-			return "it needs " + need.what + ": do it on a cluster of your own, with `lab join` to be on the board"
-		}
-	}
-	return ""
-}
-
 // labView is one lab in the answer of api/labs.
 type labView struct {
 	Lab       string   `json:"lab"`
@@ -167,6 +152,11 @@ func (s *Server) labs(w http.ResponseWriter, _ *http.Request, v visit) {
 	if v.Progress != nil && json.Unmarshal(v.Progress, &progress) != nil {
 		progress = session.Progress{} // the desk reports it again
 	}
+	answer(w, http.StatusOK, s.labViews(&v.Learner, &progress))
+}
+
+// labViews are the labs of the class as a learner sees them.
+func (s *Server) labViews(of *roster.Learner, progress *session.Progress) []labView {
 	class := s.cfg.Roster.Class()
 	out := []labView{}
 	for _, id := range class.Labs {
@@ -174,7 +164,7 @@ func (s *Server) labs(w http.ResponseWriter, _ *http.Request, v visit) {
 		if l == nil {
 			continue
 		}
-		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, &v.Learner, id), Why: Elsewhere(l)}
+		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, of, id), Why: l.Elsewhere()}
 		view.Here = view.Why == ""
 		for i := range l.Steps {
 			view.Steps = append(view.Steps, l.Steps[i].Title)
@@ -182,7 +172,7 @@ func (s *Server) labs(w http.ResponseWriter, _ *http.Request, v visit) {
 		view.StepsDone, _ = progress.StepsDone(l)
 		out = append(out, view)
 	}
-	answer(w, http.StatusOK, out)
+	return out
 }
 
 func (s *Server) help(w http.ResponseWriter, r *http.Request, v visit) {

@@ -39,7 +39,7 @@ type keeper struct {
 	ctx   context.Context // ends when the learner is removed or signed out, and with the server
 	end   context.CancelFunc
 
-	lives, terminals, asking gauge
+	lives, terminals, asking, files gauge
 
 	mu       sync.Mutex
 	running  bool      // the desk's loop
@@ -57,6 +57,7 @@ type keeper struct {
 	drawn  json.RawMessage // the map
 	output []byte          // the last of it
 	wrote  uint64          // bytes of output so far
+	found  finding         // by the learner's last why
 	subs   map[chan struct{}]struct{}
 
 	unstored stored // what the desk has reported and the roster does not have yet
@@ -81,7 +82,7 @@ func (s *Server) keeper(id string) *keeper {
 	if k == nil || k.ctx.Err() != nil {
 		k = &keeper{
 			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), typing: typingNo, state: deskState{State: lost},
-			lives: gauge{most: maxLive}, terminals: gauge{most: maxTerminals}, asking: gauge{most: maxPending},
+			lives: gauge{most: maxLive}, terminals: gauge{most: maxTerminals}, asking: gauge{most: maxPending}, files: gauge{most: maxFiles},
 			subs: map[chan struct{}]struct{}{}, store: make(chan struct{}, 1), idle: time.Now(),
 		}
 		k.ctx, k.end = context.WithCancel(s.ctx)

@@ -18,19 +18,9 @@ import (
 // hashed are names of files that end in a hash of their content: another content has another name.
 var hashed = regexp.MustCompile(`-[A-Z0-9]{8}\.(js|css)$`)
 
-const notBuilt = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Wheelhouse</title>
-<h1>The pages are not in this program</h1><p>It was compiled without them: run <code>make build</code>, which needs Node.js, and start the class again.</p></html>
-`
-
 // page serves one of the pages.
 func (s *Server) page(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Assets == nil {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			w.WriteHeader(http.StatusNotImplemented)
-			_, _ = io.WriteString(w, notBuilt)
-			return
-		}
 		s.serveFile(w, r, name)
 	}
 }
@@ -46,7 +36,7 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-	if s.cfg.Assets == nil || !fs.ValidPath(name) || name == "." {
+	if !fs.ValidPath(name) || name == "." {
 		http.NotFound(w, r)
 		return
 	}

@@ -127,10 +127,6 @@ func prefixed(c *class) {
 }
 
 func bare(c *class) {
-	status, out, _ := c.browser().send(http.MethodGet, "/", "")
-	if status != http.StatusNotImplemented || !strings.Contains(fmt.Sprint(out["raw"]), "make build") {
-		c.Errorf("without assets: %d %v", status, out)
-	}
 	_, _, h := c.browser().send(http.MethodPost, "/api/join", map[string]string{"code": c.code(), "name": "Ada"})
 	if text := h.Get("Set-Cookie"); strings.Contains(text, "Secure") || !strings.Contains(text, "HttpOnly") {
 		c.Errorf("the cookie by plain HTTP: %s", text)

@@ -78,6 +78,49 @@ func position(view json.RawMessage, now time.Time) *roster.Position {
 	return p
 }
 
+// finding is the cause that why has named for a step.
+type finding struct {
+	lab   string
+	step  int
+	cause string
+}
+
+// causeOf returns the cause in an answer to why: a word for the first thing that is broken, or "".
+func causeOf(answer json.RawMessage) string {
+	var a struct {
+		Cause string `json:"cause"`
+	}
+	if json.Unmarshal(answer, &a) != nil {
+		return ""
+	}
+	return plain(a.Cause, 200)
+}
+
+// on is the position with the cause that why has found, which says more than the last event, as long as the same step is red.
+func (f finding) on(p *roster.Position) *roster.Position {
+	if p == nil || p.Red == "" || f.cause == "" || f.lab != p.Lab || f.step != p.Step {
+		return p
+	}
+	with := *p
+	with.Cause = f.cause
+	return &with
+}
+
+// explained keeps what why has found of the learner's step, for the board.
+func (k *keeper) explained(answer json.RawMessage) {
+	cause := causeOf(answer)
+	if cause == "" {
+		return
+	}
+	k.mu.Lock()
+	if at := position(k.view, time.Now()); at != nil {
+		k.found = finding{at.Lab, at.Step, cause}
+		k.unstored.at = k.found.on(at)
+	}
+	k.mu.Unlock()
+	k.wake()
+}
+
 // plain returns the text in one line without control and format characters, so that no terminal and no table takes a part
 // of it for its own.
 func plain(text string, most int) string {

@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -46,13 +47,16 @@ type Config struct {
 	Benches Benches
 	Streams Streams
 	Labs    []*catalog.Lab // that may be offered
-	Assets  fs.FS          // of the pages; nil: the page says that it was not built
+	Assets  fs.FS          // of the pages
 	Policy  string         // Content-Security-Policy of the pages; default: everything from the server itself
 	Slides  http.Handler   // below slides/; nil: none
+	Takings Takings        // what a bundle has for the class
 	CA      []byte         // PEM: the authority of the server's certificate, for the page trust; nil: there is none
 	Plain   bool           // it is served by plain HTTP, so that cookies cannot be for TLS alone
 	Prefix  string         // of all paths, such as "/class/"; default "/"
-	Linger  time.Duration  // that a desk goes on without a connection of its learner; default half an hour
+	// Proxies are those whose X-Forwarded-For names the client, so that attempts and shares are counted by the client.
+	Proxies []netip.Prefix
+	Linger  time.Duration // that a desk goes on without a connection of its learner; default half an hour
 	Log     *slog.Logger
 }
 
@@ -69,6 +73,7 @@ const (
 	maxTerminals = 4        // of one learner, those of the instructor apart
 	maxBoards    = 8        // event streams of instructors
 	maxWatching  = 8        // terminals that instructors look at
+	maxFiles     = 4        // files of the bundle that are sent to one learner
 	ensuring     = 4        // workbenches that are made at a time
 	perSecond    = 20       // requests of one learner
 	burst        = 60
@@ -95,8 +100,8 @@ type Server struct {
 
 // New returns a server. It serves when Run does.
 func New(cfg Config) (*Server, error) {
-	if cfg.Roster == nil || cfg.Benches == nil || cfg.Streams == nil {
-		return nil, errors.New("a class needs a roster, benches and streams")
+	if cfg.Roster == nil || cfg.Benches == nil || cfg.Streams == nil || cfg.Assets == nil {
+		return nil, errors.New("a class needs a roster, benches, streams and pages")
 	}
 	cfg.Prefix = "/" + strings.Trim(cfg.Prefix, "/") + "/"
 	if cfg.Prefix == "//" {
@@ -126,6 +131,9 @@ func (s *Server) routes() {
 	if s.cfg.Slides != nil {
 		s.mux.Handle("/slides/", s.members(http.StripPrefix("/slides", s.cfg.Slides)))
 	}
+	if s.cfg.Takings.Files != nil {
+		s.mux.HandleFunc("GET /bundle/", s.files)
+	}
 
 	s.mux.HandleFunc("POST /api/join", s.change(s.join))
 	s.mux.HandleFunc("GET /api/me", s.learner(s.me))
@@ -150,7 +158,15 @@ func (s *Server) routes() {
 
 // Handler serves the class below its prefix.
 func (s *Server) Handler() http.Handler {
-	guarded := s.guard(s.mux)
+	below := s.below(s.guard(s.mux))
+	if images := s.cfg.Takings.Images; images != nil {
+		below = imagesFirst(images, below)
+	}
+	return s.fromClient(below)
+}
+
+// below serves what is below the prefix.
+func (s *Server) below(guarded http.Handler) http.Handler {
 	if s.cfg.Prefix == "/" {
 		return guarded
 	}

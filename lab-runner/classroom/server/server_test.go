@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -40,8 +41,18 @@ var tests = []struct {
 	{"streams of one learner are bounded", streamLimits, nil},
 	{"requests of one learner are bounded", requestLimits, nil},
 	{"below a prefix", prefixed, func(c *Config) { c.Prefix = "/class/" }},
-	{"without assets, by plain HTTP", bare, func(c *Config) { c.Assets, c.Plain = nil, true }},
+	{"by plain HTTP", bare, func(c *Config) { c.Plain = true }},
 	{"the class is full", isFull, nil},
+	{"what a bundle has", bundled, func(c *Config) {
+		c.Prefix = "/class/"
+		c.Takings = Takings{
+			Images:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("images " + r.URL.Path)) }),
+			Files:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("file " + r.URL.Path)) }),
+			Programs: []Program{{"linux", "arm64", "bundle/files/lab/lab-linux-arm64", 5}},
+		}
+	}},
+	{"behind a proxy", behindProxy, func(c *Config) { c.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")} }},
+	{"the board has labs and causes", causes, nil},
 }
 
 func works(c *class) {
@@ -51,7 +62,7 @@ func works(c *class) {
 		c.Errorf("me: %v, return code %q", me, ada.returnCode)
 	}
 	status, labs, _ := ada.send(http.MethodGet, "/api/labs", "")
-	for _, want := range []string{`"lab":"workshop/one"`, `"steps":["First","Second"]`, `"open":true,"here":false,"why":"it needs all rights in a cluster`} {
+	for _, want := range []string{`"lab":"workshop/one"`, `"steps":["First","Second"]`, `"open":true,"here":false,"why":"it needs all rights in the cluster`} {
 		if !strings.Contains(labs["raw"].(string), want) {
 			c.Errorf("labs (%d): %v; want %s", status, labs["raw"], want)
 		}
@@ -221,10 +232,18 @@ func noFixation(c *class) {
 
 // from sends a change as a client of another address.
 func (c *class) from(address, path, body string) *httptest.ResponseRecorder {
+	return c.serve(c.request(address, path, body))
+}
+
+func (*class) request(address, path, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.RemoteAddr = address
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Wheelhouse", "1")
+	return r
+}
+
+func (c *class) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	c.server.Handler().ServeHTTP(w, r)
 	return w

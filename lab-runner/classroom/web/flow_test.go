@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"wheelhouse/lab-runner/classroom/server"
 	"wheelhouse/lab-runner/classroom/workbench"
 	"wheelhouse/lab-runner/script"
+	"wheelhouse/lab-runner/slides"
 )
 
 // TestPagesWithServer drives the pages against the server of the class, with its roster on a real API server, by TLS.
@@ -40,8 +42,19 @@ func TestPagesWithServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	benches := &benches{dir: t.TempDir(), class: class, all: map[string]*learner{}}
-	s, err := server.New(server.Config{
+	var s *server.Server
+	s, err = server.New(server.Config{
 		Roster: class, Benches: benches, Streams: benches, Labs: []*catalog.Lab{lab}, Assets: os.DirFS("dist"), Policy: ContentSecurityPolicy, Prefix: prefix,
+		Slides: slides.Handler(slides.Config{Files: os.DirFS("../../../slides"), Live: func(r *http.Request) slides.Live {
+			if !s.Instructor(r) {
+				return nil
+			}
+			return stage{}
+		}}),
+		Takings: server.Takings{
+			Files:    http.NotFoundHandler(),
+			Programs: []server.Program{{System: "linux", Arch: "arm64", Path: "bundle/files/lab/lab-linux-arm64", Bytes: 12e6}, {System: "windows", Arch: "amd64", Path: "bundle/files/lab/lab-windows-amd64.exe", Bytes: 12e6}},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +79,20 @@ func TestPagesWithServer(t *testing.T) {
 	}
 	drive(t, "test/server.test.mjs", "PAGE="+served.URL+prefix, "CODE="+code, "PASSWORD="+password)
 }
+
+// stage stands for the cluster on which the slides' commands run.
+type stage struct{}
+
+func (stage) Run(_ context.Context, lab, command string, out io.Writer) error {
+	_, err := io.WriteString(out, "ran "+command+" of "+lab)
+	return err
+}
+
+func (stage) Map(context.Context, string) ([]slides.Row, error) {
+	return []slides.Row{{Text: "influxdb on minion-1", Mark: "well"}}, nil
+}
+
+func (stage) Journey(context.Context, string, string) (string, error) { return "scheduled", nil }
 
 // benches are the learners' workbenches: a home directory each.
 type benches struct {

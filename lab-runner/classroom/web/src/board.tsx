@@ -54,8 +54,8 @@ function Room({ board: b, change, reload }: { board: Board; change: (b: Board) =
   }, []);
   const offered = b.class.labs.join(" ");
   useEffect(() => {
-    // Where it is refused, the names of the labs are enough.
-    get("api/labs").then((l) => setLabs(list(l, lab)), () => setLabs([]));
+    // Without an answer, the names of the labs are enough.
+    get("api/board").then((b) => setLabs(list(object(b)["labs"], lab)), () => setLabs([]));
   }, [offered]);
 
   const rows = useMemo(() => b.learners.filter((r) => passes(r, filter, text)).sort(order), [b, filter, text]);

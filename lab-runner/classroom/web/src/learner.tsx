@@ -77,7 +77,6 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
   const [where, setWhere] = useState(place());
   const failures = useRef(0);
   const open = useRef<string | undefined>(undefined); // the labs that are open
-  const runs = useRef<((command: string) => void) | null>(null);
 
   const say = (text: string, failed = false): void => setNotice({ text, failed });
 
@@ -161,12 +160,12 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
   return (
     <div class="room">
       <Head me={me} live={live} leave={() => void leave()} help={(on) => void set("api/help", { on }, (m) => ({ ...m, help: on }))} newReturnCode={newReturnCode} inLab={inLab} hasLab={!!view?.lab} />
-      <Banners me={me} desk={desk} live={live} typing={(allow) => void set("api/typing", { allow }, (m) => ({ ...m, typing: allow ? "allowed" : "no" }))} run={(command) => runs.current?.(command)} />
+      <Banners me={me} desk={desk} live={live} typing={(allow) => void set("api/typing", { allow }, (m) => ({ ...m, typing: allow ? "allowed" : "no" }))} />
       <Notice {...notice} close={() => say("")} />
       {inLab && view ? (
-        <LabPage view={view} map={map} output={output} busy={busy} runs={(run) => (runs.current = run)} act={act} />
+        <LabPage view={view} map={map} output={output} busy={busy} act={act} />
       ) : (
-        <Labs labs={labs} current={view?.lab ?? ""} open={(lab) => void start(lab)} />
+        <Labs labs={labs} programs={me.programs} current={view?.lab ?? ""} open={(lab) => void start(lab)} />
       )}
     </div>
   );

@@ -92,6 +92,10 @@ export function me(v: unknown) {
     help: flag(o["help"]),
     watched: flag(o["watched"]),
     typing: oneOf(o["typing"], ["no", "asked", "allowed"] as const, "no"),
+    programs: list(o["programs"], (p) => {
+      const program = object(p);
+      return { system: line(program["system"], 20), arch: line(program["arch"], 20), path: line(program["path"]), bytes: number(program["bytes"]) };
+    }).filter((p) => /^bundle\/files\/[\w./-]+$/.test(p.path)),
   };
 }
 

@@ -1,12 +1,13 @@
 // The pages with the server of the class itself: an instructor and two learners.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { close, join, open, page, screen, shows, someone, until } from "./browser.mjs";
+import { accessible, close, join, open, page, picture, screen, shows, someone, until } from "./browser.mjs";
 
 before(open);
 after(close);
 
 const tls = { ignoreHTTPSErrors: true };
+let instructor, ada; // their pages, after the first test
 const check = (p, state) => p.locator(`.checks li.${state}`);
 
 test("an instructor and two learners, from the first step to the last", async () => {
@@ -50,7 +51,7 @@ test("an instructor and two learners, from the first step to the last", async ()
   await a.getByRole("button", { name: "Solve" }).click();
   await a.getByRole("button", { name: "Solve the step" }).click();
   await a.getByText("the instructor has not released this solution").waitFor();
-  await board.getByRole("spinbutton", { name: "Step" }).fill("2");
+  await board.getByRole("combobox", { name: "Step" }).selectOption("2. Write more"); // the board has the titles
   const released = board.waitForResponse((r) => r.url().endsWith("api/board/do"));
   await board.getByRole("button", { name: "Release the solution" }).click();
   assert.equal((await released).status(), 200);
@@ -85,8 +86,40 @@ test("an instructor and two learners, from the first step to the last", async ()
   await b.getByRole("button", { name: "End this" }).click();
   await board.getByText("You see the terminal and cannot type.").waitFor();
 
+  await a.goto(page + "#labs");
+  await a.getByRole("link", { name: "Linux arm64" }).waitFor();
+  await accessible(a, "the programs");
+  await picture(a, "programs");
+  [instructor, ada] = [board, a];
   for (const p of [a, b, board]) {
     assert.deepEqual(p.problems, []);
     assert.deepEqual(p.foreign, []);
   }
+});
+
+test("slides: the instructor runs commands and sees the map, learners who follow have no buttons", async () => {
+  const [a, board] = [ada, instructor];
+  await board.goto(page + "board");
+  await board.getByRole("button", { name: "Pages follow" }).click();
+  const deck = board;
+  await deck.goto(page + "slides/workshop/?present=1#8");
+  await deck.keyboard.press("ArrowRight");
+  await deck.getByRole("heading", { name: "Lab: a first pod" }).waitFor();
+  await deck.getByRole("button", { name: "run kubectl create -f influxdb-simple.yaml" }).click();
+  await deck.getByText("ran kubectl create -f influxdb-simple.yaml of workshop/influxdb/a-first-pod").waitFor();
+  await deck.getByText("influxdb on minion-1").waitFor();
+
+  const slide = a.frameLocator("iframe");
+  await slide.getByRole("heading", { name: "Lab: a first pod" }).waitFor();
+  await slide.getByText("kubectl create -f influxdb-simple.yaml").first().waitFor();
+  assert.equal(await slide.locator("button[data-command]").count(), 0, "a learner's slide has buttons");
+  assert.equal(await slide.getByText("influxdb on minion-1").count(), 0, "a learner's slide has the map");
+  // What the page does not offer is refused, too.
+  const status = await a.evaluate(async () => (await fetch("slides/workshop/run", { method: "POST", headers: { "Content-Type": "application/json", "X-Wheelhouse": "1" }, body: '{"slide":9,"command":1}' })).status);
+  assert.equal(status, 403);
+  await picture(a, "follow");
+  await picture(deck, "present");
+  await deck.keyboard.press("ArrowRight");
+  await slide.getByRole("heading", { name: "The journey of a pod" }).waitFor();
+  for (const p of [a, deck]) assert.deepEqual(p.problems, []);
 });

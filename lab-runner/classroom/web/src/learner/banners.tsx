@@ -1,20 +1,18 @@
 // Banners are what concerns the learner now: the connection, the instructor's message, who sees the terminal.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { language, t } from "../i18n";
 import { kept, keep } from "../kept";
 import type { LiveState } from "../live";
 import type { Me } from "../page";
-import { object, text } from "../safe";
 
 interface Props {
   me: Me;
   desk: { state: string; text: string };
   live: LiveState;
   typing: (allow: boolean) => void;
-  run: (command: string) => void;
 }
 
-export function Banners({ me, desk, live, typing, run }: Props) {
+export function Banners({ me, desk, live, typing }: Props) {
   const [read, setRead] = useState(kept("message.read") ?? "");
   const [closed, setClosed] = useState(""); // the slide that the learner has closed
   const { message, slide, follow } = me.class;
@@ -44,28 +42,18 @@ export function Banners({ me, desk, live, typing, run }: Props) {
           <button type="button" onClick={() => typing(false)}>{t("banner.typing.end")}</button>
         </div>
       )}
-      {follow && slide && closed !== key && <Slide deck={slide.deck} page={slide.page} run={run} close={() => setClosed(key)} />}
+      {follow && slide && closed !== key && <Slide deck={slide.deck} page={slide.page} close={() => setClosed(key)} />}
       {follow && slide && closed === key && <p class="banner"><button type="button" onClick={() => setClosed("")}>{t("slide.open")}</button></p>}
     </div>
   );
 }
 
-// Slide is the instructor's slide in a frame. A command on it runs in this page's terminal when the learner clicks it there.
-function Slide({ deck, page, run, close }: { deck: string; page: number; run: (command: string) => void; close: () => void }) {
-  const frame = useRef<HTMLIFrameElement>(null);
-  useEffect(() => {
-    const heard = (e: MessageEvent<unknown>): void => {
-      if (e.origin !== location.origin || e.source !== frame.current?.contentWindow) return;
-      const o = object(e.data);
-      if (o["type"] === "wheelhouse.run") run(text(o["command"]));
-    };
-    addEventListener("message", heard);
-    return () => removeEventListener("message", heard);
-  });
+// Slide is the instructor's slide in a frame. It follows: it has no buttons.
+function Slide({ deck, page, close }: { deck: string; page: number; close: () => void }) {
   return (
     <section class="slide" aria-label={t("slide.title")}>
       <header><strong>{t("slide.title")}</strong><button type="button" onClick={close}>{t("slide.close")}</button></header>
-      <iframe ref={frame} src={slideAddress(deck, page)} title={t("slide.title")} sandbox="allow-scripts allow-same-origin" />
+      <iframe src={slideAddress(deck, page)} title={t("slide.title")} sandbox="allow-scripts allow-same-origin" />
     </section>
   );
 }

@@ -15,8 +15,6 @@ interface Props {
   map: ClusterMap | null;
   output: string;
   busy: string;
-  // runs gets what types a command into the terminal, while there is one.
-  runs: (run: ((command: string) => void) | null) => void;
   act: (body: { do: string } & Record<string, unknown>) => Promise<unknown>;
 }
 
@@ -25,7 +23,7 @@ type Tab = (typeof tabs)[number];
 
 const stepSigns = { todo: "○", done: "✓", solved: "◆", skipped: "–" } as const;
 
-export function LabPage({ view, map, output, busy, runs, act }: Props) {
+export function LabPage({ view, map, output, busy, act }: Props) {
   const narrow = useNarrow();
   const [tab, setTab] = useState<Tab>((kept("tab", "session") as Tab | null) ?? "text");
   const [question, setQuestion] = useState<Question | null>(null);
@@ -67,10 +65,6 @@ export function LabPage({ view, map, output, busy, runs, act }: Props) {
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
   }, [narrow, tab]);
-  useEffect(() => {
-    runs(run);
-    return () => runs(null);
-  }, [narrow]);
   const next = async (): Promise<void> => {
     if ((await act({ do: "next" })) === undefined && view.checks.some((c) => c.state !== "done")) setSkip(true);
   };

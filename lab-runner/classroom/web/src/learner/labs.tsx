@@ -1,8 +1,16 @@
 // Labs is the list of the labs of the class.
 import { many, t } from "../i18n";
-import type { Lab } from "../page";
+import type { Lab, Me } from "../page";
+import { Programs } from "./programs";
 
-export function Labs({ labs, current, open }: { labs: Lab[] | null; current: string; open: (lab: string) => void }) {
+interface Props {
+  labs: Lab[] | null;
+  programs: Me["programs"];
+  current: string;
+  open: (lab: string) => void;
+}
+
+export function Labs({ labs, programs, current, open }: Props) {
   if (!labs) return <main class="labs"><p class="quiet">{t("labs.loading")}</p></main>;
   const tracks = [...new Set(labs.map((l) => l.track))];
   return (
@@ -36,6 +44,7 @@ export function Labs({ labs, current, open }: { labs: Lab[] | null; current: str
           </ul>
         </section>
       ))}
+      <Programs programs={programs} />
     </main>
   );
 }
