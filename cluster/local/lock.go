@@ -108,7 +108,7 @@ func claim(ctx context.Context, cfg Config, out io.Writer) (r record, before int
 	if cfg.Mirror != nil {
 		r.Mirror = *cfg.Mirror
 	}
-	if err := r.checkMirror(cfg.AllowHostAccess); err != nil {
+	if err := r.checkMirror(ctx, cfg.AllowHostAccess); err != nil {
 		return r, 0, err
 	}
 	return r, before, r.save(cfg.dir())

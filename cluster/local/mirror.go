@@ -28,7 +28,7 @@ func (m Mirror) args() (args []string) {
 
 // checkMirror refuses a mirror that the nodes cannot reach: any if the cluster is isolated, and one on this machine unless its
 // nodes may open connections to it.
-func (r record) checkMirror(hostAccess bool) error {
+func (r record) checkMirror(ctx context.Context, hostAccess bool) error {
 	switch {
 	case r.Mirror.Address == "" && r.Mirror.CA != "":
 		return errors.New("the authority of an image mirror is given without the mirror")
@@ -36,7 +36,7 @@ func (r record) checkMirror(hostAccess bool) error {
 		return nil
 	case r.Isolated:
 		return fmt.Errorf("the nodes of an isolated cluster do not reach the image mirror %s: their images are those of this machine's Docker Engine", r.Mirror.Address)
-	case hostAccess || !ownHost(r.Mirror.Address):
+	case hostAccess || !ownHost(ctx, r.Mirror.Address):
 		return nil
 	}
 	return fmt.Errorf("the image mirror %s is this machine, to which its nodes open no connections: they have the images of its Docker Engine (`wheelhouse bundle images`, docker load); "+
@@ -44,12 +44,12 @@ func (r record) checkMirror(hostAccess bool) error {
 }
 
 // ownHost reports whether the host of an URL is this machine.
-func ownHost(address string) bool {
+func ownHost(ctx context.Context, address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
 		return false // the node refuses it
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupIPAddr(ctx, u.Hostname())
 	own, err2 := net.InterfaceAddrs()

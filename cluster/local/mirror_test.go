@@ -32,7 +32,7 @@ func TestCheckMirror(t *testing.T) {
 		{record{Mirror: Mirror{Address: "https://localhost:8443"}}, false, "is this machine"},
 		{record{Mirror: near}, true, ""},
 	} {
-		err := x.record.checkMirror(x.hostAccess)
+		err := x.record.checkMirror(t.Context(), x.hostAccess)
 		if (err == nil) != (x.want == "") || err != nil && !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%+v, host access %t: %v, want %q", x.record, x.hostAccess, err, x.want)
 		}

@@ -182,7 +182,7 @@ func TestALabAtTheDesk(t *testing.T) {
 	if _, failed := w.ask(`"do":"view"`); !strings.Contains(failed, "not started") {
 		t.Errorf("a view of no lab: %q", failed)
 	}
-	if _, failed := w.ask(`"do":"start","lab":"track/admin"`); !strings.Contains(failed, "changes what all learners share") {
+	if _, failed := w.ask(`"do":"start","lab":"track/admin"`); !strings.Contains(failed, "all rights in the cluster") {
 		t.Errorf("a lab of an administrator: %q", failed)
 	}
 	v := w.must(`"do":"start","lab":"track/maps"`)

@@ -8,7 +8,7 @@ import (
 
 // Takings are what a class gives out beside its pages. The zero value has nothing.
 type Takings struct {
-	Images   http.Handler // a registry, at /v2/ of the host, whatever the prefix is: nodes have no session. It admits by itself
+	Images   http.Handler // a registry, at /v2/ of the host, whatever the prefix is: nodes have no session, so it admits on its own
 	Files    http.Handler // of the bundle, below bundle/, for sessions of the class
 	Programs []Program
 }
