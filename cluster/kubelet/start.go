@@ -133,6 +133,7 @@ func (w *worker) prune(ctx context.Context, name string, attempt int) {
 			w.log.Warn("remove a dead container", "container", c.ID, "err", err)
 		}
 		delete(w.observed.Messages, c.ID)
+		delete(w.hooked, c.ID)
 		if c.Attempt != attempt { // a container that was never started has left its number
 			_ = os.Remove(w.messagePath(name, c.Attempt))
 		}
@@ -149,8 +150,8 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	w.followHealth(pod)
 	w.report()
 	err := probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()})
-	delete(w.hooked, seen.ID)
 	if err == nil || ctx.Err() != nil {
+		delete(w.hooked, seen.ID)
 		return ctx.Err()
 	}
 	w.ContainerEvent(c, v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error())

@@ -49,7 +49,7 @@ type worker struct {
 	refreshed refresh         // of the volumes
 	adopted   string          // the sandbox whose network is set up
 	repaired  time.Time       // the last check
-	hooked    map[string]bool // containers whose postStart hook still runs
+	hooked    map[string]bool // containers whose postStart hook has not succeeded
 	retry     time.Duration
 	finished  bool // nothing of the pod will run again
 	reported  *v1.PodStatus
@@ -86,8 +86,8 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	return w
 }
 
-// Health implements podstatus.Results: that of the probes, but a container is not ready
-// while its postStart hook runs.
+// Health implements podstatus.Results: that of the probes, but a container is not ready before its postStart hook has
+// succeeded. One whose hook has failed is seen as running until the runtime is looked at after its end.
 func (w *worker) Health(id string) podstatus.Health {
 	h := w.probes.Health(id)
 	h.Ready = h.Ready && !w.hooked[id]
