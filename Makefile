@@ -13,8 +13,9 @@ KUBECTL := -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/compone
 # Functions begin at multiples of 8 bytes: at the default, 32 on amd64, what lies between them is 1.4 MB.
 LDFLAGS := -s -w -funcalign=8 -X main.version=$(VERSION) $(KUBECTL)
 
-# make lint vets the tests, and none reads debug symbols.
-GOTEST := go test -vet=off -ldflags '-s -w'
+# make lint vets the tests, and none reads debug symbols. Without cgo and with -trimpath, as the program is
+# built: what its build has compiled is compiled for no test again, nor for lint, nor in another clone of the tree.
+GOTEST := CGO_ENABLED=0 go test -trimpath -vet=off -ldflags '-s -w'
 
 .PHONY: help build assets lab-all setup browser images demo test quick lint unit unit-tests features features-tests deb bundle handout budget vagrant-archive test-kits test-labs test-clients test-vm test-engine test-machines test-chaos bench slides clean
 
@@ -73,7 +74,7 @@ quick: ## in a minute: the tests that need neither Docker nor root, which are th
 	@echo "quick: left out: $$(grep -rl --include=*_test.go '^//go:build !quick' . | wc -l) files with //go:build !quick, ./features, ./cluster/bench"
 
 lint: bin/golangci-lint bin/govulncheck ## formatting, static checks, banned turns, known vulnerabilities
-	bin/golangci-lint run --timeout 15m ./...
+	CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath" bin/golangci-lint run --timeout 15m ./...
 	$(GOTEST) -run 'TestWords|TestBannedTurns' ./cluster
 	@if [ -z "$$HTTPS_PROXY$$https_proxy" ] && ! getent hosts vuln.go.dev >/dev/null; then \
 	  echo "govulncheck: NOT CHECKED: the vulnerability database cannot be reached from here"; exit 0; fi; \
@@ -93,8 +94,8 @@ unit: $(if $(filter ./...,$(PKG)),images browser) unit-tests ## the packages' ow
 features: images features-tests ## what the labs and the platform promise, on clusters of their own
 
 # Tests wait more than they compute: more of them run at a time than there are processors. The
-# packages that wait longest come first.
-LONGEST := /kubelet$$|/proxy$$|/apiserver$$|/cmd/wheelhouse$$
+# packages that take longest come first, so that none is left alone at the end.
+LONGEST := /kubelet$$|/cmd/wheelhouse$$|/howto$$|/arm$$|/cmd/lab$$|/classroom/web$$|/apiserver$$|/proxy$$|/local$$|/kubelet/network$$
 unit-tests:
 	@list=$$(go list $(PKG) | grep -v -E '/features$$|/bench$$'); set -x; \
 	$(GOTEST) -timeout 15m -parallel 4 -p 4 $$(grep -E '$(LONGEST)' <<<"$$list"; grep -v -E '$(LONGEST)' <<<"$$list")

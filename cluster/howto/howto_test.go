@@ -1,8 +1,9 @@
 //go:build !quick
 
-// Package howto_test follows the pages of this directory to the letter, each on a copy of
-// the tree: it writes and edits the files that a page shows, runs its commands in one bash,
-// and compares what they print. A block of a page is
+// Package howto_test follows the pages of this directory to the letter, on a copy of the tree:
+// it writes and edits the files that all pages show, so that they are compiled once, then runs
+// the commands of each page in a bash of its own, and compares what they print. A block of a
+// page is
 //
 //	```go PATH       a new file (any language with a path)
 //	```diff PATH     an edit of a file: lines with " ", "-" and "+"
@@ -25,13 +26,21 @@ func TestPages(t *testing.T) {
 	if err != nil || len(pages) < 3 {
 		t.Fatalf("%d pages: %v", len(pages), err)
 	}
+	dir := copyOfTheTree(t)
+	scripts := map[string]string{}
 	for _, page := range pages {
-		t.Run(strings.TrimSuffix(page, ".md"), func(t *testing.T) {
-			text, err := os.ReadFile(page)
-			if err != nil {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts[strings.TrimSuffix(page, ".md")] = write(t, dir, string(text))
+	}
+	for page, script := range scripts {
+		t.Run(page, func(t *testing.T) {
+			run(t, dir, script)
+			if err := os.RemoveAll(filepath.Join(dir, "state")); err != nil { // of the cluster that the page has started
 				t.Fatal(err)
 			}
-			follow(t, string(text))
 		})
 	}
 }
@@ -58,9 +67,9 @@ func blocks(page string) []block {
 	return found
 }
 
-func follow(t *testing.T, page string) {
+// write makes the files and edits of a page, and returns its commands as a script.
+func write(t *testing.T, dir, page string) string {
 	t.Helper()
-	dir := copyOfTheTree(t)
 	var script strings.Builder
 	script.WriteString(preamble)
 	for _, b := range blocks(page) {
@@ -81,7 +90,7 @@ func follow(t *testing.T, page string) {
 			}
 		}
 	}
-	run(t, dir, script.String())
+	return script.String()
 }
 
 // copyOfTheTree has the files of the tree, without what builds and git leave in it. It does
@@ -187,7 +196,8 @@ func commands(text string) string {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// run runs a script with a home of its own, in which go keeps the settings of the test's.
+// run runs a script with a home of its own, in which go keeps the settings of the test's. All is compiled as `make
+// build` does it: once for programs and tests.
 func run(t *testing.T, dir, script string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "output"))
@@ -197,7 +207,7 @@ func run(t *testing.T, dir, script string) {
 	defer out.Close()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "HOME="+t.TempDir(), "GOENV="+goEnv(t, "GOENV"), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath '-ldflags=-s -w'", "HOME="+t.TempDir(), "GOENV="+goEnv(t, "GOENV"), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(out.Name())
 		t.Errorf("%v\n%s", err, text)

@@ -17,7 +17,7 @@ func TestGRPCProbes(t *testing.T) {
 	if err := os.MkdirAll(n.root+"/disk/bin", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", n.root+"/disk/bin/health", "./testdata/health")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", n.root+"/disk/bin/health", "./testdata/health")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
