@@ -190,7 +190,7 @@ func (o *bundleServing) serve(c *cobra.Command, b *bundle.Bundle) error {
 	}
 	url := scheme + "://" + listener.Addr().String()
 	fmt.Fprintf(c.OutOrStdout(), "serving at %s\nnodes: wheelhouse node ... --image-mirror %s%s\n", url, url, hint)
-	return serveUntil(c.Context(), listener, config, handler)
+	return serveUntil(c.Context(), listener, config, handler, connlimit.Config{PerSource: 64, Total: 1024}, logger("bundle"))
 }
 
 // certificate returns the certificate of the directory, made if there is none. It is its own authority.
@@ -215,13 +215,14 @@ func (o *bundleServing) certificate(host string, ip net.IP) (*tls.Config, error)
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// serveUntil serves until ctx is done. Each address has its share of the connections.
-func serveUntil(ctx context.Context, l net.Listener, config *tls.Config, handler http.Handler) error {
-	limited := connlimit.New(l, connlimit.Config{PerSource: 64, Total: 1024})
+// serveUntil serves clients that are not trusted until ctx is done: by TLS if there is a config, with bounds on
+// connections, in all and of an address, and on the size and the time of a request's header.
+func serveUntil(ctx context.Context, l net.Listener, config *tls.Config, handler http.Handler, limits connlimit.Config, log *slog.Logger) error {
+	limited := connlimit.New(l, limits)
 	server := &http.Server{
 		Handler: handler, TLSConfig: config, ConnState: limited.ConnState,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(logger("bundle").Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
@@ -294,25 +292,12 @@ func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr
 
 // run serves until ctx is done, and ends when what desks have reported is stored.
 func (o *classroomServing) run(ctx context.Context, s *server.Server, r *roster.Roster, l net.Listener, config *tls.Config) error {
-	// A room may have one address, behind a router or a proxy: a learner has about three connections.
-	limited := connlimit.New(l, connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256})
-	h := &http.Server{
-		Handler: s.Handler(), TLSConfig: config, ConnState: limited.ConnState,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(logger("classroom").Handler(), slog.LevelDebug),
-	}
 	ended := make(chan error, 2)
 	go func() { ended <- s.Run(ctx) }()
 	go func() { ended <- r.Run(ctx) }()
-	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
-	defer stop()
-	var err error
-	if config != nil {
-		err = h.ServeTLS(limited, "", "")
-	} else {
-		err = h.Serve(limited)
-	}
-	if !errors.Is(err, http.ErrServerClosed) || ctx.Err() == nil {
+	// A room may have one address, behind a router or a proxy: a learner has about three connections.
+	limits := connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256}
+	if err := serveUntil(ctx, l, config, s.Handler(), limits, logger("classroom")); err != nil {
 		return fmt.Errorf("serving the class: %w", err)
 	}
 	for range cap(ended) {
