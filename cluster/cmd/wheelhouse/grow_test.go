@@ -110,6 +110,7 @@ func (r joinRequest) send(t *testing.T) int {
 
 // TestMasterTokens: nothing but a master token gives the keys, and that once.
 func TestMasterTokens(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t, 10*time.Minute) {
 		return
 	}
@@ -213,6 +214,7 @@ func TestMasterTokens(t *testing.T) {
 
 // TestPeersNeedTheirAuthority: a certificate of the cluster is none of etcd's members.
 func TestPeersNeedTheirAuthority(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t, 5*time.Minute) {
 		return
 	}
@@ -240,6 +242,7 @@ func TestPeersNeedTheirAuthority(t *testing.T) {
 // TestJoinBrokenOff: wherever a join is broken off, the cluster accepts writes, and the same
 // command joins later.
 func TestJoinBrokenOff(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t, 15*time.Minute) {
 		return
 	}
@@ -265,6 +268,7 @@ func TestJoinBrokenOff(t *testing.T) {
 // TestGrowAndShrink: a single server takes masters after a restart, a dead one is replaced under
 // its name, one is removed, and a snapshot is restored onto one and onto three.
 func TestGrowAndShrink(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t, 20*time.Minute) {
 		return
 	}

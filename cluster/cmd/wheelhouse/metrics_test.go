@@ -39,6 +39,7 @@ const terminations = "apiserver_request_terminations_total"
 // TestMetricsOfDashboards: the server has what dashboards ask the API server, the scheduler and the
 // controllers for, with the labels by which they select.
 func TestMetricsOfDashboards(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "server", t.TempDir())
 	ctx := t.Context()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{

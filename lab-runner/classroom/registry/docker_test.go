@@ -30,10 +30,13 @@ func TestDockerPush(t *testing.T) {
 	}
 	defer func() { _ = docker.Close() }()
 	name := fmt.Sprintf("%s/team/app:%d", strings.TrimPrefix(s.URL, "http://"), os.Getpid())
-	if err := docker.ImageTag(t.Context(), "busybox:latest", name); err != nil {
-		t.Fatalf("%v: make images builds it", err)
+	tag := func(name string) {
+		t.Helper()
+		if err := docker.ImageTag(t.Context(), "busybox:latest", name); err != nil {
+			t.Fatalf("%v: make images builds it", err)
+		}
 	}
-	remove := func() error {
+	remove := func(name string) error {
 		_, err := docker.ImageRemove(t.Context(), name, image.RemoveOptions{})
 		return err
 	}
@@ -44,24 +47,37 @@ func TestDockerPush(t *testing.T) {
 		}
 		return text
 	}
-	for _, wrong := range []string{auth("not the password"), auth("")} {
-		out, err := docker.ImagePush(t.Context(), name, image.PushOptions{RegistryAuth: wrong})
-		if err := outcome(t, out, err); err == "" {
-			t.Error("pushed without the password")
+	// The engine tries a layer that is refused five times, with pauses: all refusals wait at once, each for a
+	// repository of its own, as pushes of one to another wait for each other.
+	t.Run("refused", func(t *testing.T) {
+		for user, wrong := range map[string]string{"wrong": auth("not the password"), "none": auth("")} {
+			other := strings.Replace(name, "/app:", "/"+user+":", 1)
+			tag(other)
+			t.Run(user, func(t *testing.T) {
+				t.Parallel()
+				out, err := docker.ImagePush(t.Context(), other, image.PushOptions{RegistryAuth: wrong})
+				if err := outcome(t, out, err); err == "" {
+					t.Error("pushed without the password")
+				}
+				if err := remove(other); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-	}
+	})
+	tag(name)
 	out, err := docker.ImagePush(t.Context(), name, image.PushOptions{RegistryAuth: auth(password)})
 	if err := outcome(t, out, err); err != "" {
 		t.Fatalf("docker push: %s", err)
 	}
-	if err := remove(); err != nil {
+	if err := remove(name); err != nil {
 		t.Fatal(err)
 	}
 	out, err = docker.ImagePull(t.Context(), name, image.PullOptions{})
 	if err := outcome(t, out, err); err != "" {
 		t.Fatalf("docker pull: %s", err)
 	}
-	if err := remove(); err != nil {
+	if err := remove(name); err != nil {
 		t.Errorf("what was pulled: %v", err)
 	}
 }
