@@ -33,7 +33,7 @@ func fromEtcd(err error, doing string) error {
 }
 
 // fromWrite returns an error of a transaction as an API error. A timeout does not say when to try again: the write may
-// have been done, and a client that repeats it by itself, as client-go does, is told of its own object that it already
+// have been done, and a client that repeats it on its own, as client-go does, receives that its own object already
 // exists, or makes a second one of a generateName.
 func fromWrite(err error, doing string) error {
 	err = fromEtcd(err, doing)

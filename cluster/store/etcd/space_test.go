@@ -187,7 +187,7 @@ func TestFullQuota(t *testing.T) {
 	}
 }
 
-// A database that is a little below the quota, and was full, is not full for ever: what is deleted there is compacted, too.
+// A database that is a little below the quota, and was full, does not stay full: what is deleted there is compacted, too.
 func TestRoomComesBackBelowTheQuota(t *testing.T) {
 	const quota = 24 << 20
 	s := start(t, etcd.Config{Dir: t.TempDir(), Quota: quota}, quota) // history alone causes no compaction
