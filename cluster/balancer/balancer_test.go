@@ -181,7 +181,8 @@ func TestNoServerAnswers(t *testing.T) {
 		var mu sync.Mutex
 		var down bool
 		var lost []string
-		b := balancer.New(balancer.Config{Servers: []string{"a", "b"}, Log: slog.New(slog.DiscardHandler),
+		b := balancer.New(balancer.Config{
+			Servers: []string{"a", "b"}, Log: slog.New(slog.DiscardHandler),
 			Probe: func(context.Context, string) error {
 				mu.Lock()
 				defer mu.Unlock()
