@@ -1,9 +1,12 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,10 +18,11 @@ import (
 	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/objects"
 	"wheelhouse/cluster/kubelet/podspec"
+	"wheelhouse/cluster/kubelet/podstatus"
 )
 
-// maxContainers bounds the containers of a pod: an object of 100 kB could have thousands,
-// which MaxPods does not bound.
+// maxContainers bounds the containers of a pod where Config has no other bound: an object of 100 kB could have
+// thousands, which MaxPods does not bound.
 const maxContainers = 500
 
 // admit fails a pod that the node must not run, before anything of it is started.
@@ -41,6 +45,42 @@ func (w *worker) admit(ctx context.Context, s *podStep) error {
 	return nil
 }
 
+// PodSecurity reports what a pod asks for and a node does not give, whatever the API server has admitted; "" is nothing.
+type PodSecurity interface {
+	Violation(pod *v1.Pod) string
+}
+
+// secure fails a pod that violates the node's PodSecurity. It looks in each step, and at no field of the status: whoever
+// administers the API can write that. An ephemeral container that violates it fails alone (permit).
+func (w *worker) secure(_ context.Context, s *podStep) error {
+	if w.k.config.PodSecurity == nil || w.finished {
+		return nil
+	}
+	pod := *s.pod
+	pod.Spec.EphemeralContainers = nil
+	if message := w.k.config.PodSecurity.Violation(&pod); message != "" {
+		message = "violates the PodSecurity of the node: " + message
+		w.PodEvent(v1.EventTypeWarning, podSecurityReason, "Pod "+message)
+		w.fail(podSecurityReason, "Pod was rejected: it "+message)
+	}
+	return nil
+}
+
+const podSecurityReason = "PodSecurity"
+
+// permit is an error for a container with which the pod violates the node's PodSecurity.
+func (w *worker) permit(pod *v1.Pod, c *v1.Container) error {
+	if w.k.config.PodSecurity == nil {
+		return nil
+	}
+	only := *pod
+	only.Spec.EphemeralContainers = slices.DeleteFunc(slices.Clone(pod.Spec.EphemeralContainers), func(e v1.EphemeralContainer) bool { return e.Name != c.Name })
+	if message := w.k.config.PodSecurity.Violation(&only); message != "" {
+		return podstatus.NewWaitingError("CreateContainerConfigError", errors.New("the container violates the PodSecurity of the node: "+message))
+	}
+	return nil
+}
+
 // admissionFailure is why the node can never run a pod, as when it was bound without the
 // scheduler: it needs another system, a forbidden sysctl, a port that is taken, or more
 // resources than the node has when it is empty.
@@ -57,8 +97,8 @@ func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
 	if sc := pod.Spec.SecurityContext; sc != nil && sc.SupplementalGroupsPolicy != nil && *sc.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict {
 		return "SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"
 	}
-	if n := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxContainers {
-		return "TooManyContainers", fmt.Sprintf("The node runs pods of at most %d containers, and this one has %d", maxContainers, n)
+	if n, most := len(pod.Spec.InitContainers)+len(pod.Spec.Containers), cmp.Or(k.config.MaxContainers, maxContainers); n > most {
+		return "TooManyContainers", fmt.Sprintf("The node runs pods of at most %d containers, and this one has %d", most, n)
 	}
 	requests, _ := podspec.Resources(pod)
 	have := k.allocatable()

@@ -2,13 +2,17 @@ package kubelet
 
 import (
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
 
+	"wheelhouse/cluster/api/podsecurity"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -86,5 +90,61 @@ func TestMisfit(t *testing.T) {
 		if reason, message := k.admissionFailure(c.pod); reason != c.reason || message != c.message {
 			t.Errorf("%q %q, want %q %q", reason, message, c.reason, c.message)
 		}
+	}
+}
+
+// A node with PodSecurity refuses a pod whatever its status says, and of an ephemeral container that violates it only that.
+func TestSecure(t *testing.T) {
+	checks, err := podsecurity.NewNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &v1.SecurityContext{Privileged: new(true)}
+	privileged := v1.PodSpec{Containers: []v1.Container{{Name: "c", SecurityContext: root}}}
+	started := v1.PodStatus{Phase: v1.PodRunning, StartTime: &metav1.Time{Time: time.Now()}}
+	debugged := v1.PodSpec{Containers: []v1.Container{{Name: "c"}}, EphemeralContainers: []v1.EphemeralContainer{
+		{EphemeralContainerCommon: v1.EphemeralContainerCommon{Name: "root", SecurityContext: root}},
+		{EphemeralContainerCommon: v1.EphemeralContainerCommon{Name: "harmless"}},
+	}}
+	for name, c := range map[string]struct {
+		checks PodSecurity
+		pod    v1.Pod
+		fails  bool
+	}{
+		"new":         {checks, v1.Pod{Spec: privileged}, true},
+		"started":     {checks, v1.Pod{Spec: privileged, Status: started}, true},
+		"static":      {checks, v1.Pod{Spec: privileged, ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{podspec.AnnotationSource: "file"}}}, true},
+		"system":      {checks, v1.Pod{Spec: privileged, ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem}}, true},
+		"debugged":    {checks, v1.Pod{Spec: debugged, Status: started}, false},
+		"other nodes": {nil, v1.Pod{Spec: privileged}, false},
+	} {
+		events := record.NewFakeRecorder(4)
+		w := &worker{k: &Kubelet{config: Config{PodSecurity: c.checks}}}
+		w.podEvents = podEvents{recorder: events, ref: cri.PodRef{Namespace: "default", Name: "p"}, newest: func() *v1.Pod { return &c.pod }}
+		if err := w.secure(t.Context(), &podStep{pod: &c.pod}); err != nil {
+			t.Error(err)
+		}
+		failed := w.finished && w.observed.Failed != nil && w.observed.Failed.Reason == podSecurityReason && len(events.Events) == 1
+		if failed != c.fails || !c.fails && (w.finished || len(events.Events) > 0) {
+			t.Errorf("%s: %+v, %d events", name, w.observed.Failed, len(events.Events))
+		}
+	}
+	w := &worker{k: &Kubelet{config: Config{PodSecurity: checks}}}
+	pod := &v1.Pod{Spec: debugged}
+	for name, allowed := range map[string]bool{"c": true, "harmless": true, "root": false} {
+		if err := w.permit(pod, &v1.Container{Name: name}); (err == nil) != allowed {
+			t.Errorf("container %s: %v", name, err)
+		}
+	}
+	at := func(name string) int {
+		for i := range stages {
+			if stages[i].name == name {
+				return i
+			}
+		}
+		return -1
+	}
+	if secure := at("secure"); secure < 0 || secure > at("admit") || secure > at("repair") || secure > at("sync") {
+		t.Error("a stage that starts something comes before")
 	}
 }

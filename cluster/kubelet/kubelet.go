@@ -55,7 +55,15 @@ type Config struct {
 	Unschedulable bool
 	Capacity      v1.ResourceList // replaces what the machine has
 	MaxPods       int             // default 110
+	MaxContainers int             // of a pod, ephemeral ones apart; default 500
 	PodPids       int64           // processes in a pod, default 4096
+	Pids          int64           // processes in all pods together; 0 is no limit
+
+	// PodSecurity is nil where whoever administers the API may use the machine. With it, persistent volumes are those
+	// of the cluster's own provisioner alone.
+	PodSecurity PodSecurity
+	// Registries are the hosts that images are pulled from; none is any.
+	Registries []string
 
 	Reserved v1.ResourceList // of the capacity: not for pods
 	Eviction eviction.Config // the zero value never evicts for the node's sake

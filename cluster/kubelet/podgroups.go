@@ -73,7 +73,7 @@ func (k *Kubelet) limitClass(ctx context.Context, class v1.PodQOSClass, group, a
 	k.podsGroup = all
 	k.mu.Unlock()
 	allocatable := k.allocatable()
-	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value(), NoSwap: true}
+	limits := cgroup.Limits{CPUShares: containerspec.Shares(allocatable.Cpu()), Memory: k.podsMemory().Value(), Pids: k.config.Pids, NoSwap: true}
 	if _, err := k.groups.Limit(ctx, all, limits); err != nil {
 		return err
 	}

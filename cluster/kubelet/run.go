@@ -63,7 +63,7 @@ func New(config Config) (*Kubelet, error) {
 	}
 	k := &Kubelet{
 		config: config, runtime: measured{config.Runtime}, log: config.Log, workers: map[types.UID]*worker{},
-		puller: images.NewPuller(config.Runtime), ctx: context.Background(),
+		puller: images.NewPuller(config.Runtime, config.Registries), ctx: context.Background(),
 	}
 	k.groups, k.images = cgroup.At(cgroupRoot), images.NewCollector(config.GC, config.Runtime, collecting{k}, config.RootDir, k.log)
 	k.puller.Pulled, k.terminations = k.images.Pulled, newTerminations()

@@ -17,6 +17,7 @@ var stages = []struct {
 	{"observe", (*worker).refresh},          // what the runtime has of the pod
 	{"terminate", (*worker).terminateStage}, // a pod that is deleted: containers, network, volumes, object
 	{"allocate", (*worker).allocate},        // the size that the pod has on the node
+	{"secure", (*worker).secure},            // fails a pod that asks for more than the node gives
 	{"admit", (*worker).admit},              // fails a pod that the node must not run
 	{"evict", (*worker).evictStage},         // fails a pod that the node evicts
 	{"deadline", (*worker).checkDeadline},   // fails a pod after its activeDeadlineSeconds

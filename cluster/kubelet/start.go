@@ -43,6 +43,9 @@ func (w *worker) startContainers(ctx context.Context, pod *v1.Pod, list []contai
 // startContainer takes one container from its image to its postStart hook.
 func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerStart, coming *startingSandbox) error {
 	c := st.container
+	if err := w.permit(pod, c); err != nil {
+		return err
+	}
 	if err := w.imageVolumes(ctx, pod, c); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w.images = images.NewPod(k.puller, k.objects, &w.podEvents)
 	w.volumes = volume.NewManager(volume.Config{
 		Client: k.config.Client, Recorder: k.config.Recorder, Images: k.runtime,
-		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity,
+		HostRoot: k.config.HostRoot, NodeIP: k.config.NodeIP.String(), Capacity: k.capacity, Provisioned: k.config.PodSecurity != nil,
 	}, w.dir)
 	w.reporter = newReporter(k.config.Client, w.log)
 	w.probes = probe.NewManager(k.runtime, w.ContainerEvent, w.notify, w.recordProbe)

@@ -12,8 +12,8 @@ import (
 	"k8s.io/pod-security-admission/admission/api/load"
 	podsecurity "k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/metrics"
-	"k8s.io/pod-security-admission/policy"
 
+	checks "wheelhouse/cluster/api/podsecurity"
 	"wheelhouse/cluster/apiserver/authz"
 )
 
@@ -60,9 +60,9 @@ func newPodSecurity(c *PodSecurityConfig, objects authz.Objects, r rights) (*Pod
 			return nil, err
 		}
 	}
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	evaluator, err := checks.NewEvaluator()
 	if err != nil {
-		return nil, fmt.Errorf("making the checks of PodSecurity: %w", err)
+		return nil, err
 	}
 	p := &PodSecurity{rights: r, delegate: &podsecurityadmission.Admission{
 		Configuration: c, Evaluator: evaluator, Metrics: uncounted{}, PodSpecExtractor: podsecurityadmission.DefaultPodSpecExtractor{},

@@ -19,7 +19,9 @@ import (
 type nodeResources struct {
 	capacity, kubeReserved, systemReserved map[string]string
 	maxPods                                int
-	podMaxPids                             int64
+	maxContainers                          int
+	podMaxPids, maxPids                    int64
+	trust                                  nodeTrust
 
 	hard, soft           string
 	softGrace, reclaim   map[string]string
@@ -38,6 +40,9 @@ func (r *nodeResources) register(f *pflag.FlagSet) {
 	f.StringToStringVar(&r.systemReserved, "system-reserved", nil, "resources reserved for the rest of the machine")
 	f.IntVar(&r.maxPods, "max-pods", 110, "maximum number of pods on the node")
 	f.Int64Var(&r.podMaxPids, "pod-max-pids", 4096, "maximum number of processes in a pod")
+	f.IntVar(&r.maxContainers, "max-containers", 500, "maximum number of containers in a pod")
+	f.Int64Var(&r.maxPids, "max-pids", 0, "maximum number of processes in all pods together; 0 is no limit")
+	r.trust.register(f)
 	f.StringVar(&r.hard, "eviction-hard", eviction.DefaultHard, "thresholds at which pods are evicted at once")
 	f.StringVar(&r.soft, "eviction-soft", "", "thresholds at which pods are evicted after a grace period")
 	f.StringToStringVar(&r.softGrace, "eviction-soft-grace-period", nil, "the grace period of each soft threshold (memory.available=1m30s)")
@@ -78,8 +83,8 @@ func (r *nodeResources) apply(c *kubelet.Config) error {
 		return fmt.Errorf("images are removed from %d%% of the disk down to %d%%: want 0 <= --image-gc-low-threshold < --image-gc-high-threshold <= 100", r.imagesHigh, r.imageLow)
 	}
 	c.GC = images.GC{ImagesHigh: r.imagesHigh, ImagesLow: r.imageLow, DeadContainers: r.deadContainers}
-	c.MaxPods, c.PodPids = r.maxPods, r.podMaxPids
-	return nil
+	c.MaxPods, c.MaxContainers, c.PodPids, c.Pids = r.maxPods, r.maxContainers, r.podMaxPids, r.maxPids
+	return r.trust.apply(c)
 }
 
 // logs are the bounds of a container's log.

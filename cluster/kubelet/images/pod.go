@@ -72,7 +72,7 @@ func (i *Pod) Fetch(ctx context.Context, pod *v1.Pod, user string, c *v1.Contain
 		return image, nil
 	}
 	var waiting *podstatus.WaitingError
-	if errors.As(err, &waiting) && (waiting.Reason == "ErrImageNeverPull" || waiting.Reason == "InvalidImageName") {
+	if errors.As(err, &waiting) && (waiting.Reason == "ErrImageNeverPull" || waiting.Reason == "InvalidImageName" || waiting.Reason == "RegistryUnavailable") {
 		return cri.Image{}, err // no pull was tried
 	}
 	if p == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,18 +130,21 @@ func isUnreachable(err error) bool {
 type Puller struct {
 	runtime    Source
 	registries *registries
+	allowed    []string         // hosts; none is any
 	Pulled     func(ref string) // is called after each pull
 }
 
-// NewPuller pulls from the registries of rt.
-func NewPuller(rt Source) *Puller {
-	return &Puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, func(string) {}}
+// NewPuller pulls from the registries of rt, or of these only those with the given hosts. The engine connects to a
+// registry from the machine's own network, so that a name that somebody chooses leads to what the machine reaches.
+func NewPuller(rt Source, only []string) *Puller {
+	return &Puller{rt, &registries{runtime: rt, known: map[string]*registry{}}, only, func(string) {}}
 }
 
 // ensure returns the container's image, pulled if its pull policy requires that, and records
 // events of it. Its error is a *waitingError.
 func (p *Puller) ensure(ctx context.Context, c *v1.Container, auth string, event func(kind, reason, message string)) (cri.Image, error) {
-	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
+	named, err := reference.ParseNormalizedNamed(c.Image)
+	if err != nil {
 		err = fmt.Errorf("Failed to apply default image tag %q: couldn't parse image name %q: %w", c.Image, c.Image, err) //nolint:revive,staticcheck // upstream's words
 		event(v1.EventTypeWarning, "InspectFailed", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: InvalidImageName")
@@ -160,6 +164,14 @@ func (p *Puller) ensure(ctx context.Context, c *v1.Container, auth string, event
 		event(v1.EventTypeWarning, "ErrImageNeverPull", err.Error())
 		event(v1.EventTypeWarning, "Failed", "Error: ErrImageNeverPull")
 		return cri.Image{}, podstatus.NewWaitingError("ErrImageNeverPull", err)
+	case len(p.allowed) > 0 && !slices.Contains(p.allowed, reference.Domain(named)):
+		if present {
+			event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; this node does not pull from its registry", c.Image))
+			return local, nil
+		}
+		err := fmt.Errorf("image %q is not pulled: this node pulls from %s only", c.Image, strings.Join(p.allowed, ", "))
+		event(v1.EventTypeWarning, "Failed", "Error: "+err.Error())
+		return cri.Image{}, podstatus.NewWaitingError("RegistryUnavailable", err)
 	case present && !p.registries.reachable(ctx, c.Image, auth):
 		event(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q is present on the machine; registry not reachable", c.Image))
 		return local, nil

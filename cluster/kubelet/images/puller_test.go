@@ -66,7 +66,7 @@ func TestPullPolicies(t *testing.T) {
 	} {
 		s := &shelf{local: map[string]bool{"x:1": c.local}, reach: c.reach, pull: c.pull}
 		last := ""
-		_, err := NewPuller(s).ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: c.policy}, "", func(_, _, message string) { last = message })
+		_, err := NewPuller(s, nil).ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: c.policy}, "", func(_, _, message string) { last = message })
 		var waiting *podstatus.WaitingError
 		reason := ""
 		if errors.As(err, &waiting) {
@@ -78,6 +78,27 @@ func TestPullPolicies(t *testing.T) {
 	}
 }
 
+// A node with a list of registries asks no other, in whatever spelling: the engine asks from the machine's own network.
+func TestRegistries(t *testing.T) {
+	for image, allowed := range map[string]bool{
+		"x:1": true, "a/b": true, "docker.io/a/b": true, "index.docker.io/a/b": true, "quay.io/a/b": true,
+		"127.0.0.1:5000/x": false, "localhost/x": false, "EVIL/x": false, "quay.io:80/a/b": false, "docker.io.example/x": false, "[::1]:5000/x": false,
+	} {
+		for _, policy := range []v1.PullPolicy{v1.PullAlways, v1.PullIfNotPresent} {
+			s := &shelf{local: map[string]bool{}, reach: func(context.Context) error { return nil }}
+			_, err := NewPuller(s, []string{"docker.io", "quay.io"}).ensure(t.Context(), &v1.Container{Image: image, ImagePullPolicy: policy}, "", func(_, _, _ string) {})
+			var waiting *podstatus.WaitingError
+			if refused := errors.As(err, &waiting) && waiting.Reason == "RegistryUnavailable"; refused == allowed || (s.pulls > 0) != allowed {
+				t.Errorf("%s, %s: %v, %d pulls", image, policy, err, s.pulls)
+			}
+		}
+	}
+	present := &shelf{local: map[string]bool{"127.0.0.1:5000/x": true}, reach: func(context.Context) error { t.Error("the registry is asked"); return nil }}
+	if _, err := NewPuller(present, []string{"docker.io"}).ensure(t.Context(), &v1.Container{Image: "127.0.0.1:5000/x", ImagePullPolicy: v1.PullAlways}, "", func(_, _, _ string) {}); err != nil || present.pulls > 0 {
+		t.Errorf("an image that is present: %v, %d pulls", err, present.pulls)
+	}
+}
+
 // A registry that does not answer at all holds up only the first pod, and that
 // shortly.
 func TestSilentRegistry(t *testing.T) {
@@ -86,7 +107,7 @@ func TestSilentRegistry(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}
-		p := NewPuller(s)
+		p := NewPuller(s, nil)
 		for i, limit := range []time.Duration{registryPatience, 0, 0} {
 			begun := time.Now()
 			_, err := p.ensure(context.Background(), &v1.Container{Image: "x:1", ImagePullPolicy: v1.PullAlways}, "", func(_, _, _ string) {})

@@ -87,6 +87,9 @@ func (m *Manager) bound(ctx context.Context, name string, pvc *v1.PersistentVolu
 // persistent sets up a persistent volume under the name that the pod has for it: another
 // volume of the pod may have the name of the persistent volume.
 func (m *Manager) persistent(ctx context.Context, name string, pv *v1.PersistentVolume) (Volume, error) {
+	if m.Provisioned {
+		return m.provisioned(name, pv)
+	}
 	switch {
 	case pv.Spec.Local != nil:
 		return m.local(ctx, name, pv)

@@ -26,6 +26,9 @@ type Config struct {
 	HostRoot string // the node's disk; empty for the machine's
 	NodeIP   string
 	Capacity v1.ResourceList
+	// Provisioned says that persistent volumes are those of the cluster's own provisioner alone: whoever may create others
+	// chooses a path of the node, a device or a file server.
+	Provisioned bool
 }
 
 // Images mounts the files of images.

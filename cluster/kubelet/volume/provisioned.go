@@ -25,6 +25,19 @@ func isProvisioned(pv *v1.PersistentVolume) bool {
 	return pv.Annotations["pv.kubernetes.io/provisioned-by"] == provisioner && pv.Spec.HostPath != nil
 }
 
+// provisioned sets up a volume on a node that has no others. What its annotation says anybody may have written: the path is
+// the one that the provisioner gives a volume of that name, and a directory.
+func (m *Manager) provisioned(name string, pv *v1.PersistentVolume) (Volume, error) {
+	spec := pv.Spec.HostPath
+	if !isProvisioned(pv) || spec.Path != "/"+provisionedDir+"/"+pv.Name || isBlock(pv) || len(mountOptions(pv)) > 0 {
+		return Volume{}, checkError{"PodSecurity", fmt.Errorf("persistentvolume %q is not of this cluster's provisioner, and the node mounts no others", pv.Name)}
+	}
+	if err := createProvisioned(m.HostRoot, pv.Name); err != nil {
+		return Volume{}, err
+	}
+	return m.hostPath(name, &v1.HostPathVolumeSource{Path: spec.Path, Type: new(v1.HostPathDirectory)})
+}
+
 // provisionedRoot opens the directory of all such volumes; nothing leads out of it, and it
 // is on the node's disk, whatever links pods have created there.
 func provisionedRoot(hostRoot string) (*os.Root, error) {
