@@ -51,7 +51,7 @@ func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // bringUp makes a cluster that is gone when the test ends.
-func bringUp(t testing.TB, name string, nodes int) *testCluster {
+func bringUp(t testing.TB, name string, nodes int, more ...string) *testCluster {
 	t.Helper()
 	path := os.Getenv("WHEELHOUSE_TEST_PROGRAM")
 	if path == "" {
@@ -81,7 +81,7 @@ func bringUp(t testing.TB, name string, nodes int) *testCluster {
 		}
 	})
 	// Isolated, which every later up keeps: what scenarios ask for reaches no network of the machine.
-	if _, err := c.run(t.Context(), "up", "--isolated", "--nodes", fmt.Sprint(nodes)); err != nil {
+	if _, err := c.run(t.Context(), append([]string{"up", "--isolated", "--nodes", fmt.Sprint(nodes)}, more...)...); err != nil {
 		t.Fatal(err)
 	}
 	kubeconfig, err := c.run(t.Context(), "kubeconfig")
