@@ -16,11 +16,14 @@ import (
 // bootIDFile has another content after each boot of a machine.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
+// takenPatience is longer than between two renewals of a lease: these are due at a check of the status, and requests take time.
+const takenPatience = leaseRenew + 2*statusCheck + requestTimeout
+
 // Taken waits until it is known whether another machine runs as the node, and returns an error that names it if so: a copy of
 // this one, with its identity, which would take its pods' addresses. A node that was reported by this boot of the machine is this
 // one, at whatever address; of another boot is also the machine before a restart, whose lease is not renewed any more.
 func Taken(ctx context.Context, client kubernetes.Interface, name string) error {
-	return taken(ctx, client, name, hostinfo.ReadLine(bootIDFile), leaseRenew*5/4)
+	return taken(ctx, client, name, hostinfo.ReadLine(bootIDFile), takenPatience)
 }
 
 func taken(ctx context.Context, client kubernetes.Interface, name, boot string, patience time.Duration) error {
@@ -44,18 +47,19 @@ func taken(ctx context.Context, client kubernetes.Interface, name, boot string, 
 	defer end.Stop()
 	tick := time.NewTicker(patience / 10)
 	defer tick.Stop()
-	for {
+	for over := false; !over; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-end.C:
-			return nil
+			over = true // after a last look
 		case <-tick.C:
 		}
 		if now, err := renewedAt(ctx, client, name); err == nil && !now.Equal(first) {
 			return fmt.Errorf("another machine (address %s, boot ID %s) runs as node %s: %s", internalIP(&node.Status), info.BootID, name, remedy)
 		}
 	}
+	return nil
 }
 
 // renewedAt is when the node's lease was renewed; zero if there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -65,4 +66,22 @@ func TestTaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The wait is longer than between two renewals, and its last look is at its end.
+func TestTakenSeesTheLatestRenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const latest = leaseRenew + 2*statusCheck // due just after a check, written after the next one
+		client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{NodeInfo: v1.NodeSystemInfo{BootID: "other"}}},
+			&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "n1", Namespace: v1.NamespaceNodeLease}, Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NowMicro())}})
+		go func() {
+			time.Sleep(latest)
+			lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NowMicro())}}
+			_, _ = client.CoordinationV1().Leases(v1.NamespaceNodeLease).Update(t.Context(), lease, metav1.UpdateOptions{})
+		}()
+		if err := taken(t.Context(), client, "n1", "own", takenPatience); err == nil {
+			t.Error("a copy is not refused")
+		}
+	})
 }
