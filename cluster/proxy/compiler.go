@@ -33,6 +33,7 @@ type compiler struct {
 	udp         map[Frontend][]netip.AddrPort
 
 	unwritten map[types.NamespacedName]bool // services whose rules differ from those that were written last
+	departed  map[netip.AddrPort]bool       // see retryConnections
 }
 
 // serviceRules are the rules of one service, and what they were computed from.
@@ -73,7 +74,9 @@ func (c *compiler) inZone(zone string) {
 }
 
 // forget makes it compute everything again.
-func (c *compiler) forget() { *c = compiler{node: c.node, unwritten: c.unwritten} }
+func (c *compiler) forget() {
+	*c = compiler{node: c.node, unwritten: c.unwritten, departed: c.departed}
+}
 
 func (c *compiler) rules(s Snapshot) *Ruleset {
 	out := &Ruleset{UDP: c.udp, Health: map[types.NamespacedName]HealthCheck{}}
@@ -152,6 +155,9 @@ func (c *compiler) update(served []candidate, refused map[types.NamespacedName]m
 			if !p.same(n.before) {
 				c.unwritten = with(c.unwritten, n.key)
 			}
+			if n.before != nil {
+				c.depart(n.before.leadTo, p.leadTo)
+			}
 			newLeads = newLeads || !p.leads.same(n.formerLeads())
 			newUDP = newUDP || !maps.EqualFunc(p.udp, n.formerUDP(), slices.Equal[[]netip.AddrPort])
 			c.services[n.key] = p
@@ -162,7 +168,11 @@ func (c *compiler) update(served []candidate, refused map[types.NamespacedName]m
 	c.order = order
 	if left > 0 {
 		maps.DeleteFunc(c.services, func(_ types.NamespacedName, p *serviceRules) bool {
-			return p.place >= len(order) || order[p.place] != p
+			gone := p.place >= len(order) || order[p.place] != p
+			if gone {
+				c.depart(p.leadTo, nil)
+			}
+			return gone
 		})
 	}
 	return newLeads || left > 0, newUDP || left > 0

@@ -13,7 +13,8 @@ import (
 )
 
 // flusher deletes the UDP flows whose destination the rules have changed. TCP connections to
-// a deleted pod fail on their own; UDP flows would continue to it.
+// a deleted pod fail on their own; UDP flows would continue to it. Of TCP, what no endpoint has
+// answered is deleted by compiler.retryConnections.
 type flusher struct {
 	last map[Frontend][]netip.AddrPort
 }
@@ -60,6 +61,30 @@ func (s stale) matches(flow *netlink.ConntrackFlow) bool {
 		backends, ok = s.frontends[Frontend{Port: to.Port}]
 	}
 	return ok && !slices.Contains(backends, netip.AddrPortFrom(toAddr(flow.Reverse.SrcIP), flow.Reverse.SrcPort))
+}
+
+// retryConnections lets connections that no endpoint has answered go through the rules again, if theirs is none any more
+// since the last call that succeeded. It must be called after the rules are in place.
+func (c *compiler) retryConnections() error {
+	if len(c.departed) == 0 {
+		return nil
+	}
+	err := netfilter.DeleteUnansweredConnections(func(flow *netlink.ConntrackFlow) bool {
+		return c.departed[netip.AddrPortFrom(toAddr(flow.Reverse.SrcIP), flow.Reverse.SrcPort)]
+	})
+	if err == nil {
+		c.departed = nil
+	}
+	return err
+}
+
+// depart notes the endpoints that a service has had, and does not have any more.
+func (c *compiler) depart(had, has []netip.AddrPort) {
+	for _, addr := range had {
+		if !slices.Contains(has, addr) {
+			c.departed = with(c.departed, addr)
+		}
+	}
 }
 
 func toAddr(ip net.IP) netip.Addr {

@@ -169,7 +169,10 @@ func (p *Proxy) sync(ctx context.Context, rules *compiler, applier *netfilter.Ap
 	p.recordWritten(began, rules)
 	health.update(want.Health)
 	p.report(want.Refused)
-	return udp.flush(want.UDP)
+	if err := udp.flush(want.UDP); err != nil {
+		return err
+	}
+	return rules.retryConnections()
 }
 
 // report records an event about each service with refused addresses, once for each reason.

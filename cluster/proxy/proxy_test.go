@@ -17,6 +17,7 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/proxy"
 	"wheelhouse/cluster/wait"
@@ -369,5 +370,53 @@ func TestRestartAndFlush(t *testing.T) {
 	}
 	if out, _ := exec.Command("iptables-save").CombinedOutput(); strings.Contains(string(out), "KUBE-") {
 		t.Errorf("left after cleanup:\n%s", out)
+	}
+}
+
+// A client that takes the same port again is not sent to the endpoint that did not answer it, and is none any more.
+func TestUnansweredConnections(t *testing.T) {
+	c := start(t)
+	silent, answers := c.pods["a"], c.pods["b"]
+	err := network.Do(silent.ns, func() error {
+		out, err := exec.Command("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "8080", "-j", "DROP").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := func(from netns.NsHandle, timeout time.Duration) error {
+		return network.Do(from, func() error {
+			d := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{Port: 33333}}
+			conn, err := d.Dial("tcp4", "10.247.0.10:80")
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err
+		})
+	}
+	clients := map[string]netns.NsHandle{"a pod": c.pods["c"].ns, "the node": c.own, "the outside": c.outside}
+	c.put(service("web", "10.247.0.10"), slice("web", answers.ip))
+	c.answers(c.own, "10.247.0.10:80", "b 10.246.1.1")
+	c.put(nil, slice("web", silent.ip))
+	wait.For(t, "the endpoint that is silent", func() error {
+		if got, err := nettest.Get(c.pods["c"].ns, "10.247.0.10:80", second); err == nil {
+			return fmt.Errorf("answered by %s", got)
+		}
+		return nil
+	})
+	for name, from := range clients {
+		if err := connect(from, second); err == nil {
+			t.Fatalf("%s is answered", name)
+		}
+	}
+	c.put(nil, slice("web", answers.ip))
+	c.answers(c.own, "10.247.0.10:80", "b 10.246.1.1")
+	for name, from := range clients {
+		if err := connect(from, 10*second); err != nil {
+			t.Errorf("%s, from the port that it had before: %v", name, err)
+		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"wheelhouse/cluster/journal"
 )
 
@@ -66,9 +64,9 @@ func shortened(list []string) []string {
 	return append(slices.Clone(list[:mostNamed]), fmt.Sprintf("%d more", len(list)-mostNamed))
 }
 
-func with(set map[types.NamespacedName]bool, key types.NamespacedName) map[types.NamespacedName]bool {
+func with[K comparable](set map[K]bool, key K) map[K]bool {
 	if set == nil {
-		set = map[types.NamespacedName]bool{}
+		set = map[K]bool{}
 	}
 	set[key] = true
 	return set
