@@ -30,9 +30,9 @@ func (m *Machine) mirrorSetting(o Mirror) ([]string, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || strings.ContainsAny(o.Address, " \t\n\"'$\\") {
 		return nil, fmt.Errorf("--image-mirror %q: want https://HOST:PORT", o.Address)
 	}
-	setting := "IMAGE_MIRROR=--image-mirror=" + o.Address
+	flags := "--image-mirror=" + o.Address
 	if o.CA == "" {
-		return []string{setting}, nil
+		return []string{mirrorVariable(flags)}, nil
 	}
 	text, err := os.ReadFile(m.path(o.CA))
 	if err != nil {
@@ -41,5 +41,8 @@ func (m *Machine) mirrorSetting(o Mirror) ([]string, error) {
 	if !x509.NewCertPool().AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("--image-mirror-ca: %s has no certificate", o.CA)
 	}
-	return []string{setting + " --image-mirror-ca=" + mirrorCA}, m.write(mirrorCA, string(text), 0o644)
+	return []string{mirrorVariable(flags + " --image-mirror-ca=" + mirrorCA)}, m.write(mirrorCA, string(text), 0o644)
 }
+
+// mirrorVariable is a line of a file that both systemd and a shell read.
+func mirrorVariable(flags string) string { return `IMAGE_MIRROR="` + flags + `"` }

@@ -19,7 +19,7 @@ func TestImageMirror(t *testing.T) {
 	if err := m.EnableMaster(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	want := "\nIMAGE_MIRROR=--image-mirror=https://192.168.1.5:8443 --image-mirror-ca=/etc/wheelhouse/image-mirror-ca.crt\n"
+	want := "\nIMAGE_MIRROR=\"--image-mirror=https://192.168.1.5:8443 --image-mirror-ca=/etc/wheelhouse/image-mirror-ca.crt\"\n"
 	if text := m.text(t, nodeEnv); !strings.Contains(text, want) {
 		t.Errorf("the node's settings:\n%s\nwant%s", text, want)
 	}
