@@ -102,15 +102,15 @@ names() {
 # Pods of the master get 10.246.0.0/24, those of minion-1 10.246.1.0/24, as in the workshop.
 pods() { echo "10.246.${1#minion-}.0/24"; }
 
-# enable ARGUMENTS...: kube-config, with the class's registry if there is one.
-enable() {
+# join_cluster ARGUMENTS...: kube-config, with the class's registry if there is one.
+join_cluster() {
   if [ -n "$mirror" ]; then set -- "$@" --image-mirror "$mirror"; fi
   if [ -n "$mirror" ] && [ -s /tmp/image-mirror-ca.crt ]; then set -- "$@" --image-mirror-ca /tmp/image-mirror-ca.crt; fi
   kube-config "$@"
 }
 
 become_master() {
-  enable enable-master --name "$name" --address "$address" --pod-cidr "$(pods 0)"
+  join_cluster enable-master --name "$name" --address "$address" --pod-cidr "$(pods 0)"
   # The node registers itself when it has started, which an emulated machine takes a minute for.
   kubectl wait --for=create "node/$name" --timeout=10m
   kubectl cordon "$name"
@@ -122,10 +122,10 @@ become_master() {
 
 become_minion() {
   if [ -s /tmp/join-token ]; then
-    enable enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")" --token-file /tmp/join-token
+    join_cluster enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")" --token-file /tmp/join-token
     rm -f /tmp/join-token
   else
-    enable enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")"
+    join_cluster enable-worker "$master" --name "$name" --address "$address" --pod-cidr "$(pods "$name")"
   fi
 }
 
