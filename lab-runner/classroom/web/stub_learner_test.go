@@ -88,11 +88,11 @@ func (l *learner) view() map[string]any {
 	for i, title := range titles {
 		steps = append(steps, map[string]string{"name": strings.ToLower(title), "title": title, "state": l.states[i]})
 	}
-	text := []map[string]string{{"kind": "heading", "html": "<h2>" + titles[l.step] + "</h2>"}}
+	text := []map[string]string{}
 	if l.html != "" {
-		text = append(text, map[string]string{"kind": "paragraph", "html": l.html})
+		text = append(text, map[string]string{"kind": "text", "html": l.html})
 	}
-	text = append(text, map[string]string{"kind": "paragraph", "html": "<p>A file <em>stays</em> when its writer has ended. Its name is <code>note</code>.</p>"})
+	text = append(text, map[string]string{"kind": "text", "html": "<p>A file <em>stays</em> when its writer has ended. Its name is <code>note</code>.</p>"})
 	for _, file := range wanted[l.step] {
 		text = append(text, map[string]string{"kind": "command", "command": "echo written > " + file})
 	}

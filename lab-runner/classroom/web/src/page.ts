@@ -4,7 +4,7 @@ import { date, flag, line, list, number, object, oneOf, plain, text } from "./sa
 
 export const stepStates = ["todo", "done", "solved", "skipped"] as const;
 export const checkStates = ["todo", "done", "lost"] as const;
-export const blockKinds = ["heading", "paragraph", "list", "code", "command", "fails", "quiz", "table"] as const;
+export const blockKinds = ["text", "code", "command", "fails", "quiz"] as const;
 
 export type View = ReturnType<typeof view>;
 export type Block = View["text"][number];
@@ -23,7 +23,7 @@ export function view(v: unknown) {
     }),
     text: list(o["text"], (b) => {
       const block = object(b);
-      return { kind: oneOf(block["kind"], blockKinds, "paragraph"), html: text(block["html"]), command: text(block["command"]) };
+      return { kind: oneOf(block["kind"], blockKinds, "text"), html: text(block["html"]), command: text(block["command"]) };
     }),
     checks: list(o["checks"], (c) => {
       const check = object(c);

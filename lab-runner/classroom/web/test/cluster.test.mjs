@@ -38,6 +38,7 @@ test("a learner does a lab from the first step to the last, and the board shows 
   await join(a, "Ada");
   await a.getByRole("button", { name: /Start.*A service that reaches nobody/ }).click();
   await a.getByText("A colleague has deployed a shop").waitFor();
+  await a.getByRole("heading", { name: "The report" }).waitFor();
   await until("the shell's prompt", async () => flat(await screen(a)), (s) => s.endsWith("$"), 120_000);
   assert.equal(await a.locator(".checks li.done").count(), 0);
 

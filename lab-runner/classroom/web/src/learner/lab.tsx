@@ -108,6 +108,7 @@ export function LabPage({ view, map, output, busy, act }: Props) {
         </div>
         <article ref={text} tabIndex={-1} class="scroll" onScroll={(e) => keep("scroll " + key, String(Math.round(e.currentTarget.scrollTop)), "session")}>
           <p class="quiet lab-title">{view.title}</p>
+          {view.steps[view.step]?.title && <h2>{view.steps[view.step]?.title}</h2>}
           <Text key={key} view={view} run={run} answer={(q, a) => void act({ do: "answer", question: q, answer: a })} />
           {view.hints.map((h, i) => <aside key={i} class="hint"><strong>{t("hint.title", { n: i + 1 })}</strong><Html html={h} /></aside>)}
           {view.done && <p class="all-done" role="status">✓ {t("lab.done")} <a href="#labs">{t("lab.done.labs")}</a></p>}
