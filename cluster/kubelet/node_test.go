@@ -36,7 +36,7 @@ import (
 	"wheelhouse/cluster/wait"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // testNode is a kubelet on real Docker, with an API server in memory.
 type testNode struct {

@@ -323,7 +323,7 @@ func TestHostPathRaceOfPods(t *testing.T) {
 		return v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: path, Type: &kind}}
 	}
 	racer := pod("racer", fmt.Sprintf(`cd /all; mkdir data; touch data/inside; ln -s %s link
-while :; do mv data real; mv link data; mv data link; mv real data; sleep 0.01; done`, outside))
+while :; do mv data real; mv link data; mv data link; mv real data; sleep 0.03; done`, outside))
 	mounted(racer, "all", directory("/race", v1.HostPathDirectoryOrCreate), v1.VolumeMount{MountPath: "/all"})
 	n.create(racer)
 	n.wait("racer", "it to run", isReady)
