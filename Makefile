@@ -101,7 +101,7 @@ unit-tests:
 	$(GOTEST) -timeout 15m -parallel 4 -p 4 $$(grep -E '$(LONGEST)' <<<"$$list"; grep -v -E '$(LONGEST)' <<<"$$list")
 
 features-tests:
-	$(GOTEST) -timeout 40m -count=1 -v ./features
+	$(GOTEST) -timeout 60m -count=1 -v ./features
 
 deb: assets ## Debian packages for amd64, arm64 and armhf, into bin/deb (the kit for Raspberry Pis, arm/); ARCH="arm64": some
 	@arm/setup.sh
