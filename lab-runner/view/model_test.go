@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -456,58 +455,5 @@ func TestErrors(t *testing.T) {
 	list.Update(entriesMsg{err: errors.New("no labs found")})
 	if s := seen(t, list); !strings.Contains(s, "no labs found") {
 		t.Errorf("%s", s)
-	}
-}
-
-// Whatever a lab, a command or the cluster say: the only escape sequences are the view's colors.
-func TestNoEscapeSequenceReachesTheTerminal(t *testing.T) {
-	const evil = "\x1b[2J\x1b]0;t\a\u009b1m\u202e\r\x7f"
-	m, _ := opened(t, 80, 40)
-	s := state()
-	s.ID, s.Namespace, s.Hints = "a/"+evil, evil, []string{evil}
-	s.Steps[1].Title = evil
-	s.Blocks = []Block{{Markdown: evil + "\n```" + evil + "\n$ " + evil + "\n" + evil + "\n```\n"}, {Question: &Question{Text: evil, Answers: []string{evil}, Explanation: evil}}}
-	s.Checks = []CheckState{{Name: evil, State: "lost", Reason: evil}}
-	m.Update(stateMsg{1, s})
-	m.Update(didMsg{number: 1, result: Result{State: s, Text: evil}})
-	m.Update(outputMsg{1, []byte(evil + "\n" + evil)})
-	m.Update(ranMsg{number: 1, err: errors.New(evil)})
-	screens := []string{m.View().Content}
-	press(m, "g")
-	screens = append(screens, m.View().Content)
-	press(m, "esc", "l")
-	m.Update(entriesMsg{entries: []Entry{{ID: evil + "/" + evil, Title: evil, About: evil, Requires: []string{evil}}}, err: nil})
-	screens = append(screens, m.View().Content)
-	m.Update(entriesMsg{err: errors.New(evil)})
-	screens = append(screens, m.View().Content)
-	for _, screen := range screens {
-		rest := screen
-		for _, code := range []string{bold, faint, reverse, green, red, yellow, cyan, boldCyan, "3", ""} {
-			rest = strings.ReplaceAll(rest, "\x1b["+code+"m", "")
-		}
-		if i := strings.IndexAny(rest, "\x1b\r\a\x7f\u009b\u202e"); i >= 0 {
-			t.Errorf("%q reaches the terminal", rest[max(0, i-20):min(len(rest), i+20)])
-		}
-	}
-}
-
-// The output that is kept is bounded in lines and bytes.
-func TestOutputIsBounded(t *testing.T) {
-	var o output
-	for range 3 {
-		o.write([]byte(strings.Repeat("x", 1e6)))
-		o.write([]byte(strings.Repeat("y\n", 3*linesKept)))
-	}
-	size := len(o.open)
-	for _, l := range o.lines {
-		size += len(l.text)
-	}
-	if len(o.lines) > linesKept || size > linesKept*(lineBytes+8) {
-		t.Errorf("%d lines, %d bytes", len(o.lines), size)
-	}
-	o.up = 1e6
-	rows := o.rows(10, 5)
-	if len(rows) != 5 || !slices.Equal(rows[0], row{{plain, "y"}}) {
-		t.Errorf("%v", rows)
 	}
 }
