@@ -52,6 +52,15 @@ func Zero(hard corev1.ResourceList) corev1.ResourceList {
 	return zero
 }
 
+// Reservable returns the part of a usage that is reserved in a quota: what its status limits,
+// and what its spec will limit once the controller has counted. The latter refuses nothing yet,
+// but the controller must not miss an object that is stored while it counts for the first time.
+func Reservable(q *corev1.ResourceQuota, asked corev1.ResourceList) corev1.ResourceList {
+	part := Within(asked, q.Spec.Hard)
+	maps.Copy(part, Within(asked, q.Status.Hard))
+	return part
+}
+
 // Unknown returns the requested resources that a quota limits and whose usage was not counted
 // yet.
 func Unknown(q *corev1.ResourceQuota, asked corev1.ResourceList) []string {

@@ -142,10 +142,11 @@ func requestedOf(r *Request, quotas []api.Object) (map[string]corev1.ResourceLis
 				return nil, r.forbidden("failed quota: %s: %w", q.Name, err)
 			}
 		}
-		part := quota.Within(grown, q.Status.Hard)
+		part := grown
 		if r.Old != nil && !quota.Matches(q, r.Old) {
-			part = quota.Within(whole, q.Status.Hard)
+			part = whole
 		}
+		part = quota.Reservable(q, part)
 		if unknown := quota.Unknown(q, part); len(unknown) > 0 {
 			return nil, r.forbidden("status unknown for quota: %s, resources: %s", q.Name, strings.Join(unknown, ","))
 		}

@@ -177,6 +177,35 @@ func TestTwoQuotas(t *testing.T) {
 	}
 }
 
+// A pod that is admitted before a quota was counted for the first time is reserved in it: the
+// count may be under way, and its list may be older than the pod.
+func TestReservesBeforeTheFirstCount(t *testing.T) {
+	server, _ := apitest.StartServer(t, apitest.WithAdmission(t))
+	c := &cluster{kubernetes.NewForConfigOrDie(client.InProcess(server.Handler(), &client.User{Name: "system:admin", Groups: []string{"system:masters"}})), t}
+	_, err := c.CoreV1().ServiceAccounts("default").Create(t.Context(), &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
+	c.must(err)
+	q, err := c.CoreV1().ResourceQuotas("default").Create(t.Context(), &v1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "q"}, Spec: v1.ResourceQuotaSpec{Hard: list("requests.cpu=1")},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	changes, err := c.CoreV1().ResourceQuotas("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: q.ResourceVersion})
+	c.must(err)
+	defer changes.Stop()
+	c.must(c.pod("big", asks(list("cpu=2"), nil)))
+	select {
+	case e := <-changes.ResultChan():
+		reserved := quota.Reserved(e.Object.(*v1.ResourceQuota), time.Now())
+		for _, r := range reserved {
+			if equality.Semantic.DeepEqual(r.Used, list("requests.cpu=2")) {
+				return
+			}
+		}
+		t.Errorf("reserved %v, want one of requests.cpu=2", reserved)
+	case <-time.After(20 * time.Second):
+		t.Error("nothing was reserved in the quota that is not counted yet")
+	}
+}
+
 func TestDryRunTakesNothing(t *testing.T) {
 	c := start(t)
 	c.quota(v1.ResourceQuotaSpec{Hard: list("pods=1")})
