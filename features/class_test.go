@@ -14,6 +14,7 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,7 +42,8 @@ type classLearner struct {
 	client *http.Client
 	mu     sync.Mutex
 	conn   *websocket.Conn
-	shown  []byte // by the terminal
+	shown  []byte        // by the terminal
+	grown  chan struct{} // has an element after shown has grown; nil: nobody waits
 }
 
 func (p *platform) registerClass(sc *godog.ScenarioContext) {
@@ -59,6 +61,14 @@ func (p *platform) registerClass(sc *godog.ScenarioContext) {
 }
 
 func (p *platform) serveClass(ctx context.Context, lab string) error {
+	if err := p.prepareClass(lab, 2); err != nil {
+		return err
+	}
+	return p.class.start(ctx, p)
+}
+
+// prepareClass sets the class up that start serves.
+func (p *platform) prepareClass(lab string, learners int) error {
 	config, err := clientcmd.BuildConfigFromFlags("", p.cluster.kubeconfig)
 	if err != nil {
 		return err
@@ -74,10 +84,10 @@ func (p *platform) serveClass(ctx context.Context, lab string) error {
 		return errors.New("the cluster's authority is no certificate")
 	}
 	p.class = &classroom{
-		args:  []string{"classroom", "serve", "--name", p.cluster.name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1", "--labs", lab, "--learners", "2"},
+		args:  []string{"classroom", "serve", "--name", p.cluster.name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1", "--labs", lab, "--learners", strconv.Itoa(learners)},
 		roots: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, learners: map[string]*classLearner{},
 	}
-	return p.class.start(ctx, p)
+	return nil
 }
 
 // start starts the process, and logs the instructor in.
@@ -233,6 +243,10 @@ func (l *classLearner) read(conn *websocket.Conn) {
 		}
 		if frame[0] == 'd' {
 			l.shown = append(l.shown, frame[1:]...)
+			select {
+			case l.grown <- struct{}{}:
+			default:
+			}
 		}
 		l.mu.Unlock()
 	}
