@@ -99,10 +99,11 @@ func (r *registries) silent(ref string) {
 	}
 }
 
-// registryOf is the host in an image's name, or the daemon's default.
+// registryOf is the host in an image's name, or the daemon's default. A first part with an upper-case letter is a host, as
+// the engine reads it: no path of a repository has one.
 func registryOf(ref string) string {
 	host, _, ok := strings.Cut(ref, "/")
-	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+	if ok && (strings.ContainsAny(host, ".:") || host == "localhost" || strings.ToLower(host) != host) {
 		return host
 	}
 	return "docker.io"

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distribution/reference"
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/cri"
@@ -121,4 +122,20 @@ func TestSilentRegistry(t *testing.T) {
 		time.Sleep(registryTimeout) // until the request has timed out
 		synctest.Wait()
 	})
+}
+
+// The host of an image is the one that the engine asks: credentials of another are not sent there.
+func TestRegistryOf(t *testing.T) {
+	for image, want := range map[string]string{
+		"nginx": "docker.io", "library/nginx": "docker.io", "library/nginx:1.0": "docker.io", "localhost/a": "localhost",
+		"registry.example/a": "registry.example", "a:5000/b": "a:5000", "Evil/foo": "Evil", "LOCALHOST/foo": "LOCALHOST",
+	} {
+		named, err := reference.ParseNormalizedNamed(image)
+		if err != nil || reference.Domain(named) != want {
+			t.Errorf("the engine takes %s from %v (%v), not from %s", image, named, err, want)
+		}
+		if got := registryOf(image); got != want {
+			t.Errorf("%s: %s, want %s", image, got, want)
+		}
+	}
 }

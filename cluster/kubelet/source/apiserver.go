@@ -21,6 +21,7 @@ import (
 
 	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/podspec"
 )
 
 // Handler is called for each pod of the node at the API server, mirror pods too.
@@ -59,6 +60,10 @@ func (s *APIServer) Run(ctx context.Context) {
 	if !cache.WaitForCacheSync(ctx.Done(), s.services.Core().V1().Services().Informer().HasSynced) {
 		return
 	}
+	if err := s.pods.SetTransform(fromAPI); err != nil {
+		s.log.Error("follow the node's pods", "err", err)
+		return
+	}
 	_, err := s.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { s.handler.PodChanged(o.(*v1.Pod)) },
 		UpdateFunc: func(_, o any) { s.handler.PodChanged(o.(*v1.Pod)) },
@@ -76,6 +81,17 @@ func (s *APIServer) Run(ctx context.Context) {
 		return
 	}
 	s.pods.RunWithContext(ctx)
+}
+
+// fromAPI marks a pod whose annotation says that it comes from a manifest of the node: whoever makes a pod at the API server
+// writes its annotations. Upstream's kubelet replaces the annotation likewise.
+func fromAPI(o any) (any, error) {
+	if pod, ok := o.(*v1.Pod); ok && podspec.IsStatic(pod) {
+		pod = pod.DeepCopy()
+		pod.Annotations[podspec.AnnotationSource] = "api"
+		return pod, nil
+	}
+	return o, nil
 }
 
 // Synced reports whether the pods of the API server are known.
