@@ -356,9 +356,14 @@ func TestRestartAndFlush(t *testing.T) {
 		t.Errorf("a service deleted while the proxy was away answers %q", got)
 	}
 	for _, flush := range []string{"-F", "-X"} {
-		if out, err := exec.Command("sh", "-c", "iptables -t nat -F; iptables -t nat "+flush).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		// The proxy may write a jump between the two commands: then its chain cannot be deleted.
+		wait.For(t, "the tables to be empty", func() error {
+			out, err := exec.Command("sh", "-c", "iptables -t nat -F; iptables -t nat "+flush).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out)
+			}
+			return err
+		})
 		wait.For(t, "an answer", func() error {
 			_, err := nettest.Get(b.ns, "10.247.0.20:80", 200*time.Millisecond)
 			return err
