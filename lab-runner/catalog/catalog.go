@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -160,65 +159,4 @@ func required(labs []*Lab) error {
 		}
 	}
 	return nil
-}
-
-// Pick returns the named labs, or all of them when no name is given. A lab is named TRACK/NAME,
-// or NAME alone if no other track has it.
-func Pick(labs []*Lab, names []string) ([]*Lab, error) {
-	if len(names) == 0 {
-		return labs, nil
-	}
-	var out []*Lab
-	for _, name := range names {
-		var found []*Lab
-		for _, l := range labs {
-			if name == l.ID() || name == l.Name {
-				found = append(found, l)
-			}
-		}
-		switch len(found) {
-		case 1:
-			out = append(out, found[0])
-		case 0:
-			return nil, fmt.Errorf("no lab %s; there are %s", name, list(labs))
-		default:
-			return nil, fmt.Errorf("%s is the name of several labs: say which of %s", name, list(found))
-		}
-	}
-	return out, nil
-}
-
-func list(labs []*Lab) string {
-	count := map[string]int{}
-	for _, l := range labs {
-		count[l.Name]++
-	}
-	var out []string
-	for _, l := range labs {
-		if count[l.Name] > 1 {
-			out = append(out, l.ID())
-		} else {
-			out = append(out, l.Name)
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
-// Find returns the lab and the index of the step that a name says: [TRACK/]LAB, or
-// [TRACK/]LAB/STEP. Without STEP the index is -1.
-func Find(labs []*Lab, name string) (*Lab, int, error) {
-	if picked, err := Pick(labs, []string{name}); err == nil {
-		return picked[0], -1, nil
-	}
-	i := strings.LastIndex(name, "/")
-	if i < 0 {
-		_, err := Pick(labs, []string{name})
-		return nil, 0, err
-	}
-	picked, err := Pick(labs, []string{name[:i]})
-	if err != nil {
-		return nil, 0, err
-	}
-	step, err := picked[0].StepIndex(name[i+1:])
-	return picked[0], step, err
 }

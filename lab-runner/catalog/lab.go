@@ -100,18 +100,6 @@ func (l *Lab) RequiredLabs() []string {
 	return slices.DeleteFunc(slices.Clone(l.Requires), func(r string) bool { return slices.Contains(Requirements, r) })
 }
 
-// StepIndex returns the index of the step of that name.
-func (l *Lab) StepIndex(name string) (int, error) {
-	var names []string
-	for i := range l.Steps {
-		if l.Steps[i].Name == name {
-			return i, nil
-		}
-		names = append(names, l.Steps[i].Name)
-	}
-	return 0, fmt.Errorf("lab %s has no step %s; there are %s", l.ID(), name, strings.Join(names, ", "))
-}
-
 // Manifests is the source of the lab's manifests, in the form of package fetch.
 type Manifests struct {
 	Source   string `json:"source"`

@@ -139,7 +139,9 @@ func TestCommandLineErrorsNameTheWayOut(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"run", "other"}, "no lab other; there are first"},
+		{[]string{"run", "other"}, "no lab other: 'lab list' lists the labs"},
+		{[]string{"start", "frist"}, "no lab frist; did you mean track/first? 'lab list' lists the labs"},
+		{[]string{"goto", "first/on"}, "no step on; did you mean one? 'lab status track/first' lists the steps"},
 		{[]string{"run", "--output", "html=x"}, "use --output junit=FILE"},
 		{[]string{"run", "--kubeconfig", "/nowhere"}, "'wheelhouse up' brings one up"},
 		{[]string{"run"}, "'wheelhouse up' brings one up"},

@@ -7,6 +7,8 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 func hpaCondition(h *autoscalingv2.HorizontalPodAutoscaler, kind autoscalingv2.HorizontalPodAutoscalerConditionType) autoscalingv2.HorizontalPodAutoscalerCondition {
@@ -58,7 +60,7 @@ func (c *chain) autoscaler(h *autoscalingv2.HorizontalPodAutoscaler) {
 			return
 		case template == nil && (able.Status == corev1.ConditionFalse || slices.Contains([]string{"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"}, ref.Kind)):
 			w := cause{hop: "target", reason: "TargetMissing", text: fmt.Sprintf("scaleTargetRef names %s %s, which does not exist", ref.Kind, ref.Name), do: "Correct scaleTargetRef: " + edit, details: []string{short(able.Message, 300)}}
-			if other := near(ref.Name, have); other != "" {
+			if other := near.Name(ref.Name, have); other != "" {
 				w.text += "; there is a " + ref.Kind + " " + other
 			}
 			c.broken(w)

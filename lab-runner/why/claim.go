@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 const defaultClass = "storageclass.kubernetes.io/is-default-class"
@@ -79,7 +81,7 @@ func (c *chain) unbound(claim *corev1.PersistentVolumeClaim) {
 	if c.f.Unread["persistentvolumes"] == "" {
 		if v := claim.Spec.VolumeName; v != "" && find(c.f.Volumes, v) == nil {
 			text := "the claim names volume " + v + ", which does not exist"
-			if other := near(v, names(c.f.Volumes)); other != "" {
+			if other := near.Name(v, names(c.f.Volumes)); other != "" {
 				text += "; there is a volume " + other
 			}
 			c.broken(cause{hop: "volume", reason: "VolumeMissing", text: text, do: "Delete the claim and create it with the right volumeName."})
@@ -94,7 +96,7 @@ func (c *chain) unbound(claim *corev1.PersistentVolumeClaim) {
 	ofClass := slices.ContainsFunc(c.f.Volumes, func(v corev1.PersistentVolume) bool { return v.Spec.StorageClassName == name })
 	if name != "" && class == nil && c.f.Unread["storageclasses"] == "" && !ofClass {
 		w := cause{hop: "class", reason: "StorageClassMissing", text: "the claim asks for StorageClass " + name + ", which does not exist", do: "Delete the claim and create it with a StorageClass that exists: kubectl get storageclass", details: details}
-		if other := near(name, names(c.f.StorageClasses)); other != "" {
+		if other := near.Name(name, names(c.f.StorageClasses)); other != "" {
 			w.text += "; there is a StorageClass " + other
 		} else if have := names(c.f.StorageClasses); len(have) > 0 {
 			w.details = append(w.details, "StorageClasses: "+strings.Join(have, ", "))

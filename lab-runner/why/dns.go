@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // splitName splits a name of the cluster's DNS; a short one is completed as in a pod of the namespace. The pod is that of
@@ -50,7 +52,7 @@ func (c *chain) resolve(name string) {
 	c.fine("name", "it is that of Service %s in namespace %s", service, in)
 	if c.f.Unread["namespaces"] == "" && len(c.f.Namespaces) > 0 && find(c.f.Namespaces, in) == nil {
 		w := cause{hop: "namespace", reason: "NamespaceMissing", text: "there is no namespace " + in, do: "Correct the name."}
-		if other := near(in, names(c.f.Namespaces)); other != "" {
+		if other := near.Name(in, names(c.f.Namespaces)); other != "" {
 			w.text += "; there is a namespace " + other
 			w.do = fmt.Sprintf("Use %s.%s", service, other)
 		} else if strings.Count(name, ".") == 1 && find(c.f.Services, in) == nil {
@@ -92,7 +94,7 @@ func (c *chain) resolve(name string) {
 func (c *chain) noService(service, full string) {
 	w := cause{hop: "service", reason: "ServiceMissing", text: fmt.Sprintf("namespace %s has no Service %s, so the name %s does not resolve", c.f.Namespace, service, full), do: "Create the Service: " + c.kubectl("expose deployment %s --port=80", service), missing: &Ref{"Service", c.f.Namespace, service}}
 	first, all := c.f.elsewhere("Service", service)
-	switch other := near(service, names(c.f.Services)); {
+	switch other := near.Name(service, names(c.f.Services)); {
 	case other != "":
 		w.text += "; there is a Service " + other
 		w.do = "Use the name " + other

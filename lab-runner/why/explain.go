@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // Target is what is asked about. An empty kind is the namespace as a whole.
@@ -75,7 +77,7 @@ func ParseTarget(args []string) (Target, error) {
 			return Target{k.name, name}, nil
 		}
 	}
-	if other := near(word, all); other != "" {
+	if other := near.Name(word, all); other != "" {
 		return Target{}, fmt.Errorf("there is no kind %q; did you mean %s/%s?", word, other, name)
 	}
 	return Target{}, fmt.Errorf("kind %q cannot be explained: use dns, %s", word, strings.Join(all, ", "))
@@ -125,7 +127,7 @@ func (c *chain) absent(k kind, name string) {
 		w.details = []string{"the last event of a " + k.name + " of this name, at " + eventTime(&last[0]).UTC().Format("15:04:05 UTC") + ": " + last[0].Reason + ": " + short(last[0].Message, 300)}
 	}
 	have := k.names(c.f)
-	if other := near(name, have); other != "" {
+	if other := near.Name(name, have); other != "" {
 		w.text += "; there is a " + k.name + " " + other
 		w.do = "Use the name " + other
 		c.broken(w)

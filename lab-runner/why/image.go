@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // splitImage splits off the tag, or the digest, of an image's name.
@@ -88,7 +90,7 @@ func (c *chain) pull(ct *container, reason, message string) cause {
 	if missing := c.pullSecret(ct.pod); missing != "" {
 		w.reason, w.text = "PullSecretMissing", w.text+": the pod's imagePullSecrets name the Secret "+missing+", which does not exist"
 		w.do = "Create it: " + c.kubectl("create secret docker-registry %s --docker-server=... --docker-username=... --docker-password=...", missing)
-		if other := near(missing, c.f.Secrets); other != "" {
+		if other := near.Name(missing, c.f.Secrets); other != "" {
 			w.text += "; there is a Secret " + other
 			w.do = "Correct imagePullSecrets to " + other + ": " + c.edit(ct.pod)
 		}
@@ -102,13 +104,13 @@ func (c *chain) pull(ct *container, reason, message string) cause {
 	if len(tags) > 0 && !slices.Contains(tags, tag) {
 		w.reason, w.text = "ImageTag", fmt.Sprintf("there is no image %s; a node has %s with the tag %s", image, familiar(repository), strings.Join(tags, " and "))
 		best := newest(tags)
-		if n := near(tag, tags); n != "" {
+		if n := near.Name(tag, tags); n != "" {
 			best = n
 		}
 		w.do = "Correct the tag: " + c.setImage(ct.pod, ct.spec.Name, repository+":"+best)
 		return w
 	}
-	if other := near(familiar(repository), slices.Collect(keysOf(known))); other != "" {
+	if other := near.Name(familiar(repository), slices.Collect(keysOf(known))); other != "" {
 		have := known[other]
 		best := newest(have)
 		if slices.Contains(have, tag) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 const defaultIngressClass = "ingressclass.kubernetes.io/is-default-class"
@@ -26,7 +28,7 @@ func (c *chain) ingress(in *networkingv1.Ingress) {
 				hop: "tls", reason: "TLSSecretMissing", text: "the Secret " + t.SecretName + " with the certificate of " + strings.Join(t.Hosts, ", ") + " does not exist",
 				do: "Create it: " + c.kubectl("create secret tls %s --cert=FILE --key=FILE", t.SecretName),
 			}
-			if other := near(t.SecretName, c.f.Secrets); other != "" {
+			if other := near.Name(t.SecretName, c.f.Secrets); other != "" {
 				w.text += "; there is a Secret " + other
 				w.do = "Correct secretName to " + other + ": " + edit
 			}
@@ -94,7 +96,7 @@ func (c *chain) ingressClass(in *networkingv1.Ingress) {
 		c.broken(cause{hop: "class", reason: "NoIngressClass", text: "the Ingress names no ingressClassName, and no class is the default, so no controller takes it", do: "Name one (" + strings.Join(have, ", ") + "): " + c.kubectl("edit ingress %s", in.Name)})
 	case !slices.Contains(have, name) && in.Spec.IngressClassName != nil:
 		w := cause{hop: "class", reason: "IngressClassMissing", text: "the IngressClass " + name + " does not exist, so no controller takes the Ingress", do: "Install a controller with this class, or name one that exists: kubectl get ingressclass"}
-		if other := near(name, have); other != "" {
+		if other := near.Name(name, have); other != "" {
 			w.text += "; there is an IngressClass " + other
 			w.do = "Correct ingressClassName to " + other + ": " + c.kubectl("edit ingress %s", in.Name)
 		}
@@ -144,7 +146,7 @@ func (c *chain) backend(in *networkingv1.Ingress, p path) {
 	s := find(c.f.Services, p.backend.Name)
 	if s == nil {
 		w := cause{hop: "backend", reason: "BackendMissing", text: fmt.Sprintf("%s leads to the Service %s, which does not exist in namespace %s", p.where, p.backend.Name, in.Namespace), do: "Create the Service, or correct the backend: " + edit, missing: &Ref{"Service", in.Namespace, p.backend.Name}}
-		if other := near(p.backend.Name, names(c.f.Services)); other != "" {
+		if other := near.Name(p.backend.Name, names(c.f.Services)); other != "" {
 			w.text += "; there is a Service " + other
 			w.do = "Correct the backend to " + other + ": " + edit
 		} else if first, all := c.f.elsewhere("Service", p.backend.Name); first != "" {

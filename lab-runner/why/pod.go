@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // pod follows a pod from its creation until it is ready, or has finished.
@@ -211,7 +213,7 @@ func (c *chain) nodeMissing(p *corev1.Pod, again string) {
 		w.text, w.do = "the cluster had no node "+name+", to which the pod is assigned", again
 	} else {
 		w.text = "the cluster has no node " + name + ", to which the pod is assigned"
-		if other := near(name, names(c.f.Nodes)); other != "" {
+		if other := near.Name(name, names(c.f.Nodes)); other != "" {
 			w.text += "; there is a node " + other
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // targetOf returns the port of a pod that a Service's port leads to; 0 if it names a port that the pod does not have.
@@ -68,7 +70,7 @@ func (c *chain) port(s *corev1.Service, port corev1.ServicePort, p *corev1.Pod) 
 		if len(have) > 0 {
 			w.details = []string{"port names of the pod: " + strings.Join(have, ", ")}
 		}
-		if other := near(port.TargetPort.StrVal, have); other != "" {
+		if other := near.Name(port.TargetPort.StrVal, have); other != "" {
 			w.text += "; it has " + other
 			w.do = "Correct targetPort to " + other + ": " + edit
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // killedByProbe reports whether the kubelet has ended the container because its liveness or startup probe failed.
@@ -150,7 +152,7 @@ func (c *chain) probeFailed(ct *container, kind string, probe *corev1.Probe, eff
 	case name != "" && port == 0:
 		w.reason = title + "PortName"
 		w.text = fmt.Sprintf("the %s probe of %s asks port %q, and the container has no port of that name", kind, ct.who, name)
-		if other := near(name, portNames(ct)); other != "" {
+		if other := near.Name(name, portNames(ct)); other != "" {
 			w.text += "; it has " + other
 		}
 	case strings.Contains(lower, "connection refused"):

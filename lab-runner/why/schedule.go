@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // scheduler is the hop that assigns a node to a pod.
@@ -121,8 +123,8 @@ func (c *chain) fits(p *corev1.Pod, n *corev1.Node) refusal {
 			taint = t.Key + ":" + string(t.Effect)
 		}
 		text := "node " + n.Name + " has the taint " + taint + ", which the pod does not tolerate"
-		if near := nearToleration(p, t); near != "" {
-			text += " (it tolerates " + near + ")"
+		if other := nearToleration(p, t); other != "" {
+			text += " (it tolerates " + other + ")"
 		}
 		return refusal{"Taint", text, "Give the pod a toleration of " + taint + ", or remove the taint: kubectl taint nodes " + n.Name + " " + t.Key + ":" + string(t.Effect) + "-"}
 	}
@@ -193,7 +195,7 @@ func tolerates(p *corev1.Pod, t corev1.Taint) bool {
 
 func nearToleration(p *corev1.Pod, t corev1.Taint) string {
 	for _, l := range p.Spec.Tolerations {
-		if (l.Key == t.Key || isNear(l.Key, t.Key)) && !strings.HasPrefix(l.Key, "node.kubernetes.io/") {
+		if (l.Key == t.Key || near.Is(l.Key, t.Key)) && !strings.HasPrefix(l.Key, "node.kubernetes.io/") {
 			return fmt.Sprintf("%s=%s:%s", l.Key, l.Value, l.Effect)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // service follows a connection to a Service: selector, pods, ports, endpoints, policies, the packet, the nodes.
@@ -252,7 +254,7 @@ func (c *chain) withoutSelector(s *corev1.Service) {
 	if len(addresses(own)) == 0 {
 		text := "the Service has no selector, and no EndpointSlice with addresses belongs to it"
 		for _, e := range c.f.Slices {
-			if l := e.Labels[discoveryv1.LabelServiceName]; isNear(l, s.Name) {
+			if l := e.Labels[discoveryv1.LabelServiceName]; near.Is(l, s.Name) {
 				text += fmt.Sprintf("; EndpointSlice %s has the label %s=%s", e.Name, discoveryv1.LabelServiceName, l)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 // claims is the hop of the PersistentVolumeClaims that a pod names: the scheduler waits for them.
@@ -50,7 +52,7 @@ func (c *chain) claims(p *corev1.Pod) {
 // missing is a name that a pod's manifest has and the namespace does not: a ConfigMap, a Secret, a claim, an account.
 func (c *chain) missing(hop, short, kind, name string, have []string, p *corev1.Pod, text string) {
 	w := cause{hop: hop, reason: short + "Missing", text: text, missing: &Ref{kind, c.f.Namespace, name}}
-	if other := near(name, have); other != "" {
+	if other := near.Name(name, have); other != "" {
 		w.text += "; there is a " + kind + " " + other
 		w.do = fmt.Sprintf("Correct the name to %s: %s", other, c.edit(p))
 	} else {
@@ -154,7 +156,7 @@ func (c *chain) sources(hop string, p *corev1.Pod, list []source) {
 		}
 		w := cause{hop: hop, reason: s.kind + "KeyMissing", text: fmt.Sprintf("%s reads the key %s, which the %s %s does not have", s.use, s.key, s.kind, s.name)}
 		w.do = fmt.Sprintf("Add the key: %s", c.kubectl("edit %s %s", strings.ToLower(s.kind), s.name))
-		if other := near(s.key, keys); other != "" {
+		if other := near.Name(s.key, keys); other != "" {
 			w.text += "; it has " + other
 			w.do = "Correct the key to " + other + ": " + c.edit(p)
 		} else if known {

@@ -7,6 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/lab-runner/near"
 )
 
 func number(n *int32, otherwise int32) int32 {
@@ -92,7 +94,7 @@ func (c *chain) refused(kind string, m *metav1.ObjectMeta, message string) {
 			if _, after, ok := strings.Cut(name, "/"); ok {
 				name = after
 			}
-			if other := near(name, c.f.Accounts); other != "" && strings.Contains(lower, "not found") {
+			if other := near.Name(name, c.f.Accounts); other != "" && strings.Contains(lower, "not found") {
 				w.text += "; there is a ServiceAccount " + other
 				w.do = "Correct serviceAccountName to " + other + ": " + c.kubectl("edit %s %s", strings.ToLower(kind), m.Name)
 				break
@@ -314,7 +316,7 @@ func (c *chain) governing(s *appsv1.StatefulSet) {
 			hop: "names", reason: "ServiceMissing", text: "the pods run, but have no names in DNS: serviceName is " + s.Spec.ServiceName + ", and there is no such Service",
 			do: fmt.Sprintf("Create the headless Service %s (clusterIP: None) with the StatefulSet's selector.", s.Spec.ServiceName),
 		}
-		if other := near(s.Spec.ServiceName, names(c.f.Services)); other != "" {
+		if other := near.Name(s.Spec.ServiceName, names(c.f.Services)); other != "" {
 			w.text += "; there is a Service " + other
 			w.do = "Create the StatefulSet again with serviceName: " + other + " (the field cannot be changed)."
 		}
