@@ -167,28 +167,39 @@ func (p *layout) fenced(line string) {
 	}
 	parts := []string{line}
 	if !p.whole {
-		parts = divide(line, p.width-len(indent)-2)
+		parts = Divide(line, p.width-len(indent))
 	}
-	for i, part := range parts {
-		if i > 0 {
-			part = "  " + part
-		}
+	for _, part := range parts {
 		p.put(Line{Spans: []Span{{Plain, indent}, {style, part}}, Command: number})
 	}
 }
 
-// divide cuts a line of a fenced block at spaces where they are near the end, else anywhere.
-func divide(line string, width int) (parts []string) {
+// Divide returns a line as it is, or, if it has more columns than width, in parts: the first and, after two spaces, the
+// others. It is cut at a space if there is one in the last two thirds, else anywhere.
+func Divide(line string, width int) []string {
+	const indent = "  "
+	if Width(line) <= width {
+		return []string{line}
+	}
+	width = max(width-len(indent), 1)
+	var parts []string
 	for {
 		head, tail := Cut(line, width)
+		if tail != "" && tail[0] != ' ' {
+			if i := strings.LastIndexByte(head, ' '); i > len(head)/3 {
+				head = head[:i+1]
+			}
+		}
+		tail = strings.TrimLeft(line[len(head):], " ")
+		part := strings.TrimRight(head, " ")
+		if len(parts) > 0 {
+			part = indent + part
+		}
+		parts = append(parts, part)
 		if tail == "" {
-			return append(parts, line)
+			return parts
 		}
-		if i := strings.LastIndexByte(head, ' '); i > len(head)/3 {
-			head = head[:i+1]
-		}
-		parts = append(parts, strings.TrimRight(head, " "))
-		line = line[len(head):]
+		line = tail
 	}
 }
 

@@ -234,7 +234,7 @@ func (m *Model) announce(before, after State) {
 		}
 	}
 	if before.open() > 0 && after.open() == 0 && !m.wide() {
-		m.say("All checks of this step are done. "+after.goOn(), false)
+		m.say(doneText("All checks of this step are done. ", m.lab.text.left())+after.goOn(), false)
 	}
 }
 

@@ -333,6 +333,12 @@ func TestChecksChange(t *testing.T) {
 	}
 	done.Blocks = done.Blocks[:3]
 	m.Update(stateMsg{1, done})
+	if s := strings.Join(strings.Fields(seen(t, m)), " "); !strings.Contains(s, "goes on with 2 more") || strings.Contains(s, "All done") {
+		t.Errorf("done, while commands of the text are left:\n%s", seen(t, m))
+	}
+	for i := range 2 {
+		m.Update(ranMsg{number: 1, target: i, step: 1})
+	}
 	if s := seen(t, m); !strings.Contains(s, "All done. n: the next step") {
 		t.Errorf("done, without a question:\n%s", s)
 	}

@@ -26,17 +26,19 @@ type outputLine struct{ code, text string }
 // write adds what a command printed.
 func (o *output) write(b []byte) {
 	o.open = append(o.open, b...)
+	rest := o.open
 	for {
-		line, rest, ok := bytes.Cut(o.open, []byte("\n"))
-		if !ok && len(o.open) < lineBytes {
-			return
+		line, after, ok := bytes.Cut(rest, []byte("\n"))
+		if !ok && len(rest) < lineBytes {
+			break
 		}
 		if !ok {
-			line, rest = o.open[:lineBytes], o.open[lineBytes:]
+			line, after = rest[:lineBytes], rest[lineBytes:]
 		}
 		o.add(plain, string(bytes.TrimSuffix(line, []byte("\r"))))
-		o.open = append([]byte(nil), rest...)
+		rest = after
 	}
+	o.open = append([]byte(nil), rest...) // what was printed before is not kept
 }
 
 // add adds a line.
@@ -46,7 +48,7 @@ func (o *output) add(code, line string) {
 	}
 	o.lines = append(o.lines, outputLine{code, render.Visible(line)})
 	if len(o.lines) > linesKept {
-		o.lines = append([]outputLine(nil), o.lines[len(o.lines)-linesKept:]...)
+		o.lines = o.lines[len(o.lines)-linesKept:]
 	}
 }
 
@@ -73,9 +75,9 @@ func (o *output) rows(width, height int) []row {
 	}
 	var out []row // from the last to the first
 	for i := len(all) - 1; i >= 0 && len(out) < height+o.up; i-- {
-		parts := divide(all[i], max(width, 1))
+		parts := render.Divide(all[i].text, max(width, 1))
 		for j := len(parts) - 1; j >= 0; j-- {
-			out = append(out, parts[j])
+			out = append(out, row{{all[i].code, parts[j]}})
 		}
 	}
 	o.up = max(0, min(o.up, len(out)-height))
@@ -85,15 +87,4 @@ func (o *output) rows(width, height int) []row {
 		out[i], out[j] = out[j], out[i]
 	}
 	return out
-}
-
-func divide(l outputLine, width int) (out []row) {
-	for {
-		head, tail := render.Cut(l.text, width)
-		out = append(out, row{{l.code, head}})
-		if tail == "" {
-			return out
-		}
-		l.text = tail
-	}
 }

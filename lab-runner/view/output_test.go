@@ -59,3 +59,17 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("%v", rows)
 	}
 }
+
+// Output that is wider than its pane is continued at a space, indented, so that no word is cut that fits.
+func TestOutputKeepsWordsWhole(t *testing.T) {
+	var o output
+	o.write([]byte("NAME        READY   STATUS    RESTARTS   AGE\nerror: unable to recognize inspector-rc.yaml\nabcdefghijklmnopqrstuvwxyz0123456789\n  fits in the width 24\n"))
+	var got []string
+	for _, r := range o.rows(24, 20) {
+		got = append(got, r[0].text)
+	}
+	want := []string{"NAME        READY", "  STATUS    RESTARTS", "  AGE", "error: unable to", "  recognize", "  inspector-rc.yaml", "abcdefghijklmnopqrstuv", "  wxyz0123456789", "  fits in the width 24"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwanted\n%q", got, want)
+	}
+}

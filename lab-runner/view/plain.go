@@ -183,6 +183,8 @@ func (p *plainView) sayDone() {
 	switch s := &p.state; {
 	case s.asks():
 		p.say("All checks of this step are done. A question is still to be answered.")
+	case p.at < len(p.commands()):
+		p.say("%s%s", doneText("", len(p.commands())-p.at), "\"next\" goes to the next step.")
 	case s.Step+1 >= len(s.Steps):
 		p.say("All of this step is done, and it was the last. \"labs\" lists the labs.")
 	default:
@@ -357,7 +359,9 @@ func (p *plainView) run(ctx context.Context, n int) error {
 		p.say("exit status 0, but this command shall fail: an object of an earlier attempt may be in its way")
 	}
 	p.at = n
-	p.prompt()
+	if p.prompt(); n == len(all) && p.state.open() == 0 && !p.state.asks() {
+		p.sayDone()
+	}
 	return nil
 }
 

@@ -219,9 +219,20 @@ func (m *Model) checkRows(width int) []row {
 	case s.open() == 0 && s.asks():
 		rows = append(rows, wrapped(green, "", "All checks are done: answer the question.", width)...)
 	case s.open() == 0:
-		rows = append(rows, wrapped(green, "", "All done. "+s.goOn(), width)...)
+		rows = append(rows, wrapped(green, "", doneText("All done. ", m.lab.text.left())+s.goOn(), width)...)
 	}
 	return rows
+}
+
+// doneText says that all checks are done, and how many commands of the text are left then; without one it is all.
+func doneText(all string, left int) string {
+	switch left {
+	case 0:
+		return all
+	case 1:
+		return "All checks are done. The text goes on with 1 more command. "
+	}
+	return fmt.Sprintf("All checks are done. The text goes on with %d more commands. ", left)
 }
 
 // goOn says what follows the step.

@@ -173,6 +173,19 @@ func (p *textPane) current() *target {
 	return nil
 }
 
+// left returns how many commands follow the last one that was run.
+func (p *textPane) left() (n int) {
+	for i := len(p.targets) - 1; i >= 0; i-- {
+		if _, ok := p.ran[i]; ok {
+			break
+		}
+		if p.targets[i].command != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // draw returns the rows that are shown.
 func (p *textPane) draw(width, height int) []row {
 	marks := map[int]segment{}
