@@ -32,7 +32,7 @@ func TestWorkbench(t *testing.T) {
 	t.Parallel()
 	dockerInUse.RLock()
 	t.Cleanup(dockerInUse.RUnlock)
-	c := bringUp(t, "bench", 1)
+	c := bringUp(t, "bench", 1, "--class")
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +52,7 @@ func TestWorkbench(t *testing.T) {
 	t.Run("apart", b.apart)
 	t.Run("a lab", b.lab)
 	t.Run("terminals", b.terminals)
+	t.Run("fork bomb", b.bomb)
 	t.Run("killed", b.killed)
 	if err := m.Remove(t.Context(), ben); err != nil {
 		t.Error(err)
@@ -308,6 +309,17 @@ func (b *benches) terminals(t *testing.T) {
 	})
 	again := b.connect(t, ben, false)
 	again.await(t, "45-typed") // what there was
+}
+
+// bomb: the processes of a workbench are bounded, and the other learner notices nothing.
+func (b *benches) bomb(t *testing.T) {
+	out, _ := b.in(t, ben, "(for i in $(seq 600); do sleep 60 & done) 2>&1 | head -1")
+	if !strings.Contains(out, "Resource temporarily unavailable") {
+		t.Errorf("600 processes in a workbench: %q", out)
+	}
+	if got := b.must(t, ann, "(for i in $(seq 20); do sleep 0 & done; wait; echo made); kubectl auth can-i create pods"); got != "made\nyes" {
+		t.Errorf("the other learner beside it: %s", got)
+	}
 }
 
 // killed: a workbench whose processes are killed comes back, with the home.
