@@ -98,7 +98,7 @@ Feature: Pods, all that they can ask for
       looker:
       Started container looker
       """
-    And `(sleep 2; echo 'echo out of $((6*7))'; sleep 1; echo exit) | kubectl debug watched -i --quiet --image=busybox:1.35 -c asked` prints "out of 42"
+    And `kubectl debug watched -i --quiet --image=busybox:1.35 -c asked < <(exec 2>/dev/null; echo 'echo out of $((6*7)); exit'; sleep 60)` prints "out of 42"
     And `echo all of it | kubectl run once -i --rm --quiet --restart=Never --image=busybox:1.35 -- cat` prints "all of it"
     And `kubectl get pod watched` prints a line like "^watched +1/1 +Running +0 "
     And `kubectl debug watched --copy-to=copied --share-processes --image=busybox:1.35 -c helper -- sh -c 'sleep 1; ps; sleep 3600'` succeeds
@@ -107,7 +107,7 @@ Feature: Pods, all that they can ask for
     And `kubectl debug watched --copy-to=changed --container=main -- sleep 777` succeeds
     And pod "changed" is running and ready
     And in pod "changed" `ps` prints "sleep 777"
-    And `(sleep 2; echo 'hostname; ls -d /host; cat /proc/1/comm'; sleep 1; echo exit) | kubectl debug node/minion-1 -i --quiet --image=busybox:1.35` prints:
+    And `kubectl debug node/minion-1 -i --quiet --image=busybox:1.35 < <(exec 2>/dev/null; echo 'hostname; ls -d /host; exit'; sleep 60)` prints:
       """
       minion-1
       /host

@@ -24,7 +24,7 @@ type Manager struct {
 	probed map[string]*probed // by container id
 }
 
-// Record keeps what a probe was answered, if that is another outcome than that of the probe before: what was
+// Record keeps what a probe was answered, if that is another outcome, or another reason, than that of the probe before: what was
 // asked, since when, and why it failed, "" where it did not.
 type Record func(began time.Time, asked, failed string)
 
@@ -173,7 +173,7 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 	timer := time.NewTimer(max(0, wait))
 	defer timer.Stop()
 	defer t.uncount(kind)
-	recorded := unknown
+	var recorded outcome
 	for {
 		select {
 		case <-ctx.Done():
@@ -204,16 +204,31 @@ func (p *Manager) loop(ctx context.Context, kind string, spec *v1.Probe, t Targe
 	}
 }
 
-// keep records an outcome that differs from the last one, and returns the outcome that was recorded last.
-func (p *Manager) keep(last, v result, began time.Time, asked, reason string) result {
-	if p.record == nil || v == unknown || v == last {
-		return last
-	}
+// reasonsKept bounds the further reasons that are recorded while a probe keeps failing: a reason may be another each time.
+const reasonsKept = 5
+
+// outcome is what was recorded last of a probe.
+type outcome struct {
+	result result
+	reason string
+	others int // further reasons since the result changed
+}
+
+// keep records an outcome that differs from the last one, by its result or, of a failure, by its reason. It returns the
+// outcome that was recorded last.
+func (p *Manager) keep(last outcome, v result, began time.Time, asked, reason string) outcome {
 	if v == success {
 		reason = ""
 	}
+	next := outcome{v, reason, 0}
+	if v == last.result {
+		next.others = last.others + 1
+	}
+	if p.record == nil || v == unknown || next.others > 0 && (reason == last.reason || next.others > reasonsKept) {
+		return last
+	}
 	p.record(began, asked, reason)
-	return v
+	return next
 }
 
 // counter applies the thresholds of a probe: a result counts once it has come that many

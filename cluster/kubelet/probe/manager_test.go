@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -108,5 +109,36 @@ func TestRecordOfOutcomes(t *testing.T) {
 	}
 	if n := answers.Load(); n != 5 {
 		t.Errorf("three outcomes in %d probes", n)
+	}
+}
+
+// A failure with another reason is recorded, so that "connection refused" of the start does not stand for what follows; but
+// reasons that never are the same do not fill the record.
+func TestRecordOfReasons(t *testing.T) {
+	var recorded []string
+	m := NewManager(nil, nil, nil, func(_ time.Time, _, failed string) { recorded = append(recorded, failed) })
+	var last outcome
+	see := func(v result, reason string) { last = m.keep(last, v, time.Now(), "", reason) }
+	for _, reason := range []string{"refused", "refused", "404", "404", "404", "refused"} {
+		see(failure, reason)
+	}
+	see(unknown, "the runtime is away")
+	see(failure, "refused")
+	see(success, "no reason was given")
+	see(success, "no reason was given")
+	if want := []string{"refused", "404", "refused", ""}; !slices.Equal(recorded, want) {
+		t.Errorf("recorded %q, want %q", recorded, want)
+	}
+	recorded = nil
+	for i := range 100 {
+		see(failure, strconv.Itoa(i))
+	}
+	if len(recorded) != 1+reasonsKept {
+		t.Errorf("%d of 100 reasons were recorded", len(recorded))
+	}
+	see(success, "")
+	see(failure, "1")
+	if want := []string{"", "1"}; !slices.Equal(recorded[len(recorded)-2:], want) {
+		t.Errorf("after many reasons: %q", recorded)
 	}
 }
