@@ -50,7 +50,7 @@ func (c *testCluster) run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// bringUp makes a cluster that is gone when the test ends.
+// bringUp makes a cluster, with further flags of up, that is gone when the test ends.
 func bringUp(t testing.TB, name string, nodes int, more ...string) *testCluster {
 	t.Helper()
 	path := os.Getenv("WHEELHOUSE_TEST_PROGRAM")

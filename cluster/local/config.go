@@ -59,6 +59,7 @@ type Config struct {
 	Pool       *[]string     // addresses of the LAN for load balancers; nil: unchanged, none for a new cluster. Up only
 	Isolated   *bool         // nothing leaves the cluster; nil: unchanged, false for a new cluster. Up only
 	Mirror     *Mirror       // the registry that nodes ask first for images; nil: unchanged, none for a new cluster. Up only
+	Sealed     *bool         // whoever administers its API is not trusted with the machine (sealed.go); nil: as it was made, false for a new cluster. Up only
 	KeepData   bool          // Down keeps keys, etcd, logs and the nodes' disks
 
 	AllowHostAccess bool // nodes and pods may open connections to this machine. Up only

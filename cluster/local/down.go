@@ -50,7 +50,9 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		{"processes", func() error { return errors.Join(thaw(cfg.Name), stopAll(ctx, cfg)) }},
 		{"containers", func() error { return removeContainers(ctx, cfg, "") }},
 		{"mounts", func() error { return unmountBelow(cfg.dir()) }},
-		{"cgroups", func() error { return removeCgroups(ctx, "/wheelhouse/"+cfg.Name) }},
+		{"cgroups", func() error {
+			return errors.Join(removeCgroups(ctx, "/wheelhouse/"+cfg.Name), removeGroups(ctx, cgroupRoot, "/"+sealedGroup(cfg.Name)))
+		}},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
 		{"state", func() error { return removeState(cfg) }},
 	} {

@@ -83,6 +83,7 @@ func claim(ctx context.Context, cfg Config, out io.Writer) (r record, before int
 	}
 	defer unlock()
 	r, err = load(cfg.dir())
+	found := err == nil
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		r = record{Name: cfg.Name}
@@ -107,6 +108,9 @@ func claim(ctx context.Context, cfg Config, out io.Writer) (r record, before int
 	}
 	if cfg.Mirror != nil {
 		r.Mirror = *cfg.Mirror
+	}
+	if err := r.seal(cfg, found); err != nil {
+		return r, 0, err
 	}
 	if err := r.checkMirror(ctx, cfg.AllowHostAccess); err != nil {
 		return r, 0, err

@@ -41,6 +41,7 @@ type daemon struct {
 	Args    []string
 	ns      string
 	program string // from stamp
+	sealed  bool
 }
 
 // running is the content of run/<id>.json about a started process. A pid alone is not
@@ -104,6 +105,9 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	cmd := exec.Command(cfg.Binary, d.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if d.sealed {
+		cmd.Env = append(os.Environ(), sealedEnv...)
+	}
 	if slices.Contains(d.Args, machineNSArg) {
 		machine, err := machineNS()
 		if err != nil {
@@ -128,6 +132,9 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: d.program, Log: logPath, Boot: bootID()}
 	if _, r.Start, err = procStat(r.PID); err == nil {
 		err = writeJSON(pidFile(cfg.dir(), d), r)
+	}
+	if err == nil && d.sealed {
+		err = bound(cgroupRoot, cfg.Name, r.PID)
 	}
 	if err != nil {
 		_ = cmd.Process.Kill() // without its record it could not be found

@@ -21,6 +21,7 @@ type record struct {
 	Pool     []string `json:"loadBalancerPool,omitempty"`
 	Isolated bool     `json:"isolated,omitempty"` // nothing leaves it
 	Mirror   Mirror   `json:"imageMirror,omitzero"`
+	Sealed   bool     `json:"sealed,omitempty"` // whoever administers its API is not trusted with the machine
 }
 
 // nodes returns the nodes that have a namespace, the master included.

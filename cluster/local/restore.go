@@ -218,7 +218,7 @@ func start(ctx context.Context, cfg Config, rec record, before []running, out io
 					continue
 				}
 				began := time.Now()
-				p, ended, err := ensure(ctx, cfg, daemon{ID: r.ID, Role: r.Role, Node: r.Node, Address: r.Address, Args: r.Args, ns: rec.nodeNS(n), program: program})
+				p, ended, err := ensure(ctx, cfg, daemon{ID: r.ID, Role: r.Role, Node: r.Node, Address: r.Address, Args: r.Args, ns: rec.nodeNS(n), program: program, sealed: rec.Sealed})
 				if err == nil && role == "server" {
 					err = u.waitServer(ctx, p, ended)
 				} else if err == nil {

@@ -192,8 +192,11 @@ func (u *up) serverDaemon() daemon {
 	for _, n := range u.rec.nodes() {
 		args = append(args, "--node", n.Name+"="+n.IP.String())
 	}
+	if u.rec.Sealed {
+		args = append(args, sealedServer...)
+	}
 	args = append(args, u.cfg.ServerArgs...)
-	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master), program: u.program}
+	return daemon{ID: "server", Role: "server", Node: master.Name, Address: fmt.Sprintf("%s:%d", master.IP, apiPort), Args: args, ns: u.rec.nodeNS(master), program: u.program, sealed: u.rec.Sealed}
 }
 
 func (u *up) nodeDaemon(n Node) daemon {
@@ -202,6 +205,9 @@ func (u *up) nodeDaemon(n Node) daemon {
 		"node", "--kubeconfig", filepath.Join(u.cfg.dir(), n.Name+".kubeconfig"), "--name", n.Name, "--address", n.IP.String(),
 		"--pod-cidr", n.PodCIDR.String(), "--cluster-cidr", s.Pods.String(), "--service-cidr", s.Services.String(), "--state-dir", filepath.Join(u.cfg.dir(), "nodes", n.Name),
 		"--cluster", u.cfg.Name, "--cluster-dns", s.dns().String(), "--eviction-hard", evictionHard,
+	}
+	if u.rec.Sealed { // also the master, which an administrator of the API can uncordon
+		args = append(args, sealedNode...)
 	}
 	if n.Master {
 		args = append(args, "--unschedulable")
@@ -212,7 +218,7 @@ func (u *up) nodeDaemon(n Node) daemon {
 		args = append(args, u.rec.Mirror.args()...)
 		args = append(args, u.cfg.NodeArgs...)
 	}
-	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program}
+	return daemon{ID: "node/" + n.Name, Role: "node", Node: n.Name, Address: n.IP.String(), Args: args, ns: u.rec.nodeNS(n), program: u.program, sealed: u.rec.Sealed}
 }
 
 // dropSurplus removes the nodes beyond the requested number.

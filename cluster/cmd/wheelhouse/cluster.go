@@ -41,7 +41,7 @@ func (f *clusterFlags) timeoutFlag(c *cobra.Command, whatFor string) {
 func upCommand() *cobra.Command {
 	var f clusterFlags
 	nodes := 2
-	var class, isolated, hostAccess bool
+	var class, isolated, sealed, hostAccess bool
 	var serverArgs, nodeArgs, pool, networks []string
 	var images imageMirror
 	c := &cobra.Command{
@@ -77,6 +77,9 @@ func upCommand() *cobra.Command {
 				}
 				cfg.Mirror = &found
 			}
+			if c.Flags().Changed("sealed") {
+				cfg.Sealed = &sealed
+			}
 			return local.Up(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
@@ -88,6 +91,7 @@ func upCommand() *cobra.Command {
 		"addresses of the nodes' network that services of type LoadBalancer get, such as 10.245.1.210-10.245.1.250; a later up without the flag keeps them")
 	images.register(c.Flags())
 	c.Flags().BoolVar(&isolated, "isolated", false, "nodes and pods reach nothing outside the cluster, and DNS answers no names of others; a later up without the flag keeps the setting")
+	c.Flags().BoolVar(&sealed, "sealed", false, "who administers the cluster's API is not trusted with this machine: --class and --isolated, nodes that refuse what PodSecurity baseline does whatever the API admits, bounds of what it uses, and no further flags; for a new cluster, which stays sealed")
 	c.Flags().StringSliceVar(&networks, "networks", nil, "the networks of nodes, pods and services of a new cluster, such as 172.29.1.0/24,172.30.0.0/16,172.31.0.0/16 (default: the first that are free below 10.0.0.0/8)")
 	c.Flags().StringArrayVar(&serverArgs, "server-arg", nil, "a further flag of the server process, such as --server-arg=--audit-log-path=/var/log/audit.log; can be repeated")
 	c.Flags().StringArrayVar(&nodeArgs, "node-arg", nil, "a further flag of the minions' node processes, such as --node-arg=--max-pods=20; can be repeated")
