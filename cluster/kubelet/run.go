@@ -101,16 +101,24 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer k.wg.Wait()
 	defer cancel()
 
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	if server := (served{k}).server(); server != nil {
 		serve, err := server.Open(ctx)
 		if err != nil {
 			return fmt.Errorf("kubelet: %w", err)
 		}
-		k.wg.Go(func() { failed <- serve() })
+		k.wg.Go(func() {
+			if err := serve(); err != nil {
+				failed <- fmt.Errorf("kubelet: serve: %w", err)
+			}
+		})
 	}
 	k.wg.Go(func() { k.follower.run(ctx) })
-	k.wg.Go(func() { k.node.Run(ctx) })
+	k.wg.Go(func() {
+		if err := k.node.Run(ctx); err != nil {
+			failed <- fmt.Errorf("kubelet: %w", err)
+		}
+	})
 	k.static.Look()
 	k.wg.Go(func() { k.static.Run(ctx) })
 	k.wg.Go(func() { k.informers.Run(ctx) })
@@ -124,7 +132,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("kubelet: serve: %w", err)
+		return err
 	}
 }
 

@@ -55,6 +55,9 @@ func TestMachinesOfOneName(t *testing.T) {
 	host(t, "cp "+filepath.Join(c.two.dir, "node", "two.kubeconfig")+" "+filepath.Join(three.dir, "node"))
 	copied := withBoot(t, three, "11111111-copy", c.node(three, "two")...)
 	refused(t, three, "a copy of machine two", "another machine (address 10.88.2.2, boot ID", copied...)
+	if rules, err := three.run("iptables-save"); err != nil || strings.Contains(rules, "KUBE-") {
+		t.Errorf("the copy that was refused leaves rules: %v: %s", err, rules)
+	}
 	reaches("while a copy was started")
 	c.same(t, uid)
 	c.sees(t, "the node is the first machine", "10.88.2.2", "get", "node", "two", "-o", "jsonpath={.status.addresses[0].address}")

@@ -91,15 +91,15 @@ func (o *nodeOptions) register(c *cobra.Command) {
 }
 
 func nodeCommand() *cobra.Command {
-	return nodePart("node", "A node in one process: kubelet, proxy, addresses of load balancers and network policies", (*nodeOptions).runKubelet, (*nodeOptions).runProxy)
+	return nodePart("node", "A node in one process: kubelet, proxy, addresses of load balancers and network policies", kubeletPart, proxyPart)
 }
 
 func kubeletCommand() *cobra.Command {
-	return nodePart("kubelet", "The kubelet alone", (*nodeOptions).runKubelet)
+	return nodePart("kubelet", "The kubelet alone", kubeletPart)
 }
 
 func proxyCommand() *cobra.Command {
-	return nodePart("proxy", "The service proxy, addresses of load balancers and network policies alone", (*nodeOptions).runProxy)
+	return nodePart("proxy", "The service proxy, addresses of load balancers and network policies alone", proxyPart)
 }
 
 // nodeIdentity has the identities of a node: the kubelet's has the rights for its own pods;
@@ -112,7 +112,18 @@ type nodeIdentity struct {
 }
 
 // part is a component of a node.
-type part func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error
+type part struct {
+	run func(*nodeOptions, context.Context, nodeIdentity, *slog.Logger) error
+	// node is whether it acts as the node, which no other machine may do meanwhile. The proxy alone may have any identity.
+	node bool
+}
+
+var (
+	kubeletPart = part{run: (*nodeOptions).runKubelet, node: true}
+	proxyPart   = part{run: (*nodeOptions).runProxy}
+)
+
+func (p part) isNode() bool { return p.node }
 
 func nodePart(use, short string, parts ...part) *cobra.Command {
 	var o nodeOptions
@@ -150,18 +161,24 @@ func (o *nodeOptions) run(ctx context.Context, parts []part, log *slog.Logger) e
 		return err
 	}
 	var id nodeIdentity
+	var cs *kubernetes.Clientset
 	err := awaitStart(ctx, o.patience, log, "the API server", func(ctx context.Context) (err error) {
 		if id, err = o.identity(ctx, log); err != nil {
 			return err
 		}
-		cs, err := kubernetes.NewForConfig(id.kubelet.Config)
-		if err != nil {
+		if cs, err = kubernetes.NewForConfig(id.kubelet.Config); err != nil {
 			return err
 		}
 		return o.findPlace(ctx, cs)
 	})
 	if err != nil {
 		return err
+	}
+	// Before anything is changed on the machine: a copy that is refused leaves no rules.
+	if slices.ContainsFunc(parts, part.isNode) {
+		if err := node.Taken(ctx, cs, o.name); err != nil {
+			return err
+		}
 	}
 	if err := o.record(); err != nil {
 		return err
@@ -177,8 +194,8 @@ func (o *nodeOptions) run(ctx context.Context, parts []part, log *slog.Logger) e
 	for _, i := range []*client.Identity{id.kubelet, id.proxier} {
 		all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
 	}
-	for _, run := range parts {
-		all.Go(func() error { return run(o, ctx, id, log) })
+	for _, p := range parts {
+		all.Go(func() error { return p.run(o, ctx, id, log) })
 	}
 	return all.Wait()
 }
@@ -228,9 +245,6 @@ func (o *nodeOptions) identityOf(ctx context.Context, path string, log *slog.Log
 func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(id.kubelet.Config)
 	if err != nil {
-		return err
-	}
-	if err := node.Taken(ctx, cs, o.name); err != nil {
 		return err
 	}
 	engine := docker.Config{Cluster: o.cluster, Node: o.name, Log: log.With("component", "docker")}

@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/hostinfo"
 )
 
 // How a node reports, as upstream.
@@ -86,13 +87,18 @@ type Node struct {
 	lease    *coordinationv1.Lease // as last written; of Run alone
 	rebooted bool                  // that is recorded
 	rival    string                // a machine with the same name that is reported
+	boot     string                // the ID of the machine's boot
+	wrote    struct {              // which machine of another boot has written the status, and when that was seen
+		who string
+		at  time.Time
+	}
 
 	mu     sync.Mutex
 	health error
 }
 
 // New returns a node that is not registered yet.
-func New(config Config) *Node { return &Node{Config: config} }
+func New(config Config) *Node { return &Node{Config: config, boot: hostinfo.ReadLine(bootIDFile)} }
 
 // Health is why the node is not ready, nil if it is.
 func (n *Node) Health() error {
@@ -106,8 +112,8 @@ func (n *Node) Event(kind, reason, message string) {
 	n.Recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: n.NodeName, UID: types.UID(n.NodeName)}, kind, reason, message)
 }
 
-// Run registers the node, renews its Lease and reports its status until ctx ends.
-func (n *Node) Run(ctx context.Context) {
+// Run registers the node, renews its Lease and reports its status until ctx ends. It returns an error when another machine does so, too.
+func (n *Node) Run(ctx context.Context) error {
 	start := time.Now()
 	var renewed, reported time.Time
 	var last v1.NodeStatus
@@ -117,7 +123,7 @@ func (n *Node) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-timer.C:
 		}
 		timer.Reset(statusCheck)
@@ -153,22 +159,30 @@ func (n *Node) Run(ctx context.Context) {
 				continue
 			}
 			renewed = time.Now()
-			stale = n.stale(ctx, &last)
+			if stale, err = n.stale(ctx, &last); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // stale reports whether the node has to be reported again: others have changed its conditions, as the node
 // controller does with those of a node that was cut off, another machine has written the status, or the extended resources of its capacity, which the
-// allocatable ones have to follow.
-func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) bool {
-	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, metav1.GetOptions{ResourceVersion: "0"})
+// allocatable ones have to follow. The error is that of noteRival.
+func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) (bool, error) {
+	how := metav1.GetOptions{ResourceVersion: "0"}
+	if n.rival != "" {
+		how = metav1.GetOptions{} // a cache that is behind could show what was written before the last report
+	}
+	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, how)
 	if err != nil {
-		return false // the next report reads it again
+		return false, nil // the next report reads it again
 	}
 	s := &node.Status
-	n.noteRival(s, reported)
-	return n.rival != "" || conditionsDiffer(s, reported) || !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable))
+	if err := n.noteRival(s, reported); err != nil {
+		return false, err
+	}
+	return n.rival != "" || conditionsDiffer(s, reported) || !equality.Semantic.DeepEqual(keepExtended(nil, s.Capacity), keepExtended(nil, s.Allocatable)), nil
 }
 
 // conditionsDiffer reports whether a condition that was reported has another status now.

@@ -1,12 +1,16 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
+
+	"wheelhouse/cluster/kubelet/cri"
 )
 
 // A new boot ID is reported once by a process; a node that is new has no earlier one.
@@ -49,19 +55,58 @@ func TestAnotherMachineOfTheSameName(t *testing.T) {
 	own := status("10.245.1.3", "a")
 	events := record.NewFakeRecorder(10)
 	n := New(Config{NodeName: "n1", Recorder: events, Log: slog.New(slog.DiscardHandler)})
-	for _, now := range []*v1.NodeStatus{own, status("10.245.1.4", "b"), status("10.245.1.4", "b"), own, status("10.245.1.3", "b"), own} {
-		n.noteRival(now, own)
+	for _, now := range []*v1.NodeStatus{own, status("10.245.1.4", "b"), own, status("10.245.1.3", "b"), own, status("10.245.1.4", "a"), status("10.245.1.4", "a"), own} {
+		if err := n.noteRival(now, own); err != nil {
+			t.Error(err)
+		}
 	}
-	n.noteRival(own, &v1.NodeStatus{}) // nothing is reported yet
+	if err := n.noteRival(own, &v1.NodeStatus{}); err != nil { // nothing is reported yet
+		t.Error(err)
+	}
 	close(events.Events)
 	var got []string
 	for e := range events.Events {
 		got = append(got, e)
 	}
-	if len(got) != 2 || !strings.Contains(got[0], "another machine (address 10.245.1.4, boot ID b) runs as node n1: stop one") || !strings.Contains(got[1], "10.245.1.3, boot ID b") {
+	if len(got) != 3 || !strings.Contains(got[0], "another machine (address 10.245.1.4, boot ID b) runs as node n1: stop one") || !strings.Contains(got[1], "10.245.1.3, boot ID b") {
 		t.Errorf("events %q", got)
 	}
 }
+
+// Of two machines that run as one node, the first that finds the other's status again after its own ends.
+func TestTwoMachinesOfTheSameName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		ended := make(chan error, 2)
+		for _, boot := range []string{"a", "b"} {
+			n := New(Config{NodeName: "n1", NodeIP: netip.MustParseAddr("10.0.0.1"), Client: client, Recorder: record.NewFakeRecorder(100), Runtime: idle{}, Kubelet: idle{}, Log: slog.New(slog.DiscardHandler)})
+			n.boot = boot
+			go func() { ended <- n.Run(t.Context()) }()
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		if len(ended) != 1 {
+			t.Fatalf("%d of two have ended", len(ended))
+		}
+		err := <-ended
+		if err == nil || !strings.Contains(err.Error(), "another machine (address 10.0.0.1, boot ID ") {
+			t.Errorf("it ended with %v", err)
+		}
+		time.Sleep(time.Hour)
+		if len(ended) != 0 {
+			t.Errorf("the other has ended, too: %v", <-ended)
+		}
+	})
+}
+
+// idle is a container runtime without images, and a kubelet without pressure.
+type idle struct{}
+
+func (idle) Version(context.Context) (string, error)     { return "docker://1", nil }
+func (idle) Images(context.Context) ([]cri.Image, error) { return nil, nil }
+func (idle) Watching() bool                              { return true }
+func (idle) Pressures() []v1.NodeConditionType           { return nil }
 
 // A node that was cut off is reported again as soon as it renews its lease: the node controller has set its conditions to Unknown.
 func TestConditionsOfANodeThatWasCutOff(t *testing.T) {
@@ -73,7 +118,7 @@ func TestConditionsOfANodeThatWasCutOff(t *testing.T) {
 	for status, want := range map[v1.ConditionStatus]bool{v1.ConditionTrue: false, v1.ConditionUnknown: true, v1.ConditionFalse: true} {
 		client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: ready(status)})
 		n := New(Config{NodeName: "n1", Client: client})
-		if got := n.stale(t.Context(), &reported); got != want {
+		if got, err := n.stale(t.Context(), &reported); err != nil || got != want {
 			t.Errorf("Ready is %s: reported again %v", status, got)
 		}
 	}
@@ -82,7 +127,7 @@ func TestConditionsOfANodeThatWasCutOff(t *testing.T) {
 	was.Addresses = []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: "10.0.0.1"}}
 	is.Addresses = []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: "10.0.0.2"}}
 	n := New(Config{NodeName: "n1", Client: fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: is}), Recorder: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler)})
-	if !n.stale(t.Context(), &was) {
+	if again, err := n.stale(t.Context(), &was); err != nil || !again {
 		t.Error("the address of another machine stays")
 	}
 	if !conditionsDiffer(&v1.NodeStatus{}, &reported) {
@@ -152,7 +197,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	list := v1.ResourceList{"example.com/dongle": resource.MustParse("4")}
 	client := fake.NewClientset(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1.NodeStatus{Capacity: list}})
 	n := New(Config{NodeName: "n1", Client: client})
-	if !n.stale(t.Context(), &v1.NodeStatus{}) {
+	if again, err := n.stale(t.Context(), &v1.NodeStatus{}); err != nil || !again {
 		t.Error("a resource without an allocatable amount is not noticed")
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
@@ -163,7 +208,7 @@ func TestGivenResourcesBecomeAllocatable(t *testing.T) {
 	if _, err := client.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if n.stale(t.Context(), &v1.NodeStatus{}) {
+	if again, err := n.stale(t.Context(), &v1.NodeStatus{}); err != nil || again {
 		t.Error("what is allocatable already is reported again")
 	}
 }

@@ -97,16 +97,27 @@ func internalIP(s *v1.NodeStatus) string {
 	return ""
 }
 
-// noteRival reports a machine that runs as this node, too, once for each.
-func (n *Node) noteRival(now, reported *v1.NodeStatus) {
+// noteRival reports a machine that runs as this node, too, once for each. It returns an error when a machine of another boot has
+// written the status a second time within StatusPeriod, after this one had written it again: both run, and the one that ends is
+// refused by Taken when it starts. A copy that has ended writes no second time; one of the same boot, as of a snapshot of a
+// virtual machine, would not be refused, and both go on.
+func (n *Node) noteRival(now, reported *v1.NodeStatus) error {
 	who := rivalOf(now, reported)
-	if who == n.rival {
-		return
+	if who == "" {
+		n.rival = ""
+		return nil
 	}
-	if n.rival = who; who == "" {
-		return
+	err := fmt.Errorf("another machine (%s) runs as node %s: %s", who, n.NodeName, remedy)
+	if now.NodeInfo.BootID != reported.NodeInfo.BootID {
+		if who == n.wrote.who && time.Since(n.wrote.at) < StatusPeriod {
+			return err
+		}
+		n.wrote.who, n.wrote.at = who, time.Now()
 	}
-	message := fmt.Sprintf("another machine (%s) runs as node %s: %s", who, n.NodeName, remedy)
-	n.Log.Error(message)
-	n.Event(v1.EventTypeWarning, "DuplicateNode", message)
+	if who != n.rival {
+		n.rival = who
+		n.Log.Error(err.Error())
+		n.Event(v1.EventTypeWarning, "DuplicateNode", err.Error())
+	}
+	return nil
 }

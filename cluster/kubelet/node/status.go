@@ -35,7 +35,7 @@ func (n *Node) status(ctx context.Context) v1.NodeStatus {
 			{Type: v1.NodeHostName, Address: n.NodeName},
 		},
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: n.Port}},
-		NodeInfo:        systemInfo(version),
+		NodeInfo:        n.systemInfo(version),
 		Conditions:      conditions(err, n.Kubelet.Pressures()),
 		Images:          n.currentImages(ctx),
 	}
@@ -84,11 +84,11 @@ func conditions(err error, pressures []v1.NodeConditionType) []v1.NodeCondition 
 }
 
 // systemInfo is what the node reports of its machine.
-func systemInfo(runtimeVersion string) v1.NodeSystemInfo {
+func (n *Node) systemInfo(runtimeVersion string) v1.NodeSystemInfo {
 	info := v1.NodeSystemInfo{
 		ContainerRuntimeVersion: runtimeVersion, KubeletVersion: kubeletVersion,
 		OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH, OSImage: "Linux",
-		MachineID: hostinfo.ReadLine("/etc/machine-id"), BootID: hostinfo.ReadLine(bootIDFile),
+		MachineID: hostinfo.ReadLine("/etc/machine-id"), BootID: n.boot,
 		SystemUUID: hostinfo.ReadLine("/sys/class/dmi/id/product_uuid"),
 	}
 	var u unix.Utsname
