@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,6 +26,9 @@ type Identity struct {
 	Config *rest.Config
 	CA     []byte // the cluster's authority, PEM
 	Node   string // whose kubelet this is, "" if it is none
+	// Listed is the directory into which the certificates that are in memory alone are written, without their keys, for who lists
+	// a machine's certificates; "" for none.
+	Listed string
 
 	rotation *Rotation // nil: nothing to renew
 	base     *rest.Config
@@ -88,7 +92,7 @@ func (id *Identity) Proxier(ctx context.Context) (*Identity, error) {
 		return &Identity{Config: id.Config, CA: id.CA}, nil
 	}
 	p := &Identity{CA: id.CA, base: id.base, clock: id.clock, log: id.log}
-	if err := p.rotate(RotationConfig{Name: ProxierPrefix + id.Node, Issue: id.issue(proxierCertificate)}, nil); err != nil {
+	if err := p.rotate(RotationConfig{Name: ProxierPrefix + id.Node, Issue: id.issue(proxierCertificate), Changed: id.list("node-proxier")}, nil); err != nil {
 		return nil, err
 	}
 	return p, p.rotation.Renew(ctx)
@@ -97,11 +101,24 @@ func (id *Identity) Proxier(ctx context.Context) (*Identity, error) {
 // Serving returns the rotation of the certificate of a node's HTTPS server.
 func (id *Identity) Serving(node string, addresses ...net.IP) *Rotation {
 	return NewRotation(RotationConfig{
-		Name: "the node's server", Clock: id.clock, Log: id.log,
+		Name: "the node's server", Clock: id.clock, Log: id.log, Changed: id.list("kubelet-serving"),
 		Issue: id.issue(func(ctx context.Context, c kubernetes.Interface, _ string) (*Pair, error) {
 			return NodeServingCertificate(ctx, c, node, addresses...)
 		}),
 	}, nil)
+}
+
+// list returns a function that writes a certificate to NAME.crt of Listed. What is not listed is no reason not to be used.
+func (id *Identity) list(name string) func(*Pair) error {
+	return func(p *Pair) error {
+		if id.Listed == "" {
+			return nil
+		}
+		if err := replaceFile(filepath.Join(id.Listed, name+".crt"), p.Cert); err != nil {
+			id.log.Warn("a certificate will not be listed", "name", name, "err", err)
+		}
+		return nil
+	}
 }
 
 // mostTimeouts bounds the attempts to request a certificate of an API server that answers too late.

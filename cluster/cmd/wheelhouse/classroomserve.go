@@ -328,7 +328,7 @@ func (o *classroomServing) certificate(ctx context.Context, cs kubernetes.Interf
 		if err != nil {
 			return nil, nil, fmt.Errorf("the cluster's authority: %w", err)
 		}
-		pair, err := keys.Issue(pki.Request{CommonName: "wheelhouse-class", DNSNames: names, IPs: ips, Server: true})
+		pair, err := keys.Pair("classroom", pki.Request{CommonName: "wheelhouse-class", DNSNames: names, IPs: ips, Server: true})
 		if err != nil {
 			return nil, nil, fmt.Errorf("a certificate of the class: %w", err)
 		}

@@ -231,6 +231,7 @@ func (o *nodeOptions) identityOf(ctx context.Context, path string, log *slog.Log
 	if id.kubelet, err = client.NodeIdentityVia(path, o.masters.url(), log.With("component", "certificates"), nil); err != nil {
 		return id, err
 	}
+	id.kubelet.Listed = filepath.Join(o.stateDir, "pki")
 	if id.proxier, err = id.kubelet.Proxier(ctx); err != nil {
 		return id, err
 	}

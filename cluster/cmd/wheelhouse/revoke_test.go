@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,9 +112,20 @@ func TestRevokedNode(t *testing.T) {
 	if err := get(n2); err != nil {
 		t.Errorf("another node: %v", err)
 	}
-	list := string(must[[]byte](t)(exec.Command(binary, "certs", "list", "--kubeconfig", s.kubeconfig).Output()))
+	list := string(must[[]byte](t)(exec.Command(binary, "certs", "revoked", "--kubeconfig", s.kubeconfig).Output()))
 	if !strings.Contains(list, "node.n1") {
-		t.Errorf("certs list printed %q", list)
+		t.Errorf("certs revoked printed %q", list)
+	}
+	list = string(must[[]byte](t)(exec.Command(binary, "certs", "list", "--state-dir", filepath.Dir(s.kubeconfig), "--kubeconfig", s.kubeconfig).Output()))
+	for _, line := range []string{"kube-apiserver ", "kubernetes-admin ", "kube-apiserver-kubelet-client ", "system:node:owned ", "wheelhouse "} {
+		if !strings.Contains(list, "\n"+line) {
+			t.Errorf("certs list has no line of %s:\n%s", line, list)
+		}
+	}
+	for line := range strings.Lines(list) {
+		if !strings.Contains(line, " valid ") && !strings.HasPrefix(line, "OF") && !strings.HasPrefix(line, "sa ") {
+			t.Errorf("not valid: %s", line)
+		}
 	}
 
 	wait.Within(t, 10*time.Second, "the node joins again", func() error {
@@ -194,6 +206,7 @@ func TestNodeRenews(t *testing.T) {
 	now := clocktesting.NewFakeClock(time.Now())
 	log := slog.New(slog.DiscardHandler)
 	id := must[*client.Identity](t)(client.NodeIdentity(file, log, now))
+	id.Listed = t.TempDir()
 	proxier := must[*client.Identity](t)(id.Proxier(t.Context()))
 	serving := id.Serving("n1", net.IPv4(127, 0, 0, 2))
 	if err := serving.Renew(t.Context()); err != nil {
@@ -210,6 +223,15 @@ func TestNodeRenews(t *testing.T) {
 		return err
 	}
 	served := must[*tls.Certificate](t)(serving.ForServer(nil))
+	// The certificates in memory are listed, as they are now.
+	listed := func(name string) []byte {
+		block, _ := pem.Decode(must[[]byte](t)(os.ReadFile(filepath.Join(id.Listed, name+".crt"))))
+		return block.Bytes
+	}
+	if !bytes.Equal(listed("kubelet-serving"), served.Certificate[0]) {
+		t.Error("another certificate is listed than is served")
+	}
+	proxiers := listed("node-proxier")
 	days := func(n int) {
 		t.Helper()
 		wait.Within(t, 10*time.Second, "all three wait", func() error {
@@ -235,6 +257,9 @@ func TestNodeRenews(t *testing.T) {
 		}
 		if c := must[*tls.Certificate](t)(serving.ForServer(nil)); bytes.Equal(c.Certificate[0], served.Certificate[0]) {
 			return fmt.Errorf("the same is served")
+		}
+		if c := must[*tls.Certificate](t)(serving.ForServer(nil)); !bytes.Equal(c.Certificate[0], listed("kubelet-serving")) || bytes.Equal(proxiers, listed("node-proxier")) {
+			return fmt.Errorf("a former one is listed")
 		}
 		return nil
 	})
