@@ -235,7 +235,10 @@ func (w *World) endpointsMatch(ctx context.Context, name string, n int, label st
 			}
 			sort.Strings(wanted)
 			same := strings.Join(got, " ") == strings.Join(wanted, " ")
-			return fmt.Sprintf("endpoints %v, pods %v", got, wanted), same && len(got) == n, nil
+			if same {
+				return fmt.Sprintf("%d ready pods, not %d; endpoints %v", len(got), n, got), len(got) == n, nil
+			}
+			return fmt.Sprintf("endpoints %v, ready pods %v", got, wanted), false, nil
 		},
 	})
 }

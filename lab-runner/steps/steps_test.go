@@ -133,6 +133,25 @@ func TestAFailureTellsWhatToKnow(t *testing.T) {
 	}
 }
 
+// Endpoints and ready pods that agree, and are too few, are told as that: two equal lists say nothing.
+func TestTooFewEndpoints(t *testing.T) {
+	w := world(t, time.Millisecond)
+	w.Client = fakeObjects(
+		&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ns", Labels: map[string]string{"app": "web"}},
+			Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.1.1.2", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		},
+		&corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ns"}, Subsets: []corev1.EndpointSubset{{Addresses: []corev1.EndpointAddress{{IP: "10.1.1.2"}}}}},
+	)
+	err := w.endpointsMatch(t.Context(), "web", 2, "app=web")
+	if err == nil || !strings.Contains(err.Error(), "seen:   1 ready pods, not 2; endpoints [10.1.1.2]") {
+		t.Errorf("%v", err)
+	}
+	if err := w.endpointsMatch(t.Context(), "web", 1, "app=web"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStepWaitsForItsCondition(t *testing.T) {
 	w := world(t, 10*time.Second)
 	waited := 0

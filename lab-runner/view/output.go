@@ -66,15 +66,15 @@ func (o *output) say(code, s string) {
 
 func (o *output) empty() bool { return len(o.lines) == 0 && len(o.open) == 0 }
 
-// rows returns the last rows of the output, from which height are shown; no more lines are laid
-// out than that takes.
-func (o *output) rows(width, height int) []row {
+// rows returns the rows of the output that are shown, at most height, and whether others are above them. No more lines are
+// laid out than that takes.
+func (o *output) rows(width, height int) (shown []row, above bool) {
 	all := o.lines
 	if len(o.open) > 0 {
 		all = append(all[:len(all):len(all)], outputLine{plain, render.Visible(string(o.open))})
 	}
 	var out []row // from the last to the first
-	for i := len(all) - 1; i >= 0 && len(out) < height+o.up; i-- {
+	for i := len(all) - 1; i >= 0 && len(out) <= height+o.up; i-- {
 		parts := render.Divide(all[i].text, max(width, 1))
 		for j := len(parts) - 1; j >= 0; j-- {
 			out = append(out, row{{all[i].code, parts[j]}})
@@ -82,9 +82,10 @@ func (o *output) rows(width, height int) []row {
 	}
 	o.up = max(0, min(o.up, len(out)-height))
 	out = out[o.up:]
+	above = len(out) > height
 	out = out[:min(height, len(out))]
 	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
 		out[i], out[j] = out[j], out[i]
 	}
-	return out
+	return out, above
 }

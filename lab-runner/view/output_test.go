@@ -54,9 +54,28 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("%d lines, %d bytes", len(o.lines), size)
 	}
 	o.up = 1e6
-	rows := o.rows(10, 5)
+	rows, _ := o.rows(10, 5)
 	if len(rows) != 5 || !slices.Equal(rows[0], row{{plain, "y"}}) {
 		t.Errorf("%v", rows)
+	}
+}
+
+// Output of which the beginning is not in sight says so, and how to see it.
+func TestOutputAboveIsAnnounced(t *testing.T) {
+	m, _ := opened(t, 80, 24)
+	press(m, "enter")
+	m.Update(outputMsg{1, []byte(strings.Repeat("a line\n", 3))})
+	m.Update(ranMsg{number: 1, target: 0, step: 1})
+	if s := seen(t, m); strings.Contains(s, "more above") {
+		t.Errorf("all is in sight:\n%s", s)
+	}
+	m.Update(outputMsg{1, []byte("another\n" + strings.Repeat("a line\n", 12))})
+	if s := seen(t, m); !strings.Contains(s, "output, more above (Tab, then Up)") {
+		t.Errorf("output above the screen is not announced:\n%s", s)
+	}
+	press(m, "tab", "up", "up", "up", "up", "up", "up", "up", "up", "up", "up", "up", "up")
+	if s := seen(t, m); !strings.Contains(s, "another") || !strings.Contains(s, "(arrow keys scroll)") {
+		t.Errorf("the output cannot be scrolled:\n%s", s)
 	}
 }
 
@@ -65,7 +84,11 @@ func TestOutputKeepsWordsWhole(t *testing.T) {
 	var o output
 	o.write([]byte("NAME        READY   STATUS    RESTARTS   AGE\nerror: unable to recognize inspector-rc.yaml\nabcdefghijklmnopqrstuvwxyz0123456789\n  fits in the width 24\n"))
 	var got []string
-	for _, r := range o.rows(24, 20) {
+	rows, above := o.rows(24, 20)
+	if _, more := o.rows(24, 3); above || !more {
+		t.Errorf("of all rows %v is said to be above, of three %v", above, more)
+	}
+	for _, r := range rows {
 		got = append(got, r[0].text)
 	}
 	want := []string{"NAME        READY", "  STATUS    RESTARTS", "  AGE", "error: unable to", "  recognize", "  inspector-rc.yaml", "abcdefghijklmnopqrstuv", "  wxyz0123456789", "  fits in the width 24"}

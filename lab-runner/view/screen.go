@@ -150,16 +150,19 @@ func (m *Model) outputRows(width, height int) []row {
 	if l.running != "" {
 		title, code = "runs: ctrl+c interrupts it", yellow
 	}
+	if height < 1 {
+		return nil
+	}
+	rows, above := l.out.rows(width, height-1)
 	switch {
 	case !m.wide():
 		title += " (Enter: the text)"
 	case l.focus:
 		title += " (arrow keys scroll)"
+	case above && l.running == "":
+		title += ", more above (Tab, then Up)"
 	}
-	if height < 1 {
-		return nil
-	}
-	return append([]row{rule(title, code, width)}, window(l.out.rows(width, height-1), 0, width, height-1)...)
+	return append([]row{rule(title, code, width)}, window(rows, 0, width, height-1)...)
 }
 
 func rule(title, code string, width int) row {
