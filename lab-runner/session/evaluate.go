@@ -38,6 +38,8 @@ type Reason struct {
 	Event     string    `json:"event,omitempty"`
 	Elsewhere string    `json:"elsewhere,omitempty"` // what was looked for is in another namespace
 	Try       string    `json:"try,omitempty"`
+	// Unknown is set if the check did not come to an end in time, as on a busy machine.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // evaluate looks at all checks of a step at once. world returns a new World for each sentence, whose patience says
@@ -94,6 +96,7 @@ func sentenceOf(ctx context.Context, sentence catalog.Sentence, w *steps.World) 
 	var f *steps.Failure
 	if errors.As(err, &f) {
 		r.Wanted, r.Seen, r.Since, r.Event, r.Elsewhere, r.Try = f.Wanted, strings.TrimSpace(f.Seen), f.Since, f.Event, f.Elsewhere, f.Try
+		r.Unknown = f.Unknown
 	}
 	return r
 }

@@ -41,8 +41,9 @@ type StepProgress struct {
 
 // Mark is what is known of one check.
 type Mark struct {
-	Done time.Time `json:"done,omitzero"` // when it was first met
-	Lost time.Time `json:"lost,omitzero"` // when it was seen not to be met any more
+	Done time.Time `json:"done,omitzero"`  // when it was first met
+	Lost time.Time `json:"lost,omitzero"`  // when it was seen not to be met any more
+	Late bool      `json:"late,omitempty"` // the last look did not end in time; once that is the machine's fault, twice a loss
 	// First is how the check first failed in this step: while it fails in the same way, nothing was
 	// tried, and the reason is not shown unless the learner looks again.
 	First string `json:"first,omitempty"`
@@ -94,9 +95,10 @@ func (s *StepProgress) record(step *catalog.Step, results []Result, asked bool, 
 			if m.Done.IsZero() {
 				m.Done = now
 			}
-			m.Lost, m.Looks = time.Time{}, 0
+			m.Lost, m.Looks, m.Late = time.Time{}, 0, false
 		case !m.Done.IsZero():
-			if m.Lost.IsZero() {
+			late := r.Reason.Unknown && !m.Late
+			if m.Late = r.Reason.Unknown; m.Lost.IsZero() && !late {
 				m.Lost = now
 			}
 		default:

@@ -133,7 +133,7 @@ func TestAFailureTellsWhatToKnow(t *testing.T) {
 	}
 }
 
-// Endpoints and ready pods that agree, and are too few, are told as that: two equal lists say nothing.
+// Of endpoints and ready pods that agree and are too few, the failure has the number: two equal lists say nothing.
 func TestTooFewEndpoints(t *testing.T) {
 	w := world(t, time.Millisecond)
 	w.Client = fakeObjects(
@@ -214,8 +214,12 @@ func TestCommands(t *testing.T) {
 	if err := w.prints(ctx, "sleep 60", "x"); err == nil || ctx.Err() == nil || !strings.Contains(err.Error(), "took too long") {
 		t.Errorf("a command that hangs: %v", err)
 	}
-	if err := w.failsWith(ctx, "sleep 60", ""); err == nil {
-		t.Error("a command that hangs counts as one that fails")
+	var late *Failure
+	if err := w.failsWith(ctx, "sleep 60", ""); !errors.As(err, &late) || !late.Unknown {
+		t.Errorf("a command that hangs: %v, want that nothing is known", err)
+	}
+	if !errors.As(broken[0].err, &late) || late.Unknown {
+		t.Errorf("a command that prints something else: %v, want that it is known", broken[0].err)
 	}
 }
 

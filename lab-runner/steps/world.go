@@ -52,6 +52,8 @@ type Failure struct {
 	Try    string    // commands to run next
 	// Elsewhere says that what was looked for is in another namespace; may be empty.
 	Elsewhere string
+	// Unknown is set if the last look did not come to an end in time: what it asks about may be so or not.
+	Unknown bool
 }
 
 func (f *Failure) Error() string {
@@ -106,7 +108,8 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 	for {
 		probe, cancel := context.WithTimeout(ctx, limit)
 		seen, ok, err := w.look(probe, c, time.Now().After(deadline))
-		if probe.Err() != nil {
+		late := probe.Err() != nil && !ok
+		if late {
 			limit *= 2
 		}
 		cancel()
@@ -120,7 +123,7 @@ func (w *World) eventually(ctx context.Context, c condition) error {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return &Failure{Wanted: c.text, Seen: last, Since: since, Event: w.event(ctx, c.about), Try: c.try, Elsewhere: w.elsewhere(ctx, c.object)}
+			return &Failure{Wanted: c.text, Seen: last, Since: since, Event: w.event(ctx, c.about), Try: c.try, Elsewhere: w.elsewhere(ctx, c.object), Unknown: late}
 		}
 		if w.OnWait != nil {
 			w.OnWait(c.text, last, since)
