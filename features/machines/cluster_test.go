@@ -45,13 +45,29 @@ type cluster struct {
 // newCluster starts them; more are further flags of the nodes.
 func newCluster(t testing.TB, more ...string) *cluster {
 	t.Helper()
-	host(t, "ip netns add "+routerNS+"; ip -n "+routerNS+" link set lo up; ip netns exec "+routerNS+" sysctl -qw net.ipv4.ip_forward=1")
-	t.Cleanup(func() { host(t, "ip netns del "+routerNS) })
-	c := &cluster{server: newMachine(t, "server", 0), one: newMachine(t, "one", 1), two: newMachine(t, "two", 2), running: map[*machine]*service{}}
+	return newClusterOf(t, options{flags: more})
+}
+
+// options are what differs between clusters.
+type options struct {
+	link  bool     // the machines share a link
+	flags []string // further ones of the nodes
+}
+
+func newClusterOf(t testing.TB, o options) *cluster {
+	t.Helper()
+	newRouter(t)
+	place := func(name string, n int) *machine {
+		if o.link {
+			return newMachineOnLink(t, name, n)
+		}
+		return newMachine(t, name, n)
+	}
+	c := &cluster{server: place("server", 0), one: place("one", 1), two: place("two", 2), running: map[*machine]*service{}}
 	c.startServer(t)
 	for _, m := range []*machine{c.one, c.two} {
 		c.prepare(t, m, m.name)
-		c.startNode(t, m, m.name, append(c.token(t, "--node", m.name), more...)...)
+		c.startNode(t, m, m.name, append(c.token(t, "--node", m.name), o.flags...)...)
 	}
 	for _, m := range []*machine{c.one, c.two} {
 		c.ready(t, m.name)

@@ -42,13 +42,17 @@ func (m *machine) ns() string { return "whm-" + m.name }
 
 func (m *machine) docker() string { return "unix://" + filepath.Join(m.dir, "docker.sock") }
 
+// newRouter makes the router that all machines are behind.
+func newRouter(t testing.TB) {
+	t.Helper()
+	host(t, "ip netns add "+routerNS+"; ip -n "+routerNS+" link set lo up; ip netns exec "+routerNS+" sysctl -qw net.ipv4.ip_forward=1")
+	t.Cleanup(func() { host(t, "ip netns del "+routerNS) })
+}
+
 // newMachine makes the namespace and its link to the router.
 func newMachine(t testing.TB, name string, subnet int) *machine {
 	t.Helper()
-	m := &machine{name: name, dir: filepath.Join(t.TempDir(), name), address: fmt.Sprintf("10.88.%d.2", subnet)}
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	m := emptyMachine(t, name, fmt.Sprintf("10.88.%d.2", subnet))
 	host(t, fmt.Sprintf(`
 ip netns add %[1]s
 ip link add eth0 netns %[1]s type veth peer name %[2]s netns %[3]s
@@ -56,6 +60,31 @@ ip -n %[3]s addr add 10.88.%[4]d.1/24 dev %[2]s; ip -n %[3]s link set %[2]s up
 ip -n %[1]s addr add %[5]s/24 dev eth0; ip -n %[1]s link set lo up; ip -n %[1]s link set eth0 up
 ip -n %[1]s route add default via 10.88.%[4]d.1`, m.ns(), name, routerNS, subnet, m.address))
 	t.Cleanup(func() { host(t, "ip netns del "+m.ns()) })
+	return m
+}
+
+// newMachineOnLink makes a machine whose link is that of all others, 10.88.0.0/24, which the router bridges.
+func newMachineOnLink(t testing.TB, name string, n int) *machine {
+	t.Helper()
+	m := emptyMachine(t, name, fmt.Sprintf("10.88.0.%d", n+2))
+	host(t, fmt.Sprintf(`
+ip -n %[3]s link show br0 >/dev/null 2>&1 || { ip -n %[3]s link add br0 type bridge; ip -n %[3]s addr add 10.88.0.1/24 dev br0; ip -n %[3]s link set br0 up; }
+ip netns add %[1]s
+ip link add eth0 netns %[1]s type veth peer name %[2]s netns %[3]s
+ip -n %[3]s link set %[2]s master br0 up
+ip -n %[1]s addr add %[4]s/24 dev eth0; ip -n %[1]s link set lo up; ip -n %[1]s link set eth0 up
+ip -n %[1]s route add default via 10.88.0.1`, m.ns(), name, routerNS, m.address))
+	t.Cleanup(func() { host(t, "ip netns del "+m.ns()) })
+	return m
+}
+
+// emptyMachine is one with a directory and no network.
+func emptyMachine(t testing.TB, name, address string) *machine {
+	t.Helper()
+	m := &machine{name: name, dir: filepath.Join(t.TempDir(), name), address: address}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
