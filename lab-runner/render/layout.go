@@ -175,7 +175,7 @@ func (p *layout) fenced(line string) {
 }
 
 // Divide returns a line as it is, or, if it has more columns than width, in parts: the first and, after two spaces, the
-// others. It is cut at a space if there is one in the last two thirds, else anywhere.
+// others. No word is cut that fits in a part.
 func Divide(line string, width int) []string {
 	const indent = "  "
 	if Width(line) <= width {
@@ -186,9 +186,7 @@ func Divide(line string, width int) []string {
 	for {
 		head, tail := Cut(line, width)
 		if tail != "" && tail[0] != ' ' {
-			if i := strings.LastIndexByte(head, ' '); i > len(head)/3 {
-				head = head[:i+1]
-			}
+			head = head[:wordEnd(line, head, width)]
 		}
 		tail = strings.TrimLeft(line[len(head):], " ")
 		part := strings.TrimRight(head, " ")
@@ -201,6 +199,18 @@ func Divide(line string, width int) []string {
 		}
 		line = tail
 	}
+}
+
+// wordEnd returns where to end a part, of which head is the most: before the word that would be cut, if the word fits in a
+// part of its own.
+func wordEnd(line, head string, width int) int {
+	i := strings.LastIndexByte(head, ' ') + 1
+	const longest = 4 // bytes of a character
+	word, _, _ := strings.Cut(line[i:min(len(line), i+longest*width+1)], " ")
+	if strings.TrimSpace(head[:i]) == "" || Width(word) > width {
+		return len(head)
+	}
+	return i
 }
 
 // close ends the open paragraph, item or quote.

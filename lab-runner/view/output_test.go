@@ -82,7 +82,7 @@ func TestOutputAboveIsAnnounced(t *testing.T) {
 // Output that is wider than its pane is continued at a space, indented, so that no word is cut that fits.
 func TestOutputKeepsWordsWhole(t *testing.T) {
 	var o output
-	o.write([]byte("NAME        READY   STATUS    RESTARTS   AGE\nerror: unable to recognize inspector-rc.yaml\nabcdefghijklmnopqrstuvwxyz0123456789\n  fits in the width 24\n"))
+	o.write([]byte("NAME        READY   STATUS    RESTARTS   AGE\nerror: unable to recognize inspector-rc.yaml\nabcdefghijklmnopqrstuvwxyz0123456789\n  fits in the width 24\n$ x longer-than-two-thirds\n"))
 	var got []string
 	rows, above := o.rows(24, 20)
 	if _, more := o.rows(24, 3); above || !more {
@@ -91,7 +91,7 @@ func TestOutputKeepsWordsWhole(t *testing.T) {
 	for _, r := range rows {
 		got = append(got, r[0].text)
 	}
-	want := []string{"NAME        READY", "  STATUS    RESTARTS", "  AGE", "error: unable to", "  recognize", "  inspector-rc.yaml", "abcdefghijklmnopqrstuv", "  wxyz0123456789", "  fits in the width 24"}
+	want := []string{"NAME        READY", "  STATUS    RESTARTS", "  AGE", "error: unable to", "  recognize", "  inspector-rc.yaml", "abcdefghijklmnopqrstuv", "  wxyz0123456789", "  fits in the width 24", "$ x", "  longer-than-two-thirds"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwanted\n%q", got, want)
 	}
