@@ -99,8 +99,13 @@ func TestState(t *testing.T) {
 		ca          bool
 		want        string
 	}{
-		{-1, 364, false, StateValid}, {-60, 30, false, StateValid}, {-70, 20, false, StateDue}, {-91, -1, false, StateExpired}, {1, 90, false, StateNotValid},
-		{-3650, 3650, true, StateValid}, {-3650, 364, true, StateDue},
+		{-1, 364, false, StateValid},
+		{-60, 30, false, StateValid},
+		{-70, 20, false, StateDue},
+		{-91, -1, false, StateExpired},
+		{1, 90, false, StateNotValid},
+		{-3650, 3650, true, StateValid},
+		{-3650, 364, true, StateDue},
 	} {
 		s := Stored{Cert: &x509.Certificate{NotBefore: days(tt.from), NotAfter: days(tt.until), IsCA: tt.ca}}
 		if got := s.State(now); got != tt.want {

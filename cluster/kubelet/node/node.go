@@ -176,7 +176,7 @@ func (n *Node) stale(ctx context.Context, reported *v1.NodeStatus) (bool, error)
 	}
 	node, err := n.Client.CoreV1().Nodes().Get(ctx, n.NodeName, how)
 	if err != nil {
-		return false, nil // the next report reads it again
+		return false, nil //nolint:nilerr // the next report reads it again
 	}
 	s := &node.Status
 	if err := n.noteRival(s, reported); err != nil {
