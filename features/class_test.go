@@ -238,6 +238,10 @@ func (l *classLearner) read(conn *websocket.Conn) {
 		if err != nil {
 			l.conn = nil
 			l.mu.Unlock()
+			select {
+			case l.grown <- struct{}{}: // nothing comes any more
+			default:
+			}
 			_ = conn.Close()
 			return
 		}
