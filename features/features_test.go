@@ -156,9 +156,9 @@ func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
 // dockerInUse is held while a test runs that the end of the Docker Engine would disturb.
 var dockerInUse sync.RWMutex
 
-// lanes is how many clusters share the files of platform/: the scenarios wait most of the time.
-// The last takes part when the labs are done.
-const lanes = 3
+// lanes is how many clusters share the files of platform/. The last takes part when the labs are done. More of them keep two
+// processors no busier, and make late what scenarios limit.
+const lanes = 2
 
 // TestPlatform runs the scenarios of platform/. Each cluster takes the next file when it is
 // done with one, the longest first; what is tagged @alone follows when they all are done.

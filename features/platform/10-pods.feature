@@ -158,6 +158,7 @@ Feature: Pods
               failureThreshold: 1
             livenessProbe:
               exec: {command: ["test", "!", "-e", "/tmp/dead"]}
+              timeoutSeconds: 10
               periodSeconds: 1
               failureThreshold: 2
             startupProbe:

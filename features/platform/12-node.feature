@@ -36,8 +36,11 @@ Feature: What a node does for its containers
         spec:
           terminationGracePeriodSeconds: 1
           containers:
-          - name: web
+          - name: web # listens by the time that the next container has started: a hook asks once
             image: b.gcr.io/kuar/inspector:1.0.0
+          - name: asks
+            image: busybox:1.35
+            command: ["sleep", "3600"]
             lifecycle:
               postStart:
                 httpGet: {path: /net, port: 80}
@@ -60,7 +63,7 @@ Feature: What a node does for its containers
     And pod "asked" is running and ready
     And `kubectl get pod unhooked` prints "CrashLoopBackOff"
     And `kubectl get events --field-selector involvedObject.name=unhooked` prints a line like "FailedPostStartHook.*exited with 3: no such luck"
-    When `kubectl delete pod hooked --timeout=15s` succeeds
+    When `kubectl delete pod hooked --timeout=60s` succeeds
     Then `tr '\n' ' ' < /var/lib/wheelhouse/$WHEELHOUSE_CLUSTER/nodes/minion-1/disk/hooks/log` prints "started preStop TERM"
 
   @M4
@@ -211,5 +214,5 @@ Feature: What a node does for its containers
       """
     Then pod "gone" is running and ready
     When `kubectl get pod gone -o jsonpath={.metadata.uid} > uid && grep -q $(cat uid) /proc/mounts && [ -n "$(docker ps -q --filter label=io.kubernetes.pod.uid=$(cat uid))" ]` succeeds
-    And `kubectl delete pod gone --timeout=15s` succeeds
+    And `kubectl delete pod gone --timeout=60s` succeeds
     Then `docker ps -aq --filter label=io.kubernetes.pod.uid=$(cat uid); grep $(cat uid) /proc/mounts; find /var/lib/wheelhouse/$WHEELHOUSE_CLUSTER/nodes /sys/fs/cgroup -name "*$(cat uid)*"; true` prints nothing

@@ -277,7 +277,7 @@ Feature: Pods, all that they can ask for
             containers:
             - {name: c, image: "busybox:1.35", command: ["sh", "-c", "echo work is done"]}
       """
-    Then `kubectl wait --for=condition=complete --timeout=30s job/worked` succeeds
+    Then `kubectl wait --for=condition=complete --timeout=60s job/worked` succeeds
     And `kubectl logs job/worked -c helper` prints "helper ends"
 
   @W8

@@ -136,7 +136,7 @@ Feature: The client that others wrote
     And `kubectl get configmap -l 'tier notin (back)' -o name | grep configmap/c || echo none` prints "none"
     When `EDITOR="sed -i s/seen/edited/" kubectl edit configmap c` succeeds
     Then `kubectl get configmap c -o go-template={{.metadata.annotations.note}}` prints "edited"
-    And `kubectl wait --for=jsonpath={.data.b}=3 configmap/c --timeout=5s` prints "condition met"
+    And `kubectl wait --for=jsonpath={.data.b}=3 configmap/c --timeout=60s` prints "condition met"
     When `kubectl delete configmap c` succeeds
     Then `kubectl get configmap c` fails with "NotFound"
 

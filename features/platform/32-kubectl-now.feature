@@ -75,7 +75,7 @@ Feature: The client of today
     And `kubectl create pdb web --selector=app=web --min-available=2` succeeds
     Then `kubectl get pdb web` prints a line like "^web +2 +N/A +0 "
     And `kubectl drain minion-2 --ignore-daemonsets --delete-emptydir-data --timeout=3s 2>&1; kubectl uncordon minion-2` prints "Cannot evict pod as it would violate the pod's disruption budget."
-    When `kubectl patch pdb web -p '{"spec":{"minAvailable":1}}' && kubectl wait pdb/web --for=jsonpath={.status.disruptionsAllowed}=1 --timeout=20s && kubectl drain minion-2 --ignore-daemonsets --delete-emptydir-data --force --timeout=80s` succeeds
+    When `kubectl patch pdb web -p '{"spec":{"minAvailable":1}}' && kubectl wait pdb/web --for=jsonpath={.status.disruptionsAllowed}=1 --timeout=60s && kubectl drain minion-2 --ignore-daemonsets --delete-emptydir-data --force --timeout=80s` succeeds
     And `kubectl uncordon minion-2` succeeds
     Then 2 pods with label "app=web" are running and ready
     And the pods with label "app=web" run on 1 nodes

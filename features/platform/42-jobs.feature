@@ -4,7 +4,7 @@ Feature: Jobs and cron jobs
   @M7
   Scenario: a job completes
     When `kubectl create job pi --image=busybox:1.35 -- echo 3.14159` succeeds
-    Then `kubectl wait --for=condition=complete job/pi --timeout=30s` prints "condition met"
+    Then `kubectl wait --for=condition=complete job/pi --timeout=60s` prints "condition met"
     And `kubectl get job pi` prints a line like "^pi +Complete +1/1 "
     And `kubectl logs job/pi` prints "3.14159"
     And `kubectl describe job pi` prints:
@@ -267,7 +267,7 @@ Feature: Jobs and cron jobs
     Then `kubectl get cronjob tick` prints a line like "^tick +@every 2s +<none> +True +0 "
     And `kubectl get jobs --no-headers -o name | wc -l` prints "2"
     When `kubectl create job by-hand --from=cronjob/tick` succeeds
-    Then `kubectl wait --for=condition=complete job/by-hand --timeout=30s` prints "condition met"
+    Then `kubectl wait --for=condition=complete job/by-hand --timeout=60s` prints "condition met"
     And `kubectl logs job/by-hand` prints "tick"
     When `kubectl delete cronjob tick` succeeds
     Then `kubectl get jobs,pods -o name` prints nothing

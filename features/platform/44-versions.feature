@@ -104,7 +104,7 @@ Feature: Versions of the API that have had their time
     And pod "pet-0" is running and ready
     And `kubectl get ds,sts -o custom-columns=N:.metadata.name,U:.spec.updateStrategy.type` prints a line like "^agent +OnDelete$"
     And `kubectl get ds,sts -o custom-columns=N:.metadata.name,U:.spec.updateStrategy.type` prints a line like "^pet +OnDelete$"
-    And `kubectl wait --for=jsonpath={.status.currentHealthy}=1 pdb/pet --timeout=30s` prints "condition met"
+    And `kubectl wait --for=jsonpath={.status.currentHealthy}=1 pdb/pet --timeout=60s` prints "condition met"
     And `kubectl create job now --from=cronjob/tick` succeeds
     And `kubectl wait --for=condition=Complete job/now --timeout=60s` prints "condition met"
     And `kubectl get ingress front -o jsonpath={.apiVersion}={.spec.defaultBackend.service.port.number}` prints "networking.k8s.io/v1=80"

@@ -45,11 +45,11 @@ Feature: Scheduling
 
   @N5 @W9
   Scenario: the processors that pods ask for are counted
-    When `for i in 1 2 3; do kubectl run big-$i --image=busybox:1.35 --overrides='{"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"a","image":"busybox:1.35","command":["sleep","3600"],"resources":{"requests":{"cpu":"'$(( $(kubectl get node minion-1 -o jsonpath={.status.allocatable.cpu}) * 600 ))m'"}}}]}}' && [ $i = 3 ] || kubectl wait --for=condition=PodScheduled --timeout=20s pod/big-$i || exit 1; done` succeeds
+    When `for i in 1 2 3; do kubectl run big-$i --image=busybox:1.35 --overrides='{"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"a","image":"busybox:1.35","command":["sleep","3600"],"resources":{"requests":{"cpu":"'$(( $(kubectl get node minion-1 -o jsonpath={.status.allocatable.cpu}) * 600 ))m'"}}}]}}' && [ $i = 3 ] || kubectl wait --for=condition=PodScheduled --timeout=60s pod/big-$i || exit 1; done` succeeds
     Then `kubectl get pods big-1 big-2 -o jsonpath='{.items[*].spec.nodeName}' | tr ' ' '\n' | sort | tr '\n' ' '` prints "minion-1 minion-2"
     And `kubectl describe pod big-3` prints "2 Insufficient cpu. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
     And pod "big-3" is Pending
-    When `kubectl delete pod big-1 --timeout=20s` succeeds
+    When `kubectl delete pod big-1 --timeout=60s` succeeds
     Then pod "big-3" is Running
 
   @N5
@@ -197,7 +197,7 @@ Feature: Scheduling
         spec:
           nodeName: minion-2
           terminationGracePeriodSeconds: 1
-          tolerations: [{key: broken, operator: Exists, effect: NoExecute, tolerationSeconds: 4}]
+          tolerations: [{key: broken, operator: Exists, effect: NoExecute, tolerationSeconds: 15}]
           containers:
           - {name: a, image: "busybox:1.35", command: ["sleep", "3600"]}
       """
@@ -366,7 +366,7 @@ Feature: Scheduling
     Then pod "writer" is running and ready
     And `kubectl get pvc data` prints a line like "^data +Bound +pvc-[0-9a-f-]+ +1Gi +RWO +standard "
     And `kubectl describe pvc data` prints "ProvisioningSucceeded"
-    When `kubectl get pod writer -o jsonpath={.spec.nodeName} > node && kubectl get pvc data -o jsonpath={.spec.volumeName} > volume && kubectl delete pod writer --timeout=20s` succeeds
+    When `kubectl get pod writer -o jsonpath={.spec.nodeName} > node && kubectl get pvc data -o jsonpath={.spec.volumeName} > volume && kubectl delete pod writer --timeout=60s` succeeds
     And the objects:
       """
       apiVersion: v1
@@ -387,7 +387,7 @@ Feature: Scheduling
     And in pod "reader" `cat /data/file` prints "precious"
     And `[ "$(kubectl get pod reader -o jsonpath={.spec.nodeName})" = "$(cat node)" ] && echo same` prints "same"
     And `cat /var/lib/wheelhouse/$WHEELHOUSE_CLUSTER/nodes/$(cat node)/disk/srv/volumes/$(cat volume)/file` prints "precious"
-    When `kubectl delete pod reader --timeout=20s && kubectl delete pvc data --timeout=20s` succeeds
+    When `kubectl delete pod reader --timeout=60s && kubectl delete pvc data --timeout=60s` succeeds
     Then `kubectl get pv $(cat volume)` fails with "not found"
     And `ls /var/lib/wheelhouse/$WHEELHOUSE_CLUSTER/nodes/$(cat node)/disk/srv/volumes/` prints nothing
 

@@ -24,9 +24,9 @@ Feature: Volumes
       """
     Then claim "myclaim" is bound to volume "made-by-hand"
     And `kubectl patch pvc myclaim -p '{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}'` fails with "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
-    When `kubectl delete pvc myclaim --timeout=20s` succeeds
+    When `kubectl delete pvc myclaim --timeout=60s` succeeds
     Then `kubectl get pv made-by-hand` prints a line like "^made-by-hand +1Gi +RWO +Retain +Released "
-    And `kubectl delete pv made-by-hand --timeout=20s` succeeds
+    And `kubectl delete pv made-by-hand --timeout=60s` succeeds
 
   @W12
   Scenario: a link on a node's disk leads where it would on a machine, and a local volume is its group's
@@ -90,5 +90,5 @@ Feature: Volumes
     And in pod "group" `stat -c %g:%a /v /v/file && cat /v/file && touch /v/mine` prints "there"
     And in pod "group" `stat -c %g:%a /v/file` prints "1234:664"
     And in pod "linker" `ls /disk/linked` prints "mine"
-    When `kubectl delete pod group linker --timeout=20s && kubectl delete pvc there --timeout=20s && kubectl delete pv local-there --timeout=20s` succeeds
+    When `kubectl delete pod group linker --timeout=60s && kubectl delete pvc there --timeout=60s && kubectl delete pv local-there --timeout=60s` succeeds
     Then `kubectl get pv local-there` fails with "not found"

@@ -49,7 +49,7 @@ Feature: What the documents show
     When `kubectl label configmap -l environment=production owner=me && kubectl annotate configmap -l environment=production seen=yes` succeeds
     Then `kubectl get configmap -l owner=me -o jsonpath='{.items[*].metadata.annotations.seen}'` prints a line like "^yes yes$"
     And `timeout 3 kubectl get configmap -l environment=qa --watch --output-watch-events -o name; true` prints "configmap/c"
-    And `kubectl wait configmap -l environment=production --for=jsonpath={.metadata.annotations.seen}=yes --timeout=10s` prints "configmap/b condition met"
+    And `kubectl wait configmap -l environment=production --for=jsonpath={.metadata.annotations.seen}=yes --timeout=60s` prints "configmap/b condition met"
     When `kubectl delete configmap -l environment=production` succeeds
     Then `kubectl get configmap -l '!kubernetes.io/nosuch' -o name | grep -v kube-root | xargs` prints a line like "^configmap/c configmap/d$"
 

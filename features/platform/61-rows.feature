@@ -104,7 +104,7 @@ Feature: Volumes and quotas, as the documents list them
       gluster 0/1 ContainerCreating 0
       remote 0/1 ContainerCreating 0
       """
-    When `kubectl delete pods --all --timeout=30s` succeeds
+    When `kubectl delete pods --all --timeout=60s` succeeds
     Then `kubectl get pods -o name` prints nothing
 
   @W17
