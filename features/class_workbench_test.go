@@ -313,13 +313,17 @@ func (b *benches) terminals(t *testing.T) {
 
 // bomb: the processes of a workbench are bounded, and the other learner notices nothing.
 func (b *benches) bomb(t *testing.T) {
-	out, _ := b.in(t, ben, "(for i in $(seq 600); do sleep 60 & done) 2>&1 | head -1")
+	out, _ := b.in(t, ben, "(for i in $(seq 600); do sleep 10 & done) 2>&1 | head -1")
 	if !strings.Contains(out, "Resource temporarily unavailable") {
 		t.Errorf("600 processes in a workbench: %q", out)
 	}
 	if got := b.must(t, ann, "(for i in $(seq 20); do sleep 0 & done; wait; echo made); kubectl auth can-i create pods"); got != "made\nyes" {
 		t.Errorf("the other learner beside it: %s", got)
 	}
+	wait.For(t, "room for processes again", func() error {
+		_, err := b.in(t, ben, "for i in $(seq 20); do sleep 0 & done; wait")
+		return err
+	})
 }
 
 // killed: a workbench whose processes are killed comes back, with the home.
