@@ -24,8 +24,8 @@ import (
 const (
 	classRounds  = 2                      // of each learner: make the objects, remove one
 	classKey     = 200 * time.Millisecond // between two keys of a learner
-	classPerPod  = 100                    // pods that are placed on a node, of 110
-	classPerWait = 10 * time.Minute       // for anything of a learner
+	classPerNode = 100                    // learners for each node, which takes 110 pods
+	classLimit   = 10 * time.Minute       // for anything that a learner waits for
 )
 
 // BenchmarkClass measures a class whose learners all work at once: each joins, opens the page's event stream and a terminal,
@@ -39,8 +39,8 @@ func BenchmarkClass(b *testing.B) {
 	if given, err := time.ParseDuration(os.Getenv("WHEELHOUSE_BENCH_TIME")); err == nil {
 		period = given
 	}
-	c := bringUp(b, "class", learners/classPerPod+1, "--class")
-	p := &platform{World: &steps.World{Patience: classPerWait}, cluster: c}
+	c := bringUp(b, "class", learners/classPerNode+1, "--class")
+	p := &platform{World: &steps.World{Patience: classLimit}, cluster: c}
 	before := memory(b)
 	if err := p.prepareClass("workshop/objects", learners); err != nil {
 		b.Fatal(err)
@@ -56,7 +56,7 @@ func BenchmarkClass(b *testing.B) {
 				b.Logf("the log of the class: %s", &p.class.log)
 			}
 		})
-		m := &classMeasures{begun: time.Now(), period: period, board: newSignal[boardCounts](), took: map[string][]time.Duration{}}
+		m := &classMeasures{period: period, board: newSignal[boardCounts](), took: map[string][]time.Duration{}}
 		ctx, end := context.WithCancel(b.Context())
 		go m.follow(ctx, p.class, p.class.instructor, "api/board/live", m.boardChanged)
 		var all sync.WaitGroup
@@ -97,7 +97,7 @@ func (s *signal[T]) set(v T) {
 
 // await waits for a value, and returns an error with the last one.
 func (s *signal[T]) await(ctx context.Context, what string, ok func(T) bool) error {
-	limit := time.NewTimer(classPerWait)
+	limit := time.NewTimer(classLimit)
 	defer limit.Stop()
 	for {
 		s.mu.Lock()
@@ -121,7 +121,6 @@ type boardCounts map[string]int
 
 // classMeasures collects what the learners see.
 type classMeasures struct {
-	begun  time.Time
 	period time.Duration
 	board  *signal[boardCounts]
 
@@ -216,7 +215,7 @@ func (m *classMeasures) learn(ctx context.Context, k *classroom, i, of int) erro
 	}
 	name := fmt.Sprintf("Learner %03d", i)
 	l := &classLearner{client: k.browser(), grown: make(chan struct{}, 1)}
-	l.client.Timeout = classPerWait
+	l.client.Timeout = classLimit
 	begun := time.Now()
 	var joined struct{ ID string }
 	if err := k.post(ctx, l.client, "api/join", map[string]string{"code": k.said["room code"], "name": name}, &joined); err != nil {
@@ -230,7 +229,7 @@ func (m *classMeasures) learn(ctx context.Context, k *classroom, i, of int) erro
 			page.set(p)
 		}
 	})
-	if err := k.connect(ctx, l, classPerWait); err != nil {
+	if err := k.connect(ctx, l, classLimit); err != nil {
 		return err
 	}
 	m.add("shell", time.Since(begun))
@@ -249,7 +248,7 @@ func (m *classMeasures) learn(ctx context.Context, k *classroom, i, of int) erro
 
 // start starts the lab, as soon as the desk is there.
 func (m *classMeasures) start(ctx context.Context, k *classroom, l *classLearner) error {
-	return until(ctx, classPerWait, "the lab to start", func() (string, bool, error) {
+	return until(ctx, classLimit, "the lab to start", func() (string, bool, error) {
 		err := k.post(ctx, l.client, "api/desk", map[string]string{"do": "start", "lab": "workshop/objects"}, nil)
 		return "", err == nil, err
 	})
@@ -292,7 +291,7 @@ func (w *classWorker) command(ctx context.Context, line string) error {
 			return err
 		}
 		begun := time.Now()
-		if err := w.k.connect(ctx, w.l, classPerWait); err != nil {
+		if err := w.k.connect(ctx, w.l, classLimit); err != nil {
 			return err
 		}
 		w.add("reopened", time.Since(begun))
@@ -332,7 +331,7 @@ func (w *classWorker) keys(ctx context.Context, keys, want string) error {
 	if conn == nil || conn.WriteMessage(websocket.BinaryMessage, []byte("d"+keys)) != nil {
 		return errClosed
 	}
-	limit := time.NewTimer(classPerWait)
+	limit := time.NewTimer(classLimit)
 	defer limit.Stop()
 	for {
 		w.l.mu.Lock()

@@ -156,8 +156,8 @@ func (c *testCluster) pid(ctx context.Context, id string) (int, error) {
 // dockerInUse is held while a test runs that the end of the Docker Engine would disturb.
 var dockerInUse sync.RWMutex
 
-// lanes is how many clusters share the files of platform/. The last takes part when the labs are done. More of them keep two
-// processors no busier, and make late what scenarios limit.
+// lanes is how many clusters share the files of platform/. The last takes part when the labs are done. With one more, two
+// processors had no idle time beside the labs, and scenarios exceeded their limits.
 const lanes = 2
 
 // TestPlatform runs the scenarios of platform/. Each cluster takes the next file when it is

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"wheelhouse/cluster/kubelet/cgroup"
 )
@@ -54,18 +53,8 @@ func (r *record) seal(cfg Config, found bool) error {
 
 // bound limits a process of a sealed cluster. Where the machine's memory is short the kernel ends it before others.
 func bound(root, cluster string, pid int) error {
-	group := filepath.Join(root, "memory", sealedGroup(cluster))
-	limit := filepath.Join(group, "memory.limit_in_bytes")
-	if cgroup.At(root).Unified() {
-		group = filepath.Join(root, sealedGroup(cluster))
-		limit = filepath.Join(group, "memory.max")
-	}
-	if err := os.MkdirAll(group, 0o755); err != nil {
-		return fmt.Errorf("control group: %w", err)
-	}
 	return errors.Join(
-		os.WriteFile(limit, []byte(fmt.Sprint(sealedMemory)), 0o644),
-		os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(fmt.Sprint(pid)), 0o644),
+		cgroup.At(root).ConfineMemory(sealedGroup(cluster), sealedMemory, pid),
 		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("600"), 0o644),
 	)
 }

@@ -4,6 +4,7 @@ package machines
 
 import (
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,9 +18,10 @@ func TestWallClock(t *testing.T) {
 	var w wallClocks
 	w.set(t, -hour)
 	var out wait.Output
-	c := exec.Command(as("/proc/self/ns/net", "clock")[0], as("/proc/self/ns/net", "clock")[1:]...)
+	command := as("/proc/self/ns/net", "clock")
+	c := exec.Command(command[0], command[1:]...)
 	c.Stdout, c.Stderr = &out, &out
-	if err := w.start(c, "machines.test"); err != nil {
+	if err := w.start(c, filepath.Base(command[len(command)-1])); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()

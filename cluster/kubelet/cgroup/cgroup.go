@@ -203,6 +203,21 @@ func removeTree(dir string) error {
 	return errors.Join(errs...)
 }
 
+// ConfineMemory moves a process to a group, which it makes if there is none, whose processes may have so many bytes together.
+func (g Groups) ConfineMemory(path string, bytes int64, pid int) error {
+	limit := "memory.limit_in_bytes"
+	if g.unified {
+		limit = "memory.max"
+	}
+	const controller = "memory"
+	if err := os.MkdirAll(g.file(controller, path, ""), 0o755); err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(g.file(controller, path, limit), strconv.AppendInt(nil, bytes, 10), 0o644),
+		os.WriteFile(g.file(controller, path, "cgroup.procs"), strconv.AppendInt(nil, int64(pid), 10), 0o644))
+}
+
 func (g Groups) file(controller, path, name string) string {
 	if g.unified {
 		controller = ""
