@@ -164,7 +164,7 @@ bench: images ## the figures of the README's table
 	go test -run '^$$' -bench DNS -benchtime 1x ./cluster/dns
 	go test -run '^$$' -bench 'Hostile|Goto|FirstCheck' -benchtime 1x -timeout 40m ./features
 	go test -run '^$$' -bench View -benchtime 1x ./lab-runner/runner
-	go test -tags machines -run '^$$' -bench Paths -benchtime 1x -timeout 20m ./features/machines
+	go test -tags machines -run '^$$' -bench 'Paths|LastPacket' -benchtime 1x -timeout 20m ./features/machines
 
 clean: ## stop the demo cluster, remove what was built here
 	-@[ ! -x bin/wheelhouse ] || bin/wheelhouse down
