@@ -71,6 +71,7 @@ func BenchmarkPaths(b *testing.B) {
 }
 
 func measurePaths(b *testing.B, network string, o options) {
+	b.Helper()
 	c := newClusterOf(b, o)
 	c.apply(b, receivers)
 	c.sees(b, "pod near runs", "Running", "get", "pod", "near", "-o", "jsonpath={.status.phase}")
