@@ -172,10 +172,10 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		}
 		resp.Truncate(size)
 	}
+	s.metrics.observe(req, resp, network, began) // before it is sent: who has the answer finds it counted
 	if err := w.WriteMsg(resp); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.cfg.Log.Debug("answer not sent", "to", w.RemoteAddr(), "err", err)
 	}
-	s.metrics.observe(req, resp, network, began)
 }
 
 func (s *Server) answer(req *dns.Msg, client net.Addr) *dns.Msg {

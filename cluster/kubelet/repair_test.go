@@ -96,9 +96,10 @@ func TestRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = n.wait("mended", "its next container to run", func(p *v1.Pod) bool { return isReady(p) && containerID(p) != id })
-	if log := n.logs(p, containerID(p)); !strings.HasPrefix(log, "value") {
-		t.Errorf("the next container has %q", log)
-	}
+	wait.Within(t, patience, "the next container to print its files", func() error {
+		log := n.logs(p, containerID(p))
+		return wait.Seen(strings.HasPrefix(log, "value"), log)
+	})
 	if got := strings.TrimPrefix(n.events.String(), events); strings.Contains(got, "Repaired") {
 		t.Errorf("what is whole is repaired: %s", got)
 	}
