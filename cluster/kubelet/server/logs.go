@@ -118,16 +118,27 @@ func (s *Server) logged(r *http.Request, previous bool) (cri.Container, error) {
 	case podspec.Container(pod, name) == nil:
 		return cri.Container{}, notFound("container %q in pod %q is not available", name, pod.Name)
 	case previous:
-		for i, c := range list {
-			if i > 0 && c.State == cri.Exited {
-				return c, nil
-			}
+		if c, ok := before(pod, name, list); ok {
+			return c, nil
 		}
 		return cri.Container{}, badRequest("previous terminated container %q in pod %q not found", name, pod.Name)
 	case len(list) == 0:
 		return cri.Container{}, badRequest("container %q in pod %q is waiting to start: %s", name, pod.Name, waitingReason(pod, name))
 	}
 	return list[0], nil
+}
+
+// before returns the container that the last state of a status is of, as upstream: where the next one is waited for, in
+// back-off, that is the newest. list has the newest first.
+func before(pod *v1.Pod, name string, list []cri.Container) (cri.Container, bool) {
+	status := podspec.ContainerStatus(&pod.Status, name)
+	waits := status != nil && status.State.Waiting != nil
+	for i, c := range list {
+		if c.State == cri.Exited && (i > 0 || waits) {
+			return c, true
+		}
+	}
+	return cri.Container{}, false
 }
 
 // waitingReason is why a container has not been started, in upstream's words.
