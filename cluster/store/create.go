@@ -19,12 +19,12 @@ func (c *Collection) Create(ctx context.Context, obj api.Object) (*Item, error) 
 	if err := c.store.WaitReady(ctx); err != nil {
 		return nil, timeout(err)
 	}
-	if err := c.store.Room(false); err != nil {
-		return nil, insufficientStorage(err)
-	}
 	body, err := encodeBody(c.format.kind, obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
+	}
+	if err := c.roomForNew(obj, len(body)); err != nil {
+		return nil, err
 	}
 	resp, err := c.commit(ctx, key, 0, body)
 	if err != nil {

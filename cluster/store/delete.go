@@ -11,8 +11,8 @@ func (c *Collection) Delete(ctx context.Context, namespace, name string, check f
 				return nil, err
 			}
 		}
-		if err := c.store.Room(true); err != nil {
-			return nil, insufficientStorage(err)
+		if err := c.roomForDeletion(); err != nil {
+			return nil, err
 		}
 		return &write{}, nil
 	})

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"wheelhouse/cluster/api"
+	"wheelhouse/cluster/store/space"
 )
 
 // Config is what a Store needs.
@@ -30,9 +31,11 @@ type Config struct {
 	// Transformers encrypt the values of some resources; nil: none. SetTransformers
 	// replaces them.
 	Transformers Transformers
-	// Room returns an error if a write is not accepted for want of space; relief is set for a
-	// write that deletes an object, or makes it smaller. nil: every write is accepted.
-	Room func(relief bool) error
+	// Room returns an error if a write is not accepted for want of space. nil: every write is accepted.
+	Room func(space.Write) error
+	// Essential reports whether an object is needed for others to be deleted, so that it is written while there is
+	// little space, if it is small; nil: none is.
+	Essential func(*api.Kind, api.Object) bool
 	// HistoryBytes is how many bytes are written before the history is made shorter, however
 	// new it is; 0: 256 MiB. etcd holds at most twice as many.
 	HistoryBytes int64
@@ -52,7 +55,10 @@ type source struct {
 
 func (s *source) open(cfg Config) {
 	if cfg.Room == nil {
-		cfg.Room = func(bool) error { return nil }
+		cfg.Room = func(space.Write) error { return nil }
+	}
+	if cfg.Essential == nil {
+		cfg.Essential = func(*api.Kind, api.Object) bool { return false }
 	}
 	if cfg.HistoryBytes == 0 {
 		cfg.HistoryBytes = 256 << 20

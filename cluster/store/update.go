@@ -29,8 +29,8 @@ func (c *Collection) Update(ctx context.Context, namespace, name string, f func(
 				return nil, err
 			}
 		}
-		if err := c.store.Room(obj.GetDeletionTimestamp() != nil || len(body) < cur.size); err != nil {
-			return nil, insufficientStorage(err)
+		if err := c.roomForUpdate(cur, obj, len(body)); err != nil {
+			return nil, err
 		}
 		return &write{body}, nil
 	})

@@ -88,7 +88,7 @@ func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *au
 		return nil, err
 	}
 	cp.store, err = store.New(store.Config{
-		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.alone(), Room: db.room(), HistoryBytes: o.etcd.quota / 16,
+		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.alone(), Room: db.room(), Essential: essential, HistoryBytes: o.etcd.quota / 16,
 		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,11 +11,17 @@ import (
 
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	eventname "k8s.io/client-go/tools/record/util"
 
-	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/api"
 	"wheelhouse/cluster/store/etcd"
+	"wheelhouse/cluster/store/space"
 )
 
 // etcdFlags say where the objects are kept.
@@ -45,6 +52,7 @@ type database struct {
 	client  *clientv3.Client
 	member  *etcd.Member // nil: etcd runs outside
 	notices chan etcd.Notice
+	log     *slog.Logger
 	close   func()
 }
 
@@ -57,7 +65,7 @@ const etcdAttempt = 10 * time.Second
 
 func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers, log *slog.Logger) (*database, error) {
 	log = log.With("component", "etcd")
-	db := &database{notices: make(chan etcd.Notice, 16)}
+	db := &database{notices: make(chan etcd.Notice, 16), log: log}
 	if e.embedded() {
 		if peers != nil {
 			waiting := time.AfterFunc(majorityNotice, func() { log.Info("waiting for a majority of the masters") })
@@ -87,6 +95,18 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers
 	return db, nil
 }
 
+// essential reports whether an object is written while the database or its disk is full: the Leases of components and
+// nodes, without which no controller deletes anything, and the events that say so.
+func essential(_ *api.Kind, obj api.Object) bool {
+	switch o := obj.(type) {
+	case *coordinationv1.Lease:
+		return o.Namespace == metav1.NamespaceSystem || o.Namespace == corev1.NamespaceNodeLease
+	case *corev1.Event:
+		return o.Namespace == metav1.NamespaceSystem && o.Source.Component == noticeSource
+	}
+	return false
+}
+
 // notice passes a notice on to maintain; it is in the log anyway if nobody reads.
 func (db *database) notice(n etcd.Notice) {
 	select {
@@ -100,29 +120,57 @@ func (db *database) maintain(ctx context.Context, cs kubernetes.Interface) error
 	if db.member == nil {
 		return nil
 	}
-	recorder := client.Recorder(cs, "etcd")
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case n := <-db.notices:
-				kind := corev1.EventTypeNormal
-				if n.Short {
-					kind = corev1.EventTypeWarning
-				}
-				recorder.Event(systemNamespace, kind, n.Reason, n.Message) //nolint:contextcheck // the recorder's own goroutine sends it
-			}
-		}
-	}()
+	go db.recordNotices(ctx, cs)
 	return db.member.Run(ctx)
 }
 
-// systemNamespace is what the events of the control plane itself regard.
-var systemNamespace = &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: "kube-system", Namespace: "kube-system"}
+// noticeRetry is how long an Event of a notice waits after it was refused.
+const noticeRetry = 2 * time.Second
+
+// recordNotices writes an Event for each notice, in their order, until ctx ends. One that is refused, for a while before
+// the server is ready and where the disk has no room at all, is written when it can be.
+func (db *database) recordNotices(ctx context.Context, cs kubernetes.Interface) {
+	for {
+		var event *corev1.Event
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-db.notices:
+			event = noticeEvent(n, metav1.Now())
+		}
+		var last error
+		err := wait.PollUntilContextCancel(ctx, noticeRetry, true, func(ctx context.Context) (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, noticeRetry)
+			defer cancel()
+			_, last = cs.CoreV1().Events(event.Namespace).Create(ctx, event, metav1.CreateOptions{})
+			return last == nil || apierrors.IsAlreadyExists(last) || apierrors.IsInvalid(last), nil
+		})
+		if ctx.Err() == nil && last != nil && !apierrors.IsAlreadyExists(last) {
+			db.log.Error("event lost", "reason", event.Reason, "err", errors.Join(err, last))
+		}
+	}
+}
+
+// noticeSource is the component that reports the events of the database, see essential.
+const noticeSource = "etcd"
+
+// noticeEvent is an Event about the namespace of the control plane.
+func noticeEvent(n etcd.Notice, now metav1.Time) *corev1.Event {
+	kind := corev1.EventTypeNormal
+	if n.Short {
+		kind = corev1.EventTypeWarning
+	}
+	return &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: eventname.GenerateEventName(metav1.NamespaceSystem, now.UnixNano())},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: metav1.NamespaceSystem, Namespace: metav1.NamespaceSystem},
+		Type:           kind, Reason: n.Reason, Message: n.Message,
+		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: noticeSource}, ReportingController: noticeSource,
+	}
+}
 
 // room is what the store asks before a write, nil if nobody looks after the space.
-func (db *database) room() func(bool) error {
+func (db *database) room() func(space.Write) error {
 	if db.member == nil {
 		return nil
 	}

@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -55,6 +58,7 @@ func TestFullDatabase(t *testing.T) {
 	if !ok || status.Status().Code != http.StatusInsufficientStorage || !strings.Contains(err.Error(), "--quota-backend-bytes") {
 		t.Fatalf("create %d: %v; want code 507 with the remedy", made, err)
 	}
+	s.recorded(t, "StorageFull", corev1.EventTypeWarning)
 	if text := s.run(t, "etcd", "status"); !strings.Contains(text, "only deletions are accepted") {
 		t.Errorf("etcd status: %s", text)
 	}
@@ -70,11 +74,96 @@ func TestFullDatabase(t *testing.T) {
 		t.Fatalf("deleting: %v", err)
 	}
 	wait.Within(t, time.Minute, "writes are accepted", func() error { return create(0) })
+	s.recorded(t, "StorageHasRoom", corev1.EventTypeNormal)
 	s.run(t, "etcd", "compact")
 	before := s.run(t, "etcd", "status", "-o", "json")
 	if after := s.run(t, "etcd", "defrag", "-o", "json"); after == before {
 		t.Errorf("defrag has changed nothing: %s", after)
 	}
+}
+
+// recorded waits for an Event of the server about its database.
+func (s *server) recorded(t *testing.T, reason, kind string) {
+	t.Helper()
+	wait.Within(t, time.Minute, "an Event "+reason, func() error {
+		events, err := s.CoreV1().Events("kube-system").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=" + reason})
+		return wait.Seen(err == nil && len(events.Items) == 1 && events.Items[0].Type == kind, events, err)
+	})
+}
+
+// The controllers of a server whose database is full keep their Lease, and delete a namespace with all that is in it:
+// objects with finalizers, dependents of owners. Then writes are accepted again.
+func TestControllersOfAFullDatabase(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "server", t.TempDir(), "--quota-backend-bytes", fmt.Sprint(32<<20))
+	namespace := func(name string) error {
+		_, err := s.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		return err
+	}
+	if err := namespace("full"); err != nil {
+		t.Fatal(err)
+	}
+	one := int32(1)
+	labels := map[string]string{"app": "x"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}}}
+	deployments := s.AppsV1().Deployments("full")
+	must[*appsv1.Deployment](t)(deployments.Create(t.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec:       appsv1.DeploymentSpec{Replicas: &one, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template},
+	}, metav1.CreateOptions{}))
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
+	}}
+	must[*corev1.PersistentVolumeClaim](t)(s.CoreV1().PersistentVolumeClaims("full").Create(t.Context(), claim, metav1.CreateOptions{}))
+	pods := func(want int) func() error {
+		return func() error {
+			list, err := s.CoreV1().Pods("full").List(t.Context(), metav1.ListOptions{})
+			return wait.Seen(err == nil && len(list.Items) == want, list, err)
+		}
+	}
+	wait.Within(t, time.Minute, "the Deployment's pod", pods(1))
+	err := error(nil)
+	for i := 0; err == nil && i < 1000; i++ {
+		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("m", i)}, Data: map[string]string{"x": strings.Repeat("x", 256<<10)}}
+		_, err = s.CoreV1().ConfigMaps("full").Create(t.Context(), m, metav1.CreateOptions{})
+		if apierrors.IsTimeout(err) { // etcd on a slow disk: it is filled all the same
+			err = nil
+		}
+	}
+	if status, ok := err.(apierrors.APIStatus); !ok || status.Status().Code != http.StatusInsufficientStorage {
+		t.Fatalf("the database is filled: %v", err)
+	}
+	renewed := func() time.Time {
+		l := must[*coordinationv1.Lease](t)(s.CoordinationV1().Leases("kube-system").Get(t.Context(), "kube-controller-manager", metav1.GetOptions{}))
+		if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
+			t.Error("nobody holds the Lease")
+		}
+		return l.Spec.RenewTime.Time
+	}
+	full := time.Now()
+	wait.Within(t, time.Minute, "the Lease is renewed for longer than it lasts", func() error {
+		at := renewed()
+		return wait.Seen(at.Sub(full) > 20*time.Second, at)
+	})
+	if strings.Contains(s.log.String(), "the components restart") {
+		t.Error("the components have lost their Lease")
+	}
+	if err := namespace("another"); err == nil {
+		t.Error("a namespace was created in a full database")
+	}
+	if err := deployments.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wait.Within(t, time.Minute, "its pod is deleted", pods(0))
+	if err := s.CoreV1().Namespaces().Delete(t.Context(), "full", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wait.Within(t, 2*time.Minute, "the namespace is gone", func() error {
+		ns, err := s.CoreV1().Namespaces().Get(t.Context(), "full", metav1.GetOptions{})
+		return wait.Seen(apierrors.IsNotFound(err), ns, err)
+	})
+	wait.Within(t, time.Minute, "writes are accepted", func() error { return namespace("another") })
 }
 
 // run is what a command of the program prints.
@@ -147,6 +236,7 @@ func TestFullDisk(t *testing.T) {
 		return wait.Seen(ok && status.Status().Code == http.StatusInsufficientStorage && strings.Contains(err.Error(), "--state-dir"), err)
 	}
 	wait.Within(t, time.Minute, "writes are refused with the remedy", refused)
+	s.recorded(t, "StorageDiskFull", corev1.EventTypeWarning)
 	if err := maps.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Errorf("deleting: %v", err)
 	}

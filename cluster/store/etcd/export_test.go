@@ -1,7 +1,16 @@
 package etcd
 
+import "wheelhouse/cluster/store/space"
+
 // WithQuota is a configuration with which etcd raises its alarm, as an earlier version's did.
 func WithQuota(c Config, quota int64) Config {
 	c.etcdQuota = quota
 	return c
+}
+
+// Accepts reports whether a write is accepted on a disk with so much free, where nothing else is short.
+func Accepts(free, reserve int64, w space.Write) bool {
+	s := shortage{all: free < reserve/32}
+	s.allow(&shortage{base: 1 << 30}, Status{Quota: 1 << 30, DiskFree: free, Reserve: reserve})
+	return s.accepts(w)
 }

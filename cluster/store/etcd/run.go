@@ -41,7 +41,7 @@ func (m *Member) revive(ctx context.Context, tick <-chan time.Time) error {
 	m.cfg.releaseReserve()
 	m.room.Store(&shortage{all: true, err: fmt.Errorf(
 		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again on its own", m.failure, diskRemedy)})
-	m.notify(Notice{Short: true, Reason: "StorageFailed", Message: m.Room(false).Error()})
+	m.notify(Notice{Short: true, Reason: "StorageFailed", Message: m.room.Load().err.Error()})
 	for {
 		select {
 		case <-ctx.Done():

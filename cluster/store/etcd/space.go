@@ -21,34 +21,6 @@ const (
 	defragEvery = 10 * time.Minute
 )
 
-// shortage is why not every write is accepted.
-type shortage struct {
-	err error
-	all bool // not even deletions are accepted
-}
-
-// Room returns an error if a write is not accepted now; relief is set for a write that
-// deletes an object, or makes it smaller. The error names the reason and the remedy.
-func (m *Member) Room(relief bool) error {
-	if s := m.room.Load(); s != nil && (s.all || !relief) {
-		return s.err
-	}
-	return nil
-}
-
-func (m *Member) notify(n Notice) {
-	if m.cfg.Log != nil {
-		log := m.cfg.Log.Info
-		if n.Short {
-			log = m.cfg.Log.Warn
-		}
-		log(n.Message, "reason", n.Reason)
-	}
-	if m.cfg.Notice != nil {
-		m.cfg.Notice(n)
-	}
-}
-
 // Status is the state of the member's space, in bytes.
 type Status struct {
 	Revision  int64  `json:"revision"`
@@ -141,55 +113,6 @@ func (m *Member) warn(ctx context.Context, doing string, err error) {
 	}
 }
 
-// limit is how many bytes may be in use while writes are accepted: some fewer where they are not, so that they are
-// accepted again only when there is some more room.
-func (m *Member) limit() int64 {
-	if m.room.Load() != nil {
-		return m.cfg.Quota / 100 * 95
-	}
-	return m.cfg.Quota
-}
-
-// decide sets what Room accepts.
-func (m *Member) decide(s Status) {
-	was := m.room.Load()
-	quota, reserve := m.limit(), s.Reserve
-	if was != nil {
-		reserve = reserve / 2 * 3
-	}
-	var now *shortage
-	var reason string
-	switch {
-	case s.DiskFree < reserve:
-		m.cfg.releaseReserve()
-		reason = "StorageDiskFull"
-		now = &shortage{all: free(m.cfg.Dir) < m.cfg.DiskReserve/32, err: fmt.Errorf(
-			"the disk of the cluster's database is full: %s are free, and %s are kept for deletions, the only writes that are accepted. %s",
-			size(s.DiskFree), size(s.Reserve), diskRemedy)}
-	case s.Alarm, s.InUse >= quota:
-		reason = "StorageFull"
-		now = &shortage{err: fmt.Errorf("the cluster's database is full: %s of %s are in use, and only deletions are accepted. %s",
-			size(s.InUse), size(s.Quota), quotaRemedy)}
-	default:
-		m.cfg.keepReserve()
-	}
-	m.room.Store(now)
-	switch {
-	case now != nil && was == nil:
-		m.notify(Notice{Short: true, Reason: reason, Message: now.err.Error()})
-	case now == nil && was != nil:
-		m.notify(Notice{Reason: "StorageHasRoom", Message: fmt.Sprintf("every write is accepted again: %s of %s are in use, %s are free on the disk",
-			size(s.InUse), size(s.Quota), size(s.DiskFree))})
-	}
-	m.mu.Lock()
-	warned := m.warned
-	m.warned = s.short(warned) != ""
-	m.mu.Unlock()
-	if now == nil && !warned && s.Warning != "" {
-		m.notify(Notice{Short: true, Reason: "StorageNearlyFull", Message: s.Warning})
-	}
-}
-
 // Compact removes all history up to now. It needs no write to be accepted. Clients that list
 // in pages or watch from before start again.
 func (m *Member) Compact(ctx context.Context) error {
@@ -252,7 +175,7 @@ func (m *Member) disarm(ctx context.Context) error {
 func (m *Member) running(f func() error) error {
 	select {
 	case <-m.failed:
-		return m.Room(true)
+		return m.failure
 	default:
 		return f()
 	}

@@ -24,6 +24,7 @@ import (
 	"wheelhouse/cluster/api/builtin"
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/etcd"
+	"wheelhouse/cluster/store/space"
 	"wheelhouse/cluster/wait"
 )
 
@@ -51,7 +52,7 @@ func start(t *testing.T, cfg etcd.Config, historyBytes int64) *server {
 	}
 	kind := builtin.Lookup("", "v1", "configmaps")
 	st, err := store.New(store.Config{
-		Client: s.Client(), Kinds: []*api.Kind{kind}, OnlyWriter: true, Room: s.Room, HistoryBytes: historyBytes, Log: slog.Default(),
+		Client: s.Client(), Kinds: []*api.Kind{kind}, OnlyWriter: true, Room: s.Room, Essential: essential, HistoryBytes: historyBytes, Log: slog.Default(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +158,7 @@ func TestFullQuota(t *testing.T) {
 	}
 	grow := func(cur *store.Item) (api.Object, error) {
 		o := cur.Object().DeepCopyObject().(*corev1.ConfigMap)
-		o.Data["more"] = "x"
+		o.Data["more"] = filler
 		return o, nil
 	}
 	_, err = s.Update(t.Context(), "default", "o0", grow)
@@ -269,7 +270,7 @@ func TestGivenUp(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(t.Context()) }()
 	wait.For(t, "every write is refused", func() error {
-		err := m.Room(true)
+		err := m.Room(space.Write{Use: space.Deletion})
 		return wait.Seen(err != nil && strings.Contains(err.Error(), "--state-dir"), err)
 	})
 	m.Stop()
