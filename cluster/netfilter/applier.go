@@ -3,7 +3,7 @@ package netfilter
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
 
 	"github.com/coreos/go-iptables/iptables"
 )
@@ -22,9 +22,10 @@ import (
 type Applier struct {
 	owner   *Owner
 	ipt     *iptables.IPTables
-	applied TableParts // nil: unknown
+	applied TableParts                // nil: unknown
+	damaged bool                      // some of the applied chains are unknown, and the anchors
+	others  map[string]map[string]int // by table and chain, the jumps of other owners' rules when all was written
 	holds   Generation
-	intact  Generation
 }
 
 // NewApplier returns an Applier for the owner's chains, of which nothing is known yet.
@@ -47,14 +48,14 @@ func (a *Applier) Apply(ctx context.Context, want Tables) error {
 
 // ApplyParts does what Apply does. It looks at no part that was applied last and is wanted still.
 func (a *Applier) ApplyParts(ctx context.Context, want TableParts) error {
-	full, have := a.applied == nil, a.applied
-	if full {
+	full, have := a.applied == nil || a.damaged, a.applied
+	if a.applied == nil {
 		var err error
 		if have, err = a.owner.existing(a.ipt); err != nil {
 			return err
 		}
 	}
-	a.applied = nil
+	a.applied, a.damaged = nil, false
 	if err := restore(ctx, have, want); err != nil {
 		return err
 	}
@@ -63,46 +64,67 @@ func (a *Applier) ApplyParts(ctx context.Context, want TableParts) error {
 			return err
 		}
 	}
-	a.applied = want
+	a.applied = maps.Clone(want)
+	if full {
+		a.observeOthers()
+	}
 	return nil
 }
 
 // Forget makes the next Apply a full one.
 func (a *Applier) Forget() { a.applied = nil }
 
-// Holds reports whether the anchors of what was applied last are there, and each chain has as
-// many rules as were written.
+// Holds reports whether what was applied last is there: each chain with as many rules as were written, and as many jumps
+// to it. Chains of which that is not true are written again by the next Apply, those that jump to them, and the anchors. A
+// rule that another process has replaced by one with the same target is not seen.
+//
+// Among 10,000 services (60,000 chains) a look takes about half a second of the processor with nftables where a rule of the machine has
+// changed since the last, and 0.3 ms else; the legacy backend reads and prints the whole table each time.
 func (a *Applier) Holds() bool {
 	return a.applied != nil && a.holds.Holds(a.hasApplied)
 }
 
 func (a *Applier) hasApplied() bool {
-	for _, anchor := range a.owner.Anchors {
-		if ok, err := a.ipt.Exists(anchor.Table, anchor.Chain, anchor.Rule...); err != nil || !ok {
-			return false
-		}
+	uses, err := a.owner.uses()
+	if err != nil {
+		return false
 	}
+	ok := true
 	for table, parts := range a.applied {
-		for chain, rules := range parts.Chains() {
-			lines, err := a.ipt.List(table, chain) // the chain itself, then its rules
-			if err != nil || len(lines) != 1+strings.Count(rules, "\n") {
-				return false
+		have := uses[table]
+		want, damaged := a.owner.usesWanted(table, parts), map[string]bool{}
+		for _, part := range parts {
+			for chain := range part.Chains {
+				if n, there := have[chain]; !there || n != want[chain]+a.others[table][chain] {
+					damaged[chain] = true
+				}
 			}
 		}
-	}
-	return true
-}
-
-// Intact reports whether the owner's canary still has its rule in each table. Another process
-// may have flushed a table, as a firewall does when it restarts.
-func (a *Applier) Intact() bool { return a.intact.Holds(a.hasCanary) }
-
-func (a *Applier) hasCanary() bool {
-	for _, table := range a.owner.Tables {
-		lines, err := a.ipt.List(table, a.owner.Canary) // the chain itself, then its rules
-		if err != nil || len(lines) < 2 {
-			return false
+		if len(damaged) > 0 {
+			ok, a.damaged = false, true
+			a.applied[table] = parts.doubted(parts.jumpingTo(damaged))
 		}
 	}
-	return true
+	return ok
+}
+
+// observeOthers counts the jumps of other owners' rules to the chains that were applied just now.
+func (a *Applier) observeOthers() {
+	a.others = map[string]map[string]int{}
+	uses, err := a.owner.uses()
+	if err != nil {
+		return // what they are shows at the next look
+	}
+	for table, parts := range a.applied {
+		have := uses[table]
+		want, others := a.owner.usesWanted(table, parts), map[string]int{}
+		for _, part := range parts {
+			for chain := range part.Chains {
+				if n := have[chain] - want[chain]; n > 0 {
+					others[chain] = n
+				}
+			}
+		}
+		a.others[table] = others
+	}
 }

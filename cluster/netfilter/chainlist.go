@@ -1,7 +1,12 @@
 package netfilter
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 
 	"github.com/coreos/go-iptables/iptables"
 	"github.com/vishvananda/netlink/nl"
@@ -25,33 +30,58 @@ func listChains(ipt *iptables.IPTables, table string) ([]string, error) {
 }
 
 func chainsOfNftables(table string) ([]string, error) {
+	uses, err := usesOfNftables()
+	return slices.Collect(maps.Keys(uses[table])), err
+}
+
+// usesOfNftables returns by table and chain how many rules the chain has and how many jump to it, together: the kernel
+// counts no other uses of chains that iptables can make.
+func usesOfNftables() (map[string]map[string]int, error) {
 	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, Version: nl.NFNETLINK_V0})
-	answers, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	uses := map[string]map[string]int{}
+	err := req.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(answer []byte) bool {
+		if len(answer) < nl.SizeofNfgenmsg {
+			return true
+		}
+		var table, name []byte
+		var used uint32
+		for kind, value := range attributes(answer[nl.SizeofNfgenmsg:]) {
+			switch kind {
+			case unix.NFTA_CHAIN_TABLE:
+				table = bytes.TrimRight(value, "\x00")
+			case unix.NFTA_CHAIN_NAME:
+				name = bytes.TrimRight(value, "\x00")
+			case unix.NFTA_CHAIN_USE:
+				if len(value) == 4 {
+					used = binary.BigEndian.Uint32(value)
+				}
+			}
+		}
+		of := uses[string(table)]
+		if of == nil {
+			of = map[string]int{}
+			uses[string(table)] = of
+		}
+		of[string(name)] = int(used)
+		return true
+	})
 	if err != nil {
 		return nil, fmt.Errorf("chains of nftables: %w", err)
 	}
-	var names []string
-	for _, answer := range answers {
-		if len(answer) < nl.SizeofNfgenmsg {
-			continue
-		}
-		attributes, err := nl.ParseRouteAttr(answer[nl.SizeofNfgenmsg:])
-		if err != nil {
-			return nil, fmt.Errorf("a chain of nftables: %w", err)
-		}
-		var of, name string
-		for _, a := range attributes {
-			switch a.Attr.Type & nl.NLA_TYPE_MASK {
-			case unix.NFTA_CHAIN_TABLE:
-				of = unix.ByteSliceToString(a.Value)
-			case unix.NFTA_CHAIN_NAME:
-				name = unix.ByteSliceToString(a.Value)
+	return uses, nil
+}
+
+// attributes are the attributes of a message of netlink, by kind. Those of package nl cost a goroutine for each message, or a
+// list.
+func attributes(data []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(uint16, []byte) bool) {
+		for len(data) >= unix.SizeofNlAttr {
+			size, kind := int(binary.NativeEndian.Uint16(data)), binary.NativeEndian.Uint16(data[2:])
+			if size < unix.SizeofNlAttr || size > len(data) || !yield(kind&nl.NLA_TYPE_MASK, data[unix.SizeofNlAttr:size]) {
+				return
 			}
-		}
-		if of == table {
-			names = append(names, name)
+			data = data[min(len(data), (size+3)&^3):]
 		}
 	}
-	return names, nil
 }

@@ -13,8 +13,8 @@ const (
 
 // Rules are what a Keeper keeps in the kernel; an Applier is one.
 type Rules interface {
-	Intact() bool // no other process has removed any
-	Forget()      // the next synchronization writes all
+	Holds() bool // no other process has removed any; else the next synchronization writes them again
+	Forget()     // the next synchronization writes all
 }
 
 // Changes notify a Keeper. Those that come while one is pending are one.
@@ -39,10 +39,15 @@ type Keeper struct {
 	Sync    func(ctx context.Context) error // writes the rules for what is known when it is called
 	Ready   chan<- struct{}                 // closed when the rules are in place for the first time
 
+	// Repaired is called when rules are there again that another process had removed or changed; may be nil.
+	Repaired func(what string)
+
 	MaxPause time.Duration // between two synchronizations while changes keep coming
 	Retry    time.Duration // after a failure
 	Resync   time.Duration // between two complete writes
 	Log      *slog.Logger
+
+	removed bool // by another process, and not written since
 }
 
 // Run synchronizes at once, after changes and failures, when rules were removed, and every Resync, until ctx
@@ -61,9 +66,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if err := k.Sync(ctx); err != nil {
 			k.Log.Error("write "+k.Name, "err", err)
 			wait = k.Retry
-		} else if first {
-			close(k.Ready)
-			first = false
+		} else {
+			if first {
+				close(k.Ready)
+				first = false
+			}
+			if k.removed && k.Repaired != nil {
+				k.Repaired(k.Name)
+			}
+			k.removed = false
 		}
 		if len(k.Changes) > 0 {
 			// While changes keep coming, at most half of the time is spent on rules.
@@ -93,9 +104,9 @@ func (k *Keeper) await(ctx context.Context, wait time.Duration, checks, resyncs 
 			k.Rules.Forget()
 			return true
 		case <-checks:
-			if !k.Rules.Intact() {
-				k.Log.Warn(k.Name + " were removed by another process; writing them again")
-				k.Rules.Forget()
+			if again == nil && !k.Rules.Holds() { // after a failure all are written in any case
+				k.Log.Warn(k.Name + " were removed or changed by another process; writing them again")
+				k.removed = true
 				return true
 			}
 		}

@@ -1,8 +1,8 @@
 // Package netfilter writes packet rules to the kernel's tables through iptables.
 //
 // Rules are values: the chains of an Owner by table, each with its rules as text. An Applier
-// writes only the chains that differ, in one iptables-restore --noflush, and detects by a
-// canary chain that another process flushed a table. Owners are the service proxy, network
+// writes only the chains that differ, in one iptables-restore --noflush, and detects by the numbers of rules
+// and jumps what another process has removed. Owners are the service proxy, network
 // policies, the pod network and host ports. The package never decides what a rule is for, and
 // never touches a chain that is not its Owner's, except for the Owner's anchors.
 //
@@ -59,8 +59,10 @@ type Owner struct {
 	Tables  []string
 	Chains  []string // names, or prefixes of names if they end in "-"
 	Anchors []Anchor
-	Canary  string // one of Chains, with a rule in each table, for Applier.Intact
 }
+
+// chain is the one that the anchor jumps to.
+func (a *Anchor) chain() string { return a.Rule[len(a.Rule)-1] }
 
 func (o *Owner) owns(chain string) bool {
 	for _, own := range o.Chains {
@@ -71,8 +73,10 @@ func (o *Owner) owns(chain string) bool {
 	return false
 }
 
-// existing returns the owner's chains in the kernel. Their content is unknown, which equals
-// no desired text.
+// unknown is the content of a chain that may be another one than desired: no desired text equals it.
+const unknown = "unknown"
+
+// existing returns the owner's chains in the kernel. Their content is unknown.
 func (o *Owner) existing(ipt *iptables.IPTables) (TableParts, error) {
 	found := Tables{}
 	for _, table := range o.Tables {
@@ -83,7 +87,7 @@ func (o *Owner) existing(ipt *iptables.IPTables) (TableParts, error) {
 		found[table] = map[string]string{}
 		for _, c := range chains {
 			if o.owns(c) {
-				found[table][c] = "unknown"
+				found[table][c] = unknown
 			}
 		}
 	}
@@ -115,7 +119,7 @@ func (o *Owner) Cleanup(ctx context.Context) error {
 	var errs []error
 	for _, a := range o.Anchors {
 		// iptables cannot name a rule whose target does not exist.
-		if ok, err := ipt.ChainExists(a.Table, a.Rule[len(a.Rule)-1]); err != nil || !ok {
+		if ok, err := ipt.ChainExists(a.Table, a.chain()); err != nil || !ok {
 			errs = append(errs, err)
 			continue
 		}

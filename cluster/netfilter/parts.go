@@ -1,9 +1,15 @@
 package netfilter
 
-import "maps"
+import (
+	"maps"
+	"strings"
+)
 
 // Part is some of the chains of a table. A Part must not change once it is applied: the same Part is the same rules.
-type Part struct{ Chains map[string]string }
+type Part struct {
+	Chains map[string]string
+	uses   []use // once they are counted
+}
 
 // Parts are the chains of a table. No chain is in two of them.
 type Parts []*Part
@@ -43,6 +49,40 @@ func (p Parts) Without(others Parts) (rest Parts) {
 		}
 	}
 	return rest
+}
+
+// jumpingTo returns the chains, and those with a rule that jumps to one of them.
+func (p Parts) jumpingTo(chains map[string]bool) map[string]bool {
+	all := maps.Clone(chains)
+	for _, part := range p {
+		for chain, rules := range part.Chains {
+			for line := range strings.Lines(rules) {
+				if chains[target(line)] {
+					all[chain] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// doubted returns the parts with chains of which the content is unknown, which equals no desired text.
+func (p Parts) doubted(chains map[string]bool) Parts {
+	all := make(Parts, 0, len(p))
+	for _, part := range p {
+		doubtful := part
+		for chain := range part.Chains {
+			if !chains[chain] {
+				continue
+			}
+			if doubtful == part {
+				doubtful = &Part{Chains: maps.Clone(part.Chains)}
+			}
+			doubtful.Chains[chain] = unknown
+		}
+		all = append(all, doubtful)
+	}
+	return all
 }
 
 // TableParts are the rules of tables in parts, so that a change among thousands of chains costs what is in the parts that

@@ -13,14 +13,13 @@ import (
 // Chains in the table mangle. It precedes the table filter, where the service proxy, Docker and firewalls accept packets, and
 // follows the translation of service addresses.
 const (
-	table       = "mangle"
-	mainChain   = "KUBE-NETPOL"
-	outChain    = "KUBE-NETPOL-OUT"    // by the sending pod
-	inChain     = "KUBE-NETPOL-IN"     // by the receiving pod
-	selfChain   = "KUBE-NETPOL-SELF"   // a pod that reaches itself through a service
-	canaryChain = "KUBE-NETPOL-CANARY" // see netfilter.Applier.Intact
-	outPrefix   = "KUBE-NPE-"          // what pods under the same policies may send
-	inPrefix    = "KUBE-NPI-"          // what they may receive
+	table     = "mangle"
+	mainChain = "KUBE-NETPOL"
+	outChain  = "KUBE-NETPOL-OUT"  // by the sending pod
+	inChain   = "KUBE-NETPOL-IN"   // by the receiving pod
+	selfChain = "KUBE-NETPOL-SELF" // a pod that reaches itself through a service
+	outPrefix = "KUBE-NPE-"        // what pods under the same policies may send
+	inPrefix  = "KUBE-NPI-"        // what they may receive
 
 	// setPrefix begins the name of each set.
 	setPrefix = "KUBE-NP-"
@@ -33,12 +32,11 @@ const (
 // owner is what this package has in the kernel's tables.
 var owner = &netfilter.Owner{
 	Tables: []string{table},
-	Chains: []string{mainChain, outChain, inChain, selfChain, canaryChain, outPrefix, inPrefix},
+	Chains: []string{mainChain, outChain, inChain, selfChain, outPrefix, inPrefix},
 	Anchors: []netfilter.Anchor{{
 		Table: table, Chain: "FORWARD", First: true,
 		Rule: []string{"-m", "comment", "--comment", "kubernetes network policies", "-j", mainChain},
 	}},
-	Canary: canaryChain,
 }
 
 // Cleanup removes all rules, chains and sets of network policies from the process's network namespace.

@@ -45,7 +45,6 @@ type Refusal struct {
 // have equal rules.
 func Compile(node string, s Snapshot) *Ruleset {
 	c := newCompiler(s)
-	c.out.Chains[canaryChain] = netfilter.Rule(canaryChain, `-m comment --comment "removed when the table is flushed"`, "-j RETURN")
 	egress := c.direction(node, networkingv1.PolicyTypeEgress, outChain, outPrefix)
 	ingress := c.direction(node, networkingv1.PolicyTypeIngress, inChain, inPrefix)
 	isolated := slices.SortedFunc(maps.Keys(c.isolated), netip.Addr.Compare)

@@ -59,9 +59,7 @@ func shown(r *Ruleset) string {
 	}
 	var all strings.Builder
 	for _, chain := range slices.Sorted(maps.Keys(r.Chains)) {
-		if chain != canaryChain {
-			all.WriteString(r.Chains[chain])
-		}
+		all.WriteString(r.Chains[chain])
 	}
 	text := strings.NewReplacer(replace...).Replace(all.String())
 	for _, noise := range []string{"-m comment --comment ", "-m conntrack ", "-m set --match-set "} {

@@ -52,6 +52,7 @@ type Config struct {
 	Informers *client.SharedInformers
 	NodeName  string
 	Recorder  record.EventRecorder // of policies whose rules are not in force; may be nil
+	Repaired  func(what string)    // is called with what another program has removed and Run has written again; may be nil
 	Log       *slog.Logger
 }
 
@@ -152,7 +153,7 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	keeper := netfilter.Keeper{
 		Name: "rules of network policies", Rules: k, Changes: e.changes, Ready: e.ready,
 		Sync:     func(ctx context.Context) error { return e.sync(ctx, k) },
-		MaxPause: maxPause, Retry: retry, Resync: resync, Log: e.cfg.Log,
+		Repaired: e.cfg.Repaired, MaxPause: maxPause, Retry: retry, Resync: resync, Log: e.cfg.Log,
 	}
 	return keeper.Run(ctx)
 }
@@ -163,8 +164,11 @@ type kernel struct {
 	sets   *netfilter.SetApplier
 }
 
-// Intact implements netfilter.Rules.
-func (k kernel) Intact() bool { return k.chains.Intact() }
+// Holds implements netfilter.Rules. It looks at both in any case, so that one synchronization mends both.
+func (k kernel) Holds() bool {
+	chains, sets := k.chains.Holds(), k.sets.Holds()
+	return chains && sets
+}
 
 // Forget implements netfilter.Rules.
 func (k kernel) Forget() {

@@ -27,8 +27,9 @@ import (
 
 // running is an Enforcer on the objects of a fake API server.
 type running struct {
-	client *fake.Clientset
-	stop   func()
+	client   *fake.Clientset
+	stop     func()
+	repaired chan string
 }
 
 func (l *lab) objects(t testing.TB) *fake.Clientset {
@@ -65,14 +66,15 @@ func run(t testing.TB, c *fake.Clientset) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := client.Informers(c)
-	e, err := New(Config{Informers: factory, NodeName: thisNode, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	repaired := make(chan string, 100)
+	e, err := New(Config{Informers: factory, NodeName: thisNode, Repaired: func(what string) { repaired <- what }, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(ctx.Done())
 	var done sync.WaitGroup
 	done.Go(func() { _ = e.Run(ctx) })
-	r := &running{client: c, stop: func() { cancel(); done.Wait() }}
+	r := &running{client: c, repaired: repaired, stop: func() { cancel(); done.Wait() }}
 	t.Cleanup(r.stop)
 	select {
 	case <-e.Ready():
@@ -153,6 +155,51 @@ func TestEnforcer(t *testing.T) {
 	}
 	if left, err := netlink.IpsetListAll(); err != nil || len(left) > 0 {
 		t.Errorf("sets are left: %d, %v", len(left), err)
+	}
+}
+
+// Whatever another program removes of the jumps, the rules or the sets, or adds to them, policies are in force again within
+// ten seconds, and that is reported.
+func TestPoliciesAreRepaired(t *testing.T) {
+	l := newLab(t)
+	c := l.objects(t)
+	create(t, c, "x", policies(t, "x: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}")[0])
+	r := run(t, c)
+	l.reaches(t, "y/a", "x/a", false)
+	l.reaches(t, "x/b", "x/a", true)
+	iptables := func(args string) func() error {
+		return func() error {
+			out, err := exec.CommandContext(t.Context(), "iptables", append([]string{"-w", "-t", "mangle"}, strings.Fields(args)...)...).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out)
+			}
+			return err
+		}
+	}
+	sets, err := netlink.IpsetListAll()
+	if err != nil || len(sets) < 2 {
+		t.Fatalf("%d sets, %v", len(sets), err)
+	}
+	damages := map[string]func() error{
+		"no jump": iptables("-F FORWARD"), "no rules": iptables("-F KUBE-NETPOL-IN"), "another rule": iptables("-I KUBE-NETPOL -j ACCEPT"), "no table": iptables("-F"),
+	}
+	for _, set := range sets {
+		damages["no member of "+set.SetName] = func() error { return netlink.IpsetFlush(set.SetName) }
+	}
+	for name, damage := range damages {
+		if err := damage(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		wait.Within(t, 10*time.Second, "a repair after "+name, func() error {
+			select {
+			case what := <-r.repaired:
+				return wait.Seen(what == "rules of network policies", what)
+			default:
+				return wait.Seen(false, "none")
+			}
+		})
+		l.reaches(t, "y/a", "x/a", false)
+		l.reaches(t, "x/b", "x/a", true)
 	}
 }
 

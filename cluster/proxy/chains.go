@@ -20,7 +20,6 @@ const (
 	markMasqChain    = "KUBE-MARK-MASQ"
 	forwardChain     = "KUBE-FORWARD"
 	firewallChain    = "KUBE-FIREWALL"
-	canaryChain      = "KUBE-PROXY-CANARY"
 )
 
 // owner is what the proxy has in the kernel's tables. Its anchors come first: services are
@@ -29,7 +28,7 @@ var owner = &netfilter.Owner{
 	Tables: []string{"nat", "filter"},
 	Chains: []string{
 		"KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-", "KUBE-FW-",
-		servicesChain, nodePortsChain, postroutingChain, markMasqChain, forwardChain, firewallChain, canaryChain,
+		servicesChain, nodePortsChain, postroutingChain, markMasqChain, forwardChain, firewallChain,
 	},
 	Anchors: []netfilter.Anchor{
 		anchor("nat", "PREROUTING", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
@@ -41,7 +40,6 @@ var owner = &netfilter.Owner{
 		anchor("filter", "OUTPUT", "-m", "conntrack", "--ctstate", "NEW", "-m", "comment", "--comment", "kubernetes service portals", "-j", servicesChain),
 		anchor("filter", "INPUT", "-j", firewallChain),
 	},
-	Canary: canaryChain,
 }
 
 func anchor(table, chain string, rule ...string) netfilter.Anchor {

@@ -44,6 +44,8 @@ type cluster struct {
 	outside netns.NsHandle
 	pods    map[string]pod
 	stop    func()
+
+	repaired chan string // what the proxy has repaired
 }
 
 type pod struct {
@@ -53,7 +55,7 @@ type pod struct {
 
 func start(t testing.TB) *cluster {
 	t.Helper()
-	c := &cluster{t: t, client: fake.NewClientset(), events: record.NewFakeRecorder(100), own: nettest.Own(t), pods: map[string]pod{}}
+	c := &cluster{t: t, client: fake.NewClientset(), events: record.NewFakeRecorder(100), own: nettest.Own(t), pods: map[string]pod{}, repaired: make(chan string, 100)}
 	c.outside = nettest.Machine(t, "lan", netip.MustParsePrefix("192.168.77.2/24"))
 	lan, err := netlink.LinkByName("lan")
 	if err != nil {
@@ -107,7 +109,7 @@ func (c *cluster) newProxy(ctx context.Context) *proxy.Proxy {
 	factory := client.Informers(c.client)
 	p, err := proxy.New(proxy.Config{
 		Informers: factory, NodeName: "minion-1", ClusterCIDR: clusterCIDR, ServiceCIDR: "10.247.0.0/16",
-		Recorder: c.events, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
+		Recorder: c.events, Repaired: func(what string) { c.repaired <- what }, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -48,6 +48,7 @@ type Config struct {
 	ClusterCIDR string               // all pods, such as 10.246.0.0/16
 	ServiceCIDR string               // all cluster IPs, such as 10.247.0.0/16; may be empty
 	Recorder    record.EventRecorder // of addresses that a service is refused; may be nil
+	Repaired    func(what string)    // is called with what another program has removed and Run has written again; may be nil
 	Journal     *journal.Log         // of when the rules of each service were written, by the service's uid; may be nil
 	Log         *slog.Logger
 }
@@ -133,7 +134,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			}
 			return err
 		},
-		MaxPause: maxPause, Retry: retry, Resync: resync, Log: p.cfg.Log,
+		Repaired: p.cfg.Repaired, MaxPause: maxPause, Retry: retry, Resync: resync, Log: p.cfg.Log,
 	}
 	return keeper.Run(ctx)
 }

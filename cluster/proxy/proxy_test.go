@@ -378,6 +378,38 @@ func TestRestartAndFlush(t *testing.T) {
 	}
 }
 
+// Whatever another program removes of the rules is there again within ten seconds, and reported.
+func TestRulesAreRepaired(t *testing.T) {
+	c := start(t)
+	a, b := c.pods["a"], c.pods["b"]
+	c.put(service("web", "10.247.0.20", nodePorts), slice("web", a.ip))
+	c.answers(b.ns, "10.247.0.20:80", "a "+b.ip)
+	for _, damage := range []string{
+		"iptables -t nat -F KUBE-SERVICES", "iptables -t nat -F PREROUTING", "iptables -t nat -F KUBE-NODEPORTS", "iptables -t nat -F POSTROUTING",
+		"iptables -t nat -F $(iptables -t nat -S | grep -o -m 1 'KUBE-SVC-[A-Z0-9]*')", "iptables -F KUBE-FIREWALL",
+		"iptables -t nat -I KUBE-SERVICES -j RETURN", "iptables -t nat -F",
+	} {
+		if out, err := exec.Command("sh", "-ec", damage).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", damage, err, out)
+		}
+		wait.Within(t, 10*time.Second, "a repair after "+damage, func() error {
+			select {
+			case what := <-c.repaired:
+				return wait.Seen(what == "service rules", what)
+			default:
+				return wait.Seen(false, "none")
+			}
+		})
+		c.answers(b.ns, "10.247.0.20:80", "a "+b.ip)
+		c.answers(c.outside, nodeIP+":30080", "a 10.246.1.1")
+	}
+	select {
+	case what := <-c.repaired:
+		t.Errorf("repaired once more: %s", what)
+	default:
+	}
+}
+
 // A client that takes the same port again is not sent to the endpoint that did not answer it, and is none any more.
 func TestUnansweredConnections(t *testing.T) {
 	c := start(t)

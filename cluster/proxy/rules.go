@@ -12,10 +12,7 @@ import (
 	"wheelhouse/cluster/netfilter"
 )
 
-const (
-	mark        = "0x4000/0x4000"
-	canaryRules = "-A " + canaryChain + " -m comment --comment \"removed when the table is flushed\" -j RETURN\n"
-)
+const mark = "0x4000/0x4000"
 
 // Ruleset is the desired content of our chains.
 type Ruleset struct {
@@ -265,7 +262,6 @@ func fixed(node Node, nat, filter map[string]string) {
 		// A packet that passes these rules again (in a tunnel) must not be marked.
 		"-A " + postroutingChain + " -j MARK --set-xmark 0x4000/0x0\n" +
 		"-A " + postroutingChain + " -j MASQUERADE" + random + "\n"
-	nat[canaryChain], filter[canaryChain] = canaryRules, canaryRules
 	filter[forwardChain] = "-A " + forwardChain + " -m conntrack --ctstate INVALID -j DROP\n" +
 		"-A " + forwardChain + " -m mark --mark " + mark + " -j ACCEPT\n" +
 		"-A " + forwardChain + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"

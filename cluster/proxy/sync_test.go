@@ -139,7 +139,8 @@ func restoreAlone(t testing.TB, tables netfilter.Tables, args ...string) time.Du
 // BenchmarkSync is how long the proxy takes to write the rules of so many services of two ports and two endpoints: all of
 // them where there are none, and over those that are there, beside a bare iptables-restore of the
 // same rules; and after one edited endpoint, beside a bare iptables-restore of the edited service's rules: whenever a rule
-// jumps, the kernel looks at all rules of the table for a loop, so that this grows with their number, too.
+// jumps, the kernel looks at all rules of the table for a loop, so that this grows with their number, too. A look is for what other
+// processes have removed.
 func BenchmarkSync(b *testing.B) {
 	for _, services := range []int{100, 1000, 5000, 10000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
@@ -148,7 +149,7 @@ func BenchmarkSync(b *testing.B) {
 				svc, slice := numbered(n)
 				s.put(b, svc, slice)
 			}
-			var first, again, alone, edits, edited []time.Duration
+			var first, again, alone, edits, edited, looks []time.Duration
 			for range b.N {
 				if err := Cleanup(b.Context()); err != nil {
 					b.Fatal(err)
@@ -164,6 +165,11 @@ func BenchmarkSync(b *testing.B) {
 					slice.Endpoints[0].Addresses = []string{fmt.Sprintf("10.246.1.%d", 100+i)}
 					s.put(b, svc, slice)
 					edits = append(edits, s.synchronize(b))
+					began := time.Now()
+					if !s.applier.Holds() {
+						b.Fatal("the rules do not hold")
+					}
+					looks = append(looks, time.Since(began))
 					edited = append(edited, s.bareEdit(b, svc))
 				}
 			}
@@ -178,6 +184,7 @@ func BenchmarkSync(b *testing.B) {
 			b.ReportMetric(float64(report("again", again))/float64(restore), "again/restore")
 			report("edit", edits)
 			report("edit-restore", edited)
+			report("look", looks)
 			b.ReportMetric(float64(edits[len(edits)-1].Microseconds())/1000, "edit-max-ms")
 			b.ReportMetric(0, "ns/op")
 		})

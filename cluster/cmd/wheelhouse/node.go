@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/announce"
 	"wheelhouse/cluster/client"
@@ -263,11 +264,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	}
 	recorder := client.NodeRecorder(cs, "kubelet", o.name)
 	defer flush(ctx, recorder)
-	repaired := func(what string) { //nolint:contextcheck // events outlast what causes them
-		recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: o.name, UID: types.UID(o.name)}, v1.EventTypeWarning, "Repaired",
-			"Another program has removed or changed "+what+" of the node, which the kubelet has made again")
-	}
-	pods, routes, annotations, err := o.network(ctx, id.shared, repaired, log)
+	pods, routes, annotations, err := o.network(ctx, id.shared, o.repairedBy(recorder, "the kubelet"), log)
 	if err != nil {
 		return err
 	}
@@ -331,6 +328,14 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 	return kubelet.New(cfg)
 }
 
+// repairedBy returns what records the repair of a part of the node.
+func (o *nodeOptions) repairedBy(recorder record.EventRecorder, component string) func(what string) {
+	return func(what string) { //nolint:contextcheck // events outlast what causes them
+		recorder.Event(&v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: o.name, UID: types.UID(o.name)}, v1.EventTypeWarning, "Repaired",
+			"Another program has removed or changed "+what+" of the node, which "+component+" has made again")
+	}
+}
+
 func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(client.As(id.proxier.Config, client.Proxy))
 	if err != nil {
@@ -338,9 +343,10 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	}
 	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
 	defer flush(ctx, recorder)
+	repaired := o.repairedBy(recorder, "the proxy")
 	p, err := proxy.New(proxy.Config{
 		Informers: id.shared, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
-		Recorder: recorder, Journal: id.journal, Log: log.With("component", "proxy"),
+		Recorder: recorder, Repaired: repaired, Journal: id.journal, Log: log.With("component", "proxy"),
 	})
 	if err != nil {
 		return err
@@ -351,7 +357,7 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	if err != nil {
 		return err
 	}
-	policies, err := netpol.New(netpol.Config{Informers: id.shared, NodeName: o.name, Recorder: recorder, Log: log.With("component", "network-policies")})
+	policies, err := netpol.New(netpol.Config{Informers: id.shared, NodeName: o.name, Recorder: recorder, Repaired: repaired, Log: log.With("component", "network-policies")})
 	if err != nil {
 		return err
 	}

@@ -29,13 +29,14 @@ type guard struct {
 	rules   *netfilter.Applier
 	sets    *netfilter.SetApplier
 	from    map[netip.Addr]bool // as applied last
+	damaged bool                // by another program, and not mended since
 	removed bool
 }
 
 func newGuard() *guard { return &guard{sets: netfilter.NewSetApplier(peersSet)} }
 
-// apply lets packets in from these machines alone.
-func (g *guard) apply(ctx context.Context, machines []netip.Addr) error {
+// apply lets packets in from these machines alone. It reports whether it has mended what another program had changed.
+func (g *guard) apply(ctx context.Context, machines []netip.Addr) (mended bool, err error) {
 	from := map[netip.Addr]bool{}
 	set := &netfilter.Set{Type: netfilter.Addresses, Members: map[netfilter.Member]struct{}{}}
 	for _, m := range machines {
@@ -43,31 +44,34 @@ func (g *guard) apply(ctx context.Context, machines []netip.Addr) error {
 		set.Members[netfilter.Member{Prefix: netip.PrefixFrom(m, m.BitLen())}] = struct{}{}
 	}
 	if g.rules == nil {
-		var err error
 		if g.rules, err = netfilter.NewApplier(guardRules); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if maps.Equal(from, g.from) && g.rules.Holds() {
-		return nil
+	if g.from != nil {
+		rules, members := g.rules.Holds(), g.sets.Holds()
+		g.damaged = g.damaged || !rules || !members
+	}
+	if maps.Equal(from, g.from) && !g.damaged {
+		return false, nil
 	}
 	g.from, g.removed = nil, false
 	g.rules.Forget()
 	want := netfilter.Sets{peersSet: set}
 	if err := g.sets.Extend(want); err != nil {
-		return err
+		return false, err
 	}
-	err := g.rules.Apply(ctx, netfilter.Tables{"filter": {
+	err = g.rules.Apply(ctx, netfilter.Tables{"filter": {
 		peersChain: netfilter.Rule(peersChain, "-m set --match-set "+peersSet+" src", "-j RETURN") + netfilter.Rule(peersChain, "-j DROP"),
 	}})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := g.sets.Reduce(want); err != nil {
-		return err
+		return false, err
 	}
-	g.from = from
-	return nil
+	mended, g.from, g.damaged = g.damaged, from, false
+	return mended, nil
 }
 
 // remove removes rules and set, also those of a former process.
@@ -75,7 +79,7 @@ func (g *guard) remove(ctx context.Context) error {
 	if g.removed {
 		return nil
 	}
-	g.rules, g.from = nil, nil
+	g.rules, g.from, g.damaged = nil, nil, false
 	g.sets.Forget()
 	if err := guardRules.Cleanup(ctx); err != nil {
 		return err

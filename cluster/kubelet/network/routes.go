@@ -83,8 +83,10 @@ func (r *Routes) Run(ctx context.Context) error {
 	}
 	var applied, settled bool // settled: the former plan was there completely once
 	missing := 0              // of a settled plan, also in attempts that failed
+	checks := time.NewTicker(checkPeriod)
+	defer checks.Stop()
 	for {
-		wait := checkPeriod
+		var retry <-chan time.Time
 		want, err := r.wanted()
 		same := samePlan(want, r.former)
 		// A node writes its status every few seconds; its addresses hardly ever change.
@@ -105,13 +107,14 @@ func (r *Routes) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			r.cfg.Log.Error("routes to other nodes", "error", err)
-			applied, wait = false, 2*time.Second
+			applied, retry = false, time.After(2*time.Second)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-r.changed:
-		case <-time.After(wait):
+		case <-retry:
+		case <-checks.C: // however often nodes change
 			applied = false
 		}
 	}
@@ -149,7 +152,11 @@ func (r *Routes) apply(ctx context.Context, want plan) (added int, err error) {
 		i, made, err := setupVXLAN(r.cfg.PodCIDR, r.cfg.NodeIP, mtu-vxlanOverhead)
 		if err == nil {
 			index[vxlanLink] = i
-			err = r.guard.apply(ctx, machines)
+			var mended bool
+			if mended, err = r.guard.apply(ctx, machines); mended {
+				r.cfg.Log.Warn("packet rules repaired", "chain", peersChain, "set", peersSet)
+				r.cfg.Repaired("the rules that let packets of VXLAN in from nodes")
+			}
 		}
 		if made {
 			added++

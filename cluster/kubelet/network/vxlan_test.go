@@ -51,6 +51,9 @@ bridge -n far fdb replace 02:42:0a:f6:01:00 dev cvxlan0 dst 192.168.81.1
 ip -n far route replace 10.246.1.0/24 via 10.246.1.0 dev cvxlan0 onlink
 `
 
+// flushPeers is a damage for which the tests need no program ipset.
+const flushPeers = "ipset flush WHPEERS"
+
 func sh(t *testing.T, script string) {
 	t.Helper()
 	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
@@ -138,8 +141,15 @@ func TestVXLANBehindARouter(t *testing.T) {
 	for _, damage := range []string{
 		"ip link del cvxlan0", "ip link set cvxlan0 down", "ip neigh flush dev cvxlan0 nud permanent",
 		"bridge fdb del 02:42:0a:f6:05:00 dev cvxlan0 dst 192.168.82.2", "ip route del 10.246.5.0/24",
+		"iptables -F INPUT", "iptables -F WHEELHOUSE-PEERS", flushPeers,
 	} {
-		sh(t, damage)
+		if damage == flushPeers {
+			if err := netlink.IpsetFlush("WHPEERS"); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			sh(t, damage)
+		}
 		wait.Within(t, time.Minute, "a repair after "+damage, func() error {
 			select {
 			case got := <-repaired:
