@@ -11,18 +11,73 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
-// loadKey reads a key that must survive every restart, or creates it. A file that cannot be
-// read is an error (its permissions may be wrong for the moment); one that is no key was left
-// by a crash, and is replaced.
+// KeyError is a key of an existing cluster that is missing or damaged. A new one would lock out all who trust the old.
+type KeyError struct {
+	File     string
+	What     error     // nil: it is missing
+	Written  time.Time // when the file was last written; if it is missing, when its directory was last changed
+	Evidence []string  // files that say that the cluster exists
+	Since    time.Time // from when the oldest of them is
+}
+
+func (e *KeyError) Error() string {
+	state := fmt.Sprintf("is missing; its directory was last changed %s", e.Written.UTC().Format(time.RFC3339))
+	if e.What != nil {
+		state = fmt.Sprintf("is damaged: %v; it was last written %s", e.What, e.Written.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("the key %s of a cluster that exists since %s %s. Nothing was changed. Put back a copy of it, from a backup or from another "+
+		"master. Without one, remove %s: the next start makes new keys, and each node, kubeconfig and token has to be made again",
+		e.File, e.Since.UTC().Format(time.RFC3339), state, strings.Join(e.Evidence, " and "))
+}
+
+func (e *KeyError) Unwrap() error { return e.What }
+
+// keyError is the error about a key, nil if nothing says that the cluster exists.
+func (a *Authority) keyError(path string, what error) error {
+	e := &KeyError{File: path, What: what}
+	for _, file := range append([]string{filepath.Join(a.dir, "ca.crt")}, a.evidence...) {
+		st, err := os.Stat(file)
+		if err != nil {
+			continue
+		}
+		e.Evidence = append(e.Evidence, file)
+		if e.Since.IsZero() || st.ModTime().Before(e.Since) {
+			e.Since = st.ModTime()
+		}
+	}
+	if e.Evidence == nil {
+		return nil
+	}
+	if what == nil {
+		path = a.dir
+	}
+	if st, err := os.Stat(path); err == nil {
+		e.Written = st.ModTime()
+	}
+	return e
+}
+
+// loadKey reads a key that must survive every restart, or creates it for a new cluster. A file that cannot be read is
+// an error (its permissions may be wrong for the moment).
 func (a *Authority) loadKey(name string) (*ecdsa.PrivateKey, error) {
-	data, err := os.ReadFile(filepath.Join(a.dir, name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	path := filepath.Join(a.dir, name)
+	data, err := os.ReadFile(path)
+	var damage error
+	switch {
+	case err == nil:
+		var key *ecdsa.PrivateKey
+		if key, damage = decodeKey(data); damage == nil {
+			return key, nil
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
-	if key, err := decodeKey(data); err == nil {
-		return key, nil
+	if err := a.keyError(path, damage); err != nil {
+		return nil, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

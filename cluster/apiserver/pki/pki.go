@@ -1,10 +1,10 @@
 // Package pki creates and stores the cluster's keys: its certificate authority, the
 // certificates that the authority issues, and the key that signs service-account tokens.
 //
-// A directory holds them (0700; files 0600). Open creates what is missing and leaves the rest;
-// Pair reissues a certificate that is damaged, not of this authority, about to expire, or not
-// for the requested names. A crash at any time leaves a directory that the next Open
-// completes. To replace all keys, remove the directory. Two processes may open it at once.
+// A directory holds them (0700; files 0600). Open creates the keys of a new cluster; that one of an existing cluster is
+// missing or damaged is an error. Pair reissues a certificate that is damaged, not of this authority, about to expire, or
+// not for the requested names. A crash at any time leaves a directory that the next Open completes. Two processes may
+// open it at once.
 package pki
 
 import (
@@ -42,16 +42,20 @@ const (
 
 // Authority is the cluster's certificate authority with its directory.
 type Authority struct {
-	dir    string
-	now    func() time.Time
-	cert   *x509.Certificate
-	key    *ecdsa.PrivateKey
-	pem    []byte
-	tokens *ecdsa.PrivateKey
+	dir      string
+	evidence []string
+	now      func() time.Time
+	cert     *x509.Certificate
+	key      *ecdsa.PrivateKey
+	pem      []byte
+	tokens   *ecdsa.PrivateKey
 }
 
-// Open loads the authority of dir, or creates it. The name is in the authority's certificate.
-func Open(dir, name string) (*Authority, error) { return open(dir, name, time.Now) }
+// Open loads the authority of dir, or creates it. The name is in the authority's certificate. The certificate, or any file
+// of evidence that is there, says that the cluster exists: a key that is missing or damaged is a KeyError then.
+func Open(dir, name string, evidence ...string) (*Authority, error) {
+	return open(dir, name, time.Now, evidence...)
+}
 
 // OpenCA is Open for an authority that signs no tokens, such as that of etcd's members.
 func OpenCA(dir, name string) (*Authority, error) {
@@ -59,8 +63,8 @@ func OpenCA(dir, name string) (*Authority, error) {
 	return a, a.open(name, false)
 }
 
-func open(dir, name string, now func() time.Time) (*Authority, error) {
-	a := &Authority{dir: dir, now: now}
+func open(dir, name string, now func() time.Time, evidence ...string) (*Authority, error) {
+	a := &Authority{dir: dir, evidence: evidence, now: now}
 	return a, a.open(name, true)
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -80,7 +81,6 @@ func TestHealsWhatACrashLeft(t *testing.T) {
 		"empty certificate":        func(d string) error { return os.Truncate(d+"/admin.crt", 0) },
 		"half a key":               func(d string) error { return os.Truncate(d+"/admin.key", 20) },
 		"no key":                   func(d string) error { return os.Remove(d + "/admin.key") },
-		"new authority key":        func(d string) error { return os.Remove(d + "/ca.key") },
 		"temporary file":           func(d string) error { return os.WriteFile(d+"/.tmp-1", nil, 0o600) },
 	}
 	for name, damage := range cases {
@@ -102,6 +102,48 @@ func TestHealsWhatACrashLeft(t *testing.T) {
 				t.Errorf("left over: %v", left)
 			}
 		})
+	}
+}
+
+// A key of an existing cluster is never replaced: the error names the file, since when, and what can be done.
+func TestKeysOfAnExistingClusterStay(t *testing.T) {
+	remove, cut := os.Remove, func(f string) error { return os.Truncate(f, 20) }
+	for _, file := range []string{"ca.key", "sa.key"} {
+		for what, damage := range map[string]func(string) error{"is missing": remove, "is damaged": cut} {
+			t.Run(file+" "+what, func(t *testing.T) {
+				dir := t.TempDir()
+				mustOpen(t, dir)
+				path := filepath.Join(dir, file)
+				if err := damage(path); err != nil {
+					t.Fatal(err)
+				}
+				_, err := Open(dir, "test")
+				var e *KeyError
+				if !errors.As(err, &e) || e.File != path || e.Written.IsZero() {
+					t.Fatalf("opened with %v", err)
+				}
+				for _, want := range []string{path + " of a cluster", what, "remove " + filepath.Join(dir, "ca.crt") + ":", "Put back a copy"} {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("no %q in %v", want, err)
+					}
+				}
+				if _, err := os.Stat(path); what == "is missing" && err == nil {
+					t.Error("a new key was written")
+				}
+				if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil { // the remedy
+					t.Fatal(err)
+				}
+				mustOpen(t, dir)
+			})
+		}
+	}
+	made := filepath.Join(t.TempDir(), "made")
+	if err := os.WriteFile(made, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var e *KeyError
+	if _, err := Open(filepath.Join(t.TempDir(), "pki"), "test", made); !errors.As(err, &e) || !strings.Contains(err.Error(), made) {
+		t.Errorf("opened beside a cluster, with %v", err)
 	}
 }
 

@@ -78,13 +78,13 @@ func (cp *controlPlane) revocationsChanged() {
 }
 
 // assemble creates the store, the authorizer, admission and the server; it starts nothing.
-func (o *serverOptions) assemble(db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
+func (o *serverOptions) assemble(ctx context.Context, db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog, journal: journal.New()}
 	if db.member != nil {
 		cp.masters, cp.identity = db.member.PeerAddresses, db.member.ID()
 	}
 	var err error
-	if cp.encryption, err = o.encryption.open(filepath.Join(o.stateDir, "pki"), log); err != nil {
+	if cp.encryption, err = o.encryption.open(ctx, filepath.Join(o.stateDir, "pki"), db.client, log); err != nil {
 		return nil, err
 	}
 	cp.store, err = store.New(store.Config{

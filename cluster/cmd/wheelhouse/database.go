@@ -58,7 +58,16 @@ type database struct {
 
 // The files of the member, below the server's state directory.
 func etcdDir(stateDir string) string      { return filepath.Join(stateDir, "etcd") }
+func markFile(stateDir string) string     { return filepath.Join(stateDir, "pki", "cluster") }
 func snapshotsDir(stateDir string) string { return filepath.Join(stateDir, "snapshots") }
+
+// evidence are the files that say that the cluster of a state directory exists.
+func (e *etcdFlags) evidence(stateDir string) []string {
+	if !e.embedded() {
+		return nil
+	}
+	return []string{etcd.MadeFile(etcdDir(stateDir)), markFile(stateDir)}
+}
 
 // etcdAttempt is the time for one attempt to reach an external etcd.
 const etcdAttempt = 10 * time.Second
@@ -73,7 +82,7 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers
 		}
 		m, err := etcd.Start(ctx, etcd.Config{
 			Dir: etcdDir(stateDir), Peers: peers, Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
-			Tick: etcdTick(),
+			Tick: etcdTick(), Mark: markFile(stateDir),
 		})
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"wheelhouse/cluster/store"
 	"wheelhouse/cluster/store/encryption"
@@ -33,9 +35,9 @@ func (e *encryptionFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&e.secrets, "encrypt-secrets", true, "create the default file, with a key for Secrets, if there is none and the etcd is embedded")
 }
 
-// open returns the configuration in use, nil for none. It creates a key where
-// no other server would lack it.
-func (e *encryptionFlags) open(pki string, log *slog.Logger) (*encryption.File, error) {
+// open returns the configuration in use, nil for none. It creates a key where no other server would lack it, and etcd
+// has nothing that a former key has encrypted.
+func (e *encryptionFlags) open(ctx context.Context, pki string, values *clientv3.Client, log *slog.Logger) (*encryption.File, error) {
 	log = log.With("component", "encryption")
 	if e.path != "" {
 		return encryption.Open(e.path, 0, log)
@@ -44,6 +46,13 @@ func (e *encryptionFlags) open(pki string, log *slog.Logger) (*encryption.File, 
 	e.reload = true
 	_, err := os.Stat(own)
 	if errors.Is(err, fs.ErrNotExist) {
+		key, err := encryption.Find(ctx, values)
+		if err != nil {
+			return nil, err
+		}
+		if key != "" {
+			return nil, unusableKeys(own, fmt.Errorf("it is missing, and %s in etcd is encrypted", key))
+		}
 		if !e.mayMake || !e.secrets {
 			return nil, nil
 		}
@@ -51,7 +60,28 @@ func (e *encryptionFlags) open(pki string, log *slog.Logger) (*encryption.File, 
 			return nil, err
 		}
 	}
-	return encryption.Open(own, 0, log)
+	f, err := encryption.Open(own, 0, log)
+	if err != nil {
+		return nil, unusableKeys(own, err)
+	}
+	return f, nil
+}
+
+// unusableKeys is the error about the file with the keys of an existing cluster.
+func unusableKeys(file string, err error) error {
+	since := "its directory was last changed"
+	st, stat := os.Stat(file)
+	if stat == nil {
+		since = "it was last written"
+	} else {
+		st, stat = os.Stat(filepath.Dir(file))
+	}
+	if stat == nil {
+		since += " " + st.ModTime().UTC().Format(time.RFC3339)
+	}
+	return fmt.Errorf("the keys of what is encrypted in etcd, %s, cannot be used (%s): %w. Nothing was changed. Put back a copy of it, from a backup or from "+
+		"the pki directory of another master. Without one, what is encrypted is lost: return to a snapshot with its keys, or give "+
+		"--encryption-provider-config with a new key, after which each of these objects answers 500 until it is deleted from etcd", file, since, err)
 }
 
 // run applies changes of the configuration.

@@ -72,7 +72,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 	if err != nil {
 		return err
 	}
-	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse")
+	keys, err := pki.Open(filepath.Join(o.stateDir, "pki"), "wheelhouse", o.etcd.evidence(o.stateDir)...)
 	if err == nil {
 		err = o.peerCertificate(peers)
 	}
@@ -95,7 +95,7 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 			return err
 		}
 	}
-	cp, err := o.assemble(db, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
+	cp, err := o.assemble(ctx, db, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
 	if err != nil {
 		return err
 	}

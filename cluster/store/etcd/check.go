@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -27,6 +28,7 @@ type DamageError struct {
 	Written  time.Time // when the file was last written, zero if it is missing
 	Dir      string    // of the member
 	Snapshot *SnapshotFile
+	Mark     string // the file outside of Dir that says that a server has run here; "": none does
 }
 
 func (e *DamageError) Error() string {
@@ -37,10 +39,17 @@ func (e *DamageError) Error() string {
 	text := fmt.Sprintf("the cluster's database is damaged: %s (%s): %v. Nothing was changed. ", e.File, when, e.What)
 	if e.Snapshot == nil {
 		return text + fmt.Sprintf("There is no snapshot of this server: `wheelhouse snapshot restore FILE` takes one that was kept elsewhere, "+
-			"and moving %s away lets an empty cluster begin", e.Dir)
+			"and moving %s away lets an empty cluster begin", strings.Join(append([]string{e.Dir}, e.marks()...), " and "))
 	}
 	return text + fmt.Sprintf("The newest snapshot is %s, of %s: `wheelhouse snapshot restore --state-dir %s` returns to it and keeps the damaged files; "+
 		"what was written after it is lost", e.Snapshot.Path, e.Snapshot.Time.UTC().Format(time.RFC3339), filepath.Dir(e.Dir))
+}
+
+func (e *DamageError) marks() []string {
+	if e.Mark == "" {
+		return nil
+	}
+	return []string{e.Mark}
 }
 
 func (e *DamageError) Unwrap() error { return e.What }
@@ -57,6 +66,9 @@ func (c Config) damage(file string, err error) error {
 	if list, _ := Snapshots(c.Snapshots); len(list) > 0 { // none that can be read is none
 		d.Snapshot = &list[0]
 	}
+	if c.marked() {
+		d.Mark = c.Mark
+	}
 	return d
 }
 
@@ -68,7 +80,7 @@ func (c Config) check() error {
 	logs := filepath.Join(member, "wal")
 	database := filepath.Join(member, "snap", "db")
 	if _, err := os.Stat(c.madeFile()); errors.Is(err, fs.ErrNotExist) && !exists(member) {
-		if list, _ := Snapshots(c.Snapshots); len(list) == 0 {
+		if list, _ := Snapshots(c.Snapshots); len(list) == 0 && !c.marked() {
 			return nil // the first start
 		}
 	}
@@ -81,7 +93,7 @@ func (c Config) check() error {
 	}
 	for _, path := range []string{member, logs, database} {
 		if !exists(path) {
-			return c.damage(path, errors.New("a server has run here, and it is gone"))
+			return c.damage(path, errors.New(c.since()))
 		}
 	}
 	if len(segments) == 0 {
@@ -96,6 +108,18 @@ func (c Config) check() error {
 	}
 	file, err := checkLog(segments, applied)
 	return c.damage(file, err)
+}
+
+func (c Config) marked() bool { return c.Mark != "" && exists(c.Mark) }
+
+// since says of a file that is gone when it was there.
+func (c Config) since() string {
+	for _, path := range []string{c.Mark, c.madeFile()} {
+		if st, err := os.Stat(path); err == nil {
+			return fmt.Sprintf("a server has run here since %s (%s says so), and it is gone", st.ModTime().UTC().Format(time.RFC3339), path)
+		}
+	}
+	return "a server has run here, and it is gone"
 }
 
 func exists(path string) bool {

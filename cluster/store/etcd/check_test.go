@@ -138,6 +138,39 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// A mark outside of the directory says that a member has been there: an empty directory is damage, not a first start.
+func TestGoneWithItsSnapshots(t *testing.T) {
+	state := t.TempDir()
+	cfg := etcd.Config{Dir: filepath.Join(state, "etcd"), Mark: filepath.Join(state, "mark"), Log: slog.Default()}
+	m, err := etcd.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Stop()
+	if err := os.RemoveAll(cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // nor at the second start
+		_, err := etcd.Start(t.Context(), cfg)
+		var d *etcd.DamageError
+		if !errors.As(err, &d) {
+			t.Fatalf("started with %v", err)
+		}
+		for _, want := range []string{cfg.Mark + " says so", "since 20", "wheelhouse snapshot restore FILE", "moving " + cfg.Dir + " and " + cfg.Mark + " away"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("no %q in %v", want, err)
+			}
+		}
+	}
+	if err := errors.Join(os.RemoveAll(cfg.Dir), os.Remove(cfg.Mark)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = etcd.Start(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	m.Stop()
+}
+
 // A record that was not written to its end was not acknowledged: it is no damage.
 func TestTornRecord(t *testing.T) {
 	cfg := written(t)

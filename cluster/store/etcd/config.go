@@ -22,6 +22,9 @@ type Config struct {
 	// Snapshots is the directory in which Run keeps snapshots, and Start looks for one when
 	// Dir is damaged; "": none.
 	Snapshots string
+	// Mark is a file outside of Dir that Start writes when the member is ready for the first time: with it, a Dir that is
+	// empty is damaged; "": none.
+	Mark string
 	// Tick is the clock of the member: it elects itself two to three ticks after it starts, and wakes up at
 	// each; 0 is DefaultTick.
 	Tick time.Duration

@@ -86,6 +86,11 @@ func (c Config) forget() error {
 // markMade says from now on that the member has been here: for one that has joined it is on
 // the disk before the others count on its vote.
 func (c Config) markMade() error {
+	if c.Mark != "" && !exists(c.Mark) {
+		if err := os.WriteFile(c.Mark, nil, 0o600); err != nil {
+			return err
+		}
+	}
 	if exists(c.madeFile()) {
 		return nil
 	}
@@ -104,7 +109,10 @@ func (c Config) markMade() error {
 }
 
 // Made reports whether a member has been ready in a directory.
-func Made(dir string) bool { return exists(Config{Dir: dir}.madeFile()) }
+func Made(dir string) bool { return exists(MadeFile(dir)) }
+
+// MadeFile is the file that says so.
+func MadeFile(dir string) string { return Config{Dir: dir}.madeFile() }
 
 // peerServer answers the other members.
 type peerServer struct {
