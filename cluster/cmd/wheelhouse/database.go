@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -82,7 +83,7 @@ func (e *etcdFlags) open(ctx context.Context, stateDir string, peers *etcd.Peers
 		}
 		m, err := etcd.Start(ctx, etcd.Config{
 			Dir: etcdDir(stateDir), Peers: peers, Snapshots: snapshotsDir(stateDir), Quota: e.quota, DiskReserve: e.reserve, Notice: db.notice, Log: log,
-			Tick: etcdTick(), Mark: markFile(stateDir),
+			Tick: etcdTick(), Mark: markFile(stateDir), Restarted: os.Getenv(restartedEnv) != "",
 		})
 		if err != nil {
 			return nil, err

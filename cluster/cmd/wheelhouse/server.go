@@ -181,6 +181,9 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	return all.Wait()
 }
 
+// restartedEnv is set in a process that has replaced one whose etcd had given up.
+const restartedEnv = "WHEELHOUSE_ETCD_RESTARTED"
+
 // again replaces the process by a new one with the same id if that is how it ended.
 func again(err error) error {
 	if !errors.Is(err, etcd.ErrRestart) && !errors.Is(err, errMoved) {
@@ -189,6 +192,11 @@ func again(err error) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
+	}
+	if errors.Is(err, etcd.ErrRestart) {
+		if err := os.Setenv(restartedEnv, "1"); err != nil {
+			return err
+		}
 	}
 	return syscall.Exec(program, os.Args, os.Environ())
 }

@@ -28,6 +28,8 @@ type Config struct {
 	// Tick is the clock of the member: it elects itself two to three ticks after it starts, and wakes up at
 	// each; 0 is DefaultTick.
 	Tick time.Duration
+	// Restarted is set if this process has replaced one that ended with ErrRestart: the next one is not at once.
+	Restarted bool
 	// Notice is called when the space becomes short, is exhausted, or is there again; nil: it
 	// is only logged.
 	Notice func(Notice)

@@ -39,6 +39,7 @@ type Member struct {
 	unlock func()
 	batch  batch
 
+	started time.Time
 	room    atomic.Pointer[shortage] // nil: every write is accepted
 	failed  chan struct{}            // closed when etcd has given up
 	failure error                    // why, once failed is closed
@@ -83,9 +84,9 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	}
 	unlock, err := lockDir(cfg.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
+		return nil, fmt.Errorf("etcd: %w", explained(err))
 	}
-	m := &Member{cfg: cfg, unlock: unlock, failed: make(chan struct{}), batch: newBatch()}
+	m := &Member{cfg: cfg, unlock: unlock, started: time.Now(), failed: make(chan struct{}), batch: newBatch()}
 	if free(cfg.Dir) < cfg.DiskReserve {
 		m.cfg.releaseReserve()
 	}
@@ -102,7 +103,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	}
 	if err != nil {
 		unlock()
-		return nil, fmt.Errorf("etcd: starting in %s: %w", cfg.Dir, err)
+		return nil, fmt.Errorf("etcd: starting in %s: %w", cfg.Dir, explained(err))
 	}
 	return m, nil
 }

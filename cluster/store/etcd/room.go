@@ -92,7 +92,19 @@ func (m *Member) decide(s Status) {
 	}
 	var now *shortage
 	var reason string
+	inodes := int64(inodeReserve)
+	if was != nil {
+		inodes = inodes / 2 * 3
+	}
 	switch {
+	case s.Corrupt != "":
+		reason = "StorageCorrupt"
+		now = &shortage{all: true, err: fmt.Errorf("etcd has found that the data of its members differs, of %s at least, and refuses every write. "+
+			"Remove that member (`wheelhouse etcd remove`) and let it join again; if it is this one alone, return to a snapshot with `wheelhouse snapshot restore`", s.Corrupt)}
+	case s.Inodes < inodes:
+		reason = "StorageDiskFull"
+		now = &shortage{err: fmt.Errorf("the disk of the cluster's database is full: it takes %d files more, and %d are kept for deletions, the only "+
+			"writes that are accepted. %s", s.Inodes, inodeReserve, inodeRemedy)}
 	case s.DiskFree < reserve:
 		m.cfg.releaseReserve()
 		reason = "StorageDiskFull"

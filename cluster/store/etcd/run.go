@@ -36,22 +36,36 @@ func (m *Member) Run(ctx context.Context) error {
 	}
 }
 
-// revive refuses writes until there is room for etcd to start again.
+// reviveEvery is how long a member that has started again stays, before it does so once more: what is wrong with the
+// disk may be where only etcd writes, and a process that serves reads is better than a loop.
+const reviveEvery = 5 * time.Minute
+
+// revive refuses writes until etcd can start again.
 func (m *Member) revive(ctx context.Context, tick <-chan time.Time) error {
 	m.cfg.releaseReserve()
-	m.room.Store(&shortage{all: true, err: fmt.Errorf(
-		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again on its own", m.failure, diskRemedy)})
+	m.refuse(m.failure)
 	m.notify(Notice{Short: true, Reason: "StorageFailed", Message: m.room.Load().err.Error()})
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick:
-			if free(m.cfg.Dir) > m.cfg.DiskReserve+m.cfg.reserveSize() {
-				return ErrRestart
+			if m.cfg.Restarted && time.Since(m.started) < reviveEvery {
+				continue
 			}
+			if err := m.cfg.writable(); err != nil {
+				m.refuse(errors.Join(m.failure, err))
+				continue
+			}
+			return ErrRestart
 		}
 	}
+}
+
+// refuse refuses every write, with the reason and the remedy.
+func (m *Member) refuse(reason error) {
+	m.room.Store(&shortage{all: true, err: fmt.Errorf(
+		"the cluster's database cannot be written: %w. Reads and watches go on. %s; the server then starts again on its own", reason, remedy(reason))})
 }
 
 // runSnapshots keeps snapshots until ctx ends.

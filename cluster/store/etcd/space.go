@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	humanize "github.com/dustin/go-humanize"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -24,20 +26,23 @@ const (
 // Status is the state of the member's space, in bytes.
 type Status struct {
 	Revision  int64  `json:"revision"`
-	Size      int64  `json:"size"`      // of the database's file
-	InUse     int64  `json:"inUse"`     // by objects and their history; the rest of Size can be used again
-	Quota     int64  `json:"quota"`     // of InUse
-	DiskFree  int64  `json:"diskFree"`  // on the disk of the database
-	Reserve   int64  `json:"reserve"`   // of DiskFree
-	Compacted int64  `json:"compacted"` // the last revision of the history that this process has removed
-	Alarm     bool   `json:"alarm"`     // etcd itself refuses writes
+	Size      int64  `json:"size"`              // of the database's file
+	InUse     int64  `json:"inUse"`             // by objects and their history; the rest of Size can be used again
+	Quota     int64  `json:"quota"`             // of InUse
+	DiskFree  int64  `json:"diskFree"`          // on the disk of the database
+	Inodes    int64  `json:"inodes"`            // files more that the disk takes; very many where they are not counted
+	Reserve   int64  `json:"reserve"`           // of DiskFree
+	Compacted int64  `json:"compacted"`         // the last revision of the history that this process has removed
+	Alarm     bool   `json:"alarm"`             // etcd itself refuses writes
+	Corrupt   string `json:"corrupt,omitempty"` // the members whose data etcd has found to differ: it refuses everything
 	Refusing  string `json:"refusing,omitempty"`
 	Warning   string `json:"warning,omitempty"`
 }
 
 // Status returns the present state.
 func (m *Member) Status() Status {
-	s := Status{Quota: m.cfg.Quota, Reserve: m.cfg.DiskReserve, DiskFree: free(m.cfg.Dir)}
+	s := Status{Quota: m.cfg.Quota, Reserve: m.cfg.DiskReserve}
+	s.DiskFree, s.Inodes = freeOn(m.cfg.Dir)
 	if r := m.room.Load(); r != nil {
 		s.Refusing = r.err.Error()
 	}
@@ -49,7 +54,7 @@ func (m *Member) Status() Status {
 	s.Revision = m.server.KV().Rev()
 	m.batch.at(s.Revision)
 	s.Size, s.InUse = m.server.Backend().Size(), m.server.Backend().SizeInUse()
-	s.Alarm = m.alarmed()
+	s.Alarm, s.Corrupt = m.alarms()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Compacted = m.compacted
@@ -70,6 +75,9 @@ func (s Status) short(still bool) string {
 	case s.InUse > s.Quota/100*percent:
 		return fmt.Sprintf("the cluster's database is nearly full: %s of %s are in use; at %s only deletions will be accepted. %s",
 			size(s.InUse), size(s.Quota), size(s.Quota), quotaRemedy)
+	case s.Inodes < inodeReserve*reserves:
+		return fmt.Sprintf("the disk of the cluster's database is nearly full: it takes %d files more; below %d only deletions will be accepted. %s",
+			s.Inodes, inodeReserve, inodeRemedy)
 	case s.DiskFree < s.Reserve*reserves:
 		return fmt.Sprintf("the disk of the cluster's database is nearly full: %s are free; below %s only deletions will be accepted. %s",
 			size(s.DiskFree), size(s.Reserve), diskRemedy)
@@ -79,6 +87,7 @@ func (s Status) short(still bool) string {
 
 const (
 	quotaRemedy = "Delete objects that are not needed, or restart the server with a larger --quota-backend-bytes"
+	inodeRemedy = "Remove files from the disk of the server's --state-dir (`df -i` counts its inodes), or move that to another disk"
 	diskRemedy  = "Free space on the disk of the server's --state-dir, or move that to a larger disk"
 )
 
@@ -155,20 +164,40 @@ func (m *Member) Defragment() error {
 	return m.server.Defragment()
 }
 
-func (m *Member) alarmed() bool {
+// alarms reports whether there is an alarm for want of space, and names the members that have one because their data
+// differs from that of the others. One alarm of any member, also of one that was removed, stops all of them.
+func (m *Member) alarms() (space bool, corrupt string) {
 	for _, a := range m.server.Alarms() {
-		if a.Alarm == pb.AlarmType_NOSPACE {
-			return true
+		switch a.Alarm {
+		case pb.AlarmType_NOSPACE:
+			space = true
+		case pb.AlarmType_CORRUPT:
+			corrupt = strings.TrimPrefix(corrupt+", "+m.nameOf(a.MemberID), ", ")
 		}
 	}
-	return false
+	return space, corrupt
 }
 
+// nameOf is the name of a member, or its id if it has been removed.
+func (m *Member) nameOf(id uint64) string {
+	if member := m.server.Cluster().Member(types.ID(id)); member != nil && member.Name != "" {
+		return member.Name
+	}
+	return types.ID(id).String()
+}
+
+// disarm ends the alarms for want of space of this member, and of those that have been removed: the others end their own.
 func (m *Member) disarm(ctx context.Context) error {
-	_, err := m.server.Alarm(ctx, &pb.AlarmRequest{
-		Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_NOSPACE, MemberID: uint64(m.server.MemberID()),
-	})
-	return err
+	var errs []error
+	for _, a := range m.server.Alarms() {
+		id := types.ID(a.MemberID)
+		if a.Alarm != pb.AlarmType_NOSPACE || id != m.server.MemberID() && m.server.Cluster().Member(id) != nil {
+			continue
+		}
+		_, err := m.server.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: a.Alarm, MemberID: a.MemberID})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // running calls f unless etcd has given up, when f would not return.
