@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/controller/persistentvolume"
 	"wheelhouse/cluster/wait"
@@ -184,19 +186,44 @@ func TestOtherClasses(t *testing.T) {
 	c.nodeOfPod("local")
 	c.expectClaim("local", v1.ClaimBound, "of-n1")
 
-	// Its node does not answer, so the data cannot be removed; when the node goes, it
-	// takes the data along.
+	// Its node does not answer, so the data cannot be removed; a Node that is deleted and registered again has it
+	// still; when the node goes, it takes the data along.
 	c.must(c.CoreV1().PersistentVolumeClaims("default").Delete(t.Context(), "at-once", metav1.DeleteOptions{}))
 	c.expectEvent(claim.Spec.VolumeName, "VolumeFailedDelete", "the data of this volume lies on node n1 and cannot be removed now")
 	c.expectVolume(claim.Spec.VolumeName, v1.VolumeFailed)
+	node, err := c.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
+	c.must(err)
 	c.must(c.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
-	wait.For(c.t, "the volume gone", func() error {
+	_, err = c.CoreV1().PersistentVolumes().Patch(t.Context(), claim.Spec.VolumeName, types.MergePatchType, []byte(`{"metadata":{"labels":{"look":"again"}}}`), metav1.PatchOptions{})
+	c.must(err)
+	node.ResourceVersion, node.UID = "", ""
+	_, err = c.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
+	c.must(err)
+	failures := c.eventCount(claim.Spec.VolumeName, "VolumeFailedDelete")
+	wait.Within(c.t, time.Minute, "another attempt to remove the data", func() error {
+		_, err := c.CoreV1().PersistentVolumes().Get(t.Context(), claim.Spec.VolumeName, metav1.GetOptions{})
+		c.must(err)
+		return wait.Seen(c.eventCount(claim.Spec.VolumeName, "VolumeFailedDelete") > failures)
+	})
+	c.must(c.CoreV1().Nodes().Delete(t.Context(), "n1", metav1.DeleteOptions{}))
+	wait.Within(c.t, time.Minute, "the volume gone", func() error {
 		pv, err := c.CoreV1().PersistentVolumes().Get(t.Context(), claim.Spec.VolumeName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return wait.Seen(false, pv, err)
 	})
+}
+
+// eventCount is how often an event about an object was recorded.
+func (c *testCluster) eventCount(object, reason string) (n int32) {
+	c.t.Helper()
+	list, err := c.CoreV1().Events("").List(c.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + object + ",reason=" + reason})
+	c.must(err)
+	for i := range list.Items {
+		n += list.Items[i].Count
+	}
+	return n
 }
 
 // What a directory of a node cannot be is refused with an event, not left out.

@@ -16,6 +16,7 @@ package persistentvolume
 import (
 	"context"
 	"errors"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -47,6 +48,7 @@ type Controller struct {
 	classes  storagelisters.StorageClassLister
 	remove   func(ctx context.Context, node, volume string) error
 	reclaims *loop.Loop[string]
+	missing  sync.Map // of a volume's UID: since when its node is
 }
 
 // New returns the controller; nothing runs before Run.

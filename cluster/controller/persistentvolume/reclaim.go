@@ -9,7 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-helpers/storage/volume"
 
@@ -48,6 +47,10 @@ func (c *Controller) reclaim(ctx context.Context, name string) error {
 	if claim, err := c.claimOf(ctx, ref); claim != nil || err != nil {
 		return err
 	}
+	if left := c.untilGone(pv); left > 0 {
+		c.reclaims.AddAfter(name, left)
+		return nil
+	}
 	if err := c.removeData(ctx, pv); err != nil {
 		c.Recorder.Event(pv, v1.EventTypeWarning, "VolumeFailedDelete", err.Error())
 		if phaseErr := c.volumePhase(ctx, pv, v1.VolumeFailed, err.Error()); phaseErr != nil {
@@ -65,21 +68,44 @@ func (c *Controller) reclaim(ctx context.Context, name string) error {
 	return nil
 }
 
+// nodeGone is how long a node has to be missing before its data counts as gone: a kubelet whose Node was deleted registers
+// it again within some seconds.
+const nodeGone = 30 * time.Second
+
+// untilGone returns how long the volume has to wait for its node, which is missing, or 0.
+func (c *Controller) untilGone(pv *v1.PersistentVolume) time.Duration {
+	if c.nodeAt(pv) != nil {
+		c.missing.Delete(pv.UID)
+		return 0
+	}
+	since, _ := c.missing.LoadOrStore(pv.UID, time.Now())
+	left := time.Until(since.(time.Time).Add(nodeGone))
+	if left <= 0 {
+		c.missing.Delete(pv.UID)
+	}
+	return left
+}
+
+// nodeAt returns the node that has the volume's data, or nil.
+func (c *Controller) nodeAt(pv *v1.PersistentVolume) *v1.Node {
+	nodes := loop.All(c.Log, c.nodes.List)
+	if at := slices.IndexFunc(nodes, func(n *v1.Node) bool { return hostname(n) == nodeOf(pv) }); at >= 0 {
+		return nodes[at]
+	}
+	return nil
+}
+
 // removeData calls the kubelet of the volume's node. If the node was removed from the
 // cluster, its data is gone.
 func (c *Controller) removeData(ctx context.Context, pv *v1.PersistentVolume) error {
-	nodes, err := c.nodes.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	at := slices.IndexFunc(nodes, func(n *v1.Node) bool { return hostname(n) == nodeOf(pv) })
-	if at < 0 {
+	node := c.nodeAt(pv)
+	if node == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	if err := c.remove(ctx, nodes[at].Name, pv.Name); err != nil {
-		return fmt.Errorf("the data of this volume lies on node %s and cannot be removed now: %w", nodes[at].Name, err)
+	if err := c.remove(ctx, node.Name, pv.Name); err != nil {
+		return fmt.Errorf("the data of this volume lies on node %s and cannot be removed now: %w", node.Name, err)
 	}
 	return nil
 }
