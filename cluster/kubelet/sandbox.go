@@ -135,6 +135,9 @@ func (w *worker) writeFiles(pod *v1.Pod, ip string) error {
 	}
 	dns, omitted := containerspec.ResolvConfFor(pod, w.k.resolv, w.k.config.ClusterDNS, w.k.config.ClusterDomain).Fit()
 	if ip == "" { // once for each sandbox
+		if text := containerspec.NoClusterDNS(pod, w.k.config.ClusterDNS); text != "" {
+			w.PodEvent(v1.EventTypeWarning, "MissingClusterDNS", fmt.Sprintf("pod: %q. %s", pod.Name+"_"+pod.Namespace+"("+w.ref.UID+")", text))
+		}
 		for _, text := range omitted {
 			w.PodEvent(v1.EventTypeWarning, "DNSConfigForming", text)
 		}

@@ -152,7 +152,7 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	w.hooked[seen.ID] = true
 	w.followHealth(pod)
 	w.report()
-	err := probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()})
+	err := probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()}, w.PodEvent)
 	if err == nil || ctx.Err() != nil {
 		delete(w.hooked, seen.ID)
 		return ctx.Err()

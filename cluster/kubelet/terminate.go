@@ -180,7 +180,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
-		err := probe.RunHandler(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, probe.Target{ID: k.container.ID, Container: spec, PodIP: w.podIP()})
+		err := probe.RunHandler(hookCtx, w.k.runtime, spec.Lifecycle.PreStop, probe.Target{ID: k.container.ID, Container: spec, PodIP: w.podIP()}, w.PodEvent)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			w.ContainerEvent(spec, v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error())

@@ -20,7 +20,7 @@ func ResolvConfFor(pod *v1.Pod, node ResolvConf, server, domain string) ResolvCo
 	var r ResolvConf
 	policy := pod.Spec.DNSPolicy
 	if policy == v1.DNSClusterFirst && pod.Spec.HostNetwork || server == "" && policy != v1.DNSNone {
-		policy = v1.DNSDefault
+		policy = v1.DNSDefault // NoClusterDNS has the text of the event
 	}
 	switch policy {
 	case v1.DNSNone:
@@ -40,6 +40,16 @@ func ResolvConfFor(pod *v1.Pod, node ResolvConf, server, domain string) ResolvCo
 		r.options = mergeOptions(r.options, c.Options)
 	}
 	return r
+}
+
+// NoClusterDNS returns the text of upstream's event MissingClusterDNS if the pod asks for the cluster's name server and the node has none configured;
+// else it is empty.
+func NoClusterDNS(pod *v1.Pod, server string) string {
+	policy := pod.Spec.DNSPolicy
+	if server != "" || policy != v1.DNSClusterFirstWithHostNet && (policy != v1.DNSClusterFirst || pod.Spec.HostNetwork) {
+		return ""
+	}
+	return fmt.Sprintf("kubelet does not have ClusterDNS IP configured and cannot create Pod using %q policy. Falling back to %q policy.", v1.DNSClusterFirst, v1.DNSDefault)
 }
 
 // Limits of a resolver configuration, as upstream. The resolver of glibc ends the process for

@@ -116,6 +116,15 @@ func TestResolverFiles(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.spec.DNSPolicy, got, c.want)
 		}
 	}
+	for spec, missed := range map[*v1.PodSpec]bool{
+		{DNSPolicy: v1.DNSClusterFirst}: true, {DNSPolicy: v1.DNSClusterFirst, HostNetwork: true}: false, {DNSPolicy: v1.DNSClusterFirstWithHostNet, HostNetwork: true}: true,
+		{DNSPolicy: v1.DNSDefault}: false, {DNSPolicy: v1.DNSNone}: false,
+	} {
+		pod := &v1.Pod{Spec: *spec}
+		if text := NoClusterDNS(pod, ""); (text != "") != missed || NoClusterDNS(pod, "10.0.0.10") != "" {
+			t.Errorf("%s on a node without a name server: %q", spec.DNSPolicy, text)
+		}
+	}
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: v1.PodSpec{Hostname: "h", Subdomain: "sub", HostAliases: []v1.HostAlias{{IP: "1.1.1.1", Hostnames: []string{"x", "y"}}}}}
 	override := pod.DeepCopy()
 	override.Spec.HostnameOverride = new("other.example")

@@ -140,11 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 				timer.Reset(500 * time.Millisecond)
 				continue
 			}
-			if ready(&last) != ready(&status) {
-				reason := "NodeNotReady"
-				if ready(&status) {
-					reason = "NodeReady"
-				}
+			for _, reason := range transitions(&last, &status) {
 				n.Event(v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", n.NodeName, reason))
 			}
 			last, reported, stale = status, time.Now(), false

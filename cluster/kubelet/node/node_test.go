@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -42,6 +43,26 @@ func TestRebooted(t *testing.T) {
 	}
 	if want := []string{"Warning Rebooted Node n1 has been rebooted, boot id: second"}; !slices.Equal(got, want) {
 		t.Errorf("events %q", got)
+	}
+}
+
+// Each condition that changes is an event of its own; what stays is none.
+func TestTransitions(t *testing.T) {
+	none, disk := &v1.NodeStatus{Conditions: conditions(nil, nil)}, &v1.NodeStatus{Conditions: conditions(nil, []v1.NodeConditionType{v1.NodeDiskPressure, v1.NodePIDPressure})}
+	down := &v1.NodeStatus{Conditions: conditions(errors.New("no engine"), []v1.NodeConditionType{v1.NodeMemoryPressure})}
+	for _, tt := range []struct {
+		last, next *v1.NodeStatus
+		want       []string
+	}{
+		{&v1.NodeStatus{}, none, []string{"NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"}},
+		{none, none, nil},
+		{none, disk, []string{"NodeHasDiskPressure", "NodeHasInsufficientPID"}},
+		{disk, none, []string{"NodeHasNoDiskPressure", "NodeHasSufficientPID"}},
+		{none, down, []string{"NodeHasInsufficientMemory", "NodeNotReady"}},
+	} {
+		if got := transitions(tt.last, tt.next); !slices.Equal(got, tt.want) {
+			t.Errorf("%v, want %v", got, tt.want)
+		}
 	}
 }
 

@@ -55,6 +55,33 @@ func ready(s *v1.NodeStatus) bool {
 	return false
 }
 
+// transitionReasons are those of the events of a condition that is true, and of one that is not, as upstream.
+var transitionReasons = map[v1.NodeConditionType][2]string{
+	v1.NodeReady:          {"NodeReady", "NodeNotReady"},
+	v1.NodeMemoryPressure: {"NodeHasInsufficientMemory", "NodeHasSufficientMemory"},
+	v1.NodeDiskPressure:   {"NodeHasDiskPressure", "NodeHasNoDiskPressure"},
+	v1.NodePIDPressure:    {"NodeHasInsufficientPID", "NodeHasSufficientPID"},
+}
+
+// transitions are the reasons of the events of what differs between two statuses. That a condition was not reported before differs, too.
+func transitions(last, next *v1.NodeStatus) []string {
+	was := map[v1.NodeConditionType]v1.ConditionStatus{}
+	for _, c := range last.Conditions {
+		was[c.Type] = c.Status
+	}
+	var reasons []string
+	for _, c := range next.Conditions {
+		if reason, ok := transitionReasons[c.Type]; ok && was[c.Type] != c.Status {
+			if c.Status == v1.ConditionTrue {
+				reasons = append(reasons, reason[0])
+			} else {
+				reasons = append(reasons, reason[1])
+			}
+		}
+	}
+	return reasons
+}
+
 // conditions are those of the node that the kubelet owns.
 func conditions(err error, pressures []v1.NodeConditionType) []v1.NodeCondition {
 	now := metav1.NewTime(time.Now().Truncate(time.Second))

@@ -12,8 +12,9 @@ import (
 	"wheelhouse/cluster/kubelet/cri"
 )
 
-// RunHandler runs a lifecycle handler until it is done.
-func RunHandler(ctx context.Context, rt Execer, h *v1.LifecycleHandler, t Target) error {
+// RunHandler runs a lifecycle handler until it is done. Of an HTTP handler any answer is a success, whatever its status code: upstream's
+// kubelet does not look at it.
+func RunHandler(ctx context.Context, rt Execer, h *v1.LifecycleHandler, t Target, event func(kind, reason, message string)) error {
 	switch {
 	case h.Exec != nil:
 		out := &cri.LimitedBuffer{Limit: outputLimit}
@@ -27,9 +28,13 @@ func RunHandler(ctx context.Context, rt Execer, h *v1.LifecycleHandler, t Target
 		if err != nil {
 			return err
 		}
-		code, _, err := send(r)
-		if err == nil && (code < http.StatusOK || code >= http.StatusBadRequest) {
-			err = fmt.Errorf("GET %s: status code %d", r.URL, code)
+		_, _, err = send(r)
+		if errors.Is(err, http.ErrSchemeMismatch) { // the handlers of Kubernetes before 1.24 spoke HTTP whatever their scheme
+			r.URL.Scheme = "http"
+			r.Header.Del("Authorization")
+			if _, _, err = send(r); err == nil {
+				event(v1.EventTypeWarning, "LifecycleHTTPFallback", fmt.Sprintf("request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", r.URL.Host))
+			}
 		}
 		return err
 	case h.Sleep != nil:

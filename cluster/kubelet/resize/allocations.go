@@ -286,6 +286,9 @@ func (m *allocation) requests() (asked, allocated v1.ResourceList) {
 	return helper.PodRequests(m.pod, helper.PodResourcesOptions{}), helper.PodRequests(m.Allocated.On(m.pod), helper.PodResourcesOptions{})
 }
 
+// pendingEvents are the reasons of the events of a resize that waits, by the condition's reason.
+var pendingEvents = map[string]string{v1.PodReasonDeferred: "ResizeDeferred", v1.PodReasonInfeasible: "ResizeInfeasible"}
+
 // try allocates to one pod what it requests, or sets its condition. It reports whether
 // anything has changed.
 func (a *Allocations) try(m *allocation) bool {
@@ -308,7 +311,7 @@ func (a *Allocations) try(m *allocation) bool {
 	if was == nil {
 		m.since = time.Now()
 	}
-	m.worker.Event(v1.EventTypeWarning, "Resize"+reason, Message(reason, m.pod, m.pod.Generation, message))
+	m.worker.Event(v1.EventTypeWarning, pendingEvents[reason], Message(reason, m.pod, m.pod.Generation, message))
 	return true
 }
 
