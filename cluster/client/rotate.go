@@ -17,6 +17,7 @@ import (
 type Rotation struct {
 	RotationConfig
 	current atomic.Pointer[tls.Certificate]
+	failed  atomic.Int64 // renewals
 }
 
 // RotationConfig configures a Rotation.
@@ -103,6 +104,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 			case err == nil:
 				r.Log.Info("certificate renewed", "of", r.Name, "until", r.current.Load().Leaf.NotAfter)
 			case ctx.Err() == nil:
+				r.failed.Add(1)
 				r.Log.Warn("renew a certificate", "of", r.Name, "err", err)
 			}
 			wait = renewRetry

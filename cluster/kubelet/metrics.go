@@ -6,11 +6,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/component-base/metrics/legacyregistry"
 
+	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cadvisor"
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/eviction"
 	"wheelhouse/cluster/kubelet/nodefs"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
+	"wheelhouse/cluster/kubelet/volume"
 )
 
 // metrics are the kubelet's own and those of its process, under upstream's names.
@@ -29,9 +33,10 @@ func (s served) metrics() prometheus.Gatherer {
 		return float64(len(k.workers))
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(name, pods, k.terminations, containerStates{s}, volumeStats{s})
-	registry.MustRegister(k.config.Metrics...)
-	registry.MustRegister(collectors...)
+	registry.MustRegister(name, pods, k.terminations, containerStates{s}, volumeStats{s}, volumeTotals{s})
+	for _, each := range [][]prometheus.Collector{k.config.Metrics, collectors, cgroup.Collectors(), eviction.Collectors(), volume.Collectors()} {
+		registry.MustRegister(each...)
+	}
 	return prometheus.Gatherers{registry, legacyregistry.DefaultGatherer}
 }
 
@@ -100,6 +105,35 @@ func (c containerStates) Collect(out chan<- prometheus.Metric) {
 	}
 	for state, name := range map[cri.State]string{cri.Created: "created", cri.Running: "running", cri.Exited: "exited"} {
 		out <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, float64(count[state]), name)
+	}
+}
+
+// volumeTotals counts volumes, those that pods ask for and those that are set up.
+type volumeTotals struct{ s served }
+
+var totalsDesc = prometheus.NewDesc("volume_manager_total_volumes", "Number of volumes in Volume Manager", []string{"plugin_name", "state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (volumeTotals) Describe(out chan<- *prometheus.Desc) { out <- totalsDesc }
+
+// Collect implements prometheus.Collector.
+func (v volumeTotals) Collect(out chan<- prometheus.Metric) {
+	desired, actual := map[string]int{}, map[string]int{}
+	for _, w := range v.s.workers() {
+		pod := w.latest()
+		for i := range pod.Spec.Volumes {
+			if plugin := volume.PluginName(&pod.Spec.Volumes[i]); !podfacts.Terminal(pod) {
+				desired[plugin]++
+			}
+		}
+		for plugin, n := range w.published.plugins() {
+			actual[plugin] += n
+		}
+	}
+	for state, counts := range map[string]map[string]int{"desired_state_of_world": desired, "actual_state_of_world": actual} {
+		for plugin, n := range counts {
+			out <- prometheus.MustNewConstMetric(totalsDesc, prometheus.GaugeValue, float64(n), plugin, state)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package kubelet_test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,7 +30,8 @@ func dashboards(t *testing.T, part string) (names []string) {
 	section, _, _ = strings.Cut(section, "\n\n")
 	for line := range strings.Lines(section) {
 		name := strings.TrimSpace(line)
-		if strings.Contains(name, ": ") || strings.HasPrefix(name, "kubeproxy_") || strings.HasPrefix(name, "rest_client_") || name == "kubernetes_build_info" {
+		other := regexp.MustCompile(`^(kubeproxy_|rest_client_|kubelet_certificate_manager_|kubelet_server_expiration_|kubernetes_build_info$)`)
+		if strings.Contains(name, ": ") || other.MatchString(name) {
 			continue
 		}
 		names = append(names, name)

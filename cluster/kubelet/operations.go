@@ -33,8 +33,12 @@ var (
 	workerDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "kubelet_pod_worker_duration_seconds", Help: "Duration in seconds of a step of a pod's worker.",
 	}, []string{"operation_type"})
+	podStart = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "kubelet_pod_start_duration_seconds", Help: "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+		Buckets: []float64{0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600},
+	})
 
-	collectors = []prometheus.Collector{operations, operationErrors, operationDuration, relistDuration, relistInterval, workerDuration}
+	collectors = []prometheus.Collector{operations, operationErrors, operationDuration, relistDuration, relistInterval, workerDuration, podStart}
 )
 
 // measured counts the operations of a runtime.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"wheelhouse/cluster/kubelet/cri"
+	"wheelhouse/cluster/kubelet/volume"
 )
 
 // published is what a worker publishes of its containers, so that measuring the node takes no
@@ -16,7 +17,8 @@ type published struct {
 	paths map[string]string    // the control groups, by container id
 	group string               // the pod's control group, empty if it has none
 
-	claims map[string]string // the paths of their volumes, by the claims' names
+	claims  map[string]string // the paths of their volumes, by the claims' names
+	volumes map[string]int    // those that are set up, by plugin
 }
 
 // running is a container that runs, and its control group.
@@ -25,10 +27,17 @@ type running struct {
 	group string
 }
 
-func (s *published) setClaims(paths map[string]string) {
+func (s *published) setVolumes(m *volume.Manager) {
+	claims, volumes := m.Claims(), m.Plugins()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.claims = paths
+	s.claims, s.volumes = claims, volumes
+}
+
+func (s *published) plugins() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.volumes
 }
 
 func (s *published) claimPaths() map[string]string {

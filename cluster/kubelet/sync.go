@@ -91,7 +91,7 @@ func (w *worker) start(ctx context.Context, pod *v1.Pod, next *step) (time.Durat
 		began := time.Now()
 		volumeErr = w.volumes.SetUp(ctx, pod, w.podIP(), w.k.objects)
 		w.recordStep(began, volumeErr, "volumes set up")
-		w.published.setClaims(w.volumes.Claims())
+		w.published.setVolumes(w.volumes)
 	}
 	if !needsIP {
 		wg.Go(prepare)
@@ -192,7 +192,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	if err := w.volumes.SetUp(ctx, pod, w.podIP(), w.k.shared); err != nil {
 		w.mountEvents(err)
 	}
-	w.published.setClaims(w.volumes.Claims())
+	w.published.setVolumes(w.volumes)
 	return untilRefresh(w.refreshed.at), nil
 }
 

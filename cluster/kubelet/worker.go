@@ -32,6 +32,7 @@ const (
 type worker struct {
 	k           *Kubelet
 	ref         cri.PodRef
+	seen        time.Time // when the kubelet had the pod first
 	dir         string
 	log         *slog.Logger
 	probes      *probe.Manager
@@ -65,7 +66,7 @@ func (w *worker) podUID() types.UID { return types.UID(w.ref.UID) }
 
 func newWorker(k *Kubelet, pod *v1.Pod) *worker {
 	w := &worker{
-		k: k, input: newInput(pod),
+		k: k, input: newInput(pod), seen: time.Now(),
 		ref:    cri.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
 		dir:    filepath.Join(k.podsDir(), string(pod.UID)),
 		log:    k.log.With("pod", pod.Namespace+"/"+pod.Name),
@@ -114,6 +115,9 @@ func (w *worker) report() {
 		before = w.reported
 	}
 	countTerminations(w.k.terminations, before, &status)
+	if status.Phase == v1.PodRunning && before.Phase != v1.PodRunning {
+		podStart.Observe(time.Since(w.seen).Seconds())
+	}
 	w.reported = &status
 	w.k.allocations.Reported(w.podUID(), &status)
 	w.reporter.report(status)

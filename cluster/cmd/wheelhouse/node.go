@@ -320,7 +320,7 @@ func (o *nodeOptions) kubelet(id *client.Identity, serving *client.Rotation, cfg
 		return nil, err
 	}
 	cfg.Labels, cfg.Unschedulable = o.labels, o.unschedulable
-	cfg.Flags, cfg.Metrics = zpages.Flags(o.flags), slices.Concat(proxy.Collectors(), netpol.Collectors())
+	cfg.Flags, cfg.Metrics = zpages.Flags(o.flags), slices.Concat(proxy.Collectors(), netpol.Collectors(), client.CertificateMetrics(id, serving))
 	cfg.Serving, cfg.ClientCAs, cfg.AllowedUsers = serving.ForServer, callers, []string{"kube-apiserver-kubelet-client"}
 	if err := o.resources.apply(&cfg); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Groups are the control groups mounted at a place.
@@ -77,6 +78,7 @@ func parseOf(text string) (string, error) {
 // Limit sets a group's limits, and reports whether it had others. The group must exist. Those of
 // a slice are properties of its unit as well.
 func (g Groups) Limit(ctx context.Context, path string, l Limits) (changed bool, err error) {
+	defer took("update", time.Now())
 	if IsSlice(path) {
 		l = wholePercent(l)
 	}
@@ -163,6 +165,7 @@ func weight(shares int64) int64 {
 // in stays, and is an error for which errors.Is(err, syscall.EBUSY) is true. A slice, by its
 // path or its name alone, is stopped.
 func (g Groups) Remove(ctx context.Context, path string) error {
+	defer took("destroy", time.Now())
 	if IsSlice(path) {
 		return g.systemd.Stop(ctx, filepath.Base(path))
 	}

@@ -178,6 +178,7 @@ func (m *Manager) reclaim(ctx context.Context, all []met) types.UID {
 		grace = min(podspec.GracePeriod(victim.Pod.Pod), int64(m.config.MaxPodGrace/time.Second))
 	}
 	victim.Worker.Evict(evictionMessage(t, victim), grace)
+	evictions.WithLabelValues(string(t.Signal)).Inc()
 	return victim.UID
 }
 

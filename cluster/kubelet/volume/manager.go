@@ -176,6 +176,17 @@ func (m *Manager) Claims() map[string]string {
 	return out
 }
 
+// Plugins counts the volumes that are set up, by upstream's names of the plugins.
+func (m *Manager) Plugins() map[string]int {
+	out := map[string]int{}
+	for i := range m.pod.Spec.Volumes {
+		if v := &m.pod.Spec.Volumes[i]; m.volumes[v.Name].Path != "" {
+			out[PluginName(v)]++
+		}
+	}
+	return out
+}
+
 // TearDown unmounts all volumes of a pod that has terminated, and removes its emptyDirs.
 func (m *Manager) TearDown() error {
 	if err := nodefs.UnmountBelow(m.dir); err != nil {
