@@ -62,7 +62,9 @@ func TestCertificateMetrics(t *testing.T) {
 	<-asked
 	blocked(t, now)
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(CertificateMetrics(id, NewRotation(refused, nil))...)
 	all, err := registry.Gather()
