@@ -4,7 +4,9 @@
 // up to which its certificates are revoked, so that the node may join again, or the serial
 // number of a certificate.
 //
-// Until the list has been read once, Revoked waits. The package never writes.
+// Until the list has been read once, Revoked waits. An entry that is removed is in force no longer; a ConfigMap that is
+// deleted takes none back: what it had stays in force until the server ends, whatever is written later, and it is logged.
+// The package never writes.
 package revocation
 
 import (
@@ -13,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,6 +59,7 @@ type List struct {
 	Config
 	current atomic.Pointer[entries]
 	ready   chan struct{}
+	deleted *entries // what was in force when the ConfigMap was deleted, for Run alone
 }
 
 type entries struct {
@@ -121,13 +125,33 @@ func (l *List) use(m *corev1.ConfigMap) {
 	e := &entries{nodes: map[string]time.Time{}, serials: map[string]bool{}}
 	if m != nil {
 		e.read(m.Data, l.Log)
+	} else if was := l.current.Load(); was != nil && was.count() > 0 {
+		l.deleted = was
+		l.Log.Warn("the list of revoked certificates was deleted; what it had stays in force until this server ends: write it again",
+			"configmap", Namespace+"/"+Name, "entries", was.count())
 	}
+	e.add(l.deleted)
 	first := l.current.Swap(e) == nil
 	if first {
 		close(l.ready)
 	}
-	if l.Changed != nil && (!first || len(e.nodes)+len(e.serials) > 0) {
+	if l.Changed != nil && (!first || e.count() > 0) {
 		l.Changed()
+	}
+}
+
+func (e *entries) count() int { return len(e.nodes) + len(e.serials) }
+
+// add adds what another list, which may be nil, has more or for longer.
+func (e *entries) add(other *entries) {
+	if other == nil {
+		return
+	}
+	maps.Copy(e.serials, other.serials)
+	for node, until := range other.nodes {
+		if until.After(e.nodes[node]) {
+			e.nodes[node] = until
+		}
 	}
 }
 

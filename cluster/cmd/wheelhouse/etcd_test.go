@@ -272,6 +272,59 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A server whose disk has no inodes serves on like one whose disk is full, and accepts writes again in the same
+// process.
+func TestFullDiskOfInodes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1500m,nr_inodes=400"); err != nil {
+		t.Fatalf("a disk for the test (it needs root): %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	s := startServer(t, "server", dir)
+	write := func(name string) error {
+		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		_, err := s.CoreV1().ConfigMaps("default").Create(t.Context(), m, metav1.CreateOptions{})
+		return err
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := write(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := filepath.Join(dir, "files")
+	if err := os.Mkdir(files, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, err := 0, error(nil); err == nil; i++ {
+		err = os.WriteFile(filepath.Join(files, fmt.Sprint(i)), nil, 0o600)
+	}
+	wait.Within(t, time.Minute, "writes are refused with the remedy", func() error {
+		err := write("refused")
+		status, ok := err.(apierrors.APIStatus)
+		return wait.Seen(ok && status.Status().Code == http.StatusInsufficientStorage && strings.Contains(err.Error(), "inodes"), err)
+	})
+	s.recorded(t, "StorageDiskFull", corev1.EventTypeWarning)
+	maps := s.CoreV1().ConfigMaps("default")
+	if err := maps.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleting: %v", err)
+	}
+	if _, err := maps.Get(t.Context(), "b", metav1.GetOptions{}); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	if err := os.RemoveAll(files); err != nil {
+		t.Fatal(err)
+	}
+	wait.Within(t, time.Minute, "writes are accepted", func() error {
+		select {
+		case <-s.ended:
+			t.Fatalf("the server ended:\n%s", s.log.String())
+		default:
+		}
+		return write("later")
+	})
+}
+
 // A server whose keys are gone names the file and what can be done, and goes on with the copy. It makes no new ones, and
 // no empty cluster beside old keys.
 func TestKeysThatAreGone(t *testing.T) {
