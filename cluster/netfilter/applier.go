@@ -85,7 +85,7 @@ func (a *Applier) Holds() bool {
 }
 
 func (a *Applier) hasApplied() bool {
-	uses, err := a.owner.uses()
+	uses, err := a.owner.Uses()
 	if err != nil {
 		return false
 	}
@@ -111,7 +111,7 @@ func (a *Applier) hasApplied() bool {
 // observeOthers counts the jumps of other owners' rules to the chains that were applied just now.
 func (a *Applier) observeOthers() {
 	a.others = map[string]map[string]int{}
-	uses, err := a.owner.uses()
+	uses, err := a.owner.Uses()
 	if err != nil {
 		return // what they are shows at the next look
 	}

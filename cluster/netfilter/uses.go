@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// uses returns, by table and chain, how many rules a chain has and how many jump to it, together: whoever removes or adds a rule
+// Uses returns, by table and chain, how many rules a chain has and how many jump to it, together: whoever removes or adds a rule
 // changes at least one of these numbers. With nftables that costs a list of chains; the legacy backend reads whole
 // tables.
-func (o *Owner) uses() (map[string]map[string]int, error) {
+func (o *Owner) Uses() (map[string]map[string]int, error) {
 	if onNftables() {
 		if all, err := usesOfNftables(); err == nil {
 			return all, nil
@@ -78,7 +78,7 @@ func (p *Part) countedUses() []use {
 	return p.uses
 }
 
-// usesWanted is what uses returns of the chains of a table when they are as parts have them, with the owner's anchors.
+// usesWanted is what Uses returns of the chains of a table when they are as parts have them, with the owner's anchors.
 func (o *Owner) usesWanted(table string, parts Parts) map[string]int {
 	all := make(map[string]int, 8*len(parts)) // about as many as a service has
 	for _, part := range parts {

@@ -7,8 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -42,6 +42,7 @@ type openPorts struct {
 	ip      netip.Addr
 	ports   []v1.ContainerPort
 	refused int // how many of them stay closed
+	rules   int // in the pod's chain
 }
 
 // OpenPorts translates the pod's host ports, and no others, to its address: from anywhere, the
@@ -81,29 +82,26 @@ func (n *Network) ClosePorts(_ context.Context, pod string) error {
 	err = errors.Join(
 		ipt.DeleteIfExists("nat", hostPortChain, jumpTo(pod)...),
 		dropMasquerade(ipt, pod),
-		ipt.ClearAndDeleteChain("nat", chain))
+		ipt.ClearAndDeleteChain("nat", chain),
+		n.countShared())
 	if err != nil {
 		return fmt.Errorf("closing the host ports of pod %s: %w", pod, err)
 	}
 	return deleteFlows(was.ports)
 }
 
-// repairPorts opens again what another process has flushed; mu is held.
+// repairPorts opens again what another process has closed, and tries those that were refused; mu is held.
 func (n *Network) repairPorts(ctx context.Context) error {
 	if len(n.open) == 0 {
 		return nil
 	}
-	ipt, err := iptables.New()
+	intact, err := n.portsIntact()
 	if err != nil {
 		return err
 	}
-	errs := []error{ensureHostPorts(ipt)}
+	var errs []error
 	for pod, have := range n.open {
-		ok, err := podIntact(ipt, pod)
-		if err != nil {
-			return err
-		}
-		if !ok || have.refused > 0 {
+		if !intact || have.refused > 0 {
 			if _, err := n.applyPorts(ctx, pod); err != nil {
 				errs = append(errs, err) // the other pods' ports are opened all the same
 			}
@@ -112,31 +110,40 @@ func (n *Network) repairPorts(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// podIntact reports whether the chain of a pod is there and used.
-func podIntact(ipt *iptables.IPTables, pod string) (bool, error) {
-	if exists, err := ipt.ChainExists("nat", podChain(pod)); err != nil || !exists {
-		return false, err
-	}
-	return ipt.Exists("nat", hostPortChain, jumpTo(pod)...)
-}
-
-// portsIntact reports whether the host ports of all pods are open; mu is held.
+// portsIntact reports whether the chains of all pods' host ports, and those that they share, have the rules and jumps that were
+// written, by their number; mu is held.
 func (n *Network) portsIntact() (bool, error) {
-	ipt, err := iptables.New()
+	uses, err := hostPorts.Uses()
 	if err != nil {
 		return false, err
 	}
-	for _, a := range hostPorts.Anchors {
-		if ok, err := ipt.Exists(a.Table, a.Chain, a.Rule...); err != nil || !ok {
-			return false, nil //nolint:nilerr // iptables cannot name a rule whose chain is gone
+	nat := uses["nat"]
+	for pod, have := range n.open {
+		if nat[podChain(pod)] != have.rules+1 {
+			return false, nil
 		}
 	}
-	for pod := range n.open {
-		if ok, err := podIntact(ipt, pod); err != nil || !ok {
-			return false, err
+	// Those of pods that an earlier process has left, which are not known here, are counted in shared. What was removed before
+	// that was counted is less than what the known ones need.
+	for chain, least := range map[string]int{hostPortChain: 2 + len(n.open), hostMasqChain: 2 + len(n.open)} {
+		if nat[chain] < least || nat[chain] != n.shared[chain] {
+			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// countShared keeps how often the chains are used that host ports share, after a change of them; mu is held.
+func (n *Network) countShared() error {
+	uses, err := hostPorts.Uses()
+	if err != nil {
+		return err
+	}
+	n.shared = map[string]int{}
+	for _, chain := range []string{hostPortChain, hostMasqChain} {
+		n.shared[chain] = uses["nat"][chain]
+	}
+	return nil
 }
 
 func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.ContainerPort, err error) {
@@ -151,9 +158,10 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 	if err != nil {
 		return nil, fmt.Errorf("ports of the node's processes: %w", err)
 	}
-	// A packet for 127.0.0.1 leaves the loopback only if this is set.
-	if err := sysctl("net/ipv4/conf/"+Bridge+"/route_localnet", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	for _, p := range n.bridgeParameters() {
+		if err := p.set(); err != nil && !errors.Is(err, fs.ErrNotExist) { // without a bridge, Setup sets them
+			return nil, err
+		}
 	}
 	have := n.open[pod]
 	chain := podChain(pod)
@@ -176,7 +184,7 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 		netfilter.WriteRule(&rules, chain, to, fmt.Sprintf("-p %s -m %s --dport %d -j DNAT --to-destination %s",
 			protocol, protocol, p.HostPort, netip.AddrPortFrom(have.ip, uint16(p.ContainerPort))))
 	}
-	have.refused = len(refused)
+	have.refused, have.rules = len(refused), len(have.ports)-len(refused)
 	n.open[pod] = have
 	if err := netfilter.Write(ctx, netfilter.Tables{"nat": {chain: rules.String()}}); err != nil {
 		return nil, err
@@ -187,7 +195,10 @@ func (n *Network) applyPorts(ctx context.Context, pod string) (refused []v1.Cont
 	if err := dropMasquerade(ipt, pod); err != nil {
 		return nil, err
 	}
-	return refused, ipt.Append("nat", hostMasqChain, masquerade(pod, have.ip)...)
+	if err := ipt.Append("nat", hostMasqChain, masquerade(pod, have.ip)...); err != nil {
+		return nil, err
+	}
+	return refused, n.countShared()
 }
 
 // ensureHostPorts creates the chains and anchors that are missing. Packets from the loopback

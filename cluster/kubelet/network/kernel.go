@@ -41,23 +41,44 @@ func (n *Network) setupKernel(ctx context.Context) error {
 	return nil
 }
 
-// tuneBridge disables ICMP redirects to pods that reach each other through the node, the
+// parameter is one of the kernel, below /proc/sys.
+type parameter struct {
+	name, value string
+	optional    bool // a kernel may not have it
+}
+
+func (p *parameter) set() error {
+	err := sysctl(p.name, p.value)
+	if p.optional && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// holds reports whether the kernel has the value.
+func (p *parameter) holds() (bool, error) {
+	value, err := os.ReadFile("/proc/sys/" + p.name)
+	if p.optional && errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return strings.TrimSpace(string(value)) == p.value, err
+}
+
+// bridgeParameters disable ICMP redirects to pods that reach each other through the node, the
 // forwarding of packets whose source is not on this node, and IPv6 router advertisements to
-// the node (CVE-2020-10749): pods have IPv4 only. A kernel without IPv6 needs no setting.
-func tuneBridge() error {
-	for _, p := range []struct{ name, value string }{
-		{Bridge + "/rp_filter", "1"}, {Bridge + "/send_redirects", "0"}, {"all/send_redirects", "0"},
-	} {
-		if err := sysctl("net/ipv4/conf/"+p.name, p.value); err != nil {
-			return err
-		}
+// the node (CVE-2020-10749): pods have IPv4 only. A kernel without IPv6 needs no setting. With host ports, a
+// packet for 127.0.0.1 leaves the loopback to a pod. mu is held.
+func (n *Network) bridgeParameters() []parameter {
+	all := []parameter{
+		{name: "net/ipv4/conf/" + Bridge + "/rp_filter", value: "1"},
+		{name: "net/ipv4/conf/" + Bridge + "/send_redirects", value: "0"}, {name: "net/ipv4/conf/all/send_redirects", value: "0"},
+		{name: "net/ipv6/conf/" + Bridge + "/accept_ra", value: "0", optional: true},
+		{name: "net/ipv6/conf/" + Bridge + "/disable_ipv6", value: "1", optional: true},
 	}
-	for _, p := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
-		if err := sysctl("net/ipv6/conf/"+Bridge+"/"+p.name, p.value); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if len(n.open) > 0 {
+		all = append(all, parameter{name: "net/ipv4/conf/" + Bridge + "/route_localnet", value: "1"})
 	}
-	return nil
+	return all
 }
 
 // sysctl writes a parameter below /proc/sys if it has another value: in a

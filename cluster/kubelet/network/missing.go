@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -80,6 +79,9 @@ func (n *Network) missingInside(inside *netlink.Handle, ip netip.Addr) (string, 
 	if l.Attrs().Flags&net.FlagUp == 0 {
 		return "the state up of its interface", nil
 	}
+	if lo, err := inside.LinkByName("lo"); err != nil || lo.Attrs().Flags&net.FlagUp == 0 {
+		return "the state up of its loopback", err
+	}
 	addrs, err := inside.AddrList(l, netlink.FAMILY_V4)
 	if err != nil {
 		return "", err
@@ -92,9 +94,11 @@ func (n *Network) missingInside(inside *netlink.Handle, ip netip.Addr) (string, 
 		return "", err
 	}
 	gw := n.Gateway()
-	for _, want := range []*net.IPNet{host(gw), defaultRoute} {
-		if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.String() == want.String() }) {
-			return "its route to " + want.String(), nil
+	for _, want := range []netlink.Route{{Dst: host(gw)}, {Dst: defaultRoute, Gw: gw.AsSlice()}} {
+		if !slices.ContainsFunc(routes, func(r netlink.Route) bool {
+			return r.Dst != nil && r.Dst.String() == want.Dst.String() && r.Gw.Equal(want.Gw)
+		}) {
+			return "its route to " + want.Dst.String(), nil
 		}
 	}
 	have, err := inside.NeighList(l.Attrs().Index, netlink.FAMILY_V4)
@@ -133,13 +137,9 @@ func (n *Network) missingOfNode() (string, error) {
 	case !slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.String() == n.Gateway().String() }):
 		return "the address of the bridge " + Bridge, nil
 	}
-	for _, name := range []string{"net/ipv4/ip_forward", bridged} {
-		value, err := os.ReadFile("/proc/sys/" + name)
-		if err != nil {
-			return "", err
-		}
-		if strings.TrimSpace(string(value)) != "1" {
-			return "the kernel parameter " + strings.ReplaceAll(name, "/", "."), nil
+	for _, p := range append(n.bridgeParameters(), parameter{name: "net/ipv4/ip_forward", value: "1"}, parameter{name: bridged, value: "1"}) {
+		if ok, err := p.holds(); err != nil || !ok {
+			return "the kernel parameter " + strings.ReplaceAll(p.name, "/", "."), err
 		}
 	}
 	if n.rules == nil || !n.rules.Holds() {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
@@ -76,6 +77,16 @@ func TestMissingOfAPod(t *testing.T) {
 		{"its route to 0.0.0.0/0", func() error {
 			return inside.RouteDel(&netlink.Route{LinkIndex: eth0().Attrs().Index, Gw: n.Gateway().AsSlice()})
 		}},
+		{"its route to 0.0.0.0/0", func() error { // it leads elsewhere
+			return inside.RouteReplace(&netlink.Route{LinkIndex: eth0().Attrs().Index, Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, Scope: netlink.SCOPE_LINK})
+		}},
+		{"the state up of its loopback", func() error {
+			lo, err := inside.LinkByName("lo")
+			if err != nil {
+				return err
+			}
+			return inside.LinkSetDown(lo)
+		}},
 		{"its neighbour entry for the node", func() error {
 			return inside.NeighDel(&netlink.Neigh{LinkIndex: eth0().Attrs().Index, Family: netlink.FAMILY_V4, IP: n.Gateway().AsSlice()})
 		}},
@@ -117,7 +128,23 @@ func TestNodeIsRepaired(t *testing.T) {
 	wg.Go(func() { _ = n.Run(ctx) })
 	defer wg.Wait()
 	defer cancel()
+	pid, ns, _ := nettest.Process(t)
+	ip, err := n.Attach(t.Context(), "uid-web", pid, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nettest.ServeHTTP(t, ns, ":80", "web")
+	if refused, err := n.OpenPorts(t.Context(), "uid-web", ip, []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080}}); err != nil || len(refused) > 0 {
+		t.Fatal(refused, err)
+	}
 	for _, damage := range []struct{ want, command string }{
+		{"packet rules of host ports", "iptables -t nat -F $(iptables -t nat -S | grep -o -m 1 'WHEELHOUSE-HP-[0-9A-F]*')"},
+		{"packet rules of host ports", "iptables -t nat -F WHEELHOUSE-HOSTMASQ"},
+		{"packet rules of host ports", "iptables -t nat -D WHEELHOUSE-HOSTMASQ -s 127.0.0.0/8 -o cbr0 -j MASQUERADE"},
+		{"packet rules of host ports", "iptables -t nat -F WHEELHOUSE-HOSTPORTS"},
+		{"packet rules of host ports", "iptables -t nat -F OUTPUT"},
+		{"the kernel parameter net.ipv4.conf.cbr0.route_localnet", "echo 0 >/proc/sys/net/ipv4/conf/cbr0/route_localnet"},
+		{"the kernel parameter net.ipv4.conf.cbr0.send_redirects", "echo 1 >/proc/sys/net/ipv4/conf/cbr0/send_redirects"},
 		{"packet rules", "iptables -t nat -D POSTROUTING -j WHEELHOUSE-MASQ"},
 		{"packet rules", "iptables -F WHEELHOUSE-FORWARD"},
 		{"the bridge", "ip link del cbr0"},
@@ -137,6 +164,17 @@ func TestNodeIsRepaired(t *testing.T) {
 				return wait.Seen(false, "none")
 			}
 		})
+		if damage.want == "the address" || damage.want == "the bridge" {
+			if _, err := n.Attach(t.Context(), "uid-web", pid, ip); err != nil { // as the pod's own look does
+				t.Fatal(err)
+			}
+		}
+		if got, err := nettest.Get(nettest.Own(t), "127.0.0.1:8080", time.Second); err != nil || !strings.HasPrefix(got, "web") {
+			t.Errorf("after %s the host port answers %q on the loopback, %v", damage.command, got, err)
+		}
+	}
+	if got, err := nettest.Get(ns, ip.String()+":80", time.Second); err != nil {
+		t.Errorf("the pod answers itself %q, %v", got, err)
 	}
 	if out, err := exec.Command("iptables", "-t", "nat", "-C", "POSTROUTING", "-j", "WHEELHOUSE-MASQ").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)

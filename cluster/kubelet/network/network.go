@@ -61,6 +61,7 @@ type Network struct {
 	rules  *netfilter.Applier
 	open   map[string]openPorts // by the pod's uid
 	opened netfilter.Generation // at which the rules of open were there
+	shared map[string]int       // uses of the chains of all host ports, after the last change
 }
 
 // New returns a Network; nothing is changed on the machine before Setup.
@@ -207,8 +208,10 @@ func (n *Network) setupBridge() error {
 		return err
 	}
 	n.bridge = l.Attrs().Index
-	if err := tuneBridge(); err != nil {
-		return err
+	for _, p := range n.bridgeParameters() {
+		if err := p.set(); err != nil {
+			return err
+		}
 	}
 	return netlink.LinkSetUp(l)
 }
