@@ -31,23 +31,29 @@ func (r *Runtime) Logs(ctx context.Context, id string, o cri.LogOptions, stdout,
 		defer cancel()
 		ended := make(chan struct{})
 		options.Ended = ended
-		condition := container.WaitConditionNotRunning
-		if c.State != nil && c.State.Status == container.StateCreated {
-			condition = container.WaitConditionNextExit
-		}
+		created := c.State != nil && c.State.Status == container.StateCreated
 		go func() {
 			defer close(ended)
-			r.waitEnded(ctx, id, condition)
+			r.waitEnded(ctx, id, created)
 		}()
 	}
 	return jsonlog.Read(ctx, c.LogPath, options)
 }
 
 // waitEnded waits until a container has terminated, all of whose output the engine has written
-// then, or was removed.
-func (r *Runtime) waitEnded(ctx context.Context, id string, condition container.WaitCondition) {
+// then, or was removed. created says that it had not been started: until it is, the engine takes it for not running.
+func (r *Runtime) waitEnded(ctx context.Context, id string, created bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a request that is answered no more
+	condition := container.WaitConditionNotRunning
+	if created {
+		condition = container.WaitConditionNextExit
+	}
 	for {
 		done, failed := r.docker.ContainerWait(ctx, id, condition)
+		if created && r.hasEnded(ctx, id) { // before the engine waited for its next exit
+			return
+		}
 		select {
 		case <-done:
 			return
@@ -63,4 +69,13 @@ func (r *Runtime) waitEnded(ctx context.Context, id string, condition container.
 		case <-time.After(waitRetry):
 		}
 	}
+}
+
+// hasEnded reports whether a container was started and has terminated, or is gone.
+func (r *Runtime) hasEnded(ctx context.Context, id string) bool {
+	c, err := r.docker.ContainerInspect(ctx, id)
+	if err != nil {
+		return cri.IsNotFound(explain("inspect container", err))
+	}
+	return c.ContainerJSONBase != nil && c.State != nil && (c.State.Status == container.StateExited || c.State.Status == container.StateDead)
 }
