@@ -82,11 +82,14 @@ func (w *worker) permit(pod *v1.Pod, c *v1.Container) error {
 }
 
 // admissionFailure is why the node can never run a pod, as when it was bound without the
-// scheduler: it needs another system, a forbidden sysctl, a port that is taken, or more
+// scheduler: it needs another system, AppArmor where there is none, a forbidden sysctl, a port that is taken, or more
 // resources than the node has when it is empty.
 func (k *Kubelet) admissionFailure(pod *v1.Pod) (reason, message string) {
 	if message := containerspec.ForbiddenSysctl(pod); message != "" {
 		return "SysctlForbidden", message
+	}
+	if message := containerspec.AppArmorFailure(pod, containerspec.AppArmorEnabled()); message != "" {
+		return "AppArmor", message
 	}
 	if k.portsTaken(pod) {
 		return "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/api/podsecurity"
+	"wheelhouse/cluster/kubelet/containerspec"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
@@ -72,6 +73,12 @@ func TestMisfit(t *testing.T) {
 	windows.Spec.OS = &v1.PodOS{Name: v1.Windows}
 	full := &v1.Pod{Spec: v1.PodSpec{InitContainers: make([]v1.Container, 100), Containers: make([]v1.Container, 400)}}
 	crowded := &v1.Pod{Spec: v1.PodSpec{InitContainers: make([]v1.Container, 100), Containers: make([]v1.Container, 401)}}
+	armoured := asking("me", "cpu", "1")
+	armoured.Spec.SecurityContext = &v1.PodSecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeRuntimeDefault}}
+	armourReason, armourMessage := "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"
+	if containerspec.AppArmorEnabled() {
+		armourReason, armourMessage = "", ""
+	}
 	linux := asking("me", "cpu", "2")
 	linux.Spec.OS = &v1.PodOS{Name: v1.Linux}
 	for _, c := range []struct {
@@ -81,6 +88,7 @@ func TestMisfit(t *testing.T) {
 		{linux, "", ""},
 		{full, "", ""},
 		{crowded, "TooManyContainers", "The node runs pods of at most 500 containers, and this one has 501"},
+		{armoured, armourReason, armourMessage},
 		{windows, "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"},
 		{asking("me", "cpu", "3"), "OutOfcpu", "Node didn't have enough resource: cpu, requested: 3000, used: 500, capacity: 2000"},
 		{asking("me", "memory", "2Gi"), "OutOfmemory", "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824"},

@@ -1,7 +1,6 @@
 package containerspec
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -14,7 +13,7 @@ import (
 
 // appArmor sets the profile: the container's before the pod's, and that before the
 // deprecated annotation.
-func appArmor(s *cri.Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) error {
+func appArmor(s *cri.Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.SecurityContext, container string) {
 	profile := sc.AppArmorProfile
 	if profile == nil {
 		profile = psc.AppArmorProfile
@@ -23,20 +22,54 @@ func appArmor(s *cri.Spec, pod *v1.Pod, psc *v1.PodSecurityContext, sc *v1.Secur
 		profile = annotatedAppArmor(pod, container)
 	}
 	if profile == nil {
-		return nil
+		return
 	}
 	switch profile.Type {
 	case v1.AppArmorProfileTypeUnconfined:
 		s.AppArmor = "unconfined"
+	case v1.AppArmorProfileTypeRuntimeDefault:
+		s.NeedsAppArmor = true
 	case v1.AppArmorProfileTypeLocalhost:
-		if on, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled"); strings.TrimSpace(string(on)) != "Y" {
-			return errors.New("cannot enforce AppArmor: AppArmor is not enabled on the host")
-		}
+		s.NeedsAppArmor = true
 		if profile.LocalhostProfile != nil {
 			s.AppArmor = *profile.LocalhostProfile
 		}
 	}
-	return nil
+}
+
+// AppArmorFailure is why a node, on whose machine AppArmor is enabled or not, rejects the pod, empty if it does not. As upstream, any
+// profile but Unconfined needs AppArmor, of the pod, of one of its containers, or in the deprecated annotation.
+func AppArmorFailure(pod *v1.Pod, enabled bool) string {
+	if enabled || !needsAppArmor(pod) {
+		return ""
+	}
+	return "Cannot enforce AppArmor: AppArmor is not enabled on the host"
+}
+
+func needsAppArmor(pod *v1.Pod) bool {
+	confined := func(p *v1.AppArmorProfile) bool { return p != nil && p.Type != v1.AppArmorProfileTypeUnconfined }
+	if sc := pod.Spec.SecurityContext; sc != nil && confined(sc.AppArmorProfile) {
+		return true
+	}
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if sc := list[i].SecurityContext; sc != nil && confined(sc.AppArmorProfile) {
+				return true
+			}
+		}
+	}
+	for key, value := range pod.Annotations {
+		if strings.HasPrefix(key, v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix) && value != v1.DeprecatedAppArmorBetaProfileNameUnconfined {
+			return true
+		}
+	}
+	return false
+}
+
+// AppArmorEnabled reports whether the machine's kernel has AppArmor, and it is in use.
+func AppArmorEnabled() bool {
+	on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && strings.TrimSpace(string(on)) == "Y"
 }
 
 func annotatedAppArmor(pod *v1.Pod, container string) *v1.AppArmorProfile {
@@ -44,8 +77,11 @@ func annotatedAppArmor(pod *v1.Pod, container string) *v1.AppArmorProfile {
 	if name, ok := strings.CutPrefix(value, v1.DeprecatedAppArmorBetaProfileNamePrefix); ok {
 		return &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost, LocalhostProfile: &name}
 	}
-	if value == v1.DeprecatedAppArmorBetaProfileNameUnconfined {
+	switch value {
+	case v1.DeprecatedAppArmorBetaProfileNameUnconfined:
 		return &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeUnconfined}
+	case v1.DeprecatedAppArmorBetaProfileRuntimeDefault:
+		return &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeRuntimeDefault}
 	}
 	return nil
 }

@@ -90,7 +90,8 @@ func Secure(s *cri.Spec, pod *v1.Pod, c *v1.Container, image cri.Image, root str
 	if profile == nil {
 		profile = psc.SeccompProfile
 	}
-	return errors.Join(seccomp(s, profile, root), appArmor(s, pod, psc, sc, c.Name))
+	appArmor(s, pod, psc, sc, c.Name)
+	return seccomp(s, profile, root)
 }
 
 // selinux returns the parts of the container's label. A machine without SELinux ignores them, as
@@ -116,6 +117,8 @@ func seccomp(s *cri.Spec, profile *v1.SeccompProfile, root string) error {
 	switch profile.Type {
 	case v1.SeccompProfileTypeUnconfined:
 		s.Seccomp = "unconfined"
+	case v1.SeccompProfileTypeRuntimeDefault:
+		s.NeedsSeccomp = true
 	case v1.SeccompProfileTypeLocalhost:
 		if profile.LocalhostProfile == nil {
 			return errors.New("seccomp: localhostProfile must be set if the type is Localhost")

@@ -134,6 +134,8 @@ type Spec struct {
 	StopSignal       string   // such as "SIGUSR1", empty: the image's
 	Seccomp          string   // "", "unconfined" or a profile's JSON
 	AppArmor         string   // "", "unconfined" or a profile's name
+	NeedsSeccomp     bool     // an engine without a default profile of seccomp must not create it
+	NeedsAppArmor    bool     // likewise one without AppArmor
 	UnmaskedProc     bool
 	Sysctls          map[string]string
 	Sandbox          string // id of the sandbox whose namespaces are joined

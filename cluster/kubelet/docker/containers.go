@@ -139,6 +139,9 @@ func (r *Runtime) Create(ctx context.Context, spec *cri.Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := info.lacks(spec); err != nil {
+		return "", err
+	}
 	stage := turnCreate
 	if spec.Sandbox == "" {
 		stage = turnSandbox

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -71,6 +73,8 @@ type daemon struct {
 	dir      string   // of images and containers
 	oomFloor int      // the least oom_score_adj that root may set here
 	caps     []string // those that containers can have, nil: all
+	seccomp  bool     // it has a default profile
+	appArmor bool
 }
 
 // New returns a runtime, without a connection to the daemon yet.
@@ -136,7 +140,35 @@ func (r *Runtime) daemonInfo(ctx context.Context) (*daemon, error) {
 		return nil, fmt.Errorf("get the settings of docker: %w", err)
 	}
 	r.info = &daemon{systemd: info.CgroupDriver == "systemd", dir: info.DockerRootDir, oomFloor: oomFloor(), caps: reducedCapabilities()}
+	r.info.seccomp, r.info.appArmor = confinements(info.SecurityOptions)
 	return r.info, nil
+}
+
+// confinements reads from the daemon's settings whether containers have a profile of seccomp and of AppArmor by default.
+func confinements(options []string) (seccomp, appArmor bool) {
+	for _, o := range options {
+		fields := strings.Split(o, ",") // such as name=seccomp,profile=builtin
+		switch fields[0] {
+		case "name=seccomp":
+			seccomp = !slices.Contains(fields, "profile=unconfined")
+		case "name=apparmor":
+			appArmor = true
+		}
+	}
+	return seccomp, appArmor
+}
+
+// lacks is an error for a container that would run without the confinement that it asks for. Privileged ones have none.
+func (d *daemon) lacks(s *cri.Spec) error {
+	switch {
+	case s.Privileged:
+		return nil
+	case s.NeedsSeccomp && !d.seccomp:
+		return errors.New("cannot enforce seccomp RuntimeDefault: the engine has no default profile")
+	case s.NeedsAppArmor && !d.appArmor:
+		return errors.New("cannot enforce AppArmor: it is not enabled in the engine")
+	}
+	return nil
 }
 
 // Watch follows the daemon's event stream.

@@ -71,7 +71,8 @@ func (p *parameter) holds() (bool, error) {
 func (n *Network) bridgeParameters() []parameter {
 	all := []parameter{
 		{name: "net/ipv4/conf/" + Bridge + "/rp_filter", value: "1"},
-		{name: "net/ipv4/conf/" + Bridge + "/send_redirects", value: "0"}, {name: "net/ipv4/conf/all/send_redirects", value: "0"},
+		{name: "net/ipv4/conf/" + Bridge + "/send_redirects", value: "0"},
+		{name: "net/ipv4/conf/all/send_redirects", value: "0"},
 		{name: "net/ipv6/conf/" + Bridge + "/accept_ra", value: "0", optional: true},
 		{name: "net/ipv6/conf/" + Bridge + "/disable_ipv6", value: "1", optional: true},
 	}
