@@ -129,7 +129,7 @@ func (s *Server) logged(r *http.Request, previous bool) (cri.Container, error) {
 }
 
 // before returns the container that the last state of a status is of, as upstream: where the next one is waited for, in
-// back-off, that is the newest. list has the newest first.
+// backoff, that is the newest. list has the newest first.
 func before(pod *v1.Pod, name string, list []cri.Container) (cri.Container, bool) {
 	status := podspec.ContainerStatus(&pod.Status, name)
 	waits := status != nil && status.State.Waiting != nil

@@ -44,8 +44,8 @@ func TestPreviousLog(t *testing.T) {
 		list              []cri.Container
 		previous, present string // empty: there is none
 	}{
-		"back-off after the first life":    {waiting, []cri.Container{life(0, cri.Exited)}, "life 1", "life 1"},
-		"back-off after the third":         {waiting, []cri.Container{life(1, cri.Exited), life(2, cri.Exited)}, "life 3", "life 3"},
+		"backoff after the first life":     {waiting, []cri.Container{life(0, cri.Exited)}, "life 1", "life 1"},
+		"backoff after the third":          {waiting, []cri.Container{life(1, cri.Exited), life(2, cri.Exited)}, "life 3", "life 3"},
 		"the next one is created":          {waiting, []cri.Container{life(1, cri.Exited), life(2, cri.Exited), life(3, cri.Created)}, "life 3", "life 3"},
 		"it runs before the status has it": {waiting, []cri.Container{life(1, cri.Exited), life(2, cri.Running)}, "life 2", "life 3"},
 		"running":                          {running, []cri.Container{life(1, cri.Exited), life(2, cri.Running)}, "life 2", "life 3"},
