@@ -25,7 +25,12 @@ func TestADeletedListRevokesOn(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { ended <- l.Run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	list := func(keys ...string) *corev1.ConfigMap {
 		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: revocation.Namespace, Name: revocation.Name}, Data: map[string]string{}}
 		for _, key := range keys {

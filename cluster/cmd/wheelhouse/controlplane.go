@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,15 +77,13 @@ func (cp *controlPlane) revocationsChanged() {
 }
 
 // assemble creates the store, the authorizer, admission and the server; it starts nothing.
-func (o *serverOptions) assemble(ctx context.Context, db *database, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
+func (o *serverOptions) assemble(db *database, encrypted *encryption.File, keys *pki.Authority, auditLog *audit.Log, log *slog.Logger) (*controlPlane, error) {
 	cp := &controlPlane{keys: keys, parts: &components{}, audit: auditLog, journal: journal.New()}
 	if db.member != nil {
 		cp.masters, cp.identity = db.member.PeerAddresses, db.member.ID()
 	}
+	cp.encryption = encrypted
 	var err error
-	if cp.encryption, err = o.encryption.open(ctx, filepath.Join(o.stateDir, "pki"), db.client, log); err != nil {
-		return nil, err
-	}
 	cp.store, err = store.New(store.Config{
 		Client: db.client, Kinds: builtin.Kinds, OnlyWriter: o.alone(), Room: db.room(), Essential: essential, HistoryBytes: o.etcd.quota / 16,
 		Buckets: podsByNode(), Transformers: transformers(cp.encryption), Log: log.With("component", "store"),

@@ -24,6 +24,7 @@ import (
 	"wheelhouse/cluster/controller"
 	"wheelhouse/cluster/pairing"
 	"wheelhouse/cluster/scheduler"
+	"wheelhouse/cluster/store/encryption"
 	"wheelhouse/cluster/ui"
 )
 
@@ -84,18 +85,12 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		return err
 	}
 	defer stopAudit() // when the server has answered its last request
-	o.encryption.mayMake = o.keepsSecrets()
-	db, err := o.etcd.open(ctx, o.stateDir, peers, log)
+	db, encrypted, err := o.openStorage(ctx, peers, log)
 	if err != nil {
 		return err
 	}
 	defer db.close()
-	if db.member != nil {
-		if err := o.complete(ctx, db.member); err != nil {
-			return err
-		}
-	}
-	cp, err := o.assemble(ctx, db, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
+	cp, err := o.assemble(db, encrypted, keys, auditLog, log) //nolint:contextcheck // kubelets are verified for each connection
 	if err != nil {
 		return err
 	}
@@ -126,6 +121,27 @@ func (o *serverOptions) run(ctx context.Context, log *slog.Logger, more func(con
 		all.Go(func() error { return more(ctx, cp, log) })
 	}
 	return all.Wait()
+}
+
+// openStorage opens etcd and the keys of what is encrypted in it.
+func (o *serverOptions) openStorage(ctx context.Context, peers *etcd.Peers, log *slog.Logger) (*database, *encryption.File, error) {
+	o.encryption.mayMake = o.keepsSecrets()
+	db, err := o.etcd.open(ctx, o.stateDir, peers, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if db.member != nil {
+		err = o.complete(ctx, db.member)
+	}
+	var encrypted *encryption.File
+	if err == nil {
+		encrypted, err = o.encryption.open(ctx, filepath.Join(o.stateDir, "pki"), db.client, log)
+	}
+	if err != nil {
+		db.close()
+		return nil, nil, err
+	}
+	return db, encrypted, nil
 }
 
 // runComponents runs controllers, scheduler, DNS and Ingresses over the in-memory transport. They
