@@ -2,12 +2,16 @@ package kubelet
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
@@ -31,6 +35,37 @@ func (w *worker) cgroup(pod *v1.Pod) string {
 		class = strings.ToLower(string(c))
 	}
 	return filepath.Join(nodeGroup(w.k.config.Cluster, w.k.config.NodeName), class, "pod"+w.ref.UID)
+}
+
+// podGroups returns the paths of the control groups of pods that are on the node, by the pod's uid.
+func (k *Kubelet) podGroups() map[types.UID][]string {
+	all := map[types.UID][]string{}
+	for _, class := range []string{"", "burstable", "besteffort"} {
+		for _, group := range k.groups.Below(filepath.Join(nodeGroup(k.config.Cluster, k.config.NodeName), class)) {
+			name, slice := strings.CutSuffix(path.Base(group), ".slice")
+			if slice {
+				name = strings.ReplaceAll(name[strings.LastIndex(name, "-")+1:], "_", "-")
+			}
+			if uid, ok := strings.CutPrefix(name, "pod"); ok && uid != "" {
+				all[types.UID(uid)] = append(all[types.UID(uid)], group)
+			}
+		}
+	}
+	return all
+}
+
+// removeGroups removes what is left of the pod's control groups: the runtime does so with the sandbox, if that was not
+// removed by others. One that a process is still in stays for the next relist.
+func (w *worker) removeGroups(ctx context.Context) error {
+	var errs []error
+	for _, group := range w.k.podGroups()[w.podUID()] {
+		if err := w.k.groups.Remove(ctx, group); errors.Is(err, syscall.EBUSY) {
+			w.log.Warn("a control group of the pod is in use", "group", group)
+		} else if err != nil {
+			errs = append(errs, fmt.Errorf("remove the pod's control group %s: %w", group, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // limitGroups sets the limits of the groups above a sandbox, which the runtime has made:

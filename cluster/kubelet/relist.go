@@ -116,7 +116,7 @@ func (r *runtimeFollower) relist(ctx context.Context) error {
 	return errors.Join(r.terminateOrphans(all), k.removeDead(ctx, all, k.config.GC.DeadContainers))
 }
 
-// terminateOrphans starts a worker for each pod that has containers or a directory here but
+// terminateOrphans starts a worker for each pod that has containers, a directory or a control group here but
 // no object at the API server. The worker removes what is left.
 func (r *runtimeFollower) terminateOrphans(all []cri.Container) error {
 	k := r.k
@@ -135,6 +135,11 @@ func (r *runtimeFollower) terminateOrphans(all []cri.Container) error {
 	for _, d := range dirs {
 		if uid := types.UID(d.Name()); orphans[uid] == nil {
 			orphans[uid] = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(d.Name()), UID: uid}}
+		}
+	}
+	for uid := range k.podGroups() {
+		if orphans[uid] == nil {
+			orphans[uid] = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: string(uid), UID: uid}}
 		}
 	}
 	k.mu.Lock()

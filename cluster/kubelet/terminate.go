@@ -55,6 +55,9 @@ func (w *worker) terminate(ctx context.Context, pod *v1.Pod, removed bool) (bool
 	if err := w.dropSandboxes(ctx); err != nil {
 		return false, err
 	}
+	if err := w.removeGroups(ctx); err != nil {
+		return false, err
+	}
 	if err := nodefs.UnmountAndRemove(w.dir); err != nil {
 		return false, fmt.Errorf("remove the pod's directory: %w", err)
 	}

@@ -188,6 +188,19 @@ func (g Groups) Remove(ctx context.Context, path string) error {
 	return errors.Join(errs...)
 }
 
+// Below returns the paths of the groups directly below one of cgroupfs, and of those below the slice that stands for it.
+func (g Groups) Below(group string) (paths []string) {
+	for _, above := range []string{group, slicePath(SliceOf(group))} {
+		entries, _ := os.ReadDir(g.file("memory", above, "")) // neither need exist
+		for _, e := range entries {
+			if e.IsDir() {
+				paths = append(paths, filepath.Join(above, e.Name()))
+			}
+		}
+	}
+	return paths
+}
+
 // removeTree removes directories only: the files beside them are the kernel's.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)

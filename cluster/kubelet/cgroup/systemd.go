@@ -238,3 +238,12 @@ func SliceOf(path string) string {
 	}
 	return strings.Join(parts, "-") + ".slice"
 }
+
+// slicePath is the path of a slice: it lies in those whose names are the beginnings of its own.
+func slicePath(slice string) string {
+	parts, path := strings.Split(strings.TrimSuffix(slice, ".slice"), "-"), "/"
+	for i := range parts {
+		path += strings.Join(parts[:i+1], "-") + ".slice/"
+	}
+	return strings.TrimSuffix(path, "/")
+}
