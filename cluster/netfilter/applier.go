@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 )
@@ -26,6 +28,7 @@ type Applier struct {
 	damaged bool                      // some of the applied chains are unknown, and the anchors
 	others  map[string]map[string]int // by table and chain, the jumps of other owners' rules when all was written
 	holds   Generation
+	damage  string // what the last look found
 }
 
 // NewApplier returns an Applier for the owner's chains, of which nothing is known yet.
@@ -81,31 +84,80 @@ func (a *Applier) Forget() { a.applied = nil }
 // Among 10,000 services (60,000 chains) a look takes about half a second of the processor with nftables where a rule of the machine has
 // changed since the last, and 0.3 ms else; the legacy backend reads and prints the whole table each time.
 func (a *Applier) Holds() bool {
-	return a.applied != nil && a.holds.Holds(a.hasApplied)
-}
-
-func (a *Applier) hasApplied() bool {
-	uses, err := a.owner.Uses()
-	if err != nil {
+	if a.damage = ""; a.applied == nil {
 		return false
 	}
-	ok := true
+	var err error
+	holds := a.holds.Holds(func() (ok bool) {
+		ok, err = a.hasApplied()
+		return ok
+	})
+	return holds || err != nil // what could not be read is no damage; the next look reads it again
+}
+
+// Damage names some of the chains that the last look found changed, with their uses and the uses that they should have.
+func (a *Applier) Damage() string { return a.damage }
+
+func (a *Applier) hasApplied() (bool, error) {
+	damaged, err := a.differing()
+	if err == nil && len(damaged) > 0 {
+		// While another process changes rules, a list may have numbers that it prepares: damage is what two lists show.
+		var again map[string]map[string]string
+		again, err = a.differing()
+		for table, chains := range damaged {
+			maps.DeleteFunc(chains, func(chain, found string) bool { return again[table][chain] != found })
+			if len(chains) == 0 {
+				delete(damaged, table)
+			}
+		}
+	}
+	if err != nil || len(damaged) == 0 {
+		return err == nil, err
+	}
+	a.damaged, a.damage = true, describe(damaged)
+	for table, chains := range damaged {
+		parts := a.applied[table]
+		a.applied[table] = parts.doubted(parts.jumpingTo(chains))
+	}
+	return false, nil
+}
+
+// differing returns the applied chains with other uses than they should have, by table, each with a text that says so.
+func (a *Applier) differing() (map[string]map[string]string, error) {
+	uses, err := a.owner.Uses()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]map[string]string{}
 	for table, parts := range a.applied {
-		have := uses[table]
-		want, damaged := a.owner.usesWanted(table, parts), map[string]bool{}
+		have, want := uses[table], a.owner.usesWanted(table, parts)
 		for _, part := range parts {
 			for chain := range part.Chains {
-				if n, there := have[chain]; !there || n != want[chain]+a.others[table][chain] {
-					damaged[chain] = true
+				n, there := have[chain]
+				if wanted := want[chain] + a.others[table][chain]; !there || n != wanted {
+					if all[table] == nil {
+						all[table] = map[string]string{}
+					}
+					all[table][chain] = fmt.Sprintf("%s %s: %d uses, want %d", table, chain, n, wanted)
 				}
 			}
 		}
-		if len(damaged) > 0 {
-			ok, a.damaged = false, true
-			a.applied[table] = parts.doubted(parts.jumpingTo(damaged))
-		}
 	}
-	return ok
+	return all, nil
+}
+
+// describe lists the first few of what is damaged.
+func describe(damaged map[string]map[string]string) string {
+	var all []string
+	for _, chains := range damaged {
+		all = slices.AppendSeq(all, maps.Values(chains))
+	}
+	slices.Sort(all)
+	const most = 3
+	if len(all) > most {
+		all = append(all[:most], fmt.Sprintf("and %d more", len(all)-most))
+	}
+	return strings.Join(all, "; ")
 }
 
 // observeOthers counts the jumps of other owners' rules to the chains that were applied just now.

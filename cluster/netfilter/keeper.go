@@ -105,7 +105,11 @@ func (k *Keeper) await(ctx context.Context, wait time.Duration, checks, resyncs 
 			return true
 		case <-checks:
 			if again == nil && !k.Rules.Holds() { // after a failure all are written in any case
-				k.Log.Warn(k.Name + " were removed or changed by another process; writing them again")
+				damage := ""
+				if d, ok := k.Rules.(interface{ Damage() string }); ok {
+					damage = d.Damage()
+				}
+				k.Log.Warn(k.Name+" were removed or changed by another process; writing them again", "damage", damage)
 				k.removed = true
 				return true
 			}

@@ -52,12 +52,15 @@ func (p Parts) Without(others Parts) (rest Parts) {
 }
 
 // jumpingTo returns the chains, and those with a rule that jumps to one of them.
-func (p Parts) jumpingTo(chains map[string]bool) map[string]bool {
-	all := maps.Clone(chains)
+func (p Parts) jumpingTo(chains map[string]string) map[string]bool {
+	all := map[string]bool{}
+	for chain := range chains {
+		all[chain] = true
+	}
 	for _, part := range p {
 		for chain, rules := range part.Chains {
 			for line := range strings.Lines(rules) {
-				if chains[target(line)] {
+				if _, ok := chains[target(line)]; ok {
 					all[chain] = true
 				}
 			}

@@ -3,10 +3,12 @@
 package netfilter
 
 import (
+	"fmt"
 	"maps"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -112,6 +114,51 @@ func TestHolds(t *testing.T) {
 		iptables("iptables -t nat -F OURS-A")
 		if a.Holds() {
 			t.Error("beside the jump of another owner a flush is not seen")
+		}
+	})
+}
+
+// Rules of others that change all the time, in the same tables, are no damage of the owner's.
+func TestHoldsBesideOthers(t *testing.T) {
+	inOwnNamespace(t, func() {
+		o := &Owner{Tables: []string{"nat"}, Chains: []string{"OURS", "OURS-"}, Anchors: []Anchor{{Table: "nat", Chain: "PREROUTING", Rule: []string{"-j", "OURS"}}}}
+		a, err := NewApplier(o)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		chains := map[string]string{"OURS": ""}
+		for i := range 300 {
+			name := fmt.Sprintf("OURS-%d", i)
+			chains["OURS"] += Rule("OURS", fmt.Sprintf("-d 10.0.1.%d", i%250), "-j "+name)
+			chains[name] = Rule(name, "-j RETURN")
+		}
+		others := exec.Command("sh", "-c", `iptables -t nat -N THEIRS
+while :; do
+  iptables -t nat -A POSTROUTING -j THEIRS && iptables -t nat -D POSTROUTING -j THEIRS
+  printf '*nat\n:THEIRS - [0:0]\n-A THEIRS -s 10.9.9.9 -j ACCEPT\nCOMMIT\n*mangle\n:THEIRS - [0:0]\n-A THEIRS -j RETURN\nCOMMIT\n' | iptables-restore --noflush
+done`)
+		others.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := others.Start(); err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() {
+			_ = syscall.Kill(-others.Process.Pid, syscall.SIGKILL) // it runs
+			_ = others.Wait()
+		}()
+		for i := range 3000 {
+			if i%1000 == 0 {
+				if err := a.Apply(t.Context(), Tables{"nat": maps.Clone(chains)}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			a.holds = Generation{} // a look, also where nothing has changed
+			if !a.Holds() {
+				t.Errorf("look %d: %s", i, a.Damage())
+				return
+			}
 		}
 	})
 }

@@ -164,6 +164,9 @@ type kernel struct {
 	sets   *netfilter.SetApplier
 }
 
+// Damage is that of the chains.
+func (k kernel) Damage() string { return k.chains.Damage() }
+
 // Holds implements netfilter.Rules. It looks at both in any case, so that one synchronization mends both.
 func (k kernel) Holds() bool {
 	chains, sets := k.chains.Holds(), k.sets.Holds()

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 
@@ -52,11 +53,14 @@ func Cleanup(ctx context.Context) error { return owner.Cleanup(ctx) }
 // KeepReachable accepts packets to the API server before all rules of services that exist
 // already: those of a former process may lead them to a pod, and without the API server
 // the present services are not known. A node calls it before its first request; the next
-// rules that a Proxy writes replace these.
+// rules that a Proxy writes replace these. Where a Proxy accepts them already, nothing is changed: it would find its rules changed.
 func KeepReachable(server netip.AddrPort) error {
 	ipt, err := iptables.New()
 	if err != nil {
 		return fmt.Errorf("iptables: %w", err)
+	}
+	if accepted(ipt, server) {
+		return nil
 	}
 	match := []string{"-d", server.Addr().String(), "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(server.Port()))}
 	for table, target := range map[string]string{"nat": "ACCEPT", "filter": "RETURN"} {
@@ -69,4 +73,22 @@ func KeepReachable(server netip.AddrPort) error {
 		}
 	}
 	return nil
+}
+
+// accepted reports whether the rules of services accept packets to a server before all others, as those have it that a Proxy writes.
+func accepted(ipt *iptables.IPTables, server netip.AddrPort) bool {
+	rules, err := ipt.List("nat", servicesChain)
+	if err != nil || len(rules) == 0 {
+		return false // the chain does not exist, or the caller meets the error
+	}
+	own := fmt.Sprintf("-A %s -d %s/32 -p tcp -m tcp --dport %d ", servicesChain, server.Addr(), server.Port())
+	for _, rule := range rules[1:] { // after the chain itself
+		if !strings.HasSuffix(rule, "-j ACCEPT") {
+			return false
+		}
+		if strings.HasPrefix(rule, own) {
+			return true
+		}
+	}
+	return false
 }

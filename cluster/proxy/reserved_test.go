@@ -20,6 +20,7 @@ import (
 	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/proxy"
+	"wheelhouse/cluster/wait"
 )
 
 // master makes the test's node a master: an API server, a kubelet and a DNS answer at its
@@ -243,6 +244,33 @@ func TestOldRulesDoNotHideTheAPIServer(t *testing.T) {
 	}
 	c.answers(c.outside, nodeIP+":443", "api 192.168.77.2")
 	c.answers(c.own, nodeIP+":443", "api "+nodeIP)
+}
+
+// Where the proxy runs and accepts packets to the API server, a start that asks for it again changes no rule of the proxy's.
+func TestReachableAlready(t *testing.T) {
+	c := start(t)
+	rules := func() string {
+		t.Helper()
+		out, err := exec.Command("sh", "-c", "iptables -t nat -S KUBE-SERVICES; iptables -S KUBE-SERVICES").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	c.master()
+	wait.For(t, "the proxy to accept packets to the API server", func() error {
+		return wait.Seen(strings.Contains(rules(), "-d "+nodeIP+"/32 -p tcp -m tcp --dport 443 ") && strings.Contains(rules(), "--dport 53 "), rules())
+	})
+	before := rules()
+	if err := proxy.KeepReachable(netip.MustParseAddrPort(nodeIP + ":443")); err != nil {
+		t.Fatal(err)
+	}
+	if after := rules(); after != before {
+		t.Errorf("rules before:\n%s\nafter:\n%s", before, after)
+	}
+	if err := proxy.KeepReachable(netip.MustParseAddrPort("192.0.2.1:443")); err != nil || rules() == before {
+		t.Errorf("an API server of which the proxy has no rule: %v", err)
+	}
 }
 
 // Endpoints that mean each node itself lead nowhere, whoever wrote them.
