@@ -313,15 +313,16 @@ func (b *benches) terminals(t *testing.T) {
 
 // bomb: the processes of a workbench are bounded, and the other learner notices nothing.
 func (b *benches) bomb(t *testing.T) {
-	out, _ := b.in(t, ben, "(for i in $(seq 600); do sleep 10 & done) 2>&1 | head -1")
+	// They do not end before the last is made on a slow machine either.
+	out, _ := b.in(t, ben, "mkfifo ~/gate; (for i in $(seq 600); do read -t 60 <>~/gate & done) 2>&1 | head -1")
 	if !strings.Contains(out, "Resource temporarily unavailable") {
 		t.Errorf("600 processes in a workbench: %q", out)
 	}
 	if got := b.must(t, ann, "(for i in $(seq 20); do sleep 0 & done; wait; echo made); kubectl auth can-i create pods"); got != "made\nyes" {
 		t.Errorf("the other learner beside it: %s", got)
 	}
-	wait.For(t, "room for processes again", func() error {
-		_, err := b.in(t, ben, "for i in $(seq 20); do sleep 0 & done; wait")
+	wait.Within(t, 3*time.Minute, "room for processes again", func() error {
+		_, err := b.in(t, ben, "for i in {1..600}; do echo; done 1<>~/gate; for i in $(seq 20); do sleep 0 & done; wait")
 		return err
 	})
 }

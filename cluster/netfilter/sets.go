@@ -81,8 +81,12 @@ func (a *SetApplier) Holds() bool {
 func (s *Set) holds(name string) bool {
 	n := 0
 	typ, err := listSet(name, func(m Member) bool {
-		n++
 		_, wanted := s.Members[m]
+		if wanted {
+			n++
+		} else {
+			n = -1 // and no further member is listed
+		}
 		return wanted
 	})
 	return err == nil && typ == s.Type && n == len(s.Members)

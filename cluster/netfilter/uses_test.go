@@ -193,20 +193,24 @@ func TestSetsHold(t *testing.T) {
 			}
 			return Member{}
 		}
-		for name, damage := range map[string]func() error{
+		damages := map[string]func() error{
 			"flush":             func() error { return netlink.IpsetFlush("OURS-A") },
 			"flush of ports":    func() error { return netlink.IpsetFlush("OURS-P") },
 			"flush of networks": func() error { return netlink.IpsetFlush("OURS-N") },
 			"one member less":   func() error { return netlink.IpsetDel("OURS-A", entry("10.0.0.1").entry()) },
 			"one more":          func() error { return netlink.IpsetAdd("OURS-E", entry("10.0.0.1").entry()) },
-			"another": func() error {
+			"no set":            func() error { return destroySet("OURS-N") },
+		}
+		for i := range 10 { // in a list it may be at any place
+			other := fmt.Sprintf("10.0.0.%d", 3+i)
+			damages["another: "+other] = func() error {
 				if err := netlink.IpsetDel("OURS-A", entry("10.0.0.1").entry()); err != nil {
 					return err
 				}
-				return netlink.IpsetAdd("OURS-A", entry("10.0.0.3").entry())
-			},
-			"no set": func() error { return destroySet("OURS-N") },
-		} {
+				return netlink.IpsetAdd("OURS-A", entry(other).entry())
+			}
+		}
+		for name, damage := range damages {
 			if err := damage(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
