@@ -13,8 +13,9 @@ const (
 
 // Rules are what a Keeper keeps in the kernel; an Applier is one.
 type Rules interface {
-	Holds() bool // no other process has removed any; else the next synchronization writes them again
-	Forget()     // the next synchronization writes all
+	Holds() bool    // no other process has removed any; else the next synchronization writes them again
+	Damage() string // what the last look found, for the log; may be empty
+	Forget()        // the next synchronization writes all
 }
 
 // Changes notify a Keeper. Those that come while one is pending are one.
@@ -105,11 +106,7 @@ func (k *Keeper) await(ctx context.Context, wait time.Duration, checks, resyncs 
 			return true
 		case <-checks:
 			if again == nil && !k.Rules.Holds() { // after a failure all are written in any case
-				damage := ""
-				if d, ok := k.Rules.(interface{ Damage() string }); ok {
-					damage = d.Damage()
-				}
-				k.Log.Warn(k.Name+" were removed or changed by another process; writing them again", "damage", damage)
+				k.Log.Warn(k.Name+" were removed or changed by another process; writing them again", "damage", k.Rules.Damage())
 				k.removed = true
 				return true
 			}
