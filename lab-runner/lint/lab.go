@@ -67,6 +67,9 @@ func (l *linter) step(lab *catalog.Lab, s *catalog.Step) {
 				l.warn(lab.TextFile, c.Line, "%s; today: %s", r.was, r.today)
 			}
 		}
+		if waiting.MatchString(c.Text) && !comes.MatchString(c.Text) {
+			l.add(lab.TextFile, c.Line, "kubectl wait with a selector fails at once while no object has the label: add --for=create, or wait for the controller's status")
+		}
 	}
 }
 
@@ -79,6 +82,12 @@ var (
 
 // writing finds kubectl's commands that write, whatever flags stand between.
 var writing = regexp.MustCompile(`\bkubectl(?: -{1,2}[a-z-]+(?:[= ][^\s|;&]+)?)* (?:annotate|apply|autoscale|cordon|create|delete|drain|edit|expose|label|patch|replace|run|scale|set|taint|uncordon|rollout (?:pause|restart|resume|undo))\b[^|;&]*`)
+
+// waiting finds kubectl wait with a selector. comes finds what makes it wait for objects that do not exist yet, or no longer.
+var (
+	waiting = regexp.MustCompile(`\bkubectl wait [^|;&]*(?:-l|--selector)[ =]`)
+	comes   = regexp.MustCompile(`--for[= ](?:create|delete)\b`)
+)
 
 // changesCluster reports whether a command has a part that writes.
 func changesCluster(command string) bool {

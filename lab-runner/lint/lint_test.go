@@ -65,6 +65,8 @@ func TestLabs(t *testing.T) {
 		{"an image", replace(yaml, "nginx:1.9.14", "nginx:1.9.15"), yaml + ": the image nginx:1.9.15 is not in the catalogue"},
 		{"a flag", replace(text, "kubectl create -f pod.yaml", "kubectl run pod --image=x --replicas=2 # pod.yaml"), text + ":10: warning: kubectl run makes only a pod since 1.18; today: kubectl create deployment"},
 		{"a command", replace(text, "kubectl create -f pod.yaml", "kubectl rolling-update a -f pod.yaml"), text + ":10: warning: kubectl rolling-update was removed in 1.18; today: kubectl set image"},
+		{"a wait for pods that may not exist yet", replace(text, "kubectl create -f pod.yaml", "kubectl create -f pod.yaml\n$ kubectl wait --for=condition=Ready pod -l app=web"), text + ":11: kubectl wait with a selector fails at once"},
+		{"a wait for pods to come", replace(text, "kubectl create -f pod.yaml", "kubectl create -f pod.yaml\n$ kubectl wait --for=create --for=condition=Ready pod -l app=web"), ""},
 		{"an API version", replace(pod, "apiVersion: v1\nkind: Pod", "apiVersion: extensions/v1beta1\nkind: Ingress"), pod + ":1: warning: Ingress of extensions/v1beta1 is not served any more; today: networking.k8s.io/v1"},
 		{"one of several documents", replace(pod, "apiVersion", "kind: Service\napiVersion: v1\n---\nkind: CronJob\napiVersion: batch/v1beta1\n---\napiVersion"), pod + ":5: warning: CronJob of batch/v1beta1 is not served any more; today: batch/v1"},
 		{"a link", replace(text, "../../images", "../../pictures"), text + ":3: the link leads nowhere: there is no ../../pictures"},
