@@ -61,7 +61,7 @@ func TestLabs(t *testing.T) {
 // labs runs a command of the labs on the cluster; one that fails is an error of the test.
 func (c *testCluster) labs(t *testing.T, root, command string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.program, append([]string{"lab", command, "--labs", root, "--kubeconfig", c.kubeconfig}, args...)...)
+	cmd := exec.CommandContext(t.Context(), c.program, append([]string{"lab", command, "--slow", "3", "--labs", root, "--kubeconfig", c.kubeconfig}, args...)...)
 	cmd.Env = append(os.Environ(), "WHEELHOUSE_CLUSTER="+c.name)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)

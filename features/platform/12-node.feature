@@ -181,7 +181,8 @@ Feature: What a node does for its containers
           containers:
           - {name: a, image: "busybox:1.35", command: ["sh", "-c", "echo bye; exit 4"]}
       """
-    Then `kubectl get pod never` prints "ErrImageNeverPull"
+    Then `kubectl get pod loop -o jsonpath={.status.containerStatuses[0].state.waiting.message}` prints "back-off 20s"
+    And `kubectl get pod never` prints "ErrImageNeverPull"
     And `kubectl describe pod never` prints "is not present with pull policy of Never"
     And `kubectl get pod absent` prints "ImagePullBackOff"
     And `kubectl describe pod absent` prints a line like "Warning +Failed .*Failed to pull image .nosuch.invalid/image:1.: "
@@ -190,7 +191,6 @@ Feature: What a node does for its containers
     And `kubectl get pod loop` prints a line like "^loop +0/1 +CrashLoopBackOff +[1-9]"
     And `kubectl describe pod loop` prints "Back-off restarting failed container a in pod loop_"
     And `kubectl logs loop --previous` prints "bye"
-    And `kubectl get pod loop -o jsonpath={.status.containerStatuses[0].state.waiting.message}` prints "back-off 20s"
 
   @M2
   Scenario: nothing of a deleted pod is left on the machine

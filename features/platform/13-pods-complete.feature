@@ -342,7 +342,7 @@ Feature: Pods, all that they can ask for
     And `kubectl describe pod ill` prints a line like "Normal +Pulled .* kubelet +spec.containers\{c\}: Container image .busybox:1.35. already present on machine"
     And `kubectl describe pod ill` prints a line like "Normal +Created .* kubelet +spec.containers\{c\}: Created container: c"
     And `kubectl describe pod ill` prints a line like "Normal +Started .* kubelet +spec.containers\{c\}: Started container c"
-    And `kubectl describe pod ill` prints a line like "Warning +Unhealthy +[0-9]+s \(x[0-9]+ over [0-9]+s\) +kubelet +spec.containers\{c\}: Readiness probe failed: not yet"
+    And `kubectl describe pod ill` prints a line like "Warning +Unhealthy +[0-9ms]+ \(x[0-9]+ over [0-9ms]+\) +kubelet +spec.containers\{c\}: Readiness probe failed: not yet"
     And `kubectl describe pod ill` prints a line like "Normal +Killing .* kubelet +spec.containers\{c\}: Container c failed liveness probe, will be restarted"
     And `kubectl get pod rooted` prints "CreateContainerConfigError"
     And `kubectl describe pod rooted` prints "Error: container has runAsNonRoot and image will run as root (pod: "

@@ -163,7 +163,7 @@ Feature: What a node gives its pods, and what it takes back
     Then the minions are started as before
 
   Scenario: a node that is short of disk is under pressure, and takes no more pods
-    Given the minions are started with "--capacity=ephemeral-storage=1Gi --eviction-hard=nodefs.available<900Mi --eviction-pressure-transition-period=20s"
+    Given the minions are started with "--capacity=ephemeral-storage=1Gi --eviction-hard=nodefs.available<900Mi --eviction-pressure-transition-period=45s"
     And the objects:
       """
       apiVersion: v1

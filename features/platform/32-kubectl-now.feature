@@ -30,19 +30,19 @@ Feature: The client of today
 
   @M5 @M6
   Scenario: rollout
-    Then `kubectl rollout status deployment/web --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status deployment/web --timeout=150s` prints "successfully rolled out"
     When `kubectl set image deployment/web web=askcarter/monolith:2.0.0 && kubectl annotate deployment/web kubernetes.io/change-cause=two` succeeds
-    Then `kubectl rollout status deployment/web --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status deployment/web --timeout=150s` prints "successfully rolled out"
     And `kubectl rollout history deployment/web` prints a line like "^2 +two"
     And `kubectl rollout history deployment/web --revision=2` prints "askcarter/monolith:2.0.0"
     When `kubectl rollout pause deployment/web && kubectl set env deployment/web COLOR=blue && kubectl set resources deployment/web --limits=memory=64Mi` succeeds
     Then `kubectl get rs -l app=web -o name | grep -c replicaset` prints a line like "^2$"
-    When `kubectl rollout resume deployment/web && kubectl rollout status deployment/web --timeout=60s` succeeds
+    When `kubectl rollout resume deployment/web && kubectl rollout status deployment/web --timeout=150s` succeeds
     Then `kubectl get rs -l app=web -o name | grep -c replicaset` prints a line like "^3$"
     And `kubectl get deployment web -o jsonpath={.spec.template.spec.containers[0].env[0].value}` prints "blue"
-    When `kubectl rollout undo deployment/web --to-revision=1 && kubectl rollout status deployment/web --timeout=60s` succeeds
+    When `kubectl rollout undo deployment/web --to-revision=1 && kubectl rollout status deployment/web --timeout=150s` succeeds
     Then `kubectl get deployment web -o jsonpath={.spec.template.spec.containers[0].image}` prints "askcarter/monolith:1.0.0"
-    When `kubectl rollout restart deployment/web && kubectl rollout status deployment/web --timeout=60s` succeeds
+    When `kubectl rollout restart deployment/web && kubectl rollout status deployment/web --timeout=150s` succeeds
     Then `kubectl describe deployment web` prints "ScalingReplicaSet"
     And `kubectl get all` prints a line like "^deployment.apps/web +2/2 +2 +2 "
 
@@ -53,7 +53,7 @@ Feature: The client of today
     Then service "web" has no endpoints
     When `kubectl create serviceaccount worker && kubectl set serviceaccount deployment web worker && kubectl scale deployment web --current-replicas=2 --replicas=1` succeeds
     Then `kubectl wait deployment/web --for=jsonpath={.status.availableReplicas}=1 --timeout=60s` prints "condition met"
-    And `kubectl rollout status deployment/web --timeout=60s` prints "successfully"
+    And `kubectl rollout status deployment/web --timeout=150s` prints "successfully"
     And `kubectl get pods -l app=web --field-selector=status.phase=Running -o jsonpath={.items[0].spec.serviceAccountName}` prints "worker"
     And `kubectl scale deployment web --current-replicas=7 --replicas=1` fails with "Expected replicas to be 7"
 
@@ -69,7 +69,7 @@ Feature: The client of today
 
   Scenario: a node with a taint, and one with a budget is drained
     When `kubectl taint node minion-1 for=others:NoSchedule` succeeds
-    And `kubectl rollout restart deployment/web && kubectl rollout status deployment/web --timeout=60s` succeeds
+    And `kubectl rollout restart deployment/web && kubectl rollout status deployment/web --timeout=150s` succeeds
     Then `kubectl get pods -l app=web --field-selector=status.phase=Running -o jsonpath='{.items[*].spec.nodeName}'` prints "minion-2 minion-2"
     When `kubectl taint node minion-1 for-` succeeds
     And `kubectl create pdb web --selector=app=web --min-available=2` succeeds

@@ -36,7 +36,7 @@ Feature: Deployments
         containers:
         - {name: shell, image: "busybox:1.35", command: ["sleep", "3600"]}
       """
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
 
   @M6
   Scenario: a rolling update, the way back, and another size lose no request
@@ -46,15 +46,15 @@ Feature: Deployments
     When clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
     And each client has been answered 20 times more
     And `kubectl set image deployment/hello hello=askcarter/hello:2.0.0` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then from now on all answers are "2.0.0"
     When `kubectl rollout undo deployment/hello` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then from now on all answers are "1.0.0"
     When `kubectl rollout restart deployment/hello` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     And `kubectl scale deployment/hello --replicas=6` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     And `kubectl scale deployment/hello --replicas=1` succeeds
     And 1 pod with label "app=hello" is running and ready
     And each client has been answered 20 times more
@@ -63,13 +63,13 @@ Feature: Deployments
   @M6
   Scenario: a program that closes its port at the first signal loses no request
     When `kubectl patch deployment hello -p '{"spec":{"template":{"spec":{"containers":[{"name":"hello","args":["-drain","0s"]}]}}}}'` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     And `kubectl expose deployment hello --type=NodePort --port=80 --target-port=80 --selector=app=hello` succeeds
     And port 80 of service "hello" answers "/version" with "1.0.0"
     And clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
     And each client has been answered 20 times more
     And `kubectl set image deployment/hello hello=askcarter/hello:2.0.0` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then from now on all answers are "2.0.0"
     When `kubectl scale deployment/hello --replicas=1` succeeds
     And 1 pod with label "app=hello" is running and ready
@@ -95,7 +95,7 @@ Feature: Deployments
     And port 80 of service "hello" answers "/version" with "1.0.0"
     When clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
     And `kubectl get deployment hello -o yaml | sed -e 's/name: hello$/name: canary/;s/track: stable/track: canary/;s/1.0.0/2.0.0/;s/replicas: 3/replicas: 1/;/resourceVersion\|uid:\|revision/d' | kubectl create -f -` succeeds
-    And `kubectl rollout status deployment/canary --timeout=60s` succeeds
+    And `kubectl rollout status deployment/canary --timeout=150s` succeeds
     Then 15 to 35 of 100 answers to new connections are "2.0.0"
     When `kubectl delete deployment canary` succeeds
     And no pod with label "track=canary" is left
@@ -109,7 +109,7 @@ Feature: Deployments
     And port 80 of service "hello" answers "/version" with "1.0.0"
     When clients on the host, on node "minion-1" and in pod "client" ask "/version" of service "hello" without rest
     And `kubectl get deployment hello -o yaml | sed -e 's/name: hello$/name: green/;s/track: stable/track: green/;s/1.0.0/2.0.0/;/resourceVersion\|uid:\|revision/d' | kubectl create -f -` succeeds
-    And `kubectl rollout status deployment/green --timeout=60s` succeeds
+    And `kubectl rollout status deployment/green --timeout=150s` succeeds
     And each client has been answered 20 times more
     And `kubectl set selector service hello app=hello,track=green` succeeds
     Then from now on all answers to new connections are "2.0.0"
@@ -122,7 +122,7 @@ Feature: Deployments
   Scenario: history, pause, resume, undo
     When `kubectl set image deployment/hello hello=askcarter/hello:2.0.0` succeeds
     And `kubectl annotate deployment/hello kubernetes.io/change-cause="the second" --overwrite` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then `kubectl rollout history deployment/hello` prints:
       """
       REVISION CHANGE-CAUSE
@@ -146,10 +146,10 @@ Feature: Deployments
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +0 +3 "
     And `kubectl rollout undo deployment/hello` fails with "you cannot rollback a paused deployment"
     When `kubectl rollout resume deployment/hello` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then `kubectl rollout history deployment/hello` prints a line like "^3 "
     When `kubectl rollout undo deployment/hello --to-revision=1` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then `kubectl get deployment hello -o wide` prints "askcarter/hello:1.0.0"
     And `kubectl rollout history deployment/hello` prints:
       """

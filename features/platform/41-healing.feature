@@ -25,14 +25,14 @@ Feature: What heals itself, and what it says when it cannot
                 httpGet: {path: /readiness, port: 81}
                 periodSeconds: 1
       """
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
 
   @M5
   Scenario: a pod that goes is replaced, and so is a set
     When `kubectl delete $(kubectl get pod -l app=hello -o name | head -1) --wait=false` succeeds
     Then 3 pods with label "app=hello" are running and ready
     When `kubectl delete rs -l app=hello --wait=false` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     Then 3 pods with label "app=hello" are running and ready
     When `kubectl label $(kubectl get pod -l app=hello -o name | head -1) track=debug --overwrite` succeeds
     Then 3 pods with label "track=stable" are running and ready
@@ -94,17 +94,17 @@ Feature: What heals itself, and what it says when it cannot
   Scenario: what keeps a rollout from getting on is said where people look
     When `kubectl patch deployment hello -p '{"spec":{"progressDeadlineSeconds":5}}'` succeeds
     And `kubectl set image deployment/hello hello=nosuch.invalid/hello:3` succeeds
-    Then `kubectl rollout status deployment/hello --timeout=60s` fails with "exceeded its progress deadline"
+    Then `kubectl rollout status deployment/hello --timeout=150s` fails with "exceeded its progress deadline"
     And `kubectl describe deployment hello` prints a line like "Progressing +False +ProgressDeadlineExceeded"
     And `kubectl describe deployment hello` prints a line like "Available +True +MinimumReplicasAvailable"
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +1 +3 "
     And `kubectl get pods -l app=hello` prints a line like "^hello-.* 0/1 +ImagePullBackOff"
     When `kubectl rollout undo deployment/hello` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     And `kubectl patch deployment hello --type=json -p '[{"op":"add","path":"/spec/template/spec/containers/0/command","value":["hello","-nosuch"]}]'` succeeds
     Then `kubectl get pods -l app=hello` prints a line like "^hello-.* 0/1 +CrashLoopBackOff +[1-9]"
     And `kubectl get deployment hello` prints a line like "^hello +3/3 +1 +3 "
-    And `kubectl rollout status deployment/hello --timeout=60s` fails with "exceeded its progress deadline"
+    And `kubectl rollout status deployment/hello --timeout=150s` fails with "exceeded its progress deadline"
 
   @M5 @W17
   Scenario: a quota that is reached is shown by replica set and deployment
@@ -146,11 +146,11 @@ Feature: What heals itself, and what it says when it cannot
   @M5 @silence @long
   Scenario: a node falls silent, and a deployment's pods are replaced elsewhere
     When `kubectl patch deployment hello -p '{"spec":{"template":{"spec":{"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":1},{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":1}]}}}}'` succeeds
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     And the pods with label "app=hello" run on 2 nodes
     And the node process of "minion-2" is killed
     Then node "minion-2" becomes not ready
     And `kubectl get pods -l app=hello --field-selector spec.nodeName=minion-1,status.phase=Running -o name | wc -l` prints "3"
-    And `kubectl rollout status deployment/hello --timeout=60s` succeeds
+    And `kubectl rollout status deployment/hello --timeout=150s` succeeds
     When the cluster is brought up again
     Then node "minion-2" is ready

@@ -22,7 +22,7 @@ Feature: Daemon sets and stateful sets
               image: busybox:1.35
               command: ["sleep", "3600"]
       """
-    Then `kubectl rollout status ds/agent --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status ds/agent --timeout=150s` prints "successfully rolled out"
     And `kubectl get ds agent` prints a line like "^agent +3 +3 +3 +3 +3 +<none> "
     And the pods with label "app=agent" run on 3 nodes
     And `kubectl describe ds agent` prints "SuccessfulCreate"
@@ -66,12 +66,12 @@ Feature: Daemon sets and stateful sets
     When `kubectl label node minion-1 minion-2 wanted=yes` succeeds
     Then 2 pods with label "app=agent" are running and ready
     When `kubectl set env ds/agent VERSION=two` succeeds
-    Then `kubectl rollout status ds/agent --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status ds/agent --timeout=150s` prints "successfully rolled out"
     And `kubectl exec ds/agent -- sh -c 'echo $VERSION'` prints "two"
     And `kubectl rollout history ds/agent` prints a line like "^2 +<none>"
     And `kubectl rollout history ds/agent --revision=1` prints "one"
     When `kubectl rollout undo ds/agent` succeeds
-    Then `kubectl rollout status ds/agent --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status ds/agent --timeout=150s` prints "successfully rolled out"
     And `kubectl exec ds/agent -- sh -c 'echo $VERSION'` prints "one"
     And `kubectl rollout history ds/agent` prints a line like "^3 +<none>"
     When `kubectl label node minion-1 minion-2 wanted-` succeeds
@@ -191,9 +191,9 @@ Feature: Daemon sets and stateful sets
     Then in pod "pet-2" `echo $VERSION` prints "two"
     And in pod "pet-1" `echo $VERSION` prints "one"
     When `kubectl patch sts pet -p '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":0}}}}'` succeeds
-    Then `kubectl rollout status sts/pet --timeout=60s` prints "complete"
+    Then `kubectl rollout status sts/pet --timeout=150s` prints "complete"
     And in pod "pet-0" `echo $VERSION` prints "two"
     When `kubectl rollout undo sts/pet` succeeds
-    Then `kubectl rollout status sts/pet --timeout=60s` prints "complete"
+    Then `kubectl rollout status sts/pet --timeout=150s` prints "complete"
     And in pod "pet-0" `echo $VERSION` prints "one"
     And `kubectl rollout history sts/pet` prints a line like "^3 +<none>"

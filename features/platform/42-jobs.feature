@@ -180,7 +180,7 @@ Feature: Jobs and cron jobs
             containers:
             - name: c
               image: busybox:1.35
-              command: ["sleep", "2"]
+              command: ["sleep", "10"]
       """
     Then `kubectl get job later` prints a line like "^later +Suspended +0/1 "
     And no pod with label "job-name=later" is left

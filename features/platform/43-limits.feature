@@ -82,7 +82,8 @@ Feature: Limits
     When `kubectl run big --image=nginx --overrides='{"spec":{"containers":[{"name":"big","image":"nginx","resources":{"limits":{"cpu":"2","memory":"1Gi"}}}]}}'` fails with "[maximum cpu usage per Container is 800m, but limit is 2, maximum memory usage per Container is 512Mi, but limit is 1Gi]"
     Then `kubectl run more --image=nginx --overrides='{"spec":{"containers":[{"name":"more","image":"nginx","resources":{"requests":{"cpu":"800m","memory":"1Mi"},"limits":{"cpu":"800m"}}}]}}'` fails with "exceeded quota: quota, requested: cpu=800m, used: cpu=300m, limited: cpu=1"
 
-  @M7
+  # A limit of a processor's share is reached only where others leave that share.
+  @M7 @alone
   Scenario: what pods and nodes use
     Given the objects:
       """

@@ -26,10 +26,10 @@ Feature: Versions of the API that have had their time
     And `kubectl get deployments.v1beta1.extensions then 2>/dev/null` prints a line like "^then +2/2 +2 +2 "
     And `kubectl get deployment then -o jsonpath='{.apiVersion} {.spec.strategy.rollingUpdate.maxSurge} {.spec.selector.matchLabels.run} {.spec.revisionHistoryLimit}'` prints "apps/v1 1 then 2147483647"
     When `kubectl set env deployments.v1beta1.extensions/then COLOUR=blue 2>/dev/null` succeeds
-    Then `kubectl rollout status deployment/then --timeout=60s` prints "successfully rolled out"
+    Then `kubectl rollout status deployment/then --timeout=150s` prints "successfully rolled out"
     When `echo '{"kind":"DeploymentRollback","apiVersion":"extensions/v1beta1","name":"then","rollbackTo":{"revision":1}}' | kubectl create --raw /apis/extensions/v1beta1/namespaces/$(kubectl config view --minify -o jsonpath={..namespace})/deployments/then/rollback -f - 2>/dev/null` succeeds
     Then `kubectl describe deployment then` prints "DeploymentRollback"
-    And `kubectl rollout status deployment/then --timeout=60s` prints "successfully rolled out"
+    And `kubectl rollout status deployment/then --timeout=150s` prints "successfully rolled out"
     And `kubectl get deployment then -o jsonpath='{.spec.template.spec.containers[0].env}'` prints nothing
     When `kubectl delete deployments.v1beta1.extensions then 2>/dev/null` succeeds
     Then no pod with label "run=then" is left

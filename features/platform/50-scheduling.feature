@@ -197,7 +197,7 @@ Feature: Scheduling
         spec:
           nodeName: minion-2
           terminationGracePeriodSeconds: 1
-          tolerations: [{key: broken, operator: Exists, effect: NoExecute, tolerationSeconds: 15}]
+          tolerations: [{key: broken, operator: Exists, effect: NoExecute, tolerationSeconds: 30}]
           containers:
           - {name: a, image: "busybox:1.35", command: ["sleep", "3600"]}
       """
@@ -232,7 +232,7 @@ Feature: Scheduling
         kind: Pod
         metadata: {name: low}
         spec:
-          terminationGracePeriodSeconds: 3
+          terminationGracePeriodSeconds: 12
           nodeSelector: {kubernetes.io/hostname: minion-1}
           containers:
           - {name: a, image: "busybox:1.35", command: ["sleep", "3600"], ports: [{containerPort: 80, hostPort: 8198}]}
