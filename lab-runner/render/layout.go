@@ -60,6 +60,7 @@ func lay(p *layout, markdown string) []Line {
 	for line := range strings.SplitSeq(Visible(markdown), "\n") {
 		p.line(line)
 	}
+	p.endOutput() // of a block that is not closed
 	p.flush()
 	for len(p.lines) > 0 && len(p.lines[len(p.lines)-1].Spans) == 0 {
 		p.lines = p.lines[:len(p.lines)-1]
@@ -78,12 +79,14 @@ type layout struct {
 	more     bool     // the command continues on the next line
 	commands int
 	comment  bool
+	printed  []string // lines of output that are not laid out yet: those of a table belong together
 }
 
 func (p *layout) line(line string) {
 	trimmed := strings.TrimSpace(line)
 	switch {
 	case p.fence != "" && isFence(trimmed) && strings.Trim(trimmed, p.fence[:1]) == "" && len(trimmed) >= len(p.fence):
+		p.endOutput()
 		p.fence = ""
 		p.empty()
 	case p.fence != "":
@@ -151,20 +154,40 @@ func isFence(trimmed string) bool {
 
 // fenced takes a line of a fenced block. Commands are those of package script.
 func (p *layout) fenced(line string) {
-	indent := ""
-	if p.width >= narrow {
-		indent = "  "
-	}
-	style, number := Output, -1
 	if strings.HasPrefix(line, "$ ") {
 		p.commands++
 		p.more = true
 	} else if !strings.HasPrefix(line, "> ") {
 		p.more = false
 	}
-	if p.more {
-		style, number = Command, p.commands-1
+	if !p.more {
+		p.printed = append(p.printed, line)
+		return
 	}
+	p.endOutput()
+	p.fencedLine(Command, p.commands-1, line)
+}
+
+// endOutput lays out what a command prints.
+func (p *layout) endOutput() {
+	lines := p.printed
+	if p.printed = nil; !p.whole {
+		lines = Narrow(lines, p.width-len(p.fenceIndent()))
+	}
+	for _, line := range lines {
+		p.fencedLine(Output, -1, line)
+	}
+}
+
+func (p *layout) fenceIndent() string {
+	if p.width >= narrow {
+		return "  "
+	}
+	return ""
+}
+
+func (p *layout) fencedLine(style Style, number int, line string) {
+	indent := p.fenceIndent()
 	parts := []string{line}
 	if !p.whole {
 		parts = Divide(line, p.width-len(indent))

@@ -37,7 +37,7 @@ func helpRows(width int) []row {
 		rows = append(rows, wrapped(plain, fmt.Sprintf("%-9s", k.key), k.long, width)...)
 	}
 	rows = append(rows, row{})
-	return append(rows, wrapped(faint, "", "Checks: [ ] to do, [x] done, [!] not true any more. Pods: "+clustermap.Legend, width)...)
+	return append(rows, wrapped(faint, "", "Commands: v has run, ! did not end as it should. Checks: [ ] to do, [x] done, [!] not true any more. Pods: "+clustermap.Legend, width)...)
 }
 
 // keysRow has the keys that fit in the width.

@@ -167,7 +167,7 @@ func (m *Model) run() tea.Cmd {
 		return nil
 	}
 	l.running = t.command.Text
-	l.out.say(boldCyan, "$ "+t.command.Text)
+	l.out.begin(t.command.Text)
 	m.say("", false)
 	m.showOutput()
 	return m.fx.run(l.number, l.lab, *t.command, l.text.cursor, l.state.Step)

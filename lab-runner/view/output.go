@@ -19,6 +19,7 @@ type output struct {
 	lines []outputLine
 	open  []byte // the last line, until it ends
 	up    int    // rows that the learner has scrolled up from the end
+	width int    // columns of the widest line that the last command has printed
 }
 
 type outputLine struct{ code, text string }
@@ -36,9 +37,11 @@ func (o *output) write(b []byte) {
 			line, after = rest[:lineBytes], rest[lineBytes:]
 		}
 		o.add(plain, string(bytes.TrimSuffix(line, []byte("\r"))))
+		o.width = max(o.width, render.Width(o.lines[len(o.lines)-1].text))
 		rest = after
 	}
 	o.open = append([]byte(nil), rest...) // what was printed before is not kept
+	o.width = max(o.width, render.Width(render.Visible(string(o.open))))
 }
 
 // add adds a line.
@@ -50,6 +53,12 @@ func (o *output) add(code, line string) {
 	if len(o.lines) > linesKept {
 		o.lines = o.lines[len(o.lines)-linesKept:]
 	}
+}
+
+// begin adds a command, whose output follows.
+func (o *output) begin(command string) {
+	o.say(boldCyan, "$ "+command)
+	o.width = 0
 }
 
 // say ends the open line and adds lines of the view itself.
@@ -67,18 +76,27 @@ func (o *output) say(code, s string) {
 func (o *output) empty() bool { return len(o.lines) == 0 && len(o.open) == 0 }
 
 // rows returns the rows of the output that are shown, at most height, and whether others are above them. No more lines are
-// laid out than that takes.
+// laid out than that takes, and those of a table.
 func (o *output) rows(width, height int) (shown []row, above bool) {
 	all := o.lines
 	if len(o.open) > 0 {
 		all = append(all[:len(all):len(all)], outputLine{plain, render.Visible(string(o.open))})
 	}
 	var out []row // from the last to the first
-	for i := len(all) - 1; i >= 0 && len(out) <= height+o.up; i-- {
-		parts := render.Divide(all[i].text, max(width, 1))
-		for j := len(parts) - 1; j >= 0; j-- {
-			out = append(out, row{{all[i].code, parts[j]}})
+	for end := len(all); end > 0 && len(out) <= height+o.up; {
+		start := blockStart(all, end)
+		texts := make([]string, 0, end-start)
+		for _, l := range all[start:end] {
+			texts = append(texts, l.text)
 		}
+		texts = render.Narrow(texts, max(width, 1))
+		for i := len(texts) - 1; i >= 0; i-- {
+			parts := render.Divide(texts[i], max(width, 1))
+			for j := len(parts) - 1; j >= 0; j-- {
+				out = append(out, row{{all[start+i].code, parts[j]}})
+			}
+		}
+		end = start
 	}
 	o.up = max(0, min(o.up, len(out)-height))
 	out = out[o.up:]
@@ -88,4 +106,17 @@ func (o *output) rows(width, height int) (shown []row, above bool) {
 		out[i], out[j] = out[j], out[i]
 	}
 	return out, above
+}
+
+// blockLines is how many lines are taken for one table at most.
+const blockLines = 50
+
+// blockStart returns where the lines that one command printed begin, of which the last is before end: they are laid out
+// together.
+func blockStart(lines []outputLine, end int) int {
+	start := end - 1
+	for start > 0 && end-start < blockLines && lines[start-1].code == lines[start].code && lines[start].code == plain {
+		start--
+	}
+	return start
 }

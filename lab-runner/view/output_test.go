@@ -96,3 +96,42 @@ func TestOutputKeepsWordsWhole(t *testing.T) {
 		t.Errorf("%q\nwanted\n%q", got, want)
 	}
 }
+
+// A table that is wider than the text is shown as it was printed, across the screen, until the next command.
+func TestWideOutputIsAcrossTheScreen(t *testing.T) {
+	const header = "NAME                     READY   STATUS    RESTARTS   AGE   NODE"
+	const pod = "hello-6d4f9c5b7d-2xk8p   1/1     Running   0          12s   view-node-1"
+	m, _ := opened(t, 80, 24)
+	press(m, "enter")
+	m.Update(outputMsg{1, []byte(header + "\n" + pod)})
+	s := seen(t, m)
+	if !strings.Contains(s, "\n"+header+"\n"+pod+"\n") || !strings.Contains(s, "│ [ ] five pods run") {
+		t.Errorf("the table is not whole, or the checks are not beside the text:\n%s", s)
+	}
+	m.Update(outputMsg{1, []byte("   10.1.2.3\n")})
+	if s := seen(t, m); !strings.Contains(s, "\nhello-6d4f9c5b7d-2xk8p  1/1    Running  0         12s  view-node-1  10.1.2.3\n") {
+		t.Errorf("columns that are too far apart are not moved together:\n%s", s)
+	}
+	m.Update(ranMsg{number: 1, target: 0, step: 1})
+	press(m, "enter")
+	m.Update(outputMsg{1, []byte("narrow\n")})
+	if s := seen(t, m); !strings.Contains(s, "\nnarrow                                        │") {
+		t.Errorf("narrow output is not below the text:\n%s", s)
+	}
+}
+
+// Where the cursor is, the mark of a command that has run stays.
+func TestCursorLeavesTheMark(t *testing.T) {
+	m, _ := opened(t, 80, 24)
+	for _, c := range []struct {
+		status int
+		want   string
+	}{{0, "\n>v$ kubectl scale"}, {1, "\n>!$ kubectl scale"}} {
+		press(m, "enter")
+		m.Update(ranMsg{number: 1, target: 0, step: 1, status: c.status})
+		press(m, "up", "up")
+		if s := seen(t, m); !strings.Contains(s, c.want) {
+			t.Errorf("exit status %d, wanted %q:\n%s", c.status, c.want, s)
+		}
+	}
+}

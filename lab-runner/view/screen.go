@@ -116,19 +116,27 @@ func (m *Model) title() row {
 	return r
 }
 
-// bothColumns has the text, the output below it, and the checks and the map beside them.
+// bothColumns has the text, the output below it, and the checks and the map beside them: beside the text alone where the
+// last command has printed a line, such as a table's, that is wider than the text.
 func (m *Model) bothColumns() []row {
 	l := m.lab
 	left, right := m.columns()
 	height, below := m.heights()
-	column := l.text.draw(left, height)
-	if !l.out.empty() {
+	across := l.out.width > left
+	column, beside := l.text.draw(left, height), m.body()
+	switch {
+	case l.out.empty():
+	case across:
+		beside = height
+	default:
 		column = append(column, m.outputRows(left, below)...)
 	}
-	side := m.sideRows(right, m.body())
-	out := make([]row, m.body())
+	out := m.sideRows(right, beside)
 	for i := range out {
-		out[i] = append(append(column[i], segment{faint, " │ "}), side[i]...)
+		out[i] = append(append(column[i], segment{faint, " │ "}), out[i]...)
+	}
+	if across && !l.out.empty() {
+		out = append(out, m.outputRows(m.width, below)...)
 	}
 	return out
 }

@@ -215,7 +215,8 @@ func (p *textPane) draw(width, height int) []row {
 		}
 		r := append(row{mark}, p.rows[i]...)
 		if cur != nil && i >= cur.first && i <= cur.last {
-			r = append(row{{bold, "> "}}, p.rows[i].emphasized()...)
+			mark.text = mark.text[:1] // it stays to be seen
+			r = append(row{{bold, ">"}, mark}, p.rows[i].emphasized()...)
 		}
 		out = append(out, r.fit(width))
 	}
