@@ -61,11 +61,12 @@ type Controller struct {
 	podLister   listers.PodLister
 	leaseLister leases.LeaseLister
 	now         func() time.Time
+	uptime      func() time.Duration // it goes on evenly when the clock is set
 
 	mu         sync.Mutex // guards the rest
 	heartbeats map[string]*heartbeat
 	tolerating map[types.UID]time.Time // pods on tainted nodes, and since when that is known
-	evicting   map[types.UID]bool      // those of them with a limited toleration
+	evicting   map[types.UID]eviction  // those of them that are evicted, or will be
 	subnets    *subnets                // nil: none are assigned
 	registered map[string]types.UID    // the nodes of which that is recorded
 	ttlStep    int                     // of ttlSteps
@@ -82,9 +83,9 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Evictions == nil {
 		cfg.Evictions = cfg.Recorder
 	}
-	core, coord := cfg.Informers.Core().V1(), cfg.Informers.Coordination().V1()
+	core, coord, start := cfg.Informers.Core().V1(), cfg.Informers.Coordination().V1(), time.Now()
 	c := &Controller{
-		Config: cfg, now: time.Now, heartbeats: map[string]*heartbeat{}, tolerating: map[types.UID]time.Time{}, evicting: map[types.UID]bool{}, registered: map[string]types.UID{},
+		Config: cfg, now: time.Now, uptime: func() time.Duration { return time.Since(start) }, heartbeats: map[string]*heartbeat{}, tolerating: map[types.UID]time.Time{}, evicting: map[types.UID]eviction{}, registered: map[string]types.UID{},
 		nodeLister: core.Nodes().Lister(), podLister: core.Pods().Lister(), leaseLister: coord.Leases().Lister(),
 	}
 	if cfg.ClusterCIDR != "" {

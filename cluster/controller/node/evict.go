@@ -42,10 +42,7 @@ func (c *Controller) evictPod(ctx context.Context, key string) error {
 		c.cancel(p)
 		return nil
 	}
-	if left := s.until.Sub(c.now()); left > 0 {
-		c.mu.Lock()
-		c.evicting[p.UID] = true
-		c.mu.Unlock()
+	if left := c.untilEviction(p.UID, s.until); left > 0 {
 		c.evict.AddAfter(key, left)
 		return nil
 	}
@@ -54,6 +51,25 @@ func (c *Controller) evictPod(ctx context.Context, key string) error {
 		return nil
 	}
 	return c.remove(ctx, p)
+}
+
+// eviction is when a pod is evicted: by the clock, and by the controller's uptime.
+type eviction struct {
+	until time.Time
+	at    time.Duration
+}
+
+// untilEviction returns the time until a pod is evicted. It passes as since the first look, not with the clock: on a machine without
+// a battery for it, the clock is set by months when the network is there, and nodes are not yet.
+func (c *Controller) untilEviction(uid types.UID, until time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.evicting[uid]
+	if !ok || !e.until.Equal(until) {
+		e = eviction{until, c.uptime() + until.Sub(c.now())}
+		c.evicting[uid] = e
+	}
+	return e.at - c.uptime()
 }
 
 // firstSeen returns since when the pod is known to be on a node with a taint.
@@ -72,7 +88,7 @@ func (c *Controller) firstSeen(p *v1.Pod) time.Time {
 func (c *Controller) cancel(p *v1.Pod) {
 	c.mu.Lock()
 	delete(c.tolerating, p.UID)
-	evicting := c.evicting[p.UID]
+	_, evicting := c.evicting[p.UID]
 	delete(c.evicting, p.UID)
 	c.mu.Unlock()
 	if evicting {

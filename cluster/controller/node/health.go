@@ -9,25 +9,26 @@ import (
 )
 
 // heartbeat is the last heartbeat of a node, and when it was observed by the local clock:
-// clocks of nodes are not trusted.
+// clocks of nodes are not trusted, and may be set back.
 type heartbeat struct {
 	lease, ready metav1.Time
 	seen         time.Time
 }
 
-// update records newer heartbeats.
+// update records a heartbeat that differs from the last one.
 func (p *heartbeat) update(node *v1.Node, lease metav1.Time, now time.Time) {
 	var ready metav1.Time
 	if c := condition(node, v1.NodeReady); c != nil && c.Status != v1.ConditionUnknown {
 		ready = c.LastHeartbeatTime
 	}
-	if p.seen.IsZero() || lease.After(p.lease.Time) || ready.After(p.ready.Time) {
+	renewed, reported := !lease.IsZero() && !lease.Equal(&p.lease), !ready.IsZero() && !ready.Equal(&p.ready)
+	if p.seen.IsZero() || renewed || reported {
 		p.seen = now
 	}
-	if lease.After(p.lease.Time) {
+	if renewed {
 		p.lease = lease
 	}
-	if ready.After(p.ready.Time) {
+	if reported {
 		p.ready = ready
 	}
 }

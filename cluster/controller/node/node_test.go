@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
@@ -171,6 +173,45 @@ func TestPodThatCameAfterTheTaint(t *testing.T) {
 	}
 }
 
+// The clock is set by a year while a pod tolerates its node: it is evicted when its time has passed, not sooner or later.
+func TestEvictionWhenTheClockIsSet(t *testing.T) {
+	for _, by := range []time.Duration{365 * 24 * time.Hour, -365 * 24 * time.Hour} {
+		added, five := metav1.NewTime(now), int64(300)
+		n := node(v1.ConditionUnknown, func(n *v1.Node) {
+			n.Spec.Taints = []v1.Taint{{Key: v1.TaintNodeUnreachable, Effect: v1.TaintEffectNoExecute, TimeAdded: &added}}
+		})
+		other := node(v1.ConditionTrue, func(n *v1.Node) { n.Name = "other" })
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "u"}, Spec: v1.PodSpec{
+			NodeName: "n", Tolerations: []v1.Toleration{{Key: v1.TaintNodeUnreachable, Operator: v1.TolerationOpExists, TolerationSeconds: &five}},
+		}}
+		set := fake.NewClientset(n, other, p)
+		shared := client.Informers(set)
+		c, err := New(Config{Shared: loop.Shared{Client: set, Informers: shared, Recorder: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock, uptime := now, time.Minute
+		c.now, c.uptime = func() time.Time { return clock }, func() time.Duration { return uptime }
+		store := shared.Core().V1()
+		if err := errors.Join(store.Nodes().Informer().GetStore().Add(n), store.Nodes().Informer().GetStore().Add(other), store.Pods().Informer().GetStore().Add(p)); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			set, passed time.Duration
+			gone        bool
+		}{{0, 0, false}, {by, time.Minute, false}, {0, 3 * time.Minute, false}, {0, time.Minute, true}} {
+			clock, uptime = clock.Add(step.set+step.passed), uptime+step.passed
+			if err := c.evictPod(t.Context(), "default/p"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := set.CoreV1().Pods("default").Get(t.Context(), "p", metav1.GetOptions{})
+			if gone := apierrors.IsNotFound(err); gone != step.gone {
+				t.Errorf("set by %v, %v after the first look: evicted %v, want %v", by, uptime-time.Minute, gone, step.gone)
+			}
+		}
+	}
+}
+
 func TestPulse(t *testing.T) {
 	var p heartbeat
 	n := node(v1.ConditionTrue)
@@ -182,6 +223,19 @@ func TestPulse(t *testing.T) {
 	p.update(n, metav1.NewTime(now.Add(-time.Hour)), now.Add(time.Minute))
 	if !p.seen.Equal(now.Add(time.Minute)) {
 		t.Error("a first lease is a sign of life, whatever the node's clock says")
+	}
+	p.update(n, metav1.NewTime(now.Add(-2*time.Hour)), now.Add(2*time.Minute))
+	if !p.seen.Equal(now.Add(2 * time.Minute)) {
+		t.Error("a lease of before the last one is a heartbeat: the node's clock was set back")
+	}
+	n.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(now.Add(-2 * time.Hour))
+	p.update(n, metav1.NewTime(now.Add(-2*time.Hour)), now.Add(3*time.Minute))
+	if !p.seen.Equal(now.Add(3 * time.Minute)) {
+		t.Error("a status of before the last one is a heartbeat, too")
+	}
+	p.update(n, metav1.Time{}, now.Add(4*time.Minute))
+	if !p.seen.Equal(now.Add(3 * time.Minute)) {
+		t.Error("the lease was deleted, and that was taken for a heartbeat")
 	}
 	conds, changed := unknownConditions(n, metav1.NewTime(now))
 	if !changed || len(conds) != 4 || conds[0].Status != v1.ConditionUnknown {
