@@ -80,7 +80,7 @@ func (s *settings) command() *cobra.Command {
 	lab.PersistentFlags().StringArrayVar(&s.agree, "agree", nil, "the checksum of a lab that did not come with this program: it may be run ('lab agree LAB' shows what that is)")
 	lab.PersistentFlags().StringVar(&s.root, "labs", "", "the directory that has labs/ and features/ in it (default: found from here or beside the program)")
 	lab.PersistentFlags().StringVar(&s.kubeconfig, "kubeconfig", "", "the cluster's kubeconfig (default: $KUBECONFIG)")
-	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, --timeout of the texts' commands included")
+	lab.PersistentFlags().Float64Var(&s.slow, "slow", 1, "this machine is N times slower than usual: every wait is N times as long, the timeouts and attempts of the texts' commands included")
 	lab.AddCommand(s.list(), s.run(), s.test(), s.lint(), s.new(), s.fetch(), s.agreeCommand(), s.author(), s.desk(), s.join(), s.leave())
 	lab.AddCommand(s.learn()...)
 	s.called = func() string {

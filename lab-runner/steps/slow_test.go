@@ -18,6 +18,12 @@ func TestTimeoutsOfCommandsOnASlowMachine(t *testing.T) {
 		"kubectl delete pod a --timeout=0":                                             "kubectl delete pod a --timeout=0s",
 		"kubectl describe pod a | grep timeout=1s":                                     "kubectl describe pod a | grep timeout=1s",
 		"kubectl get pods --request-timeout=5s; echo '--timeout is how long it waits'": "kubectl get pods --request-timeout=5s; echo '--timeout is how long it waits'",
+		"curl -s -m 3 http://$A/ | grep -m 1 nginx":                                    "curl -s -m 60 http://$A/ | grep -m 1 nginx",
+		"curl -s --retry 5 --retry-connrefused http://$A/; curl -s --retry 3 $B":       "curl -s --retry 10 --retry-connrefused http://$A/; curl -s --retry 8 $B",
+		"curl -s --retry 10 --retry-delay 1 --retry-all-errors -m 2 http://$A/":        "curl -s --retry 200 --retry-delay 1 --retry-all-errors -m 40 http://$A/",
+		"kubectl exec a -- ping -c 1 -W 2 $IP":                                         "kubectl exec a -- ping -c 1 -W 40 $IP",
+		"for i in $(seq 60); do kubectl top pods && break; sleep 1; done":              "for i in $(seq 1200); do kubectl top pods && break; sleep 1; done",
+		"for i in $(seq 3); do kubectl create job j$i; done":                           "for i in $(seq 3); do kubectl create job j$i; done",
 	} {
 		if got := Slow(20).Command(line); got != want {
 			t.Errorf("%s\nbecomes %s\nwant    %s", line, got, want)
