@@ -93,8 +93,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// sleep waits for a reason for the next step.
-func (i *input) sleep(ctx context.Context, again time.Duration, wake <-chan struct{}) {
+// sleep waits for a reason for the next step, and reports whether that is the time alone.
+func (i *input) sleep(ctx context.Context, again time.Duration, wake <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if again > 0 {
 		t := time.NewTimer(again)
@@ -106,7 +106,9 @@ func (i *input) sleep(ctx context.Context, again time.Duration, wake <-chan stru
 	case <-i.urgent:
 	case <-wake:
 	case <-timer:
+		return true
 	}
+	return false
 }
 
 // selfStarted are the containers that a worker has started and observes itself: the event of

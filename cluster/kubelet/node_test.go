@@ -209,6 +209,12 @@ func (n *testNode) wait(name, what string, ok func(*v1.Pod) bool) *v1.Pod {
 // delete has a pod end as `kubectl delete` does, and waits until it is gone.
 func (n *testNode) delete(name string) {
 	n.t.Helper()
+	n.waitGone(name, n.terminate(name, -1))
+}
+
+// terminate begins the end of a pod, with a grace period in seconds; below 0: its own.
+func (n *testNode) terminate(name string, grace int64) types.UID {
+	n.t.Helper()
 	ctx := context.Background()
 	p, err := n.client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -216,15 +222,25 @@ func (n *testNode) delete(name string) {
 	}
 	now := metav1.Now()
 	p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &now, p.Spec.TerminationGracePeriodSeconds
+	if grace >= 0 {
+		p.DeletionGracePeriodSeconds = &grace
+	}
 	if _, err := n.client.CoreV1().Pods("default").Update(ctx, p, metav1.UpdateOptions{}); err != nil {
 		n.t.Fatal(err)
 	}
+	return p.UID
+}
+
+// waitGone waits until nothing of a pod is left.
+func (n *testNode) waitGone(name string, uid types.UID) {
+	n.t.Helper()
+	ctx := context.Background()
 	wait.Within(n.t, patience, "pod "+name+" to be gone", func() error {
 		_, err := n.client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{})
-		left, _ := n.runtime.List(ctx, string(p.UID))
+		left, _ := n.runtime.List(ctx, string(uid))
 		return wait.Seen(err != nil && len(left) == 0 && n.kubelet.WorkersLeft() == 0, err, left)
 	})
-	if _, err := os.Stat(n.root + "/pods/" + string(p.UID)); !os.IsNotExist(err) {
+	if _, err := os.Stat(n.root + "/pods/" + string(uid)); !os.IsNotExist(err) {
 		n.t.Errorf("the pod's directory is still there: %v", err)
 	}
 }
@@ -251,6 +267,13 @@ type wires struct {
 	ips  map[string]netip.Addr
 	next byte
 	cut  string // the pod whose cable is missing until Attach
+}
+
+// sever cuts the cable of a pod.
+func (w *wires) sever(pod string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = pod
 }
 
 func (w *wires) Attach(_ context.Context, pod string, pid int, ip netip.Addr) (netip.Addr, error) {
@@ -349,6 +372,13 @@ func (e *events) Event(_ apiruntime.Object, kind, reason, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lines = append(e.lines, kind+" "+reason+" "+message)
+}
+
+// clear forgets the events until now.
+func (e *events) clear() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lines = nil
 }
 
 func (e *events) String() string {

@@ -18,19 +18,62 @@ import (
 // Containers and sandboxes are not part of it: events of the runtime report their end.
 const repairPeriod = 5 * time.Second
 
-// repair is the stage that makes again what another program has removed of a pod that runs:
-// its network, the limits of its control group, its files, its volumes. Each has an event.
+// repair is the stage that makes again what another program has removed of a pod that runs.
 func (w *worker) repair(ctx context.Context, step *podStep) error {
-	s := w.observed.Sandbox
-	if s == nil || s.State != cri.Running || w.adopted != s.ID {
+	if !w.repairable() {
 		return nil
 	}
 	step.again = soonest(step.again, repairPeriod)
 	if time.Since(w.repaired) < repairPeriod {
 		return nil
 	}
+	return w.repairPod(ctx, step.pod)
+}
+
+// repairWhile repairs the pod while something runs that may take long: a pull, a hook. It uses nothing that only the
+// worker's goroutine may use.
+func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, something func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		something()
+	}()
+	period := time.NewTicker(repairPeriod)
+	defer period.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-period.C:
+			w.repairMeanwhile(ctx, pod)
+		}
+	}
+}
+
+// repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker knows of the
+// sandbox may be out of date, so the runtime is asked.
+func (w *worker) repairMeanwhile(ctx context.Context, pod *v1.Pod) {
+	if ctx.Err() != nil || !w.repairable() {
+		return
+	}
+	w.observed.Sandbox.Pid = 0
+	if err := w.repairPod(ctx, pod); err != nil && ctx.Err() == nil {
+		w.log.Warn("pod not repaired", "err", err)
+	}
+}
+
+// repairable reports whether the pod has a sandbox that runs, with its network.
+func (w *worker) repairable() bool {
+	s := w.observed.Sandbox
+	return s != nil && s.State == cri.Running && w.adopted == s.ID
+}
+
+// repairPod makes again what another program has removed of the pod: its network, the limits of its control group, its
+// files, its volumes. Each has an event. What containers may write to, such as the content of /etc/hosts, stays as it is.
+func (w *worker) repairPod(ctx context.Context, pod *v1.Pod) error {
 	w.repaired = time.Now()
-	if s.Pid == 0 { // this worker has started it
+	s := w.observed.Sandbox
+	if s.Pid == 0 { // this worker has started it, or it may have changed
 		c, err := w.k.runtime.Inspect(ctx, s.ID)
 		if err != nil || c.State != cri.Running {
 			w.markStale()
@@ -40,7 +83,7 @@ func (w *worker) repair(ctx context.Context, step *podStep) error {
 	}
 	var errs []error
 	for _, part := range []func(context.Context, *v1.Pod, int) (string, error){w.repairNetwork, w.repairLimits, w.repairFiles, w.repairVolumes} {
-		what, err := part(ctx, step.pod, s.Pid)
+		what, err := part(ctx, pod, s.Pid)
 		if err != nil && ctx.Err() == nil {
 			errs = append(errs, fmt.Errorf("repair the pod: %w", err))
 		} else if what != "" {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"wheelhouse/cluster/kubelet/cgroup"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/wait"
 )
 
@@ -35,14 +36,11 @@ func TestRepair(t *testing.T) {
 	n.wait("mended", "Ready", isReady)
 	dir, uid := filepath.Join(n.root, "pods", string(p.UID)), string(p.UID)
 
-	n.network.mu.Lock()
-	n.network.cut = uid
-	n.network.mu.Unlock()
 	repaired := func(what string) {
 		t.Helper()
-		want := "Warning Repaired Another program has removed or changed " + what + " of the pod, which the kubelet has made again"
-		wait.Within(t, 10*time.Second, want, func() error { return wait.Seen(strings.Contains(n.events.String(), want), n.events) })
+		n.saysRepaired(what)
 	}
+	n.network.sever(uid)
 	repaired("its cable")
 
 	groups := cgroup.At("/sys/fs/cgroup")
@@ -104,4 +102,66 @@ func TestRepair(t *testing.T) {
 		t.Errorf("what is whole is repaired: %s", got)
 	}
 	n.delete("mended")
+}
+
+// A step of the pod that takes long, or fails again and again, does not put the repair off.
+func TestRepairMeanwhile(t *testing.T) {
+	n := newNode(t, &v1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "key"}, Data: map[string][]byte{"k": []byte("value")}})
+	p := pod("hooked", "trap '' TERM; sleep 1000 & wait; sleep 1000")
+	p.Spec.TerminationGracePeriodSeconds = new(int64(60))
+	p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"sh", "-c", "touch /begun; while [ ! -e /enough ]; do sleep 0.1; done"}}}}
+	p = n.create(p)
+	p = n.wait("hooked", "its container to run", func(p *v1.Pod) bool { return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Running != nil })
+	n.network.sever(string(p.UID))
+	n.saysRepaired("its cable")
+	if p, err := n.client.CoreV1().Pods("default").Get(t.Context(), "hooked", metav1.GetOptions{}); err != nil || isReady(p) {
+		t.Errorf("the hook has ended before the repair: %v", err)
+	}
+	if code, err := n.runtime.Exec(t.Context(), containerID(p), []string{"touch", "/enough"}, cri.IO{}); code != 0 || err != nil {
+		t.Fatal(code, err)
+	}
+	n.wait("hooked", "Ready", isReady)
+
+	n.events.clear()
+	n.terminate("hooked", 60)
+	n.saysAll("Normal Killing Stopping container main")
+	n.network.sever(string(p.UID))
+	n.saysRepaired("its cable")
+	if all, err := n.runtime.List(t.Context(), string(p.UID)); err != nil || len(all) != 2 {
+		t.Errorf("the pod has ended before the repair: %v %v", all, err)
+	}
+	n.terminate("hooked", 1)
+	n.waitGone("hooked", p.UID)
+}
+
+// What an earlier kubelet has set up is repaired by the present one, and a volume that cannot be set up is not forgotten.
+func TestRepairOfAnEarlierKubelet(t *testing.T) {
+	n := newNode(t)
+	p := pod("old", "trap exit TERM; sleep 1000 & wait")
+	p.Spec.Volumes = []v1.Volume{{Name: "disk", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "disk", MountPath: "/disk"}}
+	p = n.create(p)
+	n.wait("old", "Ready", isReady)
+	n.stop()
+	n.start()
+	wait.Within(t, patience, "the pod to be adopted and looked after", func() error {
+		n.network.sever(string(p.UID)) // the adoption makes the cable, too, without an event
+		return wait.Seen(strings.Contains(n.events.String(), "Repaired"), n.events)
+	})
+	dir := filepath.Join(n.root, "pods", string(p.UID), "volumes/kubernetes.io~empty-dir/disk")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	n.saysRepaired("volumes (disk)")
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+	n.delete("old")
+}
+
+// saysRepaired waits for the event of a repair.
+func (n *testNode) saysRepaired(what string) {
+	n.t.Helper()
+	want := "Warning Repaired Another program has removed or changed " + what + " of the pod, which the kubelet has made again"
+	wait.Within(n.t, 10*time.Second, want, func() error { return wait.Seen(strings.Contains(n.events.String(), want), n.events) })
 }

@@ -178,6 +178,7 @@ func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 
 // dropSandboxes removes all of the pod's sandboxes and releases its address.
 func (w *worker) dropSandboxes(ctx context.Context) error {
+	w.adopted = ""
 	all, err := w.k.runtime.List(ctx, w.ref.UID)
 	if err != nil {
 		return err

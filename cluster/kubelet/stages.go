@@ -39,7 +39,6 @@ func (w *worker) run(ctx context.Context) {
 		workerDuration.WithLabelValues("sync").Observe(time.Since(start).Seconds())
 		cancelled := stepCtx.Err() != nil
 		cancel()
-		wake := w.wake
 		switch {
 		case step.gone:
 			return
@@ -50,10 +49,18 @@ func (w *worker) run(ctx context.Context) {
 		default:
 			w.retry = min(max(2*w.retry, retryFirst), retryMax)
 			w.log.Warn("pod step failed", "stage", step.stage, "err", err, "retry", w.retry)
-			step.again, wake = w.retry, nil
 			w.markStale()
+			w.backOff(ctx, step.pod)
+			continue
 		}
-		w.sleep(ctx, step.again, wake)
+		w.sleep(ctx, step.again, w.wake)
+	}
+}
+
+// backOff waits after a step that has failed, and repairs the pod meanwhile.
+func (w *worker) backOff(ctx context.Context, pod *v1.Pod) {
+	for left := w.retry; left > 0 && w.sleep(ctx, min(left, repairPeriod), nil); left -= repairPeriod {
+		w.repairMeanwhile(ctx, pod)
 	}
 }
 

@@ -50,7 +50,9 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		return err
 	}
 	began := time.Now()
-	image, err := w.images.Image(ctx, pod, c)
+	var image cri.Image
+	var err error
+	w.repairWhile(ctx, pod, func() { image, err = w.images.Image(ctx, pod, c) })
 	w.recordStep(began, err, "image of container "+c.Name+" is present")
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func (w *worker) startContainer(ctx context.Context, pod *v1.Pod, st containerSt
 		if err := coming.wait(); err != nil {
 			return err
 		}
+		w.adopted = w.observed.Sandbox.ID
 	}
 	if last != nil && last.State == cri.Exited && w.observed.backsOff(last) {
 		b := w.observed.backoff[c.Name]
@@ -114,7 +117,9 @@ func (w *worker) imageVolumes(ctx context.Context, pod *v1.Pod, c *v1.Container)
 	var errs []error
 	for _, v := range w.volumes.PendingImages(pod, c) {
 		wanted := &v1.Container{Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}
-		if _, err := w.images.Fetch(ctx, pod, "volume "+v.Name, wanted, w.PodEvent); err != nil {
+		var err error
+		w.repairWhile(ctx, pod, func() { _, err = w.images.Fetch(ctx, pod, "volume "+v.Name, wanted, w.PodEvent) })
+		if err != nil {
 			errs = append(errs, err)
 		} else if err := w.volumes.SetUpImage(ctx, v); err != nil {
 			errs = append(errs, podstatus.NewWaitingError("CreateContainerError", err))
@@ -152,7 +157,9 @@ func (w *worker) postStart(ctx context.Context, pod *v1.Pod, c *v1.Container, se
 	w.hooked[seen.ID] = true
 	w.followHealth(pod)
 	w.report()
-	err := probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()}, w.PodEvent)
+	target := probe.Target{ID: seen.ID, Container: c, PodIP: w.podIP()}
+	var err error
+	w.repairWhile(ctx, pod, func() { err = probe.RunHandler(ctx, w.k.runtime, c.Lifecycle.PostStart, target, w.PodEvent) })
 	if err == nil || ctx.Err() != nil {
 		delete(w.hooked, seen.ID)
 		return ctx.Err()

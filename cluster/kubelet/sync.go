@@ -161,13 +161,13 @@ func (w *worker) mountEvents(err error) {
 	if err == nil {
 		return
 	}
-	each := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as SetUp joins them
-		each = joined.Unwrap()
+		for _, one := range joined.Unwrap() {
+			w.mountEvents(one)
+		}
+		return
 	}
-	for _, one := range each {
-		w.PodEvent(v1.EventTypeWarning, "FailedMount", one.Error())
-	}
+	w.PodEvent(v1.EventTypeWarning, "FailedMount", err.Error())
 }
 
 func refreshAfter(pod *v1.Pod) time.Duration {
@@ -178,9 +178,9 @@ func refreshAfter(pod *v1.Pod) time.Duration {
 }
 
 // refreshVolumes updates the content of mounted volumes: after a change of the pod, for the
-// downward API, and once a period.
+// downward API, and once a period. Those that an earlier kubelet has set up are so from then on.
 func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration, error) {
-	if !volume.NeedsRefresh(pod) {
+	if !volume.NeedsRefresh(pod) && w.volumes.Complete(pod) {
 		return 0, nil
 	}
 	wait := untilRefresh(w.refreshed.at)

@@ -156,14 +156,19 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 		wg.Wait()
 		close(killed)
 	}()
-	for woken := false; ; woken = true {
+	period := time.NewTicker(repairPeriod)
+	defer period.Stop()
+	for woken := false; ; {
 		select {
+		case <-period.C:
+			w.repairMeanwhile(ctx, pod)
 		case <-killed:
 			if woken { // there may be more to it
 				w.notify()
 			}
 			return errors.Join(errs...)
 		case <-w.wake:
+			woken = true
 			w.report() // one of them may have become unready
 		}
 	}

@@ -70,14 +70,14 @@ func (m *Manager) bound(ctx context.Context, name string, pvc *v1.PersistentVolu
 	if err := modeFits(m.pod, name, isBlock(pv)); err != nil {
 		return Volume{}, err
 	}
-	if _, done := m.volumes[name]; !done {
+	if _, done := m.Get(name); !done {
 		if err := m.checkNodeAffinity(ctx, pv); err != nil {
 			return Volume{}, err
 		}
 	}
 	out, err := m.persistent(ctx, name, pv)
 	out.ReadOnly = out.ReadOnly || readOnly
-	_, done := m.volumes[name]
+	_, done := m.Get(name)
 	if err == nil && !done && !out.ReadOnly && !out.file && (pv.Spec.Local != nil || isProvisioned(pv)) {
 		err = m.own(m.pod, pv.Name, out.Path)
 	}

@@ -21,7 +21,7 @@ func (emptyDir) Supports(v *v1.Volume) bool { return v.EmptyDir != nil }
 // SetUp implements Plugin.
 func (emptyDir) SetUp(_ context.Context, m *Manager, v *v1.Volume) (Volume, error) {
 	dir := m.path("empty-dir", v.Name)
-	if _, done := m.volumes[v.Name]; done {
+	if _, done := m.Get(v.Name); done {
 		return Volume{Path: dir}, nil
 	}
 	_, err := os.Lstat(dir)

@@ -18,7 +18,7 @@ func (m *Manager) PendingImages(pod *v1.Pod, c *v1.Container) []*v1.Volume {
 	var out []*v1.Volume
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		_, done := m.volumes[v.Name]
+		_, done := m.Get(v.Name)
 		if v.Image != nil && !done && slices.ContainsFunc(c.VolumeMounts, func(mount v1.VolumeMount) bool { return mount.Name == v.Name }) {
 			out = append(out, v)
 		}

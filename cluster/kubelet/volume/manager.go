@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
@@ -56,6 +57,7 @@ type Volume struct {
 	Device   bool // the path is a device that containers get as one
 	Sealed   bool // the file system itself is read-only, and must not be mounted with other flags
 	mounted  bool // the path is a mount point
+	missing  bool // another program has removed it
 	file     bool // the path is a file or device rather than a directory
 	remote   bool // a look at its file system may block indefinitely
 }
@@ -96,8 +98,8 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod, podIP string, getter o
 }
 
 // Missing returns the volumes whose mount or directory another program has removed since they
-// were set up, by name, and drops them. What a mount leads to is not looked at: it may not
-// answer.
+// were set up, by name: Get does not return them until they are set up again. What a mount leads
+// to is not looked at: it may not answer.
 func (m *Manager) Missing() ([]string, error) {
 	mounted, err := nodefs.MountsBelow(m.dir)
 	if err != nil {
@@ -108,10 +110,10 @@ func (m *Manager) Missing() ([]string, error) {
 		gone := v.mounted && !slices.Contains(mounted, v.Path)
 		if !v.mounted {
 			_, err := os.Lstat(v.Path)
-			gone = errors.Is(err, fs.ErrNotExist)
+			gone = errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 		}
-		if gone {
-			delete(m.volumes, name)
+		if v.missing = v.missing || gone; v.missing {
+			m.volumes[name] = v
 			out = append(out, name)
 		}
 	}
@@ -119,17 +121,31 @@ func (m *Manager) Missing() ([]string, error) {
 	return out, nil
 }
 
-// SetUpAgain is SetUp of the named volumes alone.
+// SetUpAgain is SetUp of the named volumes alone, with images, which are on the machine.
 func (m *Manager) SetUpAgain(ctx context.Context, pod *v1.Pod, podIP string, getter objects.Getter, names []string) error {
 	some := *pod
 	some.Spec.Volumes = slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v v1.Volume) bool { return !slices.Contains(names, v.Name) })
-	return m.SetUp(ctx, &some, podIP, getter)
+	var errs []error
+	for i := range some.Spec.Volumes {
+		if v := &some.Spec.Volumes[i]; v.Image != nil {
+			errs = append(errs, m.SetUpImage(ctx, v))
+		}
+	}
+	return errors.Join(append(errs, m.SetUp(ctx, &some, podIP, getter))...)
 }
 
 // Get returns a volume that is set up.
 func (m *Manager) Get(name string) (Volume, bool) {
 	v, ok := m.volumes[name]
-	return v, ok
+	return v, ok && !v.missing
+}
+
+// Complete reports whether all volumes of the pod but images are set up.
+func (m *Manager) Complete(pod *v1.Pod) bool {
+	return !slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
+		_, ok := m.volumes[v.Name]
+		return !ok && v.Image == nil
+	})
 }
 
 // maxEnvFile is how much of variables a file may have, as a ConfigMap. A pod can write anything.
@@ -138,7 +154,7 @@ const maxEnvFile = 1 << 20
 // EnvFile reads a file with variables. Links mean what they mean to a process whose / is the
 // volume.
 func (m *Manager) EnvFile(name, path string) ([]byte, error) {
-	v, ok := m.volumes[name]
+	v, ok := m.Get(name)
 	if !ok {
 		return nil, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", name)
 	}

@@ -1,8 +1,10 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,5 +51,49 @@ func TestEnvFile(t *testing.T) {
 	}
 	if _, err := m.EnvFile("w", "env"); err == nil || err.Error() != `cannot find the volume "w" referenced by FileKeyRef` {
 		t.Errorf("another volume: %v", err)
+	}
+}
+
+// A volume that another program has removed is missing until it is set up again, however often that fails.
+func TestMissing(t *testing.T) {
+	m := NewManager(Config{}, t.TempDir())
+	pod := &v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{
+		{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
+		{Name: "image", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{}}},
+	}}}
+	if m.Complete(pod) {
+		t.Error("complete before it is set up")
+	}
+	if err := m.SetUp(t.Context(), pod, "", nil); err != nil || !m.Complete(pod) {
+		t.Fatalf("set up: %v", err)
+	}
+	v, _ := m.Get("v")
+	parent := filepath.Dir(v.Path)
+	if err := errors.Join(os.RemoveAll(parent), os.WriteFile(parent, nil, 0o644)); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	for range 2 {
+		missing, err := m.Missing()
+		if err != nil || !slices.Equal(missing, []string{"v"}) {
+			t.Fatalf("missing %v %v", missing, err)
+		}
+		if _, ok := m.Get("v"); ok {
+			t.Error("a missing volume is set up")
+		}
+		if err := m.SetUpAgain(t.Context(), pod, "", nil, missing); err == nil {
+			t.Fatal("a directory below a file is made")
+		}
+	}
+	if err := os.Remove(parent); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetUpAgain(t.Context(), pod, "", nil, []string{"v"}); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := m.Missing(); err != nil || len(missing) > 0 {
+		t.Errorf("missing after it is set up: %v %v", missing, err)
+	}
+	if _, ok := m.Get("v"); !ok {
+		t.Error("the volume is not set up")
 	}
 }
