@@ -50,6 +50,7 @@ func (p *platform) register(sc *godog.ScenarioContext) {
 	p.registerHostile(sc)
 	p.registerSnapshots(sc)
 	p.registerBalancers(sc)
+	p.registerOutside(sc)
 	p.registerClass(sc)
 }
 
