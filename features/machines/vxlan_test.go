@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"wheelhouse/cluster/wait"
 )
 
 const cable = time.Minute // as long as a cable is pulled
@@ -67,16 +71,55 @@ func crosses(t *testing.T, route string, mtu int, more ...string) {
 	t.Logf("reached %.2f s after the change, %.2f s after the API server had it", time.Since(moved).Seconds(), time.Since(known).Seconds())
 	c.sees(t, "exec on the machine that moved", "hello", "exec", "web", "--", "cat", "/www/index.html")
 
-	// A cable is pulled for a minute.
+	// A cable is pulled for a minute, while somebody follows the logs, a command and the pods.
+	kubectl := func(args ...string) *service {
+		return c.server.start(t, append([]string{program(), "kubectl"}, args...)...)
+	}
+	logs, exec, watch := kubectl("logs", "-f", "web"), kubectl("exec", "web", "--", "sh", "-c", "while sleep 1; do date +exec-%s; done"), kubectl("get", "pod", "web", "-w", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{"\n"}`)
+	logs.says(t, "the logs are followed", "tick-")
+	exec.says(t, "a command runs", "exec-")
+	watch.says(t, "the pod is watched", "True")
 	link := func(state string) { host(t, "ip -n "+routerNS+" link set two "+state) }
 	link("down")
+	pulled := time.Now()
 	if out, err := c.server.run(program(), "kubectl", "exec", "client", "--", "wget", "-T", "2", "-qO-", url); err == nil {
 		t.Errorf("without a cable: %s", out)
 	}
 	c.sees(t, "the node is not ready", "Unknown", "get", "node", "two", "-o", readiness)
-	time.Sleep(time.Until(known.Add(cable))) // the fault has a length
+	time.Sleep(time.Until(pulled.Add(cable))) // the fault has a length
 	link("up")
+	back := time.Now().Unix()
 	reaches("after the cable")
 	c.ready(t, "two")
 	c.same(t, uid)
+	later := func(s *service, mark string) error {
+		last, err := lastTime(s, mark)
+		if err != nil {
+			return err
+		}
+		return wait.Seen(last > back, last)
+	}
+	wait.Within(t, limit, "the logs go on", func() error { return later(logs, "tick-") })
+	changes := regexp.MustCompile(`True\n(False\n)+True\n`)
+	wait.Within(t, limit, "the watch goes on", func() error { return wait.Seen(changes.MatchString(watch.log.String()), watch.log.String()) })
+	wait.Within(t, limit, "the command goes on, or its kubectl says why it ended", func() error {
+		select {
+		case <-exec.ended: // it gives up when nothing was answered for 61 s, which a cable of a minute can take
+			return wait.Seen(strings.Contains(exec.log.String(), "i/o timeout"), exec.log.String())
+		default:
+			return later(exec, "exec-")
+		}
+	})
+}
+
+// lastTime is the Unix time in the last whole line that begins with mark.
+func lastTime(s *service, mark string) (last int64, err error) {
+	for line := range strings.Lines(s.log.String()) {
+		if at, ok := strings.CutPrefix(line, mark); ok && strings.HasSuffix(line, "\n") {
+			if last, err = strconv.ParseInt(strings.TrimSpace(at), 10, 64); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return last, nil
 }
