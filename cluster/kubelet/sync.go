@@ -172,7 +172,7 @@ func (w *worker) mountEvents(err error) {
 
 func refreshAfter(pod *v1.Pod) time.Duration {
 	if volume.NeedsRefresh(pod) {
-		return untilRefresh(time.Now())
+		return untilRefresh(time.Now(), time.Now())
 	}
 	return 0
 }
@@ -183,7 +183,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 	if !volume.NeedsRefresh(pod) && w.volumes.Complete(pod) {
 		return 0, nil
 	}
-	wait := untilRefresh(w.refreshed.at)
+	wait := untilRefresh(w.refreshed.at, time.Now())
 	if wait > 0 && w.refreshed.pod != nil && w.refreshed.pod.Generation == pod.Generation &&
 		podspec.FormatMap(w.refreshed.pod.Labels) == podspec.FormatMap(pod.Labels) && podspec.FormatMap(w.refreshed.pod.Annotations) == podspec.FormatMap(pod.Annotations) {
 		return wait, nil
@@ -193,13 +193,17 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *v1.Pod) (time.Duration
 		w.mountEvents(err)
 	}
 	w.published.setVolumes(w.volumes)
-	return untilRefresh(w.refreshed.at), nil
+	return untilRefresh(w.refreshed.at, time.Now()), nil
 }
 
 // untilRefresh is when volumes that were updated at a time are due: those of all pods at the
-// same time, so that the pods share what they read.
-func untilRefresh(last time.Time) time.Duration {
-	return time.Until(last.Truncate(volumeRefresh).Add(volumeRefresh))
+// same time, so that the pods share what they read; now if the clock was set back since.
+func untilRefresh(last, now time.Time) time.Duration {
+	wait := last.Truncate(volumeRefresh).Add(volumeRefresh).Sub(now)
+	if wait > volumeRefresh {
+		return 0
+	}
+	return wait
 }
 
 // usesPodIP reports whether the environment refers to the address of the pod, which must
