@@ -154,7 +154,7 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 		return nil, nil
 	}
 	// As things are, some commands may fail: what they make is there already. Then there is less to wait for.
-	asIs, patience := true, s.cfg.Patience/4
+	asIs, started := true, time.Now()
 	for _, item := range step.Solution() {
 		wrong, err := s.runOne(ctx, item, out)
 		if ctx.Err() != nil {
@@ -164,10 +164,7 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 			break
 		}
 	}
-	if !asIs {
-		patience = s.cfg.Patience / 15
-	}
-	results, err := s.evaluate(ctx, n, patience)
+	results, err := s.evaluate(ctx, n, solvePatience(s.cfg.Patience, asIs, time.Since(started)))
 	if err != nil || met(results) {
 		return results, errors.Join(err, s.keepVariables(ctx))
 	}
@@ -190,6 +187,16 @@ func (s *Session) solve(ctx context.Context, n int, out io.Writer) ([]Result, er
 		}
 	}
 	return results, s.keepVariables(ctx)
+}
+
+// solvePatience returns how long the checks are waited for after a solution was run as things are: a quarter of the
+// patience, and less if a command failed, as then it may be in vain: the time that the commands took, which is longer on a
+// busy machine, and at least a fifteenth.
+func solvePatience(patience time.Duration, asIs bool, took time.Duration) time.Duration {
+	if asIs {
+		return patience / 4
+	}
+	return min(max(patience/15, took), patience/4)
 }
 
 // rebuild makes the state before a step, in the cluster and in the files. It changes nothing in the progress.
