@@ -374,7 +374,7 @@ func (e *events) Event(_ apiruntime.Object, kind, reason, message string) {
 	e.lines = append(e.lines, kind+" "+reason+" "+message)
 }
 
-// clear forgets the events until now.
+// clear removes the events until now.
 func (e *events) clear() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

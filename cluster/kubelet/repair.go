@@ -50,7 +50,7 @@ func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, something func())
 	}
 }
 
-// repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker knows of the
+// repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker holds of the
 // sandbox may be out of date, so the runtime is asked.
 func (w *worker) repairMeanwhile(ctx context.Context, pod *v1.Pod) {
 	if ctx.Err() != nil || !w.repairable() {

@@ -134,7 +134,7 @@ func TestRepairMeanwhile(t *testing.T) {
 	n.waitGone("hooked", p.UID)
 }
 
-// What an earlier kubelet has set up is repaired by the present one, and a volume that cannot be set up is not forgotten.
+// What an earlier kubelet has set up is repaired by the present one, and a volume that cannot be set up is not lost.
 func TestRepairOfAnEarlierKubelet(t *testing.T) {
 	n := newNode(t)
 	p := pod("old", "trap exit TERM; sleep 1000 & wait")
