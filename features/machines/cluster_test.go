@@ -40,6 +40,7 @@ type cluster struct {
 	server, one, two *machine
 
 	running map[*machine]*service // the server or node of each
+	masters []*service            // further ones, of machines one and two
 }
 
 // newCluster starts them; more are further flags of the nodes.
@@ -75,10 +76,14 @@ func newClusterOf(t testing.TB, o options) *cluster {
 	return c
 }
 
-// startServer runs the server at its machine's address.
-func (c *cluster) startServer(t testing.TB) {
+// serverCommand is that of a server at its machine's address.
+func serverCommand(m *machine) []string {
+	return []string{program(), "server", "--address", m.address, "--state-dir", filepath.Join(m.dir, "server"), "--ui-port", "0"}
+}
+
+func (c *cluster) startServer(t testing.TB, more ...string) {
 	t.Helper()
-	c.running[c.server] = c.server.start(t, program(), "server", "--address", c.server.address, "--state-dir", filepath.Join(c.server.dir, "server"), "--ui-port", "0")
+	c.running[c.server] = c.server.start(t, append(serverCommand(c.server), more...)...)
 	c.server.sees(t, "the server is ready", "ok", program(), "kubectl", "get", "--raw", "/readyz")
 }
 
