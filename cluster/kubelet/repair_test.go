@@ -110,8 +110,10 @@ func TestRepairMeanwhile(t *testing.T) {
 	p := pod("hooked", "trap '' TERM; sleep 1000 & wait; sleep 1000")
 	p.Spec.TerminationGracePeriodSeconds = new(int64(60))
 	p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"sh", "-c", "touch /begun; while [ ! -e /enough ]; do sleep 0.1; done"}}}}
-	p = n.create(p)
-	p = n.wait("hooked", "its container to run", func(p *v1.Pod) bool { return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Running != nil })
+	n.create(p)
+	p = n.wait("hooked", "its container to run", func(p *v1.Pod) bool {
+		return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Running != nil
+	})
 	n.network.sever(string(p.UID))
 	n.saysRepaired("its cable")
 	if p, err := n.client.CoreV1().Pods("default").Get(t.Context(), "hooked", metav1.GetOptions{}); err != nil || isReady(p) {
