@@ -40,6 +40,7 @@ type classroom struct {
 type classLearner struct {
 	id     string
 	client *http.Client
+	joined time.Time // when they asked to
 	mu     sync.Mutex
 	conn   *websocket.Conn
 	shown  []byte        // by the terminal
@@ -187,6 +188,7 @@ func (k *classroom) post(ctx context.Context, c *http.Client, path string, body,
 func (p *platform) joinClass(ctx context.Context, name string) error {
 	l := &classLearner{client: p.class.browser()}
 	var joined struct{ ID string }
+	l.joined = time.Now()
 	if err := p.class.post(ctx, l.client, "api/join", map[string]string{"code": p.class.said["room code"], "name": name}, &joined); err != nil {
 		return err
 	}
@@ -214,13 +216,17 @@ func (k *classroom) connect(ctx context.Context, l *classLearner, patience time.
 			}
 			return "", false, err
 		}
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		_, frame, err := conn.ReadMessage()
 		for err == nil && frame[0] != 'd' {
 			_, frame, err = conn.ReadMessage()
 		}
+		if err == nil {
+			err = conn.SetReadDeadline(time.Time{})
+		}
 		if err != nil {
 			_ = conn.Close()
-			return string(frame), false, err
+			return string(frame), false, fmt.Errorf("the terminal is open and shows nothing: %w", err)
 		}
 		l.mu.Lock()
 		l.conn = conn

@@ -35,10 +35,15 @@ func Needs(name string) string {
 	return ""
 }
 
-// Elsewhere returns why the lab is not done in a namespace of a class, and where it is, in a sentence; "" if it is done there.
-func (l *Lab) Elsewhere() string {
+// Elsewhere returns why the lab is not done in a class, and where it is, in a sentence; "" if it is done there. gives are the
+// Requirements that the class meets; nil: those that a namespace of a class meets.
+func (l *Lab) Elsewhere(gives []string) string {
 	for _, r := range requirements {
-		if !r.room && l.Has(r.name) {
+		met := r.room
+		if gives != nil {
+			met = slices.Contains(gives, r.name)
+		}
+		if !met && l.Has(r.name) {
 			return "it needs " + r.needs + ": do it on a cluster of your own (`wheelhouse up`, or the Vagrant machines), with `lab join` to be on the board"
 		}
 	}

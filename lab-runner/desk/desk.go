@@ -68,6 +68,7 @@ type Config struct {
 	Labs    []*catalog.Lab
 	Cluster *environment.Cluster
 	Store   *session.Store
+	Gives   []string // requirements of labs that are met; nil: those that a namespace of a class meets
 	Home    string   // directory of the file .lab, which the workbench's shell follows; empty: there is none
 	Program []string // as session.Config has it
 }

@@ -82,7 +82,7 @@ func (d *desk) labs() ([]Entry, error) {
 			e.Steps = append(e.Steps, lab.Steps[i].Title)
 		}
 		e.StepsDone, _ = p.StepsDone(lab)
-		e.Why = lab.Elsewhere()
+		e.Why = lab.Elsewhere(d.cfg.Gives)
 		e.Here = e.Why == ""
 		out = append(out, e)
 	}
@@ -99,12 +99,18 @@ func (d *desk) start(ctx context.Context, id string) (any, error) {
 	if d.open != nil && !d.open[lab.ID()] {
 		return nil, fmt.Errorf("the lab %s is not open yet", lab.ID())
 	}
-	if text := lab.Elsewhere(); text != "" {
+	if text := lab.Elsewhere(d.cfg.Gives); text != "" {
 		return nil, errors.New(text)
 	}
 	holds, err := d.cfg.Cluster.Holds(ctx)
 	if err != nil {
 		return nil, err
+	}
+	there := holds == lab.Key()
+	if d.cfg.Cluster.Only() == "" {
+		if there, err = d.cfg.Cluster.Has(ctx, lab); err != nil {
+			return nil, err
+		}
 	}
 	d.close()
 	if holds != "" && holds != lab.Key() {
@@ -121,7 +127,7 @@ func (d *desk) start(ctx context.Context, id string) (any, error) {
 		return nil, err
 	}
 	n, _, err := s.Step()
-	if err == nil && n > 0 && d.cfg.Cluster.Only() != "" && holds != lab.Key() {
+	if err == nil && n > 0 && !there {
 		err = s.Goto(ctx, n, output{d})
 	}
 	if err == nil {

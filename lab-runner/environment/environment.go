@@ -88,6 +88,16 @@ func (c *Cluster) MakeNamespace(ctx context.Context, lab *catalog.Lab, dir strin
 	return err
 }
 
+// Has reports whether the cluster has the lab's namespace.
+func (c *Cluster) Has(ctx context.Context, lab *catalog.Lab) (bool, error) {
+	var ns corev1.Namespace
+	err := c.Client.Get(ctx, "namespaces", "", c.namespaceOf(lab).Name, &ns)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // keepNamespace goes on with a namespace that is there, if it is of this lab.
 func (c *Cluster) keepNamespace(ctx context.Context, lab *catalog.Lab, wanted *corev1.Namespace) error {
 	var ns corev1.Namespace

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,8 @@ import (
 
 // desk is the labs of a learner of a class, for the program that shows them. It is hidden: nobody types its protocol.
 func (s *settings) desk() *cobra.Command {
-	return &cobra.Command{
+	var gives []string
+	c := &cobra.Command{
 		Use: "desk", Short: "the labs as a protocol on standard input and output", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			labs, err := s.pick(nil)
@@ -27,11 +29,14 @@ func (s *settings) desk() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if cluster.Only() == "" {
+			only := cluster.Only()
+			if only == "" && !slices.Contains(gives, "cluster-admin") {
 				return fmt.Errorf("the desk of a class works in one namespace, and this account may create others: 'lab' is for you")
 			}
 			for _, lab := range labs {
-				lab.Namespace = cluster.Only()
+				if only != "" {
+					lab.Namespace = only
+				}
 			}
 			home, err := os.UserHomeDir()
 			if err != nil {
@@ -39,8 +44,10 @@ func (s *settings) desk() *cobra.Command {
 			}
 			s.warnings = func() io.Writer { return io.Discard }
 			return desk.Run(c.Context(), desk.Config{
-				Labs: labs, Cluster: cluster, Store: store, Home: home, Program: (&learner{settings: s}).program(),
+				Labs: labs, Cluster: cluster, Gives: gives, Store: store, Home: home, Program: (&learner{settings: s}).program(),
 			}, c.InOrStdin(), c.OutOrStdout())
 		},
 	}
+	c.Flags().StringSliceVar(&gives, "gives", nil, "requirements of labs that are met (default: those that a namespace of a class meets); with cluster-admin the cluster is the learner's, and each lab has its own namespace")
+	return c
 }

@@ -128,9 +128,15 @@ func classroomForget() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		_, cs, err := f.connect()
+		if err != nil {
+			return err
+		}
+		pool := (&learnerClusters{}).pool(&f, cs, r) // of learners with a cluster of their own
 		var all error
 		for _, l := range r.Learners() {
-			err := benches.Remove(c.Context(), workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID})
+			at := workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID}
+			err := errors.Join(benches.Remove(c.Context(), at), pool.Remove(c.Context(), at))
 			if err == nil {
 				err = r.Remove(c.Context(), l.ID)
 			}

@@ -16,11 +16,13 @@ import (
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/apiserver/pki"
 	"wheelhouse/cluster/connlimit"
 	"wheelhouse/cluster/local"
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/classroom/clusters"
 	"wheelhouse/lab-runner/classroom/roster"
 	"wheelhouse/lab-runner/classroom/server"
 	"wheelhouse/lab-runner/classroom/web"
@@ -39,6 +41,7 @@ type classroomServing struct {
 	plain                                        bool
 	proxies                                      []string
 	bundle                                       classBundle
+	own                                          learnerClusters
 }
 
 func classroomServe() *cobra.Command {
@@ -58,6 +61,7 @@ func classroomServe() *cobra.Command {
 	c.Flags().StringSliceVar(&o.labs, "labs", nil, "the labs that are offered: tracks, or TRACK/NAME, in this order (default: those of the class, of a new one all)")
 	c.Flags().StringVar(&o.open, "open", "first", "which labs of a new class, or of --labs, are open at the beginning: first (that is done in the class), all or none")
 	c.Flags().IntVar(&o.learners, "learners", o.learners, "the most learners; more are refused with a sentence")
+	o.own.register(c)
 	c.Flags().BoolVar(&o.plain, "plain-http", false, "serve without TLS: who reads the network's traffic can act as any learner and as the instructor")
 	c.Flags().StringVar(&o.cert, "tls-cert-file", "", "a certificate, PEM (default: one of the cluster's authority)")
 	c.Flags().StringVar(&o.key, "tls-private-key-file", "", "its key")
@@ -67,6 +71,9 @@ func classroomServe() *cobra.Command {
 }
 
 func (o *classroomServing) serve(c *cobra.Command) error {
+	if err := o.own.check(o.name); err != nil {
+		return err
+	}
 	if o.learners < 1 || !slices.Contains([]string{"first", "all", "none"}, o.open) {
 		return errors.New("--learners is at least 1, and --open is first, all or none")
 	}
@@ -99,10 +106,6 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 		return fmt.Errorf("--listen %s: %w", o.listen, err)
 	}
 	defer listener.Close()
-	benches, err := workbench.New(workbench.Config{REST: rc})
-	if err != nil {
-		return err
-	}
 	r, err := o.class(c.Context(), cs, labs, offered)
 	if err != nil {
 		return err
@@ -117,8 +120,12 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	}
 	cfg := server.Config{
 		Takings: takings, Proxies: proxies,
-		Roster: r, Benches: benches, Streams: benches, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
+		Roster: r, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
 		Plain: o.plain, Prefix: o.prefix, Log: logger("classroom"),
+	}
+	pool, err := o.places(&cfg, rc, cs)
+	if err != nil {
+		return err
 	}
 	var s *server.Server
 	if dir, err := os.OpenRoot(filepath.Join(root, "slides")); err == nil {
@@ -144,7 +151,20 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	if err := o.print(c, r, listener.Addr(), authority); err != nil {
 		return err
 	}
-	return o.run(c.Context(), s, r, listener, config)
+	return o.run(c.Context(), s, r, pool, listener, config)
+}
+
+// places sets where learners work: in namespaces of the class's cluster, or each in a cluster of their own, which the pool has.
+func (o *classroomServing) places(cfg *server.Config, rc *rest.Config, cs kubernetes.Interface) (*clusters.Pool, error) {
+	if cfg.Gives = o.own.gives(); o.own.wanted() {
+		o.own.most = o.learners
+		pool := o.own.pool(&o.classroomFlags, cs, cfg.Roster)
+		cfg.Benches, cfg.Streams, cfg.Making, cfg.Admit = pool, pool, o.learners, pool.Admit
+		return pool, nil
+	}
+	benches, err := workbench.New(workbench.Config{REST: rc})
+	cfg.Benches, cfg.Streams = benches, benches
+	return nil, err
 }
 
 // parsePrefixes reads networks; an address is a network of one.
@@ -215,7 +235,9 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 		return err
 	}
 	if class := true; errors.Is(err, local.ErrNoCluster) {
-		cfg.Class, cfg.Nodes = &class, 2
+		if cfg.Class, cfg.Nodes = &class, 2; o.own.wanted() {
+			cfg.Nodes = 0 // learners' pods are in their own clusters
+		}
 	} else {
 		cfg.Nodes = max(0, len(state.Processes)-2) // beside the server and the master's node
 	}
@@ -226,7 +248,7 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, labs []*catalog.Lab, offered []string) (*roster.Roster, error) {
 	opened := map[string]bool{}
 	for _, id := range offered {
-		here := slices.ContainsFunc(labs, func(l *catalog.Lab) bool { return l.ID() == id && l.Elsewhere() == "" })
+		here := slices.ContainsFunc(labs, func(l *catalog.Lab) bool { return l.ID() == id && l.Elsewhere(o.own.gives()) == "" })
 		if o.open == "all" || o.open == "first" && here && len(opened) == 0 {
 			opened[id] = true
 		}
@@ -291,10 +313,15 @@ func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr
 }
 
 // run serves until ctx is done, and ends when what desks have reported is stored.
-func (o *classroomServing) run(ctx context.Context, s *server.Server, r *roster.Roster, l net.Listener, config *tls.Config) error {
-	ended := make(chan error, 2)
-	go func() { ended <- s.Run(ctx) }()
-	go func() { ended <- r.Run(ctx) }()
+func (o *classroomServing) run(ctx context.Context, s *server.Server, r *roster.Roster, pool *clusters.Pool, l net.Listener, config *tls.Config) error {
+	parts := []func(context.Context) error{s.Run, r.Run}
+	if pool != nil {
+		parts = append(parts, pool.Run)
+	}
+	ended := make(chan error, len(parts))
+	for _, run := range parts {
+		go func() { ended <- run(ctx) }()
+	}
 	// A room may have one address, behind a router or a proxy: a learner has about three connections.
 	limits := connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256}
 	if err := serveUntil(ctx, l, config, s.Handler(), limits, logger("classroom")); err != nil {

@@ -16,6 +16,9 @@ const (
 	watchesEach   = 1 // inotify instances
 )
 
+// MemoryOfCluster is what a learner's own cluster is reckoned with, in bytes: its processes, a workbench and the pods of a lab.
+const MemoryOfCluster = 400 << 20
+
 // What the class has besides: the server, and room for the cluster's own work.
 const (
 	memoryBase    = 512 << 20

@@ -26,7 +26,7 @@ type Place struct {
 
 // Look gathers the figures of this machine and of the cluster.
 func Look(ctx context.Context, p Place) Facts {
-	f := Facts{Memory: memory(), Disk: Unknown, Processes: processes(), Watches: number("/proc/sys/fs/inotify/max_user_instances"), Pods: Unknown, Addresses: Unknown, Port: p.Listen}
+	f := Facts{Memory: Memory(), Disk: Unknown, Processes: processes(), Watches: number("/proc/sys/fs/inotify/max_user_instances"), Pods: Unknown, Addresses: Unknown, Port: p.Listen}
 	for _, dir := range p.Data {
 		if free := diskFree(dir); free != Unknown && (f.Disk == Unknown || free < f.Disk) {
 			f.Disk = free
@@ -46,7 +46,8 @@ func Look(ctx context.Context, p Place) Facts {
 	return f
 }
 
-func memory() int64 {
+// Memory returns the bytes of memory that are available on this machine, or Unknown.
+func Memory() int64 {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return Unknown

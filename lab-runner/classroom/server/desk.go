@@ -328,8 +328,8 @@ func (s *Server) permitted(q request, l roster.Learner) (status int, why string)
 		return http.StatusNotFound, "this class has no such lab"
 	case !roster.Opened(&class, &l, q.Lab):
 		return http.StatusForbidden, "the instructor has not opened this lab"
-	case lab.Elsewhere() != "":
-		return http.StatusForbidden, lab.Elsewhere()
+	case lab.Elsewhere(s.cfg.Gives) != "":
+		return http.StatusForbidden, lab.Elsewhere(s.cfg.Gives)
 	}
 	if q.Do == "solve" {
 		step := l.At.Step

@@ -33,6 +33,9 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 		return errors.Is(err, roster.ErrWrongCode)
 	})
 	var joined roster.Joined
+	if wait == 0 && err == nil && !s.hasPlace(w, j) {
+		return
+	}
 	if wait == 0 && err == nil {
 		wait = s.returns.try(r, func() bool {
 			joined, err = s.cfg.Roster.Join(ctx, j)
@@ -55,6 +58,21 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.failed(w, "a learner joins", err)
 	}
+}
+
+// hasPlace reports whether there is a workbench for who joins, and refuses them else. Who is back has one.
+func (s *Server) hasPlace(w http.ResponseWriter, j roster.Join) bool {
+	if s.cfg.Admit == nil || j.Client || j.Return != "" {
+		return true
+	}
+	if _, err := s.cfg.Roster.Session(j.Token, false); err == nil {
+		return true
+	}
+	if err := s.cfg.Admit(); err != nil {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return false
+	}
+	return true
 }
 
 func (s *Server) admitted(w http.ResponseWriter, j roster.Joined, client bool) {
@@ -164,7 +182,7 @@ func (s *Server) labViews(of *roster.Learner, progress *session.Progress) []labV
 		if l == nil {
 			continue
 		}
-		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, of, id), Why: l.Elsewhere()}
+		view := labView{Lab: id, Title: l.Title, About: l.About, Minutes: l.Minutes, Track: l.Track, Steps: []string{}, Open: roster.Opened(&class, of, id), Why: l.Elsewhere(s.cfg.Gives)}
 		view.Here = view.Why == ""
 		for i := range l.Steps {
 			view.Steps = append(view.Steps, l.Steps[i].Title)

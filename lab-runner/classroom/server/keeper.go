@@ -240,7 +240,11 @@ func (k *keeper) run() {
 			continue
 		}
 		k.s.cfg.Log.Warn("a desk has ended", "learner", k.id, "err", err)
-		k.setState(lost, "your workbench is not reached; it is tried again")
+		text := "your workbench is not reached; it is tried again"
+		if why, ok := errors.AsType[workbench.Refusal](err); ok {
+			text = why.Error()
+		}
+		k.setState(lost, text)
 		if time.Since(began) > longestRestart {
 			wait = firstRestart
 		}

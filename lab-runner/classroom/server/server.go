@@ -47,6 +47,9 @@ type Config struct {
 	Benches Benches
 	Streams Streams
 	Labs    []*catalog.Lab // that may be offered
+	Gives   []string       // requirements of labs that learners have met; nil: those that a namespace of a class meets
+	Making  int            // workbenches that are made at a time; default 4
+	Admit   func() error   // why a further learner has no place now, in a sentence; nil: all have
 	Assets  fs.FS          // of the pages
 	Policy  string         // Content-Security-Policy of the pages; default: everything from the server itself
 	Slides  http.Handler   // below slides/; nil: none
@@ -74,7 +77,7 @@ const (
 	maxBoards    = 8        // event streams of instructors
 	maxWatching  = 8        // terminals that instructors look at
 	maxFiles     = 4        // files of the bundle that are sent to one learner
-	ensuring     = 4        // workbenches that are made at a time
+	ensuring     = 4        // workbenches that are made at a time, unless Config says otherwise
 	perSecond    = 20       // requests of one learner
 	burst        = 60
 	writeTime    = 10 * time.Second
@@ -114,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now), returns: newLockout(time.Now), logins: newLockout(time.Now),
-		ensure: make(chan struct{}, ensuring), boards: gauge{most: maxBoards}, watches: gauge{most: maxWatching}, keepers: map[string]*keeper{},
+		ensure: make(chan struct{}, cmp.Or(cfg.Making, ensuring)), boards: gauge{most: maxBoards}, watches: gauge{most: maxWatching}, keepers: map[string]*keeper{},
 	}
 	s.routes()
 	return s, nil

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,7 @@ var tests = []struct {
 	{"below a prefix", prefixed, func(c *Config) { c.Prefix = "/class/" }},
 	{"by plain HTTP", bare, func(c *Config) { c.Plain = true }},
 	{"the class is full", isFull, nil},
+	{"the machine is full", hasNoPlace, func(c *Config) { c.Admit = new(place).next }},
 	{"what a bundle has", bundled, func(c *Config) {
 		c.Prefix = "/class/"
 		c.Takings = Takings{
@@ -381,6 +384,31 @@ func isFull(c *class) {
 	if says != roster.ErrFull.Error() {
 		c.Errorf("a full class says %q", says)
 	}
+}
+
+// place is a machine that has one place.
+type place struct{ taken atomic.Bool }
+
+func (p *place) next() error {
+	if p.taken.Swap(true) {
+		return errors.New("no memory for a further cluster")
+	}
+	return nil
+}
+
+// hasNoPlace: who joins is refused with a sentence, and who is back is not.
+func hasNoPlace(c *class) {
+	ada := c.join("Ada")
+	for name, want := range map[string]string{"Bob": "no memory for a further cluster", "Cleo": "no memory for a further cluster"} {
+		if says := c.browser().refused(http.StatusServiceUnavailable, "/api/join", map[string]string{"code": c.code(), "name": name}); says != want {
+			c.Errorf("a full machine says %q", says)
+		}
+	}
+	if n := c.roster.Count(); n != 1 {
+		c.Errorf("%d learners", n)
+	}
+	ada.post("/api/join", map[string]any{"code": c.code(), "name": "Ada"})
+	c.browser().post("/api/join", map[string]any{"code": c.code(), "name": "Ada", "returnCode": ada.returnCode})
 }
 
 func terminals(c *class) {

@@ -24,13 +24,26 @@ const Image = "wheelhouse/workbench:latest"
 // learnerLabel names the learner of an object.
 const learnerLabel = "wheelhouse/learner"
 
+// most is how many objects are read at once: an administrator of the cluster may have made any number.
+const most = 100
+
 // streamsEach bounds the streams into one workbench at a time.
 const streamsEach = 8
 
+// Refusal is an error in words for the learner: why there is no workbench for them now.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
+
 // Config is what a Manager needs.
 type Config struct {
-	REST  *rest.Config  // of an administrator
-	Image string        // empty: Image
+	REST  *rest.Config // of an administrator
+	Image string       // empty: Image
+	// Administrator says that the cluster is the learner's own: they may do everything in it, and it has no bounds for them.
+	Administrator bool
+	// Gives names the requirements of labs that are met; nil: those that a namespace of a class meets.
+	Gives []string
 	Ready time.Duration // how long Ensure waits for the pod, and Remove for its end; 0: two minutes
 }
 
@@ -115,7 +128,7 @@ var errNoPod = errors.New("there is no pod yet")
 
 // pod returns the name of the learner's pod, which is ready; else an error that says what was seen of it.
 func (m *Manager) pod(ctx context.Context, l Learner) (string, error) {
-	pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: learnerLabel + "=" + l.ID})
+	pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: learnerLabel + "=" + l.ID, Limit: most})
 	if err != nil {
 		return "", err
 	}

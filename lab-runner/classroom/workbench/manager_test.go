@@ -105,6 +105,26 @@ func TestTheRoleLeadsNowhere(t *testing.T) {
 	}
 }
 
+// In a cluster of their own a learner administers it, and there is nothing that bounds them in it.
+func TestAdministrator(t *testing.T) {
+	m, client := start(t)
+	m.cfg.Administrator = true
+	for range 2 {
+		if err := m.apply(t.Context(), ann); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := client.RbacV1().ClusterRoleBindings().Get(t.Context(), "learner-ann00001", metav1.GetOptions{})
+	if err != nil || b.RoleRef.Name != "cluster-admin" || len(b.Subjects) != 1 || b.Subjects[0].Name != "learner-ann00001" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	quotas, err := client.CoreV1().ResourceQuotas("").List(t.Context(), metav1.ListOptions{})
+	policies, err2 := client.NetworkingV1().NetworkPolicies("").List(t.Context(), metav1.ListOptions{})
+	if err := errors.Join(err, err2); err != nil || len(quotas.Items)+len(policies.Items) > 0 {
+		t.Errorf("%v, %v: %v", quotas.Items, policies.Items, err)
+	}
+}
+
 // What is not of the class is not touched, and names cannot mean other objects.
 func TestOthersAreLeft(t *testing.T) {
 	m, client := start(t)

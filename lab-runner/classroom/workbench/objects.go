@@ -32,6 +32,8 @@ type values struct {
 	APIServers []address
 	Nodes      []string // their addresses, as prefixes of one
 	Volumes    bool     // the cluster makes volumes for claims
+	// Administrator says that the learner may do everything in the cluster.
+	Administrator bool
 }
 
 type address struct {
@@ -62,8 +64,10 @@ func (m *Manager) apply(ctx context.Context, l Learner) error {
 	if shared {
 		return nil
 	}
-	if err := m.refusesExternal(ctx, l); err != nil {
-		return err
+	if !m.cfg.Administrator { // who may use external addresses, and takes them from nobody else
+		if err := m.refusesExternal(ctx, l); err != nil {
+			return err
+		}
 	}
 	m.mu.Lock()
 	m.shared = true
@@ -96,8 +100,8 @@ func (m *Manager) refusesExternal(ctx context.Context, l Learner) error {
 
 // values asks the cluster for what the manifests need to know.
 func (m *Manager) values(ctx context.Context, l Learner) (values, error) {
-	v := values{Learner: l, Image: m.cfg.Image}
-	slices, err := m.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
+	v := values{Learner: l, Image: m.cfg.Image, Administrator: m.cfg.Administrator}
+	slices, err := m.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes", Limit: most})
 	if err != nil {
 		return v, fmt.Errorf("looking for the addresses of the API server: %w", err)
 	}
@@ -112,7 +116,7 @@ func (m *Manager) values(ctx context.Context, l Learner) (values, error) {
 			}
 		}
 	}
-	nodes, err := m.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := m.client.CoreV1().Nodes().List(ctx, m.few())
 	if err != nil {
 		return v, fmt.Errorf("looking for the addresses of the nodes: %w", err)
 	}
@@ -123,7 +127,7 @@ func (m *Manager) values(ctx context.Context, l Learner) (values, error) {
 			}
 		}
 	}
-	classes, err := m.client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	classes, err := m.client.StorageV1().StorageClasses().List(ctx, m.few())
 	if err != nil {
 		return v, fmt.Errorf("looking for a default storage class: %w", err)
 	}
@@ -131,6 +135,14 @@ func (m *Manager) values(ctx context.Context, l Learner) (values, error) {
 		v.Volumes = v.Volumes || classes.Items[i].Annotations["storageclass.kubernetes.io/is-default-class"] == "true"
 	}
 	return v, nil
+}
+
+// few bounds a list in a cluster whose administrator is not trusted.
+func (m *Manager) few() metav1.ListOptions {
+	if m.cfg.Administrator {
+		return metav1.ListOptions{Limit: most}
+	}
+	return metav1.ListOptions{}
 }
 
 // single returns the prefix that has one address.
@@ -145,7 +157,8 @@ func single(address string) string {
 var resources = map[string]string{
 	"Namespace": "/api/v1/namespaces", "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies",
 	"ResourceQuota": "/api/v1/namespaces/%s/resourcequotas", "LimitRange": "/api/v1/namespaces/%s/limitranges",
-	"Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings",
+	"ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	"Role":               "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings",
 	"ServiceAccount": "/api/v1/namespaces/%s/serviceaccounts", "ConfigMap": "/api/v1/namespaces/%s/configmaps",
 	"PersistentVolumeClaim": "/api/v1/namespaces/%s/persistentvolumeclaims", "Deployment": "/apis/apps/v1/namespaces/%s/deployments",
 }

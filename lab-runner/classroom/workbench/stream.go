@@ -80,7 +80,11 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 // Desk runs the desk in the learner's pod until in ends, ctx is done or the pod has ended. Package desk has the protocol.
 func (m *Manager) Desk(ctx context.Context, l Learner, in io.Reader, out io.Writer) error {
 	said := &tail{}
-	err := m.stream(ctx, l, []string{"lab", "desk", "--labs", "/usr/share/wheelhouse"}, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: said})
+	command := []string{"lab", "desk", "--labs", "/usr/share/wheelhouse"}
+	if m.cfg.Gives != nil {
+		command = append(command, "--gives", strings.Join(m.cfg.Gives, ","))
+	}
+	err := m.stream(ctx, l, command, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: said})
 	if err != nil && len(said.text) > 0 {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said.text)))
 	}
