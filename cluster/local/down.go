@@ -41,6 +41,8 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer unlock()
+	rec, err := load(cfg.dir())
+	sealed := err == nil && rec.Sealed
 	// Processes first, since they would recreate the rest.
 	var failed []error
 	for _, s := range []struct {
@@ -54,7 +56,12 @@ func Down(ctx context.Context, cfg Config, out io.Writer) error {
 			return errors.Join(removeCgroups(ctx, "/wheelhouse/"+cfg.Name), removeGroups(ctx, cgroupRoot, "/"+sealedGroup(cfg.Name)))
 		}},
 		{"network", func() error { return removeNetwork(cfg.Name) }},
-		{"state", func() error { return removeState(cfg) }},
+		{"state", func() error {
+			if sealed && len(failed) > 0 { // whose owner has found a way to keep something: it is still found by its name
+				return fmt.Errorf("kept in %s, for the next try", cfg.dir())
+			}
+			return removeState(ctx, cfg)
+		}},
 	} {
 		if err := s.do(); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
@@ -187,7 +194,7 @@ func mountsBelow(dir string) (points []string, err error) {
 	return points, lines.Err()
 }
 
-func removeState(cfg Config) error {
+func removeState(ctx context.Context, cfg Config) error {
 	if cfg.KeepData {
 		return os.RemoveAll(filepath.Join(cfg.dir(), "run"))
 	}
@@ -195,7 +202,7 @@ func removeState(cfg Config) error {
 	if points, err := mountsBelow(cfg.dir()); err != nil || len(points) > 0 {
 		return errors.Join(err, fmt.Errorf("%s is kept, since something is mounted below: %s", cfg.dir(), strings.Join(points, ", ")))
 	}
-	if err := os.RemoveAll(cfg.dir()); err != nil {
+	if err := discard(ctx, cfg.StateDir, cfg.dir()); err != nil {
 		return err
 	}
 	_ = os.Remove(cfg.StateDir) // if it is empty

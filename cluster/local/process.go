@@ -2,12 +2,9 @@ package local
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -29,7 +26,6 @@ const (
 	// Between SIGTERM and SIGKILL: a server writes its database, a shell often ignores SIGTERM.
 	daemonGrace = 30 * time.Second
 	otherGrace  = 5 * time.Second
-	logLimit    = 16 << 20 // a longer log is rotated when its process starts
 )
 
 // daemon is a process that should run.
@@ -67,15 +63,42 @@ func pidFile(dir string, d daemon) string { return filepath.Join(dir, "run", d.f
 // same arguments in the current namespace. The channel is closed when a process
 // that was started here exits.
 func ensure(ctx context.Context, cfg Config, d daemon) (r running, ended <-chan struct{}, err error) {
-	if r, err := readRunning(pidFile(cfg.dir(), d)); err == nil && r.state() != stateDead {
-		if r.Program == d.program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
-			return r, nil, nil
-		}
-		if err := stop(ctx, []running{r}); err != nil {
+	r, err = readRunning(pidFile(cfg.dir(), d))
+	old := []running{r}
+	if err != nil { // its starter may have been killed before it wrote the record
+		if old, err = d.strays(); err != nil {
 			return r, nil, err
 		}
+	} else if r.state() != stateDead && r.Program == d.program && slices.Equal(r.Args, d.Args) && r.inNS(d.ns) {
+		if d.sealed {
+			err = bound(cgroupRoot, cfg.Name, r.PID)
+		}
+		return r, nil, err
+	}
+	if err := stop(ctx, old); err != nil {
+		return r, nil, err
 	}
 	return launch(cfg, d)
+}
+
+// strays returns processes of the daemon that have no record.
+func (d daemon) strays() ([]running, error) {
+	list, err := unrecorded([]string{d.ns})
+	list = slices.DeleteFunc(list, func(r running) bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", r.PID))
+		return err != nil || !sameDaemon(strings.Split(string(line), "\x00"), d.Args)
+	})
+	for i := range list {
+		list[i].ID, list[i].Role = d.ID, d.Role // it has a daemon's time to exit
+	}
+	return list, err
+}
+
+// sameDaemon reports whether a command line is one of the daemon with these arguments, whatever its other flags are.
+func sameDaemon(line, args []string) bool {
+	const flag = "--state-dir"
+	at, want := slices.Index(line, flag), slices.Index(args, flag)
+	return at > 1 && want > 0 && len(line) > at+1 && line[1] == args[0] && line[at+1] == args[want+1]
 }
 
 // launch starts the program detached from this terminal and session, in the namespace,
@@ -130,32 +153,20 @@ func launch(cfg Config, d daemon) (r running, _ <-chan struct{}, err error) {
 		close(ended)
 	}()
 	r = running{ID: d.ID, Role: d.Role, Node: d.Node, Address: d.Address, PID: cmd.Process.Pid, Args: d.Args, Program: d.program, Log: logPath, Boot: bootID()}
-	if _, r.Start, err = procStat(r.PID); err == nil {
-		err = writeJSON(pidFile(cfg.dir(), d), r)
-	}
-	if err == nil && d.sealed {
+	if d.sealed { // before its record: what has one is bounded
 		err = bound(cgroupRoot, cfg.Name, r.PID)
+	}
+	if err == nil {
+		_, r.Start, err = procStat(r.PID)
+	}
+	if err == nil {
+		err = writeJSON(pidFile(cfg.dir(), d), r)
 	}
 	if err != nil {
 		_ = cmd.Process.Kill() // without its record it could not be found
 		return r, nil, fmt.Errorf("recording %s: %w", d.ID, err)
 	}
 	return r, ended, nil
-}
-
-// stamp returns the hash of a program's content: an identical rebuild must not restart a
-// cluster.
-func stamp(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("the program to start: %w", err)
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", fmt.Errorf("reading the program to start: %w", err)
-	}
-	return fmt.Sprintf("%s %x", path, sum.Sum(nil)), nil
 }
 
 func readRunning(path string) (r running, err error) {
@@ -306,14 +317,4 @@ func parent(pid int) int {
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	ppid, _ := strconv.Atoi(fields[1])
 	return ppid
-}
-
-// tail returns the last lines of a log, for an error message.
-func tail(path string, lines int) string {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) || len(data) == 0 {
-		return "(nothing logged)"
-	}
-	all := strings.Split(strings.TrimSpace(string(data[max(0, len(data)-1<<16):])), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

@@ -101,11 +101,15 @@ func ready(ctx context.Context, kubeconfig string) error {
 	return nil
 }
 
+// mostAnswer bounds, in bytes, one answer of a cluster's API: its administrator may not be trusted. A node has a few kilobytes.
+const mostAnswer = 2 << 20
+
 func clientset(cfg Config) (*kubernetes.Clientset, error) {
 	rc, err := client.FromKubeconfig(filepath.Join(cfg.dir(), "admin.kubeconfig"))
 	if err != nil {
 		return nil, err
 	}
+	Guard(rc, mostAnswer)
 	return kubernetes.NewForConfig(rc)
 }
 
@@ -124,12 +128,15 @@ func (u *up) waitNodes(ctx context.Context, watch []startedProcess) (names []str
 				return err
 			}
 		}
-		list, err := cs.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		for _, w := range watch {
-			if err := w.nodeReady(list.Items); err != nil {
+		for _, w := range watch { // by name: the API may have any number of others
+			node, err := cs.CoreV1().Nodes().Get(ctx, w.Node, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return fmt.Errorf("node %s has not registered (log: %s)", w.Node, w.Log)
+			}
+			if err != nil {
+				return err
+			}
+			if err := w.nodeReady(node); err != nil {
 				return fmt.Errorf("%w (log: %s)", err, w.Log)
 			}
 		}
@@ -139,26 +146,19 @@ func (u *up) waitNodes(ctx context.Context, watch []startedProcess) (names []str
 
 // nodeReady returns nil if the process has reported its node Ready. The condition of a
 // previous process does not count.
-func (w startedProcess) nodeReady(nodes []v1.Node) error {
-	name := w.Node
-	for _, n := range nodes {
-		if n.Name != name {
-			continue
+func (w startedProcess) nodeReady(n *v1.Node) error {
+	for _, c := range n.Status.Conditions {
+		// The API's times are whole seconds.
+		if w.ended != nil && c.Type == v1.NodeReady && c.LastHeartbeatTime.Time.Before(w.since.Truncate(time.Second)) {
+			return fmt.Errorf("node %s has not reported since it was started", n.Name)
 		}
-		for _, c := range n.Status.Conditions {
-			// The API's times are whole seconds.
-			if w.ended != nil && c.Type == v1.NodeReady && c.LastHeartbeatTime.Time.Before(w.since.Truncate(time.Second)) {
-				return fmt.Errorf("node %s has not reported since it was started", name)
-			}
-			if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue {
-				return nil
-			} else if c.Type == v1.NodeReady {
-				return fmt.Errorf("node %s is not Ready: %s: %s", name, c.Reason, c.Message)
-			}
+		if c.Type == v1.NodeReady && c.Status == v1.ConditionTrue {
+			return nil
+		} else if c.Type == v1.NodeReady {
+			return fmt.Errorf("node %s is not Ready: %s: %s", n.Name, c.Reason, c.Message)
 		}
-		return fmt.Errorf("node %s has no Ready condition", name)
 	}
-	return fmt.Errorf("node %s has not registered", name)
+	return fmt.Errorf("node %s has no Ready condition", n.Name)
 }
 
 func deleteNode(ctx context.Context, cfg Config, name string) error {

@@ -96,6 +96,31 @@ func choose(cfg Config) (Subnets, error) {
 	return Subnets{}, errors.New("no free block of addresses below 10.0.0.0/8: remove a cluster (wheelhouse down --name ...)")
 }
 
+// FreeBlocks returns how many further clusters this machine has address blocks for.
+func FreeBlocks(cfg Config) (n int, err error) {
+	if cfg, err = cfg.complete(); err != nil {
+		return 0, err
+	}
+	taken, err := others(cfg)
+	if err != nil {
+		return 0, err
+	}
+	if r, err := load(cfg.dir()); err == nil {
+		taken = append(taken, r.Subnets.all()...)
+	}
+	routes, err := routed()
+	if err != nil {
+		return 0, err
+	}
+	taken = append(taken, routes...)
+	for k := range blocks {
+		if _, other := clash(block(k), taken); !other.IsValid() {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // clash returns a network in use that is within one of s, or equal. A wider one (a VPN's
 // 10.0.0.0/8) is no clash: the cluster's routes are more specific.
 func clash(s Subnets, taken []netip.Prefix) (ours, other netip.Prefix) {

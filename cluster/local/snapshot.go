@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/client-go/kubernetes"
 
+	"wheelhouse/cluster/client"
 	"wheelhouse/cluster/store/etcd"
 )
 
@@ -182,7 +184,11 @@ func saveFiles(ctx context.Context, cfg Config, into string) (err error) {
 }
 
 func saveDatabase(ctx context.Context, cfg Config, path string) error {
-	cs, err := clientset(cfg)
+	rc, err := client.FromKubeconfig(KubeconfigPath(cfg.Name, cfg.StateDir))
+	if err != nil {
+		return err
+	}
+	cs, err := kubernetes.NewForConfig(rc) // the database has any size
 	if err != nil {
 		return err
 	}

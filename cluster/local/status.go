@@ -51,13 +51,7 @@ func Status(cfg Config) (*State, error) {
 		Cluster: rec.Name, API: rec.api(), Kubeconfig: KubeconfigPath(cfg.Name, cfg.StateDir),
 		Subnets: rec.Subnets, DNS: rec.Subnets.dns().String(),
 	}
-	u := &up{cfg: cfg, rec: rec}
-	daemons := []daemon{u.serverDaemon()}
-	if rec.Nodes > 0 {
-		for _, n := range rec.nodes() {
-			daemons = append(daemons, u.nodeDaemon(n))
-		}
-	}
+	daemons := (&up{cfg: cfg, rec: rec}).daemons()
 	if err := s.look(cfg, daemons); err != nil {
 		return nil, err
 	}
@@ -68,6 +62,17 @@ func Status(cfg Config) (*State, error) {
 		}
 	}
 	return s, nil
+}
+
+// daemons lists the processes that should run, the server first.
+func (u *up) daemons() []daemon {
+	list := []daemon{u.serverDaemon()}
+	if u.rec.Nodes > 0 {
+		for _, n := range u.rec.nodes() {
+			list = append(list, u.nodeDaemon(n))
+		}
+	}
+	return list
 }
 
 // look sets the processes as they are now.
@@ -138,6 +143,33 @@ func (s *State) Healthy() bool {
 		}
 	}
 	return true
+}
+
+// Runs returns nil if all processes of a cluster run, by their records alone: its API is asked for nothing.
+func Runs(cfg Config) error {
+	cfg, rec, err := existing(cfg)
+	if err != nil {
+		return err
+	}
+	for _, d := range (&up{cfg: cfg, rec: rec}).daemons() {
+		r, err := readRunning(pidFile(cfg.dir(), d))
+		if err != nil {
+			return fmt.Errorf("%s was not started: %w", d.ID, err)
+		}
+		if state := r.state(); state != stateRunning || !r.inNS(d.ns) {
+			return fmt.Errorf("%s does not run: %s", d.ID, state)
+		}
+	}
+	return nil
+}
+
+// Sealed reports whether a cluster is there, and whether it is a sealed one.
+func Sealed(cfg Config) (exists, sealed bool, err error) {
+	_, rec, err := existing(cfg)
+	if errors.Is(err, ErrNoCluster) {
+		return false, false, nil
+	}
+	return err == nil, rec.Sealed, err
 }
 
 // Print writes the state as text.

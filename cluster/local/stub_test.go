@@ -102,20 +102,18 @@ func stubServer(arg func(string) string, nodes []string) error {
 		_ = os.Remove(filepath.Join(arg("state-dir"), "nodes", r.PathValue("name"), "ready"))
 		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Success"})
 	})
-	mux.HandleFunc("GET /api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) {
-		nodes := v1.NodeList{TypeMeta: metav1.TypeMeta{Kind: "NodeList", APIVersion: "v1"}}
-		found, _ := filepath.Glob(filepath.Join(arg("state-dir"), "nodes", "*", "ready"))
-		for _, path := range found {
-			n := v1.Node{ObjectMeta: metav1.ObjectMeta{Name: filepath.Base(filepath.Dir(path))}}
-			st, err := os.Stat(path)
-			if err != nil {
-				continue
-			}
-			n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, LastHeartbeatTime: metav1.NewTime(st.ModTime())}}
-			nodes.Items = append(nodes.Items, n)
-		}
+	mux.HandleFunc("GET /api/v1/nodes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(nodes)
+		name := r.PathValue("name")
+		st, err := os.Stat(filepath.Join(arg("state-dir"), "nodes", name, "ready"))
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+			return
+		}
+		n := v1.Node{TypeMeta: metav1.TypeMeta{Kind: "Node", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: name}}
+		n.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue, LastHeartbeatTime: metav1.NewTime(st.ModTime())}}
+		_ = json.NewEncoder(w).Encode(n)
 	})
 	go func() { _ = http.Serve(l, mux) }()
 	return nil

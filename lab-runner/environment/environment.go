@@ -88,14 +88,19 @@ func (c *Cluster) MakeNamespace(ctx context.Context, lab *catalog.Lab, dir strin
 	return err
 }
 
-// Has reports whether the cluster has the lab's namespace.
+// Has reports whether the cluster has the lab's namespace, and keeps it.
 func (c *Cluster) Has(ctx context.Context, lab *catalog.Lab) (bool, error) {
 	var ns corev1.Namespace
 	err := c.Client.Get(ctx, "namespaces", "", c.namespaceOf(lab).Name, &ns)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && kept(&ns, lab), err
+}
+
+// kept reports whether a namespace is the lab's, and stays.
+func kept(ns *corev1.Namespace, lab *catalog.Lab) bool {
+	return ns.DeletionTimestamp == nil && ofThisLab(ns, lab) == nil
 }
 
 // keepNamespace goes on with a namespace that is there, if it is of this lab.

@@ -5,7 +5,26 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"wheelhouse/lab-runner/catalog"
 )
+
+// A namespace that is removed, or of a lab of the same name elsewhere, is not one that a lab goes on with.
+func TestNamespacesThatAreKept(t *testing.T) {
+	now := metav1.Now()
+	for name, x := range map[string]struct {
+		ns   metav1.ObjectMeta
+		want bool
+	}{
+		"its own":           {metav1.ObjectMeta{}, true},
+		"being removed":     {metav1.ObjectMeta{DeletionTimestamp: &now}, false},
+		"of another's labs": {metav1.ObjectMeta{Annotations: map[string]string{treeKey: "/other"}}, false},
+	} {
+		if got := kept(&corev1.Namespace{ObjectMeta: x.ns}, &catalog.Lab{}); got != x.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
 
 // $NODE is the same in each shell and for each check, while a step has it cordoned too.
 func TestTheNodeOfALabStaysTheSame(t *testing.T) {

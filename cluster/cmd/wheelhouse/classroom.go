@@ -36,6 +36,9 @@ func (f *classroomFlags) path() string {
 	return local.KubeconfigPath(f.name, f.stateDir)
 }
 
+// dataDirs are the directories of containers and of the cluster.
+func (f *classroomFlags) dataDirs() []string { return []string{"/var/lib/docker", f.stateDir} }
+
 func (f *classroomFlags) connect() (*rest.Config, kubernetes.Interface, error) {
 	if f.kubeconfig == "" && existing(f.path()) == "" {
 		return nil, nil, local.ErrNoCluster
@@ -132,11 +135,15 @@ func classroomForget() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		pool := (&learnerClusters{}).pool(&f, cs, r) // of learners with a cluster of their own
+		own := learnerClusters{} // of learners with a cluster of their own
+		maker, err := own.maker(c.Context(), &f, cs)
+		if err != nil {
+			return err
+		}
+		places := bothPlaces{own.pool(&f, cs, r, maker), benches}
 		var all error
 		for _, l := range r.Learners() {
-			at := workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID}
-			err := errors.Join(benches.Remove(c.Context(), at), pool.Remove(c.Context(), at))
+			err := places.Remove(c.Context(), workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID})
 			if err == nil {
 				err = r.Remove(c.Context(), l.ID)
 			}
@@ -173,13 +180,22 @@ func classroomExport() *cobra.Command {
 func classroomDoctor() *cobra.Command {
 	var f classroomFlags
 	var output string
+	var own learnerClusters
 	learners, listen := 40, defaultClassListen
 	c := &cobra.Command{Use: "doctor", Short: "Compare what so many learners need with what this machine and its cluster have", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		place := capacity.Place{Data: []string{"/var/lib/docker", f.stateDir}, Listen: listen}
+		if err := own.checkMode(); err != nil {
+			return err
+		}
+		place := capacity.Place{Data: f.dataDirs(), Listen: listen}
 		if _, cs, err := f.connect(); err == nil {
 			place.Client = cs
 		}
-		list := capacity.Compare(capacity.Look(c.Context(), place), learners)
+		facts := capacity.Look(c.Context(), place)
+		list := capacity.Compare(facts, learners)
+		if own.wanted() {
+			facts.Blocks = own.facts(&f).Blocks
+			list = capacity.CompareClusters(facts, learners)
+		}
 		if err := show(c.OutOrStdout(), output, list, func(w io.Writer) error { capacity.Print(w, list); return nil }); err != nil {
 			return err
 		}
@@ -191,6 +207,7 @@ func classroomDoctor() *cobra.Command {
 	f.registerAll(c)
 	outputFlag(c, &output)
 	c.Flags().IntVar(&learners, "learners", learners, "how many learners there will be")
+	own.modeFlag(c)
 	c.Flags().StringVar(&listen, "listen", listen, "the address and port of the class")
 	return c
 }

@@ -22,7 +22,6 @@ import (
 	"wheelhouse/cluster/connlimit"
 	"wheelhouse/cluster/local"
 	"wheelhouse/lab-runner/catalog"
-	"wheelhouse/lab-runner/classroom/clusters"
 	"wheelhouse/lab-runner/classroom/roster"
 	"wheelhouse/lab-runner/classroom/server"
 	"wheelhouse/lab-runner/classroom/web"
@@ -123,7 +122,7 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 		Roster: r, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
 		Plain: o.plain, Prefix: o.prefix, Log: logger("classroom"),
 	}
-	pool, err := o.places(&cfg, rc, cs)
+	beside, err := o.places(c.Context(), &cfg, rc, cs)
 	if err != nil {
 		return err
 	}
@@ -151,20 +150,39 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 	if err := o.print(c, r, listener.Addr(), authority); err != nil {
 		return err
 	}
-	return o.run(c.Context(), s, r, pool, listener, config)
+	return o.run(c.Context(), s, append(beside, s.Run, r.Run), listener, config)
 }
 
-// places sets where learners work: in namespaces of the class's cluster, or each in a cluster of their own, which the pool has.
-func (o *classroomServing) places(cfg *server.Config, rc *rest.Config, cs kubernetes.Interface) (*clusters.Pool, error) {
-	if cfg.Gives = o.own.gives(); o.own.wanted() {
-		o.own.most = o.learners
-		pool := o.own.pool(&o.classroomFlags, cs, cfg.Roster)
-		cfg.Benches, cfg.Streams, cfg.Making, cfg.Admit = pool, pool, o.learners, pool.Admit
-		return pool, nil
-	}
+// places sets where learners work: in namespaces of the class's cluster, or each in a cluster of their own, which the pool has. It
+// returns what runs beside the server for that.
+func (o *classroomServing) places(ctx context.Context, cfg *server.Config, rc *rest.Config, cs kubernetes.Interface) ([]func(context.Context) error, error) {
 	benches, err := workbench.New(workbench.Config{REST: rc})
-	cfg.Benches, cfg.Streams = benches, benches
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	o.own.most, cfg.Gives = o.learners, o.own.gives()
+	maker, err := o.own.maker(ctx, &o.classroomFlags, cs)
+	if err != nil {
+		return nil, err
+	}
+	pool := o.own.pool(&o.classroomFlags, cs, cfg.Roster, maker)
+	n, err := pool.Count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !o.own.wanted() {
+		if n > 0 {
+			return nil, fmt.Errorf("%d clusters of learners are left of `--per-learner cluster`: serve with that, or remove all learners first (`wheelhouse classroom forget`)", n)
+		}
+		cfg.Benches, cfg.Streams = benches, benches
+		return nil, nil
+	}
+	if free, err := local.FreeBlocks(o.config()); err != nil || n+free < o.learners {
+		return nil, errors.Join(err, fmt.Errorf("--learners %d: this machine has addresses for %d clusters", o.learners, n+free))
+	}
+	cfg.Benches, cfg.Streams, cfg.Admit = bothPlaces{pool, benches}, pool, pool.Admit
+	cfg.Making = 8 * o.learners // the desk and terminals of all: the pool has its own bounds, and none of them waits for another's
+	return []func(context.Context) error{pool.Run, maker.keepSmall}, nil
 }
 
 // parsePrefixes reads networks; an address is a network of one.
@@ -313,11 +331,7 @@ func (o *classroomServing) print(c *cobra.Command, r *roster.Roster, at net.Addr
 }
 
 // run serves until ctx is done, and ends when what desks have reported is stored.
-func (o *classroomServing) run(ctx context.Context, s *server.Server, r *roster.Roster, pool *clusters.Pool, l net.Listener, config *tls.Config) error {
-	parts := []func(context.Context) error{s.Run, r.Run}
-	if pool != nil {
-		parts = append(parts, pool.Run)
-	}
+func (o *classroomServing) run(ctx context.Context, s *server.Server, parts []func(context.Context) error, l net.Listener, config *tls.Config) error {
 	ended := make(chan error, len(parts))
 	for _, run := range parts {
 		go func() { ended <- run(ctx) }()

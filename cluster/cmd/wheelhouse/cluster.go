@@ -109,12 +109,7 @@ func downCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := f.config()
 			cfg.KeepData = keep
-			if !keep {
-				if err := f.downLearners(c.Context(), c.OutOrStdout()); err != nil {
-					return err
-				}
-			}
-			return local.Down(c.Context(), cfg, c.OutOrStdout())
+			return errors.Join(f.downLearners(c.Context(), keep, c.OutOrStdout()), local.Down(c.Context(), cfg, c.OutOrStdout()))
 		},
 	}
 	f.register(c)

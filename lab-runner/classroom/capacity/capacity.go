@@ -16,9 +16,6 @@ const (
 	watchesEach   = 1 // inotify instances
 )
 
-// MemoryOfCluster is what a learner's own cluster is reckoned with, in bytes: its processes, a workbench and the pods of a lab.
-const MemoryOfCluster = 400 << 20
-
 // What the class has besides: the server, and room for the cluster's own work.
 const (
 	memoryBase    = 512 << 20
@@ -38,6 +35,7 @@ type Facts struct {
 	Watches   int64 // inotify instances that one user may have
 	Pods      int64 // that nodes still take
 	Addresses int64 // of pods that are still free
+	Blocks    int64 // of addresses, one for each further cluster of this machine
 	Listen    error // why the port is not free; nil: it is
 	Port      string
 	Cluster   error // why the cluster's figures are unknown; nil: they are known
@@ -62,10 +60,6 @@ func Compare(f Facts, learners int) []Check {
 		compare("pods", f.Pods, n*podsEach, count, "more nodes (`wheelhouse up --nodes N`), or --node-arg=--max-pods=N"),
 		compare("addresses", f.Addresses, n*podsEach, count, "more nodes: each has a pod CIDR of its own"),
 	}
-	port := Check{Name: "port", OK: f.Listen == nil, Found: f.Port + " is free"}
-	if f.Listen != nil {
-		port.Found, port.Remedy = f.Listen.Error(), "end what has the port, or choose another with --listen"
-	}
 	if f.Cluster != nil {
 		for i := range out {
 			if name := out[i].Name; name == "pods" || name == "addresses" {
@@ -73,7 +67,15 @@ func Compare(f Facts, learners int) []Check {
 			}
 		}
 	}
-	return append(out, port)
+	return append(out, port(f))
+}
+
+func port(f Facts) Check {
+	port := Check{Name: "port", OK: f.Listen == nil, Found: f.Port + " is free"}
+	if f.Listen != nil {
+		port.Found, port.Remedy = f.Listen.Error(), "end what has the port, or choose another with --listen"
+	}
+	return port
 }
 
 func compare(name string, have, need int64, show func(int64) string, remedy string) Check {

@@ -26,12 +26,8 @@ type Place struct {
 
 // Look gathers the figures of this machine and of the cluster.
 func Look(ctx context.Context, p Place) Facts {
-	f := Facts{Memory: Memory(), Disk: Unknown, Processes: processes(), Watches: number("/proc/sys/fs/inotify/max_user_instances"), Pods: Unknown, Addresses: Unknown, Port: p.Listen}
-	for _, dir := range p.Data {
-		if free := diskFree(dir); free != Unknown && (f.Disk == Unknown || free < f.Disk) {
-			f.Disk = free
-		}
-	}
+	f := OfMachine(p.Data)
+	f.Port = p.Listen
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
 	if f.Listen = err; err == nil {
 		_ = l.Close()
@@ -46,8 +42,18 @@ func Look(ctx context.Context, p Place) Facts {
 	return f
 }
 
-// Memory returns the bytes of memory that are available on this machine, or Unknown.
-func Memory() int64 {
+// OfMachine returns the figures of this machine alone. Data is as Place has it.
+func OfMachine(data []string) Facts {
+	f := Facts{Memory: memory(), Disk: Unknown, Processes: processes(), Watches: number("/proc/sys/fs/inotify/max_user_instances"), Pods: Unknown, Addresses: Unknown, Blocks: Unknown}
+	for _, dir := range data {
+		if free := diskFree(dir); free != Unknown && (f.Disk == Unknown || free < f.Disk) {
+			f.Disk = free
+		}
+	}
+	return f
+}
+
+func memory() int64 {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return Unknown

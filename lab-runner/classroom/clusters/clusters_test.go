@@ -23,37 +23,91 @@ import (
 // machine has clusters that exist by name alone.
 type machine struct {
 	mu      sync.Mutex
-	there   map[string]bool
+	there   map[string]string // whom they were given to
+	runs    map[string]bool
 	ups     map[string]int
-	failing error
-	gate    chan struct{} // unless nil, Up waits for it
+	downs   int
+	failing error // of Up
+	stuck   error // of Down
+	onUp    func(ctx context.Context, name string) error
+	onDown  func(name string)
 }
 
-func (m *machine) Up(_ context.Context, name string) (*rest.Config, error) {
-	if m.gate != nil {
-		<-m.gate
+func (m *machine) Up(ctx context.Context, name string) (*rest.Config, error) {
+	m.mu.Lock()
+	before := m.onUp
+	m.ups[name]++
+	if _, ok := m.there[name]; !ok {
+		m.there[name] = ""
+	}
+	m.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failing != nil {
 		return nil, m.failing
 	}
-	m.there[name] = true
-	m.ups[name]++
+	if _, ok := m.there[name]; !ok {
+		m.there[name] = ""
+	}
+	m.runs[name] = true
 	return &rest.Config{Host: name}, nil
 }
 
-func (m *machine) Down(_ context.Context, name string) error {
+func (m *machine) Open(name string) (*rest.Config, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.runs[name] {
+		return nil, errors.New("it does not run")
+	}
+	return &rest.Config{Host: name}, nil
+}
+
+func (m *machine) Give(name, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if to := m.there[name]; to != "" && to != id {
+		return ErrGiven
+	}
+	m.there[name] = id
+	return nil
+}
+
+func (m *machine) Down(_ context.Context, name string) error {
+	if m.onDown != nil {
+		m.onDown(name)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.downs++
+	delete(m.runs, name)
+	if m.stuck != nil {
+		return m.stuck
+	}
 	delete(m.there, name)
 	return nil
 }
 
-func (m *machine) Names() ([]string, error) {
+func (m *machine) Names() (map[string]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.there)), nil
+	return maps.Clone(m.there), nil
+}
+
+func (m *machine) names() []string {
+	there, _ := m.Names()
+	return slices.Sorted(maps.Keys(there))
+}
+
+// set changes the machine while others use it.
+func (m *machine) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
 }
 
 // places notes where learners are, and fails for those whose cluster does not answer.
@@ -96,7 +150,7 @@ func newPool(t *testing.T, api kubernetes.Interface, m *machine, at *places, spa
 
 func begin() (kubernetes.Interface, *machine, *places) {
 	api := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	return api, &machine{there: map[string]bool{}, ups: map[string]int{}}, &places{of: map[string]string{}, broken: map[string]bool{}}
+	return api, &machine{there: map[string]string{}, runs: map[string]bool{}, ups: map[string]int{}}, &places{of: map[string]string{}, broken: map[string]bool{}}
 }
 
 func learner(id string) workbench.Learner {
@@ -106,7 +160,7 @@ func learner(id string) workbench.Learner {
 // Each learner has a cluster of their own, also after the process; who leaves takes theirs along, and nobody gets it.
 func TestEachTheirOwn(t *testing.T) {
 	api, m, at := begin()
-	p := newPool(t, api, m, at, 0)
+	p := newPool(t, api, m, at, 0, "ann00001", "bob00001", "cleo0001")
 	for range 2 {
 		for _, id := range []string{"ann00001", "bob00001"} {
 			if err := p.Ensure(t.Context(), learner(id)); err != nil {
@@ -118,7 +172,7 @@ func TestEachTheirOwn(t *testing.T) {
 	if ann == "" || ann == bob || len(m.there) != 2 || m.ups[ann] != 1 {
 		t.Fatalf("%v on %v, ups %v", at.of, m.there, m.ups)
 	}
-	p = newPool(t, api, m, at, 0) // the next process
+	p = newPool(t, api, m, at, 0, "ann00001", "bob00001", "cleo0001") // the next process
 	if err := p.Desk(t.Context(), learner("ann00001"), nil, io.Discard); !errors.Is(err, errNone) {
 		t.Errorf("a desk before its cluster was looked at: %v", err)
 	}
@@ -126,8 +180,12 @@ func TestEachTheirOwn(t *testing.T) {
 		t.Errorf("after a restart: %v, %v", at.of, err)
 	}
 	at.broken[ann] = true
-	if err := p.Ensure(t.Context(), learner("ann00001")); err == nil || m.ups[ann] != 3 {
-		t.Errorf("a cluster that does not answer is started again: %v, ups %v", err, m.ups)
+	if err := p.Ensure(t.Context(), learner("ann00001")); err == nil || m.ups[ann] != 1 {
+		t.Errorf("a cluster whose processes run is not started: %v, ups %v", err, m.ups)
+	}
+	m.runs[ann] = false
+	if err := p.Ensure(t.Context(), learner("ann00001")); err == nil || m.ups[ann] != 2 {
+		t.Errorf("a cluster whose processes have ended is started again: %v, ups %v", err, m.ups)
 	}
 	if err := p.Ensure(t.Context(), learner("bob00001")); err != nil || at.of["bob00001"] != bob {
 		t.Errorf("the other: %v, %v", at.of, err)
@@ -137,21 +195,18 @@ func TestEachTheirOwn(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := p.Ensure(t.Context(), learner("cleo0001")); err != nil || at.of["cleo0001"] == ann || m.there[ann] || !m.there[bob] {
+	if err := p.Ensure(t.Context(), learner("cleo0001")); err != nil || at.of["cleo0001"] == ann || slices.Contains(m.names(), ann) || !slices.Contains(m.names(), bob) {
 		t.Errorf("after one has left: %v, %v, %v", at.of, m.there, err)
 	}
 	if err := errors.Join(p.Ensure(t.Context(), workbench.Learner{}), p.Remove(t.Context(), workbench.Learner{})); err == nil {
 		t.Error("nobody has a cluster")
-	}
-	if err := p.RemoveAll(t.Context()); err != nil || len(m.there) > 0 {
-		t.Errorf("%v, %v", m.there, err)
 	}
 }
 
 // A ready cluster is for the next learner and is replaced; what is nobody's is removed.
 func TestSpare(t *testing.T) {
 	api, m, at := begin()
-	m.there["class-l-lefto1"] = true
+	m.there["class-l-lefto1"] = ""
 	p := newPool(t, api, m, at, 2, "ann00001")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -168,12 +223,12 @@ func TestSpare(t *testing.T) {
 					spare++
 				}
 			}
-			names, err := m.Names()
-			return errors.Join(err, wait.Seen(spare == n && len(names) == all && !slices.Contains(names, "class-l-lefto1"), found.Data, names))
+			names := m.names()
+			return wait.Seen(spare == n && len(names) == all && len(found.Data) == all && !slices.Contains(names, "class-l-lefto1"), found.Data, names)
 		}
 	}
 	wait.For(t, "two that are ready", ready(2, 2))
-	before, _ := m.Names()
+	before := m.names()
 	if err := p.Ensure(ctx, learner("ann00001")); err != nil || !slices.Contains(before, at.of["ann00001"]) || m.ups[at.of["ann00001"]] != 1 {
 		t.Errorf("%v, before %v: %v", at.of, before, err)
 	}
@@ -192,19 +247,19 @@ func TestSpare(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if m.there[at.of["ann00001"]] {
-		t.Errorf("%v are there", m.there)
+	if slices.Contains(m.names(), at.of["ann00001"]) {
+		t.Errorf("%v are there", m.names())
 	}
 }
 
 // On a full machine further learners are refused with a sentence, and those who have a cluster keep it.
 func TestFull(t *testing.T) {
 	api, m, at := begin()
-	p := newPool(t, api, m, at, 1, "ann00001")
+	p := newPool(t, api, m, at, 1, "ann00001", "bob00001")
 	if err := p.Ensure(t.Context(), learner("ann00001")); err != nil {
 		t.Fatal(err)
 	}
-	p.cfg.Room = func() error { return errors.New("this machine has no memory") }
+	p.cfg.Room = func(int) error { return errors.New("this machine has no memory") }
 	for _, err := range []error{p.Admit(), p.Ensure(t.Context(), learner("bob00001"))} {
 		if why, ok := errors.AsType[workbench.Refusal](err); !ok || why.Error() != "this machine has no memory" {
 			t.Errorf("a full machine: %v", err)
@@ -214,10 +269,10 @@ func TestFull(t *testing.T) {
 		t.Errorf("%v: %v", m.there, err)
 	}
 	p.cfg.Room = nil
-	if err := p.spare(t.Context()); err != nil || p.Admit() != nil || len(m.there) != 2 {
+	if err := p.spare(t.Context()); err != nil || len(m.there) != 2 {
 		t.Errorf("with a spare one: %v, %v", m.there, err)
 	}
-	p.cfg.Room = func() error { return errors.New("this machine has no memory") }
+	p.cfg.Room = func(int) error { return errors.New("this machine has no memory") }
 	if err := errors.Join(p.Admit(), p.Ensure(t.Context(), learner("bob00001"))); err != nil || len(m.there) != 2 {
 		t.Errorf("the spare one is for the next: %v, %v", m.there, err)
 	}
@@ -230,7 +285,7 @@ func TestFull(t *testing.T) {
 // A learner's page and their terminal may both ask for the cluster while it is made. Others are served meanwhile.
 func TestTwoAskAtOnce(t *testing.T) {
 	api, m, at := begin()
-	p := newPool(t, api, m, at, 0)
+	p := newPool(t, api, m, at, 0, "ann00001", "bob00001")
 	if err := p.Ensure(t.Context(), learner("ann00001")); err != nil {
 		t.Fatal(err)
 	}
@@ -243,12 +298,16 @@ func TestTwoAskAtOnce(t *testing.T) {
 		return n
 	}
 	before := reads()
-	m.gate = make(chan struct{})
+	gate := make(chan struct{})
+	m.onUp = func(context.Context, string) error {
+		<-gate
+		return nil
+	}
 	ended := make(chan error, 2)
 	for range 2 {
 		go func() { ended <- p.Ensure(t.Context(), learner("bob00001")) }()
 	}
-	wait.For(t, "both to have asked whose the cluster is", func() error { return wait.Seen(reads() >= before+2, reads()) })
+	wait.For(t, "it to be asked whose the cluster is", func() error { return wait.Seen(reads() >= before+1, reads()) })
 	served := make(chan error, 1)
 	go func() {
 		for range 1000 {
@@ -269,7 +328,7 @@ func TestTwoAskAtOnce(t *testing.T) {
 			return errors.New("it is not served")
 		}
 	})
-	close(m.gate)
+	close(gate)
 	for range 2 {
 		if err := <-ended; err != nil {
 			t.Error(err)

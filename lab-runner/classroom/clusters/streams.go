@@ -14,7 +14,7 @@ var errNone = errors.New("the learner's cluster is not ready yet")
 func (p *Pool) of(l workbench.Learner) (bench, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.benches[clusterOf(p.owners, l.ID)]; m != nil && l.ID != "" {
+	if m := p.benches[clusterOf(p.owners, l.ID)]; m != nil {
 		return m, nil
 	}
 	return nil, errNone
@@ -26,7 +26,7 @@ func (p *Pool) Terminal(ctx context.Context, l workbench.Learner, t workbench.Te
 	if err != nil {
 		return err
 	}
-	return m.Terminal(ctx, l, t)
+	return short(m.Terminal(ctx, l, t))
 }
 
 // Desk runs the learner's desk, as workbench.Manager does.
@@ -35,5 +35,5 @@ func (p *Pool) Desk(ctx context.Context, l workbench.Learner, in io.Reader, out 
 	if err != nil {
 		return err
 	}
-	return m.Desk(ctx, l, in, out)
+	return short(m.Desk(ctx, l, in, out))
 }

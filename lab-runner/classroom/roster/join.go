@@ -57,6 +57,16 @@ func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
 	return r.add(ctx, shown, j)
 }
 
+// Named reports whether a learner of the class has the name.
+func (r *Roster) Named(name string) bool {
+	_, key, err := cleanName(name)
+	if err != nil {
+		return false
+	}
+	_, ok := r.named(key)
+	return ok
+}
+
 // named returns the learner whose name has the key.
 func (r *Roster) named(key string) (Learner, bool) {
 	r.mu.Lock()

@@ -218,6 +218,9 @@ func (s *Server) follow(ctx context.Context, a action) (outcome, error) {
 	})
 }
 
+// asking bounds how long an action waits for one desk, which may never answer: others wait for their turn. What was begun there goes on.
+const asking = time.Minute
+
 // atDesks sends a request to the desks of learners: a hint of their current step, the lab as it was at a step.
 func (s *Server) atDesks(ctx context.Context, a action, do string) (outcome, error) {
 	if err := s.known(a); a.Lab != "" && err != nil {
@@ -244,6 +247,8 @@ func (s *Server) atDesks(ctx context.Context, a action, do string) (outcome, err
 		case k == nil || !k.connected():
 			return errors.New("the learner is not connected")
 		}
+		ctx, cancel := context.WithTimeout(ctx, asking)
+		defer cancel()
 		m, err := k.ask(ctx, q)
 		if err == nil && !m.OK {
 			err = errors.New(m.Error)

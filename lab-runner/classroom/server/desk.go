@@ -94,7 +94,7 @@ func (k *keeper) talk(ctx context.Context) error {
 	defer stop()
 	err := k.begin(conn)
 	if err == nil {
-		err = k.readAll(out)
+		err = k.readAll(ctx, out)
 	}
 	cancel(err)
 	k.update(func() { k.conn = nil })
@@ -152,11 +152,14 @@ func (k *keeper) write(ctx context.Context, conn *deskConn, in io.Writer) error 
 	}
 }
 
-// readAll takes the lines of a desk.
-func (k *keeper) readAll(out io.Reader) error {
+// readAll takes the lines of a desk, no faster than a desk in the learner's hands may keep this process busy.
+func (k *keeper) readAll(ctx context.Context, out io.Reader) error {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(make([]byte, 0, 16<<10), maxLine)
 	for lines.Scan() {
+		if err := errors.Join(k.lines.Wait(ctx), k.bytes.WaitN(ctx, len(lines.Bytes()))); err != nil {
+			return err
+		}
 		var m message
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return fmt.Errorf("the desk has sent what is no line of its protocol: %w", err)

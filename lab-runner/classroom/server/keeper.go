@@ -36,6 +36,8 @@ type keeper struct {
 	id    string
 	bench workbench.Learner
 	rate  *rate.Limiter
+	lines *rate.Limiter   // of the desk,
+	bytes *rate.Limiter   // and what they have
 	ctx   context.Context // ends when the learner is removed or signed out, and with the server
 	end   context.CancelFunc
 
@@ -46,6 +48,7 @@ type keeper struct {
 	idle     time.Time // since when nothing of the learner is open; zero: something is
 	open     int
 	reported time.Time // by a client on the learner's own cluster
+	warnedAt time.Time // when the log had a line about the workbench
 	watchers int
 	typing   string
 	consent  context.CancelFunc // ends what types; nil unless typingAllowed
@@ -81,7 +84,7 @@ func (s *Server) keeper(id string) *keeper {
 	k := s.keepers[id]
 	if k == nil || k.ctx.Err() != nil {
 		k = &keeper{
-			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), typing: typingNo, state: deskState{State: lost},
+			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), lines: rate.NewLimiter(linesPerSecond, linesBurst), bytes: rate.NewLimiter(maxLine, 2*maxLine), typing: typingNo, state: deskState{State: lost},
 			lives: gauge{most: maxLive}, terminals: gauge{most: maxTerminals}, asking: gauge{most: maxPending}, files: gauge{most: maxFiles},
 			subs: map[chan struct{}]struct{}{}, store: make(chan struct{}, 1), idle: time.Now(),
 		}
@@ -239,12 +242,8 @@ func (k *keeper) run() {
 			}
 			continue
 		}
-		k.s.cfg.Log.Warn("a desk has ended", "learner", k.id, "err", err)
-		text := "your workbench is not reached; it is tried again"
-		if why, ok := errors.AsType[workbench.Refusal](err); ok {
-			text = why.Error()
-		}
-		k.setState(lost, text)
+		k.warn("a desk has ended", err)
+		k.setState(lost, whyLost(err, "your workbench is not reached; it is tried again"))
 		if time.Since(began) > longestRestart {
 			wait = firstRestart
 		}
@@ -253,6 +252,31 @@ func (k *keeper) run() {
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, longestRestart)
+	}
+}
+
+// whyLost returns why there is no workbench, in a sentence for the learner.
+func whyLost(err error, otherwise string) string {
+	if why, ok := errors.AsType[workbench.Refusal](err); ok {
+		return why.Error()
+	}
+	return otherwise
+}
+
+// warned is the least time between two lines of the log about one learner's workbench, who may break it as often as they want.
+const warned = 10 * time.Second
+
+// warn logs an error, whose text may be the learner's.
+func (k *keeper) warn(what string, err error) {
+	k.mu.Lock()
+	now := time.Now()
+	early := now.Sub(k.warnedAt) < warned
+	if !early {
+		k.warnedAt = now
+	}
+	k.mu.Unlock()
+	if !early {
+		k.s.cfg.Log.Warn(what, "learner", k.id, "err", plain(err.Error(), 300))
 	}
 }
 

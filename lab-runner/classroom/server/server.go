@@ -80,8 +80,12 @@ const (
 	ensuring     = 4        // workbenches that are made at a time, unless Config says otherwise
 	perSecond    = 20       // requests of one learner
 	burst        = 60
-	writeTime    = 10 * time.Second
-	heartbeat    = 15 * time.Second
+
+	linesPerSecond = 50 // of a desk; of bytes, maxLine
+	linesBurst     = 200
+
+	writeTime = 10 * time.Second
+	heartbeat = 15 * time.Second
 )
 
 // Server is the HTTP side of a class.

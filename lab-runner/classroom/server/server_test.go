@@ -404,6 +404,8 @@ func hasNoPlace(c *class) {
 			c.Errorf("a full machine says %q", says)
 		}
 	}
+	c.browser().refused(http.StatusServiceUnavailable, "/api/join", map[string]string{"code": c.code(), "name": "Dora", "returnCode": "any"})
+	ada.refused(http.StatusServiceUnavailable, "/api/join", map[string]string{"code": c.code(), "name": "Ada's other"})
 	if n := c.roster.Count(); n != 1 {
 		c.Errorf("%d learners", n)
 	}

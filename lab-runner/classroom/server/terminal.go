@@ -275,9 +275,9 @@ func (s *Server) serveTerminal(parent context.Context, ws *socket, k *keeper, va
 	go func() { cancel(ws.readAll(ctx, view)) }()
 	if err := s.ensureBench(ctx, k.bench); err != nil {
 		if ctx.Err() == nil {
-			s.cfg.Log.Warn("making a workbench for a terminal", "learner", k.id, "err", err)
+			k.warn("making a workbench for a terminal", err)
 		}
-		_ = ws.says(lost, "your workbench is not ready; it is tried again")
+		_ = ws.says(lost, whyLost(err, "your workbench is not ready; it is tried again"))
 		return
 	}
 	in, keys := io.Pipe()

@@ -24,8 +24,11 @@ const Image = "wheelhouse/workbench:latest"
 // learnerLabel names the learner of an object.
 const learnerLabel = "wheelhouse/learner"
 
-// most is how many objects are read at once: an administrator of the cluster may have made any number.
-const most = 100
+// How many objects, and pods of a learner, are read at once: an administrator of the cluster may have made any number.
+const (
+	most     = 100
+	mostPods = 10
+)
 
 // streamsEach bounds the streams into one workbench at a time.
 const streamsEach = 8
@@ -111,7 +114,7 @@ func (m *Manager) Ensure(ctx context.Context, l Learner) error {
 
 // awaitPod returns when the learner's pod is ready.
 func (m *Manager) awaitPod(ctx context.Context, l Learner) error {
-	for {
+	for pause := 50 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
 		_, err := m.pod(ctx, l)
 		if err == nil {
 			return nil
@@ -119,7 +122,7 @@ func (m *Manager) awaitPod(ctx context.Context, l Learner) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the workbench of %s: %w: %w", l.ID, err, context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -128,7 +131,7 @@ var errNoPod = errors.New("there is no pod yet")
 
 // pod returns the name of the learner's pod, which is ready; else an error that says what was seen of it.
 func (m *Manager) pod(ctx context.Context, l Learner) (string, error) {
-	pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: learnerLabel + "=" + l.ID, Limit: most})
+	pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: learnerLabel + "=" + l.ID, Limit: mostPods})
 	if err != nil {
 		return "", err
 	}
