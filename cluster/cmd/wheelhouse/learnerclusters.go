@@ -79,7 +79,7 @@ func (o *learnerClusters) gives() []string {
 	return []string{"cluster-admin", "own-limits", "many-nodes"}
 }
 
-// room returns an error if this machine is short of something for one more cluster, beside those that are pending.
+// room returns an error if this machine lacks something for one more cluster, beside those that are pending.
 func (o *learnerClusters) room(f *classroomFlags, pending int) error {
 	short := capacity.Short(o.facts(f), pending+1)
 	if short == nil {

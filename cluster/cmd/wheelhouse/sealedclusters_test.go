@@ -13,8 +13,8 @@ import (
 	"wheelhouse/lab-runner/classroom/clusters"
 )
 
-// record writes what is stored of a cluster that was made.
-func record(t *testing.T, s sealedClusters, name string, sealed bool) {
+// writeRecord writes what is stored of a cluster that was made.
+func writeRecord(t *testing.T, s sealedClusters, name string, sealed bool) {
 	t.Helper()
 	text := fmt.Sprintf(`{"name":%q,"nodes":1,"sealed":%t,"subnets":{"lan":"10.245.1.0/24","pods":"10.246.0.0/16","services":"10.247.0.0/16"}}`, name, sealed)
 	if err := os.MkdirAll(filepath.Join(s.stateDir, name), 0o700); err != nil {
@@ -31,16 +31,16 @@ func TestWhoseLearnersClusters(t *testing.T) {
 	day := sealedClusters{clusterFlags: clusterFlags{name: "day", stateDir: dir}, nodes: 1, class: "uid-1", home: "day"}
 	elsewhere := sealedClusters{clusterFlags: clusterFlags{name: "day", stateDir: dir}, nodes: 1, class: "uid-2"} // by --kubeconfig
 	for _, name := range []string{"day", "day-l-second", "day-l-abc2345", "day-l-ABC234", "day-l-", "day2-l-abc234", "other-l-abc234"} {
-		record(t, day, name, false)
+		writeRecord(t, day, name, false)
 	}
-	record(t, day, "day-l-sealed", true) // by hand
+	writeRecord(t, day, "day-l-sealed", true) // by hand
 	for name, s := range map[string]sealedClusters{"day-l-aaaaaa": day, "day-l-bbbbbb": day, "day-l-cccccc": elsewhere} {
 		if err := s.claim(name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	record(t, day, "day-l-bbbbbb", true)
-	record(t, day, "day-l-cccccc", true)
+	writeRecord(t, day, "day-l-bbbbbb", true)
+	writeRecord(t, day, "day-l-cccccc", true)
 	if err := errors.Join(day.Give("day-l-bbbbbb", "ann00001"), day.Give("day-l-bbbbbb", "ann00001")); err != nil {
 		t.Error(err)
 	}
@@ -52,7 +52,8 @@ func TestWhoseLearnersClusters(t *testing.T) {
 		s    sealedClusters
 		want map[string]string
 	}{
-		{day, map[string]string{"day-l-aaaaaa": "", "day-l-bbbbbb": "ann00001"}}, {anyone, map[string]string{"day-l-aaaaaa": "", "day-l-bbbbbb": "ann00001"}},
+		{day, map[string]string{"day-l-aaaaaa": "", "day-l-bbbbbb": "ann00001"}},
+		{anyone, map[string]string{"day-l-aaaaaa": "", "day-l-bbbbbb": "ann00001"}},
 		{elsewhere, map[string]string{"day-l-cccccc": ""}},
 	} {
 		if names, err := x.s.Names(); err != nil || !maps.Equal(names, x.want) {

@@ -2,10 +2,10 @@ package capacity
 
 // What a learner's own cluster is reckoned with: its processes, a workbench and the pods of a lab.
 const (
-	MemoryOfCluster    = 400 << 20 // bytes
-	diskOfCluster      = 500 << 20 // bytes
-	processesOfCluster = 250       // and threads
-	watchesOfCluster   = 8         // inotify instances
+	memoryOfCluster    = 256 << 20 // bytes; idle it has 115 MB
+	diskOfCluster      = 500 << 20 // bytes; at first it has 187 MB
+	processesOfCluster = 250       // and threads; idle it has 65
+	watchesOfCluster   = 1         // inotify instances
 )
 
 // CompareClusters returns a check for each figure that bounds a class whose learners have a cluster each.
@@ -32,7 +32,7 @@ func ofClusters(f Facts, n int64, class bool) (out []Check) {
 		show             func(int64) string
 		remedy           string
 	}{
-		{"memory", f.Memory, memoryBase, MemoryOfCluster, bytes, "close programs, take a larger machine, or fewer learners"},
+		{"memory", f.Memory, memoryBase, memoryOfCluster, bytes, "close programs, take a larger machine, or fewer learners"},
 		{"disk", f.Disk, diskBase, diskOfCluster, bytes, "`docker system prune` removes what no container uses"},
 		{"processes", f.Processes, processesBase, processesOfCluster, count, "raise kernel.pid_max and kernel.threads-max with sysctl"},
 		{"inotify", f.Watches, watchesBase, watchesOfCluster, count, "`sysctl -w fs.inotify.max_user_instances=8192`"},

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each figure bounds a class of clusters by itself; one that is not known is said, and refuses nobody who joins.
+// Each figure bounds a class of clusters on its own; one that is not known is said, and refuses nobody who joins.
 func TestCompareClusters(t *testing.T) {
 	enough := Facts{Memory: 20 << 30, Disk: 40 << 30, Processes: 30000, Watches: 8192, Pods: Unknown, Addresses: Unknown, Blocks: 81}
 	if list := CompareClusters(enough, 40); !Enough(list) || len(list) != 6 {
@@ -15,10 +15,10 @@ func TestCompareClusters(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	for name, change := range map[string]func(*Facts){
-		"memory":    func(f *Facts) { f.Memory = 8 << 30 },
+		"memory":    func(f *Facts) { f.Memory = 9 << 30 },
 		"disk":      func(f *Facts) { f.Disk = 10 << 30 },
 		"processes": func(f *Facts) { f.Processes = 5000 },
-		"inotify":   func(f *Facts) { f.Watches = 128 },
+		"inotify":   func(f *Facts) { f.Watches = 100 },
 		"addresses": func(f *Facts) { f.Blocks = 39 },
 		"port":      func(f *Facts) { f.Listen = errors.New("in use") },
 	} {

@@ -95,7 +95,7 @@ type Pool struct {
 	benches  map[string]bench     // by cluster, of those that were up in this process
 	owners   map[string]string    // as read last
 	pending  map[string]bool      // clusters that are being made for a learner: the machine's figures do not show them yet
-	admitted []time.Time          // learners who were told that there is a place, and have no cluster yet
+	admitted []time.Time          // learners for whom there was a place, and who have no cluster yet
 	failures map[string]int       // by cluster, of ready ones that did not start
 	repairs  map[string]repair    // by cluster
 	flights  map[string]*flight   // by learner
@@ -185,7 +185,7 @@ func (p *Pool) opened(name string, rc *rest.Config) (bench, error) {
 	return m, nil
 }
 
-// forget drops what this process knows of a cluster that is gone.
+// forget drops what this process has of a cluster that is gone.
 func (p *Pool) forget(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

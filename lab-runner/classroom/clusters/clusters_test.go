@@ -103,13 +103,6 @@ func (m *machine) names() []string {
 	return slices.Sorted(maps.Keys(there))
 }
 
-// set changes the machine while others use it.
-func (m *machine) set(change func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change()
-}
-
 // places notes where learners are, and fails for those whose cluster does not answer.
 type places struct {
 	mu     sync.Mutex

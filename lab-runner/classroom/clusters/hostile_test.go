@@ -141,44 +141,6 @@ func TestUsedClustersAreGivenToNobody(t *testing.T) {
 	}
 }
 
-// A cluster whose removal was interrupted is nobody's: its learner gets another, and it is removed later. Its mark stays until then.
-func TestInterruptedRemoval(t *testing.T) {
-	api, m, at := begin()
-	p := newPool(t, api, m, at, 0, "ann00001")
-	if err := p.Ensure(t.Context(), learner("ann00001")); err != nil {
-		t.Fatal(err)
-	}
-	first := at.of["ann00001"]
-	m.stuck = errors.New("a mount is busy")
-	if err := p.Remove(t.Context(), learner("ann00001")); err == nil || stored(t, api)[first] != marked {
-		t.Errorf("%v: %v", stored(t, api), err)
-	}
-	p = newPool(t, api, m, at, 0, "ann00001") // the process was killed
-	if err := p.Ensure(t.Context(), learner("ann00001")); err != nil || at.of["ann00001"] == first {
-		t.Errorf("Ann is in %s again: %v", first, err)
-	}
-	if err := p.tidied(t.Context()); err != nil || stored(t, api)[first] != marked {
-		t.Errorf("the mark is gone before the cluster: %v, %v", stored(t, api), err)
-	}
-	m.stuck = nil
-	if err := p.tidied(t.Context()); err != nil || !slices.Equal(m.names(), []string{at.of["ann00001"]}) || len(stored(t, api)) != 1 {
-		t.Errorf("%v are there, stored %v: %v", m.names(), stored(t, api), err)
-	}
-	// One whose making was interrupted has a mark before there is anything of it.
-	m.onUp = func(context.Context, string) error {
-		for name, owner := range stored(t, api) {
-			if owner == marked && m.ups[name] == 1 {
-				return nil
-			}
-		}
-		return fmt.Errorf("stored is %v", stored(t, api))
-	}
-	p.cfg.Spare = 1
-	if err := p.spare(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
 // While the class's API does not answer, or takes nothing, no cluster is made, and none is left.
 func TestNoClustersWithoutTheAPI(t *testing.T) {
 	api, m, at := begin()
@@ -282,7 +244,7 @@ func TestRoomIsPromisedOnce(t *testing.T) {
 	}
 	wait.For(t, "seven to be refused", func() error { return wait.Seen(refused.Load() == 7, refused.Load()) })
 	if err := p.Admit(); err == nil {
-		t.Error("one more is told that there is a place")
+		t.Error("there is a place for one more")
 	}
 	close(gate)
 	all.Wait()
@@ -295,35 +257,6 @@ func TestRoomIsPromisedOnce(t *testing.T) {
 	}
 	if err := p.Ensure(t.Context(), learner("bob00001")); err != nil || len(p.admitted) != 2 {
 		t.Errorf("%d are awaited: %v", len(p.admitted), err)
-	}
-}
-
-// Who is removed while their cluster is made has none afterwards; who is not in the class gets none.
-func TestRemovedWhileMade(t *testing.T) {
-	api, m, at := begin()
-	p := newPool(t, api, m, at, 0, "ann00001")
-	began, gate := make(chan struct{}), make(chan struct{})
-	m.onUp = func(context.Context, string) error {
-		close(began)
-		<-gate
-		return nil
-	}
-	made, removed := make(chan error, 2), make(chan error, 1)
-	go func() { made <- p.Ensure(t.Context(), learner("ann00001")) }()
-	<-began
-	go func() { removed <- p.Remove(t.Context(), learner("ann00001")) }()
-	wait.For(t, "its mark", func() error {
-		data := stored(t, api)
-		return wait.Seen(slices.Contains(slices.Collect(maps.Values(data)), marked), data)
-	})
-	p.cfg.Known = func() []string { return nil }
-	close(gate)
-	<-made
-	if err := <-removed; err != nil || len(m.names())+len(stored(t, api)) > 0 {
-		t.Errorf("%v are there, stored %v: %v", m.names(), stored(t, api), err)
-	}
-	if err := p.Ensure(t.Context(), learner("ann00001")); !errors.Is(err, errUnknown) || len(m.names()) > 0 {
-		t.Errorf("%v are there: %v", m.names(), err)
 	}
 }
 
@@ -366,32 +299,6 @@ func TestWaitsEnd(t *testing.T) {
 	})
 }
 
-// A removal that does not end keeps neither those who come nor the ready ones waiting.
-func TestSlowRemovals(t *testing.T) {
-	api, m, at := begin()
-	p := newPool(t, api, m, at, 0)
-	p.cfg.Known = nil
-	for n := range 4 {
-		if err := p.Ensure(t.Context(), learner(fmt.Sprintf("ann%05d", n))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	gate := make(chan struct{})
-	m.onDown = func(string) { <-gate }
-	p.cfg.Known, p.cfg.Spare = func() []string { return []string{"bob00001"} }, 1
-	if err := errors.Join(p.tidy(t.Context()), p.spare(t.Context()), p.Ensure(t.Context(), learner("bob00001"))); err != nil {
-		t.Error(err)
-	}
-	if err := p.tidy(t.Context()); err != nil { // which begins none of them again
-		t.Error(err)
-	}
-	close(gate)
-	p.removals.Wait()
-	if m.downs != 4 || len(m.names()) != 1 {
-		t.Errorf("%d removals, %v are there", m.downs, m.names())
-	}
-}
-
 // A ready cluster of an earlier process that does not start is replaced.
 func TestReadyOneDoesNotStart(t *testing.T) {
 	api, m, at := begin()
@@ -415,18 +322,6 @@ func TestReadyOneDoesNotStart(t *testing.T) {
 	p.removals.Wait()
 	if err := p.spare(t.Context()); err != nil || len(m.names()) != 1 || m.names()[0] == bad || len(stored(t, api)) != 1 {
 		t.Errorf("%v are there, stored %v: %v", m.names(), stored(t, api), err)
-	}
-}
-
-// What another process has removed is not kept here.
-func TestRemovedElsewhere(t *testing.T) {
-	api, m, at := begin()
-	p, other := newPool(t, api, m, at, 0, "ann00001"), newPool(t, api, m, at, 0, "ann00001")
-	if err := p.Ensure(t.Context(), learner("ann00001")); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(other.Remove(t.Context(), learner("ann00001")), p.tidied(t.Context())); err != nil || len(p.benches) > 0 {
-		t.Errorf("benches %v: %v", p.benches, err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (p *Pool) removeSoon(ctx context.Context, name, owner string) {
 	})
 }
 
-// drop forgets clusters that another process has removed.
+// drop removes what this process has of clusters that another process has removed.
 func (p *Pool) drop(owners map[string]string) {
 	p.mu.Lock()
 	var gone []string

@@ -31,7 +31,7 @@ func answering(t *testing.T, do func(c *websocket.Conn)) (*Manager, *url.URL) {
 				t.Error(err)
 				return
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n")
 			for n := 0; err == nil && n < 1<<10; n++ {
 				_, err = io.WriteString(conn, "X: "+strings.Repeat("x", 16<<10)+"\r\n")
@@ -45,7 +45,7 @@ func answering(t *testing.T, do func(c *websocket.Conn)) (*Manager, *url.URL) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		do(conn)
 	}))
 	t.Cleanup(s.Close)
@@ -83,7 +83,7 @@ func TestExecute(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	ended := make(chan error, 1)
 	resizes := make(chan Size, 1)
 	resizes <- Size{100, 30}
