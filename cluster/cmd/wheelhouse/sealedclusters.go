@@ -145,6 +145,17 @@ func writeOnce(path string, content []byte) error {
 func (s sealedClusters) Down(ctx context.Context, name string) error { return s.down(ctx, name, false) }
 
 func (s sealedClusters) down(ctx context.Context, name string, keep bool) error {
+	if err := s.removable(name); err != nil {
+		return err
+	}
+	cfg := s.config(name)
+	cfg.KeepData = keep
+	return local.Down(ctx, cfg, io.Discard)
+}
+
+// removable returns an error for what is no cluster of this class's learners. One that is not there is removed already: of a class's
+// processes two may remove it at once, when a learner leaves.
+func (s sealedClusters) removable(name string) error {
 	if !s.named(name) {
 		return fmt.Errorf("%s is no name of a learner's cluster", name)
 	}
@@ -152,15 +163,16 @@ func (s sealedClusters) down(ctx context.Context, name string, keep bool) error 
 	if err != nil {
 		return err
 	}
-	_, err = os.Stat(s.file(name, classFile))
-	if exists || !errors.Is(err, fs.ErrNotExist) { // else there is at most an empty directory
-		if err := s.ours(name); err != nil {
-			return err
+	if !exists {
+		if _, err := os.Stat(s.file(name, classFile)); errors.Is(err, fs.ErrNotExist) {
+			return nil // there is at most an empty directory
 		}
 	}
-	cfg := s.config(name)
-	cfg.KeepData = keep
-	return local.Down(ctx, cfg, io.Discard)
+	err = s.ours(name)
+	if _, there := os.Lstat(filepath.Join(s.stateDir, name)); errors.Is(there, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Names implements clusters.Maker.

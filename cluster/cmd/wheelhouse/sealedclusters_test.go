@@ -93,3 +93,28 @@ func TestBegunClusters(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 }
+
+// A cluster that another process removes meanwhile is nobody's error.
+func TestRemovedByAnother(t *testing.T) {
+	s := sealedClusters{clusterFlags: clusterFlags{name: "day", stateDir: t.TempDir()}, nodes: 1, class: "uid-1", home: "day"}
+	const name = "day-l-aaaaaa"
+	dir, trash := filepath.Join(s.stateDir, name), t.TempDir()
+	for n := range 300 {
+		if err := s.claim(name); err != nil {
+			t.Fatal(err)
+		}
+		writeRecord(t, s, name, true)
+		removed := make(chan error, 1)
+		go func() { removed <- os.Rename(dir, filepath.Join(trash, fmt.Sprint(n))) }()
+		for there := true; there; {
+			if err := s.removable(name); err != nil {
+				t.Fatal(err)
+			}
+			_, err := os.Lstat(dir)
+			there = err == nil
+		}
+		if err := <-removed; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
