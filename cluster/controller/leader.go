@@ -17,20 +17,37 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// Leader is leader election by a Lease. The times are those of upstream's controller manager.
+// Leader is leader election by a Lease.
 type Leader struct {
 	Namespace string // "" is kube-system
 	Name      string // such as kube-controller-manager
 	// Identity is the holder, of which no second process may run; "": one made up for this call.
 	// With the same identity, a process that was killed has the Lease again when it starts.
 	Identity string
+	Times    LeaseTimes // zero: DefaultLeaseTimes
 }
 
-const (
-	leaseDuration = 15 * time.Second
-	renewDeadline = 10 * time.Second
-	retryPeriod   = 2 * time.Second
-)
+// LeaseTimes are how a Lease is held, as the flags --leader-elect-* of upstream's controller manager.
+type LeaseTimes struct {
+	Duration time.Duration // without a renewal, until another takes the Lease
+	Deadline time.Duration // without a renewal, until the holder gives up
+	Retry    time.Duration // between two renewals, or two attempts
+}
+
+// DefaultLeaseTimes are upstream's.
+var DefaultLeaseTimes = LeaseTimes{Duration: 15 * time.Second, Deadline: 10 * time.Second, Retry: 2 * time.Second}
+
+// Check returns an error for times by which a Lease is not held.
+func (t LeaseTimes) Check() error {
+	if t.Retry <= 0 || float64(t.Deadline) <= leaderelection.JitterFactor*float64(t.Retry) || t.Duration <= t.Deadline {
+		return fmt.Errorf("a Lease of %s that is renewed every %s, and given up after %s: want a duration above the deadline, and that above %.1f times the period",
+			t.Duration, t.Retry, t.Deadline, leaderelection.JitterFactor)
+	}
+	return nil
+}
+
+// releaseTime bounds the release of a Lease at the end.
+const releaseTime = 2 * time.Second
 
 // ErrLost means that another process may be the leader now.
 var ErrLost = errors.New("lost the lease")
@@ -46,6 +63,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 	if err != nil {
 		return fmt.Errorf("leader election: %w", err)
 	}
+	times := cmp.Or(l.Times, DefaultLeaseTimes)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	result := make(chan error, 1)
@@ -56,7 +74,7 @@ func (l *Leader) Run(ctx context.Context, client kubernetes.Interface, work func
 			Client:     client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		LeaseDuration: times.Duration, RenewDeadline: times.Deadline, RetryPeriod: times.Retry,
 		ReleaseOnCancel: true,
 		Name:            l.Name,
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -98,7 +116,7 @@ func (l *Leader) identity() (string, error) {
 // release releases a Lease that the elector still left to this process: it tries once, and a
 // renewal that was cancelled in flight can be written after it read the Lease.
 func release(ctx context.Context, leases coordination.LeaseInterface, name, identity string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryPeriod)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	// If it cannot be written, the Lease expires.
 	_ = retry.RetryOnConflict(retry.DefaultRetry, func() error {

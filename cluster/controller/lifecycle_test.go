@@ -223,10 +223,23 @@ func TestPodsOfAMissingNodeGo(t *testing.T) {
 	})
 }
 
+func TestLeaseTimes(t *testing.T) {
+	t.Parallel()
+	if err := controller.DefaultLeaseTimes.Check(); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []controller.LeaseTimes{{}, {Duration: 10, Deadline: 10, Retry: 1}, {Duration: 20, Deadline: 10, Retry: 9}, {Duration: 20, Deadline: 10}} {
+		if bad.Check() == nil {
+			t.Errorf("%+v are accepted", bad)
+		}
+	}
+}
+
 func TestLeaderElection(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
-	leader := controller.Leader{Name: "kube-controller-manager", Namespace: "default"}
+	times := controller.LeaseTimes{Duration: time.Minute, Deadline: 40 * time.Second, Retry: 15 * time.Second}
+	leader := controller.Leader{Name: "kube-controller-manager", Namespace: "default", Times: times}
 	ctx, stop := context.WithCancel(t.Context())
 	ended, leads := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -236,6 +249,9 @@ func TestLeaderElection(t *testing.T) {
 		l, err := c.CoordinationV1().Leases("default").Get(t.Context(), leader.Name, metav1.GetOptions{})
 		if err != nil || l.Spec.HolderIdentity == nil {
 			return ""
+		}
+		if h := *l.Spec.HolderIdentity; h != "" && *l.Spec.LeaseDurationSeconds != 60 {
+			t.Errorf("%s holds the lease for %d s", h, *l.Spec.LeaseDurationSeconds)
 		}
 		return *l.Spec.HolderIdentity
 	}

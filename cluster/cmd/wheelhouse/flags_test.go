@@ -78,6 +78,7 @@ func TestBadFlags(t *testing.T) {
 		"bad pool":            {server("--load-balancer-pool", "192.0.2.9"), []string{"--load-balancer-pool", `"192.0.2.9"`, "192.168.1.240/28"}},
 		"pool of pods":        {server("--load-balancer-pool", "10.246.7.0/24"), []string{"10.246.7.0", "--pod-cidr 10.246.0.0/16"}},
 		"bad port range":      {server("--service-node-port-range", "9-1"), []string{`"9-1"`, "30000-32767"}},
+		"lease not held":      {server("--leader-elect-retry-period", "9s"), []string{"--leader-elect-retry-period", "9s"}},
 		"not a directory":     {server("--state-dir", filepath.Join(broken, "x")), []string{broken, "--state-dir"}},
 		"etcd without scheme": {server("--etcd-servers", "127.0.0.1:2379"), []string{"127.0.0.1:2379", "https://"}},
 		"etcd files alone":    {server("--etcd-cafile", "x"), []string{"--etcd-cafile", "--etcd-servers"}},

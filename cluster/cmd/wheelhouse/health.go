@@ -86,6 +86,7 @@ type term struct {
 	lease    string
 	identity string // of the holder; "": another one each time
 	health   *health
+	times    controller.LeaseTimes // zero: the default ones
 }
 
 func (t term) run(ctx context.Context, cs kubernetes.Interface, c component) error {
@@ -97,6 +98,6 @@ func (t term) run(ctx context.Context, cs kubernetes.Interface, c component) err
 		}
 		return c.Run(ctx)
 	}
-	leader := controller.Leader{Name: t.lease, Identity: t.identity}
+	leader := controller.Leader{Name: t.lease, Identity: t.identity, Times: t.times}
 	return leader.Run(ctx, cs, work)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"wheelhouse/cluster/apiserver/admission"
+	"wheelhouse/cluster/controller"
 )
 
 // serverOptions are the flags of the server: where it listens, where its state is,
@@ -31,6 +32,7 @@ type serverOptions struct {
 	controllers controllerFlags
 	ingress     ingressFlags
 	resolver    resolverFlags
+	leases      controller.LeaseTimes
 	flags       *pflag.FlagSet
 
 	announce    bool
@@ -57,6 +59,10 @@ func (o *serverOptions) register(c *cobra.Command) {
 	o.controllers.register(f)
 	o.ingress.register(f)
 	o.resolver.register(f)
+	o.leases = controller.DefaultLeaseTimes
+	f.DurationVar(&o.leases.Duration, "leader-elect-lease-duration", o.leases.Duration, "how long without a renewal the scheduler's and the controllers' Leases are theirs")
+	f.DurationVar(&o.leases.Deadline, "leader-elect-renew-deadline", o.leases.Deadline, "how long without a renewal the scheduler and the controllers go on")
+	f.DurationVar(&o.leases.Retry, "leader-elect-retry-period", o.leases.Retry, "the time between two renewals of these Leases; each writes to the database")
 	f.BoolVar(&o.announce, "announce", false, "tell machines on the address's network that ask by multicast DNS that a master is here (_wheelhouse._tcp), so that kube-config enable-worker needs no address")
 	f.BoolVar(&o.class, "class", false, "the cluster serves a class: its users are not trusted with its nodes. Namespaces without PodSecurity labels enforce baseline, and gitRepo volumes need a right")
 	f.StringVar(&o.podSecurity, "pod-security-config", "", "a file with a PodSecurityConfiguration: the levels of namespaces without labels, and exemptions; it overrides --class")
@@ -90,6 +96,9 @@ func (o *serverOptions) check() error {
 	}
 	if o.announce && (!o.address.Is4() || o.address.IsLoopback() || o.address.IsUnspecified()) {
 		return fmt.Errorf("--announce: want an --address that other machines reach, not %s", o.address)
+	}
+	if err := o.leases.Check(); err != nil {
+		return fmt.Errorf("--leader-elect-lease-duration, --leader-elect-renew-deadline and --leader-elect-retry-period: %w", err)
 	}
 	for _, server := range o.etcd.servers {
 		if u, err := url.Parse(server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

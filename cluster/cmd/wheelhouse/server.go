@@ -172,8 +172,8 @@ func (o *serverOptions) runTerm(ctx context.Context, cp *controlPlane, log *slog
 	as := func(user string) *rest.Config {
 		return client.InProcess(handler, &client.User{Name: user, Groups: []string{"system:authenticated"}})
 	}
-	controllers := term{lease: controllersLease, identity: cp.identity, health: &cp.parts.controllers}
-	scheduling := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler}
+	controllers := term{lease: controllersLease, identity: cp.identity, health: &cp.parts.controllers, times: o.leases}
+	scheduling := term{lease: schedulerLease(""), identity: cp.identity, health: &cp.parts.scheduler, times: o.leases}
 	config := o.controllers.config(cp.keys.CertPEM(), &o.networkFlags, o.address.Addr, o.ingress.at(o.address.Addr).Address)
 	config.SignToken = signToken(cp.keys.TokenKey())
 	all, ctx := errgroup.WithContext(ctx)
