@@ -39,6 +39,13 @@ func (i *input) take(cancel context.CancelFunc) *podStep {
 	return next
 }
 
+// cancelledBy has what follows the step cancelled as the step was.
+func (i *input) cancelledBy(cancel context.CancelFunc) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.cancel = cancel
+}
+
 // replace replaces the pod by a newer one, and reports whether that is urgent. The current
 // step is cancelled when the pod is to terminate, or to terminate sooner.
 func (i *input) replace(pod *v1.Pod) (urgent bool) {

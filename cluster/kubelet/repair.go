@@ -30,14 +30,16 @@ func (w *worker) repair(ctx context.Context, step *podStep) error {
 	return w.repairPod(ctx, step.pod)
 }
 
-// repairWhile repairs the pod while something runs that may take long: a pull, a hook. It uses nothing that only the
+// repairWhile repairs the pod while work runs, which may take long: a pull, a hook. The work uses nothing that only the
 // worker's goroutine may use.
-func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, something func()) {
+func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, work func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		something()
+		work()
 	}()
+	ctx, cancel := until(ctx, done)
+	defer cancel()
 	period := time.NewTicker(repairPeriod)
 	defer period.Stop()
 	for {
@@ -50,14 +52,27 @@ func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, something func())
 	}
 }
 
-// repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker holds of the
-// sandbox may be out of date, so the runtime is asked.
+// until returns a context that ends with ctx, or when done is closed: a repair must not outlast what it runs beside.
+func until(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker has of the
+// sandbox may be out of date, so the runtime is asked; and the pod may not have its allocated size yet.
 func (w *worker) repairMeanwhile(ctx context.Context, pod *v1.Pod) {
-	if ctx.Err() != nil || !w.repairable() {
+	if ctx.Err() != nil || !w.repairable() || time.Since(w.repaired) < repairPeriod/2 {
 		return
 	}
 	w.observed.Sandbox.Pid = 0
-	if err := w.repairPod(ctx, pod); err != nil && ctx.Err() == nil {
+	if err := w.repairPod(ctx, w.k.allocations.Allocated(pod)); err != nil && ctx.Err() == nil {
 		w.log.Warn("pod not repaired", "err", err)
 	}
 }
@@ -108,7 +123,8 @@ func (w *worker) repairNetwork(ctx context.Context, pod *v1.Pod, pid int) (strin
 
 func (w *worker) repairLimits(ctx context.Context, pod *v1.Pod, pid int) (string, error) {
 	changed, err := w.limitGroups(ctx, pod, pid)
-	if err != nil || !changed {
+	// During a resize the limits are others than before by the kubelet's own work.
+	if size := &w.observed.size; err != nil || !changed || size.Began != 0 || len(size.Changes(&w.observed.Observed)) > 0 {
 		return "", err
 	}
 	return "the limits of the control group", nil
@@ -123,14 +139,28 @@ func (w *worker) repairFiles(_ context.Context, pod *v1.Pod, _ int) (string, err
 	return "", nil
 }
 
+// repairVolumes sets up again what is missing. What cannot be set up, such as the directory of another program that is gone,
+// is tried once in volumeRefresh, and does not keep the pod from its next step. A pod that ends needs no volumes.
 func (w *worker) repairVolumes(ctx context.Context, pod *v1.Pod, _ int) (string, error) {
-	missing, err := w.volumes.Missing()
-	if err != nil || len(missing) == 0 {
+	if pod.DeletionTimestamp != nil || w.finished {
+		return "", nil
+	}
+	missing, failed, err := w.volumes.Missing()
+	if err != nil {
 		return "", err
 	}
+	if time.Since(w.volumesFailed) >= volumeRefresh {
+		missing = append(missing, failed...)
+	}
+	if len(missing) == 0 {
+		return "", nil
+	}
 	if err := w.volumes.SetUpAgain(ctx, pod, w.podIP(), w.k.shared, missing); err != nil {
-		w.mountEvents(err)
-		return "", err
+		w.volumesFailed = time.Now()
+		if ctx.Err() == nil {
+			w.mountEvents(err)
+		}
+		return "", nil //nolint:nilerr // the events have it
 	}
 	return "volumes (" + strings.Join(missing, ", ") + ")", nil
 }

@@ -57,8 +57,11 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// backOff waits after a step that has failed, and repairs the pod meanwhile.
+// backOff waits after a step that has failed, and repairs the pod meanwhile: a deletion ends both.
 func (w *worker) backOff(ctx context.Context, pod *v1.Pod) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.cancelledBy(cancel)
 	for left := w.retry; left > 0 && w.sleep(ctx, min(left, repairPeriod), nil); left -= repairPeriod {
 		w.repairMeanwhile(ctx, pod)
 	}

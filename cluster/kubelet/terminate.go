@@ -156,12 +156,14 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 		wg.Wait()
 		close(killed)
 	}()
+	meanwhile, cancel := until(ctx, killed)
+	defer cancel()
 	period := time.NewTicker(repairPeriod)
 	defer period.Stop()
 	for woken := false; ; {
 		select {
 		case <-period.C:
-			w.repairMeanwhile(ctx, pod)
+			w.repairMeanwhile(meanwhile, pod)
 		case <-killed:
 			if woken { // there may be more to it
 				w.notify()

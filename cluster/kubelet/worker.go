@@ -45,15 +45,16 @@ type worker struct {
 	podNetwork
 
 	// ----
-	observed  observed
-	volumes   *volume.Manager
-	refreshed refresh         // of the volumes
-	adopted   string          // the sandbox whose network is set up
-	repaired  time.Time       // the last check
-	hooked    map[string]bool // containers whose postStart hook has not succeeded
-	retry     time.Duration
-	finished  bool // nothing of the pod will run again
-	reported  *v1.PodStatus
+	observed      observed
+	volumes       *volume.Manager
+	refreshed     refresh         // of the volumes
+	adopted       string          // the sandbox whose network is set up
+	repaired      time.Time       // the last check
+	volumesFailed time.Time       // when a volume could not be set up again
+	hooked        map[string]bool // containers whose postStart hook has not succeeded
+	retry         time.Duration
+	finished      bool // nothing of the pod will run again
+	reported      *v1.PodStatus
 }
 
 // refresh is when volumes were refreshed, and for which pod.

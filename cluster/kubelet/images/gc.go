@@ -4,8 +4,8 @@
 // what was built or loaded there may not be had again. A pod whose image is on the machine
 // never waits for a registry that does not answer.
 //
-// The caller runs Collector.Run in one goroutine and gives Puller.Pulled the Collector's. A
-// Pod belongs to one goroutine; the other methods may be called from any.
+// The caller runs Collector.Run in one goroutine and gives Puller.Pulled the Collector's. The
+// methods of a Pod must not be called concurrently; the others may.
 package images
 
 import (

@@ -28,8 +28,8 @@ type Events interface {
 	ContainerEvent(c *v1.Container, kind, reason, message string)
 }
 
-// Pod pulls the images of one pod, with a backoff for each container or volume. It
-// belongs to the goroutine of the worker.
+// Pod pulls the images of one pod, with a backoff for each container or volume. Its
+// methods must not be called concurrently.
 type Pod struct {
 	puller  *Puller
 	secrets objects.Getter

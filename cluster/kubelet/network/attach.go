@@ -34,9 +34,9 @@ func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr
 	if bridge == 0 {
 		return netip.Addr{}, errors.New("the pod network is not set up yet")
 	}
-	ns, err := netns.GetFromPid(pid)
+	ns, err := namespaceOf(pid)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("network namespace of pid %d: %w", pid, err)
+		return netip.Addr{}, err
 	}
 	defer func() { _ = ns.Close() }()
 	ip, fresh, err := n.pool.take(pod, ip)

@@ -3,14 +3,12 @@ package network
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,9 +18,9 @@ func (n *Network) Missing(_ context.Context, pod string, pid int, ip netip.Addr)
 	n.mu.Lock()
 	bridge := n.bridge
 	n.mu.Unlock()
-	ns, err := netns.GetFromPid(pid)
+	ns, err := namespaceOf(pid)
 	if err != nil {
-		return "", fmt.Errorf("network namespace of pid %d: %w", pid, err)
+		return "", err
 	}
 	defer func() { _ = ns.Close() }()
 	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)

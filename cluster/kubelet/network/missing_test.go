@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -106,6 +107,27 @@ func TestMissingOfAPod(t *testing.T) {
 		if got, err := nettest.Get(nettest.Own(t), ip.String()+":8080", time.Second); err != nil {
 			t.Errorf("%s: the pod does not answer: %q, %v", damage.what, got, err)
 		}
+	}
+}
+
+// The number of a pod's process may be that of one of the machine by now: nothing of the node is changed for it.
+func TestMissingOfAnotherProcess(t *testing.T) {
+	n := setup(t)
+	t.Cleanup(func() { _ = n.Cleanup() })
+	pid, _, _ := nettest.Process(t)
+	ip, err := n.Attach(t.Context(), "uid-a", pid, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "in the network namespace of the node"
+	if what, err := n.Missing(t.Context(), "uid-a", os.Getpid(), ip); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("missing %q, %v; want %q", what, err, want)
+	}
+	if _, err := n.Attach(t.Context(), "uid-a", os.Getpid(), ip); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("attach: %v, want %q", err, want)
+	}
+	if what, err := n.Missing(t.Context(), "uid-a", pid, ip); err != nil || what != "" {
+		t.Errorf("the pod's own connection has changed: %q %v", what, err)
 	}
 }
 

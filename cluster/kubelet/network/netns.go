@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -34,4 +35,22 @@ func Do(ns netns.NsHandle, f func() error) error {
 		done <- err
 	}()
 	return <-done
+}
+
+// namespaceOf opens the network namespace of a pod's process. The node's own is an error: the number of a process that has
+// ended may be that of another one by now, and nothing of the node's interfaces is a pod's.
+func namespaceOf(pid int) (netns.NsHandle, error) {
+	ns, err := netns.GetFromPid(pid)
+	if err != nil {
+		return netns.None(), fmt.Errorf("network namespace of pid %d: %w", pid, err)
+	}
+	own, err := netns.Get()
+	if err == nil {
+		defer func() { _ = own.Close() }()
+		if !ns.Equal(own) {
+			return ns, nil
+		}
+		err = fmt.Errorf("pid %d is in the network namespace of the node", pid)
+	}
+	return netns.None(), errors.Join(err, ns.Close())
 }

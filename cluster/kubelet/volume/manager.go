@@ -98,27 +98,31 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod, podIP string, getter o
 }
 
 // Missing returns the volumes whose mount or directory another program has removed since they
-// were set up, by name: Get does not return them until they are set up again. What a mount leads
-// to is not looked at: it may not answer.
-func (m *Manager) Missing() ([]string, error) {
+// were set up, by name: those that it has not returned before, and the others. Get does not return
+// them until they are there again. What a mount leads to is not looked at: it may not answer.
+func (m *Manager) Missing() (found, known []string, err error) {
 	mounted, err := nodefs.MountsBelow(m.dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []string
 	for name, v := range m.volumes {
 		gone := v.mounted && !slices.Contains(mounted, v.Path)
 		if !v.mounted {
 			_, err := os.Lstat(v.Path)
 			gone = errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 		}
-		if v.missing = v.missing || gone; v.missing {
-			m.volumes[name] = v
-			out = append(out, name)
+		switch {
+		case gone && v.missing:
+			known = append(known, name)
+		case gone:
+			found = append(found, name)
 		}
+		v.missing = gone
+		m.volumes[name] = v
 	}
-	slices.Sort(out)
-	return out, nil
+	slices.Sort(found)
+	slices.Sort(known)
+	return found, known, nil
 }
 
 // SetUpAgain is SetUp of the named volumes alone, with images, which are on the machine.
