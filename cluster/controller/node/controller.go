@@ -148,6 +148,8 @@ func (c *Controller) nodeChanged(old, now **v1.Node) {
 
 // heartbeat updates and returns a node's last heartbeat, from its Lease and status.
 func (c *Controller) heartbeat(name string) heartbeat {
+	c.mu.Lock() // what two callers find is recorded in the order in which they find it
+	defer c.mu.Unlock()
 	node, err := c.nodeLister.Get(name)
 	if err != nil {
 		return heartbeat{seen: c.now()}
@@ -156,8 +158,6 @@ func (c *Controller) heartbeat(name string) heartbeat {
 	if l, err := c.leaseLister.Leases(v1.NamespaceNodeLease).Get(name); err == nil && l.Spec.RenewTime != nil {
 		renewed = metav1.Time{Time: l.Spec.RenewTime.Time}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	p := c.heartbeats[name]
 	if p == nil {
 		p = &heartbeat{}
