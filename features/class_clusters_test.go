@@ -42,7 +42,7 @@ func TestClassOfClusters(t *testing.T) {
 			}
 		}
 	})
-	wait.Within(t, 2*time.Minute, "one cluster that is ready for the next", func() error { return o.spare(t, 1) })
+	wait.Within(t, 5*time.Minute, "one cluster that is ready for the next", func() error { return o.spare(t, 1) })
 	o.join(t, "Ada")
 	o.prints(t, "Ada", "kubectl auth can-i '*' '*' -A", "yes")
 	o.prints(t, "Ada", "kubectl create namespace mine", "namespace/mine created")
@@ -56,7 +56,7 @@ func TestClassOfClusters(t *testing.T) {
 	}
 
 	// What a learner breaks, the class's process mends, and nobody else has noticed.
-	o.prints(t, "Bob", "kubectl delete clusterrolebinding learner-$Bob && kubectl get nodes", "forbidden")
+	o.prints(t, "Bob", "kubectl delete clusterrolebinding learner-$Bob", "\" deleted")
 	o.prints(t, "Ada", "kubectl get namespace mine -o name", "namespace/mine")
 
 	o.must(t, o.killClass(t.Context()))
@@ -65,14 +65,14 @@ func TestClassOfClusters(t *testing.T) {
 	o.must(t, o.boardShows(t.Context(), "Ada", 0, 1))
 
 	o.must(t, o.class.post(t.Context(), o.class.instructor, "api/board/do", map[string]any{"action": "remove", "learners": []string{o.class.learners["Bob"].id}}, nil))
-	wait.Within(t, 2*time.Minute, "Ada's cluster and a spare one alone", func() error {
+	wait.Within(t, 5*time.Minute, "Ada's cluster and a spare one alone", func() error {
 		return errors.Join(o.spare(t, 1), wait.Seen(len(o.clusters(t)) == 2, o.clusters(t)))
 	})
 	o.prints(t, "Ada", "kubectl get namespace mine -o name", "namespace/mine")
 	if out, err := o.cluster.run(t.Context(), "classroom", "forget"); err != nil || !strings.Contains(out, "learner "+o.class.learners["Ada"].id+" is removed") {
 		t.Errorf("forget: %v: %s", err, out)
 	}
-	wait.Within(t, 2*time.Minute, "only a spare one", func() error { return errors.Join(o.spare(t, 1), wait.Seen(len(o.clusters(t)) == 1, o.clusters(t))) })
+	wait.Within(t, 5*time.Minute, "only a spare one", func() error { return errors.Join(o.spare(t, 1), wait.Seen(len(o.clusters(t)) == 1, o.clusters(t))) })
 	_ = o.class.cmd.Process.Signal(os.Interrupt)
 	<-o.class.ended
 	if out, err := o.cluster.run(t.Context(), "down"); err != nil || len(o.clusters(t)) > 0 {

@@ -143,9 +143,13 @@ func classroomForget() *cobra.Command {
 		places := bothPlaces{own.pool(&f, cs, r, maker), benches}
 		var all error
 		for _, l := range r.Learners() {
-			err := places.Remove(c.Context(), workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID})
+			at := workbench.Learner{ID: l.ID, Namespace: "learner-" + l.ID}
+			err := places.Remove(c.Context(), at)
 			if err == nil {
 				err = r.Remove(c.Context(), l.ID)
+			}
+			if err == nil { // a class that is served has given them another place meanwhile
+				err = places.Remove(c.Context(), at)
 			}
 			if err != nil {
 				all = errors.Join(all, fmt.Errorf("learner %s: %w", l.ID, err))

@@ -185,24 +185,39 @@ type repair struct {
 	pause time.Duration // before the next
 }
 
-// repair starts what is missing of a learner's cluster.
+// repair starts what is missing of a learner's cluster. The time that it waits for others is not its own: after a reboot of
+// the machine all clusters have stopped.
 func (p *Pool) repair(ctx context.Context, name string) (bench, error) {
-	now := time.Now()
+	if err := p.pause(name, false); err != nil {
+		return nil, err
+	}
+	release, err := p.repairing.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := p.pause(name, true); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, repairTime)
+	defer cancel()
+	return p.up(ctx, name, make(slots, 1))
+}
+
+// pause is an error until the next repair of a cluster is due. begin records one that begins.
+func (p *Pool) pause(name string, begin bool) error {
 	p.mu.Lock()
-	last := p.repairs[name]
-	wait := last.pause - now.Sub(last.at)
-	if wait <= 0 {
+	defer p.mu.Unlock()
+	now, last := time.Now(), p.repairs[name]
+	if left := last.pause - now.Sub(last.at); left > 0 {
+		return fmt.Errorf("the cluster %s has stopped, and is started again in %.0f s", name, left.Seconds())
+	}
+	if begin {
 		pause := firstPause
 		if now.Sub(last.at) < 2*longestPause {
 			pause = min(max(2*last.pause, firstPause), longestPause)
 		}
 		p.repairs[name] = repair{now, pause}
 	}
-	p.mu.Unlock()
-	if wait > 0 {
-		return nil, fmt.Errorf("the cluster %s has stopped, and is started again in %.0f s", name, wait.Seconds())
-	}
-	ctx, cancel := context.WithTimeout(ctx, repairTime)
-	defer cancel()
-	return p.up(ctx, name, p.repairing)
+	return nil
 }

@@ -65,7 +65,7 @@ func TestBrokenClustersKeepNobodyWaiting(t *testing.T) {
 		m.runs[at.of[id]] = false
 	}
 	m.onUp = func(ctx context.Context, name string) error {
-		if m.ups[name] < 2 {
+		if m.count(name) < 2 {
 			return nil // a new one
 		}
 		<-ctx.Done()
@@ -87,6 +87,14 @@ func TestBrokenClustersKeepNobodyWaiting(t *testing.T) {
 	}
 	cancel()
 	all.Wait()
+	wait.For(t, "no repair to go on", func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return wait.Seen(len(p.flights)+len(p.repairing) == 0, len(p.flights), len(p.repairing))
+	})
+	for _, id := range hostile { // as if each had just been repaired
+		p.repairs[at.of[id]] = repair{time.Now(), time.Minute}
+	}
 	before := maps.Clone(m.ups)
 	for _, id := range hostile {
 		if err := p.Ensure(t.Context(), learner(id)); err == nil || !strings.Contains(err.Error(), "is started again in") {

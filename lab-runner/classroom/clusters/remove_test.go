@@ -37,7 +37,7 @@ func TestInterruptedRemoval(t *testing.T) {
 	// One whose making was interrupted has a mark before there is anything of it.
 	m.onUp = func(context.Context, string) error {
 		for name, owner := range stored(t, api) {
-			if owner == marked && m.ups[name] == 1 {
+			if owner == marked && m.count(name) == 1 {
 				return nil
 			}
 		}
