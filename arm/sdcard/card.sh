@@ -74,7 +74,7 @@ case $role in master | worker | none) ;; *) die "--role $role: master, worker or
 [ -z "$wifi" ] || [ -n "$wifi_password" ] || die "--wifi: --wifi-password-file is needed"
 [ -z "$serve" ] || [ -n "$address" ] || die "--serve-addresses: --address is needed"
 [ -z "$address" ] || [[ $address =~ ^[0-9]+(\.[0-9]+){3}/[0-9]+$ ]] || die "--address $address: want an address with a prefix, such as 192.168.77.1/24"
-for file in "$deb" $password $key $code $wifi_password $images; do [ -r "$file" ] || die "$file cannot be read"; done
+for file in "$deb" ${password:+"$password"} ${key:+"$key"} ${code:+"$code"} ${wifi_password:+"$wifi_password"} ${images:+"$images"}; do [ -r "$file" ] || die "$file cannot be read"; done
 [ "$(dpkg-deb -f "$deb" Architecture)" = "${CARD_ARCH:-arm64}" ] || die "$deb is not for ${CARD_ARCH:-arm64}"
 [ -n "$password$key" ] || say "without --password-file and --ssh-key nobody can log in to the machine"
 
@@ -121,14 +121,14 @@ network() {
   echo "${name:-pi}" | write /etc/hostname
   {
     printf '[Match]\nName=eth* en*\n[Link]\nRequiredForOnline=%s\n[Network]\n' "$([ -n "$wifi" ] && echo no || echo yes)"
-    if [ -n "$address" ]; then printf 'Address=%s\n' "$address"; else printf 'DHCP=ipv4\n'; fi
+    if [ -n "$address" ]; then printf 'Address=%s\n' "$address"; else printf 'DHCP=ipv4\n[DHCPv4]\nClientIdentifier=mac\n'; fi
     [ -z "$serve" ] || printf 'DHCPServer=yes\n[DHCPServer]\nPoolOffset=50\nEmitDNS=no\nEmitRouter=no\n'
   } | write /etc/systemd/network/40-cable.network
   printf '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=120\n' | write /etc/systemd/system/systemd-networkd-wait-online.service.d/any.conf
   if [ -n "$wifi" ]; then
-    printf '[Match]\nName=wlan*\n[Network]\nDHCP=ipv4\n[DHCPv4]\nRouteMetric=600\n' | write /etc/systemd/network/50-wifi.network
+    printf '[Match]\nName=wlan*\n[Network]\nDHCP=ipv4\n[DHCPv4]\nRouteMetric=2048\nClientIdentifier=mac\n' | write /etc/systemd/network/50-wifi.network
     # The key that is derived from the password, not the password.
-    { printf 'country=%s\n' "$country"; head -n 1 "$wifi_password" | tr -d '\n' | wpa_passphrase "$wifi" | grep -v '^[[:space:]]*#\|^#\|reading passphrase'; } |
+    { printf 'country=%s\n' "$country"; head -n 1 "$wifi_password" | tr -d '\r\n' | wpa_passphrase "$wifi" | grep -v '^[[:space:]]*#\|^#\|reading passphrase'; } |
       write /etc/wpa_supplicant/wpa_supplicant-wlan0.conf 0600
     grep -q 'psk=' "$root/etc/wpa_supplicant/wpa_supplicant-wlan0.conf" || die "the wifi's password: want 8 to 63 characters"
     chroot "$root" systemctl -q enable wpa_supplicant@wlan0
@@ -142,7 +142,7 @@ account() {
   printf '%s ALL=(ALL) NOPASSWD: ALL\n' "$user" | write "/etc/sudoers.d/card" 0440
   if [ -n "$password" ]; then
     # chpasswd reads the hash from its input: no process has it in its arguments.
-    printf '%s:%s\n' "$user" "$(head -n 1 "$password" | openssl passwd -6 -stdin)" | chroot "$root" chpasswd -e
+    printf '%s:%s\n' "$user" "$(head -n 1 "$password" | tr -d '\r' | openssl passwd -6 -stdin)" | chroot "$root" chpasswd -e
   else
     printf 'PasswordAuthentication no\n' | write /etc/ssh/sshd_config.d/card.conf
   fi
@@ -158,7 +158,7 @@ role() {
   local at=/etc/wheelhouse/card
   (umask 022 && mkdir -p "$root/etc/wheelhouse")
   mkdir -m 0700 "$root$at"
-  printf 'role=%q\nname=%q\ncount=%q\nttl=%q\n' "$role" "$name" "$count" "$ttl" | write $at/settings 0600
+  printf 'role=%q\nname=%q\ncount=%q\nttl=%q\naddress=%q\n' "$role" "$name" "$count" "$ttl" "${address%/*}" | write $at/settings 0600
   if [ -n "$class" ]; then
     mkdir -p "$class"
     if [ ! -e "$class/code" ]; then
@@ -264,10 +264,17 @@ disk() { # IMAGE
 tar -C "$root" --numeric-owner -xpf "$dir/base.tar"
 log=$work/log
 for step in programs network account role firmware; do
-  $step >"$log" 2>&1 || { tail -n 5 "$log" >&2; die "$step failed"; }
+  # Not in a condition, and not before ||: there the shell does not end at the first command that fails.
+  set +e
+  (set -e; "$step") >"$log" 2>&1
+  status=$?
+  set -e
+  [ $status = 0 ] || { tail -n 5 "$log" >&2; die "$step failed"; }
 done
 say "writing $image"
 disk "$image.new"
 chmod 0600 "$image.new"
+# The program that writes the card is the user's own, who has called this one with sudo.
+[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$image.new" ${class:+"$class"}
 mv "$image.new" "$image"
 say "$image: $(du -h --apparent-size "$image" | cut -f1), role $role, in $((SECONDS - begun)) s: write it with rpi-imager, or dd bs=4M conv=fsync of=/dev/CARD"

@@ -28,6 +28,7 @@ part() { echo $(($(sfdisk -J "$1" | sed -n 's/.*"start": *\([0-9]*\).*/\1/p' | s
 on() { debugfs -R "$3" "$1?offset=$(part "$1" "$2")" 2>/dev/null; }
 mode() { on "$1" "$2" "stat $3" | grep -Eq "Mode: +$4 .*|Mode: +$4$" && on "$1" "$2" "stat $3" | grep -Eq 'User: +0 +Group: +0'; }
 has() { on "$1" "$2" "cat $3" | grep -qE -- "$4"; }
+present() { on "$1" "$2" "stat $3" | grep -q Inode; }
 absent() { ! on "$1" "$2" "stat $3" | grep -q Inode; }
 sound() { e2fsck -fn "$1?offset=$(part "$1" "$2")"; }
 lacks() { ! grep -aqF -- "$2" "$1"; }
@@ -54,9 +55,10 @@ for image in "$m" "$w"; do
   check "$name: only root reads the code" mode "$image" 2 /etc/wheelhouse/card/code 0600
   check "$name: it has the class's code" has "$image" 2 /etc/wheelhouse/card/code "^$code\$"
   check "$name: each machine makes its own SSH keys" absent "$image" 2 /etc/ssh/ssh_host_ed25519_key
-  check "$name: the first start is enabled" on "$image" 2 "stat /etc/systemd/system/multi-user.target.wants/card-first-boot.service"
+  check "$name: the first start is enabled" present "$image" 2 /etc/systemd/system/multi-user.target.wants/card-first-boot.service
 done
 check "master: it has the class's keys" mode "$m" 2 /etc/wheelhouse/card/pki/ca.key 0600
+check "master: it is announced at its address" has "$m" 2 /etc/wheelhouse/card/settings '^address=192.168.77.1$'
 check "master: its address, and others'" has "$m" 2 /etc/systemd/network/40-cable.network '^DHCPServer=yes$'
 check "master: no password opens it" has "$m" 2 /etc/ssh/sshd_config.d/card.conf '^PasswordAuthentication no$'
 check "master: compressed memory" has "$m" 2 /etc/systemd/zram-generator.conf '^zram-size'

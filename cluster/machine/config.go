@@ -162,6 +162,12 @@ func (m *Machine) useStateDir(dir string) error {
 	if err := os.MkdirAll(m.path(settingsDir), 0o755); err != nil {
 		return err
 	}
+	// Without the disk of the directory a server would begin a new cluster in its mount point.
+	for _, unit := range stateUnits {
+		if err := m.write(unit, "[Unit]\nRequiresMountsFor="+dir+"\n", 0o644); err != nil {
+			return err
+		}
+	}
 	if now, err := os.Readlink(m.path(stateLink)); err == nil && now == dir {
 		return nil
 	}
@@ -170,6 +176,10 @@ func (m *Machine) useStateDir(dir string) error {
 	}
 	return os.Symlink(dir, m.path(stateLink))
 }
+
+// stateUnits are what makes systemd mount the disk of the state directory before the components start; `systemctl enable`
+// has it read them.
+var stateUnits = []string{"/etc/systemd/system/" + serverUnit + ".d/state.conf", "/etc/systemd/system/" + nodeUnit + ".d/state.conf"}
 
 // hasData reports whether the state directory has a cluster's data.
 func (m *Machine) hasData() bool {

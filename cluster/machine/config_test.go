@@ -110,6 +110,11 @@ func TestStateDir(t *testing.T) {
 	if got := m.stateDir(); got != "/media/stick/wheelhouse" {
 		t.Errorf("the chosen directory is not kept: %s", got)
 	}
+	for _, unit := range []string{serverUnit, nodeUnit} {
+		if text, err := m.read("/etc/systemd/system/" + unit + ".d/state.conf"); err != nil || text != "[Unit]\nRequiresMountsFor=/media/stick/wheelhouse\n" {
+			t.Errorf("%s: %q, %v", unit, text, err)
+		}
+	}
 	if err := m.useStateDir("stick"); err == nil {
 		t.Error("a relative path is accepted")
 	}

@@ -44,7 +44,7 @@ func (m *Machine) DeleteData(ctx context.Context, sure bool) error {
 			return err
 		}
 	}
-	for _, name := range []string{serverEnv, nodeEnv, stateLink} {
+	for _, name := range append([]string{serverEnv, nodeEnv, stateLink}, stateUnits...) {
 		if err := os.Remove(m.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
