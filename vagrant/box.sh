@@ -43,7 +43,7 @@ boot_id=57484545
 packages=(
   systemd systemd-sysv dbus udev kmod initramfs-tools apparmor apt
   openssh-server libpam-systemd sudo iproute2 iptables docker.io nfs-common rsync
-  ca-certificates curl procps psmisc util-linux e2fsprogs cloud-guest-utils systemd-boot-efi less iputils-ping nano vim-tiny jq zstd
+  ca-certificates curl procps psmisc util-linux e2fsprogs cloud-guest-utils systemd-resolved systemd-boot-efi less iputils-ping nano vim-tiny jq zstd
 )
 case $arch in
   amd64) packages+=(linux-image-amd64) efi=BOOTX64.EFI stub=systemd-bootx64.efi console=ttyS0 ;;
@@ -92,11 +92,12 @@ configure() {
   printf '127.0.0.1 localhost\n' | write /etc/hosts
   printf 'UUID=%s / ext4 defaults,errors=remount-ro 0 1\n' "$root_id" | write /etc/fstab
   # An interface that the provider numbers itself is Vagrant's own to set.
-  printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n[DHCPv4]\nClientIdentifier=mac\n' | write /etc/systemd/network/80-dhcp.network
+  printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nKeepConfiguration=static\n[DHCPv4]\nClientIdentifier=mac\n' | write /etc/systemd/network/80-dhcp.network
   printf 'UseDNS no\nPasswordAuthentication no\n' | write /etc/ssh/sshd_config.d/vagrant.conf
   cat <<'SCRIPT' | write /usr/local/sbin/first-boot 0755
 #!/bin/sh
 # The whole disk for the files of this machine, and its own keys, which are the mark of having run.
+rm -f /etc/ssh/ssh_host_* # perhaps cut off in the middle
 root=$(findmnt -n -o SOURCE /)
 growpart "/dev/$(lsblk -n -o PKNAME "$root")" "$(cat "/sys/class/block/${root##*/}/partition")"
 resize2fs "$root"
@@ -115,7 +116,7 @@ ExecStart=/usr/local/sbin/first-boot
 [Install]
 WantedBy=multi-user.target
 UNIT
-  chroot "$root" systemctl -q enable systemd-networkd ssh docker first-boot
+  chroot "$root" systemctl -q enable systemd-networkd systemd-resolved ssh docker first-boot
   # What fetches from a network on its own.
   chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service
   printf 'MODULES=most\nCOMPRESS=zstd\n' | write /etc/initramfs-tools/conf.d/box
@@ -242,8 +243,14 @@ mirrors | mmdebstrap --quiet --mode=root --arch="$arch" --variant=minbase --incl
   { tail -n 5 "$out/mmdebstrap.log" >&2; die "mmdebstrap failed: see $out/mmdebstrap.log"; }
 tar -C "$root" --numeric-owner -xf "$work/root.tar"
 rm "$work/root.tar"
-configure >"$out/configure.log" 2>&1 || { tail -n 5 "$out/configure.log" >&2; die "see $out/configure.log"; }
-kit >"$out/kit.log" 2>&1 || { tail -n 5 "$out/kit.log" >&2; die "the archive's package: see $out/kit.log"; }
+for step in configure kit; do
+  # Not in a condition, and not before ||: there the shell does not end at the first command that fails.
+  set +e
+  (set -e; "$step") >"$out/$step.log" 2>&1
+  status=$?
+  set -e
+  [ $status = 0 ] || { tail -n 5 "$out/$step.log" >&2; die "$step failed: see $out/$step.log"; }
+done
 chroot "$root" update-initramfs -u >"$out/initramfs.log" 2>&1
 quiet
 say "writing the disk"

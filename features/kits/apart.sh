@@ -14,7 +14,8 @@ mkdir -p "${2:?a directory}"
 dir=$(realpath "$2")
 shift 2
 
-alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+# alive: the process runs. After a reset of this machine its number may be another's.
+alive() { [ -f "$dir/pid" ] && tr '\0' ' ' <"/proc/$(cat "$dir/pid")/cmdline" 2>/dev/null | grep -qF -- "$dir"; }
 
 start() {
   ! alive || return 0

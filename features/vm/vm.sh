@@ -23,7 +23,8 @@ if [ -n "${WHEELHOUSE_VM_NETDEV:-}" ]; then
   network=(-netdev "$WHEELHOUSE_VM_NETDEV,id=kit" -device "virtio-net-pci,netdev=kit,mac=52:54:00:f5:09:0${WHEELHOUSE_VM_NUMBER:-2}")
 fi
 
-alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+# alive: the process runs. After a reset of this machine its number may be another's.
+alive() { [ -f "$dir/pid" ] && tr '\0' ' ' <"/proc/$(cat "$dir/pid")/cmdline" 2>/dev/null | grep -qF -- "$dir"; }
 
 # command: ssh to the machine; one connection serves all commands of a boot.
 command() {
