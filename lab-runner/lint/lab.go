@@ -85,7 +85,7 @@ var writing = regexp.MustCompile(`\bkubectl(?: -{1,2}[a-z-]+(?:[= ][^\s|;&]+)?)*
 
 // waiting finds kubectl wait with a selector. comes finds what makes it wait for objects that do not exist yet, or no longer.
 var (
-	waiting = regexp.MustCompile(`\bkubectl wait [^|;&]*(?:-l|--selector)[ =]`)
+	waiting = regexp.MustCompile(`\bkubectl wait [^|;&]*\s(?:-l|--selector)[ =]`)
 	comes   = regexp.MustCompile(`--for[= ](?:create|delete)\b`)
 )
 
