@@ -76,8 +76,10 @@ func (l *Live) renew(ctx context.Context, lease *clientv3.LeaseID) error {
 	if err != nil {
 		return err
 	}
-	*lease = granted.ID
-	_, err = l.Client.Put(ctx, livePrefix+l.Self.Address.String(), string(value), clientv3.WithLease(granted.ID))
+	// A lease without the key would be kept alive for nothing.
+	if _, err = l.Client.Put(ctx, livePrefix+l.Self.Address.String(), string(value), clientv3.WithLease(granted.ID)); err == nil {
+		*lease = granted.ID
+	}
 	return err
 }
 

@@ -87,9 +87,9 @@ func inOrder(chains map[string]string) []string {
 	return order
 }
 
-// target is where a rule jumps to, "" if it says nothing of that.
+// target is where a rule jumps or goes to (-g), "" if it says nothing of that. The kernel counts both as uses of a chain.
 func target(line string) string {
-	i := strings.LastIndex(line, " -j ")
+	i := max(strings.LastIndex(line, " -j "), strings.LastIndex(line, " -g "))
 	if i < 0 {
 		return ""
 	}

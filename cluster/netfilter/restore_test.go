@@ -108,3 +108,13 @@ func TestInOrder(t *testing.T) {
 		t.Errorf("order %v", got)
 	}
 }
+
+func TestTarget(t *testing.T) {
+	for line, want := range map[string]string{
+		"-A A -j B\n": "B", "-A A -g B\n": "B", "-A A -m comment --comment \" -j C\" -g B": "B", "-A A -j DNAT --to-destination 10.0.0.1:80\n": "DNAT", "-A A -s 10.0.0.1": "",
+	} {
+		if got := target(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func Command() *cobra.Command {
 	}
 }
 
-// keepToken replaces a node's --token by a --token-file with it.
+// keepToken replaces the --token of a role by a --token-file with it: any user can read a unit.
 func (m *Machine) keepToken(role string, args []string) (flags []string, err error) {
 	for i := 0; i < len(args); i++ {
 		token, is := strings.CutPrefix(args[i], "--token=")
@@ -52,11 +52,11 @@ func (m *Machine) keepToken(role string, args []string) (flags []string, err err
 			i++
 			token, is = args[i], true
 		}
-		if !is || role != "node" {
+		if !is {
 			flags = append(flags, args[i])
 			continue
 		}
-		path := m.tokenPath()
+		path := m.tokenPath(role)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, fmt.Errorf("keep the token: %w", err)
 		}

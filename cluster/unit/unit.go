@@ -40,8 +40,11 @@ func (m *Machine) path(role string) string {
 	return filepath.Join(m.Root, "/etc/systemd/system/wheelhouse-"+role+".service")
 }
 
-// tokenPath is the file of a node's join token.
-func (m *Machine) tokenPath() string { return filepath.Join(m.Root, "/etc/wheelhouse/join-token") }
+// tokenPath is the file of the token that a role joins with.
+func (m *Machine) tokenPath(role string) string {
+	name := map[string]string{"node": "join-token", "server": "master-token"}[role]
+	return filepath.Join(m.Root, "/etc/wheelhouse", name)
+}
 
 func (m *Machine) run(ctx context.Context, args ...string) error {
 	if m.Run != nil {
@@ -111,14 +114,14 @@ func (m *Machine) Uninstall(ctx context.Context) error {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("remove the unit: %w", err)
 		}
+		if err := os.Remove(m.tokenPath(role)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the token: %w", err)
+		}
 		removed = true
 		fmt.Fprintf(m.Out, "%s  gone\n", path)
 	}
 	if !removed {
 		return nil
-	}
-	if err := os.Remove(m.tokenPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the token: %w", err)
 	}
 	if m.systemd() == nil {
 		return m.run(ctx, "systemctl", "daemon-reload")

@@ -66,6 +66,20 @@ func machine(t *testing.T) (m *Machine, ran *[]string, out *strings.Builder) {
 	return m, ran, out
 }
 
+// Any user can read a unit: no role's token is in it, and two roles of a machine have a file each.
+func TestTokensAreNotInUnits(t *testing.T) {
+	m, _, _ := machine(t)
+	for role, token := range map[string]string{"node": "abc.def", "server": "ghi.jkl"} {
+		flags, err := m.keepToken(role, []string{"--token=" + token})
+		if err != nil || len(flags) != 2 || flags[0] != "--token-file" {
+			t.Fatalf("%s: %v, %v", role, flags, err)
+		}
+		if text, err := os.ReadFile(flags[1]); err != nil || string(text) != token+"\n" {
+			t.Errorf("%s: %q, %v", role, text, err)
+		}
+	}
+}
+
 func TestInstallAndUninstall(t *testing.T) {
 	m, ran, out := machine(t)
 	flags, err := m.keepToken("node", []string{"--server", "https://10.0.0.1:6443", "--token", "abc.def", "--token=ghi.jkl", "--name", "a"})
