@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -71,26 +70,6 @@ func TestWhoseLearnersClusters(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(left) != 11 {
 		t.Errorf("%d are left: %v, %v", len(left), left, err)
-	}
-}
-
-// What was begun and has no record yet is no cluster of anybody, and what was never begun is removed already.
-func TestBegunClusters(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("root alone removes clusters")
-	}
-	s := sealedClusters{clusterFlags: clusterFlags{name: "day", stateDir: t.TempDir()}, nodes: 1, class: "uid-1", home: "day"}
-	if err := os.Mkdir(filepath.Join(s.stateDir, "day-l-aaaaaa"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if names, err := s.Names(); err != nil || len(names) > 0 {
-		t.Errorf("%v, %v", names, err)
-	}
-	if err := s.claim("day-l-aaaaaa"); err != nil {
-		t.Error(err)
-	}
-	if names, err := s.Names(); err != nil || !slices.Equal(slices.Collect(maps.Keys(names)), []string{"day-l-aaaaaa"}) {
-		t.Errorf("%v, %v", names, err)
 	}
 }
 
