@@ -34,12 +34,12 @@ func (w *worker) repair(ctx context.Context, step *podStep) error {
 // worker's goroutine may use.
 func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, work func()) {
 	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx) // a repair must not outlast the work
 	go func() {
 		defer close(done)
+		defer cancel()
 		work()
 	}()
-	ctx, cancel := until(ctx, done)
-	defer cancel()
 	period := time.NewTicker(repairPeriod)
 	defer period.Stop()
 	for {
@@ -50,19 +50,6 @@ func (w *worker) repairWhile(ctx context.Context, pod *v1.Pod, work func()) {
 			w.repairMeanwhile(ctx, pod)
 		}
 	}
-}
-
-// until returns a context that ends with ctx, or when done is closed: a repair must not outlast what it runs beside.
-func until(ctx context.Context, done <-chan struct{}) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // repairMeanwhile repairs the pod during a step, or between two attempts of one that fails. What the worker has of the

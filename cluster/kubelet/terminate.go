@@ -152,12 +152,12 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 		})
 	}
 	killed := make(chan struct{})
+	meanwhile, cancel := context.WithCancel(ctx) // a repair must not outlast the containers
 	go func() {
+		defer close(killed)
+		defer cancel()
 		wg.Wait()
-		close(killed)
 	}()
-	meanwhile, cancel := until(ctx, killed)
-	defer cancel()
 	period := time.NewTicker(repairPeriod)
 	defer period.Stop()
 	for woken := false; ; {

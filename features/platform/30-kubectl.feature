@@ -52,6 +52,7 @@ Feature: The client that others wrote
   Scenario: the Vagrant kit validates a cluster, and says why it is not valid
     Then `$TOP/vagrant/validate-cluster --timeout 60` prints "Cluster validation succeeded"
     And `$TOP/vagrant/validate-cluster --timeout 60` prints a line like "^etcd-0 +Healthy"
+    And `$TOP/vagrant/validate-cluster --nodes 3 --except nobody --timeout 60` prints "Found 3 nodes."
     And `$TOP/vagrant/validate-cluster --nodes 99 --timeout 1` fails with "of 99 node(s) Ready after 1 s. On a machine that is missing: journalctl -u wheelhouse-node"
     And `KUBECONFIG=absent $TOP/vagrant/validate-cluster --timeout 1` fails with "the API server does not answer"
     And `$TOP/vagrant/validate-cluster --nodes many` fails with "usage: validate-cluster"
