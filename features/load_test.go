@@ -98,7 +98,9 @@ func (p *platform) startLoad(ctx context.Context, node, pod, path, name string) 
 		l.client(ctx, who, address, false)
 		l.client(ctx, who+keeping, address, true)
 	}
-	loop := fmt.Sprintf("for i in $(seq 2000); do %%s %s || echo FAILED with status $?; echo; sleep %.2f; done", service, loadPause.Seconds())
+	// As many as do not fit into the limit: what ends a client is the end of the load alone.
+	count := int(loadLimit / loadPause)
+	loop := fmt.Sprintf("for i in $(seq %d); do %%s %s || echo FAILED with status $?; echo; sleep %.2f; done", count, service, loadPause.Seconds())
 	line := fmt.Sprintf(loop, "timeout 5 curl -s -S -f")
 	err = l.program(ctx, p.command(p.cluster.program, "ssh", "--name", p.cluster.name, node, "--", line), "on "+node)
 	if err != nil {
@@ -235,7 +237,7 @@ func (p *platform) endLoad(ctx context.Context) error {
 	if len(l.lost) > 0 {
 		return fmt.Errorf("%d requests of %d were lost:\n%s", len(l.lost), total+len(l.lost), strings.Join(l.lost[:min(len(l.lost), 20)], "\n"))
 	}
-	godog.Logf(ctx, "%d requests of %d clients were answered", total, len(l.asked))
+	godog.Logf(ctx, "%d requests of %d clients were answered: %v", total, len(l.asked), l.asked)
 	return nil
 }
 
