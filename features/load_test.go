@@ -22,7 +22,7 @@ import (
 
 const (
 	loadPause = 20 * time.Millisecond // between two requests of one client
-	loadLimit = 2 * time.Minute       // an abandoned load ends
+	loadLimit = 15 * time.Minute      // an abandoned load ends; no scenario is that long
 	loadSlow  = 5 * time.Second       // when a request counts as lost
 )
 
