@@ -14,6 +14,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/tools/record"
 
 	"wheelhouse/cluster/journal"
@@ -39,6 +40,10 @@ type Config struct {
 	Runtime  Runtime
 	Network  Network
 	Recorder record.EventRecorder
+
+	// EndpointSlices tell when the endpoints of a pod that terminates are withdrawn; nil: its containers get SIGTERM
+	// after a fixed time.
+	EndpointSlices discoverylisters.EndpointSliceLister
 
 	// HostRoot is the directory with the node's disk, below which host paths
 	// lie; empty for the machine itself.

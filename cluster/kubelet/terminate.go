@@ -10,7 +10,6 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cri"
@@ -176,7 +175,7 @@ func (w *worker) killEach(ctx context.Context, pod *v1.Pod, list []killing, grac
 	}
 }
 
-// kill stops one container: its preStop hook, the terminationDelay, its turn, SIGTERM, and
+// kill stops one container: its preStop hook, its endpoints' withdrawal, its turn, SIGTERM, and
 // what is left of the grace period until SIGKILL.
 func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) error {
 	spec := podspec.Container(pod, k.container.Name)
@@ -186,7 +185,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.ContainerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	earliest := time.Now().Add(terminationDelay(pod, w.k.informers.Services(), left))
+	withdrawal := withdrawalOf(pod, w.k.informers.Services(), w.k.config.EndpointSlices, left)
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
@@ -197,10 +196,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 		}
 		left = max(left-time.Since(start), minimumGrace)
 	}
-	if wait := time.Until(earliest); wait > 0 {
-		waitFor(ctx, wait)
-		left -= wait
-	}
+	left -= withdrawal.await(ctx)
 	if len(k.after) > 0 && left > 0 {
 		start := time.Now()
 		awaitTurn(ctx, k.after, left)
@@ -222,26 +218,6 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 			return
 		}
 	}
-}
-
-// endpointPropagation is how long a removed endpoint takes at most to the rules of all nodes:
-// by the API server to the endpoints, from there to each proxy, and into its kernel.
-const endpointPropagation = 500 * time.Millisecond
-
-// terminationDelay is how long a container of a pod that is deleted runs until SIGTERM. Where
-// a service selects the pod it is endpointPropagation: a program that closes its port at the
-// signal would refuse connections that nodes still send. Upstream leaves this to a preStop
-// hook, whose time counts here, too; the delay is part of the grace period.
-func terminationDelay(pod *v1.Pod, services []*v1.Service, grace time.Duration) time.Duration {
-	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
-		return 0
-	}
-	for _, s := range services {
-		if s.Namespace == pod.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
-			return min(endpointPropagation, grace/2)
-		}
-	}
-	return 0
 }
 
 // waitFor waits for d, or until ctx ends.

@@ -271,6 +271,7 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
 	kept, err := o.kubelet(id.kubelet, serving, kubelet.Config{
 		Client: cs, Runtime: mirrored, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
+		EndpointSlices: id.shared.Discovery().V1().EndpointSlices().Lister(),
 	})
 	if err != nil {
 		return err
