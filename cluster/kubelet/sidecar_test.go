@@ -7,11 +7,16 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
 
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/dockertest"
 	"wheelhouse/cluster/wait"
 )
@@ -134,6 +139,38 @@ func TestActiveDeadline(t *testing.T) {
 		t.Errorf("events:\n%s", n.events)
 	}
 	n.delete("late")
+}
+
+// A pod that fails while its init container runs is not Failed before that has ended, also where it is reported meanwhile.
+func TestFailedWhileAnInitContainerRuns(t *testing.T) {
+	n := newNode(t)
+	p := pod("stubborn", "true")
+	p.Spec.ActiveDeadlineSeconds, p.Spec.TerminationGracePeriodSeconds = new(int64(1)), new(int64(5))
+	p.Spec.InitContainers = slices.Clone(p.Spec.Containers)
+	p.Spec.InitContainers[0].Name, p.Spec.InitContainers[0].Command = "init", []string{"sh", "-c", "trap '' TERM; while :; do sleep 1; done"}
+	var early atomic.Int32
+	n.client.PrependReactor("patch", "pods", func(a clienttesting.Action) (bool, apiruntime.Object, error) {
+		if !strings.Contains(string(a.(clienttesting.PatchAction).GetPatch()), `"phase":"Failed"`) {
+			return false, nil, nil
+		}
+		all, err := n.runtime.List(context.Background(), string(p.UID))
+		if err != nil || slices.ContainsFunc(all, func(c cri.Container) bool { return c.Name == "init" && c.State == cri.Running }) {
+			early.Add(1)
+		}
+		return false, nil, nil
+	})
+	n.create(p)
+	wait.Within(t, patience, "the pod to be stopped", func() error {
+		return wait.Seen(strings.Contains(n.events.String(), "Normal Killing Stopping container init"), n.events)
+	})
+	if _, err := n.client.CoreV1().Pods("default").Patch(context.Background(), p.Name, types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p = n.wait("stubborn", "Failed", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
+	if s := p.Status.InitContainerStatuses[0]; early.Load() > 0 || p.Status.Reason != "DeadlineExceeded" || s.State.Terminated == nil {
+		t.Errorf("%d times Failed while it ran, then %+v", early.Load(), p.Status)
+	}
+	n.delete("stubborn")
 }
 
 // A container that is added to a running pod sees the processes of the one it is to look

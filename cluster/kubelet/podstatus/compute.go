@@ -35,6 +35,9 @@ func Compute(s *Observed, now time.Time) v1.PodStatus {
 		status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, s.Final)
 	}
 	s.showFailure(&status)
+	if podfacts.TerminalPhase(status.Phase) && !podfacts.Terminal(pod) && anyRunning(&status) {
+		status.Phase, status.Reason, status.Message = activePhase(status.ContainerStatuses), "", ""
+	}
 	s.conditions(&status, now)
 	return status
 }

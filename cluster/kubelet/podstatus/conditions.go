@@ -98,15 +98,9 @@ func closedGates(gates []v1.PodReadinessGate, have []v1.PodCondition) string {
 	return strings.Join(out, ", ")
 }
 
-// showFailure sets Failed in the status, once nothing runs any more.
+// showFailure sets Failed in the status of a pod that the node terminates.
 func (s *Observed) showFailure(status *v1.PodStatus) {
-	if s.Failed == nil {
-		return
+	if s.Failed != nil {
+		status.Phase, status.Reason, status.Message = v1.PodFailed, s.Failed.Reason, s.Failed.Message
 	}
-	for _, c := range status.ContainerStatuses {
-		if c.State.Running != nil {
-			return
-		}
-	}
-	status.Phase, status.Reason, status.Message = v1.PodFailed, s.Failed.Reason, s.Failed.Message
 }

@@ -1,6 +1,8 @@
 package podstatus
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
@@ -65,4 +67,25 @@ func phase(spec *v1.PodSpec, inits, apps []v1.ContainerStatus, final bool) v1.Po
 		return v1.PodSucceeded
 	}
 	return v1.PodFailed
+}
+
+// anyRunning reports whether a container of any kind runs. Until none does, no phase is terminal, as upstream: who sees
+// a terminal pod gives its address and its resources to others.
+func anyRunning(status *v1.PodStatus) bool {
+	for _, list := range [][]v1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses, status.EphemeralContainerStatuses} {
+		if slices.ContainsFunc(list, func(c v1.ContainerStatus) bool { return c.State.Running != nil }) {
+			return true
+		}
+	}
+	return false
+}
+
+// activePhase is the phase of a pod of which something runs: Running once one of its containers was started.
+func activePhase(apps []v1.ContainerStatus) v1.PodPhase {
+	if slices.ContainsFunc(apps, func(c v1.ContainerStatus) bool {
+		return c.State.Waiting == nil || c.LastTerminationState.Terminated != nil
+	}) {
+		return v1.PodRunning
+	}
+	return v1.PodPending
 }
