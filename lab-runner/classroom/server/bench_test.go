@@ -80,7 +80,7 @@ func (r *room) Desk(ctx context.Context, l workbench.Learner, in io.Reader, out 
 	step, done := 0, false
 	say := func(v any) { b, _ := json.Marshal(v); _, _ = out.Write(append(b, '\n')) }
 	view := func(secret string) {
-		state, reason := "todo", map[string]string{"seen": "no pod\x1b[2J", "wanted": "a pod"}
+		state, reason := "todo", map[string]string{"seen": "what a command has printed", "wanted": "a pod\x1b[2J"}
 		if done {
 			state, reason = "done", nil
 		}

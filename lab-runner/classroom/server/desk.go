@@ -191,8 +191,11 @@ func (k *keeper) take(m message) {
 		if view == nil {
 			return
 		}
-		at := position(view, time.Now())
-		k.update(func() { k.view, k.unstored.at = view, k.found.on(at) })
+		k.update(func() {
+			var at *roster.Position
+			at, k.reds = position(view, k.reds, time.Now())
+			k.view, k.unstored.at = view, k.found.on(at)
+		})
 		k.wake()
 	case "map":
 		if drawn := oneLine(m.Map, maxMap); drawn != nil {

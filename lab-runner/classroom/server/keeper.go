@@ -60,6 +60,7 @@ type keeper struct {
 	drawn  json.RawMessage // the map
 	output []byte          // the last of it
 	wrote  uint64          // bytes of output so far
+	reds   reds            // by the last view
 	found  finding         // by the learner's last why
 	subs   map[chan struct{}]struct{}
 
@@ -87,6 +88,9 @@ func (s *Server) keeper(id string) *keeper {
 			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), lines: rate.NewLimiter(linesPerSecond, linesBurst), bytes: rate.NewLimiter(maxLine, 2*maxLine), typing: typingNo, state: deskState{State: lost},
 			lives: gauge{most: maxLive}, terminals: gauge{most: maxTerminals}, asking: gauge{most: maxPending}, files: gauge{most: maxFiles},
 			subs: map[chan struct{}]struct{}{}, store: make(chan struct{}, 1), idle: time.Now(),
+		}
+		if l, err := s.cfg.Roster.Learner(id); err == nil {
+			k.reds = redsOf(&l.At)
 		}
 		k.ctx, k.end = context.WithCancel(s.ctx)
 		s.keepers[id] = k

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -94,10 +95,10 @@ func hostileDesk(c *class) {
 	if says != "no hint[2J left" {
 		c.Errorf("the sentence of a desk is %q", says)
 	}
-	if at := position([]byte(`{"lab":"x","step":-7,"steps":[{"title":"a"}],"checks":[{"name":"n","state":"lost","since":"2999-01-01T00:00:00Z"}]}`), time.Unix(5, 0)); at.Step != 0 || at.RedSince.Unix() != 5 || at.Lost != 1 {
+	if at, _ := position([]byte(`{"lab":"x","step":-7,"steps":[{"title":"a"}],"checks":[{"name":"n","state":"lost","since":"2999-01-01T00:00:00Z"}]}`), nil, time.Unix(5, 0)); at.Step != 0 || at.RedSince.Unix() != 5 || at.Lost != 1 {
 		c.Errorf("a view of the future: %+v", at)
 	}
-	if at := position([]byte(`[1]`), time.Now()); at != nil {
+	if at, _ := position([]byte(`[1]`), nil, time.Now()); at != nil {
 		c.Errorf("no view: %+v", at)
 	}
 }
@@ -133,5 +134,31 @@ func bare(c *class) {
 	}
 	if w := c.raw("/trust/ca.crt"); w.Code != http.StatusNotFound {
 		c.Errorf("no authority: %d", w.Code)
+	}
+}
+
+// What is red is so since it was seen first, whatever else of the page changes, and after a restart of the class, too. Nothing of
+// what commands print is taken.
+func TestRedSince(t *testing.T) {
+	view := func(step int, second string, seen string) []byte {
+		return fmt.Appendf(nil, `{"lab":"a/b","step":%d,"steps":[{"title":"one"},{"title":"two"}],"checks":[`+
+			`{"name":"first","state":"todo","reason":{"wanted":"a pod","seen":%q}},{"name":"second","state":%q,"reason":{"event":"BackOff"}}]}`, step, seen, second)
+	}
+	at, red := position(view(0, "todo", "password=x"), nil, time.Unix(100, 0))
+	if at.Red != "first" || at.RedSince.Unix() != 100 || at.Cause != "wanted: a pod" || len(red) != 2 {
+		t.Errorf("the first view: %+v, %v", at, red)
+	}
+	if at, red = position(view(0, "done", "other"), red, time.Unix(200, 0)); at.RedSince.Unix() != 100 || len(red) != 1 {
+		t.Errorf("the second view: %+v, %v", at, red)
+	}
+	if again, _ := position(view(0, "todo", "x"), redsOf(at), time.Unix(300, 0)); again.RedSince.Unix() != 100 || again.Red != "first" {
+		t.Errorf("after a restart: %+v", again)
+	}
+	_, red = position(view(0, "todo", "x"), red, time.Unix(300, 0))
+	if red[redKey("a/b", 0, "second")].Unix() != 300 {
+		t.Errorf("what was met and is red again: %v", red)
+	}
+	if at, _ = position(view(1, "todo", "x"), red, time.Unix(400, 0)); at.RedSince.Unix() != 400 {
+		t.Errorf("another step: %+v", at)
 	}
 }

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -23,20 +25,40 @@ type pageState struct {
 		State  string    `json:"state"`
 		Since  time.Time `json:"since"`
 		Reason *struct {
-			Seen  string `json:"seen"`
-			Event string `json:"event"`
-			Cause string `json:"cause"`
+			Wanted string `json:"wanted"` // of the lab's text; what was seen instead may be output
+			Event  string `json:"event"`
+			Cause  string `json:"cause"`
 		} `json:"reason"`
 	} `json:"checks"`
 }
 
-// position returns where the learner is by a view, nil if it is none. A check is red if it was lost, or is not met though
-// something was tried.
-func position(view json.RawMessage, now time.Time) *roster.Position {
-	var v pageState
-	if json.Unmarshal(view, &v) != nil {
+// reds are the checks that are red, by redKey, and since when. A desk says since when a check is lost, and not since when one is
+// not met.
+type reds map[string]time.Time
+
+// mostReds bounds what is kept of a view.
+const mostReds = 200
+
+func redKey(lab string, step int, check string) string {
+	return fmt.Sprintf("%s#%d#%s", lab, step, check)
+}
+
+// redsOf returns what the roster has of a position, for a process that was started again.
+func redsOf(p *roster.Position) reds {
+	if p.Red == "" || p.RedSince.IsZero() {
 		return nil
 	}
+	return reds{redKey(p.Lab, p.Step, p.Red): p.RedSince}
+}
+
+// position returns where the learner is by a view, nil if it is none, and what is red now. A check is red if it was lost, or is
+// not met though something was tried. before is what was red by the last view.
+func position(view json.RawMessage, before reds, now time.Time) (*roster.Position, reds) {
+	var v pageState
+	if json.Unmarshal(view, &v) != nil {
+		return nil, before
+	}
+	red := reds{}
 	p := &roster.Position{Lab: plain(v.Lab, 128), Steps: min(len(v.Steps), 999)}
 	if v.Step >= 0 && v.Step < p.Steps {
 		p.Step, p.StepTitle = v.Step, plain(v.Steps[v.Step].Title, 120)
@@ -59,23 +81,28 @@ func position(view json.RawMessage, now time.Time) *roster.Position {
 				continue
 			}
 		}
+		name := plain(c.Name, 200)
+		key := redKey(p.Lab, p.Step, name)
 		since := c.Since
 		if since.IsZero() || since.After(now) {
-			since = now
+			since = cmp.Or(before[key], now)
+		}
+		since = since.UTC().Truncate(time.Second)
+		if len(red) < mostReds {
+			red[key] = since
 		}
 		if p.Red != "" && !since.Before(p.RedSince) {
 			continue
 		}
-		p.Red, p.RedSince, p.Cause = plain(c.Name, 200), since.UTC().Truncate(time.Second), ""
+		p.Red, p.RedSince, p.Cause = name, since, ""
 		if r := c.Reason; r != nil {
-			for _, cause := range []string{r.Cause, r.Event, r.Seen} {
-				if p.Cause = plain(cause, 200); p.Cause != "" {
-					break
-				}
+			p.Cause = plain(cmp.Or(r.Cause, r.Event), 200)
+			if wanted := plain(r.Wanted, 190); p.Cause == "" && wanted != "" {
+				p.Cause = "wanted: " + wanted
 			}
 		}
 	}
-	return p
+	return p, red
 }
 
 // finding is the cause that why has named for a step.
@@ -113,7 +140,7 @@ func (k *keeper) explained(answer json.RawMessage) {
 		return
 	}
 	k.mu.Lock()
-	if at := position(k.view, time.Now()); at != nil {
+	if at, _ := position(k.view, k.reds, time.Now()); at != nil {
 		k.found = finding{at.Lab, at.Step, cause}
 		k.unstored.at = k.found.on(at)
 	}

@@ -78,7 +78,10 @@ func works(c *class) {
 	live.shows("view", "for "+ada.id)
 	live.shows("map", "nodes")
 	shown.shows("board", `"red":"a pod runs"`)
-	shown.shows("board", `"causes":[{"cause":"no pod[2J","count":1}]`) // without its escape
+	shown.shows("board", `"causes":[{"cause":"wanted: a pod[2J","count":1}]`) // without its escape
+	if text := shown.text(); strings.Contains(text, "what a command has printed") {
+		c.Errorf("the board has what was seen: %s", text)
+	}
 	ada.post("/api/desk", map[string]any{"do": "check", "lab": "workshop/one"})
 	shown.shows("board", `"checks":{"done":1,"todo":0,"lost":0}`)
 	row := board.row(ada.id)

@@ -108,7 +108,7 @@ func causes(c *class) {
 	shown := boss.stream("/api/board/live")
 	ada.stream("/api/live").shows("desk", "ready")
 	ada.post("/api/desk", map[string]any{"do": "start", "lab": "workshop/one"})
-	shown.shows("board", `"cause":"no pod[2J"`)
+	shown.shows("board", `"cause":"wanted: a pod[2J"`)
 	ada.post("/api/desk", map[string]any{"do": "why", "lab": "workshop/one"})
 	shown.shows("board", `"causes":[{"cause":"Image[2JMissing","count":1}]`)
 	ada.post("/api/desk", map[string]any{"do": "start", "lab": "workshop/one"}) // the same step is still red
