@@ -50,6 +50,7 @@ func TestWorkbench(t *testing.T) {
 	}
 	b := &benches{c, m}
 	t.Run("apart", b.apart)
+	t.Run("crowded", b.crowded)
 	t.Run("a lab", b.lab)
 	t.Run("terminals", b.terminals)
 	t.Run("fork bomb", b.bomb)
@@ -115,6 +116,7 @@ func (b *benches) apart(t *testing.T) {
 		"kubectl run bad --image=busybox:1.35 --privileged", "kubectl get pods --as=system:admin --as-group=system:masters",
 		`kubectl run bad --image=busybox:1.35 --overrides='{"spec":{"hostNetwork":true}}'`,
 		`kubectl run bad --image=busybox:1.35 --overrides='{"spec":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}}'`,
+		`kubectl run bad --image=busybox:1.35 --overrides='{"spec":{"priorityClassName":"system-node-critical"}}'`,
 		"kubectl create token learner-" + ben.ID + " -n " + workbench.Namespace, "touch /usr/bin/x",
 	} {
 		if out, err := b.in(t, ann, script); err == nil {
@@ -130,6 +132,27 @@ func (b *benches) apart(t *testing.T) {
 	}
 	for _, l := range []workbench.Learner{ann, ben} {
 		b.must(t, l, "kubectl delete pod,service web --grace-period=1")
+	}
+}
+
+// crowded: who comes when the labs of others have asked for all of a node gets a workbench.
+func (b *benches) crowded(t *testing.T) {
+	const large = `'{"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"x","image":"busybox:1.35","command":["sleep","1d"],"resources":{"requests":{"cpu":"600m"}}}]}}'`
+	for _, l := range []workbench.Learner{ann, ben} {
+		b.must(t, l, "for i in 1 2 3; do kubectl run large-$i --image=busybox:1.35 --overrides="+large+"; done")
+		if out, err := b.in(t, l, "kubectl run large-4 --image=busybox:1.35 --overrides="+large); err == nil {
+			t.Errorf("2.4 CPUs of one learner: %s", out)
+		}
+	}
+	late := workbench.Learner{ID: "late0003", Namespace: "learner-late0003"}
+	if err := b.m.Ensure(t.Context(), late); err != nil {
+		t.Error(err)
+	}
+	for _, l := range []workbench.Learner{ann, ben} {
+		b.must(t, l, "kubectl delete pod --all --grace-period=1")
+	}
+	if err := b.m.Remove(t.Context(), late); err != nil {
+		t.Error(err)
 	}
 }
 

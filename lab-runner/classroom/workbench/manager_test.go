@@ -5,6 +5,7 @@ package workbench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -88,20 +90,80 @@ func TestTheRoleLeadsNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bounds := []string{"endpoints", "endpointslices", "networkpolicies", "resourcequotas", "limitranges", "namespaces"}
+	bounds := []string{
+		"endpoints", "endpointslices", "networkpolicies", "resourcequotas", "limitranges", "namespaces",
+		"events", "podtemplates", "controllerrevisions", "leases", // no quota counts them
+	}
 	writes := func(r rbacv1.PolicyRule) bool { return strings.Contains(strings.Join(r.Verbs, " "), "create") }
 	for _, rule := range role.Rules {
 		for _, resource := range rule.Resources {
 			switch {
 			case writes(rule) && slices.Contains(bounds, resource):
 				t.Errorf("it may write %s", resource)
-			case resource == "*" && (strings.Contains(rule.APIGroups[0], ".k8s.io") || rule.APIGroups[0] == "" || rule.APIGroups[0] == "*"):
+			case resource == "*" || slices.Contains(rule.APIGroups, "*"):
 				t.Errorf("it may do all with %v", rule.APIGroups)
 			}
 		}
 		if verbs := strings.Join(rule.Verbs, " "); strings.Contains(verbs, "*") || strings.Contains(verbs, "escalate") || strings.Contains(verbs, "impersonate") {
 			t.Errorf("%v of %v", rule.Verbs, rule.Resources)
 		}
+	}
+}
+
+// What a learner asks for is bounded, and none of it comes before the workbenches of others.
+func TestBounds(t *testing.T) {
+	m, client := start(t)
+	if err := m.apply(t.Context(), ann); err != nil {
+		t.Fatal(err)
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	if _, err := client.CoreV1().ServiceAccounts(ann.Namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	quotas, err := client.CoreV1().ResourceQuotas(ann.Namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range quotas.Items { // as the controller does
+		q := &quotas.Items[i]
+		q.Status.Hard, q.Status.Used = q.Spec.Hard, corev1.ResourceList{}
+		for name := range q.Spec.Hard {
+			q.Status.Used[name] = resource.MustParse("0")
+		}
+		if _, err := client.CoreV1().ResourceQuotas(ann.Namespace).UpdateStatus(t.Context(), q, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := func(name, class string, requests corev1.ResourceList) (*corev1.Pod, error) {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+			PriorityClassName: class,
+			Containers:        []corev1.Container{{Name: "x", Image: "busybox:1.35", Resources: corev1.ResourceRequirements{Requests: requests, Limits: requests}}},
+		}}
+		return client.CoreV1().Pods(ann.Namespace).Create(t.Context(), p, metav1.CreateOptions{})
+	}
+	p, err := create("plain", "", nil)
+	if err != nil {
+		t.Fatalf("a pod as labs have them: %v", err)
+	}
+	if got := p.Spec.Containers[0].Resources; got.Limits.StorageEphemeral().IsZero() || got.Requests.Cpu().IsZero() {
+		t.Errorf("without limits of its own it has %+v", got)
+	}
+	for _, class := range []string{"system-node-critical", "system-cluster-critical", "wheelhouse-workbench"} {
+		if _, err := create("first-"+class, class, nil); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota: priority") {
+			t.Errorf("a pod of the class %s: %v", class, err)
+		}
+	}
+	for name, quantity := range map[corev1.ResourceName]string{corev1.ResourceCPU: "900m", corev1.ResourceEphemeralStorage: "1900Mi"} {
+		for n := range 3 {
+			_, err := create(fmt.Sprintf("large-%s-%d", name, n), "", corev1.ResourceList{name: resource.MustParse(quantity)})
+			if n < 2 && err != nil || n == 2 && !apierrors.IsForbidden(err) {
+				t.Errorf("%d times %s of %s: %v", n+1, quantity, name, err)
+			}
+		}
+	}
+	d, err := client.AppsV1().Deployments(Namespace).Get(t.Context(), "learner-ann00001", metav1.GetOptions{})
+	if err != nil || d.Spec.Template.Spec.PriorityClassName != "wheelhouse-workbench" {
+		t.Errorf("the workbench has the priority class %q: %v", d.Spec.Template.Spec.PriorityClassName, err)
 	}
 }
 

@@ -32,6 +32,8 @@ type values struct {
 	APIServers []address
 	Nodes      []string // their addresses, as prefixes of one
 	Volumes    bool     // the cluster makes volumes for claims
+	// DefaultPriority is the cluster's global default PriorityClass; "": none.
+	DefaultPriority string
 	// Administrator says that the learner may do everything in the cluster.
 	Administrator bool
 }
@@ -134,6 +136,18 @@ func (m *Manager) values(ctx context.Context, l Learner) (values, error) {
 	for i := range classes.Items {
 		v.Volumes = v.Volumes || classes.Items[i].Annotations["storageclass.kubernetes.io/is-default-class"] == "true"
 	}
+	if m.cfg.Administrator {
+		return v, nil
+	}
+	priorities, err := m.client.SchedulingV1().PriorityClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return v, fmt.Errorf("looking for a default priority class: %w", err)
+	}
+	for i := range priorities.Items {
+		if priorities.Items[i].GlobalDefault {
+			v.DefaultPriority = priorities.Items[i].Name
+		}
+	}
 	return v, nil
 }
 
@@ -157,6 +171,7 @@ func single(address string) string {
 var resources = map[string]string{
 	"Namespace": "/api/v1/namespaces", "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies",
 	"ResourceQuota": "/api/v1/namespaces/%s/resourcequotas", "LimitRange": "/api/v1/namespaces/%s/limitranges",
+	"PriorityClass":      "/apis/scheduling.k8s.io/v1/priorityclasses",
 	"ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 	"Role":               "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings",
 	"ServiceAccount": "/api/v1/namespaces/%s/serviceaccounts", "ConfigMap": "/api/v1/namespaces/%s/configmaps",
