@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"time"
 )
@@ -38,7 +39,10 @@ func imagesFirst(images, class http.Handler) http.Handler {
 	})
 }
 
-// files serves the bundle to a session of the instructor, and to each learner a few files at a time.
+// forLearners has the files of a bundle that learners download: the program lab. The decks beside it have the instructor's notes.
+const forLearners = "/bundle/files/lab/"
+
+// files serves the bundle to a session of the instructor, and the program lab to each learner, a few files at a time.
 func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	send := http.StripPrefix("/bundle", s.cfg.Takings.Files)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileTime)) // without deadlines, the connection's own bounds hold
@@ -47,6 +51,10 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.learner(func(w http.ResponseWriter, r *http.Request, v visit) {
+		if !strings.HasPrefix(path.Clean(r.URL.Path), forLearners) {
+			refuse(w, http.StatusForbidden, "this file of the bundle is the instructor's; the page lists what is yours")
+			return
+		}
 		if !v.files.enter() {
 			refuse(w, http.StatusTooManyRequests, "you are downloading already: wait until a file is there")
 			return

@@ -22,13 +22,25 @@ func bundled(c *class) {
 	if status, out, _ := c.browser().send(http.MethodGet, "/bundle/files/lab/lab-linux-arm64", ""); status != http.StatusUnauthorized {
 		c.Errorf("a file for a stranger: %d %v", status, out)
 	}
+	for _, path := range []string{
+		"/bundle/", "/bundle/files/slides/instructor/deck.md", "/bundle/files/lab/../slides/workshop/deck.md", "/bundle/files/lab/%2e%2e/slides/workshop/deck.md", "/bundle/files/lab",
+		"/bundle//files/lab/../slides/x", "/bundle/v2/", "/bundle/files/features/x.feature",
+	} {
+		status, out, _ := ada.send(http.MethodGet, path, "")
+		if status != http.StatusForbidden && status != http.StatusNotFound || strings.Contains(fmt.Sprint(out), "file /") {
+			c.Errorf("a learner gets %s: %d %v", path, status, out)
+		}
+	}
+	if status, _, _ := c.instructor().send(http.MethodGet, "/bundle/files/slides/instructor/deck.md", ""); status != http.StatusOK {
+		c.Errorf("the instructor's deck: %d", status)
+	}
 	v := c.server.keeper(ada.id)
 	for range maxFiles {
 		if !v.files.enter() {
 			c.Fatal("a file counts too often")
 		}
 	}
-	if status, out, _ := ada.send(http.MethodGet, "/bundle/", ""); status != http.StatusTooManyRequests {
+	if status, out, _ := ada.send(http.MethodGet, "/bundle/files/lab/lab-linux-arm64", ""); status != http.StatusTooManyRequests {
 		c.Errorf("one file too many: %d %v", status, out)
 	}
 	w := c.raw("/v2/library/nginx/manifests/latest")
